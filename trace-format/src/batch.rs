@@ -1,0 +1,193 @@
+//! From payloads to a file's bytes: headers filled in, compressed if asked, listed for the index.
+//!
+//! A [`FileEncoder`] hands out byte strings that the caller appends to its sink in that order; it
+//! does no IO itself, so it knows offsets but never whether a write worked.
+
+use crate::header::{
+    BATCH_HEADER_BYTES, BatchHeader, BatchKind, FILE_HEADER_BYTES, FileHeader, TRAILER_BYTES,
+    Trailer,
+};
+use crate::id::ThreadId;
+use crate::index::{IndexEntry, put_entry};
+use crate::time::Ticks;
+use crate::varint::put_varint;
+
+/// How payloads are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Compression {
+    /// As they are.
+    #[default]
+    None,
+    /// One LZ4 block each, where that is smaller.
+    #[cfg(feature = "lz4")]
+    Lz4,
+}
+
+/// What the caller says of a batch; the encoder adds the rest of the header.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchInfo {
+    /// What the payload holds.
+    pub kind: BatchKind,
+    /// Whose events; 0 for the collector.
+    pub thread: ThreadId,
+    /// Its number within its thread.
+    pub sequence: u32,
+    /// Payload bytes of the same batch in earlier pieces.
+    pub offset: u32,
+    /// In which it is written.
+    pub generation: u32,
+    /// The first event's delta counts from here.
+    pub base_ticks: Ticks,
+    /// Nothing in it is later.
+    pub last_ticks: Ticks,
+    /// How many events it holds.
+    pub events: u32,
+    /// See [`crate::header::FLAG_RESTATED`].
+    pub flags: u32,
+}
+
+/// A batch ready to be appended: first the header, then the stored payload.
+#[derive(Clone, Copy, Debug)]
+pub struct Encoded<'a> {
+    /// Header bytes.
+    pub header: [u8; BATCH_HEADER_BYTES],
+    /// The payload as it is stored: the caller's, or its compressed form.
+    pub stored: &'a [u8],
+}
+
+/// Keeps what a file's end must know of its beginning.
+#[derive(Debug)]
+pub struct FileEncoder {
+    compression: Compression,
+    #[cfg(feature = "lz4")]
+    scratch: Vec<u8>,
+    offset: u64,
+    /// Batches that no part of the index lists yet.
+    index: Vec<IndexEntry>,
+    /// Where the last part of the index lies; 0 before the first.
+    index_offset: u64,
+    index_batches: u32,
+    batches: u64,
+}
+
+impl FileEncoder {
+    /// An encoder at the start of a file.
+    #[must_use]
+    pub fn new(compression: Compression) -> Self {
+        Self {
+            compression,
+            #[cfg(feature = "lz4")]
+            scratch: Vec::new(),
+            offset: 0,
+            index: Vec::new(),
+            index_offset: 0,
+            index_batches: 0,
+            batches: 0,
+        }
+    }
+
+    /// Bytes handed out so far.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The file header; the first bytes of the file.
+    pub fn begin(&mut self) -> [u8; FILE_HEADER_BYTES] {
+        self.offset = FILE_HEADER_BYTES as u64;
+        FileHeader::CURRENT.encode()
+    }
+
+    /// The next batch.
+    pub fn batch<'a>(&'a mut self, info: &BatchInfo, payload: &'a [u8]) -> Encoded<'a> {
+        let (codec, stored) = compress(
+            self.compression,
+            #[cfg(feature = "lz4")]
+            &mut self.scratch,
+            payload,
+        );
+        let header = BatchHeader {
+            kind: info.kind,
+            codec,
+            header_bytes: BATCH_HEADER_BYTES as u16,
+            stored_bytes: stored.len() as u32,
+            payload_bytes: payload.len() as u32,
+            thread: info.thread,
+            sequence: info.sequence,
+            offset: info.offset,
+            generation: info.generation,
+            base_ticks: info.base_ticks,
+            last_ticks: info.last_ticks,
+            events: info.events,
+            flags: info.flags,
+        };
+        if info.kind != BatchKind::Index {
+            self.index.push(IndexEntry::new(self.offset, &header));
+            self.batches += 1;
+        }
+        self.offset += (BATCH_HEADER_BYTES + stored.len()) as u64;
+        Encoded { header: header.encode(stored), stored }
+    }
+
+    /// A part of the index, if enough batches have come together for one. To be asked after every
+    /// batch, so that the encoder's memory does not grow with the file.
+    pub fn index_if_due(&mut self) -> Option<Vec<u8>> {
+        (self.index.len() >= ENTRIES_PER_BATCH).then(|| self.index_batch())
+    }
+
+    /// The rest of the index and the trailer: the last bytes of the file.
+    pub fn end(&mut self) -> Vec<u8> {
+        let mut out = self.index_batch();
+        let trailer = Trailer { index_offset: self.index_offset, batches: self.batches };
+        out.extend_from_slice(&trailer.encode());
+        self.offset += TRAILER_BYTES as u64;
+        out
+    }
+
+    fn index_batch(&mut self) -> Vec<u8> {
+        let entries = std::mem::take(&mut self.index);
+        let mut payload = Vec::new();
+        put_varint(&mut payload, self.index_offset);
+        let mut offset_before = 0;
+        for entry in &entries {
+            put_entry(&mut payload, entry, offset_before);
+            offset_before = entry.offset;
+        }
+        self.index_offset = self.offset;
+        let info = BatchInfo {
+            kind: BatchKind::Index,
+            thread: ThreadId(0),
+            sequence: self.index_batches,
+            offset: 0,
+            generation: 0,
+            base_ticks: Ticks(0),
+            last_ticks: Ticks(0),
+            events: entries.len() as u32,
+            flags: 0,
+        };
+        self.index_batches += 1;
+        let encoded = self.batch(&info, &payload);
+        [encoded.header.as_slice(), encoded.stored].concat()
+    }
+}
+
+/// An entry has 66 bytes at most, so a part of the index stays far below `PAYLOAD_BYTES_MAX`.
+const ENTRIES_PER_BATCH: usize = 4096;
+
+#[cfg(not(feature = "lz4"))]
+fn compress(_: Compression, payload: &[u8]) -> (u8, &[u8]) {
+    (0, payload)
+}
+
+#[cfg(feature = "lz4")]
+fn compress<'a>(how: Compression, scratch: &'a mut Vec<u8>, payload: &'a [u8]) -> (u8, &'a [u8]) {
+    if how == Compression::None {
+        return (0, payload);
+    }
+    scratch.resize(lz4_flex::block::get_maximum_output_size(payload.len()), 0);
+    match lz4_flex::block::compress_into(payload, scratch) {
+        Ok(bytes) if bytes < payload.len() => (crate::header::CODEC_LZ4, &scratch[..bytes]),
+        _ => (0, payload),
+    }
+}

@@ -1,0 +1,26 @@
+//! The wire: what the recorder writes and every reader reads, normatively described in FORMAT.md.
+//!
+//! A leaf: this crate depends on no other of the workspace, spawns no thread, reads no clock and
+//! opens no file. Encoding works on the caller's bytes, decoding on any `Read`.
+//!
+//! - [`header`]: the file header, the batch header, the trailer.
+//! - [`event`]: the event table: what a thread writes into its batches.
+//! - [`value`]: arguments of events, with their types kept.
+//! - [`definition`]: what the collector writes: call sites, threads, clocks, states.
+//! - [`index`]: where every batch lies, written at the end.
+//! - [`varint`], [`time`], [`id`]: the words these are made of.
+//! - `read` (feature `read`): from bytes back to events, never panicking on any input.
+
+#![forbid(unsafe_code)]
+
+pub mod batch;
+pub mod definition;
+pub mod event;
+pub mod header;
+pub mod id;
+pub mod index;
+#[cfg(feature = "read")]
+pub mod read;
+pub mod time;
+pub mod value;
+pub mod varint;

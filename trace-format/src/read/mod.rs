@@ -1,0 +1,1 @@
+//! From bytes back to events.
