@@ -321,7 +321,14 @@ fn put_body(out: &mut Vec<u8>, definition: &Definition<'_>) -> u8 {
             put_all(out, &[u64::from(site.0), u64::from(*on), ticks.0]);
             kind::SWITCH
         }
-        Definition::Stop { ticks, events, dropped_events, dropped_ends, tracer_cpu, memory_max } => {
+        Definition::Stop {
+            ticks,
+            events,
+            dropped_events,
+            dropped_ends,
+            tracer_cpu,
+            memory_max,
+        } => {
             put_all(out, &[ticks.0, *events, *dropped_events, *dropped_ends]);
             put_all(out, &[tracer_cpu.0, *memory_max]);
             kind::STOP

@@ -404,7 +404,9 @@ fn take_other<'a>(code: u8, bytes: &mut &'a [u8]) -> Option<EventKind<'a>> {
             EventKind::Instant { site: take_site(bytes)?, values: take_values(bytes)? }
         }
         opcode::LOG => EventKind::Log { site: take_site(bytes)?, text: take_text(bytes)? },
-        opcode::COUNTER => EventKind::Counter { site: take_site(bytes)?, value: take_value(bytes)? },
+        opcode::COUNTER => {
+            EventKind::Counter { site: take_site(bytes)?, value: take_value(bytes)? }
+        }
         opcode::TASK_BEGIN => EventKind::TaskBegin {
             task: take_task(bytes)?,
             parent: take_task(bytes)?,

@@ -40,11 +40,8 @@ pub struct FileHeader {
 
 impl FileHeader {
     /// What this version writes.
-    pub const CURRENT: Self = Self {
-        major: VERSION_MAJOR,
-        minor: VERSION_MINOR,
-        header_bytes: FILE_HEADER_BYTES as u32,
-    };
+    pub const CURRENT: Self =
+        Self { major: VERSION_MAJOR, minor: VERSION_MINOR, header_bytes: FILE_HEADER_BYTES as u32 };
 
     /// The bytes on the wire.
     #[must_use]
@@ -245,7 +242,8 @@ impl Trailer {
     /// `None` if these bytes are no trailer, or a damaged one.
     #[must_use]
     pub fn decode(bytes: &[u8; TRAILER_BYTES]) -> Option<Self> {
-        let whole = bytes[..8] == TRAILER_MAGIC && u32_at(bytes, 28) == crc32c::crc32c(&bytes[..28]);
+        let whole =
+            bytes[..8] == TRAILER_MAGIC && u32_at(bytes, 28) == crc32c::crc32c(&bytes[..28]);
         whole.then(|| Self { index_offset: u64_at(bytes, 8), batches: u64_at(bytes, 16) })
     }
 }

@@ -1,1 +1,34 @@
-//! From bytes back to events.
+//! From bytes back to events, never panicking on any input.
+//!
+//! Everything here is *checked before it is believed*: lengths against limits, then the checksum,
+//! then the contents. A fault costs the batch it is in and is reported with its offset.
+//!
+//! - [`error`]: what can be wrong, and where.
+//! - [`stream`]: batches in file order from any `Read`, one in memory at a time.
+//! - [`tables`]: what definitions say, owned: call sites, threads, the process.
+//! - [`clock`]: ticks to nanoseconds.
+//! - [`source`]: where a file's bytes come from.
+//! - [`file`]: random access by the index. `directory` (private) finds or rebuilds it.
+//! - [`order`]: the events of all threads, merged by time, within a window.
+//! - `check` (private): one batch's bytes, judged.
+
+mod check;
+pub mod clock;
+mod directory;
+pub mod error;
+pub mod file;
+pub mod order;
+pub mod source;
+pub mod stream;
+pub mod tables;
+
+pub use clock::Clock;
+pub use error::{ReadError, ReadErrorKind};
+pub use file::{BatchBuffer, GenerationState, TraceFile};
+pub use order::{InOrder, Timed, Window};
+pub use source::ReadAt;
+pub use stream::{Batch, BatchReader};
+pub use tables::{
+    Callsite, Callsites, Generation, Process, Stop, Switch, Tables, TaskState, Thread, ThreadEnd,
+    ThreadState,
+};

@@ -1,0 +1,1 @@
+//! Where the batches of a file lie: from its index, or rebuilt from the batches themselves.
