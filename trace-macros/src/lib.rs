@@ -1,1 +1,104 @@
-//! Placeholder.
+//! The `#[traced]` attribute: tokens in, tokens out.
+//!
+//! This file is the door and its documentation. With the feature `enabled` off nothing else is
+//! compiled, no dependency is built, and the attribute returns its item as it came. With it on,
+//! an item goes through these stages:
+//!
+//! 1. [`args`] reads the options, [`threshold`] the duration in `min`.
+//! 2. [`walk`] finds the functions in the item; [`func`] reads one, its body kept as tokens;
+//!    [`owner`] names the type or trait around it.
+//! 3. [`returns`] understands the return type, [`tail`] finds the `async` block a function
+//!    returns, [`check`] holds the rules and makes a [`model`].
+//! 4. [`expand`] turns a model into tokens, [`future`] does the asynchronous shapes, [`paths`]
+//!    knows where the recorder is.
+//! 5. [`fallback`] takes over if there was any fault: the item as it came, and every fault at
+//!    its token.
+//!
+//! Always true: a user's statement is spliced, never re-nested; a local of ours has
+//! `mixed_site` hygiene; every path is absolute; one fault in the user's code is one error.
+//!
+//! Elsewhere: what the emitted paths do (`exectrace::__private`), and `trace_region!`, `log!`,
+//! `counter!`, `instant!`, which need no parser and are `macro_rules!` of the root package.
+
+use proc_macro::TokenStream;
+
+#[cfg(feature = "enabled")]
+mod args;
+#[cfg(feature = "enabled")]
+mod check;
+#[cfg(feature = "enabled")]
+mod expand;
+#[cfg(feature = "enabled")]
+mod fallback;
+#[cfg(feature = "enabled")]
+mod func;
+#[cfg(feature = "enabled")]
+mod future;
+#[cfg(feature = "enabled")]
+mod model;
+#[cfg(feature = "enabled")]
+mod owner;
+#[cfg(feature = "enabled")]
+mod paths;
+#[cfg(feature = "enabled")]
+mod returns;
+#[cfg(feature = "enabled")]
+mod tail;
+#[cfg(feature = "enabled")]
+mod threshold;
+#[cfg(feature = "enabled")]
+mod walk;
+
+/// Records every call of a function as a region: when it began, when it ended, on which thread.
+///
+/// ```text
+/// Input     #[traced(args(id))] fn load(id: u64) -> Table { body }
+/// Output    fn load(id: u64) -> Table {
+///               let _region = { static SITE: Callsite = ..; enter_args(&SITE, &[id]) };
+///               body
+///           }
+/// ```
+///
+/// # Where it goes
+///
+/// - On a function with a body: free, method, trait method; generic, `unsafe`, `extern "C"`,
+///   returning `impl Trait` or `!`.
+/// - On an `async fn`, or a function that returns `impl Future` or a boxed future (so also under
+///   `#[async_trait]`): one slice for each poll, one bar over the future's life.
+/// - On an `impl` block, a `trait` block or an inline `mod`: every function with a body in it,
+///   at any depth, except `const fn`s. `#[traced(skip)]` inside leaves one item out; any other
+///   `#[traced(..)]` inside replaces the outer one's options (all but `crate`) for its item. The
+///   inner attribute must be spelled `traced`, with any path before it: a renamed import is not
+///   seen.
+///
+/// On anything else, and directly on a `const fn`, it is an error.
+///
+/// # Options
+///
+/// - `name = "..."`: instead of `function`, or `Type::function` in a traced `impl` block.
+/// - `args(a, b = expr, ?debug, %display, c = ?expr)`: values recorded with the begin: a
+///   parameter by its name, or any expression under a name. Plain ones keep their type (integers,
+///   floats, `bool`, `char`, strings, bytes), `?` and `%` record the text of `Debug` and
+///   `Display`. They are evaluated before the body, and only while the call is being recorded.
+/// - `min = "10us"` (`ns`, `us`, `ms`, `s`; decimals allowed): a shorter call leaves nothing
+///   behind. Not for futures and tasks.
+/// - `ret`: records the returned value. `err`: records the error of a returned `Result`. With
+///   both, the value of an `Ok` and the error of an `Err`.
+/// - `task`: each call is a user task of its own.
+/// - `skip`: inside a traced item, leaves this one out.
+/// - `crate = path`: where `exectrace` is, if not at `::exectrace`.
+///
+/// On a container `min`, `ret`, `err` and `crate` hold for every function in it for which they
+/// make sense; `name`, `args` and `task` are errors there.
+///
+/// With the feature `enabled` off, the item is returned as it came.
+#[proc_macro_attribute]
+pub fn traced(options: TokenStream, item: TokenStream) -> TokenStream {
+    #[cfg(feature = "enabled")]
+    return walk::traced(options.into(), item.into()).into();
+    #[cfg(not(feature = "enabled"))]
+    {
+        drop(options);
+        item
+    }
+}

@@ -1,0 +1,198 @@
+//! The rules: which options go together, and on which function.
+//!
+//! Every violation is reported at its own token, all of them at once. An option that a function
+//! has from its container is never a violation: where it makes no sense it is left out.
+//!
+//! Elsewhere: the grammar (`args`), where an attribute may stand at all (`walk`).
+
+use proc_macro2::Span;
+use syn::ext::IdentExt as _;
+use syn::{Attribute, Type};
+
+use crate::args::{Argument, Options};
+use crate::fallback::Faults;
+use crate::func::Function;
+use crate::model::{Ending, Output, Place, Shape, Traced};
+use crate::returns::{self, Returns};
+use crate::{paths, tail};
+
+/// Whose options a function has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Its own attribute's.
+    Own,
+    /// Its container's.
+    Inherited,
+}
+
+/// Applies the rules.
+///
+/// - `attrs`: the function's other attributes.
+/// - `owner`: what stands before the function's name, without `::`.
+/// - Returns `None` if there was a fault, or if the function is left out of its container.
+pub(crate) fn model<'a>(
+    function: &'a Function,
+    attrs: &[Attribute],
+    owner: Option<&str>,
+    options: Options,
+    origin: Origin,
+    faults: &mut Faults,
+) -> Option<Traced<'a>> {
+    if let Some((span, reason)) = untraceable(function, attrs) {
+        if origin == Origin::Own {
+            faults.at(span, reason);
+        }
+        return None;
+    }
+    let body = function.body.as_ref().ok()?;
+    let shape = shape(function);
+    let options = match origin {
+        Origin::Own => options,
+        Origin::Inherited => sensible(options, &shape),
+    };
+    refuse(&options, &shape, faults);
+    let ident = &function.sig.ident;
+    let name = match (&options.name, owner) {
+        (Some(name), _) => name.value.value(),
+        (None, Some(owner)) => format!("{owner}::{}", ident.unraw()),
+        (None, None) => ident.unraw().to_string(),
+    };
+    Some(Traced {
+        function,
+        body,
+        name,
+        place: Place::of(ident.span()),
+        private: paths::private(options.root.as_ref().map(|root| &root.value)),
+        min_ns: options.min.map_or(0, |min| min.value),
+        arguments: options.args.map_or_else(Vec::<Argument>::new, |args| args.value),
+        task: options.task.is_some(),
+        ending: match (options.ret, options.err) {
+            (None, None) => Ending::Plain,
+            (Some(_), None) => Ending::Returned,
+            (None, Some(_)) => Ending::Failed,
+            (Some(_), Some(_)) => Ending::Both,
+        },
+        shape,
+    })
+}
+
+/// The token that keeps a function from being recorded, and why.
+fn untraceable(function: &Function, attrs: &[Attribute]) -> Option<(Span, &'static str)> {
+    if let Some(token) = &function.sig.constness {
+        return Some((token.span, "a const fn cannot be traced: it may run in the compiler"));
+    }
+    if let Some(attribute) = attrs.iter().find(|attribute| is_naked(attribute)) {
+        let span = attribute.pound_token.span;
+        return Some((span, "a naked fn cannot be traced: its body is assembly and nothing else"));
+    }
+    match &function.body {
+        Ok(_) => None,
+        Err(semicolon) => Some((*semicolon, "a fn without a body cannot be traced")),
+    }
+}
+
+fn is_naked(attribute: &Attribute) -> bool {
+    let inner = attribute.meta.require_list().ok();
+    attribute.path().is_ident("naked")
+        || (attribute.path().is_ident("unsafe")
+            && inner.is_some_and(|list| list.tokens.to_string() == "naked"))
+}
+
+fn shape(function: &Function) -> Shape {
+    let value = |ty: &Type| Output::Value(Box::new(returns::erased(ty)));
+    match (function.sig.asyncness, Returns::of(&function.sig.output)) {
+        (Some(_), Returns::Nothing) => Shape::Async(value(&returns::unit())),
+        (Some(_), Returns::Never(_)) => Shape::Async(Output::Never),
+        (Some(_), Returns::Value(ty) | Returns::Future { written: ty, .. }) => {
+            Shape::Async(value(ty))
+        }
+        (None, Returns::Nothing) => Shape::Call(None),
+        (None, Returns::Never(ty) | Returns::Value(ty)) => Shape::Call(Some(Box::new(ty.clone()))),
+        (None, Returns::Future { written, output, boxed }) => {
+            let output = match output {
+                None => Output::Unknown,
+                Some(Type::Never(_)) => Output::Never,
+                Some(ty) => value(ty),
+            };
+            match function.body.as_ref().ok().and_then(tail::parse) {
+                Some(stmts) => Shape::Block { stmts, output },
+                None => Shape::Made { returns: Box::new(written.clone()), output, boxed },
+            }
+        }
+    }
+}
+
+/// What the end of a function with this shape gives; the inner `None` is "nothing".
+enum Value<'a> {
+    Nothing,
+    Never,
+    Unknown,
+    Type(&'a Type),
+}
+
+fn value(shape: &Shape) -> Value<'_> {
+    fn of(ty: &Type) -> Value<'_> {
+        match ty {
+            Type::Never(_) => Value::Never,
+            Type::Tuple(tuple) if tuple.elems.is_empty() => Value::Nothing,
+            _ => Value::Type(ty),
+        }
+    }
+    match shape {
+        Shape::Call(None) => Value::Nothing,
+        Shape::Call(Some(ty)) => of(ty),
+        Shape::Async(output) | Shape::Block { output, .. } | Shape::Made { output, .. } => {
+            match output {
+                Output::Never => Value::Never,
+                Output::Unknown => Value::Unknown,
+                Output::Value(ty) => of(ty),
+            }
+        }
+    }
+}
+
+/// A container's options, without those that make no sense for a function of this shape.
+fn sensible(mut options: Options, shape: &Shape) -> Options {
+    if !matches!(shape, Shape::Call(_)) {
+        options.min = None;
+    }
+    // An opaque value need not have `Debug`, and nobody could say so where it is declared.
+    let ty = match value(shape) {
+        Value::Type(ty) if !returns::is_opaque(ty) => Some(ty),
+        _ => None,
+    };
+    options.ret = options.ret.filter(|_| ty.is_some());
+    options.err = options.err.filter(|_| ty.is_some_and(returns::is_result));
+    options
+}
+
+fn refuse(options: &Options, shape: &Shape, faults: &mut Faults) {
+    if let Some(min) = &options.min {
+        let reason = "slices of futures and tasks are never filtered";
+        if !matches!(shape, Shape::Call(_)) {
+            faults.at(min.span, format!("`min` does not go with a future: {reason}"));
+        } else if options.task.is_some() {
+            faults.at(min.span, format!("`min` does not go with `task`: {reason}"));
+        }
+    }
+    if let (Some(args), Shape::Made { .. }) = (&options.args, shape) {
+        let reason = "the future is made where it cannot be seen, its arguments may be gone";
+        let advice = "make it an async fn, or return an async block";
+        faults.at(args.span, format!("`args` cannot be recorded: {reason}; {advice}"));
+    }
+    match value(shape) {
+        Value::Never => {
+            for (option, name) in [(&options.ret, "ret"), (&options.err, "err")] {
+                if let Some(option) = option {
+                    faults.at(option.span, format!("`{name}` on a fn that never returns"));
+                }
+            }
+        }
+        Value::Nothing => {
+            if let Some(err) = &options.err {
+                faults.at(err.span, "`err` on a fn that returns no `Result`");
+            }
+        }
+        Value::Unknown | Value::Type(_) => {}
+    }
+}

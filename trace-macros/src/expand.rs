@@ -1,0 +1,218 @@
+//! Models to tokens: the call site, the guard, and the body spliced after it.
+//!
+//! ```text
+//! Input     #[traced] fn f(x: u8) -> T { body }
+//! Output    fn f(x: u8) -> T {
+//!               let _region = {
+//!                   static __SITE: Callsite = Callsite::new(..);
+//!                   register!(__SITE);
+//!                   enter(&__SITE)
+//!               };
+//!               body
+//!           }
+//! ```
+//!
+//! Everything of ours has the `mixed_site` span: a local cannot be seen, shadowed or dropped by
+//! the body, and lints take it for what it is, a macro's. A static has no such hygiene, so it has a
+//! name that no argument will mention.
+//!
+//! Elsewhere: futures (`future`).
+
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
+use quote::{ToTokens as _, quote, quote_spanned};
+use syn::Type;
+use syn::ext::IdentExt as _;
+use syn::spanned::Spanned as _;
+
+use crate::args::{Argument, ArgumentKind};
+use crate::future;
+use crate::model::{Ending, Shape, Traced};
+use crate::returns;
+
+/// The function with its guard.
+pub(crate) fn function(traced: &Traced<'_>) -> TokenStream {
+    let stmts = match &traced.shape {
+        Shape::Call(returns) => call(traced, returns.as_deref()),
+        Shape::Async(output) => future::in_async_fn(traced, output),
+        Shape::Block { stmts, output } => future::in_block(traced, stmts.clone(), output),
+        Shape::Made { returns, output, boxed } => future::made(traced, returns, output, *boxed),
+    };
+    let attrs = &traced.body.attrs;
+    let mut body = Group::new(Delimiter::Brace, quote! { #(#attrs)* #stmts });
+    // The compiler shows a missing value at the closing brace.
+    body.set_span(traced.body.braces);
+    let (qualifiers, sig) = (&traced.function.qualifiers, &traced.function.sig);
+    quote! { #qualifiers #sig #body }
+}
+
+fn call(traced: &Traced<'_>, returns: Option<&Type>) -> TokenStream {
+    let (kind, guard, enter) = match traced.task {
+        false => ("Function", "Region", "enter"),
+        true => ("Task", "TaskScope", "enter_task"),
+    };
+    let rt = &traced.private;
+    let [guard, enter] = [guard, enter].map(ours);
+    let enter_args = ours(&format!("{enter}_args"));
+    let begin = begin(
+        traced,
+        kind,
+        &quote_spanned! { Span::mixed_site()=> #rt::#enter },
+        &quote_spanned! { Span::mixed_site()=> #rt::#enter_args },
+        &quote_spanned! { Span::mixed_site()=> #rt::#guard::none() },
+    );
+    let stmts = &traced.body.stmts;
+    let local = ours(if traced.task { "_task" } else { "_region" });
+    if traced.ending == Ending::Plain {
+        return quote_spanned! { Span::mixed_site()=> let #local = #begin; #stmts };
+    }
+    let value = called(stmts, returns);
+    let guard = quote_spanned! { Span::mixed_site()=> #rt::#guard };
+    let holder = quote_spanned! { Span::mixed_site()=> &mut #local };
+    let subject = quote_spanned! { Span::mixed_site()=> &_value };
+    let end = end(traced, &guard, &holder, &subject, shown_at(returns));
+    quote_spanned! { Span::mixed_site()=>
+        let mut #local = #begin;
+        let _value = #value;
+        #end
+        _value
+    }
+}
+
+/// The block that declares the call site and begins a guard.
+///
+/// - `kind`: a variant of `CallsiteKind`.
+/// - `enter`, `enter_args`: functions that take the call site, the latter also the arguments.
+/// - `none`: a guard that records nothing.
+pub(crate) fn begin(
+    traced: &Traced<'_>,
+    kind: &str,
+    enter: &TokenStream,
+    enter_args: &TokenStream,
+    none: &TokenStream,
+) -> TokenStream {
+    let site = site(traced, kind);
+    if traced.arguments.is_empty() {
+        return quote_spanned! { Span::mixed_site()=> { #site #enter(&__SITE) } };
+    }
+    let values = traced.arguments.iter().map(|argument| value(traced, argument));
+    quote_spanned! { Span::mixed_site()=> {
+        #site
+        if __SITE.is_live() {
+            #enter_args(&__SITE, &[#(#values),*])
+        } else {
+            #none
+        }
+    } }
+}
+
+/// The static `__SITE` and its registration.
+pub(crate) fn site(traced: &Traced<'_>, kind: &str) -> TokenStream {
+    let Traced { name, place, private: rt, min_ns, .. } = traced;
+    let (file, line, column) = (&place.file, place.line, place.column);
+    let kind = ours(kind);
+    let names = traced.arguments.iter().map(|argument| {
+        let name = argument.name.unraw().to_string();
+        let kind = ours(match argument.kind {
+            ArgumentKind::Typed => "Typed",
+            ArgumentKind::Debug => "Debug",
+            ArgumentKind::Display => "Display",
+        });
+        quote_spanned! { Span::mixed_site()=>
+            #rt::ArgumentName::new(#name, #rt::ArgumentKind::#kind)
+        }
+    });
+    quote_spanned! { Span::mixed_site()=>
+        static __SITE: #rt::Callsite = #rt::Callsite::new(
+            #rt::CallsiteKind::#kind,
+            #name,
+            ::core::module_path!(),
+            #file,
+            #line,
+            #column,
+            #min_ns,
+            &[#(#names),*],
+        );
+        #rt::register!(__SITE);
+    }
+}
+
+fn value(traced: &Traced<'_>, argument: &Argument) -> TokenStream {
+    let rt = &traced.private;
+    let expr = &argument.expr;
+    // A type that cannot be recorded is an error at the argument, not at the attribute.
+    let span = Span::mixed_site().located_at(expr.span());
+    match argument.kind {
+        ArgumentKind::Typed => quote_spanned! { span=> #rt::Argument::value(&(#expr)) },
+        ArgumentKind::Debug => quote_spanned! { span=> #rt::Value::Debug(&(#expr)) },
+        ArgumentKind::Display => quote_spanned! { span=> #rt::Value::Display(&(#expr)) },
+    }
+}
+
+/// The value of a body, with every `return` in it, as an expression.
+///
+/// The closure is handed to a function that takes an `FnOnce`: called on the spot it would be
+/// taken for an `FnMut`, and could not return what it borrows from a captured `&mut`.
+pub(crate) fn called(stmts: &TokenStream, returns: Option<&Type>) -> TokenStream {
+    let arrow = returns.map(|ty| {
+        let ty = returns::erased(ty);
+        quote_spanned! { Span::mixed_site()=> -> #ty }
+    });
+    let arrow = arrow.unwrap_or_else(|| quote_spanned! { Span::mixed_site()=> -> () });
+    quote_spanned! { Span::mixed_site()=>
+        ::core::option::Option::unwrap_or_else(::core::option::Option::None, move || #arrow {
+            #stmts
+        })
+    }
+}
+
+/// Records how a call ended.
+///
+/// - `guard`: the type with `returned` and `failed`.
+/// - `holder`: the guard, mutably borrowed.
+/// - `subject`: the value, borrowed.
+/// - `shown_at`: where a value that cannot be recorded is reported.
+pub(crate) fn end(
+    traced: &Traced<'_>,
+    guard: &TokenStream,
+    holder: &TokenStream,
+    subject: &TokenStream,
+    shown_at: Span,
+) -> TokenStream {
+    let rt = &traced.private;
+    let span = Span::mixed_site().located_at(shown_at);
+    let returned = |value: &TokenStream| {
+        quote_spanned! { span=> #guard::returned(#holder, #rt::returned_value!(#value)) }
+    };
+    let failed = quote_spanned! { span=> #guard::failed(#holder, #rt::Value::Display(_error)) };
+    match traced.ending {
+        Ending::Plain => TokenStream::new(),
+        Ending::Returned => {
+            let returned = returned(subject);
+            quote_spanned! { span=> #returned; }
+        }
+        Ending::Failed => quote_spanned! { span=>
+            if let ::core::result::Result::Err(_error) = #subject {
+                #failed;
+            }
+        },
+        Ending::Both => {
+            let returned = returned(&ours("_okay").into_token_stream());
+            quote_spanned! { span=>
+                match #subject {
+                    ::core::result::Result::Ok(_okay) => #returned,
+                    ::core::result::Result::Err(_error) => #failed,
+                }
+            }
+        }
+    }
+}
+
+/// Where a value of type `ty` is reported if it cannot be recorded.
+pub(crate) fn shown_at(ty: Option<&Type>) -> Span {
+    ty.map_or_else(Span::mixed_site, |ty| ty.span())
+}
+
+/// A name of ours, not the user's.
+pub(crate) fn ours(name: &str) -> Ident {
+    Ident::new(name, Span::mixed_site())
+}
