@@ -225,6 +225,10 @@ fn argument(input: ParseStream<'_>) -> Result<Argument> {
         return Err(nameless(syn::spanned::Spanned::span(&expr)));
     }
     let name = input.call(Ident::parse_any)?;
+    if kind != ArgumentKind::Typed && input.peek(Token![=]) {
+        let message = format!("the mark stands before the expression, as in {name} = ?{name}");
+        return Err(Error::new(name.span(), message));
+    }
     if !input.is_empty() && !input.peek(Token![,]) {
         return Err(nameless(name.span()));
     }

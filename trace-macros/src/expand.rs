@@ -60,12 +60,12 @@ fn call(traced: &Traced<'_>, returns: Option<&Type>) -> TokenStream {
         &quote_spanned! { Span::mixed_site()=> #rt::#enter_args },
         &quote_spanned! { Span::mixed_site()=> #rt::#guard::none() },
     );
-    let stmts = &traced.body.stmts;
     let local = ours(if traced.task { "_task" } else { "_region" });
     if traced.ending == Ending::Plain {
-        return quote_spanned! { Span::mixed_site()=> let #local = #begin; #stmts };
+        let (items, stmts) = traced.body.items_and_rest();
+        return quote_spanned! { Span::mixed_site()=> #items let #local = #begin; #stmts };
     }
-    let value = called(stmts, returns);
+    let value = called(&traced.body.stmts, returns);
     let guard = quote_spanned! { Span::mixed_site()=> #rt::#guard };
     let holder = quote_spanned! { Span::mixed_site()=> &mut #local };
     let subject = quote_spanned! { Span::mixed_site()=> &_value };

@@ -1,6 +1,6 @@
 //! One function as it was written: the signature understood, the body kept as tokens.
 //!
-//! The body is not parsed here, so code that only the compiler can read, or that is still being
+//! The body is not parsed but for the items it may begin with, so code that only the compiler can read, or that is still being
 //! typed in an editor, comes out as it went in.
 //!
 //! Elsewhere: what the return type says (`returns`), the one shape whose body is looked into
@@ -8,8 +8,9 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::ToTokens as _;
-use syn::parse::{Parse, ParseStream};
-use syn::{Attribute, Result, Signature, Token, Visibility};
+use syn::parse::discouraged::Speculative as _;
+use syn::parse::{Parse, ParseStream, Parser as _};
+use syn::{Attribute, Item, ItemMacro, Result, Signature, Token, Visibility};
 
 /// A function, without its attributes.
 pub(crate) struct Function {
@@ -29,6 +30,36 @@ pub(crate) struct Body {
     pub(crate) attrs: Vec<Attribute>,
     /// The statements.
     pub(crate) stmts: TokenStream,
+}
+
+impl Body {
+    /// The items that stand before the first statement, and the rest.
+    ///
+    /// A guard goes between the two: before them, it would make each an item after a statement,
+    /// which is a lint of clippy's.
+    pub(crate) fn items_and_rest(&self) -> (TokenStream, TokenStream) {
+        let mut items = TokenStream::new();
+        let mut rest = TokenStream::new();
+        let parser = |input: ParseStream<'_>| {
+            loop {
+                let ahead = input.fork();
+                match ahead.parse::<Item>() {
+                    // A call of a macro may be an expression, and what `syn` does not know anything.
+                    Ok(Item::Macro(ItemMacro { ident: None, .. }) | Item::Verbatim(_)) | Err(_) => {
+                        break;
+                    }
+                    Ok(item) => item.to_tokens(&mut items),
+                }
+                input.advance_to(&ahead);
+            }
+            rest = input.parse()?;
+            Ok(())
+        };
+        match parser.parse2(self.stmts.clone()) {
+            Ok(()) => (items, rest),
+            Err(_) => (TokenStream::new(), self.stmts.clone()),
+        }
+    }
 }
 
 impl Parse for Function {
