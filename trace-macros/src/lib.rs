@@ -42,6 +42,8 @@ mod owner;
 mod paths;
 #[cfg(feature = "enabled")]
 mod returns;
+#[cfg(all(test, feature = "enabled"))]
+mod snapshot;
 #[cfg(feature = "enabled")]
 mod tail;
 #[cfg(feature = "enabled")]

@@ -1,0 +1,34 @@
+//! ```text
+//! #[traced()]
+//! async fn get(&self, mut id: u64) -> Result<Row, E> { id += 1; self.at(id).await? }
+//! ```
+
+async fn get(&self, mut id: u64) -> Result<Row, E> {
+    let _future = {
+        static __SITE: ::exectrace::__private::Callsite = ::exectrace::__private::Callsite::new(
+            ::exectrace::__private::CallsiteKind::Future,
+            "get",
+            ::core::module_path!(),
+            "src/lib.rs",
+            1u32,
+            1u32,
+            0u64,
+            &[],
+        );
+        ::exectrace::__private::register!(__SITE);
+        ::exectrace::__private::FutureGuard::begin(&__SITE)
+    };
+    ::exectrace::__private::FutureGuard::wrap(
+            _future,
+            async move {
+                if let ::core::option::Option::Some(_output) = ::core::option::Option::None::<
+                    Result<Row, E>,
+                > {
+                    return _output;
+                }
+                id += 1;
+                self.at(id).await?
+            },
+        )
+        .await
+}

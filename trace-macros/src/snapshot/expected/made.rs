@@ -1,0 +1,28 @@
+//! ```text
+//! #[traced()]
+//! fn get(x: u8) -> impl Future<Output = u8> { ready(x) }
+//! ```
+
+fn get(x: u8) -> impl Future<Output = u8> {
+    let _made = ::core::option::Option::unwrap_or_else(
+        ::core::option::Option::None,
+        move || -> _ { ready(x) },
+    );
+    ::exectrace::__private::FutureGuard::deferred(
+        {
+            static __SITE: ::exectrace::__private::Callsite = ::exectrace::__private::Callsite::new(
+                ::exectrace::__private::CallsiteKind::Future,
+                "get",
+                ::core::module_path!(),
+                "src/lib.rs",
+                1u32,
+                1u32,
+                0u64,
+                &[],
+            );
+            ::exectrace::__private::register!(__SITE);
+            &__SITE
+        },
+        _made,
+    )
+}
