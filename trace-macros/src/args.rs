@@ -158,10 +158,10 @@ fn put<T>(slot: &mut Option<Given<T>>, key: &Ident, value: T) -> Result<()> {
 }
 
 fn flag(input: ParseStream<'_>, key: &Ident) -> Result<()> {
-    if input.is_empty() || input.peek(Token![,]) {
-        return Ok(());
+    if input.peek(Token![=]) || input.peek(syn::token::Paren) {
+        return Err(input.error(format!("`{key}` takes no value")));
     }
-    Err(input.error(format!("`{key}` takes no value")))
+    Ok(())
 }
 
 fn equals(input: ParseStream<'_>, key: &Ident, example: &str) -> Result<()> {

@@ -71,7 +71,7 @@ mod walk;
 ///   at any depth, except `const fn`s. `#[traced(skip)]` inside leaves one item out; any other
 ///   `#[traced(..)]` inside replaces the outer one's options (all but `crate`) for its item. The
 ///   inner attribute must be spelled `traced`, with any path before it: a renamed import is not
-///   seen.
+///   seen, nor is one in a `cfg_attr`.
 ///
 /// On anything else, and directly on a `const fn`, it is an error.
 ///

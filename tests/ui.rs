@@ -1,0 +1,36 @@
+//! What the macros accept and what they refuse.
+//!
+//! - `ui/pass`: code that must compile without a warning of the compiler's or of clippy's, and do
+//!   what it does without the macros. The files are modules of this test, so that
+//!   `cargo clippy --all-targets` sees them; each denies the lints itself.
+//! - `ui/fail`: one fault for each file, and beside it what the compiler says.
+//!   `TRYBUILD=overwrite cargo test --test ui` rewrites that; the difference is for a person to
+//!   read.
+//!
+//! Elsewhere: what is recorded (`end_to_end`), what is emitted (`trace-macros/src/snapshot`).
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+#[path = "ui/pass/containers.rs"]
+mod containers;
+#[path = "ui/pass/functions.rs"]
+mod functions;
+#[path = "ui/pass/futures.rs"]
+mod futures;
+#[path = "ui/pass/options.rs"]
+mod options;
+
+#[test]
+fn each_fault_is_one_error_at_its_token() {
+    trybuild::TestCases::new().compile_fail("tests/ui/fail/*.rs");
+}
+
+/// The output of a future that never waits.
+fn ready<F: Future>(future: F) -> F::Output {
+    let mut context = Context::from_waker(Waker::noop());
+    match pin!(future).poll(&mut context) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("no future here waits"),
+    }
+}

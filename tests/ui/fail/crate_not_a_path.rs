@@ -1,0 +1,10 @@
+//! The crate is a path.
+
+use exectrace::traced;
+
+#[traced(crate = "exectrace")]
+fn f() {}
+
+fn main() {
+    f();
+}

@@ -1,0 +1,10 @@
+//! A name is a string.
+
+use exectrace::traced;
+
+#[traced(name)]
+fn f() {}
+
+fn main() {
+    f();
+}
