@@ -99,7 +99,9 @@ impl Clock {
         let rest = u128::from(nanos.0 - (base.monotonic.0 - origin.monotonic.0));
         let slope = self.slopes.get(at).copied().unwrap_or(ONE).max(1);
         let ticks = u128::from(base.ticks.0) + (rest << FRACTION_BITS).div_ceil(slope);
-        Ticks(u64::try_from(ticks).unwrap_or(u64::MAX))
+        // Rounding must not carry it behind the snapshot that is already late enough.
+        let next = self.snapshots.get(at + 1).map_or(u64::MAX, |snapshot| snapshot.ticks.0);
+        Ticks(u64::try_from(ticks).unwrap_or(u64::MAX).min(next))
     }
 
     /// The wall clock, in nanoseconds since 1970: the snapshot before, plus what passed since.

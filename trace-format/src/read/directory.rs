@@ -1,1 +1,172 @@
-//! Where the batches of a file lie: from its index, or rebuilt from the batches themselves.
+//! Where the batches of a file lie: from the index at its end, or rebuilt from the batches.
+//!
+//! An index is believed only if its batches and the file header and trailer cover the file without
+//! a gap. Then no later step can be led outside the file, and no batch is forgotten.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use super::error::{ReadError, ReadErrorKind};
+use super::file::{BatchBuffer, load_at};
+use super::source::{ReadAt, Sequential, read_full};
+use super::stream::BatchReader;
+use crate::header::{BatchKind, FileHeader, TRAILER_BYTES, Trailer};
+use crate::id::ThreadId;
+use crate::index::{IndexEntry, take_entry};
+use crate::varint::take_varint;
+
+/// What is known of a file before any of its events are.
+pub(crate) struct Directory {
+    pub(crate) header: FileHeader,
+    pub(crate) index: Vec<IndexEntry>,
+    pub(crate) faults: Vec<ReadError>,
+    pub(crate) complete: bool,
+    pub(crate) bytes_missing: u64,
+}
+
+/// Finds all batches of a file of `bytes` bytes.
+pub(crate) fn find<S: ReadAt>(source: &S, bytes: u64) -> Result<Directory, ReadError> {
+    let (reader, fault) = BatchReader::past_header(Sequential { source, offset: 0 })?;
+    let header = reader.header();
+    let mut faults: Vec<ReadError> = fault.into_iter().collect();
+    match from_trailer(source, bytes, u64::from(header.header_bytes)) {
+        Ok(Some(index)) => {
+            find_gaps(&index, &mut faults);
+            return Ok(Directory { header, index, faults, complete: true, bytes_missing: 0 });
+        }
+        Ok(None) => {}
+        Err(error) => faults.push(error),
+    }
+    rebuild(reader, bytes, faults)
+}
+
+/// Walks the whole file.
+fn rebuild<R: io::Read>(
+    mut reader: BatchReader<R>,
+    bytes: u64,
+    mut faults: Vec<ReadError>,
+) -> Result<Directory, ReadError> {
+    let mut index = Vec::new();
+    while let Some(batch) = reader.next_batch() {
+        match batch {
+            Ok(batch) if batch.header.kind == BatchKind::Index => {}
+            Ok(batch) => index.push(IndexEntry::new(batch.offset, &batch.header)),
+            Err(error) => faults.push(error),
+        }
+    }
+    let (complete, bytes_missing) = (reader.is_complete(), reader.bytes_skipped());
+    let told = faults.iter().any(|fault| matches!(fault.kind, ReadErrorKind::Truncated));
+    if !complete && !told {
+        faults.push(ReadError::new(bytes, ReadErrorKind::Truncated));
+    }
+    find_gaps(&index, &mut faults);
+    Ok(Directory { header: reader.header(), index, faults, complete, bytes_missing })
+}
+
+/// The index, if there is a trailer.
+fn from_trailer<S: ReadAt>(
+    source: &S,
+    bytes: u64,
+    first: u64,
+) -> Result<Option<Vec<IndexEntry>>, ReadError> {
+    let Some(trailer_at) = bytes.checked_sub(TRAILER_BYTES as u64) else {
+        return Ok(None);
+    };
+    let mut trailer = [0; TRAILER_BYTES];
+    let io = |error| ReadError::new(trailer_at, ReadErrorKind::Io(error));
+    if read_full(source, &mut trailer, trailer_at).map_err(io)? < TRAILER_BYTES {
+        return Ok(None);
+    }
+    let Some(trailer) = Trailer::decode(&trailer) else {
+        return Ok(None);
+    };
+    let faulty = || ReadError::new(trailer.index_offset, ReadErrorKind::IndexFaulty);
+    let parts = index_parts(source, trailer.index_offset, trailer_at)?;
+    let index = join(&parts, first, trailer_at).ok_or_else(faulty)?;
+    if index.len() as u64 != trailer.batches {
+        return Err(faulty());
+    }
+    Ok(Some(index))
+}
+
+/// One index batch: where it lies, and what it lists.
+struct Part {
+    offset: u64,
+    bytes: u64,
+    entries: Vec<IndexEntry>,
+}
+
+/// All index batches, the first one first.
+fn index_parts<S: ReadAt>(source: &S, last: u64, end: u64) -> Result<Vec<Part>, ReadError> {
+    let (mut parts, mut buffer) = (Vec::new(), BatchBuffer::default());
+    let (mut offset, mut end) = (last, end);
+    // Each lies before the one that names it, so the walk ends.
+    while offset != 0 {
+        let faulty = ReadError::new(offset, ReadErrorKind::IndexFaulty);
+        if offset >= end {
+            return Err(faulty);
+        }
+        let batch = load_at(source, offset, end - offset, &mut buffer)?;
+        let mut payload = batch.payload;
+        let before = take_varint(&mut payload);
+        let entries = entries(payload, batch.header.events);
+        let (Some(before), Some(entries), BatchKind::Index) = (before, entries, batch.header.kind)
+        else {
+            return Err(faulty);
+        };
+        let bytes = u64::from(batch.header.header_bytes) + u64::from(batch.header.stored_bytes);
+        parts.push(Part { offset, bytes, entries });
+        (offset, end) = (before, offset);
+    }
+    parts.reverse();
+    Ok(parts)
+}
+
+fn entries(mut payload: &[u8], count: u32) -> Option<Vec<IndexEntry>> {
+    let (mut entries, mut offset) = (Vec::new(), 0);
+    while !payload.is_empty() {
+        let entry = take_entry(&mut payload, offset)?;
+        offset = entry.offset;
+        entries.push(entry);
+    }
+    (entries.len() == count as usize).then_some(entries)
+}
+
+/// All entries in file order, if they and the index batches cover the file from `at` to `end`.
+fn join(parts: &[Part], mut at: u64, end: u64) -> Option<Vec<IndexEntry>> {
+    let mut index = Vec::with_capacity(parts.iter().map(|part| part.entries.len()).sum());
+    let mut parts = parts.iter().peekable();
+    let lists = parts.clone().map(|part| part.entries.as_slice()).collect::<Vec<_>>();
+    for entry in lists.concat() {
+        while let Some(part) = parts.next_if(|part| part.offset == at) {
+            at += part.bytes;
+        }
+        if entry.offset != at || entry.kind == BatchKind::Index || entry.bytes == 0 {
+            return None;
+        }
+        at += u64::from(entry.bytes);
+        index.push(entry);
+    }
+    while let Some(part) = parts.next_if(|part| part.offset == at) {
+        at += part.bytes;
+    }
+    (at == end && parts.next().is_none()).then_some(index)
+}
+
+/// Names what the sequence numbers say is missing.
+fn find_gaps(index: &[IndexEntry], faults: &mut Vec<ReadError>) {
+    let mut next: BTreeMap<(u8, ThreadId), u32> = BTreeMap::new();
+    for entry in index {
+        if !matches!(entry.kind, BatchKind::Events | BatchKind::Definitions) {
+            continue;
+        }
+        let expected = next.entry((entry.kind.to_byte(), entry.thread)).or_insert(0);
+        let rest_of_last = entry.piece != 0 && entry.sequence.checked_add(1) == Some(*expected);
+        if entry.sequence != *expected && !rest_of_last {
+            let (thread, found) = (entry.thread.0, entry.sequence);
+            let kind = ReadErrorKind::BatchMissing { thread, expected: *expected, found };
+            faults.push(ReadError::new(entry.offset, kind));
+        }
+        *expected = entry.sequence.saturating_add(1);
+    }
+}

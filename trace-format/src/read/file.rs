@@ -1,19 +1,40 @@
 //! Random access to a trace: by its index, one batch at a time.
+//!
+//! Opening reads the index and all definitions, and nothing else, so memory is in proportion to
+//! the number of batches and of names. Loading a batch checks it again: an index can be right about
+//! where a batch lies and the batch damaged all the same.
 
-use super::error::ReadError;
+use super::check::{BATCH_BYTES_MAX, judge_checksum, judge_lengths, unpack};
+use super::directory::{Directory, find};
+use super::error::{ReadError, ReadErrorKind};
 use super::order::{InOrder, Window};
-use super::source::ReadAt;
+use super::source::{ReadAt, read_full};
 use super::stream::Batch;
-use super::tables::{Tables, TaskState, ThreadState};
-use crate::header::FileHeader;
+use super::tables::{Tables, TaskState, ThreadState, text};
+use crate::definition::Definition;
+use crate::header::{BATCH_HEADER_BYTES, BatchHeader, BatchKind, FileHeader};
+use crate::id::ThreadId;
 use crate::index::IndexEntry;
 use crate::time::Ticks;
 
 /// Memory for one batch, to be used again and again.
 #[derive(Clone, Debug, Default)]
 pub struct BatchBuffer {
-    pub(crate) stored: Vec<u8>,
-    pub(crate) payload: Vec<u8>,
+    stored: Vec<u8>,
+    unpacked: Vec<u8>,
+    /// Where in `stored` the payload is; `None` if it is all of `unpacked`.
+    within: Option<(usize, usize)>,
+}
+
+impl BatchBuffer {
+    /// The payload of the batch that was loaded last.
+    #[inline]
+    pub(crate) fn payload(&self) -> &[u8] {
+        match self.within {
+            Some((from, to)) => self.stored.get(from..to).unwrap_or(&[]),
+            None => &self.unpacked,
+        }
+    }
 }
 
 /// What was open when a generation began.
@@ -33,12 +54,14 @@ pub struct GenerationState {
 #[derive(Debug)]
 pub struct TraceFile<S> {
     source: S,
+    bytes: u64,
     header: FileHeader,
     tables: Tables,
     index: Vec<IndexEntry>,
+    /// Number of a generation, and the place in the index of the batch that begins it.
+    generations: Vec<(u32, usize)>,
     faults: Vec<ReadError>,
     complete: bool,
-    bytes: u64,
     bytes_missing: u64,
     events_missing: u64,
 }
@@ -52,17 +75,57 @@ impl<S: ReadAt> TraceFile<S> {
     /// # Errors
     /// `NotATrace`, `VersionUnsupported`, `Truncated` inside the file header, `Io`.
     pub fn open(source: S) -> Result<Self, ReadError> {
-        Ok(Self {
+        let bytes = source.bytes().map_err(|error| ReadError::new(0, ReadErrorKind::Io(error)))?;
+        let Directory { header, index, faults, complete, bytes_missing } = find(&source, bytes)?;
+        let mut file = Self {
             source,
-            header: FileHeader::CURRENT,
+            bytes,
+            header,
             tables: Tables::default(),
-            index: Vec::new(),
-            faults: Vec::new(),
-            complete: false,
-            bytes: 0,
-            bytes_missing: 0,
+            index,
+            generations: Vec::new(),
+            faults,
+            complete,
+            bytes_missing,
             events_missing: 0,
-        })
+        };
+        file.read_definitions();
+        file.count_missing();
+        Ok(file)
+    }
+
+    fn read_definitions(&mut self) {
+        let (mut tables, mut buffer) = (Tables::default(), BatchBuffer::default());
+        for (at, entry) in self.index.iter().enumerate() {
+            if entry.kind != BatchKind::Definitions {
+                continue;
+            }
+            let known = tables.generations.len();
+            let batch = load_entry(&self.source, entry, &mut buffer);
+            if let Err(error) = batch.and_then(|batch| tables.apply_batch(&batch)) {
+                self.faults.push(error);
+            }
+            let new = &tables.generations[known..];
+            self.generations.extend(new.iter().map(|generation| (generation.number, at)));
+        }
+        self.tables = tables;
+    }
+
+    /// Compares what is in the file with what the recorder counted.
+    fn count_missing(&mut self) {
+        let mut found = std::collections::BTreeMap::<ThreadId, u64>::new();
+        for entry in self.index.iter().filter(|entry| entry.kind == BatchKind::Events) {
+            *found.entry(entry.thread).or_default() += u64::from(entry.events);
+        }
+        for thread in self.tables.threads.values() {
+            let written = thread.end.map_or(0, |end| end.events);
+            let found = found.get(&thread.id).copied().unwrap_or(0);
+            if written > found {
+                self.events_missing = self.events_missing.saturating_add(written - found);
+                let kind = ReadErrorKind::EventsMissing { thread: thread.id.0, written, found };
+                self.faults.push(ReadError::new(self.bytes, kind));
+            }
+        }
     }
 
     /// The file header.
@@ -124,8 +187,7 @@ impl<S: ReadAt> TraceFile<S> {
         entry: &IndexEntry,
         buffer: &'b mut BatchBuffer,
     ) -> Result<Batch<'b>, ReadError> {
-        let _ = (&self.source, &buffer.stored, &buffer.payload);
-        Err(ReadError::new(entry.offset, super::error::ReadErrorKind::IndexDisagrees))
+        load_entry(&self.source, entry, buffer)
     }
 
     /// What was open when generation `number` began; `None` if the trace has no such generation.
@@ -133,21 +195,124 @@ impl<S: ReadAt> TraceFile<S> {
     /// # Errors
     /// Whatever is wrong with the definitions that say it.
     pub fn state_at(&self, number: u32) -> Result<Option<GenerationState>, ReadError> {
-        let _ = number;
-        Ok(None)
+        let Some(&(_, at)) = self.generations.iter().find(|generation| generation.0 == number)
+        else {
+            return Ok(None);
+        };
+        let (mut state, mut buffer) = (None, BatchBuffer::default());
+        for entry in &self.index[at..] {
+            if entry.kind != BatchKind::Definitions {
+                continue;
+            }
+            for definition in self.load(entry, &mut buffer)?.definitions() {
+                match (definition, &mut state) {
+                    (Definition::Generation { number: this, ticks }, None) if this == number => {
+                        state = Some(GenerationState { number, ticks, ..Default::default() });
+                    }
+                    (Definition::Generation { .. }, Some(_)) => return Ok(state),
+                    (definition, Some(state)) => state.add(definition),
+                    _ => {}
+                }
+            }
+        }
+        Ok(state)
     }
 
-    /// The index entries of all event batches in about equally large shares, for `count` workers
-    /// that each load their own share. Whole threads stay together and in order where
-    /// `whole_threads` is set; else the shares are equal, and a thread's batches are in several.
+    /// The index entries of all event batches in `count` shares of about equal size, for workers
+    /// that each load their own share.
+    ///
+    /// - `whole_threads`: each thread's batches are in one share, in order. Else shares are more
+    ///   equal, and what one thread did is spread over several.
     #[must_use]
     pub fn shares(&self, count: usize, whole_threads: bool) -> Vec<Vec<IndexEntry>> {
-        let _ = (count, whole_threads);
-        Vec::new()
+        let mut shares = vec![(0_u64, Vec::new()); count.max(1)];
+        let mut whose = std::collections::BTreeMap::<ThreadId, usize>::new();
+        let mut sizes = std::collections::BTreeMap::<ThreadId, u64>::new();
+        let events = || self.index.iter().filter(|entry| entry.kind == BatchKind::Events);
+        for entry in events() {
+            *sizes.entry(entry.thread).or_default() += u64::from(entry.bytes);
+        }
+        let least = |shares: &[(u64, Vec<IndexEntry>)]| {
+            (0..shares.len()).min_by_key(|&at| shares[at].0).expect("there is a share")
+        };
+        if whole_threads {
+            let mut sizes: Vec<_> = sizes.into_iter().collect();
+            sizes.sort_by_key(|&(thread, bytes)| (std::cmp::Reverse(bytes), thread));
+            for (thread, bytes) in sizes {
+                let at = least(&shares);
+                shares[at].0 += bytes;
+                whose.insert(thread, at);
+            }
+        }
+        for entry in events() {
+            let at = whose.get(&entry.thread).copied().unwrap_or_else(|| least(&shares));
+            shares[at].0 += if whole_threads { 0 } else { u64::from(entry.bytes) };
+            shares[at].1.push(*entry);
+        }
+        shares.into_iter().map(|share| share.1).collect()
     }
 
     /// The events of all threads, merged by time, as far as they lie in `window`.
     pub fn in_order(&self, window: Window) -> InOrder<'_, S> {
         InOrder::new(self, window)
     }
+}
+
+impl GenerationState {
+    fn add(&mut self, definition: Definition<'_>) {
+        match definition {
+            Definition::ThreadState { id, sequence, offset, more, open } => {
+                let generation = self.number;
+                self.threads.push(ThreadState { id, generation, sequence, offset, more, open });
+            }
+            Definition::TaskState { id, parent, name, begin } => {
+                self.tasks.push(TaskState { id, parent, name: text(name), begin });
+            }
+            _ => {}
+        }
+    }
+}
+
+fn load_entry<'b, S: ReadAt>(
+    source: &S,
+    entry: &IndexEntry,
+    buffer: &'b mut BatchBuffer,
+) -> Result<Batch<'b>, ReadError> {
+    let batch = load_at(source, entry.offset, u64::from(entry.bytes), buffer)?;
+    if IndexEntry::new(entry.offset, &batch.header) != *entry {
+        return Err(ReadError::new(entry.offset, ReadErrorKind::IndexDisagrees));
+    }
+    Ok(batch)
+}
+
+/// Loads the batch at `offset`, of whose length only the limit is known: it ends within `bytes`.
+pub(crate) fn load_at<'b, S: ReadAt>(
+    source: &S,
+    offset: u64,
+    bytes: u64,
+    buffer: &'b mut BatchBuffer,
+) -> Result<Batch<'b>, ReadError> {
+    let fault = |kind| ReadError::new(offset, kind);
+    let wanted = usize::try_from(bytes).unwrap_or(usize::MAX).min(BATCH_BYTES_MAX);
+    if buffer.stored.len() < wanted {
+        buffer.stored.resize(wanted, 0);
+    }
+    let read = read_full(source, &mut buffer.stored[..wanted], offset)
+        .map_err(|error| fault(ReadErrorKind::Io(error)))?;
+    let stored = &buffer.stored[..read];
+    let fixed = stored.first_chunk::<BATCH_HEADER_BYTES>();
+    let fixed = fixed.ok_or_else(|| fault(ReadErrorKind::Truncated))?;
+    let missing =
+        ReadErrorKind::BatchMagicMissing { found: [stored[0], stored[1], stored[2], stored[3]] };
+    let header = BatchHeader::decode(fixed).ok_or_else(|| fault(missing))?;
+    let whole = judge_lengths(&header).map_err(fault)?;
+    let Some(stored) = stored.get(..whole) else {
+        let (bytes, bytes_max) = (whole as u64, read as u64);
+        return Err(fault(ReadErrorKind::BatchTooLong { bytes, bytes_max }));
+    };
+    judge_checksum(stored).map_err(fault)?;
+    let from = usize::from(header.header_bytes);
+    let unpacked = unpack(&header, &stored[from..], &mut buffer.unpacked).map_err(fault)?;
+    buffer.within = (!unpacked).then_some((from, whole));
+    Ok(Batch { header, offset, payload: buffer.payload() })
 }

@@ -9,11 +9,13 @@
 //! - [`clock`]: ticks to nanoseconds.
 //! - [`source`]: where a file's bytes come from.
 //! - [`file`]: random access by the index. `directory` (private) finds or rebuilds it.
-//! - [`order`]: the events of all threads, merged by time, within a window.
-//! - `check` (private): one batch's bytes, judged.
+//! - [`order`]: the events of all threads, merged by time, within a window; `cursor` (private):
+//!   those of one thread.
+//! - `check` (private): one batch's bytes, judged; `window` (private): a sliding view of a `Read`.
 
 mod check;
 pub mod clock;
+mod cursor;
 mod directory;
 pub mod error;
 pub mod file;
@@ -21,6 +23,7 @@ pub mod order;
 pub mod source;
 pub mod stream;
 pub mod tables;
+mod window;
 
 pub use clock::Clock;
 pub use error::{ReadError, ReadErrorKind};

@@ -1,13 +1,25 @@
 //! The events of all threads, merged by time.
+//!
+//! 1. Each thread has a [`Cursor`] over its batches, with a time before which it has nothing.
+//! 2. The cursor with the lowest time is the current one; the others wait in a heap.
+//! 3. The current cursor hands out events until one is later than the heap's top; then they swap.
+//! 4. A batch is loaded only when its cursor is the current one, so memory is one batch for each
+//!    thread that is in the middle of one.
+//!
+//! Always true: times never run backwards, whatever the file says, but for the few events at a
+//! window's begin that began before it.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::ops::ControlFlow;
 
+use super::cursor::{Cursor, Next};
 use super::error::ReadError;
-use super::file::TraceFile;
+use super::file::{BatchBuffer, TraceFile};
 use super::source::ReadAt;
 use crate::definition::OpenSince;
-use crate::event::Event;
+use crate::event::{Event, Step};
+use crate::header::BatchKind;
 use crate::id::ThreadId;
 use crate::time::Ticks;
 
@@ -33,23 +45,60 @@ pub struct Timed<'a> {
 
 /// Walks all threads' events in the order of their times. See [`TraceFile::in_order`].
 ///
-/// Order: by [`Event::ticks`]; of equal times the thread with the lower id first; within a thread as
-/// it wrote them. A complete region, poll or task run is one event at its begin.
+/// **Order**: by [`Event::ticks`]; of equal times the thread with the lower id first; within a
+/// thread as it wrote them. A complete region, poll or task run is one event at its begin.
 ///
-/// Window: an event is handed out if any of its time lies in the window, so a complete region
+/// **Window**: an event is handed out if any of its time lies in the window, so a complete region
 /// that began before `from` and ended in it comes first, with its true begin. What was open at
-/// `from` by events of its own is in [`InOrder::open_at_start`]; `Reopen` is never handed out, as
-/// it says nothing new, except at the front of a thread's first batch after a gap.
+/// `from` by a begin of its own is in [`InOrder::open_at_start`].
+///
+/// **Faults** come where they lie. After one, what [`InOrder::fault_thread`] had open is
+/// unknown. `Reopen` events are left out, as they say nothing new, but behind a fault they are
+/// handed out, and what they name is all that is open there. A batch that is missing was named by
+/// [`TraceFile::faults`] already, and is named again.
 #[derive(Debug)]
 pub struct InOrder<'f, S> {
     file: &'f TraceFile<S>,
+    /// By thread id, so that a cursor's place breaks ties.
+    cursors: Vec<Cursor>,
+    /// Time and place of the cursors that wait.
+    waiting: BinaryHeap<Reverse<(u64, u32)>>,
+    /// The same of the current cursor.
+    current: Option<(u64, u32)>,
     open: BTreeMap<ThreadId, Vec<OpenSince>>,
+    faults: VecDeque<(ThreadId, ReadError)>,
+    fault_thread: Option<ThreadId>,
+    /// Memory of batches that are done.
+    free: Vec<BatchBuffer>,
+    /// Events behind are left out.
+    last: u64,
 }
 
 impl<'f, S: ReadAt> InOrder<'f, S> {
     pub(crate) fn new(file: &'f TraceFile<S>, window: Window) -> Self {
-        let _ = window;
-        Self { file, open: BTreeMap::new() }
+        let mut order = Self {
+            file,
+            cursors: cursors(file, window),
+            waiting: BinaryHeap::new(),
+            current: None,
+            open: BTreeMap::new(),
+            faults: VecDeque::new(),
+            fault_thread: None,
+            free: Vec::new(),
+            last: window.to.map_or(u64::MAX, |to| to.0.saturating_sub(1)),
+        };
+        for at in 0..order.cursors.len() {
+            if let Some(from) = window.from {
+                order.skip_to(at, from);
+            }
+            if let Some(time) = order.cursors[at].time(file.index()) {
+                order.waiting.push(Reverse((time, at as u32)));
+            }
+        }
+        if window.to == Some(Ticks(0)) {
+            order.waiting.clear();
+        }
+        order
     }
 
     /// What was open on each thread at the window's begin, outermost first. Empty without `from`.
@@ -58,10 +107,33 @@ impl<'f, S: ReadAt> InOrder<'f, S> {
         &self.open
     }
 
+    /// The thread whose events the fault that was returned last has cost.
+    #[must_use]
+    pub fn fault_thread(&self) -> Option<ThreadId> {
+        self.fault_thread
+    }
+
+    /// Events in batches that could not be read, by their headers or the index.
+    #[must_use]
+    pub fn events_lost(&self) -> u64 {
+        self.cursors.iter().map(|cursor| cursor.events_lost).sum()
+    }
+
     /// The next event, or a fault; after a fault it goes on behind it. `None` at the end.
     pub fn next_event(&mut self) -> Option<Result<Timed<'_>, ReadError>> {
-        let _ = self.file;
-        None
+        let (at, limit) = match self.settle() {
+            Ok(settled) => settled?,
+            Err(error) => return Some(Err(error)),
+        };
+        let cursor = &mut self.cursors[at];
+        let thread = cursor.thread;
+        match cursor.step(limit)? {
+            Ok(event) => Some(Ok(Timed { thread, event })),
+            Err(error) => {
+                self.fault_thread = Some(thread);
+                Some(Err(error))
+            }
+        }
     }
 
     /// Visits the remaining events: the fast way. `Ok(Break)` if `visit` stopped it, `Ok(Continue)`
@@ -71,9 +143,129 @@ impl<'f, S: ReadAt> InOrder<'f, S> {
     /// The first fault met; another call goes on behind it.
     pub fn for_each(
         &mut self,
-        visit: impl FnMut(Timed<'_>) -> ControlFlow<()>,
+        mut visit: impl FnMut(Timed<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, ReadError> {
-        let _ = (visit, self.file);
+        while let Some((at, limit)) = self.settle()? {
+            let cursor = &mut self.cursors[at];
+            let thread = cursor.thread;
+            let mut events = cursor.events();
+            let mut flow = ControlFlow::Continue(());
+            let fault = loop {
+                match events.step(limit) {
+                    Step::Event(event) => flow = visit(Timed { thread, event }),
+                    Step::Fault(error) => break Some(error),
+                    Step::Later | Step::End => break None,
+                }
+                if flow.is_break() {
+                    break None;
+                }
+            };
+            let (taken, now) = (events.bytes_taken(), events.now());
+            cursor.went_to(taken, now);
+            if let Some(error) = fault {
+                self.fault_thread = Some(thread);
+                return Err(cursor.fail(error));
+            }
+            if flow.is_break() {
+                return Ok(flow);
+            }
+        }
         Ok(ControlFlow::Continue(()))
     }
+
+    /// The cursor that has the next event in memory, and the time up to which the events are its
+    /// own. `None` at the end.
+    fn settle(&mut self) -> Result<Option<(usize, u64)>, ReadError> {
+        if let Some((thread, error)) = self.faults.pop_front() {
+            self.fault_thread = Some(thread);
+            return Err(error);
+        }
+        loop {
+            let Some((_, place)) = self.current else {
+                let Some(Reverse(top)) = self.waiting.pop() else {
+                    return Ok(None);
+                };
+                self.current = Some(top);
+                continue;
+            };
+            let cursor = &mut self.cursors[place as usize];
+            let Some(time) = cursor.time(self.file.index()).filter(|&time| time <= self.last)
+            else {
+                self.free.extend(cursor.end());
+                self.current = None;
+                continue;
+            };
+            self.current = Some((time, place));
+            if let Some(mut top) = self.waiting.peek_mut()
+                && top.0 < (time, place)
+            {
+                // The heap is put in order when `top` is dropped.
+                self.free.extend(cursor.spare());
+                let mine = std::mem::replace(&mut *top, Reverse((time, place)));
+                self.current = Some(mine.0);
+                continue;
+            }
+            if cursor.is_loaded() {
+                return Ok(Some((place as usize, self.limit(place))));
+            }
+            let free = &mut self.free;
+            let buffer = cursor.spare().unwrap_or_else(|| free.pop().unwrap_or_default());
+            if let Err(error) = cursor.load(self.file, buffer) {
+                self.fault_thread = Some(cursor.thread);
+                return Err(error);
+            }
+        }
+    }
+
+    /// Up to which time the cursor at `place` may go on before another has its turn.
+    fn limit(&self, place: u32) -> u64 {
+        let Some(&Reverse((time, other))) = self.waiting.peek() else {
+            return self.last;
+        };
+        // Of equal times the lower place goes first; the current cursor's own time is below.
+        let limit = if place < other { time } else { time.saturating_sub(1) };
+        limit.min(self.last)
+    }
+
+    /// Brings a cursor to the first event with a part at or behind `from`, and keeps what is open.
+    fn skip_to(&mut self, at: usize, from: Ticks) {
+        let mut open = Vec::new();
+        let cursor = &mut self.cursors[at];
+        let thread = cursor.thread;
+        loop {
+            match cursor.skip(from, &mut open) {
+                Ok(Next::Here) => break,
+                Ok(Next::Load) => {}
+                Err(error) => {
+                    open.clear();
+                    self.faults.push_back((thread, error));
+                }
+            }
+            if cursor.time(self.file.index()).is_none_or(|time| time > from.0) {
+                break;
+            }
+            let buffer = cursor.spare().unwrap_or_else(|| self.free.pop().unwrap_or_default());
+            if let Err(error) = cursor.load(self.file, buffer) {
+                self.faults.push_back((thread, error));
+                open.clear();
+            }
+        }
+        self.free.extend(cursor.spare());
+        if !open.is_empty() {
+            self.open.insert(thread, open);
+        }
+    }
+}
+
+/// One cursor for each thread that has events in the window, by thread id.
+fn cursors<S: ReadAt>(file: &TraceFile<S>, window: Window) -> Vec<Cursor> {
+    let mut threads = BTreeMap::<ThreadId, Vec<u32>>::new();
+    for (at, entry) in file.index().iter().enumerate() {
+        let wanted = window.thread.is_none_or(|thread| thread == entry.thread);
+        if entry.kind == BatchKind::Events && wanted {
+            threads.entry(entry.thread).or_default().push(at as u32);
+        }
+    }
+    let cursors = threads.into_iter();
+    cursors.map(|(thread, entries)| Cursor::new(thread, entries, file.index(), window)).collect()
 }

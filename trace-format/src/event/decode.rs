@@ -1,0 +1,291 @@
+//! From a payload's bytes to events: the table of [`super`], read.
+//!
+//! Nothing is allocated and no input panics. The short regions of tight loops decide the speed, so
+//! their way is inlined into the caller's loop, and rare events are kept out of it.
+
+use super::{Event, EventKind, Outcome, opcode};
+use crate::id::{FutureId, Open, SiteId, TaskId, ThreadId};
+use crate::time::Ticks;
+use crate::value::{Text, Values, take_bytes, take_value};
+use crate::varint::take_varint;
+
+/// The events of one batch's payload, in order. After an error it ends: what follows a fault
+/// inside a batch can't be told apart from noise.
+#[derive(Clone, Debug)]
+pub struct Events<'a> {
+    thread: ThreadId,
+    bytes: &'a [u8],
+    bytes_total: usize,
+    ticks: u64,
+    failed: bool,
+}
+
+/// Bytes inside a payload that are no event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventError {
+    /// From the start of the payload to the event's opcode.
+    pub at: usize,
+    /// The opcode that stands there.
+    pub opcode: u8,
+}
+
+impl<'a> Events<'a> {
+    /// The events in `payload`, the first of them `base` plus its delta.
+    #[must_use]
+    pub const fn new(thread: ThreadId, base: Ticks, payload: &'a [u8]) -> Self {
+        let bytes_total = payload.len();
+        Self { thread, bytes: payload, bytes_total, ticks: base.0, failed: false }
+    }
+
+    /// Whose events.
+    #[must_use]
+    pub const fn thread(&self) -> ThreadId {
+        self.thread
+    }
+
+    /// The clock after the event that was taken last.
+    #[must_use]
+    pub const fn now(&self) -> Ticks {
+        Ticks(self.ticks)
+    }
+
+    /// The same events, but from the payload's byte `at` on, with the clock at `ticks`: how one
+    /// goes on after a stop whose [`Events::bytes_taken`] and [`Events::now`] were kept.
+    #[cfg(feature = "read")]
+    #[inline]
+    pub(crate) fn resume(thread: ThreadId, ticks: u64, payload: &'a [u8], at: usize) -> Self {
+        let bytes = payload.get(at..).unwrap_or(&[]);
+        Self { thread, bytes, bytes_total: payload.len(), ticks, failed: false }
+    }
+
+    /// Bytes from the start of the payload to what is decoded next.
+    #[must_use]
+    #[inline]
+    pub const fn bytes_taken(&self) -> usize {
+        self.bytes_total - self.bytes.len()
+    }
+
+    /// When the next event is; `None` at the end and where the bytes are none.
+    #[cfg(feature = "read")]
+    #[inline(always)]
+    pub(crate) fn peek(&self) -> Option<u64> {
+        let mut rest = self.bytes.get(1..)?;
+        self.ticks.checked_add(take_varint(&mut rest)?)
+    }
+
+    /// Visits the remaining events: the fastest way, as no event is moved about.
+    ///
+    /// # Errors
+    /// Where the bytes are no event; all before it have been visited.
+    #[inline(always)]
+    pub fn walk(&mut self, mut visit: impl FnMut(Event<'a>)) -> Result<(), EventError> {
+        loop {
+            match self.step(u64::MAX) {
+                Step::Event(event) => visit(event),
+                Step::Fault(error) => return Err(error),
+                Step::Later | Step::End => return Ok(()),
+            }
+        }
+    }
+
+    /// The next event, if its time is not behind `limit`.
+    #[inline(always)]
+    pub(crate) fn step(&mut self, limit: u64) -> Step<'a> {
+        let Some((&opcode, mut rest)) = self.bytes.split_first() else {
+            return Step::End;
+        };
+        let Some(ticks) = take_varint(&mut rest).and_then(|delta| self.ticks.checked_add(delta))
+        else {
+            return self.fail(opcode);
+        };
+        if ticks > limit {
+            return Step::Later;
+        }
+        let Some((kind, duration)) = take_kind(opcode, &mut rest) else {
+            return self.fail(opcode);
+        };
+        let Some(end) = ticks.checked_add(duration) else {
+            return self.fail(opcode);
+        };
+        self.ticks = end;
+        self.bytes = rest;
+        Step::Event(Event { ticks: Ticks(ticks), kind })
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn fail(&mut self, opcode: u8) -> Step<'a> {
+        let at = self.bytes_taken();
+        self.bytes = &[];
+        let first = !std::mem::replace(&mut self.failed, true);
+        if first { Step::Fault(EventError { at, opcode }) } else { Step::End }
+    }
+}
+
+/// What comes next in a payload.
+pub(crate) enum Step<'a> {
+    /// An event, taken.
+    Event(Event<'a>),
+    /// An event behind the limit. It stays.
+    Later,
+    /// Nothing.
+    End,
+    /// Bytes that are no event; nothing comes after them.
+    Fault(EventError),
+}
+
+impl<'a> Iterator for Events<'a> {
+    type Item = Result<Event<'a>, EventError>;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.step(u64::MAX) {
+            Step::Event(event) => Some(Ok(event)),
+            Step::Fault(error) => Some(Err(error)),
+            Step::Later | Step::End => None,
+        }
+    }
+}
+
+/// The fields of one event, and how far it moves the clock beyond its own time.
+#[inline(always)]
+fn take_kind<'a>(code: u8, bytes: &mut &'a [u8]) -> Option<(EventKind<'a>, u64)> {
+    if code & opcode::REGION_SHORT == 0 {
+        return take_long(code, bytes);
+    }
+    let site = SiteId(u32::from(code & 0x3f) + 1);
+    let values = Values::new(&[]);
+    if code & opcode::OPEN != 0 {
+        return Some((EventKind::RegionBegin { site, values }, 0));
+    }
+    let duration = take_varint(bytes)?;
+    Some((EventKind::Region { site, duration: Ticks(duration), values }, duration))
+}
+
+/// Events whose opcode holds no call site.
+#[inline]
+fn take_long<'a>(code: u8, bytes: &mut &'a [u8]) -> Option<(EventKind<'a>, u64)> {
+    let open = code & opcode::OPEN != 0;
+    let kind = match code & !opcode::OPEN {
+        code @ (opcode::REGION | opcode::REGION_ARGS) => {
+            let site = take_site(bytes)?;
+            let args = code == opcode::REGION_ARGS;
+            let values = if args { take_values(bytes)? } else { Values::new(&[]) };
+            if open {
+                EventKind::RegionBegin { site, values }
+            } else {
+                let duration = take_varint(bytes)?;
+                return Some((
+                    EventKind::Region { site, duration: Ticks(duration), values },
+                    duration,
+                ));
+            }
+        }
+        opcode::POLL => {
+            let future = FutureId(take_varint(bytes)?);
+            if open {
+                EventKind::PollBegin { future }
+            } else {
+                let duration = take_varint(bytes)?;
+                return Some((EventKind::Poll { future, duration: Ticks(duration) }, duration));
+            }
+        }
+        opcode::TASK_RUN => {
+            let task = TaskId(take_varint(bytes)?);
+            if open {
+                EventKind::TaskRunBegin { task }
+            } else {
+                let duration = take_varint(bytes)?;
+                return Some((EventKind::TaskRun { task, duration: Ticks(duration) }, duration));
+            }
+        }
+        _ if open => return None,
+        opcode::END => EventKind::End,
+        code => take_other(code, bytes)?,
+    };
+    Some((kind, 0))
+}
+
+#[inline(never)]
+fn take_other<'a>(code: u8, bytes: &mut &'a [u8]) -> Option<EventKind<'a>> {
+    Some(match code {
+        opcode::END_VALUE => {
+            EventKind::EndValue { outcome: take_outcome(bytes)?, values: take_values(bytes)? }
+        }
+        opcode::END_DETACHED => EventKind::EndDetached {
+            open: Open::from_word(take_varint(bytes)?)?,
+            since: take_ticks(bytes)?,
+        },
+        opcode::REOPEN => EventKind::Reopen {
+            open: Open::from_word(take_varint(bytes)?)?,
+            since: take_ticks(bytes)?,
+        },
+        opcode::INSTANT => {
+            EventKind::Instant { site: take_site(bytes)?, values: take_values(bytes)? }
+        }
+        opcode::LOG => EventKind::Log { site: take_site(bytes)?, text: take_text(bytes)? },
+        opcode::COUNTER => {
+            EventKind::Counter { site: take_site(bytes)?, value: take_value(bytes)? }
+        }
+        opcode::TASK_BEGIN => EventKind::TaskBegin {
+            task: take_task(bytes)?,
+            parent: take_task(bytes)?,
+            name: take_text(bytes)?,
+        },
+        opcode::TASK_BEGIN_SITE => EventKind::TaskBeginSite {
+            task: take_task(bytes)?,
+            parent: take_task(bytes)?,
+            site: take_site(bytes)?,
+            values: take_values(bytes)?,
+        },
+        opcode::TASK_END => EventKind::TaskEnd { task: take_task(bytes)? },
+        opcode::FUTURE_BEGIN => EventKind::FutureBegin {
+            future: FutureId(take_varint(bytes)?),
+            task: take_task(bytes)?,
+            site: take_site(bytes)?,
+            values: take_values(bytes)?,
+        },
+        opcode::FUTURE_END => EventKind::FutureEnd {
+            future: FutureId(take_varint(bytes)?),
+            outcome: take_outcome(bytes)?,
+            values: take_values(bytes)?,
+        },
+        opcode::DROPPED => EventKind::Dropped {
+            events: take_varint(bytes)?,
+            ends: take_varint(bytes)?,
+            from: take_ticks(bytes)?,
+            to: take_ticks(bytes)?,
+        },
+        opcode::EXTENSION..=opcode::EXTENSION_LAST => {
+            take_bytes(bytes)?;
+            EventKind::Unknown { opcode: code }
+        }
+        _ => return None,
+    })
+}
+
+fn take_site(bytes: &mut &[u8]) -> Option<SiteId> {
+    Some(SiteId(u32::try_from(take_varint(bytes)?).ok()?))
+}
+
+fn take_task(bytes: &mut &[u8]) -> Option<TaskId> {
+    Some(TaskId(take_varint(bytes)?))
+}
+
+fn take_ticks(bytes: &mut &[u8]) -> Option<Ticks> {
+    Some(Ticks(take_varint(bytes)?))
+}
+
+fn take_outcome(bytes: &mut &[u8]) -> Option<Outcome> {
+    Outcome::from_number(take_varint(bytes)?)
+}
+
+fn take_values<'a>(bytes: &mut &'a [u8]) -> Option<Values<'a>> {
+    Some(Values::new(take_bytes(bytes)?))
+}
+
+/// A text as a field of its own: the length before the cut, then the kept bytes with their length.
+fn take_text<'a>(bytes: &mut &'a [u8]) -> Option<Text<'a>> {
+    let bytes_before = take_varint(bytes)?;
+    Some(Text { bytes: take_bytes(bytes)?, bytes_before })
+}

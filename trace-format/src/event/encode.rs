@@ -1,0 +1,142 @@
+//! From events to a payload's bytes: the table of [`super`], written.
+//!
+//! For tests, tools and converters. The recorder has its own writer on raw memory, and its tests
+//! compare the two. Each event has one shortest form, and that is what is written.
+
+use super::{Event, EventKind, opcode};
+use crate::id::SiteId;
+use crate::time::Ticks;
+use crate::value::{Text, Values, put_value};
+use crate::varint::put_varint;
+
+/// Appends one event.
+///
+/// - `clock`: the time of the event before it, or the batch's base ticks; moved on to this one's.
+///   An event that is earlier is written as if it were at `clock`: the format can't say otherwise.
+/// - An `Unknown` event is written with no bytes of its own.
+pub fn put_event(out: &mut Vec<u8>, clock: &mut Ticks, event: &Event<'_>) {
+    let delta = event.ticks.0.saturating_sub(clock.0);
+    let ticks = clock.0 + delta;
+    let duration = match event.kind {
+        EventKind::Region { duration, .. }
+        | EventKind::Poll { duration, .. }
+        | EventKind::TaskRun { duration, .. } => Some(duration.0),
+        _ => None,
+    };
+    out.push(opcode_of(&event.kind));
+    put_varint(out, delta);
+    put_fields(out, &event.kind);
+    if let Some(duration) = duration {
+        put_varint(out, duration);
+    }
+    *clock = Ticks(ticks.saturating_add(duration.unwrap_or(0)));
+}
+
+fn opcode_of(kind: &EventKind<'_>) -> u8 {
+    match *kind {
+        EventKind::Region { site, values, .. } => region(site, values),
+        EventKind::RegionBegin { site, values } => region(site, values) | opcode::OPEN,
+        EventKind::Poll { .. } => opcode::POLL,
+        EventKind::PollBegin { .. } => opcode::POLL | opcode::OPEN,
+        EventKind::TaskRun { .. } => opcode::TASK_RUN,
+        EventKind::TaskRunBegin { .. } => opcode::TASK_RUN | opcode::OPEN,
+        EventKind::End => opcode::END,
+        EventKind::EndValue { .. } => opcode::END_VALUE,
+        EventKind::EndDetached { .. } => opcode::END_DETACHED,
+        EventKind::Reopen { .. } => opcode::REOPEN,
+        EventKind::Instant { .. } => opcode::INSTANT,
+        EventKind::Log { .. } => opcode::LOG,
+        EventKind::Counter { .. } => opcode::COUNTER,
+        EventKind::TaskBegin { .. } => opcode::TASK_BEGIN,
+        EventKind::TaskBeginSite { .. } => opcode::TASK_BEGIN_SITE,
+        EventKind::TaskEnd { .. } => opcode::TASK_END,
+        EventKind::FutureBegin { .. } => opcode::FUTURE_BEGIN,
+        EventKind::FutureEnd { .. } => opcode::FUTURE_END,
+        EventKind::Dropped { .. } => opcode::DROPPED,
+        EventKind::Unknown { opcode } => opcode,
+    }
+}
+
+fn region(site: SiteId, values: Values<'_>) -> u8 {
+    match site.0 {
+        _ if !values.is_empty() => opcode::REGION_ARGS,
+        1..=opcode::SHORT_SITES => opcode::REGION_SHORT | (site.0 - 1) as u8,
+        _ => opcode::REGION,
+    }
+}
+
+/// All fields but the duration, which stands last.
+fn put_fields(out: &mut Vec<u8>, kind: &EventKind<'_>) {
+    match *kind {
+        EventKind::Region { site, values, .. } | EventKind::RegionBegin { site, values } => {
+            if region(site, values) & opcode::REGION_SHORT == 0 {
+                put_varint(out, u64::from(site.0));
+            }
+            if !values.is_empty() {
+                put_values(out, values);
+            }
+        }
+        EventKind::Poll { future, .. } | EventKind::PollBegin { future } => {
+            put_varint(out, future.0);
+        }
+        EventKind::TaskRun { task, .. }
+        | EventKind::TaskRunBegin { task }
+        | EventKind::TaskEnd { task } => put_varint(out, task.0),
+        EventKind::End => {}
+        EventKind::EndValue { outcome, values } => {
+            put_varint(out, u64::from(outcome.to_byte()));
+            put_values(out, values);
+        }
+        EventKind::EndDetached { open, since } | EventKind::Reopen { open, since } => {
+            put_all(out, &[open.to_word(), since.0]);
+        }
+        EventKind::Instant { site, values } => {
+            put_varint(out, u64::from(site.0));
+            put_values(out, values);
+        }
+        EventKind::Log { site, text } => {
+            put_varint(out, u64::from(site.0));
+            put_text(out, text);
+        }
+        EventKind::Counter { site, value } => {
+            put_varint(out, u64::from(site.0));
+            put_value(out, &value);
+        }
+        EventKind::TaskBegin { task, parent, name } => {
+            put_all(out, &[task.0, parent.0]);
+            put_text(out, name);
+        }
+        EventKind::TaskBeginSite { task, parent, site, values } => {
+            put_all(out, &[task.0, parent.0, u64::from(site.0)]);
+            put_values(out, values);
+        }
+        EventKind::FutureBegin { future, task, site, values } => {
+            put_all(out, &[future.0, task.0, u64::from(site.0)]);
+            put_values(out, values);
+        }
+        EventKind::FutureEnd { future, outcome, values } => {
+            put_all(out, &[future.0, u64::from(outcome.to_byte())]);
+            put_values(out, values);
+        }
+        EventKind::Dropped { events, ends, from, to } => {
+            put_all(out, &[events, ends, from.0, to.0]);
+        }
+        EventKind::Unknown { .. } => put_varint(out, 0),
+    }
+}
+
+fn put_all(out: &mut Vec<u8>, numbers: &[u64]) {
+    for &number in numbers {
+        put_varint(out, number);
+    }
+}
+
+fn put_values(out: &mut Vec<u8>, values: Values<'_>) {
+    put_varint(out, values.as_bytes().len() as u64);
+    out.extend_from_slice(values.as_bytes());
+}
+
+fn put_text(out: &mut Vec<u8>, text: Text<'_>) {
+    put_all(out, &[text.bytes_before, text.bytes.len() as u64]);
+    out.extend_from_slice(text.bytes);
+}

@@ -1,0 +1,264 @@
+//! THE table: every event a thread writes and its fields.
+//!
+//! An event is an opcode byte, the time since the event before it in ticks, and its fields; all
+//! numbers are unsigned varints. Times never run backwards within a batch. FORMAT.md, section 5,
+//! has the same table, and a test compares the two.
+//!
+//! - `decode` (private): [`Events`], from a payload's bytes.
+//! - `encode` (private): [`put_event`], the same table backwards.
+//!
+//! Bit 6 of the opcode of a region, poll or task run says *open*: its end follows as an event of
+//! its own. Without the bit the event is *complete*: a duration is its last field and nothing
+//! happened inside. Bit 7 folds the ids of the first 64 call sites into the opcode.
+
+mod decode;
+mod encode;
+
+#[cfg(feature = "read")]
+pub(crate) use decode::Step;
+pub use decode::{EventError, Events};
+pub use encode::put_event;
+
+use crate::id::{FutureId, Open, SiteId, TaskId};
+use crate::time::Ticks;
+use crate::value::{Text, Value, Values};
+
+/// The numbers on the wire.
+pub mod opcode {
+    /// A complete region: site, duration.
+    pub const REGION: u8 = 0x01;
+    /// A complete region with arguments: site, values, duration.
+    pub const REGION_ARGS: u8 = 0x02;
+    /// A complete poll: future, duration.
+    pub const POLL: u8 = 0x03;
+    /// A complete task run: task, duration.
+    pub const TASK_RUN: u8 = 0x04;
+    /// Ends what was opened last.
+    pub const END: u8 = 0x05;
+    /// Ends what was opened last, with its outcome: outcome, values.
+    pub const END_VALUE: u8 = 0x06;
+    /// Ends something that was not opened last, or elsewhere: what, time since its begin.
+    pub const END_DETACHED: u8 = 0x07;
+    /// Was open already when this batch began: what, time since its begin.
+    pub const REOPEN: u8 = 0x08;
+    /// A moment: site, values.
+    pub const INSTANT: u8 = 0x09;
+    /// A log message: site, text.
+    pub const LOG: u8 = 0x0a;
+    /// A counter's new value: site, value.
+    pub const COUNTER: u8 = 0x0b;
+    /// A task begins: task, parent, name.
+    pub const TASK_BEGIN: u8 = 0x0c;
+    /// A task named by its call site begins: task, parent, site, values.
+    pub const TASK_BEGIN_SITE: u8 = 0x0d;
+    /// A task ends: task.
+    pub const TASK_END: u8 = 0x0e;
+    /// A future is polled for the first time: future, task, site, values.
+    pub const FUTURE_BEGIN: u8 = 0x0f;
+    /// A future is done or dropped: future, outcome, values.
+    pub const FUTURE_END: u8 = 0x10;
+    /// Events were lost for want of memory: events, ends, first and last absolute ticks.
+    pub const DROPPED: u8 = 0x11;
+    /// Opcodes from here to [`EXTENSION_LAST`] have their length in front: an old reader skips them.
+    pub const EXTENSION: u8 = 0x20;
+    /// See [`EXTENSION`].
+    pub const EXTENSION_LAST: u8 = 0x3f;
+    /// On the first four: open, not complete.
+    pub const OPEN: u8 = 0x40;
+    /// A complete region without arguments of call site `opcode & 0x3f`, plus one.
+    pub const REGION_SHORT: u8 = 0x80;
+    /// How many call sites the short form reaches.
+    pub const SHORT_SITES: u32 = 64;
+}
+
+/// How a region or a future ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// It returned; the value, if recorded, is beside it.
+    Returned,
+    /// It returned an error.
+    Failed,
+    /// It was dropped before it was done.
+    Dropped,
+}
+
+impl Outcome {
+    /// The number on the wire.
+    #[must_use]
+    pub const fn to_byte(self) -> u8 {
+        match self {
+            Self::Returned => 0,
+            Self::Failed => 1,
+            Self::Dropped => 2,
+        }
+    }
+
+    const fn from_number(number: u64) -> Option<Self> {
+        match number {
+            0 => Some(Self::Returned),
+            1 => Some(Self::Failed),
+            2 => Some(Self::Dropped),
+            _ => None,
+        }
+    }
+}
+
+/// One event.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Event<'a> {
+    /// When; for a complete region, poll or task run its begin.
+    pub ticks: Ticks,
+    /// What.
+    pub kind: EventKind<'a>,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum EventKind<'a> {
+    /// A region, from begin to end; nothing was recorded inside.
+    Region {
+        /// Where in the source.
+        site: SiteId,
+        /// How long.
+        duration: Ticks,
+        /// Its arguments.
+        values: Values<'a>,
+    },
+    /// A region begins; its end follows.
+    RegionBegin {
+        /// Where in the source.
+        site: SiteId,
+        /// Its arguments.
+        values: Values<'a>,
+    },
+    /// A poll of a future, from begin to end; nothing was recorded inside.
+    Poll {
+        /// Which.
+        future: FutureId,
+        /// How long.
+        duration: Ticks,
+    },
+    /// A poll of a future begins; its end follows.
+    PollBegin {
+        /// Which.
+        future: FutureId,
+    },
+    /// A thread works for a task, from begin to end; nothing was recorded inside.
+    TaskRun {
+        /// Which.
+        task: TaskId,
+        /// How long.
+        duration: Ticks,
+    },
+    /// A thread begins to work for a task; the end follows.
+    TaskRunBegin {
+        /// Which.
+        task: TaskId,
+    },
+    /// What was opened last ends.
+    End,
+    /// What was opened last ends, with its outcome.
+    EndValue {
+        /// Returned or failed.
+        outcome: Outcome,
+        /// The value or the error, if recorded.
+        values: Values<'a>,
+    },
+    /// Something ends that was not opened last, or on another thread: mis-nested.
+    EndDetached {
+        /// What ends.
+        open: Open,
+        /// How long ago it began.
+        since: Ticks,
+    },
+    /// Was open when this batch began. Only at the front of a batch, outermost first.
+    Reopen {
+        /// What is open.
+        open: Open,
+        /// How long before the batch's base time it began.
+        since: Ticks,
+    },
+    /// A moment.
+    Instant {
+        /// Where in the source.
+        site: SiteId,
+        /// Its arguments.
+        values: Values<'a>,
+    },
+    /// A log message.
+    Log {
+        /// Where in the source; its name is the category.
+        site: SiteId,
+        /// The message.
+        text: Text<'a>,
+    },
+    /// A counter's new value.
+    Counter {
+        /// Where in the source; its name is the counter's.
+        site: SiteId,
+        /// A number.
+        value: Value<'a>,
+    },
+    /// A task begins.
+    TaskBegin {
+        /// Which.
+        task: TaskId,
+        /// The task it belongs to; 0 for none.
+        parent: TaskId,
+        /// Its name.
+        name: Text<'a>,
+    },
+    /// A task begins that is a call of a function.
+    TaskBeginSite {
+        /// Which.
+        task: TaskId,
+        /// The task it belongs to; 0 for none.
+        parent: TaskId,
+        /// Where in the source; its name is the task's.
+        site: SiteId,
+        /// The call's arguments.
+        values: Values<'a>,
+    },
+    /// A task ends.
+    TaskEnd {
+        /// Which.
+        task: TaskId,
+    },
+    /// A future is polled for the first time.
+    FutureBegin {
+        /// Which.
+        future: FutureId,
+        /// The task it works for; 0 for none.
+        task: TaskId,
+        /// Where in the source.
+        site: SiteId,
+        /// Its arguments.
+        values: Values<'a>,
+    },
+    /// A future is done, or dropped before that.
+    FutureEnd {
+        /// Which.
+        future: FutureId,
+        /// How.
+        outcome: Outcome,
+        /// The value or the error, if recorded.
+        values: Values<'a>,
+    },
+    /// Events were lost because memory was at its bound.
+    Dropped {
+        /// How many regions, logs, tasks and so on were not written at all.
+        events: u64,
+        /// How many ends are missing of what was begun before.
+        ends: u64,
+        /// When the first was lost.
+        from: Ticks,
+        /// When the last was lost.
+        to: Ticks,
+    },
+    /// An event of a newer version.
+    Unknown {
+        /// Its opcode.
+        opcode: u8,
+    },
+}

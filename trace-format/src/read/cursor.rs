@@ -1,0 +1,301 @@
+//! One thread's events, in the order it wrote them, through all its batches.
+//!
+//! A cursor knows without loading anything a time before which it has no event. It notices what
+//! is missing between its batches, and refuses a batch that would run back in time.
+
+use super::error::{ReadError, ReadErrorKind};
+use super::file::{BatchBuffer, TraceFile};
+use super::order::Window;
+use super::source::ReadAt;
+use super::stream::Batch;
+use crate::definition::OpenSince;
+use crate::event::{Event, EventError, EventKind, Events, Step, opcode};
+use crate::header::{BatchHeader, FLAG_RESTATED};
+use crate::id::{Open, ThreadId};
+use crate::index::IndexEntry;
+use crate::time::Ticks;
+
+/// What [`Cursor::skip`] came to.
+pub(crate) enum Next {
+    /// An event that is wanted.
+    Here,
+    /// The end of what is loaded.
+    Load,
+}
+
+/// A place among one thread's events.
+#[derive(Debug)]
+pub(crate) struct Cursor {
+    pub(crate) thread: ThreadId,
+    /// Events of batches that could not be read.
+    pub(crate) events_lost: u64,
+    /// Places in the file's index, in file order.
+    entries: Vec<u32>,
+    /// The next of them to load.
+    next: usize,
+    /// The batch that is being walked, or that was.
+    batch: Option<(BatchHeader, u64)>,
+    buffer: Option<BatchBuffer>,
+    /// Bytes of its payload that are done.
+    at: usize,
+    /// The clock there; nothing to come is earlier.
+    ticks: u64,
+    /// The sequence of the batch before, -1 before the first, and where its payload ended.
+    before: (i64, u32),
+    /// Something before was lost, so what is open is not known.
+    gap: bool,
+}
+
+impl Cursor {
+    pub(crate) fn new(
+        thread: ThreadId,
+        mut entries: Vec<u32>,
+        index: &[IndexEntry],
+        window: Window,
+    ) -> Self {
+        let entry = |&at: &u32| &index[at as usize];
+        if let Some(to) = window.to {
+            let end = entries.iter().position(|at| entry(at).base_ticks >= to);
+            entries.truncate(end.unwrap_or(entries.len()));
+        }
+        // As if behind a gap, a cursor that starts in the middle wants to know what is open.
+        let (mut before, mut gap) = ((-1, 0), false);
+        if let Some(from) = window.from {
+            let stands_alone =
+                |at: &u32| entry(at).flags & FLAG_RESTATED != 0 && entry(at).base_ticks <= from;
+            if let Some(start) = entries.iter().rposition(stands_alone) {
+                entries.drain(..start);
+                before = (i64::from(entry(&entries[0]).sequence) - 1, 0);
+                gap = true;
+            }
+        }
+        Self {
+            thread,
+            events_lost: 0,
+            entries,
+            next: 0,
+            batch: None,
+            buffer: None,
+            at: 0,
+            ticks: 0,
+            before,
+            gap,
+        }
+    }
+
+    /// A time before which nothing comes: the next event's, if it is in memory. `None` at the end.
+    #[inline]
+    pub(crate) fn time(&self, index: &[IndexEntry]) -> Option<u64> {
+        if self.is_loaded() {
+            return Some(self.events().peek().unwrap_or(self.ticks));
+        }
+        let entry = &index[*self.entries.get(self.next)? as usize];
+        Some(entry.base_ticks.0.max(self.ticks))
+    }
+
+    /// Whether the next event, or a fault in its place, is in memory.
+    #[inline]
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.at < self.payload().len()
+    }
+
+    fn payload(&self) -> &[u8] {
+        self.buffer.as_ref().map_or(&[], BatchBuffer::payload)
+    }
+
+    /// The events that are left of the batch in memory.
+    #[inline]
+    pub(crate) fn events(&self) -> Events<'_> {
+        Events::resume(self.thread, self.ticks, self.payload(), self.at)
+    }
+
+    /// Notes how far a walk over [`Cursor::events`] came.
+    #[inline]
+    pub(crate) fn went_to(&mut self, at: usize, ticks: Ticks) {
+        (self.at, self.ticks) = (at, ticks.0);
+    }
+
+    /// The next event, if it is in memory and not behind `limit`.
+    #[inline]
+    pub(crate) fn step(&mut self, limit: u64) -> Option<Result<Event<'_>, ReadError>> {
+        // Not by `self.payload()`: the event borrows the buffer alone, and the rest is written.
+        let payload = self.buffer.as_ref().map_or(&[][..], BatchBuffer::payload);
+        let mut events = Events::resume(self.thread, self.ticks, payload, self.at);
+        let step = events.step(limit);
+        (self.at, self.ticks) = (events.bytes_taken(), events.now().0);
+        match step {
+            Step::Event(event) => Some(Ok(event)),
+            Step::Fault(error) => {
+                let (fault, lost) = fault(self.batch, payload, error);
+                self.events_lost += lost;
+                self.gap = true;
+                Some(Err(fault))
+            }
+            Step::Later | Step::End => None,
+        }
+    }
+
+    /// Notes a fault met by a walk over [`Cursor::events`].
+    #[cold]
+    pub(crate) fn fail(&mut self, error: EventError) -> ReadError {
+        let (fault, lost) = fault(self.batch, self.payload(), error);
+        self.events_lost += lost;
+        self.gap = true;
+        fault
+    }
+
+    /// Its memory, if nothing in it is needed any more.
+    pub(crate) fn spare(&mut self) -> Option<BatchBuffer> {
+        if self.is_loaded() { None } else { self.buffer.take() }
+    }
+
+    /// Gives up what is left; returns its memory.
+    pub(crate) fn end(&mut self) -> Option<BatchBuffer> {
+        self.entries.clear();
+        self.buffer.take()
+    }
+
+    /// Loads the next batch into `buffer`.
+    ///
+    /// # Errors
+    /// What is wrong with it, and then it is passed over; or what is missing before it, and then
+    /// it is loaded all the same.
+    pub(crate) fn load<S: ReadAt>(
+        &mut self,
+        file: &TraceFile<S>,
+        mut buffer: BatchBuffer,
+    ) -> Result<(), ReadError> {
+        let entry = &file.index()[self.entries[self.next] as usize];
+        self.next += 1;
+        self.at = usize::MAX;
+        let loaded = file.load(entry, &mut buffer).and_then(|batch| self.refuse_past(&batch));
+        self.buffer = Some(buffer);
+        let (header, offset) = match loaded {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                self.gap = true;
+                self.events_lost += u64::from(entry.events);
+                return Err(error);
+            }
+        };
+        self.batch = Some((header, offset));
+        (self.at, self.ticks) = (0, header.base_ticks.0);
+        let missing = self.missing_before(&header);
+        self.gap |= missing.is_some();
+        self.before =
+            (i64::from(header.sequence), header.offset.saturating_add(header.payload_bytes));
+        if header.flags & FLAG_RESTATED != 0 {
+            if !self.gap {
+                self.skip_reopens();
+            }
+            self.gap = false;
+        }
+        missing.map_or(Ok(()), |kind| Err(ReadError::new(offset, kind)))
+    }
+
+    /// A batch that would run back in time is as bad as a damaged one.
+    fn refuse_past(&self, batch: &Batch<'_>) -> Result<(BatchHeader, u64), ReadError> {
+        let (before, base, thread) = (self.ticks, batch.header.base_ticks.0, self.thread.0);
+        if base < before {
+            let kind = ReadErrorKind::TimeBackwards { thread, before, base };
+            return Err(ReadError::new(batch.offset, kind));
+        }
+        Ok((batch.header, batch.offset))
+    }
+
+    fn missing_before(&self, header: &BatchHeader) -> Option<ReadErrorKind> {
+        let (sequence, end) = self.before;
+        let (thread, found) = (self.thread.0, i64::from(header.sequence));
+        if found == sequence && header.offset != 0 {
+            let (expected, found) = (end, header.offset);
+            return (found != expected).then_some(ReadErrorKind::PieceMissing {
+                thread,
+                expected,
+                found,
+            });
+        }
+        if found != sequence + 1 {
+            let expected = u32::try_from(sequence + 1).unwrap_or(u32::MAX);
+            let found = header.sequence;
+            return Some(ReadErrorKind::BatchMissing { thread, expected, found });
+        }
+        let found = header.offset;
+        (found != 0).then_some(ReadErrorKind::PieceMissing { thread, expected: 0, found })
+    }
+
+    fn skip_reopens(&mut self) {
+        while self.payload().get(self.at) == Some(&opcode::REOPEN) {
+            let mut events = self.events();
+            if !matches!(events.step(u64::MAX), Step::Event(_)) {
+                return;
+            }
+            let (at, ticks) = (events.bytes_taken(), events.now());
+            self.went_to(at, ticks);
+        }
+    }
+
+    /// Passes over the events in memory that are over before `from`; `open` is kept up to date.
+    pub(crate) fn skip(
+        &mut self,
+        from: Ticks,
+        open: &mut Vec<OpenSince>,
+    ) -> Result<Next, ReadError> {
+        let mut events = self.events();
+        let mut done = (self.at, events.now());
+        let next = loop {
+            match events.step(u64::MAX) {
+                Step::Event(event) => {
+                    let again = matches!(event.kind, EventKind::Reopen { .. });
+                    if !again && (event.ticks >= from || events.now() > from) {
+                        break Ok(Next::Here);
+                    }
+                    follow(open, &event);
+                    done = (events.bytes_taken(), events.now());
+                }
+                Step::Fault(error) => break Err(error),
+                Step::Later | Step::End => break Ok(Next::Load),
+            }
+        };
+        self.went_to(done.0, done.1);
+        if next.is_err() {
+            self.at = usize::MAX;
+        }
+        next.map_err(|error| self.fail(error))
+    }
+}
+
+/// Keeps a thread's stack of open things up to date.
+fn follow(stack: &mut Vec<OpenSince>, event: &Event<'_>) {
+    let ago = |since: Ticks| Ticks(event.ticks.0.saturating_sub(since.0));
+    let (open, begin) = match event.kind {
+        EventKind::RegionBegin { site, .. } => (Open::Region(site), event.ticks),
+        EventKind::PollBegin { future } => (Open::Poll(future), event.ticks),
+        EventKind::TaskRunBegin { task } => (Open::Task(task), event.ticks),
+        EventKind::Reopen { open, since } => (open, ago(since)),
+        EventKind::End | EventKind::EndValue { .. } => {
+            stack.pop();
+            return;
+        }
+        EventKind::EndDetached { open, since } => {
+            let ended = OpenSince { open, begin: ago(since) };
+            if let Some(at) = stack.iter().rposition(|&it| it == ended) {
+                stack.truncate(at);
+            }
+            return;
+        }
+        _ => return,
+    };
+    stack.push(OpenSince { open, begin });
+}
+
+/// A fault among events as a fault of the file, and how many events it cost.
+#[cold]
+fn fault(batch: Option<(BatchHeader, u64)>, payload: &[u8], error: EventError) -> (ReadError, u64) {
+    let Some((header, offset)) = batch else {
+        let EventError { at, opcode } = error;
+        return (ReadError::new(0, ReadErrorKind::EventFaulty { opcode, at }), 0);
+    };
+    let batch = Batch { header, offset, payload };
+    let good = batch.events().filter(Result::is_ok).count() as u64;
+    (batch.error(error), u64::from(header.events).saturating_sub(good))
+}

@@ -1,0 +1,68 @@
+//! A stretch of a `Read` held in memory: it slides forward, and grows only to the longest batch.
+
+use std::io::{ErrorKind, Read, Result};
+
+/// Enough for a few batches of a busy thread per system call.
+const BYTES_MIN: usize = 256 * 1024;
+
+/// The bytes of a source from [`Sliding::offset`] on, as many as were asked for or read besides.
+#[derive(Debug)]
+pub(crate) struct Sliding<R> {
+    source: R,
+    bytes: Vec<u8>,
+    /// What is wanted next; what lies before may be overwritten by the next [`Sliding::fill`].
+    start: usize,
+    end: usize,
+    offset: u64,
+}
+
+impl<R: Read> Sliding<R> {
+    pub(crate) fn new(source: R) -> Self {
+        Self { source, bytes: Vec::new(), start: 0, end: 0, offset: 0 }
+    }
+
+    /// From the start of the source to the first byte of [`Sliding::rest`].
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// What is in memory and has not been skipped.
+    pub(crate) fn rest(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    /// The `count` bytes that were skipped last. There must not have been a [`Sliding::fill`] since.
+    pub(crate) fn behind(&self, count: usize) -> &[u8] {
+        &self.bytes[self.start - count..self.start]
+    }
+
+    /// Goes on by `count` bytes, which must be in memory.
+    pub(crate) fn skip(&mut self, count: usize) {
+        assert!(count <= self.end - self.start, "skips only what was read");
+        self.start += count;
+        self.offset += count as u64;
+    }
+
+    /// Reads until `count` bytes are in memory, or the source ends; returns how many there are.
+    pub(crate) fn fill(&mut self, count: usize) -> Result<usize> {
+        if self.end - self.start < count && self.start + count > self.bytes.len() {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+            if count > self.bytes.len() {
+                // Twice, so that moving the rest to the front is paid by what was read since.
+                self.bytes.resize((2 * count).max(BYTES_MIN), 0);
+            }
+        }
+        while self.end - self.start < count {
+            match self.source.read(&mut self.bytes[self.end..]) {
+                Ok(0) => break,
+                // A source that claims more than it was given room for is not to be believed.
+                Ok(read) => self.end += read.min(self.bytes.len() - self.end),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(self.end - self.start)
+    }
+}
