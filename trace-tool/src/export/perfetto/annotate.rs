@@ -1,0 +1,193 @@
+//! Arguments and results as debug annotations, with their types kept.
+//!
+//! Perfetto has integers of 64 bits, doubles, truth values and text. What fits one of these becomes
+//! one; the rest becomes text: `None` as `none`, wider integers in decimal, bytes escaped. A text
+//! that was cut says so at its end.
+
+use std::borrow::Cow;
+
+use trace_format::event::Outcome;
+use trace_format::id::SiteId;
+use trace_format::value::{Text, Value, Values};
+
+use super::intern::{Interner, Repeated};
+use super::message::{DebugAnnotation, InternedData, TrackEvent};
+
+/// Adds the arguments of an event of `site`.
+pub(super) fn put_values(
+    event: &mut TrackEvent,
+    names: &mut Interner<'_>,
+    site: SiteId,
+    values: Values<'_>,
+) {
+    let mut unnamed = 0;
+    for (at, value) in values.enumerate() {
+        let (site, texts, fresh) = names.site_and_texts(site);
+        let mut annotation = annotation(value, texts, fresh);
+        annotation.name_iid = site.arguments.get(at).copied();
+        if annotation.name_iid.is_none() {
+            unnamed += 1;
+            annotation.name_iid = Some(names.argument(unnamed_name(unnamed)));
+        }
+        event.debug_annotations.push(annotation);
+    }
+}
+
+/// Adds how something ended and, if they were recorded, its value or its error.
+pub(super) fn put_outcome(
+    event: &mut TrackEvent,
+    names: &mut Interner<'_>,
+    outcome: Outcome,
+    values: Values<'_>,
+) {
+    let (word, result) = match outcome {
+        Outcome::Returned => (None, "return"),
+        Outcome::Failed => (Some("failed"), "error"),
+        Outcome::Dropped => (Some("dropped"), "value"),
+    };
+    if let Some(word) = word {
+        put_word(event, names, "outcome", word);
+    }
+    for value in values {
+        let mut annotation = annotation(value, &mut names.repeated, &mut names.fresh);
+        annotation.name_iid = Some(names.argument(result));
+        event.debug_annotations.push(annotation);
+    }
+}
+
+/// Adds a text under one of the exporter's own words.
+pub(super) fn put_word(
+    event: &mut TrackEvent,
+    names: &mut Interner<'_>,
+    name: &'static str,
+    text: &str,
+) {
+    let name_iid = Some(names.argument(name));
+    let annotation = text_annotation(Cow::Borrowed(text), &mut names.repeated, &mut names.fresh);
+    event.debug_annotations.push(DebugAnnotation { name_iid, ..annotation });
+}
+
+/// Adds a number under one of the exporter's own words.
+pub(super) fn put_number(
+    event: &mut TrackEvent,
+    names: &mut Interner<'_>,
+    name: &'static str,
+    number: u64,
+) {
+    let name_iid = Some(names.argument(name));
+    let uint_value = Some(number);
+    event.debug_annotations.push(DebugAnnotation { name_iid, uint_value, ..Default::default() });
+}
+
+/// A text as people should read it: what is not UTF-8 is replaced, except the half of a character
+/// that a cut left at the end, and a cut says how long the whole was.
+pub(super) fn readable(text: Text<'_>) -> Cow<'_, str> {
+    if text.missing() == 0 {
+        return String::from_utf8_lossy(text.bytes);
+    }
+    let kept = match std::str::from_utf8(text.bytes) {
+        Err(fault) if fault.error_len().is_none() => &text.bytes[..fault.valid_up_to()],
+        _ => text.bytes,
+    };
+    with_cut(&String::from_utf8_lossy(kept), text).into()
+}
+
+fn with_cut(kept: &str, text: Text<'_>) -> String {
+    format!("{kept}… ({} bytes in all)", text.bytes_before)
+}
+
+fn annotation(value: Value<'_>, texts: &mut Repeated, fresh: &mut InternedData) -> DebugAnnotation {
+    let mut annotation = DebugAnnotation::default();
+    match value {
+        Value::U64(number) => annotation.uint_value = Some(number),
+        Value::I64(number) => annotation.int_value = Some(number),
+        Value::F64(number) => annotation.double_value = Some(number),
+        Value::Bool(truth) => annotation.bool_value = Some(truth),
+        Value::U128(number) => match u64::try_from(number) {
+            Ok(number) => annotation.uint_value = Some(number),
+            Err(_) => annotation.string_value = Some(number.to_string()),
+        },
+        Value::I128(number) => match i64::try_from(number) {
+            Ok(number) => annotation.int_value = Some(number),
+            Err(_) => annotation.string_value = Some(number.to_string()),
+        },
+        Value::Char(character) => annotation.string_value = Some(character.into()),
+        Value::Str(text) | Value::Formatted(text) => {
+            return text_annotation(readable(text), texts, fresh);
+        }
+        Value::Bytes(text) => {
+            let escaped = text.bytes.escape_ascii().to_string();
+            let cut = text.missing() > 0;
+            annotation.string_value = Some(if cut { with_cut(&escaped, text) } else { escaped });
+        }
+        Value::None => return text_annotation(Cow::Borrowed("none"), texts, fresh),
+        // A kind of value that only a newer version knows.
+        _ => annotation.string_value = Some("?".to_owned()),
+    }
+    annotation
+}
+
+fn text_annotation(
+    text: Cow<'_, str>,
+    texts: &mut Repeated,
+    fresh: &mut InternedData,
+) -> DebugAnnotation {
+    match texts.number(&text, fresh) {
+        Some(number) => {
+            DebugAnnotation { string_value_iid: Some(number), ..DebugAnnotation::default() }
+        }
+        None => {
+            DebugAnnotation { string_value: Some(text.into_owned()), ..DebugAnnotation::default() }
+        }
+    }
+}
+
+/// Names for values behind those the call site names: only a damaged or foreign trace has any, so
+/// a few are enough.
+fn unnamed_name(count: usize) -> &'static str {
+    match count {
+        1 => "value 1",
+        2 => "value 2",
+        3 => "value 3",
+        _ => "more values",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_inside_a_character_leaves_no_half_of_it() {
+        let whole = "caf\u{e9}".as_bytes();
+        let text = Text::cut(whole, 4);
+        assert_eq!(readable(text), "caf… (5 bytes in all)");
+        assert_eq!(readable(Text::cut(whole, 5)), "caf\u{e9}");
+        assert_eq!(readable(Text::cut(b"a\xffb", 9)), "a\u{fffd}b");
+    }
+
+    #[test]
+    fn a_text_gets_its_number_when_it_comes_again() {
+        let (mut texts, mut fresh) = (Repeated::default(), InternedData::default());
+        let mut put = |text| {
+            let value = Value::Str(Text::cut(text, 1024));
+            let put = annotation(value, &mut texts, &mut fresh);
+            (put.string_value.is_some(), put.string_value_iid, fresh.clone())
+        };
+        assert_eq!(put(b"GET"), (true, None, InternedData::default()));
+        let (inline, number, fresh) = put(b"GET");
+        assert_eq!((inline, number), (false, Some(1)));
+        assert_eq!(fresh.debug_annotation_string_values.len(), 1);
+        assert_eq!(put(b"GET").2.debug_annotation_string_values.len(), 1, "written once");
+    }
+
+    #[test]
+    fn wide_integers_are_numbers_only_where_they_fit() {
+        let (mut texts, mut fresh) = (Repeated::default(), InternedData::default());
+        let mut put = |value| annotation(value, &mut texts, &mut fresh);
+        assert_eq!(put(Value::U128(7)).uint_value, Some(7));
+        assert_eq!(put(Value::I128(-7)).int_value, Some(-7));
+        let wide = put(Value::U128(1 << 64)).string_value;
+        assert_eq!(wide.as_deref(), Some("18446744073709551616"));
+    }
+}

@@ -1,0 +1,428 @@
+//! One event in, the packets it needs out.
+//!
+//! A complete region is one event at its begin, but its end has its own place in the order of
+//! times: it waits in a heap, at most one per thread, until an event that is not earlier comes. So
+//! packets are in the order of time, save those about what was noticed late.
+//!
+//! Elsewhere: what a thread has open (`lane`), tasks, futures and who has which track (`lives`,
+//! `tracks`), arguments (`annotate`), numbers for names (`intern`), bytes (`packet`).
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::io;
+
+use trace_format::event::{Event, EventKind, Outcome};
+use trace_format::id::{Open, ThreadId};
+use trace_format::read::{Tables, ThreadState, Timed};
+use trace_format::time::Ticks;
+use trace_format::value::Values;
+
+use super::Totals;
+use super::annotate::{put_number, put_outcome, put_values, put_word};
+use super::intern::{Heading, Interner};
+use super::lane::{Lane, Popped};
+use super::message::EventType;
+use super::packet::Packets;
+use super::tracks::{Life, Tracks};
+
+/// A region that ended on another thread is looked for on so many threads.
+const SEARCHED_LANES_MAX: usize = 1024;
+/// The category of what the exporter has to say itself.
+const OWN_CATEGORY: &str = "exectrace";
+const ENDED_ELSEWHERE: &str = "on another thread";
+
+/// All state of an export.
+#[derive(Debug)]
+pub(super) struct Converter<'t, 'w> {
+    pub(super) tables: &'t Tables,
+    pub(super) packets: Packets<'w>,
+    pub(super) names: Interner<'t>,
+    pub(super) tracks: Tracks,
+    pub(super) totals: Totals,
+    lanes: Vec<Lane>,
+    lane_by_thread: HashMap<ThreadId, usize>,
+    /// The lane of the event before, which is mostly the next one's.
+    recent: Option<(ThreadId, usize)>,
+    /// Ends of complete regions that are still to be sent: when, on which lane.
+    ends: BinaryHeap<Reverse<(u64, usize)>>,
+}
+
+impl<'t, 'w> Converter<'t, 'w> {
+    /// Describes the process.
+    pub(super) fn begin(tables: &'t Tables, mut packets: Packets<'w>) -> io::Result<Self> {
+        let tracks = Tracks::begin(tables, &mut packets)?;
+        Ok(Self {
+            tables,
+            packets,
+            names: Interner::new(tables),
+            tracks,
+            totals: Totals::default(),
+            lanes: Vec::new(),
+            lane_by_thread: HashMap::new(),
+            recent: None,
+            ends: BinaryHeap::new(),
+        })
+    }
+
+    /// Sends what one event needs.
+    pub(super) fn event(&mut self, timed: &Timed<'_>) -> io::Result<()> {
+        let Timed { thread, event } = *timed;
+        let at = self.nanos(event.ticks);
+        self.end_until(at)?;
+        let lane = self.lane(thread)?;
+        // Only times that run backwards leave an end behind here; pairing goes before time.
+        if self.lanes[lane].ending.is_some() {
+            self.send_ending(lane)?;
+        }
+        if let EventKind::Reopen { open, since } = event.kind {
+            return self.reopen(lane, open, before(event.ticks, since));
+        }
+        let unnamed = self.lanes[lane].settle_front();
+        self.send_lost_ends(lane, at, unnamed)?;
+        self.lanes[lane].seen = event.ticks;
+        self.totals.events += 1;
+        self.dispatch(lane, at, &event)
+    }
+
+    fn dispatch(&mut self, lane: usize, at: u64, event: &Event<'_>) -> io::Result<()> {
+        let ticks = event.ticks;
+        match event.kind {
+            EventKind::Region { site, duration, values } => {
+                self.complete(lane, ticks, Open::Region(site), duration, values)
+            }
+            EventKind::RegionBegin { site, values } => {
+                self.open(lane, ticks, Open::Region(site), values)
+            }
+            EventKind::Poll { future, duration } => {
+                self.complete(lane, ticks, Open::Poll(future), duration, Values::default())
+            }
+            EventKind::PollBegin { future } => {
+                self.open(lane, ticks, Open::Poll(future), Values::default())
+            }
+            EventKind::TaskRun { task, duration } => {
+                self.complete(lane, ticks, Open::Task(task), duration, Values::default())
+            }
+            EventKind::TaskRunBegin { task } => {
+                self.open(lane, ticks, Open::Task(task), Values::default())
+            }
+            EventKind::End => self.end(lane, at, None),
+            EventKind::EndValue { outcome, values } => self.end(lane, at, Some((outcome, values))),
+            EventKind::EndDetached { open, since } => {
+                self.end_detached(lane, at, open, before(ticks, since))
+            }
+            EventKind::Dropped { events, ends, from, to } => {
+                self.dropped(lane, at, events, ends, (self.nanos(from), self.nanos(to)))
+            }
+            _ => self.other(lane, at, &event.kind),
+        }
+    }
+
+    /// Batches of `thread` are missing before its next event.
+    pub(super) fn gap(&mut self, thread: ThreadId) -> io::Result<()> {
+        let lane = self.lane(thread)?;
+        self.lanes[lane].mark_gap();
+        Ok(())
+    }
+
+    /// Adds what had begun on a thread when the last generation began, but whose begin is in no
+    /// batch. `ticks` is the generation's begin.
+    pub(super) fn last_state(&mut self, state: &ThreadState, ticks: Ticks) -> io::Result<()> {
+        let lane = self.lane(state.id)?;
+        let known = self.lanes[lane].open_count();
+        // Where events came after the state, begins that were pending then have been written, or
+        // their regions left nothing behind.
+        if self.lanes[lane].seen > ticks {
+            return Ok(());
+        }
+        for open in state.open.iter().skip(usize::try_from(known).unwrap_or(usize::MAX)) {
+            self.open(lane, open.begin, open.open, Values::default())?;
+        }
+        Ok(())
+    }
+
+    /// Sends what is left and writes everything out.
+    pub(super) fn finish(mut self) -> io::Result<Totals> {
+        self.end_until(u64::MAX)?;
+        let open: u64 = self.lanes.iter().map(Lane::open_count).sum();
+        self.totals.unfinished = open + self.tracks.alive_count() as u64;
+        (self.totals.packets, self.totals.bytes) = self.packets.finish()?;
+        Ok(self.totals)
+    }
+
+    /// Nanoseconds on the monotonic clock.
+    pub(super) fn nanos(&self, ticks: Ticks) -> u64 {
+        let clock = &self.tables.clock;
+        clock.origin().monotonic.0.saturating_add_signed(clock.signed_nanos(ticks))
+    }
+
+    #[inline]
+    fn lane(&mut self, thread: ThreadId) -> io::Result<usize> {
+        match self.recent {
+            Some((recent, lane)) if recent == thread => Ok(lane),
+            _ => self.find_lane(thread),
+        }
+    }
+
+    fn find_lane(&mut self, thread: ThreadId) -> io::Result<usize> {
+        let lane = match self.lane_by_thread.get(&thread) {
+            Some(&lane) => lane,
+            None => {
+                let os_id = self.tables.threads.get(&thread).map_or(0, |thread| thread.os_id);
+                let name = self.tables.thread_name(thread);
+                let track = self.tracks.thread(&name, os_id, &mut self.packets)?;
+                self.lanes.push(Lane::new(track));
+                self.lane_by_thread.insert(thread, self.lanes.len() - 1);
+                self.lanes.len() - 1
+            }
+        };
+        self.recent = Some((thread, lane));
+        Ok(lane)
+    }
+
+    /// Sends the ends of complete regions that are not later than `at`.
+    #[inline]
+    fn end_until(&mut self, at: u64) -> io::Result<()> {
+        while let Some(&Reverse((end, lane))) = self.ends.peek()
+            && end <= at
+        {
+            self.ends.pop();
+            // Not so if it was sent already, out of turn.
+            if self.lanes[lane].ending == Some(end) {
+                self.send_ending(lane)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn send_ending(&mut self, lane: usize) -> io::Result<()> {
+        let end = self.lanes[lane].ending.take().unwrap_or(0);
+        self.packets.event(EventType::SliceEnd, self.lanes[lane].track);
+        self.send(lane, end)
+    }
+
+    fn complete(
+        &mut self,
+        lane: usize,
+        begin: Ticks,
+        open: Open,
+        duration: Ticks,
+        values: Values<'_>,
+    ) -> io::Result<()> {
+        let end = Ticks(begin.0.saturating_add(duration.0));
+        self.lanes[lane].seen = end;
+        if !self.lanes[lane].has_room() {
+            self.totals.hidden += 1;
+            return Ok(());
+        }
+        self.send_begin(lane, self.nanos(begin), open, values)?;
+        let end = self.nanos(end);
+        self.lanes[lane].ending = Some(end);
+        self.ends.push(Reverse((end, lane)));
+        Ok(())
+    }
+
+    fn open(
+        &mut self,
+        lane: usize,
+        begin: Ticks,
+        open: Open,
+        values: Values<'_>,
+    ) -> io::Result<()> {
+        if self.lanes[lane].push(open, begin) {
+            return self.send_begin(lane, self.nanos(begin), open, values);
+        }
+        self.totals.hidden += 1;
+        Ok(())
+    }
+
+    fn send_begin(
+        &mut self,
+        lane: usize,
+        at: u64,
+        open: Open,
+        values: Values<'_>,
+    ) -> io::Result<()> {
+        self.totals.slices += 1;
+        match open {
+            Open::Region(site) => {
+                let event = self.packets.event(EventType::SliceBegin, self.lanes[lane].track);
+                self.names.site(site).heading.put(event);
+                if !values.is_empty() {
+                    put_values(event, &mut self.names, site, values);
+                }
+            }
+            Open::Poll(_) | Open::Task(_) => self.fill_run(lane, open),
+        }
+        self.send(lane, at)
+    }
+
+    /// A poll of a future, or a stretch of work for a task: tied to its life by a flow.
+    fn fill_run(&mut self, lane: usize, open: Open) {
+        let heading = self.heading(open);
+        let event = self.packets.event(EventType::SliceBegin, self.lanes[lane].track);
+        heading.put(event);
+        match open {
+            Open::Poll(future) => {
+                event.flow_ids.push(Life::Future(future).flow());
+                put_number(event, &mut self.names, "future", future.0);
+            }
+            Open::Task(task) => {
+                event.flow_ids.push(Life::Task(task).flow());
+                event.correlation_id = Some(task.0);
+                put_number(event, &mut self.names, "task", task.0);
+            }
+            Open::Region(_) => {}
+        }
+    }
+
+    fn end(
+        &mut self,
+        lane: usize,
+        at: u64,
+        result: Option<(Outcome, Values<'_>)>,
+    ) -> io::Result<()> {
+        let (own, below) = match self.lanes[lane].pop() {
+            Popped::Ended { own, below } => (own, below),
+            Popped::Nothing => return self.end_without_begin(lane, at),
+            Popped::Unknown => return Ok(()),
+        };
+        if own {
+            let event = self.packets.event(EventType::SliceEnd, self.lanes[lane].track);
+            if let Some((outcome, values)) = result {
+                put_outcome(event, &mut self.names, outcome, values);
+            }
+            self.send(lane, at)?;
+        }
+        self.send_ends(lane, at, below, ENDED_ELSEWHERE)
+    }
+
+    fn end_without_begin(&mut self, lane: usize, at: u64) -> io::Result<()> {
+        self.totals.misnested += 1;
+        let heading = self.names.heading("end without begin", OWN_CATEGORY);
+        heading.put(self.packets.event(EventType::Instant, self.lanes[lane].track));
+        self.send(lane, at)
+    }
+
+    /// Something that is not the innermost ended. If it is open here, all above it ended with it;
+    /// else it is looked for on the other threads.
+    fn end_detached(&mut self, lane: usize, at: u64, open: Open, begin: Ticks) -> io::Result<()> {
+        self.totals.misnested += 1;
+        if let Some(above) = self.lanes[lane].above(open, begin) {
+            let slices = self.lanes[lane].pop_many(above);
+            self.send_ends(lane, at, slices, "with the one around it: mis-nested")?;
+            return self.end(lane, at, None);
+        }
+        let others = 0..self.lanes.len().min(SEARCHED_LANES_MAX);
+        let found = others.into_iter().find(|&at| self.lanes[at].above(open, begin).is_some());
+        if let Some(other) = found {
+            if self.lanes[other].ending.is_some() {
+                // What is complete there ends inside, whatever its time.
+                self.send_ending(other)?;
+            }
+            let slices = self.lanes[other].end_elsewhere(open, begin);
+            self.send_ends(other, at, slices, ENDED_ELSEWHERE)?;
+        }
+        let heading = self.heading(open);
+        let duration = at.saturating_sub(self.nanos(begin));
+        let event = self.packets.event(EventType::Instant, self.lanes[lane].track);
+        heading.put(event);
+        put_word(event, &mut self.names, "ended", "here: begun on another thread, or in a gap");
+        put_number(event, &mut self.names, "duration_ns", duration);
+        self.send(lane, at)
+    }
+
+    /// A restated batch says that something is open.
+    fn reopen(&mut self, lane: usize, open: Open, begin: Ticks) -> io::Result<()> {
+        let (ended, begins) = self.lanes[lane].restate(open, begin);
+        let begin = self.nanos(begin);
+        self.send_lost_ends(lane, begin, ended)?;
+        if begins { self.send_begin(lane, begin, open, Values::default()) } else { Ok(()) }
+    }
+
+    /// Events were lost here. A mark on the thread, and a slice on a track below it that says how
+    /// long.
+    fn dropped(
+        &mut self,
+        lane: usize,
+        at: u64,
+        events: u64,
+        ends: u64,
+        (from, to): (u64, u64),
+    ) -> io::Result<()> {
+        self.totals.dropped_events = self.totals.dropped_events.saturating_add(events);
+        self.totals.dropped_ends = self.totals.dropped_ends.saturating_add(ends);
+        let here = self.lanes[lane].take_lost(ends);
+        let slices = self.lanes[lane].pop_many(here);
+        self.send_lost_ends(lane, to.min(at), slices)?;
+        let (track, last) = match self.lanes[lane].drops {
+            Some(drops) => drops,
+            None => {
+                let parent = self.lanes[lane].track;
+                (self.tracks.child(parent, "EVENTS DROPPED", &mut self.packets)?, 0)
+            }
+        };
+        let from = from.max(last);
+        let to = to.min(at).max(from);
+        self.lanes[lane].drops = Some((track, to));
+        let heading = self.names.heading("EVENTS DROPPED", OWN_CATEGORY);
+        let own = self.lanes[lane].track;
+        for (kind, track) in [(EventType::Instant, own), (EventType::SliceBegin, track)] {
+            let event = self.packets.event(kind, track);
+            heading.put(event);
+            put_number(event, &mut self.names, "events", events);
+            put_number(event, &mut self.names, "ends", ends);
+            match kind {
+                EventType::Instant => self.send(lane, at)?,
+                _ => self.packets.send(from, &mut self.names.fresh)?,
+            }
+        }
+        self.totals.slices += 1;
+        self.packets.event(EventType::SliceEnd, track);
+        self.packets.send(to, &mut self.names.fresh)
+    }
+
+    fn send_lost_ends(&mut self, lane: usize, at: u64, count: usize) -> io::Result<()> {
+        self.send_ends(lane, at, count, "earlier: its end is not in the trace")
+    }
+
+    /// Ends the innermost `count` slices, whose true ends are `how`.
+    fn send_ends(&mut self, lane: usize, at: u64, count: usize, how: &str) -> io::Result<()> {
+        for _ in 0..count {
+            let event = self.packets.event(EventType::SliceEnd, self.lanes[lane].track);
+            put_word(event, &mut self.names, "ended", how);
+            self.send(lane, at)?;
+        }
+        Ok(())
+    }
+
+    /// What stands over the slices of something.
+    fn heading(&mut self, open: Open) -> Heading {
+        let life = match open {
+            Open::Region(site) => return self.names.site(site).heading.clone(),
+            Open::Poll(future) => Life::Future(future),
+            Open::Task(task) => Life::Task(task),
+        };
+        match self.tracks.get(life) {
+            Some(alive) => alive.heading.clone(),
+            None => self.names.heading(life.kind(), life.kind()),
+        }
+    }
+
+    /// Sends the event on a thread's track, not before what was sent there last.
+    #[inline]
+    pub(super) fn send(&mut self, lane: usize, at: u64) -> io::Result<()> {
+        let lane = &mut self.lanes[lane];
+        lane.last = lane.last.max(at);
+        self.packets.send(lane.last, &mut self.names.fresh)
+    }
+
+    /// The track of a lane.
+    pub(super) fn track(&self, lane: usize) -> u64 {
+        self.lanes[lane].track
+    }
+}
+
+/// When something began that had lasted for `since`.
+fn before(ticks: Ticks, since: Ticks) -> Ticks {
+    Ticks(ticks.0.saturating_sub(since.0))
+}

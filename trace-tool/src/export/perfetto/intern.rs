@@ -1,0 +1,236 @@
+//! Names that are written once and then meant by number.
+//!
+//! Every table is bounded: call sites by the trace's own table, texts that come with events by a
+//! named limit, behind which they are written out where they stand.
+//!
+//! Elsewhere: how fresh names get into the file (`packet`).
+
+use std::collections::HashMap;
+
+use trace_format::definition::CallsiteKind;
+use trace_format::id::SiteId;
+use trace_format::read::{Callsite, Tables};
+
+use super::message::{Interned, InternedData, SourceLocation, TrackEvent};
+
+/// So many names of tasks, call sites and the exporter's own are kept; each is at most a few
+/// hundred bytes, as the format bounds them.
+const NAMES_MAX: usize = 1 << 16;
+/// So many different texts of arguments are remembered, to see which come again.
+const TEXTS_MAX: usize = 1 << 12;
+/// Longer texts of arguments are always written out.
+const TEXT_BYTES_MAX: usize = 128;
+
+/// What stands over an event: its name, its category, its place in the source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Heading {
+    pub(super) name: Name,
+    pub(super) category: Option<u64>,
+    pub(super) location: Option<u64>,
+}
+
+impl Heading {
+    /// Puts the heading over `event`.
+    pub(super) fn put(&self, event: &mut TrackEvent) {
+        match &self.name {
+            Name::Interned(iid) => event.name_iid = Some(*iid),
+            Name::Text(text) => event.name = Some(text.to_string()),
+        }
+        event.category_iids.extend(self.category);
+        event.source_location_iid = self.location;
+    }
+}
+
+/// A name, by number if there was room for one more.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Name {
+    /// Written before.
+    Interned(u64),
+    /// Written out.
+    Text(Box<str>),
+}
+
+impl Default for Name {
+    fn default() -> Self {
+        Self::Text(Box::default())
+    }
+}
+
+/// A call site, in the numbers of the sequence.
+#[derive(Debug, Default)]
+pub(super) struct Site {
+    pub(super) heading: Heading,
+    /// The numbers of its arguments' names, in order.
+    pub(super) arguments: Vec<u64>,
+}
+
+/// Texts with numbers, from 1.
+#[derive(Debug)]
+struct Numbered {
+    numbers: HashMap<Box<str>, u64>,
+    count_max: usize,
+}
+
+impl Numbered {
+    fn new(count_max: usize) -> Self {
+        Self { numbers: HashMap::new(), count_max }
+    }
+
+    /// The number of `text`; `None` if it is new and the table is full.
+    fn number(&mut self, text: &str, fresh: &mut Vec<Interned>) -> Option<u64> {
+        if let Some(&number) = self.numbers.get(text) {
+            return Some(number);
+        }
+        if self.numbers.len() >= self.count_max {
+            return None;
+        }
+        let number = self.numbers.len() as u64 + 1;
+        self.numbers.insert(text.into(), number);
+        fresh.push(Interned { iid: Some(number), text: Some(text.to_owned()) });
+        Some(number)
+    }
+}
+
+/// Texts of arguments. The first time one is written out; only if it comes again it gets a number.
+#[derive(Debug, Default)]
+pub(super) struct Repeated {
+    /// 0 for one that was seen once.
+    numbers: HashMap<Box<str>, u64>,
+    count: u64,
+}
+
+impl Repeated {
+    /// The number of `text`, if it came before.
+    pub(super) fn number(&mut self, text: &str, fresh: &mut InternedData) -> Option<u64> {
+        if text.len() > TEXT_BYTES_MAX {
+            return None;
+        }
+        match self.numbers.get_mut(text) {
+            Some(0) => {
+                self.count += 1;
+                let number = self.count;
+                self.numbers.insert(text.into(), number);
+                let interned = Interned { iid: Some(number), text: Some(text.to_owned()) };
+                fresh.debug_annotation_string_values.push(interned);
+                Some(number)
+            }
+            Some(number) => Some(*number),
+            None => {
+                if self.numbers.len() < TEXTS_MAX {
+                    self.numbers.insert(text.into(), 0);
+                }
+                None
+            }
+        }
+    }
+}
+
+/// All tables of the sequence.
+#[derive(Debug)]
+pub(super) struct Interner<'t> {
+    tables: &'t Tables,
+    sites: HashMap<SiteId, Site>,
+    /// Stands for every id that the trace does not define, so that absurd ids cost nothing.
+    unknown: Site,
+    names: Numbered,
+    categories: Numbered,
+    arguments: Numbered,
+    locations: u64,
+    pub(super) repeated: Repeated,
+    /// Numbered since the last packet, to be written with the next one.
+    pub(super) fresh: InternedData,
+}
+
+impl<'t> Interner<'t> {
+    pub(super) fn new(tables: &'t Tables) -> Self {
+        let mut interner = Self {
+            tables,
+            sites: HashMap::new(),
+            unknown: Site::default(),
+            names: Numbered::new(NAMES_MAX),
+            categories: Numbered::new(usize::MAX),
+            arguments: Numbered::new(usize::MAX),
+            locations: 0,
+            repeated: Repeated::default(),
+            fresh: InternedData::default(),
+        };
+        interner.unknown.heading.name = Name::Text("unknown call site".into());
+        interner
+    }
+
+    /// The call site `id`.
+    pub(super) fn site(&mut self, id: SiteId) -> &Site {
+        self.resolve(id);
+        self.sites.get(&id).unwrap_or(&self.unknown)
+    }
+
+    /// The call site `id`, the table of argument texts, and where their numbers go.
+    pub(super) fn site_and_texts(
+        &mut self,
+        id: SiteId,
+    ) -> (&Site, &mut Repeated, &mut InternedData) {
+        self.resolve(id);
+        let site = self.sites.get(&id).unwrap_or(&self.unknown);
+        (site, &mut self.repeated, &mut self.fresh)
+    }
+
+    /// A name that is no call site's.
+    pub(super) fn name(&mut self, text: &str) -> Name {
+        match self.names.number(text, &mut self.fresh.event_names) {
+            Some(number) => Name::Interned(number),
+            None => Name::Text(text.into()),
+        }
+    }
+
+    /// A heading that is no call site's. Categories are the exporter's own words or names of call
+    /// sites, so there are few.
+    pub(super) fn heading(&mut self, name: &str, category: &str) -> Heading {
+        Heading { name: self.name(name), category: self.category(category), location: None }
+    }
+
+    /// The number of an annotation's name; the exporter's own words only.
+    pub(super) fn argument(&mut self, name: &str) -> u64 {
+        let fresh = &mut self.fresh.debug_annotation_names;
+        self.arguments.number(name, fresh).expect("this table has no limit")
+    }
+
+    pub(super) fn category(&mut self, name: &str) -> Option<u64> {
+        self.categories.number(name, &mut self.fresh.event_categories)
+    }
+
+    #[inline]
+    fn resolve(&mut self, id: SiteId) {
+        if !self.sites.contains_key(&id)
+            && let Some(callsite) = self.tables.callsite(id)
+        {
+            self.add(callsite);
+        }
+    }
+
+    #[cold]
+    fn add(&mut self, callsite: &Callsite) {
+        let name = self.name(&callsite.name);
+        let category = self.category(&callsite.module);
+        let location = Some(self.location(callsite));
+        let arguments = callsite.arguments.iter().map(|(name, _)| self.argument(name)).collect();
+        let heading = Heading { name, category, location };
+        self.sites.insert(callsite.id, Site { heading, arguments });
+    }
+
+    fn location(&mut self, callsite: &Callsite) -> u64 {
+        self.locations += 1;
+        // Of the others only the module is known, not the function around them.
+        let is_function = matches!(
+            callsite.kind,
+            CallsiteKind::Function | CallsiteKind::Future | CallsiteKind::Task
+        );
+        let function = is_function.then(|| format!("{}::{}", callsite.module, callsite.name));
+        self.fresh.source_locations.push(SourceLocation {
+            iid: Some(self.locations),
+            file_name: Some(callsite.file.clone()),
+            function_name: function,
+            line_number: Some(callsite.line),
+        });
+        self.locations
+    }
+}

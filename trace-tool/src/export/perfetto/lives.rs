@@ -1,0 +1,202 @@
+//! The events that open nothing on their thread: tasks and futures begin and end, marks, messages,
+//! counters.
+//!
+//! Elsewhere: what nests on a thread (`convert`), the tracks of what lives (`tracks`).
+
+use std::io;
+
+use trace_format::event::{EventKind, Outcome};
+use trace_format::id::{FutureId, SiteId, TaskId};
+use trace_format::value::{Text, Value, Values};
+
+use super::annotate::{put_number, put_outcome, put_values, put_word, readable};
+use super::convert::Converter;
+use super::intern::{Heading, Name};
+use super::message::EventType;
+use super::tracks::Life;
+
+/// A longer message is shortened for its mark's name, and whole among its annotations.
+const LOG_NAME_CHARS_MAX: usize = 120;
+
+/// The category of tasks that are named by their text.
+const TASK_CATEGORY: &str = "task";
+
+impl Converter<'_, '_> {
+    /// Sends what an event needs that opens and ends nothing on its thread.
+    pub(super) fn other(&mut self, lane: usize, at: u64, kind: &EventKind<'_>) -> io::Result<()> {
+        match *kind {
+            EventKind::Instant { site, values } => self.instant(lane, at, site, values),
+            EventKind::Log { site, text } => self.log(lane, at, site, text),
+            EventKind::Counter { site, value } => self.counter(at, site, value),
+            EventKind::TaskBegin { task, parent, name } => {
+                let name = readable(name);
+                let heading = self.names.heading(&name, TASK_CATEGORY);
+                self.task_begin(lane, at, (task, parent), (heading, &name), None)
+            }
+            EventKind::TaskBeginSite { task, parent, site, values } => {
+                let heading = self.names.site(site).heading.clone();
+                let tables = self.tables;
+                let name = tables.callsite(site).map_or("unknown call site", |site| &site.name);
+                self.task_begin(lane, at, (task, parent), (heading, name), Some((site, values)))
+            }
+            EventKind::TaskEnd { task } => {
+                self.life_end(Life::Task(task), at, Outcome::Returned, Values::default())
+            }
+            EventKind::FutureBegin { future, task, site, values } => {
+                self.future_begin(at, (future, task), site, values)
+            }
+            EventKind::FutureEnd { future, outcome, values } => {
+                self.life_end(Life::Future(future), at, outcome, values)
+            }
+            _ => {
+                self.totals.unknown += 1;
+                Ok(())
+            }
+        }
+    }
+
+    fn instant(
+        &mut self,
+        lane: usize,
+        at: u64,
+        site: SiteId,
+        values: Values<'_>,
+    ) -> io::Result<()> {
+        let track = self.track(lane);
+        let event = self.packets.event(EventType::Instant, track);
+        self.names.site(site).heading.put(event);
+        put_values(event, &mut self.names, site, values);
+        self.send(lane, at)
+    }
+
+    /// A mark named by its message.
+    fn log(&mut self, lane: usize, at: u64, site: SiteId, text: Text<'_>) -> io::Result<()> {
+        let message = readable(text);
+        let line = message.lines().next().unwrap_or_default();
+        let short: String = line.chars().take(LOG_NAME_CHARS_MAX).collect();
+        let is_whole = short.len() == message.len();
+        let category = self.tables.callsite(site).map_or("log", |site| site.name.as_str());
+        let heading = Heading {
+            name: Name::Text(short.into()),
+            category: self.names.category(category),
+            location: self.names.site(site).heading.location,
+        };
+        let track = self.track(lane);
+        let event = self.packets.event(EventType::Instant, track);
+        heading.put(event);
+        if !is_whole {
+            put_word(event, &mut self.names, "message", &message);
+        }
+        self.send(lane, at)
+    }
+
+    /// A new value on the track of the counter's name; what is no number is left out.
+    fn counter(&mut self, at: u64, site: SiteId, value: Value<'_>) -> io::Result<()> {
+        let (whole, real) = match value {
+            Value::U64(number) => whole_or_real(i64::try_from(number), number as f64),
+            Value::I64(number) => (Some(number), None),
+            Value::F64(number) => (None, Some(number)),
+            Value::Bool(truth) => (Some(truth.into()), None),
+            Value::U128(number) => whole_or_real(i64::try_from(number), number as f64),
+            Value::I128(number) => whole_or_real(i64::try_from(number), number as f64),
+            _ => {
+                self.totals.hidden += 1;
+                return Ok(());
+            }
+        };
+        let name = self.tables.callsite(site).map_or("unknown counter", |site| site.name.as_str());
+        let track = self.tracks.counter(name, &mut self.packets)?;
+        let event = self.packets.event(EventType::Counter, track);
+        event.counter_value = whole;
+        event.double_counter_value = real;
+        self.packets.send(at, &mut self.names.fresh)
+    }
+
+    /// A mark on the thread that begins the task, and the task's own slice: the flow leads from the
+    /// one to the other, and from there to every thread that works for the task.
+    fn task_begin(
+        &mut self,
+        lane: usize,
+        at: u64,
+        (task, parent): (TaskId, TaskId),
+        (heading, name): (Heading, &str),
+        arguments: Option<(SiteId, Values<'_>)>,
+    ) -> io::Result<()> {
+        let life = Life::Task(task);
+        let Some(alive) = self.tracks.open(life, heading, name, &mut self.packets)? else {
+            self.totals.hidden += 1;
+            return Ok(());
+        };
+        let own = self.track(lane);
+        for (kind, track) in [(EventType::Instant, own), (EventType::SliceBegin, alive.track)] {
+            let event = self.packets.event(kind, track);
+            alive.heading.put(event);
+            event.flow_ids.push(life.flow());
+            event.correlation_id = Some(task.0);
+            put_number(event, &mut self.names, "task", task.0);
+            if kind == EventType::Instant {
+                self.send(lane, at)?;
+                continue;
+            }
+            if parent != TaskId(0) {
+                put_number(event, &mut self.names, "parent", parent.0);
+            }
+            if let Some((site, values)) = arguments {
+                put_values(event, &mut self.names, site, values);
+            }
+            self.totals.slices += 1;
+            self.packets.send(at, &mut self.names.fresh)?;
+        }
+        Ok(())
+    }
+
+    fn future_begin(
+        &mut self,
+        at: u64,
+        (future, task): (FutureId, TaskId),
+        site: SiteId,
+        values: Values<'_>,
+    ) -> io::Result<()> {
+        let life = Life::Future(future);
+        let heading = self.names.site(site).heading.clone();
+        let name = self.tables.callsite(site).map_or("unknown call site", |site| &site.name);
+        let Some(alive) = self.tracks.open(life, heading, name, &mut self.packets)? else {
+            self.totals.hidden += 1;
+            return Ok(());
+        };
+        let event = self.packets.event(EventType::SliceBegin, alive.track);
+        alive.heading.put(event);
+        event.flow_ids.push(life.flow());
+        put_number(event, &mut self.names, "future", future.0);
+        if task != TaskId(0) {
+            put_number(event, &mut self.names, "task", task.0);
+            event.correlation_id = Some(task.0);
+        }
+        put_values(event, &mut self.names, site, values);
+        self.totals.slices += 1;
+        self.packets.send(at, &mut self.names.fresh)
+    }
+
+    /// Ends the slice of a task or a future. One whose begin is not in the trace has none.
+    fn life_end(
+        &mut self,
+        life: Life,
+        at: u64,
+        outcome: Outcome,
+        values: Values<'_>,
+    ) -> io::Result<()> {
+        let Some(alive) = self.tracks.close(life) else {
+            return Ok(());
+        };
+        let event = self.packets.event(EventType::SliceEnd, alive.track);
+        put_outcome(event, &mut self.names, outcome, values);
+        self.packets.send(at, &mut self.names.fresh)
+    }
+}
+
+fn whole_or_real<E>(whole: Result<i64, E>, real: f64) -> (Option<i64>, Option<f64>) {
+    match whole {
+        Ok(whole) => (Some(whole), None),
+        Err(_) => (None, Some(real)),
+    }
+}

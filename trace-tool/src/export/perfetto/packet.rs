@@ -1,0 +1,164 @@
+//! The packets of one sequence, encoded one after another into a small buffer.
+//!
+//! All packets share one sequence, so that names are interned once for all threads. What every
+//! packet would repeat stands in the first one as a default: the clock, and the track of the first
+//! thread. Times are differences to the packet before, on a clock of the sequence's own; a packet
+//! that is earlier than the one before it names the monotonic clock and has a whole time.
+//!
+//! Elsewhere: what is in an event (`convert`), what ids mean (`intern`).
+
+use std::fmt;
+use std::io::{self, Write};
+
+use prost::Message;
+use trace_format::time::ClockSnapshot as Moment;
+
+use super::message::{
+    CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_SEQUENCE, Clock, ClockSnapshot, EventType, InternedData,
+    SEQUENCE_CLEARED, SEQUENCE_NEEDED, TracePacket, TracePacketDefaults, TrackDescriptor,
+    TrackEvent, TrackEventDefaults,
+};
+
+/// The tag of `Trace.packet`: field 1, length-delimited.
+const PACKET_TAG: u8 = 1 << 3 | 2;
+/// The sequence's id; any number but 0.
+const SEQUENCE: u32 = 1;
+/// The buffer is written out when it holds so many bytes. One packet has a few dozen KiB at most.
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// Writes packets.
+pub(super) struct Packets<'w> {
+    out: &'w mut dyn Write,
+    buffer: Vec<u8>,
+    /// Of an event; the memory of its lists is used again.
+    packet: TracePacket,
+    /// Nanoseconds on the monotonic clock.
+    last: u64,
+    default_track: u64,
+    written: u64,
+    packets: u64,
+}
+
+impl fmt::Debug for Packets<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Packets").field("packets", &self.packets).finish_non_exhaustive()
+    }
+}
+
+impl<'w> Packets<'w> {
+    /// Begins a file whose first moment is `origin`. Events that name no track are on
+    /// `default_track`.
+    pub(super) fn begin(
+        out: &'w mut dyn Write,
+        origin: Moment,
+        default_track: u64,
+    ) -> io::Result<Self> {
+        let packet = TracePacket {
+            trusted_packet_sequence_id: Some(SEQUENCE),
+            sequence_flags: Some(SEQUENCE_NEEDED),
+            track_event: Some(TrackEvent::default()),
+            ..TracePacket::default()
+        };
+        let buffer = Vec::with_capacity(BUFFER_BYTES + BUFFER_BYTES / 4);
+        let last = origin.monotonic.0;
+        let mut packets = Self { out, buffer, packet, last, default_track, written: 0, packets: 0 };
+        packets.put(&first_packet(origin, default_track))?;
+        Ok(packets)
+    }
+
+    /// Adds a track. Must come before its first event.
+    pub(super) fn describe(&mut self, track: TrackDescriptor) -> io::Result<()> {
+        self.put(&TracePacket {
+            trusted_packet_sequence_id: Some(SEQUENCE),
+            track_descriptor: Some(track),
+            ..TracePacket::default()
+        })
+    }
+
+    /// The next event, to be filled in and then sent.
+    pub(super) fn event(&mut self, kind: EventType, track: u64) -> &mut TrackEvent {
+        let other = (track != self.default_track).then_some(track);
+        let event = self.packet.track_event.get_or_insert_default();
+        event.clear();
+        event.r#type = Some(kind as i32);
+        event.track_uuid = other;
+        event
+    }
+
+    /// Sends the event at `at` nanoseconds, with the names it uses for the first time.
+    pub(super) fn send(&mut self, at: u64, fresh: &mut InternedData) -> io::Result<()> {
+        if let Some(since) = at.checked_sub(self.last) {
+            self.packet.timestamp = Some(since);
+            self.packet.timestamp_clock_id = None;
+            self.last = at;
+        } else {
+            self.packet.timestamp = Some(at);
+            self.packet.timestamp_clock_id = Some(CLOCK_MONOTONIC);
+        }
+        self.packet.interned_data = take_fresh(fresh);
+        self.buffer.push(PACKET_TAG);
+        self.packet.encode_length_delimited(&mut self.buffer).expect("a Vec has room for anything");
+        self.count()
+    }
+
+    /// Writes out what is left. Returns how many packets and bytes there were.
+    pub(super) fn finish(mut self) -> io::Result<(u64, u64)> {
+        self.write_out()?;
+        self.out.flush()?;
+        Ok((self.packets, self.written))
+    }
+
+    fn put(&mut self, packet: &TracePacket) -> io::Result<()> {
+        self.buffer.push(PACKET_TAG);
+        packet.encode_length_delimited(&mut self.buffer).expect("a Vec has room for anything");
+        self.count()
+    }
+
+    fn count(&mut self) -> io::Result<()> {
+        self.packets += 1;
+        if self.buffer.len() >= BUFFER_BYTES { self.write_out() } else { Ok(()) }
+    }
+
+    fn write_out(&mut self) -> io::Result<()> {
+        self.out.write_all(&self.buffer)?;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+/// The state all later packets build on, and one moment on all clocks. Viewers then show wall time,
+/// and can lay a system trace of the same machine beside this one.
+fn first_packet(origin: Moment, default_track: u64) -> TracePacket {
+    let clock = |id, time, incremental: bool| Clock {
+        clock_id: Some(id),
+        timestamp: Some(time),
+        is_incremental: incremental.then_some(true),
+    };
+    let clocks = vec![
+        clock(CLOCK_MONOTONIC, origin.monotonic.0, false),
+        clock(CLOCK_REALTIME, origin.wall.0, false),
+        clock(CLOCK_SEQUENCE, origin.monotonic.0, true),
+    ];
+    let primary = i32::try_from(CLOCK_MONOTONIC).ok();
+    TracePacket {
+        trusted_packet_sequence_id: Some(SEQUENCE),
+        sequence_flags: Some(SEQUENCE_CLEARED),
+        first_packet_on_sequence: Some(true),
+        clock_snapshot: Some(ClockSnapshot { clocks, primary_trace_clock: primary }),
+        trace_packet_defaults: Some(TracePacketDefaults {
+            track_event_defaults: Some(TrackEventDefaults { track_uuid: Some(default_track) }),
+            timestamp_clock_id: Some(CLOCK_SEQUENCE),
+        }),
+        ..TracePacket::default()
+    }
+}
+
+fn take_fresh(fresh: &mut InternedData) -> Option<InternedData> {
+    let none = fresh.event_categories.is_empty()
+        && fresh.event_names.is_empty()
+        && fresh.debug_annotation_names.is_empty()
+        && fresh.source_locations.is_empty()
+        && fresh.debug_annotation_string_values.is_empty();
+    (!none).then(|| std::mem::take(fresh))
+}
