@@ -1,1 +1,31 @@
-//! Placeholder.
+//! What a trace means: from events to summaries. Published, so that programs can analyse traces.
+//!
+//! Pure: nothing here prints, opens a file or reads a clock. A trace comes in as an open
+//! `TraceFile` of `trace-format`; results are plain values, their times in nanoseconds since the
+//! trace's first clock snapshot. Names of call sites and threads are in the trace's tables.
+//!
+//! - [`summary`]: where the time went, of a whole trace or a window. Start here.
+//! - [`regions`], [`threads`], [`tasks`], [`futures`], [`counters`]: its parts.
+//! - [`findings`]: what is odd about a trace or about the traced program.
+//! - [`stack`]: what is open on one thread, for programs that walk events themselves.
+//! - `durations` and `time` (private): distributions, and ticks to nanoseconds.
+//! - `shard` and `notes` (private): one worker's share, and what it tells about tasks and futures.
+
+#![forbid(unsafe_code)]
+
+pub mod counters;
+mod durations;
+pub mod findings;
+pub mod futures;
+mod notes;
+pub mod regions;
+mod shard;
+pub mod stack;
+pub mod summary;
+pub mod tasks;
+pub mod threads;
+mod time;
+
+pub use durations::Quantiles;
+pub use findings::{Finding, FindingKind, Findings};
+pub use summary::{Options, Progress, Summary};

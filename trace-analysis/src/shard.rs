@@ -1,0 +1,385 @@
+//! One reader's share of a trace: the batches of some of the threads, summed as they are decoded.
+//!
+//! A thread's batches all go to one shard, in file order, so its stack needs no lock and no sort.
+//! Nothing is allocated per event: sums lie in arrays by call site, and what is open on a thread
+//! in slots that are used again.
+
+use std::collections::HashMap;
+
+use trace_format::event::{Event, EventKind};
+use trace_format::header::FLAG_RESTATED;
+use trace_format::id::{Open, SiteId, ThreadId};
+use trace_format::index::IndexEntry;
+use trace_format::read::{Batch, BatchBuffer, Clock, ReadAt, ReadError, TraceFile};
+use trace_format::time::{Nanos, Ticks};
+
+use crate::counters::Counters;
+use crate::findings::{Finding, FindingKind, Findings};
+use crate::notes::{Name, NoteKind, Notes};
+use crate::regions::Regions;
+use crate::stack::{Closed, Ending, Stack, Visitor};
+
+/// Ends on other threads that are remembered, to find the begins they belong to.
+const ELSEWHERE_MAX: usize = 1 << 16;
+
+/// What one thread's batches have said so far.
+#[derive(Debug)]
+pub(crate) struct ThreadReading {
+    pub(crate) stack: Stack,
+    /// The sequence of the last piece, and where its batch goes on.
+    pub(crate) next: Option<(u32, u32)>,
+    pub(crate) first: Option<u64>,
+    pub(crate) last: u64,
+    pub(crate) events: u64,
+    pub(crate) regions: u64,
+    pub(crate) dropped_events: u64,
+    pub(crate) dropped_ends: u64,
+    pub(crate) batches: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Some threads' share of the sums.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub(crate) threads: HashMap<ThreadId, ThreadReading>,
+    pub(crate) regions: Regions,
+    pub(crate) counters: Counters,
+    pub(crate) notes: Notes,
+    pub(crate) findings: Findings,
+    /// What ended here and began on another thread: what, and when it began.
+    pub(crate) elsewhere: Vec<(Open, Ticks)>,
+    /// Events of a newer version.
+    pub(crate) unknown: u64,
+    buffer: BatchBuffer,
+    sites_max: SiteId,
+    from: u64,
+    to: u64,
+}
+
+impl Shard {
+    pub(crate) fn new(sites_max: SiteId, window: (Ticks, Ticks), outliers_max: usize) -> Self {
+        Self {
+            threads: HashMap::new(),
+            regions: Regions::new(sites_max, window, outliers_max),
+            counters: Counters::new(sites_max),
+            notes: Notes::default(),
+            findings: Findings::default(),
+            elsewhere: Vec::new(),
+            unknown: 0,
+            buffer: BatchBuffer::default(),
+            sites_max,
+            from: window.0.0,
+            to: window.1.0,
+        }
+    }
+
+    pub(crate) const fn sites_max(&self) -> SiteId {
+        self.sites_max
+    }
+
+    /// Reads one batch of events.
+    pub(crate) fn read<S: ReadAt>(&mut self, file: &TraceFile<S>, entry: &IndexEntry) {
+        // The batch borrows the buffer, and everything else of the shard is written to.
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let clock = &file.tables().clock;
+        match file.load(entry, &mut buffer) {
+            Ok(batch) => {
+                self.read_batch(clock, entry, &batch);
+            }
+            Err(error) => self.damage(clock, entry, &error, u64::from(entry.events)),
+        }
+        self.buffer = buffer;
+    }
+
+    fn damage(&mut self, clock: &Clock, entry: &IndexEntry, error: &ReadError, events: u64) {
+        let (thread, at) = (Some(entry.thread), Some(clock.nanos(entry.base_ticks)));
+        let (offset, what) = (error.offset, error.kind.to_string());
+        self.findings.add(Finding { thread, at, kind: FindingKind::Damage { offset, what } });
+        if events > 0 {
+            self.findings.add(Finding { thread, at, kind: FindingKind::Missing { events } });
+        }
+    }
+
+    fn read_batch(&mut self, clock: &Clock, entry: &IndexEntry, batch: &Batch<'_>) {
+        let header = &batch.header;
+        let thread = header.thread;
+        let reading = self.threads.entry(thread).or_insert_with(|| {
+            ThreadReading::new(self.sites_max, (Ticks(self.from), Ticks(self.to)))
+        });
+        reading.batches += 1;
+        reading.bytes += u64::from(entry.bytes);
+        let mut sink = Sink {
+            thread,
+            clock,
+            regions: &mut self.regions,
+            notes: &mut self.notes,
+            findings: &mut self.findings,
+            elsewhere: &mut self.elsewhere,
+            from: self.from,
+            is_trace_end: false,
+            ended: 0,
+        };
+        reading.join(batch, &mut sink);
+
+        let mut events = batch.events();
+        let (mut read, mut first, mut before, mut fault) = (0_u64, None, 0_u64, None);
+        for event in events.by_ref() {
+            let event = match event {
+                Ok(event) => event,
+                Err(error) => {
+                    fault = Some(batch.error(error));
+                    break;
+                }
+            };
+            if event.ticks.0 >= self.to {
+                break;
+            }
+            read += 1;
+            if event.ticks.0 < self.from {
+                before += 1;
+            } else if first.is_none() {
+                first = Some(event.ticks.0);
+            }
+            match event.kind {
+                EventKind::Instant { .. }
+                | EventKind::Log { .. }
+                | EventKind::Counter { .. }
+                | EventKind::TaskBegin { .. }
+                | EventKind::TaskBeginSite { .. }
+                | EventKind::TaskEnd { .. }
+                | EventKind::FutureBegin { .. }
+                | EventKind::FutureEnd { .. }
+                | EventKind::Dropped { .. }
+                | EventKind::Unknown { .. } => {
+                    reading.stack.passes(&event, &mut sink);
+                    let is_inside = event.ticks.0 >= self.from;
+                    let counters = &mut self.counters;
+                    note(&event, is_inside, reading, counters, &mut self.unknown, &mut sink);
+                }
+                _ => reading.stack.feed(&event, &mut sink),
+            }
+        }
+        let now = events.now().0;
+        if fault.is_none() && now < self.to && read != u64::from(header.events) {
+            // The checksum is right, so this is what was written: by a faulty writer.
+            let what = format!("a batch of {read} events says it has {}", header.events);
+            let kind = FindingKind::Damage { offset: batch.offset, what };
+            sink.find(Ticks(now), kind);
+        }
+        let ended = sink.ended;
+        reading.regions += ended;
+        reading.events += read - before;
+        reading.first = reading.first.or(first);
+        if read > before {
+            reading.last = now.min(self.to);
+        }
+        if let Some(error) = fault {
+            self.damage(clock, entry, &error, u64::from(header.events).saturating_sub(read));
+        }
+    }
+
+    /// Ends what is still open on every thread.
+    ///
+    /// - `states`: what the definitions say was open after a thread's last event.
+    /// - `ended_elsewhere`: whether something ended on another thread.
+    pub(crate) fn finish(
+        &mut self,
+        clock: &Clock,
+        at: Ticks,
+        is_trace_end: bool,
+        states: &HashMap<ThreadId, &trace_format::read::ThreadState>,
+        ended_elsewhere: impl Fn(Open, Ticks) -> bool,
+    ) {
+        for (&thread, reading) in &mut self.threads {
+            let mut sink = Sink {
+                thread,
+                clock,
+                regions: &mut self.regions,
+                notes: &mut self.notes,
+                findings: &mut self.findings,
+                elsewhere: &mut self.elsewhere,
+                from: self.from,
+                is_trace_end,
+                ended: 0,
+            };
+            let open: Vec<_> = reading.stack.open().collect();
+            for open in open.iter().filter(|open| ended_elsewhere(open.open, open.begin)) {
+                reading.stack.forget(open.open, open.begin);
+            }
+            if let Some(state) = states.get(&thread)
+                && reading.next.is_none_or(|next| (state.sequence, state.offset) >= next)
+            {
+                let open = state.open.iter().copied();
+                let open = open.filter(|open| !ended_elsewhere(open.open, open.begin));
+                reading.stack.resume(open, state.more, at, &mut sink);
+            }
+            reading.stack.finish(at, &mut sink);
+        }
+    }
+}
+
+impl ThreadReading {
+    pub(crate) fn new(sites_max: SiteId, window: (Ticks, Ticks)) -> Self {
+        Self {
+            stack: Stack::new(sites_max).with_window(window.0, window.1),
+            next: None,
+            first: None,
+            last: 0,
+            events: 0,
+            regions: 0,
+            dropped_events: 0,
+            dropped_ends: 0,
+            batches: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Whether the piece follows the one before it; if not, the stack must learn of the gap.
+    fn join(&mut self, batch: &Batch<'_>, sink: &mut Sink<'_>) {
+        let header = &batch.header;
+        let here = (header.sequence, header.offset);
+        let is_next = match self.next {
+            Some((sequence, offset)) => {
+                here == (sequence, offset) || here == (sequence.wrapping_add(1), 0)
+            }
+            None => here == (0, 0),
+        };
+        if header.flags & FLAG_RESTATED != 0 {
+            self.stack.restate();
+        } else if !is_next {
+            self.stack.gap(header.base_ticks, sink);
+        }
+        let bytes = u32::try_from(batch.payload.len()).unwrap_or(u32::MAX);
+        self.next = Some((header.sequence, header.offset.saturating_add(bytes)));
+    }
+}
+
+/// Takes an event that opens and ends nothing.
+#[inline(never)]
+fn note(
+    event: &Event<'_>,
+    is_inside: bool,
+    reading: &mut ThreadReading,
+    counters: &mut Counters,
+    unknown: &mut u64,
+    sink: &mut Sink<'_>,
+) {
+    let (at, thread) = (event.ticks, sink.thread);
+    match event.kind {
+        EventKind::Instant { site, .. } | EventKind::Log { site, .. } if is_inside => {
+            counters.add_moment(site);
+        }
+        EventKind::Counter { site, value } if is_inside => counters.add(site, at, value),
+        EventKind::TaskBegin { task, parent, name } => {
+            let name = sink.notes.name(name.bytes);
+            sink.notes.add(at.0, thread, NoteKind::TaskBegin { task, parent, name });
+        }
+        EventKind::TaskBeginSite { task, parent, site, .. } => {
+            let name = Name::Site(site);
+            sink.notes.add(at.0, thread, NoteKind::TaskBegin { task, parent, name });
+        }
+        EventKind::TaskEnd { task } => {
+            sink.notes.add(at.0, thread, NoteKind::TaskEnd { task });
+        }
+        EventKind::FutureBegin { future, site, .. } => {
+            sink.notes.add(at.0, thread, NoteKind::FutureBegin { future, site });
+        }
+        EventKind::FutureEnd { future, outcome, .. } => {
+            sink.notes.add(at.0, thread, NoteKind::FutureEnd { future, outcome });
+        }
+        EventKind::Dropped { events, ends, from, to } if is_inside => {
+            reading.dropped_events = reading.dropped_events.saturating_add(events);
+            reading.dropped_ends = reading.dropped_ends.saturating_add(ends);
+            let to = sink.clock.nanos(to);
+            sink.find(from, FindingKind::Dropped { events, ends, to });
+        }
+        EventKind::Unknown { .. } => *unknown += 1,
+        _ => {}
+    }
+}
+
+/// Where what ends on one thread goes.
+struct Sink<'s> {
+    thread: ThreadId,
+    clock: &'s Clock,
+    regions: &'s mut Regions,
+    notes: &'s mut Notes,
+    findings: &'s mut Findings,
+    elsewhere: &'s mut Vec<(Open, Ticks)>,
+    from: u64,
+    /// Whether what is unfinished is so because the trace ended.
+    is_trace_end: bool,
+    ended: u64,
+}
+
+impl Visitor for Sink<'_> {
+    #[inline(always)]
+    fn closed(&mut self, closed: &Closed<'_>) {
+        match closed.open {
+            Open::Region(site) => {
+                self.ended += u64::from(closed.ending.is_known() && closed.end.0 >= self.from);
+                self.regions.add(self.thread, site, closed);
+            }
+            _ => self.closed_other(closed),
+        }
+        if !matches!(closed.ending, Ending::Ended | Ending::With(..)) {
+            self.closed_oddly(closed);
+        }
+    }
+
+    #[cold]
+    fn end_without_begin(&mut self, at: Ticks) {
+        self.find(at, FindingKind::EndWithoutBegin);
+    }
+}
+
+impl Sink<'_> {
+    #[inline(never)]
+    fn closed_other(&mut self, closed: &Closed<'_>) {
+        let (at, end) = (closed.begin.0, closed.end.0);
+        if end < self.from || closed.ending == Ending::Lost {
+            return;
+        }
+        let kind = match closed.open {
+            Open::Region(_) => return,
+            Open::Poll(future) => {
+                self.ended += 1;
+                NoteKind::Poll { future, end }
+            }
+            Open::Task(task) => NoteKind::TaskRun { task, inside: closed.inside.0 },
+        };
+        self.notes.add(at, self.thread, kind);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn closed_oddly(&mut self, closed: &Closed<'_>) {
+        let (open, begin) = (closed.open, self.clock.nanos(closed.begin));
+        let kind = match closed.ending {
+            Ending::Ended | Ending::With(..) => return,
+            Ending::Misnested => FindingKind::Misnested { open, begin },
+            Ending::Elsewhere => {
+                if self.elsewhere.len() < ELSEWHERE_MAX {
+                    self.elsewhere.push((open, closed.begin));
+                }
+                FindingKind::EndedElsewhere { open, begin }
+            }
+            Ending::Lost => FindingKind::EndLost { open, begin },
+            Ending::Unfinished => {
+                if !self.is_trace_end {
+                    return;
+                }
+                let open_for = Nanos(self.clock.nanos(closed.end).0.saturating_sub(begin.0));
+                FindingKind::Unfinished { open, open_for }
+            }
+        };
+        if closed.end.0 >= self.from {
+            self.find(closed.end, kind);
+        }
+    }
+
+    fn find(&mut self, at: Ticks, kind: FindingKind) {
+        let at = Some(self.clock.nanos(at));
+        self.findings.add(Finding { thread: Some(self.thread), at, kind });
+    }
+}

@@ -1,0 +1,504 @@
+//! A whole trace, or a window of it, summed up: the batches are decoded in file order, by several
+//! workers if wanted, and never put in the order of time.
+//!
+//! 1. Threads are dealt to workers, whole, so that each has about as many bytes.
+//! 2. Batches are read in bunches of some megabytes; each worker reads its threads' part.
+//! 3. After each bunch the workers' notes on tasks and futures, which have no home thread, are
+//!    put in order and told, up to the begin of the last generation that has been reached.
+//! 4. At the end what is still open is closed, as unfinished, and the workers' sums are added up.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use trace_format::header::{BatchKind, FLAG_RESTATED};
+use trace_format::id::{SiteId, ThreadId};
+use trace_format::index::IndexEntry;
+use trace_format::read::{
+    ReadAt, ReadError, ReadErrorKind, Tables, ThreadState, TraceFile, Window,
+};
+use trace_format::time::{Nanos, Ticks};
+
+use crate::counters::{CounterSummary, MomentSummary};
+use crate::findings::{Finding, FindingKind, Findings};
+use crate::futures::{FutureSummary, Futures};
+use crate::notes::{Name, NoteKind, Notes};
+use crate::regions::RegionSummary;
+use crate::shard::{Shard, ThreadReading};
+use crate::tasks::{Forest, Tasks};
+use crate::threads::ThreadSummary;
+use crate::time::Scale;
+
+/// Bytes that are read between two looks at tasks, futures and progress.
+const BUNCH_BYTES: u64 = 8 << 20;
+
+/// A greater id of a call site is taken for undefined: sums lie in arrays by id.
+const SITES_MAX: u32 = (1 << 16) - 1;
+
+/// Drift below this is within what two clock readings can tell.
+const DRIFT_PPM_MIN: f64 = 200.0;
+
+/// What to read, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Which part of the trace.
+    pub window: Window,
+    /// How many threads read; each takes whole threads of the trace. At least 1.
+    pub workers: usize,
+    /// How many of the longest regions are kept of each call site.
+    pub outliers: usize,
+    /// How many of the slowest task trees are kept.
+    pub trees: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { window: Window::default(), workers: 1, outliers: 5, trees: 10 }
+    }
+}
+
+/// How far reading has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Read so far.
+    pub bytes: u64,
+    /// To be read.
+    pub bytes_total: u64,
+}
+
+/// Where a trace's time went.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Summary {
+    /// The begin of what was read, since the first clock snapshot.
+    pub from: Nanos,
+    /// The end of what was read.
+    pub to: Nanos,
+    /// Events read.
+    pub events: u64,
+    /// Batches of events read, of which pieces count as one each.
+    pub batches: u64,
+    /// Their bytes in the file.
+    pub bytes: u64,
+    /// Per call site that emits regions, the greatest total first.
+    pub regions: Vec<RegionSummary>,
+    /// Per thread, the busiest first.
+    pub threads: Vec<ThreadSummary>,
+    /// The tasks.
+    pub tasks: Tasks,
+    /// Per call site of a future, the most time inside polls first.
+    pub futures: Vec<FutureSummary>,
+    /// Per counter, by call site.
+    pub counters: Vec<CounterSummary>,
+    /// Per log and instant, the most frequent first.
+    pub moments: Vec<MomentSummary>,
+    /// What is odd.
+    pub findings: Findings,
+}
+
+impl Summary {
+    /// Sums up a trace. Whatever is wrong with it is among the findings.
+    ///
+    /// - `progress` is called every few megabytes.
+    pub fn read<S: ReadAt + Sync>(
+        file: &TraceFile<S>,
+        options: &Options,
+        progress: impl FnMut(Progress),
+    ) -> Self {
+        Reading::new(file, options).read(progress)
+    }
+
+    /// How long the time is that was read.
+    #[must_use]
+    pub fn wall(&self) -> Nanos {
+        Nanos(self.to.0.saturating_sub(self.from.0))
+    }
+}
+
+struct Reading<'f, S> {
+    file: &'f TraceFile<S>,
+    options: Options,
+    from: Ticks,
+    to: Ticks,
+    /// Whether the window reaches the end of the trace.
+    is_trace_end: bool,
+    shards: Vec<Shard>,
+    /// Which shard has a thread.
+    deal: BTreeMap<ThreadId, usize>,
+    notes: Notes,
+    forest: Forest,
+    futures: Futures,
+    entries: Vec<IndexEntry>,
+}
+
+impl<'f, S: ReadAt + Sync> Reading<'f, S> {
+    fn new(file: &'f TraceFile<S>, options: &Options) -> Self {
+        let tables = file.tables();
+        let (begin, end) = bounds(file);
+        let window = &options.window;
+        let from = window.from.unwrap_or(begin).max(begin);
+        let is_trace_end = window.to.is_none_or(|to| to >= end);
+        // The last event may lie at the end itself, and a window has no end tick of its own.
+        let after = Ticks(end.0.saturating_add(1));
+        let to = window.to.unwrap_or(after).min(after).max(from);
+        let sites = tables.callsites.iter().map(|site| site.id.0);
+        let sites_max = SiteId(sites.filter(|id| *id <= SITES_MAX).max().unwrap_or(0));
+        let entries = wanted(file.index(), from, to, window.thread);
+        let workers = options.workers.clamp(1, 256);
+        // From where on a window counts is decided by `from`; without one, from the beginning.
+        let counted = (if window.from.is_some() { from } else { Ticks(0) }, to);
+        let shard = || Shard::new(sites_max, counted, options.outliers);
+        Self {
+            file,
+            options: *options,
+            from,
+            to,
+            is_trace_end,
+            shards: std::iter::repeat_with(shard).take(workers).collect(),
+            deal: deal(&entries, workers),
+            notes: Notes::default(),
+            forest: Forest::new(counted.0, options.trees),
+            futures: Futures::new(sites_max),
+            entries,
+        }
+    }
+
+    fn read(mut self, mut progress: impl FnMut(Progress)) -> Summary {
+        self.tell_open_tasks();
+        let entries = std::mem::take(&mut self.entries);
+        let bytes_total = entries.iter().map(|entry| u64::from(entry.bytes)).sum();
+        let (mut bytes, mut rest) = (0, entries.as_slice());
+        while !rest.is_empty() {
+            let bunch = rest.split_at(bunch(rest)).0;
+            rest = &rest[bunch.len()..];
+            self.read_bunch(bunch);
+            self.tell(rest.first().map(|next| next.generation));
+            bytes += bunch.iter().map(|entry| u64::from(entry.bytes)).sum::<u64>();
+            progress(Progress { bytes, bytes_total });
+        }
+        self.finish()
+    }
+
+    fn read_bunch(&mut self, bunch: &[IndexEntry]) {
+        let (file, deal) = (self.file, &self.deal);
+        if let [shard] = self.shards.as_mut_slice() {
+            bunch.iter().for_each(|entry| shard.read(file, entry));
+            return;
+        }
+        std::thread::scope(|scope| {
+            for (number, shard) in self.shards.iter_mut().enumerate() {
+                scope.spawn(move || {
+                    let own = |entry: &&IndexEntry| deal.get(&entry.thread) == Some(&number);
+                    bunch.iter().filter(own).for_each(|entry| shard.read(file, entry));
+                });
+            }
+        });
+    }
+
+    /// The tasks that were open when the window began.
+    fn tell_open_tasks(&mut self) {
+        if self.options.window.from.is_none() {
+            return;
+        }
+        let generations = &self.file.tables().generations;
+        let before = generations.iter().rev().find(|generation| generation.ticks <= self.from);
+        let Some(number) = before.map(|generation| generation.number) else { return };
+        if let Ok(Some(state)) = self.file.state_at(number) {
+            for task in state.tasks {
+                self.forest.begin_named(task.id, task.parent, task.name.as_bytes(), task.begin);
+            }
+        }
+    }
+
+    /// Tells what the workers noted; all of it, or what came before a generation.
+    fn tell(&mut self, generation: Option<u32>) {
+        for shard in &mut self.shards {
+            self.notes.append(&mut shard.notes);
+        }
+        let until = generation.map_or(u64::MAX, |number| {
+            let generations = &self.file.tables().generations;
+            let found = generations.iter().find(|generation| generation.number == number);
+            found.map_or(0, |generation| generation.ticks.0)
+        });
+        let notes = self.notes.take_until(until);
+        let tables = self.file.tables();
+        for note in &notes.notes {
+            let at = Ticks(note.at);
+            match note.kind {
+                NoteKind::TaskBegin { task, parent, name: Name::Text { at: text, bytes } } => {
+                    self.forest.begin_named(task, parent, notes.text(text, bytes), at);
+                }
+                NoteKind::TaskBegin { task, parent, name: Name::Site(site) } => {
+                    let name = || site_name(tables, site);
+                    self.forest.begin_at_site(task, parent, site, name, at);
+                }
+                NoteKind::TaskEnd { task } => self.forest.end(task, at),
+                NoteKind::TaskRun { task, inside } => {
+                    self.forest.run(task, note.thread, Ticks(inside));
+                }
+                NoteKind::FutureBegin { future, site } => self.futures.begin(future, site, at),
+                NoteKind::FutureEnd { future, outcome } => self.futures.end(future, outcome, at),
+                NoteKind::Poll { future, end } => self.futures.poll(future, at, Ticks(end)),
+            }
+        }
+        if !notes.notes.is_empty() {
+            self.forest.settle();
+        }
+    }
+
+    fn finish(mut self) -> Summary {
+        let tables = self.file.tables();
+        let scale = Scale::new(&tables.clock);
+        let end = Ticks(self.to.0.saturating_sub(u64::from(self.is_trace_end)));
+        self.close_threads(end);
+        self.tell(None);
+
+        let mut shards = self.shards.into_iter();
+        let mut sum = shards.next().expect("there is at least one worker");
+        for shard in shards {
+            sum.regions.merge(shard.regions);
+            sum.counters.merge(shard.counters);
+            sum.findings.merge(shard.findings);
+            sum.threads.extend(shard.threads);
+            sum.unknown += shard.unknown;
+        }
+        let mut findings = sum.findings;
+        let threads = threads(self.file, &sum.threads, &scale);
+        let (tasks, count, open) = self.forest.summarise(end, &scale);
+        if self.is_trace_end {
+            add_open_tasks(&mut findings, &scale, end, count, open);
+        }
+        let regions = sum.regions.summarise(&scale);
+        let (counters, moments) = (sum.counters.counters(&scale), sum.counters.moments());
+        let undefined = regions.iter().map(|sum| (sum.site, sum.count));
+        let undefined = undefined.chain(counters.iter().map(|sum| (sum.site, sum.count)));
+        let undefined = undefined.chain(moments.iter().map(|sum| (sum.site, sum.count)));
+        let undefined = undefined.filter(|(site, _)| *site == SiteId(0)).map(|(_, count)| count);
+        let skipped = sum.unknown + tables.unknown;
+        add_file_findings(&mut findings, self.file, undefined.sum(), skipped);
+        if self.options.window == Window::default() {
+            add_untold_drops(&mut findings, tables, &sum.threads);
+        }
+        findings.sort();
+        Summary {
+            from: scale.nanos(self.from),
+            to: scale.nanos(end),
+            events: threads.iter().map(|thread| thread.events).sum(),
+            batches: threads.iter().map(|thread| thread.batches).sum(),
+            bytes: threads.iter().map(|thread| thread.bytes).sum(),
+            regions,
+            threads,
+            tasks,
+            futures: self.futures.summarise(&scale),
+            counters,
+            moments,
+            findings,
+        }
+    }
+
+    /// Closes what is open, knowing what the last generation says of it.
+    fn close_threads(&mut self, end: Ticks) {
+        let tables = self.file.tables();
+        let last = tables.generations.last().filter(|_| self.is_trace_end);
+        let state = last.and_then(|last| self.file.state_at(last.number).ok().flatten());
+        let state = state.unwrap_or_default();
+        let wanted = |id| self.options.window.thread.is_none_or(|thread| thread == id);
+        let states: HashMap<_, &ThreadState> =
+            state.threads.iter().filter(|state| wanted(state.id)).map(|s| (s.id, s)).collect();
+        let counted = if self.options.window.from.is_some() { self.from } else { Ticks(0) };
+        for state in states.values().filter(|state| !state.open.is_empty()) {
+            // A thread that wrote nothing may still have something open.
+            let shard = &mut self.shards[self.deal.get(&state.id).copied().unwrap_or(0)];
+            let sites_max = shard.sites_max();
+            let reading = || ThreadReading::new(sites_max, (counted, self.to));
+            shard.threads.entry(state.id).or_insert_with(reading);
+        }
+        let elsewhere = self.shards.iter().flat_map(|shard| shard.elsewhere.iter().copied());
+        let elsewhere: HashSet<_> = elsewhere.collect();
+        for shard in &mut self.shards {
+            shard.finish(&tables.clock, end, self.is_trace_end, &states, |open, begin| {
+                elsewhere.contains(&(open, begin))
+            });
+        }
+    }
+}
+
+/// The first and the last moment of a trace.
+fn bounds<S: ReadAt>(file: &TraceFile<S>) -> (Ticks, Ticks) {
+    let tables = file.tables();
+    let events = || file.index().iter().filter(|entry| entry.kind == BatchKind::Events);
+    let first = events().map(|entry| entry.base_ticks).min();
+    let origin = tables.clock.is_known().then(|| tables.clock.origin().ticks);
+    let begin = match (origin, first) {
+        (Some(origin), Some(first)) => origin.min(first),
+        (origin, first) => origin.or(first).unwrap_or_default(),
+    };
+    let last = events().map(|entry| entry.last_ticks).max();
+    let stop = tables.stop.map(|stop| stop.ticks);
+    let generation = tables.generations.last().map(|generation| generation.ticks);
+    let end = last.max(stop).max(generation).unwrap_or(begin);
+    (begin, end.max(begin))
+}
+
+/// The batches that a window needs: of each thread from the last one on that says what is open.
+fn wanted(
+    index: &[IndexEntry],
+    from: Ticks,
+    to: Ticks,
+    thread: Option<ThreadId>,
+) -> Vec<IndexEntry> {
+    let wanted = |entry: &&IndexEntry| {
+        let is_thread = thread.is_none_or(|thread| thread == entry.thread);
+        entry.kind == BatchKind::Events && is_thread && entry.base_ticks < to
+    };
+    let mut starts = HashMap::new();
+    for entry in index.iter().filter(wanted) {
+        if entry.flags & FLAG_RESTATED != 0 && entry.base_ticks <= from {
+            starts.insert(entry.thread, entry.offset);
+        }
+    }
+    let is_late =
+        |entry: &&IndexEntry| starts.get(&entry.thread).is_none_or(|start| entry.offset >= *start);
+    index.iter().filter(wanted).filter(is_late).copied().collect()
+}
+
+/// Which worker reads which thread: the longest first, to whoever has least.
+fn deal(entries: &[IndexEntry], workers: usize) -> BTreeMap<ThreadId, usize> {
+    let mut bytes: HashMap<ThreadId, u64> = HashMap::new();
+    for entry in entries {
+        *bytes.entry(entry.thread).or_default() += u64::from(entry.bytes);
+    }
+    let mut threads: Vec<_> = bytes.into_iter().collect();
+    threads.sort_by_key(|&(thread, bytes)| (std::cmp::Reverse(bytes), thread));
+    let mut loads = vec![0_u64; workers];
+    let dealt = threads.into_iter().map(|(thread, bytes)| {
+        let least = (0..workers).min_by_key(|worker| loads[*worker]).unwrap_or(0);
+        loads[least] += bytes;
+        (thread, least)
+    });
+    dealt.collect()
+}
+
+/// How many entries make the next bunch.
+fn bunch(entries: &[IndexEntry]) -> usize {
+    let mut bytes = 0;
+    let full = entries.iter().position(|entry| {
+        bytes += u64::from(entry.bytes);
+        bytes >= BUNCH_BYTES
+    });
+    full.map_or(entries.len(), |at| at + 1)
+}
+
+fn site_name(tables: &Tables, site: SiteId) -> String {
+    tables.callsite(site).map_or_else(|| format!("call site {}", site.0), |site| site.name.clone())
+}
+
+fn threads<S: ReadAt>(
+    file: &TraceFile<S>,
+    readings: &HashMap<ThreadId, ThreadReading>,
+    scale: &Scale<'_>,
+) -> Vec<ThreadSummary> {
+    let tables = file.tables();
+    let mut threads: Vec<_> = readings.iter().collect();
+    threads.sort_by_key(|(id, reading)| (std::cmp::Reverse(reading.stack.busy()), **id));
+    let threads = threads.into_iter().map(|(&id, reading)| {
+        let known = tables.threads.get(&id);
+        let first = reading.first.or(known.map(|thread| thread.first.0)).unwrap_or(0);
+        ThreadSummary {
+            thread: id,
+            first: scale.nanos(Ticks(first)),
+            last: scale.nanos(Ticks(reading.last.max(first))),
+            ended: known.and_then(|thread| thread.end).is_some_and(|end| end.ended),
+            busy: scale.duration(reading.stack.busy()),
+            events: reading.events,
+            regions: reading.regions,
+            dropped_events: reading.dropped_events,
+            dropped_ends: reading.dropped_ends,
+            batches: reading.batches,
+            bytes: reading.bytes,
+        }
+    });
+    threads.collect()
+}
+
+fn add_open_tasks(
+    findings: &mut Findings,
+    scale: &Scale<'_>,
+    end: Ticks,
+    count: u64,
+    open: Vec<crate::tasks::OpenTask>,
+) {
+    let (at, kept) = (Some(scale.nanos(end)), open.len() as u64);
+    for task in open {
+        let open_for = Nanos(scale.nanos(end).0.saturating_sub(scale.nanos(task.begin).0));
+        let kind = FindingKind::TaskUnfinished { task: task.task, name: task.name, open_for };
+        findings.add(Finding { thread: None, at, kind });
+    }
+    let kind = FindingKind::TaskUnfinished {
+        task: trace_format::id::TaskId(0),
+        name: String::new(),
+        open_for: Nanos(0),
+    };
+    findings.add_unkept(&kind, count.saturating_sub(kept));
+}
+
+fn add_file_findings<S: ReadAt>(
+    findings: &mut Findings,
+    file: &TraceFile<S>,
+    undefined: u64,
+    skipped: u64,
+) {
+    let tables = file.tables();
+    let mut add = |kind| findings.add(Finding { thread: None, at: None, kind });
+    let bytes = file.bytes();
+    for ReadError { offset, kind } in file.faults() {
+        match kind {
+            ReadErrorKind::EventsMissing { .. } => {}
+            ReadErrorKind::Truncated if *offset >= bytes => {}
+            kind => add(FindingKind::Damage { offset: *offset, what: kind.to_string() }),
+        }
+    }
+    if tables.stop.is_none() || !file.is_complete() {
+        add(FindingKind::NotStopped);
+    }
+    if undefined > 0 {
+        add(FindingKind::SitesUndefined { events: undefined });
+    }
+    if skipped > 0 {
+        add(FindingKind::Skipped { items: skipped });
+    }
+    let clock = &tables.clock;
+    if !clock.is_known() && !file.index().is_empty() {
+        add(FindingKind::ClockUnknown);
+    }
+    if clock.rejected() > 0 {
+        add(FindingKind::ClockContradicts { snapshots: clock.rejected() });
+    }
+    if clock.drift_ppm() > DRIFT_PPM_MIN {
+        add(FindingKind::ClockDrift { parts_per_million: clock.drift_ppm() });
+    }
+    for ReadError { kind, .. } in file.faults() {
+        if let ReadErrorKind::EventsMissing { thread, written, found } = kind {
+            let kind = FindingKind::Missing { events: written.saturating_sub(*found) };
+            let thread = Some(ThreadId(*thread));
+            findings.add(Finding { thread, at: None, kind });
+        }
+    }
+}
+
+/// Drops that the threads' totals know and no event in the file tells.
+fn add_untold_drops(
+    findings: &mut Findings,
+    tables: &Tables,
+    readings: &HashMap<ThreadId, ThreadReading>,
+) {
+    for thread in tables.threads.values() {
+        let Some(end) = thread.end else { continue };
+        let told = readings.get(&thread.id);
+        let told = told.map_or((0, 0), |told| (told.dropped_events, told.dropped_ends));
+        let events = end.dropped_events.saturating_sub(told.0);
+        let ends = end.dropped_ends.saturating_sub(told.1);
+        if events > 0 || ends > 0 {
+            let to = tables.clock.nanos(end.ticks);
+            let kind = FindingKind::Dropped { events, ends, to };
+            findings.add(Finding { thread: Some(thread.id), at: None, kind });
+        }
+    }
+}
