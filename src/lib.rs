@@ -1,1 +1,52 @@
-//! Placeholder.
+//! An execution tracer: what a program did, to the nanosecond, and why it was slow.
+//!
+//! Annotate functions with [`macro@traced`] and scopes with [`trace_region!`], switch the feature
+//! `enabled` on, and run between [`start`] and [`Trace::stop`]; the tool `exectrace` shows what
+//! happened.
+//!
+//! ```
+//! use exectrace::{trace_region, traced};
+//!
+//! #[traced(args(n))]
+//! fn sum(n: u64) -> u64 {
+//!     trace_region!("add");
+//!     (0..n).sum()
+//! }
+//!
+//! let trace = exectrace::start(std::io::sink())?;
+//! assert_eq!(sum(4), 6);
+//! let report = trace.stop()?;
+//! assert_eq!(report.dropped_events, 0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! With `enabled` off, every macro expands to the untouched code, arguments are not evaluated, and
+//! every call compiles, does nothing and succeeds. [`COMPILED_IN`] tells which it is. So a library
+//! depends on `exectrace` with no feature, and the binary decides for all crates of its build.
+//!
+//! The recorder is the crate `trace-runtime`; the twin for `enabled` off is `disabled`; `macros` has
+//! the macros that are not an attribute.
+
+#[cfg(not(feature = "enabled"))]
+mod disabled;
+mod macros;
+
+/// Whether the recorder is compiled into this program: the feature `enabled`.
+pub const COMPILED_IN: bool = cfg!(feature = "enabled");
+
+#[cfg(not(feature = "enabled"))]
+pub use disabled::*;
+pub use trace_macros::traced;
+#[cfg(feature = "enabled")]
+pub use trace_runtime::{
+    Argument, ArgumentKind, ArgumentName, Callsite, CallsiteKind, Compression, OnFull, Options,
+    Report, StartError, StopError, Task, TaskGuard, Trace, Value, callsites, is_enabled,
+    set_module_on, start, start_with,
+};
+
+/// What macros expand to. Not for use by hand; may change with any version.
+#[cfg(feature = "enabled")]
+#[doc(hidden)]
+pub mod __private {
+    pub use trace_runtime::__private::*;
+}

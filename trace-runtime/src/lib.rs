@@ -1,1 +1,120 @@
-//! Placeholder.
+//! The recorder: what traced programs link.
+//!
+//! # How bytes leave a running thread without a lock
+//!
+//! 1. A macro asks its call site whether it is live ([`callsite`]): one relaxed load.
+//! 2. The thread's state is found ([`local`]), the clock is read ([`clock`]), and the event is
+//!    encoded behind the committed bytes of the thread's open batch ([`thread`], [`batch`]).
+//! 3. It is committed: one release store of how far the batch is written, and when.
+//! 4. A full batch is sealed by naming its successor ([`refill`]); memory comes from spares and from
+//!    one budget ([`memory`]).
+//! 5. The collector ([`collector`]) walks every thread's chain ([`drain`]), reads what is committed
+//!    where it lies, writes it ([`sink`]), and gives batches back as spares.
+//! 6. Start and stop are [`recorder`]'s; what threads and the collector share of one trace is in
+//!    [`session`].
+//!
+//! Annotations are [`region`], [`task`] and [`future`], all by way of [`record`]; [`value`] turns
+//! arguments into bytes; [`options`] and [`error`] are the user's; [`primitive`] swaps in loom.
+//!
+//! # Locks
+//!
+//! Two, never held together by a recording thread, and never on the way of an event: the process's
+//! state (start, stop, attach) and a session's news (attach, switch). Lists of live tasks have one
+//! each, held for a map operation.
+//!
+//! # Unsafe
+//!
+//! In `batch`, `clock`, `drain`, `local`, `memory`, `record`, `recorder`, `refill` and `thread`, and
+//! nowhere else; each says at its top why. Invariants: B (`batch`), T (`thread`), M (`memory`), D
+//! (`drain`), L (`local`); their models are in `tests`.
+
+mod batch;
+mod callsite;
+mod clock;
+mod collector;
+mod drain;
+mod error;
+mod future;
+mod local;
+mod memory;
+mod options;
+mod primitive;
+mod record;
+mod recorder;
+mod refill;
+mod region;
+mod session;
+mod sink;
+mod task;
+#[cfg(all(test, loom))]
+mod tests;
+mod thread;
+mod value;
+
+pub use callsite::{ArgumentKind, ArgumentName, Callsite, CallsiteKind, callsites, set_module_on};
+pub use error::{Report, StartError, StopError};
+pub use options::{Compression, OnFull, Options};
+pub use recorder::{Trace, is_enabled, start, start_with};
+pub use task::{Task, TaskGuard};
+pub use value::{Argument, Value};
+
+/// What macros expand to. Not for use by hand; may change with any version.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::callsite::{
+        ArgumentKind, ArgumentName, Callsite, CallsiteKind, Registered,
+    };
+    pub use crate::future::{FutureEnd, FutureGuard, Ignore, InTask, Traced};
+    pub use crate::region::{Region, counter, enter, enter_args, instant, log};
+    pub use crate::task::{TaskScope, enter_task, enter_task_args};
+    pub use crate::value::{Argument, Value};
+    pub use crate::{register, returned_value};
+    pub use inventory;
+
+    /// A returned value on its way to being recorded: typed if the trace keeps its type.
+    #[derive(Debug)]
+    pub struct Returned<'a, T: ?Sized>(pub &'a T);
+
+    /// The first choice: the type is kept.
+    pub trait ReturnedArgument<'a> {
+        /// The value.
+        fn returned(&self) -> Value<'a>;
+    }
+
+    impl<'a, T: Argument + ?Sized> ReturnedArgument<'a> for Returned<'a, T> {
+        fn returned(&self) -> Value<'a> {
+            self.0.value()
+        }
+    }
+
+    /// The second: what `Debug` prints. One more reference makes it second.
+    pub trait ReturnedDebug<'a> {
+        /// The value.
+        fn returned(&self) -> Value<'a>;
+    }
+
+    impl<'a, T: std::fmt::Debug> ReturnedDebug<'a> for &Returned<'a, T> {
+        fn returned(&self) -> Value<'a> {
+            Value::Debug(self.0)
+        }
+    }
+}
+
+/// Makes a call site's static known to `callsites()`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! register {
+    ($site:ident) => {
+        $crate::__private::inventory::submit! { $crate::__private::Registered(&$site) }
+    };
+}
+
+/// The value of a reference to what a function returns.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! returned_value {
+    ($value:expr) => {{
+        use $crate::__private::{ReturnedArgument as _, ReturnedDebug as _};
+        (&$crate::__private::Returned($value)).returned()
+    }};
+}

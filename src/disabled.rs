@@ -1,0 +1,408 @@
+//! The twin of the recorder for `enabled` off: the same surface; everything compiles, nothing
+//! happens, and it succeeds.
+//!
+//! Types that say how something went are the recorder's, field by field, so that code which reads
+//! them compiles either way.
+
+use std::error::Error;
+use std::fmt;
+use std::io::{self, Write};
+use std::marker::PhantomData;
+use std::time::Duration;
+
+/// Would start a trace that is written to `writer`; here it drops the writer.
+///
+/// # Errors
+/// None.
+pub fn start(writer: impl Write + Send + 'static) -> Result<Trace, StartError> {
+    drop(writer);
+    Ok(Trace {})
+}
+
+/// As [`start`], with options.
+///
+/// # Errors
+/// None.
+pub fn start_with(
+    options: Options,
+    writer: impl Write + Send + 'static,
+) -> Result<Trace, StartError> {
+    drop(options);
+    start(writer)
+}
+
+/// Whether a trace is running: never.
+#[must_use]
+pub const fn is_enabled() -> bool {
+    false
+}
+
+/// Every call site linked into the program: none.
+pub fn callsites() -> impl Iterator<Item = &'static Callsite> {
+    std::iter::empty()
+}
+
+/// Would switch call sites on or off; returns how many, 0.
+pub const fn set_module_on(module: &str, on: bool) -> usize {
+    let _ = (module, on);
+    0
+}
+
+/// A trace that does not run.
+#[derive(Debug)]
+#[must_use = "dropping a trace stops it"]
+#[non_exhaustive]
+pub struct Trace {}
+
+impl Trace {
+    /// Reports nothing.
+    ///
+    /// # Errors
+    /// None.
+    pub fn stop(self) -> Result<Report, StopError> {
+        Ok(Report::default())
+    }
+}
+
+/// How a trace would be recorded.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Options {}
+
+impl Options {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The most memory that batches may take, in bytes.
+    #[must_use]
+    pub fn memory_max(self, _bytes: usize) -> Self {
+        self
+    }
+
+    /// What happens when memory is at its bound.
+    #[must_use]
+    pub fn on_full(self, _on_full: OnFull) -> Self {
+        self
+    }
+
+    /// How batches are stored.
+    #[must_use]
+    pub fn compression(self, _compression: Compression) -> Self {
+        self
+    }
+
+    /// How often a reader can start anew.
+    #[must_use]
+    pub fn generation(self, _every: Duration) -> Self {
+        self
+    }
+}
+
+/// What happens to events when memory is at its bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFull {
+    /// They are dropped and counted.
+    #[default]
+    Drop,
+    /// The recording thread waits.
+    Wait,
+}
+
+/// How batches are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Compression {
+    /// As they are.
+    #[default]
+    None,
+}
+
+/// What a trace came to: nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Events written.
+    pub events: u64,
+    /// Bytes written.
+    pub bytes: u64,
+    /// Threads that recorded something.
+    pub threads: u64,
+    /// Events lost because memory was at its bound.
+    pub dropped_events: u64,
+    /// Ends of regions lost because memory was at its bound.
+    pub dropped_ends: u64,
+    /// Events lost because the writer failed.
+    pub unwritten_events: u64,
+    /// CPU time of the collector.
+    pub tracer_cpu: Duration,
+    /// The most bytes that batches took at any time.
+    pub memory_max: u64,
+}
+
+/// Why a trace could not start: it always can.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A trace is running already.
+    AlreadyRunning,
+    /// The writer refused the first bytes.
+    Write(io::Error),
+    /// The collector's thread could not be started.
+    Thread(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the trace could not start")
+    }
+}
+
+impl Error for StartError {}
+
+/// Why a trace did not stop well: it always does.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StopError {
+    /// A write failed.
+    Write {
+        /// The first failure.
+        error: io::Error,
+        /// What was written before, and what was lost.
+        report: Report,
+    },
+    /// This is a forked child.
+    Forked,
+    /// The collector panicked.
+    Collector,
+}
+
+impl fmt::Display for StopError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the trace did not stop well")
+    }
+}
+
+impl Error for StopError {}
+
+/// A piece of work of the user's, of which nothing is recorded.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Task {}
+
+impl Task {
+    /// Would begin a task.
+    #[must_use = "a task ends when its last handle is dropped"]
+    pub fn new(_name: &str) -> Self {
+        Self::default()
+    }
+
+    /// Would begin a task that is part of this one.
+    #[must_use = "a task ends when its last handle is dropped"]
+    pub fn subtask(&self, _name: &str) -> Self {
+        Self::default()
+    }
+
+    /// One that does nothing.
+    #[must_use]
+    pub fn current() -> Self {
+        Self::default()
+    }
+
+    /// Does nothing.
+    pub fn enter(&self) -> TaskGuard {
+        TaskGuard { not_send: PhantomData }
+    }
+
+    /// Does nothing.
+    pub fn end(&self) {}
+
+    /// Its id in the trace: 0.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        0
+    }
+
+    /// `future` itself.
+    pub fn wrap<F: Future>(&self, future: F) -> F {
+        future
+    }
+}
+
+/// Would mark that this thread works for a task.
+#[derive(Debug)]
+#[must_use = "the thread works for the task only while this lives"]
+pub struct TaskGuard {
+    not_send: PhantomData<*const ()>,
+}
+
+impl Drop for TaskGuard {
+    // So that dropping it by name raises no warning, as with the recorder's.
+    fn drop(&mut self) {}
+}
+
+/// A place in the source that would emit; there are none.
+#[derive(Debug)]
+pub enum Callsite {}
+
+impl Callsite {
+    /// What it emits.
+    #[must_use]
+    pub fn kind(&self) -> CallsiteKind {
+        match *self {}
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match *self {}
+    }
+
+    /// The module it is in.
+    #[must_use]
+    pub fn module_path(&self) -> &'static str {
+        match *self {}
+    }
+
+    /// The source file.
+    #[must_use]
+    pub fn file(&self) -> &'static str {
+        match *self {}
+    }
+
+    /// From 1.
+    #[must_use]
+    pub fn line(&self) -> u32 {
+        match *self {}
+    }
+
+    /// From 1.
+    #[must_use]
+    pub fn column(&self) -> u32 {
+        match *self {}
+    }
+
+    /// Regions shorter than this leave nothing behind.
+    #[must_use]
+    pub fn min_nanos(&self) -> u64 {
+        match *self {}
+    }
+
+    /// Names and kinds of its arguments.
+    #[must_use]
+    pub fn arguments(&self) -> &'static [ArgumentName] {
+        match *self {}
+    }
+
+    /// Whether it will emit while a trace runs.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        match *self {}
+    }
+
+    /// Switches it on or off.
+    pub fn set_on(&'static self, _on: bool) {
+        match *self {}
+    }
+
+    /// Whether an event from here would be recorded now.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        match *self {}
+    }
+}
+
+/// What a call site emits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CallsiteKind {
+    /// `#[traced]` on a function.
+    Function,
+    /// `trace_region!`.
+    Region,
+    /// A traced `async fn` or a function that returns a future.
+    Future,
+    /// A call that is a user task of its own.
+    Task,
+    /// `log!`; the name is the category.
+    Log,
+    /// `counter!`.
+    Counter,
+    /// `instant!`.
+    Instant,
+}
+
+/// How an argument is turned into a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ArgumentKind {
+    /// Its type is kept.
+    Typed,
+    /// As `Debug` prints it.
+    Debug,
+    /// As `Display` prints it.
+    Display,
+}
+
+/// An argument, as the call site knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArgumentName {
+    name: &'static str,
+    kind: ArgumentKind,
+}
+
+impl ArgumentName {
+    /// Its name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// How it becomes a value.
+    #[must_use]
+    pub const fn kind(&self) -> ArgumentKind {
+        self.kind
+    }
+}
+
+/// A type whose values would keep their type in a trace.
+pub trait Argument {
+    /// The value to record.
+    fn value(&self) -> Value<'_>;
+}
+
+/// The value of one argument.
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub enum Value<'a> {
+    /// `None`, `()`.
+    None,
+    /// Unsigned integers up to 64 bits.
+    U64(u64),
+    /// Signed integers up to 64 bits.
+    I64(i64),
+    /// Floats.
+    F64(f64),
+    /// Truth values.
+    Bool(bool),
+    /// Characters.
+    Char(char),
+    /// Text.
+    Str(&'a str),
+    /// Bytes.
+    Bytes(&'a [u8]),
+    /// `u128`.
+    U128(u128),
+    /// `i128`.
+    I128(i128),
+    /// Printed by `Debug` when the event is recorded.
+    Debug(&'a dyn fmt::Debug),
+    /// Printed by `Display` when the event is recorded.
+    Display(&'a dyn fmt::Display),
+}
+
+impl fmt::Debug for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Value")
+    }
+}

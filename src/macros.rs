@@ -1,0 +1,240 @@
+//! The macros that are no attribute: `trace_region!`, `instant!`, `log!`, `counter!`.
+//!
+//! Arguments are `k = value`, `k = ?debug`, `k = %display`, and `k`, `?k`, `%k` for variables of that
+//! name. `__arguments!` takes them off one by one and hands the list to `__annotate!`, of which
+//! there are two: one records, the other, for `enabled` off, mentions the values where they are
+//! never evaluated, so that switching off raises no warning about unused variables.
+
+/// Traces a region: until the end of the enclosing scope, or around an expression, whose value it
+/// then has.
+///
+/// ```
+/// # use exectrace::trace_region;
+/// # fn build(rows: &[u8]) -> Result<usize, String> { Ok(rows.len()) }
+/// # fn f(id: u64, rows: &[u8]) -> Result<usize, String> {
+/// trace_region!("parse");                                  // until the end of this scope
+/// trace_region!("load", shard = id, first = ?rows.first()); // with arguments
+/// let n = trace_region!("index" => build(rows)?);          // around an expression
+/// let m = trace_region!("again", rows.len = rows.len() => build(rows)?);
+/// # Ok(n + m) }
+/// # assert_eq!(f(1, b"ab"), Ok(4));
+/// ```
+///
+/// Values keep their types: integers, floats, `bool`, `char`, text, bytes. `?` records what `Debug`
+/// prints, `%` what `Display` prints. A region is not for holding across an `.await`: put
+/// [`macro@crate::traced`] on the `async fn`.
+#[macro_export]
+macro_rules! trace_region {
+    ($name:literal $(,)?) => {
+        $crate::__annotate! { region $name [] }
+    };
+    ($name:literal => $value:expr) => {
+        $crate::__annotate! { region $name [] => $value }
+    };
+    ($name:literal, $($arguments:tt)+) => {
+        $crate::__arguments! { region $name [] $($arguments)+ }
+    };
+}
+
+/// Records a moment, with arguments as [`trace_region!`] has them.
+///
+/// ```
+/// exectrace::instant!("cache miss", key = "k", size = 3);
+/// ```
+#[macro_export]
+macro_rules! instant {
+    ($name:literal $(,)?) => {
+        $crate::__annotate! { instant $name [] }
+    };
+    ($name:literal, $($arguments:tt)+) => {
+        $crate::__arguments! { instant $name [] $($arguments)+ }
+    };
+}
+
+/// Records a message under a category, which is a constant text. The message is formatted only
+/// while a trace runs.
+///
+/// ```
+/// let n = 3;
+/// exectrace::log!("net", "{n} retries left");
+/// ```
+#[macro_export]
+macro_rules! log {
+    ($category:expr, $($message:tt)+) => {
+        $crate::__annotate! { log $category, $($message)+ }
+    };
+}
+
+/// Records the value a counter has now: an integer or a float.
+///
+/// ```
+/// # let queue = [1, 2];
+/// exectrace::counter!("queue", queue.len());
+/// ```
+#[macro_export]
+macro_rules! counter {
+    ($name:expr, $value:expr $(,)?) => {
+        $crate::__annotate! { counter $name, $value }
+    };
+}
+
+/// Takes arguments off one by one: `kind name [(argument kind value)*] rest`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __arguments {
+    // The end, with and without an expression to trace.
+    ($kind:ident $name:literal [$($done:tt)*]) => {
+        $crate::__annotate! { $kind $name [$($done)*] }
+    };
+    ($kind:ident $name:literal [$($done:tt)*] => $traced:expr) => {
+        $crate::__annotate! { $kind $name [$($done)*] => $traced }
+    };
+    // `k = value`, of three kinds.
+    ($kind:ident $name:literal [$($done:tt)*] $($k:ident).+ = ? $v:expr, $($rest:tt)*) => {
+        $crate::__arguments! { $kind $name [$($done)* ([$($k).+] Debug $v)] $($rest)* }
+    };
+    ($kind:ident $name:literal [$($done:tt)*] $($k:ident).+ = ? $v:expr $(=> $traced:expr)?) => {
+        $crate::__arguments! { $kind $name [$($done)* ([$($k).+] Debug $v)] $(=> $traced)? }
+    };
+    ($kind:ident $name:literal [$($done:tt)*] $($k:ident).+ = % $v:expr, $($rest:tt)*) => {
+        $crate::__arguments! { $kind $name [$($done)* ([$($k).+] Display $v)] $($rest)* }
+    };
+    ($kind:ident $name:literal [$($done:tt)*] $($k:ident).+ = % $v:expr $(=> $traced:expr)?) => {
+        $crate::__arguments! { $kind $name [$($done)* ([$($k).+] Display $v)] $(=> $traced)? }
+    };
+    ($kind:ident $name:literal [$($done:tt)*] $($k:ident).+ = $v:expr, $($rest:tt)*) => {
+        $crate::__arguments! { $kind $name [$($done)* ([$($k).+] Typed $v)] $($rest)* }
+    };
+    ($kind:ident $name:literal [$($done:tt)*] $($k:ident).+ = $v:expr $(=> $traced:expr)?) => {
+        $crate::__arguments! { $kind $name [$($done)* ([$($k).+] Typed $v)] $(=> $traced)? }
+    };
+    // `k`: the variable of that name.
+    ($kind:ident $name:literal [$($done:tt)*] ? $k:ident $(, $($rest:tt)*)?) => {
+        $crate::__arguments! { $kind $name [$($done)* ([$k] Debug $k)] $($($rest)*)? }
+    };
+    ($kind:ident $name:literal [$($done:tt)*] ? $k:ident => $traced:expr) => {
+        $crate::__arguments! { $kind $name [$($done)* ([$k] Debug $k)] => $traced }
+    };
+    ($kind:ident $name:literal [$($done:tt)*] % $k:ident $(, $($rest:tt)*)?) => {
+        $crate::__arguments! { $kind $name [$($done)* ([$k] Display $k)] $($($rest)*)? }
+    };
+    ($kind:ident $name:literal [$($done:tt)*] % $k:ident => $traced:expr) => {
+        $crate::__arguments! { $kind $name [$($done)* ([$k] Display $k)] => $traced }
+    };
+    ($kind:ident $name:literal [$($done:tt)*] $k:ident $(, $($rest:tt)*)?) => {
+        $crate::__arguments! { $kind $name [$($done)* ([$k] Typed $k)] $($($rest)*)? }
+    };
+    ($kind:ident $name:literal [$($done:tt)*] $k:ident => $traced:expr) => {
+        $crate::__arguments! { $kind $name [$($done)* ([$k] Typed $k)] => $traced }
+    };
+}
+
+/// Records.
+#[cfg(feature = "enabled")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __annotate {
+    (region $name:literal []) => {
+        let _region = {
+            $crate::__site! { Region $name, [] }
+            $crate::__private::enter(&SITE)
+        };
+    };
+    (region $name:literal [$(([$($k:tt)+] $how:ident $v:expr))+]) => {
+        let _region = {
+            $crate::__site! { Region $name, [$(($($k)+) $how)+] }
+            if SITE.is_live() {
+                $crate::__private::enter_args(&SITE, &[$($crate::__value!($how $v)),+])
+            } else {
+                $crate::__private::Region::none()
+            }
+        };
+    };
+    (region $name:literal [$($arguments:tt)*] => $value:expr) => {{
+        $crate::__annotate! { region $name [$($arguments)*] }
+        $value
+    }};
+    (instant $name:literal [$(([$($k:tt)+] $how:ident $v:expr))*]) => {{
+        $crate::__site! { Instant $name, [$(($($k)+) $how)*] }
+        if SITE.is_live() {
+            $crate::__private::instant(&SITE, &[$($crate::__value!($how $v)),*]);
+        }
+    }};
+    (log $category:expr, $($message:tt)+) => {{
+        $crate::__site! { Log $category, [] }
+        if SITE.is_live() {
+            $crate::__private::log(&SITE, ::core::format_args!($($message)+));
+        }
+    }};
+    (counter $name:expr, $value:expr) => {{
+        $crate::__site! { Counter $name, [] }
+        if SITE.is_live() {
+            $crate::__private::counter(&SITE, $crate::__value!(Typed $value));
+        }
+    }};
+}
+
+/// The static of a call site, registered.
+#[cfg(feature = "enabled")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __site {
+    ($kind:ident $name:expr, [$(($($k:tt)+) $how:ident)*]) => {
+        static SITE: $crate::__private::Callsite = $crate::__private::Callsite::new(
+            $crate::__private::CallsiteKind::$kind,
+            $name,
+            ::core::module_path!(),
+            ::core::file!(),
+            ::core::line!(),
+            ::core::column!(),
+            0,
+            &[$($crate::__private::ArgumentName::new(
+                ::core::stringify!($($k)+),
+                $crate::__private::ArgumentKind::$how,
+            )),*],
+        );
+        $crate::__private::register!(SITE);
+    };
+}
+
+/// One argument's value.
+#[cfg(feature = "enabled")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __value {
+    (Typed $value:expr) => {
+        $crate::__private::Argument::value(&$value)
+    };
+    ($how:ident $value:expr) => {
+        $crate::__private::Value::$how(&$value)
+    };
+}
+
+/// Mentions.
+#[cfg(not(feature = "enabled"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __annotate {
+    (log $category:expr, $($message:tt)+) => {{
+        const _: &str = $category;
+        if false {
+            let _ = ::core::format_args!($($message)+);
+        }
+    }};
+    (counter $name:expr, $value:expr) => {{
+        const _: &str = $name;
+        if false {
+            let _ = &$value;
+        }
+    }};
+    ($kind:ident $name:literal []) => {};
+    ($kind:ident $name:literal [$(([$($k:tt)+] $how:ident $v:expr))+]) => {
+        if false {
+            $(let _ = &$v;)+
+        }
+    };
+    ($kind:ident $name:literal [$($arguments:tt)*] => $value:expr) => {{
+        $crate::__annotate! { $kind $name [$($arguments)*] }
+        $value
+    }};
+}

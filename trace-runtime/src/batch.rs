@@ -1,0 +1,285 @@
+//! The memory of one batch: bytes its thread appends to, and what the collector may read of them
+//! meanwhile.
+//!
+//! Batches of a thread form a chain, oldest first. The last one is *open*: its thread appends. A
+//! batch with a successor is *sealed*: its thread is done with it for good. Invariants:
+//!
+//! - **B1** Only the owning thread writes a batch's bytes, slots and fields, and only while the
+//!   batch is open.
+//! - **B2** `bytes[..len]` of the commit word is initialised and is never written again before the
+//!   batch is reused; `len` only grows.
+//! - **B3** `next` is stored once, as the owner's last access; who has loaded it (`Acquire`) owns
+//!   the batch.
+//! - **B4** `base`, `sequence` and `capacity` do not change while the batch is in a chain.
+//! - **B5** A slot that reads the same time before and after reading what it holds was not torn.
+//!
+//! Elsewhere: who appends (`thread`), who walks the chain (`drain`), where memory comes from
+//! (`memory`).
+//!
+//! May contain `unsafe`: the bytes are raw memory, because two threads hold different parts of them.
+
+use crate::primitive::{AtomicPtr, AtomicU64, Ordering, Touches};
+use std::ptr;
+use trace_format::definition::OpenSince;
+use trace_format::id::Open;
+use trace_format::time::Ticks;
+
+/// What one thread can have open and still be listed by others.
+pub(crate) const SLOTS: usize = if cfg!(loom) { 2 } else { 32 };
+
+/// Marks a slot whose thing is just ending: neither open nor closed for whoever looks.
+const ENDING: u64 = 1 << 63;
+
+/// A commit word: how far the batch is written, and when its last event was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Commit {
+    /// Ticks from the batch's base to its last event.
+    pub(crate) ticks: u32,
+    /// Events written.
+    pub(crate) events: u16,
+    /// Bytes written.
+    pub(crate) len: u16,
+}
+
+impl Commit {
+    #[inline(always)]
+    pub(crate) const fn to_word(self) -> u64 {
+        (self.ticks as u64) << 32 | (self.events as u64) << 16 | self.len as u64
+    }
+
+    pub(crate) const fn from_word(word: u64) -> Self {
+        Self { ticks: (word >> 32) as u32, events: (word >> 16) as u16, len: word as u16 }
+    }
+}
+
+/// Something open on a thread, for others to read at any moment: when it began and what it is.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    /// Ticks of its begin; 0 while nothing is here.
+    begin: AtomicU64,
+    /// `Open::to_word`.
+    what: AtomicU64,
+}
+
+impl Slot {
+    fn new() -> Self {
+        Self { begin: AtomicU64::new(0), what: AtomicU64::new(0) }
+    }
+
+    /// By the owner: something begins.
+    #[inline(always)]
+    pub(crate) fn open(&self, what: u64, begin: u64) {
+        // `Release` orders the 0 of the last `close` before it: whoever reads this `what` will not
+        // read the begin before that again (B5).
+        self.what.store(what, Ordering::Release);
+        // `Release` pairs with the `Acquire` in `read`: this begin goes with that `what`.
+        self.begin.store(begin, Ordering::Release);
+    }
+
+    /// By the owner: its end is about to be written.
+    #[inline(always)]
+    pub(crate) fn ending(&self, begin: u64) {
+        self.begin.store(begin | ENDING, Ordering::Relaxed);
+    }
+
+    /// By the owner: it has ended. `Release`, so that who sees it closed sees the end committed.
+    #[inline(always)]
+    pub(crate) fn close(&self) {
+        self.begin.store(0, Ordering::Release);
+    }
+
+    /// By the owner.
+    #[inline(always)]
+    pub(crate) fn begin(&self) -> u64 {
+        self.begin.load(Ordering::Relaxed)
+    }
+
+    /// By the owner.
+    pub(crate) fn what(&self) -> u64 {
+        self.what.load(Ordering::Relaxed)
+    }
+
+    /// By anybody. `Err` if it changed meanwhile.
+    fn read(&self) -> Result<Option<(u64, u64)>, Unstable> {
+        let begin = self.begin.load(Ordering::Acquire);
+        if begin == 0 {
+            return Ok(None);
+        }
+        // `Acquire`: if this is a newer `what`, the load below sees the 0 stored before it (B5).
+        let what = self.what.load(Ordering::Acquire);
+        let same = self.begin.load(Ordering::Acquire) == begin;
+        if same && begin & ENDING == 0 { Ok(Some((begin, what))) } else { Err(Unstable) }
+    }
+}
+
+/// The owner was changing what was being read.
+#[derive(Debug)]
+pub(crate) struct Unstable;
+
+/// One batch.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    next: AtomicPtr<Batch>,
+    commit: AtomicU64,
+    slots: [Slot; SLOTS],
+    pub(crate) base: u64,
+    pub(crate) sequence: u32,
+    capacity: usize,
+    bytes: *mut u8,
+    touches: Touches,
+}
+
+// SAFETY: `Send` and `Sync` want that use from several threads is no data race. The atomics never
+// are one; the bytes and plain fields are written by one thread (B1, B4), and read by others only
+// up to a commit they loaded (B2) or after they own the batch (B3).
+unsafe impl Send for Batch {}
+// SAFETY: as above.
+unsafe impl Sync for Batch {}
+
+impl Batch {
+    /// Fresh memory for `capacity` bytes of events; owned by whoever calls.
+    pub(crate) fn new(capacity: usize) -> Box<Self> {
+        assert!(capacity <= usize::from(u16::MAX), "a commit word has 16 bits for the length");
+        let bytes = vec![0_u8; capacity].into_boxed_slice();
+        Box::new(Self {
+            next: AtomicPtr::new(ptr::null_mut()),
+            commit: AtomicU64::new(0),
+            slots: std::array::from_fn(|_| Slot::new()),
+            base: 0,
+            sequence: 0,
+            capacity,
+            bytes: Box::into_raw(bytes).cast(),
+            touches: Touches::new(capacity),
+        })
+    }
+
+    /// Makes an owned batch ready for its next life.
+    pub(crate) fn reset(&mut self, base: u64, sequence: u32) {
+        self.next = AtomicPtr::new(ptr::null_mut());
+        self.commit = AtomicU64::new(0);
+        self.slots.iter().for_each(Slot::close);
+        self.base = base;
+        self.sequence = sequence;
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// The slots, for the owner to write and anybody to read.
+    #[inline(always)]
+    pub(crate) fn slot(&self, at: usize) -> &Slot {
+        &self.slots[at]
+    }
+
+    /// By the owner: writes one byte beyond the committed ones.
+    ///
+    /// # Safety
+    /// The caller is the owner of this open batch, `at < capacity`, and `at` is not committed.
+    #[inline(always)]
+    pub(crate) unsafe fn put(&self, at: usize, byte: u8) {
+        debug_assert!(at < self.capacity);
+        self.touches.write(at, at + 1);
+        // SAFETY: `add` stays inside the allocation of `capacity` bytes, by the caller's promise.
+        let place = unsafe { self.bytes.add(at) };
+        // SAFETY: nobody else touches it: B1, and readers stop at the commit (B2).
+        unsafe { place.write(byte) };
+    }
+
+    /// By the owner: reads back one byte it has written and not committed.
+    ///
+    /// # Safety
+    /// As [`Batch::put`], and the byte has been written.
+    #[inline(always)]
+    pub(crate) unsafe fn get(&self, at: usize) -> u8 {
+        debug_assert!(at < self.capacity);
+        // SAFETY: `add` stays inside the allocation, by the caller's promise.
+        let place = unsafe { self.bytes.add(at) };
+        // SAFETY: initialised and touched by nobody else, by the caller's promise and B1.
+        unsafe { place.read() }
+    }
+
+    /// By the owner: writes `from` beyond the committed bytes.
+    ///
+    /// # Safety
+    /// As [`Batch::put`] for every byte of `at..at + from.len()`.
+    #[inline(always)]
+    pub(crate) unsafe fn put_all(&self, at: usize, from: &[u8]) {
+        debug_assert!(at + from.len() <= self.capacity);
+        self.touches.write(at, at + from.len());
+        // SAFETY: `add` stays inside the allocation, by the caller's promise.
+        let place = unsafe { self.bytes.add(at) };
+        // SAFETY: `from` is readable as a slice, `place` is writable for as many bytes and
+        // untouched by others (B1, B2); they do not overlap, for uncommitted bytes are lent to nobody.
+        unsafe { ptr::copy_nonoverlapping(from.as_ptr(), place, from.len()) };
+    }
+
+    /// By the owner: everything up to `commit.len` is written.
+    #[inline(always)]
+    pub(crate) fn commit(&self, commit: Commit) {
+        // `Release` pairs with the `Acquire` in `committed`: B2.
+        self.commit.store(commit.to_word(), Ordering::Release);
+    }
+
+    /// By anybody: how far the batch is written.
+    #[inline(always)]
+    pub(crate) fn committed(&self) -> Commit {
+        Commit::from_word(self.commit.load(Ordering::Acquire))
+    }
+
+    /// By anybody: the bytes from `from` up to what [`Batch::committed`] has returned.
+    pub(crate) fn bytes(&self, from: usize, commit: Commit) -> &[u8] {
+        let to = usize::from(commit.len);
+        assert!(from <= to, "a commit never shrinks (B2)");
+        assert!(to <= self.capacity, "a commit never exceeds the batch");
+        self.touches.read(from, to);
+        // SAFETY: `add` stays inside the allocation: `from <= to <= capacity`, asserted.
+        let start = unsafe { self.bytes.add(from) };
+        // SAFETY: `from_raw_parts` wants initialised bytes, unwritten while borrowed. Both are B2:
+        // `commit` came out of this batch's word, loaded with `Acquire`; and a batch is reused only
+        // by whoever owns it, never while its chain is borrowed.
+        unsafe { std::slice::from_raw_parts(start, to - from) }
+    }
+
+    /// By the owner, as its last access: `next` follows.
+    pub(crate) fn seal(&self, next: *mut Self) {
+        // `Release` pairs with the `Acquire` in `next`: all of the owner's writes come before (B3).
+        self.next.store(next, Ordering::Release);
+    }
+
+    /// By the collector: the successor, if this batch is sealed.
+    pub(crate) fn next(&self) -> *mut Self {
+        self.next.load(Ordering::Acquire)
+    }
+
+    /// By anybody: what is open on the owner's thread, exactly as of `commit`.
+    ///
+    /// # Errors
+    /// [`Unstable`] if the owner was busy: something ended, or an event was committed meanwhile.
+    pub(crate) fn read_open(&self, commit: Commit) -> Result<Vec<OpenSince>, Unstable> {
+        let mut open = Vec::new();
+        for slot in &self.slots {
+            let Some((begin, what)) = slot.read()? else { break };
+            let Some(what) = Open::from_word(what) else { return Err(Unstable) };
+            open.push(OpenSince { open: what, begin: Ticks(begin) });
+        }
+        // Every slot was whole; were they so at one moment? A time that is still there was there
+        // all along, for times do not come back. The outermost is looked at last: what encloses
+        // a slot outlives it.
+        for (slot, seen) in self.slots.iter().zip(&open).rev() {
+            if slot.begin.load(Ordering::Acquire) != seen.begin.0 {
+                return Err(Unstable);
+            }
+        }
+        if self.committed() == commit { Ok(open) } else { Err(Unstable) }
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        let bytes = ptr::slice_from_raw_parts_mut(self.bytes, self.capacity);
+        // SAFETY: `from_raw` wants the pointer `into_raw` gave in `new`, once: it is rebuilt with
+        // the same length, and this is the only drop.
+        drop(unsafe { Box::from_raw(bytes) });
+    }
+}

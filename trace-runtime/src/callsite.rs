@@ -1,0 +1,216 @@
+//! Call sites: the places in the source that emit, and the table of them all.
+//!
+//! Each is a static that `inventory` links into one list. Its `live` word is both switch and id:
+//! the hot path asks nothing else. Ids are given once and stay for the life of the process.
+
+use crate::clock;
+use crate::primitive::Ordering;
+use crate::primitive::global::{AtomicBool, AtomicU32, AtomicU64};
+use crate::recorder;
+pub use trace_format::definition::{ArgumentKind, CallsiteKind};
+
+/// An argument, as the call site knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArgumentName {
+    name: &'static str,
+    kind: ArgumentKind,
+}
+
+impl ArgumentName {
+    /// For the macros.
+    #[must_use]
+    pub const fn new(name: &'static str, kind: ArgumentKind) -> Self {
+        Self { name, kind }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// How it becomes a value.
+    #[must_use]
+    pub const fn kind(&self) -> ArgumentKind {
+        self.kind
+    }
+}
+
+/// A place in the source that emits.
+#[derive(Debug)]
+pub struct Callsite {
+    /// The id while events are wanted from here, else 0.
+    live: AtomicU32,
+    /// The id, once given.
+    id: AtomicU32,
+    /// `min_nanos` in ticks, once known.
+    min_ticks: AtomicU64,
+    /// Switched off by the user.
+    off: AtomicBool,
+    kind: CallsiteKind,
+    name: &'static str,
+    module_path: &'static str,
+    file: &'static str,
+    line: u32,
+    column: u32,
+    min_nanos: u64,
+    arguments: &'static [ArgumentName],
+}
+
+impl Callsite {
+    /// For the macros; `register!` makes it known.
+    #[must_use]
+    #[expect(clippy::too_many_arguments, reason = "only macros call it")]
+    pub const fn new(
+        kind: CallsiteKind,
+        name: &'static str,
+        module_path: &'static str,
+        file: &'static str,
+        line: u32,
+        column: u32,
+        min_nanos: u64,
+        arguments: &'static [ArgumentName],
+    ) -> Self {
+        Self {
+            live: AtomicU32::new(0),
+            id: AtomicU32::new(0),
+            min_ticks: AtomicU64::new(0),
+            off: AtomicBool::new(false),
+            kind,
+            name,
+            module_path,
+            file,
+            line,
+            column,
+            min_nanos,
+            arguments,
+        }
+    }
+
+    /// What it emits.
+    #[must_use]
+    pub fn kind(&self) -> CallsiteKind {
+        self.kind
+    }
+
+    /// Its name: a function, a region, a category.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The module it is in, as `module_path!()` has it.
+    #[must_use]
+    pub fn module_path(&self) -> &'static str {
+        self.module_path
+    }
+
+    /// The source file, as `file!()` has it.
+    #[must_use]
+    pub fn file(&self) -> &'static str {
+        self.file
+    }
+
+    /// From 1.
+    #[must_use]
+    pub fn line(&self) -> u32 {
+        self.line
+    }
+
+    /// From 1.
+    #[must_use]
+    pub fn column(&self) -> u32 {
+        self.column
+    }
+
+    /// Regions shorter than this leave nothing behind; 0 for none.
+    #[must_use]
+    pub fn min_nanos(&self) -> u64 {
+        self.min_nanos
+    }
+
+    /// Names and kinds of its arguments.
+    #[must_use]
+    pub fn arguments(&self) -> &'static [ArgumentName] {
+        self.arguments
+    }
+
+    /// Whether it will emit while a trace runs. All do, until they are switched off.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        !self.off.load(Ordering::Relaxed)
+    }
+
+    /// Switches it on or off, at once if a trace is running, and for later traces. What is open
+    /// here still ends properly.
+    pub fn set_on(&'static self, on: bool) {
+        let was_on = !self.off.swap(!on, Ordering::Relaxed);
+        if was_on != on {
+            recorder::switched(self, on);
+        }
+    }
+
+    /// Whether an event from here would be recorded now.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.live.load(Ordering::Relaxed) != 0
+    }
+
+    /// The id if events are wanted, else 0.
+    #[inline(always)]
+    pub(crate) fn live(&self) -> u32 {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn min_ticks(&self) -> u64 {
+        self.min_ticks.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.id.load(Ordering::Relaxed)
+    }
+
+    /// Gives it an id and its threshold, if it has none yet.
+    pub(crate) fn prepare(&self, id: u32) {
+        if self.id.load(Ordering::Relaxed) == 0 {
+            self.id.store(id, Ordering::Relaxed);
+            self.min_ticks.store(clock::ticks_in(self.min_nanos), Ordering::Relaxed);
+        }
+    }
+
+    /// Lets it emit, unless it is switched off; or silences it.
+    pub(crate) fn set_live(&self, live: bool) {
+        let id = if live && self.is_on() { self.id() } else { 0 };
+        self.live.store(id, Ordering::Relaxed);
+    }
+}
+
+/// That a site was switched while a trace ran.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SwitchEvent {
+    pub(crate) site: u32,
+    pub(crate) on: bool,
+    pub(crate) ticks: u64,
+}
+
+/// What `inventory` collects.
+#[derive(Debug)]
+pub struct Registered(pub &'static Callsite);
+
+inventory::collect!(Registered);
+
+/// Every call site linked into the program, in no particular order.
+pub fn callsites() -> impl Iterator<Item = &'static Callsite> {
+    inventory::iter::<Registered>.into_iter().map(|registered| registered.0)
+}
+
+/// Switches every call site on or off whose module path is `module` or lies below it, and returns
+/// how many those are.
+pub fn set_module_on(module: &str, on: bool) -> usize {
+    let below = |site: &&'static Callsite| {
+        let rest = site.module_path().strip_prefix(module);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    };
+    callsites().filter(below).map(|site| site.set_on(on)).count()
+}

@@ -1,0 +1,180 @@
+//! Reading the clock that stamps events, and the moments that tie it to the system's clocks.
+//!
+//! The time stamp counter is used only if the processor says it is invariant: it ticks at one rate
+//! in every power state. Everywhere else, and under loom, it is the system's monotonic clock.
+//!
+//! May contain `unsafe`: the instruction that reads a counter, and `clock_gettime`.
+
+use crate::primitive::Ordering;
+use crate::primitive::global::{AtomicBool, AtomicU64};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use trace_format::time::{ClockKind, ClockSnapshot, Nanos, Ticks};
+
+/// Whether the processor's counter serves. Set before the first event by [`prepare`].
+static COUNTER: AtomicBool = AtomicBool::new(false);
+
+/// Ticks per second, once measured.
+static FREQUENCY: AtomicU64 = AtomicU64::new(0);
+
+/// The clock that stamps events, in raw ticks; never 0.
+#[inline(always)]
+pub(crate) fn ticks() -> u64 {
+    if COUNTER.load(Ordering::Relaxed) { counter() } else { monotonic() }
+}
+
+#[cfg(all(target_arch = "x86_64", not(loom)))]
+#[inline(always)]
+fn counter() -> u64 {
+    // SAFETY: `rdtsc` wants a processor that has it, and every x86_64 has.
+    unsafe { std::arch::x86_64::_rdtsc() }
+}
+
+#[cfg(all(target_arch = "aarch64", not(loom)))]
+#[inline(always)]
+fn counter() -> u64 {
+    let ticks: u64;
+    // SAFETY: reading `cntvct_el0` is allowed to user code on every system std supports, touches no
+    // memory and no flags.
+    unsafe {
+        std::arch::asm!("mrs {}, cntvct_el0", out(reg) ticks, options(nomem, nostack, preserves_flags));
+    }
+    ticks
+}
+
+#[cfg(any(loom, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
+fn counter() -> u64 {
+    monotonic()
+}
+
+#[cfg(all(target_arch = "x86_64", not(loom)))]
+fn counter_is_steady() -> bool {
+    const POWER: u32 = 0x8000_0007;
+    const INVARIANT_TSC: u32 = 1 << 8;
+    let leaf_max = std::arch::x86_64::__cpuid(0x8000_0000).eax;
+    leaf_max >= POWER && std::arch::x86_64::__cpuid(POWER).edx & INVARIANT_TSC != 0
+}
+
+/// The architecture promises a constant rate.
+#[cfg(all(target_arch = "aarch64", not(loom)))]
+fn counter_is_steady() -> bool {
+    true
+}
+
+#[cfg(any(loom, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
+fn counter_is_steady() -> bool {
+    false
+}
+
+/// The system's monotonic clock in nanoseconds, the one other tools use too.
+#[cfg(unix)]
+#[inline(never)]
+pub(crate) fn monotonic() -> u64 {
+    read_system_clock(libc::CLOCK_MONOTONIC)
+}
+
+/// CPU time this thread has used, in nanoseconds.
+#[cfg(unix)]
+pub(crate) fn thread_cpu() -> u64 {
+    read_system_clock(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+#[cfg(unix)]
+fn read_system_clock(id: libc::clockid_t) -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `clock_gettime` wants a valid pointer to a timespec; `now` is one. It fails only for
+    // ids that do not exist, and leaves zeros then.
+    unsafe { libc::clock_gettime(id, &raw mut now) };
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+#[cfg(not(unix))]
+pub(crate) fn monotonic() -> u64 {
+    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_nanos() as u64 + 1
+}
+
+#[cfg(not(unix))]
+pub(crate) fn thread_cpu() -> u64 {
+    0
+}
+
+/// Chooses the clock. Called at every start; only the first call decides.
+pub(crate) fn prepare() -> ClockKind {
+    COUNTER.store(counter_is_steady(), Ordering::Relaxed);
+    kind()
+}
+
+fn kind() -> ClockKind {
+    if !COUNTER.load(Ordering::Relaxed) {
+        ClockKind::Monotonic
+    } else if cfg!(target_arch = "x86_64") {
+        ClockKind::Tsc
+    } else {
+        ClockKind::Cntvct
+    }
+}
+
+/// One moment on three clocks. Of a few tries the one that took the least time is kept: a
+/// preemption between the reads would tilt every time of the trace.
+pub(crate) fn snapshot() -> ClockSnapshot {
+    let mut best = ClockSnapshot::default();
+    let mut best_took = u64::MAX;
+    for _ in 0..4 {
+        let before = ticks();
+        let monotonic = monotonic();
+        let took = ticks().saturating_sub(before);
+        if took < best_took {
+            best_took = took;
+            let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+            best = ClockSnapshot {
+                ticks: Ticks(before + took / 2),
+                monotonic: Nanos(monotonic),
+                wall: Nanos(wall.as_nanos() as u64),
+            };
+        }
+    }
+    best
+}
+
+/// Ticks in this many nanoseconds, for thresholds. Measures the frequency when first asked, which
+/// takes 200 us; good to about one part in a thousand. The trace itself does not rest on it.
+pub(crate) fn ticks_in(nanos: u64) -> u64 {
+    if nanos == 0 || kind() == ClockKind::Monotonic {
+        return nanos;
+    }
+    if FREQUENCY.load(Ordering::Relaxed) == 0 {
+        let first = snapshot();
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_micros(200) {
+            std::hint::spin_loop();
+        }
+        let last = snapshot();
+        let elapsed = u128::from(last.monotonic.0 - first.monotonic.0).max(1);
+        let ticks = u128::from(last.ticks.0 - first.ticks.0);
+        FREQUENCY.store((ticks * 1_000_000_000 / elapsed) as u64, Ordering::Relaxed);
+    }
+    let frequency = u128::from(FREQUENCY.load(Ordering::Relaxed));
+    (u128::from(nanos) * frequency / 1_000_000_000) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_never_run_backwards_and_snapshots_agree_on_the_rate() {
+        prepare();
+        let first = snapshot();
+        let mut before = ticks();
+        for _ in 0..1000 {
+            let now = ticks();
+            assert!(now >= before);
+            before = now;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        let last = snapshot();
+        let ticks = (last.ticks.0 - first.ticks.0) as f64;
+        let expected = ticks_in(last.monotonic.0 - first.monotonic.0) as f64;
+        assert!((ticks / expected - 1.0).abs() < 0.02, "{ticks} ticks, {expected} expected");
+    }
+}

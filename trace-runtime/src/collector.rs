@@ -1,0 +1,302 @@
+//! The collector: the thread that brings batches from the recording threads to the sink.
+//!
+//! It sleeps until enough is sealed, until the next cut is due, or until the trace is to stop. A
+//! *cut* ends a generation: everything committed so far is written, then a definition batch with
+//! the clock and the states that a reader needs to start there; and every thread that has recorded
+//! is asked to restate with its next event. Nothing here ever waits for a recording thread.
+
+use crate::batch::{SLOTS, Unstable};
+use crate::clock;
+use crate::drain::Drain;
+use crate::error::Report;
+use crate::memory::BUDGET;
+use crate::primitive::Ordering;
+use crate::recorder;
+use crate::session::Session;
+use crate::sink::Sink;
+use crate::task;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use trace_format::batch::BatchInfo;
+use trace_format::definition::{Definition, OpenSince, put_definition};
+use trace_format::header::{BatchKind, PAYLOAD_BYTES_MAX};
+use trace_format::id::{SiteId, ThreadId};
+use trace_format::time::{Nanos, Ticks};
+
+/// How often a thread's open things are read anew if it keeps changing them. A thread that is so
+/// busy restates soon, and is known from there on.
+const STATE_TRIES: usize = 4;
+
+/// Spares that an idle thread keeps.
+const SPARES_IDLE: usize = 2;
+
+/// One trace's collector.
+#[derive(Debug)]
+pub(crate) struct Collector {
+    session: Arc<Session>,
+    sink: Sink,
+    drains: Vec<Drain>,
+    definitions: Definitions,
+    generation: u32,
+    every: Duration,
+    threads: u64,
+    /// Of threads that have ended.
+    events: u64,
+    dropped_events: u64,
+    dropped_ends: u64,
+}
+
+/// Definitions that wait for their batch.
+#[derive(Debug, Default)]
+struct Definitions {
+    payload: Vec<u8>,
+    count: u32,
+    sequence: u32,
+}
+
+impl Collector {
+    /// A collector that has written the beginning of the trace: what the process is, the clock, the
+    /// call sites.
+    ///
+    /// # Errors
+    /// The writer's.
+    pub(crate) fn begin(
+        session: Arc<Session>,
+        sink: Sink,
+        every: Duration,
+        beginning: &[Definition<'_>],
+    ) -> io::Result<Self> {
+        let mut collector = Self {
+            session,
+            sink,
+            drains: Vec::new(),
+            definitions: Definitions::default(),
+            generation: 1,
+            every,
+            threads: 0,
+            events: 0,
+            dropped_events: 0,
+            dropped_ends: 0,
+        };
+        for definition in beginning {
+            collector.definitions.put(definition);
+            collector.definitions.write_if_long(&mut collector.sink, 1);
+        }
+        collector.put_generation();
+        collector.write_definitions();
+        collector.sink.flush();
+        collector.sink.take_error().map_or(Ok(collector), Err)
+    }
+
+    /// Collects until the session ends; returns what the trace came to, and the first failure.
+    pub(crate) fn run(mut self) -> (Report, Option<io::Error>) {
+        let _quiet = crate::local::quiet();
+        let mut cut_at = Instant::now() + self.every;
+        while !self.session.is_ended() {
+            let now = Instant::now();
+            if now >= cut_at {
+                self.cut();
+                cut_at = Instant::now() + self.every;
+            } else if self.session.take_sealed() > 0 {
+                self.collect();
+            } else {
+                std::thread::park_timeout(cut_at - now);
+            }
+        }
+        self.stop()
+    }
+
+    /// Writes everything that is committed.
+    fn collect(&mut self) {
+        let (threads, switches) = self.session.take_news();
+        for switch in switches {
+            self.definitions.put(&Definition::Switch {
+                site: SiteId(switch.site),
+                on: switch.on,
+                ticks: Ticks(switch.ticks),
+            });
+        }
+        for thread in threads {
+            self.threads += 1;
+            self.definitions.put(&Definition::Thread {
+                id: thread.id,
+                os_id: thread.os_id,
+                name: thread.name.as_bytes(),
+                first: Ticks(thread.begin),
+            });
+            self.drains.push(Drain::new(thread));
+        }
+        self.write_definitions();
+        for thread in &mut self.drains {
+            drain(thread, &mut self.sink, self.generation);
+        }
+    }
+
+    /// Ends a generation and begins the next.
+    fn cut(&mut self) {
+        self.session.take_sealed();
+        // Asked before the last look: who has exited by now has committed all it ever will.
+        for drain in &mut self.drains {
+            drain.exited = drain.thread.exited.load(Ordering::Acquire);
+        }
+        self.collect();
+        self.put_cut();
+        for drain in &self.drains {
+            if drain.has_begun() {
+                drain.thread.retire();
+            } else {
+                drain.thread.spares.trim(SPARES_IDLE);
+            }
+        }
+        let (exited, alive) = self.drains.drain(..).partition(|drain| drain.exited);
+        self.drains = alive;
+        self.put_ends(&exited);
+        self.write_definitions();
+        self.sink.flush();
+    }
+
+    /// The last cut. No thread opens another batch any more.
+    fn stop(mut self) -> (Report, Option<io::Error>) {
+        self.collect();
+        self.drains.iter().for_each(|drain| drain.thread.retire());
+        self.collect();
+        self.put_cut();
+        let drains = std::mem::take(&mut self.drains);
+        self.put_ends(&drains);
+        drains.iter().for_each(|drain| drain.thread.spares.trim(0));
+        self.dropped_events += recorder::take_unattached();
+        let tracer_cpu = Nanos(clock::thread_cpu());
+        let memory_max = BUDGET.used_max() as u64;
+        self.definitions.put(&Definition::Stop {
+            ticks: Ticks(clock::ticks()),
+            events: self.events,
+            dropped_events: self.dropped_events,
+            dropped_ends: self.dropped_ends,
+            tracer_cpu,
+            memory_max,
+        });
+        self.write_definitions();
+        self.sink.finish();
+        let report = Report {
+            events: self.sink.events,
+            bytes: self.sink.bytes,
+            threads: self.threads,
+            dropped_events: self.dropped_events,
+            dropped_ends: self.dropped_ends,
+            unwritten_events: self.sink.unwritten_events,
+            tracer_cpu: Duration::from_nanos(tracer_cpu.0),
+            memory_max,
+        };
+        (report, self.sink.take_error())
+    }
+
+    /// The definitions of a cut: the clock, and what is open.
+    fn put_cut(&mut self) {
+        let mut states = Vec::with_capacity(self.drains.len());
+        for at in 0..self.drains.len() {
+            states.push(self.state(at));
+        }
+        self.generation += 1;
+        self.put_generation();
+        for (drain, open) in self.drains.iter().zip(states) {
+            let Ok(open) = open else { continue };
+            let (sequence, offset) = drain.place();
+            self.definitions.put(&Definition::ThreadState {
+                id: drain.thread.id,
+                sequence,
+                offset,
+                more: open.len() == SLOTS,
+                open,
+            });
+            self.definitions.write_if_long(&mut self.sink, self.generation);
+        }
+        task::for_each_live(|task| {
+            self.definitions.put(task);
+            self.definitions.write_if_long(&mut self.sink, self.generation);
+        });
+    }
+
+    /// What is open on a thread exactly after what has been written of it.
+    fn state(&mut self, at: usize) -> Result<Vec<OpenSince>, Unstable> {
+        for _ in 1..STATE_TRIES {
+            if let Ok(open) = self.drains[at].open() {
+                return Ok(open);
+            }
+            drain(&mut self.drains[at], &mut self.sink, self.generation);
+        }
+        self.drains[at].open()
+    }
+
+    fn put_generation(&mut self) {
+        let clock = clock::snapshot();
+        let (number, ticks) = (self.generation, clock.ticks);
+        self.definitions.put(&Definition::Generation { number, ticks });
+        self.definitions.put(&Definition::Clock(clock));
+    }
+
+    /// The totals of threads that are done, or whose trace is.
+    fn put_ends(&mut self, drains: &[Drain]) {
+        for drain in drains {
+            let thread = &drain.thread;
+            let dropped_events = thread.dropped_events.load(Ordering::Relaxed);
+            let dropped_ends = thread.dropped_ends.load(Ordering::Relaxed);
+            self.definitions.put(&Definition::ThreadEnd {
+                id: thread.id,
+                ended: drain.exited,
+                ticks: Ticks(clock::ticks()),
+                events: drain.events,
+                dropped_events,
+                dropped_ends,
+            });
+            self.events += drain.events;
+            self.dropped_events += dropped_events;
+            self.dropped_ends += dropped_ends;
+            self.definitions.write_if_long(&mut self.sink, self.generation);
+        }
+    }
+
+    fn write_definitions(&mut self) {
+        self.definitions.write(&mut self.sink, self.generation);
+    }
+}
+
+fn drain(drain: &mut Drain, sink: &mut Sink, generation: u32) {
+    drain.drain(generation, &mut |info, bytes| sink.batch(info, bytes, u64::from(info.events)));
+}
+
+impl Definitions {
+    fn put(&mut self, definition: &Definition<'_>) {
+        put_definition(&mut self.payload, definition);
+        self.count += 1;
+    }
+
+    /// A batch of them, before it can exceed what a batch may hold.
+    fn write_if_long(&mut self, sink: &mut Sink, generation: u32) {
+        if self.payload.len() > PAYLOAD_BYTES_MAX / 2 {
+            self.write(sink, generation);
+        }
+    }
+
+    fn write(&mut self, sink: &mut Sink, generation: u32) {
+        if self.count == 0 {
+            return;
+        }
+        let now = Ticks(clock::ticks());
+        let info = BatchInfo {
+            kind: BatchKind::Definitions,
+            thread: ThreadId(0),
+            sequence: self.sequence,
+            offset: 0,
+            generation,
+            base_ticks: now,
+            last_ticks: now,
+            events: self.count,
+            flags: 0,
+        };
+        sink.batch(&info, &self.payload, 0);
+        self.payload.clear();
+        self.count = 0;
+        self.sequence += 1;
+    }
+}

@@ -1,0 +1,108 @@
+//! The collector's walk along one thread's chain of batches. It needs nothing of the thread: what
+//! is committed is read where it lies, also if the thread never runs again. Invariants:
+//!
+//! - **D1** `batch` is in the chain, and all batches before it have been given back or freed.
+//! - **D2** `taken` is how much of `batch` has been handed out; every committed byte is handed out
+//!   once, in order.
+//!
+//! May contain `unsafe`: it follows the chain's raw pointers.
+
+use crate::batch::{Batch, Commit, Unstable};
+use crate::clock;
+use crate::memory;
+use crate::primitive::Ordering;
+use crate::thread::Thread;
+use std::sync::Arc;
+use trace_format::batch::BatchInfo;
+use trace_format::definition::OpenSince;
+use trace_format::header::{BatchKind, FLAG_RESTATED};
+use trace_format::time::Ticks;
+
+/// One thread, as the collector follows it.
+#[derive(Debug)]
+pub(crate) struct Drain {
+    pub(crate) thread: Arc<Thread>,
+    batch: *mut Batch,
+    taken: Commit,
+    /// Events handed out.
+    pub(crate) events: u64,
+    /// The thread had exited before the last walk: there is no more.
+    pub(crate) exited: bool,
+}
+
+// SAFETY: `Send` wants that the pointer may be followed on another thread: it points into a chain
+// that `thread` keeps alive, and a `Drain` is the only one to walk it.
+unsafe impl Send for Drain {}
+
+impl Drain {
+    pub(crate) fn new(thread: Arc<Thread>) -> Self {
+        let batch = thread.first.load(Ordering::Acquire);
+        Self { thread, batch, taken: Commit::default(), events: 0, exited: false }
+    }
+
+    fn batch<'a>(&self) -> &'a Batch {
+        // SAFETY: a shared reference wants a live batch: D1, and only this walk ends its life.
+        unsafe { &*self.batch }
+    }
+
+    /// Hands all that is committed and new to `take`, oldest first: a header's facts, the bytes,
+    /// and how many events they are.
+    pub(crate) fn drain(&mut self, generation: u32, take: &mut dyn FnMut(&BatchInfo, &[u8])) {
+        loop {
+            // Loaded before the commit: if there is a successor, the commit below is the last (B3).
+            let next = self.batch().next();
+            let commit = self.batch().committed();
+            if commit.len > self.taken.len {
+                let info = self.info(generation, commit);
+                take(&info, self.batch().bytes(usize::from(self.taken.len), commit));
+                self.events += u64::from(info.events);
+                self.taken = commit;
+            }
+            if next.is_null() {
+                return;
+            }
+            let done = std::mem::replace(&mut self.batch, next);
+            self.taken = Commit::default();
+            self.thread.first.store(next, Ordering::Release);
+            if let Err(done) = self.thread.spares.give(done) {
+                // SAFETY: `free` wants an owned batch from `allocate`: sealed, and we have passed it
+                // (B3, D1).
+                unsafe { memory::free(done) };
+            }
+        }
+    }
+
+    fn info(&self, generation: u32, commit: Commit) -> BatchInfo {
+        let batch = self.batch();
+        let at = |ticks: u32| Ticks(batch.base + u64::from(ticks));
+        // A clock that has run out says only that it was before now.
+        let exhausted = commit.ticks == u32::MAX;
+        let last_ticks = if exhausted { Ticks(clock::ticks()) } else { at(commit.ticks) };
+        BatchInfo {
+            kind: BatchKind::Events,
+            thread: self.thread.id,
+            sequence: batch.sequence,
+            offset: u32::from(self.taken.len),
+            generation,
+            base_ticks: at(self.taken.ticks),
+            last_ticks,
+            events: u32::from(commit.events - self.taken.events),
+            flags: if self.taken.len == 0 { FLAG_RESTATED } else { 0 },
+        }
+    }
+
+    /// What is open after all that has been handed out.
+    pub(crate) fn open(&self) -> Result<Vec<OpenSince>, Unstable> {
+        self.batch().read_open(self.taken)
+    }
+
+    /// Where the thread's events go on: sequence and offset of the next piece.
+    pub(crate) fn place(&self) -> (u32, u32) {
+        (self.batch().sequence, u32::from(self.taken.len))
+    }
+
+    /// Whether the open batch holds anything.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.taken.len > 0
+    }
+}

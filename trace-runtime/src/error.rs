@@ -1,0 +1,98 @@
+//! Why a trace could not start, or did not stop well.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+
+/// Why a trace could not start.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A trace is running already; there is one per process.
+    AlreadyRunning,
+    /// The writer refused the first bytes.
+    Write(io::Error),
+    /// The collector's thread could not be started.
+    Thread(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AlreadyRunning => f.write_str("a trace is running already in this process"),
+            Self::Write(_) => f.write_str("the trace's first bytes could not be written"),
+            Self::Thread(_) => f.write_str("the collector's thread could not be started"),
+        }
+    }
+}
+
+impl Error for StartError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::AlreadyRunning => None,
+            Self::Write(error) | Self::Thread(error) => Some(error),
+        }
+    }
+}
+
+/// What a trace came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Events written. A region without anything inside is one event.
+    pub events: u64,
+    /// Bytes written.
+    pub bytes: u64,
+    /// Threads that recorded something.
+    pub threads: u64,
+    /// Events lost because memory was at its bound.
+    pub dropped_events: u64,
+    /// Ends of regions lost because memory was at its bound.
+    pub dropped_ends: u64,
+    /// Events lost because the writer failed.
+    pub unwritten_events: u64,
+    /// CPU time of the collector.
+    pub tracer_cpu: std::time::Duration,
+    /// The most bytes that batches took at any time.
+    pub memory_max: u64,
+}
+
+/// Why a trace did not stop well.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StopError {
+    /// A write failed. From then on nothing was written; the program was not disturbed.
+    Write {
+        /// The first failure.
+        error: io::Error,
+        /// What was written before, and what was lost.
+        report: Report,
+    },
+    /// This is a forked child: the trace is its parent's.
+    Forked,
+    /// The collector panicked, in the writer most likely.
+    Collector,
+}
+
+impl fmt::Display for StopError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Write { report, .. } => write!(
+                f,
+                "writing the trace failed after {} bytes; {} events are lost",
+                report.bytes, report.unwritten_events
+            ),
+            Self::Forked => f.write_str("the trace belongs to the parent of this process"),
+            Self::Collector => f.write_str("the collector panicked, most likely in the writer"),
+        }
+    }
+}
+
+impl Error for StopError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Write { error, .. } => Some(error),
+            Self::Forked | Self::Collector => None,
+        }
+    }
+}

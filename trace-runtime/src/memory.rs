@@ -1,0 +1,138 @@
+//! Where batches come from and go to: one bound for the process, and a few spares per thread.
+//!
+//! A batch the collector is done with goes back to its thread as a *spare*, warm in the caches and
+//! in the page tables. Invariants:
+//!
+//! - **M1** A spare's slot holds the only pointer to it; who exchanges it out owns it.
+//! - **M2** The sum of the capacities of all batches alive never exceeds the bound.
+//!
+//! May contain `unsafe`: spares are owned through raw pointers.
+
+use crate::batch::Batch;
+use crate::primitive::global::AtomicUsize as GlobalUsize;
+use crate::primitive::{AtomicPtr, Ordering};
+use std::ptr;
+
+/// Bytes of the smallest batch and of the largest; with what surrounds them, 4 and 64 KiB.
+pub(crate) const BATCH_BYTES_MIN: usize = 3 * 1024;
+/// See [`BATCH_BYTES_MIN`]. The commit word's 16 bits reach just so far.
+pub(crate) const BATCH_BYTES_MAX: usize = 63 * 1024;
+/// What a batch takes beside its events, rounded up.
+const BATCH_OVERHEAD: usize = 1024;
+
+/// Spares a thread can have: at full speed the collector wakes every few batches, so this many are
+/// on their way.
+const SPARES: usize = if cfg!(loom) { 1 } else { 32 };
+
+/// The process's bound, in bytes.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    used: GlobalUsize,
+    used_max: GlobalUsize,
+    bound: GlobalUsize,
+}
+
+/// All batches of the process are counted here, also those of a stopped trace whose threads have
+/// not noticed yet.
+pub(crate) static BUDGET: Budget = Budget {
+    used: GlobalUsize::new(0),
+    used_max: GlobalUsize::new(0),
+    bound: GlobalUsize::new(usize::MAX),
+};
+
+impl Budget {
+    /// A new trace begins with this bound.
+    pub(crate) fn begin(&self, bound: usize) {
+        self.bound.store(bound, Ordering::Relaxed);
+        self.used_max.store(self.used.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// The most bytes in use since [`Budget::begin`].
+    pub(crate) fn used_max(&self) -> usize {
+        self.used_max.load(Ordering::Relaxed)
+    }
+
+    fn reserve(&self, bytes: usize) -> bool {
+        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
+        if before + bytes > self.bound.load(Ordering::Relaxed) {
+            self.used.fetch_sub(bytes, Ordering::Relaxed);
+            return false;
+        }
+        self.used_max.fetch_max(before + bytes, Ordering::Relaxed);
+        true
+    }
+
+    fn release(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// A new batch within the bound (M2), of `capacity` bytes of events.
+pub(crate) fn allocate(capacity: usize) -> Option<*mut Batch> {
+    BUDGET.reserve(capacity + BATCH_OVERHEAD).then(|| Box::into_raw(Batch::new(capacity)))
+}
+
+/// Ends a batch's life.
+///
+/// # Safety
+/// `batch` came from [`allocate`], the caller owns it, and nobody else has a pointer to it.
+pub(crate) unsafe fn free(batch: *mut Batch) {
+    // SAFETY: `from_raw` wants a pointer from `into_raw`, owned: the caller's promise.
+    let batch = unsafe { Box::from_raw(batch) };
+    BUDGET.release(batch.capacity() + BATCH_OVERHEAD);
+}
+
+/// Batches on their way back to one thread.
+#[derive(Debug)]
+pub(crate) struct Spares {
+    slots: [AtomicPtr<Batch>; SPARES],
+}
+
+impl Spares {
+    pub(crate) fn new() -> Self {
+        Self { slots: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())) }
+    }
+
+    /// One of them, now the caller's.
+    pub(crate) fn take(&self) -> Option<*mut Batch> {
+        self.slots.iter().find_map(|slot| {
+            // Most slots are empty; a plain load leaves their cache line alone.
+            if slot.load(Ordering::Relaxed).is_null() {
+                return None;
+            }
+            // `Acquire` pairs with the `Release` in `give`: the collector's reads are over (M1).
+            let batch = slot.swap(ptr::null_mut(), Ordering::Acquire);
+            (!batch.is_null()).then_some(batch)
+        })
+    }
+
+    /// Puts back a batch the caller owns, or hands it back if there is no room.
+    pub(crate) fn give(&self, batch: *mut Batch) -> Result<(), *mut Batch> {
+        for slot in &self.slots {
+            let empty = ptr::null_mut();
+            let order = (Ordering::Release, Ordering::Relaxed);
+            if slot.compare_exchange(empty, batch, order.0, order.1).is_ok() {
+                return Ok(());
+            }
+        }
+        Err(batch)
+    }
+
+    /// Frees all but `keep` of them.
+    pub(crate) fn trim(&self, keep: usize) {
+        for slot in &self.slots[keep..] {
+            let batch = slot.swap(ptr::null_mut(), Ordering::Acquire);
+            if !batch.is_null() {
+                // SAFETY: `free` wants an owned batch from `allocate`: only such are given, and the
+                // swap has made it ours (M1).
+                unsafe { free(batch) };
+            }
+        }
+    }
+}
+
+impl Drop for Spares {
+    fn drop(&mut self) {
+        self.trim(0);
+    }
+}

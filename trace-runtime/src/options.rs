@@ -1,0 +1,72 @@
+//! What a trace can be told before it starts.
+
+use std::time::Duration;
+pub use trace_format::batch::Compression;
+
+/// What happens to events when memory is at its bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFull {
+    /// They are dropped and counted; the program never waits. The trace says how many, from which
+    /// thread, from when to when.
+    #[default]
+    Drop,
+    /// The recording thread waits until the writer has caught up. Nothing is dropped, and a slow
+    /// writer slows the program.
+    Wait,
+}
+
+/// How a trace is recorded. The defaults suit production.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub(crate) memory_max: usize,
+    pub(crate) on_full: OnFull,
+    pub(crate) compression: Compression,
+    pub(crate) generation: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            memory_max: 64 << 20,
+            on_full: OnFull::Drop,
+            compression: Compression::None,
+            generation: Duration::from_secs(1),
+        }
+    }
+}
+
+impl Options {
+    /// The defaults: 64 MiB, drop when full, no compression, a generation a second.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The most memory that all batches of the process may take, in bytes. At least 64 KiB.
+    #[must_use]
+    pub fn memory_max(mut self, bytes: usize) -> Self {
+        self.memory_max = bytes.max(64 << 10);
+        self
+    }
+
+    /// What happens when memory is at its bound.
+    #[must_use]
+    pub fn on_full(mut self, on_full: OnFull) -> Self {
+        self.on_full = on_full;
+        self
+    }
+
+    /// How the collector stores batches. Compression costs its CPU time, not the traced threads'.
+    #[must_use]
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.compression = compression;
+        self
+    }
+
+    /// How often a reader can start anew, and a crash loses less: 10 ms to 1 s.
+    #[must_use]
+    pub fn generation(mut self, every: Duration) -> Self {
+        self.generation = every.clamp(Duration::from_millis(10), Duration::from_secs(1));
+        self
+    }
+}

@@ -1,0 +1,46 @@
+//! The words concurrency is spelled with: those of `std`, or loom's under `--cfg loom`.
+//!
+//! Nothing else in this crate names `std::sync::atomic`, so that every protocol can be modelled.
+
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};
+#[cfg(not(loom))]
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};
+pub(crate) use std::sync::atomic::Ordering;
+
+/// Atomics of statics, which loom cannot have; no protocol rests on them alone.
+pub(crate) mod global {
+    pub(crate) use std::sync::atomic::{
+        AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize,
+    };
+}
+
+/// Tells loom which bytes of a batch are touched, for it does not see raw memory. Elsewhere it is
+/// nothing at all.
+#[derive(Debug)]
+pub(crate) struct Touches {
+    #[cfg(loom)]
+    cells: Box<[loom::cell::UnsafeCell<()>]>,
+}
+
+impl Touches {
+    pub(crate) fn new(_bytes: usize) -> Self {
+        Self {
+            #[cfg(loom)]
+            cells: (0.._bytes).map(|_| loom::cell::UnsafeCell::new(())).collect(),
+        }
+    }
+
+    /// These bytes are written now: a race with any other touch is a fault.
+    #[inline(always)]
+    pub(crate) fn write(&self, _from: usize, _to: usize) {
+        #[cfg(loom)]
+        self.cells[_from.._to].iter().for_each(|cell| cell.with_mut(|_| ()));
+    }
+
+    /// These bytes are read now: a race with a write is a fault.
+    pub(crate) fn read(&self, _from: usize, _to: usize) {
+        #[cfg(loom)]
+        self.cells[_from.._to].iter().for_each(|cell| cell.with(|_| ()));
+    }
+}

@@ -1,0 +1,47 @@
+//! The few calls by which everything is recorded on the calling thread.
+//!
+//! Each finds the thread's state and does one thing with it. If that state is of a session that
+//! has ended, the thread is attached to the running one, if there is one, and it is done again.
+//!
+//! May contain `unsafe`: it vouches for being on the owning thread.
+
+use crate::local;
+use crate::thread::{Head, Thread};
+
+/// Something begins; its time, or 0 if it is not recorded.
+#[inline(always)]
+pub(crate) fn begin(head: Head, what: u64, min_ticks: u64) -> u64 {
+    // SAFETY: `local::with` hands out the state of the calling thread.
+    retried(|thread| unsafe { thread.begin(head, what, min_ticks) })
+}
+
+/// As [`begin`], with values behind the head.
+pub(crate) fn begin_values(what: u64, min_ticks: u64, body: &[u8]) -> u64 {
+    // SAFETY: as in `begin`.
+    retried(|thread| unsafe { thread.begin_values(what, min_ticks, body) })
+}
+
+/// An event of its own; its time, or 0 if it is not recorded.
+pub(crate) fn append(code: u8, body: &[u8]) -> u64 {
+    // SAFETY: as in `begin`.
+    retried(|thread| unsafe { thread.append(code, body) })
+}
+
+/// What began at `begin` ends.
+#[inline(never)]
+pub(crate) fn end(begin: u64, what: u64) {
+    // SAFETY: as in `begin`.
+    local::with_attached(|thread| unsafe { thread.end(begin, what) });
+}
+
+/// What began at `begin` ends, with an outcome.
+pub(crate) fn end_value(begin: u64, what: u64, body: &[u8]) {
+    // SAFETY: as in `begin`.
+    local::with_attached(|thread| unsafe { thread.end_value(begin, what, body) });
+}
+
+#[inline(always)]
+fn retried(act: impl Fn(&Thread) -> u64) -> u64 {
+    let ticks = local::with(&act, 0);
+    if ticks == 0 && local::reattach() { local::with(&act, 0) } else { ticks }
+}

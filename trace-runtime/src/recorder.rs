@@ -1,0 +1,275 @@
+//! Start and stop: the one trace that can run in a process.
+//!
+//! All state is of one process: after `fork` the child finds it off, and begins with nothing. The
+//! child's handler only stores plain words; whatever was locked at the fork is left behind.
+//!
+//! May contain `unsafe`: it registers the handler.
+
+use crate::callsite::{Callsite, SwitchEvent, callsites};
+use crate::clock;
+use crate::collector::Collector;
+use crate::error::{Report, StartError, StopError};
+use crate::local;
+use crate::memory::BUDGET;
+use crate::options::Options;
+use crate::primitive::Ordering;
+use crate::primitive::global::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
+use crate::session::Session;
+use crate::sink::Sink;
+use std::io::{self, Write};
+use std::ptr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use trace_format::definition::Definition;
+use trace_format::id::SiteId;
+use trace_format::time::{ClockKind, Nanos};
+
+/// Whether a trace runs.
+static ENABLED: AtomicBool = AtomicBool::new(false);
+
+/// How many call sites have an id.
+static SITES: AtomicU32 = AtomicU32::new(0);
+
+/// Counts traces; what outlives one notices the next.
+static NUMBER: AtomicU64 = AtomicU64::new(0);
+
+/// Events lost by threads that could not be attached, or while the recorder itself was at work.
+static UNATTACHED: AtomicU64 = AtomicU64::new(0);
+
+/// Null until it is asked for, and again in a forked child, whose copy may be locked for ever.
+/// What it points to is never freed.
+static STATE: AtomicPtr<Mutex<State>> = AtomicPtr::new(ptr::null_mut());
+
+#[derive(Debug, Default)]
+struct State {
+    /// From start to the end of stop.
+    occupied: bool,
+    /// Threads may attach.
+    session: Option<Arc<Session>>,
+}
+
+fn lock_state() -> MutexGuard<'static, State> {
+    let mut state = STATE.load(Ordering::Acquire);
+    if state.is_null() {
+        forget_at_fork();
+        let fresh = Box::into_raw(Box::default());
+        let order = Ordering::AcqRel;
+        state = match STATE.compare_exchange(state, fresh, order, Ordering::Acquire) {
+            Ok(_) => fresh,
+            Err(other) => other,
+        };
+    }
+    // SAFETY: a shared reference wants a live object: it came from `Box::into_raw` and is never
+    // freed. (One that lost the exchange is leaked, at most one per racing thread.)
+    let state = unsafe { &*state };
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts a trace that is written to `writer`, with the default [`Options`].
+///
+/// The writer is used on the collector's thread only, and dropped there when the trace stops. A
+/// file needs no buffer around it: it gets pieces of some 64 KiB.
+///
+/// # Errors
+/// [`StartError::AlreadyRunning`] if there is a trace in this process; others if the writer fails
+/// at once or no thread can be started. No trace is running then.
+pub fn start(writer: impl Write + Send + 'static) -> Result<Trace, StartError> {
+    start_with(Options::default(), writer)
+}
+
+/// As [`start`], with options.
+///
+/// # Errors
+/// Those of [`start`].
+pub fn start_with(
+    options: Options,
+    writer: impl Write + Send + 'static,
+) -> Result<Trace, StartError> {
+    {
+        let mut state = lock_state();
+        if state.occupied {
+            return Err(StartError::AlreadyRunning);
+        }
+        state.occupied = true;
+    }
+    let begun = begin(&options, Box::new(writer));
+    let mut state = lock_state();
+    match begun {
+        Ok(trace) => {
+            state.session = Some(Arc::clone(&trace.session));
+            NUMBER.fetch_add(1, Ordering::Relaxed);
+            ENABLED.store(true, Ordering::Release);
+            callsites().for_each(|site| site.set_live(true));
+            Ok(trace)
+        }
+        Err(error) => {
+            state.occupied = false;
+            Err(error)
+        }
+    }
+}
+
+fn begin(options: &Options, writer: Box<dyn Write + Send>) -> Result<Trace, StartError> {
+    let _quiet = local::quiet();
+    let clock = clock::prepare();
+    for site in callsites().filter(|site| site.id() == 0) {
+        site.prepare(SITES.fetch_add(1, Ordering::Relaxed) + 1);
+    }
+    BUDGET.begin(options.memory_max);
+    UNATTACHED.store(0, Ordering::Relaxed);
+    let session = Arc::new(Session::new(options));
+    let sink = Sink::new(writer, options.compression);
+    let executable = executable();
+    let definitions = beginning(clock, &executable);
+    let collector =
+        Collector::begin(Arc::clone(&session), sink, options.generation, &definitions)
+            .map_err(StartError::Write)?;
+    let handle = std::thread::Builder::new()
+        .name("exectrace".to_owned())
+        .spawn(move || collector.run())
+        .map_err(StartError::Thread)?;
+    session.set_collector(handle.thread().clone());
+    Ok(Trace { session, handle: Some(handle) })
+}
+
+fn executable() -> String {
+    let path = std::env::current_exe().unwrap_or_default();
+    path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+/// What a trace begins with: the process, and its call sites in the order of their ids.
+fn beginning(clock: ClockKind, executable: &str) -> Vec<Definition<'_>> {
+    let mut sites: Vec<_> = callsites().collect();
+    sites.sort_by_key(|site| site.id());
+    let process = Definition::Process {
+        pid: u64::from(std::process::id()),
+        executable: executable.as_bytes(),
+        os: std::env::consts::OS.as_bytes(),
+        arch: std::env::consts::ARCH.as_bytes(),
+        clock,
+        tracer: env!("CARGO_PKG_VERSION").as_bytes(),
+    };
+    let site = |site: &'static Callsite| Definition::Callsite {
+        id: SiteId(site.id()),
+        kind: site.kind(),
+        name: site.name().as_bytes(),
+        module: site.module_path().as_bytes(),
+        file: site.file().as_bytes(),
+        line: site.line(),
+        column: site.column(),
+        min: Nanos(site.min_nanos()),
+        arguments: site.arguments().iter().map(|a| (a.name().as_bytes(), a.kind())).collect(),
+    };
+    std::iter::once(process).chain(sites.into_iter().map(site)).collect()
+}
+
+/// A running trace. Dropping it stops it, without a word about how that went.
+#[derive(Debug)]
+#[must_use = "dropping a trace stops it"]
+pub struct Trace {
+    session: Arc<Session>,
+    handle: Option<JoinHandle<(Report, Option<io::Error>)>>,
+}
+
+impl Trace {
+    /// Stops recording, and returns when everything is written.
+    ///
+    /// # Errors
+    /// [`StopError::Write`] with the first failure of the writer and what was lost;
+    /// [`StopError::Forked`] in a forked child; [`StopError::Collector`] if the writer panicked.
+    pub fn stop(mut self) -> Result<Report, StopError> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<Report, StopError> {
+        let Some(handle) = self.handle.take() else { return Ok(Report::default()) };
+        if self.session.process != std::process::id() {
+            // There is no such thread here to join or to detach.
+            std::mem::forget(handle);
+            return Err(StopError::Forked);
+        }
+        {
+            let mut state = lock_state();
+            ENABLED.store(false, Ordering::Release);
+            callsites().for_each(|site| site.set_live(false));
+            state.session = None;
+        }
+        self.session.end();
+        self.session.wake_collector();
+        let collected = handle.join();
+        lock_state().occupied = false;
+        match collected {
+            Ok((report, None)) => Ok(report),
+            Ok((report, Some(error))) => Err(StopError::Write { error, report }),
+            Err(_) => Err(StopError::Collector),
+        }
+    }
+}
+
+impl Drop for Trace {
+    fn drop(&mut self) {
+        // Whoever wants to know calls `stop`.
+        let _ = self.end();
+    }
+}
+
+/// Whether a trace is running.
+#[must_use]
+pub fn is_enabled() -> bool {
+    ENABLED.load(Ordering::Relaxed)
+}
+
+/// Which trace of this process runs, or ran last; from 1.
+#[inline(always)]
+pub(crate) fn number() -> u64 {
+    NUMBER.load(Ordering::Relaxed)
+}
+
+/// The session threads may attach to.
+pub(crate) fn current() -> Option<Arc<Session>> {
+    if is_enabled() { lock_state().session.clone() } else { None }
+}
+
+/// A call site was switched by the user.
+pub(crate) fn switched(site: &'static Callsite, on: bool) {
+    let state = lock_state();
+    if let Some(session) = &state.session {
+        site.set_live(on);
+        session.note_switch(SwitchEvent { site: site.id(), on, ticks: clock::ticks() });
+    }
+}
+
+/// Events are lost that no thread's state can count.
+pub(crate) fn lose_unattached(events: u64) {
+    if events > 0 && is_enabled() {
+        UNATTACHED.fetch_add(events, Ordering::Relaxed);
+    }
+}
+
+/// What [`lose_unattached`] has counted.
+pub(crate) fn take_unattached() -> u64 {
+    UNATTACHED.swap(0, Ordering::Relaxed)
+}
+
+/// In the child, after a fork: there is no trace.
+#[cfg(unix)]
+extern "C" fn forked() {
+    ENABLED.store(false, Ordering::Relaxed);
+    STATE.store(ptr::null_mut(), Ordering::Relaxed);
+    local::abandon();
+    callsites().for_each(|site| site.set_live(false));
+}
+
+#[cfg(unix)]
+fn forget_at_fork() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        // SAFETY: `pthread_atfork` wants functions that may run in a forked child: `forked` stores
+        // plain words and walks a list of statics. If it fails for want of memory, a child that
+        // traces would write to memory of its own, which nobody reads.
+        unsafe { libc::pthread_atfork(None, None, Some(forked)) };
+    });
+}
+
+#[cfg(not(unix))]
+fn forget_at_fork() {}

@@ -1,0 +1,208 @@
+//! The slow path: opening the next batch, and counting what is lost while there is none.
+//!
+//! A thread comes here when its batch is full, when the batch's clock has run out, when the
+//! collector has asked for a restated batch (at every cut, by setting `limit` to 0), and when the
+//! session has ended (by the same means). It never waits for a lock; it waits for memory only
+//! under [`OnFull::Wait`].
+//!
+//! May contain `unsafe`: it moves uncommitted bytes from one batch to the next.
+
+use crate::batch::{Batch, SLOTS};
+use crate::memory::{self, BATCH_BYTES_MAX, BATCH_BYTES_MIN};
+use crate::options::OnFull;
+use crate::primitive::{AtomicU64, Ordering};
+use crate::thread::{Own, RESERVE, Thread};
+use std::time::Duration;
+use trace_format::event::opcode;
+
+/// What restating can take: an event for every slot, and one for losses.
+const PREAMBLE_BYTES_MAX: usize = (SLOTS + 1) * 44;
+
+impl Thread {
+    /// Makes room for an event of `need` bytes at `now`. False if there is none to be had.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn refill(&self, own: &mut Own, now: u64, need: usize) -> bool {
+        if self.session.is_ended() {
+            return false;
+        }
+        // Memory may come from an allocator that is traced itself.
+        #[cfg(not(loom))]
+        let _quiet = crate::local::quiet();
+        let full = own.pos + need + RESERVE > own.batch().capacity();
+        let Some(next) = self.next_batch(own, need, full) else {
+            // A restated batch was asked for, but this one serves if it must.
+            let serves = !full && !own.exhausted;
+            return serves && self.reopen_limit(own);
+        };
+        let before = own.batch;
+        self.move_to(own, next, now);
+        self.session.note_sealed(own_batch_bytes(own, before));
+        own.batch_at(before).seal(next);
+        self.reopen_limit(own)
+    }
+
+    /// Lets events through again, unless the session has ended meanwhile.
+    fn reopen_limit(&self, own: &Own) -> bool {
+        let limit = own.batch().capacity() - RESERVE;
+        // `AcqRel` on both sides orders this against `Thread::retire`: either the swap there comes
+        // later and its 0 stays, or it came before and the end of the session is seen below.
+        self.limit.swap(limit, Ordering::AcqRel);
+        let ended = self.session.is_ended();
+        if ended {
+            self.limit.store(0, Ordering::Relaxed);
+        }
+        !ended
+    }
+
+    /// By the collector: the thread comes to the slow path with its next event.
+    pub(crate) fn retire(&self) {
+        self.limit.swap(0, Ordering::AcqRel);
+    }
+
+    fn next_batch(&self, own: &Own, need: usize, full: bool) -> Option<*mut Batch> {
+        let tail = own.pos - own.committed;
+        let least = PREAMBLE_BYTES_MAX + tail + need + RESERVE;
+        let capacity = own.batch().capacity();
+        let wanted = if full { capacity * 2 } else { capacity };
+        let wanted = wanted.clamp(BATCH_BYTES_MIN.max(least), BATCH_BYTES_MAX);
+        loop {
+            if let Some(batch) = self.obtain(wanted, least) {
+                return Some(batch);
+            }
+            if self.session.on_full() != OnFull::Wait || self.session.is_ended() {
+                return None;
+            }
+            self.session.wake_collector();
+            std::thread::sleep(Duration::from_micros(50));
+        }
+    }
+
+    fn obtain(&self, wanted: usize, least: usize) -> Option<*mut Batch> {
+        while let Some(spare) = self.spares.take() {
+            // SAFETY: a live batch, ours by `take`.
+            let capacity = unsafe { &*spare }.capacity();
+            if capacity >= wanted {
+                return Some(spare);
+            }
+            // SAFETY: `free` wants an owned batch from `allocate`: spares are.
+            unsafe { memory::free(spare) };
+        }
+        memory::allocate(wanted).or_else(|| memory::allocate(least.max(BATCH_BYTES_MIN)))
+    }
+
+    /// Goes on in `next`: restates what is open and written, reports losses, takes along what is
+    /// pending.
+    fn move_to(&self, own: &mut Own, next: *mut Batch, now: u64) {
+        let before = own.batch();
+        let (committed, pos) = (own.committed, own.pos);
+        let listed = own.depth.min(SLOTS);
+        let pending_from = (0..listed).find(|&at| own.frames[at].at >= committed);
+        let base = pending_from.map_or(now, |at| before.slot(at).begin());
+        // Copied before `own` moves on: it lies behind the committed bytes of `before`, so it is ours.
+        // SAFETY: `get` wants our open batch, and bytes that are written: T2, T3.
+        let tail: Vec<u8> = (committed..pos).map(|at| unsafe { before.get(at) }).collect();
+        own.start_batch(next, base, own.sequence.wrapping_add(1));
+        for at in 0..listed {
+            own.batch().slot(at).open(before.slot(at).what(), before.slot(at).begin());
+        }
+        for at in 0..pending_from.unwrap_or(listed) {
+            let (what, begin) = (before.slot(at).what(), before.slot(at).begin());
+            own.put_event(opcode::REOPEN, &[what, base - begin]);
+            own.frames[at].at = 0;
+        }
+        self.report_losses(own);
+        if own.pos > 0 {
+            self.commit(own, base);
+        }
+        if let Some(from) = pending_from {
+            own.put_tail(&tail, from, committed);
+        }
+    }
+
+    fn report_losses(&self, own: &mut Own) {
+        let loss = std::mem::take(&mut own.loss);
+        if loss.events + loss.ends > 0 {
+            own.put_event(opcode::DROPPED, &[loss.events, loss.ends, loss.from, loss.to]);
+        }
+    }
+
+    /// Counts an event that can't be written. Returns 0, the time of nothing.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn lose_event(&self, own: &mut Own, now: u64) -> u64 {
+        if !self.session.is_ended() {
+            own.loss.events += 1;
+            own.note_loss(now);
+            bump(&self.dropped_events);
+        }
+        0
+    }
+
+    /// Counts an end that can't be written.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn lose_end(&self, own: &mut Own, now: u64) {
+        if !self.session.is_ended() {
+            own.loss.ends += 1;
+            own.note_loss(now);
+            bump(&self.dropped_ends);
+        }
+    }
+}
+
+impl Own {
+    fn batch_at<'a>(&self, batch: *mut Batch) -> &'a Batch {
+        // SAFETY: a shared reference wants a live batch: `batch` is in our chain and not sealed
+        // yet, so the collector has not passed it.
+        unsafe { &*batch }
+    }
+
+    fn put_event(&mut self, code: u8, fields: &[u64]) {
+        self.put(code);
+        self.put(0);
+        fields.iter().for_each(|&field| self.put_varint(field));
+        self.pending += 1;
+    }
+
+    /// Encodes the pending begins again, the first of them at the batch's base time.
+    fn put_tail(&mut self, tail: &[u8], from: usize, committed: usize) {
+        let delta = tail[1..].iter().position(|&byte| byte < 0x80).expect("a begin has a delta") + 1;
+        let start = self.pos;
+        self.put(tail[0]);
+        self.put(0);
+        self.put_all(&tail[1 + delta..]);
+        let shrunk = delta - 1;
+        self.frames[from].last_before = self.base;
+        for at in from..self.depth.min(SLOTS) {
+            let offset = self.frames[at].at - committed;
+            self.frames[at].at = start + offset.saturating_sub(shrunk);
+            self.last = self.batch().slot(at).begin();
+            self.pending += 1;
+        }
+    }
+
+    fn note_loss(&mut self, now: u64) {
+        if self.loss.from == 0 {
+            self.loss.from = now;
+        }
+        self.loss.to = now;
+    }
+}
+
+fn own_batch_bytes(own: &Own, batch: *mut Batch) -> usize {
+    own.batch_at(batch).capacity()
+}
+
+/// One writer, so no read-modify-write is needed.
+fn bump(counter: &AtomicU64) {
+    counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_preamble_fits_the_smallest_batch() {
+        assert!(super::PREAMBLE_BYTES_MAX + 2 * super::RESERVE < super::BATCH_BYTES_MIN);
+    }
+}

@@ -1,0 +1,134 @@
+//! Regions and the other annotations of code: what the macros' expansions call.
+//!
+//! The test whether a site is live is inlined into the user's code; everything else is out of
+//! line, so that a traced function which is off pays a load and a branch, not its registers.
+
+use crate::callsite::Callsite;
+use crate::record;
+use crate::thread::Head;
+use crate::value::{Body, Value, put_message, put_number, put_value, put_values};
+use std::fmt;
+use std::marker::PhantomData;
+use trace_format::event::{Outcome, opcode};
+use trace_format::id::{Open, SiteId};
+
+/// Something open on this thread; ends when dropped, also by a panic.
+///
+/// It can't be sent to another thread: a region that is held across an `.await` would end
+/// elsewhere. Trace the future instead.
+#[derive(Debug)]
+#[must_use = "a region ends when it is dropped"]
+pub struct Region {
+    /// When; 0 for a region that is not recorded.
+    begin: u64,
+    what: u64,
+    not_send: PhantomData<*const ()>,
+}
+
+impl Region {
+    /// One that is not recorded.
+    #[inline(always)]
+    pub const fn none() -> Self {
+        Self { begin: 0, what: 0, not_send: PhantomData }
+    }
+
+    pub(crate) const fn new((begin, what): (u64, u64)) -> Self {
+        Self { begin, what, not_send: PhantomData }
+    }
+
+    /// Ends it with the value it returns.
+    pub fn returned(&mut self, value: Value<'_>) {
+        self.end_with(Outcome::Returned, value);
+    }
+
+    /// Ends it with the error it returns.
+    pub fn failed(&mut self, error: Value<'_>) {
+        self.end_with(Outcome::Failed, error);
+    }
+
+    fn end_with(&mut self, outcome: Outcome, value: Value<'_>) {
+        let begin = std::mem::take(&mut self.begin);
+        if begin == 0 {
+            return;
+        }
+        let mut body = Body::new();
+        put_outcome(&mut body, outcome, &[value]);
+        record::end_value(begin, self.what, &body);
+    }
+}
+
+impl Drop for Region {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if self.begin != 0 {
+            record::end(self.begin, self.what);
+        }
+    }
+}
+
+/// Appends an outcome and what came out.
+pub(crate) fn put_outcome(body: &mut Body, outcome: Outcome, values: &[Value<'_>]) {
+    put_number(body, u64::from(outcome.to_byte()));
+    put_values(body, values);
+}
+
+/// Begins a region without arguments.
+#[inline(always)]
+pub fn enter(site: &'static Callsite) -> Region {
+    if site.is_live() { Region::new(begin_region(site)) } else { Region::none() }
+}
+
+#[inline(never)]
+fn begin_region(site: &'static Callsite) -> (u64, u64) {
+    let id = site.live();
+    if id == 0 {
+        return (0, 0);
+    }
+    let what = Open::Region(SiteId(id)).to_word();
+    (record::begin(Head::region(id), what, site.min_ticks()), what)
+}
+
+/// Begins a region with arguments. Call it if the site is live: that test decides whether the
+/// arguments are evaluated.
+#[inline(never)]
+pub fn enter_args(site: &'static Callsite, values: &[Value<'_>]) -> Region {
+    let id = site.live();
+    if id == 0 {
+        return Region::none();
+    }
+    let what = Open::Region(SiteId(id)).to_word();
+    let mut body = Body::new();
+    put_number(&mut body, u64::from(id));
+    put_values(&mut body, values);
+    Region::new((record::begin_values(what, site.min_ticks(), &body), what))
+}
+
+/// Records a log message; the category is the site's name.
+#[inline(never)]
+pub fn log(site: &'static Callsite, message: fmt::Arguments<'_>) {
+    emit(site, opcode::LOG, |body| put_message(body, message));
+}
+
+/// Records a counter's new value; the counter is the site's name.
+#[inline(never)]
+pub fn counter(site: &'static Callsite, value: Value<'_>) {
+    emit(site, opcode::COUNTER, |body| put_value(body, &value));
+}
+
+/// Records a moment.
+#[inline(never)]
+pub fn instant(site: &'static Callsite, values: &[Value<'_>]) {
+    emit(site, opcode::INSTANT, |body| put_values(body, values));
+}
+
+fn emit(site: &'static Callsite, code: u8, fill: impl FnOnce(&mut Body)) {
+    let id = site.live();
+    if id == 0 {
+        return;
+    }
+    let mut body = Body::new();
+    put_number(&mut body, u64::from(id));
+    fill(&mut body);
+    record::append(code, &body);
+}
+

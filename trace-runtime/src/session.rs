@@ -1,0 +1,112 @@
+//! One trace from start to stop, as the recording threads see it: is it still on, who collects,
+//! which thread am I.
+
+use crate::callsite::SwitchEvent;
+use crate::options::{OnFull, Options};
+use crate::primitive::{AtomicBool, AtomicUsize, Ordering};
+use crate::thread::Thread;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// The collector is woken once this much is sealed: a few batches, so that a wake-up, some
+/// microseconds long, is paid for by milliseconds of recording, and the batches in flight still
+/// fit a core's cache.
+const WAKE_BYTES: usize = 256 << 10;
+
+/// One trace.
+#[derive(Debug)]
+pub(crate) struct Session {
+    ended: AtomicBool,
+    /// Sealed since the collector last looked.
+    sealed_bytes: AtomicUsize,
+    on_full: OnFull,
+    collector: OnceLock<std::thread::Thread>,
+    /// What is new for the collector. Locked by the slowest of slow paths only.
+    news: Mutex<News>,
+    /// Started in this process; a forked child has another id.
+    pub(crate) process: u32,
+}
+
+/// What threads tell the collector beside their batches.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    pub(crate) threads: Vec<Arc<Thread>>,
+    pub(crate) switches: Vec<SwitchEvent>,
+    threads_before: u32,
+}
+
+impl Session {
+    pub(crate) fn new(options: &Options) -> Self {
+        Self {
+            ended: AtomicBool::new(false),
+            sealed_bytes: AtomicUsize::new(0),
+            on_full: options.on_full,
+            collector: OnceLock::new(),
+            news: Mutex::default(),
+            process: std::process::id(),
+        }
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// From here on no thread opens a batch. `Release`: see `Thread::retire`, which follows.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn on_full(&self) -> OnFull {
+        self.on_full
+    }
+
+    /// A batch of so many bytes is sealed.
+    pub(crate) fn note_sealed(&self, bytes: usize) {
+        let before = self.sealed_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before < WAKE_BYTES && before + bytes >= WAKE_BYTES {
+            self.wake_collector();
+        }
+    }
+
+    /// By the collector, before it looks.
+    pub(crate) fn take_sealed(&self) -> usize {
+        self.sealed_bytes.swap(0, Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_collector(&self, thread: std::thread::Thread) {
+        // Only start calls this, once.
+        let _ = self.collector.set(thread);
+    }
+
+    pub(crate) fn wake_collector(&self) {
+        if let Some(thread) = self.collector.get() {
+            thread.unpark();
+        }
+    }
+
+    /// Makes the calling thread known, with the next id. `None` if the session has ended.
+    pub(crate) fn join(&self, make: impl FnOnce(u32) -> Option<Arc<Thread>>) -> Option<Arc<Thread>> {
+        let mut news = self.lock();
+        if self.is_ended() {
+            return None;
+        }
+        let thread = make(news.threads_before + 1)?;
+        news.threads_before += 1;
+        news.threads.push(Arc::clone(&thread));
+        Some(thread)
+    }
+
+    pub(crate) fn note_switch(&self, event: SwitchEvent) {
+        self.lock().switches.push(event);
+    }
+
+    /// By the collector: what is new since the last call.
+    pub(crate) fn take_news(&self) -> (Vec<Arc<Thread>>, Vec<SwitchEvent>) {
+        let mut news = self.lock();
+        (std::mem::take(&mut news.threads), std::mem::take(&mut news.switches))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, News> {
+        // A panic while it was held leaves lists that are still lists.
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,128 @@
+//! The user's writer, behind the encoder: every byte of the trace passes here once.
+//!
+//! A failed write is remembered, and everything after it is counted as lost: the collector goes on
+//! emptying batches, so the program does not notice.
+
+use std::io::{self, IoSlice, Write};
+use trace_format::batch::{BatchInfo, Compression, FileEncoder};
+
+/// Batches smaller than this are gathered before they are written.
+const GATHER_BYTES: usize = 32 << 10;
+
+/// Where batches go.
+pub(crate) struct Sink {
+    writer: Box<dyn Write + Send>,
+    encoder: FileEncoder,
+    gathered: Vec<u8>,
+    /// Events in `gathered`.
+    gathered_events: u64,
+    error: Option<io::Error>,
+    pub(crate) bytes: u64,
+    /// Events handed to the writer, definitions not among them.
+    pub(crate) events: u64,
+    pub(crate) unwritten_events: u64,
+}
+
+impl Sink {
+    pub(crate) fn new(writer: Box<dyn Write + Send>, compression: Compression) -> Self {
+        let mut encoder = FileEncoder::new(compression);
+        let gathered = encoder.begin().to_vec();
+        Self {
+            writer,
+            encoder,
+            gathered,
+            gathered_events: 0,
+            error: None,
+            bytes: 0,
+            events: 0,
+            unwritten_events: 0,
+        }
+    }
+
+    /// Appends a batch; `events` of it are the user's.
+    pub(crate) fn batch(&mut self, info: &BatchInfo, payload: &[u8], events: u64) {
+        let encoded = self.encoder.batch(info, payload);
+        self.gathered.extend_from_slice(&encoded.header);
+        self.gathered_events += events;
+        if encoded.stored.len() < GATHER_BYTES {
+            self.gathered.extend_from_slice(encoded.stored);
+            if self.gathered.len() >= GATHER_BYTES {
+                self.write_gathered();
+            }
+        } else if self.error.is_none() {
+            let written = write_both(&mut *self.writer, &self.gathered, encoded.stored);
+            let bytes = self.gathered.len() + encoded.stored.len();
+            self.settle(written, bytes);
+        } else {
+            self.settle(Ok(()), 0);
+        }
+        if let Some(index) = self.encoder.index_if_due() {
+            self.gathered.extend_from_slice(&index);
+        }
+    }
+
+    /// Brings everything to the writer, and the writer's own to where it goes.
+    pub(crate) fn flush(&mut self) {
+        self.write_gathered();
+        if self.error.is_none() {
+            self.error = self.writer.flush().err();
+        }
+    }
+
+    /// Appends index and trailer, and flushes.
+    pub(crate) fn finish(&mut self) {
+        let end = self.encoder.end();
+        self.gathered.extend_from_slice(&end);
+        self.flush();
+    }
+
+    /// The first failure.
+    pub(crate) fn take_error(&mut self) -> Option<io::Error> {
+        self.error.take()
+    }
+
+    fn write_gathered(&mut self) {
+        if self.error.is_some() {
+            return self.settle(Ok(()), 0);
+        }
+        let written = self.writer.write_all(&self.gathered);
+        let bytes = self.gathered.len();
+        self.settle(written, bytes);
+    }
+
+    /// What was gathered is written now, or lost.
+    fn settle(&mut self, written: io::Result<()>, bytes: usize) {
+        if self.error.is_none() {
+            self.error = written.err();
+        }
+        if self.error.is_none() {
+            self.bytes += bytes as u64;
+            self.events += self.gathered_events;
+        } else {
+            self.unwritten_events += self.gathered_events;
+        }
+        self.gathered.clear();
+        self.gathered_events = 0;
+    }
+}
+
+/// One system call for both where the writer can do that.
+fn write_both(writer: &mut dyn Write, front: &[u8], back: &[u8]) -> io::Result<()> {
+    let mut slices = [IoSlice::new(front), IoSlice::new(back)];
+    let mut rest = slices.as_mut_slice();
+    while rest.iter().any(|slice| !slice.is_empty()) {
+        match writer.write_vectored(rest) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => IoSlice::advance_slices(&mut rest, count),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+impl std::fmt::Debug for Sink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sink").field("bytes", &self.bytes).field("error", &self.error).finish()
+    }
+}

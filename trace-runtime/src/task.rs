@@ -1,0 +1,288 @@
+//! User tasks: pieces of work that go across threads and awaits, and which thread works for whom.
+//!
+//! A task is a counted handle. It begins when made, ends once: by `end`, or when the last handle
+//! is dropped. Tasks that are alive are listed, so that every generation of the trace can say
+//! which ones are open.
+
+use crate::callsite::Callsite;
+use crate::clock;
+use crate::primitive::Ordering;
+use crate::primitive::global::{AtomicBool, AtomicU64};
+use crate::record;
+use crate::recorder;
+use crate::region::Region;
+use crate::thread::Head;
+use crate::value::{Body, Value, put_number, put_text, put_values};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use trace_format::definition::Definition;
+use trace_format::event::opcode;
+use trace_format::id::{Open, TaskId};
+use trace_format::time::Ticks;
+use trace_format::value::Text;
+
+/// The most bytes of a task's name that are kept.
+const NAME_BYTES_MAX: usize = 256;
+
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+thread_local! {
+    static CURRENT: Cell<Option<Arc<Inner>>> = const { Cell::new(None) };
+}
+
+/// A piece of work of the user's: a request, a job, a frame.
+///
+/// Cheap to clone and to send; all clones are the same task. Made while no trace runs, it does
+/// nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Task {
+    inner: Option<Arc<Inner>>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    id: u64,
+    ended: AtomicBool,
+}
+
+impl Task {
+    /// Begins a task. Its parent is the task this thread works for, if any.
+    #[must_use = "a task ends when its last handle is dropped"]
+    pub fn new(name: &str) -> Self {
+        if !recorder::is_enabled() {
+            return Self::default();
+        }
+        Self::begin(Self::current().id(), name)
+    }
+
+    /// Begins a task that is part of this one.
+    #[must_use = "a task ends when its last handle is dropped"]
+    pub fn subtask(&self, name: &str) -> Self {
+        if !recorder::is_enabled() {
+            return Self::default();
+        }
+        Self::begin(self.id(), name)
+    }
+
+    /// The task this thread works for: the one entered last. One that does nothing if there is none.
+    #[must_use]
+    pub fn current() -> Self {
+        let inner = CURRENT.try_with(|current| {
+            let inner = current.take();
+            current.set(inner.clone());
+            inner
+        });
+        Self { inner: inner.unwrap_or_default() }
+    }
+
+    /// From now until the guard is dropped, this thread works for the task.
+    pub fn enter(&self) -> TaskGuard {
+        let run = self.inner.as_ref().map_or_else(Region::none, |inner| {
+            let what = Open::Task(TaskId(inner.id)).to_word();
+            let head = Head { code: opcode::TASK_RUN | opcode::OPEN, id: inner.id };
+            Region::new((record::begin(head, what, 0), what))
+        });
+        TaskGuard { run, previous: replace_current(self.inner.clone()) }
+    }
+
+    /// Ends it, for all its handles. A second end does nothing.
+    pub fn end(&self) {
+        if let Some(inner) = &self.inner {
+            inner.end();
+        }
+    }
+
+    /// Its id in the trace; 0 for one that does nothing.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.inner.as_ref().map_or(0, |inner| inner.id)
+    }
+
+    fn begin(parent: u64, name: &str) -> Self {
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = Text::cut(name.as_bytes(), NAME_BYTES_MAX);
+        let mut body = Body::new();
+        put_number(&mut body, id);
+        put_number(&mut body, parent);
+        put_text(&mut body, name);
+        let begin = record::append(opcode::TASK_BEGIN, &body);
+        Self::alive(id, parent, name.bytes, begin)
+    }
+
+    /// Begins a task that is named by its call site.
+    pub(crate) fn begin_site(site: &'static Callsite, values: &[Value<'_>]) -> Self {
+        let live = site.live();
+        if live == 0 {
+            return Self::default();
+        }
+        let (id, parent) = (NEXT.fetch_add(1, Ordering::Relaxed), Self::current().id());
+        let mut body = Body::new();
+        for number in [id, parent, u64::from(live)] {
+            put_number(&mut body, number);
+        }
+        put_values(&mut body, values);
+        let begin = record::append(opcode::TASK_BEGIN_SITE, &body);
+        Self::alive(id, parent, site.name().as_bytes(), begin)
+    }
+
+    /// A handle to what has just begun, or to nothing if that was lost.
+    fn alive(id: u64, parent: u64, name: &[u8], begin: u64) -> Self {
+        if begin == 0 {
+            return Self::default();
+        }
+        live::add(id, live::Live { parent, name: name.into(), begin });
+        Self { inner: Some(Arc::new(Inner { id, ended: AtomicBool::new(false) })) }
+    }
+}
+
+impl Inner {
+    fn end(&self) {
+        if self.ended.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        live::remove(self.id);
+        if recorder::is_enabled() {
+            let mut body = Body::new();
+            put_number(&mut body, self.id);
+            record::append(opcode::TASK_END, &body);
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn replace_current(inner: Option<Arc<Inner>>) -> Option<Arc<Inner>> {
+    // After the thread-local is gone, at the end of a thread, there is no current task.
+    CURRENT.try_with(|current| current.replace(inner)).unwrap_or_default()
+}
+
+/// This thread works for a task until this is dropped.
+#[derive(Debug)]
+#[must_use = "the thread works for the task only while this lives"]
+pub struct TaskGuard {
+    run: Region,
+    previous: Option<Arc<Inner>>,
+}
+
+impl Drop for TaskGuard {
+    fn drop(&mut self) {
+        self.run = Region::none();
+        replace_current(self.previous.take());
+    }
+}
+
+/// A call that is a task of its own: `#[traced(task)]`.
+#[derive(Debug)]
+#[must_use = "the task ends when this is dropped"]
+pub struct TaskScope {
+    guard: TaskGuard,
+    task: Task,
+}
+
+impl TaskScope {
+    /// One that is not recorded.
+    pub const fn none() -> Self {
+        let guard = TaskGuard { run: Region::none(), previous: None };
+        Self { guard, task: Task { inner: None } }
+    }
+
+    /// Ends the call with the value it returns.
+    pub fn returned(&mut self, value: Value<'_>) {
+        self.guard.run.returned(value);
+    }
+
+    /// Ends the call with the error it returns.
+    pub fn failed(&mut self, error: Value<'_>) {
+        self.guard.run.failed(error);
+    }
+}
+
+impl Drop for TaskScope {
+    fn drop(&mut self) {
+        if self.task.inner.is_some() {
+            self.guard = TaskGuard { run: Region::none(), previous: self.guard.previous.take() };
+            self.task.end();
+        }
+    }
+}
+
+/// Begins a task that is this call.
+#[inline(always)]
+pub fn enter_task(site: &'static Callsite) -> TaskScope {
+    if site.is_live() { enter_task_args(site, &[]) } else { TaskScope::none() }
+}
+
+/// As [`enter_task`], with arguments. Call it if the site is live.
+#[inline(never)]
+pub fn enter_task_args(site: &'static Callsite, values: &[Value<'_>]) -> TaskScope {
+    let task = Task::begin_site(site, values);
+    TaskScope { guard: task.enter(), task }
+}
+
+/// Hands a definition of every task that is open to `take`.
+pub(crate) fn for_each_live(mut take: impl FnMut(&Definition<'_>)) {
+    live::for_each(|id, live| {
+        take(&Definition::TaskState {
+            id: TaskId(id),
+            parent: TaskId(live.parent),
+            name: &live.name,
+            begin: Ticks(live.begin),
+        });
+    });
+}
+
+/// The list of tasks that are open.
+mod live {
+    use super::{BTreeMap, Mutex, clock};
+
+    /// So many lists, so that threads seldom meet.
+    const SHARDS: usize = 16;
+
+    /// The most tasks a list holds. Tasks beyond are recorded as ever, but a reader that starts in
+    /// the middle does not know their names.
+    const TASKS_MAX: usize = 4096;
+
+    type Tasks = BTreeMap<u64, Live>;
+
+    static TASKS: [Mutex<Tasks>; SHARDS] = [const { Mutex::new(Tasks::new()) }; SHARDS];
+
+    #[derive(Clone, Debug)]
+    pub(super) struct Live {
+        pub(super) parent: u64,
+        pub(super) name: Box<[u8]>,
+        pub(super) begin: u64,
+    }
+
+    /// The list of `id`, unless somebody holds it just now who will never let go: a thread that
+    /// was in here when the process was forked.
+    fn with<T>(id: u64, act: impl FnOnce(&mut Tasks) -> T) -> Option<T> {
+        let shard = &TASKS[(id % SHARDS as u64) as usize];
+        let mut tasks = shard.lock().ok()?;
+        Some(act(&mut tasks))
+    }
+
+    pub(super) fn add(id: u64, live: Live) {
+        with(id, |tasks| {
+            if tasks.len() < TASKS_MAX {
+                tasks.insert(id, live);
+            }
+        });
+    }
+
+    pub(super) fn remove(id: u64) {
+        with(id, |tasks| tasks.remove(&id));
+    }
+
+    pub(super) fn for_each(mut act: impl FnMut(u64, &Live)) {
+        let now = clock::ticks();
+        for shard in 0..SHARDS as u64 {
+            let tasks = with(shard, |tasks| tasks.clone()).unwrap_or_default();
+            tasks.iter().filter(|(_, live)| live.begin <= now).for_each(|(&id, l)| act(id, l));
+        }
+    }
+}

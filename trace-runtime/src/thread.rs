@@ -1,0 +1,467 @@
+//! One thread's recording state and the hot path: begin, end, append.
+//!
+//! **Lazy begin.** A region's begin is encoded behind the committed bytes and *pending*: nobody
+//! else sees it. If the region ends with nothing committed inside, the begin's opcode is turned
+//! into that of a complete region, the duration is appended, and both are committed at once. Any
+//! other event commits the pending begins simply by committing what lies behind them. A region
+//! under its threshold takes its begin back. Invariants:
+//!
+//! - **T1** `Own` is touched only by the thread that made the `Thread`, and by nobody else's call
+//!   on that thread in between: nothing in here calls user code.
+//! - **T2** `batch` is the last of the chain, open, and ours.
+//! - **T3** `committed <= pos <= capacity`, and `pos < limit` leaves room for [`RESERVE`] bytes.
+//! - **T4** Frames `pending_from()..depth` have their begins encoded, uncommitted, in order, and
+//!   nothing else is uncommitted.
+//! - **T5** `last` is the time of the event encoded last; no event is earlier than the one before.
+//!
+//! Elsewhere: opening batches and losing events (`refill`), what others read (`batch`).
+//!
+//! May contain `unsafe`: it writes raw bytes, and hands out its owner's state from a shared struct.
+
+use crate::batch::{Batch, Commit, SLOTS};
+use crate::clock;
+use crate::memory::Spares;
+use crate::primitive::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use crate::session::Session;
+use std::cell::UnsafeCell;
+use std::sync::Arc;
+use trace_format::event::opcode;
+use trace_format::id::ThreadId;
+
+/// Bytes that every batch keeps free behind `limit`: the longest event without values or text, twice.
+pub(crate) const RESERVE: usize = 64;
+
+/// What is known of one open thing, for its owner alone.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Frame {
+    /// Where its begin is encoded; less than `committed` once it is committed.
+    pub(crate) at: usize,
+    /// `Own::last` before its begin, to take it back.
+    pub(crate) last_before: u64,
+    /// A shorter stay leaves nothing behind.
+    pub(crate) min_ticks: u64,
+}
+
+/// What only the owner touches.
+#[derive(Debug)]
+pub(crate) struct Own {
+    pub(crate) batch: *mut Batch,
+    pub(crate) pos: usize,
+    pub(crate) committed: usize,
+    pub(crate) base: u64,
+    pub(crate) last: u64,
+    /// Committed in this batch.
+    pub(crate) events: u16,
+    /// Encoded and not committed (T4).
+    pub(crate) pending: u16,
+    /// Things open, including those beyond the slots.
+    pub(crate) depth: usize,
+    pub(crate) frames: [Frame; SLOTS],
+    pub(crate) sequence: u32,
+    /// The batch's clock has run out: nothing may follow in it.
+    pub(crate) exhausted: bool,
+    pub(crate) loss: Loss,
+}
+
+/// Events lost since the last one that was written.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Loss {
+    pub(crate) events: u64,
+    pub(crate) ends: u64,
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+}
+
+/// One thread in one session.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct Thread {
+    own: UnsafeCell<Own>,
+    /// From here on the slow path decides. The collector stores 0 to bring the thread there.
+    pub(crate) limit: AtomicUsize,
+    /// The oldest batch of the chain, for the collector to begin with.
+    pub(crate) first: AtomicPtr<Batch>,
+    pub(crate) spares: Spares,
+    /// The thread will record no more.
+    pub(crate) exited: AtomicBool,
+    pub(crate) dropped_events: AtomicU64,
+    pub(crate) dropped_ends: AtomicU64,
+    pub(crate) session: Arc<Session>,
+    pub(crate) id: ThreadId,
+    pub(crate) os_id: u64,
+    pub(crate) name: String,
+    pub(crate) begin: u64,
+}
+
+// SAFETY: `Send` and `Sync` want that shared use is no data race: `own` is touched by one thread
+// only (T1), everything else is atomic or never changes. Batches behind pointers are `Send`.
+unsafe impl Send for Thread {}
+// SAFETY: as above.
+unsafe impl Sync for Thread {}
+
+impl Thread {
+    /// A thread with its first batch open.
+    pub(crate) fn new(session: Arc<Session>, id: ThreadId, batch: *mut Batch, now: u64) -> Self {
+        let (os_id, name) = crate::local::identity();
+        let mut own = Own {
+            batch,
+            pos: 0,
+            committed: 0,
+            base: now,
+            last: now,
+            events: 0,
+            pending: 0,
+            depth: 0,
+            frames: [Frame::default(); SLOTS],
+            sequence: 0,
+            exhausted: false,
+            loss: Loss::default(),
+        };
+        own.start_batch(batch, now, 0);
+        let limit = own.batch().capacity() - RESERVE;
+        Self {
+            own: UnsafeCell::new(own),
+            limit: AtomicUsize::new(limit),
+            first: AtomicPtr::new(batch),
+            spares: Spares::new(),
+            exited: AtomicBool::new(false),
+            dropped_events: AtomicU64::new(0),
+            dropped_ends: AtomicU64::new(0),
+            session,
+            id,
+            os_id,
+            name,
+            begin: now,
+        }
+    }
+
+    /// The owner's state.
+    ///
+    /// # Safety
+    /// The caller is on the owning thread, and holds no other result of this function.
+    #[inline(always)]
+    #[expect(clippy::mut_from_ref, reason = "the cell is the owner's alone, T1")]
+    pub(crate) unsafe fn own(&self) -> &mut Own {
+        // SAFETY: a unique reference wants no other: by T1 and the caller's promise.
+        unsafe { &mut *self.own.get() }
+    }
+
+    /// Something begins. Returns its begin time, or 0 if it is not recorded.
+    ///
+    /// # Safety
+    /// The caller is on the owning thread.
+    #[inline(always)]
+    pub(crate) unsafe fn begin(&self, head: Head, what: u64, min_ticks: u64) -> u64 {
+        // SAFETY: on the owning thread, and nothing below calls back.
+        let own = unsafe { self.own() };
+        let now = clock::ticks().max(own.last);
+        if own.pos >= self.limit.load(Ordering::Relaxed) && !self.refill(own, now, RESERVE) {
+            return self.lose_event(own, now);
+        }
+        own.push(head, what, min_ticks, now);
+        if own.depth > SLOTS {
+            // Deeper than others can see: the begin must not wait.
+            self.commit(own, now);
+        }
+        now
+    }
+
+    /// The innermost thing that began at `begin` ends.
+    ///
+    /// # Safety
+    /// The caller is on the owning thread.
+    #[inline(always)]
+    pub(crate) unsafe fn end(&self, begin: u64, what: u64) {
+        // SAFETY: on the owning thread, and nothing below calls back.
+        let own = unsafe { self.own() };
+        let now = clock::ticks().max(own.last);
+        let at = own.depth.wrapping_sub(1);
+        if at >= SLOTS || own.batch().slot(at).begin() != begin {
+            return self.end_elsewhere(own, begin, what, now);
+        }
+        let frame = own.frames[at];
+        if frame.at < own.committed {
+            return self.end_committed(own, now);
+        }
+        own.depth = at;
+        own.batch().slot(at).close();
+        let duration = now - begin;
+        if duration < frame.min_ticks {
+            // Fast enough to be forgotten. What was pending inside has been, too (T4).
+            own.pos = frame.at;
+            own.last = frame.last_before;
+            own.pending -= 1;
+            return;
+        }
+        own.complete(frame.at, duration);
+        own.last = now;
+        self.commit(own, now);
+    }
+
+    /// Appends an event of `code` with `body` behind its time. Returns its time, or 0 if it is lost.
+    ///
+    /// # Safety
+    /// The caller is on the owning thread.
+    pub(crate) unsafe fn append(&self, code: u8, body: &[u8]) -> u64 {
+        // SAFETY: on the owning thread, and nothing below calls back.
+        let own = unsafe { self.own() };
+        let now = clock::ticks().max(own.last);
+        if !self.append_at(own, now, code, body) {
+            return self.lose_event(own, now);
+        }
+        now
+    }
+
+    /// As [`Thread::begin`], for a begin with values: committed at once, so that they are seen
+    /// while it is open, unless a threshold may still take it back.
+    ///
+    /// # Safety
+    /// The caller is on the owning thread.
+    pub(crate) unsafe fn begin_values(&self, what: u64, min_ticks: u64, body: &[u8]) -> u64 {
+        // SAFETY: on the owning thread, and nothing below calls back.
+        let own = unsafe { self.own() };
+        let now = clock::ticks().max(own.last);
+        if !self.has_room(own, now, body.len()) {
+            return self.lose_event(own, now);
+        }
+        let head = Head { code: opcode::REGION_ARGS | opcode::OPEN, id: 0 };
+        own.push(head, what, min_ticks, now);
+        own.put_all(body);
+        if min_ticks == 0 || own.depth > SLOTS {
+            self.commit(own, now);
+        }
+        now
+    }
+
+    /// Ends the innermost thing with an outcome in `body`. Falls back to a plain end where that
+    /// can't be.
+    ///
+    /// # Safety
+    /// The caller is on the owning thread.
+    pub(crate) unsafe fn end_value(&self, begin: u64, what: u64, body: &[u8]) {
+        // SAFETY: on the owning thread, and nothing below calls back.
+        let own = unsafe { self.own() };
+        let now = clock::ticks().max(own.last);
+        let at = own.depth.wrapping_sub(1);
+        let innermost = at < SLOTS && own.batch().slot(at).begin() == begin;
+        let pending = innermost && own.frames[at].at >= own.committed;
+        let forgotten = pending && now - begin < own.frames[at].min_ticks;
+        if !innermost || forgotten || !self.has_room(own, now, body.len()) {
+            // SAFETY: still on the owning thread; `own` is not used any more.
+            return unsafe { self.end(begin, what) };
+        }
+        own.batch().slot(at).ending(begin);
+        let written = self.append_at(own, now, opcode::END_VALUE, body);
+        debug_assert!(written, "there was room");
+        own.depth = at;
+        own.batch().slot(at).close();
+    }
+
+    fn has_room(&self, own: &mut Own, now: u64, body: usize) -> bool {
+        let limit = self.limit.load(Ordering::Relaxed);
+        own.pos + body < limit || self.refill(own, now, RESERVE + body)
+    }
+
+    fn append_at(&self, own: &mut Own, now: u64, code: u8, body: &[u8]) -> bool {
+        if !self.has_room(own, now, body.len()) {
+            return false;
+        }
+        own.put(code);
+        own.put_varint(now - own.last);
+        own.put_all(body);
+        own.last = now;
+        own.pending += 1;
+        self.commit(own, now);
+        true
+    }
+
+    /// Commits all that is encoded.
+    #[inline(always)]
+    pub(crate) fn commit(&self, own: &mut Own, now: u64) {
+        if !own.commit(now) {
+            // The clock of this batch has run out, after seconds of silence: the next event opens
+            // another one.
+            self.limit.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Its begin is written, so its end is an event of its own.
+    #[inline(never)]
+    fn end_committed(&self, own: &mut Own, now: u64) {
+        let at = own.depth - 1;
+        if own.pos >= self.limit.load(Ordering::Relaxed) && !self.refill(own, now, RESERVE) {
+            own.depth = at;
+            own.batch().slot(at).close();
+            return self.lose_end(own, now);
+        }
+        let slot = own.batch().slot(at);
+        slot.ending(slot.begin());
+        own.put_end(now);
+        self.commit(own, now);
+        // The batch may be another now; its slot was copied.
+        own.batch().slot(at).close();
+        own.depth = at;
+    }
+
+    /// What ends is beyond the slots, or not the innermost, or was opened elsewhere.
+    #[cold]
+    fn end_elsewhere(&self, own: &mut Own, begin: u64, what: u64, now: u64) {
+        if own.depth > SLOTS {
+            own.depth -= 1;
+            if !self.has_room(own, now, 0) {
+                return self.lose_end(own, now);
+            }
+            own.put_end(now);
+            return self.commit(own, now);
+        }
+        if begin < self.begin {
+            // Of an earlier session.
+            return;
+        }
+        let mut body = Vec::with_capacity(20);
+        trace_format::varint::put_varint(&mut body, what);
+        trace_format::varint::put_varint(&mut body, now - begin);
+        if !self.append_at(own, now, opcode::END_DETACHED, &body) {
+            self.lose_end(own, now);
+        }
+        let found = (0..own.depth).rev().find(|&at| own.batch().slot(at).begin() == begin);
+        if let Some(found) = found {
+            (found..own.depth).rev().for_each(|at| own.batch().slot(at).close());
+            own.depth = found;
+        }
+    }
+}
+
+/// The fixed front of a begin: its opcode, and the id if that is not folded into it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head {
+    /// With the open bit.
+    pub(crate) code: u8,
+    /// 0 for none.
+    pub(crate) id: u64,
+}
+
+impl Head {
+    /// The shortest head of a region without values.
+    #[inline(always)]
+    pub(crate) const fn region(site: u32) -> Self {
+        if site <= opcode::SHORT_SITES {
+            let code = opcode::REGION_SHORT | opcode::OPEN | (site as u8 - 1);
+            Self { code, id: 0 }
+        } else {
+            Self { code: opcode::REGION | opcode::OPEN, id: site as u64 }
+        }
+    }
+}
+
+impl Own {
+    #[inline(always)]
+    pub(crate) fn batch<'a>(&self) -> &'a Batch {
+        // SAFETY: a shared reference wants a live batch: T2, and the chain is freed only by the
+        // collector behind us, or when the `Thread` is dropped. Shared use is what `Batch` is for.
+        unsafe { &*self.batch }
+    }
+
+    /// Opens the thing: frame, slot, and its begin encoded but not committed. Room is there (T3).
+    #[inline(always)]
+    fn push(&mut self, head: Head, what: u64, min_ticks: u64, now: u64) {
+        let at = self.pos;
+        self.put(head.code);
+        self.put_varint(now - self.last);
+        if head.id != 0 {
+            self.put_varint(head.id);
+        }
+        if self.depth < SLOTS {
+            self.frames[self.depth] = Frame { at, last_before: self.last, min_ticks };
+            self.batch().slot(self.depth).open(what, now);
+        }
+        self.depth += 1;
+        self.pending += 1;
+        self.last = now;
+    }
+
+    /// Turns the begin at `at` into a complete event. It is the last thing encoded (T4).
+    #[inline(always)]
+    fn complete(&mut self, at: usize, duration: u64) {
+        let batch = self.batch();
+        // SAFETY: `get` wants our open batch and an uncommitted byte that was written: T2, T4.
+        let code = unsafe { batch.get(at) };
+        // SAFETY: `put` wants the same.
+        unsafe { batch.put(at, code & !opcode::OPEN) };
+        self.put_varint(duration);
+    }
+
+    pub(crate) fn put_end(&mut self, now: u64) {
+        self.put(opcode::END);
+        self.put_varint(now - self.last);
+        self.last = now;
+        self.pending += 1;
+    }
+
+    /// Commits all that is encoded. False if `now` is too far from the base for a commit word: then
+    /// its time is the largest, and nothing may follow in this batch.
+    #[inline(always)]
+    fn commit(&mut self, now: u64) -> bool {
+        let ticks = u32::try_from(now - self.base).unwrap_or(u32::MAX);
+        self.events += self.pending;
+        self.pending = 0;
+        self.committed = self.pos;
+        self.exhausted = ticks == u32::MAX;
+        self.batch().commit(Commit { ticks, events: self.events, len: self.pos as u16 });
+        !self.exhausted
+    }
+
+    #[inline(always)]
+    pub(crate) fn put(&mut self, byte: u8) {
+        // SAFETY: `put` wants our open batch, room, and an uncommitted place: T2, T3.
+        unsafe { self.batch().put(self.pos, byte) };
+        self.pos += 1;
+    }
+
+    #[inline(always)]
+    pub(crate) fn put_all(&mut self, bytes: &[u8]) {
+        // SAFETY: `put_all` wants our open batch, room for all of `bytes` (the caller asked
+        // `has_room`), and uncommitted places: T2, T3.
+        unsafe { self.batch().put_all(self.pos, bytes) };
+        self.pos += bytes.len();
+    }
+
+    /// Unsigned LEB128; room for ten bytes is there (T3).
+    #[inline(always)]
+    pub(crate) fn put_varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.put(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.put(value as u8);
+    }
+
+    /// Begins to write into `batch`, which is owned and in no chain.
+    pub(crate) fn start_batch(&mut self, batch: *mut Batch, base: u64, sequence: u32) {
+        // SAFETY: a unique reference wants that nobody else has one: the batch is owned.
+        unsafe { &mut *batch }.reset(base, sequence);
+        self.batch = batch;
+        self.base = base;
+        self.last = base;
+        self.pos = 0;
+        self.committed = 0;
+        self.events = 0;
+        self.pending = 0;
+        self.sequence = sequence;
+        self.exhausted = false;
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        // The chain from `first` on is ours alone now: neither thread nor collector is left.
+        let mut batch = self.first.load(Ordering::Acquire);
+        while !batch.is_null() {
+            // SAFETY: a live batch of our chain.
+            let next = unsafe { &*batch }.next();
+            // SAFETY: `free` wants an owned batch from `allocate`: the chain is nobody else's.
+            unsafe { crate::memory::free(batch) };
+            batch = next;
+        }
+    }
+}
