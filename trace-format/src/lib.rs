@@ -9,7 +9,10 @@
 //! - [`definition`]: what the collector writes: call sites, threads, clocks, states.
 //! - [`index`]: where every batch lies, written at the end.
 //! - [`varint`], [`time`], [`id`]: the words these are made of.
+//! - [`batch`]: from payloads to a file's bytes.
 //! - `read` (feature `read`): from bytes back to events, never panicking on any input.
+//! - `text` (feature `text`): a trace as lines, and back, for golden files.
+//! - `testgen` (feature `testgen`): traces made by hand, for tests.
 
 #![forbid(unsafe_code)]
 
@@ -21,6 +24,10 @@ pub mod id;
 pub mod index;
 #[cfg(feature = "read")]
 pub mod read;
+#[cfg(feature = "testgen")]
+pub mod testgen;
+#[cfg(feature = "text")]
+pub mod text;
 pub mod time;
 pub mod value;
 pub mod varint;

@@ -1,0 +1,464 @@
+//! Traces made by hand, for tests: valid ones, and ones broken on purpose.
+//!
+//! Not a recorder: the caller says what happened and when. But what comes out obeys FORMAT.md as a
+//! recorder's file does: batches are restated, definitions come first, counts are true. Whoever
+//! wants a lie says it afterwards, to the [`BatchInfo`] of a batch of their own.
+
+use std::collections::BTreeMap;
+
+use crate::batch::{BatchInfo, Compression, FileEncoder};
+use crate::definition::{CallsiteKind, Definition, OpenSince, put_definition};
+use crate::event::{Event, EventKind, put_event};
+use crate::header::{BatchKind, FLAG_RESTATED};
+use crate::id::{Open, SiteId, ThreadId};
+use crate::time::{ClockKind, ClockSnapshot, Nanos, Ticks};
+use crate::value::{Value, Values, put_value};
+
+/// A trace in the making.
+#[derive(Debug)]
+pub struct TraceBuilder {
+    encoder: FileEncoder,
+    out: Vec<u8>,
+    threads: BTreeMap<ThreadId, Pen>,
+    definitions: Vec<u8>,
+    definitions_count: u32,
+    definitions_sequence: u32,
+    generation: u32,
+    batch_bytes_max: usize,
+}
+
+/// One thread's open batch.
+#[derive(Debug, Default)]
+struct Pen {
+    payload: Vec<u8>,
+    base: Ticks,
+    clock: Ticks,
+    sequence: u32,
+    offset: u32,
+    events: u32,
+    events_total: u64,
+    restated: bool,
+    open: Vec<OpenSince>,
+}
+
+impl Default for TraceBuilder {
+    fn default() -> Self {
+        Self::new(Compression::None)
+    }
+}
+
+impl TraceBuilder {
+    /// An empty trace of generation 1; its file header is there already.
+    #[must_use]
+    pub fn new(compression: Compression) -> Self {
+        let mut encoder = FileEncoder::new(compression);
+        let out = encoder.begin().to_vec();
+        Self {
+            encoder,
+            out,
+            threads: BTreeMap::new(),
+            definitions: Vec::new(),
+            definitions_count: 0,
+            definitions_sequence: 0,
+            generation: 1,
+            batch_bytes_max: 60 * 1024,
+        }
+    }
+
+    /// The definitions every trace begins with: a process, a clock of 1 GHz at tick 0, generation 1.
+    #[must_use]
+    pub fn started(compression: Compression) -> Self {
+        let mut trace = Self::new(compression);
+        trace.define(&Definition::Process {
+            pid: 1,
+            executable: b"testgen",
+            os: b"linux",
+            arch: b"x86_64",
+            clock: ClockKind::Tsc,
+            tracer: b"0.1.0",
+        });
+        trace.clock(Ticks(0), Nanos(0));
+        trace.define(&Definition::Generation { number: 1, ticks: Ticks(0) });
+        trace
+    }
+
+    /// Batches are sealed when their payload has this many bytes.
+    pub fn batch_bytes_max(&mut self, bytes: usize) {
+        self.batch_bytes_max = bytes;
+    }
+
+    /// Adds a definition. It is written before the next batch of events.
+    pub fn define(&mut self, definition: &Definition<'_>) {
+        put_definition(&mut self.definitions, definition);
+        self.definitions_count += 1;
+        if self.definitions.len() > 512 * 1024 {
+            self.write_definitions();
+        }
+    }
+
+    /// Adds a call site without arguments.
+    pub fn callsite(&mut self, id: u32, kind: CallsiteKind, name: &str) {
+        self.define(&Definition::Callsite {
+            id: SiteId(id),
+            kind,
+            name: name.as_bytes(),
+            module: b"testgen",
+            file: b"src/testgen.rs",
+            line: id,
+            column: 1,
+            min: Nanos(0),
+            arguments: Vec::new(),
+        });
+    }
+
+    /// Adds a thread.
+    pub fn thread(&mut self, id: u32, name: &str) {
+        let (os_id, name) = (1000 + u64::from(id), name.as_bytes());
+        self.define(&Definition::Thread { id: ThreadId(id), os_id, name, first: Ticks(0) });
+    }
+
+    /// Adds a clock snapshot.
+    pub fn clock(&mut self, ticks: Ticks, nanos: Nanos) {
+        let wall = Nanos(1_700_000_000_000_000_000 + nanos.0);
+        self.define(&Definition::Clock(ClockSnapshot { ticks, monotonic: nanos, wall }));
+    }
+
+    /// Adds an event to a thread's open batch.
+    pub fn event(&mut self, thread: u32, ticks: u64, kind: EventKind<'_>) {
+        let id = ThreadId(thread);
+        let pen = self.threads.entry(id).or_default();
+        pen.begin(Ticks(ticks));
+        pen.put(&Event { ticks: Ticks(ticks), kind });
+        if pen.payload.len() >= self.batch_bytes_max {
+            self.seal(thread);
+        }
+    }
+
+    /// A complete region without arguments.
+    pub fn region(&mut self, thread: u32, site: u32, ticks: u64, duration: u64) {
+        let (site, duration) = (SiteId(site), Ticks(duration));
+        let kind = EventKind::Region { site, duration, values: Values::new(&[]) };
+        self.event(thread, ticks, kind);
+    }
+
+    /// The begin of a region without arguments.
+    pub fn begin(&mut self, thread: u32, site: u32, ticks: u64) {
+        let kind = EventKind::RegionBegin { site: SiteId(site), values: Values::new(&[]) };
+        self.event(thread, ticks, kind);
+    }
+
+    /// The end of what a thread opened last.
+    pub fn end(&mut self, thread: u32, ticks: u64) {
+        self.event(thread, ticks, EventKind::End);
+    }
+
+    /// Writes a thread's open batch as it is; what follows is another piece of the same batch.
+    pub fn cut(&mut self, thread: u32) {
+        self.write_definitions();
+        let id = ThreadId(thread);
+        let Some(pen) = self.threads.get_mut(&id).filter(|pen| !pen.payload.is_empty()) else {
+            return;
+        };
+        let info = BatchInfo {
+            kind: BatchKind::Events,
+            thread: id,
+            sequence: pen.sequence,
+            offset: pen.offset,
+            generation: self.generation,
+            base_ticks: pen.base,
+            last_ticks: pen.clock,
+            events: pen.events,
+            flags: if pen.offset == 0 { FLAG_RESTATED } else { 0 },
+        };
+        let payload = std::mem::take(&mut pen.payload);
+        pen.offset += payload.len() as u32;
+        pen.base = pen.clock;
+        pen.events = 0;
+        self.batch(&info, &payload);
+    }
+
+    /// Writes a thread's open batch; what follows is a new batch, restated.
+    pub fn seal(&mut self, thread: u32) {
+        self.cut(thread);
+        let pen = self.threads.entry(ThreadId(thread)).or_default();
+        // Nothing was ever written: the number is still free.
+        if pen.offset > 0 {
+            pen.sequence += 1;
+        }
+        (pen.offset, pen.restated) = (0, false);
+    }
+
+    /// Begins a generation: all open batches are cut, and what is open is stated.
+    pub fn generation(&mut self, ticks: u64) {
+        let (ticks, threads) = (Ticks(ticks), self.threads.keys().copied().collect::<Vec<_>>());
+        threads.iter().for_each(|thread| self.cut(thread.0));
+        self.write_definitions();
+        self.generation += 1;
+        self.define(&Definition::Generation { number: self.generation, ticks });
+        self.clock(ticks, Nanos(ticks.0));
+        for id in threads {
+            let pen = &self.threads[&id];
+            let (sequence, offset, open) = (pen.sequence, pen.offset, pen.open.clone());
+            let state = Definition::ThreadState { id, sequence, offset, more: false, open };
+            self.define(&state);
+        }
+        self.write_definitions();
+    }
+
+    /// Appends a batch of the caller's own, whatever it says.
+    pub fn batch(&mut self, info: &BatchInfo, payload: &[u8]) {
+        let encoded = self.encoder.batch(info, payload);
+        self.out.extend_from_slice(&encoded.header);
+        self.out.extend_from_slice(encoded.stored);
+        if let Some(index) = self.encoder.index_if_due() {
+            self.out.extend_from_slice(&index);
+        }
+    }
+
+    /// Bytes written so far: the offset of the next batch.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Writes what is open, the threads' totals, the stop, the index, and the trailer.
+    #[must_use]
+    pub fn stop(mut self, ticks: u64) -> Vec<u8> {
+        let ticks = Ticks(ticks);
+        self.seal_all();
+        let mut events = 0;
+        for (id, total) in self.threads.iter().map(|it| (*it.0, it.1.events_total)) {
+            events += total;
+            let definition = Definition::ThreadEnd {
+                id,
+                ended: false,
+                ticks,
+                events: total,
+                dropped_events: 0,
+                dropped_ends: 0,
+            };
+            put_definition(&mut self.definitions, &definition);
+            self.definitions_count += 1;
+        }
+        self.clock(ticks, Nanos(ticks.0));
+        self.define(&Definition::Stop {
+            ticks,
+            events,
+            dropped_events: 0,
+            dropped_ends: 0,
+            tracer_cpu: Nanos(1),
+            memory_max: 65536,
+        });
+        self.write_definitions();
+        let end = self.encoder.end();
+        self.out.extend_from_slice(&end);
+        self.out
+    }
+
+    /// Writes what is open, and no more: a trace whose program was killed.
+    #[must_use]
+    pub fn killed(mut self) -> Vec<u8> {
+        self.seal_all();
+        self.out
+    }
+
+    fn seal_all(&mut self) {
+        for id in self.threads.keys().copied().collect::<Vec<_>>() {
+            self.seal(id.0);
+        }
+        self.write_definitions();
+    }
+
+    /// Writes the definitions that wait.
+    pub fn write_definitions(&mut self) {
+        if self.definitions.is_empty() {
+            return;
+        }
+        let payload = std::mem::take(&mut self.definitions);
+        let info = BatchInfo {
+            kind: BatchKind::Definitions,
+            thread: ThreadId(0),
+            sequence: self.definitions_sequence,
+            offset: 0,
+            generation: self.generation,
+            base_ticks: Ticks(0),
+            last_ticks: Ticks(0),
+            events: std::mem::take(&mut self.definitions_count),
+            flags: 0,
+        };
+        self.definitions_sequence += 1;
+        self.batch(&info, &payload);
+    }
+}
+
+impl Pen {
+    /// Opens the batch if it is not: restates what is open.
+    fn begin(&mut self, ticks: Ticks) {
+        if self.restated {
+            return;
+        }
+        // The earliest time at which the new batch can begin is the end of the one before.
+        let ticks = ticks.max(self.clock);
+        (self.base, self.clock, self.restated) = (ticks, ticks, true);
+        for OpenSince { open, begin } in self.open.clone() {
+            let since = Ticks(ticks.0 - begin.0);
+            let kind = EventKind::Reopen { open, since };
+            put_event(&mut self.payload, &mut self.clock, &Event { ticks, kind });
+            self.count();
+        }
+    }
+
+    fn put(&mut self, event: &Event<'_>) {
+        put_event(&mut self.payload, &mut self.clock, event);
+        self.count();
+        let begin = event.ticks;
+        match event.kind {
+            EventKind::RegionBegin { site, .. } => {
+                self.open.push(OpenSince { open: Open::Region(site), begin });
+            }
+            EventKind::PollBegin { future } => {
+                self.open.push(OpenSince { open: Open::Poll(future), begin });
+            }
+            EventKind::TaskRunBegin { task } => {
+                self.open.push(OpenSince { open: Open::Task(task), begin });
+            }
+            EventKind::End | EventKind::EndValue { .. } => {
+                self.open.pop();
+            }
+            EventKind::EndDetached { open, since } => {
+                let it = OpenSince { open, begin: Ticks(event.ticks.0 - since.0) };
+                if let Some(at) = self.open.iter().rposition(|other| *other == it) {
+                    self.open.truncate(at);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn count(&mut self) {
+        self.events += 1;
+        self.events_total += 1;
+    }
+}
+
+/// Values as they lie on the wire, for [`Values::new`].
+#[must_use]
+pub fn value_bytes(values: &[Value<'_>]) -> Vec<u8> {
+    let mut out = Vec::new();
+    values.iter().for_each(|value| put_value(&mut out, value));
+    out
+}
+
+/// Tight loops: `threads` threads with `events` complete regions each, 3 to 4 bytes apiece, of
+/// call sites 1 to 8, about 50 ticks every 60 ticks, each thread at its own pace.
+#[must_use]
+pub fn tight_loops(threads: u32, events: u32, compression: Compression) -> Vec<u8> {
+    let mut trace = TraceBuilder::started(compression);
+    for site in 1..=8 {
+        trace.callsite(site, CallsiteKind::Function, &format!("leaf_{site}"));
+    }
+    for thread in 1..=threads {
+        trace.thread(thread, &format!("worker-{thread}"));
+    }
+    let mut clocks = vec![1000_u64; threads as usize];
+    // A small generator of its own: same bytes on every machine and in every version.
+    let mut random = 0x2545_f491_4f6c_dd1d_u64;
+    for event in 0..events {
+        for (at, clock) in clocks.iter_mut().enumerate() {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let (gap, duration) = (5 + random % 11, 40 + (random >> 32) % 120);
+            trace.region(at as u32 + 1, event % 8 + 1, *clock + gap, duration);
+            *clock += gap + duration;
+        }
+    }
+    let last = clocks.iter().max().copied().unwrap_or(0);
+    trace.stop(last + 1000)
+}
+
+/// A small trace with every kind of event and definition, three threads, two generations,
+/// batches in pieces, arguments of every type, nesting, a mis-nested end, a drop.
+#[must_use]
+pub fn everything(compression: Compression) -> Vec<u8> {
+    let mut trace = TraceBuilder::started(compression);
+    for (id, kind) in (1..).zip(CallsiteKind::ALL) {
+        trace.callsite(id, kind, kind.name());
+    }
+    trace.callsite(300, CallsiteKind::Function, "far \"quoted\"\n\u{e9}");
+    trace.thread(1, "main");
+    trace.thread(2, "worker-1");
+    trace.thread(3, "");
+    every_region(&mut trace);
+    every_task(&mut trace);
+    trace.generation(10_000);
+    trace.end(1, 10_500);
+    trace.seal(1);
+    trace.region(1, 300, 11_000, 5);
+    trace.end(1, 12_000);
+    trace.region(3, 1, 10_000, 100);
+    trace.define(&Definition::Switch { site: SiteId(2), on: false, ticks: Ticks(12_000) });
+    trace.stop(20_000)
+}
+
+fn every_region(trace: &mut TraceBuilder) {
+    let long = [b'x'; 1500];
+    let text = |bytes| crate::value::Text::cut(bytes, crate::value::TEXT_BYTES_MAX);
+    let values = value_bytes(&[
+        Value::None,
+        Value::U64(7),
+        Value::I64(-7),
+        Value::F64(0.5),
+        Value::Bool(true),
+        Value::Bool(false),
+        Value::Char('\u{1f600}'),
+        Value::Str(text(b"a \"b\" \\ \n \xff")),
+        Value::Bytes(text(&[0, 1, 255])),
+        Value::Formatted(text(&long)),
+        Value::U128(u128::MAX),
+        Value::I128(i128::MIN),
+    ]);
+    let (values, site) = (Values::new(&values), SiteId(2));
+    trace.begin(1, 1, 1_000);
+    trace.region(1, 2, 1_010, 20);
+    trace.event(1, 1_040, EventKind::Region { site, duration: Ticks(9), values });
+    trace.event(1, 1_050, EventKind::RegionBegin { site, values });
+    trace.cut(1);
+    trace.event(1, 1_060, EventKind::Instant { site: SiteId(7), values });
+    let log = EventKind::Log { site: SiteId(5), text: text(b"went \tfine") };
+    trace.event(1, 1_070, log);
+    trace.event(1, 1_080, EventKind::Counter { site: SiteId(6), value: Value::I64(-1) });
+    let outcome = crate::event::Outcome::Failed;
+    trace.event(1, 1_090, EventKind::EndValue { outcome, values });
+    trace.begin(1, 300, 1_100);
+    trace.seal(1);
+    trace.begin(1, 2, 1_200);
+    let (open, since) = (Open::Region(SiteId(300)), Ticks(200));
+    trace.event(1, 1_300, EventKind::EndDetached { open, since });
+    trace.begin(1, 3, 2_000);
+}
+
+fn every_task(trace: &mut TraceBuilder) {
+    use crate::event::Outcome;
+    use crate::id::{FutureId, TaskId};
+    let (task, parent, future) = (TaskId(1), TaskId(0), FutureId(9));
+    let name = crate::value::Text::cut(b"request", 256);
+    let values = Values::new(&[]);
+    trace.event(2, 1_000, EventKind::TaskBegin { task, parent, name });
+    trace.event(2, 1_010, EventKind::TaskRunBegin { task });
+    let site = SiteId(4);
+    let child = EventKind::TaskBeginSite { task: TaskId(2), parent: task, site, values };
+    trace.event(2, 1_020, child);
+    trace.event(2, 1_030, EventKind::TaskRun { task: TaskId(2), duration: Ticks(5) });
+    trace.event(2, 1_040, EventKind::FutureBegin { future, task, site: SiteId(3), values });
+    trace.event(2, 1_040, EventKind::Poll { future, duration: Ticks(3) });
+    trace.event(2, 1_050, EventKind::PollBegin { future });
+    trace.end(2, 1_060);
+    let outcome = Outcome::Dropped;
+    trace.event(2, 1_070, EventKind::FutureEnd { future, outcome, values });
+    trace.event(2, 1_080, EventKind::TaskEnd { task: TaskId(2) });
+    trace.end(2, 1_090);
+    let (from, to) = (Ticks(1_100), Ticks(1_200));
+    trace.event(2, 1_300, EventKind::Dropped { events: 3, ends: 1, from, to });
+    trace.event(2, 1_400, EventKind::TaskEnd { task });
+}
