@@ -11,7 +11,7 @@ use syn::{Attribute, Type};
 
 use crate::args::{Argument, Options};
 use crate::fallback::Faults;
-use crate::func::Function;
+use crate::func::{Body, Function};
 use crate::model::{Ending, Output, Place, Shape, Traced};
 use crate::returns::{self, Returns};
 use crate::{paths, tail};
@@ -45,6 +45,9 @@ pub(crate) fn model<'a>(
         return None;
     }
     let body = function.body.as_ref().ok()?;
+    if origin == Origin::Inherited && is_forwarding(function, body) {
+        return None;
+    }
     let shape = shape(function);
     let options = match origin {
         Origin::Own => options,
@@ -96,6 +99,17 @@ fn is_naked(attribute: &Attribute) -> bool {
     attribute.path().is_ident("naked")
         || (attribute.path().is_ident("unsafe")
             && inner.is_some_and(|list| list.tokens.to_string() == "naked"))
+}
+
+/// True for a body that clippy demands word by word, where `Copy` or `Ord` says what to do
+/// already. There is nothing to see in it either.
+fn is_forwarding(function: &Function, body: &Body) -> bool {
+    let tokens = body.stmts.to_string().replace(' ', "");
+    match function.sig.ident.to_string().as_str() {
+        "clone" => tokens == "*self",
+        "partial_cmp" => tokens == "Some(self.cmp(other))",
+        _ => false,
+    }
 }
 
 fn shape(function: &Function) -> Shape {

@@ -25,6 +25,7 @@ use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
 
 use crate::args::{Argument, ArgumentKind};
+use crate::func::items_and_rest;
 use crate::future;
 use crate::model::{Ending, Shape, Traced};
 use crate::returns;
@@ -38,9 +39,7 @@ pub(crate) fn function(traced: &Traced<'_>) -> TokenStream {
         Shape::Made { returns, output, boxed } => future::made(traced, returns, output, *boxed),
     };
     let attrs = &traced.body.attrs;
-    let mut body = Group::new(Delimiter::Brace, quote! { #(#attrs)* #stmts });
-    // The compiler shows a missing value at the closing brace.
-    body.set_span(traced.body.braces);
+    let body = user_block(traced.body.braces, &quote! { #(#attrs)* #stmts });
     let (qualifiers, sig) = (&traced.function.qualifiers, &traced.function.sig);
     quote! { #qualifiers #sig #body }
 }
@@ -62,10 +61,10 @@ fn call(traced: &Traced<'_>, returns: Option<&Type>) -> TokenStream {
     );
     let local = ours(if traced.task { "_task" } else { "_region" });
     if traced.ending == Ending::Plain {
-        let (items, stmts) = traced.body.items_and_rest();
+        let (items, stmts) = items_and_rest(&traced.body.stmts);
         return quote_spanned! { Span::mixed_site()=> #items let #local = #begin; #stmts };
     }
-    let value = called(&traced.body.stmts, returns);
+    let value = called(traced, returns);
     let guard = quote_spanned! { Span::mixed_site()=> #rt::#guard };
     let holder = quote_spanned! { Span::mixed_site()=> &mut #local };
     let subject = quote_spanned! { Span::mixed_site()=> &_value };
@@ -152,17 +151,26 @@ fn value(traced: &Traced<'_>, argument: &Argument) -> TokenStream {
 ///
 /// The closure is handed to a function that takes an `FnOnce`: called on the spot it would be
 /// taken for an `FnMut`, and could not return what it borrows from a captured `&mut`.
-pub(crate) fn called(stmts: &TokenStream, returns: Option<&Type>) -> TokenStream {
+pub(crate) fn called(traced: &Traced<'_>, returns: Option<&Type>) -> TokenStream {
+    let body = user_block(traced.body.braces, &traced.body.stmts);
     let arrow = returns.map(|ty| {
         let ty = returns::erased(ty);
         quote_spanned! { Span::mixed_site()=> -> #ty }
     });
     let arrow = arrow.unwrap_or_else(|| quote_spanned! { Span::mixed_site()=> -> () });
     quote_spanned! { Span::mixed_site()=>
-        ::core::option::Option::unwrap_or_else(::core::option::Option::None, move || #arrow {
-            #stmts
-        })
+        ::core::option::Option::unwrap_or_else(::core::option::Option::None, move || #arrow #body)
     }
+}
+
+/// `stmts` in the user's own braces.
+///
+/// Coverage counts a user's code only in a function, closure or `async` block whose braces are the
+/// user's as well.
+pub(crate) fn user_block(braces: Span, stmts: &TokenStream) -> Group {
+    let mut block = Group::new(Delimiter::Brace, stmts.clone());
+    block.set_span(braces);
+    block
 }
 
 /// Records how a call ended.

@@ -10,7 +10,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::ToTokens as _;
 use syn::parse::discouraged::Speculative as _;
 use syn::parse::{Parse, ParseStream, Parser as _};
-use syn::{Attribute, Item, ItemMacro, Result, Signature, Token, Visibility};
+use syn::{Attribute, Item, Result, Signature, Token, Visibility};
 
 /// A function, without its attributes.
 pub(crate) struct Function {
@@ -32,36 +32,6 @@ pub(crate) struct Body {
     pub(crate) stmts: TokenStream,
 }
 
-impl Body {
-    /// The items that stand before the first statement, and the rest.
-    ///
-    /// A guard goes between the two: before them, it would make each an item after a statement,
-    /// which is a lint of clippy's.
-    pub(crate) fn items_and_rest(&self) -> (TokenStream, TokenStream) {
-        let mut items = TokenStream::new();
-        let mut rest = TokenStream::new();
-        let parser = |input: ParseStream<'_>| {
-            loop {
-                let ahead = input.fork();
-                match ahead.parse::<Item>() {
-                    // A call of a macro may be an expression, and what `syn` does not know anything.
-                    Ok(Item::Macro(ItemMacro { ident: None, .. }) | Item::Verbatim(_)) | Err(_) => {
-                        break;
-                    }
-                    Ok(item) => item.to_tokens(&mut items),
-                }
-                input.advance_to(&ahead);
-            }
-            rest = input.parse()?;
-            Ok(())
-        };
-        match parser.parse2(self.stmts.clone()) {
-            Ok(()) => (items, rest),
-            Err(_) => (TokenStream::new(), self.stmts.clone()),
-        }
-    }
-}
-
 impl Parse for Function {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         let mut qualifiers = input.parse::<Visibility>()?.into_token_stream();
@@ -75,5 +45,36 @@ impl Parse for Function {
         let attrs = content.call(Attribute::parse_inner)?;
         let stmts = content.parse()?;
         Ok(Self { qualifiers, sig, body: Ok(Body { braces, attrs, stmts }) })
+    }
+}
+
+/// The items that a body begins with, and the rest.
+///
+/// A guard goes between the two: before them, it would make each an item after a statement,
+/// which is a lint of clippy's. A call of a macro may expand to nothing, so an import that
+/// follows it is at the beginning too; an import may stand anywhere in its block.
+pub(crate) fn items_and_rest(stmts: &TokenStream) -> (TokenStream, TokenStream) {
+    let mut items = TokenStream::new();
+    let mut rest = TokenStream::new();
+    let parser = |input: ParseStream<'_>| {
+        loop {
+            let ahead = input.fork();
+            match ahead.parse::<Item>() {
+                Ok(Item::Macro(call)) if call.ident.is_none() => call.to_tokens(&mut rest),
+                Ok(Item::Use(import)) => import.to_tokens(&mut items),
+                // A macro defined by the call before must stay before what uses it.
+                Ok(item) if rest.is_empty() && !matches!(item, Item::Verbatim(_)) => {
+                    item.to_tokens(&mut items);
+                }
+                Ok(_) | Err(_) => break,
+            }
+            input.advance_to(&ahead);
+        }
+        rest.extend(input.parse::<TokenStream>()?);
+        Ok(())
+    };
+    match parser.parse2(stmts.clone()) {
+        Ok(()) => (items, rest),
+        Err(_) => (TokenStream::new(), stmts.clone()),
     }
 }

@@ -21,14 +21,15 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens as _, quote, quote_spanned};
 use syn::{Expr, Stmt, Token, Type};
 
-use crate::expand::{begin, called, end, ours, shown_at, site};
+use crate::expand::{begin, called, end, ours, shown_at, site, user_block};
+use crate::func::items_and_rest;
 use crate::model::{Ending, Output, Traced};
 use crate::tail;
 
 /// The statements of an `async fn`.
 pub(crate) fn in_async_fn(traced: &Traced<'_>, output: &Output) -> TokenStream {
     let capture = Some(Token![move](Span::mixed_site()));
-    let block = guarded_block(capture, output, &traced.body.stmts);
+    let block = guarded_block(capture, output, traced.body.braces, &traced.body.stmts);
     awaited(traced, output, &block)
 }
 
@@ -36,8 +37,9 @@ pub(crate) fn in_async_fn(traced: &Traced<'_>, output: &Output) -> TokenStream {
 pub(crate) fn in_block(traced: &Traced<'_>, mut stmts: Vec<Stmt>, output: &Output) -> TokenStream {
     let hole = tail::block(&mut stmts).expect("a shape with a block has one");
     if let Expr::Async(block) = hole {
+        let braces = block.block.brace_token.span.join();
         let inner = &block.block.stmts;
-        let inner = guarded_block(block.capture, output, &quote! { #(#inner)* });
+        let inner = guarded_block(block.capture, output, braces, &quote! { #(#inner)* });
         let inner = awaited(traced, output, &inner);
         let (attrs, capture) = (&block.attrs, block.capture);
         *hole = Expr::Verbatim(quote_spanned! { Span::mixed_site()=>
@@ -55,7 +57,7 @@ pub(crate) fn made(
     boxed: bool,
 ) -> TokenStream {
     let rt = &traced.private;
-    let made = called(&traced.body.stmts, Some(returns));
+    let made = called(traced, Some(returns));
     let future = if traced.task || traced.ending != Ending::Plain {
         let awaited = awaited(traced, output, &ours("_made").into_token_stream());
         quote_spanned! { Span::mixed_site()=> async move { #awaited } }
@@ -114,6 +116,7 @@ fn awaited(traced: &Traced<'_>, output: &Output, future: &TokenStream) -> TokenS
 fn guarded_block(
     capture: Option<Token![move]>,
     output: &Output,
+    braces: Span,
     stmts: &TokenStream,
 ) -> TokenStream {
     let ty = match output {
@@ -128,5 +131,7 @@ fn guarded_block(
             }
         }
     });
-    quote_spanned! { Span::mixed_site()=> async #capture { #typed #stmts } }
+    let (items, stmts) = items_and_rest(stmts);
+    let block = user_block(braces, &quote! { #items #typed #stmts });
+    quote_spanned! { Span::mixed_site()=> async #capture #block }
 }

@@ -68,7 +68,8 @@ mod walk;
 /// - On an `async fn`, or a function that returns `impl Future` or a boxed future (so also under
 ///   `#[async_trait]`): one slice for each poll, one bar over the future's life.
 /// - On an `impl` block, a `trait` block or an inline `mod`: every function with a body in it,
-///   at any depth, except `const fn`s. `#[traced(skip)]` inside leaves one item out; any other
+///   at any depth, except `const fn`s and the `clone` and `partial_cmp` that only forward to
+///   `Copy` and `Ord`. `#[traced(skip)]` inside leaves one item out; any other
 ///   `#[traced(..)]` inside replaces the outer one's options (all but `crate`) for its item. The
 ///   inner attribute must be spelled `traced`, with any path before it: a renamed import is not
 ///   seen, nor is one in a `cfg_attr`.

@@ -3,6 +3,7 @@
 #![deny(warnings, clippy::pedantic, clippy::nursery)]
 #![deny(missing_docs, unused_qualifications, unused_lifetimes, unused_imports)]
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Add;
@@ -177,6 +178,32 @@ mod inline {
     }
 }
 
+/// A type whose traits clippy wants to be written in one way only.
+#[derive(Copy, PartialEq, Eq, Debug)]
+struct Rank(u8);
+
+#[allow(clippy::expl_impl_clone_on_copy)]
+#[traced]
+impl Clone for Rank {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+#[traced]
+impl PartialOrd for Rank {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+#[traced]
+impl Ord for Rank {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+
 #[test]
 fn functions_in_containers_give_what_they_gave() {
     let mut counter = Counter::<u8, 1>::new();
@@ -190,6 +217,7 @@ fn functions_in_containers_give_what_they_gave() {
     assert_eq!(Square(2.0).perimeter(), Ok(4.0));
     assert_eq!(Nothing.perimeter(), Err(fmt::Error));
     assert_eq!(super::ready(Square(2.0).drawn()), Ok(4));
+    assert!(Rank(1) < Rank(2) && Rank(1).max(Rank(2)) == Rank(2));
     assert_eq!(inline::TABLE, [4, 9]);
     assert_eq!(inline::AS_FN(4), 8);
     assert_eq!(inline::foreign(4), 4);

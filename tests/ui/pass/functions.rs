@@ -48,6 +48,20 @@ fn begins_with_items(x: u8) -> u8 {
     max(A[1], twice!(Unit { x }.get()))
 }
 
+macro_rules! debug {
+    ($($token:tt)*) => {};
+}
+
+/// What stands before the item is nothing.
+#[traced]
+fn begins_with_a_macro(x: u8) -> String {
+    debug!("x is {x}");
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    let _ = write!(text, "{x}");
+    text
+}
+
 #[traced]
 fn ends_in_a_statement(list: &mut Vec<u8>) {
     list.push(1);
@@ -161,6 +175,7 @@ fn traced_functions_give_what_they_gave() {
     assert_eq!(one_expression(1), 2);
     assert_eq!(attributed(4), 4);
     assert_eq!(begins_with_items(4), 8);
+    assert_eq!(begins_with_a_macro(4), "4");
     let mut list = Vec::new();
     ends_in_a_statement(&mut list);
     assert_eq!(list, [1]);

@@ -169,7 +169,7 @@ async fn local(x: Rc<u8>) -> u8 {
     *x
 }
 
-fn is_send<F: Future + Send>(future: F) -> F {
+const fn is_send<F: Future + Send>(future: F) -> F {
     future
 }
 

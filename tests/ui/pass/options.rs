@@ -56,7 +56,7 @@ fn err(text: &str) -> io::Result<u8> {
     Ok(n)
 }
 
-#[traced(ret, err, args(text), min = "1ms", crate = renamed)]
+#[renamed::traced(ret, err, args(text), min = "1ms", crate = renamed)]
 fn both(text: &str) -> Result<&str, Row> {
     if text.is_empty() {
         return Err(Row(0));
