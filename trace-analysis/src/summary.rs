@@ -13,7 +13,7 @@ use trace_format::header::{BatchKind, FLAG_RESTATED};
 use trace_format::id::{SiteId, ThreadId};
 use trace_format::index::IndexEntry;
 use trace_format::read::{
-    ReadAt, ReadError, ReadErrorKind, Tables, ThreadState, TraceFile, Window,
+    ReadAt, ReadError, ReadErrorKind, Tables, ThreadState, TraceFile,
 };
 use trace_format::time::{Nanos, Ticks};
 
@@ -37,10 +37,14 @@ const SITES_MAX: u32 = (1 << 16) - 1;
 const DRIFT_PPM_MIN: f64 = 200.0;
 
 /// What to read, and how.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
-    /// Which part of the trace.
-    pub window: Window,
+    /// From when on; nothing for the beginning of the trace.
+    pub from: Option<Ticks>,
+    /// Until when, exclusively; nothing for the end of the trace.
+    pub to: Option<Ticks>,
+    /// Which threads; empty for all.
+    pub threads: Vec<ThreadId>,
     /// How many threads read; each takes whole threads of the trace. At least 1.
     pub workers: usize,
     /// How many of the longest regions are kept of each call site.
@@ -51,7 +55,17 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { window: Window::default(), workers: 1, outliers: 5, trees: 10 }
+        Self { from: None, to: None, threads: Vec::new(), workers: 1, outliers: 5, trees: 10 }
+    }
+}
+
+impl Options {
+    fn wants(&self, thread: ThreadId) -> bool {
+        self.threads.is_empty() || self.threads.contains(&thread)
+    }
+
+    fn is_whole(&self) -> bool {
+        self.from.is_none() && self.to.is_none() && self.threads.is_empty()
     }
 }
 
@@ -132,22 +146,21 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
     fn new(file: &'f TraceFile<S>, options: &Options) -> Self {
         let tables = file.tables();
         let (begin, end) = bounds(file);
-        let window = &options.window;
-        let from = window.from.unwrap_or(begin).max(begin);
-        let is_trace_end = window.to.is_none_or(|to| to >= end);
+        let from = options.from.unwrap_or(begin).max(begin);
+        let is_trace_end = options.to.is_none_or(|to| to >= end);
         // The last event may lie at the end itself, and a window has no end tick of its own.
         let after = Ticks(end.0.saturating_add(1));
-        let to = window.to.unwrap_or(after).min(after).max(from);
+        let to = options.to.unwrap_or(after).min(after).max(from);
         let sites = tables.callsites.iter().map(|site| site.id.0);
         let sites_max = SiteId(sites.filter(|id| *id <= SITES_MAX).max().unwrap_or(0));
-        let entries = wanted(file.index(), from, to, window.thread);
+        let entries = wanted(file.index(), from, to, &options.threads);
         let workers = options.workers.clamp(1, 256);
         // From where on a window counts is decided by `from`; without one, from the beginning.
-        let counted = (if window.from.is_some() { from } else { Ticks(0) }, to);
+        let counted = (if options.from.is_some() { from } else { Ticks(0) }, to);
         let shard = || Shard::new(sites_max, counted, options.outliers);
         Self {
             file,
-            options: *options,
+            options: options.clone(),
             from,
             to,
             is_trace_end,
@@ -194,7 +207,7 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
 
     /// The tasks that were open when the window began.
     fn tell_open_tasks(&mut self) {
-        if self.options.window.from.is_none() {
+        if self.options.from.is_none() {
             return;
         }
         let generations = &self.file.tables().generations;
@@ -273,7 +286,7 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
         let undefined = undefined.filter(|(site, _)| *site == SiteId(0)).map(|(_, count)| count);
         let skipped = sum.unknown + tables.unknown;
         add_file_findings(&mut findings, self.file, undefined.sum(), skipped);
-        if self.options.window == Window::default() {
+        if self.options.is_whole() {
             add_untold_drops(&mut findings, tables, &sum.threads);
         }
         findings.sort();
@@ -299,10 +312,10 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
         let last = tables.generations.last().filter(|_| self.is_trace_end);
         let state = last.and_then(|last| self.file.state_at(last.number).ok().flatten());
         let state = state.unwrap_or_default();
-        let wanted = |id| self.options.window.thread.is_none_or(|thread| thread == id);
+        let wanted = |id| self.options.wants(id);
         let states: HashMap<_, &ThreadState> =
             state.threads.iter().filter(|state| wanted(state.id)).map(|s| (s.id, s)).collect();
-        let counted = if self.options.window.from.is_some() { self.from } else { Ticks(0) };
+        let counted = if self.options.from.is_some() { self.from } else { Ticks(0) };
         for state in states.values().filter(|state| !state.open.is_empty()) {
             // A thread that wrote nothing may still have something open.
             let shard = &mut self.shards[self.deal.get(&state.id).copied().unwrap_or(0)];
@@ -338,14 +351,9 @@ fn bounds<S: ReadAt>(file: &TraceFile<S>) -> (Ticks, Ticks) {
 }
 
 /// The batches that a window needs: of each thread from the last one on that says what is open.
-fn wanted(
-    index: &[IndexEntry],
-    from: Ticks,
-    to: Ticks,
-    thread: Option<ThreadId>,
-) -> Vec<IndexEntry> {
+fn wanted(index: &[IndexEntry], from: Ticks, to: Ticks, threads: &[ThreadId]) -> Vec<IndexEntry> {
     let wanted = |entry: &&IndexEntry| {
-        let is_thread = thread.is_none_or(|thread| thread == entry.thread);
+        let is_thread = threads.is_empty() || threads.contains(&entry.thread);
         entry.kind == BatchKind::Events && is_thread && entry.base_ticks < to
     };
     let mut starts = HashMap::new();
