@@ -6,8 +6,9 @@
 //! Elsewhere: the grammar (`args`), where an attribute may stand at all (`walk`).
 
 use proc_macro2::Span;
+use quote::ToTokens as _;
 use syn::ext::IdentExt as _;
-use syn::{Attribute, Type};
+use syn::{Attribute, FnArg, Type};
 
 use crate::args::{Argument, Options};
 use crate::fallback::Faults;
@@ -105,9 +106,17 @@ fn is_naked(attribute: &Attribute) -> bool {
 /// already. There is nothing to see in it either.
 fn is_forwarding(function: &Function, body: &Body) -> bool {
     let tokens = body.stmts.to_string().replace(' ', "");
-    match function.sig.ident.to_string().as_str() {
-        "clone" => tokens == "*self",
-        "partial_cmp" => tokens == "Some(self.cmp(other))",
+    let parameter = function.sig.inputs.last().and_then(|input| match input {
+        FnArg::Typed(typed) => Some(typed.pat.to_token_stream().to_string()),
+        FnArg::Receiver(_) => None,
+    });
+    match (function.sig.ident.to_string().as_str(), parameter) {
+        ("clone", None) => tokens == "*self",
+        ("partial_cmp", Some(other)) => {
+            tokens == format!("Some(self.cmp({other}))")
+                || tokens == format!("Some(Ord::cmp(self,{other}))")
+                || tokens == format!("self.cmp({other}).into()")
+        }
         _ => false,
     }
 }
