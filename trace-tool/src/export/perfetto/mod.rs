@@ -201,3 +201,6 @@ fn walk<S: ReadAt>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

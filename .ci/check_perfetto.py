@@ -1,0 +1,281 @@
+#!/usr/bin/env python3
+"""Checks a Perfetto trace with the published schema: `check_perfetto.py [--unfinished N] FILE`.
+
+Needs PyPI's `perfetto` and `protobuf`. Decodes packet by packet, so a file may be larger than
+memory, and keeps to what Perfetto's importer demands:
+
+- no field, at any depth, that the schema does not know;
+- one packet sequence, whose first packet clears its state and sets its clocks and defaults;
+- tracks are described once, before their first event, below a parent that exists; threads named;
+- every interned number means something, and only one thing;
+- times never run backwards on a track;
+- ends come only for slices that were begun; what is left open is counted, and with `--unfinished`
+  must be exactly so many;
+- counter tracks have values and nothing else.
+
+Prints what it counted. Exits 0 if all holds, 1 with the faults if not, 2 for wrong use.
+"""
+
+import argparse
+import collections
+import sys
+
+from google.protobuf.unknown_fields import UnknownFieldSet
+from perfetto.protos.perfetto.trace import perfetto_trace_pb2 as schema
+
+FAULTS_SHOWN_MAX = 20
+MONOTONIC = schema.BUILTIN_CLOCK_MONOTONIC
+REALTIME = schema.BUILTIN_CLOCK_REALTIME
+CLEARED = schema.TracePacket.SEQ_INCREMENTAL_STATE_CLEARED
+NEEDED = schema.TracePacket.SEQ_NEEDS_INCREMENTAL_STATE
+EVENT = schema.TrackEvent
+
+
+def packets(file):
+    """The packets of a trace: field 1 of `Trace`, each with its length in front."""
+    while tag := file.read(1):
+        if tag != b"\x0a":
+            raise ValueError(f"tag {tag.hex()} at byte {file.tell() - 1}: no packet")
+        count = shift = 0
+        while True:
+            byte = file.read(1)
+            if not byte:
+                raise ValueError("the file ends in a packet's length")
+            count |= (byte[0] & 0x7F) << shift
+            shift += 7
+            if byte[0] < 0x80:
+                break
+        body = file.read(count)
+        if len(body) != count:
+            raise ValueError("the file ends inside a packet")
+        yield schema.TracePacket.FromString(body)
+
+
+def unknown_fields(message, path):
+    """Paths to fields the schema does not know, at any depth."""
+    for field in UnknownFieldSet(message):
+        yield f"{path}.{field.field_number}"
+    for descriptor, value in message.ListFields():
+        if descriptor.message_type is None:
+            continue
+        for item in value if descriptor.is_repeated else [value]:
+            yield from unknown_fields(item, f"{path}.{descriptor.name}")
+
+
+class Track:
+    """One track: how it is described, and the slices that are open on it."""
+
+    def __init__(self, descriptor):
+        self.descriptor = descriptor
+        self.open = []
+        self.last = 0
+        self.events = 0
+
+    @property
+    def name(self):
+        """What people see."""
+        each = self.descriptor
+        return each.thread.thread_name or each.name or each.process.process_name
+
+
+class Checker:
+    """All state of a check."""
+
+    def __init__(self):
+        self.faults = []
+        self.counts = collections.Counter()
+        self.tracks = {}
+        self.interned = collections.defaultdict(dict)
+        self.clock = None
+        self.default_clock = None
+        self.default_track = 0
+        self.at = 0
+        self.now = 0
+        self.first = self.last = None
+        self.flows = collections.Counter()
+
+    def fault(self, text):
+        """Something is wrong with the packet at hand."""
+        self.counts["faults"] += 1
+        if len(self.faults) < FAULTS_SHOWN_MAX:
+            self.faults.append(f"packet {self.at}: {text}")
+
+    def packet(self, packet):
+        """Checks one packet."""
+        for path in unknown_fields(packet, "packet"):
+            self.fault(f"unknown field {path}")
+        if packet.trusted_packet_sequence_id != 1:
+            self.fault("another packet sequence")
+        if self.at == 0:
+            self.begin(packet)
+        self.intern(packet.interned_data)
+        data = packet.WhichOneof("data")
+        if data == "track_descriptor":
+            self.describe(packet.track_descriptor)
+        elif data == "track_event":
+            if packet.sequence_flags != NEEDED:
+                self.fault("an event that does not say it needs the sequence's state")
+            self.event(packet)
+        elif data != "clock_snapshot" or self.at > 0:
+            self.fault(f"a packet with {data}")
+        self.at += 1
+
+    def begin(self, packet):
+        """The first packet: all state begins here."""
+        clocks = {clock.clock_id: clock for clock in packet.clock_snapshot.clocks}
+        if not packet.first_packet_on_sequence or packet.sequence_flags != CLEARED:
+            self.fault("the first packet does not clear the sequence's state")
+        if packet.clock_snapshot.primary_trace_clock != MONOTONIC or MONOTONIC not in clocks:
+            self.fault("the trace's clock is not the monotonic one")
+        if REALTIME not in clocks:
+            self.fault("no wall clock")
+        defaults = packet.trace_packet_defaults
+        self.default_clock = defaults.timestamp_clock_id
+        self.default_track = defaults.track_event_defaults.track_uuid
+        own = clocks.get(self.default_clock)
+        if own is None or not own.is_incremental or not 64 <= own.clock_id < 128:
+            self.fault("the default clock is no incremental clock of the sequence")
+        else:
+            self.clock = own.timestamp
+
+    def intern(self, data):
+        """Takes over interned names; the messages differ only in what they call the text."""
+        for field, items in data.ListFields():
+            for item in items:
+                known = self.interned[field.name]
+                if item.iid == 0 or item.iid in known:
+                    self.fault(f"{field.name} {item.iid} means two things, or is 0")
+                known[item.iid] = item
+                self.counts[f"interned {field.name}"] += 1
+
+    def resolve(self, table, iid):
+        """A use of an interned number."""
+        if iid not in self.interned[table]:
+            self.fault(f"{table} {iid} means nothing yet")
+
+    def describe(self, track):
+        """A new track."""
+        if track.uuid == 0 or track.uuid in self.tracks:
+            self.fault(f"track {track.uuid} is described twice, or is 0")
+        if track.parent_uuid and track.parent_uuid not in self.tracks:
+            self.fault(f"track {track.uuid} is below {track.parent_uuid}, which is nothing yet")
+        self.tracks[track.uuid] = Track(track)
+        if not self.tracks[track.uuid].name:
+            self.fault(f"track {track.uuid} has no name")
+        special = [kind for kind in ("process", "thread", "counter") if track.HasField(kind)]
+        kind = special[0] if special else "other"
+        self.counts[f"tracks: {kind}"] += 1
+        if kind == "thread" and (track.thread.pid <= 0 or track.thread.tid <= 0):
+            self.fault(f"thread track {track.uuid} without pid and tid")
+
+    def time(self, packet):
+        """The packet's time in nanoseconds."""
+        if not packet.HasField("timestamp"):
+            self.fault("an event without a time")
+            return self.now
+        if packet.timestamp_clock_id == MONOTONIC:
+            self.counts["events out of turn"] += 1
+            return packet.timestamp
+        if packet.timestamp_clock_id != 0:
+            self.fault(f"clock {packet.timestamp_clock_id}")
+        self.clock = (self.clock or 0) + packet.timestamp
+        return self.clock
+
+    def event(self, packet):
+        """A slice begins or ends, an instant, a counter's value."""
+        event = packet.track_event
+        self.now = self.time(packet)
+        self.first = self.now if self.first is None else min(self.first, self.now)
+        self.last = self.now if self.last is None else max(self.last, self.now)
+        uuid = event.track_uuid if event.HasField("track_uuid") else self.default_track
+        track = self.tracks.get(uuid)
+        if track is None:
+            self.fault(f"an event on track {uuid}, which is not described")
+            return
+        track.events += 1
+        if self.now < track.last:
+            self.fault(f"track {uuid} ({track.name}): time runs back by {track.last - self.now} ns")
+        track.last = self.now
+        self.names(event)
+        self.counts[EVENT.Type.Name(event.type)] += 1
+        if (event.type == EVENT.TYPE_COUNTER) != track.descriptor.HasField("counter"):
+            self.fault(f"track {uuid} ({track.name}) mixes counters and slices")
+        if event.type == EVENT.TYPE_SLICE_BEGIN:
+            track.open.append(event.name_iid or event.name)
+            self.counts["deepest"] = max(self.counts["deepest"], len(track.open))
+        elif event.type == EVENT.TYPE_SLICE_END:
+            if track.open:
+                track.open.pop()
+            else:
+                self.fault(f"track {uuid} ({track.name}): an end without a begin")
+        elif event.type == EVENT.TYPE_COUNTER:
+            if event.WhichOneof("counter_value_field") is None:
+                self.fault(f"counter {track.name} without a value")
+        elif event.type != EVENT.TYPE_INSTANT:
+            self.fault(f"event type {event.type}")
+
+    def names(self, event):
+        """All interned numbers of an event, and that it has a name where it needs one."""
+        named = event.name_iid or event.name
+        if event.type in (EVENT.TYPE_SLICE_BEGIN, EVENT.TYPE_INSTANT):
+            if not event.HasField("name") and not event.name_iid:
+                self.fault("a slice or an instant without a name")
+        elif named:
+            self.fault("an end or a counter with a name")
+        if event.name_iid:
+            self.resolve("event_names", event.name_iid)
+        for iid in event.category_iids:
+            self.resolve("event_categories", iid)
+        if event.source_location_iid:
+            self.resolve("source_locations", event.source_location_iid)
+        for annotation in event.debug_annotations:
+            self.resolve("debug_annotation_names", annotation.name_iid)
+            if annotation.WhichOneof("value") is None:
+                self.fault("an annotation without a value")
+            if annotation.string_value_iid:
+                self.resolve("debug_annotation_string_values", annotation.string_value_iid)
+            self.counts["annotations"] += 1
+        self.flows.update(event.flow_ids)
+
+    def finish(self, unfinished):
+        """What only the whole file shows."""
+        if self.at == 0:
+            self.fault("the file is empty")
+        self.counts["unfinished slices"] = sum(len(track.open) for track in self.tracks.values())
+        if unfinished is not None and self.counts["unfinished slices"] != unfinished:
+            self.fault(f"{self.counts['unfinished slices']} slices are open, not {unfinished}")
+        if self.default_track in self.tracks and not self.tracks[self.default_track].events:
+            self.fault("the default track has no events")
+        self.counts["flows"] = len(self.flows)
+        self.counts["flow arrows"] = sum(self.flows.values()) - len(self.flows)
+        self.counts["packets"] = self.at
+
+    def report(self):
+        """Prints counts and faults; returns whether all is well."""
+        for name, count in sorted(self.counts.items()):
+            print(f"{count:>12,}  {name}")
+        if self.first is not None:
+            print(f"{(self.last - self.first) / 1e9:>12.6f}  seconds")
+        for text in self.faults:
+            print(f"fault: {text}", file=sys.stderr)
+        return not self.counts["faults"]
+
+
+def main():
+    """The command."""
+    parser = argparse.ArgumentParser(description="Checks a Perfetto trace with its schema.")
+    parser.add_argument("--unfinished", type=int, help="exactly so many slices are left open")
+    parser.add_argument("file", type=argparse.FileType("rb"))
+    arguments = parser.parse_args()
+    checker = Checker()
+    try:
+        for packet in packets(arguments.file):
+            checker.packet(packet)
+    except Exception as cause:  # A decoder's own errors have no common base worth naming.
+        checker.fault(f"can't be decoded: {cause}")
+    checker.finish(arguments.unfinished)
+    return 0 if checker.report() else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
