@@ -61,9 +61,7 @@ pub use value::{Argument, Value};
 /// What macros expand to. Not for use by hand; may change with any version.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::callsite::{
-        ArgumentKind, ArgumentName, Callsite, CallsiteKind, Registered,
-    };
+    pub use crate::callsite::{ArgumentKind, ArgumentName, Callsite, CallsiteKind, Registered};
     pub use crate::future::{FutureEnd, FutureGuard, Ignore, InTask, Traced};
     pub use crate::region::{Region, counter, enter, enter_args, instant, log};
     pub use crate::task::{TaskScope, enter_task, enter_task_args};

@@ -14,9 +14,9 @@ use crate::primitive::{AtomicPtr, Ordering};
 use std::ptr;
 
 /// Bytes of the smallest batch and of the largest; with what surrounds them, 4 and 64 KiB.
-pub(crate) const BATCH_BYTES_MIN: usize = 3 * 1024;
+pub(crate) const BATCH_BYTES_MIN: usize = if cfg!(loom) { 400 } else { 3 * 1024 };
 /// See [`BATCH_BYTES_MIN`]. The commit word's 16 bits reach just so far.
-pub(crate) const BATCH_BYTES_MAX: usize = 63 * 1024;
+pub(crate) const BATCH_BYTES_MAX: usize = if cfg!(loom) { 400 } else { 63 * 1024 };
 /// What a batch takes beside its events, rounded up.
 const BATCH_OVERHEAD: usize = 1024;
 

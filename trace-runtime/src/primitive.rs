@@ -4,15 +4,13 @@
 
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};
+pub(crate) use std::sync::atomic::Ordering;
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};
-pub(crate) use std::sync::atomic::Ordering;
 
 /// Atomics of statics, which loom cannot have; no protocol rests on them alone.
 pub(crate) mod global {
-    pub(crate) use std::sync::atomic::{
-        AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize,
-    };
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
 }
 
 /// Tells loom which bytes of a batch are touched, for it does not see raw memory. Elsewhere it is

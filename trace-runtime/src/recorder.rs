@@ -121,9 +121,8 @@ fn begin(options: &Options, writer: Box<dyn Write + Send>) -> Result<Trace, Star
     let sink = Sink::new(writer, options.compression);
     let executable = executable();
     let definitions = beginning(clock, &executable);
-    let collector =
-        Collector::begin(Arc::clone(&session), sink, options.generation, &definitions)
-            .map_err(StartError::Write)?;
+    let collector = Collector::begin(Arc::clone(&session), sink, options.generation, &definitions)
+        .map_err(StartError::Write)?;
     let handle = std::thread::Builder::new()
         .name("exectrace".to_owned())
         .spawn(move || collector.run())

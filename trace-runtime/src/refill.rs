@@ -18,6 +18,10 @@ use trace_format::event::opcode;
 /// What restating can take: an event for every slot, and one for losses.
 const PREAMBLE_BYTES_MAX: usize = (SLOTS + 1) * 44;
 
+/// The most bytes of pending begins that go along to the next batch: they have arguments and
+/// thresholds, and there are many.
+const TAIL_BYTES_MAX: usize = BATCH_BYTES_MAX / 3;
+
 impl Thread {
     /// Makes room for an event of `need` bytes at `now`. False if there is none to be had.
     #[cold]
@@ -29,6 +33,10 @@ impl Thread {
         // Memory may come from an allocator that is traced itself.
         #[cfg(not(loom))]
         let _quiet = crate::local::quiet();
+        if own.pos - own.committed > TAIL_BYTES_MAX {
+            // Too much to take along: these begins are written now, whatever their thresholds.
+            self.commit(own, own.last);
+        }
         let full = own.pos + need + RESERVE > own.batch().capacity();
         let Some(next) = self.next_batch(own, need, full) else {
             // A restated batch was asked for, but this one serves if it must.
@@ -167,7 +175,8 @@ impl Own {
 
     /// Encodes the pending begins again, the first of them at the batch's base time.
     fn put_tail(&mut self, tail: &[u8], from: usize, committed: usize) {
-        let delta = tail[1..].iter().position(|&byte| byte < 0x80).expect("a begin has a delta") + 1;
+        let delta =
+            tail[1..].iter().position(|&byte| byte < 0x80).expect("a begin has a delta") + 1;
         let start = self.pos;
         self.put(tail[0]);
         self.put(0);

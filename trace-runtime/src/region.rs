@@ -131,4 +131,3 @@ fn emit(site: &'static Callsite, code: u8, fill: impl FnOnce(&mut Body)) {
     fill(&mut body);
     record::append(code, &body);
 }
-

@@ -84,7 +84,10 @@ impl Session {
     }
 
     /// Makes the calling thread known, with the next id. `None` if the session has ended.
-    pub(crate) fn join(&self, make: impl FnOnce(u32) -> Option<Arc<Thread>>) -> Option<Arc<Thread>> {
+    pub(crate) fn join(
+        &self,
+        make: impl FnOnce(u32) -> Option<Arc<Thread>>,
+    ) -> Option<Arc<Thread>> {
         let mut news = self.lock();
         if self.is_ended() {
             return None;

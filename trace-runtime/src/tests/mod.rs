@@ -1,0 +1,89 @@
+//! Loom models of the hand-over between recording threads and the collector: every interleaving of
+//! small programs, on the very code that records. `RUSTFLAGS="--cfg loom" cargo test -p
+//! trace-runtime --lib --release`.
+//!
+//! Each invariant has a model: `batch` B1 to B5, `thread` T1 to T5, `drain` D1 and D2, `memory` M1 and
+//! M2, `session` the retiring of threads and L1. Bytes are raw memory, which loom does not see; `Touches` tells it.
+
+mod batch;
+mod drain;
+mod memory;
+mod session;
+mod thread;
+
+use crate::batch::Batch;
+use crate::clock;
+use crate::drain::Drain;
+use crate::memory::{BATCH_BYTES_MIN, allocate};
+use crate::options::Options;
+use crate::session::Session;
+use crate::thread::{Head, Thread};
+use std::sync::Arc;
+use trace_format::event::{Event, Events};
+use trace_format::id::ThreadId;
+
+/// Explores `model` under every interleaving with at most three preemptions, which is where the
+/// published bugs of such protocols are.
+fn check(model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(move || {
+        clock::fake::set(1);
+        model();
+    });
+}
+
+/// A thread in a session of its own, with a first batch.
+fn thread() -> Arc<Thread> {
+    let session = Arc::new(Session::new(&Options::default()));
+    let batch = allocate(BATCH_BYTES_MIN).expect("there is no bound here");
+    Arc::new(Thread::new(session, ThreadId(1), batch, clock::ticks()))
+}
+
+/// Begins a region of call site 1, without a threshold.
+fn begin(thread: &Thread) -> u64 {
+    // SAFETY: every model records on one loom thread only.
+    unsafe { thread.begin(Head::region(1), 1 << 2, 0) }
+}
+
+fn end(thread: &Thread, begin: u64) {
+    // SAFETY: as above.
+    unsafe { thread.end(begin, 1 << 2) };
+}
+
+/// One piece, as the sink gets it.
+#[derive(Debug)]
+struct Piece {
+    sequence: u32,
+    offset: u32,
+    base: u64,
+    events: u32,
+    bytes: Vec<u8>,
+}
+
+impl Piece {
+    /// Its events, all of them whole.
+    fn decode(&self) -> Vec<Event<'_>> {
+        let base = trace_format::time::Ticks(self.base);
+        let events = Events::new(ThreadId(1), base, &self.bytes);
+        events.map(|event| event.expect("a piece is whole events")).collect()
+    }
+}
+
+/// What a walk hands out now.
+fn drain(drain: &mut Drain, pieces: &mut Vec<Piece>) {
+    drain.drain(1, &mut |info, bytes| {
+        pieces.push(Piece {
+            sequence: info.sequence,
+            offset: info.offset,
+            base: info.base_ticks.0,
+            events: info.events,
+            bytes: bytes.to_vec(),
+        });
+    });
+}
+
+/// A batch that a test owns for a while.
+fn batch() -> Box<Batch> {
+    Batch::new(16)
+}
