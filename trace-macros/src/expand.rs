@@ -81,13 +81,13 @@ fn call(traced: &Traced<'_>, returns: Option<&Type>) -> TokenStream {
 ///
 /// - `kind`: a variant of `CallsiteKind`.
 /// - `enter`, `enter_args`: functions that take the call site, the latter also the arguments.
-/// - `none`: a guard that records nothing.
+/// - `unlive`: a guard for a call whose arguments are not wanted.
 pub(crate) fn begin(
     traced: &Traced<'_>,
     kind: &str,
     enter: &TokenStream,
     enter_args: &TokenStream,
-    none: &TokenStream,
+    unlive: &TokenStream,
 ) -> TokenStream {
     let site = site(traced, kind);
     if traced.arguments.is_empty() {
@@ -99,7 +99,7 @@ pub(crate) fn begin(
         if __SITE.is_live() {
             #enter_args(&__SITE, &[#(#values),*])
         } else {
-            #none
+            #unlive
         }
     } }
 }

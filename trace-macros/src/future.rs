@@ -88,7 +88,8 @@ fn awaited(traced: &Traced<'_>, output: &Output, future: &TokenStream) -> TokenS
         kind,
         &quote_spanned! { Span::mixed_site()=> #guard::#enter },
         &quote_spanned! { Span::mixed_site()=> #guard::#enter_args },
-        &quote_spanned! { Span::mixed_site()=> #guard::none() },
+        // A future that is there before the trace begins with its first poll in the trace.
+        &quote_spanned! { Span::mixed_site()=> #guard::#enter(&__SITE) },
     );
     let wrapped = if traced.ending == Ending::Plain {
         quote_spanned! { Span::mixed_site()=> #guard::wrap(_future, #future) }

@@ -4,14 +4,14 @@
 //! compiled, no dependency is built, and the attribute returns its item as it came. With it on,
 //! an item goes through these stages:
 //!
-//! 1. [`args`] reads the options, [`threshold`] the duration in `min`.
-//! 2. [`walk`] finds the functions in the item; [`func`] reads one, its body kept as tokens;
-//!    [`owner`] names the type or trait around it.
-//! 3. [`returns`] understands the return type, [`tail`] finds the `async` block a function
-//!    returns, [`check`] holds the rules and makes a [`model`].
-//! 4. [`expand`] turns a model into tokens, [`future`] does the asynchronous shapes, [`paths`]
+//! 1. `args` reads the options, `threshold` the duration in `min`.
+//! 2. `walk` finds the functions in the item; `func` reads one, its body kept as tokens;
+//!    `owner` names the type or trait around it.
+//! 3. `returns` understands the return type, `tail` finds the `async` block a function
+//!    returns, `check` holds the rules and makes a `model`.
+//! 4. `expand` turns a model into tokens, `future` does the asynchronous shapes, `paths`
 //!    knows where the recorder is.
-//! 5. [`fallback`] takes over if there was any fault: the item as it came, and every fault at
+//! 5. `fallback` takes over if there was any fault: the item as it came, and every fault at
 //!    its token.
 //!
 //! Always true: a user's statement is spliced, never re-nested; a local of ours has

@@ -55,7 +55,7 @@ pub(crate) enum Shape {
     Async(Output),
     /// A plain function whose value is an `async` block.
     Block {
-        /// Its statements; [`tail::block`](crate::tail::block) finds the block in the last one.
+        /// Its statements; `tail::block` finds the block in the last one.
         stmts: Vec<Stmt>,
         /// What the future gives.
         output: Output,

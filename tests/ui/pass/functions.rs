@@ -155,7 +155,7 @@ macro_rules! define {
 }
 
 define!(
-    pub fn by_macro() -> u8 {
+    fn by_macro() -> u8 {
         7
     }
 );

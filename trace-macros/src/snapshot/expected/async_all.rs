@@ -27,7 +27,7 @@ async fn get(id: u64) -> Result<Row, E> {
                 &[::exectrace::__private::Value::Display(&(id))],
             )
         } else {
-            ::exectrace::__private::FutureGuard::none()
+            ::exectrace::__private::FutureGuard::begin_task(&__SITE)
         }
     };
     ::exectrace::__private::FutureGuard::wrap_with(

@@ -29,7 +29,7 @@ fn get<'a>(&'a self, x: u8) -> Pin<Box<dyn Future<Output = u8> + Send + 'a>> {
                     &[::exectrace::__private::Argument::value(&(x))],
                 )
             } else {
-                ::exectrace::__private::FutureGuard::none()
+                ::exectrace::__private::FutureGuard::begin(&__SITE)
             }
         };
         ::exectrace::__private::FutureGuard::wrap(
