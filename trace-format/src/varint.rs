@@ -33,23 +33,26 @@ pub fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
             *bytes = rest;
             Some(u64::from(first & 0x7f) | u64::from(second) << 7)
         }
-        _ => take_long(bytes),
+        _ => {
+            let (value, count) = take_long(bytes)?;
+            *bytes = &bytes[count..];
+            Some(value)
+        }
     }
 }
 
+/// Any length. The bytes come by value, so that the caller's slice can stay in registers.
 #[inline(never)]
-fn take_long(bytes: &mut &[u8]) -> Option<u64> {
+fn take_long(bytes: &[u8]) -> Option<(u64, usize)> {
     let mut value = 0_u64;
     for (at, &byte) in bytes.iter().enumerate().take(VARINT_BYTES_MAX) {
         let bits = u64::from(byte & 0x7f);
-        let shift = 7 * at;
         if at == VARINT_BYTES_MAX - 1 && bits > 1 {
             return None;
         }
-        value |= bits << shift;
+        value |= bits << (7 * at);
         if byte < 0x80 {
-            *bytes = &bytes[at + 1..];
-            return Some(value);
+            return Some((value, at + 1));
         }
     }
     None

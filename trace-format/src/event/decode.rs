@@ -83,7 +83,7 @@ impl<'a> Events<'a> {
             match self.step(u64::MAX) {
                 Step::Event(event) => visit(event),
                 Step::Fault(error) => return Err(error),
-                Step::Later | Step::End => return Ok(()),
+                Step::Later(_) | Step::End => return Ok(()),
             }
         }
     }
@@ -99,7 +99,7 @@ impl<'a> Events<'a> {
             return self.fail(opcode);
         };
         if ticks > limit {
-            return Step::Later;
+            return Step::Later(ticks);
         }
         let Some((kind, duration)) = take_kind(opcode, &mut rest) else {
             return self.fail(opcode);
@@ -123,11 +123,12 @@ impl<'a> Events<'a> {
 }
 
 /// What comes next in a payload.
+#[cfg_attr(not(feature = "read"), expect(dead_code, reason = "only merging sets limits"))]
 pub(crate) enum Step<'a> {
     /// An event, taken.
     Event(Event<'a>),
-    /// An event behind the limit. It stays.
-    Later,
+    /// An event behind the limit: when. It stays.
+    Later(u64),
     /// Nothing.
     End,
     /// Bytes that are no event; nothing comes after them.
@@ -142,7 +143,7 @@ impl<'a> Iterator for Events<'a> {
         match self.step(u64::MAX) {
             Step::Event(event) => Some(Ok(event)),
             Step::Fault(error) => Some(Err(error)),
-            Step::Later | Step::End => None,
+            Step::Later(_) | Step::End => None,
         }
     }
 }
@@ -151,7 +152,9 @@ impl<'a> Iterator for Events<'a> {
 #[inline(always)]
 fn take_kind<'a>(code: u8, bytes: &mut &'a [u8]) -> Option<(EventKind<'a>, u64)> {
     if code & opcode::REGION_SHORT == 0 {
-        return take_long(code, bytes);
+        let (kind, duration, rest) = take_long(code, bytes)?;
+        *bytes = rest;
+        return Some((kind, duration));
     }
     let site = SiteId(u32::from(code & 0x3f) + 1);
     let values = Values::new(&[]);
@@ -162,48 +165,45 @@ fn take_kind<'a>(code: u8, bytes: &mut &'a [u8]) -> Option<(EventKind<'a>, u64)>
     Some((EventKind::Region { site, duration: Ticks(duration), values }, duration))
 }
 
-/// Events whose opcode holds no call site.
+/// Events whose opcode holds no call site. The bytes come and go by value: the loop's own slice
+/// stays in registers.
 #[inline]
-fn take_long<'a>(code: u8, bytes: &mut &'a [u8]) -> Option<(EventKind<'a>, u64)> {
+fn take_long(code: u8, bytes: &[u8]) -> Option<(EventKind<'_>, u64, &[u8])> {
+    let mut rest = bytes;
+    let bytes = &mut rest;
     let open = code & opcode::OPEN != 0;
-    let kind = match code & !opcode::OPEN {
+    let (kind, duration) = match code & !opcode::OPEN {
         code @ (opcode::REGION | opcode::REGION_ARGS) => {
             let site = take_site(bytes)?;
             let args = code == opcode::REGION_ARGS;
             let values = if args { take_values(bytes)? } else { Values::new(&[]) };
-            if open {
-                EventKind::RegionBegin { site, values }
-            } else {
-                let duration = take_varint(bytes)?;
-                return Some((
-                    EventKind::Region { site, duration: Ticks(duration), values },
-                    duration,
-                ));
-            }
+            let duration = take_duration(open, bytes)?;
+            let whole = EventKind::Region { site, duration, values };
+            (if open { EventKind::RegionBegin { site, values } } else { whole }, duration)
         }
         opcode::POLL => {
             let future = FutureId(take_varint(bytes)?);
-            if open {
-                EventKind::PollBegin { future }
-            } else {
-                let duration = take_varint(bytes)?;
-                return Some((EventKind::Poll { future, duration: Ticks(duration) }, duration));
-            }
+            let duration = take_duration(open, bytes)?;
+            let whole = EventKind::Poll { future, duration };
+            (if open { EventKind::PollBegin { future } } else { whole }, duration)
         }
         opcode::TASK_RUN => {
             let task = TaskId(take_varint(bytes)?);
-            if open {
-                EventKind::TaskRunBegin { task }
-            } else {
-                let duration = take_varint(bytes)?;
-                return Some((EventKind::TaskRun { task, duration: Ticks(duration) }, duration));
-            }
+            let duration = take_duration(open, bytes)?;
+            let whole = EventKind::TaskRun { task, duration };
+            (if open { EventKind::TaskRunBegin { task } } else { whole }, duration)
         }
         _ if open => return None,
-        opcode::END => EventKind::End,
-        code => take_other(code, bytes)?,
+        opcode::END => (EventKind::End, Ticks(0)),
+        code => (take_other(code, bytes)?, Ticks(0)),
     };
-    Some((kind, 0))
+    Some((kind, duration.0, rest))
+}
+
+/// What is open has no duration yet.
+#[inline(always)]
+fn take_duration(open: bool, bytes: &mut &[u8]) -> Option<Ticks> {
+    if open { Some(Ticks(0)) } else { take_ticks(bytes) }
 }
 
 #[inline(never)]

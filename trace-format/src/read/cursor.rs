@@ -36,8 +36,9 @@ pub(crate) struct Cursor {
     /// The batch that is being walked, or that was.
     batch: Option<(BatchHeader, u64)>,
     buffer: Option<BatchBuffer>,
-    /// Bytes of its payload that are done.
+    /// Bytes of its payload that are done, and how many there are.
     at: usize,
+    end: usize,
     /// The clock there; nothing to come is earlier.
     ticks: u64,
     /// The sequence of the batch before, -1 before the first, and where its payload ended.
@@ -77,6 +78,7 @@ impl Cursor {
             batch: None,
             buffer: None,
             at: 0,
+            end: 0,
             ticks: 0,
             before,
             gap,
@@ -96,9 +98,10 @@ impl Cursor {
     /// Whether the next event, or a fault in its place, is in memory.
     #[inline]
     pub(crate) fn is_loaded(&self) -> bool {
-        self.at < self.payload().len()
+        self.at < self.end
     }
 
+    #[inline]
     fn payload(&self) -> &[u8] {
         self.buffer.as_ref().map_or(&[], BatchBuffer::payload)
     }
@@ -131,7 +134,7 @@ impl Cursor {
                 self.gap = true;
                 Some(Err(fault))
             }
-            Step::Later | Step::End => None,
+            Step::Later(_) | Step::End => None,
         }
     }
 
@@ -152,6 +155,7 @@ impl Cursor {
     /// Gives up what is left; returns its memory.
     pub(crate) fn end(&mut self) -> Option<BatchBuffer> {
         self.entries.clear();
+        self.end = 0;
         self.buffer.take()
     }
 
@@ -167,7 +171,7 @@ impl Cursor {
     ) -> Result<(), ReadError> {
         let entry = &file.index()[self.entries[self.next] as usize];
         self.next += 1;
-        self.at = usize::MAX;
+        self.end = 0;
         let loaded = file.load(entry, &mut buffer).and_then(|batch| self.refuse_past(&batch));
         self.buffer = Some(buffer);
         let (header, offset) = match loaded {
@@ -179,7 +183,7 @@ impl Cursor {
             }
         };
         self.batch = Some((header, offset));
-        (self.at, self.ticks) = (0, header.base_ticks.0);
+        (self.at, self.end, self.ticks) = (0, self.payload().len(), header.base_ticks.0);
         let missing = self.missing_before(&header);
         self.gap |= missing.is_some();
         self.before =
@@ -253,12 +257,12 @@ impl Cursor {
                     done = (events.bytes_taken(), events.now());
                 }
                 Step::Fault(error) => break Err(error),
-                Step::Later | Step::End => break Ok(Next::Load),
+                Step::Later(_) | Step::End => break Ok(Next::Load),
             }
         };
         self.went_to(done.0, done.1);
         if next.is_err() {
-            self.at = usize::MAX;
+            self.at = self.end;
         }
         next.map_err(|error| self.fail(error))
     }

@@ -61,10 +61,12 @@ pub struct InOrder<'f, S> {
     file: &'f TraceFile<S>,
     /// By thread id, so that a cursor's place breaks ties.
     cursors: Vec<Cursor>,
-    /// Time and place of the cursors that wait.
-    waiting: BinaryHeap<Reverse<(u64, u32)>>,
-    /// The same of the current cursor.
-    current: Option<(u64, u32)>,
+    /// The cursors that wait.
+    waiting: BinaryHeap<Reverse<Turn>>,
+    /// The current cursor.
+    current: Option<Turn>,
+    /// The current cursor has moved, and its time is not known yet.
+    moved: bool,
     open: BTreeMap<ThreadId, Vec<OpenSince>>,
     faults: VecDeque<(ThreadId, ReadError)>,
     fault_thread: Option<ThreadId>,
@@ -81,6 +83,7 @@ impl<'f, S: ReadAt> InOrder<'f, S> {
             cursors: cursors(file, window),
             waiting: BinaryHeap::new(),
             current: None,
+            moved: false,
             open: BTreeMap::new(),
             faults: VecDeque::new(),
             fault_thread: None,
@@ -92,7 +95,7 @@ impl<'f, S: ReadAt> InOrder<'f, S> {
                 order.skip_to(at, from);
             }
             if let Some(time) = order.cursors[at].time(file.index()) {
-                order.waiting.push(Reverse((time, at as u32)));
+                order.waiting.push(Reverse(Turn::new(time, at as u32)));
             }
         }
         if window.to == Some(Ticks(0)) {
@@ -125,6 +128,7 @@ impl<'f, S: ReadAt> InOrder<'f, S> {
             Ok(settled) => settled?,
             Err(error) => return Some(Err(error)),
         };
+        self.moved = true;
         let cursor = &mut self.cursors[at];
         let thread = cursor.thread;
         match cursor.step(limit)? {
@@ -150,22 +154,30 @@ impl<'f, S: ReadAt> InOrder<'f, S> {
             let thread = cursor.thread;
             let mut events = cursor.events();
             let mut flow = ControlFlow::Continue(());
-            let fault = loop {
+            let stop = loop {
                 match events.step(limit) {
                     Step::Event(event) => flow = visit(Timed { thread, event }),
-                    Step::Fault(error) => break Some(error),
-                    Step::Later | Step::End => break None,
+                    other => break other,
                 }
                 if flow.is_break() {
-                    break None;
+                    break Step::End;
                 }
             };
             let (taken, now) = (events.bytes_taken(), events.now());
-            cursor.went_to(taken, now);
-            if let Some(error) = fault {
-                self.fault_thread = Some(thread);
-                return Err(cursor.fail(error));
+            self.moved = true;
+            match stop {
+                Step::Later(time) => {
+                    self.current = Some(Turn::new(time, at as u32));
+                    self.moved = false;
+                }
+                Step::Fault(error) => {
+                    self.fault_thread = Some(thread);
+                    cursor.went_to(taken, now);
+                    return Err(cursor.fail(error));
+                }
+                Step::Event(_) | Step::End => {}
             }
+            cursor.went_to(taken, now);
             if flow.is_break() {
                 return Ok(flow);
             }
@@ -181,33 +193,24 @@ impl<'f, S: ReadAt> InOrder<'f, S> {
             return Err(error);
         }
         loop {
-            let Some((_, place)) = self.current else {
-                let Some(Reverse(top)) = self.waiting.pop() else {
-                    return Ok(None);
-                };
-                self.current = Some(top);
-                continue;
+            let Some(turn) = self.current_turn() else {
+                return Ok(None);
             };
-            let cursor = &mut self.cursors[place as usize];
-            let Some(time) = cursor.time(self.file.index()).filter(|&time| time <= self.last)
-            else {
-                self.free.extend(cursor.end());
-                self.current = None;
-                continue;
-            };
-            self.current = Some((time, place));
+            let cursor = &mut self.cursors[turn.place()];
             if let Some(mut top) = self.waiting.peek_mut()
-                && top.0 < (time, place)
+                && top.0 < turn
             {
                 // The heap is put in order when `top` is dropped.
-                self.free.extend(cursor.spare());
-                let mine = std::mem::replace(&mut *top, Reverse((time, place)));
-                self.current = Some(mine.0);
+                self.current = Some(std::mem::replace(&mut *top, Reverse(turn)).0);
+                if !cursor.is_loaded() {
+                    self.free.extend(cursor.spare());
+                }
                 continue;
             }
             if cursor.is_loaded() {
-                return Ok(Some((place as usize, self.limit(place))));
+                return Ok(Some((turn.place(), self.limit(turn))));
             }
+            self.moved = true;
             let free = &mut self.free;
             let buffer = cursor.spare().unwrap_or_else(|| free.pop().unwrap_or_default());
             if let Err(error) = cursor.load(self.file, buffer) {
@@ -217,13 +220,39 @@ impl<'f, S: ReadAt> InOrder<'f, S> {
         }
     }
 
-    /// Up to which time the cursor at `place` may go on before another has its turn.
-    fn limit(&self, place: u32) -> u64 {
-        let Some(&Reverse((time, other))) = self.waiting.peek() else {
+    /// The current cursor and its time; another's if it is done. `None` if all are.
+    #[inline]
+    fn current_turn(&mut self) -> Option<Turn> {
+        loop {
+            let Some(mut turn) = self.current else {
+                self.current = Some(self.waiting.pop()?.0);
+                self.moved = false;
+                continue;
+            };
+            let cursor = &mut self.cursors[turn.place()];
+            let mut time = Some(turn.time());
+            if std::mem::take(&mut self.moved) {
+                time = cursor.time(self.file.index());
+            }
+            if let Some(time) = time.filter(|&time| time <= self.last) {
+                turn = Turn::new(time, turn.place() as u32);
+                self.current = Some(turn);
+                return Some(turn);
+            }
+            self.free.extend(cursor.end());
+            self.current = None;
+        }
+    }
+
+    /// Up to which time the current cursor may go on before another has its turn.
+    #[inline]
+    fn limit(&self, turn: Turn) -> u64 {
+        let Some(&Reverse(next)) = self.waiting.peek() else {
             return self.last;
         };
         // Of equal times the lower place goes first; the current cursor's own time is below.
-        let limit = if place < other { time } else { time.saturating_sub(1) };
+        let first = turn.place() < next.place();
+        let limit = if first { next.time() } else { next.time().saturating_sub(1) };
         limit.min(self.last)
     }
 
@@ -254,6 +283,25 @@ impl<'f, S: ReadAt> InOrder<'f, S> {
         if !open.is_empty() {
             self.open.insert(thread, open);
         }
+    }
+}
+
+/// A cursor's time, and its place among the cursors: who is less has its turn first. One number,
+/// as comparing is most of what merging does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn(u128);
+
+impl Turn {
+    fn new(time: u64, place: u32) -> Self {
+        Self(u128::from(time) << 32 | u128::from(place))
+    }
+
+    fn time(self) -> u64 {
+        (self.0 >> 32) as u64
+    }
+
+    fn place(self) -> usize {
+        self.0 as u32 as usize
     }
 }
 
