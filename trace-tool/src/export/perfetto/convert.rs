@@ -27,6 +27,8 @@ use super::tracks::{Life, Tracks};
 
 /// A region that ended on another thread is looked for on so many threads.
 const SEARCHED_LANES_MAX: usize = 1024;
+/// So many threads' lanes are found at once; a power of two.
+const RECENT_MAX: usize = 64;
 /// The category of what the exporter has to say itself.
 const OWN_CATEGORY: &str = "exectrace";
 const ENDED_ELSEWHERE: &str = "on another thread";
@@ -41,8 +43,8 @@ pub(super) struct Converter<'t, 'w> {
     pub(super) totals: Totals,
     lanes: Vec<Lane>,
     lane_by_thread: HashMap<ThreadId, usize>,
-    /// The lane of the event before, which is mostly the next one's.
-    recent: Option<(ThreadId, usize)>,
+    /// Lanes found lately, by the low bits of the thread's id: a hash a time would be felt.
+    recent: [Option<(ThreadId, usize)>; RECENT_MAX],
     /// Ends of complete regions that are still to be sent: when, on which lane.
     ends: BinaryHeap<Reverse<(u64, usize)>>,
 }
@@ -59,7 +61,7 @@ impl<'t, 'w> Converter<'t, 'w> {
             totals: Totals::default(),
             lanes: Vec::new(),
             lane_by_thread: HashMap::new(),
-            recent: None,
+            recent: [None; RECENT_MAX],
             ends: BinaryHeap::new(),
         })
     }
@@ -86,24 +88,25 @@ impl<'t, 'w> Converter<'t, 'w> {
 
     fn dispatch(&mut self, lane: usize, at: u64, event: &Event<'_>) -> io::Result<()> {
         let ticks = event.ticks;
+        let begin = (ticks, at);
         match event.kind {
             EventKind::Region { site, duration, values } => {
-                self.complete(lane, ticks, Open::Region(site), duration, values)
+                self.complete(lane, begin, Open::Region(site), duration, values)
             }
             EventKind::RegionBegin { site, values } => {
-                self.open(lane, ticks, Open::Region(site), values)
+                self.open(lane, begin, Open::Region(site), values)
             }
             EventKind::Poll { future, duration } => {
-                self.complete(lane, ticks, Open::Poll(future), duration, Values::default())
+                self.complete(lane, begin, Open::Poll(future), duration, Values::default())
             }
             EventKind::PollBegin { future } => {
-                self.open(lane, ticks, Open::Poll(future), Values::default())
+                self.open(lane, begin, Open::Poll(future), Values::default())
             }
             EventKind::TaskRun { task, duration } => {
-                self.complete(lane, ticks, Open::Task(task), duration, Values::default())
+                self.complete(lane, begin, Open::Task(task), duration, Values::default())
             }
             EventKind::TaskRunBegin { task } => {
-                self.open(lane, ticks, Open::Task(task), Values::default())
+                self.open(lane, begin, Open::Task(task), Values::default())
             }
             EventKind::End => self.end(lane, at, None),
             EventKind::EndValue { outcome, values } => self.end(lane, at, Some((outcome, values))),
@@ -135,7 +138,8 @@ impl<'t, 'w> Converter<'t, 'w> {
             return Ok(());
         }
         for open in state.open.iter().skip(usize::try_from(known).unwrap_or(usize::MAX)) {
-            self.open(lane, open.begin, open.open, Values::default())?;
+            let begin = (open.begin, self.nanos(open.begin));
+            self.open(lane, begin, open.open, Values::default())?;
         }
         Ok(())
     }
@@ -157,7 +161,7 @@ impl<'t, 'w> Converter<'t, 'w> {
 
     #[inline]
     fn lane(&mut self, thread: ThreadId) -> io::Result<usize> {
-        match self.recent {
+        match self.recent[thread.0 as usize % RECENT_MAX] {
             Some((recent, lane)) if recent == thread => Ok(lane),
             _ => self.find_lane(thread),
         }
@@ -175,7 +179,7 @@ impl<'t, 'w> Converter<'t, 'w> {
                 self.lanes.len() - 1
             }
         };
-        self.recent = Some((thread, lane));
+        self.recent[thread.0 as usize % RECENT_MAX] = Some((thread, lane));
         Ok(lane)
     }
 
@@ -196,14 +200,13 @@ impl<'t, 'w> Converter<'t, 'w> {
 
     fn send_ending(&mut self, lane: usize) -> io::Result<()> {
         let end = self.lanes[lane].ending.take().unwrap_or(0);
-        self.packets.event(EventType::SliceEnd, self.lanes[lane].track);
-        self.send(lane, end)
+        self.send_plain_end(lane, end)
     }
 
     fn complete(
         &mut self,
         lane: usize,
-        begin: Ticks,
+        (begin, at): (Ticks, u64),
         open: Open,
         duration: Ticks,
         values: Values<'_>,
@@ -214,7 +217,7 @@ impl<'t, 'w> Converter<'t, 'w> {
             self.totals.hidden += 1;
             return Ok(());
         }
-        self.send_begin(lane, self.nanos(begin), open, values)?;
+        self.send_begin(lane, at, open, values)?;
         let end = self.nanos(end);
         self.lanes[lane].ending = Some(end);
         self.ends.push(Reverse((end, lane)));
@@ -224,12 +227,12 @@ impl<'t, 'w> Converter<'t, 'w> {
     fn open(
         &mut self,
         lane: usize,
-        begin: Ticks,
+        (begin, at): (Ticks, u64),
         open: Open,
         values: Values<'_>,
     ) -> io::Result<()> {
         if self.lanes[lane].push(open, begin) {
-            return self.send_begin(lane, self.nanos(begin), open, values);
+            return self.send_begin(lane, at, open, values);
         }
         self.totals.hidden += 1;
         Ok(())
@@ -244,12 +247,20 @@ impl<'t, 'w> Converter<'t, 'w> {
     ) -> io::Result<()> {
         self.totals.slices += 1;
         match open {
+            Open::Region(site) if values.is_empty() => {
+                let (at, track) = self.stamp(lane, at);
+                let alike = (track, Some(site));
+                if self.packets.send_alike(at, alike)? {
+                    return Ok(());
+                }
+                let event = self.packets.event(EventType::SliceBegin, track);
+                self.names.site(site).heading.put(event);
+                return self.packets.send_and_keep(at, alike, &mut self.names.fresh);
+            }
             Open::Region(site) => {
                 let event = self.packets.event(EventType::SliceBegin, self.lanes[lane].track);
                 self.names.site(site).heading.put(event);
-                if !values.is_empty() {
-                    put_values(event, &mut self.names, site, values);
-                }
+                put_values(event, &mut self.names, site, values);
             }
             Open::Poll(_) | Open::Task(_) => self.fill_run(lane, open),
         }
@@ -286,12 +297,14 @@ impl<'t, 'w> Converter<'t, 'w> {
             Popped::Nothing => return self.end_without_begin(lane, at),
             Popped::Unknown => return Ok(()),
         };
-        if own {
-            let event = self.packets.event(EventType::SliceEnd, self.lanes[lane].track);
-            if let Some((outcome, values)) = result {
+        match result.filter(|_| own) {
+            Some((outcome, values)) => {
+                let event = self.packets.event(EventType::SliceEnd, self.lanes[lane].track);
                 put_outcome(event, &mut self.names, outcome, values);
+                self.send(lane, at)?;
             }
-            self.send(lane, at)?;
+            None if own => self.send_plain_end(lane, at)?,
+            None => {}
         }
         self.send_ends(lane, at, below, ENDED_ELSEWHERE)
     }
@@ -385,6 +398,16 @@ impl<'t, 'w> Converter<'t, 'w> {
         self.send_ends(lane, at, count, "earlier: its end is not in the trace")
     }
 
+    /// Ends the innermost slice, with nothing to say.
+    fn send_plain_end(&mut self, lane: usize, at: u64) -> io::Result<()> {
+        let (at, track) = self.stamp(lane, at);
+        if self.packets.send_alike(at, (track, None))? {
+            return Ok(());
+        }
+        self.packets.event(EventType::SliceEnd, track);
+        self.packets.send_and_keep(at, (track, None), &mut self.names.fresh)
+    }
+
     /// Ends the innermost `count` slices, whose true ends are `how`.
     fn send_ends(&mut self, lane: usize, at: u64, count: usize, how: &str) -> io::Result<()> {
         for _ in 0..count {
@@ -411,9 +434,16 @@ impl<'t, 'w> Converter<'t, 'w> {
     /// Sends the event on a thread's track, not before what was sent there last.
     #[inline]
     pub(super) fn send(&mut self, lane: usize, at: u64) -> io::Result<()> {
+        let (at, _) = self.stamp(lane, at);
+        self.packets.send(at, &mut self.names.fresh)
+    }
+
+    /// The time of the next packet on a thread's track, and the track.
+    #[inline]
+    fn stamp(&mut self, lane: usize, at: u64) -> (u64, u64) {
         let lane = &mut self.lanes[lane];
         lane.last = lane.last.max(at);
-        self.packets.send(lane.last, &mut self.names.fresh)
+        (lane.last, lane.track)
     }
 
     /// The track of a lane.

@@ -5,12 +5,17 @@
 //! thread. Times are differences to the packet before, on a clock of the sequence's own; a packet
 //! that is earlier than the one before it names the monotonic clock and has a whole time.
 //!
+//! Most packets differ from an earlier one in nothing but their time. Those are encoded once and
+//! copied: measured, that is half of the export's time.
+//!
 //! Elsewhere: what is in an event (`convert`), what ids mean (`intern`).
 
 use std::fmt;
 use std::io::{self, Write};
 
 use prost::Message;
+use prost::encoding::{encode_varint, encoded_len_varint};
+use trace_format::id::SiteId;
 use trace_format::time::ClockSnapshot as Moment;
 
 use super::message::{
@@ -25,6 +30,23 @@ const PACKET_TAG: u8 = 1 << 3 | 2;
 const SEQUENCE: u32 = 1;
 /// The buffer is written out when it holds so many bytes. One packet has a few dozen KiB at most.
 const BUFFER_BYTES: usize = 256 * 1024;
+/// The tag of `TracePacket.timestamp`: field 8, a varint.
+const TIMESTAMP_TAG: u8 = 8 << 3;
+/// So many packets are kept encoded; a power of two.
+const ALIKE_MAX: usize = 1 << 10;
+/// The most bytes a packet without arguments may have to be kept: its length is one byte.
+const ALIKE_BYTES_MAX: usize = 100;
+
+/// What packets that differ only in their time have in common: the track, and the call site of a
+/// begin or nothing for an end.
+pub(super) type Alike = (u64, Option<SiteId>);
+
+/// A packet without its time.
+#[derive(Clone, Debug, Default)]
+struct Kept {
+    alike: Option<Alike>,
+    body: Vec<u8>,
+}
 
 /// Writes packets.
 pub(super) struct Packets<'w> {
@@ -35,6 +57,7 @@ pub(super) struct Packets<'w> {
     /// Nanoseconds on the monotonic clock.
     last: u64,
     default_track: u64,
+    kept: Vec<Kept>,
     written: u64,
     packets: u64,
 }
@@ -61,7 +84,10 @@ impl<'w> Packets<'w> {
         };
         let buffer = Vec::with_capacity(BUFFER_BYTES + BUFFER_BYTES / 4);
         let last = origin.monotonic.0;
-        let mut packets = Self { out, buffer, packet, last, default_track, written: 0, packets: 0 };
+        let kept = vec![Kept::default(); ALIKE_MAX];
+        let (written, sent) = (0, 0);
+        let mut packets =
+            Self { out, buffer, packet, last, default_track, kept, written, packets: sent };
         packets.put(&first_packet(origin, default_track))?;
         Ok(packets)
     }
@@ -101,6 +127,42 @@ impl<'w> Packets<'w> {
         self.count()
     }
 
+    /// Sends a packet like one that was sent before. Returns `false` if there was none, or if it is
+    /// no longer kept.
+    #[inline]
+    pub(super) fn send_alike(&mut self, at: u64, alike: Alike) -> io::Result<bool> {
+        let kept = &self.kept[slot(alike)];
+        let Some(since) = at.checked_sub(self.last).filter(|_| kept.alike == Some(alike)) else {
+            return Ok(false);
+        };
+        self.last = at;
+        let length = 1 + encoded_len_varint(since) + kept.body.len();
+        self.buffer.extend_from_slice(&[PACKET_TAG, length as u8, TIMESTAMP_TAG]);
+        encode_varint(since, &mut self.buffer);
+        self.buffer.extend_from_slice(&kept.body);
+        self.count()?;
+        Ok(true)
+    }
+
+    /// Sends the event and keeps it for more of the kind. It must have nothing beside what `alike`
+    /// says.
+    pub(super) fn send_and_keep(
+        &mut self,
+        at: u64,
+        alike: Alike,
+        fresh: &mut InternedData,
+    ) -> io::Result<()> {
+        self.send(at, fresh)?;
+        // The names it brought are not to be brought again.
+        (self.packet.timestamp, self.packet.timestamp_clock_id) = (None, None);
+        self.packet.interned_data = None;
+        let kept = &mut self.kept[slot(alike)];
+        kept.body.clear();
+        self.packet.encode(&mut kept.body).expect("a Vec has room for anything");
+        kept.alike = (kept.body.len() <= ALIKE_BYTES_MAX).then_some(alike);
+        Ok(())
+    }
+
     /// Writes out what is left. Returns how many packets and bytes there were.
     pub(super) fn finish(mut self) -> io::Result<(u64, u64)> {
         self.write_out()?;
@@ -125,6 +187,12 @@ impl<'w> Packets<'w> {
         self.buffer.clear();
         Ok(())
     }
+}
+
+/// Where a packet is kept, if it is.
+fn slot((track, site): Alike) -> usize {
+    let site = site.map_or(0, |site| u64::from(site.0) + 1);
+    (track.wrapping_mul(31).wrapping_add(site)) as usize % ALIKE_MAX
 }
 
 /// The state all later packets build on, and one moment on all clocks. Viewers then show wall time,

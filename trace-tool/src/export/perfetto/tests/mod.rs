@@ -365,6 +365,24 @@ fn what_is_pending_when_the_trace_ends_is_open_in_the_picture() {
 }
 
 #[test]
+fn packets_that_look_alike_are_not_mixed_up() {
+    let mut trace = TraceBuilder::started(Compression::None);
+    let sites = 2_500;
+    (1..=sites).for_each(|site| trace.callsite(site, CallsiteKind::Region, &format!("r{site}")));
+    let threads = [1, 65, 1_000_000];
+    threads.iter().for_each(|&thread| trace.thread(thread, &format!("t{thread}")));
+    let mut expected = Vec::new();
+    let rounds = (0..2).flat_map(|_| 1..=sites).zip((10..).step_by(10));
+    for ((site, at), thread) in rounds.zip(threads.iter().cycle()) {
+        trace.region(*thread, site, at, 5);
+        expected.push(format!("{at} t{thread} ( r{site} [testgen] @src/testgen.rs:{site}"));
+        expected.push(format!("{} t{thread} )", at + 5));
+    }
+    let (out, _) = exported(&trace.stop(1_000_000));
+    assert_eq!(picture(&out), expected);
+}
+
+#[test]
 fn a_damaged_batch_costs_its_events_and_no_nesting() {
     let mut trace = builder();
     trace.begin(1, OUTER.0, 10);
