@@ -50,11 +50,12 @@ pub(crate) fn model<'a>(
         return None;
     }
     let shape = shape(function);
+    let tracks_caller = attrs.iter().any(|attribute| attribute.path().is_ident("track_caller"));
     let options = match origin {
         Origin::Own => options,
-        Origin::Inherited => sensible(options, &shape),
+        Origin::Inherited => sensible(options, &shape, tracks_caller),
     };
-    refuse(&options, &shape, faults);
+    refuse(&options, &shape, tracks_caller, faults);
     let ident = &function.sig.ident;
     let name = match (&options.name, owner) {
         (Some(name), _) => name.value.value(),
@@ -175,13 +176,13 @@ fn value(shape: &Shape) -> Value<'_> {
 }
 
 /// A container's options, without those that make no sense for a function of this shape.
-fn sensible(mut options: Options, shape: &Shape) -> Options {
+fn sensible(mut options: Options, shape: &Shape, tracks_caller: bool) -> Options {
     if !matches!(shape, Shape::Call(_)) {
         options.min = None;
     }
     // An opaque value need not have `Debug`, and nobody could say so where it is declared.
     let ty = match value(shape) {
-        Value::Type(ty) if !returns::is_opaque(ty) => Some(ty),
+        Value::Type(ty) if !returns::is_opaque(ty) && !tracks_caller => Some(ty),
         _ => None,
     };
     options.ret = options.ret.filter(|_| ty.is_some());
@@ -189,7 +190,7 @@ fn sensible(mut options: Options, shape: &Shape) -> Options {
     options
 }
 
-fn refuse(options: &Options, shape: &Shape, faults: &mut Faults) {
+fn refuse(options: &Options, shape: &Shape, tracks_caller: bool, faults: &mut Faults) {
     if let Some(min) = &options.min {
         let reason = "slices of futures and tasks are never filtered";
         if !matches!(shape, Shape::Call(_)) {
@@ -203,12 +204,18 @@ fn refuse(options: &Options, shape: &Shape, faults: &mut Faults) {
         let advice = "make it an async fn, or return an async block";
         faults.at(args.span, format!("`args` cannot be recorded: {reason}; {advice}"));
     }
+    let ends = [(&options.ret, "ret"), (&options.err, "err")];
+    let ends = ends.map(|(option, name)| option.as_ref().map(|option| (option.span, name)));
     match value(shape) {
+        _ if tracks_caller => {
+            for (span, name) in ends.into_iter().flatten() {
+                let reason = "its body becomes a closure, which does not know the caller";
+                faults.at(span, format!("`{name}` on a #[track_caller] fn: {reason}"));
+            }
+        }
         Value::Never => {
-            for (option, name) in [(&options.ret, "ret"), (&options.err, "err")] {
-                if let Some(option) = option {
-                    faults.at(option.span, format!("`{name}` on a fn that never returns"));
-                }
+            for (span, name) in ends.into_iter().flatten() {
+                faults.at(span, format!("`{name}` on a fn that never returns"));
             }
         }
         Value::Nothing => {

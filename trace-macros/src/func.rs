@@ -1,6 +1,7 @@
 //! One function as it was written: the signature understood, the body kept as tokens.
 //!
-//! The body is not parsed but for the items it may begin with, so code that only the compiler can read, or that is still being
+//! The body is not parsed but for the items it begins with, so code that only the compiler can
+//! read, or that is still being
 //! typed in an editor, comes out as it went in.
 //!
 //! Elsewhere: what the return type says (`returns`), the one shape whose body is looked into

@@ -1,7 +1,7 @@
 //! Finds the functions in an item: the item itself, or all that are in a container.
 //!
-//! An `impl`, a `trait` and a `mod` are cut at their braces and walked item by item; all that is not
-//! a function is copied token by token, so no syntax in it can be a fault. Statements are never
+//! An `impl`, a `trait` and a `mod` are cut at their braces and walked item by item; all that is
+//! not a function is copied token by token, so no syntax in it can be a fault. Statements are never
 //! looked at: a function inside a function has its own attribute or none.
 //!
 //! A nested `#[traced(..)]` is read here and left behind as `#[traced(skip)]`: its function is
@@ -373,4 +373,68 @@ fn hides_traced(attribute: &Attribute) -> bool {
                 _ => false,
             })
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use proc_macro2::TokenStream;
+
+    use super::traced;
+
+    /// The expansion, and its input printed in the same way.
+    fn check(item: &str) -> (String, String) {
+        let item: TokenStream = item.parse().expect("tokens");
+        let options = "crate = rt".parse().expect("tokens");
+        (traced(options, item.clone()).to_string(), item.to_string())
+    }
+
+    #[test]
+    fn what_is_no_function_comes_out_as_it_went_in() {
+        let items = [
+            "use a :: { b , c } ;",
+            "const A : B < { 1 } > = B { x : 1 } ;",
+            "static F : fn (u8) -> u8 = { fn inner (x : u8) -> u8 { x } inner } ;",
+            "const LESS : bool = 1 < 2 ;",
+            "struct S < const N : usize = { 3 } > { x : [u8 ; N] }",
+            "struct T (u8) where Assert < { 1 < 2 } > : True ;",
+            "enum E { A { x : u8 } , B = { 1 } }",
+            "union U { x : u8 }",
+            "type X = fn () -> Y < { 2 } > ;",
+            "extern \"C\" { fn foreign () ; safe fn other () -> u8 ; }",
+            "unsafe extern { fn foreign () ; }",
+            "extern crate core as base ;",
+            "macro_rules ! m { () => { fn f () {} } }",
+            "m ! { fn f () {} }",
+            "m ! (fn f () {}) ;",
+            "mod elsewhere ;",
+            "const fn left_out () -> u8 { 1 }",
+            "const _ : () = { fn f () {} } ;",
+            "# [cfg (x)] # [doc = \"y\"] pub (crate) struct V ;",
+        ];
+        for item in items {
+            let (found, wanted) = check(&format!("mod m {{ {item} }}"));
+            assert_eq!(found, wanted);
+        }
+        let (found, wanted) = check(&format!("mod m {{ {} }}", items.join(" ")));
+        assert_eq!(found, wanted);
+    }
+
+    #[test]
+    fn functions_are_found_between_anything() {
+        let functions = [
+            "fn f () { 1 }",
+            "pub (in a :: b) unsafe extern \"C\" fn f () -> A < { 1 } > { 1 }",
+            "async unsafe fn f () where [() ; { 1 }] : { 1 }",
+            "impl < T > Grid < { 1 } > { fn f () { 1 } }",
+            "unsafe impl Tr for fn () -> u8 { fn f () { 1 } }",
+            "pub unsafe trait Tr : Fn () -> u8 { fn none () ; fn f () { 1 } }",
+            "pub mod n { mod o { fn f () { 1 } } }",
+            "default impl A { default fn f () { 1 } }",
+        ];
+        for function in functions {
+            let module = format!("mod m {{ const A : B = B {{ x : 1 << 2 }} ; {function} }}");
+            let found = check(&module).0.matches("rt :: __private :: register !").count();
+            assert_eq!(found, 1, "{function}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Add;
+use std::panic::Location;
 use std::pin::Pin;
 
 use exectrace::traced;
@@ -36,6 +37,11 @@ impl<T: fmt::Debug + Sync + Unpin, const N: usize> Counter<T, { N }> {
     #[traced(skip)]
     const fn count(&self) -> usize {
         self.count
+    }
+
+    #[track_caller]
+    fn line(&self) -> (usize, u32) {
+        (self.count, Location::caller().line())
     }
 
     fn grown(mut self) -> Self {
@@ -208,6 +214,7 @@ impl Ord for Rank {
 fn functions_in_containers_give_what_they_gave() {
     let mut counter = Counter::<u8, 1>::new();
     assert_eq!(counter.bump().bump().count(), 4);
+    assert_eq!(counter.line(), (4, line!()));
     let counter = counter.grown();
     assert_eq!(Box::new(counter.clone()).scaled(3), 15);
     assert_eq!(Pin::new(&mut counter.clone()).pinned(), 5);

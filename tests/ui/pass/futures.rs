@@ -77,6 +77,24 @@ where
 }
 
 #[traced]
+async fn recursive(n: u32) -> u32 {
+    if n < 2 {
+        return n;
+    }
+    Box::pin(recursive(n - 1)).await + Box::pin(recursive(n - 2)).await
+}
+
+#[traced(args(list = list.len()))]
+async fn borrows_mutably(list: &mut Vec<u8>, push: impl Fn() -> u8 + Send) -> &mut u8 {
+    use std::mem::take;
+    list.push(push());
+    let mut old = take(list);
+    future::ready(()).await;
+    list.append(&mut old);
+    &mut list[0]
+}
+
+#[traced]
 async fn patterns((a, b): (u8, u8), _: u8, mut c: u8) -> u8 {
     c += a + b;
     future::ready(c).await
@@ -186,6 +204,8 @@ fn traced_futures_give_what_they_gave() {
     assert_eq!(ready(opaque(4)).map(|x| x.to_string()), Some("4".to_owned()));
     drop(is_send(never()));
     assert_eq!(ready(is_send(generic(&[1, 2, 3]))), &3);
+    assert_eq!(ready(is_send(recursive(10))), 55);
+    *ready(is_send(borrows_mutably(&mut vec![], || 3))) += 1;
     assert_eq!(ready(patterns((1, 2), 3, 4)), 7);
     assert_eq!(ready(is_send(in_a_block(1))), 2);
     assert_eq!(ready(is_send(made(0))) + ready(made(2)), 3);
