@@ -201,7 +201,7 @@ impl Findings {
     /// Brings each kind in the order of time, and within its bound.
     pub(crate) fn sort(&mut self) {
         for kept in &mut self.kept {
-            kept.sort_by_key(|finding| finding.at);
+            kept.sort_by_key(|finding| (finding.at, finding.thread));
             kept.truncate(FINDINGS_MAX);
         }
     }

@@ -4,7 +4,7 @@
 //! Nothing is allocated per event: sums lie in arrays by call site, and what is open on a thread
 //! in slots that are used again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use trace_format::event::{Event, EventKind};
 use trace_format::header::FLAG_RESTATED;
@@ -41,7 +41,7 @@ pub(crate) struct ThreadReading {
 /// Some threads' share of the sums.
 #[derive(Debug)]
 pub(crate) struct Shard {
-    pub(crate) threads: HashMap<ThreadId, ThreadReading>,
+    pub(crate) threads: BTreeMap<ThreadId, ThreadReading>,
     pub(crate) regions: Regions,
     pub(crate) counters: Counters,
     pub(crate) notes: Notes,
@@ -59,7 +59,7 @@ pub(crate) struct Shard {
 impl Shard {
     pub(crate) fn new(sites_max: SiteId, window: (Ticks, Ticks), outliers_max: usize) -> Self {
         Self {
-            threads: HashMap::new(),
+            threads: BTreeMap::new(),
             regions: Regions::new(sites_max, window, outliers_max),
             counters: Counters::new(sites_max),
             notes: Notes::default(),
@@ -121,45 +121,15 @@ impl Shard {
         };
         reading.join(batch, &mut sink);
 
-        let mut events = batch.events();
-        let (mut read, mut first, mut before, mut fault) = (0_u64, None, 0_u64, None);
-        for event in events.by_ref() {
-            let event = match event {
-                Ok(event) => event,
-                Err(error) => {
-                    fault = Some(batch.error(error));
-                    break;
-                }
-            };
-            if event.ticks.0 >= self.to {
-                break;
-            }
-            read += 1;
-            if event.ticks.0 < self.from {
-                before += 1;
-            } else if first.is_none() {
-                first = Some(event.ticks.0);
-            }
-            match event.kind {
-                EventKind::Instant { .. }
-                | EventKind::Log { .. }
-                | EventKind::Counter { .. }
-                | EventKind::TaskBegin { .. }
-                | EventKind::TaskBeginSite { .. }
-                | EventKind::TaskEnd { .. }
-                | EventKind::FutureBegin { .. }
-                | EventKind::FutureEnd { .. }
-                | EventKind::Dropped { .. }
-                | EventKind::Unknown { .. } => {
-                    reading.stack.passes(&event, &mut sink);
-                    let is_inside = event.ticks.0 >= self.from;
-                    let counters = &mut self.counters;
-                    note(&event, is_inside, reading, counters, &mut self.unknown, &mut sink);
-                }
-                _ => reading.stack.feed(&event, &mut sink),
-            }
-        }
-        let now = events.now().0;
+        let is_inside = header.base_ticks.0 >= self.from && header.last_ticks.0 < self.to;
+        let counters = &mut self.counters;
+        let unknown = &mut self.unknown;
+        let window = (self.from, self.to);
+        let Walked { read, before, first, now, fault } = if is_inside {
+            walk_whole(batch, reading, counters, unknown, &mut sink)
+        } else {
+            walk_part(batch, window, reading, counters, unknown, &mut sink)
+        };
         if fault.is_none() && now < self.to && read != u64::from(header.events) {
             // The checksum is right, so this is what was written: by a faulty writer.
             let what = format!("a batch of {read} events says it has {}", header.events);
@@ -251,6 +221,101 @@ impl ThreadReading {
         }
         let bytes = u32::try_from(batch.payload.len()).unwrap_or(u32::MAX);
         self.next = Some((header.sequence, header.offset.saturating_add(bytes)));
+    }
+}
+
+/// What walking a batch's events has shown.
+struct Walked {
+    read: u64,
+    /// Of these, before the window.
+    before: u64,
+    /// When the first in the window was.
+    first: Option<u64>,
+    /// The end of the last one.
+    now: u64,
+    fault: Option<ReadError>,
+}
+
+/// All events of a batch that lies in the window: the fast way.
+fn walk_whole(
+    batch: &Batch<'_>,
+    reading: &mut ThreadReading,
+    counters: &mut Counters,
+    unknown: &mut u64,
+    sink: &mut Sink<'_>,
+) -> Walked {
+    let mut events = batch.events();
+    let (mut read, mut first) = (0, None);
+    let walked = events.walk(|event| {
+        if read == 0 {
+            first = Some(event.ticks.0);
+        }
+        read += 1;
+        take(&event, true, reading, counters, unknown, sink);
+    });
+    let fault = walked.err().map(|error| batch.error(error));
+    Walked { read, before: 0, first, now: events.now().0, fault }
+}
+
+/// The events of a batch up to the window's end, those before its begin for what they open.
+#[inline(never)]
+fn walk_part(
+    batch: &Batch<'_>,
+    (from, to): (u64, u64),
+    reading: &mut ThreadReading,
+    counters: &mut Counters,
+    unknown: &mut u64,
+    sink: &mut Sink<'_>,
+) -> Walked {
+    let mut events = batch.events();
+    let (mut read, mut first, mut before, mut fault) = (0, None, 0, None);
+    for event in events.by_ref() {
+        let event = match event {
+            Ok(event) => event,
+            Err(error) => {
+                fault = Some(batch.error(error));
+                break;
+            }
+        };
+        if event.ticks.0 >= to {
+            break;
+        }
+        read += 1;
+        let is_inside = event.ticks.0 >= from;
+        if !is_inside {
+            before += 1;
+        } else if first.is_none() {
+            first = Some(event.ticks.0);
+        }
+        take(&event, is_inside, reading, counters, unknown, sink);
+    }
+    Walked { read, before, first, now: events.now().0, fault }
+}
+
+#[inline(always)]
+fn take(
+    event: &Event<'_>,
+    is_inside: bool,
+    reading: &mut ThreadReading,
+    counters: &mut Counters,
+    unknown: &mut u64,
+    sink: &mut Sink<'_>,
+) {
+    match event.kind {
+        EventKind::Instant { .. }
+        | EventKind::Log { .. }
+        | EventKind::Counter { .. }
+        | EventKind::TaskBegin { .. }
+        | EventKind::TaskBeginSite { .. }
+        | EventKind::TaskEnd { .. }
+        | EventKind::FutureBegin { .. }
+        | EventKind::FutureEnd { .. }
+        | EventKind::Dropped { .. }
+        | EventKind::Unknown { .. } => {
+            reading.stack.passes(event, sink);
+            note(event, is_inside, reading, counters, unknown, sink);
+        }
+        _ => reading.stack.feed(event, sink),
     }
 }
 

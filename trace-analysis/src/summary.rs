@@ -12,9 +12,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use trace_format::header::{BatchKind, FLAG_RESTATED};
 use trace_format::id::{SiteId, ThreadId};
 use trace_format::index::IndexEntry;
-use trace_format::read::{
-    ReadAt, ReadError, ReadErrorKind, Tables, ThreadState, TraceFile,
-};
+use trace_format::read::{ReadAt, ReadError, ReadErrorKind, Tables, ThreadState, TraceFile};
 use trace_format::time::{Nanos, Ticks};
 
 use crate::counters::{CounterSummary, MomentSummary};
@@ -400,7 +398,7 @@ fn site_name(tables: &Tables, site: SiteId) -> String {
 
 fn threads<S: ReadAt>(
     file: &TraceFile<S>,
-    readings: &HashMap<ThreadId, ThreadReading>,
+    readings: &BTreeMap<ThreadId, ThreadReading>,
     scale: &Scale<'_>,
 ) -> Vec<ThreadSummary> {
     let tables = file.tables();
@@ -495,7 +493,7 @@ fn add_file_findings<S: ReadAt>(
 fn add_untold_drops(
     findings: &mut Findings,
     tables: &Tables,
-    readings: &HashMap<ThreadId, ThreadReading>,
+    readings: &BTreeMap<ThreadId, ThreadReading>,
 ) {
     for thread in tables.threads.values() {
         let Some(end) = thread.end else { continue };

@@ -340,7 +340,8 @@ fn undefined_call_sites_share_a_row_and_a_finding() {
 #[test]
 fn a_task_begun_on_a_slow_thread_and_ended_on_a_fast_one_is_whole() {
     // Thread 1's batch with the begin lies in the file long after thread 2's with the end.
-    let mut b = builder().batch_bytes(64);
+    let mut b = builder();
+    b.0.batch_bytes_max(64);
     b.task(1, 100, 1, 0, "request");
     b.event(2, 200, EventKind::TaskRun { task: TaskId(1), duration: Ticks(50) });
     b.event(2, 300, EventKind::TaskEnd { task: TaskId(1) });
