@@ -1,0 +1,33 @@
+//! What tracing costs: `cargo bench` prints one table.
+//!
+//! The unit is the *floor*: two bare clock reads, what any begin and end must take. Every sample
+//! runs the floor and its subject in turn, block by block, so that a machine which slows down
+//! slows both; the ratio of the two is what criterion measures. The table at the end has the
+//! medians of all samples, and nanoseconds for what has no floor.
+//!
+//! - `floor`: the unit, and the measurement that divides by it.
+//! - `record`: regions and the other annotations, on one thread and on two.
+//! - `session`: starting, stopping, a producer at full speed.
+//! - `read`: decoding, time order, the summary.
+
+mod floor;
+mod read;
+mod record;
+mod session;
+
+use floor::{Floors, Table};
+
+fn main() {
+    let mut criterion = criterion::Criterion::default()
+        .with_measurement(Floors)
+        .without_plots()
+        .sample_size(40)
+        .warm_up_time(std::time::Duration::from_millis(300))
+        .measurement_time(std::time::Duration::from_millis(1500))
+        .configure_from_args();
+    let mut table = Table::default();
+    record::measure(&mut criterion, &mut table);
+    session::measure(&mut table);
+    read::measure(&mut table);
+    table.print();
+}
