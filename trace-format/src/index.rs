@@ -46,7 +46,8 @@ impl IndexEntry {
             piece: header.offset,
             generation: header.generation,
             base_ticks: header.base_ticks,
-            last_ticks: header.last_ticks,
+            // What the wire can say of an end before its begin.
+            last_ticks: header.last_ticks.max(header.base_ticks),
             events: header.events,
             flags: header.flags,
         }
