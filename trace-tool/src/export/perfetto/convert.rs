@@ -114,7 +114,7 @@ impl<'t, 'w> Converter<'t, 'w> {
                 self.end_detached(lane, at, open, before(ticks, since))
             }
             EventKind::Dropped { events, ends, from, to } => {
-                self.dropped(lane, at, events, ends, (self.nanos(from), self.nanos(to)))
+                self.dropped(lane, at, (events, ends), (self.nanos(from), self.nanos(to)))
             }
             _ => self.other(lane, at, &event.kind),
         }
@@ -140,6 +140,24 @@ impl<'t, 'w> Converter<'t, 'w> {
         for open in state.open.iter().skip(usize::try_from(known).unwrap_or(usize::MAX)) {
             let begin = (open.begin, self.nanos(open.begin));
             self.open(lane, begin, open.open, Values::default())?;
+        }
+        Ok(())
+    }
+
+    /// Adds what threads lost at their ends: no event of theirs could say it any more.
+    pub(super) fn last_losses(&mut self) -> io::Result<()> {
+        let tables = self.tables;
+        let ends = tables.threads.values().filter_map(|thread| Some((thread.id, thread.end?)));
+        for (thread, end) in ends.filter(|(_, end)| end.dropped_events > 0 || end.dropped_ends > 0)
+        {
+            let lane = self.lane(thread)?;
+            let (events, ends) = self.lanes[lane].lost;
+            let events = end.dropped_events.saturating_sub(events);
+            let ends = end.dropped_ends.saturating_sub(ends);
+            if events > 0 || ends > 0 {
+                let (from, to) = (self.lanes[lane].last, self.nanos(end.ticks));
+                self.dropped(lane, from.max(to), (events, ends), (from, to))?;
+            }
         }
         Ok(())
     }
@@ -358,10 +376,11 @@ impl<'t, 'w> Converter<'t, 'w> {
         &mut self,
         lane: usize,
         at: u64,
-        events: u64,
-        ends: u64,
+        (events, ends): (u64, u64),
         (from, to): (u64, u64),
     ) -> io::Result<()> {
+        let Lane { lost, .. } = &mut self.lanes[lane];
+        *lost = (lost.0.saturating_add(events), lost.1.saturating_add(ends));
         self.totals.dropped_events = self.totals.dropped_events.saturating_add(events);
         self.totals.dropped_ends = self.totals.dropped_ends.saturating_add(ends);
         let here = self.lanes[lane].take_lost(ends);
@@ -374,8 +393,9 @@ impl<'t, 'w> Converter<'t, 'w> {
                 (self.tracks.child(parent, "EVENTS DROPPED", &mut self.packets)?, 0)
             }
         };
+        // Their own track, so they may reach behind the begins that waited to be written.
         let from = from.max(last);
-        let to = to.min(at).max(from);
+        let to = to.max(from);
         self.lanes[lane].drops = Some((track, to));
         let heading = self.names.heading("EVENTS DROPPED", OWN_CATEGORY);
         let own = self.lanes[lane].track;

@@ -55,6 +55,8 @@ pub(super) struct Lane {
     pub(super) track: u64,
     /// The track of its drops, if it had any, and when the last of them ended.
     pub(super) drops: Option<(u64, u64)>,
+    /// Events and ends that were lost, as far as its events say.
+    pub(super) lost: (u64, u64),
     /// The time of the last packet on its track. Whatever is sent later is not earlier.
     pub(super) last: u64,
     /// When the complete region that was begun last ends, until that is sent.
@@ -83,6 +85,7 @@ impl Lane {
         Self {
             track,
             drops: None,
+            lost: (0, 0),
             last: 0,
             ending: None,
             seen: Ticks(0),

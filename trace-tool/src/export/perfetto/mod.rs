@@ -129,6 +129,7 @@ pub fn export<S: ReadAt>(
     let mut converter = Converter::begin(tables, packets)?;
     let mut faults = Faults::default();
     walk(file, &mut converter, progress, &mut faults)?;
+    converter.last_losses()?;
     if let Some(generation) = tables.generations.last() {
         match file.state_at(generation.number) {
             Ok(state) => {

@@ -337,6 +337,32 @@ fn drops_are_loud_and_their_ends_do_not_stay_open() {
 }
 
 #[test]
+fn what_a_thread_lost_at_its_end_is_loud_too() {
+    let mut trace = builder();
+    trace.begin(1, OUTER.0, 10);
+    trace.begin(1, OUTER.0, 20);
+    let (from, to) = (Ticks(30), Ticks(80));
+    trace.event(1, 100, EventKind::Dropped { events: 1, ends: 1, from, to });
+    trace.seal(1);
+    let id = ThreadId(1);
+    let (ended, ticks, events) = (true, Ticks(300), 3);
+    let (dropped_events, dropped_ends) = (8, 2);
+    let end = Definition::ThreadEnd { id, ended, ticks, events, dropped_events, dropped_ends };
+    trace.define(&end);
+    let (out, totals) = exported(&trace.killed());
+    assert_eq!(
+        picture(&out)[6..],
+        [
+            r#"300 main ) ended="earlier: its end is not in the trace"*"#,
+            "300 main ! EVENTS DROPPED [exectrace] events=7u ends=1u",
+            "late 100 main/EVENTS DROPPED ( EVENTS DROPPED [exectrace] events=7u ends=1u",
+            "300 main/EVENTS DROPPED )",
+        ]
+    );
+    assert_eq!((totals.dropped_events, totals.dropped_ends, totals.unfinished), (8, 2, 0));
+}
+
+#[test]
 fn what_is_pending_when_the_trace_ends_is_open_in_the_picture() {
     let mut trace = builder();
     trace.begin(1, OUTER.0, 10);
