@@ -91,12 +91,13 @@ impl Search {
         thread::scope(|scope| {
             for number in 1..=workers {
                 let (task, receiver) = (task.clone(), &receiver);
-                thread::Builder::new()
-                    .name(format!("worker-{number}"))
-                    .spawn_scoped(scope, move || {
+                thread::Builder::new().name(format!("worker-{number}")).spawn_scoped(
+                    scope,
+                    move || {
                         let _working = task.enter();
                         self.work(receiver);
-                    })?;
+                    },
+                )?;
             }
             let _working = task.enter();
             self.walk(dir, &sender)?;
@@ -192,7 +193,10 @@ fn print_summary(path: &Path) -> Result<(), Box<dyn Error>> {
     let file = TraceFile::open(File::open(path)?)?;
     let summary = Summary::read(&file, &Options::default(), |_| ());
     let ms = |nanos: u64| nanos as f64 / 1e6;
-    println!("{:<20} {:>9} {:>11} {:>11} {:>9}", "region", "count", "total ms", "self ms", "p99 us");
+    println!(
+        "{:<20} {:>9} {:>11} {:>11} {:>9}",
+        "region", "count", "total ms", "self ms", "p99 us"
+    );
     for region in &summary.regions {
         let name = file.tables().callsite(region.site).map_or("?", |site| site.name.as_str());
         let (total, own) = (ms(region.total.0), ms(region.self_time.0));

@@ -123,7 +123,12 @@ impl Table {
         let ratio = median(samples.iter().map(|sample| sample.1 / sample.0));
         if !samples.is_empty() {
             let [ns, floor_ns] = [ns, floor_ns].map(|ns| format!("{ns:.1} ns"));
-            self.row(name, &format!("{ratio:.2} x floor"), goal, &format!("{ns}, floor {floor_ns}"));
+            self.row(
+                name,
+                &format!("{ratio:.2} x floor"),
+                goal,
+                &format!("{ns}, floor {floor_ns}"),
+            );
         }
     }
 

@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use trace_analysis::{Options, Summary};
+use trace_format::event::{Event, EventKind};
 use trace_format::header::BatchKind;
 use trace_format::read::{BatchBuffer, TraceFile, Window};
 
@@ -65,7 +66,8 @@ pub(crate) fn measure(table: &mut Table) {
         table.row(name, &format!("{rate:.0} M events/s"), goal, "one core");
     };
     row("reading: decode", ">= 100", best(|| decode(&file, events)));
-    row("reading: in time order, 4 threads", ">= 30", best(|| in_order(&file, events)));
+    let news = events - reopened(&file);
+    row("reading: in time order, 4 threads", ">= 30", best(|| in_order(&file, news)));
     row("reading: summary", ">= 50", best(|| summary(&file, events)));
 }
 
@@ -94,6 +96,18 @@ fn decode(file: &TraceFile<Vec<u8>>, expected: u64) {
         }
     }
     assert_eq!(events, expected);
+}
+
+/// Events that restate what is open; in time order they are left out.
+fn reopened(file: &TraceFile<Vec<u8>>) -> u64 {
+    let mut buffer = BatchBuffer::default();
+    let mut reopened = 0;
+    for entry in file.index().iter().filter(|entry| entry.kind == BatchKind::Events) {
+        let batch = file.load(entry, &mut buffer).expect("it is whole");
+        let restates = |event: &Event<'_>| matches!(event.kind, EventKind::Reopen { .. });
+        reopened += batch.events().flatten().filter(restates).count() as u64;
+    }
+    reopened
 }
 
 fn in_order(file: &TraceFile<Vec<u8>>, expected: u64) {

@@ -96,7 +96,12 @@ fn off(table: &mut Table) {
     let rounds = (0..41).map(|_| (time(RUNS, plain), time(RUNS, leaf)));
     let costs = rounds.map(|(plain, leaf)| (leaf - plain) / RUNS as f64);
     let cost = median(costs);
-    table.row("region, compiled in, not started", &format!("{cost:.2} ns"), "<= 1 ns", "above an empty call");
+    table.row(
+        "region, compiled in, not started",
+        &format!("{cost:.2} ns"),
+        "<= 1 ns",
+        "above an empty call",
+    );
 }
 
 /// Two threads at once, each against its own floor.
@@ -109,7 +114,8 @@ fn two_threads(table: &mut Table) {
         let rounds = (0..200).map(|_| (time(RUNS, floor), time(RUNS, leaf)));
         median(rounds.map(|(floor, leaf)| leaf / floor))
     };
-    let ratios = std::thread::scope(|scope| [scope.spawn(work), scope.spawn(work)].map(|t| t.join()));
+    let ratios =
+        std::thread::scope(|scope| [scope.spawn(work), scope.spawn(work)].map(|t| t.join()));
     let worst = ratios.into_iter().map(|ratio| ratio.expect("no panic")).fold(0.0, f64::max);
     let report = trace.stop().expect("a temporary file takes it");
     let dropped = format!("the slower thread; {} dropped", report.dropped_events);

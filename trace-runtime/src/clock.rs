@@ -24,6 +24,7 @@ pub(crate) mod fake {
 
     thread_local!(static NOW: Cell<u64> = const { Cell::new(1) });
 
+    #[cfg(test)]
     pub(crate) fn set(now: u64) {
         NOW.set(now);
     }

@@ -23,6 +23,7 @@ use trace_format::definition::{Definition, OpenSince, put_definition};
 use trace_format::header::{BatchKind, PAYLOAD_BYTES_MAX};
 use trace_format::id::{SiteId, ThreadId};
 use trace_format::time::{Nanos, Ticks};
+use trace_format::value::Text;
 
 /// How often a thread's open things are read anew if it keeps changing them. A thread that is so
 /// busy restates soon, and is known from there on.
@@ -116,15 +117,17 @@ impl Collector {
                 on: switch.on,
                 ticks: Ticks(switch.ticks),
             });
+            self.definitions.write_if_long(&mut self.sink, self.generation);
         }
         for thread in threads {
             self.threads += 1;
             self.definitions.put(&Definition::Thread {
                 id: thread.id,
                 os_id: thread.os_id,
-                name: thread.name.as_bytes(),
+                name: Text::cut(thread.name.as_bytes(), task::NAME_BYTES_MAX).bytes,
                 first: Ticks(thread.begin),
             });
+            self.definitions.write_if_long(&mut self.sink, self.generation);
             self.drains.push(Drain::new(thread));
         }
         self.write_definitions();

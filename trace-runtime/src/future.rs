@@ -35,7 +35,6 @@ pub struct FutureGuard {
 
 impl FutureGuard {
     /// Of a future that is not recorded.
-    #[must_use]
     pub fn none() -> Self {
         Self { site: None, id: 0, session: 0, task: Task::default(), own_task: false }
     }

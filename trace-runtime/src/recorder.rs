@@ -23,6 +23,7 @@ use std::thread::JoinHandle;
 use trace_format::definition::Definition;
 use trace_format::id::SiteId;
 use trace_format::time::{ClockKind, Nanos};
+use trace_format::value::{TEXT_BYTES_MAX, Text};
 
 /// Whether a trace runs.
 static ENABLED: AtomicBool = AtomicBool::new(false);
@@ -138,11 +139,15 @@ fn executable() -> String {
 
 /// What a trace begins with: the process, and its call sites in the order of their ids.
 fn beginning(clock: ClockKind, executable: &str) -> Vec<Definition<'_>> {
+    // No name in a source is so long, unless a macro made it.
+    fn cut(text: &str) -> &[u8] {
+        Text::cut(text.as_bytes(), TEXT_BYTES_MAX).bytes
+    }
     let mut sites: Vec<_> = callsites().collect();
     sites.sort_by_key(|site| site.id());
     let process = Definition::Process {
         pid: u64::from(std::process::id()),
-        executable: executable.as_bytes(),
+        executable: cut(executable),
         os: std::env::consts::OS.as_bytes(),
         arch: std::env::consts::ARCH.as_bytes(),
         clock,
@@ -151,13 +156,13 @@ fn beginning(clock: ClockKind, executable: &str) -> Vec<Definition<'_>> {
     let site = |site: &'static Callsite| Definition::Callsite {
         id: SiteId(site.id()),
         kind: site.kind(),
-        name: site.name().as_bytes(),
-        module: site.module_path().as_bytes(),
-        file: site.file().as_bytes(),
+        name: cut(site.name()),
+        module: cut(site.module_path()),
+        file: cut(site.file()),
         line: site.line(),
         column: site.column(),
         min: Nanos(site.min_nanos()),
-        arguments: site.arguments().iter().map(|a| (a.name().as_bytes(), a.kind())).collect(),
+        arguments: site.arguments().iter().map(|a| (cut(a.name()), a.kind())).collect(),
     };
     std::iter::once(process).chain(sites.into_iter().map(site)).collect()
 }

@@ -22,8 +22,8 @@ use trace_format::id::{Open, TaskId};
 use trace_format::time::Ticks;
 use trace_format::value::Text;
 
-/// The most bytes of a task's name that are kept.
-const NAME_BYTES_MAX: usize = 256;
+/// The most bytes of a task's name that are kept, and of a thread's.
+pub(crate) const NAME_BYTES_MAX: usize = 256;
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
@@ -123,7 +123,8 @@ impl Task {
         }
         put_values(&mut body, values);
         let begin = record::append(opcode::TASK_BEGIN_SITE, &body);
-        Self::alive(id, parent, site.name().as_bytes(), begin)
+        let name = Text::cut(site.name().as_bytes(), NAME_BYTES_MAX);
+        Self::alive(id, parent, name.bytes, begin)
     }
 
     /// A handle to what has just begun, or to nothing if that was lost.

@@ -23,6 +23,7 @@ use crate::clock;
 use crate::memory::Spares;
 use crate::primitive::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use crate::session::Session;
+use crate::value::{Body, put_number};
 use std::cell::UnsafeCell;
 use std::sync::Arc;
 use trace_format::event::opcode;
@@ -242,6 +243,9 @@ impl Thread {
         // SAFETY: on the owning thread, and nothing below calls back.
         let own = unsafe { self.own() };
         let now = clock::ticks().max(own.last);
+        if own.depth > SLOTS {
+            return self.end_deep(own, now, opcode::END_VALUE, body);
+        }
         let at = own.depth.wrapping_sub(1);
         let innermost = at < SLOTS && own.batch().slot(at).begin() == begin;
         let pending = innermost && own.frames[at].at >= own.committed;
@@ -303,24 +307,29 @@ impl Thread {
         own.depth = at;
     }
 
+    /// What ends is beyond the slots: taken for the innermost.
+    #[cold]
+    fn end_deep(&self, own: &mut Own, now: u64, code: u8, body: &[u8]) {
+        own.depth -= 1;
+        if !self.append_at(own, now, code, body) {
+            self.lose_end(own, now);
+        }
+    }
+
     /// What ends is beyond the slots, or not the innermost, or was opened elsewhere.
     #[cold]
     fn end_elsewhere(&self, own: &mut Own, begin: u64, what: u64, now: u64) {
         if own.depth > SLOTS {
-            own.depth -= 1;
-            if !self.has_room(own, now, 0) {
-                return self.lose_end(own, now);
-            }
-            own.put_end(now);
-            return self.commit(own, now);
+            return self.end_deep(own, now, opcode::END, &[]);
         }
         if begin < self.begin {
             // Of an earlier session.
             return;
         }
-        let mut body = Vec::with_capacity(20);
-        trace_format::varint::put_varint(&mut body, what);
-        trace_format::varint::put_varint(&mut body, now - begin);
+        // Without allocating: an allocator that is traced would come in here again (T1).
+        let mut body = Body::new();
+        put_number(&mut body, what);
+        put_number(&mut body, now - begin);
         if !self.append_at(own, now, opcode::END_DETACHED, &body) {
             self.lose_end(own, now);
         }

@@ -5,8 +5,8 @@
 
 use smallvec::SmallVec;
 use std::fmt;
-use trace_format::value::{self, LOG_BYTES_MAX, TEXT_BYTES_MAX, Text};
-use trace_format::varint::put_varint;
+use trace_format::value::{LOG_BYTES_MAX, TEXT_BYTES_MAX, Text, tag};
+use trace_format::varint::{put_varint, zigzag};
 
 /// The value of one argument.
 #[derive(Clone, Copy)]
@@ -218,46 +218,57 @@ pub(crate) fn put_values(body: &mut Body, values: &[Value<'_>]) {
 pub(crate) fn put_value(body: &mut Body, value: &Value<'_>) {
     const LIST_BYTES_MAX: usize = 16 * 1024;
     match *value {
-        _ if body.len() > LIST_BYTES_MAX => body.push(value::tag::NONE),
-        Value::U64(number) => {
-            body.push(value::tag::U64);
-            put_number(body, number);
-        }
-        Value::I64(number) => {
-            body.push(value::tag::I64);
-            put_number(body, trace_format::varint::zigzag(number));
-        }
+        _ if body.len() > LIST_BYTES_MAX => body.push(tag::NONE),
+        Value::U64(number) => put_tagged(body, tag::U64, number),
+        Value::I64(number) => put_tagged(body, tag::I64, zigzag(number)),
         ref other => put_other(body, other),
     }
 }
 
 #[inline(never)]
 fn put_other(body: &mut Body, value: &Value<'_>) {
-    let cut = |bytes| Text::cut(bytes, TEXT_BYTES_MAX);
-    let printed;
-    let value = match *value {
-        Value::None => value::Value::None,
-        Value::U64(number) => value::Value::U64(number),
-        Value::I64(number) => value::Value::I64(number),
-        Value::F64(number) => value::Value::F64(number),
-        Value::Bool(truth) => value::Value::Bool(truth),
-        Value::Char(character) => value::Value::Char(character),
-        Value::U128(number) => value::Value::U128(number),
-        Value::I128(number) => value::Value::I128(number),
-        Value::Str(text) => value::Value::Str(cut(text.as_bytes())),
-        Value::Bytes(bytes) => value::Value::Bytes(cut(bytes)),
+    match *value {
+        Value::Str(text) => put_kept(body, tag::STR, Text::cut(text.as_bytes(), TEXT_BYTES_MAX)),
+        Value::Bytes(bytes) => put_kept(body, tag::BYTES, Text::cut(bytes, TEXT_BYTES_MAX)),
         Value::Debug(value) => {
-            printed = Printed::<TEXT_BYTES_MAX>::new(format_args!("{value:?}"));
-            value::Value::Formatted(printed.text())
+            let printed = Printed::<TEXT_BYTES_MAX>::new(format_args!("{value:?}"));
+            put_kept(body, tag::FORMATTED, printed.text());
         }
         Value::Display(value) => {
-            printed = Printed::<TEXT_BYTES_MAX>::new(format_args!("{value}"));
-            value::Value::Formatted(printed.text())
+            let printed = Printed::<TEXT_BYTES_MAX>::new(format_args!("{value}"));
+            put_kept(body, tag::FORMATTED, printed.text());
         }
-    };
-    let mut bytes = Vec::new();
-    value::put_value(&mut bytes, &value);
-    body.extend_from_slice(&bytes);
+        Value::U64(number) => put_tagged(body, tag::U64, number),
+        Value::I64(number) => put_tagged(body, tag::I64, zigzag(number)),
+        Value::Char(character) => put_tagged(body, tag::CHAR, u64::from(u32::from(character))),
+        Value::None => body.push(tag::NONE),
+        Value::Bool(truth) => body.push(if truth { tag::TRUE } else { tag::FALSE }),
+        Value::F64(number) => put_fixed(body, tag::F64, &number.to_le_bytes()),
+        Value::U128(number) => put_fixed(body, tag::U128, &number.to_le_bytes()),
+        Value::I128(number) => put_fixed(body, tag::I128, &number.to_le_bytes()),
+    }
+}
+
+#[inline(always)]
+fn put_tagged(body: &mut Body, tag: u8, number: u64) {
+    body.push(tag);
+    put_number(body, number);
+}
+
+fn put_fixed(body: &mut Body, tag: u8, bytes: &[u8]) {
+    body.push(tag);
+    body.extend_from_slice(bytes);
+}
+
+/// A text as a value: cut ones say how long they were.
+fn put_kept(body: &mut Body, tag: u8, text: Text<'_>) {
+    if text.missing() > 0 {
+        put_tagged(body, tag | tag::CUT, text.bytes_before);
+    } else {
+        body.push(tag);
+    }
+    put_number(body, text.bytes.len() as u64);
+    body.extend_from_slice(text.bytes);
 }
 
 /// Appends a log message as a text field.
@@ -300,5 +311,55 @@ impl<const BYTES_MAX: usize> fmt::Write for Printed<BYTES_MAX> {
         let room = BYTES_MAX - self.kept.len();
         self.kept.extend_from_slice(&text.as_bytes()[..text.len().min(room)]);
         Ok(())
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use trace_format::value::{Value as Wire, put_value as put_wire};
+
+    /// The recorder's encoder and the format's write the same bytes.
+    fn check(value: Value<'_>, wire: Wire<'_>) {
+        let mut body = Body::new();
+        put_value(&mut body, &value);
+        let mut expected = Vec::new();
+        put_wire(&mut expected, &wire);
+        assert_eq!(body.as_slice(), expected, "{value:?}");
+    }
+
+    #[test]
+    fn values_have_the_bytes_of_the_format() {
+        for number in [0, 127, 128, u64::MAX] {
+            check(Value::U64(number), Wire::U64(number));
+            check(Value::I64(number as i64), Wire::I64(number as i64));
+        }
+        check(Value::None, Wire::None);
+        check(Value::Bool(true), Wire::Bool(true));
+        check(Value::Bool(false), Wire::Bool(false));
+        check(Value::Char('\u{10ffff}'), Wire::Char('\u{10ffff}'));
+        check(Value::F64(-0.5), Wire::F64(-0.5));
+        check(Value::U128(u128::MAX), Wire::U128(u128::MAX));
+        check(Value::I128(i128::MIN), Wire::I128(i128::MIN));
+        for bytes in [0, 200, TEXT_BYTES_MAX, TEXT_BYTES_MAX + 1] {
+            let text = "x".repeat(bytes);
+            let cut = Text::cut(text.as_bytes(), TEXT_BYTES_MAX);
+            check(Value::Str(&text), Wire::Str(cut));
+            check(Value::Bytes(text.as_bytes()), Wire::Bytes(cut));
+            check(Value::Display(&text), Wire::Formatted(cut));
+        }
+        check(Value::Debug(&"a"), Wire::Formatted(Text::cut(b"\"a\"", TEXT_BYTES_MAX)));
+    }
+
+    #[test]
+    fn a_list_stays_far_below_a_batch() {
+        let text = "x".repeat(1 << 20);
+        let mut body = Body::new();
+        put_values(&mut body, &[Value::Str(&text); 64]);
+        assert!(body.len() < crate::memory::BATCH_BYTES_MAX / 2, "{}", body.len());
+        let mut list = body.as_slice();
+        let bytes = trace_format::varint::take_varint(&mut list);
+        assert_eq!(bytes, Some(list.len() as u64));
+        assert_eq!(trace_format::value::Values::new(list).count(), 64, "each has its place");
     }
 }

@@ -72,22 +72,26 @@ fn m1_a_spare_is_no_longer_read_by_who_gave_it() {
     check(|| {
         let spares = Arc::new(Spares::new());
         let batch = memory::allocate(280).expect("there is no bound here");
-        // SAFETY: ours; one byte, below the capacity and not committed.
-        unsafe { (*batch).put(0, 1) };
+        // SAFETY: ours until it is given, and alive until the owner below frees it.
+        let shared = unsafe { &*batch };
+        // SAFETY: one byte, below the capacity and not committed.
+        unsafe { shared.put(0, 1) };
         let written = Commit { ticks: 0, events: 1, len: 1 };
         let owner = thread::spawn({
             let spares = Arc::clone(&spares);
             move || {
                 if let Some(batch) = spares.take() {
-                    // SAFETY: taken, so it is ours alone (M1), for its next life.
-                    unsafe { (*batch).put(0, 2) };
-                    // SAFETY: the same, and it came from `allocate`.
+                    // SAFETY: taken, so it is ours alone (M1).
+                    let next_life = unsafe { &*batch };
+                    // SAFETY: one byte, below the capacity; the life in which it was committed is over.
+                    unsafe { next_life.put(0, 2) };
+                    // SAFETY: taken, and it came from `allocate`.
                     unsafe { memory::free(batch) };
                 }
             }
         });
-        // SAFETY: the collector's last look, before it gives the batch away.
-        let _ = unsafe { &*batch }.bytes(0, written);
+        // The collector's last look, before it gives the batch away.
+        let _ = shared.bytes(0, written);
         assert!(spares.give(batch).is_ok());
         owner.join().expect("the owner does not panic");
         spares.trim(0);
