@@ -8,7 +8,7 @@ use crate::time::{ClockKind, ClockSnapshot, Nanos, Ticks};
 /// The clocks of a trace.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
-    kind: ClockKind,
+    kind: Option<ClockKind>,
     /// Strictly increasing in ticks, increasing in monotonic time.
     snapshots: Vec<ClockSnapshot>,
     /// Nanoseconds per tick behind each snapshot, in units of 2^-48; one for each.
@@ -45,14 +45,14 @@ impl Clock {
     }
 
     pub(crate) fn set_kind(&mut self, kind: ClockKind) {
-        self.kind = kind;
+        self.kind = Some(kind);
     }
 
     /// Whether nanoseconds can be known: two snapshots, or a clock that counts nanoseconds. If not,
     /// a tick is taken for a nanosecond.
     #[must_use]
     pub fn is_known(&self) -> bool {
-        self.snapshots.len() >= 2 || self.kind == ClockKind::Monotonic
+        self.snapshots.len() >= 2 || self.kind == Some(ClockKind::Monotonic)
     }
 
     /// The first snapshot: the zero of [`Clock::nanos`].
@@ -70,7 +70,7 @@ impl Clock {
     /// Nanoseconds since the first snapshot; 0 before it.
     #[must_use]
     pub fn nanos(&self, ticks: Ticks) -> Nanos {
-        Nanos(u64::try_from(self.wide_nanos(ticks)).unwrap_or(0))
+        Nanos(u64::try_from(self.wide_nanos(ticks).max(0)).unwrap_or(u64::MAX))
     }
 
     /// Nanoseconds since the first snapshot, negative before it, saturating at the ends of `i64`.

@@ -295,7 +295,8 @@ pub(crate) fn load_at<'b, S: ReadAt>(
     let fault = |kind| ReadError::new(offset, kind);
     let wanted = usize::try_from(bytes).unwrap_or(usize::MAX).min(BATCH_BYTES_MAX);
     if buffer.stored.len() < wanted {
-        buffer.stored.resize(wanted, 0);
+        // Fresh, not grown: nothing in the old is wanted.
+        buffer.stored = vec![0; wanted];
     }
     let read = read_full(source, &mut buffer.stored[..wanted], offset)
         .map_err(|error| fault(ReadErrorKind::Io(error)))?;

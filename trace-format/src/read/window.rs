@@ -46,13 +46,7 @@ impl<R: Read> Sliding<R> {
     /// Reads until `count` bytes are in memory, or the source ends; returns how many there are.
     pub(crate) fn fill(&mut self, count: usize) -> Result<usize> {
         if self.end - self.start < count && self.start + count > self.bytes.len() {
-            self.bytes.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
-            if count > self.bytes.len() {
-                // Twice, so that moving the rest to the front is paid by what was read since.
-                self.bytes.resize((2 * count).max(BYTES_MIN), 0);
-            }
+            self.slide(count);
         }
         while self.end - self.start < count {
             match self.source.read(&mut self.bytes[self.end..]) {
@@ -64,5 +58,20 @@ impl<R: Read> Sliding<R> {
             }
         }
         Ok(self.end - self.start)
+    }
+
+    /// Moves the rest to the front of memory that has room for `count` bytes.
+    fn slide(&mut self, count: usize) {
+        let rest = self.start..self.end;
+        if count > self.bytes.len() {
+            // Twice, so that moving the rest is paid by what was read since. Fresh memory is zero
+            // without being touched; growing the old would touch it all.
+            let mut bytes = vec![0; (2 * count).max(BYTES_MIN)];
+            bytes[..rest.len()].copy_from_slice(&self.bytes[rest.clone()]);
+            self.bytes = bytes;
+        } else {
+            self.bytes.copy_within(rest.clone(), 0);
+        }
+        (self.start, self.end) = (0, rest.len());
     }
 }

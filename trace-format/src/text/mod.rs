@@ -1,0 +1,67 @@
+//! A trace as lines of text, and back: for golden files, and for people who look at bytes.
+//!
+//! One line per item: the file, each batch, each definition and event in it, the trailer. FORMAT.md,
+//! section 9, describes the lines. What a writer of this version wrote comes back byte by byte, so
+//! whatever its events could not say in words stands there as `hex`. Damage becomes a comment.
+//!
+//! - `write`: from bytes to lines. `parse`: the other way.
+//! - `word`: the words of a line: numbers, quoted bytes, values; both ways.
+
+mod parse;
+mod word;
+mod write;
+
+use std::{error, fmt};
+
+pub use parse::from_text;
+pub use write::to_text;
+
+/// Why text is no trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextError {
+    /// From 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub kind: TextErrorKind,
+}
+
+/// A fault in a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TextErrorKind {
+    /// Something else should stand here.
+    Expected {
+        /// What should.
+        what: &'static str,
+        /// What does; empty at the line's end.
+        found: String,
+    },
+    /// The line goes on where it should end.
+    TooMuch {
+        /// The first word too many.
+        found: String,
+    },
+    /// A quoted text has no closing quote, or an unknown escape.
+    QuoteFaulty,
+    /// An event or a definition outside a batch that can hold it, or the file line not first.
+    OutOfPlace,
+}
+
+impl fmt::Display for TextError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: ", self.line)?;
+        match &self.kind {
+            TextErrorKind::Expected { what, found } if found.is_empty() => {
+                write!(f, "{what} should follow")
+            }
+            TextErrorKind::Expected { what, found } => {
+                write!(f, "{what} should stand where {found:?} is")
+            }
+            TextErrorKind::TooMuch { found } => write!(f, "the line should end before {found:?}"),
+            TextErrorKind::QuoteFaulty => write!(f, "a quoted text that does not end well"),
+            TextErrorKind::OutOfPlace => write!(f, "this can't stand here"),
+        }
+    }
+}
+
+impl error::Error for TextError {}

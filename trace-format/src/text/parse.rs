@@ -1,0 +1,436 @@
+//! From lines to a trace's bytes.
+
+use super::word::{Line, expected};
+use super::{TextError, TextErrorKind};
+use crate::batch::{BatchInfo, Compression, FileEncoder};
+use crate::definition::{ArgumentKind, CallsiteKind, Definition, OpenSince, put_definition};
+use crate::event::{Event, EventKind, Events, Outcome, put_event};
+use crate::header::BatchKind;
+use crate::id::{FutureId, SiteId, TaskId, ThreadId};
+use crate::time::{ClockKind, ClockSnapshot, Nanos, Ticks};
+use crate::value::{Text, Values, take_value};
+
+type Parsed<T> = Result<T, TextErrorKind>;
+
+/// The bytes a text describes: what [`super::to_text`] wrote, or a person.
+///
+/// # Errors
+/// The first line that can't be understood.
+pub fn from_text(text: &str) -> Result<Vec<u8>, TextError> {
+    let mut file = File::default();
+    for (at, line) in text.lines().enumerate() {
+        file.line(line).map_err(|kind| TextError { line: at + 1, kind })?;
+    }
+    file.finish_batch();
+    Ok(file.out)
+}
+
+#[derive(Default)]
+struct File {
+    encoder: Option<FileEncoder>,
+    out: Vec<u8>,
+    batch: Option<Open>,
+    ended: bool,
+}
+
+/// A batch whose lines are being read.
+struct Open {
+    info: BatchInfo,
+    payload: Vec<u8>,
+    clock: Ticks,
+}
+
+impl File {
+    fn line(&mut self, line: &str) -> Parsed<()> {
+        let mut line = Line::new(line);
+        let first = line.next();
+        if first.is_empty() || first.starts_with('#') {
+            return Ok(());
+        }
+        if self.ended || (first == "file") != self.encoder.is_none() {
+            return Err(TextErrorKind::OutOfPlace);
+        }
+        match first {
+            "file" => self.begin(&mut line)?,
+            "batch" => {
+                self.finish_batch();
+                self.batch = Some(open_batch(&mut line)?);
+            }
+            "trailer" => {
+                line.word();
+                self.finish_batch();
+                self.ended = true;
+                let end = self.encoder.as_mut().map(FileEncoder::end);
+                self.out.extend_from_slice(&end.unwrap_or_default());
+            }
+            _ => {
+                let batch = self.batch.as_mut().ok_or(TextErrorKind::OutOfPlace)?;
+                batch.item(&mut line)?;
+            }
+        }
+        line.end()
+    }
+
+    fn begin(&mut self, line: &mut Line<'_>) -> Parsed<()> {
+        line.keyword("file")?;
+        line.keyword("1.0")?;
+        let compression = match line.next() {
+            #[cfg(feature = "lz4")]
+            "lz4" => {
+                line.word();
+                Compression::Lz4
+            }
+            _ => Compression::None,
+        };
+        let encoder = self.encoder.insert(FileEncoder::new(compression));
+        self.out.extend_from_slice(&encoder.begin());
+        Ok(())
+    }
+
+    fn finish_batch(&mut self) {
+        let (Some(batch), Some(encoder)) = (self.batch.take(), &mut self.encoder) else {
+            return;
+        };
+        let encoded = encoder.batch(&batch.info, &batch.payload);
+        self.out.extend_from_slice(&encoded.header);
+        self.out.extend_from_slice(encoded.stored);
+        if let Some(index) = encoder.index_if_due() {
+            self.out.extend_from_slice(&index);
+        }
+    }
+}
+
+fn open_batch(line: &mut Line<'_>) -> Parsed<Open> {
+    line.keyword("batch")?;
+    line.word();
+    let found = line.next();
+    let kind = u8::try_from(line.field("kind")?).map_err(|_| expected("a byte", found))?;
+    let info = BatchInfo {
+        kind: BatchKind::from_byte(kind),
+        thread: ThreadId(line.small_field("thread")?),
+        sequence: line.small_field("sequence")?,
+        offset: line.small_field("offset")?,
+        generation: line.small_field("generation")?,
+        base_ticks: Ticks(line.field("base")?),
+        last_ticks: Ticks(line.field("last")?),
+        flags: line.small_field("flags")?,
+        events: line.small_field("events")?,
+    };
+    if info.kind == BatchKind::Index {
+        // The encoder writes these itself.
+        return Err(TextErrorKind::OutOfPlace);
+    }
+    Ok(Open { info, payload: Vec::new(), clock: info.base_ticks })
+}
+
+impl Open {
+    fn item(&mut self, line: &mut Line<'_>) -> Parsed<()> {
+        if line.next() == "hex" {
+            line.word();
+            let bytes = line.hex()?;
+            let mut events = Events::new(self.info.thread, self.clock, &bytes);
+            while let Some(Ok(_)) = events.next() {}
+            self.clock = events.now();
+            self.payload.extend_from_slice(&bytes);
+            return Ok(());
+        }
+        match self.info.kind {
+            BatchKind::Events => self.event(line),
+            BatchKind::Definitions => definition(&mut self.payload, line),
+            _ => Err(TextErrorKind::OutOfPlace),
+        }
+    }
+
+    fn event(&mut self, line: &mut Line<'_>) -> Parsed<()> {
+        let found = line.next();
+        let ticks = Ticks(line.number()?);
+        if ticks < self.clock {
+            return Err(expected("a time that is not before the event before", found));
+        }
+        let (mut bytes, word) = (Vec::new(), line.word());
+        let kind = match word {
+            "region" | "region-begin" | "poll" | "poll-begin" | "task-run" | "task-run-begin" => {
+                stretch(word, line, &mut bytes)?
+            }
+            "end" => EventKind::End,
+            "end-value" => {
+                let outcome = outcome(line)?;
+                bytes = line.values()?;
+                EventKind::EndValue { outcome, values: Values::new(&bytes) }
+            }
+            "end-detached" | "reopen" => {
+                let open = line.open()?;
+                line.keyword("since")?;
+                let since = Ticks(line.number()?);
+                let detached = word == "end-detached";
+                let reopen = EventKind::Reopen { open, since };
+                if detached { EventKind::EndDetached { open, since } } else { reopen }
+            }
+            "instant" => {
+                let site = SiteId(line.small()?);
+                bytes = line.values()?;
+                EventKind::Instant { site, values: Values::new(&bytes) }
+            }
+            "log" => {
+                let site = SiteId(line.small()?);
+                let text = text(line, &mut bytes)?;
+                EventKind::Log { site, text }
+            }
+            "counter" => {
+                let (site, found) = (SiteId(line.small()?), line.next());
+                line.value(&mut bytes)?;
+                let value = take_value(&mut bytes.as_slice());
+                EventKind::Counter { site, value: value.ok_or_else(|| expected("a value", found))? }
+            }
+            "dropped" => dropped(line)?,
+            _ => task_or_future(word, line, &mut bytes)?,
+        };
+        put_event(&mut self.payload, &mut self.clock, &Event { ticks, kind });
+        Ok(())
+    }
+}
+
+/// Regions, polls and task runs: an id, a duration if complete, values if a region.
+fn stretch<'b>(word: &str, line: &mut Line<'_>, bytes: &'b mut Vec<u8>) -> Parsed<EventKind<'b>> {
+    let region = word.starts_with("region");
+    let id = if region { u64::from(line.small()?) } else { line.number()? };
+    let complete = !word.ends_with("-begin");
+    let mut duration = Ticks(0);
+    if complete {
+        line.keyword("for")?;
+        duration = Ticks(line.number()?);
+    }
+    if region {
+        *bytes = line.values()?;
+    }
+    let (site, values) = (SiteId(id as u32), Values::new(bytes));
+    Ok(match word {
+        "region" => EventKind::Region { site, duration, values },
+        "region-begin" => EventKind::RegionBegin { site, values },
+        "poll" => EventKind::Poll { future: FutureId(id), duration },
+        "poll-begin" => EventKind::PollBegin { future: FutureId(id) },
+        "task-run" => EventKind::TaskRun { task: TaskId(id), duration },
+        _ => EventKind::TaskRunBegin { task: TaskId(id) },
+    })
+}
+
+fn task_or_future<'b>(
+    word: &str,
+    line: &mut Line<'_>,
+    bytes: &'b mut Vec<u8>,
+) -> Parsed<EventKind<'b>> {
+    match word {
+        "task-begin" => {
+            let (task, parent) = (TaskId(line.number()?), parent(line)?);
+            Ok(EventKind::TaskBegin { task, parent, name: text(line, bytes)? })
+        }
+        "task-begin-site" => {
+            let (task, parent) = (TaskId(line.number()?), parent(line)?);
+            line.keyword("site")?;
+            let site = SiteId(line.small()?);
+            *bytes = line.values()?;
+            Ok(EventKind::TaskBeginSite { task, parent, site, values: Values::new(bytes) })
+        }
+        "task-end" => Ok(EventKind::TaskEnd { task: TaskId(line.number()?) }),
+        "future-begin" => {
+            let future = FutureId(line.number()?);
+            line.keyword("task")?;
+            let task = TaskId(line.number()?);
+            line.keyword("site")?;
+            let site = SiteId(line.small()?);
+            *bytes = line.values()?;
+            Ok(EventKind::FutureBegin { future, task, site, values: Values::new(bytes) })
+        }
+        "future-end" => {
+            let (future, outcome) = (FutureId(line.number()?), outcome(line)?);
+            *bytes = line.values()?;
+            Ok(EventKind::FutureEnd { future, outcome, values: Values::new(bytes) })
+        }
+        _ => Err(expected("an event", word)),
+    }
+}
+
+fn dropped<'b>(line: &mut Line<'_>) -> Parsed<EventKind<'b>> {
+    let events = line.number()?;
+    line.keyword("ends")?;
+    let ends = line.number()?;
+    line.keyword("from")?;
+    let from = Ticks(line.number()?);
+    line.keyword("to")?;
+    Ok(EventKind::Dropped { events, ends, from, to: Ticks(line.number()?) })
+}
+
+fn text<'b>(line: &mut Line<'_>, bytes: &'b mut Vec<u8>) -> Parsed<Text<'b>> {
+    let (kept, bytes_before) = line.text()?;
+    *bytes = kept;
+    Ok(Text { bytes, bytes_before })
+}
+
+fn parent(line: &mut Line<'_>) -> Parsed<TaskId> {
+    line.keyword("parent")?;
+    Ok(TaskId(line.number()?))
+}
+
+fn outcome(line: &mut Line<'_>) -> Parsed<Outcome> {
+    match line.word() {
+        "returned" => Ok(Outcome::Returned),
+        "failed" => Ok(Outcome::Failed),
+        "dropped" => Ok(Outcome::Dropped),
+        found => Err(expected("an outcome", found)),
+    }
+}
+
+fn definition(out: &mut Vec<u8>, line: &mut Line<'_>) -> Parsed<()> {
+    let word = line.word();
+    match word {
+        "process" => process(out, line)?,
+        "clock" => {
+            let ticks = Ticks(line.number()?);
+            line.keyword("monotonic")?;
+            let monotonic = Nanos(line.number()?);
+            line.keyword("wall")?;
+            let wall = Nanos(line.number()?);
+            put_definition(out, &Definition::Clock(ClockSnapshot { ticks, monotonic, wall }));
+        }
+        "callsite" => callsite(out, line)?,
+        "thread" => {
+            let id = ThreadId(line.small()?);
+            line.keyword("first")?;
+            let first = Ticks(line.number()?);
+            line.keyword("system")?;
+            let (os_id, name) = (line.number()?, line.quoted()?);
+            put_definition(out, &Definition::Thread { id, os_id, name: &name, first });
+        }
+        "thread-end" => {
+            let (id, ended) = (ThreadId(line.small()?), flag(line, "ended", "lives")?);
+            let ticks = Ticks(line.number()?);
+            let [events, dropped_events, dropped_ends] = totals(line)?;
+            put_definition(
+                out,
+                &Definition::ThreadEnd { id, ended, ticks, events, dropped_events, dropped_ends },
+            );
+        }
+        "generation" => {
+            let (number, ticks) = (line.small()?, Ticks(line.number()?));
+            put_definition(out, &Definition::Generation { number, ticks });
+        }
+        "thread-state" => thread_state(out, line)?,
+        "task-state" => {
+            let (id, parent) = (TaskId(line.number()?), parent(line)?);
+            line.keyword("begin")?;
+            let (begin, name) = (Ticks(line.number()?), line.quoted()?);
+            put_definition(out, &Definition::TaskState { id, parent, name: &name, begin });
+        }
+        "switch" => {
+            let (site, on) = (SiteId(line.small()?), flag(line, "on", "off")?);
+            put_definition(out, &Definition::Switch { site, on, ticks: Ticks(line.number()?) });
+        }
+        "stop" => stop(out, line)?,
+        _ => return Err(expected("a definition", word)),
+    }
+    Ok(())
+}
+
+fn process(out: &mut Vec<u8>, line: &mut Line<'_>) -> Parsed<()> {
+    let pid = line.number()?;
+    let (executable, os, arch) = (line.quoted()?, line.quoted()?, line.quoted()?);
+    let clock = line.quoted()?;
+    let kinds = [ClockKind::Tsc, ClockKind::Cntvct, ClockKind::Monotonic];
+    let clock = kinds.into_iter().find(|kind| kind.name().as_bytes() == clock);
+    let clock = clock.ok_or_else(|| expected("a clock's name", ""))?;
+    let tracer = line.quoted()?;
+    let (executable, os, arch, tracer) = (&executable[..], &os[..], &arch[..], &tracer[..]);
+    put_definition(out, &Definition::Process { pid, executable, os, arch, clock, tracer });
+    Ok(())
+}
+
+fn callsite(out: &mut Vec<u8>, line: &mut Line<'_>) -> Parsed<()> {
+    let (id, found) = (SiteId(line.small()?), line.word());
+    let kind = CallsiteKind::ALL.into_iter().find(|kind| kind.name() == found);
+    let kind = kind.ok_or_else(|| expected("a kind of call site", found))?;
+    line.keyword("line")?;
+    let number = line.small()?;
+    line.keyword("column")?;
+    let column = line.small()?;
+    line.keyword("min")?;
+    let min = Nanos(line.number()?);
+    let (name, module, file) = (line.quoted()?, line.quoted()?, line.quoted()?);
+    line.keyword("[")?;
+    let mut arguments = Vec::new();
+    loop {
+        let kind = match line.word() {
+            "typed" => ArgumentKind::Typed,
+            "debug" => ArgumentKind::Debug,
+            "display" => ArgumentKind::Display,
+            "]" => break,
+            found => return Err(expected("typed, debug, display or ]", found)),
+        };
+        arguments.push((line.quoted()?, kind));
+    }
+    let arguments = arguments.iter().map(|(name, kind)| (name.as_slice(), *kind)).collect();
+    put_definition(
+        out,
+        &Definition::Callsite {
+            id,
+            kind,
+            name: &name,
+            module: &module,
+            file: &file,
+            line: number,
+            column,
+            min,
+            arguments,
+        },
+    );
+    Ok(())
+}
+
+fn thread_state(out: &mut Vec<u8>, line: &mut Line<'_>) -> Parsed<()> {
+    let id = ThreadId(line.small()?);
+    line.keyword("sequence")?;
+    let sequence = line.small()?;
+    line.keyword("offset")?;
+    let offset = line.small()?;
+    let more = flag(line, "more", "all")?;
+    line.keyword("[")?;
+    let mut open = Vec::new();
+    while line.next() != "]" {
+        let what = line.open()?;
+        line.keyword("begin")?;
+        open.push(OpenSince { open: what, begin: Ticks(line.number()?) });
+    }
+    line.word();
+    put_definition(out, &Definition::ThreadState { id, sequence, offset, more, open });
+    Ok(())
+}
+
+fn stop(out: &mut Vec<u8>, line: &mut Line<'_>) -> Parsed<()> {
+    let ticks = Ticks(line.number()?);
+    let [events, dropped_events, dropped_ends] = totals(line)?;
+    line.keyword("cpu")?;
+    let tracer_cpu = Nanos(line.number()?);
+    line.keyword("memory")?;
+    let memory_max = line.number()?;
+    put_definition(
+        out,
+        &Definition::Stop { ticks, events, dropped_events, dropped_ends, tracer_cpu, memory_max },
+    );
+    Ok(())
+}
+
+fn totals(line: &mut Line<'_>) -> Parsed<[u64; 3]> {
+    line.keyword("events")?;
+    let events = line.number()?;
+    line.keyword("dropped")?;
+    let dropped = line.number()?;
+    line.keyword("ends")?;
+    Ok([events, dropped, line.number()?])
+}
+
+fn flag(line: &mut Line<'_>, yes: &'static str, no: &'static str) -> Parsed<bool> {
+    match line.word() {
+        found if found == yes => Ok(true),
+        found if found == no => Ok(false),
+        found => Err(expected(yes, found)),
+    }
+}

@@ -1,0 +1,312 @@
+//! The words of a line: numbers, quoted bytes, values, what can be open.
+
+use std::fmt::Write as _;
+
+use super::TextErrorKind;
+use crate::id::{FutureId, Open, SiteId, TaskId};
+use crate::value::{Text, Value, Values, put_value, tag};
+
+/// Appends `bytes` in quotes. What is UTF-8 and no control character stands as it is.
+pub(super) fn put_quoted(out: &mut String, bytes: &[u8]) {
+    out.push('"');
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            match character {
+                '"' | '\\' => out.extend(['\\', character]),
+                '\n' => out.push_str("\\n"),
+                control if control.is_control() => {
+                    let mut bytes = [0; 4];
+                    put_escaped(out, control.encode_utf8(&mut bytes).as_bytes());
+                }
+                character => out.push(character),
+            }
+        }
+        put_escaped(out, chunk.invalid());
+    }
+    out.push('"');
+}
+
+fn put_escaped(out: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        let _ = write!(out, "\\x{byte:02x}");
+    }
+}
+
+/// Appends a text that may be cut: the length before the cut follows a tilde.
+pub(super) fn put_text(out: &mut String, text: Text<'_>) {
+    put_quoted(out, text.bytes);
+    if text.bytes_before != text.bytes.len() as u64 {
+        let _ = write!(out, "~{}", text.bytes_before);
+    }
+}
+
+pub(super) fn put_hex(out: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        let _ = write!(out, "{byte:02x}");
+    }
+}
+
+/// Appends values in brackets; as `hex:` and bytes if words can't say exactly these bytes.
+pub(super) fn put_values(out: &mut String, values: Values<'_>) {
+    let mut again = Vec::new();
+    values.for_each(|value| put_value(&mut again, &value));
+    out.push_str(" [");
+    if again == values.as_bytes() {
+        for value in values {
+            out.push(' ');
+            put_one(out, &value);
+        }
+    } else {
+        out.push_str(" hex:");
+        put_hex(out, values.as_bytes());
+    }
+    out.push_str(" ]");
+}
+
+/// Appends one value.
+pub(super) fn put_one(out: &mut String, value: &Value<'_>) {
+    let _ = match *value {
+        Value::None => write!(out, "none"),
+        Value::U64(number) => write!(out, "{number}"),
+        Value::I64(number) => write!(out, "{number:+}"),
+        Value::F64(number) if number.is_nan() => write!(out, "bits:{:x}", number.to_bits()),
+        Value::F64(number) => write!(out, "float:{number:?}"),
+        Value::Bool(truth) => write!(out, "{truth}"),
+        Value::Char(character) => write!(out, "char:{:x}", u32::from(character)),
+        Value::U128(number) => write!(out, "u128:{number}"),
+        Value::I128(number) => write!(out, "i128:{number}"),
+        Value::Str(text) => {
+            put_text(out, text);
+            Ok(())
+        }
+        Value::Bytes(text) => {
+            out.push('b');
+            put_text(out, text);
+            Ok(())
+        }
+        Value::Formatted(text) => {
+            out.push('f');
+            put_text(out, text);
+            Ok(())
+        }
+    };
+}
+
+/// Appends what is open, as `region:5`.
+pub(super) fn put_open(out: &mut String, open: Open) {
+    let _ = match open {
+        Open::Region(site) => write!(out, "region:{}", site.0),
+        Open::Poll(future) => write!(out, "poll:{}", future.0),
+        Open::Task(task) => write!(out, "task:{}", task.0),
+    };
+}
+
+/// A line, word by word.
+pub(super) struct Line<'l> {
+    rest: &'l str,
+}
+
+type Parsed<T> = Result<T, TextErrorKind>;
+
+impl<'l> Line<'l> {
+    pub(super) fn new(line: &'l str) -> Self {
+        Self { rest: line.trim() }
+    }
+
+    /// The next word, up to a space. A word that is quoted is to be taken by [`Line::text`].
+    pub(super) fn word(&mut self) -> &'l str {
+        let word = self.rest.split(' ').next().unwrap_or("");
+        self.rest = self.rest[word.len()..].trim_start();
+        word
+    }
+
+    /// What the next word is, without taking it.
+    pub(super) fn next(&self) -> &'l str {
+        self.rest.split(' ').next().unwrap_or("")
+    }
+
+    /// Takes the word `what`.
+    pub(super) fn keyword(&mut self, what: &'static str) -> Parsed<()> {
+        let found = self.word();
+        if found == what { Ok(()) } else { Err(expected(what, found)) }
+    }
+
+    pub(super) fn number(&mut self) -> Parsed<u64> {
+        let found = self.word();
+        found.parse().map_err(|_| expected("a number", found))
+    }
+
+    pub(super) fn small(&mut self) -> Parsed<u32> {
+        let found = self.word();
+        found.parse().map_err(|_| expected("a number below 2^32", found))
+    }
+
+    /// `name=number`.
+    pub(super) fn field(&mut self, name: &'static str) -> Parsed<u64> {
+        let found = self.word();
+        let value = found.strip_prefix(name).and_then(|rest| rest.strip_prefix('='));
+        value.and_then(|value| value.parse().ok()).ok_or_else(|| expected(name, found))
+    }
+
+    /// `name=number`, below 2^32.
+    pub(super) fn small_field(&mut self, name: &'static str) -> Parsed<u32> {
+        let found = self.next();
+        u32::try_from(self.field(name)?).map_err(|_| expected(name, found))
+    }
+
+    /// Quoted bytes.
+    pub(super) fn quoted(&mut self) -> Parsed<Vec<u8>> {
+        let found = self.next();
+        let inside = self.rest.strip_prefix('"').ok_or_else(|| expected("a quoted text", found))?;
+        let (bytes, rest) = unquote(inside).ok_or(TextErrorKind::QuoteFaulty)?;
+        self.rest = rest;
+        if !rest.starts_with('~') {
+            self.rest = rest.trim_start();
+        }
+        Ok(bytes)
+    }
+
+    /// Quoted bytes and, where they were cut, how many there were.
+    pub(super) fn text(&mut self) -> Parsed<(Vec<u8>, u64)> {
+        let bytes = self.quoted()?;
+        let count = bytes.len() as u64;
+        let Some(rest) = self.rest.strip_prefix('~') else {
+            return Ok((bytes, count));
+        };
+        self.rest = rest;
+        Ok((bytes, self.number()?))
+    }
+
+    pub(super) fn hex(&mut self) -> Parsed<Vec<u8>> {
+        let found = self.word();
+        unhex(found).ok_or_else(|| expected("bytes in hexadecimal", found))
+    }
+
+    pub(super) fn open(&mut self) -> Parsed<Open> {
+        let found = self.word();
+        let fault = || expected("region:, poll: or task: and an id", found);
+        let (kind, id) = found.split_once(':').ok_or_else(fault)?;
+        let id = id.parse::<u64>().map_err(|_| fault())?;
+        let open = match kind {
+            "region" => Open::Region(SiteId(u32::try_from(id).map_err(|_| fault())?)),
+            "poll" => Open::Poll(FutureId(id)),
+            "task" => Open::Task(TaskId(id)),
+            _ => return Err(fault()),
+        };
+        // The wire has two bits less for an id.
+        if Open::from_word(open.to_word()) == Some(open) { Ok(open) } else { Err(fault()) }
+    }
+
+    /// Values in brackets, as they lie on the wire.
+    pub(super) fn values(&mut self) -> Parsed<Vec<u8>> {
+        self.keyword("[")?;
+        let mut out = Vec::new();
+        while self.next() != "]" {
+            match self.next().strip_prefix("hex:") {
+                Some(hex) => {
+                    let fault = || expected("bytes in hexadecimal", hex);
+                    out.extend_from_slice(&unhex(hex).ok_or_else(fault)?);
+                    self.word();
+                }
+                None => self.value(&mut out)?,
+            }
+        }
+        self.word();
+        Ok(out)
+    }
+
+    /// One value, appended as it lies on the wire.
+    pub(super) fn value(&mut self, out: &mut Vec<u8>) -> Parsed<()> {
+        // Quoted values differ by a letter in front.
+        let (letters, kind) = match self.rest.as_bytes() {
+            [b'"', ..] => (0, tag::STR),
+            [b'b', b'"', ..] => (1, tag::BYTES),
+            [b'f', b'"', ..] => (1, tag::FORMATTED),
+            _ => (0, tag::NONE),
+        };
+        if kind != tag::NONE {
+            self.rest = &self.rest[letters..];
+            let (bytes, bytes_before) = self.text()?;
+            let text = Text { bytes: &bytes, bytes_before };
+            let value = match kind {
+                tag::STR => Value::Str(text),
+                tag::BYTES => Value::Bytes(text),
+                _ => Value::Formatted(text),
+            };
+            put_value(out, &value);
+            return Ok(());
+        }
+        let found = self.word();
+        let value = plain_value(found).ok_or_else(|| expected("a value", found))?;
+        put_value(out, &value);
+        Ok(())
+    }
+
+    /// That nothing follows.
+    pub(super) fn end(&self) -> Parsed<()> {
+        if self.rest.is_empty() {
+            return Ok(());
+        }
+        Err(TextErrorKind::TooMuch { found: self.next().to_owned() })
+    }
+}
+
+pub(super) fn expected(what: &'static str, found: &str) -> TextErrorKind {
+    TextErrorKind::Expected { what, found: found.to_owned() }
+}
+
+fn plain_value(word: &str) -> Option<Value<'static>> {
+    let number = |prefix| word.strip_prefix(prefix);
+    Some(match word {
+        "none" => Value::None,
+        "true" => Value::Bool(true),
+        "false" => Value::Bool(false),
+        _ if word.starts_with(['+', '-']) => Value::I64(word.parse().ok()?),
+        _ => {
+            if let Some(number) = number("float:") {
+                Value::F64(number.parse().ok()?)
+            } else if let Some(bits) = number("bits:") {
+                Value::F64(f64::from_bits(u64::from_str_radix(bits, 16).ok()?))
+            } else if let Some(code) = number("char:") {
+                Value::Char(char::from_u32(u32::from_str_radix(code, 16).ok()?)?)
+            } else if let Some(number) = number("u128:") {
+                Value::U128(number.parse().ok()?)
+            } else if let Some(number) = number("i128:") {
+                Value::I128(number.parse().ok()?)
+            } else {
+                Value::U64(word.parse().ok()?)
+            }
+        }
+    })
+}
+
+/// The bytes up to the closing quote, and what follows it.
+fn unquote(text: &str) -> Option<(Vec<u8>, &str)> {
+    let (mut bytes, mut rest) = (Vec::new(), text);
+    loop {
+        let at = rest.find(['"', '\\'])?;
+        bytes.extend_from_slice(&rest.as_bytes()[..at]);
+        let mut after = rest[at..].chars();
+        if after.next() == Some('"') {
+            return Some((bytes, after.as_str()));
+        }
+        match after.next()? {
+            'n' => bytes.push(b'\n'),
+            escaped @ ('"' | '\\') => bytes.push(escaped as u8),
+            'x' => {
+                let hex = after.as_str().get(..2)?;
+                bytes.extend_from_slice(&unhex(hex)?);
+                after = after.as_str()[2..].chars();
+            }
+            _ => return None,
+        }
+        rest = after.as_str();
+    }
+}
+
+fn unhex(hex: &str) -> Option<Vec<u8>> {
+    let digits =
+        hex.bytes().map(|byte| char::from(byte).to_digit(16)).collect::<Option<Vec<_>>>()?;
+    let (pairs, odd) = digits.as_chunks::<2>();
+    odd.is_empty().then(|| pairs.iter().map(|pair| (pair[0] << 4 | pair[1]) as u8).collect())
+}

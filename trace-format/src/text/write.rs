@@ -1,0 +1,294 @@
+//! From a trace's bytes to lines.
+
+use std::fmt::Write as _;
+
+use super::word::{put_hex, put_one, put_open, put_quoted, put_text, put_values};
+use crate::definition::{ArgumentKind, Definition, put_definition};
+use crate::event::{Event, EventKind, Outcome, put_event};
+use crate::header::{BatchKind, CODEC_LZ4};
+use crate::read::{Batch, BatchReader};
+use crate::time::Ticks;
+
+/// A trace as text; whatever `bytes` are, there is something to say of them.
+///
+/// Index batches are left out: they follow from the others. Batches of kinds of newer versions are
+/// their bytes. What is damaged is named by a comment.
+#[must_use]
+pub fn to_text(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    let mut reader = match BatchReader::new(bytes) {
+        Ok(reader) => reader,
+        Err(error) => {
+            let _ = writeln!(out, "# {error}");
+            return out;
+        }
+    };
+    let header = reader.header();
+    let _ = write!(out, "file {}.{}", header.major, header.minor);
+    let file_line_end = out.len();
+    out.push('\n');
+    let mut compressed = false;
+    while let Some(batch) = reader.next_batch() {
+        match batch {
+            Ok(batch) if batch.header.kind == BatchKind::Index => {}
+            Ok(batch) => {
+                compressed |= batch.header.codec == CODEC_LZ4;
+                put_batch(&mut out, &batch);
+            }
+            Err(error) => {
+                let _ = writeln!(out, "# {error}");
+            }
+        }
+    }
+    if compressed {
+        out.insert_str(file_line_end, " lz4");
+    }
+    if reader.is_complete() {
+        out.push_str("trailer\n");
+    }
+    out
+}
+
+fn put_batch(out: &mut String, batch: &Batch<'_>) {
+    let header = &batch.header;
+    let kind = match header.kind {
+        BatchKind::Events => "events",
+        BatchKind::Definitions => "definitions",
+        _ => "other",
+    };
+    let _ = write!(out, "batch {kind} kind={} thread={}", header.kind.to_byte(), header.thread.0);
+    let _ = write!(out, " sequence={} offset={}", header.sequence, header.offset);
+    let _ = write!(out, " generation={} base={}", header.generation, header.base_ticks.0);
+    let _ = write!(out, " last={} flags={}", header.last_ticks.0, header.flags);
+    let _ = writeln!(out, " events={}", header.events);
+    match header.kind {
+        BatchKind::Events => put_events(out, batch),
+        BatchKind::Definitions => put_definitions(out, batch),
+        _ => put_rest(out, batch.payload),
+    }
+}
+
+/// Bytes that have no words.
+fn put_rest(out: &mut String, bytes: &[u8]) {
+    if !bytes.is_empty() {
+        out.push_str("  hex ");
+        put_hex(out, bytes);
+        out.push('\n');
+    }
+}
+
+fn put_events(out: &mut String, batch: &Batch<'_>) {
+    let (mut events, mut again) = (batch.events(), Vec::new());
+    loop {
+        let (from, mut clock) = (events.bytes_taken(), events.now());
+        match events.next() {
+            None => return,
+            Some(Err(_)) => return put_rest(out, &batch.payload[from..]),
+            Some(Ok(event)) => {
+                let bytes = &batch.payload[from..events.bytes_taken()];
+                again.clear();
+                put_event(&mut again, &mut clock, &event);
+                if again == bytes {
+                    put_event_line(out, &event);
+                } else {
+                    put_rest(out, bytes);
+                }
+            }
+        }
+    }
+}
+
+fn put_event_line(out: &mut String, event: &Event<'_>) {
+    let _ = write!(out, "  {} ", event.ticks.0);
+    let duration = match event.kind {
+        EventKind::Region { duration, .. }
+        | EventKind::Poll { duration, .. }
+        | EventKind::TaskRun { duration, .. } => Some(duration),
+        _ => None,
+    };
+    put_event_words(out, &event.kind);
+    if let Some(Ticks(duration)) = duration {
+        let _ = write!(out, " for {duration}");
+    }
+    match event.kind {
+        EventKind::Region { values, .. }
+        | EventKind::RegionBegin { values, .. }
+        | EventKind::EndValue { values, .. }
+        | EventKind::Instant { values, .. }
+        | EventKind::TaskBeginSite { values, .. }
+        | EventKind::FutureBegin { values, .. }
+        | EventKind::FutureEnd { values, .. } => put_values(out, values),
+        _ => {}
+    }
+    out.push('\n');
+}
+
+/// All but durations and values.
+fn put_event_words(out: &mut String, kind: &EventKind<'_>) {
+    let _ = match *kind {
+        EventKind::Region { site, .. } => write!(out, "region {}", site.0),
+        EventKind::RegionBegin { site, .. } => write!(out, "region-begin {}", site.0),
+        EventKind::Poll { future, .. } => write!(out, "poll {}", future.0),
+        EventKind::PollBegin { future } => write!(out, "poll-begin {}", future.0),
+        EventKind::TaskRun { task, .. } => write!(out, "task-run {}", task.0),
+        EventKind::TaskRunBegin { task } => write!(out, "task-run-begin {}", task.0),
+        EventKind::End => write!(out, "end"),
+        EventKind::EndValue { outcome, .. } => write!(out, "end-value {}", name(outcome)),
+        EventKind::EndDetached { open, since } => {
+            out.push_str("end-detached ");
+            put_open(out, open);
+            write!(out, " since {}", since.0)
+        }
+        EventKind::Reopen { open, since } => {
+            out.push_str("reopen ");
+            put_open(out, open);
+            write!(out, " since {}", since.0)
+        }
+        EventKind::Instant { site, .. } => write!(out, "instant {}", site.0),
+        EventKind::Log { site, text } => {
+            let _ = write!(out, "log {} ", site.0);
+            put_text(out, text);
+            Ok(())
+        }
+        EventKind::Counter { site, value } => {
+            let _ = write!(out, "counter {} ", site.0);
+            put_one(out, &value);
+            Ok(())
+        }
+        EventKind::TaskBegin { task, parent, name } => {
+            let _ = write!(out, "task-begin {} parent {} ", task.0, parent.0);
+            put_text(out, name);
+            Ok(())
+        }
+        EventKind::TaskBeginSite { task, parent, site, .. } => {
+            write!(out, "task-begin-site {} parent {} site {}", task.0, parent.0, site.0)
+        }
+        EventKind::TaskEnd { task } => write!(out, "task-end {}", task.0),
+        EventKind::FutureBegin { future, task, site, .. } => {
+            write!(out, "future-begin {} task {} site {}", future.0, task.0, site.0)
+        }
+        EventKind::FutureEnd { future, outcome, .. } => {
+            write!(out, "future-end {} {}", future.0, name(outcome))
+        }
+        EventKind::Dropped { events, ends, from, to } => {
+            write!(out, "dropped {events} ends {ends} from {} to {}", from.0, to.0)
+        }
+        EventKind::Unknown { opcode } => write!(out, "unknown {opcode}"),
+    };
+}
+
+fn name(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Returned => "returned",
+        Outcome::Failed => "failed",
+        Outcome::Dropped => "dropped",
+    }
+}
+
+fn put_definitions(out: &mut String, batch: &Batch<'_>) {
+    let (mut definitions, mut again) = (batch.definitions(), Vec::new());
+    loop {
+        let from = batch.payload.len() - definitions.rest();
+        let Some(definition) = definitions.next() else {
+            return put_rest(out, &batch.payload[from..]);
+        };
+        let bytes = &batch.payload[from..batch.payload.len() - definitions.rest()];
+        again.clear();
+        put_definition(&mut again, &definition);
+        if again == bytes && !matches!(definition, Definition::Unknown { .. }) {
+            out.push_str("  ");
+            put_definition_words(out, &definition);
+            out.push('\n');
+        } else {
+            put_rest(out, bytes);
+        }
+    }
+}
+
+fn put_definition_words(out: &mut String, definition: &Definition<'_>) {
+    let _ = match definition {
+        Definition::Process { pid, executable, os, arch, clock, tracer } => {
+            let _ = write!(out, "process {pid}");
+            put_names(out, &[executable, os, arch, clock.name().as_bytes(), tracer]);
+            Ok(())
+        }
+        Definition::Clock(clock) => {
+            let (ticks, monotonic, wall) = (clock.ticks.0, clock.monotonic.0, clock.wall.0);
+            write!(out, "clock {ticks} monotonic {monotonic} wall {wall}")
+        }
+        Definition::Callsite { .. } => {
+            put_callsite(out, definition);
+            Ok(())
+        }
+        Definition::Thread { id, os_id, name, first } => {
+            let _ = write!(out, "thread {} first {} system {os_id}", id.0, first.0);
+            put_names(out, &[name]);
+            Ok(())
+        }
+        Definition::ThreadEnd { id, ended, ticks, events, dropped_events, dropped_ends } => {
+            let how = if *ended { "ended" } else { "lives" };
+            let _ = write!(out, "thread-end {} {how} {} events {events} ", id.0, ticks.0);
+            write!(out, "dropped {dropped_events} ends {dropped_ends}")
+        }
+        Definition::Generation { number, ticks } => write!(out, "generation {number} {}", ticks.0),
+        Definition::ThreadState { id, sequence, offset, more, open } => {
+            let _ = write!(out, "thread-state {} sequence {sequence} offset {offset}", id.0);
+            out.push_str(if *more { " more [" } else { " all [" });
+            for it in open {
+                out.push(' ');
+                put_open(out, it.open);
+                let _ = write!(out, " begin {}", it.begin.0);
+            }
+            write!(out, " ]")
+        }
+        Definition::TaskState { id, parent, name, begin } => {
+            let _ = write!(out, "task-state {} parent {} begin {}", id.0, parent.0, begin.0);
+            put_names(out, &[name]);
+            Ok(())
+        }
+        Definition::Switch { site, on, ticks } => {
+            write!(out, "switch {} {} {}", site.0, if *on { "on" } else { "off" }, ticks.0)
+        }
+        Definition::Stop {
+            ticks,
+            events,
+            dropped_events,
+            dropped_ends,
+            tracer_cpu,
+            memory_max,
+        } => {
+            let _ = write!(out, "stop {} events {events} dropped {dropped_events} ", ticks.0);
+            write!(out, "ends {dropped_ends} cpu {} memory {memory_max}", tracer_cpu.0)
+        }
+        Definition::Unknown { kind } => write!(out, "unknown {kind}"),
+    };
+}
+
+fn put_callsite(out: &mut String, definition: &Definition<'_>) {
+    let Definition::Callsite { id, kind, name, module, file, line, column, min, arguments } =
+        definition
+    else {
+        return;
+    };
+    let _ =
+        write!(out, "callsite {} {} line {line} column {column} min {}", id.0, kind.name(), min.0);
+    put_names(out, &[name, module, file]);
+    out.push_str(" [");
+    for (name, kind) in arguments {
+        let kind = match kind {
+            ArgumentKind::Typed => "typed",
+            ArgumentKind::Debug => "debug",
+            ArgumentKind::Display => "display",
+        };
+        let _ = write!(out, " {kind}");
+        put_names(out, &[name]);
+    }
+    out.push_str(" ]");
+}
+
+fn put_names(out: &mut String, names: &[&[u8]]) {
+    for name in names {
+        out.push(' ');
+        put_quoted(out, name);
+    }
+}
