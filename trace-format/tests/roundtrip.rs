@@ -192,7 +192,8 @@ proptest! {
         for Event { ticks, kind } in events.by_ref().flatten() {
             prop_assert!(ticks.0 >= before);
             before = ticks.0;
-            prop_assert!(!format!("{kind:?}").is_empty());
+            let printed = format!("{kind:?}");
+            prop_assert!(!printed.is_empty());
         }
         prop_assert!(events.next().is_none());
         trace_format::definition::Definitions::new(&payload).for_each(drop);
