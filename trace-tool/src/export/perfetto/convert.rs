@@ -12,7 +12,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::io;
 
 use trace_format::event::{Event, EventKind, Outcome};
-use trace_format::id::{Open, ThreadId};
+use trace_format::id::{Open, SiteId, ThreadId};
 use trace_format::read::{Tables, ThreadState, Timed};
 use trace_format::time::Ticks;
 use trace_format::value::Values;
@@ -31,7 +31,10 @@ const SEARCHED_LANES_MAX: usize = 1024;
 const RECENT_MAX: usize = 64;
 /// The category of what the exporter has to say itself.
 const OWN_CATEGORY: &str = "exectrace";
+// How slices ended that were not ended in their turn.
 const ENDED_ELSEWHERE: &str = "on another thread";
+const HELD: &str = "with the poll around it: held across an await, goes on below the future";
+const MISNESTED: &str = "with the one around it: mis-nested";
 
 /// All state of an export.
 #[derive(Debug)]
@@ -81,7 +84,6 @@ impl<'t, 'w> Converter<'t, 'w> {
         }
         let unnamed = self.lanes[lane].settle_front();
         self.send_lost_ends(lane, at, unnamed)?;
-        self.lanes[lane].seen = event.ticks;
         self.totals.events += 1;
         self.dispatch(lane, at, &event)
     }
@@ -127,21 +129,16 @@ impl<'t, 'w> Converter<'t, 'w> {
         Ok(())
     }
 
-    /// Adds what had begun on a thread when the last generation began, but whose begin is in no
-    /// batch. `ticks` is the generation's begin.
+    /// Takes over what a thread had open at the end: also what has begun, but whose begin was not
+    /// written yet. `state` must be later than all of the thread's events.
     pub(super) fn last_state(&mut self, state: &ThreadState, ticks: Ticks) -> io::Result<()> {
         let lane = self.lane(state.id)?;
-        let known = self.lanes[lane].open_count();
-        // Where events came after the state, begins that were pending then have been written, or
-        // their regions left nothing behind.
-        if self.lanes[lane].seen > ticks {
-            return Ok(());
+        self.lanes[lane].begin_front();
+        for open in &state.open {
+            self.reopen(lane, open.open, open.begin)?;
         }
-        for open in state.open.iter().skip(usize::try_from(known).unwrap_or(usize::MAX)) {
-            let begin = (open.begin, self.nanos(open.begin));
-            self.open(lane, begin, open.open, Values::default())?;
-        }
-        Ok(())
+        let unnamed = self.lanes[lane].settle_front();
+        self.send_lost_ends(lane, self.nanos(ticks), unnamed)
     }
 
     /// Adds what threads lost at their ends: no event of theirs could say it any more.
@@ -165,8 +162,8 @@ impl<'t, 'w> Converter<'t, 'w> {
     /// Sends what is left and writes everything out.
     pub(super) fn finish(mut self) -> io::Result<Totals> {
         self.end_until(u64::MAX)?;
-        let open: u64 = self.lanes.iter().map(Lane::open_count).sum();
-        self.totals.unfinished = open + self.tracks.alive_count() as u64;
+        let open: usize = self.lanes.iter().map(Lane::slices_open).sum();
+        self.totals.unfinished = (open + self.tracks.slices_open()) as u64;
         (self.totals.packets, self.totals.bytes) = self.packets.finish()?;
         Ok(self.totals)
     }
@@ -230,7 +227,6 @@ impl<'t, 'w> Converter<'t, 'w> {
         values: Values<'_>,
     ) -> io::Result<()> {
         let end = Ticks(begin.0.saturating_add(duration.0));
-        self.lanes[lane].seen = end;
         if !self.lanes[lane].has_room() {
             self.totals.hidden += 1;
             return Ok(());
@@ -335,14 +331,29 @@ impl<'t, 'w> Converter<'t, 'w> {
     }
 
     /// Something that is not the innermost ended. If it is open here, all above it ended with it;
-    /// else it is looked for on the other threads.
+    /// or it is a region held across an await, or it was begun on another thread.
     fn end_detached(&mut self, lane: usize, at: u64, open: Open, begin: Ticks) -> io::Result<()> {
-        self.totals.misnested += 1;
         if let Some(above) = self.lanes[lane].above(open, begin) {
+            let is_held = match open {
+                Open::Poll(future) => self.hold(lane, above, future)?,
+                _ => false,
+            };
+            self.totals.misnested += u64::from(!is_held);
             let slices = self.lanes[lane].pop_many(above);
-            self.send_ends(lane, at, slices, "with the one around it: mis-nested")?;
+            self.send_ends(lane, at, slices, if is_held { HELD } else { MISNESTED })?;
             return self.end(lane, at, None);
         }
+        if let (Some(future), Open::Region(site)) = (self.lanes[lane].polled(), open)
+            && let Some((track, ends)) = self.tracks.release(future, site, begin)
+        {
+            return self.send_held_ends(track, at, ends);
+        }
+        self.end_elsewhere(lane, at, open, begin)
+    }
+
+    /// Something ended that was not begun here, as far as the trace says.
+    fn end_elsewhere(&mut self, lane: usize, at: u64, open: Open, begin: Ticks) -> io::Result<()> {
+        self.totals.misnested += 1;
         let others = 0..self.lanes.len().min(SEARCHED_LANES_MAX);
         let found = others.into_iter().find(|&at| self.lanes[at].above(open, begin).is_some());
         if let Some(other) = found {
@@ -357,7 +368,7 @@ impl<'t, 'w> Converter<'t, 'w> {
         let duration = at.saturating_sub(self.nanos(begin));
         let event = self.packets.event(EventType::Instant, self.lanes[lane].track);
         heading.put(event);
-        put_word(event, &mut self.names, "ended", "here: begun on another thread, or in a gap");
+        put_word(event, &mut self.names, "ended", "here: begun elsewhere, or in a gap");
         put_number(event, &mut self.names, "duration_ns", duration);
         self.send(lane, at)
     }
@@ -469,6 +480,15 @@ impl<'t, 'w> Converter<'t, 'w> {
     /// The track of a lane.
     pub(super) fn track(&self, lane: usize) -> u64 {
         self.lanes[lane].track
+    }
+
+    /// The regions among the innermost `count` things on a lane, outermost first.
+    pub(super) fn regions_above(
+        &self,
+        lane: usize,
+        count: u64,
+    ) -> impl Iterator<Item = (SiteId, Ticks)> {
+        self.lanes[lane].regions_above(count)
     }
 }
 

@@ -11,7 +11,7 @@
 //!
 //! Elsewhere: what is sent for each frame (`convert`).
 
-use trace_format::id::Open;
+use trace_format::id::{FutureId, Open, SiteId};
 use trace_format::time::Ticks;
 
 /// Viewers drop slices that lie deeper, but not their ends, which then end others: Perfetto's limit
@@ -61,8 +61,6 @@ pub(super) struct Lane {
     pub(super) last: u64,
     /// When the complete region that was begun last ends, until that is sent.
     pub(super) ending: Option<u64>,
-    /// The end of the last event.
-    pub(super) seen: Ticks,
     frames: Vec<Frame>,
     /// Frames that are `shown`.
     shown: usize,
@@ -88,7 +86,6 @@ impl Lane {
             lost: (0, 0),
             last: 0,
             ending: None,
-            seen: Ticks(0),
             frames: Vec::new(),
             shown: 0,
             waiting: 0,
@@ -103,6 +100,11 @@ impl Lane {
     /// How many things are open.
     pub(super) fn open_count(&self) -> u64 {
         self.frames.len() as u64 + self.deeper
+    }
+
+    /// How many slices are open in the output.
+    pub(super) fn slices_open(&self) -> usize {
+        self.shown
     }
 
     /// Something begins. Whether its slice is to be shown.
@@ -152,6 +154,24 @@ impl Lane {
         Some(self.open_count() - found as u64 - 1)
     }
 
+    /// Of the innermost `count` things the regions, outermost first, and when they began.
+    pub(super) fn regions_above(&self, count: u64) -> impl Iterator<Item = (SiteId, Ticks)> {
+        let kept = (self.open_count().saturating_sub(count)) as usize;
+        let above = self.frames.get(kept..).unwrap_or_default();
+        above.iter().filter_map(|frame| match frame.open {
+            Open::Region(site) => Some((site, frame.begin)),
+            _ => None,
+        })
+    }
+
+    /// The future that is being polled here, the innermost one.
+    pub(super) fn polled(&self) -> Option<FutureId> {
+        self.frames.iter().rev().find_map(|frame| match frame.open {
+            Open::Poll(future) => Some(future),
+            _ => None,
+        })
+    }
+
     /// Something that is open here has ended on another thread: its slice ends now, or when those
     /// above it have. This thread's own ends still count it (L1).
     pub(super) fn end_elsewhere(&mut self, open: Open, begin: Ticks) -> usize {
@@ -167,6 +187,11 @@ impl Lane {
     pub(super) fn mark_gap(&mut self) {
         (self.gap, self.unsure) = (true, true);
         self.restating = None;
+    }
+
+    /// What is restated from now on is all that is open.
+    pub(super) fn begin_front(&mut self) {
+        self.restating = Some(0);
     }
 
     /// A restated batch says that `open` is open since `begin`. Returns how many slices end because
@@ -243,7 +268,6 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trace_format::id::SiteId;
 
     fn region(id: u32) -> Open {
         Open::Region(SiteId(id))

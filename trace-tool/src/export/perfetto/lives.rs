@@ -76,6 +76,8 @@ impl Converter<'_, '_> {
         let short: String = line.chars().take(LOG_NAME_CHARS_MAX).collect();
         let is_whole = short.len() == message.len();
         let category = self.tables.callsite(site).map_or("log", |site| site.name.as_str());
+        // An event without a name is shown as nothing.
+        let short = if short.is_empty() { category.to_owned() } else { short };
         let heading = Heading {
             name: Name::Text(short.into()),
             category: self.names.category(category),
@@ -123,14 +125,15 @@ impl Converter<'_, '_> {
         arguments: Option<(SiteId, Values<'_>)>,
     ) -> io::Result<()> {
         let life = Life::Task(task);
-        let Some(alive) = self.tracks.open(life, heading, name, &mut self.packets)? else {
+        let opened = self.tracks.open(life, heading.clone(), name, &mut self.packets)?;
+        let Some(track) = opened else {
             self.totals.hidden += 1;
             return Ok(());
         };
         let own = self.track(lane);
-        for (kind, track) in [(EventType::Instant, own), (EventType::SliceBegin, alive.track)] {
+        for (kind, track) in [(EventType::Instant, own), (EventType::SliceBegin, track)] {
             let event = self.packets.event(kind, track);
-            alive.heading.put(event);
+            heading.put(event);
             event.flow_ids.push(life.flow());
             event.correlation_id = Some(task.0);
             put_number(event, &mut self.names, "task", task.0);
@@ -160,12 +163,13 @@ impl Converter<'_, '_> {
         let life = Life::Future(future);
         let heading = self.names.site(site).heading.clone();
         let name = self.tables.callsite(site).map_or("unknown call site", |site| &site.name);
-        let Some(alive) = self.tracks.open(life, heading, name, &mut self.packets)? else {
+        let opened = self.tracks.open(life, heading.clone(), name, &mut self.packets)?;
+        let Some(track) = opened else {
             self.totals.hidden += 1;
             return Ok(());
         };
-        let event = self.packets.event(EventType::SliceBegin, alive.track);
-        alive.heading.put(event);
+        let event = self.packets.event(EventType::SliceBegin, track);
+        heading.put(event);
         event.flow_ids.push(life.flow());
         put_number(event, &mut self.names, "future", future.0);
         if task != TaskId(0) {
@@ -188,9 +192,40 @@ impl Converter<'_, '_> {
         let Some(alive) = self.tracks.close(life) else {
             return Ok(());
         };
+        // Its regions can't outlive it; their own ends come too late, or were lost.
+        self.send_held_ends(alive.track, at, alive.held.len())?;
         let event = self.packets.event(EventType::SliceEnd, alive.track);
         put_outcome(event, &mut self.names, outcome, values);
         self.packets.send(at, &mut self.names.fresh)
+    }
+
+    /// The innermost `count` things on a thread are closed by the end of a poll: the regions among
+    /// them are held across an await. They go on, on the future's track.
+    pub(super) fn hold(&mut self, lane: usize, count: u64, future: FutureId) -> io::Result<bool> {
+        let regions: Vec<_> = self.regions_above(lane, count).collect();
+        let mut is_held = false;
+        for (site, begin) in regions {
+            let Some(track) = self.tracks.hold(future, site, begin) else {
+                self.totals.hidden += 1;
+                continue;
+            };
+            is_held = true;
+            self.totals.slices += 1;
+            let at = self.nanos(begin);
+            let event = self.packets.event(EventType::SliceBegin, track);
+            self.names.site(site).heading.put(event);
+            self.packets.send(at, &mut self.names.fresh)?;
+        }
+        Ok(is_held)
+    }
+
+    /// Ends slices of regions that were held across an await.
+    pub(super) fn send_held_ends(&mut self, track: u64, at: u64, count: usize) -> io::Result<()> {
+        for _ in 0..count {
+            self.packets.event(EventType::SliceEnd, track);
+            self.packets.send(at, &mut self.names.fresh)?;
+        }
+        Ok(())
     }
 }
 

@@ -26,10 +26,13 @@ pub mod message;
 mod packet;
 mod tracks;
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::{error, fmt};
 
+use trace_format::header::BatchKind;
+use trace_format::id::ThreadId;
 use trace_format::read::{ReadAt, ReadError, ReadErrorKind, TraceFile, Window};
 
 use convert::Converter;
@@ -51,7 +54,7 @@ pub struct Totals {
     pub packets: u64,
     /// Bytes written.
     pub bytes: u64,
-    /// Regions, polls, task runs, tasks and futures that have no end.
+    /// Slices that are left open in the output: of regions, polls, task runs, tasks, futures.
     pub unfinished: u64,
     /// Ends that were not for the innermost open thing, or for nothing.
     pub misnested: u64,
@@ -133,8 +136,12 @@ pub fn export<S: ReadAt>(
     if let Some(generation) = tables.generations.last() {
         match file.state_at(generation.number) {
             Ok(state) => {
+                let ends = ends(file);
                 for thread in state.iter().flat_map(|state| &state.threads) {
-                    converter.last_state(thread, generation.ticks)?;
+                    let at = (thread.sequence, thread.offset);
+                    if ends.get(&thread.id).is_none_or(|&last| last < at) {
+                        converter.last_state(thread, generation.ticks)?;
+                    }
                 }
             }
             Err(fault) => faults.add(fault),
@@ -144,6 +151,16 @@ pub fn export<S: ReadAt>(
     progress(totals.events);
     (totals.faults_count, totals.faults) = (faults.count, faults.kept);
     Ok(totals)
+}
+
+/// Each thread's last piece: its batch's sequence, and where in the batch it begins.
+fn ends<S: ReadAt>(file: &TraceFile<S>) -> HashMap<ThreadId, (u32, u32)> {
+    let mut ends = HashMap::new();
+    for entry in file.index().iter().filter(|entry| entry.kind == BatchKind::Events) {
+        let last = ends.entry(entry.thread).or_default();
+        *last = (entry.sequence, entry.piece).max(*last);
+    }
+    ends
 }
 
 /// Faults met while reading.

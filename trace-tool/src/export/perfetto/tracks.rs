@@ -11,8 +11,9 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
 
-use trace_format::id::{FutureId, TaskId};
+use trace_format::id::{FutureId, SiteId, TaskId};
 use trace_format::read::Tables;
+use trace_format::time::Ticks;
 
 use super::intern::{Heading, Name};
 use super::message::{
@@ -31,6 +32,8 @@ pub(super) const FIRST: u64 = 4;
 
 /// So many tasks, and so many futures, may be alive at once. One takes about 150 bytes.
 const ALIVE_MAX: usize = 1 << 20;
+/// So many regions of one future are shown across awaits.
+const HELD_MAX: usize = 64;
 
 /// What has a life of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,10 +68,21 @@ impl Life {
 }
 
 /// A task or future that is alive.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Alive {
     pub(super) track: u64,
     pub(super) heading: Heading,
+    /// Regions that are held across an await, outermost first: their slices are on this track.
+    pub(super) held: Vec<Held>,
+}
+
+/// A region that has outlived the poll in which it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) site: SiteId,
+    pub(super) begin: Ticks,
+    /// It has ended, but one that began later has not: slices end innermost first.
+    pub(super) ended: bool,
 }
 
 /// All tracks.
@@ -176,15 +190,15 @@ impl Tracks {
         Ok(uuid)
     }
 
-    /// Something begins to live under `heading`, whose name is `name`. `None` if too much is alive
-    /// already, or if the same began before.
+    /// Something begins to live under `heading`, whose name is `name`. Returns its track; `None` if
+    /// too much is alive already, or if the same began before.
     pub(super) fn open(
         &mut self,
         life: Life,
         heading: Heading,
         name: &str,
         packets: &mut Packets<'_>,
-    ) -> io::Result<Option<Alive>> {
+    ) -> io::Result<Option<u64>> {
         if self.get(life).is_some() || self.alive_count() >= ALIVE_MAX {
             return Ok(None);
         }
@@ -195,12 +209,12 @@ impl Tracks {
                 self.child(life.parent(), name, packets)?
             }
         };
-        let alive = Alive { track, heading };
+        let alive = Alive { track, heading, held: Vec::new() };
         match life {
-            Life::Task(task) => self.tasks.insert(task, alive.clone()),
-            Life::Future(future) => self.futures.insert(future, alive.clone()),
+            Life::Task(task) => self.tasks.insert(task, alive),
+            Life::Future(future) => self.futures.insert(future, alive),
         };
-        Ok(Some(alive))
+        Ok(Some(track))
     }
 
     /// What is known of something alive.
@@ -228,8 +242,40 @@ impl Tracks {
         Some(alive)
     }
 
-    /// How many tasks and futures are alive.
-    pub(super) fn alive_count(&self) -> usize {
+    /// A region outlives a poll of `future`. Returns the track on which it goes on.
+    pub(super) fn hold(&mut self, future: FutureId, site: SiteId, begin: Ticks) -> Option<u64> {
+        let alive = self.futures.get_mut(&future)?;
+        if alive.held.len() >= HELD_MAX {
+            return None;
+        }
+        alive.held.push(Held { site, begin, ended: false });
+        Some(alive.track)
+    }
+
+    /// A region that outlived a poll of `future` ends. Returns the track, and how many slices end
+    /// on it now; `None` if there is no such region.
+    pub(super) fn release(
+        &mut self,
+        future: FutureId,
+        site: SiteId,
+        begin: Ticks,
+    ) -> Option<(u64, usize)> {
+        let Alive { track, held, .. } = self.futures.get_mut(&future)?;
+        let wanted = Held { site, begin, ended: false };
+        held.iter_mut().rfind(|held| **held == wanted)?.ended = true;
+        let open = held.iter().rposition(|held| !held.ended).map_or(0, |last| last + 1);
+        let ends = held.len() - open;
+        held.truncate(open);
+        Some((*track, ends))
+    }
+
+    /// How many slices of tasks, futures and held regions are open in the output.
+    pub(super) fn slices_open(&self) -> usize {
+        let held: usize = self.futures.values().map(|alive| alive.held.len()).sum();
+        self.alive_count() + held
+    }
+
+    fn alive_count(&self) -> usize {
         self.tasks.len() + self.futures.len()
     }
 

@@ -1,21 +1,21 @@
 //! Whole exports: a trace made by hand, exported, decoded, compared line by line.
 //!
 //! - `picture`: an exported file as text.
+//! - `damage`: what is damaged, cut or odd.
 
+mod damage;
 mod picture;
 
-use std::io::{self, Write};
-
 use trace_format::batch::Compression;
-use trace_format::definition::{ArgumentKind, CallsiteKind, Definition, OpenSince};
+use trace_format::definition::{ArgumentKind, CallsiteKind, Definition};
 use trace_format::event::{EventKind, Outcome};
-use trace_format::id::{FutureId, Open, SiteId, TaskId, ThreadId};
+use trace_format::id::{FutureId, Open, SiteId, TaskId};
 use trace_format::read::TraceFile;
-use trace_format::testgen::{TraceBuilder, everything, tight_loops, value_bytes};
+use trace_format::testgen::{TraceBuilder, value_bytes};
 use trace_format::time::{Nanos, Ticks};
 use trace_format::value::{Text, Value, Values};
 
-use super::{ExportError, Totals, export};
+use super::{Totals, export};
 use picture::picture;
 
 const PARSE: SiteId = SiteId(1);
@@ -228,6 +228,49 @@ fn a_future_has_a_track_and_its_polls_are_on_threads() {
 }
 
 #[test]
+fn a_region_held_across_an_await_goes_on_below_its_future() {
+    let mut trace = builder();
+    let (future, task, site) = (FutureId(1), TaskId(0), FETCH);
+    trace.event(1, 10, EventKind::FutureBegin { future, task, site, values: NONE });
+    trace.event(1, 10, EventKind::PollBegin { future });
+    trace.begin(1, OUTER.0, 11);
+    trace.begin(1, PARSE.0, 12);
+    let detached = |open, since| EventKind::EndDetached { open, since: Ticks(since) };
+    trace.event(1, 20, detached(Open::Poll(future), 10));
+    trace.event(2, 30, EventKind::PollBegin { future });
+    // The outer one first: its slice waits for the inner one's.
+    trace.event(2, 31, detached(Open::Region(OUTER), 20));
+    trace.event(2, 32, detached(Open::Region(PARSE), 20));
+    trace.end(2, 33);
+    let (outcome, values) = (Outcome::Returned, NONE);
+    trace.event(2, 33, EventKind::FutureEnd { future, outcome, values });
+    let place = "@src/testgen.rs:6 in testgen::fetch";
+    let outer = "outer [testgen] @src/testgen.rs:2";
+    let parse = "parse [demo::work] @src/work.rs:12 in demo::work::parse";
+    let held = "with the poll around it: held across an await, goes on below the future";
+    let totals = check(
+        &trace.stop(1_000),
+        &[
+            &format!("10 Futures/fetch ( fetch [testgen] future=1u {place} ~3"),
+            &format!("10 main ( fetch [testgen] future=1u {place} ~3"),
+            &format!("11 main ( {outer}"),
+            &format!("12 main ( {parse}"),
+            &format!("late 11 Futures/fetch ( {outer}"),
+            &format!("12 Futures/fetch ( {parse}"),
+            &format!("20 main ) ended={held:?}"),
+            &format!("20 main ) ended={held:?}*"),
+            "20 main )",
+            &format!("30 worker-1 ( fetch [testgen] future=1u {place} ~3"),
+            "32 Futures/fetch )",
+            "32 Futures/fetch )",
+            "33 worker-1 )",
+            "33 Futures/fetch )",
+        ],
+    );
+    assert_eq!((totals.misnested, totals.unfinished), (0, 0));
+}
+
+#[test]
 fn marks_messages_and_counters_are_where_they_happened() {
     let mut trace = builder();
     trace.event(1, 10, EventKind::Instant { site: MARK, values: NONE });
@@ -301,7 +344,7 @@ fn a_region_that_ends_on_another_thread_ends_its_slice_where_it_began() {
             "16 worker-1 )",
             r#"20 main ) ended="on another thread""#,
             &format!(
-                "20 worker-1 ! {outer} ended=\"here: begun on another thread, or in a gap\" \
+                "20 worker-1 ! {outer} ended=\"here: begun elsewhere, or in a gap\" \
                  duration_ns=10u @src/testgen.rs:2"
             ),
             &format!("30 main ( {parse}"),
@@ -310,132 +353,6 @@ fn a_region_that_ends_on_another_thread_ends_its_slice_where_it_began() {
             "45 main )",
         ],
     );
-}
-
-#[test]
-fn drops_are_loud_and_their_ends_do_not_stay_open() {
-    let mut trace = builder();
-    trace.begin(1, OUTER.0, 10);
-    trace.begin(1, OUTER.0, 20);
-    let (from, to) = (Ticks(30), Ticks(80));
-    trace.event(1, 100, EventKind::Dropped { events: 1000, ends: 1, from, to });
-    trace.end(1, 110);
-    let outer = "outer [testgen] @src/testgen.rs:2";
-    let totals = check(
-        &trace.stop(1_000),
-        &[
-            &format!("10 main ( {outer}"),
-            &format!("20 main ( {outer}"),
-            r#"80 main ) ended="earlier: its end is not in the trace""#,
-            "100 main ! EVENTS DROPPED [exectrace] events=1000u ends=1u",
-            "late 30 main/EVENTS DROPPED ( EVENTS DROPPED [exectrace] events=1000u ends=1u",
-            "late 80 main/EVENTS DROPPED )",
-            "110 main )",
-        ],
-    );
-    assert_eq!((totals.dropped_events, totals.dropped_ends), (1000, 1));
-}
-
-#[test]
-fn what_a_thread_lost_at_its_end_is_loud_too() {
-    let mut trace = builder();
-    trace.begin(1, OUTER.0, 10);
-    trace.begin(1, OUTER.0, 20);
-    let (from, to) = (Ticks(30), Ticks(80));
-    trace.event(1, 100, EventKind::Dropped { events: 1, ends: 1, from, to });
-    trace.seal(1);
-    let id = ThreadId(1);
-    let (ended, ticks, events) = (true, Ticks(300), 3);
-    let (dropped_events, dropped_ends) = (8, 2);
-    let end = Definition::ThreadEnd { id, ended, ticks, events, dropped_events, dropped_ends };
-    trace.define(&end);
-    let (out, totals) = exported(&trace.killed());
-    assert_eq!(
-        picture(&out)[6..],
-        [
-            r#"300 main ) ended="earlier: its end is not in the trace"*"#,
-            "300 main ! EVENTS DROPPED [exectrace] events=7u ends=1u",
-            "late 100 main/EVENTS DROPPED ( EVENTS DROPPED [exectrace] events=7u ends=1u",
-            "300 main/EVENTS DROPPED )",
-        ]
-    );
-    assert_eq!((totals.dropped_events, totals.dropped_ends, totals.unfinished), (8, 2, 0));
-}
-
-#[test]
-fn what_is_pending_when_the_trace_ends_is_open_in_the_picture() {
-    let mut trace = builder();
-    trace.begin(1, OUTER.0, 10);
-    trace.seal(1);
-    trace.generation(40);
-    let state = |at: &[(SiteId, u64)]| -> Vec<OpenSince> {
-        at.iter()
-            .map(|&(site, begin)| OpenSince { open: Open::Region(site), begin: Ticks(begin) })
-            .collect()
-    };
-    trace.define(&Definition::Generation { number: 3, ticks: Ticks(50) });
-    for (thread, open) in [(1, state(&[(OUTER, 10), (PARSE, 20)])), (2, state(&[(PARSE, 30)]))] {
-        let (id, sequence) = (ThreadId(thread), 1);
-        trace.define(&Definition::ThreadState { id, sequence, offset: 0, more: false, open });
-    }
-    let parse = "parse [demo::work] @src/work.rs:12 in demo::work::parse";
-    let totals = check(
-        &trace.stop(1_000),
-        &[
-            "10 main ( outer [testgen] @src/testgen.rs:2",
-            &format!("20 main ( {parse}"),
-            &format!("30 worker-1 ( {parse}"),
-        ],
-    );
-    assert_eq!(totals.unfinished, 3);
-}
-
-#[test]
-fn packets_that_look_alike_are_not_mixed_up() {
-    let mut trace = TraceBuilder::started(Compression::None);
-    let sites = 2_500;
-    (1..=sites).for_each(|site| trace.callsite(site, CallsiteKind::Region, &format!("r{site}")));
-    let threads = [1, 65, 1_000_000];
-    threads.iter().for_each(|&thread| trace.thread(thread, &format!("t{thread}")));
-    let mut expected = Vec::new();
-    let rounds = (0..2).flat_map(|_| 1..=sites).zip((10..).step_by(10));
-    for ((site, at), thread) in rounds.zip(threads.iter().cycle()) {
-        trace.region(*thread, site, at, 5);
-        expected.push(format!("{at} t{thread} ( r{site} [testgen] @src/testgen.rs:{site}"));
-        expected.push(format!("{} t{thread} )", at + 5));
-    }
-    let (out, _) = exported(&trace.stop(1_000_000));
-    assert_eq!(picture(&out), expected);
-}
-
-#[test]
-fn a_damaged_batch_costs_its_events_and_no_nesting() {
-    let mut trace = builder();
-    trace.begin(1, OUTER.0, 10);
-    trace.begin(1, PARSE.0, 20);
-    trace.seal(1);
-    let damaged = trace.bytes() + 64;
-    trace.end(1, 30);
-    trace.begin(1, OUTER.0, 40);
-    trace.seal(1);
-    trace.end(1, 50);
-    trace.end(1, 60);
-    let mut bytes = trace.stop(1_000);
-    bytes[damaged] ^= 1;
-    let outer = "outer [testgen] @src/testgen.rs:2";
-    let totals = check(
-        &bytes,
-        &[
-            &format!("10 main ( {outer}"),
-            "20 main ( parse [demo::work] @src/work.rs:12 in demo::work::parse",
-            r#"40 main ) ended="earlier: its end is not in the trace""#,
-            &format!("40 main ( {outer}"),
-            "50 main )",
-            "60 main )",
-        ],
-    );
-    assert!(totals.faults_count > 0);
-    assert_eq!((totals.misnested, totals.unfinished), (0, 0));
 }
 
 #[test]
@@ -457,101 +374,4 @@ fn times_are_the_monotonic_clock_and_the_wall_clock_is_beside_it() {
     let clocks = &trace.packet[0].clock_snapshot.as_ref().expect("clocks").clocks;
     let times: Vec<_> = clocks.iter().map(|clock| (clock.clock_id(), clock.timestamp())).collect();
     assert_eq!(times, [(3, 1_000_000), (1, 1_700_000_000_001_000_000), (64, 1_000_000)]);
-}
-
-#[test]
-fn every_kind_of_event_is_exported_and_every_slice_is_paired() {
-    let (out, totals) = exported(&everything(Compression::Lz4));
-    let lines = picture(&out);
-    assert_eq!((totals.unknown, totals.faults_count), (0, 0), "{:?}", totals.faults);
-    let mut open = std::collections::HashMap::<&str, i64>::new();
-    for line in &lines {
-        let line = line.trim_start_matches("late ");
-        let at = line.find([' ']).expect("a time") + 1;
-        let mark = line[at..].find([')', '(', '!', '=']).expect("a mark") + at;
-        let depth = open.entry(&line[at..mark]).or_default();
-        *depth += i64::from(line[mark..].starts_with('('));
-        *depth -= i64::from(line[mark..].starts_with(')'));
-        assert!(*depth >= 0, "{line}");
-    }
-    let left: i64 = open.values().sum();
-    assert_eq!(u64::try_from(left).ok(), Some(totals.unfinished));
-}
-
-#[test]
-fn cut_and_flipped_traces_have_no_unpaired_end() {
-    let bytes = everything(Compression::None);
-    // Every byte takes ten seconds without optimisation; a stride that is prime meets all fields.
-    for at in (0..bytes.len()).step_by(7) {
-        let mut flipped = bytes.clone();
-        flipped[at] ^= 0x10;
-        for trace in [&bytes[..at], &flipped] {
-            let Ok(file) = TraceFile::open(trace) else { continue };
-            let mut out = Vec::new();
-            export(&file, &mut out, &mut |_| {}).expect("a damaged trace is exported all the same");
-            assert!(ends_are_paired(&out), "byte {at}");
-        }
-    }
-}
-
-fn ends_are_paired(out: &[u8]) -> bool {
-    use super::message::{EventType, Trace};
-    use prost::Message;
-    let mut open = std::collections::HashMap::<Option<u64>, i64>::new();
-    let trace = Trace::decode(out).expect("a trace");
-    trace.packet.iter().filter_map(|packet| packet.track_event.as_ref()).all(|event| {
-        let depth = open.entry(event.track_uuid).or_default();
-        *depth += match event.r#type() {
-            EventType::SliceBegin => 1,
-            EventType::SliceEnd => -1,
-            _ => 0,
-        };
-        *depth >= 0
-    })
-}
-
-/// Takes so many bytes, then fails.
-struct Full {
-    left: usize,
-    kind: io::ErrorKind,
-}
-
-impl Write for Full {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.left == 0 {
-            return Err(self.kind.into());
-        }
-        let taken = bytes.len().min(self.left);
-        self.left -= taken;
-        Ok(taken)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-#[test]
-fn an_output_that_fails_ends_the_export_at_once() {
-    let trace = tight_loops(2, 100_000, Compression::None);
-    let file = TraceFile::open(trace.as_slice()).expect("a trace");
-    for (kind, closed) in [(io::ErrorKind::BrokenPipe, true), (io::ErrorKind::StorageFull, false)] {
-        let mut seen = 0;
-        let mut out = Full { left: 1_000_000, kind };
-        let error = export(&file, &mut out, &mut |events| seen = events).expect_err("it is full");
-        assert!(matches!(error, ExportError::Write(_)), "{error:?}");
-        assert_eq!(error.is_closed_pipe(), closed);
-        assert!(seen < 100_000, "{seen} events were read although the output was full");
-    }
-}
-
-#[test]
-fn progress_reaches_the_number_of_events() {
-    let trace = tight_loops(2, 100_000, Compression::None);
-    let file = TraceFile::open(trace.as_slice()).expect("a trace");
-    let mut seen = Vec::new();
-    let totals = export(&file, &mut io::sink(), &mut |events| seen.push(events)).expect("a sink");
-    assert_eq!(totals.events, 200_000);
-    assert!(seen.is_sorted() && seen.len() > 2, "{seen:?}");
-    assert_eq!(seen.last(), Some(&200_000));
 }
