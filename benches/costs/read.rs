@@ -112,13 +112,15 @@ fn reopened(file: &TraceFile<Vec<u8>>) -> u64 {
 
 fn in_order(file: &TraceFile<Vec<u8>>, expected: u64) {
     let mut events = 0;
-    file.in_order(Window::default())
+    let went_on = file
+        .in_order(Window::default())
         .for_each(|timed| {
             black_box(timed.event.ticks);
             events += 1;
             ControlFlow::Continue(())
         })
         .expect("it is whole");
+    assert!(went_on.is_continue());
     assert_eq!(events, expected);
 }
 

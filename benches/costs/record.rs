@@ -2,7 +2,7 @@
 
 use crate::floor::{Floors, Table, floor, median, time};
 use criterion::Criterion;
-use exectrace::{Task, Trace, counter, instant, log, trace_region, traced};
+use exectrace::{Task, Trace, counter, instant, log, traced};
 use std::hint::black_box;
 use std::pin::pin;
 use std::sync::Barrier;

@@ -85,6 +85,8 @@ impl Collector {
             collector.definitions.write_if_long(&mut collector.sink, 1);
         }
         collector.put_generation();
+        // Those that an earlier trace has left open.
+        collector.put_tasks();
         collector.write_definitions();
         collector.sink.flush();
         collector.sink.take_error().map_or(Ok(collector), Err)
@@ -214,6 +216,10 @@ impl Collector {
             });
             self.definitions.write_if_long(&mut self.sink, self.generation);
         }
+        self.put_tasks();
+    }
+
+    fn put_tasks(&mut self) {
         task::for_each_live(|task| {
             self.definitions.put(task);
             self.definitions.write_if_long(&mut self.sink, self.generation);

@@ -70,7 +70,7 @@ pub enum StopError {
     },
     /// This is a forked child: the trace is its parent's.
     Forked,
-    /// The collector panicked, in the writer most likely.
+    /// The collector panicked, most likely while it dropped the writer.
     Collector,
 }
 
@@ -83,7 +83,7 @@ impl fmt::Display for StopError {
                 report.bytes, report.unwritten_events
             ),
             Self::Forked => f.write_str("the trace belongs to the parent of this process"),
-            Self::Collector => f.write_str("the collector panicked, most likely in the writer"),
+            Self::Collector => f.write_str("the collector panicked, most likely in dropping the writer"),
         }
     }
 }

@@ -104,6 +104,8 @@ fn detach() {
     if thread.is_null() {
         return;
     }
+    // The last one frees memory, which an allocator that is traced would record.
+    let _quiet = quiet();
     // SAFETY: `from_raw` wants the pointer of one `into_raw`, once: L1, and `LOCAL` is null now.
     let thread = unsafe { Arc::from_raw(thread) };
     thread.exited.store(true, crate::primitive::Ordering::Release);

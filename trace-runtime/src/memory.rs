@@ -47,6 +47,11 @@ impl Budget {
         self.used_max.store(self.used.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
+    /// In a forked child: the parent's batches are copies that nobody will ever free.
+    pub(crate) fn forget(&self) {
+        self.used.store(0, Ordering::Relaxed);
+    }
+
     /// The most bytes in use since [`Budget::begin`].
     pub(crate) fn used_max(&self) -> usize {
         self.used_max.load(Ordering::Relaxed)

@@ -34,6 +34,9 @@ static SITES: AtomicU32 = AtomicU32::new(0);
 /// Counts traces; what outlives one notices the next.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
+/// Counts forks: what one process began is not the next one's.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
 /// Events lost by threads that could not be attached, or while the recorder itself was at work.
 static UNATTACHED: AtomicU64 = AtomicU64::new(0);
 
@@ -86,27 +89,35 @@ pub fn start_with(
     options: Options,
     writer: impl Write + Send + 'static,
 ) -> Result<Trace, StartError> {
-    {
+    let occupied = Occupied::new()?;
+    let trace = begin(&options, Box::new(writer))?;
+    std::mem::forget(occupied);
+    let mut state = lock_state();
+    state.session = Some(Arc::clone(&trace.session));
+    NUMBER.fetch_add(1, Ordering::Relaxed);
+    ENABLED.store(true, Ordering::Release);
+    callsites().for_each(|site| site.set_live(true));
+    drop(state);
+    Ok(trace)
+}
+
+/// The process's one place for a trace, given back when dropped: also by a panic on the way.
+struct Occupied;
+
+impl Occupied {
+    fn new() -> Result<Self, StartError> {
         let mut state = lock_state();
         if state.occupied {
             return Err(StartError::AlreadyRunning);
         }
         state.occupied = true;
+        Ok(Self)
     }
-    let begun = begin(&options, Box::new(writer));
-    let mut state = lock_state();
-    match begun {
-        Ok(trace) => {
-            state.session = Some(Arc::clone(&trace.session));
-            NUMBER.fetch_add(1, Ordering::Relaxed);
-            ENABLED.store(true, Ordering::Release);
-            callsites().for_each(|site| site.set_live(true));
-            Ok(trace)
-        }
-        Err(error) => {
-            state.occupied = false;
-            Err(error)
-        }
+}
+
+impl Drop for Occupied {
+    fn drop(&mut self) {
+        lock_state().occupied = false;
     }
 }
 
@@ -124,12 +135,35 @@ fn begin(options: &Options, writer: Box<dyn Write + Send>) -> Result<Trace, Star
     let definitions = beginning(clock, &executable);
     let collector = Collector::begin(Arc::clone(&session), sink, options.generation, &definitions)
         .map_err(StartError::Write)?;
+    let guard = EndOnDrop(Arc::clone(&session));
+    let collect = move || {
+        let _guard = guard;
+        collector.run()
+    };
     let handle = std::thread::Builder::new()
         .name("exectrace".to_owned())
-        .spawn(move || collector.run())
+        .spawn(collect)
         .map_err(StartError::Thread)?;
     session.set_collector(handle.thread().clone());
     Ok(Trace { session, handle: Some(handle) })
+}
+
+/// Nobody waits for a collector that has panicked: without one the session is over.
+struct EndOnDrop(Arc<Session>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// Ends the session when the collector is gone, also by a panic: nobody waits for it any more.
+struct Ending(Arc<Session>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 fn executable() -> String {
@@ -180,7 +214,8 @@ impl Trace {
     ///
     /// # Errors
     /// [`StopError::Write`] with the first failure of the writer and what was lost;
-    /// [`StopError::Forked`] in a forked child; [`StopError::Collector`] if the writer panicked.
+    /// [`StopError::Forked`] in a forked child; [`StopError::Collector`] if dropping the writer
+    /// panicked. A panic while writing is a failure of the writer's.
     pub fn stop(mut self) -> Result<Report, StopError> {
         self.end()
     }
@@ -201,7 +236,7 @@ impl Trace {
         self.session.end();
         self.session.wake_collector();
         let collected = handle.join();
-        lock_state().occupied = false;
+        drop(Occupied);
         match collected {
             Ok((report, None)) => Ok(report),
             Ok((report, Some(error))) => Err(StopError::Write { error, report }),
@@ -236,6 +271,8 @@ pub(crate) fn current() -> Option<Arc<Session>> {
 
 /// A call site was switched by the user.
 pub(crate) fn switched(site: &'static Callsite, on: bool) {
+    // An allocator that is traced must not come in here again while this holds locks.
+    let _quiet = local::quiet();
     let state = lock_state();
     if let Some(session) = &state.session {
         site.set_live(on);
@@ -255,11 +292,18 @@ pub(crate) fn take_unattached() -> u64 {
     UNATTACHED.swap(0, Ordering::Relaxed)
 }
 
+/// How many forks lie between the first process and this one.
+pub(crate) fn forks() -> u32 {
+    FORKS.load(Ordering::Relaxed)
+}
+
 /// In the child, after a fork: there is no trace.
 #[cfg(unix)]
 extern "C" fn forked() {
     ENABLED.store(false, Ordering::Relaxed);
     STATE.store(ptr::null_mut(), Ordering::Relaxed);
+    FORKS.fetch_add(1, Ordering::Relaxed);
+    BUDGET.forget();
     local::abandon();
     callsites().for_each(|site| site.set_live(false));
 }

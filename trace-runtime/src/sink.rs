@@ -4,6 +4,7 @@
 //! emptying batches, so the program does not notice.
 
 use std::io::{self, IoSlice, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use trace_format::batch::{BatchInfo, Compression, FileEncoder};
 
 /// Batches smaller than this are gathered before they are written.
@@ -50,7 +51,8 @@ impl Sink {
                 self.write_gathered();
             }
         } else if self.error.is_none() {
-            let written = write_both(&mut *self.writer, &self.gathered, encoded.stored);
+            let writer = &mut *self.writer;
+            let written = guarded(|| write_both(writer, &self.gathered, encoded.stored));
             let bytes = self.gathered.len() + encoded.stored.len();
             self.settle(written, bytes);
         } else {
@@ -65,7 +67,7 @@ impl Sink {
     pub(crate) fn flush(&mut self) {
         self.write_gathered();
         if self.error.is_none() {
-            self.error = self.writer.flush().err();
+            self.error = guarded(|| self.writer.flush()).err();
         }
     }
 
@@ -85,7 +87,7 @@ impl Sink {
         if self.error.is_some() {
             return self.settle(Ok(()), 0);
         }
-        let written = self.writer.write_all(&self.gathered);
+        let written = guarded(|| self.writer.write_all(&self.gathered));
         let bytes = self.gathered.len();
         self.settle(written, bytes);
     }
@@ -104,6 +106,13 @@ impl Sink {
         self.gathered.clear();
         self.gathered_events = 0;
     }
+}
+
+/// The writer is the user's code: that it panics is one more way to fail, and no reason to stop
+/// emptying batches. It is not called again after that.
+fn guarded(write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    catch_unwind(AssertUnwindSafe(write))
+        .unwrap_or_else(|_| Err(io::Error::other("the writer panicked")))
 }
 
 /// One system call for both where the writer can do that.

@@ -28,8 +28,14 @@ pub(crate) const NAME_BYTES_MAX: usize = 256;
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 thread_local! {
-    static CURRENT: Cell<Option<Arc<Inner>>> = const { Cell::new(None) };
+    /// Whom this thread works for, innermost last, each with its guard's key. A list and not only
+    /// the last: guards may be dropped in any order.
+    static WORKING: Cell<Working> = const { Cell::new(Vec::new()) };
+    /// The key that was given last.
+    static KEY: Cell<u64> = const { Cell::new(0) };
 }
+
+type Working = Vec<(u64, Option<Arc<Inner>>)>;
 
 /// A piece of work of the user's: a request, a job, a frame.
 ///
@@ -43,6 +49,8 @@ pub struct Task {
 #[derive(Debug)]
 struct Inner {
     id: u64,
+    /// In which process of a row of forks it began: what the parent began is not the child's.
+    forks: u32,
     ended: AtomicBool,
 }
 
@@ -68,22 +76,21 @@ impl Task {
     /// The task this thread works for: the one entered last. One that does nothing if there is none.
     #[must_use]
     pub fn current() -> Self {
-        let inner = CURRENT.try_with(|current| {
-            let inner = current.take();
-            current.set(inner.clone());
-            inner
-        });
-        Self { inner: inner.unwrap_or_default() }
+        let inner = with_working(|working| working.last().and_then(|(_, inner)| inner.clone()));
+        Self { inner: inner.flatten() }
     }
 
     /// From now until the guard is dropped, this thread works for the task.
     pub fn enter(&self) -> TaskGuard {
-        let run = self.inner.as_ref().map_or_else(Region::none, |inner| {
+        let run = self.known().map_or_else(Region::none, |inner| {
             let what = Open::Task(TaskId(inner.id)).to_word();
             let head = Head { code: opcode::TASK_RUN | opcode::OPEN, id: inner.id };
             Region::new((record::begin(head, what, 0), what))
         });
-        TaskGuard { run, previous: replace_current(self.inner.clone()) }
+        let key = KEY.get() + 1;
+        KEY.set(key);
+        with_working(|working| working.push((key, self.inner.clone())));
+        TaskGuard { run, key }
     }
 
     /// Ends it, for all its handles. A second end does nothing.
@@ -96,7 +103,12 @@ impl Task {
     /// Its id in the trace; 0 for one that does nothing.
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.inner.as_ref().map_or(0, |inner| inner.id)
+        self.known().map_or(0, |inner| inner.id)
+    }
+
+    /// What was begun, and in this process.
+    fn known(&self) -> Option<&Inner> {
+        self.inner.as_deref().filter(|inner| inner.forks == recorder::forks())
     }
 
     fn begin(parent: u64, name: &str) -> Self {
@@ -133,13 +145,14 @@ impl Task {
             return Self::default();
         }
         live::add(id, live::Live { parent, name: name.into(), begin });
-        Self { inner: Some(Arc::new(Inner { id, ended: AtomicBool::new(false) })) }
+        let (forks, ended) = (recorder::forks(), AtomicBool::new(false));
+        Self { inner: Some(Arc::new(Inner { id, forks, ended })) }
     }
 }
 
 impl Inner {
     fn end(&self) {
-        if self.ended.swap(true, Ordering::Relaxed) {
+        if self.forks != recorder::forks() || self.ended.swap(true, Ordering::Relaxed) {
             return;
         }
         live::remove(self.id);
@@ -157,9 +170,16 @@ impl Drop for Inner {
     }
 }
 
-fn replace_current(inner: Option<Arc<Inner>>) -> Option<Arc<Inner>> {
-    // After the thread-local is gone, at the end of a thread, there is no current task.
-    CURRENT.try_with(|current| current.replace(inner)).unwrap_or_default()
+/// `None` once the thread-local is gone, at the end of a thread: it works for nobody then.
+fn with_working<T>(act: impl FnOnce(&mut Working) -> T) -> Option<T> {
+    WORKING
+        .try_with(|cell| {
+            let mut working = cell.take();
+            let result = act(&mut working);
+            cell.set(working);
+            result
+        })
+        .ok()
 }
 
 /// This thread works for a task until this is dropped.
@@ -167,13 +187,21 @@ fn replace_current(inner: Option<Arc<Inner>>) -> Option<Arc<Inner>> {
 #[must_use = "the thread works for the task only while this lives"]
 pub struct TaskGuard {
     run: Region,
-    previous: Option<Arc<Inner>>,
+    /// In `WORKING`; 0 for none.
+    key: u64,
 }
 
 impl Drop for TaskGuard {
     fn drop(&mut self) {
         self.run = Region::none();
-        replace_current(self.previous.take());
+        if self.key == 0 {
+            return;
+        }
+        // What is taken out is dropped outside: with the last handle ends the task.
+        let _done = with_working(|working| {
+            let at = working.iter().rposition(|each| each.0 == self.key);
+            at.map(|at| working.remove(at))
+        });
     }
 }
 
@@ -188,7 +216,7 @@ pub struct TaskScope {
 impl TaskScope {
     /// One that is not recorded.
     pub const fn none() -> Self {
-        let guard = TaskGuard { run: Region::none(), previous: None };
+        let guard = TaskGuard { run: Region::none(), key: 0 };
         Self { guard, task: Task { inner: None } }
     }
 
@@ -206,7 +234,7 @@ impl TaskScope {
 impl Drop for TaskScope {
     fn drop(&mut self) {
         if self.task.inner.is_some() {
-            self.guard = TaskGuard { run: Region::none(), previous: self.guard.previous.take() };
+            self.guard = TaskGuard { run: Region::none(), key: 0 };
             self.task.end();
         }
     }
@@ -237,20 +265,26 @@ pub(crate) fn for_each_live(mut take: impl FnMut(&Definition<'_>)) {
     });
 }
 
-/// The list of tasks that are open.
+/// The lists of tasks that are open.
 mod live {
-    use super::{BTreeMap, Mutex, clock};
+    use super::{BTreeMap, Mutex, clock, recorder};
 
     /// So many lists, so that threads seldom meet.
     const SHARDS: usize = 16;
+
+    /// A forked child has lists of its own, for those of its parent may be locked for ever. So many
+    /// forks deep there are some; further down tasks are recorded and not listed.
+    const FORKS: usize = 4;
 
     /// The most tasks a list holds. Tasks beyond are recorded as ever, but a reader that starts in
     /// the middle does not know their names.
     const TASKS_MAX: usize = 4096;
 
     type Tasks = BTreeMap<u64, Live>;
+    type Shards = [Mutex<Tasks>; SHARDS];
 
-    static TASKS: [Mutex<Tasks>; SHARDS] = [const { Mutex::new(Tasks::new()) }; SHARDS];
+    static TASKS: [Shards; FORKS] =
+        [const { [const { Mutex::new(Tasks::new()) }; SHARDS] }; FORKS];
 
     #[derive(Clone, Debug)]
     pub(super) struct Live {
@@ -259,11 +293,10 @@ mod live {
         pub(super) begin: u64,
     }
 
-    /// The list of `id`, unless somebody holds it just now who will never let go: a thread that
-    /// was in here when the process was forked.
+    /// The list of `id`, if there is one.
     fn with<T>(id: u64, act: impl FnOnce(&mut Tasks) -> T) -> Option<T> {
-        let shard = &TASKS[(id % SHARDS as u64) as usize];
-        let mut tasks = shard.lock().ok()?;
+        let shards = TASKS.get(recorder::forks() as usize)?;
+        let mut tasks = shards[(id % SHARDS as u64) as usize].lock().ok()?;
         Some(act(&mut tasks))
     }
 
