@@ -83,7 +83,9 @@ impl fmt::Display for StopError {
                 report.bytes, report.unwritten_events
             ),
             Self::Forked => f.write_str("the trace belongs to the parent of this process"),
-            Self::Collector => f.write_str("the collector panicked, most likely in dropping the writer"),
+            Self::Collector => {
+                f.write_str("the collector panicked, most likely in dropping the writer")
+            }
         }
     }
 }

@@ -157,15 +157,6 @@ impl Drop for EndOnDrop {
     }
 }
 
-/// Ends the session when the collector is gone, also by a panic: nobody waits for it any more.
-struct Ending(Arc<Session>);
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        self.0.end();
-    }
-}
-
 fn executable() -> String {
     let path = std::env::current_exe().unwrap_or_default();
     path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())

@@ -283,8 +283,7 @@ mod live {
     type Tasks = BTreeMap<u64, Live>;
     type Shards = [Mutex<Tasks>; SHARDS];
 
-    static TASKS: [Shards; FORKS] =
-        [const { [const { Mutex::new(Tasks::new()) }; SHARDS] }; FORKS];
+    static TASKS: [Shards; FORKS] = [const { [const { Mutex::new(Tasks::new()) }; SHARDS] }; FORKS];
 
     #[derive(Clone, Debug)]
     pub(super) struct Live {
