@@ -1,0 +1,83 @@
+//! A trace in memory: every batch, decompressed, in file order, and the tables.
+//!
+//! Payloads live as long as the test's process, so that events borrow from nobody.
+
+use trace_format::definition::Definition;
+use trace_format::event::Event;
+use trace_format::header::{BatchHeader, BatchKind};
+use trace_format::id::ThreadId;
+use trace_format::read::{Batch, BatchReader, Tables, TraceFile};
+
+/// A whole trace.
+#[derive(Debug)]
+pub(crate) struct Decoded {
+    pub(crate) batches: Vec<Batch<'static>>,
+    pub(crate) tables: Tables,
+    /// Its trailer was there.
+    pub(crate) complete: bool,
+}
+
+impl Decoded {
+    /// Decodes bytes that are a trace without faults; it need not have an end.
+    pub(crate) fn new(bytes: &[u8]) -> Self {
+        let mut reader = BatchReader::new(bytes).expect("a file header");
+        let mut batches = Vec::new();
+        let mut tables = Tables::default();
+        while let Some(batch) = reader.next_batch() {
+            let batch = batch.expect("whole batches only");
+            let (header, offset) = (batch.header, batch.offset);
+            let batch = Batch { header, offset, payload: batch.payload.to_vec().leak() };
+            if batch.header.kind == BatchKind::Definitions {
+                tables.apply_batch(&batch).expect("whole definitions only");
+            }
+            batches.push(batch);
+        }
+        let complete = reader.is_complete();
+        if complete {
+            let file = TraceFile::open(bytes).expect("a trace");
+            assert!(file.faults().is_empty(), "{:?}", file.faults());
+            let listed = batches.iter().filter(|batch| batch.header.kind != BatchKind::Index);
+            assert_eq!(file.index().len(), listed.count(), "the index lists every batch");
+        }
+        Self { batches, tables, complete }
+    }
+
+    /// The pieces with events, in file order.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = &Batch<'static>> {
+        self.batches.iter().filter(|batch| batch.header.kind == BatchKind::Events)
+    }
+
+    /// The events of a thread, in its order.
+    pub(crate) fn events(&self, thread: ThreadId) -> impl Iterator<Item = Event<'static>> {
+        let pieces = self.pieces().filter(move |batch| batch.header.thread == thread);
+        pieces.flat_map(|batch| events(batch))
+    }
+
+    /// All definitions, in file order.
+    pub(crate) fn definitions(&self) -> impl Iterator<Item = Definition<'static>> {
+        let kind = |batch: &&Batch<'static>| batch.header.kind == BatchKind::Definitions;
+        self.batches.iter().filter(kind).flat_map(|batch| batch.definitions())
+    }
+
+    /// The id of the only thread with this name.
+    pub(crate) fn thread(&self, name: &str) -> ThreadId {
+        let mut found = self.tables.threads.values().filter(|thread| thread.name == name);
+        let thread = found.next().unwrap_or_else(|| panic!("no thread is called {name}"));
+        assert!(found.next().is_none(), "one thread is called {name}");
+        thread.id
+    }
+
+    /// The name of a call site.
+    pub(crate) fn site_name(&self, site: trace_format::id::SiteId) -> &str {
+        &self.tables.callsite(site).expect("events name defined sites").name
+    }
+}
+
+/// The events of a piece, none of them faulty.
+pub(crate) fn events(piece: &Batch<'static>) -> Vec<Event<'static>> {
+    let events: Result<Vec<_>, _> = piece.events().collect();
+    let events = events.expect("the recorder writes events only");
+    let BatchHeader { events: count, .. } = piece.header;
+    assert_eq!(events.len(), count as usize, "the header counts its events");
+    events
+}

@@ -1,0 +1,86 @@
+//! What tests of the recorder share: record something, read it back, check what must always hold.
+//!
+//! - [`decoded`]: a trace in memory, batch by batch.
+//! - [`checks`]: what is true of every trace whatever was recorded; every recording here passes it.
+//! - [`lines`]: events as text, for exact comparisons.
+//! - [`writers`]: writers that remember, fail, dawdle and panic.
+//!
+//! There is one trace per process, so recordings wait for each other.
+
+#![allow(dead_code, reason = "every test file uses its own part")]
+
+pub(crate) mod checks;
+pub(crate) mod decoded;
+pub(crate) mod lines;
+pub(crate) mod writers;
+
+use decoded::Decoded;
+use exectrace::{Options, Report};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use writers::Memory;
+
+/// Held while a test uses the process's one trace.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A trace that was recorded, stopped, decoded and checked.
+#[derive(Debug)]
+pub(crate) struct Recorded {
+    pub(crate) report: Report,
+    pub(crate) trace: Decoded,
+}
+
+/// Runs `act` under a trace with the default options.
+pub(crate) fn record(act: impl FnOnce()) -> Recorded {
+    record_with(Options::new(), act)
+}
+
+/// Runs `act` under a trace.
+pub(crate) fn record_with(options: Options, act: impl FnOnce()) -> Recorded {
+    let _alone = alone();
+    record_here(options, act)
+}
+
+/// As [`record_with`], by somebody who is [`alone`] already.
+pub(crate) fn record_here(options: Options, act: impl FnOnce()) -> Recorded {
+    let memory = Memory::default();
+    let trace = exectrace::start_with(options, memory.clone()).expect("no trace is running");
+    act();
+    let report = trace.stop().expect("memory takes every byte");
+    let bytes = memory.take();
+    assert_eq!(report.bytes, bytes.len() as u64);
+    let trace = Decoded::new(&bytes);
+    checks::check(&trace);
+    checks::check_report(&trace, &report);
+    Recorded { report, trace }
+}
+
+impl Recorded {
+    /// The events of the only thread that recorded any.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut threads = lines::of_threads(&self.trace);
+        assert_eq!(threads.len(), 1, "one thread recorded: {threads:#?}");
+        threads.remove(0).1
+    }
+
+    /// The events of the thread with this name; none if it has not recorded.
+    pub(crate) fn lines_of(&self, name: &str) -> Vec<String> {
+        let mut threads = lines::of_threads(&self.trace);
+        threads.retain(|thread| thread.0 == name);
+        assert!(threads.len() < 2, "one thread is called {name}: {threads:#?}");
+        threads.pop().map(|thread| thread.1).unwrap_or_default()
+    }
+}
+
+/// Runs `act` on a thread of this name, to its end.
+pub(crate) fn on_thread(name: &str, act: impl FnOnce() + Send) {
+    std::thread::scope(|scope| {
+        let builder = std::thread::Builder::new().name(name.to_owned());
+        let thread = builder.spawn_scoped(scope, act).expect("a thread can be had");
+        if let Err(panic) = thread.join() {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}

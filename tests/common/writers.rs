@@ -1,0 +1,119 @@
+//! Writers: one that remembers, and those that make trouble.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Remembers every byte; clones share them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Memory(Arc<Mutex<Vec<u8>>>);
+
+impl Memory {
+    /// What has been written since the last call.
+    pub(crate) fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A copy of what has been written.
+    pub(crate) fn copy(&self) -> Vec<u8> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Write for Memory {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What a [`Faulty`] writer does at its faulty byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Fails with the error `fault 1`, and with others later.
+    Fails,
+    /// Says it wrote nothing.
+    WritesNothing,
+    /// Panics.
+    Panics,
+}
+
+/// Remembers the bytes in front of a fault.
+#[derive(Debug)]
+pub(crate) struct Faulty {
+    pub(crate) memory: Memory,
+    pub(crate) fault: Fault,
+    /// Bytes until then.
+    pub(crate) room: usize,
+    pub(crate) faults: usize,
+}
+
+impl Faulty {
+    pub(crate) fn new(fault: Fault, room: usize) -> Self {
+        Self { memory: Memory::default(), fault, room, faults: 0 }
+    }
+}
+
+impl Write for Faulty {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = bytes.len().min(self.room);
+        self.room -= taken;
+        if taken > 0 || bytes.is_empty() {
+            return self.memory.write(&bytes[..taken]);
+        }
+        self.faults += 1;
+        match self.fault {
+            Fault::Fails => Err(io::Error::other(format!("fault {}", self.faults))),
+            Fault::WritesNothing => Ok(0),
+            Fault::Panics => panic!("this writer panics, as it should"),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes a few bytes at a time, and is interrupted in between.
+#[derive(Debug, Default)]
+pub(crate) struct Stuttering {
+    pub(crate) memory: Memory,
+    pub(crate) calls: usize,
+}
+
+impl Write for Stuttering {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.calls += 1;
+        if self.calls % 3 == 0 {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let count = bytes.len().min(1 + self.calls % 97);
+        self.memory.write(&bytes[..count])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Takes its time for each write.
+#[derive(Debug)]
+pub(crate) struct Slow {
+    pub(crate) memory: Memory,
+    pub(crate) pause: Duration,
+}
+
+impl Write for Slow {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        std::thread::sleep(self.pause);
+        self.memory.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
