@@ -228,6 +228,19 @@ fn a_future_has_a_track_and_its_polls_are_on_threads() {
 }
 
 #[test]
+fn a_slice_ended_from_elsewhere_ends_after_what_lies_in_it() {
+    let mut trace = builder();
+    trace.begin(1, OUTER.0, 10);
+    trace.region(1, PARSE.0, 15, 20);
+    let (open, since) = (Open::Region(OUTER), Ticks(10));
+    trace.event(2, 20, EventKind::EndDetached { open, since });
+    let (out, _) = exported(&trace.stop(1_000));
+    let lines = picture(&out);
+    assert_eq!(lines[2..4], ["35 main )", r#"35 main ) ended="on another thread""#]);
+    assert!(lines[4].starts_with("late 20 worker-1 ! outer"), "{}", lines[4]);
+}
+
+#[test]
 fn a_region_held_across_an_await_goes_on_below_its_future() {
     let mut trace = builder();
     let (future, task, site) = (FutureId(1), TaskId(0), FETCH);
