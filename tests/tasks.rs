@@ -304,12 +304,17 @@ fn a_call_of_an_async_function_is_a_task_of_its_own() {
         assert!(future.as_mut().poll(&mut context).is_pending());
         assert!(matches!(future.as_mut().poll(&mut context), Poll::Ready(id) if id != 0));
     });
-    let poll = ["+ run asynchronous", "poll asynchronous", "-"];
-    let mut expected = vec!["task asynchronous", "future asynchronous for asynchronous"];
-    expected.extend(poll);
-    expected.extend(poll);
-    let lines = recorded.lines();
-    assert_eq!(lines[..5], expected[..5]);
-    assert!(lines.contains(&"future asynchronous returned".to_owned()), "{lines:#?}");
-    assert_eq!(lines.last().unwrap(), "-");
+    let expected = [
+        "task asynchronous",
+        "future asynchronous for asynchronous",
+        "+ run asynchronous",
+        "poll asynchronous",
+        "-",
+        "+ run asynchronous",
+        "poll asynchronous",
+        "future asynchronous returned",
+        "-",
+        "task asynchronous ends",
+    ];
+    assert_eq!(recorded.lines(), expected);
 }

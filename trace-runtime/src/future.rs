@@ -116,11 +116,17 @@ impl FutureGuard {
         }
     }
 
+    /// Whether the running trace knows of it. One that it does not know was begun in an earlier
+    /// trace, and its site is off now, or it was not polled since.
+    fn is_told(&self) -> bool {
+        self.id != 0 && self.session == recorder::number() && recorder::is_enabled()
+    }
+
     fn poll_begin(&mut self) -> (Option<TaskGuard>, Region) {
         if self.session != recorder::number() {
             self.begin_if_live(&[]);
         }
-        if self.id == 0 || !recorder::is_enabled() {
+        if !self.is_told() {
             return (None, Region::none());
         }
         let task = (self.task.id() != 0).then(|| self.task.enter());
@@ -130,14 +136,18 @@ impl FutureGuard {
     }
 
     fn end(&mut self, end: &FutureEnd) {
-        let id = std::mem::take(&mut self.id);
-        self.site = None;
-        if id != 0 && recorder::is_enabled() {
+        if self.is_told() {
             let mut body = Body::new();
-            put_number(&mut body, id);
+            put_number(&mut body, self.id);
             body.extend_from_slice(&end.body);
             record::append(opcode::FUTURE_END, &body);
         }
+        self.id = 0;
+        self.site = None;
+    }
+
+    /// Ends the task that is this future, behind all that was done for it.
+    fn end_task(&self) {
         if self.own_task {
             self.task.end();
         }
@@ -149,6 +159,7 @@ impl Drop for FutureGuard {
         if self.id != 0 {
             self.end(&FutureEnd::new(Outcome::Dropped));
         }
+        self.end_task();
     }
 }
 
@@ -210,12 +221,15 @@ impl<F: Future, R: FnOnce(&F::Output, &mut FutureEnd)> Future for Traced<F, R> {
         drop(poll);
         if let Poll::Ready(output) = &polled {
             let mut end = FutureEnd::new(Outcome::Returned);
-            if let (Some(report), true) = (this.report.take(), this.guard.id != 0) {
+            if let (Some(report), true) = (this.report.take(), this.guard.is_told()) {
                 report(output, &mut end);
             }
             this.guard.end(&end);
         }
         drop(task);
+        if polled.is_ready() {
+            this.guard.end_task();
+        }
         polled
     }
 }
