@@ -2,9 +2,11 @@
 //!
 //! What is where in the picture: a thread's regions, polls and task runs are slices on the thread's
 //! track, with arguments as annotations; a task or a future is a slice on a track of its own, tied
-//! by a flow to every thread that works for it; counters have counter tracks; marks and messages
-//! are instants; lost events are a mark on the thread and a slice below it. What has not ended has
-//! no end in the file. Times are the recording machine's monotonic clock.
+//! by a flow to every thread that works for it; a region held across an await goes on below its
+//! future; counters have counter tracks; marks and messages are instants; lost events are a mark on
+//! the thread and a slice below it. What has not ended has no end in the file. Times are the
+//! recording machine's monotonic clock. *Track* is Perfetto's word and means one of its rows; a
+//! `Lane` is what we know of a thread.
 //!
 //! Memory is bounded by what is open at a time: per thread its open regions, and tasks and futures
 //! that are alive, each with a limit.

@@ -30,8 +30,8 @@ const FUTURES: u64 = 3;
 /// The first thread's track: the default of the sequence.
 pub(super) const FIRST: u64 = 4;
 
-/// So many tasks, and so many futures, may be alive at once. One takes about 150 bytes.
-const ALIVE_MAX: usize = 1 << 20;
+/// So many tasks and futures together may be alive at once. One takes about 150 bytes.
+const ALIVE_MAX: usize = 1 << 18;
 /// So many regions of one future are shown across awaits.
 const HELD_MAX: usize = 64;
 
