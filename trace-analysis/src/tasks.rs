@@ -23,7 +23,7 @@ const NAMES_MAX: usize = 10_000;
 /// Of one task's children, so many are kept whole.
 const CHILDREN_MAX: usize = 32;
 /// A tree is cut below this height,
-const HEIGHT_MAX: u32 = 64;
+const HEIGHT_MAX: u32 = 48;
 /// and where it would get more tasks than this.
 const TREE_TASKS_MAX: usize = 1000;
 

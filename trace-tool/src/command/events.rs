@@ -1,0 +1,161 @@
+//! `exectrace events`: every event, in the order of time, indented by depth.
+//!
+//! What begins and ends with nothing inside is one line with its duration; else there are two, with
+//! braces. Faults stand where they were met, and on standard error at the end.
+
+use std::io::Write;
+
+use clap::Args;
+use trace_format::read::{InOrder, ReadAt, ReadError, Window};
+use trace_format::time::Nanos;
+
+use super::reading::{Reading, Source};
+use super::{Failure, Verdict};
+use crate::command::lines::{Line, Lines};
+use crate::describe::Names;
+use crate::output::{Output, say};
+use crate::units;
+
+/// A deeper line is indented no further.
+const INDENT_MAX: usize = 40;
+/// Of the faults met on the way so many are said again at the end.
+const FAULTS_SAID: usize = 5;
+
+/// What can be asked.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    #[command(flatten)]
+    source: Source,
+    /// Stop after so many lines; 0 for all.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    limit: u64,
+    /// Only lines that contain this text.
+    #[arg(long, value_name = "TEXT")]
+    grep: Option<String>,
+}
+
+/// Prints the events.
+///
+/// # Errors
+/// If there is no trace, or the output can't be written.
+pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> {
+    let reading = arguments.source.open()?;
+    let thread = match reading.threads.as_slice() {
+        [one] => Some(*one),
+        _ => None,
+    };
+    let order = reading.file.in_order(Window { from: reading.from, to: reading.to, thread });
+    let names = Names::new(reading.file.tables());
+    let printer = Printer {
+        arguments,
+        names: &names,
+        thread_width: thread_width(&reading, &names),
+        printed: 0,
+        out,
+    };
+    let mut walk =
+        Walk { reading: &reading, lines: Lines::new(&names), printer, faults: Vec::new() };
+    walk.all(order)?;
+    let (faults, lost) = (walk.faults, walk.lines.dropped());
+    for fault in reading.file.faults().iter().chain(&faults).take(FAULTS_SAID) {
+        say(&format!("DAMAGED: {fault}"));
+    }
+    if lost > 0 {
+        let lost = units::plural(lost, "event", "events");
+        say(&format!("DROPPED: memory was at its bound, {lost} not recorded"));
+    }
+    let whole = reading.file.faults().is_empty() && faults.is_empty() && lost == 0;
+    Ok(if whole { Verdict::Fine } else { Verdict::Faulty })
+}
+
+struct Walk<'a, 'o> {
+    reading: &'a Reading,
+    lines: Lines<'a>,
+    printer: Printer<'a, 'o>,
+    faults: Vec<ReadError>,
+}
+
+impl Walk<'_, '_> {
+    fn all<S: ReadAt>(&mut self, mut order: InOrder<'_, S>) -> Result<(), Failure> {
+        for (thread, open) in order.open_at_start() {
+            if self.wants(*thread) {
+                self.lines.open_at_start(*thread, open, self.reading.from.unwrap_or_default());
+            }
+        }
+        self.print()?;
+        let mut done = false;
+        while !done {
+            match order.next_event() {
+                None => break,
+                Some(Ok(timed)) => {
+                    if self.wants(timed.thread) {
+                        self.lines.event(&timed);
+                    }
+                }
+                Some(Err(error)) => {
+                    self.lines.fault(order.fault_thread(), &error);
+                    if self.faults.len() < FAULTS_SAID {
+                        self.faults.push(error);
+                    }
+                }
+            }
+            done = self.print()?;
+        }
+        if !done && self.reading.to.is_none() {
+            self.lines.open_at_end();
+            self.print()?;
+        }
+        Ok(())
+    }
+
+    fn wants(&self, thread: trace_format::id::ThreadId) -> bool {
+        self.reading.threads.is_empty() || self.reading.threads.contains(&thread)
+    }
+
+    /// Prints the lines of one event; whether there are enough.
+    fn print(&mut self) -> Result<bool, Failure> {
+        for line in self.lines.take() {
+            if self.printer.line(&line)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+struct Printer<'a, 'o> {
+    arguments: &'a Arguments,
+    names: &'a Names<'a>,
+    thread_width: usize,
+    printed: u64,
+    out: &'o mut Output,
+}
+
+impl Printer<'_, '_> {
+    /// Prints one line, if it is wanted; whether it was the last.
+    fn line(&mut self, line: &Line) -> Result<bool, Failure> {
+        if let Some(wanted) = &self.arguments.grep
+            && !line.text.contains(wanted)
+        {
+            return Ok(false);
+        }
+        if self.arguments.source.json {
+            serde_json::to_writer(&mut *self.out, line).map_err(std::io::Error::from)?;
+            writeln!(self.out)?;
+        } else {
+            let at = units::moment(Nanos(line.at_ns));
+            let thread = line.thread.map_or_else(String::new, |id| self.names.thread(id));
+            let indent = line.depth.min(INDENT_MAX) * 2;
+            let (width, text) = (self.thread_width, &line.text);
+            let text = if line.is_loud() { self.out.loud(text) } else { text.clone() };
+            writeln!(self.out, "{at:>13}  {thread:<width$}  {:indent$}{text}", "")?;
+        }
+        self.printed += 1;
+        Ok(self.arguments.limit > 0 && self.printed >= self.arguments.limit)
+    }
+}
+
+fn thread_width(reading: &Reading, names: &Names<'_>) -> usize {
+    let threads = reading.file.tables().threads.keys();
+    threads.map(|id| names.thread(*id).chars().count()).max().unwrap_or(0).min(24)
+}

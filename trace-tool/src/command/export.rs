@@ -1,0 +1,103 @@
+//! `exectrace export`: a trace for another viewer.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use super::reading::open;
+use super::{Failure, Verdict};
+use crate::export::perfetto::{self, ExportError, Totals};
+use crate::output::{Output, progress, say};
+use crate::units;
+
+/// What can be asked.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// The trace.
+    file: PathBuf,
+    /// For which viewer.
+    #[arg(long, value_enum)]
+    format: Format,
+    /// The file to write; - is standard output.
+    #[arg(short, long, value_name = "OUT")]
+    output: PathBuf,
+}
+
+/// A viewer's format.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// Protobuf, for ui.perfetto.dev.
+    Perfetto,
+}
+
+/// Writes the export.
+///
+/// # Errors
+/// If there is no trace, or the output can't be written.
+pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> {
+    let file = open(&arguments.file)?;
+    let Format::Perfetto = arguments.format;
+    let to_stdout = arguments.output.as_os_str() == "-";
+    let events = file.index().iter().map(|entry| u64::from(entry.events)).sum();
+    let bar = progress(file.bytes());
+    bar.set_length(events);
+    let mut advance = |done| bar.set_position(done);
+    let done = if to_stdout {
+        perfetto::export(&file, out, &mut advance)
+    } else {
+        let target = &arguments.output;
+        if is_same(&arguments.file, target) {
+            return Err(Failure::Usage("the output would overwrite the trace".to_owned()));
+        }
+        let created = File::create(target).map_err(|error| Failure::Open(target.clone(), error))?;
+        let mut target = BufWriter::with_capacity(1 << 18, created);
+        let done = perfetto::export(&file, &mut target, &mut advance);
+        done.and_then(|totals| target.flush().map(|()| totals).map_err(ExportError::Write))
+    };
+    bar.finish_and_clear();
+    let totals = done.map_err(|error| match error {
+        ExportError::Read(error) => Failure::Trace(arguments.file.clone(), error),
+        ExportError::Write(error) => Failure::Output(error),
+    })?;
+    if !to_stdout {
+        let (events, bytes) = (units::count(totals.events), units::bytes(totals.bytes));
+        let path = arguments.output.display().to_string();
+        writeln!(out, "{events} events, {bytes}: open {path} at https://ui.perfetto.dev")?;
+    }
+    Ok(warn(&file, &totals))
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    match (one.canonicalize(), other.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => false,
+    }
+}
+
+/// Says on standard error what is missing from the export.
+fn warn(file: &trace_format::read::TraceFile<File>, totals: &Totals) -> Verdict {
+    let mut verdict = Verdict::Fine;
+    let mut loss = |text: String| {
+        say(&text);
+        verdict = Verdict::Faulty;
+    };
+    if totals.dropped_events + totals.dropped_ends > 0 {
+        let events = units::plural(totals.dropped_events, "event", "events");
+        loss(format!("DROPPED: memory was at its bound, {events} not recorded"));
+    }
+    for fault in file.faults() {
+        loss(format!("DAMAGED: {fault}"));
+    }
+    if totals.faults_count > 0 {
+        let first = totals.faults.first().map_or_else(String::new, |fault| format!(": {fault}"));
+        let count = units::plural(totals.faults_count, "batch", "batches");
+        loss(format!("DAMAGED: {count} can't be read{first}"));
+    }
+    if totals.hidden > 0 {
+        let hidden = units::plural(totals.hidden, "item", "items");
+        say(&format!("{hidden} left out that the format has no place for"));
+    }
+    verdict
+}

@@ -1,0 +1,471 @@
+//! Events as lines: for people one text, for programs fields.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Serialize, Serializer};
+use trace_analysis::regions::OwnedValues;
+use trace_analysis::stack::{Closed, Ending, Stack, Visitor};
+use trace_format::definition::OpenSince;
+use trace_format::event::{Event, EventKind, Outcome};
+use trace_format::id::{FutureId, Open, SiteId, TaskId, ThreadId};
+use trace_format::read::{ReadError, Timed};
+use trace_format::time::{Nanos, Ticks};
+use trace_format::value::{Text, Value, Values};
+
+use crate::describe::{Names, outcome, push_value};
+use crate::json::{Named, OwnedValuesOut, ValueOut, outcome_name};
+use crate::{escape, units};
+
+/// So many names of tasks and futures are remembered; others are shown by their number alone.
+const NAMES_MAX: usize = 1 << 20;
+/// So many characters of a message are shown.
+const MESSAGE_CHARS_MAX: usize = 1000;
+
+/// One line. `text` is for people, safe to print; the other fields are for programs, and those
+/// that do not apply are left out.
+#[derive(Debug, Default, Serialize)]
+pub struct Line {
+    /// Since the first clock snapshot.
+    pub at_ns: u64,
+    /// Whose.
+    #[serde(serialize_with = "thread_out")]
+    pub thread: Option<ThreadId>,
+    thread_name: Option<String>,
+    /// `region`, `poll`, `task_run` (with their durations), the same with `_begin` or `_end`,
+    /// `instant`, `log`, `counter`, `task_begin`, `task_end`, `future_begin`, `future_end`,
+    /// `dropped`, `unknown`, `fault`, `open_at_start`, `open_at_end`.
+    kind: &'static str,
+    /// How many things were open around it.
+    pub depth: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    site: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    future: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_ns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arguments: Option<Named>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<OwnedValuesOut>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<ValueOut<'static>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ends: Option<u64>,
+    /// For people.
+    #[serde(skip)]
+    pub text: String,
+}
+
+impl Line {
+    /// Whether it says that something is missing.
+    #[must_use]
+    pub fn is_loud(&self) -> bool {
+        matches!(self.kind, "dropped" | "fault")
+    }
+}
+
+fn thread_out<S: Serializer>(thread: &Option<ThreadId>, serializer: S) -> Result<S::Ok, S::Error> {
+    thread.map(|thread| thread.0).serialize(serializer)
+}
+
+/// Turns events, in the order of time, into lines.
+#[derive(Debug)]
+pub struct Lines<'t> {
+    names: &'t Names<'t>,
+    stacks: BTreeMap<ThreadId, Stack>,
+    tasks: HashMap<TaskId, String>,
+    futures: HashMap<FutureId, SiteId>,
+    ended: Ended,
+    lines: Vec<Line>,
+    dropped: u64,
+    last: Ticks,
+}
+
+/// What ended at one event.
+#[derive(Debug, Default)]
+struct Ended {
+    closed: Vec<Ending1>,
+    without_begin: bool,
+}
+
+#[derive(Debug)]
+struct Ending1 {
+    open: Open,
+    begin: Ticks,
+    end: Ticks,
+    depth: usize,
+    outcome: Option<(Outcome, OwnedValues)>,
+    note: &'static str,
+}
+
+impl Visitor for Ended {
+    fn closed(&mut self, closed: &Closed<'_>) {
+        let (mut outcome, mut note) = (None, "");
+        match closed.ending {
+            Ending::Ended => {}
+            Ending::With(kind, values) => outcome = Some((kind, OwnedValues::new(values))),
+            Ending::Misnested => note = "  (mis-nested: ended by what is around it)",
+            Ending::Elsewhere => note = "  (begun on another thread)",
+            Ending::Lost => note = "  (its end is missing)",
+            Ending::Unfinished => note = "  (still open)",
+        }
+        let Closed { open, begin, end, depth, .. } = *closed;
+        self.closed.push(Ending1 { open, begin, end, depth, outcome, note });
+    }
+
+    fn end_without_begin(&mut self, _: Ticks) {
+        self.without_begin = true;
+    }
+}
+
+impl<'t> Lines<'t> {
+    /// No lines yet.
+    #[must_use]
+    pub fn new(names: &'t Names<'t>) -> Self {
+        Self {
+            names,
+            stacks: BTreeMap::new(),
+            tasks: HashMap::new(),
+            futures: HashMap::new(),
+            ended: Ended::default(),
+            lines: Vec::new(),
+            dropped: 0,
+            last: Ticks(0),
+        }
+    }
+
+    /// Hands out the lines since the last call.
+    pub fn take(&mut self) -> Vec<Line> {
+        std::mem::take(&mut self.lines)
+    }
+
+    /// Events that were dropped, as far as lines say so.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// What was open on a thread when the window began.
+    pub fn open_at_start(&mut self, thread: ThreadId, open: &[OpenSince], at: Ticks) {
+        let stack = self.stacks.entry(thread).or_insert_with(|| Stack::new(SiteId(0)));
+        stack.resume(open.iter().copied(), false, at, &mut self.ended);
+        for (depth, open) in open.iter().enumerate() {
+            let (fields, what) = self.open_fields(open.open);
+            let begin = self.nanos(open.begin);
+            let text = format!("{what} {{  open since {} s", units::moment(begin));
+            let line = Line { kind: "open_at_start", depth, text, ..fields };
+            self.push(thread, self.nanos(at), line);
+        }
+    }
+
+    /// What is still open, of all threads.
+    pub fn open_at_end(&mut self) {
+        for (thread, stack) in std::mem::take(&mut self.stacks) {
+            for (depth, open) in stack.open().enumerate() {
+                let (fields, what) = self.open_fields(open.open);
+                let duration =
+                    Nanos(self.nanos(self.last).0.saturating_sub(self.nanos(open.begin).0));
+                let text = format!("… {what} still open, for {}", units::time(duration));
+                let duration_ns = Some(duration.0);
+                let line = Line { kind: "open_at_end", depth, text, duration_ns, ..fields };
+                self.push(thread, self.nanos(self.last), line);
+            }
+        }
+    }
+
+    /// A fault, and whose events it cost.
+    pub fn fault(&mut self, thread: Option<ThreadId>, error: &ReadError) {
+        if let Some(stack) = thread.and_then(|thread| self.stacks.get_mut(&thread)) {
+            stack.gap(self.last, &mut self.ended);
+            self.ended.closed.clear();
+        }
+        let message = error.to_string();
+        let text = format!("!! DAMAGED: {}", escape::plain(&message, MESSAGE_CHARS_MAX));
+        let at_ns = self.nanos(self.last).0;
+        let thread_name = thread.map(|thread| self.names.thread_name(thread));
+        let message = Some(message);
+        self.lines.push(Line {
+            at_ns,
+            thread,
+            thread_name,
+            kind: "fault",
+            text,
+            message,
+            ..Line::default()
+        });
+    }
+
+    /// The next event.
+    pub fn event(&mut self, timed: &Timed<'_>) {
+        let Timed { thread, event } = *timed;
+        self.last = self.last.max(event.ticks);
+        let stack = self.stacks.entry(thread).or_insert_with(|| Stack::new(SiteId(0)));
+        let depth = stack.depth();
+        stack.feed(&event, &mut self.ended);
+        if let Some(line) = self.line(&event, depth) {
+            self.ended.closed.clear();
+            let at = self.nanos(event.ticks);
+            self.push(thread, at, line);
+            return;
+        }
+        for ended in std::mem::take(&mut self.ended.closed) {
+            let line = self.end_line(&ended);
+            self.push(thread, self.nanos(ended.end), line);
+        }
+        if std::mem::take(&mut self.ended.without_begin) {
+            let text = "} an end of nothing".to_owned();
+            let line = Line { kind: "region_end", text, ..Line::default() };
+            self.push(thread, self.nanos(event.ticks), line);
+        }
+    }
+
+    fn push(&mut self, thread: ThreadId, at: Nanos, mut line: Line) {
+        line.at_ns = at.0;
+        line.thread = Some(thread);
+        line.thread_name = Some(self.names.thread_name(thread));
+        self.lines.push(line);
+    }
+
+    fn nanos(&self, ticks: Ticks) -> Nanos {
+        self.names.nanos(ticks)
+    }
+
+    /// The line of an event that is no end; of an end there is one for each thing that ended.
+    fn line(&mut self, event: &Event<'_>, depth: usize) -> Option<Line> {
+        let line = match event.kind {
+            EventKind::Region { site, duration, values } => {
+                self.complete(Open::Region(site), event.ticks, duration, values)
+            }
+            EventKind::Poll { future, duration } => {
+                self.complete(Open::Poll(future), event.ticks, duration, Values::default())
+            }
+            EventKind::TaskRun { task, duration } => {
+                self.complete(Open::Task(task), event.ticks, duration, Values::default())
+            }
+            EventKind::RegionBegin { site, values } => self.begin(Open::Region(site), values),
+            EventKind::PollBegin { future } => self.begin(Open::Poll(future), Values::default()),
+            EventKind::TaskRunBegin { task } => self.begin(Open::Task(task), Values::default()),
+            EventKind::End
+            | EventKind::EndValue { .. }
+            | EventKind::EndDetached { .. }
+            | EventKind::Reopen { .. } => return None,
+            _ => self.moment(&event.kind),
+        };
+        Some(Line { depth, ..line })
+    }
+
+    fn complete(&self, open: Open, at: Ticks, duration: Ticks, values: Values<'_>) -> Line {
+        let (fields, what) = self.open_fields(open);
+        let kind = match open {
+            Open::Region(_) => "region",
+            Open::Poll(_) => "poll",
+            Open::Task(_) => "task_run",
+        };
+        let duration = self.names.duration(at, duration);
+        let (shown, arguments) = self.arguments(open, values);
+        let text = format!("{what}{shown}  {}", units::time(duration));
+        Line { kind, text, arguments, duration_ns: Some(duration.0), ..fields }
+    }
+
+    fn begin(&self, open: Open, values: Values<'_>) -> Line {
+        let (fields, what) = self.open_fields(open);
+        let kind = match open {
+            Open::Region(_) => "region_begin",
+            Open::Poll(_) => "poll_begin",
+            Open::Task(_) => "task_run_begin",
+        };
+        let (shown, arguments) = self.arguments(open, values);
+        Line { kind, text: format!("{what}{shown} {{"), arguments, ..fields }
+    }
+
+    fn end_line(&self, ended: &Ending1) -> Line {
+        let (fields, what) = self.open_fields(ended.open);
+        let kind = match ended.open {
+            Open::Region(_) => "region_end",
+            Open::Poll(_) => "poll_end",
+            Open::Task(_) => "task_run_end",
+        };
+        let duration = self.nanos(ended.end).0.saturating_sub(self.nanos(ended.begin).0);
+        let mut text = format!("}} {what}  {}", units::time(Nanos(duration)));
+        let mut line = Line { kind, depth: ended.depth, duration_ns: Some(duration), ..fields };
+        if let Some((kind, values)) = &ended.outcome {
+            text.push_str("  ");
+            text.push_str(&outcome(*kind, values.values()));
+            line.outcome = Some(outcome_name(*kind));
+            line.result = Some(OwnedValuesOut(values.clone()));
+        }
+        text.push_str(ended.note);
+        line.text = text.trim_end().to_owned();
+        line
+    }
+
+    /// An event that neither opens nor ends anything on its thread's stack.
+    fn moment(&mut self, kind: &EventKind<'_>) -> Line {
+        match *kind {
+            EventKind::Instant { site, values } => {
+                let (shown, arguments) = self.arguments(Open::Region(site), values);
+                let text = format!("* {}{shown}", self.names.site(site));
+                Line { kind: "instant", text, arguments, ..self.site_fields(site) }
+            }
+            EventKind::Log { site, text: message } => {
+                let mut text = format!("{}: ", self.names.short_site(site));
+                push_message(&mut text, message);
+                let message = Some(String::from_utf8_lossy(message.bytes).into_owned());
+                Line { kind: "log", text, message, ..self.site_fields(site) }
+            }
+            EventKind::Counter { site, value } => {
+                let mut text = format!("{} = ", self.names.short_site(site));
+                push_value(&mut text, &value);
+                let value = number(value).map(ValueOut);
+                Line { kind: "counter", text, value, ..self.site_fields(site) }
+            }
+            EventKind::TaskBegin { task, parent, name } => {
+                let mut shown = String::new();
+                escape::push(&mut shown, name.bytes, MESSAGE_CHARS_MAX);
+                self.task_begin(task, parent, shown, String::new())
+            }
+            EventKind::TaskBeginSite { task, parent, site, values } => {
+                let (shown, arguments) = self.arguments(Open::Region(site), values);
+                let line = self.task_begin(task, parent, self.names.site(site), shown);
+                Line { arguments, site: Some(site.0), ..line }
+            }
+            EventKind::TaskEnd { task } => {
+                let (fields, what) = self.open_fields(Open::Task(task));
+                self.tasks.remove(&task);
+                Line { kind: "task_end", text: format!("{what} ends"), ..fields }
+            }
+            EventKind::Dropped { events, ends, from, to } => {
+                self.dropped = self.dropped.saturating_add(events).saturating_add(ends);
+                let lost = units::plural(events, "event", "events");
+                let lost_ends = units::plural(ends, "end", "ends");
+                let from = units::moment(self.nanos(from));
+                let to = units::moment(self.nanos(to));
+                let text = format!("!! DROPPED {lost} and {lost_ends}, from {from} to {to} s");
+                let (events, ends) = (Some(events), Some(ends));
+                Line { kind: "dropped", text, events, ends, ..Line::default() }
+            }
+            EventKind::Unknown { opcode } => {
+                let text = format!("event {opcode:#04x} of a newer version");
+                Line { kind: "unknown", text, ..Line::default() }
+            }
+            _ => self.future(kind),
+        }
+    }
+
+    fn task_begin(&mut self, task: TaskId, parent: TaskId, name: String, shown: String) -> Line {
+        let within = if parent.0 == 0 { String::new() } else { format!(" in #{}", parent.0) };
+        let text = format!("task {name}{shown} #{} begins{within}", task.0);
+        if self.tasks.len() < NAMES_MAX {
+            self.tasks.insert(task, name.clone());
+        }
+        let (name, task) = (Some(name), Some(task.0));
+        let parent = (parent.0 > 0).then_some(parent.0);
+        Line { kind: "task_begin", text, name, task, parent, ..Line::default() }
+    }
+
+    fn future(&mut self, kind: &EventKind<'_>) -> Line {
+        match *kind {
+            EventKind::FutureBegin { future, task, site, values } => {
+                if self.futures.len() < NAMES_MAX {
+                    self.futures.insert(future, site);
+                }
+                let (shown, arguments) = self.arguments(Open::Region(site), values);
+                let name = self.names.site(site);
+                let within =
+                    if task.0 == 0 { String::new() } else { format!(" for task #{}", task.0) };
+                let text = format!("future {name}{shown} #{} begins{within}", future.0);
+                let task = (task.0 > 0).then_some(task.0);
+                let fields = Line { future: Some(future.0), task, ..self.site_fields(site) };
+                Line { kind: "future_begin", text, arguments, ..fields }
+            }
+            EventKind::FutureEnd { future, outcome: kind, values } => {
+                let (fields, _) = self.open_fields(Open::Poll(future));
+                let name = self.future_name(future);
+                self.futures.remove(&future);
+                let how = format!("{} {}", outcome_name(kind), outcome(kind, values));
+                let text = format!("future {name} {}", how.trim_end());
+                let result = Some(OwnedValuesOut(OwnedValues::new(values)));
+                let outcome = Some(outcome_name(kind));
+                Line { kind: "future_end", text, outcome, result, ..fields }
+            }
+            _ => Line { kind: "unknown", text: "an unknown event".to_owned(), ..Line::default() },
+        }
+    }
+
+    /// The fields that say what is open, and the same for people.
+    fn open_fields(&self, open: Open) -> (Line, String) {
+        match open {
+            Open::Region(site) => (self.site_fields(site), self.names.site(site)),
+            Open::Poll(future) => {
+                let site = self.futures.get(&future);
+                let fields = site.map_or_else(Line::default, |site| self.site_fields(*site));
+                let text = format!("poll {}", self.future_name(future));
+                (Line { future: Some(future.0), ..fields }, text)
+            }
+            Open::Task(task) => {
+                let name = self.tasks.get(&task).cloned();
+                let text = match &name {
+                    Some(name) => format!("task {name} #{}", task.0),
+                    None => format!("task #{}", task.0),
+                };
+                (Line { task: Some(task.0), name, ..Line::default() }, text)
+            }
+        }
+    }
+
+    fn future_name(&self, future: FutureId) -> String {
+        match self.futures.get(&future) {
+            Some(site) => format!("{} #{}", self.names.site(*site), future.0),
+            None => format!("#{}", future.0),
+        }
+    }
+
+    fn site_fields(&self, site: SiteId) -> Line {
+        let name = self.names.callsite(site).map(|site| match site.module.as_str() {
+            "" => site.name.clone(),
+            module => format!("{module}::{}", site.name),
+        });
+        Line { site: Some(site.0), name, ..Line::default() }
+    }
+
+    fn arguments(&self, open: Open, values: Values<'_>) -> (String, Option<Named>) {
+        match open {
+            Open::Region(site) if !values.is_empty() => {
+                (self.names.arguments(site, values), Some(Named::new(self.names, site, values)))
+            }
+            _ => (String::new(), None),
+        }
+    }
+}
+
+fn push_message(out: &mut String, message: Text<'_>) {
+    escape::push(out, message.bytes, MESSAGE_CHARS_MAX);
+    if message.missing() > 0 {
+        out.push_str(&format!("(+{} bytes)", message.missing()));
+    }
+}
+
+/// A value that borrows nothing.
+fn number(value: Value<'_>) -> Option<Value<'static>> {
+    Some(match value {
+        Value::U64(number) => Value::U64(number),
+        Value::I64(number) => Value::I64(number),
+        Value::F64(number) => Value::F64(number),
+        Value::U128(number) => Value::U128(number),
+        Value::I128(number) => Value::I128(number),
+        Value::Bool(truth) => Value::Bool(truth),
+        _ => return None,
+    })
+}

@@ -1,0 +1,161 @@
+//! The command line: what can be asked, one file per verb, and what the exit code says.
+//!
+//! Exit codes: 0 all is well; 1 the trace has faults, and what could be read was shown; 2 wrong
+//! use, or there is no trace to read. A closed pipe ends a command early and is no fault.
+//!
+//! - [`summary`]: where the time went.
+//! - [`events`]: every event, in the order of time. [`lines`]: what it prints of each.
+//! - [`check`]: whether the file is whole.
+//! - [`regions`], [`tasks`], [`threads`]: tables of each.
+//! - [`export`]: for other viewers.
+//! - [`reading`]: what all of them share: opening the file, the window, the warnings.
+
+pub mod check;
+pub mod events;
+pub mod export;
+pub mod lines;
+pub mod reading;
+pub mod regions;
+pub mod summary;
+pub mod tasks;
+pub mod threads;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+use trace_format::read::ReadError;
+
+use crate::output::{Output, say};
+
+/// Shows what a traced program did, and where its time went.
+///
+/// Exit code 0: all is well. 1: the trace has faults; what could be read was shown. 2: wrong use,
+/// or no trace.
+#[derive(Debug, Parser)]
+#[command(name = "exectrace", version, max_term_width = 100)]
+pub struct CommandLine {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Where the time went: regions, threads, tasks, findings.
+    Summary(summary::Arguments),
+    /// Every event, in the order of time.
+    Events(events::Arguments),
+    /// Whether the file is whole; what is damaged, dropped or missing.
+    Check(check::Arguments),
+    /// Per call site: counts, times, percentiles and the longest regions.
+    Regions(regions::Arguments),
+    /// Per name, and the slowest task trees.
+    Tasks(tasks::Arguments),
+    /// Per thread: busy time, events, drops.
+    Threads(threads::Arguments),
+    /// Write the trace for another viewer.
+    Export(export::Arguments),
+}
+
+/// How a command ended that could do its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing is missing.
+    Fine,
+    /// Parts of the trace are damaged, dropped or missing, and this was said.
+    Faulty,
+}
+
+/// Why a command could not do its work.
+#[derive(Debug)]
+pub enum Failure {
+    /// It was asked something impossible.
+    Usage(String),
+    /// The file is no trace, or can't be read.
+    Trace(PathBuf, ReadError),
+    /// The file can't be opened.
+    Open(PathBuf, io::Error),
+    /// The answer can't be written.
+    Output(io::Error),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Usage(what) => write!(f, "{what}"),
+            Self::Open(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Output(error) => write!(f, "can't write the output: {error}"),
+            Self::Trace(path, error) => {
+                write!(f, "{}: {error}", path.display())?;
+                match std::error::Error::source(error) {
+                    Some(cause) => write!(f, ": {cause}"),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+/// Runs one command line, the program's name first.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let line = match CommandLine::try_parse_from(arguments) {
+        Ok(line) => line,
+        Err(error) => return refuse(&error),
+    };
+    let mut out = Output::stdout();
+    let done = execute(line.verb, &mut out).and_then(|verdict| {
+        out.flush()?;
+        Ok(verdict)
+    });
+    match done {
+        Ok(Verdict::Fine) => ExitCode::SUCCESS,
+        Ok(Verdict::Faulty) => ExitCode::from(1),
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            // What is still in the buffer has no reader: writing it again would only fail again.
+            std::process::exit(0);
+        }
+        Err(failure) => {
+            say(&failure.to_string());
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn execute(verb: Verb, out: &mut Output) -> Result<Verdict, Failure> {
+    match verb {
+        Verb::Summary(arguments) => summary::run(&arguments, out),
+        Verb::Events(arguments) => events::run(&arguments, out),
+        Verb::Check(arguments) => check::run(&arguments, out),
+        Verb::Regions(arguments) => regions::run(&arguments, out),
+        Verb::Tasks(arguments) => tasks::run(&arguments, out),
+        Verb::Threads(arguments) => threads::run(&arguments, out),
+        Verb::Export(arguments) => export::run(&arguments, out),
+    }
+}
+
+/// Help is printed as clap made it; a fault is one line.
+fn refuse(error: &clap::Error) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        say("a command is needed: summary, events, check, regions, tasks, threads or export");
+        return ExitCode::from(2);
+    }
+    let text = error.render().to_string();
+    let first: Vec<_> = text.lines().take_while(|line| !line.trim().is_empty()).collect();
+    let joined = first.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
+    let fault = joined.trim_start_matches("error: ");
+    say(&format!("{} (see exectrace --help)", crate::escape::plain(fault, 400)));
+    ExitCode::from(2)
+}

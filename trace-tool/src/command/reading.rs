@@ -1,0 +1,221 @@
+//! What every reading command shares: which file, which part of it, and what is said when parts of
+//! it are missing.
+
+use std::fs::File;
+use std::num::NonZero;
+use std::path::PathBuf;
+
+use clap::Args;
+use jiff::SignedDuration;
+use trace_analysis::{Options, Summary};
+use trace_format::id::ThreadId;
+use trace_format::read::{Tables, TraceFile};
+use trace_format::time::{Nanos, Ticks};
+
+use super::{Failure, Verdict};
+use crate::describe::{Names, heading};
+use crate::output::{Output, advance, progress, say};
+use crate::units;
+
+/// So many lines are printed about one kind of finding.
+pub const FINDINGS_SHOWN: usize = 5;
+
+/// Which trace, and which part of it.
+#[derive(Args, Clone, Debug)]
+pub struct Source {
+    /// The trace.
+    pub file: PathBuf,
+    /// From this time on, since the trace's begin: 1.5s, 200ms, 30us.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub from: Option<Nanos>,
+    /// Until this time.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub to: Option<Nanos>,
+    /// Only the threads with this name, or the one with this id.
+    #[arg(long, value_name = "NAME|ID")]
+    pub thread: Option<String>,
+    /// Print JSON; the fields are described in JSON.md.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// An open trace, and the part of it that is wanted.
+#[derive(Debug)]
+pub struct Reading {
+    /// The trace.
+    pub file: TraceFile<File>,
+    /// From when on.
+    pub from: Option<Ticks>,
+    /// Until when.
+    pub to: Option<Ticks>,
+    /// Which threads; empty for all.
+    pub threads: Vec<ThreadId>,
+}
+
+impl Source {
+    /// Opens the trace.
+    ///
+    /// # Errors
+    /// If there is none, or nothing can be in the part that is wanted.
+    pub fn open(&self) -> Result<Reading, Failure> {
+        if let (Some(from), Some(to)) = (self.from, self.to)
+            && from >= to
+        {
+            return Err(Failure::Usage("--from must be before --to".to_owned()));
+        }
+        let file = open(&self.file)?;
+        let tables = file.tables();
+        let ticks = |at| tables.clock.ticks(at);
+        let threads = match &self.thread {
+            Some(wanted) => threads(tables, wanted)?,
+            None => Vec::new(),
+        };
+        let (from, to) = (self.from.map(ticks), self.to.map(ticks));
+        Ok(Reading { file, from, to, threads })
+    }
+}
+
+/// Opens a trace.
+///
+/// # Errors
+/// If there is none.
+pub fn open(path: &PathBuf) -> Result<TraceFile<File>, Failure> {
+    let fail = |error| Failure::Open(path.clone(), error);
+    let file = File::open(path).map_err(fail)?;
+    // A folder opens like a file and fails at the first read, with a puzzling message.
+    if file.metadata().map_err(fail)?.is_dir() {
+        return Err(Failure::Usage(format!("{}: is a folder, not a trace", path.display())));
+    }
+    TraceFile::open(file).map_err(|error| Failure::Trace(path.clone(), error))
+}
+
+impl Reading {
+    /// Sums up the part that is wanted.
+    #[must_use]
+    pub fn summary(&self, outliers: usize, trees: usize) -> Summary {
+        let options = Options {
+            from: self.from,
+            to: self.to,
+            threads: self.threads.clone(),
+            workers: std::thread::available_parallelism().map_or(1, NonZero::get),
+            outliers,
+            trees,
+        };
+        let bar = progress(self.file.bytes());
+        let summary = Summary::read(&self.file, &options, |progress| advance(&bar, progress));
+        bar.finish_and_clear();
+        summary
+    }
+}
+
+/// What the findings mean for the exit code.
+#[must_use]
+pub fn verdict(summary: &Summary) -> Verdict {
+    if summary.findings.has_loss() { Verdict::Faulty } else { Verdict::Fine }
+}
+
+/// The lines about findings, each kind under its heading: those that mean that something is
+/// missing, or the others.
+#[must_use]
+pub fn findings(names: &Names<'_>, summary: &Summary, loss: bool, out: &Output) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (kept, count) in summary.findings.by_kind() {
+        let kind = &kept[0].kind;
+        if kind.is_loss() != loss {
+            continue;
+        }
+        let heading = heading(kind);
+        if let [only] = kept {
+            let line = format!("{heading}: {}", names.finding(only));
+            lines.push(if loss { out.loud(&format!("!! {line}")) } else { line });
+            continue;
+        }
+        let line = format!("{heading}: {} times", units::count(count));
+        lines.push(if loss { out.loud(&format!("!! {line}")) } else { line });
+        for finding in kept.iter().take(FINDINGS_SHOWN) {
+            lines.push(format!("     {}", names.finding(finding)));
+        }
+        let more = count.saturating_sub(FINDINGS_SHOWN as u64);
+        if more > 0 {
+            lines.push(format!("     … and {} more", units::count(more)));
+        }
+    }
+    lines
+}
+
+/// Says on standard error what is missing from what is shown.
+pub fn warn(names: &Names<'_>, summary: &Summary) {
+    for (kept, count) in summary.findings.by_kind() {
+        if kept[0].kind.is_loss() {
+            let times =
+                if count > 1 { format!(" ({} times)", units::count(count)) } else { String::new() };
+            say(&format!("{}{times}: {}", heading(&kept[0].kind), names.finding(&kept[0])));
+        }
+    }
+}
+
+/// A window that reaches beyond the trace shows nothing, and a person may wonder why.
+pub fn say_if_empty(reading: &Reading, summary: &Summary) {
+    if summary.events == 0 && (reading.from.is_some() || reading.to.is_some()) {
+        say(&format!("nothing in this window; {}", length(reading)));
+    }
+}
+
+fn length(reading: &Reading) -> String {
+    let tables = reading.file.tables();
+    let last = reading.file.index().iter().map(|entry| entry.last_ticks).max().unwrap_or_default();
+    let last = tables.stop.map_or(last, |stop| stop.ticks);
+    format!("the trace is {} long", units::time(tables.clock.nanos(last)))
+}
+
+fn threads(tables: &Tables, wanted: &str) -> Result<Vec<ThreadId>, Failure> {
+    let by_name = tables.threads.values().filter(|thread| thread.name == wanted);
+    let found: Vec<_> = by_name.map(|thread| thread.id).collect();
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let number = wanted.trim_start_matches("thread ").trim_start_matches('#').parse::<u64>();
+    if let Ok(number) = number {
+        let ids = tables.threads.values().find(|thread| u64::from(thread.id.0) == number);
+        let found = ids.or_else(|| tables.threads.values().find(|thread| thread.os_id == number));
+        if let Some(thread) = found {
+            return Ok(vec![thread.id]);
+        }
+    }
+    let names = Names::new(tables);
+    let some: Vec<_> = tables.threads.keys().take(8).map(|id| names.thread(*id)).collect();
+    let more = if tables.threads.len() > 8 { ", …" } else { "" };
+    let wanted = crate::escape::plain(wanted, 80);
+    let there_are = some.join(", ");
+    Err(Failure::Usage(format!("no thread `{wanted}` in the trace; there are {there_are}{more}")))
+}
+
+fn parse_time(text: &str) -> Result<Nanos, String> {
+    let help = "a time has a unit: 1.5s, 200ms, 30us, 7ns";
+    let time: SignedDuration = text.parse().map_err(|_| help.to_owned())?;
+    let nanos = u64::try_from(time.as_nanos()).map_err(|_| "a time is not negative".to_owned())?;
+    Ok(Nanos(nanos))
+}
+
+/// The first `limit` of some items; 0 is no limit.
+#[must_use]
+pub fn limited<T>(items: &[T], limit: usize) -> &[T] {
+    if limit == 0 { items } else { &items[..items.len().min(limit)] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_need_a_unit_and_may_have_a_fraction() {
+        let cases = [("1.5s", 1_500_000_000), ("200ms", 200_000_000), ("30us", 30_000), ("7ns", 7)];
+        for (text, nanos) in cases {
+            assert_eq!(parse_time(text), Ok(Nanos(nanos)), "{text}");
+        }
+        assert_eq!(parse_time("2m"), Ok(Nanos(120_000_000_000)));
+        for text in ["1.5", "", "s", "-1s", "1 parsec", "99999999999999999999s"] {
+            assert!(parse_time(text).is_err(), "{text}");
+        }
+    }
+}

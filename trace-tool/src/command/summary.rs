@@ -1,0 +1,240 @@
+//! `exectrace summary`: where the time went, on one screen.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use clap::Args;
+use trace_analysis::Summary;
+use trace_format::time::Nanos;
+
+use super::reading::{Reading, Source, findings, limited, say_if_empty, verdict, warn};
+use super::{Failure, Verdict};
+use crate::command::{regions, tasks, threads};
+use crate::describe::{Names, push_value};
+use crate::json::{Parts, Report, Trace};
+use crate::output::Output;
+use crate::table::{Column, Table};
+use crate::units;
+
+/// What can be asked.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    #[command(flatten)]
+    source: Source,
+    /// At most so many rows in each table; 0 for all.
+    #[arg(long, value_name = "N", default_value_t = 12)]
+    limit: usize,
+    /// What the regions are sorted by.
+    #[arg(long, value_enum, default_value_t = regions::Sort::SelfTime)]
+    sort: regions::Sort,
+}
+
+/// Prints a summary.
+///
+/// # Errors
+/// If there is no trace, or the output can't be written.
+pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> {
+    let reading = arguments.source.open()?;
+    let mut summary = reading.summary(5, 10);
+    let names = Names::new(reading.file.tables());
+    say_if_empty(&reading, &summary);
+    regions::sort(&mut summary.regions, arguments.sort, &names);
+    if arguments.source.json {
+        let trace = Trace::new(&arguments.source.file, &reading.file);
+        out.json(&Report::new(trace, &names, &summary, Parts::All))?;
+        warn(&names, &summary);
+    } else {
+        print(arguments, &reading, &summary, &names, out)?;
+    }
+    Ok(verdict(&summary))
+}
+
+fn print(
+    arguments: &Arguments,
+    reading: &Reading,
+    summary: &Summary,
+    names: &Names<'_>,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    out.write_all(head(reading, summary).as_bytes())?;
+    let losses = findings(names, summary, true, out);
+    for line in &losses {
+        writeln!(out, "{line}")?;
+    }
+    let limit = arguments.limit;
+    if !summary.regions.is_empty() {
+        let shown = limited(&summary.regions, limit);
+        section(out, "Where the time went", regions::table(shown, summary, names))?;
+        more(out, summary.regions.len() - shown.len(), "call site", "call sites", "regions")?;
+    }
+    if !summary.threads.is_empty() {
+        let shown = limited(&summary.threads, limit);
+        section(out, "Threads", threads::table(shown, summary, names))?;
+        more(out, summary.threads.len() - shown.len(), "thread", "threads", "threads")?;
+    }
+    if !summary.tasks.names.is_empty() {
+        let shown = limited(&summary.tasks.names, limit);
+        section(out, "Tasks", tasks::table(shown))?;
+        more(out, summary.tasks.names.len() - shown.len(), "name", "names", "tasks")?;
+    }
+    if !summary.futures.is_empty() {
+        section(out, "Futures", futures(limited(&summary.futures, limit), names))?;
+    }
+    if !summary.counters.is_empty() {
+        section(out, "Counters", counters(limited(&summary.counters, limit), names))?;
+    }
+    let odd = findings(names, summary, false, out);
+    if !odd.is_empty() {
+        writeln!(out, "\n{}", out.bold("Findings"))?;
+        for line in odd {
+            writeln!(out, "{line}")?;
+        }
+    }
+    Ok(())
+}
+
+/// What was traced, when, for how long, and how much was recorded.
+fn head(reading: &Reading, summary: &Summary) -> String {
+    let (file, tables) = (&reading.file, reading.file.tables());
+    let mut text = String::new();
+    match &tables.process {
+        Some(process) => {
+            let executable = crate::escape::plain(&process.executable, 80);
+            let _ = write!(text, "{executable} (pid {})", process.pid);
+            let system = format!("{} {}", process.os, process.arch);
+            let _ = write!(text, ", {}", crate::escape::plain(&system, 40));
+        }
+        None => text.push_str("unknown program"),
+    }
+    if let Some(start) = date(tables.clock.wall(tables.clock.origin().ticks)) {
+        let _ = write!(text, ", {start}");
+    }
+    let all = reading.from.is_none() && reading.to.is_none() && reading.threads.is_empty();
+    let wall = units::time(summary.wall());
+    let _ = match all {
+        true => write!(text, "\n{wall}"),
+        false => write!(
+            text,
+            "\n{wall}, from {} s to {} s",
+            units::moment(summary.from),
+            units::moment(summary.to)
+        ),
+    };
+    let threads = units::plural(summary.threads.len() as u64, "thread", "threads");
+    let events = units::plural(summary.events, "event", "events");
+    let _ = write!(text, ", {threads}, {events} in {}", units::bytes(file.bytes()));
+    if all && summary.events > 0 {
+        let _ = write!(text, " ({:.2} bytes each)", file.bytes() as f64 / summary.events as f64);
+    }
+    if let Some(process) = &tables.process {
+        let hertz = tables.clock.frequency_hz() / 1e9;
+        let _ = write!(text, ", clock {} {hertz:.2} GHz", process.clock.name());
+    }
+    if let Some(stop) = tables.stop.filter(|_| all) {
+        let _ = write!(text, ", tracer {} CPU", units::time(stop.tracer_cpu));
+    }
+    text.push('\n');
+    text
+}
+
+/// A wall clock time; nothing if the trace has none.
+fn date(wall: Nanos) -> Option<String> {
+    let seconds = i64::try_from(wall.0 / 1_000_000_000).ok().filter(|seconds| *seconds > 0)?;
+    let start = jiff::Timestamp::from_second(seconds).ok()?;
+    Some(start.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
+}
+
+fn section(out: &mut Output, title: &str, table: Table) -> Result<(), Failure> {
+    let title = out.bold(title);
+    let text = table.render(out.width);
+    write!(out, "\n{title}\n{text}")?;
+    Ok(())
+}
+
+fn more(
+    out: &mut Output,
+    count: usize,
+    one: &str,
+    many: &str,
+    command: &str,
+) -> Result<(), Failure> {
+    if count > 0 {
+        let count = units::plural(count as u64, one, many);
+        writeln!(out, "… {count} more: --limit 0, or exectrace {command}")?;
+    }
+    Ok(())
+}
+
+fn futures(futures: &[trace_analysis::futures::FutureSummary], names: &Names<'_>) -> Table {
+    let mut table = Table::new(&[
+        Column::Name("future"),
+        Column::Number("count"),
+        Column::Number("polls"),
+        Column::Number("poll total"),
+        Column::Optional("poll p50", 3),
+        Column::Number("poll max"),
+        Column::Number("life p50"),
+        Column::Optional("life max", 4),
+        Column::Optional("failed", 1),
+        Column::Optional("dropped", 2),
+        Column::Optional("open", 2),
+    ]);
+    for future in futures {
+        table.row([
+            names.site(future.site),
+            units::count(future.count),
+            units::count(future.polls),
+            units::time(future.poll_total),
+            units::time(future.poll.p50),
+            units::time(future.poll.max),
+            units::time(future.life.p50),
+            units::time(future.life.max),
+            units::count(future.failed),
+            units::count(future.dropped),
+            units::count(future.unfinished),
+        ]);
+    }
+    table.without_empty("failed", "0").without_empty("dropped", "0").without_empty("open", "0")
+}
+
+fn counters(counters: &[trace_analysis::counters::CounterSummary], names: &Names<'_>) -> Table {
+    let mut table = Table::new(&[
+        Column::Name("counter"),
+        Column::Number("count"),
+        Column::Number("min"),
+        Column::Number("max"),
+        Column::Number("last"),
+        Column::OptionalText("where", 0),
+    ]);
+    for counter in counters {
+        let value = |value| {
+            let mut text = String::new();
+            push_value(&mut text, value);
+            text
+        };
+        table.row([
+            names.site(counter.site),
+            units::count(counter.count),
+            value(&counter.min),
+            value(&counter.max),
+            value(&counter.last),
+            names.place(counter.site),
+        ]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wall_clock_that_is_absurd_is_left_out() {
+        assert_eq!(
+            date(Nanos(1_767_323_045_000_000_000)).as_deref(),
+            Some("2026-01-02 03:04:05 UTC")
+        );
+        assert_eq!(date(Nanos(0)), None);
+        assert!(date(Nanos(u64::MAX)).is_some());
+    }
+}

@@ -1,0 +1,19 @@
+//! The `exectrace` command: shows what a trace says to people, and as JSON to programs.
+//!
+//! A reader like any other: it uses the public interfaces of `trace-format` and `trace-analysis`,
+//! and never the recorder.
+//!
+//! - [`command`]: the command line, and one file per verb.
+//! - [`export`]: traces in the formats of other viewers.
+//! - [`describe`], [`escape`], [`units`], [`table`]: names, texts and numbers for people.
+//! - [`json`]: the same for programs; JSON.md beside this crate describes the fields.
+//! - [`output`]: standard output and standard error.
+
+pub mod command;
+pub mod describe;
+pub mod escape;
+pub mod export;
+pub mod json;
+pub mod output;
+pub mod table;
+pub mod units;

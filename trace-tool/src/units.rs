@@ -1,0 +1,125 @@
+//! Numbers as people read them: three significant digits and a unit.
+
+use trace_format::time::Nanos;
+
+/// A duration: `12.3 ms`. From 1000 s on in hours, minutes and seconds.
+#[must_use]
+pub fn time(nanos: Nanos) -> String {
+    let ns = nanos.0;
+    match ns {
+        0..1_000 => format!("{ns} ns"),
+        1_000_000_000_000.. => long_time(ns / 1_000_000_000),
+        _ => scaled(ns as f64, &["ns", "µs", "ms", "s"]),
+    }
+}
+
+fn long_time(seconds: u64) -> String {
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match hours {
+        0 => format!("{minutes}m {seconds:02}s"),
+        1..1000 => format!("{hours}h {minutes:02}m"),
+        _ => format!("{} h", count(hours)),
+    }
+}
+
+/// A moment since the begin of the trace, to the nanosecond: `1.000000000`.
+#[must_use]
+pub fn moment(nanos: Nanos) -> String {
+    format!("{}.{:09}", nanos.0 / 1_000_000_000, nanos.0 % 1_000_000_000)
+}
+
+/// A count, whole up to seven digits: `1,234,567`, then `12.3 M`.
+#[must_use]
+pub fn count(count: u64) -> String {
+    if count >= 10_000_000 {
+        return scaled(count as f64, &["", "k", "M", "G", "T", "P", "E"]);
+    }
+    let digits = count.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A size: `12.3 MB`; a MB has a million bytes.
+#[must_use]
+pub fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        _ => scaled(bytes as f64, &["B", "kB", "MB", "GB", "TB", "PB", "EB"]),
+    }
+}
+
+/// A part of a whole: `12.3%`; nothing of nothing is `-`.
+#[must_use]
+pub fn percent(part: u64, whole: u64) -> String {
+    if whole == 0 {
+        return "-".to_owned();
+    }
+    let percent = part as f64 / whole as f64 * 100.0;
+    match percent {
+        0.0 => "0%".to_owned(),
+        _ if percent < 0.05 => "<0.1%".to_owned(),
+        _ if percent < 99.95 => format!("{percent:.1}%"),
+        _ => format!("{percent:.0}%"),
+    }
+}
+
+/// `one` or `many`, with the count in front.
+#[must_use]
+pub fn plural(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", count(number), if number == 1 { one } else { many })
+}
+
+fn scaled(mut value: f64, units: &[&str]) -> String {
+    let mut at = 0;
+    // 999.5 would be printed as 1000.
+    while value >= 999.5 && at + 1 < units.len() {
+        value /= 1000.0;
+        at += 1;
+    }
+    let digits = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
+    format!("{value:.digits$} {}", units[at]).trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_three_digits_and_never_four() {
+        let cases = [
+            (0, "0 ns"),
+            (999, "999 ns"),
+            (1_000, "1.00 µs"),
+            (9_994, "9.99 µs"),
+            (9_996, "10.0 µs"),
+            (99_960, "100 µs"),
+            (999_499, "999 µs"),
+            (999_500, "1.00 ms"),
+            (12_345_678, "12.3 ms"),
+            (999_999_999_999, "1000 s"),
+            (1_000_000_000_000, "16m 40s"),
+            (7_384_000_000_000, "2h 03m"),
+            (u64::MAX, "5,124,095 h"),
+        ];
+        for (nanos, expected) in cases {
+            assert_eq!(time(Nanos(nanos)), expected);
+        }
+    }
+
+    #[test]
+    fn counts_sizes_and_parts_read_well() {
+        let counts = [0, 999, 1_000, 9_999_999, 10_000_000, u64::MAX].map(count);
+        assert_eq!(counts, ["0", "999", "1,000", "9,999,999", "10.0 M", "18.4 E"]);
+        assert_eq!([0, 999, 1_500, 123_456_789].map(bytes), ["0 B", "999 B", "1.50 kB", "123 MB"]);
+        let parts = [(0, 9), (1, 0), (1, 9), (1, 10_000), (9, 9), (18, 9), (9999, 10_000)];
+        let parts = parts.map(|(part, whole)| percent(part, whole));
+        assert_eq!(parts, ["0%", "-", "11.1%", "<0.1%", "100%", "200%", "100%"]);
+        assert_eq!(moment(Nanos(1_000_000_001)), "1.000000001");
+    }
+}
