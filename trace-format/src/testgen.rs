@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 
 use crate::batch::{BatchInfo, Compression, FileEncoder};
 use crate::definition::{CallsiteKind, Definition, OpenSince, put_definition};
-use crate::event::{Event, EventKind, put_event};
+use crate::event::{Event, EventKind, Outcome, put_event};
 use crate::header::{BatchKind, FLAG_RESTATED};
-use crate::id::{Open, SiteId, ThreadId};
+use crate::id::{FutureId, Open, SiteId, TaskId, ThreadId};
 use crate::time::{ClockKind, ClockSnapshot, Nanos, Ticks};
-use crate::value::{Value, Values, put_value};
+use crate::value::{TEXT_BYTES_MAX, Text, Value, Values, put_value};
 
 /// A trace in the making.
 #[derive(Debug)]
@@ -391,7 +391,22 @@ pub fn everything(compression: Compression) -> Vec<u8> {
     trace.thread(3, "");
     every_region(&mut trace);
     every_task(&mut trace);
+    trace.event(
+        2,
+        2_000,
+        EventKind::TaskBegin {
+            task: TaskId(3),
+            parent: TaskId(0),
+            name: Text::cut(b"background", 256),
+        },
+    );
     trace.generation(10_000);
+    trace.define(&Definition::TaskState {
+        id: TaskId(3),
+        parent: TaskId(0),
+        name: b"background",
+        begin: Ticks(2_000),
+    });
     trace.end(1, 10_500);
     trace.seal(1);
     trace.region(1, 300, 11_000, 5);
@@ -403,7 +418,7 @@ pub fn everything(compression: Compression) -> Vec<u8> {
 
 fn every_region(trace: &mut TraceBuilder) {
     let long = [b'x'; 1500];
-    let text = |bytes| crate::value::Text::cut(bytes, crate::value::TEXT_BYTES_MAX);
+    let text = |bytes| Text::cut(bytes, TEXT_BYTES_MAX);
     let values = value_bytes(&[
         Value::None,
         Value::U64(7),
@@ -428,7 +443,7 @@ fn every_region(trace: &mut TraceBuilder) {
     let log = EventKind::Log { site: SiteId(5), text: text(b"went \tfine") };
     trace.event(1, 1_070, log);
     trace.event(1, 1_080, EventKind::Counter { site: SiteId(6), value: Value::I64(-1) });
-    let outcome = crate::event::Outcome::Failed;
+    let outcome = Outcome::Failed;
     trace.event(1, 1_090, EventKind::EndValue { outcome, values });
     trace.begin(1, 300, 1_100);
     trace.seal(1);
@@ -439,10 +454,8 @@ fn every_region(trace: &mut TraceBuilder) {
 }
 
 fn every_task(trace: &mut TraceBuilder) {
-    use crate::event::Outcome;
-    use crate::id::{FutureId, TaskId};
     let (task, parent, future) = (TaskId(1), TaskId(0), FutureId(9));
-    let name = crate::value::Text::cut(b"request", 256);
+    let name = Text::cut(b"request", 256);
     let values = Values::new(&[]);
     trace.event(2, 1_000, EventKind::TaskBegin { task, parent, name });
     trace.event(2, 1_010, EventKind::TaskRunBegin { task });

@@ -127,7 +127,11 @@ fn states_are_found_by_generation() {
     assert!(first.threads.is_empty() && first.tasks.is_empty());
     let second = file.state_at(2).expect("whole").expect("there");
     assert_eq!((second.number, second.ticks), (2, Ticks(10_000)));
-    assert_eq!(second.threads.len(), 2);
+    assert_eq!((second.threads.len(), second.tasks.len()), (2, 1));
+    assert_eq!(
+        (second.tasks[0].name.as_str(), second.tasks[0].begin),
+        ("background", Ticks(2_000))
+    );
     let open: Vec<OpenSince> = second.threads[0].open.clone();
     let region = |site, begin| {
         let (open, begin) = (Open::Region(SiteId(site)), Ticks(begin));

@@ -3,6 +3,8 @@
 //! Nothing is allocated before lengths are within the format's limits.
 
 use super::error::ReadErrorKind;
+#[cfg(feature = "lz4")]
+use super::file::MEMORY_STEP;
 use crate::header::{
     BATCH_HEADER_BYTES, BATCH_HEADER_BYTES_MAX, BatchHeader, CODEC_LZ4, PAYLOAD_BYTES_MAX,
 };
@@ -54,6 +56,10 @@ pub(crate) fn unpack(
 
 #[cfg(feature = "lz4")]
 fn unpack_lz4(bytes: usize, stored: &[u8], out: &mut Vec<u8>) -> Result<(), ReadErrorKind> {
+    if out.capacity() < bytes {
+        *out = Vec::new();
+        out.reserve_exact(bytes.next_multiple_of(MEMORY_STEP));
+    }
     out.resize(bytes, 0);
     match lz4_flex::block::decompress_into(stored, out) {
         Ok(written) if written == bytes => Ok(()),

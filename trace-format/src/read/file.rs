@@ -17,6 +17,9 @@ use crate::id::ThreadId;
 use crate::index::IndexEntry;
 use crate::time::Ticks;
 
+/// A buffer's memory grows by multiples of this.
+pub(crate) const MEMORY_STEP: usize = 16 * 1024;
+
 /// Memory for one batch, to be used again and again.
 #[derive(Clone, Debug, Default)]
 pub struct BatchBuffer {
@@ -295,8 +298,10 @@ pub(crate) fn load_at<'b, S: ReadAt>(
     let fault = |kind| ReadError::new(offset, kind);
     let wanted = usize::try_from(bytes).unwrap_or(usize::MAX).min(BATCH_BYTES_MAX);
     if buffer.stored.len() < wanted {
-        // Fresh, not grown: nothing in the old is wanted.
-        buffer.stored = vec![0; wanted];
+        // Fresh, not grown, as nothing in the old is wanted; and rounded, so that batches that are
+        // a little longer each time do not each cost an allocation.
+        buffer.stored = Vec::new();
+        buffer.stored = vec![0; wanted.next_multiple_of(MEMORY_STEP)];
     }
     let read = read_full(source, &mut buffer.stored[..wanted], offset)
         .map_err(|error| fault(ReadErrorKind::Io(error)))?;
