@@ -13,6 +13,7 @@ use trace_format::batch::Compression;
 use trace_format::read::{TraceFile, Window};
 use trace_format::testgen::everything;
 use trace_format::text::{from_text, to_text};
+use trace_format::time::Ticks;
 
 const ALL: Window = Window { from: None, to: None, thread: None };
 
@@ -94,6 +95,14 @@ fn bytes_that_once_broke_the_reader_do_so_no_more() {
         let outcome = in_order(&bytes, ALL);
         assert!(outcome.events.is_sorted_by_key(|event| event.ticks), "{name}");
         stream(&bytes);
+        if let Ok(file) = TraceFile::open(bytes.as_slice()) {
+            let times = outcome.events.iter().map(|event| event.ticks);
+            let nanos = times.map(|ticks| file.tables().clock.nanos(Ticks(ticks)));
+            assert!(
+                nanos.chain([file.tables().clock.nanos(Ticks(u64::MAX))]).is_sorted(),
+                "{name}"
+            );
+        }
         if let Ok(text) = str::from_utf8(&bytes)
             && let Ok(bytes) = from_text(text)
         {
