@@ -112,16 +112,21 @@ impl Search {
         while let Some(entry) = trace_region!("next entry" => entries.next()) {
             let entry = entry?;
             if entry.file_type().is_some_and(|kind| kind.is_file()) {
-                counter!("queue", self.queued.fetch_add(1, Ordering::Relaxed) + 1);
+                self.note_queue(self.queued.fetch_add(1, Ordering::Relaxed) + 1);
                 sender.send(entry.into_path())?;
             }
         }
         Ok(())
     }
 
+    #[traced(skip)]
+    fn note_queue(&self, paths: usize) {
+        counter!("queue", paths);
+    }
+
     fn work(&self, receiver: &Mutex<Receiver<PathBuf>>) {
         while let Ok(path) = trace_region!("wait for a path" => next(receiver)) {
-            counter!("queue", self.queued.fetch_sub(1, Ordering::Relaxed) - 1);
+            self.note_queue(self.queued.fetch_sub(1, Ordering::Relaxed) - 1);
             match self.search_file(&path) {
                 Ok(found) => self.found.lock().expect("no worker panics").add(found),
                 Err(error) => log!("io", "{}: {error}", path.display()),
