@@ -89,20 +89,23 @@ impl Search {
         let (sender, receiver) = mpsc::channel();
         let receiver = Mutex::new(receiver);
         thread::scope(|scope| {
+            let _working = task.enter();
+            let mut threads = Vec::new();
             for number in 1..=workers {
                 let (task, receiver) = (task.clone(), &receiver);
-                thread::Builder::new().name(format!("worker-{number}")).spawn_scoped(
-                    scope,
-                    move || {
-                        let _working = task.enter();
-                        self.work(receiver);
-                    },
-                )?;
+                let builder = thread::Builder::new().name(format!("worker-{number}"));
+                let work = move || {
+                    let _working = task.enter();
+                    self.work(receiver);
+                };
+                threads.push(builder.spawn_scoped(scope, work)?);
             }
-            let _working = task.enter();
-            self.walk(dir, &sender)?;
+            let walked = self.walk(dir, &sender);
             drop(sender);
-            Ok(())
+            for thread in threads {
+                trace_region!("wait for a worker" => thread.join()).expect("no worker panics");
+            }
+            walked
         })
     }
 
