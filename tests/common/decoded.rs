@@ -3,7 +3,7 @@
 //! Payloads live as long as the test's process, so that events borrow from nobody.
 
 use trace_format::definition::Definition;
-use trace_format::event::Event;
+use trace_format::event::{Event, EventKind};
 use trace_format::header::{BatchHeader, BatchKind};
 use trace_format::id::ThreadId;
 use trace_format::read::{Batch, BatchReader, Tables, TraceFile};
@@ -50,7 +50,13 @@ impl Decoded {
     /// The events of a thread, in its order.
     pub(crate) fn events(&self, thread: ThreadId) -> impl Iterator<Item = Event<'static>> {
         let pieces = self.pieces().filter(move |batch| batch.header.thread == thread);
-        pieces.flat_map(|batch| events(batch))
+        pieces.flat_map(events)
+    }
+
+    /// How many events there are that do not merely restate.
+    pub(crate) fn events_told(&self) -> usize {
+        let told = |event: &Event<'_>| !matches!(event.kind, EventKind::Reopen { .. });
+        self.pieces().flat_map(events).filter(told).count()
     }
 
     /// All definitions, in file order.

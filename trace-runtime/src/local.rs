@@ -138,9 +138,16 @@ impl Drop for Quiet {
 
 /// The system's id and name of the calling thread.
 pub(crate) fn identity() -> (u64, String) {
-    let thread = std::thread::current();
-    let name = thread.name().map_or_else(String::new, str::to_owned);
-    (system_id(), name)
+    let name = if is_nameless() { None } else { std::thread::current().name().map(str::to_owned) };
+    (system_id(), name.unwrap_or_default())
+}
+
+/// Whether the calling thread has no name, or none any more: in a destructor of one of the system's
+/// thread keys Rust's own state may be gone, and `thread::current` would panic there. A scope knows
+/// the thread without panicking, and tells when it is printed.
+fn is_nameless() -> bool {
+    let scope = std::thread::scope(|scope| format!("{scope:?}"));
+    scope.contains("main_thread: ") && !scope.contains("name: Some(")
 }
 
 #[cfg(target_os = "linux")]
