@@ -171,8 +171,12 @@ fn lies_about_times_and_ids_cost_their_own_batch() {
     check(&BatchInfo { base_ticks: Ticks(u64::MAX), ..info(7) }, &[0x80, 0, 5], Some("no event"));
     check(&BatchInfo { base_ticks: Ticks(u64::MAX), ..info(7) }, &[0x80, 0, 0], None);
     check(&info(7), &delta(&[0]), Some("no event"));
-    check(&BatchInfo { base_ticks: Ticks(0), ..info(7) }, &delta(&[0]), None);
-    check(&BatchInfo { base_ticks: Ticks(0), ..info(7) }, &delta(&[1]), Some("no event"));
+    check(&BatchInfo { base_ticks: Ticks(0), ..info(7) }, &delta(&[0]), Some("no event"));
+    let eternal = BatchInfo { base_ticks: Ticks(0), last_ticks: Ticks(u64::MAX), ..info(7) };
+    check(&eternal, &delta(&[0]), None);
+    check(&eternal, &delta(&[1]), Some("no event"));
+    check(&BatchInfo { last_ticks: Ticks(1004), ..info(7) }, &[0x80, 5, 1], Some("no event"));
+    check(&BatchInfo { last_ticks: Ticks(1005), ..info(7) }, &[0x80, 5, 1], None);
     check(&info(u32::MAX), &[0x01, 0, 0xff, 0xff, 0xff, 0xff, 0x0f, 5], None);
     check(&info(7), &[0x01, 0, 0xff, 0xff, 0xff, 0xff, 0x1f, 5], Some("no event"));
     check(&info(7), &[0x09, 0, 1, 0xff, 0xff, 0xff, 0xff, 0x0f], Some("no event"));

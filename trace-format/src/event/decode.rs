@@ -17,6 +17,7 @@ pub struct Events<'a> {
     bytes: &'a [u8],
     bytes_total: usize,
     ticks: u64,
+    last: u64,
     failed: bool,
 }
 
@@ -34,7 +35,16 @@ impl<'a> Events<'a> {
     #[must_use]
     pub const fn new(thread: ThreadId, base: Ticks, payload: &'a [u8]) -> Self {
         let bytes_total = payload.len();
-        Self { thread, bytes: payload, bytes_total, ticks: base.0, failed: false }
+        let (ticks, last) = (base.0, u64::MAX);
+        Self { thread, bytes: payload, bytes_total, ticks, last, failed: false }
+    }
+
+    /// The same events, but one that is later than `last` is a fault: batch headers say when their
+    /// last event was, and a time behind it is as wrong as any other byte.
+    #[must_use]
+    pub const fn until(mut self, last: Ticks) -> Self {
+        self.last = last.0;
+        self
     }
 
     /// Whose events.
@@ -55,7 +65,8 @@ impl<'a> Events<'a> {
     #[inline]
     pub(crate) fn resume(thread: ThreadId, ticks: u64, payload: &'a [u8], at: usize) -> Self {
         let bytes = payload.get(at..).unwrap_or(&[]);
-        Self { thread, bytes, bytes_total: payload.len(), ticks, failed: false }
+        let (bytes_total, last) = (payload.len(), u64::MAX);
+        Self { thread, bytes, bytes_total, ticks, last, failed: false }
     }
 
     /// Bytes from the start of the payload to what is decoded next.
@@ -70,7 +81,8 @@ impl<'a> Events<'a> {
     #[inline(always)]
     pub(crate) fn peek(&self) -> Option<u64> {
         let mut rest = self.bytes.get(1..)?;
-        self.ticks.checked_add(take_varint(&mut rest)?)
+        let ticks = self.ticks.checked_add(take_varint(&mut rest)?)?;
+        (ticks <= self.last).then_some(ticks)
     }
 
     /// Visits the remaining events: the fastest way, as no event is moved about.
@@ -98,8 +110,8 @@ impl<'a> Events<'a> {
         else {
             return self.fail(opcode);
         };
-        if ticks > limit {
-            return Step::Later(ticks);
+        if ticks > limit.min(self.last) {
+            return if ticks > self.last { self.fail(opcode) } else { Step::Later(ticks) };
         }
         let Some((kind, duration)) = take_kind(opcode, &mut rest) else {
             return self.fail(opcode);

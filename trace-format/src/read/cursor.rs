@@ -41,6 +41,8 @@ pub(crate) struct Cursor {
     end: usize,
     /// The clock there; nothing to come is earlier.
     ticks: u64,
+    /// Nothing in the batch is later.
+    last: Ticks,
     /// The sequence of the batch before, -1 before the first, and where its payload ended.
     before: (i64, u32),
     /// Something before was lost, so what is open is not known.
@@ -80,6 +82,7 @@ impl Cursor {
             at: 0,
             end: 0,
             ticks: 0,
+            last: Ticks(0),
             before,
             gap,
         }
@@ -109,7 +112,7 @@ impl Cursor {
     /// The events that are left of the batch in memory.
     #[inline]
     pub(crate) fn events(&self) -> Events<'_> {
-        Events::resume(self.thread, self.ticks, self.payload(), self.at)
+        Events::resume(self.thread, self.ticks, self.payload(), self.at).until(self.last)
     }
 
     /// Notes how far a walk over [`Cursor::events`] came.
@@ -123,15 +126,16 @@ impl Cursor {
     pub(crate) fn step(&mut self, limit: u64) -> Option<Result<Event<'_>, ReadError>> {
         // Not by `self.payload()`: the event borrows the buffer alone, and the rest is written.
         let payload = self.buffer.as_ref().map_or(&[][..], BatchBuffer::payload);
-        let mut events = Events::resume(self.thread, self.ticks, payload, self.at);
+        let events = Events::resume(self.thread, self.ticks, payload, self.at);
+        let mut events = events.until(self.last);
         let step = events.step(limit);
         (self.at, self.ticks) = (events.bytes_taken(), events.now().0);
         match step {
             Step::Event(event) => Some(Ok(event)),
             Step::Fault(error) => {
-                let (fault, lost) = fault(self.batch, payload, error);
+                let (fault, lost, ticks) = fault(self.batch, payload, error, self.ticks);
                 self.events_lost += lost;
-                self.gap = true;
+                (self.ticks, self.gap) = (ticks, true);
                 Some(Err(fault))
             }
             Step::Later(_) | Step::End => None,
@@ -141,9 +145,9 @@ impl Cursor {
     /// Notes a fault met by a walk over [`Cursor::events`].
     #[cold]
     pub(crate) fn fail(&mut self, error: EventError) -> ReadError {
-        let (fault, lost) = fault(self.batch, self.payload(), error);
+        let (fault, lost, ticks) = fault(self.batch, self.payload(), error, self.ticks);
         self.events_lost += lost;
-        self.gap = true;
+        (self.ticks, self.gap) = (ticks, true);
         fault
     }
 
@@ -179,10 +183,13 @@ impl Cursor {
             Err(error) => {
                 self.gap = true;
                 self.events_lost += u64::from(entry.events);
+                // Its turn came at its time, so others are there already.
+                self.ticks = self.ticks.max(entry.base_ticks.0);
                 return Err(error);
             }
         };
         self.batch = Some((header, offset));
+        self.last = header.last_ticks;
         (self.at, self.end, self.ticks) = (0, self.payload().len(), header.base_ticks.0);
         let missing = self.missing_before(&header);
         self.gap |= missing.is_some();
@@ -292,14 +299,22 @@ fn follow(stack: &mut Vec<OpenSince>, event: &Event<'_>) {
     stack.push(OpenSince { open, begin });
 }
 
-/// A fault among events as a fault of the file, and how many events it cost.
+/// A fault among events as a fault of the file, how many events it cost, and its time: a cursor's
+/// turn comes at the time of what is next, so the others' events are out up to there.
 #[cold]
-fn fault(batch: Option<(BatchHeader, u64)>, payload: &[u8], error: EventError) -> (ReadError, u64) {
+fn fault(
+    batch: Option<(BatchHeader, u64)>,
+    payload: &[u8],
+    error: EventError,
+    ticks: u64,
+) -> (ReadError, u64, u64) {
     let Some((header, offset)) = batch else {
         let EventError { at, opcode } = error;
-        return (ReadError::new(0, ReadErrorKind::EventFaulty { opcode, at }), 0);
+        return (ReadError::new(0, ReadErrorKind::EventFaulty { opcode, at }), 0, ticks);
     };
     let batch = Batch { header, offset, payload };
     let good = batch.events().filter(Result::is_ok).count() as u64;
-    (batch.error(error), u64::from(header.events).saturating_sub(good))
+    let next = Events::resume(header.thread, ticks, payload, error.at).until(header.last_ticks);
+    let time = next.peek().unwrap_or(ticks);
+    (batch.error(error), u64::from(header.events).saturating_sub(good), time)
 }

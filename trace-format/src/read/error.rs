@@ -65,7 +65,7 @@ pub enum ReadErrorKind {
     CodecUnknown(u8),
     /// The payload does not decompress to the stated length.
     DecompressFailed,
-    /// Bytes inside a batch are no event.
+    /// Bytes inside a batch are no event, or one that is later than its batch.
     EventFaulty {
         /// The opcode that stands there.
         opcode: u8,

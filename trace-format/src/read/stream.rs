@@ -35,10 +35,11 @@ pub struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Its events, if its kind says it has them.
+    /// Its events, if its kind says it has them. An event later than the header says is a fault.
     #[must_use]
     pub fn events(&self) -> Events<'a> {
-        Events::new(self.header.thread, self.header.base_ticks, self.payload)
+        let BatchHeader { thread, base_ticks, last_ticks, .. } = self.header;
+        Events::new(thread, base_ticks, self.payload).until(last_ticks)
     }
 
     /// Its definitions, if its kind says it has them.

@@ -88,7 +88,8 @@ fn put_events(out: &mut String, batch: &Batch<'_>) {
                 let bytes = &batch.payload[from..events.bytes_taken()];
                 again.clear();
                 put_event(&mut again, &mut clock, &event);
-                if again == bytes {
+                let unknown = matches!(event.kind, EventKind::Unknown { .. });
+                if again == bytes && !unknown {
                     put_event_line(out, &event);
                 } else {
                     put_rest(out, bytes);
