@@ -91,7 +91,7 @@ pub struct Summary {
     pub bytes: u64,
     /// Per call site that emits regions, the greatest total first.
     pub regions: Vec<RegionSummary>,
-    /// Per thread, the busiest first.
+    /// Per thread that did anything in the window, the busiest first.
     pub threads: Vec<ThreadSummary>,
     /// The tasks.
     pub tasks: Tasks,
@@ -257,7 +257,7 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
     fn finish(mut self) -> Summary {
         let tables = self.file.tables();
         let scale = Scale::new(&tables.clock);
-        let end = Ticks(self.to.0.saturating_sub(u64::from(self.is_trace_end)));
+        let end = Ticks(self.to.0.saturating_sub(u64::from(self.is_trace_end))).max(self.from);
         self.close_threads(end);
         self.tell(None);
 
@@ -271,7 +271,11 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
             sum.unknown += shard.unknown;
         }
         let mut findings = sum.findings;
-        let threads = threads(self.file, &sum.threads, &scale);
+        let mut threads = threads(self.file, &sum.threads, &scale);
+        if self.options.from.is_some() || self.options.to.is_some() {
+            // Its batch was read for what it might have had open.
+            threads.retain(|thread| thread.events > 0 || thread.busy > Nanos(0));
+        }
         let (tasks, count, open) = self.forest.summarise(end, &scale);
         if self.is_trace_end {
             add_open_tasks(&mut findings, &scale, end, count, open);

@@ -53,18 +53,28 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
         printed: 0,
         out,
     };
-    let mut walk =
-        Walk { reading: &reading, lines: Lines::new(&names), printer, faults: Vec::new() };
+    let mut walk = Walk {
+        reading: &reading,
+        lines: Lines::new(&names),
+        printer,
+        faults: Vec::new(),
+        events_lost: 0,
+    };
     walk.all(order)?;
     let (faults, lost) = (walk.faults, walk.lines.dropped());
+    let missing = walk.events_lost.saturating_add(reading.file.events_missing());
     for fault in reading.file.faults().iter().chain(&faults).take(FAULTS_SAID) {
         say(&format!("DAMAGED: {fault}"));
+    }
+    if missing > 0 {
+        let missing = units::plural(missing, "event", "events");
+        say(&format!("MISSING: {missing} written and not in the file"));
     }
     if lost > 0 {
         let lost = units::plural(lost, "event", "events");
         say(&format!("DROPPED: memory was at its bound, {lost} not recorded"));
     }
-    let whole = reading.file.faults().is_empty() && faults.is_empty() && lost == 0;
+    let whole = reading.file.faults().is_empty() && faults.is_empty() && lost == 0 && missing == 0;
     Ok(if whole { Verdict::Fine } else { Verdict::Faulty })
 }
 
@@ -73,6 +83,7 @@ struct Walk<'a, 'o> {
     lines: Lines<'a>,
     printer: Printer<'a, 'o>,
     faults: Vec<ReadError>,
+    events_lost: u64,
 }
 
 impl Walk<'_, '_> {
@@ -86,7 +97,10 @@ impl Walk<'_, '_> {
         let mut done = false;
         while !done {
             match order.next_event() {
-                None => break,
+                None => {
+                    self.events_lost = order.events_lost();
+                    break;
+                }
                 Some(Ok(timed)) => {
                     if self.wants(timed.thread) {
                         self.lines.event(&timed);

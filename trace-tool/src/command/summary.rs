@@ -1,7 +1,6 @@
 //! `exectrace summary`: where the time went, on one screen.
 
-use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::Write;
 
 use clap::Args;
 use trace_analysis::Summary;
@@ -15,6 +14,8 @@ use crate::json::{Parts, Report, Trace};
 use crate::output::Output;
 use crate::table::{Column, Table};
 use crate::units;
+
+const WHERE: &str = "Where the time went (self: without callees; wall%: of the time that passed)";
 
 /// What can be asked.
 #[derive(Args, Debug)]
@@ -56,25 +57,32 @@ fn print(
     names: &Names<'_>,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    out.write_all(head(reading, summary).as_bytes())?;
+    out.write_all(head(reading, summary, out.width).as_bytes())?;
     let losses = findings(names, summary, true, out);
     for line in &losses {
         writeln!(out, "{line}")?;
     }
     let limit = arguments.limit;
+    if summary.regions.is_empty() {
+        writeln!(out, "\nno regions were recorded")?;
+    }
     if !summary.regions.is_empty() {
         let shown = limited(&summary.regions, limit);
-        section(out, "Where the time went", regions::table(shown, summary, names))?;
+        section(out, WHERE, regions::table(shown, summary, names))?;
         more(out, summary.regions.len() - shown.len(), "call site", "call sites", "regions")?;
     }
     if !summary.threads.is_empty() {
         let shown = limited(&summary.threads, limit);
-        section(out, "Threads", threads::table(shown, summary, names))?;
+        section(out, "Threads (busy: inside any region)", threads::table(shown, summary, names))?;
         more(out, summary.threads.len() - shown.len(), "thread", "threads", "threads")?;
     }
     if !summary.tasks.names.is_empty() {
         let shown = limited(&summary.tasks.names, limit);
-        section(out, "Tasks", tasks::table(shown))?;
+        section(
+            out,
+            "Tasks (latency from begin to end; worked: by threads, for them)",
+            tasks::table(shown),
+        )?;
         more(out, summary.tasks.names.len() - shown.len(), "name", "names", "tasks")?;
     }
     if !summary.futures.is_empty() {
@@ -94,44 +102,58 @@ fn print(
 }
 
 /// What was traced, when, for how long, and how much was recorded.
-fn head(reading: &Reading, summary: &Summary) -> String {
+fn head(reading: &Reading, summary: &Summary, width: Option<usize>) -> String {
     let (file, tables) = (&reading.file, reading.file.tables());
-    let mut text = String::new();
+    let mut who = Vec::new();
     match &tables.process {
         Some(process) => {
             let executable = crate::escape::plain(&process.executable, 80);
-            let _ = write!(text, "{executable} (pid {})", process.pid);
+            who.push(format!("{executable} (pid {})", process.pid));
             let system = format!("{} {}", process.os, process.arch);
-            let _ = write!(text, ", {}", crate::escape::plain(&system, 40));
+            who.push(crate::escape::plain(&system, 40));
         }
-        None => text.push_str("unknown program"),
+        None => who.push("unknown program".to_owned()),
     }
-    if let Some(start) = date(tables.clock.wall(tables.clock.origin().ticks)) {
-        let _ = write!(text, ", {start}");
-    }
+    who.extend(date(tables.clock.wall(tables.clock.origin().ticks)));
+
     let all = reading.from.is_none() && reading.to.is_none() && reading.threads.is_empty();
-    let wall = units::time(summary.wall());
-    let _ = match all {
-        true => write!(text, "\n{wall}"),
-        false => write!(
-            text,
-            "\n{wall}, from {} s to {} s",
-            units::moment(summary.from),
-            units::moment(summary.to)
-        ),
-    };
-    let threads = units::plural(summary.threads.len() as u64, "thread", "threads");
+    let mut what = vec![units::time(summary.wall())];
+    if !all {
+        let (from, to) = (units::moment(summary.from), units::moment(summary.to));
+        what.push(format!("from {from} s to {to} s"));
+    }
+    what.push(units::plural(summary.threads.len() as u64, "thread", "threads"));
     let events = units::plural(summary.events, "event", "events");
-    let _ = write!(text, ", {threads}, {events} in {}", units::bytes(file.bytes()));
     if all && summary.events > 0 {
-        let _ = write!(text, " ({:.2} bytes each)", file.bytes() as f64 / summary.events as f64);
+        let each = file.bytes() as f64 / summary.events as f64;
+        what.push(format!("{events} in {} ({each:.2} bytes each)", units::bytes(file.bytes())));
+    } else {
+        what.push(events);
     }
     if let Some(process) = &tables.process {
         let hertz = tables.clock.frequency_hz() / 1e9;
-        let _ = write!(text, ", clock {} {hertz:.2} GHz", process.clock.name());
+        what.push(format!("clock {} {hertz:.2} GHz", process.clock.name()));
     }
     if let Some(stop) = tables.stop.filter(|_| all) {
-        let _ = write!(text, ", tracer {} CPU", units::time(stop.tracer_cpu));
+        what.push(format!("recorder {} CPU", units::time(stop.tracer_cpu)));
+    }
+    list(&who, width) + &list(&what, width)
+}
+
+/// Parts with commas between them, in lines of at most `width`.
+fn list(parts: &[String], width: Option<usize>) -> String {
+    let mut text = String::new();
+    let mut column = 0;
+    for (at, part) in parts.iter().enumerate() {
+        let own = part.chars().count() + 2;
+        if at > 0 && width.is_some_and(|width| column + own > width) {
+            text.push_str(",\n  ");
+            column = 2;
+        } else if at > 0 {
+            text.push_str(", ");
+        }
+        text.push_str(part);
+        column += own;
     }
     text.push('\n');
     text
@@ -160,7 +182,7 @@ fn more(
 ) -> Result<(), Failure> {
     if count > 0 {
         let count = units::plural(count as u64, one, many);
-        writeln!(out, "… {count} more: --limit 0, or exectrace {command}")?;
+        writeln!(out, "… and {count}: --limit 0, or exectrace {command}")?;
     }
     Ok(())
 }

@@ -1,0 +1,90 @@
+//! Wrong use is one clear line and exit 2; a closed pipe is no error.
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+
+use common::{Bench, command, long, request};
+use trace_format::header::{FILE_HEADER_BYTES, FileHeader};
+
+#[track_caller]
+fn check_refused(bench: &Bench, line: &str, part: &str) {
+    let run = bench.run(line);
+    assert_eq!(run.code, Some(2), "{line}: {}", run.err);
+    assert_eq!(run.out, "", "{line}");
+    assert_eq!(run.err.lines().count(), 1, "{line}: {}", run.err);
+    assert!(run.err.starts_with("exectrace: ") && run.err.contains(part), "{line}: {}", run.err);
+}
+
+#[test]
+fn every_wrong_command_line_is_one_line_and_exit_2() {
+    let bench = Bench::new(&request());
+    check_refused(&bench, "", "a command is needed");
+    check_refused(&bench, "sumary FILE", "sumary");
+    check_refused(&bench, "summary", "<FILE>");
+    check_refused(&bench, "summary FILE --limit many", "many");
+    check_refused(&bench, "summary FILE --from 5", "a time has a unit");
+    check_refused(&bench, "summary FILE --from -5s", "-5");
+    check_refused(&bench, "summary FILE --from 2ms --to 1ms", "--from must be before --to");
+    check_refused(&bench, "regions FILE --sort colour", "colour");
+    check_refused(&bench, "events FILE --thread nobody", "there are main, worker");
+    check_refused(&bench, "export FILE", "--format");
+    check_refused(&bench, "export --format svg FILE -o x", "svg");
+    check_refused(&bench, "export --format perfetto FILE -o FILE", "overwrite");
+    check_refused(&bench, "export --format perfetto FILE -o no/such/folder", "no/such/folder");
+}
+
+#[test]
+fn what_is_no_trace_is_one_line_and_exit_2() {
+    let bench = Bench::new(&request());
+    std::fs::write(bench.path("empty"), b"").expect("it can be written");
+    std::fs::write(bench.path("text"), [b'x'; 5000]).expect("it can be written");
+    let newer = {
+        let mut bytes = request();
+        let header = FileHeader { major: 9, ..FileHeader::CURRENT };
+        bytes[..FILE_HEADER_BYTES].copy_from_slice(&header.encode());
+        bytes
+    };
+    std::fs::write(bench.path("newer"), newer).expect("it can be written");
+    for verb in ["summary", "events", "check", "regions", "tasks", "threads"] {
+        check_refused(&bench, &format!("{verb} missing.trace"), "missing.trace: No such file");
+        check_refused(&bench, &format!("{verb} empty"), "at byte 0");
+        check_refused(&bench, &format!("{verb} text"), "not an exectrace trace");
+        check_refused(&bench, &format!("{verb} newer"), "trace version 9.0");
+        check_refused(&bench, &format!("{verb} ."), "is a folder");
+    }
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    let bench = Bench::new(&request());
+    for line in ["--help", "help", "--version", "summary --help", "export --help"] {
+        let run = bench.run(line);
+        assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{line}");
+        assert!(run.out.contains("exectrace") || run.out.contains("Usage"), "{line}");
+    }
+}
+
+#[test]
+fn a_closed_pipe_ends_a_command_without_a_word() {
+    let bench = Bench::new(&long());
+    for verb in ["events", "events --json", "regions --json", "export --format perfetto -o -"] {
+        let mut words: Vec<_> = verb.split(' ').collect();
+        let file = bench.path("a.trace");
+        let file = file.to_str().expect("a path in UTF-8");
+        words.push(file);
+        let mut command = command();
+        command.args(words).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it runs");
+        let mut line = Vec::new();
+        let mut out = BufReader::with_capacity(64, child.stdout.take().expect("a pipe"));
+        out.read_until(b'\n', &mut line).expect("it can be read");
+        drop(out);
+        let mut said = String::new();
+        let mut err = child.stderr.take().expect("a pipe");
+        err.read_to_string(&mut said).expect("it can be read");
+        let code = child.wait().expect("it ends").code();
+        assert_eq!((code, said.as_str()), (Some(0), ""), "{verb}");
+    }
+}
