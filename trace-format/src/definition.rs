@@ -272,17 +272,8 @@ fn put_body(out: &mut Vec<u8>, definition: &Definition<'_>) -> u8 {
             put_all(out, &[clock.ticks.0, clock.monotonic.0, clock.wall.0]);
             kind::CLOCK
         }
-        Definition::Callsite { id, kind, name, module, file, line, column, min, arguments } => {
-            put_all(out, &[u64::from(id.0), u64::from(kind.to_byte())]);
-            for text in [name, module, file] {
-                put_bytes(out, text);
-            }
-            let count = arguments.len() as u64;
-            put_all(out, &[u64::from(*line), u64::from(*column), min.0, count]);
-            for (name, kind) in arguments {
-                put_bytes(out, name);
-                out.push(kind.to_byte());
-            }
+        Definition::Callsite { .. } => {
+            put_callsite(out, definition);
             kind::CALLSITE
         }
         Definition::Thread { id, os_id, name, first } => {
@@ -334,6 +325,24 @@ fn put_body(out: &mut Vec<u8>, definition: &Definition<'_>) -> u8 {
             kind::STOP
         }
         Definition::Unknown { kind } => *kind,
+    }
+}
+
+fn put_callsite(out: &mut Vec<u8>, definition: &Definition<'_>) {
+    let Definition::Callsite { id, kind, name, module, file, line, column, min, arguments } =
+        definition
+    else {
+        return;
+    };
+    put_all(out, &[u64::from(id.0), u64::from(kind.to_byte())]);
+    for text in [name, module, file] {
+        put_bytes(out, text);
+    }
+    let count = arguments.len() as u64;
+    put_all(out, &[u64::from(*line), u64::from(*column), min.0, count]);
+    for (name, kind) in arguments {
+        put_bytes(out, name);
+        out.push(kind.to_byte());
     }
 }
 

@@ -13,6 +13,28 @@
 //! - `read` (feature `read`): from bytes back to events, never panicking on any input.
 //! - `text` (feature `text`): a trace as lines, and back, for golden files.
 //! - `testgen` (feature `testgen`): traces made by hand, for tests.
+//!
+//! What is written is what is read:
+//!
+//! ```
+//! # #[cfg(feature = "testgen")] {
+//! use trace_format::read::{TraceFile, Window};
+//! use trace_format::testgen::TraceBuilder;
+//!
+//! let mut trace = TraceBuilder::default();
+//! trace.thread(1, "main");
+//! trace.region(1, 7, 1_000, 250); // thread 1, call site 7, from tick 1,000 for 250 ticks
+//! let bytes = trace.stop(2_000);
+//!
+//! let file = TraceFile::open(bytes.as_slice())?;
+//! let mut order = file.in_order(Window::default());
+//! while let Some(timed) = order.next_event() {
+//!     let timed = timed?;
+//!     println!("{:?} in {}", timed.event, file.tables().thread_name(timed.thread));
+//! }
+//! # }
+//! # Ok::<(), trace_format::read::ReadError>(())
+//! ```
 
 #![forbid(unsafe_code)]
 

@@ -65,7 +65,7 @@ impl TraceBuilder {
         }
     }
 
-    /// The definitions every trace begins with: a process, a clock of 1 GHz at tick 0, generation 1.
+    /// The definitions every trace begins with: a process, a clock at tick 0, generation 1.
     #[must_use]
     pub fn started(compression: Compression) -> Self {
         let mut trace = Self::new(compression);

@@ -1,7 +1,7 @@
 //! Any bytes, through every way of reading: no panic, no hang, no runaway memory, time in order.
 //!
 //! Checksums keep random bytes out of everything behind them, so the bytes are read twice: as they
-//! are, and as a recipe of batches whose headers and checksums are right and whose contents are not.
+//! are, and as a recipe of batches whose headers and checksums are right, if not their contents.
 
 #![no_main]
 

@@ -59,7 +59,7 @@ pub mod opcode {
     pub const FUTURE_END: u8 = 0x10;
     /// Events were lost for want of memory: events, ends, first and last absolute ticks.
     pub const DROPPED: u8 = 0x11;
-    /// Opcodes from here to [`EXTENSION_LAST`] have their length in front: an old reader skips them.
+    /// Opcodes from here to [`EXTENSION_LAST`] have their length in front, to be skipped by.
     pub const EXTENSION: u8 = 0x20;
     /// See [`EXTENSION`].
     pub const EXTENSION_LAST: u8 = 0x3f;

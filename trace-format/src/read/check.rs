@@ -1,4 +1,4 @@
-//! One batch of bytes, judged: are its lengths possible, is its checksum right, what is its payload.
+//! One batch of bytes, judged: are its lengths possible, is its checksum right, what does it hold.
 //!
 //! Nothing is allocated before lengths are within the format's limits.
 

@@ -8,7 +8,7 @@
 //! - [`tables`]: what definitions say, owned: call sites, threads, the process.
 //! - [`clock`]: ticks to nanoseconds.
 //! - [`source`]: where a file's bytes come from.
-//! - [`file`]: random access by the index. `directory` (private) finds or rebuilds it.
+//! - [`mod@file`]: random access by the index. `directory` (private) finds or rebuilds it.
 //! - [`order`]: the events of all threads, merged by time, within a window; `cursor` (private):
 //!   those of one thread.
 //! - `check` (private): one batch's bytes, judged; `window` (private): a sliding view of a `Read`.

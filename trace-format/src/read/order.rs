@@ -1,6 +1,6 @@
 //! The events of all threads, merged by time.
 //!
-//! 1. Each thread has a [`Cursor`] over its batches, with a time before which it has nothing.
+//! 1. Each thread has a cursor over its batches, with a time before which it has nothing.
 //! 2. The cursor with the lowest time is the current one; the others wait in a heap.
 //! 3. The current cursor hands out events until one is later than the heap's top; then they swap.
 //! 4. A batch is loaded only when its cursor is the current one, so memory is one batch for each

@@ -31,7 +31,7 @@ impl<R: Read> Sliding<R> {
         &self.bytes[self.start..self.end]
     }
 
-    /// The `count` bytes that were skipped last. There must not have been a [`Sliding::fill`] since.
+    /// The `count` bytes that were skipped last. No [`Sliding::fill`] may have come since.
     pub(crate) fn behind(&self, count: usize) -> &[u8] {
         &self.bytes[self.start - count..self.start]
     }

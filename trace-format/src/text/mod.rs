@@ -1,7 +1,7 @@
 //! A trace as lines of text, and back: for golden files, and for people who look at bytes.
 //!
-//! One line per item: the file, each batch, each definition and event in it, the trailer. FORMAT.md,
-//! section 9, describes the lines. What a writer of this version wrote comes back byte by byte, so
+//! One line per item: the file, each batch, each definition and event in it, the trailer; as in
+//! section 9 of FORMAT.md. What a writer of this version wrote comes back byte by byte, so
 //! whatever its events could not say in words stands there as `hex`. Damage becomes a comment.
 //!
 //! - `write`: from bytes to lines. `parse`: the other way.
