@@ -251,7 +251,7 @@ fn walk_whole(
             first = Some(event.ticks.0);
         }
         read += 1;
-        take(&event, true, reading, counters, unknown, sink);
+        take(event, true, reading, counters, unknown, sink);
     });
     let fault = walked.err().map(|error| batch.error(error));
     Walked { read, before: 0, first, now: events.now().0, fault }
@@ -287,14 +287,15 @@ fn walk_part(
         } else if first.is_none() {
             first = Some(event.ticks.0);
         }
-        take(&event, is_inside, reading, counters, unknown, sink);
+        take(event, is_inside, reading, counters, unknown, sink);
     }
     Walked { read, before, first, now: events.now().0, fault }
 }
 
+/// Takes one event. By value, so that it lives in registers: only the rare ones go to memory.
 #[inline(always)]
 fn take(
-    event: &Event<'_>,
+    event: Event<'_>,
     is_inside: bool,
     reading: &mut ThreadReading,
     counters: &mut Counters,
@@ -311,24 +312,22 @@ fn take(
         | EventKind::FutureBegin { .. }
         | EventKind::FutureEnd { .. }
         | EventKind::Dropped { .. }
-        | EventKind::Unknown { .. } => {
-            reading.stack.passes(event, sink);
-            note(event, is_inside, reading, counters, unknown, sink);
-        }
-        _ => reading.stack.feed(event, sink),
+        | EventKind::Unknown { .. } => note(event, is_inside, reading, counters, unknown, sink),
+        _ => reading.stack.feed(&event, sink),
     }
 }
 
 /// Takes an event that opens and ends nothing.
 #[inline(never)]
 fn note(
-    event: &Event<'_>,
+    event: Event<'_>,
     is_inside: bool,
     reading: &mut ThreadReading,
     counters: &mut Counters,
     unknown: &mut u64,
     sink: &mut Sink<'_>,
 ) {
+    reading.stack.passes(&event, sink);
     let (at, thread) = (event.ticks, sink.thread);
     match event.kind {
         EventKind::Instant { site, .. } | EventKind::Log { site, .. } if is_inside => {

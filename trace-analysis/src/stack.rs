@@ -216,7 +216,8 @@ impl Stack {
             EventKind::EndValue { outcome, values } => {
                 self.end(at, Ending::With(outcome, values), visitor);
             }
-            _ => self.feed_rare(event, visitor),
+            // By value: a reference would keep every event in memory, not only the rare ones.
+            _ => self.feed_rare(*event, visitor),
         }
     }
 
@@ -229,7 +230,7 @@ impl Stack {
     }
 
     #[inline(never)]
-    fn feed_rare(&mut self, event: &Event<'_>, visitor: &mut impl Visitor) {
+    fn feed_rare(&mut self, event: Event<'_>, visitor: &mut impl Visitor) {
         let at = event.ticks.0;
         let none = Values::new(&[]);
         match event.kind {
