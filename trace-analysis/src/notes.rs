@@ -2,8 +2,8 @@
 //!
 //! Regions end on the thread they began on, so each thread's are summed alone. Tasks and futures
 //! move between threads, and a thread's batches lie in the file later than they happened. So each
-//! reader takes notes; they are sorted, and used up to the last generation whose begin has been
-//! read: before it, nothing is missing any more.
+//! reader takes notes; they are sorted, and told up to the time at which the earliest of all
+//! batches begins that have not been read yet: before it, nothing is missing any more.
 
 use trace_format::event::Outcome;
 use trace_format::id::{FutureId, SiteId, TaskId, ThreadId};
@@ -62,9 +62,10 @@ pub(crate) struct Notes {
     texts: Vec<u8>,
 }
 
-/// So many notes are kept for the next generation's begin; more are used although some that came
-/// before them may be missing. A trace that is written as it should has a second's worth.
-pub(crate) const NOTES_MAX: usize = 4 << 20;
+/// So many notes wait for what may have come before them; then all are told, and the few of a
+/// thread that is read late come late. A trace of ordinary programs has fewer in a second, which is
+/// the longest that a thread's events stay out of the file.
+pub(crate) const NOTES_MAX: usize = 1 << 20;
 
 impl Notes {
     pub(crate) fn add(&mut self, at: u64, thread: ThreadId, kind: NoteKind) {

@@ -4,7 +4,7 @@
 //! 1. Threads are dealt to workers, whole, so that each has about as many bytes.
 //! 2. Batches are read in bunches of some megabytes; each worker reads its threads' part.
 //! 3. After each bunch the workers' notes on tasks and futures, which have no home thread, are
-//!    put in order and told, up to the begin of the last generation that has been reached.
+//!    put in order and told, up to where the earliest of the unread batches begins.
 //! 4. At the end what is still open is closed, as unfinished, and the workers' sums are added up.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -27,6 +27,9 @@ use crate::time::Scale;
 
 /// Bytes that are read between two looks at tasks, futures and progress.
 const BUNCH_BYTES: u64 = 8 << 20;
+
+/// Between two looks at which tasks are over.
+const SETTLE_NOTES: usize = 4096;
 
 /// A greater id of a call site is taken for undefined: sums lie in arrays by id.
 const SITES_MAX: u32 = (1 << 16) - 1;
@@ -174,13 +177,14 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
     fn read(mut self, mut progress: impl FnMut(Progress)) -> Summary {
         self.tell_open_tasks();
         let entries = std::mem::take(&mut self.entries);
+        let firsts = firsts(&entries);
         let bytes_total = entries.iter().map(|entry| u64::from(entry.bytes)).sum();
         let (mut bytes, mut rest) = (0, entries.as_slice());
         while !rest.is_empty() {
             let bunch = rest.split_at(bunch(rest)).0;
             rest = &rest[bunch.len()..];
             self.read_bunch(bunch);
-            self.tell(rest.first().map(|next| next.generation));
+            self.tell(firsts[entries.len() - rest.len()]);
             bytes += bunch.iter().map(|entry| u64::from(entry.bytes)).sum::<u64>();
             progress(Progress { bytes, bytes_total });
         }
@@ -218,19 +222,17 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
         }
     }
 
-    /// Tells what the workers noted; all of it, or what came before a generation.
-    fn tell(&mut self, generation: Option<u32>) {
+    /// Tells what the workers noted, as far as it was before `until`.
+    fn tell(&mut self, until: u64) {
         for shard in &mut self.shards {
             self.notes.append(&mut shard.notes);
         }
-        let until = generation.map_or(u64::MAX, |number| {
-            let generations = &self.file.tables().generations;
-            let found = generations.iter().find(|generation| generation.number == number);
-            found.map_or(0, |generation| generation.ticks.0)
-        });
         let notes = self.notes.take_until(until);
         let tables = self.file.tables();
-        for note in &notes.notes {
+        for (number, note) in notes.notes.iter().enumerate() {
+            if number % SETTLE_NOTES == 0 {
+                self.forest.settle();
+            }
             let at = Ticks(note.at);
             match note.kind {
                 NoteKind::TaskBegin { task, parent, name: Name::Text { at: text, bytes } } => {
@@ -249,9 +251,6 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
                 NoteKind::Poll { future, end } => self.futures.poll(future, at, Ticks(end)),
             }
         }
-        if !notes.notes.is_empty() {
-            self.forest.settle();
-        }
     }
 
     fn finish(mut self) -> Summary {
@@ -259,7 +258,7 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
         let scale = Scale::new(&tables.clock);
         let end = Ticks(self.to.0.saturating_sub(u64::from(self.is_trace_end))).max(self.from);
         self.close_threads(end);
-        self.tell(None);
+        self.tell(u64::MAX);
 
         let mut shards = self.shards.into_iter();
         let mut sum = shards.next().expect("there is at least one worker");
@@ -367,6 +366,15 @@ fn wanted(index: &[IndexEntry], from: Ticks, to: Ticks, threads: &[ThreadId]) ->
     let is_late =
         |entry: &&IndexEntry| starts.get(&entry.thread).is_none_or(|start| entry.offset >= *start);
     index.iter().filter(wanted).filter(is_late).copied().collect()
+}
+
+/// For each entry, and for the end, the earliest begin of the batches from it on.
+fn firsts(entries: &[IndexEntry]) -> Vec<u64> {
+    let mut firsts = vec![u64::MAX; entries.len() + 1];
+    for (at, entry) in entries.iter().enumerate().rev() {
+        firsts[at] = firsts[at + 1].min(entry.base_ticks.0);
+    }
+    firsts
 }
 
 /// Which worker reads which thread: the longest first, to whoever has least.

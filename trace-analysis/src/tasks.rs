@@ -18,6 +18,8 @@ use crate::time::Scale;
 
 /// So many tasks may be open at once; those that begin beyond are only counted.
 const OPEN_MAX: usize = 1 << 20;
+/// So many ends may wait for their begins.
+const EARLY_MAX: usize = 1 << 16;
 /// So many names are told apart; the rest share one.
 const NAMES_MAX: usize = 10_000;
 /// Of one task's children, so many are kept whole.
@@ -127,6 +129,8 @@ struct Node {
     last: ThreadId,
     children_open: u64,
     children: Vec<(TaskId, Node)>,
+    /// When there is no room for more children: the least latency among them.
+    least: u64,
     height: u32,
     tasks: usize,
     omitted: u64,
@@ -140,6 +144,8 @@ pub(crate) struct Forest {
     sums: Vec<Sums>,
     /// Ended, with a run that may still be told.
     ended: Vec<TaskId>,
+    /// Ends that were told before their begins: of tasks begun on a thread that is read later.
+    early: HashMap<TaskId, Ticks>,
     round: u64,
     roots: Vec<(TaskId, Node)>,
     roots_max: usize,
@@ -155,6 +161,7 @@ impl Forest {
             keys: HashMap::new(),
             sums: Vec::new(),
             ended: Vec::new(),
+            early: HashMap::new(),
             round: 0,
             roots: Vec::new(),
             roots_max,
@@ -212,11 +219,19 @@ impl Forest {
             parent.children_open += 1;
         }
         self.open.insert(task, Node { parent, name, begin: at.0, tasks: 1, ..Node::default() });
+        if let Some(end) = self.early.remove(&task) {
+            self.end(task, end);
+        }
     }
 
     /// A task ends.
     pub(crate) fn end(&mut self, task: TaskId, at: Ticks) {
-        let Some(node) = self.open.get_mut(&task) else { return };
+        let Some(node) = self.open.get_mut(&task) else {
+            if self.early.len() < EARLY_MAX {
+                self.early.insert(task, at);
+            }
+            return;
+        };
         if node.end.is_some() {
             return;
         }
@@ -362,20 +377,31 @@ impl Node {
 
     /// Takes a child whose own tree is complete, as far as there is room.
     fn adopt(&mut self, task: TaskId, mut child: Node) {
+        let is_full = self.children.len() >= CHILDREN_MAX;
+        if is_full && child.latency() <= self.least {
+            child.fell();
+            self.omitted += 1 + child.omitted;
+            return;
+        }
         if child.height + 1 >= HEIGHT_MAX || self.tasks + child.tasks > TREE_TASKS_MAX {
             child.fell();
+        }
+        if is_full {
+            let (_, mut fastest) = self.children.swap_remove(self.fastest());
+            self.tasks -= fastest.tasks;
+            fastest.fell();
+            self.omitted += 1 + fastest.omitted;
         }
         self.height = self.height.max(child.height + 1);
         self.tasks += child.tasks;
         self.children.push((task, child));
-        if self.children.len() > CHILDREN_MAX {
-            let fastest = self.children.iter().enumerate();
-            let fastest = fastest.min_by_key(|(_, (_, child))| child.latency()).map(|(at, _)| at);
-            let (_, mut child) = self.children.swap_remove(fastest.unwrap_or(0));
-            self.tasks -= child.tasks;
-            child.fell();
-            self.omitted += 1 + child.omitted;
-        }
+        self.least = self.children[self.fastest()].1.latency();
+    }
+
+    /// The place of the child with the least latency.
+    fn fastest(&self) -> usize {
+        let latencies = self.children.iter().map(|(_, child)| child.latency());
+        latencies.enumerate().min_by_key(|(_, latency)| *latency).map_or(0, |(at, _)| at)
     }
 
     /// Leaves out all that is below.
