@@ -1,0 +1,174 @@
+//! Traces that no recorder writes, with right checksums: absurd times, ids and nesting. They are
+//! summed up without a panic, in any part and by any number of workers.
+
+use trace_analysis::{Options, Summary};
+use trace_format::batch::{BatchInfo, Compression};
+use trace_format::definition::{CallsiteKind, Definition, OpenSince};
+use trace_format::event::{Event, EventKind, Outcome, put_event};
+use trace_format::header::{BatchKind, FLAG_RESTATED};
+use trace_format::id::{FutureId, Open, SiteId, TaskId, ThreadId};
+use trace_format::read::TraceFile;
+use trace_format::testgen::TraceBuilder;
+use trace_format::time::{ClockSnapshot, Nanos, Ticks};
+use trace_format::value::{Text, Value, Values};
+
+/// A small generator: the same traces on every machine.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+
+    /// Mostly small, now and then as great as can be.
+    fn number(&mut self) -> u64 {
+        match self.below(40) {
+            0 => u64::MAX,
+            1 => u64::MAX - self.below(1000),
+            2 => self.next(),
+            3 => 0,
+            _ => self.below(2000),
+        }
+    }
+
+    fn site(&mut self) -> SiteId {
+        match self.below(30) {
+            0 => SiteId(u32::MAX),
+            1 => SiteId(0),
+            2 => SiteId(70_000),
+            _ => SiteId(self.below(8) as u32),
+        }
+    }
+
+    fn open(&mut self) -> Open {
+        match self.below(3) {
+            0 => Open::Region(self.site()),
+            1 => Open::Poll(FutureId(self.below(6))),
+            _ => Open::Task(TaskId(self.below(6))),
+        }
+    }
+
+    fn kind(&mut self) -> EventKind<'static> {
+        let values = Values::new(&[]);
+        let (site, task, future) = (self.site(), TaskId(self.below(9)), FutureId(self.below(9)));
+        match self.below(20) {
+            0..4 => EventKind::Region { site, duration: Ticks(self.number()), values },
+            4..7 => EventKind::RegionBegin { site, values },
+            7..10 => EventKind::End,
+            10 => EventKind::EndValue { outcome: Outcome::Failed, values },
+            11 => EventKind::EndDetached { open: self.open(), since: Ticks(self.number()) },
+            12 => EventKind::Reopen { open: self.open(), since: Ticks(self.number()) },
+            13 => EventKind::Counter { site, value: Value::F64(f64::from_bits(self.next())) },
+            14 => {
+                let name = Text::cut(b"task", 10);
+                EventKind::TaskBegin { task, parent: TaskId(self.below(9)), name }
+            }
+            15 => EventKind::TaskEnd { task },
+            16 => EventKind::TaskRun { task, duration: Ticks(self.number()) },
+            17 => match self.below(4) {
+                0 => EventKind::FutureBegin { future, task, site, values },
+                1 => EventKind::FutureEnd { future, outcome: Outcome::Dropped, values },
+                2 => EventKind::PollBegin { future },
+                _ => EventKind::Poll { future, duration: Ticks(self.number()) },
+            },
+            18 => EventKind::TaskRunBegin { task },
+            _ => {
+                let (from, to) = (Ticks(self.number()), Ticks(self.number()));
+                EventKind::Dropped { events: self.number(), ends: self.number(), from, to }
+            }
+        }
+    }
+
+    fn trace(&mut self) -> Vec<u8> {
+        let mut trace = TraceBuilder::started(Compression::None);
+        for site in 1..=5 {
+            trace.callsite(site, CallsiteKind::Function, "f");
+        }
+        for _ in 0..self.below(30) {
+            match self.below(8) {
+                0 => self.define(&mut trace),
+                _ => self.batch(&mut trace),
+            }
+        }
+        if self.below(2) == 0 { trace.stop(self.below(1 << 40)) } else { trace.killed() }
+    }
+
+    fn define(&mut self, trace: &mut TraceBuilder) {
+        let open = OpenSince { open: self.open(), begin: Ticks(self.number()) };
+        let id = ThreadId(self.below(4) as u32);
+        trace.define(&Definition::Generation { number: 2, ticks: Ticks(self.number()) });
+        trace.define(&Definition::ThreadState {
+            id,
+            sequence: self.below(3) as u32,
+            offset: self.below(3) as u32,
+            more: self.below(2) == 0,
+            open: vec![open; self.below(4) as usize],
+        });
+        trace.define(&Definition::Clock(ClockSnapshot {
+            ticks: Ticks(self.number()),
+            monotonic: Nanos(self.number()),
+            wall: Nanos(self.number()),
+        }));
+        trace.define(&Definition::ThreadEnd {
+            id,
+            ended: true,
+            ticks: Ticks(self.number()),
+            events: self.number(),
+            dropped_events: self.number(),
+            dropped_ends: self.number(),
+        });
+    }
+
+    fn batch(&mut self, trace: &mut TraceBuilder) {
+        let base = Ticks(self.number());
+        let (mut payload, mut clock) = (Vec::new(), base);
+        let mut events = 0;
+        if self.below(10) == 0 {
+            payload = (0..self.below(100)).map(|_| self.next() as u8).collect();
+        } else {
+            for _ in 0..self.below(60) {
+                let kind = self.kind();
+                let at = clock.0.saturating_add(self.below(100));
+                put_event(&mut payload, &mut clock, &Event { ticks: Ticks(at), kind });
+                events += 1;
+            }
+        }
+        let lie = self.below(10) == 0;
+        let info = BatchInfo {
+            kind: BatchKind::Events,
+            thread: ThreadId(self.below(4) as u32),
+            sequence: self.below(4) as u32,
+            offset: if self.below(3) == 0 { self.below(200) as u32 } else { 0 },
+            generation: self.below(4) as u32,
+            base_ticks: base,
+            last_ticks: if lie { Ticks(self.number()) } else { clock },
+            events: if lie { self.next() as u32 } else { events },
+            flags: if self.below(2) == 0 { FLAG_RESTATED } else { 0 },
+        };
+        trace.write_definitions();
+        trace.batch(&info, &payload);
+    }
+}
+
+#[test]
+fn no_trace_makes_a_summary_panic_or_depend_on_the_workers() {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    for _ in 0..300 {
+        let bytes = random.trace();
+        let Ok(file) = TraceFile::open(bytes) else { continue };
+        let one = Summary::read(&file, &Options::default(), |_| {});
+        let many = Options { workers: 3, ..Options::default() };
+        let many = Summary::read(&file, &many, |_| {});
+        assert_eq!((many.events, many.batches, many.bytes), (one.events, one.batches, one.bytes));
+        let (from, to) = (Some(Ticks(random.number())), Some(Ticks(random.number())));
+        let threads = if random.below(2) == 0 { vec![ThreadId(1)] } else { vec![] };
+        Summary::read(&file, &Options { from, to, threads, ..Options::default() }, |_| {});
+    }
+}
