@@ -11,6 +11,25 @@
 //! - `durations` and `time` (private): distributions, and ticks to nanoseconds.
 //! - `shard` and `notes` (private): one worker's share, and what it tells about tasks and futures.
 
+//!
+//! ```
+//! use trace_analysis::{Options, Summary};
+//! use trace_format::read::TraceFile;
+//!
+//! # fn main() -> Result<(), trace_format::read::ReadError> {
+//! # let bytes = trace_format::testgen::tight_loops(1, 1000, Default::default());
+//! let file = TraceFile::open(bytes)?; // or a `std::fs::File`
+//! let summary = Summary::read(&file, &Options::default(), |_| {});
+//! for region in &summary.regions {
+//!     let site = file.tables().callsite(region.site);
+//!     let name = site.map_or("?", |site| site.name.as_str());
+//!     println!("{name}: {} times, {} ns in all", region.count, region.total.0);
+//! }
+//! assert!(summary.findings.is_empty());
+//! # Ok(())
+//! # }
+//! ```
+
 #![forbid(unsafe_code)]
 
 pub mod counters;

@@ -292,11 +292,8 @@ pub fn push_value(out: &mut String, value: &Value<'_>) {
             Ok(())
         }
         Value::Formatted(text) => {
-            escape::push(out, text.bytes, VALUE_CHARS_MAX);
-            match text.missing() {
-                0 => Ok(()),
-                missing => write!(out, "(+{missing} bytes)"),
-            }
+            escape::push_text(out, *text, VALUE_CHARS_MAX);
+            Ok(())
         }
         Value::U128(number) => write!(out, "{number}"),
         Value::I128(number) => write!(out, "{number}"),

@@ -27,6 +27,16 @@ pub fn push_quoted(out: &mut String, text: Text<'_>, chars_max: usize) {
     out.push('"');
     let shown = push_with(out, text.bytes, chars_max, true);
     out.push('"');
+    push_hidden(out, text, shown);
+}
+
+/// The same without quotes.
+pub fn push_text(out: &mut String, text: Text<'_>, chars_max: usize) {
+    let shown = push_with(out, text.bytes, chars_max, false);
+    push_hidden(out, text, shown);
+}
+
+fn push_hidden(out: &mut String, text: Text<'_>, shown: usize) {
     let hidden = text.missing().saturating_add((text.bytes.len() - shown) as u64);
     if hidden > 0 {
         let _ = write!(out, "(+{hidden} bytes)");
@@ -109,6 +119,9 @@ mod tests {
         let text = Text { bytes: &text, bytes_before: 5000 };
         push_quoted(&mut out, text, 4);
         assert_eq!(out, "\"xxxx…\"(+4996 bytes)");
+        out.clear();
+        push_text(&mut out, text, 1000);
+        assert_eq!(out.len(), 1000 + "(+4000 bytes)".len());
     }
 
     #[test]

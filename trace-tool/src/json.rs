@@ -13,7 +13,7 @@ use trace_analysis::tasks::{TaskSummary, TaskTree, Tasks};
 use trace_analysis::threads::ThreadSummary;
 use trace_analysis::{Quantiles, Summary};
 use trace_format::event::Outcome;
-use trace_format::id::{SiteId, ThreadId};
+use trace_format::id::SiteId;
 use trace_format::read::{ReadAt, TraceFile};
 use trace_format::value::{Text, Value, Values};
 
@@ -562,10 +562,4 @@ fn text_out<S: Serializer>(text: Text<'_>, hex: bool, serializer: S) -> Result<S
         0 => serializer.serialize_str(&shown),
         _ => Cut { text: shown, bytes_before: text.bytes_before }.serialize(serializer),
     }
-}
-
-/// A thread's id and name, for lines about events.
-#[must_use]
-pub fn thread_of(names: &Names<'_>, thread: ThreadId) -> (u32, String) {
-    (thread.0, names.thread_name(thread))
 }

@@ -9,6 +9,8 @@
 //! - [`json`]: the same for programs; JSON.md beside this crate describes the fields.
 //! - [`output`]: standard output and standard error.
 
+#![forbid(unsafe_code)]
+
 pub mod command;
 pub mod describe;
 pub mod escape;

@@ -2,8 +2,11 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+
 use common::{Bench, long, request};
 use serde_json::Value;
+use trace_format::batch::Compression;
 
 #[track_caller]
 fn check(bench: &Bench, line: &str, expected: &str) {
@@ -178,4 +181,27 @@ fn windows_and_threads_narrow_every_command() {
     let beyond = bench.run("summary FILE --from 10s");
     assert_eq!(beyond.code, Some(0));
     assert!(beyond.err.contains("the trace is 20.0 ms long"), "{}", beyond.err);
+}
+
+#[test]
+fn every_kind_of_event_has_a_line_and_a_documented_kind() {
+    let bench = Bench::new(&trace_format::testgen::everything(Compression::None));
+    let people = bench.run("events FILE");
+    let programs = bench.run("events FILE --json");
+    assert_eq!(people.out.lines().count(), programs.out.lines().count());
+    let kinds: BTreeSet<_> = programs
+        .out
+        .lines()
+        .map(|line| {
+            let line: Value = serde_json::from_str(line).expect("each line is JSON");
+            check_documented(&line, include_str!("../JSON.md"));
+            line["kind"].as_str().expect("it has a kind").to_owned()
+        })
+        .collect();
+    for kind in ["region", "region_begin", "region_end", "poll", "task_run", "log", "counter"] {
+        assert!(kinds.contains(kind), "{kind} is not among {kinds:?}");
+    }
+    for kind in ["instant", "task_begin", "task_end", "future_begin", "future_end", "dropped"] {
+        assert!(kinds.contains(kind), "{kind} is not among {kinds:?}");
+    }
 }

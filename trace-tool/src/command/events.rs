@@ -13,13 +13,16 @@ use super::reading::{Reading, Source};
 use super::{Failure, Verdict};
 use crate::command::lines::{Line, Lines};
 use crate::describe::Names;
-use crate::output::{Output, say};
+use crate::output::{Output, progress, say};
 use crate::units;
 
 /// A deeper line is indented no further.
 const INDENT_MAX: usize = 40;
 /// Of the faults met on the way so many are said again at the end.
 const FAULTS_SAID: usize = 5;
+
+/// Between two looks at the progress bar.
+const PROGRESS_EVENTS: u64 = 1 << 16;
 
 /// What can be asked.
 #[derive(Args, Debug)]
@@ -70,11 +73,13 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
         let missing = units::plural(missing, "event", "events");
         say(&format!("MISSING: {missing} written and not in the file"));
     }
-    if lost > 0 {
-        let lost = units::plural(lost, "event", "events");
-        say(&format!("DROPPED: memory was at its bound, {lost} not recorded"));
+    if lost != (0, 0) {
+        let events = units::plural(lost.0, "event", "events");
+        let ends = units::plural(lost.1, "end", "ends");
+        say(&format!("DROPPED: memory was at its bound, {events} and {ends} not recorded"));
     }
-    let whole = reading.file.faults().is_empty() && faults.is_empty() && lost == 0 && missing == 0;
+    let whole =
+        reading.file.faults().is_empty() && faults.is_empty() && lost == (0, 0) && missing == 0;
     Ok(if whole { Verdict::Fine } else { Verdict::Faulty })
 }
 
@@ -94,8 +99,20 @@ impl Walk<'_, '_> {
             }
         }
         self.print()?;
-        let mut done = false;
+        let bar = if self.printer.out.width.is_none() {
+            progress(self.reading.file.bytes())
+        } else {
+            // Lines and a bar on the same terminal would be neither.
+            progress(0)
+        };
+        let events = self.reading.file.index().iter().map(|entry| u64::from(entry.events));
+        bar.set_length(events.sum());
+        let (mut done, mut count) = (false, 0_u64);
         while !done {
+            count += 1;
+            if count.is_multiple_of(PROGRESS_EVENTS) {
+                bar.set_position(count);
+            }
             match order.next_event() {
                 None => {
                     self.events_lost = order.events_lost();
@@ -115,6 +132,7 @@ impl Walk<'_, '_> {
             }
             done = self.print()?;
         }
+        bar.finish_and_clear();
         if !done && self.reading.to.is_none() {
             self.lines.open_at_end();
             self.print()?;

@@ -10,7 +10,7 @@ use trace_format::event::{Event, EventKind, Outcome};
 use trace_format::id::{FutureId, Open, SiteId, TaskId, ThreadId};
 use trace_format::read::{ReadError, Timed};
 use trace_format::time::{Nanos, Ticks};
-use trace_format::value::{Text, Value, Values};
+use trace_format::value::{Value, Values};
 
 use crate::describe::{Names, outcome, push_value};
 use crate::json::{Named, OwnedValuesOut, ValueOut, outcome_name};
@@ -89,19 +89,19 @@ pub struct Lines<'t> {
     futures: HashMap<FutureId, SiteId>,
     ended: Ended,
     lines: Vec<Line>,
-    dropped: u64,
+    dropped: (u64, u64),
     last: Ticks,
 }
 
 /// What ended at one event.
 #[derive(Debug, Default)]
 struct Ended {
-    closed: Vec<Ending1>,
+    closed: Vec<EndedOne>,
     without_begin: bool,
 }
 
 #[derive(Debug)]
-struct Ending1 {
+struct EndedOne {
     open: Open,
     begin: Ticks,
     end: Ticks,
@@ -122,7 +122,7 @@ impl Visitor for Ended {
             Ending::Unfinished => note = "  (still open)",
         }
         let Closed { open, begin, end, depth, .. } = *closed;
-        self.closed.push(Ending1 { open, begin, end, depth, outcome, note });
+        self.closed.push(EndedOne { open, begin, end, depth, outcome, note });
     }
 
     fn end_without_begin(&mut self, _: Ticks) {
@@ -141,7 +141,7 @@ impl<'t> Lines<'t> {
             futures: HashMap::new(),
             ended: Ended::default(),
             lines: Vec::new(),
-            dropped: 0,
+            dropped: (0, 0),
             last: Ticks(0),
         }
     }
@@ -151,9 +151,9 @@ impl<'t> Lines<'t> {
         std::mem::take(&mut self.lines)
     }
 
-    /// Events that were dropped, as far as lines say so.
+    /// Events and ends that were dropped, as far as lines say so.
     #[must_use]
-    pub fn dropped(&self) -> u64 {
+    pub fn dropped(&self) -> (u64, u64) {
         self.dropped
     }
 
@@ -290,7 +290,7 @@ impl<'t> Lines<'t> {
         Line { kind, text: format!("{what}{shown} {{"), arguments, ..fields }
     }
 
-    fn end_line(&self, ended: &Ending1) -> Line {
+    fn end_line(&self, ended: &EndedOne) -> Line {
         let (fields, what) = self.open_fields(ended.open);
         let kind = match ended.open {
             Open::Region(_) => "region_end",
@@ -321,7 +321,7 @@ impl<'t> Lines<'t> {
             }
             EventKind::Log { site, text: message } => {
                 let mut text = format!("{}: ", self.names.short_site(site));
-                push_message(&mut text, message);
+                escape::push_text(&mut text, message, MESSAGE_CHARS_MAX);
                 let message = Some(String::from_utf8_lossy(message.bytes).into_owned());
                 Line { kind: "log", text, message, ..self.site_fields(site) }
             }
@@ -347,7 +347,8 @@ impl<'t> Lines<'t> {
                 Line { kind: "task_end", text: format!("{what} ends"), ..fields }
             }
             EventKind::Dropped { events, ends, from, to } => {
-                self.dropped = self.dropped.saturating_add(events).saturating_add(ends);
+                self.dropped.0 = self.dropped.0.saturating_add(events);
+                self.dropped.1 = self.dropped.1.saturating_add(ends);
                 let lost = units::plural(events, "event", "events");
                 let lost_ends = units::plural(ends, "end", "ends");
                 let from = units::moment(self.nanos(from));
@@ -394,8 +395,11 @@ impl<'t> Lines<'t> {
                 let (fields, _) = self.open_fields(Open::Poll(future));
                 let name = self.future_name(future);
                 self.futures.remove(&future);
-                let how = format!("{} {}", outcome_name(kind), outcome(kind, values));
-                let text = format!("future {name} {}", how.trim_end());
+                let how = match outcome(kind, values) {
+                    how if how.is_empty() => outcome_name(kind).to_owned(),
+                    how => how,
+                };
+                let text = format!("future {name} ends: {how}");
                 let result = Some(OwnedValuesOut(OwnedValues::new(values)));
                 let outcome = Some(outcome_name(kind));
                 Line { kind: "future_end", text, outcome, result, ..fields }
@@ -447,13 +451,6 @@ impl<'t> Lines<'t> {
             }
             _ => (String::new(), None),
         }
-    }
-}
-
-fn push_message(out: &mut String, message: Text<'_>) {
-    escape::push(out, message.bytes, MESSAGE_CHARS_MAX);
-    if message.missing() > 0 {
-        out.push_str(&format!("(+{} bytes)", message.missing()));
     }
 }
 

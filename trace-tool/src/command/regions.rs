@@ -138,6 +138,8 @@ pub fn table(regions: &[RegionSummary], summary: &Summary, names: &Names<'_>) ->
     ]);
     let all: u64 = summary.regions.iter().map(|region| region.self_time.0).sum();
     for region in regions {
+        // Of regions that have not ended there is no duration.
+        let time = |time| if region.count > 0 { units::time(time) } else { "-".to_owned() };
         table.row([
             names.site(region.site),
             units::time(region.self_time),
@@ -145,11 +147,11 @@ pub fn table(regions: &[RegionSummary], summary: &Summary, names: &Names<'_>) ->
             units::time(region.total),
             units::percent(region.total.0, summary.wall().0),
             units::count(region.count),
-            units::time(region.mean),
-            units::time(region.quantiles.p50),
-            units::time(region.quantiles.p90),
-            units::time(region.quantiles.p99),
-            units::time(region.quantiles.max),
+            time(region.mean),
+            time(region.quantiles.p50),
+            time(region.quantiles.p90),
+            time(region.quantiles.p99),
+            time(region.quantiles.max),
             units::count(region.failed),
             units::count(region.unfinished + region.lost_ends),
             names.place(region.site),

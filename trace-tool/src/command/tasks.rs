@@ -114,14 +114,16 @@ pub fn table(names: &[TaskSummary]) -> Table {
         Column::Number("open"),
     ]);
     for task in names {
+        // Of tasks that have not ended there is no latency.
+        let time = |time| if task.count > 0 { units::time(time) } else { "-".to_owned() };
         table.row([
             escape::plain(&task.name, 120),
             units::count(task.count),
-            units::time(task.mean),
-            units::time(task.quantiles.p50),
-            units::time(task.quantiles.p90),
-            units::time(task.quantiles.p99),
-            units::time(task.quantiles.max),
+            time(task.mean),
+            time(task.quantiles.p50),
+            time(task.quantiles.p90),
+            time(task.quantiles.p99),
+            time(task.quantiles.max),
             units::time(task.worked),
             units::count(task.thread_hops),
             units::count(task.unfinished),

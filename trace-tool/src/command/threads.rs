@@ -70,8 +70,7 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     Ok(verdict(&summary))
 }
 
-/// A row for each thread. `busy%` is of the time the thread was seen: from its first to its last
-/// event.
+/// A row for each thread. `busy%` is of the time that passed in the window.
 #[must_use]
 pub fn table(threads: &[ThreadSummary], summary: &Summary, names: &Names<'_>) -> Table {
     let mut table = Table::new(&[
