@@ -29,6 +29,10 @@ use trace_format::value::Text;
 /// busy restates soon, and is known from there on.
 const STATE_TRIES: usize = 4;
 
+/// When the first cut is: soon, for two clock snapshots are what makes nanoseconds of ticks, and a
+/// program may be killed early.
+const FIRST_CUT: Duration = Duration::from_millis(20);
+
 /// Spares that an idle thread keeps.
 const SPARES_IDLE: usize = 2;
 
@@ -95,7 +99,7 @@ impl Collector {
     /// Collects until the session ends; returns what the trace came to, and the first failure.
     pub(crate) fn run(mut self) -> (Report, Option<io::Error>) {
         let _quiet = crate::local::quiet();
-        let mut cut_at = Instant::now() + self.every;
+        let mut cut_at = Instant::now() + self.every.min(FIRST_CUT);
         while !self.session.is_ended() {
             let now = Instant::now();
             if now >= cut_at {
