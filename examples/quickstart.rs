@@ -34,9 +34,9 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let search = Search::new(&arguments.pattern)?;
+    let search = Search::new(&arguments.dir, &arguments.pattern)?;
     let trace = exectrace::start(File::create(&arguments.out)?)?;
-    search.run(&arguments.dir)?;
+    search.run()?;
     let report = trace.stop()?;
 
     search.print(arguments);
@@ -60,6 +60,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
 
 /// A pattern, and what has been found of it.
 struct Search {
+    dir: PathBuf,
     pattern: Regex,
     /// Paths that wait in the channel.
     queued: AtomicUsize,
@@ -77,13 +78,17 @@ struct Found {
 
 #[traced]
 impl Search {
-    fn new(pattern: &str) -> Result<Self, regex::Error> {
-        let pattern = Regex::new(pattern)?;
-        Ok(Self { pattern, queued: AtomicUsize::new(0), found: Mutex::default() })
+    fn new(dir: &Path, pattern: &str) -> Result<Self, regex::Error> {
+        Ok(Self {
+            dir: dir.to_owned(),
+            pattern: Regex::new(pattern)?,
+            queued: AtomicUsize::new(0),
+            found: Mutex::default(),
+        })
     }
 
     #[traced(err)]
-    fn run(&self, dir: &Path) -> Result<(), Box<dyn Error>> {
+    fn run(&self) -> Result<(), Box<dyn Error>> {
         let workers = thread::available_parallelism()?.get();
         let task = Task::new("search");
         let (sender, receiver) = mpsc::channel();
@@ -100,7 +105,7 @@ impl Search {
                 };
                 threads.push(builder.spawn_scoped(scope, work)?);
             }
-            let walked = self.walk(dir, &sender);
+            let walked = self.walk(&sender);
             drop(sender);
             for thread in threads {
                 trace_region!("wait for a worker" => thread.join()).expect("no worker panics");
@@ -109,9 +114,9 @@ impl Search {
         })
     }
 
-    /// Sends every file below `dir` that is not ignored.
-    fn walk(&self, dir: &Path, sender: &Sender<PathBuf>) -> Result<(), Box<dyn Error>> {
-        let mut entries = ignore::Walk::new(dir);
+    /// Sends every file below the folder that is not ignored.
+    fn walk(&self, sender: &Sender<PathBuf>) -> Result<(), Box<dyn Error>> {
+        let mut entries = ignore::Walk::new(&self.dir);
         while let Some(entry) = trace_region!("next entry" => entries.next()) {
             let entry = entry?;
             if entry.file_type().is_some_and(|kind| kind.is_file()) {
@@ -132,12 +137,12 @@ impl Search {
             self.note_queue(self.queued.fetch_sub(1, Ordering::Relaxed) - 1);
             match self.search_file(&path) {
                 Ok(found) => self.found.lock().expect("no worker panics").add(found),
-                Err(error) => log!("io", "{}: {error}", path.display()),
+                Err(error) => log!("io", "{}: {error}", self.short(&path).display()),
             }
         }
     }
 
-    #[traced(args(path = %path.display()), err)]
+    #[traced(args(path = %self.short(path).display()), err)]
     fn search_file(&self, path: &Path) -> Result<Found, std::io::Error> {
         let text = read(path)?;
         let mut found = Found { files: 1, bytes: text.len() as u64, ..Found::default() };
@@ -147,10 +152,17 @@ impl Search {
                 found.matches += 1;
                 instant!("match", line = found.lines);
                 let shown = String::from_utf8_lossy(line);
-                found.shown.push(format!("{}:{}: {shown}", path.display(), found.lines));
+                let path = self.short(path).display();
+                found.shown.push(format!("{path}:{}: {}", found.lines, shown.trim()));
             }
         }
         Ok(found)
+    }
+
+    /// As seen from the folder that is searched.
+    #[traced(skip)]
+    fn short<'a>(&self, path: &'a Path) -> &'a Path {
+        path.strip_prefix(&self.dir).unwrap_or(path)
     }
 
     fn is_match(&self, line: &[u8]) -> bool {
@@ -164,13 +176,8 @@ impl Search {
             println!("{shown:.100}");
         }
         println!(
-            "\"{}\" is in {} of {} lines, {} files, {} bytes below {}",
-            arguments.pattern,
-            found.matches,
-            found.lines,
-            found.files,
-            found.bytes,
-            arguments.dir.display(),
+            "\"{}\" is in {} of {} lines, {} files, {} bytes",
+            arguments.pattern, found.matches, found.lines, found.files, found.bytes,
         );
     }
 }
