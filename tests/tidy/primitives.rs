@@ -1,0 +1,67 @@
+//! In the recorder, atomics, cells and thread-locals are spelled in `primitive.rs` alone, so that
+//! loom can take their place in every protocol.
+//!
+//! A tidy check and not a lint: clippy's bans see through re-exports, and fire on their uses too.
+
+use crate::tree::{Exception, Fault, Tree, excuse};
+
+const SOURCES: &str = "trace-runtime/src/";
+
+/// What is banned, and what to use.
+const BANNED: [(&[&str], &str); 5] = [
+    (&["std", ":", ":", "sync", ":", ":", "atomic"], "take it from `primitive`"),
+    (&["core", ":", ":", "sync", ":", ":", "atomic"], "take it from `primitive`"),
+    (&["UnsafeCell"], "keep shared state in atomics of `primitive`"),
+    (&["thread_local"], "put it into the thread's state"),
+    (&["loom", ":", ":"], "have `primitive` choose between loom and std"),
+];
+
+const EXCEPTIONS: [Exception; 6] = [
+    Exception { path: "trace-runtime/src/primitive.rs", reason: "the one place" },
+    Exception { path: "trace-runtime/src/tests/", reason: "models say loom, and statics" },
+    Exception { path: "trace-runtime/src/thread.rs", reason: "what only its owner touches" },
+    Exception { path: "trace-runtime/src/local.rs", reason: "the way to the thread's state" },
+    Exception { path: "trace-runtime/src/task.rs", reason: "a thread's task, of no protocol" },
+    Exception { path: "trace-runtime/src/clock.rs", reason: "the models' clock" },
+];
+
+pub(crate) fn faults(tree: &Tree) -> Vec<Fault> {
+    excuse(used(tree), &EXCEPTIONS)
+}
+
+fn used(tree: &Tree) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for (file, tokens) in tree.sources().filter(|(file, _)| file.path.starts_with(SOURCES)) {
+        for (words, instead) in BANNED {
+            for (_, token) in tokens.find(words) {
+                let what = format!("`{}` outside `primitive.rs`, {instead}", words.concat());
+                faults.push(Fault::new(&file.path, token.line, what));
+            }
+        }
+    }
+    faults
+}
+
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_banned_word_is_a_fault_in_the_recorder() {
+        for text in [
+            "use std::sync::atomic::AtomicBool;",
+            "fn f() { core::sync::atomic::fence(O); }",
+            "struct A(std::cell::UnsafeCell<u8>);",
+            "thread_local! { static A: u8 = 1; }",
+            "use loom::thread;",
+        ] {
+            let tree = Tree::sample(&[("trace-runtime/src/a.rs", text), ("src/lib.rs", text)]);
+            assert_eq!(used(&tree).len(), 1, "{text}");
+        }
+    }
+
+    #[test]
+    fn comments_may_speak_of_them() {
+        let text = "//! No `UnsafeCell` here.\nuse crate::primitive::AtomicBool;";
+        assert_eq!(used(&Tree::sample(&[("trace-runtime/src/a.rs", text)])), []);
+    }
+}

@@ -1,0 +1,208 @@
+//! `unsafe` is in named files only, and above every block and every `unsafe impl` stands why it is
+//! sound.
+//!
+//! Elsewhere: the invariants those comments cite (`invariants`).
+
+use crate::tokens::Tokens;
+use crate::tree::{Exception, Fault, File, Tree, excuse};
+
+/// The files of the recorder with `unsafe`, by their names below `trace-runtime/src`; the crate's
+/// front page and ARCHITECTURE.md name the same.
+const RECORDER: [&str; 9] =
+    ["batch", "clock", "drain", "local", "memory", "record", "recorder", "refill", "thread"];
+
+/// Outside the recorder's sources.
+const OTHERS: [Exception; 6] = [
+    Exception { path: "trace-runtime/src/tests/", reason: "models of what is unsafe" },
+    Exception { path: "benches/costs/floor.rs", reason: "the bare clock, without the recorder" },
+    Exception { path: "tests/ui/pass/", reason: "functions that are unsafe can be traced" },
+    Exception { path: "tests/allocator.rs", reason: "allocators are unsafe to be" },
+    Exception { path: "tests/fork.rs", reason: "fork is unsafe to call" },
+    Exception { path: "tests/thread_exit.rs", reason: "a destructor that the system calls" },
+];
+
+pub(crate) fn faults(tree: &Tree) -> Vec<Fault> {
+    let mut faults = excuse(strangers(tree), &OTHERS);
+    faults.extend(unsaid(tree));
+    for (file, tokens) in tree.sources() {
+        faults.extend(unexplained(file, tokens));
+        faults.extend(unforbidden(file, tokens));
+    }
+    faults
+}
+
+fn is_recorder(path: &str) -> bool {
+    let name = path.strip_prefix("trace-runtime/src/").and_then(|name| name.strip_suffix(".rs"));
+    name.is_some_and(|name| RECORDER.contains(&name))
+}
+
+/// The first `unsafe` of each file that is not one of the recorder's.
+fn strangers(tree: &Tree) -> Vec<Fault> {
+    let sources = tree.sources().filter(|(file, _)| !is_recorder(&file.path));
+    let first = sources.filter_map(|(file, tokens)| {
+        let (_, token) = tokens.find(&["unsafe"]).find(|&(at, _)| !is_word_of_syn(tokens, at))?;
+        let what = "`unsafe` outside the named files, use what they offer";
+        Some(Fault::new(&file.path, token.line, what))
+    });
+    first.collect()
+}
+
+/// In `Token![unsafe]`.
+fn is_word_of_syn(tokens: &Tokens, at: usize) -> bool {
+    at >= 3 && tokens.matches(at - 3, &["Token", "!", "["])
+}
+
+/// The named files of the recorder that have none, and pages that do not name them.
+fn unsaid(tree: &Tree) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for page in ["trace-runtime/src/lib.rs", "ARCHITECTURE.md"] {
+        let Some(file) = tree.get(page) else { continue };
+        let mut lines = file.lines().skip_while(|(_, line)| !is_heading_of_unsafe(line));
+        let Some((heading, _)) = lines.next() else {
+            faults.push(Fault::new(page, 0, "no section on `unsafe`, list its files"));
+            continue;
+        };
+        let section: String = lines.map_while(in_section).collect();
+        for name in RECORDER {
+            if !section.contains(&format!("`{name}`")) {
+                let what = format!("the section on `unsafe` lacks `{name}`, add it");
+                faults.push(Fault::new(page, heading, what));
+            }
+        }
+    }
+    for (file, tokens) in tree.sources().filter(|(file, _)| is_recorder(&file.path)) {
+        if tokens.find(&["unsafe"]).next().is_none() {
+            let what = "no `unsafe` any more, take the file off the lists";
+            faults.push(Fault::new(&file.path, 0, what));
+        }
+        if !file.header().contains("`unsafe`") {
+            let what = "the header does not say why this file may contain `unsafe`, say it";
+            faults.push(Fault::new(&file.path, 1, what));
+        }
+    }
+    faults
+}
+
+fn is_heading_of_unsafe(line: &str) -> bool {
+    let line = line.trim_start_matches("//!").trim_start();
+    line.starts_with('#') && line.to_lowercase().contains("unsafe")
+}
+
+fn in_section((_, line): (usize, &str)) -> Option<&str> {
+    let text = line.trim_start_matches("//!").trim_start();
+    let is_inside = !text.starts_with('#') && line.starts_with("//!") == line.starts_with('/');
+    is_inside.then_some(line)
+}
+
+/// Blocks and impls without `SAFETY:` directly above themselves or their statement.
+fn unexplained(file: &File, tokens: &Tokens) -> Vec<Fault> {
+    let lines: Vec<_> = file.text.lines().collect();
+    let mut faults = Vec::new();
+    for (at, token) in tokens.find(&["unsafe"]) {
+        let is_block = tokens.text(at + 1) == "{";
+        let is_impl = tokens.text(at + 1) == "impl";
+        let is_said = has_comment(&lines, token.line)
+            || has_comment(&lines, tokens.0[statement(tokens, at)].line);
+        if (is_block || is_impl) && !token.in_attribute && !is_said {
+            let what = "no `// SAFETY:` directly above, answer what the callee demands";
+            faults.push(Fault::new(&file.path, token.line, what));
+        }
+    }
+    faults
+}
+
+/// Where the statement begins that the token at `at` is in.
+fn statement(tokens: &Tokens, at: usize) -> usize {
+    let mut start = at;
+    while start > 0 {
+        match (tokens.text(start - 1), tokens.0[start - 1].mate) {
+            (";" | "{" | "}", _) => break,
+            // Back over a whole group, or out of the one it is in.
+            (_, Some(mate)) if mate < start - 1 => start = mate,
+            _ => start -= 1,
+        }
+    }
+    start
+}
+
+/// Whether the comment above `line` (from 1), attributes between them or not, has `SAFETY:`.
+fn has_comment(lines: &[&str], line: usize) -> bool {
+    let above = lines[..line - 1].iter().rev().map(|line| line.trim_start());
+    let above = above.skip_while(|line| line.starts_with("#["));
+    let mut comment = above.take_while(|line| line.starts_with("//"));
+    comment.any(|line| line.starts_with("// SAFETY:"))
+}
+
+/// Crates without `unsafe` say so to the compiler as well.
+fn unforbidden(file: &File, tokens: &Tokens) -> Option<Fault> {
+    let libraries = ["trace-analysis", "trace-format", "trace-macros", "trace-tool"];
+    let is_root = libraries.iter().any(|name| file.path == format!("{name}/src/lib.rs"));
+    let says = tokens.find(&["forbid", "(", "unsafe_code", ")"]).next().is_some();
+    let what = "no `#![forbid(unsafe_code)]`, add it";
+    (is_root && !says).then(|| Fault::new(&file.path, 1, what))
+}
+
+mod tests {
+    use super::*;
+
+    fn explained(text: &str) -> usize {
+        let tree = Tree::sample(&[("a.rs", text)]);
+        let (file, tokens) = tree.sources().next().expect("a sample has a source");
+        unexplained(file, tokens).len()
+    }
+
+    #[test]
+    fn unsafe_in_any_other_file_is_a_fault() {
+        let text = "fn f() { \"unsafe\"; }\nunsafe fn g() {}\nunsafe fn h() {}";
+        let found = strangers(&Tree::sample(&[("src/a.rs", text)]));
+        let what = "`unsafe` outside the named files, use what they offer";
+        assert_eq!(found, [Fault::new("src/a.rs", 2, what)]);
+        let free = [("trace-runtime/src/batch.rs", text), ("b.rs", "type T = Token![unsafe];")];
+        assert_eq!(strangers(&Tree::sample(&free)), []);
+    }
+
+    #[test]
+    fn attributes_that_are_unsafe_count() {
+        let text = "#[unsafe(no_mangle)]\nfn g() {}";
+        assert_eq!(strangers(&Tree::sample(&[("src/a.rs", text)])).len(), 1);
+    }
+
+    #[test]
+    fn a_block_or_impl_without_safety_is_a_fault() {
+        assert_eq!(explained("fn f() {\n    unsafe { g() };\n}"), 1);
+        assert_eq!(explained("// SAFETY: fine.\n\nunsafe impl Send for A {}"), 1);
+        assert_eq!(explained("// It is safe.\nunsafe impl Send for A {}"), 1);
+        assert_eq!(explained("// SAFETY: one.\nunsafe impl A for B {}\nunsafe impl A for C {}"), 1);
+        let far = "fn f() {\n    // SAFETY: a.\n    let a = 1;\n    let b = unsafe { g() };\n}";
+        assert_eq!(explained(far), 1);
+    }
+
+    #[test]
+    fn the_comment_may_stand_above_the_statement() {
+        assert_eq!(explained("// SAFETY: fine,\n// for so.\n#[a]\nunsafe impl A for B {}"), 0);
+        let long = "fn f() {\n    // SAFETY: a.\n    let a =\n        h(g(1), unsafe { g() });\n}";
+        assert_eq!(explained(long), 0);
+    }
+
+    #[test]
+    fn pages_list_the_files_and_files_say_why() {
+        let all = RECORDER.map(|name| format!("`{name}`")).join(", ");
+        let page = format!("# Map\n\n## Where `unsafe` is\n\nIn {all}.\n\n## More\n");
+        let front = format!("//! Front.\n//!\n//! # Unsafe\n//!\n//! In {all}.\n\nmod a;\n");
+        let front_path = "trace-runtime/src/lib.rs";
+        let good = Tree::sample(&[("ARCHITECTURE.md", &page), (front_path, &front)]);
+        assert_eq!(unsaid(&good), []);
+        let short = page.replace("`drain`, ", "") + "`drain`";
+        let none = "//! Front: `drain`.\n";
+        let bad = Tree::sample(&[("ARCHITECTURE.md", &short), (front_path, none)]);
+        assert_eq!(unsaid(&bad).len(), 2);
+        let idle = Tree::sample(&[("trace-runtime/src/clock.rs", "//! Time.\n")]);
+        assert_eq!(unsaid(&idle).len(), 2);
+    }
+
+    #[test]
+    fn crates_without_unsafe_forbid_it() {
+        let bare = Tree::sample(&[("trace-format/src/lib.rs", "//! The wire.\n")]);
+        assert_eq!(faults(&bare).iter().filter(|it| it.to_string().contains("forbid")).count(), 1);
+    }
+}
