@@ -4,7 +4,7 @@ mod common;
 
 use common::decoded::Decoded;
 use common::writers::Memory;
-use common::{Recorded, alone, checks, on_thread, record, record_here, record_with};
+use common::{Ends, Recorded, alone, checks, on_thread, record, record_here, record_with};
 use exectrace::{Options, StartError, instant, is_enabled, trace_region, traced};
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -169,26 +169,25 @@ fn two_hundred_traces_among_threads_that_come_stay_and_go() {
     let _alone = alone();
     let end = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _ends = Ends(&end);
         (0..3).for_each(|_| _ = scope.spawn(|| busy(&end)));
         for round in 0..200_u32 {
             let before = AtomicBool::new(false);
             let recorded = thread::scope(|scope| {
+                let _ends = Ends(&before);
                 scope.spawn(|| busy(&before));
-                let recorded = record_here(Options::new(), || {
+                record_here(Options::new(), || {
                     on_thread("short", twice);
                     trace_region!("round", round);
                     if round % 8 == 0 {
                         thread::sleep(Duration::from_millis(2));
                     }
-                });
-                before.store(true, Ordering::Relaxed);
-                recorded
+                })
             });
             assert_eq!(recorded.lines_of("short"), ["+ twice", "leaf", "leaf", "-"]);
             let (memory_max, threads) = (recorded.report.memory_max, recorded.report.threads);
             assert!(memory_max < 1 << 20, "{memory_max} bytes of batches for {threads} threads");
         }
-        end.store(true, Ordering::Relaxed);
     });
 }
 

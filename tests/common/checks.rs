@@ -176,8 +176,10 @@ impl<'t> Walk<'t> {
                 assert!(matches!(next, Some(Definition::Clock(_))), "with a clock behind");
             }
             Definition::ThreadState { id, sequence, offset, more, open } => {
+                let end = self.trace.tables.threads[id].end;
                 let thread = self.threads.get_mut(id).expect("a defined thread");
-                thread.state((*sequence, *offset), *more, open);
+                let lost_ends = end.map_or(u64::MAX, |end| end.dropped_ends - thread.dropped.1);
+                thread.state((*sequence, *offset), *more, open, lost_ends);
             }
             Definition::TaskState { id, .. } => {
                 self.tasks[0].insert(id.0);
@@ -282,14 +284,17 @@ impl Thread {
         self.last = ticks + duration.0;
     }
 
-    /// A state lists what has begun by its place, and then what is about to be written.
-    fn state(&mut self, place: (u32, u32), more: bool, open: &[OpenSince]) {
+    /// A state lists what has begun by its place, and then what is about to be written. Of what has
+    /// begun, ends may have been lost and that not told yet.
+    fn state(&mut self, place: (u32, u32), more: bool, open: &[OpenSince], lost_ends: u64) {
         let behind = self.place.unwrap_or((0, 0));
         let next = place == (behind.0 + 1, 0) && self.stack.is_empty();
         assert!(place == behind || next, "{place:?} is not where events go on: {behind:?}");
         let open: Vec<_> = open.iter().map(|each| (each.open, each.begin.0)).collect();
-        let written = self.stack.len().min(LISTED_MAX);
-        assert_eq!(open[..written], self.stack[..written], "a state begins with what is written");
+        let listed = &self.stack[..self.stack.len().min(LISTED_MAX)];
+        let written = open.iter().zip(listed).take_while(|(told, begun)| told == begun).count();
+        let missing = (listed.len() - written) as u64;
+        assert!(missing <= lost_ends, "{open:?} begins with what is written: {listed:?}");
         assert!(self.stack.len() <= LISTED_MAX || more, "a state says when it is not all");
         self.pending_last = open[written..].to_vec();
         let mut before = self.last;

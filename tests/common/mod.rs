@@ -16,6 +16,7 @@ pub(crate) mod writers;
 
 use decoded::Decoded;
 use exectrace::{Options, Report};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use writers::Memory;
 
@@ -83,4 +84,14 @@ pub(crate) fn on_thread(name: &str, act: impl FnOnce() + Send) {
             std::panic::resume_unwind(panic);
         }
     });
+}
+
+/// Tells threads to end, also if the test has failed by then.
+#[derive(Debug)]
+pub(crate) struct Ends<'e>(pub(crate) &'e AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
