@@ -6,7 +6,7 @@
 //! May contain `unsafe`: it vouches for being on the owning thread.
 
 use crate::local;
-use crate::thread::{Head, Thread};
+use crate::thread::{Encoded, Head, Thread};
 
 /// Something begins; its time, or 0 if it is not recorded.
 #[inline(always)]
@@ -16,9 +16,10 @@ pub(crate) fn begin(head: Head, what: u64, min_ticks: u64) -> u64 {
 }
 
 /// As [`begin`], with values behind the head.
-pub(crate) fn begin_values(what: u64, min_ticks: u64, body: &[u8]) -> u64 {
+#[inline(always)]
+pub(crate) fn begin_values(head: Head, what: u64, min_ticks: u64, values: Encoded<'_>) -> u64 {
     // SAFETY: as in `begin`.
-    retried(|thread| unsafe { thread.begin_values(what, min_ticks, body) })
+    retried(|thread| unsafe { thread.begin_values(head, what, min_ticks, values) })
 }
 
 /// An event of its own; its time, or 0 if it is not recorded.

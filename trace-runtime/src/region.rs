@@ -5,7 +5,7 @@
 
 use crate::callsite::Callsite;
 use crate::record;
-use crate::thread::Head;
+use crate::thread::{Encoded, Head, NUMBERS_MAX};
 use crate::value::{Body, Value, put_message, put_number, put_value, put_values};
 use std::fmt;
 use std::marker::PhantomData;
@@ -96,11 +96,19 @@ pub fn enter_args(site: &'static Callsite, values: &[Value<'_>]) -> Region {
     if id == 0 {
         return Region::none();
     }
-    let what = Open::Region(SiteId(id)).to_word();
+    if values.len() <= NUMBERS_MAX && values.iter().all(Value::is_number) {
+        return begin_args(site, id, Encoded::Numbers(values));
+    }
     let mut body = Body::new();
-    put_number(&mut body, u64::from(id));
     put_values(&mut body, values);
-    Region::new((record::begin_values(what, site.min_ticks(), &body), what))
+    begin_args(site, id, Encoded::Bytes(&body))
+}
+
+#[inline(always)]
+fn begin_args(site: &'static Callsite, id: u32, values: Encoded<'_>) -> Region {
+    let what = Open::Region(SiteId(id)).to_word();
+    let begin = record::begin_values(Head::region_args(id), what, site.min_ticks(), values);
+    Region::new((begin, what))
 }
 
 /// Records a log message; the category is the site's name.

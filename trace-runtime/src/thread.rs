@@ -23,11 +23,14 @@ use crate::clock;
 use crate::memory::Spares;
 use crate::primitive::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use crate::session::Session;
+use crate::value::Value;
 use crate::value::{Body, put_number};
 use std::cell::UnsafeCell;
 use std::sync::Arc;
 use trace_format::event::opcode;
 use trace_format::id::ThreadId;
+use trace_format::value::tag;
+use trace_format::varint::zigzag;
 
 /// Bytes that every batch keeps free behind `limit`: the longest event without values or text, twice.
 pub(crate) const RESERVE: usize = 64;
@@ -218,16 +221,25 @@ impl Thread {
     ///
     /// # Safety
     /// The caller is on the owning thread.
-    pub(crate) unsafe fn begin_values(&self, what: u64, min_ticks: u64, body: &[u8]) -> u64 {
+    #[inline(always)]
+    pub(crate) unsafe fn begin_values(
+        &self,
+        head: Head,
+        what: u64,
+        min_ticks: u64,
+        values: Encoded<'_>,
+    ) -> u64 {
         // SAFETY: on the owning thread, and nothing below calls back.
         let own = unsafe { self.own() };
         let now = clock::ticks().max(own.last);
-        if !self.has_room(own, now, body.len()) {
+        if !self.has_room(own, now, values.bytes_max()) {
             return self.lose_event(own, now);
         }
-        let head = Head { code: opcode::REGION_ARGS | opcode::OPEN, id: 0 };
         own.push(head, what, min_ticks, now);
-        own.put_all(body);
+        match values {
+            Encoded::Numbers(values) => own.put_numbers(values),
+            Encoded::Bytes(bytes) => own.put_all(bytes),
+        }
         if min_ticks == 0 || own.depth > SLOTS {
             self.commit(own, now);
         }
@@ -363,6 +375,40 @@ impl Head {
     }
 }
 
+impl Head {
+    /// The head of a region with values.
+    #[inline(always)]
+    pub(crate) const fn region_args(site: u32) -> Self {
+        Self { code: opcode::REGION_ARGS | opcode::OPEN, id: site as u64 }
+    }
+}
+
+/// A list of values on its way into a batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Encoded<'a> {
+    /// At most [`NUMBERS_MAX`], each one for which [`Value::is_number`] holds. They are encoded where
+    /// they are to lie.
+    Numbers(&'a [Value<'a>]),
+    /// Their length and their bytes.
+    Bytes(&'a [u8]),
+}
+
+/// So many numbers have a length of one byte.
+pub(crate) const NUMBERS_MAX: usize = 8;
+
+/// The longest number: its tag and ten bytes.
+const NUMBER_BYTES_MAX: usize = 11;
+
+impl Encoded<'_> {
+    #[inline(always)]
+    fn bytes_max(self) -> usize {
+        match self {
+            Self::Numbers(values) => 1 + values.len() * NUMBER_BYTES_MAX,
+            Self::Bytes(bytes) => bytes.len(),
+        }
+    }
+}
+
 impl Own {
     #[inline(always)]
     pub(crate) fn batch<'a>(&self) -> &'a Batch {
@@ -433,6 +479,30 @@ impl Own {
         // `has_room`), and uncommitted places: T2, T3.
         unsafe { self.batch().put_all(self.pos, bytes) };
         self.pos += bytes.len();
+    }
+
+    /// A list of numbers; there is room for the longest (T3).
+    #[inline(always)]
+    fn put_numbers(&mut self, values: &[Value<'_>]) {
+        let length_at = self.pos;
+        self.put(0);
+        for value in values {
+            match *value {
+                Value::U64(number) => {
+                    self.put(tag::U64);
+                    self.put_varint(number);
+                }
+                Value::I64(number) => {
+                    self.put(tag::I64);
+                    self.put_varint(zigzag(number));
+                }
+                Value::Bool(truth) => self.put(if truth { tag::TRUE } else { tag::FALSE }),
+                _ => unreachable!("`Encoded::Numbers` has numbers only"),
+            }
+        }
+        let bytes = self.pos - length_at - 1;
+        // SAFETY: `put` wants our open batch and an uncommitted place with room: written just now.
+        unsafe { self.batch().put(length_at, bytes as u8) };
     }
 
     /// Unsigned LEB128; room for ten bytes is there (T3).

@@ -38,6 +38,14 @@ pub enum Value<'a> {
     Display(&'a dyn fmt::Display),
 }
 
+impl Value<'_> {
+    /// Whether it is one of those that are encoded in a few steps: an integer or a truth value.
+    #[inline(always)]
+    pub(crate) const fn is_number(&self) -> bool {
+        matches!(self, Self::U64(_) | Self::I64(_) | Self::Bool(_))
+    }
+}
+
 impl fmt::Debug for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
