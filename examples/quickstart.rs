@@ -1,8 +1,8 @@
 //! A parallel code search that traces itself: `quickstart [--out FILE] [DIR] [PATTERN]`.
 //!
-//! One thread walks the folder as `.gitignore` allows and sends paths through a channel; workers read
-//! the files and match them line by line. It is annotated as any program would be; what the trace
-//! says about it is printed at the end.
+//! One thread walks the folder as `.gitignore` allows and sends paths through a channel; workers
+//! read the files and match them line by line. It is annotated as any program would be; what the
+//! trace says about it is printed at the end.
 
 use exectrace::{Task, counter, instant, log, trace_region, traced};
 use regex::bytes::Regex;
@@ -51,7 +51,8 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     print_summary(&arguments.out)?;
     println!("\nMore of it:   cargo run --bin exectrace -- summary {}", arguments.out.display());
     println!(
-        "A picture:    cargo run --bin exectrace -- export --format perfetto {} -o quickstart.pftrace",
+        "A picture:    cargo run --bin exectrace -- export --format perfetto {} \
+         -o quickstart.pftrace",
         arguments.out.display()
     );
     println!("              and open quickstart.pftrace at https://ui.perfetto.dev");

@@ -1,9 +1,9 @@
 //! The macros that are no attribute: `trace_region!`, `instant!`, `log!`, `counter!`.
 //!
-//! Arguments are `k = value`, `k = ?debug`, `k = %display`, and `k`, `?k`, `%k` for variables of that
-//! name. `__arguments!` takes them off one by one and hands the list to `__annotate!`, of which
-//! there are two: one records, the other, for `enabled` off, mentions the values where they are
-//! never evaluated, so that switching off raises no warning about unused variables.
+//! Arguments are `k = value`, `k = ?debug`, `k = %display`, and `k`, `?k`, `%k` for variables of
+//! that name. `__arguments!` takes them off one by one and hands the list to `__annotate!`, of
+//! which there are two: one records, the other, for `enabled` off, mentions the values where they
+//! are never evaluated, so that switching off raises no warning about unused variables.
 
 /// Traces a region: until the end of the enclosing scope, or around an expression, whose value it
 /// then has.

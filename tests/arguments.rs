@@ -156,8 +156,8 @@ fn a_list_of_many_long_values_ends_in_none() {
     let t = text.as_str();
     #[rustfmt::skip]
     let recorded = record(|| {
-        instant!("many", a = t, b = t, c = t, d = t, e = t, f = t, g = t, h = t, i = t, j = t, k = t,
-                 l = t, m = t, n = t, o = t, p = t, q = t, r = t, s = 1_u8, t = t);
+        instant!("many", a = t, b = t, c = t, d = t, e = t, f = t, g = t, h = t, i = t, j = t,
+                 k = t, l = t, m = t, n = t, o = t, p = t, q = t, r = t, s = 1_u8, t = t);
     });
     let line = recorded.lines().remove(0);
     assert_eq!(line.matches("and 976 bytes").count(), 16, "as many texts fit");

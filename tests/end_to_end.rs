@@ -325,7 +325,9 @@ fn functions_of_all_sorts_are_named() {
     assert_eq!(recorded.lines(), expected);
     let modules = |name: &str| {
         let mut sites = recorded.trace.tables.callsites.iter();
-        sites.find(|site| site.name == name && site.kind == CallsiteKind::Function).map(|site| site.module.clone())
+        sites
+            .find(|site| site.name == name && site.kind == CallsiteKind::Function)
+            .map(|site| site.module.clone())
     };
     assert_eq!(modules("inside").as_deref(), Some("end_to_end::container"));
     assert_eq!(modules("further").as_deref(), Some("end_to_end::container::deeper"));

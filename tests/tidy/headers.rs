@@ -31,7 +31,7 @@ pub(crate) fn faults(tree: &Tree) -> Vec<Fault> {
 /// Whether `name` stands there in backticks, alone or as a part of a path.
 fn names(header: &str, name: &str) -> bool {
     let quoted = header.split('`').skip(1).step_by(2);
-    let mut pieces = quoted.flat_map(|path| path.split(['/', ':', '.', ' ']));
+    let mut pieces = quoted.flat_map(|path| path.split(['/', ':', '.', ' ', '@']));
     pieces.any(|piece| piece == name)
 }
 
@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn a_door_names_its_children() {
-        let named = "//! In [`a`], `b::c` and `d.rs`.\nmod a;\nmod b;\npub(crate) mod d;\n";
+        let named = "//! In [`mod@a`], `b::c` and `d.rs`.\nmod a;\nmod b;\npub(crate) mod d;\n";
         assert_eq!(faults(&Tree::sample(&[("src/lib.rs", named)])), []);
         let unnamed = "//! Here: parse.\nmod parse;\n#[cfg(test)]\nmod tests;\n";
         let found = faults(&Tree::sample(&[("src/lib.rs", unnamed), ("src/a.rs", unnamed)]));

@@ -20,6 +20,8 @@
 //! Elsewhere: what the emitted paths do (`exectrace::__private`), and `trace_region!`, `log!`,
 //! `counter!`, `instant!`, which need no parser and are `macro_rules!` of the root package.
 
+#![forbid(unsafe_code)]
+
 use proc_macro::TokenStream;
 
 #[cfg(feature = "enabled")]

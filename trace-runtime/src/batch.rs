@@ -16,7 +16,8 @@
 //! Elsewhere: who appends (`thread`), who walks the chain (`drain`), where memory comes from
 //! (`memory`).
 //!
-//! May contain `unsafe`: the bytes are raw memory, because two threads hold different parts of them.
+//! May contain `unsafe`: the bytes are raw memory, because two threads hold different parts of
+//! them.
 
 use crate::primitive::{AtomicPtr, AtomicU64, Ordering, Touches};
 use std::ptr;
@@ -210,7 +211,8 @@ impl Batch {
         // SAFETY: `add` stays inside the allocation, by the caller's promise.
         let place = unsafe { self.bytes.add(at) };
         // SAFETY: `from` is readable as a slice, `place` is writable for as many bytes and
-        // untouched by others (B1, B2); they do not overlap, for uncommitted bytes are lent to nobody.
+        // untouched by others (B1, B2); they do not overlap, for uncommitted bytes are lent to
+        // nobody.
         unsafe { ptr::copy_nonoverlapping(from.as_ptr(), place, from.len()) };
     }
 

@@ -59,7 +59,11 @@ fn counter() -> u64 {
     // SAFETY: reading `cntvct_el0` is allowed to user code on every system std supports, touches no
     // memory and no flags.
     unsafe {
-        std::arch::asm!("mrs {}, cntvct_el0", out(reg) ticks, options(nomem, nostack, preserves_flags));
+        std::arch::asm!(
+            "mrs {}, cntvct_el0",
+            out(reg) ticks,
+            options(nomem, nostack, preserves_flags),
+        );
     }
     ticks
 }

@@ -65,8 +65,8 @@ impl Drain {
             self.taken = Commit::default();
             self.thread.first.store(next, Ordering::Release);
             if let Err(done) = self.thread.spares.give(done) {
-                // SAFETY: `free` wants an owned batch from `allocate`: sealed, and we have passed it
-                // (B3, D1).
+                // SAFETY: `free` wants an owned batch from `allocate`: sealed, and we have passed
+                // it (B3, D1).
                 unsafe { memory::free(done) };
             }
         }

@@ -6,8 +6,8 @@
 //! 2. The thread's state is found ([`local`]), the clock is read ([`clock`]), and the event is
 //!    encoded behind the committed bytes of the thread's open batch ([`thread`], [`batch`]).
 //! 3. It is committed: one release store of how far the batch is written, and when.
-//! 4. A full batch is sealed by naming its successor ([`refill`]); memory comes from spares and from
-//!    one budget ([`memory`]).
+//! 4. A full batch is sealed by naming its successor ([`refill`]); memory comes from spares and
+//!    from one budget ([`memory`]).
 //! 5. The collector ([`collector`]) walks every thread's chain ([`drain`]), reads what is committed
 //!    where it lies, writes it ([`sink`]), and gives batches back as spares.
 //! 6. Start and stop are [`recorder`]'s; what threads and the collector share of one trace is in
@@ -24,9 +24,9 @@
 //!
 //! # Unsafe
 //!
-//! In `batch`, `clock`, `drain`, `local`, `memory`, `record`, `recorder`, `refill` and `thread`, and
-//! nowhere else; each says at its top why. Invariants: B (`batch`), T (`thread`), M (`memory`), D
-//! (`drain`), L (`local`); their models are in `tests`.
+//! In `batch`, `clock`, `drain`, `local`, `memory`, `record`, `recorder`, `refill` and `thread`,
+//! and nowhere else; each says at its top why. Invariants: B (`batch`), T (`thread`), M (`memory`),
+//! D (`drain`), L (`local`); their models are in `tests`.
 
 mod batch;
 mod callsite;

@@ -107,7 +107,9 @@ impl Thread {
         let listed = own.depth.min(SLOTS);
         let pending_from = (0..listed).find(|&at| own.frames[at].at >= committed);
         let base = pending_from.map_or(now, |at| before.slot(at).begin());
-        // Copied before `own` moves on: it lies behind the committed bytes of `before`, so it is ours.
+        // Copied before `own` moves on: it lies behind the committed bytes of `before`, so it is
+        // ours.
+        //
         // SAFETY: `get` wants our open batch, and bytes that are written: T2, T3.
         let tail: Vec<u8> = (committed..pos).map(|at| unsafe { before.get(at) }).collect();
         // A batch in which nothing was committed leaves no gap: there will be no piece of it.

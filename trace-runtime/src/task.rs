@@ -73,7 +73,8 @@ impl Task {
         Self::begin(self.id(), name)
     }
 
-    /// The task this thread works for: the one entered last. One that does nothing if there is none.
+    /// The task this thread works for: the one entered last. One that does nothing if there is
+    /// none.
     #[must_use]
     pub fn current() -> Self {
         let inner = with_working(|working| working.last().and_then(|(_, inner)| inner.clone()));

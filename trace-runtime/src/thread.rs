@@ -32,7 +32,8 @@ use trace_format::id::ThreadId;
 use trace_format::value::tag;
 use trace_format::varint::zigzag;
 
-/// Bytes that every batch keeps free behind `limit`: the longest event without values or text, twice.
+/// Bytes that every batch keeps free behind `limit`: the longest event without values or text,
+/// twice.
 pub(crate) const RESERVE: usize = 64;
 
 /// What is known of one open thing, for its owner alone.
@@ -202,7 +203,8 @@ impl Thread {
         self.commit(own, now);
     }
 
-    /// Appends an event of `code` with `body` behind its time. Returns its time, or 0 if it is lost.
+    /// Appends an event of `code` with `body` behind its time. Returns its time, or 0 if it is
+    /// lost.
     ///
     /// # Safety
     /// The caller is on the owning thread.
@@ -386,8 +388,8 @@ impl Head {
 /// A list of values on its way into a batch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Encoded<'a> {
-    /// At most [`NUMBERS_MAX`], each one for which [`Value::is_number`] holds. They are encoded where
-    /// they are to lie.
+    /// At most [`NUMBERS_MAX`], each one for which [`Value::is_number`] holds. They are encoded
+    /// where they are to lie.
     Numbers(&'a [Value<'a>]),
     /// Their length and their bytes.
     Bytes(&'a [u8]),

@@ -83,7 +83,8 @@ fn m1_a_spare_is_no_longer_read_by_who_gave_it() {
                 if let Some(batch) = spares.take() {
                     // SAFETY: taken, so it is ours alone (M1).
                     let next_life = unsafe { &*batch };
-                    // SAFETY: one byte, below the capacity; the life in which it was committed is over.
+                    // SAFETY: one byte, below the capacity; the life in which it was committed is
+                    // over.
                     unsafe { next_life.put(0, 2) };
                     // SAFETY: taken, and it came from `allocate`.
                     unsafe { memory::free(batch) };

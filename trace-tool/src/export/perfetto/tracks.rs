@@ -1,4 +1,5 @@
-//! Tracks: who has which number, and the lives of tasks and futures, which have tracks of their own.
+//! Tracks: who has which number, and the lives of tasks and futures, which have tracks of their
+//! own.
 //!
 //! A task or future has a track to itself from its begin to its end; then the next one of its name
 //! takes it over, so there are as many tracks as were alive at once. Viewers show tracks of one

@@ -181,7 +181,8 @@ fn a_task_has_a_track_and_a_flow_to_every_thread_that_works_for_it() {
             "10 main ! request [task] task=1u ~2 #1",
             "10 Tasks/request ( request [task] task=1u ~2 #1",
             "20 main ! job [testgen] task=2u @src/testgen.rs:7 in testgen::job ~4 #2",
-            "20 Tasks/job ( job [testgen] task=2u parent=1u @src/testgen.rs:7 in testgen::job ~4 #2",
+            "20 Tasks/job ( job [testgen] task=2u parent=1u @src/testgen.rs:7 in testgen::job ~4 \
+             #2",
             "30 main ( request [task] task=1u ~2 #1",
             "31 main ( outer [testgen] @src/testgen.rs:2",
             "33 main )",
