@@ -50,3 +50,8 @@ pub use trace_runtime::{
 pub mod __private {
     pub use trace_runtime::__private::*;
 }
+
+/// The README's examples are compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct ReadmeExamples;

@@ -147,3 +147,10 @@ fn what_is_still_open_at_the_end_is_said() {
     let run = bench.run("events FILE");
     assert!(run.out.contains("… work::parse still open, for 0 ns"), "{}", run.out);
 }
+
+#[test]
+fn an_empty_file_is_told_from_a_damaged_one() {
+    let run = Bench::new(&[]).run("summary FILE");
+    assert_eq!((run.code, run.out.as_str()), (Some(2), ""));
+    assert!(run.err.contains("is empty: was the program built with the feature"), "{}", run.err);
+}

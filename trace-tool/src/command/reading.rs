@@ -82,9 +82,14 @@ impl Source {
 pub fn open(path: &PathBuf) -> Result<TraceFile<File>, Failure> {
     let fail = |error| Failure::Open(path.clone(), error);
     let file = File::open(path).map_err(fail)?;
+    let kind = file.metadata().map_err(fail)?;
     // A folder opens like a file and fails at the first read, with a puzzling message.
-    if file.metadata().map_err(fail)?.is_dir() {
+    if kind.is_dir() {
         return Err(Failure::Usage(format!("{}: is a folder, not a trace", path.display())));
+    }
+    if kind.is_file() && kind.len() == 0 {
+        let why = "is empty: was the program built with the feature `enabled` of exectrace?";
+        return Err(Failure::Usage(format!("{}: {why}", path.display())));
     }
     TraceFile::open(file).map_err(|error| Failure::Trace(path.clone(), error))
 }
