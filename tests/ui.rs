@@ -12,6 +12,8 @@
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+#[path = "ui/pass/annotations.rs"]
+mod annotations;
 #[path = "ui/pass/containers.rs"]
 mod containers;
 #[path = "ui/pass/functions.rs"]
