@@ -105,6 +105,8 @@ impl Collector {
             if now >= cut_at {
                 self.cut();
                 cut_at = Instant::now() + self.every;
+            } else if self.session.take_wanted() {
+                self.sweep();
             } else if self.session.take_sealed() > 0 {
                 self.collect();
             } else {
@@ -114,8 +116,8 @@ impl Collector {
         self.stop()
     }
 
-    /// Writes everything that is committed.
-    fn collect(&mut self) {
+    /// Writes everything that is committed. Whether that gave back a batch.
+    fn collect(&mut self) -> bool {
         let (threads, switches) = self.session.take_news();
         for switch in switches {
             self.definitions.put(&Definition::Switch {
@@ -137,18 +139,46 @@ impl Collector {
             self.drains.push(Drain::new(thread));
         }
         self.write_definitions();
+        let mut gave = false;
         for thread in &mut self.drains {
-            drain(thread, &mut self.sink, self.generation);
+            gave |= drain(thread, &mut self.sink, self.generation);
         }
+        if gave {
+            self.session.note_sweep(true);
+        }
+        gave
+    }
+
+    /// Finds memory for a thread that has none: all that no thread has open.
+    fn sweep(&mut self) {
+        self.note_exits();
+        let gave = self.collect();
+        let trim = |freed, drain: &Drain| drain.thread.spares.trim(0) || freed;
+        let trimmed = self.drains.iter().fold(false, trim);
+        let released = self.release_exited();
+        self.write_definitions();
+        self.session.note_sweep(gave || trimmed || released);
+    }
+
+    /// Asked before the last look: who has exited by now has committed all it ever will.
+    fn note_exits(&mut self) {
+        for drain in &mut self.drains {
+            drain.exited = drain.thread.exited.load(Ordering::Acquire);
+        }
+    }
+
+    /// Lets go of threads that have ended, after the last look. Whether there were any.
+    fn release_exited(&mut self) -> bool {
+        let (exited, alive): (Vec<_>, _) = self.drains.drain(..).partition(|drain| drain.exited);
+        self.drains = alive;
+        self.put_ends(&exited);
+        !exited.is_empty()
     }
 
     /// Ends a generation and begins the next.
     fn cut(&mut self) {
         self.session.take_sealed();
-        // Asked before the last look: who has exited by now has committed all it ever will.
-        for drain in &mut self.drains {
-            drain.exited = drain.thread.exited.load(Ordering::Acquire);
-        }
+        self.note_exits();
         self.collect();
         self.put_cut();
         for drain in &self.drains {
@@ -158,9 +188,9 @@ impl Collector {
                 drain.thread.spares.trim(SPARES_IDLE);
             }
         }
-        let (exited, alive) = self.drains.drain(..).partition(|drain| drain.exited);
-        self.drains = alive;
-        self.put_ends(&exited);
+        if self.release_exited() {
+            self.session.note_sweep(true);
+        }
         self.write_definitions();
         self.sink.flush();
     }
@@ -173,7 +203,7 @@ impl Collector {
         self.put_cut();
         let drains = std::mem::take(&mut self.drains);
         self.put_ends(&drains);
-        drains.iter().for_each(|drain| drain.thread.spares.trim(0));
+        drains.iter().for_each(|drain| _ = drain.thread.spares.trim(0));
         self.dropped_events += recorder::take_unattached();
         let tracer_cpu = Nanos(clock::thread_cpu());
         let memory_max = BUDGET.used_max() as u64;
@@ -274,8 +304,8 @@ impl Collector {
     }
 }
 
-fn drain(drain: &mut Drain, sink: &mut Sink, generation: u32) {
-    drain.drain(generation, &mut |info, bytes| sink.batch(info, bytes, u64::from(info.events)));
+fn drain(drain: &mut Drain, sink: &mut Sink, generation: u32) -> bool {
+    drain.drain(generation, &mut |info, bytes| sink.batch(info, bytes, u64::from(info.events)))
 }
 
 impl Definitions {

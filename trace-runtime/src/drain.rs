@@ -46,8 +46,13 @@ impl Drain {
     }
 
     /// Hands all that is committed and new to `take`, oldest first: a header's facts, the bytes,
-    /// and how many events they are.
-    pub(crate) fn drain(&mut self, generation: u32, take: &mut dyn FnMut(&BatchInfo, &[u8])) {
+    /// and how many events they are. Whether it has given back a batch.
+    pub(crate) fn drain(
+        &mut self,
+        generation: u32,
+        take: &mut dyn FnMut(&BatchInfo, &[u8]),
+    ) -> bool {
+        let mut gave = false;
         loop {
             // Loaded before the commit: if there is a successor, the commit below is the last (B3).
             let next = self.batch().next();
@@ -59,8 +64,9 @@ impl Drain {
                 self.taken = commit;
             }
             if next.is_null() {
-                return;
+                return gave;
             }
+            gave = true;
             let done = std::mem::replace(&mut self.batch, next);
             self.taken = Commit::default();
             self.thread.first.store(next, Ordering::Release);

@@ -14,6 +14,7 @@
 use crate::memory;
 use crate::memory::BATCH_BYTES_MIN;
 use crate::recorder;
+use crate::refill::WAIT;
 use crate::thread::Thread;
 use std::cell::Cell;
 use std::ptr;
@@ -69,15 +70,21 @@ fn attach() -> *const Thread {
 fn join() -> Option<Arc<Thread>> {
     let _quiet = quiet();
     let session = recorder::current()?;
-    let now = crate::clock::ticks();
-    let thread = session.join(|id| {
-        let batch = memory::allocate(BATCH_BYTES_MIN)?;
-        Some(Arc::new(Thread::new(Arc::clone(&session), ThreadId(id), batch, now)))
-    });
-    if thread.is_none() {
-        recorder::lose_unattached(1);
+    loop {
+        let now = crate::clock::ticks();
+        let thread = session.join(|id| {
+            let batch = memory::allocate(BATCH_BYTES_MIN)?;
+            Some(Arc::new(Thread::new(Arc::clone(&session), ThreadId(id), batch, now)))
+        });
+        if thread.is_some() {
+            return thread;
+        }
+        if !session.ask_for_memory() {
+            recorder::lose_unattached(1);
+            return None;
+        }
+        std::thread::sleep(WAIT);
     }
-    thread
 }
 
 /// If this thread's state is of a session that has ended, lets go of it and attaches to the

@@ -17,6 +17,9 @@ use std::ptr;
 pub(crate) const BATCH_BYTES_MIN: usize = if cfg!(loom) { 400 } else { 3 * 1024 };
 /// See [`BATCH_BYTES_MIN`]. The commit word's 16 bits reach just so far.
 pub(crate) const BATCH_BYTES_MAX: usize = if cfg!(loom) { 400 } else { 63 * 1024 };
+/// The bound is at least so many of the largest batches, or batches are smaller: one busy thread is
+/// not to take it all.
+const BATCHES_MIN: usize = 32;
 /// What a batch takes beside its events, rounded up.
 const BATCH_OVERHEAD: usize = 1024;
 
@@ -30,6 +33,7 @@ pub(crate) struct Budget {
     used: GlobalUsize,
     used_max: GlobalUsize,
     bound: GlobalUsize,
+    batch_bytes_max: GlobalUsize,
 }
 
 /// All batches of the process are counted here, also those of a stopped trace whose threads have
@@ -38,12 +42,15 @@ pub(crate) static BUDGET: Budget = Budget {
     used: GlobalUsize::new(0),
     used_max: GlobalUsize::new(0),
     bound: GlobalUsize::new(usize::MAX),
+    batch_bytes_max: GlobalUsize::new(BATCH_BYTES_MAX),
 };
 
 impl Budget {
     /// A new trace begins with this bound.
     pub(crate) fn begin(&self, bound: usize) {
         self.bound.store(bound, Ordering::Relaxed);
+        let batch = (bound / BATCHES_MIN).clamp(BATCH_BYTES_MIN, BATCH_BYTES_MAX);
+        self.batch_bytes_max.store(batch, Ordering::Relaxed);
         self.used_max.store(self.used.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
@@ -55,6 +62,11 @@ impl Budget {
     /// The most bytes in use since [`Budget::begin`].
     pub(crate) fn used_max(&self) -> usize {
         self.used_max.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the largest batch, save for one that a large event needs.
+    pub(crate) fn batch_bytes_max(&self) -> usize {
+        self.batch_bytes_max.load(Ordering::Relaxed)
     }
 
     fn reserve(&self, bytes: usize) -> bool {
@@ -123,16 +135,19 @@ impl Spares {
         Err(batch)
     }
 
-    /// Frees all but `keep` of them.
-    pub(crate) fn trim(&self, keep: usize) {
+    /// Frees all but `keep` of them. Whether there were any.
+    pub(crate) fn trim(&self, keep: usize) -> bool {
+        let mut freed = false;
         for slot in &self.slots[keep..] {
             let batch = slot.swap(ptr::null_mut(), Ordering::Acquire);
             if !batch.is_null() {
                 // SAFETY: `free` wants an owned batch from `allocate`: only such are given, and the
                 // swap has made it ours (M1).
                 unsafe { free(batch) };
+                freed = true;
             }
         }
+        freed
     }
 }
 

@@ -11,7 +11,8 @@ pub enum OnFull {
     #[default]
     Drop,
     /// The recording thread waits until the writer has caught up. Nothing is dropped, and a slow
-    /// writer slows the program.
+    /// writer slows the program. Only if waiting is in vain, because there are so many threads that
+    /// all memory is in batches they are just filling, events are dropped and counted after all.
     Wait,
 }
 

@@ -3,13 +3,12 @@
 //! A thread comes here when its batch is full, when the batch's clock has run out, when the
 //! collector has asked for a restated batch (at every cut, by setting `limit` to 0), and when the
 //! session has ended (by the same means). It never waits for a lock; it waits for memory only
-//! under [`OnFull::Wait`].
+//! under `OnFull::Wait`.
 //!
 //! May contain `unsafe`: it moves uncommitted bytes from one batch to the next.
 
 use crate::batch::{Batch, SLOTS};
-use crate::memory::{self, BATCH_BYTES_MAX, BATCH_BYTES_MIN};
-use crate::options::OnFull;
+use crate::memory::{self, BATCH_BYTES_MAX, BATCH_BYTES_MIN, BUDGET};
 use crate::primitive::{AtomicU64, Ordering};
 use crate::thread::{Own, RESERVE, Thread};
 use std::time::Duration;
@@ -17,6 +16,9 @@ use trace_format::event::opcode;
 
 /// What restating can take: an event for every slot, and one for losses.
 const PREAMBLE_BYTES_MAX: usize = (SLOTS + 1) * 44;
+
+/// A thread that waits for memory looks so often.
+pub(crate) const WAIT: Duration = Duration::from_micros(50);
 
 /// The most bytes of pending begins that go along to the next batch: they have arguments and
 /// thresholds, and there are many.
@@ -38,9 +40,9 @@ impl Thread {
             self.commit(own, own.last);
         }
         let full = own.pos + need + RESERVE > own.batch().capacity();
-        let Some(next) = self.next_batch(own, need, full) else {
-            // A restated batch was asked for, but this one serves if it must.
-            let serves = !full && !own.exhausted;
+        // A restated batch was asked for, but this one serves if it must.
+        let serves = !full && !own.exhausted;
+        let Some(next) = self.next_batch(own, need, full, !serves) else {
             return serves && self.reopen_limit(own);
         };
         let before = own.batch;
@@ -68,21 +70,21 @@ impl Thread {
         self.limit.swap(0, Ordering::AcqRel);
     }
 
-    fn next_batch(&self, own: &Own, need: usize, full: bool) -> Option<*mut Batch> {
+    fn next_batch(&self, own: &Own, need: usize, full: bool, waits: bool) -> Option<*mut Batch> {
         let tail = own.pos - own.committed;
         let least = PREAMBLE_BYTES_MAX + tail + need + RESERVE;
         let capacity = own.batch().capacity();
         let wanted = if full { capacity * 2 } else { capacity };
+        let wanted = wanted.min(BUDGET.batch_bytes_max());
         let wanted = wanted.clamp(BATCH_BYTES_MIN.max(least), BATCH_BYTES_MAX);
         loop {
             if let Some(batch) = self.obtain(wanted, least) {
                 return Some(batch);
             }
-            if self.session.on_full() != OnFull::Wait || self.session.is_ended() {
+            if !self.session.ask_for_memory() || !waits {
                 return None;
             }
-            self.session.wake_collector();
-            std::thread::sleep(Duration::from_micros(50));
+            std::thread::sleep(WAIT);
         }
     }
 

@@ -12,12 +12,20 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 /// fit a core's cache.
 const WAKE_BYTES: usize = 256 << 10;
 
+/// After so many sweeps that have found nothing, all memory is in batches that threads have open:
+/// asking again is pointless until the collector has moved something.
+const BARREN_SWEEPS_MAX: usize = 3;
+
 /// One trace.
 #[derive(Debug)]
 pub(crate) struct Session {
     ended: AtomicBool,
     /// Sealed since the collector last looked.
     sealed_bytes: AtomicUsize,
+    /// A thread has found no memory: the collector is to sweep.
+    wanted: AtomicBool,
+    /// Sweeps in a row that have freed nothing.
+    barren_sweeps: AtomicUsize,
     on_full: OnFull,
     collector: OnceLock<std::thread::Thread>,
     /// What is new for the collector. Locked by the slowest of slow paths only.
@@ -39,6 +47,8 @@ impl Session {
         Self {
             ended: AtomicBool::new(false),
             sealed_bytes: AtomicUsize::new(0),
+            wanted: AtomicBool::new(false),
+            barren_sweeps: AtomicUsize::new(0),
             on_full: options.on_full,
             collector: OnceLock::new(),
             news: Mutex::default(),
@@ -55,8 +65,26 @@ impl Session {
         self.ended.store(true, Ordering::Release);
     }
 
-    pub(crate) fn on_full(&self) -> OnFull {
-        self.on_full
+    /// There is no memory: asks the collector to sweep for some. Whether to wait for it.
+    pub(crate) fn ask_for_memory(&self) -> bool {
+        if self.is_ended() || self.barren_sweeps.load(Ordering::Relaxed) >= BARREN_SWEEPS_MAX {
+            return false;
+        }
+        if !self.wanted.swap(true, Ordering::Relaxed) {
+            self.wake_collector();
+        }
+        self.on_full == OnFull::Wait
+    }
+
+    /// By the collector, before it sweeps.
+    pub(crate) fn take_wanted(&self) -> bool {
+        self.wanted.swap(false, Ordering::Relaxed)
+    }
+
+    /// By the collector: it has swept, or moved batches on the way.
+    pub(crate) fn note_sweep(&self, freed: bool) {
+        let before = self.barren_sweeps.load(Ordering::Relaxed);
+        self.barren_sweeps.store(if freed { 0 } else { before + 1 }, Ordering::Relaxed);
     }
 
     /// A batch of so many bytes is sealed.

@@ -1,0 +1,394 @@
+//! Writers that fail, stutter, dawdle and panic, and memory at its bound: the program goes on, and
+//! what was lost is counted.
+
+mod common;
+
+use common::decoded::Decoded;
+use common::writers::{Fault, Faulty, Memory, Slow, Stuttering};
+use common::{alone, checks, lines, record, record_here};
+use exectrace::{OnFull, Options, Report, StartError, StopError, Trace, instant, log, traced};
+use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+use trace_format::definition::Definition;
+use trace_format::event::EventKind;
+use trace_format::read::BatchReader;
+
+#[traced]
+fn leaf() {}
+
+#[traced]
+fn twice() {
+    leaf();
+    leaf();
+}
+
+fn start(options: Options, writer: impl Write + Send + 'static) -> Trace {
+    exectrace::start_with(options, writer).expect("the writer takes the beginning")
+}
+
+/// Events that come whatever is written: a few batches of them.
+fn work() {
+    for _ in 0..50_000 {
+        leaf();
+    }
+}
+
+/// What the writer said and how much was lost.
+fn failed(stopped: Result<Report, StopError>) -> (io::Error, Report) {
+    match stopped {
+        Err(StopError::Write { error, report }) => (error, report),
+        other => panic!("a failed write is told: {other:?}"),
+    }
+}
+
+/// How many bytes of a trace that is stopped at once are written by the start.
+fn bytes_of_beginning() -> usize {
+    let memory = Memory::default();
+    let trace = start(Options::new(), memory.clone());
+    let bytes = memory.copy().len();
+    drop(trace);
+    bytes
+}
+
+#[test]
+fn a_writer_that_fails_at_once_is_a_failed_start() {
+    let _alone = alone();
+    for fault in [Fault::Fails, Fault::WritesNothing, Fault::Panics] {
+        for room in [0, 1, 31, 32, 100] {
+            let started = exectrace::start(Faulty::new(fault, room));
+            assert!(matches!(started, Err(StartError::Write(_))), "{fault:?} {room}: {started:?}");
+            assert!(!exectrace::is_enabled());
+        }
+    }
+    // And the next one starts.
+    assert_eq!(record_here(Options::new(), leaf).lines(), ["leaf"]);
+}
+
+#[test]
+fn a_writer_that_fails_later_fails_the_stop_and_nothing_else() {
+    let _alone = alone();
+    let beginning = bytes_of_beginning();
+    for fault in [Fault::Fails, Fault::WritesNothing, Fault::Panics] {
+        for room in [beginning, beginning + 1, beginning + 40_000, beginning + 100_001] {
+            let writer = Faulty::new(fault, room);
+            let memory = writer.memory.clone();
+            let trace = start(Options::new(), writer);
+            work();
+            let (error, report) = failed(trace.stop());
+            match fault {
+                Fault::Fails => assert_eq!(error.to_string(), "fault 1", "the first is told"),
+                Fault::WritesNothing => assert_eq!(error.kind(), io::ErrorKind::WriteZero),
+                Fault::Panics => assert_eq!(error.to_string(), "the writer panicked"),
+            }
+            assert_eq!(report.events + report.unwritten_events, 50_000);
+            assert_eq!(report.dropped_events, 0);
+            let bytes = memory.take();
+            assert!(report.bytes <= bytes.len() as u64 && bytes.len() <= room, "{report:?}");
+            let mut reader = BatchReader::new(&bytes[..report.bytes as usize]).unwrap();
+            let mut events = 0;
+            while let Some(batch) = reader.next_batch() {
+                let header = batch.expect("what is told to be written is whole").header;
+                events += if header.thread.0 > 0 { u64::from(header.events) } else { 0 };
+            }
+            assert_eq!(events, report.events, "what is told to be written is there");
+        }
+    }
+    assert_eq!(record_here(Options::new(), leaf).lines(), ["leaf"]);
+}
+
+#[test]
+fn the_error_says_how_much_was_lost_and_why() {
+    let _alone = alone();
+    let trace = start(Options::new(), Faulty::new(Fault::Fails, bytes_of_beginning()));
+    (0..100).for_each(|_| leaf());
+    let error = trace.stop().unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("100 events are lost"), "{text}");
+    let cause = std::error::Error::source(&error).expect("the writer's error is the cause");
+    assert_eq!(cause.to_string(), "fault 1");
+}
+
+/// Everything is written; flushing fails.
+struct Unflushable(Memory, u32);
+
+impl Write for Unflushable {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.1 += 1;
+        if self.1 > 1 { Err(io::Error::other("not flushed")) } else { Ok(()) }
+    }
+}
+
+#[test]
+fn a_flush_that_fails_is_told() {
+    let _alone = alone();
+    let trace = start(Options::new(), Unflushable(Memory::default(), 0));
+    leaf();
+    assert_eq!(failed(trace.stop()).0.to_string(), "not flushed");
+    let started = exectrace::start(Unflushable(Memory::default(), 1));
+    assert!(matches!(started, Err(StartError::Write(_))));
+}
+
+struct PanicsWhenDropped;
+
+impl Write for PanicsWhenDropped {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for PanicsWhenDropped {
+    fn drop(&mut self) {
+        panic!("on purpose");
+    }
+}
+
+#[test]
+fn a_writer_that_panics_when_dropped_leaves_room_for_the_next_trace() {
+    let _alone = alone();
+    let trace = start(Options::new(), PanicsWhenDropped);
+    leaf();
+    assert!(matches!(trace.stop(), Err(StopError::Collector)));
+    assert_eq!(record_here(Options::new(), leaf).lines(), ["leaf"]);
+}
+
+#[test]
+fn short_and_interrupted_writes_lose_nothing() {
+    let _alone = alone();
+    let writer = Stuttering::default();
+    let memory = writer.memory.clone();
+    let trace = start(Options::new(), writer);
+    (0..5000).for_each(|_| twice());
+    log!("long", "{}", "x".repeat(8000));
+    let report = trace.stop().expect("all is written in the end");
+    let trace = Decoded::new(&memory.take());
+    checks::check(&trace);
+    checks::check_report(&trace, &report);
+    assert_eq!(trace.events_told(), 20_001);
+}
+
+/// Blocks until it is let go, then writes on.
+struct Gate {
+    memory: Memory,
+    calls: u32,
+    open: Receiver<()>,
+}
+
+impl Gate {
+    /// A writer that takes the beginning of a trace and then waits for `open`.
+    fn new() -> (Self, Memory, Sender<()>) {
+        let (send, open) = channel();
+        let memory = Memory::default();
+        (Self { memory: memory.clone(), calls: 0, open }, memory, send)
+    }
+}
+
+impl Write for Gate {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.calls += 1;
+        if self.calls == 2 {
+            // An error says that the gate is gone, so it is open.
+            let _ = self.open.recv();
+        }
+        self.memory.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_writer_that_hangs_drops_events_and_counts_them() {
+    const BOUND: usize = 256 << 10;
+    let _alone = alone();
+    let (writer, memory, gate) = Gate::new();
+    let trace = start(Options::new().memory_max(BOUND), writer);
+    for n in 0..300_000_u64 {
+        instant!("numbered", n);
+    }
+    drop(gate);
+    // A batch that tells the loss needs memory again.
+    for n in 300_000..300_100_u64 {
+        std::thread::sleep(Duration::from_millis(1));
+        instant!("numbered", n);
+    }
+    let report = trace.stop().expect("all is written in the end");
+    assert!(report.memory_max <= BOUND as u64, "{report:?}");
+    assert!(report.memory_max >= BOUND as u64 / 2, "the bound is used: {report:?}");
+    assert!(report.dropped_events > 0 && report.dropped_ends == 0, "{report:?}");
+    let trace = Decoded::new(&memory.take());
+    checks::check(&trace);
+    checks::check_report(&trace, &report);
+
+    let thread = *trace.tables.threads.keys().next().unwrap();
+    let (mut next, mut lost, mut last) = (0, 0, 0);
+    for event in trace.events(thread) {
+        match event.kind {
+            EventKind::Instant { mut values, .. } => {
+                let Some(trace_format::value::Value::U64(n)) = values.next() else {
+                    panic!("a number")
+                };
+                assert_eq!(n, next, "what is missing was told before");
+                (next, last) = (n + 1, event.ticks.0);
+            }
+            EventKind::Dropped { events, ends, from, to } => {
+                assert_eq!(ends, 0);
+                assert!(last < from.0 && from < to && to <= event.ticks);
+                next += events;
+                lost += events;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((next, lost), (300_100, report.dropped_events));
+}
+
+#[test]
+fn ends_that_are_lost_are_counted_and_nesting_holds() {
+    fn nest(depth: u32) {
+        exectrace::trace_region!("nested", depth);
+        for _ in 0..200 {
+            leaf();
+        }
+        if depth > 0 {
+            nest(depth - 1);
+            nest(depth - 1);
+        }
+    }
+    let _alone = alone();
+    let (writer, memory, gate) = Gate::new();
+    let trace = start(Options::new().memory_max(64 << 10), writer);
+    nest(7);
+    drop(gate);
+    for _ in 0..50 {
+        std::thread::sleep(Duration::from_millis(1));
+        nest(0);
+    }
+    let report = trace.stop().expect("all is written in the end");
+    assert!(report.dropped_ends > 0 && report.dropped_ends < 16, "{report:?}");
+    let trace = Decoded::new(&memory.take());
+    // Here it is that what is restated equals what was begun but for the ends that were lost.
+    checks::check(&trace);
+    checks::check_report(&trace, &report);
+    let lines = lines::of_threads(&trace).remove(0).1;
+    assert!(lines.last().is_some_and(|line| line == "-"), "it is well again at the end");
+}
+
+#[test]
+fn waiting_drops_nothing() {
+    let _alone = alone();
+    let writer = Slow { memory: Memory::default(), pause: Duration::from_millis(2) };
+    let memory = writer.memory.clone();
+    let options = Options::new().memory_max(64 << 10).on_full(OnFull::Wait);
+    let trace = start(options, writer);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| (0..10_000).for_each(|_| twice()));
+        }
+    });
+    let report = trace.stop().expect("all is written");
+    assert_eq!((report.dropped_events, report.dropped_ends), (0, 0));
+    assert!(report.memory_max <= 64 << 10);
+    let trace = Decoded::new(&memory.take());
+    checks::check(&trace);
+    assert_eq!(trace.events_told(), 120_000);
+}
+
+#[test]
+fn waiting_for_memory_that_never_comes_ends() {
+    // More threads than there is memory for, all of them with an open batch.
+    let _alone = alone();
+    for fault in [None, Some(Fault::Fails), Some(Fault::Panics)] {
+        let options = Options::new().memory_max(64 << 10).on_full(OnFull::Wait);
+        let trace = match fault {
+            Some(fault) => start(options, Faulty::new(fault, bytes_of_beginning())),
+            None => start(options, Memory::default()),
+        };
+        let barrier = std::sync::Barrier::new(40);
+        std::thread::scope(|scope| {
+            for _ in 0..40 {
+                scope.spawn(|| {
+                    leaf();
+                    barrier.wait();
+                    (0..2000).for_each(|_| twice());
+                    barrier.wait();
+                });
+            }
+        });
+        let _ = trace.stop();
+    }
+}
+
+#[test]
+fn the_largest_events_fit_the_smallest_memory() {
+    let text = "x".repeat(10_000);
+    let t = text.as_str();
+    let _alone = alone();
+    let recorded = record_here(Options::new().memory_max(1), || {
+        for _ in 0..10 {
+            leaf();
+            std::thread::sleep(Duration::from_millis(1));
+            instant!("large", a = t, b = t, c = t, d = t, e = t, f = t, g = t, h = t, i = t, j = t);
+            log!("large", "{text}");
+        }
+    });
+    let told = recorded.trace.events_told() as u64;
+    assert!(told >= 10 && recorded.report.dropped_events + told >= 30);
+}
+
+#[test]
+fn generations_stand_by_themselves() {
+    let _alone = alone();
+    let recorded = record_here(Options::new().generation(Duration::from_millis(10)), || {
+        exectrace::trace_region!("all along");
+        let _task = exectrace::Task::new("open");
+        for _ in 0..30 {
+            twice();
+            std::thread::sleep(Duration::from_millis(3));
+            exectrace::trace_region!("pause" => std::thread::sleep(Duration::from_millis(1)));
+        }
+    });
+    let trace = &recorded.trace;
+    let generations = &trace.tables.generations;
+    assert!(generations.len() >= 4, "{generations:?}");
+    assert!(generations.is_sorted_by_key(|generation| generation.ticks));
+    let (mut clocks, mut states, mut tasks) = (0, 0, 0);
+    for definition in trace.definitions() {
+        match definition {
+            Definition::Clock(snapshot) => {
+                clocks += 1;
+                assert!(snapshot.monotonic.0 > 0 && snapshot.wall.0 > 1_600_000_000_000_000_000);
+            }
+            Definition::ThreadState { .. } => states += 1,
+            Definition::TaskState { .. } => tasks += 1,
+            _ => {}
+        }
+    }
+    assert_eq!(clocks, generations.len());
+    assert!(states >= 3 && tasks >= 3, "{states} {tasks}");
+    // Each batch that begins anew restates what is open, so it can be read alone. (That it is the
+    // truth is checked with every trace.)
+    let restated = trace.pieces().filter(|piece| piece.header.offset == 0).skip(1);
+    let mut count = 0;
+    for piece in restated {
+        let first = piece.events().next().unwrap().unwrap();
+        assert!(matches!(first.kind, EventKind::Reopen { .. }), "{first:?}");
+        count += 1;
+    }
+    assert!(count >= 3, "{count}");
+}
+
+#[test]
+fn nothing_is_lost_at_full_speed_into_memory() {
+    let recorded = record(|| (0..300_000).for_each(|_| leaf()));
+    assert_eq!((recorded.report.events, recorded.report.dropped_events), (300_000, 0));
+}
