@@ -1,4 +1,4 @@
-//! What tracing costs: `cargo bench` prints one table.
+//! What tracing costs: `cargo bench --bench costs` prints one table.
 //!
 //! The unit is the *floor*: two bare clock reads, what any begin and end must take. Every sample
 //! runs the floor and its subject in turn, block by block, so that a machine which slows down
