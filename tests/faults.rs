@@ -242,7 +242,7 @@ fn a_writer_that_hangs_drops_events_and_counts_them() {
             }
             EventKind::Dropped { events, ends, from, to } => {
                 assert_eq!(ends, 0);
-                assert!(last < from.0 && from < to && to <= event.ticks);
+                assert!(last < from.0 && from <= to && to <= event.ticks);
                 next += events;
                 lost += events;
             }
@@ -326,6 +326,24 @@ fn waiting_for_memory_that_never_comes_ends() {
         });
         let _ = trace.stop();
     }
+}
+
+#[test]
+fn a_busy_thread_leaves_memory_for_others() {
+    let _alone = alone();
+    let options = Options::new().memory_max(64 << 10).on_full(OnFull::Wait);
+    let recorded = record_here(options, || {
+        // Its batches grow as far as they may, and the last one stays open.
+        work();
+        std::thread::sleep(Duration::from_millis(20));
+        let barrier = std::sync::Barrier::new(12);
+        let run = || {
+            leaf();
+            barrier.wait();
+        };
+        std::thread::scope(|scope| (0..12).for_each(|_| _ = scope.spawn(run)));
+    });
+    assert_eq!(recorded.report.threads, 13, "{:?}", recorded.report);
 }
 
 #[test]
