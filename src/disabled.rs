@@ -27,7 +27,7 @@ pub fn start_with(
     options: Options,
     writer: impl Write + Send + 'static,
 ) -> Result<Trace, StartError> {
-    drop(options);
+    let _ = options;
     start(writer)
 }
 
