@@ -18,6 +18,7 @@ use crate::session::Session;
 use crate::sink::Sink;
 use std::io::{self, Write};
 use std::ptr;
+use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use trace_format::definition::Definition;
@@ -136,15 +137,22 @@ fn begin(options: &Options, writer: Box<dyn Write + Send>) -> Result<Trace, Star
     let collector = Collector::begin(Arc::clone(&session), sink, options.generation, &definitions)
         .map_err(StartError::Write)?;
     let guard = EndOnDrop(Arc::clone(&session));
+    let (running, is_running) = mpsc::sync_channel(1);
     let collect = move || {
         let _guard = guard;
+        // Whoever started is gone only if this thread is, too.
+        let _ = running.send(std::thread::current());
         collector.run()
     };
     let handle = std::thread::Builder::new()
         .name("exectrace".to_owned())
         .spawn(collect)
         .map_err(StartError::Thread)?;
-    session.set_collector(handle.thread().clone());
+    // What a new thread does before it gets here may be traced (it frees memory, for one). Were the
+    // trace on already, that could wait for memory, which only this very thread gives back.
+    if let Ok(collector) = is_running.recv() {
+        session.set_collector(collector);
+    }
     Ok(Trace { session, handle: Some(handle) })
 }
 
