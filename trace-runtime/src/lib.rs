@@ -2,19 +2,19 @@
 //!
 //! # How bytes leave a running thread without a lock
 //!
-//! 1. A macro asks its call site whether it is live ([`callsite`]): one relaxed load.
-//! 2. The thread's state is found ([`local`]), the clock is read ([`clock`]), and the event is
-//!    encoded behind the committed bytes of the thread's open batch ([`thread`], [`batch`]).
+//! 1. A macro asks its call site whether it is live (`callsite`): one relaxed load.
+//! 2. The thread's state is found (`local`), the clock is read (`clock`), and the event is
+//!    encoded behind the committed bytes of the thread's open batch (`thread`, `batch`).
 //! 3. It is committed: one release store of how far the batch is written, and when.
-//! 4. A full batch is sealed by naming its successor ([`refill`]); memory comes from spares and
-//!    from one budget ([`memory`]).
-//! 5. The collector ([`collector`]) walks every thread's chain ([`drain`]), reads what is committed
-//!    where it lies, writes it ([`sink`]), and gives batches back as spares.
-//! 6. Start and stop are [`recorder`]'s; what threads and the collector share of one trace is in
-//!    [`session`].
+//! 4. A full batch is sealed by naming its successor (`refill`); memory comes from spares and
+//!    from one budget (`memory`).
+//! 5. The collector (`collector`) walks every thread's chain (`drain`), reads what is committed
+//!    where it lies, writes it (`sink`), and gives batches back as spares.
+//! 6. Start and stop are `recorder`'s; what threads and the collector share of one trace is in
+//!    `session`.
 //!
-//! Annotations are [`region`], [`task`] and [`future`], all by way of [`record`]; [`value`] turns
-//! arguments into bytes; [`options`] and [`error`] are the user's; [`primitive`] swaps in loom.
+//! Annotations are `region`, `task` and `future`, all by way of `record`; `value` turns
+//! arguments into bytes; `options` and `error` are the user's; `primitive` swaps in loom.
 //!
 //! # Locks
 //!
