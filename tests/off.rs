@@ -1,0 +1,191 @@
+//! `enabled` off: nothing is compiled in, nothing is evaluated, nothing warns, and the machine code
+//! is that of the code without annotations. A library without features records if its binary says
+//! so.
+//!
+//! The sources in `fixtures/off` become crates of a workspace in the build folder, with this
+//! workspace's lock file, and are built offline: what this test needs has been fetched for it.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use trace_format::read::TraceFile;
+
+/// A workspace of its own, named after the test that uses it.
+struct Fixture {
+    folder: PathBuf,
+}
+
+impl Fixture {
+    fn new(name: &str) -> Self {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let fixture = Self { folder };
+        let members = r#"["library", "program", "shapes"]"#;
+        fixture
+            .write("Cargo.toml", &format!("[workspace]\nresolver = \"3\"\nmembers = {members}\n"));
+        let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock");
+        fixture.write("Cargo.lock", &fs::read_to_string(lock).expect("the workspace has one"));
+        let library = "library = { path = \"../library\" }\n";
+        let feature = "[features]\ntrace = [\"exectrace/enabled\"]\n";
+        fixture.package("library", "lib.rs", "", "");
+        fixture.package("program", "main.rs", library, feature);
+        fixture.package("shapes", "lib.rs", "", "");
+        fixture
+    }
+
+    fn package(&self, name: &str, root: &str, dependencies: &str, more: &str) {
+        let exectrace = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let source = exectrace.join("tests/fixtures/off").join(name).with_extension("rs");
+        let source = fs::read_to_string(source).expect("the fixture is there");
+        self.write(&format!("{name}/src/{root}"), &source);
+        let manifest = format!(
+            "[package]\nname = \"{name}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n\
+             [dependencies]\nexectrace = {{ path = {exectrace:?} }}\n{dependencies}\n{more}\n\
+             [lints.rust]\nunexpected_cfgs = {{ level = \"warn\", check-cfg = [\"cfg(annotated)\"] }}\n"
+        );
+        self.write(&format!("{name}/Cargo.toml"), &manifest);
+    }
+
+    /// Writes only what is new, so that nothing is built for nothing.
+    fn write(&self, path: &str, text: &str) {
+        let path = self.folder.join(path);
+        if fs::read_to_string(&path).is_ok_and(|before| before == text) {
+            return;
+        }
+        fs::create_dir_all(path.parent().expect("it has a folder")).expect("it can be made");
+        fs::write(&path, text).expect("it can be written");
+    }
+
+    /// Runs cargo on it, with warnings for errors, and nothing of the outer cargo's settings.
+    fn cargo(&self, words: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO"));
+        command.args(words).current_dir(&self.folder);
+        for (name, _) in std::env::vars() {
+            let flags = ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"];
+            if name.starts_with("CARGO_PROFILE") || flags.contains(&name.as_str()) {
+                command.env_remove(name);
+            }
+        }
+        command.env("CARGO_TARGET_DIR", self.folder.join("target")).env("RUSTFLAGS", "-Dwarnings");
+        command.env("CARGO_NET_OFFLINE", "true");
+        command.output().expect("cargo runs")
+    }
+
+    /// As [`Fixture::cargo`]; what it printed, if it went well.
+    fn cargo_prints(&self, words: &[&str]) -> String {
+        let output = self.cargo(words);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "cargo {words:?} failed:\n{error}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// The assembly of `shapes`, function by function, without what differs for no reason: labels,
+    /// directives, hashes.
+    fn assembly(&self, cfg: &[&str]) -> Vec<(String, Vec<String>)> {
+        let front = ["rustc", "--release", "-p", "shapes", "--lib", "--"];
+        let back = ["--emit", "asm", "-C", "codegen-units=1"];
+        self.cargo_prints(&[front.as_slice(), back.as_slice(), cfg].concat());
+        let folder = self.folder.join("target/release/deps");
+        let files = fs::read_dir(&folder).expect("something was built");
+        let paths = files.map(|file| file.expect("it is there").path());
+        let assembly = paths.filter(|path| path.extension().is_some_and(|kind| kind == "s"));
+        let path =
+            assembly.max_by_key(|path| path.metadata().and_then(|data| data.modified()).ok());
+        let path = path.expect("assembly was asked for");
+        let text = fs::read_to_string(&path).expect("it can be read");
+        fs::remove_file(path).expect("it can be removed");
+        functions(&text)
+    }
+}
+
+/// The functions `shape_..` with their instructions.
+fn functions(assembly: &str) -> Vec<(String, Vec<String>)> {
+    let mut functions: Vec<(String, Vec<String>)> = Vec::new();
+    let mut inside = false;
+    for line in assembly.lines() {
+        let line = line.split('#').next().unwrap_or_default().trim_end();
+        if let Some(name) = line.strip_suffix(':').filter(|name| name.starts_with("shape_")) {
+            functions.push((name.to_owned(), Vec::new()));
+            inside = true;
+        } else if line.starts_with(".Lfunc_end") || line.trim_start().starts_with(".size") {
+            inside = false;
+        } else if inside && line.starts_with(char::is_whitespace) {
+            let instruction = line.trim();
+            if !instruction.starts_with('.') && !instruction.is_empty() {
+                let (_, body) = functions.last_mut().expect("inside one");
+                body.push(without_hashes(instruction));
+            }
+        }
+    }
+    functions.sort();
+    functions
+}
+
+/// Constants and mangled functions carry a hash of the crate's settings.
+fn without_hashes(instruction: &str) -> String {
+    let is_hash = |word: &&str| word.len() >= 16 && word.bytes().all(|b| b.is_ascii_alphanumeric());
+    let words = instruction.split_inclusive(|c: char| !c.is_ascii_alphanumeric());
+    words
+        .map(|word| {
+            let bare = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+            let hash = Some(bare).filter(is_hash).is_some();
+            if hash { word.replacen(bare, "HASH", 1) } else { word.to_owned() }
+        })
+        .collect()
+}
+
+#[test]
+fn annotated_functions_have_the_machine_code_of_plain_ones() {
+    let fixture = Fixture::new("off-assembly");
+    let plain = fixture.assembly(&[]);
+    let annotated = fixture.assembly(&["--cfg", "annotated"]);
+    assert_eq!(plain.len(), 7, "every shape is there");
+    assert!(plain.iter().all(|(_, body)| !body.is_empty()), "every shape has a body: {plain:?}");
+    for (plain, annotated) in plain.iter().zip(&annotated) {
+        assert_eq!(plain, annotated);
+    }
+    assert_eq!(plain.len(), annotated.len());
+}
+
+#[test]
+fn everything_compiles_without_a_warning_and_does_nothing() {
+    let fixture = Fixture::new("off-program");
+    let out = fixture.folder.join("out.trace");
+    let out = out.to_str().expect("a plain path");
+    let printed = fixture.cargo_prints(&["run", "-p", "program", "--", out]);
+    assert_eq!(printed, "compiled in: false, events: 0\n");
+    assert_eq!(fs::metadata(out).expect("it was created").len(), 0, "nothing was written");
+    let tree = fixture.cargo_prints(&["tree", "-e", "normal,build", "-p", "program"]);
+    assert!(tree.contains("trace-macros"), "{tree}");
+    for crate_name in ["trace-runtime", "trace-format", "syn ", "quote", "inventory", "libc"] {
+        assert!(!tree.contains(crate_name), "{crate_name} is built for nothing:\n{tree}");
+    }
+}
+
+#[test]
+fn a_library_without_features_records_if_its_binary_says_so() {
+    let fixture = Fixture::new("off-enabled");
+    let out = fixture.folder.join("out.trace");
+    let words = ["run", "-p", "program", "--features", "trace", "--"];
+    let out_word = out.to_str().expect("a plain path");
+    let printed = fixture.cargo_prints(&[&words, [out_word].as_slice()].concat());
+    assert!(printed.starts_with("compiled in: true, events: "), "{printed}");
+    let file = TraceFile::open(File::open(&out).expect("it was written")).expect("it is a trace");
+    assert!(file.is_complete() && file.faults().is_empty());
+    let sites = &file.tables().callsites;
+    let double = sites.iter().find(|site| site.name == "double").expect("the library's site");
+    assert_eq!(double.module, "library");
+    let events: u64 = file.index().iter().map(|entry| u64::from(entry.events)).sum();
+    assert!(events > 20, "{events} events and definitions");
+}
+
+#[test]
+fn clippy_has_nothing_to_say_either_way() {
+    let fixture = Fixture::new("off-clippy");
+    if !fixture.cargo(&["clippy", "--version"]).status.success() {
+        eprintln!("no clippy here: not checked");
+        return;
+    }
+    let packages = ["clippy", "-p", "program", "-p", "library"];
+    fixture.cargo_prints(&packages);
+    fixture.cargo_prints(&[&packages, ["--features", "program/trace"].as_slice()].concat());
+}
