@@ -24,8 +24,8 @@
 //! every call compiles, does nothing and succeeds. [`COMPILED_IN`] tells which it is. So a library
 //! depends on `exectrace` with no feature, and the binary decides for all crates of its build.
 //!
-//! The recorder is the crate `trace-runtime`; the twin for `enabled` off is `disabled`; `macros` has
-//! the macros that are not an attribute.
+//! The recorder is the crate `trace-runtime`; the twin for `enabled` off is `disabled`; `macros`
+//! has the macros that are not an attribute.
 
 #[cfg(not(feature = "enabled"))]
 mod disabled;

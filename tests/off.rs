@@ -40,7 +40,7 @@ impl Fixture {
         let manifest = format!(
             "[package]\nname = \"{name}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n\
              [dependencies]\nexectrace = {{ path = {exectrace:?} }}\n{dependencies}\n{more}\n\
-             [lints.rust]\nunexpected_cfgs = {{ level = \"warn\", check-cfg = [\"cfg(annotated)\"] }}\n"
+             [lints.rust.unexpected_cfgs]\nlevel = \"warn\"\ncheck-cfg = [\"cfg(annotated)\"]\n"
         );
         self.write(&format!("{name}/Cargo.toml"), &manifest);
     }
@@ -103,8 +103,10 @@ fn functions(assembly: &str) -> Vec<(String, Vec<String>)> {
     let mut inside = false;
     for line in assembly.lines() {
         let line = line.split('#').next().unwrap_or_default().trim_end();
-        if let Some(name) = line.strip_suffix(':').filter(|name| name.starts_with("shape_")) {
-            functions.push((name.to_owned(), Vec::new()));
+        let label = line.strip_suffix(':').filter(|label| !label.starts_with('.'));
+        if let Some(at) = label.and_then(|label| label.find("shape_")) {
+            let name = line[at..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '_');
+            functions.push((name.collect(), Vec::new()));
             inside = true;
         } else if line.starts_with(".Lfunc_end") || line.trim_start().starts_with(".size") {
             inside = false;
