@@ -363,6 +363,7 @@ fn call_sites_are_listed() {
         let _ = (a, b);
     }
     let line = line!() - 4;
+    let _alone = common::alone();
     listed(1, "b");
     let site = callsites().find(|site| site.name() == "listed").expect("it is listed");
     assert_eq!(site.kind(), CallsiteKind::Function);

@@ -376,7 +376,8 @@ fn compressed_traces_hold_the_same() {
 #[test]
 fn a_trace_in_a_file_is_read_where_it_lies() {
     let _alone = alone();
-    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("lifecycle.trace");
+    let name = format!("lifecycle-{}.trace", std::process::id());
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let file = std::fs::File::create(&path).unwrap();
     let trace = exectrace::start(file).expect("none is running");
     (0..1000).for_each(|_| twice());

@@ -203,6 +203,32 @@ fn waiting_for_room_loses_nothing() {
 }
 
 #[test]
+fn ends_in_the_wrong_order_are_told_right_at_any_moment() {
+    let _alone = alone();
+    let end = AtomicBool::new(false);
+    let run = || {
+        let tasks = ["one", "two", "three"].map(Task::new);
+        while !end.load(Ordering::Relaxed) {
+            trace_region!("around");
+            let mut guards: Vec<_> = tasks.iter().map(Task::enter).collect();
+            leaf();
+            drop(guards.remove(1));
+            leaf();
+            drop(guards.remove(0));
+            drop(guards);
+        }
+    };
+    let options = Options::new().generation(Duration::from_millis(10));
+    record_here(options, || {
+        thread::scope(|scope| {
+            let _ends = Ends(&end);
+            (0..2).for_each(|_| _ = scope.spawn(run));
+            thread::sleep(Duration::from_millis(150));
+        });
+    });
+}
+
+#[test]
 fn starting_and_stopping_under_load_leaves_whole_traces() {
     let _alone = alone();
     let end = AtomicBool::new(false);

@@ -139,6 +139,7 @@ fn begin(options: &Options, writer: Box<dyn Write + Send>) -> Result<Trace, Star
     let guard = EndOnDrop(Arc::clone(&session));
     let (running, is_running) = mpsc::sync_channel(1);
     let collect = move || {
+        let _quiet = local::quiet();
         let _guard = guard;
         // Whoever started is gone only if this thread is, too.
         let _ = running.send(std::thread::current());

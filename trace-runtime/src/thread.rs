@@ -269,8 +269,7 @@ impl Thread {
             return unsafe { self.end(begin, what) };
         }
         own.batch().slot(at).ending(begin);
-        let written = self.append_at(own, now, opcode::END_VALUE, body);
-        debug_assert!(written, "there was room");
+        self.append_here(own, now, opcode::END_VALUE, body);
         own.depth = at;
         own.batch().slot(at).close();
     }
@@ -281,16 +280,22 @@ impl Thread {
     }
 
     fn append_at(&self, own: &mut Own, now: u64, code: u8, body: &[u8]) -> bool {
-        if !self.has_room(own, now, body.len()) {
-            return false;
+        let has_room = self.has_room(own, now, body.len());
+        if has_room {
+            self.append_here(own, now, code, body);
         }
+        has_room
+    }
+
+    /// As [`Thread::append_at`], behind a `has_room` that said yes. It is not asked again: the
+    /// collector may have asked for another batch since, and slots that are ending can't move.
+    fn append_here(&self, own: &mut Own, now: u64, code: u8, body: &[u8]) {
         own.put(code);
         own.put_varint(now - own.last);
         own.put_all(body);
         own.last = now;
         own.pending += 1;
         self.commit(own, now);
-        true
     }
 
     /// Commits all that is encoded.
@@ -308,6 +313,10 @@ impl Thread {
     fn end_committed(&self, own: &mut Own, now: u64) {
         let at = own.depth - 1;
         if own.pos >= self.limit.load(Ordering::Relaxed) && !self.refill(own, now, RESERVE) {
+            if self.session.is_ended() {
+                // When the trace stopped it was open: that is what the last state is to tell.
+                return;
+            }
             own.depth = at;
             own.batch().slot(at).close();
             return self.lose_end(own, now);
@@ -344,14 +353,21 @@ impl Thread {
         let mut body = Body::new();
         put_number(&mut body, what);
         put_number(&mut body, now - begin);
-        if !self.append_at(own, now, opcode::END_DETACHED, &body) {
+        let found = (0..own.depth).rev().find(|&at| own.batch().slot(at).begin() == begin);
+        let ended = found.unwrap_or(own.depth)..own.depth;
+        if self.has_room(own, now, body.len()) {
+            for slot in ended.clone().map(|at| own.batch().slot(at)) {
+                slot.ending(slot.begin());
+            }
+            self.append_here(own, now, opcode::END_DETACHED, &body);
+        } else if self.session.is_ended() {
+            return;
+        } else {
             self.lose_end(own, now);
         }
-        let found = (0..own.depth).rev().find(|&at| own.batch().slot(at).begin() == begin);
-        if let Some(found) = found {
-            (found..own.depth).rev().for_each(|at| own.batch().slot(at).close());
-            own.depth = found;
-        }
+        own.depth = ended.start;
+        // The outermost last: until then nobody takes what is left for all that is open.
+        ended.rev().for_each(|at| own.batch().slot(at).close());
     }
 }
 
