@@ -45,6 +45,11 @@ impl Fixture {
         self.write(&format!("{name}/Cargo.toml"), &manifest);
     }
 
+    /// Where the program writes: another place for each run of this test.
+    fn trace(&self) -> PathBuf {
+        self.folder.join(format!("{}.trace", std::process::id()))
+    }
+
     /// Writes only what is new, so that nothing is built for nothing.
     fn write(&self, path: &str, text: &str) {
         let path = self.folder.join(path);
@@ -79,21 +84,14 @@ impl Fixture {
     }
 
     /// The assembly of `shapes`, function by function, without what differs for no reason: labels,
-    /// directives, hashes.
-    fn assembly(&self, cfg: &[&str]) -> Vec<(String, Vec<String>)> {
+    /// directives, hashes. It stays where it is, for a second run builds nothing anew.
+    fn assembly(&self, name: &str, cfg: &[&str]) -> Vec<(String, Vec<String>)> {
+        let path = self.folder.join(name).with_extension("s");
+        let emit = format!("--emit=asm={}", path.display());
         let front = ["rustc", "--release", "-p", "shapes", "--lib", "--"];
-        let back = ["--emit", "asm", "-C", "codegen-units=1"];
+        let back = ["-C", "codegen-units=1", &emit];
         self.cargo_prints(&[front.as_slice(), back.as_slice(), cfg].concat());
-        let folder = self.folder.join("target/release/deps");
-        let files = fs::read_dir(&folder).expect("something was built");
-        let paths = files.map(|file| file.expect("it is there").path());
-        let assembly = paths.filter(|path| path.extension().is_some_and(|kind| kind == "s"));
-        let path =
-            assembly.max_by_key(|path| path.metadata().and_then(|data| data.modified()).ok());
-        let path = path.expect("assembly was asked for");
-        let text = fs::read_to_string(&path).expect("it can be read");
-        fs::remove_file(path).expect("it can be removed");
-        functions(&text)
+        functions(&fs::read_to_string(path).expect("assembly was asked for"))
     }
 }
 
@@ -138,8 +136,8 @@ fn without_hashes(instruction: &str) -> String {
 #[test]
 fn annotated_functions_have_the_machine_code_of_plain_ones() {
     let fixture = Fixture::new("off-assembly");
-    let plain = fixture.assembly(&[]);
-    let annotated = fixture.assembly(&["--cfg", "annotated"]);
+    let plain = fixture.assembly("plain", &[]);
+    let annotated = fixture.assembly("annotated", &["--cfg", "annotated"]);
     assert_eq!(plain.len(), 7, "every shape is there");
     assert!(plain.iter().all(|(_, body)| !body.is_empty()), "every shape has a body: {plain:?}");
     for (plain, annotated) in plain.iter().zip(&annotated) {
@@ -151,11 +149,12 @@ fn annotated_functions_have_the_machine_code_of_plain_ones() {
 #[test]
 fn everything_compiles_without_a_warning_and_does_nothing() {
     let fixture = Fixture::new("off-program");
-    let out = fixture.folder.join("out.trace");
+    let out = fixture.trace();
     let out = out.to_str().expect("a plain path");
     let printed = fixture.cargo_prints(&["run", "-p", "program", "--", out]);
     assert_eq!(printed, "compiled in: false, events: 0\n");
     assert_eq!(fs::metadata(out).expect("it was created").len(), 0, "nothing was written");
+    fs::remove_file(out).expect("it is there");
     let tree = fixture.cargo_prints(&["tree", "-e", "normal,build", "-p", "program"]);
     assert!(tree.contains("trace-macros"), "{tree}");
     for crate_name in ["trace-runtime", "trace-format", "syn ", "quote", "inventory", "libc"] {
@@ -166,7 +165,7 @@ fn everything_compiles_without_a_warning_and_does_nothing() {
 #[test]
 fn a_library_without_features_records_if_its_binary_says_so() {
     let fixture = Fixture::new("off-enabled");
-    let out = fixture.folder.join("out.trace");
+    let out = fixture.trace();
     let words = ["run", "-p", "program", "--features", "trace", "--"];
     let out_word = out.to_str().expect("a plain path");
     let printed = fixture.cargo_prints(&[&words, [out_word].as_slice()].concat());
@@ -178,6 +177,7 @@ fn a_library_without_features_records_if_its_binary_says_so() {
     assert_eq!(double.module, "library");
     let events: u64 = file.index().iter().map(|entry| u64::from(entry.events)).sum();
     assert!(events > 20, "{events} events and definitions");
+    fs::remove_file(out).expect("it is there");
 }
 
 #[test]
