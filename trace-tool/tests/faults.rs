@@ -152,5 +152,5 @@ fn what_is_still_open_at_the_end_is_said() {
 fn an_empty_file_is_told_from_a_damaged_one() {
     let run = Bench::new(&[]).run("summary FILE");
     assert_eq!((run.code, run.out.as_str()), (Some(2), ""));
-    assert!(run.err.contains("is empty: was the program built with the feature"), "{}", run.err);
+    assert!(run.err.contains("at byte 0: the file is empty: was its program"), "{}", run.err);
 }

@@ -88,8 +88,8 @@ pub fn open(path: &PathBuf) -> Result<TraceFile<File>, Failure> {
         return Err(Failure::Usage(format!("{}: is a folder, not a trace", path.display())));
     }
     if kind.is_file() && kind.len() == 0 {
-        let why = "is empty: was the program built with the feature `enabled` of exectrace?";
-        return Err(Failure::Usage(format!("{}: {why}", path.display())));
+        let why = "the file is empty: was its program built with the feature `enabled`?";
+        return Err(Failure::Usage(format!("{}: at byte 0: {why}", path.display())));
     }
     TraceFile::open(file).map_err(|error| Failure::Trace(path.clone(), error))
 }
