@@ -2,11 +2,13 @@
 //!
 //! Payloads live as long as the test's process, so that events borrow from nobody.
 
+use std::ops::ControlFlow;
 use trace_format::definition::Definition;
 use trace_format::event::{Event, EventKind};
 use trace_format::header::{BatchHeader, BatchKind};
 use trace_format::id::ThreadId;
-use trace_format::read::{Batch, BatchReader, Tables, TraceFile};
+use trace_format::read::{Batch, BatchReader, Tables, TraceFile, Window};
+use trace_format::time::Ticks;
 
 /// A whole trace.
 #[derive(Debug)]
@@ -38,6 +40,9 @@ impl Decoded {
             assert!(file.faults().is_empty(), "{:?}", file.faults());
             let listed = batches.iter().filter(|batch| batch.header.kind != BatchKind::Index);
             assert_eq!(file.index().len(), listed.count(), "the index lists every batch");
+            let trace = Self { batches, tables, complete };
+            assert_eq!(in_order(&file), trace.events_told(), "no order loses an event");
+            return trace;
         }
         Self { batches, tables, complete }
     }
@@ -77,6 +82,20 @@ impl Decoded {
     pub(crate) fn site_name(&self, site: trace_format::id::SiteId) -> &str {
         &self.tables.callsite(site).expect("events name defined sites").name
     }
+}
+
+/// How many events there are when they come in the order of their times, which they do.
+fn in_order(file: &TraceFile<&[u8]>) -> usize {
+    let (mut count, mut last) = (0, Ticks(0));
+    let mut order = file.in_order(Window::default());
+    let walked = order.for_each(|timed| {
+        assert!(timed.event.ticks >= last, "time runs backwards");
+        last = timed.event.ticks;
+        count += 1;
+        ControlFlow::Continue(())
+    });
+    assert!(matches!(walked, Ok(ControlFlow::Continue(()))), "{walked:?}");
+    count
 }
 
 /// The events of a piece, none of them faulty.

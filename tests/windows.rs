@@ -1,0 +1,150 @@
+//! Any window of a real trace stands by itself: what was open at its begin is known there, and all
+//! that happens in it is read.
+
+mod common;
+
+use common::alone;
+use common::decoded::Decoded;
+use common::writers::Memory;
+use exectrace::{Options, Task, instant, trace_region, traced};
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::Duration;
+use trace_format::definition::OpenSince;
+use trace_format::event::{Event, EventKind};
+use trace_format::id::{Open, ThreadId};
+use trace_format::read::{TraceFile, Window};
+use trace_format::time::Ticks;
+
+#[traced]
+fn leaf() {}
+
+#[traced(args(depth))]
+fn nested(depth: u32) {
+    leaf();
+    if depth > 0 {
+        trace_region!("pending" => thread::sleep(Duration::from_micros(300)));
+        instant!("moment", depth);
+        nested(depth - 1);
+    }
+    leaf();
+}
+
+/// A trace of a few threads with many generations, and its bytes.
+fn record() -> Vec<u8> {
+    let _alone = alone();
+    let memory = Memory::default();
+    let options = Options::new().generation(Duration::from_millis(10));
+    let trace = exectrace::start_with(options, memory.clone()).expect("none is running");
+    thread::scope(|scope| {
+        for at in 0..3 {
+            scope.spawn(move || {
+                let task = Task::new("work");
+                let _working = task.enter();
+                (0..12).for_each(|_| nested(3 + at));
+                // A thread that is silent for generations, with something open.
+                trace_region!("silent");
+                thread::sleep(Duration::from_millis(30));
+                leaf();
+            });
+        }
+    });
+    trace.stop().expect("memory takes every byte");
+    memory.take()
+}
+
+/// When an event began and ended, and what it opened.
+fn extent(event: &Event<'_>) -> (u64, u64) {
+    let duration = match event.kind {
+        EventKind::Region { duration, .. }
+        | EventKind::Poll { duration, .. }
+        | EventKind::TaskRun { duration, .. } => duration.0,
+        _ => 0,
+    };
+    (event.ticks.0, event.ticks.0 + duration)
+}
+
+/// What a walk over the whole trace finds open at `time` by begins of their own, and how many
+/// events have a part at or behind it.
+fn truth(trace: &Decoded, time: Ticks) -> (BTreeMap<ThreadId, Vec<OpenSince>>, usize) {
+    let (mut open, mut behind) = (BTreeMap::new(), 0);
+    for &thread in trace.tables.threads.keys() {
+        let mut stack = Vec::new();
+        for event in trace.events(thread) {
+            let (begin, end) = extent(&event);
+            if matches!(event.kind, EventKind::Reopen { .. }) {
+                continue;
+            }
+            if end >= time.0 {
+                behind += 1;
+                continue;
+            }
+            let opened = match event.kind {
+                EventKind::RegionBegin { site, .. } => Open::Region(site),
+                EventKind::PollBegin { future } => Open::Poll(future),
+                EventKind::TaskRunBegin { task } => Open::Task(task),
+                EventKind::End | EventKind::EndValue { .. } => {
+                    stack.pop();
+                    continue;
+                }
+                _ => continue,
+            };
+            stack.push(OpenSince { open: opened, begin: Ticks(begin) });
+        }
+        if !stack.is_empty() {
+            open.insert(thread, stack);
+        }
+    }
+    (open, behind)
+}
+
+#[test]
+fn what_is_open_at_a_windows_begin_is_what_a_whole_walk_finds() {
+    let bytes = record();
+    let trace = Decoded::new(&bytes);
+    common::checks::check(&trace);
+    let file = TraceFile::open(bytes.as_slice()).expect("a trace");
+    let generations = &file.tables().generations;
+    assert!(generations.len() >= 4, "{}", generations.len());
+    let (first, last) = (generations[0].ticks.0, generations[generations.len() - 1].ticks.0);
+    let (mut somewhere, mut nowhere) = (0, 0);
+    for step in 0..200 {
+        let time = Ticks(first + (last - first) * step / 199);
+        let (open, behind) = truth(&trace, time);
+        let mut order = file.in_order(Window { from: Some(time), ..Window::default() });
+        assert_eq!(*order.open_at_start(), open, "at {time:?}");
+        let mut count = 0;
+        while let Some(event) = order.next_event() {
+            event.expect("a trace without faults");
+            count += 1;
+        }
+        assert_eq!(count, behind, "at {time:?}");
+        *(if open.is_empty() { &mut nowhere } else { &mut somewhere }) += 1;
+    }
+    assert!(somewhere > 100, "{somewhere} windows begin within something, {nowhere} do not");
+}
+
+#[test]
+fn the_state_of_every_generation_is_the_truth() {
+    let bytes = record();
+    let trace = Decoded::new(&bytes);
+    let file = TraceFile::open(bytes.as_slice()).expect("a trace");
+    let mut listed = 0;
+    for generation in &file.tables().generations {
+        let state = file.state_at(generation.number).expect("whole").expect("it is there");
+        assert_eq!(state.ticks, generation.ticks);
+        for thread in &state.threads {
+            for open in &thread.open {
+                // What was listed was begun before, and has not ended: no complete region and no
+                // end of that begin lies before the state.
+                assert!(open.begin <= state.ticks);
+                let event = trace.events(thread.id).find(|event| event.ticks == open.begin);
+                let event = event.expect("what was pending was written later");
+                let (_, end) = extent(&event);
+                assert!(end == open.begin.0 || end >= state.ticks.0, "{open:?} had ended");
+                listed += 1;
+            }
+        }
+    }
+    assert!(listed > 20, "{listed} things were open");
+}
