@@ -70,3 +70,35 @@ fn d2_the_state_fits_what_was_handed_out() {
         owner.join().expect("the owner does not panic");
     });
 }
+
+#[test]
+fn d2_the_state_is_true_where_ends_come_in_the_wrong_order() {
+    check(|| {
+        let thread = thread();
+        let mut walk = Drain::new(Arc::clone(&thread));
+        let owner = loom_thread::spawn({
+            let thread = Arc::clone(&thread);
+            move || {
+                let outer = begin(&thread);
+                let inner = begin(&thread);
+                end(&thread, begin(&thread));
+                // The outer one first: both are over now.
+                end(&thread, outer);
+                inner
+            }
+        });
+        let mut pieces = Vec::new();
+        drain(&mut walk, &mut pieces);
+        if let Ok(open) = walk.open() {
+            let decoded: Vec<_> = pieces.iter().flat_map(|piece| piece.decode()).collect();
+            let begun = decoded.iter().filter(|e| matches!(e.kind, EventKind::RegionBegin { .. }));
+            let over = decoded.iter().any(|e| matches!(e.kind, EventKind::EndDetached { .. }));
+            if over {
+                assert!(open.is_empty(), "what has ended is told as open");
+            } else if begun.count() == 2 {
+                assert!(open.len() >= 2, "what is open is told as ended");
+            }
+        }
+        owner.join().expect("the owner does not panic");
+    });
+}
