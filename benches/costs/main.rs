@@ -29,5 +29,9 @@ fn main() {
     record::measure(&mut criterion, &mut table);
     session::measure(&mut table);
     read::measure(&mut table);
-    table.print();
+    if std::env::args().any(|word| word == "--test") {
+        println!("each ran once; nothing was measured");
+    } else {
+        table.print();
+    }
 }
