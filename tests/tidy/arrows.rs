@@ -7,7 +7,8 @@ use crate::tree::{Fault, File, Tree};
 use toml::{Table, Value};
 
 /// What each crate may depend on, of the workspace.
-const ARROWS: [(&str, &[&str]); 6] = [
+const ARROWS: [(&str, &[&str]); 7] = [
+    ("examples", &[]),
     ("exectrace", &["trace-macros", "trace-runtime"]),
     ("trace-analysis", &["trace-format"]),
     ("trace-format", &[]),
