@@ -245,7 +245,7 @@ impl Arguments {
         let mut places = places.into_iter();
         let repository = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
         let dir = places.next().unwrap_or_else(|| repository.to_owned());
-        let pattern = places.next().unwrap_or_else(|| r"unsafe \{".to_owned());
+        let pattern = places.next().unwrap_or_else(|| r"^\s+unsafe \{".to_owned());
         if places.next().is_some() {
             return Err("usage: quickstart [--out FILE] [DIR] [PATTERN]".into());
         }
