@@ -10,18 +10,18 @@ use crate::clock;
 use crate::drain::Drain;
 use crate::error::Report;
 use crate::memory::BUDGET;
+use crate::output::Output;
 use crate::primitive::Ordering;
 use crate::recorder;
 use crate::session::Session;
 use crate::sink::Sink;
+use crate::source::Source;
 use crate::task;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use trace_format::batch::BatchInfo;
-use trace_format::definition::{Definition, OpenSince, put_definition};
-use trace_format::header::{BatchKind, PAYLOAD_BYTES_MAX};
-use trace_format::id::{SiteId, ThreadId};
+use trace_format::definition::{Definition, OpenSince};
+use trace_format::id::SiteId;
 use trace_format::time::{Nanos, Ticks};
 use trace_format::value::Text;
 
@@ -40,24 +40,15 @@ const SPARES_IDLE: usize = 2;
 #[derive(Debug)]
 pub(crate) struct Collector {
     session: Arc<Session>,
-    sink: Sink,
+    output: Output,
+    sources: Vec<Box<dyn Source>>,
     drains: Vec<Drain>,
-    definitions: Definitions,
-    generation: u32,
     every: Duration,
     threads: u64,
     /// Of threads that have ended.
     events: u64,
     dropped_events: u64,
     dropped_ends: u64,
-}
-
-/// Definitions that wait for their batch.
-#[derive(Debug, Default)]
-struct Definitions {
-    payload: Vec<u8>,
-    count: u32,
-    sequence: u32,
 }
 
 impl Collector {
@@ -69,37 +60,36 @@ impl Collector {
     pub(crate) fn begin(
         session: Arc<Session>,
         sink: Sink,
+        sources: Vec<Box<dyn Source>>,
         every: Duration,
         beginning: &[Definition<'_>],
     ) -> io::Result<Self> {
         let mut collector = Self {
             session,
-            sink,
+            output: Output::new(sink),
+            sources,
             drains: Vec::new(),
-            definitions: Definitions::default(),
-            generation: 1,
             every,
             threads: 0,
             events: 0,
             dropped_events: 0,
             dropped_ends: 0,
         };
-        for definition in beginning {
-            collector.definitions.put(definition);
-            collector.definitions.write_if_long(&mut collector.sink, 1);
-        }
+        beginning.iter().for_each(|definition| collector.output.define(definition));
         collector.put_generation();
         // Those that an earlier trace has left open.
         collector.put_tasks();
-        collector.write_definitions();
-        collector.sink.flush();
-        collector.sink.take_error().map_or(Ok(collector), Err)
+        collector.sources.iter_mut().for_each(|source| source.begin(&mut collector.output));
+        collector.output.write_definitions();
+        collector.output.sink.flush();
+        collector.output.sink.take_error().map_or(Ok(collector), Err)
     }
 
     /// Collects until the session ends; returns what the trace came to, and the first failure.
     pub(crate) fn run(mut self) -> (Report, Option<io::Error>) {
         let _quiet = crate::local::quiet();
         let mut cut_at = Instant::now() + self.every.min(FIRST_CUT);
+        let mut look_at = self.next_look();
         while !self.session.is_ended() {
             let now = Instant::now();
             if now >= cut_at {
@@ -109,39 +99,49 @@ impl Collector {
                 self.sweep();
             } else if self.session.take_sealed() > 0 {
                 self.collect();
+            } else if now >= look_at {
+                self.collect();
+                look_at = self.next_look();
             } else {
-                std::thread::park_timeout(cut_at - now);
+                std::thread::park_timeout(cut_at.min(look_at) - now);
             }
         }
         self.stop()
+    }
+
+    /// When the sources want to be asked again; the next cut comes first if they do not care.
+    fn next_look(&self) -> Instant {
+        let every = self.sources.iter().filter_map(|source| source.collect_every()).min();
+        Instant::now() + every.unwrap_or(2 * self.every)
     }
 
     /// Writes everything that is committed. Whether that gave back a batch.
     fn collect(&mut self) -> bool {
         let (threads, switches) = self.session.take_news();
         for switch in switches {
-            self.definitions.put(&Definition::Switch {
+            self.output.define(&Definition::Switch {
                 site: SiteId(switch.site),
                 on: switch.on,
                 ticks: Ticks(switch.ticks),
             });
-            self.definitions.write_if_long(&mut self.sink, self.generation);
         }
         for thread in threads {
             self.threads += 1;
-            self.definitions.put(&Definition::Thread {
+            self.output.define(&Definition::Thread {
                 id: thread.id,
                 os_id: thread.os_id,
                 name: Text::cut(thread.name.as_bytes(), task::NAME_BYTES_MAX).bytes,
                 first: Ticks(thread.begin),
             });
-            self.definitions.write_if_long(&mut self.sink, self.generation);
             self.drains.push(Drain::new(thread));
         }
-        self.write_definitions();
+        self.output.write_definitions();
         let mut gave = false;
         for thread in &mut self.drains {
-            gave |= drain(thread, &mut self.sink, self.generation);
+            gave |= drain(thread, &mut self.output);
+        }
+        for source in &mut self.sources {
+            source.collect(&mut self.output);
         }
         if gave {
             self.session.note_sweep(true);
@@ -156,7 +156,7 @@ impl Collector {
         let trim = |freed, drain: &Drain| drain.thread.spares.trim(0) || freed;
         let trimmed = self.drains.iter().fold(false, trim);
         let released = self.release_exited();
-        self.write_definitions();
+        self.output.write_definitions();
         self.session.note_sweep(gave || trimmed || released);
     }
 
@@ -191,8 +191,8 @@ impl Collector {
         if self.release_exited() {
             self.session.note_sweep(true);
         }
-        self.write_definitions();
-        self.sink.flush();
+        self.output.write_definitions();
+        self.output.sink.flush();
     }
 
     /// The last cut. No thread opens another batch any more.
@@ -201,13 +201,15 @@ impl Collector {
         self.drains.iter().for_each(|drain| drain.thread.retire());
         self.collect();
         self.put_cut();
+        self.sources.iter_mut().for_each(|source| source.stop(&mut self.output));
+        self.events += self.sources.iter().map(|source| source.events()).sum::<u64>();
         let drains = std::mem::take(&mut self.drains);
         self.put_ends(&drains);
         drains.iter().for_each(|drain| _ = drain.thread.spares.trim(0));
         self.dropped_events += recorder::take_unattached();
         let tracer_cpu = Nanos(clock::thread_cpu());
         let memory_max = BUDGET.used_max() as u64;
-        self.definitions.put(&Definition::Stop {
+        self.output.define(&Definition::Stop {
             ticks: Ticks(clock::ticks()),
             events: self.events,
             dropped_events: self.dropped_events,
@@ -215,19 +217,19 @@ impl Collector {
             tracer_cpu,
             memory_max,
         });
-        self.write_definitions();
-        self.sink.finish();
+        self.output.write_definitions();
+        self.output.sink.finish();
         let report = Report {
-            events: self.sink.events,
-            bytes: self.sink.bytes,
+            events: self.output.sink.events,
+            bytes: self.output.sink.bytes,
             threads: self.threads,
             dropped_events: self.dropped_events,
             dropped_ends: self.dropped_ends,
-            unwritten_events: self.sink.unwritten_events,
+            unwritten_events: self.output.sink.unwritten_events,
             tracer_cpu: Duration::from_nanos(tracer_cpu.0),
             memory_max,
         };
-        (report, self.sink.take_error())
+        (report, self.output.sink.take_error())
     }
 
     /// The definitions of a cut: the clock, and what is open.
@@ -236,27 +238,26 @@ impl Collector {
         for at in 0..self.drains.len() {
             states.push(self.state(at));
         }
-        self.generation += 1;
+        self.output.generation += 1;
         self.put_generation();
         for (drain, open) in self.drains.iter().zip(states) {
             let Ok(open) = open else { continue };
             let (sequence, offset) = drain.place();
-            self.definitions.put(&Definition::ThreadState {
+            self.output.define(&Definition::ThreadState {
                 id: drain.thread.id,
                 sequence,
                 offset,
                 more: open.len() == SLOTS,
                 open,
             });
-            self.definitions.write_if_long(&mut self.sink, self.generation);
         }
         self.put_tasks();
+        self.sources.iter_mut().for_each(|source| source.cut(&mut self.output));
     }
 
     fn put_tasks(&mut self) {
         task::for_each_live(|task| {
-            self.definitions.put(task);
-            self.definitions.write_if_long(&mut self.sink, self.generation);
+            self.output.define(task);
         });
     }
 
@@ -266,16 +267,16 @@ impl Collector {
             if let Ok(open) = self.drains[at].open() {
                 return Ok(open);
             }
-            drain(&mut self.drains[at], &mut self.sink, self.generation);
+            drain(&mut self.drains[at], &mut self.output);
         }
         self.drains[at].open()
     }
 
     fn put_generation(&mut self) {
         let clock = clock::snapshot();
-        let (number, ticks) = (self.generation, clock.ticks);
-        self.definitions.put(&Definition::Generation { number, ticks });
-        self.definitions.put(&Definition::Clock(clock));
+        let (number, ticks) = (self.output.generation, clock.ticks);
+        self.output.define(&Definition::Generation { number, ticks });
+        self.output.define(&Definition::Clock(clock));
     }
 
     /// The totals of threads that are done, or whose trace is.
@@ -284,7 +285,7 @@ impl Collector {
             let thread = &drain.thread;
             let dropped_events = thread.dropped_events.load(Ordering::Relaxed);
             let dropped_ends = thread.dropped_ends.load(Ordering::Relaxed);
-            self.definitions.put(&Definition::ThreadEnd {
+            self.output.define(&Definition::ThreadEnd {
                 id: thread.id,
                 ended: drain.exited,
                 ticks: Ticks(clock::ticks()),
@@ -295,51 +296,10 @@ impl Collector {
             self.events += drain.events;
             self.dropped_events += dropped_events;
             self.dropped_ends += dropped_ends;
-            self.definitions.write_if_long(&mut self.sink, self.generation);
         }
-    }
-
-    fn write_definitions(&mut self) {
-        self.definitions.write(&mut self.sink, self.generation);
     }
 }
 
-fn drain(drain: &mut Drain, sink: &mut Sink, generation: u32) -> bool {
-    drain.drain(generation, &mut |info, bytes| sink.batch(info, bytes, u64::from(info.events)))
-}
-
-impl Definitions {
-    fn put(&mut self, definition: &Definition<'_>) {
-        put_definition(&mut self.payload, definition);
-        self.count += 1;
-    }
-
-    /// A batch of them, before it can exceed what a batch may hold.
-    fn write_if_long(&mut self, sink: &mut Sink, generation: u32) {
-        if self.payload.len() > PAYLOAD_BYTES_MAX / 2 {
-            self.write(sink, generation);
-        }
-    }
-
-    fn write(&mut self, sink: &mut Sink, generation: u32) {
-        if self.count == 0 {
-            return;
-        }
-        let now = Ticks(clock::ticks());
-        let info = BatchInfo {
-            kind: BatchKind::Definitions,
-            thread: ThreadId(0),
-            sequence: self.sequence,
-            offset: 0,
-            generation,
-            base_ticks: now,
-            last_ticks: now,
-            events: self.count,
-            flags: 0,
-        };
-        sink.batch(&info, &self.payload, 0);
-        self.payload.clear();
-        self.count = 0;
-        self.sequence += 1;
-    }
+fn drain(drain: &mut Drain, output: &mut Output) -> bool {
+    drain.drain(output.generation, &mut |info, bytes| output.events(info, bytes))
 }

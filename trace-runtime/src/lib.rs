@@ -9,7 +9,8 @@
 //! 4. A full batch is sealed by naming its successor (`refill`); memory comes from spares and
 //!    from one budget (`memory`).
 //! 5. The collector (`collector`) walks every thread's chain (`drain`), reads what is committed
-//!    where it lies, writes it (`sink`), and gives batches back as spares.
+//!    where it lies, writes it (`output`, `sink`), and gives batches back as spares. What the
+//!    kernel and the system tell beside, it collects from each `source`.
 //! 6. Start and stop are `recorder`'s; what threads and the collector share of one trace is in
 //!    `session`.
 //!
@@ -38,6 +39,7 @@ mod future;
 mod local;
 mod memory;
 mod options;
+mod output;
 mod primitive;
 mod record;
 mod recorder;
@@ -45,6 +47,7 @@ mod refill;
 mod region;
 mod session;
 mod sink;
+mod source;
 mod task;
 #[cfg(all(test, loom))]
 mod tests;

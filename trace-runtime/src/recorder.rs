@@ -16,6 +16,7 @@ use crate::primitive::Ordering;
 use crate::primitive::global::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
 use crate::session::Session;
 use crate::sink::Sink;
+use crate::source;
 use std::io::{self, Write};
 use std::ptr;
 use std::sync::mpsc;
@@ -134,7 +135,8 @@ fn begin(options: &Options, writer: Box<dyn Write + Send>) -> Result<Trace, Star
     let sink = Sink::new(writer, options.compression);
     let executable = executable();
     let definitions = beginning(clock, &executable);
-    let collector = Collector::begin(Arc::clone(&session), sink, options.generation, &definitions)
+    let (shared, sources) = (Arc::clone(&session), source::sources(options));
+    let collector = Collector::begin(shared, sink, sources, options.generation, &definitions)
         .map_err(StartError::Write)?;
     let guard = EndOnDrop(Arc::clone(&session));
     let (running, is_running) = mpsc::sync_channel(1);
