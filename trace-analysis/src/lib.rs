@@ -8,6 +8,7 @@
 //! - [`regions`], [`threads`], [`tasks`], [`futures`], [`counters`]: its parts.
 //! - [`findings`]: what is odd about a trace or about the traced program.
 //! - [`stack`]: what is open on one thread, for programs that walk events themselves.
+//! - [`symbols`]: names of code addresses.
 //! - `durations` and `time` (private): distributions, and ticks to nanoseconds.
 //! - `shard` and `notes` (private): one worker's share, and what it tells about tasks and futures.
 
@@ -41,6 +42,7 @@ pub mod regions;
 mod shard;
 pub mod stack;
 pub mod summary;
+pub mod symbols;
 pub mod tasks;
 pub mod threads;
 mod time;

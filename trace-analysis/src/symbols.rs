@@ -1,0 +1,337 @@
+//! Names of code addresses: which functions, in which files and lines, an address of a stack means.
+//!
+//! Plain data. A trace may bring names along (`Symbol` definitions); else whoever can read the
+//! program's files adds them, as the tool's symboliser does. What is not named has its place in a
+//! module: `libfoo.so+0x1234`, where the offset is the one that `objdump` and `addr2line` take.
+//!
+//! One address means several functions if calls were inlined there: innermost first, as in stacks.
+//!
+//! [`strip_recorder`] leaves out the recorder's own functions. Elsewhere: what names say about
+//! why a thread waited, and where a stack comes from.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// A function that was running at an address, and where in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Function {
+    /// Its path as people write it: demangled, without hash.
+    pub name: String,
+    /// The source file, as the compiler was given it; empty if unknown.
+    pub file: String,
+    /// From 1; 0 if unknown.
+    pub line: u32,
+}
+
+/// A part of the process's memory that code was loaded to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Its first address.
+    pub first: u64,
+    /// The address behind its last.
+    pub last: u64,
+    /// Address minus the file's own (virtual) address.
+    pub bias: u64,
+    /// The file's name without its folders.
+    pub name: String,
+}
+
+/// One function of a stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// The address it came from; several frames have the same if calls were inlined.
+    pub address: u64,
+    /// Its path; `libfoo.so+0x1234` or `0x1234` if it is not known.
+    pub name: Cow<'a, str>,
+    /// The source file; empty if unknown.
+    pub file: &'a str,
+    /// From 1; 0 if unknown.
+    pub line: u32,
+    /// The name of the file it was loaded from; empty if unknown.
+    pub module: &'a str,
+    /// Whether the compiler put it into the frame after it, its caller.
+    pub inlined: bool,
+    /// Whether `name` is a function's, not a mere place.
+    pub named: bool,
+}
+
+/// What addresses mean, as far as that is known.
+#[derive(Clone, Debug, Default)]
+pub struct Symbols {
+    functions: BTreeMap<u64, Vec<Function>>,
+    /// By their first addresses.
+    places: BTreeMap<u64, Place>,
+}
+
+impl Symbols {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Says what runs at an address, innermost inlined first. What was said of it before stays, as
+    /// does a list without functions unsaid.
+    pub fn add(&mut self, address: u64, functions: Vec<Function>) {
+        if !functions.is_empty() {
+            self.functions.entry(address).or_insert(functions);
+        }
+    }
+
+    /// Says where code was loaded to. Of two places with one begin the later said stays.
+    pub fn add_place(&mut self, place: Place) {
+        self.places.insert(place.first, place);
+    }
+
+    /// The functions at an address, innermost inlined first; none if they are not known.
+    #[must_use]
+    pub fn functions(&self, address: u64) -> &[Function] {
+        self.functions.get(&address).map_or(&[], Vec::as_slice)
+    }
+
+    /// Every address that is named, with its functions.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &[Function])> {
+        self.functions.iter().map(|(address, functions)| (*address, functions.as_slice()))
+    }
+
+    /// The place in memory that an address lies in.
+    #[must_use]
+    pub fn place(&self, address: u64) -> Option<&Place> {
+        let (_, place) = self.places.range(..=address).next_back()?;
+        (address < place.last).then_some(place)
+    }
+
+    /// A stack as functions, innermost first. Never shorter than `addresses`: what is not known
+    /// is a frame with its place.
+    #[must_use]
+    pub fn frames(&self, addresses: &[u64]) -> Vec<Frame<'_>> {
+        let mut frames = Vec::with_capacity(addresses.len() * 2);
+        for &address in addresses {
+            let functions = self.functions(address);
+            let outermost = functions.len().saturating_sub(1);
+            let module = self.place(address).map_or("", |place| place.name.as_str());
+            frames.extend(functions.iter().enumerate().map(|(at, function)| Frame {
+                address,
+                name: Cow::Borrowed(function.name.as_str()),
+                file: &function.file,
+                line: function.line,
+                module,
+                inlined: at < outermost,
+                named: true,
+            }));
+            if functions.is_empty() {
+                let name = Cow::Owned(self.unnamed(address));
+                let (file, line, inlined, named) = ("", 0, false, false);
+                frames.push(Frame { address, name, file, line, module, inlined, named });
+            }
+        }
+        frames
+    }
+
+    /// The same without the recorder's own functions: what a person wants to see.
+    #[must_use]
+    pub fn shown(&self, addresses: &[u64]) -> Vec<Frame<'_>> {
+        let mut frames = self.frames(addresses);
+        strip_recorder(&mut frames);
+        frames
+    }
+
+    fn unnamed(&self, address: u64) -> String {
+        match self.place(address) {
+            Some(place) => format!("{}+{:#x}", place.name, address.wrapping_sub(place.bias)),
+            None => format!("{address:#x}"),
+        }
+    }
+}
+
+/// Takes the recorder's functions out of a stack, innermost first:
+///
+/// - wherever they stand, those whose name or file says so: the recorder is called in the middle
+///   of stacks (futures) and at their outer ends (the first function of a hooked thread);
+/// - at the inner end, functions with a name of libc's or of an allocator's door, as `read` and
+///   `__rust_alloc`: there the program enters the recorder. Libc's own `read` stays.
+///
+/// A stack that is nothing but the recorder stays as it is: nothing to see would say less.
+pub fn strip_recorder(frames: &mut Vec<Frame<'_>>) {
+    let inner = frames.iter().take_while(|frame| is_recorder(frame) || is_door(frame)).count();
+    let outer = frames[inner..].iter();
+    if inner == frames.len() || outer.clone().all(is_recorder) {
+        return;
+    }
+    let mut at = 0;
+    frames.retain(|frame| {
+        at += 1;
+        at > inner && !is_recorder(frame)
+    });
+}
+
+/// Whether a function is of the standard library, by its path: `std::`, `core::`, `alloc::`, and
+/// what the compiler puts around `main` and allocations.
+#[must_use]
+pub fn is_std(name: &str) -> bool {
+    const STARTS: [&str; 5] = ["std::", "core::", "alloc::", "__rust", "__rustc::"];
+    STARTS.iter().any(|start| bare(name).starts_with(start))
+}
+
+/// By the function's crate, or by its file: a hook is called as what it stands for.
+fn is_recorder(frame: &Frame<'_>) -> bool {
+    const CRATES: [&str; 2] = ["trace_runtime::", "exectrace::"];
+    let name = bare(&frame.name);
+    let dropped = ["core::ptr::drop_in_place<", "core::ptr::drop_glue<"];
+    let name = dropped.iter().find_map(|start| name.strip_prefix(start)).unwrap_or(name);
+    CRATES.iter().any(|of| name.starts_with(of)) || is_recorders_file(frame.file)
+}
+
+/// `.../trace-runtime/src/..` in a checkout, `.../trace-runtime-0.1.0/src/..` out of a registry.
+fn is_recorders_file(file: &str) -> bool {
+    let mut rest = file;
+    while let Some((_, behind)) = rest.split_once("trace-runtime") {
+        let version =
+            behind.trim_start_matches(|c: char| c == '-' || c == '.' || c.is_ascii_digit());
+        if version.starts_with("/src/") {
+            return true;
+        }
+        rest = behind;
+    }
+    false
+}
+
+/// A function whose name is libc's or the compiler's, and which is not in libc.
+fn is_door(frame: &Frame<'_>) -> bool {
+    const ALLOCATOR: [&str; 5] =
+        ["__rust_alloc", "__rust_alloc_zeroed", "__rust_realloc", "__rust_dealloc", "__rg_alloc"];
+    let name = frame.name.strip_prefix("__rustc::").unwrap_or(&frame.name);
+    let is_libc = frame.module.starts_with("libc.") || frame.module.starts_with("libc-");
+    ALLOCATOR.contains(&name) || !is_libc && is_hooked(name)
+}
+
+/// Without what stands before the path in `<&mut a::B as c::D>::e`.
+fn bare(name: &str) -> &str {
+    let name = name.trim_start_matches(['<', '&', '*', '(', '[']);
+    let name = name.strip_prefix("mut ").or_else(|| name.strip_prefix("const ")).unwrap_or(name);
+    name.strip_prefix("dyn ").unwrap_or(name)
+}
+
+/// Names of libc's functions that the recorder stands in for.
+fn is_hooked(name: &str) -> bool {
+    const HOOKED: [&str; 20] = [
+        "read",
+        "write",
+        "pread",
+        "pwrite",
+        "recv",
+        "send",
+        "accept4",
+        "connect",
+        "poll",
+        "syscall",
+        "epoll_wait",
+        "nanosleep",
+        "clock_nanosleep",
+        "sched_yield",
+        "waitpid",
+        "fsync",
+        "open64",
+        "pthread_create",
+        "pthread_join",
+        "close",
+    ];
+    HOOKED.contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(name: &str) -> Vec<Function> {
+        vec![Function { name: name.to_owned(), file: String::new(), line: 0 }]
+    }
+
+    /// The stack of these functions, each at an address of its own, after stripping.
+    fn left(names: &[&str]) -> Vec<String> {
+        let mut symbols = Symbols::new();
+        let at = |at: usize| 0x1000 * (at as u64 + 1);
+        for (which, name) in names.iter().enumerate() {
+            let (module, name) = name.split_once('!').unwrap_or(("app", name));
+            let (first, name_of_place) = (at(which), module.to_owned());
+            let last = first + 0x1000;
+            symbols.add_place(Place { first, last, bias: 0, name: name_of_place });
+            symbols.add(first, named(name));
+        }
+        let addresses: Vec<_> = (0..names.len()).map(at).collect();
+        symbols.shown(&addresses).iter().map(|frame| frame.name.to_string()).collect()
+    }
+
+    #[test]
+    fn the_recorder_is_not_in_the_way() {
+        let cases: [(&[&str], &[&str]); 7] = [
+            (
+                &["trace_runtime::os::wait", "syscall", "std::sys::futex", "app::main"],
+                &["std::sys::futex", "app::main"],
+            ),
+            (&["syscall", "std::sys::futex", "app::main"], &["std::sys::futex", "app::main"]),
+            // What is entered further out is a function of the program.
+            (&["app::work", "read", "app::main"], &["app::work", "read", "app::main"]),
+            (&["libc.so.6!read", "app::main"], &["read", "app::main"]),
+            (
+                &["app::poll", "<exectrace::Traced<F> as core::Future>::poll", "app::main"],
+                &["app::poll", "app::main"],
+            ),
+            (&["core::ptr::drop_in_place<trace_runtime::Region>", "app::main"], &["app::main"]),
+            (
+                &["trace_runtime::collector::run", "read"],
+                &["trace_runtime::collector::run", "read"],
+            ),
+        ];
+        for (stack, expected) in cases {
+            assert_eq!(left(stack), expected, "{stack:?}");
+        }
+    }
+
+    #[test]
+    fn a_hook_is_known_by_its_file() {
+        for (file, ours) in [
+            ("/x/trace-runtime/src/os/io.rs", true),
+            ("/r/trace-runtime-0.1.0/src/os/io.rs", true),
+            ("/x/my-trace-runtime/trace-runtime/src/a.rs", true),
+            ("/x/trace-runtime-fork/src/os/io.rs", false),
+            ("src/trace-runtime.rs", false),
+        ] {
+            assert_eq!(is_recorders_file(file), ours, "{file}");
+        }
+    }
+
+    #[test]
+    fn inlined_functions_come_innermost_first_and_what_is_unknown_is_a_place() {
+        let mut symbols = Symbols::new();
+        let place =
+            Place { first: 0x5000, last: 0x6000, bias: 0x4000, name: "libfoo.so".to_owned() };
+        symbols.add_place(place);
+        symbols.add(0x5010, [named("inner"), named("outer")].concat());
+        symbols.add(0x5010, named("said too late"));
+        symbols.add(0x5020, Vec::new());
+        let shown: Vec<_> = symbols
+            .frames(&[0x5010, 0x5020, 0x6000, 0])
+            .into_iter()
+            .map(|frame| (frame.name.into_owned(), frame.inlined, frame.named))
+            .collect();
+        let expected = [
+            ("inner", true, true),
+            ("outer", false, true),
+            ("libfoo.so+0x1020", false, false),
+            ("0x6000", false, false),
+            ("0x0", false, false),
+        ];
+        assert_eq!(shown, expected.map(|(name, inlined, named)| (name.to_owned(), inlined, named)));
+    }
+
+    #[test]
+    fn the_standard_library_is_known_by_its_paths() {
+        for name in ["std::thread::park", "<alloc::vec::Vec<T> as core::A>::b", "core::ops::f"] {
+            assert!(is_std(name), "{name}");
+        }
+        for name in ["app::std::f", "<app::A as core::B>::c", "stdx::f", "main"] {
+            assert!(!is_std(name), "{name}");
+        }
+    }
+}
