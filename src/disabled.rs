@@ -99,6 +99,24 @@ impl Options {
     pub fn generation(self, _every: Duration) -> Self {
         self
     }
+
+    /// Whether threads, blocking and system calls are recorded.
+    #[must_use]
+    pub fn os(self, _on: bool) -> Self {
+        self
+    }
+
+    /// Whether the kernel is asked which thread runs where.
+    #[must_use]
+    pub fn sched(self, _on: bool) -> Self {
+        self
+    }
+
+    /// Whether the allocator counts and samples for the trace.
+    #[must_use]
+    pub fn heap(self, _on: bool) -> Self {
+        self
+    }
 }
 
 /// What happens to events when memory is at its bound.

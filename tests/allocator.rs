@@ -9,7 +9,7 @@ mod common;
 
 use common::decoded::Decoded;
 use common::writers::Memory;
-use common::{Ends, alone, checks, on_thread};
+use common::{Ends, alone, annotated, checks, on_thread};
 use exectrace::{Options, Report, Task, callsites, counter, instant, log, trace_region, traced};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -79,7 +79,7 @@ fn work(n: usize) -> usize {
 fn allocations_are_recorded_or_counted() {
     let _alone = alone();
     let before = ALLOCATIONS.load(Ordering::Relaxed);
-    let (trace, report) = record(Options::new(), || {
+    let (trace, report) = record(annotated(), || {
         for n in 0..2000 {
             work(n % 100);
         }
@@ -101,7 +101,7 @@ fn allocations_are_recorded_or_counted() {
 #[test]
 fn threads_attach_and_end_while_allocations_are_traced() {
     let _alone = alone();
-    let options = Options::new().generation(Duration::from_millis(10));
+    let options = annotated().generation(Duration::from_millis(10));
     let (trace, report) = record(options, || {
         std::thread::scope(|scope| {
             for at in 0..200 {
@@ -121,7 +121,7 @@ fn threads_attach_and_end_while_allocations_are_traced() {
 fn sites_are_switched_on_threads_that_have_not_recorded() {
     let _alone = alone();
     let site = callsites().find(|site| site.name() == "inner").expect("it is listed");
-    record(Options::new(), || {
+    record(annotated(), || {
         ON.store(false, Ordering::Relaxed);
         on_thread("switches first", || {
             // Nothing of this thread's has been recorded; what switching allocates comes first.
@@ -138,7 +138,7 @@ fn sites_are_switched_on_threads_that_have_not_recorded() {
 #[test]
 fn ends_in_the_wrong_order_are_recorded() {
     let _alone = alone();
-    record(Options::new(), || {
+    record(annotated(), || {
         for _ in 0..1000 {
             let (one, two) = (Task::new("one"), Task::new("two"));
             let in_one = one.enter();
@@ -168,7 +168,7 @@ fn threads_go_from_trace_to_trace() {
             builder.spawn_scoped(scope, run).expect("a thread can be had");
         }
         for _ in 0..50 {
-            let (trace, _) = record(Options::new(), || {
+            let (trace, _) = record(annotated(), || {
                 work(5);
                 std::thread::sleep(Duration::from_millis(2));
             });
@@ -182,7 +182,7 @@ fn threads_go_from_trace_to_trace() {
 fn a_small_bound_and_waiting_do_not_block() {
     let _alone = alone();
     for on_full in [exectrace::OnFull::Drop, exectrace::OnFull::Wait] {
-        let options = Options::new().memory_max(64 << 10).on_full(on_full);
+        let options = annotated().memory_max(64 << 10).on_full(on_full);
         record(options, || (0..1000).for_each(|n| _ = work(n % 50)));
     }
 }

@@ -5,7 +5,7 @@ mod common;
 
 use common::decoded::Decoded;
 use common::writers::{Fault, Faulty, Memory, Slow, Stuttering};
-use common::{alone, checks, lines, record, record_here};
+use common::{alone, annotated, checks, lines, record, record_here};
 use exectrace::{OnFull, Options, Report, StartError, StopError, Trace, instant, log, traced};
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -45,7 +45,7 @@ fn failed(stopped: Result<Report, StopError>) -> (io::Error, Report) {
 /// How many bytes of a trace that is stopped at once are written by the start.
 fn bytes_of_beginning() -> usize {
     let memory = Memory::default();
-    let trace = start(Options::new(), memory.clone());
+    let trace = start(annotated(), memory.clone());
     let bytes = memory.copy().len();
     drop(trace);
     bytes
@@ -56,13 +56,13 @@ fn a_writer_that_fails_at_once_is_a_failed_start() {
     let _alone = alone();
     for fault in [Fault::Fails, Fault::WritesNothing, Fault::Panics] {
         for room in [0, 1, 31, 32, 100] {
-            let started = exectrace::start(Faulty::new(fault, room));
+            let started = exectrace::start_with(annotated(), Faulty::new(fault, room));
             assert!(matches!(started, Err(StartError::Write(_))), "{fault:?} {room}: {started:?}");
             assert!(!exectrace::is_enabled());
         }
     }
     // And the next one starts.
-    assert_eq!(record_here(Options::new(), leaf).lines(), ["leaf"]);
+    assert_eq!(record_here(annotated(), leaf).lines(), ["leaf"]);
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn a_writer_that_fails_later_fails_the_stop_and_nothing_else() {
         for room in [beginning, beginning + 1, beginning + 40_000, beginning + 100_001] {
             let writer = Faulty::new(fault, room);
             let memory = writer.memory.clone();
-            let trace = start(Options::new(), writer);
+            let trace = start(annotated(), writer);
             work();
             let (error, report) = failed(trace.stop());
             match fault {
@@ -94,13 +94,13 @@ fn a_writer_that_fails_later_fails_the_stop_and_nothing_else() {
             assert_eq!(events, report.events, "what is told to be written is there");
         }
     }
-    assert_eq!(record_here(Options::new(), leaf).lines(), ["leaf"]);
+    assert_eq!(record_here(annotated(), leaf).lines(), ["leaf"]);
 }
 
 #[test]
 fn the_error_says_how_much_was_lost_and_why() {
     let _alone = alone();
-    let trace = start(Options::new(), Faulty::new(Fault::Fails, bytes_of_beginning()));
+    let trace = start(annotated(), Faulty::new(Fault::Fails, bytes_of_beginning()));
     (0..100).for_each(|_| leaf());
     let error = trace.stop().unwrap_err();
     let text = error.to_string();
@@ -126,10 +126,10 @@ impl Write for Unflushable {
 #[test]
 fn a_flush_that_fails_is_told() {
     let _alone = alone();
-    let trace = start(Options::new(), Unflushable(Memory::default(), 0));
+    let trace = start(annotated(), Unflushable(Memory::default(), 0));
     leaf();
     assert_eq!(failed(trace.stop()).0.to_string(), "not flushed");
-    let started = exectrace::start(Unflushable(Memory::default(), 1));
+    let started = exectrace::start_with(annotated(), Unflushable(Memory::default(), 1));
     assert!(matches!(started, Err(StartError::Write(_))));
 }
 
@@ -154,10 +154,10 @@ impl Drop for PanicsWhenDropped {
 #[test]
 fn a_writer_that_panics_when_dropped_leaves_room_for_the_next_trace() {
     let _alone = alone();
-    let trace = start(Options::new(), PanicsWhenDropped);
+    let trace = start(annotated(), PanicsWhenDropped);
     leaf();
     assert!(matches!(trace.stop(), Err(StopError::Collector)));
-    assert_eq!(record_here(Options::new(), leaf).lines(), ["leaf"]);
+    assert_eq!(record_here(annotated(), leaf).lines(), ["leaf"]);
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn short_and_interrupted_writes_lose_nothing() {
     let _alone = alone();
     let writer = Stuttering::default();
     let memory = writer.memory.clone();
-    let trace = start(Options::new(), writer);
+    let trace = start(annotated(), writer);
     (0..5000).for_each(|_| twice());
     log!("long", "{}", "x".repeat(8000));
     let report = trace.stop().expect("all is written in the end");
@@ -211,7 +211,7 @@ fn a_writer_that_hangs_drops_events_and_counts_them() {
     const BOUND: usize = 256 << 10;
     let _alone = alone();
     let (writer, memory, gate) = Gate::new();
-    let trace = start(Options::new().memory_max(BOUND), writer);
+    let trace = start(annotated().memory_max(BOUND), writer);
     for n in 0..300_000_u64 {
         instant!("numbered", n);
     }
@@ -266,7 +266,7 @@ fn ends_that_are_lost_are_counted_and_nesting_holds() {
     }
     let _alone = alone();
     let (writer, memory, gate) = Gate::new();
-    let trace = start(Options::new().memory_max(64 << 10), writer);
+    let trace = start(annotated().memory_max(64 << 10), writer);
     nest(7);
     drop(gate);
     for _ in 0..50 {
@@ -288,7 +288,7 @@ fn waiting_drops_nothing() {
     let _alone = alone();
     let writer = Slow { memory: Memory::default(), pause: Duration::from_millis(2) };
     let memory = writer.memory.clone();
-    let options = Options::new().memory_max(64 << 10).on_full(OnFull::Wait);
+    let options = annotated().memory_max(64 << 10).on_full(OnFull::Wait);
     let trace = start(options, writer);
     std::thread::scope(|scope| {
         for _ in 0..3 {
@@ -308,7 +308,7 @@ fn waiting_for_memory_that_never_comes_ends() {
     // More threads than there is memory for, all of them with an open batch.
     let _alone = alone();
     for fault in [None, Some(Fault::Fails), Some(Fault::Panics)] {
-        let options = Options::new().memory_max(64 << 10).on_full(OnFull::Wait);
+        let options = annotated().memory_max(64 << 10).on_full(OnFull::Wait);
         let trace = match fault {
             Some(fault) => start(options, Faulty::new(fault, bytes_of_beginning())),
             None => start(options, Memory::default()),
@@ -331,7 +331,7 @@ fn waiting_for_memory_that_never_comes_ends() {
 #[test]
 fn a_busy_thread_leaves_memory_for_others() {
     let _alone = alone();
-    let options = Options::new().memory_max(64 << 10).on_full(OnFull::Wait);
+    let options = annotated().memory_max(64 << 10).on_full(OnFull::Wait);
     let recorded = record_here(options, || {
         // Its batches grow as far as they may, and the last one stays open.
         work();
@@ -351,7 +351,7 @@ fn the_largest_events_fit_the_smallest_memory() {
     let text = "x".repeat(10_000);
     let t = text.as_str();
     let _alone = alone();
-    let recorded = record_here(Options::new().memory_max(1), || {
+    let recorded = record_here(annotated().memory_max(1), || {
         for _ in 0..10 {
             leaf();
             std::thread::sleep(Duration::from_millis(1));
@@ -366,7 +366,7 @@ fn the_largest_events_fit_the_smallest_memory() {
 #[test]
 fn generations_stand_by_themselves() {
     let _alone = alone();
-    let recorded = record_here(Options::new().generation(Duration::from_millis(10)), || {
+    let recorded = record_here(annotated().generation(Duration::from_millis(10)), || {
         exectrace::trace_region!("all along");
         let _task = exectrace::Task::new("open");
         for _ in 0..30 {

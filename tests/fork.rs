@@ -10,8 +10,8 @@ mod common;
 
 use common::decoded::Decoded;
 use common::writers::Memory;
-use common::{Ends, Recorded, alone, checks, record_here};
-use exectrace::{Options, StopError, Task, callsites, instant, is_enabled, trace_region, traced};
+use common::{Ends, Recorded, alone, annotated, checks, record_here};
+use exectrace::{StopError, Task, callsites, instant, is_enabled, trace_region, traced};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -61,7 +61,7 @@ fn in_child(act: impl FnOnce() -> String) -> String {
 /// A trace of the child's own: what it recorded, as bytes in a file that the parent reads.
 fn record_in_child(path: &PathBuf, act: impl FnOnce()) -> String {
     let file = File::create(path).expect("a file can be had");
-    let trace = exectrace::start(file).expect("the child has no trace");
+    let trace = exectrace::start_with(annotated(), file).expect("the child has no trace");
     act();
     let report = trace.stop().expect("a file takes every byte");
     format!("{} events, {} dropped", report.events, report.dropped_events)
@@ -86,7 +86,7 @@ fn in_a_child_nothing_is_recorded_and_nothing_is_written() {
     let _alone = alone();
     let path = file("shared");
     let writer = File::create(&path).expect("a file can be had");
-    let trace = exectrace::start(writer).expect("none is running");
+    let trace = exectrace::start_with(annotated(), writer).expect("none is running");
     twice();
     let answer = in_child(|| {
         let (enabled, live) = (is_enabled(), callsites().any(|site| site.is_live()));
@@ -105,7 +105,7 @@ fn in_a_child_nothing_is_recorded_and_nothing_is_written() {
 #[test]
 fn the_parents_trace_goes_on() {
     let _alone = alone();
-    let recorded = record_here(Options::new(), || {
+    let recorded = record_here(annotated(), || {
         trace_region!("around");
         assert_eq!(in_child(|| leaf_and_say("child")), "child");
         assert_eq!(leaf_and_say("parent"), "parent");
@@ -124,7 +124,7 @@ fn leaf_and_say(who: &str) -> String {
 fn a_handle_that_is_dropped_in_the_child_is_harmless() {
     let _alone = alone();
     let memory = Memory::default();
-    let mut trace = exectrace::start(memory.clone()).ok();
+    let mut trace = exectrace::start_with(annotated(), memory.clone()).ok();
     leaf();
     let answer = in_child(|| {
         drop(trace.take());
@@ -143,7 +143,7 @@ fn a_child_has_a_trace_of_its_own() {
     let _alone = alone();
     let path = file("own");
     let task = std::cell::OnceCell::new();
-    let recorded = record_here(Options::new(), || {
+    let recorded = record_here(annotated(), || {
         let task = task.get_or_init(|| Task::new("the parent's"));
         let _working = task.enter();
         trace_region!("open at the fork");
@@ -177,7 +177,7 @@ fn a_child_has_a_trace_of_its_own() {
 fn what_was_open_at_the_fork_ends_in_no_trace_of_the_childs() {
     let _alone = alone();
     let path = file("open");
-    let recorded = record_here(Options::new(), || {
+    let recorded = record_here(annotated(), || {
         let task = Task::new("request");
         let mut written = Some(task.enter());
         leaf();
@@ -215,7 +215,7 @@ fn children_of_a_busy_process_trace_without_hanging() {
     };
     thread::scope(|scope| {
         let _ends = Ends(&end);
-        let options = Options::new().generation(Duration::from_millis(10)).memory_max(1 << 20);
+        let options = annotated().generation(Duration::from_millis(10)).memory_max(1 << 20);
         (0..2).for_each(|_| _ = scope.spawn(busy));
         let recorded = record_here(options, || {
             for round in 0..30 {
@@ -240,7 +240,7 @@ fn children_of_a_busy_process_trace_without_hanging() {
 fn a_childs_memory_is_its_own() {
     let _alone = alone();
     let path = file("memory");
-    let small = || Options::new().memory_max(64 << 10);
+    let small = || annotated().memory_max(64 << 10);
     let (end, ready) = (AtomicBool::new(false), AtomicU32::new(0));
     let idle = || {
         leaf();
@@ -282,7 +282,7 @@ fn children_of_children_trace() {
     }
     let _alone = alone();
     let path = file("deep");
-    record_here(Options::new(), || {
+    record_here(annotated(), || {
         let answer = descend(6, &path);
         assert_eq!(answer, "3 events, 0 dropped; ".repeat(6));
     });
@@ -296,6 +296,6 @@ fn a_fork_without_a_trace_changes_nothing() {
     let path = file("none");
     assert_eq!(in_child(|| record_in_child(&path, twice)), "4 events, 0 dropped");
     assert_eq!(read(&path).events_told(), 4);
-    let recorded = record_here(Options::new(), leaf);
+    let recorded = record_here(annotated(), leaf);
     assert_eq!(recorded.lines(), ["leaf"]);
 }

@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::{alone, on_thread, record, record_here};
-use exectrace::{Options, Task, callsites, instant, trace_region, traced};
+use common::{alone, annotated, on_thread, record, record_here};
+use exectrace::{Task, callsites, instant, trace_region, traced};
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -223,13 +223,13 @@ fn a_future_works_for_the_task_it_began_in() {
 fn a_future_that_outlives_its_trace_meets_the_next() {
     let _alone = alone();
     let mut kept: Vec<_> = (0..4).map(|_| boxed(simple())).collect();
-    let first = record_here(Options::new(), || {
+    let first = record_here(annotated(), || {
         kept[..3].iter_mut().for_each(|future| assert!(poll(future).is_pending()));
     });
     assert_eq!(first.lines(), ["future simple", "poll simple"].repeat(3));
     // Ends while nothing runs.
     assert!(poll(&mut kept[0]).is_ready());
-    let second = record_here(Options::new(), || {
+    let second = record_here(annotated(), || {
         // Polled: told again. Only dropped: nothing to tell. Begun here: as ever.
         assert!(poll(&mut kept[1]).is_ready());
         drop(kept.remove(2));
@@ -257,14 +257,14 @@ fn a_future_whose_site_is_switched_off_is_silent_in_the_next_trace() {
     let _alone = alone();
     let site = callsites().find(|site| site.name() == "switched").expect("it is listed");
     let mut future = boxed(switched());
-    let first = record_here(Options::new(), || {
+    let first = record_here(annotated(), || {
         assert!(poll(&mut future).is_pending());
         // What is alive stays what it is: its polls and its end are recorded.
         site.set_on(false);
         assert!(poll(&mut future).is_pending());
     });
     assert_eq!(first.lines(), ["future switched", "poll switched", "poll switched"]);
-    let second = record_here(Options::new(), || {
+    let second = record_here(annotated(), || {
         instant!("begin");
         assert!(poll(&mut future).is_ready());
     });
@@ -283,6 +283,6 @@ fn arguments_are_not_evaluated_for_nobody() {
     static EVALUATED: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     run(counted(&EVALUATED));
     assert_eq!(EVALUATED.load(std::sync::atomic::Ordering::Relaxed), 0);
-    record_here(Options::new(), || _ = run(counted(&EVALUATED)));
+    record_here(annotated(), || _ = run(counted(&EVALUATED)));
     assert_eq!(EVALUATED.load(std::sync::atomic::Ordering::Relaxed), 1);
 }

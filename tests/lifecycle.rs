@@ -4,7 +4,9 @@ mod common;
 
 use common::decoded::Decoded;
 use common::writers::Memory;
-use common::{Ends, Recorded, alone, checks, on_thread, record, record_here, record_with};
+use common::{
+    Ends, Recorded, alone, annotated, checks, on_thread, record, record_here, record_with,
+};
 use exectrace::{Options, StartError, instant, is_enabled, trace_region, traced};
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -29,7 +31,7 @@ fn twice() {
 fn a_second_start_is_an_error_and_disturbs_nothing() {
     let recorded = record(|| {
         leaf();
-        let second = exectrace::start(io::sink());
+        let second = exectrace::start_with(annotated(), io::sink());
         assert!(matches!(second, Err(StartError::AlreadyRunning)), "{second:?}");
         assert!(is_enabled());
         leaf();
@@ -44,7 +46,7 @@ fn of_many_starts_at_once_one_wins() {
         let barrier = Barrier::new(4);
         let start = || {
             barrier.wait();
-            let trace = exectrace::start(io::sink()).ok();
+            let trace = exectrace::start_with(annotated(), io::sink()).ok();
             barrier.wait();
             trace
         };
@@ -64,7 +66,7 @@ fn dropping_a_trace_stops_it() {
     let _alone = alone();
     let memory = Memory::default();
     {
-        let _trace = exectrace::start(memory.clone()).expect("none is running");
+        let _trace = exectrace::start_with(annotated(), memory.clone()).expect("none is running");
         assert!(is_enabled());
         leaf();
     }
@@ -82,7 +84,7 @@ fn a_panic_stops_a_trace() {
     let memory = Memory::default();
     let writer = memory.clone();
     let panic = std::panic::catch_unwind(move || {
-        let _trace = exectrace::start(writer).expect("none is running");
+        let _trace = exectrace::start_with(annotated(), writer).expect("none is running");
         twice();
         panic!("on purpose");
     });
@@ -96,7 +98,7 @@ fn a_panic_stops_a_trace() {
 fn a_trace_may_be_stopped_elsewhere_than_it_was_started() {
     let _alone = alone();
     let memory = Memory::default();
-    let trace = exectrace::start(memory.clone()).expect("none is running");
+    let trace = exectrace::start_with(annotated(), memory.clone()).expect("none is running");
     leaf();
     let report = thread::spawn(|| trace.stop()).join().unwrap().expect("all is written");
     assert_eq!(report.events, 1);
@@ -108,13 +110,13 @@ fn what_began_outside_the_trace_does_not_end_in_it() {
     let _alone = alone();
     let before = {
         trace_region!("before");
-        record_here(Options::new(), leaf)
+        record_here(annotated(), leaf)
     };
     assert_eq!(before.lines(), ["leaf"]);
 
     let (first, second) = {
         let memory = Memory::default();
-        let trace = exectrace::start(memory.clone()).expect("none is running");
+        let trace = exectrace::start_with(annotated(), memory.clone()).expect("none is running");
         let (first, second) = {
             trace_region!("outer");
             leaf();
@@ -122,7 +124,7 @@ fn what_began_outside_the_trace_does_not_end_in_it() {
             trace.stop().expect("memory takes every byte");
             let first = Decoded::new(&memory.take());
             leaf();
-            (first, record_here(Options::new(), twice))
+            (first, record_here(annotated(), twice))
         };
         leaf();
         (first, second)
@@ -136,14 +138,14 @@ fn what_began_outside_the_trace_does_not_end_in_it() {
 fn regions_of_the_first_trace_end_silently_within_the_second() {
     let _alone = alone();
     let (memory, other) = (Memory::default(), Memory::default());
-    let mut trace = exectrace::start(memory.clone()).expect("none is running");
+    let mut trace = exectrace::start_with(annotated(), memory.clone()).expect("none is running");
     {
         trace_region!("written");
         leaf();
         {
             trace_region!("pending");
             trace.stop().expect("memory takes every byte");
-            trace = exectrace::start(other.clone()).expect("none is running");
+            trace = exectrace::start_with(annotated(), other.clone()).expect("none is running");
         }
         leaf();
     }
@@ -176,7 +178,7 @@ fn two_hundred_traces_among_threads_that_come_stay_and_go() {
             let recorded = thread::scope(|scope| {
                 let _ends = Ends(&before);
                 scope.spawn(|| busy(&before));
-                record_here(Options::new(), || {
+                record_here(annotated(), || {
                     on_thread("short", twice);
                     trace_region!("round", round);
                     if round % 8 == 0 {
@@ -275,7 +277,7 @@ fn at_most_32_open_regions_are_told_and_that_there_are_more() {
         let mut recorded = None;
         let _alone = alone();
         let memory = Memory::default();
-        let mut trace = exectrace::start(memory.clone()).ok();
+        let mut trace = exectrace::start_with(annotated(), memory.clone()).ok();
         nest(depth, &mut || {
             let report = trace.take().unwrap().stop().unwrap();
             recorded = Some(Recorded { report, trace: Decoded::new(&memory.take()) });
@@ -324,7 +326,7 @@ impl Drop for Traced {
 fn a_writer_that_is_traced_records_nothing() {
     let _alone = alone();
     let writer = Traced::default();
-    let options = Options::new().generation(Duration::from_millis(10));
+    let options = annotated().generation(Duration::from_millis(10));
     let trace = exectrace::start_with(options, writer.clone()).expect("none is running");
     for _ in 0..20_000 {
         twice();
@@ -341,7 +343,7 @@ fn a_writer_that_is_traced_records_nothing() {
 #[test]
 fn a_trace_of_a_second_and_more_has_generations_and_long_silences() {
     let _alone = alone();
-    let recorded = record_here(Options::new(), || {
+    let recorded = record_here(annotated(), || {
         trace_region!("long");
         leaf();
         // Longer than a batch's clock of 32 bits reaches, and than a generation.
@@ -367,8 +369,8 @@ fn compressed_traces_hold_the_same() {
         let recorded = record_with(options, || (0..5000).for_each(|_| twice()));
         (recorded.lines(), recorded.report.bytes)
     };
-    let (plain, bytes_plain) = lines(Options::new());
-    let (compressed, bytes) = lines(Options::new().compression(exectrace::Compression::Lz4));
+    let (plain, bytes_plain) = lines(annotated());
+    let (compressed, bytes) = lines(annotated().compression(exectrace::Compression::Lz4));
     assert_eq!(plain, compressed);
     assert!(bytes < bytes_plain / 2, "{bytes} of {bytes_plain} bytes");
 }
@@ -379,7 +381,7 @@ fn a_trace_in_a_file_is_read_where_it_lies() {
     let name = format!("lifecycle-{}.trace", std::process::id());
     let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let file = std::fs::File::create(&path).unwrap();
-    let trace = exectrace::start(file).expect("none is running");
+    let trace = exectrace::start_with(annotated(), file).expect("none is running");
     (0..1000).for_each(|_| twice());
     let report = trace.stop().expect("a file takes every byte");
     let file = TraceFile::open(std::fs::File::open(&path).unwrap()).expect("a trace");

@@ -7,8 +7,8 @@ mod common;
 
 use common::decoded::Decoded;
 use common::writers::{Memory, Slow};
-use common::{Ends, alone, checks, record_here};
-use exectrace::{Compression, OnFull, Options, Report, Task, instant, log, trace_region, traced};
+use common::{Ends, alone, annotated, checks, record_here};
+use exectrace::{Compression, OnFull, Report, Task, instant, log, trace_region, traced};
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -166,7 +166,7 @@ fn with_room_enough_everything_is_read_as_it_was_done() {
     let _alone = alone();
     for compression in [Compression::None, Compression::Lz4] {
         let mut done = BTreeMap::new();
-        let options = Options::new().generation(Duration::from_millis(10));
+        let options = annotated().generation(Duration::from_millis(10));
         let recorded =
             record_here(options.compression(compression), || done = work_on(4, 2000, true));
         assert_eq!(recorded.report.dropped_events, 0);
@@ -181,7 +181,7 @@ fn with_too_little_room_what_is_missing_is_counted() {
     for bound in [64 << 10, 128 << 10, 1 << 20] {
         let writer = Slow { memory: Memory::default(), pause: Duration::from_millis(3) };
         let memory = writer.memory.clone();
-        let options = Options::new().generation(Duration::from_millis(10)).memory_max(bound);
+        let options = annotated().generation(Duration::from_millis(10)).memory_max(bound);
         let trace = exectrace::start_with(options, writer).expect("none is running");
         let done = work_on(4, 1500, false);
         let report = trace.stop().expect("memory takes every byte");
@@ -195,7 +195,7 @@ fn with_too_little_room_what_is_missing_is_counted() {
 fn waiting_for_room_loses_nothing() {
     let _alone = alone();
     let mut done = BTreeMap::new();
-    let options = Options::new().generation(Duration::from_millis(10));
+    let options = annotated().generation(Duration::from_millis(10));
     let options = options.memory_max(128 << 10).on_full(OnFull::Wait);
     let recorded = record_here(options, || done = work_on(4, 1500, true));
     assert_eq!(recorded.report.dropped_events, 0);
@@ -218,7 +218,7 @@ fn ends_in_the_wrong_order_are_told_right_at_any_moment() {
             drop(guards);
         }
     };
-    let options = Options::new().generation(Duration::from_millis(10));
+    let options = annotated().generation(Duration::from_millis(10));
     record_here(options, || {
         thread::scope(|scope| {
             let _ends = Ends(&end);
@@ -247,7 +247,7 @@ fn starting_and_stopping_under_load_leaves_whole_traces() {
         }
         for round in 0..60_u64 {
             let bound = if round % 3 == 0 { 64 << 10 } else { 4 << 20 };
-            let options = Options::new().generation(Duration::from_millis(10)).memory_max(bound);
+            let options = annotated().generation(Duration::from_millis(10)).memory_max(bound);
             let recorded = record_here(options, || {
                 work(round, 20, true);
                 thread::sleep(Duration::from_millis(round % 30));

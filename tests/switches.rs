@@ -2,6 +2,8 @@
 
 mod common;
 
+use common::annotated;
+
 use common::record;
 use exectrace::{Callsite, callsites, instant, set_module_on, trace_region, traced};
 
@@ -106,7 +108,7 @@ fn a_site_that_is_off_before_the_start_stays_off() {
     let lines = {
         let _alone = common::alone();
         site("near").set_on(false);
-        let recorded = common::record_here(exectrace::Options::new(), all);
+        let recorded = common::record_here(exectrace::annotated(), all);
         site("near").set_on(true);
         assert!(recorded.trace.tables.switches.is_empty(), "nothing was switched in this trace");
         recorded.lines()

@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::{alone, on_thread, record, record_here};
-use exectrace::{Options, Task, instant, trace_region, traced};
+use common::{alone, annotated, on_thread, record, record_here};
+use exectrace::{Task, instant, trace_region, traced};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -239,7 +239,7 @@ fn a_task_made_while_no_trace_runs_does_nothing() {
     let _alone = alone();
     let early = Task::new("early");
     assert_eq!(early.id(), 0);
-    let recorded = record_here(Options::new(), || {
+    let recorded = record_here(annotated(), || {
         let _working = early.enter();
         assert_eq!(Task::current().id(), 0);
         drop(early.subtask("late"));
@@ -252,7 +252,7 @@ fn a_task_made_while_no_trace_runs_does_nothing() {
 fn a_task_that_outlives_its_trace_ends_in_silence_or_in_the_next() {
     let _alone = alone();
     let mut kept = Vec::new();
-    let first = record_here(Options::new(), || {
+    let first = record_here(annotated(), || {
         kept.extend(["one", "two", "three"].map(Task::new));
     });
     assert_eq!(first.lines(), ["task one", "task two", "task three"]);
@@ -260,7 +260,7 @@ fn a_task_that_outlives_its_trace_ends_in_silence_or_in_the_next() {
     kept.remove(0).end();
     drop(kept[0].enter());
     drop(kept.remove(0));
-    let second = record_here(Options::new(), || {
+    let second = record_here(annotated(), || {
         instant!("next");
         let three = kept.remove(0);
         let _working = three.enter();

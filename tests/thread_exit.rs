@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::{alone, lines, on_thread, record, record_with};
-use exectrace::{Options, instant, trace_region, traced};
+use common::{alone, annotated, lines, on_thread, record, record_with};
+use exectrace::{instant, trace_region, traced};
 use std::cell::RefCell;
 use std::thread;
 use std::time::Duration;
@@ -106,7 +106,7 @@ fn destructors_of_the_system_record_and_harm_nobody() {
 #[test]
 fn two_thousand_short_threads_lose_nothing() {
     for generation in [10, 1000] {
-        let options = Options::new().generation(Duration::from_millis(generation));
+        let options = annotated().generation(Duration::from_millis(generation));
         let recorded = record_with(options, || {
             for wave in 0..100 {
                 thread::scope(|scope| {
@@ -134,7 +134,7 @@ fn two_thousand_short_threads_lose_nothing() {
 fn threads_that_ended_before_the_stop_are_told_apart_from_those_that_live() {
     let _alone = alone();
     let recorded = {
-        let options = Options::new().generation(Duration::from_millis(10));
+        let options = annotated().generation(Duration::from_millis(10));
         common::record_here(options, || {
             on_thread("ended", leaf);
             leaf();
@@ -150,7 +150,7 @@ fn threads_that_ended_before_the_stop_are_told_apart_from_those_that_live() {
 
 #[test]
 fn memory_of_ended_threads_is_used_again() {
-    let options = Options::new().generation(Duration::from_millis(10)).memory_max(1 << 20);
+    let options = annotated().generation(Duration::from_millis(10)).memory_max(1 << 20);
     let recorded = record_with(options, || {
         for _ in 0..40 {
             thread::scope(|scope| (0..20).for_each(|_| _ = scope.spawn(|| instant!("short"))));

@@ -3,10 +3,12 @@
 
 mod common;
 
+use common::annotated;
+
 use common::alone;
 use common::decoded::Decoded;
 use common::writers::Memory;
-use exectrace::{Options, Task, instant, trace_region, traced};
+use exectrace::{Task, instant, trace_region, traced};
 use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
@@ -34,7 +36,7 @@ fn nested(depth: u32) {
 fn record() -> Vec<u8> {
     let _alone = alone();
     let memory = Memory::default();
-    let options = Options::new().generation(Duration::from_millis(10));
+    let options = annotated().generation(Duration::from_millis(10));
     let trace = exectrace::start_with(options, memory.clone()).expect("none is running");
     thread::scope(|scope| {
         for at in 0..3 {

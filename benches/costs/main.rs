@@ -17,6 +17,11 @@ mod session;
 
 use floor::{Floors, Table};
 
+/// Options for traces of annotations alone.
+fn annotated() -> exectrace::Options {
+    exectrace::Options::new().os(false).sched(false).heap(false)
+}
+
 fn main() {
     let mut criterion = criterion::Criterion::default()
         .with_measurement(Floors)

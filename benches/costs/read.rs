@@ -45,7 +45,7 @@ impl std::io::Write for Memory {
 
 fn record() -> Vec<u8> {
     let memory = Memory::default();
-    let options = exectrace::Options::new().memory_max(1 << 30);
+    let options = crate::annotated().memory_max(1 << 30);
     let trace = exectrace::start_with(options, memory.clone()).expect("no trace is running");
     std::thread::scope(|scope| {
         for _ in 0..THREADS {

@@ -58,7 +58,7 @@ async fn waiting() {
 /// A trace to a file that is gone when the program is.
 pub(crate) fn start() -> Trace {
     let file = tempfile::tempfile().expect("there is a folder for temporary files");
-    exectrace::start(file).expect("no trace is running")
+    exectrace::start_with(crate::annotated(), file).expect("no trace is running")
 }
 
 pub(crate) fn measure(criterion: &mut Criterion<Floors>, table: &mut Table) {
@@ -84,7 +84,8 @@ fn regions(criterion: &mut Criterion<Floors>, table: &mut Table) {
 
 /// The rest, into nothing: at this pace texts are more than a disk takes.
 fn others(criterion: &mut Criterion<Floors>, table: &mut Table) {
-    let trace = exectrace::start(std::io::sink()).expect("no trace is running");
+    let trace =
+        exectrace::start_with(crate::annotated(), std::io::sink()).expect("no trace is running");
     table.ratio(criterion, "region, a text of 20 bytes", "", 1, || {
         one_text(black_box("/usr/share/some/file"));
     });

@@ -20,6 +20,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use writers::Memory;
 
+/// Options with which a trace holds what the program's annotations say and nothing else, so that its
+/// events can be foretold. The system has tests of its own.
+pub(crate) fn annotated() -> Options {
+    Options::new().os(false).sched(false).heap(false)
+}
+
 /// Held while a test uses the process's one trace.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
@@ -33,9 +39,9 @@ pub(crate) struct Recorded {
     pub(crate) trace: Decoded,
 }
 
-/// Runs `act` under a trace with the default options.
+/// Runs `act` under a trace of its annotations.
 pub(crate) fn record(act: impl FnOnce()) -> Recorded {
-    record_with(Options::new(), act)
+    record_with(annotated(), act)
 }
 
 /// Runs `act` under a trace.

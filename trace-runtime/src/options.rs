@@ -23,6 +23,9 @@ pub struct Options {
     pub(crate) on_full: OnFull,
     pub(crate) compression: Compression,
     pub(crate) generation: Duration,
+    pub(crate) os: bool,
+    pub(crate) sched: bool,
+    pub(crate) heap: bool,
 }
 
 impl Default for Options {
@@ -32,6 +35,9 @@ impl Default for Options {
             on_full: OnFull::Drop,
             compression: Compression::None,
             generation: Duration::from_secs(1),
+            os: true,
+            sched: true,
+            heap: true,
         }
     }
 }
@@ -68,6 +74,27 @@ impl Options {
     #[must_use]
     pub fn generation(mut self, every: Duration) -> Self {
         self.generation = every.clamp(Duration::from_millis(10), Duration::from_secs(1));
+        self
+    }
+
+    /// Whether threads, blocking and system calls are recorded; on, if the feature `os` is.
+    #[must_use]
+    pub fn os(mut self, on: bool) -> Self {
+        self.os = on;
+        self
+    }
+
+    /// Whether the kernel is asked which thread runs where; on, if the feature `sched` is.
+    #[must_use]
+    pub fn sched(mut self, on: bool) -> Self {
+        self.sched = on;
+        self
+    }
+
+    /// Whether the allocator `Heap` counts and samples for the trace; on, if the feature `heap` is.
+    #[must_use]
+    pub fn heap(mut self, on: bool) -> Self {
+        self.heap = on;
         self
     }
 }
