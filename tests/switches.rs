@@ -108,7 +108,7 @@ fn a_site_that_is_off_before_the_start_stays_off() {
     let lines = {
         let _alone = common::alone();
         site("near").set_on(false);
-        let recorded = common::record_here(exectrace::annotated(), all);
+        let recorded = common::record_here(annotated(), all);
         site("near").set_on(true);
         assert!(recorded.trace.tables.switches.is_empty(), "nothing was switched in this trace");
         recorded.lines()
