@@ -36,6 +36,8 @@ mod collector;
 mod drain;
 mod error;
 mod future;
+#[cfg(any(feature = "stacks", loom))]
+mod intern;
 mod local;
 mod memory;
 mod options;
