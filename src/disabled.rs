@@ -117,6 +117,12 @@ impl Options {
     pub fn heap(self, _on: bool) -> Self {
         self
     }
+
+    /// One allocation is sampled in so many bytes allocated, on average.
+    #[must_use]
+    pub fn heap_sample_bytes(self, _bytes: u64) -> Self {
+        self
+    }
 }
 
 /// What happens to events when memory is at its bound.

@@ -26,6 +26,7 @@ pub struct Options {
     pub(crate) os: bool,
     pub(crate) sched: bool,
     pub(crate) heap: bool,
+    pub(crate) heap_sample_bytes: u64,
 }
 
 impl Default for Options {
@@ -38,6 +39,7 @@ impl Default for Options {
             os: true,
             sched: true,
             heap: true,
+            heap_sample_bytes: 512 << 10,
         }
     }
 }
@@ -95,6 +97,14 @@ impl Options {
     #[must_use]
     pub fn heap(mut self, on: bool) -> Self {
         self.heap = on;
+        self
+    }
+
+    /// One allocation is sampled in so many bytes allocated, on average; at least one byte. The
+    /// default is 512 KiB. Samples have a stack each, and take a microsecond or two.
+    #[must_use]
+    pub fn heap_sample_bytes(mut self, bytes: u64) -> Self {
+        self.heap_sample_bytes = bytes.clamp(1, 1 << 40);
         self
     }
 }
