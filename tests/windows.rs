@@ -60,7 +60,8 @@ fn extent(event: &Event<'_>) -> (u64, u64) {
     let duration = match event.kind {
         EventKind::Region { duration, .. }
         | EventKind::Poll { duration, .. }
-        | EventKind::TaskRun { duration, .. } => duration.0,
+        | EventKind::TaskRun { duration, .. }
+        | EventKind::Call { duration, .. } => duration.0,
         _ => 0,
     };
     (event.ticks.0, event.ticks.0 + duration)
@@ -85,7 +86,8 @@ fn truth(trace: &Decoded, time: Ticks) -> (BTreeMap<ThreadId, Vec<OpenSince>>, u
                 EventKind::RegionBegin { site, .. } => Open::Region(site),
                 EventKind::PollBegin { future } => Open::Poll(future),
                 EventKind::TaskRunBegin { task } => Open::Task(task),
-                EventKind::End | EventKind::EndValue { .. } => {
+                EventKind::CallBegin { call } => Open::Call(call),
+                EventKind::End | EventKind::EndValue { .. } | EventKind::EndCall { .. } => {
                     stack.pop();
                     continue;
                 }

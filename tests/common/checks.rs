@@ -253,10 +253,14 @@ impl Thread {
             EventKind::TaskRun { task, duration } => {
                 self.complete(Open::Task(task), ticks, duration);
             }
+            EventKind::Call { call, duration, .. } => {
+                self.complete(Open::Call(call), ticks, duration);
+            }
+            EventKind::CallBegin { call } => self.begin(Open::Call(call), ticks),
             EventKind::RegionBegin { site, .. } => self.begin(Open::Region(site), ticks),
             EventKind::PollBegin { future } => self.begin(Open::Poll(future), ticks),
             EventKind::TaskRunBegin { task } => self.begin(Open::Task(task), ticks),
-            EventKind::End | EventKind::EndValue { .. } => {
+            EventKind::End | EventKind::EndValue { .. } | EventKind::EndCall { .. } => {
                 assert!(self.stack.pop().is_some(), "an end has a begin");
             }
             EventKind::EndDetached { open, since } => {

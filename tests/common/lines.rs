@@ -139,6 +139,7 @@ impl<'t> Names<'t> {
             Open::Region(site) => self.trace.site_name(site).to_owned(),
             Open::Poll(future) => format!("poll {}", self.future(future)),
             Open::Task(task) => format!("run {}", self.task(task)),
+            Open::Call(open) => format!("call {}", open.call.info().map_or("?", |it| it.name)),
         }
     }
 }

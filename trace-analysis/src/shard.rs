@@ -405,7 +405,7 @@ impl Sink<'_> {
             return;
         }
         let kind = match closed.open {
-            Open::Region(_) => return,
+            Open::Region(_) | Open::Call(_) => return,
             Open::Poll(future) => {
                 self.ended += 1;
                 NoteKind::Poll { future, end }

@@ -242,6 +242,11 @@ impl Stack {
                 self.complete(Open::Task(task), at, duration.0, none, visitor);
             }
             EventKind::TaskRunBegin { task } => self.push(Open::Task(task), at, none),
+            EventKind::Call { call, duration, .. } => {
+                self.complete(Open::Call(call), at, duration.0, none, visitor);
+            }
+            EventKind::CallBegin { call } => self.push(Open::Call(call), at, none),
+            EventKind::EndCall { .. } => self.end(at, Ending::Ended, visitor),
             EventKind::EndDetached { open, since } => {
                 self.end_detached(open, at.saturating_sub(since.0), at, visitor);
             }
@@ -284,7 +289,7 @@ impl Stack {
     ) {
         let end = begin.saturating_add(duration);
         let inside = self.inside(begin, end);
-        if !matches!(open, Open::Task(_)) {
+        if !matches!(open, Open::Task(_) | Open::Call(_)) {
             self.add_to_parent(self.depth, inside);
         }
         visitor.closed(&Closed {
@@ -351,7 +356,7 @@ impl Stack {
         self.count_site(open, false);
         let inside = self.inside(begin, end);
         // When a lost end was, nobody knows: the time stays with the region around it.
-        let is_callee = !matches!(open, Open::Task(_)) && ending != Ending::Lost;
+        let is_callee = !matches!(open, Open::Task(_) | Open::Call(_)) && ending != Ending::Lost;
         self.add_to_parent(depth, if is_callee { inside } else { children });
         visitor.closed(&Closed {
             open,

@@ -17,6 +17,7 @@ impl Visitor for Told {
             Open::Region(SiteId(id)) => format!("r{id}"),
             Open::Poll(FutureId(id)) => format!("p{id}"),
             Open::Task(TaskId(id)) => format!("t{id}"),
+            Open::Call(call) => format!("c{}", call.call.0),
         };
         let how = match closed.ending {
             Ending::Ended => "",

@@ -5,6 +5,7 @@
 //!
 //! - [`header`]: the file header, the batch header, the trailer.
 //! - [`event`]: the event table: what a thread writes into its batches.
+//! - [`call`]: the functions of the system whose calls are recorded.
 //! - [`value`]: arguments of events, with their types kept.
 //! - [`definition`]: what the collector writes: call sites, threads, clocks, states.
 //! - [`index`]: where every batch lies, written at the end.
@@ -39,6 +40,7 @@
 #![forbid(unsafe_code)]
 
 pub mod batch;
+pub mod call;
 pub mod definition;
 pub mod event;
 pub mod header;

@@ -10,7 +10,7 @@ use crate::batch::{BatchInfo, Compression, FileEncoder};
 use crate::definition::{CallsiteKind, Definition, OpenSince, put_definition};
 use crate::event::{Event, EventKind, Outcome, put_event};
 use crate::header::{BatchKind, FLAG_RESTATED};
-use crate::id::{FutureId, Open, SiteId, TaskId, ThreadId};
+use crate::id::{FutureId, Open, SiteId, StackId, TaskId, ThreadId};
 use crate::time::{ClockKind, ClockSnapshot, Nanos, Ticks};
 use crate::value::{TEXT_BYTES_MAX, Text, Value, Values, put_value};
 
@@ -113,8 +113,15 @@ impl TraceBuilder {
 
     /// Adds a thread.
     pub fn thread(&mut self, id: u32, name: &str) {
-        let (os_id, name) = (1000 + u64::from(id), name.as_bytes());
-        self.define(&Definition::Thread { id: ThreadId(id), os_id, name, first: Ticks(0) });
+        self.define(&Definition::Thread {
+            id: ThreadId(id),
+            os_id: 1000 + u64::from(id),
+            name: name.as_bytes(),
+            first: Ticks(0),
+            parent: ThreadId(0),
+            stack: StackId(0),
+            entry: 0,
+        });
     }
 
     /// Adds a clock snapshot.
@@ -322,7 +329,10 @@ impl Pen {
             EventKind::TaskRunBegin { task } => {
                 self.open.push(OpenSince { open: Open::Task(task), begin });
             }
-            EventKind::End | EventKind::EndValue { .. } => {
+            EventKind::CallBegin { call } => {
+                self.open.push(OpenSince { open: Open::Call(call), begin });
+            }
+            EventKind::End | EventKind::EndValue { .. } | EventKind::EndCall { .. } => {
                 self.open.pop();
             }
             EventKind::EndDetached { open, since } => {

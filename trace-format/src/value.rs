@@ -3,6 +3,7 @@
 //! On the wire a list of values is its length in bytes and then each value as a tag byte and a
 //! body; names are in the call site. FORMAT.md, section 6.
 
+use crate::id::StackId;
 use crate::varint::{put_varint, take_varint, unzigzag, zigzag};
 
 /// The most bytes of a text or byte string that one argument keeps; the rest is cut, and the cut
@@ -89,6 +90,8 @@ pub mod tag {
     pub const U128: u8 = 10;
     /// [`super::Value::I128`]: 16 bytes, little endian.
     pub const I128: u8 = 11;
+    /// The stack at which the event was recorded, in front of its arguments: varint.
+    pub const STACK: u8 = 12;
     /// Set on `STR`, `BYTES` and `FORMATTED` of a cut value: the length before the cut comes first.
     pub const CUT: u8 = 0x80;
 }
@@ -128,6 +131,12 @@ pub fn put_value(out: &mut Vec<u8>, value: &Value<'_>) {
     }
 }
 
+/// Appends the stack at which an event was recorded. It stands in front of all values.
+pub fn put_stack(out: &mut Vec<u8>, stack: StackId) {
+    out.push(tag::STACK);
+    put_varint(out, u64::from(stack.0));
+}
+
 fn put_text(out: &mut Vec<u8>, tag: u8, text: Text<'_>) {
     if text.missing() > 0 {
         out.push(tag | tag::CUT);
@@ -140,7 +149,8 @@ fn put_text(out: &mut Vec<u8>, tag: u8, text: Text<'_>) {
 }
 
 /// A list of values, decoded as it is walked. Walking ends early at bytes that are no value:
-/// [`Values::is_whole`] tells.
+/// [`Values::is_whole`] tells. A stack is no argument: walking passes over it, and
+/// [`Values::stack`] names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Values<'a> {
     bytes: &'a [u8],
@@ -159,17 +169,30 @@ impl<'a> Values<'a> {
         self.bytes
     }
 
-    /// Whether there are none.
+    /// Whether there are no arguments. There may be a stack.
     #[must_use]
-    pub const fn is_empty(self) -> bool {
-        self.bytes.is_empty()
+    #[inline]
+    pub fn is_empty(self) -> bool {
+        self.bytes.is_empty() || self.after_stacks().is_empty()
+    }
+
+    /// The stack at which the event was recorded, if it has one: to be asked before walking.
+    #[must_use]
+    pub fn stack(mut self) -> Option<StackId> {
+        take_stack(&mut self.bytes)
     }
 
     /// Whether walking reaches the end: every byte belongs to a value.
     #[must_use]
     pub fn is_whole(mut self) -> bool {
         while self.next().is_some() {}
-        self.bytes.is_empty()
+        self.after_stacks().is_empty()
+    }
+
+    /// A second stack, or one in the middle, means nothing; it is passed over as well.
+    fn after_stacks(mut self) -> &'a [u8] {
+        while take_stack(&mut self.bytes).is_some() {}
+        self.bytes
     }
 }
 
@@ -177,14 +200,22 @@ impl<'a> Iterator for Values<'a> {
     type Item = Value<'a>;
 
     fn next(&mut self) -> Option<Value<'a>> {
-        let mut rest = self.bytes;
+        let mut rest = self.after_stacks();
         let value = take_value(&mut rest)?;
         self.bytes = rest;
         Some(value)
     }
 }
 
-/// Takes one value off the front; `None` if these bytes are no value.
+/// Takes a stack off the front; `None`, and nothing is taken, if there is none.
+fn take_stack(bytes: &mut &[u8]) -> Option<StackId> {
+    let (&tag::STACK, mut rest) = bytes.split_first()? else { return None };
+    let stack = StackId::from_number(take_varint(&mut rest)?)?;
+    *bytes = rest;
+    Some(stack)
+}
+
+/// Takes one value off the front; `None` if these bytes are no value. A stack is none.
 pub fn take_value<'a>(bytes: &mut &'a [u8]) -> Option<Value<'a>> {
     let (&tag, rest) = bytes.split_first()?;
     *bytes = rest;

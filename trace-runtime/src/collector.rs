@@ -21,7 +21,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trace_format::definition::{Definition, OpenSince};
-use trace_format::id::SiteId;
+use trace_format::id::{SiteId, StackId, ThreadId};
 use trace_format::time::{Nanos, Ticks};
 use trace_format::value::Text;
 
@@ -132,6 +132,9 @@ impl Collector {
                 os_id: thread.os_id,
                 name: Text::cut(thread.name.as_bytes(), task::NAME_BYTES_MAX).bytes,
                 first: Ticks(thread.begin),
+                parent: ThreadId(0),
+                stack: StackId(0),
+                entry: 0,
             });
             self.drains.push(Drain::new(thread));
         }

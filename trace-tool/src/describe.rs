@@ -133,6 +133,10 @@ impl<'t> Names<'t> {
             Open::Region(site) => self.site(site),
             Open::Poll(future) => format!("a poll of future {}", future.0),
             Open::Task(task) => format!("a run of task {}", task.0),
+            Open::Call(open) => match open.call.info() {
+                Some(info) => format!("a call of {}", info.name),
+                None => format!("call {}", open.call.0),
+            },
         }
     }
 

@@ -3,11 +3,13 @@
 //! Nothing is allocated and no input panics. The short regions of tight loops decide the speed, so
 //! their way is inlined into the caller's loop, and rare events are kept out of it.
 
-use super::{Event, EventKind, Outcome, opcode};
-use crate::id::{FutureId, Open, SiteId, TaskId, ThreadId};
+use super::{Event, EventKind, FLAG_PREEMPTED, Outcome, opcode};
+use crate::id::{
+    CallId, FutureId, Open, OpenCall, ResourceId, SampleId, SiteId, StackId, TaskId, ThreadId,
+};
 use crate::time::Ticks;
 use crate::value::{Text, Values, take_bytes, take_value};
-use crate::varint::take_varint;
+use crate::varint::{take_varint, unzigzag};
 
 /// The events of one batch's payload, in order. After an error it ends: what follows a fault
 /// inside a batch can't be told apart from noise.
@@ -205,6 +207,7 @@ fn take_long(code: u8, bytes: &[u8]) -> Option<(EventKind<'_>, u64, &[u8])> {
             let whole = EventKind::TaskRun { task, duration };
             (if open { EventKind::TaskRunBegin { task } } else { whole }, duration)
         }
+        opcode::CALL => return take_call(open, rest),
         _ if open => return None,
         opcode::END => (EventKind::End, Ticks(0)),
         code => (take_other(code, bytes)?, Ticks(0)),
@@ -268,6 +271,35 @@ fn take_other<'a>(code: u8, bytes: &mut &'a [u8]) -> Option<EventKind<'a>> {
             from: take_ticks(bytes)?,
             to: take_ticks(bytes)?,
         },
+        code => return take_of_system(code, bytes),
+    })
+}
+
+/// What no call site emits: the system's part of the table.
+fn take_of_system<'a>(code: u8, bytes: &mut &'a [u8]) -> Option<EventKind<'a>> {
+    Some(match code {
+        opcode::END_CALL => EventKind::EndCall { result: unzigzag(take_varint(bytes)?) },
+        opcode::ALLOC => EventKind::Alloc {
+            sample: SampleId(take_varint(bytes)?),
+            address: take_varint(bytes)?,
+            bytes: take_varint(bytes)?,
+            stack: take_stack(bytes)?,
+        },
+        opcode::FREE => EventKind::Free { sample: SampleId(take_varint(bytes)?) },
+        opcode::SWITCH_IN => EventKind::SwitchIn { os_thread: take_varint(bytes)? },
+        opcode::SWITCH_OUT => EventKind::SwitchOut {
+            os_thread: take_varint(bytes)?,
+            preempted: take_varint(bytes)? & FLAG_PREEMPTED != 0,
+        },
+        opcode::SAMPLE => {
+            EventKind::Sample { os_thread: take_varint(bytes)?, stack: take_stack(bytes)? }
+        }
+        opcode::FAULT => EventKind::Fault {
+            os_thread: take_varint(bytes)?,
+            address: take_varint(bytes)?,
+            stack: take_stack(bytes)?,
+        },
+        opcode::LOST_KERNEL => EventKind::LostKernel { records: take_varint(bytes)? },
         opcode::EXTENSION..=opcode::EXTENSION_LAST => {
             take_bytes(bytes)?;
             EventKind::Unknown { opcode: code }
@@ -276,8 +308,26 @@ fn take_other<'a>(code: u8, bytes: &mut &'a [u8]) -> Option<EventKind<'a>> {
     })
 }
 
+/// A call, whole or only begun. Out of the way of regions, which are far more.
+#[inline(never)]
+fn take_call(open: bool, mut bytes: &[u8]) -> Option<(EventKind<'_>, u64, &[u8])> {
+    let rest = &mut bytes;
+    let call = CallId(u8::try_from(take_varint(rest)?).ok()?);
+    let resource = ResourceId::from_number(take_varint(rest)?)?;
+    let call = OpenCall { call, resource, stack: take_stack(rest)? };
+    if open {
+        return Some((EventKind::CallBegin { call }, 0, bytes));
+    }
+    let (result, duration) = (unzigzag(take_varint(rest)?), take_ticks(rest)?);
+    Some((EventKind::Call { call, result, duration }, duration.0, bytes))
+}
+
 fn take_site(bytes: &mut &[u8]) -> Option<SiteId> {
     Some(SiteId(u32::try_from(take_varint(bytes)?).ok()?))
+}
+
+fn take_stack(bytes: &mut &[u8]) -> Option<StackId> {
+    StackId::from_number(take_varint(bytes)?)
 }
 
 fn take_task(bytes: &mut &[u8]) -> Option<TaskId> {

@@ -3,11 +3,11 @@
 //! For tests, tools and converters. The recorder has its own writer on raw memory, and its tests
 //! compare the two. Each event has one shortest form, and that is what is written.
 
-use super::{Event, EventKind, opcode};
-use crate::id::SiteId;
+use super::{Event, EventKind, FLAG_PREEMPTED, opcode};
+use crate::id::{OpenCall, SiteId};
 use crate::time::Ticks;
 use crate::value::{Text, Values, put_value};
-use crate::varint::put_varint;
+use crate::varint::{put_varint, zigzag};
 
 /// Appends one event.
 ///
@@ -20,7 +20,8 @@ pub fn put_event(out: &mut Vec<u8>, clock: &mut Ticks, event: &Event<'_>) {
     let duration = match event.kind {
         EventKind::Region { duration, .. }
         | EventKind::Poll { duration, .. }
-        | EventKind::TaskRun { duration, .. } => Some(duration.0),
+        | EventKind::TaskRun { duration, .. }
+        | EventKind::Call { duration, .. } => Some(duration.0),
         _ => None,
     };
     out.push(opcode_of(&event.kind));
@@ -53,13 +54,23 @@ fn opcode_of(kind: &EventKind<'_>) -> u8 {
         EventKind::FutureBegin { .. } => opcode::FUTURE_BEGIN,
         EventKind::FutureEnd { .. } => opcode::FUTURE_END,
         EventKind::Dropped { .. } => opcode::DROPPED,
+        EventKind::Call { .. } => opcode::CALL,
+        EventKind::CallBegin { .. } => opcode::CALL | opcode::OPEN,
+        EventKind::EndCall { .. } => opcode::END_CALL,
+        EventKind::Alloc { .. } => opcode::ALLOC,
+        EventKind::Free { .. } => opcode::FREE,
+        EventKind::SwitchIn { .. } => opcode::SWITCH_IN,
+        EventKind::SwitchOut { .. } => opcode::SWITCH_OUT,
+        EventKind::Sample { .. } => opcode::SAMPLE,
+        EventKind::Fault { .. } => opcode::FAULT,
+        EventKind::LostKernel { .. } => opcode::LOST_KERNEL,
         EventKind::Unknown { opcode } => opcode,
     }
 }
 
 fn region(site: SiteId, values: Values<'_>) -> u8 {
     match site.0 {
-        _ if !values.is_empty() => opcode::REGION_ARGS,
+        _ if !values.as_bytes().is_empty() => opcode::REGION_ARGS,
         1..=opcode::SHORT_SITES => opcode::REGION_SHORT | (site.0 - 1) as u8,
         _ => opcode::REGION,
     }
@@ -72,7 +83,7 @@ fn put_fields(out: &mut Vec<u8>, kind: &EventKind<'_>) {
             if region(site, values) & opcode::REGION_SHORT == 0 {
                 put_varint(out, u64::from(site.0));
             }
-            if !values.is_empty() {
+            if !values.as_bytes().is_empty() {
                 put_values(out, values);
             }
         }
@@ -121,8 +132,39 @@ fn put_fields(out: &mut Vec<u8>, kind: &EventKind<'_>) {
         EventKind::Dropped { events, ends, from, to } => {
             put_all(out, &[events, ends, from.0, to.0]);
         }
-        EventKind::Unknown { .. } => put_varint(out, 0),
+        _ => put_fields_of_system(out, kind),
     }
+}
+
+fn put_fields_of_system(out: &mut Vec<u8>, kind: &EventKind<'_>) {
+    match *kind {
+        EventKind::Call { call, result, .. } => {
+            put_call(out, call);
+            put_varint(out, zigzag(result));
+        }
+        EventKind::CallBegin { call } => put_call(out, call),
+        EventKind::EndCall { result } => put_varint(out, zigzag(result)),
+        EventKind::Alloc { sample, address, bytes, stack } => {
+            put_all(out, &[sample.0, address, bytes, u64::from(stack.0)]);
+        }
+        EventKind::Free { sample } => put_varint(out, sample.0),
+        EventKind::SwitchIn { os_thread } => put_varint(out, os_thread),
+        EventKind::SwitchOut { os_thread, preempted } => {
+            put_all(out, &[os_thread, if preempted { FLAG_PREEMPTED } else { 0 }]);
+        }
+        EventKind::Sample { os_thread, stack } => put_all(out, &[os_thread, u64::from(stack.0)]),
+        EventKind::Fault { os_thread, address, stack } => {
+            put_all(out, &[os_thread, address, u64::from(stack.0)]);
+        }
+        EventKind::LostKernel { records } => put_varint(out, records),
+        // An event of a newer version: its length.
+        _ => put_varint(out, 0),
+    }
+}
+
+fn put_call(out: &mut Vec<u8>, call: OpenCall) {
+    let OpenCall { call, stack, resource } = call;
+    put_all(out, &[u64::from(call.0), u64::from(resource.0), u64::from(stack.0)]);
 }
 
 fn put_all(out: &mut Vec<u8>, numbers: &[u64]) {

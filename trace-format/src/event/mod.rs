@@ -7,7 +7,7 @@
 //! - `decode` (private): [`Events`], from a payload's bytes.
 //! - `encode` (private): [`put_event`], the same table backwards.
 //!
-//! Bit 6 of the opcode of a region, poll or task run says *open*: its end follows as an event of
+//! Bit 6 of the opcode of a region, poll, task run or call says *open*: its end follows as an event of
 //! its own. Without the bit the event is *complete*: a duration is its last field and nothing
 //! happened inside. Bit 7 folds the ids of the first 64 call sites into the opcode.
 
@@ -19,7 +19,7 @@ pub(crate) use decode::Step;
 pub use decode::{EventError, Events};
 pub use encode::put_event;
 
-use crate::id::{FutureId, Open, SiteId, TaskId};
+use crate::id::{FutureId, Open, OpenCall, SampleId, SiteId, StackId, TaskId};
 use crate::time::Ticks;
 use crate::value::{Text, Value, Values};
 
@@ -59,17 +59,38 @@ pub mod opcode {
     pub const FUTURE_END: u8 = 0x10;
     /// Events were lost for want of memory: events, ends, first and last absolute ticks.
     pub const DROPPED: u8 = 0x11;
+    /// A complete call: call, resource, stack, result, duration.
+    pub const CALL: u8 = 0x12;
+    /// Ends what was opened last, which is a call: result.
+    pub const END_CALL: u8 = 0x13;
+    /// A sampled allocation: sample, address, bytes, stack.
+    pub const ALLOC: u8 = 0x14;
+    /// A sampled allocation is freed: sample.
+    pub const FREE: u8 = 0x15;
+    /// A thread begins to run on this CPU: the system's thread id.
+    pub const SWITCH_IN: u8 = 0x16;
+    /// A thread ceases to run on this CPU: the system's thread id, flags.
+    pub const SWITCH_OUT: u8 = 0x17;
+    /// A thread was seen running on this CPU: the system's thread id, stack.
+    pub const SAMPLE: u8 = 0x18;
+    /// A thread on this CPU has to wait for a page: the system's thread id, address, stack.
+    pub const FAULT: u8 = 0x19;
+    /// The system lost records of this CPU: how many.
+    pub const LOST_KERNEL: u8 = 0x1a;
     /// Opcodes from here to [`EXTENSION_LAST`] have their length in front, to be skipped by.
     pub const EXTENSION: u8 = 0x20;
     /// See [`EXTENSION`].
     pub const EXTENSION_LAST: u8 = 0x3f;
-    /// On the first four: open, not complete.
+    /// On the first four and on `CALL`: open, not complete.
     pub const OPEN: u8 = 0x40;
     /// A complete region without arguments of call site `opcode & 0x3f`, plus one.
     pub const REGION_SHORT: u8 = 0x80;
     /// How many call sites the short form reaches.
     pub const SHORT_SITES: u32 = 64;
 }
+
+/// In the flags of [`opcode::SWITCH_OUT`]: the thread could have gone on.
+pub const FLAG_PREEMPTED: u64 = 1;
 
 /// How a region or a future ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -106,7 +127,7 @@ impl Outcome {
 /// One event.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Event<'a> {
-    /// When; for a complete region, poll or task run its begin.
+    /// When; for a complete region, poll, task run or call its begin.
     pub ticks: Ticks,
     /// What.
     pub kind: EventKind<'a>,
@@ -255,6 +276,74 @@ pub enum EventKind<'a> {
         from: Ticks,
         /// When the last was lost.
         to: Ticks,
+    },
+    /// A call into the system, from begin to end; nothing was recorded inside.
+    Call {
+        /// Which, from where, about what.
+        call: OpenCall,
+        /// As it returned: bytes, a count, or the negative error number.
+        result: i64,
+        /// How long.
+        duration: Ticks,
+    },
+    /// A call into the system begins; its end follows.
+    CallBegin {
+        /// Which, from where, about what.
+        call: OpenCall,
+    },
+    /// What was opened last, a call, ends.
+    EndCall {
+        /// As it returned: bytes, a count, or the negative error number.
+        result: i64,
+    },
+    /// A sampled allocation.
+    Alloc {
+        /// Which.
+        sample: SampleId,
+        /// Where in memory.
+        address: u64,
+        /// How many were asked for.
+        bytes: u64,
+        /// By whom; 0 if unknown.
+        stack: StackId,
+    },
+    /// A sampled allocation is freed.
+    Free {
+        /// Which.
+        sample: SampleId,
+    },
+    /// A thread begins to run. In batches of CPUs only.
+    SwitchIn {
+        /// The system's id of the thread.
+        os_thread: u64,
+    },
+    /// A thread ceases to run. In batches of CPUs only.
+    SwitchOut {
+        /// The system's id of the thread.
+        os_thread: u64,
+        /// It could have gone on, but another thread was to run.
+        preempted: bool,
+    },
+    /// A thread was running: one of many looks at this CPU. In batches of CPUs only.
+    Sample {
+        /// The system's id of the thread.
+        os_thread: u64,
+        /// What it was doing; 0 if unknown.
+        stack: StackId,
+    },
+    /// A thread touched a page that had to be read first. In batches of CPUs only.
+    Fault {
+        /// The system's id of the thread.
+        os_thread: u64,
+        /// What it touched.
+        address: u64,
+        /// What it was doing; 0 if unknown.
+        stack: StackId,
+    },
+    /// The system lost records of this CPU. In batches of CPUs only.
+    LostKernel {
+        /// How many.
+        records: u64,
     },
     /// An event of a newer version.
     Unknown {

@@ -5,7 +5,7 @@
 //!
 //! - [`error`]: what can be wrong, and where.
 //! - [`stream`]: batches in file order from any `Read`, one in memory at a time.
-//! - [`tables`]: what definitions say, owned: call sites, threads, the process.
+//! - [`tables`]: what definitions say, owned: call sites, threads, modules, stacks.
 //! - [`clock`]: ticks to nanoseconds.
 //! - [`source`]: where a file's bytes come from.
 //! - [`mod@file`]: random access by the index. `directory` (private) finds or rebuilds it.
@@ -32,6 +32,6 @@ pub use order::{InOrder, Timed, Window};
 pub use source::ReadAt;
 pub use stream::{Batch, BatchReader};
 pub use tables::{
-    Callsite, Callsites, Generation, Process, Stop, Switch, Tables, TaskState, Thread, ThreadEnd,
-    ThreadState,
+    Callsite, Callsites, Facility, Function, Generation, HeapState, Module, Process, Resource,
+    Stack, Stop, Switch, Tables, TaskState, Thread, ThreadEnd, ThreadState,
 };

@@ -4,9 +4,10 @@
 //! section 9 of FORMAT.md. What a writer of this version wrote comes back byte by byte, so
 //! whatever its events could not say in words stands there as `hex`. Damage becomes a comment.
 //!
-//! - `write`: from bytes to lines. `parse`: the other way.
+//! - `write`: from bytes to lines. `parse`: the other way, `define`: its definitions.
 //! - `word`: the words of a line: numbers, quoted bytes, values; both ways.
 
+mod define;
 mod parse;
 mod word;
 mod write;

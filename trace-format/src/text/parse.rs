@@ -1,16 +1,16 @@
-//! From lines to a trace's bytes.
+//! From lines to a trace's bytes: the file, its batches, their events.
+//!
+//! `define` has the lines of definitions.
 
-use super::word::{Line, expected};
+use super::define::definition;
+use super::word::{Line, Parsed, expected};
 use super::{TextError, TextErrorKind};
 use crate::batch::{BatchInfo, Compression, FileEncoder};
-use crate::definition::{ArgumentKind, CallsiteKind, Definition, OpenSince, put_definition};
 use crate::event::{Event, EventKind, Events, Outcome, put_event};
 use crate::header::BatchKind;
-use crate::id::{FutureId, SiteId, TaskId, ThreadId};
-use crate::time::{ClockKind, ClockSnapshot, Nanos, Ticks};
+use crate::id::{FutureId, SampleId, SiteId, TaskId, ThreadId};
+use crate::time::Ticks;
 use crate::value::{Text, Values, take_value};
-
-type Parsed<T> = Result<T, TextErrorKind>;
 
 /// The bytes a text describes: what [`super::to_text`] wrote, or a person.
 ///
@@ -246,8 +246,43 @@ fn task_or_future<'b>(
             *bytes = line.values()?;
             Ok(EventKind::FutureEnd { future, outcome, values: Values::new(bytes) })
         }
-        _ => Err(expected("an event", word)),
+        _ => of_system(word, line),
     }
+}
+
+fn of_system<'b>(word: &str, line: &mut Line<'_>) -> Parsed<EventKind<'b>> {
+    Ok(match word {
+        "call" => {
+            let call = line.call()?;
+            line.keyword("result")?;
+            let result = line.signed()?;
+            line.keyword("for")?;
+            EventKind::Call { call, result, duration: Ticks(line.number()?) }
+        }
+        "call-begin" => EventKind::CallBegin { call: line.call()? },
+        "end-call" => EventKind::EndCall { result: line.signed()? },
+        "alloc" => {
+            let sample = SampleId(line.number()?);
+            line.keyword("address")?;
+            let address = line.address()?;
+            line.keyword("bytes")?;
+            EventKind::Alloc { sample, address, bytes: line.number()?, stack: line.stack()? }
+        }
+        "free" => EventKind::Free { sample: SampleId(line.number()?) },
+        "switch-in" => EventKind::SwitchIn { os_thread: line.number()? },
+        "switch-out" => {
+            let os_thread = line.number()?;
+            EventKind::SwitchOut { os_thread, preempted: flag(line, "preempted", "left")? }
+        }
+        "sample" => EventKind::Sample { os_thread: line.number()?, stack: line.stack()? },
+        "fault" => {
+            let os_thread = line.number()?;
+            line.keyword("address")?;
+            EventKind::Fault { os_thread, address: line.address()?, stack: line.stack()? }
+        }
+        "lost-kernel" => EventKind::LostKernel { records: line.number()? },
+        _ => return Err(expected("an event", word)),
+    })
 }
 
 fn dropped<'b>(line: &mut Line<'_>) -> Parsed<EventKind<'b>> {
@@ -266,7 +301,7 @@ fn text<'b>(line: &mut Line<'_>, bytes: &'b mut Vec<u8>) -> Parsed<Text<'b>> {
     Ok(Text { bytes, bytes_before })
 }
 
-fn parent(line: &mut Line<'_>) -> Parsed<TaskId> {
+pub(super) fn parent(line: &mut Line<'_>) -> Parsed<TaskId> {
     line.keyword("parent")?;
     Ok(TaskId(line.number()?))
 }
@@ -280,154 +315,8 @@ fn outcome(line: &mut Line<'_>) -> Parsed<Outcome> {
     }
 }
 
-fn definition(out: &mut Vec<u8>, line: &mut Line<'_>) -> Parsed<()> {
-    let word = line.word();
-    match word {
-        "process" => process(out, line)?,
-        "clock" => {
-            let ticks = Ticks(line.number()?);
-            line.keyword("monotonic")?;
-            let monotonic = Nanos(line.number()?);
-            line.keyword("wall")?;
-            let wall = Nanos(line.number()?);
-            put_definition(out, &Definition::Clock(ClockSnapshot { ticks, monotonic, wall }));
-        }
-        "callsite" => callsite(out, line)?,
-        "thread" => {
-            let id = ThreadId(line.small()?);
-            line.keyword("first")?;
-            let first = Ticks(line.number()?);
-            line.keyword("system")?;
-            let (os_id, name) = (line.number()?, line.quoted()?);
-            put_definition(out, &Definition::Thread { id, os_id, name: &name, first });
-        }
-        "thread-end" => {
-            let (id, ended) = (ThreadId(line.small()?), flag(line, "ended", "lives")?);
-            let ticks = Ticks(line.number()?);
-            let [events, dropped_events, dropped_ends] = totals(line)?;
-            put_definition(
-                out,
-                &Definition::ThreadEnd { id, ended, ticks, events, dropped_events, dropped_ends },
-            );
-        }
-        "generation" => {
-            let (number, ticks) = (line.small()?, Ticks(line.number()?));
-            put_definition(out, &Definition::Generation { number, ticks });
-        }
-        "thread-state" => thread_state(out, line)?,
-        "task-state" => {
-            let (id, parent) = (TaskId(line.number()?), parent(line)?);
-            line.keyword("begin")?;
-            let (begin, name) = (Ticks(line.number()?), line.quoted()?);
-            put_definition(out, &Definition::TaskState { id, parent, name: &name, begin });
-        }
-        "switch" => {
-            let (site, on) = (SiteId(line.small()?), flag(line, "on", "off")?);
-            put_definition(out, &Definition::Switch { site, on, ticks: Ticks(line.number()?) });
-        }
-        "stop" => stop(out, line)?,
-        _ => return Err(expected("a definition", word)),
-    }
-    Ok(())
-}
-
-fn process(out: &mut Vec<u8>, line: &mut Line<'_>) -> Parsed<()> {
-    let pid = line.number()?;
-    let (executable, os, arch) = (line.quoted()?, line.quoted()?, line.quoted()?);
-    let clock = line.quoted()?;
-    let kinds = [ClockKind::Tsc, ClockKind::Cntvct, ClockKind::Monotonic];
-    let clock = kinds.into_iter().find(|kind| kind.name().as_bytes() == clock);
-    let clock = clock.ok_or_else(|| expected("a clock's name", ""))?;
-    let tracer = line.quoted()?;
-    let (executable, os, arch, tracer) = (&executable[..], &os[..], &arch[..], &tracer[..]);
-    put_definition(out, &Definition::Process { pid, executable, os, arch, clock, tracer });
-    Ok(())
-}
-
-fn callsite(out: &mut Vec<u8>, line: &mut Line<'_>) -> Parsed<()> {
-    let (id, found) = (SiteId(line.small()?), line.word());
-    let kind = CallsiteKind::ALL.into_iter().find(|kind| kind.name() == found);
-    let kind = kind.ok_or_else(|| expected("a kind of call site", found))?;
-    line.keyword("line")?;
-    let number = line.small()?;
-    line.keyword("column")?;
-    let column = line.small()?;
-    line.keyword("min")?;
-    let min = Nanos(line.number()?);
-    let (name, module, file) = (line.quoted()?, line.quoted()?, line.quoted()?);
-    line.keyword("[")?;
-    let mut arguments = Vec::new();
-    loop {
-        let kind = match line.word() {
-            "typed" => ArgumentKind::Typed,
-            "debug" => ArgumentKind::Debug,
-            "display" => ArgumentKind::Display,
-            "]" => break,
-            found => return Err(expected("typed, debug, display or ]", found)),
-        };
-        arguments.push((line.quoted()?, kind));
-    }
-    let arguments = arguments.iter().map(|(name, kind)| (name.as_slice(), *kind)).collect();
-    put_definition(
-        out,
-        &Definition::Callsite {
-            id,
-            kind,
-            name: &name,
-            module: &module,
-            file: &file,
-            line: number,
-            column,
-            min,
-            arguments,
-        },
-    );
-    Ok(())
-}
-
-fn thread_state(out: &mut Vec<u8>, line: &mut Line<'_>) -> Parsed<()> {
-    let id = ThreadId(line.small()?);
-    line.keyword("sequence")?;
-    let sequence = line.small()?;
-    line.keyword("offset")?;
-    let offset = line.small()?;
-    let more = flag(line, "more", "all")?;
-    line.keyword("[")?;
-    let mut open = Vec::new();
-    while line.next() != "]" {
-        let what = line.open()?;
-        line.keyword("begin")?;
-        open.push(OpenSince { open: what, begin: Ticks(line.number()?) });
-    }
-    line.word();
-    put_definition(out, &Definition::ThreadState { id, sequence, offset, more, open });
-    Ok(())
-}
-
-fn stop(out: &mut Vec<u8>, line: &mut Line<'_>) -> Parsed<()> {
-    let ticks = Ticks(line.number()?);
-    let [events, dropped_events, dropped_ends] = totals(line)?;
-    line.keyword("cpu")?;
-    let tracer_cpu = Nanos(line.number()?);
-    line.keyword("memory")?;
-    let memory_max = line.number()?;
-    put_definition(
-        out,
-        &Definition::Stop { ticks, events, dropped_events, dropped_ends, tracer_cpu, memory_max },
-    );
-    Ok(())
-}
-
-fn totals(line: &mut Line<'_>) -> Parsed<[u64; 3]> {
-    line.keyword("events")?;
-    let events = line.number()?;
-    line.keyword("dropped")?;
-    let dropped = line.number()?;
-    line.keyword("ends")?;
-    Ok([events, dropped, line.number()?])
-}
-
-fn flag(line: &mut Line<'_>, yes: &'static str, no: &'static str) -> Parsed<bool> {
+/// One of two words.
+pub(super) fn flag(line: &mut Line<'_>, yes: &'static str, no: &'static str) -> Parsed<bool> {
     match line.word() {
         found if found == yes => Ok(true),
         found if found == no => Ok(false),

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::TextErrorKind;
-use crate::id::{FutureId, Open, SiteId, TaskId};
-use crate::value::{Text, Value, Values, put_value, tag};
+use crate::id::{CallId, FutureId, Open, OpenCall, ResourceId, SiteId, StackId, TaskId};
+use crate::value::{Text, Value, Values, put_stack, put_value, tag};
 
 /// Appends `bytes` in quotes. What is UTF-8 and no control character stands as it is.
 pub(super) fn put_quoted(out: &mut String, bytes: &[u8]) {
@@ -48,10 +48,16 @@ pub(super) fn put_hex(out: &mut String, bytes: &[u8]) {
 
 /// Appends values in brackets; as `hex:` and bytes if words can't say exactly these bytes.
 pub(super) fn put_values(out: &mut String, values: Values<'_>) {
-    let mut again = Vec::new();
+    let (mut again, stack) = (Vec::new(), values.stack());
+    if let Some(stack) = stack {
+        put_stack(&mut again, stack);
+    }
     values.for_each(|value| put_value(&mut again, &value));
     out.push_str(" [");
     if again == values.as_bytes() {
+        if let Some(StackId(stack)) = stack {
+            let _ = write!(out, " stack:{stack}");
+        }
         for value in values {
             out.push(' ');
             put_one(out, &value);
@@ -92,12 +98,25 @@ pub(super) fn put_one(out: &mut String, value: &Value<'_>) {
     };
 }
 
+/// Appends the name of a call's function, or its number.
+pub(super) fn put_call(out: &mut String, call: CallId) {
+    let _ = match call.info() {
+        Some(info) => write!(out, "{}", info.name),
+        None => write!(out, "{}", call.0),
+    };
+}
+
 /// Appends what is open, as `region:5`.
 pub(super) fn put_open(out: &mut String, open: Open) {
     let _ = match open {
         Open::Region(site) => write!(out, "region:{}", site.0),
         Open::Poll(future) => write!(out, "poll:{}", future.0),
         Open::Task(task) => write!(out, "task:{}", task.0),
+        Open::Call(OpenCall { call, stack, resource }) => {
+            out.push_str("call:");
+            put_call(out, call);
+            write!(out, ":{}:{}", resource.0, stack.0)
+        }
     };
 }
 
@@ -106,7 +125,7 @@ pub(super) struct Line<'l> {
     rest: &'l str,
 }
 
-type Parsed<T> = Result<T, TextErrorKind>;
+pub(super) type Parsed<T> = Result<T, TextErrorKind>;
 
 impl<'l> Line<'l> {
     pub(super) fn new(line: &'l str) -> Self {
@@ -134,6 +153,41 @@ impl<'l> Line<'l> {
     pub(super) fn number(&mut self) -> Parsed<u64> {
         let found = self.word();
         found.parse().map_err(|_| expected("a number", found))
+    }
+
+    /// An address: `0x` and hexadecimal digits.
+    pub(super) fn address(&mut self) -> Parsed<u64> {
+        let found = self.word();
+        let digits = found.strip_prefix("0x").and_then(|it| u64::from_str_radix(it, 16).ok());
+        digits.ok_or_else(|| expected("an address", found))
+    }
+
+    /// A number with a sign, if it is negative.
+    pub(super) fn signed(&mut self) -> Parsed<i64> {
+        let found = self.word();
+        found.parse().map_err(|_| expected("a number with a sign", found))
+    }
+
+    /// The word `what`, then a stack's number.
+    pub(super) fn stack(&mut self) -> Parsed<StackId> {
+        self.keyword("stack")?;
+        let found = self.next();
+        StackId::from_number(self.number()?).ok_or_else(|| expected("a number below 2^24", found))
+    }
+
+    pub(super) fn resource(&mut self) -> Parsed<ResourceId> {
+        let found = self.next();
+        let id = ResourceId::from_number(self.number()?);
+        id.ok_or_else(|| expected("a number below 2^30", found))
+    }
+
+    /// The begin of a call.
+    pub(super) fn call(&mut self) -> Parsed<OpenCall> {
+        let found = self.word();
+        let call = call(found).ok_or_else(|| expected("a call", found))?;
+        self.keyword("resource")?;
+        let resource = self.resource()?;
+        Ok(OpenCall { call, resource, stack: self.stack()? })
     }
 
     pub(super) fn small(&mut self) -> Parsed<u32> {
@@ -184,8 +238,11 @@ impl<'l> Line<'l> {
 
     pub(super) fn open(&mut self) -> Parsed<Open> {
         let found = self.word();
-        let fault = || expected("region:, poll: or task: and an id", found);
+        let fault = || expected("region:, poll:, task: or call: and ids", found);
         let (kind, id) = found.split_once(':').ok_or_else(fault)?;
+        if kind == "call" {
+            return open_call(id).map(Open::Call).ok_or_else(fault);
+        }
         let id = id.parse::<u64>().map_err(|_| fault())?;
         let open = match kind {
             "region" => Open::Region(SiteId(u32::try_from(id).map_err(|_| fault())?)),
@@ -202,7 +259,14 @@ impl<'l> Line<'l> {
         self.keyword("[")?;
         let mut out = Vec::new();
         while self.next() != "]" {
-            match self.next().strip_prefix("hex:") {
+            let next = self.next();
+            if let Some(stack) = next.strip_prefix("stack:") {
+                let stack = stack.parse().ok().and_then(StackId::from_number);
+                put_stack(&mut out, stack.ok_or_else(|| expected("a stack", next))?);
+                self.word();
+                continue;
+            }
+            match next.strip_prefix("hex:") {
                 Some(hex) => {
                     let fault = || expected("bytes in hexadecimal", hex);
                     out.extend_from_slice(&unhex(hex).ok_or_else(fault)?);
@@ -249,6 +313,19 @@ impl<'l> Line<'l> {
         }
         Err(TextErrorKind::TooMuch { found: self.next().to_owned() })
     }
+}
+
+fn call(word: &str) -> Option<CallId> {
+    CallId::by_name(word).or_else(|| word.parse().ok().map(CallId))
+}
+
+/// `read:5:7`: a call, its resource, its stack.
+fn open_call(word: &str) -> Option<OpenCall> {
+    let (name, ids) = word.split_once(':')?;
+    let (resource, stack) = ids.split_once(':')?;
+    let resource = ResourceId::from_number(resource.parse().ok()?)?;
+    let stack = StackId::from_number(stack.parse().ok()?)?;
+    Some(OpenCall { call: call(name)?, stack, resource })
 }
 
 pub(super) fn expected(what: &'static str, found: &str) -> TextErrorKind {

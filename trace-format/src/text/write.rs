@@ -1,11 +1,12 @@
 //! From a trace's bytes to lines.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
-use super::word::{put_hex, put_one, put_open, put_quoted, put_text, put_values};
-use crate::definition::{ArgumentKind, Definition, put_definition};
+use super::word::{put_call, put_hex, put_one, put_open, put_quoted, put_text, put_values};
+use crate::definition::{ArgumentKind, Definition, Function, put_definition};
 use crate::event::{Event, EventKind, Outcome, put_event};
 use crate::header::{BatchKind, CODEC_LZ4};
+use crate::id::OpenCall;
 use crate::read::{Batch, BatchReader};
 use crate::time::Ticks;
 
@@ -104,7 +105,8 @@ fn put_event_line(out: &mut String, event: &Event<'_>) {
     let duration = match event.kind {
         EventKind::Region { duration, .. }
         | EventKind::Poll { duration, .. }
-        | EventKind::TaskRun { duration, .. } => Some(duration),
+        | EventKind::TaskRun { duration, .. }
+        | EventKind::Call { duration, .. } => Some(duration),
         _ => None,
     };
     put_event_words(out, &event.kind);
@@ -174,8 +176,43 @@ fn put_event_words(out: &mut String, kind: &EventKind<'_>) {
         EventKind::Dropped { events, ends, from, to } => {
             write!(out, "dropped {events} ends {ends} from {} to {}", from.0, to.0)
         }
-        EventKind::Unknown { opcode } => write!(out, "unknown {opcode}"),
+        _ => put_words_of_system(out, kind),
     };
+}
+
+fn put_words_of_system(out: &mut String, kind: &EventKind<'_>) -> fmt::Result {
+    match *kind {
+        EventKind::Call { call, result, .. } => {
+            put_call_words(out, "call ", call)?;
+            write!(out, " result {result}")
+        }
+        EventKind::CallBegin { call } => put_call_words(out, "call-begin ", call),
+        EventKind::EndCall { result } => write!(out, "end-call {result}"),
+        EventKind::Alloc { sample, address, bytes, stack } => {
+            let (sample, stack) = (sample.0, stack.0);
+            write!(out, "alloc {sample} address {address:#x} bytes {bytes} stack {stack}")
+        }
+        EventKind::Free { sample } => write!(out, "free {}", sample.0),
+        EventKind::SwitchIn { os_thread } => write!(out, "switch-in {os_thread}"),
+        EventKind::SwitchOut { os_thread, preempted } => {
+            write!(out, "switch-out {os_thread} {}", if preempted { "preempted" } else { "left" })
+        }
+        EventKind::Sample { os_thread, stack } => {
+            write!(out, "sample {os_thread} stack {}", stack.0)
+        }
+        EventKind::Fault { os_thread, address, stack } => {
+            write!(out, "fault {os_thread} address {address:#x} stack {}", stack.0)
+        }
+        EventKind::LostKernel { records } => write!(out, "lost-kernel {records}"),
+        // Such an event stands as its bytes.
+        _ => Ok(()),
+    }
+}
+
+fn put_call_words(out: &mut String, word: &str, call: OpenCall) -> fmt::Result {
+    out.push_str(word);
+    put_call(out, call.call);
+    write!(out, " resource {} stack {}", call.resource.0, call.stack.0)
 }
 
 fn name(outcome: Outcome) -> &'static str {
@@ -221,8 +258,12 @@ fn put_definition_words(out: &mut String, definition: &Definition<'_>) {
             put_callsite(out, definition);
             Ok(())
         }
-        Definition::Thread { id, os_id, name, first } => {
+        Definition::Thread { id, os_id, name, first, parent, stack, entry } => {
             let _ = write!(out, "thread {} first {} system {os_id}", id.0, first.0);
+            let (parent, stack) = (parent.0, stack.0);
+            if (parent, stack, *entry) != (0, 0, 0) {
+                let _ = write!(out, " parent {parent} stack {stack} entry {entry:#x}");
+            }
             put_names(out, &[name]);
             Ok(())
         }
@@ -261,8 +302,63 @@ fn put_definition_words(out: &mut String, definition: &Definition<'_>) {
             let _ = write!(out, "stop {} events {events} dropped {dropped_events} ", ticks.0);
             write!(out, "ends {dropped_ends} cpu {} memory {memory_max}", tracer_cpu.0)
         }
-        Definition::Unknown { kind } => write!(out, "unknown {kind}"),
+        _ => put_words_of_program(out, definition),
     };
+}
+
+fn put_words_of_program(out: &mut String, definition: &Definition<'_>) -> fmt::Result {
+    match definition {
+        Definition::ThreadName { id, ticks, name } => {
+            write!(out, "thread-name {} {}", id.0, ticks.0)?;
+            put_names(out, &[name]);
+        }
+        Definition::Module { first, last, bias, build_id, path } => {
+            write!(out, "module {first:#x} to {last:#x} bias {bias:#x} build ")?;
+            if build_id.is_empty() {
+                out.push('-');
+            }
+            put_hex(out, build_id);
+            put_names(out, &[path]);
+        }
+        Definition::Stack { id, flags, addresses } => {
+            let cut = if flags.cut { "cut" } else { "whole" };
+            write!(out, "stack {} {} {cut} [", id.0, flags.by.name())?;
+            for address in addresses {
+                write!(out, " {address:#x}")?;
+            }
+            out.push_str(" ]");
+        }
+        Definition::Resource { id, kind, value, name } => {
+            write!(out, "resource {} {} {value}", id.0, kind.name())?;
+            put_names(out, &[name]);
+        }
+        Definition::Symbol { address, functions } => {
+            write!(out, "symbol {address:#x} [")?;
+            for Function { name, file, line } in functions {
+                write!(out, " line {line}")?;
+                put_names(out, &[name, file]);
+            }
+            out.push_str(" ]");
+        }
+        Definition::Facility { name, on, note } => {
+            write!(out, "facility {}", if *on { "on" } else { "off" })?;
+            put_names(out, &[name, note]);
+        }
+        Definition::Heap {
+            ticks,
+            live_bytes,
+            live_allocations,
+            allocated_bytes,
+            allocations,
+            sample_bytes,
+        } => {
+            write!(out, "heap {} live {live_bytes} in {live_allocations} ", ticks.0)?;
+            write!(out, "allocated {allocated_bytes} in {allocations} one-in {sample_bytes}")?;
+        }
+        // Such a definition stands as its bytes.
+        _ => {}
+    }
+    Ok(())
 }
 
 fn put_callsite(out: &mut String, definition: &Definition<'_>) {

@@ -254,11 +254,16 @@ impl<'t> Lines<'t> {
             EventKind::TaskRun { task, duration } => {
                 self.complete(Open::Task(task), event.ticks, duration, Values::default())
             }
+            EventKind::Call { call, duration, .. } => {
+                self.complete(Open::Call(call), event.ticks, duration, Values::default())
+            }
+            EventKind::CallBegin { call } => self.begin(Open::Call(call), Values::default()),
             EventKind::RegionBegin { site, values } => self.begin(Open::Region(site), values),
             EventKind::PollBegin { future } => self.begin(Open::Poll(future), Values::default()),
             EventKind::TaskRunBegin { task } => self.begin(Open::Task(task), Values::default()),
             EventKind::End
             | EventKind::EndValue { .. }
+            | EventKind::EndCall { .. }
             | EventKind::EndDetached { .. }
             | EventKind::Reopen { .. } => return None,
             _ => self.moment(&event.kind),
@@ -272,6 +277,7 @@ impl<'t> Lines<'t> {
             Open::Region(_) => "region",
             Open::Poll(_) => "poll",
             Open::Task(_) => "task_run",
+            Open::Call(_) => "call",
         };
         let duration = self.names.duration(at, duration);
         let (shown, arguments) = self.arguments(open, values);
@@ -285,6 +291,7 @@ impl<'t> Lines<'t> {
             Open::Region(_) => "region_begin",
             Open::Poll(_) => "poll_begin",
             Open::Task(_) => "task_run_begin",
+            Open::Call(_) => "call_begin",
         };
         let (shown, arguments) = self.arguments(open, values);
         Line { kind, text: format!("{what}{shown} {{"), arguments, ..fields }
@@ -296,6 +303,7 @@ impl<'t> Lines<'t> {
             Open::Region(_) => "region_end",
             Open::Poll(_) => "poll_end",
             Open::Task(_) => "task_run_end",
+            Open::Call(_) => "call_end",
         };
         let duration = self.nanos(ended.end).0.saturating_sub(self.nanos(ended.begin).0);
         let mut text = format!("}} {what}  {}", units::time(Nanos(duration)));
@@ -426,6 +434,7 @@ impl<'t> Lines<'t> {
                 };
                 (Line { task: Some(task.0), name, ..Line::default() }, text)
             }
+            Open::Call(_) => (Line::default(), self.names.open(open)),
         }
     }
 

@@ -110,7 +110,13 @@ impl<'t, 'w> Converter<'t, 'w> {
             EventKind::TaskRunBegin { task } => {
                 self.open(lane, begin, Open::Task(task), Values::default())
             }
-            EventKind::End => self.end(lane, at, None),
+            EventKind::Call { call, duration, .. } => {
+                self.complete(lane, begin, Open::Call(call), duration, Values::default())
+            }
+            EventKind::CallBegin { call } => {
+                self.open(lane, begin, Open::Call(call), Values::default())
+            }
+            EventKind::End | EventKind::EndCall { .. } => self.end(lane, at, None),
             EventKind::EndValue { outcome, values } => self.end(lane, at, Some((outcome, values))),
             EventKind::EndDetached { open, since } => {
                 self.end_detached(lane, at, open, before(ticks, since))
@@ -276,7 +282,7 @@ impl<'t, 'w> Converter<'t, 'w> {
                 self.names.site(site).heading.put(event);
                 put_values(event, &mut self.names, site, values);
             }
-            Open::Poll(_) | Open::Task(_) => self.fill_run(lane, open),
+            Open::Poll(_) | Open::Task(_) | Open::Call(_) => self.fill_run(lane, open),
         }
         self.send(lane, at)
     }
@@ -296,7 +302,7 @@ impl<'t, 'w> Converter<'t, 'w> {
                 event.correlation_id = Some(task.0);
                 put_number(event, &mut self.names, "task", task.0);
             }
-            Open::Region(_) => {}
+            Open::Region(_) | Open::Call(_) => {}
         }
     }
 
@@ -455,6 +461,10 @@ impl<'t, 'w> Converter<'t, 'w> {
             Open::Region(site) => return self.names.site(site).heading.clone(),
             Open::Poll(future) => Life::Future(future),
             Open::Task(task) => Life::Task(task),
+            Open::Call(open) => {
+                let name = open.call.info().map_or("call", |info| info.name);
+                return self.names.heading(name, "call");
+            }
         };
         match self.tracks.get(life) {
             Some(alive) => alive.heading.clone(),

@@ -1,0 +1,161 @@
+//! What single definitions say, owned: threads, the process, generations, states, the stop.
+
+use crate::definition::OpenSince;
+use crate::id::{SiteId, StackId, TaskId, ThreadId};
+use crate::time::{ClockKind, Nanos, Ticks};
+
+/// A thread of the traced program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thread {
+    /// Batches name it by this.
+    pub id: ThreadId,
+    /// The system's id; 0 if its definition is missing.
+    pub os_id: u64,
+    /// Its name, the latest; may be empty.
+    pub name: String,
+    /// Its names and since when each, in time order.
+    pub names: Vec<(Ticks, String)>,
+    /// When it recorded for the first time.
+    pub first: Ticks,
+    /// The thread that made it; 0 if none or unknown.
+    pub parent: ThreadId,
+    /// Where it was made; 0 if unknown.
+    pub stack: StackId,
+    /// The address of the function it began with; 0 if unknown.
+    pub entry: u64,
+    /// Its totals, if the trace has them.
+    pub end: Option<ThreadEnd>,
+}
+
+impl Thread {
+    /// One of which nothing but its id is known.
+    pub(super) fn unknown(id: ThreadId, first: Ticks) -> Self {
+        Self {
+            id,
+            os_id: 0,
+            name: String::new(),
+            names: Vec::new(),
+            first,
+            parent: ThreadId(0),
+            stack: StackId(0),
+            entry: 0,
+            end: None,
+        }
+    }
+
+    /// Takes a name; one from before the latest changes nothing.
+    pub(super) fn rename(&mut self, since: Ticks, name: String) {
+        if self.names.last().is_some_and(|(latest, _)| *latest > since) || self.name == name {
+            return;
+        }
+        self.name.clone_from(&name);
+        self.names.push((since, name));
+    }
+
+    /// Its name at a time; may be empty.
+    #[must_use]
+    pub fn name_at(&self, ticks: Ticks) -> &str {
+        let count = self.names.partition_point(|(since, _)| *since <= ticks);
+        // Before its first name it was the same thread.
+        self.names.get(count.saturating_sub(1)).map_or(&self.name, |(_, name)| name)
+    }
+}
+
+/// What is known of a thread when it, or the trace, has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThreadEnd {
+    /// Whether the thread has ended; else only the trace has.
+    pub ended: bool,
+    /// When that was noticed.
+    pub ticks: Ticks,
+    /// Events it wrote, in all its batches.
+    pub events: u64,
+    /// Events that were not written for want of memory.
+    pub dropped_events: u64,
+    /// Ends that were not written for want of memory.
+    pub dropped_ends: u64,
+}
+
+/// What was traced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// The system's id.
+    pub pid: u64,
+    /// The file name of the executable.
+    pub executable: String,
+    /// As in `std::env::consts::OS`.
+    pub os: String,
+    /// As in `std::env::consts::ARCH`.
+    pub arch: String,
+    /// What stamps events.
+    pub clock: ClockKind,
+    /// The recorder's version.
+    pub tracer: String,
+}
+
+/// The trace's totals, written when it was stopped properly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// When.
+    pub ticks: Ticks,
+    /// Events in all batches.
+    pub events: u64,
+    /// Events that were not written for want of memory.
+    pub dropped_events: u64,
+    /// Ends that were not written for want of memory.
+    pub dropped_ends: u64,
+    /// CPU time the recorder took beside the traced threads.
+    pub tracer_cpu: Nanos,
+    /// The most bytes that batches took.
+    pub memory_max: u64,
+}
+
+/// The begin of a stretch of trace that stands by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Generation {
+    /// From 1.
+    pub number: u32,
+    /// When.
+    pub ticks: Ticks,
+}
+
+/// What was open on a thread when a generation began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ThreadState {
+    /// Which.
+    pub id: ThreadId,
+    /// The generation's number.
+    pub generation: u32,
+    /// The state is the one before the payload byte `offset` of the batch `sequence`.
+    pub sequence: u32,
+    /// See `sequence`.
+    pub offset: u32,
+    /// Regions deeper than the recorder can list are open as well.
+    pub more: bool,
+    /// Outermost first.
+    pub open: Vec<OpenSince>,
+}
+
+/// A task that was open when a generation began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskState {
+    /// Which.
+    pub id: TaskId,
+    /// The task it belongs to; 0 for none.
+    pub parent: TaskId,
+    /// Its name.
+    pub name: String,
+    /// Its true begin.
+    pub begin: Ticks,
+}
+
+/// A call site was switched on or off while the trace ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Switch {
+    /// Which.
+    pub site: SiteId,
+    /// Now.
+    pub on: bool,
+    /// When.
+    pub ticks: Ticks,
+}

@@ -1,0 +1,243 @@
+//! What a trace's definitions say, owned, with names made valid text once.
+//!
+//! Memory is in proportion to the definitions that are really in the file: an absurd id costs a
+//! map's entry, never an array of its size. The states at the beginnings of generations are not
+//! kept; `TraceFile::state_at` loads one when it is wanted.
+//!
+//! - `sites`: call sites. `items`: threads, the process, generations. `program`: modules, stacks,
+//!   functions, resources, the heap. All private, and named here.
+
+mod items;
+mod program;
+mod sites;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+pub use items::{Generation, Process, Stop, Switch, TaskState, Thread, ThreadEnd, ThreadState};
+pub use program::{Facility, Function, HeapState, Module, Resource, Stack};
+pub use sites::{Callsite, Callsites};
+
+use super::clock::Clock;
+use super::error::{ReadError, ReadErrorKind};
+use super::stream::Batch;
+use crate::definition::Definition;
+use crate::id::{ResourceId, SiteId, StackId, ThreadId};
+use crate::time::Ticks;
+
+/// Everything a trace's definitions say, as far as they have been applied.
+#[derive(Clone, Debug, Default)]
+pub struct Tables {
+    /// What was traced.
+    pub process: Option<Process>,
+    /// Where events come from.
+    pub callsites: Callsites,
+    /// Who recorded.
+    pub threads: BTreeMap<ThreadId, Thread>,
+    /// Ticks to nanoseconds.
+    pub clock: Clock,
+    /// The beginnings of generations, in file order.
+    pub generations: Vec<Generation>,
+    /// Call sites switched on and off, in file order.
+    pub switches: Vec<Switch>,
+    /// The totals, if the trace was stopped properly.
+    pub stop: Option<Stop>,
+    /// Executables and libraries, by their first address.
+    pub modules: BTreeMap<u64, Module>,
+    /// The stacks that events name.
+    pub stacks: BTreeMap<StackId, Stack>,
+    /// What calls are about.
+    pub resources: BTreeMap<ResourceId, Resource>,
+    /// The functions at addresses of stacks, innermost inlined one first; only in a trace that was
+    /// symbolised.
+    pub symbols: BTreeMap<u64, Vec<Function>>,
+    /// Whether parts of the recorder served, by name; what was said last counts.
+    pub facilities: BTreeMap<String, Facility>,
+    /// The heap over time, in file order.
+    pub heap: Vec<HeapState>,
+    /// How many definitions were of a kind that only a newer version knows.
+    pub unknown: u64,
+}
+
+impl Tables {
+    /// Adds what one definition says. Nothing is refused: a repeated definition is ignored, an
+    /// absurd clock snapshot too.
+    pub fn apply(&mut self, definition: &Definition<'_>) {
+        match definition {
+            Definition::Process { pid, executable, os, arch, clock, tracer } => {
+                self.clock.set_kind(*clock);
+                self.process.get_or_insert_with(|| Process {
+                    pid: *pid,
+                    executable: text(executable),
+                    os: text(os),
+                    arch: text(arch),
+                    clock: *clock,
+                    tracer: text(tracer),
+                });
+            }
+            Definition::Clock(snapshot) => self.clock.add(*snapshot),
+            Definition::Callsite { .. } => self.apply_callsite(definition),
+            &Definition::Thread { id, os_id, name, first, parent, stack, entry } => {
+                let thread = self.thread_mut(id, first);
+                (thread.os_id, thread.first) = (os_id, first);
+                (thread.parent, thread.stack, thread.entry) = (parent, stack, entry);
+                thread.rename(first, text(name));
+            }
+            &Definition::ThreadEnd { id, ended, ticks, events, dropped_events, dropped_ends } => {
+                let thread = self.thread_mut(id, ticks);
+                thread.end = Some(ThreadEnd { ended, ticks, events, dropped_events, dropped_ends });
+            }
+            &Definition::Generation { number, ticks } => {
+                self.generations.push(Generation { number, ticks });
+            }
+            &Definition::Switch { site, on, ticks } => {
+                self.switches.push(Switch { site, on, ticks });
+            }
+            &Definition::Stop {
+                ticks,
+                events,
+                dropped_events,
+                dropped_ends,
+                tracer_cpu,
+                memory_max,
+            } => {
+                let counts = (dropped_events, dropped_ends);
+                let (dropped_events, dropped_ends) = counts;
+                self.stop = Some(Stop {
+                    ticks,
+                    events,
+                    dropped_events,
+                    dropped_ends,
+                    tracer_cpu,
+                    memory_max,
+                });
+            }
+            Definition::ThreadState { .. } | Definition::TaskState { .. } => {}
+            definition => self.apply_of_program(definition),
+        }
+    }
+
+    /// What definitions say of the program itself.
+    fn apply_of_program(&mut self, definition: &Definition<'_>) {
+        match definition {
+            &Definition::ThreadName { id, ticks, name } => {
+                self.thread_mut(id, ticks).rename(ticks, text(name));
+            }
+            &Definition::Module { first, last, bias, build_id, path } => {
+                let (build_id, path) = (build_id.to_vec(), text(path));
+                self.modules.insert(first, Module { first, last, bias, build_id, path });
+            }
+            Definition::Stack { id, flags, addresses } => {
+                let (id, flags) = (*id, *flags);
+                let stack = || Stack { id, flags, addresses: addresses.as_slice().into() };
+                self.stacks.entry(id).or_insert_with(stack);
+            }
+            &Definition::Resource { id, kind, value, name } => {
+                let resource = || Resource { id, kind, value, name: text(name) };
+                self.resources.entry(id).or_insert_with(resource);
+            }
+            Definition::Symbol { address, functions } => {
+                let functions = functions.iter().map(|it| Function {
+                    name: text(it.name),
+                    file: text(it.file),
+                    line: it.line,
+                });
+                self.symbols.insert(*address, functions.collect());
+            }
+            &Definition::Facility { name, on, note } => {
+                let (name, note) = (text(name), text(note));
+                self.facilities.insert(name.clone(), Facility { name, on, note });
+            }
+            &Definition::Heap {
+                ticks,
+                live_bytes,
+                live_allocations,
+                allocated_bytes,
+                allocations,
+                sample_bytes,
+            } => self.heap.push(HeapState {
+                ticks,
+                live_bytes,
+                live_allocations,
+                allocated_bytes,
+                allocations,
+                sample_bytes,
+            }),
+            _ => self.unknown += 1,
+        }
+    }
+
+    /// Applies all definitions of a batch.
+    ///
+    /// # Errors
+    /// `DefinitionFaulty` if bytes in it are none; those before have been applied.
+    pub fn apply_batch(&mut self, batch: &Batch<'_>) -> Result<(), ReadError> {
+        let mut definitions = batch.definitions();
+        for definition in definitions.by_ref() {
+            self.apply(&definition);
+        }
+        match definitions.rest() {
+            0 => Ok(()),
+            rest => {
+                let at = batch.payload.len() - rest;
+                let kind = ReadErrorKind::DefinitionFaulty { at };
+                Err(ReadError::new(batch.offset_of(at), kind))
+            }
+        }
+    }
+
+    /// The call site with this id, if it is defined.
+    #[must_use]
+    pub fn callsite(&self, id: SiteId) -> Option<&Callsite> {
+        self.callsites.get(id)
+    }
+
+    /// What people call a thread: its name, or `thread 7`; for the lane of a CPU `cpu 3`.
+    #[must_use]
+    pub fn thread_name(&self, id: ThreadId) -> Cow<'_, str> {
+        match (self.threads.get(&id), id.as_cpu()) {
+            (Some(thread), _) if !thread.name.is_empty() => Cow::Borrowed(&thread.name),
+            (_, Some(cpu)) => Cow::Owned(format!("cpu {cpu}")),
+            _ => Cow::Owned(format!("thread {}", id.0)),
+        }
+    }
+
+    /// The module an address lies in. Of modules that overlap, the one that begins last.
+    #[must_use]
+    pub fn module_at(&self, address: u64) -> Option<&Module> {
+        let below = self.modules.range(..=address).rev();
+        below.take(OVERLAPPING_MAX).map(|(_, module)| module).find(|it| it.contains(address))
+    }
+
+    fn thread_mut(&mut self, id: ThreadId, first: Ticks) -> &mut Thread {
+        self.threads.entry(id).or_insert_with(|| Thread::unknown(id, first))
+    }
+
+    fn apply_callsite(&mut self, definition: &Definition<'_>) {
+        let Definition::Callsite { id, kind, name, module, file, line, column, min, arguments } =
+            definition
+        else {
+            return;
+        };
+        self.callsites.add(Callsite {
+            id: *id,
+            kind: *kind,
+            name: text(name),
+            module: text(module),
+            file: text(file),
+            line: *line,
+            column: *column,
+            min: *min,
+            arguments: arguments.iter().map(|(name, kind)| (text(name), *kind)).collect(),
+        });
+    }
+}
+
+/// Modules lie side by side, so the one below an address is the one it lies in. In a trace that says
+/// otherwise no more than these are looked at.
+const OVERLAPPING_MAX: usize = 16;
+
+/// Bytes as text; what is not UTF-8 becomes U+FFFD.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
