@@ -12,29 +12,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// A function that was running at an address, and where in it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Function {
-    /// Its path as people write it: demangled, without hash.
-    pub name: String,
-    /// The source file, as the compiler was given it; empty if unknown.
-    pub file: String,
-    /// From 1; 0 if unknown.
-    pub line: u32,
-}
-
-/// A part of the process's memory that code was loaded to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Place {
-    /// Its first address.
-    pub first: u64,
-    /// The address behind its last.
-    pub last: u64,
-    /// Address minus the file's own (virtual) address.
-    pub bias: u64,
-    /// The file's name without its folders.
-    pub name: String,
-}
+use trace_format::id::CallId;
+pub use trace_format::read::Function;
+use trace_format::read::{Module, Tables};
 
 /// One function of a stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,14 +40,14 @@ pub struct Frame<'a> {
 pub struct Symbols {
     functions: BTreeMap<u64, Vec<Function>>,
     /// By their first addresses.
-    places: BTreeMap<u64, Place>,
+    modules: BTreeMap<u64, Module>,
 }
 
 impl Symbols {
-    /// Nothing is known yet.
+    /// What a trace itself says: where its modules are, and names if it was symbolised.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn of_trace(tables: &Tables) -> Self {
+        Self { functions: tables.symbols.clone(), modules: tables.modules.clone() }
     }
 
     /// Says what runs at an address, innermost inlined first. What was said of it before stays, as
@@ -78,9 +58,9 @@ impl Symbols {
         }
     }
 
-    /// Says where code was loaded to. Of two places with one begin the later said stays.
-    pub fn add_place(&mut self, place: Place) {
-        self.places.insert(place.first, place);
+    /// Says where code was loaded to.
+    pub fn add_module(&mut self, module: Module) {
+        self.modules.insert(module.first, module);
     }
 
     /// The functions at an address, innermost inlined first; none if they are not known.
@@ -94,11 +74,11 @@ impl Symbols {
         self.functions.iter().map(|(address, functions)| (*address, functions.as_slice()))
     }
 
-    /// The place in memory that an address lies in.
+    /// The executable or library that an address lies in.
     #[must_use]
-    pub fn place(&self, address: u64) -> Option<&Place> {
-        let (_, place) = self.places.range(..=address).next_back()?;
-        (address < place.last).then_some(place)
+    pub fn module(&self, address: u64) -> Option<&Module> {
+        let (_, module) = self.modules.range(..=address).next_back()?;
+        module.contains(address).then_some(module)
     }
 
     /// A stack as functions, innermost first. Never shorter than `addresses`: what is not known
@@ -109,7 +89,7 @@ impl Symbols {
         for &address in addresses {
             let functions = self.functions(address);
             let outermost = functions.len().saturating_sub(1);
-            let module = self.place(address).map_or("", |place| place.name.as_str());
+            let module = self.module(address).map_or("", file_name);
             frames.extend(functions.iter().enumerate().map(|(at, function)| Frame {
                 address,
                 name: Cow::Borrowed(function.name.as_str()),
@@ -137,11 +117,18 @@ impl Symbols {
     }
 
     fn unnamed(&self, address: u64) -> String {
-        match self.place(address) {
-            Some(place) => format!("{}+{:#x}", place.name, address.wrapping_sub(place.bias)),
+        match self.module(address) {
+            Some(module) => format!("{}+{:#x}", file_name(module), module.in_file(address)),
             None => format!("{address:#x}"),
         }
     }
+}
+
+/// A module's file without its folders.
+#[must_use]
+pub fn file_name(module: &Module) -> &str {
+    let name = module.path.rsplit('/').next().unwrap_or_default();
+    name.strip_suffix(" (deleted)").unwrap_or(name)
 }
 
 /// Takes the recorder's functions out of a stack, innermost first:
@@ -202,7 +189,13 @@ fn is_door(frame: &Frame<'_>) -> bool {
         ["__rust_alloc", "__rust_alloc_zeroed", "__rust_realloc", "__rust_dealloc", "__rg_alloc"];
     let name = frame.name.strip_prefix("__rustc::").unwrap_or(&frame.name);
     let is_libc = frame.module.starts_with("libc.") || frame.module.starts_with("libc-");
-    ALLOCATOR.contains(&name) || !is_libc && is_hooked(name)
+    ALLOCATOR.contains(&name) || !is_libc && is_hook(name)
+}
+
+/// Whether calls of this name are recorded. Of `open` and `open64` the table has one.
+fn is_hook(name: &str) -> bool {
+    let plain = name.strip_suffix("64").unwrap_or(name);
+    CallId::by_name(plain).is_some() || CallId::by_name(&format!("{plain}64")).is_some()
 }
 
 /// Without what stands before the path in `<&mut a::B as c::D>::e`.
@@ -210,33 +203,6 @@ fn bare(name: &str) -> &str {
     let name = name.trim_start_matches(['<', '&', '*', '(', '[']);
     let name = name.strip_prefix("mut ").or_else(|| name.strip_prefix("const ")).unwrap_or(name);
     name.strip_prefix("dyn ").unwrap_or(name)
-}
-
-/// Names of libc's functions that the recorder stands in for.
-fn is_hooked(name: &str) -> bool {
-    const HOOKED: [&str; 20] = [
-        "read",
-        "write",
-        "pread",
-        "pwrite",
-        "recv",
-        "send",
-        "accept4",
-        "connect",
-        "poll",
-        "syscall",
-        "epoll_wait",
-        "nanosleep",
-        "clock_nanosleep",
-        "sched_yield",
-        "waitpid",
-        "fsync",
-        "open64",
-        "pthread_create",
-        "pthread_join",
-        "close",
-    ];
-    HOOKED.contains(&name)
 }
 
 #[cfg(test)]
@@ -247,16 +213,20 @@ mod tests {
         vec![Function { name: name.to_owned(), file: String::new(), line: 0 }]
     }
 
+    /// A page of code.
+    fn loaded(first: u64, bias: u64, path: &str) -> Module {
+        let (path, build_id) = (path.to_owned(), Vec::new());
+        Module { first, last: first + 0x1000, bias, build_id, path }
+    }
+
     /// The stack of these functions, each at an address of its own, after stripping.
     fn left(names: &[&str]) -> Vec<String> {
-        let mut symbols = Symbols::new();
+        let mut symbols = Symbols::default();
         let at = |at: usize| 0x1000 * (at as u64 + 1);
         for (which, name) in names.iter().enumerate() {
             let (module, name) = name.split_once('!').unwrap_or(("app", name));
-            let (first, name_of_place) = (at(which), module.to_owned());
-            let last = first + 0x1000;
-            symbols.add_place(Place { first, last, bias: 0, name: name_of_place });
-            symbols.add(first, named(name));
+            symbols.add_module(loaded(at(which), 0, &format!("/lib/{module}")));
+            symbols.add(at(which), named(name));
         }
         let addresses: Vec<_> = (0..names.len()).map(at).collect();
         symbols.shown(&addresses).iter().map(|frame| frame.name.to_string()).collect()
@@ -303,10 +273,8 @@ mod tests {
 
     #[test]
     fn inlined_functions_come_innermost_first_and_what_is_unknown_is_a_place() {
-        let mut symbols = Symbols::new();
-        let place =
-            Place { first: 0x5000, last: 0x6000, bias: 0x4000, name: "libfoo.so".to_owned() };
-        symbols.add_place(place);
+        let mut symbols = Symbols::default();
+        symbols.add_module(loaded(0x5000, 0x4000, "/lib/libfoo.so (deleted)"));
         symbols.add(0x5010, [named("inner"), named("outer")].concat());
         symbols.add(0x5010, named("said too late"));
         symbols.add(0x5020, Vec::new());
