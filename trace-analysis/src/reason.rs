@@ -1,0 +1,270 @@
+//! Why a thread did not go on: the kinds of waiting that are told apart.
+//!
+//! The recorder sees a system call; what the program meant by it stands in the stack. `names` (a
+//! private table) says which functions of which libraries mean what.
+
+use trace_format::call::CallClass;
+use trace_format::definition::ResourceKind;
+use trace_format::id::CallId;
+
+use crate::symbols::Frame;
+
+mod names;
+
+pub use names::{is_plumbing, site};
+
+/// Why a thread waited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Reason {
+    /// For a mutex that another thread held.
+    Mutex,
+    /// To read what an `RwLock` guards.
+    RwLockRead,
+    /// To write what an `RwLock` guards.
+    RwLockWrite,
+    /// For a condition variable's notification.
+    Condvar,
+    /// For room in a channel.
+    ChannelSend,
+    /// For a message from a channel.
+    ChannelReceive,
+    /// For a thread's end.
+    Join,
+    /// Parked, until another thread unparks it.
+    Park,
+    /// For the other threads at a barrier.
+    Barrier,
+    /// For another thread to initialise something: `Once`, `OnceLock`, `LazyLock`.
+    Once,
+    /// In `block_on`, for a future.
+    Future,
+    /// A worker thread of a runtime or a pool, without work.
+    Worker,
+    /// Because it chose to sleep.
+    Sleep,
+    /// For data from a socket, or a connection to accept.
+    SocketRead,
+    /// For room in a socket's buffer, or for a connection.
+    SocketWrite,
+    /// For data from a pipe.
+    PipeRead,
+    /// For room in a pipe.
+    PipeWrite,
+    /// For a file's content.
+    FileRead,
+    /// For a file to take content.
+    FileWrite,
+    /// For a file's content to reach the disk.
+    FileSync,
+    /// For a lock on a file.
+    FileLock,
+    /// For something else about files: opening, names, sizes.
+    File,
+    /// For any of several descriptors: `poll`, `select`, `epoll`.
+    Poll,
+    /// For another process.
+    Process,
+    /// In a futex that no known library explains.
+    Futex,
+    /// For a page of memory to be read from disk.
+    PageFault,
+    /// In a system call of another kind.
+    OtherCall,
+    /// In nothing that was recorded: a system call that is not, or in the kernel.
+    Unseen,
+}
+
+/// What kind of waiting a [`Reason`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ReasonKind {
+    /// Because another thread of the program is inside something: to be made shorter or rarer.
+    Contention,
+    /// For something that another thread is to do: work, a message, an end.
+    Others,
+    /// For the world outside: files, sockets, pipes, processes.
+    Outside,
+    /// For time to pass.
+    Time,
+    /// For nothing in particular that could be told.
+    Untold,
+}
+
+impl Reason {
+    /// Every reason, in the order of the enumeration.
+    pub const ALL: [Self; 28] = [
+        Self::Mutex,
+        Self::RwLockRead,
+        Self::RwLockWrite,
+        Self::Condvar,
+        Self::ChannelSend,
+        Self::ChannelReceive,
+        Self::Join,
+        Self::Park,
+        Self::Barrier,
+        Self::Once,
+        Self::Future,
+        Self::Worker,
+        Self::Sleep,
+        Self::SocketRead,
+        Self::SocketWrite,
+        Self::PipeRead,
+        Self::PipeWrite,
+        Self::FileRead,
+        Self::FileWrite,
+        Self::FileSync,
+        Self::FileLock,
+        Self::File,
+        Self::Poll,
+        Self::Process,
+        Self::Futex,
+        Self::PageFault,
+        Self::OtherCall,
+        Self::Unseen,
+    ];
+
+    /// How many there are.
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// A short name, for people and programs, stable between versions.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mutex => "mutex",
+            Self::RwLockRead => "rwlock read",
+            Self::RwLockWrite => "rwlock write",
+            Self::Condvar => "condvar",
+            Self::ChannelSend => "channel send",
+            Self::ChannelReceive => "channel receive",
+            Self::Join => "join",
+            Self::Park => "park",
+            Self::Barrier => "barrier",
+            Self::Once => "once",
+            Self::Future => "future",
+            Self::Worker => "idle worker",
+            Self::Sleep => "sleep",
+            Self::SocketRead => "socket read",
+            Self::SocketWrite => "socket write",
+            Self::PipeRead => "pipe read",
+            Self::PipeWrite => "pipe write",
+            Self::FileRead => "file read",
+            Self::FileWrite => "file write",
+            Self::FileSync => "file sync",
+            Self::FileLock => "file lock",
+            Self::File => "file",
+            Self::Poll => "poll",
+            Self::Process => "process",
+            Self::Futex => "futex",
+            Self::PageFault => "page fault",
+            Self::OtherCall => "other call",
+            Self::Unseen => "unseen",
+        }
+    }
+
+    /// What kind of waiting it is.
+    #[must_use]
+    pub const fn kind(self) -> ReasonKind {
+        match self {
+            Self::Mutex
+            | Self::RwLockRead
+            | Self::RwLockWrite
+            | Self::Once
+            | Self::FileLock
+            | Self::ChannelSend => ReasonKind::Contention,
+            Self::Condvar
+            | Self::ChannelReceive
+            | Self::Join
+            | Self::Park
+            | Self::Barrier
+            | Self::Future
+            | Self::Worker => ReasonKind::Others,
+            Self::SocketRead
+            | Self::SocketWrite
+            | Self::PipeRead
+            | Self::PipeWrite
+            | Self::FileRead
+            | Self::FileWrite
+            | Self::FileSync
+            | Self::File
+            | Self::Poll
+            | Self::Process
+            | Self::PageFault => ReasonKind::Outside,
+            Self::Sleep => ReasonKind::Time,
+            Self::Futex | Self::OtherCall | Self::Unseen => ReasonKind::Untold,
+        }
+    }
+
+    /// Whether another thread holds what is waited for, and gives it up.
+    #[must_use]
+    pub const fn is_lock(self) -> bool {
+        matches!(self, Self::Mutex | Self::RwLockRead | Self::RwLockWrite | Self::Once)
+    }
+}
+
+/// What a call's waiting is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Why {
+    /// Why.
+    pub reason: Reason,
+    /// Whether what is waited for has the call's resource as its name. Not so where each waiting
+    /// thread has a place of its own to wait at, as for channels and in `parking_lot`.
+    pub named: bool,
+    /// Whether the call is made to wait: outside switches to other threads tell nothing about it.
+    pub waits: bool,
+}
+
+/// Why a thread waits in a call.
+///
+/// - `kind`: of the call's resource, if it has one.
+/// - `frames`: its stack, innermost first; may be empty.
+#[must_use]
+pub fn why(call: CallId, kind: Option<ResourceKind>, frames: &[Frame<'_>]) -> Why {
+    let (reason, waits) = by_call(call, kind);
+    let is_refined = matches!(reason, Reason::Futex | Reason::Poll | Reason::Sleep | Reason::Join);
+    let named = kind.is_some() && !matches!(reason, Reason::Poll | Reason::Sleep);
+    let plain = Why { reason, named, waits };
+    if !is_refined {
+        return plain;
+    }
+    match names::meaning(frames) {
+        Some((_, named)) if reason != Reason::Futex && named => plain,
+        Some((refined, named)) => Why { reason: refined, named: named && plain.named, waits },
+        None => plain,
+    }
+}
+
+/// What the call alone says: why, and whether it is made to wait.
+fn by_call(call: CallId, kind: Option<ResourceKind>) -> (Reason, bool) {
+    use ResourceKind as Kind;
+    let Some(info) = call.info() else { return (Reason::OtherCall, false) };
+    match (info.class, kind) {
+        (CallClass::Futex, _) => (by_futex(call), true),
+        (CallClass::Read, Some(Kind::Socket)) => (Reason::SocketRead, true),
+        (CallClass::Write, Some(Kind::Socket)) => (Reason::SocketWrite, true),
+        (CallClass::Read, Some(Kind::File)) => (Reason::FileRead, false),
+        (CallClass::Write, Some(Kind::File)) => (Reason::FileWrite, false),
+        // Event counters, timers and terminals are like pipes: somebody must write something.
+        (CallClass::Read, Some(_)) => (Reason::PipeRead, true),
+        (CallClass::Write, Some(_)) => (Reason::PipeWrite, true),
+        (CallClass::Accept, _) => (Reason::SocketRead, true),
+        (CallClass::Connect, _) => (Reason::SocketWrite, true),
+        (CallClass::Poll, _) => (Reason::Poll, true),
+        (CallClass::Sleep, _) => (Reason::Sleep, true),
+        (CallClass::Join, _) => (Reason::Join, true),
+        (CallClass::Process, _) => (Reason::Process, true),
+        (CallClass::Sync, _) => (Reason::FileSync, false),
+        (CallClass::Open | CallClass::Close | CallClass::Metadata, _) => (Reason::File, false),
+        _ if matches!(call, CallId::FLOCK | CallId::FCNTL_LOCK) => (Reason::FileLock, true),
+        _ => (Reason::OtherCall, false),
+    }
+}
+
+fn by_futex(call: CallId) -> Reason {
+    match call {
+        CallId::PTHREAD_MUTEX_LOCK => Reason::Mutex,
+        CallId::PTHREAD_COND_WAIT | CallId::PTHREAD_COND_TIMEDWAIT => Reason::Condvar,
+        CallId::PTHREAD_RWLOCK_RDLOCK => Reason::RwLockRead,
+        CallId::PTHREAD_RWLOCK_WRLOCK => Reason::RwLockWrite,
+        _ => Reason::Futex,
+    }
+}
