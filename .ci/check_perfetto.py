@@ -11,7 +11,10 @@ memory, and keeps to what Perfetto's importer demands:
 - times never run backwards on a track;
 - ends come only for slices that were begun; what is left open is counted, and with `--unfinished`
   must be exactly so many;
-- counter tracks have values and nothing else.
+- counter tracks have values and nothing else;
+- callstacks, their frames and modules are there before they are used;
+- a thread's states are about a thread that is described, each CPU runs one thread at a time, and
+  nothing runs that runs already: importers drop what contradicts that.
 
 Prints what it counted. Exits 0 if all holds, 1 with the faults if not, 2 for wrong use.
 """
@@ -29,6 +32,7 @@ REALTIME = schema.BUILTIN_CLOCK_REALTIME
 CLEARED = schema.TracePacket.SEQ_INCREMENTAL_STATE_CLEARED
 NEEDED = schema.TracePacket.SEQ_NEEDS_INCREMENTAL_STATE
 EVENT = schema.TrackEvent
+STATE = schema.GenericKernelTaskStateEvent
 
 
 def packets(file):
@@ -93,6 +97,9 @@ class Checker:
         self.now = 0
         self.first = self.last = None
         self.flows = collections.Counter()
+        self.threads = set()
+        self.states = {}
+        self.pending_states = []
 
     def fault(self, text):
         """Something is wrong with the packet at hand."""
@@ -116,6 +123,10 @@ class Checker:
             if packet.sequence_flags != NEEDED:
                 self.fault("an event that does not say it needs the sequence's state")
             self.event(packet)
+        elif data == "generic_kernel_task_state_event":
+            self.state(packet)
+        elif data == "perf_sample":
+            self.sample(packet)
         elif data != "clock_snapshot" or self.at > 0:
             self.fault(f"a packet with {data}")
         self.at += 1
@@ -147,6 +158,19 @@ class Checker:
                     self.fault(f"{field.name} {item.iid} means two things, or is 0")
                 known[item.iid] = item
                 self.counts[f"interned {field.name}"] += 1
+        # What they consist of may stand in the same packet, so all of it is known by now.
+        for mapping in data.mappings:
+            self.resolve("build_ids", mapping.build_id)
+            for path in mapping.path_string_ids:
+                self.resolve("mapping_paths", path)
+        for frame in data.frames:
+            self.resolve("function_names", frame.function_name_id)
+            self.resolve("mappings", frame.mapping_id)
+            if frame.source_path_iid:
+                self.resolve("source_paths", frame.source_path_iid)
+        for callstack in data.callstacks:
+            for frame in callstack.frame_ids:
+                self.resolve("frames", frame)
 
     def resolve(self, table, iid):
         """A use of an interned number."""
@@ -165,8 +189,51 @@ class Checker:
         special = [kind for kind in ("process", "thread", "counter") if track.HasField(kind)]
         kind = special[0] if special else "other"
         self.counts[f"tracks: {kind}"] += 1
+        if kind == "thread":
+            self.threads.add(track.thread.tid)
         if kind == "thread" and (track.thread.pid <= 0 or track.thread.tid <= 0):
             self.fault(f"thread track {track.uuid} without pid and tid")
+
+    def state(self, packet):
+        """A thread's state from a moment on. They need not come in the order of time."""
+        event = packet.generic_kernel_task_state_event
+        self.now = self.time(packet)
+        if packet.sequence_flags != NEEDED:
+            self.fault("a state that does not say it needs the sequence's clock")
+        if event.tid not in self.threads:
+            self.fault(f"a state of thread {event.tid}, which is not described")
+        name = STATE.TaskStateEnum.Name(event.state)
+        self.counts[f"states: {name}"] += 1
+        self.pending_states.append((self.now, self.at, event.tid, event.cpu, name, event.comm))
+
+    def sample(self, packet):
+        """What a thread was doing."""
+        self.now = self.time(packet)
+        sample = packet.perf_sample
+        if packet.sequence_flags != NEEDED:
+            self.fault("a sample that does not say it needs the sequence's state")
+        self.resolve("callstacks", sample.callstack_iid)
+        if sample.tid not in self.threads:
+            self.fault(f"a sample of thread {sample.tid}, which is not described")
+        self.counts["samples"] += 1
+
+    def finish_states(self):
+        """Goes through all states in the order of time, as importers do."""
+        cpus = {}
+        for now, self.at, tid, cpu, name, comm in sorted(self.pending_states):
+            was = self.states.get(tid)
+            if not comm:
+                self.fault(f"a state of thread {tid} without a name")
+            if name == "TASK_STATE_RUNNING":
+                if was == name:
+                    self.fault(f"thread {tid} runs twice at {now}")
+                if cpus.get(cpu):
+                    self.counts["threads that left a CPU unseen"] += 1
+                    self.states[cpus[cpu]] = None
+                cpus[cpu] = tid
+            elif was == "TASK_STATE_RUNNING":
+                cpus = {at: other for at, other in cpus.items() if other != tid}
+            self.states[tid] = name
 
     def time(self, packet):
         """The packet's time in nanoseconds."""
@@ -235,6 +302,9 @@ class Checker:
             if annotation.string_value_iid:
                 self.resolve("debug_annotation_string_values", annotation.string_value_iid)
             self.counts["annotations"] += 1
+        if event.callstack_iid:
+            self.resolve("callstacks", event.callstack_iid)
+            self.counts["events with stacks"] += 1
         self.flows.update(event.flow_ids)
 
     def finish(self, unfinished):
@@ -244,8 +314,12 @@ class Checker:
         self.counts["unfinished slices"] = sum(len(track.open) for track in self.tracks.values())
         if unfinished is not None and self.counts["unfinished slices"] != unfinished:
             self.fault(f"{self.counts['unfinished slices']} slices are open, not {unfinished}")
-        if self.default_track in self.tracks and not self.tracks[self.default_track].events:
+        default = self.tracks.get(self.default_track)
+        if default and not default.events and not default.descriptor.HasField("thread"):
             self.fault("the default track has no events")
+        packets = self.at
+        self.finish_states()
+        self.at = packets
         self.counts["flows"] = len(self.flows)
         self.counts["flow arrows"] = sum(self.flows.values()) - len(self.flows)
         self.counts["packets"] = self.at

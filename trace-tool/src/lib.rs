@@ -5,14 +5,17 @@
 //!
 //! - [`command`]: the command line, and one file per verb.
 //! - [`export`]: traces in the formats of other viewers.
-//! - [`describe`], [`escape`], [`units`], [`table`]: names, texts and numbers for people.
+//! - [`describe`], [`call`], [`errno`], [`escape`], [`units`], [`table`]: names, texts and numbers
+//!   for people.
 //! - [`json`]: the same for programs; JSON.md beside this crate describes the fields.
 //! - [`output`]: standard output and standard error.
 
 #![forbid(unsafe_code)]
 
+pub mod call;
 pub mod command;
 pub mod describe;
+pub mod errno;
 pub mod escape;
 pub mod export;
 pub mod json;

@@ -5,6 +5,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use trace_analysis::symbols::Symbols;
 
 use super::reading::open;
 use super::{Failure, Verdict};
@@ -39,13 +40,14 @@ enum Format {
 pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> {
     let file = open(&arguments.file)?;
     let Format::Perfetto = arguments.format;
+    let symbols = Symbols::of_trace(file.tables());
     let to_stdout = arguments.output.as_os_str() == "-";
     let events = file.index().iter().map(|entry| u64::from(entry.events)).sum();
     let bar = progress(file.bytes());
     bar.set_length(events);
     let mut advance = |done| bar.set_position(done);
     let done = if to_stdout {
-        perfetto::export(&file, out, &mut advance)
+        perfetto::export(&file, &symbols, out, &mut advance)
     } else {
         let target = &arguments.output;
         if is_same(&arguments.file, target) {
@@ -53,7 +55,7 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
         }
         let created = File::create(target).map_err(|error| Failure::Open(target.clone(), error))?;
         let mut target = BufWriter::with_capacity(1 << 18, created);
-        let done = perfetto::export(&file, &mut target, &mut advance);
+        let done = perfetto::export(&file, &symbols, &mut target, &mut advance);
         done.and_then(|totals| target.flush().map(|()| totals).map_err(ExportError::Write))
     };
     bar.finish_and_clear();

@@ -79,6 +79,18 @@ pub(super) fn put_number(
     event.debug_annotations.push(DebugAnnotation { name_iid, uint_value, ..Default::default() });
 }
 
+/// Adds a number that may be negative.
+pub(super) fn put_signed(
+    event: &mut TrackEvent,
+    names: &mut Interner<'_>,
+    name: &'static str,
+    number: i64,
+) {
+    let name_iid = Some(names.argument(name));
+    let int_value = Some(number);
+    event.debug_annotations.push(DebugAnnotation { name_iid, int_value, ..Default::default() });
+}
+
 /// A text as people should read it: what is not UTF-8 is replaced, except the half of a character
 /// that a cut left at the end, and a cut says how long the whole was.
 pub(super) fn readable(text: Text<'_>) -> Cow<'_, str> {

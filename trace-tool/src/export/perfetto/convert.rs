@@ -11,6 +11,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::io;
 
+use trace_analysis::symbols::Symbols;
 use trace_format::event::{Event, EventKind, Outcome};
 use trace_format::id::{Open, SiteId, ThreadId};
 use trace_format::read::{Tables, ThreadState, Timed};
@@ -19,18 +20,22 @@ use trace_format::value::Values;
 
 use super::Totals;
 use super::annotate::{put_number, put_outcome, put_values, put_word};
+use super::cpus::Cpus;
+use super::heap::Snapshots;
 use super::intern::{Heading, Interner};
 use super::lane::{Lane, Popped};
-use super::message::EventType;
+use super::message::{EventType, TrackEvent};
 use super::packet::Packets;
+use super::stacks::Stacks;
 use super::tracks::{Life, Tracks};
+use super::wakes::Wakes;
 
 /// A region that ended on another thread is looked for on so many threads.
 const SEARCHED_LANES_MAX: usize = 1024;
 /// So many threads' lanes are found at once; a power of two.
 const RECENT_MAX: usize = 64;
 /// The category of what the exporter has to say itself.
-const OWN_CATEGORY: &str = "exectrace";
+pub(super) const OWN_CATEGORY: &str = "exectrace";
 // How slices ended that were not ended in their turn.
 const ENDED_ELSEWHERE: &str = "on another thread";
 const HELD: &str = "with the poll around it: held across an await, goes on below the future";
@@ -44,7 +49,11 @@ pub(super) struct Converter<'t, 'w> {
     pub(super) names: Interner<'t>,
     pub(super) tracks: Tracks,
     pub(super) totals: Totals,
-    lanes: Vec<Lane>,
+    pub(super) stacks: Stacks<'t>,
+    pub(super) wakes: Wakes,
+    pub(super) cpus: Cpus,
+    pub(super) heap: Snapshots<'t>,
+    pub(super) lanes: Vec<Lane>,
     lane_by_thread: HashMap<ThreadId, usize>,
     /// Lanes found lately, by the low bits of the thread's id: a hash a time would be felt.
     recent: [Option<(ThreadId, usize)>; RECENT_MAX],
@@ -54,7 +63,11 @@ pub(super) struct Converter<'t, 'w> {
 
 impl<'t, 'w> Converter<'t, 'w> {
     /// Describes the process.
-    pub(super) fn begin(tables: &'t Tables, mut packets: Packets<'w>) -> io::Result<Self> {
+    pub(super) fn begin(
+        tables: &'t Tables,
+        symbols: &'t Symbols,
+        mut packets: Packets<'w>,
+    ) -> io::Result<Self> {
         let tracks = Tracks::begin(tables, &mut packets)?;
         Ok(Self {
             tables,
@@ -62,6 +75,10 @@ impl<'t, 'w> Converter<'t, 'w> {
             names: Interner::new(tables),
             tracks,
             totals: Totals::default(),
+            stacks: Stacks::new(tables, symbols),
+            wakes: Wakes::default(),
+            cpus: Cpus::new(tables),
+            heap: Snapshots::new(tables),
             lanes: Vec::new(),
             lane_by_thread: HashMap::new(),
             recent: [None; RECENT_MAX],
@@ -74,6 +91,12 @@ impl<'t, 'w> Converter<'t, 'w> {
         let Timed { thread, event } = *timed;
         let at = self.nanos(event.ticks);
         self.end_until(at)?;
+        if self.heap.is_due(event.ticks) {
+            self.heap_until(event.ticks)?;
+        }
+        if let Some(cpu) = thread.as_cpu() {
+            return self.cpu_event(cpu, &event);
+        }
         let lane = self.lane(thread)?;
         // Only times that run backwards leave an end behind here; pairing goes before time.
         if self.lanes[lane].ending.is_some() {
@@ -110,13 +133,14 @@ impl<'t, 'w> Converter<'t, 'w> {
             EventKind::TaskRunBegin { task } => {
                 self.open(lane, begin, Open::Task(task), Values::default())
             }
-            EventKind::Call { call, duration, .. } => {
-                self.complete(lane, begin, Open::Call(call), duration, Values::default())
+            EventKind::Call { call, result, duration } => {
+                self.call_complete(lane, begin, call, (result, duration))
             }
             EventKind::CallBegin { call } => {
                 self.open(lane, begin, Open::Call(call), Values::default())
             }
-            EventKind::End | EventKind::EndCall { .. } => self.end(lane, at, None),
+            EventKind::EndCall { result } => self.end_call(lane, at, result),
+            EventKind::End => self.end(lane, at, None),
             EventKind::EndValue { outcome, values } => self.end(lane, at, Some((outcome, values))),
             EventKind::EndDetached { open, since } => {
                 self.end_detached(lane, at, open, before(ticks, since))
@@ -130,6 +154,9 @@ impl<'t, 'w> Converter<'t, 'w> {
 
     /// Batches of `thread` are missing before its next event.
     pub(super) fn gap(&mut self, thread: ThreadId) -> io::Result<()> {
+        if thread.as_cpu().is_some() {
+            return Ok(());
+        }
         let lane = self.lane(thread)?;
         self.lanes[lane].mark_gap();
         Ok(())
@@ -168,6 +195,7 @@ impl<'t, 'w> Converter<'t, 'w> {
     /// Sends what is left and writes everything out.
     pub(super) fn finish(mut self) -> io::Result<Totals> {
         self.end_until(u64::MAX)?;
+        self.heap_until(Ticks(u64::MAX))?;
         let open: usize = self.lanes.iter().map(Lane::slices_open).sum();
         self.totals.unfinished = (open + self.tracks.slices_open()) as u64;
         (self.totals.packets, self.totals.bytes) = self.packets.finish()?;
@@ -181,7 +209,7 @@ impl<'t, 'w> Converter<'t, 'w> {
     }
 
     #[inline]
-    fn lane(&mut self, thread: ThreadId) -> io::Result<usize> {
+    pub(super) fn lane(&mut self, thread: ThreadId) -> io::Result<usize> {
         match self.recent[thread.0 as usize % RECENT_MAX] {
             Some((recent, lane)) if recent == thread => Ok(lane),
             _ => self.find_lane(thread),
@@ -195,7 +223,7 @@ impl<'t, 'w> Converter<'t, 'w> {
                 let os_id = self.tables.threads.get(&thread).map_or(0, |thread| thread.os_id);
                 let name = self.tables.thread_name(thread);
                 let track = self.tracks.thread(&name, os_id, &mut self.packets)?;
-                self.lanes.push(Lane::new(track));
+                self.lanes.push(Lane::new(thread, track));
                 self.lane_by_thread.insert(thread, self.lanes.len() - 1);
                 self.lanes.len() - 1
             }
@@ -221,6 +249,9 @@ impl<'t, 'w> Converter<'t, 'w> {
 
     fn send_ending(&mut self, lane: usize) -> io::Result<()> {
         let end = self.lanes[lane].ending.take().unwrap_or(0);
+        if self.lanes[lane].wait.is_some() {
+            self.woken(lane, end)?;
+        }
         self.send_plain_end(lane, end)
     }
 
@@ -239,9 +270,14 @@ impl<'t, 'w> Converter<'t, 'w> {
         }
         self.send_begin(lane, at, open, values)?;
         let end = self.nanos(end);
+        self.end_later(lane, end);
+        Ok(())
+    }
+
+    /// What was begun last on a lane is complete: its end is sent in its turn.
+    pub(super) fn end_later(&mut self, lane: usize, end: u64) {
         self.lanes[lane].ending = Some(end);
         self.ends.push(Reverse((end, lane)));
-        Ok(())
     }
 
     fn open(
@@ -267,7 +303,7 @@ impl<'t, 'w> Converter<'t, 'w> {
     ) -> io::Result<()> {
         self.totals.slices += 1;
         match open {
-            Open::Region(site) if values.is_empty() => {
+            Open::Region(site) if values.as_bytes().is_empty() => {
                 let (at, track) = self.stamp(lane, at);
                 let alike = (track, Some(site));
                 if self.packets.send_alike(at, alike)? {
@@ -278,11 +314,14 @@ impl<'t, 'w> Converter<'t, 'w> {
                 return self.packets.send_and_keep(at, alike, &mut self.names.fresh);
             }
             Open::Region(site) => {
+                let callstack = values.stack().and_then(|stack| self.callstack(stack));
                 let event = self.packets.event(EventType::SliceBegin, self.lanes[lane].track);
                 self.names.site(site).heading.put(event);
+                event.callstack_iid = callstack;
                 put_values(event, &mut self.names, site, values);
             }
-            Open::Poll(_) | Open::Task(_) | Open::Call(_) => self.fill_run(lane, open),
+            Open::Call(made) => self.fill_call(lane, at, made, None),
+            Open::Poll(_) | Open::Task(_) => self.fill_run(lane, open),
         }
         self.send(lane, at)
     }
@@ -312,15 +351,30 @@ impl<'t, 'w> Converter<'t, 'w> {
         at: u64,
         result: Option<(Outcome, Values<'_>)>,
     ) -> io::Result<()> {
+        let put = |event: &mut TrackEvent, names: &mut Interner<'_>| {
+            if let Some((outcome, values)) = result {
+                put_outcome(event, names, outcome, values);
+            }
+        };
+        self.end_with(lane, at, result.is_some().then_some(put))
+    }
+
+    /// What was opened last ends; `put`, if given, says how.
+    pub(super) fn end_with(
+        &mut self,
+        lane: usize,
+        at: u64,
+        put: Option<impl FnOnce(&mut TrackEvent, &mut Interner<'_>)>,
+    ) -> io::Result<()> {
         let (own, below) = match self.lanes[lane].pop() {
             Popped::Ended { own, below } => (own, below),
             Popped::Nothing => return self.end_without_begin(lane, at),
             Popped::Unknown => return Ok(()),
         };
-        match result.filter(|_| own) {
-            Some((outcome, values)) => {
+        match put.filter(|_| own) {
+            Some(put) => {
                 let event = self.packets.event(EventType::SliceEnd, self.lanes[lane].track);
-                put_outcome(event, &mut self.names, outcome, values);
+                put(event, &mut self.names);
                 self.send(lane, at)?;
             }
             None if own => self.send_plain_end(lane, at)?,
@@ -459,12 +513,9 @@ impl<'t, 'w> Converter<'t, 'w> {
     fn heading(&mut self, open: Open) -> Heading {
         let life = match open {
             Open::Region(site) => return self.names.site(site).heading.clone(),
+            Open::Call(made) => return self.call_heading(made),
             Open::Poll(future) => Life::Future(future),
             Open::Task(task) => Life::Task(task),
-            Open::Call(open) => {
-                let name = open.call.info().map_or("call", |info| info.name);
-                return self.names.heading(name, "call");
-            }
         };
         match self.tracks.get(life) {
             Some(alive) => alive.heading.clone(),

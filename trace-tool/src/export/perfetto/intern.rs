@@ -66,18 +66,18 @@ pub(super) struct Site {
 
 /// Texts with numbers, from 1.
 #[derive(Debug)]
-struct Numbered {
+pub(super) struct Numbered {
     numbers: HashMap<Box<str>, u64>,
     count_max: usize,
 }
 
 impl Numbered {
-    fn new(count_max: usize) -> Self {
+    pub(super) fn new(count_max: usize) -> Self {
         Self { numbers: HashMap::new(), count_max }
     }
 
     /// The number of `text`; `None` if it is new and the table is full.
-    fn number(&mut self, text: &str, fresh: &mut Vec<Interned>) -> Option<u64> {
+    pub(super) fn number(&mut self, text: &str, fresh: &mut Vec<Interned>) -> Option<u64> {
         if let Some(&number) = self.numbers.get(text) {
             return Some(number);
         }

@@ -11,7 +11,7 @@
 //!
 //! Elsewhere: what is sent for each frame (`convert`).
 
-use trace_format::id::{FutureId, Open, SiteId};
+use trace_format::id::{FutureId, Open, ResourceId, SiteId, ThreadId};
 use trace_format::time::Ticks;
 
 /// Viewers drop slices that lie deeper, but not their ends, which then end others: Perfetto's limit
@@ -48,9 +48,20 @@ pub(super) enum Popped {
     Unknown,
 }
 
+/// A call that waited until somebody woke it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wait {
+    /// For what.
+    pub(super) resource: ResourceId,
+    /// When it began, in nanoseconds.
+    pub(super) from: u64,
+}
+
 /// One thread.
 #[derive(Debug)]
 pub(super) struct Lane {
+    /// Whose it is.
+    pub(super) thread: ThreadId,
     /// Its track.
     pub(super) track: u64,
     /// The track of its drops, if it had any, and when the last of them ended.
@@ -61,6 +72,8 @@ pub(super) struct Lane {
     pub(super) last: u64,
     /// When the complete region that was begun last ends, until that is sent.
     pub(super) ending: Option<u64>,
+    /// If what ends next is a call that was woken: what it waited for.
+    pub(super) wait: Option<Wait>,
     frames: Vec<Frame>,
     /// Frames that are `shown`.
     shown: usize,
@@ -79,13 +92,15 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(track: u64) -> Self {
+    pub(super) fn new(thread: ThreadId, track: u64) -> Self {
         Self {
+            thread,
             track,
             drops: None,
             lost: (0, 0),
             last: 0,
             ending: None,
+            wait: None,
             frames: Vec::new(),
             shown: 0,
             waiting: 0,
@@ -122,6 +137,12 @@ impl Lane {
     /// Whether one more slice can be shown.
     pub(super) fn has_room(&self) -> bool {
         self.shown < SHOWN_MAX && self.deeper == 0
+    }
+
+    /// What was opened last, and when.
+    pub(super) fn top(&self) -> Option<(Open, Ticks)> {
+        let frame = self.frames.last().filter(|_| self.deeper == 0)?;
+        Some((frame.open, frame.begin))
     }
 
     /// What was opened last ends.
@@ -278,7 +299,7 @@ mod tests {
     }
 
     fn lane(count: u32) -> Lane {
-        let mut lane = Lane::new(1);
+        let mut lane = Lane::new(ThreadId(1), 1);
         for id in 1..=count {
             lane.push(region(id), Ticks(id.into()));
         }
@@ -295,7 +316,7 @@ mod tests {
     #[test]
     fn what_lies_too_deep_is_paired_but_not_shown() {
         let count = FRAMES_MAX + 5;
-        let mut lane = Lane::new(1);
+        let mut lane = Lane::new(ThreadId(1), 1);
         let shown = (0..count).filter(|_| lane.push(region(1), Ticks(0))).count();
         assert_eq!(shown, SHOWN_MAX);
         assert!(!lane.has_room());

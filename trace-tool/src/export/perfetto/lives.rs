@@ -48,6 +48,9 @@ impl Converter<'_, '_> {
             EventKind::FutureEnd { future, outcome, values } => {
                 self.life_end(Life::Future(future), at, outcome, values)
             }
+            EventKind::Alloc { bytes, stack, .. } => self.allocation(lane, at, bytes, stack),
+            // When it is freed is no news to a viewer that has no heap profile.
+            EventKind::Free { .. } => Ok(()),
             _ => {
                 self.totals.unknown += 1;
                 Ok(())
@@ -63,8 +66,10 @@ impl Converter<'_, '_> {
         values: Values<'_>,
     ) -> io::Result<()> {
         let track = self.track(lane);
+        let callstack = values.stack().and_then(|stack| self.callstack(stack));
         let event = self.packets.event(EventType::Instant, track);
         self.names.site(site).heading.put(event);
+        event.callstack_iid = callstack;
         put_values(event, &mut self.names, site, values);
         self.send(lane, at)
     }
@@ -107,7 +112,7 @@ impl Converter<'_, '_> {
             }
         };
         let name = self.tables.callsite(site).map_or("unknown counter", |site| site.name.as_str());
-        let track = self.tracks.counter(name, &mut self.packets)?;
+        let track = self.tracks.counter(name, None, &mut self.packets)?;
         let event = self.packets.event(EventType::Counter, track);
         event.counter_value = whole;
         event.double_counter_value = real;

@@ -21,6 +21,13 @@ pub const SEQUENCE_CLEARED: u32 = 1;
 /// `SEQ_NEEDS_INCREMENTAL_STATE`
 pub const SEQUENCE_NEEDED: u32 = 2;
 
+/// `UNIT_SIZE_BYTES`
+pub const UNIT_BYTES: i32 = 3;
+/// `SW_CPU_CLOCK`: samples are taken at intervals of CPU time.
+pub const COUNTER_CPU_CLOCK: i32 = 1;
+/// `MODE_USER`
+pub const MODE_USER: i32 = 2;
+
 /// Orders the tracks below a track by name.
 pub const ORDER_LEXICOGRAPHIC: i32 = 1;
 
@@ -51,8 +58,12 @@ pub struct TracePacket {
     pub trace_packet_defaults: Option<TracePacketDefaults>,
     #[prost(message, optional, tag = "60")]
     pub track_descriptor: Option<TrackDescriptor>,
+    #[prost(message, optional, tag = "66")]
+    pub perf_sample: Option<PerfSample>,
     #[prost(bool, optional, tag = "87")]
     pub first_packet_on_sequence: Option<bool>,
+    #[prost(message, optional, tag = "117")]
+    pub generic_kernel_task_state_event: Option<GenericKernelTaskStateEvent>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -77,6 +88,8 @@ pub struct Clock {
 pub struct TracePacketDefaults {
     #[prost(message, optional, tag = "11")]
     pub track_event_defaults: Option<TrackEventDefaults>,
+    #[prost(message, optional, tag = "12")]
+    pub perf_sample_defaults: Option<PerfSampleDefaults>,
     #[prost(uint32, optional, tag = "58")]
     pub timestamp_clock_id: Option<u32>,
 }
@@ -125,9 +138,12 @@ pub struct ThreadDescriptor {
     pub thread_name: Option<String>,
 }
 
-/// Empty: the counter's name is its track's, and its unit is not known.
+/// The counter's name is its track's.
 #[derive(Clone, PartialEq, Message)]
-pub struct CounterDescriptor {}
+pub struct CounterDescriptor {
+    #[prost(int32, optional, tag = "3")]
+    pub unit: Option<i32>,
+}
 
 #[derive(Clone, PartialEq, Message)]
 pub struct TrackEvent {
@@ -153,6 +169,8 @@ pub struct TrackEvent {
     pub flow_ids: Vec<u64>,
     #[prost(uint64, optional, tag = "52")]
     pub correlation_id: Option<u64>,
+    #[prost(uint64, optional, tag = "56")]
+    pub callstack_iid: Option<u64>,
 }
 
 /// `TrackEvent.Type`
@@ -194,6 +212,20 @@ pub struct InternedData {
     pub debug_annotation_names: Vec<Interned>,
     #[prost(message, repeated, tag = "4")]
     pub source_locations: Vec<SourceLocation>,
+    #[prost(message, repeated, tag = "5")]
+    pub function_names: Vec<Interned>,
+    #[prost(message, repeated, tag = "6")]
+    pub frames: Vec<Frame>,
+    #[prost(message, repeated, tag = "7")]
+    pub callstacks: Vec<Callstack>,
+    #[prost(message, repeated, tag = "16")]
+    pub build_ids: Vec<Interned>,
+    #[prost(message, repeated, tag = "17")]
+    pub mapping_paths: Vec<Interned>,
+    #[prost(message, repeated, tag = "18")]
+    pub source_paths: Vec<Interned>,
+    #[prost(message, repeated, tag = "19")]
+    pub mappings: Vec<Mapping>,
     #[prost(message, repeated, tag = "29")]
     pub debug_annotation_string_values: Vec<Interned>,
 }
@@ -218,4 +250,99 @@ pub struct SourceLocation {
     pub function_name: Option<String>,
     #[prost(uint32, optional, tag = "4")]
     pub line_number: Option<u32>,
+}
+
+/// A function that was running, one for each that was inlined.
+#[derive(Clone, PartialEq, Message)]
+pub struct Frame {
+    #[prost(uint64, optional, tag = "1")]
+    pub iid: Option<u64>,
+    #[prost(uint64, optional, tag = "2")]
+    pub function_name_id: Option<u64>,
+    #[prost(uint64, optional, tag = "3")]
+    pub mapping_id: Option<u64>,
+    #[prost(uint64, optional, tag = "4")]
+    pub rel_pc: Option<u64>,
+    #[prost(uint64, optional, tag = "5")]
+    pub source_path_iid: Option<u64>,
+    #[prost(uint32, optional, tag = "6")]
+    pub line_number: Option<u32>,
+}
+
+/// Frames, outermost first.
+#[derive(Clone, PartialEq, Message)]
+pub struct Callstack {
+    #[prost(uint64, optional, tag = "1")]
+    pub iid: Option<u64>,
+    #[prost(uint64, repeated, packed = "false", tag = "2")]
+    pub frame_ids: Vec<u64>,
+}
+
+/// A file with code in memory.
+#[derive(Clone, PartialEq, Message)]
+pub struct Mapping {
+    #[prost(uint64, optional, tag = "1")]
+    pub iid: Option<u64>,
+    #[prost(uint64, optional, tag = "2")]
+    pub build_id: Option<u64>,
+    #[prost(uint64, optional, tag = "4")]
+    pub start: Option<u64>,
+    #[prost(uint64, optional, tag = "5")]
+    pub end: Option<u64>,
+    #[prost(uint64, optional, tag = "6")]
+    pub load_bias: Option<u64>,
+    #[prost(uint64, repeated, packed = "false", tag = "7")]
+    pub path_string_ids: Vec<u64>,
+}
+
+/// What a thread was doing on a CPU at one moment.
+#[derive(Clone, PartialEq, Message)]
+pub struct PerfSample {
+    #[prost(uint32, optional, tag = "1")]
+    pub cpu: Option<u32>,
+    #[prost(uint32, optional, tag = "2")]
+    pub pid: Option<u32>,
+    #[prost(uint32, optional, tag = "3")]
+    pub tid: Option<u32>,
+    #[prost(uint64, optional, tag = "4")]
+    pub callstack_iid: Option<u64>,
+    #[prost(int32, optional, tag = "5")]
+    pub cpu_mode: Option<i32>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct PerfSampleDefaults {
+    #[prost(message, optional, tag = "1")]
+    pub timebase: Option<Timebase>,
+}
+
+/// `PerfEvents.Timebase`
+#[derive(Clone, PartialEq, Message)]
+pub struct Timebase {
+    #[prost(int32, optional, tag = "4")]
+    pub counter: Option<i32>,
+}
+
+/// A thread's state from a moment on.
+#[derive(Clone, PartialEq, Message)]
+pub struct GenericKernelTaskStateEvent {
+    #[prost(int32, optional, tag = "1")]
+    pub cpu: Option<i32>,
+    #[prost(string, optional, tag = "2")]
+    pub comm: Option<String>,
+    #[prost(int64, optional, tag = "3")]
+    pub tid: Option<i64>,
+    #[prost(enumeration = "TaskState", optional, tag = "4")]
+    pub state: Option<i32>,
+}
+
+/// `GenericKernelTaskStateEvent.TaskStateEnum`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
+#[repr(i32)]
+pub enum TaskState {
+    Unknown = 0,
+    Runnable = 2,
+    Running = 3,
+    Sleep = 4,
+    Dead = 7,
 }

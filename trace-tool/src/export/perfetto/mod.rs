@@ -4,7 +4,10 @@
 //! track, with arguments as annotations; a task or a future is a slice on a track of its own, tied
 //! by a flow to every thread that works for it; a region held across an await goes on below its
 //! future; counters have counter tracks; marks and messages are instants; lost events are a mark on
-//! the thread and a slice below it. What has not ended has no end in the file. Times are the
+//! the thread and a slice below it. Calls into the system are slices with their resource and result,
+//! and an arrow leads from who woke to who waited. CPUs are rows of their own, threads have their
+//! states above them, samples and stacks are callstacks, the heap is counters. What has not ended
+//! has no end in the file. Times are the
 //! recording machine's monotonic clock. *Track* is Perfetto's word and means one of its rows; a
 //! `Lane` is what we know of a thread.
 //!
@@ -17,22 +20,29 @@
 //! - `annotate`: arguments and results.
 //! - `lane`: what is open on a thread.
 //! - `tracks`: who has which track; tasks and futures that are alive.
-//! - `convert`, `lives`: from an event to its packets.
+//! - `stacks`: callstacks. `wakes`: who woke whom.
+//! - `convert`, `lives`, `calls`, `cpus`, `heap`: from an event to its packets.
 
 mod annotate;
+mod calls;
 mod convert;
+mod cpus;
+mod heap;
 mod intern;
 mod lane;
 mod lives;
 pub mod message;
 mod packet;
+mod stacks;
 mod tracks;
+mod wakes;
 
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::{error, fmt};
 
+use trace_analysis::symbols::Symbols;
 use trace_format::header::BatchKind;
 use trace_format::id::ThreadId;
 use trace_format::read::{ReadAt, ReadError, ReadErrorKind, TraceFile, Window};
@@ -66,6 +76,10 @@ pub struct Totals {
     pub dropped_ends: u64,
     /// What viewers could not show and is left out: too deep, too many at once, no number.
     pub hidden: u64,
+    /// Samples of what threads were doing.
+    pub samples: u64,
+    /// Records that the system lost: of threads that came and left CPUs, and samples.
+    pub lost_records: u64,
     /// Events of a newer version, left out.
     pub unknown: u64,
     /// How many faults in the trace were met while reading it; see also [`TraceFile::faults`].
@@ -117,6 +131,7 @@ impl From<io::Error> for ExportError {
 
 /// Writes the whole trace to `out` in Perfetto's format.
 ///
+/// - `symbols`: names for the addresses of stacks; what is not there is a place in a module.
 /// - `out`: gets pieces of about 256 KiB, so needs no buffer; it is flushed at the end.
 /// - `progress`: called now and then with the number of events read so far.
 /// - Returns what was read, written and left out. Damaged batches are left out; see
@@ -126,12 +141,13 @@ impl From<io::Error> for ExportError {
 /// [`ExportError::Write`] as soon as `out` fails; [`ExportError::Read`] if the trace's source does.
 pub fn export<S: ReadAt>(
     file: &TraceFile<S>,
+    symbols: &Symbols,
     out: &mut dyn Write,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Totals, ExportError> {
     let tables = file.tables();
     let packets = Packets::begin(out, tables.clock.origin(), tracks::FIRST)?;
-    let mut converter = Converter::begin(tables, packets)?;
+    let mut converter = Converter::begin(tables, symbols, packets)?;
     let mut faults = Faults::default();
     walk(file, &mut converter, progress, &mut faults)?;
     converter.last_losses()?;

@@ -19,9 +19,9 @@ use trace_format::id::SiteId;
 use trace_format::time::ClockSnapshot as Moment;
 
 use super::message::{
-    CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_SEQUENCE, Clock, ClockSnapshot, EventType, InternedData,
-    SEQUENCE_CLEARED, SEQUENCE_NEEDED, TracePacket, TracePacketDefaults, TrackDescriptor,
-    TrackEvent, TrackEventDefaults,
+    CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_SEQUENCE, COUNTER_CPU_CLOCK, Clock, ClockSnapshot,
+    EventType, InternedData, PerfSampleDefaults, SEQUENCE_CLEARED, SEQUENCE_NEEDED, Timebase,
+    TracePacket, TracePacketDefaults, TrackDescriptor, TrackEvent, TrackEventDefaults,
 };
 
 /// The tag of `Trace.packet`: field 1, length-delimited.
@@ -113,18 +113,34 @@ impl<'w> Packets<'w> {
 
     /// Sends the event at `at` nanoseconds, with the names it uses for the first time.
     pub(super) fn send(&mut self, at: u64, fresh: &mut InternedData) -> io::Result<()> {
-        if let Some(since) = at.checked_sub(self.last) {
-            self.packet.timestamp = Some(since);
-            self.packet.timestamp_clock_id = None;
-            self.last = at;
-        } else {
-            self.packet.timestamp = Some(at);
-            self.packet.timestamp_clock_id = Some(CLOCK_MONOTONIC);
-        }
+        (self.packet.timestamp, self.packet.timestamp_clock_id) = self.stamp(at);
         self.packet.interned_data = take_fresh(fresh);
         self.buffer.push(PACKET_TAG);
         self.packet.encode_length_delimited(&mut self.buffer).expect("a Vec has room for anything");
         self.count()
+    }
+
+    /// Sends a packet that is no event of a track.
+    pub(super) fn send_other(
+        &mut self,
+        at: u64,
+        mut packet: TracePacket,
+        fresh: &mut InternedData,
+    ) -> io::Result<()> {
+        packet.trusted_packet_sequence_id = Some(SEQUENCE);
+        packet.sequence_flags = Some(SEQUENCE_NEEDED);
+        (packet.timestamp, packet.timestamp_clock_id) = self.stamp(at);
+        packet.interned_data = take_fresh(fresh);
+        self.put(&packet)
+    }
+
+    /// A packet's time and its clock.
+    fn stamp(&mut self, at: u64) -> (Option<u64>, Option<u32>) {
+        let Some(since) = at.checked_sub(self.last) else {
+            return (Some(at), Some(CLOCK_MONOTONIC));
+        };
+        self.last = at;
+        (Some(since), None)
     }
 
     /// Sends a packet like one that was sent before. Returns `false` if there was none, or if it is
@@ -216,6 +232,9 @@ fn first_packet(origin: Moment, default_track: u64) -> TracePacket {
         clock_snapshot: Some(ClockSnapshot { clocks, primary_trace_clock: primary }),
         trace_packet_defaults: Some(TracePacketDefaults {
             track_event_defaults: Some(TrackEventDefaults { track_uuid: Some(default_track) }),
+            perf_sample_defaults: Some(PerfSampleDefaults {
+                timebase: Some(Timebase { counter: Some(COUNTER_CPU_CLOCK) }),
+            }),
             timestamp_clock_id: Some(CLOCK_SEQUENCE),
         }),
         ..TracePacket::default()
@@ -223,10 +242,5 @@ fn first_packet(origin: Moment, default_track: u64) -> TracePacket {
 }
 
 fn take_fresh(fresh: &mut InternedData) -> Option<InternedData> {
-    let none = fresh.event_categories.is_empty()
-        && fresh.event_names.is_empty()
-        && fresh.debug_annotation_names.is_empty()
-        && fresh.source_locations.is_empty()
-        && fresh.debug_annotation_string_values.is_empty();
-    (!none).then(|| std::mem::take(fresh))
+    (*fresh != InternedData::default()).then(|| std::mem::take(fresh))
 }

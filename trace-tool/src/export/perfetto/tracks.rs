@@ -23,7 +23,7 @@ use super::message::{
 use super::packet::Packets;
 
 /// The process's track.
-const PROCESS: u64 = 1;
+pub(super) const PROCESS: u64 = 1;
 /// The parent of all tasks' tracks.
 const TASKS: u64 = 2;
 /// The parent of all futures' tracks.
@@ -129,6 +129,11 @@ impl Tracks {
         })
     }
 
+    /// The process, by the number that importers know it by.
+    pub(super) fn pid(&self) -> i32 {
+        self.pid
+    }
+
     /// Describes a thread; `os_id` is 0 if it is not known.
     pub(super) fn thread(
         &mut self,
@@ -175,7 +180,12 @@ impl Tracks {
     }
 
     /// The track of the counter `name`: one for all call sites that count under this name.
-    pub(super) fn counter(&mut self, name: &str, packets: &mut Packets<'_>) -> io::Result<u64> {
+    pub(super) fn counter(
+        &mut self,
+        name: &str,
+        unit: Option<i32>,
+        packets: &mut Packets<'_>,
+    ) -> io::Result<u64> {
         if let Some(&uuid) = self.counters.get(name) {
             return Ok(uuid);
         }
@@ -185,7 +195,7 @@ impl Tracks {
             uuid: Some(uuid),
             parent_uuid: Some(PROCESS),
             name: Some(name.to_owned()),
-            counter: Some(CounterDescriptor {}),
+            counter: Some(CounterDescriptor { unit }),
             ..TrackDescriptor::default()
         })?;
         Ok(uuid)

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 
 use prost::Message;
+use trace_analysis::symbols::Symbols;
 use trace_format::batch::Compression;
 use trace_format::definition::{CallsiteKind, Definition, OpenSince};
 use trace_format::event::{EventKind, Outcome};
@@ -161,7 +162,8 @@ fn cut_and_flipped_traces_have_no_unpaired_end() {
         for trace in [&bytes[..at], &flipped] {
             let Ok(file) = TraceFile::open(trace) else { continue };
             let mut out = Vec::new();
-            export(&file, &mut out, &mut |_| {}).expect("a damaged trace is exported all the same");
+            export(&file, &Symbols::default(), &mut out, &mut |_| {})
+                .expect("a damaged trace is exported all the same");
             assert!(slices_open(&out).is_some(), "byte {at}");
         }
     }
@@ -174,7 +176,8 @@ fn an_output_that_fails_ends_the_export_at_once() {
     for (kind, closed) in [(io::ErrorKind::BrokenPipe, true), (io::ErrorKind::StorageFull, false)] {
         let mut seen = 0;
         let mut out = Full { left: 1_000_000, kind };
-        let error = export(&file, &mut out, &mut |events| seen = events).expect_err("it is full");
+        let error = export(&file, &Symbols::default(), &mut out, &mut |events| seen = events)
+            .expect_err("it is full");
         assert!(matches!(error, ExportError::Write(_)), "{error:?}");
         assert_eq!(error.is_closed_pipe(), closed);
         assert!(seen < 100_000, "{seen} events were read although the output was full");
@@ -186,7 +189,9 @@ fn progress_reaches_the_number_of_events() {
     let trace = tight_loops(2, 100_000, Compression::None);
     let file = TraceFile::open(trace.as_slice()).expect("a trace");
     let mut seen = Vec::new();
-    let totals = export(&file, &mut io::sink(), &mut |events| seen.push(events)).expect("a sink");
+    let totals =
+        export(&file, &Symbols::default(), &mut io::sink(), &mut |events| seen.push(events))
+            .expect("a sink");
     assert_eq!(totals.events, 200_000);
     assert!(seen.is_sorted() && seen.len() > 2, "{seen:?}");
     assert_eq!(seen.last(), Some(&200_000));

@@ -1,11 +1,14 @@
 //! Whole exports: a trace made by hand, exported, decoded, compared line by line.
 //!
 //! - `picture`: an exported file as text.
+//! - `life`: calls, wakes, CPUs, samples, stacks, the heap.
 //! - `damage`: what is damaged, cut or odd.
 
 mod damage;
+mod life;
 mod picture;
 
+use trace_analysis::symbols::Symbols;
 use trace_format::batch::Compression;
 use trace_format::definition::{ArgumentKind, CallsiteKind, Definition};
 use trace_format::event::{EventKind, Outcome};
@@ -49,9 +52,13 @@ fn builder() -> TraceBuilder {
 }
 
 fn exported(trace: &[u8]) -> (Vec<u8>, Totals) {
+    exported_with(trace, &Symbols::default())
+}
+
+fn exported_with(trace: &[u8], symbols: &Symbols) -> (Vec<u8>, Totals) {
     let file = TraceFile::open(trace).expect("a trace");
     let mut out = Vec::new();
-    let totals = export(&file, &mut out, &mut |_| {}).expect("a Vec takes anything");
+    let totals = export(&file, symbols, &mut out, &mut |_| {}).expect("a Vec takes anything");
     assert_eq!(totals.bytes, out.len() as u64);
     (out, totals)
 }

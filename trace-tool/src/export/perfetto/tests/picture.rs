@@ -1,7 +1,8 @@
 //! Exported packets as lines of text, one for each event, with all numbers resolved.
 //!
 //! A line: nanoseconds since the trace's begin, track, `(` begin, `)` end, `!` instant or `=`
-//! counter, and what the event says, `name [category] key=value @file:line ~flow`.
+//! counter, and what the event says, `name [category] key=value @file:line ~flow <inner < outer>`.
+//! A state of a thread: `thread % running on 0`. A sample: `thread ? <inner < outer> on 0`.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -9,7 +10,8 @@ use std::fmt::Write;
 use prost::Message;
 
 use super::super::message::{
-    CLOCK_MONOTONIC, DebugAnnotation, EventType, Interned, InternedData, Trace, TrackEvent,
+    CLOCK_MONOTONIC, DebugAnnotation, EventType, Interned, InternedData, Trace, TracePacket,
+    TrackEvent,
 };
 
 /// Decodes `bytes` and draws their events. Tracks are called by their names; a child of a thread by
@@ -39,16 +41,12 @@ pub(super) fn picture(bytes: &[u8]) -> Vec<String> {
             let path = format!("{parent}/{name}").trim_start_matches('/').to_owned();
             assert_eq!(tracks.insert(track.uuid(), path), None, "{track:?}");
         }
-        if let Some(event) = &packet.track_event {
-            let time = packet.timestamp.expect("a time");
-            let mark =
-                if packet.timestamp_clock_id == Some(CLOCK_MONOTONIC) { "late " } else { "" };
-            clock = if mark.is_empty() { clock + time } else { clock };
-            let time = if mark.is_empty() { clock } else { time };
-            let track = &tracks[&event.track_uuid.or(default_track).expect("a track")];
-            let since = time - origin;
-            lines.push(format!("{mark}{since} {track} {}", names.event(event)));
-        }
+        let Some(text) = names.text(packet, &tracks, default_track) else { continue };
+        let time = packet.timestamp.expect("a time");
+        let mark = if packet.timestamp_clock_id == Some(CLOCK_MONOTONIC) { "late " } else { "" };
+        clock = if mark.is_empty() { clock + time } else { clock };
+        let time = if mark.is_empty() { clock } else { time };
+        lines.push(format!("{mark}{} {text}", time - origin));
     }
     lines
 }
@@ -60,9 +58,60 @@ struct Names {
     arguments: HashMap<u64, String>,
     texts: HashMap<u64, String>,
     locations: HashMap<u64, String>,
+    functions: HashMap<u64, String>,
+    sources: HashMap<u64, String>,
+    paths: HashMap<u64, String>,
+    build_ids: HashMap<u64, String>,
+    mappings: HashMap<u64, String>,
+    frames: HashMap<u64, String>,
+    callstacks: HashMap<u64, String>,
 }
 
 impl Names {
+    fn text(
+        &self,
+        packet: &TracePacket,
+        tracks: &HashMap<u64, String>,
+        default_track: Option<u64>,
+    ) -> Option<String> {
+        if let Some(event) = &packet.track_event {
+            let track = &tracks[&event.track_uuid.or(default_track).expect("a track")];
+            return Some(format!("{track} {}", self.event(event)));
+        }
+        if let Some(state) = &packet.generic_kernel_task_state_event {
+            let (name, cpu) = (state.comm(), state.cpu());
+            let word = format!("{:?}", state.state()).to_lowercase();
+            let on = if word == "running" { format!(" on {cpu}") } else { String::new() };
+            return Some(format!("{name} {} % {word}{on}", state.tid()));
+        }
+        let sample = packet.perf_sample.as_ref()?;
+        let stack = &self.callstacks[&sample.callstack_iid()];
+        Some(format!("{} of {} ? {stack} on {}", sample.tid(), sample.pid(), sample.cpu()))
+    }
+
+    fn add_stacks(&mut self, data: &InternedData) {
+        for mapping in &data.mappings {
+            let path = &self.paths[&mapping.path_string_ids[0]];
+            let text = format!("{path}({})", self.build_ids[&mapping.build_id()]);
+            assert_eq!(self.mappings.insert(mapping.iid(), text), None, "{mapping:?}");
+        }
+        for frame in &data.frames {
+            let mut text = self.functions[&frame.function_name_id()].clone();
+            if let Some(source) = frame.source_path_iid {
+                write!(text, "@{}:{}", self.sources[&source], frame.line_number()).expect("text");
+            }
+            let module = &self.mappings[&frame.mapping_id()];
+            write!(text, " in {module}+{:#x}", frame.rel_pc()).expect("text");
+            assert_eq!(self.frames.insert(frame.iid(), text), None, "{frame:?}");
+        }
+        for stack in &data.callstacks {
+            let frames: Vec<_> =
+                stack.frame_ids.iter().rev().map(|id| self.frames[id].as_str()).collect();
+            let text = format!("<{}>", frames.join(" < "));
+            assert_eq!(self.callstacks.insert(stack.iid(), text), None, "{stack:?}");
+        }
+    }
+
     fn add(&mut self, data: &InternedData) {
         let add = |table: &mut HashMap<u64, String>, items: &[Interned]| {
             for item in items {
@@ -74,6 +123,11 @@ impl Names {
         add(&mut self.names, &data.event_names);
         add(&mut self.arguments, &data.debug_annotation_names);
         add(&mut self.texts, &data.debug_annotation_string_values);
+        add(&mut self.functions, &data.function_names);
+        add(&mut self.sources, &data.source_paths);
+        add(&mut self.paths, &data.mapping_paths);
+        add(&mut self.build_ids, &data.build_ids);
+        self.add_stacks(data);
         for place in &data.source_locations {
             let function = place.function_name.as_ref().map(|name| format!(" in {name}"));
             let text = format!(
@@ -114,6 +168,9 @@ impl Names {
         }
         if let Some(id) = event.correlation_id {
             write!(line, " #{id}").expect("text");
+        }
+        if let Some(stack) = event.callstack_iid {
+            write!(line, " {}", self.callstacks[&stack]).expect("text");
         }
         let values = [
             event.counter_value.map(|value| value.to_string()),
