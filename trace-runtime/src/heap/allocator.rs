@@ -1,0 +1,96 @@
+//! The allocator that counts and samples, over any other.
+//!
+//! What is asked of it is asked of the other, word for word, and what that answers is answered;
+//! the counting comes on top. A block is forgotten before it is freed: its address may be somebody
+//! else's at once.
+//!
+//! May contain `unsafe`: an allocator is.
+
+use super::sample;
+use std::alloc::{GlobalAlloc, Layout, System};
+
+/// A global allocator that counts what the program allocates and frees, and samples it while a
+/// trace runs.
+///
+/// ```
+/// # use trace_runtime as exectrace;
+/// #[global_allocator]
+/// static HEAP: exectrace::Heap = exectrace::Heap::system();
+/// # fn main() { assert_eq!(vec![7; 7].len(), 7); }
+/// ```
+///
+/// The trace then has live bytes and allocations over time, and allocations with their stacks:
+/// every byte that is allocated is the sampled one with the same chance, one in 512 KiB
+/// (`Options::heap_sample_bytes`). Sizes are those asked for. A block that is reallocated counts
+/// as freed and allocated anew, wherever it comes to lie.
+///
+/// Counted is the program's heap: what the recorder allocates for itself is left out, and so is
+/// what the trace's writer allocates on the recorder's thread. Two of these on top of each other
+/// count twice.
+///
+/// It holds no lock, and allocates nothing for itself while it counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Heap<A = System> {
+    inner: A,
+}
+
+impl Heap {
+    /// Over the system's allocator.
+    #[must_use]
+    pub const fn system() -> Self {
+        Self { inner: System }
+    }
+}
+
+impl<A> Heap<A> {
+    /// Over another allocator.
+    #[must_use]
+    pub const fn over(inner: A) -> Self {
+        Self { inner }
+    }
+}
+
+// SAFETY: `GlobalAlloc` wants no unwinding, and blocks as their layouts say: they are the inner
+// allocator's, which is asked for just what we are asked for. What comes on top does not panic.
+unsafe impl<A: GlobalAlloc> GlobalAlloc for Heap<A> {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: our caller promises what the inner allocator wants.
+        let block = unsafe { self.inner.alloc(layout) };
+        if !block.is_null() {
+            sample::allocated(block.addr(), layout.size());
+        }
+        block
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: our caller promises what the inner allocator wants.
+        let block = unsafe { self.inner.alloc_zeroed(layout) };
+        if !block.is_null() {
+            sample::allocated(block.addr(), layout.size());
+        }
+        block
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        sample::freeing(block.addr(), layout.size());
+        // SAFETY: our caller promises what the inner allocator wants.
+        unsafe { self.inner.dealloc(block, layout) };
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
+        let mark = sample::take(block.addr());
+        // SAFETY: our caller promises what the inner allocator wants.
+        let moved = unsafe { self.inner.realloc(block, layout, bytes) };
+        if moved.is_null() {
+            sample::put_back(block.addr(), mark);
+        } else {
+            sample::freed(mark, layout.size());
+            sample::allocated(moved.addr(), bytes);
+        }
+        moved
+    }
+}

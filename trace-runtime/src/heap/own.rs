@@ -1,0 +1,153 @@
+//! A thread's way to its slot of the counters, and what the end of a thread means for it.
+//!
+//! Plain thread-locals without destructors, readable at any time. The destructor of a POSIX thread
+//! key gives the slot back; what comes later on that thread is counted in the shared slot, as on
+//! systems without such keys.
+//!
+//! Nothing here allocates by way of Rust's global allocator, or it would come in again; if the
+//! system does so for us, the thread counts as one without a slot meanwhile.
+//!
+//! May contain `unsafe`: it calls the system's thread keys, and touches `errno`.
+
+use super::COUNTERS;
+use super::count::{Crossing, Slot};
+use std::cell::Cell;
+
+thread_local! {
+    /// This thread's slot, if it has one.
+    static SLOT: Cell<Option<&'static Slot>> = const { Cell::new(None) };
+    /// There is none to be had for this thread, now or ever.
+    static SHARES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// This thread has allocated so many bytes. The slot and what is to be decided, if anything is.
+#[inline(always)]
+pub(super) fn allocated(bytes: u64) -> Option<(&'static Slot, Crossing)> {
+    match SLOT.get() {
+        Some(slot) => slot.allocated(bytes).map(|crossing| (slot, crossing)),
+        None => allocated_first(bytes),
+    }
+}
+
+/// This thread frees so many bytes.
+#[inline(always)]
+pub(super) fn freed(bytes: u64) {
+    match SLOT.get() {
+        Some(slot) => slot.freed(bytes),
+        None => freed_first(bytes),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn allocated_first(bytes: u64) -> Option<(&'static Slot, Crossing)> {
+    let (slot, crossing) = match claim() {
+        Some(slot) => (slot, slot.allocated(bytes)),
+        None => (&COUNTERS.shared, COUNTERS.shared.allocated_together(bytes)),
+    };
+    crossing.map(|crossing| (slot, crossing))
+}
+
+#[cold]
+#[inline(never)]
+fn freed_first(bytes: u64) {
+    match claim() {
+        Some(slot) => slot.freed(bytes),
+        None => COUNTERS.shared.freed_together(bytes),
+    }
+}
+
+fn claim() -> Option<&'static Slot> {
+    if SHARES.replace(true) {
+        return None;
+    }
+    let (index, slot) = COUNTERS.claim()?;
+    if !exit::at_exit(index) {
+        COUNTERS.release(index);
+        return None;
+    }
+    SLOT.set(Some(slot));
+    SHARES.set(false);
+    Some(slot)
+}
+
+/// This thread ends. What it still allocates and frees goes to the shared slot.
+#[cfg(unix)]
+fn exiting(index: usize) {
+    SHARES.set(true);
+    SLOT.set(None);
+    COUNTERS.release(index);
+}
+
+#[cfg(unix)]
+mod exit {
+    use crate::primitive::Ordering;
+    use crate::primitive::global::AtomicUsize;
+    use std::ptr;
+
+    /// One more than the key; 0 until there is one.
+    static KEY: AtomicUsize = AtomicUsize::new(0);
+
+    extern "C" fn exiting(index: *mut libc::c_void) {
+        super::exiting(index.addr() - 1);
+    }
+
+    /// [`super::exiting`] will be called with `index` when this thread ends. False if it won't.
+    pub(super) fn at_exit(index: usize) -> bool {
+        let Some(key) = key() else { return false };
+        // Never null, for nothing would be called then.
+        let value = ptr::without_provenance::<libc::c_void>(index + 1);
+        // SAFETY: `pthread_setspecific` wants a key that exists: this one is never deleted.
+        let failed = unsafe { libc::pthread_setspecific(key, value) };
+        failed == 0
+    }
+
+    /// No `OnceLock`, which waits: a child that was forked meanwhile would wait for ever.
+    fn key() -> Option<libc::pthread_key_t> {
+        let known = KEY.load(Ordering::Acquire);
+        if known != 0 {
+            return Some((known - 1) as libc::pthread_key_t);
+        }
+        let mut key = 0;
+        // SAFETY: `pthread_key_create` wants a valid place for the key, and a function that may be
+        // called on any thread: `exiting` touches that thread's own state, and atomics.
+        let failed = unsafe { libc::pthread_key_create(&raw mut key, Some(exiting)) };
+        if failed != 0 {
+            return None;
+        }
+        let order = (Ordering::AcqRel, Ordering::Acquire);
+        match KEY.compare_exchange(0, key as usize + 1, order.0, order.1) {
+            Ok(_) => Some(key),
+            Err(other) => {
+                // SAFETY: `pthread_key_delete` wants a key that exists, and nobody else knows it.
+                unsafe { libc::pthread_key_delete(key) };
+                Some((other - 1) as libc::pthread_key_t)
+            }
+        }
+    }
+}
+
+#[cfg(not(unix))]
+mod exit {
+    pub(super) fn at_exit(_: usize) -> bool {
+        false
+    }
+}
+
+/// Runs `act`, after which `errno` is as it was: a program may look at it after it has freed
+/// something.
+pub(super) fn keeping_errno<T>(act: impl FnOnce() -> T) -> T {
+    #[cfg(target_os = "linux")]
+    // SAFETY: `__errno_location` wants nothing.
+    let errno = unsafe { libc::__errno_location() };
+    #[cfg(target_os = "linux")]
+    // SAFETY: reading wants a valid place: this thread's, as long as it runs.
+    let before = unsafe { errno.read() };
+    let result = act();
+    #[cfg(target_os = "linux")]
+    // SAFETY: writing wants the same.
+    unsafe {
+        errno.write(before);
+    }
+    result
+}

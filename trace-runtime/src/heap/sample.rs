@@ -1,0 +1,185 @@
+//! What happens to a block when it is allocated and freed: counting for almost all, an event for a
+//! few.
+//!
+//! Two kinds of blocks are in the table: those the recorder has allocated for itself, which are not
+//! the program's heap whoever frees them, and samples, whose end is an event as well. A sample's
+//! number is never used again in this process, and those from [`FIRST`] on are of the running
+//! trace.
+
+use super::count::{Crossing, Slot};
+use super::{COUNTERS, TABLE, own};
+use crate::local;
+use crate::primitive::Ordering;
+use crate::primitive::global::AtomicU64;
+use crate::record;
+use crate::value::{Body, put_number};
+use trace_format::event::opcode;
+
+/// The recorder's own block.
+const RECORDERS: u64 = 0;
+
+/// The number of the next sample.
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// The first number of the running trace.
+static FIRST: AtomicU64 = AtomicU64::new(1);
+
+/// Samples that the table had no room for.
+static UNTAKEN: AtomicU64 = AtomicU64::new(0);
+
+/// The state of the random numbers, for all threads: it is asked once in many kilobytes.
+static RANDOM: AtomicU64 = AtomicU64::new(0);
+
+/// A block of so many bytes is the caller's.
+#[inline(always)]
+pub(super) fn allocated(address: usize, bytes: usize) {
+    if local::is_quiet() {
+        return allocated_quietly(address, bytes);
+    }
+    if let Some((slot, crossing)) = own::allocated(bytes as u64) {
+        decide(slot, crossing, address, bytes);
+    }
+}
+
+/// The caller's block of so many bytes is about to be freed.
+#[inline(always)]
+pub(super) fn freeing(address: usize, bytes: usize) {
+    if TABLE.may_hold(address) {
+        return freed(TABLE.remove(address), bytes);
+    }
+    own::freed(bytes as u64);
+}
+
+/// Forgets the caller's block, which is about to be reallocated. What was known of it.
+#[inline(always)]
+pub(super) fn take(address: usize) -> Option<u64> {
+    if TABLE.may_hold(address) { TABLE.remove(address) } else { None }
+}
+
+/// A block of which this was known is gone.
+#[inline(always)]
+pub(super) fn freed(mark: Option<u64>, bytes: usize) {
+    if mark != Some(RECORDERS) {
+        own::freed(bytes as u64);
+    }
+    if let Some(sample @ 1..) = mark {
+        freed_sample(sample);
+    }
+}
+
+/// It was not reallocated after all.
+#[inline(always)]
+pub(super) fn put_back(address: usize, mark: Option<u64>) {
+    if let Some(mark) = mark {
+        put_back_mark(address, mark);
+    }
+}
+
+/// What belongs to the recorder is noted as such; if there is no room for that, it counts as the
+/// program's.
+#[cold]
+#[inline(never)]
+fn allocated_quietly(address: usize, bytes: usize) {
+    if !TABLE.insert(address, RECORDERS) {
+        // Whatever is to be decided now, is decided at the next allocation.
+        own::allocated(bytes as u64);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn decide(slot: &Slot, crossing: Crossing, address: usize, bytes: usize) {
+    if COUNTERS.decide(slot, crossing, draw) {
+        own::keeping_errno(|| record(address, bytes));
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn put_back_mark(address: usize, mark: u64) {
+    // Another thread may have taken the room meanwhile: then the sample ends here.
+    if !TABLE.insert(address, mark) && mark != RECORDERS {
+        UNTAKEN.fetch_add(1, Ordering::Relaxed);
+        freed_sample(mark);
+    }
+}
+
+fn record(address: usize, bytes: usize) {
+    let sample = NEXT.fetch_add(1, Ordering::Relaxed);
+    if !TABLE.insert(address, sample) {
+        UNTAKEN.fetch_add(1, Ordering::Relaxed);
+        return;
+    }
+    let mut body = Body::new();
+    for number in [sample, address as u64, bytes as u64, 0] {
+        put_number(&mut body, number);
+    }
+    if record::append(opcode::ALLOC, &body) == 0 {
+        // Lost, and counted if it belongs to a trace.
+        TABLE.remove(address);
+    } else if sample < FIRST.load(Ordering::Relaxed) {
+        // It has got into a trace that began after it was numbered. There nobody will look for it.
+        TABLE.remove(address);
+        record_free(sample);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn freed_sample(sample: u64) {
+    if COUNTERS.mean() != 0 && sample >= FIRST.load(Ordering::Relaxed) {
+        own::keeping_errno(|| record_free(sample));
+    }
+}
+
+fn record_free(sample: u64) {
+    let mut body = Body::new();
+    put_number(&mut body, sample);
+    record::append(opcode::FREE, &body);
+}
+
+/// A trace begins: what was sampled before is of no interest to it.
+pub(super) fn begin(mean: u64) {
+    FIRST.store(NEXT.load(Ordering::Relaxed), Ordering::Relaxed);
+    UNTAKEN.store(0, Ordering::Relaxed);
+    RANDOM.fetch_xor(crate::clock::ticks(), Ordering::Relaxed);
+    COUNTERS.start(mean);
+}
+
+/// Samples of this trace that the table had no room for.
+pub(super) fn untaken() -> u64 {
+    UNTAKEN.load(Ordering::Relaxed)
+}
+
+/// Bytes until the next sample: exponentially distributed around `mean`, rounded up, at least 1.
+fn draw(mean: u64) -> u64 {
+    // `splitmix64`: any state gives a good number, so that threads need no order among them.
+    let mut z = RANDOM.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+    z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^= z >> 31;
+    // Above 0 and at most 1, in steps of 2^-53.
+    let uniform = ((z >> 11) + 1) as f64 * (1.0 / (1_u64 << 53) as f64);
+    (-uniform.ln() * mean as f64).ceil().max(1.0) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_are_exponentially_distributed() {
+        const DRAWS: usize = 200_000;
+        const MEAN: u64 = 1 << 19;
+        let mut draws: Vec<_> = (0..DRAWS).map(|_| draw(MEAN) as f64 / MEAN as f64).collect();
+        draws.sort_by(f64::total_cmp);
+        // Kolmogorov and Smirnov: beyond 2.5 / sqrt(n) is once in 100,000 times.
+        let deviation = draws.iter().enumerate().map(|(at, draw)| {
+            let (told, expected) = ((at as f64 + 0.5) / DRAWS as f64, 1.0 - (-draw).exp());
+            (told - expected).abs()
+        });
+        let worst = deviation.fold(0.0, f64::max);
+        assert!(worst < 2.5 / (DRAWS as f64).sqrt(), "{worst}");
+        assert!(draw(1) >= 1);
+    }
+}
