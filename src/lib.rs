@@ -24,11 +24,13 @@
 //! every call compiles, does nothing and succeeds. [`COMPILED_IN`] tells which it is. So a library
 //! depends on `exectrace` with no feature, and the binary decides for all crates of its build.
 //!
-//! The recorder is the crate `trace-runtime`; the twin for `enabled` off is `disabled`; `macros`
-//! has the macros that are not an attribute.
+//! The recorder is the crate `trace-runtime`; the twin for `enabled` off is `disabled`, that of the
+//! allocator for `heap` off is `heap`; `macros` has the macros that are not an attribute.
 
 #[cfg(not(feature = "enabled"))]
 mod disabled;
+#[cfg(not(feature = "heap"))]
+mod heap;
 mod macros;
 
 /// Whether the recorder is compiled into this program: the feature `enabled`.
@@ -36,7 +38,11 @@ pub const COMPILED_IN: bool = cfg!(feature = "enabled");
 
 #[cfg(not(feature = "enabled"))]
 pub use disabled::*;
+#[cfg(not(feature = "heap"))]
+pub use heap::Heap;
 pub use trace_macros::traced;
+#[cfg(feature = "heap")]
+pub use trace_runtime::Heap;
 #[cfg(feature = "enabled")]
 pub use trace_runtime::{
     Argument, ArgumentKind, ArgumentName, Callsite, CallsiteKind, Compression, OnFull, Options,

@@ -36,6 +36,8 @@ mod collector;
 mod drain;
 mod error;
 mod future;
+#[cfg(any(feature = "heap", loom))]
+mod heap;
 #[cfg(any(feature = "stacks", loom))]
 mod intern;
 mod local;
@@ -58,6 +60,8 @@ mod value;
 
 pub use callsite::{ArgumentKind, ArgumentName, Callsite, CallsiteKind, callsites, set_module_on};
 pub use error::{Report, StartError, StopError};
+#[cfg(all(feature = "heap", not(loom)))]
+pub use heap::Heap;
 pub use options::{Compression, OnFull, Options};
 pub use recorder::{Trace, is_enabled, start, start_with};
 pub use task::{Task, TaskGuard};

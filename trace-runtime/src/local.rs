@@ -118,6 +118,13 @@ fn detach() {
     thread.exited.store(true, crate::primitive::Ordering::Release);
 }
 
+/// Whether the recorder itself is at work on this thread.
+#[cfg(feature = "heap")]
+#[inline(always)]
+pub(crate) fn is_quiet() -> bool {
+    QUIET.get() > 0
+}
+
 /// Silence on this thread while it lives.
 #[derive(Debug)]
 pub(crate) struct Quiet {

@@ -3,7 +3,11 @@
 //! Nothing else in this crate names `std::sync::atomic`, so that every protocol can be modelled.
 
 #[cfg(loom)]
+pub(crate) use loom::sync::atomic::AtomicU16;
+#[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};
+#[cfg(all(feature = "heap", not(loom)))]
+pub(crate) use std::sync::atomic::AtomicU16;
 pub(crate) use std::sync::atomic::Ordering;
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};

@@ -307,6 +307,8 @@ extern "C" fn forked() {
     FORKS.fetch_add(1, Ordering::Relaxed);
     BUDGET.forget();
     local::abandon();
+    #[cfg(all(feature = "heap", not(loom)))]
+    crate::heap::forked();
     callsites().for_each(|site| site.set_live(false));
 }
 

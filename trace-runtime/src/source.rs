@@ -42,6 +42,10 @@ pub(crate) trait Source: Send + fmt::Debug {
 
 /// Those that are compiled in and wanted.
 pub(crate) fn sources(options: &Options) -> Vec<Box<dyn Source>> {
+    let sources: Vec<Option<Box<dyn Source>>> = Vec::from([
+        #[cfg(all(feature = "heap", not(loom)))]
+        options.heap.then(|| Box::new(crate::heap::Snapshots::new(options)) as Box<dyn Source>),
+    ]);
     let _ = options;
-    Vec::new()
+    sources.into_iter().flatten().collect()
 }
