@@ -21,7 +21,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trace_format::definition::{Definition, OpenSince};
-use trace_format::id::{SiteId, StackId, ThreadId};
+use trace_format::id::{SiteId, StackId};
 use trace_format::time::{Nanos, Ticks};
 use trace_format::value::Text;
 
@@ -129,12 +129,12 @@ impl Collector {
             self.threads += 1;
             self.output.define(&Definition::Thread {
                 id: thread.id,
-                os_id: thread.os_id,
-                name: Text::cut(thread.name.as_bytes(), task::NAME_BYTES_MAX).bytes,
+                os_id: thread.identity.os_id,
+                name: Text::cut(thread.identity.name.as_bytes(), task::NAME_BYTES_MAX).bytes,
                 first: Ticks(thread.begin),
-                parent: ThreadId(0),
-                stack: StackId(0),
-                entry: 0,
+                parent: thread.identity.spawn.parent,
+                stack: StackId(thread.identity.spawn.stack),
+                entry: thread.identity.spawn.entry,
             });
             self.drains.push(Drain::new(thread));
         }
@@ -286,7 +286,8 @@ impl Collector {
     fn put_ends(&mut self, drains: &[Drain]) {
         for drain in drains {
             let thread = &drain.thread;
-            let dropped_events = thread.dropped_events.load(Ordering::Relaxed);
+            let interrupted = thread.interrupted.load(Ordering::Relaxed);
+            let dropped_events = thread.dropped_events.load(Ordering::Relaxed) + interrupted;
             let dropped_ends = thread.dropped_ends.load(Ordering::Relaxed);
             self.output.define(&Definition::ThreadEnd {
                 id: thread.id,

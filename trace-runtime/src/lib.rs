@@ -30,6 +30,8 @@
 //! D (`drain`), L (`local`); their models are in `tests`.
 
 mod batch;
+#[cfg(os_hooks)]
+mod call;
 mod callsite;
 mod clock;
 mod collector;
@@ -43,6 +45,7 @@ mod intern;
 mod local;
 mod memory;
 mod options;
+mod os;
 mod output;
 mod primitive;
 mod record;

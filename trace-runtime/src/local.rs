@@ -5,76 +5,215 @@
 //! Rust's thread-locals, lets go of it; an event that comes later still attaches the thread anew,
 //! and the key's destructor runs again. Invariants:
 //!
-//! - **L1** `LOCAL` is null or a pointer from `Arc::into_raw` that this thread's key owns.
-//! - **L2** While `QUIET` is not 0, the recorder itself is running on this thread: nothing is
-//!   recorded, and what would have been is counted.
+//! - **L1** The pointer is null or one from `Arc::into_raw` that this thread's key owns.
+//! - **L2** While `quiet` is not 0, the recorder itself is running on this thread: nothing is
+//!   recorded, and annotations that would have been are counted.
+//! - **L3** While `busy` is set, the state is in use by the code that set it. Whoever comes then is
+//!   a signal's handler (or an allocator that is traced): it records nothing, and is counted. The
+//!   pointer is read only after the mark is set, so no handler can have replaced it in between.
 //!
 //! May contain `unsafe`: it keeps a counted reference in a thread-local pointer.
 
 use crate::memory;
 use crate::memory::BATCH_BYTES_MIN;
+use crate::primitive::Ordering;
+use crate::primitive::global::{AtomicBool, AtomicPtr, AtomicU64, compiler_fence};
 use crate::recorder;
 use crate::refill::WAIT;
-use crate::thread::Thread;
-use std::cell::Cell;
+use crate::thread::{Identity, Thread};
 use std::ptr;
 use std::sync::Arc;
 use trace_format::id::ThreadId;
 
-thread_local! {
-    static LOCAL: Cell<*const Thread> = const { Cell::new(ptr::null()) };
+/// Atomics, for signal handlers on the same thread look at them; nobody else does.
+struct Local {
+    thread: AtomicPtr<Thread>,
+    busy: AtomicBool,
     /// 0, or one more than the events lost to quiet.
-    static QUIET: Cell<u64> = const { Cell::new(0) };
+    quiet: AtomicU64,
+}
+
+thread_local! {
+    static LOCAL: Local = const {
+        Local {
+            thread: AtomicPtr::new(ptr::null_mut()),
+            busy: AtomicBool::new(false),
+            quiet: AtomicU64::new(0),
+        }
+    };
 }
 
 /// Runs `act` with this thread's state, if there is one to record into or it can be had.
 #[inline(always)]
 pub(crate) fn with<T>(act: impl FnOnce(&Thread) -> T, otherwise: T) -> T {
-    let mut thread = LOCAL.get();
-    if thread.is_null() {
-        thread = attach();
-        if thread.is_null() {
+    LOCAL.with(|local| {
+        if local.is_busy() {
+            local.lose();
             return otherwise;
         }
-    }
-    // SAFETY: a shared reference wants a live `Thread`: L1, and only `detach` on this same thread
-    // ends that.
-    act(unsafe { &*thread })
+        local.set_busy();
+        let mut thread = local.thread.load(Ordering::Relaxed);
+        if thread.is_null() {
+            thread = attach(Arrival::default());
+            if thread.is_null() {
+                local.set_idle();
+                return otherwise;
+            }
+        }
+        // SAFETY: a shared reference wants a live `Thread`: L1, and nothing ends that before the
+        // mark is taken off (L3).
+        let result = act(unsafe { &*thread });
+        local.set_idle();
+        result
+    })
 }
 
-/// As [`with`], for what makes sense only if something was recorded before.
+/// As [`with`], for what makes sense only if something was recorded before. Whether `act` has run.
 #[inline(always)]
-pub(crate) fn with_attached(act: impl FnOnce(&Thread)) {
-    let thread = LOCAL.get();
-    if !thread.is_null() {
-        // SAFETY: as in `with`.
-        act(unsafe { &*thread });
+pub(crate) fn with_attached(act: impl FnOnce(&Thread)) -> bool {
+    LOCAL.with(|local| {
+        if local.is_busy() {
+            // What began before the mark was set does not end while it is: ends nest.
+            return false;
+        }
+        local.set_busy();
+        let thread = local.thread.load(Ordering::Relaxed);
+        if !thread.is_null() {
+            // SAFETY: as in `with`.
+            act(unsafe { &*thread });
+        }
+        local.set_idle();
+        !thread.is_null()
+    })
+}
+
+impl Local {
+    #[inline(always)]
+    fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Relaxed)
+    }
+
+    /// A plain store: it is for this thread alone. The fence keeps the compiler from moving work
+    /// in front of it.
+    #[inline(always)]
+    fn set_busy(&self) {
+        self.busy.store(true, Ordering::Relaxed);
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    #[inline(always)]
+    fn set_idle(&self) {
+        compiler_fence(Ordering::SeqCst);
+        self.busy.store(false, Ordering::Relaxed);
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.quiet.load(Ordering::Relaxed) > 0
+    }
+
+    /// An event is lost to the recorder's own work.
+    #[cold]
+    #[inline(never)]
+    fn lose(&self) {
+        let thread = self.thread.load(Ordering::Relaxed);
+        if self.is_quiet() {
+            self.quiet.fetch_add(1, Ordering::Relaxed);
+        } else if thread.is_null() {
+            recorder::lose_unattached(1);
+        } else {
+            // SAFETY: a shared reference wants a live `Thread`: L1.
+            unsafe { &*thread }.interrupted.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
-/// Makes this thread known to the running session; null if there is none or it is quiet here.
+/// How a thread comes to be attached.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Arrival {
+    /// By whom it was made, if that was seen.
+    pub(crate) spawn: Option<Spawn>,
+    /// What the call has returned that the thread was in since before the trace, if it was.
+    pub(crate) result: i64,
+}
+
+/// How a thread was made.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Spawn {
+    pub(crate) parent: ThreadId,
+    pub(crate) stack: u32,
+    pub(crate) entry: u64,
+}
+
+/// Makes this thread known to the running session; null if there is none or it is quiet here. The
+/// caller has set the mark.
 #[cold]
 #[inline(never)]
-fn attach() -> *const Thread {
-    if QUIET.get() > 0 {
-        QUIET.set(QUIET.get() + 1);
-        return ptr::null();
-    }
-    let Some(thread) = join() else { return ptr::null() };
-    let thread = Arc::into_raw(thread);
-    LOCAL.set(thread);
-    at_exit(thread);
-    thread
+fn attach(arrival: Arrival) -> *mut Thread {
+    LOCAL.with(|local| {
+        if local.is_quiet() {
+            local.quiet.fetch_add(1, Ordering::Relaxed);
+            return ptr::null_mut();
+        }
+        let found = {
+            let _quiet = quiet();
+            let known = if arrival.spawn.is_none() { crate::os::claim() } else { None };
+            known.or_else(|| join(arrival.spawn)).map(|thread| {
+                #[cfg(os_hooks)]
+                // SAFETY: nobody else has this state, and it will be ours.
+                unsafe {
+                    thread.end_call_before(arrival.result);
+                }
+                let thread = Arc::into_raw(thread);
+                at_exit(thread);
+                thread.cast_mut()
+            })
+        };
+        let thread = found.unwrap_or(ptr::null_mut());
+        if !thread.is_null() {
+            local.thread.store(thread, Ordering::Relaxed);
+        }
+        thread
+    })
 }
 
-fn join() -> Option<Arc<Thread>> {
-    let _quiet = quiet();
+/// Attaches this thread, if it is not: a thread that has just begun, or has come back from a call
+/// that it was in when the trace began. Not counted if it can't be.
+pub(crate) fn arrive(arrival: Arrival) {
+    LOCAL.with(|local| {
+        if local.is_busy() || local.is_quiet() {
+            return;
+        }
+        local.set_busy();
+        release_if_ended(local);
+        if local.thread.load(Ordering::Relaxed).is_null() {
+            attach(arrival);
+        }
+        local.set_idle();
+    });
+}
+
+/// Whether the recorder itself is at work on this thread.
+#[inline(always)]
+pub(crate) fn is_quiet() -> bool {
+    LOCAL.with(Local::is_quiet)
+}
+
+fn join(spawn: Option<Spawn>) -> Option<Arc<Thread>> {
     let session = recorder::current()?;
+    let mut identity = Identity::default();
+    if let Some(spawn) = spawn {
+        // Rust's own state of the thread is not there yet: to ask for its name would make one.
+        identity = Identity { os_id: system_id(), spawn, ..identity };
+    } else {
+        (identity.os_id, identity.name) = own_identity();
+    }
     loop {
         let now = crate::clock::ticks();
         let thread = session.join(|id| {
             let batch = memory::allocate(BATCH_BYTES_MIN)?;
-            Some(Arc::new(Thread::new(Arc::clone(&session), ThreadId(id), batch, now)))
+            let id = ThreadId(id);
+            let thread = Thread::new(Arc::clone(&session), id, batch, now, identity.clone());
+            Some(Arc::new(thread))
         });
         if thread.is_some() {
             return thread;
@@ -92,66 +231,93 @@ fn join() -> Option<Arc<Thread>> {
 #[cold]
 #[inline(never)]
 pub(crate) fn reattach() -> bool {
-    let mut stale = false;
-    with_attached(|thread| stale = thread.session.is_ended());
-    if stale {
-        detach();
+    LOCAL.with(|local| {
+        if local.is_busy() || local.is_quiet() {
+            return false;
+        }
+        local.set_busy();
+        let attached = release_if_ended(local) && !attach(Arrival::default()).is_null();
+        local.set_idle();
+        attached
+    })
+}
+
+/// Lets go of the state if it is of a session that has ended. The caller has set the mark.
+fn release_if_ended(local: &Local) -> bool {
+    let thread = local.thread.load(Ordering::Relaxed);
+    // SAFETY: a shared reference wants a live `Thread`: L1.
+    let is_stale = !thread.is_null() && unsafe { &*thread }.session.is_ended();
+    if is_stale {
+        release(local);
     }
-    stale && !attach().is_null()
+    is_stale
 }
 
 /// In a forked child: the state belongs to the parent's trace. Its memory is left alone, for
 /// locks and the collector of the parent do not exist here.
 pub(crate) fn abandon() {
-    LOCAL.set(ptr::null());
+    LOCAL.with(|local| {
+        local.thread.store(ptr::null_mut(), Ordering::Relaxed);
+        local.set_idle();
+    });
 }
 
+/// The thread ends. If it was cancelled in the recorder, the mark is still set; it is taken off.
 fn detach() {
-    let thread = LOCAL.replace(ptr::null());
+    LOCAL.with(|local| {
+        local.set_busy();
+        release(local);
+        local.set_idle();
+    });
+}
+
+/// Lets go of the state. The caller has set the mark.
+fn release(local: &Local) {
+    let thread = local.thread.swap(ptr::null_mut(), Ordering::Relaxed);
     if thread.is_null() {
         return;
     }
     // The last one frees memory, which an allocator that is traced would record.
     let _quiet = quiet();
-    // SAFETY: `from_raw` wants the pointer of one `into_raw`, once: L1, and `LOCAL` is null now.
+    // SAFETY: `from_raw` wants the pointer of one `into_raw`, once: L1, and it is null now.
     let thread = unsafe { Arc::from_raw(thread) };
-    thread.exited.store(true, crate::primitive::Ordering::Release);
-}
-
-/// Whether the recorder itself is at work on this thread.
-#[cfg(feature = "heap")]
-#[inline(always)]
-pub(crate) fn is_quiet() -> bool {
-    QUIET.get() > 0
+    thread.exited.store(true, Ordering::Release);
 }
 
 /// Silence on this thread while it lives.
 #[derive(Debug)]
 pub(crate) struct Quiet {
     outermost: bool,
-    hidden: *const Thread,
+    hidden: *mut Thread,
 }
 
 /// The recorder's own work begins: allocation, which may be the user's code, and writing.
 pub(crate) fn quiet() -> Quiet {
-    let outermost = QUIET.get() == 0;
-    if outermost {
-        QUIET.set(1);
-    }
-    Quiet { outermost, hidden: LOCAL.replace(ptr::null()) }
+    LOCAL.with(|local| {
+        let outermost = !local.is_quiet();
+        if outermost {
+            local.quiet.store(1, Ordering::Relaxed);
+        }
+        // From here on no signal's handler replaces the pointer: `reattach` looks.
+        compiler_fence(Ordering::SeqCst);
+        Quiet { outermost, hidden: local.thread.swap(ptr::null_mut(), Ordering::Relaxed) }
+    })
 }
 
 impl Drop for Quiet {
     fn drop(&mut self) {
-        LOCAL.set(self.hidden);
-        if self.outermost {
-            recorder::lose_unattached(QUIET.replace(0) - 1);
-        }
+        LOCAL.with(|local| {
+            local.thread.store(self.hidden, Ordering::Relaxed);
+            compiler_fence(Ordering::SeqCst);
+            if self.outermost {
+                recorder::lose_unattached(local.quiet.swap(0, Ordering::Relaxed) - 1);
+            }
+        });
     }
 }
 
 /// The system's id and name of the calling thread.
-pub(crate) fn identity() -> (u64, String) {
+fn own_identity() -> (u64, String) {
     let name = if is_nameless() { None } else { std::thread::current().name().map(str::to_owned) };
     (system_id(), name.unwrap_or_default())
 }
@@ -165,14 +331,14 @@ fn is_nameless() -> bool {
 }
 
 #[cfg(target_os = "linux")]
-fn system_id() -> u64 {
+pub(crate) fn system_id() -> u64 {
     // SAFETY: `gettid` takes nothing and cannot fail.
     let id = unsafe { libc::gettid() };
     id as u64
 }
 
 #[cfg(not(target_os = "linux"))]
-fn system_id() -> u64 {
+pub(crate) fn system_id() -> u64 {
     0
 }
 

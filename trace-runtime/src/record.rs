@@ -7,6 +7,8 @@
 
 use crate::local;
 use crate::thread::{Encoded, Head, Thread};
+#[cfg(os_hooks)]
+use trace_format::id::{Open, OpenCall};
 
 /// Something begins; its time, or 0 if it is not recorded.
 #[inline(always)]
@@ -39,6 +41,27 @@ pub(crate) fn end(begin: u64, what: u64) {
 pub(crate) fn end_value(begin: u64, what: u64, body: &[u8]) {
     // SAFETY: as in `begin`.
     local::with_attached(|thread| unsafe { thread.end_value(begin, what, body) });
+}
+
+/// A call begins: its time and the word of it, or zeros if it is not recorded. `describe` says what
+/// it is about and where it came from; it runs with signal handlers kept out, and may run twice.
+#[cfg(os_hooks)]
+pub(crate) fn begin_call(describe: impl Fn() -> OpenCall) -> (u64, u64) {
+    let what = std::cell::Cell::new(0);
+    let begin = retried(|thread| {
+        let call = describe();
+        what.set(Open::Call(call).to_word());
+        // SAFETY: as in `begin`.
+        unsafe { thread.begin_call(call) }
+    });
+    (begin, what.get())
+}
+
+/// The call that began at `begin` ends.
+#[cfg(os_hooks)]
+pub(crate) fn end_call(begin: u64, what: u64, result: i64) {
+    // SAFETY: as in `begin`.
+    local::with_attached(|thread| unsafe { thread.end_call(begin, what, result) });
 }
 
 #[inline(always)]

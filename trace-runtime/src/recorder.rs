@@ -91,6 +91,8 @@ pub fn start_with(
     options: Options,
     writer: impl Write + Send + 'static,
 ) -> Result<Trace, StartError> {
+    // A signal's handler that traces must not come in here again while this holds locks.
+    let _quiet = local::quiet();
     let occupied = Occupied::new()?;
     let trace = begin(&options, Box::new(writer))?;
     std::mem::forget(occupied);
@@ -229,6 +231,8 @@ impl Trace {
             std::mem::forget(handle);
             return Err(StopError::Forked);
         }
+        // As in `start_with`; and how long stopping takes is not the program's.
+        let _quiet = local::quiet();
         {
             let mut state = lock_state();
             ENABLED.store(false, Ordering::Release);

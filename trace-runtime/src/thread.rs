@@ -6,8 +6,9 @@
 //! other event commits the pending begins simply by committing what lies behind them. A region
 //! under its threshold takes its begin back. Invariants:
 //!
-//! - **T1** `Own` is touched only by the thread that made the `Thread`, and by nobody else's call
-//!   on that thread in between: nothing in here calls user code.
+//! - **T1** `Own` is touched only by the thread it is of (before that: by the one that made it), and
+//!   by nobody else's call on that thread in between: nothing in here calls user code, and signal
+//!   handlers are kept out by L3.
 //! - **T2** `batch` is the last of the chain, open, and ours.
 //! - **T3** `committed <= pos <= capacity`, and `pos < limit` leaves room for [`RESERVE`] bytes.
 //! - **T4** Frames `pending_from()..depth` have their begins encoded, uncommitted, in order, and
@@ -20,6 +21,7 @@
 
 use crate::batch::{Batch, Commit, SLOTS};
 use crate::clock;
+use crate::local::Spawn;
 use crate::memory::Spares;
 use crate::primitive::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use crate::session::Session;
@@ -91,11 +93,21 @@ pub(crate) struct Thread {
     pub(crate) exited: AtomicBool,
     pub(crate) dropped_events: AtomicU64,
     pub(crate) dropped_ends: AtomicU64,
+    /// Events lost by signal handlers that came while the thread was recording. Their own counter:
+    /// the interrupted code may be about to store the other.
+    pub(crate) interrupted: AtomicU64,
     pub(crate) session: Arc<Session>,
     pub(crate) id: ThreadId,
+    pub(crate) identity: Identity,
+    pub(crate) begin: u64,
+}
+
+/// Who a thread is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Identity {
     pub(crate) os_id: u64,
     pub(crate) name: String,
-    pub(crate) begin: u64,
+    pub(crate) spawn: Spawn,
 }
 
 // SAFETY: `Send` and `Sync` want that shared use is no data race: `own` is touched by one thread
@@ -106,8 +118,13 @@ unsafe impl Sync for Thread {}
 
 impl Thread {
     /// A thread with its first batch open.
-    pub(crate) fn new(session: Arc<Session>, id: ThreadId, batch: *mut Batch, now: u64) -> Self {
-        let (os_id, name) = crate::local::identity();
+    pub(crate) fn new(
+        session: Arc<Session>,
+        id: ThreadId,
+        batch: *mut Batch,
+        now: u64,
+        identity: Identity,
+    ) -> Self {
         let mut own = Own {
             batch,
             pos: 0,
@@ -132,10 +149,10 @@ impl Thread {
             exited: AtomicBool::new(false),
             dropped_events: AtomicU64::new(0),
             dropped_ends: AtomicU64::new(0),
+            interrupted: AtomicU64::new(0),
             session,
             id,
-            os_id,
-            name,
+            identity,
             begin: now,
         }
     }
@@ -186,7 +203,7 @@ impl Thread {
         }
         let frame = own.frames[at];
         if frame.at < own.committed {
-            return self.end_committed(own, now);
+            return self.end_committed(own, now, Own::put_end);
         }
         own.depth = at;
         own.batch().slot(at).close();
@@ -274,7 +291,7 @@ impl Thread {
         own.batch().slot(at).close();
     }
 
-    fn has_room(&self, own: &mut Own, now: u64, body: usize) -> bool {
+    pub(crate) fn has_room(&self, own: &mut Own, now: u64, body: usize) -> bool {
         let limit = self.limit.load(Ordering::Relaxed);
         own.pos + body < limit || self.refill(own, now, RESERVE + body)
     }
@@ -310,7 +327,7 @@ impl Thread {
 
     /// Its begin is written, so its end is an event of its own.
     #[inline(never)]
-    fn end_committed(&self, own: &mut Own, now: u64) {
+    pub(crate) fn end_committed(&self, own: &mut Own, now: u64, put: impl FnOnce(&mut Own, u64)) {
         let at = own.depth - 1;
         if own.pos >= self.limit.load(Ordering::Relaxed) && !self.refill(own, now, RESERVE) {
             if self.session.is_ended() {
@@ -323,7 +340,7 @@ impl Thread {
         }
         let slot = own.batch().slot(at);
         slot.ending(slot.begin());
-        own.put_end(now);
+        put(own, now);
         self.commit(own, now);
         // The batch may be another now; its slot was copied.
         own.batch().slot(at).close();
@@ -332,7 +349,7 @@ impl Thread {
 
     /// What ends is beyond the slots: taken for the innermost.
     #[cold]
-    fn end_deep(&self, own: &mut Own, now: u64, code: u8, body: &[u8]) {
+    pub(crate) fn end_deep(&self, own: &mut Own, now: u64, code: u8, body: &[u8]) {
         own.depth -= 1;
         if !self.append_at(own, now, code, body) {
             self.lose_end(own, now);
@@ -341,7 +358,7 @@ impl Thread {
 
     /// What ends is beyond the slots, or not the innermost, or was opened elsewhere.
     #[cold]
-    fn end_elsewhere(&self, own: &mut Own, begin: u64, what: u64, now: u64) {
+    pub(crate) fn end_elsewhere(&self, own: &mut Own, begin: u64, what: u64, now: u64) {
         if own.depth > SLOTS {
             return self.end_deep(own, now, opcode::END, &[]);
         }
@@ -437,7 +454,7 @@ impl Own {
 
     /// Opens the thing: frame, slot, and its begin encoded but not committed. Room is there (T3).
     #[inline(always)]
-    fn push(&mut self, head: Head, what: u64, min_ticks: u64, now: u64) {
+    pub(crate) fn push(&mut self, head: Head, what: u64, min_ticks: u64, now: u64) {
         let at = self.pos;
         self.put(head.code);
         self.put_varint(now - self.last);
@@ -455,7 +472,7 @@ impl Own {
 
     /// Turns the begin at `at` into a complete event. It is the last thing encoded (T4).
     #[inline(always)]
-    fn complete(&mut self, at: usize, duration: u64) {
+    pub(crate) fn complete(&mut self, at: usize, duration: u64) {
         let batch = self.batch();
         // SAFETY: `get` wants our open batch and an uncommitted byte that was written: T2, T4.
         let code = unsafe { batch.get(at) };

@@ -20,7 +20,7 @@ use crate::drain::Drain;
 use crate::memory::{BATCH_BYTES_MIN, allocate};
 use crate::options::Options;
 use crate::session::Session;
-use crate::thread::{Head, Thread};
+use crate::thread::{Head, Identity, Thread};
 use std::sync::Arc;
 use trace_format::event::{Event, Events};
 use trace_format::id::ThreadId;
@@ -40,7 +40,7 @@ fn check(model: impl Fn() + Sync + Send + 'static) {
 fn thread() -> Arc<Thread> {
     let session = Arc::new(Session::new(&Options::default()));
     let batch = allocate(BATCH_BYTES_MIN).expect("there is no bound here");
-    Arc::new(Thread::new(session, ThreadId(1), batch, clock::ticks()))
+    Arc::new(Thread::new(session, ThreadId(1), batch, clock::ticks(), Identity::default()))
 }
 
 /// Begins a region of call site 1, without a threshold.
