@@ -1,12 +1,15 @@
 //! What every reading command shares: which file, which part of it, and what is said when parts of
 //! it are missing.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::num::NonZero;
 use std::path::PathBuf;
 
 use clap::Args;
 use jiff::SignedDuration;
+use trace_analysis::life::Lives;
+use trace_analysis::symbols::Symbols;
 use trace_analysis::{Options, Summary};
 use trace_format::id::ThreadId;
 use trace_format::read::{Tables, TraceFile};
@@ -15,6 +18,7 @@ use trace_format::time::{Nanos, Ticks};
 use super::{Failure, Verdict};
 use crate::describe::{Names, heading};
 use crate::output::{Output, advance, progress, say};
+use crate::symbols::{self, binaries};
 use crate::units;
 
 /// So many lines are printed about one kind of finding.
@@ -98,19 +102,69 @@ impl Reading {
     /// Sums up the part that is wanted.
     #[must_use]
     pub fn summary(&self, outliers: usize, trees: usize) -> Summary {
-        let options = Options {
-            from: self.from,
-            to: self.to,
-            threads: self.threads.clone(),
-            workers: std::thread::available_parallelism().map_or(1, NonZero::get),
-            outliers,
-            trees,
-        };
+        let options = Options { outliers, trees, ..self.options() };
         let bar = progress(self.file.bytes());
         let summary = Summary::read(&self.file, &options, |progress| advance(&bar, progress));
         bar.finish_and_clear();
         summary
     }
+
+    /// What threads did in the part that is wanted.
+    #[must_use]
+    pub fn lives(&self, symbols: &Symbols) -> Lives {
+        let bar = progress(self.file.bytes());
+        let options = self.options();
+        let lives = Lives::read(&self.file, &options, symbols, |progress| advance(&bar, progress));
+        bar.finish_and_clear();
+        lives
+    }
+
+    /// Whether the trace says more of threads than what they recorded themselves: their calls, or
+    /// where they ran.
+    #[must_use]
+    pub fn has_life(&self) -> bool {
+        let tables = self.file.tables();
+        let is_on = |name: &str| tables.facilities.get(name).is_some_and(|facility| facility.on);
+        is_on("os")
+            || is_on("sched")
+            || !tables.resources.is_empty()
+            || self.file.index().iter().any(|entry| entry.thread.as_cpu().is_some())
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            from: self.from,
+            to: self.to,
+            threads: self.threads.clone(),
+            workers: std::thread::available_parallelism().map_or(1, NonZero::get),
+            ..Options::default()
+        }
+    }
+}
+
+/// Names for all stacks of a trace. Files that are missing are told of on standard error.
+///
+/// # Errors
+/// If a file that `options` names can't be read.
+pub fn symbols(file: &TraceFile<File>, options: &binaries::Options) -> Result<Symbols, Failure> {
+    let tables = file.tables();
+    let stacks = tables.stacks.values().flat_map(|stack| stack.addresses.iter().copied());
+    let entries = tables.threads.values().map(|thread| thread.entry).filter(|entry| *entry > 0);
+    let addresses: BTreeSet<u64> = stacks.chain(entries).collect();
+    symbols::resolve(file, addresses, options)
+}
+
+/// A line for each part of the recorder that did not serve, and why.
+#[must_use]
+pub fn missing(tables: &Tables) -> Vec<String> {
+    let off = tables.facilities.values().filter(|facility| !facility.on);
+    off.map(|facility| {
+        let name = crate::escape::plain(&facility.name, 40);
+        let note = crate::escape::plain(&facility.note, 300);
+        let note = if note.is_empty() { String::new() } else { format!(": {note}") };
+        format!("without {name}{note}")
+    })
+    .collect()
 }
 
 /// What the findings mean for the exit code.
@@ -195,7 +249,7 @@ fn threads(tables: &Tables, wanted: &str) -> Result<Vec<ThreadId>, Failure> {
     Err(Failure::Usage(format!("no thread `{wanted}` in the trace; there are {there_are}{more}")))
 }
 
-fn parse_time(text: &str) -> Result<Nanos, String> {
+pub(crate) fn parse_time(text: &str) -> Result<Nanos, String> {
     let help = "a time has a unit: 1.5s, 200ms, 30us, 7ns";
     let time: SignedDuration = text.parse().map_err(|_| help.to_owned())?;
     let nanos = u64::try_from(time.as_nanos()).map_err(|_| "a time is not negative".to_owned())?;
