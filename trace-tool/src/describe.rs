@@ -6,11 +6,12 @@ use std::fmt::Write;
 use trace_analysis::findings::{Finding, FindingKind};
 use trace_analysis::regions::OwnedValues;
 use trace_format::event::Outcome;
-use trace_format::id::{Open, SiteId, ThreadId};
+use trace_format::id::{Open, ResourceId, SiteId, ThreadId};
 use trace_format::read::{Callsite, Tables};
 use trace_format::time::{Nanos, Ticks};
 use trace_format::value::{Value, Values};
 
+use crate::places::short_file;
 use crate::{escape, units};
 
 /// So many characters of a name are shown.
@@ -25,6 +26,8 @@ pub struct Names<'t> {
     /// What every module path begins with: of no use to somebody who knows the program.
     common: String,
     threads: BTreeMap<ThreadId, String>,
+    /// Threads by the system's ids, each id's in the order of their begins.
+    by_os_id: BTreeMap<u64, Vec<ThreadId>>,
 }
 
 impl<'t> Names<'t> {
@@ -46,7 +49,20 @@ impl<'t> Names<'t> {
             }
         };
         let threads = tables.threads.values().map(|t| (t.id, name(t.id, &t.name))).collect();
-        Self { tables, common: common.to_owned(), threads }
+        let mut by_os_id = BTreeMap::<u64, Vec<ThreadId>>::new();
+        for thread in tables.threads.values().filter(|thread| thread.os_id > 0) {
+            by_os_id.entry(thread.os_id).or_default().push(thread.id);
+        }
+        for ids in by_os_id.values_mut() {
+            ids.sort_by_key(|id| tables.threads[id].first);
+        }
+        Self { tables, common: common.to_owned(), threads, by_os_id }
+    }
+
+    /// The tables the names are from.
+    #[must_use]
+    pub fn tables(&self) -> &'t Tables {
+        self.tables
     }
 
     /// What the trace says of a call site.
@@ -70,6 +86,9 @@ impl<'t> Names<'t> {
     /// A thread's name as the trace has it, not made safe to print.
     #[must_use]
     pub fn thread_name(&self, id: ThreadId) -> String {
+        if id.as_cpu().is_some() {
+            return self.thread(id);
+        }
         self.tables.thread_name(id).into_owned()
     }
 
@@ -112,18 +131,34 @@ impl<'t> Names<'t> {
     #[must_use]
     pub fn place(&self, id: SiteId) -> String {
         let Some(site) = self.tables.callsite(id) else { return String::new() };
-        // Of a dependency's absolute path only the part behind the registry's folder is of use.
-        let file = match site.file.find("/registry/src/") {
-            Some(at) => site.file[at..].splitn(5, '/').last().unwrap_or(&site.file),
-            None => &site.file,
-        };
-        format!("{}:{}", escape::plain(file, NAME_CHARS_MAX), site.line)
+        let file = short_file(&site.file);
+        format!("{}:{}", escape::plain(&file, NAME_CHARS_MAX), site.line)
     }
 
-    /// A thread's name; of several with the same name, its id besides.
+    /// A thread's name; of several with the same name, its id besides. Of a CPU its number.
     #[must_use]
     pub fn thread(&self, id: ThreadId) -> String {
+        if let Some(cpu) = id.as_cpu() {
+            return format!("CPU {cpu}");
+        }
         self.threads.get(&id).cloned().unwrap_or_else(|| format!("thread {}", id.0))
+    }
+
+    /// The thread that had this id of the system at that time, by its name if it recorded.
+    #[must_use]
+    pub fn os_thread(&self, os_thread: u64, at: Ticks) -> String {
+        let Some(ids) = self.by_os_id.get(&os_thread) else {
+            return format!("os thread {os_thread}");
+        };
+        let by_then = ids.partition_point(|id| self.tables.threads[id].first <= at);
+        self.thread(ids[by_then.saturating_sub(1)])
+    }
+
+    /// What a call was about, as the trace has it, not made safe to print; nothing without a name.
+    #[must_use]
+    pub fn resource_name(&self, id: ResourceId) -> Option<String> {
+        let resource = self.tables.resources.get(&id)?;
+        (!resource.name.is_empty()).then(|| resource.name.clone())
     }
 
     /// Something that is open on a thread.

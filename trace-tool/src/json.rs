@@ -3,6 +3,8 @@
 //! Names of fields are stable within a major version; new ones may come. Times are in nanoseconds,
 //! and their names say so; moments count from the trace's first clock snapshot.
 
+pub mod life;
+
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 use trace_analysis::counters::{CounterSummary, MomentSummary};

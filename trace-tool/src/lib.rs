@@ -8,7 +8,8 @@
 //! - [`describe`], [`call`], [`errno`], [`escape`], [`units`], [`table`]: names, texts and numbers
 //!   for people.
 //! - [`json`]: the same for programs; JSON.md beside this crate describes the fields.
-//! - [`symbols`]: names of addresses, from the program's files. [`profile`]: stacks and weights.
+//! - [`symbols`]: names of addresses, from the program's files. [`places`]: stacks in words.
+//!   [`profile`]: stacks and weights.
 //! - [`output`]: standard output and standard error.
 
 #![forbid(unsafe_code)]
@@ -21,6 +22,7 @@ pub mod escape;
 pub mod export;
 pub mod json;
 pub mod output;
+pub mod places;
 pub mod profile;
 pub mod symbols;
 pub mod table;

@@ -9,11 +9,13 @@ use clap::Args;
 use trace_format::read::{InOrder, ReadAt, ReadError, Window};
 use trace_format::time::Nanos;
 
-use super::reading::{Reading, Source};
+use super::reading::{Reading, Source, symbols};
 use super::{Failure, Verdict};
 use crate::command::lines::{Line, Lines};
 use crate::describe::Names;
 use crate::output::{Output, progress, say};
+use crate::places::Places;
+use crate::symbols::binaries;
 use crate::units;
 
 /// A deeper line is indented no further.
@@ -35,6 +37,11 @@ pub struct Arguments {
     /// Only lines that contain this text.
     #[arg(long, value_name = "TEXT")]
     grep: Option<String>,
+    /// Show below each event the stack it was recorded at, if there is one.
+    #[arg(long)]
+    stacks: bool,
+    #[command(flatten)]
+    naming: binaries::Options,
 }
 
 /// Prints the events.
@@ -49,6 +56,11 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     };
     let order = reading.file.in_order(Window { from: reading.from, to: reading.to, thread });
     let names = Names::new(reading.file.tables());
+    let symbols = match arguments.stacks {
+        true => Some(symbols(&reading.file, &arguments.naming)?),
+        false => None,
+    };
+    let places = symbols.as_ref().map(|symbols| Places::new(reading.file.tables(), symbols));
     let printer = Printer {
         arguments,
         names: &names,
@@ -58,13 +70,14 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     };
     let mut walk = Walk {
         reading: &reading,
-        lines: Lines::new(&names),
+        lines: Lines::new(&names, places),
         printer,
         faults: Vec::new(),
         events_lost: 0,
     };
     walk.all(order)?;
     let (faults, lost) = (walk.faults, walk.lines.dropped());
+    let lost_records = walk.lines.lost_records();
     let missing = walk.events_lost.saturating_add(reading.file.events_missing());
     for fault in reading.file.faults().iter().chain(&faults).take(FAULTS_SAID) {
         say(&format!("DAMAGED: {fault}"));
@@ -78,8 +91,12 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
         let ends = units::plural(lost.1, "end", "ends");
         say(&format!("DROPPED: memory was at its bound, {events} and {ends} not recorded"));
     }
-    let whole =
-        reading.file.faults().is_empty() && faults.is_empty() && lost == (0, 0) && missing == 0;
+    if lost_records > 0 {
+        let records = units::plural(lost_records, "record", "records");
+        say(&format!("LOST: the kernel had no room for {records} of what ran where"));
+    }
+    let is_read = reading.file.faults().is_empty() && faults.is_empty();
+    let whole = is_read && lost == (0, 0) && missing == 0 && lost_records == 0;
     Ok(if whole { Verdict::Fine } else { Verdict::Faulty })
 }
 
@@ -181,6 +198,11 @@ impl Printer<'_, '_> {
             let (width, text) = (self.thread_width, &line.text);
             let text = if line.is_loud() { self.out.loud(text) } else { text.clone() };
             writeln!(self.out, "{at:>13}  {thread:<width$}  {:indent$}{text}", "")?;
+            // Behind the columns of the time and the thread.
+            let indent = 13 + 2 + width + 2 + indent + 4;
+            for frame in &line.below {
+                writeln!(self.out, "{:indent$}{frame}", "")?;
+            }
         }
         self.printed += 1;
         Ok(self.arguments.limit > 0 && self.printed >= self.arguments.limit)

@@ -5,12 +5,12 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use trace_analysis::symbols::Symbols;
 
-use super::reading::open;
+use super::reading::{open, symbols};
 use super::{Failure, Verdict};
 use crate::export::perfetto::{self, ExportError, Totals};
 use crate::output::{Output, progress, say};
+use crate::symbols::binaries;
 use crate::units;
 
 /// What can be asked.
@@ -24,6 +24,8 @@ pub struct Arguments {
     /// The file to write; - is standard output.
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
+    #[command(flatten)]
+    names: binaries::Options,
 }
 
 /// A viewer's format.
@@ -40,7 +42,7 @@ enum Format {
 pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> {
     let file = open(&arguments.file)?;
     let Format::Perfetto = arguments.format;
-    let symbols = Symbols::of_trace(file.tables());
+    let symbols = symbols(&file, &arguments.names)?;
     let to_stdout = arguments.output.as_os_str() == "-";
     let events = file.index().iter().map(|entry| u64::from(entry.events)).sum();
     let bar = progress(file.bytes());
@@ -71,7 +73,7 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     Ok(warn(&file, &totals))
 }
 
-fn is_same(one: &Path, other: &Path) -> bool {
+pub(super) fn is_same(one: &Path, other: &Path) -> bool {
     match (one.canonicalize(), other.canonicalize()) {
         (Ok(one), Ok(other)) => one == other,
         _ => false,
@@ -88,6 +90,10 @@ fn warn(file: &trace_format::read::TraceFile<File>, totals: &Totals) -> Verdict 
     if totals.dropped_events + totals.dropped_ends > 0 {
         let events = units::plural(totals.dropped_events, "event", "events");
         loss(format!("DROPPED: memory was at its bound, {events} not recorded"));
+    }
+    if totals.lost_records > 0 {
+        let records = units::plural(totals.lost_records, "record", "records");
+        loss(format!("LOST: the kernel had no room for {records} of what ran where"));
     }
     for fault in file.faults() {
         loss(format!("DAMAGED: {fault}"));

@@ -14,7 +14,11 @@ use trace_format::value::{Value, Values};
 
 use crate::describe::{Names, outcome, push_value};
 use crate::json::{Named, OwnedValuesOut, ValueOut, outcome_name};
+use crate::places::Places;
 use crate::{escape, units};
+use system::System;
+
+mod system;
 
 /// So many names of tasks and futures are remembered; others are shown by their number alone.
 const NAMES_MAX: usize = 1 << 20;
@@ -31,8 +35,9 @@ pub struct Line {
     #[serde(serialize_with = "thread_out")]
     pub thread: Option<ThreadId>,
     thread_name: Option<String>,
-    /// `region`, `poll`, `task_run` (with their durations), the same with `_begin` or `_end`,
-    /// `instant`, `log`, `counter`, `task_begin`, `task_end`, `future_begin`, `future_end`,
+    /// `region`, `poll`, `task_run`, `call` (with their durations), the same with `_begin` or
+    /// `_end`, `instant`, `log`, `counter`, `task_begin`, `task_end`, `future_begin`, `future_end`,
+    /// `alloc`, `free`, `switch_in`, `switch_out`, `sample`, `page_fault`, `lost_records`,
     /// `dropped`, `unknown`, `fault`, `open_at_start`, `open_at_end`.
     kind: &'static str,
     /// How many things were open around it.
@@ -63,16 +68,21 @@ pub struct Line {
     events: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ends: Option<u64>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    system: Option<Box<System>>,
     /// For people.
     #[serde(skip)]
     pub text: String,
+    /// More lines for people: a stack.
+    #[serde(skip)]
+    pub below: Vec<String>,
 }
 
 impl Line {
     /// Whether it says that something is missing.
     #[must_use]
     pub fn is_loud(&self) -> bool {
-        matches!(self.kind, "dropped" | "fault")
+        matches!(self.kind, "dropped" | "fault" | "lost_records")
     }
 }
 
@@ -84,12 +94,15 @@ fn thread_out<S: Serializer>(thread: &Option<ThreadId>, serializer: S) -> Result
 #[derive(Debug)]
 pub struct Lines<'t> {
     names: &'t Names<'t>,
+    /// If stacks are wanted.
+    places: Option<Places<'t>>,
     stacks: BTreeMap<ThreadId, Stack>,
     tasks: HashMap<TaskId, String>,
     futures: HashMap<FutureId, SiteId>,
     ended: Ended,
     lines: Vec<Line>,
     dropped: (u64, u64),
+    lost_records: u64,
     last: Ticks,
 }
 
@@ -131,17 +144,19 @@ impl Visitor for Ended {
 }
 
 impl<'t> Lines<'t> {
-    /// No lines yet.
+    /// No lines yet. With `places`, stacks are shown.
     #[must_use]
-    pub fn new(names: &'t Names<'t>) -> Self {
+    pub fn new(names: &'t Names<'t>, places: Option<Places<'t>>) -> Self {
         Self {
             names,
+            places,
             stacks: BTreeMap::new(),
             tasks: HashMap::new(),
             futures: HashMap::new(),
             ended: Ended::default(),
             lines: Vec::new(),
             dropped: (0, 0),
+            lost_records: 0,
             last: Ticks(0),
         }
     }
@@ -155,6 +170,12 @@ impl<'t> Lines<'t> {
     #[must_use]
     pub fn dropped(&self) -> (u64, u64) {
         self.dropped
+    }
+
+    /// Records that the system lost, as far as lines say so.
+    #[must_use]
+    pub fn lost_records(&self) -> u64 {
+        self.lost_records
     }
 
     /// What was open on a thread when the window began.
@@ -211,17 +232,23 @@ impl<'t> Lines<'t> {
     pub fn event(&mut self, timed: &Timed<'_>) {
         let Timed { thread, event } = *timed;
         self.last = self.last.max(event.ticks);
+        if thread.as_cpu().is_some() {
+            return self.cpu_event(timed);
+        }
         let stack = self.stacks.entry(thread).or_insert_with(|| Stack::new(SiteId(0)));
         let depth = stack.depth();
         stack.feed(&event, &mut self.ended);
         if let Some(line) = self.line(&event, depth) {
             self.ended.closed.clear();
-            let at = self.nanos(event.ticks);
-            self.push(thread, at, line);
+            self.push_with_stack(thread, &event.kind, event.ticks, line);
             return;
         }
+        let returned = match event.kind {
+            EventKind::EndCall { result } => Some(result),
+            _ => None,
+        };
         for ended in std::mem::take(&mut self.ended.closed) {
-            let line = self.end_line(&ended);
+            let line = self.end_line(&ended, returned);
             self.push(thread, self.nanos(ended.end), line);
         }
         if std::mem::take(&mut self.ended.without_begin) {
@@ -254,8 +281,8 @@ impl<'t> Lines<'t> {
             EventKind::TaskRun { task, duration } => {
                 self.complete(Open::Task(task), event.ticks, duration, Values::default())
             }
-            EventKind::Call { call, duration, .. } => {
-                self.complete(Open::Call(call), event.ticks, duration, Values::default())
+            EventKind::Call { call, result, duration } => {
+                self.call(call, event.ticks, result, duration)
             }
             EventKind::CallBegin { call } => self.begin(Open::Call(call), Values::default()),
             EventKind::RegionBegin { site, values } => self.begin(Open::Region(site), values),
@@ -297,8 +324,12 @@ impl<'t> Lines<'t> {
         Line { kind, text: format!("{what}{shown} {{"), arguments, ..fields }
     }
 
-    fn end_line(&self, ended: &EndedOne) -> Line {
-        let (fields, what) = self.open_fields(ended.open);
+    fn end_line(&self, ended: &EndedOne, returned: Option<i64>) -> Line {
+        let (mut fields, mut what) = self.open_fields(ended.open);
+        if let (Open::Call(made), Some(returned)) = (ended.open, returned) {
+            what.push_str(&system::result(made, returned));
+            fields.system.get_or_insert_default().set_result(returned);
+        }
         let kind = match ended.open {
             Open::Region(_) => "region_end",
             Open::Poll(_) => "poll_end",
@@ -369,6 +400,9 @@ impl<'t> Lines<'t> {
                 let text = format!("event {opcode:#04x} of a newer version");
                 Line { kind: "unknown", text, ..Line::default() }
             }
+            EventKind::Alloc { .. } | EventKind::Free { .. } => {
+                self.heap_line(kind).unwrap_or_default()
+            }
             _ => self.future(kind),
         }
     }
@@ -434,7 +468,7 @@ impl<'t> Lines<'t> {
                 };
                 (Line { task: Some(task.0), name, ..Line::default() }, text)
             }
-            Open::Call(_) => (Line::default(), self.names.open(open)),
+            Open::Call(made) => self.call_fields(made),
         }
     }
 

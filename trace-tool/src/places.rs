@@ -1,0 +1,159 @@
+//! Stacks in words: where something was done, and how it came there.
+//!
+//! A place is the innermost function that is the program's own, with its file and line. Paths of
+//! files lose what says nothing: the folder of a registry, of the toolchain, of the checkout.
+
+use std::borrow::Cow;
+
+use trace_analysis::reason;
+use trace_analysis::symbols::{Frame, Symbols};
+use trace_format::id::StackId;
+use trace_format::read::Tables;
+
+use crate::escape;
+
+/// So many characters of a function's name are shown.
+const NAME_CHARS_MAX: usize = 120;
+/// Of a path, so many parts at its end are shown.
+const PATH_PARTS_MAX: usize = 3;
+
+/// The stacks of one trace.
+#[derive(Clone, Copy, Debug)]
+pub struct Places<'t> {
+    tables: &'t Tables,
+    symbols: &'t Symbols,
+}
+
+/// A function, and where in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Its path, or a place in a module; not made safe to print.
+    pub function: String,
+    /// The source file, as the compiler was given it; empty if unknown.
+    pub file: String,
+    /// From 1; 0 if unknown.
+    pub line: u32,
+}
+
+impl<'t> Places<'t> {
+    /// The stacks in these tables, under these names.
+    #[must_use]
+    pub fn new(tables: &'t Tables, symbols: &'t Symbols) -> Self {
+        Self { tables, symbols }
+    }
+
+    /// The functions of a stack, innermost first, without the recorder's; none if it is not in the
+    /// trace.
+    #[must_use]
+    pub fn frames(&self, stack: StackId) -> Vec<Frame<'t>> {
+        match self.tables.stacks.get(&stack) {
+            Some(stack) => self.symbols.shown(&stack.addresses),
+            None => Vec::new(),
+        }
+    }
+
+    /// Whether there are frames further out that the trace does not have.
+    #[must_use]
+    pub fn is_cut(&self, stack: StackId) -> bool {
+        self.tables.stacks.get(&stack).is_some_and(|stack| stack.flags.cut)
+    }
+
+    /// The place of a stack: in the program's own code if there is any, else the innermost one.
+    #[must_use]
+    pub fn place(&self, stack: StackId) -> Option<Place> {
+        let frames = self.frames(stack);
+        reason::site(&frames).or(frames.first()).map(Place::new)
+    }
+
+    /// The place, for people: `app::work (src/main.rs:12)`.
+    #[must_use]
+    pub fn shown(&self, stack: StackId) -> Option<String> {
+        self.place(stack).map(|place| place.shown())
+    }
+
+    /// The whole stack, a line for each function, innermost first.
+    #[must_use]
+    pub fn lines(&self, stack: StackId) -> Vec<String> {
+        let frames = self.frames(stack);
+        let mut lines: Vec<_> = frames.iter().map(|frame| Place::new(frame).shown()).collect();
+        if self.is_cut(stack) {
+            lines.push("… (cut at the depth limit)".to_owned());
+        }
+        lines
+    }
+
+    /// The function at an address, as the first function of a thread.
+    #[must_use]
+    pub fn function_at(&self, address: u64) -> Option<String> {
+        let frames = self.symbols.frames(&[address]);
+        let frame = frames.first().filter(|frame| frame.named && address > 0)?;
+        Some(escape::plain(&frame.name, NAME_CHARS_MAX))
+    }
+}
+
+impl Place {
+    /// What a frame says.
+    #[must_use]
+    pub fn new(frame: &Frame<'_>) -> Self {
+        let (function, file) = (frame.name.clone().into_owned(), frame.file.to_owned());
+        Self { function, file, line: frame.line }
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let function = escape::plain(&self.function, NAME_CHARS_MAX);
+        match self.source() {
+            Some(source) => format!("{function} ({source})"),
+            None => function,
+        }
+    }
+
+    /// `src/main.rs:12`, if it is known.
+    #[must_use]
+    pub fn source(&self) -> Option<String> {
+        if self.file.is_empty() {
+            return None;
+        }
+        let file = escape::plain(&short_file(&self.file), NAME_CHARS_MAX);
+        Some(if self.line > 0 { format!("{file}:{}", self.line) } else { file })
+    }
+}
+
+/// A source file's path without what says nothing: of a dependency the crate and what is below it,
+/// of the standard library the same, of other absolute paths the end.
+#[must_use]
+pub fn short_file(file: &str) -> Cow<'_, str> {
+    if let Some(at) = file.find("/registry/src/") {
+        return file[at..].splitn(5, '/').last().unwrap_or(file).into();
+    }
+    if let Some(at) = file.find("/library/").filter(|_| file.starts_with("/rustc/")) {
+        return file[at + "/library/".len()..].into();
+    }
+    let parts = file.matches('/').count();
+    if !file.starts_with('/') || parts <= PATH_PARTS_MAX {
+        return file.into();
+    }
+    let starts = file.match_indices('/').map(|(at, _)| at);
+    let start = starts.skip(parts - PATH_PARTS_MAX).next().unwrap_or(0);
+    format!("…{}", &file[start..]).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_keep_what_says_something() {
+        let cases = [
+            ("src/main.rs", "src/main.rs"),
+            ("/home/me/.cargo/registry/src/index-1/tokio-1.0/src/a.rs", "tokio-1.0/src/a.rs"),
+            ("/rustc/abc/library/std/src/thread/mod.rs", "std/src/thread/mod.rs"),
+            ("/home/me/project/crates/app/src/main.rs", "…/app/src/main.rs"),
+            ("/a/b.rs", "/a/b.rs"),
+        ];
+        for (file, expected) in cases {
+            assert_eq!(short_file(file), expected);
+        }
+    }
+}
