@@ -180,7 +180,8 @@ fn lies_about_times_and_ids_cost_their_own_batch() {
     check(&info(u32::MAX), &[0x01, 0, 0xff, 0xff, 0xff, 0xff, 0x0f, 5], None);
     check(&info(7), &[0x01, 0, 0xff, 0xff, 0xff, 0xff, 0x1f, 5], Some("no event"));
     check(&info(7), &[0x09, 0, 1, 0xff, 0xff, 0xff, 0xff, 0x0f], Some("no event"));
-    check(&info(7), &[0x08, 0, 3, 0], Some("0x08, begins no event"));
+    check(&info(7), &[0x08, 0, 3, 0], None);
+    check(&info(7), &[0x08, 0, 0x80, 0x80, 0x80, 0x80, 0x40, 0], Some("0x08, begins no event"));
     check(&info(7), &[0x45, 0], Some("0x45, begins no event"));
     check(&info(7), &[0x00, 0], Some("0x00, begins no event"));
     check(&info(7), &[0x06, 0, 3, 0], Some("begins no event"));
@@ -189,6 +190,32 @@ fn lies_about_times_and_ids_cost_their_own_batch() {
     check(&BatchInfo { events: u32::MAX, ..info(7) }, &[0x80, 0, 5], None);
     check(&BatchInfo { kind: BatchKind::Unknown(99), ..info(7) }, &[1, 2, 3], None);
     check(&BatchInfo { sequence: u32::MAX, offset: u32::MAX, ..info(7) }, &[0x80, 0, 5], None);
+}
+
+#[test]
+fn calls_and_stacks_beyond_their_bits_are_faults() {
+    let check = |payload: &[u8], is_fault: bool| {
+        let outcome = in_order(&between(&info(7), payload), ALL);
+        assert_eq!((outcome.of(1).len(), outcome.of(2).len()), (1, 1), "{:?}", outcome.faults);
+        assert_eq!(outcome.of(7).is_empty(), is_fault, "{payload:x?}: {:?}", outcome.faults);
+        let told = outcome.faults.iter().any(|it| it.contains("begins no event"));
+        assert_eq!(told, is_fault, "{payload:x?}: {:?}", outcome.faults);
+    };
+    let at = [0xff, 0xff, 0xff, 0x07];
+    let beyond = [0x80, 0x80, 0x80, 0x08];
+    check(&[&[0x52, 0, 0xff, 1, 0], &at[..]].concat(), false);
+    check(&[&[0x52, 0, 0x80, 2, 0], &at[..]].concat(), true);
+    check(&[&[0x52, 0, 1, 0], &beyond[..]].concat(), true);
+    check(&[0x52, 0, 1, 0xff, 0xff, 0xff, 0xff, 3, 0], false);
+    check(&[0x52, 0, 1, 0x80, 0x80, 0x80, 0x80, 4, 0], true);
+    check(&[&[0x18, 0, 1], &at[..]].concat(), false);
+    check(&[&[0x18, 0, 1], &beyond[..]].concat(), true);
+    // The smallest result and the greatest duration that fits behind tick 1,000.
+    let least = [&[0xff; 9][..], &[1]].concat();
+    check(&[&[0x12, 0, 1, 0, 0], &least[..], &[5]].concat(), false);
+    check(&[&[0x12, 0, 1, 0, 0, 0], &least[..]].concat(), true);
+    check(&[0x53, 0, 1], true);
+    check(&[0x17, 0, 1, 0xff, 1], false);
 }
 
 #[test]

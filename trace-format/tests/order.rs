@@ -5,9 +5,9 @@ mod common;
 use common::{Kept, in_order, in_order_by_steps, stream};
 use trace_format::batch::Compression;
 use trace_format::definition::OpenSince;
-use trace_format::id::{Open, SiteId, ThreadId};
+use trace_format::id::{CallId, Open, SiteId, ThreadId};
 use trace_format::read::{TraceFile, Window};
-use trace_format::testgen::{TraceBuilder, everything, tight_loops};
+use trace_format::testgen::{TraceBuilder, everything, open_call, tight_loops};
 use trace_format::time::Ticks;
 
 const ALL: Window = Window { from: None, to: None, thread: None };
@@ -127,7 +127,7 @@ fn states_are_found_by_generation() {
     assert!(first.threads.is_empty() && first.tasks.is_empty());
     let second = file.state_at(2).expect("whole").expect("there");
     assert_eq!((second.number, second.ticks), (2, Ticks(10_000)));
-    assert_eq!((second.threads.len(), second.tasks.len()), (2, 1));
+    assert_eq!((second.threads.len(), second.tasks.len()), (3, 1), "a CPU has no state");
     assert_eq!(
         (second.tasks[0].name.as_str(), second.tasks[0].begin),
         ("background", Ticks(2_000))
@@ -138,6 +138,8 @@ fn states_are_found_by_generation() {
         OpenSince { open, begin }
     };
     assert_eq!(open, [region(1, 1_000), region(3, 2_000)]);
+    let wait = Open::Call(open_call(CallId::FUTEX_WAIT, 1, 1));
+    assert_eq!(second.threads[2].open, [OpenSince { open: wait, begin: Ticks(9_000) }]);
     assert_eq!(file.state_at(3).expect("whole"), None);
 }
 

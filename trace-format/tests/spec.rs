@@ -1,12 +1,16 @@
 //! FORMAT.md and the code can't disagree: its tables are read and compared with the numbers used.
 
-use trace_format::definition::{ArgumentKind, CallsiteKind, Definition, kind, put_definition};
+use trace_format::call::CALLS;
+use trace_format::definition::{
+    ArgumentKind, CallsiteKind, Definition, FRAMES_MAX, FUNCTIONS_MAX, FoundBy, ResourceKind,
+    StackFlags, kind, put_definition,
+};
 use trace_format::event::{EventKind, Events, Outcome, opcode};
 use trace_format::header;
-use trace_format::id::{Open, SiteId, ThreadId};
-use trace_format::testgen::everything;
+use trace_format::id::{CallId, Open, ResourceId, SiteId, StackId, ThreadId};
+use trace_format::testgen::{everything, open_call};
 use trace_format::time::{ClockKind, Ticks};
-use trace_format::value::{self, Value, take_value};
+use trace_format::value::{self, Value, Values, take_value};
 
 const SPEC: &str = include_str!("../FORMAT.md");
 
@@ -36,6 +40,16 @@ fn encode_fields(fields: &str) -> Vec<u8> {
             "task" => out.push(14),
             "parent" => out.push(15),
             "open" => out.push(11 << 2),
+            "call" => out.push(21),
+            "resource" => out.push(22),
+            "stack" => out.push(23),
+            "result" => out.push(24),
+            "sample" => out.push(25),
+            "address" => out.push(26),
+            "bytes" => out.push(27),
+            "os thread" => out.push(28),
+            "switch flags" => out.push(29),
+            "records" => out.push(30),
             "outcome" => out.push(1),
             "events" => out.push(16),
             "ends" => out.push(17),
@@ -83,6 +97,16 @@ fn every_event_row_decodes_as_it_says() {
             ("ends", "ends: 17"),
             ("from", "from: Ticks(18)"),
             ("to", "to: Ticks(19)"),
+            ("call", "CallId(21)"),
+            ("resource", "ResourceId(22)"),
+            ("stack", "StackId(23)"),
+            ("result", "result: 12"),
+            ("sample", "SampleId(25)"),
+            ("address", "address: 26"),
+            ("bytes", "bytes: 27"),
+            ("os thread", "os_thread: 28"),
+            ("switch flags", "preempted: true"),
+            ("records", "records: 30"),
         ] {
             let named = fields.split(", ").any(|it| it == field);
             assert!(!named || printed.contains(shown), "{row:?}: {printed}");
@@ -144,6 +168,13 @@ fn every_value_row_decodes_as_it_says() {
                 other => panic!("{other} is no body"),
             };
             let bytes = [&[tag], body].concat();
+            if row[1] == "stack" {
+                let values = Values::new(&bytes);
+                assert_eq!(values.stack(), Some(StackId(65)), "{row:?}");
+                assert!(values.is_empty() && values.is_whole(), "a stack is no argument");
+                assert_eq!(take_value(&mut bytes.as_slice()), None, "nor a value");
+                continue;
+            }
             let mut rest = bytes.as_slice();
             let value = take_value(&mut rest).unwrap_or_else(|| panic!("{row:?}"));
             assert!(rest.is_empty(), "{row:?}");
@@ -155,7 +186,8 @@ fn every_value_row_decodes_as_it_says() {
     for tag in 0..=u8::MAX {
         let bytes = [[tag, 1].as_slice(), &[0; 20]].concat();
         let known = take_value(&mut bytes.as_slice()).is_some();
-        assert_eq!(known, tags.contains(&tag), "tag {tag:#04x}");
+        let listed = tags.contains(&tag) && tag != value::tag::STACK;
+        assert_eq!(known, listed, "tag {tag:#04x}");
     }
     let mut zigzag: &[u8] = &[2, 65];
     assert_eq!(take_value(&mut zigzag), Some(Value::I64(-33)));
@@ -183,7 +215,7 @@ fn every_definition_row_has_the_codes_number_and_name() {
         let (code, name) = (usize::from(number(&row[0])), &row[1]);
         assert_eq!(&seen[code], name, "{row:?}");
     }
-    assert_eq!(rows.len(), usize::from(kind::STOP));
+    assert_eq!(rows.len(), usize::from(kind::HEAP));
     let callsite = &rows[usize::from(kind::CALLSITE) - 1][2];
     for kind in CallsiteKind::ALL {
         let text = format!("{} {}", kind.to_byte(), kind.name());
@@ -193,6 +225,20 @@ fn every_definition_row_has_the_codes_number_and_name() {
         let name = format!("{kind:?}");
         let name = if kind == ArgumentKind::Typed { "typed" } else { &name };
         assert!(callsite.contains(&format!("{} {name}", kind.to_byte())), "{name}");
+    }
+    let resource = &rows[usize::from(kind::RESOURCE) - 1][2];
+    for kind in ResourceKind::ALL {
+        let text = format!("{} {}", kind.to_byte(), kind.name());
+        assert!(resource.contains(&text), "{text}");
+    }
+    let stack = &rows[usize::from(kind::STACK) - 1][2];
+    for (at, name) in ["frame pointers", "unwind tables", "the system's unwinder", "the kernel"]
+        .into_iter()
+        .enumerate()
+    {
+        assert!(stack.contains(&format!("{at} {name}")), "{name}");
+        let flags = StackFlags { cut: false, by: FoundBy::ALL[at] };
+        assert_eq!(flags.to_number(), (at << 1) as u64);
     }
     let process = &rows[usize::from(kind::PROCESS) - 1][2];
     for (clock, name) in [
@@ -231,8 +277,28 @@ fn numbers_in_the_prose_are_the_codes_own() {
     says("0 returned, 1 failed, 2 dropped");
     let outcomes = [Outcome::Returned, Outcome::Failed, Outcome::Dropped].map(Outcome::to_byte);
     assert_eq!(outcomes, [0, 1, 2]);
-    says("kind 0 a region (the id is its site), 1 a poll (future), 2 a task run (task)");
+    says("kind 0 a region (the id is its site), 1 a poll (future), 2 a task run (task), 3 a call");
     assert_eq!(Open::Region(SiteId(5)).to_word(), 5 << 2);
+    says("the call in bits 0 to 7, the stack in bits 8 to 31, the resource in bits 32 to 61");
+    let call = open_call(CallId(5), 7, 6);
+    assert_eq!(Open::Call(call).to_word(), (5 | 6 << 8 | 7 << 32) << 2 | 3);
+    assert_eq!(
+        (StackId::MAX, ResourceId::MAX),
+        (StackId((1 << 24) - 1), ResourceId((1 << 30) - 1))
+    );
+    says(&format!("Thread ids from {:#x} on are CPUs", ThreadId::CPU_FIRST));
+    assert_eq!((FRAMES_MAX, FUNCTIONS_MAX), (1_024, 256));
+    says("readers may keep 1,024 addresses of a stack and 256 functions");
+}
+
+#[test]
+fn the_calls_table_is_the_codes_own() {
+    let rows = table(10);
+    assert_eq!(rows.len(), CALLS.len());
+    for (row, info) in rows.iter().zip(CALLS) {
+        let (class, what) = (format!("{:?}", info.class), format!("{:?}", info.resource));
+        assert_eq!(row[..], [info.id.0.to_string(), info.name.into(), class, what]);
+    }
 }
 
 #[test]
@@ -302,7 +368,7 @@ fn every_definition_kind_is_decoded() {
         let wire = [vec![code, 30], vec![0; 30]].concat();
         let mut definitions = trace_format::definition::Definitions::new(&wire);
         let definition = definitions.next().expect("a definition");
-        let known = (kind::PROCESS..=kind::STOP).contains(&code);
+        let known = (kind::PROCESS..=kind::HEAP).contains(&code);
         assert_eq!(!matches!(definition, Definition::Unknown { .. }), known, "kind {code}");
         assert_eq!(definitions.rest(), 0);
     }

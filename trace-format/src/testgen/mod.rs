@@ -3,16 +3,25 @@
 //! Not a recorder: the caller says what happened and when. But what comes out obeys FORMAT.md as a
 //! recorder's file does: batches are restated, definitions come first, counts are true. Whoever
 //! wants a lie says it afterwards, to the [`BatchInfo`] of a batch of their own.
+//!
+//! - `program` (private): calls, CPUs, stacks, the heap: what is recorded without annotations.
+//! - `whole` (private): whole traces: [`tight_loops`], [`everything`].
+
+mod program;
+mod whole;
+
+pub use program::{open_call, os_id};
+pub use whole::{everything, tight_loops};
 
 use std::collections::BTreeMap;
 
 use crate::batch::{BatchInfo, Compression, FileEncoder};
 use crate::definition::{CallsiteKind, Definition, OpenSince, put_definition};
-use crate::event::{Event, EventKind, Outcome, put_event};
+use crate::event::{Event, EventKind, put_event};
 use crate::header::{BatchKind, FLAG_RESTATED};
-use crate::id::{FutureId, Open, SiteId, StackId, TaskId, ThreadId};
+use crate::id::{Open, SiteId, StackId, ThreadId};
 use crate::time::{ClockKind, ClockSnapshot, Nanos, Ticks};
-use crate::value::{TEXT_BYTES_MAX, Text, Value, Values, put_value};
+use crate::value::{Value, Values, put_value};
 
 /// A trace in the making.
 #[derive(Debug)]
@@ -111,17 +120,12 @@ impl TraceBuilder {
         });
     }
 
-    /// Adds a thread.
+    /// Adds a thread; the system's id is [`os_id`].
     pub fn thread(&mut self, id: u32, name: &str) {
-        self.define(&Definition::Thread {
-            id: ThreadId(id),
-            os_id: 1000 + u64::from(id),
-            name: name.as_bytes(),
-            first: Ticks(0),
-            parent: ThreadId(0),
-            stack: StackId(0),
-            entry: 0,
-        });
+        let (id, os_id, name) = (ThreadId(id), os_id(id), name.as_bytes());
+        let (parent, stack) = (ThreadId(0), StackId(0));
+        let first = Ticks(0);
+        self.define(&Definition::Thread { id, os_id, name, first, parent, stack, entry: 0 });
     }
 
     /// Adds a clock snapshot.
@@ -130,7 +134,7 @@ impl TraceBuilder {
         self.define(&Definition::Clock(ClockSnapshot { ticks, monotonic: nanos, wall }));
     }
 
-    /// Adds an event to a thread's open batch.
+    /// Adds an event to the open batch of a thread, or of a CPU: [`ThreadId::cpu`].
     pub fn event(&mut self, thread: u32, ticks: u64, kind: EventKind<'_>) {
         let id = ThreadId(thread);
         let pen = self.threads.entry(id).or_default();
@@ -203,7 +207,7 @@ impl TraceBuilder {
         self.generation += 1;
         self.define(&Definition::Generation { number: self.generation, ticks });
         self.clock(ticks, Nanos(ticks.0));
-        for id in threads {
+        for id in threads.into_iter().filter(|id| id.as_cpu().is_none()) {
             let pen = &self.threads[&id];
             let (sequence, offset, open) = (pen.sequence, pen.offset, pen.open.clone());
             let state = Definition::ThreadState { id, sequence, offset, more: false, open };
@@ -236,6 +240,9 @@ impl TraceBuilder {
         let mut events = 0;
         for (id, total) in self.threads.iter().map(|it| (*it.0, it.1.events_total)) {
             events += total;
+            if id.as_cpu().is_some() {
+                continue;
+            }
             let definition = Definition::ThreadEnd {
                 id,
                 ended: false,
@@ -357,131 +364,4 @@ pub fn value_bytes(values: &[Value<'_>]) -> Vec<u8> {
     let mut out = Vec::new();
     values.iter().for_each(|value| put_value(&mut out, value));
     out
-}
-
-/// Tight loops: `threads` threads with `events` complete regions each, 3 to 4 bytes apiece, of
-/// call sites 1 to 8, about 50 ticks every 60 ticks, each thread at its own pace.
-#[must_use]
-pub fn tight_loops(threads: u32, events: u32, compression: Compression) -> Vec<u8> {
-    let mut trace = TraceBuilder::started(compression);
-    for site in 1..=8 {
-        trace.callsite(site, CallsiteKind::Function, &format!("leaf_{site}"));
-    }
-    for thread in 1..=threads {
-        trace.thread(thread, &format!("worker-{thread}"));
-    }
-    let mut clocks = vec![1000_u64; threads as usize];
-    // A small generator of its own: same bytes on every machine and in every version.
-    let mut random = 0x2545_f491_4f6c_dd1d_u64;
-    for event in 0..events {
-        for (at, clock) in clocks.iter_mut().enumerate() {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            let (gap, duration) = (5 + random % 11, 40 + (random >> 32) % 120);
-            trace.region(at as u32 + 1, event % 8 + 1, *clock + gap, duration);
-            *clock += gap + duration;
-        }
-    }
-    let last = clocks.iter().max().copied().unwrap_or(0);
-    trace.stop(last + 1000)
-}
-
-/// A small trace with every kind of event and definition, three threads, two generations,
-/// batches in pieces, arguments of every type, nesting, a mis-nested end, a drop.
-#[must_use]
-pub fn everything(compression: Compression) -> Vec<u8> {
-    let mut trace = TraceBuilder::started(compression);
-    for (id, kind) in (1..).zip(CallsiteKind::ALL) {
-        trace.callsite(id, kind, kind.name());
-    }
-    trace.callsite(300, CallsiteKind::Function, "far \"quoted\"\n\u{e9}");
-    trace.thread(1, "main");
-    trace.thread(2, "worker-1");
-    trace.thread(3, "");
-    every_region(&mut trace);
-    every_task(&mut trace);
-    trace.event(
-        2,
-        2_000,
-        EventKind::TaskBegin {
-            task: TaskId(3),
-            parent: TaskId(0),
-            name: Text::cut(b"background", 256),
-        },
-    );
-    trace.generation(10_000);
-    trace.define(&Definition::TaskState {
-        id: TaskId(3),
-        parent: TaskId(0),
-        name: b"background",
-        begin: Ticks(2_000),
-    });
-    trace.end(1, 10_500);
-    trace.seal(1);
-    trace.region(1, 300, 11_000, 5);
-    trace.end(1, 12_000);
-    trace.region(3, 1, 10_000, 100);
-    trace.define(&Definition::Switch { site: SiteId(2), on: false, ticks: Ticks(12_000) });
-    trace.stop(20_000)
-}
-
-fn every_region(trace: &mut TraceBuilder) {
-    let long = [b'x'; 1500];
-    let text = |bytes| Text::cut(bytes, TEXT_BYTES_MAX);
-    let values = value_bytes(&[
-        Value::None,
-        Value::U64(7),
-        Value::I64(-7),
-        Value::F64(0.5),
-        Value::Bool(true),
-        Value::Bool(false),
-        Value::Char('\u{1f600}'),
-        Value::Str(text(b"a \"b\" \\ \n \xff")),
-        Value::Bytes(text(&[0, 1, 255])),
-        Value::Formatted(text(&long)),
-        Value::U128(u128::MAX),
-        Value::I128(i128::MIN),
-    ]);
-    let (values, site) = (Values::new(&values), SiteId(2));
-    trace.begin(1, 1, 1_000);
-    trace.region(1, 2, 1_010, 20);
-    trace.event(1, 1_040, EventKind::Region { site, duration: Ticks(9), values });
-    trace.event(1, 1_050, EventKind::RegionBegin { site, values });
-    trace.cut(1);
-    trace.event(1, 1_060, EventKind::Instant { site: SiteId(7), values });
-    let log = EventKind::Log { site: SiteId(5), text: text(b"went \tfine") };
-    trace.event(1, 1_070, log);
-    trace.event(1, 1_080, EventKind::Counter { site: SiteId(6), value: Value::I64(-1) });
-    let outcome = Outcome::Failed;
-    trace.event(1, 1_090, EventKind::EndValue { outcome, values });
-    trace.begin(1, 300, 1_100);
-    trace.seal(1);
-    trace.begin(1, 2, 1_200);
-    let (open, since) = (Open::Region(SiteId(300)), Ticks(200));
-    trace.event(1, 1_300, EventKind::EndDetached { open, since });
-    trace.begin(1, 3, 2_000);
-}
-
-fn every_task(trace: &mut TraceBuilder) {
-    let (task, parent, future) = (TaskId(1), TaskId(0), FutureId(9));
-    let name = Text::cut(b"request", 256);
-    let values = Values::new(&[]);
-    trace.event(2, 1_000, EventKind::TaskBegin { task, parent, name });
-    trace.event(2, 1_010, EventKind::TaskRunBegin { task });
-    let site = SiteId(4);
-    let child = EventKind::TaskBeginSite { task: TaskId(2), parent: task, site, values };
-    trace.event(2, 1_020, child);
-    trace.event(2, 1_030, EventKind::TaskRun { task: TaskId(2), duration: Ticks(5) });
-    trace.event(2, 1_040, EventKind::FutureBegin { future, task, site: SiteId(3), values });
-    trace.event(2, 1_040, EventKind::Poll { future, duration: Ticks(3) });
-    trace.event(2, 1_050, EventKind::PollBegin { future });
-    trace.end(2, 1_060);
-    let outcome = Outcome::Dropped;
-    trace.event(2, 1_070, EventKind::FutureEnd { future, outcome, values });
-    trace.event(2, 1_080, EventKind::TaskEnd { task: TaskId(2) });
-    trace.end(2, 1_090);
-    let (from, to) = (Ticks(1_100), Ticks(1_200));
-    trace.event(2, 1_300, EventKind::Dropped { events: 3, ends: 1, from, to });
-    trace.event(2, 1_400, EventKind::TaskEnd { task });
 }
