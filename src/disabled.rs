@@ -112,6 +112,18 @@ impl Options {
         self
     }
 
+    /// How often each thread is looked at, in a second of its CPU time.
+    #[must_use]
+    pub fn cpu_samples(self, _per_second: u32) -> Self {
+        self
+    }
+
+    /// Whether page faults are recorded that had to wait for a disk.
+    #[must_use]
+    pub fn page_faults(self, _on: bool) -> Self {
+        self
+    }
+
     /// Whether the allocator counts and samples for the trace.
     #[must_use]
     pub fn heap(self, _on: bool) -> Self {

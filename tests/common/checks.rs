@@ -8,6 +8,7 @@
 //! - Counts of headers, threads and the whole agree with the events that are there (7).
 
 use super::decoded::{Decoded, events};
+use super::lanes::{Lane, is_lane};
 use exectrace::Report;
 use std::collections::{BTreeMap, BTreeSet};
 use trace_format::definition::{Definition, OpenSince};
@@ -36,7 +37,11 @@ pub(crate) fn check(trace: &Decoded) {
 /// Fails unless the report and the trace tell the same.
 pub(crate) fn check_report(trace: &Decoded, report: &Report) {
     let stop = trace.tables.stop.expect("a stopped trace has its totals");
-    let written: u64 = trace.pieces().map(|piece| u64::from(piece.header.events)).sum();
+    let count = |lanes: bool| -> u64 {
+        let pieces = trace.pieces().filter(|piece| is_lane(piece.header.thread) == lanes);
+        pieces.map(|piece| u64::from(piece.header.events)).sum()
+    };
+    let (by_threads, written) = (count(false), count(false) + count(true));
     assert!(trace.complete, "a stopped trace has its trailer");
     assert_eq!((report.events, stop.events), (written, written));
     assert_eq!(report.unwritten_events, 0);
@@ -45,7 +50,7 @@ pub(crate) fn check_report(trace: &Decoded, report: &Report) {
     assert_eq!(report.threads, trace.tables.threads.len() as u64);
     assert_eq!(report.memory_max, stop.memory_max);
     let ends = || trace.tables.threads.values().map(|thread| thread.end.expect("a total"));
-    assert_eq!(ends().map(|end| end.events).sum::<u64>(), written);
+    assert_eq!(ends().map(|end| end.events).sum::<u64>(), by_threads);
     assert!(ends().map(|end| end.dropped_events).sum::<u64>() <= stop.dropped_events);
     assert_eq!(ends().map(|end| end.dropped_ends).sum::<u64>(), stop.dropped_ends);
 }
@@ -54,6 +59,7 @@ pub(crate) fn check_report(trace: &Decoded, report: &Report) {
 struct Walk<'t> {
     trace: &'t Decoded,
     threads: BTreeMap<ThreadId, Thread>,
+    lanes: BTreeMap<ThreadId, Lane>,
     sites: BTreeSet<u32>,
     generation: u32,
     definition_batches: u32,
@@ -86,6 +92,7 @@ impl<'t> Walk<'t> {
         Self {
             trace,
             threads: BTreeMap::new(),
+            lanes: BTreeMap::new(),
             sites: BTreeSet::new(),
             generation: 0,
             definition_batches: 0,
@@ -97,6 +104,9 @@ impl<'t> Walk<'t> {
 
     fn piece(&mut self, piece: &Batch<'static>) {
         let header = piece.header;
+        if is_lane(header.thread) {
+            return self.lanes.entry(header.thread).or_default().piece(piece);
+        }
         let thread = self.threads.get_mut(&header.thread).expect("threads are defined first");
         thread.follow(&header);
         assert_eq!(header.generation, self.generation, "pieces lie in their generation");

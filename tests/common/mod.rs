@@ -2,6 +2,7 @@
 //!
 //! - [`decoded`]: a trace in memory, batch by batch.
 //! - [`checks`]: what is true of every trace whatever was recorded; every recording here passes it.
+//! - [`lanes`]: the same of CPUs, and who ran there.
 //! - [`lines`]: events as text, for exact comparisons.
 //! - [`writers`]: writers that remember, fail, dawdle and panic.
 //!
@@ -11,6 +12,7 @@
 
 pub(crate) mod checks;
 pub(crate) mod decoded;
+pub(crate) mod lanes;
 pub(crate) mod lines;
 pub(crate) mod writers;
 

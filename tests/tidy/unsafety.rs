@@ -8,8 +8,19 @@ use crate::tree::{Exception, Fault, File, Tree, excuse};
 
 /// The files of the recorder with `unsafe`, by their names below `trace-runtime/src`; the crate's
 /// front page and ARCHITECTURE.md name the same.
-const RECORDER: [&str; 9] =
-    ["batch", "clock", "drain", "local", "memory", "record", "recorder", "refill", "thread"];
+const RECORDER: [&str; 11] = [
+    "batch",
+    "clock",
+    "drain",
+    "local",
+    "memory",
+    "record",
+    "recorder",
+    "refill",
+    "sched/perf",
+    "sched/ring",
+    "thread",
+];
 
 /// Outside the recorder's sources.
 const OTHERS: [Exception; 6] = [

@@ -131,7 +131,8 @@ pub(crate) fn prepare() -> ClockKind {
     kind()
 }
 
-fn kind() -> ClockKind {
+/// What stamps events since [`prepare`].
+pub(crate) fn kind() -> ClockKind {
     if !COUNTER.load(Ordering::Relaxed) {
         ClockKind::Monotonic
     } else if cfg!(target_arch = "x86_64") {

@@ -10,7 +10,8 @@
 //!    from one budget (`memory`).
 //! 5. The collector (`collector`) walks every thread's chain (`drain`), reads what is committed
 //!    where it lies, writes it (`output`, `sink`), and gives batches back as spares. What the
-//!    kernel and the system tell beside, it collects from each `source`.
+//!    kernel and the system tell beside, it collects from each `source`: the kernel's switches
+//!    (`sched`).
 //! 6. Start and stop are `recorder`'s; what threads and the collector share of one trace is in
 //!    `session`.
 //!
@@ -25,7 +26,8 @@
 //!
 //! # Unsafe
 //!
-//! In `batch`, `clock`, `drain`, `local`, `memory`, `record`, `recorder`, `refill` and `thread`,
+//! In `batch`, `clock`, `drain`, `local`, `memory`, `record`, `recorder`, `refill`, `sched/perf`,
+//! `sched/ring` and `thread`,
 //! and nowhere else; each says at its top why. Invariants: B (`batch`), T (`thread`), M (`memory`),
 //! D (`drain`), L (`local`); their models are in `tests`.
 
@@ -52,6 +54,12 @@ mod record;
 mod recorder;
 mod refill;
 mod region;
+#[cfg(all(feature = "sched", not(loom)))]
+#[cfg_attr(
+    not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))),
+    path = "sched_absent.rs"
+)]
+mod sched;
 mod session;
 mod sink;
 mod source;

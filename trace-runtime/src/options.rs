@@ -25,6 +25,8 @@ pub struct Options {
     pub(crate) generation: Duration,
     pub(crate) os: bool,
     pub(crate) sched: bool,
+    pub(crate) cpu_samples: u32,
+    pub(crate) page_faults: bool,
     pub(crate) heap: bool,
     pub(crate) heap_sample_bytes: u64,
 }
@@ -38,6 +40,8 @@ impl Default for Options {
             generation: Duration::from_secs(1),
             os: true,
             sched: true,
+            cpu_samples: 0,
+            page_faults: true,
             heap: true,
             heap_sample_bytes: 512 << 10,
         }
@@ -90,6 +94,22 @@ impl Options {
     #[must_use]
     pub fn sched(mut self, on: bool) -> Self {
         self.sched = on;
+        self
+    }
+
+    /// How often, in a second of its CPU time, each thread is looked at with its stack: 0, the
+    /// default, for never, else 1 to 10,000. The kernel follows frame pointers only. Needs
+    /// [`Options::sched`].
+    #[must_use]
+    pub fn cpu_samples(mut self, per_second: u32) -> Self {
+        self.cpu_samples = per_second.min(10_000);
+        self
+    }
+
+    /// Whether page faults are recorded that had to wait for a disk; on. Needs [`Options::sched`].
+    #[must_use]
+    pub fn page_faults(mut self, on: bool) -> Self {
+        self.page_faults = on;
         self
     }
 

@@ -45,6 +45,8 @@ pub(crate) fn sources(options: &Options) -> Vec<Box<dyn Source>> {
     let sources: Vec<Option<Box<dyn Source>>> = Vec::from([
         #[cfg(all(feature = "heap", not(loom)))]
         options.heap.then(|| Box::new(crate::heap::Snapshots::new(options)) as Box<dyn Source>),
+        #[cfg(all(feature = "sched", not(loom)))]
+        options.sched.then(|| Box::new(crate::sched::Sched::new(options)) as Box<dyn Source>),
     ]);
     let _ = options;
     sources.into_iter().flatten().collect()

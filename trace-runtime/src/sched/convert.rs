@@ -1,0 +1,130 @@
+//! From the times in the kernel's records to ticks of the clock that stamps events.
+//!
+//! If events are stamped by the processor's counter and the kernel tells how it makes its own times
+//! of the same counter, that is turned round, exactly. Otherwise the kernel is asked for times on
+//! `CLOCK_MONOTONIC`: these are ticks already, or lie on a line between two looks at both clocks.
+
+use super::ring::Rate;
+use crate::clock;
+use trace_format::time::{ClockKind, ClockSnapshot};
+
+/// A line is at least so long if it can be. Its ends are good to some ten nanoseconds, and so are
+/// all times between them.
+const LINE_NS_MIN: u64 = 1_000_000;
+
+/// How it is done.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Convert {
+    /// By the kernel's own computation, backwards.
+    Rate(Rate),
+    /// The kernel's times are ticks.
+    Same,
+    /// Along a line from the first look at both clocks to the last.
+    Line(ClockSnapshot, ClockSnapshot),
+}
+
+impl Convert {
+    /// The best there is for events that are stamped with `clock`, if the kernel told `rate`.
+    pub(super) fn new(clock: ClockKind, rate: Option<Rate>) -> Self {
+        match (clock, rate) {
+            (ClockKind::Monotonic, _) => Self::Same,
+            (_, Some(rate)) => Self::Rate(rate),
+            (_, None) => {
+                let now = clock::snapshot();
+                Self::Line(now, now)
+            }
+        }
+    }
+
+    /// Whether it wants times on `CLOCK_MONOTONIC`.
+    pub(super) fn wants_monotonic(&self) -> bool {
+        !matches!(self, Self::Rate(_))
+    }
+
+    /// In words.
+    pub(super) fn how(&self) -> &'static str {
+        match self {
+            Self::Rate(_) => "times exact (the kernel tells the counter's rate)",
+            Self::Same => "times on CLOCK_MONOTONIC, as the events'",
+            Self::Line(..) => "times on CLOCK_MONOTONIC, to some ten nanoseconds",
+        }
+    }
+
+    /// To be called after each look at the rings: what was found happened before.
+    pub(super) fn look(&mut self) {
+        if let Self::Line(first, last) = self {
+            if last.monotonic.0 - first.monotonic.0 >= LINE_NS_MIN {
+                *first = *last;
+            }
+            *last = clock::snapshot();
+        }
+    }
+
+    /// Ticks at a time in a record.
+    pub(super) fn ticks(&self, time: u64) -> u64 {
+        match self {
+            Self::Rate(rate) => rate.ticks(time),
+            Self::Same => time,
+            Self::Line(first, last) => {
+                let nanos = i128::from(last.monotonic.0) - i128::from(first.monotonic.0);
+                let ticks = i128::from(last.ticks.0) - i128::from(first.ticks.0);
+                let since = i128::from(time) - i128::from(first.monotonic.0);
+                (i128::from(first.ticks.0) + since * ticks / nanos.max(1)) as u64
+            }
+        }
+    }
+}
+
+impl Rate {
+    /// The kernel computes `zero + ticks * mult / 2^shift`, split so that it fits 64 bits; so is
+    /// this. Of the few ticks that have the same nanosecond it is the first, or the one before.
+    fn ticks(&self, time: u64) -> u64 {
+        let (nanos, mult) = (time.wrapping_sub(self.zero), u64::from(self.mult));
+        let (whole, rest) = (nanos / mult, nanos % mult);
+        (whole << self.shift).wrapping_add((rest << self.shift) / mult)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trace_format::time::{Nanos, Ticks};
+
+    /// perf_event_open(2), `time_zero`.
+    fn kernel_time(rate: &Rate, ticks: u64) -> u64 {
+        let (mult, mask) = (u64::from(rate.mult), (1 << rate.shift) - 1);
+        let whole = (ticks >> rate.shift).wrapping_mul(mult);
+        let rest = ((ticks & mask) * mult) >> rate.shift;
+        rate.zero.wrapping_add(whole).wrapping_add(rest)
+    }
+
+    #[test]
+    fn turning_the_kernels_time_round_is_good_to_its_nanosecond() {
+        // Counters of 2.6 GHz and 24 MHz, and of 1 GHz with a zero that has wrapped.
+        let rates = [(123, 413_000_000, 30), (0, 1_398_101_333, 25), (u64::MAX - 5, 1 << 31, 31)];
+        for (zero, mult, shift) in rates {
+            let rate = Rate { zero, mult, shift };
+            let nanosecond = ((1_u64 << shift) / u64::from(mult)).max(1);
+            let mut ticks = 1_u64;
+            while ticks < 1 << 58 {
+                let found = rate.ticks(kernel_time(&rate, ticks));
+                assert!(found <= ticks && ticks - found <= nanosecond + 1, "{ticks}, {found}");
+                ticks = ticks * 3 + 7;
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_goes_through_its_looks_and_beyond() {
+        let look = |ticks, monotonic| ClockSnapshot {
+            ticks: Ticks(ticks),
+            monotonic: Nanos(monotonic),
+            wall: Nanos(0),
+        };
+        let line = Convert::Line(look(1_000, 500), look(4_000, 1_500));
+        assert_eq!(
+            [400, 500, 1_000, 1_500, 2_000].map(|time| line.ticks(time)),
+            [700, 1_000, 2_500, 4_000, 5_500]
+        );
+    }
+}

@@ -1,0 +1,301 @@
+//! Feature `sched`: which thread ran on which CPU and when, as the kernel tells it.
+//!
+//! The kernel writes a record whenever a thread of this process begins or ceases to run, into one
+//! ring per CPU; the collector turns them into events on the lanes of CPUs. Samples of running
+//! threads and major page faults come the same way. Recording threads do nothing for it: a switch
+//! costs them what the kernel takes to write down two records.
+//!
+//! - `perf`: asking the kernel to watch, and why it refuses.
+//! - `cover`: who is watched where.
+//! - `ring`: the memory the records arrive in.
+//! - `record`: what they say.
+//! - `convert`: when it was.
+//! - `lane`: a CPU's batches.
+//!
+//! The rings are the kernel's memory, at most 512 KiB per CPU beside the trace's own bound. What
+//! does not fit, because the collector was not there in time, is counted in the lane.
+
+mod convert;
+mod cover;
+mod lane;
+mod perf;
+mod record;
+mod ring;
+
+use crate::clock;
+use crate::intern::STACKS;
+use crate::options::Options;
+use crate::output::Output;
+use crate::source::Source;
+use convert::Convert;
+use cover::{Cover, RING_BYTES_MAX};
+use lane::Lane;
+use perf::{Event, Kind, Manner};
+use record::{Chain, Record, Records, What};
+use ring::Ring;
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+use trace_format::definition::Definition;
+use trace_format::event::EventKind;
+use trace_format::id::StackId;
+
+/// How often rings of the full size are looked at: they last for 200,000 switches a second and CPU
+/// twice as long.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Stacks are marked so in their flags: found by the kernel.
+const BY_KERNEL: u64 = 3 << 1;
+
+/// In the flags of a stack: it was deeper.
+const CUT: u64 = 1;
+
+/// The most frames of a stack that are kept.
+const FRAMES_MAX: usize = 64;
+
+/// The kernel as a source of events.
+#[derive(Debug)]
+pub(crate) struct Sched {
+    wanted: Wanted,
+    /// `None` until the trace begins, and if the kernel refuses.
+    watch: Option<Watch>,
+    /// Events of a watch that has ended.
+    events: u64,
+}
+
+/// What the user wants beside switches.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    samples_per_second: u32,
+    faults: bool,
+}
+
+/// What the kernel gives.
+#[derive(Debug)]
+struct Watch {
+    cover: Cover,
+    lanes: Vec<Lane>,
+    convert: Convert,
+    process: u32,
+    /// Threads that were there at the start and of which nothing has been told yet.
+    silent: BTreeMap<u32, Silent>,
+    /// The bytes of one look at one ring.
+    bytes: Vec<u8>,
+    has_looked: bool,
+    /// When the rings were looked at last.
+    looked: u64,
+}
+
+/// A thread of which only its being there is known.
+#[derive(Clone, Copy, Debug)]
+struct Silent {
+    /// It has been watched from here on, in ticks.
+    since: u64,
+    /// It was told to cease running while the watching was arranged.
+    ceased: bool,
+}
+
+impl Sched {
+    /// A source that has not begun.
+    pub(crate) fn new(options: &Options) -> Self {
+        let wanted =
+            Wanted { samples_per_second: options.cpu_samples, faults: options.page_faults };
+        Self { wanted, watch: None, events: 0 }
+    }
+}
+
+impl Source for Sched {
+    fn begin(&mut self, output: &mut Output) {
+        match Watch::begin(self.wanted, output) {
+            Ok(watch) => {
+                let note = format!("{}; {}", watch.cover.how(), watch.convert.how());
+                facility(output, "sched", Ok(&note));
+                self.watch = Some(watch);
+            }
+            Err(refusal) => facility(output, "sched", Err(&refusal)),
+        }
+    }
+
+    fn collect(&mut self, output: &mut Output) {
+        if let Some(watch) = &mut self.watch {
+            watch.look(output);
+        }
+    }
+
+    fn cut(&mut self, _: &mut Output) {
+        if let Some(watch) = &mut self.watch {
+            let looked = watch.looked;
+            watch.lanes.iter_mut().for_each(|lane| lane.begin_batch(looked));
+        }
+    }
+
+    fn stop(&mut self, output: &mut Output) {
+        if let Some(mut watch) = self.watch.take() {
+            watch.look(output);
+            self.events = watch.written();
+        }
+    }
+
+    fn collect_every(&self) -> Option<Duration> {
+        let watch = self.watch.as_ref()?;
+        let share = RING_BYTES_MAX / watch.cover.ring_bytes().max(1);
+        Some((LOOK_EVERY / share.max(1) as u32).max(Duration::from_millis(2)))
+    }
+
+    fn events(&self) -> u64 {
+        self.watch.as_ref().map_or(self.events, Watch::written)
+    }
+}
+
+/// Tells the trace whether it has something, and how, or why not.
+fn facility(output: &mut Output, name: &str, how: Result<&str, &str>) {
+    let (on, note) = how.map_or_else(|why_not| (false, why_not), |how| (true, how));
+    output.define(&Definition::Facility { name: name.as_bytes(), on, note: note.as_bytes() });
+}
+
+impl Watch {
+    /// Begins to watch. Samples and faults are told of here; switches are the caller's to tell.
+    ///
+    /// # Errors
+    /// Why nothing can be watched, in words.
+    fn begin(wanted: Wanted, output: &mut Output) -> Result<Self, String> {
+        let look = Event::open(Kind::Switches, Manner::default(), 0, None);
+        let look = look.map_err(|error| perf::refusal(&error))?;
+        let page = Ring::map(look.descriptor(), 0);
+        let rate = page.map_err(|error| perf::refusal_of_memory(&error))?.rate();
+        let convert = Convert::new(clock::kind(), rate);
+        let manner = Manner { monotonic: convert.wants_monotonic(), threads_only: true };
+        // What an old kernel does not know, it takes for a fault.
+        let threads_only = can_be_had(Kind::Switches, manner).is_ok();
+        let manner = Manner { threads_only, ..manner };
+        let mut kinds = vec![Kind::Switches];
+        if !wanted.faults {
+            facility(output, "faults", Err("not asked for (Options::page_faults)"));
+        } else if let Err(error) = can_be_had(Kind::SwitchesAndFaults, manner) {
+            facility(output, "faults", Err(&perf::refusal(&error)));
+        } else {
+            facility(output, "faults", Ok("major page faults in the program's own code"));
+            kinds = vec![Kind::SwitchesAndFaults];
+        }
+        let every_ns = 1_000_000_000 / u64::from(wanted.samples_per_second.max(1));
+        let samples = Kind::Samples { every_ns };
+        if wanted.samples_per_second == 0 {
+            facility(output, "samples", Err("not asked for (Options::cpu_samples)"));
+        } else if let Err(error) = can_be_had(samples, manner) {
+            facility(output, "samples", Err(&perf::refusal(&error)));
+        } else {
+            let how = format!("one per {every_ns} ns of CPU time, stacks by frame pointers");
+            facility(output, "samples", Ok(&how));
+            kinds.push(samples);
+        }
+        let cover = Cover::new(kinds, manner)?;
+        let silent = |covered: &cover::Covered| Silent { since: covered.since, ceased: false };
+        Ok(Self {
+            lanes: cover.rings.iter().map(|(cpu, ..)| Lane::new(*cpu)).collect(),
+            convert,
+            process: std::process::id(),
+            silent: cover.threads.iter().map(|(&id, covered)| (id, silent(covered))).collect(),
+            bytes: Vec::new(),
+            has_looked: false,
+            looked: clock::ticks(),
+            cover,
+        })
+    }
+
+    /// Takes what has arrived in the rings and writes it.
+    fn look(&mut self, output: &mut Output) {
+        // Asked before the rings are looked at: who runs and is silent in them, too, has been
+        // running all the time.
+        let running = if self.has_looked { Vec::new() } else { self.running_silently() };
+        self.has_looked = true;
+        // What the collector does is no part of the program's life.
+        let own = perf::thread_id();
+        self.looked = clock::ticks();
+        for at in 0..self.lanes.len() {
+            let mut bytes = std::mem::take(&mut self.bytes);
+            bytes.clear();
+            self.cover.rings[at].1.take(&mut bytes);
+            self.convert.look();
+            for record in Records(&bytes) {
+                let lost = matches!(record.what, What::Lost(_));
+                if lost || (record.process == self.process && record.thread != own) {
+                    self.tell(at, &record);
+                }
+                if self.lanes[at].is_long() {
+                    self.lanes[at].write(output);
+                }
+            }
+            self.bytes = bytes;
+        }
+        for (thread, at) in running {
+            if let Some(Silent { since, ceased: false }) = self.silent.remove(&thread) {
+                self.lanes[at].switch_in(since, thread);
+            }
+        }
+        self.silent.remove(&own);
+        self.lanes.iter_mut().for_each(|lane| lane.write(output));
+    }
+
+    /// Threads that have run since they are watched, without a word of it so far, and where.
+    fn running_silently(&self) -> Vec<(u32, usize)> {
+        let mut running = Vec::new();
+        for (&thread, &covered) in &self.cover.threads {
+            let has_run =
+                |at: &usize| self.cover.event_on(covered, *at).is_some_and(Event::has_run);
+            running.extend((0..self.lanes.len()).find(has_run).map(|at| (thread, at)));
+        }
+        running
+    }
+
+    /// Puts a record into the lane it belongs to.
+    fn tell(&mut self, at: usize, record: &Record<'_>) {
+        let ticks = self.convert.ticks(record.time);
+        let (lane, thread) = (&mut self.lanes[at], record.thread);
+        if let What::Lost(records) = record.what {
+            return lane.lost(ticks, records);
+        }
+        let known = self.silent.get(&thread).copied();
+        if let Some(silent) = known.filter(|silent| ticks < silent.since)
+            && !matches!(record.what, What::SwitchIn)
+        {
+            // Where it was before is not known, nor whether all is told of that time.
+            self.silent.insert(thread, Silent { ceased: true, ..silent });
+            return;
+        }
+        self.silent.remove(&thread);
+        let since = known.map(|silent| silent.since);
+        let os_thread = u64::from(thread);
+        match record.what {
+            What::SwitchIn => lane.switch_in(ticks, thread),
+            What::SwitchOut { preempted } => lane.switch_out(ticks, thread, preempted, since),
+            What::Exit => lane.switch_out(ticks, thread, false, since),
+            What::Sample(chain) => {
+                lane.runs(thread, since);
+                lane.put(ticks, EventKind::Sample { os_thread, stack: stack(chain) });
+            }
+            What::Fault { address, chain } => {
+                lane.runs(thread, since);
+                lane.put(ticks, EventKind::Fault { os_thread, address, stack: stack(chain) });
+            }
+            What::Lost(_) => {}
+        }
+    }
+
+    fn written(&self) -> u64 {
+        self.lanes.iter().map(Lane::written).sum()
+    }
+}
+
+/// The id of a stack the kernel has found.
+fn stack(chain: Chain<'_>) -> StackId {
+    let mut words = [0; FRAMES_MAX + 1];
+    let (frames, cut) = chain.frames(&mut words[1..]);
+    let count = frames.len();
+    words[0] = BY_KERNEL | if cut { CUT } else { 0 };
+    if count == 0 { StackId(0) } else { StackId(STACKS.intern(&words[..=count])) }
+}
+
+/// Whether the kernel watches in this way at all, tried on the calling thread.
+fn can_be_had(kind: Kind, manner: Manner) -> io::Result<()> {
+    Event::open(kind, manner, 0, Some(cover::any_cpu())).map(drop)
+}

@@ -1,0 +1,233 @@
+//! Asking the kernel to watch: one descriptor per thread, CPU and kind, all of a CPU into one ring.
+//!
+//! Nothing here needs a privilege beyond `perf_event_paranoid` 2: the events are software's, of the
+//! process's own threads, and leave the kernel's part out.
+//!
+//! May contain `unsafe`: system calls. Elsewhere: the rings' memory (`ring`), what the records say
+//! (`record`).
+
+use perf_event_open_sys as sys;
+use std::fs;
+use std::io;
+use sys::bindings::{self as kernel, perf_event_attr};
+
+/// Frames of a stack that the kernel is asked for: one more than are kept, so that a deeper one
+/// shows.
+const CHAIN_MAX: u16 = super::FRAMES_MAX as u16 + 1;
+
+/// What the kernel is asked to watch on a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Switches, and nothing else.
+    Switches,
+    /// Switches, and major page faults.
+    SwitchesAndFaults,
+    /// Where the thread is, every so many nanoseconds of its CPU time.
+    Samples {
+        /// At least 10 us, or the kernel makes it that.
+        every_ns: u64,
+    },
+}
+
+/// How the kernel is asked, the same for all.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Manner {
+    /// Times on `CLOCK_MONOTONIC` instead of the kernel's own clock, whose rate only the mapped
+    /// page tells.
+    pub(super) monotonic: bool,
+    /// New threads are watched as their parents are, new processes are not: since Linux 5.13.
+    pub(super) threads_only: bool,
+}
+
+/// Watches one thread on one CPU, and, from then on, the threads it starts.
+///
+/// A program may close descriptors it does not know, and get their numbers again: so nothing is
+/// done to a descriptor that does not answer with the event's own id.
+#[derive(Debug)]
+pub(super) struct Event {
+    descriptor: i32,
+    id: u64,
+}
+
+impl Event {
+    /// Arranges to watch `thread` (the system's id; 0 is the calling one) while it runs on `cpu`
+    /// (`None` for all).
+    pub(super) fn open(
+        kind: Kind,
+        manner: Manner,
+        thread: u32,
+        cpu: Option<u32>,
+    ) -> io::Result<Self> {
+        let mut attr = attributes(kind, manner);
+        // Events of all CPUs can't be inherited and mapped at once; those are for a look only.
+        attr.set_inherit(u64::from(cpu.is_some()));
+        attr.set_inherit_thread(u64::from(cpu.is_some() && manner.threads_only));
+        let cpu = cpu.map_or(-1, |cpu| cpu as i32);
+        let flags = u64::from(kernel::PERF_FLAG_FD_CLOEXEC);
+        // SAFETY: the call wants a whole attribute, which it may write its size into: `attr` is
+        // one. What it asks for is to watch, which no memory of the program is touched by.
+        let descriptor =
+            unsafe { sys::perf_event_open(&raw mut attr, thread as i32, cpu, -1, flags) };
+        if descriptor < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let id = id_of(descriptor).unwrap_or(0);
+        Ok(Self { descriptor, id })
+    }
+
+    /// The number to map its ring by.
+    pub(super) fn descriptor(&self) -> i32 {
+        self.descriptor
+    }
+
+    /// Begins to watch. Until then it is only arranged, so that nothing is told to nowhere.
+    pub(super) fn enable(&self) -> io::Result<()> {
+        // SAFETY: the call takes no memory, and fails for what is no event.
+        let result = unsafe { sys::ioctls::ENABLE(self.descriptor, 0) };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// From here on its records go to the ring of `other`, which watches the same CPU.
+    pub(super) fn write_to(&self, other: &Self) -> io::Result<()> {
+        // SAFETY: the call wants two descriptors, and fails for others than events'.
+        let result = unsafe { sys::ioctls::SET_OUTPUT(self.descriptor, other.descriptor) };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// Whether the thread has run on this CPU since [`Event::enable`]. `false` if it can't be told.
+    pub(super) fn has_run(&self) -> bool {
+        let mut told = [0_u64; 2];
+        let bytes = size_of_val(&told);
+        // SAFETY: the call wants room for as many bytes as it is told of: `told` has them. The
+        // event gives two numbers, `Manner` asks for no others.
+        let read = unsafe { libc::read(self.descriptor, told.as_mut_ptr().cast(), bytes) };
+        read == bytes as isize && told[1] > 0
+    }
+}
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        if id_of(self.descriptor) != Some(self.id) {
+            return;
+        }
+        // A forked child may hold a copy, which would keep the event going. If this fails, it does.
+        // SAFETY: the call takes no memory, and fails for what is no event.
+        let _ = unsafe { sys::ioctls::DISABLE(self.descriptor, 0) };
+        // SAFETY: the call takes no memory. The descriptor is this event's own, as its id has just
+        // shown, and nobody uses it after this.
+        let _ = unsafe { libc::close(self.descriptor) };
+    }
+}
+
+/// The id of the event behind a descriptor, if there is one.
+fn id_of(descriptor: i32) -> Option<u64> {
+    let mut id = 0;
+    // SAFETY: the call wants room for a number, `id`; it writes none if there is no event.
+    let result = unsafe { sys::ioctls::ID(descriptor, &raw mut id) };
+    (result == 0 && id != 0).then_some(id)
+}
+
+/// Every kind has the same fields in its records, so that whoever reads a ring need not know which
+/// event wrote. (Samples and faults differ by their period: see `record`.)
+fn attributes(kind: Kind, manner: Manner) -> perf_event_attr {
+    let fields = kernel::PERF_SAMPLE_TID
+        | kernel::PERF_SAMPLE_TIME
+        | kernel::PERF_SAMPLE_ADDR
+        | kernel::PERF_SAMPLE_PERIOD;
+    let mut attr = perf_event_attr {
+        size: size_of::<perf_event_attr>() as u32,
+        type_: kernel::PERF_TYPE_SOFTWARE,
+        sample_type: u64::from(fields),
+        read_format: u64::from(kernel::PERF_FORMAT_TOTAL_TIME_RUNNING),
+        ..perf_event_attr::default()
+    };
+    let (config, period) = match kind {
+        Kind::Switches => (kernel::PERF_COUNT_SW_DUMMY, 0),
+        Kind::SwitchesAndFaults => (kernel::PERF_COUNT_SW_PAGE_FAULTS_MAJ, 1),
+        Kind::Samples { every_ns } => (kernel::PERF_COUNT_SW_CPU_CLOCK, every_ns),
+    };
+    attr.config = u64::from(config);
+    attr.sample_period = period;
+    if period > 0 {
+        attr.sample_type |= u64::from(kernel::PERF_SAMPLE_CALLCHAIN);
+        attr.sample_max_stack = CHAIN_MAX.min(chain_max());
+    }
+    // A thread that exits is not seen to leave its CPU; that it exits is.
+    let switches = u64::from(!matches!(kind, Kind::Samples { .. }));
+    attr.set_context_switch(switches);
+    attr.set_task(switches);
+    attr.set_disabled(1);
+    attr.set_sample_id_all(1);
+    attr.set_exclude_kernel(1);
+    attr.set_exclude_hv(1);
+    attr.set_exclude_callchain_kernel(1);
+    // Nobody is to be woken: the ring is looked at often enough.
+    attr.set_watermark(1);
+    attr.wakeup_watermark = u32::MAX;
+    if manner.monotonic {
+        attr.set_use_clockid(1);
+        attr.clockid = libc::CLOCK_MONOTONIC;
+    }
+    attr
+}
+
+/// How many descriptors this program may have.
+pub(super) fn descriptors_max() -> usize {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the call wants room for the limits: `limit` is that. If it fails, they stay 0.
+    let _ = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX)
+}
+
+/// The system's id of the calling thread.
+pub(super) fn thread_id() -> u32 {
+    // SAFETY: the call takes no memory and always succeeds.
+    unsafe { libc::gettid() as u32 }
+}
+
+/// The kernel refuses to walk further than its setting.
+fn chain_max() -> u16 {
+    setting("perf_event_max_stack").and_then(|text| text.parse().ok()).unwrap_or(u16::MAX)
+}
+
+/// A setting of the kernel, as text.
+fn setting(name: &str) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/sys/kernel/{name}")).ok()?;
+    Some(text.trim().to_owned())
+}
+
+/// Why the kernel does not let a program watch itself, for somebody who can change that.
+pub(super) fn refusal(error: &io::Error) -> String {
+    let paranoid = setting("perf_event_paranoid");
+    match error.raw_os_error() {
+        Some(libc::EACCES | libc::EPERM) => {
+            let level = paranoid.unwrap_or_else(|| "unknown".to_owned());
+            let advice = if level.parse().is_ok_and(|level: i32| level > 2) {
+                "2 or less lets programs watch themselves"
+            } else {
+                "so it is a filter of system calls, as containers have"
+            };
+            format!(
+                "perf_event_open: permission denied (kernel.perf_event_paranoid is {level}; \
+                 {advice})"
+            )
+        }
+        Some(libc::ENOSYS | libc::ENOENT) => {
+            "perf_event_open: this kernel has it not, or a filter of system calls hides it"
+                .to_owned()
+        }
+        Some(libc::EMFILE | libc::ENFILE) => {
+            "perf_event_open: no descriptors left (ulimit -n)".to_owned()
+        }
+        _ => format!("perf_event_open: {error}"),
+    }
+}
+
+/// Why there is no memory for a ring.
+pub(super) fn refusal_of_memory(error: &io::Error) -> String {
+    let allowed = setting("perf_event_mlock_kb").unwrap_or_else(|| "unknown".to_owned());
+    format!(
+        "no memory for the kernel's records: {error} (kernel.perf_event_mlock_kb is {allowed}; \
+         ulimit -l counts, too)"
+    )
+}

@@ -1,0 +1,203 @@
+//! From a ring's bytes to records: perf_event_open(2), "MMAP layout". Bytes that are no record are
+//! passed over; the kernel writes none.
+
+use perf_event_open_sys::bindings as kernel;
+
+/// Bytes of a record's header: type, flags, length.
+const HEADER_BYTES: usize = 8;
+
+/// Bytes at the end of every record but samples: process, thread, time.
+const TRAILER_BYTES: usize = 16;
+
+/// One record, of some thread at some time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Record<'r> {
+    /// The system's id of the process.
+    pub(super) process: u32,
+    /// The system's id of the thread.
+    pub(super) thread: u32,
+    /// Nanoseconds on the kernel's clock.
+    pub(super) time: u64,
+    pub(super) what: What<'r>,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What<'r> {
+    /// It begins to run.
+    SwitchIn,
+    /// It ceases to run.
+    SwitchOut {
+        /// It could have gone on.
+        preempted: bool,
+    },
+    /// It ends, and is not seen to cease.
+    Exit,
+    /// So many records did not fit before this one.
+    Lost(u64),
+    /// It runs.
+    Sample(Chain<'r>),
+    /// It has touched a page that is not there.
+    Fault {
+        /// Where it touched it.
+        address: u64,
+        /// By which calls.
+        chain: Chain<'r>,
+    },
+}
+
+/// Addresses as the kernel has found them, eight bytes each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Chain<'r>(&'r [u8]);
+
+impl Chain<'_> {
+    /// The addresses of the running instructions of the program itself, innermost first, written
+    /// to `out`; and whether there were more.
+    pub(super) fn frames<'o>(&self, out: &'o mut [u64]) -> (&'o [u64], bool) {
+        let mut count = 0;
+        for word in self.0.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word)) {
+            // A mark: what follows is the kernel's or the user's, and only the latter was asked
+            // for. Zero ends a chain of frames that was left to itself.
+            if word >= kernel::PERF_CONTEXT_MAX || word == 0 {
+                continue;
+            }
+            let Some(slot) = out.get_mut(count) else { return (out, true) };
+            // All but the innermost are where calls return to.
+            *slot = if count == 0 { word } else { word - 1 };
+            count += 1;
+        }
+        (&out[..count], false)
+    }
+}
+
+/// The records in `bytes`, in order.
+#[derive(Debug)]
+pub(super) struct Records<'r>(pub(super) &'r [u8]);
+
+impl<'r> Iterator for Records<'r> {
+    type Item = Record<'r>;
+
+    fn next(&mut self) -> Option<Record<'r>> {
+        loop {
+            let header = self.0.first_chunk::<HEADER_BYTES>()?;
+            let length = usize::from(u16::from_le_bytes([header[6], header[7]]));
+            let (whole, rest) = self.0.split_at_checked(length.max(HEADER_BYTES))?;
+            self.0 = rest;
+            let kind = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
+            let flags = u32::from(u16::from_le_bytes([header[4], header[5]]));
+            if let Some(record) = record(kind, flags, &whole[HEADER_BYTES..]) {
+                return Some(record);
+            }
+        }
+    }
+}
+
+/// A record of a kind that matters.
+fn record(kind: u32, flags: u32, body: &[u8]) -> Option<Record<'_>> {
+    let what = match kind {
+        kernel::PERF_RECORD_SAMPLE => return sample(body),
+        kernel::PERF_RECORD_SWITCH if flags & kernel::PERF_RECORD_MISC_SWITCH_OUT == 0 => {
+            What::SwitchIn
+        }
+        kernel::PERF_RECORD_SWITCH => {
+            let preempted = flags & kernel::PERF_RECORD_MISC_SWITCH_OUT_PREEMPT != 0;
+            What::SwitchOut { preempted }
+        }
+        kernel::PERF_RECORD_EXIT => What::Exit,
+        // Id, count.
+        kernel::PERF_RECORD_LOST => What::Lost(word(body, 8)?),
+        _ => return None,
+    };
+    let trailer = body.len().checked_sub(TRAILER_BYTES)?;
+    let (process, thread) = (half(body, trailer)?, half(body, trailer + 4)?);
+    Some(Record { process, thread, time: word(body, trailer + 8)?, what })
+}
+
+/// Process, thread, time, address, period, count of the chain, chain.
+fn sample(body: &[u8]) -> Option<Record<'_>> {
+    let (process, thread, time) = (half(body, 0)?, half(body, 4)?, word(body, 8)?);
+    let (address, period) = (word(body, 16)?, word(body, 24)?);
+    let chain_bytes = usize::try_from(word(body, 32)?).ok()?.checked_mul(8)?;
+    let chain = Chain(body.get(40..)?.get(..chain_bytes)?);
+    // Every fault is told; of time, every so many nanoseconds, more than one.
+    let what = if period == 1 { What::Fault { address, chain } } else { What::Sample(chain) };
+    Some(Record { process, thread, time, what })
+}
+
+fn half(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(out: &mut Vec<u8>, kind: u32, flags: u32, words: &[u64]) {
+        out.extend_from_slice(&kind.to_le_bytes());
+        out.extend_from_slice(&(flags as u16).to_le_bytes());
+        out.extend_from_slice(&(8 + 8 * words.len() as u16).to_le_bytes());
+        words.iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
+    }
+
+    /// As the kernel's own trailers: process 7, thread 9.
+    const IDS: u64 = 9 << 32 | 7;
+
+    fn of(time: u64, what: What<'_>) -> Record<'_> {
+        Record { process: 7, thread: 9, time, what }
+    }
+
+    #[test]
+    fn every_kind_that_matters_is_read_and_others_are_passed_over() {
+        let mut bytes = Vec::new();
+        put(&mut bytes, kernel::PERF_RECORD_SWITCH, 0, &[IDS, 100]);
+        put(&mut bytes, kernel::PERF_RECORD_FORK, 0, &[1, 2, 3, IDS, 101]);
+        put(&mut bytes, kernel::PERF_RECORD_SWITCH, 1 << 13, &[IDS, 102]);
+        put(&mut bytes, kernel::PERF_RECORD_SWITCH, 1 << 13 | 1 << 14, &[IDS, 103]);
+        put(&mut bytes, kernel::PERF_RECORD_LOST, 0, &[1, 55, IDS, 104]);
+        put(&mut bytes, kernel::PERF_RECORD_EXIT, 0, &[IDS, IDS, 105, IDS, 105]);
+        let found: Vec<_> = Records(&bytes).collect();
+        let out = |preempted| What::SwitchOut { preempted };
+        let expected = [
+            of(100, What::SwitchIn),
+            of(102, out(false)),
+            of(103, out(true)),
+            of(104, What::Lost(55)),
+            of(105, What::Exit),
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn samples_and_faults_differ_by_their_period_and_have_user_frames_only() {
+        let mut bytes = Vec::new();
+        let user = kernel::PERF_CONTEXT_USER;
+        put(&mut bytes, kernel::PERF_RECORD_SAMPLE, 2, &[IDS, 1, 0, 1000, 3, user, 50, 61]);
+        put(&mut bytes, kernel::PERF_RECORD_SAMPLE, 2, &[IDS, 2, 0xabc, 1, 4, user, 70, 81, 0]);
+        let mut room = [0; 4];
+        let found: Vec<_> = Records(&bytes).collect();
+        let What::Sample(chain) = found[0].what else { panic!("{found:?}") };
+        assert_eq!(chain.frames(&mut room), ([50, 60].as_slice(), false));
+        let What::Fault { address: 0xabc, chain } = found[1].what else { panic!("{found:?}") };
+        assert_eq!(chain.frames(&mut room), ([70, 80].as_slice(), false));
+        assert_eq!(chain.frames(&mut room[..1]), ([70].as_slice(), true));
+    }
+
+    #[test]
+    fn any_cut_of_a_record_is_none() {
+        let mut bytes = Vec::new();
+        put(&mut bytes, kernel::PERF_RECORD_SAMPLE, 2, &[IDS, 1, 0, 1000, 3, 40, 50, 61]);
+        for cut in 0..bytes.len() {
+            assert_eq!(Records(&bytes[..cut]).next(), None);
+            // A length that says less than the record's kind needs, or more than there is.
+            let mut lying = bytes.clone();
+            lying[6..8].copy_from_slice(&(cut as u16).to_le_bytes());
+            assert_eq!(Records(&lying).count(), 0);
+        }
+        bytes[8 + 32] = 200;
+        assert_eq!(Records(&bytes).next(), None, "a chain that is longer than its record");
+    }
+}
