@@ -7,13 +7,14 @@
 //! - [`events`]: every event, in the order of time. [`lines`]: what it prints of each.
 //! - [`check`]: whether the file is whole.
 //! - [`regions`], [`tasks`], [`threads`]: tables of each.
-//! - [`export`]: for other viewers.
+//! - [`export`]: for other viewers. [`profile`]: stacks with weights, for pprof and others.
 //! - [`reading`]: what all of them share: opening the file, the window, the warnings.
 
 pub mod check;
 pub mod events;
 pub mod export;
 pub mod lines;
+pub mod profile;
 pub mod reading;
 pub mod regions;
 pub mod summary;
@@ -26,7 +27,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use trace_format::read::ReadError;
 
 use crate::output::{Output, say};
@@ -56,6 +57,8 @@ enum Verb {
     Tasks(tasks::Arguments),
     /// Per thread: busy time, events, drops.
     Threads(threads::Arguments),
+    /// Stacks and what they cost: for pprof, or as a flame graph.
+    Profile(profile::Arguments),
     /// Write the trace for another viewer.
     Export(export::Arguments),
 }
@@ -138,6 +141,7 @@ fn execute(verb: Verb, out: &mut Output) -> Result<Verdict, Failure> {
         Verb::Regions(arguments) => regions::run(&arguments, out),
         Verb::Tasks(arguments) => tasks::run(&arguments, out),
         Verb::Threads(arguments) => threads::run(&arguments, out),
+        Verb::Profile(arguments) => profile::run(&arguments, out),
         Verb::Export(arguments) => export::run(&arguments, out),
     }
 }
@@ -149,7 +153,9 @@ fn refuse(error: &clap::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        say("a command is needed: summary, events, check, regions, tasks, threads or export");
+        let line = CommandLine::command();
+        let verbs: Vec<_> = line.get_subcommands().map(clap::Command::get_name).collect();
+        say(&format!("a command is needed: one of {}", verbs.join(", ")));
         return ExitCode::from(2);
     }
     let text = error.render().to_string();

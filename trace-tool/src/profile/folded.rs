@@ -7,14 +7,11 @@ use std::io::{self, Write};
 
 use inferno::flamegraph::{self, Options};
 
-use super::{Code, Profile};
+use super::{Code, NO_STACK, Profile};
 use crate::escape;
 
 /// Longer names are cut: types of futures can be pages long.
 const NAME_CHARS_MAX: usize = 400;
-
-/// Stands where no stack was taken.
-const NO_STACK: &str = "[no stack]";
 
 /// Writes a line for each stack: its functions, outermost first, and its weight.
 ///
@@ -35,7 +32,10 @@ pub fn write_svg(profile: &Profile<'_>, code: Code<'_>, out: &mut dyn Write) -> 
     let lines = lines(profile, code);
     let mut options = Options::default();
     options.title.clone_from(&profile.title);
-    options.count_name = profile.kinds[profile.shown].unit.to_owned();
+    let unit = profile.kinds[profile.shown].unit;
+    // Nobody reads nanoseconds of nine digits.
+    let (unit, factor) = if unit == "nanoseconds" { ("us", 0.001) } else { (unit, 1.0) };
+    (options.count_name, options.factor) = (unit.to_owned(), factor);
     // Colours by names, so that the same function looks the same in every graph.
     options.hash = true;
     flamegraph::from_lines(&mut options, lines.iter().map(String::as_str), &mut *out)?;

@@ -18,6 +18,9 @@ use trace_format::time::Nanos;
 
 use trace_format::read::Module;
 
+/// Stands where no stack was taken.
+const NO_STACK: &str = "[no stack]";
+
 /// What a number of a profile counts, in pprof's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind {

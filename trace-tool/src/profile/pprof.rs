@@ -14,7 +14,7 @@ use prost::Message;
 use trace_analysis::symbols::Frame;
 
 use super::message::{self, Function, Label, Line, Location, Mapping, Sample, ValueType};
-use super::{Code, Kind, Profile};
+use super::{Code, Kind, NO_STACK, Profile};
 use crate::symbols::program::hex;
 
 /// Writes a profile, gzipped.
@@ -45,7 +45,8 @@ pub fn encode(profile: &Profile<'_>, code: Code<'_>) -> message::Profile {
     let mut out = message::Profile::default();
     for ((location_id, thread), values) in samples {
         let value = values[..profile.kinds.len()].iter().map(|value| signed(*value)).collect();
-        let label = vec![Label { key, str: tables.text(thread) }];
+        let label = Label { key, str: tables.text(thread) };
+        let label = if thread.is_empty() { Vec::new() } else { vec![label] };
         out.sample.push(Sample { location_id, value, label });
     }
     out.sample_type = profile.kinds.iter().map(|kind| tables.kind(*kind)).collect();
@@ -124,6 +125,11 @@ impl<'a> Tables<'a> {
         for frames in frames.chunk_by(of_one) {
             locations.push(self.location(frames));
         }
+        if locations.is_empty() {
+            // `pprof` leaves samples without a location out of its sums.
+            let line = Line { function_id: self.function(NO_STACK, ""), line: 0 };
+            locations.push(self.location_of(0, 0, vec![line]));
+        }
         locations
     }
 
@@ -143,7 +149,10 @@ impl<'a> Tables<'a> {
             mapping.has_line_numbers |= frames.iter().any(|frame| frame.line > 0);
             mapping.has_inline_frames |= frames.iter().any(|frame| frame.inlined);
         }
-        let mapping_id = mapping.map_or(0, |at| at as u64 + 1);
+        self.location_of(address, mapping.map_or(0, |at| at as u64 + 1), lines)
+    }
+
+    fn location_of(&mut self, address: u64, mapping_id: u64, lines: Vec<Line>) -> u64 {
         let id = self.locations.len() as u64 + 1;
         *self.locations_by.entry((address, lines)).or_insert_with_key(|(address, lines)| {
             let (address, line) = (*address, lines.clone());

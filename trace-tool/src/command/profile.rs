@@ -1,0 +1,279 @@
+//! `exectrace profile`: stacks and what they cost, for `pprof`, as lines, or as a flame graph.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use trace_analysis::heap::{Heap, HeapOptions};
+use trace_analysis::profile::{ProfileKind, ProfileSample};
+use trace_analysis::symbols::Symbols;
+use trace_format::read::Tables;
+use trace_format::time::Nanos;
+
+use super::export::is_same;
+use super::reading::{Reading, Source, parse_time, say_if_empty, symbols, verdict, warn};
+use super::{Failure, Verdict};
+use crate::describe::Names;
+use crate::escape::plain;
+use crate::output::{Output, advance, progress, say};
+use crate::profile::{Code, Format, Kind, Profile, Row, write};
+use crate::symbols::binaries;
+use crate::units;
+
+/// What can be asked.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// The trace.
+    file: PathBuf,
+    /// What stacks are weighted by.
+    #[arg(long, value_enum)]
+    kind: Wanted,
+    /// For whom.
+    #[arg(long, value_enum, default_value_t = Format::Pprof)]
+    format: Format,
+    /// The file to write; - is standard output [default: named by the trace and the kind].
+    #[arg(short, long, value_name = "OUT")]
+    output: Option<PathBuf>,
+    /// From this time on, since the trace's begin: 1.5s, 200ms, 30us.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    from: Option<Nanos>,
+    /// Until this time.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    to: Option<Nanos>,
+    /// Of the heap: what lives at this time [default: at the end].
+    #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with = "to")]
+    at: Option<Nanos>,
+    /// Only the threads with this name, or the one with this id.
+    #[arg(long, value_name = "NAME|ID")]
+    thread: Option<String>,
+    /// Leave out the functions of the standard library.
+    #[arg(long)]
+    no_std: bool,
+    #[command(flatten)]
+    binaries: binaries::Options,
+}
+
+/// What stacks are weighted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Wanted {
+    /// All waiting.
+    Block,
+    /// Waiting for other threads: locks, conditions, channels, parking, joins.
+    Sync,
+    /// Waiting for sockets and pollers.
+    Net,
+    /// Waiting for files and pipes.
+    Io,
+    /// The time of all calls into the system.
+    Syscall,
+    /// Being able to run and having no CPU.
+    Sched,
+    /// Running, by samples.
+    Cpu,
+    /// Memory: live, and allocated.
+    Heap,
+}
+
+const CONTENTIONS: Kind = Kind { name: "contentions", unit: "count" };
+const WAITED: [Kind; 2] = [CONTENTIONS, Kind { name: "delay", unit: "nanoseconds" }];
+const CPU: Kind = Kind { name: "cpu", unit: "nanoseconds" };
+const SAMPLED: [Kind; 2] = [Kind { name: "samples", unit: "count" }, CPU];
+const SPACE: Kind = Kind { name: "space", unit: "bytes" };
+const MEMORY: [Kind; 4] = [
+    Kind { name: "alloc_objects", unit: "count" },
+    Kind { name: "alloc_space", unit: "bytes" },
+    Kind { name: "inuse_objects", unit: "count" },
+    Kind { name: "inuse_space", unit: "bytes" },
+];
+
+impl Wanted {
+    fn kind(self) -> ProfileKind {
+        match self {
+            Self::Block => ProfileKind::Block,
+            Self::Sync => ProfileKind::Sync,
+            Self::Net => ProfileKind::Net,
+            Self::Io => ProfileKind::Io,
+            Self::Syscall => ProfileKind::Syscall,
+            Self::Sched => ProfileKind::Sched,
+            Self::Cpu => ProfileKind::Cpu,
+            Self::Heap => ProfileKind::Heap,
+        }
+    }
+
+    /// The part of the recorder that it comes from, as facilities are named in traces.
+    fn facility(self) -> &'static str {
+        match self {
+            Self::Block | Self::Sync | Self::Net | Self::Io | Self::Syscall => "os",
+            Self::Sched => "sched",
+            Self::Cpu => "samples",
+            Self::Heap => "heap",
+        }
+    }
+
+    /// What the values count, as Go's profiles name it, and which of them is shown.
+    fn values(self) -> (&'static [Kind], usize) {
+        match self {
+            Self::Cpu => (&SAMPLED, 1),
+            Self::Heap => (&MEMORY, 3),
+            _ => (&WAITED, 1),
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Block => "waiting",
+            Self::Sync => "waiting for other threads",
+            Self::Net => "waiting for sockets and pollers",
+            Self::Io => "waiting for files and pipes",
+            Self::Syscall => "calls into the system",
+            Self::Sched => "able to run, without a CPU",
+            Self::Cpu => "on a CPU",
+            Self::Heap => "memory",
+        }
+    }
+}
+
+/// Writes the profile.
+///
+/// # Errors
+/// If there is no trace, or the output can't be written.
+pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> {
+    let reading = open(arguments)?;
+    let tables = reading.file.tables();
+    let symbols = symbols(&reading.file, &arguments.binaries)?;
+    let summary = reading.summary(0, 0);
+    warn(&Names::new(tables), &summary);
+    say_if_empty(&reading, &summary);
+    let (samples, sample_bytes) = samples(&reading, arguments, &symbols);
+    if samples.is_empty() {
+        say(&why_empty(tables, arguments.kind));
+    }
+    let rows = samples.iter().map(|sample| row(tables, arguments.kind, sample)).collect();
+    let (kinds, shown) = arguments.kind.values();
+    let executable = tables.process.as_ref().map_or("", |process| process.executable.as_str());
+    let profile = Profile {
+        title: format!("{}: {}", plain(executable, 100), arguments.kind.title()),
+        kinds,
+        shown,
+        period: period(arguments.kind, &samples, sample_bytes),
+        wall: Nanos(tables.clock.origin().wall.0.saturating_add(summary.from.0)),
+        length: summary.wall(),
+        rows,
+    };
+    let modules = &tables.modules;
+    let code = Code { symbols: &symbols, modules, without_std: arguments.no_std };
+    if arguments.format == Format::Svg && samples.is_empty() {
+        return Err(Failure::Usage("there is nothing to draw".to_owned()));
+    }
+    deliver(arguments, &profile, code, out)?;
+    Ok(verdict(&summary))
+}
+
+fn open(arguments: &Arguments) -> Result<Reading, Failure> {
+    if arguments.at.is_some() && arguments.kind != Wanted::Heap {
+        return Err(Failure::Usage("--at is for --kind heap".to_owned()));
+    }
+    let (file, thread) = (arguments.file.clone(), arguments.thread.clone());
+    let (from, to) = (arguments.from, arguments.at.or(arguments.to));
+    Source { file, from, to, thread, json: false }.open()
+}
+
+/// The stacks with their weights, and of a heap the bytes between samples.
+fn samples(
+    reading: &Reading,
+    arguments: &Arguments,
+    symbols: &Symbols,
+) -> (Vec<ProfileSample>, u64) {
+    if arguments.kind == Wanted::Heap {
+        let options = HeapOptions { from: reading.from, at: reading.to };
+        let bar = progress(reading.file.bytes());
+        let heap = Heap::read(&reading.file, &options, |progress| advance(&bar, progress));
+        bar.finish_and_clear();
+        return (heap.profile().samples, heap.sample_bytes);
+    }
+    let lives = reading.lives(symbols);
+    if lives.lost_records > 0 {
+        let lost = units::plural(lives.lost_records, "record", "records");
+        say(&format!("the kernel had no room for {lost} of what ran where"));
+    }
+    let mut samples = lives.profile(arguments.kind.kind()).samples;
+    let wants = |thread| reading.threads.is_empty() || reading.threads.contains(&thread);
+    samples.retain(|sample| wants(sample.thread));
+    (samples, 0)
+}
+
+fn row<'a>(tables: &'a Tables, wanted: Wanted, sample: &ProfileSample) -> Row<'a> {
+    let stack = tables.stacks.get(&sample.stack);
+    let thread = match sample.thread.0 {
+        0 => String::new(),
+        _ => tables.thread_name(sample.thread).into_owned(),
+    };
+    let values = match wanted {
+        Wanted::Heap => [sample.allocated_count, sample.allocated, sample.count, sample.value],
+        _ => [sample.count, sample.value, 0, 0],
+    };
+    Row { addresses: stack.map_or(&[], |stack| &stack.addresses), thread, values }
+}
+
+fn period(wanted: Wanted, samples: &[ProfileSample], sample_bytes: u64) -> (Kind, u64) {
+    match wanted {
+        Wanted::Heap => (SPACE, sample_bytes.max(1)),
+        Wanted::Cpu => {
+            let (count, value) = samples.iter().fold((0, 0), |(count, value), sample| {
+                (count + sample.count, value + sample.value)
+            });
+            (CPU, value.checked_div(count).unwrap_or(1))
+        }
+        _ => (CONTENTIONS, 1),
+    }
+}
+
+/// Whether the recorder could not, was not asked, or there was nothing.
+fn why_empty(tables: &Tables, wanted: Wanted) -> String {
+    let name = wanted.facility();
+    let nothing = format!("the trace has nothing of this kind ({})", wanted.title());
+    match tables.facilities.get(name) {
+        Some(facility) if !facility.on => {
+            format!("{nothing}: `{name}` was off: {}", plain(&facility.note, 200))
+        }
+        Some(_) => nothing,
+        None => format!("{nothing}: it was recorded without `{name}`"),
+    }
+}
+
+fn deliver(
+    arguments: &Arguments,
+    profile: &Profile<'_>,
+    code: Code<'_>,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let target = arguments.output.clone().unwrap_or_else(|| name_by(arguments));
+    if target.as_os_str() == "-" {
+        return Ok(write(profile, code, arguments.format, out)?);
+    }
+    if is_same(&arguments.file, &target) {
+        return Err(Failure::Usage("the output would overwrite the trace".to_owned()));
+    }
+    let created = File::create(&target).map_err(|error| Failure::Open(target.clone(), error))?;
+    write(profile, code, arguments.format, &mut BufWriter::new(created))?;
+    let stacks = units::plural(profile.rows.len() as u64, "stack", "stacks");
+    let open_with = match arguments.format {
+        Format::Pprof => ": open it with go tool pprof",
+        Format::Folded => "",
+        Format::Svg => ": open it with a browser",
+    };
+    writeln!(out, "{stacks} in {}{open_with}", plain(&target.display().to_string(), 400))?;
+    Ok(())
+}
+
+/// In the current folder: `app.trace` and `--kind block` give `app.block.pb.gz`.
+fn name_by(arguments: &Arguments) -> PathBuf {
+    let stem = arguments.file.file_stem().unwrap_or_default().to_string_lossy();
+    let ending = match arguments.format {
+        Format::Pprof => "pb.gz",
+        Format::Folded => "folded",
+        Format::Svg => "svg",
+    };
+    PathBuf::from(format!("{stem}.{}.{ending}", arguments.kind.kind().name()))
+}
