@@ -130,6 +130,14 @@ impl FileEncoder {
         Encoded { header: header.encode(stored), stored }
     }
 
+    /// A batch of another file was appended as it was.
+    #[cfg(feature = "read")]
+    pub(crate) fn copied(&mut self, entry: &IndexEntry) {
+        self.index.push(IndexEntry { offset: self.offset, ..*entry });
+        self.batches += 1;
+        self.offset += u64::from(entry.bytes);
+    }
+
     /// A part of the index, if enough batches have come together for one. To be asked after every
     /// batch, so that the encoder's memory does not grow with the file.
     pub fn index_if_due(&mut self) -> Option<Vec<u8>> {

@@ -158,7 +158,7 @@ pub enum Definition<'a> {
         /// When.
         ticks: Ticks,
     },
-    /// The trace was stopped properly. The last definition.
+    /// The trace was stopped properly. The recorder's last definition.
     Stop {
         /// When.
         ticks: Ticks,

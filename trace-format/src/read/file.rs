@@ -131,6 +131,11 @@ impl<S: ReadAt> TraceFile<S> {
         }
     }
 
+    /// Where the bytes come from.
+    pub(super) fn source(&self) -> &S {
+        &self.source
+    }
+
     /// The file header.
     #[must_use]
     pub fn header(&self) -> FileHeader {

@@ -11,6 +11,7 @@
 //! - [`mod@file`]: random access by the index. `directory` (private) finds or rebuilds it.
 //! - [`order`]: the events of all threads, merged by time, within a window; `cursor` (private):
 //!   those of one thread.
+//! - [`mod@rewrite`]: a trace with more definitions.
 //! - `check` (private): one batch's bytes, judged; `window` (private): a sliding view of a `Read`.
 
 mod check;
@@ -20,6 +21,7 @@ mod directory;
 pub mod error;
 pub mod file;
 pub mod order;
+pub mod rewrite;
 pub mod source;
 pub mod stream;
 pub mod tables;
@@ -29,6 +31,7 @@ pub use clock::Clock;
 pub use error::{ReadError, ReadErrorKind};
 pub use file::{BatchBuffer, GenerationState, TraceFile};
 pub use order::{InOrder, Timed, Window};
+pub use rewrite::{RewriteError, rewrite};
 pub use source::ReadAt;
 pub use stream::{Batch, BatchReader};
 pub use tables::{
