@@ -16,7 +16,8 @@
 //!    `session`.
 //!
 //! Annotations are `region`, `task` and `future`, all by way of `record`; `value` turns
-//! arguments into bytes; `options` and `error` are the user's; `primitive` swaps in loom.
+//! arguments into bytes; `options` and `error` are the user's; `primitive` swaps in loom. `heap` is
+//! the allocator that counts and samples.
 //!
 //! # Locks
 //!
@@ -26,10 +27,10 @@
 //!
 //! # Unsafe
 //!
-//! In `batch`, `clock`, `drain`, `local`, `memory`, `record`, `recorder`, `refill`, `sched/perf`,
-//! `sched/ring` and `thread`,
+//! In `batch`, `clock`, `drain`, `heap/allocator`, `heap/own`, `local`, `memory`, `record`,
+//! `recorder`, `refill`, `sched/perf`, `sched/ring` and `thread`,
 //! and nowhere else; each says at its top why. Invariants: B (`batch`), T (`thread`), M (`memory`),
-//! D (`drain`), L (`local`); their models are in `tests`.
+//! D (`drain`), L (`local`), H (`heap`); their models are in `tests`.
 
 mod batch;
 #[cfg(os_hooks)]
