@@ -86,9 +86,9 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Heap<A> {
         // SAFETY: our caller promises what the inner allocator wants.
         let moved = unsafe { self.inner.realloc(block, layout, bytes) };
         if moved.is_null() {
-            sample::put_back(block.addr(), mark);
+            sample::put_back(mark, block.addr(), layout.size());
         } else {
-            sample::freed(mark, layout.size());
+            sample::gone(mark, layout.size());
             sample::allocated(moved.addr(), bytes);
         }
         moved

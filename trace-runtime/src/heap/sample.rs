@@ -45,34 +45,46 @@ pub(super) fn allocated(address: usize, bytes: usize) {
 #[inline(always)]
 pub(super) fn freeing(address: usize, bytes: usize) {
     if TABLE.may_hold(address) {
-        return freed(TABLE.remove(address), bytes);
+        return gone(forget(address), bytes);
     }
     own::freed(bytes as u64);
 }
 
-/// Forgets the caller's block, which is about to be reallocated. What was known of it.
+/// The caller's block is about to be reallocated. What was known of it.
 #[inline(always)]
 pub(super) fn take(address: usize) -> Option<u64> {
-    if TABLE.may_hold(address) { TABLE.remove(address) } else { None }
+    if TABLE.may_hold(address) { forget(address) } else { None }
 }
 
-/// A block of which this was known is gone.
+/// The block of which this was known is gone.
 #[inline(always)]
-pub(super) fn freed(mark: Option<u64>, bytes: usize) {
+pub(super) fn gone(mark: Option<u64>, bytes: usize) {
     if mark != Some(RECORDERS) {
         own::freed(bytes as u64);
-    }
-    if let Some(sample @ 1..) = mark {
-        freed_sample(sample);
     }
 }
 
 /// It was not reallocated after all.
 #[inline(always)]
-pub(super) fn put_back(address: usize, mark: Option<u64>) {
+pub(super) fn put_back(mark: Option<u64>, address: usize, bytes: usize) {
     if let Some(mark) = mark {
-        put_back_mark(address, mark);
+        put_back_mark(mark, address, bytes);
     }
+}
+
+/// Takes the caller's block out of the table. A sample ends here, before its address can be that of
+/// the next.
+#[cold]
+#[inline(never)]
+fn forget(address: usize) -> Option<u64> {
+    let mark = TABLE.remove(address);
+    if let Some(sample @ 1..) = mark
+        && COUNTERS.mean() != 0
+        && sample >= FIRST.load(Ordering::Relaxed)
+    {
+        own::keeping_errno(|| record_free(sample));
+    }
+    mark
 }
 
 /// What belongs to the recorder is noted as such; if there is no room for that, it counts as the
@@ -96,15 +108,21 @@ fn decide(slot: &Slot, crossing: Crossing, address: usize, bytes: usize) {
 
 #[cold]
 #[inline(never)]
-fn put_back_mark(address: usize, mark: u64) {
-    // Another thread may have taken the room meanwhile: then the sample ends here.
-    if !TABLE.insert(address, mark) && mark != RECORDERS {
-        UNTAKEN.fetch_add(1, Ordering::Relaxed);
-        freed_sample(mark);
+fn put_back_mark(mark: u64, address: usize, bytes: usize) {
+    if mark != RECORDERS {
+        // Its sample has ended: it goes on as another one.
+        own::keeping_errno(|| record(address, bytes));
+    } else if !TABLE.insert(address, RECORDERS) {
+        // Another thread has taken the room meanwhile: from now on it counts as the program's.
+        own::allocated(bytes as u64);
     }
 }
 
+/// The caller's block is a sample.
 fn record(address: usize, bytes: usize) {
+    if COUNTERS.mean() == 0 {
+        return;
+    }
     let sample = NEXT.fetch_add(1, Ordering::Relaxed);
     if !TABLE.insert(address, sample) {
         UNTAKEN.fetch_add(1, Ordering::Relaxed);
@@ -121,14 +139,6 @@ fn record(address: usize, bytes: usize) {
         // It has got into a trace that began after it was numbered. There nobody will look for it.
         TABLE.remove(address);
         record_free(sample);
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn freed_sample(sample: u64) {
-    if COUNTERS.mean() != 0 && sample >= FIRST.load(Ordering::Relaxed) {
-        own::keeping_errno(|| record_free(sample));
     }
 }
 

@@ -23,20 +23,26 @@ pub(crate) struct Snapshots {
     at: Instant,
     /// Samples not taken, as last told.
     untaken: u64,
+    /// It has been told that there is something to count.
+    is_on: bool,
 }
 
 impl Snapshots {
     pub(crate) fn new(options: &Options) -> Self {
         let mean = options.heap_sample_bytes;
-        Self { mean, last: Totals::default(), at: Instant::now(), untaken: 0 }
+        Self { mean, last: Totals::default(), at: Instant::now(), untaken: 0, is_on: false }
     }
 
-    fn put(&mut self, output: &mut Output) {
-        let totals = COUNTERS.totals();
+    fn put(&mut self, output: &mut Output, totals: Totals) {
+        if !self.is_on {
+            self.is_on = true;
+            let note = format!("one sample in {} bytes", self.mean);
+            self.put_facility(output, true, &note);
+        }
         output.define(&Definition::Heap {
             ticks: Ticks(clock::ticks()),
-            live_bytes: totals.allocated_bytes - totals.freed_bytes,
-            live_allocations: totals.allocations - totals.frees,
+            live_bytes: totals.allocated_bytes.saturating_sub(totals.freed_bytes),
+            live_allocations: totals.allocations.saturating_sub(totals.frees),
             allocated_bytes: totals.allocated_bytes,
             allocations: totals.allocations,
             sample_bytes: self.mean,
@@ -53,7 +59,8 @@ impl Snapshots {
         let untaken = sample::untaken();
         if untaken != self.untaken {
             self.untaken = untaken;
-            let note = format!("{untaken} samples not taken, for there were too many live ones");
+            let mean = self.mean;
+            let note = format!("one sample in {mean} bytes; {untaken} not taken, too many live");
             self.put_facility(output, true, &note);
         }
     }
@@ -62,32 +69,31 @@ impl Snapshots {
 impl Source for Snapshots {
     fn begin(&mut self, output: &mut Output) {
         sample::begin(self.mean);
-        // Who starts a trace has allocated before.
-        if COUNTERS.totals() == Totals::default() {
+        let totals = COUNTERS.totals();
+        if totals == Totals::default() {
+            // Who starts a trace has allocated before.
             self.put_facility(output, false, "exectrace::Heap is not the global allocator");
-            return;
+        } else {
+            self.put(output, totals);
         }
-        let note = format!("one sample in {} bytes", self.mean);
-        self.put_facility(output, true, &note);
-        self.put(output);
     }
 
     fn collect(&mut self, output: &mut Output) {
-        if self.at.elapsed() >= EVERY && COUNTERS.totals() != self.last {
-            self.put(output);
+        if self.at.elapsed() < EVERY {
+            return;
+        }
+        let totals = COUNTERS.totals();
+        if totals != self.last {
+            self.put(output, totals);
         }
     }
 
     fn cut(&mut self, output: &mut Output) {
-        if self.last != Totals::default() {
-            self.put(output);
+        let totals = COUNTERS.totals();
+        if totals != Totals::default() {
+            self.put(output, totals);
         }
         self.put_untaken(output);
-    }
-
-    fn stop(&mut self, output: &mut Output) {
-        COUNTERS.stop();
-        self.cut(output);
     }
 
     fn collect_every(&self) -> Option<Duration> {
@@ -96,7 +102,7 @@ impl Source for Snapshots {
 }
 
 impl Drop for Snapshots {
-    /// Also if the trace could not start after all.
+    /// The trace is over, or could not start after all.
     fn drop(&mut self) {
         COUNTERS.stop();
     }
