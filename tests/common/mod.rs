@@ -3,6 +3,7 @@
 //! - [`decoded`]: a trace in memory, batch by batch.
 //! - [`checks`]: what is true of every trace whatever was recorded; every recording here passes it.
 //! - [`lanes`]: the same of CPUs, and who ran there.
+//! - [`calls`]: the calls of a trace.
 //! - [`lines`]: events as text, for exact comparisons.
 //! - [`samples`]: the heap's samples, checked.
 //! - [`writers`]: writers that remember, fail, dawdle and panic.
@@ -11,6 +12,7 @@
 
 #![allow(dead_code, reason = "every test file uses its own part")]
 
+pub(crate) mod calls;
 pub(crate) mod checks;
 pub(crate) mod decoded;
 pub(crate) mod lanes;
@@ -28,6 +30,11 @@ use writers::Memory;
 /// foretold. The system has tests of its own.
 pub(crate) fn annotated() -> Options {
     Options::new().os(false).sched(false).heap(false)
+}
+
+/// Options with which the calls of the program are recorded, too.
+pub(crate) fn with_calls() -> Options {
+    annotated().os(true)
 }
 
 /// Held while a test uses the process's one trace.

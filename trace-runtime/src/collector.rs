@@ -117,15 +117,15 @@ impl Collector {
 
     /// Writes everything that is committed. Whether that gave back a batch.
     fn collect(&mut self) -> bool {
-        let (threads, switches) = self.session.take_news();
-        for switch in switches {
+        let news = self.session.take_news();
+        for switch in news.switches {
             self.output.define(&Definition::Switch {
                 site: SiteId(switch.site),
                 on: switch.on,
                 ticks: Ticks(switch.ticks),
             });
         }
-        for thread in threads {
+        for thread in news.threads {
             self.threads += 1;
             self.output.define(&Definition::Thread {
                 id: thread.id,
@@ -137,6 +137,10 @@ impl Collector {
                 entry: thread.identity.spawn.entry,
             });
             self.drains.push(Drain::new(thread));
+        }
+        for (id, ticks, name) in news.names {
+            let name = Text::cut(name.as_bytes(), task::NAME_BYTES_MAX).bytes;
+            self.output.define(&Definition::ThreadName { id, ticks: Ticks(ticks), name });
         }
         self.output.write_definitions();
         let mut gave = false;
@@ -200,6 +204,7 @@ impl Collector {
 
     /// The last cut. No thread opens another batch any more.
     fn stop(mut self) -> (Report, Option<io::Error>) {
+        self.note_exits();
         self.collect();
         self.drains.iter().for_each(|drain| drain.thread.retire());
         self.collect();

@@ -142,6 +142,8 @@ pub(crate) struct Spawn {
     pub(crate) parent: ThreadId,
     pub(crate) stack: u32,
     pub(crate) entry: u64,
+    /// All threads that were there before the trace were known by then.
+    pub(crate) is_known: bool,
 }
 
 /// Makes this thread known to the running session; null if there is none or it is quiet here. The
@@ -156,8 +158,8 @@ fn attach(arrival: Arrival) -> *mut Thread {
         }
         let found = {
             let _quiet = quiet();
-            let known = if arrival.spawn.is_none() { crate::os::claim() } else { None };
-            known.or_else(|| join(arrival.spawn)).map(|thread| {
+            let is_new = arrival.spawn.is_some_and(|spawn| spawn.is_known);
+            crate::os::claim(is_new).or_else(|| join(arrival.spawn)).map(|thread| {
                 #[cfg(os_hooks)]
                 // SAFETY: nobody else has this state, and it will be ours.
                 unsafe {
@@ -318,8 +320,12 @@ impl Drop for Quiet {
 
 /// The system's id and name of the calling thread.
 fn own_identity() -> (u64, String) {
-    let name = if is_nameless() { None } else { std::thread::current().name().map(str::to_owned) };
-    (system_id(), name.unwrap_or_default())
+    (system_id(), own_name().unwrap_or_default())
+}
+
+/// The calling thread's name, as Rust has it.
+pub(crate) fn own_name() -> Option<String> {
+    if is_nameless() { None } else { std::thread::current().name().map(str::to_owned) }
 }
 
 /// Whether the calling thread has no name, or none any more: in a destructor of one of the system's

@@ -57,11 +57,16 @@ pub(crate) fn begin_call(describe: impl Fn() -> OpenCall) -> (u64, u64) {
     (begin, what.get())
 }
 
-/// The call that began at `begin` ends.
+/// The call that began at `begin` ends. Whether its trace has ended, too.
 #[cfg(os_hooks)]
-pub(crate) fn end_call(begin: u64, what: u64, result: i64) {
-    // SAFETY: as in `begin`.
-    local::with_attached(|thread| unsafe { thread.end_call(begin, what, result) });
+pub(crate) fn end_call(begin: u64, what: u64, result: i64) -> bool {
+    let mut is_over = false;
+    local::with_attached(|thread| {
+        // SAFETY: as in `begin`.
+        unsafe { thread.end_call(begin, what, result) };
+        is_over = thread.session.is_ended();
+    });
+    is_over
 }
 
 #[inline(always)]

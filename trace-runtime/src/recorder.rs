@@ -91,10 +91,23 @@ pub fn start_with(
     options: Options,
     writer: impl Write + Send + 'static,
 ) -> Result<Trace, StartError> {
+    let trace = start_quietly(&options, writer)?;
+    #[cfg(os_hooks)]
+    if options.os {
+        // What this thread waits for is seen from now on.
+        local::arrive(local::Arrival::default());
+    }
+    Ok(trace)
+}
+
+fn start_quietly(
+    options: &Options,
+    writer: impl Write + Send + 'static,
+) -> Result<Trace, StartError> {
     // A signal's handler that traces must not come in here again while this holds locks.
     let _quiet = local::quiet();
     let occupied = Occupied::new()?;
-    let trace = begin(&options, Box::new(writer))?;
+    let trace = begin(options, Box::new(writer))?;
     std::mem::forget(occupied);
     let mut state = lock_state();
     state.session = Some(Arc::clone(&trace.session));
@@ -102,6 +115,10 @@ pub fn start_with(
     ENABLED.store(true, Ordering::Release);
     callsites().for_each(|site| site.set_live(true));
     drop(state);
+    #[cfg(os_hooks)]
+    if options.os {
+        crate::os::begin(&trace.session);
+    }
     Ok(trace)
 }
 
@@ -142,8 +159,10 @@ fn begin(options: &Options, writer: Box<dyn Write + Send>) -> Result<Trace, Star
         .map_err(StartError::Write)?;
     let guard = EndOnDrop(Arc::clone(&session));
     let (running, is_running) = mpsc::sync_channel(1);
+    let known = Arc::clone(&session);
     let collect = move || {
         let _quiet = local::quiet();
+        known.set_collector_id(local::system_id() as u32);
         let _guard = guard;
         // Whoever started is gone only if this thread is, too.
         let _ = running.send(std::thread::current());
@@ -239,6 +258,8 @@ impl Trace {
             callsites().for_each(|site| site.set_live(false));
             state.session = None;
         }
+        #[cfg(os_hooks)]
+        crate::os::end();
         self.session.end();
         self.session.wake_collector();
         let collected = handle.join();
@@ -310,6 +331,8 @@ extern "C" fn forked() {
     STATE.store(ptr::null_mut(), Ordering::Relaxed);
     FORKS.fetch_add(1, Ordering::Relaxed);
     BUDGET.forget();
+    #[cfg(os_hooks)]
+    crate::os::forked();
     local::abandon();
     #[cfg(all(feature = "heap", not(loom)))]
     crate::heap::forked();

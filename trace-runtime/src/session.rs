@@ -3,8 +3,10 @@
 
 use crate::callsite::SwitchEvent;
 use crate::options::{OnFull, Options};
+use crate::primitive::global::AtomicU32;
 use crate::primitive::{AtomicBool, AtomicUsize, Ordering};
 use crate::thread::Thread;
+use trace_format::id::ThreadId;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The collector is woken once this much is sealed: a few batches, so that a wake-up, some
@@ -28,6 +30,8 @@ pub(crate) struct Session {
     barren_sweeps: AtomicUsize,
     on_full: OnFull,
     collector: OnceLock<std::thread::Thread>,
+    /// The system's id of the collector's thread, once it runs.
+    collector_id: AtomicU32,
     /// What is new for the collector. Locked by the slowest of slow paths only.
     news: Mutex<News>,
     /// Started in this process; a forked child has another id.
@@ -39,6 +43,8 @@ pub(crate) struct Session {
 pub(crate) struct News {
     pub(crate) threads: Vec<Arc<Thread>>,
     pub(crate) switches: Vec<SwitchEvent>,
+    /// Threads, since when, and their new names.
+    pub(crate) names: Vec<(ThreadId, u64, String)>,
     threads_before: u32,
 }
 
@@ -51,6 +57,7 @@ impl Session {
             barren_sweeps: AtomicUsize::new(0),
             on_full: options.on_full,
             collector: OnceLock::new(),
+            collector_id: AtomicU32::new(0),
             news: Mutex::default(),
             process: std::process::id(),
         }
@@ -105,6 +112,16 @@ impl Session {
         let _ = self.collector.set(thread);
     }
 
+    pub(crate) fn set_collector_id(&self, system_id: u32) {
+        self.collector_id.store(system_id, Ordering::Relaxed);
+    }
+
+    /// The system's id of the collector's thread, which is no thread of the program's.
+    #[cfg(any(os_hooks, feature = "sched"))]
+    pub(crate) fn collector_id(&self) -> u32 {
+        self.collector_id.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn wake_collector(&self) {
         if let Some(thread) = self.collector.get() {
             thread.unpark();
@@ -130,10 +147,17 @@ impl Session {
         self.lock().switches.push(event);
     }
 
+    /// A thread has a new name.
+    #[cfg(os_hooks)]
+    pub(crate) fn note_name(&self, thread: ThreadId, ticks: u64, name: String) {
+        self.lock().names.push((thread, ticks, name));
+    }
+
     /// By the collector: what is new since the last call.
-    pub(crate) fn take_news(&self) -> (Vec<Arc<Thread>>, Vec<SwitchEvent>) {
+    pub(crate) fn take_news(&self) -> News {
         let mut news = self.lock();
-        (std::mem::take(&mut news.threads), std::mem::take(&mut news.switches))
+        let threads_before = news.threads_before;
+        std::mem::replace(&mut *news, News { threads_before, ..News::default() })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, News> {

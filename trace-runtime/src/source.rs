@@ -43,6 +43,8 @@ pub(crate) trait Source: Send + fmt::Debug {
 /// Those that are compiled in and wanted.
 pub(crate) fn sources(options: &Options) -> Vec<Box<dyn Source>> {
     let sources: Vec<Option<Box<dyn Source>>> = Vec::from([
+        #[cfg(feature = "os")]
+        options.os.then(|| Box::new(crate::os::Watch) as Box<dyn Source>),
         #[cfg(all(feature = "heap", not(loom)))]
         options.heap.then(|| Box::new(crate::heap::Snapshots::new(options)) as Box<dyn Source>),
         #[cfg(all(feature = "sched", not(loom)))]

@@ -1,12 +1,126 @@
 //! Threads, blocking and system calls of the program, without annotations.
 //!
-//! Where `os_hooks` is set, the program's own definitions of libc's functions are in here; elsewhere
-//! nothing is, and a trace says so.
+//! The program gets definitions of its own of some of libc's functions. Each calls the real one, and
+//! while a trace runs records the call: begin, end, result, what it was about, and from where it
+//! was called. Where `os_hooks` is not set, nothing of that is compiled, and a trace says so.
+//!
+//! - `hook`: what every hook does, and the macro they are made by.
+//! - `files`, `io`, `sync`, `threads`, `wait`: the hooks, by family.
+//! - `fd`, `handle`: what descriptors and threads' handles are.
+//! - `waiting`: threads that were there before the trace.
+//! - `raw`: system calls without libc.
+//!
+//! # What is recorded
+//!
+//! | what | functions |
+//! |---|---|
+//! | locks, conditions, parking, channels, barriers, once | `syscall` (futex: wait, wake, requeue; other numbers as the function that makes the same call, or by number) |
+//! | reading and writing | `read`, `write`, `pread`, `pwrite`, `readv`, `writev`, `preadv`, `pwritev`, `recv`, `send`, `recvfrom`, `sendto`, `recvmsg`, `sendmsg`, `sendfile`, `copy_file_range`, `splice`, `eventfd_write` |
+//! | connections | `accept`, `accept4`, `connect`, `socket`, `bind`, `listen`, `shutdown`, `getaddrinfo` |
+//! | files | `open`, `openat`, `close`, `fsync`, `fdatasync`, `stat`, `fstat`, `lstat`, `fstatat`, `statx`, `unlink`, `rename`, `mkdir`, `rmdir`, `ftruncate`, `fallocate`, `flock`, `fcntl` (waiting for a lock), `getrandom` |
+//! | waiting | `poll`, `ppoll`, `select`, `pselect`, `epoll_wait`, `epoll_pwait`, `epoll_pwait2`, `nanosleep`, `clock_nanosleep`, `usleep`, `sleep`, `sched_yield`, `waitpid`, `wait4`, `waitid` |
+//! | threads | `pthread_create`, `pthread_join`; names by `pthread_setname_np` and `prctl` |
+//! | watched only, for what descriptors are | `dup`, `dup2`, `dup3`, `pipe`, `pipe2`, `socketpair`, `eventfd`, `epoll_create`, `epoll_create1`, `timerfd_create`, `memfd_create`, `close_range` |
+//!
+//! And the variants of these whose names end in `64`. Not hooked, and so neither seen nor changed:
+//! all else, among it C's own locks (`pthread_mutex_lock` and the like), reading of folders,
+//! `mmap`, `fork`, `exec`, and what libc does inside of other functions of its own. In a static
+//! program the functions of the row *threads* and `getaddrinfo` are not hooked either: there, threads
+//! are known from their first event on, and the others are made of system calls, which loses that
+//! they are cancellation points of `pthread_cancel`.
 
+#[cfg(os_hooks)]
+mod fd;
+#[cfg(os_hooks)]
+mod files;
+#[cfg(os_hooks)]
+mod handle;
+#[cfg(os_hooks)]
+mod hook;
+#[cfg(os_hooks)]
+mod io;
+#[cfg(os_hooks)]
+mod raw;
+#[cfg(os_hooks)]
+mod sync;
+#[cfg(all(os_hooks, not(any(target_feature = "crt-static", target_env = "musl"))))]
+mod threads;
+#[cfg(os_hooks)]
+mod wait;
+#[cfg(os_hooks)]
+mod waiting;
+
+use crate::output::Output;
+use crate::source::Source;
 use crate::thread::Thread;
 use std::sync::Arc;
+use trace_format::definition::Definition;
+
+/// In a static program there is nothing to take the place of these functions.
+#[cfg(all(os_hooks, any(target_feature = "crt-static", target_env = "musl")))]
+mod threads {
+    pub(super) const REAL: &[&super::hook::Real] = &[];
+    pub(super) const HOOKS: &[*const ()] = &[];
+}
+
+/// A trace begins: threads may attach. The caller is quiet.
+#[cfg(os_hooks)]
+pub(crate) fn begin(session: &Arc<crate::session::Session>) {
+    crate::intern::RESOURCES.prepare();
+    fd::forget_all();
+    waiting::begin_looking();
+    hook::set_on();
+    waiting::look(session);
+}
+
+/// The trace ends. The caller is quiet.
+#[cfg(os_hooks)]
+pub(crate) fn end() {
+    hook::set_off();
+    waiting::clear();
+}
+
+/// In a forked child: there is no trace.
+#[cfg(os_hooks)]
+pub(crate) fn forked() {
+    hook::set_off();
+    waiting::forget();
+}
 
 /// The calling thread's state, if it was made for it when the trace began.
-pub(crate) fn claim() -> Option<Arc<Thread>> {
+///
+/// - `is_new`: the thread was made while the trace ran: what was made for its id is another's.
+pub(crate) fn claim(is_new: bool) -> Option<Arc<Thread>> {
+    #[cfg(os_hooks)]
+    {
+        handle::note(crate::local::system_id());
+        if is_new { waiting::bury() } else { return waiting::claim() }
+    }
+    let _ = is_new;
     None
 }
+
+/// Says in the trace whether calls are recorded, and takes note of threads that have ended unseen.
+#[derive(Debug)]
+pub(crate) struct Watch;
+
+impl Source for Watch {
+    fn begin(&mut self, output: &mut Output) {
+        output.define(&Definition::Facility { name: b"os", on: IS_ON, note: NOTE.as_bytes() });
+    }
+
+    #[cfg(os_hooks)]
+    fn cut(&mut self, _: &mut Output) {
+        waiting::bury_dead();
+    }
+}
+
+const IS_ON: bool = cfg!(os_hooks);
+
+const NOTE: &str = if !cfg!(os_hooks) {
+    "not on this system: Linux on x86_64 or aarch64 is needed"
+} else if cfg!(any(target_feature = "crt-static", target_env = "musl")) {
+    "static program: thread starts and joins are not seen, hooked calls are no cancellation points"
+} else {
+    "hooks of libc's functions"
+};

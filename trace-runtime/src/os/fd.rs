@@ -1,0 +1,255 @@
+//! What descriptors are: files, sockets, pipes, by path or peer.
+//!
+//! Asked of the system when a descriptor is first used in a trace, and kept until the descriptor is
+//! given back, or a call returns its number as a new one. That is done with system calls alone and
+//! without allocating, so also in signal handlers.
+//!
+//! May contain `unsafe`: system calls that write to memory of ours.
+
+use crate::intern::RESOURCES;
+use crate::os::raw;
+use crate::primitive::Ordering;
+use crate::primitive::global::{AtomicU32, AtomicUsize};
+use libc::c_int;
+use std::fmt::{self, Write};
+use std::mem::MaybeUninit;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::RawFd;
+
+/// Descriptors from here on are asked about anew with every call.
+const DESCRIPTORS_MAX: usize = 1 << 16;
+
+/// Longer names of resources are cut.
+const NAME_BYTES_MAX: usize = 512;
+
+/// Kinds of resources on the wire.
+pub(super) mod kind {
+    pub(in crate::os) const ADDRESS: u64 = 0;
+    pub(in crate::os) const FILE: u64 = 1;
+    pub(in crate::os) const SOCKET: u64 = 2;
+    pub(in crate::os) const PIPE: u64 = 3;
+    pub(in crate::os) const EVENT: u64 = 4;
+    pub(in crate::os) const POLL: u64 = 5;
+    pub(in crate::os) const TIMER: u64 = 6;
+    pub(in crate::os) const OTHER: u64 = 7;
+    pub(in crate::os) const PROCESS: u64 = 8;
+    pub(in crate::os) const THREAD: u64 = 9;
+    pub(in crate::os) const NUMBER: u64 = 10;
+}
+
+/// The resource of each descriptor; 0 for one that has not been asked about.
+static KNOWN: [AtomicU32; DESCRIPTORS_MAX] = [const { AtomicU32::new(0) }; DESCRIPTORS_MAX];
+
+/// One more than the greatest descriptor that is known.
+static KNOWN_END: AtomicUsize = AtomicUsize::new(0);
+
+/// A trace begins: what was known may have changed unseen.
+pub(super) fn forget_all() {
+    let end = KNOWN_END.swap(0, Ordering::Relaxed).min(DESCRIPTORS_MAX);
+    KNOWN[..end].iter().for_each(|known| known.store(0, Ordering::Relaxed));
+}
+
+/// The descriptor is given back, or is a new one.
+pub(super) fn forget(descriptor: c_int) {
+    if let Some(known) = usize::try_from(descriptor).ok().and_then(|at| KNOWN.get(at)) {
+        known.store(0, Ordering::Relaxed);
+    }
+}
+
+/// As [`forget`], for all from `first` to `last`.
+pub(super) fn forget_range(first: u32, last: u32) {
+    let end = KNOWN_END.load(Ordering::Relaxed).min(last as usize + 1);
+    for known in KNOWN.get(first as usize..end).unwrap_or_default() {
+        known.store(0, Ordering::Relaxed);
+    }
+}
+
+/// The resource that a descriptor is; 0 for none.
+pub(super) fn resource(descriptor: c_int) -> u32 {
+    let Ok(at) = usize::try_from(descriptor) else { return 0 };
+    let Some(known) = KNOWN.get(at) else { return ask(descriptor) };
+    let resource = known.load(Ordering::Relaxed);
+    if resource != 0 {
+        return resource;
+    }
+    let resource = ask(descriptor);
+    known.store(resource, Ordering::Relaxed);
+    KNOWN_END.fetch_max(at + 1, Ordering::Relaxed);
+    resource
+}
+
+/// A place in memory.
+pub(super) fn address(address: usize) -> u32 {
+    number(kind::ADDRESS, address as u64)
+}
+
+/// A resource that has no name.
+pub(super) fn number(kind: u64, value: u64) -> u32 {
+    RESOURCES.intern(&[kind, value, 0])
+}
+
+/// Asks the system what a descriptor is.
+fn ask(descriptor: RawFd) -> u32 {
+    let mut name = Name::new();
+    let mut path = Name::new();
+    _ = write!(path, "/proc/self/fd/{descriptor}\0");
+    let place = name.bytes.as_mut_ptr();
+    let words = [libc::AT_FDCWD as usize, path.bytes.as_ptr() as usize, place as usize];
+    let [a, b, c] = words;
+    // SAFETY: `readlinkat` wants a path that ends with a zero byte (it fits, and was written just
+    // now) and a place for as many bytes as it is told.
+    let len = unsafe { raw::bare(libc::SYS_readlinkat, [a, b, c, NAME_BYTES_MAX, 0, 0]) };
+    let Ok(len) = usize::try_from(len) else { return 0 };
+    name.len = len.min(NAME_BYTES_MAX);
+    let kind = kind_of(name.as_bytes());
+    if kind == kind::SOCKET {
+        put_peers(&mut name, descriptor);
+    }
+    name.intern(kind, descriptor as u64)
+}
+
+/// What a link below `/proc/self/fd` says.
+fn kind_of(link: &[u8]) -> u64 {
+    const KINDS: [(&[u8], u64); 6] = [
+        (b"/", kind::FILE),
+        (b"socket:", kind::SOCKET),
+        (b"pipe:", kind::PIPE),
+        (b"anon_inode:[eventfd]", kind::EVENT),
+        (b"anon_inode:[eventpoll]", kind::POLL),
+        (b"anon_inode:[timerfd]", kind::TIMER),
+    ];
+    let found = KINDS.iter().find(|(front, _)| link.starts_with(front));
+    found.map_or(kind::OTHER, |&(_, kind)| kind)
+}
+
+/// Text in place, cut where it does not fit.
+struct Name {
+    bytes: [u8; NAME_BYTES_MAX],
+    len: usize,
+}
+
+impl Name {
+    fn new() -> Self {
+        Self { bytes: [0; NAME_BYTES_MAX], len: 0 }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    /// The resource with this name: kind, value, the name's length and its bytes, eight a word.
+    fn intern(&self, kind: u64, value: u64) -> u32 {
+        let mut words = [0; 3 + NAME_BYTES_MAX / 8];
+        words[0] = kind;
+        words[1] = value;
+        words[2] = self.as_bytes().len() as u64;
+        for (word, bytes) in words[3..].iter_mut().zip(self.as_bytes().chunks(8)) {
+            let mut eight = [0; 8];
+            eight.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+            *word = u64::from_le_bytes(eight);
+        }
+        let used = 3 + self.as_bytes().len().div_ceil(8);
+        RESOURCES.intern(words.get(..used).unwrap_or_default())
+    }
+}
+
+impl Write for Name {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let rest = self.bytes.get_mut(self.len..).unwrap_or_default();
+        let fits = text.len().min(rest.len());
+        rest.iter_mut().zip(text.as_bytes()).for_each(|(to, from)| *to = *from);
+        self.len += fits;
+        Ok(())
+    }
+}
+
+/// `local -> peer` in place of the socket's number, as far as it has them.
+fn put_peers(name: &mut Name, descriptor: RawFd) {
+    let mut peers = Name::new();
+    if let Some(local) = Peer::ask(libc::SYS_getsockname, descriptor) {
+        local.put(&mut peers);
+    }
+    let before = peers.len;
+    _ = peers.write_str(" -> ");
+    let remote = Peer::ask(libc::SYS_getpeername, descriptor);
+    if !remote.is_some_and(|remote| remote.put(&mut peers)) {
+        peers.len = before;
+    }
+    if peers.len > 0 {
+        *name = peers;
+    }
+}
+
+/// An address of a socket, as the system tells it.
+struct Peer {
+    storage: libc::sockaddr_storage,
+    len: usize,
+}
+
+impl Peer {
+    fn ask(number: libc::c_long, descriptor: RawFd) -> Option<Self> {
+        let mut storage = MaybeUninit::<libc::sockaddr_storage>::zeroed();
+        let mut len = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+        let (place, len_at) = (storage.as_mut_ptr() as usize, (&raw mut len) as usize);
+        // SAFETY: both calls want a place for an address, and its length in and out.
+        let result = unsafe { raw::bare(number, [descriptor as usize, place, len_at, 0, 0, 0]) };
+        // SAFETY: all bytes were zeroed, and zeros are an address.
+        let storage = unsafe { storage.assume_init() };
+        (result == 0).then_some(Self { storage, len: len as usize })
+    }
+
+    /// Appends it. Whether there was anything to say.
+    fn put(&self, name: &mut Name) -> bool {
+        let place = &raw const self.storage;
+        match c_int::from(self.storage.ss_family) {
+            libc::AF_INET => {
+                // SAFETY: the storage is as large as any address, aligned for all, initialised, and
+                // its family says which it is.
+                let address = unsafe { &*place.cast::<libc::sockaddr_in>() };
+                let ip = Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr));
+                put_ip(name, SocketAddr::from((ip, u16::from_be(address.sin_port))))
+            }
+            libc::AF_INET6 => {
+                // SAFETY: as above.
+                let address = unsafe { &*place.cast::<libc::sockaddr_in6>() };
+                let ip = Ipv6Addr::from(address.sin6_addr.s6_addr);
+                put_ip(name, SocketAddr::from((ip, u16::from_be(address.sin6_port))))
+            }
+            libc::AF_UNIX => {
+                // SAFETY: as above.
+                let address = unsafe { &*place.cast::<libc::sockaddr_un>() };
+                put_path(name, address, self.len)
+            }
+            _ => false,
+        }
+    }
+}
+
+fn put_ip(name: &mut Name, address: SocketAddr) -> bool {
+    // Not bound to anything yet.
+    let is_set = address.port() != 0 || !address.ip().is_unspecified();
+    if is_set {
+        _ = write!(name, "{address}");
+    }
+    is_set
+}
+
+/// A path in the file system, or a name of the system's own with an `@` in front.
+fn put_path(name: &mut Name, address: &libc::sockaddr_un, len: usize) -> bool {
+    let front = std::mem::offset_of!(libc::sockaddr_un, sun_path);
+    let bytes = address.sun_path.iter().map(|&byte| byte as u8).take(len.saturating_sub(front));
+    let mut some = false;
+    for (at, byte) in bytes.enumerate() {
+        let byte = match (at, byte) {
+            (0, 0) => b'@',
+            (_, 0) => break,
+            _ => byte,
+        };
+        some = true;
+        if let Some(place) = name.bytes.get_mut(name.len) {
+            *place = byte;
+            name.len += 1;
+        }
+    }
+    some
+}

@@ -1,0 +1,39 @@
+//! Which of the system's ids a thread's handle has: what is joined is a handle, and traces know
+//! threads by id.
+//!
+//! A table that forgets: two handles of one place push each other out, and a handle that is not
+//! there has id 0.
+//!
+//! May contain `unsafe`: it asks for the calling thread's handle.
+
+use crate::primitive::Ordering;
+use crate::primitive::global::AtomicU64;
+use libc::pthread_t;
+
+const PLACES: usize = 4096;
+
+/// Id and handle, folded: the id in the upper half, the handle's lower half checks it.
+static IDS: [AtomicU64; PLACES] = [const { AtomicU64::new(0) }; PLACES];
+
+/// The calling thread has this id.
+pub(super) fn note(system_id: u64) {
+    // SAFETY: `pthread_self` takes nothing and cannot fail.
+    let handle = unsafe { libc::pthread_self() };
+    IDS[place(handle)].store(system_id << 32 | check(handle), Ordering::Relaxed);
+}
+
+/// The id of the thread with this handle; 0 if it is not known.
+pub(super) fn system_id(handle: pthread_t) -> u64 {
+    let word = IDS[place(handle)].load(Ordering::Relaxed);
+    if word & u64::from(u32::MAX) == check(handle) { word >> 32 } else { 0 }
+}
+
+/// Handles are addresses, megabytes apart but for their last bits.
+fn place(handle: pthread_t) -> usize {
+    let folded = (handle as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (folded >> 52) as usize % PLACES
+}
+
+fn check(handle: pthread_t) -> u64 {
+    (handle as u64 >> 4) & u64::from(u32::MAX)
+}

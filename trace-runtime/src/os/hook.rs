@@ -1,0 +1,352 @@
+//! What every hook does: call the real function, and if a trace runs, record that.
+//!
+//! A hook has the name of a function of libc and stands in the program itself, so that the program
+//! and every library loaded with it call the hook. The families (`files`, `io`, `wait`, `sync`,
+//! `threads`) list them, a line each. Invariants:
+//!
+//! - **H1** A hook calls the real function exactly once, with its own arguments, and returns what
+//!   that returned, with `errno` as it was left; before the call `errno` is as it was found.
+//! - **H2** While the real function runs, no frame of a hook has a destructor: a thread may be
+//!   cancelled there, or jump out, and an unwinding passes through.
+//!
+//! Off, a hook costs a load and a branch before the real function and a load and a branch after it.
+//! The second look is for threads that were blocked when the trace began.
+//!
+//! The real functions are the next definitions that the dynamic linker finds. They are looked up
+//! by a constructor, or by the first call if one comes before that. In a static program, and with
+//! musl, there is no next definition: system calls take their place. What that loses: they are no
+//! cancellation points of `pthread_cancel`.
+//!
+//! May contain `unsafe`: it defines functions for others to call, and calls foreign ones.
+
+use crate::local::{self, Arrival};
+use crate::os::raw;
+use crate::primitive::Ordering;
+use crate::primitive::global::{AtomicBool, AtomicPtr, AtomicU32};
+use crate::record;
+use libc::c_int;
+use trace_format::id::{CallId, OpenCall, ResourceId, StackId};
+
+/// Nothing is recorded.
+const OFF: u32 = 0;
+/// A trace runs, and wants calls.
+const ON: u32 = 1;
+/// The real functions have not been looked up yet.
+const UNREADY: u32 = 2;
+
+/// Whether the hooks have work.
+static MODE: AtomicU32 = AtomicU32::new(if IS_STATIC { OFF } else { UNREADY });
+
+/// There is no other definition of libc's functions to find.
+pub(super) const IS_STATIC: bool =
+    cfg!(any(target_feature = "crt-static", target_env = "musl"));
+
+/// Whether a hook has nothing to do but its call.
+#[inline(always)]
+pub(super) fn is_off() -> bool {
+    MODE.load(Ordering::Relaxed) == OFF
+}
+
+/// Whether calls are to be recorded. Looks the real functions up if that has not been done.
+pub(super) fn is_on() -> bool {
+    let mode = MODE.load(Ordering::Relaxed);
+    if mode == UNREADY {
+        resolve();
+    }
+    mode == ON
+}
+
+/// A trace begins.
+pub(super) fn set_on() {
+    if MODE.load(Ordering::Relaxed) == UNREADY {
+        resolve();
+    }
+    // The linker takes what is used: all hooks are, here.
+    std::hint::black_box(HOOKS);
+    MODE.store(ON, Ordering::Release);
+}
+
+/// A trace has ended, or this is a forked child.
+pub(super) fn set_off() {
+    if MODE.load(Ordering::Relaxed) == ON {
+        MODE.store(OFF, Ordering::Release);
+    }
+}
+
+/// Where a real function is.
+#[derive(Debug)]
+pub(super) struct Real {
+    pointer: AtomicPtr<()>,
+    /// Ends with a zero byte.
+    name: &'static str,
+}
+
+impl Real {
+    /// `fallback` is a function of the same type: it serves until the real one is found, or for
+    /// ever if libc has none of this name.
+    pub(super) const fn new(name: &'static str, fallback: *mut ()) -> Self {
+        Self { pointer: AtomicPtr::new(fallback), name }
+    }
+
+    #[inline(always)]
+    pub(super) fn pointer(&self) -> *mut () {
+        self.pointer.load(Ordering::Relaxed)
+    }
+
+    fn resolve(&self) {
+        if IS_STATIC {
+            return;
+        }
+        // SAFETY: `dlsym` wants a handle and a string that ends with a zero byte.
+        let found = unsafe { libc::dlsym(libc::RTLD_NEXT, self.name.as_ptr().cast()) };
+        if !found.is_null() {
+            self.pointer.store(found.cast(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// Every family's.
+const FAMILIES: [&[&Real]; 5] = [
+    super::files::REAL,
+    super::io::REAL,
+    super::sync::REAL,
+    super::threads::REAL,
+    super::wait::REAL,
+];
+
+const HOOKS: [&[*const ()]; 5] = [
+    super::files::HOOKS,
+    super::io::HOOKS,
+    super::sync::HOOKS,
+    super::threads::HOOKS,
+    super::wait::HOOKS,
+];
+
+/// Looks up all real functions. What is called meanwhile, perhaps by the looking up, is served by
+/// system calls.
+#[cold]
+pub(super) fn resolve() {
+    static RESOLVING: AtomicBool = AtomicBool::new(false);
+    if RESOLVING.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    raw::keeping_errno(|| FAMILIES.iter().copied().flatten().for_each(|real| real.resolve()));
+    // Every thread that sees this sees the pointers, or calls a fallback, which serves as well.
+    let order = (Ordering::Release, Ordering::Relaxed);
+    _ = MODE.compare_exchange(UNREADY, OFF, order.0, order.1);
+}
+
+/// Runs before `main`, and before constructors of the program that have no priority.
+#[used]
+// SAFETY: the section's entries are called once, as functions without arguments, which this is.
+#[unsafe(link_section = ".init_array")]
+static RESOLVE: extern "C" fn() = {
+    extern "C" fn at_start() {
+        if MODE.load(Ordering::Relaxed) == UNREADY {
+            resolve();
+        }
+    }
+    at_start
+};
+
+/// What a function's result says: bytes, a count, or how it failed.
+pub(super) trait Outcome: Copy {
+    /// As it stands in the trace: negative for an error's number.
+    fn outcome(self, errno: c_int) -> i64;
+}
+
+macro_rules! outcomes {
+    ($($type:ty),*) => {
+        $(impl Outcome for $type {
+            #[inline(always)]
+            fn outcome(self, errno: c_int) -> i64 {
+                if self == -1 { -i64::from(errno) } else { self as i64 }
+            }
+        })*
+    };
+}
+
+outcomes!(i32, i64, isize);
+
+/// As of `sleep`.
+impl Outcome for u32 {
+    fn outcome(self, _: c_int) -> i64 {
+        i64::from(self)
+    }
+}
+
+/// The result of functions that return their error's number, and leave `errno` alone.
+#[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
+pub(super) struct Failure(pub(super) c_int);
+
+impl Outcome for Failure {
+    fn outcome(self, _: c_int) -> i64 {
+        -i64::from(self.0)
+    }
+}
+
+/// Calls the real function and records it.
+///
+/// - `resource`: what it is about; runs before it, with signal handlers kept out, perhaps twice.
+/// - `real`: the real function with its arguments.
+#[inline(always)]
+pub(super) fn observe<R: Outcome>(
+    call: CallId,
+    resource: impl Fn() -> u32,
+    real: impl FnOnce() -> R,
+) -> R {
+    let Some(begun) = begin(call, &resource) else { return real() };
+    let result = real();
+    end(begun, result);
+    result
+}
+
+/// A call that was begun.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Begun {
+    begin: u64,
+    what: u64,
+}
+
+impl Begun {
+    /// Where it was called from.
+    pub(super) fn stack(self) -> u32 {
+        OpenCall::from_bits(self.what >> 2).stack.0
+    }
+}
+
+/// Begins a call, if it can be recorded. `errno` stays.
+#[inline(always)]
+pub(super) fn begin(call: CallId, resource: &impl Fn() -> u32) -> Option<Begun> {
+    if local::is_quiet() {
+        return None;
+    }
+    raw::keeping_errno(|| {
+        let (begin, what) = record::begin_call(|| OpenCall {
+            call,
+            stack: StackId(stack()),
+            resource: ResourceId(resource()),
+        });
+        (begin != 0).then_some(Begun { begin, what })
+    })
+}
+
+/// The call has returned. `errno` stays.
+#[inline(always)]
+pub(super) fn end<R: Outcome>(begun: Begun, result: R) {
+    raw::keeping_errno(|| {
+        // SAFETY: `errno` is the thread's own.
+        let errno = unsafe { raw::errno().read() };
+        let result = result.outcome(errno);
+        if record::end_call(begun.begin, begun.what, result) && !is_off() {
+            // Another trace has begun meanwhile.
+            local::arrive(Arrival { spawn: None, result });
+        }
+    });
+}
+
+fn stack() -> u32 {
+    0
+}
+
+/// The real function has returned, and a trace has begun meanwhile.
+#[cold]
+#[inline(never)]
+pub(super) fn late<R: Outcome>(result: R) {
+    raw::keeping_errno(|| {
+        // SAFETY: `errno` is the thread's own.
+        let errno = unsafe { raw::errno().read() };
+        local::arrive(Arrival { spawn: None, result: result.outcome(errno) });
+    });
+}
+
+/// A system call with these arguments, as libc would make it.
+macro_rules! system {
+    ($number:ident $(, $word:expr)*) => {
+        $crate::os::raw::invoke(libc::$number, [$($crate::os::raw::Word::word($word)),*]) as _
+    };
+}
+
+/// One line a hook: its signature; the system call that does the same, for when there is no real
+/// function; and what to do while a trace runs, where `$real` is the real function with its
+/// arguments.
+///
+/// Functions that are variadic in C are declared with as many arguments as they can use. In the C
+/// ABIs of Linux on x86_64 and aarch64 variadic integers and pointers go where named ones do, so
+/// each arrives in its place, and one that was not given is passed on as the register was.
+macro_rules! hooks {
+    ($real:ident: $(fn $name:ident($($arg:ident: $type:ty),* $(,)?) -> $result:ty,
+        $instead:expr, $recorded:expr;)*) => {
+        /// Where each real function is.
+        #[allow(non_upper_case_globals, reason = "each has the name of its function")]
+        mod real {
+            use crate::os::hook::Real;
+            $(pub(super) static $name: Real =
+                Real::new(concat!(stringify!($name), "\0"), super::instead::$name as *mut ());)*
+        }
+
+        /// The system calls that serve instead.
+        mod instead {
+            #[allow(unused_imports, reason = "not every family uses all of it")]
+            use super::*;
+            $(#[allow(unused_unsafe, unused_variables, reason = "a few only say that they can't")]
+            pub(super) unsafe extern "C-unwind" fn $name($($arg: $type),*) -> $result {
+                // SAFETY: the arguments are the caller's, who promises what the function wants.
+                unsafe { $instead }
+            })*
+        }
+
+        /// The real functions, or what serves.
+        mod call {
+            #[allow(unused_imports, reason = "not every family uses all of it")]
+            use super::*;
+            $(#[inline(always)]
+            pub(super) unsafe fn $name($($arg: $type),*) -> $result {
+                if $crate::os::hook::IS_STATIC {
+                    // SAFETY: the caller's promise.
+                    return unsafe { instead::$name($($arg),*) };
+                }
+                type Function = unsafe extern "C-unwind" fn($($type),*) -> $result;
+                let pointer = real::$name.pointer();
+                // SAFETY: the pointer is libc's function of this name, or the one that serves
+                // instead, of this very type.
+                let function = unsafe { std::mem::transmute::<*mut (), Function>(pointer) };
+                // SAFETY: the caller's promise.
+                unsafe { function($($arg),*) }
+            })*
+        }
+
+        $(
+        // SAFETY: the name is libc's, and so is the type (variadic ones: see above); what it does
+        // is what libc's does (H1).
+        #[unsafe(no_mangle)]
+        unsafe extern "C-unwind" fn $name($($arg: $type),*) -> $result {
+            #[cold]
+            #[inline(never)]
+            unsafe fn recorded($($arg: $type),*) -> $result {
+                // SAFETY: the arguments are the caller's, who promises what the function wants.
+                let $real = || unsafe { call::$name($($arg),*) };
+                if $crate::os::hook::is_on() { $recorded } else { $real() }
+            }
+            if $crate::os::hook::is_off() {
+                // SAFETY: as above.
+                let result = unsafe { call::$name($($arg),*) };
+                if !$crate::os::hook::is_off() {
+                    $crate::os::hook::late(result);
+                }
+                return result;
+            }
+            // SAFETY: as above.
+            unsafe { recorded($($arg),*) }
+        }
+        )*
+
+        /// Every hook's real function, to be looked up.
+        pub(super) const REAL: &[&$crate::os::hook::Real] = &[$(&real::$name),*];
+        /// Every hook.
+        pub(super) const HOOKS: &[*const ()] = &[$($name as *const ()),*];
+    };
+}
+
+pub(super) use {hooks, system};

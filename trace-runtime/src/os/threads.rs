@@ -1,0 +1,159 @@
+//! Hooks of making, joining and naming threads, and of looking up hosts.
+//!
+//! These functions are more than a system call, so there is nothing to take their place: in a static
+//! program this file is left out. Threads are known with their first event then, without parent.
+//!
+//! Invariants and the macro are in `hook`.
+//!
+//! May contain `unsafe`: it defines functions for others to call, and hands a thread's beginning
+//! over to it.
+
+use crate::local::{self, Arrival, Spawn};
+use crate::os::fd::{kind, number};
+use crate::os::hook::{self, Failure, Outcome, hooks, observe, system};
+use crate::os::handle;
+use crate::os::raw::keeping_errno;
+use crate::os::waiting;
+use libc::{addrinfo, c_char, c_int, c_void, pthread_attr_t, pthread_t};
+use std::ffi::CStr;
+use trace_format::id::{CallId, ThreadId};
+
+/// Where a thread begins.
+type Routine = extern "C-unwind" fn(*mut c_void) -> *mut c_void;
+
+/// A number that is no errno.
+#[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
+struct Code(c_int);
+
+impl Outcome for Code {
+    fn outcome(self, _: c_int) -> i64 {
+        i64::from(self.0)
+    }
+}
+
+hooks! { real:
+    fn pthread_create(
+        into: *mut pthread_t, attributes: *const pthread_attr_t, routine: Routine,
+        argument: *mut c_void,
+    ) -> Failure,
+        Failure(libc::EAGAIN),
+        // SAFETY: the arguments are the caller's, who promises what the function wants.
+        unsafe { create(into, attributes, routine, argument) };
+    fn pthread_join(thread: pthread_t, result: *mut *mut c_void) -> Failure,
+        Failure(libc::ESRCH),
+        observe(CallId::PTHREAD_JOIN, || number(kind::THREAD, handle::system_id(thread)), real);
+    fn pthread_setname_np(thread: pthread_t, name: *const c_char) -> Failure,
+        Failure(libc::ENOSYS),
+        {
+            let result = real();
+            if result.0 == 0 && is_own(thread) {
+                // SAFETY: the function has read it, so it is a string.
+                unsafe { note_name(name) };
+            }
+            result
+        };
+    fn prctl(option: c_int, a: usize, b: usize, c: usize, d: usize) -> c_int,
+        system!(SYS_prctl, option, a, b, c, d),
+        {
+            let result = real();
+            if result == 0 && option == libc::PR_SET_NAME {
+                // SAFETY: the kernel has read it, so it is a string.
+                unsafe { note_name(a as *const c_char) };
+            }
+            result
+        };
+    fn getaddrinfo(
+        host: *const c_char, service: *const c_char, hints: *const addrinfo,
+        into: *mut *mut addrinfo,
+    ) -> Code,
+        Code(libc::EAI_SYSTEM),
+        observe(CallId::GETADDRINFO, || 0, real);
+}
+
+fn is_own(thread: pthread_t) -> bool {
+    // SAFETY: `pthread_self` takes nothing and cannot fail.
+    thread == unsafe { libc::pthread_self() }
+}
+
+/// What a new thread is to begin with.
+struct Start {
+    routine: Routine,
+    argument: *mut c_void,
+    spawn: Spawn,
+}
+
+/// `pthread_create` while a trace runs: the thread begins with making itself known.
+///
+/// # Safety
+/// That of `pthread_create`.
+unsafe fn create(
+    into: *mut pthread_t,
+    attributes: *const pthread_attr_t,
+    routine: Routine,
+    argument: *mut c_void,
+) -> Failure {
+    let Some(begun) = hook::begin(CallId::PTHREAD_CREATE, &|| 0) else {
+        // SAFETY: the caller's promise.
+        return unsafe { call::pthread_create(into, attributes, routine, argument) };
+    };
+    let start = keeping_errno(|| {
+        let mut parent = ThreadId(0);
+        local::with_attached(|thread| parent = thread.id);
+        let _quiet = local::quiet();
+        let is_known = !waiting::is_looking();
+        let (stack, entry) = (begun.stack(), routine as usize as u64);
+        let spawn = Spawn { parent, stack, entry, is_known };
+        Box::into_raw(Box::new(Start { routine, argument, spawn }))
+    });
+    // SAFETY: the caller's promise; the routine is one, and its argument its own.
+    let result = unsafe { call::pthread_create(into, attributes, begin_thread, start.cast()) };
+    if result.0 != 0 {
+        // SAFETY: there is no thread to take it.
+        drop(unsafe { take(start) });
+    }
+    hook::end(begun, result);
+    result
+}
+
+/// # Safety
+/// `start` came from `Box::into_raw`, and this is the only one to take it.
+unsafe fn take(start: *mut Start) -> Start {
+    keeping_errno(|| {
+        let _quiet = local::quiet();
+        // SAFETY: the caller's promise.
+        let start = unsafe { Box::from_raw(start) };
+        *start
+    })
+}
+
+/// The routine of threads that are made while a trace runs. It has nothing to drop while the
+/// program's own routine runs (H2).
+extern "C-unwind" fn begin_thread(start: *mut c_void) -> *mut c_void {
+    // SAFETY: `create` has made it for this thread alone.
+    let Start { routine, argument, spawn } = unsafe { take(start.cast()) };
+    keeping_errno(|| local::arrive(Arrival { spawn: Some(spawn), result: 0 }));
+    routine(argument)
+}
+
+/// The calling thread has a new name. Rust's own is preferred, where the system's is its front:
+/// the system cuts names at 15 bytes.
+///
+/// # Safety
+/// `name` is a string.
+unsafe fn note_name(name: *const c_char) {
+    if local::is_quiet() {
+        return;
+    }
+    keeping_errno(|| {
+        let ticks = crate::clock::ticks();
+        local::with_attached(|thread| {
+            let _quiet = local::quiet();
+            // SAFETY: the caller's promise.
+            let name = unsafe { CStr::from_ptr(name) }.to_string_lossy();
+            let full = local::own_name().filter(|full| full.starts_with(&*name));
+            let name = full.unwrap_or_else(|| name.into_owned());
+            thread.session.note_name(thread.id, ticks, name);
+        });
+    });
+}

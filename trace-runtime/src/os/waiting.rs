@@ -1,0 +1,207 @@
+//! States of threads that were there when the trace began, made for them by the thread that starts
+//! it: so that threads which never run again are in the trace, too, and so that a thread whose
+//! first event comes in a signal's handler need not allocate.
+//!
+//! A state waits in a table under its thread's id until that thread takes it. Invariants:
+//!
+//! - **O1** A place's id is stored once in a trace, by the starter or by the thread itself, whoever
+//!   comes first; only who has stored it, or the thread with that id, goes on to the state.
+//! - **O2** Whoever exchanges a state's pointer out of the table owns it.
+//!
+//! A thread that looks itself up while the starter is still looking marks its place as taken, and
+//! the starter drops what it has made for it: no thread is known twice.
+//!
+//! May contain `unsafe`: counted references lie in the table as pointers.
+
+use crate::clock;
+use crate::local;
+use crate::memory::{self, BATCH_BYTES_MIN};
+use crate::os::raw;
+use crate::os::sync::Seen;
+use crate::primitive::Ordering;
+use crate::primitive::global::{AtomicBool, AtomicPtr, AtomicU32};
+use crate::session::Session;
+use crate::thread::{Identity, Thread};
+use std::ptr;
+use std::sync::Arc;
+use trace_format::id::{OpenCall, ResourceId, StackId, ThreadId};
+
+/// Threads beyond these are known with their first event.
+const THREADS_MAX: usize = 1024;
+
+/// Twice as many, so that a search ends soon.
+const PLACES: usize = THREADS_MAX * 2;
+
+/// The ids of threads; 0 for a free place.
+static IDS: [AtomicU32; PLACES] = [const { AtomicU32::new(0) }; PLACES];
+
+/// What waits for them.
+static STATES: [AtomicPtr<Thread>; PLACES] =
+    [const { AtomicPtr::new(ptr::null_mut()) }; PLACES];
+
+/// The starter is looking at the system's list of threads.
+static LOOKING: AtomicBool = AtomicBool::new(false);
+
+/// In place of a state that was taken, or that nobody is to put there any more.
+const TAKEN: *mut Thread = ptr::without_provenance_mut(1);
+
+/// Whether threads that are there may not be in the table yet.
+pub(super) fn is_looking() -> bool {
+    LOOKING.load(Ordering::Acquire)
+}
+
+/// A trace is about to begin.
+pub(super) fn begin_looking() {
+    clear();
+    LOOKING.store(true, Ordering::Release);
+}
+
+/// Makes states for all threads but the calling one and the collector. The hooks are on.
+pub(super) fn look(session: &Arc<Session>) {
+    let own = local::system_id();
+    let mut left = THREADS_MAX;
+    for id in threads() {
+        if left > 0 && u64::from(id) != own && id != session.collector_id() {
+            left -= 1;
+            prepare(session, id);
+        }
+    }
+    LOOKING.store(false, Ordering::Release);
+}
+
+/// The trace has ended: what nobody has taken is nobody's.
+pub(super) fn clear() {
+    for at in 0..PLACES {
+        drop(take(at, ptr::null_mut()));
+        IDS[at].store(0, Ordering::Release);
+    }
+}
+
+/// In a forked child: what is in the table is the parent's, and its locks may be held for ever.
+pub(super) fn forget() {
+    LOOKING.store(false, Ordering::Relaxed);
+    for (id, state) in IDS.iter().zip(&STATES) {
+        state.store(ptr::null_mut(), Ordering::Relaxed);
+        id.store(0, Ordering::Relaxed);
+    }
+}
+
+/// The calling thread's state, if there is one for it.
+pub(super) fn claim() -> Option<Arc<Thread>> {
+    let place = find(local::system_id() as u32, is_looking())?;
+    take(place, TAKEN).filter(|state| !state.session.is_ended())
+}
+
+/// Who was here under the calling thread's id has ended.
+pub(super) fn bury() {
+    if let Some(state) = find(local::system_id() as u32, false).and_then(|at| take(at, TAKEN)) {
+        state.exited.store(true, Ordering::Release);
+    }
+}
+
+/// By the collector: threads that have ended without ever taking their state.
+pub(super) fn bury_dead() {
+    let process = std::process::id();
+    for at in 0..PLACES {
+        let id = IDS[at].load(Ordering::Acquire);
+        if id == 0 || STATES[at].load(Ordering::Relaxed).addr() <= TAKEN.addr() {
+            continue;
+        }
+        let words = [process as usize, id as usize, 0, 0, 0, 0];
+        // SAFETY: signal 0 is sent to nobody: the call asks whether the thread is there.
+        let answer = unsafe { raw::bare(libc::SYS_tgkill, words) };
+        if answer == -(libc::ESRCH as isize)
+            && let Some(state) = take(at, TAKEN)
+        {
+            state.exited.store(true, Ordering::Release);
+        }
+    }
+}
+
+/// The place of this thread; if there is none and `makes`, a new one.
+fn find(id: u32, makes: bool) -> Option<usize> {
+    let first = id.wrapping_mul(0x9e37_79b9) as usize;
+    for at in (0..PLACES).map(|step| first.wrapping_add(step) % PLACES) {
+        let mut found = IDS[at].load(Ordering::Acquire);
+        if found == 0 && makes {
+            let order = (Ordering::AcqRel, Ordering::Acquire);
+            found = match IDS[at].compare_exchange(0, id, order.0, order.1) {
+                Ok(_) => id,
+                Err(other) => other,
+            };
+        }
+        if found == id {
+            return Some(at);
+        }
+        if found == 0 {
+            return None;
+        }
+    }
+    None
+}
+
+/// What is at this place, if anything is; `then` is there from now on.
+fn take(place: usize, then: *mut Thread) -> Option<Arc<Thread>> {
+    let state = STATES[place].swap(then, Ordering::AcqRel);
+    // SAFETY: `from_raw` wants the pointer of one `into_raw`, once: O2, and only such are put.
+    (state.addr() > TAKEN.addr()).then(|| unsafe { Arc::from_raw(state) })
+}
+
+/// Makes a state for a thread, with the call it is in.
+fn prepare(session: &Arc<Session>, id: u32) {
+    let Some(place) = find(id, true) else { return };
+    if !STATES[place].load(Ordering::Acquire).is_null() {
+        return;
+    }
+    let call = blocked_in(id);
+    let identity = Identity { os_id: id.into(), name: name(id), ..Identity::default() };
+    let mut state = ptr::null_mut();
+    _ = session.join(|number| {
+        let batch = memory::allocate(BATCH_BYTES_MIN)?;
+        let (session, number) = (Arc::clone(session), ThreadId(number));
+        let made = Thread::new(session, number, batch, clock::ticks(), identity);
+        if let Some(call) = call {
+            // SAFETY: it was made just now.
+            unsafe { made.begin_call_before(call) };
+        }
+        let made = Arc::new(made);
+        state = Arc::into_raw(Arc::clone(&made)).cast_mut();
+        let order = (Ordering::AcqRel, Ordering::Acquire);
+        let put = STATES[place].compare_exchange(ptr::null_mut(), state, order.0, order.1);
+        if put.is_err() {
+            // SAFETY: as in `take`: it was not put.
+            drop(unsafe { Arc::from_raw(state) });
+            return None;
+        }
+        Some(made)
+    });
+}
+
+/// The process's threads, as the system lists them.
+fn threads() -> Vec<u32> {
+    let Ok(folder) = std::fs::read_dir("/proc/self/task") else { return Vec::new() };
+    let names = folder.flatten().map(|entry| entry.file_name());
+    names.filter_map(|name| name.to_str()?.parse().ok()).collect()
+}
+
+fn name(id: u32) -> String {
+    // Rust calls it so; the system has the program's name there.
+    if id == std::process::id() {
+        return "main".to_owned();
+    }
+    let name = std::fs::read_to_string(format!("/proc/self/task/{id}/comm"));
+    name.unwrap_or_default().trim_end().to_owned()
+}
+
+/// The call a thread is in: its number and arguments, as the system tells them. `None` for a
+/// thread that runs, and where the system does not say.
+fn blocked_in(id: u32) -> Option<OpenCall> {
+    let text = std::fs::read_to_string(format!("/proc/self/task/{id}/syscall")).ok()?;
+    let mut words = text.split_ascii_whitespace();
+    let number = words.next()?.parse().ok()?;
+    let mut argument =
+        || words.next().and_then(|word| usize::from_str_radix(word.get(2..)?, 16).ok());
+    let seen = Seen::new(number, argument()?, argument()?)?;
+    let resource = ResourceId(seen.resource());
+    Some(OpenCall { call: seen.call, stack: StackId(0), resource })
+}
