@@ -88,6 +88,12 @@ impl Options {
         self
     }
 
+    /// Which annotations have stacks.
+    #[must_use]
+    pub fn stacks(self, _stacks: Stacks) -> Self {
+        self
+    }
+
     /// How batches are stored.
     #[must_use]
     pub fn compression(self, _compression: Compression) -> Self {
@@ -145,6 +151,21 @@ pub enum OnFull {
     Drop,
     /// The recording thread waits.
     Wait,
+}
+
+/// Which regions, moments, futures and tasks are recorded with the stack they begin on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stacks {
+    /// None.
+    #[default]
+    None,
+    /// One in so many on average.
+    Sampled {
+        /// At least 1.
+        one_in: u32,
+    },
+    /// All.
+    All,
 }
 
 /// How batches are stored.

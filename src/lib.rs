@@ -46,7 +46,7 @@ pub use trace_runtime::Heap;
 #[cfg(feature = "enabled")]
 pub use trace_runtime::{
     Argument, ArgumentKind, ArgumentName, Callsite, CallsiteKind, Compression, OnFull, Options,
-    Report, StartError, StopError, Task, TaskGuard, Trace, Value, callsites, is_enabled,
+    Report, Stacks, StartError, StopError, Task, TaskGuard, Trace, Value, callsites, is_enabled,
     set_module_on, start, start_with,
 };
 

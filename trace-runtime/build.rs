@@ -1,16 +1,23 @@
-//! Says where the feature `os` has something to hook: a `cfg` that several files ask for.
+//! Says where stacks are had, and where the feature `os` has something to hook: `cfg`s that several
+//! files ask for.
 
 use std::env;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rustc-check-cfg=cfg(os_hooks)");
+    println!("cargo::rustc-check-cfg=cfg(stacks)");
     let is = |name: &str, values: &[&str]| env::var(name).is_ok_and(|v| values.contains(&&*v));
-    let wanted = env::var_os("CARGO_FEATURE_OS").is_some();
+    let wanted = |feature| env::var_os(feature).is_some();
     let modelled = env::var_os("CARGO_CFG_LOOM").is_some();
     let linux = is("CARGO_CFG_TARGET_OS", &["linux"]);
     let known = is("CARGO_CFG_TARGET_ARCH", &["x86_64", "aarch64"]);
-    if wanted && linux && known && !modelled {
-        println!("cargo::rustc-cfg=os_hooks");
+    if linux && known && !modelled {
+        if wanted("CARGO_FEATURE_STACKS") {
+            println!("cargo::rustc-cfg=stacks");
+        }
+        if wanted("CARGO_FEATURE_OS") {
+            println!("cargo::rustc-cfg=os_hooks");
+        }
     }
 }

@@ -7,7 +7,11 @@ use crate::clock;
 use crate::primitive::Ordering;
 use crate::primitive::global::{AtomicBool, AtomicU32, AtomicU64};
 use crate::recorder;
+use crate::stack;
 pub use trace_format::definition::{ArgumentKind, CallsiteKind};
+
+/// In [`Callsite::live`]: what begins here may have a stack. No program has so many call sites.
+pub(crate) const STACK: u32 = 1 << 31;
 
 /// An argument, as the call site knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +43,7 @@ impl ArgumentName {
 /// A place in the source that emits.
 #[derive(Debug)]
 pub struct Callsite {
-    /// The id while events are wanted from here, else 0.
+    /// The id while events are wanted from here, else 0; with [`STACK`] if with stacks.
     live: AtomicU32,
     /// The id, once given.
     id: AtomicU32,
@@ -160,7 +164,19 @@ impl Callsite {
     /// The id if events are wanted, else 0.
     #[inline(always)]
     pub(crate) fn live(&self) -> u32 {
+        self.live_word() & !STACK
+    }
+
+    /// The same, with [`STACK`] if what begins here may have a stack.
+    #[inline(always)]
+    pub(crate) fn live_word(&self) -> u32 {
         self.live.load(Ordering::Relaxed)
+    }
+
+    /// The stack of what begins here now; 0 for none.
+    #[inline(always)]
+    pub(crate) fn stack(&self) -> u32 {
+        if self.live_word() & STACK == 0 { 0 } else { stack::for_region() }
     }
 
     pub(crate) fn min_ticks(&self) -> u64 {
@@ -182,7 +198,8 @@ impl Callsite {
     /// Lets it emit, unless it is switched off; or silences it.
     pub(crate) fn set_live(&self, live: bool) {
         let id = if live && self.is_on() { self.id() } else { 0 };
-        self.live.store(id, Ordering::Relaxed);
+        let stack = if id != 0 && stack::regions_want() { STACK } else { 0 };
+        self.live.store(id | stack, Ordering::Relaxed);
     }
 }
 

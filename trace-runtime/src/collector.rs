@@ -142,6 +142,7 @@ impl Collector {
             let name = Text::cut(name.as_bytes(), task::NAME_BYTES_MAX).bytes;
             self.output.define(&Definition::ThreadName { id, ticks: Ticks(ticks), name });
         }
+        self.output.define_interned();
         self.output.write_definitions();
         let mut gave = false;
         for thread in &mut self.drains {
@@ -248,6 +249,8 @@ impl Collector {
         }
         self.output.generation += 1;
         self.put_generation();
+        // What open calls name.
+        self.output.define_interned();
         for (drain, open) in self.drains.iter().zip(states) {
             let Ok(open) = open else { continue };
             let (sequence, offset) = drain.place();

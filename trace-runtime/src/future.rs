@@ -9,7 +9,7 @@ use crate::recorder;
 use crate::region::{Region, put_outcome};
 use crate::task::{Task, TaskGuard};
 use crate::thread::Head;
-use crate::value::{Body, Value, put_number, put_values};
+use crate::value::{Body, Value, put_number, put_values_on};
 use pin_project_lite::pin_project;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -106,11 +106,12 @@ impl FutureGuard {
             }
         }
         self.session = recorder::number();
+        let stack = site.stack();
         let mut body = Body::new();
         for number in [self.id, self.task.id(), u64::from(live)] {
             put_number(&mut body, number);
         }
-        put_values(&mut body, values);
+        put_values_on(&mut body, stack, values);
         if record::append(opcode::FUTURE_BEGIN, &body) == 0 {
             self.id = 0;
         }

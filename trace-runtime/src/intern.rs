@@ -41,11 +41,11 @@ const SLOTS: usize = ENTRIES_MAX * 2;
 const PROBES_MAX: usize = if SLOTS < 128 { SLOTS } else { 128 };
 
 /// What is known of the calls to be traced: where from.
-#[cfg(not(loom))]
+#[cfg(stacks)]
 pub(crate) static STACKS: Table = Table::new();
 
 /// What calls were about: addresses, descriptors, processes.
-#[cfg(all(feature = "os", not(loom)))]
+#[cfg(os_hooks)]
 pub(crate) static RESOURCES: Table = Table::new();
 
 /// Distinct lists of words, by number.
@@ -327,9 +327,7 @@ mod memory {
             }
             // SAFETY: `from_raw_parts` wants so many atomics, in place for good: the mapping has
             // as many words, zeroed by the system, is touched through atomics only, and stays.
-            Some(cut(unsafe {
-                std::slice::from_raw_parts(start, SLOTS + ENTRIES_MAX + WORDS_MAX)
-            }))
+            Some(cut(unsafe { std::slice::from_raw_parts(start, SLOTS + ENTRIES_MAX + WORDS_MAX) }))
         }
     }
 

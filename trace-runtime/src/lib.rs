@@ -43,10 +43,14 @@ mod error;
 mod future;
 #[cfg(any(feature = "heap", loom))]
 mod heap;
-#[cfg(any(feature = "stacks", loom))]
+#[cfg(any(stacks, loom))]
 mod intern;
+#[cfg(stacks)]
+mod interned;
 mod local;
 mod memory;
+#[cfg(stacks)]
+mod modules;
 mod options;
 mod os;
 mod output;
@@ -64,6 +68,8 @@ mod sched;
 mod session;
 mod sink;
 mod source;
+#[cfg_attr(not(stacks), path = "stack/absent.rs")]
+mod stack;
 mod task;
 #[cfg(all(test, loom))]
 mod tests;
@@ -74,7 +80,7 @@ pub use callsite::{ArgumentKind, ArgumentName, Callsite, CallsiteKind, callsites
 pub use error::{Report, StartError, StopError};
 #[cfg(all(feature = "heap", not(loom)))]
 pub use heap::Heap;
-pub use options::{Compression, OnFull, Options};
+pub use options::{Compression, OnFull, Options, Stacks};
 pub use recorder::{Trace, is_enabled, start, start_with};
 pub use task::{Task, TaskGuard};
 pub use value::{Argument, Value};

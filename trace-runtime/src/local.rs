@@ -202,6 +202,7 @@ pub(crate) fn is_quiet() -> bool {
 
 fn join(spawn: Option<Spawn>) -> Option<Arc<Thread>> {
     let session = recorder::current()?;
+    crate::stack::prepare_thread();
     let mut identity = Identity::default();
     if let Some(spawn) = spawn {
         // Rust's own state of the thread is not there yet: to ask for its name would make one.

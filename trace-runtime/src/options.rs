@@ -16,6 +16,22 @@ pub enum OnFull {
     Wait,
 }
 
+/// Which regions, moments, futures and tasks are recorded with the stack they begin on. Needs the
+/// feature `stacks`, which `os`, `sched` and `heap` bring along.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stacks {
+    /// None.
+    #[default]
+    None,
+    /// One in so many on average, chosen by chance on each thread.
+    Sampled {
+        /// At least 1.
+        one_in: u32,
+    },
+    /// All.
+    All,
+}
+
 /// How a trace is recorded. The defaults suit production.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -23,6 +39,7 @@ pub struct Options {
     pub(crate) on_full: OnFull,
     pub(crate) compression: Compression,
     pub(crate) generation: Duration,
+    pub(crate) stacks: Stacks,
     pub(crate) os: bool,
     pub(crate) sched: bool,
     pub(crate) cpu_samples: u32,
@@ -38,6 +55,7 @@ impl Default for Options {
             on_full: OnFull::Drop,
             compression: Compression::None,
             generation: Duration::from_secs(1),
+            stacks: Stacks::None,
             os: true,
             sched: true,
             cpu_samples: 0,
@@ -80,6 +98,14 @@ impl Options {
     #[must_use]
     pub fn generation(mut self, every: Duration) -> Self {
         self.generation = every.clamp(Duration::from_millis(10), Duration::from_secs(1));
+        self
+    }
+
+    /// Which annotations have stacks; none, by default. Calls, threads and allocations have theirs
+    /// in any case.
+    #[must_use]
+    pub fn stacks(mut self, stacks: Stacks) -> Self {
+        self.stacks = stacks;
         self
     }
 

@@ -18,6 +18,8 @@ pub(crate) struct Output {
     /// In which everything is written now.
     pub(crate) generation: u32,
     payload: Vec<u8>,
+    #[cfg(stacks)]
+    interned: crate::interned::Interned,
     count: u32,
     sequence: u32,
 }
@@ -25,7 +27,15 @@ pub(crate) struct Output {
 impl Output {
     /// An output in the first generation.
     pub(crate) fn new(sink: Sink) -> Self {
-        Self { sink, generation: 1, payload: Vec::new(), count: 0, sequence: 0 }
+        Self {
+            sink,
+            generation: 1,
+            payload: Vec::new(),
+            #[cfg(stacks)]
+            interned: Default::default(),
+            count: 0,
+            sequence: 0,
+        }
     }
 
     /// Adds a definition. It is written before any event that comes after this call.
@@ -38,8 +48,20 @@ impl Output {
         }
     }
 
+    /// Adds definitions of what has been interned since the last time.
+    pub(crate) fn define_interned(&mut self) {
+        #[cfg(stacks)]
+        {
+            let mut interned = std::mem::take(&mut self.interned);
+            interned.define_new(|definition| self.define(definition));
+            self.interned = interned;
+        }
+    }
+
     /// Writes a piece of events behind all definitions so far.
     pub(crate) fn events(&mut self, info: &BatchInfo, payload: &[u8]) {
+        // What these events name was interned before they were committed.
+        self.define_interned();
         self.write_definitions();
         self.sink.batch(info, payload, u64::from(info.events));
     }

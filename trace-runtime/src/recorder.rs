@@ -17,6 +17,7 @@ use crate::primitive::global::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
 use crate::session::Session;
 use crate::sink::Sink;
 use crate::source;
+use crate::stack;
 use std::io::{self, Write};
 use std::ptr;
 use std::sync::mpsc;
@@ -149,6 +150,7 @@ fn begin(options: &Options, writer: Box<dyn Write + Send>) -> Result<Trace, Star
         site.prepare(SITES.fetch_add(1, Ordering::Relaxed) + 1);
     }
     BUDGET.begin(options.memory_max);
+    stack::want_for_regions(options.stacks);
     UNATTACHED.store(0, Ordering::Relaxed);
     let session = Arc::new(Session::new(options));
     let sink = Sink::new(writer, options.compression);

@@ -3,10 +3,10 @@
 //! The test whether a site is live is inlined into the user's code; everything else is out of
 //! line, so that a traced function which is off pays a load and a branch, not its registers.
 
-use crate::callsite::Callsite;
+use crate::callsite::{Callsite, STACK};
 use crate::record;
 use crate::thread::{Encoded, Head, NUMBERS_MAX};
-use crate::value::{Body, Value, put_message, put_number, put_value, put_values};
+use crate::value::{Body, Value, put_message, put_number, put_value, put_values, put_values_on};
 use std::fmt;
 use std::marker::PhantomData;
 use trace_format::event::{Outcome, opcode};
@@ -80,35 +80,52 @@ pub fn enter(site: &'static Callsite) -> Region {
 
 #[inline(never)]
 fn begin_region(site: &'static Callsite) -> (u64, u64) {
-    let id = site.live();
+    let id = site.live_word();
+    // One comparison for both: not live any more, or perhaps with a stack.
+    if id.wrapping_sub(1) >= STACK - 1 {
+        return begin_with_stack(site, &[]);
+    }
+    let what = Open::Region(SiteId(id)).to_word();
+    (record::begin(Head::region(id), what, site.min_ticks()), what)
+}
+
+/// Begins a region whose call site said that it may have a stack.
+#[cold]
+#[inline(never)]
+fn begin_with_stack(site: &'static Callsite, values: &[Value<'_>]) -> (u64, u64) {
+    let (id, stack) = (site.live(), site.stack());
     if id == 0 {
         return (0, 0);
     }
     let what = Open::Region(SiteId(id)).to_word();
-    (record::begin(Head::region(id), what, site.min_ticks()), what)
+    if stack == 0 && values.is_empty() {
+        return (record::begin(Head::region(id), what, site.min_ticks()), what);
+    }
+    let mut body = Body::new();
+    put_values_on(&mut body, stack, values);
+    begin_args(site, id, Encoded::Bytes(&body))
 }
 
 /// Begins a region with arguments. Call it if the site is live: that test decides whether the
 /// arguments are evaluated.
 #[inline(never)]
 pub fn enter_args(site: &'static Callsite, values: &[Value<'_>]) -> Region {
-    let id = site.live();
-    if id == 0 {
-        return Region::none();
+    let id = site.live_word();
+    if id.wrapping_sub(1) >= STACK - 1 {
+        return Region::new(begin_with_stack(site, values));
     }
     if values.len() <= NUMBERS_MAX && values.iter().all(Value::is_number) {
-        return begin_args(site, id, Encoded::Numbers(values));
+        return Region::new(begin_args(site, id, Encoded::Numbers(values)));
     }
     let mut body = Body::new();
     put_values(&mut body, values);
-    begin_args(site, id, Encoded::Bytes(&body))
+    Region::new(begin_args(site, id, Encoded::Bytes(&body)))
 }
 
 #[inline(always)]
-fn begin_args(site: &'static Callsite, id: u32, values: Encoded<'_>) -> Region {
+fn begin_args(site: &'static Callsite, id: u32, values: Encoded<'_>) -> (u64, u64) {
     let what = Open::Region(SiteId(id)).to_word();
-    let begin = record::begin_values(Head::region_args(id), what, site.min_ticks(), values);
-    Region::new((begin, what))
+    (record::begin_values(Head::region_args(id), what, site.min_ticks(), values), what)
 }
 
 /// Records a log message; the category is the site's name.
@@ -126,7 +143,8 @@ pub fn counter(site: &'static Callsite, value: Value<'_>) {
 /// Records a moment.
 #[inline(never)]
 pub fn instant(site: &'static Callsite, values: &[Value<'_>]) {
-    emit(site, opcode::INSTANT, |body| put_values(body, values));
+    let stack = site.stack();
+    emit(site, opcode::INSTANT, |body| put_values_on(body, stack, values));
 }
 
 fn emit(site: &'static Callsite, code: u8, fill: impl FnOnce(&mut Body)) {

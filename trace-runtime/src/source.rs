@@ -43,6 +43,9 @@ pub(crate) trait Source: Send + fmt::Debug {
 /// Those that are compiled in and wanted.
 pub(crate) fn sources(options: &Options) -> Vec<Box<dyn Source>> {
     let sources: Vec<Option<Box<dyn Source>>> = Vec::from([
+        // First: what the others intern needs its tables.
+        #[cfg(feature = "stacks")]
+        Some(Box::new(crate::stack::StackSource::default()) as Box<dyn Source>),
         #[cfg(feature = "os")]
         options.os.then(|| Box::new(crate::os::Watch) as Box<dyn Source>),
         #[cfg(all(feature = "heap", not(loom)))]

@@ -12,7 +12,7 @@ use crate::record;
 use crate::recorder;
 use crate::region::Region;
 use crate::thread::Head;
-use crate::value::{Body, Value, put_number, put_text, put_values};
+use crate::value::{Body, Value, put_number, put_text, put_values_on};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -130,11 +130,12 @@ impl Task {
             return Self::default();
         }
         let (id, parent) = (NEXT.fetch_add(1, Ordering::Relaxed), Self::current().id());
+        let stack = site.stack();
         let mut body = Body::new();
         for number in [id, parent, u64::from(live)] {
             put_number(&mut body, number);
         }
-        put_values(&mut body, values);
+        put_values_on(&mut body, stack, values);
         let begin = record::append(opcode::TASK_BEGIN_SITE, &body);
         let name = Text::cut(site.name().as_bytes(), NAME_BYTES_MAX);
         Self::alive(id, parent, name.bytes, begin)

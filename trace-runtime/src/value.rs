@@ -206,9 +206,17 @@ pub(crate) fn put_number(body: &mut Body, mut value: u64) {
 
 /// Appends a list of values: its length, then each.
 pub(crate) fn put_values(body: &mut Body, values: &[Value<'_>]) {
+    put_values_on(body, 0, values);
+}
+
+/// As [`put_values`], for something that began on this stack, if it is not 0.
+pub(crate) fn put_values_on(body: &mut Body, stack: u32, values: &[Value<'_>]) {
     // The length comes first; nearly always it fits the one byte kept for it.
     let at = body.len();
     body.push(0);
+    if stack != 0 {
+        put_tagged(body, tag::STACK, u64::from(stack));
+    }
     values.iter().for_each(|value| put_value(body, value));
     let bytes = body.len() - at - 1;
     if bytes < 0x80 {

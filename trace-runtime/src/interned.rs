@@ -1,0 +1,88 @@
+//! What has been interned, on its way into a trace: every stack and resource is defined before the
+//! first event of the trace that may name it.
+//!
+//! Tables outlive traces, so a trace begins with all that earlier ones have left.
+
+use crate::intern::{STACKS, Table};
+use trace_format::definition::{Definition, StackFlags};
+use trace_format::id::StackId;
+#[cfg(os_hooks)]
+use trace_format::{definition::ResourceKind, id::ResourceId};
+
+/// Up to where the tables are in the trace.
+#[derive(Debug, Default)]
+pub(crate) struct Interned {
+    stacks: Seen,
+    #[cfg(os_hooks)]
+    resources: Seen,
+}
+
+impl Interned {
+    /// Hands out what is new, by a look that is later than that at the events it goes before.
+    pub(crate) fn define_new(&mut self, mut define: impl FnMut(&Definition<'_>)) {
+        self.stacks.for_each_new(&STACKS, |id, words| {
+            let Some((flags, addresses)) = words.split_first() else { return };
+            define(&Definition::Stack {
+                id: StackId(id),
+                flags: StackFlags::from_number(*flags),
+                addresses: addresses.to_vec(),
+            });
+        });
+        #[cfg(os_hooks)]
+        self.resources.for_each_new(&crate::intern::RESOURCES, |id, words| {
+            let &[kind, value, bytes, ref name @ ..] = words else { return };
+            let mut name: Vec<u8> = name.iter().flat_map(|word| word.to_le_bytes()).collect();
+            name.truncate(bytes as usize);
+            define(&Definition::Resource {
+                id: ResourceId(id),
+                kind: ResourceKind::from_number(kind),
+                value,
+                name: &name,
+            });
+        });
+    }
+}
+
+/// Of one table.
+#[derive(Debug, Default)]
+struct Seen {
+    to: u32,
+    /// Ids below that were being given when they were looked at.
+    gaps: Vec<u32>,
+}
+
+impl Seen {
+    fn for_each_new(&mut self, table: &Table, mut act: impl FnMut(u32, &[u64])) {
+        let count = table.count();
+        if count == self.to && self.gaps.is_empty() {
+            return;
+        }
+        let gaps = std::mem::take(&mut self.gaps);
+        for id in gaps.into_iter().chain(self.to + 1..=count) {
+            match table.get(id) {
+                Some(words) => act(id, &words),
+                None => self.gaps.push(id),
+            }
+        }
+        self.to = count;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_handed_out_once() {
+        let table = Box::leak(Box::new(Table::new()));
+        table.prepare();
+        let (mut seen, mut found) = (Seen::default(), Vec::new());
+        for round in 1..4 {
+            for word in 0..round * 3 {
+                table.intern(&[word]);
+            }
+            seen.for_each_new(table, |id, words| found.push((id, words[0])));
+        }
+        assert_eq!(found, (0..9).map(|word| (word as u32 + 1, word)).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,52 @@
+//! Stacks where there are none: the feature is off, or the target is none of those they are had on.
+
+use crate::options::Stacks;
+#[cfg(feature = "stacks")]
+pub(crate) use source::StackSource;
+
+/// No stack.
+#[cfg(feature = "stacks")]
+pub(crate) fn capture() -> u32 {
+    0
+}
+
+/// No stack.
+#[cfg(feature = "sched")]
+pub(crate) fn intern_frames(_: u64, _: &[u64]) -> u32 {
+    0
+}
+
+/// Nothing to prepare.
+pub(crate) fn prepare_thread() {}
+
+/// There are none to want.
+pub(crate) fn want_for_regions(_: Stacks) {}
+
+/// None does.
+pub(crate) fn regions_want() -> bool {
+    false
+}
+
+/// No stack.
+#[inline(always)]
+pub(crate) fn for_region() -> u32 {
+    0
+}
+
+#[cfg(feature = "stacks")]
+mod source {
+    use crate::output::Output;
+    use crate::source::Source;
+    use trace_format::definition::Definition;
+
+    /// Says that there are none.
+    #[derive(Debug, Default)]
+    pub(crate) struct StackSource;
+
+    impl Source for StackSource {
+        fn begin(&mut self, output: &mut Output) {
+            let note = b"stacks are had on Linux, on x86_64 and aarch64";
+            output.define(&Definition::Facility { name: b"stacks", on: false, note });
+        }
+    }
+}

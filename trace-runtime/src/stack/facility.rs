@@ -1,0 +1,125 @@
+//! What a trace says of stacks: what is mapped, and how stacks are found.
+
+use super::tables::{Known, Walker};
+use super::{Bounds, End, Frames, METHOD, MISSED, Method, Registers, prepare_thread};
+use crate::intern::STACKS;
+use crate::modules::Module;
+use crate::output::Output;
+use crate::primitive::Ordering;
+use crate::source::Source;
+use std::fmt;
+use trace_format::definition::Definition;
+
+/// Prepares stacks when a trace starts, keeps up with what is loaded, and reports.
+#[derive(Default)]
+pub(crate) struct StackSource {
+    known: Known,
+    /// Already in the trace.
+    told: Vec<Module>,
+    /// As the process counted when the trace began.
+    lost_before: u64,
+    missed_before: u64,
+}
+
+impl fmt::Debug for StackSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StackSource").field("modules", &self.told).finish_non_exhaustive()
+    }
+}
+
+impl StackSource {
+    fn tell_modules(&mut self, output: &mut Output) {
+        for module in self.known.modules() {
+            if !self.told.contains(module) {
+                output.define(&Definition::Module {
+                    first: module.range.start,
+                    last: module.range.end,
+                    bias: module.bias,
+                    build_id: &module.build_id,
+                    path: &module.path,
+                });
+            }
+        }
+        self.told = self.known.modules().cloned().collect();
+    }
+
+    /// The best of the three ways that serves here.
+    fn method(&self) -> Method {
+        if !self.known.serves() || !tables_serve() {
+            Method::System
+        } else if keeps_frame_pointers() {
+            Method::Pointers
+        } else {
+            Method::Tables
+        }
+    }
+}
+
+impl Source for StackSource {
+    fn begin(&mut self, output: &mut Output) {
+        let _quiet = crate::local::quiet();
+        STACKS.prepare();
+        #[cfg(os_hooks)]
+        crate::intern::RESOURCES.prepare();
+        prepare_thread();
+        self.known.refresh();
+        METHOD.store(self.method() as u32, Ordering::Relaxed);
+        self.lost_before = STACKS.lost();
+        self.missed_before = MISSED.load(Ordering::Relaxed);
+        self.tell_modules(output);
+        define(output, how());
+    }
+
+    fn cut(&mut self, output: &mut Output) {
+        if self.known.refresh() {
+            self.tell_modules(output);
+        }
+    }
+
+    fn stop(&mut self, output: &mut Output) {
+        let full = STACKS.lost() - self.lost_before;
+        let busy = MISSED.load(Ordering::Relaxed) - self.missed_before;
+        let mut note = how().to_owned();
+        if full > 0 {
+            note += &format!("; {full} were not kept, for the table of distinct stacks is full");
+        }
+        if busy > 0 {
+            note += &format!("; {busy} were not had, for too many threads wanted one at once");
+        }
+        if full + busy > 0 {
+            define(output, &note);
+        }
+    }
+}
+
+fn define(output: &mut Output, note: &str) {
+    let name = b"stacks";
+    output.define(&Definition::Facility { name, on: true, note: note.as_bytes() });
+}
+
+/// For people.
+fn how() -> &'static str {
+    match METHOD.load(Ordering::Relaxed) {
+        method if method == Method::Pointers as u32 => {
+            "frame pointers, and unwind tables where they do not lead to a thread's start"
+        }
+        method if method == Method::Tables as u32 => {
+            "unwind tables; with -C force-frame-pointers=yes stacks would cost a fifth"
+        }
+        _ => "the system's unwinder, one in 64; the program has no index of its unwind tables",
+    }
+}
+
+/// Whether a walk by tables leaves this function.
+fn tables_serve() -> bool {
+    let registers = Registers::here();
+    let mut frames = Frames::new();
+    let bounds = Bounds::at(registers.sp as usize);
+    let end = Walker::take().map(|mut walker| walker.walk(&registers, bounds, &mut frames));
+    end.is_some_and(|end| end != End::Lost || frames.count > 2)
+}
+
+/// Whether functions begin by making a frame. One of this crate stands for all.
+fn keeps_frame_pointers() -> bool {
+    super::begins_with_frame(super::capture as fn() -> u32)
+}

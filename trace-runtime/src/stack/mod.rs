@@ -1,0 +1,286 @@
+//! The calling thread's stack, now: found, and named by a small number.
+//!
+//! Three ways, the first that serves:
+//!
+//! 1. **Frame pointers** (`pointers`), if the program keeps them: `-C force-frame-pointers=yes`.
+//!    Whether it does is seen at the start, from how a function of this crate begins, which is
+//!    compiled as all of the program is.
+//! 2. **Unwind tables** (`tables`), by the crate framehop: always there, about five times slower.
+//!    Also for stacks whose chain of frame pointers does not lead to the thread's start.
+//! 3. **The system's unwinder** (`system`), if the program has no index of its unwind tables: so
+//!    slow that only every 64th stack is had.
+//!
+//! A stack is a list of addresses, innermost first, each of a calling instruction: return addresses
+//! minus 1. The recorder's own frames are in it: readers know them by their names. At most
+//! [`FRAMES_MAX`]; one that is deeper, or could not be followed to the thread's start, is marked
+//! as cut. What memory is looked at is decided in `own`; `pool` has who walks by tables; which
+//! regions have stacks, `sampled`; what the trace says of all this, `facility`.
+//!
+//! Everything here but the preparation may run in signal handlers: no lock, no allocation, no
+//! system call once a thread's stack is known.
+//!
+//! May contain `unsafe`: it reads registers and code.
+
+mod facility;
+mod own;
+mod pointers;
+mod pool;
+mod sampled;
+mod system;
+mod tables;
+
+use crate::intern::STACKS;
+use crate::primitive::Ordering;
+use crate::primitive::global::{AtomicU32, AtomicU64};
+use own::Bounds;
+use tables::Walker;
+
+pub(crate) use facility::StackSource;
+pub(crate) use own::prepare_thread;
+pub(crate) use sampled::{for_region, regions_want, want_for_regions};
+
+/// The most frames of a stack.
+pub(crate) const FRAMES_MAX: usize = 64;
+
+/// How stacks are found, as their flags say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+enum Method {
+    Pointers = 0,
+    Tables = 1,
+    System = 2,
+    /// Not at all, until the first start.
+    None = 0xff,
+}
+
+static METHOD: AtomicU32 = AtomicU32::new(Method::None as u32);
+
+/// Stacks that could not be had because all walkers were walking.
+static MISSED: AtomicU64 = AtomicU64::new(0);
+
+/// Where a walk has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// At the thread's start.
+    Start,
+    /// At the limit of frames.
+    Limit,
+    /// Nobody knows where.
+    Lost,
+}
+
+/// What a walk begins with.
+#[derive(Debug)]
+struct Registers {
+    pc: u64,
+    sp: u64,
+    fp: u64,
+    #[cfg(target_arch = "aarch64")]
+    lr: u64,
+}
+
+impl Registers {
+    /// Those of the function this is inlined into.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn here() -> Self {
+        let (pc, sp, fp): (u64, u64, u64);
+        // SAFETY: it reads registers, and touches no memory and no flags.
+        unsafe {
+            std::arch::asm!(
+                "lea {pc}, [rip]",
+                "mov {sp}, rsp",
+                "mov {fp}, rbp",
+                pc = out(reg) pc,
+                sp = out(reg) sp,
+                fp = out(reg) fp,
+                options(nomem, nostack, preserves_flags),
+            );
+        }
+        Self { pc, sp, fp }
+    }
+
+    /// Those of the function this is inlined into.
+    #[cfg(target_arch = "aarch64")]
+    #[inline(always)]
+    fn here() -> Self {
+        let (pc, sp, fp, lr): (u64, u64, u64, u64);
+        // SAFETY: it reads registers, and touches no memory and no flags.
+        unsafe {
+            std::arch::asm!(
+                "adr {pc}, .",
+                "mov {sp}, sp",
+                "mov {fp}, x29",
+                "mov {lr}, x30",
+                pc = out(reg) pc,
+                sp = out(reg) sp,
+                fp = out(reg) fp,
+                lr = out(reg) lr,
+                options(nomem, nostack, preserves_flags),
+            );
+        }
+        Self { pc, sp, fp, lr }
+    }
+}
+
+/// A return address as it lies in memory, without what signs it.
+#[inline(always)]
+fn return_address(word: u64) -> u64 {
+    if cfg!(target_arch = "aarch64") { word & ((1 << 48) - 1) } else { word }
+}
+
+/// A stack on its way into the table: its flags, and its addresses.
+#[derive(Debug)]
+struct Frames {
+    words: [u64; 1 + FRAMES_MAX],
+    count: usize,
+}
+
+impl Frames {
+    #[inline(always)]
+    fn new() -> Self {
+        Self { words: [0; 1 + FRAMES_MAX], count: 0 }
+    }
+
+    /// Adds one. False if there is no room.
+    #[inline(always)]
+    fn push(&mut self, address: u64) -> bool {
+        let place = self.words.get_mut(1 + self.count);
+        let has_room = place.is_some();
+        if let Some(place) = place {
+            *place = address;
+            self.count += 1;
+        }
+        has_room
+    }
+
+    fn is_full(&self) -> bool {
+        self.count == FRAMES_MAX
+    }
+
+    /// Its id.
+    #[inline(always)]
+    fn intern(&mut self, method: Method, is_cut: bool) -> u32 {
+        if self.count == 0 {
+            return 0;
+        }
+        self.words[0] = (method as u64) << 1 | u64::from(is_cut);
+        STACKS.intern(self.words.get(..1 + self.count).unwrap_or_default())
+    }
+}
+
+/// The id of the calling thread's stack; 0 if it can't be had.
+#[inline(never)]
+pub(crate) fn capture() -> u32 {
+    let method = METHOD.load(Ordering::Relaxed);
+    if method == Method::None as u32 {
+        return 0;
+    }
+    let registers = Registers::here();
+    let bounds = Bounds::at(registers.sp as usize);
+    let mut frames = Frames::new();
+    if method == Method::Pointers as u32 {
+        match pointers::walk(&registers, bounds, &mut frames) {
+            End::Lost => {}
+            end => return frames.intern(Method::Pointers, end == End::Limit),
+        }
+    }
+    capture_otherwise(&registers, bounds, &mut frames)
+}
+
+/// Where frame pointers do not serve.
+#[inline(never)]
+fn capture_otherwise(registers: &Registers, bounds: Bounds, frames: &mut Frames) -> u32 {
+    let method = METHOD.load(Ordering::Relaxed);
+    if method == Method::System as u32 {
+        return system::walk(frames);
+    }
+    frames.count = 0;
+    let Some(mut walker) = Walker::take() else {
+        MISSED.fetch_add(1, Ordering::Relaxed);
+        return 0;
+    };
+    let end = walker.walk(registers, bounds, frames);
+    drop(walker);
+    frames.intern(Method::Tables, end != End::Start)
+}
+
+/// Whether a function begins by making a frame: it saves the caller's frame pointer and sets its
+/// own.
+fn begins_with_frame(function: fn() -> u32) -> bool {
+    /// Far enough for what may come before: a landing pad, room for the function's variables.
+    const BYTES: usize = 32;
+    let start = function as usize;
+    // SAFETY: `from_raw_parts` wants readable memory that is not written: code, of a function that
+    // is longer than that.
+    let code: &[u8] =
+        unsafe { std::slice::from_raw_parts(std::ptr::with_exposed_provenance(start), BYTES) };
+    if cfg!(target_arch = "x86_64") {
+        // push rbp; mov rbp, rsp
+        code.windows(4).any(|bytes| bytes == [0x55, 0x48, 0x89, 0xe5])
+    } else {
+        // add x29, sp, #n
+        let words = code
+            .chunks_exact(4)
+            .map(|bytes| u32::from_le_bytes(*bytes.first_chunk().expect("chunks have four bytes")));
+        words.into_iter().any(|word| word & 0xffc0_03ff == 0x9100_03fd)
+    }
+}
+
+/// The id of a stack that somebody else has found: `flags` as the format has them, addresses of
+/// instructions, innermost first.
+#[cfg(feature = "sched")]
+pub(crate) fn intern_frames(flags: u64, addresses: &[u64]) -> u32 {
+    let mut frames = Frames::new();
+    let is_whole = addresses.iter().all(|&address| frames.push(address));
+    if frames.count == 0 {
+        return 0;
+    }
+    frames.words[0] = flags | u64::from(!is_whole);
+    STACKS.intern(frames.words.get(..1 + frames.count).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Source;
+    use std::hint::black_box;
+
+    /// As a start of a trace does, without one.
+    fn prepare() -> facility::StackSource {
+        let mut source = StackSource::default();
+        let sink = crate::sink::Sink::new(Box::new(std::io::sink()), Default::default());
+        source.begin(&mut crate::output::Output::new(sink));
+        source
+    }
+
+    fn addresses(id: u32) -> Vec<u64> {
+        STACKS.get(id).expect("a stack was captured")[1..].to_vec()
+    }
+
+    fn flags(id: u32) -> u64 {
+        STACKS.get(id).expect("a stack was captured")[0]
+    }
+
+    #[inline(never)]
+    fn deep(left: u32) -> u32 {
+        if left == 0 { capture() } else { black_box(deep(black_box(left - 1))) }
+    }
+
+    /// Whether an address lies in a function, which is shorter than that.
+    fn is_in(function: usize, address: u64) -> bool {
+        (function as u64..function as u64 + 300).contains(&address)
+    }
+
+    #[test]
+    fn a_stack_has_its_callers_and_is_whole() {
+        let _source = prepare();
+        let ids = [10, 10].map(deep);
+        let id = ids[0];
+        let found = addresses(id);
+        let of_deep = found.iter().filter(|&&at| is_in(deep as fn(u32) -> u32 as usize, at));
+        assert_eq!(of_deep.count(), 11, "{found:x?}");
+        assert_eq!(flags(id) & 1, 0, "not whole: {found:x?}");
+        assert_eq!(ids[1], id, "the same calls, another stack");
+    }
+}

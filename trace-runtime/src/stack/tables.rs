@@ -1,0 +1,228 @@
+//! Walking by unwind tables, which compilers make for every function: no frame pointers needed.
+//!
+//! Everything is prepared while a trace starts: a few *walkers*, each with its knowledge of the
+//! modules and its cache. A capture takes one and gives it back; nothing is allocated on the way.
+//! The tables of the program are read where they are mapped; those of libraries, which may be
+//! unmapped at any time, are copied. Libraries that are loaded while a trace runs are known from
+//! the next cut on.
+
+use super::own::Bounds;
+use super::pointers::Chain;
+use super::pool::{Pool, Taken};
+use super::{End, Frames, Registers};
+use crate::modules::{self, Module, Version};
+use crate::primitive::Ordering;
+use crate::primitive::global::AtomicBool;
+use framehop::{
+    CacheNative, ExplicitModuleSectionInfo, FrameAddress, MustNotAllocateDuringUnwind,
+    UnwindRegsNative, Unwinder, UnwinderNative,
+};
+use std::cell::{Cell, OnceCell};
+use std::ops::{Deref, Range};
+use std::sync::Arc;
+
+/// So many threads can walk by tables at once; others that come meanwhile have no stack.
+const WALKERS: usize = 16;
+
+type Tables = UnwinderNative<Bytes, MustNotAllocateDuringUnwind>;
+
+static POOL: Pool<Walker, WALKERS> = Pool::new();
+
+thread_local! {
+    /// Where this thread has found a walker last.
+    static LAST: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Whether there are walkers in the pool.
+static FILLED: AtomicBool = AtomicBool::new(false);
+
+/// One that walks.
+pub(super) struct Walker {
+    tables: Tables,
+    cache: CacheNative<MustNotAllocateDuringUnwind>,
+    version: Version,
+}
+
+/// A module's tables: of the program, mapped for good, or a copy.
+#[derive(Clone)]
+enum Bytes {
+    Mapped(&'static [u8]),
+    Copied(Arc<[u8]>),
+}
+
+impl Default for Bytes {
+    fn default() -> Self {
+        Self::Mapped(&[])
+    }
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(bytes) => bytes,
+            Self::Copied(bytes) => bytes,
+        }
+    }
+}
+
+/// What is mapped, with its tables.
+#[derive(Default)]
+pub(super) struct Known {
+    version: Version,
+    modules: Vec<(Module, Option<Sections>)>,
+}
+
+/// Where a module's tables lie.
+#[derive(Clone)]
+struct Sections {
+    /// The index of functions.
+    header: (Range<u64>, Bytes),
+    /// What it points into.
+    frames: (Range<u64>, Bytes),
+}
+
+impl Known {
+    /// Looks what is mapped. Whether that has changed since the last time. Allocates.
+    pub(super) fn refresh(&mut self) -> bool {
+        let version = modules::version();
+        let changed = self.version != version;
+        if changed {
+            let old = std::mem::take(&mut self.modules);
+            self.modules = modules::read(|module| {
+                let same = old.iter().find(|(other, _)| *other == module);
+                let sections = same.map_or_else(|| sections(&module), |same| same.1.clone());
+                (module, sections)
+            });
+            self.version = version;
+        }
+        // Also those that were walking when it was done last.
+        self.tell();
+        changed
+    }
+
+    pub(super) fn modules(&self) -> impl Iterator<Item = &Module> {
+        self.modules.iter().map(|(module, _)| module)
+    }
+
+    /// Whether there are tables for the program itself.
+    pub(super) fn serves(&self) -> bool {
+        self.modules.iter().any(|(module, sections)| module.is_program && sections.is_some())
+    }
+
+    fn tell(&self) {
+        let tables = OnceCell::new();
+        if !FILLED.swap(true, Ordering::AcqRel) {
+            for at in 0..WALKERS {
+                POOL.put(at, Box::new(Walker::new()));
+            }
+        }
+        for mut walker in (0..WALKERS).filter_map(|at| POOL.take_at(at)) {
+            if walker.version != self.version {
+                walker.tables = tables.get_or_init(|| self.tables()).clone();
+                walker.version = self.version;
+            }
+        }
+    }
+
+    fn tables(&self) -> Tables {
+        let mut tables = Tables::new();
+        for (module, sections) in &self.modules {
+            let Some(sections) = sections else { continue };
+            let in_file = |range: &Range<u64>| {
+                range.start.wrapping_sub(module.bias)..range.end.wrapping_sub(module.bias)
+            };
+            let info = ExplicitModuleSectionInfo {
+                eh_frame_hdr_svma: Some(in_file(&sections.header.0)),
+                eh_frame_hdr: Some(sections.header.1.clone()),
+                eh_frame_svma: Some(in_file(&sections.frames.0)),
+                eh_frame: Some(sections.frames.1.clone()),
+                ..Default::default()
+            };
+            let range = module.range.clone();
+            let module = framehop::Module::new(String::new(), range, module.bias, info);
+            tables.add_module(module);
+        }
+        tables
+    }
+}
+
+/// The tables of a module. Only while it can't be unmapped.
+fn sections(module: &Module) -> Option<Sections> {
+    let (segment, header) = (module.segment.clone()?, module.eh_frame_hdr.clone()?);
+    let all = module.tables()?;
+    let part = |range: &Range<u64>| {
+        let [from, to] = [range.start, range.end].map(|at| (at - segment.start) as usize);
+        let bytes = all.get(from..to)?;
+        let copied = || Bytes::Copied(Arc::from(bytes));
+        Some(if module.is_program { Bytes::Mapped(bytes) } else { copied() })
+    };
+    let index = part(&header)?;
+    let frames = frames_at(header.start, &index).filter(|at| segment.contains(at))?..segment.end;
+    Some(Sections { frames: (frames.clone(), part(&frames)?), header: (header, index) })
+}
+
+/// Where the frames lie that an index at `start` is for. Every linker writes the distance as four
+/// bytes.
+fn frames_at(start: u64, index: &[u8]) -> Option<u64> {
+    const VERSION: u8 = 1;
+    const RELATIVE_FOUR_BYTES: u8 = 0x1b;
+    let distance = i32::from_ne_bytes(*index.get(4..)?.first_chunk()?);
+    let known = index[0] == VERSION && index[1] == RELATIVE_FOUR_BYTES;
+    known.then(|| start.wrapping_add(4).wrapping_add_signed(distance.into()))
+}
+
+impl Walker {
+    fn new() -> Self {
+        Self { tables: Tables::new(), cache: CacheNative::new_in(), version: (0, 0) }
+    }
+
+    /// Any that has time, best the one this thread had last.
+    pub(super) fn take() -> Option<Taken<'static, Self>> {
+        let taken = POOL.take(LAST.get())?;
+        LAST.set(taken.at);
+        Some(taken)
+    }
+
+    /// Walks from `registers` to the thread's start, and learns where that is by frame pointers.
+    pub(super) fn walk(
+        &mut self,
+        registers: &Registers,
+        bounds: Bounds,
+        frames: &mut Frames,
+    ) -> End {
+        let mut read = |address: u64| bounds.read(address as usize).ok_or(());
+        let mut native = native(registers);
+        let mut address = FrameAddress::from_instruction_pointer(registers.pc);
+        let mut chain = Chain::new(registers, bounds);
+        loop {
+            let step = self.tables.unwind_frame(address, &mut native, &mut self.cache, &mut read);
+            let next = match step {
+                Ok(Some(next)) => next,
+                Ok(None) => {
+                    chain.keep();
+                    break End::Start;
+                }
+                Err(_) => break End::Lost,
+            };
+            if !frames.push(next.wrapping_sub(1)) {
+                break End::Limit;
+            }
+            chain.follow(native.sp(), next);
+            let Some(behind) = FrameAddress::from_return_address(next) else { break End::Lost };
+            address = behind;
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn native(registers: &Registers) -> UnwindRegsNative {
+    UnwindRegsNative::new(registers.pc, registers.sp, registers.fp)
+}
+
+#[cfg(target_arch = "aarch64")]
+fn native(registers: &Registers) -> UnwindRegsNative {
+    let mask = framehop::aarch64::PtrAuthMask::new_24_40();
+    UnwindRegsNative::new_with_ptr_auth_mask(mask, registers.lr, registers.sp, registers.fp)
+}
