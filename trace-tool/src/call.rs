@@ -77,6 +77,14 @@ pub fn result(call: CallId, result: i64) -> String {
     }
 }
 
+/// Whether a call is made to wait for another thread or for time to pass, so that how long it takes
+/// says nothing about the system.
+#[must_use]
+pub fn is_rest(call: CallId) -> bool {
+    use CallClass::{Futex, Join, Poll, Process, Sleep};
+    call.info().is_some_and(|info| matches!(info.class, Futex | Join | Poll | Process | Sleep))
+}
+
 /// How many waits a call may have ended, going by its result; none if it is no wake.
 #[must_use]
 pub fn wakes(call: CallId, result: i64) -> Option<u64> {

@@ -3,6 +3,8 @@
 //! Names of fields are stable within a major version; new ones may come. Times are in nanoseconds,
 //! and their names say so; moments count from the trace's first clock snapshot.
 
+pub mod explain;
+pub mod heap;
 pub mod life;
 
 use serde::ser::{SerializeMap, SerializeSeq};

@@ -5,8 +5,8 @@
 //!
 //! - [`command`]: the command line, and one file per verb.
 //! - [`export`]: traces in the formats of other viewers.
-//! - [`describe`], [`call`], [`errno`], [`escape`], [`units`], [`table`]: names, texts and numbers
-//!   for people.
+//! - [`describe`], [`call`], [`errno`], [`escape`], [`units`], [`table`], [`graph`]: names, texts,
+//!   numbers for people.
 //! - [`json`]: the same for programs; JSON.md beside this crate describes the fields.
 //! - [`symbols`]: names of addresses, from the program's files. [`places`]: stacks in words.
 //!   [`profile`]: stacks and weights.
@@ -20,6 +20,7 @@ pub mod describe;
 pub mod errno;
 pub mod escape;
 pub mod export;
+pub mod graph;
 pub mod json;
 pub mod output;
 pub mod places;

@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressStyle};
 use trace_analysis::Progress;
+use unicode_width::UnicodeWidthStr;
 
 /// Shorter files are read before a bar could be looked at.
 const PROGRESS_BYTES_MIN: u64 = 64 << 20;
@@ -44,6 +45,44 @@ impl Output {
         if self.colours { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
 
+    /// A line, broken between words if the terminal is narrower; what follows is indented by
+    /// `indent`.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn wrapped(&mut self, line: &str, indent: usize) -> io::Result<()> {
+        self.wrapped_as(line, indent, |_, line| line.to_owned())
+    }
+
+    /// The same of a line that must not be overlooked.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn wrapped_loud(&mut self, line: &str, indent: usize) -> io::Result<()> {
+        self.wrapped_as(line, indent, Self::loud)
+    }
+
+    /// The same of a heading.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn wrapped_bold(&mut self, line: &str, indent: usize) -> io::Result<()> {
+        self.wrapped_as(line, indent, Self::bold)
+    }
+
+    fn wrapped_as(
+        &mut self,
+        line: &str,
+        indent: usize,
+        style: impl Fn(&Self, &str) -> String,
+    ) -> io::Result<()> {
+        for line in wrap(line, self.width, indent) {
+            let line = style(self, &line);
+            writeln!(self.out, "{line}")?;
+        }
+        Ok(())
+    }
+
     /// One value as JSON, on a line or lines of its own.
     ///
     /// # Errors
@@ -62,6 +101,30 @@ impl Write for Output {
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
+}
+
+/// A line in pieces of at most `width`, as far as its words are short enough.
+fn wrap(line: &str, width: Option<usize>, indent: usize) -> Vec<String> {
+    let Some(width) = width.filter(|width| *width > indent) else { return vec![line.to_owned()] };
+    let mut lines = Vec::new();
+    let mut current = String::new();
+    let mut is_begun = false;
+    for word in line.split(' ') {
+        let is_over = current.width() + 1 + word.width() > width;
+        if is_begun && is_over && !word.is_empty() && !current.trim().is_empty() {
+            lines.push(current.trim_end().to_owned());
+            current = " ".repeat(indent);
+            current.push_str(word);
+            continue;
+        }
+        if is_begun {
+            current.push(' ');
+        }
+        is_begun = true;
+        current.push_str(word);
+    }
+    lines.push(current);
+    lines
 }
 
 /// Says one line on standard error. If nobody listens there, nothing is lost.
@@ -84,4 +147,27 @@ pub fn progress(bytes: u64) -> ProgressBar {
 pub fn advance(bar: &ProgressBar, progress: Progress) {
     bar.set_length(progress.bytes_total);
     bar.set_position(progress.bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lines_break_between_words_and_lose_none() {
+        let line = "    held by worker-1: 93% of it, released at app::flush (src/main.rs:60)";
+        for width in 20..90 {
+            let lines = wrap(line, Some(width), 6);
+            let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+            assert_eq!(words(&lines.join(" ")), words(line));
+            let fits = |line: &String| line.width() <= width.max(6 + "(src/main.rs:60)".len());
+            assert!(lines.iter().all(fits), "{width}: {lines:?}");
+            assert!(
+                lines[0].starts_with("    held")
+                    && lines[1..].iter().all(|l| l.starts_with("      "))
+            );
+        }
+        assert_eq!(wrap(line, None, 6), [line]);
+        assert_eq!(wrap(line, Some(90), 6), [line]);
+    }
 }

@@ -7,17 +7,24 @@
 //! - [`events`]: every event, in the order of time. [`lines`]: what it prints of each.
 //! - [`check`]: whether the file is whole.
 //! - [`regions`], [`tasks`], [`threads`]: tables of each.
+//! - [`explain`]: what made the program slow. [`blocked`], [`syscalls`], [`heap`]: what it waited
+//!   for, its calls into the system, its memory. [`life`]: what these share.
 //! - [`export`]: for other viewers. [`profile`]: stacks with weights, for pprof and others.
 //! - [`reading`]: what all of them share: opening the file, the window, the warnings.
 
+pub mod blocked;
 pub mod check;
 pub mod events;
+pub mod explain;
 pub mod export;
+pub mod heap;
+pub mod life;
 pub mod lines;
 pub mod profile;
 pub mod reading;
 pub mod regions;
 pub mod summary;
+pub mod syscalls;
 pub mod tasks;
 pub mod threads;
 
@@ -47,6 +54,8 @@ pub struct CommandLine {
 enum Verb {
     /// Where the time went: regions, threads, tasks, findings.
     Summary(summary::Arguments),
+    /// What made the program slow, in words, worst first.
+    Explain(explain::Arguments),
     /// Every event, in the order of time.
     Events(events::Arguments),
     /// Whether the file is whole; what is damaged, dropped or missing.
@@ -55,8 +64,14 @@ enum Verb {
     Regions(regions::Arguments),
     /// Per name, and the slowest task trees.
     Tasks(tasks::Arguments),
-    /// Per thread: busy time, events, drops.
+    /// Per thread: what it did with its time, and what it waited for.
     Threads(threads::Arguments),
+    /// What the program waited for, who made it wait, and where.
+    Blocked(blocked::Arguments),
+    /// Calls into the system: how often, how long, how many bytes, which errors.
+    Syscalls(syscalls::Arguments),
+    /// What lives on the heap, and who allocates.
+    Heap(heap::Arguments),
     /// Stacks and what they cost: for pprof, or as a flame graph.
     Profile(profile::Arguments),
     /// Write the trace for another viewer.
@@ -136,11 +151,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn execute(verb: Verb, out: &mut Output) -> Result<Verdict, Failure> {
     match verb {
         Verb::Summary(arguments) => summary::run(&arguments, out),
+        Verb::Explain(arguments) => explain::run(&arguments, out),
         Verb::Events(arguments) => events::run(&arguments, out),
         Verb::Check(arguments) => check::run(&arguments, out),
         Verb::Regions(arguments) => regions::run(&arguments, out),
         Verb::Tasks(arguments) => tasks::run(&arguments, out),
         Verb::Threads(arguments) => threads::run(&arguments, out),
+        Verb::Blocked(arguments) => blocked::run(&arguments, out),
+        Verb::Syscalls(arguments) => syscalls::run(&arguments, out),
+        Verb::Heap(arguments) => heap::run(&arguments, out),
         Verb::Profile(arguments) => profile::run(&arguments, out),
         Verb::Export(arguments) => export::run(&arguments, out),
     }

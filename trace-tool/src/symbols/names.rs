@@ -1,12 +1,18 @@
 //! From an address of a program file to functions: DWARF with inlined calls first, the symbol table
 //! where that says nothing.
 //!
+//! With `debug = "line-tables-only"`, as the standard library is built, functions have names
+//! without paths there. Of the outermost function the symbol table knows the path; of inlined ones
+//! their file tells the module, where it lies as the standard library's and registries' files do.
+//!
 //! Files are mapped and read as far as addresses lead; asking for addresses in order is fast, as
 //! neighbours are in the same unit.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
-use addr2line::Loader;
+use addr2line::gimli::{DW_LANG_Rust, Reader};
+use addr2line::{Frame, Loader};
 use trace_analysis::symbols::Function;
 
 use super::program::Program;
@@ -39,47 +45,96 @@ impl Names {
     /// The functions at an address of the file, innermost inlined first; none if it is not named.
     #[must_use]
     pub fn functions(&self, address: u64) -> Vec<Function> {
-        let by_lines = self.loaders.iter().map(|loader| inlined(loader, address));
-        let mut functions = by_lines.into_iter().find(|it| !it.is_empty()).unwrap_or_default();
-        let symbol = || {
-            let name = self.loaders.iter().find_map(|loader| loader.find_symbol(address))?;
-            Some(addr2line::demangle_auto(name.into(), None).into_owned())
-        };
-        match functions.last_mut() {
-            // Lines alone, or a name without its path, as of C and assembler.
-            Some(outermost) if !outermost.name.contains("::") => {
-                if let Some(symbol) = symbol().filter(|name| name.ends_with(&outermost.name)) {
-                    outermost.name = symbol;
-                }
-            }
-            Some(_) => {}
-            None => {
-                let name = symbol();
-                functions.extend(name.map(|name| Function { name, file: String::new(), line: 0 }));
+        let mut by_lines = self.loaders.iter().map(|loader| inlined(loader, address));
+        let mut found = by_lines.find(|it| !it.is_empty()).unwrap_or_default();
+        if found.last().is_none_or(|outermost| outermost.is_short)
+            && let Some(name) = self.symbol(address)
+        {
+            match found.last_mut() {
+                Some(outermost) => (outermost.name, outermost.is_short) = (name, false),
+                None => found.push(Found { name, ..Found::default() }),
             }
         }
-        functions.retain(|function| !function.name.is_empty());
-        functions
+        let named = found.into_iter().filter(|found| !found.name.is_empty());
+        named.map(Found::into_function).collect()
+    }
+
+    fn symbol(&self, address: u64) -> Option<String> {
+        let name = self.loaders.iter().find_map(|loader| loader.find_symbol(address))?;
+        Some(addr2line::demangle_auto(name.into(), None).into_owned())
     }
 }
 
-/// What debug information says of an address. The outermost may have no name.
-fn inlined(loader: &Loader, address: u64) -> Vec<Function> {
-    let mut functions = Vec::new();
-    let Ok(mut frames) = loader.find_frames(address) else { return functions };
-    while let Ok(Some(frame)) = frames.next() {
-        let name = frame.function.as_ref().and_then(|name| name.demangle().ok());
+/// A function of debug information.
+#[derive(Debug, Default)]
+struct Found {
+    name: String,
+    /// Whether the name has no path and may have arguments: `load<u8>`.
+    is_short: bool,
+    file: String,
+    line: u32,
+}
+
+impl Found {
+    fn new<R: Reader>(frame: &Frame<'_, R>) -> Self {
+        let function = frame.function.as_ref();
+        let name = function.and_then(|function| function.demangle().ok());
+        let raw = function.and_then(|function| function.raw_name().ok());
+        let is_rust = function.and_then(|function| function.language) == Some(DW_LANG_Rust);
+        let is_short = name.is_none() || is_rust && name == raw;
         let (file, line) = match &frame.location {
             Some(at) => (at.file.unwrap_or_default(), at.line.unwrap_or_default()),
             None => ("", 0),
         };
-        let name = name.map(std::borrow::Cow::into_owned).unwrap_or_default();
-        functions.push(Function { name, file: file.to_owned(), line });
-        if functions.len() == INLINED_MAX {
+        let name = name.map(Cow::into_owned).unwrap_or_default();
+        Self { name, is_short, file: file.to_owned(), line }
+    }
+
+    fn into_function(self) -> Function {
+        let Self { mut name, is_short, file, line } = self;
+        if is_short {
+            // What stands in the brackets can be pages long, and full names do not have it.
+            name.truncate(name.find('<').filter(|at| *at > 0).unwrap_or(name.len()));
+            if let Some(path) = path_by_file(&file) {
+                name = format!("{path}::{name}");
+            }
+        }
+        Function { name, file, line }
+    }
+}
+
+/// What debug information says of an address, innermost first. The outermost may have no name.
+fn inlined(loader: &Loader, address: u64) -> Vec<Found> {
+    let mut found = Vec::new();
+    let Ok(mut frames) = loader.find_frames(address) else { return found };
+    while let Ok(Some(frame)) = frames.next() {
+        found.push(Found::new(&frame));
+        if found.len() == INLINED_MAX {
             break;
         }
     }
-    functions
+    found
+}
+
+/// The module that a source file is, if its place tells the crate:
+/// `/rustc/1234/library/core/src/num/mod.rs` and `../serde-1.0.2/src/de.rs`.
+fn path_by_file(file: &str) -> Option<String> {
+    let (before, within) = file.rsplit_once("/src/")?;
+    let (above, folder) = before.rsplit_once('/')?;
+    let is_std = above.ends_with("/library");
+    let version = folder.rfind('-').filter(|at| {
+        let version = &folder[at + 1..];
+        version.starts_with(|c: char| c.is_ascii_digit()) && version.contains('.')
+    });
+    let of = if is_std { folder } else { &folder[..version?] };
+    let mut path = of.replace('-', "_");
+    for part in within.strip_suffix(".rs")?.split('/') {
+        if !["lib", "mod", "main"].contains(&part) {
+            path.push_str("::");
+            path.push_str(part);
+        }
+    }
+    Some(path)
 }
 
 /// The file that debug information refers to, if it is there and the right one.
@@ -88,4 +143,27 @@ fn debug_more(program: &Program) -> Option<PathBuf> {
     let home = program.path.parent()?;
     let more = Program::open(&home.join(path)).ok()?;
     (more.build_id == *id).then_some(more.path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_std_and_of_registries_tell_the_module() {
+        for (file, path) in [
+            ("/rustc/59/library/core/src/num/mod.rs", Some("core::num")),
+            ("/rustc/59/library/std/src/lib.rs", Some("std")),
+            ("/x/rustlib/src/rust/library/alloc/src/vec/drain.rs", Some("alloc::vec::drain")),
+            ("/x/registry/src/i-1/parking_lot_core-0.9.1/src/a/b.rs", Some("parking_lot_core::a::b")),
+            ("/x/trace-runtime-0.1.0/src/os/io.rs", Some("trace_runtime::os::io")),
+            // Whose crate is called what is nothing but a guess.
+            ("/x/app/src/main.rs", None),
+            ("src/main.rs", None),
+            ("/x/serde-1/src/de.c", None),
+            ("", None),
+        ] {
+            assert_eq!(path_by_file(file).as_deref(), path, "{file}");
+        }
+    }
 }

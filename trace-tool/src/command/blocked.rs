@@ -1,0 +1,340 @@
+//! `exectrace blocked`: what the program waited for, who made it wait, and where.
+//!
+//! Waiting is of two kinds, each with its own list: being held up, which could be less, and
+//! waiting for work, time or other threads, which is how a program rests. A lock that costs a
+//! tenth of the time must not stand below a main thread that waits for its workers.
+
+use std::io::Write;
+
+use clap::{Args, ValueEnum};
+use trace_analysis::life::{Holder, Share, Times, WaitGroup, Waits};
+use trace_analysis::reason::{Reason, ReasonKind};
+use trace_format::id::{CallId, ResourceId, StackId, ThreadId};
+use trace_format::time::Nanos;
+
+use super::life::Life;
+use super::reading::{Source, limited};
+use super::{Failure, Verdict};
+use crate::json::Trace;
+use crate::json::life::{LifeReport, Words};
+use crate::output::{Output, say};
+use crate::symbols::binaries;
+use crate::table::{Column, Table};
+use crate::{call, units};
+
+/// So many threads or places of a group are named in a line.
+const PARTIES_SHOWN: usize = 3;
+/// A part of a holder's time that is less than one in so many is not worth a word.
+const SHARE_MIN: u64 = 20;
+
+/// What can be asked.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    #[command(flatten)]
+    source: Source,
+    /// What waits are put together by.
+    #[arg(long, value_enum, default_value_t = By::Lock)]
+    by: By,
+    /// At most so many groups of each kind; 0 for all.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    top: usize,
+    /// Show whole stacks: of the waiting, and of who ended it.
+    #[arg(long)]
+    stacks: bool,
+    #[command(flatten)]
+    naming: binaries::Options,
+}
+
+/// What waits have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum By {
+    /// The lock, channel, file or socket; the place where there is none.
+    Lock,
+    /// The reason alone.
+    Reason,
+    /// The stack of the waiting.
+    Stack,
+    /// The thread that waits.
+    Thread,
+}
+
+/// Prints what was waited for.
+///
+/// # Errors
+/// If there is no trace, or the output can't be written.
+pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> {
+    let life = Life::read(&arguments.source, &arguments.naming)?;
+    let names = life.names();
+    let words = life.words(&names);
+    let verdict = life.warn();
+    if arguments.source.json {
+        let trace = Trace::new(&arguments.source.file, &life.reading.file);
+        let report = LifeReport::new(trace, words, &life.lives);
+        out.json(&report.with_waits(words, &life.lives.waits))?;
+        return Ok(verdict);
+    }
+    let waits = &life.lives.waits;
+    if waits.count == 0 {
+        say(&life.why_nothing("waits", "os"));
+        return Ok(verdict);
+    }
+    let groups = groups(waits, arguments.by);
+    let (idle, held): (Vec<_>, Vec<_>) = groups.iter().partition(|group| is_rest(group.reason));
+    if !held.is_empty() {
+        let title = heading("Held up, by locks, files, sockets", &held);
+        writeln!(out, "{}", out.bold(&title))?;
+        for group in limited(&held, arguments.top) {
+            print_group(group, words, arguments.stacks, out)?;
+        }
+        more(held.len(), arguments.top, out)?;
+    }
+    if !idle.is_empty() {
+        let gap = if held.is_empty() { "" } else { "\n" };
+        let title = heading("At rest: waiting for work, time, or other threads", &idle);
+        writeln!(out, "{gap}{}", out.bold(&title))?;
+        let shown = limited(&idle, arguments.top);
+        out.write_all(table(shown, words).render(out.width).as_bytes())?;
+        more(idle.len(), arguments.top, out)?;
+    }
+    Ok(verdict)
+}
+
+fn groups(waits: &Waits, by: By) -> &[WaitGroup] {
+    match by {
+        By::Lock => &waits.by_resource,
+        By::Reason => &waits.by_reason,
+        By::Stack => &waits.by_stack,
+        By::Thread => &waits.by_thread,
+    }
+}
+
+/// Whether waiting so is how a program rests, rather than what holds it up.
+#[must_use]
+pub fn is_rest(reason: Reason) -> bool {
+    matches!(reason.kind(), ReasonKind::Others | ReasonKind::Time) || reason == Reason::Poll
+}
+
+fn heading(title: &str, groups: &[&WaitGroup]) -> String {
+    let total = groups.iter().map(|group| group.total.0).sum();
+    let count = groups.iter().map(|group| group.count).sum();
+    let waits = units::plural(count, "wait", "waits");
+    format!("{title}: {} in {waits}", units::time(Nanos(total)))
+}
+
+fn more(count: usize, top: usize, out: &mut Output) -> Result<(), Failure> {
+    if top > 0 && count > top {
+        let more = units::plural((count - top) as u64, "more", "more");
+        writeln!(out, "… and {more}: --top 0")?;
+    }
+    Ok(())
+}
+
+/// What a group's waits were for, and where: `mutex 0x55d0 at app::work (src/main.rs:41)`.
+#[must_use]
+pub fn subject(group: &WaitGroup, words: Words<'_>) -> String {
+    let mut text = group.reason.name().to_owned();
+    if let Some(resource) = resource(words, group.resource) {
+        text.push(' ');
+        text.push_str(&resource);
+    }
+    if group.thread != ThreadId(0) {
+        text.push_str(" of ");
+        text.push_str(&words.names.thread(group.thread));
+    }
+    let places = places(group, words);
+    if let Some(first) = places.first() {
+        text.push_str(" at ");
+        text.push_str(first);
+    }
+    match places.len().saturating_sub(1) {
+        0 => text,
+        more => format!("{text} and {more} more"),
+    }
+}
+
+fn resource(words: Words<'_>, id: ResourceId) -> Option<String> {
+    call::resource(words.names.tables(), id)
+}
+
+/// The different places of a group's waits, the most time first.
+fn places(group: &WaitGroup, words: Words<'_>) -> Vec<String> {
+    let own = (group.stack != StackId(0)).then_some(group.stack);
+    let stacks = own.into_iter().chain(group.stacks.iter().map(|share| share.of));
+    let mut places = Vec::new();
+    for place in stacks.filter_map(|stack| words.places.shown(stack)) {
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    places
+}
+
+fn print_group(
+    group: &WaitGroup,
+    words: Words<'_>,
+    stacks: bool,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let time = units::time(group.total);
+    out.wrapped(&format!("{time:>8}  {}", subject(group, words)), 10)?;
+    let spread = &group.quantiles;
+    let mut how = vec![
+        units::plural(group.count, "time", "times"),
+        format!("p50 {}", units::time(spread.p50)),
+        format!("p99 {}", units::time(spread.p99)),
+        format!("max {}", units::time(spread.max)),
+    ];
+    if group.waiters_max > 1 {
+        how.push(format!("up to {} threads at once", group.waiters_max));
+    }
+    out.wrapped(&format!("{:10}{}", "", how.join(", ")), 12)?;
+    if group.thread == ThreadId(0) {
+        out.wrapped(&format!("{:10}waited: {}", "", waiters(group, words)), 12)?;
+    }
+    if stacks {
+        let stack = group.longest.first().map_or(group.stack, |longest| longest.stack);
+        print_stack(stack, words, out)?;
+    }
+    match group.holders.first() {
+        Some(holder) => print_holder(group, holder, words, stacks, out),
+        None => print_waker(group, words, stacks, out),
+    }
+}
+
+fn waiters(group: &WaitGroup, words: Words<'_>) -> String {
+    let shown = group.waiters.iter().take(PARTIES_SHOWN).map(|share| {
+        let part = units::percent(share.total.0, group.total.0);
+        format!("{} {part}", words.names.thread(share.of))
+    });
+    let mut text = shown.collect::<Vec<_>>().join(", ");
+    if group.waiters.len() > PARTIES_SHOWN {
+        text.push_str(" …");
+    }
+    text
+}
+
+/// Who held the lock, and what it did meanwhile.
+fn print_holder(
+    group: &WaitGroup,
+    holder: &Holder,
+    words: Words<'_>,
+    stacks: bool,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let who = words.names.thread(holder.thread);
+    let part = units::percent(holder.caused.0, group.total.0);
+    let place = words.places.shown(holder.stack);
+    let place = place.map_or_else(String::new, |place| format!(", released at {place}"));
+    let held = units::time(holder.held_max);
+    let line = format!("{:10}held by {who}: {part} of it, up to {held}{place}", "");
+    out.wrapped_loud(&line, 12)?;
+    let meanwhile = meanwhile(holder, words);
+    if !meanwhile.is_empty() {
+        out.wrapped(&format!("{:12}meanwhile {meanwhile}", ""), 14)?;
+    }
+    if stacks {
+        print_stack(holder.stack, words, out)?;
+    }
+    if group.holders.len() > 1 {
+        let others = group.holders.iter().skip(1).take(PARTIES_SHOWN).map(|holder| {
+            let part = units::percent(holder.caused.0, group.total.0);
+            format!("{} {part}", words.names.thread(holder.thread))
+        });
+        let others = others.collect::<Vec<_>>().join(", ");
+        out.wrapped(&format!("{:10}also held by {others}", ""), 12)?;
+    }
+    Ok(())
+}
+
+/// What a holder did while others waited: `sleep 88% at app::flush (src/main.rs:60), running 12%`.
+fn meanwhile(holder: &Holder, words: Words<'_>) -> String {
+    let mut parts = shares(&holder.times);
+    if let Some((_, first)) = parts.first_mut() {
+        let call = holder.slow_call;
+        if call != CallId(0) {
+            first.push_str(&format!(" in {}", call::name(call)));
+        }
+        if let Some(place) = words.places.shown(holder.slow_stack) {
+            first.push_str(&format!(" at {place}"));
+        }
+    }
+    parts.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join(", ")
+}
+
+/// What somebody did with a time, the most first, in parts worth a word.
+fn shares(times: &Times) -> Vec<(Nanos, String)> {
+    let whole = times.total().0;
+    let named = [
+        ("running", times.running),
+        ("in calls", times.in_calls),
+        ("ready, without a CPU", times.ready),
+        ("running or ready", times.running_or_ready),
+    ];
+    let blocked = times.reasons().into_iter().map(|(reason, time)| (reason.name(), time));
+    let mut parts: Vec<_> = named.into_iter().chain(blocked).collect();
+    parts.retain(|(_, time)| time.0 > 0 && time.0 >= whole / SHARE_MIN);
+    parts.sort_by_key(|(_, time)| std::cmp::Reverse(*time));
+    let shown =
+        |(name, time): (&str, Nanos)| (time, format!("{name} {}", units::percent(time.0, whole)));
+    parts.into_iter().map(shown).collect()
+}
+
+/// Who ended the waiting.
+fn print_waker(
+    group: &WaitGroup,
+    words: Words<'_>,
+    stacks: bool,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let Some(waker) = group.wakers.first() else { return Ok(()) };
+    let line = format!("{:10}ended by {}", "", woken_by(group, waker, words));
+    out.wrapped(&line, 12)?;
+    if stacks {
+        print_stack(waker.of.1, words, out)?;
+    }
+    Ok(())
+}
+
+fn woken_by(group: &WaitGroup, waker: &Share<(ThreadId, StackId)>, words: Words<'_>) -> String {
+    let (thread, stack) = waker.of;
+    let who = words.names.thread(thread);
+    let part = units::percent(waker.total.0, group.total.0);
+    match words.places.shown(stack) {
+        Some(place) => format!("{who} {part}, at {place}"),
+        None => format!("{who} {part}"),
+    }
+}
+
+fn print_stack(stack: StackId, words: Words<'_>, out: &mut Output) -> Result<(), Failure> {
+    for line in words.places.lines(stack) {
+        out.wrapped(&format!("{:14}{line}", ""), 18)?;
+    }
+    Ok(())
+}
+
+/// A row for each group, with who ended most of its waits.
+#[must_use]
+pub fn table(groups: &[&WaitGroup], words: Words<'_>) -> Table {
+    let mut table = Table::new(&[
+        Column::Name("for"),
+        Column::Number("waited"),
+        Column::Number("times"),
+        Column::Optional("p50", 2),
+        Column::Optional("p99", 1),
+        Column::Number("max"),
+        Column::OptionalText("ended by", 0),
+    ]);
+    for group in groups {
+        let by = group.wakers.first().map(|waker| words.names.thread(waker.of.0));
+        table.row([
+            subject(group, words),
+            units::time(group.total),
+            units::count(group.count),
+            units::time(group.quantiles.p50),
+            units::time(group.quantiles.p99),
+            units::time(group.quantiles.max),
+            by.unwrap_or_default(),
+        ]);
+    }
+    table.without_empty("ended by", "")
+}

@@ -1,0 +1,250 @@
+//! `exectrace heap`: what lives on the heap, since when, and who allocates.
+
+use std::cmp::Reverse;
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use trace_analysis::heap::{Heap, HeapOptions, HeapPoint, HeapStack};
+use trace_format::read::TraceFile;
+use trace_format::time::Nanos;
+
+use super::reading::{limited, missing, open, parse_time, symbols};
+use super::{Failure, Verdict};
+use crate::describe::Names;
+use crate::graph;
+use crate::json::Trace;
+use crate::json::heap::HeapReport;
+use crate::json::life::Words;
+use crate::output::{Output, advance, progress, say};
+use crate::places::Places;
+use crate::symbols::binaries;
+use crate::table::{Column, Table};
+use crate::units;
+
+/// The graph's size, without the numbers beside it.
+const GRAPH_ROWS: usize = 6;
+const GRAPH_COLUMNS_MAX: usize = 100;
+/// The numbers beside the graph, and the margin.
+const GRAPH_MARGIN: usize = 12;
+
+/// What can be asked.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// The trace.
+    file: PathBuf,
+    /// When to look at what lives; else the trace's end.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    at: Option<Nanos>,
+    /// Measure growth and allocations from this time on; else from the trace's begin.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    from: Option<Nanos>,
+    /// What stacks are sorted by; the greatest first.
+    #[arg(long, value_enum, default_value_t = Sort::Live)]
+    sort: Sort,
+    /// At most so many stacks; 0 for all.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    top: usize,
+    /// Show whole stacks.
+    #[arg(long)]
+    stacks: bool,
+    /// Print JSON; the fields are described in JSON.md.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    naming: binaries::Options,
+}
+
+/// What stacks are sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Sort {
+    /// Live bytes.
+    Live,
+    /// How many live bytes there are more than at the begin.
+    Growth,
+    /// Bytes allocated, freed or not.
+    Allocated,
+}
+
+/// Prints the heap.
+///
+/// # Errors
+/// If there is no trace, or the output can't be written.
+pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> {
+    if let (Some(from), Some(at)) = (arguments.from, arguments.at)
+        && from >= at
+    {
+        return Err(Failure::Usage("--from must be before --at".to_owned()));
+    }
+    let file = open(&arguments.file)?;
+    let mut heap = read(arguments, &file);
+    match arguments.sort {
+        Sort::Live => heap.stacks.sort_by_key(|stack| Reverse(stack.live_bytes)),
+        Sort::Growth => heap.stacks.sort_by_key(|stack| Reverse(stack.grown_bytes)),
+        Sort::Allocated => heap.stacks.sort_by_key(|stack| Reverse(stack.allocated_bytes)),
+    }
+    let verdict = warn(&file);
+    if heap.points.is_empty() && heap.samples == 0 && !arguments.json {
+        let off = missing(file.tables());
+        let why = off.iter().find(|line| line.starts_with("without heap")).cloned();
+        let why = why.unwrap_or_else(|| "is `exectrace::Heap` its global allocator?".to_owned());
+        say(&format!("the trace has nothing about the heap; {why}"));
+        return Ok(verdict);
+    }
+    let symbols = symbols(&file, &arguments.naming)?;
+    let names = Names::new(file.tables());
+    let words = Words { names: &names, places: Places::new(file.tables(), &symbols) };
+    let shown = limited(&heap.stacks, arguments.top);
+    if arguments.json {
+        let trace = Trace::new(&arguments.file, &file);
+        out.json(&HeapReport::new(trace, words, &heap, shown))?;
+        return Ok(verdict);
+    }
+    print_counters(&heap, out)?;
+    print_stacks(arguments, &heap, shown, words, out)?;
+    Ok(verdict)
+}
+
+fn read(arguments: &Arguments, file: &TraceFile<std::fs::File>) -> Heap {
+    let ticks = |at| file.tables().clock.ticks(at);
+    let options = HeapOptions { from: arguments.from.map(ticks), at: arguments.at.map(ticks) };
+    let bar = progress(file.bytes());
+    let heap = Heap::read(file, &options, |progress| advance(&bar, progress));
+    bar.finish_and_clear();
+    heap
+}
+
+fn warn(file: &TraceFile<std::fs::File>) -> Verdict {
+    for fault in file.faults().iter().take(3) {
+        say(&format!("DAMAGED: {fault}"));
+    }
+    if file.faults().is_empty() { Verdict::Fine } else { Verdict::Faulty }
+}
+
+/// What lived when, as numbers and as a picture.
+fn print_counters(heap: &Heap, out: &mut Output) -> Result<(), Failure> {
+    let until: Vec<_> = heap.points.iter().filter(|point| point.at <= heap.at).collect();
+    let Some(last) = until.last() else { return Ok(()) };
+    let since = until.iter().find(|point| point.at >= heap.from).unwrap_or(last);
+    let live = units::bytes(last.live_bytes);
+    let allocations = units::plural(last.live_allocations, "allocation", "allocations");
+    let title = format!("{live} live in {allocations}, {} s", units::moment(last.at));
+    writeln!(out, "{}", out.bold(&title))?;
+    let most = until.iter().max_by_key(|point| point.live_bytes).unwrap_or(last);
+    let mut parts =
+        vec![format!("at most {} at {} s", units::bytes(most.live_bytes), units::moment(most.at))];
+    let passed = last.at.0.saturating_sub(since.at.0);
+    if passed > 0 {
+        let grown = i128::from(last.live_bytes) - i128::from(since.live_bytes);
+        parts.push(format!("{} since {} s", signed(grown), units::moment(since.at)));
+        parts.push(format!("allocated {}", rate(since, last, passed)));
+    }
+    out.wrapped(&parts.join(", "), 2)?;
+    let points: Vec<_> = heap.points.iter().map(|point| (point.at.0, point.live_bytes)).collect();
+    print_graph(&points, out)
+}
+
+/// `+12.3 MB`.
+fn signed(bytes: i128) -> String {
+    let size = u64::try_from(bytes.unsigned_abs()).unwrap_or(u64::MAX);
+    format!("{}{}", if bytes < 0 { '-' } else { '+' }, units::bytes(size))
+}
+
+fn rate(since: &HeapPoint, last: &HeapPoint, passed: u64) -> String {
+    let seconds = passed as f64 / 1e9;
+    let per_second = |now: u64, then: u64| (now.saturating_sub(then) as f64 / seconds) as u64;
+    let bytes = units::bytes(per_second(last.allocated_bytes, since.allocated_bytes));
+    let count = units::count(per_second(last.allocations, since.allocations));
+    format!("{bytes}/s in {count} allocations/s")
+}
+
+fn print_graph(points: &[(u64, u64)], out: &mut Output) -> Result<(), Failure> {
+    let width = out.width.unwrap_or(80).saturating_sub(GRAPH_MARGIN).min(GRAPH_COLUMNS_MAX);
+    if points.len() < 2 || width < 10 {
+        return Ok(());
+    }
+    let highest = points.iter().map(|(_, value)| *value).max().unwrap_or(0);
+    let lines = graph::draw(points, width, GRAPH_ROWS);
+    let last = lines.len().saturating_sub(1);
+    for (row, line) in lines.iter().enumerate() {
+        let label = match row {
+            0 => units::bytes(highest),
+            row if row == last => "0".to_owned(),
+            _ => String::new(),
+        };
+        writeln!(out, "{label:>9} │{line}")?;
+    }
+    if let (Some((first, _)), Some((end, _))) = (points.first(), points.last()) {
+        let (first, end) = (seconds(*first), seconds(*end));
+        let gap = width.saturating_sub(first.len());
+        writeln!(out, "{:>9} └{first}{end:>gap$}", "")?;
+    }
+    Ok(())
+}
+
+fn seconds(nanos: u64) -> String {
+    format!("{:.3} s", nanos as f64 / 1e9)
+}
+
+fn print_stacks(
+    arguments: &Arguments,
+    heap: &Heap,
+    shown: &[HeapStack],
+    words: Words<'_>,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    if shown.is_empty() {
+        writeln!(out, "\nno sampled allocation lives")?;
+        return Ok(());
+    }
+    let every = units::bytes(heap.sample_bytes);
+    let samples = units::plural(heap.samples, "sample", "samples");
+    let title = format!("By stack, estimated from {samples}, one in {every}");
+    writeln!(out, "\n{}", out.bold(&title))?;
+    if arguments.stacks {
+        for stack in shown {
+            let live = units::bytes(stack.live_bytes);
+            let grown = signed(stack.grown_bytes.into());
+            let allocated = units::bytes(stack.allocated_bytes);
+            writeln!(out, "{live:>9} live, {grown} since, {allocated} allocated")?;
+            for frame in words.places.lines(stack.stack) {
+                out.wrapped(&format!("{:11}{frame}", ""), 15)?;
+            }
+        }
+    } else {
+        out.write_all(table(shown, heap, words).render(out.width).as_bytes())?;
+    }
+    let more = heap.stacks.len() - shown.len();
+    if more > 0 {
+        writeln!(out, "… and {}: --top 0", units::plural(more as u64, "more", "more"))?;
+    }
+    Ok(())
+}
+
+/// A row for each stack.
+#[must_use]
+pub fn table(stacks: &[HeapStack], heap: &Heap, words: Words<'_>) -> Table {
+    let mut table = Table::new(&[
+        Column::Name("where"),
+        Column::Number("live"),
+        Column::Number("live%"),
+        Column::Optional("count", 2),
+        Column::Number("growth"),
+        Column::Optional("allocated", 3),
+        Column::Optional("in", 1),
+    ]);
+    let all: u64 = heap.stacks.iter().map(|stack| stack.live_bytes).sum();
+    for stack in stacks {
+        let place = words.places.shown(stack.stack);
+        table.row([
+            place.unwrap_or_else(|| "(no stack)".to_owned()),
+            units::bytes(stack.live_bytes),
+            units::percent(stack.live_bytes, all),
+            units::count(stack.live_count),
+            signed(stack.grown_bytes.into()),
+            units::bytes(stack.allocated_bytes),
+            units::count(stack.allocated_count),
+        ]);
+    }
+    table
+}

@@ -1,0 +1,88 @@
+//! What the commands about threads' lives share: reading them once, with names for their stacks.
+
+use trace_analysis::life::Lives;
+use trace_analysis::symbols::Symbols;
+
+use super::reading::{Reading, Source, missing, symbols};
+use super::{Failure, Verdict};
+use crate::describe::Names;
+use crate::json::life::Words;
+use crate::output::say;
+use crate::places::Places;
+use crate::symbols::binaries;
+use crate::units;
+
+/// A trace, and what its threads did.
+#[derive(Debug)]
+pub struct Life {
+    /// The trace.
+    pub reading: Reading,
+    /// Names of its stacks.
+    pub symbols: Symbols,
+    /// What was done and waited for.
+    pub lives: Lives,
+}
+
+impl Life {
+    /// Opens and reads a trace.
+    ///
+    /// # Errors
+    /// If there is none, or a file that names were to be taken from can't be read.
+    pub fn read(source: &Source, naming: &binaries::Options) -> Result<Self, Failure> {
+        let reading = source.open()?;
+        let symbols = symbols(&reading.file, naming)?;
+        let lives = reading.lives(&symbols);
+        Ok(Self { reading, symbols, lives })
+    }
+
+    /// The names of its threads.
+    #[must_use]
+    pub fn names(&self) -> Names<'_> {
+        Names::new(self.reading.file.tables())
+    }
+
+    /// What is needed to put it into words.
+    #[must_use]
+    pub fn words<'t>(&'t self, names: &'t Names<'t>) -> Words<'t> {
+        let places = Places::new(self.reading.file.tables(), &self.symbols);
+        Words { names, places }
+    }
+
+    /// Says on standard error what is missing from what is shown, and what it means for the exit
+    /// code.
+    pub fn warn(&self) -> Verdict {
+        let mut verdict = Verdict::Fine;
+        let mut loss = |text: String| {
+            say(&text);
+            verdict = Verdict::Faulty;
+        };
+        for fault in self.reading.file.faults().iter().take(3) {
+            loss(format!("DAMAGED: {fault}"));
+        }
+        if self.lives.unreadable > 0 {
+            let items = units::plural(self.lives.unreadable, "item", "items");
+            loss(format!("MISSING: {items} can't be read"));
+        }
+        if self.lives.lost_records > 0 {
+            let records = units::plural(self.lives.lost_records, "record", "records");
+            loss(format!("LOST: the kernel had no room for {records} of what ran where"));
+        }
+        let stop = self.reading.file.tables().stop;
+        if let Some(stop) = stop.filter(|stop| stop.dropped_events > 0) {
+            let events = units::plural(stop.dropped_events, "event", "events");
+            loss(format!("DROPPED: memory was at its bound, {events} not recorded"));
+        }
+        verdict
+    }
+
+    /// Why there is nothing to show, if there is nothing.
+    #[must_use]
+    pub fn why_nothing(&self, what: &str, feature: &str) -> String {
+        let off = missing(self.reading.file.tables());
+        let why = match off.iter().find(|line| line.starts_with(&format!("without {feature}"))) {
+            Some(line) => line.clone(),
+            None => format!("was the program built with the feature `{feature}`?"),
+        };
+        format!("the trace has no {what} here; {why}")
+    }
+}
