@@ -5,15 +5,24 @@ mod common;
 use common::{in_order, in_order_by_steps, stream};
 use proptest::prelude::*;
 use trace_format::batch::Compression;
+use trace_format::definition::{
+    Definition, Definitions, FoundBy, Function, ResourceKind, StackFlags, put_definition,
+};
 use trace_format::event::{Event, EventKind, Events, Outcome, put_event};
-use trace_format::id::{FutureId, Open, SiteId, TaskId, ThreadId};
-use trace_format::read::{BatchReader, Clock, TraceFile, Window};
+use trace_format::id::{
+    CallId, FutureId, Open, OpenCall, ResourceId, SampleId, SiteId, StackId, TaskId, ThreadId,
+};
+use trace_format::read::{BatchReader, Clock, Tables, TraceFile, Window};
 use trace_format::testgen::{TraceBuilder, everything, tight_loops, value_bytes};
 use trace_format::text::{from_text, to_text};
 use trace_format::time::{ClockSnapshot, Nanos, Ticks};
-use trace_format::value::{Text, Value, Values};
+use trace_format::value::{Text, Value, Values, put_stack};
 
 const ALL: Window = Window { from: None, to: None, thread: None };
+
+/// How many kinds of events the seeds make; those from the second on are of CPUs.
+const KINDS: u8 = 27;
+const CPU_KINDS_FROM: u8 = 22;
 
 /// Bytes that events borrow; the events are made from the numbers beside them.
 #[derive(Clone, Debug)]
@@ -67,8 +76,26 @@ impl Seed {
     }
 
     fn values(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        if self.more == 1 {
+            put_stack(&mut bytes, self.stack());
+        }
         let values = self.values.iter().map(|it| value(it.0, it.1, self.text()));
-        value_bytes(&values.collect::<Vec<_>>())
+        bytes.extend(value_bytes(&values.collect::<Vec<_>>()));
+        bytes
+    }
+
+    fn stack(&self) -> StackId {
+        StackId(self.duration as u32 & StackId::MAX.0)
+    }
+
+    fn call(&self) -> OpenCall {
+        let resource = ResourceId(self.ids[0] as u32 & ResourceId::MAX.0);
+        OpenCall { call: CallId(self.ids[1] as u8), stack: self.stack(), resource }
+    }
+
+    fn is_of_a_cpu(&self) -> bool {
+        self.which % KINDS >= CPU_KINDS_FROM
     }
 
     fn kind<'t>(&'t self, ticks: u64, values: &'t [u8]) -> EventKind<'t> {
@@ -77,8 +104,9 @@ impl Seed {
         let (task, parent, future) = (TaskId(b), TaskId(c), FutureId(c));
         let (duration, since) = (Ticks(self.duration), Ticks(self.duration.min(ticks)));
         let outcome = [Outcome::Returned, Outcome::Failed, Outcome::Dropped][c as usize % 3];
-        let open = [Open::Region(site), Open::Poll(future), Open::Task(task)][c as usize % 3];
-        match self.which % 17 {
+        let opens = [Open::Region(site), Open::Poll(future), Open::Task(task)];
+        let open = *opens.get(c as usize % 4).unwrap_or(&Open::Call(self.call()));
+        match self.which % KINDS {
             0 => EventKind::Region { site, duration, values },
             1 => EventKind::RegionBegin { site, values },
             2 => EventKind::Poll { future, duration },
@@ -95,7 +123,66 @@ impl Seed {
             13 => EventKind::TaskBeginSite { task, parent, site, values },
             14 => EventKind::TaskEnd { task },
             15 => EventKind::FutureBegin { future, task, site, values },
-            _ => EventKind::FutureEnd { future, outcome, values },
+            16 => EventKind::FutureEnd { future, outcome, values },
+            _ => self.kind_of_system(),
+        }
+    }
+
+    fn kind_of_system(&self) -> EventKind<'static> {
+        let [a, b, c] = self.ids;
+        let (call, stack, sample) = (self.call(), self.stack(), SampleId(a));
+        let result = self.values.first().map_or(-1, |it| it.1 as i64);
+        match self.which % KINDS {
+            17 => EventKind::Call { call, result, duration: Ticks(self.duration) },
+            18 => EventKind::CallBegin { call },
+            19 => EventKind::EndCall { result },
+            20 => EventKind::Alloc { sample, address: b, bytes: c, stack },
+            21 => EventKind::Free { sample },
+            CPU_KINDS_FROM => EventKind::SwitchIn { os_thread: a },
+            23 => EventKind::SwitchOut { os_thread: a, preempted: b.is_multiple_of(2) },
+            24 => EventKind::Sample { os_thread: a, stack },
+            25 => EventKind::Fault { os_thread: a, address: b, stack },
+            _ => EventKind::LostKernel { records: a },
+        }
+    }
+
+    /// A definition of what is recorded without annotations.
+    fn definition<'t>(&'t self, values: &'t [u8]) -> Definition<'t> {
+        let [a, b, c] = self.ids;
+        let (id, ticks, name) = (ThreadId(a as u32), Ticks(b), self.text.as_slice());
+        let (stack, on) = (self.stack(), a.is_multiple_of(2));
+        match self.which % 8 {
+            0 => Definition::ThreadName { id, ticks, name },
+            1 => Definition::Module { first: a, last: b, bias: c, build_id: values, path: name },
+            2 => {
+                let by = FoundBy::ALL[b as usize % 4];
+                let addresses = self.values.iter().map(|it| it.1).collect();
+                Definition::Stack { id: stack, flags: StackFlags { cut: on, by }, addresses }
+            }
+            3 => {
+                let kind = ResourceKind::ALL[b as usize % ResourceKind::ALL.len()];
+                Definition::Resource { id: self.call().resource, kind, value: c, name }
+            }
+            4 => {
+                let function = |it: &(u8, u64)| Function { name, file: values, line: it.1 as u32 };
+                let functions = self.values.iter().map(function).collect();
+                Definition::Symbol { address: a, functions }
+            }
+            5 => Definition::Facility { name, on, note: values },
+            6 => Definition::Heap {
+                ticks,
+                live_bytes: a,
+                live_allocations: b,
+                allocated_bytes: c,
+                allocations: self.gap,
+                sample_bytes: self.duration,
+            },
+            _ => {
+                let (parent, first) = (ThreadId(c as u32 % 2), ticks);
+                let stack = if on { stack } else { StackId(0) };
+                let entry = self.duration % 2;
+                Definition::Thread { id, os_id: a, name, first, parent, stack, entry }
+            }
         }
     }
 }
@@ -103,20 +190,22 @@ impl Seed {
 /// Threads, batches and generations as the seeds' numbers say.
 fn build(seeds: &[Seed], compression: Compression) -> Vec<u8> {
     let mut trace = TraceBuilder::started(compression);
-    let mut clocks = [1_000_u64; 3];
+    let lanes = [1, 2, 3, ThreadId::cpu(0).0];
+    let mut clocks = [1_000_u64; 4];
     for seed in seeds {
-        let thread = seed.ids[2] as usize % clocks.len();
-        let ticks = clocks[thread] + seed.gap;
+        let at = if seed.is_of_a_cpu() { 3 } else { seed.ids[2] as usize % 3 };
+        let ticks = clocks[at] + seed.gap;
         let values = seed.values();
-        trace.event(thread as u32 + 1, ticks, seed.kind(ticks, &values));
-        clocks[thread] = ticks + seed.duration;
-        match seed.which / 17 {
-            0 => trace.cut(thread as u32 + 1),
-            1 => trace.seal(thread as u32 + 1),
+        trace.event(lanes[at], ticks, seed.kind(ticks, &values));
+        clocks[at] = ticks + seed.duration;
+        match seed.which / KINDS {
+            0 => trace.cut(lanes[at]),
+            1 => trace.seal(lanes[at]),
             2 => {
-                let now = clocks.into_iter().max().expect("three");
+                let now = clocks.into_iter().max().expect("four");
                 trace.generation(now);
             }
+            3 => trace.define(&seed.definition(&values)),
             _ => {}
         }
     }
@@ -144,6 +233,30 @@ proptest! {
         let mut walked = 0;
         Events::new(ThreadId(1), Ticks(base), &payload).walk(|_| walked += 1).expect("events");
         prop_assert_eq!(walked, seeds.len());
+    }
+
+    #[test]
+    fn definitions_come_back(seeds in seeds()) {
+        let all_values: Vec<Vec<u8>> = seeds.iter().map(Seed::values).collect();
+        let definitions: Vec<Definition<'_>> =
+            seeds.iter().zip(&all_values).map(|(seed, values)| seed.definition(values)).collect();
+        let mut payload = Vec::new();
+        definitions.iter().for_each(|definition| put_definition(&mut payload, definition));
+        let mut found = Definitions::new(&payload);
+        let mut tables = Tables::default();
+        for definition in &definitions {
+            let found = found.next();
+            prop_assert_eq!(found.as_ref(), Some(definition));
+            tables.apply(definition);
+        }
+        prop_assert_eq!(found.rest(), 0);
+        for (first, module) in &tables.modules {
+            let inside = first..&module.last;
+            prop_assert!(inside.is_empty() || tables.module_at(*first).is_some());
+        }
+        for thread in tables.threads.values() {
+            prop_assert!(thread.names.is_sorted_by_key(|name| name.0));
+        }
     }
 
     #[test]
@@ -196,7 +309,7 @@ proptest! {
             prop_assert!(!printed.is_empty());
         }
         prop_assert!(events.next().is_none());
-        trace_format::definition::Definitions::new(&payload).for_each(drop);
+        Definitions::new(&payload).for_each(drop);
     }
 
     #[test]
