@@ -33,6 +33,8 @@ const OTHERS: [Exception; 8] = [
     Exception { path: "src/heap.rs", reason: "an allocator that only passes on" },
     Exception { path: "tests/heap.rs", reason: "allocators are unsafe to be and to call" },
     Exception { path: "tests/fork.rs", reason: "fork is unsafe to call" },
+    Exception { path: "tests/sched.rs", reason: "pinning threads is unsafe to call" },
+    Exception { path: "tests/sched_refused.rs", reason: "filters and limits, likewise" },
     Exception { path: "tests/thread_exit.rs", reason: "a destructor that the system calls" },
 ];
 

@@ -8,9 +8,9 @@ use super::ring::Rate;
 use crate::clock;
 use trace_format::time::{ClockKind, ClockSnapshot};
 
-/// A line is at least so long if it can be. Its ends are good to some ten nanoseconds, and so are
-/// all times between them.
-const LINE_NS_MIN: u64 = 1_000_000;
+/// A line is at least so long, but for the first. Its ends are good to some ten nanoseconds, and so
+/// is all between them and not far behind.
+const LINE_NS_MIN: u64 = 10_000_000;
 
 /// How it is done.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +50,8 @@ impl Convert {
         }
     }
 
-    /// To be called after each look at the rings: what was found happened before.
+    /// To be called just before each look at the rings: what is found there happened since the look
+    /// before, and so lies between the ends of the line, or a moment behind.
     pub(super) fn look(&mut self) {
         if let Self::Line(first, last) = self {
             if last.monotonic.0 - first.monotonic.0 >= LINE_NS_MIN {

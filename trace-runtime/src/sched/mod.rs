@@ -23,10 +23,10 @@ mod record;
 mod ring;
 
 use crate::clock;
-use crate::intern::STACKS;
 use crate::options::Options;
 use crate::output::Output;
 use crate::source::Source;
+use crate::stack::{FRAMES_MAX, intern_frames};
 use convert::Convert;
 use cover::{Cover, RING_BYTES_MAX};
 use lane::Lane;
@@ -44,14 +44,8 @@ use trace_format::id::StackId;
 /// twice as long.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Stacks are marked so in their flags: found by the kernel.
+/// In the flags of a stack: the kernel has found it. The lowest bit says that it was deeper.
 const BY_KERNEL: u64 = 3 << 1;
-
-/// In the flags of a stack: it was deeper.
-const CUT: u64 = 1;
-
-/// The most frames of a stack that are kept.
-const FRAMES_MAX: usize = 64;
 
 /// The kernel as a source of events.
 #[derive(Debug)]
@@ -208,6 +202,7 @@ impl Watch {
         // running all the time.
         let running = if self.has_looked { Vec::new() } else { self.running_silently() };
         self.has_looked = true;
+        self.convert.look();
         // What the collector does is no part of the program's life.
         let own = perf::thread_id();
         self.looked = clock::ticks();
@@ -215,7 +210,6 @@ impl Watch {
             let mut bytes = std::mem::take(&mut self.bytes);
             bytes.clear();
             self.cover.rings[at].1.take(&mut bytes);
-            self.convert.look();
             for record in Records(&bytes) {
                 let lost = matches!(record.what, What::Lost(_));
                 if lost || (record.process == self.process && record.thread != own) {
@@ -288,11 +282,9 @@ impl Watch {
 
 /// The id of a stack the kernel has found.
 fn stack(chain: Chain<'_>) -> StackId {
-    let mut words = [0; FRAMES_MAX + 1];
-    let (frames, cut) = chain.frames(&mut words[1..]);
-    let count = frames.len();
-    words[0] = BY_KERNEL | if cut { CUT } else { 0 };
-    if count == 0 { StackId(0) } else { StackId(STACKS.intern(&words[..=count])) }
+    let mut room = [0; FRAMES_MAX];
+    let (frames, cut) = chain.frames(&mut room);
+    StackId(intern_frames(BY_KERNEL | u64::from(cut), frames))
 }
 
 /// Whether the kernel watches in this way at all, tried on the calling thread.

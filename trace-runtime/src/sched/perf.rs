@@ -13,7 +13,7 @@ use sys::bindings::{self as kernel, perf_event_attr};
 
 /// Frames of a stack that the kernel is asked for: one more than are kept, so that a deeper one
 /// shows.
-const CHAIN_MAX: u16 = super::FRAMES_MAX as u16 + 1;
+const CHAIN_MAX: u16 = crate::stack::FRAMES_MAX as u16 + 1;
 
 /// What the kernel is asked to watch on a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

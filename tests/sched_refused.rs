@@ -1,0 +1,175 @@
+//! What a trace says when the kernel does not let the program watch itself, or not much.
+//!
+//! Each case is a process of its own: this program again, with one of the tests named `child_*`,
+//! which do nothing unless they are told to.
+//!
+//! May contain `unsafe`: filters of system calls and limits of resources.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use common::lanes::lane_events;
+use common::{Recorded, record_with};
+use exectrace::{Options, traced};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::sync::Barrier;
+use std::thread;
+
+/// Tells a process that it is to be a child.
+const TOLD: &str = "EXECTRACE_TEST_CHILD";
+
+#[traced]
+fn leaf() {}
+
+fn is_told() -> bool {
+    std::env::var_os(TOLD).is_some()
+}
+
+/// This program again, to run the test of this name as a child. `None` if it can't be run.
+fn child(name: &str, arrange: impl FnOnce(&mut Command)) -> Option<String> {
+    let program = std::env::current_exe().expect("this program has a file");
+    let mut command = Command::new(program);
+    command.args(["--exact", name, "--nocapture"]).env(TOLD, "1");
+    arrange(&mut command);
+    let output = match command.output() {
+        Ok(output) => output,
+        Err(error) => {
+            eprintln!("SKIPPED: {name}: {error}");
+            return None;
+        }
+    };
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && text.contains("1 passed"), "{text}{errors}");
+    Some(errors)
+}
+
+/// A trace with everything the kernel can tell, and an annotation.
+fn record(act: impl FnOnce()) -> Recorded {
+    let recorded = record_with(Options::new().os(false).heap(false).cpu_samples(100), || {
+        act();
+        leaf();
+        thread::sleep(std::time::Duration::from_millis(5));
+    });
+    assert_eq!(recorded.lines(), ["leaf"], "all else works");
+    recorded
+}
+
+/// Whether the kernel lets the trace have this, and how, or why not.
+fn told(recorded: &Recorded, name: &str) -> (bool, String) {
+    let facility = recorded.trace.tables.facilities.get(name).expect("a facility");
+    eprintln!("{name}: {} {}", facility.on, facility.note);
+    (facility.on, facility.note.clone())
+}
+
+/// From here on this thread, and those it starts, get this error for `perf_event_open`.
+fn refuse(error: i32) {
+    let number = libc::SYS_perf_event_open as u32;
+    let (load, is, give) = (0x20, 0x15, 0x06);
+    let filter = [
+        libc::sock_filter { code: load, jt: 0, jf: 0, k: 0 },
+        libc::sock_filter { code: is, jt: 0, jf: 1, k: number },
+        libc::sock_filter { code: give, jt: 0, jf: 0, k: libc::SECCOMP_RET_ERRNO | error as u32 },
+        libc::sock_filter { code: give, jt: 0, jf: 0, k: libc::SECCOMP_RET_ALLOW },
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+    // SAFETY: the call takes numbers.
+    let promised = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    assert_eq!(promised, 0);
+    let mode = libc::SECCOMP_MODE_FILTER;
+    // SAFETY: the call wants a filter of so many instructions: `program` is that.
+    let set = unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program) };
+    assert_eq!(set, 0, "a filter can be set: {}", std::io::Error::last_os_error());
+}
+
+/// Nothing of CPUs is in the trace, which says why.
+fn check_refused(error: i32, words: &str) {
+    refuse(error);
+    let recorded = record(|| {});
+    let (on, note) = told(&recorded, "sched");
+    assert!(!on && note.contains("perf_event_open") && note.contains(words), "{note}");
+    assert_eq!(lane_events(&recorded.trace).count(), 0);
+}
+
+#[test]
+fn child_without_permission() {
+    if is_told() {
+        check_refused(libc::EPERM, "permission denied (kernel.perf_event_paranoid is ");
+    }
+}
+
+#[test]
+fn child_without_the_call() {
+    if is_told() {
+        check_refused(libc::ENOSYS, "this kernel has it not, or a filter");
+    }
+}
+
+#[test]
+fn a_refusal_is_said_in_words_and_all_else_works() {
+    child("child_without_permission", |_| ());
+    child("child_without_the_call", |_| ());
+}
+
+/// Four threads wait from before the start to behind the end; each needs descriptors.
+#[test]
+fn child_with_few_descriptors() {
+    if !is_told() {
+        return;
+    }
+    let limit = libc::rlimit { rlim_cur: 32, rlim_max: 32 };
+    // SAFETY: the call wants limits: `limit` is that.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
+    let (begun, done) = (Barrier::new(5), Barrier::new(5));
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                begun.wait();
+                done.wait();
+            });
+        }
+        begun.wait();
+        let recorded = record(|| {});
+        done.wait();
+        let (_, note) = told(&recorded, "sched");
+        assert!(note.contains("not watched") || note.contains("perf_event_open:"), "{note}");
+        assert!(note.contains("ulimit -n") || note.contains("perf_event_open:"), "{note}");
+    });
+}
+
+#[test]
+fn a_quarter_of_the_descriptors_is_all_that_is_used() {
+    child("child_with_few_descriptors", |_| ());
+}
+
+#[test]
+fn child_as_an_ordinary_user() {
+    if !is_told() {
+        return;
+    }
+    let recorded = record(|| {});
+    let (on, note) = told(&recorded, "sched");
+    assert_eq!(on, lane_events(&recorded.trace).count() > 0, "{note}");
+}
+
+#[test]
+fn no_privilege_is_needed() {
+    let mut refused = false;
+    // SAFETY: the call takes nothing.
+    let root = unsafe { libc::geteuid() } == 0;
+    let told = child("child_as_an_ordinary_user", |command| {
+        if root {
+            command.uid(65_534).gid(65_534);
+        }
+    });
+    if let Some(told) = told {
+        refused = !told.contains("sched: true");
+        eprintln!("{told}");
+    }
+    let paranoid = std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid");
+    let paranoid: i32 = paranoid.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(3);
+    let recorded = record(|| {});
+    let (allowed, _) = self::told(&recorded, "sched");
+    assert!(!refused || paranoid > 2 || !allowed, "an ordinary user is refused at {paranoid}");
+}
