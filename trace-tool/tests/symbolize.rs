@@ -44,14 +44,16 @@ struct Built {
     outer: Vec<u64>,
 }
 
-static BUILT: LazyLock<Built> = LazyLock::new(|| {
+static BUILT: LazyLock<Built> = LazyLock::new(|| build("full"));
+
+fn build(debug_information: &str) -> Built {
     let folder = TempDir::new().expect("a folder");
     let source = folder.path().join("program.rs");
     fs::write(&source, SOURCE).expect("room");
     let path = folder.path().join("program");
     let mut rustc = Command::new("rustc");
-    rustc.args(["-O", "-C", "debuginfo=2", "-C", "link-arg=-Wl,--build-id"]).arg(&source);
-    run(rustc.arg("-o").arg(&path));
+    rustc.arg(format!("-Cdebuginfo={debug_information}")).arg(&source).arg("-o").arg(&path);
+    run(rustc.args(["-O", "-Clink-arg=-Wl,--build-id"]));
     let bytes = fs::read(&path).expect("the program");
     let file = object::File::parse(bytes.as_slice()).expect("a program");
     let mut symbols = file.symbols();
@@ -62,7 +64,7 @@ static BUILT: LazyLock<Built> = LazyLock::new(|| {
     assert!(!build_id.is_empty());
     let module = module(&path, build_id);
     Built { _folder: folder, path, module, outer }
-});
+}
 
 fn module(path: &Path, build_id: Vec<u8>) -> Module {
     let path = path.to_str().expect("a path of letters").to_owned();
@@ -82,10 +84,18 @@ fn objcopy(options: &[&str], from: &Path, to: &Path) {
 /// Names all addresses of `work::outer`, and says which functions were seen, each as
 /// `name file:line` with the file's last part.
 fn seen(module: &Module, options: &Options) -> (BTreeSet<String>, Vec<Unnamed>) {
+    seen_at(&BUILT.outer, module, options)
+}
+
+fn seen_at(
+    addresses: &[u64],
+    module: &Module,
+    options: &Options,
+) -> (BTreeSet<String>, Vec<Unnamed>) {
     let mut symbols = Symbols::default();
     symbols.add_module(module.clone());
     let binaries = Binaries::new(options, SystemTime::now()).expect("programs");
-    let unnamed = name(&mut symbols, BUILT.outer.iter().copied(), &binaries);
+    let unnamed = name(&mut symbols, addresses.iter().copied(), &binaries);
     let functions = symbols.iter().flat_map(|(_, functions)| functions);
     let shown = |function: &Function| {
         let file = function.file.rsplit('/').next().unwrap_or_default();
@@ -126,6 +136,18 @@ fn an_inlined_call_comes_before_its_caller_with_files_and_lines() {
         assert!(inner.inlined && !outermost.inlined);
     }
     assert!(inlined.count() > 0, "{:?}", all.collect::<Vec<_>>());
+}
+
+#[test]
+fn where_debug_information_has_lines_alone_names_still_have_their_paths() {
+    let built = build("line-tables-only");
+    let (seen, unnamed) = seen_at(&built.outer, &built.module, &Options::default());
+    assert!(unnamed.is_empty(), "{unnamed:?}");
+    // The symbol table has the path of the caller; of what was inlined nobody has it.
+    let wanted = ["program::work::outer program.rs:7", "inner program.rs:3"];
+    assert!(wanted.iter().all(|wanted| seen.contains(*wanted)), "{seen:?}");
+    let others = seen.iter().filter(|name| !name.contains("program.rs"));
+    assert!(others.clone().all(|name| name.starts_with("core::")), "by their files: {seen:?}");
 }
 
 #[test]

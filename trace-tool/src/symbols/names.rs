@@ -155,7 +155,10 @@ mod tests {
             ("/rustc/59/library/core/src/num/mod.rs", Some("core::num")),
             ("/rustc/59/library/std/src/lib.rs", Some("std")),
             ("/x/rustlib/src/rust/library/alloc/src/vec/drain.rs", Some("alloc::vec::drain")),
-            ("/x/registry/src/i-1/parking_lot_core-0.9.1/src/a/b.rs", Some("parking_lot_core::a::b")),
+            (
+                "/x/registry/src/i-1/parking_lot_core-0.9.1/src/a/b.rs",
+                Some("parking_lot_core::a::b"),
+            ),
             ("/x/trace-runtime-0.1.0/src/os/io.rs", Some("trace_runtime::os::io")),
             // Whose crate is called what is nothing but a guess.
             ("/x/app/src/main.rs", None),
