@@ -335,7 +335,7 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
 }
 
 /// The first and the last moment of a trace.
-fn bounds<S: ReadAt>(file: &TraceFile<S>) -> (Ticks, Ticks) {
+pub(crate) fn bounds<S: ReadAt>(file: &TraceFile<S>) -> (Ticks, Ticks) {
     let tables = file.tables();
     let events = || file.index().iter().filter(|entry| entry.kind == BatchKind::Events);
     let first = events().map(|entry| entry.base_ticks).min();

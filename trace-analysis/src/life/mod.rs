@@ -8,10 +8,20 @@
 //! - What a wait's waker or a lock's holder is said to be follows from events: a wake of the same
 //!   futex inside the wait, by the thread that is named. Where there is none, nobody is named.
 
+mod cpus;
+mod finish;
+mod futex;
+mod groups;
+mod thread;
+mod walk;
+mod who;
+
 use trace_format::id::{CallId, ResourceId, SiteId, StackId, ThreadId};
 use trace_format::read::{ReadAt, TraceFile};
 use trace_format::time::Nanos;
 
+use self::groups::{CallKey, Sum, WaitKey};
+use self::walk::Walk;
 use crate::durations::Quantiles;
 use crate::profile::{Profile, ProfileKind};
 use crate::reason::Reason;
@@ -47,6 +57,16 @@ pub struct Lives {
     pub faults: u64,
     /// Batches and events that could not be read.
     pub unreadable: u64,
+    fine: Fine,
+}
+
+/// The finest sums, for profiles.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Fine {
+    waits: Vec<(WaitKey, Sum)>,
+    calls: Vec<(CallKey, Sum)>,
+    ready: Vec<((StackId, ThreadId), Sum)>,
+    samples: Vec<((StackId, ThreadId), Sum)>,
 }
 
 /// One thread's life, as far as it lies in the window.
@@ -407,8 +427,9 @@ impl Lives {
         symbols: &Symbols,
         progress: impl FnMut(Progress),
     ) -> Self {
-        let _ = (file, options, symbols, progress);
-        Self::default()
+        let mut walk = Walk::new(file, options, symbols);
+        walk.walk(progress);
+        walk.finish(options)
     }
 
     /// Where time went by stack and thread, for a profile of one kind; empty for

@@ -1,0 +1,107 @@
+//! The end of the walk: all lives end, and sums become what is returned.
+
+use std::cmp::Reverse;
+
+use trace_format::id::{StackId, ThreadId};
+use trace_format::read::ReadAt;
+use trace_format::time::Nanos;
+
+use super::groups::CallKey;
+use super::thread::{Cpu, Living};
+use super::walk::Walk;
+use super::{Fine, Lives, ThreadLife, WaitGroup};
+use crate::durations::Scratch;
+use crate::summary::Options;
+
+pub(super) fn finish<S: ReadAt + Sync>(walk: &mut Walk<'_, S>, options: &Options) -> Lives {
+    let mut threads = Vec::new();
+    for who in 0..walk.living.len() {
+        let life = end_life(walk, who);
+        let is_wanted = options.threads.is_empty() || options.threads.contains(&life.thread);
+        if is_wanted && (life.end > life.begin || walk.living[who].seen) {
+            threads.push(life);
+        }
+    }
+    threads.sort_by_key(|life| (life.begin, life.thread, life.os_id));
+    let mut scratch = Scratch::new();
+    let mut waits = walk.waits.finish(&mut scratch);
+    let futexes = std::mem::take(&mut walk.futexes);
+    for (resource, futex) in futexes.into_iter() {
+        let is_its = |group: &&mut WaitGroup| group.resource.0 == resource;
+        let groups = waits.by_resource.iter_mut().filter(is_its);
+        for group in groups.filter(|group| group.reason.is_lock()) {
+            group.waiters_max = futex.waiters_max;
+            group.holders = futex.holders();
+        }
+    }
+    let (cpus, concurrency) = walk.cpus.finish(walk.to);
+    let mut regions: Vec<_> = walk.regions.drain().collect();
+    regions.sort_by_key(|(site, times)| (Reverse(times.cpu), *site));
+    let regions = regions.into_iter().map(|(site, mut times)| {
+        times.site = site;
+        times
+    });
+    let wanted = |thread: ThreadId| options.threads.is_empty() || options.threads.contains(&thread);
+    let by_place = |(stack, thread): (StackId, ThreadId)| wanted(thread).then_some((stack, thread));
+    let fine = Fine {
+        waits: walk.waits.fine.drain().collect(),
+        calls: walk.calls.fine.iter().map(|(key, sum)| (*key, *sum)).collect::<Vec<(CallKey, _)>>(),
+        ready: walk.ready.drain().filter(|(place, _)| by_place(*place).is_some()).collect(),
+        samples: walk.samples.drain().filter(|(place, _)| by_place(*place).is_some()).collect(),
+    };
+    Lives {
+        from: Nanos(walk.from),
+        to: Nanos(walk.to),
+        lost_records: cpus.iter().map(|cpu| cpu.lost_records).sum(),
+        threads,
+        cpus,
+        waits,
+        calls: walk.calls.finish(&mut scratch),
+        regions: regions.collect(),
+        concurrency,
+        faults: walk.faults,
+        unreadable: walk.unreadable,
+        fine,
+    }
+}
+
+/// Ends a thread's life: what is still open waits until then.
+fn end_life<S: ReadAt + Sync>(walk: &mut Walk<'_, S>, who: usize) -> ThreadLife {
+    let (thread, os_id) = walk.names[who];
+    let known = walk.tables().threads.get(&thread);
+    let ended = known.and_then(|known| known.end).filter(|end| end.ended);
+    let end = match ended {
+        Some(end) => {
+            let noticed = walk.tables().clock.nanos(end.ticks).0.clamp(walk.from, walk.to);
+            end_of(&walk.living[who], noticed)
+        }
+        None => walk.to.max(walk.living[who].now),
+    };
+    walk.bring_to_end(who, end);
+    let living = &walk.living[who];
+    let times = living.total().times();
+    let (begin, end) = (living.begin, living.now);
+    assert_eq!(times.total().0, end - begin, "every moment is in one state");
+    ThreadLife {
+        thread,
+        os_id,
+        name: known.map(|known| known.name.clone()).unwrap_or_default(),
+        parent: known.map_or(ThreadId(0), |known| known.parent),
+        stack: known.map_or(StackId(0), |known| known.stack),
+        entry: known.map_or(0, |known| known.entry),
+        begin: Nanos(begin),
+        end: Nanos(end),
+        ended: ended.is_some(),
+        times,
+        calls: living.calls_ended,
+        yields: living.yields,
+        preemptions: living.preemptions,
+    }
+}
+
+/// When a thread ended: when it went off its CPU for the last time, if that is known; else when
+/// its end was noticed.
+fn end_of(living: &Living, noticed: u64) -> u64 {
+    let is_gone = living.cpu == Cpu::Off && living.call().is_none();
+    if is_gone { living.since.max(living.begin) } else { noticed.max(living.now) }
+}

@@ -1,0 +1,219 @@
+//! Who woke whom, and who held what: one [`Futex`] for each address that threads wait at.
+//!
+//! What is said rests on these facts alone:
+//!
+//! - A wake that woke `n` threads accounts for `n` waits at the same address that it lies in; a
+//!   wait was ended by the latest such wake that is not used up.
+//! - Whoever gives up a lock at which others wait wakes one. So between two wakes at a lock with
+//!   waiters it stayed in one hand: that of the thread that made the second wake.
+//! - Whoever waited for a lock and was woken has it next, if it does not wait again.
+
+use std::collections::{HashMap, VecDeque};
+
+use trace_format::id::{CallId, StackId, ThreadId};
+use trace_format::time::Nanos;
+
+use super::thread::{Doings, Spent};
+use super::{Holder, TOP};
+
+/// So many wakes at one address are remembered: those that a wait that goes on may need.
+const WAKES_MAX: usize = 256;
+
+/// So many addresses are remembered; those at which nobody waits are forgotten beyond.
+const FUTEXES_MAX: usize = 1 << 16;
+
+/// So many holders are told apart for one lock.
+const HOLDERS_MAX: usize = 256;
+
+/// A call that woke who waited at an address.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wake {
+    pub(super) thread: ThreadId,
+    pub(super) stack: StackId,
+    pub(super) begin: u64,
+    end: u64,
+    /// How many more waits it may have ended.
+    left: u64,
+    /// For locks: since when the thread is known to have held it.
+    pub(super) held_since: Option<u64>,
+}
+
+/// Someone who waits.
+#[derive(Clone, Copy, Debug)]
+struct Waiter {
+    who: usize,
+    begin: u64,
+    is_lock: bool,
+}
+
+/// One address.
+#[derive(Debug, Default)]
+pub(super) struct Futex {
+    wakes: VecDeque<Wake>,
+    waiters: Vec<Waiter>,
+    pub(super) waiters_max: u32,
+    /// The last wake, or the begin of all.
+    last_wake: u64,
+    /// Who has it, and since when, if that is known.
+    holder: Option<(ThreadId, u64)>,
+    pub(super) holders: HashMap<(ThreadId, StackId), Held>,
+}
+
+/// What one thread held, and gave up at one place.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Held {
+    count: u64,
+    caused: u64,
+    held: u64,
+    held_max: u64,
+    spent: Spent,
+    slow: (u64, CallId, StackId),
+}
+
+/// All addresses.
+#[derive(Debug, Default)]
+pub(super) struct Futexes {
+    by_resource: HashMap<u32, Futex>,
+}
+
+impl Futexes {
+    /// The address with this resource id; `None` for none, and beyond the limit.
+    pub(super) fn at(&mut self, resource: u32) -> Option<&mut Futex> {
+        if resource == 0 {
+            return None;
+        }
+        if self.by_resource.len() >= FUTEXES_MAX && !self.by_resource.contains_key(&resource) {
+            self.by_resource.retain(|_, futex| !futex.waiters.is_empty() || futex.was_fought());
+            if self.by_resource.len() >= FUTEXES_MAX {
+                return None;
+            }
+        }
+        Some(self.by_resource.entry(resource).or_default())
+    }
+
+    /// Each address with its resource id.
+    pub(super) fn into_iter(self) -> impl Iterator<Item = (u32, Futex)> {
+        self.by_resource.into_iter()
+    }
+}
+
+impl Futex {
+    fn was_fought(&self) -> bool {
+        !self.holders.is_empty()
+    }
+
+    /// A thread begins to wait.
+    pub(super) fn wait(&mut self, who: usize, thread: ThreadId, begin: u64, is_lock: bool) {
+        // It was woken, and another was faster.
+        if self.holder.is_some_and(|(holder, _)| holder == thread) {
+            self.holder = None;
+        }
+        self.waiters.push(Waiter { who, begin, is_lock });
+        let waiters = u32::try_from(self.waiters.len()).unwrap_or(u32::MAX);
+        self.waiters_max = self.waiters_max.max(waiters);
+    }
+
+    /// A thread's wait is over. Returns who ended it, if `was_woken`.
+    pub(super) fn waited(
+        &mut self,
+        who: usize,
+        thread: ThreadId,
+        (begin, end): (u64, u64),
+        was_woken: bool,
+    ) -> Option<Wake> {
+        let at = self.waiters.iter().position(|waiter| waiter.who == who);
+        let waiter = at.map(|at| self.waiters.swap_remove(at));
+        if !was_woken {
+            return None;
+        }
+        let fits = |wake: &&mut Wake| wake.begin <= end && wake.end >= begin && wake.left > 0;
+        let wake = self.wakes.iter_mut().rev().find(fits)?;
+        wake.left -= 1;
+        let wake = *wake;
+        // It has the lock now, unless it was given up and taken again by then.
+        if waiter.is_some_and(|waiter| waiter.is_lock) && self.last_wake <= wake.begin {
+            self.holder = Some((thread, end));
+        }
+        Some(wake)
+    }
+
+    /// A thread makes a wake, at a lock by giving it up. Returns from when on it is known to have
+    /// held it; then [`Futex::held`] is to be told what it did meanwhile.
+    ///
+    /// - `woken`: how many threads it woke, or may have.
+    pub(super) fn wake(
+        &mut self,
+        thread: ThreadId,
+        stack: StackId,
+        (begin, end): (u64, u64),
+        woken: u64,
+    ) -> Option<u64> {
+        let last = std::mem::replace(&mut self.last_wake, begin);
+        let waiters = self.waiters.iter().filter(|waiter| waiter.is_lock && waiter.begin <= begin);
+        let (mut caused, mut first) = (0_u64, None::<u64>);
+        for waiter in waiters {
+            caused = caused.saturating_add(begin - waiter.begin.max(last).min(begin));
+            if waiter.begin >= last {
+                first = Some(first.map_or(waiter.begin, |first| first.min(waiter.begin)));
+            }
+        }
+        let holder = self.holder.take().filter(|(holder, _)| *holder == thread);
+        let since = holder.map(|(_, since)| since).or(first);
+        if self.wakes.len() >= WAKES_MAX {
+            self.wakes.pop_front();
+        }
+        if woken > 0 {
+            let wake = Wake { thread, stack, begin, end, left: woken, held_since: since };
+            self.wakes.push_back(wake);
+        }
+        if caused == 0 {
+            return None;
+        }
+        let is_known = self.holders.contains_key(&(thread, stack));
+        if is_known || self.holders.len() < HOLDERS_MAX {
+            let held = self.holders.entry((thread, stack)).or_default();
+            held.count += 1;
+            held.caused = held.caused.saturating_add(caused);
+        }
+        since
+    }
+
+    /// What the thread that made the last wake did while it held the lock.
+    pub(super) fn held(&mut self, thread: ThreadId, stack: StackId, nanos: u64, doings: &Doings) {
+        let Some(held) = self.holders.get_mut(&(thread, stack)) else { return };
+        held.held = held.held.saturating_add(nanos);
+        held.held_max = held.held_max.max(nanos);
+        held.spent.add(&doings.spent);
+        if doings.slow.0 > held.slow.0 {
+            held.slow = doings.slow;
+        }
+    }
+
+    /// How many threads a wake woke, now that it is over.
+    pub(super) fn woke(&mut self, thread: ThreadId, begin: u64, end: u64, woken: u64) {
+        let fits = |wake: &&mut Wake| wake.thread == thread && wake.begin == begin;
+        if let Some(wake) = self.wakes.iter_mut().rev().find(fits) {
+            // One may have been used up on the guess that there was one.
+            wake.end = end;
+            wake.left = woken.saturating_sub(u64::from(wake.left == 0));
+        }
+    }
+
+    /// Its holders, the most waiting caused first.
+    pub(super) fn holders(&self) -> Vec<Holder> {
+        let mut holders: Vec<_> = self.holders.iter().collect();
+        holders.sort_by_key(|(key, held)| (std::cmp::Reverse(held.caused), **key));
+        let holders = holders.into_iter().take(TOP).map(|(&(thread, stack), held)| Holder {
+            thread,
+            stack,
+            count: held.count,
+            caused: Nanos(held.caused),
+            held: Nanos(held.held),
+            held_max: Nanos(held.held_max),
+            times: held.spent.times(),
+            slow_stack: held.slow.2,
+            slow_call: held.slow.1,
+        });
+        holders.collect()
+    }
+}

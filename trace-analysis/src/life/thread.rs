@@ -1,0 +1,409 @@
+//! One thread as time goes by: on a CPU or not, in a call or not, and so in exactly one state.
+//!
+//! - Time is spent once: [`Living::spend`] gives the stretch since the last moment to the state
+//!   the thread was in, so all states add up to the life, whatever the events say.
+//! - Before a thread's first switch nothing is known of CPUs; the first one tells what it was all
+//!   along. Until then time is kept apart, in `early`.
+//! - That a wait was over and the thread only ready is known when its call ends and its waker is
+//!   found; time is then moved, within the call.
+//!
+//! Elsewhere: who woke whom (`futex`), sums over threads (`groups`), events (`walk`).
+
+use std::collections::VecDeque;
+
+use trace_format::id::{CallId, Open, OpenCall, StackId};
+use trace_format::time::Nanos;
+
+use super::Times;
+use crate::reason::{Reason, Why};
+
+/// The states, as places in [`Spent`].
+pub(super) const RUNNING: usize = 0;
+pub(super) const IN_CALLS: usize = 1;
+pub(super) const READY: usize = 2;
+pub(super) const EITHER: usize = 3;
+pub(super) const UNKNOWN: usize = 4;
+/// From here on one for each reason.
+pub(super) const BLOCKED: usize = 5;
+const SLOTS: usize = BLOCKED + Reason::COUNT;
+
+/// Nanoseconds by state.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spent(pub(super) [u64; SLOTS]);
+
+/// So many stretches are remembered, to say what a lock's holder did while it held it.
+const HISTORY_MAX: usize = 128;
+
+/// Deeper nesting is counted, not kept: a writer of such a trace is not ours.
+const FRAMES_MAX: usize = 4096;
+
+/// What is known of a thread and CPUs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cpu {
+    /// No switch of it was seen yet.
+    Never,
+    /// Records were lost since the last one.
+    Lost,
+    /// It runs on this one.
+    On(u32),
+    /// It does not, but could.
+    Preempted,
+    /// It does not, by its own will.
+    Off,
+}
+
+/// A call that is or was open.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call {
+    pub(super) open: OpenCall,
+    pub(super) why: Why,
+    /// Of its time, what was waiting for its reason.
+    pub(super) blocked: u64,
+    /// Of its time, what was waiting for memory to be read.
+    pub(super) faulted: u64,
+    /// Of its time, what was not on a CPU, as far as that is known.
+    pub(super) off_cpu: u64,
+    /// Bytes or a negative error, once it is over.
+    pub(super) result: Option<i64>,
+    /// The last stretch off the CPU by its own will: the state it counts as, from when to when.
+    last_off: Option<(usize, u64, u64)>,
+}
+
+/// Something open on a thread.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Frame {
+    pub(super) open: Open,
+    pub(super) begin: u64,
+    /// What was known to be spent when it began.
+    pub(super) before: Known,
+    pub(super) call: Option<Call>,
+}
+
+/// Time spent on CPUs, ready and waiting, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Known {
+    pub(super) cpu: u64,
+    pub(super) ready: u64,
+    pub(super) blocked: u64,
+}
+
+/// A stretch of one state.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    from: u64,
+    to: u64,
+    slot: usize,
+    call: CallId,
+    stack: StackId,
+}
+
+/// What a thread did for a while.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Doings {
+    pub(super) spent: Spent,
+    /// The longest stretch in a call: how long, which, where.
+    pub(super) slow: (u64, CallId, StackId),
+}
+
+/// One thread.
+#[derive(Debug)]
+pub(super) struct Living {
+    pub(super) cpu: Cpu,
+    pub(super) begin: u64,
+    /// All time before is spent.
+    pub(super) now: u64,
+    pub(super) frames: Vec<Frame>,
+    /// Places in `frames` that are calls.
+    calls: Vec<usize>,
+    /// The innermost frame is over then: nothing is inside it.
+    pub(super) until: Option<u64>,
+    /// Frames beyond the limit.
+    too_deep: u64,
+    spent: Spent,
+    /// What was spent before the first switch, by what it would be without switches.
+    early: Spent,
+    history: VecDeque<Stretch>,
+    /// Where it touched a page that had to be read, since it came onto its CPU.
+    pub(super) fault: Option<StackId>,
+    /// How long it has been off its CPU by its own will outside calls, since it last came onto one.
+    pub(super) outside: u64,
+    /// Since when it has been in the state of [`Living::cpu`].
+    pub(super) since: u64,
+    /// Events are missing since the last that was read.
+    pub(super) gap: bool,
+    /// Whether it is known to have existed: it wrote something, or ran.
+    pub(super) seen: bool,
+    pub(super) calls_ended: u64,
+    pub(super) yields: u64,
+    pub(super) preemptions: u64,
+}
+
+impl Default for Spent {
+    fn default() -> Self {
+        Self([0; SLOTS])
+    }
+}
+
+impl Spent {
+    pub(super) fn add(&mut self, other: &Self) {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
+            *mine = mine.saturating_add(theirs);
+        }
+    }
+
+    pub(super) fn times(&self) -> Times {
+        let mut times = Times {
+            running: Nanos(self.0[RUNNING]),
+            in_calls: Nanos(self.0[IN_CALLS]),
+            ready: Nanos(self.0[READY]),
+            running_or_ready: Nanos(self.0[EITHER]),
+            unknown: Nanos(self.0[UNKNOWN]),
+            ..Times::default()
+        };
+        for (time, spent) in times.blocked.iter_mut().zip(&self.0[BLOCKED..]) {
+            *time = Nanos(*spent);
+        }
+        times
+    }
+
+    fn known(&self) -> Known {
+        Known {
+            cpu: self.0[RUNNING] + self.0[IN_CALLS],
+            ready: self.0[READY],
+            blocked: self.0[BLOCKED..].iter().sum(),
+        }
+    }
+}
+
+impl Living {
+    pub(super) fn new(begin: u64) -> Self {
+        Self {
+            cpu: Cpu::Never,
+            begin,
+            now: begin,
+            frames: Vec::new(),
+            calls: Vec::new(),
+            until: None,
+            too_deep: 0,
+            spent: Spent::default(),
+            early: Spent::default(),
+            history: VecDeque::new(),
+            fault: None,
+            outside: 0,
+            since: begin,
+            gap: false,
+            seen: false,
+            calls_ended: 0,
+            yields: 0,
+            preemptions: 0,
+        }
+    }
+
+    /// The innermost call that is open.
+    pub(super) fn call(&self) -> Option<&Call> {
+        self.calls.last().and_then(|&at| self.frames[at].call.as_ref())
+    }
+
+    /// Makes time pass up to `at`, or to where the innermost frame is over: then that is returned,
+    /// with its end, and more time is to be made pass.
+    #[inline]
+    pub(super) fn advance(&mut self, at: u64) -> Option<(Frame, u64)> {
+        if let Some(until) = self.until.filter(|until| *until <= at) {
+            self.spend(until);
+            return self.pop(until);
+        }
+        self.spend(at);
+        None
+    }
+
+    /// The stretch since the last moment goes to the state of now.
+    #[inline]
+    fn spend(&mut self, at: u64) {
+        if at <= self.now {
+            return;
+        }
+        let (from, nanos) = (self.now, at - self.now);
+        let slot = self.slot();
+        self.now = at;
+        let spent = if self.cpu == Cpu::Never { &mut self.early } else { &mut self.spent };
+        spent.0[slot] += nanos;
+        let (mut name, mut stack) = (CallId(0), StackId(0));
+        if let Some(&place) = self.calls.last()
+            && let Some(call) = &mut self.frames[place].call
+        {
+            (name, stack) = (call.open.call, call.open.stack);
+            if slot == BLOCKED + call.why.reason as usize {
+                call.blocked += nanos;
+            } else if slot >= BLOCKED {
+                call.faulted += nanos;
+            }
+            match self.cpu {
+                Cpu::Off => {
+                    call.off_cpu += nanos;
+                    let from = match call.last_off {
+                        Some((before, from, to)) if before == slot && to == at - nanos => from,
+                        _ => from,
+                    };
+                    call.last_off = Some((slot, from, at));
+                }
+                Cpu::Preempted => call.off_cpu += nanos,
+                Cpu::Never | Cpu::Lost | Cpu::On(_) => {}
+            }
+        } else if slot >= BLOCKED {
+            self.outside += nanos;
+        }
+        self.remember(Stretch { from, to: at, slot, call: name, stack });
+    }
+
+    fn slot(&self) -> usize {
+        let call = self.call();
+        match (self.cpu, call) {
+            (Cpu::On(_), None) => RUNNING,
+            (Cpu::On(_), Some(_)) => IN_CALLS,
+            (Cpu::Preempted, _) => READY,
+            (Cpu::Off, _) if self.fault.is_some() => BLOCKED + Reason::PageFault as usize,
+            (Cpu::Off, None) => BLOCKED + Reason::Unseen as usize,
+            (Cpu::Off, Some(call)) => BLOCKED + call.why.reason as usize,
+            (Cpu::Never | Cpu::Lost, Some(call)) if call.why.waits => {
+                BLOCKED + call.why.reason as usize
+            }
+            (Cpu::Never | Cpu::Lost, Some(_)) => IN_CALLS,
+            (Cpu::Never, None) if !self.gap => EITHER,
+            (Cpu::Never | Cpu::Lost, None) => UNKNOWN,
+        }
+    }
+
+    fn remember(&mut self, stretch: Stretch) {
+        if let Some(last) = self.history.back_mut() {
+            let same =
+                (last.slot, last.call, last.stack) == (stretch.slot, stretch.call, stretch.stack);
+            if same && last.to == stretch.from {
+                last.to = stretch.to;
+                return;
+            }
+        }
+        if self.history.len() >= HISTORY_MAX {
+            self.history.pop_front();
+        }
+        self.history.push_back(stretch);
+    }
+
+    /// Opens something at the present moment. Time must have been made pass.
+    pub(super) fn push(&mut self, open: Open, begin: u64, why: Option<Why>) {
+        if self.frames.len() >= FRAMES_MAX {
+            self.too_deep += 1;
+            return;
+        }
+        let call = match (open, why) {
+            (Open::Call(open), Some(why)) => {
+                self.calls.push(self.frames.len());
+                let (result, last_off) = (None, None);
+                Some(Call { open, why, blocked: 0, faulted: 0, off_cpu: 0, result, last_off })
+            }
+            _ => None,
+        };
+        let before = self.spent.known();
+        self.frames.push(Frame { open, begin, before, call });
+    }
+
+    /// Closes what was opened last.
+    pub(super) fn pop(&mut self, at: u64) -> Option<(Frame, u64)> {
+        if self.too_deep > 0 {
+            self.too_deep -= 1;
+            return None;
+        }
+        self.until = None;
+        let frame = self.frames.pop()?;
+        if self.calls.last() == Some(&self.frames.len()) {
+            self.calls.pop();
+        }
+        Some((frame, at))
+    }
+
+    /// Closes the innermost of what is kept, however deep it goes on.
+    pub(super) fn pop_any(&mut self, at: u64) -> Option<(Frame, u64)> {
+        self.too_deep = 0;
+        self.pop(at)
+    }
+
+    /// Forgets what is open: events are missing.
+    pub(super) fn lose(&mut self) {
+        self.frames.clear();
+        self.calls.clear();
+        (self.until, self.too_deep, self.gap) = (None, 0, true);
+    }
+
+    /// What is known to be spent up to now.
+    pub(super) fn known(&self) -> Known {
+        self.spent.known()
+    }
+
+    /// The first switch has come: `on` says whether the thread had been on a CPU until then.
+    pub(super) fn resolve(&mut self, on: bool) {
+        let early = std::mem::take(&mut self.early);
+        let mut told = Spent::default();
+        if on {
+            // What looked like waiting was a call that came back at once.
+            told.0[RUNNING] = early.0[EITHER];
+            told.0[IN_CALLS] = early.0[IN_CALLS] + early.0[BLOCKED..].iter().sum::<u64>();
+            told.0[UNKNOWN] = early.0[UNKNOWN];
+        } else {
+            told = early;
+            told.0[UNKNOWN] += std::mem::take(&mut told.0[EITHER]);
+        }
+        // Not among what regions compare: they began in the middle of it.
+        self.early = told;
+    }
+
+    /// A wait of this call was over at `woken`: what came after was being ready. Returns how long.
+    pub(super) fn woken(&mut self, call: &mut Call, woken: u64) -> u64 {
+        let Some((slot, from, to)) = call.last_off.filter(|off| off.2 > woken) else { return 0 };
+        let from = from.max(woken);
+        let nanos = (to - from).min(call.blocked).min(self.spent.0[slot]);
+        self.spent.0[slot] -= nanos;
+        self.spent.0[READY] += nanos;
+        call.blocked -= nanos;
+        let at = self.history.iter().rposition(|it| it.slot == slot && it.to == to);
+        if let Some(at) = at {
+            let mut ready = self.history[at];
+            (ready.from, ready.slot) = (from.max(ready.from), READY);
+            self.history[at].to = ready.from;
+            self.history.insert(at + 1, ready);
+        }
+        nanos
+    }
+
+    /// Events were dropped for so long: what was outside calls is not known there.
+    pub(super) fn dropped(&mut self, nanos: u64) {
+        if self.cpu == Cpu::Never {
+            let moved = nanos.min(self.early.0[EITHER]);
+            self.early.0[EITHER] -= moved;
+            self.early.0[UNKNOWN] += moved;
+        }
+    }
+
+    /// What it did from then to then, as far as it is remembered.
+    pub(super) fn doings(&self, from: u64, to: u64) -> Doings {
+        let mut doings = Doings::default();
+        for stretch in self.history.iter().rev().take_while(|it| it.to > from) {
+            let nanos = stretch.to.min(to).saturating_sub(stretch.from.max(from));
+            doings.spent.0[stretch.slot] += nanos;
+            if stretch.slot != RUNNING && nanos > doings.slow.0 && stretch.call != CallId(0) {
+                doings.slow = (nanos, stretch.call, stretch.stack);
+            }
+        }
+        doings
+    }
+
+    /// Everything it spent.
+    pub(super) fn total(&self) -> Spent {
+        let mut total = self.spent;
+        total.add(&self.early);
+        total
+    }
+
+    /// It is over: memory that only a living thread needs is given back.
+    pub(super) fn bury(&mut self) {
+        (self.frames, self.calls, self.history) = (Vec::new(), Vec::new(), VecDeque::new());
+    }
+}

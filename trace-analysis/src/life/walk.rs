@@ -1,0 +1,687 @@
+//! The walk over all events in the order of time: each goes to the thread or CPU it is about.
+//!
+//! A complete call is met at its begin, with its end: it is opened there, and closed as soon as
+//! time has come to its end. For waits at addresses that must be before anything later is looked
+//! at, so their ends wait in a heap.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::ops::ControlFlow;
+
+use trace_format::call::CallClass;
+use trace_format::event::{Event, EventKind};
+use trace_format::header::BatchKind;
+use trace_format::id::{CallId, Open, OpenCall, SiteId, StackId, ThreadId};
+use trace_format::read::{ReadAt, Tables, Thread, Timed, TraceFile, Window};
+use trace_format::time::{Nanos, Ticks};
+
+use super::cpus::{Cpus, Switch};
+use super::futex::Futexes;
+use super::groups::{CallTable, Ended, Sum, WaitTable};
+use super::thread::{Call, Cpu, Frame, Living};
+use super::who::Who;
+use super::{Lives, OneCall, RegionTimes, Wait, Waker};
+use crate::reason::{Reason, Why, why};
+use crate::summary::{Options, Progress, bounds};
+use crate::symbols::Symbols;
+
+/// Between two reports of progress.
+const PROGRESS_EVENTS: u64 = 1 << 18;
+
+/// Threads that recorded nothing, known from CPUs: so many.
+const STRANGERS_MAX: usize = 1 << 16;
+
+/// A read or write on a socket or pipe that was over faster did not wait: to be woken takes longer.
+const WAIT_NANOS_MIN: u64 = 5_000;
+
+/// Errors that say that nothing was waited for.
+const EAGAIN: i64 = -11;
+
+/// A trace being walked.
+pub(super) struct Walk<'f, S> {
+    file: &'f TraceFile<S>,
+    tables: &'f Tables,
+    symbols: &'f Symbols,
+    window: Window,
+    pub(super) from: u64,
+    pub(super) to: u64,
+    pub(super) living: Vec<Living>,
+    /// Of each of `living`: which, or the system's id of a stranger.
+    pub(super) names: Vec<(ThreadId, u64)>,
+    who: Who,
+    strangers: usize,
+    pub(super) cpus: Cpus,
+    pub(super) futexes: Futexes,
+    pub(super) waits: WaitTable,
+    pub(super) calls: CallTable,
+    /// Time ready, by the stack of the call it was in.
+    pub(super) ready: HashMap<(StackId, ThreadId), Sum>,
+    /// Samples on CPUs.
+    pub(super) samples: HashMap<(StackId, ThreadId), Sum>,
+    pub(super) regions: HashMap<SiteId, RegionTimes>,
+    whys: HashMap<(CallId, u8, StackId), Why>,
+    /// When waits at addresses end, and whose.
+    ends: BinaryHeap<Reverse<(u64, usize)>>,
+    /// Whether the trace has CPUs. If not, regions do not matter.
+    has_cpus: bool,
+    pub(super) faults: u64,
+    pub(super) unreadable: u64,
+}
+
+impl<'f, S: ReadAt + Sync> Walk<'f, S> {
+    pub(super) fn new(file: &'f TraceFile<S>, options: &Options, symbols: &'f Symbols) -> Self {
+        let tables = file.tables();
+        let (begin, end) = bounds(file);
+        let nanos = |ticks: Ticks| tables.clock.nanos(ticks).0;
+        let from = nanos(options.from.unwrap_or(begin).max(begin));
+        let to = nanos(options.to.unwrap_or(end).min(end)).max(from);
+        let events = file.index().iter().filter(|entry| entry.kind == BatchKind::Events);
+        let has_cpus = events.clone().any(|entry| entry.thread.as_cpu().is_some());
+        let mut walk = Self {
+            file,
+            tables,
+            symbols,
+            window: Window { from: options.from, to: options.to, thread: None },
+            from,
+            to,
+            living: Vec::new(),
+            names: Vec::new(),
+            who: Who::default(),
+            strangers: 0,
+            cpus: Cpus::new(from),
+            futexes: Futexes::default(),
+            waits: WaitTable::new(&options.threads),
+            calls: CallTable::new(&options.threads),
+            ready: HashMap::new(),
+            samples: HashMap::new(),
+            regions: HashMap::new(),
+            whys: HashMap::new(),
+            ends: BinaryHeap::new(),
+            has_cpus,
+            faults: 0,
+            unreadable: 0,
+        };
+        let mut threads: Vec<_> = tables.threads.values().collect();
+        threads.sort_by_key(|thread| (thread.first, thread.id));
+        threads.into_iter().for_each(|thread| walk.meet(thread));
+        walk
+    }
+
+    fn nanos(&self, ticks: Ticks) -> u64 {
+        self.tables.clock.nanos(ticks).0.clamp(self.from, self.to)
+    }
+
+    /// A thread that the definitions know.
+    fn meet(&mut self, thread: &Thread) {
+        let end = thread.end.filter(|end| end.ended);
+        let end = end.map_or(u64::MAX, |end| self.tables.clock.nanos(end.ticks).0);
+        let who = self.living.len();
+        self.who.add(thread.id, thread.os_id, who, end);
+        self.living.push(Living::new(self.nanos(thread.first)));
+        self.names.push((thread.id, thread.os_id));
+    }
+
+    /// A thread that they do not know.
+    fn meet_stranger(&mut self, thread: ThreadId, os_id: u64, at: u64) -> Option<usize> {
+        if self.strangers >= STRANGERS_MAX {
+            return None;
+        }
+        self.strangers += 1;
+        let who = self.living.len();
+        self.who.add(thread, os_id, who, u64::MAX);
+        self.living.push(Living::new(at));
+        self.names.push((thread, os_id));
+        Some(who)
+    }
+
+    /// Walks all events.
+    pub(super) fn walk(&mut self, mut progress: impl FnMut(Progress)) {
+        let mut order = self.file.in_order(self.window);
+        for (&thread, open) in order.open_at_start() {
+            let Some(who) = self.thread(thread, self.from) else { continue };
+            self.living[who].seen = true;
+            for open in open {
+                let begin = self.nanos(open.begin);
+                self.open(who, open.open, begin, None);
+            }
+        }
+        let entries = self.file.index().iter().map(|entry| u64::from(entry.bytes));
+        let bytes_total = entries.sum::<u64>();
+        let mut count = 0;
+        loop {
+            let walked = order.for_each(|timed| {
+                count += 1;
+                if count % PROGRESS_EVENTS == 0 {
+                    let (done, all) = (timed.event.ticks, self.to.saturating_sub(self.from).max(1));
+                    let done = self.nanos(done) - self.from;
+                    let bytes = (bytes_total as f64 * (done as f64 / all as f64)) as u64;
+                    progress(Progress { bytes, bytes_total });
+                }
+                self.event(timed);
+                ControlFlow::Continue(())
+            });
+            let Err(_) = walked else { break };
+            self.unreadable += 1;
+            if let Some(thread) = order.fault_thread() {
+                self.lose(thread);
+            }
+        }
+        progress(Progress { bytes: bytes_total, bytes_total });
+    }
+
+    /// Events of a thread or of a CPU are missing.
+    fn lose(&mut self, thread: ThreadId) {
+        if thread.as_cpu().is_some() {
+            self.lose_switches(self.from);
+        } else if let Some(who) = self.thread(thread, self.from) {
+            // What it waited for may be over.
+            for frame in std::mem::take(&mut self.living[who].frames) {
+                if let Some(call) = frame.call {
+                    self.leave_futex(who, &call, frame.begin, frame.begin, false);
+                }
+            }
+            self.living[who].lose();
+        }
+    }
+
+    fn lose_switches(&mut self, at: u64) {
+        for who in 0..self.living.len() {
+            if !matches!(self.living[who].cpu, Cpu::Never | Cpu::Lost) {
+                self.bring(who, at);
+                self.put(who, Cpu::Lost, at);
+            }
+        }
+        self.cpus.lose();
+    }
+
+    #[inline]
+    fn thread(&mut self, thread: ThreadId, at: u64) -> Option<usize> {
+        match self.who.thread(thread) {
+            Some(who) => Some(who),
+            None => self.meet_stranger(thread, 0, at),
+        }
+    }
+
+    #[inline]
+    fn event(&mut self, timed: Timed<'_>) {
+        let Timed { thread, event } = timed;
+        let is_call = matches!(
+            event.kind,
+            EventKind::Call { .. } | EventKind::CallBegin { .. } | EventKind::EndCall { .. }
+        );
+        if let Some(cpu) = thread.as_cpu() {
+            self.cpu_event(cpu, &event);
+        } else if is_call || self.has_cpus {
+            self.thread_event(thread, &event);
+        } else {
+            self.rare_event(thread, &event);
+        }
+    }
+
+    /// An event of a trace without CPUs that is no call's.
+    fn rare_event(&mut self, thread: ThreadId, event: &Event<'_>) {
+        let matters = match event.kind {
+            EventKind::EndDetached { open, .. } | EventKind::Reopen { open, .. } => {
+                matches!(open, Open::Call(_))
+            }
+            EventKind::Dropped { .. } => true,
+            _ => false,
+        };
+        if matters {
+            self.thread_event(thread, event);
+        }
+    }
+
+    fn thread_event(&mut self, thread: ThreadId, event: &Event<'_>) {
+        let at = self.nanos(event.ticks);
+        self.settle(at);
+        let Some(who) = self.thread(thread, at) else { return };
+        self.come(who, at);
+        self.bring(who, at);
+        let end = |duration: Ticks| self.nanos(Ticks(event.ticks.0.saturating_add(duration.0)));
+        let since = |since: Ticks| self.nanos(Ticks(event.ticks.0.saturating_sub(since.0)));
+        match event.kind {
+            EventKind::Region { site, duration, .. } => {
+                self.complete(who, Open::Region(site), at, end(duration));
+            }
+            EventKind::Poll { future, duration } => {
+                self.complete(who, Open::Poll(future), at, end(duration));
+            }
+            EventKind::TaskRun { task, duration } => {
+                self.complete(who, Open::Task(task), at, end(duration));
+            }
+            EventKind::Call { call, result, duration } => {
+                let end = end(duration);
+                self.open(who, Open::Call(call), at, Some((end, result)));
+                self.living[who].until = Some(end);
+            }
+            EventKind::RegionBegin { site, .. } => self.open(who, Open::Region(site), at, None),
+            EventKind::PollBegin { future } => self.open(who, Open::Poll(future), at, None),
+            EventKind::TaskRunBegin { task } => self.open(who, Open::Task(task), at, None),
+            EventKind::CallBegin { call } => self.open(who, Open::Call(call), at, None),
+            EventKind::Reopen { open, since: ago } => {
+                let begin = since(ago);
+                self.open(who, open, begin, None);
+            }
+            EventKind::End | EventKind::EndValue { .. } if self.has_cpus => {
+                self.close(who, at);
+            }
+            EventKind::EndCall { result } => self.end_call(who, at, result),
+            EventKind::EndDetached { open, since: ago } => {
+                let begin = since(ago);
+                self.end_detached(who, open, begin, at);
+            }
+            EventKind::Dropped { from, to, .. } => {
+                let (from, to) = (self.nanos(from), self.nanos(to));
+                self.living[who].dropped(to.saturating_sub(from));
+            }
+            _ => {}
+        }
+    }
+
+    /// A thread does something.
+    #[inline]
+    fn come(&mut self, who: usize, at: u64) {
+        let living = &mut self.living[who];
+        if living.now == living.begin && at < living.begin {
+            (living.begin, living.now, living.since) = (at, at, at);
+        }
+        (living.seen, living.fault) = (true, None);
+    }
+
+    /// Closes what has ended up to then, as far as others must know of it.
+    #[inline]
+    fn settle(&mut self, at: u64) {
+        while let Some(&Reverse((end, who))) = self.ends.peek() {
+            if end > at {
+                return;
+            }
+            self.ends.pop();
+            self.bring(who, end);
+        }
+    }
+
+    /// Makes time pass for one thread.
+    #[inline]
+    fn bring(&mut self, who: usize, at: u64) {
+        while let Some((frame, end)) = self.living[who].advance(at) {
+            self.closed(who, frame, end);
+        }
+        self.living[who].gap = false;
+    }
+
+    fn complete(&mut self, who: usize, open: Open, begin: u64, end: u64) {
+        self.end_early(who, begin);
+        self.living[who].push(open, begin, None);
+        self.living[who].until = Some(end);
+    }
+
+    /// Nothing is inside what is complete: what comes all the same shows that it is over.
+    #[inline]
+    fn end_early(&mut self, who: usize, at: u64) {
+        if self.living[who].until.is_some() {
+            self.close(who, at);
+        }
+    }
+
+    /// Opens something. `whole`: when it ends and with which result, if that is known.
+    fn open(&mut self, who: usize, open: Open, begin: u64, whole: Option<(u64, i64)>) {
+        self.end_early(who, begin);
+        let Open::Call(call) = open else {
+            if self.has_cpus {
+                self.living[who].push(open, begin, None);
+            }
+            return;
+        };
+        let mut why = self.why(call);
+        if let Some((end, result)) = whole {
+            let is_fast = end - begin < WAIT_NANOS_MIN && call_class(call.call) != CallClass::Futex;
+            why.waits &= result != EAGAIN && !is_fast;
+        }
+        self.living[who].push(open, begin, Some(why));
+        let (thread, resource) = (self.names[who].0, call.resource.0);
+        match call_class(call.call) {
+            CallClass::Futex if whole.is_none_or(|(_, result)| result != EAGAIN) => {
+                if let Some(futex) = self.futexes.at(resource) {
+                    futex.wait(who, thread, begin, why.reason.is_lock());
+                }
+                if let Some((end, _)) = whole {
+                    self.ends.push(Reverse((end, who)));
+                }
+            }
+            CallClass::FutexWake => {
+                let (end, woken) = match whole {
+                    Some((end, result)) => (end, woken(call.call, result)),
+                    None => (u64::MAX, 1),
+                };
+                let Some(futex) = self.futexes.at(resource) else { return };
+                let since = futex.wake(thread, call.stack, (begin, end), woken);
+                if let Some(since) = since {
+                    let doings = self.living[who].doings(since, begin);
+                    futex.held(thread, call.stack, begin - since.min(begin), &doings);
+                }
+            }
+            _ => {}
+        }
+        if let Some((_, result)) = whole
+            && let Some(call) = self.living[who].frames.last_mut().and_then(|it| it.call.as_mut())
+        {
+            call.result = Some(result);
+        }
+    }
+
+    fn close(&mut self, who: usize, at: u64) {
+        if let Some((frame, end)) = self.living[who].pop(at) {
+            self.closed(who, frame, end);
+        }
+    }
+
+    fn end_call(&mut self, who: usize, at: u64, result: i64) {
+        self.end_early(who, at);
+        let Some(place) = self.living[who].frames.iter().rposition(|it| it.call.is_some()) else {
+            // Frames beyond the limit may be calls.
+            self.close(who, at);
+            return;
+        };
+        while self.living[who].frames.len() > place + 1 {
+            self.close(who, at);
+        }
+        if let Some(call) = self.living[who].frames.last_mut().and_then(|it| it.call.as_mut()) {
+            call.result = Some(result);
+        }
+        self.close(who, at);
+    }
+
+    fn end_detached(&mut self, who: usize, open: Open, begin: u64, at: u64) {
+        self.end_early(who, at);
+        let frames = &self.living[who].frames;
+        let place = frames.iter().rposition(|it| it.open == open && it.begin == begin);
+        let Some(place) = place else { return };
+        while self.living[who].frames.len() > place {
+            self.close(who, at);
+        }
+    }
+
+    /// Something is no longer open.
+    fn closed(&mut self, who: usize, frame: Frame, end: u64) {
+        match (frame.open, frame.call) {
+            (Open::Region(site), _) => self.closed_region(who, site, &frame, end),
+            (Open::Call(_), Some(call)) => self.closed_call(who, call, frame.begin, end, true),
+            _ => {}
+        }
+    }
+
+    fn closed_region(&mut self, who: usize, site: SiteId, frame: &Frame, end: u64) {
+        let living = &self.living[who];
+        let is_inner = living.frames.iter().rev().take(64).any(|it| it.open == frame.open);
+        let site = if self.tables.callsite(site).is_some() { site } else { SiteId(0) };
+        let times = self.regions.entry(site).or_default();
+        times.count += 1;
+        if is_inner {
+            return;
+        }
+        let (now, before) = (living.known(), frame.before);
+        let wall = end - frame.begin.min(end);
+        let cpu = (now.cpu - before.cpu).min(wall);
+        let ready = (now.ready - before.ready).min(wall - cpu);
+        let blocked = now.blocked.saturating_sub(before.blocked).min(wall - cpu - ready);
+        times.cpu.0 = times.cpu.0.saturating_add(cpu);
+        times.ready.0 = times.ready.0.saturating_add(ready);
+        times.blocked.0 = times.blocked.0.saturating_add(blocked);
+        times.unknown.0 = times.unknown.0.saturating_add(wall - cpu - ready - blocked);
+    }
+
+    /// A call is over, or the trace is.
+    pub(super) fn closed_call(
+        &mut self,
+        who: usize,
+        mut call: Call,
+        begin: u64,
+        end: u64,
+        is_over: bool,
+    ) {
+        let (thread, open) = (self.names[who].0, call.open);
+        let waker = self.leave_futex(who, &call, begin, end, is_over);
+        if let Some(waker) = waker {
+            let nanos = self.living[who].woken(&mut call, waker.at.0);
+            self.add_ready(open.stack, thread, nanos);
+        }
+        let (stack, resource) = (open.stack, open.resource);
+        let mut wait =
+            Wait { thread, stack, resource, begin: Nanos(begin), duration: Nanos(0), waker };
+        if call.blocked > 0 {
+            wait.duration = Nanos(call.blocked);
+            self.waits.add(call.why.reason, call.why.named, &wait);
+        }
+        if call.faulted > 0 {
+            let wait = Wait { duration: Nanos(call.faulted), waker: None, ..wait };
+            self.waits.add(Reason::PageFault, false, &wait);
+        }
+        if is_over {
+            self.living[who].calls_ended += 1;
+            let duration = Nanos(end - begin.min(end));
+            let result = call.result.unwrap_or(0);
+            let begin = Nanos(begin);
+            let one = OneCall { thread, stack, resource, begin, duration, result };
+            let has_bytes = matches!(call_class(open.call), CallClass::Read | CallClass::Write);
+            self.calls.add(&Ended { call: open.call, one, off_cpu: call.off_cpu, has_bytes });
+        }
+    }
+
+    /// Whoever waited at an address, or woke those who do, is done. Returns who ended the wait.
+    fn leave_futex(
+        &mut self,
+        who: usize,
+        call: &Call,
+        begin: u64,
+        end: u64,
+        is_over: bool,
+    ) -> Option<Waker> {
+        let (thread, open) = (self.names[who].0, call.open);
+        match call_class(open.call) {
+            CallClass::Futex if call.result != Some(EAGAIN) => {
+                let was_woken = is_over && call.result.is_none_or(|result| result >= 0);
+                let futex = self.futexes.at(open.resource.0)?;
+                let wake = futex.waited(who, thread, (begin, end), was_woken)?;
+                let held_since = wake.held_since.filter(|_| call.why.reason.is_lock());
+                Some(Waker {
+                    thread: wake.thread,
+                    stack: wake.stack,
+                    at: Nanos(wake.begin),
+                    held_since: held_since.map(Nanos),
+                })
+            }
+            CallClass::FutexWake => {
+                let futex = self.futexes.at(open.resource.0)?;
+                futex.woke(thread, begin, end, woken(open.call, call.result.unwrap_or(0)));
+                None
+            }
+            CallClass::Join if is_over => self.joined(open, end),
+            _ => None,
+        }
+    }
+
+    /// The end of the thread that was waited for.
+    fn joined(&self, open: OpenCall, end: u64) -> Option<Waker> {
+        let resource = self.tables.resources.get(&open.resource)?;
+        let who = self.who.os_thread(resource.value, end)?;
+        let thread = self.names[who].0;
+        let at = Nanos(self.living[who].now.min(end));
+        let is_thread = resource.kind == trace_format::definition::ResourceKind::Thread;
+        is_thread.then_some(Waker { thread, stack: StackId(0), at, held_since: None })
+    }
+
+    pub(super) fn add_ready(&mut self, stack: StackId, thread: ThreadId, nanos: u64) {
+        if nanos > 0 {
+            self.ready.entry((stack, thread)).or_default().add(nanos);
+        }
+    }
+
+    /// Why a thread waits in a call; looked up once for each stack.
+    fn why(&mut self, open: OpenCall) -> Why {
+        let resource = self.tables.resources.get(&open.resource);
+        let kind = resource.map(|resource| resource.kind);
+        let key = (open.call, kind.map_or(u8::MAX, |kind| kind.to_byte()), open.stack);
+        if let Some(known) = self.whys.get(&key) {
+            return *known;
+        }
+        let stack = self.tables.stacks.get(&open.stack);
+        let frames = stack.map(|stack| self.symbols.shown(&stack.addresses)).unwrap_or_default();
+        let found = why(open.call, kind, &frames);
+        // Of stacks that are not defined there may be any number.
+        if stack.is_some() || open.stack == StackId(0) {
+            self.whys.insert(key, found);
+        }
+        found
+    }
+
+    fn cpu_event(&mut self, cpu: u32, event: &Event<'_>) {
+        let at = self.nanos(event.ticks);
+        self.settle(at);
+        match event.kind {
+            EventKind::SwitchIn { os_thread } => {
+                let Some(who) = self.os_thread(os_thread, at) else { return };
+                self.come_back(who, at);
+                let before = self.cpus.switch_in(cpu, who, at);
+                // Its own going off was not recorded.
+                if let Some(lost) = before.filter(|&lost| self.living[lost].cpu == Cpu::On(cpu)) {
+                    self.bring(lost, at);
+                    self.put(lost, Cpu::Lost, at);
+                }
+                self.put(who, Cpu::On(cpu), at);
+            }
+            EventKind::SwitchOut { os_thread, preempted } => {
+                let Some(who) = self.os_thread(os_thread, at) else { return };
+                self.cpus.switch_out(cpu, who, at, preempted);
+                self.go_off(who, cpu, at, preempted);
+            }
+            EventKind::Sample { os_thread, stack } => {
+                self.cpus.sample(cpu);
+                let Some(who) = self.os_thread(os_thread, at) else { return };
+                self.samples.entry((stack, self.names[who].0)).or_default().add(0);
+            }
+            EventKind::Fault { os_thread, stack, .. } => {
+                self.faults += 1;
+                let Some(who) = self.os_thread(os_thread, at) else { return };
+                self.bring(who, at);
+                self.living[who].fault = Some(stack);
+            }
+            EventKind::LostKernel { records } => {
+                self.cpus.lost(cpu, records);
+                self.lose_switches(at);
+            }
+            _ => {}
+        }
+    }
+
+    fn os_thread(&mut self, os_id: u64, at: u64) -> Option<usize> {
+        match self.who.os_thread(os_id, at) {
+            Some(who) => Some(who),
+            None => self.meet_stranger(ThreadId(0), os_id, at),
+        }
+    }
+
+    /// A thread comes onto a CPU.
+    fn come_back(&mut self, who: usize, at: u64) {
+        let living = &mut self.living[who];
+        if living.now == living.begin && at < living.begin {
+            (living.begin, living.now, living.since) = (at, at, at);
+        }
+        living.seen = true;
+        self.bring(who, at);
+        let living = &mut self.living[who];
+        match living.cpu {
+            Cpu::Never => living.resolve(false),
+            Cpu::Preempted => {
+                let stack = living.call().map_or(StackId(0), |call| call.open.stack);
+                let nanos = at - living.since.min(at);
+                self.add_ready(stack, self.names[who].0, nanos);
+            }
+            Cpu::Off | Cpu::Lost | Cpu::On(_) => {}
+        }
+        self.tell_outside(who);
+        self.living[who].fault = None;
+    }
+
+    /// Waiting outside calls is over.
+    pub(super) fn tell_outside(&mut self, who: usize) {
+        let living = &mut self.living[who];
+        let nanos = std::mem::take(&mut living.outside);
+        if nanos == 0 {
+            return;
+        }
+        let (reason, stack) = match living.fault {
+            Some(stack) => (Reason::PageFault, stack),
+            None => (Reason::Unseen, StackId(0)),
+        };
+        let wait = Wait {
+            thread: self.names[who].0,
+            stack,
+            resource: trace_format::id::ResourceId(0),
+            begin: Nanos(living.now - nanos.min(living.now)),
+            duration: Nanos(nanos),
+            waker: None,
+        };
+        self.waits.add(reason, false, &wait);
+    }
+
+    /// A thread goes off its CPU.
+    fn go_off(&mut self, who: usize, cpu: u32, at: u64, preempted: bool) {
+        let living = &mut self.living[who];
+        // Clocks of CPUs differ by a little: it may be on another already.
+        if matches!(living.cpu, Cpu::On(other) if other != cpu) {
+            return;
+        }
+        living.seen = true;
+        self.bring(who, at);
+        let living = &mut self.living[who];
+        if living.cpu == Cpu::Never {
+            living.resolve(true);
+        }
+        let count = if preempted { &mut living.preemptions } else { &mut living.yields };
+        *count += 1;
+        self.put(who, if preempted { Cpu::Preempted } else { Cpu::Off }, at);
+    }
+
+    fn put(&mut self, who: usize, cpu: Cpu, at: u64) {
+        let living = &mut self.living[who];
+        let before = std::mem::replace(&mut living.cpu, cpu);
+        living.since = at;
+        self.cpus.switched(Switch { at, before, after: cpu });
+    }
+
+    /// Ends all lives, and tells what is known.
+    pub(super) fn finish(mut self, options: &Options) -> Lives {
+        self.settle(self.to);
+        super::finish::finish(&mut self, options)
+    }
+
+    /// Makes time pass for one thread to the end of its life, and tells what it still waited for.
+    pub(super) fn bring_to_end(&mut self, who: usize, end: u64) {
+        self.bring(who, end);
+        self.tell_outside(who);
+        while let Some((frame, end)) = self.living[who].pop_any(end) {
+            if let Some(call) = frame.call {
+                self.closed_call(who, call, frame.begin, end, false);
+            }
+        }
+        self.living[who].bury();
+    }
+
+    pub(super) fn tables(&self) -> &'f Tables {
+        self.tables
+    }
+}
+
+fn call_class(call: CallId) -> CallClass {
+    call.info().map_or(CallClass::Other, |info| info.class)
+}
+
+/// How many waits a wake may have ended, by its result.
+fn woken(call: CallId, result: i64) -> u64 {
+    match call {
+        CallId::PTHREAD_COND_BROADCAST => u64::MAX,
+        CallId::PTHREAD_COND_SIGNAL | CallId::PTHREAD_MUTEX_UNLOCK => 1,
+        _ => u64::try_from(result).unwrap_or(0),
+    }
+}

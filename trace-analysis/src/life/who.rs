@@ -1,0 +1,63 @@
+//! Which thread the system's id of a thread means: ids are used again.
+
+use std::collections::HashMap;
+
+use trace_format::id::ThreadId;
+
+/// So many places of the small cache.
+const CACHED: usize = 64;
+
+/// Threads with one id of the system's.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    who: usize,
+    /// When it is known to have ended.
+    end: u64,
+}
+
+/// Threads by the trace's ids and by the system's.
+#[derive(Debug)]
+pub(super) struct Who {
+    by_thread: HashMap<ThreadId, usize>,
+    /// In the order of their begins.
+    by_os_id: HashMap<u64, Vec<Candidate>>,
+    cache: [(ThreadId, usize); CACHED],
+}
+
+impl Default for Who {
+    fn default() -> Self {
+        let nobody = (ThreadId(u32::MAX), 0);
+        Self { by_thread: HashMap::new(), by_os_id: HashMap::new(), cache: [nobody; CACHED] }
+    }
+}
+
+impl Who {
+    /// Adds a thread; those with the same id of the system's in the order of their begins.
+    ///
+    /// - `end`: when it is known to have ended, else the greatest time.
+    pub(super) fn add(&mut self, thread: ThreadId, os_id: u64, who: usize, end: u64) {
+        if thread != ThreadId(0) {
+            self.by_thread.insert(thread, who);
+        }
+        if os_id != 0 {
+            self.by_os_id.entry(os_id).or_default().push(Candidate { who, end });
+        }
+    }
+
+    /// The place of a thread of the trace.
+    #[inline]
+    pub(super) fn thread(&mut self, thread: ThreadId) -> Option<usize> {
+        let cached = &mut self.cache[thread.0 as usize % CACHED];
+        if cached.0 != thread {
+            *cached = (thread, *self.by_thread.get(&thread)?);
+        }
+        Some(cached.1)
+    }
+
+    /// The place of whoever had this id of the system's then: the first that had not ended.
+    pub(super) fn os_thread(&self, os_id: u64, at: u64) -> Option<usize> {
+        let candidates = self.by_os_id.get(&os_id)?;
+        let alive = candidates.iter().find(|candidate| candidate.end >= at);
+        alive.or(candidates.last()).map(|candidate| candidate.who)
+    }
+}
