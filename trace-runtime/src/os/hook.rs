@@ -4,9 +4,9 @@
 //! and every library loaded with it call the hook. The families (`files`, `io`, `wait`, `sync`,
 //! `threads`) list them, a line each. Invariants:
 //!
-//! - **H1** A hook calls the real function exactly once, with its own arguments, and returns what
+//! - **C1** A hook calls the real function exactly once, with its own arguments, and returns what
 //!   that returned, with `errno` as it was left; before the call `errno` is as it was found.
-//! - **H2** While the real function runs, no frame of a hook has a destructor: a thread may be
+//! - **C2** While the real function runs, no frame of a hook has a destructor: a thread may be
 //!   cancelled there, or jump out, and an unwinding passes through.
 //!
 //! Off, a hook costs a load and a branch before the real function and a load and a branch after it.
@@ -225,7 +225,7 @@ pub(super) fn begin(call: CallId, resource: &impl Fn() -> u32) -> Option<Begun> 
     raw::keeping_errno(|| {
         let (begin, what) = record::begin_call(|| OpenCall {
             call,
-            stack: StackId(stack()),
+            stack: StackId(crate::stack::capture()),
             resource: ResourceId(resource()),
         });
         (begin != 0).then_some(Begun { begin, what })
@@ -244,10 +244,6 @@ pub(super) fn end<R: Outcome>(begun: Begun, result: R) {
             local::arrive(Arrival { spawn: None, result });
         }
     });
-}
-
-fn stack() -> u32 {
-    0
 }
 
 /// The real function has returned, and a trace has begun meanwhile.
@@ -319,7 +315,7 @@ macro_rules! hooks {
 
         $(
         // SAFETY: the name is libc's, and so is the type (variadic ones: see above); what it does
-        // is what libc's does (H1).
+        // is what libc's does (C1).
         #[unsafe(no_mangle)]
         unsafe extern "C-unwind" fn $name($($arg: $type),*) -> $result {
             #[cold]

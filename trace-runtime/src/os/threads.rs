@@ -42,7 +42,8 @@ hooks! { real:
         unsafe { create(into, attributes, routine, argument) };
     fn pthread_join(thread: pthread_t, result: *mut *mut c_void) -> Failure,
         Failure(libc::ESRCH),
-        observe(CallId::PTHREAD_JOIN, || number(kind::THREAD, handle::system_id(thread)), real);
+        // SAFETY: who joins has a handle.
+        observe(CallId::PTHREAD_JOIN, || unsafe { joined(thread) }, real);
     fn pthread_setname_np(thread: pthread_t, name: *const c_char) -> Failure,
         Failure(libc::ENOSYS),
         {
@@ -69,6 +70,13 @@ hooks! { real:
     ) -> Code,
         Code(libc::EAI_SYSTEM),
         observe(CallId::GETADDRINFO, || 0, real);
+}
+
+/// # Safety
+/// The handle is one.
+unsafe fn joined(thread: pthread_t) -> u32 {
+    // SAFETY: the caller's promise.
+    number(kind::THREAD, unsafe { handle::system_id(thread) })
 }
 
 fn is_own(thread: pthread_t) -> bool {
@@ -128,7 +136,7 @@ unsafe fn take(start: *mut Start) -> Start {
 }
 
 /// The routine of threads that are made while a trace runs. It has nothing to drop while the
-/// program's own routine runs (H2).
+/// program's own routine runs (C2).
 extern "C-unwind" fn begin_thread(start: *mut c_void) -> *mut c_void {
     // SAFETY: `create` has made it for this thread alone.
     let Start { routine, argument, spawn } = unsafe { take(start.cast()) };
