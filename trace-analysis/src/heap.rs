@@ -3,12 +3,28 @@
 //! An allocation of `n` bytes is sampled with probability `1 - exp(-n / mean)`, so each sample
 //! stands for the inverse of that many allocations, and sums are unbiased whatever the sizes.
 
-use trace_format::id::StackId;
-use trace_format::read::{ReadAt, TraceFile};
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use trace_format::event::EventKind;
+use trace_format::header::BatchKind;
+use trace_format::id::{SampleId, StackId};
+use trace_format::read::{ReadAt, TraceFile, Window};
 use trace_format::time::{Nanos, Ticks};
 
-use crate::profile::{Profile, ProfileKind};
-use crate::summary::Progress;
+use crate::profile::{Profile, ProfileKind, ProfileSample};
+use crate::summary::{Progress, bounds};
+
+/// So many live samples are followed, at 48 bytes each: half a terabyte of live heap at the usual
+/// rate of sampling.
+const LIVE_MAX: usize = 1 << 20;
+
+/// So many stacks are told apart; others count as unknown.
+const STACKS_MAX: usize = 1 << 16;
+
+/// Between two reports of progress.
+const PROGRESS_EVENTS: u64 = 1 << 20;
 
 /// What to read of the heap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,6 +88,27 @@ pub struct HeapStack {
     pub grown_bytes: i64,
 }
 
+/// A sampled allocation that has not been freed.
+#[derive(Clone, Copy, Debug)]
+struct Live {
+    stack: StackId,
+    /// What it stands for.
+    bytes: f64,
+    count: f64,
+}
+
+/// The sums of one stack.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    live_samples: u64,
+    live_bytes: f64,
+    live_count: f64,
+    allocated_bytes: f64,
+    allocated_count: f64,
+    /// Live when growth began to be measured.
+    before_bytes: f64,
+}
+
 impl Heap {
     /// Reads the allocations of a trace up to the moment that `options` names.
     ///
@@ -81,13 +118,195 @@ impl Heap {
         options: &HeapOptions,
         progress: impl FnMut(Progress),
     ) -> Self {
-        let _ = (file, options, progress);
-        Self::default()
+        let (tables, (begin, end)) = (file.tables(), bounds(file));
+        let from = options.from.unwrap_or(begin).max(begin);
+        let at = options.at.unwrap_or(end).clamp(begin, end);
+        let states = tables.heap.iter().filter(|state| state.ticks <= at);
+        let points = states.map(|state| HeapPoint {
+            at: tables.clock.nanos(state.ticks),
+            live_bytes: state.live_bytes,
+            live_allocations: state.live_allocations,
+            allocated_bytes: state.allocated_bytes,
+            allocations: state.allocations,
+        });
+        let mut points: Vec<_> = points.collect();
+        points.sort_by_key(|point| point.at);
+        let sample_bytes = tables.heap.iter().map(|state| state.sample_bytes).max().unwrap_or(0);
+        let mut walk = Walk::new(sample_bytes, from);
+        walk.walk(file, at, progress);
+        Self {
+            from: tables.clock.nanos(from),
+            at: tables.clock.nanos(at),
+            points,
+            stacks: walk.stacks(),
+            samples: walk.samples,
+            sample_bytes,
+            samples_untold: walk.untold,
+        }
     }
 
     /// As a profile.
     #[must_use]
     pub fn profile(&self) -> Profile {
-        Profile { kind: ProfileKind::Heap, samples: Vec::new() }
+        let samples = self.stacks.iter().map(|stack| ProfileSample {
+            stack: stack.stack,
+            count: stack.live_count,
+            value: stack.live_bytes,
+            allocated_count: stack.allocated_count,
+            allocated: stack.allocated_bytes,
+            ..ProfileSample::default()
+        });
+        Profile { kind: ProfileKind::Heap, samples: samples.collect() }
+    }
+}
+
+/// A walk over allocations and frees in the order of time.
+struct Walk {
+    sample_bytes: u64,
+    from: Ticks,
+    live: HashMap<SampleId, Live>,
+    sums: HashMap<StackId, Sums>,
+    samples: u64,
+    untold: u64,
+    /// Whether `from` has been passed.
+    is_counting: bool,
+}
+
+impl Walk {
+    fn new(sample_bytes: u64, from: Ticks) -> Self {
+        let (live, sums) = (HashMap::new(), HashMap::new());
+        Self { sample_bytes, from, live, sums, samples: 0, untold: 0, is_counting: false }
+    }
+
+    fn walk<S: ReadAt>(
+        &mut self,
+        file: &TraceFile<S>,
+        at: Ticks,
+        mut progress: impl FnMut(Progress),
+    ) {
+        let events = || file.index().iter().filter(|entry| entry.kind == BatchKind::Events);
+        let bytes_total = events().map(|entry| u64::from(entry.bytes)).sum();
+        let events_total = events().map(|entry| u64::from(entry.events)).sum::<u64>().max(1);
+        let window = Window { to: Some(Ticks(at.0.saturating_add(1))), ..Window::default() };
+        let mut order = file.in_order(window);
+        let mut count = 0_u64;
+        loop {
+            let walked = order.for_each(|timed| {
+                count += 1;
+                if count.is_multiple_of(PROGRESS_EVENTS) {
+                    let part = (count as f64 / events_total as f64).min(1.0);
+                    progress(Progress { bytes: (bytes_total as f64 * part) as u64, bytes_total });
+                }
+                match timed.event.kind {
+                    EventKind::Alloc { sample, bytes, stack, .. } => {
+                        self.pass(timed.event.ticks);
+                        self.alloc(sample, bytes, stack);
+                    }
+                    EventKind::Free { sample } => {
+                        self.pass(timed.event.ticks);
+                        self.free(sample);
+                    }
+                    _ => {}
+                }
+                ControlFlow::Continue(())
+            });
+            if walked.is_ok() {
+                break;
+            }
+        }
+        self.pass(at.max(self.from));
+        progress(Progress { bytes: bytes_total, bytes_total });
+    }
+
+    fn pass(&mut self, at: Ticks) {
+        if !self.is_counting && at >= self.from {
+            self.is_counting = true;
+            for sums in self.sums.values_mut() {
+                sums.before_bytes = sums.live_bytes;
+            }
+        }
+    }
+
+    fn sums(&mut self, stack: StackId) -> &mut Sums {
+        let is_full = self.sums.len() >= STACKS_MAX && !self.sums.contains_key(&stack);
+        self.sums.entry(if is_full { StackId(0) } else { stack }).or_default()
+    }
+
+    fn alloc(&mut self, sample: SampleId, bytes: u64, stack: StackId) {
+        self.samples += 1;
+        if self.live.len() >= LIVE_MAX {
+            self.untold += 1;
+            return;
+        }
+        let count = stands_for(bytes, self.sample_bytes);
+        let live = Live { stack, bytes: bytes as f64 * count, count };
+        // Of one sample that is said twice the first was freed unseen.
+        if let Some(old) = self.live.insert(sample, live) {
+            self.take_away(old);
+        }
+        let is_counting = self.is_counting;
+        let sums = self.sums(stack);
+        sums.live_samples += 1;
+        sums.live_bytes += live.bytes;
+        sums.live_count += live.count;
+        if is_counting {
+            sums.allocated_bytes += live.bytes;
+            sums.allocated_count += live.count;
+        }
+    }
+
+    fn free(&mut self, sample: SampleId) {
+        if let Some(live) = self.live.remove(&sample) {
+            self.take_away(live);
+        }
+    }
+
+    fn take_away(&mut self, live: Live) {
+        let sums = self.sums(live.stack);
+        sums.live_samples = sums.live_samples.saturating_sub(1);
+        sums.live_bytes -= live.bytes;
+        sums.live_count -= live.count;
+        // What rounding leaves of nothing is nothing.
+        if sums.live_samples == 0 {
+            (sums.live_bytes, sums.live_count) = (0.0, 0.0);
+        }
+    }
+
+    fn stacks(&self) -> Vec<HeapStack> {
+        let stacks = self.sums.iter().map(|(&stack, sums)| HeapStack {
+            stack,
+            live_samples: sums.live_samples,
+            live_bytes: sums.live_bytes.round() as u64,
+            live_count: sums.live_count.round() as u64,
+            allocated_bytes: sums.allocated_bytes.round() as u64,
+            allocated_count: sums.allocated_count.round() as u64,
+            grown_bytes: (sums.live_bytes - sums.before_bytes).round() as i64,
+        });
+        let mut stacks: Vec<_> = stacks.collect();
+        stacks.sort_by_key(|it| (Reverse((it.live_bytes, it.allocated_bytes)), it.stack));
+        stacks
+    }
+}
+
+/// How many allocations a sample of this size stands for, at a mean of so many bytes between
+/// samples: the inverse of the chance to be sampled.
+fn stands_for(bytes: u64, mean: u64) -> f64 {
+    if mean <= 1 {
+        return 1.0;
+    }
+    let chance = -(-(bytes.max(1) as f64) / mean as f64).exp_m1();
+    1.0 / chance
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_samples_stand_for_many_and_large_ones_for_themselves() {
+        assert!((stands_for(64, 524_288) - 8192.5).abs() < 0.1);
+        assert!((stands_for(524_288, 524_288) - 1.582).abs() < 0.001);
+        assert!((stands_for(u64::MAX, 524_288) - 1.0).abs() < 1e-9);
+        assert!(stands_for(0, 524_288).is_finite() && stands_for(7, 0) == 1.0);
     }
 }

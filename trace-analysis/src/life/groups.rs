@@ -57,7 +57,7 @@ impl Sum {
         self.total = self.total.saturating_add(nanos);
     }
 
-    fn merge(&mut self, other: Self) {
+    pub(crate) fn merge(&mut self, other: Self) {
         self.count += other.count;
         self.total = self.total.saturating_add(other.total);
     }

@@ -12,6 +12,7 @@ mod cpus;
 mod finish;
 mod futex;
 mod groups;
+mod switches;
 mod thread;
 mod walk;
 mod who;
@@ -20,10 +21,9 @@ use trace_format::id::{CallId, ResourceId, SiteId, StackId, ThreadId};
 use trace_format::read::{ReadAt, TraceFile};
 use trace_format::time::Nanos;
 
-use self::groups::{CallKey, Sum, WaitKey};
+pub(crate) use self::groups::{CallKey, Sum, WaitKey};
 use self::walk::Walk;
 use crate::durations::Quantiles;
-use crate::profile::{Profile, ProfileKind};
 use crate::reason::Reason;
 use crate::summary::{Options, Progress};
 use crate::symbols::Symbols;
@@ -57,16 +57,16 @@ pub struct Lives {
     pub faults: u64,
     /// Batches and events that could not be read.
     pub unreadable: u64,
-    fine: Fine,
+    pub(crate) fine: Fine,
 }
 
 /// The finest sums, for profiles.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Fine {
-    waits: Vec<(WaitKey, Sum)>,
-    calls: Vec<(CallKey, Sum)>,
-    ready: Vec<((StackId, ThreadId), Sum)>,
-    samples: Vec<((StackId, ThreadId), Sum)>,
+pub(crate) struct Fine {
+    pub(crate) waits: Vec<(WaitKey, Sum)>,
+    pub(crate) calls: Vec<(CallKey, Sum)>,
+    pub(crate) ready: Vec<((StackId, ThreadId), Sum)>,
+    pub(crate) samples: Vec<((StackId, ThreadId), Sum)>,
 }
 
 /// One thread's life, as far as it lies in the window.
@@ -430,12 +430,5 @@ impl Lives {
         let mut walk = Walk::new(file, options, symbols);
         walk.walk(progress);
         walk.finish(options)
-    }
-
-    /// Where time went by stack and thread, for a profile of one kind; empty for
-    /// [`ProfileKind::Heap`], which [`crate::heap::Heap::profile`] has.
-    #[must_use]
-    pub fn profile(&self, kind: ProfileKind) -> Profile {
-        Profile { kind, samples: Vec::new() }
     }
 }

@@ -15,10 +15,10 @@ use trace_format::id::{CallId, Open, OpenCall, SiteId, StackId, ThreadId};
 use trace_format::read::{ReadAt, Tables, Thread, Timed, TraceFile, Window};
 use trace_format::time::{Nanos, Ticks};
 
-use super::cpus::{Cpus, Switch};
+use super::cpus::Cpus;
 use super::futex::Futexes;
 use super::groups::{CallTable, Ended, Sum, WaitTable};
-use super::thread::{Call, Cpu, Frame, Living};
+use super::thread::{Call, Frame, Living};
 use super::who::Who;
 use super::{Lives, OneCall, RegionTimes, Wait, Waker};
 use crate::reason::{Reason, Why, why};
@@ -48,7 +48,7 @@ pub(super) struct Walk<'f, S> {
     pub(super) living: Vec<Living>,
     /// Of each of `living`: which, or the system's id of a stranger.
     pub(super) names: Vec<(ThreadId, u64)>,
-    who: Who,
+    pub(super) who: Who,
     strangers: usize,
     pub(super) cpus: Cpus,
     pub(super) futexes: Futexes,
@@ -107,7 +107,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
         walk
     }
 
-    fn nanos(&self, ticks: Ticks) -> u64 {
+    pub(super) fn nanos(&self, ticks: Ticks) -> u64 {
         self.tables.clock.nanos(ticks).0.clamp(self.from, self.to)
     }
 
@@ -122,7 +122,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
     }
 
     /// A thread that they do not know.
-    fn meet_stranger(&mut self, thread: ThreadId, os_id: u64, at: u64) -> Option<usize> {
+    pub(super) fn meet_stranger(&mut self, thread: ThreadId, os_id: u64, at: u64) -> Option<usize> {
         if self.strangers >= STRANGERS_MAX {
             return None;
         }
@@ -151,7 +151,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
         loop {
             let walked = order.for_each(|timed| {
                 count += 1;
-                if count % PROGRESS_EVENTS == 0 {
+                if count.is_multiple_of(PROGRESS_EVENTS) {
                     let (done, all) = (timed.event.ticks, self.to.saturating_sub(self.from).max(1));
                     let done = self.nanos(done) - self.from;
                     let bytes = (bytes_total as f64 * (done as f64 / all as f64)) as u64;
@@ -182,16 +182,6 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
             }
             self.living[who].lose();
         }
-    }
-
-    fn lose_switches(&mut self, at: u64) {
-        for who in 0..self.living.len() {
-            if !matches!(self.living[who].cpu, Cpu::Never | Cpu::Lost) {
-                self.bring(who, at);
-                self.put(who, Cpu::Lost, at);
-            }
-        }
-        self.cpus.lose();
     }
 
     #[inline]
@@ -291,7 +281,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
 
     /// Closes what has ended up to then, as far as others must know of it.
     #[inline]
-    fn settle(&mut self, at: u64) {
+    pub(super) fn settle(&mut self, at: u64) {
         while let Some(&Reverse((end, who))) = self.ends.peek() {
             if end > at {
                 return;
@@ -303,7 +293,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
 
     /// Makes time pass for one thread.
     #[inline]
-    fn bring(&mut self, who: usize, at: u64) {
+    pub(super) fn bring(&mut self, who: usize, at: u64) {
         while let Some((frame, end)) = self.living[who].advance(at) {
             self.closed(who, frame, end);
         }
@@ -533,121 +523,6 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
             self.whys.insert(key, found);
         }
         found
-    }
-
-    fn cpu_event(&mut self, cpu: u32, event: &Event<'_>) {
-        let at = self.nanos(event.ticks);
-        self.settle(at);
-        match event.kind {
-            EventKind::SwitchIn { os_thread } => {
-                let Some(who) = self.os_thread(os_thread, at) else { return };
-                self.come_back(who, at);
-                let before = self.cpus.switch_in(cpu, who, at);
-                // Its own going off was not recorded.
-                if let Some(lost) = before.filter(|&lost| self.living[lost].cpu == Cpu::On(cpu)) {
-                    self.bring(lost, at);
-                    self.put(lost, Cpu::Lost, at);
-                }
-                self.put(who, Cpu::On(cpu), at);
-            }
-            EventKind::SwitchOut { os_thread, preempted } => {
-                let Some(who) = self.os_thread(os_thread, at) else { return };
-                self.cpus.switch_out(cpu, who, at, preempted);
-                self.go_off(who, cpu, at, preempted);
-            }
-            EventKind::Sample { os_thread, stack } => {
-                self.cpus.sample(cpu);
-                let Some(who) = self.os_thread(os_thread, at) else { return };
-                self.samples.entry((stack, self.names[who].0)).or_default().add(0);
-            }
-            EventKind::Fault { os_thread, stack, .. } => {
-                self.faults += 1;
-                let Some(who) = self.os_thread(os_thread, at) else { return };
-                self.bring(who, at);
-                self.living[who].fault = Some(stack);
-            }
-            EventKind::LostKernel { records } => {
-                self.cpus.lost(cpu, records);
-                self.lose_switches(at);
-            }
-            _ => {}
-        }
-    }
-
-    fn os_thread(&mut self, os_id: u64, at: u64) -> Option<usize> {
-        match self.who.os_thread(os_id, at) {
-            Some(who) => Some(who),
-            None => self.meet_stranger(ThreadId(0), os_id, at),
-        }
-    }
-
-    /// A thread comes onto a CPU.
-    fn come_back(&mut self, who: usize, at: u64) {
-        let living = &mut self.living[who];
-        if living.now == living.begin && at < living.begin {
-            (living.begin, living.now, living.since) = (at, at, at);
-        }
-        living.seen = true;
-        self.bring(who, at);
-        let living = &mut self.living[who];
-        match living.cpu {
-            Cpu::Never => living.resolve(false),
-            Cpu::Preempted => {
-                let stack = living.call().map_or(StackId(0), |call| call.open.stack);
-                let nanos = at - living.since.min(at);
-                self.add_ready(stack, self.names[who].0, nanos);
-            }
-            Cpu::Off | Cpu::Lost | Cpu::On(_) => {}
-        }
-        self.tell_outside(who);
-        self.living[who].fault = None;
-    }
-
-    /// Waiting outside calls is over.
-    pub(super) fn tell_outside(&mut self, who: usize) {
-        let living = &mut self.living[who];
-        let nanos = std::mem::take(&mut living.outside);
-        if nanos == 0 {
-            return;
-        }
-        let (reason, stack) = match living.fault {
-            Some(stack) => (Reason::PageFault, stack),
-            None => (Reason::Unseen, StackId(0)),
-        };
-        let wait = Wait {
-            thread: self.names[who].0,
-            stack,
-            resource: trace_format::id::ResourceId(0),
-            begin: Nanos(living.now - nanos.min(living.now)),
-            duration: Nanos(nanos),
-            waker: None,
-        };
-        self.waits.add(reason, false, &wait);
-    }
-
-    /// A thread goes off its CPU.
-    fn go_off(&mut self, who: usize, cpu: u32, at: u64, preempted: bool) {
-        let living = &mut self.living[who];
-        // Clocks of CPUs differ by a little: it may be on another already.
-        if matches!(living.cpu, Cpu::On(other) if other != cpu) {
-            return;
-        }
-        living.seen = true;
-        self.bring(who, at);
-        let living = &mut self.living[who];
-        if living.cpu == Cpu::Never {
-            living.resolve(true);
-        }
-        let count = if preempted { &mut living.preemptions } else { &mut living.yields };
-        *count += 1;
-        self.put(who, if preempted { Cpu::Preempted } else { Cpu::Off }, at);
-    }
-
-    fn put(&mut self, who: usize, cpu: Cpu, at: u64) {
-        let living = &mut self.living[who];
-        let before = std::mem::replace(&mut living.cpu, cpu);
-        living.since = at;
-        self.cpus.switched(Switch { at, before, after: cpu });
     }
 
     /// Ends all lives, and tells what is known.
