@@ -147,7 +147,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
         }
         let entries = self.file.index().iter().map(|entry| u64::from(entry.bytes));
         let bytes_total = entries.sum::<u64>();
-        let mut count = 0;
+        let mut count = 0_u64;
         loop {
             let walked = order.for_each(|timed| {
                 count += 1;
