@@ -7,10 +7,11 @@
 
 use libfuzzer_sys::fuzz_target;
 use trace_format::batch::{BatchInfo, Compression, FileEncoder};
+use trace_format::definition::{Definition, FRAMES_MAX, Function};
 use trace_format::event::Event;
 use trace_format::header::BatchKind;
 use trace_format::id::ThreadId;
-use trace_format::read::{BatchReader, TraceFile, Window};
+use trace_format::read::{BatchReader, TraceFile, Window, rewrite};
 use trace_format::time::{Nanos, Ticks};
 
 fuzz_target!(|bytes: &[u8]| {
@@ -50,12 +51,34 @@ fn read(bytes: &[u8]) {
     for number in 0..4 {
         let _ = file.state_at(number);
     }
+    look_up(&file);
     let clock = &file.tables().clock;
     for ticks in [0, 1, 1 << 40, u64::MAX] {
         let nanos = clock.nanos(Ticks(ticks));
         let _ = (clock.wall(Ticks(ticks)), clock.ticks(nanos), clock.ticks(Nanos(ticks)));
     }
     assert!(clock.drift_ppm() >= 0.0);
+}
+
+/// What definitions say is found, and goes into a trace written anew.
+fn look_up(file: &TraceFile<&[u8]>) {
+    let tables = file.tables();
+    for stack in tables.stacks.values() {
+        assert!(stack.addresses.len() <= FRAMES_MAX);
+        for &address in &stack.addresses {
+            assert!(tables.module_at(address).is_none_or(|module| module.contains(address)));
+        }
+    }
+    for thread in tables.threads.values() {
+        assert!(thread.names.is_sorted_by_key(|name| name.0));
+        let _ = (thread.name_at(thread.first), tables.thread_name(thread.id));
+    }
+    let functions = vec![Function { name: b"f", file: b"", line: 1 }];
+    let symbol = Definition::Symbol { address: 7, functions };
+    let mut again = Vec::new();
+    rewrite(file, [symbol], Compression::Lz4, &mut again).expect("memory is enough");
+    let again = TraceFile::open(again.as_slice()).expect("a trace");
+    assert!(again.tables().symbols.contains_key(&7) && again.is_complete() == file.is_complete());
 }
 
 /// Looks at all of an event.
@@ -71,7 +94,9 @@ fn look(event: Event<'_>) {
         | EventKind::FutureEnd { values, .. } => values,
         _ => return,
     };
-    values.for_each(drop);
+    let _ = (values.stack(), values.is_empty());
+    let (count, whole) = (values.count(), values.is_whole());
+    assert!(count > 0 || values.is_empty() || !whole);
 }
 
 /// Batches out of pieces of the input: four bytes say which kind, whose, when, and how long.
@@ -88,7 +113,7 @@ fn cooked(mut bytes: &[u8]) -> Vec<u8> {
         bytes = rest;
         let info = BatchInfo {
             kind: if what & 3 == 3 { BatchKind::Definitions } else { BatchKind::Events },
-            thread: ThreadId(u32::from(whose & 3)),
+            thread: if whose & 8 == 8 { ThreadId::cpu(0) } else { ThreadId(u32::from(whose & 3)) },
             sequence: u32::from(whose >> 4),
             offset: u32::from(what >> 6),
             generation: 1,
