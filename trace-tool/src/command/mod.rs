@@ -10,6 +10,7 @@
 //! - [`explain`]: what made the program slow. [`blocked`], [`syscalls`], [`heap`]: what it waited
 //!   for, its calls into the system, its memory. [`life`]: what these share.
 //! - [`export`]: for other viewers. [`profile`]: stacks with weights, for pprof and others.
+//! - [`symbolize`]: a trace that brings names along.
 //! - [`reading`]: what all of them share: opening the file, the window, the warnings.
 
 pub mod blocked;
@@ -24,6 +25,7 @@ pub mod profile;
 pub mod reading;
 pub mod regions;
 pub mod summary;
+pub mod symbolize;
 pub mod syscalls;
 pub mod tasks;
 pub mod threads;
@@ -74,6 +76,8 @@ enum Verb {
     Heap(heap::Arguments),
     /// Stacks and what they cost: for pprof, or as a flame graph.
     Profile(profile::Arguments),
+    /// Write the trace anew with the names of its functions, to be read elsewhere.
+    Symbolize(symbolize::Arguments),
     /// Write the trace for another viewer.
     Export(export::Arguments),
 }
@@ -161,6 +165,7 @@ fn execute(verb: Verb, out: &mut Output) -> Result<Verdict, Failure> {
         Verb::Syscalls(arguments) => syscalls::run(&arguments, out),
         Verb::Heap(arguments) => heap::run(&arguments, out),
         Verb::Profile(arguments) => profile::run(&arguments, out),
+        Verb::Symbolize(arguments) => symbolize::run(&arguments, out),
         Verb::Export(arguments) => export::run(&arguments, out),
     }
 }

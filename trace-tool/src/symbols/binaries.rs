@@ -1,6 +1,7 @@
 //! Which files have the names of a module: the program or library itself, what somebody has given
 //! on the command line, and separate debug information where systems keep it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -128,9 +129,9 @@ impl Binaries {
     }
 
     /// Says which given files are of no module, so that a typing error isn't met by silence.
-    pub fn say_unused<'a>(&self, modules: impl IntoIterator<Item = &'a Module> + Clone) {
+    pub fn say_unused(&self, modules: &BTreeMap<u64, Module>) {
         for program in &self.given {
-            if modules.clone().into_iter().any(|module| Self::is_given_for(program, module)) {
+            if modules.values().any(|module| Self::is_given_for(program, module)) {
                 continue;
             }
             let path = program.path.display();

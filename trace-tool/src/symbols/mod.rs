@@ -50,26 +50,42 @@ pub fn resolve<S: ReadAt>(
     addresses: impl IntoIterator<Item = u64>,
     options: &Options,
 ) -> Result<Symbols, Failure> {
-    let (symbols, unnamed) = look_up(file, addresses, options)?;
-    say_unnamed(&unnamed);
+    let binaries = binaries(file, options)?;
+    let mut symbols = Symbols::of_trace(file.tables());
+    say_unnamed(&name(&mut symbols, addresses, &binaries));
     Ok(symbols)
 }
 
-/// The same without a word: names, and whose are missing.
+/// The same, but what files say comes before what the trace says: they may know more by now. Also
+/// returns whose names are missing.
 ///
 /// # Errors
 /// As [`resolve`].
-pub fn look_up<S: ReadAt>(
+pub fn resolve_anew<S: ReadAt>(
     file: &TraceFile<S>,
-    addresses: impl IntoIterator<Item = u64>,
+    addresses: &BTreeSet<u64>,
     options: &Options,
 ) -> Result<(Symbols, Vec<Unnamed>), Failure> {
-    let tables = file.tables();
-    let mut symbols = Symbols::of_trace(tables);
-    let began = SystemTime::UNIX_EPOCH + Duration::from_nanos(tables.clock.origin().wall.0);
-    let binaries = Binaries::new(options, began)?;
-    let unnamed = name(&mut symbols, addresses, &binaries);
+    let binaries = binaries(file, options)?;
+    let (tables, mut symbols) = (file.tables(), Symbols::default());
+    tables.modules.values().for_each(|module| symbols.add_module(module.clone()));
+    let mut unnamed = name(&mut symbols, addresses.iter().copied(), &binaries);
+    if !tables.symbols.is_empty() {
+        for (address, functions) in &tables.symbols {
+            symbols.add(*address, functions.clone());
+        }
+        unnamed = name(&mut symbols, addresses.iter().copied(), &binaries);
+    }
+    say_unnamed(&unnamed);
     Ok((symbols, unnamed))
+}
+
+fn binaries<S: ReadAt>(file: &TraceFile<S>, options: &Options) -> Result<Binaries, Failure> {
+    let tables = file.tables();
+    let began = Duration::from_nanos(tables.clock.origin().wall.0);
+    let binaries = Binaries::new(options, SystemTime::UNIX_EPOCH + began)?;
+    binaries.say_unused(&tables.modules);
+    Ok(binaries)
 }
 
 /// Adds to `symbols` what `binaries` know of `addresses`.

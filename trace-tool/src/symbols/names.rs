@@ -14,11 +14,9 @@ use std::path::PathBuf;
 use addr2line::gimli::{DW_LANG_Rust, Reader};
 use addr2line::{Frame, Loader};
 use trace_analysis::symbols::Function;
+use trace_format::definition::FUNCTIONS_MAX;
 
 use super::program::Program;
-
-/// More functions than this at one address are the work of a damaged file.
-const INLINED_MAX: usize = 256;
 
 /// The files with the names of one module.
 pub struct Names {
@@ -109,7 +107,7 @@ fn inlined(loader: &Loader, address: u64) -> Vec<Found> {
     let Ok(mut frames) = loader.find_frames(address) else { return found };
     while let Ok(Some(frame)) = frames.next() {
         found.push(Found::new(&frame));
-        if found.len() == INLINED_MAX {
+        if found.len() == FUNCTIONS_MAX {
             break;
         }
     }
