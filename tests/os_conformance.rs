@@ -1,0 +1,579 @@
+//! A hooked function does what libc's does: results, `errno`, what it writes, on its good and bad
+//! paths; with no trace running, and with one.
+//!
+//! The program below is run with libc's own functions, as the library has them, and with those the
+//! program itself finds, which are the hooks; what it sees must be the same each time.
+//!
+//! May contain `unsafe`: it calls functions by address.
+
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use common::calls::calls;
+use common::{alone, record_here, with_calls};
+use libc::{c_int, c_void};
+use std::collections::BTreeSet;
+use std::ffi::{CStr, CString};
+use std::path::Path;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Nothing else is ever left in `errno` by chance.
+const MARK: c_int = 7777;
+
+/// Which functions are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Which {
+    Library,
+    Program,
+}
+
+impl Which {
+    fn address(self, name: &CStr) -> *mut c_void {
+        let handle = match self {
+            // SAFETY: the library is loaded, and stays.
+            Self::Library => unsafe {
+                libc::dlopen(c"libc.so.6".as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD)
+            },
+            Self::Program => libc::RTLD_DEFAULT,
+        };
+        // SAFETY: a handle, and a string.
+        let found = unsafe { libc::dlsym(handle, name.as_ptr()) };
+        assert!(!found.is_null(), "{name:?} is there");
+        found
+    }
+}
+
+/// One run of the program: what it has seen so far.
+struct Run {
+    which: Which,
+    seen: Vec<String>,
+    called: BTreeSet<&'static str>,
+}
+
+/// A pipe, or the like.
+struct Pair(c_int, c_int);
+
+/// Any word-sized argument.
+trait Word {
+    fn word(self) -> usize;
+}
+
+macro_rules! words {
+    ($($type:ty),*) => { $(impl Word for $type { fn word(self) -> usize { self as usize } })* };
+}
+words!(i32, u32, i64, u64, usize);
+
+impl<T> Word for *const T {
+    fn word(self) -> usize {
+        self as usize
+    }
+}
+
+impl<T> Word for *mut T {
+    fn word(self) -> usize {
+        self as usize
+    }
+}
+
+macro_rules! call {
+    ($run:ident, $name:ident($($argument:expr),*)) => {
+        $run.call(stringify!($name), &[$(Word::word($argument)),*])
+    };
+}
+
+impl Run {
+    fn new(which: Which) -> Self {
+        Self { which, seen: Vec::new(), called: BTreeSet::new() }
+    }
+
+    /// Calls a function with words; both ABIs pass seven of them to a function that wants fewer.
+    /// All these functions return an `int`, or a number that fits one.
+    fn call(&mut self, name: &'static str, words: &[usize]) -> c_int {
+        type Function = extern "C" fn(usize, usize, usize, usize, usize, usize, usize) -> usize;
+        let text = CString::new(name).expect("no zero byte");
+        // SAFETY: see above; the arguments are what the function of this name wants.
+        let function =
+            unsafe { std::mem::transmute::<*mut c_void, Function>(self.which.address(&text)) };
+        let mut seven = [0; 7];
+        seven[..words.len()].copy_from_slice(words);
+        let [a, b, c, d, e, f, g] = seven;
+        self.called.insert(name);
+        // SAFETY: the thread's own.
+        unsafe { *libc::__errno_location() = MARK };
+        let result = function(a, b, c, d, e, f, g) as c_int;
+        // SAFETY: as above.
+        let errno = unsafe { *libc::__errno_location() };
+        self.seen.push(format!("{name} {result} {errno}"));
+        result
+    }
+
+    /// The last result is a descriptor, whose number is by chance.
+    fn blur(&mut self, descriptor: c_int) -> c_int {
+        assert!(descriptor >= 0, "{:?}", self.seen.last());
+        let last = self.seen.last_mut().expect("something was called");
+        *last = last.replacen(&format!(" {descriptor} "), " fd ", 1);
+        descriptor
+    }
+
+    fn note(&mut self, what: impl std::fmt::Debug) {
+        self.seen.push(format!("{what:?}"));
+    }
+
+    fn pipe(&mut self, flags: c_int) -> Pair {
+        let mut pair = [0; 2];
+        call!(self, pipe2(pair.as_mut_ptr(), flags));
+        Pair(pair[0], pair[1])
+    }
+
+    fn close(&mut self, pair: Pair) {
+        call!(self, close(pair.0));
+        call!(self, close(pair.1));
+    }
+}
+
+/// Runs `act` while signals without restart come to this thread.
+fn interrupted(act: impl FnOnce()) {
+    extern "C" fn nothing(_: c_int) {}
+    // SAFETY: zeros are a valid action.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = nothing as extern "C" fn(c_int) as usize;
+    // SAFETY: an action whose handler does nothing.
+    unsafe { libc::sigaction(libc::SIGUSR1, &raw const action, ptr::null_mut()) };
+    let done = AtomicBool::new(false);
+    // SAFETY: nothing can go wrong.
+    let (process, thread) = unsafe { (libc::getpid(), libc::gettid()) };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(2));
+                // SAFETY: the thread waits for this one to end.
+                unsafe { libc::syscall(libc::SYS_tgkill, process, thread, libc::SIGUSR1) };
+            }
+        });
+        act();
+        done.store(true, Ordering::Relaxed);
+    });
+}
+
+/// Reading and writing.
+fn read_and_write(run: &mut Run) {
+    let mut buffer = [0_u8; 64];
+    let (to, null) = (buffer.as_mut_ptr(), ptr::null_mut::<u8>());
+    let pair = run.pipe(libc::O_NONBLOCK | libc::O_CLOEXEC);
+    call!(run, write(pair.1, b"hello, world".as_ptr(), 12));
+    call!(run, read(pair.0, to, 5));
+    call!(run, read(pair.0, to, 0));
+    call!(run, read(pair.0, null, 5));
+    call!(run, read(-1, to, 5));
+    call!(run, read(pair.1, to, 5));
+    call!(run, write(pair.0, to, 5));
+    call!(run, write(pair.1, null, 5));
+    call!(run, write(pair.1, null, 0));
+    let slice = libc::iovec { iov_base: to.cast(), iov_len: 3 };
+    call!(run, readv(pair.0, &raw const slice, 1));
+    call!(run, writev(pair.1, &raw const slice, 1));
+    call!(run, writev(pair.1, &raw const slice, -1));
+    call!(run, readv(-1, &raw const slice, 1));
+    call!(run, read(pair.0, to, 64));
+    // Empty, and nobody waits.
+    call!(run, read(pair.0, to, 64));
+    call!(run, pread(pair.0, to, 1, 0));
+    call!(run, close(pair.1));
+    // The other end is closed.
+    call!(run, read(pair.0, to, 64));
+    call!(run, close(pair.0));
+    call!(run, close(pair.0));
+    let pair = run.pipe(0);
+    call!(run, close(pair.0));
+    call!(run, write(pair.1, to, 1));
+    call!(run, close(pair.1));
+    run.note(buffer);
+    let pair = run.pipe(0);
+    interrupted(|| _ = call!(run, read(pair.0, to, 1)));
+    run.close(pair);
+    let counter = call!(run, eventfd(0, libc::EFD_NONBLOCK));
+    run.blur(counter);
+    call!(run, eventfd_write(counter, 7_u64));
+    call!(run, eventfd_write(counter, u64::MAX));
+    call!(run, eventfd_write(-1, 1_u64));
+    call!(run, read(counter, to, 8));
+    call!(run, read(counter, to, 8));
+    run.note(buffer);
+    call!(run, close(counter));
+}
+
+/// Files, by descriptor and by name.
+fn files(run: &mut Run) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| {
+        let path = folder.path().join(name).into_os_string().into_string();
+        CString::new(path.expect("a plain path")).expect("no zero byte")
+    };
+    let (file, other, inner) = (path("file"), path("other"), path("folder"));
+    let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
+    let fd = call!(run, open(file.as_ptr(), flags, 0o600));
+    run.blur(fd);
+    call!(run, open(file.as_ptr(), flags, 0o600));
+    call!(run, open64(ptr::null::<u8>(), libc::O_RDONLY));
+    let second = call!(run, openat(libc::AT_FDCWD, file.as_ptr(), libc::O_RDONLY));
+    run.blur(second);
+    call!(run, openat64(-1, c"x".as_ptr(), libc::O_RDONLY));
+    let mut buffer = *b"0123456789abcdef";
+    let at = buffer.as_mut_ptr();
+    for offset in [0_i64, 100, -1] {
+        call!(run, pwrite(fd, at, 16, offset));
+        call!(run, pwrite64(fd, at, 16, offset));
+        call!(run, pread(fd, at, 4, offset));
+        call!(run, pread64(fd, at, 4, offset));
+        let slice = libc::iovec { iov_base: at.cast(), iov_len: 8 };
+        call!(run, pwritev(fd, &raw const slice, 1, offset));
+        call!(run, pwritev64(fd, &raw const slice, 1, offset));
+        call!(run, preadv(fd, &raw const slice, 1, offset));
+        call!(run, preadv64(fd, &raw const slice, 1, offset));
+    }
+    call!(run, fsync(fd));
+    call!(run, fdatasync(fd));
+    call!(run, fsync(-1));
+    call!(run, fdatasync(-1));
+    call!(run, ftruncate(fd, 40));
+    call!(run, ftruncate64(fd, -1_i64));
+    call!(run, ftruncate64(second, 4));
+    call!(run, fallocate(fd, 0, 0, 4096));
+    call!(run, fallocate64(fd, 0, 0, 0));
+    call!(run, flock(fd, libc::LOCK_EX | libc::LOCK_NB));
+    call!(run, flock(second, libc::LOCK_EX | libc::LOCK_NB));
+    call!(run, flock(-1, libc::LOCK_EX));
+    run.note(buffer);
+    states(run, fd, [&file, &other]);
+    let from = call!(run, open(file.as_ptr(), libc::O_RDONLY));
+    run.blur(from);
+    call!(run, sendfile(fd, from, ptr::null::<u8>(), 16));
+    call!(run, sendfile64(-1, from, ptr::null::<u8>(), 16));
+    call!(run, copy_file_range(-1, ptr::null::<u8>(), fd, ptr::null::<u8>(), 16, 0));
+    call!(run, splice(from, ptr::null::<u8>(), fd, ptr::null::<u8>(), 16, 0));
+    call!(run, mkdir(inner.as_ptr(), 0o700));
+    call!(run, mkdir(inner.as_ptr(), 0o700));
+    call!(run, rename(file.as_ptr(), other.as_ptr()));
+    call!(run, rename(file.as_ptr(), other.as_ptr()));
+    call!(run, unlink(inner.as_ptr()));
+    call!(run, rmdir(inner.as_ptr()));
+    call!(run, rmdir(inner.as_ptr()));
+    call!(run, unlink(other.as_ptr()));
+    call!(run, unlink(other.as_ptr()));
+    for each in [fd, second, from] {
+        call!(run, close(each));
+    }
+}
+
+fn states(run: &mut Run, fd: c_int, [file, other]: [&CStr; 2]) {
+    // Larger than any of them; bytes 48..56 are the size on both architectures.
+    let mut state = [0_u64; 64];
+    let into = state.as_mut_ptr();
+    let here = libc::AT_FDCWD;
+    call!(run, stat(file.as_ptr(), into));
+    call!(run, stat64(other.as_ptr(), into));
+    call!(run, lstat(file.as_ptr(), into));
+    call!(run, lstat64(other.as_ptr(), into));
+    call!(run, fstat(fd, into));
+    run.note(state[6]);
+    call!(run, fstat64(-1, into));
+    call!(run, fstatat(here, file.as_ptr(), into, 0));
+    call!(run, fstatat64(here, file.as_ptr(), ptr::null::<u8>(), 0));
+    call!(run, statx(here, file.as_ptr(), 0, libc::STATX_SIZE, into));
+    call!(run, statx(here, other.as_ptr(), 0, libc::STATX_SIZE, into));
+    call!(run, fcntl(fd, libc::F_GETFL));
+    call!(run, fcntl64(-1, libc::F_GETFL));
+    let copy = call!(run, fcntl(fd, libc::F_DUPFD_CLOEXEC, 50));
+    run.blur(copy);
+    call!(run, close(copy));
+    // SAFETY: zeros are a lock.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = libc::F_WRLCK as _;
+    call!(run, fcntl(fd, libc::F_SETLKW, &raw const lock));
+    call!(run, fcntl(-1, libc::F_SETLKW, &raw const lock));
+}
+
+/// Descriptors that are made in other ways.
+fn descriptors(run: &mut Run) {
+    let mut pair = [0; 2];
+    call!(run, pipe(pair.as_mut_ptr()));
+    let copy = call!(run, dup(pair[0]));
+    run.blur(copy);
+    call!(run, dup(-1));
+    let other = call!(run, dup2(pair[0], copy));
+    run.blur(other);
+    let same = call!(run, dup2(copy, copy));
+    run.blur(same);
+    call!(run, dup2(-1, -1));
+    call!(run, dup3(copy, copy, 0));
+    let other = call!(run, dup3(pair[0], copy, libc::O_CLOEXEC));
+    run.blur(other);
+    call!(run, pipe2(pair.as_mut_ptr(), -1));
+    call!(run, pipe(ptr::null::<u8>()));
+    let set = call!(run, epoll_create(1));
+    run.blur(set);
+    call!(run, epoll_create1(-1));
+    let timer = call!(run, timerfd_create(libc::CLOCK_MONOTONIC, 0));
+    run.blur(timer);
+    call!(run, timerfd_create(-1, 0));
+    let memory = call!(run, memfd_create(c"m".as_ptr(), 0));
+    run.blur(memory);
+    call!(run, memfd_create(ptr::null::<u8>(), 0));
+    call!(run, eventfd(0, -1));
+    call!(run, close_range(9, 3, 0));
+    for each in [copy, set, timer] {
+        call!(run, close(each));
+    }
+    call!(run, close_range(memory, memory, 0));
+    call!(run, close(memory));
+    call!(run, close(pair[0]));
+    call!(run, close(pair[1]));
+}
+
+/// Sockets, of this machine only.
+fn sockets(run: &mut Run) {
+    let mut buffer = [7_u8; 32];
+    let at = buffer.as_mut_ptr();
+    let mut pair = [0; 2];
+    let stream = libc::SOCK_STREAM | libc::SOCK_NONBLOCK;
+    call!(run, socketpair(libc::AF_UNIX, stream, 0, pair.as_mut_ptr()));
+    call!(run, socketpair(libc::AF_UNIX, -1, 0, pair.as_mut_ptr()));
+    call!(run, send(pair[0], at, 9, 0));
+    call!(run, recv(pair[1], at, 32, 0));
+    call!(run, recv(pair[1], at, 32, 0));
+    call!(run, send(-1, at, 9, 0));
+    call!(run, sendto(pair[0], at, 5, 0, ptr::null::<u8>(), 0));
+    call!(run, recvfrom(pair[1], at, 32, 0, ptr::null::<u8>(), ptr::null::<u8>()));
+    call!(run, recvfrom(-1, at, 32, 0, ptr::null::<u8>(), ptr::null::<u8>()));
+    let mut slice = libc::iovec { iov_base: at.cast(), iov_len: 4 };
+    // SAFETY: zeros are a message.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut slice;
+    message.msg_iovlen = 1;
+    call!(run, sendmsg(pair[0], &raw const message, 0));
+    call!(run, recvmsg(pair[1], &raw mut message, 0));
+    call!(run, recvmsg(pair[1], &raw mut message, 0));
+    call!(run, sendmsg(-1, &raw const message, 0));
+    call!(run, shutdown(pair[0], libc::SHUT_RDWR));
+    call!(run, send(pair[0], at, 9, libc::MSG_NOSIGNAL));
+    call!(run, shutdown(-1, 0));
+    call!(run, close(pair[0]));
+    call!(run, close(pair[1]));
+    let listener = call!(run, socket(libc::AF_INET, stream, 0));
+    run.blur(listener);
+    call!(run, socket(-1, stream, 0));
+    // SAFETY: zeros are an address: any port of any address.
+    let mut address: libc::sockaddr_in = unsafe { std::mem::zeroed() };
+    address.sin_family = libc::AF_INET as _;
+    address.sin_addr.s_addr = u32::from_ne_bytes([127, 0, 0, 1]);
+    let (place, bytes) = (&raw mut address, size_of::<libc::sockaddr_in>());
+    call!(run, bind(listener, place, bytes));
+    call!(run, bind(listener, place, bytes));
+    call!(run, bind(-1, place, bytes));
+    call!(run, listen(listener, 5));
+    call!(run, listen(-1, 5));
+    call!(run, accept(listener, ptr::null::<u8>(), ptr::null::<u8>()));
+    let mut len = bytes as libc::socklen_t;
+    // SAFETY: a socket, and places for its address.
+    unsafe { libc::getsockname(listener, place.cast(), &raw mut len) };
+    let client = call!(run, socket(libc::AF_INET, libc::SOCK_STREAM, 0));
+    run.blur(client);
+    call!(run, connect(client, place, bytes));
+    call!(run, connect(client, place, bytes));
+    call!(run, connect(-1, place, bytes));
+    let accepted = call!(run, accept4(listener, ptr::null::<u8>(), ptr::null::<u8>(), 0));
+    run.blur(accepted);
+    call!(run, accept4(-1, ptr::null::<u8>(), ptr::null::<u8>(), 0));
+    for each in [client, accepted, listener] {
+        call!(run, close(each));
+    }
+    let mut found = ptr::null_mut::<libc::addrinfo>();
+    call!(run, getaddrinfo(c"127.0.0.1".as_ptr(), c"80".as_ptr(), ptr::null::<u8>(), &raw mut found));
+    // SAFETY: what was just found.
+    unsafe { libc::freeaddrinfo(found) };
+    call!(run, getaddrinfo(ptr::null::<u8>(), ptr::null::<u8>(), ptr::null::<u8>(), &raw mut found));
+}
+
+/// Waiting for descriptors.
+fn polls(run: &mut Run) {
+    let pair = run.pipe(0);
+    call!(run, write(pair.1, b"x".as_ptr(), 1));
+    for (fd, ready) in [(pair.0, 1), (pair.1, 1), (-1, 0)] {
+        let mut list = libc::pollfd { fd, events: libc::POLLIN | libc::POLLOUT, revents: 0 };
+        assert_eq!(call!(run, poll(&raw mut list, 1, 1)), ready);
+        run.note(list.revents);
+        let time = libc::timespec { tv_sec: 0, tv_nsec: 1000 };
+        call!(run, ppoll(&raw mut list, 1, &raw const time, ptr::null::<u8>()));
+        run.note((list.revents, time.tv_nsec));
+    }
+    call!(run, poll(ptr::null::<u8>(), 1, 0));
+    call!(run, poll(ptr::null::<u8>(), 0, -5 + 5));
+    // SAFETY: zeros are an empty set.
+    let mut set: libc::fd_set = unsafe { std::mem::zeroed() };
+    // SAFETY: the descriptor is a small one.
+    unsafe { libc::FD_SET(pair.0, &raw mut set) };
+    let none = ptr::null::<u8>();
+    let time = libc::timeval { tv_sec: 0, tv_usec: 500 };
+    call!(run, select(pair.0 + 1, &raw mut set, none, none, &raw const time));
+    call!(run, select(-1, none, none, none, none));
+    call!(run, select(0, none, none, none, &raw const time));
+    run.note(time.tv_usec);
+    let time = libc::timespec { tv_sec: 0, tv_nsec: 5000 };
+    call!(run, pselect(pair.0 + 1, &raw mut set, none, none, &raw const time, none));
+    call!(run, pselect(-1, none, none, none, &raw const time, none));
+    let epoll = call!(run, epoll_create1(0));
+    run.blur(epoll);
+    let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: 9 };
+    // SAFETY: a set, a descriptor, and an event.
+    unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, pair.0, &raw mut event) };
+    call!(run, epoll_wait(epoll, &raw mut event, 1, 0));
+    call!(run, epoll_wait(epoll, &raw mut event, 0, 0));
+    call!(run, epoll_pwait(epoll, &raw mut event, 1, 0, none));
+    call!(run, epoll_pwait2(epoll, &raw mut event, 1, none, none));
+    call!(run, epoll_wait(-1, &raw mut event, 1, 0));
+    call!(run, epoll_pwait2(-1, &raw mut event, 1, none, none));
+    call!(run, close(epoll));
+    let mut byte = 0_u8;
+    call!(run, read(pair.0, &raw mut byte, 1));
+    let mut list = libc::pollfd { fd: pair.0, events: libc::POLLIN, revents: 0 };
+    interrupted(|| _ = call!(run, poll(&raw mut list, 1, -1)));
+    interrupted(|| _ = call!(run, ppoll(&raw mut list, 1, none, none)));
+    run.close(pair);
+}
+
+/// Time, processes, and what has no descriptor.
+fn rest(run: &mut Run) {
+    let none = ptr::null::<u8>();
+    let short = libc::timespec { tv_sec: 0, tv_nsec: 1000 };
+    let wrong = libc::timespec { tv_sec: 0, tv_nsec: -1 };
+    let long = libc::timespec { tv_sec: 100, tv_nsec: 0 };
+    for time in [&short, &wrong] {
+        call!(run, nanosleep(ptr::from_ref(time), none));
+        call!(run, clock_nanosleep(libc::CLOCK_MONOTONIC, 0, ptr::from_ref(time), none));
+    }
+    call!(run, clock_nanosleep(-77, 0, &raw const short, none));
+    call!(run, nanosleep(none, none));
+    let mut left = wrong;
+    interrupted(|| _ = call!(run, nanosleep(&raw const long, &raw mut left)));
+    run.note(left.tv_sec);
+    interrupted(|| _ = call!(run, clock_nanosleep(0, 0, &raw const long, &raw mut left)));
+    run.note(left.tv_sec);
+    interrupted(|| _ = call!(run, sleep(100)));
+    interrupted(|| _ = call!(run, usleep(100_000_000)));
+    call!(run, usleep(1));
+    call!(run, sleep(0));
+    call!(run, sched_yield());
+    let mut status = 0;
+    call!(run, waitpid(1, &raw mut status, 0));
+    call!(run, wait4(1, &raw mut status, 0, none));
+    call!(run, waitid(libc::P_PID, 1, none, 0));
+    let mut bytes = [0_u8; 16];
+    call!(run, getrandom(bytes.as_mut_ptr(), 16, 0));
+    call!(run, getrandom(bytes.as_mut_ptr(), 16, -1));
+    call!(run, getrandom(none, 16, 0));
+    let word = 5_u32;
+    let (at, wait) = (&raw const word, libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG);
+    call!(run, syscall(libc::SYS_futex, at, wait, 6, none));
+    call!(run, syscall(libc::SYS_futex, at, wait, 5, &raw const short));
+    call!(run, syscall(libc::SYS_futex, none, wait, 5, none));
+    call!(run, syscall(libc::SYS_futex, at, libc::FUTEX_WAKE, 1));
+    call!(run, syscall(libc::SYS_futex, at, 99, 1));
+    let bits = (libc::FUTEX_WAIT_BITSET, libc::FUTEX_BITSET_MATCH_ANY);
+    call!(run, syscall(libc::SYS_futex, at, bits.0, 5, &raw const wrong, none, bits.1));
+    interrupted(|| _ = call!(run, syscall(libc::SYS_futex, at, wait, 5, none)));
+    call!(run, syscall(libc::SYS_getppid));
+    call!(run, syscall(99_999));
+    call!(run, syscall(libc::SYS_read, -1, none, 0));
+    call!(run, syscall(libc::SYS_close, -1));
+    call!(run, prctl(libc::PR_SET_NAME, c"conform".as_ptr()));
+    call!(run, prctl(libc::PR_SET_NAME, none));
+    call!(run, prctl(-1, 0));
+    // SAFETY: the thread's own handle.
+    let own = unsafe { libc::pthread_self() };
+    call!(run, pthread_setname_np(own, c"conforming".as_ptr()));
+    call!(run, pthread_setname_np(own, c"a name that is too long".as_ptr()));
+    call!(run, pthread_join(own, none));
+    let mut handle: libc::pthread_t = 0;
+    let mut returned: usize = 0;
+    extern "C" fn routine(argument: *mut c_void) -> *mut c_void {
+        argument
+    }
+    let start = routine as extern "C" fn(*mut c_void) -> *mut c_void as usize;
+    call!(run, pthread_create(&raw mut handle, none, start, 4711));
+    call!(run, pthread_join(handle, &raw mut returned));
+    run.note(returned);
+}
+
+/// All of it, in the same order each time.
+fn program(which: Which) -> Run {
+    let mut run = Run::new(which);
+    read_and_write(&mut run);
+    files(&mut run);
+    descriptors(&mut run);
+    sockets(&mut run);
+    polls(&mut run);
+    rest(&mut run);
+    run
+}
+
+/// The functions that are hooked, as the recorder's sources list them.
+fn hooked() -> BTreeSet<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("trace-runtime/src/os");
+    let mut names = BTreeSet::new();
+    for file in ["files", "io", "sync", "threads", "wait"] {
+        let text = std::fs::read_to_string(folder.join(file).with_extension("rs"));
+        let text = text.expect("a family of hooks");
+        let (_, list) = text.split_once("\nhooks! {").expect("it lists them");
+        let (list, _) = list.split_once("\n}\n").expect("to the end");
+        let lines = list.lines().filter_map(|line| line.strip_prefix("    fn "));
+        names.extend(lines.map(|line| line.split('(').next().expect("a name").to_owned()));
+    }
+    names
+}
+
+fn compare(expected: &Run, found: &Run) {
+    for (at, (expected, found)) in expected.seen.iter().zip(&found.seen).enumerate() {
+        assert_eq!(found, expected, "call {at}");
+    }
+    assert_eq!(found.seen.len(), expected.seen.len());
+}
+
+#[test]
+fn hooks_change_nothing_the_program_sees() {
+    let _alone = alone();
+    let expected = program(Which::Library);
+    for name in &expected.called {
+        let name = CString::new(*name).expect("no zero byte");
+        let (library, hook) = (Which::Library.address(&name), Which::Program.address(&name));
+        assert!(library != hook, "{name:?} is hooked, also for libraries");
+    }
+    let called: BTreeSet<_> = expected.called.iter().map(|&name| name.to_owned()).collect();
+    assert_eq!(called, hooked(), "all that is hooked is called here");
+    compare(&expected, &program(Which::Program));
+    let mut traced = None;
+    let recorded = record_here(with_calls(), || traced = Some(program(Which::Program)));
+    let traced = traced.expect("it was run");
+    compare(&expected, &traced);
+    // It was not only let through.
+    let names: BTreeSet<_> = calls(&recorded.trace).iter().map(|call| call.name()).collect();
+    for name in ["read", "pwritev", "openat", "poll", "futex_wait", "syscall", "pthread_join"] {
+        assert!(names.contains(name), "{name} of {names:?}");
+    }
+    compare(&expected, &program(Which::Program));
+}
+
+#[test]
+fn the_list_of_hooks_in_the_documentation_is_complete() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("trace-runtime/src/os");
+    let text = std::fs::read_to_string(folder.join("mod.rs")).expect("the front page");
+    let rows: Vec<_> = text.lines().filter(|line| line.starts_with("//! | ")).collect();
+    let told: BTreeSet<_> =
+        rows.iter().flat_map(|row| row.split('`').skip(1).step_by(2)).collect();
+    let hooked = hooked();
+    let bare = |name: &str| name.strip_suffix("64").unwrap_or(name).to_owned();
+    let wanted: BTreeSet<_> = hooked.iter().map(|name| bare(name)).collect();
+    assert_eq!(told, wanted.iter().map(String::as_str).collect());
+}
