@@ -1,12 +1,17 @@
 //! Profiles as other tools read them: pprof's protobuf, folded lines, flame graphs.
 
+mod common;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
+use common::Bench;
 use flate2::read::GzDecoder;
 use prost::Message;
 use trace_analysis::symbols::{Function, Symbols};
+use trace_format::batch::Compression;
 use trace_format::read::Module;
+use trace_format::testgen::TraceBuilder;
 use trace_format::time::Nanos;
 use trace_tool::profile::message::{self, Location};
 use trace_tool::profile::{Code, Format, Kind, Profile, Row, write};
@@ -75,8 +80,12 @@ fn written(format: Format, without_std: bool) -> Vec<u8> {
 }
 
 fn decoded() -> message::Profile {
-    let (mut bytes, gzipped) = (Vec::new(), written(Format::Pprof, false));
-    GzDecoder::new(gzipped.as_slice()).read_to_end(&mut bytes).expect("gzip");
+    decode(&written(Format::Pprof, false))
+}
+
+fn decode(gzipped: &[u8]) -> message::Profile {
+    let mut bytes = Vec::new();
+    GzDecoder::new(gzipped).read_to_end(&mut bytes).expect("gzip");
     message::Profile::decode(bytes.as_slice()).expect("protobuf")
 }
 
@@ -164,6 +173,112 @@ fn locations_lie_in_their_mappings_and_all_numbers_lead_somewhere() {
             }
         }
         functions(&profile, location);
+    }
+}
+
+/// The real one, if `PPROF` says where it is: `.ci/run` has it do so.
+#[test]
+fn pprof_itself_reads_them_and_comes_to_the_same_sums() {
+    let Some(pprof) = std::env::var_os("PPROF") else {
+        eprintln!("PPROF is not set: pprof did not read anything");
+        return;
+    };
+    let bench = Bench::new(&memory());
+    std::fs::write(bench.path("wait.pb.gz"), written(Format::Pprof, false)).expect("room");
+    assert_eq!(bench.run("profile FILE --kind heap -o heap.pb.gz").code, Some(0));
+    let shown = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(&pprof);
+        command.args(arguments).current_dir(bench.path(""));
+        let output = command.output().expect("it runs");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        text
+    };
+    let raw = shown(&["-raw", "wait.pb.gz"]);
+    for text in [
+        "contentions/count delay/nanoseconds[dflt]",
+        "PeriodType: contentions count",
+        "4    4000000: ",
+        "thread:[worker]",
+        "app::lock src/app.rs:4",
+        "/usr/bin/app ab00 [FN][FL][LN][IN]",
+    ] {
+        assert!(raw.contains(text), "{text} is not in\n{raw}");
+    }
+    let top = shown(&["-top", "-unit=us", "wait.pb.gz"]);
+    assert!(top.contains("Total samples = 6500.01us"), "{top}");
+    let top = shown(&["-top", "-sample_index=alloc_objects", "heap.pb.gz"]);
+    assert!(top.contains("Type: alloc_objects") && top.contains("app::grow"), "{top}");
+}
+
+/// A program that allocates twice at each of two places, and frees three of the four.
+fn memory() -> Vec<u8> {
+    let mut trace = TraceBuilder::started(Compression::Lz4);
+    trace.thread(1, "main");
+    trace.heap(0, (0, 0), (0, 0));
+    trace.stack(1, &[0x1000, 0x1020]);
+    trace.stack(2, &[0x1010, 0x1020]);
+    trace.symbol(0x1000, &[("app::grow", "app.rs", 1)]);
+    trace.symbol(0x1010, &[("app::shrink", "app.rs", 2)]);
+    trace.symbol(0x1020, &[("app::main", "app.rs", 3)]);
+    // So much more than the mean between samples that each stands for itself alone.
+    const BYTES: u64 = 1 << 30;
+    for (sample, at, stack) in [(1, 1000, 1), (2, 2000, 2), (3, 3000, 1), (4, 4000, 2)] {
+        trace.alloc(1, at, sample, BYTES, stack);
+    }
+    for (sample, at) in [(2, 5000), (4, 6000), (1, 7000)] {
+        trace.free(1, at, sample);
+    }
+    trace.stop(10_000)
+}
+
+#[test]
+fn of_a_heap_what_lives_is_shown_and_what_was_allocated_is_there() {
+    let bench = Bench::new(&memory());
+    let folded = |more: &str| {
+        let run = bench.run(&format!("profile FILE --kind heap --format folded -o - {more}"));
+        assert_eq!((run.err.as_str(), run.code), ("", Some(0)));
+        run.out
+    };
+    assert_eq!(folded(""), "app::main;app::grow 1073741824\n");
+    let both = "app::main;app::grow 2147483648\napp::main;app::shrink 1073741824\n";
+    assert_eq!(folded("--at 5500ns"), both);
+    let run = bench.run("profile FILE --kind heap");
+    assert_eq!(run.out, "2 stacks in a.heap.pb.gz: open it with go tool pprof\n");
+    let bytes = std::fs::read(bench.path("a.heap.pb.gz")).expect("it was written");
+    let profile = decode(&bytes);
+    let mut values: Vec<_> = profile.sample.iter().map(|sample| sample.value.clone()).collect();
+    values.sort();
+    assert_eq!(values, [[2, 2 << 30, 0, 0], [2, 2 << 30, 1, 1 << 30]]);
+    assert_eq!(text(&profile, profile.default_sample_type), "inuse_space");
+    assert_eq!(profile.period, 512 * 1024);
+}
+
+#[test]
+fn a_trace_without_what_is_asked_for_says_why() {
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.facility("sched", false, "perf_event_open: permission denied");
+    trace.region(1, 1, 1000, 10);
+    let bench = Bench::new(&trace.stop(5000));
+    for (kind, why) in [
+        ("sched", "`sched` was off: perf_event_open: permission denied"),
+        ("heap", "recorded without `heap`"),
+        ("cpu", "recorded without `samples`"),
+    ] {
+        let run = bench.run(&format!("profile FILE --kind {kind} -o - --format folded"));
+        assert_eq!((run.out.as_str(), run.code), ("", Some(0)), "{kind}");
+        assert!(run.err.contains(why) && run.err.lines().count() == 1, "{kind}: {}", run.err);
+        let run = bench.run(&format!("profile FILE --kind {kind} -o a.pb.gz"));
+        assert_eq!(run.code, Some(0), "an empty profile is one: {}", run.err);
+    }
+    for line in [
+        "profile FILE --kind sched --format svg -o a.svg",
+        "profile FILE --kind sched --at 1ms",
+        "profile FILE --kind heap --thread main",
+        "profile FILE --kind block -o FILE",
+        "profile FILE",
+    ] {
+        assert_eq!(bench.run(line).code, Some(2), "{line}");
     }
 }
 

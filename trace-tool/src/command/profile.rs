@@ -174,6 +174,10 @@ fn open(arguments: &Arguments) -> Result<Reading, Failure> {
     if arguments.at.is_some() && arguments.kind != Wanted::Heap {
         return Err(Failure::Usage("--at is for --kind heap".to_owned()));
     }
+    if arguments.thread.is_some() && arguments.kind == Wanted::Heap {
+        // Memory is allocated by one thread and freed by another.
+        return Err(Failure::Usage("--thread is not for --kind heap".to_owned()));
+    }
     let (file, thread) = (arguments.file.clone(), arguments.thread.clone());
     let (from, to) = (arguments.from, arguments.at.or(arguments.to));
     Source { file, from, to, thread, json: false }.open()
