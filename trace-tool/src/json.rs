@@ -12,6 +12,7 @@ use serde::{Serialize, Serializer};
 use trace_analysis::counters::{CounterSummary, MomentSummary};
 use trace_analysis::findings::{Finding, FindingKind};
 use trace_analysis::futures::FutureSummary;
+use trace_analysis::life::{Lives, RegionTimes};
 use trace_analysis::regions::{Outlier, OwnedValues, RegionSummary};
 use trace_analysis::tasks::{TaskSummary, TaskTree, Tasks};
 use trace_analysis::threads::ThreadSummary;
@@ -87,6 +88,9 @@ pub struct Report {
     counters: Option<Vec<Counter>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     moments: Option<Vec<Moment>>,
+    /// What threads did with their time, if the trace has more than regions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lives: Option<life::LivesOut>,
     /// Whether anything is missing from what is shown.
     has_loss: bool,
     findings: Vec<FindingGroup>,
@@ -132,9 +136,29 @@ impl Report {
             futures: all.then(futures),
             counters: all.then(counters),
             moments: all.then(moments),
+            lives: None,
             has_loss: summary.findings.has_loss(),
             findings: FindingGroup::all(names, summary),
         }
+    }
+}
+
+impl Report {
+    /// With what threads did.
+    #[must_use]
+    pub fn with_lives(mut self, words: life::Words<'_>, lives: &Lives) -> Self {
+        self.lives = Some(life::LivesOut::new(words, lives));
+        self.with_region_times(&lives.regions)
+    }
+
+    /// With what threads did in regions.
+    #[must_use]
+    pub fn with_region_times(mut self, times: &[RegionTimes]) -> Self {
+        for region in self.regions.iter_mut().flatten() {
+            let own = times.iter().find(|times| times.site.0 == region.place.site);
+            region.times = own.map(life::RegionTimesOut::from);
+        }
+        self
     }
 }
 
@@ -189,6 +213,8 @@ struct Region {
     misnested: u64,
     unfinished: u64,
     lost_ends: u64,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    times: Option<life::RegionTimesOut>,
     outliers: Vec<Long>,
 }
 
@@ -206,6 +232,7 @@ impl Region {
             misnested: region.misnested,
             unfinished: region.unfinished,
             lost_ends: region.lost_ends,
+            times: None,
             outliers: region.outliers.iter().map(long).collect(),
         }
     }

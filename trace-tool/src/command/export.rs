@@ -42,13 +42,13 @@ enum Format {
 pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> {
     let file = open(&arguments.file)?;
     let Format::Perfetto = arguments.format;
-    let symbols = symbols(&file, &arguments.names)?;
     let to_stdout = arguments.output.as_os_str() == "-";
     let events = file.index().iter().map(|entry| u64::from(entry.events)).sum();
     let bar = progress(file.bytes());
     bar.set_length(events);
     let mut advance = |done| bar.set_position(done);
     let done = if to_stdout {
+        let symbols = symbols(&file, &arguments.names)?;
         perfetto::export(&file, &symbols, out, &mut advance)
     } else {
         let target = &arguments.output;
@@ -56,6 +56,7 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
             return Err(Failure::Usage("the output would overwrite the trace".to_owned()));
         }
         let created = File::create(target).map_err(|error| Failure::Open(target.clone(), error))?;
+        let symbols = symbols(&file, &arguments.names)?;
         let mut target = BufWriter::with_capacity(1 << 18, created);
         let done = perfetto::export(&file, &symbols, &mut target, &mut advance);
         done.and_then(|totals| target.flush().map(|()| totals).map_err(ExportError::Write))

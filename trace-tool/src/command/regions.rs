@@ -5,7 +5,10 @@ use std::io::Write;
 
 use clap::{Args, ValueEnum};
 use trace_analysis::Summary;
+use trace_analysis::life::RegionTimes;
 use trace_analysis::regions::RegionSummary;
+use trace_analysis::symbols::Symbols;
+use trace_format::time::Nanos;
 
 use super::reading::{Source, limited, say_if_empty, verdict, warn};
 use super::{Failure, Verdict};
@@ -64,16 +67,20 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     say_if_empty(&reading, &summary);
     warn(&names, &summary);
     sort(&mut summary.regions, arguments.sort, &names);
+    // What threads did is told without names, which take time to look up.
+    let lives = reading.has_life().then(|| reading.lives(&Symbols::default()));
+    let times = lives.as_ref().map_or(&[][..], |lives| &lives.regions);
     if arguments.source.json {
         let kept = limited(&summary.regions, arguments.limit).len();
         summary.regions.truncate(kept);
         let trace = Trace::new(&arguments.source.file, &reading.file);
-        out.json(&Report::new(trace, &names, &summary, Parts::Regions))?;
+        let report = Report::new(trace, &names, &summary, Parts::Regions);
+        out.json(&report.with_region_times(times))?;
         return Ok(verdict(&summary));
     }
     let shown = limited(&summary.regions, arguments.limit);
     if !shown.is_empty() {
-        out.write_all(table(shown, &summary, &names).render(out.width).as_bytes())?;
+        out.write_all(table(shown, times, &summary, &names).render(out.width).as_bytes())?;
     }
     if arguments.outliers > 0 && shown.iter().any(|region| !region.outliers.is_empty()) {
         writeln!(out, "\n{}", out.bold("The longest of each"))?;
@@ -118,13 +125,22 @@ pub fn sort(regions: &mut [RegionSummary], by: Sort, names: &Names<'_>) {
 
 /// A row for each call site. `self%` is of the time of all regions of the summary, so all rows
 /// together have 100%; `wall%` is of the time that passed, so with several threads it may be more.
+/// `times`: what threads did in them, where the trace says so; of the total, that of whole regions.
 #[must_use]
-pub fn table(regions: &[RegionSummary], summary: &Summary, names: &Names<'_>) -> Table {
+pub fn table(
+    regions: &[RegionSummary],
+    times: &[RegionTimes],
+    summary: &Summary,
+    names: &Names<'_>,
+) -> Table {
     let mut table = Table::new(&[
         Column::Name("region"),
         Column::Number("self"),
         Column::Number("self%"),
         Column::Number("total"),
+        Column::Optional("on CPU", 10),
+        Column::Optional("ready", 9),
+        Column::Optional("blocked", 11),
         Column::Optional("wall%", 5),
         Column::Number("count"),
         Column::Optional("mean", 6),
@@ -140,11 +156,19 @@ pub fn table(regions: &[RegionSummary], summary: &Summary, names: &Names<'_>) ->
     for region in regions {
         // Of regions that have not ended there is no duration.
         let time = |time| if region.count > 0 { units::time(time) } else { "-".to_owned() };
+        let own = times.iter().find(|times| times.site == region.site);
+        let part = |time: fn(&RegionTimes) -> Nanos| match own.map(time) {
+            Some(time) => units::time(time),
+            None => "-".to_owned(),
+        };
         table.row([
             names.site(region.site),
             units::time(region.self_time),
             units::percent(region.self_time.0, all),
             units::time(region.total),
+            part(|times| times.cpu),
+            part(|times| times.ready),
+            part(|times| times.blocked),
             units::percent(region.total.0, summary.wall().0),
             units::count(region.count),
             time(region.mean),
@@ -156,6 +180,9 @@ pub fn table(regions: &[RegionSummary], summary: &Summary, names: &Names<'_>) ->
             units::count(region.unfinished + region.lost_ends),
             names.place(region.site),
         ]);
+    }
+    for column in ["on CPU", "ready", "blocked"] {
+        table = table.without_empty(column, "-");
     }
     table.without_empty("failed", "0").without_empty("open", "0")
 }

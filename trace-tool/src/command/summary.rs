@@ -4,17 +4,24 @@ use std::io::Write;
 
 use clap::Args;
 use trace_analysis::Summary;
+use trace_analysis::life::Lives;
 use trace_format::time::Nanos;
 
-use super::reading::{Reading, Source, findings, limited, say_if_empty, verdict, warn};
+use super::reading::{
+    Reading, Source, findings, limited, missing, say_if_empty, symbols, verdict, warn,
+};
 use super::{Failure, Verdict};
-use crate::command::{regions, tasks, threads};
+use crate::command::{blocked, regions, tasks, threads};
 use crate::describe::{Names, push_value};
+use crate::json::life::Words;
 use crate::json::{Parts, Report, Trace};
 use crate::output::Output;
+use crate::places::Places;
+use crate::symbols::binaries;
 use crate::table::{Column, Table};
 use crate::units;
 
+const LIVES: &str = "Threads (parts of their lives; ready: able to run, and had no CPU)";
 const WHERE: &str = "Where the time went (self: without callees; wall%: of the time that passed)";
 
 /// What can be asked.
@@ -28,6 +35,8 @@ pub struct Arguments {
     /// What the regions are sorted by.
     #[arg(long, value_enum, default_value_t = regions::Sort::SelfTime)]
     sort: regions::Sort,
+    #[command(flatten)]
+    naming: binaries::Options,
 }
 
 /// Prints a summary.
@@ -40,12 +49,25 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     let names = Names::new(reading.file.tables());
     say_if_empty(&reading, &summary);
     regions::sort(&mut summary.regions, arguments.sort, &names);
+    let symbols = match reading.has_life() {
+        true => Some(symbols(&reading.file, &arguments.naming)?),
+        false => None,
+    };
+    let life = symbols.as_ref().map(|symbols| {
+        let places = Places::new(reading.file.tables(), symbols);
+        (Words { names: &names, places }, reading.lives(symbols))
+    });
     if arguments.source.json {
         let trace = Trace::new(&arguments.source.file, &reading.file);
-        out.json(&Report::new(trace, &names, &summary, Parts::All))?;
+        let report = Report::new(trace, &names, &summary, Parts::All);
+        match &life {
+            Some((words, lives)) => out.json(&report.with_lives(*words, lives))?,
+            None => out.json(&report)?,
+        }
         warn(&names, &summary);
     } else {
-        print(arguments, &reading, &summary, &names, out)?;
+        let life = life.as_ref().map(|(words, lives)| (*words, lives));
+        print(arguments, &reading, &summary, (&names, life), out)?;
     }
     Ok(verdict(&summary))
 }
@@ -54,7 +76,7 @@ fn print(
     arguments: &Arguments,
     reading: &Reading,
     summary: &Summary,
-    names: &Names<'_>,
+    (names, life): (&Names<'_>, Option<(Words<'_>, &Lives)>),
     out: &mut Output,
 ) -> Result<(), Failure> {
     out.write_all(head(reading, summary, out.width).as_bytes())?;
@@ -62,16 +84,22 @@ fn print(
     for line in &losses {
         writeln!(out, "{line}")?;
     }
+    for line in missing(reading.file.tables()) {
+        out.wrapped(&format!("({line})"), 2)?;
+    }
     let limit = arguments.limit;
     if summary.regions.is_empty() {
         writeln!(out, "\nno regions were recorded")?;
     }
     if !summary.regions.is_empty() {
         let shown = limited(&summary.regions, limit);
-        section(out, WHERE, regions::table(shown, summary, names))?;
+        let times = life.map_or(&[][..], |(_, lives)| &lives.regions);
+        section(out, WHERE, regions::table(shown, times, summary, names))?;
         more(out, summary.regions.len() - shown.len(), "call site", "call sites", "regions")?;
     }
-    if !summary.threads.is_empty() {
+    if let Some((words, lives)) = life {
+        print_lives(lives, limit, words, out)?;
+    } else if !summary.threads.is_empty() {
         let shown = limited(&summary.threads, limit);
         section(out, "Threads (busy: inside any region)", threads::table(shown, summary, names))?;
         more(out, summary.threads.len() - shown.len(), "thread", "threads", "threads")?;
@@ -97,6 +125,34 @@ fn print(
         for line in odd {
             writeln!(out, "{line}")?;
         }
+    }
+    Ok(())
+}
+
+/// What threads did with their time, and what held them up the most.
+fn print_lives(
+    lives: &Lives,
+    limit: usize,
+    words: Words<'_>,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    if lives.threads.is_empty() {
+        return Ok(());
+    }
+    let shown = limited(&lives.threads, limit);
+    section(out, LIVES, threads::life_table(shown, words, out.width))?;
+    more(out, lives.threads.len() - shown.len(), "thread", "threads", "threads")?;
+    let cpus = threads::cpu_use(lives);
+    if !cpus.is_empty() {
+        out.wrapped(&cpus, 2)?;
+    }
+    let held = lives.waits.by_resource.iter().find(|group| !blocked::is_rest(group.reason));
+    if let Some(group) = held {
+        let time = units::time(group.total);
+        let count = units::plural(group.count, "wait", "waits");
+        let subject = blocked::subject(group, words);
+        out.wrapped(&format!("Top wait: {time} in {count}, {subject}"), 2)?;
+        writeln!(out, "  more: exectrace blocked, exectrace explain")?;
     }
     Ok(())
 }

@@ -1,20 +1,34 @@
-//! `exectrace threads`: how busy each thread was.
+//! `exectrace threads`: what each thread did with its time.
+//!
+//! A trace that has calls or CPUs says of every moment of a thread what it did; of another only how
+//! long it was inside regions is known.
 
 use std::cmp::Reverse;
 use std::io::Write;
 
 use clap::{Args, ValueEnum};
 use trace_analysis::Summary;
+use trace_analysis::life::{Lives, ThreadLife, Times};
 use trace_analysis::threads::ThreadSummary;
+use trace_format::id::StackId;
 use trace_format::time::Nanos;
 
-use super::reading::{Source, limited, say_if_empty, verdict, warn};
+use super::reading::{Source, limited, missing, say_if_empty, symbols, verdict, warn};
 use super::{Failure, Verdict};
 use crate::describe::Names;
+use crate::escape;
+use crate::json::life::Words;
 use crate::json::{Parts, Report, Trace};
 use crate::output::Output;
+use crate::places::Places;
+use crate::symbols::binaries;
 use crate::table::{Column, Table};
 use crate::units;
+
+/// So many reasons for waiting are named of each thread.
+const REASONS_SHOWN: usize = 3;
+/// On a narrower terminal times are shown as parts of the life alone.
+const TIMES_WIDTH_MIN: usize = 110;
 
 /// What can be asked.
 #[derive(Args, Debug)]
@@ -27,13 +41,17 @@ pub struct Arguments {
     /// What they are sorted by.
     #[arg(long, value_enum, default_value_t = Sort::Busy)]
     sort: Sort,
+    #[command(flatten)]
+    naming: binaries::Options,
 }
 
 /// What threads are sorted by.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Sort {
-    /// The busiest first.
+    /// The busiest first: those that ran the longest, if that is known.
     Busy,
+    /// Those first that waited the longest.
+    Blocked,
     /// The most events first.
     Events,
     /// The oldest first.
@@ -52,22 +70,186 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     let names = Names::new(reading.file.tables());
     say_if_empty(&reading, &summary);
     warn(&names, &summary);
-    match arguments.sort {
-        Sort::Busy => summary.threads.sort_by_key(|thread| Reverse(thread.busy)),
-        Sort::Events => summary.threads.sort_by_key(|thread| Reverse(thread.events)),
-        Sort::Id => summary.threads.sort_by_key(|thread| thread.thread),
-        Sort::Name => summary.threads.sort_by_cached_key(|thread| names.thread(thread.thread)),
-    }
+    sort(&mut summary.threads, arguments.sort, &names);
     let kept = limited(&summary.threads, arguments.limit).len();
+    let symbols = match reading.has_life() {
+        true => Some(symbols(&reading.file, &arguments.naming)?),
+        false => None,
+    };
+    let life = symbols.as_ref().map(|symbols| {
+        let places = Places::new(reading.file.tables(), symbols);
+        (Words { names: &names, places }, reading.lives(symbols))
+    });
     if arguments.source.json {
         summary.threads.truncate(kept);
         let trace = Trace::new(&arguments.source.file, &reading.file);
-        out.json(&Report::new(trace, &names, &summary, Parts::Threads))?;
-    } else if kept > 0 {
-        let text = table(&summary.threads[..kept], &summary, &names).render(out.width);
-        out.write_all(text.as_bytes())?;
+        let report = Report::new(trace, &names, &summary, Parts::Threads);
+        match life {
+            Some((words, lives)) => out.json(&report.with_lives(words, &lives))?,
+            None => out.json(&report)?,
+        }
+        return Ok(verdict(&summary));
+    }
+    match life {
+        Some((words, mut lives)) => {
+            sort_lives(&mut lives.threads, arguments.sort, &names);
+            print_lives(&lives, arguments.limit, words, out)?;
+        }
+        None if kept > 0 => {
+            let text = table(&summary.threads[..kept], &summary, &names).render(out.width);
+            out.write_all(text.as_bytes())?;
+        }
+        None => {}
     }
     Ok(verdict(&summary))
+}
+
+fn sort(threads: &mut [ThreadSummary], by: Sort, names: &Names<'_>) {
+    match by {
+        Sort::Busy | Sort::Blocked => threads.sort_by_key(|thread| Reverse(thread.busy)),
+        Sort::Events => threads.sort_by_key(|thread| Reverse(thread.events)),
+        Sort::Id => threads.sort_by_key(|thread| thread.thread),
+        Sort::Name => threads.sort_by_cached_key(|thread| names.thread(thread.thread)),
+    }
+}
+
+fn sort_lives(threads: &mut [ThreadLife], by: Sort, names: &Names<'_>) {
+    let busy = |times: &Times| times.cpu().0 + times.running_or_ready.0;
+    match by {
+        Sort::Busy => threads.sort_by_key(|life| Reverse(busy(&life.times))),
+        Sort::Blocked => threads.sort_by_key(|life| Reverse(life.times.blocked())),
+        Sort::Events => threads.sort_by_key(|life| Reverse(life.calls)),
+        Sort::Id => threads.sort_by_key(|life| (life.begin, life.os_id)),
+        Sort::Name => threads.sort_by_cached_key(|life| name(life, names)),
+    }
+}
+
+/// A thread's name; of one that recorded nothing, what the system calls it.
+#[must_use]
+pub fn name(life: &ThreadLife, names: &Names<'_>) -> String {
+    match (life.thread.0, life.name.as_str()) {
+        (0, "") => format!("os thread {}", life.os_id),
+        (0, name) => format!("{} (os {})", escape::plain(name, 40), life.os_id),
+        _ => names.thread(life.thread),
+    }
+}
+
+fn print_lives(
+    lives: &Lives,
+    limit: usize,
+    words: Words<'_>,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let shown = limited(&lives.threads, limit);
+    if shown.is_empty() {
+        return Ok(());
+    }
+    out.write_all(life_table(shown, words, out.width).render(out.width).as_bytes())?;
+    let more = lives.threads.len() - shown.len();
+    if more > 0 {
+        writeln!(out, "… and {}: --limit 0", units::plural(more as u64, "more", "more"))?;
+    }
+    let cpus = cpu_use(lives);
+    if !cpus.is_empty() {
+        writeln!(out)?;
+        out.wrapped(&cpus, 2)?;
+    }
+    for line in missing(words.names.tables()) {
+        out.wrapped(&format!("({line})"), 2)?;
+    }
+    Ok(())
+}
+
+/// How busy the program kept the CPUs: `CPUs: 1.62 of 2 in use, 3 threads able to run at most`.
+#[must_use]
+pub fn cpu_use(lives: &Lives) -> String {
+    let wall = lives.to.0.saturating_sub(lives.from.0);
+    if lives.cpus.is_empty() || wall == 0 {
+        return String::new();
+    }
+    let busy: u64 = lives.cpus.iter().map(|cpu| cpu.busy.0).sum();
+    let ready: u64 = lives.threads.iter().map(|life| life.times.ready.0).sum();
+    let used = busy as f64 / wall as f64;
+    let cpus = units::plural(lives.cpus.len() as u64, "CPU", "CPUs");
+    let each: Vec<_> = lives.cpus.iter().map(|cpu| units::percent(cpu.busy.0, wall)).collect();
+    let each = if each.len() > 8 { String::new() } else { format!(" ({})", each.join(", ")) };
+    let waiting = match ready {
+        0 => String::new(),
+        _ => format!("; threads were ready and had no CPU for {}", units::time(Nanos(ready))),
+    };
+    format!("CPU use: {used:.2} on average, on {cpus}{each}{waiting}")
+}
+
+/// A row for each thread; its parts add up to its life. `running` is on a CPU in the program's own
+/// code, `in calls` on a CPU in the system, `ready` able to run and not on a CPU.
+#[must_use]
+pub fn life_table(threads: &[ThreadLife], words: Words<'_>, width: Option<usize>) -> Table {
+    let mut table = Table::new(&[
+        Column::Name("thread"),
+        Column::Optional("os id", 0),
+        Column::Number("life"),
+        Column::Number("running"),
+        Column::Number("in calls"),
+        Column::Number("ready"),
+        Column::Number("run or ready"),
+        Column::Number("blocked"),
+        Column::Number("unknown"),
+        Column::Text("mostly for"),
+        Column::Optional("preempted", 2),
+        Column::OptionalText("made by", 1),
+    ]);
+    let with_times = width.is_none_or(|width| width >= TIMES_WIDTH_MIN);
+    for life in threads {
+        let times = &life.times;
+        let whole = life.end.0.saturating_sub(life.begin.0);
+        let part = |time: Nanos| match time {
+            Nanos(0) => "-".to_owned(),
+            time if with_times => {
+                format!("{} {:>5}", units::time(time), units::percent(time.0, whole))
+            }
+            time => units::percent(time.0, whole),
+        };
+        table.row([
+            name(life, words.names),
+            life.os_id.to_string(),
+            units::time(Nanos(whole)),
+            part(times.running),
+            part(times.in_calls),
+            part(times.ready),
+            part(times.running_or_ready),
+            part(times.blocked()),
+            part(times.unknown),
+            reasons(times, whole),
+            units::count(life.preemptions),
+            made_by(life, words),
+        ]);
+    }
+    for column in ["running", "in calls", "ready", "run or ready", "unknown"] {
+        table = table.without_empty(column, "-");
+    }
+    table
+        .without_empty("mostly for", "")
+        .without_empty("preempted", "0")
+        .without_empty("made by", "")
+}
+
+/// What was waited for the most: `mutex 40.1%, sleep 12.0%`.
+fn reasons(times: &Times, whole: u64) -> String {
+    let shown = times.reasons().into_iter().take(REASONS_SHOWN);
+    let shown = shown.filter(|(_, time)| time.0.saturating_mul(200) >= whole);
+    let shown =
+        shown.map(|(reason, time)| format!("{} {}", reason.name(), units::percent(time.0, whole)));
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+/// The thread that made this one, and where.
+fn made_by(life: &ThreadLife, words: Words<'_>) -> String {
+    let parent = (life.parent.0 > 0).then(|| words.names.thread(life.parent));
+    let place = (life.stack != StackId(0)).then(|| words.places.shown(life.stack)).flatten();
+    match (parent, place) {
+        (Some(parent), Some(place)) => format!("{parent} at {place}"),
+        (one, other) => one.or(other).unwrap_or_default(),
+    }
 }
 
 /// A row for each thread. `busy%` is of the time that passed in the window.

@@ -227,7 +227,39 @@ impl From<&Facility> for FacilityOut {
     }
 }
 
-/// What the commands about lives answer; each leaves out what it was not asked.
+/// What threads did with their time, and what the CPUs did.
+#[derive(Debug, Serialize)]
+pub struct LivesOut {
+    facilities: Vec<FacilityOut>,
+    lost_records: u64,
+    page_faults: u64,
+    unreadable: u64,
+    threads: Vec<ThreadLifeOut>,
+    cpus: Vec<CpuOut>,
+    running_ns: Vec<u64>,
+    able_ns: Vec<u64>,
+}
+
+impl LivesOut {
+    /// All of it.
+    #[must_use]
+    pub fn new(words: Words<'_>, lives: &Lives) -> Self {
+        let facilities = words.names.tables().facilities.values();
+        let all = |times: &[Nanos]| times.iter().map(|time| time.0).collect();
+        Self {
+            facilities: facilities.map(FacilityOut::from).collect(),
+            lost_records: lives.lost_records,
+            page_faults: lives.faults,
+            unreadable: lives.unreadable,
+            threads: lives.threads.iter().map(|life| ThreadLifeOut::new(words, life)).collect(),
+            cpus: lives.cpus.iter().map(CpuOut::from).collect(),
+            running_ns: all(&lives.concurrency.running),
+            able_ns: all(&lives.concurrency.able),
+        }
+    }
+}
+
+/// What `blocked` and `syscalls` answer; each leaves out what it was not asked.
 #[derive(Debug, Serialize)]
 pub struct LifeReport {
     trace: Trace,
@@ -236,12 +268,7 @@ pub struct LifeReport {
     wall_ns: u64,
     facilities: Vec<FacilityOut>,
     lost_records: u64,
-    page_faults: u64,
     unreadable: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    threads: Option<Vec<ThreadLifeOut>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cpus: Option<Vec<CpuOut>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     waits: Option<WaitsOut>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -260,22 +287,10 @@ impl LifeReport {
             wall_ns: lives.to.0.saturating_sub(lives.from.0),
             facilities: facilities.map(FacilityOut::from).collect(),
             lost_records: lives.lost_records,
-            page_faults: lives.faults,
             unreadable: lives.unreadable,
-            threads: None,
-            cpus: None,
             waits: None,
             calls: None,
         }
-    }
-
-    /// With threads and CPUs.
-    #[must_use]
-    pub fn with_threads(mut self, words: Words<'_>, lives: &Lives) -> Self {
-        let threads = lives.threads.iter().map(|life| ThreadLifeOut::new(words, life));
-        self.threads = Some(threads.collect());
-        self.cpus = Some(lives.cpus.iter().map(CpuOut::from).collect());
-        self
     }
 
     /// With waits.
