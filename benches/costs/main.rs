@@ -8,12 +8,14 @@
 //! - `floor`: the unit, and the measurement that divides by it.
 //! - `record`: regions and the other annotations, on one thread and on two.
 //! - `session`: starting, stopping, a producer at full speed.
+//! - `switches`: what the kernel tells of threads.
 //! - `read`: decoding, time order, the summary.
 
 mod floor;
 mod read;
 mod record;
 mod session;
+mod switches;
 
 use floor::{Floors, Table};
 
@@ -33,6 +35,7 @@ fn main() {
     let mut table = Table::default();
     record::measure(&mut criterion, &mut table);
     session::measure(&mut table);
+    switches::measure(&mut table);
     read::measure(&mut table);
     if std::env::args().any(|word| word == "--test") {
         println!("each ran once; nothing was measured");

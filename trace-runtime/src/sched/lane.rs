@@ -155,3 +155,76 @@ impl Lane {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trace_format::event::Events;
+
+    /// What a lane holds that is not written yet.
+    fn held(lane: &Lane) -> Vec<(u64, String)> {
+        let events = Events::new(ThreadId::cpu(lane.cpu), lane.base, &lane.payload);
+        let events = events.until(lane.last).map(|event| event.expect("events only"));
+        let told: Vec<_> =
+            events.map(|event| (event.ticks.0, format!("{:?}", event.kind))).collect();
+        assert_eq!(told.len(), lane.events as usize);
+        told
+    }
+
+    fn is(ticks: u64, thread: u64) -> (u64, String) {
+        (ticks, format!("SwitchIn {{ os_thread: {thread} }}"))
+    }
+
+    fn left(ticks: u64, thread: u64, preempted: bool) -> (u64, String) {
+        (ticks, format!("SwitchOut {{ os_thread: {thread}, preempted: {preempted} }}"))
+    }
+
+    #[test]
+    fn a_thread_that_is_watched_twice_is_told_of_once() {
+        let mut lane = Lane::new(3);
+        for _ in 0..2 {
+            lane.switch_in(100, 7);
+        }
+        for _ in 0..2 {
+            lane.switch_out(150, 7, true, None);
+        }
+        assert_eq!(held(&lane), [is(100, 7), left(150, 7, true)]);
+    }
+
+    #[test]
+    fn who_has_been_running_begins_when_that_is_known() {
+        let mut lane = Lane::new(0);
+        lane.switch_out(150, 7, false, Some(90));
+        lane.runs(8, Some(160));
+        lane.switch_out(170, 8, false, None);
+        assert_eq!(held(&lane), [is(90, 7), left(150, 7, false), is(160, 8), left(170, 8, false)]);
+    }
+
+    #[test]
+    fn times_never_run_backwards_and_after_a_loss_nothing_is_known() {
+        let mut lane = Lane::new(0);
+        lane.switch_in(100, 7);
+        lane.switch_in(90, 8);
+        lane.lost(95, 4);
+        lane.switch_out(120, 9, false, None);
+        let lost = (100, "LostKernel { records: 4 }".to_owned());
+        assert_eq!(held(&lane), [is(100, 7), is(100, 8), lost, left(120, 9, false)]);
+    }
+
+    #[test]
+    fn a_batch_begins_with_who_goes_on_running() {
+        let sink = crate::sink::Sink::new(Box::new(std::io::sink()), Default::default());
+        let mut output = Output::new(sink);
+        let mut lane = Lane::new(0);
+        lane.switch_in(100, 7);
+        lane.write(&mut output);
+        assert_eq!((lane.written(), lane.sequence, lane.offset > 0), (1, 0, true));
+        lane.begin_batch(130);
+        assert_eq!(held(&lane), [is(130, 7)]);
+        lane.switch_out(140, 7, false, None);
+        lane.write(&mut output);
+        lane.begin_batch(200);
+        assert_eq!((lane.written(), lane.sequence, lane.offset), (3, 2, 0));
+        assert_eq!(held(&lane), [], "nobody runs");
+    }
+}

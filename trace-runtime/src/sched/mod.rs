@@ -160,12 +160,13 @@ impl Watch {
         let convert = Convert::new(clock::kind(), rate);
         let manner = Manner { monotonic: convert.wants_monotonic(), threads_only: true };
         // What an old kernel does not know, it takes for a fault.
-        let threads_only = can_be_had(Kind::Switches, manner).is_ok();
+        let mut tried = vec![look];
+        let threads_only = can_be_had(Kind::Switches, manner, &mut tried).is_ok();
         let manner = Manner { threads_only, ..manner };
         let mut kinds = vec![Kind::Switches];
         if !wanted.faults {
             facility(output, "faults", Err("not asked for (Options::page_faults)"));
-        } else if let Err(error) = can_be_had(Kind::SwitchesAndFaults, manner) {
+        } else if let Err(error) = can_be_had(Kind::SwitchesAndFaults, manner, &mut tried) {
             facility(output, "faults", Err(&perf::refusal(&error)));
         } else {
             facility(output, "faults", Ok("major page faults in the program's own code"));
@@ -175,7 +176,7 @@ impl Watch {
         let samples = Kind::Samples { every_ns };
         if wanted.samples_per_second == 0 {
             facility(output, "samples", Err("not asked for (Options::cpu_samples)"));
-        } else if let Err(error) = can_be_had(samples, manner) {
+        } else if let Err(error) = can_be_had(samples, manner, &mut tried) {
             facility(output, "samples", Err(&perf::refusal(&error)));
         } else {
             let how = format!("one per {every_ns} ns of CPU time, stacks by frame pointers");
@@ -287,7 +288,9 @@ fn stack(chain: Chain<'_>) -> StackId {
     StackId(intern_frames(BY_KERNEL | u64::from(cut), frames))
 }
 
-/// Whether the kernel watches in this way at all, tried on the calling thread.
-fn can_be_had(kind: Kind, manner: Manner) -> io::Result<()> {
-    Event::open(kind, manner, 0, Some(cover::any_cpu())).map(drop)
+/// Whether the kernel watches in this way at all, tried on the calling thread. What was tried stays
+/// for a while: the kernel's first of a kind takes the longest, and its last frees what that took.
+fn can_be_had(kind: Kind, manner: Manner, tried: &mut Vec<Event>) -> io::Result<()> {
+    tried.push(Event::open(kind, manner, 0, Some(cover::any_cpu()))?);
+    Ok(())
 }
