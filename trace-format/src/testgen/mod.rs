@@ -48,6 +48,8 @@ struct Pen {
     events_total: u64,
     restated: bool,
     open: Vec<OpenSince>,
+    /// Of a CPU: the system's id of the thread that runs there.
+    running: Option<u64>,
 }
 
 impl Default for TraceBuilder {
@@ -306,7 +308,7 @@ impl TraceBuilder {
 }
 
 impl Pen {
-    /// Opens the batch if it is not: restates what is open.
+    /// Opens the batch if it is not: restates what is open, or runs.
     fn begin(&mut self, ticks: Ticks) {
         if self.restated {
             return;
@@ -317,6 +319,11 @@ impl Pen {
         for OpenSince { open, begin } in self.open.clone() {
             let since = Ticks(ticks.0 - begin.0);
             let kind = EventKind::Reopen { open, since };
+            put_event(&mut self.payload, &mut self.clock, &Event { ticks, kind });
+            self.count();
+        }
+        if let Some(os_thread) = self.running {
+            let kind = EventKind::SwitchIn { os_thread };
             put_event(&mut self.payload, &mut self.clock, &Event { ticks, kind });
             self.count();
         }
@@ -348,6 +355,8 @@ impl Pen {
                     self.open.truncate(at);
                 }
             }
+            EventKind::SwitchIn { os_thread } => self.running = Some(os_thread),
+            EventKind::SwitchOut { .. } => self.running = None,
             _ => {}
         }
     }

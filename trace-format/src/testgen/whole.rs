@@ -190,6 +190,7 @@ fn every_event_of_the_program(trace: &mut TraceBuilder) {
     trace.switch_out(cpu, 1_620, os_thread, false);
     trace.cut(lane);
     trace.switch_in(cpu, 1_650, os_thread);
+    trace.seal(lane);
     trace.switch_out(cpu, 1_660, os_thread, true);
     trace.event(lane, 1_670, EventKind::LostKernel { records: 9 });
 }
