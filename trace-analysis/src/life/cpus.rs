@@ -38,13 +38,15 @@ pub(super) struct Cpus {
     on: usize,
     able: usize,
     since: u64,
+    /// How many CPUs the program may use, at least.
+    watched: usize,
     concurrency: Concurrency,
 }
 
 impl Cpus {
-    pub(super) fn new(from: u64) -> Self {
+    pub(super) fn new(from: u64, watched: usize) -> Self {
         let concurrency = Concurrency::default();
-        Self { lanes: BTreeMap::new(), from, on: 0, able: 0, since: from, concurrency }
+        Self { lanes: BTreeMap::new(), from, on: 0, able: 0, since: from, watched, concurrency }
     }
 
     fn lane(&mut self, cpu: u32) -> Option<&mut Lane> {
@@ -124,6 +126,10 @@ impl Cpus {
         if nanos > 0 {
             add(&mut self.concurrency.running, self.on);
             add(&mut self.concurrency.able, self.able);
+            let could = self.able.min(self.watched.max(self.lanes.len())).max(self.on);
+            let concurrency = &mut self.concurrency;
+            concurrency.shared.0 += nanos.saturating_mul((self.able - could) as u64);
+            concurrency.taken.0 += nanos.saturating_mul((could - self.on) as u64);
         }
     }
 

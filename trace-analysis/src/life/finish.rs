@@ -8,7 +8,7 @@ use trace_format::time::Nanos;
 
 use super::groups::CallKey;
 use super::thread::{Cpu, Living};
-use super::walk::Walk;
+use super::walk::{Walk, cpus_watched};
 use super::{Fine, Lives, ThreadLife, WaitGroup};
 use crate::durations::Scratch;
 use crate::summary::Options;
@@ -54,6 +54,7 @@ pub(super) fn finish<S: ReadAt + Sync>(walk: &mut Walk<'_, S>, options: &Options
         to: Nanos(walk.to),
         lost_records: cpus.iter().map(|cpu| cpu.lost_records).sum(),
         threads,
+        cpus_watched: if cpus.is_empty() { 0 } else { cpus_watched(walk.tables()).max(cpus.len()) },
         cpus,
         waits,
         calls: walk.calls.finish(&mut scratch),

@@ -30,6 +30,8 @@ pub(crate) struct WaitKey {
     pub(crate) reason: Reason,
     /// 0 if what is waited for has no name.
     pub(crate) resource: ResourceId,
+    /// Where it is waited for, if it has no name: one stack of all at that place.
+    place: StackId,
     pub(crate) stack: StackId,
     pub(crate) thread: ThreadId,
     waker: Option<(ThreadId, StackId)>,
@@ -127,20 +129,26 @@ impl WaitTable {
     /// Adds a wait.
     ///
     /// - `named`: whether its resource is the name of what is waited for.
-    pub(super) fn add(&mut self, reason: Reason, named: bool, wait: &Wait) {
+    /// - `place`: one stack for all that wait there.
+    pub(super) fn add(&mut self, reason: Reason, named: bool, place: StackId, wait: &Wait) {
         if !self.threads.is_empty() && !self.threads.contains(&wait.thread) {
             return;
         }
         let Wait { thread, stack, .. } = *wait;
         let resource = if named { wait.resource } else { ResourceId(0) };
         let waker = wait.waker.map(|waker| (waker.thread, waker.stack));
-        let key = WaitKey { reason, resource, stack, thread, waker };
-        let (none, anyone) = ((ResourceId(0), StackId(0)), ThreadId(0));
-        let late = WaitKey { reason, resource: none.0, stack: none.1, thread: anyone, waker: None };
+        let place = if resource == ResourceId(0) { place } else { StackId(0) };
+        let key = WaitKey { reason, resource, place, stack, thread, waker };
+        let late = WaitKey {
+            reason,
+            resource: ResourceId(0),
+            place: StackId(0),
+            stack: StackId(0),
+            thread: ThreadId(0),
+            waker: None,
+        };
         entry(&mut self.fine, FINE_MAX, key, late).add(wait.duration.0);
         let of = GroupKey::of(reason);
-        // Without a name of its own it is known by where it is waited for.
-        let place = if resource == ResourceId(0) { stack } else { StackId(0) };
         let by_resource = GroupKey { resource, stack: place, ..of };
         let (by_stack, by_thread) = (GroupKey { stack, ..of }, GroupKey { thread, ..of });
         let budget = &mut self.budget;
@@ -157,9 +165,10 @@ impl WaitTable {
             waits.total.0 = waits.total.0.saturating_add(sum.total);
         }
         let of = |key: &WaitKey| GroupKey::of(key.reason);
-        waits.by_resource = self.groups(&self.by_resource, scratch, |key| {
-            let stack = if key.resource == ResourceId(0) { key.stack } else { StackId(0) };
-            GroupKey { resource: key.resource, stack, ..of(key) }
+        waits.by_resource = self.groups(&self.by_resource, scratch, |key| GroupKey {
+            resource: key.resource,
+            stack: key.place,
+            ..of(key)
         });
         waits.by_reason = self.groups(&self.by_reason, scratch, of);
         let by_stack = |key: &WaitKey| GroupKey { stack: key.stack, ..of(key) };

@@ -40,8 +40,10 @@ pub struct Lives {
     pub to: Nanos,
     /// Per thread, by its begin.
     pub threads: Vec<ThreadLife>,
-    /// Per CPU, by number; empty if no switches were recorded.
+    /// Per CPU on which a thread ran, by number; empty if no switches were recorded.
     pub cpus: Vec<CpuLife>,
+    /// How many CPUs there were to run on, as far as is known; 0 if no switches were recorded.
+    pub cpus_watched: usize,
     /// Every stretch of waiting, in groups.
     pub waits: Waits,
     /// Every call, in groups.
@@ -141,6 +143,11 @@ pub struct Concurrency {
     pub running: Vec<Nanos>,
     /// `able[n]`: how long exactly `n` threads ran or waited, preempted, to go on.
     pub able: Vec<Nanos>,
+    /// How long threads that could go on did not, as there were more of them than CPUs: the sum
+    /// over them.
+    pub shared: Nanos,
+    /// The same, as CPUs were taken by other programs, or the system did not give them.
+    pub taken: Nanos,
 }
 
 /// What the threads did inside the regions of one call site that ended, whole regions counted, and
@@ -199,7 +206,7 @@ pub struct WaitGroup {
     pub reason: Reason,
     /// For what; 0 if for several things, or for nothing that has a name.
     pub resource: ResourceId,
-    /// Where; 0 if at several places: then see `stacks`.
+    /// Where: one stack of that place in the program; 0 if at several: then see `stacks`.
     pub stack: StackId,
     /// Who; 0 if several threads: then see `waiters`.
     pub thread: ThreadId,

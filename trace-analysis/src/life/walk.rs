@@ -21,7 +21,7 @@ use super::groups::{CallTable, Ended, Sum, WaitTable};
 use super::thread::{Call, Frame, Living};
 use super::who::Who;
 use super::{Lives, OneCall, RegionTimes, Wait, Waker};
-use crate::reason::{Reason, Why, why};
+use crate::reason::{Reason, Why, site, why};
 use crate::summary::{Options, Progress, bounds};
 use crate::symbols::Symbols;
 
@@ -59,7 +59,9 @@ pub(super) struct Walk<'f, S> {
     /// Samples on CPUs.
     pub(super) samples: HashMap<(StackId, ThreadId), Sum>,
     pub(super) regions: HashMap<SiteId, RegionTimes>,
-    whys: HashMap<(CallId, u8, StackId), Why>,
+    whys: HashMap<(CallId, u8, StackId), (Why, StackId)>,
+    /// Of each place in the program where threads wait, the first stack that was seen.
+    places: HashMap<(Reason, u64), StackId>,
     /// When waits at addresses end, and whose.
     ends: BinaryHeap<Reverse<(u64, usize)>>,
     /// Whether the trace has CPUs. If not, regions do not matter.
@@ -88,7 +90,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
             names: Vec::new(),
             who: Who::default(),
             strangers: 0,
-            cpus: Cpus::new(from),
+            cpus: Cpus::new(from, cpus_watched(tables)),
             futexes: Futexes::default(),
             waits: WaitTable::new(&options.threads),
             calls: CallTable::new(&options.threads),
@@ -96,6 +98,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
             samples: HashMap::new(),
             regions: HashMap::new(),
             whys: HashMap::new(),
+            places: HashMap::new(),
             ends: BinaryHeap::new(),
             has_cpus,
             faults: 0,
@@ -323,7 +326,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
             }
             return;
         };
-        let mut why = self.why(call);
+        let (mut why, _) = self.why(call);
         if let Some((end, result)) = whole {
             let is_fast = end - begin < WAIT_NANOS_MIN && call_class(call.call) != CallClass::Futex;
             why.waits &= result != EAGAIN && !is_fast;
@@ -441,11 +444,12 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
             Wait { thread, stack, resource, begin: Nanos(begin), duration: Nanos(0), waker };
         if call.blocked > 0 {
             wait.duration = Nanos(call.blocked);
-            self.waits.add(call.why.reason, call.why.named, &wait);
+            let place = self.why(open).1;
+            self.waits.add(call.why.reason, call.why.named, place, &wait);
         }
         if call.faulted > 0 {
             let wait = Wait { duration: Nanos(call.faulted), waker: None, ..wait };
-            self.waits.add(Reason::PageFault, false, &wait);
+            self.waits.add(Reason::PageFault, false, stack, &wait);
         }
         if is_over {
             self.living[who].calls_ended += 1;
@@ -507,8 +511,9 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
         }
     }
 
-    /// Why a thread waits in a call; looked up once for each stack.
-    fn why(&mut self, open: OpenCall) -> Why {
+    /// Why a thread waits in a call, and one stack for all that wait at the same place of the
+    /// program for the same reason; looked up once for each stack.
+    pub(super) fn why(&mut self, open: OpenCall) -> (Why, StackId) {
         let resource = self.tables.resources.get(&open.resource);
         let kind = resource.map(|resource| resource.kind);
         let key = (open.call, kind.map_or(u8::MAX, |kind| kind.to_byte()), open.stack);
@@ -517,12 +522,15 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
         }
         let stack = self.tables.stacks.get(&open.stack);
         let frames = stack.map(|stack| self.symbols.shown(&stack.addresses)).unwrap_or_default();
-        let found = why(open.call, kind, &frames);
+        let why = why(open.call, kind, &frames);
+        let place = site(&frames).map_or(open.stack, |site| {
+            *self.places.entry((why.reason, site.address)).or_insert(open.stack)
+        });
         // Of stacks that are not defined there may be any number.
         if stack.is_some() || open.stack == StackId(0) {
-            self.whys.insert(key, found);
+            self.whys.insert(key, (why, place));
         }
-        found
+        (why, place)
     }
 
     /// Ends all lives, and tells what is known.
@@ -546,6 +554,14 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
     pub(super) fn tables(&self) -> &'f Tables {
         self.tables
     }
+}
+
+/// How many CPUs the recorder watched: its note on switches says so, "2 rings"; lanes alone would
+/// leave out those on which nothing ran. 0 if it does not.
+pub(super) fn cpus_watched(tables: &Tables) -> usize {
+    let note = tables.facilities.get("sched").filter(|it| it.on).map_or("", |it| it.note.as_str());
+    let before = note.split_once(" rings").map_or("", |(before, _)| before);
+    before.rsplit(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 fn call_class(call: CallId) -> CallClass {
