@@ -9,7 +9,8 @@ use std::io::Write;
 use clap::{Args, ValueEnum};
 use trace_analysis::life::{Holder, Share, Times, WaitGroup, Waits};
 use trace_analysis::reason::{Reason, ReasonKind};
-use trace_format::id::{CallId, ResourceId, StackId, ThreadId};
+use trace_format::definition::ResourceKind;
+use trace_format::id::{CallId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
 use super::life::Life;
@@ -132,8 +133,19 @@ fn more(count: usize, top: usize, out: &mut Output) -> Result<(), Failure> {
 /// What a group's waits were for, and where: `mutex 0x55d0 at app::work (src/main.rs:41)`.
 #[must_use]
 pub fn subject(group: &WaitGroup, words: Words<'_>) -> String {
-    let mut text = group.reason.name().to_owned();
-    if let Some(resource) = resource(words, group.resource) {
+    match place(group, words).as_str() {
+        "" => reason(group, words),
+        place => format!("{} at {place}", reason(group, words)),
+    }
+}
+
+/// Why a group waited, with what it waited for if that has a name that says something.
+fn reason(group: &WaitGroup, words: Words<'_>) -> String {
+    let mut text = match group.reason {
+        Reason::Unseen => "off its CPU in no call that was recorded".to_owned(),
+        reason => reason.name().to_owned(),
+    };
+    if let Some(resource) = resource(words, group) {
         text.push(' ');
         text.push_str(&resource);
     }
@@ -141,19 +153,29 @@ pub fn subject(group: &WaitGroup, words: Words<'_>) -> String {
         text.push_str(" of ");
         text.push_str(&words.names.thread(group.thread));
     }
+    text
+}
+
+/// Where most of a group's waiting was.
+fn place(group: &WaitGroup, words: Words<'_>) -> String {
     let places = places(group, words);
-    if let Some(first) = places.first() {
-        text.push_str(" at ");
-        text.push_str(first);
-    }
+    let first = places.first().cloned().unwrap_or_default();
     match places.len().saturating_sub(1) {
-        0 => text,
-        more => format!("{text} and {more} more"),
+        0 => first,
+        more => format!("{first} and {more} more"),
     }
 }
 
-fn resource(words: Words<'_>, id: ResourceId) -> Option<String> {
-    call::resource(words.names.tables(), id)
+/// A thread's handle is no name of a thread, and everyone parks at an address of their own.
+fn resource(words: Words<'_>, group: &WaitGroup) -> Option<String> {
+    let tables = words.names.tables();
+    let kind = tables.resources.get(&group.resource)?.kind;
+    let is_telling = match kind {
+        ResourceKind::Thread => false,
+        ResourceKind::Address => group.reason.is_lock() || group.reason == Reason::Condvar,
+        _ => true,
+    };
+    is_telling.then(|| call::resource(tables, group.resource)).flatten()
 }
 
 /// The different places of a group's waits, the most time first.
@@ -313,26 +335,27 @@ fn print_stack(stack: StackId, words: Words<'_>, out: &mut Output) -> Result<(),
 }
 
 /// A row for each group, with who ended most of its waits.
-#[must_use]
-pub fn table(groups: &[&WaitGroup], words: Words<'_>) -> Table {
+fn table(groups: &[&WaitGroup], words: Words<'_>) -> Table {
     let mut table = Table::new(&[
-        Column::Name("for"),
         Column::Number("waited"),
         Column::Number("times"),
         Column::Optional("p50", 2),
         Column::Optional("p99", 1),
         Column::Number("max"),
+        Column::Text("for"),
+        Column::Name("where"),
         Column::OptionalText("ended by", 0),
     ]);
     for group in groups {
         let by = group.wakers.first().map(|waker| words.names.thread(waker.of.0));
         table.row([
-            subject(group, words),
             units::time(group.total),
             units::count(group.count),
             units::time(group.quantiles.p50),
             units::time(group.quantiles.p99),
             units::time(group.quantiles.max),
+            reason(group, words),
+            place(group, words),
             by.unwrap_or_default(),
         ]);
     }

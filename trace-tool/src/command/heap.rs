@@ -128,7 +128,7 @@ fn print_counters(heap: &Heap, out: &mut Output) -> Result<(), Failure> {
     let since = until.iter().find(|point| point.at >= heap.from).unwrap_or(last);
     let live = units::bytes(last.live_bytes);
     let allocations = units::plural(last.live_allocations, "allocation", "allocations");
-    let title = format!("{live} live in {allocations}, {} s", units::moment(last.at));
+    let title = format!("{live} live in {allocations}, at {} s", units::moment(last.at));
     writeln!(out, "{}", out.bold(&title))?;
     let most = until.iter().max_by_key(|point| point.live_bytes).unwrap_or(last);
     let mut parts =

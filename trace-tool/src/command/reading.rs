@@ -12,7 +12,7 @@ use trace_analysis::life::Lives;
 use trace_analysis::symbols::Symbols;
 use trace_analysis::{Options, Summary};
 use trace_format::id::ThreadId;
-use trace_format::read::{Tables, TraceFile};
+use trace_format::read::{Facility, Tables, TraceFile};
 use trace_format::time::{Nanos, Ticks};
 
 use super::{Failure, Verdict};
@@ -154,10 +154,12 @@ pub fn symbols(file: &TraceFile<File>, options: &binaries::Options) -> Result<Sy
     symbols::resolve(file, addresses, options)
 }
 
-/// A line for each part of the recorder that did not serve, and why.
+/// A line for each part of the recorder that did not serve, and why. What nobody asked for is no
+/// news.
 #[must_use]
 pub fn missing(tables: &Tables) -> Vec<String> {
-    let off = tables.facilities.values().filter(|facility| !facility.on);
+    let is_off = |facility: &&Facility| !facility.on && !facility.note.starts_with("not asked for");
+    let off = tables.facilities.values().filter(is_off);
     off.map(|facility| {
         let name = crate::escape::plain(&facility.name, 40);
         let note = crate::escape::plain(&facility.note, 300);

@@ -178,7 +178,8 @@ fn head(reading: &Reading, summary: &Summary, width: Option<usize>) -> String {
         let (from, to) = (units::moment(summary.from), units::moment(summary.to));
         what.push(format!("from {from} s to {to} s"));
     }
-    what.push(units::plural(summary.threads.len() as u64, "thread", "threads"));
+    let threads = summary.threads.iter().filter(|thread| thread.thread.as_cpu().is_none());
+    what.push(units::plural(threads.count() as u64, "thread", "threads"));
     let events = units::plural(summary.events, "event", "events");
     if all && summary.events > 0 {
         let each = file.bytes() as f64 / summary.events as f64;

@@ -2,6 +2,7 @@
 //! what went wrong.
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::io::Write;
 
 use clap::{Args, ValueEnum};
@@ -221,11 +222,18 @@ fn print_longest(
     let mut longest: Vec<(&CallGroup, &OneCall)> =
         own.flat_map(|group| group.longest.iter().map(move |one| (group, one))).collect();
     longest.sort_by_key(|(_, one)| Reverse(one.duration));
+    // Of calls alike only the longest.
+    let mut seen = HashSet::new();
+    longest.retain(|(group, one)| seen.insert((group.call, one.resource, one.stack)));
     longest.truncate(arguments.longest);
     if longest.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\n{}", out.bold("The longest, waits for threads and time left out"))?;
+    writeln!(
+        out,
+        "\n{}",
+        out.bold("The longest of each kind (none that wait for threads or time)")
+    )?;
     for (group, one) in longest {
         let duration = units::time(one.duration);
         let mut line = format!("{duration:>8}  {}", call::name(group.call));

@@ -25,7 +25,7 @@ use crate::symbols::binaries;
 use crate::table::{Column, Table};
 use crate::units;
 
-/// So many reasons for waiting are named of each thread.
+/// So many reasons for waiting are named of each thread, if there is room.
 const REASONS_SHOWN: usize = 3;
 /// On a narrower terminal times are shown as parts of the life alone.
 const TIMES_WIDTH_MIN: usize = 110;
@@ -194,7 +194,7 @@ pub fn life_table(threads: &[ThreadLife], words: Words<'_>, width: Option<usize>
         Column::Number("run or ready"),
         Column::Number("blocked"),
         Column::Number("unknown"),
-        Column::Text("mostly for"),
+        Column::OptionalText("mostly for", 3),
         Column::Optional("preempted", 2),
         Column::OptionalText("made by", 1),
     ]);
@@ -219,7 +219,7 @@ pub fn life_table(threads: &[ThreadLife], words: Words<'_>, width: Option<usize>
             part(times.running_or_ready),
             part(times.blocked()),
             part(times.unknown),
-            reasons(times, whole),
+            reasons(times, whole, if with_times { REASONS_SHOWN } else { 1 }),
             units::count(life.preemptions),
             made_by(life, words),
         ]);
@@ -234,8 +234,8 @@ pub fn life_table(threads: &[ThreadLife], words: Words<'_>, width: Option<usize>
 }
 
 /// What was waited for the most: `mutex 40.1%, sleep 12.0%`.
-fn reasons(times: &Times, whole: u64) -> String {
-    let shown = times.reasons().into_iter().take(REASONS_SHOWN);
+fn reasons(times: &Times, whole: u64, count_max: usize) -> String {
+    let shown = times.reasons().into_iter().take(count_max);
     let shown = shown.filter(|(_, time)| time.0.saturating_mul(200) >= whole);
     let shown =
         shown.map(|(reason, time)| format!("{} {}", reason.name(), units::percent(time.0, whole)));

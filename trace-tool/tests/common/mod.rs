@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "every test uses a part of it")]
 
+pub(crate) mod convoy;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

@@ -1,0 +1,194 @@
+//! What the commands say of the program's own life, on a trace whose every time is known.
+
+#[allow(dead_code, reason = "every test uses a part of it")]
+mod common;
+
+use common::{Bench, Run, convoy};
+use serde_json::Value;
+
+fn bench() -> Bench {
+    Bench::new(&convoy::convoy())
+}
+
+#[track_caller]
+fn check(run: &Run, expected: &[&str]) {
+    for line in expected {
+        assert!(run.out.contains(line), "no `{line}` in:\n{}{}", run.out, run.err);
+    }
+    assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
+}
+
+#[track_caller]
+fn json(run: &Run) -> Value {
+    assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
+    serde_json::from_str(&run.out).expect("JSON")
+}
+
+#[test]
+fn blocked_names_the_lock_its_holder_and_what_that_did() {
+    let run = bench().run("blocked FILE");
+    check(
+        &run,
+        &[
+            "mutex 0x5500 at app::work (src/main.rs:41)",
+            "100 times, p50 9.49 ms",
+            "up to 2 threads at once",
+            "waited: worker-2 50.8%, worker-1 49.2%",
+            "held by slow-poke: 97.5% of it",
+            "released at app::flush (src/main.rs:60)",
+            "meanwhile file sync 84.0% in fsync at app::flush (src/main.rs:58)",
+            "file sync /var/lib/app/journal (fd 3)",
+        ],
+    );
+    let at = |text| run.out.find(text).unwrap_or(usize::MAX);
+    assert!(at("mutex") < at("file sync /var"), "worst first");
+    assert!(at("file sync") < at("join"), "a thread at rest holds nobody up");
+    let stacks = bench().run("blocked FILE --stacks --top 1");
+    check(&stacks, &["app::worker (src/main.rs:45)", "std::sys::sync::mutex", "more: --top 0"]);
+}
+
+#[test]
+fn waits_are_put_together_by_what_is_asked_for() {
+    for (by, expected) in [
+        ("reason", "  964 ms  mutex"),
+        ("stack", "mutex at app::work (src/main.rs:41)"),
+        ("thread", "of worker-2 at app::work"),
+        ("lock", "mutex 0x5500 at app::work"),
+    ] {
+        check(&bench().run(&format!("blocked FILE --by {by}")), &[expected]);
+    }
+}
+
+#[test]
+fn the_parts_of_a_thread_s_life_add_up() {
+    let bench = bench();
+    let text = bench.run("threads FILE");
+    check(&text, &["file sync 66.5%", "join 100%", "CPU use: 0.30 on average, on 2 CPUs"]);
+    check(&text, &["main at app::main (src/main.rs:66)"]);
+    let answer = json(&bench.run("threads FILE --json"));
+    let threads = answer["lives"]["threads"].as_array().expect("threads");
+    assert_eq!(threads.len(), 4);
+    for thread in threads {
+        let part = |name: &str| thread[name].as_u64().expect("a number");
+        let parts = ["running_ns", "in_calls_ns", "ready_ns", "running_or_ready_ns", "unknown_ns"];
+        let sum: u64 = parts.into_iter().map(part).sum();
+        assert_eq!(sum + part("blocked_ns"), part("life_ns"), "{thread}");
+        let blocked = thread["blocked"].as_object().expect("reasons");
+        let blocked: u64 = blocked.values().filter_map(Value::as_u64).sum();
+        assert_eq!(blocked, part("blocked_ns"), "{thread}");
+    }
+}
+
+#[test]
+fn syscalls_have_counts_bytes_errors_and_the_longest() {
+    let bench = bench();
+    let text = bench.run("syscalls FILE");
+    check(&text, &["1 EIO", "8.00 kB", "(tiny: fewer than 512 bytes"]);
+    check(&text, &["fsync /var/lib/app/journal (fd 3) = ok, on slow-poke at 0.001000000 s"]);
+    let line = |run: &Run, word: &str| {
+        let line = run.out.lines().find(|line| line.starts_with(word));
+        line.unwrap_or_else(|| panic!("no {word} in {}", run.out)).to_owned()
+    };
+    assert!(line(&text, "read ").contains("500  1.00 ms"));
+    let sorted = bench.run("syscalls FILE --by resource --sort count --top 1");
+    check(&sorted, &["read /var/lib/app/journal (fd 3)", "more: --top 0"]);
+    check(&bench.run("syscalls FILE --by stack --longest 0"), &["fsync at app::flush"]);
+    let calls = &json(&bench.run("syscalls FILE --json"))["calls"];
+    let reads = calls["by_call"].as_array().expect("calls");
+    let reads = reads.iter().find(|call| call["call"] == "read").expect("reads");
+    assert_eq!((&reads["count"], &reads["bytes"]), (&500.into(), &8_000.into()));
+}
+
+#[test]
+fn the_heap_has_its_counters_a_picture_and_its_stacks() {
+    let bench = bench();
+    let text = bench.run("heap FILE");
+    check(&text, &["52.4 MB live in 50 allocations", "0 │", "█"]);
+    check(&text, &["app::journal::grow (src/journal.rs:12)", "100%"]);
+    let early = bench.run("heap FILE --at 30ms --stacks");
+    check(&early, &["2.10 MB live in 2 allocations", "app::flush (src/main.rs:60)"]);
+    let answer = json(&bench.run("heap FILE --json"));
+    assert_eq!(answer["points"].as_array().map(Vec::len), Some(50));
+    assert_eq!(answer["stacks"][0]["live_samples"], 50);
+    let wrong = bench.run("heap FILE --at 1ms --from 2ms");
+    assert_eq!(wrong.code, Some(2), "{}", wrong.err);
+}
+
+#[test]
+fn events_show_calls_cpus_and_with_stacks_where() {
+    let bench = bench();
+    let text = bench.run("events FILE --to 14ms");
+    check(
+        &text,
+        &[
+            "pthread_join thread 0x7700 {",
+            "futex_wait 0x5500 = ok  9.52 ms",
+            "read /var/lib/app/journal (fd 3) = 16 B  2.00 µs",
+            "futex_wake 0x5500 = 1 woken  5.00 µs",
+            "CPU 1",
+            "slow-poke is put off",
+            "worker-1 waits",
+            "worker-2 runs",
+            "worker-1 seen running",
+            "sampled allocation #1 of 1.05 MB",
+        ],
+    );
+    assert!(!text.out.contains("app::"), "names are not looked up unasked");
+    let stacks = bench.run("events FILE --stacks --limit 3");
+    check(&stacks, &["app::main (src/main.rs:70)"]);
+    let failed = bench.run("events FILE --grep EIO");
+    check(&failed, &["fsync /var/lib/app/journal (fd 3) failed: EIO  8.00 ms"]);
+}
+
+#[test]
+fn summary_and_check_mention_what_there_is() {
+    let bench = bench();
+    let summary = bench.run("summary FILE");
+    check(
+        &summary,
+        &["600 ms, 4 threads", "CPU use: 0.30", "Top wait: 964 ms in 100 waits, mutex"],
+    );
+    let check_ = bench.run("check FILE");
+    check(&check_, &["4 threads and 2 CPUs", "8 stacks in 1 module", "samples off: not asked for"]);
+}
+
+#[test]
+fn every_field_that_is_printed_is_documented() {
+    let documented = include_str!("../JSON.md");
+    let bench = bench();
+    for line in ["threads", "blocked", "syscalls", "heap", "explain", "summary", "regions"] {
+        check_documented(&json(&bench.run(&format!("{line} FILE --json"))), documented);
+    }
+    for line in bench.run("events FILE --json --stacks").out.lines() {
+        let event: Value = serde_json::from_str(line).expect("each line is JSON");
+        let kind = event["kind"].as_str().unwrap_or("?");
+        assert!(documented.contains(&format!("`{kind}`")), "{kind} is not in JSON.md");
+        check_documented(&event, documented);
+    }
+}
+
+fn check_documented(value: &Value, documented: &str) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let is_reason = value.is_u64() && !name.contains('_');
+                let found = documented.contains(&format!("`{name}`"));
+                assert!(found || is_reason, "{name} is not in JSON.md");
+                check_documented(value, documented);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| check_documented(item, documented)),
+        _ => {}
+    }
+}
+
+#[test]
+fn a_trace_of_regions_alone_says_what_it_lacks() {
+    let bench = Bench::new(&common::request());
+    for (verb, what) in [("blocked", "waits"), ("syscalls", "calls"), ("heap", "the heap")] {
+        let run = bench.run(&format!("{verb} FILE"));
+        assert_eq!((run.code, run.out.as_str()), (Some(0), ""), "{verb}");
+        assert!(run.err.contains(what) && run.err.lines().count() == 1, "{verb}: {}", run.err);
+    }
+    check(&bench.run("explain FILE"), &["nothing stands out"]);
+}
