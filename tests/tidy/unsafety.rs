@@ -25,7 +25,7 @@ const RECORDER: [&str; 13] = [
 ];
 
 /// Outside the recorder's sources.
-const OTHERS: [Exception; 8] = [
+const OTHERS: [Exception; 10] = [
     Exception { path: "trace-runtime/src/tests/", reason: "models of what is unsafe" },
     Exception { path: "benches/costs/floor.rs", reason: "the bare clock, without the recorder" },
     Exception { path: "tests/ui/pass/", reason: "functions that are unsafe can be traced" },
