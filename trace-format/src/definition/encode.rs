@@ -13,13 +13,8 @@ pub fn put_definition(out: &mut Vec<u8>, definition: &Definition<'_>) {
 
 fn put_body(out: &mut Vec<u8>, definition: &Definition<'_>) -> u8 {
     match definition {
-        Definition::Process { pid, executable, os, arch, clock, tracer } => {
-            put_varint(out, *pid);
-            for text in [executable, os, arch] {
-                put_bytes(out, text);
-            }
-            out.push(clock.to_byte());
-            put_bytes(out, tracer);
+        Definition::Process { .. } => {
+            put_process(out, definition);
             kind::PROCESS
         }
         Definition::Clock(clock) => {
@@ -155,6 +150,18 @@ fn put_addresses(out: &mut Vec<u8>, addresses: &[u64]) {
         );
         before = Some(address);
     }
+}
+
+fn put_process(out: &mut Vec<u8>, definition: &Definition<'_>) {
+    let Definition::Process { pid, executable, os, arch, clock, tracer } = definition else {
+        return;
+    };
+    put_varint(out, *pid);
+    for text in [executable, os, arch] {
+        put_bytes(out, text);
+    }
+    out.push(clock.to_byte());
+    put_bytes(out, tracer);
 }
 
 fn put_callsite(out: &mut Vec<u8>, definition: &Definition<'_>) {
