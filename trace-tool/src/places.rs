@@ -134,8 +134,8 @@ pub fn short_file(file: &str) -> Cow<'_, str> {
     if !file.starts_with('/') || parts <= PATH_PARTS_MAX {
         return file.into();
     }
-    let starts = file.match_indices('/').map(|(at, _)| at);
-    let start = starts.skip(parts - PATH_PARTS_MAX).next().unwrap_or(0);
+    let mut starts = file.match_indices('/').map(|(at, _)| at);
+    let start = starts.nth(parts - PATH_PARTS_MAX).unwrap_or(0);
     format!("…{}", &file[start..]).into()
 }
 

@@ -1,6 +1,5 @@
 //! What the commands say of the program's own life, on a trace whose every time is known.
 
-#[allow(dead_code, reason = "every test uses a part of it")]
 mod common;
 
 use common::{Bench, Run, convoy};
