@@ -7,9 +7,9 @@
 //! - `decode` (private): [`Events`], from a payload's bytes.
 //! - `encode` (private): [`put_event`], the same table backwards.
 //!
-//! Bit 6 of the opcode of a region, poll, task run or call says *open*: its end follows as an event of
-//! its own. Without the bit the event is *complete*: a duration is its last field and nothing
-//! happened inside. Bit 7 folds the ids of the first 64 call sites into the opcode.
+//! Bit 6 of the opcode of a region, poll, task run or call says *open*: its end follows as an
+//! event of its own. Without the bit the event is *complete*: a duration is its last field and
+//! nothing happened inside. Bit 7 folds the ids of the first 64 call sites into the opcode.
 
 mod decode;
 mod encode;

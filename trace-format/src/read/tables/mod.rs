@@ -233,8 +233,8 @@ impl Tables {
     }
 }
 
-/// Modules lie side by side, so the one below an address is the one it lies in. In a trace that says
-/// otherwise no more than these are looked at.
+/// Modules lie side by side, so the one below an address is the one it lies in. In a trace that
+/// says otherwise no more than these are looked at.
 const OVERLAPPING_MAX: usize = 16;
 
 /// Bytes as text; what is not UTF-8 becomes U+FFFD.

@@ -1,5 +1,5 @@
-//! What definitions say of the program itself, owned: its modules, stacks, functions, what its calls
-//! are about, its heap.
+//! What definitions say of the program itself, owned: its modules, stacks and functions, what its
+//! calls are about, its heap.
 
 use crate::definition::{ResourceKind, StackFlags};
 use crate::id::{ResourceId, StackId};
