@@ -391,10 +391,16 @@ fn sockets(run: &mut Run) {
         call!(run, close(each));
     }
     let mut found = ptr::null_mut::<libc::addrinfo>();
-    call!(run, getaddrinfo(c"127.0.0.1".as_ptr(), c"80".as_ptr(), ptr::null::<u8>(), &raw mut found));
+    call!(
+        run,
+        getaddrinfo(c"127.0.0.1".as_ptr(), c"80".as_ptr(), ptr::null::<u8>(), &raw mut found)
+    );
     // SAFETY: what was just found.
     unsafe { libc::freeaddrinfo(found) };
-    call!(run, getaddrinfo(ptr::null::<u8>(), ptr::null::<u8>(), ptr::null::<u8>(), &raw mut found));
+    call!(
+        run,
+        getaddrinfo(ptr::null::<u8>(), ptr::null::<u8>(), ptr::null::<u8>(), &raw mut found)
+    );
 }
 
 /// Waiting for descriptors.
@@ -570,8 +576,7 @@ fn the_list_of_hooks_in_the_documentation_is_complete() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("trace-runtime/src/os");
     let text = std::fs::read_to_string(folder.join("mod.rs")).expect("the front page");
     let rows: Vec<_> = text.lines().filter(|line| line.starts_with("//! | ")).collect();
-    let told: BTreeSet<_> =
-        rows.iter().flat_map(|row| row.split('`').skip(1).step_by(2)).collect();
+    let told: BTreeSet<_> = rows.iter().flat_map(|row| row.split('`').skip(1).step_by(2)).collect();
     let hooked = hooked();
     let bare = |name: &str| name.strip_suffix("64").unwrap_or(name).to_owned();
     let wanted: BTreeSet<_> = hooked.iter().map(|name| bare(name)).collect();

@@ -46,8 +46,7 @@ fn nanos(trace: &Decoded, call: &Call) -> u64 {
 /// The longest wait of `waiter` took at least a nap, and `waker` ended it.
 fn check_woken(trace: &Decoded) {
     let waits = of_thread(trace, trace.thread("waiter"));
-    let waits: Vec<_> =
-        waits.into_iter().filter(|call| call.call == CallId::FUTEX_WAIT).collect();
+    let waits: Vec<_> = waits.into_iter().filter(|call| call.call == CallId::FUTEX_WAIT).collect();
     let wait = longest(&waits);
     assert_eq!(wait.result, 0, "it was woken: {wait:?}");
     assert!(nanos(trace, &wait) >= NAP.as_nanos() as u64 / 2, "{wait:?}");

@@ -52,7 +52,14 @@ pub(crate) fn of_thread(trace: &Decoded, thread: ThreadId) -> Vec<Call> {
             EventKind::CallBegin { call } => {
                 open.push((Open::Call(call), now, Some(calls.len())));
                 let begin = now;
-                calls.push(Call { thread, call: call.call, open: call, begin, end: None, result: 0 });
+                calls.push(Call {
+                    thread,
+                    call: call.call,
+                    open: call,
+                    begin,
+                    end: None,
+                    result: 0,
+                });
             }
             EventKind::RegionBegin { site, .. } => open.push((Open::Region(site), now, None)),
             EventKind::PollBegin { future } => open.push((Open::Poll(future), now, None)),

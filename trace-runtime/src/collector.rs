@@ -205,8 +205,8 @@ impl Collector {
 
     /// The last cut. No thread opens another batch any more.
     fn stop(mut self) -> (Report, Option<io::Error>) {
-        self.note_exits();
         self.collect();
+        self.note_exits();
         self.drains.iter().for_each(|drain| drain.thread.retire());
         self.collect();
         self.put_cut();

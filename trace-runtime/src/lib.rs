@@ -27,10 +27,11 @@
 //!
 //! # Unsafe
 //!
-//! In `batch`, `clock`, `drain`, `heap/allocator`, `heap/own`, `local`, `memory`, `record`,
-//! `recorder`, `refill`, `sched/perf`, `sched/ring` and `thread`,
+//! In `batch`, `call`, `clock`, `drain`, `heap/allocator`, `heap/own`, `local`, `memory`, `os/fd`,
+//! `os/files`, `os/handle`, `os/hook`, `os/io`, `os/raw`, `os/sync`, `os/threads`, `os/wait`,
+//! `os/waiting`, `record`, `recorder`, `refill`, `sched/perf`, `sched/ring` and `thread`,
 //! and nowhere else; each says at its top why. Invariants: B (`batch`), T (`thread`), M (`memory`),
-//! D (`drain`), L (`local`), H (`heap`); their models are in `tests`.
+//! D (`drain`), L (`local`), H (`heap`), C (`os/hook`), O (`os/waiting`); their models are in `tests`.
 
 mod batch;
 #[cfg(os_hooks)]

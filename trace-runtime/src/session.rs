@@ -6,8 +6,8 @@ use crate::options::{OnFull, Options};
 use crate::primitive::global::AtomicU32;
 use crate::primitive::{AtomicBool, AtomicUsize, Ordering};
 use crate::thread::Thread;
-use trace_format::id::ThreadId;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use trace_format::id::ThreadId;
 
 /// The collector is woken once this much is sealed: a few batches, so that a wake-up, some
 /// microseconds long, is paid for by milliseconds of recording, and the batches in flight still

@@ -55,12 +55,16 @@ fn control(fd: c_int, command: c_int, real: impl FnOnce() -> c_int) -> c_int {
 
 /// Forgets before the number can be another's, and after: a reader may have asked meanwhile.
 fn closing(fd: c_int, real: impl FnOnce() -> c_int) -> c_int {
-    observe(CallId::CLOSE, || resource(fd), || {
-        forget(fd);
-        let result = real();
-        forget(fd);
-        result
-    })
+    observe(
+        CallId::CLOSE,
+        || resource(fd),
+        || {
+            forget(fd);
+            let result = real();
+            forget(fd);
+            result
+        },
+    )
 }
 
 hooks! { real:

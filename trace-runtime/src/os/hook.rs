@@ -38,8 +38,7 @@ const UNREADY: u32 = 2;
 static MODE: AtomicU32 = AtomicU32::new(if IS_STATIC { OFF } else { UNREADY });
 
 /// There is no other definition of libc's functions to find.
-pub(super) const IS_STATIC: bool =
-    cfg!(any(target_feature = "crt-static", target_env = "musl"));
+pub(super) const IS_STATIC: bool = cfg!(any(target_feature = "crt-static", target_env = "musl"));
 
 /// Whether a hook has nothing to do but its call.
 #[inline(always)]

@@ -10,8 +10,8 @@
 
 use crate::local::{self, Arrival, Spawn};
 use crate::os::fd::{kind, number};
-use crate::os::hook::{self, Failure, Outcome, hooks, observe, system};
 use crate::os::handle;
+use crate::os::hook::{self, Failure, Outcome, hooks, observe, system};
 use crate::os::raw::keeping_errno;
 use crate::os::waiting;
 use libc::{addrinfo, c_char, c_int, c_void, pthread_attr_t, pthread_t};

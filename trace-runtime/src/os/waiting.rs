@@ -36,8 +36,7 @@ const PLACES: usize = THREADS_MAX * 2;
 static IDS: [AtomicU32; PLACES] = [const { AtomicU32::new(0) }; PLACES];
 
 /// What waits for them.
-static STATES: [AtomicPtr<Thread>; PLACES] =
-    [const { AtomicPtr::new(ptr::null_mut()) }; PLACES];
+static STATES: [AtomicPtr<Thread>; PLACES] = [const { AtomicPtr::new(ptr::null_mut()) }; PLACES];
 
 /// The starter is looking at the system's list of threads.
 static LOOKING: AtomicBool = AtomicBool::new(false);

@@ -1,0 +1,324 @@
+//! What must not disturb a program whose calls are recorded, nor what is recorded of it: signal
+//! handlers, threads that come and go, are cancelled, or jump; forks; other programs.
+//!
+//! May contain `unsafe`: signals, forks and cancelling are.
+
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use common::calls::{calls, of_thread};
+use common::{Ends, alone, on_thread, record_here, record_with, with_calls};
+use exectrace::{instant, trace_region};
+use libc::{c_int, c_void};
+use std::io::{Read, Write};
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+use trace_format::id::CallId;
+
+/// Where the handler of signals writes to.
+static SINK: AtomicI32 = AtomicI32::new(-1);
+static HANDLED: AtomicU64 = AtomicU64::new(0);
+/// The handler found `errno` changed by a hook.
+static SPOILT: AtomicBool = AtomicBool::new(false);
+
+/// Traces and calls hooked functions.
+extern "C" fn handle(_: c_int) {
+    // SAFETY: the thread's own.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: as above.
+    let before = unsafe { errno.read() };
+    {
+        trace_region!("handler");
+        instant!("signal");
+        // SAFETY: one byte of a string.
+        let written = unsafe { libc::write(SINK.load(Ordering::Relaxed), b"x".as_ptr().cast(), 1) };
+        // SAFETY: as above.
+        if written == 1 && unsafe { errno.read() } != before {
+            SPOILT.store(true, Ordering::Relaxed);
+        }
+    }
+    HANDLED.fetch_add(1, Ordering::Relaxed);
+    // SAFETY: as above.
+    unsafe { errno.write(before) };
+}
+
+/// Signals at 1 kHz of the process's CPU time, while it lives.
+struct Storm(libc::itimerval);
+
+impl Storm {
+    fn new() -> Self {
+        // SAFETY: zeros are a valid action.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        action.sa_sigaction = handle as extern "C" fn(c_int) as usize;
+        action.sa_flags = libc::SA_RESTART;
+        // SAFETY: the handler does what handlers may: it writes, and traces.
+        unsafe { libc::sigaction(libc::SIGPROF, &raw const action, ptr::null_mut()) };
+        let every = libc::timeval { tv_sec: 0, tv_usec: 1000 };
+        Self::set(libc::itimerval { it_interval: every, it_value: every });
+        let never = libc::timeval { tv_sec: 0, tv_usec: 0 };
+        Self(libc::itimerval { it_interval: never, it_value: never })
+    }
+
+    fn set(time: libc::itimerval) {
+        // SAFETY: a time, and no place for the old one.
+        unsafe { libc::setitimer(libc::ITIMER_PROF, &raw const time, ptr::null_mut()) };
+    }
+}
+
+impl Drop for Storm {
+    fn drop(&mut self) {
+        Self::set(self.0);
+    }
+}
+
+#[test]
+fn a_storm_of_signals_loses_nothing_uncounted() {
+    let null = std::fs::File::options().write(true).open("/dev/null").expect("it is there");
+    SINK.store(std::os::fd::AsRawFd::as_raw_fd(&null), Ordering::Relaxed);
+    let before = HANDLED.load(Ordering::Relaxed);
+    let began = Instant::now();
+    let options = with_calls().generation(Duration::from_millis(20));
+    let recorded = record_with(options, || {
+        let storm = Storm::new();
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    // As long as signals are slow to come, but not for ever.
+                    while HANDLED.load(Ordering::Relaxed) < before + 300
+                        && began.elapsed() < Duration::from_secs(20)
+                    {
+                        trace_region!("outer");
+                        for _ in 0..100 {
+                            trace_region!("inner", n = 1);
+                            std::hint::black_box(vec![0_u8; 1000]);
+                        }
+                        // Enough events to be interrupted; the rest of the time just passes.
+                        (0..100_000).for_each(|n| _ = std::hint::black_box(n));
+                    }
+                });
+            }
+        });
+        drop(storm);
+    });
+    let handled = HANDLED.load(Ordering::Relaxed) - before;
+    assert!(handled >= 300, "{handled} signals came");
+    assert!(!SPOILT.load(Ordering::Relaxed), "a hook changed errno");
+    let writes = calls(&recorded.trace).iter().filter(|call| call.call == CallId::WRITE).count();
+    // A signal that came while the recorder was at work has lost its write, its region, its
+    // moment; each is counted, if not on a thread that is just being attached.
+    let lost = recorded.report.dropped_events;
+    assert!(writes as u64 <= handled, "{writes} of {handled}");
+    assert!(writes as u64 + lost >= handled, "{writes} and {lost} lost of {handled}");
+    assert!(writes > 0, "most of the time the program itself runs");
+}
+
+#[test]
+fn ten_thousand_short_threads_are_all_known() {
+    const ROUNDS: usize = 100;
+    let recorded = record_with(with_calls(), || {
+        for _ in 0..ROUNDS {
+            thread::scope(|scope| {
+                for _ in 0..100 {
+                    scope.spawn(|| std::hint::black_box(1));
+                }
+            });
+        }
+    });
+    let trace = &recorded.trace;
+    let made: Vec<_> = trace.tables.threads.values().filter(|thread| thread.entry != 0).collect();
+    assert_eq!(made.len(), 100 * ROUNDS);
+    let ended = made.iter().filter(|thread| thread.end.is_some_and(|end| end.ended)).count();
+    assert_eq!(ended, made.len(), "all have ended, and that was seen");
+    assert!(made.iter().all(|thread| thread.parent == made[0].parent && thread.parent.0 != 0));
+    let all = calls(trace);
+    let creates = all.iter().filter(|call| call.call == CallId::PTHREAD_CREATE);
+    assert_eq!(creates.filter(|call| call.result == 0).count(), made.len());
+    assert_eq!(recorded.report.dropped_events, 0);
+}
+
+unsafe extern "C" {
+    fn pthread_cancel(thread: libc::pthread_t) -> c_int;
+}
+
+extern "C-unwind" fn wait_for_ever(pipe: *mut c_void) -> *mut c_void {
+    let mut byte = 0_u8;
+    let place = (&raw mut byte).cast();
+    // SAFETY: a place for one byte. The thread is cancelled in here: it has nothing to drop.
+    unsafe { libc::read(pipe as c_int, place, 1) };
+    ptr::null_mut()
+}
+
+#[test]
+fn a_thread_that_is_cancelled_ends_and_its_call_stays_open() {
+    let recorded = record_with(with_calls(), || {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        let argument = std::os::fd::AsRawFd::as_raw_fd(&reader) as usize as *mut c_void;
+        let mut handle = 0;
+        let routine = wait_for_ever as extern "C-unwind" fn(*mut c_void) -> *mut c_void;
+        // SAFETY: the type differs in what may unwind only, which the system does when it cancels.
+        let routine = unsafe {
+            std::mem::transmute::<
+                extern "C-unwind" fn(*mut c_void) -> *mut c_void,
+                extern "C" fn(*mut c_void) -> *mut c_void,
+            >(routine)
+        };
+        // SAFETY: a place for the handle, no attributes, a routine and what it takes.
+        let failed =
+            unsafe { libc::pthread_create(&raw mut handle, ptr::null(), routine, argument) };
+        assert_eq!(failed, 0);
+        thread::sleep(Duration::from_millis(50));
+        let mut result = ptr::null_mut();
+        // SAFETY: a handle that was neither joined nor detached.
+        unsafe { pthread_cancel(handle) };
+        // SAFETY: as above.
+        assert_eq!(unsafe { libc::pthread_join(handle, &raw mut result) }, 0);
+        assert_eq!(result as isize, -1, "PTHREAD_CANCELED");
+        drop(writer);
+    });
+    let trace = &recorded.trace;
+    let entry = wait_for_ever as extern "C-unwind" fn(*mut c_void) -> *mut c_void as usize as u64;
+    let mut threads = trace.tables.threads.values();
+    let cancelled = threads.find(|thread| thread.entry == entry).expect("it began there");
+    assert!(cancelled.end.expect("a total").ended);
+    let calls = of_thread(trace, cancelled.id);
+    let read = calls.iter().find(|call| call.call == CallId::READ);
+    assert!(read.is_none_or(|read| read.end.is_none()), "it never returned: {read:?}");
+}
+
+unsafe extern "C" {
+    fn atexit(act: extern "C" fn()) -> c_int;
+}
+
+/// How often the functions below have come through.
+static CAME: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn call_something() {
+    // SAFETY: a wrong descriptor, and no place.
+    let result = unsafe { libc::read(-1, ptr::null_mut(), 0) };
+    if result == -1 {
+        CAME.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Before `main`, and before the hooks have looked for the real functions, or after.
+#[used]
+// SAFETY: entries of this section are functions without arguments that the system calls once.
+#[unsafe(link_section = ".init_array")]
+static EARLY: extern "C" fn() = call_something;
+
+/// Very early: entries with a priority run before those without.
+#[used]
+// SAFETY: as above.
+#[unsafe(link_section = ".init_array.00101")]
+static FIRST: extern "C" fn() = call_something;
+
+#[test]
+fn calls_before_main_come_through() {
+    assert!(CAME.load(Ordering::Relaxed) >= 2);
+    // SAFETY: a function that may run at any time. What it does after `main` can't be asserted;
+    // that the test's process ends well can.
+    unsafe { atexit(call_something) };
+}
+
+#[test]
+fn destructors_of_thread_locals_may_call() {
+    struct Calls;
+    impl Drop for Calls {
+        fn drop(&mut self) {
+            call_something();
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+    thread_local!(static CALLS: Calls = const { Calls });
+    let before = CAME.load(Ordering::Relaxed);
+    let recorded = record_with(with_calls(), || {
+        on_thread("destroyed", || CALLS.with(|_| ()));
+    });
+    assert!(CAME.load(Ordering::Relaxed) > before);
+    let calls = of_thread(&recorded.trace, recorded.trace.thread("destroyed"));
+    assert!(calls.iter().any(|call| call.call == CallId::CLOCK_NANOSLEEP), "{calls:?}");
+}
+
+#[test]
+fn a_forked_child_records_nothing_and_works() {
+    let _alone = alone();
+    record_here(with_calls(), || {
+        let (mut reader, writer) = std::io::pipe().expect("a pipe");
+        // SAFETY: the child writes one byte and leaves.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let fd = std::os::fd::AsRawFd::as_raw_fd(&writer);
+            let is_off = !exectrace::is_enabled();
+            let byte = if is_off { b"y" } else { b"n" };
+            // SAFETY: one byte of a string.
+            unsafe { libc::write(fd, byte.as_ptr().cast(), 1) };
+            // SAFETY: nothing is to be cleaned up.
+            unsafe { libc::_exit(0) };
+        }
+        drop(writer);
+        let mut answer = String::new();
+        reader.read_to_string(&mut answer).expect("it is text");
+        assert_eq!(answer, "y");
+        // SAFETY: a child of ours.
+        assert_eq!(unsafe { libc::waitpid(child, ptr::null_mut(), 0) }, child);
+    });
+}
+
+#[test]
+fn other_programs_can_be_started_and_waited_for() {
+    let recorded = record_with(with_calls(), || {
+        on_thread("parent", || {
+            let mut command = std::process::Command::new("cat");
+            command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+            let mut child = command.spawn().expect("there is a cat");
+            child.stdin.take().expect("it was asked for").write_all(b"hello").expect("it reads");
+            let output = child.wait_with_output().expect("it ends");
+            assert_eq!(output.stdout, b"hello");
+            assert!(output.status.success());
+        });
+    });
+    let calls = of_thread(&recorded.trace, recorded.trace.thread("parent"));
+    let waited = |call: &&common::calls::Call| {
+        matches!(call.call, CallId::WAITPID | CallId::WAIT4 | CallId::WAITID)
+    };
+    assert!(calls.iter().any(|call| waited(&call) || call.call == CallId::POLL), "{calls:?}");
+}
+
+#[test]
+fn starting_and_stopping_among_busy_threads_is_safe() {
+    let _alone = alone();
+    let ends = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let (ends, _ending) = (&ends, Ends(&ends));
+        for _ in 0..3 {
+            scope.spawn(move || {
+                while !ends.load(Ordering::Relaxed) {
+                    thread::sleep(Duration::from_micros(50));
+                    thread::yield_now();
+                    thread::scope(|scope| _ = scope.spawn(|| thread::yield_now()));
+                }
+            });
+        }
+        for _ in 0..30 {
+            let recorded = record_here(with_calls(), || thread::sleep(Duration::from_millis(3)));
+            // Nobody is known twice at one time: ids come again only when a thread has ended.
+            let threads = &recorded.trace.tables.threads;
+            for thread in threads.values() {
+                let same = threads.values().filter(|it| it.os_id == thread.os_id);
+                let alive = same.filter(|it| !it.end.is_some_and(|end| end.ended));
+                assert!(alive.count() <= 1, "{thread:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn names_of_threads_are_whole() {
+    let recorded = record_with(with_calls(), || {
+        on_thread("a name of more than fifteen bytes", || thread::yield_now());
+    });
+    recorded.trace.thread("a name of more than fifteen bytes");
+}
