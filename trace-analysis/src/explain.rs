@@ -1,4 +1,12 @@
 //! What made the program slow, in words: few findings, each with its evidence, worst first.
+//!
+//! A finding must be worth a person's time: every rule has a least share of the trace's time, or
+//! of what it is about, below which it is silent. A program that is well gives no findings.
+//!
+//! - `locks`, `cpus`, `calls`, `memory` (private): the rules, with their limits.
+//! - `words` (private): names, places and numbers as sentences have them.
+
+use std::cmp::Reverse;
 
 use trace_format::id::{CallId, ResourceId, StackId, ThreadId};
 use trace_format::read::{ReadAt, TraceFile};
@@ -7,6 +15,17 @@ use trace_format::time::Nanos;
 use crate::heap::Heap;
 use crate::life::Lives;
 use crate::symbols::Symbols;
+
+mod calls;
+mod cpus;
+mod locks;
+mod memory;
+mod words;
+
+use words::Facts;
+
+/// So many findings of one kind: the worst tell the story.
+const OF_A_KIND_MAX: usize = 3;
 
 /// What an [`Insight`] is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,8 +39,12 @@ pub enum InsightKind {
     SlowHolder,
     /// Whoever held a lock could have run and had no CPU, and others waited for it.
     HolderPreempted,
-    /// Threads were able to run and had no CPU.
+    /// A channel was full: whoever sends waits for whoever receives.
+    FullChannel,
+    /// More threads were able to run than there were CPUs.
     Oversubscribed,
+    /// Threads were able to run, and CPUs were taken by others.
+    CpusTaken,
     /// Calls took long.
     SlowCalls,
     /// Many calls with few bytes each.
@@ -45,7 +68,9 @@ impl InsightKind {
             Self::LockContention => "lock_contention",
             Self::SlowHolder => "slow_holder",
             Self::HolderPreempted => "holder_preempted",
+            Self::FullChannel => "full_channel",
             Self::Oversubscribed => "oversubscribed",
+            Self::CpusTaken => "cpus_taken",
             Self::SlowCalls => "slow_calls",
             Self::ChattyCalls => "chatty_calls",
             Self::OneThread => "one_thread",
@@ -92,6 +117,43 @@ pub fn explain<S: ReadAt>(
     heap: Option<&Heap>,
     symbols: &Symbols,
 ) -> Vec<Insight> {
-    let _ = (file, lives, heap, symbols);
-    Vec::new()
+    let facts = Facts::new(file.tables(), lives, symbols);
+    let mut insights = memory::loss(&facts);
+    insights.extend(locks::contended(&facts));
+    insights.extend(locks::full_channels(&facts));
+    insights.extend(cpus::without_cpu(&facts));
+    insights.extend(cpus::one_thread(&facts));
+    insights.extend(calls::slow(&facts));
+    insights.extend(calls::chatty(&facts));
+    insights.extend(calls::sleep_loops(&facts));
+    insights.extend(calls::page_faults(&facts));
+    insights.extend(heap.into_iter().flat_map(|heap| memory::growth(&facts, heap)));
+    // Losses come first, as all else is to be read with them in mind.
+    insights.sort_by_key(|it| (it.kind != InsightKind::Loss, Reverse(it.lost), it.kind));
+    let mut kept: Vec<Insight> = Vec::new();
+    for insight in insights {
+        let before = kept.iter().filter(|it| it.kind == insight.kind).count();
+        if before < OF_A_KIND_MAX {
+            kept.push(insight);
+        }
+    }
+    kept
+}
+
+impl Insight {
+    /// A finding that has yet to get its evidence.
+    fn new(kind: InsightKind, lost: Nanos, title: String) -> Self {
+        Self {
+            kind,
+            lost,
+            title,
+            evidence: Vec::new(),
+            threads: Vec::new(),
+            stacks: Vec::new(),
+            resource: None,
+            call: None,
+            at: None,
+            command: String::new(),
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use trace_format::id::{StackId, ThreadId};
 
-use crate::life::{Lives, Sum};
+use crate::life::{Lives, Sum, saturating_sum};
 use crate::reason::Reason;
 
 /// What a profile is about, and in which unit its values are.
@@ -130,8 +130,8 @@ impl Lives {
     /// What a sample on a CPU stands for: the time on CPUs in equal parts. Where switches do not
     /// tell that time it is taken for a nanosecond, and shares are all that counts.
     fn nanos_per_sample(&self) -> f64 {
-        let samples: u64 = self.fine.samples.iter().map(|(_, sum)| sum.count).sum();
-        let busy: u64 = self.cpus.iter().map(|cpu| cpu.busy.0).sum();
+        let samples = saturating_sum(self.fine.samples.iter().map(|(_, sum)| sum.count));
+        let busy = saturating_sum(self.cpus.iter().map(|cpu| cpu.busy.0));
         if busy == 0 || samples == 0 { 1.0 } else { busy as f64 / samples as f64 }
     }
 }

@@ -81,7 +81,7 @@ impl Cpus {
             _ => at,
         };
         lane.is_known = true;
-        lane.life.busy.0 += at.saturating_sub(since);
+        lane.life.busy.0 = lane.life.busy.0.saturating_add(at.saturating_sub(since));
     }
 
     pub(super) fn sample(&mut self, cpu: u32) {
@@ -128,8 +128,8 @@ impl Cpus {
             add(&mut self.concurrency.able, self.able);
             let could = self.able.min(self.watched.max(self.lanes.len())).max(self.on);
             let concurrency = &mut self.concurrency;
-            concurrency.shared.0 += nanos.saturating_mul((self.able - could) as u64);
-            concurrency.taken.0 += nanos.saturating_mul((could - self.on) as u64);
+            concurrency.shared.0 = saturating(concurrency.shared.0, nanos, self.able - could);
+            concurrency.taken.0 = saturating(concurrency.taken.0, nanos, could - self.on);
         }
     }
 
@@ -141,10 +141,15 @@ impl Cpus {
         self.pass(to);
         for lane in self.lanes.values_mut() {
             if let Some((_, since)) = lane.current.take() {
-                lane.life.busy.0 += to.saturating_sub(since);
+                lane.life.busy.0 = lane.life.busy.0.saturating_add(to.saturating_sub(since));
             }
         }
         let lives = self.lanes.values().map(|lane| lane.life).collect();
         (lives, std::mem::take(&mut self.concurrency))
     }
+}
+
+/// A sum to which `nanos` of so many threads is added.
+fn saturating(sum: u64, nanos: u64, threads: usize) -> u64 {
+    sum.saturating_add(nanos.saturating_mul(threads as u64))
 }

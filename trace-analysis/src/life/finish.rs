@@ -9,7 +9,7 @@ use trace_format::time::Nanos;
 use super::groups::CallKey;
 use super::thread::{Cpu, Living};
 use super::walk::{Walk, cpus_watched};
-use super::{Fine, Lives, ThreadLife, WaitGroup};
+use super::{Fine, Lives, ThreadLife, WaitGroup, saturating_sum};
 use crate::durations::Scratch;
 use crate::summary::Options;
 
@@ -52,7 +52,7 @@ pub(super) fn finish<S: ReadAt + Sync>(walk: &mut Walk<'_, S>, options: &Options
     Lives {
         from: Nanos(walk.from),
         to: Nanos(walk.to),
-        lost_records: cpus.iter().map(|cpu| cpu.lost_records).sum(),
+        lost_records: saturating_sum(cpus.iter().map(|cpu| cpu.lost_records)),
         threads,
         cpus_watched: if cpus.is_empty() { 0 } else { cpus_watched(walk.tables()).max(cpus.len()) },
         cpus,

@@ -140,11 +140,12 @@ impl Futex {
     /// A thread makes a wake, at a lock by giving it up. Returns from when on it is known to have
     /// held it; then [`Futex::held`] is to be told what it did meanwhile.
     ///
+    /// - `stack`, `place`: where; and one stack for all at that place.
     /// - `woken`: how many threads it woke, or may have.
     pub(super) fn wake(
         &mut self,
         thread: ThreadId,
-        stack: StackId,
+        (stack, place): (StackId, StackId),
         (begin, end): (u64, u64),
         woken: u64,
     ) -> Option<u64> {
@@ -169,9 +170,9 @@ impl Futex {
         if caused == 0 {
             return None;
         }
-        let is_known = self.holders.contains_key(&(thread, stack));
+        let is_known = self.holders.contains_key(&(thread, place));
         if is_known || self.holders.len() < HOLDERS_MAX {
-            let held = self.holders.entry((thread, stack)).or_default();
+            let held = self.holders.entry((thread, place)).or_default();
             held.count += 1;
             held.caused = held.caused.saturating_add(caused);
         }
@@ -179,8 +180,8 @@ impl Futex {
     }
 
     /// What the thread that made the last wake did while it held the lock.
-    pub(super) fn held(&mut self, thread: ThreadId, stack: StackId, nanos: u64, doings: &Doings) {
-        let Some(held) = self.holders.get_mut(&(thread, stack)) else { return };
+    pub(super) fn held(&mut self, thread: ThreadId, place: StackId, nanos: u64, doings: &Doings) {
+        let Some(held) = self.holders.get_mut(&(thread, place)) else { return };
         held.held = held.held.saturating_add(nanos);
         held.held_max = held.held_max.max(nanos);
         held.spent.add(&doings.spent);

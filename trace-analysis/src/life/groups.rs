@@ -129,14 +129,20 @@ impl WaitTable {
     /// Adds a wait.
     ///
     /// - `named`: whether its resource is the name of what is waited for.
-    /// - `place`: one stack for all that wait there.
-    pub(super) fn add(&mut self, reason: Reason, named: bool, place: StackId, wait: &Wait) {
+    /// - `places`: one stack for all that wait there; and who ended it, with one stack for all that
+    ///   do so there.
+    pub(super) fn add(
+        &mut self,
+        reason: Reason,
+        named: bool,
+        (place, waker): (StackId, Option<(ThreadId, StackId)>),
+        wait: &Wait,
+    ) {
         if !self.threads.is_empty() && !self.threads.contains(&wait.thread) {
             return;
         }
         let Wait { thread, stack, .. } = *wait;
         let resource = if named { wait.resource } else { ResourceId(0) };
-        let waker = wait.waker.map(|waker| (waker.thread, waker.stack));
         let place = if resource == ResourceId(0) { place } else { StackId(0) };
         let key = WaitKey { reason, resource, place, stack, thread, waker };
         let late = WaitKey {

@@ -377,7 +377,7 @@ impl Times {
     /// On a CPU.
     #[must_use]
     pub const fn cpu(&self) -> Nanos {
-        Nanos(self.running.0 + self.in_calls.0)
+        Nanos(self.running.0.saturating_add(self.in_calls.0))
     }
 
     /// Waiting for one reason.
@@ -389,7 +389,7 @@ impl Times {
     /// Waiting, for whatever reason.
     #[must_use]
     pub fn blocked(&self) -> Nanos {
-        Nanos(self.blocked.iter().map(|time| time.0).sum())
+        Nanos(saturating_sum(self.blocked.iter().map(|time| time.0)))
     }
 
     /// The reasons it waited for, the most time first.
@@ -405,20 +405,26 @@ impl Times {
     #[must_use]
     pub fn total(&self) -> Nanos {
         let parts = [self.running, self.in_calls, self.ready, self.running_or_ready, self.unknown];
-        Nanos(parts.iter().map(|time| time.0).sum::<u64>() + self.blocked().0)
+        Nanos(saturating_sum(parts.iter().chain(&self.blocked).map(|time| time.0)))
     }
 
     /// Adds another's times.
     pub fn add(&mut self, other: &Self) {
-        self.running.0 += other.running.0;
-        self.in_calls.0 += other.in_calls.0;
-        self.ready.0 += other.ready.0;
-        self.running_or_ready.0 += other.running_or_ready.0;
-        self.unknown.0 += other.unknown.0;
+        let add = |mine: &mut Nanos, theirs: Nanos| mine.0 = mine.0.saturating_add(theirs.0);
+        add(&mut self.running, other.running);
+        add(&mut self.in_calls, other.in_calls);
+        add(&mut self.ready, other.ready);
+        add(&mut self.running_or_ready, other.running_or_ready);
+        add(&mut self.unknown, other.unknown);
         for (mine, theirs) in self.blocked.iter_mut().zip(other.blocked) {
-            mine.0 += theirs.0;
+            add(mine, theirs);
         }
     }
+}
+
+/// Of many threads' times, which a false trace may make any number.
+pub(crate) fn saturating_sum(times: impl Iterator<Item = u64>) -> u64 {
+    times.fold(0, u64::saturating_add)
 }
 
 impl Lives {

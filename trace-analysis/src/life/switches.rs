@@ -100,7 +100,7 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
             duration: Nanos(nanos),
             waker: None,
         };
-        self.waits.add(reason, false, stack, &wait);
+        self.waits.add(reason, false, (stack, None), &wait);
     }
 
     /// A thread goes off its CPU.

@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 use trace_format::call::CallClass;
 use trace_format::event::{Event, EventKind};
 use trace_format::header::BatchKind;
-use trace_format::id::{CallId, Open, OpenCall, SiteId, StackId, ThreadId};
+use trace_format::id::{CallId, Open, OpenCall, ResourceId, SiteId, StackId, ThreadId};
 use trace_format::read::{ReadAt, Tables, Thread, Timed, TraceFile, Window};
 use trace_format::time::{Nanos, Ticks};
 
@@ -326,7 +326,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
             }
             return;
         };
-        let (mut why, _) = self.why(call);
+        let (mut why, place) = self.why(call);
         if let Some((end, result)) = whole {
             let is_fast = end - begin < WAIT_NANOS_MIN && call_class(call.call) != CallClass::Futex;
             why.waits &= result != EAGAIN && !is_fast;
@@ -348,10 +348,10 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
                     None => (u64::MAX, 1),
                 };
                 let Some(futex) = self.futexes.at(resource) else { return };
-                let since = futex.wake(thread, call.stack, (begin, end), woken);
+                let since = futex.wake(thread, (call.stack, place), (begin, end), woken);
                 if let Some(since) = since {
                     let doings = self.living[who].doings(since, begin);
-                    futex.held(thread, call.stack, begin - since.min(begin), &doings);
+                    futex.held(thread, place, begin - since.min(begin), &doings);
                 }
             }
             _ => {}
@@ -445,11 +445,12 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
         if call.blocked > 0 {
             wait.duration = Nanos(call.blocked);
             let place = self.why(open).1;
-            self.waits.add(call.why.reason, call.why.named, place, &wait);
+            let waker = waker.map(|waker| (waker.thread, self.wake_place(waker.stack)));
+            self.waits.add(call.why.reason, call.why.named, (place, waker), &wait);
         }
         if call.faulted > 0 {
             let wait = Wait { duration: Nanos(call.faulted), waker: None, ..wait };
-            self.waits.add(Reason::PageFault, false, stack, &wait);
+            self.waits.add(Reason::PageFault, false, (stack, None), &wait);
         }
         if is_over {
             self.living[who].calls_ended += 1;
@@ -531,6 +532,12 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
             self.whys.insert(key, (why, place));
         }
         (why, place)
+    }
+
+    /// One stack for all wakes at the same place of the program.
+    fn wake_place(&mut self, stack: StackId) -> StackId {
+        let (call, resource) = (CallId::FUTEX_WAKE, ResourceId(0));
+        self.why(OpenCall { call, stack, resource }).1
     }
 
     /// Ends all lives, and tells what is known.

@@ -1,0 +1,221 @@
+//! Rules about calls into the system, sleeping, and pages.
+
+use trace_format::call::CallClass;
+use trace_format::id::{CallId, ResourceId, ThreadId};
+use trace_format::time::Nanos;
+
+use super::words::{Facts, count, plural, time};
+use super::{Insight, InsightKind};
+use crate::life::{CallGroup, Share, Wait, WaitGroup};
+use crate::reason::Reason;
+
+/// Files that cost this part of the trace's time, in thousandths, are slow.
+const FILE_THOUSANDTHS: u64 = 50;
+
+/// And a call that takes less in the mean is not slow but frequent.
+const SLOW_NANOS_MIN: u64 = 200_000;
+
+/// So many calls about one thing with few bytes each are many.
+const CHATTY_CALLS_MIN: u64 = 1_000;
+
+/// And so many per cents of all that moved bytes; and they cost this part of the trace's time.
+const CHATTY_PERCENT: u64 = 90;
+const CHATTY_THOUSANDTHS: u64 = 20;
+
+/// A thread that sleeps so often at one place, and no longer than so each time, looks again and
+/// again whether something has happened. It sleeps so for this part of the trace's time.
+const SLEEPS_MIN: u64 = 50;
+const SLEEP_NANOS_MAX: u64 = 20_000_000;
+const SLEEP_THOUSANDTHS: u64 = 300;
+
+/// Of a loop that sleeps, what comes late: half a sleep at each change, not the sleeping itself. How
+/// many changes there were nobody knows; a tenth ranks it below what surely cost time.
+const SLEEP_LOST_PART: u64 = 10;
+
+/// Pages that were waited for this part of the trace's time.
+const FAULT_THOUSANDTHS: u64 = 20;
+
+/// What is said of something slow, whichever way it was found.
+struct Slow<'a> {
+    what: String,
+    resource: ResourceId,
+    call: Option<CallId>,
+    total: Nanos,
+    count: u64,
+    max: Nanos,
+    stacks: &'a [Share<trace_format::id::StackId>],
+    threads: &'a [Share<ThreadId>],
+    at: Option<Nanos>,
+}
+
+/// Files that were waited for. Switches tell what was waiting; without them a call's whole time
+/// counts.
+pub(super) fn slow(facts: &Facts<'_>) -> Vec<Insight> {
+    let lives = facts.lives;
+    let slow: Vec<_> = if lives.cpus.is_empty() {
+        let groups = lives.calls.by_resource.iter();
+        groups.filter(|group| is_about_files(facts, group)).map(slow_call).collect()
+    } else {
+        let is_file = |reason: Reason| {
+            let content = matches!(reason, Reason::FileRead | Reason::FileWrite);
+            content || matches!(reason, Reason::FileSync | Reason::FileLock | Reason::File)
+        };
+        let groups = lives.waits.by_resource.iter();
+        groups.filter(|group| is_file(group.reason)).map(slow_wait).collect()
+    };
+    let is_slow = |slow: &Slow<'_>| {
+        let mean = slow.total.0 / slow.count.max(1);
+        facts.is_worth(slow.total, FILE_THOUSANDTHS) && mean >= SLOW_NANOS_MIN
+    };
+    let slow = slow.into_iter().filter(is_slow);
+    slow.map(|slow| tell_slow(facts, &slow)).collect()
+}
+
+fn is_about_files(facts: &Facts<'_>, group: &CallGroup) -> bool {
+    use trace_format::definition::ResourceKind;
+    let resource = facts.tables.resources.get(&group.resource);
+    let is_file = resource.is_some_and(|resource| resource.kind == ResourceKind::File);
+    match group.call.info().map(|info| info.class) {
+        Some(CallClass::Read | CallClass::Write) => is_file,
+        Some(CallClass::Sync | CallClass::Open | CallClass::Metadata) => true,
+        _ => false,
+    }
+}
+
+fn slow_call(group: &CallGroup) -> Slow<'_> {
+    Slow {
+        what: group.call.info().map_or("a call", |info| info.name).to_owned(),
+        resource: group.resource,
+        call: Some(group.call),
+        total: group.total,
+        count: group.count,
+        max: group.quantiles.max,
+        stacks: &group.stacks,
+        threads: &group.threads,
+        at: group.longest.first().map(|one| one.begin),
+    }
+}
+
+fn slow_wait(group: &WaitGroup) -> Slow<'_> {
+    Slow {
+        what: group.reason.name().to_owned(),
+        resource: group.resource,
+        call: None,
+        total: group.total,
+        count: group.count,
+        max: group.quantiles.max,
+        stacks: &group.stacks,
+        threads: &group.waiters,
+        at: group.longest.first().map(|wait| wait.begin),
+    }
+}
+
+fn tell_slow(facts: &Facts<'_>, slow: &Slow<'_>) -> Insight {
+    let threads: Vec<_> = slow.threads.iter().map(|share| share.of).collect();
+    let who = facts.threads(&threads);
+    let name = facts.resource(slow.resource);
+    let name = if name.is_empty() { name } else { format!(" of {name}") };
+    let at = slow.stacks.first().map_or(String::new(), |share| facts.at(share.of));
+    let times = plural(slow.count, "time", "times");
+    let title = format!("{who} waited {} for {}{name}, {times}{at}", time(slow.total), slow.what);
+    let mut insight = Insight::new(InsightKind::SlowCalls, slow.total, title);
+    let mean = time(Nanos(slow.total.0 / slow.count.max(1)));
+    insight.evidence.push(format!("{mean} each in the mean, {} at most", time(slow.max)));
+    insight.threads = threads;
+    insight.stacks = slow.stacks.iter().map(|share| share.of).collect();
+    insight.resource = Some(slow.resource).filter(|resource| *resource != ResourceId(0));
+    (insight.call, insight.at) = (slow.call, slow.at);
+    insight.command = "syscalls --by resource".to_owned();
+    insight
+}
+
+/// Many calls with few bytes each.
+pub(super) fn chatty(facts: &Facts<'_>) -> Vec<Insight> {
+    use trace_format::definition::ResourceKind;
+    let groups = facts.lives.calls.by_resource.iter().filter(|group| {
+        let resource = facts.tables.resources.get(&group.resource);
+        // Messages on sockets and counts of events are small by nature.
+        let is_stream =
+            resource.is_some_and(|it| matches!(it.kind, ResourceKind::File | ResourceKind::Pipe));
+        let is_mostly_tiny =
+            group.tiny.saturating_mul(100) >= group.count.saturating_mul(CHATTY_PERCENT);
+        let is_worth = facts.is_worth(group.total, CHATTY_THOUSANDTHS);
+        is_stream && group.tiny >= CHATTY_CALLS_MIN && is_mostly_tiny && is_worth
+    });
+    let insights = groups.map(|group| {
+        let call = group.call.info().map_or("read or write", |info| info.name);
+        let name = facts.resource(group.resource);
+        let each = group.bytes / group.tiny.max(1);
+        let at = group.stacks.first().map_or(String::new(), |share| facts.at(share.of));
+        let title = format!(
+            "{} calls of {call} on {name} moved {} each and took {}{at}",
+            count(group.count),
+            plural(each, "byte", "bytes"),
+            time(group.total),
+        );
+        let mut insight = Insight::new(InsightKind::ChattyCalls, group.total, title);
+        let mean = time(Nanos(group.total.0 / group.count.max(1)));
+        insight.evidence.push(format!(
+            "{mean} each in the mean, for {} in all; a buffer makes one call of many",
+            super::words::bytes(group.bytes)
+        ));
+        insight.threads = group.threads.iter().map(|share| share.of).collect();
+        insight.stacks = group.stacks.iter().map(|share| share.of).collect();
+        (insight.resource, insight.call) = (Some(group.resource), Some(group.call));
+        insight.command = "syscalls --by resource".to_owned();
+        insight
+    });
+    insights.collect()
+}
+
+/// Threads that sleep in a loop.
+pub(super) fn sleep_loops(facts: &Facts<'_>) -> Vec<Insight> {
+    let groups = facts.lives.waits.by_resource.iter().filter(|group| {
+        group.reason == Reason::Sleep
+            && group.count >= SLEEPS_MIN
+            && group.total.0 / group.count <= SLEEP_NANOS_MAX
+            && facts.is_worth(group.total, SLEEP_THOUSANDTHS)
+    });
+    let insights = groups.map(|group| {
+        let threads: Vec<_> = group.waiters.iter().map(|share| share.of).collect();
+        let (who, at) = (facts.threads(&threads), facts.at(group.stack));
+        let (times, each) = (count(group.count), time(Nanos(group.total.0 / group.count.max(1))));
+        let title = format!("{who} slept {times} times for {each}{at}");
+        let lost = Nanos(group.total.0 / SLEEP_LOST_PART);
+        let mut insight = Insight::new(InsightKind::SleepLoop, lost, title);
+        insight.evidence.push(
+            "if it looks whether something has happened, a condition or a channel would wake it \
+             at once"
+                .to_owned(),
+        );
+        insight.threads = threads;
+        insight.stacks = vec![group.stack];
+        insight.at = group.longest.first().map(|wait: &Wait| wait.begin);
+        insight.command = "blocked --by stack".to_owned();
+        insight
+    });
+    insights.collect()
+}
+
+/// Memory that had to be read from disk.
+pub(super) fn page_faults(facts: &Facts<'_>) -> Option<Insight> {
+    let mut groups = facts.lives.waits.by_reason.iter();
+    let group = groups.find(|group| group.reason == Reason::PageFault)?;
+    if !facts.is_worth(group.total, FAULT_THOUSANDTHS) {
+        return None;
+    }
+    let threads: Vec<_> = group.waiters.iter().map(|share| share.of).collect();
+    let (who, waited) = (facts.threads(&threads), time(group.total));
+    let at = group.stacks.first().map_or(String::new(), |share| facts.at(share.of));
+    let times = plural(group.count, "time", "times");
+    let title = format!("{who} waited {waited} for pages of memory to be read, {times}{at}");
+    let mut insight = Insight::new(InsightKind::PageFaults, group.total, title);
+    let longest = time(group.quantiles.max);
+    insight
+        .evidence
+        .push(format!("the longest took {longest}; files that are mapped, or swapping"));
+    insight.threads = threads;
+    insight.stacks = group.stacks.iter().map(|share| share.of).collect();
+    insight.command = "blocked --by reason".to_owned();
+    Some(insight)
+}

@@ -1,0 +1,187 @@
+//! Rules about threads that stand in each other's way.
+
+use std::collections::BTreeMap;
+
+use trace_format::id::{CallId, ResourceId, StackId};
+use trace_format::time::Nanos;
+
+use super::words::{Facts, moment, percent, plural, time};
+use super::{Insight, InsightKind};
+use crate::life::{Holder, Times, WaitGroup, saturating_sum};
+use crate::reason::Reason;
+
+/// A lock costs something if threads waited for it for this part of the trace's time, in
+/// thousandths. Several threads wait at once, so this is less than it sounds.
+const LOCK_THOUSANDTHS: u64 = 30;
+
+/// A channel that is full is how fast producers are slowed down; only much of it is a finding.
+const CHANNEL_THOUSANDTHS: u64 = 200;
+
+/// So many holders are named.
+const HOLDERS_SAID: usize = 3;
+
+/// Locks that were fought for.
+pub(super) fn contended(facts: &Facts<'_>) -> Vec<Insight> {
+    let mut locks: BTreeMap<(ResourceId, StackId), Vec<&WaitGroup>> = BTreeMap::new();
+    let groups = facts.lives.waits.by_resource.iter().filter(|group| group.reason.is_lock());
+    for group in groups {
+        // Readers and writers wait for one lock.
+        let place = if group.resource == ResourceId(0) { group.stack } else { StackId(0) };
+        locks.entry((group.resource, place)).or_default().push(group);
+    }
+    locks.into_values().filter_map(|groups| contended_lock(facts, &groups)).collect()
+}
+
+fn contended_lock(facts: &Facts<'_>, groups: &[&WaitGroup]) -> Option<Insight> {
+    let total = Nanos(saturating_sum(groups.iter().map(|group| group.total.0)));
+    let main = *groups.iter().max_by_key(|group| group.total)?;
+    if !facts.is_worth(total, LOCK_THOUSANDTHS) {
+        return None;
+    }
+    let count = groups.iter().map(|group| group.count).sum();
+    let mut waiters: Vec<_> =
+        groups.iter().flat_map(|group| &group.waiters).map(|share| share.of).collect();
+    waiters.sort_unstable();
+    waiters.dedup();
+    let place = main.stacks.first().map_or(main.stack, |share| share.of);
+    let (kind, why) = blame(facts, &main.holders);
+    let (lock, at) = (lock_word(main.reason), facts.at(place));
+    let (waited, times) = (time(total), plural(count, "time", "times"));
+    let who = facts.threads(&waiters);
+    let title = format!("{who} waited {waited} for one {lock}, {times}{at}{why}");
+    let mut insight = Insight::new(kind, total, title);
+    insight.evidence = evidence(facts, main);
+    insight.threads = main.holders.iter().map(|holder| holder.thread).collect();
+    insight.threads.extend(main.wakers.iter().map(|share| share.of.0));
+    insight.threads.extend(waiters);
+    let mut seen = std::collections::BTreeSet::new();
+    insight.threads.retain(|thread| seen.insert(*thread));
+    insight.stacks = main.holders.iter().map(|holder| holder.stack).chain([place]).collect();
+    insight.resource = Some(main.resource).filter(|resource| *resource != ResourceId(0));
+    insight.at = main.longest.first().map(|wait| wait.begin);
+    insight.command = "blocked --by lock".to_owned();
+    Some(insight)
+}
+
+fn lock_word(reason: Reason) -> &'static str {
+    match reason {
+        Reason::RwLockRead | Reason::RwLockWrite => "rwlock",
+        Reason::Once => "initialisation",
+        _ => "mutex",
+    }
+}
+
+/// Whether the lock itself is too much wanted, or what its holders did was slow.
+fn blame(facts: &Facts<'_>, holders: &[Holder]) -> (InsightKind, String) {
+    let held = saturating_sum(holders.iter().map(|holder| holder.held.0));
+    let mut times = Times::default();
+    holders.iter().for_each(|holder| times.add(&holder.times));
+    let away = times.blocked().0.saturating_add(times.in_calls.0);
+    // By how much waiting they caused: who is named first is who is to be looked at.
+    let Some(worst) = holders.first().filter(|_| held > 0) else {
+        return (InsightKind::LockContention, String::new());
+    };
+    let name = facts.thread(worst.thread);
+    if times.ready.0 >= held / 2 {
+        return (InsightKind::HolderPreempted, ": who held it had no CPU".to_owned());
+    }
+    if away >= held / 2 {
+        let what = slow_doing(worst).unwrap_or_else(|| "waited".to_owned());
+        return (InsightKind::SlowHolder, format!(": {name} {what} while it held it"));
+    }
+    (InsightKind::LockContention, String::new())
+}
+
+/// What a holder mostly did instead of running: `slept`, `was in fsync`, `waited (channel send)`.
+fn slow_doing(holder: &Holder) -> Option<String> {
+    let reason = holder.times.reasons().first().map(|(reason, _)| *reason);
+    let call = holder.slow_call.info().filter(|_| holder.slow_call != CallId(0));
+    match (reason, call) {
+        (Some(Reason::Sleep), _) => Some("slept".to_owned()),
+        (_, Some(info)) if info.name.starts_with("futex") || info.name.starts_with("pthread") => {
+            Some(format!("waited ({})", reason.map_or("for a thread", Reason::name)))
+        }
+        (_, Some(info)) => Some(format!("was in {}", info.name)),
+        (Some(reason), None) => Some(format!("waited ({})", reason.name())),
+        (None, None) => None,
+    }
+}
+
+fn evidence(facts: &Facts<'_>, group: &WaitGroup) -> Vec<String> {
+    let mut evidence = Vec::new();
+    let caused = saturating_sum(group.holders.iter().map(|holder| holder.caused.0));
+    for holder in group.holders.iter().take(HOLDERS_SAID) {
+        evidence.push(held_by(facts, holder, caused));
+    }
+    if group.holders.is_empty() {
+        for waker in group.wakers.iter().take(HOLDERS_SAID) {
+            let (name, at) = (facts.thread(waker.of.0), facts.at(waker.of.1));
+            let share = percent(waker.total.0, group.total.0);
+            evidence.push(format!("{name} ended {share} of the waiting, by giving it up{at}"));
+        }
+    }
+    if group.waiters_max > 1 {
+        evidence.push(format!("up to {} threads waited for it at once", group.waiters_max));
+    }
+    if let Some(wait) = group.longest.first() {
+        let (name, long, when) =
+            (facts.thread(wait.thread), time(wait.duration), moment(wait.begin));
+        let by = wait.waker.map(|waker| facts.thread(waker.thread));
+        let by = by.map_or(String::new(), |by| format!(", ended by {by}"));
+        evidence.push(format!("the longest wait took {long}: {name}, from {when} on{by}"));
+    }
+    evidence
+}
+
+fn held_by(facts: &Facts<'_>, holder: &Holder, caused: u64) -> String {
+    let (name, share) = (facts.thread(holder.thread), percent(holder.caused.0, caused));
+    let at = facts.at(holder.stack);
+    let mut line = format!("{name} held it for {share} of the waiting and gave it up{at}");
+    let (held, times) = (holder.held.0, &holder.times);
+    if held == 0 {
+        return line;
+    }
+    line += &format!("; it held it up to {}", time(holder.held_max));
+    let mut parts = vec![(times.running, "running"), (times.ready, "ready without a CPU")];
+    parts.push((times.in_calls, "in system calls"));
+    parts.extend(times.reasons().into_iter().map(|(reason, time)| (time, reason.name())));
+    parts.retain(|(time, _)| time.0 >= held / 20);
+    parts.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
+    let parts: Vec<_> =
+        parts.iter().map(|(time, what)| format!("{what} {}", percent(time.0, held))).collect();
+    if !parts.is_empty() {
+        line += &format!(", meanwhile {}", parts.join(", "));
+    }
+    if holder.slow_stack != StackId(0)
+        && times.blocked().0.saturating_add(times.in_calls.0) >= held / 4
+    {
+        line += &format!(", longest{}", facts.at(holder.slow_stack));
+    }
+    line
+}
+
+/// Senders that wait for room.
+pub(super) fn full_channels(facts: &Facts<'_>) -> Vec<Insight> {
+    let groups = facts.lives.waits.by_resource.iter();
+    let groups = groups.filter(|group| group.reason == Reason::ChannelSend);
+    let worth = groups.filter(|group| facts.is_worth(group.total, CHANNEL_THOUSANDTHS));
+    let insights = worth.map(|group| {
+        let senders: Vec<_> = group.waiters.iter().map(|share| share.of).collect();
+        let (who, at) = (facts.threads(&senders), facts.at(group.stack));
+        let (waited, times) = (time(group.total), plural(group.count, "time", "times"));
+        let title = format!("{who} waited {waited} for room in a channel, {times}{at}");
+        let mut insight = Insight::new(InsightKind::FullChannel, group.total, title);
+        for waker in group.wakers.iter().take(HOLDERS_SAID) {
+            let share = percent(waker.total.0, group.total.0);
+            let (name, at) = (facts.thread(waker.of.0), facts.at(waker.of.1));
+            insight.evidence.push(format!("{name} made room for {share} of it{at}"));
+        }
+        let wakers = group.wakers.iter().map(|share| share.of.0);
+        insight.threads = wakers.chain(senders).collect();
+        insight.stacks = vec![group.stack];
+        insight.at = group.longest.first().map(|wait| wait.begin);
+        insight.command = "blocked --by lock".to_owned();
+        insight
+    });
+    insights.collect()
+}

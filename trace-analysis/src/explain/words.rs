@@ -1,0 +1,147 @@
+//! What rules look at, and how they say it: names, places, times.
+
+use trace_format::id::{ResourceId, StackId, ThreadId};
+use trace_format::read::Tables;
+use trace_format::time::Nanos;
+
+use crate::life::Lives;
+use crate::reason::site;
+use crate::symbols::Symbols;
+
+/// Longer names are cut: type arguments of a library fill a screen.
+const NAME_CHARS_MAX: usize = 80;
+
+/// So many last parts of a file's path are said.
+const PATH_PARTS: usize = 3;
+
+/// What rules look at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts<'a> {
+    pub(super) tables: &'a Tables,
+    pub(super) lives: &'a Lives,
+    symbols: &'a Symbols,
+}
+
+impl<'a> Facts<'a> {
+    pub(super) fn new(tables: &'a Tables, lives: &'a Lives, symbols: &'a Symbols) -> Self {
+        Self { tables, lives, symbols }
+    }
+
+    /// How long the time is that was looked at; never 0.
+    pub(super) fn wall(&self) -> u64 {
+        self.lives.to.0.saturating_sub(self.lives.from.0).max(1)
+    }
+
+    /// Whether a time is worth a word: at least this share of the trace's, in thousandths, and a
+    /// millisecond.
+    pub(super) fn is_worth(&self, time: Nanos, thousandths: u64) -> bool {
+        time.0 >= 1_000_000
+            && u128::from(time.0) * 1000 >= u128::from(self.wall()) * u128::from(thousandths)
+    }
+
+    pub(super) fn thread(&self, thread: ThreadId) -> String {
+        if thread == ThreadId(0) {
+            return "another thread".to_owned();
+        }
+        self.tables.thread_name(thread).into_owned()
+    }
+
+    /// `a`, `a and b`, or `a, b and 3 more`.
+    pub(super) fn threads(&self, threads: &[ThreadId]) -> String {
+        let name = |at: usize| self.thread(threads[at]);
+        match threads.len() {
+            0 => "nobody".to_owned(),
+            1 => name(0),
+            2 => format!("{} and {}", name(0), name(1)),
+            3 => format!("{}, {} and {}", name(0), name(1), name(2)),
+            more => format!("{}, {} and {} more", name(0), name(1), more - 2),
+        }
+    }
+
+    /// ` at app::f (src/app.rs:13)`, or nothing if it is not known.
+    pub(super) fn at(&self, stack: StackId) -> String {
+        let Some(stack) = self.tables.stacks.get(&stack) else { return String::new() };
+        let frames = self.symbols.shown(&stack.addresses);
+        let Some(site) = site(&frames).or(frames.first()) else { return String::new() };
+        let name: String = site.name.chars().take(NAME_CHARS_MAX).collect();
+        if site.file.is_empty() {
+            return format!(" at {name}");
+        }
+        format!(" at {name} ({}:{})", short_path(site.file), site.line)
+    }
+
+    /// A file's path, a lock's address; empty if it has no name.
+    pub(super) fn resource(&self, resource: ResourceId) -> String {
+        let Some(resource) = self.tables.resources.get(&resource) else { return String::new() };
+        match resource.name.as_str() {
+            "" if resource.kind.is_descriptor() => format!("descriptor {}", resource.value),
+            "" => format!("{:#x}", resource.value),
+            name => name.to_owned(),
+        }
+    }
+}
+
+/// The last parts of a path: `…/app/src/main.rs`.
+fn short_path(path: &str) -> String {
+    let cut = path.rmatch_indices('/').nth(PATH_PARTS - 1).map(|(at, _)| at);
+    match cut {
+        Some(at) if at > 0 => format!("…{}", &path[at..]),
+        _ => path.to_owned(),
+    }
+}
+
+/// Three significant digits and a unit.
+pub(super) fn time(nanos: Nanos) -> String {
+    match nanos.0 {
+        0..1_000 => format!("{} ns", nanos.0),
+        _ => scaled(nanos.0 as f64, &["ns", "µs", "ms", "s"]),
+    }
+}
+
+/// The same of bytes; a MB has a million.
+pub(super) fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        _ => scaled(bytes as f64, &["B", "kB", "MB", "GB", "TB", "PB", "EB"]),
+    }
+}
+
+/// With commas: `1,234`.
+pub(super) fn count(count: u64) -> String {
+    let digits = count.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `1 time`, `2 times`.
+pub(super) fn plural(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", count(number), if number == 1 { one } else { many })
+}
+
+/// A share in whole per cents; less than one is said to be so.
+pub(super) fn percent(part: u64, whole: u64) -> String {
+    let percent = part as f64 / whole.max(1) as f64 * 100.0;
+    if percent < 1.0 { "less than 1%".to_owned() } else { format!("{percent:.0}%") }
+}
+
+/// A moment since the begin: `1.234 s`.
+pub(super) fn moment(at: Nanos) -> String {
+    format!("{}.{:06} s", at.0 / 1_000_000_000, at.0 / 1_000 % 1_000_000)
+}
+
+fn scaled(mut value: f64, units: &[&str]) -> String {
+    let mut at = 0;
+    // 999.5 would be said as 1000.
+    while value >= 999.5 && at + 1 < units.len() {
+        value /= 1000.0;
+        at += 1;
+    }
+    let digits = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
+    format!("{value:.digits$} {}", units[at])
+}
