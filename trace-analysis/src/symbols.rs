@@ -6,7 +6,8 @@
 //!
 //! One address means several functions if calls were inlined there: innermost first, as in stacks.
 //!
-//! [`strip_recorder`] leaves out the recorder's own functions. Elsewhere: what names say about
+//! [`strip_recorder`] leaves out the recorder's own functions, [`strip_start`] what runs before the
+//! program's. Elsewhere: what names say about
 //! why a thread waited, and where a stack comes from.
 
 use std::borrow::Cow;
@@ -15,6 +16,10 @@ use std::collections::BTreeMap;
 use trace_format::id::CallId;
 pub use trace_format::read::Function;
 use trace_format::read::{Module, Tables};
+
+/// So many functions of the standard library stand between two of the recorder's at most, as those
+/// of thread-local storage do. Further out it is the program that waits in a traced future.
+const STD_BETWEEN_MAX: usize = 4;
 
 /// One function of a stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,11 +113,13 @@ impl Symbols {
         frames
     }
 
-    /// The same without the recorder's own functions: what a person wants to see.
+    /// The same without the recorder's own functions and without what starts threads: what a
+    /// person wants to see.
     #[must_use]
     pub fn shown(&self, addresses: &[u64]) -> Vec<Frame<'_>> {
         let mut frames = self.frames(addresses);
         strip_recorder(&mut frames);
+        strip_start(&mut frames);
         frames
     }
 
@@ -135,12 +142,23 @@ pub fn file_name(module: &Module) -> &str {
 ///
 /// - wherever they stand, those whose name or file says so: the recorder is called in the middle
 ///   of stacks (futures) and at their outer ends (the first function of a hooked thread);
-/// - at the inner end, functions with a name of libc's or of an allocator's door, as `read` and
-///   `__rust_alloc`: there the program enters the recorder. Libc's own `read` stays.
+/// - at the inner end, everything up to the function by which the program entered it: the
+///   recorder's, or one with a name of libc's or of an allocator's door, as `read` and
+///   `__rust_alloc`. Libc's own `read` stays. The standard library's functions between the
+///   recorder's go with them.
 ///
 /// A stack that is nothing but the recorder stays as it is: nothing to see would say less.
 pub fn strip_recorder(frames: &mut Vec<Frame<'_>>) {
-    let inner = frames.iter().take_while(|frame| is_recorder(frame) || is_door(frame)).count();
+    let (mut inner, mut gap) = (0, 0);
+    for (at, frame) in frames.iter().enumerate() {
+        if is_recorder(frame) || is_door(frame) {
+            (inner, gap) = (at + 1, 0);
+        } else if is_std(&frame.name) && gap < STD_BETWEEN_MAX {
+            gap += 1;
+        } else {
+            break;
+        }
+    }
     let outer = frames[inner..].iter();
     if inner == frames.len() || outer.clone().all(is_recorder) {
         return;
@@ -150,6 +168,21 @@ pub fn strip_recorder(frames: &mut Vec<Frame<'_>>) {
         at += 1;
         at > inner && !is_recorder(frame)
     });
+}
+
+/// Takes out of a stack what the standard library does before it calls `main` or a thread's
+/// closure, as its own backtraces do: everything from the function on that it has for a mark.
+///
+/// A stack that has nothing else stays as it is.
+pub fn strip_start(frames: &mut Vec<Frame<'_>>) {
+    let is_mark = |frame: &Frame<'_>| frame.name.contains("::__rust_begin_short_backtrace");
+    let Some(mut end) = frames.iter().rposition(is_mark) else { return };
+    // The closure's own call stands between the mark and the program's function.
+    let is_call = |frame: &Frame<'_>| bare(&frame.name).starts_with("core::ops::function::");
+    end -= frames[..end].iter().rev().take_while(|frame| is_call(frame)).count();
+    if end > 0 {
+        frames.truncate(end);
+    }
 }
 
 /// Whether a function is of the standard library, by its path: `std::`, `core::`, `alloc::`, and
@@ -234,12 +267,31 @@ mod tests {
 
     #[test]
     fn the_recorder_is_not_in_the_way() {
-        let cases: [(&[&str], &[&str]); 7] = [
+        let cases: [(&[&str], &[&str]); 10] = [
             (
                 &["trace_runtime::os::wait", "syscall", "std::sys::futex", "app::main"],
                 &["std::sys::futex", "app::main"],
             ),
             (&["syscall", "std::sys::futex", "app::main"], &["std::sys::futex", "app::main"]),
+            // Functions of the standard library that the recorder itself uses.
+            (
+                &["core::FnOnce::call_once", "std::local::with", "trace_runtime::os::a", "std::a"],
+                &["std::a"],
+            ),
+            (&["trace_runtime::heap::a", "__rust_alloc", "alloc::a", "b"], &["alloc::a", "b"]),
+            (
+                &[
+                    "trace_runtime::os::a",
+                    "std::a",
+                    "std::b",
+                    "std::c",
+                    "std::d",
+                    "std::e",
+                    "<trace_runtime::F as core::Future>::poll",
+                    "b",
+                ],
+                &["std::a", "std::b", "std::c", "std::d", "std::e", "b"],
+            ),
             // What is entered further out is a function of the program.
             (&["app::work", "read", "app::main"], &["app::work", "read", "app::main"]),
             (&["libc.so.6!read", "app::main"], &["read", "app::main"]),
@@ -252,6 +304,36 @@ mod tests {
                 &["trace_runtime::collector::run", "read"],
                 &["trace_runtime::collector::run", "read"],
             ),
+        ];
+        for (stack, expected) in cases {
+            assert_eq!(left(stack), expected, "{stack:?}");
+        }
+    }
+
+    #[test]
+    fn a_stack_begins_with_the_programs_first_function() {
+        let cases: [(&[&str], &[&str]); 4] = [
+            (
+                &[
+                    "app::f",
+                    "app::main",
+                    "core::ops::function::FnOnce::call_once",
+                    "std::sys::backtrace::__rust_begin_short_backtrace::<fn(), ()>",
+                    "std::rt::lang_start",
+                    "main",
+                ],
+                &["app::f", "app::main"],
+            ),
+            // What the program calls is not what called it.
+            (
+                &["core::ops::function::FnOnce::call_once", "app::f"],
+                &["core::ops::function::FnOnce::call_once", "app::f"],
+            ),
+            (
+                &["std::sys::backtrace::__rust_begin_short_backtrace"],
+                &["std::sys::backtrace::__rust_begin_short_backtrace"],
+            ),
+            (&["f", "start_thread", "clone3"], &["f", "start_thread", "clone3"]),
         ];
         for (stack, expected) in cases {
             assert_eq!(left(stack), expected, "{stack:?}");

@@ -10,6 +10,7 @@ pub mod folded;
 pub mod message;
 pub mod pprof;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 
@@ -79,6 +80,13 @@ impl<'a> Code<'a> {
         // A stack of nothing else, as of a thread's first moments, stays.
         if self.without_std && frames.iter().any(|frame| !is_std(&frame.name)) {
             frames.retain(|frame| !is_std(&frame.name));
+        }
+        for frame in &mut frames {
+            // Where the compiler left no path: `{closure#0}` alone could be any.
+            if frame.name.starts_with('{') && !frame.file.is_empty() {
+                let file = frame.file.rsplit('/').next().unwrap_or_default();
+                frame.name = Cow::Owned(format!("{} ({file})", frame.name));
+            }
         }
         frames
     }

@@ -165,7 +165,9 @@ impl<'a> Tables<'a> {
         let (name, filename) = (self.text(name), self.text(file));
         let id = self.functions.len() as u64 + 1;
         *self.functions_by.entry((name, filename)).or_insert_with(|| {
-            self.functions.push(Function { id, name, system_name: name, filename });
+            // Without a name of the system's, or `pprof` takes type arguments out of `name` and
+            // leaves `::call_once` of `<A as B>::call_once`.
+            self.functions.push(Function { id, name, system_name: 0, filename });
             id
         })
     }

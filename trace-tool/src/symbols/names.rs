@@ -8,7 +8,6 @@
 //! Files are mapped and read as far as addresses lead; asking for addresses in order is fast, as
 //! neighbours are in the same unit.
 
-use std::borrow::Cow;
 use std::path::PathBuf;
 
 use addr2line::gimli::{DW_LANG_Rust, Reader};
@@ -59,7 +58,7 @@ impl Names {
 
     fn symbol(&self, address: u64) -> Option<String> {
         let name = self.loaders.iter().find_map(|loader| loader.find_symbol(address))?;
-        Some(addr2line::demangle_auto(name.into(), None).into_owned())
+        Some(plain(&addr2line::demangle_auto(name.into(), None)))
     }
 }
 
@@ -84,7 +83,7 @@ impl Found {
             Some(at) => (at.file.unwrap_or_default(), at.line.unwrap_or_default()),
             None => ("", 0),
         };
-        let name = name.map(Cow::into_owned).unwrap_or_default();
+        let name = name.map(|name| plain(&name)).unwrap_or_default();
         Self { name, is_short, file: file.to_owned(), line }
     }
 
@@ -112,6 +111,51 @@ fn inlined(loader: &Loader, address: u64) -> Vec<Found> {
         }
     }
     found
+}
+
+/// A name without what the two ways of mangling differ in: `<a::B<C>>::f::<D>` is `a::B<C>::f`.
+/// The arguments of functions are left out; that types have theirs tells implementations apart.
+fn plain(name: &str) -> String {
+    let mut rest = name;
+    let mut plain = String::with_capacity(name.len());
+    if let Some(end) = rest.starts_with('<').then(|| closing(rest)).flatten() {
+        let (inside, behind) = (&rest[1..end], &rest[end + 1..]);
+        let is_path = inside.starts_with(|c: char| c.is_alphabetic() || c == '_');
+        let is_type = is_path && !inside.contains(" as ") && !inside.starts_with("dyn ");
+        if is_type && behind.starts_with("::") {
+            plain.push_str(inside);
+            rest = behind;
+        }
+    }
+    while let Some(at) = rest.find("::<") {
+        let arguments = &rest[at + 2..];
+        let Some(end) = closing(arguments) else { break };
+        plain.push_str(&rest[..at]);
+        if arguments.starts_with("<impl ") {
+            plain.push_str(&rest[at..=at + 2 + end]);
+        }
+        rest = &arguments[end + 1..];
+    }
+    plain + rest
+}
+
+/// Where the bracket closes that a text begins with.
+fn closing(text: &str) -> Option<usize> {
+    let mut depth = 0_u32;
+    let mut before = '<';
+    for (at, letter) in text.char_indices() {
+        match letter {
+            '<' => depth += 1,
+            // An arrow closes nothing.
+            '>' if before != '-' => depth = depth.checked_sub(1)?,
+            _ => {}
+        }
+        if depth == 0 {
+            return Some(at);
+        }
+        before = letter;
+    }
+    None
 }
 
 /// The module that a source file is, if its place tells the crate:
@@ -146,6 +190,33 @@ fn debug_more(program: &Program) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn both_manglings_give_one_name() {
+        for (name, expected) in [
+            ("<std::sys::futex::Mutex>::lock_contended", "std::sys::futex::Mutex::lock_contended"),
+            ("std::panic::catch_unwind::<app::f::{closure#0}, ()>", "std::panic::catch_unwind"),
+            (
+                "<a::B<fn(u8) -> c::D<e>>>::f::<g>::{closure#0}",
+                "a::B<fn(u8) -> c::D<e>>::f::{closure#0}",
+            ),
+            ("<a::B as c::D>::e::<f>", "<a::B as c::D>::e"),
+            (
+                "<alloc::boxed::Box<dyn a::B<C>> as d::E<(f,)>>::g",
+                "<alloc::boxed::Box<dyn a::B<C>> as d::E<(f,)>>::g",
+            ),
+            ("core::slice::<impl [T]>::iter", "core::slice::<impl [T]>::iter"),
+            ("<[u8]>::copy_from_slice", "<[u8]>::copy_from_slice"),
+            ("<dyn a::B>::c", "<dyn a::B>::c"),
+            ("a::b::<unclosed", "a::b::<unclosed"),
+            ("<", "<"),
+            (">", ">"),
+            ("", ""),
+            ("main", "main"),
+        ] {
+            assert_eq!(plain(name), expected);
+        }
+    }
 
     #[test]
     fn files_of_std_and_of_registries_tell_the_module() {
