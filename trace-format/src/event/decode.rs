@@ -207,10 +207,8 @@ fn take_long(code: u8, bytes: &[u8]) -> Option<(EventKind<'_>, u64, &[u8])> {
             let whole = EventKind::TaskRun { task, duration };
             (if open { EventKind::TaskRunBegin { task } } else { whole }, duration)
         }
-        opcode::CALL => return take_call(open, rest),
-        _ if open => return None,
-        opcode::END => (EventKind::End, Ticks(0)),
-        code => (take_other(code, bytes)?, Ticks(0)),
+        opcode::END if !open => (EventKind::End, Ticks(0)),
+        code => return take_other(code, open, rest),
     };
     Some((kind, duration.0, rest))
 }
@@ -221,8 +219,18 @@ fn take_duration(open: bool, bytes: &mut &[u8]) -> Option<Ticks> {
     if open { Some(Ticks(0)) } else { take_ticks(bytes) }
 }
 
+/// What is rare.
 #[inline(never)]
-fn take_other<'a>(code: u8, bytes: &mut &'a [u8]) -> Option<EventKind<'a>> {
+fn take_other(code: u8, open: bool, bytes: &[u8]) -> Option<(EventKind<'_>, u64, &[u8])> {
+    let mut rest = bytes;
+    match code {
+        opcode::CALL => take_call(open, rest),
+        _ if open => None,
+        code => take_moment(code, &mut rest).map(|kind| (kind, 0, rest)),
+    }
+}
+
+fn take_moment<'a>(code: u8, bytes: &mut &'a [u8]) -> Option<EventKind<'a>> {
     Some(match code {
         opcode::END_VALUE => {
             EventKind::EndValue { outcome: take_outcome(bytes)?, values: take_values(bytes)? }
@@ -308,8 +316,7 @@ fn take_of_system<'a>(code: u8, bytes: &mut &'a [u8]) -> Option<EventKind<'a>> {
     })
 }
 
-/// A call, whole or only begun. Out of the way of regions, which are far more.
-#[inline(never)]
+/// A call, whole or only begun.
 fn take_call(open: bool, mut bytes: &[u8]) -> Option<(EventKind<'_>, u64, &[u8])> {
     let rest = &mut bytes;
     let call = CallId(u8::try_from(take_varint(rest)?).ok()?);
