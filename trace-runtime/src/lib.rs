@@ -17,7 +17,8 @@
 //!
 //! Annotations are `region`, `task` and `future`, all by way of `record`; `value` turns
 //! arguments into bytes; `options` and `error` are the user's; `primitive` swaps in loom. `heap` is
-//! the allocator that counts and samples.
+//! the allocator that counts and samples. `stack` finds the calling thread's stack, in what
+//! `modules` knows is mapped; `intern` names it by a number, which `interned` tells the trace.
 //!
 //! # Locks
 //!
@@ -27,11 +28,13 @@
 //!
 //! # Unsafe
 //!
-//! In `batch`, `call`, `clock`, `drain`, `heap/allocator`, `heap/own`, `local`, `memory`, `os/fd`,
-//! `os/files`, `os/handle`, `os/hook`, `os/io`, `os/raw`, `os/sync`, `os/threads`, `os/wait`,
-//! `os/waiting`, `record`, `recorder`, `refill`, `sched/perf`, `sched/ring` and `thread`,
-//! and nowhere else; each says at its top why. Invariants: B (`batch`), T (`thread`), M (`memory`),
-//! D (`drain`), L (`local`), H (`heap`), C (`os/hook`), O (`os/waiting`); their models are in `tests`.
+//! In `batch`, `call`, `clock`, `drain`, `heap/allocator`, `heap/own`, `intern`, `local`, `memory`,
+//! `modules`, `os/fd`, `os/files`, `os/handle`, `os/hook`, `os/io`, `os/raw`, `os/sync`,
+//! `os/threads`, `os/wait`, `os/waiting`, `record`, `recorder`, `refill`, `sched/perf`,
+//! `sched/ring`, `stack/mod`, `stack/own`, `stack/pool`, `stack/system`, `stack/tables` and
+//! `thread`, and nowhere else; each says at its top why. Invariants: B (`batch`), T (`thread`), M
+//! (`memory`), D (`drain`), L (`local`), H (`heap`), N (`intern`), W (`stack/pool`), C (`os/hook`),
+//! O (`os/waiting`); their models are in `tests`.
 
 mod batch;
 #[cfg(os_hooks)]
@@ -55,6 +58,9 @@ mod modules;
 mod options;
 mod os;
 mod output;
+#[cfg(all(test, loom))]
+#[path = "stack/pool.rs"]
+mod pool;
 mod primitive;
 mod record;
 mod recorder;

@@ -6,8 +6,9 @@
 //! allocates.
 //!
 //! A stack pointer may lie elsewhere: on a signal handler's own stack, on that of a coroutine. How
-//! far such a stack reaches nobody knows, and to read beyond it would be fatal, so only the rest of
-//! its page is looked at.
+//! far such a stack reaches nobody knows, and to read beyond it would be fatal, so beyond its page
+//! the kernel is asked for every word, which refuses where there is none: a quarter of a
+//! microsecond each.
 //!
 //! May contain `unsafe`: it reads stacks.
 
@@ -60,13 +61,32 @@ impl Bounds {
     #[inline(always)]
     pub(super) fn read(self, address: usize) -> Option<u64> {
         if address & 7 != 0 || address < self.low || address > self.high - 8 {
-            return None;
+            return if self.is_own { None } else { ask_kernel(address) };
         }
         // SAFETY: a read wants a mapped place, aligned. It lies between the stack pointer and the
         // end of the thread's own stack, or in the stack pointer's own page; the caller's frames
         // are there and stay while it runs. Volatile, for they belong to others.
         Some(unsafe { std::ptr::with_exposed_provenance::<u64>(address).read_volatile() })
     }
+}
+
+/// A word of this process's memory, if it can be read. Allowed in signal handlers.
+#[cold]
+#[inline(never)]
+fn ask_kernel(address: usize) -> Option<u64> {
+    let mut word = 0_u64;
+    let to = libc::iovec { iov_base: (&raw mut word).cast(), iov_len: size_of::<u64>() };
+    let from = libc::iovec {
+        iov_base: std::ptr::without_provenance_mut(address),
+        iov_len: size_of::<u64>(),
+    };
+    let count = keeping_errno(|| {
+        // SAFETY: `getpid` wants nothing.
+        let own = unsafe { libc::getpid() };
+        // SAFETY: `process_vm_readv` wants a place to write so many bytes to, and checks all else.
+        unsafe { libc::process_vm_readv(own, &raw const to, 1, &raw const from, 1, 0) }
+    });
+    (count == size_of::<u64>() as isize).then_some(word)
 }
 
 /// The frame pointer at which a whole walk ends on the calling thread, once that is learnt.
@@ -108,10 +128,7 @@ fn set_bounds(low: usize, high: usize) {
 }
 
 fn is_main_thread() -> bool {
-    // SAFETY: `gettid` wants nothing.
-    let thread = unsafe { libc::gettid() };
-    // SAFETY: nor does `getpid`.
-    thread == unsafe { libc::getpid() }
+    crate::local::system_id() == u64::from(std::process::id())
 }
 
 /// Not for signal handlers. Not for the main thread, of which the library itself reads in the list
@@ -143,13 +160,15 @@ fn look_up(sp: usize) {
     let _quiet = crate::local::quiet();
     let mut found = None;
     let mut before = 0;
-    each_mapping(|low, high| {
-        if low <= sp && sp < high {
-            found = Some((low, high));
-        } else if found.is_none() {
-            before = high;
-        }
-        found.is_none()
+    keeping_errno(|| {
+        each_mapping(|low, high| {
+            if low <= sp && sp < high {
+                found = Some((low, high));
+            } else if found.is_none() {
+                before = high;
+            }
+            found.is_none()
+        });
     });
     let Some((low, high)) = found else { return };
     let is_own = |top: usize| sp < top && top < high;
@@ -170,10 +189,6 @@ fn look_up(sp: usize) {
 
 /// Hands out the mappings of the process in order, first and last address, until `act` has enough.
 fn each_mapping(mut act: impl FnMut(usize, usize) -> bool) {
-    // SAFETY: the location of `errno` is the thread's own.
-    let errno = unsafe { libc::__errno_location() };
-    // SAFETY: it is always there to be read.
-    let before = unsafe { errno.read() };
     // SAFETY: `open` wants a path that ends with a 0: a literal's does.
     let file = unsafe { libc::open(c"/proc/self/maps".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
     if file >= 0 {
@@ -193,8 +208,18 @@ fn each_mapping(mut act: impl FnMut(usize, usize) -> bool) {
         // SAFETY: `close` wants a descriptor of ours.
         unsafe { libc::close(file) };
     }
-    // SAFETY: the place is the thread's own: what the interrupted code sees is as it was.
+}
+
+/// Runs `act`, and leaves `errno` as it was: the code that is interrupted may be about to read it.
+fn keeping_errno<T>(act: impl FnOnce() -> T) -> T {
+    // SAFETY: `__errno_location` wants nothing.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: the thread's own `errno` is always there to be read.
+    let before = unsafe { errno.read() };
+    let result = act();
+    // SAFETY: and to be written.
     unsafe { errno.write(before) };
+    result
 }
 
 /// Reads lines that begin with two addresses: `7f00-7f80 rw-p ...`.
@@ -261,18 +286,19 @@ mod tests {
     }
 
     #[test]
-    fn elsewhere_only_the_page_is_read() {
+    fn elsewhere_what_is_mapped_is_read_and_nothing_else() {
         let check = || {
-            let page = Box::new([7_u64; 1024]);
-            let place = page.as_ptr().expose_provenance() + 4096 & !4095;
+            let pages = Box::new([7_u64; 1024]);
+            let place = (pages.as_ptr().expose_provenance() + 4096) & !4095;
             let bounds = Bounds::at(place - 16);
             assert!(!bounds.is_own);
             assert_eq!(bounds.read(place - 8), Some(7));
-            assert_eq!(bounds.read(place), None, "the next page");
-            assert_eq!(bounds.read(place - 24), None, "below the stack pointer");
+            assert_eq!(bounds.read(place), Some(7), "the next page");
             assert_eq!(bounds.read(place - 12), None, "not a word's place");
-            assert_eq!(bounds.read(usize::MAX - 7), None);
+            for nowhere in [0, 8, usize::MAX - 7, 1 << 63] {
+                assert_eq!(bounds.read(nowhere), None);
+            }
         };
-        std::thread::scope(|scope| scope.spawn(check).join()).expect("one page");
+        std::thread::scope(|scope| scope.spawn(check).join()).expect("no page is missed");
     }
 }

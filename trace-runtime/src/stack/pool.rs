@@ -45,12 +45,12 @@ impl<T, const N: usize> Pool<T, N> {
     pub(crate) fn take_at(&self, at: usize) -> Option<Taken<'_, T>> {
         let place = self.places.get(at)?;
         // A plain load first: an empty place's cache line is left alone.
-        if place.load(Ordering::Relaxed).is_null() {
-            return None;
-        }
+        let thing = ptr::NonNull::new(place.load(Ordering::Relaxed))?;
         // `Acquire` pairs with the `Release` in `drop`: what the last owner did comes before (W1).
-        let thing = place.swap(ptr::null_mut(), Ordering::Acquire);
-        Some(Taken { place, thing: ptr::NonNull::new(thing)?, at })
+        let order = (Ordering::Acquire, Ordering::Relaxed);
+        let none = ptr::null_mut();
+        place.compare_exchange(thing.as_ptr(), none, order.0, order.1).ok()?;
+        Some(Taken { place, thing, at })
     }
 
     /// Any thing that is there, beginning at this place.

@@ -5,6 +5,11 @@
 //! The tables of the program are read where they are mapped; those of libraries, which may be
 //! unmapped at any time, are copied. Libraries that are loaded while a trace runs are known from
 //! the next cut on.
+//!
+//! A walker walks on a stack of its own: reading tables takes more room than a small thread or a
+//! signal handler may have left.
+//!
+//! May contain `unsafe`: it changes stacks.
 
 use super::own::Bounds;
 use super::pointers::Chain;
@@ -12,13 +17,15 @@ use super::pool::{Pool, Taken};
 use super::{End, Frames, Registers};
 use crate::modules::{self, Module, Version};
 use crate::primitive::Ordering;
-use crate::primitive::global::AtomicBool;
+use crate::primitive::global::{AtomicBool, AtomicPtr};
 use framehop::{
     CacheNative, ExplicitModuleSectionInfo, FrameAddress, MustNotAllocateDuringUnwind,
     UnwindRegsNative, Unwinder, UnwinderNative,
 };
 use std::cell::{Cell, OnceCell};
+use std::ffi::c_void;
 use std::ops::{Deref, Range};
+use std::ptr;
 use std::sync::Arc;
 
 /// So many threads can walk by tables at once; others that come meanwhile have no stack.
@@ -36,9 +43,16 @@ thread_local! {
 /// Whether there are walkers in the pool.
 static FILLED: AtomicBool = AtomicBool::new(false);
 
+/// The stack of a walker: unoptimised code needs most of it.
+const STACK_BYTES: usize = 256 << 10;
+
 /// One that walks.
 pub(super) struct Walker {
+    /// The end of its stack; null if there is none to be had.
+    stack: AtomicPtr<c_void>,
     tables: Tables,
+    /// Where there is code that tables may be about, in order.
+    ranges: Arc<[Range<u64>]>,
     cache: CacheNative<MustNotAllocateDuringUnwind>,
     version: Version,
 }
@@ -113,6 +127,9 @@ impl Known {
 
     fn tell(&self) {
         let tables = OnceCell::new();
+        let mut ranges: Vec<_> = self.modules().map(|module| module.range.clone()).collect();
+        ranges.sort_by_key(|range| range.start);
+        let ranges: Arc<[_]> = Arc::from(ranges);
         if !FILLED.swap(true, Ordering::AcqRel) {
             for at in 0..WALKERS {
                 POOL.put(at, Box::new(Walker::new()));
@@ -121,6 +138,7 @@ impl Known {
         for mut walker in (0..WALKERS).filter_map(|at| POOL.take_at(at)) {
             if walker.version != self.version {
                 walker.tables = tables.get_or_init(|| self.tables()).clone();
+                walker.ranges = Arc::clone(&ranges);
                 walker.version = self.version;
             }
         }
@@ -175,7 +193,9 @@ fn frames_at(start: u64, index: &[u8]) -> Option<u64> {
 
 impl Walker {
     fn new() -> Self {
-        Self { tables: Tables::new(), cache: CacheNative::new_in(), version: (0, 0) }
+        let stack = AtomicPtr::new(map_stack());
+        let (tables, cache) = (Tables::new(), CacheNative::new_in());
+        Self { stack, tables, ranges: Arc::from([]), cache, version: (0, 0) }
     }
 
     /// Any that has time, best the one this thread had last.
@@ -192,10 +212,29 @@ impl Walker {
         bounds: Bounds,
         frames: &mut Frames,
     ) -> End {
+        extern "C" fn work(job: *mut Job<'_>) {
+            // SAFETY: a unique reference wants the job, lent to nobody else: `walk` lends it for
+            // the time of its call.
+            let job = unsafe { &mut *job };
+            job.end = job.walker.walk_here(job.registers, job.bounds, job.frames);
+        }
+        let top = *self.stack.get_mut();
+        if top.is_null() {
+            return End::Lost;
+        }
+        let mut job = Job { walker: self, registers, bounds, frames, end: End::Lost };
+        // SAFETY: `call_on` wants the end of a stack that nobody uses, and a function that comes
+        // back: the walker's own, and we are its owner; `work` does not unwind, it would abort.
+        unsafe { call_on(top, work, &mut job) };
+        job.end
+    }
+
+    fn walk_here(&mut self, registers: &Registers, bounds: Bounds, frames: &mut Frames) -> End {
         let mut read = |address: u64| bounds.read(address as usize).ok_or(());
         let mut native = native(registers);
         let mut address = FrameAddress::from_instruction_pointer(registers.pc);
         let mut chain = Chain::new(registers, bounds);
+        let mut range = 0..0;
         loop {
             let step = self.tables.unwind_frame(address, &mut native, &mut self.cache, &mut read);
             let next = match step {
@@ -206,13 +245,98 @@ impl Walker {
                 }
                 Err(_) => break End::Lost,
             };
-            if !frames.push(next.wrapping_sub(1)) {
+            let caller = next.wrapping_sub(1);
+            if !range.contains(&caller) {
+                // Most callers are where the callee is.
+                match self.range_of(caller) {
+                    Some(found) => range = found,
+                    // Nothing is known of this code: what follows would be guessed.
+                    None => break End::Lost,
+                }
+            }
+            if !frames.push(caller) {
                 break End::Limit;
             }
             chain.follow(native.sp(), next);
             let Some(behind) = FrameAddress::from_return_address(next) else { break End::Lost };
             address = behind;
         }
+    }
+
+    fn range_of(&self, address: u64) -> Option<Range<u64>> {
+        let behind = self.ranges.partition_point(|range| range.start <= address);
+        let range = self.ranges.get(behind.checked_sub(1)?)?;
+        range.contains(&address).then(|| range.clone())
+    }
+}
+
+/// What goes to the other stack and comes back.
+struct Job<'a> {
+    walker: &'a mut Walker,
+    registers: &'a Registers,
+    bounds: Bounds,
+    frames: &'a mut Frames,
+    end: End,
+}
+
+/// The end of a new stack with a page that nobody may touch before it; null if there is none.
+fn map_stack() -> *mut c_void {
+    const GUARD_BYTES: usize = 64 << 10;
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: `mmap` wants nothing of a fresh anonymous mapping at an address it chooses.
+    let start = unsafe { libc::mmap(ptr::null_mut(), STACK_BYTES, access, kind, -1, 0) };
+    if start == libc::MAP_FAILED {
+        return ptr::null_mut();
+    }
+    // SAFETY: `mprotect` wants pages of ours. If it fails there is no guard, and none is needed
+    // unless there is a fault in here.
+    unsafe { libc::mprotect(start, GUARD_BYTES, libc::PROT_NONE) };
+    start.wrapping_byte_add(STACK_BYTES)
+}
+
+/// Calls `work` on another stack.
+///
+/// # Safety
+/// `top` is the end of a stack that nobody uses; `work` may be called with `job`, and returns.
+#[cfg(target_arch = "x86_64")]
+unsafe fn call_on(top: *mut c_void, work: extern "C" fn(*mut Job<'_>), job: &mut Job<'_>) {
+    // SAFETY: the stack pointer is kept where calls keep it, and restored; the other one is as a
+    // call wants it, the end of a mapping; what a call may change is said to be.
+    unsafe {
+        std::arch::asm!(
+            "mov r12, rsp",
+            "mov rsp, {top}",
+            "call {work}",
+            "mov rsp, r12",
+            top = in(reg) top,
+            work = in(reg) work,
+            in("rdi") job,
+            out("r12") _,
+            clobber_abi("C"),
+        );
+    }
+}
+
+/// Calls `work` on another stack.
+///
+/// # Safety
+/// `top` is the end of a stack that nobody uses; `work` may be called with `job`, and returns.
+#[cfg(target_arch = "aarch64")]
+unsafe fn call_on(top: *mut c_void, work: extern "C" fn(*mut Job<'_>), job: &mut Job<'_>) {
+    // SAFETY: as above.
+    unsafe {
+        std::arch::asm!(
+            "mov x20, sp",
+            "mov sp, {top}",
+            "blr {work}",
+            "mov sp, x20",
+            top = in(reg) top,
+            work = in(reg) work,
+            in("x0") job,
+            out("x20") _,
+            clobber_abi("C"),
+        );
     }
 }
 
