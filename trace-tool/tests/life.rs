@@ -35,7 +35,7 @@ fn blocked_names_the_lock_its_holder_and_what_that_did() {
             "waited: worker-2 50.8%, worker-1 49.2%",
             "held by slow-poke: 97.5% of it",
             "released at app::flush (src/main.rs:60)",
-            "meanwhile file sync 84.0% in fsync at app::flush (src/main.rs:58)",
+            "meanwhile file sync 84.0%, running 14.5%, the longest in fsync at app::flush",
             "file sync /var/lib/app/journal (fd 3)",
         ],
     );

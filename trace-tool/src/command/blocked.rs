@@ -244,7 +244,8 @@ fn print_holder(
     out: &mut Output,
 ) -> Result<(), Failure> {
     let who = words.names.thread(holder.thread);
-    let part = units::percent(holder.caused.0, group.total.0);
+    // Several may hold at once, as readers do.
+    let part = units::percent(holder.caused.0.min(group.total.0), group.total.0);
     let place = words.places.shown(holder.stack);
     let place = place.map_or_else(String::new, |place| format!(", released at {place}"));
     let held = units::time(holder.held_max);
@@ -268,23 +269,23 @@ fn print_holder(
     Ok(())
 }
 
-/// What a holder did while others waited: `sleep 88% at app::flush (src/main.rs:60), running 12%`.
+/// What a holder did while others waited: `sleep 88%, running 12%, the longest in fsync at …`.
 fn meanwhile(holder: &Holder, words: Words<'_>) -> String {
     let mut parts = shares(&holder.times);
-    if let Some((_, first)) = parts.first_mut() {
-        let call = holder.slow_call;
-        if call != CallId(0) {
-            first.push_str(&format!(" in {}", call::name(call)));
-        }
-        if let Some(place) = words.places.shown(holder.slow_stack) {
-            first.push_str(&format!(" at {place}"));
-        }
-    }
-    parts.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join(", ")
+    let call = (holder.slow_call != CallId(0)).then(|| call::name(holder.slow_call));
+    let place = words.places.shown(holder.slow_stack);
+    let longest = match (call, place) {
+        (Some(call), Some(place)) => format!("the longest in {call} at {place}"),
+        (Some(call), None) => format!("the longest in {call}"),
+        (None, Some(place)) => format!("the longest at {place}"),
+        (None, None) => return parts.join(", "),
+    };
+    parts.push(longest);
+    parts.join(", ")
 }
 
 /// What somebody did with a time, the most first, in parts worth a word.
-fn shares(times: &Times) -> Vec<(Nanos, String)> {
+fn shares(times: &Times) -> Vec<String> {
     let whole = times.total().0;
     let named = [
         ("running", times.running),
@@ -296,8 +297,7 @@ fn shares(times: &Times) -> Vec<(Nanos, String)> {
     let mut parts: Vec<_> = named.into_iter().chain(blocked).collect();
     parts.retain(|(_, time)| time.0 > 0 && time.0 >= whole / SHARE_MIN);
     parts.sort_by_key(|(_, time)| std::cmp::Reverse(*time));
-    let shown =
-        |(name, time): (&str, Nanos)| (time, format!("{name} {}", units::percent(time.0, whole)));
+    let shown = |(name, time): (&str, Nanos)| format!("{name} {}", units::percent(time.0, whole));
     parts.into_iter().map(shown).collect()
 }
 

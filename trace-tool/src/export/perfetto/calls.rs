@@ -8,7 +8,9 @@
 
 use std::io;
 
+use trace_analysis::reason::{Reason, why};
 use trace_format::call::CallClass;
+use trace_format::definition::ResourceKind;
 use trace_format::id::{Open, OpenCall, StackId};
 use trace_format::time::Ticks;
 
@@ -18,6 +20,9 @@ use super::intern::{Heading, Interner};
 use super::lane::Wait;
 use super::message::{EventType, TrackEvent};
 use crate::{call, errno};
+
+/// Of so many stacks of waits it is remembered what they are for.
+const WAITS_MAX: usize = 1 << 16;
 
 impl Converter<'_, '_> {
     /// A call with nothing inside.
@@ -89,9 +94,25 @@ impl Converter<'_, '_> {
         self.send(lane, at)
     }
 
-    /// What stands over a call's slice.
+    /// What stands over a call's slice: the function, or of a wait in memory what it is for.
     pub(super) fn call_heading(&mut self, made: OpenCall) -> Heading {
-        self.names.heading(&call::name(made.call), call::class(made.call))
+        let key = (made.call, made.stack);
+        if let Some(heading) = self.waits.get(&key) {
+            return heading.clone();
+        }
+        let class = call::class(made.call);
+        if made.call.info().is_none_or(|info| info.class != CallClass::Futex) {
+            return self.names.heading(&call::name(made.call), class);
+        }
+        let frames = self.stacks.frames(made.stack);
+        let heading = match why(made.call, Some(ResourceKind::Address), &frames).reason {
+            Reason::Futex => self.names.heading(&call::name(made.call), class),
+            reason => self.names.heading(&format!("waits: {}", reason.name()), class),
+        };
+        if self.waits.len() < WAITS_MAX {
+            self.waits.insert(key, heading.clone());
+        }
+        heading
     }
 
     /// The number of a stack's callstack.

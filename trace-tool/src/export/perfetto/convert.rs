@@ -13,7 +13,7 @@ use std::io;
 
 use trace_analysis::symbols::Symbols;
 use trace_format::event::{Event, EventKind, Outcome};
-use trace_format::id::{Open, SiteId, ThreadId};
+use trace_format::id::{CallId, Open, SiteId, StackId, ThreadId};
 use trace_format::read::{Tables, ThreadState, Timed};
 use trace_format::time::Ticks;
 use trace_format::value::Values;
@@ -51,6 +51,8 @@ pub(super) struct Converter<'t, 'w> {
     pub(super) totals: Totals,
     pub(super) stacks: Stacks<'t>,
     pub(super) wakes: Wakes,
+    /// What stands over waits, by their call and stack.
+    pub(super) waits: HashMap<(CallId, StackId), Heading>,
     pub(super) cpus: Cpus,
     pub(super) heap: Snapshots<'t>,
     pub(super) lanes: Vec<Lane>,
@@ -77,6 +79,7 @@ impl<'t, 'w> Converter<'t, 'w> {
             totals: Totals::default(),
             stacks: Stacks::new(tables, symbols),
             wakes: Wakes::default(),
+            waits: HashMap::new(),
             cpus: Cpus::new(tables),
             heap: Snapshots::new(tables),
             lanes: Vec::new(),

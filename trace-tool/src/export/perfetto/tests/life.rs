@@ -115,6 +115,22 @@ fn an_arrow_leads_from_the_wake_to_the_end_of_the_wait() {
 }
 
 #[test]
+fn a_wait_is_called_by_what_it_is_for_where_names_tell() {
+    let mut trace = life();
+    trace.event(1, 10, whole(call(CallId::FUTEX_WAIT, LOCK, WAITING), -110, 5));
+    let trace = trace.stop(1_000);
+    let name = "std::sys::sync::rwlock::futex::RwLock::read_contended".to_owned();
+    let function = |name| Function { name, file: "m.rs".into(), line: 1 };
+    let mut named = Symbols::default();
+    named.add(0x1010, vec![function(name)]);
+    named.add(0x1020, vec![function("app::main".to_owned())]);
+    let line = &picture(&exported_with(&trace, &named).0)[0];
+    assert!(line.starts_with("10 main ( waits: rwlock read [wait] resource"), "{line}");
+    let line = &picture(&exported_with(&trace, &symbols()).0)[0];
+    assert!(line.starts_with("10 main ( futex_wait [wait]"), "{line}");
+}
+
+#[test]
 fn threads_have_states_and_a_woken_one_is_ready_from_the_wake_on() {
     let mut trace = life();
     let cpu = ThreadId::cpu(3).0;
