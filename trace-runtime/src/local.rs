@@ -339,8 +339,11 @@ fn is_nameless() -> bool {
 
 #[cfg(target_os = "linux")]
 pub(crate) fn system_id() -> u64 {
-    // SAFETY: `gettid` takes nothing and cannot fail.
-    let id = unsafe { libc::gettid() };
+    // Not `gettid`: std refers to that weakly, so in a static program that is optimised as a whole
+    // it need not be there.
+    //
+    // SAFETY: the call takes nothing and cannot fail.
+    let id = unsafe { libc::syscall(libc::SYS_gettid) };
     id as u64
 }
 
