@@ -288,7 +288,8 @@ fn numbers_in_the_prose_are_the_codes_own() {
     );
     says(&format!("Thread ids from {:#x} on are CPUs", ThreadId::CPU_FIRST));
     assert_eq!((FRAMES_MAX, FUNCTIONS_MAX), (1_024, 256));
-    says("readers may keep 1,024 addresses of a stack and 256 functions");
+    says("readers may keep 1,024 addresses of a stack,");
+    says("and 256 functions of a `Symbol`");
 }
 
 #[test]

@@ -143,3 +143,19 @@ fn many_modules_at_one_place_cost_no_search() {
     assert_eq!((0..100_000).filter_map(|_| tables.module_at(1 << 40)).count(), 0);
     assert_eq!(tables.module_at(10).map(|module| module.last), Some(u64::MAX));
 }
+
+#[test]
+fn all_stacks_together_keep_no_more_addresses_than_their_limit() {
+    let (mut tables, limit) = (Tables::default(), 1_usize << 24);
+    let addresses = vec![0x5000; FRAMES_MAX];
+    let count = (limit / FRAMES_MAX) as u32;
+    for id in 1..=count + 5 {
+        let (id, flags, addresses) = (StackId(id), StackFlags::default(), addresses.clone());
+        tables.apply(&Definition::Stack { id, flags, addresses });
+    }
+    let last = &tables.stacks[&StackId(count)];
+    assert_eq!((last.addresses.len(), last.flags.cut), (FRAMES_MAX, false));
+    let beyond = &tables.stacks[&StackId(count + 1)];
+    assert_eq!((beyond.addresses.len(), beyond.flags.cut), (0, true));
+    assert_eq!(tables.stacks.values().map(|it| it.addresses.len()).sum::<usize>(), limit);
+}

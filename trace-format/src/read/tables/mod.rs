@@ -13,6 +13,7 @@ mod sites;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 pub use items::{Generation, Process, Stop, Switch, TaskState, Thread, ThreadEnd, ThreadState};
 pub use program::{Facility, Function, HeapState, Module, Resource, Stack};
@@ -57,6 +58,8 @@ pub struct Tables {
     pub heap: Vec<HeapState>,
     /// How many definitions were of a kind that only a newer version knows.
     pub unknown: u64,
+    /// How many addresses `stacks` hold.
+    addresses: usize,
 }
 
 impl Tables {
@@ -128,9 +131,13 @@ impl Tables {
                 self.modules.insert(first, Module { first, last, bias, build_id, path });
             }
             Definition::Stack { id, flags, addresses } => {
-                let (id, flags) = (*id, *flags);
-                let stack = || Stack { id, flags, addresses: addresses.as_slice().into() };
-                self.stacks.entry(id).or_insert_with(stack);
+                if let Entry::Vacant(place) = self.stacks.entry(*id) {
+                    let kept = addresses.len().min(ADDRESSES_MAX - self.addresses);
+                    self.addresses += kept;
+                    let mut flags = *flags;
+                    flags.cut |= kept < addresses.len();
+                    place.insert(Stack { id: *id, flags, addresses: addresses[..kept].into() });
+                }
             }
             &Definition::Resource { id, kind, value, name } => {
                 let resource = || Resource { id, kind, value, name: text(name) };
@@ -232,6 +239,10 @@ impl Tables {
         });
     }
 }
+
+/// All stacks together keep so many addresses, 128 MiB; a recorder's have a quarter at most. A
+/// compressed batch could else make any amount of memory out of a few bytes.
+const ADDRESSES_MAX: usize = 1 << 24;
 
 /// Modules lie side by side, so the one below an address is the one it lies in. In a trace that
 /// says otherwise no more than these are looked at.
