@@ -432,22 +432,39 @@ fn what_finds_no_room_in_a_ring_is_counted() {
     let writer = Stuck { memory: memory.clone(), stuck: &STUCK };
     let options = watched().generation(Duration::from_millis(10));
     let trace = exectrace::start_with(options, writer).expect("no trace is running");
-    let done = AtomicBool::new(false);
+    let (turns, done, last) = (AtomicU64::new(0), AtomicBool::new(false), AtomicBool::new(false));
+    let take_turns = |count: u64| {
+        let end = turns.load(Ordering::Relaxed) + count;
+        while turns.load(Ordering::Relaxed) < end {
+            thread::sleep(Duration::from_millis(1));
+        }
+    };
+    let (ping, pong) = (Barrier::new(2), Barrier::new(2));
     thread::scope(|scope| {
-        let _ends = Ends(&done);
         for _ in 0..2 {
             scope.spawn(|| {
                 pin();
-                while !done.load(Ordering::Relaxed) {
-                    thread::yield_now();
+                loop {
+                    // One of the two decides for both.
+                    if ping.wait().is_leader() {
+                        last.store(done.load(Ordering::Relaxed), Ordering::Relaxed);
+                        turns.fetch_add(1, Ordering::Relaxed);
+                    }
+                    pong.wait();
+                    if last.load(Ordering::Relaxed) {
+                        break;
+                    }
                 }
             });
         }
-        // The collector is in the writer, and does not look.
+        let _ends = Ends(&done);
+        // The collector is in the writer soon, and does not look.
         STUCK.store(true, Ordering::Relaxed);
-        thread::sleep(Duration::from_millis(1500));
+        thread::sleep(Duration::from_millis(100));
+        take_turns(30_000);
         STUCK.store(false, Ordering::Relaxed);
-        thread::sleep(Duration::from_millis(300));
+        thread::sleep(Duration::from_millis(200));
+        take_turns(1000);
     });
     let report = trace.stop().expect("memory takes every byte");
     let trace = Decoded::new(&memory.take());
