@@ -109,6 +109,19 @@ impl Place {
         }
     }
 
+    /// The function alone, for people.
+    #[must_use]
+    pub fn shown_function(&self) -> String {
+        escape::plain(&self.function, NAME_CHARS_MAX)
+    }
+
+    /// `main.rs:12`: for tables that have no room for the folders. Nothing if it is not known.
+    #[must_use]
+    pub fn shown_line(&self) -> String {
+        let source = self.source().unwrap_or_default();
+        source.rsplit('/').next().unwrap_or_default().to_owned()
+    }
+
     /// `src/main.rs:12`, if it is known.
     #[must_use]
     pub fn source(&self) -> Option<String> {

@@ -103,7 +103,7 @@ fn the_heap_has_its_counters_a_picture_and_its_stacks() {
     let bench = bench();
     let text = bench.run("heap FILE");
     check(&text, &["52.4 MB live in 50 allocations", "0 │", "█"]);
-    check(&text, &["app::journal::grow (src/journal.rs:12)", "100%"]);
+    check(&text, &["app::journal::grow", "journal.rs:12", "100%"]);
     let early = bench.run("heap FILE --at 30ms --stacks");
     check(&early, &["2.10 MB live in 2 allocations", "app::flush (src/main.rs:60)"]);
     let answer = json(&bench.run("heap FILE --json"));

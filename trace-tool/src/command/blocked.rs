@@ -180,15 +180,19 @@ fn resource(words: Words<'_>, group: &WaitGroup) -> Option<String> {
 
 /// The different places of a group's waits, the most time first.
 fn places(group: &WaitGroup, words: Words<'_>) -> Vec<String> {
-    let own = (group.stack != StackId(0)).then_some(group.stack);
-    let stacks = own.into_iter().chain(group.stacks.iter().map(|share| share.of));
     let mut places = Vec::new();
-    for place in stacks.filter_map(|stack| words.places.shown(stack)) {
+    for place in stacks(group).filter_map(|stack| words.places.shown(stack)) {
         if !places.contains(&place) {
             places.push(place);
         }
     }
     places
+}
+
+/// The stacks of a group's waits, the most time first.
+fn stacks(group: &WaitGroup) -> impl Iterator<Item = StackId> {
+    let own = (group.stack != StackId(0)).then_some(group.stack);
+    own.into_iter().chain(group.stacks.iter().map(|share| share.of))
 }
 
 fn print_group(
@@ -343,11 +347,15 @@ fn table(groups: &[&WaitGroup], words: Words<'_>) -> Table {
         Column::Optional("p99", 1),
         Column::Number("max"),
         Column::Text("for"),
-        Column::Name("where"),
+        Column::Name("function"),
+        Column::OptionalText("where", 3),
         Column::OptionalText("ended by", 0),
     ]);
     for group in groups {
         let by = group.wakers.first().map(|waker| words.names.thread(waker.of.0));
+        let place = stacks(group).find_map(|stack| words.places.place(stack)).unwrap_or_default();
+        let more = places(group, words).len().saturating_sub(1);
+        let more = if more > 0 { format!(" +{more}") } else { String::new() };
         table.row([
             units::time(group.total),
             units::count(group.count),
@@ -355,7 +363,8 @@ fn table(groups: &[&WaitGroup], words: Words<'_>) -> Table {
             units::time(group.quantiles.p99),
             units::time(group.quantiles.max),
             reason(group, words),
-            place(group, words),
+            place.shown_function(),
+            place.shown_line() + &more,
             by.unwrap_or_default(),
         ]);
     }

@@ -17,7 +17,7 @@ use crate::json::Trace;
 use crate::json::heap::HeapReport;
 use crate::json::life::Words;
 use crate::output::{Output, advance, progress, say};
-use crate::places::Places;
+use crate::places::{Place, Places};
 use crate::symbols::binaries;
 use crate::table::{Column, Table};
 use crate::units;
@@ -225,7 +225,8 @@ fn print_stacks(
 #[must_use]
 pub fn table(stacks: &[HeapStack], heap: &Heap, words: Words<'_>) -> Table {
     let mut table = Table::new(&[
-        Column::Name("where"),
+        Column::Name("function"),
+        Column::OptionalText("where", 4),
         Column::Number("live"),
         Column::Number("live%"),
         Column::Optional("count", 2),
@@ -235,9 +236,11 @@ pub fn table(stacks: &[HeapStack], heap: &Heap, words: Words<'_>) -> Table {
     ]);
     let all: u64 = heap.stacks.iter().map(|stack| stack.live_bytes).sum();
     for stack in stacks {
-        let place = words.places.shown(stack.stack);
+        let place = words.places.place(stack.stack);
+        let function = place.as_ref().map(Place::shown_function);
         table.row([
-            place.unwrap_or_else(|| "(no stack)".to_owned()),
+            function.unwrap_or_else(|| "(no stack)".to_owned()),
+            place.map_or_else(String::new, |place| place.shown_line()),
             units::bytes(stack.live_bytes),
             units::percent(stack.live_bytes, all),
             units::count(stack.live_count),

@@ -235,6 +235,10 @@ fn threads(tables: &Tables, wanted: &str) -> Result<Vec<ThreadId>, Failure> {
     if !found.is_empty() {
         return Ok(found);
     }
+    let cpu = wanted.strip_prefix("CPU ").and_then(|number| number.parse::<u32>().ok());
+    if let Some(cpu) = cpu.filter(|cpu| *cpu < ThreadId::CPU_FIRST) {
+        return Ok(vec![ThreadId::cpu(cpu)]);
+    }
     let number = wanted.trim_start_matches("thread ").trim_start_matches('#').parse::<u64>();
     if let Ok(number) = number {
         let ids = tables.threads.values().find(|thread| u64::from(thread.id.0) == number);
