@@ -191,3 +191,26 @@ fn a_trace_of_regions_alone_says_what_it_lacks() {
     }
     check(&bench.run("explain FILE"), &["nothing stands out"]);
 }
+
+#[test]
+fn damaged_traces_are_read_as_far_as_they_go() {
+    let whole = convoy::convoy();
+    let cuts = [whole.len() / 3, whole.len() * 2 / 3, whole.len() - 40];
+    let cut = cuts.map(|length| whole[..length].to_vec());
+    let flipped = [900, 2_500, 5_000, 9_000, 12_000].map(|at| {
+        let mut trace = whole.clone();
+        trace[at] ^= 0x55;
+        trace
+    });
+    for trace in cut.into_iter().chain(flipped) {
+        let bench = Bench::new(&trace);
+        for verb in ["threads", "blocked", "syscalls", "heap", "explain", "summary", "check"] {
+            let run = bench.run(&format!("{verb} FILE"));
+            assert!(matches!(run.code, Some(0..=2)), "{verb}: {:?}\n{}", run.code, run.err);
+        }
+        let run = bench.run("export --format perfetto FILE -o a.pftrace");
+        assert!(matches!(run.code, Some(0..=2)), "{:?}\n{}", run.code, run.err);
+        let run = bench.run("blocked FILE");
+        assert!(run.code != Some(0) || !run.out.is_empty() || !run.err.is_empty());
+    }
+}

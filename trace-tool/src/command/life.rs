@@ -59,6 +59,9 @@ impl Life {
         for fault in self.reading.file.faults().iter().take(3) {
             loss(format!("DAMAGED: {fault}"));
         }
+        if !self.reading.file.is_complete() {
+            loss("NOT ENDED: the program was killed or still runs, or the file was cut".to_owned());
+        }
         if self.lives.unreadable > 0 {
             let items = units::plural(self.lives.unreadable, "item", "items");
             loss(format!("MISSING: {items} can't be read"));
