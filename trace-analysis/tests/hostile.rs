@@ -1,12 +1,19 @@
 //! Traces that no recorder writes, with right checksums: absurd times, ids and nesting. They are
-//! summed up without a panic, in any part and by any number of workers.
+//! summed up, and lives are made of them, without a panic, in any part and by any number of workers.
 
+use trace_analysis::explain::explain;
+use trace_analysis::heap::{Heap, HeapOptions};
+use trace_analysis::life::Lives;
+use trace_analysis::profile::ProfileKind;
+use trace_analysis::symbols::Symbols;
 use trace_analysis::{Options, Summary};
 use trace_format::batch::{BatchInfo, Compression};
-use trace_format::definition::{CallsiteKind, Definition, OpenSince};
+use trace_format::definition::{CallsiteKind, Definition, OpenSince, ResourceKind};
 use trace_format::event::{Event, EventKind, Outcome, put_event};
 use trace_format::header::{BatchKind, FLAG_RESTATED};
-use trace_format::id::{FutureId, Open, SiteId, TaskId, ThreadId};
+use trace_format::id::{
+    CallId, FutureId, Open, OpenCall, ResourceId, SampleId, SiteId, StackId, TaskId, ThreadId,
+};
 use trace_format::read::TraceFile;
 use trace_format::testgen::TraceBuilder;
 use trace_format::time::{ClockSnapshot, Nanos, Ticks};
@@ -58,6 +65,9 @@ impl Random {
     fn kind(&mut self) -> EventKind<'static> {
         let values = Values::new(&[]);
         let (site, task, future) = (self.site(), TaskId(self.below(9)), FutureId(self.below(9)));
+        if self.below(3) == 0 {
+            return self.life();
+        }
         match self.below(20) {
             0..4 => EventKind::Region { site, duration: Ticks(self.number()), values },
             4..7 => EventKind::RegionBegin { site, values },
@@ -86,10 +96,64 @@ impl Random {
         }
     }
 
+    fn call(&mut self) -> OpenCall {
+        const CALLS: [CallId; 6] = [
+            CallId::FUTEX_WAIT,
+            CallId::FUTEX_WAKE,
+            CallId::READ,
+            CallId::CLOCK_NANOSLEEP,
+            CallId::PTHREAD_COND_BROADCAST,
+            CallId(255),
+        ];
+        OpenCall {
+            call: CALLS[self.below(6) as usize],
+            stack: StackId(self.below(4) as u32),
+            resource: ResourceId(self.below(5) as u32),
+        }
+    }
+
+    /// What is recorded without annotations, on the wrong lanes as on the right ones.
+    fn life(&mut self) -> EventKind<'static> {
+        let result = self.next() as i64 >> self.below(64);
+        let (call, duration) = (self.call(), Ticks(self.number()));
+        let (os_thread, stack) = (999 + self.below(6), StackId(self.below(4) as u32));
+        let sample = SampleId(self.below(5));
+        match self.below(12) {
+            0 | 1 => EventKind::Call { call, result, duration },
+            2 | 3 => EventKind::CallBegin { call },
+            4 => EventKind::EndCall { result },
+            5 => EventKind::SwitchIn { os_thread },
+            6 | 7 => EventKind::SwitchOut { os_thread, preempted: self.below(2) == 0 },
+            8 => EventKind::Fault { os_thread, address: self.number(), stack },
+            9 => match self.below(3) {
+                0 => EventKind::LostKernel { records: self.number() },
+                _ => EventKind::Sample { os_thread, stack },
+            },
+            10 => EventKind::Alloc { sample, address: 1, bytes: self.number(), stack },
+            _ => EventKind::Free { sample },
+        }
+    }
+
+    /// A thread, or a CPU.
+    fn lane(&mut self) -> ThreadId {
+        match self.below(3) {
+            0 => ThreadId::cpu(self.below(3) as u32),
+            _ => ThreadId(self.below(4) as u32),
+        }
+    }
+
     fn trace(&mut self) -> Vec<u8> {
         let mut trace = TraceBuilder::started(Compression::None);
         for site in 1..=5 {
             trace.callsite(site, CallsiteKind::Function, "f");
+        }
+        if self.below(2) == 0 {
+            (1..4).for_each(|thread| trace.thread(thread, "t"));
+            trace.stack(1, &[1, 2]);
+            trace.symbol(1, &[("std::sys::sync::mutex::futex::Mutex::lock_contended", "", 0)]);
+            for (id, kind) in (1..).zip([ResourceKind::Address, ResourceKind::File]) {
+                trace.resource(id, kind, self.number(), "");
+            }
         }
         for _ in 0..self.below(30) {
             match self.below(8) {
@@ -143,7 +207,7 @@ impl Random {
         let lie = self.below(10) == 0;
         let info = BatchInfo {
             kind: BatchKind::Events,
-            thread: ThreadId(self.below(4) as u32),
+            thread: self.lane(),
             sequence: self.below(4) as u32,
             offset: if self.below(3) == 0 { self.below(200) as u32 } else { 0 },
             generation: self.below(4) as u32,
@@ -170,5 +234,28 @@ fn no_trace_makes_a_summary_panic_or_depend_on_the_workers() {
         let (from, to) = (Some(Ticks(random.number())), Some(Ticks(random.number())));
         let threads = if random.below(2) == 0 { vec![ThreadId(1)] } else { vec![] };
         Summary::read(&file, &Options { from, to, threads, ..Options::default() }, |_| {});
+    }
+}
+
+#[test]
+fn no_trace_makes_a_life_panic_or_last_longer_than_its_states() {
+    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    for _ in 0..600 {
+        let bytes = random.trace();
+        let Ok(file) = TraceFile::open(bytes) else { continue };
+        let symbols = Symbols::of_trace(file.tables());
+        let (from, to) = match random.below(2) {
+            0 => (None, None),
+            _ => (Some(Ticks(random.number())), Some(Ticks(random.number()))),
+        };
+        let lives =
+            Lives::read(&file, &Options { from, to, ..Options::default() }, &symbols, |_| {});
+        for life in &lives.threads {
+            assert_eq!(life.times.total().0, life.end.0 - life.begin.0);
+        }
+        let heap = Heap::read(&file, &HeapOptions { from, at: to }, |_| {});
+        let said = explain(&file, &lives, Some(&heap), &symbols);
+        assert!(said.len() < 40, "few findings");
+        ProfileKind::ALL.iter().for_each(|kind| drop(lives.profile(*kind)));
     }
 }
