@@ -11,7 +11,7 @@ use prost::Message;
 use trace_analysis::symbols::{Function, Symbols};
 use trace_format::batch::Compression;
 use trace_format::read::Module;
-use trace_format::testgen::TraceBuilder;
+use trace_format::testgen::{TraceBuilder, everything};
 use trace_format::time::Nanos;
 use trace_tool::profile::message::{self, Location};
 use trace_tool::profile::{Code, Format, Kind, Profile, Row, write};
@@ -279,6 +279,27 @@ fn a_trace_without_what_is_asked_for_says_why() {
         "profile FILE",
     ] {
         assert_eq!(bench.run(line).code, Some(2), "{line}");
+    }
+}
+
+#[test]
+fn a_damaged_trace_is_profiled_as_far_as_it_goes_and_loudly() {
+    let mut bytes = memory();
+    bytes.truncate(bytes.len() - 60);
+    let bench = Bench::new(&bytes);
+    for line in ["profile FILE --kind heap -o a.pb.gz", "symbolize FILE -o b.trace"] {
+        let run = bench.run(line);
+        assert_eq!(run.code, Some(1), "{line}");
+        assert!(!run.err.is_empty(), "{line}");
+    }
+    let whole = std::fs::read(bench.path("a.pb.gz")).expect("it was written");
+    assert!(!decode(&whole).sample.is_empty());
+    assert_eq!(bench.run("check b.trace").code, Some(1), "what was missing is still missing");
+    for kind in ["block", "sync", "net", "io", "syscall", "sched", "cpu", "heap"] {
+        let bench = Bench::new(&everything(Compression::None));
+        let run = bench.run(&format!("profile FILE --kind {kind} -o {kind}.pb.gz"));
+        assert!(matches!(run.code, Some(0 | 1)), "{kind}: {}", run.err);
+        decode(&std::fs::read(bench.path(&format!("{kind}.pb.gz"))).expect("it was written"));
     }
 }
 
