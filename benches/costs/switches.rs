@@ -1,5 +1,5 @@
-//! What it costs that the kernel tells of switches: two threads that do nothing but wake each other,
-//! with and without, in turn.
+//! What it costs that the kernel tells of switches: two threads that do nothing but wake each
+//! other, with and without, in turn.
 
 use crate::annotated;
 use crate::floor::{Table, median};

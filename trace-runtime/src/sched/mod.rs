@@ -23,6 +23,7 @@ mod record;
 mod ring;
 
 use crate::clock;
+use crate::local;
 use crate::options::Options;
 use crate::output::Output;
 use crate::source::Source;
@@ -153,16 +154,17 @@ impl Watch {
     /// # Errors
     /// Why nothing can be watched, in words.
     fn begin(wanted: Wanted, output: &mut Output) -> Result<Self, String> {
-        let look = Event::open(Kind::Switches, Manner::default(), 0, None);
+        let mut manner = Manner::new();
+        let look = Event::open(Kind::Switches, manner, 0, None);
         let look = look.map_err(|error| perf::refusal(&error))?;
         let page = Ring::map(look.descriptor(), 0);
         let rate = page.map_err(|error| perf::refusal_of_memory(&error))?.rate();
         let convert = Convert::new(clock::kind(), rate);
-        let manner = Manner { monotonic: convert.wants_monotonic(), threads_only: true };
+        manner.monotonic = convert.wants_monotonic();
         // What an old kernel does not know, it takes for a fault.
+        manner.threads_only = true;
         let mut tried = vec![look];
-        let threads_only = can_be_had(Kind::Switches, manner, &mut tried).is_ok();
-        let manner = Manner { threads_only, ..manner };
+        manner.threads_only = can_be_had(Kind::Switches, manner, &mut tried).is_ok();
         let mut kinds = vec![Kind::Switches];
         if !wanted.faults {
             facility(output, "faults", Err("not asked for (Options::page_faults)"));
@@ -205,7 +207,7 @@ impl Watch {
         self.has_looked = true;
         self.convert.look();
         // What the collector does is no part of the program's life.
-        let own = perf::thread_id();
+        let own = local::system_id() as u32;
         self.looked = clock::ticks();
         for at in 0..self.lanes.len() {
             let mut bytes = std::mem::take(&mut self.bytes);

@@ -6,14 +6,11 @@
 //! May contain `unsafe`: system calls. Elsewhere: the rings' memory (`ring`), what the records say
 //! (`record`).
 
+use crate::stack::FRAMES_MAX;
 use perf_event_open_sys as sys;
 use std::fs;
 use std::io;
 use sys::bindings::{self as kernel, perf_event_attr};
-
-/// Frames of a stack that the kernel is asked for: one more than are kept, so that a deeper one
-/// shows.
-const CHAIN_MAX: u16 = crate::stack::FRAMES_MAX as u16 + 1;
 
 /// What the kernel is asked to watch on a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,13 +27,25 @@ pub(super) enum Kind {
 }
 
 /// How the kernel is asked, the same for all.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Manner {
     /// Times on `CLOCK_MONOTONIC` instead of the kernel's own clock, whose rate only the mapped
     /// page tells.
     pub(super) monotonic: bool,
     /// New threads are watched as their parents are, new processes are not: since Linux 5.13.
     pub(super) threads_only: bool,
+    /// Frames of a stack.
+    chain_max: u16,
+}
+
+impl Manner {
+    /// The kernel's own clock, new processes too, and one frame more than are kept, so that a
+    /// deeper stack shows; but the kernel refuses to walk further than its setting.
+    pub(super) fn new() -> Self {
+        let setting = setting("perf_event_max_stack").and_then(|text| text.parse().ok());
+        let chain_max = setting.unwrap_or(u16::MAX).min(FRAMES_MAX as u16 + 1);
+        Self { monotonic: false, threads_only: false, chain_max }
+    }
 }
 
 /// Watches one thread on one CPU, and, from then on, the threads it starts.
@@ -150,7 +159,7 @@ fn attributes(kind: Kind, manner: Manner) -> perf_event_attr {
     attr.sample_period = period;
     if period > 0 {
         attr.sample_type |= u64::from(kernel::PERF_SAMPLE_CALLCHAIN);
-        attr.sample_max_stack = CHAIN_MAX.min(chain_max());
+        attr.sample_max_stack = manner.chain_max;
     }
     // A thread that exits is not seen to leave its CPU; that it exits is.
     let switches = u64::from(!matches!(kind, Kind::Samples { .. }));
@@ -177,17 +186,6 @@ pub(super) fn descriptors_max() -> usize {
     // SAFETY: the call wants room for the limits: `limit` is that. If it fails, they stay 0.
     let _ = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
     usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX)
-}
-
-/// The system's id of the calling thread.
-pub(super) fn thread_id() -> u32 {
-    // SAFETY: the call takes no memory and always succeeds.
-    unsafe { libc::gettid() as u32 }
-}
-
-/// The kernel refuses to walk further than its setting.
-fn chain_max() -> u16 {
-    setting("perf_event_max_stack").and_then(|text| text.parse().ok()).unwrap_or(u16::MAX)
 }
 
 /// A setting of the kernel, as text.
