@@ -26,8 +26,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use writers::Memory;
 
-/// Options with which a trace holds what annotations say and nothing else, so that its events can be
-/// foretold. The system has tests of its own.
+/// Options with which a trace holds what annotations say and nothing else, so that its events can
+/// be foretold. The system has tests of its own.
 pub(crate) fn annotated() -> Options {
     Options::new().os(false).sched(false).heap(false)
 }

@@ -1,0 +1,89 @@
+//! A trace with everything on, recorded in memory and read as the tool reads it: what threads did,
+//! with the names of this very program.
+
+use crate::writers::Memory;
+use std::sync::{Mutex, PoisonError};
+use trace_analysis::Options;
+use trace_analysis::explain::{Insight, explain};
+use trace_analysis::life::Lives;
+use trace_analysis::reason;
+use trace_analysis::symbols::{Frame, Symbols, strip_recorder};
+use trace_format::id::{StackId, ThreadId};
+use trace_format::read::TraceFile;
+use trace_tool::symbols::{binaries, resolve};
+
+/// What a trace says.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) lives: Lives,
+    pub(crate) file: TraceFile<Vec<u8>>,
+    pub(crate) symbols: Symbols,
+}
+
+impl Answer {
+    /// Records what `act` does. One at a time: there is one trace in a process.
+    pub(crate) fn record(act: impl FnOnce()) -> Self {
+        static ONE: Mutex<()> = Mutex::new(());
+        let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let memory = Memory::default();
+        let trace = exectrace::start(memory.clone()).expect("no trace is running");
+        act();
+        let report = trace.stop().expect("memory takes every byte");
+        drop(one);
+        assert_eq!(report.dropped_events, 0, "there is memory enough");
+        Self::read(memory.take())
+    }
+
+    fn read(bytes: Vec<u8>) -> Self {
+        let file = TraceFile::open(bytes).expect("what was recorded can be read");
+        let addresses = file.tables().stacks.values().flat_map(|stack| stack.addresses.clone());
+        let addresses: Vec<u64> = addresses.collect();
+        let symbols = resolve(&file, addresses, &binaries::Options::default());
+        let symbols = symbols.expect("no file is asked for by name");
+        let lives = Lives::read(&file, &Options::default(), &symbols, |_| ());
+        Self { lives, file, symbols }
+    }
+
+    /// The thread of this name.
+    pub(crate) fn thread(&self, name: &str) -> ThreadId {
+        let named = self.lives.threads.iter().find(|life| life.name == name);
+        named.unwrap_or_else(|| panic!("no thread is called `{name}`")).thread
+    }
+
+    pub(crate) fn name(&self, thread: ThreadId) -> &str {
+        let life = self.lives.threads.iter().find(|life| life.thread == thread);
+        life.map_or("", |life| &life.name)
+    }
+
+    /// The function that means it, and its line: the first that is the program's own.
+    pub(crate) fn site(&self, stack: StackId) -> (String, u32) {
+        let frames = self.frames(stack);
+        let site = reason::site(&frames);
+        site.map_or_else(Default::default, |frame| (frame.name.to_string(), frame.line))
+    }
+
+    /// The functions of a stack.
+    pub(crate) fn names(&self, stack: Option<StackId>) -> Vec<String> {
+        let frames = stack.map(|stack| self.frames(stack)).unwrap_or_default();
+        frames.into_iter().map(|frame| frame.name.into_owned()).collect()
+    }
+
+    fn frames(&self, stack: StackId) -> Vec<Frame<'_>> {
+        let known = self.file.tables().stacks.get(&stack);
+        let addresses = known.map_or(&[][..], |known| &known.addresses);
+        let mut frames = self.symbols.frames(addresses);
+        strip_recorder(&mut frames);
+        frames
+    }
+
+    /// The findings, worst first.
+    pub(crate) fn explain(&self) -> Vec<Insight> {
+        explain(&self.file, &self.lives, None, &self.symbols)
+    }
+
+    /// What could be recorded, and why the rest could not.
+    pub(crate) fn facilities(&self) -> Vec<String> {
+        let all = self.file.tables().facilities.iter();
+        all.map(|facility| format!("{facility:?}")).collect()
+    }
+}
