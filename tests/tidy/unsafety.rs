@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn pages_list_the_files_and_files_say_why() {
-        let all = RECORDER.map(|name| format!("`{name}`")).join(", ");
+        let all = RECORDER.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         let page = format!("# Map\n\n## Where `unsafe` is\n\nIn {all}.\n\n## More\n");
         let front = format!("//! Front.\n//!\n//! # Unsafe\n//!\n//! In {all}.\n\nmod a;\n");
         let front_path = "trace-runtime/src/lib.rs";
