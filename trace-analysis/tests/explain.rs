@@ -266,7 +266,7 @@ fn a_heap_that_grows_and_grows_is_named_with_who_allocates() {
 
     let mut saw = started();
     for at in 0..100 {
-        saw.heap(at * 10 * MS, ((10 << 20) + (at % 10 * 10 << 20), at), (at << 20, at));
+        saw.heap(at * 10 * MS, ((10 << 20) + ((at % 10 * 10) << 20), at), (at << 20, at));
     }
     assert_eq!(insights(saw.stop(1_000 * MS)), []);
 }

@@ -6,10 +6,9 @@ use trace_format::id::{StackId, ThreadId};
 use trace_format::read::ReadAt;
 use trace_format::time::Nanos;
 
-use super::groups::CallKey;
 use super::thread::{Cpu, Living};
 use super::walk::{Walk, cpus_watched};
-use super::{Fine, Lives, ThreadLife, WaitGroup, saturating_sum};
+use super::{Fine, Lives, Sum, ThreadLife, WaitGroup, saturating_sum};
 use crate::durations::Scratch;
 use crate::summary::Options;
 
@@ -42,12 +41,12 @@ pub(super) fn finish<S: ReadAt + Sync>(walk: &mut Walk<'_, S>, options: &Options
         times
     });
     let wanted = |thread: ThreadId| options.threads.is_empty() || options.threads.contains(&thread);
-    let by_place = |(stack, thread): (StackId, ThreadId)| wanted(thread).then_some((stack, thread));
+    let is_wanted = |((_, thread), _): &((StackId, ThreadId), Sum)| wanted(*thread);
     let fine = Fine {
-        waits: walk.waits.fine.drain().collect(),
-        calls: walk.calls.fine.iter().map(|(key, sum)| (*key, *sum)).collect::<Vec<(CallKey, _)>>(),
-        ready: walk.ready.drain().filter(|(place, _)| by_place(*place).is_some()).collect(),
-        samples: walk.samples.drain().filter(|(place, _)| by_place(*place).is_some()).collect(),
+        waits: walk.waits.fine(),
+        calls: walk.calls.fine(),
+        ready: walk.ready.drain().filter(is_wanted).collect(),
+        samples: walk.samples.drain().filter(is_wanted).collect(),
     };
     Lives {
         from: Nanos(walk.from),

@@ -30,6 +30,8 @@ const HOLDERS_MAX: usize = 256;
 pub(super) struct Wake {
     pub(super) thread: ThreadId,
     pub(super) stack: StackId,
+    /// One stack for all at that place of the program.
+    pub(super) place: StackId,
     pub(super) begin: u64,
     end: u64,
     /// How many more waits it may have ended.
@@ -164,7 +166,8 @@ impl Futex {
             self.wakes.pop_front();
         }
         if woken > 0 {
-            let wake = Wake { thread, stack, begin, end, left: woken, held_since: since };
+            let (left, held_since) = (woken, since);
+            let wake = Wake { thread, stack, place, begin, end, left, held_since };
             self.wakes.push_back(wake);
         }
         if caused == 0 {

@@ -8,12 +8,14 @@
 //! - What a wait's waker or a lock's holder is said to be follows from events: a wake of the same
 //!   futex inside the wait, by the thread that is named. Where there is none, nobody is named.
 
+mod calls;
 mod cpus;
 mod finish;
 mod futex;
-mod groups;
+mod grouped;
 mod switches;
 mod thread;
+mod waits;
 mod walk;
 mod who;
 
@@ -21,7 +23,9 @@ use trace_format::id::{CallId, ResourceId, SiteId, StackId, ThreadId};
 use trace_format::read::{ReadAt, TraceFile};
 use trace_format::time::Nanos;
 
-pub(crate) use self::groups::{CallKey, Sum, WaitKey};
+use self::calls::CallKey;
+pub(crate) use self::grouped::Sum;
+use self::waits::WaitKey;
 use self::walk::Walk;
 use crate::durations::Quantiles;
 use crate::reason::Reason;

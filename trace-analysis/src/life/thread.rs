@@ -57,6 +57,8 @@ pub(super) enum Cpu {
 pub(super) struct Call {
     pub(super) open: OpenCall,
     pub(super) why: Why,
+    /// One stack for all that wait at the same place of the program.
+    pub(super) place: StackId,
     /// Of its time, what was waiting for its reason.
     pub(super) blocked: u64,
     /// Of its time, what was waiting for memory to be read.
@@ -289,16 +291,17 @@ impl Living {
     }
 
     /// Opens something at the present moment. Time must have been made pass.
-    pub(super) fn push(&mut self, open: Open, begin: u64, why: Option<Why>) {
+    pub(super) fn push(&mut self, open: Open, begin: u64, why: Option<(Why, StackId)>) {
         if self.frames.len() >= FRAMES_MAX {
             self.too_deep += 1;
             return;
         }
         let call = match (open, why) {
-            (Open::Call(open), Some(why)) => {
+            (Open::Call(open), Some((why, place))) => {
                 self.calls.push(self.frames.len());
                 let (result, last_off) = (None, None);
-                Some(Call { open, why, blocked: 0, faulted: 0, off_cpu: 0, result, last_off })
+                let (blocked, faulted, off_cpu) = (0, 0, 0);
+                Some(Call { open, why, place, blocked, faulted, off_cpu, result, last_off })
             }
             _ => None,
         };

@@ -11,14 +11,16 @@ use std::ops::ControlFlow;
 use trace_format::call::CallClass;
 use trace_format::event::{Event, EventKind};
 use trace_format::header::BatchKind;
-use trace_format::id::{CallId, Open, OpenCall, ResourceId, SiteId, StackId, ThreadId};
+use trace_format::id::{CallId, Open, OpenCall, SiteId, StackId, ThreadId};
 use trace_format::read::{ReadAt, Tables, Thread, Timed, TraceFile, Window};
 use trace_format::time::{Nanos, Ticks};
 
+use super::calls::{CallTable, Ended};
 use super::cpus::Cpus;
 use super::futex::Futexes;
-use super::groups::{CallTable, Ended, Sum, WaitTable};
+use super::grouped::Sum;
 use super::thread::{Call, Frame, Living};
+use super::waits::WaitTable;
 use super::who::Who;
 use super::{Lives, OneCall, RegionTimes, Wait, Waker};
 use crate::reason::{Reason, Why, site, why};
@@ -33,6 +35,9 @@ const STRANGERS_MAX: usize = 1 << 16;
 
 /// A read or write on a socket or pipe that was over faster did not wait: to be woken takes longer.
 const WAIT_NANOS_MIN: u64 = 5_000;
+
+/// So many calls with their resources and stacks are remembered with their reasons.
+const WHYS_MAX: usize = 1 << 17;
 
 /// Errors that say that nothing was waited for.
 const EAGAIN: i64 = -11;
@@ -59,7 +64,7 @@ pub(super) struct Walk<'f, S> {
     /// Samples on CPUs.
     pub(super) samples: HashMap<(StackId, ThreadId), Sum>,
     pub(super) regions: HashMap<SiteId, RegionTimes>,
-    whys: HashMap<(CallId, u8, StackId), (Why, StackId)>,
+    whys: HashMap<OpenCall, (Why, StackId)>,
     /// Of each place in the program where threads wait, the first stack that was seen.
     places: HashMap<(Reason, u64), StackId>,
     /// When waits at addresses end, and whose.
@@ -331,7 +336,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
             let is_fast = end - begin < WAIT_NANOS_MIN && call_class(call.call) != CallClass::Futex;
             why.waits &= result != EAGAIN && !is_fast;
         }
-        self.living[who].push(open, begin, Some(why));
+        self.living[who].push(open, begin, Some((why, place)));
         let (thread, resource) = (self.names[who].0, call.resource.0);
         match call_class(call.call) {
             CallClass::Futex if whole.is_none_or(|(_, result)| result != EAGAIN) => {
@@ -435,18 +440,19 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
     ) {
         let (thread, open) = (self.names[who].0, call.open);
         let waker = self.leave_futex(who, &call, begin, end, is_over);
-        if let Some(waker) = waker {
+        if let Some((waker, _)) = waker {
             let nanos = self.living[who].woken(&mut call, waker.at.0);
             self.add_ready(open.stack, thread, nanos);
         }
+        let waker_place = waker.map(|(waker, place)| (waker.thread, place));
+        let waker = waker.map(|(waker, _)| waker);
         let (stack, resource) = (open.stack, open.resource);
         let mut wait =
             Wait { thread, stack, resource, begin: Nanos(begin), duration: Nanos(0), waker };
         if call.blocked > 0 {
             wait.duration = Nanos(call.blocked);
-            let place = self.why(open).1;
-            let waker = waker.map(|waker| (waker.thread, self.wake_place(waker.stack)));
-            self.waits.add(call.why.reason, call.why.named, (place, waker), &wait);
+            let places = (call.place, waker_place);
+            self.waits.add(call.why.reason, call.why.named, places, &wait);
         }
         if call.faulted > 0 {
             let wait = Wait { duration: Nanos(call.faulted), waker: None, ..wait };
@@ -463,7 +469,8 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
         }
     }
 
-    /// Whoever waited at an address, or woke those who do, is done. Returns who ended the wait.
+    /// Whoever waited at an address, or woke those who do, is done. Returns who ended the wait, and
+    /// one stack for all that do so there.
     fn leave_futex(
         &mut self,
         who: usize,
@@ -471,7 +478,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
         begin: u64,
         end: u64,
         is_over: bool,
-    ) -> Option<Waker> {
+    ) -> Option<(Waker, StackId)> {
         let (thread, open) = (self.names[who].0, call.open);
         match call_class(open.call) {
             CallClass::Futex if call.result != Some(EAGAIN) => {
@@ -479,19 +486,16 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
                 let futex = self.futexes.at(open.resource.0)?;
                 let wake = futex.waited(who, thread, (begin, end), was_woken)?;
                 let held_since = wake.held_since.filter(|_| call.why.reason.is_lock());
-                Some(Waker {
-                    thread: wake.thread,
-                    stack: wake.stack,
-                    at: Nanos(wake.begin),
-                    held_since: held_since.map(Nanos),
-                })
+                let (thread, stack, at) = (wake.thread, wake.stack, Nanos(wake.begin));
+                let held_since = held_since.map(Nanos);
+                Some((Waker { thread, stack, at, held_since }, wake.place))
             }
             CallClass::FutexWake => {
                 let futex = self.futexes.at(open.resource.0)?;
                 futex.woke(thread, begin, end, woken(open.call, call.result.unwrap_or(0)));
                 None
             }
-            CallClass::Join if is_over => self.joined(open, end),
+            CallClass::Join if is_over => Some((self.joined(open, end)?, StackId(0))),
             _ => None,
         }
     }
@@ -515,29 +519,22 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
     /// Why a thread waits in a call, and one stack for all that wait at the same place of the
     /// program for the same reason; looked up once for each stack.
     pub(super) fn why(&mut self, open: OpenCall) -> (Why, StackId) {
-        let resource = self.tables.resources.get(&open.resource);
-        let kind = resource.map(|resource| resource.kind);
-        let key = (open.call, kind.map_or(u8::MAX, |kind| kind.to_byte()), open.stack);
-        if let Some(known) = self.whys.get(&key) {
+        if let Some(known) = self.whys.get(&open) {
             return *known;
         }
+        let resource = self.tables.resources.get(&open.resource);
+        let kind = resource.map(|resource| resource.kind);
         let stack = self.tables.stacks.get(&open.stack);
         let frames = stack.map(|stack| self.symbols.shown(&stack.addresses)).unwrap_or_default();
         let why = why(open.call, kind, &frames);
         let place = site(&frames).map_or(open.stack, |site| {
             *self.places.entry((why.reason, site.address)).or_insert(open.stack)
         });
-        // Of stacks that are not defined there may be any number.
-        if stack.is_some() || open.stack == StackId(0) {
-            self.whys.insert(key, (why, place));
+        if self.whys.len() >= WHYS_MAX {
+            self.whys.clear();
         }
+        self.whys.insert(open, (why, place));
         (why, place)
-    }
-
-    /// One stack for all wakes at the same place of the program.
-    fn wake_place(&mut self, stack: StackId) -> StackId {
-        let (call, resource) = (CallId::FUTEX_WAKE, ResourceId(0));
-        self.why(OpenCall { call, stack, resource }).1
     }
 
     /// Ends all lives, and tells what is known.

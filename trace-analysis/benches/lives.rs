@@ -1,0 +1,96 @@
+//! How fast lives of threads are found: events per second, states, wakers and groups included.
+//!
+//! `cargo bench -p trace-analysis --bench lives`. `locks` is four threads that hand one lock on,
+//! with switches; `calls` is short calls of many files without switches; `regions` is a trace
+//! without either, which costs what walking in the order of time costs.
+
+#![allow(missing_docs, reason = "a bench has no readers of its docs")]
+
+use std::sync::LazyLock;
+
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use trace_analysis::Options;
+use trace_analysis::life::Lives;
+use trace_analysis::symbols::Symbols;
+use trace_format::batch::Compression;
+use trace_format::definition::ResourceKind;
+use trace_format::id::CallId;
+use trace_format::read::TraceFile;
+use trace_format::testgen::{TraceBuilder, open_call, os_id, tight_loops};
+
+const EVENTS: u64 = 2_000_000;
+
+static LOCKS: LazyLock<Vec<u8>> = LazyLock::new(locks);
+static CALLS: LazyLock<Vec<u8>> = LazyLock::new(calls);
+static REGIONS: LazyLock<Vec<u8>> =
+    LazyLock::new(|| tight_loops(4, EVENTS as u32 / 4, Compression::None));
+
+fn started() -> TraceBuilder {
+    let mut trace = TraceBuilder::started(Compression::None);
+    (1..=4).for_each(|thread| trace.thread(thread, "t"));
+    for stack in 1..=16 {
+        let address = u64::from(stack) * 0x100;
+        trace.stack(stack, &[address, address + 1]);
+        trace.symbol(address, &[("std::sys::sync::mutex::futex::Mutex::lock_contended", "", 0)]);
+        trace.symbol(address + 1, &[(&format!("app::f{stack}"), "src/app.rs", stack)]);
+    }
+    for file in 1..=100 {
+        let kind = if file == 1 { ResourceKind::Address } else { ResourceKind::File };
+        trace.resource(file, kind, u64::from(file), "");
+    }
+    trace
+}
+
+/// Four events a turn: a wait, going off and coming back, a wake.
+fn locks() -> Vec<u8> {
+    let mut trace = started();
+    for turn in 0..EVENTS / 4 {
+        let (thread, waker, now) =
+            (1 + (turn % 4) as u32, 1 + ((turn + 1) % 4) as u32, turn * 10_000);
+        let stack = 1 + (turn % 8) as u32;
+        trace.call(thread, open_call(CallId::FUTEX_WAIT, 1, stack), now, 8_000, 0);
+        trace.switch_out(thread, now + 500, os_id(thread), false);
+        trace.call(waker, open_call(CallId::FUTEX_WAKE, 1, stack), now + 6_000, 500, 1);
+        trace.switch_in(thread, now + 7_000, os_id(thread));
+    }
+    trace.stop(EVENTS * 10_000)
+}
+
+fn calls() -> Vec<u8> {
+    let mut trace = started();
+    for at in 0..EVENTS {
+        let (thread, stack, file) =
+            (1 + (at % 4) as u32, 1 + (at % 16) as u32, 2 + (at % 99) as u32);
+        let call = if at % 2 == 0 { CallId::READ } else { CallId::WRITE };
+        trace.call(thread, open_call(call, file, stack), at * 1_000, 300 + at % 500, 64);
+    }
+    trace.stop(EVENTS * 1_000)
+}
+
+fn main() {
+    divan::main();
+}
+
+fn bench(bencher: Bencher<'_, '_>, bytes: &'static [u8]) {
+    let file = TraceFile::open(bytes).expect("it is a trace");
+    let symbols = Symbols::of_trace(file.tables());
+    bencher
+        .counter(ItemsCount::new(EVENTS))
+        .bench_local(|| Lives::read(&file, &Options::default(), &symbols, |_| {}));
+}
+
+#[divan::bench(sample_count = 10, sample_size = 1)]
+fn locks_and_switches(bencher: Bencher<'_, '_>) {
+    bench(bencher, &LOCKS);
+}
+
+#[divan::bench(sample_count = 10, sample_size = 1)]
+fn short_calls(bencher: Bencher<'_, '_>) {
+    bench(bencher, &CALLS);
+}
+
+#[divan::bench(sample_count = 10, sample_size = 1)]
+fn regions_alone(bencher: Bencher<'_, '_>) {
+    bench(bencher, &REGIONS);
+}

@@ -1,0 +1,142 @@
+//! Things that are put together in several ways at once, in bounded memory.
+//!
+//! Each thing has a fine key, which names everything but how long it took, and belongs to one group
+//! of each view; only groups know how long each took. One look-up finds the fine entry, and that
+//! knows its groups. Beyond the limits what is new goes to the group its key calls late.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use trace_format::time::Nanos;
+
+use super::{Share, TOP};
+
+/// So many groups of one view.
+const GROUPS_MAX: usize = 1 << 13;
+
+/// So many fine entries.
+const FINE_MAX: usize = 1 << 17;
+
+/// How often and how long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sum {
+    pub(crate) count: u64,
+    pub(crate) total: u64,
+}
+
+impl Sum {
+    pub(crate) fn add(&mut self, nanos: u64) {
+        self.count += 1;
+        self.total = self.total.saturating_add(nanos);
+    }
+
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.count += other.count;
+        self.total = self.total.saturating_add(other.total);
+    }
+}
+
+/// What a thing is told apart by, with `N` ways to be put together.
+pub(super) trait Key<const N: usize>: Copy + Eq + Hash {
+    /// The key of what comes too late to have one of its own.
+    fn late(self) -> Self;
+
+    /// The key of its group: of each view one.
+    fn groups(self) -> [Self; N];
+}
+
+/// One view: its groups, and where they are.
+#[derive(Debug)]
+struct View<K, V> {
+    places: HashMap<K, u32>,
+    groups: Vec<(K, V)>,
+}
+
+/// All things.
+#[derive(Debug)]
+pub(super) struct Grouped<K, V, const N: usize> {
+    fine: HashMap<K, (Sum, [u32; N])>,
+    views: [View<K, V>; N],
+}
+
+impl<K: Key<N>, V: Default, const N: usize> Grouped<K, V, N> {
+    pub(super) fn new() -> Self {
+        let view = |_| View { places: HashMap::new(), groups: Vec::new() };
+        Self { fine: HashMap::new(), views: std::array::from_fn(view) }
+    }
+
+    /// Adds a thing that took so long; `each` is called with each of its groups.
+    pub(super) fn add(&mut self, key: K, nanos: u64, mut each: impl FnMut(&mut V)) {
+        let is_full = self.fine.len() >= FINE_MAX && !self.fine.contains_key(&key);
+        let key = if is_full { key.late() } else { key };
+        let views = &mut self.views;
+        let (sum, places) = self.fine.entry(key).or_insert_with(|| {
+            let groups = key.groups();
+            let place = |at: usize| views[at].place(groups[at], key.late());
+            (Sum::default(), std::array::from_fn(place))
+        });
+        sum.add(nanos);
+        for (view, &place) in views.iter_mut().zip(places.iter()) {
+            each(&mut view.groups[place as usize].1);
+        }
+    }
+
+    /// The fine entries.
+    pub(super) fn fine(&self) -> impl Iterator<Item = (K, Sum)> + '_ {
+        self.fine.iter().map(|(key, (sum, _))| (*key, *sum))
+    }
+
+    /// The groups of one view, each with what `P` makes of its fine entries.
+    pub(super) fn view<P: Default>(
+        &self,
+        view: usize,
+        add: impl Fn(&mut P, &K, Sum),
+    ) -> Vec<(K, &V, P)> {
+        let groups = &self.views[view].groups;
+        let mut all: Vec<_> =
+            groups.iter().map(|(key, group)| (*key, group, P::default())).collect();
+        for (key, (sum, places)) in &self.fine {
+            add(&mut all[places[view] as usize].2, key, *sum);
+        }
+        all
+    }
+}
+
+impl<K: Copy + Eq + Hash, V: Default> View<K, V> {
+    fn place(&mut self, key: K, late: K) -> u32 {
+        let is_full = self.groups.len() >= GROUPS_MAX && !self.places.contains_key(&key);
+        let key = if is_full { late } else { key };
+        let next = self.groups.len() as u32;
+        let place = *self.places.entry(key).or_insert(next);
+        if place == next {
+            self.groups.push((key, V::default()));
+        }
+        place
+    }
+}
+
+/// The parties with the most time.
+pub(super) fn top<K: Copy + Ord>(parties: HashMap<K, Sum>) -> Vec<Share<K>> {
+    let share = |(of, sum): (K, Sum)| Share { of, count: sum.count, total: Nanos(sum.total) };
+    let mut shares: Vec<_> = parties.into_iter().map(share).collect();
+    shares.sort_by_key(|share| (std::cmp::Reverse((share.total, share.count)), share.of));
+    shares.truncate(TOP);
+    shares
+}
+
+/// Keeps the [`TOP`] longest, longest first.
+pub(super) fn keep_longest<T>(longest: &mut Vec<T>, new: T, nanos: impl Fn(&T) -> u64) {
+    if longest.len() >= TOP && longest.last().is_some_and(|least| nanos(least) >= nanos(&new)) {
+        return;
+    }
+    let at = longest.partition_point(|old| nanos(old) >= nanos(&new));
+    longest.insert(at, new);
+    longest.truncate(TOP);
+}
+
+/// The sums of all entries.
+pub(super) fn whole<K>(fine: impl Iterator<Item = (K, Sum)>) -> Sum {
+    let mut whole = Sum::default();
+    fine.for_each(|(_, sum)| whole.merge(sum));
+    whole
+}

@@ -1,0 +1,166 @@
+//! All waits: by what is waited for, by reason, by stack, by thread.
+
+use std::collections::HashMap;
+
+use trace_format::id::{ResourceId, StackId, ThreadId};
+use trace_format::time::Nanos;
+
+use super::grouped::{Grouped, Key, Sum, keep_longest, top, whole};
+use super::{Wait, WaitGroup, Waits};
+use crate::durations::{Budget, Durations, SLOT_BYTES_MAX, Scratch};
+use crate::reason::Reason;
+
+/// What waits are told apart by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct WaitKey {
+    pub(crate) reason: Reason,
+    /// 0 if what is waited for has no name.
+    resource: ResourceId,
+    /// Where it is waited for, if it has no name: one stack of all at that place.
+    place: StackId,
+    pub(crate) stack: StackId,
+    pub(crate) thread: ThreadId,
+    waker: Option<(ThreadId, StackId)>,
+}
+
+impl Key<4> for WaitKey {
+    fn late(self) -> Self {
+        Self {
+            reason: self.reason,
+            resource: ResourceId(0),
+            place: StackId(0),
+            stack: StackId(0),
+            thread: ThreadId(0),
+            waker: None,
+        }
+    }
+
+    fn groups(self) -> [Self; 4] {
+        let Self { resource, place, stack, thread, .. } = self;
+        let of = self.late();
+        let by_resource = Self { resource, place, ..of };
+        [by_resource, of, Self { stack, ..of }, Self { thread, ..of }]
+    }
+}
+
+#[derive(Debug, Default)]
+struct WaitSums {
+    sum: Sum,
+    max: u64,
+    durations: Durations,
+    /// By duration, the longest first.
+    longest: Vec<Wait>,
+}
+
+/// All waits.
+#[derive(Debug)]
+pub(super) struct WaitTable {
+    waits: Grouped<WaitKey, WaitSums, 4>,
+    budget: Budget,
+    /// Only waits of these threads; empty for all.
+    threads: Vec<ThreadId>,
+}
+
+impl WaitTable {
+    pub(super) fn new(threads: &[ThreadId]) -> Self {
+        let (waits, budget) = (Grouped::new(), Budget::new(SLOT_BYTES_MAX));
+        Self { waits, budget, threads: threads.to_vec() }
+    }
+
+    /// Adds a wait.
+    ///
+    /// - `named`: whether its resource is the name of what is waited for.
+    /// - `places`: one stack for all that wait there; and who ended it, with one stack for all that
+    ///   do so there.
+    pub(super) fn add(
+        &mut self,
+        reason: Reason,
+        named: bool,
+        (place, waker): (StackId, Option<(ThreadId, StackId)>),
+        wait: &Wait,
+    ) {
+        if !self.threads.is_empty() && !self.threads.contains(&wait.thread) {
+            return;
+        }
+        let Wait { thread, stack, .. } = *wait;
+        let resource = if named { wait.resource } else { ResourceId(0) };
+        let place = if resource == ResourceId(0) { place } else { StackId(0) };
+        let key = WaitKey { reason, resource, place, stack, thread, waker };
+        let budget = &mut self.budget;
+        self.waits.add(key, wait.duration.0, |sums| sums.add(wait, budget));
+    }
+
+    pub(super) fn fine(&self) -> Vec<(WaitKey, Sum)> {
+        self.waits.fine().collect()
+    }
+
+    pub(super) fn finish(&self, scratch: &mut Scratch) -> Waits {
+        let Sum { count, total } = whole(self.waits.fine());
+        let mut view = |view| self.view(view, scratch);
+        Waits {
+            count,
+            total: Nanos(total),
+            by_resource: view(0),
+            by_reason: view(1),
+            by_stack: view(2),
+            by_thread: view(3),
+        }
+    }
+
+    fn view(&self, view: usize, scratch: &mut Scratch) -> Vec<WaitGroup> {
+        let groups = self.waits.view(view, WaitParties::add).into_iter();
+        let groups = groups.map(|(key, sums, parties)| sums.finish(&key, parties, scratch));
+        let mut groups: Vec<_> = groups.collect();
+        groups.sort_by_key(|group| {
+            let ids = (group.reason, group.resource, group.stack, group.thread);
+            (std::cmp::Reverse(group.total), ids)
+        });
+        groups
+    }
+}
+
+impl WaitSums {
+    fn add(&mut self, wait: &Wait, budget: &mut Budget) {
+        let nanos = wait.duration.0;
+        self.sum.add(nanos);
+        self.max = self.max.max(nanos);
+        self.durations.record(nanos, budget);
+        keep_longest(&mut self.longest, *wait, |wait| wait.duration.0);
+    }
+
+    fn finish(&self, key: &WaitKey, parties: WaitParties, scratch: &mut Scratch) -> WaitGroup {
+        WaitGroup {
+            reason: key.reason,
+            resource: key.resource,
+            // Of a view one of them is said at most.
+            stack: key.stack.max(key.place),
+            thread: key.thread,
+            count: self.sum.count,
+            total: Nanos(self.sum.total),
+            quantiles: self.durations.quantiles(Nanos(self.max), 1.0, scratch),
+            waiters_max: 0,
+            stacks: top(parties.stacks),
+            waiters: top(parties.waiters),
+            wakers: top(parties.wakers),
+            holders: Vec::new(),
+            longest: self.longest.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct WaitParties {
+    stacks: HashMap<StackId, Sum>,
+    waiters: HashMap<ThreadId, Sum>,
+    wakers: HashMap<(ThreadId, StackId), Sum>,
+}
+
+impl WaitParties {
+    fn add(&mut self, key: &WaitKey, sum: Sum) {
+        self.stacks.entry(key.stack).or_default().merge(sum);
+        self.waiters.entry(key.thread).or_default().merge(sum);
+        if let Some(waker) = key.waker {
+            self.wakers.entry(waker).or_default().merge(sum);
+        }
+    }
+}
