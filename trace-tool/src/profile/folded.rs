@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use inferno::flamegraph::{self, Options};
+use inferno::flamegraph::color::MultiPalette;
+use inferno::flamegraph::{self, Options, Palette};
 
 use super::{Code, NO_STACK, Profile};
 use crate::escape;
@@ -36,8 +37,9 @@ pub fn write_svg(profile: &Profile<'_>, code: Code<'_>, out: &mut dyn Write) -> 
     // Nobody reads nanoseconds of nine digits.
     let (unit, factor) = if unit == "nanoseconds" { ("us", 0.001) } else { (unit, 1.0) };
     (options.count_name, options.factor) = (unit.to_owned(), factor);
-    // Colours by names, so that the same function looks the same in every graph.
-    options.hash = true;
+    // The program's own functions and the standard library's differ in colour, and the same
+    // function looks the same in every graph.
+    (options.colors, options.hash) = (Palette::Multi(MultiPalette::Rust), true);
     flamegraph::from_lines(&mut options, lines.iter().map(String::as_str), &mut *out)?;
     out.flush()
 }
