@@ -44,23 +44,31 @@ const BIAS: u64 = 0x5555_5555_4000;
 
 /// The program as it was built, once for all tests.
 struct Built {
-    _folder: TempDir,
     path: PathBuf,
     module: Module,
     /// All addresses of `work::outer`, in memory.
     outer: Vec<u64>,
 }
 
-static BUILT: LazyLock<Built> = LazyLock::new(|| build("full"));
+static BUILT: LazyLock<Built> = LazyLock::new(|| {
+    // Not in a temporary folder: statics are never dropped, so nobody would take it away.
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("symbolize");
+    fs::create_dir_all(&folder).expect("room");
+    build("full", &folder)
+});
 
-fn build(debug_information: &str) -> Built {
-    let folder = TempDir::new().expect("a folder");
-    let source = folder.path().join("program.rs");
-    fs::write(&source, SOURCE).expect("room");
-    let path = folder.path().join("program");
+fn build(debug_information: &str, folder: &Path) -> Built {
+    let (source, path) = (folder.join("program.rs"), folder.join("program"));
+    // Put in place at once, as these tests may run twice at a time; equal sources are equal
+    // programs.
+    let fresh = TempDir::new_in(folder).expect("room");
+    let (new_source, new) = (fresh.path().join("program.rs"), fresh.path().join("program"));
+    fs::write(&new_source, SOURCE).expect("room");
+    fs::rename(new_source, &source).expect("the same disk");
     let mut rustc = Command::new("rustc");
-    rustc.arg(format!("-Cdebuginfo={debug_information}")).arg(&source).arg("-o").arg(&path);
-    run(rustc.args(["-O", "-Clink-arg=-Wl,--build-id"]));
+    rustc.arg(format!("-Cdebuginfo={debug_information}")).arg(&source).arg("-o").arg(&new);
+    run(rustc.args(["-O", "-Clink-arg=-Wl,--build-id"]).current_dir(folder));
+    fs::rename(new, &path).expect("the same disk");
     let bytes = fs::read(&path).expect("the program");
     let file = object::File::parse(bytes.as_slice()).expect("a program");
     let mut symbols = file.symbols();
@@ -70,7 +78,7 @@ fn build(debug_information: &str) -> Built {
     let build_id = Program::open(&path).expect("a program").build_id;
     assert!(!build_id.is_empty());
     let module = module(&path, build_id);
-    Built { _folder: folder, path, module, outer }
+    Built { path, module, outer }
 }
 
 fn module(path: &Path, build_id: Vec<u8>) -> Module {
@@ -147,7 +155,8 @@ fn an_inlined_call_comes_before_its_caller_with_files_and_lines() {
 
 #[test]
 fn where_debug_information_has_lines_alone_names_still_have_their_paths() {
-    let built = build("line-tables-only");
+    let folder = TempDir::new().expect("a folder");
+    let built = build("line-tables-only", folder.path());
     let (seen, unnamed) = seen_at(&built.outer, &built.module, &Options::default());
     assert!(unnamed.is_empty(), "{unnamed:?}");
     // The symbol table has the path of the caller; of what was inlined nobody has it.
