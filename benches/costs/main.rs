@@ -7,10 +7,13 @@
 //!
 //! - `floor`: the unit, and the measurement that divides by it.
 //! - `record`: regions and the other annotations, on one thread and on two.
+//! - `calls`: hooks of libc's functions.
 //! - `session`: starting, stopping, a producer at full speed.
 //! - `switches`: what the kernel tells of threads.
 //! - `read`: decoding, time order, the summary.
 
+#[cfg(target_os = "linux")]
+mod calls;
 mod floor;
 mod read;
 mod record;
@@ -34,6 +37,8 @@ fn main() {
         .configure_from_args();
     let mut table = Table::default();
     record::measure(&mut criterion, &mut table);
+    #[cfg(target_os = "linux")]
+    calls::measure(&mut table);
     session::measure(&mut table);
     switches::measure(&mut table);
     read::measure(&mut table);

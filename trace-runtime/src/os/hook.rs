@@ -9,8 +9,11 @@
 //! - **C2** While the real function runs, no frame of a hook has a destructor: a thread may be
 //!   cancelled there, or jump out, and an unwinding passes through.
 //!
-//! Off, a hook costs a load and a branch before the real function and a load and a branch after it.
-//! The second look is for threads that were blocked when the trace began.
+//! Off, a hook costs a load and a branch before a jump to the real function. Functions that are
+//! called to wait look a second time when that has returned, for the threads that are in them when
+//! a trace begins; of the others, a wait since before the trace ends with the thread's next event.
+//! Not all look again: to come back here after a system call costs 6 ns, for the processor has
+//! forgotten by then where to return to, and the jump costs one.
 //!
 //! The real functions are the next definitions that the dynamic linker finds. They are looked up
 //! by a constructor, or by the first call if one comes before that. In a static program, and with
@@ -245,6 +248,15 @@ pub(super) fn end<R: Outcome>(begun: Begun, result: R) {
     });
 }
 
+/// The real function has returned, after which a trace may have begun.
+#[inline(always)]
+pub(super) fn look_again<R: Outcome>(result: R) -> R {
+    if !is_off() {
+        late(result);
+    }
+    result
+}
+
 /// The real function has returned, and a trace has begun meanwhile.
 #[cold]
 #[inline(never)]
@@ -264,15 +276,15 @@ macro_rules! system {
 }
 
 /// One line a hook: its signature; the system call that does the same, for when there is no real
-/// function; and what to do while a trace runs, where `$real` is the real function with its
-/// arguments.
+/// function; what to do while a trace runs, where `$real` is the real function with its arguments;
+/// and whether to look again when it has returned.
 ///
 /// Functions that are variadic in C are declared with as many arguments as they can use. In the C
 /// ABIs of Linux on x86_64 and aarch64 variadic integers and pointers go where named ones do, so
 /// each arrives in its place, and one that was not given is passed on as the register was.
 macro_rules! hooks {
     ($real:ident: $(fn $name:ident($($arg:ident: $type:ty),* $(,)?) -> $result:ty,
-        $instead:expr, $recorded:expr;)*) => {
+        $instead:expr, $recorded:expr $(, looks if $looks:expr)?;)*) => {
         /// Where each real function is.
         #[allow(non_upper_case_globals, reason = "each has the name of its function")]
         mod real {
@@ -326,11 +338,9 @@ macro_rules! hooks {
             }
             if $crate::os::hook::is_off() {
                 // SAFETY: as above.
-                let result = unsafe { call::$name($($arg),*) };
-                if !$crate::os::hook::is_off() {
-                    $crate::os::hook::late(result);
-                }
-                return result;
+                let real = || unsafe { call::$name($($arg),*) };
+                let looks = false $(|| $looks)?;
+                return if looks { $crate::os::hook::look_again(real()) } else { real() };
             }
             // SAFETY: as above.
             unsafe { recorded($($arg),*) }

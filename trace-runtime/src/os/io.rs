@@ -92,10 +92,10 @@ hooks! { real:
         fresh(observe(CallId::SOCKET, || 0, real));
     fn accept(fd: c_int, from: *mut sockaddr, from_bytes: *mut socklen_t) -> c_int,
         system!(SYS_accept4, fd, from, from_bytes, 0_usize),
-        fresh(observe(CallId::ACCEPT, || resource(fd), real));
+        fresh(observe(CallId::ACCEPT, || resource(fd), real)), looks if true;
     fn accept4(fd: c_int, from: *mut sockaddr, from_bytes: *mut socklen_t, flags: c_int) -> c_int,
         system!(SYS_accept4, fd, from, from_bytes, flags),
-        fresh(observe(CallId::ACCEPT4, || resource(fd), real));
+        fresh(observe(CallId::ACCEPT4, || resource(fd), real)), looks if true;
     fn connect(fd: c_int, to: *const sockaddr, to_bytes: socklen_t) -> c_int,
         system!(SYS_connect, fd, to, to_bytes),
         { let result = observe(CallId::CONNECT, || resource(fd), real); forget(fd); result };

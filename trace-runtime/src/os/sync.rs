@@ -46,6 +46,12 @@ fn futex(operation: usize) -> CallId {
     }
 }
 
+/// Whether a system call is a futex's wait.
+#[inline(always)]
+fn waits(number: c_long, operation: usize) -> bool {
+    number == libc::SYS_futex && futex(operation) == CallId::FUTEX_WAIT
+}
+
 /// Numbers that have a function of their own, all about the descriptor that comes first.
 const OF_DESCRIPTORS: [(c_long, CallId); 31] = [
     (libc::SYS_read, CallId::READ),
@@ -186,5 +192,5 @@ hooks! { real:
         call_number: c_long, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize,
     ) -> c_long,
         crate::os::raw::invoke(call_number, [a, b, c, d, e, f]) as c_long,
-        seen(call_number, a, b, real);
+        seen(call_number, a, b, real), looks if waits(call_number, b);
 }

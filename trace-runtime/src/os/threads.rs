@@ -43,7 +43,7 @@ hooks! { real:
     fn pthread_join(thread: pthread_t, result: *mut *mut c_void) -> Failure,
         Failure(libc::ESRCH),
         // SAFETY: who joins has a handle.
-        observe(CallId::PTHREAD_JOIN, || unsafe { joined(thread) }, real);
+        observe(CallId::PTHREAD_JOIN, || unsafe { joined(thread) }, real), looks if true;
     fn pthread_setname_np(thread: pthread_t, name: *const c_char) -> Failure,
         Failure(libc::ENOSYS),
         {

@@ -22,65 +22,65 @@ fn process(id: i64) -> u32 {
 hooks! { real:
     fn poll(list: *mut pollfd, count: nfds_t, millis: c_int) -> c_int,
         poll_instead(list, count, millis),
-        observe(CallId::POLL, || 0, real);
+        observe(CallId::POLL, || 0, real), looks if true;
     fn ppoll(
         list: *mut pollfd, count: nfds_t, time: *const timespec, signals: *const sigset_t,
     ) -> c_int,
         ppoll_instead(list, count, time, signals),
-        observe(CallId::PPOLL, || 0, real);
+        observe(CallId::PPOLL, || 0, real), looks if true;
     fn select(
         count: c_int, read: *mut fd_set, write: *mut fd_set, except: *mut fd_set,
         time: *mut timeval,
     ) -> c_int,
         select_instead(count, [read, write, except], time),
-        observe(CallId::SELECT, || 0, real);
+        observe(CallId::SELECT, || 0, real), looks if true;
     fn pselect(
         count: c_int, read: *mut fd_set, write: *mut fd_set, except: *mut fd_set,
         time: *const timespec, signals: *const sigset_t,
     ) -> c_int,
         pselect_instead(count, [read, write, except], time, signals),
-        observe(CallId::PSELECT, || 0, real);
+        observe(CallId::PSELECT, || 0, real), looks if true;
     fn epoll_wait(set: c_int, events: *mut epoll_event, count: c_int, millis: c_int) -> c_int,
         system!(SYS_epoll_pwait, set, events, count, millis, 0_usize, SIGNALS_BYTES),
-        observe(CallId::EPOLL_WAIT, || resource(set), real);
+        observe(CallId::EPOLL_WAIT, || resource(set), real), looks if true;
     fn epoll_pwait(
         set: c_int, events: *mut epoll_event, count: c_int, millis: c_int,
         signals: *const sigset_t,
     ) -> c_int,
         system!(SYS_epoll_pwait, set, events, count, millis, signals, SIGNALS_BYTES),
-        observe(CallId::EPOLL_PWAIT, || resource(set), real);
+        observe(CallId::EPOLL_PWAIT, || resource(set), real), looks if true;
     fn epoll_pwait2(
         set: c_int, events: *mut epoll_event, count: c_int, time: *const timespec,
         signals: *const sigset_t,
     ) -> c_int,
         system!(SYS_epoll_pwait2, set, events, count, time, signals, SIGNALS_BYTES),
-        observe(CallId::EPOLL_PWAIT2, || resource(set), real);
+        observe(CallId::EPOLL_PWAIT2, || resource(set), real), looks if true;
     fn nanosleep(time: *const timespec, rest: *mut timespec) -> c_int,
         system!(SYS_nanosleep, time, rest),
-        observe(CallId::NANOSLEEP, || 0, real);
+        observe(CallId::NANOSLEEP, || 0, real), looks if true;
     fn clock_nanosleep(
         clock: clockid_t, flags: c_int, time: *const timespec, rest: *mut timespec,
     ) -> Failure,
         clock_nanosleep_instead(clock, flags, time, rest),
-        observe(CallId::CLOCK_NANOSLEEP, || 0, real);
+        observe(CallId::CLOCK_NANOSLEEP, || 0, real), looks if true;
     fn usleep(micros: c_uint) -> c_int,
         usleep_instead(micros),
-        observe(CallId::USLEEP, || 0, real);
+        observe(CallId::USLEEP, || 0, real), looks if true;
     fn sleep(seconds: c_uint) -> c_uint,
         sleep_instead(seconds),
-        observe(CallId::SLEEP, || 0, real);
+        observe(CallId::SLEEP, || 0, real), looks if true;
     fn sched_yield() -> c_int,
         system!(SYS_sched_yield),
         observe(CallId::SCHED_YIELD, || 0, real);
     fn waitpid(which: pid_t, status: *mut c_int, flags: c_int) -> pid_t,
         system!(SYS_wait4, which, status, flags, 0_usize),
-        observe(CallId::WAITPID, || process(i64::from(which)), real);
+        observe(CallId::WAITPID, || process(i64::from(which)), real), looks if true;
     fn wait4(which: pid_t, status: *mut c_int, flags: c_int, usage: *mut rusage) -> pid_t,
         system!(SYS_wait4, which, status, flags, usage),
-        observe(CallId::WAIT4, || process(i64::from(which)), real);
+        observe(CallId::WAIT4, || process(i64::from(which)), real), looks if true;
     fn waitid(kind: idtype_t, which: id_t, into: *mut siginfo_t, flags: c_int) -> c_int,
         system!(SYS_waitid, kind, which, into, flags, 0_usize),
-        observe(CallId::WAITID, || process(i64::from(which)), real);
+        observe(CallId::WAITID, || process(i64::from(which)), real), looks if true;
 }
 
 /// # Safety
