@@ -41,8 +41,10 @@ fn started() -> TraceBuilder {
         let address = u64::from(stack) * 0x100;
         trace.stack(stack, &[address, address + 1]);
         trace.symbol(address, &[(library, "", 0)]);
-        trace
-            .symbol(address + 1, &[(&format!("app::f{stack}"), "/home/me/app/src/main.rs", stack)]);
+        trace.symbol(
+            address + 1,
+            &[(&format!("app::f{stack}"), "/build/of/app/src/main.rs", stack)],
+        );
     }
     trace.resource(1, ResourceKind::Address, 0xf00, "");
     trace.resource(2, ResourceKind::Address, 0xe00, "");

@@ -1,5 +1,6 @@
 //! Traces that no recorder writes, with right checksums: absurd times, ids and nesting. They are
-//! summed up, and lives are made of them, without a panic, in any part and by any number of workers.
+//! summed up, and lives are made of them, without a panic, in any part and by any number of
+//! workers.
 
 use trace_analysis::explain::explain;
 use trace_analysis::heap::{Heap, HeapOptions};

@@ -28,8 +28,8 @@ const SLEEPS_MIN: u64 = 50;
 const SLEEP_NANOS_MAX: u64 = 20_000_000;
 const SLEEP_THOUSANDTHS: u64 = 300;
 
-/// Of a loop that sleeps, what comes late: half a sleep at each change, not the sleeping itself. How
-/// many changes there were nobody knows; a tenth ranks it below what surely cost time.
+/// Of a loop that sleeps, what comes late: half a sleep at each change, not the sleeping itself.
+/// How many changes there were nobody knows; a tenth ranks it below what surely cost time.
 const SLEEP_LOST_PART: u64 = 10;
 
 /// Pages that were waited for this part of the trace's time.

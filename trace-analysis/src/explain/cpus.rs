@@ -57,9 +57,9 @@ pub(super) fn without_cpu(facts: &Facts<'_>) -> Option<Insight> {
         let of = life.times.ready.0.saturating_add(life.times.cpu().0);
         let (name, share) = (facts.thread(life.thread), percent(life.times.ready.0, of));
         let put_off = plural(life.preemptions, "time", "times");
+        let could = time(Nanos(of));
         insight.evidence.push(format!(
-            "{name} could run for {}, and was ready without a CPU for {share} of it; put off {put_off}",
-            time(Nanos(of)),
+            "{name} could run for {could}, {share} of it ready without a CPU; put off {put_off}",
         ));
     }
     let used = cpu as f64 / facts.wall() as f64;

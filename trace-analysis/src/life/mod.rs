@@ -7,6 +7,12 @@
 //!   its own ([`Times::running_or_ready`], [`Times::unknown`]), never left out.
 //! - What a wait's waker or a lock's holder is said to be follows from events: a wake of the same
 //!   futex inside the wait, by the thread that is named. Where there is none, nobody is named.
+//!
+//! How, in private:
+//!
+//! - `walk` goes through all events, `switches` is its part about CPUs, `finish` its end.
+//! - `thread` is a thread's state; `who` finds it by the system's ids; `futex` tells who woke whom.
+//! - `cpus` counts what ran at once; `waits` and `calls` put together, by means of `grouped`.
 
 mod calls;
 mod cpus;

@@ -21,95 +21,115 @@ struct Rule {
     named: bool,
 }
 
-const fn rule(
-    path: &'static str,
-    file: (&'static str, &'static str),
-    functions: &'static [&'static str],
-    reason: Reason,
-    named: bool,
-) -> Rule {
-    Rule { path, file, functions, reason, named }
-}
+/// The futex belongs to what is waited for, or to the waiting thread.
+const NAMED: bool = true;
+const OWN: bool = false;
 
 const STD: &str = "/std/src/";
 const PARKING_LOT: &str = "/parking_lot-";
+const PARKING_LOT_CORE: &str = "/parking_lot_core-";
 const LOCK_API: &str = "/lock_api-";
 const CROSSBEAM: &str = "/crossbeam-channel-";
+const CROSSBEAM_UTILS: &str = "/crossbeam-utils-";
+const FLUME: &str = "/flume-";
+const ASYNC_CHANNEL: &str = "/async-channel-";
+const PARKING: &str = "/parking-";
 const TOKIO: &str = "/tokio-";
+const FUTURES: &str = "/futures-executor-";
+const POLLSTER: &str = "/pollster-";
+const RAYON: &str = "/rayon-core-";
 
-/// The first that fits a function is its meaning.
-#[rustfmt::skip]
-const RULES: &[Rule] = &[
-    rule("std::sys::sync::mutex", (STD, "sys/sync/mutex/"), &[], Reason::Mutex, true),
-    rule("std::sys::sync::rwlock", (STD, "sys/sync/rwlock/"), &["read"], Reason::RwLockRead, true),
-    rule("std::sys::sync::rwlock", (STD, "sys/sync/rwlock/"), &["write"], Reason::RwLockWrite, true),
-    rule("std::sys::sync::condvar", (STD, "sys/sync/condvar/"), &[], Reason::Condvar, true),
-    rule("std::sys::sync::once", (STD, "sys/sync/once/"), &[], Reason::Once, true),
-    rule("std::sys::sync::thread_parking", (STD, "sys/sync/thread_parking/"), &[], Reason::Park, false),
-    rule("std::sync::barrier", (STD, "sync/barrier.rs"), &[], Reason::Barrier, true),
-    rule("std::sync::mpmc", (STD, "sync/mpmc/"), &["send"], Reason::ChannelSend, false),
-    rule("std::sync::mpmc", (STD, "sync/mpmc/"), &[], Reason::ChannelReceive, false),
-    rule("std::sync::mpsc", (STD, "sync/mpsc"), &["send"], Reason::ChannelSend, false),
-    rule("std::sync::mpsc", (STD, "sync/mpsc"), &[], Reason::ChannelReceive, false),
-    rule("std::thread::scoped", (STD, "thread/scoped.rs"), &[], Reason::Join, false),
-    rule("parking_lot_core::", ("/parking_lot_core-", "/src/"), &[], Reason::Park, false),
-    rule("parking_lot::raw_mutex", (PARKING_LOT, "raw_mutex.rs"), &[], Reason::Mutex, false),
-    rule("lock_api::mutex", (LOCK_API, "/mutex.rs"), &["lock"], Reason::Mutex, false),
-    rule("lock_api::remutex", (LOCK_API, "/remutex.rs"), &["lock"], Reason::Mutex, false),
-    rule("parking_lot::raw_rwlock", (PARKING_LOT, "raw_rwlock.rs"), &["lock_shared", "lock_upgradable"], Reason::RwLockRead, false),
-    rule("parking_lot::raw_rwlock", (PARKING_LOT, "raw_rwlock.rs"), &["lock_exclusive", "wait_for_readers", "upgrade"], Reason::RwLockWrite, false),
-    rule("lock_api::rwlock", (LOCK_API, "/rwlock.rs"), &["read", "upgradable_read"], Reason::RwLockRead, false),
-    rule("lock_api::rwlock", (LOCK_API, "/rwlock.rs"), &["write", "upgrade"], Reason::RwLockWrite, false),
-    rule("parking_lot::condvar", (PARKING_LOT, "condvar.rs"), &[], Reason::Condvar, false),
-    rule("parking_lot::once", (PARKING_LOT, "once.rs"), &[], Reason::Once, false),
-    rule("crossbeam_channel::", (CROSSBEAM, "/src/"), &["send"], Reason::ChannelSend, false),
-    rule("crossbeam_channel::", (CROSSBEAM, "/src/"), &[], Reason::ChannelReceive, false),
-    rule("crossbeam_utils::sync::parker", ("/crossbeam-utils-", "parker.rs"), &[], Reason::Park, false),
-    rule("crossbeam_utils::sync::wait_group", ("/crossbeam-utils-", "wait_group.rs"), &[], Reason::Barrier, true),
-    rule("flume::", ("/flume-", "/src/"), &["send", "wait_send"], Reason::ChannelSend, false),
-    rule("flume::", ("/flume-", "/src/"), &[], Reason::ChannelReceive, false),
-    rule("async_channel::", ("/async-channel-", "/src/"), &["send"], Reason::ChannelSend, false),
-    rule("async_channel::", ("/async-channel-", "/src/"), &["recv"], Reason::ChannelReceive, false),
-    rule("parking::", ("/parking-", "/src/"), &[], Reason::Park, false),
-    rule("tokio::runtime::scheduler::multi_thread::park", (TOKIO, "scheduler/multi_thread/park.rs"), &[], Reason::Worker, false),
-    rule("tokio::runtime::scheduler::multi_thread::worker", (TOKIO, "scheduler/multi_thread/worker.rs"), &[], Reason::Worker, false),
-    rule("tokio::runtime::scheduler::current_thread", (TOKIO, "scheduler/current_thread/"), &["block_on"], Reason::Future, false),
-    rule("tokio::runtime::scheduler::current_thread", (TOKIO, "scheduler/current_thread/"), &["park"], Reason::Worker, false),
-    rule("tokio::runtime::blocking::pool", (TOKIO, "runtime/blocking/pool.rs"), &["shutdown", "drop"], Reason::Join, false),
-    rule("tokio::runtime::blocking::pool", (TOKIO, "runtime/blocking/pool.rs"), &["run", "wait"], Reason::Worker, false),
-    rule("tokio::runtime::", (TOKIO, "/runtime/"), &["block_on"], Reason::Future, false),
-    rule("tokio::runtime::park", (TOKIO, "runtime/park.rs"), &[], Reason::Park, false),
-    rule("tokio::sync::", (TOKIO, "/sync/"), &["blocking_send"], Reason::ChannelSend, false),
-    rule("tokio::sync::", (TOKIO, "/sync/"), &["blocking_recv"], Reason::ChannelReceive, false),
-    rule("tokio::sync::mutex", (TOKIO, "sync/mutex.rs"), &["blocking_lock"], Reason::Mutex, false),
-    rule("tokio::sync::rwlock", (TOKIO, "sync/rwlock.rs"), &["blocking_read"], Reason::RwLockRead, false),
-    rule("tokio::sync::rwlock", (TOKIO, "sync/rwlock.rs"), &["blocking_write"], Reason::RwLockWrite, false),
-    rule("futures_executor::", ("/futures-executor-", "/src/"), &[], Reason::Future, false),
-    rule("pollster::", ("/pollster-", "/src/"), &[], Reason::Future, false),
-    rule("rayon_core::sleep", ("/rayon-core-", "/sleep/"), &[], Reason::Worker, true),
-    rule("rayon_core::latch", ("/rayon-core-", "/latch.rs"), &[], Reason::Join, true),
-];
+macro_rules! rules {
+    ($(
+        $folder:ident $path:literal $file:literal [$($function:literal),*]
+        $reason:ident $whose:ident;
+    )*) => {
+        /// The first that fits a function is its meaning.
+        const RULES: &[Rule] = &[$(Rule {
+            path: $path,
+            file: ($folder, $file),
+            functions: &[$($function),*],
+            reason: Reason::$reason,
+            named: $whose,
+        }),*];
+    };
+}
+
+// Where the sources are, the path, the file's end or part, the functions (none: any), the meaning.
+rules! {
+    STD "std::sys::sync::mutex" "sys/sync/mutex/" [] Mutex NAMED;
+    STD "std::sys::sync::rwlock" "sys/sync/rwlock/" ["read"] RwLockRead NAMED;
+    STD "std::sys::sync::rwlock" "sys/sync/rwlock/" ["write"] RwLockWrite NAMED;
+    STD "std::sys::sync::condvar" "sys/sync/condvar/" [] Condvar NAMED;
+    STD "std::sys::sync::once" "sys/sync/once/" [] Once NAMED;
+    STD "std::sys::sync::thread_parking" "sys/sync/thread_parking/" [] Park OWN;
+    STD "std::sync::barrier" "sync/barrier.rs" [] Barrier NAMED;
+    STD "std::sync::mpmc" "sync/mpmc/" ["send"] ChannelSend OWN;
+    STD "std::sync::mpmc" "sync/mpmc/" [] ChannelReceive OWN;
+    STD "std::sync::mpsc" "sync/mpsc" ["send"] ChannelSend OWN;
+    STD "std::sync::mpsc" "sync/mpsc" [] ChannelReceive OWN;
+    STD "std::thread::scoped" "thread/scoped.rs" [] Join OWN;
+    PARKING_LOT_CORE "parking_lot_core::" "/src/" [] Park OWN;
+    PARKING_LOT "parking_lot::raw_mutex" "raw_mutex.rs" [] Mutex OWN;
+    LOCK_API "lock_api::mutex" "/mutex.rs" ["lock"] Mutex OWN;
+    LOCK_API "lock_api::remutex" "/remutex.rs" ["lock"] Mutex OWN;
+    PARKING_LOT "parking_lot::raw_rwlock" "raw_rwlock.rs" ["lock_shared"] RwLockRead OWN;
+    PARKING_LOT "parking_lot::raw_rwlock" "raw_rwlock.rs" ["lock_upgradable"] RwLockRead OWN;
+    PARKING_LOT "parking_lot::raw_rwlock" "raw_rwlock.rs" ["lock_exclusive"] RwLockWrite OWN;
+    PARKING_LOT "parking_lot::raw_rwlock" "raw_rwlock.rs" ["wait_for_readers"] RwLockWrite OWN;
+    PARKING_LOT "parking_lot::raw_rwlock" "raw_rwlock.rs" ["upgrade"] RwLockWrite OWN;
+    LOCK_API "lock_api::rwlock" "/rwlock.rs" ["read", "upgradable_read"] RwLockRead OWN;
+    LOCK_API "lock_api::rwlock" "/rwlock.rs" ["write", "upgrade"] RwLockWrite OWN;
+    PARKING_LOT "parking_lot::condvar" "condvar.rs" [] Condvar OWN;
+    PARKING_LOT "parking_lot::once" "once.rs" [] Once OWN;
+    CROSSBEAM "crossbeam_channel::" "/src/" ["send"] ChannelSend OWN;
+    CROSSBEAM "crossbeam_channel::" "/src/" [] ChannelReceive OWN;
+    CROSSBEAM_UTILS "crossbeam_utils::sync::parker" "parker.rs" [] Park OWN;
+    CROSSBEAM_UTILS "crossbeam_utils::sync::wait_group" "wait_group.rs" [] Barrier NAMED;
+    FLUME "flume::" "/src/" ["send", "wait_send"] ChannelSend OWN;
+    FLUME "flume::" "/src/" [] ChannelReceive OWN;
+    ASYNC_CHANNEL "async_channel::" "/src/" ["send"] ChannelSend OWN;
+    ASYNC_CHANNEL "async_channel::" "/src/" ["recv"] ChannelReceive OWN;
+    PARKING "parking::" "/src/" [] Park OWN;
+    TOKIO "tokio::runtime::scheduler::multi_thread::park" "multi_thread/park.rs" [] Worker OWN;
+    TOKIO "tokio::runtime::scheduler::multi_thread::worker" "multi_thread/worker.rs" [] Worker OWN;
+    TOKIO "tokio::runtime::scheduler::current_thread" "current_thread/" ["block_on"] Future OWN;
+    TOKIO "tokio::runtime::scheduler::current_thread" "current_thread/" ["park"] Worker OWN;
+    TOKIO "tokio::runtime::blocking::pool" "blocking/pool.rs" ["shutdown", "drop"] Join OWN;
+    TOKIO "tokio::runtime::blocking::pool" "blocking/pool.rs" ["run", "wait"] Worker OWN;
+    TOKIO "tokio::runtime::" "/runtime/" ["block_on"] Future OWN;
+    TOKIO "tokio::runtime::park" "runtime/park.rs" [] Park OWN;
+    TOKIO "tokio::sync::" "/sync/" ["blocking_send"] ChannelSend OWN;
+    TOKIO "tokio::sync::" "/sync/" ["blocking_recv"] ChannelReceive OWN;
+    TOKIO "tokio::sync::mutex" "sync/mutex.rs" ["blocking_lock"] Mutex OWN;
+    TOKIO "tokio::sync::rwlock" "sync/rwlock.rs" ["blocking_read"] RwLockRead OWN;
+    TOKIO "tokio::sync::rwlock" "sync/rwlock.rs" ["blocking_write"] RwLockWrite OWN;
+    FUTURES "futures_executor::" "/src/" [] Future OWN;
+    POLLSTER "pollster::" "/src/" [] Future OWN;
+    RAYON "rayon_core::sleep" "/sleep/" [] Worker NAMED;
+    RAYON "rayon_core::latch" "/latch.rs" [] Join NAMED;
+}
 
 /// Libraries that programs wait in: as a path begins, and as their folder is called.
 const LIBRARIES: &[(&str, &str)] = &[
     ("parking_lot::", PARKING_LOT),
-    ("parking_lot_core::", "/parking_lot_core-"),
+    ("parking_lot_core::", PARKING_LOT_CORE),
     ("lock_api::", LOCK_API),
     ("crossbeam_channel::", CROSSBEAM),
-    ("crossbeam_utils::", "/crossbeam-utils-"),
-    ("flume::", "/flume-"),
-    ("async_channel::", "/async-channel-"),
+    ("crossbeam_utils::", CROSSBEAM_UTILS),
+    ("flume::", FLUME),
+    ("async_channel::", ASYNC_CHANNEL),
     ("event_listener::", "/event-listener-"),
     ("event_listener_strategy::", "/event-listener-strategy-"),
-    ("parking::", "/parking-"),
+    ("parking::", PARKING),
     ("once_cell::", "/once_cell-"),
     ("tokio::", TOKIO),
     ("mio::", "/mio-"),
-    ("futures_executor::", "/futures-executor-"),
+    ("futures_executor::", FUTURES),
     ("futures_util::", "/futures-util-"),
     ("futures_core::", "/futures-core-"),
-    ("pollster::", "/pollster-"),
-    ("rayon_core::", "/rayon-core-"),
+    ("pollster::", POLLSTER),
+    ("rayon_core::", RAYON),
     ("rayon::", "/rayon-"),
 ];
 
