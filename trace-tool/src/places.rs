@@ -160,9 +160,9 @@ mod tests {
     fn paths_keep_what_says_something() {
         let cases = [
             ("src/main.rs", "src/main.rs"),
-            ("/home/me/.cargo/registry/src/index-1/tokio-1.0/src/a.rs", "tokio-1.0/src/a.rs"),
+            ("/x/registry/src/index-1/tokio-1.0/src/a.rs", "tokio-1.0/src/a.rs"),
             ("/rustc/abc/library/std/src/thread/mod.rs", "std/src/thread/mod.rs"),
-            ("/home/me/project/crates/app/src/main.rs", "…/app/src/main.rs"),
+            ("/x/y/crates/app/src/main.rs", "…/app/src/main.rs"),
             ("/a/b.rs", "/a/b.rs"),
         ];
         for (file, expected) in cases {

@@ -1,4 +1,5 @@
-//! Traces for the tests of the command, and a way to run it.
+//! Traces for the tests of the command, and a way to run it. `convoy`: a trace of the program's own
+//! life.
 
 #![allow(dead_code, reason = "every test uses a part of it")]
 

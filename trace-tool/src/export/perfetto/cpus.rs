@@ -5,7 +5,7 @@
 //!
 //! - **C1** A thread that is sent as running is not sent as running again before it left: importers
 //!   refuse that, and lost records would make it so.
-//! - **C2** Every thread that is named here was described before, so that it belongs to the process.
+//! - **C2** Every thread that is named here was described before: so it belongs to the process.
 //!
 //! Elsewhere: which wake made a thread ready (`calls`).
 

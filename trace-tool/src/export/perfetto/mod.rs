@@ -4,12 +4,11 @@
 //! track, with arguments as annotations; a task or a future is a slice on a track of its own, tied
 //! by a flow to every thread that works for it; a region held across an await goes on below its
 //! future; counters have counter tracks; marks and messages are instants; lost events are a mark on
-//! the thread and a slice below it. Calls into the system are slices with their resource and result,
-//! and an arrow leads from who woke to who waited. CPUs are rows of their own, threads have their
-//! states above them, samples and stacks are callstacks, the heap is counters. What has not ended
-//! has no end in the file. Times are the
-//! recording machine's monotonic clock. *Track* is Perfetto's word and means one of its rows; a
-//! `Lane` is what we know of a thread.
+//! the thread and a slice below it. Calls into the system are slices with their resource and
+//! result, and an arrow leads from who woke to who waited. CPUs are rows of their own, threads have
+//! their states above them, samples and stacks are callstacks, the heap is counters. What has not
+//! ended has no end in the file. Times are the recording machine's monotonic clock. *Track* is
+//! Perfetto's word and means one of its rows; a `Lane` is what we know of a thread.
 //!
 //! Memory is bounded by what is open at a time: per thread its open regions, and tasks and futures
 //! that are alive, each with a limit.
