@@ -11,6 +11,7 @@ mod common;
 use common::lanes::lane_events;
 use common::{Recorded, record_with};
 use exectrace::{Options, traced};
+use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::Barrier;
@@ -102,7 +103,7 @@ fn child_without_permission() {
 #[test]
 fn child_without_the_call() {
     if is_told() {
-        check_refused(libc::ENOSYS, "this kernel has it not, or a filter");
+        check_refused(libc::ENOSYS, "not in this kernel, or hidden by a filter");
     }
 }
 
@@ -141,6 +142,31 @@ fn child_with_few_descriptors() {
 #[test]
 fn a_quarter_of_the_descriptors_is_all_that_is_used() {
     child("child_with_few_descriptors", |_| ());
+}
+
+/// The recorder's descriptors are closed behind its back, and their numbers are somebody else's.
+#[test]
+fn child_that_closes_all_descriptors() {
+    if !is_told() {
+        return;
+    }
+    let mut files = Vec::new();
+    let recorded = record(|| {
+        // SAFETY: the call takes no memory. Nothing of this process owns what it closes, but for
+        // the recorder, which is to cope.
+        let closed = unsafe { libc::syscall(libc::SYS_close_range, 3, 1 << 20, 0) };
+        assert_eq!(closed, 0, "this is Linux 5.9 or later");
+        files.extend((0..64).map(|_| File::open("/dev/null").expect("there is a null")));
+    });
+    told(&recorded, "sched");
+    for file in files {
+        file.metadata().expect("nobody has closed it");
+    }
+}
+
+#[test]
+fn numbers_of_descriptors_that_are_somebody_elses_are_not_closed() {
+    child("child_that_closes_all_descriptors", |_| ());
 }
 
 #[test]

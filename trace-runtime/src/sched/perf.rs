@@ -211,7 +211,7 @@ pub(super) fn refusal(error: &io::Error) -> String {
             )
         }
         Some(libc::ENOSYS | libc::ENOENT) => {
-            "perf_event_open: this kernel has it not, or a filter of system calls hides it"
+            "perf_event_open: not in this kernel, or hidden by a filter of system calls"
                 .to_owned()
         }
         Some(libc::EMFILE | libc::ENFILE) => {
