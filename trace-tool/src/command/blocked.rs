@@ -36,7 +36,7 @@ pub struct Arguments {
     /// What waits are put together by.
     #[arg(long, value_enum, default_value_t = By::Lock)]
     by: By,
-    /// At most so many groups of each kind; 0 for all.
+    /// At most so many groups in each list; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 5)]
     top: usize,
     /// Show whole stacks: of the waiting, and of who ended it.
@@ -64,7 +64,10 @@ enum By {
 /// # Errors
 /// If there is no trace, or the output can't be written.
 pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> {
-    let life = Life::read(&arguments.source, &arguments.naming)?;
+    let mut life = Life::read(&arguments.source, &arguments.naming)?;
+    if arguments.source.json {
+        cut(&mut life.lives.waits, arguments.top);
+    }
     let names = life.names();
     let words = life.words(&names);
     let verdict = life.warn();
@@ -98,6 +101,14 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
         more(idle.len(), arguments.top, out)?;
     }
     Ok(verdict)
+}
+
+/// Leaves `top` groups of each kind: the lists for programs have no two halves.
+fn cut(waits: &mut Waits, top: usize) {
+    let Waits { by_resource, by_reason, by_stack, by_thread, .. } = waits;
+    for groups in [by_resource, by_reason, by_stack, by_thread] {
+        groups.truncate(limited(groups, top).len());
+    }
 }
 
 fn groups(waits: &Waits, by: By) -> &[WaitGroup] {

@@ -79,7 +79,13 @@ enum Sort {
 /// If there is no trace, or the output can't be written.
 pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> {
     let mut life = Life::read(&arguments.source, &arguments.naming)?;
-    sort(groups_mut(&mut life.lives.calls, arguments.by), arguments.sort);
+    let Calls { by_call, by_resource, by_stack, .. } = &mut life.lives.calls;
+    for groups in [by_call, by_resource, by_stack] {
+        sort(groups, arguments.sort);
+        if arguments.source.json {
+            groups.truncate(limited(groups, arguments.top).len());
+        }
+    }
     let names = life.names();
     let words = life.words(&names);
     let verdict = life.warn();
@@ -115,14 +121,6 @@ fn groups(calls: &Calls, by: By) -> &[CallGroup] {
         By::Call => &calls.by_call,
         By::Resource => &calls.by_resource,
         By::Stack => &calls.by_stack,
-    }
-}
-
-fn groups_mut(calls: &mut Calls, by: By) -> &mut [CallGroup] {
-    match by {
-        By::Call => &mut calls.by_call,
-        By::Resource => &mut calls.by_resource,
-        By::Stack => &mut calls.by_stack,
     }
 }
 
