@@ -11,7 +11,8 @@
 //! How, in private:
 //!
 //! - `walk` goes through all events, `switches` is its part about CPUs, `finish` its end.
-//! - `thread` is a thread's state; `who` finds it by the system's ids; `futex` tells who woke whom.
+//! - `thread` is a thread's state; `who` finds it by the system's ids; `futex` tells who woke whom,
+//!   `places` why and where threads wait.
 //! - `cpus` counts what ran at once; `waits` and `calls` put together, by means of `grouped`.
 
 mod calls;
@@ -19,6 +20,7 @@ mod cpus;
 mod finish;
 mod futex;
 mod grouped;
+mod places;
 mod switches;
 mod thread;
 mod waits;

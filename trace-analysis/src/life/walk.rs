@@ -19,11 +19,12 @@ use super::calls::{CallTable, Ended};
 use super::cpus::Cpus;
 use super::futex::Futexes;
 use super::grouped::Sum;
+use super::places::Places;
 use super::thread::{Call, Frame, Living};
 use super::waits::WaitTable;
 use super::who::Who;
 use super::{Lives, OneCall, RegionTimes, Wait, Waker};
-use crate::reason::{Reason, Why, site, why};
+use crate::reason::Reason;
 use crate::summary::{Options, Progress, bounds};
 use crate::symbols::Symbols;
 
@@ -36,9 +37,6 @@ const STRANGERS_MAX: usize = 1 << 16;
 /// A read or write on a socket or pipe that was over faster did not wait: to be woken takes longer.
 const WAIT_NANOS_MIN: u64 = 5_000;
 
-/// So many calls with their resources and stacks are remembered with their reasons.
-const WHYS_MAX: usize = 1 << 17;
-
 /// Errors that say that nothing was waited for.
 const EAGAIN: i64 = -11;
 
@@ -46,7 +44,6 @@ const EAGAIN: i64 = -11;
 pub(super) struct Walk<'f, S> {
     file: &'f TraceFile<S>,
     tables: &'f Tables,
-    symbols: &'f Symbols,
     window: Window,
     pub(super) from: u64,
     pub(super) to: u64,
@@ -64,9 +61,7 @@ pub(super) struct Walk<'f, S> {
     /// Samples on CPUs.
     pub(super) samples: HashMap<(StackId, ThreadId), Sum>,
     pub(super) regions: HashMap<SiteId, RegionTimes>,
-    whys: HashMap<OpenCall, (Why, StackId)>,
-    /// Of each place in the program where threads wait, the first stack that was seen.
-    places: HashMap<(Reason, u64), StackId>,
+    places: Places<'f>,
     /// When waits at addresses end, and whose.
     ends: BinaryHeap<Reverse<(u64, usize)>>,
     /// Whether the trace has CPUs. If not, regions do not matter.
@@ -87,7 +82,6 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
         let mut walk = Self {
             file,
             tables,
-            symbols,
             window: Window { from: options.from, to: options.to, thread: None },
             from,
             to,
@@ -102,8 +96,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
             ready: HashMap::new(),
             samples: HashMap::new(),
             regions: HashMap::new(),
-            whys: HashMap::new(),
-            places: HashMap::new(),
+            places: Places::new(tables, symbols),
             ends: BinaryHeap::new(),
             has_cpus,
             faults: 0,
@@ -331,7 +324,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
             }
             return;
         };
-        let (mut why, place) = self.why(call);
+        let (mut why, place) = self.places.why(call);
         if let Some((end, result)) = whole {
             let is_fast = end - begin < WAIT_NANOS_MIN && call_class(call.call) != CallClass::Futex;
             why.waits &= result != EAGAIN && !is_fast;
@@ -514,27 +507,6 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
         if nanos > 0 {
             self.ready.entry((stack, thread)).or_default().add(nanos);
         }
-    }
-
-    /// Why a thread waits in a call, and one stack for all that wait at the same place of the
-    /// program for the same reason; looked up once for each stack.
-    pub(super) fn why(&mut self, open: OpenCall) -> (Why, StackId) {
-        if let Some(known) = self.whys.get(&open) {
-            return *known;
-        }
-        let resource = self.tables.resources.get(&open.resource);
-        let kind = resource.map(|resource| resource.kind);
-        let stack = self.tables.stacks.get(&open.stack);
-        let frames = stack.map(|stack| self.symbols.shown(&stack.addresses)).unwrap_or_default();
-        let why = why(open.call, kind, &frames);
-        let place = site(&frames).map_or(open.stack, |site| {
-            *self.places.entry((why.reason, site.address)).or_insert(open.stack)
-        });
-        if self.whys.len() >= WHYS_MAX {
-            self.whys.clear();
-        }
-        self.whys.insert(open, (why, place));
-        (why, place)
     }
 
     /// Ends all lives, and tells what is known.

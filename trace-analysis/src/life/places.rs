@@ -1,0 +1,76 @@
+//! Why and where calls wait: told by their stacks, looked up once for each.
+
+use std::collections::HashMap;
+
+use trace_format::id::{OpenCall, StackId};
+use trace_format::read::Tables;
+
+use crate::reason::{Reason, Why, site, why};
+use crate::symbols::{Frame, Symbols};
+
+/// So many calls with their resources and stacks are remembered with their reasons.
+const WHYS_MAX: usize = 1 << 17;
+
+/// A place in the program: what people see of it, as one line of a generic function has many
+/// addresses.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Place {
+    /// A function, its file, a line.
+    Line(String, String, u32),
+    /// Code without a name.
+    Address(u64),
+    /// None of the program's code is in the stack.
+    Nowhere,
+}
+
+impl Place {
+    fn of(frames: &[Frame<'_>]) -> Self {
+        match site(frames) {
+            Some(site) if site.named => {
+                Self::Line(site.name.to_string(), site.file.to_owned(), site.line)
+            }
+            Some(site) => Self::Address(site.address),
+            None => Self::Nowhere,
+        }
+    }
+}
+
+/// What is known of the stacks.
+#[derive(Debug)]
+pub(super) struct Places<'f> {
+    tables: &'f Tables,
+    symbols: &'f Symbols,
+    whys: HashMap<OpenCall, (Why, StackId)>,
+    /// Of each place in the program where threads wait, the first stack that was seen.
+    places: HashMap<(Reason, Place), StackId>,
+}
+
+impl<'f> Places<'f> {
+    pub(super) fn new(tables: &'f Tables, symbols: &'f Symbols) -> Self {
+        Self { tables, symbols, whys: HashMap::new(), places: HashMap::new() }
+    }
+
+    /// Why a thread waits in a call, and one stack for all that wait at the same place of the
+    /// program for the same reason.
+    pub(super) fn why(&mut self, open: OpenCall) -> (Why, StackId) {
+        if let Some(known) = self.whys.get(&open) {
+            return *known;
+        }
+        let resource = self.tables.resources.get(&open.resource);
+        let stack = self.tables.stacks.get(&open.stack);
+        let frames = stack.map(|stack| self.symbols.shown(&stack.addresses)).unwrap_or_default();
+        let why = why(open.call, resource.map(|resource| resource.kind), &frames);
+        let place = match stack {
+            Some(_) => {
+                let place = (why.reason, Place::of(&frames));
+                *self.places.entry(place).or_insert(open.stack)
+            }
+            None => open.stack,
+        };
+        if self.whys.len() >= WHYS_MAX {
+            self.whys.clear();
+        }
+        self.whys.insert(open, (why, place));
+        (why, place)
+    }
+}
