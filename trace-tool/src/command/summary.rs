@@ -79,7 +79,9 @@ fn print(
     (names, life): (&Names<'_>, Option<(Words<'_>, &Lives)>),
     out: &mut Output,
 ) -> Result<(), Failure> {
-    out.write_all(head(reading, summary, out.width).as_bytes())?;
+    let recorded = summary.threads.iter().filter(|thread| thread.thread.as_cpu().is_none());
+    let threads = life.map_or_else(|| recorded.count(), |(_, lives)| lives.threads.len());
+    out.write_all(head(reading, summary, threads as u64, out.width).as_bytes())?;
     let losses = findings(names, summary, true, out);
     for line in &losses {
         writeln!(out, "{line}")?;
@@ -158,7 +160,7 @@ fn print_lives(
 }
 
 /// What was traced, when, for how long, and how much was recorded.
-fn head(reading: &Reading, summary: &Summary, width: Option<usize>) -> String {
+fn head(reading: &Reading, summary: &Summary, threads: u64, width: Option<usize>) -> String {
     let (file, tables) = (&reading.file, reading.file.tables());
     let mut who = Vec::new();
     match &tables.process {
@@ -178,8 +180,7 @@ fn head(reading: &Reading, summary: &Summary, width: Option<usize>) -> String {
         let (from, to) = (units::moment(summary.from), units::moment(summary.to));
         what.push(format!("from {from} s to {to} s"));
     }
-    let threads = summary.threads.iter().filter(|thread| thread.thread.as_cpu().is_none());
-    what.push(units::plural(threads.count() as u64, "thread", "threads"));
+    what.push(units::plural(threads, "thread", "threads"));
     let events = units::plural(summary.events, "event", "events");
     if all && summary.events > 0 {
         let each = file.bytes() as f64 / summary.events as f64;
