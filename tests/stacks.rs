@@ -13,6 +13,7 @@ use common::decoded::Decoded;
 use common::{Recorded, annotated, on_thread, record_with};
 use exectrace::{Options, Stacks, instant, trace_region, traced};
 use std::arch::asm;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ffi::c_void;
 use std::hint::black_box;
@@ -324,12 +325,14 @@ fn on_a_stack_that_is_not_the_threads_nothing_beyond_is_read() {
 
 static HANDLED: AtomicU64 = AtomicU64::new(0);
 
+thread_local! {
+    /// This thread has recorded something.
+    static RECORDS: Cell<bool> = const { Cell::new(false) };
+}
+
 extern "C" fn handler(_: libc::c_int) {
-    let mut name = [0_u8; 16];
-    // SAFETY: `prctl` wants a place for 16 bytes.
-    unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
-    if name.starts_with(b"exectrace\0") {
-        // The tracer's own thread records nothing, and says nothing of it.
+    if !RECORDS.get() {
+        // A thread's first event allocates, which a handler must not.
         return;
     }
     HANDLED.fetch_add(1, Ordering::Relaxed);
@@ -355,6 +358,7 @@ fn handlers_on_their_own_stack_have_stacks_too() {
             assert_eq!(unsafe { libc::sigaltstack(&raw const stack, ptr::null_mut()) }, 0);
             handle(libc::SIGUSR1, libc::SA_ONSTACK);
             calls_region(0);
+            RECORDS.set(true);
             for _ in 0..3 {
                 // SAFETY: `raise` wants a signal; it has a handler.
                 assert_eq!(unsafe { libc::raise(libc::SIGUSR1) }, 0);
@@ -382,9 +386,12 @@ fn a_storm_of_signals_loses_no_count() {
         set_timer(1000);
         std::thread::scope(|scope| {
             let work = || {
+                calls_region(5);
+                RECORDS.set(true);
                 while !ends.load(Ordering::Relaxed) {
                     calls_region(5);
                 }
+                RECORDS.set(false);
             };
             let _threads = [(); 3].map(|()| scope.spawn(work));
             let _ends = common::Ends(&ends);
@@ -443,10 +450,12 @@ fn many_threads_at_once_are_served_or_counted() {
     });
     let found = stacks(&recorded.trace);
     let note = &recorded.trace.tables.facilities["stacks"].note;
-    if recorded.report.dropped_events == 0 && !note.contains("were not") {
-        assert_eq!(found.len(), THREADS * EACH, "{note}");
-    }
-    assert!(found.len() > THREADS * EACH / 2, "{} have one; {note}", found.len());
+    let missed = note.split_once(" were not had").map_or(0, |(before, _)| {
+        before.rsplit(' ').next().and_then(|word| word.parse().ok()).expect("a number before it")
+    });
+    assert_eq!(recorded.report.dropped_events, 0, "there is memory for all");
+    assert_eq!(found.len() + missed, THREADS * EACH, "{note}");
+    assert!(!found.is_empty());
     for stack in found {
         assert!(!stack.flags.cut && stack.flags.by != FoundBy::Kernel, "{stack:x?}");
     }

@@ -8,6 +8,7 @@
 //! - `floor`: the unit, and the measurement that divides by it.
 //! - `record`: regions and the other annotations, on one thread and on two.
 //! - `calls`: hooks of libc's functions.
+//! - `stacks`: what a stack adds to a region.
 //! - `session`: starting, stopping, a producer at full speed.
 //! - `switches`: what the kernel tells of threads.
 //! - `read`: decoding, time order, the summary.
@@ -18,6 +19,7 @@ mod floor;
 mod read;
 mod record;
 mod session;
+mod stacks;
 mod switches;
 
 use floor::{Floors, Table};
@@ -39,6 +41,7 @@ fn main() {
     record::measure(&mut criterion, &mut table);
     #[cfg(target_os = "linux")]
     calls::measure(&mut table);
+    stacks::measure(&mut table);
     session::measure(&mut table);
     switches::measure(&mut table);
     read::measure(&mut table);

@@ -98,8 +98,10 @@ fn begin_with_stack(site: &'static Callsite, values: &[Value<'_>]) -> (u64, u64)
         return (0, 0);
     }
     let what = Open::Region(SiteId(id)).to_word();
-    if stack == 0 && values.is_empty() {
-        return (record::begin(Head::region(id), what, site.min_ticks()), what);
+    match (stack, values) {
+        (0, []) => return (record::begin(Head::region(id), what, site.min_ticks()), what),
+        (stack, []) => return begin_args(site, id, Encoded::Stack(stack)),
+        _ => {}
     }
     let mut body = Body::new();
     put_values_on(&mut body, stack, values);

@@ -258,8 +258,11 @@ impl Thread {
         match values {
             Encoded::Numbers(values) => own.put_numbers(values),
             Encoded::Bytes(bytes) => own.put_all(bytes),
+            Encoded::Stack(stack) => own.put_stack(stack),
         }
-        if min_ticks == 0 || own.depth > SLOTS {
+        // A stack by itself may wait: who looks meanwhile knows what is open without it.
+        let waits = min_ticks > 0 || matches!(values, Encoded::Stack(_));
+        if !waits || own.depth > SLOTS {
             self.commit(own, now);
         }
         now
@@ -426,6 +429,8 @@ pub(crate) enum Encoded<'a> {
     Numbers(&'a [Value<'a>]),
     /// Their length and their bytes.
     Bytes(&'a [u8]),
+    /// None but the stack.
+    Stack(u32),
 }
 
 /// So many numbers have a length of one byte.
@@ -440,6 +445,7 @@ impl Encoded<'_> {
         match self {
             Self::Numbers(values) => 1 + values.len() * NUMBER_BYTES_MAX,
             Self::Bytes(bytes) => bytes.len(),
+            Self::Stack(_) => 1 + NUMBER_BYTES_MAX,
         }
     }
 }
@@ -535,6 +541,17 @@ impl Own {
                 _ => unreachable!("`Encoded::Numbers` has numbers only"),
             }
         }
+        let bytes = self.pos - length_at - 1;
+        // SAFETY: `put` wants our open batch and an uncommitted place with room: written just now.
+        unsafe { self.batch().put(length_at, bytes as u8) };
+    }
+
+    /// A list of no values but the stack; there is room for the longest (T3).
+    fn put_stack(&mut self, stack: u32) {
+        let length_at = self.pos;
+        self.put(0);
+        self.put(tag::STACK);
+        self.put_varint(stack.into());
         let bytes = self.pos - length_at - 1;
         // SAFETY: `put` wants our open batch and an uncommitted place with room: written just now.
         unsafe { self.batch().put(length_at, bytes as u8) };

@@ -33,6 +33,7 @@ use crate::intern::STACKS;
 use crate::primitive::Ordering;
 use crate::primitive::global::{AtomicU32, AtomicU64};
 use own::Bounds;
+use std::mem::MaybeUninit;
 use tables::Walker;
 
 pub(crate) use facility::StackSource;
@@ -129,17 +130,18 @@ fn return_address(word: u64) -> u64 {
     if cfg!(target_arch = "aarch64") { word & ((1 << 48) - 1) } else { word }
 }
 
-/// A stack on its way into the table: its flags, and its addresses.
+/// A stack on its way into the table: its flags, and its addresses. Not cleared beforehand: that
+/// would take as long as the walk.
 #[derive(Debug)]
 struct Frames {
-    words: [u64; 1 + FRAMES_MAX],
+    words: [MaybeUninit<u64>; 1 + FRAMES_MAX],
     count: usize,
 }
 
 impl Frames {
     #[inline(always)]
     fn new() -> Self {
-        Self { words: [0; 1 + FRAMES_MAX], count: 0 }
+        Self { words: [const { MaybeUninit::uninit() }; 1 + FRAMES_MAX], count: 0 }
     }
 
     /// Adds one. False if there is no room.
@@ -148,7 +150,7 @@ impl Frames {
         let place = self.words.get_mut(1 + self.count);
         let has_room = place.is_some();
         if let Some(place) = place {
-            *place = address;
+            place.write(address);
             self.count += 1;
         }
         has_room
@@ -160,12 +162,23 @@ impl Frames {
 
     /// Its id.
     #[inline(always)]
-    fn intern(&mut self, method: Method, is_cut: bool) -> u32 {
+    fn intern(&mut self, flags: u64) -> u32 {
         if self.count == 0 {
             return 0;
         }
-        self.words[0] = (method as u64) << 1 | u64::from(is_cut);
-        STACKS.intern(self.words.get(..1 + self.count).unwrap_or_default())
+        self.words[0].write(flags);
+        let words = &self.words[..=self.count];
+        // SAFETY: `from_raw_parts` wants so many words, initialised and borrowed: the first was
+        // just now, and `push` counts those behind it.
+        let words = unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len()) };
+        STACKS.intern(words)
+    }
+}
+
+impl Method {
+    /// As the format has it, for a stack that is cut or not.
+    const fn flags(self, is_cut: bool) -> u64 {
+        (self as u64) << 1 | is_cut as u64
     }
 }
 
@@ -182,7 +195,7 @@ pub(crate) fn capture() -> u32 {
     if method == Method::Pointers as u32 {
         match pointers::walk(&registers, bounds, &mut frames) {
             End::Lost => {}
-            end => return frames.intern(Method::Pointers, end == End::Limit),
+            end => return frames.intern(Method::Pointers.flags(end == End::Limit)),
         }
     }
     capture_otherwise(&registers, bounds, &mut frames)
@@ -202,7 +215,7 @@ fn capture_otherwise(registers: &Registers, bounds: Bounds, frames: &mut Frames)
     };
     let end = walker.walk(registers, bounds, frames);
     drop(walker);
-    frames.intern(Method::Tables, end != End::Start)
+    frames.intern(Method::Tables.flags(end != End::Start))
 }
 
 /// Whether a function begins by making a frame: it saves the caller's frame pointer and sets its
@@ -233,11 +246,7 @@ fn begins_with_frame(function: fn() -> u32) -> bool {
 pub(crate) fn intern_frames(flags: u64, addresses: &[u64]) -> u32 {
     let mut frames = Frames::new();
     let is_whole = addresses.iter().all(|&address| frames.push(address));
-    if frames.count == 0 {
-        return 0;
-    }
-    frames.words[0] = flags | u64::from(!is_whole);
-    STACKS.intern(frames.words.get(..1 + frames.count).unwrap_or_default())
+    frames.intern(flags | u64::from(!is_whole))
 }
 
 #[cfg(test)]

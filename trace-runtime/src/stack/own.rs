@@ -60,7 +60,10 @@ impl Bounds {
     /// A word of the stack.
     #[inline(always)]
     pub(super) fn read(self, address: usize) -> Option<u64> {
-        if address & 7 != 0 || address < self.low || address > self.high - 8 {
+        if address & 7 != 0 {
+            return None;
+        }
+        if address < self.low || address > self.high - 8 {
             return if self.is_own { None } else { ask_kernel(address) };
         }
         // SAFETY: a read wants a mapped place, aligned. It lies between the stack pointer and the

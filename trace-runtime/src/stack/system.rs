@@ -46,5 +46,5 @@ pub(super) fn walk(frames: &mut Frames) -> u32 {
     let frames_to = (&raw mut *frames).cast();
     // SAFETY: `_Unwind_Backtrace` wants a function to call, and what to call it with: both live.
     let end = unsafe { _Unwind_Backtrace(found, frames_to) };
-    frames.intern(Method::System, end != END_OF_STACK || frames.is_full())
+    frames.intern(Method::System.flags(end != END_OF_STACK || frames.is_full()))
 }
