@@ -1,11 +1,13 @@
 //! The end of the walk: all lives end, and sums become what is returned.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 
 use trace_format::id::{StackId, ThreadId};
 use trace_format::read::ReadAt;
 use trace_format::time::Nanos;
 
+use super::futex::Futexes;
 use super::thread::{Cpu, Living};
 use super::walk::{Walk, cpus_watched};
 use super::{Fine, Lives, Sum, ThreadLife, WaitGroup, saturating_sum};
@@ -24,15 +26,7 @@ pub(super) fn finish<S: ReadAt + Sync>(walk: &mut Walk<'_, S>, options: &Options
     threads.sort_by_key(|life| (life.begin, life.thread, life.os_id));
     let mut scratch = Scratch::new();
     let mut waits = walk.waits.finish(&mut scratch);
-    let futexes = std::mem::take(&mut walk.futexes);
-    for (resource, futex) in futexes.into_iter() {
-        let is_its = |group: &&mut WaitGroup| group.resource.0 == resource;
-        let groups = waits.by_resource.iter_mut().filter(is_its);
-        for group in groups.filter(|group| group.reason.is_lock()) {
-            group.waiters_max = futex.waiters_max;
-            group.holders = futex.holders();
-        }
-    }
+    add_holders(&mut waits.by_resource, std::mem::take(&mut walk.futexes));
     let (cpus, concurrency) = walk.cpus.finish(walk.to);
     let mut regions: Vec<_> = walk.regions.drain().collect();
     regions.sort_by_key(|(site, times)| (Reverse(times.cpu), *site));
@@ -62,6 +56,21 @@ pub(super) fn finish<S: ReadAt + Sync>(walk: &mut Walk<'_, S>, options: &Options
         faults: walk.faults,
         unreadable: walk.unreadable,
         fine,
+    }
+}
+
+/// Locks get their holders.
+fn add_holders(groups: &mut [WaitGroup], futexes: Futexes) {
+    let mut by_resource: HashMap<u32, Vec<&mut WaitGroup>> = HashMap::new();
+    for group in groups.iter_mut().filter(|group| group.reason.is_lock()) {
+        by_resource.entry(group.resource.0).or_default().push(group);
+    }
+    for (resource, futex) in futexes.into_iter() {
+        // Readers and writers of one lock are two groups.
+        for group in by_resource.remove(&resource).into_iter().flatten() {
+            group.waiters_max = futex.waiters_max;
+            group.holders = futex.holders();
+        }
     }
 }
 

@@ -284,7 +284,8 @@ impl Living {
                 return;
             }
         }
-        if self.history.len() >= HISTORY_MAX {
+        // Not only one: a wait that is told apart from being ready adds a stretch, too.
+        while self.history.len() >= HISTORY_MAX {
             self.history.pop_front();
         }
         self.history.push_back(stretch);
