@@ -119,8 +119,9 @@ impl Options {
     /// Whether the kernel is asked which thread runs where; on, if the feature `sched` is.
     ///
     /// It takes two descriptors per thread and CPU at most, up to a quarter of those the process
-    /// may have, and each switch takes the kernel about a microsecond longer. If nothing else on
-    /// the machine is watched in this way, the kernel takes some 20 ms to begin with it, once.
+    /// may have, and each switch takes the kernel about a microsecond longer. Starting takes some
+    /// 10 us per thread and CPU; if nothing else on the machine is watched in this way, the kernel
+    /// takes some 20 ms more, once.
     #[must_use]
     pub fn sched(mut self, on: bool) -> Self {
         self.sched = on;

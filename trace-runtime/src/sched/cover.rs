@@ -100,12 +100,12 @@ impl Cover {
         let (threads, cpus) = (self.threads.len(), self.rings.len());
         let missed = match &self.reason {
             Some(reason) if self.missed > 0 => {
-                format!("; {} threads are not watched: {reason}", self.missed)
+                format!("; threads not watched: {}, as {reason}", self.missed)
             }
             _ => String::new(),
         };
         let kib = bytes >> 10;
-        format!("perf_event_open, {threads} threads at start, {cpus} rings of {kib} KiB{missed}")
+        format!("perf_event_open; threads at start: {threads}; {cpus} rings of {kib} KiB{missed}")
     }
 
     /// Bytes of a ring.
