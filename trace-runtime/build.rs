@@ -6,6 +6,7 @@ use std::env;
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rustc-check-cfg=cfg(os_hooks)");
+    println!("cargo::rustc-check-cfg=cfg(os_threads)");
     println!("cargo::rustc-check-cfg=cfg(stacks)");
     let is = |name: &str, values: &[&str]| env::var(name).is_ok_and(|v| values.contains(&&*v));
     let wanted = |feature| env::var_os(feature).is_some();
@@ -18,6 +19,12 @@ fn main() {
         }
         if wanted("CARGO_FEATURE_OS") {
             println!("cargo::rustc-cfg=os_hooks");
+            // A static program has no second definition of a function to call.
+            let features = env::var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
+            let is_static = features.split(',').any(|feature| feature == "crt-static");
+            if !is_static && !is("CARGO_CFG_TARGET_ENV", &["musl"]) {
+                println!("cargo::rustc-cfg=os_threads");
+            }
         }
     }
 }

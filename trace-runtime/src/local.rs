@@ -133,6 +133,7 @@ pub(crate) struct Arrival {
     /// By whom it was made, if that was seen.
     pub(crate) spawn: Option<Spawn>,
     /// What the call has returned that the thread was in since before the trace, if it was.
+    #[cfg(os_hooks)]
     pub(crate) result: i64,
 }
 
@@ -180,6 +181,7 @@ fn attach(arrival: Arrival) -> *mut Thread {
 
 /// Attaches this thread, if it is not: a thread that has just begun, or has come back from a call
 /// that it was in when the trace began. Not counted if it can't be.
+#[cfg(os_hooks)]
 pub(crate) fn arrive(arrival: Arrival) {
     LOCAL.with(|local| {
         if local.is_busy() || local.is_quiet() {
@@ -195,6 +197,7 @@ pub(crate) fn arrive(arrival: Arrival) {
 }
 
 /// Whether the recorder itself is at work on this thread.
+#[cfg(any(os_hooks, feature = "heap"))]
 #[inline(always)]
 pub(crate) fn is_quiet() -> bool {
     LOCAL.with(Local::is_quiet)

@@ -33,6 +33,7 @@ pub(super) mod kind {
     pub(in crate::os) const TIMER: u64 = 6;
     pub(in crate::os) const OTHER: u64 = 7;
     pub(in crate::os) const PROCESS: u64 = 8;
+    #[cfg(os_threads)]
     pub(in crate::os) const THREAD: u64 = 9;
     pub(in crate::os) const NUMBER: u64 = 10;
 }

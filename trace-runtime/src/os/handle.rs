@@ -41,10 +41,10 @@ pub(super) unsafe fn system_id(handle: pthread_t) -> u64 {
 
 /// Handles are addresses, megabytes apart but for their last bits.
 fn place(handle: pthread_t) -> usize {
-    let folded = (handle as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let folded = handle.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (folded >> 52) as usize % PLACES
 }
 
 fn check(handle: pthread_t) -> u64 {
-    (handle as u64 >> 4) & u64::from(u32::MAX)
+    (handle >> 4) & u64::from(u32::MAX)
 }

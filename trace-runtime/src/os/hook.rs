@@ -41,7 +41,7 @@ const UNREADY: u32 = 2;
 static MODE: AtomicU32 = AtomicU32::new(if IS_STATIC { OFF } else { UNREADY });
 
 /// There is no other definition of libc's functions to find.
-pub(super) const IS_STATIC: bool = cfg!(any(target_feature = "crt-static", target_env = "musl"));
+pub(super) const IS_STATIC: bool = cfg!(not(os_threads));
 
 /// Whether a hook has nothing to do but its call.
 #[inline(always)]
@@ -213,6 +213,7 @@ pub(super) struct Begun {
 
 impl Begun {
     /// Where it was called from.
+    #[cfg(os_threads)]
     pub(super) fn stack(self) -> u32 {
         OpenCall::from_bits(self.what >> 2).stack.0
     }

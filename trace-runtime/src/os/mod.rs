@@ -9,6 +9,7 @@
 //! - `fd`, `handle`: what descriptors and threads' handles are.
 //! - `waiting`: threads that were there before the trace.
 //! - `raw`: system calls without libc.
+//! - `watch`: what a trace says of all this.
 //!
 //! # What is recorded
 //!
@@ -33,7 +34,7 @@
 mod fd;
 #[cfg(os_hooks)]
 mod files;
-#[cfg(os_hooks)]
+#[cfg(os_threads)]
 mod handle;
 #[cfg(os_hooks)]
 mod hook;
@@ -43,21 +44,22 @@ mod io;
 mod raw;
 #[cfg(os_hooks)]
 mod sync;
-#[cfg(all(os_hooks, not(any(target_feature = "crt-static", target_env = "musl"))))]
+#[cfg(os_threads)]
 mod threads;
 #[cfg(os_hooks)]
 mod wait;
 #[cfg(os_hooks)]
 mod waiting;
+#[cfg(feature = "os")]
+mod watch;
 
-use crate::output::Output;
-use crate::source::Source;
 use crate::thread::Thread;
 use std::sync::Arc;
-use trace_format::definition::Definition;
+#[cfg(feature = "os")]
+pub(crate) use watch::Watch;
 
 /// In a static program there is nothing to take the place of these functions.
-#[cfg(all(os_hooks, any(target_feature = "crt-static", target_env = "musl")))]
+#[cfg(all(os_hooks, not(os_threads)))]
 mod threads {
     pub(super) const REAL: &[&super::hook::Real] = &[];
     pub(super) const HOOKS: &[*const ()] = &[];
@@ -93,34 +95,10 @@ pub(crate) fn forked() {
 pub(crate) fn claim(is_new: bool) -> Option<Arc<Thread>> {
     #[cfg(os_hooks)]
     {
+        #[cfg(os_threads)]
         handle::note(crate::local::system_id());
         if is_new { waiting::bury() } else { return waiting::claim() }
     }
     let _ = is_new;
     None
 }
-
-/// Says in the trace whether calls are recorded, and takes note of threads that have ended unseen.
-#[derive(Debug)]
-pub(crate) struct Watch;
-
-impl Source for Watch {
-    fn begin(&mut self, output: &mut Output) {
-        output.define(&Definition::Facility { name: b"os", on: IS_ON, note: NOTE.as_bytes() });
-    }
-
-    #[cfg(os_hooks)]
-    fn cut(&mut self, _: &mut Output) {
-        waiting::bury_dead();
-    }
-}
-
-const IS_ON: bool = cfg!(os_hooks);
-
-const NOTE: &str = if !cfg!(os_hooks) {
-    "not on this system: Linux on x86_64 or aarch64 is needed"
-} else if cfg!(any(target_feature = "crt-static", target_env = "musl")) {
-    "static program: thread starts and joins are not seen, hooked calls are no cancellation points"
-} else {
-    "hooks of libc's functions"
-};

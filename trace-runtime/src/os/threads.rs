@@ -118,7 +118,7 @@ unsafe fn create(
     let result = unsafe { call::pthread_create(into, attributes, begin_thread, start.cast()) };
     if result.0 != 0 {
         // SAFETY: there is no thread to take it.
-        drop(unsafe { take(start) });
+        _ = unsafe { take(start) };
     }
     hook::end(begun, result);
     result

@@ -70,9 +70,9 @@ pub(super) fn look(session: &Arc<Session>) {
 
 /// The trace has ended: what nobody has taken is nobody's.
 pub(super) fn clear() {
-    for at in 0..PLACES {
+    for (at, id) in IDS.iter().enumerate() {
         drop(take(at, ptr::null_mut()));
-        IDS[at].store(0, Ordering::Release);
+        id.store(0, Ordering::Release);
     }
 }
 
