@@ -69,6 +69,12 @@ pub fn percent(part: u64, whole: u64) -> String {
     }
 }
 
+/// A sum that stays at its greatest: a damaged trace may have any numbers.
+#[must_use]
+pub fn sum(numbers: impl IntoIterator<Item = u64>) -> u64 {
+    numbers.into_iter().fold(0, u64::saturating_add)
+}
+
 /// `one` or `many`, with the count in front.
 #[must_use]
 pub fn plural(number: u64, one: &str, many: &str) -> String {

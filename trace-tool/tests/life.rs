@@ -4,6 +4,10 @@ mod common;
 
 use common::{Bench, Run, convoy};
 use serde_json::Value;
+use trace_format::batch::Compression;
+use trace_format::definition::ResourceKind;
+use trace_format::id::CallId;
+use trace_format::testgen::{TraceBuilder, open_call};
 
 fn bench() -> Bench {
     Bench::new(&convoy::convoy())
@@ -212,5 +216,51 @@ fn damaged_traces_are_read_as_far_as_they_go() {
         assert!(matches!(run.code, Some(0..=2)), "{:?}\n{}", run.code, run.err);
         let run = bench.run("blocked FILE");
         assert!(run.code != Some(0) || !run.out.is_empty() || !run.err.is_empty());
+    }
+}
+
+/// Everything at its greatest, in an order that makes no sense.
+fn absurd() -> Vec<u8> {
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.thread(1, "\u{1b}[2Jmain");
+    trace.resource(1, ResourceKind::Address, u64::MAX, "\u{202e}\n");
+    trace.stack(1, &[u64::MAX, 0, 1 << 63]);
+    trace.module(0, u64::MAX, u64::MAX, "");
+    trace.facility("os", true, "\u{7}");
+    trace.facility("sched", false, &"x".repeat(5_000));
+    for at in 0..4 {
+        let call = open_call(CallId::FUTEX_WAIT, 1, 1);
+        trace.call(1, call, at, u64::MAX / 2, i64::MIN);
+        trace.call(1, open_call(CallId(255), 9, 9), at, u64::MAX / 3, i64::MAX);
+        trace.call(1, open_call(CallId::READ, 1, 1), at, 0, i64::MAX);
+        trace.switch_in(0x7fff_ffff, at, u64::MAX);
+        trace.switch_out(0, at, 1001, true);
+        trace.alloc(1, at, at, u64::MAX, 1);
+        trace.heap(at << 62, (u64::MAX, u64::MAX), (u64::MAX, 0));
+    }
+    trace.stop(u64::MAX / 2)
+}
+
+#[test]
+fn absurd_numbers_and_names_do_no_harm() {
+    let bench = Bench::new(&absurd());
+    let file = bench.path("a.trace");
+    let verbs =
+        ["threads", "blocked", "syscalls", "heap", "explain", "summary", "check", "regions"];
+    for verb in verbs.into_iter().chain(["events --stacks", "export --format perfetto -o -"]) {
+        for json in ["", " --json"] {
+            if !json.is_empty() && verb.starts_with("export") {
+                continue;
+            }
+            let mut command = common::command();
+            command.args(verb.split(' ')).args(json.split_whitespace()).arg(&file);
+            let output = command.output().expect("it runs");
+            let err = String::from_utf8_lossy(&output.stderr);
+            assert!(matches!(output.status.code(), Some(0..=2)), "{verb}{json}: {err}");
+            if json.is_empty() && !verb.starts_with("export") {
+                let harm = |byte: &u8| *byte == 0x1b || *byte == 0x07;
+                assert!(!output.stdout.iter().any(harm), "{verb}: a control character got through");
+            }
+        }
     }
 }

@@ -127,8 +127,8 @@ pub fn is_rest(reason: Reason) -> bool {
 }
 
 fn heading(title: &str, groups: &[&WaitGroup]) -> String {
-    let total = groups.iter().map(|group| group.total.0).sum();
-    let count = groups.iter().map(|group| group.count).sum();
+    let total = units::sum(groups.iter().map(|group| group.total.0));
+    let count = units::sum(groups.iter().map(|group| group.count));
     let waits = units::plural(count, "wait", "waits");
     format!("{title}: {} in {waits}", units::time(Nanos(total)))
 }

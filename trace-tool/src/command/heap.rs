@@ -234,7 +234,7 @@ pub fn table(stacks: &[HeapStack], heap: &Heap, words: Words<'_>) -> Table {
         Column::Optional("allocated", 3),
         Column::Optional("in", 1),
     ]);
-    let all: u64 = heap.stacks.iter().map(|stack| stack.live_bytes).sum();
+    let all = units::sum(heap.stacks.iter().map(|stack| stack.live_bytes));
     for stack in stacks {
         let place = words.places.place(stack.stack);
         let function = place.as_ref().map(Place::shown_function);

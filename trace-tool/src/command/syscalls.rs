@@ -135,7 +135,7 @@ fn sort(groups: &mut [CallGroup], by: Sort) {
 }
 
 fn failed(group: &CallGroup) -> u64 {
-    group.errors.iter().map(|(_, count)| count).sum()
+    units::sum(group.errors.iter().map(|(_, count)| *count))
 }
 
 /// A row for each group. `MB/s` is of the time in the calls.

@@ -114,7 +114,7 @@ fn sort(threads: &mut [ThreadSummary], by: Sort, names: &Names<'_>) {
 }
 
 fn sort_lives(threads: &mut [ThreadLife], by: Sort, names: &Names<'_>) {
-    let busy = |times: &Times| times.cpu().0 + times.running_or_ready.0;
+    let busy = |times: &Times| times.cpu().0.saturating_add(times.running_or_ready.0);
     match by {
         Sort::Busy => threads.sort_by_key(|life| Reverse(busy(&life.times))),
         Sort::Blocked => threads.sort_by_key(|life| Reverse(life.times.blocked())),
@@ -167,8 +167,8 @@ pub fn cpu_use(lives: &Lives) -> String {
     if lives.cpus.is_empty() || wall == 0 {
         return String::new();
     }
-    let busy: u64 = lives.cpus.iter().map(|cpu| cpu.busy.0).sum();
-    let ready: u64 = lives.threads.iter().map(|life| life.times.ready.0).sum();
+    let busy = units::sum(lives.cpus.iter().map(|cpu| cpu.busy.0));
+    let ready = units::sum(lives.threads.iter().map(|life| life.times.ready.0));
     let used = busy as f64 / wall as f64;
     let cpus = units::plural(lives.cpus.len() as u64, "CPU", "CPUs");
     let each: Vec<_> = lives.cpus.iter().map(|cpu| units::percent(cpu.busy.0, wall)).collect();
