@@ -49,7 +49,7 @@ fn started() -> TraceBuilder {
     trace.resource(1, ResourceKind::Address, 0xf00, "");
     trace.resource(2, ResourceKind::Address, 0xe00, "");
     trace.resource(3, ResourceKind::File, 3, "/var/log/app");
-    trace.facility("sched", true, "perf_event_open, 4 threads at start, 4 rings of 512 KiB");
+    trace.facility("sched", true, "perf_event_open; threads at start: 4; 4 rings of 512 KiB");
     trace
 }
 
@@ -185,7 +185,7 @@ fn a_full_channel_is_a_matter_of_who_receives() {
 #[test]
 fn threads_without_cpus_are_too_many_or_others_have_them() {
     let mut trace = TraceBuilder::started(Compression::None);
-    trace.facility("sched", true, "perf_event_open, 2 threads at start, 1 rings of 512 KiB");
+    trace.facility("sched", true, "perf_event_open; threads at start: 2; 1 rings of 512 KiB");
     trace.thread(1, "a");
     trace.thread(2, "b");
     for round in 0..50 {
@@ -216,7 +216,7 @@ fn one_thread_at_work_is_told_from_a_program_of_one_thread() {
     assert!(insight.title.starts_with("main did 99% of the work"), "{}", insight.title);
 
     let mut alone = TraceBuilder::started(Compression::None);
-    alone.facility("sched", true, "perf_event_open, 1 threads at start, 4 rings of 512 KiB");
+    alone.facility("sched", true, "perf_event_open; threads at start: 1; 4 rings of 512 KiB");
     alone.thread(1, "main");
     alone.switch_in(0, 0, os_id(1));
     assert_eq!(insights(alone.stop(1_000 * MS)), []);
