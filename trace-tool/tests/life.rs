@@ -40,6 +40,8 @@ fn blocked_names_the_lock_its_holder_and_what_that_did() {
             "held by slow-poke: 97.5% of it",
             "released at app::flush (src/main.rs:60)",
             "meanwhile file sync 84.0%, running 14.5%, the longest in fsync at app::flush",
+            "longest: worker-2 9.79 ms, from 0.000700000 s on, until worker-1 let go",
+            "which held it since 0.010020000 s or longer",
             "file sync /var/lib/app/journal (fd 3)",
         ],
     );

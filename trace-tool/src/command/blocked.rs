@@ -7,7 +7,7 @@
 use std::io::Write;
 
 use clap::{Args, ValueEnum};
-use trace_analysis::life::{Holder, Share, Times, WaitGroup, Waits};
+use trace_analysis::life::{Holder, Share, Times, Wait, WaitGroup, Waits};
 use trace_analysis::reason::{Reason, ReasonKind};
 use trace_format::definition::ResourceKind;
 use trace_format::id::{CallId, StackId, ThreadId};
@@ -281,7 +281,24 @@ fn print_holder(
         let others = others.collect::<Vec<_>>().join(", ");
         out.wrapped(&format!("{:10}also held by {others}", ""), 12)?;
     }
-    Ok(())
+    match group.longest.first() {
+        Some(wait) => Ok(out.wrapped(&format!("{:10}{}", "", longest(wait, words)), 12)?),
+        None => Ok(()),
+    }
+}
+
+/// One wait: `longest: worker-1 at 0.512 s, until slow-poke let go, which held it since 0.497 s`.
+fn longest(wait: &Wait, words: Words<'_>) -> String {
+    let who = words.names.thread(wait.thread);
+    let (duration, begin) = (units::time(wait.duration), units::moment(wait.begin));
+    let mut text = format!("longest: {who} {duration}, from {begin} s on");
+    let Some(waker) = wait.waker else { return text };
+    text.push_str(&format!(", until {} let go", words.names.thread(waker.thread)));
+    if let Some(since) = waker.held_since {
+        let since = units::moment(since);
+        text.push_str(&format!(", which held it since {since} s or longer"));
+    }
+    text
 }
 
 /// What a holder did while others waited: `sleep 88%, running 12%, the longest in fsync at …`.
