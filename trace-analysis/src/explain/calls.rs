@@ -23,9 +23,10 @@ const CHATTY_PERCENT: u64 = 90;
 const CHATTY_THOUSANDTHS: u64 = 20;
 
 /// A thread that sleeps so often at one place, and no longer than so each time, looks again and
-/// again whether something has happened. It sleeps so for this part of the trace's time.
+/// again whether something has happened: a clock that ticks sixty times a second is none. It sleeps
+/// so for this part of the trace's time.
 const SLEEPS_MIN: u64 = 50;
-const SLEEP_NANOS_MAX: u64 = 20_000_000;
+const SLEEP_NANOS_MAX: u64 = 12_000_000;
 const SLEEP_THOUSANDTHS: u64 = 300;
 
 /// Of a loop that sleeps, what comes late: half a sleep at each change, not the sleeping itself.
