@@ -5,12 +5,14 @@ use crate::annotated;
 use crate::floor::{Table, median};
 use exectrace::Report;
 use std::sync::Barrier;
-use std::thread;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 /// Times that each of the two is woken in a round.
 const WAKES: u32 = 20_000;
 
+/// How often that is done, with and without.
 const ROUNDS: usize = 15;
 
 pub(crate) fn measure(table: &mut Table) {
@@ -53,19 +55,22 @@ fn start_and_stop(table: &mut Table) {
 fn wake_each_other(on: bool) -> (Duration, Report) {
     let trace =
         exectrace::start_with(annotated().sched(on), std::io::sink()).expect("no trace is running");
+    // Even: the first's turn. A thread may be unparked by others, too.
+    let turn = AtomicU32::new(0);
+    let take = |mine: u32, other: &Thread| {
+        for at in 0..WAKES {
+            while turn.load(Ordering::Acquire) != 2 * at + mine {
+                thread::park();
+            }
+            turn.store(2 * at + mine + 1, Ordering::Release);
+            other.unpark();
+        }
+    };
     let begin = Instant::now();
     thread::scope(|scope| {
         let first = thread::current();
-        let second = scope.spawn(move || {
-            for _ in 0..WAKES {
-                thread::park();
-                first.unpark();
-            }
-        });
-        for _ in 0..WAKES {
-            second.thread().unpark();
-            thread::park();
-        }
+        let second = scope.spawn(move || take(1, &first));
+        take(0, second.thread());
     });
     (begin.elapsed(), trace.stop().expect("a sink takes it"))
 }
