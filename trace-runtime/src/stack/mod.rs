@@ -5,8 +5,8 @@
 //! 1. **Frame pointers** (`pointers`), if the program keeps them: `-C force-frame-pointers=yes`.
 //!    Whether it does is seen at the start, from how a function of this crate begins, which is
 //!    compiled as all of the program is.
-//! 2. **Unwind tables** (`tables`), by the crate framehop: always there, about five times slower.
-//!    Also for stacks whose chain of frame pointers does not lead to the thread's start.
+//! 2. **Unwind tables** (`tables`), by the crate framehop: always there. Five times slower, but
+//!    walks that were made before need not be made again (`memory`). Also for stacks whose chain of frame pointers does not lead to the thread's start.
 //! 3. **The system's unwinder** (`system`), if the program has no index of its unwind tables: so
 //!    slow that only every 64th stack is had.
 //!
@@ -22,6 +22,7 @@
 //! May contain `unsafe`: it reads registers and code.
 
 mod facility;
+mod memory;
 mod own;
 mod pointers;
 mod pool;
@@ -213,9 +214,7 @@ fn capture_otherwise(registers: &Registers, bounds: Bounds, frames: &mut Frames)
         MISSED.fetch_add(1, Ordering::Relaxed);
         return 0;
     };
-    let end = walker.walk(registers, bounds, frames);
-    drop(walker);
-    frames.intern(Method::Tables.flags(end != End::Start))
+    walker.capture(registers, bounds, frames)
 }
 
 /// Whether a function begins by making a frame: it saves the caller's frame pointer and sets its

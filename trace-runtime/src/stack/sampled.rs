@@ -64,7 +64,7 @@ fn draw(one_in: u32) -> u32 {
     STATE.set(state);
     let number = state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32;
     let choices = u64::from(one_in) * 2 - 1;
-    1 + (number * choices >> 32) as u32
+    1 + ((number * choices) >> 32) as u32
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ pub(super) fn walk(frames: &mut Frames) -> u32 {
     }
     let asked = ASKED.get();
     ASKED.set(asked.wrapping_add(1));
-    if asked % ONE_IN != 0 {
+    if !asked.is_multiple_of(ONE_IN) {
         return 0;
     }
     let frames_to = (&raw mut *frames).cast();

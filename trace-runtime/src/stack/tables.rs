@@ -11,10 +11,11 @@
 //!
 //! May contain `unsafe`: it changes stacks.
 
+use super::memory::{Memory, Reads};
 use super::own::Bounds;
 use super::pointers::Chain;
 use super::pool::{Pool, Taken};
-use super::{End, Frames, Registers};
+use super::{End, Frames, Method, Registers};
 use crate::modules::{self, Module, Version};
 use crate::primitive::Ordering;
 use crate::primitive::global::{AtomicBool, AtomicPtr};
@@ -55,6 +56,9 @@ pub(super) struct Walker {
     ranges: Arc<[Range<u64>]>,
     cache: CacheNative<MustNotAllocateDuringUnwind>,
     version: Version,
+    memory: Memory,
+    /// Of the walk that is being made.
+    reads: Reads,
 }
 
 /// A module's tables: of the program, mapped for good, or a copy.
@@ -140,6 +144,7 @@ impl Known {
                 walker.tables = tables.get_or_init(|| self.tables()).clone();
                 walker.ranges = Arc::clone(&ranges);
                 walker.version = self.version;
+                walker.memory.forget();
             }
         }
     }
@@ -195,7 +200,8 @@ impl Walker {
     fn new() -> Self {
         let stack = AtomicPtr::new(map_stack());
         let (tables, cache) = (Tables::new(), CacheNative::new_in());
-        Self { stack, tables, ranges: Arc::from([]), cache, version: (0, 0) }
+        let (memory, reads) = (Memory::new(), Reads::new());
+        Self { stack, tables, ranges: Arc::from([]), cache, version: (0, 0), memory, reads }
     }
 
     /// Any that has time, best the one this thread had last.
@@ -203,6 +209,24 @@ impl Walker {
         let taken = POOL.take(LAST.get())?;
         LAST.set(taken.at);
         Some(taken)
+    }
+
+    /// The id of the stack from `registers` on; 0 if there is none to be had.
+    pub(super) fn capture(
+        &mut self,
+        registers: &Registers,
+        bounds: Bounds,
+        frames: &mut Frames,
+    ) -> u32 {
+        if let Some(id) = self.memory.find(registers, bounds) {
+            return id;
+        }
+        let end = self.walk(registers, bounds, frames);
+        let id = frames.intern(Method::Tables.flags(end != End::Start));
+        if bounds.is_own {
+            self.memory.keep(registers, &self.reads, id);
+        }
+        id
     }
 
     /// Walks from `registers` to the thread's start, and learns where that is by frame pointers.
@@ -230,7 +254,9 @@ impl Walker {
     }
 
     fn walk_here(&mut self, registers: &Registers, bounds: Bounds, frames: &mut Frames) -> End {
-        let mut read = |address: u64| bounds.read(address as usize).ok_or(());
+        self.reads.clear();
+        let reads = &mut self.reads;
+        let mut read = |address: u64| reads.read(bounds, address);
         let mut native = native(registers);
         let mut address = FrameAddress::from_instruction_pointer(registers.pc);
         let mut chain = Chain::new(registers, bounds);
@@ -248,7 +274,7 @@ impl Walker {
             let caller = next.wrapping_sub(1);
             if !range.contains(&caller) {
                 // Most callers are where the callee is.
-                match self.range_of(caller) {
+                match range_of(&self.ranges, caller) {
                     Some(found) => range = found,
                     // Nothing is known of this code: what follows would be guessed.
                     None => break End::Lost,
@@ -262,12 +288,12 @@ impl Walker {
             address = behind;
         }
     }
+}
 
-    fn range_of(&self, address: u64) -> Option<Range<u64>> {
-        let behind = self.ranges.partition_point(|range| range.start <= address);
-        let range = self.ranges.get(behind.checked_sub(1)?)?;
-        range.contains(&address).then(|| range.clone())
-    }
+fn range_of(ranges: &[Range<u64>], address: u64) -> Option<Range<u64>> {
+    let behind = ranges.partition_point(|range| range.start <= address);
+    let range = ranges.get(behind.checked_sub(1)?)?;
+    range.contains(&address).then(|| range.clone())
 }
 
 /// What goes to the other stack and comes back.
