@@ -117,7 +117,8 @@ pub fn explain<S: ReadAt>(
     heap: Option<&Heap>,
     symbols: &Symbols,
 ) -> Vec<Insight> {
-    let facts = Facts::new(file.tables(), lives, symbols);
+    let shared = words::shared_names(file.tables());
+    let facts = Facts::new(file.tables(), lives, symbols, &shared);
     let mut insights = memory::loss(&facts);
     insights.extend(locks::contended(&facts));
     insights.extend(locks::full_channels(&facts));

@@ -209,6 +209,15 @@ fn threads_without_cpus_are_too_many_or_others_have_them() {
 }
 
 #[test]
+fn threads_of_one_name_are_told_apart() {
+    let mut trace = started();
+    trace.thread(5, "worker");
+    (0..400).for_each(|at| trace.call(5, SLEEP, at * 2 * MS, MS, 0));
+    let insight = only(trace.stop(1_000 * MS), InsightKind::SleepLoop);
+    assert!(insight.title.starts_with("worker #5 slept"), "{}", insight.title);
+}
+
+#[test]
 fn one_thread_at_work_is_told_from_a_program_of_one_thread() {
     let mut trace = running();
     (2..=4).for_each(|it| off(&mut trace, it, RECEIVE, (MS, 999 * MS), 0));

@@ -1,5 +1,7 @@
 //! What rules look at, and how they say it: names, places, times.
 
+use std::collections::HashSet;
+
 use trace_format::id::{ResourceId, StackId, ThreadId};
 use trace_format::read::Tables;
 use trace_format::time::Nanos;
@@ -20,11 +22,25 @@ pub(super) struct Facts<'a> {
     pub(super) tables: &'a Tables,
     pub(super) lives: &'a Lives,
     symbols: &'a Symbols,
+    /// Names that several threads have.
+    shared: &'a HashSet<&'a str>,
+}
+
+/// The names that several threads have.
+pub(super) fn shared_names(tables: &Tables) -> HashSet<&str> {
+    let mut seen = HashSet::new();
+    let names = tables.threads.values().map(|thread| thread.name.as_str());
+    names.filter(|name| !seen.insert(*name)).collect()
 }
 
 impl<'a> Facts<'a> {
-    pub(super) fn new(tables: &'a Tables, lives: &'a Lives, symbols: &'a Symbols) -> Self {
-        Self { tables, lives, symbols }
+    pub(super) fn new(
+        tables: &'a Tables,
+        lives: &'a Lives,
+        symbols: &'a Symbols,
+        shared: &'a HashSet<&'a str>,
+    ) -> Self {
+        Self { tables, lives, symbols, shared }
     }
 
     /// How long the time is that was looked at; never 0.
@@ -43,7 +59,11 @@ impl<'a> Facts<'a> {
         if thread == ThreadId(0) {
             return "another thread".to_owned();
         }
-        self.tables.thread_name(thread).into_owned()
+        let name = self.tables.thread_name(thread);
+        if self.shared.contains(&*name) {
+            return format!("{name} #{}", thread.0);
+        }
+        name.into_owned()
     }
 
     /// `a`, `a and b`, or `a, b and 3 more`.
