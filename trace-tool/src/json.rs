@@ -90,6 +90,12 @@ pub struct Report {
     /// What threads did with their time, if the trace has more than regions.
     #[serde(skip_serializing_if = "Option::is_none")]
     lives: Option<life::LivesOut>,
+    /// Parts of the recorder; left out if the trace says nothing about them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    facilities: Vec<life::FacilityOut>,
+    /// Records that the kernel lost, if that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lost_records: Option<u64>,
     /// Whether anything is missing from what is shown.
     has_loss: bool,
     findings: Vec<FindingGroup>,
@@ -136,6 +142,8 @@ impl Report {
             counters: all.then(counters),
             moments: all.then(moments),
             lives: None,
+            facilities: names.tables().facilities.values().map(life::FacilityOut::from).collect(),
+            lost_records: None,
             has_loss: summary.findings.has_loss(),
             findings: FindingGroup::all(names, summary),
         }
@@ -147,7 +155,15 @@ impl Report {
     #[must_use]
     pub fn with_lives(mut self, words: life::Words<'_>, lives: &Lives) -> Self {
         self.lives = Some(life::LivesOut::new(words, lives));
-        self.with_region_times(&lives.regions)
+        self.with_losses(Some(lives)).with_region_times(&lives.regions)
+    }
+
+    /// With what the kernel lost.
+    #[must_use]
+    pub fn with_losses(mut self, lives: Option<&Lives>) -> Self {
+        self.lost_records = lives.map(|lives| lives.lost_records);
+        self.has_loss |= lives.is_some_and(|lives| lives.lost_records > 0);
+        self
     }
 
     /// With what threads did in regions.

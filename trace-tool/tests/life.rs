@@ -6,8 +6,9 @@ use common::{Bench, Run, convoy};
 use serde_json::Value;
 use trace_format::batch::Compression;
 use trace_format::definition::ResourceKind;
-use trace_format::id::CallId;
-use trace_format::testgen::{TraceBuilder, open_call};
+use trace_format::event::EventKind;
+use trace_format::id::{CallId, ThreadId};
+use trace_format::testgen::{TraceBuilder, open_call, os_id};
 
 fn bench() -> Bench {
     Bench::new(&convoy::convoy())
@@ -264,5 +265,27 @@ fn absurd_numbers_and_names_do_no_harm() {
                 assert!(!output.stdout.iter().any(harm), "{verb}: a control character got through");
             }
         }
+    }
+}
+
+#[test]
+fn records_that_the_kernel_lost_are_said_loudly_by_every_command() {
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.thread(1, "main");
+    trace.switch_in(0, 10, os_id(1));
+    trace.call(1, open_call(CallId::FUTEX_WAIT, 0, 0), 20, 100, 0);
+    trace.event(ThreadId::cpu(0).0, 200, EventKind::LostKernel { records: 7 });
+    trace.switch_out(0, 300, os_id(1), false);
+    let bench = Bench::new(&trace.stop(1_000));
+    for verb in ["threads", "blocked", "syscalls", "explain", "summary", "check", "events"] {
+        let run = bench.run(&format!("{verb} FILE"));
+        let said = format!("{}{}", run.out, run.err);
+        assert!(said.contains("LOST") && said.contains("7 records"), "{verb}: {said}");
+        assert_eq!(run.code, Some(1), "{verb}");
+    }
+    for verb in ["threads", "summary", "check"] {
+        let run = bench.run(&format!("{verb} FILE --json"));
+        let answer: Value = serde_json::from_str(&run.out).expect("JSON");
+        assert_eq!((&answer["lost_records"], &answer["has_loss"]), (&7.into(), &true.into()));
     }
 }

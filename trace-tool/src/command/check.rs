@@ -10,7 +10,7 @@ use trace_analysis::threads::ThreadSummary;
 use trace_format::header::BatchKind;
 use trace_format::read::TraceFile;
 
-use super::reading::{Source, verdict};
+use super::reading::{Source, lost_records, verdict_of_lives};
 use super::{Failure, Verdict};
 use crate::describe::{Names, heading};
 use crate::json::{Parts, Report, Trace};
@@ -33,11 +33,12 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     let summary = reading.summary(0, 0);
     let names = Names::new(reading.file.tables());
     let has_cpus = reading.file.index().iter().any(|entry| entry.thread.as_cpu().is_some());
-    let lost_records = if has_cpus { reading.lives(&Symbols::default()).lost_records } else { 0 };
-    let verdict = if lost_records > 0 { Verdict::Faulty } else { verdict(&summary) };
+    let lives = has_cpus.then(|| reading.lives(&Symbols::default()));
+    let verdict = verdict_of_lives(&summary, lives.as_ref());
     if arguments.source.json {
         let trace = Trace::new(&arguments.source.file, &reading.file);
-        out.json(&Report::new(trace, &names, &summary, Parts::Findings))?;
+        let report = Report::new(trace, &names, &summary, Parts::Findings);
+        out.json(&report.with_losses(lives.as_ref()))?;
         return Ok(verdict);
     }
     let path = arguments.source.file.display().to_string();
@@ -61,9 +62,8 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
             writeln!(out, "  … and {} more", units::count(more))?;
         }
     }
-    if lost_records > 0 {
-        writeln!(out, "LOST: the kernel had no room for some of what ran where")?;
-        writeln!(out, "  {}", units::plural(lost_records, "record", "records"))?;
+    if let Some(line) = lives.as_ref().and_then(lost_records) {
+        writeln!(out, "{line}")?;
     }
     print_counts(&reading.file, &summary, out)?;
     Ok(verdict)

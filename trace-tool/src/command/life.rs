@@ -3,7 +3,7 @@
 use trace_analysis::life::Lives;
 use trace_analysis::symbols::Symbols;
 
-use super::reading::{Reading, Source, missing, symbols};
+use super::reading::{Reading, Source, lost_records, missing, symbols};
 use super::{Failure, Verdict};
 use crate::describe::Names;
 use crate::json::life::Words;
@@ -66,9 +66,8 @@ impl Life {
             let items = units::plural(self.lives.unreadable, "item", "items");
             loss(format!("MISSING: {items} can't be read"));
         }
-        if self.lives.lost_records > 0 {
-            let records = units::plural(self.lives.lost_records, "record", "records");
-            loss(format!("LOST: the kernel had no room for {records} of what ran where"));
+        if let Some(line) = lost_records(&self.lives) {
+            loss(line);
         }
         let stop = self.reading.file.tables().stop;
         if let Some(stop) = stop.filter(|stop| stop.dropped_events > 0) {

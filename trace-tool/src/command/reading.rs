@@ -175,6 +175,23 @@ pub fn verdict(summary: &Summary) -> Verdict {
     if summary.findings.has_loss() { Verdict::Faulty } else { Verdict::Fine }
 }
 
+/// The same with the kernel's losses: what of the threads' lives is not known for them.
+#[must_use]
+pub fn verdict_of_lives(summary: &Summary, lives: Option<&Lives>) -> Verdict {
+    match lives.and_then(lost_records) {
+        Some(_) => Verdict::Faulty,
+        None => verdict(summary),
+    }
+}
+
+/// A line about what the kernel had no room for; nothing if nothing was lost.
+#[must_use]
+pub fn lost_records(lives: &Lives) -> Option<String> {
+    let records = units::plural(lives.lost_records, "record", "records");
+    let line = format!("LOST: the kernel had no room for {records} of what ran where");
+    (lives.lost_records > 0).then_some(line)
+}
+
 /// The lines about findings, each kind under its heading: those that mean that something is
 /// missing, or the others.
 #[must_use]

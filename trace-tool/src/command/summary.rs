@@ -8,7 +8,8 @@ use trace_analysis::life::Lives;
 use trace_format::time::Nanos;
 
 use super::reading::{
-    Reading, Source, findings, limited, missing, say_if_empty, symbols, verdict, warn,
+    Reading, Source, findings, limited, lost_records, missing, say_if_empty, symbols,
+    verdict_of_lives, warn,
 };
 use super::{Failure, Verdict};
 use crate::command::{blocked, regions, tasks, threads};
@@ -69,7 +70,7 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
         let life = life.as_ref().map(|(words, lives)| (*words, lives));
         print(arguments, &reading, &summary, (&names, life), out)?;
     }
-    Ok(verdict(&summary))
+    Ok(verdict_of_lives(&summary, life.as_ref().map(|(_, lives)| lives)))
 }
 
 fn print(
@@ -85,6 +86,9 @@ fn print(
     let losses = findings(names, summary, true, out);
     for line in &losses {
         writeln!(out, "{line}")?;
+    }
+    if let Some(line) = life.and_then(|(_, lives)| lost_records(lives)) {
+        out.wrapped_loud(&format!("!! {line}"), 3)?;
     }
     for line in missing(reading.file.tables()) {
         out.wrapped(&format!("({line})"), 2)?;

@@ -13,13 +13,15 @@ use trace_analysis::threads::ThreadSummary;
 use trace_format::id::StackId;
 use trace_format::time::Nanos;
 
-use super::reading::{Source, limited, missing, say_if_empty, symbols, verdict, warn};
+use super::reading::{
+    Source, limited, lost_records, missing, say_if_empty, symbols, verdict_of_lives, warn,
+};
 use super::{Failure, Verdict};
 use crate::describe::Names;
 use crate::escape;
 use crate::json::life::Words;
 use crate::json::{Parts, Report, Trace};
-use crate::output::Output;
+use crate::output::{Output, say};
 use crate::places::Places;
 use crate::symbols::binaries;
 use crate::table::{Column, Table};
@@ -80,6 +82,7 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
         let places = Places::new(reading.file.tables(), symbols);
         (Words { names: &names, places }, reading.lives(symbols))
     });
+    let verdict = verdict_of_lives(&summary, life.as_ref().map(|(_, lives)| lives));
     if arguments.source.json {
         summary.threads.truncate(kept);
         let trace = Trace::new(&arguments.source.file, &reading.file);
@@ -88,10 +91,11 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
             Some((words, lives)) => out.json(&report.with_lives(words, &lives))?,
             None => out.json(&report)?,
         }
-        return Ok(verdict(&summary));
+        return Ok(verdict);
     }
     match life {
         Some((words, mut lives)) => {
+            lost_records(&lives).iter().for_each(|line| say(line));
             sort_lives(&mut lives.threads, arguments.sort, &names);
             print_lives(&lives, arguments.limit, words, out)?;
         }
@@ -101,7 +105,7 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
         }
         None => {}
     }
-    Ok(verdict(&summary))
+    Ok(verdict)
 }
 
 fn sort(threads: &mut [ThreadSummary], by: Sort, names: &Names<'_>) {

@@ -230,8 +230,6 @@ impl From<&Facility> for FacilityOut {
 /// What threads did with their time, and what the CPUs did.
 #[derive(Debug, Serialize)]
 pub struct LivesOut {
-    facilities: Vec<FacilityOut>,
-    lost_records: u64,
     page_faults: u64,
     unreadable: u64,
     threads: Vec<ThreadLifeOut>,
@@ -244,11 +242,8 @@ impl LivesOut {
     /// All of it.
     #[must_use]
     pub fn new(words: Words<'_>, lives: &Lives) -> Self {
-        let facilities = words.names.tables().facilities.values();
         let all = |times: &[Nanos]| times.iter().map(|time| time.0).collect();
         Self {
-            facilities: facilities.map(FacilityOut::from).collect(),
-            lost_records: lives.lost_records,
             page_faults: lives.faults,
             unreadable: lives.unreadable,
             threads: lives.threads.iter().map(|life| ThreadLifeOut::new(words, life)).collect(),
