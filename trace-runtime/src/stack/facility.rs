@@ -104,7 +104,7 @@ fn how() -> &'static str {
             "frame pointers, and unwind tables where they do not lead to a thread's start"
         }
         method if method == Method::Tables as u32 => {
-            "unwind tables; with -C force-frame-pointers=yes stacks would cost a fifth"
+            "unwind tables; for stacks that seldom repeat -C force-frame-pointers=yes is faster"
         }
         _ => "the system's unwinder, one in 64; the program has no index of its unwind tables",
     }

@@ -4,15 +4,22 @@
 //! of the stack that it reads, and from nothing else. So if it is known which words one has read,
 //! and they all are as they were, another one would find the same: looking is ten times faster than
 //! walking.
+//!
+//! Code without frame pointers keeps other things in their register, a loop's counter for one, so
+//! that it would hardly ever be as it was. Functions save it on the stack and walks read it from
+//! there; but unless a walk finds a frame by it, it does not matter what it was.
 
-use super::Registers;
 use super::own::Bounds;
+use super::{Registers, return_address};
 
 /// So many walks are remembered; the one remembered longest ago goes first.
 const WALKS: usize = 16;
 
 /// Walks that read more are not remembered.
 const READS_MAX: usize = 96;
+
+/// A frame that was found by the frame pointer ends at most so far behind it.
+const FRAME_BYTES_MAX: u64 = 1 << 20;
 
 /// What a walker remembers.
 #[derive(Debug)]
@@ -23,23 +30,30 @@ pub(super) struct Memory {
     next: usize,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Begin {
-    /// First, for it is what differs most.
     sp: u64,
-    fp: u64,
     pc: u64,
     lr: u64,
+    fp: u64,
+    fp_matters: bool,
 }
 
 impl Begin {
     #[inline(always)]
-    fn new(registers: &Registers) -> Self {
+    fn new(registers: &Registers, fp_matters: bool) -> Self {
         #[cfg(target_arch = "aarch64")]
         let lr = registers.lr;
         #[cfg(target_arch = "x86_64")]
         let lr = 0;
-        Self { pc: registers.pc, sp: registers.sp, fp: registers.fp, lr }
+        Self { sp: registers.sp, pc: registers.pc, lr, fp: registers.fp, fp_matters }
+    }
+
+    /// Whether a walk that began like this is no other one than from `begin`.
+    #[inline(always)]
+    fn is_like(&self, begin: &Self) -> bool {
+        let is_same_fp = !self.fp_matters || self.fp == begin.fp;
+        (self.sp, self.pc, self.lr) == (begin.sp, begin.pc, begin.lr) && is_same_fp
     }
 }
 
@@ -57,15 +71,40 @@ pub(super) struct Reads {
     count: usize,
     /// Some could not be kept, or not be read.
     is_lacking: bool,
+    /// A bit for each word that does not matter.
+    idle: u128,
+    /// How many there were before this step.
+    before: usize,
+    pointer: Pointer,
+    fp_matters: bool,
+}
+
+/// Where the frame pointer's value is from.
+#[derive(Clone, Copy, Debug)]
+enum Pointer {
+    Begin,
+    Read(usize),
+    /// From where it matters in any case.
+    Known,
 }
 
 impl Reads {
     pub(super) const fn new() -> Self {
-        Self { words: [(0, 0); READS_MAX], count: 0, is_lacking: false }
+        Self {
+            words: [(0, 0); READS_MAX],
+            count: 0,
+            is_lacking: false,
+            idle: 0,
+            before: 0,
+            pointer: Pointer::Begin,
+            fp_matters: false,
+        }
     }
 
     pub(super) fn clear(&mut self) {
-        (self.count, self.is_lacking) = (0, false);
+        (self.count, self.before, self.idle) = (0, 0, 0);
+        (self.is_lacking, self.fp_matters) = (false, false);
+        self.pointer = Pointer::Begin;
     }
 
     /// Reads a word and keeps it.
@@ -80,6 +119,60 @@ impl Reads {
             _ => self.is_lacking = true,
         }
         word.ok_or(())
+    }
+
+    /// The walk has made a step, to a frame that ends at `end` and returns to `back`; the frame
+    /// pointer has changed from the first to the second of `fp`.
+    pub(super) fn step(&mut self, fp: (u64, u64), end: u64, back: u64) {
+        let is_found_by_it = end.wrapping_sub(fp.0) <= FRAME_BYTES_MAX;
+        let (mut pointers, mut others) = (0, 0);
+        let before = self.pointer;
+        for at in self.before..self.count {
+            let word = self.words[at].1;
+            if return_address(word) == back {
+                continue;
+            } else if word == fp.1 {
+                pointers += 1;
+                self.pointer = Pointer::Read(at);
+            } else {
+                others += 1;
+            }
+        }
+        self.before = self.count;
+        let is_unclear = pointers > 1 || others > 0 || pointers == 0 && fp.0 != fp.1;
+        if is_found_by_it || is_unclear {
+            self.matters(before);
+        }
+        match self.pointer {
+            _ if is_unclear => self.pointer = Pointer::Known,
+            Pointer::Read(at) if pointers == 1 => self.idle |= 1 << at,
+            _ => {}
+        }
+    }
+
+    /// The walk ends; how, may follow from the frame pointer.
+    pub(super) fn end(&mut self) {
+        self.matters(self.pointer);
+    }
+
+    fn matters(&mut self, pointer: Pointer) {
+        match pointer {
+            Pointer::Begin => self.fp_matters = true,
+            Pointer::Read(at) => self.idle &= !(1 << at),
+            Pointer::Known => {}
+        }
+    }
+
+    /// Those that matter.
+    fn kept(&self) -> Self {
+        let mut kept = Self::new();
+        let words = self.words.iter().take(self.count).enumerate();
+        let mattering = words.filter(|(at, _)| self.idle >> at & 1 == 0);
+        for (place, (_, word)) in kept.words.iter_mut().zip(mattering) {
+            *place = *word;
+            kept.count += 1;
+        }
+        kept
     }
 
     #[inline(always)]
@@ -104,9 +197,9 @@ impl Memory {
     /// The id that a walk from here would come to, if there was one like it.
     #[inline]
     pub(super) fn find(&self, registers: &Registers, bounds: Bounds) -> Option<u32> {
-        let begin = Begin::new(registers);
+        let begin = Begin::new(registers, true);
         let walks = self.begins.iter().zip(&self.walks);
-        let mut alike = walks.filter(|(other, _)| **other == begin).map(|(_, walk)| walk);
+        let mut alike = walks.filter(|(other, _)| other.is_like(&begin)).map(|(_, walk)| walk);
         alike.find(|walk| walk.reads.are_as_before(bounds)).map(|walk| walk.id)
     }
 
@@ -118,8 +211,8 @@ impl Memory {
         let at = self.next % WALKS;
         self.next = at + 1;
         if let (Some(begin), true) = (self.begins.get_mut(at), at <= self.walks.len()) {
-            *begin = Begin::new(registers);
-            let walk = Walk { reads: reads.clone(), id };
+            *begin = Begin::new(registers, reads.fp_matters);
+            let walk = Walk { reads: reads.kept(), id };
             match self.walks.get_mut(at) {
                 Some(before) => *before = walk,
                 None => self.walks.push(walk),
@@ -133,7 +226,7 @@ mod tests {
     use super::*;
 
     fn registers(sp: u64) -> Registers {
-        Registers { sp, ..Registers::here() }
+        Registers { pc: 7, sp, fp: 0, ..Registers::here() }
     }
 
     #[test]
@@ -157,6 +250,37 @@ mod tests {
         assert_eq!(memory.find(&begin, bounds), Some(7));
         memory.forget();
         assert_eq!(memory.find(&begin, bounds), None);
+    }
+
+    #[test]
+    fn a_saved_frame_pointer_matters_only_if_a_frame_is_found_by_it() {
+        let words = [100_u64, 1, 200, 2, 300, 3].map(std::cell::Cell::new);
+        let place = words.as_ptr().expose_provenance();
+        let (at, bounds) = (place as u64, Bounds::at(place));
+        let begin = Registers { fp: 50, ..registers(at) };
+        let (mut memory, mut reads) = (Memory::new(), Reads::new());
+        let mut read = |reads: &mut Reads, frame: u64| {
+            for word in [0, 8] {
+                assert!(reads.read(bounds, at + frame * 16 + word).is_ok());
+            }
+        };
+        read(&mut reads, 0);
+        reads.step((50, 100), at + 16, 1);
+        read(&mut reads, 1);
+        reads.step((100, 200), at + 32, 2);
+        read(&mut reads, 2);
+        // This frame ends close behind the frame pointer.
+        reads.step((200, 300), 216, 3);
+        reads.end();
+        memory.keep(&begin, &reads, 7);
+        assert_eq!(memory.find(&Registers { pc: 1, ..registers(at) }, bounds), None, "other code");
+        let other = Registers { fp: 51, ..begin };
+        assert_eq!(memory.find(&other, bounds), Some(7));
+        for (word, matters) in [(0, false), (1, true), (2, true), (3, true), (4, true), (5, true)] {
+            let before = words[word].replace(9);
+            assert_eq!(memory.find(&other, bounds).is_none(), matters, "word {word}");
+            words[word].set(before);
+        }
     }
 
     #[test]

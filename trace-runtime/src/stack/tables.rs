@@ -255,13 +255,20 @@ impl Walker {
 
     fn walk_here(&mut self, registers: &Registers, bounds: Bounds, frames: &mut Frames) -> End {
         self.reads.clear();
-        let reads = &mut self.reads;
-        let mut read = |address: u64| reads.read(bounds, address);
+        let end = self.steps(registers, bounds, frames);
+        self.reads.end();
+        end
+    }
+
+    fn steps(&mut self, registers: &Registers, bounds: Bounds, frames: &mut Frames) -> End {
         let mut native = native(registers);
         let mut address = FrameAddress::from_instruction_pointer(registers.pc);
         let mut chain = Chain::new(registers, bounds);
         let mut range = 0..0;
         loop {
+            let before = frame_pointer(&native);
+            let reads = &mut self.reads;
+            let mut read = |address: u64| reads.read(bounds, address);
             let step = self.tables.unwind_frame(address, &mut native, &mut self.cache, &mut read);
             let next = match step {
                 Ok(Some(next)) => next,
@@ -271,6 +278,7 @@ impl Walker {
                 }
                 Err(_) => break End::Lost,
             };
+            self.reads.step((before, frame_pointer(&native)), native.sp(), next);
             let caller = next.wrapping_sub(1);
             if !range.contains(&caller) {
                 // Most callers are where the callee is.
@@ -369,6 +377,16 @@ unsafe fn call_on(top: *mut c_void, work: extern "C" fn(*mut Job<'_>), job: &mut
 #[cfg(target_arch = "x86_64")]
 fn native(registers: &Registers) -> UnwindRegsNative {
     UnwindRegsNative::new(registers.pc, registers.sp, registers.fp)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn frame_pointer(native: &UnwindRegsNative) -> u64 {
+    native.bp()
+}
+
+#[cfg(target_arch = "aarch64")]
+fn frame_pointer(native: &UnwindRegsNative) -> u64 {
+    native.fp()
 }
 
 #[cfg(target_arch = "aarch64")]
