@@ -245,6 +245,37 @@ fn a_block_that_is_reallocated_is_freed_and_allocated_anew() {
 }
 
 #[test]
+fn samples_have_the_stack_of_who_allocates() {
+    #[inline(never)]
+    fn hoard(bytes: usize) -> Block {
+        std::hint::black_box(Block::new(bytes))
+    }
+    #[inline(never)]
+    fn save(bytes: usize) -> Block {
+        std::hint::black_box(Block::new(bytes))
+    }
+    let recorded = record(ALL, || {
+        let mut blocks = Vec::new();
+        for times in 1..=3 {
+            blocks.push(hoard(times * 1000));
+        }
+        blocks.push(save(7));
+    });
+    let samples: Vec<_> = samples(&recorded.trace).into_values().collect();
+    let stacks: Vec<_> = samples.iter().map(|sample| sample.stack).collect();
+    assert_eq!(stacks.len(), 4);
+    assert_eq!(stacks[0], stacks[1], "the same place");
+    assert_eq!(stacks[0], stacks[2], "the same place");
+    assert_ne!(stacks[0], stacks[3], "another place");
+    for (stack, function) in [(stacks[0], hoard as fn(usize) -> Block), (stacks[3], save)] {
+        let known = recorded.trace.tables.stacks.get(&stack).expect("a stack is defined");
+        let from = function as usize as u64;
+        let is_in = |address: &u64| (from..from + 500).contains(address);
+        assert!(known.addresses.iter().any(is_in), "not by {from:x}: {known:x?}");
+    }
+}
+
+#[test]
 fn samples_of_an_earlier_trace_are_not_freed_in_the_next() {
     let _alone = alone();
     let mut early = Vec::new();

@@ -7,7 +7,7 @@
 use super::decoded::Decoded;
 use std::collections::{BTreeMap, BTreeSet};
 use trace_format::event::EventKind;
-use trace_format::id::ThreadId;
+use trace_format::id::{StackId, ThreadId};
 use trace_format::read::HeapState;
 
 /// One sampled allocation.
@@ -17,6 +17,7 @@ pub(crate) struct Sample {
     pub(crate) ticks: u64,
     pub(crate) address: u64,
     pub(crate) bytes: u64,
+    pub(crate) stack: StackId,
     pub(crate) freed: Option<u64>,
 }
 
@@ -40,8 +41,8 @@ pub(crate) fn samples(trace: &Decoded) -> BTreeMap<u64, Sample> {
         for event in trace.events(thread) {
             let ticks = event.ticks.0;
             match event.kind {
-                EventKind::Alloc { sample, address, bytes, .. } => {
-                    let new = Sample { thread, ticks, address, bytes, freed: None };
+                EventKind::Alloc { sample, address, bytes, stack } => {
+                    let new = Sample { thread, ticks, address, bytes, stack, freed: None };
                     assert!(bytes > 0, "no allocation is empty");
                     assert!(samples.insert(sample.0, new).is_none(), "one number, one sample");
                 }

@@ -12,6 +12,7 @@ use crate::local;
 use crate::primitive::Ordering;
 use crate::primitive::global::AtomicU64;
 use crate::record;
+use crate::stack;
 use crate::value::{Body, put_number};
 use trace_format::event::opcode;
 
@@ -128,8 +129,9 @@ fn record(address: usize, bytes: usize) {
         UNTAKEN.fetch_add(1, Ordering::Relaxed);
         return;
     }
+    let stack = stack::capture();
     let mut body = Body::new();
-    for number in [sample, address as u64, bytes as u64, 0] {
+    for number in [sample, address as u64, bytes as u64, u64::from(stack)] {
         put_number(&mut body, number);
     }
     if record::append(opcode::ALLOC, &body) == 0 {
