@@ -226,7 +226,9 @@ mod tests {
     use super::*;
 
     fn registers(sp: u64) -> Registers {
-        Registers { pc: 7, sp, fp: 0, ..Registers::here() }
+        let mut registers = Registers::here();
+        (registers.pc, registers.sp, registers.fp) = (7, sp, 0);
+        registers
     }
 
     #[test]
@@ -259,7 +261,7 @@ mod tests {
         let (at, bounds) = (place as u64, Bounds::at(place));
         let begin = Registers { fp: 50, ..registers(at) };
         let (mut memory, mut reads) = (Memory::new(), Reads::new());
-        let mut read = |reads: &mut Reads, frame: u64| {
+        let read = |reads: &mut Reads, frame: u64| {
             for word in [0, 8] {
                 assert!(reads.read(bounds, at + frame * 16 + word).is_ok());
             }
