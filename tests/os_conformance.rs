@@ -101,11 +101,13 @@ impl Run {
         seven[..words.len()].copy_from_slice(words);
         let [a, b, c, d, e, f, g] = seven;
         self.called.insert(name);
-        // SAFETY: the thread's own.
-        unsafe { *libc::__errno_location() = MARK };
+        // SAFETY: the address wants nothing, and is the thread's own.
+        let errno = unsafe { libc::__errno_location() };
+        // SAFETY: as above.
+        unsafe { errno.write(MARK) };
         let result = function(a, b, c, d, e, f, g) as c_int;
         // SAFETY: as above.
-        let errno = unsafe { *libc::__errno_location() };
+        let errno = unsafe { errno.read() };
         self.seen.push(format!("{name} {result} {errno}"));
         result
     }
@@ -143,8 +145,9 @@ fn interrupted(act: impl FnOnce()) {
     // SAFETY: an action whose handler does nothing.
     unsafe { libc::sigaction(libc::SIGUSR1, &raw const action, ptr::null_mut()) };
     let done = AtomicBool::new(false);
-    // SAFETY: nothing can go wrong.
-    let (process, thread) = unsafe { (libc::getpid(), libc::gettid()) };
+    let process = std::process::id();
+    // SAFETY: it wants nothing.
+    let thread = unsafe { libc::gettid() };
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
@@ -574,8 +577,8 @@ fn hooks_change_nothing_the_program_sees() {
 #[test]
 fn the_list_of_hooks_in_the_documentation_is_complete() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("trace-runtime/src/os");
-    let text = std::fs::read_to_string(folder.join("mod.rs")).expect("the front page");
-    let rows: Vec<_> = text.lines().filter(|line| line.starts_with("//! | ")).collect();
+    let text = std::fs::read_to_string(folder.join("hooks.md")).expect("the list");
+    let rows: Vec<_> = text.lines().filter(|line| line.starts_with("| ")).collect();
     let told: BTreeSet<_> = rows.iter().flat_map(|row| row.split('`').skip(1).step_by(2)).collect();
     let hooked = hooked();
     let bare = |name: &str| name.strip_suffix("64").unwrap_or(name).to_owned();

@@ -139,19 +139,26 @@ unsafe impl Sync for Batch {}
 
 impl Batch {
     /// Fresh memory for `capacity` bytes of events; owned by whoever calls.
+    #[cfg(not(os_hooks))]
     pub(crate) fn new(capacity: usize) -> Box<Self> {
-        assert!(capacity <= usize::from(u16::MAX), "a commit word has 16 bits for the length");
         let bytes = vec![0_u8; capacity].into_boxed_slice();
-        Box::new(Self {
+        Box::new(Self::with_bytes(Box::into_raw(bytes).cast(), capacity))
+    }
+
+    /// One whose events are to lie at `bytes`, where there is zeroed room for `capacity` of them
+    /// that nobody else touches.
+    pub(crate) fn with_bytes(bytes: *mut u8, capacity: usize) -> Self {
+        assert!(capacity <= usize::from(u16::MAX), "a commit word has 16 bits for the length");
+        Self {
             next: AtomicPtr::new(ptr::null_mut()),
             commit: AtomicU64::new(0),
             slots: std::array::from_fn(|_| Slot::new()),
             base: 0,
             sequence: 0,
             capacity,
-            bytes: Box::into_raw(bytes).cast(),
+            bytes,
             touches: Touches::new(capacity),
-        })
+        }
     }
 
     /// Makes an owned batch ready for its next life.
@@ -198,6 +205,19 @@ impl Batch {
         let place = unsafe { self.bytes.add(at) };
         // SAFETY: initialised and touched by nobody else, by the caller's promise and B1.
         unsafe { place.read() }
+    }
+
+    /// By the owner: the bytes from `from` to `to`, which are written and not committed.
+    ///
+    /// # Safety
+    /// As [`Batch::put`] for all of them; they have been written, and are not written again while
+    /// borrowed.
+    pub(crate) unsafe fn pending(&self, from: usize, to: usize) -> &[u8] {
+        debug_assert!(from <= to && to <= self.capacity);
+        // SAFETY: `add` stays inside the allocation, by the caller's promise.
+        let start = unsafe { self.bytes.add(from) };
+        // SAFETY: initialised and touched by nobody else, by the caller's promise and B1.
+        unsafe { std::slice::from_raw_parts(start, to - from) }
     }
 
     /// By the owner: writes `from` beyond the committed bytes.
@@ -277,6 +297,7 @@ impl Batch {
     }
 }
 
+#[cfg(not(os_hooks))]
 impl Drop for Batch {
     fn drop(&mut self) {
         let bytes = ptr::slice_from_raw_parts_mut(self.bytes, self.capacity);

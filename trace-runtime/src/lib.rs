@@ -29,7 +29,7 @@
 //! # Unsafe
 //!
 //! In `batch`, `call`, `clock`, `drain`, `heap/allocator`, `heap/own`, `intern`, `local`, `memory`,
-//! `modules`, `os/fd`, `os/files`, `os/handle`, `os/hook`, `os/io`, `os/raw`, `os/sync`,
+//! `modules`, `os/fd`, `os/files`, `os/handle`, `os/hook`, `os/io`, `os/raw`,
 //! `os/threads`, `os/wait`, `os/waiting`, `record`, `recorder`, `refill`, `sched/perf`,
 //! `sched/ring`, `stack/mod`, `stack/own`, `stack/pool`, `stack/system`, `stack/tables` and
 //! `thread`, and nowhere else; each says at its top why. Invariants: B (`batch`), T (`thread`), M

@@ -86,7 +86,14 @@ impl Budget {
 
 /// A new batch within the bound (M2), of `capacity` bytes of events.
 pub(crate) fn allocate(capacity: usize) -> Option<*mut Batch> {
-    BUDGET.reserve(capacity + BATCH_OVERHEAD).then(|| Box::into_raw(Batch::new(capacity)))
+    if !BUDGET.reserve(capacity + BATCH_OVERHEAD) {
+        return None;
+    }
+    let batch = place::make(capacity);
+    if batch.is_none() {
+        BUDGET.release(capacity + BATCH_OVERHEAD);
+    }
+    batch
 }
 
 /// Ends a batch's life.
@@ -94,9 +101,67 @@ pub(crate) fn allocate(capacity: usize) -> Option<*mut Batch> {
 /// # Safety
 /// `batch` came from [`allocate`], the caller owns it, and nobody else has a pointer to it.
 pub(crate) unsafe fn free(batch: *mut Batch) {
-    // SAFETY: `from_raw` wants a pointer from `into_raw`, owned: the caller's promise.
-    let batch = unsafe { Box::from_raw(batch) };
-    BUDGET.release(batch.capacity() + BATCH_OVERHEAD);
+    // SAFETY: a shared reference wants a live batch: the caller's promise.
+    let capacity = unsafe { &*batch }.capacity();
+    // SAFETY: `unmake` wants an owned batch from `make`: the caller's promise.
+    unsafe { place::unmake(batch) };
+    BUDGET.release(capacity + BATCH_OVERHEAD);
+}
+
+/// Batches in memory from the program's allocator.
+#[cfg(not(os_hooks))]
+mod place {
+    use crate::batch::Batch;
+
+    pub(super) fn make(capacity: usize) -> Option<*mut Batch> {
+        Some(Box::into_raw(Batch::new(capacity)))
+    }
+
+    /// # Safety
+    /// `batch` came from [`make`], and is the caller's.
+    pub(super) unsafe fn unmake(batch: *mut Batch) {
+        // SAFETY: `from_raw` wants a pointer from `into_raw`, owned: the caller's promise.
+        drop(unsafe { Box::from_raw(batch) });
+    }
+}
+
+/// Batches in memory from the system. A call that is recorded may come from within the program's
+/// allocator, while that holds a lock; or from a signal's handler that has interrupted it.
+#[cfg(os_hooks)]
+mod place {
+    use crate::batch::Batch;
+    use crate::os::raw;
+
+    const PAGE_BYTES: usize = 4096;
+
+    fn mapping_bytes(capacity: usize) -> usize {
+        (size_of::<Batch>() + capacity).next_multiple_of(PAGE_BYTES)
+    }
+
+    pub(super) fn make(capacity: usize) -> Option<*mut Batch> {
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let words = [0, mapping_bytes(capacity), access as usize, kind as usize, usize::MAX, 0];
+        // SAFETY: a new mapping, wherever the kernel likes, touches nobody's memory.
+        let start = unsafe { raw::bare(libc::SYS_mmap, words) };
+        let start = usize::try_from(start).ok()?;
+        let place: *mut Batch = std::ptr::with_exposed_provenance_mut(start);
+        // SAFETY: `add` stays inside the mapping, which has room for the batch and its bytes.
+        let bytes = unsafe { place.add(1) }.cast();
+        // SAFETY: the mapping is writable, aligned to a page, and nobody else's. It is zeroed.
+        unsafe { place.write(Batch::with_bytes(bytes, capacity)) };
+        Some(place)
+    }
+
+    /// # Safety
+    /// `batch` came from [`make`], and is the caller's.
+    pub(super) unsafe fn unmake(batch: *mut Batch) {
+        // SAFETY: a shared reference wants a live batch: the caller's promise.
+        let capacity = unsafe { &*batch }.capacity();
+        let words = [batch.expose_provenance(), mapping_bytes(capacity), 0, 0, 0, 0];
+        // SAFETY: the mapping is the batch's alone, and the caller's. What is in it needs no drop.
+        unsafe { raw::bare(libc::SYS_munmap, words) };
+    }
 }
 
 /// Batches on their way back to one thread.

@@ -109,7 +109,11 @@ impl Options {
         self
     }
 
-    /// Whether threads, blocking and system calls are recorded; on, if the feature `os` is.
+    /// Whether threads, blocking and system calls are recorded; on, if the feature `os` is. That
+    /// gives the program definitions of its own of some of libc's functions, on Linux (x86_64 and
+    /// aarch64).
+    ///
+    #[doc = include_str!("os/hooks.md")]
     #[must_use]
     pub fn os(mut self, on: bool) -> Self {
         self.os = on;

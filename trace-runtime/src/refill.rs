@@ -109,11 +109,11 @@ impl Thread {
         let listed = own.depth.min(SLOTS);
         let pending_from = (0..listed).find(|&at| own.frames[at].at >= committed);
         let base = pending_from.map_or(now, |at| before.slot(at).begin());
-        // Copied before `own` moves on: it lies behind the committed bytes of `before`, so it is
-        // ours.
+        // It lies behind the committed bytes of `before`, so it is ours until that is sealed.
         //
-        // SAFETY: `get` wants our open batch, and bytes that are written: T2, T3.
-        let tail: Vec<u8> = (committed..pos).map(|at| unsafe { before.get(at) }).collect();
+        // SAFETY: `pending` wants our open batch, and bytes that are written and left alone: T2,
+        // T3, and from here on `next` is written to.
+        let tail = unsafe { before.pending(committed, pos) };
         // A batch in which nothing was committed leaves no gap: there will be no piece of it.
         let step = u32::from(committed > 0);
         own.start_batch(next, base, own.sequence.wrapping_add(step));
@@ -130,7 +130,7 @@ impl Thread {
             self.commit(own, base);
         }
         if let Some(from) = pending_from {
-            own.put_tail(&tail, from, committed);
+            own.put_tail(tail, from, committed);
         }
     }
 

@@ -117,7 +117,7 @@ impl Session {
     }
 
     /// The system's id of the collector's thread, which is no thread of the program's.
-    #[cfg(any(os_hooks, feature = "sched"))]
+    #[cfg(os_hooks)]
     pub(crate) fn collector_id(&self) -> u32 {
         self.collector_id.load(Ordering::Relaxed)
     }

@@ -1,8 +1,8 @@
 //! Threads, blocking and system calls of the program, without annotations.
 //!
-//! The program gets definitions of its own of some of libc's functions. Each calls the real one, and
-//! while a trace runs records the call: begin, end, result, what it was about, and from where it
-//! was called. Where `os_hooks` is not set, nothing of that is compiled, and a trace says so.
+//! The program gets definitions of its own of some of libc's functions. Each calls the real one,
+//! and while a trace runs records the call: begin, end, result, what it was about, and from where
+//! it was called. Where `os_hooks` is not set, nothing of that is compiled, and a trace says so.
 //!
 //! - `hook`: what every hook does, and the macro they are made by.
 //! - `files`, `io`, `sync`, `threads`, `wait`: the hooks, by family.
@@ -11,24 +11,7 @@
 //! - `raw`: system calls without libc.
 //! - `watch`: what a trace says of all this.
 //!
-//! # What is recorded
-//!
-//! | what | functions |
-//! |---|---|
-//! | locks, conditions, parking, channels, barriers, once | `syscall` (futex: wait, wake, requeue; other numbers as the function that makes the same call, or by number) |
-//! | reading and writing | `read`, `write`, `pread`, `pwrite`, `readv`, `writev`, `preadv`, `pwritev`, `recv`, `send`, `recvfrom`, `sendto`, `recvmsg`, `sendmsg`, `sendfile`, `copy_file_range`, `splice`, `eventfd_write` |
-//! | connections | `accept`, `accept4`, `connect`, `socket`, `bind`, `listen`, `shutdown`, `getaddrinfo` |
-//! | files | `open`, `openat`, `close`, `fsync`, `fdatasync`, `stat`, `fstat`, `lstat`, `fstatat`, `statx`, `unlink`, `rename`, `mkdir`, `rmdir`, `ftruncate`, `fallocate`, `flock`, `fcntl` (waiting for a lock), `getrandom` |
-//! | waiting | `poll`, `ppoll`, `select`, `pselect`, `epoll_wait`, `epoll_pwait`, `epoll_pwait2`, `nanosleep`, `clock_nanosleep`, `usleep`, `sleep`, `sched_yield`, `waitpid`, `wait4`, `waitid` |
-//! | threads | `pthread_create`, `pthread_join`; names by `pthread_setname_np` and `prctl` |
-//! | watched only, for what descriptors are | `dup`, `dup2`, `dup3`, `pipe`, `pipe2`, `socketpair`, `eventfd`, `epoll_create`, `epoll_create1`, `timerfd_create`, `memfd_create`, `close_range` |
-//!
-//! And the variants of these whose names end in `64`. Not hooked, and so neither seen nor changed:
-//! all else, among it C's own locks (`pthread_mutex_lock` and the like), reading of folders,
-//! `mmap`, `fork`, `exec`, and what libc does inside of other functions of its own. In a static
-//! program the functions of the row *threads* and `getaddrinfo` are not hooked either: there, threads
-//! are known from their first event on, and the others are made of system calls, which loses that
-//! they are cancellation points of `pthread_cancel`.
+#![doc = include_str!("hooks.md")]
 
 #[cfg(os_hooks)]
 mod fd;
@@ -41,7 +24,7 @@ mod hook;
 #[cfg(os_hooks)]
 mod io;
 #[cfg(os_hooks)]
-mod raw;
+pub(crate) mod raw;
 #[cfg(os_hooks)]
 mod sync;
 #[cfg(os_threads)]

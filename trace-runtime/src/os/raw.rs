@@ -79,8 +79,8 @@ pub(crate) unsafe fn invoke<const N: usize>(number: c_long, words: [usize; N]) -
 pub(crate) unsafe fn bare(number: c_long, words: [usize; 6]) -> isize {
     let result: isize;
     let [a, b, c, d, e, f] = words;
-    // SAFETY: the instruction changes `rax`, `rcx`, `r11` and what the call says; all are named, and
-    // memory and flags are not excluded.
+    // SAFETY: the instruction changes `rax`, `rcx`, `r11` and what the call says; all are named,
+    // and memory and flags are not excluded.
     unsafe {
         std::arch::asm!(
             "syscall",
@@ -102,7 +102,8 @@ pub(crate) unsafe fn bare(number: c_long, words: [usize; 6]) -> isize {
 pub(crate) unsafe fn bare(number: c_long, words: [usize; 6]) -> isize {
     let result: isize;
     let [a, b, c, d, e, f] = words;
-    // SAFETY: the instruction changes `x0` and what the call says; memory and flags are not excluded.
+    // SAFETY: the instruction changes `x0` and what the call says; memory and flags are not
+    // excluded.
     unsafe {
         std::arch::asm!(
             "svc 0",

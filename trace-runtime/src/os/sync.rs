@@ -4,8 +4,6 @@
 //! recorded as the function that makes the same system call, or by their number.
 //!
 //! Invariants and the macro are in `hook`.
-//!
-//! May contain `unsafe`: it defines a function for others to call.
 
 use crate::os::fd::{address, forget, kind, number as numbered, resource};
 use crate::os::hook::{hooks, observe};

@@ -1,7 +1,7 @@
 //! Hooks of making, joining and naming threads, and of looking up hosts.
 //!
-//! These functions are more than a system call, so there is nothing to take their place: in a static
-//! program this file is left out. Threads are known with their first event then, without parent.
+//! These functions are more than a system call, so there is nothing to take their place: in a
+//! static program this file is left out. Threads are known with their first event then, without parent.
 //!
 //! Invariants and the macro are in `hook`.
 //!
