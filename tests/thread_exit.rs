@@ -160,3 +160,22 @@ fn memory_of_ended_threads_is_used_again() {
     assert_eq!((recorded.report.threads, recorded.report.dropped_events), (800, 0));
     assert!(recorded.report.memory_max <= 1 << 20);
 }
+
+#[test]
+fn a_thread_says_itself_when_it_ended() {
+    let recorded = record(|| {
+        on_thread("early", leaf);
+        on_thread("late", || {
+            thread::sleep(Duration::from_millis(5));
+            leaf();
+        });
+        // So long that the collector has something to do in between.
+        thread::sleep(Duration::from_millis(40));
+    });
+    let tables = &recorded.trace.tables;
+    let [early, late] = ["early", "late"].map(|name| recorded.trace.thread(name));
+    let end = tables.threads[&early].end.expect("it has ended");
+    assert!(end.ticks < tables.threads[&late].first, "it ended before the next one began");
+    let stop = tables.stop.expect("it was stopped").ticks;
+    assert!(tables.threads[&late].end.expect("so has this").ticks < stop);
+}

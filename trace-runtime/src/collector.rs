@@ -171,13 +171,15 @@ impl Collector {
     /// Asked before the last look: who has exited by now has committed all it ever will.
     fn note_exits(&mut self) {
         for drain in &mut self.drains {
-            drain.exited = drain.thread.exited.load(Ordering::Acquire);
+            let exited = drain.thread.exited.load(Ordering::Acquire);
+            drain.exited = (exited != 0).then_some(Ticks(exited));
         }
     }
 
     /// Lets go of threads that have ended, after the last look. Whether there were any.
     fn release_exited(&mut self) -> bool {
-        let (exited, alive): (Vec<_>, _) = self.drains.drain(..).partition(|drain| drain.exited);
+        let (exited, alive): (Vec<_>, _) =
+            self.drains.drain(..).partition(|drain| drain.exited.is_some());
         self.drains = alive;
         self.put_ends(&exited);
         !exited.is_empty()
@@ -299,8 +301,8 @@ impl Collector {
             let dropped_ends = thread.dropped_ends.load(Ordering::Relaxed);
             self.output.define(&Definition::ThreadEnd {
                 id: thread.id,
-                ended: drain.exited,
-                ticks: Ticks(clock::ticks()),
+                ended: drain.exited.is_some(),
+                ticks: drain.exited.unwrap_or_else(|| Ticks(clock::ticks())),
                 events: drain.events,
                 dropped_events,
                 dropped_ends,

@@ -26,8 +26,8 @@ pub(crate) struct Drain {
     taken: Commit,
     /// Events handed out.
     pub(crate) events: u64,
-    /// The thread had exited before the last walk: there is no more.
-    pub(crate) exited: bool,
+    /// When the thread exited, if that was before the last walk: there is no more.
+    pub(crate) exited: Option<Ticks>,
 }
 
 // SAFETY: `Send` wants that the pointer may be followed on another thread: it points into a chain
@@ -37,7 +37,7 @@ unsafe impl Send for Drain {}
 impl Drain {
     pub(crate) fn new(thread: Arc<Thread>) -> Self {
         let batch = thread.first.load(Ordering::Acquire);
-        Self { thread, batch, taken: Commit::default(), events: 0, exited: false }
+        Self { thread, batch, taken: Commit::default(), events: 0, exited: None }
     }
 
     fn batch<'a>(&self) -> &'a Batch {

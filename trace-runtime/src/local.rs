@@ -287,7 +287,7 @@ fn release(local: &Local) {
     let _quiet = quiet();
     // SAFETY: `from_raw` wants the pointer of one `into_raw`, once: L1, and it is null now.
     let thread = unsafe { Arc::from_raw(thread) };
-    thread.exited.store(true, Ordering::Release);
+    thread.exited.store(crate::clock::ticks(), Ordering::Release);
 }
 
 /// Silence on this thread while it lives.

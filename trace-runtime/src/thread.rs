@@ -6,9 +6,9 @@
 //! other event commits the pending begins simply by committing what lies behind them. A region
 //! under its threshold takes its begin back. Invariants:
 //!
-//! - **T1** `Own` is touched only by the thread it is of (before that: by the one that made it), and
-//!   by nobody else's call on that thread in between: nothing in here calls user code, and signal
-//!   handlers are kept out by L3.
+//! - **T1** `Own` is touched only by the thread it is of (before that: by the one that made it),
+//!   and by nobody else's call on that thread in between: nothing in here calls user code, and
+//!   signal handlers are kept out by L3.
 //! - **T2** `batch` is the last of the chain, open, and ours.
 //! - **T3** `committed <= pos <= capacity`, and `pos < limit` leaves room for [`RESERVE`] bytes.
 //! - **T4** Frames `pending_from()..depth` have their begins encoded, uncommitted, in order, and
@@ -23,7 +23,7 @@ use crate::batch::{Batch, Commit, SLOTS};
 use crate::clock;
 use crate::local::Spawn;
 use crate::memory::Spares;
-use crate::primitive::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use crate::primitive::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use crate::session::Session;
 use crate::value::Value;
 use crate::value::{Body, put_number};
@@ -89,8 +89,8 @@ pub(crate) struct Thread {
     /// The oldest batch of the chain, for the collector to begin with.
     pub(crate) first: AtomicPtr<Batch>,
     pub(crate) spares: Spares,
-    /// The thread will record no more.
-    pub(crate) exited: AtomicBool,
+    /// When it ended, in ticks: it will record no more. 0 while it may.
+    pub(crate) exited: AtomicU64,
     pub(crate) dropped_events: AtomicU64,
     pub(crate) dropped_ends: AtomicU64,
     /// Events lost by signal handlers that came while the thread was recording. Their own counter:
@@ -146,7 +146,7 @@ impl Thread {
             limit: AtomicUsize::new(limit),
             first: AtomicPtr::new(batch),
             spares: Spares::new(),
-            exited: AtomicBool::new(false),
+            exited: AtomicU64::new(0),
             dropped_events: AtomicU64::new(0),
             dropped_ends: AtomicU64::new(0),
             interrupted: AtomicU64::new(0),

@@ -109,7 +109,7 @@ pub enum Definition<'a> {
         id: ThreadId,
         /// Whether the thread has ended; else it lives on and only the trace ends.
         ended: bool,
-        /// When that was noticed.
+        /// When that was.
         ticks: Ticks,
         /// Events it wrote, in all its batches.
         events: u64,

@@ -94,7 +94,7 @@ pub(super) fn claim() -> Option<Arc<Thread>> {
 /// Who was here under the calling thread's id has ended.
 pub(super) fn bury() {
     if let Some(state) = find(local::system_id() as u32, false).and_then(|at| take(at, TAKEN)) {
-        state.exited.store(true, Ordering::Release);
+        state.exited.store(clock::ticks(), Ordering::Release);
     }
 }
 
@@ -112,7 +112,7 @@ pub(super) fn bury_dead() {
         if answer == -(libc::ESRCH as isize)
             && let Some(state) = take(at, TAKEN)
         {
-            state.exited.store(true, Ordering::Release);
+            state.exited.store(clock::ticks(), Ordering::Release);
         }
     }
 }

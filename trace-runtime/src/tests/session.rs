@@ -34,9 +34,9 @@ fn l1_a_threads_state_lives_as_long_as_anybody_looks() {
         let mut walk = Drain::new(Arc::clone(&thread));
         let owner = loom_thread::spawn(move || {
             end(&thread, begin(&thread));
-            thread.exited.store(true, Ordering::Release);
+            thread.exited.store(1, Ordering::Release);
         });
-        let exited = walk.thread.exited.load(Ordering::Acquire);
+        let exited = walk.thread.exited.load(Ordering::Acquire) != 0;
         let mut pieces = Vec::new();
         drain(&mut walk, &mut pieces);
         if exited {

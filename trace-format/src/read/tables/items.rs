@@ -66,7 +66,7 @@ impl Thread {
 pub struct ThreadEnd {
     /// Whether the thread has ended; else only the trace has.
     pub ended: bool,
-    /// When that was noticed.
+    /// When that was.
     pub ticks: Ticks,
     /// Events it wrote, in all its batches.
     pub events: u64,
