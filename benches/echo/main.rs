@@ -3,8 +3,9 @@
 //! A tokio echo server is loaded by a second process over loopback. Stretches with a trace
 //! (threads, blocking, system calls, CPUs, heap, all with stacks) and without one alternate in one
 //! run, so a machine that slows down slows both; the table has the median of the ratios of
-//! neighbours.
+//! neighbours, for everything at once and for each part alone.
 
+use exectrace::Options;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command};
@@ -59,45 +60,70 @@ async fn echo(mut stream: tokio::net::TcpStream, served: Arc<AtomicU64>) {
     }
 }
 
+/// Of each row: the ratios, and what was recorded.
+#[derive(Debug, Default)]
+struct Row {
+    ratios: Vec<f64>,
+    bytes: u64,
+    events: u64,
+    dropped: u64,
+}
+
 fn measure(pairs: usize, served: &AtomicU64) {
+    let none = || Options::new().os(false).sched(false).heap(false);
+    let kinds = [
+        ("everything", Options::new()),
+        ("threads, blocking, calls", none().os(true)),
+        ("CPUs", none().sched(true)),
+        ("heap", none().heap(true)),
+    ];
     let stretch = || {
         let (before, begin) = (served.load(Ordering::Relaxed), Instant::now());
         std::thread::sleep(STRETCH);
         (served.load(Ordering::Relaxed) - before) as f64 / begin.elapsed().as_secs_f64()
     };
-    let (mut ratios, mut plain, mut bytes, mut events, mut dropped) = (vec![], vec![], 0, 0, 0);
+    let mut plain = Vec::new();
+    let mut rows: [Row; 4] = Default::default();
     for pair in 0..pairs {
-        // Who is first changes, for what drifts would favour one of them.
-        let off_first = (pair % 2 == 0).then(&stretch);
-        let trace = exectrace::start(std::io::sink()).expect("no trace is running");
-        let on = stretch();
-        let report = trace.stop().expect("a sink takes everything");
-        let off = off_first.unwrap_or_else(&stretch);
-        (bytes, events) = (bytes + report.bytes, events + report.events);
-        dropped += report.dropped_events;
-        ratios.push(on / off);
-        plain.push(off);
+        for ((_, options), row) in kinds.iter().zip(&mut rows) {
+            // Who is first changes, for what drifts would favour one of them.
+            let off_first = (pair % 2 == 0).then(&stretch);
+            let trace = exectrace::start_with(options.clone(), std::io::sink());
+            let trace = trace.expect("no trace is running");
+            let on = stretch();
+            let report = trace.stop().expect("a sink takes everything");
+            let off = off_first.unwrap_or_else(&stretch);
+            row.ratios.push(on / off);
+            row.bytes += report.bytes;
+            row.events += report.events;
+            row.dropped += report.dropped_events;
+            plain.push(off);
+        }
     }
-    let median = |values: &mut Vec<f64>| {
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
-    };
-    let (low, high) = {
-        ratios.sort_by(f64::total_cmp);
-        (ratios[ratios.len() / 4], ratios[ratios.len() * 3 / 4])
-    };
-    println!("echo server, {CONNECTIONS} connections of one client process, {pairs} pairs");
-    println!("requests/s without a trace   {:>10.0}", median(&mut plain));
+    print(pairs, plain, kinds.map(|kind| kind.0), rows);
+}
+
+fn print(pairs: usize, mut plain: Vec<f64>, names: [&str; 4], rows: [Row; 4]) {
+    plain.sort_by(f64::total_cmp);
+    println!("echo server, {CONNECTIONS} connections of one client process, {pairs} pairs each");
+    println!("{:.0} requests/s without a trace", plain[plain.len() / 2]);
     println!(
-        "with everything on           {:>10.3} x  (quartiles {low:.3} to {high:.3})",
-        median(&mut ratios)
+        "{:26} {:>10} {:>16} {:>10} {:>12} {:>8}",
+        "recorded", "requests", "quartiles", "events/s", "bytes/event", "dropped"
     );
-    println!("bytes per event              {:>10.1}", bytes as f64 / events.max(1) as f64);
-    println!(
-        "events/s                     {:>10.0}",
-        events as f64 / (pairs as f64 * STRETCH.as_secs_f64())
-    );
-    println!("dropped                      {dropped:>10}");
+    for (name, mut row) in names.into_iter().zip(rows) {
+        row.ratios.sort_by(f64::total_cmp);
+        let at = |part: usize| row.ratios[(row.ratios.len() * part / 4).min(row.ratios.len() - 1)];
+        println!(
+            "{name:26} {:>8.3} x {:>7.3} to {:.3} {:>10.0} {:>12.1} {:>8}",
+            at(2),
+            at(1),
+            at(3),
+            row.events as f64 / (pairs as f64 * STRETCH.as_secs_f64()),
+            row.bytes as f64 / row.events.max(1) as f64,
+            row.dropped
+        );
+    }
 }
 
 /// The other process; killed when dropped.
