@@ -298,7 +298,7 @@ fn starting_and_stopping_among_busy_threads_is_safe() {
                 while !ends.load(Ordering::Relaxed) {
                     thread::sleep(Duration::from_micros(50));
                     thread::yield_now();
-                    thread::scope(|scope| _ = scope.spawn(|| thread::yield_now()));
+                    thread::scope(|scope| _ = scope.spawn(thread::yield_now));
                 }
             });
         }
@@ -318,7 +318,7 @@ fn starting_and_stopping_among_busy_threads_is_safe() {
 #[test]
 fn names_of_threads_are_whole() {
     let recorded = record_with(with_calls(), || {
-        on_thread("a name of more than fifteen bytes", || thread::yield_now());
+        on_thread("a name of more than fifteen bytes", thread::yield_now);
     });
     recorded.trace.thread("a name of more than fifteen bytes");
 }

@@ -190,21 +190,48 @@ impl Outcome for Failure {
 
 /// Calls the real function and records it.
 ///
-/// - `resource`: what it is about; runs before it, with signal handlers kept out, perhaps twice.
+/// - `resource`: what it is about, interned.
 /// - `real`: the real function with its arguments.
 #[inline(always)]
 pub(super) fn observe<R: Outcome>(
     call: CallId,
-    resource: impl Fn() -> u32,
+    resource: impl FnOnce() -> u32,
     real: impl FnOnce() -> R,
 ) -> R {
-    let Some(begun) = begin(call, &resource) else { return real() };
+    if local::is_quiet() {
+        return real();
+    }
+    let errno = Errno::new();
+    let begun = begin(call, resource());
+    errno.restore();
     let result = real();
     end(begun, result);
     result
 }
 
-/// A call that was begun.
+/// The thread's `errno`, as it was.
+struct Errno {
+    place: *mut c_int,
+    value: c_int,
+}
+
+impl Errno {
+    #[inline(always)]
+    fn new() -> Self {
+        let place = raw::errno();
+        // SAFETY: `errno` is the thread's own, and lives as long as the thread.
+        let value = unsafe { place.read() };
+        Self { place, value }
+    }
+
+    #[inline(always)]
+    fn restore(&self) {
+        // SAFETY: as in `new`; this never leaves the thread.
+        unsafe { self.place.write(self.value) };
+    }
+}
+
+/// A call that was begun, or zeros for one that is not recorded.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Begun {
     begin: u64,
@@ -219,34 +246,33 @@ impl Begun {
     }
 }
 
-/// Begins a call, if it can be recorded. `errno` stays.
-#[inline(always)]
-pub(super) fn begin(call: CallId, resource: &impl Fn() -> u32) -> Option<Begun> {
-    if local::is_quiet() {
-        return None;
-    }
-    raw::keeping_errno(|| {
-        let (begin, what) = record::begin_call(|| OpenCall {
-            call,
-            stack: StackId(crate::stack::capture()),
-            resource: ResourceId(resource()),
-        });
-        (begin != 0).then_some(Begun { begin, what })
-    })
+/// Begins a call. May change `errno`: a thread may be attached.
+#[inline(never)]
+pub(super) fn begin(call: CallId, resource: u32) -> Begun {
+    let (begin, what) = record::begin_call(|| OpenCall {
+        call,
+        stack: StackId(crate::stack::capture()),
+        resource: ResourceId(resource),
+    });
+    Begun { begin, what }
 }
 
 /// The call has returned. `errno` stays.
 #[inline(always)]
 pub(super) fn end<R: Outcome>(begun: Begun, result: R) {
-    raw::keeping_errno(|| {
-        // SAFETY: `errno` is the thread's own.
-        let errno = unsafe { raw::errno().read() };
-        let result = result.outcome(errno);
-        if record::end_call(begun.begin, begun.what, result) && !is_off() {
-            // Another trace has begun meanwhile.
-            local::arrive(Arrival { spawn: None, result });
-        }
-    });
+    if begun.begin != 0 {
+        let errno = Errno::new();
+        end_recorded(begun, result.outcome(errno.value));
+        errno.restore();
+    }
+}
+
+#[inline(never)]
+fn end_recorded(begun: Begun, result: i64) {
+    if record::end_call(begun.begin, begun.what, result) && !is_off() {
+        // Another trace has begun meanwhile.
+        local::arrive(Arrival { spawn: None, result });
+    }
 }
 
 /// The real function has returned, after which a trace may have begun.
@@ -262,11 +288,9 @@ pub(super) fn look_again<R: Outcome>(result: R) -> R {
 #[cold]
 #[inline(never)]
 pub(super) fn late<R: Outcome>(result: R) {
-    raw::keeping_errno(|| {
-        // SAFETY: `errno` is the thread's own.
-        let errno = unsafe { raw::errno().read() };
-        local::arrive(Arrival { spawn: None, result: result.outcome(errno) });
-    });
+    let errno = Errno::new();
+    local::arrive(Arrival { spawn: None, result: result.outcome(errno.value) });
+    errno.restore();
 }
 
 /// A system call with these arguments, as libc would make it.

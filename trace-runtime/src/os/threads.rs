@@ -101,18 +101,19 @@ unsafe fn create(
     routine: Routine,
     argument: *mut c_void,
 ) -> Failure {
-    let Some(begun) = hook::begin(CallId::PTHREAD_CREATE, &|| 0) else {
+    if local::is_quiet() {
         // SAFETY: the caller's promise.
         return unsafe { call::pthread_create(into, attributes, routine, argument) };
-    };
-    let start = keeping_errno(|| {
+    }
+    let (begun, start) = keeping_errno(|| {
+        let begun = hook::begin(CallId::PTHREAD_CREATE, 0);
         let mut parent = ThreadId(0);
         local::with_attached(|thread| parent = thread.id);
         let _quiet = local::quiet();
         let is_known = !waiting::is_looking();
         let (stack, entry) = (begun.stack(), routine as usize as u64);
         let spawn = Spawn { parent, stack, entry, is_known };
-        Box::into_raw(Box::new(Start { routine, argument, spawn }))
+        (begun, Box::into_raw(Box::new(Start { routine, argument, spawn })))
     });
     // SAFETY: the caller's promise; the routine is one, and its argument its own.
     let result = unsafe { call::pthread_create(into, attributes, begin_thread, start.cast()) };
