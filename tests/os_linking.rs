@@ -37,7 +37,8 @@ fn package(name: &str) -> PathBuf {
     write("src/main.rs", &read("tests/fixtures/os/program.rs"));
     let manifest = format!(
         "[workspace]\n\n[package]\nname = \"program\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n\
-         [dependencies]\nexectrace = {{ path = {root:?}, features = [\"os\"] }}\n\n{PROFILES}"
+         [dependencies]\nexectrace = {{ path = {root:?}, features = [\"os\"] }}\n\
+         libc = \"0.2\"\n\n{PROFILES}"
     );
     write("Cargo.toml", &manifest);
     folder

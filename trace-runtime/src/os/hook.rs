@@ -293,6 +293,24 @@ pub(super) fn late<R: Outcome>(result: R) {
     errno.restore();
 }
 
+/// A function, or the type of one of libc's, through which an unwinding may pass: of a thread that
+/// is cancelled. In a program that aborts where it would unwind, the compiler adds an abort to each
+/// call of such a function; there the type does not say so, and the unwinding passes all the same,
+/// for nothing of ours is in its way (C2).
+#[cfg(panic = "unwind")]
+macro_rules! foreign {
+    ($(#[$note:meta])* fn $($function:tt)*) => {
+        $(#[$note])* unsafe extern "C-unwind" fn $($function)*
+    };
+}
+
+#[cfg(not(panic = "unwind"))]
+macro_rules! foreign {
+    ($(#[$note:meta])* fn $($function:tt)*) => {
+        $(#[$note])* unsafe extern "C" fn $($function)*
+    };
+}
+
 /// A system call with these arguments, as libc would make it.
 macro_rules! system {
     ($number:ident $(, $word:expr)*) => {
@@ -339,7 +357,7 @@ macro_rules! hooks {
                     // SAFETY: the caller's promise.
                     return unsafe { instead::$name($($arg),*) };
                 }
-                type Function = unsafe extern "C-unwind" fn($($type),*) -> $result;
+                type Function = $crate::os::hook::foreign!(fn($($type),*) -> $result);
                 let pointer = real::$name.pointer();
                 // SAFETY: the pointer is libc's function of this name, or the one that serves
                 // instead, of this very type.
@@ -379,4 +397,4 @@ macro_rules! hooks {
     };
 }
 
-pub(super) use {hooks, system};
+pub(super) use {foreign, hooks, system};

@@ -1,7 +1,8 @@
 //! Hooks of making, joining and naming threads, and of looking up hosts.
 //!
 //! These functions are more than a system call, so there is nothing to take their place: in a
-//! static program this file is left out. Threads are known with their first event then, without parent.
+//! static program this file is left out. Threads are known with their first event then, without
+//! parent.
 //!
 //! Invariants and the macro are in `hook`.
 //!
@@ -11,7 +12,7 @@
 use crate::local::{self, Arrival, Spawn};
 use crate::os::fd::{kind, number};
 use crate::os::handle;
-use crate::os::hook::{self, Failure, Outcome, hooks, observe, system};
+use crate::os::hook::{self, Failure, Outcome, foreign, hooks, observe, system};
 use crate::os::raw::keeping_errno;
 use crate::os::waiting;
 use libc::{addrinfo, c_char, c_int, c_void, pthread_attr_t, pthread_t};
@@ -19,7 +20,7 @@ use std::ffi::CStr;
 use trace_format::id::{CallId, ThreadId};
 
 /// Where a thread begins.
-type Routine = extern "C-unwind" fn(*mut c_void) -> *mut c_void;
+type Routine = foreign!(fn(*mut c_void) -> *mut c_void);
 
 /// A number that is no errno.
 #[derive(Clone, Copy, Debug)]
@@ -136,13 +137,19 @@ unsafe fn take(start: *mut Start) -> Start {
     })
 }
 
-/// The routine of threads that are made while a trace runs. It has nothing to drop while the
-/// program's own routine runs (C2).
-extern "C-unwind" fn begin_thread(start: *mut c_void) -> *mut c_void {
-    // SAFETY: `create` has made it for this thread alone.
-    let Start { routine, argument, spawn } = unsafe { take(start.cast()) };
-    keeping_errno(|| local::arrive(Arrival { spawn: Some(spawn), result: 0 }));
-    routine(argument)
+foreign! {
+    /// The routine of threads that are made while a trace runs. It has nothing to drop while the
+    /// program's own routine runs (C2).
+    ///
+    /// # Safety
+    /// `start` was made by [`create`], for this thread alone.
+    fn begin_thread(start: *mut c_void) -> *mut c_void {
+        // SAFETY: the caller's promise.
+        let Start { routine, argument, spawn } = unsafe { take(start.cast()) };
+        keeping_errno(|| local::arrive(Arrival { spawn: Some(spawn), result: 0 }));
+        // SAFETY: it is what the program has given with the argument.
+        unsafe { routine(argument) }
+    }
 }
 
 /// The calling thread has a new name. Rust's own is preferred, where the system's is its front:
