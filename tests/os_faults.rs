@@ -322,3 +322,32 @@ fn names_of_threads_are_whole() {
     });
     recorded.trace.thread("a name of more than fifteen bytes");
 }
+
+/// Set for the process that is to overflow.
+const OVERFLOW: &str = "EXECTRACE_TEST_OVERFLOW";
+
+/// Deeper than any stack.
+fn sink(depth: u64) -> u64 {
+    let room = std::hint::black_box([depth; 64]);
+    if depth == u64::MAX { 0 } else { sink(depth + 1) + room[3] }
+}
+
+#[test]
+fn overflows_if_it_is_told_to() {
+    if std::env::var_os(OVERFLOW).is_some() {
+        record_with(with_calls(), || on_thread("deep", || _ = sink(0)));
+    }
+}
+
+#[test]
+fn a_stack_that_overflows_is_reported_as_ever() {
+    use std::os::unix::process::ExitStatusExt;
+    let program = std::env::current_exe().expect("this test");
+    let mut command = std::process::Command::new(program);
+    command.args(["--exact", "overflows_if_it_is_told_to", "--nocapture"]).env(OVERFLOW, "1");
+    let output = command.output().expect("it runs");
+    let text = String::from_utf8_lossy(&output.stderr);
+    // Rust's handler writes that on a stack of its own, which is short.
+    assert!(text.contains("has overflowed its stack"), "{}: {text}", output.status);
+    assert_eq!(output.status.signal(), Some(libc::SIGABRT));
+}

@@ -19,8 +19,12 @@ use std::os::fd::RawFd;
 /// Descriptors from here on are asked about anew with every call.
 const DESCRIPTORS_MAX: usize = 1 << 16;
 
-/// Longer names of resources are cut.
-const NAME_BYTES_MAX: usize = 512;
+/// Longer names of resources are cut. Signal handlers have small stacks: 8 KiB are usual, and the
+/// system takes half of them for itself.
+const NAME_BYTES_MAX: usize = 256;
+
+/// `/proc/self/fd/`, a number, and a zero byte.
+const LINK_BYTES_MAX: usize = 32;
 
 /// Kinds of resources on the wire.
 pub(super) mod kind {
@@ -90,18 +94,13 @@ pub(super) fn number(kind: u64, value: u64) -> u32 {
 }
 
 /// Asks the system what a descriptor is.
+#[cold]
+#[inline(never)]
 fn ask(descriptor: RawFd) -> u32 {
     let mut name = Name::new();
-    let mut path = Name::new();
-    _ = write!(path, "/proc/self/fd/{descriptor}\0");
-    let place = name.bytes.as_mut_ptr();
-    let words = [libc::AT_FDCWD as usize, path.bytes.as_ptr() as usize, place as usize];
-    let [a, b, c] = words;
-    // SAFETY: `readlinkat` wants a path that ends with a zero byte (it fits, and was written just
-    // now) and a place for as many bytes as it is told.
-    let len = unsafe { raw::bare(libc::SYS_readlinkat, [a, b, c, NAME_BYTES_MAX, 0, 0]) };
-    let Ok(len) = usize::try_from(len) else { return 0 };
-    name.len = len.min(NAME_BYTES_MAX);
+    if !name.put_link(descriptor) {
+        return 0;
+    }
     let kind = kind_of(name.as_bytes());
     if kind == kind::SOCKET {
         put_peers(&mut name, descriptor);
@@ -123,48 +122,95 @@ fn kind_of(link: &[u8]) -> u64 {
     found.map_or(kind::OTHER, |&(_, kind)| kind)
 }
 
-/// Text in place, cut where it does not fit.
+/// A resource on its way into the table: its kind, its value, its name's length and bytes, eight a
+/// word. What does not fit of a name is cut.
 struct Name {
-    bytes: [u8; NAME_BYTES_MAX],
+    words: [u64; 3 + NAME_BYTES_MAX / 8],
     len: usize,
 }
 
 impl Name {
     fn new() -> Self {
-        Self { bytes: [0; NAME_BYTES_MAX], len: 0 }
+        Self { words: [0; 3 + NAME_BYTES_MAX / 8], len: 0 }
+    }
+
+    /// What the descriptor's link says. False if there is none.
+    fn put_link(&mut self, descriptor: RawFd) -> bool {
+        let mut path = Digits::new();
+        path.put(descriptor.unsigned_abs());
+        let place = &raw mut self.words[3];
+        let from = path.bytes.as_ptr() as usize;
+        let words = [libc::AT_FDCWD as usize, from, place as usize, NAME_BYTES_MAX, 0, 0];
+        // SAFETY: `readlinkat` wants a path that ends with a zero byte (a number has ten digits at
+        // most), and a place for as many bytes as it is told.
+        let len = unsafe { raw::bare(libc::SYS_readlinkat, words) };
+        self.len = usize::try_from(len).unwrap_or(0).min(NAME_BYTES_MAX);
+        len >= 0
     }
 
     fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
+        let place = &raw const self.words[3];
+        // SAFETY: as many bytes are in the words from there on: `len` never exceeds that.
+        unsafe { std::slice::from_raw_parts(place.cast(), self.len) }
     }
 
-    /// The resource with this name: kind, value, the name's length and its bytes, eight a word.
-    fn intern(&self, kind: u64, value: u64) -> u32 {
-        let mut words = [0; 3 + NAME_BYTES_MAX / 8];
-        words[0] = kind;
-        words[1] = value;
-        words[2] = self.as_bytes().len() as u64;
-        for (word, bytes) in words[3..].iter_mut().zip(self.as_bytes().chunks(8)) {
-            let mut eight = [0; 8];
-            eight.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-            *word = u64::from_le_bytes(eight);
+    fn put(&mut self, byte: u8) {
+        if self.len < NAME_BYTES_MAX {
+            // Both architectures have a word's first byte in its low bits.
+            self.words[3 + self.len / 8] |= u64::from(byte) << (self.len % 8 * 8);
+            self.len += 1;
         }
-        let used = 3 + self.as_bytes().len().div_ceil(8);
-        RESOURCES.intern(words.get(..used).unwrap_or_default())
+    }
+
+    /// Takes back all behind the first `len` bytes.
+    fn cut(&mut self, len: usize) {
+        while self.len > len {
+            self.len -= 1;
+            self.words[3 + self.len / 8] &= !(0xff << (self.len % 8 * 8));
+        }
+    }
+
+    fn intern(&mut self, kind: u64, value: u64) -> u32 {
+        let [first, second, third, ..] = &mut self.words;
+        (*first, *second, *third) = (kind, value, self.len as u64);
+        let used = 3 + self.len.div_ceil(8);
+        RESOURCES.intern(self.words.get(..used).unwrap_or_default())
     }
 }
 
 impl Write for Name {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let rest = self.bytes.get_mut(self.len..).unwrap_or_default();
-        let fits = text.len().min(rest.len());
-        rest.iter_mut().zip(text.as_bytes()).for_each(|(to, from)| *to = *from);
-        self.len += fits;
+        text.bytes().for_each(|byte| self.put(byte));
         Ok(())
     }
 }
 
+/// A path that ends with a number, and a zero byte.
+struct Digits {
+    bytes: [u8; LINK_BYTES_MAX],
+    len: usize,
+}
+
+impl Digits {
+    fn new() -> Self {
+        let (mut bytes, front) = ([0; LINK_BYTES_MAX], b"/proc/self/fd/");
+        bytes.iter_mut().zip(front).for_each(|(to, from)| *to = *from);
+        Self { bytes, len: front.len() }
+    }
+
+    fn put(&mut self, number: u32) {
+        if number >= 10 {
+            self.put(number / 10);
+        }
+        if let Some(place) = self.bytes.get_mut(self.len) {
+            *place = b'0' + (number % 10) as u8;
+            self.len += 1;
+        }
+    }
+}
+
 /// `local -> peer` in place of the socket's number, as far as it has them.
+#[inline(never)]
 fn put_peers(name: &mut Name, descriptor: RawFd) {
     let mut peers = Name::new();
     if let Some(local) = Peer::ask(libc::SYS_getsockname, descriptor) {
@@ -174,7 +220,7 @@ fn put_peers(name: &mut Name, descriptor: RawFd) {
     _ = peers.write_str(" -> ");
     let remote = Peer::ask(libc::SYS_getpeername, descriptor);
     if !remote.is_some_and(|remote| remote.put(&mut peers)) {
-        peers.len = before;
+        peers.cut(before);
     }
     if peers.len > 0 {
         *name = peers;
@@ -247,10 +293,7 @@ fn put_path(name: &mut Name, address: &libc::sockaddr_un, len: usize) -> bool {
             _ => byte,
         };
         some = true;
-        if let Some(place) = name.bytes.get_mut(name.len) {
-            *place = byte;
-            name.len += 1;
-        }
+        name.put(byte);
     }
     some
 }

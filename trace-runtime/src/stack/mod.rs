@@ -193,6 +193,9 @@ pub(crate) fn capture() -> u32 {
     }
     let registers = Registers::here();
     let bounds = Bounds::at(registers.sp as usize);
+    if !bounds.is_own && !own::has_room(registers.sp as usize) {
+        return 0;
+    }
     let mut frames = Frames::new();
     if method == Method::Pointers as u32 {
         match pointers::walk(&registers, bounds, &mut frames) {

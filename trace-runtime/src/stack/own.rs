@@ -92,6 +92,19 @@ fn ask_kernel(address: usize) -> Option<u64> {
     (count == size_of::<u64>() as isize).then_some(word)
 }
 
+/// Whether a walk fits on the stack that `sp` points to, which is not the thread's own. Those of
+/// signal handlers may be short: the one that Rust's own handler of overflown stacks gets has
+/// 8 KiB, half of which the system has taken.
+#[cold]
+pub(super) fn has_room(sp: usize) -> bool {
+    const ROOM_BYTES: usize = 8 << 10;
+    let mut stack = libc::stack_t { ss_sp: std::ptr::null_mut(), ss_flags: 0, ss_size: 0 };
+    // SAFETY: `sigaltstack` wants no new stack, and a place for the present one.
+    let failed = unsafe { libc::sigaltstack(std::ptr::null(), &raw mut stack) };
+    let is_handlers = failed == 0 && stack.ss_flags & libc::SS_ONSTACK != 0;
+    !is_handlers || sp.saturating_sub(stack.ss_sp.addr()) >= ROOM_BYTES
+}
+
 /// The frame pointer at which a whole walk ends on the calling thread, once that is learnt.
 #[inline(always)]
 pub(super) fn root() -> Option<usize> {
