@@ -122,7 +122,7 @@ impl Shop {
                 let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
                 save(&ledger).expect("the folder for temporary files takes the ledger");
             }
-            thread::sleep(Duration::from_millis(5));
+            thread::sleep(Duration::from_millis(2));
         }
     }
 
@@ -142,7 +142,7 @@ impl Shop {
 
 /// What a clerk does without the ledger.
 fn prepare(order: usize) -> u64 {
-    let steps = 1_000_000 + order as u64;
+    let steps = 200_000 + order as u64;
     std::hint::black_box((0..steps).fold(0, |sum, step| sum ^ std::hint::black_box(step)))
 }
 
