@@ -67,6 +67,7 @@ impl Thread {
     ///
     /// # Safety
     /// Nobody else has this state yet, and nothing was recorded in it.
+    #[cfg(os_hooks)]
     pub(crate) unsafe fn begin_call_before(&self, call: OpenCall) {
         // SAFETY: nobody else touches it, by the caller's promise.
         let own = unsafe { self.own() };
@@ -77,6 +78,7 @@ impl Thread {
     ///
     /// # Safety
     /// Nobody else has this state, and nothing was recorded in it since.
+    #[cfg(os_hooks)]
     pub(crate) unsafe fn end_call_before(&self, result: i64) {
         // SAFETY: nobody else touches it, by the caller's promise.
         let own = unsafe { self.own() };

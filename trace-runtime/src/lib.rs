@@ -37,7 +37,7 @@
 //! O (`os/waiting`); their models are in `tests`.
 
 mod batch;
-#[cfg(os_hooks)]
+#[cfg(any(os_hooks, all(test, loom)))]
 mod call;
 mod callsite;
 mod clock;

@@ -5,6 +5,7 @@ use crate::drain::Drain;
 use loom::thread as loom_thread;
 use std::sync::Arc;
 use trace_format::event::EventKind;
+use trace_format::id::{CallId, Open, OpenCall, ResourceId, StackId};
 
 /// Records `act` on a thread of its own while the collector looks twice; all pieces in the end.
 fn record(act: fn(&crate::thread::Thread)) -> Vec<Piece> {
@@ -34,6 +35,9 @@ fn letters(pieces: &[Piece]) -> String {
                 EventKind::RegionBegin { .. } => 'B',
                 EventKind::End => 'E',
                 EventKind::Reopen { .. } => 'o',
+                EventKind::Call { result: -5, .. } => 'C',
+                EventKind::CallBegin { .. } => 'c',
+                EventKind::EndCall { result: -5 } => 'e',
                 other => panic!("nobody wrote {other:?}"),
             });
         }
@@ -59,6 +63,25 @@ fn t4_t5_nested_regions_are_whole_wherever_they_are_cut() {
             end(thread, outer);
         });
         assert_eq!(letters(&pieces), "BRRE");
+    });
+}
+
+#[test]
+fn t4_t5_calls_are_whole_alone_and_around_others() {
+    check(|| {
+        let pieces = record(|thread| {
+            let call = OpenCall { call: CallId(1), stack: StackId(9), resource: ResourceId(300) };
+            let what = Open::Call(call).to_word();
+            // SAFETY: every model records on one loom thread only.
+            let begin_call = || unsafe { thread.begin_call(call) };
+            // SAFETY: as above.
+            let end_call = |begin| unsafe { thread.end_call(begin, what, -5) };
+            end_call(begin_call());
+            let outer = begin_call();
+            end(thread, begin(thread));
+            end_call(outer);
+        });
+        assert_eq!(letters(&pieces), "CcRe");
     });
 }
 
