@@ -211,8 +211,7 @@ pub(super) fn refusal(error: &io::Error) -> String {
             )
         }
         Some(libc::ENOSYS | libc::ENOENT) => {
-            "perf_event_open: not in this kernel, or hidden by a filter of system calls"
-                .to_owned()
+            "perf_event_open: not in this kernel, or hidden by a filter of system calls".to_owned()
         }
         Some(libc::EMFILE | libc::ENFILE) => {
             "perf_event_open: no descriptors left (ulimit -n)".to_owned()
