@@ -3,7 +3,7 @@
 //! A finding must be worth a person's time: every rule has a least share of the trace's time, or
 //! of what it is about, below which it is silent. A program that is well gives no findings.
 //!
-//! - `locks`, `cpus`, `calls`, `memory` (private): the rules, with their limits.
+//! - `locks`, `stuck`, `cpus`, `calls`, `memory` (private): the rules, with their limits.
 //! - `words` (private): names, places and numbers as sentences have them.
 
 use std::cmp::Reverse;
@@ -20,6 +20,7 @@ mod calls;
 mod cpus;
 mod locks;
 mod memory;
+mod stuck;
 mod words;
 
 use words::Facts;
@@ -33,6 +34,8 @@ const OF_A_KIND_MAX: usize = 3;
 pub enum InsightKind {
     /// Part of the trace is missing: all else is said with that in mind.
     Loss,
+    /// Threads waited for locks until the trace stopped, and nobody gave those up.
+    Stuck,
     /// Many wait for one lock.
     LockContention,
     /// Whoever held a lock waited, slept or was in a slow call meanwhile, and others waited for it.
@@ -65,6 +68,7 @@ impl InsightKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Loss => "loss",
+            Self::Stuck => "stuck",
             Self::LockContention => "lock_contention",
             Self::SlowHolder => "slow_holder",
             Self::HolderPreempted => "holder_preempted",
@@ -120,6 +124,7 @@ pub fn explain<S: ReadAt>(
     let shared = words::shared_names(file.tables());
     let facts = Facts::new(file.tables(), lives, symbols, &shared);
     let mut insights = memory::loss(&facts);
+    insights.extend(stuck::in_locks(&facts));
     insights.extend(locks::contended(&facts));
     insights.extend(locks::full_channels(&facts));
     insights.extend(cpus::without_cpu(&facts));

@@ -10,7 +10,7 @@ use trace_format::definition::{Definition, ResourceKind};
 use trace_format::id::{CallId, OpenCall, ResourceId, StackId, ThreadId};
 use trace_format::read::TraceFile;
 use trace_format::testgen::{TraceBuilder, open_call, os_id};
-use trace_format::time::Ticks;
+use trace_format::time::{Nanos, Ticks};
 
 const MS: u64 = 1_000_000;
 
@@ -122,6 +122,27 @@ fn a_convoy_names_the_lock_and_who_held_it() {
     assert!(insight.evidence[0].contains("writer held it for 98%"), "{:?}", insight.evidence);
     assert!(insight.evidence[0].contains("running 100%"), "{:?}", insight.evidence);
     assert_eq!(insight.command, "blocked --by lock");
+}
+
+#[test]
+fn threads_that_never_get_their_locks_are_stuck() {
+    let mut trace = running();
+    for (thread, begin) in [(2, 50 * MS), (3, 60 * MS)] {
+        trace.begin_call(thread, LOCK, begin);
+        trace.switch_out(thread, begin + 10, os_id(thread), false);
+    }
+    let insight = only(trace.stop(1_000 * MS), InsightKind::Stuck);
+    assert!(insight.title.starts_with("worker and helper still waited for"), "{}", insight.title);
+    assert_eq!(insight.threads, [ThreadId(2), ThreadId(3)]);
+    assert_eq!(insight.at, Some(Nanos(50 * MS)));
+    let evidence = &insight.evidence[0];
+    assert!(evidence.contains("worker waits for mutex 0xf00 at app::f1"), "{evidence}");
+    assert!(evidence.ends_with("since 0.050000 s, for 950 ms"), "{evidence}");
+    // A lock that is only busy when the trace stops is not.
+    let mut trace = running();
+    trace.begin_call(2, LOCK, 990 * MS);
+    trace.switch_out(2, 990 * MS + 10, os_id(2), false);
+    assert_eq!(insights(trace.stop(1_000 * MS)), []);
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! Lives of threads, from traces made by hand: one tick is a nanosecond.
 
-use trace_analysis::life::{Lives, Times, WaitGroup};
+use trace_analysis::life::{Lives, Times, Unended, WaitGroup};
 use trace_analysis::reason::Reason;
 use trace_analysis::symbols::Symbols;
 use trace_analysis::{Options, Summary};
 use trace_format::batch::Compression;
-use trace_format::definition::{CallsiteKind, Definition, ResourceKind};
-use trace_format::id::{CallId, ResourceId, StackId, ThreadId};
+use trace_format::definition::{CallsiteKind, Definition, OpenSince, ResourceKind};
+use trace_format::id::{CallId, Open, ResourceId, StackId, ThreadId};
 use trace_format::read::TraceFile;
 use trace_format::testgen::{TraceBuilder, open_call, os_id};
 use trace_format::time::{Nanos, Ticks};
@@ -226,6 +226,38 @@ fn what_still_waits_at_the_end_is_counted() {
     let lives = lives(trace.stop(10_000));
     assert_eq!((mutex(&lives).total, lives.calls.count), (Nanos(9_000), 0));
     assert_eq!(times(&lives, 1).blocked_by(Reason::Mutex), Nanos(9_000));
+}
+
+/// A wait whose begin nobody has written: all that says so is the last generation.
+fn stuck() -> TraceBuilder {
+    let mut trace = started();
+    let (cpu, os_thread) = (0, os_id(2));
+    trace.switch_in(cpu, 500, os_thread);
+    trace.call(2, open_call(CallId::READ, FILE, READ), 600, 100, 1);
+    trace.switch_out(cpu, 1_010, os_thread, false);
+    trace.generation(9_000);
+    let open = Open::Call(open_call(CallId::FUTEX_WAIT, LOCK, WAIT));
+    let open = vec![OpenSince { open, begin: Ticks(1_000) }];
+    let id = ThreadId(2);
+    trace.define(&Definition::ThreadState { id, sequence: 1, offset: 0, more: false, open });
+    trace
+}
+
+#[test]
+fn a_wait_without_a_written_begin_is_known_from_the_last_generation() {
+    let lives = lives(stuck().stop(10_000));
+    assert_eq!(mutex(&lives).total, Nanos(8_990));
+    assert_eq!(times(&lives, 2).blocked_by(Reason::Mutex), Nanos(8_990));
+    assert_eq!(times(&lives, 2).blocked_by(Reason::Unseen), Nanos(0));
+    assert_eq!(lives.unended.len(), 1);
+    let Unended { reason, call, wait } = lives.unended[0];
+    assert_eq!((reason, call), (Reason::Mutex, CallId::FUTEX_WAIT));
+    assert_eq!((wait.thread, wait.begin, wait.stack), (ThreadId(2), Nanos(1_000), StackId(WAIT)));
+    // Nobody reads on where the thread went on.
+    let mut trace = stuck();
+    trace.call(2, open_call(CallId::FUTEX_WAIT, LOCK, WAIT), 1_000, 8_500, 0);
+    trace.call(2, open_call(CallId::READ, FILE, READ), 9_600, 10, 1);
+    assert_eq!(lives_of(trace.stop(10_000), &Options::default()).unended, []);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use trace_format::id::{CallId, ResourceId, StackId};
 use trace_format::time::Nanos;
 
+use super::stuck;
 use super::words::{Facts, moment, percent, plural, time};
 use super::{Insight, InsightKind};
 use crate::life::{Holder, Times, WaitGroup, saturating_sum};
@@ -33,7 +34,9 @@ pub(super) fn contended(facts: &Facts<'_>) -> Vec<Insight> {
 }
 
 fn contended_lock(facts: &Facts<'_>, groups: &[&WaitGroup]) -> Option<Insight> {
-    let total = Nanos(saturating_sum(groups.iter().map(|group| group.total.0)));
+    let total = saturating_sum(groups.iter().map(|group| group.total.0));
+    let unended = saturating_sum(groups.iter().map(|group| stuck::unended(facts, group)));
+    let total = Nanos(total.saturating_sub(unended));
     let main = *groups.iter().max_by_key(|group| group.total)?;
     if !facts.is_worth(total, LOCK_THOUSANDTHS) {
         return None;
@@ -63,7 +66,7 @@ fn contended_lock(facts: &Facts<'_>, groups: &[&WaitGroup]) -> Option<Insight> {
     Some(insight)
 }
 
-fn lock_word(reason: Reason) -> &'static str {
+pub(super) fn lock_word(reason: Reason) -> &'static str {
     match reason {
         Reason::RwLockRead | Reason::RwLockWrite => "rwlock",
         Reason::Once => "initialisation",

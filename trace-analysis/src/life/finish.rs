@@ -42,6 +42,9 @@ pub(super) fn finish<S: ReadAt + Sync>(walk: &mut Walk<'_, S>, options: &Options
         ready: walk.ready.drain().filter(is_wanted).collect(),
         samples: walk.samples.drain().filter(is_wanted).collect(),
     };
+    let mut unended = std::mem::take(&mut walk.unended);
+    unended.retain(|it| wanted(it.wait.thread));
+    unended.sort_by_key(|it| (Reverse(it.wait.duration), it.wait.thread));
     Lives {
         from: Nanos(walk.from),
         to: Nanos(walk.to),
@@ -50,6 +53,7 @@ pub(super) fn finish<S: ReadAt + Sync>(walk: &mut Walk<'_, S>, options: &Options
         cpus_watched: if cpus.is_empty() { 0 } else { cpus_watched(walk.tables()).max(cpus.len()) },
         cpus,
         waits,
+        unended,
         calls: walk.calls.finish(&mut scratch),
         regions: regions.collect(),
         concurrency,

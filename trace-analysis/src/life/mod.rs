@@ -10,7 +10,8 @@
 //!
 //! How, in private:
 //!
-//! - `walk` goes through all events, `switches` is its part about CPUs, `finish` its end.
+//! - `walk` goes through all events, `switches` is its part about CPUs, `pending` about calls
+//!   that never ended, `finish` its end.
 //! - `thread` is a thread's state; `who` finds it by the system's ids; `futex` tells who woke whom,
 //!   `places` why and where threads wait.
 //! - `cpus` counts what ran at once; `waits` and `calls` put together, by means of `grouped`.
@@ -20,6 +21,7 @@ mod cpus;
 mod finish;
 mod futex;
 mod grouped;
+mod pending;
 mod places;
 mod switches;
 mod thread;
@@ -58,6 +60,8 @@ pub struct Lives {
     pub cpus_watched: usize,
     /// Every stretch of waiting, in groups.
     pub waits: Waits,
+    /// What threads still waited for when the trace stopped, the longest first.
+    pub unended: Vec<Unended>,
     /// Every call, in groups.
     pub calls: Calls,
     /// Per call site whose regions ended: what the threads did in them, where that is known;
@@ -291,6 +295,17 @@ pub struct Wait {
     pub duration: Nanos,
     /// Who ended it, where, and when; nobody if that can't be told.
     pub waker: Option<Waker>,
+}
+
+/// A wait that was not over when the trace stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unended {
+    /// Why.
+    pub reason: Reason,
+    /// In which call.
+    pub call: CallId,
+    /// Who, where, since when.
+    pub wait: Wait,
 }
 
 /// Who ended a wait.

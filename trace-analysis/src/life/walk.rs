@@ -19,11 +19,12 @@ use super::calls::{CallTable, Ended};
 use super::cpus::Cpus;
 use super::futex::Futexes;
 use super::grouped::Sum;
+use super::pending::Pending;
 use super::places::Places;
 use super::thread::{Call, Frame, Living};
 use super::waits::WaitTable;
 use super::who::Who;
-use super::{Lives, OneCall, RegionTimes, Wait, Waker};
+use super::{Lives, OneCall, RegionTimes, Unended, Wait, Waker};
 use crate::reason::Reason;
 use crate::summary::{Options, Progress, bounds};
 use crate::symbols::Symbols;
@@ -62,6 +63,8 @@ pub(super) struct Walk<'f, S> {
     pub(super) samples: HashMap<(StackId, ThreadId), Sum>,
     pub(super) regions: HashMap<SiteId, RegionTimes>,
     places: Places<'f>,
+    pub(super) pending: Pending,
+    pub(super) unended: Vec<Unended>,
     /// When waits at addresses end, and whose.
     ends: BinaryHeap<Reverse<(u64, usize)>>,
     /// Whether the trace has CPUs. If not, regions do not matter.
@@ -97,6 +100,8 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
             samples: HashMap::new(),
             regions: HashMap::new(),
             places: Places::new(tables, symbols),
+            pending: Pending::of(file),
+            unended: Vec::new(),
             ends: BinaryHeap::new(),
             has_cpus,
             faults: 0,
@@ -186,7 +191,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
     }
 
     #[inline]
-    fn thread(&mut self, thread: ThreadId, at: u64) -> Option<usize> {
+    pub(super) fn thread(&mut self, thread: ThreadId, at: u64) -> Option<usize> {
         match self.who.thread(thread) {
             Some(who) => Some(who),
             None => self.meet_stranger(thread, 0, at),
@@ -196,6 +201,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
     #[inline]
     fn event(&mut self, timed: Timed<'_>) {
         let Timed { thread, event } = timed;
+        self.begin_pending(event.ticks);
         let is_call = matches!(
             event.kind,
             EventKind::Call { .. } | EventKind::CallBegin { .. } | EventKind::EndCall { .. }
@@ -272,7 +278,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
 
     /// A thread does something.
     #[inline]
-    fn come(&mut self, who: usize, at: u64) {
+    pub(super) fn come(&mut self, who: usize, at: u64) {
         let living = &mut self.living[who];
         if living.now == living.begin && at < living.begin {
             (living.begin, living.now, living.since) = (at, at, at);
@@ -316,7 +322,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
     }
 
     /// Opens something. `whole`: when it ends and with which result, if that is known.
-    fn open(&mut self, who: usize, open: Open, begin: u64, whole: Option<(u64, i64)>) {
+    pub(super) fn open(&mut self, who: usize, open: Open, begin: u64, whole: Option<(u64, i64)>) {
         self.end_early(who, begin);
         let Open::Call(call) = open else {
             if self.has_cpus {
@@ -446,6 +452,9 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
             wait.duration = Nanos(call.blocked);
             let places = (call.place, waker_place);
             self.waits.add(call.why.reason, call.why.named, places, &wait);
+            if !is_over {
+                self.keep_unended(&call, wait);
+            }
         }
         if call.faulted > 0 {
             let wait = Wait { duration: Nanos(call.faulted), waker: None, ..wait };
@@ -511,6 +520,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
 
     /// Ends all lives, and tells what is known.
     pub(super) fn finish(mut self, options: &Options) -> Lives {
+        self.begin_pending(Ticks(u64::MAX));
         self.settle(self.to);
         super::finish::finish(&mut self, options)
     }

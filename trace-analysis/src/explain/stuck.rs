@@ -1,0 +1,89 @@
+//! Rules about threads that never went on: a program that hangs has no other finding.
+
+use trace_format::id::ResourceId;
+use trace_format::time::Nanos;
+
+use super::locks::lock_word;
+use super::words::{Facts, moment, plural, time};
+use super::{Insight, InsightKind};
+use crate::life::{Unended, WaitGroup, saturating_sum};
+use crate::reason::Reason;
+
+/// Whoever has waited for a lock for so long when the trace stops may wait for ever: locks that are
+/// only busy change hands faster. In nanoseconds, and in thousandths of the trace's time.
+const STUCK_NANOS: u64 = 200_000_000;
+const STUCK_THOUSANDTHS: u64 = 50;
+
+/// So many threads are named, of those in locks and of those that wait for others to end.
+const THREADS_SAID: usize = 4;
+
+/// Of a group's waiting, what [`in_locks`] tells of.
+pub(super) fn unended(facts: &Facts<'_>, group: &WaitGroup) -> u64 {
+    let is_in = |it: &&Unended| match group.resource {
+        ResourceId(0) => group.stacks.iter().any(|share| share.of == it.wait.stack),
+        resource => it.wait.resource == resource,
+    };
+    let stuck = stuck(facts).filter(|it| it.reason == group.reason);
+    saturating_sum(stuck.filter(is_in).map(|it| it.wait.duration.0))
+}
+
+/// Threads that waited for locks to the end of the trace.
+pub(super) fn in_locks(facts: &Facts<'_>) -> Option<Insight> {
+    let stuck: Vec<_> = stuck(facts).collect();
+    if stuck.is_empty() {
+        return None;
+    }
+    let threads: Vec<_> = stuck.iter().map(|it| it.wait.thread).collect();
+    let who = facts.threads(&threads);
+    let title = match stuck.len() {
+        1 => format!(
+            "{who} still waited for a {} when the trace stopped, and nobody gave it up: held for \
+             ever, or taken twice by one thread",
+            lock_word(stuck[0].reason)
+        ),
+        _ => format!(
+            "{who} still waited for locks when the trace stopped, and nobody gave them up: a \
+             deadlock, or a lock held for ever"
+        ),
+    };
+    let lost = saturating_sum(stuck.iter().map(|it| it.wait.duration.0));
+    let mut insight = Insight::new(InsightKind::Stuck, Nanos(lost), title);
+    let joins = facts.lives.unended.iter();
+    let joins = joins.filter(|it| it.reason == Reason::Join && is_long(facts, it));
+    for it in stuck.iter().copied().take(THREADS_SAID).chain(joins.take(THREADS_SAID)) {
+        insight.evidence.push(waits(facts, it));
+    }
+    if let Some(more) = stuck.len().checked_sub(THREADS_SAID).filter(|more| *more > 0) {
+        let more = plural(more as u64, "more thread waits", "more threads wait");
+        insight.evidence.push(format!("{more} for locks"));
+    }
+    let mut resources = stuck.iter().map(|it| it.wait.resource);
+    insight.resource = resources.next().filter(|one| resources.all(|other| other == *one));
+    insight.stacks = stuck.iter().map(|it| it.wait.stack).collect();
+    insight.at = stuck.iter().map(|it| it.wait.begin).min();
+    insight.threads = threads;
+    insight.command = "threads".to_owned();
+    Some(insight)
+}
+
+fn stuck<'a>(facts: &Facts<'a>) -> impl Iterator<Item = &'a Unended> {
+    let facts = *facts;
+    let unended = facts.lives.unended.iter();
+    unended.filter(move |it| it.reason.is_lock() && is_long(&facts, it))
+}
+
+fn is_long(facts: &Facts<'_>, it: &Unended) -> bool {
+    it.wait.duration.0 >= STUCK_NANOS && facts.is_worth(it.wait.duration, STUCK_THOUSANDTHS)
+}
+
+/// `worker waits for mutex 0x1234 at app::f (src/app.rs:13), since 0.051 s, for 1.95 s`.
+fn waits(facts: &Facts<'_>, it: &Unended) -> String {
+    let wait = &it.wait;
+    let what = match it.reason {
+        Reason::Join => "another thread to end".to_owned(),
+        reason => format!("{} {}", lock_word(reason), facts.resource(wait.resource)),
+    };
+    let (name, at) = (facts.thread(wait.thread), facts.at(wait.stack));
+    let (what, since, long) = (what.trim_end(), moment(wait.begin), time(wait.duration));
+    format!("{name} waits for {what}{at}, since {since}, for {long}")
+}

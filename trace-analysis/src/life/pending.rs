@@ -1,0 +1,90 @@
+//! Calls that are open when the trace stops and have written no begin: the begin of a call is only
+//! written when something happens inside, or when it ends. What the last generation says of each
+//! thread has them; a program that is stuck has nothing else to show for it.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use trace_format::header::BatchKind;
+use trace_format::id::{Open, OpenCall, ThreadId};
+use trace_format::read::{ReadAt, ThreadState, TraceFile};
+use trace_format::time::Ticks;
+
+use super::thread::Call;
+use super::walk::Walk;
+use super::{Unended, Wait};
+
+/// Calls whose begin is still to come, the latest first.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    calls: Vec<(Ticks, ThreadId, OpenCall)>,
+}
+
+impl Pending {
+    /// What was open on threads that have written nothing since the last generation began.
+    pub(super) fn of<S: ReadAt>(file: &TraceFile<S>) -> Self {
+        let last = file.tables().generations.last();
+        let state = last.and_then(|last| file.state_at(last.number).ok().flatten());
+        let threads = state.map(|state| state.threads).unwrap_or_default();
+        let mut states: BTreeMap<_, ThreadState> = BTreeMap::new();
+        states.extend(threads.into_iter().map(|state| (state.id, state)));
+        for entry in file.index().iter().filter(|entry| entry.kind == BatchKind::Events) {
+            let here = (entry.sequence, entry.piece);
+            if states.get(&entry.thread).is_some_and(|it| here >= (it.sequence, it.offset)) {
+                states.remove(&entry.thread);
+            }
+        }
+        let mut calls = Vec::new();
+        for state in states.into_values() {
+            calls.extend(state.open.iter().filter_map(|it| match it.open {
+                Open::Call(call) => Some((it.begin, state.id, call)),
+                _ => None,
+            }));
+        }
+        // Of one thread the outer one first, as they may begin at one tick.
+        calls.reverse();
+        calls.sort_by_key(|(begin, ..)| Reverse(*begin));
+        Self { calls }
+    }
+
+    /// The next one that began before then.
+    #[inline]
+    fn before(&mut self, at: Ticks) -> Option<(Ticks, ThreadId, OpenCall)> {
+        self.calls.pop_if(|(begin, ..)| *begin < at)
+    }
+}
+
+impl<S: ReadAt + Sync> Walk<'_, S> {
+    /// Opens what began before then and is not open yet.
+    #[inline]
+    pub(super) fn begin_pending(&mut self, at: Ticks) {
+        while let Some((begin, thread, call)) = self.pending.before(at) {
+            self.begin_call(begin, thread, call);
+        }
+    }
+
+    #[inline(never)]
+    fn begin_call(&mut self, begin: Ticks, thread: ThreadId, call: OpenCall) {
+        let (begin, open) = (self.nanos(begin), Open::Call(call));
+        if begin >= self.to {
+            return;
+        }
+        self.settle(begin);
+        let Some(who) = self.thread(thread, begin) else { return };
+        self.come(who, begin);
+        self.bring(who, begin);
+        let mut frames = self.living[who].frames.iter();
+        if !frames.any(|frame| (frame.open, frame.begin) == (open, begin)) {
+            self.open(who, open, begin, None);
+        }
+    }
+
+    /// A thread's wait was not over when the trace stopped.
+    pub(super) fn keep_unended(&mut self, call: &Call, wait: Wait) {
+        // What has a result went on beyond the window, and ended.
+        if call.result.is_none() && wait.duration.0 > 0 {
+            let (reason, call) = (call.why.reason, call.open.call);
+            self.unended.push(Unended { reason, call, wait });
+        }
+    }
+}
