@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use trace_format::header::BatchKind;
-use trace_format::id::{Open, OpenCall, ThreadId};
+use trace_format::id::{Open, OpenCall, ResourceId, ThreadId};
 use trace_format::read::{ReadAt, ThreadState, TraceFile};
 use trace_format::time::Ticks;
 
@@ -80,10 +80,11 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
     }
 
     /// A thread's wait was not over when the trace stopped.
-    pub(super) fn keep_unended(&mut self, call: &Call, wait: Wait) {
+    pub(super) fn keep_unended(&mut self, call: &Call, mut wait: Wait) {
         // What has a result went on beyond the window, and ended.
         if call.result.is_none() && wait.duration.0 > 0 {
-            let (reason, call) = (call.why.reason, call.open.call);
+            let (reason, named, call) = (call.why.reason, call.why.named, call.open.call);
+            wait.resource = if named { wait.resource } else { ResourceId(0) };
             self.unended.push(Unended { reason, call, wait });
         }
     }

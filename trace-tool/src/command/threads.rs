@@ -8,7 +8,8 @@ use std::io::Write;
 
 use clap::{Args, ValueEnum};
 use trace_analysis::Summary;
-use trace_analysis::life::{Lives, ThreadLife, Times};
+use trace_analysis::life::{Lives, ThreadLife, Times, Unended};
+use trace_analysis::reason::Reason;
 use trace_analysis::threads::ThreadSummary;
 use trace_format::id::StackId;
 use trace_format::time::Nanos;
@@ -31,6 +32,12 @@ use crate::units;
 const REASONS_SHOWN: usize = 3;
 /// On a narrower terminal times are shown as parts of the life alone.
 const TIMES_WIDTH_MIN: usize = 110;
+
+/// So many waits that never ended are shown, of those that took a tenth of a second and this part
+/// of the trace.
+const UNENDED_SHOWN: usize = 12;
+const UNENDED_NANOS_MIN: u64 = 100_000_000;
+const UNENDED_SHARE: u64 = 20;
 
 /// What can be asked.
 #[derive(Args, Debug)]
@@ -153,6 +160,16 @@ fn print_lives(
     if more > 0 {
         writeln!(out, "… and {}: --limit 0", units::plural(more as u64, "more", "more"))?;
     }
+    let unended: Vec<_> = lives.unended.iter().filter(|it| is_told(lives, it)).collect();
+    if !unended.is_empty() {
+        writeln!(out, "\n{}", out.bold("Still waiting when the trace stopped"))?;
+        let shown = limited(&unended, UNENDED_SHOWN);
+        out.write_all(unended_table(shown, words).render(out.width).as_bytes())?;
+        let more = unended.len() - shown.len();
+        if more > 0 {
+            writeln!(out, "… and {}: --json", units::plural(more as u64, "more", "more"))?;
+        }
+    }
     let cpus = cpu_use(lives);
     if !cpus.is_empty() {
         writeln!(out)?;
@@ -162,6 +179,37 @@ fn print_lives(
         out.wrapped(&format!("({line})"), 2)?;
     }
     Ok(())
+}
+
+/// Whether a wait that never ended is worth a line: not of who waits for time or for the next piece
+/// of work, and not one that has only begun.
+fn is_told(lives: &Lives, unended: &Unended) -> bool {
+    let wall = lives.to.0.saturating_sub(lives.from.0);
+    let nanos = unended.wait.duration.0;
+    let is_rest = matches!(unended.reason, Reason::Sleep | Reason::Worker | Reason::Unseen);
+    !is_rest && nanos >= UNENDED_NANOS_MIN && nanos.saturating_mul(UNENDED_SHARE) >= wall
+}
+
+/// Where threads are that never came back: what a debugger would be asked of a stuck program.
+fn unended_table(unended: &[&Unended], words: Words<'_>) -> Table {
+    let mut table = Table::new(&[
+        Column::Name("thread"),
+        Column::Number("since"),
+        Column::Number("waited"),
+        Column::Text("for"),
+        Column::OptionalText("at", 0),
+    ]);
+    for Unended { reason, wait, .. } in unended {
+        let resource = words.names.resource_name(wait.resource).unwrap_or_default();
+        table.row([
+            words.names.thread(wait.thread),
+            format!("{} s", units::moment(wait.begin)),
+            units::time(wait.duration),
+            format!("{} {}", reason.name(), escape::plain(&resource, 60)).trim_end().to_owned(),
+            words.places.shown(wait.stack).unwrap_or_default(),
+        ]);
+    }
+    table.without_empty("at", "")
 }
 
 /// How busy the program kept the CPUs: `CPUs: 1.62 of 2 in use, 3 threads able to run at most`.

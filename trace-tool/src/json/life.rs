@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use trace_analysis::life::{
-    CallGroup, Calls, CpuLife, Holder, Lives, OneCall, RegionTimes, Share, ThreadLife, Times, Wait,
-    WaitGroup, Waits,
+    CallGroup, Calls, CpuLife, Holder, Lives, OneCall, RegionTimes, Share, ThreadLife, Times,
+    Unended, Wait, WaitGroup, Waits,
 };
 use trace_format::id::{CallId, ResourceId, StackId, ThreadId};
 use trace_format::read::Facility;
@@ -179,6 +179,32 @@ impl ThreadLifeOut {
 }
 
 #[derive(Debug, Serialize)]
+struct UnendedOut {
+    thread: Option<WhoOut>,
+    reason: &'static str,
+    call: String,
+    resource: Option<ResourceOut>,
+    stack: Option<StackOut>,
+    begin_ns: u64,
+    duration_ns: u64,
+}
+
+impl UnendedOut {
+    fn new(words: Words<'_>, unended: &Unended) -> Self {
+        let Unended { reason, call, wait } = unended;
+        Self {
+            thread: WhoOut::new(words, wait.thread),
+            reason: reason.name(),
+            call: call::name(*call).to_string(),
+            resource: ResourceOut::new(words, wait.resource),
+            stack: StackOut::new(words, wait.stack),
+            begin_ns: wait.begin.0,
+            duration_ns: wait.duration.0,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
 struct CpuOut {
     cpu: u32,
     busy_ns: u64,
@@ -233,6 +259,8 @@ pub struct LivesOut {
     page_faults: u64,
     unreadable: u64,
     threads: Vec<ThreadLifeOut>,
+    /// What they still waited for when the trace stopped.
+    unended: Vec<UnendedOut>,
     cpus: Vec<CpuOut>,
     running_ns: Vec<u64>,
     able_ns: Vec<u64>,
@@ -247,6 +275,7 @@ impl LivesOut {
             page_faults: lives.faults,
             unreadable: lives.unreadable,
             threads: lives.threads.iter().map(|life| ThreadLifeOut::new(words, life)).collect(),
+            unended: lives.unended.iter().map(|it| UnendedOut::new(words, it)).collect(),
             cpus: lives.cpus.iter().map(CpuOut::from).collect(),
             running_ns: all(&lives.concurrency.running),
             able_ns: all(&lives.concurrency.able),
