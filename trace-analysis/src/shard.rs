@@ -430,7 +430,8 @@ impl Sink<'_> {
             }
             Ending::Lost => FindingKind::EndLost { open, begin },
             Ending::Unfinished => {
-                if !self.is_trace_end {
+                // That a thread waits to the end is no fault: `Lives::unended` says who does.
+                if !self.is_trace_end || matches!(open, Open::Call(_)) {
                     return;
                 }
                 let open_for = Nanos(self.clock.nanos(closed.end).0.saturating_sub(begin.0));

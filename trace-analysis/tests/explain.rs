@@ -262,6 +262,24 @@ fn calls_with_few_bytes_are_named_with_their_file() {
 }
 
 #[test]
+fn many_files_are_named_together_and_one_that_is_opened_anew_once() {
+    let many = |name: fn(u32) -> String| {
+        let mut trace = running();
+        for file in 0..20 {
+            let at = u64::from(file) * 45 * MS + 1;
+            trace.resource(10 + file, ResourceKind::File, u64::from(file % 2), &name(file));
+            let call = open_call(CallId::FSYNC, 10 + file, 7);
+            off(&mut trace, 2, call, (at, at + 9 * MS), 0);
+        }
+        only(trace.stop(1_000 * MS), InsightKind::SlowCalls).title
+    };
+    let title = many(|file| format!("/data/{file}"));
+    assert!(title.starts_with("worker waited 180 ms for file sync of many files, 20"), "{title}");
+    let title = many(|_| "/data/log".to_owned());
+    assert!(title.starts_with("worker waited 180 ms for file sync of /data/log, 20"), "{title}");
+}
+
+#[test]
 fn a_loop_that_sleeps_is_named() {
     let mut trace = started();
     (0..400).for_each(|at| trace.call(2, SLEEP, at * 2 * MS, MS, 0));

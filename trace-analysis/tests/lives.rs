@@ -261,6 +261,26 @@ fn a_wait_without_a_written_begin_is_known_from_the_last_generation() {
 }
 
 #[test]
+fn waits_from_before_the_trace_are_together_and_no_finding() {
+    let mut trace = started();
+    for (thread, resource) in [(1, LOCK), (2, FILE)] {
+        trace.begin_call(thread, open_call(CallId::FUTEX_WAIT, resource, 0), 0);
+        trace.end_call(thread, 5_000, 0);
+    }
+    let trace = trace.stop(10_000);
+    let lives = lives(trace.clone());
+    assert_eq!(lives.waits.by_resource.len(), 1);
+    let group = &lives.waits.by_resource[0];
+    assert_eq!((group.reason, group.count, group.total), (Reason::Futex, 2, Nanos(10_000)));
+    // Nor is it a finding that a thread waits to the end.
+    let mut still = started();
+    still.begin_call(1, open_call(CallId::FUTEX_WAIT, LOCK, WAIT), 1_000);
+    let file = TraceFile::open(still.stop(10_000)).expect("a trace");
+    let summary = Summary::read(&file, &Options::default(), |_| {});
+    assert_eq!(summary.findings.iter().count(), 0);
+}
+
+#[test]
 fn a_window_counts_what_lies_in_it() {
     for options in [(2_000, 8_000), (1_500, 3_000), (5_050, 5_060)] {
         let (from, to) = (Some(Ticks(options.0)), Some(Ticks(options.1)));

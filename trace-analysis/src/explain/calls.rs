@@ -62,14 +62,32 @@ pub(super) fn slow(facts: &Facts<'_>) -> Vec<Insight> {
             content || matches!(reason, Reason::FileSync | Reason::FileLock | Reason::File)
         };
         let groups = lives.waits.by_resource.iter();
-        groups.filter(|group| is_file(group.reason)).map(slow_wait).collect()
+        let mut slow: Vec<_> =
+            groups.filter(|group| is_file(group.reason)).map(slow_wait).collect();
+        slow.retain(|slow| is_slow(facts, slow));
+        let groups = lives.waits.by_reason.iter().filter(|group| is_file(group.reason));
+        let rest: Vec<_> = groups.map(|group| slow_rest(group, &slow)).collect();
+        slow.into_iter().chain(rest).collect()
     };
-    let is_slow = |slow: &Slow<'_>| {
-        let mean = slow.total.0 / slow.count.max(1);
-        facts.is_worth(slow.total, FILE_THOUSANDTHS) && mean >= SLOW_NANOS_MIN
-    };
-    let slow = slow.into_iter().filter(is_slow);
+    let slow = slow.into_iter().filter(|slow| is_slow(facts, slow));
     slow.map(|slow| tell_slow(facts, &slow)).collect()
+}
+
+fn is_slow(facts: &Facts<'_>, slow: &Slow<'_>) -> bool {
+    let mean = slow.total.0 / slow.count.max(1);
+    facts.is_worth(slow.total, FILE_THOUSANDTHS) && mean >= SLOW_NANOS_MIN
+}
+
+/// What is left of one reason's waiting without the files that have a finding of their own: who
+/// reads a thousand small files waits for none of them for long.
+fn slow_rest<'a>(group: &'a WaitGroup, told: &[Slow<'_>]) -> Slow<'a> {
+    let mut rest = slow_wait(group);
+    for told in told.iter().filter(|told| told.what == rest.what) {
+        rest.total.0 = rest.total.0.saturating_sub(told.total.0);
+        rest.count = rest.count.saturating_sub(told.count);
+    }
+    rest.what.push_str(" of many files");
+    rest
 }
 
 fn is_about_files(facts: &Facts<'_>, group: &CallGroup) -> bool {
@@ -126,7 +144,10 @@ fn tell_slow(facts: &Facts<'_>, slow: &Slow<'_>) -> Insight {
     insight.stacks = slow.stacks.iter().map(|share| share.of).collect();
     insight.resource = Some(slow.resource).filter(|resource| *resource != ResourceId(0));
     (insight.call, insight.at) = (slow.call, slow.at);
-    insight.command = "syscalls --by resource".to_owned();
+    insight.command = match slow.resource {
+        ResourceId(0) => "blocked --by stack".to_owned(),
+        _ => "syscalls --by resource".to_owned(),
+    };
     insight
 }
 

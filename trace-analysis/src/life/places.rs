@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use trace_format::id::{OpenCall, StackId};
+use trace_format::definition::ResourceKind;
+use trace_format::id::{OpenCall, ResourceId, StackId};
 use trace_format::read::Tables;
 
 use crate::reason::{Reason, Why, site, why};
@@ -43,11 +44,19 @@ pub(super) struct Places<'f> {
     whys: HashMap<OpenCall, (Why, StackId)>,
     /// Of each place in the program where threads wait, the first stack that was seen.
     places: HashMap<(Reason, Place), StackId>,
+    /// Files that were opened again: each opening is a resource, and people mean the file.
+    same: HashMap<ResourceId, ResourceId>,
 }
 
 impl<'f> Places<'f> {
     pub(super) fn new(tables: &'f Tables, symbols: &'f Symbols) -> Self {
-        Self { tables, symbols, whys: HashMap::new(), places: HashMap::new() }
+        let same = same_files(tables);
+        Self { tables, symbols, whys: HashMap::new(), places: HashMap::new(), same }
+    }
+
+    /// One resource for all that are the same file.
+    pub(super) fn same(&self, resource: ResourceId) -> ResourceId {
+        self.same.get(&resource).copied().unwrap_or(resource)
     }
 
     /// Why a thread waits in a call, and one stack for all that wait at the same place of the
@@ -59,7 +68,9 @@ impl<'f> Places<'f> {
         let resource = self.tables.resources.get(&open.resource);
         let stack = self.tables.stacks.get(&open.stack);
         let frames = stack.map(|stack| self.symbols.shown(&stack.addresses)).unwrap_or_default();
-        let why = why(open.call, resource.map(|resource| resource.kind), &frames);
+        let mut why = why(open.call, resource.map(|resource| resource.kind), &frames);
+        // Begun before the trace: an address alone tells nobody anything, so these are together.
+        why.named &= stack.is_some() || why.reason != Reason::Futex;
         let place = match stack {
             Some(_) => {
                 let place = (why.reason, Place::of(&frames));
@@ -73,4 +84,25 @@ impl<'f> Places<'f> {
         self.whys.insert(open, (why, place));
         (why, place)
     }
+}
+
+/// Of each file's later resources the first one.
+fn same_files(tables: &Tables) -> HashMap<ResourceId, ResourceId> {
+    let mut files: Vec<_> = tables
+        .resources
+        .iter()
+        .filter(|(_, resource)| resource.kind == ResourceKind::File && !resource.name.is_empty())
+        .map(|(id, resource)| (resource.name.as_str(), *id))
+        .collect();
+    files.sort_unstable();
+    let mut same = HashMap::new();
+    let mut first = ("", ResourceId(0));
+    for (name, id) in files {
+        if name == first.0 {
+            same.insert(id, first.1);
+        } else {
+            first = (name, id);
+        }
+    }
+    same
 }

@@ -445,7 +445,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
         }
         let waker_place = waker.map(|(waker, place)| (waker.thread, place));
         let waker = waker.map(|(waker, _)| waker);
-        let (stack, resource) = (open.stack, open.resource);
+        let (stack, resource) = (open.stack, self.places.same(open.resource));
         let mut wait =
             Wait { thread, stack, resource, begin: Nanos(begin), duration: Nanos(0), waker };
         if call.blocked > 0 {

@@ -83,7 +83,7 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
         return Ok(verdict);
     }
     let groups = groups(waits, arguments.by);
-    let (idle, held): (Vec<_>, Vec<_>) = groups.iter().partition(|group| is_rest(group.reason));
+    let (idle, held): (Vec<_>, Vec<_>) = groups.iter().partition(|group| is_rest(group));
     if !held.is_empty() {
         let title = heading("Held up, by locks, files, sockets", &held);
         writeln!(out, "{}", out.bold(&title))?;
@@ -120,10 +120,18 @@ fn groups(waits: &Waits, by: By) -> &[WaitGroup] {
     }
 }
 
-/// Whether waiting so is how a program rests, rather than what holds it up.
+/// Whether waiting so is how a program rests, rather than what holds it up. Who was waiting when
+/// the trace began, for nobody knows what, mostly waited for work.
 #[must_use]
-pub fn is_rest(reason: Reason) -> bool {
-    matches!(reason.kind(), ReasonKind::Others | ReasonKind::Time) || reason == Reason::Poll
+pub fn is_rest(group: &WaitGroup) -> bool {
+    let reason = group.reason;
+    let is_idle = matches!(reason.kind(), ReasonKind::Others | ReasonKind::Time);
+    is_idle || reason == Reason::Poll || is_older(group)
+}
+
+/// Whether threads waited so since before the trace: then no stack says for what.
+fn is_older(group: &WaitGroup) -> bool {
+    group.reason == Reason::Futex && stacks(group).all(|stack| stack == StackId(0))
 }
 
 fn heading(title: &str, groups: &[&WaitGroup]) -> String {
@@ -154,6 +162,7 @@ pub fn subject(group: &WaitGroup, words: Words<'_>) -> String {
 fn reason(group: &WaitGroup, words: Words<'_>) -> String {
     let mut text = match group.reason {
         Reason::Unseen => "off its CPU in no call that was recorded".to_owned(),
+        _ if is_older(group) => "unknown, since before the trace".to_owned(),
         reason => reason.name().to_owned(),
     };
     if let Some(resource) = resource(words, group) {

@@ -152,7 +152,7 @@ fn print_lives(
     if !cpus.is_empty() {
         out.wrapped(&cpus, 2)?;
     }
-    let held = lives.waits.by_resource.iter().find(|group| !blocked::is_rest(group.reason));
+    let held = lives.waits.by_resource.iter().find(|group| !blocked::is_rest(group));
     if let Some(group) = held {
         let time = units::time(group.total);
         let count = units::plural(group.count, "wait", "waits");
