@@ -21,7 +21,7 @@ fn leaf() {
 }
 
 pub(crate) fn measure(table: &mut Table) {
-    let (fewest, note) = at_depth(0, Stacks::All, || leaf());
+    let (fewest, note) = at_depth(0, Stacks::All, leaf);
     for (frames, goal) in [(16, "<= 3"), (30, "")] {
         let mut costs = [(0.0, 0.0); 2];
         for (stacks, cost) in [Stacks::None, Stacks::All].into_iter().zip(&mut costs) {
