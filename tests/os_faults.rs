@@ -351,3 +351,40 @@ fn a_stack_that_overflows_is_reported_as_ever() {
     assert!(text.contains("has overflowed its stack"), "{}: {text}", output.status);
     assert_eq!(output.status.signal(), Some(libc::SIGABRT));
 }
+
+/// A thread with the smallest stack there may be, that makes calls.
+extern "C" fn call_from_short_stack(_: *mut c_void) -> *mut c_void {
+    let mut byte = 0_u8;
+    // SAFETY: there is no such descriptor.
+    let count = unsafe { libc::read(-1, (&raw mut byte).cast(), 1) };
+    ptr::without_provenance_mut(count.unsigned_abs())
+}
+
+#[test]
+fn calls_on_the_shortest_of_stacks_do_not_overflow_it() {
+    let recorded = record_with(with_calls(), || {
+        for _ in 0..20 {
+            // SAFETY: zeros, until they are set up in the next line.
+            let mut attributes: libc::pthread_attr_t = unsafe { std::mem::zeroed() };
+            // SAFETY: a place for attributes.
+            unsafe { libc::pthread_attr_init(&raw mut attributes) };
+            let bytes = libc::PTHREAD_STACK_MIN;
+            // SAFETY: attributes that are set up.
+            let failed = unsafe { libc::pthread_attr_setstacksize(&raw mut attributes, bytes) };
+            assert_eq!(failed, 0);
+            let (mut thread, mut result) = (0, ptr::null_mut());
+            let (begin, place) = (call_from_short_stack, &raw mut thread);
+            // SAFETY: a function that takes anything.
+            let failed = unsafe {
+                libc::pthread_create(place, &raw const attributes, begin, ptr::null_mut())
+            };
+            assert_eq!(failed, 0);
+            // SAFETY: a thread that was made just now.
+            unsafe { libc::pthread_join(thread, &raw mut result) };
+            assert_eq!(result.addr(), 1);
+        }
+    });
+    let reads = calls(&recorded.trace);
+    let reads = reads.iter().filter(|call| call.call == CallId::READ);
+    assert_eq!(reads.filter(|call| call.result == -i64::from(libc::EBADF)).count(), 20);
+}

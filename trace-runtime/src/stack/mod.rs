@@ -193,7 +193,7 @@ pub(crate) fn capture() -> u32 {
     }
     let registers = Registers::here();
     let bounds = Bounds::at(registers.sp as usize);
-    if !bounds.is_own && !own::has_room(registers.sp as usize) {
+    if !bounds.has_room() {
         return 0;
     }
     let mut frames = Frames::new();

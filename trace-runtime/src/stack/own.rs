@@ -34,6 +34,10 @@ thread_local! {
     static ROOT: Cell<usize> = const { Cell::new(0) };
 }
 
+/// What a walk takes of the stack it is on, with room to spare: code that is not optimised has
+/// frames twice as large. A thread's stack may have 16 KiB in all.
+const ROOM_BYTES: usize = if cfg!(debug_assertions) { 12 << 10 } else { 8 << 10 };
+
 /// Memory of a stack that can be read: from the stack pointer on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
@@ -54,6 +58,15 @@ impl Bounds {
             Self { low: sp, high: HIGH.get(), is_own: true }
         } else {
             Self { low: sp, high: (sp | (PAGE_BYTES - 1)) + 1, is_own: false }
+        }
+    }
+
+    /// Whether a walk fits on it.
+    #[inline(always)]
+    pub(super) fn has_room(self) -> bool {
+        match self.is_own {
+            true => self.low - LOW.get() >= ROOM_BYTES,
+            false => has_room_elsewhere(self.low),
         }
     }
 
@@ -92,12 +105,12 @@ fn ask_kernel(address: usize) -> Option<u64> {
     (count == size_of::<u64>() as isize).then_some(word)
 }
 
-/// Whether a walk fits on the stack that `sp` points to, which is not the thread's own. Those of
-/// signal handlers may be short: the one that Rust's own handler of overflown stacks gets has
-/// 8 KiB, half of which the system has taken.
+/// Whether a walk fits below `sp` on another stack than the thread's own. Those of signal handlers
+/// may be short: the one that Rust's own handler of overflown stacks gets has 8 KiB, half of which
+/// the system has taken.
 #[cold]
-pub(super) fn has_room(sp: usize) -> bool {
-    const ROOM_BYTES: usize = 8 << 10;
+#[inline(never)]
+fn has_room_elsewhere(sp: usize) -> bool {
     let mut stack = libc::stack_t { ss_sp: std::ptr::null_mut(), ss_flags: 0, ss_size: 0 };
     // SAFETY: `sigaltstack` wants no new stack, and a place for the present one.
     let failed = unsafe { libc::sigaltstack(std::ptr::null(), &raw mut stack) };
