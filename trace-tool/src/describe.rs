@@ -16,6 +16,8 @@ use crate::{escape, units};
 
 /// So many characters of a name are shown.
 const NAME_CHARS_MAX: usize = 120;
+/// Why events are dropped.
+pub const WHY_DROPPED: &str = "memory was full, or a signal interrupted the recorder";
 /// So many characters of one argument are shown.
 const VALUE_CHARS_MAX: usize = 80;
 
@@ -268,7 +270,9 @@ pub fn heading(kind: &FindingKind) -> &'static str {
         FindingKind::Damage { .. } => "DAMAGED: parts of the file can't be read",
         FindingKind::NotStopped => "NOT ENDED",
         FindingKind::Missing { .. } => "MISSING: events are not in the file",
-        FindingKind::Dropped { .. } => "DROPPED: memory was at its bound, events were not recorded",
+        FindingKind::Dropped { .. } => {
+            "DROPPED: events were not recorded: memory was full, or a signal interrupted the recorder"
+        }
         FindingKind::EndLost { .. } => "LOST ENDS: when these ended is not in the trace",
         FindingKind::EndWithoutBegin => "ends that end nothing",
         FindingKind::Misnested { .. } => "mis-nested: ended by what was around them",

@@ -12,7 +12,7 @@ use trace_format::time::Nanos;
 use super::reading::{Reading, Source, symbols};
 use super::{Failure, Verdict};
 use crate::command::lines::{Line, Lines};
-use crate::describe::Names;
+use crate::describe::{Names, WHY_DROPPED};
 use crate::output::{Output, progress, say};
 use crate::places::Places;
 use crate::symbols::binaries;
@@ -89,7 +89,7 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     if lost != (0, 0) {
         let events = units::plural(lost.0, "event", "events");
         let ends = units::plural(lost.1, "end", "ends");
-        say(&format!("DROPPED: memory was at its bound, {events} and {ends} not recorded"));
+        say(&format!("DROPPED: {events} and {ends} not recorded: {WHY_DROPPED}"));
     }
     if lost_records > 0 {
         let records = units::plural(lost_records, "record", "records");

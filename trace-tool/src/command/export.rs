@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 
 use super::reading::{open, symbols};
 use super::{Failure, Verdict};
+use crate::describe::WHY_DROPPED;
 use crate::export::perfetto::{self, ExportError, Totals};
 use crate::output::{Output, progress, say};
 use crate::symbols::binaries;
@@ -90,7 +91,7 @@ fn warn(file: &trace_format::read::TraceFile<File>, totals: &Totals) -> Verdict 
     };
     if totals.dropped_events + totals.dropped_ends > 0 {
         let events = units::plural(totals.dropped_events, "event", "events");
-        loss(format!("DROPPED: memory was at its bound, {events} not recorded"));
+        loss(format!("DROPPED: {events} not recorded: {WHY_DROPPED}"));
     }
     if totals.lost_records > 0 {
         let records = units::plural(totals.lost_records, "record", "records");

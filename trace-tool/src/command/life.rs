@@ -5,7 +5,7 @@ use trace_analysis::symbols::Symbols;
 
 use super::reading::{Reading, Source, lost_records, missing, symbols};
 use super::{Failure, Verdict};
-use crate::describe::Names;
+use crate::describe::{Names, WHY_DROPPED};
 use crate::json::life::Words;
 use crate::output::say;
 use crate::places::Places;
@@ -72,7 +72,7 @@ impl Life {
         let stop = self.reading.file.tables().stop;
         if let Some(stop) = stop.filter(|stop| stop.dropped_events > 0) {
             let events = units::plural(stop.dropped_events, "event", "events");
-            loss(format!("DROPPED: memory was at its bound, {events} not recorded"));
+            loss(format!("DROPPED: {events} not recorded: {WHY_DROPPED}"));
         }
         verdict
     }

@@ -53,7 +53,32 @@ pub fn resolve<S: ReadAt>(
     let binaries = binaries(file, options)?;
     let mut symbols = Symbols::of_trace(file.tables());
     say_unnamed(&name(&mut symbols, addresses, &binaries));
+    if let Some(module) = without_lines(&symbols) {
+        say(&format!(
+            "{} has no line numbers, and what was inlined has no name: its profile in Cargo.toml \
+             needs debug = \"line-tables-only\"",
+            plain(file_name(module), 100)
+        ));
+    }
     Ok(symbols)
+}
+
+/// The program, if functions of it are named and not one has a line: release builds are so, unless
+/// they are told otherwise.
+fn without_lines(symbols: &Symbols) -> Option<&Module> {
+    let mut found = None;
+    for (address, functions) in symbols.iter() {
+        let Some(module) = symbols.module(address) else { continue };
+        // Libraries of the system are so everywhere, and nobody can change them.
+        if file_name(module).contains(".so") || module.path.starts_with('[') {
+            continue;
+        }
+        if functions.iter().any(|function| function.line > 0) {
+            return None;
+        }
+        found = Some(module);
+    }
+    found
 }
 
 /// The same, but what files say comes before what the trace says: they may know more by now. Also
