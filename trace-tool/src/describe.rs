@@ -271,7 +271,7 @@ pub fn heading(kind: &FindingKind) -> &'static str {
         FindingKind::NotStopped => "NOT ENDED",
         FindingKind::Missing { .. } => "MISSING: events are not in the file",
         FindingKind::Dropped { .. } => {
-            "DROPPED: events were not recorded: memory was full, or a signal interrupted the recorder"
+            "DROPPED events: memory was full, or a signal interrupted the recorder"
         }
         FindingKind::EndLost { .. } => "LOST ENDS: when these ended is not in the trace",
         FindingKind::EndWithoutBegin => "ends that end nothing",
