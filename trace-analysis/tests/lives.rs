@@ -253,6 +253,10 @@ fn a_wait_without_a_written_begin_is_known_from_the_last_generation() {
     let Unended { reason, call, wait } = lives.unended[0];
     assert_eq!((reason, call), (Reason::Mutex, CallId::FUTEX_WAIT));
     assert_eq!((wait.thread, wait.begin, wait.stack), (ThreadId(2), Nanos(1_000), StackId(WAIT)));
+    // Beyond a window it may end.
+    let options = Options { to: Some(Ticks(8_000)), ..Options::default() };
+    let lives = lives_of(stuck().stop(10_000), &options);
+    assert_eq!((mutex(&lives).total, lives.unended.len()), (Nanos(6_990), 0));
     // Nobody reads on where the thread went on.
     let mut trace = stuck();
     trace.call(2, open_call(CallId::FUTEX_WAIT, LOCK, WAIT), 1_000, 8_500, 0);

@@ -81,8 +81,7 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
 
     /// A thread's wait was not over when the trace stopped.
     pub(super) fn keep_unended(&mut self, call: &Call, mut wait: Wait) {
-        // What has a result went on beyond the window, and ended.
-        if call.result.is_none() && wait.duration.0 > 0 {
+        if self.is_trace_end && call.result.is_none() && wait.duration.0 > 0 {
             let (reason, named, call) = (call.why.reason, call.why.named, call.open.call);
             wait.resource = if named { wait.resource } else { ResourceId(0) };
             self.unended.push(Unended { reason, call, wait });

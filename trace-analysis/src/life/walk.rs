@@ -65,6 +65,8 @@ pub(super) struct Walk<'f, S> {
     places: Places<'f>,
     pub(super) pending: Pending,
     pub(super) unended: Vec<Unended>,
+    /// Whether the window ends with the trace: what goes on beyond it may end there.
+    pub(super) is_trace_end: bool,
     /// When waits at addresses end, and whose.
     ends: BinaryHeap<Reverse<(u64, usize)>>,
     /// Whether the trace has CPUs. If not, regions do not matter.
@@ -102,6 +104,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
             places: Places::new(tables, symbols),
             pending: Pending::of(file),
             unended: Vec::new(),
+            is_trace_end: to == nanos(end),
             ends: BinaryHeap::new(),
             has_cpus,
             faults: 0,
