@@ -159,6 +159,15 @@ pub fn strip_recorder(frames: &mut Vec<Frame<'_>>) {
             break;
         }
     }
+    let is_begin = |frame: &Frame<'_>| bare(&frame.name).ends_with("os::threads::begin_thread");
+    let first = frames.iter().position(is_recorder);
+    if inner == frames.len()
+        && let Some(begin) = first.filter(|&at| at > 0 && is_begin(&frames[at]))
+    {
+        // Of a sample that missed all between the first function of a thread and the last.
+        frames.truncate(begin);
+        return;
+    }
     let outer = frames[inner..].iter();
     if inner == frames.len() || outer.clone().all(is_recorder) {
         return;
@@ -267,7 +276,12 @@ mod tests {
 
     #[test]
     fn the_recorder_is_not_in_the_way() {
-        let cases: [(&[&str], &[&str]); 10] = [
+        let cases: [(&[&str], &[&str]); 12] = [
+            (&["core::a", "trace_runtime::os::threads::begin_thread"], &["core::a"]),
+            (
+                &["core::a", "trace_runtime::a", "trace_runtime::os::threads::begin_thread"],
+                &["core::a", "trace_runtime::a", "trace_runtime::os::threads::begin_thread"],
+            ),
             (
                 &["trace_runtime::os::wait", "syscall", "std::sys::futex", "app::main"],
                 &["std::sys::futex", "app::main"],

@@ -148,6 +148,9 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     let (samples, sample_bytes) = samples(&reading, arguments, &symbols);
     if samples.is_empty() {
         say(&why_empty(tables, arguments.kind));
+    } else if arguments.kind == Wanted::Cpu && !has_frame_pointers(tables) {
+        say("samples follow frame pointers, which this program was built without: callers are \
+             missing or wrong; build it with RUSTFLAGS=\"-C force-frame-pointers=yes\"");
     }
     let rows = samples.iter().map(|sample| row(tables, arguments.kind, sample)).collect();
     let (kinds, shown) = arguments.kind.values();
@@ -234,6 +237,12 @@ fn period(wanted: Wanted, samples: &[ProfileSample], sample_bytes: u64) -> (Kind
 }
 
 /// Whether the recorder could not, was not asked, or there was nothing.
+/// Whether the recorder's own stacks followed them, which it prefers.
+fn has_frame_pointers(tables: &Tables) -> bool {
+    let stacks = tables.facilities.get("stacks");
+    stacks.is_none_or(|stacks| stacks.note.starts_with("frame pointers"))
+}
+
 fn why_empty(tables: &Tables, wanted: Wanted) -> String {
     let name = wanted.facility();
     let nothing = format!("the trace has nothing of this kind ({})", wanted.title());
