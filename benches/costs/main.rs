@@ -9,6 +9,7 @@
 //! - `record`: regions and the other annotations, on one thread and on two.
 //! - `calls`: hooks of libc's functions.
 //! - `stacks`: what a stack adds to a region.
+//! - `heap`: the allocator that counts and samples.
 //! - `session`: starting, stopping, a producer at full speed.
 //! - `switches`: what the kernel tells of threads.
 //! - `read`: decoding, time order, the summary.
@@ -16,6 +17,7 @@
 #[cfg(target_os = "linux")]
 mod calls;
 mod floor;
+mod heap;
 mod read;
 mod record;
 mod session;
@@ -42,6 +44,7 @@ fn main() {
     #[cfg(target_os = "linux")]
     calls::measure(&mut table);
     stacks::measure(&mut table);
+    heap::measure(&mut table);
     session::measure(&mut table);
     switches::measure(&mut table);
     read::measure(&mut table);
