@@ -131,6 +131,8 @@ fn threads_that_never_get_their_locks_are_stuck() {
         trace.begin_call(thread, LOCK, begin);
         trace.switch_out(thread, begin + 10, os_id(thread), false);
     }
+    trace.begin_call(4, RECEIVE, 70 * MS);
+    trace.switch_out(4, 70 * MS + 10, os_id(4), false);
     let insight = only(trace.stop(1_000 * MS), InsightKind::Stuck);
     assert!(insight.title.starts_with("worker and helper still waited for"), "{}", insight.title);
     assert_eq!(insight.threads, [ThreadId(2), ThreadId(3)]);
@@ -138,6 +140,8 @@ fn threads_that_never_get_their_locks_are_stuck() {
     let evidence = &insight.evidence[0];
     assert!(evidence.contains("worker waits for mutex 0xf00 at app::f1"), "{evidence}");
     assert!(evidence.ends_with("since 0.050000 s, for 950 ms"), "{evidence}");
+    let other = &insight.evidence[2];
+    assert!(other.starts_with("writer waits for channel receive at app::f3"), "{other}");
     // A lock that is only busy when the trace stops is not.
     let mut trace = running();
     trace.begin_call(2, LOCK, 990 * MS);

@@ -14,7 +14,7 @@ use crate::reason::Reason;
 const STUCK_NANOS: u64 = 200_000_000;
 const STUCK_THOUSANDTHS: u64 = 50;
 
-/// So many threads are named, of those in locks and of those that wait for others to end.
+/// So many threads are named, of those in locks and of the others.
 const THREADS_SAID: usize = 4;
 
 /// Of a group's waiting, what [`in_locks`] tells of.
@@ -48,9 +48,9 @@ pub(super) fn in_locks(facts: &Facts<'_>) -> Option<Insight> {
     };
     let lost = saturating_sum(stuck.iter().map(|it| it.wait.duration.0));
     let mut insight = Insight::new(InsightKind::Stuck, Nanos(lost), title);
-    let joins = facts.lives.unended.iter();
-    let joins = joins.filter(|it| it.reason == Reason::Join && is_long(facts, it));
-    for it in stuck.iter().copied().take(THREADS_SAID).chain(joins.take(THREADS_SAID)) {
+    let others = facts.lives.unended.iter();
+    let others = others.filter(|it| may_hold(it.reason) && is_long(facts, it));
+    for it in stuck.iter().copied().take(THREADS_SAID).chain(others.take(THREADS_SAID)) {
         insight.evidence.push(waits(facts, it));
     }
     if let Some(more) = stuck.len().checked_sub(THREADS_SAID).filter(|more| *more > 0) {
@@ -72,6 +72,12 @@ fn stuck<'a>(facts: &Facts<'a>) -> impl Iterator<Item = &'a Unended> {
     unended.filter(move |it| it.reason.is_lock() && is_long(&facts, it))
 }
 
+/// Whether who waits so to the end may be who holds the lock; who waits for work or time is not.
+fn may_hold(reason: Reason) -> bool {
+    use Reason::{Poll, Sleep, Unseen, Worker};
+    !reason.is_lock() && !matches!(reason, Worker | Sleep | Poll | Unseen)
+}
+
 fn is_long(facts: &Facts<'_>, it: &Unended) -> bool {
     it.wait.duration.0 >= STUCK_NANOS && facts.is_worth(it.wait.duration, STUCK_THOUSANDTHS)
 }
@@ -81,7 +87,10 @@ fn waits(facts: &Facts<'_>, it: &Unended) -> String {
     let wait = &it.wait;
     let what = match it.reason {
         Reason::Join => "another thread to end".to_owned(),
-        reason => format!("{} {}", lock_word(reason), facts.resource(wait.resource)),
+        reason if reason.is_lock() => {
+            format!("{} {}", lock_word(reason), facts.resource(wait.resource))
+        }
+        reason => reason.name().to_owned(),
     };
     let (name, at) = (facts.thread(wait.thread), facts.at(wait.stack));
     let (what, since, long) = (what.trim_end(), moment(wait.begin), time(wait.duration));
