@@ -1,10 +1,11 @@
 //! A shop that is slow, without one annotation: `contention [--out FILE]`, built with
 //! `--features full`.
 //!
-//! Four clerks book orders in a ledger behind a mutex. An auditor copies the ledger to disk and
-//! holds the mutex until the disk has it. A courier looks every millisecond whether there is
-//! something to deliver, and a packer waits for parcels. Which of them makes the orders slow? The
-//! trace knows: the features `os`, `sched` and `heap` record threads, waits, system calls, stacks.
+//! Four clerks book orders in a ledger behind a mutex. An auditor copies the ledger to disk, line
+//! by line, and holds the mutex until the disk has it. A courier looks every millisecond whether
+//! there is something to deliver, and a packer waits for parcels. Which of them makes the orders
+//! slow? The trace knows: the features `os`, `sched` and `heap` record threads, waits, system
+//! calls and stacks.
 
 use std::error::Error;
 use std::fs::File;
@@ -149,7 +150,9 @@ fn prepare(order: usize) -> u64 {
 fn save(ledger: &[String]) -> std::io::Result<()> {
     let path = std::env::temp_dir().join(format!("exectrace-ledger-{}", std::process::id()));
     let mut file = File::create(&path)?;
-    file.write_all(ledger.join("\n").as_bytes())?;
+    for line in ledger {
+        writeln!(file, "{line}")?;
+    }
     file.sync_all()?;
     std::fs::remove_file(path)
 }
