@@ -30,6 +30,14 @@ pub(crate) fn append(code: u8, body: &[u8]) -> u64 {
     retried(|thread| unsafe { thread.append(code, body) })
 }
 
+/// As [`append`], but only if `is_wanted`, which is asked once it is certain which trace the event
+/// would get into: another one may have begun on the way.
+#[cfg(all(feature = "heap", not(loom)))]
+pub(crate) fn append_if(is_wanted: impl Fn() -> bool, code: u8, body: &[u8]) -> u64 {
+    // SAFETY: as in `begin`.
+    retried(|thread| if is_wanted() { unsafe { thread.append(code, body) } } else { 0 })
+}
+
 /// What began at `begin` ends.
 #[inline(never)]
 pub(crate) fn end(begin: u64, what: u64) {

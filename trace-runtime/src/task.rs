@@ -6,6 +6,7 @@
 
 use crate::callsite::Callsite;
 use crate::clock;
+use crate::local;
 use crate::primitive::Ordering;
 use crate::primitive::global::{AtomicBool, AtomicU64};
 use crate::record;
@@ -269,7 +270,7 @@ pub(crate) fn for_each_live(mut take: impl FnMut(&Definition<'_>)) {
 
 /// The lists of tasks that are open.
 mod live {
-    use super::{BTreeMap, Mutex, clock, recorder};
+    use super::{BTreeMap, Mutex, clock, local, recorder};
 
     /// So many lists, so that threads seldom meet.
     const SHARDS: usize = 16;
@@ -297,6 +298,9 @@ mod live {
     /// The list of `id`, if there is one.
     fn with<T>(id: u64, act: impl FnOnce(&mut Tasks) -> T) -> Option<T> {
         let shards = TASKS.get(recorder::forks() as usize)?;
+        // What the list allocates may be recorded, and that may wait for memory: not with the lock,
+        // which the collector wants before it gives any back.
+        let _quiet = local::quiet();
         let mut tasks = shards[(id % SHARDS as u64) as usize].lock().ok()?;
         Some(act(&mut tasks))
     }

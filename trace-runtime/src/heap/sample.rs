@@ -81,7 +81,7 @@ fn forget(address: usize) -> Option<u64> {
     let mark = TABLE.remove(address);
     if let Some(sample @ 1..) = mark
         && COUNTERS.mean() != 0
-        && sample >= FIRST.load(Ordering::Relaxed)
+        && is_of_this_trace(sample)
     {
         own::keeping_errno(|| record_free(sample));
     }
@@ -134,20 +134,21 @@ fn record(address: usize, bytes: usize) {
     for number in [sample, address as u64, bytes as u64, u64::from(stack)] {
         put_number(&mut body, number);
     }
-    if record::append(opcode::ALLOC, &body) == 0 {
+    if record::append_if(|| is_of_this_trace(sample), opcode::ALLOC, &body) == 0 {
         // Lost, and counted if it belongs to a trace.
         TABLE.remove(address);
-    } else if sample < FIRST.load(Ordering::Relaxed) {
-        // It has got into a trace that began after it was numbered. There nobody will look for it.
-        TABLE.remove(address);
-        record_free(sample);
     }
+}
+
+/// Whether a sample is not of an earlier trace.
+fn is_of_this_trace(sample: u64) -> bool {
+    sample >= FIRST.load(Ordering::Relaxed)
 }
 
 fn record_free(sample: u64) {
     let mut body = Body::new();
     put_number(&mut body, sample);
-    record::append(opcode::FREE, &body);
+    record::append_if(|| is_of_this_trace(sample), opcode::FREE, &body);
 }
 
 /// A trace begins: what was sampled before is of no interest to it.
