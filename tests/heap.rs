@@ -8,7 +8,7 @@
 mod common;
 
 use common::samples::{Change, Sample, chance, change, samples};
-use common::{Recorded, alone, annotated, record_here};
+use common::{Recorded, alone, annotated, in_own_process, record_here};
 use exectrace::{Heap, Options};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeMap;
@@ -294,6 +294,21 @@ fn samples_of_an_earlier_trace_are_not_freed_in_the_next() {
     assert_eq!((sample.bytes, sample.freed), (32, None));
     assert!(!numbers.contains_key(number), "no number is used twice");
     drop(early);
+}
+
+#[test]
+fn a_heap_that_is_not_installed_is_told() {
+    if !in_own_process("a_heap_that_is_not_installed_is_told") {
+        return;
+    }
+    let recorded = record_here(options(4096), || ());
+    let facility = &recorded.trace.tables.facilities["heap"];
+    assert!(!facility.on && facility.note.contains("not the global allocator"), "{facility:?}");
+    assert!(recorded.trace.tables.heap.is_empty());
+    // It may be used by hand and late.
+    let recorded = record_here(options(4096), || drop(Block::new(8)));
+    assert!(recorded.trace.tables.facilities["heap"].on);
+    assert_eq!(recorded.trace.tables.heap.last().map(|state| state.allocations), Some(1));
 }
 
 #[test]

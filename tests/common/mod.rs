@@ -43,6 +43,22 @@ pub(crate) fn alone() -> MutexGuard<'static, ()> {
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Runs the test of this name in a process of its own, where nothing else has been done.
+/// Whether this is it.
+pub(crate) fn in_own_process(test: &str) -> bool {
+    const ALONE: &str = "EXECTRACE_TEST_ALONE";
+    if std::env::var(ALONE).is_ok_and(|name| name == test) {
+        return true;
+    }
+    let program = std::env::current_exe().expect("this program has a path");
+    let mut command = std::process::Command::new(program);
+    let output = command.args([test, "--exact", "--test-threads=1"]).env(ALONE, test).output();
+    let output = output.expect("it can be started");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}\n{output:?}");
+    false
+}
+
 /// A trace that was recorded, stopped, decoded and checked.
 #[derive(Debug)]
 pub(crate) struct Recorded {
