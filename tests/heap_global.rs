@@ -132,6 +132,28 @@ fn threads_that_come_and_go_lose_no_sample() {
 }
 
 #[test]
+fn calls_switches_and_samples_go_together() {
+    let _alone = alone();
+    // Allocations inside recorded calls, and calls inside allocations: large blocks are mapped.
+    let recorded = record_here(Options::new().heap_sample_bytes(1024), || {
+        thread::scope(|scope| {
+            for seed in 0..4 {
+                scope.spawn(move || {
+                    for round in 0..50 {
+                        drop(black_box(vec![1_u8; 1 << 20]));
+                        drop(black_box(work(seed * 50 + round)));
+                        thread::sleep(Duration::from_micros(50));
+                    }
+                });
+            }
+        });
+    });
+    let samples = samples(&recorded.trace);
+    let large = samples.values().filter(|sample| sample.bytes == 1 << 20);
+    assert!(large.clone().count() >= 200, "{}", large.count());
+}
+
+#[test]
 fn traces_that_follow_each_other_share_no_sample() {
     let _alone = alone();
     let end = AtomicBool::new(false);
