@@ -69,8 +69,19 @@ impl Lane {
     pub(super) fn switch_in(&mut self, ticks: u64, thread: u32) {
         // A thread that is watched twice, because it began while that was arranged, tells twice.
         if self.running != Running::Thread(thread) {
+            self.leave_unseen(ticks);
             self.put(ticks, EventKind::SwitchIn { os_thread: u64::from(thread) });
             self.running = Running::Thread(thread);
+        }
+    }
+
+    /// Another thread is on this CPU now: who was, has left, although nothing told of that. It did
+    /// so while the watching was arranged.
+    fn leave_unseen(&mut self, ticks: u64) {
+        if let Running::Thread(gone) = self.running {
+            let os_thread = u64::from(gone);
+            self.put(ticks, EventKind::SwitchOut { os_thread, preempted: false });
+            self.running = Running::Nobody;
         }
     }
 
@@ -91,6 +102,9 @@ impl Lane {
         since: Option<u64>,
     ) {
         self.runs(thread, since);
+        if self.running != Running::Thread(thread) {
+            self.leave_unseen(ticks);
+        }
         if self.running != Running::Nobody {
             self.put(ticks, EventKind::SwitchOut { os_thread: u64::from(thread), preempted });
             self.running = Running::Nobody;
@@ -208,7 +222,8 @@ mod tests {
         lane.lost(95, 4);
         lane.switch_out(120, 9, false, None);
         let lost = (100, "LostKernel { records: 4 }".to_owned());
-        assert_eq!(held(&lane), [is(100, 7), is(100, 8), lost, left(120, 9, false)]);
+        let gone = left(100, 7, false);
+        assert_eq!(held(&lane), [is(100, 7), gone, is(100, 8), lost, left(120, 9, false)]);
     }
 
     #[test]
@@ -226,5 +241,16 @@ mod tests {
         lane.begin_batch(200);
         assert_eq!((lane.written(), lane.sequence, lane.offset), (3, 2, 0));
         assert_eq!(held(&lane), [], "nobody runs");
+    }
+
+    #[test]
+    fn who_left_unseen_has_left_when_another_comes_or_goes() {
+        let mut lane = Lane::new(0);
+        lane.switch_in(10, 1);
+        lane.switch_in(20, 2);
+        lane.switch_out(30, 3, true, None);
+        lane.switch_out(40, 2, false, None);
+        let expected = [is(10, 1), left(20, 1, false), is(20, 2), left(30, 2, false)];
+        assert_eq!(held(&lane), expected, "and nobody leaves twice");
     }
 }
