@@ -13,6 +13,7 @@ const RECORDER: &[&str] = &[
     "call",
     "clock",
     "drain",
+    "errno",
     "heap/allocator",
     "heap/own",
     "intern",

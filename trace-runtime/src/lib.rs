@@ -28,7 +28,7 @@
 //!
 //! # Unsafe
 //!
-//! In `batch`, `call`, `clock`, `drain`, `heap/allocator`, `heap/own`, `intern`, `local`, `memory`,
+//! In `batch`, `call`, `clock`, `drain`, `errno`, `heap/allocator`, `heap/own`, `intern`, `local`, `memory`,
 //! `modules`, `os/fd`, `os/files`, `os/handle`, `os/hook`, `os/io`, `os/raw`,
 //! `os/threads`, `os/wait`, `os/waiting`, `record`, `recorder`, `refill`, `sched/perf`,
 //! `sched/ring`, `stack/mod`, `stack/own`, `stack/pool`, `stack/system`, `stack/tables` and
@@ -43,6 +43,8 @@ mod callsite;
 mod clock;
 mod collector;
 mod drain;
+#[cfg(all(not(loom), any(feature = "heap", stacks)))]
+mod errno;
 mod error;
 mod future;
 #[cfg(any(feature = "heap", loom))]

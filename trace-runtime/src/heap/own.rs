@@ -7,7 +7,7 @@
 //! Nothing here allocates by way of Rust's global allocator, or it would come in again; if the
 //! system does so for us, the thread counts as one without a slot meanwhile.
 //!
-//! May contain `unsafe`: it calls the system's thread keys, and touches `errno`.
+//! May contain `unsafe`: it calls the system's thread keys.
 
 use super::COUNTERS;
 use super::count::{Crossing, Slot};
@@ -132,22 +132,4 @@ mod exit {
     pub(super) fn at_exit(_: usize) -> bool {
         false
     }
-}
-
-/// Runs `act`, after which `errno` is as it was: a program may look at it after it has freed
-/// something.
-pub(super) fn keeping_errno<T>(act: impl FnOnce() -> T) -> T {
-    #[cfg(target_os = "linux")]
-    // SAFETY: `__errno_location` wants nothing.
-    let errno = unsafe { libc::__errno_location() };
-    #[cfg(target_os = "linux")]
-    // SAFETY: reading wants a valid place: this thread's, as long as it runs.
-    let before = unsafe { errno.read() };
-    let result = act();
-    #[cfg(target_os = "linux")]
-    // SAFETY: writing wants the same.
-    unsafe {
-        errno.write(before);
-    }
-    result
 }

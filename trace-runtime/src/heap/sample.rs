@@ -8,6 +8,7 @@
 
 use super::count::{Crossing, Slot};
 use super::{COUNTERS, TABLE, own};
+use crate::errno;
 use crate::local;
 use crate::primitive::Ordering;
 use crate::primitive::global::AtomicU64;
@@ -83,7 +84,7 @@ fn forget(address: usize) -> Option<u64> {
         && COUNTERS.mean() != 0
         && is_of_this_trace(sample)
     {
-        own::keeping_errno(|| record_free(sample));
+        errno::keeping(|| record_free(sample));
     }
     mark
 }
@@ -103,7 +104,7 @@ fn allocated_quietly(address: usize, bytes: usize) {
 #[inline(never)]
 fn decide(slot: &Slot, crossing: Crossing, address: usize, bytes: usize) {
     if COUNTERS.decide(slot, crossing, draw) {
-        own::keeping_errno(|| record(address, bytes));
+        errno::keeping(|| record(address, bytes));
     }
 }
 
@@ -112,7 +113,7 @@ fn decide(slot: &Slot, crossing: Crossing, address: usize, bytes: usize) {
 fn put_back_mark(mark: u64, address: usize, bytes: usize) {
     if mark != RECORDERS {
         // Its sample has ended: it goes on as another one.
-        own::keeping_errno(|| record(address, bytes));
+        errno::keeping(|| record(address, bytes));
     } else if !TABLE.insert(address, RECORDERS) {
         // Another thread has taken the room meanwhile: from now on it counts as the program's.
         own::allocated(bytes as u64);

@@ -22,8 +22,8 @@
 //!
 //! May contain `unsafe`: it defines functions for others to call, and calls foreign ones.
 
+use crate::errno;
 use crate::local::{self, Arrival};
-use crate::os::raw;
 use crate::primitive::Ordering;
 use crate::primitive::global::{AtomicBool, AtomicPtr, AtomicU32};
 use crate::record;
@@ -132,7 +132,7 @@ pub(super) fn resolve() {
     if RESOLVING.swap(true, Ordering::Relaxed) {
         return;
     }
-    raw::keeping_errno(|| FAMILIES.iter().copied().flatten().for_each(|real| real.resolve()));
+    errno::keeping(|| FAMILIES.iter().copied().flatten().for_each(|real| real.resolve()));
     // Every thread that sees this sees the pointers, or calls a fallback, which serves as well.
     let order = (Ordering::Release, Ordering::Relaxed);
     _ = MODE.compare_exchange(UNREADY, OFF, order.0, order.1);
@@ -218,7 +218,7 @@ struct Errno {
 impl Errno {
     #[inline(always)]
     fn new() -> Self {
-        let place = raw::errno();
+        let place = errno::place();
         // SAFETY: `errno` is the thread's own, and lives as long as the thread.
         let value = unsafe { place.read() };
         Self { place, value }

@@ -3,25 +3,8 @@
 //!
 //! May contain `unsafe`: assembly, and the address of `errno`.
 
+use crate::errno;
 use libc::{c_int, c_long};
-
-/// The calling thread's `errno`.
-#[inline(always)]
-pub(crate) fn errno() -> *mut c_int {
-    // SAFETY: `__errno_location` takes nothing, cannot fail, and may be called at any time.
-    unsafe { libc::__errno_location() }
-}
-
-/// Runs `act` and puts `errno` back to what it was.
-pub(crate) fn keeping_errno<T>(act: impl FnOnce() -> T) -> T {
-    let errno = errno();
-    // SAFETY: `errno` is the thread's own, alive as long as the thread.
-    let before = unsafe { errno.read() };
-    let result = act();
-    // SAFETY: as above.
-    unsafe { errno.write(before) };
-    result
-}
 
 /// An argument of a system call, in a register.
 pub(crate) trait Word {
@@ -64,7 +47,7 @@ pub(crate) unsafe fn invoke<const N: usize>(number: c_long, words: [usize; N]) -
     let result = unsafe { bare(number, six) };
     if (-4095..0).contains(&result) {
         // SAFETY: `errno` is the thread's own.
-        unsafe { errno().write(-result as c_int) };
+        unsafe { errno::place().write(-result as c_int) };
         return -1;
     }
     result

@@ -9,11 +9,11 @@
 //! May contain `unsafe`: it defines functions for others to call, and hands a thread's beginning
 //! over to it.
 
+use crate::errno;
 use crate::local::{self, Arrival, Spawn};
 use crate::os::fd::{kind, number};
 use crate::os::handle;
 use crate::os::hook::{self, Failure, Outcome, foreign, hooks, observe, system};
-use crate::os::raw::keeping_errno;
 use crate::os::waiting;
 use libc::{addrinfo, c_char, c_int, c_void, pthread_attr_t, pthread_t};
 use std::ffi::CStr;
@@ -106,7 +106,7 @@ unsafe fn create(
         // SAFETY: the caller's promise.
         return unsafe { call::pthread_create(into, attributes, routine, argument) };
     }
-    let (begun, start) = keeping_errno(|| {
+    let (begun, start) = errno::keeping(|| {
         let begun = hook::begin(CallId::PTHREAD_CREATE, 0);
         let mut parent = ThreadId(0);
         local::with_attached(|thread| parent = thread.id);
@@ -129,7 +129,7 @@ unsafe fn create(
 /// # Safety
 /// `start` came from `Box::into_raw`, and this is the only one to take it.
 unsafe fn take(start: *mut Start) -> Start {
-    keeping_errno(|| {
+    errno::keeping(|| {
         let _quiet = local::quiet();
         // SAFETY: the caller's promise.
         let start = unsafe { Box::from_raw(start) };
@@ -146,7 +146,7 @@ foreign! {
     fn begin_thread(start: *mut c_void) -> *mut c_void {
         // SAFETY: the caller's promise.
         let Start { routine, argument, spawn } = unsafe { take(start.cast()) };
-        keeping_errno(|| local::arrive(Arrival { spawn: Some(spawn), result: 0 }));
+        errno::keeping(|| local::arrive(Arrival { spawn: Some(spawn), result: 0 }));
         // SAFETY: it is what the program has given with the argument.
         unsafe { routine(argument) }
     }
@@ -161,7 +161,7 @@ unsafe fn note_name(name: *const c_char) {
     if local::is_quiet() {
         return;
     }
-    keeping_errno(|| {
+    errno::keeping(|| {
         let ticks = crate::clock::ticks();
         local::with_attached(|thread| {
             let _quiet = local::quiet();

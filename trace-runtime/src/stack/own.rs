@@ -12,6 +12,7 @@
 //!
 //! May contain `unsafe`: it reads stacks.
 
+use crate::errno;
 use crate::primitive::Ordering;
 use crate::primitive::global::compiler_fence;
 use std::cell::Cell;
@@ -96,7 +97,7 @@ fn ask_kernel(address: usize) -> Option<u64> {
         iov_base: std::ptr::without_provenance_mut(address),
         iov_len: size_of::<u64>(),
     };
-    let count = keeping_errno(|| {
+    let count = errno::keeping(|| {
         // SAFETY: `getpid` wants nothing.
         let own = unsafe { libc::getpid() };
         // SAFETY: `process_vm_readv` wants a place to write so many bytes to, and checks all else.
@@ -189,7 +190,7 @@ fn look_up(sp: usize) {
     let _quiet = crate::local::quiet();
     let mut found = None;
     let mut before = 0;
-    keeping_errno(|| {
+    errno::keeping(|| {
         each_mapping(|low, high| {
             if low <= sp && sp < high {
                 found = Some((low, high));
@@ -237,18 +238,6 @@ fn each_mapping(mut act: impl FnMut(usize, usize) -> bool) {
         // SAFETY: `close` wants a descriptor of ours.
         unsafe { libc::close(file) };
     }
-}
-
-/// Runs `act`, and leaves `errno` as it was: the code that is interrupted may be about to read it.
-fn keeping_errno<T>(act: impl FnOnce() -> T) -> T {
-    // SAFETY: `__errno_location` wants nothing.
-    let errno = unsafe { libc::__errno_location() };
-    // SAFETY: the thread's own `errno` is always there to be read.
-    let before = unsafe { errno.read() };
-    let result = act();
-    // SAFETY: and to be written.
-    unsafe { errno.write(before) };
-    result
 }
 
 /// Reads lines that begin with two addresses: `7f00-7f80 rw-p ...`.
