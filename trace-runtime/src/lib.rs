@@ -28,13 +28,13 @@
 //!
 //! # Unsafe
 //!
-//! In `batch`, `call`, `clock`, `drain`, `errno`, `heap/allocator`, `heap/own`, `intern`, `local`, `memory`,
-//! `modules`, `os/fd`, `os/files`, `os/handle`, `os/hook`, `os/io`, `os/raw`,
+//! In `batch`, `call`, `clock`, `drain`, `errno`, `heap/allocator`, `heap/own`, `intern`,
+//! `local`, `memory`, `modules`, `os/fd`, `os/files`, `os/handle`, `os/hook`, `os/io`, `os/raw`,
 //! `os/threads`, `os/wait`, `os/waiting`, `record`, `recorder`, `refill`, `sched/perf`,
 //! `sched/ring`, `stack/mod`, `stack/own`, `stack/pool`, `stack/system`, `stack/tables` and
 //! `thread`, and nowhere else; each says at its top why. Invariants: B (`batch`), T (`thread`), M
-//! (`memory`), D (`drain`), L (`local`), H (`heap`), N (`intern`), W (`stack/pool`), C (`os/hook`),
-//! O (`os/waiting`); their models are in `tests`.
+//! (`memory`), D (`drain`), L (`local`), H (`heap`), N (`intern`), W (`stack/pool`), C
+//! (`os/hook`), O (`os/waiting`); their models are in `tests`.
 
 mod batch;
 #[cfg(any(os_hooks, all(test, loom)))]
