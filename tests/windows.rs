@@ -87,7 +87,10 @@ fn truth(trace: &Decoded, time: Ticks) -> (BTreeMap<ThreadId, Vec<OpenSince>>, u
                 EventKind::PollBegin { future } => Open::Poll(future),
                 EventKind::TaskRunBegin { task } => Open::Task(task),
                 EventKind::CallBegin { call } => Open::Call(call),
-                EventKind::End | EventKind::EndValue { .. } | EventKind::EndCall { .. } => {
+                EventKind::End
+                | EventKind::EndValue { .. }
+                | EventKind::EndCall { .. }
+                | EventKind::EndPoll { .. } => {
                     stack.pop();
                     continue;
                 }

@@ -257,7 +257,7 @@ impl Thread {
             EventKind::Region { site, duration, .. } => {
                 self.complete(Open::Region(site), ticks, duration);
             }
-            EventKind::Poll { future, duration } => {
+            EventKind::Poll { future, duration, .. } => {
                 self.complete(Open::Poll(future), ticks, duration);
             }
             EventKind::TaskRun { task, duration } => {
@@ -270,7 +270,10 @@ impl Thread {
             EventKind::RegionBegin { site, .. } => self.begin(Open::Region(site), ticks),
             EventKind::PollBegin { future } => self.begin(Open::Poll(future), ticks),
             EventKind::TaskRunBegin { task } => self.begin(Open::Task(task), ticks),
-            EventKind::End | EventKind::EndValue { .. } | EventKind::EndCall { .. } => {
+            EventKind::End
+            | EventKind::EndValue { .. }
+            | EventKind::EndCall { .. }
+            | EventKind::EndPoll { .. } => {
                 assert!(self.stack.pop().is_some(), "an end has a begin");
             }
             EventKind::EndDetached { open, since } => {

@@ -59,7 +59,8 @@ impl<'t> Names<'t> {
                 EventKind::TaskBeginSite { task, site, .. } => {
                     names.tasks.insert(task.0, trace.site_name(site).to_owned());
                 }
-                EventKind::FutureBegin { future, site, .. } => {
+                EventKind::FutureBegin { future, site, .. }
+                | EventKind::FutureSpawn { future, site, .. } => {
                     names.futures.insert(future.0, trace.site_name(site).to_owned());
                 }
                 _ => {}
@@ -101,6 +102,17 @@ impl<'t> Names<'t> {
             EventKind::FutureEnd { future, outcome, values } => {
                 format!("future {} {}", self.future(future), came(outcome, values))
             }
+            EventKind::FutureSpawn { future, parent, task, .. } => {
+                let by = match parent.0 {
+                    0 => String::new(),
+                    _ => format!(" by {}", self.future(parent)),
+                };
+                format!("spawn {}{by}{}", self.future(future), self.relation(" for ", task))
+            }
+            EventKind::Wake { future, .. } => format!("wake {}", self.future(future)),
+            EventKind::EndPoll { .. } => "-".to_owned(),
+            EventKind::Unwakeable { future } => format!("unwakeable {}", self.future(future)),
+            EventKind::TaskLink { task, .. } => format!("task {} linked", self.task(task)),
             EventKind::Dropped { events, ends, .. } => {
                 format!("dropped {events} events, {ends} ends")
             }
@@ -145,11 +157,7 @@ impl<'t> Names<'t> {
 }
 
 fn came(outcome: Outcome, values: Values<'_>) -> String {
-    let how = match outcome {
-        Outcome::Returned => "returned",
-        Outcome::Failed => "failed",
-        Outcome::Dropped => "dropped",
-    };
+    let how = outcome.name();
     let values = values.map(|value| format!(" {}", value_text(&value)));
     format!("{how}{}", values.collect::<String>())
 }

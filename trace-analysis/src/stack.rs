@@ -234,7 +234,7 @@ impl Stack {
         let at = event.ticks.0;
         let none = Values::new(&[]);
         match event.kind {
-            EventKind::Poll { future, duration } => {
+            EventKind::Poll { future, duration, .. } => {
                 self.complete(Open::Poll(future), at, duration.0, none, visitor);
             }
             EventKind::PollBegin { future } => self.push(Open::Poll(future), at, none),
@@ -246,7 +246,9 @@ impl Stack {
                 self.complete(Open::Call(call), at, duration.0, none, visitor);
             }
             EventKind::CallBegin { call } => self.push(Open::Call(call), at, none),
-            EventKind::EndCall { .. } => self.end(at, Ending::Ended, visitor),
+            EventKind::EndCall { .. } | EventKind::EndPoll { .. } => {
+                self.end(at, Ending::Ended, visitor);
+            }
             EventKind::EndDetached { open, since } => {
                 self.end_detached(open, at.saturating_sub(since.0), at, visitor);
             }

@@ -87,7 +87,9 @@ impl Random {
                 0 => EventKind::FutureBegin { future, task, site, values },
                 1 => EventKind::FutureEnd { future, outcome: Outcome::Dropped, values },
                 2 => EventKind::PollBegin { future },
-                _ => EventKind::Poll { future, duration: Ticks(self.number()) },
+                _ => {
+                    EventKind::Poll { future, waits_at: StackId(0), duration: Ticks(self.number()) }
+                }
             },
             18 => EventKind::TaskRunBegin { task },
             _ => {

@@ -3,7 +3,7 @@
 use trace_analysis::stack::{Closed, Ending, Stack, Visitor};
 use trace_format::definition::OpenSince;
 use trace_format::event::{Event, EventKind, Outcome};
-use trace_format::id::{FutureId, Open, SiteId, TaskId};
+use trace_format::id::{FutureId, Open, SiteId, StackId, TaskId};
 use trace_format::time::Ticks;
 use trace_format::value::{Value, Values, put_value};
 
@@ -99,7 +99,7 @@ fn self_time_is_duration_minus_direct_children() {
 #[test]
 fn a_task_run_is_no_callee_and_a_poll_is_one() {
     let run = Event { ticks: Ticks(10), kind: EventKind::TaskRunBegin { task: TaskId(7) } };
-    let kind = EventKind::Poll { future: FutureId(9), duration: Ticks(20) };
+    let kind = EventKind::Poll { future: FutureId(9), waits_at: StackId(0), duration: Ticks(20) };
     let poll = Event { ticks: Ticks(20), kind };
     check(
         &[begin(0, 1), run, poll, end(50), end(100)],

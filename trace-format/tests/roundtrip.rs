@@ -21,7 +21,7 @@ use trace_format::value::{Text, Value, Values, put_stack};
 const ALL: Window = Window { from: None, to: None, thread: None };
 
 /// How many kinds of events the seeds make; those from the second on are of CPUs.
-const KINDS: u8 = 27;
+const KINDS: u8 = 33;
 const CPU_KINDS_FROM: u8 = 22;
 
 /// Bytes that events borrow; the events are made from the numbers beside them.
@@ -95,7 +95,7 @@ impl Seed {
     }
 
     fn is_of_a_cpu(&self) -> bool {
-        self.which % KINDS >= CPU_KINDS_FROM
+        (CPU_KINDS_FROM..CPU_KINDS_FROM + 5).contains(&(self.which % KINDS))
     }
 
     fn kind<'t>(&'t self, ticks: u64, values: &'t [u8]) -> EventKind<'t> {
@@ -103,13 +103,13 @@ impl Seed {
         let (site, values) = (SiteId(a as u32), Values::new(values));
         let (task, parent, future) = (TaskId(b), TaskId(c), FutureId(c));
         let (duration, since) = (Ticks(self.duration), Ticks(self.duration.min(ticks)));
-        let outcome = [Outcome::Returned, Outcome::Failed, Outcome::Dropped][c as usize % 3];
+        let outcome = Outcome::ALL[c as usize % 4];
         let opens = [Open::Region(site), Open::Poll(future), Open::Task(task)];
         let open = *opens.get(c as usize % 4).unwrap_or(&Open::Call(self.call()));
         match self.which % KINDS {
             0 => EventKind::Region { site, duration, values },
             1 => EventKind::RegionBegin { site, values },
-            2 => EventKind::Poll { future, duration },
+            2 => EventKind::Poll { future, waits_at: self.stack(), duration },
             3 => EventKind::PollBegin { future },
             4 => EventKind::TaskRun { task, duration },
             5 => EventKind::TaskRunBegin { task },
@@ -142,7 +142,27 @@ impl Seed {
             23 => EventKind::SwitchOut { os_thread: a, preempted: b.is_multiple_of(2) },
             24 => EventKind::Sample { os_thread: a, stack },
             25 => EventKind::Fault { os_thread: a, address: b, stack },
-            _ => EventKind::LostKernel { records: a },
+            26 => EventKind::LostKernel { records: a },
+            _ => self.kind_of_async(),
+        }
+    }
+
+    fn kind_of_async(&self) -> EventKind<'static> {
+        let [a, b, c] = self.ids;
+        let (future, stack, since) = (FutureId(c), self.stack(), Ticks(self.duration));
+        match self.which % KINDS {
+            27 => {
+                let (parent, task, site) = (FutureId(a), TaskId(b), SiteId(a as u32));
+                EventKind::FutureSpawn { future, parent, task, site, stack }
+            }
+            28 => EventKind::Wake { future, stack },
+            29 => EventKind::EndPoll { waits_at: stack },
+            30 => EventKind::Ready { future, since },
+            31 => EventKind::Unwakeable { future },
+            _ => {
+                let trace = u128::from(b) << 64 | u128::from(c);
+                EventKind::TaskLink { task: TaskId(a), trace, span: b, parent: c }
+            }
         }
     }
 
@@ -151,7 +171,7 @@ impl Seed {
         let [a, b, c] = self.ids;
         let (id, ticks, name) = (ThreadId(a as u32), Ticks(b), self.text.as_slice());
         let (stack, on) = (self.stack(), a.is_multiple_of(2));
-        match self.which % 8 {
+        match self.which % 9 {
             0 => Definition::ThreadName { id, ticks, name },
             1 => Definition::Module { first: a, last: b, bias: c, build_id: values, path: name },
             2 => {
@@ -176,6 +196,16 @@ impl Seed {
                 allocated_bytes: c,
                 allocations: self.gap,
                 sample_bytes: self.duration,
+            },
+            7 => Definition::FutureState {
+                id: FutureId(a),
+                parent: FutureId(b),
+                task: TaskId(c),
+                site: SiteId(a as u32),
+                begin: ticks,
+                spawned: on,
+                waits_at: stack,
+                since: Ticks(self.duration),
             },
             _ => {
                 let (parent, first) = (ThreadId(c as u32 % 2), ticks);

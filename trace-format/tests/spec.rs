@@ -39,6 +39,10 @@ fn encode_fields(fields: &str) -> Vec<u8> {
             "future" => out.push(13),
             "task" => out.push(14),
             "parent" => out.push(15),
+            "parent future" => out.push(31),
+            "trace id" => out.extend([32; 16]),
+            "span id" => out.extend([33; 8]),
+            "parent span id" => out.extend([34; 8]),
             "open" => out.push(11 << 2),
             "call" => out.push(21),
             "resource" => out.push(22),
@@ -89,6 +93,10 @@ fn every_event_row_decodes_as_it_says() {
             ("future", "FutureId(13)"),
             ("task", "TaskId(14)"),
             ("parent", "TaskId(15)"),
+            ("parent future", "parent: FutureId(31)"),
+            ("trace id", "trace: 42702100946941297375796029167908167712"),
+            ("span id", "span: 2387225703656530209"),
+            ("parent span id", "parent: 2459565876494606882"),
             ("outcome", "Failed"),
             ("values", "[1, 20]"),
             ("value", "U64(20)"),
@@ -117,8 +125,8 @@ fn every_event_row_decodes_as_it_says() {
         }
     }
     for code in 0..=u8::MAX {
-        let ranged = code >= 0x80 || (0x20..=0x3f).contains(&code);
-        let payload = [code, 0, 0, 0, 0, 0, 0, 0];
+        let ranged = code >= 0x80 || (0x30..=0x3f).contains(&code);
+        let payload = [vec![code], vec![0; 40]].concat();
         let fault = Events::new(ThreadId(1), Ticks(0), &payload).next().expect("one").is_err();
         assert_eq!(!fault, ranged || known.contains(&code), "opcode {code:#04x}");
     }
@@ -129,10 +137,10 @@ fn event_ranges_are_the_codes_own() {
     let rows = table(5);
     let ranges: Vec<&str> =
         rows.iter().map(|row| row[0].as_str()).filter(|cell| cell.contains('-')).collect();
-    assert_eq!(ranges, ["0x20-0x3f", "0x80-0xbf", "0xc0-0xff"]);
-    assert_eq!((opcode::EXTENSION, opcode::EXTENSION_LAST), (0x20, 0x3f));
+    assert_eq!(ranges, ["0x30-0x3f", "0x80-0xbf", "0xc0-0xff"]);
+    assert_eq!((opcode::EXTENSION, opcode::EXTENSION_LAST), (0x30, 0x3f));
     assert_eq!((opcode::REGION_SHORT, opcode::REGION_SHORT | opcode::OPEN), (0x80, 0xc0));
-    let payload = [0xbf, 1, 2, 0xff, 1, 0x20, 1, 2, 9, 9];
+    let payload = [0xbf, 1, 2, 0xff, 1, 0x30, 1, 2, 9, 9];
     let kinds: Vec<_> = Events::new(ThreadId(1), Ticks(0), &payload)
         .map(|event| event.expect("an event").kind)
         .collect();
@@ -141,7 +149,7 @@ fn event_ranges_are_the_codes_own() {
         matches!(kinds[0], EventKind::Region { site: it, duration: Ticks(2), .. } if it == site)
     );
     assert!(matches!(kinds[1], EventKind::RegionBegin { site: it, .. } if it == site));
-    assert_eq!(kinds[2], EventKind::Unknown { opcode: 0x20 });
+    assert_eq!(kinds[2], EventKind::Unknown { opcode: 0x30 });
 }
 
 #[test]
@@ -215,7 +223,7 @@ fn every_definition_row_has_the_codes_number_and_name() {
         let (code, name) = (usize::from(number(&row[0])), &row[1]);
         assert_eq!(&seen[code], name, "{row:?}");
     }
-    assert_eq!(rows.len(), usize::from(kind::HEAP));
+    assert_eq!(rows.len(), usize::from(kind::FUTURE_STATE));
     let callsite = &rows[usize::from(kind::CALLSITE) - 1][2];
     for kind in CallsiteKind::ALL {
         let text = format!("{} {}", kind.to_byte(), kind.name());
@@ -274,9 +282,8 @@ fn numbers_in_the_prose_are_the_codes_own() {
     says("at most 1 MiB");
     assert_eq!((value::TEXT_BYTES_MAX, value::LOG_BYTES_MAX), (1_024, 8_192));
     says("Writers cut texts and bytes at 1,024 bytes, log messages at 8,192");
-    says("0 returned, 1 failed, 2 dropped");
-    let outcomes = [Outcome::Returned, Outcome::Failed, Outcome::Dropped].map(Outcome::to_byte);
-    assert_eq!(outcomes, [0, 1, 2]);
+    says("0 returned, 1 failed, 2 dropped, 3 panicked");
+    assert_eq!(Outcome::ALL.map(Outcome::to_byte), [0, 1, 2, 3]);
     says("kind 0 a region (the id is its site), 1 a poll (future), 2 a task run (task), 3 a call");
     assert_eq!(Open::Region(SiteId(5)).to_word(), 5 << 2);
     says("the call in bits 0 to 7, the stack in bits 8 to 31, the resource in bits 32 to 61");
@@ -369,7 +376,7 @@ fn every_definition_kind_is_decoded() {
         let wire = [vec![code, 30], vec![0; 30]].concat();
         let mut definitions = trace_format::definition::Definitions::new(&wire);
         let definition = definitions.next().expect("a definition");
-        let known = (kind::PROCESS..=kind::HEAP).contains(&code);
+        let known = (kind::PROCESS..=kind::FUTURE_STATE).contains(&code);
         assert_eq!(!matches!(definition, Definition::Unknown { .. }), known, "kind {code}");
         assert_eq!(definitions.rest(), 0);
     }

@@ -21,7 +21,7 @@ use trace_format::id::SiteId;
 use trace_format::read::{ReadAt, TraceFile};
 
 use crate::describe::Names;
-pub use values::{Named, OwnedValuesOut, ValueOut, outcome_name};
+pub use values::{Named, OwnedValuesOut, ValueOut};
 
 /// The file itself.
 #[derive(Debug, Serialize)]
@@ -273,7 +273,7 @@ impl Long {
             begin_ns: outlier.begin.0,
             duration_ns: outlier.duration.0,
             arguments: Named::new(names, site, outlier.arguments.values()),
-            outcome: result.map(|(outcome, _)| outcome_name(*outcome)),
+            outcome: result.map(|(outcome, _)| outcome.name()),
             result: result.map(|(_, values)| OwnedValuesOut(values.clone())),
         }
     }

@@ -244,7 +244,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
             EventKind::Region { site, duration, .. } => {
                 self.complete(who, Open::Region(site), at, end(duration));
             }
-            EventKind::Poll { future, duration } => {
+            EventKind::Poll { future, duration, .. } => {
                 self.complete(who, Open::Poll(future), at, end(duration));
             }
             EventKind::TaskRun { task, duration } => {
@@ -263,7 +263,9 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
                 let begin = since(ago);
                 self.open(who, open, begin, None);
             }
-            EventKind::End | EventKind::EndValue { .. } if self.has_cpus => {
+            EventKind::End | EventKind::EndValue { .. } | EventKind::EndPoll { .. }
+                if self.has_cpus =>
+            {
                 self.close(who, at);
             }
             EventKind::EndCall { result } => self.end_call(who, at, result),

@@ -6,7 +6,7 @@ use super::{
     ArgumentKind, CallsiteKind, Definition, FRAMES_MAX, FUNCTIONS_MAX, Function, OpenSince,
     ResourceKind, StackFlags, kind,
 };
-use crate::id::{Open, ResourceId, SiteId, StackId, TaskId, ThreadId};
+use crate::id::{FutureId, Open, ResourceId, SiteId, StackId, TaskId, ThreadId};
 use crate::time::{ClockKind, ClockSnapshot, Nanos, Ticks};
 use crate::value::take_bytes;
 use crate::varint::{take_varint, unzigzag};
@@ -139,6 +139,16 @@ fn take_of_system<'a>(kind: u8, b: &mut &'a [u8]) -> Option<Definition<'a>> {
             allocated_bytes: take_varint(b)?,
             allocations: take_varint(b)?,
             sample_bytes: take_varint(b)?,
+        },
+        kind::FUTURE_STATE => Definition::FutureState {
+            id: FutureId(take_varint(b)?),
+            parent: FutureId(take_varint(b)?),
+            task: TaskId(take_varint(b)?),
+            site: SiteId(take_u32(b)?),
+            begin: Ticks(take_varint(b)?),
+            spawned: take_varint(b)? != 0,
+            waits_at: StackId::from_number(take_varint(b)?)?,
+            since: Ticks(take_varint(b)?),
         },
         kind => Definition::Unknown { kind },
     })

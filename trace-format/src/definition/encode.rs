@@ -133,6 +133,11 @@ fn put_of_system(out: &mut Vec<u8>, definition: &Definition<'_>) -> u8 {
             put_all(out, &[allocated_bytes, allocations, sample_bytes]);
             kind::HEAP
         }
+        &Definition::FutureState { id, parent, task, site, begin, spawned, waits_at, since } => {
+            put_all(out, &[id.0, parent.0, task.0, u64::from(site.0), begin.0]);
+            put_all(out, &[u64::from(spawned), u64::from(waits_at.0), since.0]);
+            kind::FUTURE_STATE
+        }
         _ => unreachable!("put_body has written the others"),
     }
 }

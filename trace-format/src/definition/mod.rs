@@ -15,7 +15,7 @@ pub use decode::Definitions;
 pub use encode::put_definition;
 pub use words::{ArgumentKind, CallsiteKind, FoundBy, ResourceKind, StackFlags};
 
-use crate::id::{Open, ResourceId, SiteId, StackId, TaskId, ThreadId};
+use crate::id::{FutureId, Open, ResourceId, SiteId, StackId, TaskId, ThreadId};
 use crate::time::{ClockKind, ClockSnapshot, Nanos, Ticks};
 
 /// One thing that is open on a thread, and since when.
@@ -247,6 +247,26 @@ pub enum Definition<'a> {
         /// Of so many bytes one is sampled, in the mean.
         sample_bytes: u64,
     },
+    /// A future that was neither done nor dropped when a generation began, and had not been told of
+    /// in this way before; in a snapshot of the last seconds, all of them.
+    FutureState {
+        /// Which.
+        id: FutureId,
+        /// The future that was being polled where this one came from; 0 if none.
+        parent: FutureId,
+        /// The task it works for; 0 for none.
+        task: TaskId,
+        /// What it is, and where it came from.
+        site: SiteId,
+        /// Its true begin.
+        begin: Ticks,
+        /// It was handed over to be polled by others; else it was first told of when polled.
+        spawned: bool,
+        /// Where it waits; 0 if unknown.
+        waits_at: StackId,
+        /// Since when it waits; 0 if it does not, or was never polled.
+        since: Ticks,
+    },
     /// Of a newer version.
     Unknown {
         /// Its kind byte.
@@ -274,4 +294,5 @@ pub mod kind {
     pub const SYMBOL: u8 = 15;
     pub const FACILITY: u8 = 16;
     pub const HEAP: u8 = 17;
+    pub const FUTURE_STATE: u8 = 18;
 }

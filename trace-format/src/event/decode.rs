@@ -236,7 +236,7 @@ fn take_long(code: u8, bytes: &[u8]) -> Option<(EventKind<'_>, u64, &[u8])> {
         opcode::POLL => {
             let future = FutureId(take_varint(bytes)?);
             let duration = take_duration(open, bytes)?;
-            let whole = EventKind::Poll { future, duration };
+            let whole = EventKind::Poll { future, waits_at: StackId(0), duration };
             (if open { EventKind::PollBegin { future } } else { whole }, duration)
         }
         opcode::TASK_RUN => {
@@ -264,6 +264,11 @@ fn take_other(code: u8, open: bool, bytes: &[u8]) -> Option<(EventKind<'_>, u64,
     match code {
         opcode::CALL => take_call(open, rest),
         _ if open => None,
+        opcode::POLL_WAITS => {
+            let future = FutureId(take_varint(&mut rest)?);
+            let (waits_at, duration) = (take_stack(&mut rest)?, take_ticks(&mut rest)?);
+            Some((EventKind::Poll { future, waits_at, duration }, duration.0, rest))
+        }
         code => take_moment(code, &mut rest).map(|kind| (kind, 0, rest)),
     }
 }
@@ -317,8 +322,43 @@ fn take_moment<'a>(code: u8, bytes: &mut &'a [u8]) -> Option<EventKind<'a>> {
             from: take_ticks(bytes)?,
             to: take_ticks(bytes)?,
         },
+        opcode::FUTURE_SPAWN..=opcode::TASK_LINK => return take_of_async(code, bytes),
         code => return take_of_system(code, bytes),
     })
+}
+
+/// Where futures come from, who wakes them, and what tasks belong to.
+fn take_of_async<'a>(code: u8, bytes: &mut &'a [u8]) -> Option<EventKind<'a>> {
+    Some(match code {
+        opcode::FUTURE_SPAWN => EventKind::FutureSpawn {
+            future: FutureId(take_varint(bytes)?),
+            parent: FutureId(take_varint(bytes)?),
+            task: take_task(bytes)?,
+            site: take_site(bytes)?,
+            stack: take_stack(bytes)?,
+        },
+        opcode::WAKE => {
+            EventKind::Wake { future: FutureId(take_varint(bytes)?), stack: take_stack(bytes)? }
+        }
+        opcode::END_POLL => EventKind::EndPoll { waits_at: take_stack(bytes)? },
+        opcode::READY => {
+            EventKind::Ready { future: FutureId(take_varint(bytes)?), since: take_ticks(bytes)? }
+        }
+        opcode::UNWAKEABLE => EventKind::Unwakeable { future: FutureId(take_varint(bytes)?) },
+        opcode::TASK_LINK => EventKind::TaskLink {
+            task: take_task(bytes)?,
+            trace: u128::from_be_bytes(take_array(bytes)?),
+            span: u64::from_be_bytes(take_array(bytes)?),
+            parent: u64::from_be_bytes(take_array(bytes)?),
+        },
+        _ => return None,
+    })
+}
+
+fn take_array<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (array, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(*array)
 }
 
 /// What no call site emits: the system's part of the table.

@@ -4,7 +4,7 @@
 //! compare the two. Each event has one shortest form, and that is what is written.
 
 use super::{Event, EventKind, FLAG_PREEMPTED, opcode};
-use crate::id::{OpenCall, SiteId};
+use crate::id::{OpenCall, SiteId, StackId};
 use crate::time::Ticks;
 use crate::value::{Text, Values, put_value};
 use crate::varint::{put_varint, zigzag};
@@ -37,7 +37,8 @@ fn opcode_of(kind: &EventKind<'_>) -> u8 {
     match *kind {
         EventKind::Region { site, values, .. } => region(site, values),
         EventKind::RegionBegin { site, values } => region(site, values) | opcode::OPEN,
-        EventKind::Poll { .. } => opcode::POLL,
+        EventKind::Poll { waits_at: StackId(0), .. } => opcode::POLL,
+        EventKind::Poll { .. } => opcode::POLL_WAITS,
         EventKind::PollBegin { .. } => opcode::POLL | opcode::OPEN,
         EventKind::TaskRun { .. } => opcode::TASK_RUN,
         EventKind::TaskRunBegin { .. } => opcode::TASK_RUN | opcode::OPEN,
@@ -64,6 +65,12 @@ fn opcode_of(kind: &EventKind<'_>) -> u8 {
         EventKind::Sample { .. } => opcode::SAMPLE,
         EventKind::Fault { .. } => opcode::FAULT,
         EventKind::LostKernel { .. } => opcode::LOST_KERNEL,
+        EventKind::FutureSpawn { .. } => opcode::FUTURE_SPAWN,
+        EventKind::Wake { .. } => opcode::WAKE,
+        EventKind::EndPoll { .. } => opcode::END_POLL,
+        EventKind::Ready { .. } => opcode::READY,
+        EventKind::Unwakeable { .. } => opcode::UNWAKEABLE,
+        EventKind::TaskLink { .. } => opcode::TASK_LINK,
         EventKind::Unknown { opcode } => opcode,
     }
 }
@@ -87,8 +94,11 @@ fn put_fields(out: &mut Vec<u8>, kind: &EventKind<'_>) {
                 put_values(out, values);
             }
         }
-        EventKind::Poll { future, .. } | EventKind::PollBegin { future } => {
-            put_varint(out, future.0);
+        EventKind::Poll { future, waits_at: StackId(0), .. }
+        | EventKind::PollBegin { future }
+        | EventKind::Unwakeable { future } => put_varint(out, future.0),
+        EventKind::Poll { future, waits_at: stack, .. } | EventKind::Wake { future, stack } => {
+            put_all(out, &[future.0, u64::from(stack.0)]);
         }
         EventKind::TaskRun { task, .. }
         | EventKind::TaskRunBegin { task }
@@ -128,6 +138,17 @@ fn put_fields(out: &mut Vec<u8>, kind: &EventKind<'_>) {
         EventKind::FutureEnd { future, outcome, values } => {
             put_all(out, &[future.0, u64::from(outcome.to_byte())]);
             put_values(out, values);
+        }
+        EventKind::FutureSpawn { future, parent, task, site, stack } => {
+            put_all(out, &[future.0, parent.0, task.0, u64::from(site.0), u64::from(stack.0)]);
+        }
+        EventKind::EndPoll { waits_at } => put_varint(out, u64::from(waits_at.0)),
+        EventKind::Ready { future, since } => put_all(out, &[future.0, since.0]),
+        EventKind::TaskLink { task, trace, span, parent } => {
+            put_varint(out, task.0);
+            out.extend_from_slice(&trace.to_be_bytes());
+            out.extend_from_slice(&span.to_be_bytes());
+            out.extend_from_slice(&parent.to_be_bytes());
         }
         EventKind::Dropped { events, ends, from, to } => {
             put_all(out, &[events, ends, from.0, to.0]);

@@ -77,8 +77,22 @@ pub mod opcode {
     pub const FAULT: u8 = 0x19;
     /// The system lost records of this CPU: how many.
     pub const LOST_KERNEL: u8 = 0x1a;
+    /// A future is handed over to be polled: future, parent, task, site, stack.
+    pub const FUTURE_SPAWN: u8 = 0x1b;
+    /// A future is woken: future, stack.
+    pub const WAKE: u8 = 0x1c;
+    /// A complete poll after which the future waits at a known place: future, stack, duration.
+    pub const POLL_WAITS: u8 = 0x1d;
+    /// Ends what was opened last, a poll after which the future waits: stack.
+    pub const END_POLL: u8 = 0x1e;
+    /// A future that is about to be polled has been ready for a while: future, how long.
+    pub const READY: u8 = 0x1f;
+    /// Nobody is left who could wake a future that waits: future.
+    pub const UNWAKEABLE: u8 = 0x20;
+    /// A task belongs to a distributed trace: task, trace id, span id, parent span id.
+    pub const TASK_LINK: u8 = 0x21;
     /// Opcodes from here to [`EXTENSION_LAST`] have their length in front, to be skipped by.
-    pub const EXTENSION: u8 = 0x20;
+    pub const EXTENSION: u8 = 0x30;
     /// See [`EXTENSION`].
     pub const EXTENSION_LAST: u8 = 0x3f;
     /// On the first four and on `CALL`: open, not complete.
@@ -101,6 +115,8 @@ pub enum Outcome {
     Failed,
     /// It was dropped before it was done.
     Dropped,
+    /// A poll of it panicked.
+    Panicked,
 }
 
 impl Outcome {
@@ -111,6 +127,21 @@ impl Outcome {
             Self::Returned => 0,
             Self::Failed => 1,
             Self::Dropped => 2,
+            Self::Panicked => 3,
+        }
+    }
+
+    /// Every outcome, in wire order.
+    pub const ALL: [Self; 4] = [Self::Returned, Self::Failed, Self::Dropped, Self::Panicked];
+
+    /// The name people read, one word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Returned => "returned",
+            Self::Failed => "failed",
+            Self::Dropped => "dropped",
+            Self::Panicked => "panicked",
         }
     }
 
@@ -119,6 +150,7 @@ impl Outcome {
             0 => Some(Self::Returned),
             1 => Some(Self::Failed),
             2 => Some(Self::Dropped),
+            3 => Some(Self::Panicked),
             _ => None,
         }
     }
@@ -157,6 +189,8 @@ pub enum EventKind<'a> {
     Poll {
         /// Which.
         future: FutureId,
+        /// Where it took a waker and waits now; 0 if it took none, or that is not known.
+        waits_at: StackId,
         /// How long.
         duration: Ticks,
     },
@@ -246,7 +280,20 @@ pub enum EventKind<'a> {
         /// Which.
         task: TaskId,
     },
-    /// A future is polled for the first time.
+    /// A future is handed over to be polled by others: to an executor, as a rule.
+    FutureSpawn {
+        /// Which.
+        future: FutureId,
+        /// The future that was being polled here; 0 if none.
+        parent: FutureId,
+        /// The task it works for; 0 for none.
+        task: TaskId,
+        /// What it is called, and where in the source it was handed over.
+        site: SiteId,
+        /// From where; 0 if unknown.
+        stack: StackId,
+    },
+    /// What a future is, told before its first poll in the trace or, by some, again later.
     FutureBegin {
         /// Which.
         future: FutureId,
@@ -265,6 +312,41 @@ pub enum EventKind<'a> {
         outcome: Outcome,
         /// The value or the error, if recorded.
         values: Values<'a>,
+    },
+    /// A future is woken: it can go on, and is to be polled.
+    Wake {
+        /// Which.
+        future: FutureId,
+        /// By whom; 0 if unknown.
+        stack: StackId,
+    },
+    /// What was opened last, a poll, ends, and the future waits.
+    EndPoll {
+        /// Where it took a waker; 0 if unknown.
+        waits_at: StackId,
+    },
+    /// A future that is about to be polled on this thread has been ready for a while.
+    Ready {
+        /// Which.
+        future: FutureId,
+        /// How long.
+        since: Ticks,
+    },
+    /// No waker of a future that waits is left: nobody can wake it any more.
+    Unwakeable {
+        /// Which.
+        future: FutureId,
+    },
+    /// A task belongs to a distributed trace, in the sense of W3C Trace Context.
+    TaskLink {
+        /// Which.
+        task: TaskId,
+        /// The trace, the same in all processes.
+        trace: u128,
+        /// The task's own span.
+        span: u64,
+        /// The span it belongs to, of this or of another process; 0 if it is the trace's first.
+        parent: u64,
     },
     /// Events were lost because memory was at its bound.
     Dropped {

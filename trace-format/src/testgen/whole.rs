@@ -50,6 +50,7 @@ pub fn everything(compression: Compression) -> Vec<u8> {
     every_region(&mut trace);
     every_task(&mut trace);
     every_definition_of_the_program(&mut trace);
+    every_event_of_async(&mut trace);
     every_event_of_the_program(&mut trace);
     trace.event(
         2,
@@ -125,7 +126,8 @@ fn every_task(trace: &mut TraceBuilder) {
     trace.event(2, 1_020, child);
     trace.event(2, 1_030, EventKind::TaskRun { task: TaskId(2), duration: Ticks(5) });
     trace.event(2, 1_040, EventKind::FutureBegin { future, task, site: SiteId(3), values });
-    trace.event(2, 1_040, EventKind::Poll { future, duration: Ticks(3) });
+    let waits_at = StackId(0);
+    trace.event(2, 1_040, EventKind::Poll { future, waits_at, duration: Ticks(3) });
     trace.event(2, 1_050, EventKind::PollBegin { future });
     trace.end(2, 1_060);
     let outcome = Outcome::Dropped;
@@ -135,6 +137,33 @@ fn every_task(trace: &mut TraceBuilder) {
     let (from, to) = (Ticks(1_100), Ticks(1_200));
     trace.event(2, 1_300, EventKind::Dropped { events: 3, ends: 1, from, to });
     trace.event(2, 1_400, EventKind::TaskEnd { task });
+}
+
+fn every_event_of_async(trace: &mut TraceBuilder) {
+    let (future, parent, stack) = (FutureId(10), FutureId(9), StackId(1));
+    let (task, site) = (TaskId(1), SiteId(3));
+    let spawn = EventKind::FutureSpawn { future, parent, task, site, stack };
+    trace.event(2, 1_410, spawn);
+    trace.event(2, 1_420, EventKind::Ready { future, since: Ticks(8) });
+    trace.event(2, 1_420, EventKind::Poll { future, waits_at: stack, duration: Ticks(5) });
+    trace.event(2, 1_430, EventKind::Wake { future, stack });
+    trace.event(2, 1_440, EventKind::PollBegin { future });
+    trace.event(2, 1_445, EventKind::EndPoll { waits_at: StackId(2) });
+    trace.event(2, 1_450, EventKind::Unwakeable { future });
+    let (outcome, values) = (Outcome::Panicked, Values::new(&[]));
+    trace.event(2, 1_460, EventKind::FutureEnd { future, outcome, values });
+    let (trace_id, span, parent) = (0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736, 0xf067, 7);
+    trace.event(2, 1_470, EventKind::TaskLink { task, trace: trace_id, span, parent });
+    trace.define(&Definition::FutureState {
+        id: FutureId(9),
+        parent: FutureId(0),
+        task,
+        site,
+        begin: Ticks(1_040),
+        spawned: false,
+        waits_at: StackId(1),
+        since: Ticks(1_060),
+    });
 }
 
 fn every_definition_of_the_program(trace: &mut TraceBuilder) {

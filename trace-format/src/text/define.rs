@@ -1,12 +1,12 @@
 //! From the lines of definitions to their bytes.
 
-use super::parse::{flag, parent};
+use super::parse::{flag, parent, waits_at};
 use super::word::{Line, Parsed, expected};
 use crate::definition::{
     ArgumentKind, CallsiteKind, Definition, FoundBy, Function, OpenSince, ResourceKind, StackFlags,
     put_definition,
 };
-use crate::id::{SiteId, StackId, TaskId, ThreadId};
+use crate::id::{FutureId, SiteId, StackId, TaskId, ThreadId};
 use crate::time::{ClockKind, ClockSnapshot, Nanos, Ticks};
 
 /// The definition on this line, appended as it lies on the wire.
@@ -114,6 +114,7 @@ fn of_program(word: &str, out: &mut Vec<u8>, line: &mut Line<'_>) -> Parsed<()> 
             put_definition(out, &Definition::Facility { name, on, note });
         }
         "heap" => heap(out, line)?,
+        "future-state" => future_state(out, line)?,
         _ => return Err(expected("a definition", word)),
     }
     Ok(())
@@ -148,6 +149,27 @@ fn symbol(out: &mut Vec<u8>, line: &mut Line<'_>) -> Parsed<()> {
     line.word();
     let functions = functions.iter().map(|(line, name, file)| Function { name, file, line: *line });
     put_definition(out, &Definition::Symbol { address, functions: functions.collect() });
+    Ok(())
+}
+
+fn future_state(out: &mut Vec<u8>, line: &mut Line<'_>) -> Parsed<()> {
+    let id = FutureId(line.number()?);
+    line.keyword("parent")?;
+    let parent = FutureId(line.number()?);
+    line.keyword("task")?;
+    let task = TaskId(line.number()?);
+    line.keyword("site")?;
+    let site = SiteId(line.small()?);
+    line.keyword("begin")?;
+    let begin = Ticks(line.number()?);
+    let spawned = flag(line, "spawned", "polled")?;
+    let waits_at = waits_at(line)?;
+    line.keyword("since")?;
+    let since = Ticks(line.number()?);
+    put_definition(
+        out,
+        &Definition::FutureState { id, parent, task, site, begin, spawned, waits_at, since },
+    );
     Ok(())
 }
 

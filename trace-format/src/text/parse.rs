@@ -8,7 +8,7 @@ use super::{TextError, TextErrorKind};
 use crate::batch::{BatchInfo, Compression, FileEncoder};
 use crate::event::{Event, EventKind, Events, Outcome, put_event};
 use crate::header::BatchKind;
-use crate::id::{FutureId, SampleId, SiteId, TaskId, ThreadId};
+use crate::id::{FutureId, SampleId, SiteId, StackId, TaskId, ThreadId};
 use crate::time::Ticks;
 use crate::value::{Text, Values, take_value};
 
@@ -195,6 +195,8 @@ fn stretch<'b>(word: &str, line: &mut Line<'_>, bytes: &'b mut Vec<u8>) -> Parse
     let region = word.starts_with("region");
     let id = if region { u64::from(line.small()?) } else { line.number()? };
     let complete = !word.ends_with("-begin");
+    let waits_at =
+        if word == "poll" && line.next() == "waits-at" { waits_at(line)? } else { StackId(0) };
     let mut duration = Ticks(0);
     if complete {
         line.keyword("for")?;
@@ -207,7 +209,7 @@ fn stretch<'b>(word: &str, line: &mut Line<'_>, bytes: &'b mut Vec<u8>) -> Parse
     Ok(match word {
         "region" => EventKind::Region { site, duration, values },
         "region-begin" => EventKind::RegionBegin { site, values },
-        "poll" => EventKind::Poll { future: FutureId(id), duration },
+        "poll" => EventKind::Poll { future: FutureId(id), waits_at, duration },
         "poll-begin" => EventKind::PollBegin { future: FutureId(id) },
         "task-run" => EventKind::TaskRun { task: TaskId(id), duration },
         _ => EventKind::TaskRunBegin { task: TaskId(id) },
@@ -246,8 +248,44 @@ fn task_or_future<'b>(
             *bytes = line.values()?;
             Ok(EventKind::FutureEnd { future, outcome, values: Values::new(bytes) })
         }
-        _ => of_system(word, line),
+        _ => of_async(word, line),
     }
+}
+
+fn of_async<'b>(word: &str, line: &mut Line<'_>) -> Parsed<EventKind<'b>> {
+    let future = |line: &mut Line<'_>| line.number().map(FutureId);
+    Ok(match word {
+        "future-spawn" => {
+            let future = future(line)?;
+            line.keyword("parent")?;
+            let parent = FutureId(line.number()?);
+            line.keyword("task")?;
+            let task = TaskId(line.number()?);
+            line.keyword("site")?;
+            let (site, stack) = (SiteId(line.small()?), line.stack()?);
+            EventKind::FutureSpawn { future, parent, task, site, stack }
+        }
+        "wake" => EventKind::Wake { future: future(line)?, stack: line.stack()? },
+        "end-poll" => EventKind::EndPoll { waits_at: waits_at(line)? },
+        "ready" => {
+            let future = future(line)?;
+            line.keyword("since")?;
+            EventKind::Ready { future, since: Ticks(line.number()?) }
+        }
+        "unwakeable" => EventKind::Unwakeable { future: future(line)? },
+        "task-link" => {
+            let task = TaskId(line.number()?);
+            let (trace, span) = (line.hex_number(32)?, line.hex_number(16)? as u64);
+            EventKind::TaskLink { task, trace, span, parent: line.hex_number(16)? as u64 }
+        }
+        _ => return of_system(word, line),
+    })
+}
+
+pub(super) fn waits_at(line: &mut Line<'_>) -> Parsed<StackId> {
+    line.keyword("waits-at")?;
+    let found = line.next();
+    StackId::from_number(line.number()?).ok_or_else(|| expected("a number below 2^24", found))
 }
 
 fn of_system<'b>(word: &str, line: &mut Line<'_>) -> Parsed<EventKind<'b>> {
@@ -307,12 +345,9 @@ pub(super) fn parent(line: &mut Line<'_>) -> Parsed<TaskId> {
 }
 
 fn outcome(line: &mut Line<'_>) -> Parsed<Outcome> {
-    match line.word() {
-        "returned" => Ok(Outcome::Returned),
-        "failed" => Ok(Outcome::Failed),
-        "dropped" => Ok(Outcome::Dropped),
-        found => Err(expected("an outcome", found)),
-    }
+    let found = line.word();
+    let outcome = Outcome::ALL.into_iter().find(|outcome| outcome.name() == found);
+    outcome.ok_or_else(|| expected("an outcome", found))
 }
 
 /// One of two words.

@@ -162,6 +162,13 @@ impl<'l> Line<'l> {
         digits.ok_or_else(|| expected("an address", found))
     }
 
+    /// So many hexadecimal digits.
+    pub(super) fn hex_number(&mut self, digits: usize) -> Parsed<u128> {
+        let found = self.word();
+        let number = u128::from_str_radix(found, 16).ok().filter(|_| found.len() == digits);
+        number.ok_or_else(|| expected("hexadecimal digits", found))
+    }
+
     /// A number with a sign, if it is negative.
     pub(super) fn signed(&mut self) -> Parsed<i64> {
         let found = self.word();

@@ -4,9 +4,9 @@ use std::fmt::{self, Write as _};
 
 use super::word::{put_call, put_hex, put_one, put_open, put_quoted, put_text, put_values};
 use crate::definition::{ArgumentKind, Definition, Function, put_definition};
-use crate::event::{Event, EventKind, Outcome, put_event};
+use crate::event::{Event, EventKind, put_event};
 use crate::header::{BatchKind, CODEC_LZ4};
-use crate::id::OpenCall;
+use crate::id::{OpenCall, StackId};
 use crate::read::{Batch, BatchReader};
 use crate::time::Ticks;
 
@@ -131,12 +131,15 @@ fn put_event_words(out: &mut String, kind: &EventKind<'_>) {
     let _ = match *kind {
         EventKind::Region { site, .. } => write!(out, "region {}", site.0),
         EventKind::RegionBegin { site, .. } => write!(out, "region-begin {}", site.0),
-        EventKind::Poll { future, .. } => write!(out, "poll {}", future.0),
+        EventKind::Poll { future, waits_at: StackId(0), .. } => write!(out, "poll {}", future.0),
+        EventKind::Poll { future, waits_at, .. } => {
+            write!(out, "poll {} waits-at {}", future.0, waits_at.0)
+        }
         EventKind::PollBegin { future } => write!(out, "poll-begin {}", future.0),
         EventKind::TaskRun { task, .. } => write!(out, "task-run {}", task.0),
         EventKind::TaskRunBegin { task } => write!(out, "task-run-begin {}", task.0),
         EventKind::End => write!(out, "end"),
-        EventKind::EndValue { outcome, .. } => write!(out, "end-value {}", name(outcome)),
+        EventKind::EndValue { outcome, .. } => write!(out, "end-value {}", outcome.name()),
         EventKind::EndDetached { open, since } => {
             out.push_str("end-detached ");
             put_open(out, open);
@@ -171,13 +174,30 @@ fn put_event_words(out: &mut String, kind: &EventKind<'_>) {
             write!(out, "future-begin {} task {} site {}", future.0, task.0, site.0)
         }
         EventKind::FutureEnd { future, outcome, .. } => {
-            write!(out, "future-end {} {}", future.0, name(outcome))
+            write!(out, "future-end {} {}", future.0, outcome.name())
         }
         EventKind::Dropped { events, ends, from, to } => {
             write!(out, "dropped {events} ends {ends} from {} to {}", from.0, to.0)
         }
-        _ => put_words_of_system(out, kind),
+        _ => put_words_of_async(out, kind),
     };
+}
+
+fn put_words_of_async(out: &mut String, kind: &EventKind<'_>) -> fmt::Result {
+    match *kind {
+        EventKind::FutureSpawn { future, parent, task, site, stack } => {
+            write!(out, "future-spawn {} parent {} task {}", future.0, parent.0, task.0)?;
+            write!(out, " site {} stack {}", site.0, stack.0)
+        }
+        EventKind::Wake { future, stack } => write!(out, "wake {} stack {}", future.0, stack.0),
+        EventKind::EndPoll { waits_at } => write!(out, "end-poll waits-at {}", waits_at.0),
+        EventKind::Ready { future, since } => write!(out, "ready {} since {}", future.0, since.0),
+        EventKind::Unwakeable { future } => write!(out, "unwakeable {}", future.0),
+        EventKind::TaskLink { task, trace, span, parent } => {
+            write!(out, "task-link {} {trace:032x} {span:016x} {parent:016x}", task.0)
+        }
+        _ => put_words_of_system(out, kind),
+    }
 }
 
 fn put_words_of_system(out: &mut String, kind: &EventKind<'_>) -> fmt::Result {
@@ -213,14 +233,6 @@ fn put_call_words(out: &mut String, word: &str, call: OpenCall) -> fmt::Result {
     out.push_str(word);
     put_call(out, call.call);
     write!(out, " resource {} stack {}", call.resource.0, call.stack.0)
-}
-
-fn name(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Returned => "returned",
-        Outcome::Failed => "failed",
-        Outcome::Dropped => "dropped",
-    }
 }
 
 fn put_definitions(out: &mut String, batch: &Batch<'_>) {
@@ -354,6 +366,12 @@ fn put_words_of_program(out: &mut String, definition: &Definition<'_>) -> fmt::R
         } => {
             write!(out, "heap {} live {live_bytes} in {live_allocations} ", ticks.0)?;
             write!(out, "allocated {allocated_bytes} in {allocations} one-in {sample_bytes}")?;
+        }
+        Definition::FutureState { id, parent, task, site, begin, spawned, waits_at, since } => {
+            let how = if *spawned { "spawned" } else { "polled" };
+            write!(out, "future-state {} parent {} task {} ", id.0, parent.0, task.0)?;
+            write!(out, "site {} begin {} {how} ", site.0, begin.0)?;
+            write!(out, "waits-at {} since {}", waits_at.0, since.0)?;
         }
         // Such a definition stands as its bytes.
         _ => {}

@@ -13,7 +13,7 @@ use trace_format::time::{Nanos, Ticks};
 use trace_format::value::{Value, Values};
 
 use crate::describe::{Names, outcome, push_value};
-use crate::json::{Named, OwnedValuesOut, ValueOut, outcome_name};
+use crate::json::{Named, OwnedValuesOut, ValueOut};
 use crate::places::Places;
 use crate::{escape, units};
 use system::System;
@@ -275,7 +275,7 @@ impl<'t> Lines<'t> {
             EventKind::Region { site, duration, values } => {
                 self.complete(Open::Region(site), event.ticks, duration, values)
             }
-            EventKind::Poll { future, duration } => {
+            EventKind::Poll { future, duration, .. } => {
                 self.complete(Open::Poll(future), event.ticks, duration, Values::default())
             }
             EventKind::TaskRun { task, duration } => {
@@ -291,6 +291,7 @@ impl<'t> Lines<'t> {
             EventKind::End
             | EventKind::EndValue { .. }
             | EventKind::EndCall { .. }
+            | EventKind::EndPoll { .. }
             | EventKind::EndDetached { .. }
             | EventKind::Reopen { .. } => return None,
             _ => self.moment(&event.kind),
@@ -342,7 +343,7 @@ impl<'t> Lines<'t> {
         if let Some((kind, values)) = &ended.outcome {
             text.push_str("  ");
             text.push_str(&outcome(*kind, values.values()));
-            line.outcome = Some(outcome_name(*kind));
+            line.outcome = Some(kind.name());
             line.result = Some(OwnedValuesOut(values.clone()));
         }
         text.push_str(ended.note);
@@ -438,12 +439,12 @@ impl<'t> Lines<'t> {
                 let name = self.future_name(future);
                 self.futures.remove(&future);
                 let how = match outcome(kind, values) {
-                    how if how.is_empty() => outcome_name(kind).to_owned(),
+                    how if how.is_empty() => kind.name().to_owned(),
                     how => how,
                 };
                 let text = format!("future {name} ends: {how}");
                 let result = Some(OwnedValuesOut(OwnedValues::new(values)));
-                let outcome = Some(outcome_name(kind));
+                let outcome = Some(kind.name());
                 Line { kind: "future_end", text, outcome, result, ..fields }
             }
             _ => Line { kind: "unknown", text: "an unknown event".to_owned(), ..Line::default() },

@@ -3,21 +3,10 @@
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 use trace_analysis::regions::OwnedValues;
-use trace_format::event::Outcome;
 use trace_format::id::SiteId;
 use trace_format::value::{Text, Value, Values};
 
 use crate::describe::Names;
-
-/// How something ended, in a word.
-#[must_use]
-pub const fn outcome_name(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Returned => "returned",
-        Outcome::Failed => "failed",
-        Outcome::Dropped => "dropped",
-    }
-}
 
 /// Arguments as an object, by name, in the call site's order.
 #[derive(Debug)]

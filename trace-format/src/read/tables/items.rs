@@ -1,7 +1,7 @@
 //! What single definitions say, owned: threads, the process, generations, states, the stop.
 
 use crate::definition::OpenSince;
-use crate::id::{SiteId, StackId, TaskId, ThreadId};
+use crate::id::{FutureId, SiteId, StackId, TaskId, ThreadId};
 use crate::time::{ClockKind, Nanos, Ticks};
 
 /// A thread of the traced program.
@@ -147,6 +147,27 @@ pub struct TaskState {
     pub name: String,
     /// Its true begin.
     pub begin: Ticks,
+}
+
+/// A future that was neither done nor dropped when a generation began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FutureState {
+    /// Which.
+    pub id: FutureId,
+    /// The future that was being polled where this one came from; 0 if none.
+    pub parent: FutureId,
+    /// The task it works for; 0 for none.
+    pub task: TaskId,
+    /// What it is, and where it came from.
+    pub site: SiteId,
+    /// Its true begin.
+    pub begin: Ticks,
+    /// It was handed over to be polled by others.
+    pub spawned: bool,
+    /// Where it waited; 0 if unknown.
+    pub waits_at: StackId,
+    /// Since when it waited; 0 if it did not, or had never been polled.
+    pub since: Ticks,
 }
 
 /// A call site was switched on or off while the trace ran.

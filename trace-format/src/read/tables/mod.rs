@@ -15,7 +15,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-pub use items::{Generation, Process, Stop, Switch, TaskState, Thread, ThreadEnd, ThreadState};
+pub use items::{
+    FutureState, Generation, Process, Stop, Switch, TaskState, Thread, ThreadEnd, ThreadState,
+};
 pub use program::{Facility, Function, HeapState, Module, Resource, Stack};
 pub use sites::{Callsite, Callsites};
 
@@ -23,7 +25,7 @@ use super::clock::Clock;
 use super::error::{ReadError, ReadErrorKind};
 use super::stream::Batch;
 use crate::definition::Definition;
-use crate::id::{ResourceId, SiteId, StackId, ThreadId};
+use crate::id::{FutureId, ResourceId, SiteId, StackId, ThreadId};
 use crate::time::Ticks;
 
 /// Everything a trace's definitions say, as far as they have been applied.
@@ -56,6 +58,8 @@ pub struct Tables {
     pub facilities: BTreeMap<String, Facility>,
     /// The heap over time, in file order.
     pub heap: Vec<HeapState>,
+    /// Futures that lived when a generation began, as told last; of [`FUTURES_MAX`] the first.
+    pub futures: BTreeMap<FutureId, FutureState>,
     /// How many definitions were of a kind that only a newer version knows.
     pub unknown: u64,
     /// How many addresses `stacks` hold.
@@ -170,6 +174,23 @@ impl Tables {
                 allocations,
                 sample_bytes,
             }),
+            &Definition::FutureState {
+                id,
+                parent,
+                task,
+                site,
+                begin,
+                spawned,
+                waits_at,
+                since,
+            } => {
+                let known = self.futures.len() < FUTURES_MAX || self.futures.contains_key(&id);
+                if known {
+                    let state =
+                        FutureState { id, parent, task, site, begin, spawned, waits_at, since };
+                    self.futures.insert(id, state);
+                }
+            }
             _ => self.unknown += 1,
         }
     }
@@ -239,6 +260,9 @@ impl Tables {
         });
     }
 }
+
+/// So many futures are kept that lived when a generation began.
+pub const FUTURES_MAX: usize = 1 << 20;
 
 /// All stacks together keep so many addresses, 128 MiB; a recorder's have a quarter at most. A
 /// compressed batch could else make any amount of memory out of a few bytes.

@@ -124,7 +124,7 @@ impl<'t, 'w> Converter<'t, 'w> {
             EventKind::RegionBegin { site, values } => {
                 self.open(lane, begin, Open::Region(site), values)
             }
-            EventKind::Poll { future, duration } => {
+            EventKind::Poll { future, duration, .. } => {
                 self.complete(lane, begin, Open::Poll(future), duration, Values::default())
             }
             EventKind::PollBegin { future } => {
@@ -143,7 +143,7 @@ impl<'t, 'w> Converter<'t, 'w> {
                 self.open(lane, begin, Open::Call(call), Values::default())
             }
             EventKind::EndCall { result } => self.end_call(lane, at, result),
-            EventKind::End => self.end(lane, at, None),
+            EventKind::End | EventKind::EndPoll { .. } => self.end(lane, at, None),
             EventKind::EndValue { outcome, values } => self.end(lane, at, Some((outcome, values))),
             EventKind::EndDetached { open, since } => {
                 self.end_detached(lane, at, open, before(ticks, since))

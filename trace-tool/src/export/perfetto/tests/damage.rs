@@ -8,7 +8,7 @@ use trace_analysis::symbols::Symbols;
 use trace_format::batch::Compression;
 use trace_format::definition::{CallsiteKind, Definition, OpenSince};
 use trace_format::event::{EventKind, Outcome};
-use trace_format::id::{FutureId, Open, SiteId, TaskId, ThreadId};
+use trace_format::id::{FutureId, Open, SiteId, StackId, TaskId, ThreadId};
 use trace_format::read::TraceFile;
 use trace_format::testgen::{TraceBuilder, everything, tight_loops};
 use trace_format::time::Ticks;
@@ -235,7 +235,7 @@ impl Random {
         match self.below(20) {
             0 => EventKind::Region { site, duration, values },
             1..=3 => EventKind::RegionBegin { site, values },
-            4 => EventKind::Poll { future, duration },
+            4 => EventKind::Poll { future, waits_at: StackId(0), duration },
             5 | 6 => EventKind::PollBegin { future },
             7 => EventKind::TaskRun { task, duration },
             8 => EventKind::TaskRunBegin { task },

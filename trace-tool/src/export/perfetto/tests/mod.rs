@@ -12,7 +12,7 @@ use trace_analysis::symbols::Symbols;
 use trace_format::batch::Compression;
 use trace_format::definition::{ArgumentKind, CallsiteKind, Definition};
 use trace_format::event::{EventKind, Outcome};
-use trace_format::id::{FutureId, Open, SiteId, TaskId};
+use trace_format::id::{FutureId, Open, SiteId, StackId, TaskId};
 use trace_format::read::TraceFile;
 use trace_format::testgen::{TraceBuilder, value_bytes};
 use trace_format::time::{Nanos, Ticks};
@@ -210,13 +210,17 @@ fn a_future_has_a_track_and_its_polls_are_on_threads() {
     let mut trace = builder();
     let (future, task, site) = (FutureId(1), TaskId(9), FETCH);
     trace.event(1, 10, EventKind::FutureBegin { future, task, site, values: NONE });
-    trace.event(1, 10, EventKind::Poll { future, duration: Ticks(5) });
+    trace.event(1, 10, EventKind::Poll { future, waits_at: StackId(0), duration: Ticks(5) });
     trace.event(2, 20, EventKind::PollBegin { future });
     trace.region(2, OUTER.0, 21, 1);
     trace.end(2, 25);
     let outcome = Outcome::Dropped;
     trace.event(2, 25, EventKind::FutureEnd { future, outcome, values: NONE });
-    trace.event(2, 30, EventKind::Poll { future: FutureId(77), duration: Ticks(1) });
+    trace.event(
+        2,
+        30,
+        EventKind::Poll { future: FutureId(77), waits_at: StackId(0), duration: Ticks(1) },
+    );
     let place = "@src/testgen.rs:6 in testgen::fetch";
     check(
         &trace.stop(1_000),
