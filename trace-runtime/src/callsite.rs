@@ -7,8 +7,13 @@ use crate::clock;
 use crate::primitive::Ordering;
 use crate::primitive::global::{AtomicBool, AtomicU32, AtomicU64};
 use crate::recorder;
+use crate::sites;
 use crate::stack;
+use trace_format::definition::Definition;
 pub use trace_format::definition::{ArgumentKind, CallsiteKind};
+use trace_format::id::SiteId;
+use trace_format::time::Nanos;
+use trace_format::value::{TEXT_BYTES_MAX, Text};
 
 /// In [`Callsite::live`]: what begins here may have a stack. No program has so many call sites.
 pub(crate) const STACK: u32 = 1 << 31;
@@ -195,12 +200,32 @@ impl Callsite {
         }
     }
 
+    /// What a trace says of it.
+    pub(crate) fn definition(&self) -> Definition<'static> {
+        Definition::Callsite {
+            id: SiteId(self.id()),
+            kind: self.kind,
+            name: cut(self.name),
+            module: cut(self.module_path),
+            file: cut(self.file),
+            line: self.line,
+            column: self.column,
+            min: Nanos(self.min_nanos),
+            arguments: self.arguments.iter().map(|it| (cut(it.name), it.kind)).collect(),
+        }
+    }
+
     /// Lets it emit, unless it is switched off; or silences it.
     pub(crate) fn set_live(&self, live: bool) {
         let id = if live && self.is_on() { self.id() } else { 0 };
         let stack = if id != 0 && stack::regions_want() { STACK } else { 0 };
         self.live.store(id | stack, Ordering::Relaxed);
     }
+}
+
+/// No name in a source is longer, unless a macro made it.
+pub(crate) fn cut(text: &str) -> &[u8] {
+    Text::cut(text.as_bytes(), TEXT_BYTES_MAX).bytes
 }
 
 /// That a site was switched while a trace ran.
@@ -217,8 +242,14 @@ pub struct Registered(pub &'static Callsite);
 
 inventory::collect!(Registered);
 
-/// Every call site linked into the program, in no particular order.
+/// Every call site linked into the program, in no particular order, and those that were made
+/// while it ran.
 pub fn callsites() -> impl Iterator<Item = &'static Callsite> {
+    linked().chain(sites::made())
+}
+
+/// Those that were linked into the program.
+pub(crate) fn linked() -> impl Iterator<Item = &'static Callsite> {
     inventory::iter::<Registered>.into_iter().map(|registered| registered.0)
 }
 

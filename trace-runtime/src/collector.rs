@@ -76,6 +76,7 @@ impl Collector {
             dropped_ends: 0,
         };
         beginning.iter().for_each(|definition| collector.output.define(definition));
+        collector.output.define_interned();
         collector.put_generation();
         // Those that an earlier trace has left open.
         collector.put_tasks();

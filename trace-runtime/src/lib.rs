@@ -15,6 +15,8 @@
 //! 6. Start and stop are `recorder`'s; what threads and the collector share of one trace is in
 //!    `session`.
 //!
+//! A call site is a static of a macro's, or made by `sites` while the program runs.
+//!
 //! Annotations are `region`, `task` and `future`, all by way of `record`; `value` turns
 //! arguments into bytes; `options` and `error` are the user's; `primitive` swaps in loom. `heap` is
 //! the allocator that counts and samples. `stack` finds the calling thread's stack, in what
@@ -76,6 +78,7 @@ mod region;
 mod sched;
 mod session;
 mod sink;
+mod sites;
 mod source;
 #[cfg_attr(not(stacks), path = "stack/absent.rs")]
 mod stack;
@@ -99,7 +102,9 @@ pub use value::{Argument, Value};
 pub mod __private {
     pub use crate::callsite::{ArgumentKind, ArgumentName, Callsite, CallsiteKind, Registered};
     pub use crate::future::{FutureEnd, FutureGuard, Ignore, InTask, Traced};
+
     pub use crate::region::{Region, counter, enter, enter_args, instant, log};
+    pub use crate::sites::Place;
     pub use crate::task::{TaskScope, enter_task, enter_task_args};
     pub use crate::value::{Argument, Value};
     pub use crate::{register, returned_value};

@@ -5,6 +5,7 @@
 
 use crate::clock;
 use crate::sink::Sink;
+use crate::sites;
 use trace_format::batch::BatchInfo;
 use trace_format::definition::{Definition, put_definition};
 use trace_format::header::{BatchKind, PAYLOAD_BYTES_MAX};
@@ -20,6 +21,8 @@ pub(crate) struct Output {
     payload: Vec<u8>,
     #[cfg(stacks)]
     interned: crate::interned::Interned,
+    /// Of those made while the program runs, so many are defined.
+    sites: usize,
     count: u32,
     sequence: u32,
 }
@@ -33,6 +36,7 @@ impl Output {
             payload: Vec::new(),
             #[cfg(stacks)]
             interned: Default::default(),
+            sites: 0,
             count: 0,
             sequence: 0,
         }
@@ -48,8 +52,13 @@ impl Output {
         }
     }
 
-    /// Adds definitions of what has been interned since the last time.
+    /// Adds definitions of what has been interned since the last time, and of call sites that were
+    /// made.
     pub(crate) fn define_interned(&mut self) {
+        for site in sites::made_from(self.sites) {
+            self.define(&site.definition());
+            self.sites += 1;
+        }
         #[cfg(stacks)]
         {
             let mut interned = std::mem::take(&mut self.interned);

@@ -5,7 +5,7 @@
 //!
 //! May contain `unsafe`: it registers the handler.
 
-use crate::callsite::{Callsite, SwitchEvent, callsites};
+use crate::callsite::{Callsite, SwitchEvent, callsites, cut, linked};
 use crate::clock;
 use crate::collector::Collector;
 use crate::error::{Report, StartError, StopError};
@@ -24,9 +24,7 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use trace_format::definition::Definition;
-use trace_format::id::SiteId;
-use trace_format::time::{ClockKind, Nanos};
-use trace_format::value::{TEXT_BYTES_MAX, Text};
+use trace_format::time::ClockKind;
 
 /// Whether a trace runs.
 static ENABLED: AtomicBool = AtomicBool::new(false);
@@ -146,8 +144,8 @@ impl Drop for Occupied {
 fn begin(options: &Options, writer: Box<dyn Write + Send>) -> Result<Trace, StartError> {
     let _quiet = local::quiet();
     let clock = clock::prepare();
-    for site in callsites().filter(|site| site.id() == 0) {
-        site.prepare(SITES.fetch_add(1, Ordering::Relaxed) + 1);
+    for site in linked().filter(|site| site.id() == 0) {
+        site.prepare(next_site());
     }
     BUDGET.begin(options.memory_max);
     stack::want_for_regions(options.stacks);
@@ -198,11 +196,7 @@ fn executable() -> String {
 
 /// What a trace begins with: the process, and its call sites in the order of their ids.
 fn beginning(clock: ClockKind, executable: &str) -> Vec<Definition<'_>> {
-    // No name in a source is so long, unless a macro made it.
-    fn cut(text: &str) -> &[u8] {
-        Text::cut(text.as_bytes(), TEXT_BYTES_MAX).bytes
-    }
-    let mut sites: Vec<_> = callsites().collect();
+    let mut sites: Vec<_> = linked().collect();
     sites.sort_by_key(|site| site.id());
     let process = Definition::Process {
         pid: u64::from(std::process::id()),
@@ -212,18 +206,14 @@ fn beginning(clock: ClockKind, executable: &str) -> Vec<Definition<'_>> {
         clock,
         tracer: env!("CARGO_PKG_VERSION").as_bytes(),
     };
-    let site = |site: &'static Callsite| Definition::Callsite {
-        id: SiteId(site.id()),
-        kind: site.kind(),
-        name: cut(site.name()),
-        module: cut(site.module_path()),
-        file: cut(site.file()),
-        line: site.line(),
-        column: site.column(),
-        min: Nanos(site.min_nanos()),
-        arguments: site.arguments().iter().map(|a| (cut(a.name()), a.kind())).collect(),
-    };
-    std::iter::once(process).chain(sites.into_iter().map(site)).collect()
+    std::iter::once(process)
+        .chain(sites.into_iter().map(|site| -> Definition<'_> { site.definition() }))
+        .collect()
+}
+
+/// The id of a call site that has none yet.
+pub(crate) fn next_site() -> u32 {
+    SITES.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 /// A running trace. Dropping it stops it, without a word about how that went.
