@@ -106,6 +106,12 @@ impl Options {
         self
     }
 
+    /// Whether wakes, spawns and waits of futures have stacks.
+    #[must_use]
+    pub fn async_stacks(self, _on: bool) -> Self {
+        self
+    }
+
     /// Whether threads, blocking and system calls are recorded.
     #[must_use]
     pub fn os(self, _on: bool) -> Self {
@@ -243,6 +249,37 @@ impl fmt::Display for StopError {
 }
 
 impl Error for StopError {}
+
+/// A future that would be traced: itself.
+pub type Traced<F> = F;
+
+/// Would trace any future.
+pub trait TracedExt: Future + Sized {
+    /// This future, as it is.
+    fn traced(self, _name: impl FutureName) -> Traced<Self> {
+        self
+    }
+}
+
+impl<F: Future> TracedExt for F {}
+
+/// What would name a future.
+pub trait FutureName: sealed::Named {}
+
+impl FutureName for &'static str {}
+impl FutureName for Task {}
+impl FutureName for &Task {}
+
+mod sealed {
+    use super::Task;
+
+    /// Nobody else's types are names here either.
+    pub trait Named {}
+
+    impl Named for &'static str {}
+    impl Named for Task {}
+    impl Named for &Task {}
+}
 
 /// A piece of work of the user's, of which nothing is recorded.
 #[derive(Clone, Debug, Default)]

@@ -138,7 +138,8 @@ impl<'t> Walk<'t> {
             EventKind::TaskBeginSite { task: begun, site: named, .. } => {
                 (site, task) = (Some(named), Some((0, begun.0)));
             }
-            EventKind::FutureBegin { future: begun, site: named, .. } => {
+            EventKind::FutureBegin { future: begun, site: named, .. }
+            | EventKind::FutureSpawn { future: begun, site: named, .. } => {
                 (site, future) = (Some(named), Some((0, begun.0)));
             }
             EventKind::TaskRun { task: used, .. }
@@ -146,6 +147,8 @@ impl<'t> Walk<'t> {
             | EventKind::TaskEnd { task: used } => task = Some((1, used.0)),
             EventKind::Poll { future: used, .. }
             | EventKind::PollBegin { future: used }
+            | EventKind::Wake { future: used, .. }
+            | EventKind::Unwakeable { future: used }
             | EventKind::FutureEnd { future: used, .. } => future = Some((1, used.0)),
             _ => {}
         }
@@ -193,6 +196,10 @@ impl<'t> Walk<'t> {
             }
             Definition::TaskState { id, .. } => {
                 self.tasks[0].insert(id.0);
+            }
+            Definition::FutureState { id, site, .. } => {
+                assert!(self.sites.contains(&site.0), "{site:?} is defined before it is used");
+                self.futures[0].insert(id.0);
             }
             Definition::ThreadEnd { id, events, dropped_events, dropped_ends, .. } => {
                 let thread = self.threads.get(id).expect("a defined thread");

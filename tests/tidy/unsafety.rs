@@ -29,6 +29,7 @@ const RECORDER: &[&str] = &[
     "os/threads",
     "os/wait",
     "os/waiting",
+    "poll",
     "record",
     "recorder",
     "refill",
@@ -40,6 +41,7 @@ const RECORDER: &[&str] = &[
     "stack/system",
     "stack/tables",
     "thread",
+    "waker",
 ];
 
 /// Outside the recorder's sources.

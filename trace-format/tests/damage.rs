@@ -184,7 +184,7 @@ fn lies_about_times_and_ids_cost_their_own_batch() {
     check(&info(7), &[0x08, 0, 0x80, 0x80, 0x80, 0x80, 0x40, 0], Some("0x08, begins no event"));
     check(&info(7), &[0x45, 0], Some("0x45, begins no event"));
     check(&info(7), &[0x00, 0], Some("0x00, begins no event"));
-    check(&info(7), &[0x06, 0, 4, 0], Some("begins no event"));
+    check(&info(7), &[0x06, 0, 5, 0], Some("begins no event"));
     check(&BatchInfo { sequence: 5, ..info(7) }, &[0x80, 0, 5], Some("batches 0 to 5"));
     check(&BatchInfo { offset: 5, ..info(7) }, &[0x80, 0, 5], Some("5 bytes of the batch"));
     check(&BatchInfo { events: u32::MAX, ..info(7) }, &[0x80, 0, 5], None);

@@ -103,7 +103,7 @@ impl Seed {
         let (site, values) = (SiteId(a as u32), Values::new(values));
         let (task, parent, future) = (TaskId(b), TaskId(c), FutureId(c));
         let (duration, since) = (Ticks(self.duration), Ticks(self.duration.min(ticks)));
-        let outcome = Outcome::ALL[c as usize % 4];
+        let outcome = Outcome::ALL[c as usize % 5];
         let opens = [Open::Region(site), Open::Poll(future), Open::Task(task)];
         let open = *opens.get(c as usize % 4).unwrap_or(&Open::Call(self.call()));
         match self.which % KINDS {

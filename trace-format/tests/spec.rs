@@ -282,8 +282,8 @@ fn numbers_in_the_prose_are_the_codes_own() {
     says("at most 1 MiB");
     assert_eq!((value::TEXT_BYTES_MAX, value::LOG_BYTES_MAX), (1_024, 8_192));
     says("Writers cut texts and bytes at 1,024 bytes, log messages at 8,192");
-    says("0 returned, 1 failed, 2 dropped, 3 panicked");
-    assert_eq!(Outcome::ALL.map(Outcome::to_byte), [0, 1, 2, 3]);
+    says("0 returned, 1 failed, 2 dropped, 3 panicked, 4 ended");
+    assert_eq!(Outcome::ALL.map(Outcome::to_byte), [0, 1, 2, 3, 4]);
     says("kind 0 a region (the id is its site), 1 a poll (future), 2 a task run (task), 3 a call");
     assert_eq!(Open::Region(SiteId(5)).to_word(), 5 << 2);
     says("the call in bits 0 to 7, the stack in bits 8 to 31, the resource in bits 32 to 61");

@@ -9,6 +9,7 @@ use crate::batch::{SLOTS, Unstable};
 use crate::clock;
 use crate::drain::Drain;
 use crate::error::Report;
+use crate::living;
 use crate::memory::BUDGET;
 use crate::output::Output;
 use crate::primitive::Ordering;
@@ -80,6 +81,7 @@ impl Collector {
         collector.put_generation();
         // Those that an earlier trace has left open.
         collector.put_tasks();
+        collector.put_futures();
         collector.sources.iter_mut().for_each(|source| source.begin(&mut collector.output));
         collector.output.write_definitions();
         collector.output.sink.flush();
@@ -266,7 +268,17 @@ impl Collector {
             });
         }
         self.put_tasks();
+        self.put_futures();
+        // Where they wait.
+        self.output.define_interned();
         self.sources.iter_mut().for_each(|source| source.cut(&mut self.output));
+    }
+
+    /// Each once: what a file has said of a future stands for all that follows.
+    fn put_futures(&mut self) {
+        living::for_each_untold(self.session.number, |future| {
+            self.output.define(future);
+        });
     }
 
     fn put_tasks(&mut self) {

@@ -17,6 +17,11 @@
 //!
 //! A call site is a static of a macro's, or made by `sites` while the program runs.
 //!
+//! A future is traced by a wrapper (`future`), whose polls end where it waits (`poll`), and which
+//! hands out wakers that record (`waker`) and notice when nobody is left to wake it (`holders`).
+//! Those that live are listed (`living`); which one is polled here is in `current`. What an
+//! executor's own hooks tell comes by `hooked`.
+//!
 //! Annotations are `region`, `task` and `future`, all by way of `record`; `value` turns
 //! arguments into bytes; `options` and `error` are the user's; `primitive` swaps in loom. `heap` is
 //! the allocator that counts and samples. `stack` finds the calling thread's stack, in what
@@ -32,11 +37,11 @@
 //!
 //! In `batch`, `call`, `clock`, `drain`, `errno`, `heap/allocator`, `heap/own`, `intern`,
 //! `local`, `memory`, `modules`, `os/fd`, `os/files`, `os/handle`, `os/hook`, `os/io`, `os/raw`,
-//! `os/threads`, `os/wait`, `os/waiting`, `record`, `recorder`, `refill`, `sched/perf`,
-//! `sched/ring`, `stack/mod`, `stack/own`, `stack/pool`, `stack/system`, `stack/tables` and
-//! `thread`, and nowhere else; each says at its top why. Invariants: B (`batch`), T (`thread`), M
-//! (`memory`), D (`drain`), L (`local`), H (`heap`), N (`intern`), W (`stack/pool`), C
-//! (`os/hook`), O (`os/waiting`); their models are in `tests`.
+//! `os/threads`, `os/wait`, `os/waiting`, `poll`, `record`, `recorder`, `refill`, `sched/perf`,
+//! `sched/ring`, `stack/mod`, `stack/own`, `stack/pool`, `stack/system`, `stack/tables`, `thread`
+//! and `waker`, and nowhere else; each says at its top why. Invariants: B (`batch`), T (`thread`),
+//! M (`memory`), D (`drain`), L (`local`), H (`heap`), N (`intern`), W (`stack/pool`), C
+//! (`os/hook`), O (`os/waiting`), R (`holders`), F (`living`); their models are in `tests`.
 
 mod batch;
 #[cfg(any(os_hooks, all(test, loom)))]
@@ -44,6 +49,7 @@ mod call;
 mod callsite;
 mod clock;
 mod collector;
+mod current;
 mod drain;
 #[cfg(all(not(loom), any(feature = "heap", stacks)))]
 mod errno;
@@ -51,10 +57,14 @@ mod error;
 mod future;
 #[cfg(any(feature = "heap", loom))]
 mod heap;
+mod holders;
+#[doc(hidden)]
+pub mod hooked;
 #[cfg(any(stacks, loom))]
 mod intern;
 #[cfg(stacks)]
 mod interned;
+mod living;
 mod local;
 mod memory;
 #[cfg(stacks)]
@@ -62,6 +72,7 @@ mod modules;
 mod options;
 mod os;
 mod output;
+mod poll;
 #[cfg(all(test, loom))]
 #[path = "stack/pool.rs"]
 mod pool;
@@ -87,9 +98,11 @@ mod task;
 mod tests;
 mod thread;
 mod value;
+mod waker;
 
 pub use callsite::{ArgumentKind, ArgumentName, Callsite, CallsiteKind, callsites, set_module_on};
 pub use error::{Report, StartError, StopError};
+pub use future::{FutureName, Traced, TracedExt};
 #[cfg(all(feature = "heap", not(loom)))]
 pub use heap::Heap;
 pub use options::{Compression, OnFull, Options, Stacks};

@@ -45,6 +45,12 @@ pub(crate) fn end(begin: u64, what: u64) {
     local::with_attached(|thread| unsafe { thread.end(begin, what) });
 }
 
+/// The poll that began at `begin` ends; its future waits at this stack, which is not 0.
+pub(crate) fn end_poll(begin: u64, what: u64, waits_at: u32) {
+    // SAFETY: as in `begin`.
+    local::with_attached(|thread| unsafe { thread.end_poll(begin, what, waits_at) });
+}
+
 /// What began at `begin` ends, with an outcome.
 pub(crate) fn end_value(begin: u64, what: u64, body: &[u8]) {
     // SAFETY: as in `begin`.

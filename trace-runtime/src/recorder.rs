@@ -149,6 +149,7 @@ fn begin(options: &Options, writer: Box<dyn Write + Send>) -> Result<Trace, Star
     }
     BUDGET.begin(options.memory_max);
     stack::want_for_regions(options.stacks);
+    stack::want_for_async(options.async_stacks);
     UNATTACHED.store(0, Ordering::Relaxed);
     let session = Arc::new(Session::new(options));
     let sink = Sink::new(writer, options.compression);

@@ -5,6 +5,7 @@ use crate::callsite::SwitchEvent;
 use crate::options::{OnFull, Options};
 use crate::primitive::global::AtomicU32;
 use crate::primitive::{AtomicBool, AtomicUsize, Ordering};
+use crate::recorder;
 use crate::thread::Thread;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use trace_format::id::ThreadId;
@@ -34,6 +35,8 @@ pub(crate) struct Session {
     collector_id: AtomicU32,
     /// What is new for the collector. Locked by the slowest of slow paths only.
     news: Mutex<News>,
+    /// Counts traces: what [`recorder::number`] is while this one runs.
+    pub(crate) number: u64,
     /// Started in this process; a forked child has another id.
     pub(crate) process: u32,
 }
@@ -59,6 +62,7 @@ impl Session {
             collector: OnceLock::new(),
             collector_id: AtomicU32::new(0),
             news: Mutex::default(),
+            number: recorder::number() + 1,
             process: std::process::id(),
         }
     }

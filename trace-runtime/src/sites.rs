@@ -4,7 +4,7 @@
 //! A site is found by the addresses of its texts, without a lock: a place in the source gives the
 //! same ones each time. Where it gives others (generic code is compiled more than once), the texts
 //! are compared, and the site is the same. What is made stays for the life of the process, so there
-//! is a limit; beyond it all are one site, [`OTHER`].
+//! is a limit; beyond it all are one site, named [`OTHER`].
 //!
 //! Elsewhere: what a site is (`callsite`), how the trace learns of new ones (`output`).
 
@@ -26,10 +26,8 @@ static SITES: [OnceLock<Callsite>; SITES_MAX] = [const { OnceLock::new() }; SITE
 
 static WAYS: [OnceLock<Way>; SLOTS] = [const { OnceLock::new() }; SLOTS];
 
-/// What stands for those that came too late.
-static OTHER: Callsite =
-    Callsite::new(CallsiteKind::Future, "(other call sites)", "", "", 0, 0, 0, &[]);
-crate::register!(OTHER);
+/// What stands for those that come too late is called so, and has the last place.
+const OTHER: &str = "(other call sites)";
 
 /// A place in the source, and what it is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +98,7 @@ impl Place {
         // What this allocates is the recorder's, not the program's.
         let _quiet = local::quiet();
         let known = made().find(|site| self.is_of(site));
-        let Some(site) = known.or_else(|| self.make(arguments)) else { return &OTHER };
+        let site = known.unwrap_or_else(|| self.make(arguments));
         for probe in 0..PROBES_MAX {
             let way = Way { key, site };
             if WAYS[hash.wrapping_add(probe) % SLOTS].set(way).is_ok() {
@@ -117,7 +115,7 @@ impl Place {
             && site.file() == self.file
     }
 
-    fn make(&self, arguments: &[ArgumentName]) -> Option<&'static Callsite> {
+    fn make(&self, arguments: &[ArgumentName]) -> &'static Callsite {
         let Self { kind, name, module, file, line, column } = *self;
         let id = recorder::next_site();
         let arguments: &'static [ArgumentName] = match arguments {
@@ -125,27 +123,32 @@ impl Place {
             arguments => Vec::leak(arguments.to_vec()),
         };
         let mut site = Callsite::new(kind, name, module, file, line, column, 0, arguments);
-        for place in &SITES {
-            if place.get().is_some() {
-                continue;
-            }
-            // Whoever sees it in the list sees its id.
-            site.prepare(id);
+        // Whoever sees it in the list sees its id.
+        site.prepare(id);
+        let (last, places) = SITES.split_last().expect("there are places");
+        for place in places.iter().filter(|place| place.get().is_none()) {
             match place.set(site) {
-                Ok(()) => {
-                    let site = place.get()?;
-                    site.set_live(recorder::is_enabled());
-                    if !recorder::is_enabled() {
-                        // The trace was stopped between the two looks.
-                        site.set_live(false);
-                    }
-                    return Some(site);
-                }
+                Ok(()) => return enliven(place),
                 Err(back) => site = back,
             }
         }
-        None
+        let other = Callsite::new(kind, OTHER, "", "", 0, 0, 0, &[]);
+        other.prepare(id);
+        // If it is there already, it stays.
+        let _ = last.set(other);
+        enliven(last)
     }
+}
+
+/// The site that was just put there, live if a trace runs.
+fn enliven(place: &'static OnceLock<Callsite>) -> &'static Callsite {
+    let site = place.get().expect("it was just put there");
+    site.set_live(recorder::is_enabled());
+    if !recorder::is_enabled() {
+        // The trace was stopped between the two looks.
+        site.set_live(false);
+    }
+    site
 }
 
 /// All that were made so far, in the order in which they were.

@@ -296,7 +296,7 @@ pub fn outcome(outcome: Outcome, values: Values<'_>) -> String {
         Outcome::Returned => String::from("="),
         Outcome::Failed if values.is_empty() => return "failed".to_owned(),
         Outcome::Failed => String::from("failed:"),
-        Outcome::Dropped | Outcome::Panicked => outcome.name().to_owned(),
+        Outcome::Dropped | Outcome::Panicked | Outcome::Ended => outcome.name().to_owned(),
     };
     for value in values {
         out.push(' ');

@@ -264,7 +264,7 @@ pub enum Definition<'a> {
         spawned: bool,
         /// Where it waits; 0 if unknown.
         waits_at: StackId,
-        /// Since when it waits; 0 if it does not, or was never polled.
+        /// When the last poll began that left it waiting; 0 if there was none.
         since: Ticks,
     },
     /// Of a newer version.

@@ -139,6 +139,15 @@ fn put_fields(out: &mut Vec<u8>, kind: &EventKind<'_>) {
             put_all(out, &[future.0, u64::from(outcome.to_byte())]);
             put_values(out, values);
         }
+        EventKind::Dropped { events, ends, from, to } => {
+            put_all(out, &[events, ends, from.0, to.0]);
+        }
+        _ => put_fields_of_async(out, kind),
+    }
+}
+
+fn put_fields_of_async(out: &mut Vec<u8>, kind: &EventKind<'_>) {
+    match *kind {
         EventKind::FutureSpawn { future, parent, task, site, stack } => {
             put_all(out, &[future.0, parent.0, task.0, u64::from(site.0), u64::from(stack.0)]);
         }
@@ -149,9 +158,6 @@ fn put_fields(out: &mut Vec<u8>, kind: &EventKind<'_>) {
             out.extend_from_slice(&trace.to_be_bytes());
             out.extend_from_slice(&span.to_be_bytes());
             out.extend_from_slice(&parent.to_be_bytes());
-        }
-        EventKind::Dropped { events, ends, from, to } => {
-            put_all(out, &[events, ends, from.0, to.0]);
         }
         _ => put_fields_of_system(out, kind),
     }

@@ -117,6 +117,8 @@ pub enum Outcome {
     Dropped,
     /// A poll of it panicked.
     Panicked,
+    /// It is gone, and it is not known how.
+    Ended,
 }
 
 impl Outcome {
@@ -128,11 +130,13 @@ impl Outcome {
             Self::Failed => 1,
             Self::Dropped => 2,
             Self::Panicked => 3,
+            Self::Ended => 4,
         }
     }
 
     /// Every outcome, in wire order.
-    pub const ALL: [Self; 4] = [Self::Returned, Self::Failed, Self::Dropped, Self::Panicked];
+    pub const ALL: [Self; 5] =
+        [Self::Returned, Self::Failed, Self::Dropped, Self::Panicked, Self::Ended];
 
     /// The name people read, one word.
     #[must_use]
@@ -142,6 +146,7 @@ impl Outcome {
             Self::Failed => "failed",
             Self::Dropped => "dropped",
             Self::Panicked => "panicked",
+            Self::Ended => "ended",
         }
     }
 
@@ -151,6 +156,7 @@ impl Outcome {
             1 => Some(Self::Failed),
             2 => Some(Self::Dropped),
             3 => Some(Self::Panicked),
+            4 => Some(Self::Ended),
             _ => None,
         }
     }

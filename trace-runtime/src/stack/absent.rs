@@ -20,6 +20,15 @@ pub(crate) fn intern_frames(_: u64, _: &[u64]) -> u32 {
 pub(crate) fn prepare_thread() {}
 
 /// There are none to want.
+pub(crate) fn want_for_async(_: bool) {}
+
+/// No stack.
+#[inline(always)]
+pub(crate) fn for_async() -> u32 {
+    0
+}
+
+/// There are none to want.
 pub(crate) fn want_for_regions(_: Stacks) {}
 
 /// None does.

@@ -40,7 +40,7 @@ use tables::Walker;
 
 pub(crate) use facility::StackSource;
 pub(crate) use own::prepare_thread;
-pub(crate) use sampled::{for_region, regions_want, want_for_regions};
+pub(crate) use sampled::{for_async, for_region, regions_want, want_for_async, want_for_regions};
 
 /// The most frames of a stack.
 pub(crate) const FRAMES_MAX: usize = 64;

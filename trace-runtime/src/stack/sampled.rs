@@ -1,8 +1,8 @@
-//! Which regions have stacks: none, all, or some by chance.
+//! Which annotations have stacks: regions none, all, or some by chance; futures all or none.
 
 use crate::options::Stacks;
 use crate::primitive::Ordering;
-use crate::primitive::global::AtomicU32;
+use crate::primitive::global::{AtomicBool, AtomicU32};
 use std::cell::Cell;
 
 /// Rarer is never.
@@ -10,6 +10,9 @@ const ONE_IN_MAX: u32 = 1 << 24;
 
 /// 0 for none, or one in so many.
 static ONE_IN: AtomicU32 = AtomicU32::new(0);
+
+/// Whether wakes, spawns and waits of futures have stacks.
+static ASYNC: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     /// Regions until the next one that has a stack.
@@ -19,6 +22,17 @@ thread_local! {
 }
 
 /// Before a trace: what its options say.
+/// Says whether wakes, spawns and waits of futures are to have stacks.
+pub(crate) fn want_for_async(want: bool) {
+    ASYNC.store(want, Ordering::Relaxed);
+}
+
+/// The stack of a wake, a spawn or a wait; 0 for none.
+#[inline]
+pub(crate) fn for_async() -> u32 {
+    if ASYNC.load(Ordering::Relaxed) { super::capture() } else { 0 }
+}
+
 pub(crate) fn want_for_regions(stacks: Stacks) {
     let one_in = match stacks {
         Stacks::None => 0,

@@ -166,7 +166,7 @@ pub struct FutureState {
     pub spawned: bool,
     /// Where it waited; 0 if unknown.
     pub waits_at: StackId,
-    /// Since when it waited; 0 if it did not, or had never been polled.
+    /// When the last poll began that left it waiting; 0 if there was none.
     pub since: Ticks,
 }
 

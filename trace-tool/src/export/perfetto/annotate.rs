@@ -43,7 +43,7 @@ pub(super) fn put_outcome(
     let (word, result) = match outcome {
         Outcome::Returned => (None, "return"),
         Outcome::Failed => (Some("failed"), "error"),
-        Outcome::Dropped | Outcome::Panicked => (Some(outcome.name()), "value"),
+        Outcome::Dropped | Outcome::Panicked | Outcome::Ended => (Some(outcome.name()), "value"),
     };
     if let Some(word) = word {
         put_word(event, names, "outcome", word);

@@ -1,0 +1,89 @@
+//! Futures that an executor's hooks tell of: no code of ours is around them, so all that is known
+//! of them is when the executor spawns, polls and ends them.
+//!
+//! They have the executor's own numbers; ours are even, and these are made odd, so that both are
+//! told apart. What a poll finds out about them (where they wait, how they end) is known only if a
+//! future of ours inside has *adopted* the number: then it does not record its polls once more.
+
+use crate::callsite::Callsite;
+use crate::clock;
+use crate::current::{self, Current};
+use crate::future;
+use crate::record;
+use crate::task::Task;
+use crate::value::{Body, put_number};
+use std::marker::PhantomData;
+use trace_format::event::{Outcome, opcode};
+
+/// The number in the trace of what the executor calls `id`.
+#[must_use]
+pub const fn future_id(id: u64) -> u64 {
+    id << 1 | 1
+}
+
+/// A future was spawned on this thread.
+pub fn spawned(future: u64, site: &'static Callsite) {
+    let live = site.live();
+    if live != 0 {
+        future::spawned(future, Task::current().id(), live);
+    }
+}
+
+/// What a future is that the trace may not know: it was spawned before.
+pub fn told(future: u64, site: &'static Callsite) {
+    let live = site.live();
+    if live != 0 {
+        future::told(future, 0, live, 0, &[]);
+    }
+}
+
+/// A future that is about to be polled has been ready for so long.
+pub fn ready(future: u64, nanos: u64) {
+    let mut body = Body::new();
+    put_number(&mut body, future);
+    put_number(&mut body, clock::ticks_in(nanos));
+    record::append(opcode::READY, &body);
+}
+
+/// A future is gone, nobody knows how, unless it has said so itself in this very poll.
+pub fn ended(future: u64) {
+    let current = current::get();
+    if current.future == future && current.has_ended {
+        return;
+    }
+    let mut body = Body::new();
+    put_number(&mut body, future);
+    put_number(&mut body, u64::from(Outcome::Ended.to_byte()));
+    put_number(&mut body, 0);
+    record::append(opcode::FUTURE_END, &body);
+}
+
+/// A poll that an executor's hooks have begun.
+#[derive(Debug)]
+pub struct HookedPoll {
+    begin: u64,
+    what: u64,
+    before: Current,
+    not_send: PhantomData<*const ()>,
+}
+
+impl HookedPoll {
+    /// It begins.
+    #[must_use]
+    pub fn begin(future: u64) -> Self {
+        let (begin, what) = future::begin_poll(future);
+        let before = current::get();
+        current::replace(Current { future, is_hooked: true, ..current::NONE });
+        Self { begin, what, before, not_send: PhantomData }
+    }
+
+    /// It ends.
+    pub fn end(self) {
+        let inside = current::replace(self.before);
+        match (self.begin, inside.waits_at) {
+            (0, _) => {}
+            (begin, 0) => record::end(begin, self.what),
+            (begin, waits_at) => record::end_poll(begin, self.what, waits_at),
+        }
+    }
+}
