@@ -65,7 +65,7 @@ impl Holders {
     /// The poll has ended, and the future waits. Whether it is lost.
     #[inline(always)]
     pub(crate) fn wait(&self) -> bool {
-        self.waits.store(true, Ordering::Relaxed);
+        self.waits.store(true, Ordering::Release);
         // Not a load: that might be early, and miss whoever is just letting go.
         self.count.fetch_add(0, Ordering::AcqRel) == 0 && self.lose()
     }
@@ -77,6 +77,12 @@ impl Holders {
 
     fn lose(&self) -> bool {
         // By exchange: two may come here at once, and one of them tells (R1).
-        !self.woken.load(Ordering::Relaxed) && self.waits.swap(false, Ordering::Relaxed)
+        // `Acquire` pairs with the `Release` in `wait`: whoever took a waker before that poll ended
+        // is counted. The count that brought us here may be from before it (R1).
+        let waits = self.waits.load(Ordering::Acquire);
+        if !waits || self.count.load(Ordering::Relaxed) > 0 || self.woken.load(Ordering::Relaxed) {
+            return false;
+        }
+        self.waits.swap(false, Ordering::Relaxed)
     }
 }
