@@ -67,3 +67,21 @@ fn r1_a_future_that_has_ended_is_not_found_lost() {
         assert!(!other.join().expect("no thread panics"));
     });
 }
+
+#[test]
+fn r1_a_future_is_not_found_lost_while_a_waker_is_held() {
+    check(|| {
+        let holders = Arc::new(Holders::new());
+        holders.poll();
+        holders.take();
+        let other = thread::spawn({
+            let holders = Arc::clone(&holders);
+            move || holders.let_go()
+        });
+        holders.take();
+        let by_itself = holders.wait();
+        let by_other = other.join().expect("no thread panics");
+        assert!(!by_itself && !by_other, "one is still held");
+        assert!(holders.let_go());
+    });
+}
