@@ -24,7 +24,11 @@
 //! every call compiles, does nothing and succeeds. [`COMPILED_IN`] tells which it is. So a library
 //! depends on `exectrace` with no feature, and the binary decides for all crates of its build.
 //!
-//! The recorder is the crate `trace-runtime`; the twin for `enabled` off is `disabled`, that of the
+//! With the features `tracing` and `log` the program's spans, events and log records are in the
+//! trace, too: `layer` and `Logger`.
+//!
+//! The recorder is the crate `trace-runtime`, and what connects it to other crates' instrumentation
+//! `trace-bridges`; the twin for `enabled` off is `disabled`, that of the
 //! allocator for `heap` off is `heap`; `macros` has the macros that are not an attribute.
 
 #[cfg(not(feature = "enabled"))]
@@ -40,6 +44,10 @@ pub const COMPILED_IN: bool = cfg!(feature = "enabled");
 pub use disabled::*;
 #[cfg(not(feature = "heap"))]
 pub use heap::Heap;
+#[cfg(feature = "log")]
+pub use trace_bridges::{InstallError, Logger};
+#[cfg(feature = "tracing")]
+pub use trace_bridges::{TraceLayer, layer};
 pub use trace_macros::traced;
 #[cfg(feature = "heap")]
 pub use trace_runtime::Heap;

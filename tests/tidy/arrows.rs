@@ -7,10 +7,11 @@ use crate::tree::{Fault, File, Tree};
 use toml::{Table, Value};
 
 /// What each crate may depend on, of the workspace.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 8] = [
     ("examples", &[]),
-    ("exectrace", &["trace-macros", "trace-runtime"]),
+    ("exectrace", &["trace-bridges", "trace-macros", "trace-runtime"]),
     ("trace-analysis", &["trace-format"]),
+    ("trace-bridges", &["trace-runtime"]),
     ("trace-format", &[]),
     ("trace-macros", &[]),
     ("trace-runtime", &["trace-format"]),

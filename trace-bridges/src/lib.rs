@@ -1,0 +1,24 @@
+//! What connects the recorder to other crates' instrumentation: one file or folder for each.
+//!
+//! - `tracing`: a layer that makes regions, tasks and messages of spans and events.
+//! - `logger`: a logger that makes messages of `log`'s records.
+//! - `names`: texts that live as long as the process, of those that others hand in.
+//!
+//! Each is a feature of its name. Always true: without the feature `enabled` everything is there,
+//! does nothing and succeeds; what user code prints (`Debug`, `Display`) runs only while a trace
+//! runs, and never with a lock or a borrow of a bridge held. Elsewhere: how anything is recorded
+//! (`trace_runtime`); all `unsafe` is there, too.
+
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "log")]
+mod logger;
+#[cfg(all(feature = "enabled", any(feature = "log", feature = "tracing")))]
+mod names;
+#[cfg(feature = "tracing")]
+mod tracing;
+
+#[cfg(feature = "log")]
+pub use logger::{InstallError, Logger};
+#[cfg(feature = "tracing")]
+pub use tracing::{TraceLayer, layer};

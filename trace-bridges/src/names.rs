@@ -1,0 +1,54 @@
+//! Names that others hand in for a moment, kept for the life of the process: call sites want theirs
+//! for so long.
+//!
+//! Found by their text, without a lock. What is kept is never freed, so there is a limit; beyond it
+//! all are one name, [`OTHER`].
+
+use std::sync::OnceLock;
+
+/// So many names are told apart, or somewhat fewer: each has a few places only.
+const NAMES_MAX: usize = 512;
+
+/// The most bytes of a name that are kept.
+const NAME_BYTES_MAX: usize = 256;
+
+/// Places that a name may have.
+const PROBES_MAX: usize = 16;
+
+/// What stands for those that came too late.
+const OTHER: &str = "(other)";
+
+static NAMES: [OnceLock<Box<str>>; NAMES_MAX] = [const { OnceLock::new() }; NAMES_MAX];
+
+/// `name`, cut to 256 bytes, for good.
+pub(crate) fn kept(name: &str) -> &'static str {
+    let name = &name[..name.floor_char_boundary(NAME_BYTES_MAX)];
+    // FNV-1a: short texts, no state, and nobody gains from collisions but a few other names.
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    for probe in 0..PROBES_MAX {
+        let place = &NAMES[(hash as usize).wrapping_add(probe) % NAMES_MAX];
+        let there = place.get_or_init(|| name.into());
+        if **there == *name {
+            return there;
+        }
+    }
+    OTHER
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_kept_once_and_their_number_is_bounded() {
+        let (one, two) = (kept("one"), kept(&String::from("one")));
+        assert!(std::ptr::eq(one, two));
+        let long = "é".repeat(NAME_BYTES_MAX);
+        assert_eq!(kept(&long), &long[..NAME_BYTES_MAX]);
+        let names: Vec<_> = (0..2 * NAMES_MAX).map(|at| kept(&format!("name {at}"))).collect();
+        assert!(names.contains(&OTHER));
+        assert_eq!(kept("one"), "one", "what is kept stays");
+    }
+}

@@ -1,0 +1,72 @@
+//! The text of an event: its level, its message, then the other fields as `key=value`, in the way
+//! `tracing_subscriber`'s own text has them.
+
+use std::cell::Cell;
+use std::error::Error;
+use std::fmt;
+use tracing_core::Event;
+use tracing_core::field::{Field, Visit};
+
+/// The field that is the message.
+const MESSAGE: &str = "message";
+
+/// Prints an event.
+pub(super) struct Message<'a>(pub(super) &'a Event<'a>);
+
+impl fmt::Display for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.metadata().level())?;
+        let fields = self.0.metadata().fields();
+        let result = Cell::new(Ok(()));
+        if fields.field(MESSAGE).is_some() {
+            self.0.record(&mut Print { f, result: &result, message: true });
+        }
+        if fields.len() > usize::from(fields.field(MESSAGE).is_some()) {
+            self.0.record(&mut Print { f, result: &result, message: false });
+        }
+        result.get()
+    }
+}
+
+/// Prints the message alone, or all but it.
+struct Print<'a, 'f> {
+    f: &'a mut fmt::Formatter<'f>,
+    result: &'a Cell<fmt::Result>,
+    message: bool,
+}
+
+impl Print<'_, '_> {
+    fn print(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+        let name = field.name();
+        if (name == MESSAGE) != self.message || self.result.get().is_err() {
+            return;
+        }
+        self.result.set(match name {
+            MESSAGE => self.f.write_fmt(format_args!(" {value}")),
+            // What the crate `tracing-log` says of a record's place.
+            _ if name.starts_with("log.") => Ok(()),
+            _ => {
+                let name = name.strip_prefix("r#").unwrap_or(name);
+                self.f.write_fmt(format_args!(" {name}={value}"))
+            }
+        });
+    }
+}
+
+impl Visit for Print<'_, '_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == MESSAGE {
+            self.print(field, format_args!("{value}"));
+        } else {
+            self.print(field, format_args!("{value:?}"));
+        }
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
+        self.print(field, format_args!("{value}"));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.print(field, format_args!("{value:?}"));
+    }
+}
