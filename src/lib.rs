@@ -55,7 +55,7 @@ pub use trace_runtime::Heap;
 pub use trace_runtime::{
     Argument, ArgumentKind, ArgumentName, Callsite, CallsiteKind, Compression, FutureName, OnFull,
     Options, Report, Stacks, StartError, StopError, Task, TaskGuard, Trace, Traced, TracedExt,
-    Value, callsites, is_enabled, set_module_on, start, start_with,
+    Traceparent, Value, callsites, is_enabled, set_module_on, start, start_with,
 };
 
 /// What macros expand to. Not for use by hand; may change with any version.

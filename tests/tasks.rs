@@ -3,10 +3,12 @@
 mod common;
 
 use common::{alone, annotated, on_thread, record, record_here};
-use exectrace::{Task, instant, trace_region, traced};
+use exectrace::{Task, Traceparent, instant, trace_region, traced};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
+use trace_format::event::EventKind;
+use trace_format::id::TaskId;
 
 #[test]
 fn a_task_ends_with_its_last_handle() {
@@ -317,4 +319,60 @@ fn a_call_of_an_async_function_is_a_task_of_its_own() {
         "task asynchronous ends",
     ];
     assert_eq!(recorded.lines(), expected);
+}
+
+/// Every link of tasks to distributed traces: the task's name, its trace, its span, the span above.
+fn links(recorded: &common::Recorded) -> Vec<(String, u128, u64, u64)> {
+    let trace = &recorded.trace;
+    let events = || trace.tables.threads.keys().flat_map(|&thread| trace.events(thread));
+    let name = |wanted: TaskId| {
+        events().find_map(|event| match event.kind {
+            EventKind::TaskBegin { task, name, .. } if task == wanted => {
+                Some(String::from_utf8_lossy(name.bytes).into_owned())
+            }
+            _ => None,
+        })
+    };
+    let links = events().filter_map(|event| match event.kind {
+        EventKind::TaskLink { task, trace, span, parent } => {
+            Some((name(task).expect("it has begun"), trace, span, parent))
+        }
+        _ => None,
+    });
+    links.collect()
+}
+
+#[test]
+fn a_request_goes_on_in_another_process() {
+    let mut header = None;
+    let client = record(|| {
+        let request = Task::new("request");
+        let sent = request.traceparent().expect("a trace runs");
+        assert_eq!(request.traceparent(), Some(sent), "asked again, it is the same");
+        header = Some(sent.to_string());
+        // Part of it, and so of its trace.
+        let part = request.subtask("retry").traceparent().expect("a trace runs");
+        assert_eq!(part.trace_id(), sent.trace_id());
+        assert_ne!(part.span_id(), sent.span_id());
+    });
+    let header = header.expect("it was sent");
+    let sent = Traceparent::parse(&header).expect("it is one");
+    let links_of_client = links(&client);
+    assert_eq!(links_of_client[0], ("request".to_owned(), sent.trace_id(), sent.span_id(), 0));
+    let (name, trace, _, parent) = &links_of_client[1];
+    assert_eq!((name.as_str(), *trace, *parent), ("retry", sent.trace_id(), sent.span_id()));
+    assert_eq!(links_of_client.len(), 2);
+    let server = record(|| {
+        let handled = Task::from_traceparent("handle", &header);
+        let next = handled.traceparent().expect("a trace runs");
+        assert_eq!(next.trace_id(), sent.trace_id());
+        assert_ne!(next.span_id(), sent.span_id(), "its own span is to be sent on");
+        let odd = Task::from_traceparent("odd", "00-what-ever-01");
+        assert_ne!(odd.traceparent().expect("one of its own").trace_id(), sent.trace_id());
+    });
+    let links_of_server = links(&server);
+    let (name, trace, _, parent) = &links_of_server[0];
+    assert_eq!((name.as_str(), *trace, *parent), ("handle", sent.trace_id(), sent.span_id()));
+    assert_eq!((links_of_server[1].0.as_str(), links_of_server[1].3), ("odd", 0));
+    assert_eq!(Task::from_traceparent("off", &header).traceparent(), None, "no trace runs");
 }

@@ -7,6 +7,7 @@
 //!
 //! - `floor`: the unit, and the measurement that divides by it.
 //! - `record`: regions and the other annotations, on one thread and on two.
+//! - `futures`: polls, wakes and spawns of async tasks.
 //! - `calls`: hooks of libc's functions.
 //! - `stacks`: what a stack adds to a region.
 //! - `heap`: the allocator that counts and samples.
@@ -17,6 +18,7 @@
 #[cfg(target_os = "linux")]
 mod calls;
 mod floor;
+mod futures;
 mod heap;
 mod read;
 mod record;
@@ -43,6 +45,7 @@ fn main() {
     record::measure(&mut criterion, &mut table);
     #[cfg(target_os = "linux")]
     calls::measure(&mut table);
+    futures::measure(&mut criterion, &mut table);
     stacks::measure(&mut table);
     heap::measure(&mut table);
     session::measure(&mut table);

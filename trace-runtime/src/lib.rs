@@ -23,7 +23,7 @@
 //! executor's own hooks tell comes by `hooked`.
 //!
 //! Annotations are `region`, `task` and `future`, all by way of `record`; `value` turns
-//! arguments into bytes; `options` and `error` are the user's; `primitive` swaps in loom. `heap` is
+//! arguments into bytes; `traceparent` links tasks of several processes; `options` and `error` are the user's; `primitive` swaps in loom. `heap` is
 //! the allocator that counts and samples. `stack` finds the calling thread's stack, in what
 //! `modules` knows is mapped; `intern` names it by a number, which `interned` tells the trace.
 //!
@@ -97,6 +97,7 @@ mod task;
 #[cfg(all(test, loom))]
 mod tests;
 mod thread;
+mod traceparent;
 mod value;
 mod waker;
 
@@ -108,6 +109,7 @@ pub use heap::Heap;
 pub use options::{Compression, OnFull, Options, Stacks};
 pub use recorder::{Trace, is_enabled, start, start_with};
 pub use task::{Task, TaskGuard};
+pub use traceparent::Traceparent;
 pub use value::{Argument, Value};
 
 /// What macros expand to. Not for use by hand; may change with any version.

@@ -13,10 +13,11 @@ use crate::record;
 use crate::recorder;
 use crate::region::Region;
 use crate::thread::Head;
+use crate::traceparent::{Link, Traceparent};
 use crate::value::{Body, Value, put_number, put_text, put_values_on};
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use trace_format::definition::Definition;
 use trace_format::event::opcode;
 use trace_format::id::{Open, TaskId};
@@ -53,6 +54,10 @@ struct Inner {
     /// In which process of a row of forks it began: what the parent began is not the child's.
     forks: u32,
     ended: AtomicBool,
+    /// The distributed trace it belongs to, once it was asked for one.
+    link: OnceLock<Link>,
+    /// The span of another task that it is part of, if that had one.
+    part_of: Option<Traceparent>,
 }
 
 impl Task {
@@ -62,7 +67,7 @@ impl Task {
         if !recorder::is_enabled() {
             return Self::default();
         }
-        Self::begin(Self::current().id(), name)
+        Self::begin(&Self::current(), name)
     }
 
     /// Begins a task that is part of this one.
@@ -71,7 +76,7 @@ impl Task {
         if !recorder::is_enabled() {
             return Self::default();
         }
-        Self::begin(self.id(), name)
+        Self::begin(self, name)
     }
 
     /// The task this thread works for: the one entered last. One that does nothing if there is
@@ -113,7 +118,8 @@ impl Task {
         self.inner.as_deref().filter(|inner| inner.forks == recorder::forks())
     }
 
-    fn begin(parent: u64, name: &str) -> Self {
+    fn begin(parent_task: &Self, name: &str) -> Self {
+        let parent = parent_task.id();
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = Text::cut(name.as_bytes(), NAME_BYTES_MAX);
         let mut body = Body::new();
@@ -121,7 +127,7 @@ impl Task {
         put_number(&mut body, parent);
         put_text(&mut body, name);
         let begin = record::append(opcode::TASK_BEGIN, &body);
-        Self::alive(id, parent, name.bytes, begin)
+        Self::alive(id, parent_task, name.bytes, begin)
     }
 
     /// Begins a task that is named by its call site.
@@ -130,7 +136,8 @@ impl Task {
         if live == 0 {
             return Self::default();
         }
-        let (id, parent) = (NEXT.fetch_add(1, Ordering::Relaxed), Self::current().id());
+        let (id, parent_task) = (NEXT.fetch_add(1, Ordering::Relaxed), Self::current());
+        let parent = parent_task.id();
         let stack = site.stack();
         let mut body = Body::new();
         for number in [id, parent, u64::from(live)] {
@@ -139,17 +146,40 @@ impl Task {
         put_values_on(&mut body, stack, values);
         let begin = record::append(opcode::TASK_BEGIN_SITE, &body);
         let name = Text::cut(site.name().as_bytes(), NAME_BYTES_MAX);
-        Self::alive(id, parent, name.bytes, begin)
+        Self::alive(id, &parent_task, name.bytes, begin)
     }
 
     /// A handle to what has just begun, or to nothing if that was lost.
-    fn alive(id: u64, parent: u64, name: &[u8], begin: u64) -> Self {
+    fn alive(id: u64, parent_task: &Self, name: &[u8], begin: u64) -> Self {
         if begin == 0 {
             return Self::default();
         }
-        live::add(id, live::Live { parent, name: name.into(), begin });
-        let (forks, ended) = (recorder::forks(), AtomicBool::new(false));
-        Self { inner: Some(Arc::new(Inner { id, forks, ended })) }
+        live::add(id, live::Live { parent: parent_task.id(), name: name.into(), begin });
+        let (forks, ended, link) = (recorder::forks(), AtomicBool::new(false), OnceLock::new());
+        // What it is part of may belong to a distributed trace: so does this, then.
+        let part_of = parent_task.known().and_then(|parent| parent.link.get());
+        let part_of = part_of.map(|link| link.own);
+        Self { inner: Some(Arc::new(Inner { id, forks, ended, link, part_of })) }
+    }
+
+    /// The distributed trace it belongs to, from now on if from no earlier time.
+    pub(crate) fn link(&self) -> Option<Link> {
+        let inner = self.known()?;
+        if let Some(link) = inner.link.get() {
+            return Some(*link);
+        }
+        let link = inner.part_of.map_or_else(Link::new, Link::below);
+        self.link_to(link);
+        inner.link.get().copied()
+    }
+
+    /// Says which that is. The first says it for good.
+    pub(crate) fn link_to(&self, link: Link) {
+        if let Some(inner) = self.known()
+            && inner.link.set(link).is_ok()
+        {
+            link.record(inner.id);
+        }
     }
 }
 
