@@ -11,6 +11,9 @@ memory, and keeps to what Perfetto's importer demands:
 - times never run backwards on a track;
 - ends come only for slices that were begun; what is left open is counted, and with `--unfinished`
   must be exactly so many;
+- below an async task's slice lie what it does, one after another, and marks; nothing lies deeper,
+  and each of its stages has a known name;
+- an arrow to a poll leads from one mark to at most one slice, which is not earlier;
 - counter tracks have values and nothing else;
 - callstacks, their frames and modules are there before they are used;
 - a thread's states are about a thread that is described, each CPU runs one thread at a time, and
@@ -33,6 +36,10 @@ CLEARED = schema.TracePacket.SEQ_INCREMENTAL_STATE_CLEARED
 NEEDED = schema.TracePacket.SEQ_NEEDS_INCREMENTAL_STATE
 EVENT = schema.TrackEvent
 STATE = schema.GenericKernelTaskStateEvent
+ASYNC_TASKS = "Async tasks"
+STAGES = {"ready", "polled", "idle"}
+ARROW = 1 << 62
+CALL_ARROW = 1 << 63
 
 
 def packets(file):
@@ -97,6 +104,7 @@ class Checker:
         self.now = 0
         self.first = self.last = None
         self.flows = collections.Counter()
+        self.marks = {}
         self.threads = set()
         self.states = {}
         self.pending_states = []
@@ -267,7 +275,9 @@ class Checker:
         self.counts[EVENT.Type.Name(event.type)] += 1
         if (event.type == EVENT.TYPE_COUNTER) != track.descriptor.HasField("counter"):
             self.fault(f"track {uuid} ({track.name}) mixes counters and slices")
+        self.arrows(event)
         if event.type == EVENT.TYPE_SLICE_BEGIN:
+            self.stage(event, track)
             track.open.append(event.name_iid or event.name)
             self.counts["deepest"] = max(self.counts["deepest"], len(track.open))
         elif event.type == EVENT.TYPE_SLICE_END:
@@ -280,6 +290,39 @@ class Checker:
                 self.fault(f"counter {track.name} without a value")
         elif event.type != EVENT.TYPE_INSTANT:
             self.fault(f"event type {event.type}")
+
+    def stage(self, event, track):
+        """A slice that begins on an async task's track is its life, or below that what it does."""
+        parent = self.tracks.get(track.descriptor.parent_uuid)
+        if parent is None or parent.name != ASYNC_TASKS:
+            return
+        if not track.open:
+            self.counts["async tasks"] += 1
+            return
+        known = self.interned["event_names"].get(event.name_iid)
+        name = known.name if known else event.name
+        self.counts[f"stages: {name}"] += 1
+        if name not in STAGES:
+            self.fault(f"async task {track.name} does {name}, which is no stage")
+        if len(track.open) > 1:
+            self.fault(f"async task {track.name}: a stage inside a stage")
+
+    def arrows(self, event):
+        """Arrows to polls: a mark, and later the slice that it led to."""
+        for flow in event.flow_ids:
+            if flow & CALL_ARROW or not flow & ARROW:
+                continue
+            self.counts["arrows to polls: ends"] += flow in self.marks
+            if flow not in self.marks:
+                if event.type != EVENT.TYPE_INSTANT:
+                    self.fault(f"arrow {flow} does not begin at a mark")
+                self.marks[flow] = self.now
+            elif self.marks[flow] is None:
+                self.fault(f"arrow {flow} leads to more than one poll")
+            else:
+                if event.type != EVENT.TYPE_SLICE_BEGIN or self.now < self.marks[flow]:
+                    self.fault(f"arrow {flow} ends at no slice, or before it began")
+                self.marks[flow] = None
 
     def names(self, event):
         """All interned numbers of an event, and that it has a name where it needs one."""

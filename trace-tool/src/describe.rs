@@ -311,6 +311,12 @@ pub fn owned_outcome(result: Option<&(Outcome, OwnedValues)>) -> String {
     result.map_or_else(String::new, |(kind, values)| outcome(*kind, values.values()))
 }
 
+/// What other processes call a task, in the words of W3C Trace Context: version 00, and recorded.
+#[must_use]
+pub fn traceparent(trace: u128, span: u64) -> String {
+    format!("00-{trace:032x}-{span:016x}-01")
+}
+
 /// Appends one value.
 pub fn push_value(out: &mut String, value: &Value<'_>) {
     let _ = match value {

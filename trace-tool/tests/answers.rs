@@ -204,4 +204,7 @@ fn every_kind_of_event_has_a_line_and_a_documented_kind() {
     for kind in ["instant", "task_begin", "task_end", "future_begin", "future_end", "dropped"] {
         assert!(kinds.contains(kind), "{kind} is not among {kinds:?}");
     }
+    for kind in ["task_link", "future_spawn", "wake", "ready", "unwakeable"] {
+        assert!(kinds.contains(kind), "{kind} is not among {kinds:?}");
+    }
 }

@@ -1,4 +1,7 @@
 //! Events as lines: for people one text, for programs fields.
+//!
+//! - `futures`: what is told of futures, and of tasks in other processes.
+//! - `system`: calls, CPUs, allocations.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,8 +19,10 @@ use crate::describe::{Names, outcome, push_value};
 use crate::json::{Named, OwnedValuesOut, ValueOut};
 use crate::places::Places;
 use crate::{escape, units};
+use futures::Link;
 use system::System;
 
+mod futures;
 mod system;
 
 /// So many names of tasks and futures are remembered; others are shown by their number alone.
@@ -36,9 +41,10 @@ pub struct Line {
     pub thread: Option<ThreadId>,
     thread_name: Option<String>,
     /// `region`, `poll`, `task_run`, `call` (with their durations), the same with `_begin` or
-    /// `_end`, `instant`, `log`, `counter`, `task_begin`, `task_end`, `future_begin`, `future_end`,
-    /// `alloc`, `free`, `switch_in`, `switch_out`, `sample`, `page_fault`, `lost_records`,
-    /// `dropped`, `unknown`, `fault`, `open_at_start`, `open_at_end`.
+    /// `_end`, `instant`, `log`, `counter`, `task_begin`, `task_link`, `task_end`, `future_spawn`,
+    /// `future_begin`, `future_end`, `wake`, `ready`, `unwakeable`, `alloc`, `free`, `switch_in`,
+    /// `switch_out`, `sample`, `page_fault`, `lost_records`, `dropped`, `unknown`, `fault`,
+    /// `open_at_start`, `open_at_end`.
     kind: &'static str,
     /// How many things were open around it.
     pub depth: usize,
@@ -68,6 +74,8 @@ pub struct Line {
     events: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ends: Option<u64>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    link: Option<Box<Link>>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     system: Option<Box<System>>,
     /// For people.
@@ -249,7 +257,7 @@ impl<'t> Lines<'t> {
         };
         for ended in std::mem::take(&mut self.ended.closed) {
             let line = self.end_line(&ended, returned);
-            self.push(thread, self.nanos(ended.end), line);
+            self.push_with_stack(thread, &event.kind, ended.end, line);
         }
         if std::mem::take(&mut self.ended.without_begin) {
             let text = "} an end of nothing".to_owned();
@@ -294,7 +302,7 @@ impl<'t> Lines<'t> {
             | EventKind::EndPoll { .. }
             | EventKind::EndDetached { .. }
             | EventKind::Reopen { .. } => return None,
-            _ => self.moment(&event.kind),
+            _ => self.moment(&event.kind, event.ticks),
         };
         Some(Line { depth, ..line })
     }
@@ -352,7 +360,7 @@ impl<'t> Lines<'t> {
     }
 
     /// An event that neither opens nor ends anything on its thread's stack.
-    fn moment(&mut self, kind: &EventKind<'_>) -> Line {
+    fn moment(&mut self, kind: &EventKind<'_>, at: Ticks) -> Line {
         match *kind {
             EventKind::Instant { site, values } => {
                 let (shown, arguments) = self.arguments(Open::Region(site), values);
@@ -404,7 +412,7 @@ impl<'t> Lines<'t> {
             EventKind::Alloc { .. } | EventKind::Free { .. } => {
                 self.heap_line(kind).unwrap_or_default()
             }
-            _ => self.future(kind),
+            _ => self.future(kind, at),
         }
     }
 
@@ -419,45 +427,13 @@ impl<'t> Lines<'t> {
         Line { kind: "task_begin", text, name, task, parent, ..Line::default() }
     }
 
-    fn future(&mut self, kind: &EventKind<'_>) -> Line {
-        match *kind {
-            EventKind::FutureBegin { future, task, site, values } => {
-                if self.futures.len() < NAMES_MAX {
-                    self.futures.insert(future, site);
-                }
-                let (shown, arguments) = self.arguments(Open::Region(site), values);
-                let name = self.names.site(site);
-                let within =
-                    if task.0 == 0 { String::new() } else { format!(" for task #{}", task.0) };
-                let text = format!("future {name}{shown} #{} begins{within}", future.0);
-                let task = (task.0 > 0).then_some(task.0);
-                let fields = Line { future: Some(future.0), task, ..self.site_fields(site) };
-                Line { kind: "future_begin", text, arguments, ..fields }
-            }
-            EventKind::FutureEnd { future, outcome: kind, values } => {
-                let (fields, _) = self.open_fields(Open::Poll(future));
-                let name = self.future_name(future);
-                self.futures.remove(&future);
-                let how = match outcome(kind, values) {
-                    how if how.is_empty() => kind.name().to_owned(),
-                    how => how,
-                };
-                let text = format!("future {name} ends: {how}");
-                let result = Some(OwnedValuesOut(OwnedValues::new(values)));
-                let outcome = Some(kind.name());
-                Line { kind: "future_end", text, outcome, result, ..fields }
-            }
-            _ => Line { kind: "unknown", text: "an unknown event".to_owned(), ..Line::default() },
-        }
-    }
-
     /// The fields that say what is open, and the same for people.
     fn open_fields(&self, open: Open) -> (Line, String) {
         match open {
             Open::Region(site) => (self.site_fields(site), self.names.site(site)),
             Open::Poll(future) => {
-                let site = self.futures.get(&future);
-                let fields = site.map_or_else(Line::default, |site| self.site_fields(*site));
+                let site = self.future_site(future);
+                let fields = site.map_or_else(Line::default, |site| self.site_fields(site));
                 let text = format!("poll {}", self.future_name(future));
                 (Line { future: Some(future.0), ..fields }, text)
             }
@@ -470,13 +446,6 @@ impl<'t> Lines<'t> {
                 (Line { task: Some(task.0), name, ..Line::default() }, text)
             }
             Open::Call(made) => self.call_fields(made),
-        }
-    }
-
-    fn future_name(&self, future: FutureId) -> String {
-        match self.futures.get(&future) {
-            Some(site) => format!("{} #{}", self.names.site(*site), future.0),
-            None => format!("#{}", future.0),
         }
     }
 

@@ -6,7 +6,7 @@ use trace_format::id::{OpenCall, StackId, ThreadId};
 use trace_format::read::Timed;
 use trace_format::time::Ticks;
 
-use super::{Line, Lines};
+use super::{Line, Lines, futures};
 use crate::json::life::FrameOut;
 use crate::{call, errno, units};
 
@@ -65,9 +65,8 @@ pub(super) fn stack_of(kind: &EventKind<'_>) -> Option<StackId> {
         EventKind::Region { values, .. }
         | EventKind::RegionBegin { values, .. }
         | EventKind::Instant { values, .. }
-        | EventKind::TaskBeginSite { values, .. }
-        | EventKind::FutureBegin { values, .. } => values.stack(),
-        _ => None,
+        | EventKind::TaskBeginSite { values, .. } => values.stack(),
+        _ => futures::stack_of(kind),
     };
     stack.filter(|stack| *stack != StackId(0))
 }

@@ -21,6 +21,7 @@ use trace_format::value::Values;
 use super::Totals;
 use super::annotate::{put_number, put_outcome, put_values, put_word};
 use super::cpus::Cpus;
+use super::futures::Futures;
 use super::heap::Snapshots;
 use super::intern::{Heading, Interner};
 use super::lane::{Lane, Popped};
@@ -29,6 +30,7 @@ use super::packet::Packets;
 use super::stacks::Stacks;
 use super::tracks::{Life, Tracks};
 use super::wakes::Wakes;
+use crate::places::Places;
 
 /// A region that ended on another thread is looked for on so many threads.
 const SEARCHED_LANES_MAX: usize = 1024;
@@ -51,6 +53,7 @@ pub(super) struct Converter<'t, 'w> {
     pub(super) totals: Totals,
     pub(super) stacks: Stacks<'t>,
     pub(super) wakes: Wakes,
+    pub(super) futures: Futures<'t>,
     /// What stands over waits, by their call and stack.
     pub(super) waits: HashMap<(CallId, StackId), Heading>,
     pub(super) cpus: Cpus,
@@ -71,7 +74,7 @@ impl<'t, 'w> Converter<'t, 'w> {
         mut packets: Packets<'w>,
     ) -> io::Result<Self> {
         let tracks = Tracks::begin(tables, &mut packets)?;
-        Ok(Self {
+        let mut converter = Self {
             tables,
             packets,
             names: Interner::new(tables),
@@ -79,6 +82,7 @@ impl<'t, 'w> Converter<'t, 'w> {
             totals: Totals::default(),
             stacks: Stacks::new(tables, symbols),
             wakes: Wakes::default(),
+            futures: Futures::new(Places::new(tables, symbols)),
             waits: HashMap::new(),
             cpus: Cpus::new(tables),
             heap: Snapshots::new(tables),
@@ -86,7 +90,9 @@ impl<'t, 'w> Converter<'t, 'w> {
             lane_by_thread: HashMap::new(),
             recent: [None; RECENT_MAX],
             ends: BinaryHeap::new(),
-        })
+        };
+        converter.begin_futures()?;
+        Ok(converter)
     }
 
     /// Sends what one event needs.
@@ -105,6 +111,7 @@ impl<'t, 'w> Converter<'t, 'w> {
         if self.lanes[lane].ending.is_some() {
             self.send_ending(lane)?;
         }
+        self.lanes[lane].waits_at = StackId(0);
         if let EventKind::Reopen { open, since } = event.kind {
             return self.reopen(lane, open, before(event.ticks, since));
         }
@@ -124,7 +131,8 @@ impl<'t, 'w> Converter<'t, 'w> {
             EventKind::RegionBegin { site, values } => {
                 self.open(lane, begin, Open::Region(site), values)
             }
-            EventKind::Poll { future, duration, .. } => {
+            EventKind::Poll { future, duration, waits_at } => {
+                self.lanes[lane].waits_at = waits_at;
                 self.complete(lane, begin, Open::Poll(future), duration, Values::default())
             }
             EventKind::PollBegin { future } => {
@@ -143,7 +151,11 @@ impl<'t, 'w> Converter<'t, 'w> {
                 self.open(lane, begin, Open::Call(call), Values::default())
             }
             EventKind::EndCall { result } => self.end_call(lane, at, result),
-            EventKind::End | EventKind::EndPoll { .. } => self.end(lane, at, None),
+            EventKind::EndPoll { waits_at } => {
+                self.lanes[lane].waits_at = waits_at;
+                self.end(lane, at, None)
+            }
+            EventKind::End => self.end(lane, at, None),
             EventKind::EndValue { outcome, values } => self.end(lane, at, Some((outcome, values))),
             EventKind::EndDetached { open, since } => {
                 self.end_detached(lane, at, open, before(ticks, since))
@@ -151,18 +163,8 @@ impl<'t, 'w> Converter<'t, 'w> {
             EventKind::Dropped { events, ends, from, to } => {
                 self.dropped(lane, at, (events, ends), (self.nanos(from), self.nanos(to)))
             }
-            _ => self.other(lane, at, &event.kind),
+            _ => self.other(lane, begin, &event.kind),
         }
-    }
-
-    /// Batches of `thread` are missing before its next event.
-    pub(super) fn gap(&mut self, thread: ThreadId) -> io::Result<()> {
-        if thread.as_cpu().is_some() {
-            return Ok(());
-        }
-        let lane = self.lane(thread)?;
-        self.lanes[lane].mark_gap();
-        Ok(())
     }
 
     /// Takes over what a thread had open at the end: also what has begun, but whose begin was not
@@ -177,28 +179,11 @@ impl<'t, 'w> Converter<'t, 'w> {
         self.send_lost_ends(lane, self.nanos(ticks), unnamed)
     }
 
-    /// Adds what threads lost at their ends: no event of theirs could say it any more.
-    pub(super) fn last_losses(&mut self) -> io::Result<()> {
-        let tables = self.tables;
-        let ends = tables.threads.values().filter_map(|thread| Some((thread.id, thread.end?)));
-        for (thread, end) in ends.filter(|(_, end)| end.dropped_events > 0 || end.dropped_ends > 0)
-        {
-            let lane = self.lane(thread)?;
-            let (events, ends) = self.lanes[lane].lost;
-            let events = end.dropped_events.saturating_sub(events);
-            let ends = end.dropped_ends.saturating_sub(ends);
-            if events > 0 || ends > 0 {
-                let (from, to) = (self.lanes[lane].last, self.nanos(end.ticks));
-                self.dropped(lane, from.max(to), (events, ends), (from, to))?;
-            }
-        }
-        Ok(())
-    }
-
     /// Sends what is left and writes everything out.
     pub(super) fn finish(mut self) -> io::Result<Totals> {
         self.end_until(u64::MAX)?;
         self.heap_until(Ticks(u64::MAX))?;
+        self.finish_futures()?;
         let open: usize = self.lanes.iter().map(Lane::slices_open).sum();
         self.totals.unfinished = (open + self.tracks.slices_open()) as u64;
         (self.totals.packets, self.totals.bytes) = self.packets.finish()?;
@@ -255,7 +240,14 @@ impl<'t, 'w> Converter<'t, 'w> {
         if self.lanes[lane].wait.is_some() {
             self.woken(lane, end)?;
         }
-        self.send_plain_end(lane, end)
+        self.send_plain_end(lane, end)?;
+        match self.lanes[lane].poll.take() {
+            Some(future) => {
+                self.lanes[lane].polls_over.push(future);
+                self.polls_end(lane, end, true)
+            }
+            None => Ok(()),
+        }
     }
 
     fn complete(
@@ -272,6 +264,9 @@ impl<'t, 'w> Converter<'t, 'w> {
             return Ok(());
         }
         self.send_begin(lane, at, open, values)?;
+        if let Open::Poll(future) = open {
+            self.lanes[lane].poll = Some(future);
+        }
         let end = self.nanos(end);
         self.end_later(lane, end);
         Ok(())
@@ -324,19 +319,25 @@ impl<'t, 'w> Converter<'t, 'w> {
                 put_values(event, &mut self.names, site, values);
             }
             Open::Call(made) => self.fill_call(lane, at, made, None),
-            Open::Poll(_) | Open::Task(_) => self.fill_run(lane, open),
+            Open::Poll(future) => {
+                let arrow = self.poll_begins(lane, at, future)?;
+                self.fill_run(lane, open, arrow);
+            }
+            Open::Task(_) => self.fill_run(lane, open, None),
         }
         self.send(lane, at)
     }
 
-    /// A poll of a future, or a stretch of work for a task: tied to its life by a flow.
-    fn fill_run(&mut self, lane: usize, open: Open) {
+    /// A poll of a future, or a stretch of work for a task: tied to its life by a flow, and by
+    /// `arrow` to what led to it.
+    fn fill_run(&mut self, lane: usize, open: Open, arrow: Option<u64>) {
         let heading = self.heading(open);
         let event = self.packets.event(EventType::SliceBegin, self.lanes[lane].track);
         heading.put(event);
         match open {
             Open::Poll(future) => {
                 event.flow_ids.push(Life::Future(future).flow());
+                event.flow_ids.extend(arrow);
                 put_number(event, &mut self.names, "future", future.0);
             }
             Open::Task(task) => {
@@ -383,6 +384,9 @@ impl<'t, 'w> Converter<'t, 'w> {
             None if own => self.send_plain_end(lane, at)?,
             None => {}
         }
+        if !self.lanes[lane].polls_over.is_empty() {
+            self.polls_end(lane, at, true)?;
+        }
         self.send_ends(lane, at, below, ENDED_ELSEWHERE)
     }
 
@@ -407,9 +411,10 @@ impl<'t, 'w> Converter<'t, 'w> {
             return self.end(lane, at, None);
         }
         if let (Some(future), Open::Region(site)) = (self.lanes[lane].polled(), open)
-            && let Some((track, ends)) = self.tracks.release(future, site, begin)
+            && let Some((ends, row)) = self.tracks.release(future, site, begin)
         {
-            return self.send_held_ends(track, at, ends);
+            let stamp = row.stamp(at);
+            return self.send_held_ends(stamp, ends);
         }
         self.end_elsewhere(lane, at, open, begin)
     }
@@ -444,54 +449,6 @@ impl<'t, 'w> Converter<'t, 'w> {
         if begins { self.send_begin(lane, begin, open, Values::default()) } else { Ok(()) }
     }
 
-    /// Events were lost here. A mark on the thread, and a slice on a track below it that says how
-    /// long.
-    fn dropped(
-        &mut self,
-        lane: usize,
-        at: u64,
-        (events, ends): (u64, u64),
-        (from, to): (u64, u64),
-    ) -> io::Result<()> {
-        let Lane { lost, .. } = &mut self.lanes[lane];
-        *lost = (lost.0.saturating_add(events), lost.1.saturating_add(ends));
-        self.totals.dropped_events = self.totals.dropped_events.saturating_add(events);
-        self.totals.dropped_ends = self.totals.dropped_ends.saturating_add(ends);
-        let here = self.lanes[lane].take_lost(ends);
-        let slices = self.lanes[lane].pop_many(here);
-        self.send_lost_ends(lane, to.min(at), slices)?;
-        let (track, last) = match self.lanes[lane].drops {
-            Some(drops) => drops,
-            None => {
-                let parent = self.lanes[lane].track;
-                (self.tracks.child(parent, "EVENTS DROPPED", &mut self.packets)?, 0)
-            }
-        };
-        // Their own track, so they may reach behind the begins that waited to be written.
-        let from = from.max(last);
-        let to = to.max(from);
-        self.lanes[lane].drops = Some((track, to));
-        let heading = self.names.heading("EVENTS DROPPED", OWN_CATEGORY);
-        let own = self.lanes[lane].track;
-        for (kind, track) in [(EventType::Instant, own), (EventType::SliceBegin, track)] {
-            let event = self.packets.event(kind, track);
-            heading.put(event);
-            put_number(event, &mut self.names, "events", events);
-            put_number(event, &mut self.names, "ends", ends);
-            match kind {
-                EventType::Instant => self.send(lane, at)?,
-                _ => self.packets.send(from, &mut self.names.fresh)?,
-            }
-        }
-        self.totals.slices += 1;
-        self.packets.event(EventType::SliceEnd, track);
-        self.packets.send(to, &mut self.names.fresh)
-    }
-
-    fn send_lost_ends(&mut self, lane: usize, at: u64, count: usize) -> io::Result<()> {
-        self.send_ends(lane, at, count, "earlier: its end is not in the trace")
-    }
-
     /// Ends the innermost slice, with nothing to say.
     fn send_plain_end(&mut self, lane: usize, at: u64) -> io::Result<()> {
         let (at, track) = self.stamp(lane, at);
@@ -503,7 +460,13 @@ impl<'t, 'w> Converter<'t, 'w> {
     }
 
     /// Ends the innermost `count` slices, whose true ends are `how`.
-    fn send_ends(&mut self, lane: usize, at: u64, count: usize, how: &str) -> io::Result<()> {
+    pub(super) fn send_ends(
+        &mut self,
+        lane: usize,
+        at: u64,
+        count: usize,
+        how: &str,
+    ) -> io::Result<()> {
         for _ in 0..count {
             let event = self.packets.event(EventType::SliceEnd, self.lanes[lane].track);
             put_word(event, &mut self.names, "ended", how);
@@ -557,6 +520,6 @@ impl<'t, 'w> Converter<'t, 'w> {
 }
 
 /// When something began that had lasted for `since`.
-fn before(ticks: Ticks, since: Ticks) -> Ticks {
+pub(super) fn before(ticks: Ticks, since: Ticks) -> Ticks {
     Ticks(ticks.0.saturating_sub(since.0))
 }

@@ -11,7 +11,7 @@
 //!
 //! Elsewhere: what is sent for each frame (`convert`).
 
-use trace_format::id::{FutureId, Open, ResourceId, SiteId, ThreadId};
+use trace_format::id::{FutureId, Open, ResourceId, SiteId, StackId, ThreadId};
 use trace_format::time::Ticks;
 
 /// Viewers drop slices that lie deeper, but not their ends, which then end others: Perfetto's limit
@@ -74,6 +74,12 @@ pub(super) struct Lane {
     pub(super) ending: Option<u64>,
     /// If what ends next is a call that was woken: what it waited for.
     pub(super) wait: Option<Wait>,
+    /// If what ends next is a complete poll: of what.
+    pub(super) poll: Option<FutureId>,
+    /// Where the poll that ends next took a waker; 0 if it took none.
+    pub(super) waits_at: StackId,
+    /// Futures whose polls are over, innermost first, until that is sent.
+    pub(super) polls_over: Vec<FutureId>,
     frames: Vec<Frame>,
     /// Frames that are `shown`.
     shown: usize,
@@ -101,6 +107,9 @@ impl Lane {
             last: 0,
             ending: None,
             wait: None,
+            poll: None,
+            waits_at: StackId(0),
+            polls_over: Vec::new(),
             frames: Vec::new(),
             shown: 0,
             waiting: 0,
@@ -153,6 +162,9 @@ impl Lane {
         }
         match self.frames.pop() {
             Some(frame) => {
+                if let Open::Poll(future) = frame.open {
+                    self.polls_over.push(future);
+                }
                 self.shown -= usize::from(frame.shown);
                 Popped::Ended { own: frame.shown, below: self.settle() }
             }
@@ -189,6 +201,14 @@ impl Lane {
     pub(super) fn polled(&self) -> Option<FutureId> {
         self.frames.iter().rev().find_map(|frame| match frame.open {
             Open::Poll(future) => Some(future),
+            _ => None,
+        })
+    }
+
+    /// The future in whose poll `future` is told of or polled: the innermost other one.
+    pub(super) fn polled_around(&self, future: FutureId) -> Option<FutureId> {
+        self.frames.iter().rev().find_map(|frame| match frame.open {
+            Open::Poll(around) if around != future => Some(around),
             _ => None,
         })
     }
@@ -258,6 +278,11 @@ impl Lane {
         let gone = &self.frames[kept..];
         let ended = gone.iter().filter(|frame| frame.shown).count();
         self.waiting -= gone.iter().filter(|frame| frame.shown && frame.ended).count();
+        let polls = gone.iter().rev().filter_map(|frame| match frame.open {
+            Open::Poll(future) => Some(future),
+            _ => None,
+        });
+        self.polls_over.extend(polls);
         self.shown -= ended;
         self.frames.truncate(kept);
         ended + self.settle()

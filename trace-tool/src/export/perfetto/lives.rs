@@ -1,19 +1,22 @@
-//! The events that open nothing on their thread: tasks and futures begin and end, marks, messages,
-//! counters.
+//! The events that open nothing on their thread: tasks begin, tasks and futures end, marks,
+//! messages, counters.
 //!
-//! Elsewhere: what nests on a thread (`convert`), the tracks of what lives (`tracks`).
+//! Elsewhere: what nests on a thread (`convert`), the tracks of what lives (`tracks`), how futures
+//! begin and what they do (`futures`).
 
 use std::io;
 
 use trace_format::event::{EventKind, Outcome};
 use trace_format::id::{FutureId, SiteId, TaskId};
+use trace_format::time::Ticks;
 use trace_format::value::{Text, Value, Values};
 
 use super::annotate::{put_number, put_outcome, put_values, put_word, readable};
-use super::convert::Converter;
+use super::convert::{Converter, OWN_CATEGORY};
 use super::intern::{Heading, Name};
 use super::message::EventType;
-use super::tracks::Life;
+use super::tracks::{Group, Life, Opened};
+use crate::describe::traceparent;
 
 /// A longer message is shortened for its mark's name, and whole among its annotations.
 const LOG_NAME_CHARS_MAX: usize = 120;
@@ -23,7 +26,12 @@ const TASK_CATEGORY: &str = "task";
 
 impl Converter<'_, '_> {
     /// Sends what an event needs that opens and ends nothing on its thread.
-    pub(super) fn other(&mut self, lane: usize, at: u64, kind: &EventKind<'_>) -> io::Result<()> {
+    pub(super) fn other(
+        &mut self,
+        lane: usize,
+        (ticks, at): (Ticks, u64),
+        kind: &EventKind<'_>,
+    ) -> io::Result<()> {
         match *kind {
             EventKind::Instant { site, values } => self.instant(lane, at, site, values),
             EventKind::Log { site, text } => self.log(lane, at, site, text),
@@ -42,17 +50,15 @@ impl Converter<'_, '_> {
             EventKind::TaskEnd { task } => {
                 self.life_end(Life::Task(task), at, Outcome::Returned, Values::default())
             }
-            EventKind::FutureBegin { future, task, site, values } => {
-                self.future_begin(at, (future, task), site, values)
-            }
-            EventKind::FutureEnd { future, outcome, values } => {
-                self.life_end(Life::Future(future), at, outcome, values)
+            EventKind::TaskLink { task, trace, span, parent } => {
+                self.task_link(lane, at, task, (trace, span, parent))
             }
             EventKind::Alloc { bytes, stack, .. } => self.allocation(lane, at, bytes, stack),
             // When it is freed is no news to a viewer that has no heap profile.
             EventKind::Free { .. } => Ok(()),
             _ => {
-                self.totals.unknown += 1;
+                let is_known = self.future(lane, (ticks, at), kind)?;
+                self.totals.unknown += u64::from(!is_known);
                 Ok(())
             }
         }
@@ -130,8 +136,9 @@ impl Converter<'_, '_> {
         arguments: Option<(SiteId, Values<'_>)>,
     ) -> io::Result<()> {
         let life = Life::Task(task);
-        let opened = self.tracks.open(life, heading.clone(), name, &mut self.packets)?;
-        let Some(track) = opened else {
+        let above = (heading.clone(), name, SiteId(0));
+        let opened = self.tracks.open((life, Group::Tasks), above, at, &mut self.packets)?;
+        let Opened::On(begin, track) = opened else {
             self.totals.hidden += 1;
             return Ok(());
         };
@@ -153,54 +160,58 @@ impl Converter<'_, '_> {
                 put_values(event, &mut self.names, site, values);
             }
             self.totals.slices += 1;
-            self.packets.send(at, &mut self.names.fresh)?;
+            self.packets.send(begin, &mut self.names.fresh)?;
         }
         Ok(())
     }
 
-    fn future_begin(
+    /// A mark on the task: as what other processes know it. On the thread if it has no track.
+    fn task_link(
         &mut self,
+        lane: usize,
         at: u64,
-        (future, task): (FutureId, TaskId),
-        site: SiteId,
-        values: Values<'_>,
+        task: TaskId,
+        (trace, span, parent): (u128, u64, u64),
     ) -> io::Result<()> {
-        let life = Life::Future(future);
-        let heading = self.names.site(site).heading.clone();
-        let name = self.tables.callsite(site).map_or("unknown call site", |site| &site.name);
-        let opened = self.tracks.open(life, heading.clone(), name, &mut self.packets)?;
-        let Some(track) = opened else {
-            self.totals.hidden += 1;
-            return Ok(());
-        };
-        let event = self.packets.event(EventType::SliceBegin, track);
+        let heading = self.names.heading("trace context", OWN_CATEGORY);
+        let stamp = self.tracks.get_mut(Life::Task(task)).map(|alive| alive.row.stamp(at));
+        let track = stamp.map_or(self.track(lane), |(_, track)| track);
+        let event = self.packets.event(EventType::Instant, track);
         heading.put(event);
-        event.flow_ids.push(life.flow());
-        put_number(event, &mut self.names, "future", future.0);
-        if task != TaskId(0) {
-            put_number(event, &mut self.names, "task", task.0);
-            event.correlation_id = Some(task.0);
+        put_word(event, &mut self.names, "traceparent", &traceparent(trace, span));
+        if parent != 0 {
+            put_word(event, &mut self.names, "parent span", &format!("{parent:016x}"));
         }
-        put_values(event, &mut self.names, site, values);
-        self.totals.slices += 1;
-        self.packets.send(at, &mut self.names.fresh)
+        match stamp {
+            Some((at, _)) => self.packets.send(at, &mut self.names.fresh),
+            None => self.send(lane, at),
+        }
     }
 
     /// Ends the slice of a task or a future. One whose begin is not in the trace has none.
-    fn life_end(
+    pub(super) fn life_end(
         &mut self,
         life: Life,
         at: u64,
         outcome: Outcome,
         values: Values<'_>,
     ) -> io::Result<()> {
-        let Some(alive) = self.tracks.close(life) else {
+        if let Life::Future(future) = life {
+            self.stage_last(future, at, outcome)?;
+        }
+        let Some(mut alive) = self.tracks.close(life) else {
             return Ok(());
         };
         // Its regions can't outlive it; their own ends come too late, or were lost.
-        self.send_held_ends(alive.track, at, alive.held.len())?;
-        let event = self.packets.event(EventType::SliceEnd, alive.track);
+        let (count, row) = alive.held();
+        self.send_held_ends(row.stamp(at), count)?;
+        let (at, track) = alive.row.stamp(at);
+        let event = self.packets.event(EventType::SliceEnd, track);
+        if alive.progress.is_some() && outcome == Outcome::Returned {
+            put_word(event, &mut self.names, "outcome", outcome.name());
+        }
         put_outcome(event, &mut self.names, outcome, values);
+        self.tracks.give_back(&alive);
         self.packets.send(at, &mut self.names.fresh)
     }
 
@@ -210,13 +221,14 @@ impl Converter<'_, '_> {
         let regions: Vec<_> = self.regions_above(lane, count).collect();
         let mut is_held = false;
         for (site, begin) in regions {
-            let Some(track) = self.tracks.hold(future, site, begin) else {
+            let at = self.nanos(begin);
+            let Some(row) = self.tracks.hold(future, site, begin, &mut self.packets)? else {
                 self.totals.hidden += 1;
                 continue;
             };
             is_held = true;
             self.totals.slices += 1;
-            let at = self.nanos(begin);
+            let (at, track) = row.stamp(at);
             let event = self.packets.event(EventType::SliceBegin, track);
             self.names.site(site).heading.put(event);
             self.packets.send(at, &mut self.names.fresh)?;
@@ -225,7 +237,11 @@ impl Converter<'_, '_> {
     }
 
     /// Ends slices of regions that were held across an await.
-    pub(super) fn send_held_ends(&mut self, track: u64, at: u64, count: usize) -> io::Result<()> {
+    pub(super) fn send_held_ends(
+        &mut self,
+        (at, track): (u64, u64),
+        count: usize,
+    ) -> io::Result<()> {
         for _ in 0..count {
             self.packets.event(EventType::SliceEnd, track);
             self.packets.send(at, &mut self.names.fresh)?;

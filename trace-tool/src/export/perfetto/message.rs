@@ -30,6 +30,8 @@ pub const MODE_USER: i32 = 2;
 
 /// Orders the tracks below a track by name.
 pub const ORDER_LEXICOGRAPHIC: i32 = 1;
+/// Orders the tracks below a track by when they begin.
+pub const ORDER_CHRONOLOGICAL: i32 = 2;
 
 /// A whole file. Files are written packet by packet; only tests have one of these.
 #[derive(Clone, PartialEq, Message)]

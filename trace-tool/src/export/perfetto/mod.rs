@@ -2,13 +2,16 @@
 //!
 //! What is where in the picture: a thread's regions, polls and task runs are slices on the thread's
 //! track, with arguments as annotations; a task or a future is a slice on a track of its own, tied
-//! by a flow to every thread that works for it; a region held across an await goes on below its
-//! future; counters have counter tracks; marks and messages are instants; lost events are a mark on
-//! the thread and a slice below it. Calls into the system are slices with their resource and
-//! result, and an arrow leads from who woke to who waited. CPUs are rows of their own, threads have
-//! their states above them, samples and stacks are callstacks, the heap is counters. What has not
-//! ended has no end in the file. Times are the recording machine's monotonic clock. *Track* is
-//! Perfetto's word and means one of its rows; a `Lane` is what we know of a thread.
+//! by a flow to every thread that works for it. An async task, a future that was spawned or is
+//! awaited by none that is traced, has besides a slice for each stretch in which it was ready,
+//! polled or idle, and arrows from who spawned or woke it to the poll that came of it. A region
+//! held across an await goes on below its future; counters have counter tracks; marks and messages
+//! are instants; lost events are a mark on the thread and a slice below it. Calls into the system
+//! are slices with their resource and result, and an arrow leads from who woke to who waited. CPUs
+//! are rows of their own, threads have their states above them, samples and stacks are callstacks,
+//! the heap is counters. What has not ended has no end in the file. Times are the recording
+//! machine's monotonic clock. *Track* is Perfetto's word and means one of its rows; a `Lane` is
+//! what we know of a thread.
 //!
 //! Memory is bounded by what is open at a time: per thread its open regions, and tasks and futures
 //! that are alive, each with a limit.
@@ -19,19 +22,24 @@
 //! - `annotate`: arguments and results.
 //! - `lane`: what is open on a thread.
 //! - `tracks`: who has which track; tasks and futures that are alive.
-//! - `stacks`: callstacks. `wakes`: who woke whom.
-//! - `convert`, `lives`, `calls`, `cpus`, `heap`: from an event to its packets.
+//! - `progress`: how far async tasks have come.
+//! - `stacks`: callstacks. `wakes`: which thread woke which.
+//! - `convert`, `lives`, `futures`, `losses`, `calls`, `cpus`, `heap`: from an event to its
+//!   packets.
 
 mod annotate;
 mod calls;
 mod convert;
 mod cpus;
+mod futures;
 mod heap;
 mod intern;
 mod lane;
 mod lives;
+mod losses;
 pub mod message;
 mod packet;
+mod progress;
 mod stacks;
 mod tracks;
 mod wakes;
@@ -65,7 +73,8 @@ pub struct Totals {
     pub packets: u64,
     /// Bytes written.
     pub bytes: u64,
-    /// Slices that are left open in the output: of regions, polls, task runs, tasks, futures.
+    /// Slices that are left open in the output: of regions, polls, task runs, tasks, futures and
+    /// what they do.
     pub unfinished: u64,
     /// Ends that were not for the innermost open thing, or for nothing.
     pub misnested: u64,

@@ -3,13 +3,13 @@
 //!
 //! A task or future has a track to itself from its begin to its end; then the next one of its name
 //! takes it over, so there are as many tracks as were alive at once. Viewers show tracks of one
-//! name below one parent as one group. What is alive is bounded: beyond the limit, tasks and
-//! futures are counted, and not shown.
+//! name below one parent as one group. The first async tasks have tracks of their own for good, as
+//! many as one can look at; later ones share like all others. What is alive is bounded: beyond the
+//! limit, tasks and futures are counted, and not shown.
 //!
-//! Elsewhere: threads' stacks (`lane`).
+//! Elsewhere: threads' stacks (`lane`), what async tasks do (`progress`).
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::io;
 
 use trace_format::id::{FutureId, SiteId, TaskId};
@@ -18,21 +18,21 @@ use trace_format::time::Ticks;
 
 use super::intern::{Heading, Name};
 use super::message::{
-    CounterDescriptor, ORDER_LEXICOGRAPHIC, ProcessDescriptor, ThreadDescriptor, TrackDescriptor,
+    CounterDescriptor, ORDER_CHRONOLOGICAL, ORDER_LEXICOGRAPHIC, ProcessDescriptor,
+    ThreadDescriptor, TrackDescriptor,
 };
 use super::packet::Packets;
+use super::progress::{Progress, Stage};
 
 /// The process's track.
 pub(super) const PROCESS: u64 = 1;
-/// The parent of all tasks' tracks.
-const TASKS: u64 = 2;
-/// The parent of all futures' tracks.
-const FUTURES: u64 = 3;
 /// The first thread's track: the default of the sequence.
-pub(super) const FIRST: u64 = 4;
+pub(super) const FIRST: u64 = 5;
 
-/// So many tasks and futures together may be alive at once. One takes about 150 bytes.
+/// So many tasks and futures together may be alive at once. One takes about 250 bytes.
 const ALIVE_MAX: usize = 1 << 18;
+/// So many async tasks have a track that no other takes over.
+const OWN_TRACKS_MAX: u64 = 1 << 12;
 /// So many regions of one future are shown across awaits.
 const HELD_MAX: usize = 64;
 
@@ -59,22 +59,96 @@ impl Life {
             Self::Future(_) => "future",
         }
     }
+}
 
-    fn parent(self) -> u64 {
+/// Where the track of something alive is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Group {
+    Tasks,
+    /// What is awaited by others.
+    Futures,
+    /// Futures that are polled by whoever runs them: spawned ones, and those begun in no other's
+    /// poll.
+    AsyncTasks,
+}
+
+impl Group {
+    fn track(self) -> u64 {
         match self {
-            Self::Task(_) => TASKS,
-            Self::Future(_) => FUTURES,
+            Self::Tasks => 2,
+            Self::Futures => 3,
+            Self::AsyncTasks => 4,
+        }
+    }
+
+    /// What it is called, and the order of its tracks.
+    fn heading(self) -> (&'static str, i32) {
+        match self {
+            Self::Tasks => ("Tasks", ORDER_LEXICOGRAPHIC),
+            Self::Futures => ("Futures", ORDER_LEXICOGRAPHIC),
+            Self::AsyncTasks => ("Async tasks", ORDER_CHRONOLOGICAL),
         }
     }
 }
 
+/// A track, and the time of the last packet on it. Whatever is sent later is not earlier.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row {
+    track: u64,
+    last: u64,
+}
+
+impl Row {
+    fn new(track: u64) -> Self {
+        Self { track, last: 0 }
+    }
+
+    /// The time of the next packet, and the track.
+    pub(super) fn stamp(&mut self, at: u64) -> (u64, u64) {
+        self.last = self.last.max(at);
+        (self.last, self.track)
+    }
+}
+
+/// The track of something alive, and the one below it of its held regions if there is one.
+type Rows = (Row, Option<Row>);
+
 /// A task or future that is alive.
 #[derive(Debug)]
 pub(super) struct Alive {
-    pub(super) track: u64,
+    pub(super) row: Row,
     pub(super) heading: Heading,
-    /// Regions that are held across an await, outermost first: their slices are on this track.
-    pub(super) held: Vec<Held>,
+    /// What a future is; 0 for a task.
+    pub(super) site: SiteId,
+    /// The async task that a future was polled in last, if it is none itself.
+    pub(super) within: Option<FutureId>,
+    /// Of an async task.
+    pub(super) progress: Option<Box<Progress>>,
+    group: Group,
+    /// Whether others may take the track over.
+    is_shared: bool,
+    /// Regions that are held across an await, outermost first.
+    held: Vec<Held>,
+    /// Their track: of an async task one below its own, where they would lie across its stages.
+    held_row: Option<Row>,
+}
+
+impl Alive {
+    /// How many regions are held, and on which track.
+    pub(super) fn held(&mut self) -> (usize, &mut Row) {
+        (self.held.len(), self.held_row.as_mut().unwrap_or(&mut self.row))
+    }
+}
+
+/// What became of something that began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opened {
+    /// It has a track now; the time of its first packet, and the track.
+    On(u64, u64),
+    /// It had one already.
+    Again,
+    /// Too much is alive.
+    Full,
 }
 
 /// A region that has outlived the poll in which it began.
@@ -90,14 +164,16 @@ pub(super) struct Held {
 #[derive(Debug)]
 pub(super) struct Tracks {
     next: u64,
+    has_thread: bool,
     pid: i32,
     tasks: HashMap<TaskId, Alive>,
     futures: HashMap<FutureId, Alive>,
-    /// Tracks whose task or future has ended, by parent and name.
-    free: HashMap<(u64, u64), Vec<u64>>,
+    /// Async tasks that have got a track of their own.
+    own_tracks: u64,
+    /// Tracks whose task or future has ended, by group and name.
+    free: HashMap<(Group, u64), Vec<Rows>>,
     counters: HashMap<String, u64>,
-    /// Of [`TASKS`] and [`FUTURES`], those that are described.
-    described: [bool; 2],
+    described: HashSet<Group>,
 }
 
 impl Tracks {
@@ -119,13 +195,15 @@ impl Tracks {
             ..TrackDescriptor::default()
         })?;
         Ok(Self {
-            next: FIRST,
+            next: FIRST + 1,
+            has_thread: false,
             pid,
             tasks: HashMap::new(),
             futures: HashMap::new(),
+            own_tracks: 0,
             free: HashMap::new(),
             counters: HashMap::new(),
-            described: [false; 2],
+            described: HashSet::new(),
         })
     }
 
@@ -141,7 +219,9 @@ impl Tracks {
         os_id: u64,
         packets: &mut Packets<'_>,
     ) -> io::Result<u64> {
-        let uuid = self.number();
+        // Most events are on threads, and most of those on the first.
+        let is_first = !std::mem::replace(&mut self.has_thread, true);
+        let uuid = if is_first { FIRST } else { self.number() };
         let tid = i64::try_from(os_id).ok().filter(|&tid| tid > 0);
         let thread = tid.map(|tid| ThreadDescriptor {
             pid: Some(self.pid),
@@ -201,31 +281,58 @@ impl Tracks {
         Ok(uuid)
     }
 
-    /// Something begins to live under `heading`, whose name is `name`. Returns its track; `None` if
-    /// too much is alive already, or if the same began before.
+    /// Something begins to live at `at`, under `heading`, whose name is `name`.
     pub(super) fn open(
         &mut self,
-        life: Life,
-        heading: Heading,
-        name: &str,
+        (life, group): (Life, Group),
+        (heading, name, site): (Heading, &str, SiteId),
+        at: u64,
         packets: &mut Packets<'_>,
-    ) -> io::Result<Option<u64>> {
-        if self.get(life).is_some() || self.alive_count() >= ALIVE_MAX {
-            return Ok(None);
+    ) -> io::Result<Opened> {
+        if self.get(life).is_some() {
+            return Ok(Opened::Again);
         }
-        let track = match self.take_free(life, &heading) {
-            Some(track) => track,
-            None => {
-                self.describe_parent(life, packets)?;
-                self.child(life.parent(), name, packets)?
-            }
-        };
-        let alive = Alive { track, heading, held: Vec::new() };
+        if self.alive_count() >= ALIVE_MAX {
+            return Ok(Opened::Full);
+        }
+        let ((row, held_row), is_shared) = self.rows(life, group, &heading, name, packets)?;
+        let is_task = group == Group::AsyncTasks;
+        let progress = is_task.then(|| Box::new(Progress::default()));
+        let (held, within) = (Vec::new(), None);
+        let mut alive =
+            Alive { row, heading, site, within, progress, group, is_shared, held, held_row };
+        let (at, track) = alive.row.stamp(at);
         match life {
             Life::Task(task) => self.tasks.insert(task, alive),
             Life::Future(future) => self.futures.insert(future, alive),
         };
-        Ok(Some(track))
+        Ok(Opened::On(at, track))
+    }
+
+    /// A track for what begins, and whether others may have it afterwards.
+    fn rows(
+        &mut self,
+        life: Life,
+        group: Group,
+        heading: &Heading,
+        name: &str,
+        packets: &mut Packets<'_>,
+    ) -> io::Result<(Rows, bool)> {
+        self.describe_group(group, packets)?;
+        if let (Life::Future(future), Group::AsyncTasks) = (life, group)
+            && self.own_tracks < OWN_TRACKS_MAX
+        {
+            self.own_tracks += 1;
+            let name = format!("{name} #{}", future.0);
+            let row = Row::new(self.child(group.track(), &name, packets)?);
+            return Ok(((row, None), false));
+        }
+        let key = free_key(group, heading);
+        let free = key.and_then(|key| self.free.get_mut(&key)).and_then(Vec::pop);
+        match free {
+            Some(rows) => Ok((rows, true)),
+            None => Ok(((Row::new(self.child(group.track(), name, packets)?), None), true)),
+        }
     }
 
     /// What is known of something alive.
@@ -236,80 +343,120 @@ impl Tracks {
         }
     }
 
-    /// Something has ended. Its track is free from now on.
+    /// The same, to be changed.
+    pub(super) fn get_mut(&mut self, life: Life) -> Option<&mut Alive> {
+        match life {
+            Life::Task(task) => self.tasks.get_mut(&task),
+            Life::Future(future) => self.futures.get_mut(&future),
+        }
+    }
+
+    /// The async task that a future is, or was polled in last.
+    pub(super) fn async_task(&self, future: FutureId) -> Option<FutureId> {
+        let alive = self.futures.get(&future)?;
+        if alive.progress.is_some() { Some(future) } else { alive.within }
+    }
+
+    /// An async task's track, and what it does.
+    pub(super) fn progress(&mut self, future: FutureId) -> Option<(&mut Row, &mut Progress)> {
+        let alive = self.futures.get_mut(&future)?;
+        Some((&mut alive.row, alive.progress.as_deref_mut()?))
+    }
+
+    /// Async tasks of which it has not shown what came after their last poll.
+    pub(super) fn tasks_over(&self) -> Vec<FutureId> {
+        let is_over = |alive: &Alive| match &alive.progress {
+            Some(progress) => matches!(progress.stage, Stage::Over(_)),
+            None => false,
+        };
+        let over = self.futures.iter().filter(|(_, alive)| is_over(alive));
+        let mut over: Vec<_> = over.map(|(future, _)| *future).collect();
+        over.sort_unstable();
+        over
+    }
+
+    /// Something has ended. Its last packets are still to be sent; then its track is given back.
     pub(super) fn close(&mut self, life: Life) -> Option<Alive> {
-        let alive = match life {
+        match life {
             Life::Task(task) => self.tasks.remove(&task),
             Life::Future(future) => self.futures.remove(&future),
-        }?;
-        if let Name::Interned(name) = alive.heading.name {
-            match self.free.entry((life.parent(), name)) {
-                Entry::Occupied(mut free) => free.get_mut().push(alive.track),
-                Entry::Vacant(none) => {
-                    none.insert(vec![alive.track]);
-                }
-            }
         }
-        Some(alive)
+    }
+
+    /// The track of something that has ended is free from now on.
+    pub(super) fn give_back(&mut self, alive: &Alive) {
+        if let Some(key) = free_key(alive.group, &alive.heading).filter(|_| alive.is_shared) {
+            self.free.entry(key).or_default().push((alive.row, alive.held_row));
+        }
     }
 
     /// A region outlives a poll of `future`. Returns the track on which it goes on.
-    pub(super) fn hold(&mut self, future: FutureId, site: SiteId, begin: Ticks) -> Option<u64> {
-        let alive = self.futures.get_mut(&future)?;
-        if alive.held.len() >= HELD_MAX {
-            return None;
-        }
+    pub(super) fn hold(
+        &mut self,
+        future: FutureId,
+        site: SiteId,
+        begin: Ticks,
+        packets: &mut Packets<'_>,
+    ) -> io::Result<Option<&mut Row>> {
+        let Some(alive) = self.futures.get(&future).filter(|alive| alive.held.len() < HELD_MAX)
+        else {
+            return Ok(None);
+        };
+        let fresh = match (alive.group, alive.held_row) {
+            (Group::AsyncTasks, None) => {
+                let parent = alive.row.track;
+                Some(Row::new(self.child(parent, "held across awaits", packets)?))
+            }
+            _ => None,
+        };
+        let alive = self.futures.get_mut(&future).expect("it was there just now");
+        alive.held_row = alive.held_row.or(fresh);
         alive.held.push(Held { site, begin, ended: false });
-        Some(alive.track)
+        Ok(Some(alive.held().1))
     }
 
-    /// A region that outlived a poll of `future` ends. Returns the track, and how many slices end
-    /// on it now; `None` if there is no such region.
+    /// A region that outlived a poll of `future` ends. Returns how many slices end now, and the
+    /// track; `None` if there is no such region.
     pub(super) fn release(
         &mut self,
         future: FutureId,
         site: SiteId,
         begin: Ticks,
-    ) -> Option<(u64, usize)> {
-        let Alive { track, held, .. } = self.futures.get_mut(&future)?;
+    ) -> Option<(usize, &mut Row)> {
+        let alive = self.futures.get_mut(&future)?;
         let wanted = Held { site, begin, ended: false };
+        let held = &mut alive.held;
         held.iter_mut().rfind(|held| **held == wanted)?.ended = true;
         let open = held.iter().rposition(|held| !held.ended).map_or(0, |last| last + 1);
         let ends = held.len() - open;
         held.truncate(open);
-        Some((*track, ends))
+        Some((ends, alive.held().1))
     }
 
-    /// How many slices of tasks, futures and held regions are open in the output.
+    /// How many slices of tasks, futures, their stages and held regions are open in the output.
     pub(super) fn slices_open(&self) -> usize {
-        let held: usize = self.futures.values().map(|alive| alive.held.len()).sum();
-        self.alive_count() + held
+        let stage = |alive: &Alive| match &alive.progress {
+            Some(progress) => usize::from(progress.stage.has_slice()),
+            None => 0,
+        };
+        let more: usize = self.futures.values().map(|alive| alive.held.len() + stage(alive)).sum();
+        self.alive_count() + more
     }
 
     fn alive_count(&self) -> usize {
         self.tasks.len() + self.futures.len()
     }
 
-    fn take_free(&mut self, life: Life, heading: &Heading) -> Option<u64> {
-        let Name::Interned(name) = heading.name else {
-            return None;
-        };
-        self.free.get_mut(&(life.parent(), name))?.pop()
-    }
-
-    fn describe_parent(&mut self, life: Life, packets: &mut Packets<'_>) -> io::Result<()> {
-        let (at, name) = match life {
-            Life::Task(_) => (0, "Tasks"),
-            Life::Future(_) => (1, "Futures"),
-        };
-        if std::mem::replace(&mut self.described[at], true) {
+    fn describe_group(&mut self, group: Group, packets: &mut Packets<'_>) -> io::Result<()> {
+        if !self.described.insert(group) {
             return Ok(());
         }
+        let (name, order) = group.heading();
         packets.describe(TrackDescriptor {
-            uuid: Some(life.parent()),
+            uuid: Some(group.track()),
             parent_uuid: Some(PROCESS),
             name: Some(name.to_owned()),
-            child_ordering: Some(ORDER_LEXICOGRAPHIC),
+            child_ordering: Some(order),
             ..TrackDescriptor::default()
         })
     }
@@ -318,5 +465,14 @@ impl Tracks {
         let number = self.next;
         self.next += 1;
         number
+    }
+}
+
+/// Under what a track is kept for the next one. Names that have no number are written out, and
+/// there may be any number of them.
+fn free_key(group: Group, heading: &Heading) -> Option<(Group, u64)> {
+    match heading.name {
+        Name::Interned(name) => Some((group, name)),
+        Name::Text(_) => None,
     }
 }

@@ -14,7 +14,7 @@ use trace_format::testgen::{TraceBuilder, everything, tight_loops};
 use trace_format::time::Ticks;
 use trace_format::value::Values;
 
-use super::super::message::{EventType, Trace};
+use super::super::message::{CLOCK_MONOTONIC, EventType, Trace};
 use super::super::{ExportError, export};
 use super::picture::picture;
 use super::{OUTER, PARSE, builder, check, exported};
@@ -196,11 +196,21 @@ fn progress_reaches_the_number_of_events() {
     assert!(seen.is_sorted() && seen.len() > 2, "{seen:?}");
     assert_eq!(seen.last(), Some(&200_000));
 }
-/// How many slices are left open; `None` if an end has no begin.
+/// How many slices are left open; `None` if an end has no begin. Times must not run back on a
+/// track.
 fn slices_open(out: &[u8]) -> Option<u64> {
     let mut open = HashMap::<Option<u64>, u64>::new();
+    let mut last = HashMap::<Option<u64>, u64>::new();
     let trace = Trace::decode(out).expect("a trace");
-    for event in trace.packet.iter().filter_map(|packet| packet.track_event.as_ref()) {
+    let mut clock = trace.packet[0].clock_snapshot.as_ref().expect("clocks").clocks[2].timestamp();
+    for packet in trace.packet.iter().filter(|packet| packet.timestamp.is_some()) {
+        let time = packet.timestamp();
+        let is_late = packet.timestamp_clock_id == Some(CLOCK_MONOTONIC);
+        clock = if is_late { clock } else { clock + time };
+        let time = if is_late { time } else { clock };
+        let Some(event) = &packet.track_event else { continue };
+        let before = last.insert(event.track_uuid, time).unwrap_or(0);
+        assert!(before <= time, "{before} and then {time}: {event:?}");
         let count = open.entry(event.track_uuid).or_default();
         match event.r#type() {
             EventType::SliceBegin => *count += 1,
@@ -231,11 +241,12 @@ impl Random {
         let since = Ticks(self.below(ticks.min(200)));
         let open =
             [Open::Region(site), Open::Poll(future), Open::Task(task)][self.below(3) as usize];
-        let outcome = Outcome::Failed;
-        match self.below(20) {
+        let outcome = Outcome::ALL[self.below(4) as usize];
+        let (stack, parent) = (StackId(self.below(3) as u32), FutureId(self.below(4)));
+        match self.below(30) {
             0 => EventKind::Region { site, duration, values },
             1..=3 => EventKind::RegionBegin { site, values },
-            4 => EventKind::Poll { future, waits_at: StackId(0), duration },
+            4 | 20 => EventKind::Poll { future, waits_at: stack, duration },
             5 | 6 => EventKind::PollBegin { future },
             7 => EventKind::TaskRun { task, duration },
             8 => EventKind::TaskRunBegin { task },
@@ -246,6 +257,12 @@ impl Random {
             16 => EventKind::TaskEnd { task },
             17 => EventKind::FutureBegin { future, task, site, values },
             18 => EventKind::FutureEnd { future, outcome, values },
+            19 => EventKind::EndPoll { waits_at: stack },
+            21 | 22 => EventKind::FutureSpawn { future, parent, task, site, stack },
+            23..=25 => EventKind::Wake { future, stack },
+            26 => EventKind::Ready { future, since },
+            27 => EventKind::Unwakeable { future },
+            28 => EventKind::TaskLink { task, trace: 1, span: 2, parent: 3 },
             _ => {
                 let (from, to) = (Ticks(ticks - since.0), Ticks(ticks + duration.0));
                 EventKind::Dropped { events: 1, ends: self.below(3), from, to }

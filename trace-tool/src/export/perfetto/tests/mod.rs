@@ -2,9 +2,11 @@
 //!
 //! - `picture`: an exported file as text.
 //! - `life`: calls, wakes, CPUs, samples, stacks, the heap.
+//! - `futures`: async tasks, what they do, who spawned and woke them.
 //! - `damage`: what is damaged, cut or odd.
 
 mod damage;
+mod futures;
 mod life;
 mod picture;
 
@@ -221,18 +223,24 @@ fn a_future_has_a_track_and_its_polls_are_on_threads() {
         30,
         EventKind::Poll { future: FutureId(77), waits_at: StackId(0), duration: Ticks(1) },
     );
-    let place = "@src/testgen.rs:6 in testgen::fetch";
+    let (own, place) = ("Async tasks/fetch #1", "@src/testgen.rs:6 in testgen::fetch");
     check(
         &trace.stop(1_000),
         &[
-            &format!("10 Futures/fetch ( fetch [testgen] future=1u task=9u {place} ~3 #9"),
+            &format!("10 {own} ( fetch [testgen] future=1u task=9u {place} ~3 #9"),
+            &format!("10 {own} ( polled [exectrace] thread=\"main\""),
             &format!("10 main ( fetch [testgen] future=1u {place} ~3"),
             "15 main )",
+            &format!("15 {own} )"),
+            &format!("15 {own} ( idle [exectrace]"),
+            &format!("20 {own} )"),
+            &format!("20 {own} ( polled [exectrace] thread=\"worker-1\""),
             &format!("20 worker-1 ( fetch [testgen] future=1u {place} ~3"),
             "21 worker-1 ( outer [testgen] @src/testgen.rs:2",
             "22 worker-1 )",
             "25 worker-1 )",
-            r#"25 Futures/fetch ) outcome="dropped""#,
+            &format!("25 {own} )"),
+            &format!("25 {own} ) outcome=\"dropped\""),
             "30 worker-1 ( future [future] future=77u ~155",
             "31 worker-1 )",
         ],
@@ -269,6 +277,7 @@ fn a_region_held_across_an_await_goes_on_below_its_future() {
     trace.end(2, 33);
     let (outcome, values) = (Outcome::Returned, NONE);
     trace.event(2, 33, EventKind::FutureEnd { future, outcome, values });
+    let own = "Async tasks/fetch #1";
     let place = "@src/testgen.rs:6 in testgen::fetch";
     let outer = "outer [testgen] @src/testgen.rs:2";
     let parse = "parse [demo::work] @src/work.rs:12 in demo::work::parse";
@@ -276,20 +285,26 @@ fn a_region_held_across_an_await_goes_on_below_its_future() {
     let totals = check(
         &trace.stop(1_000),
         &[
-            &format!("10 Futures/fetch ( fetch [testgen] future=1u {place} ~3"),
+            &format!("10 {own} ( fetch [testgen] future=1u {place} ~3"),
+            &format!("10 {own} ( polled [exectrace] thread=\"main\""),
             &format!("10 main ( fetch [testgen] future=1u {place} ~3"),
             &format!("11 main ( {outer}"),
             &format!("12 main ( {parse}"),
-            &format!("late 11 Futures/fetch ( {outer}"),
-            &format!("12 Futures/fetch ( {parse}"),
+            &format!("late 11 {own}/held across awaits ( {outer}"),
+            &format!("12 {own}/held across awaits ( {parse}"),
             &format!("20 main ) ended={held:?}"),
             &format!("20 main ) ended={held:?}*"),
             "20 main )",
+            &format!("20 {own} )"),
+            &format!("20 {own} ( idle [exectrace]"),
+            &format!("30 {own} )"),
+            &format!("30 {own} ( polled [exectrace] thread=\"worker-1\""),
             &format!("30 worker-1 ( fetch [testgen] future=1u {place} ~3"),
-            "32 Futures/fetch )",
-            "32 Futures/fetch )",
+            &format!("32 {own}/held across awaits )"),
+            &format!("32 {own}/held across awaits )"),
             "33 worker-1 )",
-            "33 Futures/fetch )",
+            &format!("33 {own} )"),
+            &format!("33 {own} ) outcome=\"returned\""),
         ],
     );
     assert_eq!((totals.misnested, totals.unfinished), (0, 0));
