@@ -1,47 +1,116 @@
 //! Which future is being polled on this thread, innermost: the parent of what is spawned, and
 //! whoever takes a waker.
+//!
+//! Single words, each read and written by itself: a struct that is copied right after it was
+//! written makes the processor wait for its stores.
 
 use std::cell::Cell;
 
-/// What is being polled.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Current {
+/// What is being polled here.
+#[derive(Debug)]
+#[repr(C)]
+struct Current {
     /// The future; 0 for none.
-    pub(crate) future: u64,
+    future: Cell<u64>,
     /// Whose wakers it hands out: an address to compare with, of a node of `waker`; 0 for none.
-    pub(crate) node: usize,
-    /// Where a waker was taken last in this poll; 0 for nowhere that is known.
-    pub(crate) waits_at: u32,
-    /// The poll was begun by an executor's hooks, and nothing in it has taken it for its own yet.
-    pub(crate) is_hooked: bool,
-    /// The future has said itself how it ended.
-    pub(crate) has_ended: bool,
+    node: Cell<usize>,
+    /// Where a waker was taken last in this poll (the low half; 0 for nowhere that is known), and
+    /// [`HOOKED`], [`ENDED`].
+    place: Cell<u64>,
 }
 
-/// Nothing is being polled.
-pub(crate) const NONE: Current =
-    Current { future: 0, node: 0, waits_at: 0, is_hooked: false, has_ended: false };
+/// The poll was begun by an executor's hooks, and nothing in it has taken it for its own yet.
+const HOOKED: u64 = 1 << 32;
+
+/// The future has said itself how it ended.
+const ENDED: u64 = 1 << 33;
 
 thread_local! {
-    static CURRENT: Cell<Current> = const { Cell::new(NONE) };
+    static CURRENT: Current =
+        const { Current { future: Cell::new(0), node: Cell::new(0), place: Cell::new(0) } };
 }
 
-/// What is being polled here.
+/// What was being polled before. In the other order, so that no two of the words are copied at once,
+/// which would have to wait until both are written.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub(crate) struct Before {
+    place: u64,
+    pub(crate) node: usize,
+    future: u64,
+}
+
+/// The future that is being polled here; 0 for none.
 #[inline(always)]
-pub(crate) fn get() -> Current {
-    CURRENT.get()
+pub(crate) fn future() -> u64 {
+    CURRENT.with(|current| current.future.get())
+}
+
+/// Whose wakers are handed out here; 0 for nobody's.
+#[inline(always)]
+pub(crate) fn node() -> usize {
+    CURRENT.with(|current| current.node.get())
+}
+
+/// Wakers are this node's, until the poll is over.
+#[inline(always)]
+pub(crate) fn set_node(node: usize) {
+    CURRENT.with(|current| current.node.set(node));
+}
+
+/// A waker was taken here.
+#[inline(always)]
+pub(crate) fn set_waits_at(stack: u32) {
+    CURRENT.with(|current| {
+        let place = current.place.get();
+        current.place.set(place & !u64::from(u32::MAX) | u64::from(stack));
+    });
+}
+
+/// Whether a poll of this future was begun here by an executor's hooks.
+#[inline(always)]
+pub(crate) fn is_hooked(future: u64) -> bool {
+    CURRENT.with(|current| current.place.get() & HOOKED != 0 && current.future.get() == future)
 }
 
 /// The future has said how it ended: its executor's hooks need not.
 pub(crate) fn note_end(future: u64) {
-    let current = get();
-    if current.is_hooked && current.future == future {
-        replace(Current { has_ended: true, ..current });
-    }
+    CURRENT.with(|current| {
+        if is_hooked(future) {
+            current.place.set(current.place.get() | ENDED);
+        }
+    });
 }
 
-/// Something else is, from now on; what was before is to be set again when it is over.
+/// Whether the future has said how it ended.
+pub(crate) fn has_ended(future: u64) -> bool {
+    CURRENT.with(|current| is_hooked(future) && current.place.get() & ENDED != 0)
+}
+
+/// A poll of this future begins. What was before is to be given back when it is over.
 #[inline(always)]
-pub(crate) fn replace(current: Current) -> Current {
-    CURRENT.replace(current)
+pub(crate) fn enter(future: u64) -> Before {
+    CURRENT.with(|current| {
+        let node = current.node.get();
+        Before { future: current.future.replace(future), node, place: current.place.replace(0) }
+    })
+}
+
+/// The same, of a poll that an executor's hooks begin.
+pub(crate) fn enter_hooked(future: u64) -> Before {
+    let before = enter(future);
+    CURRENT.with(|current| {
+        current.node.set(0);
+        current.place.set(HOOKED);
+    });
+    before
+}
+
+/// The poll is over. Whose wakers it handed out, and where it took one last.
+#[inline(always)]
+pub(crate) fn leave(before: &Before) -> (usize, u32) {
+    CURRENT.with(|current| {
+        current.future.set(before.future);
+        (current.node.replace(before.node), current.place.replace(before.place) as u32)
+    })
 }

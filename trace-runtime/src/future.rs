@@ -3,7 +3,7 @@
 
 use crate::callsite::{Callsite, CallsiteKind};
 use crate::clock;
-use crate::current::{self, Current};
+use crate::current::{self, Before};
 use crate::living::{Life, Listed};
 use crate::primitive::Ordering;
 use crate::primitive::global::AtomicU64;
@@ -15,12 +15,13 @@ use crate::stack;
 use crate::task::{Task, TaskGuard};
 use crate::thread::Head;
 use crate::value::{Body, Value, put_number, put_values_on};
-use crate::waker::{Node, Whose, note_lost, with_waker};
+use crate::waker::{Hands, Lazy, Node, Whose};
 use pin_project_lite::pin_project;
+use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use trace_format::event::{Outcome, opcode};
 use trace_format::id::{FutureId, Open};
 
@@ -176,7 +177,7 @@ impl FutureGuard {
             self.id = 0;
             return;
         }
-        let (future, parent) = (self.id, current::get().future);
+        let (future, parent) = (self.id, current::future());
         let (task, spawned) = (self.task.id(), self.spawned);
         let life = Life { future, parent, task, site, spawned, begin, ..Life::default() };
         self.listed = Listed::new(&life);
@@ -184,23 +185,18 @@ impl FutureGuard {
 
     /// Whether the running trace knows of it. One that it does not know was begun in an earlier
     /// trace, and its site is off now, or it was not polled since.
+    #[inline(always)]
     fn is_told(&self) -> bool {
         self.id != 0 && self.session == recorder::number() && recorder::is_enabled()
     }
 
-    fn poll_begin(&mut self) -> Option<Slice> {
+    /// Whether a poll that begins now is recorded. Tells a trace that has begun since what it is.
+    #[inline(always)]
+    fn is_recorded(&mut self) -> bool {
         if self.session != recorder::number() {
             self.begin_if_live(&[]);
         }
-        if !self.is_told() {
-            return None;
-        }
-        let task = (self.task.id() != 0).then(|| self.task.enter());
-        let before = current::get();
-        let is_adopted = before.is_hooked && before.future == self.id;
-        let (begin, what) = if is_adopted { (0, 0) } else { begin_poll(self.id) };
-        current::replace(Current { future: self.id, node: before.node, ..current::NONE });
-        Some(Slice { begin, what, before, waits_at: 0, is_closed: false, _task: task })
+        self.is_told()
     }
 
     fn end(&mut self, end: &FutureEnd) {
@@ -258,7 +254,7 @@ fn next_id() -> u64 {
 pub(crate) fn spawned(future: u64, task: u64, site: u32) -> u64 {
     let stack = stack::for_async();
     let mut body = Body::new();
-    let numbers = [future, current::get().future, task, site.into(), stack.into()];
+    let numbers = [future, current::future(), task, site.into(), stack.into()];
     numbers.into_iter().for_each(|number| put_number(&mut body, number));
     record::append(opcode::FUTURE_SPAWN, &body)
 }
@@ -273,94 +269,134 @@ pub(crate) fn told(future: u64, task: u64, site: u32, stack: u32, values: &[Valu
     record::append(opcode::FUTURE_BEGIN, &body)
 }
 
-/// A poll begins: when, and the word of it.
-pub(crate) fn begin_poll(future: u64) -> (u64, u64) {
+/// A poll begins: when; 0 if that is not recorded.
+#[inline(always)]
+pub(crate) fn begin_poll(future: u64) -> u64 {
     let what = Open::Poll(FutureId(future)).to_word();
     let head = Head { code: opcode::POLL | opcode::OPEN, id: future };
-    (record::begin(head, what, 0), what)
+    record::begin(head, what, 0)
 }
 
-/// A poll that goes on; ends when dropped, also by a panic.
-#[derive(Debug)]
-struct Slice {
-    /// When; 0 if it is not recorded, or by others.
-    begin: u64,
-    what: u64,
-    /// What was being polled around it.
-    before: Current,
-    /// Where the future waits, once that is known.
-    waits_at: u32,
-    is_closed: bool,
+/// A poll that goes on.
+///
+/// It is made where it stays, and filled there: to move what was just written takes longer than to
+/// write it.
+struct Polling<'p> {
+    guard: &'p mut FutureGuard,
+    hands: Hands,
+    lazy: Lazy<'p>,
     /// The thread works for the task until all of this is over.
-    _task: Option<TaskGuard>,
+    task: Option<TaskGuard>,
+    before: Before,
+    /// When; 0 if the slice is not recorded, or by others.
+    begin: u64,
+    is_open: bool,
 }
 
-impl Slice {
-    fn close(&mut self) {
-        if std::mem::replace(&mut self.is_closed, true) {
-            return;
+impl<'p> Polling<'p> {
+    #[inline(always)]
+    fn new(guard: &'p mut FutureGuard, site: &'static Callsite, executors: &'p Waker) -> Self {
+        let lazy = Lazy::new(Whose { future: guard.id, site }, executors);
+        let (before, hands) = (Before::default(), Hands::On);
+        Self { guard, hands, lazy, task: None, before, begin: 0, is_open: false }
+    }
+
+    /// The poll begins.
+    #[inline(always)]
+    fn open(&mut self, executors: &Waker) {
+        let id = self.guard.id;
+        if !self.guard.task.is_nothing() {
+            self.enter_task();
         }
-        let inside = current::replace(self.before);
-        self.waits_at = inside.waits_at;
-        // Wakers that are handed out further out: who waits is the future there.
-        let is_passed_on = inside.node == self.before.node || self.begin == 0;
-        if is_passed_on && self.waits_at != 0 {
-            current::replace(Current { waits_at: self.waits_at, ..self.before });
+        if !current::is_hooked(id) {
+            self.begin = begin_poll(id);
         }
-        match (self.begin, self.waits_at) {
-            (0, _) => {}
-            (begin, waits_at) if waits_at != 0 && !is_passed_on => {
-                record::end_poll(begin, self.what, waits_at);
+        self.before = current::enter(id);
+        self.is_open = true;
+        self.hands = Hands::choose(executors, self.guard.node.as_deref());
+    }
+
+    #[inline(never)]
+    fn enter_task(&mut self) {
+        if self.guard.task.id() != 0 {
+            self.task = Some(self.guard.task.enter());
+        }
+    }
+
+    /// The waker that the future is to have; the executor's own if there is none here.
+    #[inline(always)]
+    fn waker(&self) -> Option<ManuallyDrop<Waker>> {
+        match self.hands {
+            Hands::On => None,
+            Hands::Kept => self.guard.node.as_ref().map(Node::lend),
+            Hands::Fresh => Some(self.lazy.lend()),
+        }
+    }
+
+    /// The poll is over: its slice ends.
+    #[inline(always)]
+    fn close(&mut self, waits: bool) {
+        self.is_open = false;
+        let (node, waits_at) = current::leave(&self.before);
+        let what = Open::Poll(FutureId(self.lazy.future())).to_word();
+        if waits_at != 0 {
+            self.close_at(node, what, waits_at);
+        } else if self.begin != 0 {
+            record::end(self.begin, what);
+        }
+        let is_lost = match (self.hands, &self.guard.node) {
+            (Hands::Kept, Some(node)) => waits && node.wait(),
+            (Hands::Fresh, _) => self.keep(waits),
+            _ => false,
+        };
+        if waits {
+            self.guard.listed.wait(waits_at, self.begin);
+            if is_lost {
+                self.lazy.note_lost();
             }
-            (begin, _) => record::end(begin, self.what),
         }
     }
-}
 
-impl Drop for Slice {
-    fn drop(&mut self) {
-        self.close();
+    /// The same, where a waker was taken in the poll.
+    #[inline(never)]
+    fn close_at(&self, node: usize, what: u64, waits_at: u32) {
+        // Wakers that are handed out further out: who waits is the future there.
+        let is_passed_on = node == self.before.node || self.begin == 0;
+        if is_passed_on {
+            current::set_waits_at(waits_at);
+        }
+        match self.begin {
+            0 => {}
+            begin if is_passed_on => record::end(begin, what),
+            begin => record::end_poll(begin, what, waits_at),
+        }
     }
-}
 
-/// A poll in the middle of which the future may panic.
-struct Polling<'g> {
-    guard: &'g mut FutureGuard,
-    slice: Slice,
-    has_returned: bool,
-}
+    #[cold]
+    #[inline(never)]
+    fn panicked(&mut self) {
+        self.close(false);
+        self.guard.end(&FutureEnd::new(Outcome::Panicked));
+    }
 
-impl Polling<'_> {
-    fn run<T>(
-        &mut self,
-        context: &mut Context<'_>,
-        poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
-    ) -> Poll<T> {
-        let guard = &mut *self.guard;
-        let Some(site) = guard.site else { return poll(context) };
-        let whose = Whose { future: guard.id, site };
-        let (polled, is_lost) = with_waker(whose, &mut guard.node, context, |context| {
-            let polled = poll(context);
-            let waits = polled.is_pending();
-            (polled, waits)
-        });
-        self.has_returned = true;
-        self.slice.close();
-        if polled.is_pending() {
-            guard.listed.wait(self.slice.waits_at, self.slice.begin);
+    /// The node that the first clone has made is used from now on. Whether the future is lost.
+    #[inline(never)]
+    fn keep(&mut self, waits: bool) -> bool {
+        let (node, is_lost) = self.lazy.take(waits);
+        if let Some(node) = node
+            && let Some(old) = self.guard.node.replace(node)
+        {
+            old.end();
         }
-        if is_lost {
-            note_lost(whose);
-        }
-        polled
+        is_lost
     }
 }
 
 impl Drop for Polling<'_> {
+    #[inline(always)]
     fn drop(&mut self) {
-        if !self.has_returned {
-            self.slice.close();
-            self.guard.end(&FutureEnd::new(Outcome::Panicked));
+        if self.is_open {
+            self.panicked();
         }
     }
 }
@@ -418,22 +454,27 @@ impl<F: Future, R: FnOnce(&F::Output, &mut FutureEnd)> Future for Traced<F, R> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let Some(slice) = this.guard.poll_begin() else {
-            return this.guard.poll_untold(context, |context| this.future.poll(context));
+        let guard = this.guard;
+        let Some(site) = guard.site.filter(|_| guard.is_recorded()) else {
+            return guard.poll_untold(context, |context| this.future.poll(context));
         };
-        let mut polling = Polling { guard: this.guard, slice, has_returned: false };
-        let polled = polling.run(context, |context| this.future.poll(context));
+        let executors = context.waker();
+        let mut polling = Polling::new(guard, site, executors);
+        polling.open(executors);
+        let polled = match polling.waker() {
+            None => this.future.poll(context),
+            Some(waker) => this.future.poll(&mut Context::from_waker(&waker)),
+        };
+        polling.close(polled.is_pending());
         if let Poll::Ready(output) = &polled {
             let mut end = FutureEnd::new(Outcome::Returned);
             if let (Some(report), true) = (this.report.take(), polling.guard.is_told()) {
                 report(output, &mut end);
             }
             polling.guard.end(&end);
-        }
-        // What was done for the task ends before the task does.
-        drop(polling);
-        if polled.is_ready() {
-            this.guard.end_task();
+            // What was done for the task ends before the task does.
+            drop(polling.task.take());
+            polling.guard.end_task();
         }
         polled
     }

@@ -7,13 +7,14 @@
 
 use crate::callsite::Callsite;
 use crate::clock;
-use crate::current::{self, Current};
+use crate::current::{self, Before};
 use crate::future;
 use crate::record;
 use crate::task::Task;
 use crate::value::{Body, put_number};
 use std::marker::PhantomData;
 use trace_format::event::{Outcome, opcode};
+use trace_format::id::{FutureId, Open};
 
 /// The number in the trace of what the executor calls `id`.
 #[must_use]
@@ -47,8 +48,7 @@ pub fn ready(future: u64, nanos: u64) {
 
 /// A future is gone, nobody knows how, unless it has said so itself in this very poll.
 pub fn ended(future: u64) {
-    let current = current::get();
-    if current.future == future && current.has_ended {
+    if current::has_ended(future) {
         return;
     }
     let mut body = Body::new();
@@ -61,9 +61,9 @@ pub fn ended(future: u64) {
 /// A poll that an executor's hooks have begun.
 #[derive(Debug)]
 pub struct HookedPoll {
+    future: u64,
     begin: u64,
-    what: u64,
-    before: Current,
+    before: Before,
     not_send: PhantomData<*const ()>,
 }
 
@@ -71,19 +71,18 @@ impl HookedPoll {
     /// It begins.
     #[must_use]
     pub fn begin(future: u64) -> Self {
-        let (begin, what) = future::begin_poll(future);
-        let before = current::get();
-        current::replace(Current { future, is_hooked: true, ..current::NONE });
-        Self { begin, what, before, not_send: PhantomData }
+        let begin = future::begin_poll(future);
+        Self { future, begin, before: current::enter_hooked(future), not_send: PhantomData }
     }
 
     /// It ends.
     pub fn end(self) {
-        let inside = current::replace(self.before);
-        match (self.begin, inside.waits_at) {
+        let (_, waits_at) = current::leave(&self.before);
+        let what = Open::Poll(FutureId(self.future)).to_word();
+        match (self.begin, waits_at) {
             (0, _) => {}
-            (begin, 0) => record::end(begin, self.what),
-            (begin, waits_at) => record::end_poll(begin, self.what, waits_at),
+            (begin, 0) => record::end(begin, what),
+            (begin, waits_at) => record::end_poll(begin, what, waits_at),
         }
     }
 }

@@ -59,6 +59,8 @@ struct Place {
     waits_at: AtomicU64,
     since: AtomicU64,
     told: AtomicU64,
+    /// Which one it is of all.
+    at: u32,
 }
 
 /// Places, and which of them are free.
@@ -69,7 +71,7 @@ pub(crate) struct Block {
 }
 
 impl Place {
-    fn new() -> Self {
+    fn new(at: usize) -> Self {
         let zero = || AtomicU64::new(0);
         Self {
             future: zero(),
@@ -80,6 +82,7 @@ impl Place {
             waits_at: zero(),
             since: zero(),
             told: zero(),
+            at: at as u32,
         }
     }
 
@@ -102,6 +105,7 @@ impl Place {
         self.future.store(0, Ordering::Release);
     }
 
+    #[inline(always)]
     fn wait(&self, waits_at: u32, since: u64) {
         if since != 0 && waits_at != 0 {
             // Else it waits where it did.
@@ -134,10 +138,11 @@ impl Place {
 }
 
 impl Block {
-    pub(crate) fn new() -> Self {
+    /// The block of this number.
+    pub(crate) fn new(number: usize) -> Self {
         Self {
             free: AtomicU64::new(u64::MAX >> (64 - PLACES)),
-            places: std::array::from_fn(|_| Place::new()),
+            places: std::array::from_fn(|at| Place::new(number * PLACES + at)),
         }
     }
 
@@ -176,15 +181,14 @@ thread_local! {
     static HINT: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
-/// A future's place in the list, as a number that fits its owner; gives the place back when it is
-/// dropped.
-#[derive(Debug, Default)]
-pub(crate) struct Listed(u32);
+/// A future's place in the list; gives it back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Listed(Option<&'static Place>);
 
 impl Listed {
     /// Not in the list.
     pub(crate) const fn nowhere() -> Self {
-        Self(0)
+        Self(None)
     }
 
     /// Puts a future into the list, if there is a place for it.
@@ -195,7 +199,7 @@ impl Listed {
             let Some(block) = BLOCKS[at].get() else { break };
             if let Some(place) = block.open(life) {
                 HINT.set(at);
-                return Self::at(at, place);
+                return Self(Some(&block.places[place]));
             }
         }
         Self::search(life)
@@ -209,40 +213,33 @@ impl Listed {
             let block = block.get_or_init(|| {
                 // A block is the recorder's, not the program's.
                 let _quiet = local::quiet();
-                Box::new(Block::new())
+                Box::new(Block::new(at))
             });
             if let Some(place) = block.open(life) {
                 HINT.set(at);
-                return Self::at(at, place);
+                return Self(Some(&block.places[place]));
             }
         }
         Self::nowhere()
     }
 
-    fn at(block: usize, place: usize) -> Self {
-        Self((block * PLACES + place + 1) as u32)
-    }
-
-    fn place(&self) -> Option<(&'static Block, usize)> {
-        let at = (self.0 as usize).checked_sub(1)?;
-        Some((BLOCKS[at / PLACES].get()?, at % PLACES))
-    }
-
     /// It waits since then, at this stack or, if that is 0, where it did before; or not any more,
     /// if `since` is 0.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn wait(&self, waits_at: u32, since: u64) {
-        if let Some((block, at)) = self.place() {
-            block.places[at].wait(waits_at, since);
+        if let Some(place) = self.0 {
+            place.wait(waits_at, since);
         }
     }
 }
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        if let Some((block, at)) = self.place() {
-            block.close(at);
-            HINT.set((self.0 as usize - 1) / PLACES);
+        if let Some(place) = self.0
+            && let Some(block) = BLOCKS[place.at as usize / PLACES].get()
+        {
+            block.close(place.at as usize % PLACES);
+            HINT.set(place.at as usize / PLACES);
         }
     }
 }

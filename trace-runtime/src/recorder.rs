@@ -273,6 +273,7 @@ impl Drop for Trace {
 }
 
 /// Whether a trace is running.
+#[inline(always)]
 #[must_use]
 pub fn is_enabled() -> bool {
     ENABLED.load(Ordering::Relaxed)

@@ -113,6 +113,12 @@ impl Task {
         self.known().map_or(0, |inner| inner.id)
     }
 
+    /// Whether it was never begun.
+    #[inline(always)]
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.inner.is_none()
+    }
+
     /// What was begun, and in this process.
     fn known(&self) -> Option<&Inner> {
         self.inner.as_deref().filter(|inner| inner.forks == recorder::forks())

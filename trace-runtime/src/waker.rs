@@ -24,7 +24,7 @@ use crate::value::{Body, put_number};
 use std::mem::ManuallyDrop;
 use std::ptr;
 use std::sync::Arc;
-use std::task::{Context, RawWaker, RawWakerVTable, Waker};
+use std::task::{RawWaker, RawWakerVTable, Waker};
 use trace_format::event::opcode;
 
 /// What all wakers of a future share.
@@ -37,11 +37,6 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Whether it passes wakes on to where this waker does.
-    pub(crate) fn is_for(&self, waker: &Waker) -> bool {
-        self.inner.will_wake(waker)
-    }
-
     /// Its future is done or dropped.
     pub(crate) fn end(&self) {
         self.holders.end();
@@ -54,7 +49,7 @@ impl Node {
     /// A waker for somebody else.
     fn hand_out(self: Arc<Self>) -> RawWaker {
         self.holders.take();
-        if current::get().node == self.address() {
+        if current::node() == self.address() {
             note_place();
         }
         RawWaker::new(Arc::into_raw(self).cast(), &OWNED)
@@ -70,7 +65,7 @@ impl Node {
 fn note_place() {
     let stack = stack::for_async();
     if stack != 0 {
-        current::replace(current::Current { waits_at: stack, ..current::get() });
+        current::set_waits_at(stack);
     }
 }
 
@@ -85,7 +80,7 @@ fn note_wake(whose: Whose) {
 }
 
 /// Nobody can wake it any more.
-pub(crate) fn note_lost(whose: Whose) {
+fn note_lost(whose: Whose) {
     if whose.site.is_live() {
         let mut body = Body::new();
         put_number(&mut body, whose.future);
@@ -100,66 +95,52 @@ pub(crate) struct Whose {
     pub(crate) site: &'static Callsite,
 }
 
-/// Polls a future with a waker of ours in the place of the executor's.
-///
-/// - `kept`: the node of earlier polls, replaced if the executor's waker is another one now.
-/// - `poll`: the poll; it returns whether the future waits.
-/// - Returns with the result whether the future waits for ever, as nobody can wake it.
-pub(crate) fn with_waker<T>(
-    whose: Whose,
-    kept: &mut Option<Arc<Node>>,
-    context: &mut Context<'_>,
-    poll: impl FnOnce(&mut Context<'_>) -> (T, bool),
-) -> (T, bool) {
-    let executors = context.waker();
-    if is_ours(executors) || executors.will_wake(Waker::noop()) {
-        return (poll(context).0, false);
-    }
-    if let Some(node) = kept.as_ref().filter(|node| node.is_for(executors)) {
-        return with_node(node, poll);
-    }
-    let lazy = Lazy {
-        whose,
-        inner: executors,
-        node: AtomicPtr::new(ptr::null_mut()),
-        woken: AtomicBool::new(false),
-    };
-    let raw = RawWaker::new(ptr::from_ref(&lazy).cast(), &BORROWED);
-    // SAFETY: `from_raw` wants functions that fit the data: those of `BORROWED` want a `Lazy` that
-    // lives as long as this waker, which is lent and not dropped; clones are of `OWNED`.
-    let waker = ManuallyDrop::new(unsafe { Waker::from_raw(raw) });
-    let before = current::get();
-    current::replace(current::Current { node: ptr::from_ref(&lazy) as usize, ..before });
-    let (result, waits) = poll(&mut Context::from_waker(&waker));
-    let was_woken = lazy.woken.load(Ordering::Relaxed);
-    let node = lazy.node.load(Ordering::Acquire);
-    if node.is_null() {
-        return (result, waits && !was_woken);
-    }
-    // SAFETY: `from_raw` wants a pointer of `into_raw`, and one count for it: `Lazy::node` keeps
-    // one, which is taken over here.
-    let node = unsafe { Arc::from_raw(node.cast_const()) };
-    if was_woken {
-        node.holders.wake();
-    }
-    let is_lost = waits && node.holders.wait();
-    if let Some(old) = kept.replace(node) {
-        old.end();
-    }
-    (result, is_lost)
+/// What a poll hands to the future in the place of the executor's waker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hands {
+    /// The executor's own: it is ours already, or never wakes anybody.
+    On,
+    /// That of the node of earlier polls.
+    Kept,
+    /// One that nobody has cloned yet.
+    Fresh,
 }
 
-fn with_node<T>(node: &Arc<Node>, poll: impl FnOnce(&mut Context<'_>) -> (T, bool)) -> (T, bool) {
-    let raw = RawWaker::new(Arc::as_ptr(node).cast(), &OWNED);
-    // SAFETY: `from_raw` wants functions that fit the data: those of `OWNED` want a node with a
-    // count of their own. This waker has none, but it is only lent: nobody can drop it or wake by
-    // value, and `node` outlives it.
-    let waker = ManuallyDrop::new(unsafe { Waker::from_raw(raw) });
-    node.holders.poll();
-    let before = current::get();
-    current::replace(current::Current { node: node.address(), ..before });
-    let (result, waits) = poll(&mut Context::from_waker(&waker));
-    (result, waits && node.holders.wait())
+impl Hands {
+    /// What suits this waker.
+    ///
+    /// - `kept`: the node of earlier polls.
+    #[inline]
+    pub(crate) fn choose(executors: &Waker, kept: Option<&Node>) -> Self {
+        if kept.is_some_and(|node| node.inner.will_wake(executors)) {
+            Self::Kept
+        } else if is_ours(executors) || executors.data().is_null() {
+            // Without data it can't say whom to wake: that of a loop that polls, `Waker::noop`.
+            Self::On
+        } else {
+            Self::Fresh
+        }
+    }
+}
+
+impl Node {
+    /// A poll begins that hands this out. The waker is lent: it must not be dropped, and `node`
+    /// must outlive it.
+    #[inline]
+    pub(crate) fn lend(node: &Arc<Self>) -> ManuallyDrop<Waker> {
+        node.holders.poll();
+        current::set_node(node.address());
+        let raw = RawWaker::new(Arc::as_ptr(node).cast(), &OWNED);
+        // SAFETY: `from_raw` wants functions that fit the data: those of `OWNED` want a node with a
+        // count of their own. This waker has none, but nobody can drop it or wake by value.
+        ManuallyDrop::new(unsafe { Waker::from_raw(raw) })
+    }
+
+    /// The poll has ended, and the future waits. Whether for ever.
+    #[inline]
+    pub(crate) fn wait(&self) -> bool {
+        self.holders.wait()
+    }
 }
 
 /// Whether a waker is one of ours.
@@ -167,8 +148,9 @@ fn is_ours(waker: &Waker) -> bool {
     ptr::eq(waker.vtable(), &OWNED) || ptr::eq(waker.vtable(), &BORROWED)
 }
 
-/// A waker that nobody has cloned yet.
-struct Lazy<'p> {
+/// A waker that nobody has cloned yet. It lies where the poll is, and does not move while lent.
+#[derive(Debug)]
+pub(crate) struct Lazy<'p> {
     whose: Whose,
     inner: &'p Waker,
     /// What the first clone has made, with a count for this place.
@@ -176,7 +158,52 @@ struct Lazy<'p> {
     woken: AtomicBool,
 }
 
-impl Lazy<'_> {
+impl<'p> Lazy<'p> {
+    #[inline(always)]
+    pub(crate) fn new(whose: Whose, inner: &'p Waker) -> Self {
+        let (node, woken) = (AtomicPtr::new(ptr::null_mut()), AtomicBool::new(false));
+        Self { whose, inner, node, woken }
+    }
+
+    /// A poll begins that hands this out. The waker is lent: it must not be dropped, and `self`
+    /// must neither move nor be dropped before it is gone.
+    #[inline]
+    pub(crate) fn lend(&self) -> ManuallyDrop<Waker> {
+        current::set_node(ptr::from_ref(self) as usize);
+        let raw = RawWaker::new(ptr::from_ref(self).cast(), &BORROWED);
+        // SAFETY: `from_raw` wants functions that fit the data: those of `BORROWED` want a `Lazy`
+        // that is there while the waker is, which is the caller's part; clones are of `OWNED`.
+        ManuallyDrop::new(unsafe { Waker::from_raw(raw) })
+    }
+
+    /// The poll has ended: to be called once it was lent. The node, if there was a clone; and
+    /// whether the future, if it waits, does so for ever.
+    pub(crate) fn take(&mut self, waits: bool) -> (Option<Arc<Node>>, bool) {
+        let was_woken = *self.woken.get_mut();
+        let node = std::mem::replace(self.node.get_mut(), ptr::null_mut());
+        if node.is_null() {
+            return (None, waits && !was_woken);
+        }
+        // SAFETY: `from_raw` wants a pointer of `into_raw`, and one count for it: this place had
+        // one, and has it no more.
+        let node = unsafe { Arc::from_raw(node.cast_const()) };
+        if was_woken {
+            node.holders.wake();
+        }
+        let is_lost = waits && node.wait();
+        (Some(node), is_lost)
+    }
+
+    /// Whose waker it is.
+    pub(crate) fn future(&self) -> u64 {
+        self.whose.future
+    }
+
+    /// Nobody can wake the future any more.
+    pub(crate) fn note_lost(&self) {
+        note_lost(self.whose);
+    }
+
     fn node(&self) -> Arc<Node> {
         let mut node = self.node.load(Ordering::Acquire);
         if node.is_null() {
@@ -255,7 +282,7 @@ unsafe fn clone_borrowed(data: *const ()) -> RawWaker {
     // SAFETY: a shared reference wants a live `Lazy`: that of the poll which this waker is lent to.
     let lazy = unsafe { &*data.cast::<Lazy<'_>>() };
     let node = lazy.node();
-    if current::get().node == data as usize {
+    if current::node() == data as usize {
         note_place();
     }
     node.hand_out()

@@ -20,7 +20,7 @@ fn life(future: u64) -> Life {
 #[test]
 fn f1_f2_a_place_that_is_read_is_of_one_future() {
     check(|| {
-        let block = Arc::new(Block::new());
+        let block = Arc::new(Block::new(0));
         let owner = thread::spawn({
             let block = Arc::clone(&block);
             move || {
@@ -41,7 +41,7 @@ fn f1_f2_a_place_that_is_read_is_of_one_future() {
 #[test]
 fn f1_two_that_look_for_a_place_find_two() {
     check(|| {
-        let block = Arc::new(Block::new());
+        let block = Arc::new(Block::new(0));
         let other = thread::spawn({
             let block = Arc::clone(&block);
             move || block.open(&life(10)).expect("there are two places")
