@@ -65,7 +65,7 @@ pub(crate) fn of_thread(trace: &Decoded, thread: ThreadId) -> Vec<Call> {
             EventKind::PollBegin { future } => open.push((Open::Poll(future), now, None)),
             EventKind::TaskRunBegin { task } => open.push((Open::Task(task), now, None)),
             EventKind::End | EventKind::EndValue { .. } | EventKind::EndPoll { .. } => {
-                drop(open.pop());
+                let _ = open.pop();
             }
             EventKind::EndCall { result } => {
                 let at = open.pop().and_then(|(.., at)| at).expect("a call ends that has begun");
