@@ -179,13 +179,13 @@ fn an_event_is_a_message_under_its_target() {
         info!("plain");
         warn!(target: "net", n = 1, name = "a b", shown = %"c", debug = ?"d", "with {}", "fields");
         error!(code = 5, r#type = true);
-        event!(tracing::Level::TRACE, message = "as a field", x = 1.5);
+        event!(tracing::Level::TRACE, x = 1.5, message = "as a field", y = 2);
     });
     let expected = [
         "log bridges_tracing: INFO plain",
         "log net: WARN with fields n=1 name=\"a b\" shown=c debug=\"d\"",
         "log bridges_tracing: ERROR code=5 type=true",
-        "log bridges_tracing: TRACE as a field x=1.5",
+        "log bridges_tracing: TRACE as a field x=1.5 y=2",
     ];
     assert_eq!(recorded.lines(), expected);
 }

@@ -37,7 +37,7 @@ fn main() {
     });
     Logger::install(log::LevelFilter::Info).expect("the only logger");
     let mut record = |table: &mut Table, name: &str| {
-        table.ratio(&mut criterion, &format!("log record, one integer: {name}"), "", 1, || {
+        table.ratio(&mut criterion, &format!("log record, integer: {name}"), "", 1, || {
             log::info!("message {}", black_box(7_u64));
         });
     };
@@ -70,12 +70,12 @@ fn spans_and_events(
         table.ratio(criterion, &format!("{what}: {name}"), "", 1, act);
     };
     let (plain, typed): (Span, Span) = (info_span!("plain"), info_span!("typed", n = 7_u64));
-    row("span entered and left", &mut || drop(plain.enter()));
-    row("entered and left, one integer", &mut || drop(typed.enter()));
-    row("span made and closed", &mut || drop(info_span!("made").entered()));
-    row("made and closed, one integer", &mut || {
+    row("enter, leave", &mut || drop(plain.enter()));
+    row("enter, leave, integer", &mut || drop(typed.enter()));
+    row("make, enter, close", &mut || drop(info_span!("made").entered()));
+    row("make, enter, close, integer", &mut || {
         drop(info_span!("made", n = black_box(7_u64)).entered());
     });
     row("event", &mut || info!("message"));
-    row("event, one integer", &mut || info!(n = black_box(7_u64), "message"));
+    row("event, integer", &mut || info!(n = black_box(7_u64), "message"));
 }

@@ -4,17 +4,27 @@
 //! the list is the thread's own, and needs no lock. It knows only what was recorded: a span that
 //! was entered while no trace ran is not in it, and leaving it does nothing. What is left when a
 //! thread ends, ends with it, innermost first.
+//!
+//! Beside that it remembers some spans without fields that the thread has entered, with their call
+//! sites: asking the registry takes as long as the region itself. Ids are not used again before
+//! billions of other spans.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use trace_runtime::__private::Region;
-use trace_runtime::TaskGuard;
+use trace_runtime::{Callsite, TaskGuard};
 
 /// So many spans are recorded that a thread is in; those that were never left (a guard that was
 /// forgotten) count, too.
 const ENTERED_MAX: usize = 1024;
 
+/// So many spans are remembered, each where its id puts it.
+const RECENT: usize = 16;
+
 thread_local! {
-    static ENTERED: RefCell<Entered> = const { RefCell::new(Entered(Vec::new())) };
+    static ENTERED: RefCell<Entered> =
+        const { RefCell::new(Entered { spans: Vec::new(), recent: [None; RECENT] }) };
+    /// How many spans that is: nearly always asked in vain, and nothing of this kind is faster.
+    static COUNT: Cell<usize> = const { Cell::new(0) };
 }
 
 /// A span of one layer.
@@ -32,18 +42,48 @@ pub(super) enum Open {
     Task(TaskGuard),
 }
 
-struct Entered(Vec<(Key, Open)>);
+struct Entered {
+    spans: Vec<(Key, Open)>,
+    recent: [Option<(Key, &'static Callsite)>; RECENT],
+}
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        while self.0.pop().is_some() {}
+        while self.spans.pop().is_some() {}
     }
 }
 
-/// Whether another span can be noted. Not at the end of a thread, when the list is gone.
+/// What is known of a span that is about to be entered.
+pub(super) enum Known {
+    /// It can't be noted: there is no room, or the thread ends and the list is gone.
+    NoRoom,
+    /// It has this call site, and no fields.
+    Plain(&'static Callsite),
+    /// Nothing.
+    Nothing,
+}
+
+/// Looks before a span is entered.
 #[inline]
-pub(super) fn has_room() -> bool {
-    with(|entered| entered.len() < ENTERED_MAX).unwrap_or(false)
+pub(super) fn look(key: Key) -> Known {
+    let known = ENTERED.try_with(|entered| {
+        let entered = entered.try_borrow().ok()?;
+        let has_room = entered.spans.len() < ENTERED_MAX;
+        has_room.then(|| match entered.recent[key.span as usize % RECENT] {
+            Some((recent, site)) if recent == key => Known::Plain(site),
+            _ => Known::Nothing,
+        })
+    });
+    known.ok().flatten().unwrap_or(Known::NoRoom)
+}
+
+/// Remembers the call site of a span that has no fields and is no task.
+pub(super) fn remember(key: Key, site: &'static Callsite) {
+    let _ = ENTERED.try_with(|entered| {
+        if let Ok(mut entered) = entered.try_borrow_mut() {
+            entered.recent[key.span as usize % RECENT] = Some((key, site));
+        }
+    });
 }
 
 /// The thread has entered a span, which has opened this.
@@ -61,6 +101,9 @@ pub(super) fn holds(key: Key) -> bool {
 /// and `again` begins it anew. Returns whether it was in the span.
 #[inline]
 pub(super) fn leave(key: Key, again: impl Fn(u64) -> Option<Open>) -> bool {
+    if COUNT.get() == 0 {
+        return false;
+    }
     let innermost = with(|entered| entered.pop_if(|last| last.0 == key)).flatten();
     // Dropped with the list given back: ends are the recorder's, which may come by an allocator.
     innermost.is_some() || leave_other(key, again)
@@ -93,7 +136,11 @@ fn leave_other(key: Key, again: impl Fn(u64) -> Option<Open>) -> bool {
 /// or a signal's handler.
 #[inline(always)]
 fn with<T>(act: impl FnOnce(&mut Vec<(Key, Open)>) -> T) -> Option<T> {
-    ENTERED
-        .try_with(|entered| entered.try_borrow_mut().ok().map(|mut list| act(&mut list.0)))
-        .ok()?
+    let done = ENTERED.try_with(|entered| {
+        let spans = &mut entered.try_borrow_mut().ok()?.spans;
+        let result = act(spans);
+        COUNT.set(spans.len());
+        Some(result)
+    });
+    done.ok().flatten()
 }

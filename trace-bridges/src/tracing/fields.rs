@@ -3,6 +3,7 @@
 //! Values are kept in the order of the span's fields; one that is not set is none. Printed ones are
 //! printed once, when they are set, as `tracing` wants it.
 
+use smallvec::SmallVec;
 use std::error::Error;
 use std::fmt::{self, Write as _};
 use trace_runtime::{Task, Value};
@@ -26,7 +27,7 @@ pub(super) struct Kept {
 /// The values of a span's fields.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
-    values: Vec<Option<Own>>,
+    values: SmallVec<[Option<Own>; 4]>,
 }
 
 #[derive(Debug)]

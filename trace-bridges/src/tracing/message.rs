@@ -15,34 +15,45 @@ pub(super) struct Message<'a>(pub(super) &'a Event<'a>);
 
 impl fmt::Display for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.metadata().level())?;
+        f.write_str(self.0.metadata().level().as_str())?;
         let fields = self.0.metadata().fields();
         let result = Cell::new(Ok(()));
-        if fields.field(MESSAGE).is_some() {
-            self.0.record(&mut Print { f, result: &result, message: true });
-        }
-        if fields.len() > usize::from(fields.field(MESSAGE).is_some()) {
-            self.0.record(&mut Print { f, result: &result, message: false });
+        let has_message = fields.field(MESSAGE).is_some();
+        if !has_message || fields.iter().next().is_some_and(|first| first.name() == MESSAGE) {
+            // So the macros have it, and in this order all is printed at once.
+            self.0.record(&mut Print { f, result: &result, part: Part::All });
+        } else {
+            self.0.record(&mut Print { f, result: &result, part: Part::Message });
+            self.0.record(&mut Print { f, result: &result, part: Part::Others });
         }
         result.get()
     }
 }
 
-/// Prints the message alone, or all but it.
+/// Which fields are printed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    All,
+    Message,
+    Others,
+}
+
+/// Prints fields.
 struct Print<'a, 'f> {
     f: &'a mut fmt::Formatter<'f>,
     result: &'a Cell<fmt::Result>,
-    message: bool,
+    part: Part,
 }
 
 impl Print<'_, '_> {
     fn print(&mut self, field: &Field, value: fmt::Arguments<'_>) {
         let name = field.name();
-        if (name == MESSAGE) != self.message || self.result.get().is_err() {
+        let not_this = if name == MESSAGE { Part::Others } else { Part::Message };
+        if self.part == not_this || self.result.get().is_err() {
             return;
         }
         self.result.set(match name {
-            MESSAGE => self.f.write_fmt(format_args!(" {value}")),
+            MESSAGE => self.f.write_str(" ").and_then(|()| self.f.write_fmt(value)),
             // What the crate `tracing-log` says of a record's place.
             _ if name.starts_with("log.") => Ok(()),
             _ => {

@@ -4,12 +4,12 @@
 //! open in a trace that has ended must not stay in the thread's list.
 
 use super::TraceLayer;
-use super::entered::{self, Key, Open};
+use super::entered::{self, Key, Known, Open};
 use super::fields::{Fields, Kept};
 use super::message::Message;
 use super::sites;
 use trace_runtime::__private::{enter, enter_args, instant, log};
-use trace_runtime::{CallsiteKind, Task, is_enabled};
+use trace_runtime::{Callsite, CallsiteKind, Task, is_enabled};
 use tracing_core::span::{Attributes, Id, Record};
 use tracing_core::{Event, Metadata, Subscriber};
 use tracing_subscriber::Layer;
@@ -42,11 +42,17 @@ where
     }
 
     fn on_enter(&self, id: &Id, context: Context<'_, S>) {
-        if is_enabled()
-            && entered::has_room()
-            && let Some(open) = self.begin(id, &context)
-        {
-            entered::push(self.key(id), open);
+        if !is_enabled() {
+            return;
+        }
+        let key = self.key(id);
+        let open = match entered::look(key) {
+            Known::NoRoom => None,
+            Known::Plain(site) => begin_plain(site),
+            Known::Nothing => self.begin(id, &context),
+        };
+        if let Some(open) = open {
+            entered::push(key, open);
         }
     }
 
@@ -102,15 +108,18 @@ impl TraceLayer {
             attributes.record(&mut fields);
         }
         let Some(span) = context.span(id) else { return };
-        if span.extensions().get::<Kept>().is_some() {
-            // Another layer of this kind was here: what it has kept is the same.
+        // Another layer of this kind may have been here: what it has kept is the same.
+        if is_task && span.extensions().get::<Kept>().is_some() {
             return;
         }
         let task = is_task.then(|| begin_task(&span));
         if is_task && has_fields {
             fields.with_values(|values| instant(sites::of(metadata, kind), values));
         }
-        span.extensions_mut().replace(Kept { fields, task });
+        let mut extensions = span.extensions_mut();
+        if extensions.get_mut::<Kept>().is_none() {
+            extensions.replace(Kept { fields, task });
+        }
     }
 
     /// Fields of a span are recorded later.
@@ -147,11 +156,12 @@ impl TraceLayer {
             return Some(Open::Task(task_of(&span).enter()));
         }
         let site = sites::of(metadata, CallsiteKind::Region);
+        if metadata.fields().is_empty() {
+            entered::remember(self.key(id), site);
+            return begin_plain(site);
+        }
         if !site.is_live() {
             return None;
-        }
-        if metadata.fields().is_empty() {
-            return Some(Open::Region(enter(site)));
         }
         let extensions = span.extensions();
         Some(Open::Region(match extensions.get::<Kept>() {
@@ -159,6 +169,12 @@ impl TraceLayer {
             None => enter(site),
         }))
     }
+}
+
+/// What entering a span without fields opens.
+#[inline]
+fn begin_plain(site: &'static Callsite) -> Option<Open> {
+    site.is_live().then(|| Open::Region(enter(site)))
 }
 
 /// The task that a span is; begun now if it is older than the trace.
