@@ -65,9 +65,11 @@ impl Random {
 
     fn kind(&mut self) -> EventKind<'static> {
         let values = Values::new(&[]);
-        let (site, task, future) = (self.site(), TaskId(self.below(9)), FutureId(self.below(9)));
-        if self.below(3) == 0 {
-            return self.life();
+        let (site, task) = (self.site(), TaskId(self.below(9)));
+        match self.below(6) {
+            0 | 1 => return self.life(),
+            2 => return self.future(),
+            _ => {}
         }
         match self.below(20) {
             0..4 => EventKind::Region { site, duration: Ticks(self.number()), values },
@@ -83,19 +85,33 @@ impl Random {
             }
             15 => EventKind::TaskEnd { task },
             16 => EventKind::TaskRun { task, duration: Ticks(self.number()) },
-            17 => match self.below(4) {
-                0 => EventKind::FutureBegin { future, task, site, values },
-                1 => EventKind::FutureEnd { future, outcome: Outcome::Dropped, values },
-                2 => EventKind::PollBegin { future },
-                _ => {
-                    EventKind::Poll { future, waits_at: StackId(0), duration: Ticks(self.number()) }
-                }
-            },
+            17 => self.future(),
             18 => EventKind::TaskRunBegin { task },
             _ => {
                 let (from, to) = (Ticks(self.number()), Ticks(self.number()));
                 EventKind::Dropped { events: self.number(), ends: self.number(), from, to }
             }
+        }
+    }
+
+    fn future(&mut self) -> EventKind<'static> {
+        let values = Values::new(&[]);
+        let (site, task, future) = (self.site(), TaskId(self.below(9)), FutureId(self.below(9)));
+        let (stack, parent) = (StackId(self.below(4) as u32), FutureId(self.below(9)));
+        match self.below(11) {
+            0 => EventKind::FutureBegin { future, task, site, values },
+            1 => EventKind::FutureSpawn { future, parent, task, site, stack },
+            2 => {
+                let outcome = Outcome::ALL[self.below(4) as usize];
+                EventKind::FutureEnd { future, outcome, values }
+            }
+            3 | 4 => EventKind::PollBegin { future },
+            5 => EventKind::EndPoll { waits_at: stack },
+            6 => EventKind::Wake { future, stack },
+            7 => EventKind::Ready { future, since: Ticks(self.number()) },
+            8 => EventKind::Unwakeable { future },
+            9 => EventKind::TaskLink { task, trace: u128::MAX, span: self.next(), parent: 0 },
+            _ => EventKind::Poll { future, waits_at: stack, duration: Ticks(self.number()) },
         }
     }
 

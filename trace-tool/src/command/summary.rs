@@ -261,6 +261,7 @@ fn futures(futures: &[trace_analysis::futures::FutureSummary], names: &Names<'_>
         Column::Optional("life max", 4),
         Column::Optional("failed", 1),
         Column::Optional("dropped", 2),
+        Column::Optional("panicked", 2),
         Column::Optional("open", 2),
     ]);
     for future in futures {
@@ -275,10 +276,12 @@ fn futures(futures: &[trace_analysis::futures::FutureSummary], names: &Names<'_>
             units::time(future.life.max),
             units::count(future.failed),
             units::count(future.dropped),
+            units::count(future.panicked),
             units::count(future.unfinished),
         ]);
     }
-    table.without_empty("failed", "0").without_empty("dropped", "0").without_empty("open", "0")
+    let rare = ["failed", "dropped", "panicked", "open"];
+    rare.into_iter().fold(table, |table, title| table.without_empty(title, "0"))
 }
 
 fn counters(counters: &[trace_analysis::counters::CounterSummary], names: &Names<'_>) -> Table {
