@@ -2,6 +2,7 @@
 //! summed up, and lives are made of them, without a panic, in any part and by any number of
 //! workers.
 
+use trace_analysis::async_tasks::AsyncTasks;
 use trace_analysis::explain::explain;
 use trace_analysis::heap::{Heap, HeapOptions};
 use trace_analysis::life::Lives;
@@ -256,6 +257,22 @@ fn no_trace_makes_a_summary_panic_or_depend_on_the_workers() {
     }
 }
 
+/// No poll is longer than the window, and a thread did not do more in it than there was time.
+fn check_tasks(tasks: &AsyncTasks) {
+    let wall = tasks.to.0 - tasks.from.0;
+    for poll in &tasks.polls {
+        assert!(poll.duration.0 <= wall, "{poll:?}");
+        assert!(poll.doing.is_none_or(|doing| doing.times.total() <= poll.duration), "{poll:?}");
+    }
+    assert!(tasks.delays.iter().all(|delay| delay.duration.0 <= wall));
+    assert!(tasks.waits.iter().all(|group| group.quantiles.max.0 <= wall));
+    for site in &tasks.sites {
+        let ended = site.returned + site.failed + site.dropped + site.panicked;
+        assert!(site.alive <= site.alive_max && site.alive_max <= site.count, "{site:?}");
+        assert!(ended <= site.count, "{site:?}");
+    }
+}
+
 #[test]
 fn no_trace_makes_a_life_panic_or_last_longer_than_its_states() {
     let mut random = Random(0x2545_f491_4f6c_dd1d);
@@ -267,8 +284,12 @@ fn no_trace_makes_a_life_panic_or_last_longer_than_its_states() {
             0 => (None, None),
             _ => (Some(Ticks(random.number())), Some(Ticks(random.number()))),
         };
-        let lives =
-            Lives::read(&file, &Options { from, to, ..Options::default() }, &symbols, |_| {});
+        let options = Options { from, to, ..Options::default() };
+        let mut tasks = AsyncTasks::read(&file, &options, &symbols, |_| {});
+        let stretches = tasks.stretches();
+        let lives = Lives::read_stretches(&file, &options, &symbols, &stretches, |_| {});
+        tasks.tell(&lives);
+        check_tasks(&tasks);
         for life in &lives.threads {
             assert_eq!(life.times.total().0, life.end.0 - life.begin.0);
         }

@@ -35,6 +35,6 @@ pub use rewrite::{RewriteError, rewrite};
 pub use source::ReadAt;
 pub use stream::{Batch, BatchReader};
 pub use tables::{
-    Callsite, Callsites, Facility, Function, Generation, HeapState, Module, Process, Resource,
-    Stack, Stop, Switch, Tables, TaskState, Thread, ThreadEnd, ThreadState,
+    Callsite, Callsites, Facility, Function, FutureState, Generation, HeapState, Module, Process,
+    Resource, Stack, Stop, Switch, Tables, TaskState, Thread, ThreadEnd, ThreadState,
 };
