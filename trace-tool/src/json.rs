@@ -3,6 +3,7 @@
 //! Names of fields are stable within a major version; new ones may come. Times are in nanoseconds,
 //! and their names say so; moments count from the trace's first clock snapshot.
 
+pub mod async_tasks;
 pub mod explain;
 pub mod heap;
 pub mod life;

@@ -323,6 +323,19 @@ pub struct Worker {
     pub starved: Nanos,
 }
 
+impl LongPoll {
+    /// Where it spent its time: its longest call, if that is much of it; else where samples found
+    /// it most often. 0 if that is not known.
+    #[must_use]
+    pub fn culprit(&self) -> StackId {
+        match &self.doing {
+            Some(doing) if doing.is_slow_call() => doing.slow_stack,
+            Some(doing) => doing.sampled,
+            None => StackId(0),
+        }
+    }
+}
+
 impl Phase {
     /// A short name, for people and programs.
     #[must_use]

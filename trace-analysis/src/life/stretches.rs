@@ -45,6 +45,14 @@ pub struct Doing {
     pub samples: (u64, u64),
 }
 
+impl Doing {
+    /// Whether the longest call explains much of it: a quarter or more.
+    #[must_use]
+    pub fn is_slow_call(&self) -> bool {
+        self.slow_call != CallId(0) && self.slow.0 >= self.times.total().0 / 4
+    }
+}
+
 /// One stretch, as far as time has come.
 #[derive(Debug)]
 pub(super) struct Watched {
