@@ -13,7 +13,7 @@ use crate::symbols::Frame;
 mod awaits;
 mod names;
 
-pub use awaits::{Await, Awaited, await_site, awaited};
+pub use awaits::{Await, Awaited, await_site, awaited, without_closures};
 pub use names::{is_plumbing, site};
 
 /// Why a thread waited.

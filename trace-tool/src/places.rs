@@ -70,7 +70,9 @@ impl<'t> Places<'t> {
     #[must_use]
     pub fn own(&self, stack: StackId) -> Option<Place> {
         let frames = self.frames(stack);
-        reason::await_site(&frames).or(frames.first()).map(Place::new)
+        let mut place = reason::await_site(&frames).or(frames.first()).map(Place::new)?;
+        place.function = reason::without_closures(&place.function).to_owned();
+        Some(place)
     }
 
     /// The place, for people: `app::work (src/main.rs:12)`.

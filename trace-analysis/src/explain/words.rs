@@ -7,7 +7,7 @@ use trace_format::read::Tables;
 use trace_format::time::Nanos;
 
 use crate::life::Lives;
-use crate::reason::{await_site, site};
+use crate::reason::{await_site, site, without_closures};
 use crate::symbols::{Frame, Symbols};
 
 /// Longer names are cut: type arguments of a library fill a screen.
@@ -87,7 +87,8 @@ impl<'a> Facts<'a> {
     /// The same, in the program's own code if there is any, rather than in a package's.
     pub(super) fn own_at(&self, stack: StackId) -> String {
         let frames = self.frames(stack);
-        await_site(&frames).or(frames.first()).map_or_else(String::new, at)
+        let frame = await_site(&frames).or(frames.first());
+        frame.map_or_else(String::new, |frame| named_at(without_closures(&frame.name), frame))
     }
 
     fn frames(&self, stack: StackId) -> Vec<Frame<'a>> {
@@ -115,7 +116,11 @@ impl<'a> Facts<'a> {
 
 /// ` at app::f (src/app.rs:13)`.
 fn at(frame: &Frame<'_>) -> String {
-    let name: String = frame.name.chars().take(NAME_CHARS_MAX).collect();
+    named_at(&frame.name, frame)
+}
+
+fn named_at(name: &str, frame: &Frame<'_>) -> String {
+    let name: String = name.chars().take(NAME_CHARS_MAX).collect();
     if frame.file.is_empty() {
         return format!(" at {name}");
     }

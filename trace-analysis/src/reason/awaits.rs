@@ -234,6 +234,20 @@ pub fn await_site<'f, 's>(frames: &'f [Frame<'s>]) -> Option<&'f Frame<'s>> {
     frames.iter().find(|frame| is_own(frame)).or_else(|| site(frames))
 }
 
+/// A function's name as people wrote it: an `async` function's body, where things are awaited, is a
+/// closure in it.
+#[must_use]
+pub fn without_closures(name: &str) -> &str {
+    let mut name = name;
+    while let Some((rest, last)) = name.rsplit_once("::") {
+        if !last.starts_with("{closure") && !last.starts_with("{{closure}}") {
+            break;
+        }
+        name = rest;
+    }
+    name
+}
+
 fn rule(frame: &Frame<'_>) -> Option<&'static Rule> {
     let (path, function) = (path_of(&frame.name), own_name(&frame.name));
     let file = path_of_file(frame.file);
@@ -349,6 +363,19 @@ mod tests {
         ];
         for (file, path) in paths {
             assert_eq!(path_of_file(file), path, "{file}");
+        }
+    }
+
+    #[test]
+    fn the_body_of_an_async_function_has_its_name() {
+        for (name, shown) in [
+            ("app::f::{closure#0}", "app::f"),
+            ("app::f::{{closure}}::{{closure}}", "app::f"),
+            ("app::f::{closure_env#0}<u8>", "app::f"),
+            ("<app::S<T> as app::A>::f", "<app::S<T> as app::A>::f"),
+            ("{closure#0}", "{closure#0}"),
+        ] {
+            assert_eq!(without_closures(name), shown);
         }
     }
 

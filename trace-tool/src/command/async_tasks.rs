@@ -32,7 +32,7 @@ pub struct Arguments {
     #[command(flatten)]
     source: Source,
     /// At most so many in each list; 0 for all.
-    #[arg(long, value_name = "N", default_value_t = 4)]
+    #[arg(long, value_name = "N", default_value_t = 3)]
     top: usize,
     /// Only the tasks of spawn sites whose names contain this.
     #[arg(long, value_name = "NAME")]
@@ -256,7 +256,7 @@ fn print_wait(group: &AwaitGroup, words: Words<'_>, out: &mut Output) -> Result<
     let spread = &group.quantiles;
     let times = units::plural(group.count, "time", "times");
     let (p99, max) = (units::time(spread.p99), units::time(spread.max));
-    let mut line = format!("{total:>8}  {who} for {what}, {times}, p99 {p99}, max {max}");
+    let mut line = format!("{total:>8}  {who} waited for {what}, {times}, p99 {p99}, max {max}");
     if group.waiting > 0 {
         line.push_str(&format!(", {} at the end", units::count(group.waiting)));
     }
@@ -317,7 +317,7 @@ fn table(sites: &[SpawnSite], words: Words<'_>) -> Table {
         Column::Optional("p99", 7),
         Column::Number("max"),
         Column::Optional("ready p99", 8),
-        Column::Optional("max ", 3),
+        Column::Optional("ready max", 3),
         Column::Optional("idle", 5),
         Column::Optional("life p50", 1),
         Column::Optional("failed", 6),
@@ -405,7 +405,7 @@ fn print_unfinished(
         more => format!("{} of {who} (task {id}, …)", units::count(more as u64)),
     };
     let doing = match task.phase {
-        Phase::Idle => format!("for {}", awaited(words, &task.awaited.name(), task.stack)),
+        Phase::Idle => format!("waits for {}", awaited(words, &task.awaited.name(), task.stack)),
         phase => phase.name().to_owned(),
     };
     let line = format!("{long:>8}  {which} {doing}");

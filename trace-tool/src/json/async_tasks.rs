@@ -124,17 +124,22 @@ impl SiteOut {
     }
 }
 
+/// A call site's own name.
+fn name(words: Words<'_>, site: SiteId) -> Option<String> {
+    words.names.callsite(site).map(|known| known.name.clone())
+}
+
 /// A future, and where it came from.
 #[derive(Debug, Serialize)]
 struct FutureOut {
     future: u64,
     site: u32,
-    name: String,
+    name: Option<String>,
 }
 
 impl FutureOut {
     fn new(words: Words<'_>, future: FutureId, site: SiteId) -> Self {
-        Self { future: future.0, site: site.0, name: words.names.site(site) }
+        Self { future: future.0, site: site.0, name: name(words, site) }
     }
 }
 
@@ -273,7 +278,7 @@ impl AwaitedOut {
 #[derive(Debug, Serialize)]
 struct AwaitOut {
     site: u32,
-    name: String,
+    name: Option<String>,
     #[serde(flatten)]
     what: AwaitedOut,
     count: u64,
@@ -298,7 +303,7 @@ struct WakerOut {
 #[derive(Debug, Serialize)]
 struct HolderOut {
     site: u32,
-    name: String,
+    name: Option<String>,
     released_at: Option<StackOut>,
     count: u64,
     held_ns: u64,
@@ -322,7 +327,7 @@ impl AwaitOut {
     fn new(words: Words<'_>, group: &AwaitGroup) -> Self {
         Self {
             site: group.site.0,
-            name: words.names.site(group.site),
+            name: name(words, group.site),
             what: AwaitedOut::new(words, group.awaited, group.stack),
             count: group.count,
             total_ns: group.total.0,
@@ -340,7 +345,7 @@ impl WakerOut {
         let (site, stack) = share.of;
         Self {
             site: site.map(|site| site.0),
-            name: site.map(|site| words.names.site(site)),
+            name: site.and_then(|site| name(words, site)),
             at: StackOut::new(words, stack),
             count: share.count,
             total_ns: share.total.0,
@@ -353,7 +358,7 @@ impl HolderOut {
         let idle = AwaitedOut::new(words, holder.idle_awaited, holder.idle_stack);
         Self {
             site: holder.site.0,
-            name: words.names.site(holder.site),
+            name: name(words, holder.site),
             released_at: StackOut::new(words, holder.stack),
             count: holder.count,
             held_ns: holder.held.0,
