@@ -121,9 +121,9 @@ fn held(idle: u64) -> Executor {
 #[test]
 fn a_lock_held_across_an_await_is_told_from_one_held_at_work() {
     let found = only(held(80 * MS), 200 * MS, InsightKind::LockAcrossAwait);
-    let said = "handler (src/testgen.rs:1) waited 90.0 ms for a tokio mutex, 1 time at app::handler \
-                (src/app.rs:88), while writer (src/testgen.rs:2) held it across an await: for tokio \
-                timer at app::writer (src/app.rs:66)";
+    let said = "handler (src/testgen.rs:1) waited 90.0 ms for a tokio mutex, 1 time at \
+                app::handler (src/app.rs:88), while writer (src/testgen.rs:2) held it across an \
+                await: for tokio timer at app::writer (src/app.rs:66)";
     assert_eq!(found.title, said);
     assert!(found.evidence[0].contains("idle for 88% of that"), "{:?}", found.evidence);
     assert_eq!(found.stacks, [TIMER, RELEASE, LOCK].map(StackId));

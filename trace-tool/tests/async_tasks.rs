@@ -66,6 +66,9 @@ fn what_is_asked_for_is_shown_and_no_more() {
     assert!(!all.out.contains("--top 0"), "{}", all.out);
     let window = bench.run("async FILE --from 100ms --to 115ms");
     check(&window, &["no worker was blocked", "held across an await"]);
+    let thread = bench.run("async FILE --thread worker-1");
+    check(&thread, &["no worker was blocked", "on 1 thread", "worker-1    202"]);
+    assert!(!thread.out.contains("worker-0"), "{}", thread.out);
     let wrong = bench.run("async FILE --idle 5");
     assert_eq!((wrong.code, wrong.out.as_str()), (Some(2), ""), "{}", wrong.err);
 }

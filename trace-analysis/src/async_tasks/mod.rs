@@ -4,9 +4,9 @@
 //! one. Futures that it awaits are its *child futures*; what they do, it does. (The user's task, a
 //! request or a job, is another thing: `tasks`.)
 //!
-//! A task is at any moment being polled, or *ready*: spawned or woken and not yet polled, or *idle*:
-//! pending, and woken by nobody yet. What lies outside the window is left out of all times, and
-//! what happened before it counts only as far as it is not over.
+//! A task is at any moment being polled, or *ready*: spawned or woken and not yet polled, or
+//! *idle*: pending, and woken by nobody yet. What lies outside the window is left out of all times,
+//! and what happened before it counts only as far as it is not over.
 //!
 //! How, in private:
 //!

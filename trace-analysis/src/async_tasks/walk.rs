@@ -249,11 +249,13 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
 
     fn open(&mut self, who: usize, open: Open, begin: u64) {
         self.threads[who].touch();
+        let Open::Poll(future) = open else {
+            self.threads[who].push(open, begin);
+            return;
+        };
         let around = self.threads[who].innermost_poll();
         self.threads[who].push(open, begin);
-        if let Open::Poll(future) = open {
-            self.begin_poll(who, future, around, begin);
-        }
+        self.begin_poll(who, future, around, begin);
     }
 
     fn close(&mut self, who: usize, at: u64, waits_at: StackId) {

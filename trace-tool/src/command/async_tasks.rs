@@ -56,6 +56,12 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     if let Some(wanted) = &arguments.site {
         narrow(&mut tasks, wanted, words);
     }
+    let threads = &life.reading.threads;
+    if !threads.is_empty() {
+        tasks.polls.retain(|it| threads.contains(&it.thread));
+        tasks.delays.retain(|it| threads.contains(&it.thread));
+        tasks.workers.retain(|it| threads.contains(&it.thread));
+    }
     let long_ago = |task: &Unfinished| tasks.to.0.saturating_sub(task.since.0) >= arguments.idle.0;
     let (stuck, others): (Vec<_>, Vec<_>) =
         std::mem::take(&mut tasks.unfinished).into_iter().partition(long_ago);

@@ -155,7 +155,7 @@ fn started() -> TraceBuilder {
     trace.thread(2, "worker-1");
     trace.switch_in(0, 0, os_id(1));
     trace.switch_in(1, 0, os_id(2));
-    let registry = "/home/x/.cargo/registry/src/index-1/tokio-1.48.0/src";
+    let registry = "/x/registry/src/index-1/tokio-1.48.0/src";
     let lock = "<tokio::sync::mutex::Mutex<u8>>::lock::{closure#0}";
     let sleep = "<tokio::time::sleep::Sleep as core::future::future::Future>::poll";
     let guard = "<tokio::sync::mutex::MutexGuard<u8> as core::ops::drop::Drop>::drop";
