@@ -3,7 +3,8 @@
 //! A finding must be worth a person's time: every rule has a least share of the trace's time, or
 //! of what it is about, below which it is silent. A program that is well gives no findings.
 //!
-//! - `locks`, `stuck`, `cpus`, `calls`, `memory` (private): the rules, with their limits.
+//! - `locks`, `stuck`, `cpus`, `calls`, `memory`, `async_tasks` (private): the rules, with their
+//!   limits.
 //! - `words` (private): names, places and numbers as sentences have them.
 
 use std::cmp::Reverse;
@@ -12,10 +13,12 @@ use trace_format::id::{CallId, ResourceId, StackId, ThreadId};
 use trace_format::read::{ReadAt, TraceFile};
 use trace_format::time::Nanos;
 
+use crate::async_tasks::AsyncTasks;
 use crate::heap::Heap;
 use crate::life::Lives;
 use crate::symbols::Symbols;
 
+mod async_tasks;
 mod calls;
 mod cpus;
 mod locks;
@@ -60,6 +63,16 @@ pub enum InsightKind {
     PageFaults,
     /// The heap grows and grows.
     HeapGrowth,
+    /// A poll of an async task took so long that others waited for its thread.
+    BlockedWorker,
+    /// Async tasks waited for a lock whose holder was itself waiting for something else.
+    LockAcrossAwait,
+    /// Async tasks were ready, and no thread polled them.
+    SlowReady,
+    /// Async tasks wait, and nobody can wake them any more.
+    LeakedTasks,
+    /// Async tasks are woken again and again for nothing.
+    BusyWaker,
 }
 
 impl InsightKind {
@@ -81,6 +94,11 @@ impl InsightKind {
             Self::SleepLoop => "sleep_loop",
             Self::PageFaults => "page_faults",
             Self::HeapGrowth => "heap_growth",
+            Self::BlockedWorker => "blocked_worker",
+            Self::LockAcrossAwait => "lock_across_await",
+            Self::SlowReady => "slow_ready",
+            Self::LeakedTasks => "leaked_tasks",
+            Self::BusyWaker => "busy_waker",
         }
     }
 }
@@ -121,6 +139,19 @@ pub fn explain<S: ReadAt>(
     heap: Option<&Heap>,
     symbols: &Symbols,
 ) -> Vec<Insight> {
+    explain_all(file, lives, heap, None, symbols)
+}
+
+/// The same, of async tasks too, which have been told what their longest polls did
+/// ([`AsyncTasks::tell`]); nothing if the trace has none.
+#[must_use]
+pub fn explain_all<S: ReadAt>(
+    file: &TraceFile<S>,
+    lives: &Lives,
+    heap: Option<&Heap>,
+    tasks: Option<&AsyncTasks>,
+    symbols: &Symbols,
+) -> Vec<Insight> {
     let shared = words::shared_names(file.tables());
     let facts = Facts::new(file.tables(), lives, symbols, &shared);
     let mut insights = memory::loss(&facts);
@@ -134,6 +165,7 @@ pub fn explain<S: ReadAt>(
     insights.extend(calls::sleep_loops(&facts));
     insights.extend(calls::page_faults(&facts));
     insights.extend(heap.into_iter().flat_map(|heap| memory::growth(&facts, heap)));
+    insights.extend(tasks.into_iter().flat_map(|tasks| async_tasks::all(&facts, tasks)));
     // Losses come first, as all else is to be read with them in mind.
     insights.sort_by_key(|it| (it.kind != InsightKind::Loss, Reverse(it.lost), it.kind));
     let mut kept: Vec<Insight> = Vec::new();

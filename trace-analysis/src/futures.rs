@@ -13,6 +13,9 @@ use crate::time::Scale;
 const KNOWN_MAX: usize = 1 << 20;
 /// So many ended futures stay known, for polls that are told late.
 const ENDED_MAX: usize = 1 << 16;
+/// So many futures may have been polled before they were told of, each so often.
+const EARLY_MAX: usize = 1 << 12;
+const EARLY_POLLS_MAX: usize = 16;
 
 /// The futures of one call site.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +30,8 @@ pub struct FutureSummary {
     pub failed: u64,
     /// Were dropped before they were done.
     pub dropped: u64,
+    /// Panicked.
+    pub panicked: u64,
     /// Neither done nor dropped at the end.
     pub unfinished: u64,
     /// Polls that ended.
@@ -43,7 +48,7 @@ pub struct FutureSummary {
 struct Sums {
     count: u64,
     /// By [`Outcome::to_byte`].
-    outcomes: [u64; 3],
+    outcomes: [u64; 4],
     polls: u64,
     poll_total: u64,
     poll_max: u64,
@@ -56,6 +61,8 @@ struct Sums {
 #[derive(Debug)]
 pub(crate) struct Futures {
     known: HashMap<FutureId, (usize, u64)>,
+    /// How long the polls were of those that are not told of yet: a spawn may be told late.
+    early: HashMap<FutureId, Vec<u64>>,
     ended: VecDeque<FutureId>,
     sums: Vec<Sums>,
     budget: Budget,
@@ -65,17 +72,25 @@ impl Futures {
     pub(crate) fn new(sites_max: SiteId) -> Self {
         Self {
             known: HashMap::new(),
+            early: HashMap::new(),
             ended: VecDeque::new(),
             sums: (0..=sites_max.0).map(|_| Sums::default()).collect(),
             budget: Budget::new(crate::durations::SLOT_BYTES_MAX),
         }
     }
 
+    /// A future is told of, maybe again.
     pub(crate) fn begin(&mut self, future: FutureId, site: SiteId, at: Ticks) {
+        if self.known.contains_key(&future) {
+            return;
+        }
         let site = if (site.0 as usize) < self.sums.len() { site.0 as usize } else { 0 };
         self.sums[site].count += 1;
         if self.known.len() < KNOWN_MAX {
             self.known.insert(future, (site, at.0));
+        }
+        for duration in self.early.remove(&future).into_iter().flatten() {
+            self.sums[site].poll(duration, &mut self.budget);
         }
     }
 
@@ -96,17 +111,30 @@ impl Futures {
     }
 
     pub(crate) fn poll(&mut self, future: FutureId, begin: Ticks, end: Ticks) {
-        let known = self.known.get(&future);
-        let sums = &mut self.sums[known.map_or(0, |(site, _)| *site)];
         let duration = end.0.saturating_sub(begin.0);
-        sums.polls += 1;
-        sums.poll_total = sums.poll_total.saturating_add(duration);
-        sums.poll_max = sums.poll_max.max(duration);
-        sums.poll.record(duration, &mut self.budget);
+        let Some(&(site, _)) = self.known.get(&future) else {
+            self.poll_early(future, duration);
+            return;
+        };
+        self.sums[site].poll(duration, &mut self.budget);
+    }
+
+    fn poll_early(&mut self, future: FutureId, duration: u64) {
+        if self.early.len() < EARLY_MAX || self.early.contains_key(&future) {
+            let polls = self.early.entry(future).or_default();
+            if polls.len() < EARLY_POLLS_MAX {
+                polls.push(duration);
+                return;
+            }
+        }
+        self.sums[0].poll(duration, &mut self.budget);
     }
 
     /// The call sites that were seen, the most time inside polls first.
-    pub(crate) fn summarise(self, scale: &Scale<'_>) -> Vec<FutureSummary> {
+    pub(crate) fn summarise(mut self, scale: &Scale<'_>) -> Vec<FutureSummary> {
+        for duration in self.early.into_values().flatten() {
+            self.sums[0].poll(duration, &mut self.budget);
+        }
         let mut scratch = Scratch::new();
         let sites = (0..).map(SiteId).zip(self.sums);
         let seen = sites.filter(|(_, sums)| sums.count > 0 || sums.polls > 0);
@@ -118,8 +146,15 @@ impl Futures {
 }
 
 impl Sums {
+    fn poll(&mut self, duration: u64, budget: &mut Budget) {
+        self.polls += 1;
+        self.poll_total = self.poll_total.saturating_add(duration);
+        self.poll_max = self.poll_max.max(duration);
+        self.poll.record(duration, budget);
+    }
+
     fn summarise(self, site: SiteId, scale: &Scale<'_>, scratch: &mut Scratch) -> FutureSummary {
-        let [returned, failed, dropped] = self.outcomes;
+        let [returned, failed, dropped, panicked] = self.outcomes;
         let mut quantiles = |durations: &Durations, ticks_max| {
             let max = scale.duration(Ticks(ticks_max));
             durations.quantiles(max, scale.nanos_per_tick(), scratch)
@@ -130,7 +165,8 @@ impl Sums {
             returned,
             failed,
             dropped,
-            unfinished: self.count.saturating_sub(returned + failed + dropped),
+            panicked,
+            unfinished: self.count.saturating_sub(returned + failed + dropped + panicked),
             polls: self.polls,
             poll_total: scale.duration(Ticks(self.poll_total)),
             poll: quantiles(&self.poll, self.poll_max),

@@ -6,6 +6,7 @@
 //!
 //! - [`summary`]: where the time went, of a whole trace or a window. Start here.
 //! - [`regions`], [`threads`], [`tasks`], [`futures`], [`counters`]: its parts.
+//! - [`async_tasks`]: what executors poll, what it waits for, and who delays whom.
 //! - [`life`]: what each thread did with its time, what it waited for, who woke it. [`reason`]: why
 //!   a thread waits. [`heap`]: what lives on the heap. [`profile`]: any of it by stack.
 //! - [`explain`]: what made the program slow, in words.
@@ -36,6 +37,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod async_tasks;
 pub mod counters;
 mod durations;
 pub mod explain;

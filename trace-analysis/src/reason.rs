@@ -1,7 +1,8 @@
 //! Why a thread did not go on: the kinds of waiting that are told apart.
 //!
 //! The recorder sees a system call; what the program meant by it stands in the stack. `names` (a
-//! private table) says which functions of which libraries mean what.
+//! private table) says which functions of which libraries mean what; `awaits` what async tasks
+//! wait for, which is seen where wakers are taken.
 
 use trace_format::call::CallClass;
 use trace_format::definition::ResourceKind;
@@ -9,8 +10,10 @@ use trace_format::id::CallId;
 
 use crate::symbols::Frame;
 
+mod awaits;
 mod names;
 
+pub use awaits::{Await, Awaited, await_site, awaited, without_closures};
 pub use names::{is_plumbing, site};
 
 /// Why a thread waited.

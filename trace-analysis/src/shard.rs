@@ -311,6 +311,11 @@ fn take(
         | EventKind::TaskEnd { .. }
         | EventKind::FutureBegin { .. }
         | EventKind::FutureEnd { .. }
+        | EventKind::FutureSpawn { .. }
+        | EventKind::Wake { .. }
+        | EventKind::Ready { .. }
+        | EventKind::Unwakeable { .. }
+        | EventKind::TaskLink { .. }
         | EventKind::Dropped { .. }
         | EventKind::Unknown { .. } => note(event, is_inside, reading, counters, unknown, sink),
         _ => reading.stack.feed(&event, sink),
@@ -345,7 +350,8 @@ fn note(
         EventKind::TaskEnd { task } => {
             sink.notes.add(at.0, thread, NoteKind::TaskEnd { task });
         }
-        EventKind::FutureBegin { future, site, .. } => {
+        EventKind::FutureBegin { future, site, .. }
+        | EventKind::FutureSpawn { future, site, .. } => {
             sink.notes.add(at.0, thread, NoteKind::FutureBegin { future, site });
         }
         EventKind::FutureEnd { future, outcome, .. } => {

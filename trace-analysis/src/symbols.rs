@@ -204,7 +204,7 @@ pub fn is_std(name: &str) -> bool {
 
 /// By the function's crate, or by its file: a hook is called as what it stands for.
 fn is_recorder(frame: &Frame<'_>) -> bool {
-    const CRATES: [&str; 2] = ["trace_runtime::", "exectrace::"];
+    const CRATES: [&str; 3] = ["trace_runtime::", "trace_bridges::", "exectrace::"];
     let name = bare(&frame.name);
     let dropped = ["core::ptr::drop_in_place<", "core::ptr::drop_glue<"];
     let name = dropped.iter().find_map(|start| name.strip_prefix(start)).unwrap_or(name);
@@ -213,8 +213,12 @@ fn is_recorder(frame: &Frame<'_>) -> bool {
 
 /// `.../trace-runtime/src/..` in a checkout, `.../trace-runtime-0.1.0/src/..` out of a registry.
 fn is_recorders_file(file: &str) -> bool {
+    ["trace-runtime", "trace-bridges"].iter().any(|package| is_of_package(file, package))
+}
+
+fn is_of_package(file: &str, package: &str) -> bool {
     let mut rest = file;
-    while let Some((_, behind)) = rest.split_once("trace-runtime") {
+    while let Some((_, behind)) = rest.split_once(package) {
         let version =
             behind.trim_start_matches(|c: char| c == '-' || c == '.' || c.is_ascii_digit());
         if version.starts_with("/src/") {
@@ -360,6 +364,7 @@ mod tests {
             ("/x/trace-runtime/src/os/io.rs", true),
             ("/r/trace-runtime-0.1.0/src/os/io.rs", true),
             ("/x/my-trace-runtime/trace-runtime/src/a.rs", true),
+            ("/x/trace-bridges/src/tokio.rs", true),
             ("/x/trace-runtime-fork/src/os/io.rs", false),
             ("src/trace-runtime.rs", false),
         ] {

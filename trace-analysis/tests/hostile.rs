@@ -2,6 +2,7 @@
 //! summed up, and lives are made of them, without a panic, in any part and by any number of
 //! workers.
 
+use trace_analysis::async_tasks::AsyncTasks;
 use trace_analysis::explain::explain;
 use trace_analysis::heap::{Heap, HeapOptions};
 use trace_analysis::life::Lives;
@@ -65,9 +66,11 @@ impl Random {
 
     fn kind(&mut self) -> EventKind<'static> {
         let values = Values::new(&[]);
-        let (site, task, future) = (self.site(), TaskId(self.below(9)), FutureId(self.below(9)));
-        if self.below(3) == 0 {
-            return self.life();
+        let (site, task) = (self.site(), TaskId(self.below(9)));
+        match self.below(6) {
+            0 | 1 => return self.life(),
+            2 => return self.future(),
+            _ => {}
         }
         match self.below(20) {
             0..4 => EventKind::Region { site, duration: Ticks(self.number()), values },
@@ -83,19 +86,33 @@ impl Random {
             }
             15 => EventKind::TaskEnd { task },
             16 => EventKind::TaskRun { task, duration: Ticks(self.number()) },
-            17 => match self.below(4) {
-                0 => EventKind::FutureBegin { future, task, site, values },
-                1 => EventKind::FutureEnd { future, outcome: Outcome::Dropped, values },
-                2 => EventKind::PollBegin { future },
-                _ => {
-                    EventKind::Poll { future, waits_at: StackId(0), duration: Ticks(self.number()) }
-                }
-            },
+            17 => self.future(),
             18 => EventKind::TaskRunBegin { task },
             _ => {
                 let (from, to) = (Ticks(self.number()), Ticks(self.number()));
                 EventKind::Dropped { events: self.number(), ends: self.number(), from, to }
             }
+        }
+    }
+
+    fn future(&mut self) -> EventKind<'static> {
+        let values = Values::new(&[]);
+        let (site, task, future) = (self.site(), TaskId(self.below(9)), FutureId(self.below(9)));
+        let (stack, parent) = (StackId(self.below(4) as u32), FutureId(self.below(9)));
+        match self.below(11) {
+            0 => EventKind::FutureBegin { future, task, site, values },
+            1 => EventKind::FutureSpawn { future, parent, task, site, stack },
+            2 => {
+                let outcome = Outcome::ALL[self.below(4) as usize];
+                EventKind::FutureEnd { future, outcome, values }
+            }
+            3 | 4 => EventKind::PollBegin { future },
+            5 => EventKind::EndPoll { waits_at: stack },
+            6 => EventKind::Wake { future, stack },
+            7 => EventKind::Ready { future, since: Ticks(self.number()) },
+            8 => EventKind::Unwakeable { future },
+            9 => EventKind::TaskLink { task, trace: u128::MAX, span: self.next(), parent: 0 },
+            _ => EventKind::Poll { future, waits_at: stack, duration: Ticks(self.number()) },
         }
     }
 
@@ -240,6 +257,22 @@ fn no_trace_makes_a_summary_panic_or_depend_on_the_workers() {
     }
 }
 
+/// No poll is longer than the window, and a thread did not do more in it than there was time.
+fn check_tasks(tasks: &AsyncTasks) {
+    let wall = tasks.to.0 - tasks.from.0;
+    for poll in &tasks.polls {
+        assert!(poll.duration.0 <= wall, "{poll:?}");
+        assert!(poll.doing.is_none_or(|doing| doing.times.total() <= poll.duration), "{poll:?}");
+    }
+    assert!(tasks.delays.iter().all(|delay| delay.duration.0 <= wall));
+    assert!(tasks.waits.iter().all(|group| group.quantiles.max.0 <= wall));
+    for site in &tasks.sites {
+        let ended = site.returned + site.failed + site.dropped + site.panicked;
+        assert!(site.alive <= site.alive_max && site.alive_max <= site.count, "{site:?}");
+        assert!(ended <= site.count, "{site:?}");
+    }
+}
+
 #[test]
 fn no_trace_makes_a_life_panic_or_last_longer_than_its_states() {
     let mut random = Random(0x2545_f491_4f6c_dd1d);
@@ -251,8 +284,12 @@ fn no_trace_makes_a_life_panic_or_last_longer_than_its_states() {
             0 => (None, None),
             _ => (Some(Ticks(random.number())), Some(Ticks(random.number()))),
         };
-        let lives =
-            Lives::read(&file, &Options { from, to, ..Options::default() }, &symbols, |_| {});
+        let options = Options { from, to, ..Options::default() };
+        let mut tasks = AsyncTasks::read(&file, &options, &symbols, |_| {});
+        let stretches = tasks.stretches();
+        let lives = Lives::read_stretches(&file, &options, &symbols, &stretches, |_| {});
+        tasks.tell(&lives);
+        check_tasks(&tasks);
         for life in &lives.threads {
             assert_eq!(life.times.total().0, life.end.0 - life.begin.0);
         }

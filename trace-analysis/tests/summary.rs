@@ -311,6 +311,25 @@ fn futures_know_their_polls_on_any_thread() {
 }
 
 #[test]
+fn a_spawn_that_is_told_late_or_twice_is_one_future() {
+    let mut b = builder();
+    let (future, site) = (FutureId(1), SiteId(5));
+    let poll = |ticks| EventKind::Poll { future, waits_at: StackId(0), duration: Ticks(ticks) };
+    b.event(2, 100, poll(10));
+    let (parent, task, stack) = (FutureId(0), TaskId(0), StackId(0));
+    b.event(1, 105, EventKind::FutureSpawn { future, parent, task, site, stack });
+    b.event(2, 200, EventKind::FutureBegin { future, task, site: SiteId(1), values: NONE });
+    b.event(2, 300, poll(30));
+    let outcome = Outcome::Panicked;
+    b.event(2, 330, EventKind::FutureEnd { future, outcome, values: NONE });
+    let summary = read(&b.stop(500));
+    let [fetch] = summary.futures.as_slice() else { panic!("one call site") };
+    assert_eq!((fetch.site, fetch.count, fetch.polls), (site, 1, 2));
+    assert_eq!((fetch.panicked, fetch.unfinished), (1, 0));
+    assert_eq!((fetch.poll_total, fetch.life.max), (Nanos(40), Nanos(225)));
+}
+
+#[test]
 fn counters_keep_their_range_and_logs_their_count() {
     let mut b = builder();
     for (at, value) in [(1, 5), (2, -3), (3, 9), (4, 2)] {

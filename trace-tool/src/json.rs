@@ -3,6 +3,7 @@
 //! Names of fields are stable within a major version; new ones may come. Times are in nanoseconds,
 //! and their names say so; moments count from the trace's first clock snapshot.
 
+pub mod async_tasks;
 pub mod explain;
 pub mod heap;
 pub mod life;
@@ -402,6 +403,7 @@ struct Future {
     returned: u64,
     failed: u64,
     dropped: u64,
+    panicked: u64,
     unfinished: u64,
     polls: u64,
     poll_total_ns: u64,
@@ -417,6 +419,7 @@ impl Future {
             returned: future.returned,
             failed: future.failed,
             dropped: future.dropped,
+            panicked: future.panicked,
             unfinished: future.unfinished,
             polls: future.polls,
             poll_total_ns: future.poll_total.0,

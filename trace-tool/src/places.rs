@@ -65,6 +65,16 @@ impl<'t> Places<'t> {
         reason::site(&frames).or(frames.first()).map(Place::new)
     }
 
+    /// The place of a stack in the program's own code rather than in a package's, if there is any:
+    /// between an await and what is awaited there may be many.
+    #[must_use]
+    pub fn own(&self, stack: StackId) -> Option<Place> {
+        let frames = self.frames(stack);
+        let mut place = reason::await_site(&frames).or(frames.first()).map(Place::new)?;
+        place.function = reason::without_closures(&place.function).to_owned();
+        Some(place)
+    }
+
     /// The place, for people: `app::work (src/main.rs:12)`.
     #[must_use]
     pub fn shown(&self, stack: StackId) -> Option<String> {

@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 
-use trace_format::id::{ResourceId, StackId, ThreadId};
+use trace_format::id::{ResourceId, SiteId, StackId, ThreadId};
 use trace_format::read::Tables;
 use trace_format::time::Nanos;
 
 use crate::life::Lives;
-use crate::reason::site;
-use crate::symbols::Symbols;
+use crate::reason::{await_site, site, without_closures};
+use crate::symbols::{Frame, Symbols};
 
 /// Longer names are cut: type arguments of a library fill a screen.
 const NAME_CHARS_MAX: usize = 80;
@@ -80,14 +80,27 @@ impl<'a> Facts<'a> {
 
     /// ` at app::f (src/app.rs:13)`, or nothing if it is not known.
     pub(super) fn at(&self, stack: StackId) -> String {
-        let Some(stack) = self.tables.stacks.get(&stack) else { return String::new() };
-        let frames = self.symbols.shown(&stack.addresses);
-        let Some(site) = site(&frames).or(frames.first()) else { return String::new() };
+        let frames = self.frames(stack);
+        site(&frames).or(frames.first()).map_or_else(String::new, at)
+    }
+
+    /// The same, in the program's own code if there is any, rather than in a package's.
+    pub(super) fn own_at(&self, stack: StackId) -> String {
+        let frames = self.frames(stack);
+        let frame = await_site(&frames).or(frames.first());
+        frame.map_or_else(String::new, |frame| named_at(without_closures(&frame.name), frame))
+    }
+
+    fn frames(&self, stack: StackId) -> Vec<Frame<'a>> {
+        let stack = self.tables.stacks.get(&stack);
+        stack.map(|stack| self.symbols.shown(&stack.addresses)).unwrap_or_default()
+    }
+
+    /// `handler (src/app.rs:13)`: a call site's name and place.
+    pub(super) fn site(&self, site: SiteId) -> String {
+        let Some(site) = self.tables.callsite(site) else { return "an unknown future".to_owned() };
         let name: String = site.name.chars().take(NAME_CHARS_MAX).collect();
-        if site.file.is_empty() {
-            return format!(" at {name}");
-        }
-        format!(" at {name} ({}:{})", short_path(site.file), site.line)
+        format!("{name} ({}:{})", short_path(&site.file), site.line)
     }
 
     /// A file's path, a lock's address; empty if it has no name.
@@ -99,6 +112,19 @@ impl<'a> Facts<'a> {
             name => name.to_owned(),
         }
     }
+}
+
+/// ` at app::f (src/app.rs:13)`.
+fn at(frame: &Frame<'_>) -> String {
+    named_at(&frame.name, frame)
+}
+
+fn named_at(name: &str, frame: &Frame<'_>) -> String {
+    let name: String = name.chars().take(NAME_CHARS_MAX).collect();
+    if frame.file.is_empty() {
+        return format!(" at {name}");
+    }
+    format!(" at {name} ({}:{})", short_path(frame.file), frame.line)
 }
 
 /// The last parts of a path: `…/app/src/main.rs`.

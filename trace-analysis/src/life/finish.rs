@@ -10,7 +10,7 @@ use trace_format::time::Nanos;
 use super::futex::Futexes;
 use super::thread::{Cpu, Living};
 use super::walk::{Walk, cpus_watched};
-use super::{Fine, Lives, Sum, ThreadLife, WaitGroup, saturating_sum};
+use super::{Doing, Fine, Lives, Sum, ThreadLife, WaitGroup, saturating_sum};
 use crate::durations::Scratch;
 use crate::summary::Options;
 
@@ -45,6 +45,12 @@ pub(super) fn finish<S: ReadAt + Sync>(walk: &mut Walk<'_, S>, options: &Options
     let mut unended = std::mem::take(&mut walk.unended);
     unended.retain(|it| wanted(it.wait.thread));
     unended.sort_by_key(|it| (Reverse(it.wait.duration), it.wait.thread));
+    let mut stretches = vec![Doing::default(); walk.stretches];
+    for living in &mut walk.living {
+        for (at, doing) in std::mem::take(&mut living.watched).finish() {
+            stretches[at] = doing;
+        }
+    }
     Lives {
         from: Nanos(walk.from),
         to: Nanos(walk.to),
@@ -57,6 +63,7 @@ pub(super) fn finish<S: ReadAt + Sync>(walk: &mut Walk<'_, S>, options: &Options
         calls: walk.calls.finish(&mut scratch),
         regions: regions.collect(),
         concurrency,
+        stretches,
         faults: walk.faults,
         unreadable: walk.unreadable,
         fine,

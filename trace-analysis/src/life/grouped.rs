@@ -116,7 +116,7 @@ impl<K: Copy + Eq + Hash, V: Default> View<K, V> {
 }
 
 /// The parties with the most time.
-pub(super) fn top<K: Copy + Ord>(parties: HashMap<K, Sum>) -> Vec<Share<K>> {
+pub(crate) fn top<K: Copy + Ord>(parties: HashMap<K, Sum>) -> Vec<Share<K>> {
     let share = |(of, sum): (K, Sum)| Share { of, count: sum.count, total: Nanos(sum.total) };
     let mut shares: Vec<_> = parties.into_iter().map(share).collect();
     shares.sort_by_key(|share| (std::cmp::Reverse((share.total, share.count)), share.of));
@@ -125,7 +125,7 @@ pub(super) fn top<K: Copy + Ord>(parties: HashMap<K, Sum>) -> Vec<Share<K>> {
 }
 
 /// Keeps the [`TOP`] longest, longest first.
-pub(super) fn keep_longest<T>(longest: &mut Vec<T>, new: T, nanos: impl Fn(&T) -> u64) {
+pub(crate) fn keep_longest<T>(longest: &mut Vec<T>, new: T, nanos: impl Fn(&T) -> u64) {
     if longest.len() >= TOP && longest.last().is_some_and(|least| nanos(least) >= nanos(&new)) {
         return;
     }

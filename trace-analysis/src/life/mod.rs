@@ -14,6 +14,7 @@
 //!   that never ended, `finish` its end.
 //! - `thread` is a thread's state; `who` finds it by the system's ids; `futex` tells who woke whom,
 //!   `places` why and where threads wait.
+//! - `stretches` says what was done in times that were asked for.
 //! - `cpus` counts what ran at once; `waits` and `calls` put together, by means of `grouped`.
 
 mod calls;
@@ -23,6 +24,7 @@ mod futex;
 mod grouped;
 mod pending;
 mod places;
+mod stretches;
 mod switches;
 mod thread;
 mod waits;
@@ -34,7 +36,10 @@ use trace_format::read::{ReadAt, TraceFile};
 use trace_format::time::Nanos;
 
 use self::calls::CallKey;
-pub(crate) use self::grouped::Sum;
+pub(crate) use self::grouped::{Sum, keep_longest, top};
+pub(crate) use self::pending::Pending;
+pub(crate) use self::places::Place;
+pub use self::stretches::{Doing, STRETCHES_MAX, Stretch};
 use self::waits::WaitKey;
 use self::walk::Walk;
 use crate::durations::Quantiles;
@@ -71,6 +76,8 @@ pub struct Lives {
     pub concurrency: Concurrency,
     /// Switches and samples that the kernel had no room for.
     pub lost_records: u64,
+    /// What was done in the stretches that [`Lives::read_stretches`] was asked for, in their order.
+    pub stretches: Vec<Doing>,
     /// Major page faults.
     pub faults: u64,
     /// Batches and events that could not be read.
@@ -467,7 +474,20 @@ impl Lives {
         symbols: &Symbols,
         progress: impl FnMut(Progress),
     ) -> Self {
+        Self::read_stretches(file, options, symbols, &[], progress)
+    }
+
+    /// The same, and what threads did in some stretches of their time, of which the first
+    /// [`STRETCHES_MAX`] are looked at: [`Lives::stretches`].
+    pub fn read_stretches<S: ReadAt + Sync>(
+        file: &TraceFile<S>,
+        options: &Options,
+        symbols: &Symbols,
+        stretches: &[Stretch],
+        progress: impl FnMut(Progress),
+    ) -> Self {
         let mut walk = Walk::new(file, options, symbols);
+        walk.watch(stretches);
         walk.walk(progress);
         walk.finish(options)
     }

@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use trace_format::header::BatchKind;
-use trace_format::id::{Open, OpenCall, ResourceId, ThreadId};
+use trace_format::id::{Open, ResourceId, ThreadId};
 use trace_format::read::{ReadAt, ThreadState, TraceFile};
 use trace_format::time::Ticks;
 
@@ -14,15 +14,17 @@ use super::thread::Call;
 use super::walk::Walk;
 use super::{Unended, Wait};
 
-/// Calls whose begin is still to come, the latest first.
+/// What has its begin still to come, the latest first.
 #[derive(Debug, Default)]
-pub(super) struct Pending {
-    calls: Vec<(Ticks, ThreadId, OpenCall)>,
+pub(crate) struct Pending {
+    all: Vec<(Ticks, ThreadId, Open)>,
 }
 
 impl Pending {
     /// What was open on threads that have written nothing since the last generation began.
-    pub(super) fn of<S: ReadAt>(file: &TraceFile<S>) -> Self {
+    ///
+    /// - `is_wanted`: what of it.
+    pub(crate) fn of<S: ReadAt>(file: &TraceFile<S>, is_wanted: impl Fn(&Open) -> bool) -> Self {
         let last = file.tables().generations.last();
         let state = last.and_then(|last| file.state_at(last.number).ok().flatten());
         let threads = state.map(|state| state.threads).unwrap_or_default();
@@ -34,23 +36,21 @@ impl Pending {
                 states.remove(&entry.thread);
             }
         }
-        let mut calls = Vec::new();
+        let mut all = Vec::new();
         for state in states.into_values() {
-            calls.extend(state.open.iter().filter_map(|it| match it.open {
-                Open::Call(call) => Some((it.begin, state.id, call)),
-                _ => None,
-            }));
+            let wanted = state.open.iter().filter(|it| is_wanted(&it.open));
+            all.extend(wanted.map(|it| (it.begin, state.id, it.open)));
         }
         // Of one thread the outer one first, as they may begin at one tick.
-        calls.reverse();
-        calls.sort_by_key(|(begin, ..)| Reverse(*begin));
-        Self { calls }
+        all.reverse();
+        all.sort_by_key(|(begin, ..)| Reverse(*begin));
+        Self { all }
     }
 
     /// The next one that began before then.
     #[inline]
-    fn before(&mut self, at: Ticks) -> Option<(Ticks, ThreadId, OpenCall)> {
-        self.calls.pop_if(|(begin, ..)| *begin < at)
+    pub(crate) fn before(&mut self, at: Ticks) -> Option<(Ticks, ThreadId, Open)> {
+        self.all.pop_if(|(begin, ..)| *begin < at)
     }
 }
 
@@ -58,14 +58,14 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
     /// Opens what began before then and is not open yet.
     #[inline]
     pub(super) fn begin_pending(&mut self, at: Ticks) {
-        while let Some((begin, thread, call)) = self.pending.before(at) {
-            self.begin_call(begin, thread, call);
+        while let Some((begin, thread, open)) = self.pending.before(at) {
+            self.begin_open(begin, thread, open);
         }
     }
 
     #[inline(never)]
-    fn begin_call(&mut self, begin: Ticks, thread: ThreadId, call: OpenCall) {
-        let (begin, open) = (self.nanos(begin), Open::Call(call));
+    fn begin_open(&mut self, begin: Ticks, thread: ThreadId, open: Open) {
+        let begin = self.nanos(begin);
         if begin >= self.to {
             return;
         }

@@ -15,7 +15,7 @@ const WHYS_MAX: usize = 1 << 17;
 /// A place in the program: what people see of it, as one line of a generic function has many
 /// addresses.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Place {
+pub(crate) enum Place {
     /// A function, its file, a line.
     Line(String, String, u32),
     /// Code without a name.
@@ -25,8 +25,9 @@ enum Place {
 }
 
 impl Place {
-    fn of(frames: &[Frame<'_>]) -> Self {
-        match site(frames) {
+    /// The place of this frame, if there is one.
+    pub(crate) fn of(site: Option<&Frame<'_>>) -> Self {
+        match site {
             Some(site) if site.named => {
                 Self::Line(site.name.to_string(), site.file.to_owned(), site.line)
             }
@@ -73,7 +74,7 @@ impl<'f> Places<'f> {
         why.named &= stack.is_some() || why.reason != Reason::Futex;
         let place = match stack {
             Some(_) => {
-                let place = (why.reason, Place::of(&frames));
+                let place = (why.reason, Place::of(site(&frames)));
                 *self.places.entry(place).or_insert(open.stack)
             }
             None => open.stack,

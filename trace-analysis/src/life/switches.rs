@@ -36,6 +36,7 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
             EventKind::Sample { os_thread, stack } => {
                 self.cpus.sample(cpu);
                 let Some(who) = self.os_thread(os_thread, at) else { return };
+                self.living[who].watched.sample(at, stack);
                 self.samples.entry((stack, self.names[who].0)).or_default().add(0);
             }
             EventKind::Fault { os_thread, stack, .. } => {

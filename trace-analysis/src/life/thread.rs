@@ -15,6 +15,7 @@ use trace_format::id::{CallId, Open, OpenCall, StackId};
 use trace_format::time::Nanos;
 
 use super::Times;
+use super::stretches::Stretches;
 use crate::reason::{Reason, Why};
 
 /// The states, as places in [`Spent`].
@@ -125,6 +126,8 @@ pub(super) struct Living {
     /// What was spent before the first switch, by what it would be without switches.
     early: Spent,
     history: VecDeque<Stretch>,
+    /// The parts of its time that somebody asked for.
+    pub(super) watched: Stretches,
     /// Where it touched a page that had to be read, since it came onto its CPU.
     pub(super) fault: Option<StackId>,
     /// How long it has been off its CPU by its own will outside calls, since it last came onto one.
@@ -168,6 +171,21 @@ impl Spent {
         times
     }
 
+    /// The same of a time before the first switch, which says whether the thread had been on a CPU.
+    fn resolved(&self, on: bool) -> Self {
+        let mut told = Self::default();
+        if on {
+            // What looked like waiting was a call that came back at once.
+            told.0[RUNNING] = self.0[EITHER];
+            told.0[IN_CALLS] = self.0[IN_CALLS] + self.0[BLOCKED..].iter().sum::<u64>();
+            told.0[UNKNOWN] = self.0[UNKNOWN];
+        } else {
+            told = *self;
+            told.0[UNKNOWN] += std::mem::take(&mut told.0[EITHER]);
+        }
+        told
+    }
+
     fn known(&self) -> Known {
         Known {
             cpu: self.0[RUNNING] + self.0[IN_CALLS],
@@ -190,6 +208,7 @@ impl Living {
             spent: Spent::default(),
             early: Spent::default(),
             history: VecDeque::new(),
+            watched: Stretches::default(),
             fault: None,
             outside: 0,
             since: begin,
@@ -254,6 +273,7 @@ impl Living {
         } else if slot >= BLOCKED {
             self.outside += nanos;
         }
+        self.watched.spend((from, at), slot, (name, stack));
         self.remember(Stretch { from, to: at, slot, call: name, stack });
     }
 
@@ -344,19 +364,9 @@ impl Living {
 
     /// The first switch has come: `on` says whether the thread had been on a CPU until then.
     pub(super) fn resolve(&mut self, on: bool) {
-        let early = std::mem::take(&mut self.early);
-        let mut told = Spent::default();
-        if on {
-            // What looked like waiting was a call that came back at once.
-            told.0[RUNNING] = early.0[EITHER];
-            told.0[IN_CALLS] = early.0[IN_CALLS] + early.0[BLOCKED..].iter().sum::<u64>();
-            told.0[UNKNOWN] = early.0[UNKNOWN];
-        } else {
-            told = early;
-            told.0[UNKNOWN] += std::mem::take(&mut told.0[EITHER]);
-        }
         // Not among what regions compare: they began in the middle of it.
-        self.early = told;
+        self.early = self.early.resolved(on);
+        self.watched.resolve(|early| early.resolved(on));
     }
 
     /// A wait of this call was over at `woken`: what came after was being ready. Returns how long.
@@ -367,6 +377,7 @@ impl Living {
         self.spent.0[slot] -= nanos;
         self.spent.0[READY] += nanos;
         call.blocked -= nanos;
+        self.watched.move_spent((from, to), slot, READY);
         let at = self.history.iter().rposition(|it| it.slot == slot && it.to == to);
         if let Some(at) = at {
             let mut ready = self.history[at];

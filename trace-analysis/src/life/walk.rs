@@ -21,10 +21,11 @@ use super::futex::Futexes;
 use super::grouped::Sum;
 use super::pending::Pending;
 use super::places::Places;
+use super::stretches::by_thread;
 use super::thread::{Call, Frame, Living};
 use super::waits::WaitTable;
 use super::who::Who;
-use super::{Lives, OneCall, RegionTimes, Unended, Wait, Waker};
+use super::{Lives, OneCall, RegionTimes, STRETCHES_MAX, Stretch, Unended, Wait, Waker};
 use crate::reason::Reason;
 use crate::summary::{Options, Progress, bounds};
 use crate::symbols::Symbols;
@@ -64,6 +65,8 @@ pub(super) struct Walk<'f, S> {
     pub(super) regions: HashMap<SiteId, RegionTimes>,
     places: Places<'f>,
     pub(super) pending: Pending,
+    /// How many stretches were asked for.
+    pub(super) stretches: usize,
     pub(super) unended: Vec<Unended>,
     /// Whether the window ends with the trace: what goes on beyond it may end there.
     pub(super) is_trace_end: bool,
@@ -102,7 +105,8 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
             samples: HashMap::new(),
             regions: HashMap::new(),
             places: Places::new(tables, symbols),
-            pending: Pending::of(file),
+            pending: Pending::of(file, |open| matches!(open, Open::Call(_))),
+            stretches: 0,
             unended: Vec::new(),
             is_trace_end: to == nanos(end),
             ends: BinaryHeap::new(),
@@ -114,6 +118,16 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
         threads.sort_by_key(|thread| (thread.first, thread.id));
         threads.into_iter().for_each(|thread| walk.meet(thread));
         walk
+    }
+
+    /// Says what is done in some stretches.
+    pub(super) fn watch(&mut self, stretches: &[Stretch]) {
+        self.stretches = stretches.len().min(STRETCHES_MAX);
+        for (thread, watched) in by_thread(stretches) {
+            if let Some(who) = self.who.thread(thread) {
+                self.living[who].watched = watched;
+            }
+        }
     }
 
     pub(super) fn nanos(&self, ticks: Ticks) -> u64 {

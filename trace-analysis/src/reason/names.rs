@@ -131,6 +131,22 @@ const LIBRARIES: &[(&str, &str)] = &[
     ("pollster::", POLLSTER),
     ("rayon_core::", RAYON),
     ("rayon::", "/rayon-"),
+    ("tokio_stream::", "/tokio-stream-"),
+    ("tokio_util::", "/tokio-util-"),
+    ("async_io::", "/async-io-"),
+    ("async_net::", "/async-net-"),
+    ("async_fs::", "/async-fs-"),
+    ("async_lock::", "/async-lock-"),
+    ("async_task::", "/async-task-"),
+    ("async_executor::", "/async-executor-"),
+    ("async_process::", "/async-process-"),
+    ("async_signal::", "/async-signal-"),
+    ("blocking::", "/blocking-"),
+    ("smol::", "/smol-"),
+    ("futures_channel::", "/futures-channel-"),
+    ("futures_lite::", "/futures-lite-"),
+    ("futures_timer::", "/futures-timer-"),
+    ("pin_project_lite::", "/pin-project-lite-"),
 ];
 
 /// Why the caller of these functions waits, as far as a library tells: of those that stand between
@@ -213,17 +229,21 @@ fn is_in_package(file: &str, folder: &str) -> bool {
     false
 }
 
-/// A function's path without type arguments as far as they stand in front, and its own name:
+/// A function's path and its own name:
 /// `std::sync::mpmc::list::Channel` and `recv` of `<std::sync::mpmc::list::Channel<u8>>::recv`.
 fn split(name: &str) -> (&str, &str) {
+    (path_of(name), own_name(name))
+}
+
+/// A function's path without type arguments as far as they stand in front.
+pub(super) fn path_of(name: &str) -> &str {
     let path = name.trim_start_matches(['<', '&', '*', '(', '[']);
     let path = path.strip_prefix("mut ").or_else(|| path.strip_prefix("dyn ")).unwrap_or(path);
-    let path = path.split(['<', ' ', '(', ',', '>']).next().unwrap_or("");
-    (path, own_name(name))
+    path.split(['<', ' ', '(', ',', '>']).next().unwrap_or("")
 }
 
 /// The last part of a path that is not inside angle brackets, without closures.
-fn own_name(name: &str) -> &str {
+pub(super) fn own_name(name: &str) -> &str {
     let (mut depth, mut from, mut to) = (0_u32, 0, name.len());
     let mut last = "";
     let bytes = name.as_bytes();

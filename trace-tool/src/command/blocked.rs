@@ -326,7 +326,8 @@ fn meanwhile(holder: &Holder, words: Words<'_>) -> String {
 }
 
 /// What somebody did with a time, the most first, in parts worth a word.
-fn shares(times: &Times) -> Vec<String> {
+#[must_use]
+pub fn shares(times: &Times) -> Vec<String> {
     let whole = times.total().0;
     let named = [
         ("running", times.running),

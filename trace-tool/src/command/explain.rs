@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::Args;
-use trace_analysis::explain::{Insight, explain};
+use trace_analysis::explain::{Insight, explain_all};
 use trace_analysis::heap::{Heap, HeapOptions};
 
 use super::life::Life;
@@ -35,7 +35,7 @@ pub struct Arguments {
 /// # Errors
 /// If there is no trace, or the output can't be written.
 pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> {
-    let life = Life::read(&arguments.source, &arguments.naming)?;
+    let (life, tasks) = Life::read_async(&arguments.source, &arguments.naming)?;
     let file = &life.reading.file;
     let heap = (!file.tables().heap.is_empty()).then(|| {
         let options = HeapOptions { from: life.reading.from, at: life.reading.to };
@@ -44,7 +44,7 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
         bar.finish_and_clear();
         heap
     });
-    let insights = explain(file, &life.lives, heap.as_ref(), &life.symbols);
+    let insights = explain_all(file, &life.lives, heap.as_ref(), Some(&tasks), &life.symbols);
     let names = life.names();
     let words = life.words(&names);
     let verdict = life.warn();

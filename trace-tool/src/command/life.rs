@@ -1,5 +1,6 @@
 //! What the commands about threads' lives share: reading them once, with names for their stacks.
 
+use trace_analysis::async_tasks::AsyncTasks;
 use trace_analysis::life::Lives;
 use trace_analysis::symbols::Symbols;
 
@@ -33,6 +34,20 @@ impl Life {
         let symbols = symbols(&reading.file, naming)?;
         let lives = reading.lives(&symbols);
         Ok(Self { reading, symbols, lives })
+    }
+
+    /// The same, and what its async tasks did.
+    ///
+    /// # Errors
+    /// As [`Life::read`].
+    pub fn read_async(
+        source: &Source,
+        naming: &binaries::Options,
+    ) -> Result<(Self, AsyncTasks), Failure> {
+        let reading = source.open()?;
+        let symbols = symbols(&reading.file, naming)?;
+        let (tasks, lives) = reading.async_lives(&symbols);
+        Ok((Self { reading, symbols, lives }, tasks.unwrap_or_default()))
     }
 
     /// The names of its threads.

@@ -9,10 +9,12 @@
 //! - [`regions`], [`tasks`], [`threads`]: tables of each.
 //! - [`explain`]: what made the program slow. [`blocked`], [`syscalls`], [`heap`]: what it waited
 //!   for, its calls into the system, its memory. [`life`]: what these share.
+//! - [`async_tasks`]: what async tasks did, and what their executors did with them.
 //! - [`export`]: for other viewers. [`profile`]: stacks with weights, for pprof and others.
 //! - [`symbolize`]: a trace that brings names along.
 //! - [`reading`]: what all of them share: opening the file, the window, the warnings.
 
+pub mod async_tasks;
 pub mod blocked;
 pub mod check;
 pub mod events;
@@ -70,6 +72,8 @@ enum Verb {
     Threads(threads::Arguments),
     /// What the program waited for, who made it wait, and where.
     Blocked(blocked::Arguments),
+    /// Async tasks: what blocked their threads, what they waited for, and which are stuck.
+    Async(async_tasks::Arguments),
     /// Calls into the system: how often, how long, how many bytes, which errors.
     Syscalls(syscalls::Arguments),
     /// What lives on the heap, and who allocates.
@@ -162,6 +166,7 @@ fn execute(verb: Verb, out: &mut Output) -> Result<Verdict, Failure> {
         Verb::Tasks(arguments) => tasks::run(&arguments, out),
         Verb::Threads(arguments) => threads::run(&arguments, out),
         Verb::Blocked(arguments) => blocked::run(&arguments, out),
+        Verb::Async(arguments) => async_tasks::run(&arguments, out),
         Verb::Syscalls(arguments) => syscalls::run(&arguments, out),
         Verb::Heap(arguments) => heap::run(&arguments, out),
         Verb::Profile(arguments) => profile::run(&arguments, out),

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use jiff::SignedDuration;
-use trace_analysis::life::Lives;
+use trace_analysis::async_tasks::AsyncTasks;
+use trace_analysis::life::{Lives, Stretch};
 use trace_analysis::symbols::Symbols;
 use trace_analysis::{Options, Summary};
 use trace_format::id::ThreadId;
@@ -112,11 +113,41 @@ impl Reading {
     /// What threads did in the part that is wanted.
     #[must_use]
     pub fn lives(&self, symbols: &Symbols) -> Lives {
+        self.lives_and(symbols, &[])
+    }
+
+    /// The same, and what they did in some stretches of it.
+    fn lives_and(&self, symbols: &Symbols, stretches: &[Stretch]) -> Lives {
         let bar = progress(self.file.bytes());
+        let advance = |progress| advance(&bar, progress);
         let options = self.options();
-        let lives = Lives::read(&self.file, &options, symbols, |progress| advance(&bar, progress));
+        let lives = Lives::read_stretches(&self.file, &options, symbols, stretches, advance);
         bar.finish_and_clear();
         lives
+    }
+
+    /// What async tasks did, and what threads did, also while they polled these; without the
+    /// former if there are none.
+    #[must_use]
+    pub fn async_lives(&self, symbols: &Symbols) -> (Option<AsyncTasks>, Lives) {
+        let tasks = AsyncTasks::are_in(&self.file).then(|| self.async_tasks(symbols));
+        let stretches = tasks.as_ref().map(AsyncTasks::stretches).unwrap_or_default();
+        let lives = self.lives_and(symbols, &stretches);
+        let tasks = tasks.filter(|tasks| !tasks.is_empty()).map(|mut tasks| {
+            tasks.tell(&lives);
+            tasks
+        });
+        (tasks, lives)
+    }
+
+    /// What async tasks did, but not what threads did meanwhile.
+    #[must_use]
+    pub fn async_tasks(&self, symbols: &Symbols) -> AsyncTasks {
+        let bar = progress(self.file.bytes());
+        let advance = |progress| advance(&bar, progress);
+        let tasks = AsyncTasks::read(&self.file, &self.options(), symbols, advance);
+        bar.finish_and_clear();
+        tasks
     }
 
     /// Whether the trace says more of threads than what they recorded themselves: their calls, or

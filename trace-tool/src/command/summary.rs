@@ -121,6 +121,7 @@ fn print(
     }
     if !summary.futures.is_empty() {
         section(out, "Futures", futures(limited(&summary.futures, limit), names))?;
+        out.wrapped(&longest_poll(&summary.futures, names), 2)?;
     }
     if !summary.counters.is_empty() {
         section(out, "Counters", counters(limited(&summary.counters, limit), names))?;
@@ -261,6 +262,7 @@ fn futures(futures: &[trace_analysis::futures::FutureSummary], names: &Names<'_>
         Column::Optional("life max", 4),
         Column::Optional("failed", 1),
         Column::Optional("dropped", 2),
+        Column::Optional("panicked", 2),
         Column::Optional("open", 2),
     ]);
     for future in futures {
@@ -275,10 +277,22 @@ fn futures(futures: &[trace_analysis::futures::FutureSummary], names: &Names<'_>
             units::time(future.life.max),
             units::count(future.failed),
             units::count(future.dropped),
+            units::count(future.panicked),
             units::count(future.unfinished),
         ]);
     }
-    table.without_empty("failed", "0").without_empty("dropped", "0").without_empty("open", "0")
+    let rare = ["failed", "dropped", "panicked", "open"];
+    rare.into_iter().fold(table, |table, title| table.without_empty(title, "0"))
+}
+
+/// The longest poll, and whom to ask what was in it.
+fn longest_poll(futures: &[trace_analysis::futures::FutureSummary], names: &Names<'_>) -> String {
+    let longest = futures.iter().max_by_key(|future| future.poll.max);
+    let longest = longest.filter(|future| future.polls > 0).map(|future| {
+        let (long, who) = (units::time(future.poll.max), names.site(future.site));
+        format!("Longest poll: {long}, of {who}; ")
+    });
+    longest.unwrap_or_default() + "more: exectrace async"
 }
 
 fn counters(counters: &[trace_analysis::counters::CounterSummary], names: &Names<'_>) -> Table {

@@ -1,9 +1,10 @@
 //! Traces for the tests of the command, and a way to run it. `convoy`: a trace of the program's own
-//! life.
+//! life. `server`: one of its async tasks.
 
 #![allow(dead_code, reason = "every test uses a part of it")]
 
 pub(crate) mod convoy;
+pub(crate) mod server;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

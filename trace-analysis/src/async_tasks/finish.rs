@@ -1,0 +1,145 @@
+//! The end of the walk: what is open lasts until then, and sums become what is returned.
+
+use trace_format::id::{FutureId, Open, SiteId};
+use trace_format::read::ReadAt;
+use trace_format::time::Nanos;
+
+use super::state::State;
+use super::sums::add;
+use super::walk::Walk;
+use super::{AsyncTasks, Idle, Phase, UNFINISHED_MAX, Unfinished};
+
+/// A chain of child futures is cut behind so many.
+const CHAIN_MAX: usize = 32;
+
+impl<S: ReadAt + Sync> Walk<'_, S> {
+    pub(super) fn finish(mut self) -> AsyncTasks {
+        let mut tasks: Vec<_> =
+            self.known.iter().filter(|(_, state)| state.is_task() && !state.ended).collect();
+        tasks.sort_by_key(|(id, _)| **id);
+        let ids: Vec<_> = tasks.into_iter().map(|(id, _)| *id).collect();
+        let mut unfinished: Vec<_> = ids.iter().filter_map(|id| self.unfinished(*id)).collect();
+        unfinished.sort_by_key(|task| (task.since, task.task));
+        unfinished.truncate(UNFINISHED_MAX);
+        for id in ids {
+            self.still_idle(id);
+        }
+        self.flush_early();
+        for who in 0..self.threads.len() {
+            self.end_open(who);
+        }
+        let sums = &self.sums;
+        let sites: Vec<SiteId> = sums.all.iter().map(|(_, sums)| sums.told.site).collect();
+        let waits = self.waits.finish(|place| sites[place]);
+        let (polls, delays) = self.polls.finish();
+        let (sites, children) = self.sums.finish();
+        let threads = self.threads.iter().map(|thread| thread.sums);
+        let mut workers: Vec<_> = threads.filter(|sums| sums.polls > 0).collect();
+        workers.sort_by_key(|worker| worker.thread);
+        AsyncTasks {
+            from: Nanos(self.from),
+            to: Nanos(self.to),
+            sites,
+            children,
+            polls,
+            delays,
+            waits,
+            unfinished,
+            workers,
+            untracked: self.untracked,
+            unreadable: self.unreadable,
+        }
+    }
+
+    fn unfinished(&mut self, id: FutureId) -> Option<Unfinished> {
+        let state = self.known.get(&id)?;
+        let (phase, since) = phase(state);
+        let chain = self.chain(state);
+        let (stack, awaited) = self.places.of(state.waits_at);
+        Some(Unfinished {
+            task: id,
+            site: state.site,
+            begin: Nanos(state.begin),
+            polls: state.polls,
+            phase,
+            since: Nanos(since),
+            stack,
+            awaited,
+            unwakeable: state.unwakeable,
+            chain,
+        })
+    }
+
+    /// The child futures that a task is in, outermost first.
+    fn chain(&self, task: &State) -> Vec<(FutureId, SiteId)> {
+        let (mut chain, mut next) = (Vec::new(), task.child);
+        while let Some(child) = self.known.get(&next).filter(|it| !it.ended && !it.is_task()) {
+            if chain.len() >= CHAIN_MAX {
+                break;
+            }
+            chain.push((next, child.site));
+            next = child.child;
+        }
+        chain
+    }
+
+    /// A task is idle to the end.
+    fn still_idle(&mut self, id: FutureId) {
+        let Some(state) = self.known.get_mut(&id) else { return };
+        let sums = state.sums;
+        let told = self.sums.at(sums);
+        told.futile_wakes += u64::from(std::mem::take(&mut state.is_futile));
+        told.never_polled += u64::from(state.polls == 0);
+        told.unwakeable += u64::from(state.unwakeable);
+        let Some(since) = state.idle_since().filter(|since| *since < self.to) else { return };
+        add(&mut told.idle, self.to - since);
+        let place = self.places.of(state.waits_at);
+        let (begin, duration) = (Nanos(since), Nanos(self.to - since));
+        self.waits.add(sums, place, Idle { task: id, begin, duration, waker: None }, None, false);
+    }
+
+    /// Polls of which no event told whose they were.
+    fn flush_early(&mut self) {
+        for state in self.known.values_mut() {
+            for (nanos, ready) in std::mem::take(&mut state.early) {
+                self.sums.poll(state.sums, nanos, ready);
+            }
+        }
+    }
+
+    /// Polls that are open last to the end: a thread that is stuck has nothing else to show.
+    fn end_open(&mut self, who: usize) {
+        let frames = self.threads[who].frames.iter();
+        let polls = frames.filter_map(|frame| match frame.open {
+            Open::Poll(future) => Some((future, frame.begin)),
+            _ => None,
+        });
+        let polls: Vec<_> = polls.collect();
+        let thread = self.threads[who].sums.thread;
+        for (at, (future, begin)) in polls.into_iter().enumerate() {
+            let Some(state) = self.known.get(&future).filter(|state| state.is_task()) else {
+                continue;
+            };
+            let (site, sums) = (state.site, state.sums);
+            let nanos = self.to.saturating_sub(begin);
+            if at == 0 {
+                self.threads[who].add_poll(nanos, super::LONG_POLL.0);
+            }
+            add(&mut self.sums.at(sums).busy, nanos);
+            let chain = Vec::new();
+            self.polls.add(sums, future, site, thread, (begin, self.to), false, chain);
+        }
+    }
+}
+
+/// What a task is doing, and since when.
+fn phase(state: &State) -> (Phase, u64) {
+    if state.open > 0 {
+        return (Phase::Polled, state.polled.0);
+    }
+    match (state.woken, state.polls) {
+        (Some(woken), _) => (Phase::Ready, woken.at.max(state.polled.1)),
+        (None, 0) => (Phase::New, state.begin),
+        (None, _) => (Phase::Idle, state.polled.1),
+    }
+}

@@ -1,0 +1,355 @@
+//! The walk's part about futures: they come, are polled, woken, and end.
+
+use trace_format::event::{EventKind, Outcome};
+use trace_format::id::{FutureId, SiteId, StackId};
+use trace_format::read::{FutureState, ReadAt};
+use trace_format::time::Nanos;
+
+use super::polls::{LONG_POLL, Late};
+use super::state::{EARLY_MAX, Kind, Past, State, Woken};
+use super::sums::add;
+use super::walk::Walk;
+use super::worker::{LINK_NANOS_MIN, Recent};
+use super::{AsyncWaker, Idle, Link};
+
+/// So many futures live at once at most; those that begin beyond are only counted.
+const KNOWN_MAX: usize = 1 << 18;
+
+/// So many that have ended stay known, for wakes and polls that come late.
+const ENDED_MAX: usize = 1 << 16;
+
+impl<S: ReadAt + Sync> Walk<'_, S> {
+    /// An event that opens and ends nothing.
+    ///
+    /// - `ready`: for `Ready`, since when.
+    pub(super) fn future_event(&mut self, who: usize, at: u64, kind: &EventKind<'_>, ready: u64) {
+        self.threads[who].touch();
+        match *kind {
+            EventKind::FutureSpawn { future, site, stack, .. } => {
+                self.tell(future, Kind::Spawned, site, stack, at);
+            }
+            EventKind::FutureBegin { future, site, .. } => {
+                let around = self.threads[who].innermost_poll().filter(|it| *it != future);
+                let kind = if around.is_some() { Kind::Child } else { Kind::Polled };
+                self.tell(future, kind, site, StackId(0), at);
+            }
+            EventKind::FutureEnd { future, outcome, .. } => self.end(future, outcome, at),
+            EventKind::Wake { future, stack } => self.wake(who, future, stack, at),
+            EventKind::Ready { future, .. } => {
+                if let Some(state) = self.known.get_mut(&future) {
+                    state.ready = Some(ready);
+                }
+            }
+            EventKind::Unwakeable { future } => {
+                if let Some(state) = self.known.get_mut(&future) {
+                    state.unwakeable = state.woken.is_none();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A future that lived before the first event, as a definition tells it.
+    pub(super) fn remember(&mut self, told: &FutureState) {
+        let kind = match (told.spawned, told.parent) {
+            (true, _) => Kind::Spawned,
+            (false, FutureId(0)) => Kind::Polled,
+            (false, _) => Kind::Child,
+        };
+        let begin = self.nanos(told.begin);
+        self.tell(told.id, kind, told.site, StackId(0), begin);
+        let since = self.nanos(told.since);
+        let Some(state) = self.known.get_mut(&told.id) else { return };
+        state.waits_at = told.waits_at;
+        if told.since.0 > 0 {
+            (state.polls, state.polled) = (1, (since, since));
+        }
+        if kind == Kind::Child {
+            (state.parent, state.root) = (told.parent, told.parent);
+        }
+    }
+
+    /// An event tells of a future, maybe again.
+    fn tell(&mut self, id: FutureId, kind: Kind, site: SiteId, stack: StackId, at: u64) {
+        if self.ended.contains_key(&id) {
+            return;
+        }
+        let site = if self.tables.callsite(site).is_some() { site } else { SiteId(0) };
+        let Some(state) = self.known.get_mut(&id) else {
+            self.come(id, kind, site, true, stack, at);
+            return;
+        };
+        // What was said of it first holds, but for what nobody knew.
+        if state.is_told && (state.site != SiteId(0) || site == SiteId(0)) {
+            return;
+        }
+        let before = state.sums;
+        // Who is awaited by another is so, whoever tells it.
+        let kind = if state.is_told || kind == Kind::Polled { state.kind } else { kind };
+        let sums = self.sums.place(site, kind);
+        (state.is_told, state.site, state.kind, state.sums) = (true, site, kind, sums);
+        if kind == Kind::Spawned {
+            (state.root, state.parent) = (id, FutureId(0));
+        }
+        self.sums.leave(before, false);
+        self.sums.come(sums, stack);
+        for (nanos, ready) in std::mem::take(&mut state.early) {
+            self.sums.poll(sums, nanos, ready);
+        }
+    }
+
+    /// A future is there that was not before.
+    fn come(
+        &mut self,
+        id: FutureId,
+        kind: Kind,
+        site: SiteId,
+        is_told: bool,
+        stack: StackId,
+        at: u64,
+    ) {
+        if self.known.len() >= KNOWN_MAX {
+            self.untracked += 1;
+            return;
+        }
+        let sums = self.sums.place(site, kind);
+        self.sums.come(sums, stack);
+        let state = State { is_told, ..State::new(id, kind, site, sums, at) };
+        self.known.insert(id, state);
+    }
+
+    /// A poll begins.
+    pub(super) fn begin_poll(
+        &mut self,
+        who: usize,
+        id: FutureId,
+        around: Option<FutureId>,
+        at: u64,
+    ) {
+        if self.ended.contains_key(&id) {
+            return;
+        }
+        let around = around.filter(|around| *around != id);
+        if !self.known.contains_key(&id) {
+            let kind = if around.is_some() { Kind::Child } else { Kind::Polled };
+            match self.tables.futures.get(&id) {
+                Some(told) => self.remember(told),
+                None => self.come(id, kind, SiteId(0), false, StackId(0), at),
+            }
+        }
+        let around =
+            around.map(|outer| (outer, self.known.get(&outer).map_or(outer, |it| it.root)));
+        let Some(state) = self.known.get_mut(&id) else { return };
+        if state.kind == Kind::Child {
+            if let Some((outer, root)) = around {
+                (state.parent, state.root) = (outer, root);
+                if let Some(outer) = self.known.get_mut(&outer) {
+                    outer.child = id;
+                }
+            }
+        } else {
+            self.begin_task_poll(who, id, at);
+        }
+        let Some(state) = self.known.get_mut(&id) else { return };
+        state.was_woken = state.woken.is_some();
+        state.polls += 1;
+        state.open = state.open.saturating_add(1);
+        (state.woken, state.ready, state.unwakeable) = (None, None, false);
+        (state.polled.0, state.child_waits_at) = (at, StackId(0));
+    }
+
+    /// A task is polled: it is ready no longer.
+    fn begin_task_poll(&mut self, who: usize, id: FutureId, at: u64) {
+        let Some(state) = self.known.get_mut(&id) else { return };
+        if state.is_futile {
+            state.is_futile = false;
+            self.sums.at(state.sums).futile_wakes += 1;
+        }
+        let ready = state.ready_since().map(|ready| ready.clamp(self.from, at));
+        let (site, idle) = (state.site, state.idle_since());
+        if let Some(since) = idle {
+            // Nobody was seen to wake it.
+            self.was_idle(id, (since, ready.unwrap_or(at)), None);
+        }
+        if let Some(ready) = ready {
+            let late = Late { task: id, site, ready, at };
+            let sums = &self.sums;
+            let site_of = |place: usize| sums.all[place].1.told.site;
+            self.polls.late(&mut self.threads[who], late, site_of);
+        }
+        if let Some(state) = self.known.get_mut(&id) {
+            // Counted with the poll: its site may not be known yet.
+            state.delay = ready.map(|ready| at - ready);
+        }
+    }
+
+    /// A poll ends.
+    pub(super) fn end_poll(
+        &mut self,
+        who: usize,
+        id: FutureId,
+        (begin, end): (u64, u64),
+        (waits_at, is_full): (StackId, bool),
+        chain: Vec<Link>,
+    ) {
+        let nanos = end.saturating_sub(begin);
+        let Some(state) = self.known.get_mut(&id) else {
+            self.threads[who].add_link(None, chain);
+            return;
+        };
+        state.open = state.open.saturating_sub(1);
+        state.polled.1 = end.max(state.polled.1);
+        let took = if waits_at == StackId(0) { state.child_waits_at } else { waits_at };
+        let is_same = took == StackId(0) || took == state.waits_at;
+        state.is_futile = state.was_woken && !is_full && is_same && state.polls > 1;
+        if took != StackId(0) {
+            state.waits_at = took;
+        }
+        let (site, root, sums) = (state.site, state.root, state.sums);
+        let (is_task, is_over) = (state.is_task(), state.ended && state.open == 0);
+        let delay = state.delay.take();
+        if state.is_told || state.early.len() >= EARLY_MAX {
+            self.sums.poll(sums, nanos, delay);
+        } else {
+            state.early.push((nanos, delay));
+        }
+        if is_over && let Some(state) = self.known.remove(&id) {
+            self.forget(id, &state);
+        }
+        if is_task {
+            self.end_task_poll(who, (id, site, sums), (begin, end), &chain);
+        } else if took != StackId(0)
+            && let Some(root) = self.known.get_mut(&root)
+        {
+            root.child_waits_at = took;
+        }
+        let link = Link { site, future: id, duration: Nanos(nanos) };
+        self.threads[who].add_link(Some(link), chain);
+    }
+
+    fn end_task_poll(
+        &mut self,
+        who: usize,
+        (task, site, sums): (FutureId, SiteId, usize),
+        (begin, end): (u64, u64),
+        chain: &[Link],
+    ) {
+        let nanos = end.saturating_sub(begin);
+        let thread = &mut self.threads[who];
+        if thread.innermost_poll().is_none() {
+            thread.add_poll(nanos, LONG_POLL.0);
+        }
+        if nanos < LINK_NANOS_MIN {
+            return;
+        }
+        let id = thread.sums.thread;
+        let chain = chain.to_vec();
+        let serial = self.polls.add(sums, task, site, id, (begin, end), true, chain);
+        let starved_from = end;
+        thread.remember(Recent { serial, task, sums, begin, end, starved_from });
+    }
+
+    /// A waker of a future is used.
+    fn wake(&mut self, who: usize, id: FutureId, stack: StackId, at: u64) {
+        let Some(state) = self.known.get(&id) else {
+            if let Some(&sums) = self.ended.get(&id) {
+                self.sums.at(sums).late_wakes += 1;
+            }
+            return;
+        };
+        let (is_child, root, sums) = (!state.is_task(), state.root, state.sums);
+        if is_child {
+            self.sums.at(sums).wakes += 1;
+            let is_own = self.threads[who].is_polling(id);
+            self.sums.at(sums).self_wakes += u64::from(is_own);
+        }
+        let Some(task) = self.known.get_mut(&root).filter(|task| task.is_task()) else { return };
+        // A child's waker that uses its task's is one wake, whoever tells of it.
+        if let Some(woken) = &mut task.woken
+            && (is_child || woken.is_childs)
+        {
+            woken.is_childs = false;
+            return;
+        }
+        let is_own = self.threads[who].is_polling(root);
+        let told = self.sums.at(task.sums);
+        told.wakes += 1;
+        told.self_wakes += u64::from(is_own);
+        let by = self.threads[who].innermost_poll();
+        let by = by.map_or(FutureId(0), |by| self.known.get(&by).map_or(by, |it| it.root));
+        let Some(task) = self.known.get_mut(&root) else { return };
+        if task.woken.is_some() {
+            return;
+        }
+        let idle = task.idle_since();
+        task.unwakeable = false;
+        let thread = self.threads[who].sums.thread;
+        let woken = Woken { at, thread, by, stack, is_childs: is_child };
+        task.woken = Some(woken);
+        if let Some(since) = idle {
+            self.was_idle(root, (since, at), Some(woken));
+        }
+    }
+
+    /// A task was idle, until it was woken or polled.
+    fn was_idle(&mut self, id: FutureId, (from, to): (u64, u64), woken: Option<Woken>) {
+        let Some(state) = self.known.get_mut(&id).filter(|_| to > from) else { return };
+        let (stack, sums) = (state.waits_at, state.sums);
+        state.remember(Past { from, to, stack });
+        add(&mut self.sums.at(sums).idle, to - from);
+        let place = self.places.of(stack);
+        let by = woken.map(|woken| {
+            let holder = self.known.get(&woken.by);
+            (holder.map(|holder| holder.site), self.places.of(woken.stack).0)
+        });
+        let waker =
+            woken.map(|Woken { thread, by, stack, .. }| AsyncWaker { thread, task: by, stack });
+        let (begin, duration) = (Nanos(from), Nanos(to - from));
+        self.waits.add(sums, place, Idle { task: id, begin, duration, waker }, by, true);
+        let Some(woken) = woken.filter(|woken| place.1.awaited.is_lock() && woken.by != id) else {
+            return;
+        };
+        if let Some(holder) = self.known.get(&woken.by) {
+            let released_at = self.places.of(woken.stack).0;
+            let holder = (woken.by, holder, released_at);
+            self.waits.held(sums, place, (from, to), holder, &mut self.places);
+        }
+    }
+
+    /// A future is done, or dropped.
+    fn end(&mut self, id: FutureId, outcome: Outcome, at: u64) {
+        let Some(state) = self.known.get_mut(&id).filter(|state| !state.ended) else { return };
+        if outcome == Outcome::Dropped && state.is_futile {
+            self.sums.at(state.sums).futile_wakes += 1;
+        }
+        let idle = state.idle_since().filter(|_| state.kind != Kind::Child);
+        if let Some(since) = idle {
+            self.was_idle(id, (since, at), None);
+        }
+        let Some(state) = self.known.get_mut(&id) else { return };
+        (state.ended, state.is_futile) = (true, false);
+        self.sums.end(state.sums, at.saturating_sub(state.begin), outcome);
+        self.sums.at(state.sums).never_polled += u64::from(state.polls == 0);
+        if state.open == 0
+            && let Some(state) = self.known.remove(&id)
+        {
+            self.forget(id, &state);
+        }
+    }
+
+    /// What has ended is known no longer than what may come late.
+    fn forget(&mut self, id: FutureId, state: &State) {
+        for &(nanos, ready) in &state.early {
+            self.sums.poll(state.sums, nanos, ready);
+        }
+        self.sums.leave(state.sums, true);
+        if self.ended.insert(id, state.sums).is_none() {
+            self.ended_first.push_back(id);
+        }
+        if self.ended_first.len() > ENDED_MAX
+            && let Some(old) = self.ended_first.pop_front()
+        {
+            self.ended.remove(&old);
+        }
+    }
+}

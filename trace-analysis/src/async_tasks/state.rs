@@ -1,0 +1,135 @@
+//! One future as time goes by.
+
+use trace_format::id::{FutureId, SiteId, StackId, ThreadId};
+
+/// So many of the last times in which a task was idle are remembered, to say what it did while it
+/// held a lock.
+const PAST_MAX: usize = 8;
+
+/// So many polls wait to be told which call site is theirs: a spawn may be told late.
+pub(super) const EARLY_MAX: usize = 4;
+
+/// What a future is to those who count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Kind {
+    /// An async task that was spawned.
+    Spawned,
+    /// An outermost future that was not.
+    Polled,
+    /// A child future.
+    Child,
+}
+
+/// A wake, the first since the last poll began.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Woken {
+    pub(super) at: u64,
+    pub(super) thread: ThreadId,
+    /// The task that was polled there.
+    pub(super) by: FutureId,
+    pub(super) stack: StackId,
+    /// It was a child future's waker.
+    pub(super) is_childs: bool,
+}
+
+/// A time in which a task was idle.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Past {
+    pub(super) from: u64,
+    pub(super) to: u64,
+    pub(super) stack: StackId,
+}
+
+/// One future.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) kind: Kind,
+    pub(super) site: SiteId,
+    /// Its place among the sums.
+    pub(super) sums: usize,
+    /// An event has told of it: its site is known.
+    pub(super) is_told: bool,
+    pub(super) begin: u64,
+    /// The future around it, and the task it is in: 0 and itself for a task.
+    pub(super) parent: FutureId,
+    pub(super) root: FutureId,
+    /// The child future that was polled in it last.
+    pub(super) child: FutureId,
+    pub(super) polls: u64,
+    /// How many of its polls are open: one, in traces that are true.
+    pub(super) open: u32,
+    /// When its last poll began and ended.
+    pub(super) polled: (u64, u64),
+    pub(super) woken: Option<Woken>,
+    /// Since when it has been ready, if that was said.
+    pub(super) ready: Option<u64>,
+    /// How long it had been ready when its present poll began.
+    pub(super) delay: Option<u64>,
+    /// Where it waits, and where a child future took a waker in the present poll.
+    pub(super) waits_at: StackId,
+    pub(super) child_waits_at: StackId,
+    /// It was woken for its last poll.
+    pub(super) was_woken: bool,
+    /// Its last poll did nothing, if it turns out that it was pending.
+    pub(super) is_futile: bool,
+    pub(super) unwakeable: bool,
+    /// It is over, and only its poll is still open.
+    pub(super) ended: bool,
+    pub(super) past: Vec<Past>,
+    /// Polls that are not counted yet: how long, and how long it had been ready.
+    pub(super) early: Vec<(u64, Option<u64>)>,
+}
+
+impl State {
+    pub(super) fn new(id: FutureId, kind: Kind, site: SiteId, sums: usize, begin: u64) -> Self {
+        Self {
+            kind,
+            site,
+            sums,
+            is_told: false,
+            begin,
+            parent: FutureId(0),
+            root: id,
+            child: FutureId(0),
+            polls: 0,
+            open: 0,
+            polled: (0, 0),
+            woken: None,
+            ready: None,
+            delay: None,
+            waits_at: StackId(0),
+            child_waits_at: StackId(0),
+            was_woken: false,
+            is_futile: false,
+            unwakeable: false,
+            ended: false,
+            past: Vec::new(),
+            early: Vec::new(),
+        }
+    }
+
+    pub(super) fn is_task(&self) -> bool {
+        self.kind != Kind::Child
+    }
+
+    /// Since when it is idle: pending, and not woken; `None` if it is not.
+    pub(super) fn idle_since(&self) -> Option<u64> {
+        let is_idle = self.polls > 0 && self.open == 0 && self.woken.is_none() && !self.ended;
+        is_idle.then_some(self.polled.1)
+    }
+
+    /// Since when it has been ready at `at`, if that is known.
+    pub(super) fn ready_since(&self) -> Option<u64> {
+        let is_new = self.polls == 0 && self.kind == Kind::Spawned && self.is_told;
+        let woken = self.woken.map(|woken| woken.at.max(self.polled.1));
+        self.ready.or(woken).or(is_new.then_some(self.begin))
+    }
+
+    /// It was idle.
+    pub(super) fn remember(&mut self, past: Past) {
+        if self.past.len() >= PAST_MAX {
+            self.past.remove(0);
+        }
+        self.past.push(past);
+    }
+}

@@ -1,0 +1,340 @@
+//! Rules about async tasks: workers that are blocked, locks that are held across awaits, tasks that
+//! wait too long, for ever, or not at all.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use trace_format::id::{CallId, SiteId, StackId};
+use trace_format::time::Nanos;
+
+use super::words::{Facts, count, moment, percent, plural, time};
+use super::{Insight, InsightKind};
+use crate::async_tasks::{
+    AsyncHolder, AsyncTasks, AwaitGroup, LONG_POLL, LongPoll, Phase, SpawnSite, Unfinished,
+};
+use crate::life::{Doing, saturating_sum};
+
+/// Long polls cost something from this part of the trace's time on, in thousandths.
+const BLOCKED_THOUSANDTHS: u64 = 20;
+
+/// Tasks that wait for one lock: many do at once, so this is less than it sounds. Where the holder
+/// was idle meanwhile, less is worth a word: it can be helped.
+const LOCK_THOUSANDTHS: u64 = 200;
+const ACROSS_THOUSANDTHS: u64 = 20;
+
+/// Tasks that are ready wait for a worker: from this part of the trace's time on, in thousandths,
+/// and from this time of one in a hundred on.
+const READY_THOUSANDTHS: u64 = 100;
+const READY_P99_MIN: u64 = 1_000_000;
+
+/// What is ready, or waits for a lock, for so long when the trace stops may do so for ever: in
+/// nanoseconds, and in thousandths of the trace's time.
+const STUCK_NANOS: u64 = 200_000_000;
+const STUCK_THOUSANDTHS: u64 = 50;
+
+/// Fewer wakes than this are no loop.
+const BUSY_WAKES_MIN: u64 = 1_000;
+
+/// Polls that do nothing cost something from this part of the trace's time on, in thousandths.
+const BUSY_THOUSANDTHS: u64 = 20;
+
+/// So many parties are named.
+const SAID: usize = 3;
+
+/// All that is said of async tasks.
+pub(super) fn all(facts: &Facts<'_>, tasks: &AsyncTasks) -> Vec<Insight> {
+    let mut insights = blocked_workers(facts, tasks);
+    insights.extend(locks(facts, tasks));
+    insights.extend(stuck(facts, tasks));
+    insights.extend(slow_ready(facts, tasks));
+    insights.extend(never_on(facts, tasks));
+    insights.extend(busy_wakers(facts, tasks));
+    insights
+}
+
+/// Polls that kept their threads from polling others.
+fn blocked_workers(facts: &Facts<'_>, tasks: &AsyncTasks) -> Vec<Insight> {
+    let mut alike: BTreeMap<(SiteId, String), Vec<&LongPoll>> = BTreeMap::new();
+    for poll in tasks.polls.iter().filter(|poll| poll.duration >= LONG_POLL) {
+        alike.entry((poll.site, facts.own_at(poll.culprit()))).or_default().push(poll);
+    }
+    alike.into_values().filter_map(|polls| blocked(facts, tasks, &polls)).collect()
+}
+
+fn blocked(facts: &Facts<'_>, tasks: &AsyncTasks, polls: &[&LongPoll]) -> Option<Insight> {
+    let worst = *polls.first()?;
+    let culprit = worst.culprit();
+    let total = saturating_sum(polls.iter().map(|poll| poll.duration.0));
+    let delayed = saturating_sum(polls.iter().map(|poll| poll.delayed_total.0));
+    let doing = worst.doing.unwrap_or_default();
+    let waited = doing.times.blocked().0.saturating_add(doing.times.in_calls.0);
+    let is_blocked = waited >= worst.duration.0 / 2;
+    let lost = Nanos(total.max(delayed));
+    // Whoever computes while nobody waits does no harm.
+    if !facts.is_worth(lost, BLOCKED_THOUSANDTHS) || !(is_blocked || delayed > 0) {
+        return None;
+    }
+    let (who, thread) = (facts.site(worst.site), facts.thread(worst.thread));
+    let long = time(worst.duration);
+    let verb = if worst.ended { "kept" } else { "still keeps" };
+    let what = what(facts, &doing, culprit);
+    let title = format!("a poll of {who} {verb} {thread} for {long}{what}");
+    let mut insight = Insight::new(InsightKind::BlockedWorker, lost, title);
+    if let Some(site) = tasks.sites.iter().find(|it| it.site == worst.site && it.long_polls > 1) {
+        let (longer, all) = (count(site.long_polls), time(site.long_total));
+        let limit = time(LONG_POLL);
+        insight.evidence.push(format!("{longer} of its polls took longer than {limit}: {all}"));
+    }
+    insight.evidence.extend(delays(facts, polls));
+    if let Some(link) = worst.chain.last().filter(|it| it.duration.0 >= worst.duration.0 / 2) {
+        let (site, long) = (facts.site(link.site), time(link.duration));
+        insight.evidence.push(format!("{long} of it inside {site}"));
+    }
+    let when = moment(worst.begin);
+    insight
+        .evidence
+        .push(format!("the longest is from {when} on; blocking work belongs elsewhere"));
+    insight.threads = vec![worst.thread];
+    insight.stacks = [culprit].into_iter().filter(|stack| *stack != StackId(0)).collect();
+    insight.call = Some(doing.slow_call).filter(|call| *call != CallId(0));
+    insight.at = Some(worst.begin);
+    insight.command = "async".to_owned();
+    Some(insight)
+}
+
+/// `: it slept 99% of that, in clock_nanosleep at app::f (src/app.rs:12)`.
+fn what(facts: &Facts<'_>, doing: &Doing, culprit: StackId) -> String {
+    let (times, whole) = (&doing.times, doing.times.total().0);
+    let mut parts = vec![(times.running, "running"), (times.in_calls, "in calls")];
+    parts.extend([(times.ready, "without a CPU"), (times.running_or_ready, "running or ready")]);
+    parts.extend(times.reasons().into_iter().map(|(reason, time)| (time, reason.name())));
+    let Some((most, word)) = parts.into_iter().max_by_key(|(time, _)| *time) else {
+        return String::new();
+    };
+    if most.0 == 0 {
+        return String::new();
+    }
+    let share = percent(most.0, whole);
+    let call = doing.slow_call.info().filter(|_| doing.is_slow_call());
+    let call = call.map_or(String::new(), |info| format!(", in {}", info.name));
+    format!(": {word} for {share} of it{call}{}", facts.own_at(culprit))
+}
+
+/// Who waited behind long polls.
+fn delays(facts: &Facts<'_>, polls: &[&LongPoll]) -> Option<String> {
+    let times = saturating_sum(polls.iter().map(|poll| poll.delayed));
+    let all = saturating_sum(polls.iter().map(|poll| poll.delayed_total.0));
+    let most = polls.iter().filter_map(|poll| poll.delayed_most).max_by_key(|most| most.2)?;
+    let (who, long, all) = (facts.site(most.1), time(most.2), time(Nanos(all)));
+    let times = plural(times, "time", "times");
+    Some(format!("{times} a ready task waited behind it, {all} in all: up to {long}, {who}"))
+}
+
+/// Locks that tasks waited for, and what their holders did.
+fn locks(facts: &Facts<'_>, tasks: &AsyncTasks) -> Vec<Insight> {
+    let groups = tasks.waits.iter().filter(|group| group.awaited.awaited.is_lock());
+    groups.filter_map(|group| lock(facts, group)).collect()
+}
+
+fn lock(facts: &Facts<'_>, group: &AwaitGroup) -> Option<Insight> {
+    let across = group.holders.iter().find(|holder| {
+        holder.idle.0 >= holder.held.0 / 2 && facts.is_worth(holder.held, ACROSS_THOUSANDTHS)
+    });
+    if across.is_none() && !facts.is_worth(group.total, LOCK_THOUSANDTHS) {
+        return None;
+    }
+    // Without a release there is nobody to blame; `stuck` tells of it.
+    let holder = across.or(group.holders.first())?;
+    let (who, what) = (facts.site(group.site), group.awaited.name());
+    let (waited, times) = (time(group.total), plural(group.count, "time", "times"));
+    let at = facts.own_at(group.stack);
+    let by = facts.site(holder.site);
+    let (kind, lost, why) = match across {
+        Some(holder) => {
+            let (thing, there) = (holder.idle_awaited.name(), facts.own_at(holder.idle_stack));
+            let why = format!(", while {by} held it across an await: for {thing}{there}");
+            (InsightKind::LockAcrossAwait, holder.held, why)
+        }
+        None => (InsightKind::LockContention, group.total, format!(", held by {by}")),
+    };
+    let title = format!("{who} waited {waited} for a {what}, {times}{at}{why}");
+    let mut insight = Insight::new(kind, lost, title);
+    insight.evidence = group.holders.iter().take(SAID).map(|it| held_by(facts, it)).collect();
+    let (p50, p99) = (time(group.quantiles.p50), time(group.quantiles.p99));
+    insight.evidence.push(format!("of the waits half took up to {p50}, 99 in 100 up to {p99}"));
+    if let Some(idle) = group.longest.first() {
+        let (task, long, when) = (idle.task.0, time(idle.duration), moment(idle.begin));
+        insight.evidence.push(format!("the longest took {long}: task {task}, from {when} on"));
+        insight.at = Some(idle.begin);
+    }
+    insight.stacks = vec![holder.idle_stack, holder.stack, group.stack];
+    insight.stacks.retain(|stack| *stack != StackId(0));
+    insight.command = "async".to_owned();
+    Some(insight)
+}
+
+/// `writer gave it up at app::f (src/app.rs:70), 12 times; it held it up to 120 ms, idle for 95%`.
+fn held_by(facts: &Facts<'_>, holder: &AsyncHolder) -> String {
+    let (who, at) = (facts.site(holder.site), facts.own_at(holder.stack));
+    let times = plural(holder.count, "time", "times");
+    let (long, idle) = (time(holder.held_max), percent(holder.idle.0, holder.held.0));
+    let task = holder.task.0;
+    let mut line = format!("{who} gave it up{at}, {times}; it held it up to {long} (task {task})");
+    if holder.idle.0 > 0 {
+        let there = facts.own_at(holder.idle_stack);
+        line += &format!(", idle for {idle} of that, waiting for {}", holder.idle_awaited.name());
+        line += &there;
+    }
+    line
+}
+
+/// Tasks that wait for locks to the end of the trace.
+fn stuck(facts: &Facts<'_>, tasks: &AsyncTasks) -> Option<Insight> {
+    let stuck: Vec<_> = tasks
+        .unfinished
+        .iter()
+        .filter(|task| task.phase == Phase::Idle && task.awaited.awaited.is_lock())
+        .filter(|task| !task.unwakeable && is_long(facts, tasks, task))
+        .collect();
+    let first = *stuck.first()?;
+    let who = facts.site(first.site);
+    let tell = plural(stuck.len() as u64, "async task", "async tasks");
+    let title = format!(
+        "{tell} ({who}) still waited for locks when the trace stopped, and nobody gave those up: a \
+         deadlock, or a lock held for ever"
+    );
+    Some(unfinished(facts, tasks, InsightKind::Stuck, title, &stuck))
+}
+
+/// Tasks that nobody can wake any more.
+fn never_on(facts: &Facts<'_>, tasks: &AsyncTasks) -> Option<Insight> {
+    let lost: Vec<_> = tasks.unfinished.iter().filter(|task| task.unwakeable).collect();
+    let first = *lost.first()?;
+    let number = saturating_sum(tasks.sites.iter().map(|site| site.unwakeable));
+    let (who, tell) = (facts.site(first.site), plural(number, "async task", "async tasks"));
+    let title = format!(
+        "{tell} ({who}) can't go on: pending, not woken, and no waker of {} is left",
+        if number == 1 { "it" } else { "theirs" }
+    );
+    Some(unfinished(facts, tasks, InsightKind::LeakedTasks, title, &lost))
+}
+
+fn unfinished(
+    facts: &Facts<'_>,
+    tasks: &AsyncTasks,
+    kind: InsightKind,
+    title: String,
+    which: &[&Unfinished],
+) -> Insight {
+    let since = |task: &Unfinished| tasks.to.0.saturating_sub(task.since.0);
+    let lost = saturating_sum(which.iter().map(|task| since(task)));
+    let mut insight = Insight::new(kind, Nanos(lost), title);
+    for task in which.iter().take(SAID) {
+        let (who, id, what) = (facts.site(task.site), task.task.0, task.awaited.name());
+        let (at, from) = (facts.own_at(task.stack), moment(task.since));
+        let long = time(Nanos(since(task)));
+        let line = format!("task {id} ({who}) waits for {what}{at}, since {from}, for {long}");
+        insight.evidence.push(line);
+    }
+    if which.len() > SAID {
+        insight.evidence.push(format!("{} more", count((which.len() - SAID) as u64)));
+    }
+    insight.stacks = which.iter().take(SAID).map(|task| task.stack).collect();
+    insight.stacks.retain(|stack| *stack != StackId(0));
+    insight.at = which.first().map(|task| task.since);
+    insight.command = "async".to_owned();
+    insight
+}
+
+fn is_long(facts: &Facts<'_>, tasks: &AsyncTasks, task: &Unfinished) -> bool {
+    let long = Nanos(tasks.to.0.saturating_sub(task.since.0));
+    long.0 >= STUCK_NANOS && facts.is_worth(long, STUCK_THOUSANDTHS)
+}
+
+/// Tasks that could go on and had no worker.
+fn slow_ready(facts: &Facts<'_>, tasks: &AsyncTasks) -> Option<Insight> {
+    let forgotten: Vec<_> = tasks
+        .unfinished
+        .iter()
+        .filter(|task| matches!(task.phase, Phase::New | Phase::Ready))
+        .filter(|task| is_long(facts, tasks, task))
+        .collect();
+    let ready = saturating_sum(tasks.sites.iter().map(|site| site.ready_total.0));
+    let busy = saturating_sum(tasks.sites.iter().map(|site| site.busy.0));
+    // What long polls did is said of those.
+    let long = tasks.polls.iter().filter(|poll| poll.duration >= LONG_POLL);
+    let told = saturating_sum(long.map(|poll| poll.delayed_total.0));
+    let rest = Nanos(ready.saturating_sub(told));
+    let mut slow: Vec<&SpawnSite> =
+        tasks.sites.iter().filter(|site| site.ready.p99.0 >= READY_P99_MIN).collect();
+    slow.sort_by_key(|site| (Reverse(site.ready_total), site.site));
+    let is_slow = !slow.is_empty() && facts.is_worth(rest, READY_THOUSANDTHS) && rest.0 >= busy / 2;
+    if !is_slow && forgotten.is_empty() {
+        return None;
+    }
+    let waiting = saturating_sum(forgotten.iter().map(|it| tasks.to.0.saturating_sub(it.since.0)));
+    let lost = Nanos(if is_slow { rest.0.max(waiting) } else { waiting });
+    let title = if is_slow {
+        let (ready, busy) = (time(rest), time(Nanos(busy)));
+        format!(
+            "async tasks were ready and not polled for {ready} in all, and polled for {busy}: more \
+             work than their workers can do, or than they get to"
+        )
+    } else {
+        let tell = plural(forgotten.len() as u64, "async task was", "async tasks were");
+        format!("{tell} ready and not polled to the end of the trace")
+    };
+    let mut insight = Insight::new(InsightKind::SlowReady, lost, title);
+    for site in slow.iter().take(SAID).filter(|_| is_slow) {
+        let (who, p50) = (facts.site(site.site), time(site.ready.p50));
+        let (p99, max) = (time(site.ready.p99), time(site.ready.max));
+        insight.evidence.push(format!("{who} was ready for {p50} (p50), {p99} (p99), {max} (max)"));
+    }
+    for task in forgotten.iter().take(SAID) {
+        let (who, id, since) = (facts.site(task.site), task.task.0, moment(task.since));
+        let phase = task.phase.name();
+        insight.evidence.push(format!("task {id} ({who}) is {phase} since {since}"));
+    }
+    let wall = facts.wall();
+    for worker in tasks.workers.iter().take(SAID) {
+        let (who, share) = (facts.thread(worker.thread), percent(worker.busy.0, wall));
+        insight.evidence.push(format!("{who} was in polls for {share} of the time"));
+    }
+    insight.threads = tasks.workers.iter().map(|worker| worker.thread).collect();
+    insight.at = tasks.delays.first().map(|delay| delay.ready);
+    insight.command = "async".to_owned();
+    Some(insight)
+}
+
+/// Tasks that are woken again and again for nothing.
+fn busy_wakers(facts: &Facts<'_>, tasks: &AsyncTasks) -> Vec<Insight> {
+    let busy = tasks.sites.iter().filter_map(|site| busy_waker(facts, site));
+    busy.collect()
+}
+
+fn busy_waker(facts: &Facts<'_>, site: &SpawnSite) -> Option<Insight> {
+    let (own, futile) = (site.self_wakes, site.futile_wakes);
+    let most = own.max(futile);
+    if most < BUSY_WAKES_MIN || most < site.wakes / 2 {
+        return None;
+    }
+    let share = most as f64 / site.polls.max(1) as f64;
+    let lost = Nanos((site.busy.0 as f64 * share.min(1.0)) as u64);
+    if !facts.is_worth(lost, BUSY_THOUSANDTHS) {
+        return None;
+    }
+    let (who, times, spent) = (facts.site(site.site), count(most), time(lost));
+    let title = if own >= futile {
+        format!("{who} woke itself {times} times, {spent} of polls: it looks instead of waiting")
+    } else {
+        format!("{who} was woken {times} times and had nothing to do, {spent} of polls")
+    };
+    let mut insight = Insight::new(InsightKind::BusyWaker, lost, title);
+    let (wakes, polls) = (count(site.wakes), count(site.polls));
+    let (own, futile) = (count(own), count(futile));
+    let line = format!("{wakes} wakes, {own} of them its own, {futile} in vain; {polls} polls");
+    insight.evidence.push(line);
+    insight.stacks = [site.stack].into_iter().filter(|stack| *stack != StackId(0)).collect();
+    insight.command = "async".to_owned();
+    Some(insight)
+}

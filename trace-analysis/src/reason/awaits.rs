@@ -1,0 +1,394 @@
+//! What an async task waits for: told by the stack in which a waker of it was last taken.
+//!
+//! Such a stack goes from the leaf, a timer or a lock of a library, out through the state machines
+//! of all futures that await it. As for threads, the outermost function of the libraries between
+//! the leaf and the program's own code says most: a mutex is built on a semaphore.
+
+use super::names::{own_name, path_of};
+use super::{is_plumbing, site};
+use crate::symbols::Frame;
+
+/// What kind of thing is awaited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Awaited {
+    /// A mutex that another task holds.
+    Mutex,
+    /// A lock of which there are many readers or one writer.
+    RwLock,
+    /// Permits that others hold.
+    Semaphore,
+    /// Room in a channel.
+    ChannelSend,
+    /// A message from a channel.
+    ChannelReceive,
+    /// A single value or its sender's end.
+    Oneshot,
+    /// To be notified.
+    Notify,
+    /// The other tasks at a barrier.
+    Barrier,
+    /// A value that another task initialises.
+    Once,
+    /// Another task's end, or that of a blocking call elsewhere.
+    Join,
+    /// Time to pass.
+    Timer,
+    /// Readiness of a socket or another descriptor.
+    Socket,
+    /// A file, by way of threads that may block.
+    File,
+    /// A pipe, in memory or of the system.
+    Pipe,
+    /// Another process.
+    Process,
+    /// A signal.
+    Signal,
+    /// Nothing: it gave way to others.
+    Yield,
+    /// Something that can't be told.
+    Unknown,
+}
+
+/// What is awaited, and of which library it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Await {
+    /// What kind of thing.
+    pub awaited: Awaited,
+    /// The library's name; empty if it can't be told.
+    pub library: &'static str,
+}
+
+impl Awaited {
+    /// A short name, for people and programs, stable between versions.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mutex => "mutex",
+            Self::RwLock => "rwlock",
+            Self::Semaphore => "semaphore",
+            Self::ChannelSend => "channel send",
+            Self::ChannelReceive => "channel receive",
+            Self::Oneshot => "oneshot",
+            Self::Notify => "notify",
+            Self::Barrier => "barrier",
+            Self::Once => "once",
+            Self::Join => "join",
+            Self::Timer => "timer",
+            Self::Socket => "socket",
+            Self::File => "file",
+            Self::Pipe => "pipe",
+            Self::Process => "process",
+            Self::Signal => "signal",
+            Self::Yield => "yield",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Whether another task holds what is awaited, and gives it up.
+    #[must_use]
+    pub const fn is_lock(self) -> bool {
+        matches!(self, Self::Mutex | Self::RwLock | Self::Semaphore | Self::Once)
+    }
+
+    /// Whether to wait so is how a task rests, rather than what holds it up.
+    #[must_use]
+    pub const fn is_rest(self) -> bool {
+        matches!(self, Self::Timer | Self::Yield | Self::Signal | Self::Notify)
+    }
+}
+
+impl Await {
+    /// What can't be told.
+    pub const UNKNOWN: Self = Self { awaited: Awaited::Unknown, library: "" };
+
+    /// Its name with the library's: `tokio mutex`.
+    #[must_use]
+    pub fn name(self) -> String {
+        match self.library {
+            "" => self.awaited.name().to_owned(),
+            library => format!("{library} {}", self.awaited.name()),
+        }
+    }
+}
+
+/// A function that says what its caller awaits.
+struct Rule {
+    /// Its path begins so.
+    path: &'static str,
+    /// The function's own name begins with one of these; empty for any function.
+    functions: &'static [&'static str],
+    awaited: Awaited,
+    library: &'static str,
+}
+
+macro_rules! rules {
+    ($($library:literal { $($path:literal [$($function:literal),*] $awaited:ident;)* })*) => {
+        /// The first that fits a function is its meaning.
+        const RULES: &[Rule] = &[$($(Rule {
+            path: $path,
+            functions: &[$($function),*],
+            awaited: Awaited::$awaited,
+            library: $library,
+        }),*),*];
+    };
+}
+
+// The library, the path, the functions (none: any), the meaning. A timeout has no rule: around
+// something else it says nothing, and alone there is the timer's.
+rules! {
+    "tokio" {
+        "tokio::sync::mutex" [] Mutex;
+        "tokio::sync::rwlock" [] RwLock;
+        "tokio::sync::batch_semaphore" [] Semaphore;
+        "tokio::sync::semaphore" [] Semaphore;
+        "tokio::sync::notify" [] Notify;
+        "tokio::sync::barrier" [] Barrier;
+        "tokio::sync::once_cell" [] Once;
+        "tokio::sync::set_once" [] Once;
+        "tokio::sync::oneshot" [] Oneshot;
+        "tokio::sync::watch" [] ChannelReceive;
+        "tokio::sync::broadcast" [] ChannelReceive;
+        "tokio::sync::mpsc" ["send", "reserve", "closed"] ChannelSend;
+        "tokio::sync::mpsc" [] ChannelReceive;
+        "tokio::time::sleep" [] Timer;
+        "tokio::time::interval" [] Timer;
+        "tokio::runtime::time" [] Timer;
+        "tokio::task::yield_now" [] Yield;
+        "tokio::task::coop" [] Yield;
+        "tokio::task::join_set" [] Join;
+        "tokio::runtime::task::join" [] Join;
+        "tokio::net::unix::pipe" [] Pipe;
+        "tokio::io::util::mem" [] Pipe;
+        "tokio::net" [] Socket;
+        "tokio::io::async_fd" [] Socket;
+        "tokio::runtime::io" [] Socket;
+        "tokio::process" [] Process;
+        "tokio::signal" [] Signal;
+        "tokio::fs" [] File;
+        "tokio::io::blocking" [] File;
+    }
+    "async-io" {
+        "async_io::Timer" [] Timer;
+        "async_io::driver" [] Socket;
+        "async_io::reactor" [] Socket;
+        "async_io::" [] Socket;
+        "async_net::" [] Socket;
+    }
+    "smol" {
+        "smol::" ["timer"] Timer;
+        "blocking::" [] File;
+        "async_fs::" [] File;
+        "async_process::" [] Process;
+        "async_signal::" [] Signal;
+        "async_task::" [] Join;
+    }
+    "async-lock" {
+        "async_lock::mutex" [] Mutex;
+        "async_lock::rwlock" [] RwLock;
+        "async_lock::semaphore" [] Semaphore;
+        "async_lock::barrier" [] Barrier;
+        "async_lock::once_cell" [] Once;
+    }
+    "async-channel" {
+        "async_channel::Send" [] ChannelSend;
+        "async_channel::Sender" [] ChannelSend;
+        "async_channel::" ["send"] ChannelSend;
+        "async_channel::" [] ChannelReceive;
+    }
+    "flume" {
+        "flume::async::Send" [] ChannelSend;
+        "flume::async" [] ChannelReceive;
+    }
+    "event-listener" {
+        "event_listener::" [] Notify;
+        "event_listener_strategy::" [] Notify;
+    }
+    "futures" {
+        "futures_channel::oneshot" [] Oneshot;
+        "futures_channel::mpsc::Sender" [] ChannelSend;
+        "futures_channel::mpsc" ["poll_ready", "poll_flush", "poll_unparked"] ChannelSend;
+        "futures_channel::mpsc" [] ChannelReceive;
+        "futures_util::lock::mutex" [] Mutex;
+        "futures_timer::" [] Timer;
+        "futures_lite::future" ["yield_now"] Yield;
+        "futures_lite::future::YieldNow" [] Yield;
+    }
+}
+
+/// What is awaited in a stack, innermost frame first.
+#[must_use]
+pub fn awaited(frames: &[Frame<'_>]) -> Await {
+    let own = frames.iter().position(is_own).unwrap_or(frames.len());
+    let mut rules = frames[..own].iter().rev().filter_map(rule);
+    // Notifications are what all else is made of.
+    let telling = rules.clone().find(|rule| rule.library != "event-listener");
+    let found = telling.or_else(|| rules.next());
+    found.map_or(Await::UNKNOWN, |rule| Await { awaited: rule.awaited, library: rule.library })
+}
+
+/// The place in the program where something is awaited: the innermost function that is neither a
+/// library's that programs wait in nor of a package from elsewhere; else the former alone.
+#[must_use]
+pub fn await_site<'f, 's>(frames: &'f [Frame<'s>]) -> Option<&'f Frame<'s>> {
+    frames.iter().find(|frame| is_own(frame)).or_else(|| site(frames))
+}
+
+/// A function's name as people wrote it: an `async` function's body, where things are awaited, is a
+/// closure in it.
+#[must_use]
+pub fn without_closures(name: &str) -> &str {
+    let mut name = name;
+    while let Some((rest, last)) = name.rsplit_once("::") {
+        if !last.starts_with("{closure") && !last.starts_with("{{closure}}") {
+            break;
+        }
+        name = rest;
+    }
+    name
+}
+
+fn rule(frame: &Frame<'_>) -> Option<&'static Rule> {
+    let (path, function) = (path_of(&frame.name), own_name(&frame.name));
+    let file = path_of_file(frame.file);
+    RULES.iter().find(|rule| {
+        let is_function = rule.functions.is_empty()
+            || rule.functions.iter().any(|start| function.starts_with(start));
+        is_function && (is_in(path, rule.path) || is_in(&file, rule.path))
+    })
+}
+
+/// The path of a package's file: `tokio::sync::mutex` of `/r/tokio-1.0.0/src/sync/mutex.rs`. Of
+/// what the compiler inlined there may be lines and no paths.
+fn path_of_file(file: &str) -> String {
+    let Some((folder, inner)) = file.rsplit_once("/src/") else { return String::new() };
+    let folder = folder.rsplit('/').next().unwrap_or_default();
+    let is_version = |at: &usize| folder[at + 1..].starts_with(|c: char| c.is_ascii_digit());
+    let Some(at) = folder.match_indices('-').map(|(at, _)| at).find(is_version) else {
+        return String::new();
+    };
+    let inner = inner.strip_suffix(".rs").unwrap_or(inner);
+    let inner = inner.strip_suffix("/mod").unwrap_or(inner).replace('/', "::");
+    format!("{}::{inner}", folder[..at].replace('-', "_"))
+}
+
+/// Whether a path begins so, at a joint: `tokio::net` is not in `tokio::network`.
+fn is_in(path: &str, start: &str) -> bool {
+    let rest = path.strip_prefix(start);
+    rest.is_some_and(|rest| rest.is_empty() || start.ends_with("::") || rest.starts_with("::"))
+}
+
+/// Whether a function is the program's own: of no library, and of no package from elsewhere.
+fn is_own(frame: &Frame<'_>) -> bool {
+    const ELSEWHERE: [&str; 3] = ["/registry/src/", "/git/checkouts/", "/vendor/"];
+    let is_package = ELSEWHERE.iter().any(|folder| frame.file.contains(folder));
+    frame.named && !is_package && !is_plumbing(frame)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+
+    fn stack(names: &[&'static str]) -> Vec<Frame<'static>> {
+        let frame = |name: &&'static str| {
+            let (name, file) = name.split_once(" @ ").unwrap_or((name, ""));
+            let name = Cow::Borrowed(name);
+            Frame { address: 1, name, file, line: 1, module: "", inlined: false, named: true }
+        };
+        names.iter().map(frame).collect()
+    }
+
+    #[track_caller]
+    fn check(names: &[&'static str], expected: &str, place: &str) {
+        let frames = stack(names);
+        assert_eq!(awaited(&frames).name(), expected);
+        assert_eq!(await_site(&frames).map_or("", |frame| &frame.name), place);
+    }
+
+    #[test]
+    fn the_outermost_function_of_the_libraries_says_what_is_awaited() {
+        const APP: &str = "app::handler::{closure#0} @ src/handler.rs";
+        let acquire = "<tokio::sync::batch_semaphore::Acquire as core::future::Future>::poll";
+        let clone = "<core::task::wake::Waker as core::clone::Clone>::clone";
+        check(
+            &[clone, acquire, "<tokio::sync::mutex::Mutex<u8>>::lock::{closure#0}", APP],
+            "tokio mutex",
+            "app::handler::{closure#0}",
+        );
+        check(
+            &[acquire, "<tokio::sync::mpsc::bounded::Sender<u8>>::send::{closure#0}", APP],
+            "tokio channel send",
+            "app::handler::{closure#0}",
+        );
+        check(&[acquire, APP], "tokio semaphore", "app::handler::{closure#0}");
+        let timeout = "<tokio::time::timeout::Timeout<F> as core::future::Future>::poll";
+        check(&[acquire, timeout, APP], "tokio semaphore", "app::handler::{closure#0}");
+        let sleep = "<tokio::time::sleep::Sleep as core::future::Future>::poll";
+        check(&[clone, sleep, timeout, APP], "tokio timer", "app::handler::{closure#0}");
+        check(
+            &[
+                "tokio::runtime::io::scheduled_io::ScheduledIo::poll_readiness",
+                "<hyper::proto::h1::Conn>::poll @ /r/registry/src/index-1/hyper-1.0/src/h1.rs",
+                APP,
+            ],
+            "tokio socket",
+            "app::handler::{closure#0}",
+        );
+        check(
+            &[
+                "event_listener::sys::InnerListener::register",
+                "<async_lock::mutex::AcquireSlow<T> as core::future::Future>::poll",
+                APP,
+            ],
+            "async-lock mutex",
+            "app::handler::{closure#0}",
+        );
+        check(
+            &["event_listener::EventListener::poll", APP],
+            "event-listener notify",
+            "app::handler::{closure#0}",
+        );
+    }
+
+    #[test]
+    fn what_was_inlined_is_known_by_its_file() {
+        let mutex = "poll @ /r/registry/src/index-1/tokio-1.48.0/src/sync/mutex.rs";
+        check(&[mutex, "app::f"], "tokio mutex", "app::f");
+        let paths = [
+            ("/r/async-io-2.0/src/driver/mod.rs", "async_io::driver"),
+            ("/x/tokio/src/sync/mutex.rs", ""),
+            ("src/main.rs", ""),
+        ];
+        for (file, path) in paths {
+            assert_eq!(path_of_file(file), path, "{file}");
+        }
+    }
+
+    #[test]
+    fn the_body_of_an_async_function_has_its_name() {
+        for (name, shown) in [
+            ("app::f::{closure#0}", "app::f"),
+            ("app::f::{{closure}}::{{closure}}", "app::f"),
+            ("app::f::{closure_env#0}<u8>", "app::f"),
+            ("<app::S<T> as app::A>::f", "<app::S<T> as app::A>::f"),
+            ("{closure#0}", "{closure#0}"),
+        ] {
+            assert_eq!(without_closures(name), shown);
+        }
+    }
+
+    #[test]
+    fn what_no_library_explains_is_unknown() {
+        check(
+            &["app::Leaf::poll", "tokio::sync::mutex::Mutex::lock"],
+            "unknown",
+            "app::Leaf::poll",
+        );
+        check(&["tokio::network::wait"], "unknown", "");
+        check(&[], "unknown", "");
+        let hyper = "<hyper::Conn>::poll @ /r/registry/src/index-1/hyper-1.0/src/h1.rs";
+        check(&["tokio::net::tcp::TcpStream::read", hyper], "tokio socket", "<hyper::Conn>::poll");
+    }
+}

@@ -1,0 +1,145 @@
+//! What `async` and others say of async tasks, on a trace whose every time is known.
+
+mod common;
+
+use common::{Bench, Run, convoy, server};
+use serde_json::Value;
+
+fn bench() -> Bench {
+    Bench::new(&server::server())
+}
+
+#[track_caller]
+fn check(run: &Run, expected: &[&str]) {
+    for line in expected {
+        assert!(run.out.contains(line), "no `{line}` in:\n{}{}", run.out, run.err);
+    }
+    assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
+}
+
+#[track_caller]
+fn json(run: &Run) -> Value {
+    assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
+    serde_json::from_str(&run.out).expect("JSON")
+}
+
+#[test]
+fn the_first_screen_says_who_blocks_who_waits_for_whom_and_who_is_stuck() {
+    let run = bench().run("async FILE");
+    check(
+        &run,
+        &[
+            "112 async tasks, 2 alive at the end, 212 polls, busy 176 ms",
+            "Blocked workers: 5 polls of 10.0 ms or more",
+            "30.3 ms  report (src/main.rs:30) kept worker-0 from 0.015020000 s on, 5 times",
+            "sleep 99.0%: in clock_nanosleep at app::render (src/app.rs:31)",
+            "inside: render 30.2 ms",
+            "5 tasks waited behind it, ready: handler for 30.2 ms",
+            "629 ms  handler waited for tokio mutex at app::handler (src/app.rs:88), 75 times",
+            "held by writer (src/main.rs:20) up to 8.05 ms (task 11), released at app::writer",
+            "held across an await: 98.8% of that it waited for tokio timer at app::writer \
+             (src/app.rs:66)",
+            "541 ms  orphan (task 1) waits for tokio oneshot at app::orphan (src/app.rs:12): lost",
+            "worker-1    202      4.4%   32.3%       0%        200 µs",
+        ],
+    );
+    let lines = run.out.lines().count();
+    assert!((24..=40).contains(&lines), "{lines} lines are no screen:\n{}", run.out);
+    let at = |text| run.out.find(text).unwrap_or(usize::MAX);
+    let order = ["Blocked workers", "What tasks waited for", "by spawn site", "Unfinished"].map(at);
+    assert!(order.is_sorted() && order[3] < usize::MAX, "{order:?}");
+    assert!(at("for tokio mutex") < at("for tokio socket"), "a lock is worth more than a rest");
+}
+
+#[test]
+fn what_is_asked_for_is_shown_and_no_more() {
+    let bench = bench();
+    let run = bench.run("async FILE --site writer");
+    check(&run, &["25 async tasks", "no worker was blocked: no poll took 10.0 ms"]);
+    check(&run, &["no unfinished task has waited for 100 ms", "writer waited for tokio timer"]);
+    assert!(!run.out.contains("orphan"), "{}", run.out);
+    check(&bench.run("async FILE --idle 600ms"), &["no unfinished task has waited for 600 ms"]);
+    let top = bench.run("async FILE --top 1");
+    check(&top, &["… and 3 more: --top 0", "… and 1 more: --top 0"]);
+    let all = bench.run("async FILE --top 0");
+    check(&all, &["248 ms  writer waited for tokio timer"]);
+    assert!(!all.out.contains("--top 0"), "{}", all.out);
+    let window = bench.run("async FILE --from 100ms --to 115ms");
+    check(&window, &["no worker was blocked", "held across an await"]);
+    let thread = bench.run("async FILE --thread worker-1");
+    check(&thread, &["no worker was blocked", "on 1 thread", "worker-1    202"]);
+    assert!(!thread.out.contains("worker-0"), "{}", thread.out);
+    let wrong = bench.run("async FILE --idle 5");
+    assert_eq!((wrong.code, wrong.out.as_str()), (Some(2), ""), "{}", wrong.err);
+}
+
+#[test]
+fn where_there_are_no_tasks_it_says_why() {
+    let run = Bench::new(&convoy::convoy()).run("async FILE");
+    assert_eq!((run.code, run.out.as_str()), (Some(0), ""));
+    assert!(run.err.contains("no async tasks"), "{}", run.err);
+    let run = bench().run("async FILE --site nobody");
+    assert!(run.err.contains("no spawn site is called `nobody`"), "{}", run.err);
+}
+
+#[test]
+fn programs_get_all_of_it() {
+    let answer = json(&bench().run("async FILE --json --top 0"));
+    let sites = answer["sites"].as_array().expect("sites");
+    let handler = sites.iter().find(|site| site["name"] == "handler").expect("handlers");
+    assert_eq!((&handler["count"], &handler["polls"]), (&80.into(), &155.into()));
+    assert_eq!((&handler["spawned"], &handler["returned"]), (&true.into(), &80.into()));
+    assert_eq!(answer["children"][0]["name"], "render");
+    let poll = &answer["polls"][0];
+    assert_eq!(
+        (&poll["task"]["name"], &poll["thread_name"]),
+        (&"report".into(), &"worker-0".into())
+    );
+    assert_eq!(poll["duration_ns"], 30_280_000);
+    assert_eq!(poll["doing"]["times"]["blocked"]["sleep"], 29_980_000);
+    assert_eq!(poll["culprit"]["frames"][1]["line"], 31);
+    assert_eq!(poll["delayed_most"]["ready_ns"], 30_250_000);
+    let delay = &answer["delays"][0];
+    assert_eq!(
+        (&delay["task"]["name"], &delay["duration_ns"]),
+        (&"handler".into(), &30_450_000.into())
+    );
+    assert_eq!(delay["behind"]["task"]["name"], "report");
+    let waits = answer["waits"].as_array().expect("waits");
+    let lock = waits.iter().find(|wait| wait["awaited"] == "mutex").expect("a mutex");
+    assert_eq!((&lock["library"], &lock["count"]), (&"tokio".into(), &75.into()));
+    assert_eq!(
+        (&lock["place"]["function"], &lock["place"]["line"]),
+        (&"app::handler".into(), &88.into())
+    );
+    let holder = &lock["holders"][0];
+    assert_eq!((&holder["name"], &holder["count"]), (&"writer".into(), &25.into()));
+    assert_eq!(
+        (&holder["held_ns"], &holder["idle_ns"]),
+        (&201_250_000.into(), &198_750_000.into())
+    );
+    assert_eq!(holder["idle"]["awaited"], "timer");
+    let orphan = &answer["unfinished"][0];
+    assert_eq!((&orphan["task"]["name"], &orphan["unwakeable"]), (&"orphan".into(), &true.into()));
+    assert_eq!((&orphan["phase"], &orphan["since_ns"]), (&"idle".into(), &250_000.into()));
+    assert_eq!(answer["workers"][0]["starved_ns"], 5 * 30_250_000);
+}
+
+#[test]
+fn explain_and_summary_know_of_it() {
+    let bench = bench();
+    check(
+        &bench.run("explain FILE"),
+        &[
+            "a poll of report (src/main.rs:30) kept worker-0 for 30.3 ms: sleep for 99% of it",
+            "while writer (src/main.rs:20) held it across an await: for tokio timer at app::writer",
+            "1 async task (orphan (src/main.rs:40)) can't go on",
+            "more: exectrace async",
+        ],
+    );
+    let insights = json(&bench.run("explain FILE --json"));
+    let kinds = insights["insights"].as_array().expect("insights").iter();
+    let kinds: Vec<_> = kinds.filter_map(|it| it["kind"].as_str()).collect();
+    assert_eq!(kinds, ["leaked_tasks", "lock_across_await", "blocked_worker"]);
+    check(&bench.run("summary FILE"), &["Longest poll: 30.3 ms, of report; more: exectrace async"]);
+}
