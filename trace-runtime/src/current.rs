@@ -30,8 +30,8 @@ thread_local! {
         const { Current { future: Cell::new(0), node: Cell::new(0), place: Cell::new(0) } };
 }
 
-/// What was being polled before. In the other order, so that no two of the words are copied at once,
-/// which would have to wait until both are written.
+/// What was being polled before. In the other order, so that no two of the words are copied at
+/// once, which would have to wait until both are written.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub(crate) struct Before {

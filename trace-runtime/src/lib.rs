@@ -23,7 +23,8 @@
 //! executor's own hooks tell comes by `hooked`.
 //!
 //! Annotations are `region`, `task` and `future`, all by way of `record`; `value` turns
-//! arguments into bytes; `traceparent` links tasks of several processes; `options` and `error` are the user's; `primitive` swaps in loom. `heap` is
+//! arguments into bytes; `traceparent` links tasks of several processes; `options` and `error` are
+//! the user's; `primitive` swaps in loom. `heap` is
 //! the allocator that counts and samples. `stack` finds the calling thread's stack, in what
 //! `modules` knows is mapped; `intern` names it by a number, which `interned` tells the trace.
 //!
