@@ -44,6 +44,10 @@ pub const COMPILED_IN: bool = cfg!(feature = "enabled");
 pub use disabled::*;
 #[cfg(not(feature = "heap"))]
 pub use heap::Heap;
+#[cfg(feature = "smol")]
+pub use trace_bridges::smol;
+#[cfg(feature = "tokio")]
+pub use trace_bridges::tokio;
 #[cfg(feature = "log")]
 pub use trace_bridges::{InstallError, Logger};
 #[cfg(feature = "tracing")]

@@ -6,6 +6,7 @@
 //! - [`calls`]: the calls of a trace.
 //! - [`lines`]: events as text, for exact comparisons.
 //! - [`samples`]: the heap's samples, checked.
+//! - [`story`]: what became of every future.
 //! - [`writers`]: writers that remember, fail, dawdle and panic.
 //!
 //! There is one trace per process, so recordings wait for each other.
@@ -18,6 +19,7 @@ pub(crate) mod decoded;
 pub(crate) mod lanes;
 pub(crate) mod lines;
 pub(crate) mod samples;
+pub(crate) mod story;
 pub(crate) mod writers;
 
 use decoded::Decoded;

@@ -32,6 +32,8 @@ pub struct FutureSummary {
     pub dropped: u64,
     /// Panicked.
     pub panicked: u64,
+    /// Ended, nobody knows how: executors' own hooks do not say.
+    pub ended: u64,
     /// Neither done nor dropped at the end.
     pub unfinished: u64,
     /// Polls that ended.
@@ -48,7 +50,7 @@ pub struct FutureSummary {
 struct Sums {
     count: u64,
     /// By [`Outcome::to_byte`].
-    outcomes: [u64; 4],
+    outcomes: [u64; 5],
     polls: u64,
     poll_total: u64,
     poll_max: u64,
@@ -154,7 +156,7 @@ impl Sums {
     }
 
     fn summarise(self, site: SiteId, scale: &Scale<'_>, scratch: &mut Scratch) -> FutureSummary {
-        let [returned, failed, dropped, panicked] = self.outcomes;
+        let [returned, failed, dropped, panicked, ended] = self.outcomes;
         let mut quantiles = |durations: &Durations, ticks_max| {
             let max = scale.duration(Ticks(ticks_max));
             durations.quantiles(max, scale.nanos_per_tick(), scratch)
@@ -166,7 +168,8 @@ impl Sums {
             failed,
             dropped,
             panicked,
-            unfinished: self.count.saturating_sub(returned + failed + dropped + panicked),
+            ended,
+            unfinished: self.count.saturating_sub(self.outcomes.iter().sum()),
             polls: self.polls,
             poll_total: scale.duration(Ticks(self.poll_total)),
             poll: quantiles(&self.poll, self.poll_max),

@@ -2,6 +2,8 @@
 //!
 //! - `tracing`: a layer that makes regions, tasks and messages of spans and events.
 //! - `logger`: a logger that makes messages of `log`'s records.
+//! - `tokio`: tasks, threads and queues of tokio's runtimes.
+//! - `smol`: tasks of smol's executors.
 //! - `names`: texts that live as long as the process, of those that others hand in.
 //!
 //! Each is a feature of its name. Always true: without the feature `enabled` everything is there,
@@ -13,8 +15,12 @@
 
 #[cfg(feature = "log")]
 mod logger;
-#[cfg(all(feature = "enabled", any(feature = "log", feature = "tracing")))]
+#[cfg(all(feature = "enabled", any(feature = "log", feature = "tokio", feature = "tracing")))]
 mod names;
+#[cfg(feature = "smol")]
+pub mod smol;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 #[cfg(feature = "tracing")]
 mod tracing;
 

@@ -9,6 +9,7 @@ use crate::batch::{SLOTS, Unstable};
 use crate::clock;
 use crate::drain::Drain;
 use crate::error::Report;
+use crate::hooked;
 use crate::living;
 use crate::memory::BUDGET;
 use crate::output::Output;
@@ -85,6 +86,7 @@ impl Collector {
         collector.sources.iter_mut().for_each(|source| source.begin(&mut collector.output));
         collector.output.write_definitions();
         collector.output.sink.flush();
+        hooked::begin_generation();
         collector.output.sink.take_error().map_or(Ok(collector), Err)
     }
 
@@ -206,6 +208,7 @@ impl Collector {
         }
         self.output.write_definitions();
         self.output.sink.flush();
+        hooked::begin_generation();
     }
 
     /// The last cut. No thread opens another batch any more.

@@ -108,28 +108,41 @@ impl FutureGuard {
             guard.id = next_id();
             guard.session = recorder::number();
             let begin = spawned(guard.id, guard.task.id(), live);
-            guard.list(begin, live);
+            guard.list(begin, live, current::future());
         }
         guard
     }
 
-    /// As [`FutureGuard::spawn`], of a future that an executor's hooks tell of by this number, now
-    /// or soon.
+    /// As [`FutureGuard::spawn`], of a future whose spawn others tell of, now or soon, by a number
+    /// that is not known yet.
     pub fn adopt(site: &'static Callsite, task: Task) -> Self {
         let mut guard = Self::later(site);
         (guard.task, guard.spawned) = (task, true);
+        if site.is_live() {
+            guard.session = recorder::number();
+        }
         guard
     }
 
-    /// The number by which the executor's hooks tell of it, if it has none yet. To be called before
-    /// its first poll.
-    pub fn set_id(&mut self, id: u64) {
+    /// Gives it its number, if it has none yet. To be called before each poll.
+    ///
+    /// - `id`: asked for the number if that is wanted.
+    /// - `parent`: the future that has spawned it; 0 for none.
+    pub fn set_id(&mut self, id: impl FnOnce() -> u64, parent: u64) {
         let Some(site) = self.site.filter(|_| self.id == 0) else { return };
         let live = site.live();
-        if live != 0 {
-            (self.id, self.session) = (id, recorder::number());
-            self.list(clock::ticks(), live);
+        if live == 0 {
+            return;
         }
+        self.id = id();
+        let session = std::mem::replace(&mut self.session, recorder::number());
+        let is_told = session == self.session;
+        let begin = if is_told {
+            clock::ticks()
+        } else {
+            told(self.id, self.task.id(), live, site.stack(), &[])
+        };
+        self.list(begin, live, parent);
     }
 
     /// `future`, traced, beginning with its first poll.
@@ -167,17 +180,17 @@ impl FutureGuard {
         self.session = recorder::number();
         let begin = told(self.id, self.task.id(), live, site.stack(), values);
         if is_new {
-            self.list(begin, live);
+            self.list(begin, live, current::future());
         }
     }
 
     /// Puts it into the list of those that live; if its begin was lost, it has no number.
-    fn list(&mut self, begin: u64, site: u32) {
+    fn list(&mut self, begin: u64, site: u32, parent: u64) {
         if begin == 0 {
             self.id = 0;
             return;
         }
-        let (future, parent) = (self.id, current::future());
+        let future = self.id;
         let (task, spawned) = (self.task.id(), self.spawned);
         let life = Life { future, parent, task, site, spawned, begin, ..Life::default() };
         self.listed = Listed::new(&life);
@@ -446,6 +459,14 @@ pin_project! {
         future: F,
         report: Option<R>,
         guard: FutureGuard,
+    }
+}
+
+impl<F: Future, R> Traced<F, R> {
+    /// [`FutureGuard::set_id`] of what was wrapped.
+    #[doc(hidden)]
+    pub fn set_id(self: Pin<&mut Self>, id: impl FnOnce() -> u64, parent: u64) {
+        self.project().guard.set_id(id, parent);
     }
 }
 

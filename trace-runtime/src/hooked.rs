@@ -9,6 +9,8 @@ use crate::callsite::Callsite;
 use crate::clock;
 use crate::current::{self, Before};
 use crate::future;
+use crate::primitive::Ordering;
+use crate::primitive::global::AtomicU64;
 use crate::record;
 use crate::task::Task;
 use crate::value::{Body, put_number};
@@ -20,6 +22,29 @@ use trace_format::id::{FutureId, Open};
 #[must_use]
 pub const fn future_id(id: u64) -> u64 {
     id << 1 | 1
+}
+
+/// Counts generations, of all traces of this process.
+static GENERATIONS: AtomicU64 = AtomicU64::new(0);
+
+/// What changes whenever readers may start anew: what a trace was told of a future under another
+/// one of these may be out of a reader's sight.
+#[inline]
+#[must_use]
+pub fn generation() -> u64 {
+    GENERATIONS.load(Ordering::Relaxed)
+}
+
+/// By the collector, when all that is told from now on comes behind the begin of a generation.
+pub(crate) fn begin_generation() {
+    GENERATIONS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// The future that is being polled on this thread, innermost; 0 for none.
+#[inline]
+#[must_use]
+pub fn polled() -> u64 {
+    current::future()
 }
 
 /// A future was spawned on this thread.

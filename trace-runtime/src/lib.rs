@@ -20,7 +20,7 @@
 //! A future is traced by a wrapper (`future`), whose polls end where it waits (`poll`), and which
 //! hands out wakers that record (`waker`) and notice when nobody is left to wake it (`holders`).
 //! Those that live are listed (`living`); which one is polled here is in `current`. What an
-//! executor's own hooks tell comes by `hooked`.
+//! executor's own hooks tell comes by `hooked`, and what its threads are called by `naming`.
 //!
 //! Annotations are `region`, `task` and `future`, all by way of `record`; `value` turns
 //! arguments into bytes; `traceparent` links tasks of several processes; `options` and `error` are
@@ -70,6 +70,7 @@ mod local;
 mod memory;
 #[cfg(stacks)]
 mod modules;
+mod naming;
 mod options;
 mod os;
 mod output;
@@ -119,6 +120,7 @@ pub mod __private {
     pub use crate::callsite::{ArgumentKind, ArgumentName, Callsite, CallsiteKind, Registered};
     pub use crate::future::{FutureEnd, FutureGuard, Ignore, InTask, Traced};
 
+    pub use crate::naming::name_thread;
     pub use crate::region::{Region, counter, enter, enter_args, instant, log};
     pub use crate::sites::Place;
     pub use crate::task::{TaskScope, enter_task, enter_task_args};

@@ -166,6 +166,7 @@ fn attach(arrival: Arrival) -> *mut Thread {
                 unsafe {
                     thread.end_call_before(arrival.result);
                 }
+                crate::naming::tell_given(&thread);
                 let thread = Arc::into_raw(thread);
                 at_exit(thread);
                 thread.cast_mut()
@@ -324,7 +325,7 @@ impl Drop for Quiet {
 
 /// The system's id and name of the calling thread.
 fn own_identity() -> (u64, String) {
-    (system_id(), own_name().unwrap_or_default())
+    (system_id(), crate::naming::given().or_else(own_name).unwrap_or_default())
 }
 
 /// The calling thread's name, as Rust has it.

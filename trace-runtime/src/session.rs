@@ -152,7 +152,6 @@ impl Session {
     }
 
     /// A thread has a new name.
-    #[cfg(os_threads)]
     pub(crate) fn note_name(&self, thread: ThreadId, ticks: u64, name: String) {
         self.lock().names.push((thread, ticks, name));
     }

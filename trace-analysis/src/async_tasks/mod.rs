@@ -111,6 +111,8 @@ pub struct SpawnSite {
     pub dropped: u64,
     /// Panicked.
     pub panicked: u64,
+    /// Ended, nobody knows how: executors' own hooks do not say.
+    pub ended: u64,
     /// How often they were woken.
     pub wakes: u64,
     /// Of these, by themselves, from inside their own poll.

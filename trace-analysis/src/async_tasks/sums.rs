@@ -100,6 +100,7 @@ impl SumTable {
             Outcome::Failed => sums.told.failed += 1,
             Outcome::Dropped => sums.told.dropped += 1,
             Outcome::Panicked => sums.told.panicked += 1,
+            Outcome::Ended => sums.told.ended += 1,
         }
     }
 

@@ -1,0 +1,83 @@
+//! A runtime's queues as counters of the trace.
+//!
+//! They are told by whichever of its threads comes by when it is time, so those of a runtime that
+//! does nothing stay as they are. What has not changed is told once per generation, for readers
+//! that start in the middle.
+
+use crate::names::kept;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::runtime::RuntimeMetrics;
+use trace_runtime::__private::{Place, counter};
+use trace_runtime::{Callsite, CallsiteKind, Value, hooked};
+
+/// One counter.
+#[derive(Debug)]
+struct Gauge {
+    site: &'static Callsite,
+    value: AtomicU64,
+    /// In which the value was told.
+    generation: AtomicU64,
+}
+
+impl Gauge {
+    fn new(name: &str) -> Self {
+        let (kind, name) = (CallsiteKind::Counter, kept(name));
+        let place = Place { kind, name, module: "tokio", file: "", line: 0, column: 0 };
+        let (value, generation) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { site: place.callsite(&[]), value, generation }
+    }
+
+    fn set(&self, value: u64) {
+        let generation = hooked::generation();
+        let is_old = self.generation.swap(generation, Ordering::Relaxed) == generation;
+        if self.value.swap(value, Ordering::Relaxed) != value || !is_old {
+            counter(self.site, Value::U64(value));
+        }
+    }
+}
+
+/// Those of a runtime, made when they are wanted.
+#[derive(Debug, Default)]
+pub(super) struct Gauges {
+    all: OnceLock<Vec<Gauge>>,
+}
+
+impl Gauges {
+    /// Tells how they stand.
+    pub(super) fn set(&self, runtime: &str, metrics: &RuntimeMetrics) {
+        let now = values(metrics);
+        let gauges = self.all.get_or_init(|| {
+            now.iter().map(|(name, _)| Gauge::new(&format!("{runtime} {name}"))).collect()
+        });
+        for (gauge, (_, value)) in gauges.iter().zip(now) {
+            gauge.set(value);
+        }
+    }
+}
+
+/// What tokio tells of a runtime.
+fn values(metrics: &RuntimeMetrics) -> Vec<(String, u64)> {
+    let alive = ("alive tasks".to_owned(), metrics.num_alive_tasks() as u64);
+    let global = ("global queue".to_owned(), metrics.global_queue_depth() as u64);
+    [alive, global].into_iter().chain(more_values(metrics)).collect()
+}
+
+#[cfg(not(tokio_unstable))]
+fn more_values(_: &RuntimeMetrics) -> Vec<(String, u64)> {
+    Vec::new()
+}
+
+#[cfg(tokio_unstable)]
+fn more_values(metrics: &RuntimeMetrics) -> Vec<(String, u64)> {
+    let mut values = vec![
+        ("blocking queue".to_owned(), metrics.blocking_queue_depth() as u64),
+        ("blocking threads".to_owned(), metrics.num_blocking_threads() as u64),
+    ];
+    for worker in 0..metrics.num_workers() {
+        let depth = metrics.worker_local_queue_depth(worker) as u64;
+        values.push((format!("worker {worker} queue"), depth));
+        values.push((format!("worker {worker} steals"), metrics.worker_steal_count(worker)));
+    }
+    values
+}

@@ -1,0 +1,146 @@
+//! The futures that stand for tasks, and the functions that blocking threads run.
+//!
+//! A task is one future in the trace, whoever tells of it. As long as no runtime of the process has
+//! hooks that do, the future has a number of ours, and its spawn is recorded before tokio is asked.
+//! Once there is such a runtime, a task's number is made of tokio's own: the call site is laid out
+//! for the hook of its spawn to take, and if nobody has taken it (the runtime has no hooks, or the
+//! task is of a `LocalSet`, which has none), the spawn is recorded when tokio has given the number.
+//! The future then takes its polls from the hooks, if these are seen.
+
+use super::{hooks, name, watch};
+use pin_project_lite::pin_project;
+use std::hash::{Hash, Hasher};
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::task::Id;
+use trace_runtime::__private::{FutureGuard, Place, Traced, enter};
+use trace_runtime::{Callsite, CallsiteKind, Task, hooked, is_enabled};
+
+/// What groups call sites of functions on blocking threads.
+const BLOCKING: &str = "tokio blocking";
+
+pin_project! {
+    /// A task.
+    #[derive(Debug)]
+    pub(super) struct Spawned<F: Future> {
+        #[pin]
+        future: Traced<F>,
+        // By which future it was spawned.
+        parent: u64,
+        // It has tokio's number.
+        is_adopted: bool,
+    }
+}
+
+impl<F: Future> Future for Spawned<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let mut this = self.project();
+        if is_enabled() {
+            if *this.is_adopted {
+                // A task is polled as a task: tokio knows its number.
+                this.future.as_mut().set_id(own_id, *this.parent);
+            }
+            watch::tick();
+        }
+        this.future.poll(context)
+    }
+}
+
+/// A call site that the hook of a spawn may take.
+#[derive(Debug)]
+#[must_use = "a spawn is to be settled"]
+pub(super) struct Announced {
+    site: Option<&'static Callsite>,
+}
+
+impl Announced {
+    /// tokio has spawned it, under this number.
+    pub(super) fn settle(self, id: impl FnOnce() -> Id) {
+        if let Some(site) = self.site.filter(|_| hooks::take_back()) {
+            let id = number(&id());
+            hooks::note_adopted(id);
+            hooked::spawned(hooked::future_id(id), site);
+        }
+    }
+}
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        // tokio has panicked.
+        if self.site.is_some() {
+            hooks::take_back();
+        }
+    }
+}
+
+/// A future that is about to be spawned as a task.
+pub(super) fn wrap<F: Future>(
+    name: Option<&'static str>,
+    caller: &'static Location<'static>,
+    future: F,
+) -> (Spawned<F>, Announced) {
+    let name = name.unwrap_or_else(|| name::of_future::<F>(caller));
+    let site = Place::of_caller(CallsiteKind::Future, name, caller).callsite(&[]);
+    let task = Task::current();
+    if hooks::are_there() {
+        let future = FutureGuard::adopt(site, task).wrap(future);
+        hooks::announce(site);
+        let spawned = Spawned { future, parent: hooked::polled(), is_adopted: true };
+        return (spawned, Announced { site: Some(site) });
+    }
+    let future = FutureGuard::spawn(site, task).wrap(future);
+    (Spawned { future, parent: 0, is_adopted: false }, Announced { site: None })
+}
+
+/// A function that is about to run on a thread that may block.
+pub(super) fn wrap_blocking<F: FnOnce() -> R, R>(
+    name: Option<&'static str>,
+    caller: &'static Location<'static>,
+    work: F,
+) -> impl FnOnce() -> R {
+    let name = name.unwrap_or_else(|| name::of_function::<F>(caller));
+    let place = Place::of_caller(CallsiteKind::Region, name, caller);
+    let site = Place { module: BLOCKING, ..place }.callsite(&[]);
+    let task = Task::current();
+    move || {
+        watch::settle();
+        let _working = (task.id() != 0).then(|| task.enter());
+        let _region = enter(site);
+        work()
+    }
+}
+
+/// The number of the task that is being polled.
+fn own_id() -> u64 {
+    hooked::future_id(tokio::task::try_id().as_ref().map_or(0, number))
+}
+
+/// tokio's number of a task, which it shows to nobody but hashers.
+pub(super) fn number(id: &Id) -> u64 {
+    let mut seen = Seen(0);
+    id.hash(&mut seen);
+    seen.0
+}
+
+/// Keeps the number that it is given.
+struct Seen(u64);
+
+impl Hasher for Seen {
+    fn write(&mut self, bytes: &[u8]) {
+        // Should tokio hash anything else one day: numbers that differ will do.
+        for byte in bytes {
+            self.0 = self.0.wrapping_mul(31).wrapping_add(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}

@@ -1,0 +1,256 @@
+//! What is done at the threads of runtimes that are instrumented: they get names, workers have a
+//! region while they are parked, and whoever comes by tells the counters.
+//!
+//! Which thread does what is known late: tokio says only that a thread begins, and a blocking
+//! thread becomes a worker when a worker blocks in place. So a thread's part is looked up where it
+//! parks and polls.
+
+use super::counters::Gauges;
+use super::hooks;
+use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+use tokio::runtime::{Builder, Handle, Id, RuntimeFlavor, worker_index};
+use trace_runtime::__private::{Place, Region, enter, name_thread};
+use trace_runtime::{Callsite, CallsiteKind, is_enabled};
+
+/// Counters are told so often at most.
+const EVERY_MS: u64 = 10;
+
+/// The clock is looked at once in so many polls.
+const POLLS: u32 = 32;
+
+/// Names of runtimes that there are.
+static NAMES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// What the clock of counters counts from.
+static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// The runtimes of one builder.
+#[derive(Debug)]
+pub(super) struct Watched {
+    name: String,
+    /// How many threads there were.
+    threads: AtomicUsize,
+    /// Which numbers of blocking threads are taken.
+    blocking: Mutex<Vec<bool>>,
+    parked: &'static Callsite,
+    gauges: Gauges,
+    /// When counters were told last, in milliseconds.
+    told: AtomicU64,
+}
+
+/// What a thread of a runtime does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// It is not tokio's.
+    Foreign,
+    /// It is not known yet.
+    Unknown,
+    /// It is this worker.
+    Worker(usize),
+    /// It is this blocking thread.
+    Blocking(usize),
+}
+
+/// A thread that a runtime lives on.
+#[derive(Debug)]
+struct Here {
+    runtime: Option<(Arc<Watched>, Id)>,
+    part: Part,
+    parked: Option<Region>,
+}
+
+thread_local! {
+    static HERE: RefCell<Here> =
+        const { RefCell::new(Here { runtime: None, part: Part::Foreign, parked: None }) };
+    static POLLS_LEFT: Cell<u32> = const { Cell::new(1) };
+}
+
+/// Sets a builder's hooks.
+pub(super) fn instrument(builder: &mut Builder, name: &str) {
+    let watched = Arc::new(Watched::new(name));
+    let started = Arc::clone(&watched);
+    builder.on_thread_start(move || _ = with_here(|here| started.start(here)));
+    builder.on_thread_stop(|| _ = with_here(Here::stop));
+    let parking = Arc::clone(&watched);
+    builder.on_thread_park(move || {
+        if is_enabled() {
+            with_here(|here| parking.park(here));
+        }
+    });
+    builder.on_thread_unpark(|| drop(with_here(|here| here.parked.take())));
+    hooks::instrument(builder, &watched);
+}
+
+/// A task is about to be polled on this thread, and a trace runs.
+pub(super) fn tick() {
+    let left = POLLS_LEFT.get() - 1;
+    POLLS_LEFT.set(if left == 0 { POLLS } else { left });
+    if left == 0 {
+        with_here(|here| {
+            here.settle();
+            here.tell();
+        });
+    }
+}
+
+/// As [`tick`], of a task of this runtime.
+#[cfg(tokio_unstable)]
+pub(super) fn tick_of(watched: &Arc<Watched>) {
+    if POLLS_LEFT.get() == 1 {
+        with_here(|here| here.come(watched));
+    }
+    tick();
+}
+
+/// This thread does something else from now on, perhaps.
+pub(super) fn settle() {
+    if is_enabled() {
+        with_here(Here::settle);
+    }
+}
+
+/// Whether this is a thread that tokio has made for what blocks.
+#[cfg(tokio_unstable)]
+pub(super) fn is_blocking() -> bool {
+    with_here(|here| matches!(here.part, Part::Blocking(_))).unwrap_or(false)
+}
+
+/// `None` at the end of a thread, and if this comes about inside itself.
+fn with_here<T>(act: impl FnOnce(&mut Here) -> T) -> Option<T> {
+    HERE.try_with(|here| here.try_borrow_mut().ok().map(|mut here| act(&mut here))).ok().flatten()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Lists of names and numbers are in order whenever they can be seen.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Watched {
+    fn new(wanted: &str) -> Self {
+        let mut names = lock(&NAMES);
+        let mut name = wanted.to_owned();
+        let mut count = 1;
+        while names.contains(&name) {
+            count += 1;
+            name = format!("{wanted}-{count}");
+        }
+        names.push(name.clone());
+        let (kind, module) = (CallsiteKind::Region, "tokio");
+        let parked = Place { kind, name: "parked", module, file: "", line: 0, column: 0 };
+        Self {
+            name,
+            threads: AtomicUsize::new(0),
+            blocking: Mutex::default(),
+            parked: parked.callsite(&[]),
+            gauges: Gauges::default(),
+            told: AtomicU64::new(0),
+        }
+    }
+
+    fn start(self: &Arc<Self>, here: &mut Here) {
+        here.come(self);
+        here.part = Part::Unknown;
+        // The first ones are workers, if all goes as ever, and soon say which.
+        let workers = Handle::try_current()
+            .ok()
+            .filter(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread)
+            .map_or(0, |handle| handle.metrics().num_workers());
+        if self.threads.fetch_add(1, Ordering::Relaxed) >= workers {
+            here.settle();
+        }
+    }
+
+    fn park(self: &Arc<Self>, here: &mut Here) {
+        here.come(self);
+        here.settle();
+        here.tell();
+        here.parked = Some(enter(self.parked));
+    }
+
+    fn take_number(&self) -> usize {
+        let mut taken = lock(&self.blocking);
+        let number = taken.iter().position(|taken| !taken).unwrap_or(taken.len());
+        if number == taken.len() {
+            taken.push(true);
+        } else {
+            taken[number] = true;
+        }
+        number
+    }
+
+    fn give_back(&self, part: Part) {
+        if let Part::Blocking(number) = part {
+            lock(&self.blocking)[number] = false;
+        }
+    }
+
+    fn is_time(&self) -> bool {
+        let now = BEGIN.elapsed().as_millis() as u64 + EVERY_MS;
+        let told = self.told.load(Ordering::Relaxed);
+        let order = Ordering::Relaxed;
+        now >= told + EVERY_MS && self.told.compare_exchange(told, now, order, order).is_ok()
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        lock(&NAMES).retain(|name| *name != self.name);
+    }
+}
+
+impl Here {
+    /// This thread runs something of this runtime now.
+    fn come(&mut self, watched: &Arc<Watched>) {
+        if let Ok(handle) = Handle::try_current() {
+            let id = handle.id();
+            let is_there = |it: &(Arc<Watched>, Id)| Arc::ptr_eq(&it.0, watched) && it.1 == id;
+            if !self.runtime.as_ref().is_some_and(is_there) {
+                self.runtime = Some((Arc::clone(watched), id));
+            }
+        }
+    }
+
+    /// Looks what this thread's part is, and names it after that.
+    fn settle(&mut self) {
+        let (Some((watched, _)), false) = (&self.runtime, self.part == Part::Foreign) else {
+            return;
+        };
+        let name = &watched.name;
+        match (worker_index(), self.part) {
+            (Some(index), Part::Worker(now)) if index == now => {}
+            (None, Part::Blocking(_)) => {}
+            (Some(index), part) => {
+                watched.give_back(part);
+                name_thread(&format!("{name}-worker-{index}"));
+                self.part = Part::Worker(index);
+            }
+            (None, _) => {
+                let number = watched.take_number();
+                name_thread(&format!("{name}-blocking-{number}"));
+                self.part = Part::Blocking(number);
+            }
+        }
+    }
+
+    /// Tells the counters, if it is time.
+    fn tell(&self) {
+        let Some((watched, id)) = &self.runtime else { return };
+        if !watched.is_time() {
+            return;
+        }
+        let handle = Handle::try_current().ok().filter(|handle| handle.id() == *id);
+        if let Some(handle) = handle {
+            watched.gauges.set(&watched.name, &handle.metrics());
+        }
+    }
+
+    fn stop(&mut self) {
+        if let Some((watched, _)) = self.runtime.take() {
+            watched.give_back(self.part);
+        }
+        self.part = Part::Foreign;
+    }
+}
