@@ -1,0 +1,189 @@
+//! A web service that is slow, and nobody knows why: `service [--out FILE] [--seconds N]`.
+//!
+//! Most requests only ask whether it is well, and take long all the same. Eight clients load it for
+//! a while; then the command `exectrace async` is to be asked. Two things are wrong here, and both
+//! are in many a service: a handler of requests that blocks the thread all others need, and a lock
+//! that is held while its holder waits for something else.
+//!
+//! What it takes to see that: the feature `tokio`, `exectrace::tokio::runtime()` in place of
+//! tokio's own, and `#[traced]` on the handlers.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::routing::get;
+use exectrace::tokio::BuilderExt as _;
+use exectrace::traced;
+use http_body_util::BodyExt as _;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use tokio::net::TcpListener;
+use tokio::sync::Mutex;
+
+/// At once.
+const CLIENTS: u64 = 8;
+
+/// How often each account was asked for.
+type Accounts = Arc<Mutex<BTreeMap<u64, u64>>>;
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+#[traced]
+async fn health() -> &'static str {
+    "well\n"
+}
+
+/// Fault number one: the lock is still held while the mail is on its way.
+#[traced(args(id))]
+async fn account(State(accounts): State<Accounts>, Path(id): Path<u64>) -> String {
+    let mut accounts = accounts.lock().await;
+    let asked = accounts.entry(id).or_default();
+    *asked += 1;
+    send_mail(id).await;
+    format!("account {id}: asked for {asked} times\n")
+}
+
+#[traced(args(id))]
+async fn send_mail(id: u64) {
+    tokio::time::sleep(Duration::from_millis(2 + id % 3)).await;
+}
+
+/// Fault number two: what it calls does not await, it blocks.
+#[traced(args(id))]
+async fn report(Path(id): Path<u64>) -> String {
+    render(id)
+}
+
+fn render(id: u64) -> String {
+    // A template engine, a driver of a database, a file on a slow disk: some library sleeps.
+    thread::sleep(Duration::from_millis(25));
+    format!("report {id}: nothing to report\n")
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("service: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run() -> Result<(), Failure> {
+    let (out, load_for) = arguments()?;
+    let trace = exectrace::start(File::create(&out)?)?;
+    let latencies = serve_under_load(load_for)?;
+    let report = trace.stop()?;
+
+    println!("{:<12} {:>8} {:>10} {:>10}", "request", "times", "p50", "p99");
+    for (path, mut times) in latencies {
+        times.sort_unstable();
+        let at = |part: usize| times[(times.len() - 1) * part / 100];
+        println!("{path:<12} {:>8} {:>10.1?} {:>10.1?}", times.len(), at(50), at(99));
+    }
+    let (events, bytes, dropped) = (report.events, report.bytes, report.dropped_events);
+    println!("\n{}: {events} events in {bytes} bytes, {dropped} dropped\n", out.display());
+    println!("What blocked the tasks?  cargo run --bin exectrace -- async {}", out.display());
+    println!("Why was it slow?         cargo run --bin exectrace -- explain {}", out.display());
+    Ok(())
+}
+
+/// Serves on this thread's runtime, loads from another's; how long each request took, by path.
+fn serve_under_load(load_for: Duration) -> Result<BTreeMap<&'static str, Vec<Duration>>, Failure> {
+    let server = exectrace::tokio::runtime()?;
+    let listener = server.block_on(TcpListener::bind("127.0.0.1:0"))?;
+    let address = listener.local_addr()?;
+    let app = Router::new()
+        .route("/health", get(health))
+        .route("/account/{id}", get(account))
+        .route("/report/{id}", get(report))
+        .with_state(Accounts::default());
+    let serving = server.spawn(async move { axum::serve(listener, app).await });
+    let loading = thread::Builder::new().name("load".to_owned()).spawn(move || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .traced_as("clients")
+            .build()?
+            .block_on(load(address, load_for))
+    })?;
+    let latencies = loading.join().map_err(|_| "the clients panicked")??;
+    serving.abort();
+    server.shutdown_timeout(Duration::from_secs(1));
+    Ok(latencies)
+}
+
+async fn load(
+    address: SocketAddr,
+    load_for: Duration,
+) -> Result<BTreeMap<&'static str, Vec<Duration>>, Failure> {
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let until = Instant::now() + load_for;
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|each| {
+            let client = client.clone();
+            exectrace::tokio::spawn_named("client", ask_on(client, address, each, until))
+        })
+        .collect();
+    let mut latencies = BTreeMap::<_, Vec<_>>::new();
+    for client in clients {
+        for (path, time) in client.await?? {
+            latencies.entry(path).or_default().push(time);
+        }
+    }
+    Ok(latencies)
+}
+
+/// One client: asks, reads, asks again.
+async fn ask_on(
+    client: Client<HttpConnector, Body>,
+    address: SocketAddr,
+    each: u64,
+    until: Instant,
+) -> Result<Vec<(&'static str, Duration)>, Failure> {
+    let mut times = Vec::new();
+    for round in each.. {
+        let begin = Instant::now();
+        if begin >= until {
+            break;
+        }
+        let path = match round % 40 {
+            0 => "/report",
+            at if at % 3 == 0 => "/account",
+            _ => "/health",
+        };
+        let id = if path == "/health" { String::new() } else { format!("/{}", round % 7) };
+        let answer = client.get(format!("http://{address}{path}{id}").parse()?).await?;
+        if !answer.status().is_success() {
+            return Err(format!("{path}{id}: {}", answer.status()).into());
+        }
+        answer.into_body().collect().await?;
+        times.push((path, begin.elapsed()));
+    }
+    Ok(times)
+}
+
+fn arguments() -> Result<(PathBuf, Duration), Failure> {
+    let (mut out, mut seconds) = (PathBuf::from("service.trace"), 3.0);
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let value = words.next().ok_or_else(|| format!("{word} wants a value"))?;
+        match word.as_str() {
+            "--out" => out = PathBuf::from(value),
+            "--seconds" => seconds = value.parse()?,
+            _ => return Err(format!("unknown: {word}; known: --out FILE, --seconds N").into()),
+        }
+    }
+    Ok((out, Duration::try_from_secs_f64(seconds)?))
+}
