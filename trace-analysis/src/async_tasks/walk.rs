@@ -56,6 +56,8 @@ pub(super) struct Walk<'f, S> {
     pending: Pending,
     /// Regions in which workers have nothing to do.
     parked: HashSet<SiteId>,
+    /// Ticks that are surely less than what is worth a place in a chain.
+    fast: u64,
     pub(super) untracked: u64,
     pub(super) unreadable: u64,
 }
@@ -94,6 +96,8 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
             places: Places::new(tables, symbols),
             pending: Pending::of(file, is_poll),
             parked: parked.map(|site| site.id).collect(),
+            // The clock's rate may have changed by a little.
+            fast: (tables.clock.frequency_hz() / 1e9 * LINK_NANOS_MIN as f64 / 2.0) as u64,
             untracked: 0,
             unreadable: 0,
         };
@@ -200,11 +204,27 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
         }
         self.begin_pending(event.ticks);
         let Some(who) = self.thread(thread) else { return };
+        if self.is_fast_region(&event.kind) {
+            self.threads[who].touch();
+            return;
+        }
         let at = self.tables.clock.nanos(event.ticks).0;
         if !self.is_inside && at >= self.from {
             self.begin_window();
         }
         self.thread_event(who, at.clamp(self.from, self.to), &event);
+    }
+
+    /// Whether an event is a region that is too fast to be named: most are, and no time need be
+    /// told of them.
+    #[inline]
+    fn is_fast_region(&self, kind: &EventKind<'_>) -> bool {
+        match kind {
+            EventKind::Region { site, duration, .. } => {
+                self.is_inside && duration.0 < self.fast && !self.parked.contains(site)
+            }
+            _ => false,
+        }
     }
 
     fn thread_event(&mut self, who: usize, at: u64, event: &Event<'_>) {
