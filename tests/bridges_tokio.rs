@@ -247,12 +247,9 @@ fn tasks_before_across_and_after_a_trace_harm_nothing() {
             wait.await.expect("it comes");
             last.await.expect("it comes");
         };
-        let across = runtime.block_on(async {
-            let across = traced::spawn_named("across", across);
-            yield_now().await;
-            sleep(Duration::from_millis(1));
-            across
-        });
+        let across = traced::spawn_named_on("across", runtime.handle(), across);
+        runtime.block_on(yield_now());
+        sleep(Duration::from_millis(1));
         let mut outlives = None;
         let recorded = record_here(annotated(), || {
             instant!("begin");
