@@ -267,7 +267,8 @@ fn tasks_before_across_and_after_a_trace_harm_nothing() {
         let names: BTreeSet<_> = lives.values().map(|life| life.name.as_str()).collect();
         assert_eq!(names, BTreeSet::from(["across", "outlives", "within"]));
         let across = one(&lives, "across");
-        assert_eq!((across.polls, across.ends.len()), (1, 0), "{across:?}");
+        // A worker may be so late that it first polls it within the trace.
+        assert!(matches!(across.polls, 1 | 2) && across.ends.is_empty(), "{across:?}");
         assert!(across.begins > 0 && across.spawns == 0, "{across:?}");
         assert_eq!(one(&lives, "within").ends, [Outcome::Returned]);
         let none = record_here(annotated(), || instant!("after"));
