@@ -25,7 +25,8 @@
 //! depends on `exectrace` with no feature, and the binary decides for all crates of its build.
 //!
 //! With the features `tracing` and `log` the program's spans, events and log records are in the
-//! trace, too: `layer` and `Logger`.
+//! trace, too: `layer` and `Logger`; with `tokio` and `smol` the tasks of those executors: the
+//! modules of these names.
 //!
 //! The recorder is the crate `trace-runtime`, and what connects it to other crates' instrumentation
 //! `trace-bridges`; the twin for `enabled` off is `disabled`, that of the

@@ -37,6 +37,11 @@ fn multi(name: &str) -> Runtime {
     builder.worker_threads(2).enable_time().traced_as(name).build().expect("it can be built")
 }
 
+/// The name of the test's own thread. Others may record: idle workers of other tests' runtimes.
+fn here() -> String {
+    std::thread::current().name().expect("tests have names").to_owned()
+}
+
 async fn sleeper() {
     tokio::time::sleep(Duration::from_millis(2)).await;
 }
@@ -52,7 +57,7 @@ async fn send(sender: mpsc::Sender<u8>) {
 }
 
 /// Where `parent` spawns: the line of each.
-const SPAWNS: u32 = line!() + 5;
+const SPAWNS: u32 = line!() + 4;
 
 async fn parent() -> u8 {
     let (sender, mut receiver) = mpsc::channel(1);
@@ -102,8 +107,7 @@ fn check_program(recorded: &Recorded) {
     assert_eq!(lines, [SPAWNS, SPAWNS + 1, SPAWNS + 2]);
     let sleeper = one(&lives, "sleeper");
     assert_eq!((sleeper.polls, sleeper.wakes.len()), (2, 1), "{sleeper:?}");
-    let waits: Vec<_> = sleeper.waits.iter().map(|&stack| stack != StackId(0)).collect();
-    assert_eq!(waits, [true, false], "it waits, and then it does not");
+    assert_ne!(sleeper.waits[0], StackId(0), "where it waits is known");
     let yielder = one(&lives, "yielder");
     assert_eq!((yielder.polls, yielder.wakes.len()), (4, 3), "{yielder:?}");
     let block = recorded.trace.tables.callsites.iter().find(|site| site.name == "block");
@@ -140,7 +144,7 @@ fn who_wakes_whom_is_known_on_one_thread_to_the_event() {
         "future taking returned",
     ];
     if !cfg!(tokio_unstable) {
-        assert_eq!(recorded.lines(), expected);
+        assert_eq!(recorded.lines_of(&here()), expected);
     }
     assert_eq!(one(&lives(&recorded.trace), "taking").wakes, ["giving"]);
 }
@@ -243,12 +247,9 @@ fn tasks_before_across_and_after_a_trace_harm_nothing() {
             wait.await.expect("it comes");
             last.await.expect("it comes");
         };
-        let across = runtime.block_on(async {
-            let across = traced::spawn_named("across", across);
-            yield_now().await;
-            sleep(Duration::from_millis(1));
-            across
-        });
+        let across = traced::spawn_named_on("across", runtime.handle(), across);
+        runtime.block_on(yield_now());
+        sleep(Duration::from_millis(1));
         let mut outlives = None;
         let recorded = record_here(annotated(), || {
             instant!("begin");
@@ -266,11 +267,12 @@ fn tasks_before_across_and_after_a_trace_harm_nothing() {
         let names: BTreeSet<_> = lives.values().map(|life| life.name.as_str()).collect();
         assert_eq!(names, BTreeSet::from(["across", "outlives", "within"]));
         let across = one(&lives, "across");
-        assert_eq!((across.polls, across.ends.len()), (1, 0), "{across:?}");
+        // A worker may be so late that it first polls it within the trace.
+        assert!(matches!(across.polls, 1 | 2) && across.ends.is_empty(), "{across:?}");
         assert!(across.begins > 0 && across.spawns == 0, "{across:?}");
         assert_eq!(one(&lives, "within").ends, [Outcome::Returned]);
         let none = record_here(annotated(), || instant!("after"));
-        assert_eq!(none.report.events, 1, "nothing lives on: {:?}", none.trace.tables.futures);
+        assert_eq!(common::story::lives(&none.trace).len(), 0, "nothing lives on");
     }
 }
 
@@ -350,8 +352,8 @@ fn without_a_trace_all_of_it_is_tokio() {
     let runtime = traced::runtime().expect("it can be built");
     assert_eq!(runtime.block_on(async { traced::spawn(parent()).await }).ok(), Some(5));
     let recorded = record_here(annotated(), || instant!("alone"));
-    assert_eq!(recorded.lines(), ["! alone"]);
-    assert_eq!(recorded.trace.tables.futures.len(), 0);
+    assert_eq!(recorded.lines_of(&here()), ["! alone"]);
+    assert_eq!(lives(&recorded.trace).len(), 0);
 }
 
 #[test]

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use tokio::task::{LocalSet, yield_now};
 use trace_format::event::Outcome;
 
+/// To be dropped before the trace stops: who is joined wakes before its last poll is over.
 fn runtime(name: &str) -> Runtime {
     let mut builder = Builder::new_multi_thread();
     builder.worker_threads(2).enable_time().traced_as(name).build().expect("it can be built")
@@ -36,6 +37,7 @@ fn tasks_of_tokios_own_spawn_are_futures_called_by_their_place() {
             task.await.expect("no panic");
             tokio::task::spawn_blocking(|| ()).await.expect("no panic");
         });
+        drop(runtime);
     });
     let lives = lives(&recorded.trace);
     let life = one(&lives, &format!("bridges_tokio_hooks.rs:{line}"));
@@ -83,6 +85,7 @@ fn spawns_and_wakes_inside_a_poll_that_is_hooked_are_by_that_task() {
             });
             outer.await.expect("no panic");
         });
+        drop(runtime);
     });
     let lives = lives(&recorded.trace);
     let outer = one(&lives, "outer");
@@ -111,6 +114,7 @@ fn tasks_that_were_there_before_are_told_before_their_first_poll() {
             aborted.abort();
             assert!(aborted.await.is_err());
         });
+        drop(runtime);
     });
     let lives = lives(&recorded.trace);
     let known = |life: &Life| (life.spawns, life.begins, life.polls, life.ends.clone());
@@ -134,6 +138,7 @@ fn a_task_is_told_again_to_readers_that_start_later() {
             });
             ticking.await.expect("no panic");
         });
+        drop(runtime);
     });
     let lives = lives(&recorded.trace);
     let [life] = &*lives.values().collect::<Vec<_>>() else { panic!("one task: {lives:#?}") };

@@ -1,5 +1,5 @@
-//! The bridge to tokio under `--cfg tokio_unstable`, which a whole build has or has not: a package in
-//! the build folder, with this workspace's lock file, runs `bridges_tokio` and
+//! The bridge to tokio under `--cfg tokio_unstable`, which a whole build has or has not: a package
+//! in the build folder, with this workspace's lock file, runs `bridges_tokio` and
 //! `bridges_tokio_hooks` that way, offline.
 
 use std::fs;

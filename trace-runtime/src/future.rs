@@ -124,17 +124,27 @@ impl FutureGuard {
         guard
     }
 
-    /// Gives it its number, if it has none yet. To be called before each poll.
+    /// Gives it its number, if it has none yet, and has the trace know it. To be called before each
+    /// poll, and before the drop.
     ///
-    /// - `id`: asked for the number if that is wanted.
+    /// - `id`: asked for the number if that is wanted; 0 if it is not known.
     /// - `parent`: the future that has spawned it; 0 for none.
     pub fn set_id(&mut self, id: impl FnOnce() -> u64, parent: u64) {
-        let Some(site) = self.site.filter(|_| self.id == 0) else { return };
+        let Some(site) = self.site else { return };
         let live = site.live();
         if live == 0 {
             return;
         }
+        if self.id != 0 {
+            if self.session != recorder::number() {
+                self.begin_if_live(&[]);
+            }
+            return;
+        }
         self.id = id();
+        if self.id == 0 {
+            return;
+        }
         let session = std::mem::replace(&mut self.session, recorder::number());
         let is_told = session == self.session;
         let begin = if is_told {

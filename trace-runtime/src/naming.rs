@@ -1,5 +1,5 @@
-//! Names that threads are given for the trace: by whoever knows better than the system what a thread
-//! is for, as an executor does of its workers.
+//! Names that threads are given for the trace: by whoever knows better than the system what a
+//! thread is for, as an executor does of its workers.
 //!
 //! A name stays with its thread, so that later traces have it, too. Elsewhere: what a thread is
 //! called that was given none (`local`).

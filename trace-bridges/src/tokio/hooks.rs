@@ -1,11 +1,12 @@
 //! What tokio tells of every task of an instrumented runtime: its spawn, its polls, its end.
 //!
-//! A task that was spawned through this crate is *adopted*: its future has tokio's number, and tells
-//! of itself what tokio does not. Everything else is known by number and place alone. Of such tasks
-//! the trace is told once per generation and thread, unless their spawn was recorded in it.
+//! A task that was spawned through this crate is *adopted*: its future has tokio's number, and
+//! tells of itself what tokio does not. Everything else is known by number and place alone. Of such
+//! tasks the trace is told once per generation and thread, unless their spawn was recorded in it.
 
+use super::name;
+use super::spawn::{self, Spawn};
 use super::watch::{self, Watched};
-use super::{name, spawn};
 use std::cell::{Cell, RefCell};
 use std::panic::Location;
 use std::sync::Arc;
@@ -35,7 +36,7 @@ static FIRST: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
     /// What is about to be spawned here.
-    static ANNOUNCED: Cell<Option<&'static Callsite>> = const { Cell::new(None) };
+    static ANNOUNCED: Cell<Option<Spawn>> = const { Cell::new(None) };
     /// Polls that go on, by the tasks' numbers.
     static POLLS: RefCell<Vec<(u64, HookedPoll)>> = const { RefCell::new(Vec::new()) };
     /// Generations and numbers.
@@ -64,14 +65,15 @@ pub(super) fn instrument(builder: &mut Builder, watched: &Arc<Watched>) {
     builder.track_task_schedule_latency();
 }
 
-/// The next spawn on this thread is of this call site.
-pub(super) fn announce(site: &'static Callsite) {
-    ANNOUNCED.set(Some(site));
+/// The next spawn on this thread is this one.
+pub(super) fn announce(spawn: Spawn) {
+    // Who spawns in the last moments of a thread does without.
+    _ = ANNOUNCED.try_with(|announced| announced.set(Some(spawn)));
 }
 
-/// It was, or no hook was told of it. Whether the latter is so.
-pub(super) fn take_back() -> bool {
-    ANNOUNCED.take().is_some()
+/// It, if no hook was told of it.
+pub(super) fn take_back() -> Option<Spawn> {
+    ANNOUNCED.try_with(Cell::take).ok().flatten()
 }
 
 /// The task of this number tells of itself.
@@ -84,19 +86,21 @@ fn is_adopted(id: u64) -> bool {
 }
 
 fn spawned(task: &TaskMeta<'_>) {
-    let announced = ANNOUNCED.take();
+    let announced = take_back();
     let is_enabled = is_enabled();
     if announced.is_none() && !is_enabled {
         return;
     }
     let id = spawn::number(&task.id());
-    if announced.is_some() {
+    if let Some(spawn) = &announced {
+        spawn.number(id);
         note_adopted(id);
     }
     if !is_enabled {
         return;
     }
-    hooked::spawned(future_id(id), announced.unwrap_or_else(|| site(task.spawned_at())));
+    let site = announced.map_or_else(|| site(task.spawned_at()), |spawn| spawn.site);
+    hooked::spawned(future_id(id), site);
     let generation = hooked::generation();
     if FIRST_IN.load(Ordering::Relaxed) != generation {
         FIRST.store(id, Ordering::Relaxed);
@@ -161,6 +165,7 @@ fn ended(task: &TaskMeta<'_>) {
     let is_polled = POLLS.try_with(|polls| polls.borrow().last().is_some_and(|it| it.0 == id));
     // Functions on blocking threads are tasks as well, of whose spawn tokio has not told.
     if !is_adopted(id) && (is_polled == Ok(true) || !watch::is_blocking()) {
+        tell(id, task);
         hooked::ended(future_id(id));
     }
 }

@@ -1,10 +1,10 @@
 //! The twin of what tokio tells of its tasks, where it tells nothing: without
 //! `--cfg tokio_unstable`.
 
+use super::spawn::Spawn;
 use super::watch::Watched;
 use std::sync::Arc;
 use tokio::runtime::Builder;
-use trace_runtime::Callsite;
 
 /// Whether runtimes of this process may tell of their tasks.
 pub(super) const fn are_there() -> bool {
@@ -13,10 +13,10 @@ pub(super) const fn are_there() -> bool {
 
 pub(super) fn instrument(_: &mut Builder, _: &Arc<Watched>) {}
 
-pub(super) fn announce(_: &'static Callsite) {}
+pub(super) fn announce(_: Spawn) {}
 
-pub(super) const fn take_back() -> bool {
-    false
+pub(super) const fn take_back() -> Option<Spawn> {
+    None
 }
 
 pub(super) fn note_adopted(_: u64) {}

@@ -12,6 +12,8 @@ use pin_project_lite::pin_project;
 use std::hash::{Hash, Hasher};
 use std::panic::Location;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use tokio::task::Id;
 use trace_runtime::__private::{FutureGuard, Place, Traced, enter};
@@ -28,8 +30,18 @@ pin_project! {
         future: Traced<F>,
         // By which future it was spawned.
         parent: u64,
-        // It has tokio's number.
-        is_adopted: bool,
+        // Where it is told tokio's number, if it is to have that.
+        number: Option<Arc<AtomicU64>>,
+    }
+
+    impl<F: Future> PinnedDrop for Spawned<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if let (Some(number), true) = (this.number, is_enabled()) {
+                // Perhaps it was never polled, or not in this trace: its end is one of somebody.
+                this.future.set_id(|| number.load(Ordering::Relaxed), *this.parent);
+            }
+        }
     }
 }
 
@@ -39,8 +51,7 @@ impl<F: Future> Future for Spawned<F> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let mut this = self.project();
         if is_enabled() {
-            if *this.is_adopted {
-                // A task is polled as a task: tokio knows its number.
+            if this.number.is_some() {
                 this.future.as_mut().set_id(own_id, *this.parent);
             }
             watch::tick();
@@ -49,29 +60,48 @@ impl<F: Future> Future for Spawned<F> {
     }
 }
 
-/// A call site that the hook of a spawn may take.
+/// What is about to be spawned, for the hook of its spawn to take.
+#[derive(Debug)]
+pub(super) struct Spawn {
+    pub(super) site: &'static Callsite,
+    /// Where its future looks for its number.
+    number: Arc<AtomicU64>,
+}
+
+impl Spawn {
+    /// tokio has given it this number.
+    pub(super) fn number(&self, id: u64) {
+        self.number.store(hooked::future_id(id), Ordering::Relaxed);
+    }
+}
+
+/// A spawn that goes on.
 #[derive(Debug)]
 #[must_use = "a spawn is to be settled"]
 pub(super) struct Announced {
-    site: Option<&'static Callsite>,
+    is_announced: bool,
 }
 
 impl Announced {
     /// tokio has spawned it, under this number.
     pub(super) fn settle(self, id: impl FnOnce() -> Id) {
-        if let Some(site) = self.site.filter(|_| hooks::take_back()) {
+        if !self.is_announced {
+            return;
+        }
+        if let Some(spawn) = hooks::take_back() {
             let id = number(&id());
+            spawn.number(id);
             hooks::note_adopted(id);
-            hooked::spawned(hooked::future_id(id), site);
+            hooked::spawned(hooked::future_id(id), spawn.site);
         }
     }
 }
 
 impl Drop for Announced {
     fn drop(&mut self) {
-        // tokio has panicked.
-        if self.site.is_some() {
-            hooks::take_back();
+        // If it is still there, tokio has panicked.
+        if self.is_announced {
+            drop(hooks::take_back());
         }
     }
 }
@@ -87,12 +117,13 @@ pub(super) fn wrap<F: Future>(
     let task = Task::current();
     if hooks::are_there() {
         let future = FutureGuard::adopt(site, task).wrap(future);
-        hooks::announce(site);
-        let spawned = Spawned { future, parent: hooked::polled(), is_adopted: true };
-        return (spawned, Announced { site: Some(site) });
+        let number = Arc::new(AtomicU64::new(0));
+        hooks::announce(Spawn { site, number: Arc::clone(&number) });
+        let spawned = Spawned { future, parent: hooked::polled(), number: Some(number) };
+        return (spawned, Announced { is_announced: true });
     }
     let future = FutureGuard::spawn(site, task).wrap(future);
-    (Spawned { future, parent: 0, is_adopted: false }, Announced { site: None })
+    (Spawned { future, parent: 0, number: None }, Announced { is_announced: false })
 }
 
 /// A function that is about to run on a thread that may block.
@@ -113,7 +144,8 @@ pub(super) fn wrap_blocking<F: FnOnce() -> R, R>(
     }
 }
 
-/// The number of the task that is being polled.
+/// The number of the task that is being polled: of a task that polls itself tokio knows it, also
+/// before `settle` has come to it on another thread.
 fn own_id() -> u64 {
     hooked::future_id(tokio::task::try_id().as_ref().map_or(0, number))
 }

@@ -115,7 +115,7 @@ pub(super) fn settle() {
 /// Whether this is a thread that tokio has made for what blocks.
 #[cfg(tokio_unstable)]
 pub(super) fn is_blocking() -> bool {
-    with_here(|here| matches!(here.part, Part::Blocking(_))).unwrap_or(false)
+    worker_index().is_none() && with_here(|here| here.part != Part::Foreign).unwrap_or(false)
 }
 
 /// `None` at the end of a thread, and if this comes about inside itself.
