@@ -58,9 +58,10 @@ pub use trace_macros::traced;
 pub use trace_runtime::Heap;
 #[cfg(feature = "enabled")]
 pub use trace_runtime::{
-    Argument, ArgumentKind, ArgumentName, Callsite, CallsiteKind, Compression, FutureName, OnFull,
-    Options, Report, Stacks, StartError, StopError, Task, TaskGuard, Trace, Traced, TracedExt,
-    Traceparent, Value, callsites, is_enabled, set_module_on, start, start_with,
+    Argument, ArgumentKind, ArgumentName, Callsite, CallsiteKind, Compression, FlightRecorder,
+    FlightRecorderBuilder, FutureName, OnFull, Options, Report, SnapshotError, SnapshotReport,
+    Stacks, StartError, StopError, Task, TaskGuard, Trace, Traced, TracedExt, Traceparent, Value,
+    callsites, is_enabled, set_module_on, start, start_with,
 };
 
 /// What macros expand to. Not for use by hand; may change with any version.

@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 use trace_format::definition::Definition;
-use trace_format::event::EventKind;
+use trace_format::event::{Event, EventKind};
 use trace_format::read::BatchReader;
 
 #[traced]
@@ -275,8 +275,12 @@ fn ends_that_are_lost_are_counted_and_nesting_holds() {
         nest(0);
     }
     let report = trace.stop().expect("all is written in the end");
-    assert!(report.dropped_ends > 0 && report.dropped_ends < 16, "{report:?}");
     let trace = Decoded::new(&memory.take());
+    // Each time that memory runs out, what was open then can lose its end: eight at most.
+    let thread = *trace.tables.threads.keys().next().expect("one recorded");
+    let is_loss = |event: &Event<'_>| matches!(event.kind, EventKind::Dropped { .. });
+    let losses = trace.events(thread).filter(is_loss).count() as u64;
+    assert!(report.dropped_ends > 0 && report.dropped_ends <= 8 * losses, "{report:?}");
     // Here it is that what is restated equals what was begun but for the ends that were lost.
     checks::check(&trace);
     checks::check_report(&trace, &report);

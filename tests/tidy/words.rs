@@ -16,9 +16,10 @@ const NAMES: [(&str, &str); 6] = [
     ("track", "lane"),
 ];
 
-const NAME_EXCEPTIONS: [Exception; 3] = [
+const NAME_EXCEPTIONS: [Exception; 4] = [
     Exception { path: "trace-runtime/src/task.rs", reason: "`TaskScope` is a macro's, by value" },
     Exception { path: "trace-runtime/src/traceparent.rs", reason: "W3C's word for its thing" },
+    Exception { path: "src/disabled/tasks.rs", reason: "likewise" },
     Exception {
         path: "trace-tool/src/export/perfetto/",
         reason: "Perfetto's words for its things",

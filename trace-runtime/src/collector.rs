@@ -12,11 +12,11 @@ use crate::error::Report;
 use crate::hooked;
 use crate::living;
 use crate::memory::BUDGET;
+use crate::outlet::{File, Outlet};
 use crate::output::Output;
 use crate::primitive::Ordering;
 use crate::recorder;
-use crate::session::Session;
-use crate::sink::Sink;
+use crate::session::{Request, Session};
 use crate::source::Source;
 use crate::task;
 use std::io;
@@ -61,14 +61,14 @@ impl Collector {
     /// The writer's.
     pub(crate) fn begin(
         session: Arc<Session>,
-        sink: Sink,
+        outlet: Outlet,
         sources: Vec<Box<dyn Source>>,
         every: Duration,
         beginning: &[Definition<'_>],
     ) -> io::Result<Self> {
         let mut collector = Self {
             session,
-            output: Output::new(sink),
+            output: Output::new(outlet),
             sources,
             drains: Vec::new(),
             every,
@@ -85,19 +85,24 @@ impl Collector {
         collector.put_futures();
         collector.sources.iter_mut().for_each(|source| source.begin(&mut collector.output));
         collector.output.write_definitions();
-        collector.output.sink.flush();
+        collector.output.flush();
         hooked::begin_generation();
-        collector.output.sink.take_error().map_or(Ok(collector), Err)
+        let error = collector.output.file().and_then(|file| file.sink.take_error());
+        error.map_or(Ok(collector), Err)
     }
 
-    /// Collects until the session ends; returns what the trace came to, and the first failure.
+    /// Collects until the session ends; returns what the trace came to, if there still is one, and
+    /// the first failure.
     pub(crate) fn run(mut self) -> (Report, Option<io::Error>) {
         let _quiet = crate::local::quiet();
         let mut cut_at = Instant::now() + self.every.min(FIRST_CUT);
         let mut look_at = self.next_look();
         while !self.session.is_ended() {
             let now = Instant::now();
-            if now >= cut_at {
+            let requests = self.session.take_requests();
+            if !requests.is_empty() {
+                requests.into_iter().for_each(|request| self.answer(request));
+            } else if now >= cut_at || self.output.ring().is_some_and(|ring| ring.wants_cut()) {
                 self.cut();
                 cut_at = Instant::now() + self.every;
             } else if self.session.take_wanted() {
@@ -207,8 +212,99 @@ impl Collector {
             self.session.note_sweep(true);
         }
         self.output.write_definitions();
-        self.output.sink.flush();
+        self.output.flush();
         hooked::begin_generation();
+    }
+
+    /// Does what it is asked for.
+    fn answer(&mut self, request: Request) {
+        match request {
+            Request::Attach(outlet, done) => {
+                self.attach(outlet);
+                let _ = done.send(());
+            }
+            Request::EndFile(done) => {
+                self.cut();
+                if let Some(file) = self.output.detach_file() {
+                    let _ = done.send(self.finish(file));
+                }
+            }
+            Request::EndRing(done) => {
+                self.output.detach_ring();
+                let _ = done.send(());
+            }
+            Request::Snapshot(done) => {
+                self.cut();
+                let lives = self.drains.iter().map(|drain| {
+                    let [events, ends] = dropped(drain);
+                    (drain.thread.id, events, ends)
+                });
+                if let Some(snapshot) = self.output.snapshot(lives.collect()) {
+                    let _ = done.send(snapshot);
+                }
+            }
+        }
+    }
+
+    /// Another outlet begins here: with what lasts, and then with a generation.
+    fn attach(&mut self, outlet: Outlet) {
+        self.note_exits();
+        self.collect();
+        self.output.attach(outlet, &recorder::beginning());
+        self.put_cut();
+        self.drains.iter().for_each(|drain| drain.thread.retire());
+        self.release_exited();
+        self.output.write_definitions();
+        self.output.flush();
+        hooked::begin_generation();
+    }
+
+    /// Ends a file while the session goes on.
+    fn finish(&self, mut file: Box<File>) -> (Report, Option<io::Error>) {
+        let (mut dropped_events, mut dropped_ends) = (self.dropped_events, self.dropped_ends);
+        let mut events = self.events;
+        for drain in &self.drains {
+            let [lost_events, lost_ends] = dropped(drain);
+            dropped_events += lost_events;
+            dropped_ends += lost_ends;
+            events += drain.events;
+            file.define(&thread_end(drain));
+        }
+        events += self.sources.iter().map(|source| source.events()).sum::<u64>();
+        let events = file.events_told().unwrap_or(events);
+        self.end_file(file, events, (dropped_events, dropped_ends))
+    }
+
+    /// The last definition, and the end of a file.
+    fn end_file(
+        &self,
+        mut file: Box<File>,
+        events: u64,
+        (dropped_events, dropped_ends): (u64, u64),
+    ) -> (Report, Option<io::Error>) {
+        let tracer_cpu = Nanos(clock::thread_cpu());
+        let memory_max = BUDGET.used_max() as u64;
+        file.define(&Definition::Stop {
+            ticks: Ticks(clock::ticks()),
+            events,
+            dropped_events,
+            dropped_ends,
+            tracer_cpu,
+            memory_max,
+        });
+        file.write_definitions();
+        file.sink.finish();
+        let report = Report {
+            events: file.sink.events,
+            bytes: file.sink.bytes,
+            threads: self.threads,
+            dropped_events,
+            dropped_ends,
+            unwritten_events: file.sink.unwritten_events,
+            tracer_cpu: Duration::from_nanos(tracer_cpu.0),
+            memory_max,
+        };
+        (report, file.sink.take_error())
     }
 
     /// The last cut. No thread opens another batch any more.
@@ -224,29 +320,13 @@ impl Collector {
         self.put_ends(&drains);
         drains.iter().for_each(|drain| _ = drain.thread.spares.trim(0));
         self.dropped_events += recorder::take_unattached();
-        let tracer_cpu = Nanos(clock::thread_cpu());
-        let memory_max = BUDGET.used_max() as u64;
-        self.output.define(&Definition::Stop {
-            ticks: Ticks(clock::ticks()),
-            events: self.events,
-            dropped_events: self.dropped_events,
-            dropped_ends: self.dropped_ends,
-            tracer_cpu,
-            memory_max,
-        });
-        self.output.write_definitions();
-        self.output.sink.finish();
-        let report = Report {
-            events: self.output.sink.events,
-            bytes: self.output.sink.bytes,
-            threads: self.threads,
-            dropped_events: self.dropped_events,
-            dropped_ends: self.dropped_ends,
-            unwritten_events: self.output.sink.unwritten_events,
-            tracer_cpu: Duration::from_nanos(tracer_cpu.0),
-            memory_max,
+        let dropped = (self.dropped_events, self.dropped_ends);
+        let Some(file) = self.output.detach_file() else {
+            let (dropped_events, dropped_ends) = dropped;
+            return (Report { dropped_events, dropped_ends, ..Report::default() }, None);
         };
-        (report, self.output.sink.take_error())
+        let events = file.events_told().unwrap_or(self.events);
+        self.end_file(file, events, dropped)
     }
 
     /// The definitions of a cut: the clock, and what is open.
@@ -311,22 +391,33 @@ impl Collector {
     /// The totals of threads that are done, or whose trace is.
     fn put_ends(&mut self, drains: &[Drain]) {
         for drain in drains {
-            let thread = &drain.thread;
-            let interrupted = thread.interrupted.load(Ordering::Relaxed);
-            let dropped_events = thread.dropped_events.load(Ordering::Relaxed) + interrupted;
-            let dropped_ends = thread.dropped_ends.load(Ordering::Relaxed);
-            self.output.define(&Definition::ThreadEnd {
-                id: thread.id,
-                ended: drain.exited.is_some(),
-                ticks: drain.exited.unwrap_or_else(|| Ticks(clock::ticks())),
-                events: drain.events,
-                dropped_events,
-                dropped_ends,
-            });
+            let [dropped_events, dropped_ends] = dropped(drain);
+            self.output.define(&thread_end(drain));
             self.events += drain.events;
             self.dropped_events += dropped_events;
             self.dropped_ends += dropped_ends;
         }
+    }
+}
+
+/// Events and ends that a thread has lost.
+fn dropped(drain: &Drain) -> [u64; 2] {
+    let thread = &drain.thread;
+    let interrupted = thread.interrupted.load(Ordering::Relaxed);
+    let events = thread.dropped_events.load(Ordering::Relaxed) + interrupted;
+    [events, thread.dropped_ends.load(Ordering::Relaxed)]
+}
+
+/// A thread's totals.
+fn thread_end(drain: &Drain) -> Definition<'static> {
+    let [dropped_events, dropped_ends] = dropped(drain);
+    Definition::ThreadEnd {
+        id: drain.thread.id,
+        ended: drain.exited.is_some(),
+        ticks: drain.exited.unwrap_or_else(|| Ticks(clock::ticks())),
+        events: drain.events,
+        dropped_events,
+        dropped_ends,
     }
 }
 

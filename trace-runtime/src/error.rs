@@ -8,7 +8,7 @@ use std::io;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
-    /// A trace is running already; there is one per process.
+    /// One is running already; there is one trace per process, and one flight recorder.
     AlreadyRunning,
     /// The writer refused the first bytes.
     Write(io::Error),
@@ -55,6 +55,46 @@ pub struct Report {
     pub tracer_cpu: std::time::Duration,
     /// The most bytes that batches took at any time.
     pub memory_max: u64,
+}
+
+/// What a snapshot of the last seconds came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SnapshotReport {
+    /// Events in it.
+    pub events: u64,
+    /// Bytes written.
+    pub bytes: u64,
+    /// How far back it reaches.
+    pub age: std::time::Duration,
+}
+
+/// Why there is no snapshot, or not all of it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// A write failed.
+    Write(io::Error),
+    /// The recorder has been stopped, or this is a forked child: the recorder is its parent's.
+    NotRunning,
+}
+
+impl fmt::Display for SnapshotError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Write(_) => f.write_str("the snapshot could not be written"),
+            Self::NotRunning => f.write_str("no flight recorder is running in this process"),
+        }
+    }
+}
+
+impl Error for SnapshotError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Write(error) => Some(error),
+            Self::NotRunning => None,
+        }
+    }
 }
 
 /// Why a trace did not stop well.

@@ -43,17 +43,38 @@ impl Interned {
     }
 }
 
+impl Interned {
+    /// Hands out once more what was handed out before.
+    pub(crate) fn define_old(&self, define: impl FnMut(&Definition<'_>)) {
+        let upto = |seen: &Seen| Seen { to: 0, gaps: Vec::new(), limit: seen.to };
+        let mut again = Self {
+            stacks: upto(&self.stacks),
+            #[cfg(os_hooks)]
+            resources: upto(&self.resources),
+        };
+        again.define_new(define);
+    }
+}
+
 /// Of one table.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Seen {
     to: u32,
     /// Ids below that were being given when they were looked at.
     gaps: Vec<u32>,
+    /// Beyond it nothing is wanted.
+    limit: u32,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self { to: 0, gaps: Vec::new(), limit: u32::MAX }
+    }
 }
 
 impl Seen {
     fn for_each_new(&mut self, table: &Table, mut act: impl FnMut(u32, &[u64])) {
-        let count = table.count();
+        let count = table.count().min(self.limit);
         if count == self.to && self.gaps.is_empty() {
             return;
         }

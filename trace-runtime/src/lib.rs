@@ -9,11 +9,11 @@
 //! 4. A full batch is sealed by naming its successor (`refill`); memory comes from spares and
 //!    from one budget (`memory`).
 //! 5. The collector (`collector`) walks every thread's chain (`drain`), reads what is committed
-//!    where it lies, writes it (`output`, `sink`), and gives batches back as spares. What the
-//!    kernel and the system tell beside, it collects from each `source`: the kernel's switches
+//!    where it lies, writes it (`output`, `outlet`, `sink`), and gives batches back as spares. What
+//!    the kernel and the system tell beside, it collects from each `source`: the kernel's switches
 //!    (`sched`).
-//! 6. Start and stop are `recorder`'s; what threads and the collector share of one trace is in
-//!    `session`.
+//! 6. Start and stop are `recorder`'s; the flight recorder (`flight`) is another outlet; what
+//!    threads and the collector share of one trace is in `session`.
 //!
 //! A call site is a static of a macro's, or made by `sites` while the program runs.
 //!
@@ -55,6 +55,7 @@ mod drain;
 #[cfg(all(not(loom), any(feature = "heap", stacks)))]
 mod errno;
 mod error;
+mod flight;
 mod future;
 #[cfg(any(feature = "heap", loom))]
 mod heap;
@@ -73,6 +74,7 @@ mod modules;
 mod naming;
 mod options;
 mod os;
+mod outlet;
 mod output;
 mod poll;
 #[cfg(all(test, loom))]
@@ -104,7 +106,8 @@ mod value;
 mod waker;
 
 pub use callsite::{ArgumentKind, ArgumentName, Callsite, CallsiteKind, callsites, set_module_on};
-pub use error::{Report, StartError, StopError};
+pub use error::{Report, SnapshotError, SnapshotReport, StartError, StopError};
+pub use flight::{FlightRecorder, FlightRecorderBuilder};
 pub use future::{FutureName, Traced, TracedExt};
 #[cfg(all(feature = "heap", not(loom)))]
 pub use heap::Heap;

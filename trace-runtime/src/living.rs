@@ -244,6 +244,13 @@ impl Drop for Listed {
     }
 }
 
+/// Hands all futures to `take`.
+pub(crate) fn for_each(mut take: impl FnMut(&Definition<'_>)) {
+    for block in BLOCKS.iter().map_while(OnceLock::get) {
+        (0..PLACES).filter_map(|at| block.read(at)).for_each(|life| take(&life.definition()));
+    }
+}
+
 /// Hands the futures that trace `number` has not been told of to `take`.
 pub(crate) fn for_each_untold(number: u64, mut take: impl FnMut(&Definition<'_>)) {
     for block in BLOCKS.iter().map_while(OnceLock::get) {

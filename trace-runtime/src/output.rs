@@ -1,55 +1,56 @@
-//! The collector's way to the sink: definitions gather until something that may refer to them is
-//! written, and then go first.
+//! The collector's one way out: what is to be written goes to every *outlet*, a file or the flight
+//! recorder's ring.
 //!
-//! Elsewhere: when to write what (`collector`, and the sources in `source`), and bytes (`sink`).
+//! Outlets come and go while the session lasts; one that comes late is told what lasts: which
+//! threads there are, what is mapped, what has been interned.
+//!
+//! Elsewhere: when to write what (`collector`, and the sources in `source`), what outlets make of
+//! it (`outlet`).
 
-use crate::clock;
-use crate::sink::Sink;
+use crate::living;
+use crate::outlet::{File, Lasting, Outlet, Ring, Snapshot};
+use crate::recorder;
 use crate::sites;
 use trace_format::batch::BatchInfo;
-use trace_format::definition::{Definition, put_definition};
-use trace_format::header::{BatchKind, PAYLOAD_BYTES_MAX};
+use trace_format::definition::Definition;
 use trace_format::id::ThreadId;
-use trace_format::time::Ticks;
 
-/// Batches on their way to the sink, and the definitions that wait for theirs.
+/// Everything on its way out.
 #[derive(Debug)]
 pub(crate) struct Output {
-    pub(crate) sink: Sink,
     /// In which everything is written now.
     pub(crate) generation: u32,
-    payload: Vec<u8>,
+    outlets: Vec<Outlet>,
+    lasting: Lasting,
     #[cfg(stacks)]
     interned: crate::interned::Interned,
     /// Of those made while the program runs, so many are defined.
     sites: usize,
-    count: u32,
-    sequence: u32,
 }
 
 impl Output {
     /// An output in the first generation.
-    pub(crate) fn new(sink: Sink) -> Self {
+    pub(crate) fn new(outlet: Outlet) -> Self {
         Self {
-            sink,
             generation: 1,
-            payload: Vec::new(),
+            outlets: Vec::from([outlet]),
+            lasting: Lasting::default(),
             #[cfg(stacks)]
             interned: Default::default(),
             sites: 0,
-            count: 0,
-            sequence: 0,
         }
+    }
+
+    /// One that writes to a sink alone.
+    #[cfg(test)]
+    pub(crate) fn to_sink(sink: crate::sink::Sink) -> Self {
+        Self::new(Outlet::File(Box::new(File::new(sink))))
     }
 
     /// Adds a definition. It is written before any event that comes after this call.
     pub(crate) fn define(&mut self, definition: &Definition<'_>) {
-        put_definition(&mut self.payload, definition);
-        self.count += 1;
-        // Before it can exceed what a batch may hold.
-        if self.payload.len() > PAYLOAD_BYTES_MAX / 2 {
-            self.write_definitions();
-        }
+        self.lasting.note(definition);
+        self.outlets.iter_mut().for_each(|outlet| outlet.define(definition));
     }
 
     /// Adds definitions of what has been interned since the last time, and of call sites that were
@@ -71,30 +72,75 @@ impl Output {
     pub(crate) fn events(&mut self, info: &BatchInfo, payload: &[u8]) {
         // What these events name was interned before they were committed.
         self.define_interned();
-        self.write_definitions();
-        self.sink.batch(info, payload, u64::from(info.events));
+        self.outlets.iter_mut().for_each(|outlet| outlet.events(info, payload));
     }
 
     /// Writes the definitions that wait.
     pub(crate) fn write_definitions(&mut self) {
-        if self.count == 0 {
-            return;
+        self.outlets.iter_mut().for_each(Outlet::write_definitions);
+    }
+
+    /// Brings everything to where it goes.
+    pub(crate) fn flush(&mut self) {
+        self.outlets.iter_mut().for_each(Outlet::flush);
+    }
+
+    /// An outlet comes while the session lasts: it is told what lasts. `beginning` is what every
+    /// trace begins with.
+    pub(crate) fn attach(&mut self, mut outlet: Outlet, beginning: &[Definition<'static>]) {
+        outlet.come_late();
+        beginning.iter().for_each(|definition| outlet.define(definition));
+        self.lasting.tell(|definition| outlet.define(definition));
+        for site in sites::made_from(0).take(self.sites) {
+            outlet.define(&site.definition());
         }
-        let now = Ticks(clock::ticks());
-        let info = BatchInfo {
-            kind: BatchKind::Definitions,
-            thread: ThreadId(0),
-            sequence: self.sequence,
-            offset: 0,
-            generation: self.generation,
-            base_ticks: now,
-            last_ticks: now,
-            events: self.count,
-            flags: 0,
-        };
-        self.sink.batch(&info, &self.payload, 0);
-        self.payload.clear();
-        self.count = 0;
-        self.sequence += 1;
+        #[cfg(stacks)]
+        self.interned.define_old(|definition| outlet.define(definition));
+        self.outlets.push(outlet);
+    }
+
+    /// The file, if there is one.
+    pub(crate) fn file(&mut self) -> Option<&mut File> {
+        self.outlets.iter_mut().find_map(|outlet| match outlet {
+            Outlet::File(file) => Some(&mut **file),
+            Outlet::Ring(_) => None,
+        })
+    }
+
+    /// The ring, if there is one.
+    pub(crate) fn ring(&self) -> Option<&Ring> {
+        self.outlets.iter().find_map(|outlet| match outlet {
+            Outlet::Ring(ring) => Some(&**ring),
+            Outlet::File(_) => None,
+        })
+    }
+
+    /// Takes the file off.
+    pub(crate) fn detach_file(&mut self) -> Option<Box<File>> {
+        let at = self.outlets.iter().position(|it| matches!(it, Outlet::File(_)))?;
+        match self.outlets.remove(at) {
+            Outlet::File(file) => Some(file),
+            Outlet::Ring(_) => None,
+        }
+    }
+
+    /// Takes the ring off.
+    pub(crate) fn detach_ring(&mut self) {
+        self.outlets.retain(|outlet| matches!(outlet, Outlet::File(_)));
+    }
+
+    /// What the ring has, as a trace that is yet to be written. `lives`: the threads, with what
+    /// each has dropped.
+    pub(crate) fn snapshot(&self, lives: Vec<(ThreadId, u64, u64)>) -> Option<Snapshot> {
+        let ring = self.ring()?;
+        let beginning = recorder::beginning();
+        Some(ring.snapshot(&beginning, &self.lasting, lives, |tell| {
+            for site in sites::made_from(0).take(self.sites) {
+                tell(&site.definition());
+            }
+            #[cfg(stacks)]
+            self.interned.define_old(&mut *tell);
+            living::for_each(tell);
+        }))
     }
 }

@@ -12,19 +12,19 @@ use crate::error::{Report, StartError, StopError};
 use crate::local;
 use crate::memory::BUDGET;
 use crate::options::Options;
+use crate::outlet::{File, Outlet};
 use crate::primitive::Ordering;
 use crate::primitive::global::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
-use crate::session::Session;
+use crate::session::{Request, Session};
 use crate::sink::Sink;
 use crate::source;
 use crate::stack;
 use std::io::{self, Write};
 use std::ptr;
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use trace_format::definition::Definition;
-use trace_format::time::ClockKind;
 
 /// Whether a trace runs.
 static ENABLED: AtomicBool = AtomicBool::new(false);
@@ -43,17 +43,57 @@ static UNATTACHED: AtomicU64 = AtomicU64::new(0);
 
 /// Null until it is asked for, and again in a forked child, whose copy may be locked for ever.
 /// What it points to is never freed.
-static STATE: AtomicPtr<Mutex<State>> = AtomicPtr::new(ptr::null_mut());
+static STATE: AtomicPtr<Locks> = AtomicPtr::new(ptr::null_mut());
+
+#[derive(Debug, Default)]
+struct Locks {
+    state: Mutex<State>,
+    /// Held while a session begins or ends, or an outlet of it does. Taken first.
+    changes: Mutex<Option<Collecting>>,
+}
+
+/// The collector of the session that runs.
+#[derive(Debug)]
+struct Collecting {
+    session: Arc<Session>,
+    handle: JoinHandle<(Report, Option<io::Error>)>,
+}
 
 #[derive(Debug, Default)]
 struct State {
-    /// From start to the end of stop.
-    occupied: bool,
+    /// By [`Party`], from its start to the end of its stop.
+    occupied: [bool; 2],
     /// Threads may attach.
     session: Option<Arc<Session>>,
 }
 
+/// Who shares a session: each once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Party {
+    /// A trace into the user's writer.
+    Trace,
+    /// The flight recorder.
+    Recorder,
+}
+
+impl Party {
+    const fn other(self) -> Self {
+        match self {
+            Self::Trace => Self::Recorder,
+            Self::Recorder => Self::Trace,
+        }
+    }
+}
+
 fn lock_state() -> MutexGuard<'static, State> {
+    locks().state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn lock_changes() -> MutexGuard<'static, Option<Collecting>> {
+    locks().changes.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn locks() -> &'static Locks {
     let mut state = STATE.load(Ordering::Acquire);
     if state.is_null() {
         forget_at_fork();
@@ -66,8 +106,7 @@ fn lock_state() -> MutexGuard<'static, State> {
     }
     // SAFETY: a shared reference wants a live object: it came from `Box::into_raw` and is never
     // freed. (One that lost the exchange is leaked, at most one per racing thread.)
-    let state = unsafe { &*state };
-    state.lock().unwrap_or_else(PoisonError::into_inner)
+    unsafe { &*state }
 }
 
 /// Starts a trace that is written to `writer`, with the default [`Options`].
@@ -105,45 +144,126 @@ fn start_quietly(
 ) -> Result<Trace, StartError> {
     // A signal's handler that traces must not come in here again while this holds locks.
     let _quiet = local::quiet();
-    let occupied = Occupied::new()?;
-    let trace = begin(options, Box::new(writer))?;
+    let sink = || Sink::new(Box::new(writer), options.compression);
+    let session = join(Party::Trace, options, || Outlet::File(Box::new(File::new(sink()))))?;
+    Ok(Trace { session: Some(session) })
+}
+
+/// A party gets its outlet, in the session that runs or in a new one. The caller is quiet.
+pub(crate) fn join(
+    party: Party,
+    options: &Options,
+    outlet: impl FnOnce() -> Outlet,
+) -> Result<Arc<Session>, StartError> {
+    let occupied = Occupied::new(party)?;
+    let mut collecting = lock_changes();
+    let running = collecting.as_ref().filter(|it| !it.session.is_ended());
+    let session = match running {
+        Some(running) => {
+            let session = Arc::clone(&running.session);
+            let (done, is_done) = mpsc::sync_channel(1);
+            session.ask(Request::Attach(outlet(), done));
+            // If the collector is gone, so is the session, and stopping says so.
+            let _ = is_done.recv();
+            session
+        }
+        None => {
+            let started = begin(options, outlet())?;
+            let session = Arc::clone(&started.session);
+            *collecting = Some(started);
+            publish(options, &session);
+            session
+        }
+    };
     std::mem::forget(occupied);
+    Ok(session)
+}
+
+/// Threads may attach from now on.
+fn publish(options: &Options, session: &Arc<Session>) {
     let mut state = lock_state();
-    state.session = Some(Arc::clone(&trace.session));
+    state.session = Some(Arc::clone(session));
     NUMBER.fetch_add(1, Ordering::Relaxed);
     ENABLED.store(true, Ordering::Release);
     callsites().for_each(|site| site.set_live(true));
     drop(state);
     #[cfg(os_hooks)]
     if options.os {
-        crate::os::begin(&trace.session);
+        crate::os::begin(session);
     }
-    Ok(trace)
+    let _ = options;
 }
 
-/// The process's one place for a trace, given back when dropped: also by a panic on the way.
-struct Occupied;
+/// A party's one place, given back when dropped: also by a panic on the way.
+struct Occupied(Party);
 
 impl Occupied {
-    fn new() -> Result<Self, StartError> {
+    fn new(party: Party) -> Result<Self, StartError> {
         let mut state = lock_state();
-        if state.occupied {
+        let occupied = &mut state.occupied[party as usize];
+        if std::mem::replace(occupied, true) {
             return Err(StartError::AlreadyRunning);
         }
-        state.occupied = true;
-        Ok(Self)
+        Ok(Self(party))
     }
 }
 
 impl Drop for Occupied {
     fn drop(&mut self) {
-        lock_state().occupied = false;
+        lock_state().occupied[self.0 as usize] = false;
     }
 }
 
-fn begin(options: &Options, writer: Box<dyn Write + Send>) -> Result<Trace, StartError> {
+/// A party goes: its outlet ends, and with the last one the session. What the trace came to, if it
+/// is the trace that goes.
+pub(crate) fn leave(
+    party: Party,
+    session: &Arc<Session>,
+) -> Result<(Report, Option<io::Error>), StopError> {
+    if session.process != std::process::id() {
+        // There is nobody here to ask.
+        return Err(StopError::Forked);
+    }
+    // As in `start_with`; and how long stopping takes is not the program's.
     let _quiet = local::quiet();
-    let clock = clock::prepare();
+    let _place = Occupied(party);
+    let mut collecting = lock_changes();
+    let is_shared = lock_state().occupied[party.other() as usize];
+    if is_shared && !session.is_ended() {
+        return match party {
+            Party::Trace => {
+                let (done, is_done) = mpsc::sync_channel(1);
+                session.ask(Request::EndFile(done));
+                is_done.recv().map_err(|_| StopError::Collector)
+            }
+            Party::Recorder => {
+                let (done, is_done) = mpsc::sync_channel(1);
+                session.ask(Request::EndRing(done));
+                let _ = is_done.recv();
+                Ok((Report::default(), None))
+            }
+        };
+    }
+    let is_of_it = |it: &Collecting| Arc::ptr_eq(&it.session, session);
+    let Some(Collecting { handle, .. }) = collecting.take_if(|it| is_of_it(it)) else {
+        return Err(StopError::Collector);
+    };
+    {
+        let mut state = lock_state();
+        ENABLED.store(false, Ordering::Release);
+        callsites().for_each(|site| site.set_live(false));
+        state.session = None;
+    }
+    #[cfg(os_hooks)]
+    crate::os::end();
+    session.end();
+    session.wake_collector();
+    handle.join().map_err(|_| StopError::Collector)
+}
+
+fn begin(options: &Options, outlet: Outlet) -> Result<Collecting, StartError> {
+    let _quiet = local::quiet();
+    clock::prepare();
     for site in linked().filter(|site| site.id() == 0) {
         site.prepare(next_site());
     }
@@ -152,11 +272,8 @@ fn begin(options: &Options, writer: Box<dyn Write + Send>) -> Result<Trace, Star
     stack::want_for_async(options.async_stacks);
     UNATTACHED.store(0, Ordering::Relaxed);
     let session = Arc::new(Session::new(options));
-    let sink = Sink::new(writer, options.compression);
-    let executable = executable();
-    let definitions = beginning(clock, &executable);
     let (shared, sources) = (Arc::clone(&session), source::sources(options));
-    let collector = Collector::begin(shared, sink, sources, options.generation, &definitions)
+    let collector = Collector::begin(shared, outlet, sources, options.generation, &beginning())
         .map_err(StartError::Write)?;
     let guard = EndOnDrop(Arc::clone(&session));
     let (running, is_running) = mpsc::sync_channel(1);
@@ -178,7 +295,7 @@ fn begin(options: &Options, writer: Box<dyn Write + Send>) -> Result<Trace, Star
     if let Ok(collector) = is_running.recv() {
         session.set_collector(collector);
     }
-    Ok(Trace { session, handle: Some(handle) })
+    Ok(Collecting { session, handle })
 }
 
 /// Nobody waits for a collector that has panicked: without one the session is over.
@@ -190,26 +307,28 @@ impl Drop for EndOnDrop {
     }
 }
 
-fn executable() -> String {
-    let path = std::env::current_exe().unwrap_or_default();
-    path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+/// The executable's file name.
+fn executable() -> &'static str {
+    static NAME: OnceLock<String> = OnceLock::new();
+    NAME.get_or_init(|| {
+        let path = std::env::current_exe().unwrap_or_default();
+        path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+    })
 }
 
 /// What a trace begins with: the process, and its call sites in the order of their ids.
-fn beginning(clock: ClockKind, executable: &str) -> Vec<Definition<'_>> {
+pub(crate) fn beginning() -> Vec<Definition<'static>> {
     let mut sites: Vec<_> = linked().collect();
     sites.sort_by_key(|site| site.id());
     let process = Definition::Process {
         pid: u64::from(std::process::id()),
-        executable: cut(executable),
+        executable: cut(executable()),
         os: std::env::consts::OS.as_bytes(),
         arch: std::env::consts::ARCH.as_bytes(),
-        clock,
+        clock: clock::kind(),
         tracer: env!("CARGO_PKG_VERSION").as_bytes(),
     };
-    std::iter::once(process)
-        .chain(sites.into_iter().map(|site| -> Definition<'_> { site.definition() }))
-        .collect()
+    std::iter::once(process).chain(sites.into_iter().map(Callsite::definition)).collect()
 }
 
 /// The id of a call site that has none yet.
@@ -221,8 +340,8 @@ pub(crate) fn next_site() -> u32 {
 #[derive(Debug)]
 #[must_use = "dropping a trace stops it"]
 pub struct Trace {
-    session: Arc<Session>,
-    handle: Option<JoinHandle<(Report, Option<io::Error>)>>,
+    /// None once it is stopped.
+    session: Option<Arc<Session>>,
 }
 
 impl Trace {
@@ -237,30 +356,10 @@ impl Trace {
     }
 
     fn end(&mut self) -> Result<Report, StopError> {
-        let Some(handle) = self.handle.take() else { return Ok(Report::default()) };
-        if self.session.process != std::process::id() {
-            // There is no such thread here to join or to detach.
-            std::mem::forget(handle);
-            return Err(StopError::Forked);
-        }
-        // As in `start_with`; and how long stopping takes is not the program's.
-        let _quiet = local::quiet();
-        {
-            let mut state = lock_state();
-            ENABLED.store(false, Ordering::Release);
-            callsites().for_each(|site| site.set_live(false));
-            state.session = None;
-        }
-        #[cfg(os_hooks)]
-        crate::os::end();
-        self.session.end();
-        self.session.wake_collector();
-        let collected = handle.join();
-        drop(Occupied);
-        match collected {
-            Ok((report, None)) => Ok(report),
-            Ok((report, Some(error))) => Err(StopError::Write { error, report }),
-            Err(_) => Err(StopError::Collector),
+        let Some(session) = self.session.take() else { return Ok(Report::default()) };
+        match leave(Party::Trace, &session)? {
+            (report, None) => Ok(report),
+            (report, Some(error)) => Err(StopError::Write { error, report }),
         }
     }
 }

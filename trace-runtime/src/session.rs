@@ -2,11 +2,15 @@
 //! which thread am I.
 
 use crate::callsite::SwitchEvent;
+use crate::error::Report;
 use crate::options::{OnFull, Options};
+use crate::outlet::{Outlet, Snapshot};
 use crate::primitive::global::AtomicU32;
 use crate::primitive::{AtomicBool, AtomicUsize, Ordering};
 use crate::recorder;
 use crate::thread::Thread;
+use std::io;
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use trace_format::id::ThreadId;
 
@@ -30,6 +34,8 @@ pub(crate) struct Session {
     /// Sweeps in a row that have freed nothing.
     barren_sweeps: AtomicUsize,
     on_full: OnFull,
+    /// There are requests.
+    asked: AtomicBool,
     collector: OnceLock<std::thread::Thread>,
     /// The system's id of the collector's thread, once it runs.
     collector_id: AtomicU32,
@@ -48,7 +54,23 @@ pub(crate) struct News {
     pub(crate) switches: Vec<SwitchEvent>,
     /// Threads, since when, and their new names.
     pub(crate) names: Vec<(ThreadId, u64, String)>,
+    /// What the collector is asked for.
+    pub(crate) requests: Vec<Request>,
     threads_before: u32,
+}
+
+/// What whoever starts, stops or wants to see something asks of the collector. An answer that
+/// nobody waits for is thrown away.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Another outlet.
+    Attach(Outlet, SyncSender<()>),
+    /// The file is to be ended, while the session goes on.
+    EndFile(SyncSender<(Report, Option<io::Error>)>),
+    /// The ring is to go, while the session goes on.
+    EndRing(SyncSender<()>),
+    /// What the ring has.
+    Snapshot(SyncSender<Snapshot>),
 }
 
 impl Session {
@@ -59,6 +81,7 @@ impl Session {
             wanted: AtomicBool::new(false),
             barren_sweeps: AtomicUsize::new(0),
             on_full: options.on_full,
+            asked: AtomicBool::new(false),
             collector: OnceLock::new(),
             collector_id: AtomicU32::new(0),
             news: Mutex::default(),
@@ -147,6 +170,21 @@ impl Session {
         Some(thread)
     }
 
+    /// Asks something of the collector.
+    pub(crate) fn ask(&self, request: Request) {
+        self.lock().requests.push(request);
+        self.asked.store(true, Ordering::Release);
+        self.wake_collector();
+    }
+
+    /// By the collector: what it is asked for.
+    pub(crate) fn take_requests(&self) -> Vec<Request> {
+        if !self.asked.swap(false, Ordering::AcqRel) {
+            return Vec::new();
+        }
+        std::mem::take(&mut self.lock().requests)
+    }
+
     pub(crate) fn note_switch(&self, event: SwitchEvent) {
         self.lock().switches.push(event);
     }
@@ -160,7 +198,8 @@ impl Session {
     pub(crate) fn take_news(&self) -> News {
         let mut news = self.lock();
         let threads_before = news.threads_before;
-        std::mem::replace(&mut *news, News { threads_before, ..News::default() })
+        let requests = std::mem::take(&mut news.requests);
+        std::mem::replace(&mut *news, News { threads_before, requests, ..News::default() })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, News> {

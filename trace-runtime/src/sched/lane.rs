@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn a_batch_begins_with_who_goes_on_running() {
         let sink = crate::sink::Sink::new(Box::new(std::io::sink()), Default::default());
-        let mut output = Output::new(sink);
+        let mut output = Output::to_sink(sink);
         let mut lane = Lane::new(0);
         lane.switch_in(100, 7);
         lane.write(&mut output);

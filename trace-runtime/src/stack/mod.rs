@@ -262,7 +262,7 @@ mod tests {
     fn prepare() -> facility::StackSource {
         let mut source = StackSource::default();
         let sink = crate::sink::Sink::new(Box::new(std::io::sink()), Default::default());
-        source.begin(&mut crate::output::Output::new(sink));
+        source.begin(&mut crate::output::Output::to_sink(sink));
         source
     }
 

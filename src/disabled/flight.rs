@@ -1,0 +1,101 @@
+//! The twin of the flight recorder: it keeps nothing.
+
+use super::{Options, StartError};
+use std::error::Error;
+use std::fmt;
+use std::io::{self, Write};
+use std::time::Duration;
+
+/// A flight recorder that keeps nothing.
+#[derive(Debug)]
+#[must_use = "dropping a flight recorder stops it"]
+#[non_exhaustive]
+pub struct FlightRecorder {}
+
+impl FlightRecorder {
+    /// A builder of one.
+    pub fn builder() -> FlightRecorderBuilder {
+        FlightRecorderBuilder {}
+    }
+
+    /// Would start one.
+    ///
+    /// # Errors
+    /// None.
+    pub fn start() -> Result<Self, StartError> {
+        Ok(Self {})
+    }
+
+    /// Writes nothing.
+    ///
+    /// # Errors
+    /// None.
+    pub fn snapshot(&self, writer: impl Write) -> Result<SnapshotReport, SnapshotError> {
+        drop(writer);
+        Ok(SnapshotReport::default())
+    }
+
+    /// Does nothing.
+    pub fn stop(self) {}
+}
+
+/// How a flight recorder would be.
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it starts the recorder"]
+#[non_exhaustive]
+pub struct FlightRecorderBuilder {}
+
+impl FlightRecorderBuilder {
+    /// Whatever is older than this may go.
+    pub fn min_age(self, _age: Duration) -> Self {
+        self
+    }
+
+    /// The most bytes a snapshot has.
+    pub fn max_bytes(self, _bytes: usize) -> Self {
+        self
+    }
+
+    /// What is recorded, and how.
+    pub fn options(self, _options: Options) -> Self {
+        self
+    }
+
+    /// Would start it.
+    ///
+    /// # Errors
+    /// None.
+    pub fn start(self) -> Result<FlightRecorder, StartError> {
+        FlightRecorder::start()
+    }
+}
+
+/// What a snapshot of the last seconds came to: nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SnapshotReport {
+    /// Events in it.
+    pub events: u64,
+    /// Bytes written.
+    pub bytes: u64,
+    /// How far back it reaches.
+    pub age: Duration,
+}
+
+/// Why there is no snapshot, or not all of it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// A write failed.
+    Write(io::Error),
+    /// No recorder is running.
+    NotRunning,
+}
+
+impl fmt::Display for SnapshotError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the snapshot could not be taken")
+    }
+}
+
+impl Error for SnapshotError {}

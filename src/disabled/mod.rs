@@ -1,0 +1,260 @@
+//! The twin of the recorder for `enabled` off: the same surface; everything compiles, nothing
+//! happens, and it succeeds.
+//!
+//! Types that say how something went are the recorder's, field by field, so that code which reads
+//! them compiles either way.
+//!
+//! - `flight`: the flight recorder. `tasks`: tasks and futures. `sites`: call sites and values.
+
+mod flight;
+mod sites;
+mod tasks;
+
+pub use flight::{FlightRecorder, FlightRecorderBuilder, SnapshotError, SnapshotReport};
+pub use sites::{Argument, ArgumentKind, ArgumentName, Callsite, CallsiteKind, Value};
+pub use tasks::{FutureName, Task, TaskGuard, Traced, TracedExt, Traceparent};
+
+use std::error::Error;
+use std::fmt;
+use std::io::{self, Write};
+use std::time::Duration;
+
+/// Would start a trace that is written to `writer`; here it drops the writer.
+///
+/// # Errors
+/// None.
+pub fn start(writer: impl Write + Send + 'static) -> Result<Trace, StartError> {
+    drop(writer);
+    Ok(Trace {})
+}
+
+/// As [`start`], with options.
+///
+/// # Errors
+/// None.
+pub fn start_with(
+    options: Options,
+    writer: impl Write + Send + 'static,
+) -> Result<Trace, StartError> {
+    let _ = options;
+    start(writer)
+}
+
+/// Whether a trace is running: never.
+#[must_use]
+pub const fn is_enabled() -> bool {
+    false
+}
+
+/// Every call site linked into the program: none.
+pub fn callsites() -> impl Iterator<Item = &'static Callsite> {
+    std::iter::empty()
+}
+
+/// Would switch call sites on or off; returns how many, 0.
+pub const fn set_module_on(module: &str, on: bool) -> usize {
+    let _ = (module, on);
+    0
+}
+
+/// A trace that does not run.
+#[derive(Debug)]
+#[must_use = "dropping a trace stops it"]
+#[non_exhaustive]
+pub struct Trace {}
+
+impl Trace {
+    /// Reports nothing.
+    ///
+    /// # Errors
+    /// None.
+    pub fn stop(self) -> Result<Report, StopError> {
+        Ok(Report::default())
+    }
+}
+
+/// How a trace would be recorded.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Options {}
+
+impl Options {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The most memory that batches may take, in bytes.
+    #[must_use]
+    pub fn memory_max(self, _bytes: usize) -> Self {
+        self
+    }
+
+    /// What happens when memory is at its bound.
+    #[must_use]
+    pub fn on_full(self, _on_full: OnFull) -> Self {
+        self
+    }
+
+    /// Which annotations have stacks.
+    #[must_use]
+    pub fn stacks(self, _stacks: Stacks) -> Self {
+        self
+    }
+
+    /// How batches are stored.
+    #[must_use]
+    pub fn compression(self, _compression: Compression) -> Self {
+        self
+    }
+
+    /// How often a reader can start anew.
+    #[must_use]
+    pub fn generation(self, _every: Duration) -> Self {
+        self
+    }
+
+    /// Whether wakes, spawns and waits of futures have stacks.
+    #[must_use]
+    pub fn async_stacks(self, _on: bool) -> Self {
+        self
+    }
+
+    /// Whether threads, blocking and system calls are recorded.
+    #[must_use]
+    pub fn os(self, _on: bool) -> Self {
+        self
+    }
+
+    /// Whether the kernel is asked which thread runs where.
+    #[must_use]
+    pub fn sched(self, _on: bool) -> Self {
+        self
+    }
+
+    /// How often each thread is looked at, in a second of its CPU time.
+    #[must_use]
+    pub fn cpu_samples(self, _per_second: u32) -> Self {
+        self
+    }
+
+    /// Whether page faults are recorded that had to wait for a disk.
+    #[must_use]
+    pub fn page_faults(self, _on: bool) -> Self {
+        self
+    }
+
+    /// Whether the allocator counts and samples for the trace.
+    #[must_use]
+    pub fn heap(self, _on: bool) -> Self {
+        self
+    }
+
+    /// One allocation is sampled in so many bytes allocated, on average.
+    #[must_use]
+    pub fn heap_sample_bytes(self, _bytes: u64) -> Self {
+        self
+    }
+}
+
+/// What happens to events when memory is at its bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFull {
+    /// They are dropped and counted.
+    #[default]
+    Drop,
+    /// The recording thread waits.
+    Wait,
+}
+
+/// Which regions, moments, futures and tasks are recorded with the stack they begin on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stacks {
+    /// None.
+    #[default]
+    None,
+    /// One in so many on average.
+    Sampled {
+        /// At least 1.
+        one_in: u32,
+    },
+    /// All.
+    All,
+}
+
+/// How batches are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Compression {
+    /// As they are.
+    #[default]
+    None,
+}
+
+/// What a trace came to: nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Events written.
+    pub events: u64,
+    /// Bytes written.
+    pub bytes: u64,
+    /// Threads that recorded something.
+    pub threads: u64,
+    /// Events lost because memory was at its bound.
+    pub dropped_events: u64,
+    /// Ends of regions lost because memory was at its bound.
+    pub dropped_ends: u64,
+    /// Events lost because the writer failed.
+    pub unwritten_events: u64,
+    /// CPU time of the collector.
+    pub tracer_cpu: Duration,
+    /// The most bytes that batches took at any time.
+    pub memory_max: u64,
+}
+
+/// Why a trace could not start: it always can.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A trace is running already.
+    AlreadyRunning,
+    /// The writer refused the first bytes.
+    Write(io::Error),
+    /// The collector's thread could not be started.
+    Thread(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the trace could not start")
+    }
+}
+
+impl Error for StartError {}
+
+/// Why a trace did not stop well: it always does.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StopError {
+    /// A write failed.
+    Write {
+        /// The first failure.
+        error: io::Error,
+        /// What was written before, and what was lost.
+        report: Report,
+    },
+    /// This is a forked child.
+    Forked,
+    /// The collector panicked.
+    Collector,
+}
+
+impl fmt::Display for StopError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the trace did not stop well")
+    }
+}
+
+impl Error for StopError {}

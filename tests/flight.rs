@@ -1,0 +1,256 @@
+//! The flight recorder: what it keeps is a whole trace at any time, within its bound, beside
+//! whatever else records.
+
+mod common;
+
+use common::decoded::Decoded;
+use common::writers::{Fault, Faulty, Memory};
+use common::{Ends, alone, annotated, checks, lines, on_thread};
+use exectrace::{
+    FlightRecorder, SnapshotError, StartError, Task, Trace, instant, is_enabled, start_with,
+    trace_region, traced,
+};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use trace_format::definition::Definition;
+use trace_format::id::Open;
+
+#[traced]
+fn leaf() {
+    std::hint::black_box(());
+}
+
+fn recorder(bytes: usize) -> FlightRecorder {
+    let builder = FlightRecorder::builder().max_bytes(bytes).options(annotated());
+    builder.start().expect("none is running")
+}
+
+/// A snapshot, decoded and checked as any trace is.
+fn snapshot(recorder: &FlightRecorder) -> Decoded {
+    let mut bytes = Vec::new();
+    let report = recorder.snapshot(&mut bytes).expect("memory takes it");
+    assert_eq!(report.bytes, bytes.len() as u64);
+    let trace = Decoded::new(&bytes);
+    checks::check(&trace);
+    assert!(trace.complete);
+    let events: usize = trace.pieces().map(|piece| piece.header.events as usize).sum();
+    assert_eq!(report.events, events as u64);
+    trace
+}
+
+fn all_lines(trace: &Decoded) -> Vec<String> {
+    lines::of_threads(trace).into_iter().flat_map(|(_, lines)| lines).collect()
+}
+
+#[test]
+fn a_snapshot_has_what_happened_and_recording_goes_on() {
+    let _alone = alone();
+    let recorder = recorder(1 << 20);
+    assert!(is_enabled());
+    leaf();
+    instant!("one");
+    assert_eq!(all_lines(&snapshot(&recorder)), ["leaf", "! one"]);
+    instant!("two");
+    on_thread("other", || instant!("three"));
+    let mut lines = all_lines(&snapshot(&recorder));
+    lines.sort();
+    assert_eq!(lines, ["! one", "! three", "! two", "leaf"]);
+    recorder.stop();
+    assert!(!is_enabled());
+    leaf();
+}
+
+#[test]
+fn what_is_open_has_its_true_begin() {
+    let _alone = alone();
+    let recorder = recorder(256 << 10);
+    let task = Task::new("request");
+    let _working = task.enter();
+    trace_region!("long");
+    instant!("begin");
+    let begin = open_regions(&snapshot(&recorder))[0].1;
+    // So much that nothing is left of the begin, and the thread's first batches are gone.
+    for _ in 0..4 {
+        (0..100_000).for_each(|_| leaf());
+        std::thread::sleep(Duration::from_millis(30));
+    }
+    let trace = snapshot(&recorder);
+    assert!(!all_lines(&trace).iter().any(|line| line.contains("begin")));
+    let open = open_regions(&trace);
+    assert_eq!(open, [("long".to_owned(), begin)]);
+    let states = trace.definitions().filter_map(|definition| match definition {
+        Definition::TaskState { name, .. } => Some(String::from_utf8_lossy(name).into_owned()),
+        _ => None,
+    });
+    assert!(states.into_iter().any(|name| name == "request"));
+}
+
+/// The regions that the first state of the trace's one thread says are open, and since when.
+fn open_regions(trace: &Decoded) -> Vec<(String, u64)> {
+    let mut states = trace.definitions().filter_map(|definition| match definition {
+        Definition::ThreadState { open, .. } => Some(open),
+        _ => None,
+    });
+    let open = states.by_ref().last().expect("a state");
+    let regions = open.iter().filter_map(|open| match open.open {
+        Open::Region(site) => Some((trace.site_name(site).to_owned(), open.begin.0)),
+        _ => None,
+    });
+    regions.collect()
+}
+
+#[test]
+fn the_bound_holds_whatever_is_recorded() {
+    let _alone = alone();
+    for bytes in [256 << 10, 1 << 20, 3 << 20] {
+        let recorder = recorder(bytes);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    let end = Instant::now() + Duration::from_millis(150);
+                    while Instant::now() < end {
+                        (0..1_000).for_each(|_| leaf());
+                        instant!("text", text = "some bytes that take room");
+                    }
+                });
+            }
+            for _ in 0..5 {
+                std::thread::sleep(Duration::from_millis(25));
+                let mut image = Vec::new();
+                recorder.snapshot(&mut image).expect("memory takes it");
+                assert!(image.len() <= bytes, "{} of {bytes}", image.len());
+            }
+        });
+        std::thread::sleep(Duration::from_millis(50));
+        let mut image = Vec::new();
+        recorder.snapshot(&mut image).expect("memory takes it");
+        assert!(image.len() > bytes / 2, "it is used: {} of {bytes}", image.len());
+        assert!(image.len() <= bytes, "{} of {bytes}", image.len());
+    }
+}
+
+#[test]
+fn what_is_too_old_goes() {
+    let _alone = alone();
+    let options = annotated().generation(Duration::from_millis(10));
+    let builder = FlightRecorder::builder().min_age(Duration::from_millis(60)).options(options);
+    let recorder = builder.start().expect("none is running");
+    instant!("old");
+    let end = Instant::now() + Duration::from_secs(20);
+    while all_lines(&snapshot(&recorder)).contains(&"! old".to_owned()) {
+        assert!(Instant::now() < end, "it is kept for ever");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    instant!("new");
+    assert_eq!(all_lines(&snapshot(&recorder)), ["! new"]);
+}
+
+/// Stops a trace, and checks it as a trace that stands by itself; its lines.
+fn stopped(trace: Trace, memory: &Memory) -> Vec<String> {
+    let report = trace.stop().expect("memory takes it");
+    let trace = Decoded::new(&memory.take());
+    checks::check(&trace);
+    assert_eq!((report.dropped_events, trace.complete), (0, true));
+    all_lines(&trace)
+}
+
+#[test]
+fn it_runs_beside_a_trace_whichever_comes_first_and_goes_last() {
+    let _alone = alone();
+    let memory = Memory::default();
+    for recorder_first in [true, false] {
+        for recorder_last in [true, false] {
+            let early = recorder_first.then(|| recorder(1 << 20));
+            trace_region!("around");
+            instant!("before");
+            let trace = start_with(annotated(), memory.clone()).expect("none is running");
+            let recorder = early.unwrap_or_else(|| recorder(1 << 20));
+            assert!(matches!(FlightRecorder::start(), Err(StartError::AlreadyRunning)));
+            let again = start_with(annotated(), memory.clone());
+            assert!(matches!(again, Err(StartError::AlreadyRunning)));
+            (0..3).for_each(|_| leaf());
+            instant!("both");
+            let kept = all_lines(&snapshot(&recorder));
+            assert_eq!(kept.contains(&"! before".to_owned()), recorder_first, "{kept:?}");
+            assert!(kept.contains(&"! both".to_owned()), "{kept:?}");
+            let traced = if recorder_last {
+                let traced = stopped(trace, &memory);
+                instant!("after");
+                assert!(all_lines(&snapshot(&recorder)).contains(&"! after".to_owned()));
+                recorder.stop();
+                traced
+            } else {
+                recorder.stop();
+                instant!("alone");
+                let traced = stopped(trace, &memory);
+                assert!(traced.contains(&"! alone".to_owned()), "{traced:?}");
+                traced
+            };
+            let leaves = traced.iter().filter(|line| *line == "leaf").count();
+            assert_eq!(leaves, 3, "{traced:?}");
+            assert!(!traced.contains(&"! before".to_owned()), "{traced:?}");
+            assert!(!is_enabled());
+        }
+    }
+}
+
+#[test]
+fn snapshots_and_traces_come_and_go_while_threads_record() {
+    let _alone = alone();
+    let recorder = recorder(512 << 10);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    trace_region!("work");
+                    (0..100).for_each(|_| leaf());
+                    instant!("moment");
+                    std::thread::yield_now();
+                }
+            });
+        }
+        let (ends, recorder) = (Ends(&is_over), &recorder);
+        let snapshots: Vec<_> = (0..3)
+            .map(|_| scope.spawn(move || (0..10).for_each(|_| drop(snapshot(recorder)))))
+            .collect();
+        for _ in 0..10 {
+            let memory = Memory::default();
+            let trace = start_with(annotated(), memory.clone()).expect("none is running");
+            std::thread::sleep(Duration::from_millis(2));
+            stopped(trace, &memory);
+        }
+        for thread in snapshots {
+            thread.join().expect("every snapshot is whole");
+        }
+        drop(ends);
+    });
+}
+
+#[test]
+fn a_writer_that_fails_fails_its_snapshot_only() {
+    let _alone = alone();
+    let recorder = recorder(1 << 20);
+    instant!("one");
+    let failed = recorder.snapshot(Faulty::new(Fault::Fails, 100));
+    assert!(matches!(failed, Err(SnapshotError::Write(_))), "{failed:?}");
+    assert_eq!(all_lines(&snapshot(&recorder)), ["! one"]);
+}
+
+#[test]
+fn threads_that_are_long_gone_leave_nothing() {
+    let _alone = alone();
+    let builder = FlightRecorder::builder().max_bytes(256 << 10);
+    let options = annotated().generation(Duration::from_millis(10));
+    let recorder = builder.options(options).start().expect("none is running");
+    for _ in 0..300 {
+        on_thread("short", leaf);
+    }
+    (0..3).for_each(|_| {
+        (0..100_000).for_each(|_| leaf());
+        std::thread::sleep(Duration::from_millis(30));
+    });
+    let trace = snapshot(&recorder);
+    let short = trace.tables.threads.values().filter(|thread| thread.name == "short").count();
+    assert_eq!(short, 0, "they take room from what is still of use");
+}

@@ -1,0 +1,130 @@
+//! The flight recorder: recording that stays on, keeps the last seconds in memory, and writes them
+//! when something has gone wrong.
+//!
+//! It is another outlet of the one session a process has, so it runs beside a trace, and costs the
+//! threads nothing more.
+
+use crate::error::{SnapshotError, SnapshotReport, StartError};
+use crate::local;
+use crate::options::Options;
+use crate::outlet::{Outlet, Ring};
+use crate::recorder::{self, Party};
+use crate::session::{Request, Session};
+use std::io::{BufWriter, Write};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// A flight recorder that runs. Dropping it stops it.
+#[derive(Debug)]
+#[must_use = "dropping a flight recorder stops it"]
+pub struct FlightRecorder {
+    session: Arc<Session>,
+}
+
+/// How a flight recorder is to be.
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it starts the recorder"]
+pub struct FlightRecorderBuilder {
+    min_age: Duration,
+    max_bytes: usize,
+    options: Options,
+}
+
+/// The least that is enough for what every snapshot has.
+const BYTES_MIN: usize = 256 << 10;
+
+impl FlightRecorder {
+    /// One that keeps 10 s, in 16 MiB at most.
+    pub fn builder() -> FlightRecorderBuilder {
+        FlightRecorderBuilder {
+            min_age: Duration::from_secs(10),
+            max_bytes: 16 << 20,
+            options: Options::default(),
+        }
+    }
+
+    /// Starts one as the builder's defaults are.
+    ///
+    /// # Errors
+    /// Those of [`FlightRecorderBuilder::start`].
+    pub fn start() -> Result<Self, StartError> {
+        Self::builder().start()
+    }
+
+    /// Writes what is kept, as a whole trace: what is open in it has its true begin. Recording goes
+    /// on meanwhile, and so may other snapshots.
+    ///
+    /// The collector is asked for it, and the calling thread writes. No thread of the program is
+    /// stopped; one that records something at that moment opens a new batch.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Write`] if the writer fails; [`SnapshotError::NotRunning`] in a forked
+    /// child.
+    pub fn snapshot(&self, writer: impl Write) -> Result<SnapshotReport, SnapshotError> {
+        if self.session.process != std::process::id() || self.session.is_ended() {
+            return Err(SnapshotError::NotRunning);
+        }
+        // What it takes is the recorder's, not the program's.
+        let _quiet = local::quiet();
+        let (done, is_done) = mpsc::sync_channel(1);
+        self.session.ask(Request::Snapshot(done));
+        let snapshot = is_done.recv().map_err(|_| SnapshotError::NotRunning)?;
+        snapshot.write(BufWriter::with_capacity(64 << 10, writer)).map_err(SnapshotError::Write)
+    }
+
+    /// Stops it. What it has kept is gone.
+    pub fn stop(self) {
+        drop(self);
+    }
+}
+
+impl Drop for FlightRecorder {
+    fn drop(&mut self) {
+        // In a forked child it is the parent's; a collector that has panicked keeps nothing.
+        let _ = recorder::leave(Party::Recorder, &self.session);
+    }
+}
+
+impl FlightRecorderBuilder {
+    /// Whatever is older than this may go, even if there is room for it: 10 s unless told
+    /// otherwise. Less is kept where [`FlightRecorderBuilder::max_bytes`] does not allow for it.
+    pub fn min_age(mut self, age: Duration) -> Self {
+        self.min_age = age;
+        self
+    }
+
+    /// The most bytes a snapshot has, definitions included, and what is kept takes in memory; 16
+    /// MiB unless told otherwise, at least 256 KiB. A snapshot that is being written keeps what it
+    /// has until it is done. What threads are just filling is beside it, and has the bound of
+    /// [`Options::memory_max`].
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = bytes.max(BYTES_MIN);
+        self
+    }
+
+    /// What is recorded, and how. If a trace is running already, its options hold.
+    pub fn options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Starts it, beside a trace if there is one.
+    ///
+    /// # Errors
+    /// [`StartError::AlreadyRunning`] if there is a flight recorder in this process;
+    /// [`StartError::Thread`] if the collector's thread can't be started.
+    pub fn start(self) -> Result<FlightRecorder, StartError> {
+        let ring = Ring::new(self.max_bytes, self.min_age);
+        let session = {
+            let _quiet = local::quiet();
+            recorder::join(Party::Recorder, &self.options, || Outlet::Ring(Box::new(ring)))?
+        };
+        #[cfg(os_hooks)]
+        if self.options.os {
+            // What this thread waits for is seen from now on.
+            local::arrive(local::Arrival::default());
+        }
+        Ok(FlightRecorder { session })
+    }
+}

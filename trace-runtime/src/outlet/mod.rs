@@ -1,0 +1,67 @@
+//! Where a trace goes: into a file (`file`), or into memory that keeps the last of it (`ring`).
+//!
+//! Outlets share one session: they get the same pieces and definitions, and make a trace each that
+//! stands by itself. An outlet that has come while the session ran sees threads in the middle:
+//! their batches are numbered anew, from the first that begins by restating what is open
+//! (`numbers`).
+//!
+//! - `lasting`: what is told to those who come late.
+
+mod file;
+mod lasting;
+mod numbers;
+mod ring;
+
+pub(crate) use file::File;
+pub(crate) use lasting::Lasting;
+pub(crate) use ring::{Ring, Snapshot};
+
+use trace_format::batch::BatchInfo;
+use trace_format::definition::Definition;
+
+/// One of them.
+#[derive(Debug)]
+pub(crate) enum Outlet {
+    File(Box<File>),
+    Ring(Box<Ring>),
+}
+
+impl Outlet {
+    /// Adds a definition, which is written before any event that comes after this call.
+    pub(crate) fn define(&mut self, definition: &Definition<'_>) {
+        match self {
+            Self::File(file) => file.define(definition),
+            Self::Ring(ring) => ring.define(definition),
+        }
+    }
+
+    /// Writes a piece of events behind all definitions so far.
+    pub(crate) fn events(&mut self, info: &BatchInfo, payload: &[u8]) {
+        match self {
+            Self::File(file) => file.events(info, payload),
+            Self::Ring(ring) => ring.events(info, payload),
+        }
+    }
+
+    /// Writes the definitions that wait.
+    pub(crate) fn write_definitions(&mut self) {
+        if let Self::File(file) = self {
+            file.write_definitions();
+        }
+    }
+
+    /// Brings everything to where it goes.
+    pub(crate) fn flush(&mut self) {
+        if let Self::File(file) = self {
+            file.sink.flush();
+        }
+    }
+
+    /// It is about to be told what lasts: the session has begun before.
+    pub(crate) fn come_late(&mut self) {
+        match self {
+            Self::File(file) => file.come_late(),
+            Self::Ring(ring) => ring.come_late(),
+        }
+    }
+}

@@ -1,0 +1,415 @@
+//! The last of what happened, in memory: the flight recorder's outlet.
+//!
+//! It keeps pieces of events as they came, oldest first, and what each generation began with. When
+//! its bytes exceed the bound, the oldest pieces go, one by one, and with its last piece a
+//! generation. What remains still makes a trace: a thread's events begin with the first piece that
+//! restates what is open, and what threads without any have open is in the oldest generation's
+//! states.
+//!
+//! A [`Snapshot`] is taken by the collector, by counting up references; it is written by whoever
+//! wants it.
+
+use super::Lasting;
+use super::numbers::Numbers;
+use crate::clock;
+use crate::error::SnapshotReport;
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+use trace_format::batch::{BatchInfo, Compression, FileEncoder};
+use trace_format::definition::{Definition, Definitions, put_definition};
+use trace_format::header::{BATCH_HEADER_BYTES, BatchKind, PAYLOAD_BYTES_MAX};
+use trace_format::id::ThreadId;
+use trace_format::time::{ClockSnapshot, Nanos, Ticks};
+
+/// What a piece takes beside its payload: in memory, and (less) in a file with its line of the
+/// index.
+const PIECE_OVERHEAD: usize = 144;
+
+/// What a state takes, and each thing that is open in it.
+const STATE_BYTES: usize = 64;
+
+/// A generation is cut short when it has this part of the bound: the oldest one goes as a whole.
+const GENERATIONS_MIN: usize = 8;
+
+/// Some bytes of one thread's events.
+#[derive(Debug)]
+struct Piece {
+    info: BatchInfo,
+    payload: Box<[u8]>,
+}
+
+/// What a generation began with, and what came in it.
+#[derive(Clone, Debug)]
+struct Generation {
+    begin: Ticks,
+    clock: Option<ClockSnapshot>,
+    /// What was open on threads.
+    states: Vec<Definition<'static>>,
+    /// Other definitions of this moment, and how many.
+    rest: Vec<u8>,
+    rest_count: u32,
+    pieces: VecDeque<Arc<Piece>>,
+    bytes: usize,
+}
+
+/// A thread that lives, or has pieces here.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    /// What defines it.
+    bytes: Vec<u8>,
+    /// If it has ended: how.
+    end: Option<(Ticks, u64, u64)>,
+    pieces: usize,
+}
+
+/// The last of what happened.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    bytes_max: usize,
+    min_age: Duration,
+    generations: VecDeque<Generation>,
+    threads: BTreeMap<ThreadId, Known>,
+    bytes: usize,
+}
+
+impl Ring {
+    pub(crate) fn new(bytes_max: usize, min_age: Duration) -> Self {
+        let (generations, threads) = (VecDeque::new(), BTreeMap::new());
+        Self { bytes_max, min_age, generations, threads, bytes: 0 }
+    }
+
+    /// Nothing to do: it always begins in the middle.
+    pub(super) fn come_late(&mut self) {}
+
+    /// Whether so much has come in this generation that it should end.
+    pub(crate) fn wants_cut(&self) -> bool {
+        let current = self.generations.back().map_or(0, |generation| generation.bytes);
+        current > self.bytes_max / GENERATIONS_MIN
+    }
+
+    pub(super) fn define(&mut self, definition: &Definition<'_>) {
+        match definition {
+            Definition::Generation { ticks, .. } => self.begin_generation(*ticks),
+            Definition::Clock(clock) => self.begin_at(*clock),
+            Definition::ThreadState { id, sequence, offset, more, open } => {
+                let (id, sequence, offset, more) = (*id, *sequence, *offset, *more);
+                let open = open.clone();
+                let bytes = STATE_BYTES * (1 + open.len());
+                if let Some(generation) = self.generations.back_mut() {
+                    let state = Definition::ThreadState { id, sequence, offset, more, open };
+                    generation.states.push(state);
+                    generation.bytes += bytes;
+                    self.bytes += bytes;
+                }
+            }
+            Definition::Thread { id, .. } | Definition::ThreadName { id, .. } => {
+                let known = self.threads.entry(*id).or_default();
+                let before = known.bytes.len();
+                put_definition(&mut known.bytes, definition);
+                self.bytes += known.bytes.len() - before;
+            }
+            &Definition::ThreadEnd { id, ended, ticks, dropped_events, dropped_ends, .. } => {
+                if let Some(known) = self.threads.get_mut(&id).filter(|_| ended) {
+                    known.end = Some((ticks, dropped_events, dropped_ends));
+                    self.forget_if_over(id);
+                }
+            }
+            Definition::TaskState { .. } | Definition::Switch { .. } | Definition::Heap { .. } => {
+                if let Some(generation) = self.generations.back_mut() {
+                    let before = generation.rest.len();
+                    put_definition(&mut generation.rest, definition);
+                    generation.rest_count += 1;
+                    let bytes = generation.rest.len() - before;
+                    generation.bytes += bytes;
+                    self.bytes += bytes;
+                }
+            }
+            // What lasts is told to a snapshot anew.
+            _ => {}
+        }
+        self.evict();
+    }
+
+    /// The generation that has just begun did so at this time.
+    fn begin_at(&mut self, clock: ClockSnapshot) {
+        if let Some(generation) = self.generations.back_mut() {
+            generation.clock = Some(clock);
+        }
+        let oldest = clock.monotonic.0.saturating_sub(self.min_age.as_nanos() as u64);
+        // One that ended before is not wanted any more.
+        while let Some(second) = self.generations.get(1)
+            && second.clock.is_some_and(|clock| clock.monotonic.0 < oldest)
+        {
+            self.pop_generation();
+        }
+    }
+
+    fn begin_generation(&mut self, begin: Ticks) {
+        self.generations.push_back(Generation {
+            begin,
+            clock: None,
+            states: Vec::new(),
+            rest: Vec::new(),
+            rest_count: 0,
+            pieces: VecDeque::new(),
+            bytes: 0,
+        });
+    }
+
+    pub(super) fn events(&mut self, info: &BatchInfo, payload: &[u8]) {
+        let bytes = payload.len() + PIECE_OVERHEAD;
+        let Some(generation) = self.generations.back_mut() else { return };
+        generation.pieces.push_back(Arc::new(Piece { info: *info, payload: payload.into() }));
+        generation.bytes += bytes;
+        self.bytes += bytes;
+        self.threads.entry(info.thread).or_default().pieces += 1;
+        self.evict();
+    }
+
+    /// The oldest goes, until the rest fits.
+    fn evict(&mut self) {
+        while self.bytes > self.bytes_max {
+            let is_last = self.generations.len() == 1;
+            let Some(oldest) = self.generations.front_mut() else { return };
+            match oldest.pieces.pop_front() {
+                Some(piece) => {
+                    let bytes = piece.payload.len() + PIECE_OVERHEAD;
+                    oldest.bytes -= bytes;
+                    self.bytes -= bytes;
+                    self.lose_piece(piece.info.thread);
+                }
+                None if is_last => return,
+                None => self.pop_generation(),
+            }
+        }
+    }
+
+    fn pop_generation(&mut self) {
+        let Some(oldest) = self.generations.pop_front() else { return };
+        self.bytes -= oldest.bytes;
+        for piece in oldest.pieces {
+            self.lose_piece(piece.info.thread);
+        }
+    }
+
+    fn lose_piece(&mut self, thread: ThreadId) {
+        if let Some(known) = self.threads.get_mut(&thread) {
+            known.pieces -= 1;
+            self.forget_if_over(thread);
+        }
+    }
+
+    /// A thread that has ended and left nothing here need not be known.
+    fn forget_if_over(&mut self, id: ThreadId) {
+        let Some(known) = self.threads.get(&id) else { return };
+        if known.pieces == 0 && (known.end.is_some() || id.as_cpu().is_some()) {
+            self.bytes -= known.bytes.len();
+            self.threads.remove(&id);
+        }
+    }
+
+    /// All of it, as of now. To be called right after a generation has begun.
+    ///
+    /// - `beginning`: what every trace begins with.
+    /// - `lives`: the threads that have not ended, with what each has dropped, events and ends.
+    /// - `tell`: tells what is interned, and which futures live.
+    pub(crate) fn snapshot(
+        &self,
+        beginning: &[Definition<'static>],
+        lasting: &Lasting,
+        lives: Vec<(ThreadId, u64, u64)>,
+        tell: impl FnOnce(&mut dyn FnMut(&Definition<'_>)),
+    ) -> Snapshot {
+        let mut head = Head::default();
+        let Some(oldest) = self.generations.front() else { return Snapshot::default() };
+        beginning.iter().for_each(|definition| head.put(definition));
+        head.put(&Definition::Generation { number: 1, ticks: oldest.begin });
+        if let Some(clock) = oldest.clock {
+            head.put(&Definition::Clock(clock));
+        }
+        lasting.tell_system(|definition| head.put(definition));
+        for known in self.threads.values() {
+            Definitions::new(&known.bytes).for_each(|definition| head.put(&definition));
+        }
+        tell(&mut |definition| head.put(definition));
+        let mut generations: Vec<_> = self.generations.iter().cloned().collect();
+        // A file takes less than the ring does, but for what lasts.
+        let spare = self.bytes_max.saturating_sub(head.bytes() + 4096);
+        let mut bytes = self.bytes;
+        'bound: for generation in &mut generations {
+            while bytes > spare {
+                let Some(piece) = generation.pieces.pop_front() else { continue 'bound };
+                bytes -= piece.payload.len() + PIECE_OVERHEAD;
+            }
+            break;
+        }
+        let ended = self.threads.iter().filter_map(|(id, known)| Some((*id, known.end?)));
+        Snapshot { head: head.batches, generations, ended: ended.collect(), lives }
+    }
+}
+
+/// Definitions, in batches that are not too long.
+#[derive(Debug, Default)]
+struct Head {
+    batches: Vec<(Vec<u8>, u32)>,
+}
+
+impl Head {
+    fn put(&mut self, definition: &Definition<'_>) {
+        let is_full = self.batches.last().is_none_or(|last| last.0.len() > PAYLOAD_BYTES_MAX / 2);
+        if is_full {
+            self.batches.push((Vec::new(), 0));
+        }
+        if let Some((bytes, count)) = self.batches.last_mut() {
+            put_definition(bytes, definition);
+            *count += 1;
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.batches.iter().map(|(bytes, _)| bytes.len() + BATCH_HEADER_BYTES).sum()
+    }
+}
+
+/// The last of what happened, as of one moment; a trace that is yet to be written.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshot {
+    head: Vec<(Vec<u8>, u32)>,
+    generations: Vec<Generation>,
+    ended: Vec<(ThreadId, (Ticks, u64, u64))>,
+    lives: Vec<(ThreadId, u64, u64)>,
+}
+
+/// A snapshot on its way into a writer.
+struct Writing<W> {
+    writer: W,
+    encoder: FileEncoder,
+    generation: u32,
+    sequence: u32,
+    now: Ticks,
+}
+
+impl Snapshot {
+    /// Writes it: a whole trace.
+    ///
+    /// # Errors
+    /// The writer's.
+    pub(crate) fn write(&self, writer: impl Write) -> io::Result<SnapshotReport> {
+        let now = Ticks(clock::ticks());
+        let encoder = FileEncoder::new(Compression::None);
+        let mut out = Writing { writer, encoder, generation: 1, sequence: 0, now };
+        let begin = out.encoder.begin();
+        out.writer.write_all(&begin)?;
+        for (bytes, count) in &self.head {
+            out.definitions(bytes, *count)?;
+        }
+        let mut numbers = Numbers::default();
+        for (at, generation) in self.generations.iter().enumerate() {
+            out.generation(generation, at as u32 + 1, &numbers)?;
+            for piece in &generation.pieces {
+                if let Some(info) = numbers.of(&piece.info) {
+                    let info = BatchInfo { generation: out.generation, ..info };
+                    out.batch(&info, &piece.payload)?;
+                }
+            }
+        }
+        let events = numbers.events();
+        self.put_ends(&mut out, &numbers)?;
+        let end = out.encoder.end();
+        out.writer.write_all(&end)?;
+        out.writer.flush()?;
+        let clocks = || self.generations.iter().filter_map(|generation| generation.clock);
+        let (first, last) = (clocks().next(), clocks().next_back());
+        let nanos = |clock: Option<ClockSnapshot>| clock.map_or(0, |clock| clock.monotonic.0);
+        let age = Duration::from_nanos(nanos(last).saturating_sub(nanos(first)));
+        Ok(SnapshotReport { events, bytes: out.encoder.offset(), age })
+    }
+
+    fn put_ends<W: Write>(&self, out: &mut Writing<W>, numbers: &Numbers) -> io::Result<()> {
+        let ended = self.ended.iter().map(|(id, end)| (*id, true, *end));
+        let now = out.now;
+        let lives = self.lives.iter().map(|&(id, events, ends)| (id, false, (now, events, ends)));
+        let (mut bytes, mut count, mut lost) = (Vec::new(), 1, (0, 0));
+        for (id, ended, (ticks, dropped_events, dropped_ends)) in ended.chain(lives) {
+            lost = (lost.0 + dropped_events, lost.1 + dropped_ends);
+            let end =
+                Definition::ThreadEnd { id, ended, ticks, events: 0, dropped_events, dropped_ends };
+            put_definition(&mut bytes, &numbers.renumber(&end).unwrap_or(end));
+            count += 1;
+            if bytes.len() > PAYLOAD_BYTES_MAX / 2 {
+                out.definitions(&std::mem::take(&mut bytes), std::mem::replace(&mut count, 1) - 1)?;
+            }
+        }
+        let (dropped_events, dropped_ends) = lost;
+        put_definition(
+            &mut bytes,
+            &Definition::Stop {
+                ticks: out.now,
+                events: numbers.events(),
+                dropped_events,
+                dropped_ends,
+                tracer_cpu: Nanos(0),
+                memory_max: 0,
+            },
+        );
+        out.definitions(&bytes, count)
+    }
+}
+
+impl<W: Write> Writing<W> {
+    /// What a generation begins with. The first one's number and clock are in the head.
+    fn generation(
+        &mut self,
+        generation: &Generation,
+        number: u32,
+        numbers: &Numbers,
+    ) -> io::Result<()> {
+        let (mut bytes, mut count) = (Vec::new(), generation.rest_count);
+        self.generation = number;
+        if number > 1 {
+            put_definition(&mut bytes, &Definition::Generation { number, ticks: generation.begin });
+            count += 1;
+            if let Some(clock) = generation.clock {
+                put_definition(&mut bytes, &Definition::Clock(clock));
+                count += 1;
+            }
+        }
+        for state in &generation.states {
+            put_definition(&mut bytes, &numbers.renumber(state).unwrap_or_else(|| state.clone()));
+            count += 1;
+        }
+        bytes.extend_from_slice(&generation.rest);
+        self.definitions(&bytes, count)
+    }
+
+    fn definitions(&mut self, bytes: &[u8], count: u32) -> io::Result<()> {
+        if count == 0 {
+            return Ok(());
+        }
+        let info = BatchInfo {
+            kind: BatchKind::Definitions,
+            thread: ThreadId(0),
+            sequence: self.sequence,
+            offset: 0,
+            generation: self.generation,
+            base_ticks: self.now,
+            last_ticks: self.now,
+            events: count,
+            flags: 0,
+        };
+        self.sequence += 1;
+        self.batch(&info, bytes)
+    }
+
+    fn batch(&mut self, info: &BatchInfo, payload: &[u8]) -> io::Result<()> {
+        let encoded = self.encoder.batch(info, payload);
+        self.writer.write_all(&encoded.header)?;
+        self.writer.write_all(encoded.stored)?;
+        if let Some(index) = self.encoder.index_if_due() {
+            self.writer.write_all(&index)?;
+        }
+        Ok(())
+    }
+}
