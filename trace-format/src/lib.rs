@@ -9,6 +9,7 @@
 //! - [`value`]: arguments of events, with their types kept.
 //! - [`definition`]: what the collector writes: call sites, threads, clocks, states.
 //! - [`index`]: where every batch lies, written at the end.
+//! - [`live`]: the file that lies beside a trace while its process writes.
 //! - [`varint`], [`time`], [`id`]: the words these are made of.
 //! - [`batch`]: from payloads to a file's bytes.
 //! - `read` (feature `read`): from bytes back to events, never panicking on any input.
@@ -46,6 +47,7 @@ pub mod event;
 pub mod header;
 pub mod id;
 pub mod index;
+pub mod live;
 #[cfg(feature = "read")]
 pub mod read;
 #[cfg(feature = "testgen")]

@@ -13,12 +13,18 @@
 //! - **B4** `base`, `sequence` and `capacity` do not change while the batch is in a chain.
 //! - **B5** A slot that reads the same time before and after reading what it holds was not torn.
 //!
+//! A batch begins with what somebody must know who finds nothing but its memory: in a mapped file,
+//! after the process is gone (FORMAT.md, section 11). Its commit word is taken back before anything
+//! else changes, so what is found there is right at any moment.
+//!
 //! Elsewhere: who appends (`thread`), who walks the chain (`drain`), where memory comes from
-//! (`memory`).
+//! (`memory`, `arena`).
 //!
 //! May contain `unsafe`: the bytes are raw memory, because two threads hold different parts of
 //! them.
 
+use crate::arena::Arena;
+use crate::primitive::global::compiler_fence;
 use crate::primitive::{AtomicPtr, AtomicU64, Ordering, Touches};
 use std::ptr;
 use trace_format::definition::OpenSince;
@@ -55,6 +61,7 @@ impl Commit {
 
 /// Something open on a thread, for others to read at any moment: when it began and what it is.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Slot {
     /// Ticks of its begin; 0 while nothing is here.
     begin: AtomicU64,
@@ -117,16 +124,35 @@ impl Slot {
 #[derive(Debug)]
 pub(crate) struct Unstable;
 
+/// In the high half of [`Batch::owner`]: these bytes are a batch.
+const LIVE: u64 = 0xf142_5458;
+
+/// Whose a batch is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Owner {
+    pub(crate) thread: u32,
+    /// The system's id of it.
+    pub(crate) os_id: u64,
+}
+
 /// One batch.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Batch {
-    next: AtomicPtr<Batch>,
+    /// [`LIVE`] and the thread's id; 0 if it is nobody's.
+    owner: AtomicU64,
     commit: AtomicU64,
-    slots: [Slot; SLOTS],
     pub(crate) base: u64,
     pub(crate) sequence: u32,
-    capacity: usize,
+    capacity: u32,
+    os_id: u64,
+    /// From here to its bytes.
+    bytes_at: u64,
+    slots: [Slot; SLOTS],
+    next: AtomicPtr<Batch>,
     bytes: *mut u8,
+    /// The arena it lies in; null for none.
+    pub(crate) arena: *const Arena,
     touches: Touches,
 }
 
@@ -150,28 +176,41 @@ impl Batch {
     pub(crate) fn with_bytes(bytes: *mut u8, capacity: usize) -> Self {
         assert!(capacity <= usize::from(u16::MAX), "a commit word has 16 bits for the length");
         Self {
-            next: AtomicPtr::new(ptr::null_mut()),
+            owner: AtomicU64::new(0),
             commit: AtomicU64::new(0),
-            slots: std::array::from_fn(|_| Slot::new()),
             base: 0,
             sequence: 0,
-            capacity,
+            capacity: capacity as u32,
+            os_id: 0,
+            bytes_at: size_of::<Self>() as u64,
+            slots: std::array::from_fn(|_| Slot::new()),
+            next: AtomicPtr::new(ptr::null_mut()),
             bytes,
+            arena: ptr::null(),
             touches: Touches::new(capacity),
         }
     }
 
+    /// Ends an owned batch's life: from here on it is nobody's.
+    pub(crate) fn forsake(&self) {
+        self.owner.store(0, Ordering::Release);
+    }
+
     /// Makes an owned batch ready for its next life.
-    pub(crate) fn reset(&mut self, base: u64, sequence: u32) {
-        self.next = AtomicPtr::new(ptr::null_mut());
-        self.commit = AtomicU64::new(0);
+    pub(crate) fn reset(&mut self, owner: Owner, base: u64, sequence: u32) {
+        self.commit.store(0, Ordering::Release);
         self.slots.iter().for_each(Slot::close);
+        // The process may end at any moment, and somebody read what is there by then.
+        compiler_fence(Ordering::SeqCst);
+        self.next = AtomicPtr::new(ptr::null_mut());
         self.base = base;
         self.sequence = sequence;
+        self.os_id = owner.os_id;
+        self.owner.store(LIVE << 32 | u64::from(owner.thread), Ordering::Release);
     }
 
     pub(crate) fn capacity(&self) -> usize {
-        self.capacity
+        self.capacity as usize
     }
 
     /// The slots, for the owner to write and anybody to read.
@@ -186,7 +225,7 @@ impl Batch {
     /// The caller is the owner of this open batch, `at < capacity`, and `at` is not committed.
     #[inline(always)]
     pub(crate) unsafe fn put(&self, at: usize, byte: u8) {
-        debug_assert!(at < self.capacity);
+        debug_assert!(at < self.capacity());
         self.touches.write(at, at + 1);
         // SAFETY: `add` stays inside the allocation of `capacity` bytes, by the caller's promise.
         let place = unsafe { self.bytes.add(at) };
@@ -200,7 +239,7 @@ impl Batch {
     /// As [`Batch::put`], and the byte has been written.
     #[inline(always)]
     pub(crate) unsafe fn get(&self, at: usize) -> u8 {
-        debug_assert!(at < self.capacity);
+        debug_assert!(at < self.capacity());
         // SAFETY: `add` stays inside the allocation, by the caller's promise.
         let place = unsafe { self.bytes.add(at) };
         // SAFETY: initialised and touched by nobody else, by the caller's promise and B1.
@@ -213,7 +252,7 @@ impl Batch {
     /// As [`Batch::put`] for all of them; they have been written, and are not written again while
     /// borrowed.
     pub(crate) unsafe fn pending(&self, from: usize, to: usize) -> &[u8] {
-        debug_assert!(from <= to && to <= self.capacity);
+        debug_assert!(from <= to && to <= self.capacity());
         // SAFETY: `add` stays inside the allocation, by the caller's promise.
         let start = unsafe { self.bytes.add(from) };
         // SAFETY: initialised and touched by nobody else, by the caller's promise and B1.
@@ -226,7 +265,7 @@ impl Batch {
     /// As [`Batch::put`] for every byte of `at..at + from.len()`.
     #[inline(always)]
     pub(crate) unsafe fn put_all(&self, at: usize, from: &[u8]) {
-        debug_assert!(at + from.len() <= self.capacity);
+        debug_assert!(at + from.len() <= self.capacity());
         self.touches.write(at, at + from.len());
         // SAFETY: `add` stays inside the allocation, by the caller's promise.
         let place = unsafe { self.bytes.add(at) };
@@ -253,7 +292,7 @@ impl Batch {
     pub(crate) fn bytes(&self, from: usize, commit: Commit) -> &[u8] {
         let to = usize::from(commit.len);
         assert!(from <= to, "a commit never shrinks (B2)");
-        assert!(to <= self.capacity, "a commit never exceeds the batch");
+        assert!(to <= self.capacity(), "a commit never exceeds the batch");
         self.touches.read(from, to);
         // SAFETY: `add` stays inside the allocation: `from <= to <= capacity`, asserted.
         let start = unsafe { self.bytes.add(from) };
@@ -300,7 +339,7 @@ impl Batch {
 #[cfg(not(os_hooks))]
 impl Drop for Batch {
     fn drop(&mut self) {
-        let bytes = ptr::slice_from_raw_parts_mut(self.bytes, self.capacity);
+        let bytes = ptr::slice_from_raw_parts_mut(self.bytes, self.capacity());
         // SAFETY: `from_raw` wants the pointer `into_raw` gave in `new`, once: it is rebuilt with
         // the same length, and this is the only drop.
         drop(unsafe { Box::from_raw(bytes) });

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
 /// Why a trace could not start.
 #[derive(Debug)]
@@ -10,6 +11,10 @@ use std::io;
 pub enum StartError {
     /// One is running already; there is one trace per process, and one flight recorder.
     AlreadyRunning,
+    /// Another process writes a trace to this file.
+    InUse(PathBuf),
+    /// This file could not be made, or there is no room for it.
+    File(PathBuf, io::Error),
     /// The writer refused the first bytes.
     Write(io::Error),
     /// The collector's thread could not be started.
@@ -20,6 +25,12 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AlreadyRunning => f.write_str("a trace is running already in this process"),
+            Self::InUse(path) => {
+                write!(f, "another process writes a trace to {}", path.display())
+            }
+            Self::File(path, _) => {
+                write!(f, "{} could not be made with room for a trace", path.display())
+            }
             Self::Write(_) => f.write_str("the trace's first bytes could not be written"),
             Self::Thread(_) => f.write_str("the collector's thread could not be started"),
         }
@@ -29,8 +40,8 @@ impl fmt::Display for StartError {
 impl Error for StartError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::AlreadyRunning => None,
-            Self::Write(error) | Self::Thread(error) => Some(error),
+            Self::AlreadyRunning | Self::InUse(_) => None,
+            Self::File(_, error) | Self::Write(error) | Self::Thread(error) => Some(error),
         }
     }
 }

@@ -7,12 +7,14 @@
 //!    encoded behind the committed bytes of the thread's open batch (`thread`, `batch`).
 //! 3. It is committed: one release store of how far the batch is written, and when.
 //! 4. A full batch is sealed by naming its successor (`refill`); memory comes from spares and
-//!    from one budget (`memory`).
+//!    from one budget (`memory`), and lies in a mapped file if it is to outlive the process
+//!    (`arena`).
 //! 5. The collector (`collector`) walks every thread's chain (`drain`), reads what is committed
 //!    where it lies, writes it (`output`, `outlet`, `sink`), and gives batches back as spares. What
 //!    the kernel and the system tell beside, it collects from each `source`: the kernel's switches
 //!    (`sched`).
-//! 6. Start and stop are `recorder`'s; the flight recorder (`flight`) is another outlet; what
+//! 6. Start and stop are `recorder`'s; the flight recorder (`flight`) is another outlet; a
+//!    trace that survives its process is started by `file`; what
 //!    threads and the collector share of one trace is in `session`.
 //!
 //! A call site is a static of a macro's, or made by `sites` while the program runs.
@@ -36,7 +38,7 @@
 //!
 //! # Unsafe
 //!
-//! In `batch`, `call`, `clock`, `drain`, `errno`, `heap/allocator`, `heap/own`, `intern`,
+//! In `arena`, `batch`, `call`, `clock`, `drain`, `errno`, `heap/allocator`, `heap/own`, `intern`,
 //! `local`, `memory`, `modules`, `os/fd`, `os/files`, `os/handle`, `os/hook`, `os/io`, `os/raw`,
 //! `os/threads`, `os/wait`, `os/waiting`, `poll`, `record`, `recorder`, `refill`, `sched/perf`,
 //! `sched/ring`, `stack/mod`, `stack/own`, `stack/pool`, `stack/system`, `stack/tables`, `thread`
@@ -44,6 +46,7 @@
 //! M (`memory`), D (`drain`), L (`local`), H (`heap`), N (`intern`), W (`stack/pool`), C
 //! (`os/hook`), O (`os/waiting`), R (`holders`), F (`living`); their models are in `tests`.
 
+mod arena;
 mod batch;
 #[cfg(any(os_hooks, all(test, loom)))]
 mod call;
@@ -55,6 +58,7 @@ mod drain;
 #[cfg(all(not(loom), any(feature = "heap", stacks)))]
 mod errno;
 mod error;
+mod file;
 mod flight;
 mod future;
 #[cfg(any(feature = "heap", loom))]
@@ -107,6 +111,7 @@ mod waker;
 
 pub use callsite::{ArgumentKind, ArgumentName, Callsite, CallsiteKind, callsites, set_module_on};
 pub use error::{Report, SnapshotError, SnapshotReport, StartError, StopError};
+pub use file::{start_file, start_file_with};
 pub use flight::{FlightRecorder, FlightRecorderBuilder};
 pub use future::{FutureName, Traced, TracedExt};
 #[cfg(all(feature = "heap", not(loom)))]

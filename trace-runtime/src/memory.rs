@@ -8,6 +8,7 @@
 //!
 //! May contain `unsafe`: spares are owned through raw pointers.
 
+use crate::arena::{self, Arena};
 use crate::batch::Batch;
 use crate::primitive::global::AtomicUsize as GlobalUsize;
 use crate::primitive::{AtomicPtr, Ordering};
@@ -89,7 +90,8 @@ pub(crate) fn allocate(capacity: usize) -> Option<*mut Batch> {
     if !BUDGET.reserve(capacity + BATCH_OVERHEAD) {
         return None;
     }
-    let batch = place::make(capacity);
+    let batch = arena::with_current(|arena| arena.make(capacity));
+    let batch = batch.unwrap_or_else(|| place::make(capacity));
     if batch.is_none() {
         BUDGET.release(capacity + BATCH_OVERHEAD);
     }
@@ -103,8 +105,17 @@ pub(crate) fn allocate(capacity: usize) -> Option<*mut Batch> {
 pub(crate) unsafe fn free(batch: *mut Batch) {
     // SAFETY: a shared reference wants a live batch: the caller's promise.
     let capacity = unsafe { &*batch }.capacity();
-    // SAFETY: `unmake` wants an owned batch from `make`: the caller's promise.
-    unsafe { place::unmake(batch) };
+    // SAFETY: as above.
+    let arena = unsafe { &*batch }.arena;
+    if arena.is_null() {
+        // SAFETY: `unmake` wants an owned batch from `make`: the caller's promise, and it is in no
+        // arena.
+        unsafe { place::unmake(batch) };
+    } else {
+        // SAFETY: `unmake` wants an owned batch of a living arena: the caller's promise, and an
+        // arena lives as long as its batches.
+        unsafe { Arena::unmake(arena, batch) };
+    }
     BUDGET.release(capacity + BATCH_OVERHEAD);
 }
 

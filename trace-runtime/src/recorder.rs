@@ -9,6 +9,7 @@ use crate::callsite::{Callsite, SwitchEvent, callsites, cut, linked};
 use crate::clock;
 use crate::collector::Collector;
 use crate::error::{Report, StartError, StopError};
+use crate::file::Kept;
 use crate::local;
 use crate::memory::BUDGET;
 use crate::options::Options;
@@ -146,7 +147,7 @@ fn start_quietly(
     let _quiet = local::quiet();
     let sink = || Sink::new(Box::new(writer), options.compression);
     let session = join(Party::Trace, options, || Outlet::File(Box::new(File::new(sink()))))?;
-    Ok(Trace { session: Some(session) })
+    Ok(Trace::new(session, None))
 }
 
 /// A party gets its outlet, in the session that runs or in a new one. The caller is quiet.
@@ -342,9 +343,15 @@ pub(crate) fn next_site() -> u32 {
 pub struct Trace {
     /// None once it is stopped.
     session: Option<Arc<Session>>,
+    /// What is there only while it runs.
+    kept: Option<Kept>,
 }
 
 impl Trace {
+    pub(crate) fn new(session: Arc<Session>, kept: Option<Kept>) -> Self {
+        Self { session: Some(session), kept }
+    }
+
     /// Stops recording, and returns when everything is written.
     ///
     /// # Errors
@@ -357,7 +364,11 @@ impl Trace {
 
     fn end(&mut self) -> Result<Report, StopError> {
         let Some(session) = self.session.take() else { return Ok(Report::default()) };
-        match leave(Party::Trace, &session)? {
+        let left = leave(Party::Trace, &session);
+        // All is written, or never will be.
+        let _quiet = local::quiet();
+        drop(self.kept.take());
+        match left? {
             (report, None) => Ok(report),
             (report, Some(error)) => Err(StopError::Write { error, report }),
         }
@@ -424,6 +435,8 @@ extern "C" fn forked() {
     STATE.store(ptr::null_mut(), Ordering::Relaxed);
     FORKS.fetch_add(1, Ordering::Relaxed);
     BUDGET.forget();
+    #[cfg(all(unix, not(loom)))]
+    crate::arena::forked();
     #[cfg(os_hooks)]
     crate::os::forked();
     local::abandon();

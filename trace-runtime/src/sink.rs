@@ -7,12 +7,14 @@ use std::io::{self, IoSlice, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use trace_format::batch::{BatchInfo, Compression, FileEncoder};
 
-/// Batches smaller than this are gathered before they are written.
+/// The usual [`Sink::gather_bytes`].
 const GATHER_BYTES: usize = 32 << 10;
 
 /// Where batches go.
 pub(crate) struct Sink {
     writer: Box<dyn Write + Send>,
+    /// Batches smaller than this are gathered before they are written.
+    gather_bytes: usize,
     encoder: FileEncoder,
     gathered: Vec<u8>,
     /// Events in `gathered`.
@@ -30,6 +32,7 @@ impl Sink {
         let gathered = encoder.begin().to_vec();
         Self {
             writer,
+            gather_bytes: GATHER_BYTES,
             encoder,
             gathered,
             gathered_events: 0,
@@ -40,14 +43,19 @@ impl Sink {
         }
     }
 
+    /// One that writes each batch at once: what a thread is given back as a spare is in the file.
+    pub(crate) fn unbuffered(writer: Box<dyn Write + Send>) -> Self {
+        Self { gather_bytes: 0, ..Self::new(writer, Compression::None) }
+    }
+
     /// Appends a batch; `events` of it are the user's.
     pub(crate) fn batch(&mut self, info: &BatchInfo, payload: &[u8], events: u64) {
         let encoded = self.encoder.batch(info, payload);
         self.gathered.extend_from_slice(&encoded.header);
         self.gathered_events += events;
-        if encoded.stored.len() < GATHER_BYTES {
+        if encoded.stored.len() < self.gather_bytes {
             self.gathered.extend_from_slice(encoded.stored);
-            if self.gathered.len() >= GATHER_BYTES {
+            if self.gathered.len() >= self.gather_bytes {
                 self.write_gathered();
             }
         } else if self.error.is_none() {

@@ -19,7 +19,7 @@
 //!
 //! May contain `unsafe`: it writes raw bytes, and hands out its owner's state from a shared struct.
 
-use crate::batch::{Batch, Commit, SLOTS};
+use crate::batch::{Batch, Commit, Owner, SLOTS};
 use crate::clock;
 use crate::local::Spawn;
 use crate::memory::Spares;
@@ -53,6 +53,7 @@ pub(crate) struct Frame {
 #[derive(Debug)]
 pub(crate) struct Own {
     pub(crate) batch: *mut Batch,
+    owner: Owner,
     pub(crate) pos: usize,
     pub(crate) committed: usize,
     pub(crate) base: u64,
@@ -127,6 +128,7 @@ impl Thread {
     ) -> Self {
         let mut own = Own {
             batch,
+            owner: Owner { thread: id.0, os_id: identity.os_id },
             pos: 0,
             committed: 0,
             base: now,
@@ -570,7 +572,7 @@ impl Own {
     /// Begins to write into `batch`, which is owned and in no chain.
     pub(crate) fn start_batch(&mut self, batch: *mut Batch, base: u64, sequence: u32) {
         // SAFETY: a unique reference wants that nobody else has one: the batch is owned.
-        unsafe { &mut *batch }.reset(base, sequence);
+        unsafe { &mut *batch }.reset(self.owner, base, sequence);
         self.batch = batch;
         self.base = base;
         self.last = base;

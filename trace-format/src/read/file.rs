@@ -136,6 +136,11 @@ impl<S: ReadAt> TraceFile<S> {
         &self.source
     }
 
+    /// Where the bytes come from, back.
+    pub(crate) fn into_source(self) -> S {
+        self.source
+    }
+
     /// The file header.
     #[must_use]
     pub fn header(&self) -> FileHeader {

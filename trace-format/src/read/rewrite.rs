@@ -57,6 +57,25 @@ pub fn rewrite<'d, S: ReadAt>(
     compression: Compression,
     out: &mut impl Write,
 ) -> Result<u64, RewriteError> {
+    write(file, more, compression, file.is_complete(), out)
+}
+
+/// Writes a trace that has all that `file` has, and an end: index and trailer, whether it had them
+/// or not. Returns the bytes written. Nothing is flushed.
+///
+/// # Errors
+/// [`RewriteError`], at the first byte that can't be had or put.
+pub fn end<S: ReadAt>(file: &TraceFile<S>, out: &mut impl Write) -> Result<u64, RewriteError> {
+    write(file, [], Compression::None, true, out)
+}
+
+fn write<'d, S: ReadAt>(
+    file: &TraceFile<S>,
+    more: impl IntoIterator<Item = Definition<'d>>,
+    compression: Compression,
+    is_ended: bool,
+    out: &mut impl Write,
+) -> Result<u64, RewriteError> {
     let mut encoder = FileEncoder::new(compression);
     encoder.begin();
     let header = FileHeader { header_bytes: FILE_HEADER_BYTES as u32, ..file.header() };
@@ -74,7 +93,7 @@ pub fn rewrite<'d, S: ReadAt>(
         }
     }
     batch.write(&mut encoder, out)?;
-    if file.is_complete() {
+    if is_ended {
         out.write_all(&encoder.end()).map_err(RewriteError::Write)?;
     }
     Ok(encoder.offset())

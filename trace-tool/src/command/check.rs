@@ -1,6 +1,5 @@
 //! `exectrace check`: whether the file is whole, and if not, what is wrong where.
 
-use std::fs::File;
 use std::io::Write;
 
 use clap::Args;
@@ -71,7 +70,7 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
 
 /// What there is in the file, and what the recorder says of itself.
 fn print_counts(
-    file: &TraceFile<File>,
+    file: &TraceFile<super::reading::Bytes>,
     summary: &Summary,
     out: &mut Output,
 ) -> Result<(), Failure> {

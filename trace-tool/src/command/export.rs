@@ -83,7 +83,7 @@ pub(super) fn is_same(one: &Path, other: &Path) -> bool {
 }
 
 /// Says on standard error what is missing from the export.
-fn warn(file: &trace_format::read::TraceFile<File>, totals: &Totals) -> Verdict {
+fn warn(file: &trace_format::read::TraceFile<super::reading::Bytes>, totals: &Totals) -> Verdict {
     let mut verdict = Verdict::Fine;
     let mut loss = |text: String| {
         say(&text);

@@ -105,7 +105,7 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     Ok(verdict)
 }
 
-fn read(arguments: &Arguments, file: &TraceFile<std::fs::File>) -> Heap {
+fn read(arguments: &Arguments, file: &TraceFile<super::reading::Bytes>) -> Heap {
     let ticks = |at| file.tables().clock.ticks(at);
     let options = HeapOptions { from: arguments.from.map(ticks), at: arguments.at.map(ticks) };
     let bar = progress(file.bytes());
@@ -114,7 +114,7 @@ fn read(arguments: &Arguments, file: &TraceFile<std::fs::File>) -> Heap {
     heap
 }
 
-fn warn(file: &TraceFile<std::fs::File>) -> Verdict {
+fn warn(file: &TraceFile<super::reading::Bytes>) -> Verdict {
     for fault in file.faults().iter().take(3) {
         say(&format!("DAMAGED: {fault}"));
     }

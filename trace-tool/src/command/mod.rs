@@ -11,7 +11,7 @@
 //!   for, its calls into the system, its memory. [`life`]: what these share.
 //! - [`async_tasks`]: what async tasks did, and what their executors did with them.
 //! - [`export`]: for other viewers. [`profile`]: stacks with weights, for pprof and others.
-//! - [`symbolize`]: a trace that brings names along.
+//! - [`symbolize`]: a trace that brings names along. [`recover`]: one that a killed process left.
 //! - [`reading`]: what all of them share: opening the file, the window, the warnings.
 
 pub mod async_tasks;
@@ -25,6 +25,7 @@ pub mod life;
 pub mod lines;
 pub mod profile;
 pub mod reading;
+pub mod recover;
 pub mod regions;
 pub mod summary;
 pub mod symbolize;
@@ -82,6 +83,8 @@ enum Verb {
     Profile(profile::Arguments),
     /// Write the trace anew with the names of its functions, to be read elsewhere.
     Symbolize(symbolize::Arguments),
+    /// Write a whole trace out of one whose process was killed.
+    Recover(recover::Arguments),
     /// Write the trace for another viewer.
     Export(export::Arguments),
 }
@@ -171,6 +174,7 @@ fn execute(verb: Verb, out: &mut Output) -> Result<Verdict, Failure> {
         Verb::Heap(arguments) => heap::run(&arguments, out),
         Verb::Profile(arguments) => profile::run(&arguments, out),
         Verb::Symbolize(arguments) => symbolize::run(&arguments, out),
+        Verb::Recover(arguments) => recover::run(&arguments, out),
         Verb::Export(arguments) => export::run(&arguments, out),
     }
 }

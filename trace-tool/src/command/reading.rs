@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::io;
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use jiff::SignedDuration;
@@ -13,7 +14,8 @@ use trace_analysis::life::{Lives, Stretch};
 use trace_analysis::symbols::Symbols;
 use trace_analysis::{Options, Summary};
 use trace_format::id::ThreadId;
-use trace_format::read::{Facility, Tables, TraceFile};
+use trace_format::live::{Recovered, recover};
+use trace_format::read::{Facility, ReadAt, Tables, TraceFile};
 use trace_format::time::{Nanos, Ticks};
 
 use super::{Failure, Verdict};
@@ -48,7 +50,7 @@ pub struct Source {
 #[derive(Debug)]
 pub struct Reading {
     /// The trace.
-    pub file: TraceFile<File>,
+    pub file: TraceFile<Bytes>,
     /// From when on.
     pub from: Option<Ticks>,
     /// Until when.
@@ -84,7 +86,7 @@ impl Source {
 ///
 /// # Errors
 /// If there is none.
-pub fn open(path: &PathBuf) -> Result<TraceFile<File>, Failure> {
+pub fn open(path: &PathBuf) -> Result<TraceFile<Bytes>, Failure> {
     let fail = |error| Failure::Open(path.clone(), error);
     let file = File::open(path).map_err(fail)?;
     let kind = file.metadata().map_err(fail)?;
@@ -96,7 +98,54 @@ pub fn open(path: &PathBuf) -> Result<TraceFile<File>, Failure> {
         let why = "the file is empty: was its program built with the feature `enabled`?";
         return Err(Failure::Usage(format!("{}: at byte 0: {why}", path.display())));
     }
-    TraceFile::open(file).map_err(|error| Failure::Trace(path.clone(), error))
+    let fail = |error| Failure::Trace(path.clone(), error);
+    let trace = TraceFile::open(Bytes::File(file)).map_err(fail)?;
+    if trace.is_complete() {
+        return Ok(trace);
+    }
+    // The process may have been killed, and its memory be there.
+    let Ok(live) = std::fs::read(live_of(path)) else { return Ok(trace) };
+    match recover(trace, &live) {
+        Ok(recovered) => {
+            let events = units::count(recovered.events);
+            say(&format!("recovered: {events} events of {}", live_of(path).display()));
+            TraceFile::open(Bytes::Recovered(Box::new(recovered))).map_err(fail)
+        }
+        Err(trace) => Ok(trace),
+    }
+}
+
+/// The file that lies beside a trace while its process writes.
+#[must_use]
+pub fn live_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".live");
+    name.into()
+}
+
+/// Where a trace's bytes come from.
+#[derive(Debug)]
+pub enum Bytes {
+    /// A file.
+    File(File),
+    /// The same, with what a killed process has left beside it.
+    Recovered(Box<Recovered<Self>>),
+}
+
+impl ReadAt for Bytes {
+    fn read_at(&self, out: &mut [u8], offset: u64) -> io::Result<usize> {
+        match self {
+            Self::File(file) => file.read_at(out, offset),
+            Self::Recovered(recovered) => recovered.read_at(out, offset),
+        }
+    }
+
+    fn bytes(&self) -> io::Result<u64> {
+        match self {
+            Self::File(file) => file.bytes(),
+            Self::Recovered(recovered) => recovered.bytes(),
+        }
+    }
 }
 
 impl Reading {
@@ -177,7 +226,7 @@ impl Reading {
 ///
 /// # Errors
 /// If a file that `options` names can't be read.
-pub fn symbols(file: &TraceFile<File>, options: &binaries::Options) -> Result<Symbols, Failure> {
+pub fn symbols(file: &TraceFile<Bytes>, options: &binaries::Options) -> Result<Symbols, Failure> {
     let tables = file.tables();
     let stacks = tables.stacks.values().flat_map(|stack| stack.addresses.iter().copied());
     let entries = tables.threads.values().map(|thread| thread.entry).filter(|entry| *entry > 0);

@@ -78,7 +78,7 @@ fn addresses(tables: &Tables) -> BTreeSet<u64> {
 /// Writes the trace, and behind it the names that it does not have.
 fn put(
     arguments: &Arguments,
-    file: &TraceFile<File>,
+    file: &TraceFile<super::reading::Bytes>,
     symbols: &Symbols,
     out: &mut impl Write,
 ) -> Result<(), Failure> {

@@ -1,0 +1,280 @@
+//! What the batches in the file have that the trace beside it does not.
+
+use super::{HEADER_BYTES, Header, OWNER_MAGIC, PAGE_BYTES, SLOTS, SLOTS_AT};
+use crate::batch::{BatchInfo, Compression, FileEncoder};
+use crate::definition::{Definition, put_definition};
+use crate::event::{Event, EventKind, Events, put_event};
+use crate::header::{BatchKind, FLAG_RESTATED};
+use crate::id::{Open, StackId, ThreadId};
+use crate::index::IndexEntry;
+use crate::read::{ReadAt, TraceFile};
+use crate::time::Ticks;
+use crate::value::Values;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+/// The longest payload of a batch in a thread's memory.
+const CAPACITY_MAX: usize = u16::MAX as usize;
+
+/// A trace with what was recovered behind it.
+#[derive(Debug)]
+pub struct Recovered<S> {
+    source: S,
+    /// Where the last batch of the trace ends that is whole.
+    cut: u64,
+    tail: Vec<u8>,
+    /// Events that were only in the file beside the trace.
+    pub events: u64,
+}
+
+impl<S: ReadAt> ReadAt for Recovered<S> {
+    fn read_at(&self, out: &mut [u8], offset: u64) -> io::Result<usize> {
+        if offset >= self.cut {
+            return self.tail.read_at(out, offset - self.cut);
+        }
+        let count = out.len().min(usize::try_from(self.cut - offset).unwrap_or(usize::MAX));
+        self.source.read_at(&mut out[..count], offset)
+    }
+
+    fn bytes(&self) -> io::Result<u64> {
+        Ok(self.cut + self.tail.len() as u64)
+    }
+}
+
+/// Puts behind a trace that was cut what the file beside it has.
+///
+/// - `file`: the trace. Its last batch may be cut; that is left out, and comes out of `live` again.
+/// - `live`: all bytes of the file beside it, whatever they are.
+/// - Returns a trace that is cut behind its last event, or gives the source back if `live` is no
+///   such file.
+///
+/// # Errors
+/// The source's.
+pub fn recover<S: ReadAt>(file: TraceFile<S>, live: &[u8]) -> Result<Recovered<S>, TraceFile<S>> {
+    if live.first_chunk::<HEADER_BYTES>().and_then(Header::decode).is_none() {
+        return Err(file);
+    }
+    let ends = file.index().iter().map(|entry| entry.offset + u64::from(entry.bytes));
+    let cut = ends.max().unwrap_or(u64::from(file.header().header_bytes));
+    let mut known = Known::of(file.index());
+    let mut batches = find(live);
+    batches.sort_by_key(|batch| (batch.thread, batch.sequence));
+    let mut out = Tail::behind(file.index());
+    let defined: BTreeSet<_> = file.tables().threads.keys().copied().collect();
+    for (at, batch) in batches.iter().enumerate() {
+        let is_last = batches.get(at + 1).is_none_or(|next| next.thread != batch.thread);
+        if let Some(piece) = known.rest_of(batch, is_last) {
+            if !defined.contains(&batch.thread) {
+                out.thread(batch);
+            }
+            out.piece(&piece);
+        }
+    }
+    let (tail, events) = (out.bytes, out.events);
+    Ok(Recovered { source: file.into_source(), cut, tail, events })
+}
+
+/// A batch as it lies in the file.
+#[derive(Debug)]
+struct Found<'l> {
+    thread: ThreadId,
+    os_id: u64,
+    sequence: u32,
+    base: Ticks,
+    payload: &'l [u8],
+    /// What was open: when it began, and what.
+    slots: Vec<(u64, Open)>,
+}
+
+/// All batches that somebody has or had.
+fn find(live: &[u8]) -> Vec<Found<'_>> {
+    let mut found = Vec::new();
+    let mut at = PAGE_BYTES;
+    while at + SLOTS_AT + 16 * SLOTS <= live.len() {
+        let batch = found_at(&live[at..]);
+        // One that is whole takes its pages; behind anything else the next page may begin one.
+        let bytes = batch.as_ref().map_or(0, |(_, bytes)| *bytes);
+        found.extend(batch.map(|(batch, _)| batch));
+        at += bytes.max(1).next_multiple_of(PAGE_BYTES);
+    }
+    found
+}
+
+fn found_at(bytes: &[u8]) -> Option<(Found<'_>, usize)> {
+    let word =
+        |at: usize| bytes.get(at..at + 8)?.first_chunk().map(|chunk| u64::from_le_bytes(*chunk));
+    let (owner, commit, base) = (word(0)?, word(8)?, word(16)?);
+    let (numbers, os_id, bytes_at) = (word(24)?, word(32)?, word(40)?);
+    let capacity = (numbers >> 32) as usize;
+    let (thread, len) = (ThreadId(owner as u32), usize::from(commit as u16));
+    let is_one = owner >> 32 == u64::from(OWNER_MAGIC) && thread.0 != 0 && len <= capacity;
+    if !is_one || capacity > CAPACITY_MAX {
+        return None;
+    }
+    let payload_at = usize::try_from(bytes_at).ok().filter(|at| *at >= SLOTS_AT + 16 * SLOTS)?;
+    let payload = bytes.get(payload_at..payload_at.checked_add(len)?)?;
+    let slots = (0..SLOTS).map_while(|slot| {
+        let (begin, what) = (word(SLOTS_AT + 16 * slot)?, word(SLOTS_AT + 16 * slot + 8)?);
+        // One that is just ending has its highest bit set.
+        (begin != 0 && begin >> 63 == 0).then_some((begin, Open::from_word(what)?))
+    });
+    let (slots, sequence) = (slots.collect(), numbers as u32);
+    let found = Found { thread, os_id, sequence, base: Ticks(base), payload, slots };
+    Some((found, payload_at + capacity))
+}
+
+/// How far the trace goes, by thread.
+#[derive(Debug, Default)]
+struct Known {
+    /// The last piece: its sequence, where it ends in its batch, and when.
+    ends: BTreeMap<ThreadId, (u32, usize, Ticks)>,
+    generation: u32,
+}
+
+/// What is to be written of one batch.
+#[derive(Debug)]
+struct Rest {
+    info: BatchInfo,
+    payload: Vec<u8>,
+}
+
+impl Known {
+    fn of(index: &[IndexEntry]) -> Self {
+        let mut known = Self { generation: 1, ..Self::default() };
+        for entry in index.iter().filter(|entry| entry.kind == BatchKind::Events) {
+            // Compressed batches are as long as their payload says, which the index does not: what
+            // is behind them is then in no piece, and is read as a batch of its own.
+            let end =
+                entry.piece as usize + entry.bytes as usize - crate::header::BATCH_HEADER_BYTES;
+            known.ends.insert(entry.thread, (entry.sequence, end, entry.last_ticks));
+            known.generation = known.generation.max(entry.generation);
+        }
+        known
+    }
+
+    /// What the trace lacks of a batch; nothing if it has all.
+    fn rest_of(&mut self, batch: &Found<'_>, is_last: bool) -> Option<Rest> {
+        let (mut offset, mut base) = (0, batch.base);
+        if let Some(&(sequence, end, last)) = self.ends.get(&batch.thread) {
+            if batch.sequence < sequence {
+                return None;
+            }
+            if batch.sequence == sequence {
+                (offset, base) = (end, last);
+            }
+        }
+        let bytes = batch.payload.get(offset..)?;
+        let mut events = Events::new(batch.thread, base, bytes);
+        let (mut count, mut whole) = (0, 0);
+        while let Some(Ok(_)) = events.next() {
+            (count, whole) = (count + 1, events.bytes_taken());
+        }
+        let mut clock = if count > 0 { events.now() } else { base };
+        let mut payload = bytes[..whole].to_vec();
+        if is_last {
+            count += put_pending(&mut payload, &mut clock, &batch.slots);
+        }
+        if count == 0 {
+            return None;
+        }
+        self.ends.insert(batch.thread, (batch.sequence, offset + payload.len(), clock));
+        let info = BatchInfo {
+            kind: BatchKind::Events,
+            thread: batch.thread,
+            sequence: batch.sequence,
+            offset: offset as u32,
+            generation: self.generation,
+            base_ticks: base,
+            last_ticks: clock,
+            events: count,
+            flags: if offset == 0 { FLAG_RESTATED } else { 0 },
+        };
+        Some(Rest { info, payload })
+    }
+}
+
+/// Begins that were not written yet: of what is open and began after all that was.
+fn put_pending(out: &mut Vec<u8>, clock: &mut Ticks, slots: &[(u64, Open)]) -> u32 {
+    let (mut count, written) = (0, clock.0);
+    for &(begin, open) in slots.iter().filter(|slot| slot.0 > written) {
+        let none = Values::new(&[]);
+        let kind = match open {
+            Open::Region(site) => EventKind::RegionBegin { site, values: none },
+            Open::Poll(future) => EventKind::PollBegin { future },
+            Open::Task(task) => EventKind::TaskRunBegin { task },
+            Open::Call(call) => EventKind::CallBegin { call },
+        };
+        put_event(out, clock, &Event { ticks: Ticks(begin), kind });
+        count += 1;
+    }
+    count
+}
+
+/// Batches that come behind a trace.
+struct Tail {
+    encoder: FileEncoder,
+    bytes: Vec<u8>,
+    events: u64,
+    definitions: u32,
+    generation: u32,
+    defined: BTreeSet<ThreadId>,
+}
+
+impl Tail {
+    fn behind(index: &[IndexEntry]) -> Self {
+        let definitions = index.iter().filter(|entry| entry.kind == BatchKind::Definitions);
+        let next = definitions.map(|entry| entry.sequence.saturating_add(1)).max();
+        Self {
+            encoder: FileEncoder::new(Compression::None),
+            bytes: Vec::new(),
+            events: 0,
+            definitions: next.unwrap_or(0),
+            generation: index.iter().map(|entry| entry.generation).max().unwrap_or(1),
+            defined: BTreeSet::new(),
+        }
+    }
+
+    /// A thread that the collector had not met yet.
+    fn thread(&mut self, batch: &Found<'_>) {
+        if !self.defined.insert(batch.thread) {
+            return;
+        }
+        let mut payload = Vec::new();
+        put_definition(
+            &mut payload,
+            &Definition::Thread {
+                id: batch.thread,
+                os_id: batch.os_id,
+                name: b"",
+                first: batch.base,
+                parent: ThreadId(0),
+                stack: StackId(0),
+                entry: 0,
+            },
+        );
+        let info = BatchInfo {
+            kind: BatchKind::Definitions,
+            thread: ThreadId(0),
+            sequence: self.definitions,
+            offset: 0,
+            generation: self.generation,
+            base_ticks: batch.base,
+            last_ticks: batch.base,
+            events: 1,
+            flags: 0,
+        };
+        self.definitions += 1;
+        self.put(&info, &payload);
+    }
+
+    fn piece(&mut self, rest: &Rest) {
+        self.events += u64::from(rest.info.events);
+        self.put(&rest.info, &rest.payload);
+    }
+
+    fn put(&mut self, info: &BatchInfo, payload: &[u8]) {
+        let encoded = self.encoder.batch(info, payload);
+        self.bytes.extend_from_slice(&encoded.header);
+        self.bytes.extend_from_slice(encoded.stored);
+    }
+}

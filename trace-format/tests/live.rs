@@ -1,0 +1,128 @@
+//! The file beside a trace: its layout is FORMAT.md's, and whatever is in it does no harm.
+
+use trace_format::batch::Compression;
+use trace_format::live::{
+    HEADER_BYTES, Header, MAGIC, OWNER_MAGIC, PAGE_BYTES, SLOTS, SLOTS_AT, recover,
+};
+use trace_format::read::{ReadAt, TraceFile};
+use trace_format::testgen::TraceBuilder;
+
+const SPEC: &str = include_str!("../FORMAT.md");
+
+#[test]
+fn numbers_in_the_prose_are_the_codes_own() {
+    let says = |text: &str| assert!(SPEC.contains(text), "FORMAT.md does not say: {text}");
+    let hex: Vec<String> = MAGIC.iter().map(|byte| format!("{byte:02X}")).collect();
+    says(&format!("magic `{}`", hex.join(" ")));
+    says(&format!("{OWNER_MAGIC:#X} if these bytes are a batch").replace("0X", "0x"));
+    says(&format!("| {SLOTS_AT} | {} | {SLOTS} slots", 16 * SLOTS));
+    says(&format!("{} or more", SLOTS_AT + 16 * SLOTS));
+    assert_eq!(PAGE_BYTES, 4096);
+    let header = Header { process: 7 };
+    assert_eq!(Header::decode(&header.encode()), Some(header));
+    let mut damaged = header.encode();
+    damaged[16] ^= 1;
+    assert_eq!(Header::decode(&damaged), None);
+}
+
+/// A trace that was cut, with one thread and a region in its batch 0.
+fn cut_trace() -> Vec<u8> {
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.thread(1, "main");
+    trace.region(1, 1, 1_000, 10);
+    trace.cut(1);
+    let mut bytes = trace.stop(2_000);
+    // Without index and trailer.
+    bytes.truncate(bytes.len() - 32);
+    bytes
+}
+
+/// A page-aligned batch with a payload.
+fn batch(thread: u32, sequence: u32, base: u64, payload: &[u8], slots: &[(u64, u64)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.extend(thread.to_le_bytes());
+    out.extend(OWNER_MAGIC.to_le_bytes());
+    out.extend((payload.len() as u16).to_le_bytes());
+    out.extend([0; 6]);
+    out.extend(base.to_le_bytes());
+    out.extend(sequence.to_le_bytes());
+    out.extend(3_000_u32.to_le_bytes());
+    out.extend(77_u64.to_le_bytes());
+    out.extend(600_u64.to_le_bytes());
+    for at in 0..SLOTS {
+        let (begin, what) = slots.get(at).copied().unwrap_or_default();
+        out.extend(begin.to_le_bytes());
+        out.extend(what.to_le_bytes());
+    }
+    out.resize(600, 0xee);
+    out.extend(payload);
+    out.resize(PAGE_BYTES, 0xee);
+    out
+}
+
+fn live(batches: &[Vec<u8>]) -> Vec<u8> {
+    let mut out = Header { process: 7 }.encode().to_vec();
+    out.resize(PAGE_BYTES, 0);
+    out.extend(batches.concat());
+    out
+}
+
+fn recovered(live: &[u8]) -> (TraceFile<Vec<u8>>, u64) {
+    let file = TraceFile::open(cut_trace()).expect("a trace");
+    let recovered = recover(file, live).expect("it is such a file");
+    let events = recovered.events;
+    let mut bytes = vec![0; recovered.bytes().expect("memory") as usize];
+    let mut at = 0;
+    while at < bytes.len() {
+        at += recovered.read_at(&mut bytes[at..], at as u64).expect("memory");
+    }
+    (TraceFile::open(bytes).expect("a trace"), events)
+}
+
+#[test]
+fn what_the_trace_has_is_taken_once_and_the_rest_is_added() {
+    // The region that the trace has, and another.
+    let first = [0x80, 0, 10];
+    let both = [first.as_slice(), &[0x80, 5, 7]].concat();
+    let begun = [(1_500, 1 << 2)];
+    let (file, events) = recovered(&live(&[batch(1, 0, 1_000, &both, &begun)]));
+    assert_eq!(events, 2, "the second region, and what had begun");
+    let pieces: Vec<_> = file.index().iter().filter(|entry| entry.thread.0 == 1).collect();
+    assert_eq!(pieces.len(), 2);
+    assert_eq!((pieces[1].sequence, pieces[1].piece, pieces[1].events), (0, 3, 2));
+    assert_eq!((pieces[1].base_ticks.0, pieces[1].last_ticks.0), (1_010, 1_500));
+    let (_, events) = recovered(&live(&[batch(1, 0, 1_000, &first, &[])]));
+    assert_eq!(events, 0, "the trace has it all");
+}
+
+#[test]
+fn threads_that_the_trace_does_not_know_are_told_of() {
+    let (file, events) = recovered(&live(&[batch(9, 0, 1_200, &[0x80, 0, 1], &[])]));
+    assert_eq!(events, 1);
+    let thread = &file.tables().threads[&trace_format::id::ThreadId(9)];
+    assert_eq!((thread.os_id, thread.first.0), (77, 1_200));
+}
+
+#[test]
+fn nonsense_is_left_alone() {
+    let file = || TraceFile::open(cut_trace()).expect("a trace");
+    for bytes in [&[][..], &[0; HEADER_BYTES], &MAGIC, &[0xff; 9_000]] {
+        assert!(recover(file(), bytes).is_err());
+    }
+    let mut random = 0x2545_f491_4f6c_dd1d_u64;
+    let whole =
+        live(&[batch(1, 1, 1_100, &[0x80, 0, 10], &[(1_200, 9)]), batch(2, 0, 5, &[5], &[])]);
+    for _ in 0..2_000 {
+        let mut bytes = whole.clone();
+        for _ in 0..8 {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let at = HEADER_BYTES + random as usize % (bytes.len() - HEADER_BYTES);
+            bytes[at] = (random >> 40) as u8;
+        }
+        bytes.truncate(bytes.len() - random as usize % 5_000);
+        let (file, _) = recovered(&bytes);
+        assert!(file.tables().threads.len() <= 4);
+    }
+}

@@ -1,0 +1,277 @@
+//! Memory for batches in a mapped file: what threads have written is there when the process is not.
+//!
+//! The file has room reserved before it is mapped, so a full disk is an error when it is made and
+//! no signal later. It is cut into pages; a batch takes a run of them, and the bits of words say
+//! which are free. Whoever clears a run of bits has the pages (as in `living`). Nothing here locks,
+//! for memory may be wanted in a signal's handler.
+//!
+//! - **A1** A run of pages has one owner at a time.
+//! - **A2** An arena is unmapped when the last of its batches is gone, and its trace is.
+//!
+//! Elsewhere: what is in the file (`batch`, FORMAT.md section 11), how it is read (`trace-format`).
+//!
+//! May contain `unsafe`: it maps memory, and makes batches in it.
+
+use crate::batch::Batch;
+use crate::primitive::{AtomicU64, AtomicUsize, Ordering};
+
+/// The unit of an arena.
+pub(crate) const PAGE_BYTES: usize = 4096;
+
+/// So many pages belong to a word; a batch's are all of one.
+const PAGES: usize = if cfg!(loom) { 4 } else { 64 };
+
+/// Which pages of an arena are free.
+#[derive(Debug)]
+pub(crate) struct Pages {
+    words: Box<[AtomicU64]>,
+}
+
+impl Pages {
+    /// All of so many are free; rounded down to whole words.
+    pub(crate) fn new(count: usize) -> Self {
+        let all = u64::MAX >> (64 - PAGES);
+        Self { words: (0..count / PAGES).map(|_| AtomicU64::new(all)).collect() }
+    }
+
+    /// Takes a run of `count` pages: the first one's number.
+    pub(crate) fn take(&self, count: usize) -> Option<usize> {
+        for (at, word) in self.words.iter().enumerate() {
+            let mut free = word.load(Ordering::Relaxed);
+            while let Some(first) = run(free, count) {
+                let mask = mask(count) << first;
+                // `Acquire` pairs with the `Release` in `give`: the last owner is done (A1).
+                let order = (Ordering::Acquire, Ordering::Relaxed);
+                match word.compare_exchange(free, free & !mask, order.0, order.1) {
+                    Ok(_) => return Some(at * PAGES + first),
+                    Err(now) => free = now,
+                }
+            }
+        }
+        None
+    }
+
+    /// Gives a run back. By its owner, once.
+    pub(crate) fn give(&self, first: usize, count: usize) {
+        let mask = mask(count) << (first % PAGES);
+        self.words[first / PAGES].fetch_or(mask, Ordering::Release);
+    }
+}
+
+fn mask(count: usize) -> u64 {
+    u64::MAX >> (64 - count)
+}
+
+/// The lowest run of so many ones.
+fn run(mut bits: u64, count: usize) -> Option<usize> {
+    for step in 1..count {
+        bits &= bits >> 1;
+        if bits == 0 || step >= PAGES {
+            return None;
+        }
+    }
+    (bits != 0).then(|| bits.trailing_zeros() as usize)
+}
+
+/// A mapped file.
+#[derive(Debug)]
+pub(crate) struct Arena {
+    start: *mut u8,
+    bytes: usize,
+    pages: Pages,
+    /// Its batches, and one more while it serves.
+    count: AtomicUsize,
+}
+
+// SAFETY: `Send` and `Sync` want that shared use is no data race: all but atomics never changes.
+// The memory behind `start` is lent out in runs of pages with one owner each (A1).
+unsafe impl Send for Arena {}
+// SAFETY: as above.
+unsafe impl Sync for Arena {}
+
+impl Arena {
+    /// A new batch with room for `capacity` bytes of events; `None` if there is no room.
+    pub(crate) fn make(&self, capacity: usize) -> Option<*mut Batch> {
+        let first = self.pages.take(pages_of(capacity))?;
+        self.count.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: `add` stays inside the mapping: the page in front of all is the header's.
+        let place = unsafe { self.start.add((first + 1) * PAGE_BYTES) }.cast::<Batch>();
+        // SAFETY: `add` stays inside the run of pages, which has room for the batch and its bytes.
+        let bytes = unsafe { place.add(1) }.cast();
+        let mut batch = Batch::with_bytes(bytes, capacity);
+        batch.arena = self;
+        // SAFETY: the run is writable, aligned to a page, and ours alone (A1).
+        unsafe { place.write(batch) };
+        Some(place)
+    }
+
+    /// Ends the life of a batch, and perhaps that of its arena.
+    ///
+    /// # Safety
+    /// `batch` was made in the arena `this`, and is the caller's.
+    pub(crate) unsafe fn unmake(this: *const Self, batch: *mut Batch) {
+        // SAFETY: a shared reference wants a living arena: it is counted for this batch (A2).
+        let arena = unsafe { &*this };
+        // SAFETY: a shared reference wants a live batch: the caller's promise.
+        let whose = unsafe { &*batch };
+        whose.forsake();
+        let pages = pages_of(whose.capacity());
+        let first = (batch as usize - arena.start as usize) / PAGE_BYTES - 1;
+        arena.pages.give(first, pages);
+        // SAFETY: `release` wants a count of the caller's: that of this batch.
+        unsafe { Self::release(this) };
+    }
+
+    /// Gives up one count.
+    ///
+    /// # Safety
+    /// The caller has one, and does not use the arena afterwards.
+    unsafe fn release(this: *const Self) {
+        // SAFETY: a shared reference wants a living arena: the caller has a count of it.
+        let arena = unsafe { &*this };
+        // `AcqRel`: whoever comes last sees that all others are done (A2).
+        if arena.count.fetch_sub(1, Ordering::AcqRel) > 1 {
+            return;
+        }
+        #[cfg(not(loom))]
+        map::unmap(arena.start, arena.bytes);
+        let _ = arena.bytes;
+        // SAFETY: `from_raw` wants the pointer of `into_raw`, once: nobody has a count any more.
+        drop(unsafe { Box::from_raw(this.cast_mut()) });
+    }
+}
+
+fn pages_of(capacity: usize) -> usize {
+    (size_of::<Batch>() + capacity).div_ceil(PAGE_BYTES)
+}
+
+#[cfg(any(loom, not(unix)))]
+pub(crate) fn with_current<T>(_: impl FnOnce(&Arena) -> T) -> Option<T> {
+    None
+}
+
+#[cfg(all(unix, not(loom)))]
+pub(crate) use current::{Serving, forked, with_current};
+
+/// The arena that serves, if there is one.
+#[cfg(all(unix, not(loom)))]
+mod current {
+    use super::{Arena, AtomicUsize, Ordering, PAGE_BYTES, Pages, map};
+    use crate::primitive::global::{self, AtomicPtr};
+    use std::fs::File;
+    use std::io;
+    use std::ptr;
+
+    static CURRENT: AtomicPtr<Arena> = AtomicPtr::new(ptr::null_mut());
+
+    /// Those who are just looking at it.
+    static USERS: global::AtomicUsize = global::AtomicUsize::new(0);
+
+    /// Does something with the arena that serves.
+    pub(crate) fn with_current<T>(act: impl FnOnce(&Arena) -> T) -> Option<T> {
+        // `SeqCst`, as in `Serving::drop`: who does not see the null there is seen here.
+        USERS.fetch_add(1, Ordering::SeqCst);
+        let arena = CURRENT.load(Ordering::SeqCst);
+        // SAFETY: a shared reference wants a living arena: one that serves is counted, and whoever
+        // ends that waits for its users.
+        let result = (!arena.is_null()).then(|| act(unsafe { &*arena }));
+        USERS.fetch_sub(1, Ordering::SeqCst);
+        result
+    }
+
+    /// In a forked child: the mapping is shared with the parent, and the parent's.
+    pub(crate) fn forked() {
+        CURRENT.store(ptr::null_mut(), Ordering::Relaxed);
+        USERS.store(0, Ordering::Relaxed);
+    }
+
+    /// An arena that serves, until it is dropped.
+    #[derive(Debug)]
+    pub(crate) struct Serving(*const Arena);
+
+    // SAFETY: `Send` wants that it may be dropped on another thread: the arena is `Sync`.
+    unsafe impl Send for Serving {}
+    // SAFETY: nothing can be done with a shared reference to it.
+    unsafe impl Sync for Serving {}
+
+    impl Serving {
+        /// Maps a new file, with room for batches of so many bytes, and lets it serve. There must
+        /// be no other that does.
+        pub(crate) fn new(file: &File, bytes: usize) -> io::Result<Self> {
+            let pages = Pages::new(bytes.div_ceil(PAGE_BYTES).max(super::PAGES));
+            let bytes = (pages.words.len() * super::PAGES + 1) * PAGE_BYTES;
+            let start = map::map(file, bytes)?;
+            let count = AtomicUsize::new(1);
+            let arena = Box::into_raw(Box::new(Arena { start, bytes, pages, count }));
+            CURRENT.store(arena, Ordering::SeqCst);
+            Ok(Self(arena))
+        }
+    }
+
+    impl Drop for Serving {
+        fn drop(&mut self) {
+            CURRENT.store(ptr::null_mut(), Ordering::SeqCst);
+            while USERS.load(Ordering::SeqCst) > 0 {
+                std::thread::yield_now();
+            }
+            // SAFETY: `release` wants a count of the caller's: the one it has served with.
+            unsafe { Arena::release(self.0) };
+        }
+    }
+}
+
+/// Files in memory.
+#[cfg(all(unix, not(loom)))]
+mod map {
+    use std::fs::File;
+    use std::io;
+    use std::os::fd::AsRawFd as _;
+    use std::ptr;
+
+    /// Reserves room in an empty file, and maps it.
+    pub(super) fn map(file: &File, bytes: usize) -> io::Result<*mut u8> {
+        reserve(file, bytes)?;
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
+        // SAFETY: a new mapping, wherever the kernel likes, touches nobody's memory.
+        let start =
+            unsafe { libc::mmap(ptr::null_mut(), bytes, access, kind, file.as_raw_fd(), 0) };
+        if start == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(start.cast()) }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn reserve(file: &File, bytes: usize) -> io::Result<()> {
+        // SAFETY: it takes numbers only.
+        let failed = unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, bytes as libc::off_t) };
+        if failed == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(failed)) }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn reserve(file: &File, bytes: usize) -> io::Result<()> {
+        use std::os::unix::fs::FileExt as _;
+        let zeros = [0; 1 << 16];
+        for at in (0..bytes).step_by(zeros.len()) {
+            file.write_all_at(&zeros[..zeros.len().min(bytes - at)], at as u64)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn unmap(start: *mut u8, bytes: usize) {
+        // SAFETY: the mapping is the arena's, and nobody has a batch in it.
+        unsafe { libc::munmap(start.cast(), bytes) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_found_wherever_it_is() {
+        assert_eq!(run(0b0110_0000, 2), Some(5));
+        assert_eq!(run(0b1011_0111, 3), Some(0));
+        assert_eq!(run(0b1011_0110, 3), None);
+        assert_eq!(run(1, 1), Some(0));
+        assert_eq!(run(0, 1), None);
+        assert_eq!(run(u64::MAX, 64), if cfg!(loom) { None } else { Some(0) });
+    }
+}

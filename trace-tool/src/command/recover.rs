@@ -1,0 +1,62 @@
+//! `exectrace recover`: a whole trace out of one whose process was killed.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+use trace_format::read::rewrite::{RewriteError, end};
+use trace_format::read::{ReadError, ReadErrorKind};
+
+use super::export::is_same;
+use super::reading::{live_of, open};
+use super::{Failure, Verdict};
+use crate::escape::plain;
+use crate::output::{Output, say};
+use crate::units;
+
+/// What can be asked.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// The trace. What lies beside it in FILE.live is taken in.
+    file: PathBuf,
+    /// The trace to write [default: app.trace gives app.recovered.trace here].
+    #[arg(short, long, value_name = "OUT")]
+    output: Option<PathBuf>,
+}
+
+/// Writes the trace anew, with all that was in the killed process's memory, an index and an end.
+///
+/// # Errors
+/// If there is no trace, or the output can't be written.
+pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> {
+    let target = arguments.output.clone().unwrap_or_else(|| {
+        let stem = arguments.file.file_stem().unwrap_or_default().to_string_lossy();
+        PathBuf::from(format!("{stem}.recovered.trace"))
+    });
+    if is_same(&arguments.file, &target) || is_same(&live_of(&arguments.file), &target) {
+        return Err(Failure::Usage("the output would overwrite the trace".to_owned()));
+    }
+    let file = open(&arguments.file)?;
+    let fail = |error| Failure::Open(target.clone(), error);
+    let mut writer = BufWriter::with_capacity(1 << 18, File::create(&target).map_err(fail)?);
+    let bytes = end(&file, &mut writer).map_err(|error| match error {
+        RewriteError::Read { offset, source } => {
+            let error = ReadError::new(offset, ReadErrorKind::Io(source));
+            Failure::Trace(arguments.file.clone(), error)
+        }
+        RewriteError::Write(error) => Failure::Output(error),
+        other => Failure::Usage(other.to_string()),
+    })?;
+    writer.flush()?;
+    // That it was cut is what it is recovered from.
+    let is_news = |fault: &&ReadError| !matches!(fault.kind, ReadErrorKind::Truncated);
+    let mut verdict = Verdict::Fine;
+    for fault in file.faults().iter().filter(is_news) {
+        say(&format!("DAMAGED: {fault}"));
+        verdict = Verdict::Faulty;
+    }
+    let path = plain(&target.display().to_string(), 400);
+    writeln!(out, "{path}: {}", units::plural(bytes, "byte", "bytes"))?;
+    Ok(verdict)
+}
