@@ -50,6 +50,7 @@ pub mod profile;
 pub mod reason;
 pub mod regions;
 mod shard;
+pub mod sources;
 pub mod stack;
 pub mod summary;
 pub mod symbols;
