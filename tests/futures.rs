@@ -230,7 +230,7 @@ fn a_future_that_outlives_its_trace_meets_the_next() {
     // Ends while nothing runs.
     assert!(poll(&mut kept[0]).is_ready());
     let second = record_here(annotated(), || {
-        // Polled: told again. Only dropped: nothing to tell. Begun here: as ever.
+        // Told again, if only dropped, too: it may be known as one that lives. Begun here: as ever.
         assert!(poll(&mut kept[1]).is_ready());
         drop(kept.remove(2));
         assert!(poll(&mut kept[2]).is_pending());
@@ -240,6 +240,8 @@ fn a_future_that_outlives_its_trace_meets_the_next() {
         "future simple",
         "poll simple",
         "future simple returned",
+        "future simple",
+        "future simple dropped",
         "future simple",
         "poll simple",
         "! end",

@@ -7,8 +7,9 @@ use crate::tree::{Fault, File, Tree};
 use toml::{Table, Value};
 
 /// What each crate may depend on, of the workspace.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("examples", &[]),
+    ("service", &["exectrace"]),
     ("exectrace", &["trace-bridges", "trace-macros", "trace-runtime"]),
     ("trace-analysis", &["trace-format"]),
     ("trace-bridges", &["trace-runtime"]),

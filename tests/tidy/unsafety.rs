@@ -55,6 +55,7 @@ const OTHERS: &[Exception] = &[
     Exception { path: "tests/heap.rs", reason: "allocators are unsafe to be and to call" },
     Exception { path: "benches/costs/heap.rs", reason: "allocators are unsafe to call" },
     Exception { path: "tests/heap_global.rs", reason: "an allocator, forks, keys of threads" },
+    Exception { path: "tests/leaks.rs", reason: "an allocator that counts" },
     Exception { path: "tests/fork.rs", reason: "fork is unsafe to call" },
     Exception { path: "tests/sched.rs", reason: "pinning threads is unsafe to call" },
     Exception { path: "tests/sched_refused.rs", reason: "filters and limits, likewise" },

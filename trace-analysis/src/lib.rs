@@ -12,7 +12,7 @@
 //! - [`explain`]: what made the program slow, in words.
 //! - [`findings`]: what is odd about a trace or about the traced program.
 //! - [`stack`]: what is open on one thread, for programs that walk events themselves.
-//! - [`symbols`]: names of code addresses.
+//! - [`symbols`]: names of code addresses. [`sources`]: paths of source files in one spelling.
 //! - `durations` and `time` (private): distributions, and ticks to nanoseconds.
 //! - `shard` and `notes` (private): one worker's share, and what it tells about tasks and futures.
 
@@ -50,6 +50,7 @@ pub mod profile;
 pub mod reason;
 pub mod regions;
 mod shard;
+pub mod sources;
 pub mod stack;
 pub mod summary;
 pub mod symbols;

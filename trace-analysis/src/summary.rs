@@ -207,16 +207,17 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
         });
     }
 
-    /// The tasks that were open when the window began.
+    /// The tasks that were open when the window began: of the whole trace, those of an earlier
+    /// trace that went on.
     fn tell_open_tasks(&mut self) {
-        if self.options.from.is_none() {
-            return;
-        }
         let generations = &self.file.tables().generations;
         let before = generations.iter().rev().find(|generation| generation.ticks <= self.from);
-        let Some(number) = before.map(|generation| generation.number) else { return };
+        // Events tell of those that began since; the first cut comes a little behind the begin.
+        let until = if self.options.from.is_some() { Ticks(u64::MAX) } else { self.from };
+        let first = generations.first();
+        let Some(number) = before.or(first).map(|generation| generation.number) else { return };
         if let Ok(Some(state)) = self.file.state_at(number) {
-            for task in state.tasks {
+            for task in state.tasks.into_iter().filter(|task| task.begin < until) {
                 self.forest.begin_named(task.id, task.parent, task.name.as_bytes(), task.begin);
             }
         }

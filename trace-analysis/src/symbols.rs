@@ -17,6 +17,8 @@ use trace_format::id::CallId;
 pub use trace_format::read::Function;
 use trace_format::read::{Module, Tables};
 
+use crate::sources;
+
 /// So many functions of the standard library stand between two of the recorder's at most, as those
 /// of thread-local storage do. Further out it is the program that waits in a traced future.
 const STD_BETWEEN_MAX: usize = 4;
@@ -52,12 +54,21 @@ impl Symbols {
     /// What a trace itself says: where its modules are, and names if it was symbolised.
     #[must_use]
     pub fn of_trace(tables: &Tables) -> Self {
-        Self { functions: tables.symbols.clone(), modules: tables.modules.clone() }
+        let mut symbols = Self { modules: tables.modules.clone(), ..Self::default() };
+        for (&address, functions) in &tables.symbols {
+            symbols.add(address, functions.clone());
+        }
+        symbols
     }
 
     /// Says what runs at an address, innermost inlined first. What was said of it before stays, as
-    /// does a list without functions unsaid.
-    pub fn add(&mut self, address: u64, functions: Vec<Function>) {
+    /// does a list without functions unsaid. Paths of files are made [`sources::normal`].
+    pub fn add(&mut self, address: u64, mut functions: Vec<Function>) {
+        for function in &mut functions {
+            if let Cow::Owned(file) = sources::normal(&function.file) {
+                function.file = file;
+            }
+        }
         if !functions.is_empty() {
             self.functions.entry(address).or_insert(functions);
         }
@@ -392,6 +403,17 @@ mod tests {
             ("0x0", false, false),
         ];
         assert_eq!(shown, expected.map(|(name, inlined, named)| (name.to_owned(), inlined, named)));
+    }
+
+    #[test]
+    fn files_have_one_spelling_whoever_names_them() {
+        let function = |file: &str| Function { file: file.to_owned(), ..named("f")[0].clone() };
+        let mut tables = Tables::default();
+        tables.symbols.insert(0x10, vec![function("examples/service/../service.rs")]);
+        let mut symbols = Symbols::of_trace(&tables);
+        symbols.add(0x20, vec![function("examples/./service.rs")]);
+        let frames = symbols.frames(&[0x10, 0x20]);
+        assert!(frames.iter().all(|frame| frame.file == "examples/service.rs"), "{frames:?}");
     }
 
     #[test]

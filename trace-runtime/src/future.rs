@@ -263,6 +263,10 @@ impl FutureGuard {
 impl Drop for FutureGuard {
     fn drop(&mut self) {
         if self.id != 0 {
+            if self.session != recorder::number() {
+                // The trace that has begun since knows it as one that lives, and would for ever.
+                self.begin_if_live(&[]);
+            }
             self.end(&FutureEnd::new(Outcome::Dropped));
         }
         self.end_task();

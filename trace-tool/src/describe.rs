@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use trace_analysis::findings::{Finding, FindingKind};
 use trace_analysis::regions::OwnedValues;
+use trace_analysis::sources;
 use trace_format::event::Outcome;
 use trace_format::id::{Open, ResourceId, SiteId, ThreadId};
 use trace_format::read::{Callsite, Tables};
@@ -133,7 +134,8 @@ impl<'t> Names<'t> {
     #[must_use]
     pub fn place(&self, id: SiteId) -> String {
         let Some(site) = self.tables.callsite(id) else { return String::new() };
-        let file = short_file(&site.file);
+        let file = sources::normal(&site.file);
+        let file = short_file(&file);
         format!("{}:{}", escape::plain(&file, NAME_CHARS_MAX), site.line)
     }
 

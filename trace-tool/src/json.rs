@@ -15,6 +15,7 @@ use trace_analysis::findings::{Finding, FindingKind};
 use trace_analysis::futures::FutureSummary;
 use trace_analysis::life::{Lives, RegionTimes};
 use trace_analysis::regions::{Outlier, RegionSummary};
+use trace_analysis::sources;
 use trace_analysis::tasks::{TaskSummary, TaskTree, Tasks};
 use trace_analysis::threads::ThreadSummary;
 use trace_analysis::{Quantiles, Summary};
@@ -194,7 +195,7 @@ impl Place {
             site: site.0,
             name: known.map(|site| site.name.clone()),
             module: known.map(|site| site.module.clone()),
-            file: known.map(|site| site.file.clone()),
+            file: known.map(|site| sources::normal(&site.file).into_owned()),
             line: known.map(|site| site.line),
         }
     }

@@ -8,6 +8,7 @@ use trace_format::time::Nanos;
 
 use crate::life::Lives;
 use crate::reason::{await_site, site, without_closures};
+use crate::sources;
 use crate::symbols::{Frame, Symbols};
 
 /// Longer names are cut: type arguments of a library fill a screen.
@@ -100,7 +101,7 @@ impl<'a> Facts<'a> {
     pub(super) fn site(&self, site: SiteId) -> String {
         let Some(site) = self.tables.callsite(site) else { return "an unknown future".to_owned() };
         let name: String = site.name.chars().take(NAME_CHARS_MAX).collect();
-        format!("{name} ({}:{})", short_path(&site.file), site.line)
+        format!("{name} ({}:{})", short_path(&sources::normal(&site.file)), site.line)
     }
 
     /// A file's path, a lock's address; empty if it has no name.

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use trace_analysis::sources;
 use trace_format::definition::CallsiteKind;
 use trace_format::id::SiteId;
 use trace_format::read::{Callsite, Tables};
@@ -227,7 +228,7 @@ impl<'t> Interner<'t> {
         let function = is_function.then(|| format!("{}::{}", callsite.module, callsite.name));
         self.fresh.source_locations.push(SourceLocation {
             iid: Some(self.locations),
-            file_name: Some(callsite.file.clone()),
+            file_name: Some(sources::normal(&callsite.file).into_owned()),
             function_name: function,
             line_number: Some(callsite.line),
         });

@@ -1,0 +1,118 @@
+//! Whoever asks why the service is slow is told: both faults that are in it stand on the first
+//! screen of `async`, with their lines, and `explain` names both.
+//!
+//! The service runs as its users run it; then this program is started again, as the tool
+//! ([`TOOL`]), for the tool prints to standard output and to nothing else. So there is no harness.
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+/// Set in the process that is to be the tool.
+const TOOL: &str = "SERVICE_TEST_IS_THE_TOOL";
+
+/// Lines of a terminal that nobody has enlarged, and a few.
+const SCREEN_LINES: usize = 30;
+
+const SOURCE: &str = include_str!("../../service.rs");
+
+fn main() -> ExitCode {
+    if std::env::var_os(TOOL).is_some() {
+        return trace_tool::command::run(std::env::args_os());
+    }
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let trace = folder.path().join("service.trace");
+    let mut service = Command::new(env!("CARGO_BIN_EXE_service"));
+    said(service.args(["--seconds", "1.2", "--out"]).arg(&trace));
+    the_first_screen_of_async_names_both_faults(&trace);
+    explain_names_both_faults(&trace);
+    println!("both faults are named, by async and by explain");
+    ExitCode::SUCCESS
+}
+
+fn the_first_screen_of_async_names_both_faults(trace: &Path) {
+    let screen = tool("async", trace);
+    let screen: Vec<_> = screen.lines().take(SCREEN_LINES).collect();
+    let (report, render) = (function("async fn report"), render());
+    let (account, lock, mail) = (function("async fn account"), lock(), mail());
+    // How long and how often depends on what else the machine does; of functions that were inlined
+    // only the last part of the name may be known.
+    let blocked = [
+        &["service::report (", &report, " kept tokio-worker-"][..],
+        &["sleep ", "in clock_nanosleep at ", "render (", &render],
+    ];
+    let held = [
+        &["service::account waited for tokio mutex at ", "account (", &lock][..],
+        &["held by service::account (", &account],
+        &["held across an await: ", "tokio timer at ", "send_mail (", &mail],
+    ];
+    follow_each_other(&screen, &blocked);
+    follow_each_other(&screen, &held);
+}
+
+fn explain_names_both_faults(trace: &Path) {
+    let text = tool("explain", trace);
+    let lines: Vec<_> = text.lines().collect();
+    let (lock, mail, render) = (lock(), mail(), render());
+    let held = "held it across an await: for tokio timer at ";
+    let held = ["account", "for a tokio mutex", &lock, held, "send_mail (", &mail];
+    let blocked = ["a poll of report (", " kept ", "in clock_nanosleep at ", "render (", &render];
+    follow_each_other(&lines, &[&held]);
+    follow_each_other(&lines, &[&blocked]);
+}
+
+/// What the tool answers about a trace.
+fn tool(command: &str, trace: &Path) -> String {
+    let mut tool = Command::new(std::env::current_exe().expect("this program has a path"));
+    said(tool.env(TOOL, "1").arg(command).arg(trace))
+}
+
+/// Runs it, which must go well; what it has printed.
+#[track_caller]
+fn said(command: &mut Command) -> String {
+    let output = command.output().expect("it can be started");
+    assert!(output.status.success(), "{command:?}: {output:?}");
+    String::from_utf8(output.stdout).expect("standard output is UTF-8")
+}
+
+/// Fails unless some lines in a row have these words, each in this order.
+#[track_caller]
+fn follow_each_other(screen: &[&str], wanted: &[&[&str]]) {
+    let has = |line: &str, words: &[&str]| {
+        let mut rest = Some(line);
+        for word in words {
+            rest = rest.and_then(|rest| rest.split_once(word)).map(|(_, rest)| rest);
+        }
+        rest.is_some()
+    };
+    let fits = |lines: &[&str]| lines.iter().zip(wanted).all(|(line, words)| has(line, words));
+    let is_there = screen.windows(wanted.len()).any(fits);
+    assert!(is_there, "no {wanted:#?} in:\n{}", screen.join("\n"));
+}
+
+/// Where `render` sleeps.
+fn render() -> String {
+    line("fn render", "thread::sleep(")
+}
+
+/// Where `account` waits for the lock.
+fn lock() -> String {
+    line("async fn account", ".lock().await")
+}
+
+/// Where `send_mail` waits with the lock held.
+fn mail() -> String {
+    line("async fn send_mail", "sleep(")
+}
+
+/// Where a function is: its call site has the line of its name.
+fn function(function: &str) -> String {
+    line(function, function)
+}
+
+/// `examples/service.rs:70)`: the first line with `words` from that with `function` on.
+fn line(function: &str, words: &str) -> String {
+    let lines = SOURCE.lines().zip(1..).skip_while(|(line, _)| !line.contains(function));
+    let mut found = lines.filter(|(line, _)| line.contains(words));
+    let (_, number) = found.next().unwrap_or_else(|| panic!("no `{words}` in `{function}`"));
+    format!("examples/service.rs:{number})")
+}
