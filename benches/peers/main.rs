@@ -1,5 +1,5 @@
 //! What exectrace and its closest peer, dial9, cost the same tokio program: from this folder,
-//! `cargo bench`.
+//! `cargo bench`, or `cargo bench -- off` for what it costs without a trace alone.
 //!
 //! A process can have one recorder of the peer, so every sample is a process of its own: this
 //! program again. Subjects take turns, and a sample is compared with that of plain tokio in the
@@ -32,7 +32,10 @@ fn main() {
         }
         return;
     }
-    let is_test = std::env::args().any(|word| word == "--test");
+    let is_there = |word: &str| std::env::args().any(|it| it == word);
+    let is_test = is_there("--test");
     off::print(is_test);
-    table::print(is_test);
+    if !is_there("off") {
+        table::print(is_test);
+    }
 }

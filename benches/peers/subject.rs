@@ -1,10 +1,10 @@
 //! What is compared: plain tokio, exectrace and dial9, each on and off, by their own functions.
 
+use crate::work::Work;
 use dial9_tokio_telemetry::telemetry as dial9;
 use dial9_tokio_telemetry::telemetry::Dial9HandleTokioExt as _;
-use exectrace::tokio::BuilderExt as _;
-use crate::work::Work;
 use dial9_trace_format::decoder::Decoder;
+use exectrace::tokio::BuilderExt as _;
 use std::fs::File;
 use std::path::Path;
 use std::str::FromStr;
