@@ -189,8 +189,8 @@ fn stop(trace: exectrace::Trace) -> Written {
     Written { bytes: report.bytes, events: report.events, lost, polls: None }
 }
 
-/// The peer as its own quick start has it: a file that is not compressed (that is the default as
-/// long as nothing in it needs symbols), spawns and ends recorded, as ours do.
+/// The peer by its defaults, with spawns and ends recorded, as ours do and its quick start has it:
+/// one file, not compressed, for nothing in it needs symbols.
 fn theirs(workers: usize, folder: &Path, is_paused: bool) -> Started {
     let buffer = dial9::DiskBuffer::single_file(folder.join(FILE)).expect("a folder takes files");
     let recorder = dial9::recorder(buffer);
