@@ -97,6 +97,7 @@ pub(crate) fn enter(future: u64) -> Before {
 }
 
 /// The same, of a poll that an executor's hooks begin.
+#[inline(always)]
 pub(crate) fn enter_hooked(future: u64) -> Before {
     let before = enter(future);
     CURRENT.with(|current| {

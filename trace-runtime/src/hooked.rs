@@ -92,8 +92,11 @@ pub struct HookedPoll {
     not_send: PhantomData<*const ()>,
 }
 
+// Inline, so that whoever keeps it stores and loads its words one by one: copied whole right after
+// they were written, they would have to wait for that.
 impl HookedPoll {
     /// It begins.
+    #[inline]
     #[must_use]
     pub fn begin(future: u64) -> Self {
         let begin = future::begin_poll(future);
@@ -101,6 +104,7 @@ impl HookedPoll {
     }
 
     /// It ends.
+    #[inline]
     pub fn end(self) {
         let (_, waits_at) = current::leave(&self.before);
         let what = Open::Poll(FutureId(self.future)).to_word();

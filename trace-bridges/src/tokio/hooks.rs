@@ -37,7 +37,10 @@ static FIRST: AtomicU64 = AtomicU64::new(0);
 thread_local! {
     /// What is about to be spawned here.
     static ANNOUNCED: Cell<Option<Spawn>> = const { Cell::new(None) };
-    /// Polls that go on, by the tasks' numbers.
+    /// The task of the innermost poll that goes on and is recorded; 0 for none. A word of its own,
+    /// which needs no destructor: without a trace it is all that the end of a poll looks at.
+    static POLLED: Cell<u64> = const { Cell::new(0) };
+    /// Polls that go on, each with the task that was polled around it.
     static POLLS: RefCell<Vec<(u64, HookedPoll)>> = const { RefCell::new(Vec::new()) };
     /// Generations and numbers.
     static TOLD_HERE: [Cell<(u64, u64)>; TOLD] = const { [const { Cell::new((0, 0)) }; TOLD] };
@@ -53,13 +56,17 @@ pub(super) fn instrument(builder: &mut Builder, watched: &Arc<Watched>) {
     ARE_THERE.store(true, Ordering::Relaxed);
     let watched = Arc::clone(watched);
     builder.on_task_spawn(spawned);
+    // Without a trace, the two of each poll do no more than stands here.
     builder.on_before_task_poll(move |task| {
         if is_enabled() {
-            watch::tick_of(&watched);
-            begin_poll(task);
+            begin_poll(&watched, task);
         }
     });
-    builder.on_after_task_poll(end_poll);
+    builder.on_after_task_poll(|task| {
+        if POLLED.get() == spawn::number(&task.id()) {
+            end_poll();
+        }
+    });
     builder.on_task_terminate(ended);
     #[cfg(feature = "schedule-latency")]
     builder.track_task_schedule_latency();
@@ -116,7 +123,9 @@ fn site(place: &'static Location<'static>) -> &'static Callsite {
     Place::of_caller(CallsiteKind::Future, name, place).callsite(&[])
 }
 
-fn begin_poll(task: &TaskMeta<'_>) {
+#[inline(never)]
+fn begin_poll(watched: &Arc<Watched>, task: &TaskMeta<'_>) {
+    watch::tick_of(watched);
     let id = spawn::number(&task.id());
     if !is_adopted(id) {
         tell(id, task);
@@ -125,9 +134,11 @@ fn begin_poll(task: &TaskMeta<'_>) {
             hooked::ready(future_id(id), latency.as_nanos() as u64);
         }
     }
-    let poll = HookedPoll::begin(future_id(id));
-    // At the end of its thread a poll is not kept, and ends here.
-    _ = POLLS.try_with(|polls| polls.borrow_mut().push((id, poll)));
+    // At the end of its thread a poll is not recorded.
+    _ = POLLS.try_with(|polls| {
+        let poll = HookedPoll::begin(future_id(id));
+        polls.borrow_mut().push((POLLED.replace(id), poll));
+    });
 }
 
 /// Has the trace know a task that was spawned before this generation.
@@ -145,16 +156,15 @@ fn tell(id: u64, task: &TaskMeta<'_>) {
     });
 }
 
-fn end_poll(task: &TaskMeta<'_>) {
-    let ended = POLLS.try_with(|polls| {
-        let mut polls = polls.borrow_mut();
-        // Without a trace there is none.
-        let last = polls.last()?.0;
-        (last == spawn::number(&task.id())).then(|| polls.pop()).flatten()
+/// The innermost poll ends, and is recorded.
+#[inline(never)]
+fn end_poll() {
+    _ = POLLS.try_with(|polls| {
+        if let Some((around, poll)) = polls.borrow_mut().pop() {
+            POLLED.set(around);
+            poll.end();
+        }
     });
-    if let Ok(Some((_, poll))) = ended {
-        poll.end();
-    }
 }
 
 fn ended(task: &TaskMeta<'_>) {
@@ -162,9 +172,8 @@ fn ended(task: &TaskMeta<'_>) {
         return;
     }
     let id = spawn::number(&task.id());
-    let is_polled = POLLS.try_with(|polls| polls.borrow().last().is_some_and(|it| it.0 == id));
     // Functions on blocking threads are tasks as well, of whose spawn tokio has not told.
-    if !is_adopted(id) && (is_polled == Ok(true) || !watch::is_blocking()) {
+    if !is_adopted(id) && (POLLED.get() == id || !watch::is_blocking()) {
         tell(id, task);
         hooked::ended(future_id(id));
     }
