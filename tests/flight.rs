@@ -254,3 +254,111 @@ fn threads_that_are_long_gone_leave_nothing() {
     let short = trace.tables.threads.values().filter(|thread| thread.name == "short").count();
     assert_eq!(short, 0, "they take room from what is still of use");
 }
+
+/// The dumps in a folder, as they are named without their times.
+fn dumps(dir: &std::path::Path) -> Vec<String> {
+    let names = std::fs::read_dir(dir).expect("it was made");
+    let names = names.map(|entry| entry.expect("it is there").file_name());
+    let mut names: Vec<_> = names.map(|name| name.into_string().expect("plain letters")).collect();
+    names.sort();
+    names
+}
+
+/// Waits until there are so many.
+fn wait_for_dumps(dir: &std::path::Path, count: usize) -> Vec<String> {
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        let names = dumps(dir);
+        let whole = names.iter().filter(|name| name.ends_with(".trace")).count();
+        if whole >= count {
+            return names;
+        }
+        assert!(Instant::now() < end, "{names:?} are not {count}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn decoded(path: &std::path::Path) -> Decoded {
+    let trace = Decoded::new(&std::fs::read(path).expect("it was written"));
+    checks::check(&trace);
+    trace
+}
+
+#[test]
+fn a_slow_task_leaves_a_trace_and_a_fast_one_does_not() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().expect("a folder");
+    let folder = dir.path().join("dumps");
+    let builder = FlightRecorder::builder().options(annotated()).dumps(Duration::ZERO, 2);
+    let recorder = builder.start().expect("none is running");
+    recorder.on_slow("request", Duration::from_millis(30), &folder).expect("a folder");
+    Task::new("request").end();
+    let other = Task::new("other");
+    let slow = Task::new("request");
+    instant!("culprit");
+    std::thread::sleep(Duration::from_millis(40));
+    other.end();
+    assert_eq!(dumps(&folder), [""; 0], "none was slow so far");
+    slow.end();
+    let names = wait_for_dumps(&folder, 1);
+    assert!(names[0].ends_with("-slow.trace"), "{names:?}");
+    let trace = decoded(&folder.join(&names[0]));
+    assert!(all_lines(&trace).contains(&"! culprit".to_owned()));
+    // Of many the newest are kept.
+    for _ in 0..3 {
+        let slow = Task::new("request");
+        std::thread::sleep(Duration::from_millis(35));
+        let before = dumps(&folder);
+        slow.end();
+        let end = Instant::now() + Duration::from_secs(20);
+        while dumps(&folder) == before || dumps(&folder).iter().any(|it| it.ends_with(".part")) {
+            assert!(Instant::now() < end, "no other came");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    let kept = wait_for_dumps(&folder, 2);
+    assert_eq!(kept.len(), 2, "{kept:?}");
+    assert!(kept[0] > names[0], "the oldest are gone: {kept:?}");
+}
+
+#[test]
+fn dumps_are_not_more_often_than_allowed() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().expect("a folder");
+    let builder = FlightRecorder::builder().options(annotated());
+    let builder = builder.dumps(Duration::from_secs(3_600), 5);
+    let recorder = builder.start().expect("none is running");
+    recorder.on_panic(dir.path()).expect("a folder");
+    for _ in 0..3 {
+        let panicked = std::thread::spawn(|| {
+            instant!("last words");
+            panic!("on purpose");
+        });
+        assert!(panicked.join().is_err());
+    }
+    let names = dumps(dir.path());
+    assert_eq!(names.len(), 1, "{names:?}");
+    assert!(names[0].ends_with("-panic.trace"), "{names:?}");
+    assert!(all_lines(&decoded(&dir.path().join(&names[0]))).contains(&"! last words".to_owned()));
+    recorder.stop();
+    let quiet = std::thread::spawn(|| panic!("on purpose"));
+    assert!(quiet.join().is_err());
+    assert_eq!(dumps(dir.path()), names, "nobody watches any more");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_signal_asks_for_a_trace() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().expect("a folder");
+    let recorder = recorder(1 << 20);
+    recorder.on_signal(dir.path()).expect("a folder");
+    instant!("before");
+    let kill = std::process::Command::new("kill");
+    let pid = std::process::id().to_string();
+    let sent = { kill }.args(["-USR2", &pid]).status().expect("the system has it");
+    assert!(sent.success());
+    let names = wait_for_dumps(dir.path(), 1);
+    assert!(names[0].ends_with("-signal.trace"), "{names:?}");
+    assert!(all_lines(&decoded(&dir.path().join(&names[0]))).contains(&"! before".to_owned()));
+}

@@ -4,6 +4,7 @@ use super::{Options, StartError};
 use std::error::Error;
 use std::fmt;
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::Duration;
 
 /// A flight recorder that keeps nothing.
@@ -35,6 +36,36 @@ impl FlightRecorder {
         Ok(SnapshotReport::default())
     }
 
+    /// Would write a snapshot when a task has taken so long.
+    ///
+    /// # Errors
+    /// None.
+    pub fn on_slow(
+        &self,
+        _name: &str,
+        _at_least: Duration,
+        _dir: impl AsRef<Path>,
+    ) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Would write a snapshot when a thread panics.
+    ///
+    /// # Errors
+    /// None.
+    pub fn on_panic(&self, _dir: impl AsRef<Path>) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Would write a snapshot when a signal asks for it.
+    ///
+    /// # Errors
+    /// None.
+    #[cfg(unix)]
+    pub fn on_signal(&self, _dir: impl AsRef<Path>) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Does nothing.
     pub fn stop(self) {}
 }
@@ -53,6 +84,11 @@ impl FlightRecorderBuilder {
 
     /// The most bytes a snapshot has.
     pub fn max_bytes(self, _bytes: usize) -> Self {
+        self
+    }
+
+    /// How often snapshots may be written by themselves, and how many are kept.
+    pub fn dumps(self, _every: Duration, _kept: usize) -> Self {
         self
     }
 

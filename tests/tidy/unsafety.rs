@@ -14,6 +14,7 @@ const RECORDER: &[&str] = &[
     "call",
     "clock",
     "drain",
+    "dump",
     "errno",
     "heap/allocator",
     "heap/own",

@@ -4,13 +4,15 @@
 //! It is another outlet of the one session a process has, so it runs beside a trace, and costs the
 //! threads nothing more.
 
+use crate::dump::{self, Limits};
 use crate::error::{SnapshotError, SnapshotReport, StartError};
 use crate::local;
 use crate::options::Options;
 use crate::outlet::{Outlet, Ring};
 use crate::recorder::{self, Party};
 use crate::session::{Request, Session};
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -20,6 +22,7 @@ use std::time::Duration;
 #[must_use = "dropping a flight recorder stops it"]
 pub struct FlightRecorder {
     session: Arc<Session>,
+    limits: Limits,
 }
 
 /// How a flight recorder is to be.
@@ -29,6 +32,7 @@ pub struct FlightRecorderBuilder {
     min_age: Duration,
     max_bytes: usize,
     options: Options,
+    limits: Limits,
 }
 
 /// The least that is enough for what every snapshot has.
@@ -41,6 +45,7 @@ impl FlightRecorder {
             min_age: Duration::from_secs(10),
             max_bytes: 16 << 20,
             options: Options::default(),
+            limits: Limits::default(),
         }
     }
 
@@ -62,15 +67,39 @@ impl FlightRecorder {
     /// [`SnapshotError::Write`] if the writer fails; [`SnapshotError::NotRunning`] in a forked
     /// child.
     pub fn snapshot(&self, writer: impl Write) -> Result<SnapshotReport, SnapshotError> {
-        if self.session.process != std::process::id() || self.session.is_ended() {
-            return Err(SnapshotError::NotRunning);
-        }
-        // What it takes is the recorder's, not the program's.
-        let _quiet = local::quiet();
-        let (done, is_done) = mpsc::sync_channel(1);
-        self.session.ask(Request::Snapshot(done));
-        let snapshot = is_done.recv().map_err(|_| SnapshotError::NotRunning)?;
-        snapshot.write(BufWriter::with_capacity(64 << 10, writer)).map_err(SnapshotError::Write)
+        snapshot(&self.session, writer)
+    }
+
+    /// From now on, whenever a task of this name has taken so long, a snapshot is written into the
+    /// folder `dir`, which is made if it is not there: its name tells when, and why. Another thread
+    /// writes it; nobody waits.
+    ///
+    /// Of these, and of those of [`FlightRecorder::on_panic`] and [`FlightRecorder::on_signal`],
+    /// there are as many as [`FlightRecorderBuilder::dumps`] says.
+    ///
+    /// # Errors
+    /// If the folder can't be made, or no thread can be started.
+    pub fn on_slow(&self, name: &str, at_least: Duration, dir: impl AsRef<Path>) -> io::Result<()> {
+        dump::on_slow(&self.session, self.limits, name, at_least, dir.as_ref())
+    }
+
+    /// From now on, a thread that panics writes a snapshot into the folder `dir` first. The hook
+    /// that was set before is called after that.
+    ///
+    /// # Errors
+    /// Those of [`FlightRecorder::on_slow`].
+    pub fn on_panic(&self, dir: impl AsRef<Path>) -> io::Result<()> {
+        dump::on_panic(&self.session, self.limits, dir.as_ref())
+    }
+
+    /// From now on, the signal SIGUSR2 has a snapshot written into the folder `dir`. A handler of
+    /// that signal which was set before is replaced.
+    ///
+    /// # Errors
+    /// Those of [`FlightRecorder::on_slow`], and where there are no signals.
+    #[cfg(unix)]
+    pub fn on_signal(&self, dir: impl AsRef<Path>) -> io::Result<()> {
+        dump::on_signal(&self.session, self.limits, dir.as_ref())
     }
 
     /// Stops it. What it has kept is gone.
@@ -81,6 +110,7 @@ impl FlightRecorder {
 
 impl Drop for FlightRecorder {
     fn drop(&mut self) {
+        dump::forget(&self.session);
         // In a forked child it is the parent's; a collector that has panicked keeps nothing.
         let _ = recorder::leave(Party::Recorder, &self.session);
     }
@@ -109,6 +139,13 @@ impl FlightRecorderBuilder {
         self
     }
 
+    /// Snapshots that are written by themselves are so far apart at least, and only so many are
+    /// kept in a folder, the newest: 10 s and 10, unless told otherwise.
+    pub fn dumps(mut self, every: Duration, kept: usize) -> Self {
+        self.limits = Limits { every, kept: kept.max(1) };
+        self
+    }
+
     /// Starts it, beside a trace if there is one.
     ///
     /// # Errors
@@ -125,6 +162,22 @@ impl FlightRecorderBuilder {
             // What this thread waits for is seen from now on.
             local::arrive(local::Arrival::default());
         }
-        Ok(FlightRecorder { session })
+        Ok(FlightRecorder { session, limits: self.limits })
     }
+}
+
+/// Writes what the ring of a session has.
+pub(crate) fn snapshot(
+    session: &Session,
+    writer: impl Write,
+) -> Result<SnapshotReport, SnapshotError> {
+    if session.process != std::process::id() || session.is_ended() {
+        return Err(SnapshotError::NotRunning);
+    }
+    // What it takes is the recorder's, not the program's.
+    let _quiet = local::quiet();
+    let (done, is_done) = mpsc::sync_channel(1);
+    session.ask(Request::Snapshot(done));
+    let snapshot = is_done.recv().map_err(|_| SnapshotError::NotRunning)?;
+    snapshot.write(BufWriter::with_capacity(64 << 10, writer)).map_err(SnapshotError::Write)
 }

@@ -13,9 +13,9 @@
 //!    where it lies, writes it (`output`, `outlet`, `sink`), and gives batches back as spares. What
 //!    the kernel and the system tell beside, it collects from each `source`: the kernel's switches
 //!    (`sched`).
-//! 6. Start and stop are `recorder`'s; the flight recorder (`flight`) is another outlet; a
-//!    trace that survives its process is started by `file`; what
-//!    threads and the collector share of one trace is in `session`.
+//! 6. Start and stop are `recorder`'s; the flight recorder (`flight`) is another outlet, and writes
+//!    by itself what is worth it (`dump`); a trace that survives its process is started by `file`;
+//!    what threads and the collector share of one trace is in `session`.
 //!
 //! A call site is a static of a macro's, or made by `sites` while the program runs.
 //!
@@ -38,12 +38,12 @@
 //!
 //! # Unsafe
 //!
-//! In `arena`, `batch`, `call`, `clock`, `drain`, `errno`, `heap/allocator`, `heap/own`, `intern`,
-//! `local`, `memory`, `modules`, `os/fd`, `os/files`, `os/handle`, `os/hook`, `os/io`, `os/raw`,
-//! `os/threads`, `os/wait`, `os/waiting`, `poll`, `record`, `recorder`, `refill`, `sched/perf`,
-//! `sched/ring`, `stack/mod`, `stack/own`, `stack/pool`, `stack/system`, `stack/tables`, `thread`
-//! and `waker`, and nowhere else; each says at its top why. Invariants: B (`batch`), T (`thread`),
-//! M (`memory`), D (`drain`), L (`local`), H (`heap`), N (`intern`), W (`stack/pool`), C
+//! In `arena`, `batch`, `call`, `clock`, `drain`, `dump`, `errno`, `heap/allocator`, `heap/own`,
+//! `intern`, `local`, `memory`, `modules`, `os/fd`, `os/files`, `os/handle`, `os/hook`, `os/io`,
+//! `os/raw`, `os/threads`, `os/wait`, `os/waiting`, `poll`, `record`, `recorder`, `refill`,
+//! `sched/perf`, `sched/ring`, `stack/mod`, `stack/own`, `stack/pool`, `stack/system`,
+//! `stack/tables`, `thread` and `waker`, and nowhere else; each says at its top why. Invariants: B
+//! (`batch`), T (`thread`), M (`memory`), D (`drain`), L (`local`), H (`heap`), N (`intern`), W (`stack/pool`), C
 //! (`os/hook`), O (`os/waiting`), R (`holders`), F (`living`); their models are in `tests`.
 
 mod arena;
@@ -55,6 +55,7 @@ mod clock;
 mod collector;
 mod current;
 mod drain;
+mod dump;
 #[cfg(all(not(loom), any(feature = "heap", stacks)))]
 mod errno;
 mod error;

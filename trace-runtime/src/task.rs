@@ -6,6 +6,7 @@
 
 use crate::callsite::Callsite;
 use crate::clock;
+use crate::dump;
 use crate::local;
 use crate::primitive::Ordering;
 use crate::primitive::global::{AtomicBool, AtomicU64};
@@ -194,7 +195,9 @@ impl Inner {
         if self.forks != recorder::forks() || self.ended.swap(true, Ordering::Relaxed) {
             return;
         }
-        live::remove(self.id);
+        if let Some(Some(live)) = live::remove(self.id) {
+            dump::task_ended(&live.name, live.begin);
+        }
         if recorder::is_enabled() {
             let mut body = Body::new();
             put_number(&mut body, self.id);
@@ -349,8 +352,8 @@ mod live {
         });
     }
 
-    pub(super) fn remove(id: u64) {
-        with(id, |tasks| tasks.remove(&id));
+    pub(super) fn remove(id: u64) -> Option<Option<Live>> {
+        with(id, |tasks| tasks.remove(&id))
     }
 
     pub(super) fn for_each(mut act: impl FnMut(u64, &Live)) {

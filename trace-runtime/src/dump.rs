@@ -1,0 +1,255 @@
+//! Snapshots that the flight recorder writes by itself, when something has gone wrong: a task took
+//! too long, a thread panics, a signal asks for it.
+//!
+//! A thread of its own writes them, so that nobody waits for a disk; only a panic is written by the
+//! thread that panics, for the process may end with it. Not more often than allowed, and only the
+//! newest are kept: a fault that comes a thousand times a second is told of once.
+//!
+//! May contain `unsafe`: it registers a signal's handler.
+
+use crate::clock;
+use crate::error::SnapshotError;
+use crate::flight;
+use crate::local;
+use crate::primitive::Ordering;
+use crate::primitive::global::AtomicBool;
+use crate::session::Session;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// How often a dump may be, and how many are kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) every: Duration,
+    pub(crate) kept: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { every: Duration::from_secs(10), kept: 10 }
+    }
+}
+
+/// A task that takes so long is worth a snapshot.
+#[derive(Debug)]
+struct Slow {
+    name: Box<[u8]>,
+    ticks: u64,
+    dir: PathBuf,
+}
+
+/// What is watched for. One recorder runs in a process, so there is one of this.
+#[derive(Debug)]
+struct Watched {
+    session: Arc<Session>,
+    slow: Vec<Slow>,
+    panic: Option<PathBuf>,
+    signal: Option<PathBuf>,
+    /// To the thread that writes.
+    wanted: Sender<(&'static str, PathBuf)>,
+    limits: Limits,
+    last: Option<Instant>,
+}
+
+static WATCHED: Mutex<Option<Watched>> = Mutex::new(None);
+
+/// Whether any task may be too slow: asked at each end of one.
+static ANY_SLOW: AtomicBool = AtomicBool::new(false);
+
+/// A signal has come.
+static SIGNALLED: AtomicBool = AtomicBool::new(false);
+
+/// The thread that writes looks so often whether a signal has come.
+const LOOK: Duration = Duration::from_millis(50);
+
+fn with<T>(act: impl FnOnce(&mut Option<Watched>) -> T) -> T {
+    act(&mut WATCHED.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Watches for something, on behalf of a recorder's session.
+fn watch(
+    session: &Arc<Session>,
+    limits: Limits,
+    dir: &Path,
+    add: impl FnOnce(&mut Watched, PathBuf),
+) -> io::Result<()> {
+    let _quiet = local::quiet();
+    fs::create_dir_all(dir)?;
+    with(|watched| {
+        let is_mine = |it: &&mut Watched| Arc::ptr_eq(&it.session, session);
+        if watched.as_mut().filter(is_mine).is_none() {
+            let wanted = start_writer(session)?;
+            let session = Arc::clone(session);
+            let (slow, panic, signal, last) = (Vec::new(), None, None, None);
+            *watched = Some(Watched { session, slow, panic, signal, wanted, limits, last });
+        }
+        if let Some(watched) = watched {
+            add(watched, dir.to_owned());
+        }
+        Ok(())
+    })
+}
+
+/// See `FlightRecorder::on_slow`.
+pub(crate) fn on_slow(
+    session: &Arc<Session>,
+    limits: Limits,
+    name: &str,
+    at_least: Duration,
+    dir: &Path,
+) -> io::Result<()> {
+    let ticks = clock::ticks_in(at_least.as_nanos() as u64);
+    watch(session, limits, dir, |watched, dir| {
+        watched.slow.push(Slow { name: name.as_bytes().into(), ticks, dir });
+        ANY_SLOW.store(true, Ordering::Relaxed);
+    })
+}
+
+/// See `FlightRecorder::on_panic`.
+pub(crate) fn on_panic(session: &Arc<Session>, limits: Limits, dir: &Path) -> io::Result<()> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            dump_panic();
+            before(info);
+        }));
+    });
+    watch(session, limits, dir, |watched, dir| watched.panic = Some(dir))
+}
+
+/// See `FlightRecorder::on_signal`.
+#[cfg(unix)]
+pub(crate) fn on_signal(session: &Arc<Session>, limits: Limits, dir: &Path) -> io::Result<()> {
+    extern "C" fn signalled(_: libc::c_int) {
+        SIGNALLED.store(true, Ordering::Relaxed);
+    }
+    watch(session, limits, dir, |watched, dir| watched.signal = Some(dir))?;
+    let handler = signalled as extern "C" fn(libc::c_int);
+    // SAFETY: `signal` wants a handler that may run at any time: it stores to an atomic.
+    let failed = unsafe { libc::signal(libc::SIGUSR2, handler as libc::sighandler_t) };
+    if failed == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// A task has ended that began then.
+#[inline]
+pub(crate) fn task_ended(name: &[u8], begin: u64) {
+    if ANY_SLOW.load(Ordering::Relaxed) {
+        look_at(name, begin);
+    }
+}
+
+#[cold]
+fn look_at(name: &[u8], begin: u64) {
+    let _quiet = local::quiet();
+    let took = clock::ticks().saturating_sub(begin);
+    with(|watched| {
+        let Some(watched) = watched else { return };
+        let slow = watched.slow.iter().find(|slow| *slow.name == *name && took >= slow.ticks);
+        if let Some(slow) = slow {
+            // A thread that is gone is no reason to fail.
+            let _ = watched.wanted.send(("slow", slow.dir.clone()));
+        }
+    });
+}
+
+/// The calling thread panics.
+fn dump_panic() {
+    let _quiet = local::quiet();
+    let wanted = with(|watched| {
+        let watched = watched.as_mut()?;
+        let dir = watched.panic.clone()?;
+        watched.may_dump().then(|| (Arc::clone(&watched.session), dir, watched.limits.kept))
+    });
+    if let Some((session, dir, kept)) = wanted {
+        // There is nobody to tell that it failed.
+        let _ = dump(&session, "panic", &dir, kept);
+    }
+}
+
+impl Watched {
+    fn may_dump(&mut self) -> bool {
+        let now = Instant::now();
+        let may = self.last.is_none_or(|last| now.duration_since(last) >= self.limits.every);
+        if may {
+            self.last = Some(now);
+        }
+        may
+    }
+}
+
+/// The thread that writes; it ends when nothing is watched for any more.
+fn start_writer(session: &Arc<Session>) -> io::Result<Sender<(&'static str, PathBuf)>> {
+    let (wanted, is_wanted) = channel::<(&'static str, PathBuf)>();
+    let session = Arc::clone(session);
+    let write = move || {
+        let _quiet = local::quiet();
+        loop {
+            let (why, dir) = match is_wanted.recv_timeout(LOOK) {
+                Ok(wanted) => wanted,
+                Err(RecvTimeoutError::Timeout) => match signalled() {
+                    Some(dir) => ("signal", dir),
+                    None => continue,
+                },
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let kept = with(|watched| {
+                let watched = watched.as_mut()?;
+                watched.may_dump().then_some(watched.limits.kept)
+            });
+            if let Some(kept) = kept {
+                let _ = dump(&session, why, &dir, kept);
+            }
+        }
+    };
+    std::thread::Builder::new().name("exectrace dumps".to_owned()).spawn(write)?;
+    Ok(wanted)
+}
+
+fn signalled() -> Option<PathBuf> {
+    if !SIGNALLED.swap(false, Ordering::Relaxed) {
+        return None;
+    }
+    with(|watched| watched.as_ref()?.signal.clone())
+}
+
+/// Writes one, under a name that tells why and when; the oldest go beyond `kept`.
+fn dump(session: &Arc<Session>, why: &str, dir: &Path, kept: usize) -> Result<(), SnapshotError> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let name = format!("{:013}-{why}.trace", now.as_millis());
+    // Whoever looks into the folder finds whole traces only.
+    let part = dir.join(format!("{name}.part"));
+    let file = File::create(&part).map_err(SnapshotError::Write)?;
+    flight::snapshot(session, file)?;
+    fs::rename(&part, dir.join(name)).map_err(SnapshotError::Write)?;
+    forget_oldest(dir, kept).map_err(SnapshotError::Write)
+}
+
+/// Names begin with the time, so they sort by it.
+fn forget_oldest(dir: &Path, kept: usize) -> io::Result<()> {
+    let is_dump = |name: &str| {
+        let time = name.split('-').next().unwrap_or_default();
+        name.ends_with(".trace") && time.len() == 13 && time.bytes().all(|it| it.is_ascii_digit())
+    };
+    let names = fs::read_dir(dir)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut names: Vec<_> = names.filter(|name| is_dump(name)).collect();
+    names.sort();
+    for name in names.iter().take(names.len().saturating_sub(kept)) {
+        fs::remove_file(dir.join(name))?;
+    }
+    Ok(())
+}
+
+/// The recorder of this session is about to stop.
+pub(crate) fn forget(session: &Arc<Session>) {
+    with(|watched| {
+        if watched.as_ref().is_some_and(|it| Arc::ptr_eq(&it.session, session)) {
+            ANY_SLOW.store(false, Ordering::Relaxed);
+            *watched = None;
+        }
+    });
+}
