@@ -43,8 +43,9 @@
 //! `os/raw`, `os/threads`, `os/wait`, `os/waiting`, `poll`, `record`, `recorder`, `refill`,
 //! `sched/perf`, `sched/ring`, `stack/mod`, `stack/own`, `stack/pool`, `stack/system`,
 //! `stack/tables`, `thread` and `waker`, and nowhere else; each says at its top why. Invariants: B
-//! (`batch`), T (`thread`), M (`memory`), D (`drain`), L (`local`), H (`heap`), N (`intern`), W (`stack/pool`), C
-//! (`os/hook`), O (`os/waiting`), R (`holders`), F (`living`); their models are in `tests`.
+//! (`batch`), T (`thread`), M (`memory`), D (`drain`), L (`local`), H (`heap`), N (`intern`), W
+//! (`stack/pool`), C (`os/hook`), O (`os/waiting`), R (`holders`), F (`living`); their models are
+//! in `tests`.
 
 mod arena;
 mod batch;

@@ -42,7 +42,7 @@ impl Output {
     }
 
     /// One that writes to a sink alone.
-    #[cfg(test)]
+    #[cfg(all(test, stacks))]
     pub(crate) fn to_sink(sink: crate::sink::Sink) -> Self {
         Self::new(Outlet::File(Box::new(File::new(sink))))
     }

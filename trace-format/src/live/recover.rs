@@ -50,9 +50,12 @@ impl<S: ReadAt> ReadAt for Recovered<S> {
 ///
 /// # Errors
 /// The source's.
-pub fn recover<S: ReadAt>(file: TraceFile<S>, live: &[u8]) -> Result<Recovered<S>, TraceFile<S>> {
+pub fn recover<S: ReadAt>(
+    file: TraceFile<S>,
+    live: &[u8],
+) -> Result<Recovered<S>, Box<TraceFile<S>>> {
     if live.first_chunk::<HEADER_BYTES>().and_then(Header::decode).is_none() {
-        return Err(file);
+        return Err(Box::new(file));
     }
     let ends = file.index().iter().map(|entry| entry.offset + u64::from(entry.bytes));
     let cut = ends.max().unwrap_or(u64::from(file.header().header_bytes));

@@ -111,7 +111,7 @@ pub fn open(path: &PathBuf) -> Result<TraceFile<Bytes>, Failure> {
             say(&format!("recovered: {events} events of {}", live_of(path).display()));
             TraceFile::open(Bytes::Recovered(Box::new(recovered))).map_err(fail)
         }
-        Err(trace) => Ok(trace),
+        Err(trace) => Ok(*trace),
     }
 }
 
