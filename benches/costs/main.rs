@@ -11,12 +11,14 @@
 //! - `calls`: hooks of libc's functions.
 //! - `stacks`: what a stack adds to a region.
 //! - `heap`: the allocator that counts and samples.
+//! - `flight`: the flight recorder, and files that survive.
 //! - `session`: starting, stopping, a producer at full speed.
 //! - `switches`: what the kernel tells of threads.
 //! - `read`: decoding, time order, the summary.
 
 #[cfg(target_os = "linux")]
 mod calls;
+mod flight;
 mod floor;
 mod futures;
 mod heap;
@@ -48,6 +50,7 @@ fn main() {
     futures::measure(&mut criterion, &mut table);
     stacks::measure(&mut table);
     heap::measure(&mut table);
+    flight::measure(&mut table);
     session::measure(&mut table);
     switches::measure(&mut table);
     read::measure(&mut table);

@@ -1,0 +1,101 @@
+//! What it costs to stay on: the flight recorder, while it runs and when it is asked, and a file
+//! that survives its process.
+
+use crate::floor::{Table, median, time};
+use exectrace::{FlightRecorder, traced};
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+const MIB: usize = 1 << 20;
+
+#[traced]
+#[inline(never)]
+fn leaf() {
+    black_box(());
+}
+
+fn recorder() -> FlightRecorder {
+    let builder = FlightRecorder::builder().options(crate::annotated()).max_bytes(16 * MIB);
+    builder.start().expect("none is running")
+}
+
+pub(crate) fn measure(table: &mut Table) {
+    beside_a_writer(table);
+    snapshots(table);
+}
+
+/// One thread at full speed: into a file, into the recorder, and into a file that survives, in turn.
+fn beside_a_writer(table: &mut Table) {
+    const REGIONS: u64 = 2_000_000;
+    let dir = tempfile::tempdir().expect("there is a folder for temporary files");
+    let path = dir.path().join("costs.trace");
+    let (mut kept, mut mapped) = (Vec::new(), Vec::new());
+    for _ in 0..11 {
+        let trace = crate::record::start();
+        let written = time(REGIONS, leaf);
+        trace.stop().expect("a temporary file takes it");
+        let recorder = recorder();
+        kept.push(time(REGIONS, leaf) / written);
+        recorder.stop();
+        let trace = exectrace::start_file_with(crate::annotated(), &path);
+        let trace = trace.expect("no other process writes there");
+        mapped.push(time(REGIONS, leaf) / written);
+        trace.stop().expect("a temporary file takes it");
+    }
+    let kept = format!("{:.2} x", median(kept.into_iter()));
+    table.row("flight recorder / trace to a file", &kept, "<= 1.05 x", "");
+    let mapped = format!("{:.2} x", median(mapped.into_iter()));
+    table.row("start_file / trace to a file", &mapped, "<= 1.15 x", "");
+}
+
+/// Of a recorder that is full, while a thread goes on at full speed.
+fn snapshots(table: &mut Table) {
+    let recorder = recorder();
+    let until = Instant::now() + Duration::from_secs(3);
+    while Instant::now() < until {
+        time(100_000, leaf);
+    }
+    let mut bytes = Vec::with_capacity(32 * MIB);
+    let took = (0..11).map(|_| {
+        bytes.clear();
+        let begin = Instant::now();
+        recorder.snapshot(&mut bytes).expect("memory takes it");
+        begin.elapsed().as_secs_f64() * 1e3
+    });
+    let took = median(took);
+    let note = format!("{:.1} MiB", bytes.len() as f64 / MIB as f64);
+    table.row("snapshot to memory", &format!("{took:.1} ms"), "<= 20 ms", &note);
+    // As long as one takes, so that as much else can come between.
+    let still = longest_leaf(|| std::thread::sleep(Duration::from_secs_f64(took / 1e3)));
+    let asked = longest_leaf(|| {
+        bytes.clear();
+        recorder.snapshot(&mut bytes).expect("memory takes it");
+    });
+    let note = format!("{still:.0} us while none is taken");
+    table.row("longest region during a snapshot", &format!("{asked:.0} us"), "<= 10 us", &note);
+    recorder.stop();
+}
+
+/// Median of the longest region, in microseconds, that another thread sees while this acts.
+fn longest_leaf(mut act: impl FnMut()) -> f64 {
+    let longest = |done: &AtomicBool| {
+        let mut longest = Duration::ZERO;
+        while !done.load(Ordering::Relaxed) {
+            let begin = Instant::now();
+            leaf();
+            longest = longest.max(begin.elapsed());
+        }
+        longest.as_secs_f64() * 1e6
+    };
+    let rounds = (0..21).map(|_| {
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| longest(&done));
+            act();
+            done.store(true, Ordering::Relaxed);
+            other.join().expect("it only measures")
+        })
+    });
+    median(rounds)
+}
