@@ -15,6 +15,8 @@
 //! 6. Start and stop are `recorder`'s; the flight recorder (`flight`) is another outlet; what
 //!    threads and the collector share of one trace is in `session`.
 //!
+//! `auto` starts a trace before `main`, if the environment says so.
+//!
 //! A call site is a static of a macro's, or made by `sites` while the program runs.
 //!
 //! A future is traced by a wrapper (`future`), whose polls end where it waits (`poll`), and which
@@ -36,7 +38,7 @@
 //!
 //! # Unsafe
 //!
-//! In `batch`, `call`, `clock`, `drain`, `errno`, `heap/allocator`, `heap/own`, `intern`,
+//! In `auto/constructor`, `batch`, `call`, `clock`, `drain`, `errno`, `heap/allocator`, `heap/own`, `intern`,
 //! `local`, `memory`, `modules`, `os/fd`, `os/files`, `os/handle`, `os/hook`, `os/io`, `os/raw`,
 //! `os/threads`, `os/wait`, `os/waiting`, `poll`, `record`, `recorder`, `refill`, `sched/perf`,
 //! `sched/ring`, `stack/mod`, `stack/own`, `stack/pool`, `stack/system`, `stack/tables`, `thread`
@@ -44,6 +46,8 @@
 //! M (`memory`), D (`drain`), L (`local`), H (`heap`), N (`intern`), W (`stack/pool`), C
 //! (`os/hook`), O (`os/waiting`), R (`holders`), F (`living`); their models are in `tests`.
 
+#[cfg(all(feature = "auto", target_os = "linux", not(loom)))]
+mod auto;
 mod batch;
 #[cfg(any(os_hooks, all(test, loom)))]
 mod call;
