@@ -53,7 +53,7 @@ pub use trace_bridges::tokio;
 pub use trace_bridges::{InstallError, Logger};
 #[cfg(feature = "tracing")]
 pub use trace_bridges::{TraceLayer, layer};
-pub use trace_macros::traced;
+pub use trace_macros::{test, traced};
 #[cfg(feature = "heap")]
 pub use trace_runtime::Heap;
 #[cfg(feature = "enabled")]
