@@ -8,14 +8,9 @@ use proc_macro::{Delimiter, Group, Ident, Punct, Spacing, Span, TokenStream, Tok
 /// The last word of attributes that make a function a test.
 const TESTS: [&str; 5] = ["test", "rstest", "test_case", "quickcheck", "wasm_bindgen_test"];
 
-/// The item with an attribute that makes it a test.
-pub(crate) fn with_harness(item: TokenStream) -> TokenStream {
-    if has_harness(item.clone()) {
-        return item;
-    }
-    let mut tokens = attribute();
-    tokens.extend(item);
-    tokens
+/// The attribute that has to stand in front of the item to make it a test; nothing if one is there.
+pub(crate) fn missing(item: &TokenStream) -> TokenStream {
+    if has_harness(item.clone()) { TokenStream::new() } else { attribute() }
 }
 
 /// Whether an attribute in front of the item makes it a test.

@@ -135,12 +135,12 @@ pub fn traced(options: TokenStream, item: TokenStream) -> TokenStream {
 /// off it is `#[test]`, and nothing else.
 #[proc_macro_attribute]
 pub fn test(options: TokenStream, item: TokenStream) -> TokenStream {
-    let item = harness::with_harness(item);
+    let harness = harness::missing(&item);
     #[cfg(feature = "enabled")]
-    return testing::test(options.into(), item.into()).into();
+    return testing::test(options.into(), harness.into(), item.into()).into();
     #[cfg(not(feature = "enabled"))]
     {
         drop(options);
-        item
+        harness.into_iter().chain(item).collect()
     }
 }

@@ -17,8 +17,11 @@ use crate::expand;
 use crate::fallback::Faults;
 use crate::func::Function;
 
-/// Expands `#[test(options)] item`; the item has its harness already.
-pub(crate) fn test(options: TokenStream, item: TokenStream) -> TokenStream {
+/// Expands `#[test(options)] item`.
+///
+/// - `harness`: the attribute that makes a test of it, if none stands there. It is left out where
+///   there is a fault: it would only have another one to find.
+pub(crate) fn test(options: TokenStream, harness: TokenStream, item: TokenStream) -> TokenStream {
     let mut faults = Faults::default();
     let options = Options::parse(options, &mut faults);
     let given = [options.task.as_ref().map(|it| it.span), options.skip.as_ref().map(|it| it.span)];
@@ -28,7 +31,7 @@ pub(crate) fn test(options: TokenStream, item: TokenStream) -> TokenStream {
     }
     let expanded = expand(item.clone(), options, &mut faults);
     match expanded {
-        Some(tokens) if faults.is_empty() => tokens,
+        Some(tokens) if faults.is_empty() => quote! { #harness #tokens },
         _ => faults.beside(item),
     }
 }

@@ -28,10 +28,11 @@ fn check(name: &str, options: &str, item: &str) {
 }
 
 /// The same of a test.
-fn check_test(name: &str, options: &str, item: &str) {
+fn check_test(name: &str, options: &str, harness: &str, item: &str) {
     let tokens = |text: &str| text.parse::<TokenStream>().expect("the input is tokens");
+    let harness = tokens(harness);
     let input = format!("#[exectrace::test({options})]\n{item}");
-    compare(name, &input, testing::test(tokens(options), tokens(item)));
+    compare(name, &input, testing::test(tokens(options), harness, tokens(item)));
 }
 
 fn compare(name: &str, input: &str, expansion: TokenStream) {
@@ -118,7 +119,7 @@ fn a_future_from_elsewhere_is_wrapped_whole() {
 
 #[test]
 fn a_test_is_a_task_with_its_path_for_a_name() {
-    check_test("test", "", "#[test]\n#[should_panic]\nfn adds() -> Result<(), E> { add()? }");
+    check_test("test", "", "#[test]", "#[should_panic]\nfn adds() -> Result<(), E> { add()? }");
 }
 
 #[test]
@@ -126,6 +127,7 @@ fn an_async_test_is_a_task_inside_of_its_runtime() {
     check_test(
         "test_async",
         "name = \"own\"",
+        "",
         "#[tokio::test]\nasync fn answers() { ask().await; }",
     );
 }

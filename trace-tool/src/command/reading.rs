@@ -58,6 +58,12 @@ pub struct Reading {
 }
 
 impl Source {
+    /// All of a trace, for people.
+    #[must_use]
+    pub fn whole(file: PathBuf) -> Self {
+        Self { file, from: None, to: None, thread: None, json: false }
+    }
+
     /// Opens the trace.
     ///
     /// # Errors

@@ -1,6 +1,5 @@
 //! ```text
 //! #[exectrace::test()]
-//! #[test]
 //! #[should_panic]
 //! fn adds() -> Result<(), E> { add()? }
 //! ```
