@@ -19,6 +19,7 @@ use clap::{Parser, Subcommand};
 
 use crate::command::Failure;
 use crate::output::{Output, say};
+use outcome::Ask;
 use project::{Plan, Project};
 
 /// Builds and runs with cargo, traces every process, and ranks what they did.
@@ -131,7 +132,9 @@ fn execute(line: &CommandLine) -> Result<ExitCode, Failure> {
     let status = start(&plan, call, &variable)?;
     let mut out = Output::stdout();
     // Whatever can't be shown: cargo's answer is the one that counts.
-    if let Err(failure) = outcome::show(&folder, line.limit, line.summary, status, &mut out) {
+    let is_run = call.verb[0].to_string_lossy().starts_with('r');
+    let ask = Ask { limit: line.limit, every: line.summary, is_run };
+    if let Err(failure) = outcome::show(&folder, ask, status, &mut out) {
         say(&failure.to_string());
     }
     Ok(code(status))

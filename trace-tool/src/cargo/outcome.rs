@@ -31,6 +31,17 @@ pub(super) fn traces(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(traces)
 }
 
+/// What is wanted of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ask {
+    /// At most so many rows in a table; 0 for all.
+    pub(super) limit: usize,
+    /// A summary of each trace.
+    pub(super) every: bool,
+    /// A program was run, no tests or benches.
+    pub(super) is_run: bool,
+}
+
 /// One process.
 #[derive(Debug)]
 struct Process {
@@ -69,8 +80,7 @@ struct Outcome {
 /// If the output can't be written.
 pub(super) fn show(
     folder: &Path,
-    limit: usize,
-    every: bool,
+    ask: Ask,
     status: ExitStatus,
     out: &mut Output,
 ) -> Result<(), Failure> {
@@ -90,13 +100,14 @@ pub(super) fn show(
             say(&failure.to_string());
         }
     }
-    if every || paths.len() == 1 {
+    // Tests are ranked; of one program there is more to say.
+    if ask.every || paths.len() == 1 && (ask.is_run || outcome.tasks.is_empty()) {
         for path in &paths {
             writeln!(out)?;
-            summary::run(&summary::Arguments::of(path.clone(), limit), out)?;
+            summary::run(&summary::Arguments::of(path.clone(), ask.limit), out)?;
         }
     }
-    outcome.print(limit, out)?;
+    outcome.print(ask.limit, out)?;
     writeln!(out, "\nTraces: {}", folder.display())?;
     if let Some(path) = outcome.worth_reading() {
         writeln!(out, "  more: exectrace summary {}", path.display())?;
@@ -153,7 +164,7 @@ impl Outcome {
         let shown = limited(&tasks, limit);
         if !shown.is_empty() {
             let title = "Tasks, the longest first (worked: by threads, for them)";
-            section(title, &tasks_table(shown), tasks.len() - shown.len(), out)?;
+            section(title, &self.tasks_table(shown), tasks.len() - shown.len(), out)?;
         }
         // Of one process they are in its summary.
         if tasks.is_empty() && self.processes.len() > 1 {
@@ -167,6 +178,33 @@ impl Outcome {
             writeln!(out, "\nnothing is annotated: #[exectrace::test], #[traced], trace_region!")?;
         }
         Ok(())
+    }
+
+    fn tasks_table(&self, tasks: &[&Ranked]) -> Table {
+        let is_one = self.processes.len() == 1;
+        let mut table = Table::new(&[
+            Column::Name("task"),
+            Column::Number("count"),
+            Column::Number("total"),
+            Column::Number("max"),
+            Column::Number("worked"),
+            Column::Number("waited"),
+            Column::Number("open"),
+            Column::OptionalText("longest in", 0),
+        ]);
+        for task in tasks {
+            table.row([
+                escape::plain(&task.name, 120),
+                units::count(task.count),
+                units::time(task.total),
+                units::time(task.max),
+                units::time(task.own),
+                units::time(Nanos(task.total.0.saturating_sub(task.own.0))),
+                units::count(task.unfinished),
+                if is_one { String::new() } else { file_name(&task.slowest) },
+            ]);
+        }
+        table.without_empty("open", "0").without_empty("count", "1").without_empty("longest in", "")
     }
 
     /// The trace with the longest task, or of the longest process.
@@ -227,32 +265,6 @@ fn processes_table(processes: &[&Process]) -> Table {
         ]);
     }
     table.without_empty("fault", "")
-}
-
-fn tasks_table(tasks: &[&Ranked]) -> Table {
-    let mut table = Table::new(&[
-        Column::Name("task"),
-        Column::Number("count"),
-        Column::Number("total"),
-        Column::Number("max"),
-        Column::Number("worked"),
-        Column::Number("waited"),
-        Column::Number("open"),
-        Column::OptionalText("longest in", 0),
-    ]);
-    for task in tasks {
-        table.row([
-            escape::plain(&task.name, 120),
-            units::count(task.count),
-            units::time(task.total),
-            units::time(task.max),
-            units::time(task.own),
-            units::time(Nanos(task.total.0.saturating_sub(task.own.0))),
-            units::count(task.unfinished),
-            file_name(&task.slowest),
-        ]);
-    }
-    table.without_empty("open", "0").without_empty("count", "1")
 }
 
 fn regions_table(regions: &[&Ranked]) -> Table {
