@@ -1,9 +1,9 @@
 //! The feature `auto`: a program that has no code for it is traced because `EXECTRACE` says so,
 //! from before `main` to its exit, however that comes.
 //!
-//! The sources in `fixtures/auto` become a workspace in the build folder, with this workspace's lock
-//! file, built once and offline: what this test needs has been fetched for it. Elsewhere: what the
-//! variable may say (`trace-runtime/src/auto`), the command that sets it (`trace-tool/tests`).
+//! The sources in `fixtures/auto` become a workspace in the build folder, with this workspace's
+//! lock file, built once and offline: what this test needs has been fetched for it. Elsewhere: what
+//! the variable may say (`trace-runtime/src/auto`), the command that sets it (`trace-tool/tests`).
 
 #![cfg(target_os = "linux")]
 

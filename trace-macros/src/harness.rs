@@ -1,4 +1,4 @@
-//! Who makes a function a test: another attribute below ours, or `#[test]`, which is put there then.
+//! Who makes a function a test: another attribute below ours, or `#[test]`, which is put there.
 //!
 //! Compiled with and without the feature `enabled`, so that what a test is does not depend on it.
 //! Works on the compiler's own tokens, for without that feature there are no others.

@@ -122,8 +122,8 @@ pub fn traced(options: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// It stands above all other attributes. Where one below makes the function a test already
 /// (`#[tokio::test]`, `#[test_log::test]`, `#[rstest]`, any that is called `test`), that one does
-/// so; otherwise `#[test]` does, and everything of it holds: `#[should_panic]`, `#[ignore]`, what may
-/// be returned.
+/// so; otherwise `#[test]` does, and everything of it holds: `#[should_panic]`, `#[ignore]`, what
+/// may be returned.
 ///
 /// ```text
 /// #[exectrace::test]

@@ -38,12 +38,13 @@
 //!
 //! # Unsafe
 //!
-//! In `auto/constructor`, `batch`, `call`, `clock`, `drain`, `errno`, `heap/allocator`, `heap/own`, `intern`,
-//! `local`, `memory`, `modules`, `os/fd`, `os/files`, `os/handle`, `os/hook`, `os/io`, `os/raw`,
-//! `os/threads`, `os/wait`, `os/waiting`, `poll`, `record`, `recorder`, `refill`, `sched/perf`,
-//! `sched/ring`, `stack/mod`, `stack/own`, `stack/pool`, `stack/system`, `stack/tables`, `thread`
-//! and `waker`, and nowhere else; each says at its top why. Invariants: B (`batch`), T (`thread`),
-//! M (`memory`), D (`drain`), L (`local`), H (`heap`), N (`intern`), W (`stack/pool`), C
+//! In `auto/constructor`, `batch`, `call`, `clock`, `drain`, `errno`, `heap/allocator`, `heap/own`,
+//! `intern`, `local`, `memory`, `modules`, `os/fd`, `os/files`, `os/handle`, `os/hook`, `os/io`,
+//! `os/raw`, `os/threads`, `os/wait`, `os/waiting`, `poll`, `record`, `recorder`, `refill`,
+//! `sched/perf`, `sched/ring`, `stack/mod`, `stack/own`, `stack/pool`, `stack/system`,
+//! `stack/tables`, `thread` and `waker`, and nowhere else; each says at its top why. Invariants: B
+//! (`batch`), T (`thread`), M (`memory`), D (`drain`), L (`local`), H (`heap`), N (`intern`), W
+//! (`stack/pool`), C
 //! (`os/hook`), O (`os/waiting`), R (`holders`), F (`living`); their models are in `tests`.
 
 #[cfg(all(feature = "auto", target_os = "linux", not(loom)))]

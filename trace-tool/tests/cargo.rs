@@ -1,9 +1,9 @@
 //! `cargo exectrace` on small packages: features are switched on, every process has a trace, tests
 //! are ranked, the exit code is cargo's.
 //!
-//! The sources in `fixtures/cargo` become a workspace in the build folder, with this workspace's lock
-//! file, built offline: what this test needs has been fetched for it. The folder they are built in is
-//! that of the root package's test `auto`, for both build the same.
+//! The sources in `fixtures/cargo` become a workspace in the build folder, with this workspace's
+//! lock file, built offline: what this test needs has been fetched for it. They are built in the
+//! folder of the root package's test `auto`, for both build the same.
 
 #![cfg(target_os = "linux")]
 

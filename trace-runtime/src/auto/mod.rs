@@ -4,15 +4,15 @@
 //! It starts before `main` and stops when the process exits, by return from `main` or by
 //! `process::exit`. After an abort or a kill the file has what was written: a cut trace.
 //!
-//! What is there before `main`, on Linux: the environment, threads, allocation, files, thread-locals;
-//! glibc and musl have all of these up before they call constructors, and std needs nothing of its
-//! own set up for them. What is not: the descriptors 0 to 2 may be closed (std opens them later),
-//! `SIGPIPE` kills, std does not know yet which thread is the main one. The first two are seen to
-//! here, for the third the thread is given its name.
+//! What is there before `main`, on Linux: the environment, threads, allocation, files and
+//! thread-locals; glibc has all of these up before it calls constructors, and std needs nothing of
+//! its own set up for them. What is not: the descriptors 0 to 2 may be closed, which std opens when
+//! `main` begins, so that is done here already; std does not know which thread is the main one, so
+//! it is given its name; and `SIGPIPE` still kills, so a trace into a pipe wants a reader.
 //!
 //! Always true: the program runs on, whatever the variable says; a fault in it is one line on
-//! standard error, and then there is no trace. Elsewhere, on other systems: the feature is there and
-//! does nothing.
+//! standard error, and then there is no trace. On other systems the feature is there and does
+//! nothing.
 //!
 //! - `constructor`: the moments before and after the program's.
 //! - `setting`: what the variable says. `place`: which file that is.

@@ -1,7 +1,7 @@
 //! Which file a process writes its trace to, and that no other process does.
 //!
-//! Children inherit the variable. With `%p` in its name each process has a file of its own; without,
-//! the first one has the file's lock, and the others are told so, as long as it runs.
+//! Children inherit the variable. With `%p` in its name each process has a file of its own;
+//! without, the first one has the file's lock, and the others are told so, as long as it runs.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::PathBuf;

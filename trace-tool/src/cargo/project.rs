@@ -149,7 +149,8 @@ impl Project {
         };
         format!(
             "{} {do_not} depend on exectrace directly. Add to {}\n\n    [dependencies]\n    \
-             exectrace = \"{}\"\n\nand to {}, so that it is linked\n\n    use exectrace as _;\n{others}",
+             exectrace = \"{}\"\n\nand to {}, so that it is linked\n\n    \
+             use exectrace as _;\n{others}",
             names.join(", "),
             manifest.display(),
             env!("CARGO_PKG_VERSION"),
@@ -165,8 +166,8 @@ impl Package {
             return Some(NAME);
         }
         let is_linked = |dependency: &&Dependency| dependency.kind.as_deref() != Some("build");
-        let dependencies = self.dependencies.iter().filter(is_linked);
-        let found = dependencies.filter(|dependency| dependency.name == NAME).next_back()?;
+        let mut dependencies = self.dependencies.iter().filter(is_linked);
+        let found = dependencies.rfind(|dependency| dependency.name == NAME)?;
         Some(found.rename.as_deref().unwrap_or(NAME))
     }
 
@@ -253,7 +254,8 @@ mod tests {
             "workspace_default_members": ["app 1", "library 1"],
             "packages": [
                 {"id": "app 1", "name": "app", "manifest_path": "/w/app/Cargo.toml",
-                 "features": {}, "dependencies": [{"name": "library", "rename": null, "kind": null}]},
+                 "features": {},
+                 "dependencies": [{"name": "library", "rename": null, "kind": null}]},
                 {"id": "library 1", "name": "library", "manifest_path": "/w/library/Cargo.toml",
                  "features": {"trace": ["exectrace/enabled", "x"], "more": ["exectrace/tracing"]},
                  "dependencies": [{"name": "exectrace", "rename": null, "kind": null}]},
