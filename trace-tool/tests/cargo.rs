@@ -102,6 +102,17 @@ fn tests_of_all_processes_are_ranked_by_time() {
 }
 
 #[test]
+fn a_test_that_sleeps_is_blocked_where_calls_are_recorded() {
+    let run = run("--record os test -p library --lib", &[]);
+    assert_eq!(run.code, Some(0), "{}\n{}", run.out, run.err);
+    check_order(&run, &["blocked", "library::tests::takes_long"]);
+    let is_it = |line: &&str| line.starts_with("library::tests::takes_long");
+    let row = run.out.lines().find(is_it).expect("it was found just now");
+    let blocked: Vec<_> = row.split_whitespace().rev().take(2).collect();
+    assert!(blocked[0] == "ms" && blocked[1].parse::<f64>().is_ok_and(|it| it > 299.0), "{row}");
+}
+
+#[test]
 fn a_failing_test_is_ranked_as_well_and_the_exit_code_is_cargos() {
     let line = "--limit 1 test -p library --lib -- --test-threads=1";
     let run = run(line, &[("FIXTURE_FAILS", "1")]);

@@ -5,9 +5,11 @@
 //!
 //! - `project`: which packages are meant, and how exectrace's features are switched on there.
 //! - `outcome`: the traces that were written, and what they say together.
+//! - `runs`: what threads did while they worked for tasks.
 
 mod outcome;
 mod project;
+mod runs;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};

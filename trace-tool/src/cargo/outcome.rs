@@ -2,7 +2,7 @@
 //! ranked across all of them.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -10,6 +10,7 @@ use std::process::ExitStatus;
 use trace_analysis::Summary;
 use trace_format::time::Nanos;
 
+use super::runs::{self, Spent};
 use crate::command::reading::{Source, limited};
 use crate::command::{Failure, summary};
 use crate::describe::Names;
@@ -62,6 +63,8 @@ struct Ranked {
     own: Nanos,
     max: Nanos,
     unfinished: u64,
+    /// Of threads that worked for it, where that is known.
+    spent: Option<Spent>,
     /// Where the greatest is.
     slowest: PathBuf,
 }
@@ -127,17 +130,20 @@ impl Outcome {
             () => "",
         };
         let (life, events) = (summary.wall(), summary.events);
-        self.add_tasks(&summary, path);
+        self.add_tasks(&summary, &runs::spent(&reading), path);
         self.add_regions(&summary, &names, path);
         self.processes.push(Process { path: path.to_path_buf(), life, events, fault });
         Ok(())
     }
 
-    fn add_tasks(&mut self, summary: &Summary, path: &Path) {
+    fn add_tasks(&mut self, summary: &Summary, spent: &HashMap<String, Spent>, path: &Path) {
         for task in &summary.tasks.names {
             let ranked = self.tasks.entry(task.name.clone()).or_default();
             ranked.name.clone_from(&task.name);
             ranked.add(task.count, task.total, task.worked, task.quantiles.max, path);
+            if let Some(spent) = spent.get(&task.name) {
+                ranked.spent.get_or_insert_default().add(*spent);
+            }
             ranked.unfinished = ranked.unfinished.saturating_add(task.unfinished);
         }
     }
@@ -189,10 +195,16 @@ impl Outcome {
             Column::Number("max"),
             Column::Number("worked"),
             Column::Number("waited"),
+            Column::Number("on CPU"),
+            Column::Number("ready"),
+            Column::Number("blocked"),
             Column::Number("open"),
             Column::OptionalText("longest in", 0),
         ]);
         for task in tasks {
+            let spent = |part: fn(Spent) -> Nanos| {
+                task.spent.map_or_else(|| "-".to_owned(), |spent| units::time(part(spent)))
+            };
             table.row([
                 escape::plain(&task.name, 120),
                 units::count(task.count),
@@ -200,11 +212,20 @@ impl Outcome {
                 units::time(task.max),
                 units::time(task.own),
                 units::time(Nanos(task.total.0.saturating_sub(task.own.0))),
+                spent(|spent| spent.cpu),
+                spent(|spent| spent.ready),
+                spent(|spent| spent.blocked),
                 units::count(task.unfinished),
                 if is_one { String::new() } else { file_name(&task.slowest) },
             ]);
         }
-        table.without_empty("open", "0").without_empty("count", "1").without_empty("longest in", "")
+        table
+            .without_empty("on CPU", "-")
+            .without_empty("ready", "-")
+            .without_empty("blocked", "-")
+            .without_empty("open", "0")
+            .without_empty("count", "1")
+            .without_empty("longest in", "")
     }
 
     /// The trace with the longest task, or of the longest process.

@@ -123,7 +123,8 @@ impl Reading {
     }
 
     /// The same, and what they did in some stretches of it.
-    fn lives_and(&self, symbols: &Symbols, stretches: &[Stretch]) -> Lives {
+    #[must_use]
+    pub fn lives_and(&self, symbols: &Symbols, stretches: &[Stretch]) -> Lives {
         let bar = progress(self.file.bytes());
         let advance = |progress| advance(&bar, progress);
         let options = self.options();
