@@ -10,6 +10,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
+
+/// Made once, for the tests of this file run at the same time.
+static WORKSPACE: LazyLock<PathBuf> = LazyLock::new(workspace);
 
 /// The packages: with a feature of its own, a program, one that does not use exectrace, and one
 /// that does not know it.
@@ -23,10 +27,7 @@ fn workspace() -> PathBuf {
             return;
         }
         fs::create_dir_all(path.parent().expect("it has a folder")).expect("it can be made");
-        // By another name first: the tests of this file run at the same time.
-        let fresh = path.with_extension(format!("{:?}", std::thread::current().id()));
-        fs::write(&fresh, text).expect("it can be written");
-        fs::rename(fresh, path).expect("it can be renamed");
+        fs::write(&path, text).expect("it can be written");
     };
     let source = |name: &str| {
         fs::read_to_string(own.join("tests/fixtures/cargo").join(name)).expect("it is there")
@@ -66,9 +67,9 @@ struct Run {
 
 /// Runs `cargo exectrace`, as cargo does.
 fn run(line: &str, variables: &[(&str, &str)]) -> Run {
-    let folder = workspace();
+    let folder = &*WORKSPACE;
     let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-exectrace"));
-    command.arg("exectrace").args(line.split_whitespace()).current_dir(&folder);
+    command.arg("exectrace").args(line.split_whitespace()).current_dir(folder);
     for (name, _) in std::env::vars() {
         let outer = ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"];
         if name.starts_with("CARGO_PROFILE") || outer.contains(&name.as_str()) {
