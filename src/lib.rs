@@ -24,6 +24,13 @@
 //! every call compiles, does nothing and succeeds. [`COMPILED_IN`] tells which it is. So a library
 //! depends on `exectrace` with no feature, and the binary decides for all crates of its build.
 //!
+//! With the feature `auto` no code is needed but `use exectrace as _;`, so that the crate is
+//! linked: `EXECTRACE=out.trace` in the environment traces the program from before `main` to its
+//! exit. `%p`, `%e` and `%t` in the name stand for process, executable and time; options follow
+//! after commas, as in `out.trace,os=off,memory=256M`. Linux; elsewhere the feature does nothing.
+//! The command `cargo exectrace` sets the variable for cargo's commands, and [`macro@test`] makes a
+//! task of each test.
+//!
 //! With the features `tracing` and `log` the program's spans, events and log records are in the
 //! trace, too: `layer` and `Logger`; with `tokio` and `smol` the tasks of those executors: the
 //! modules of these names.
@@ -45,6 +52,8 @@ pub const COMPILED_IN: bool = cfg!(feature = "enabled");
 pub use disabled::*;
 #[cfg(not(feature = "heap"))]
 pub use heap::Heap;
+#[cfg(feature = "criterion")]
+pub use trace_bridges::criterion;
 #[cfg(feature = "smol")]
 pub use trace_bridges::smol;
 #[cfg(feature = "tokio")]
@@ -53,7 +62,7 @@ pub use trace_bridges::tokio;
 pub use trace_bridges::{InstallError, Logger};
 #[cfg(feature = "tracing")]
 pub use trace_bridges::{TraceLayer, layer};
-pub use trace_macros::traced;
+pub use trace_macros::{test, traced};
 #[cfg(feature = "heap")]
 pub use trace_runtime::Heap;
 #[cfg(feature = "enabled")]

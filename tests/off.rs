@@ -163,6 +163,15 @@ fn everything_compiles_without_a_warning_and_does_nothing() {
 }
 
 #[test]
+fn a_test_is_a_test_and_no_more() {
+    let fixture = Fixture::new("off-program");
+    let printed = fixture.cargo_prints(&["test", "-p", "library", "--lib"]);
+    let passed = "test result: ok. 2 passed; 0 failed";
+    assert!(printed.contains(passed), "{printed}");
+    assert!(printed.contains("tests::a_test_is_a_test ... ok"), "{printed}");
+}
+
+#[test]
 fn a_library_without_features_records_if_its_binary_says_so() {
     let fixture = Fixture::new("off-enabled");
     let out = fixture.trace();

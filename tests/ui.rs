@@ -22,6 +22,8 @@ mod functions;
 mod futures;
 #[path = "ui/pass/options.rs"]
 mod options;
+#[path = "ui/pass/tests.rs"]
+mod tests;
 
 #[test]
 fn each_fault_is_one_error_at_its_token() {

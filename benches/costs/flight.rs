@@ -25,7 +25,7 @@ pub(crate) fn measure(table: &mut Table) {
     snapshots(table);
 }
 
-/// One thread at full speed: into a file, into the recorder, and into a file that survives, in turn.
+/// One thread at full speed, in turn: into a file, the recorder, a file that survives.
 fn beside_a_writer(table: &mut Table) {
     const REGIONS: u64 = 2_000_000;
     let dir = tempfile::tempdir().expect("there is a folder for temporary files");

@@ -33,58 +33,58 @@ fn check(faults: &[Fault]) {
     assert!(list.is_empty(), "{} faults\n\n{}\n", list.len(), list.join("\n"));
 }
 
-#[test]
+#[exectrace::test]
 fn the_tree_was_found_and_every_source_is_tokens() {
     assert!(TREE.sources().count() > 50, "this walked somewhere else");
     check(&TREE.unreadable);
 }
 
-#[test]
+#[exectrace::test]
 fn lines_functions_and_files_are_short() {
     check(&lengths::faults(&TREE));
 }
 
-#[test]
+#[exectrace::test]
 fn every_file_says_what_lives_there() {
     check(&headers::faults(&TREE));
 }
 
-#[test]
+#[exectrace::test]
 fn unsafe_is_in_named_files_and_says_why() {
     check(&unsafety::faults(&TREE));
 }
 
-#[test]
+#[exectrace::test]
 fn every_invariant_is_defined_and_modelled() {
     check(&invariants::faults(&TREE));
 }
 
-#[test]
+#[exectrace::test]
 fn atomics_and_cells_come_by_way_of_primitive() {
     check(&primitives::faults(&TREE));
 }
 
-#[test]
+#[exectrace::test]
 fn dependencies_point_down() {
     check(&arrows::faults(&TREE));
 }
 
-#[test]
+#[exectrace::test]
 fn nothing_is_left_over() {
     check(&leftovers::faults(&TREE));
 }
 
-#[test]
+#[exectrace::test]
 fn test_data_says_what_it_expects() {
     check(&data::faults(&TREE));
 }
 
-#[test]
+#[exectrace::test]
 fn one_word_per_thing() {
     check(&words::faults(&TREE));
 }
 
-#[test]
+#[exectrace::test]
 fn a_newcomer_finds_what_every_project_has() {
     check(&presence::faults(&TREE));
 }

@@ -10,6 +10,7 @@ use crate::tree::{Exception, Fault, File, Tree, excuse};
 /// front page and ARCHITECTURE.md name the same.
 const RECORDER: &[&str] = &[
     "arena",
+    "auto/constructor",
     "batch",
     "call",
     "clock",

@@ -4,6 +4,7 @@
 //! - `logger`: a logger that makes messages of `log`'s records.
 //! - `tokio`: tasks, threads and queues of tokio's runtimes.
 //! - `smol`: tasks of smol's executors.
+//! - `criterion`: a trace of each benchmark that criterion profiles.
 //! - `names`: texts that live as long as the process, of those that others hand in.
 //!
 //! Each is a feature of its name. Always true: without the feature `enabled` everything is there,
@@ -13,6 +14,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "criterion")]
+pub mod criterion;
 #[cfg(feature = "log")]
 mod logger;
 #[cfg(all(feature = "enabled", any(feature = "log", feature = "tokio", feature = "tracing")))]

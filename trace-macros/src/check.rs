@@ -62,6 +62,7 @@ pub(crate) fn model<'a>(
         (None, Some(owner)) => format!("{owner}::{}", ident.unraw()),
         (None, None) => ident.unraw().to_string(),
     };
+    let name = name.to_token_stream();
     Some(Traced {
         function,
         body,

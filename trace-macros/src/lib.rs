@@ -1,8 +1,8 @@
-//! The `#[traced]` attribute: tokens in, tokens out.
+//! The attributes `#[traced]` and `#[test]`: tokens in, tokens out.
 //!
-//! This file is the door and its documentation. With the feature `enabled` off nothing else is
-//! compiled, no dependency is built, and the attribute returns its item as it came. With it on,
-//! an item goes through these stages:
+//! This file is the door and its documentation. With the feature `enabled` off nothing else but
+//! `harness` is compiled, no dependency is built, and the attributes return their item as it came,
+//! as a test or not. With it on, an item goes through these stages:
 //!
 //! 1. `args` reads the options, `threshold` the duration in `min`.
 //! 2. `walk` finds the functions in the item; `func` reads one, its body kept as tokens;
@@ -11,7 +11,8 @@
 //!    returns, `check` holds the rules and makes a `model`.
 //! 4. `expand` turns a model into tokens, `future` does the asynchronous shapes, `paths`
 //!    knows where the recorder is.
-//! 5. `fallback` takes over if there was any fault: the item as it came, and every fault at
+//! 5. `testing` makes a task of a test; `harness` finds what makes it a test.
+//! 6. `fallback` takes over if there was any fault: the item as it came, and every fault at
 //!    its token.
 //!
 //! Always true: a user's statement is spliced, never re-nested; a local of ours has
@@ -36,6 +37,7 @@ mod fallback;
 mod func;
 #[cfg(feature = "enabled")]
 mod future;
+mod harness;
 #[cfg(feature = "enabled")]
 mod model;
 #[cfg(feature = "enabled")]
@@ -48,6 +50,8 @@ mod returns;
 mod snapshot;
 #[cfg(feature = "enabled")]
 mod tail;
+#[cfg(feature = "enabled")]
+mod testing;
 #[cfg(feature = "enabled")]
 mod threshold;
 #[cfg(feature = "enabled")]
@@ -105,5 +109,38 @@ pub fn traced(options: TokenStream, item: TokenStream) -> TokenStream {
     {
         drop(options);
         item
+    }
+}
+
+/// A test that is a user task of its own, called by its module's path and its name, so that
+/// `exectrace tasks` and `cargo exectrace test` rank tests by time.
+///
+/// ```text
+/// Input     #[exectrace::test] fn adds() { body }
+/// Output    #[test] fn adds() { let _task = { static SITE: ..; enter_task(&SITE) }; body }
+/// ```
+///
+/// It stands above all other attributes. Where one below makes the function a test already
+/// (`#[tokio::test]`, `#[test_log::test]`, `#[rstest]`, any that is called `test`), that one does
+/// so; otherwise `#[test]` does, and everything of it holds: `#[should_panic]`, `#[ignore]`, what
+/// may be returned.
+///
+/// ```text
+/// #[exectrace::test]
+/// #[tokio::test]
+/// async fn answers() { .. }
+/// ```
+///
+/// Options: `name = "..."` and `crate = path`, as `#[traced]` has them. With the feature `enabled`
+/// off it is `#[test]`, and nothing else.
+#[proc_macro_attribute]
+pub fn test(options: TokenStream, item: TokenStream) -> TokenStream {
+    let harness = harness::missing(&item);
+    #[cfg(feature = "enabled")]
+    return testing::test(options.into(), harness.into(), item.into()).into();
+    #[cfg(not(feature = "enabled"))]
+    {
+        drop(options);
+        harness.into_iter().chain(item).collect()
     }
 }

@@ -16,8 +16,8 @@ pub(crate) struct Traced<'a> {
     pub(crate) function: &'a Function,
     /// Its body.
     pub(crate) body: &'a Body,
-    /// Its name in the trace.
-    pub(crate) name: String,
+    /// Its name in the trace: a constant text.
+    pub(crate) name: TokenStream,
     /// Where its name stands.
     pub(crate) place: Place,
     /// The path of `exectrace::__private`.

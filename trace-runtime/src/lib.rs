@@ -17,6 +17,8 @@
 //!    by itself what is worth it (`dump`); a trace that survives its process is started by `file`;
 //!    what threads and the collector share of one trace is in `session`.
 //!
+//! `auto` starts a trace before `main`, if the environment says so.
+//!
 //! A call site is a static of a macro's, or made by `sites` while the program runs.
 //!
 //! A future is traced by a wrapper (`future`), whose polls end where it waits (`poll`), and which
@@ -38,16 +40,18 @@
 //!
 //! # Unsafe
 //!
-//! In `arena`, `batch`, `call`, `clock`, `drain`, `dump`, `errno`, `heap/allocator`, `heap/own`,
-//! `intern`, `local`, `memory`, `modules`, `os/fd`, `os/files`, `os/handle`, `os/hook`, `os/io`,
-//! `os/raw`, `os/threads`, `os/wait`, `os/waiting`, `poll`, `record`, `recorder`, `refill`,
-//! `sched/perf`, `sched/ring`, `stack/mod`, `stack/own`, `stack/pool`, `stack/system`,
-//! `stack/tables`, `thread` and `waker`, and nowhere else; each says at its top why. Invariants: B
-//! (`batch`), T (`thread`), M (`memory`), D (`drain`), L (`local`), H (`heap`), N (`intern`), W
-//! (`stack/pool`), C (`os/hook`), O (`os/waiting`), R (`holders`), F (`living`); their models are
-//! in `tests`.
+//! In `arena`, `auto/constructor`, `batch`, `call`, `clock`, `drain`, `dump`, `errno`,
+//! `heap/allocator`, `heap/own`, `intern`, `local`, `memory`, `modules`, `os/fd`, `os/files`,
+//! `os/handle`, `os/hook`, `os/io`, `os/raw`, `os/threads`, `os/wait`, `os/waiting`, `poll`,
+//! `record`, `recorder`, `refill`, `sched/perf`, `sched/ring`, `stack/mod`, `stack/own`,
+//! `stack/pool`, `stack/system`, `stack/tables`, `thread` and `waker`, and nowhere else; each says
+//! at its top why. Invariants: B (`batch`), T (`thread`), M (`memory`), D (`drain`), L (`local`), H
+//! (`heap`), N (`intern`), W (`stack/pool`), C (`os/hook`), O (`os/waiting`), R (`holders`), F
+//! (`living`); their models are in `tests`.
 
 mod arena;
+#[cfg(all(feature = "auto", target_os = "linux", not(loom)))]
+mod auto;
 mod batch;
 #[cfg(any(os_hooks, all(test, loom)))]
 mod call;

@@ -309,7 +309,7 @@ impl Drop for EndOnDrop {
 }
 
 /// The executable's file name.
-fn executable() -> &'static str {
+pub(crate) fn executable() -> &'static str {
     static NAME: OnceLock<String> = OnceLock::new();
     NAME.get_or_init(|| {
         let path = std::env::current_exe().unwrap_or_default();

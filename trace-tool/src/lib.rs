@@ -3,7 +3,7 @@
 //! A reader like any other: it uses the public interfaces of `trace-format` and `trace-analysis`,
 //! and never the recorder.
 //!
-//! - [`command`]: the command line, and one file per verb.
+//! - [`command`]: the command line, and one file per verb. [`cargo`]: `cargo exectrace`.
 //! - [`export`]: traces in the formats of other viewers.
 //! - [`describe`], [`call`], [`errno`], [`escape`], [`units`], [`table`], [`graph`]: names, texts,
 //!   numbers for people.
@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod call;
+pub mod cargo;
 pub mod command;
 pub mod describe;
 pub mod errno;

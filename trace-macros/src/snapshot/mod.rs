@@ -11,7 +11,7 @@ use std::{env, fs};
 
 use proc_macro2::TokenStream;
 
-use crate::walk;
+use crate::{testing, walk};
 
 /// Compares one expansion.
 ///
@@ -20,10 +20,25 @@ use crate::walk;
 /// - `item`: what the attribute stands on.
 fn check(name: &str, options: &str, item: &str) {
     let tokens = |text: &str| text.parse::<TokenStream>().expect("the input is tokens");
-    let expansion = walk::traced(tokens(options), tokens(item));
+    compare(
+        name,
+        &format!("#[traced({options})]\n{item}"),
+        walk::traced(tokens(options), tokens(item)),
+    );
+}
+
+/// The same of a test.
+fn check_test(name: &str, options: &str, harness: &str, item: &str) {
+    let tokens = |text: &str| text.parse::<TokenStream>().expect("the input is tokens");
+    let harness = tokens(harness);
+    let input = format!("#[exectrace::test({options})]\n{item}");
+    compare(name, &input, testing::test(tokens(options), harness, tokens(item)));
+}
+
+fn compare(name: &str, input: &str, expansion: TokenStream) {
     let file = syn::parse2(expansion).expect("the expansion is a file of items");
     let mut found = String::from("//! ```text\n");
-    for line in format!("#[traced({options})]\n{item}").lines() {
+    for line in input.lines() {
         found += &format!("//! {line}\n");
     }
     found += "//! ```\n\n";
@@ -100,6 +115,21 @@ fn a_boxed_async_block_is_changed_within() {
 fn a_future_from_elsewhere_is_wrapped_whole() {
     check("made", "", "fn get(x: u8) -> impl Future<Output = u8> { ready(x) }");
     check("made_boxed", "err", "fn get(x: u8) -> BoxFuture<'static, Result<u8, E>> { ready(x) }");
+}
+
+#[test]
+fn a_test_is_a_task_with_its_path_for_a_name() {
+    check_test("test", "", "#[test]", "#[should_panic]\nfn adds() -> Result<(), E> { add()? }");
+}
+
+#[test]
+fn an_async_test_is_a_task_inside_of_its_runtime() {
+    check_test(
+        "test_async",
+        "name = \"own\"",
+        "",
+        "#[tokio::test]\nasync fn answers() { ask().await; }",
+    );
 }
 
 #[test]

@@ -60,6 +60,12 @@ pub struct Reading {
 }
 
 impl Source {
+    /// All of a trace, for people.
+    #[must_use]
+    pub fn whole(file: PathBuf) -> Self {
+        Self { file, from: None, to: None, thread: None, json: false }
+    }
+
     /// Opens the trace.
     ///
     /// # Errors
@@ -166,7 +172,8 @@ impl Reading {
     }
 
     /// The same, and what they did in some stretches of it.
-    fn lives_and(&self, symbols: &Symbols, stretches: &[Stretch]) -> Lives {
+    #[must_use]
+    pub fn lives_and(&self, symbols: &Symbols, stretches: &[Stretch]) -> Lives {
         let bar = progress(self.file.bytes());
         let advance = |progress| advance(&bar, progress);
         let options = self.options();

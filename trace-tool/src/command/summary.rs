@@ -40,6 +40,15 @@ pub struct Arguments {
     naming: binaries::Options,
 }
 
+impl Arguments {
+    /// Those that are not given on this command's own line.
+    #[must_use]
+    pub fn of(file: std::path::PathBuf, limit: usize) -> Self {
+        let source = Source::whole(file);
+        Self { source, limit, sort: regions::Sort::SelfTime, naming: binaries::Options::default() }
+    }
+}
+
 /// Prints a summary.
 ///
 /// # Errors

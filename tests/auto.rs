@@ -1,0 +1,200 @@
+//! The feature `auto`: a program that has no code for it is traced because `EXECTRACE` says so,
+//! from before `main` to its exit, however that comes.
+//!
+//! The sources in `fixtures/auto` become a workspace in the build folder, with this workspace's
+//! lock file, built once and offline: what this test needs has been fetched for it. Elsewhere: what
+//! the variable may say (`trace-runtime/src/auto`), the command that sets it (`trace-tool/tests`).
+
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use common::decoded::Decoded;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+/// The program, built.
+static PROGRAM: LazyLock<PathBuf> = LazyLock::new(build);
+
+fn build() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("auto");
+    let write = |path: &str, text: &str| {
+        let path = folder.join(path);
+        if fs::read_to_string(&path).is_ok_and(|before| before == text) {
+            return;
+        }
+        fs::create_dir_all(path.parent().expect("it has a folder")).expect("it can be made");
+        fs::write(&path, text).expect("it can be written");
+    };
+    let read = |path: &str| fs::read_to_string(root.join(path)).expect("it is there");
+    write("Cargo.lock", &read("Cargo.lock"));
+    write("Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"library\", \"program\"]\n");
+    write("library/src/lib.rs", &read("tests/fixtures/auto/library.rs"));
+    write("program/src/main.rs", &read("tests/fixtures/auto/program.rs"));
+    let head = "version = \"0.0.0\"\nedition = \"2024\"\n\n[dependencies]\n";
+    let plain = format!("exectrace = {{ path = {root:?} }}\n");
+    let auto = format!("exectrace = {{ path = {root:?}, features = [\"auto\"] }}\n");
+    write("library/Cargo.toml", &format!("[package]\nname = \"library\"\n{head}{plain}"));
+    let library = "library.path = \"../library\"\n";
+    write("program/Cargo.toml", &format!("[package]\nname = \"program\"\n{head}{auto}{library}"));
+    let mut command = Command::new(env!("CARGO"));
+    for (name, _) in std::env::vars() {
+        let outer = ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"];
+        if name.starts_with("CARGO_PROFILE") || outer.contains(&name.as_str()) {
+            command.env_remove(name);
+        }
+    }
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("auto-target");
+    command.args(["build", "-p", "program"]).current_dir(&folder).env("RUSTFLAGS", "-Dwarnings");
+    command.env("CARGO_TARGET_DIR", &target).env("CARGO_NET_OFFLINE", "true");
+    let output = command.output().expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    target.join("debug/program")
+}
+
+/// A folder for the traces of one test, empty.
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("auto-{name}"));
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).expect("it can be made");
+    folder
+}
+
+/// The program, with this in its environment.
+fn program(variable: &str, how: &str) -> Command {
+    let mut command = Command::new(&*PROGRAM);
+    command.arg(how).env("EXECTRACE", variable).stdin(Stdio::null());
+    command
+}
+
+fn run(variable: &str, how: &str) -> (Output, String, String) {
+    let output = program(variable, how).output().expect("it runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, error) = (text(&output.stdout), text(&output.stderr));
+    (output, out, error)
+}
+
+fn read(path: &Path) -> Decoded {
+    Decoded::new(&fs::read(path).expect("it was written"))
+}
+
+/// The program's own regions, and its library's.
+fn regions(trace: &Decoded) -> BTreeSet<String> {
+    trace.tables.callsites.iter().map(|site| site.name.clone()).collect()
+}
+
+/// What a whole trace of the program has.
+fn check(trace: &Decoded) {
+    assert!(trace.complete, "it has its end");
+    let names = regions(trace);
+    for name in ["of_program", "inner", "of_library"] {
+        assert!(names.contains(name), "{name} is known: {names:?}");
+    }
+    let main = trace.thread("main");
+    assert!(trace.events(main).count() >= 3, "three regions were recorded");
+}
+
+#[test]
+fn the_trace_goes_from_before_main_to_the_exit() {
+    let folder = folder("exits");
+    for (how, code) in [("return", 0), ("exit", 3), ("exit-in-thread", 4)] {
+        let path = folder.join(how);
+        let (output, out, error) = run(path.to_str().expect("a plain path"), how);
+        assert_eq!((output.status.code(), &*error), (Some(code), ""), "{how}");
+        assert_eq!(out, "enabled: true\n", "{how}");
+        check(&read(&path));
+    }
+}
+
+#[test]
+fn nobody_is_traced_who_was_not_asked_to_be() {
+    let (output, out, error) = run("", "return");
+    assert!(output.status.success());
+    assert_eq!((&*out, &*error), ("enabled: false\n", ""));
+}
+
+#[test]
+fn a_wrong_value_is_one_line_and_the_program_runs_on() {
+    let cases = [
+        ("/nowhere/at/all.trace", "`/nowhere/at/all.trace`: "),
+        ("x,memory=lots", "`memory=lots`: a size"),
+        ("%q.trace", "`%q`"),
+        (",", "a file's name comes first"),
+    ];
+    for (value, message) in cases {
+        let (output, out, error) = run(value, "return");
+        assert!(output.status.success(), "{value}: {error}");
+        assert_eq!(out, "enabled: false\n", "{value}");
+        let is_one_line = error.ends_with("; nothing is traced\n") && error.lines().count() == 1;
+        let begins = error.starts_with("exectrace: EXECTRACE: ");
+        assert!(is_one_line && begins && error.contains(message), "{value}: {error}");
+    }
+}
+
+#[test]
+fn a_trace_that_the_program_starts_itself_is_refused_and_not_mixed_in() {
+    let path = folder("second").join("a.trace");
+    let (_, out, error) = run(path.to_str().expect("a plain path"), "start");
+    assert_eq!(error, "");
+    assert!(out.ends_with("a trace is running already in this process\n"), "{out}");
+    check(&read(&path));
+}
+
+#[test]
+fn what_was_written_outlives_a_kill() {
+    let path = folder("killed").join("a.trace");
+    let variable = format!("{},generation=10ms", path.display());
+    let mut command = program(&variable, "wait");
+    command.stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut child = command.spawn().expect("it runs");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let has_events = || {
+        let bytes = fs::read(&path).unwrap_or_default();
+        bytes.len() > 100 && Decoded::new(&bytes).events_told() >= 3
+    };
+    while !has_events() {
+        assert!(Instant::now() < deadline, "nothing was written");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().expect("it is ours");
+    child.wait().expect("it was killed");
+    let trace = read(&path);
+    assert!(!trace.complete, "it has no end");
+    assert!(regions(&trace).contains("of_library"));
+}
+
+#[test]
+fn a_child_has_a_file_of_its_own_or_none() {
+    let folder = folder("children");
+    let path = folder.join("one.trace");
+    let (output, _, error) = run(path.to_str().expect("a plain path"), "child");
+    assert!(output.status.success(), "{error}");
+    assert!(error.contains("is being written by another process"), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+    check(&read(&path));
+    fs::remove_file(path).expect("it is ours");
+
+    let own = folder.join("%e-%p.trace");
+    let (_, _, error) = run(own.to_str().expect("a plain path"), "child");
+    assert_eq!(error, "");
+    let files: Vec<_> = fs::read_dir(&folder).expect("it is there").flatten().collect();
+    assert_eq!(files.len(), 2, "parent and child: {files:?}");
+    for file in files {
+        assert!(file.file_name().to_string_lossy().starts_with("program-"));
+        check(&read(&file.path()));
+    }
+}
+
+#[test]
+fn a_program_without_standard_output_does_not_print_into_its_trace() {
+    let path = folder("closed").join("a.trace");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "exec \"$0\" exit 1>&-"]).arg(&*PROGRAM).env("EXECTRACE", &path);
+    assert_eq!(shell.status().expect("it runs").code(), Some(3));
+    check(&read(&path));
+}

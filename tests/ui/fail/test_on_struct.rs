@@ -1,0 +1,6 @@
+//! A test is a function.
+
+#[exectrace::test]
+pub struct A;
+
+fn main() {}

@@ -1,0 +1,6 @@
+//! What makes no sense for a test is refused.
+
+#[exectrace::test(min = "1us")]
+fn f() {}
+
+fn main() {}

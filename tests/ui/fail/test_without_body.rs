@@ -1,0 +1,8 @@
+//! Nothing to run.
+
+trait A {
+    #[exectrace::test]
+    fn f();
+}
+
+fn main() {}

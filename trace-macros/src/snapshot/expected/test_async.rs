@@ -1,0 +1,35 @@
+//! ```text
+//! #[exectrace::test(name = "own")]
+//! #[tokio::test]
+//! async fn answers() { ask().await; }
+//! ```
+
+#[tokio::test]
+async fn answers() {
+    let _future = {
+        static __SITE: ::exectrace::__private::Callsite = ::exectrace::__private::Callsite::new(
+            ::exectrace::__private::CallsiteKind::Task,
+            "own",
+            ::core::module_path!(),
+            "src/lib.rs",
+            1u32,
+            1u32,
+            0u64,
+            &[],
+        );
+        ::exectrace::__private::register!(__SITE);
+        ::exectrace::__private::FutureGuard::begin_task(&__SITE)
+    };
+    ::exectrace::__private::FutureGuard::wrap(
+            _future,
+            async move {
+                if let ::core::option::Option::Some(_output) = ::core::option::Option::None::<
+                    (),
+                > {
+                    return _output;
+                }
+                ask().await;
+            },
+        )
+        .await
+}

@@ -1,0 +1,69 @@
+//! `#[exectrace::test]`: a test that is a user task, called by its full path.
+//!
+//! The same expansion as `#[traced(task)]`, of one function, by another name. The harness's own
+//! attribute stands below and gets the changed function, so it does not matter which one it is.
+//!
+//! Elsewhere: which attribute that is (`harness`).
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens as _, quote};
+use syn::ext::IdentExt as _;
+use syn::parse::{ParseStream, Parser as _};
+use syn::{Attribute, Error};
+
+use crate::args::{Given, Options};
+use crate::check::{self, Origin};
+use crate::expand;
+use crate::fallback::Faults;
+use crate::func::Function;
+
+/// Expands `#[test(options)] item`.
+///
+/// - `harness`: the attribute that makes a test of it, if none stands there. It is left out where
+///   there is a fault: it would only have another one to find.
+pub(crate) fn test(options: TokenStream, harness: TokenStream, item: TokenStream) -> TokenStream {
+    let mut faults = Faults::default();
+    let options = Options::parse(options, &mut faults);
+    let given = [options.task.as_ref().map(|it| it.span), options.skip.as_ref().map(|it| it.span)];
+    let args = options.args.as_ref().map(|args| args.span);
+    for span in given.into_iter().flatten().chain(args).chain(options.shared()) {
+        faults.at(span, "a test has the options name and crate, no others");
+    }
+    let expanded = expand(item.clone(), options, &mut faults);
+    match expanded {
+        Some(tokens) if faults.is_empty() => quote! { #harness #tokens },
+        _ => faults.beside(item),
+    }
+}
+
+fn expand(item: TokenStream, options: Options, faults: &mut Faults) -> Option<TokenStream> {
+    let parser = |input: ParseStream<'_>| {
+        let attrs = input.call(Attribute::parse_outer)?;
+        let place = input.span();
+        let function = input
+            .parse::<Function>()
+            .map_err(|_| Error::new(place, "#[exectrace::test] goes on a fn with a body"))?;
+        Ok((attrs, function))
+    };
+    let (attrs, function) = match parser.parse2(item) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            faults.push(error);
+            return None;
+        }
+    };
+    let ident = &function.sig.ident;
+    let name = match &options.name {
+        Some(name) => name.value.to_token_stream(),
+        None => {
+            let own = ident.unraw().to_string();
+            quote! { ::core::concat!(::core::module_path!(), "::", #own) }
+        }
+    };
+    let task = Some(Given { span: ident.span(), value: () });
+    let kept = Options { name: options.name, root: options.root, task, ..Options::default() };
+    let mut model = check::model(&function, &attrs, None, kept, Origin::Own, faults)?;
+    model.name = name;
+    let function = expand::function(&model);
+    Some(quote! { #(#attrs)* #function })
+}

@@ -1,0 +1,119 @@
+//! Feature `auto`: a trace of the whole program, asked for by the environment variable `EXECTRACE`
+//! and without code.
+//!
+//! It starts before `main` and stops when the process exits, by return from `main` or by
+//! `process::exit`. After an abort or a kill the file has what was written: a cut trace.
+//!
+//! What is there before `main`, on Linux: the environment, threads, allocation, files and
+//! thread-locals; glibc has all of these up before it calls constructors, and std needs nothing of
+//! its own set up for them. What is not: the descriptors 0 to 2 may be closed, which std opens when
+//! `main` begins, so that is done here already; std does not know which thread is the main one, so
+//! it is given its name; and `SIGPIPE` still kills, so a trace into a pipe wants a reader.
+//!
+//! Always true: the program runs on, whatever the variable says; a fault in it is one line on
+//! standard error, and then there is no trace. On other systems the feature is there and does
+//! nothing.
+//!
+//! - `constructor`: the moments before and after the program's.
+//! - `setting`: what the variable says. `place`: which file that is.
+
+mod constructor;
+mod place;
+mod setting;
+
+use crate::callsite::linked;
+use crate::naming;
+use crate::recorder::{self, Trace};
+use place::Place;
+use setting::Setting;
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, IntoRawFd};
+use std::panic;
+use std::sync::{Mutex, TryLockError};
+
+/// Says where the trace goes, and how it is recorded.
+const VARIABLE: &str = "EXECTRACE";
+
+/// From the start to the exit.
+static RUNNING: Mutex<Option<Trace>> = Mutex::new(None);
+
+/// Before `main`. Whether there is something to stop at the exit.
+fn start() -> bool {
+    // A bug here is no reason for the program not to run.
+    let started = panic::catch_unwind(|| match std::env::var_os(VARIABLE) {
+        Some(text) if !text.is_empty() => match try_start(text) {
+            Ok(trace) => Some(trace),
+            Err(fault) => {
+                say(&format!("{fault}; nothing is traced"));
+                None
+            }
+        },
+        _ => None,
+    });
+    let Some(trace) = started.ok().flatten() else { return false };
+    match RUNNING.try_lock() {
+        Ok(mut running) => running.replace(trace).is_none(),
+        Err(_) => false,
+    }
+}
+
+fn try_start(text: OsString) -> Result<Trace, String> {
+    let text = text.into_string().map_err(|_| "the value is not UTF-8".to_owned())?;
+    let Setting { name, options } = Setting::parse(&text)?;
+    let place = Place::of_this_process(name)?;
+    open_standard_descriptors();
+    let file = place.open()?;
+    // Std finds out which thread is the main one when `main` begins.
+    naming::name_thread("main");
+    recorder::start_with(options, file).map_err(|error| {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+        format!("{error}{}", cause.unwrap_or_default())
+    })
+}
+
+/// At the exit.
+fn stop() {
+    let trace = match RUNNING.try_lock() {
+        Ok(mut running) => running.take(),
+        Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner().take(),
+        // Another thread exits at the same time, or did when this process was forked.
+        Err(TryLockError::WouldBlock) => None,
+    };
+    let Some(trace) = trace else { return };
+    // The constructor says why there should be none.
+    let late = linked().filter(|site| site.id() == 0).count();
+    if late > 0 {
+        say(&format!(
+            "{late} call sites were registered after the start, and are not in the trace"
+        ));
+    }
+    let stopped = panic::catch_unwind(|| trace.stop());
+    match stopped {
+        // A forked child exits: the trace is its parent's, which has an end of its own.
+        Ok(Ok(_) | Err(crate::StopError::Forked)) => {}
+        Ok(Err(error)) => {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+            say(&format!("{error}{}", cause.unwrap_or_default()));
+        }
+        Err(_) => say("the trace was not stopped, and may be cut"),
+    }
+}
+
+/// Opens what is closed of standard input, output and error, as std does when `main` begins. Were
+/// the trace's own file one of them, the program would print into it.
+fn open_standard_descriptors() {
+    while let Ok(null) = OpenOptions::new().read(true).write(true).open("/dev/null") {
+        if null.as_raw_fd() > 2 {
+            break;
+        }
+        let _: i32 = File::into_raw_fd(null);
+    }
+}
+
+/// One line, of the variable.
+fn say(fault: &str) {
+    // If nobody listens there, nothing is lost.
+    let _ = writeln!(io::stderr(), "exectrace: {VARIABLE}: {fault}");
+}

@@ -1,0 +1,168 @@
+//! What the variable says: `NAME[,OPTION]..`, as in `out-%p.trace,os=off,memory=256M`.
+//!
+//! Options are those of [`Options`]. One without a value is `on`. A name that has a comma in it
+//! can't be said.
+
+use crate::options::{Compression, OnFull, Options, Stacks};
+use std::time::Duration;
+
+/// What there is, for whoever has asked for something else.
+const KNOWN: &str = "there are os, sched, heap, page_faults, async_stacks, cpu_samples, \
+                     heap_sample, stacks, memory, on_full, generation and lz4";
+
+/// What the variable says, read.
+#[derive(Debug)]
+pub(super) struct Setting<'a> {
+    /// Of the file, with marks in it.
+    pub(super) name: &'a str,
+    /// How to record.
+    pub(super) options: Options,
+}
+
+impl<'a> Setting<'a> {
+    /// Reads it.
+    pub(super) fn parse(text: &'a str) -> Result<Self, String> {
+        let mut parts = text.split(',').map(str::trim);
+        let name = parts.next().unwrap_or_default();
+        if name.is_empty() {
+            return Err("a file's name comes first, as in out.trace,os=off".to_owned());
+        }
+        let options = parts.try_fold(Options::default(), |options, part| {
+            let (key, value) = part.split_once('=').unwrap_or((part, "on"));
+            option(options, key, value)
+        });
+        Ok(Self { name, options: options? })
+    }
+}
+
+fn option(options: Options, key: &str, value: &str) -> Result<Options, String> {
+    let done = match key {
+        "os" => options.os(switch(key, value)?),
+        "sched" => options.sched(switch(key, value)?),
+        "heap" => options.heap(switch(key, value)?),
+        "page_faults" => options.page_faults(switch(key, value)?),
+        "async_stacks" => options.async_stacks(switch(key, value)?),
+        "cpu_samples" => {
+            let wanted = wrong(key, value, "a number per second up to 10000");
+            let number = value.parse().ok().filter(|number| *number <= 10_000);
+            options.cpu_samples(number.ok_or(wanted)?)
+        }
+        "heap_sample" => options.heap_sample_bytes(bytes(key, value, 1)?),
+        "stacks" => options.stacks(stacks(key, value)?),
+        "memory" => {
+            let bytes = bytes(key, value, 64 << 10)?;
+            options.memory_max(usize::try_from(bytes).map_err(|_| wrong(key, value, "less"))?)
+        }
+        "on_full" => options.on_full(match value {
+            "drop" => OnFull::Drop,
+            "wait" => OnFull::Wait,
+            _ => return Err(wrong(key, value, "drop or wait")),
+        }),
+        "generation" => {
+            let wanted = || wrong(key, value, "10ms to 1000ms");
+            let number = value.strip_suffix("ms").and_then(|number| number.parse().ok());
+            let number = number.filter(|number| (10..=1000).contains(number));
+            options.generation(Duration::from_millis(number.ok_or_else(wanted)?))
+        }
+        "lz4" => options.compression(compression(switch(key, value)?)?),
+        _ => return Err(format!("unknown option `{key}`: {KNOWN}")),
+    };
+    Ok(done)
+}
+
+fn wrong(key: &str, value: &str, wanted: &str) -> String {
+    format!("`{key}={value}`: {wanted} is wanted")
+}
+
+fn switch(key: &str, value: &str) -> Result<bool, String> {
+    match value {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(wrong(key, value, "on or off")),
+    }
+}
+
+/// A size with K, M or G behind it, or none of them.
+fn bytes(key: &str, value: &str, least: u64) -> Result<u64, String> {
+    let units = [("K", 10), ("M", 20), ("G", 30), ("", 0)];
+    let read = units.into_iter().find_map(|(unit, shift)| {
+        let number: u64 = value.strip_suffix(unit)?.parse().ok()?;
+        number.checked_mul(1 << shift)
+    });
+    let wanted = || {
+        let least = if least < 1024 { format!("{least}") } else { format!("{}K", least >> 10) };
+        wrong(key, value, &format!("a size from {least} on, as in 64M,"))
+    };
+    read.filter(|bytes| *bytes >= least).ok_or_else(wanted)
+}
+
+fn stacks(key: &str, value: &str) -> Result<Stacks, String> {
+    match (value, value.parse().ok().filter(|one_in| *one_in > 0)) {
+        ("off", _) => Ok(Stacks::None),
+        ("on", _) => Ok(Stacks::All),
+        (_, Some(one_in)) => Ok(Stacks::Sampled { one_in }),
+        (_, None) => Err(wrong(key, value, "on, off, or a number for one in so many")),
+    }
+}
+
+fn compression(on: bool) -> Result<Compression, String> {
+    if !on {
+        return Ok(Compression::None);
+    }
+    #[cfg(feature = "lz4")]
+    return Ok(Compression::Lz4);
+    #[cfg(not(feature = "lz4"))]
+    Err("`lz4`: the program was built without this feature of exectrace".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_come_behind_the_name() {
+        let text = "a b.trace, os=off,sched=off,heap=off,page_faults=off,async_stacks=off,\
+                    cpu_samples=100,heap_sample=4K,stacks=7,memory=1M,on_full=wait,\
+                    generation=20ms,lz4=off";
+        let Setting { name, options } = Setting::parse(text).expect("all of it is known");
+        assert_eq!(name, "a b.trace");
+        let switches = [options.os, options.sched, options.heap, options.page_faults];
+        assert_eq!(switches, [false; 4]);
+        assert!(!options.async_stacks);
+        assert_eq!((options.cpu_samples, options.heap_sample_bytes), (100, 4096));
+        assert_eq!((options.memory_max, options.on_full), (1 << 20, OnFull::Wait));
+        assert_eq!(options.stacks, Stacks::Sampled { one_in: 7 });
+        assert_eq!(options.generation, Duration::from_millis(20));
+        let plain = Setting::parse("x,os,stacks").expect("an option without a value is on").options;
+        assert!(plain.os && plain.stacks == Stacks::All);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_and_what_would_be_right() {
+        let cases = [
+            (",os=off", "a file's name comes first"),
+            ("x,", "unknown option ``"),
+            ("x,oss=off", "unknown option `oss`: there are os, sched"),
+            ("x,os=no", "`os=no`: on or off"),
+            ("x,memory=64Q", "`memory=64Q`: a size from 64K on"),
+            ("x,memory=1K", "`memory=1K`: a size"),
+            ("x,memory=99999999999G", "a size"),
+            ("x,heap_sample=0", "a size from 1 on"),
+            ("x,cpu_samples=10001", "up to 10000"),
+            ("x,cpu_samples", "`cpu_samples=on`: a number"),
+            ("x,stacks=0", "on, off, or a number"),
+            ("x,on_full=burn", "drop or wait"),
+            ("x,generation=1s", "10ms to 1000ms"),
+            ("x,generation=5ms", "10ms to 1000ms"),
+        ];
+        for (text, message) in cases {
+            let fault = Setting::parse(text).expect_err("it is wrong");
+            assert!(fault.contains(message) && !fault.contains('\n'), "{text}: {fault}");
+        }
+    }
+
+    #[test]
+    fn lz4_is_had_where_it_is_compiled_in() {
+        assert_eq!(Setting::parse("x,lz4").is_ok(), cfg!(feature = "lz4"));
+    }
+}

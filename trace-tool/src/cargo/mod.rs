@@ -1,0 +1,205 @@
+//! `cargo exectrace test|bench|run`: cargo's own command, traced, and what came of it.
+//!
+//! The feature `auto` of exectrace is switched on for this build, and `EXECTRACE` says where each
+//! process writes its trace. Nothing of the project is changed, and the exit code is cargo's.
+//!
+//! - `project`: which packages are meant, and how exectrace's features are switched on there.
+//! - `outcome`: the traces that were written, and what they say together.
+//! - `runs`: what threads did while they worked for tasks.
+
+mod outcome;
+mod project;
+mod runs;
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, ExitStatus};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+use crate::command::Failure;
+use crate::output::{Output, say};
+use outcome::Ask;
+use project::{Plan, Project};
+
+/// Builds and runs with cargo, traces every process, and ranks what they did.
+///
+/// exectrace's feature `auto` is switched on for the packages that are meant, and with it whatever
+/// features of theirs switch exectrace on. Each process that links exectrace writes a trace of its
+/// own, from before `main` to its exit. Options of this command stand before cargo's; all that
+/// follows is cargo's, as it is.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo exectrace",
+    bin_name = "cargo exectrace",
+    version,
+    max_term_width = 100,
+    subcommand_value_name = "test|bench|run|nextest",
+    override_usage = "cargo exectrace [OPTIONS] <test|bench|run|nextest> [CARGO'S ARGUMENTS]...",
+    disable_help_subcommand = true,
+    after_help = "Examples:\n  \
+        cargo exectrace test -p parser -- --nocapture\n  \
+        cargo exectrace --record os,sched run --release -- input.txt\n  \
+        cargo exectrace nextest run\n\n\
+        A package needs exectrace among its dependencies, and a use of it: `use exectrace as _;`\n\
+        in lib.rs or main.rs is enough. #[exectrace::test] in place of #[test] makes each test a\n\
+        task, which is ranked.\n\n\
+        Exit code: cargo's; 2 if it was not started."
+)]
+struct CommandLine {
+    /// Where the traces go; a new folder in the target folder, if not said.
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+    /// More features of exectrace: os, sched, heap, full, lz4.
+    #[arg(long, value_name = "FEATURES", value_delimiter = ',')]
+    record: Vec<String>,
+    /// How to record, as EXECTRACE has it behind the name: os=off,memory=256M.
+    #[arg(long, value_name = "OPTIONS")]
+    options: Option<String>,
+    /// At most so many rows in each table; 0 for all.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: usize,
+    /// Print the summary of every trace, and not only of a single one.
+    #[arg(long)]
+    summary: bool,
+    #[command(subcommand)]
+    cargo: Cargo,
+}
+
+#[derive(Debug, Subcommand)]
+enum Cargo {
+    #[command(external_subcommand)]
+    Words(Vec<OsString>),
+}
+
+/// Cargo's command: the words that name it, and those that follow.
+#[derive(Clone, Copy, Debug)]
+struct Call<'a> {
+    verb: &'a [OsString],
+    rest: &'a [OsString],
+}
+
+impl<'a> Call<'a> {
+    fn read(words: &'a [OsString]) -> Result<Self, Failure> {
+        let is = |at: usize, word: &str| words.get(at).is_some_and(|it| it == OsStr::new(word));
+        let count = match () {
+            () if ["test", "t", "bench", "run", "r"].iter().any(|verb| is(0, verb)) => 1,
+            () if is(0, "nextest") && ["run", "r"].iter().any(|verb| is(1, verb)) => 2,
+            () => {
+                let words: Vec<_> = words.iter().take(2).map(|it| it.to_string_lossy()).collect();
+                let known = "test, bench, run and nextest run are known";
+                let what = format!("can't trace `cargo {}`: {known}", words.join(" "));
+                return Err(Failure::Usage(what));
+            }
+        };
+        let (verb, rest) = words.split_at(count);
+        Ok(Self { verb, rest })
+    }
+
+    /// Those of the words that are for cargo and not for the program.
+    fn own(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
+        let own = self.rest.iter().take_while(|word| *word != OsStr::new("--"));
+        own.filter_map(|word| word.to_str())
+    }
+}
+
+/// Runs one command line: the program's name first, then, if cargo has started it, `exectrace`.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut words: Vec<_> = arguments.into_iter().collect();
+    if words.get(1).is_some_and(|word| word == OsStr::new("exectrace")) {
+        words.remove(1);
+    }
+    let line = match CommandLine::try_parse_from(words) {
+        Ok(line) => line,
+        Err(error) => return refuse(&error),
+    };
+    match execute(&line) {
+        Ok(code) => code,
+        Err(failure) => {
+            say(&failure.to_string());
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn execute(line: &CommandLine) -> Result<ExitCode, Failure> {
+    let Cargo::Words(words) = &line.cargo;
+    let call = Call::read(words)?;
+    let project = Project::read(call.own())?;
+    let plan = project.plan(call.own(), &line.record)?;
+    let folder = folder(line.out.as_deref(), &project)?;
+    let variable = variable(&folder, line.options.as_deref())?;
+    let status = start(&plan, call, &variable)?;
+    let mut out = Output::stdout();
+    // Whatever can't be shown: cargo's answer is the one that counts.
+    let is_run = call.verb[0].to_string_lossy().starts_with('r');
+    let ask = Ask { limit: line.limit, every: line.summary, is_run };
+    if let Err(failure) = outcome::show(&folder, ask, status, &mut out) {
+        say(&failure.to_string());
+    }
+    Ok(code(status))
+}
+
+fn folder(out: Option<&Path>, project: &Project) -> Result<PathBuf, Failure> {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let fresh = format!("exectrace/{seconds}-{}", std::process::id());
+    let folder = out.map_or_else(|| project.target_directory.join(fresh), Path::to_path_buf);
+    let fail = |error| Failure::Open(folder.clone(), error);
+    std::fs::create_dir_all(&folder).map_err(fail)?;
+    // Tests run in their packages' folders.
+    let folder = folder.canonicalize().map_err(fail)?;
+    if outcome::traces(&folder)?.is_empty() {
+        return Ok(folder);
+    }
+    let why = "has traces already, of another run; name an empty folder";
+    Err(Failure::Usage(format!("{} {why}", folder.display())))
+}
+
+/// What `EXECTRACE` says.
+fn variable(folder: &Path, options: Option<&str>) -> Result<String, Failure> {
+    let text = folder.to_str().filter(|text| !text.contains(','));
+    let wrong = || {
+        let path = folder.display();
+        Failure::Usage(format!("{path}: traces go where a path is UTF-8 without commas; see --out"))
+    };
+    let name = format!("{}/%e-%p.trace", text.ok_or_else(wrong)?.replace('%', "%%"));
+    Ok(options.map_or(name.clone(), |options| format!("{name},{options}")))
+}
+
+fn start(plan: &Plan, call: Call<'_>, variable: &str) -> Result<ExitStatus, Failure> {
+    let cargo = project::cargo();
+    let mut command = Command::new(&cargo);
+    // In front: what stands behind may be the program's.
+    command.args(call.verb).args(["--features", &plan.features.join(",")]).args(call.rest);
+    command.env("EXECTRACE", variable);
+    command.status().map_err(|error| Failure::Open(cargo.into(), error))
+}
+
+fn code(status: ExitStatus) -> ExitCode {
+    #[cfg(unix)]
+    let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+    #[cfg(not(unix))]
+    let signal = None;
+    let code = status.code().or_else(|| signal.map(|signal: i32| 128 + signal));
+    ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+}
+
+/// Help is printed as clap made it; a fault is one line.
+fn refuse(error: &clap::Error) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.render().to_string();
+    let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    let what = match error.kind() {
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            "a command of cargo's is needed: one of test, bench, run, nextest"
+        }
+        _ => first,
+    };
+    say(&format!("{} (see cargo exectrace --help)", crate::escape::plain(what, 400)));
+    ExitCode::from(2)
+}
