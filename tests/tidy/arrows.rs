@@ -7,12 +7,13 @@ use crate::tree::{Fault, File, Tree};
 use toml::{Table, Value};
 
 /// What each crate may depend on, of the workspace.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("examples", &[]),
     ("exectrace", &["trace-bridges", "trace-macros", "trace-runtime"]),
     ("trace-analysis", &["trace-format"]),
     ("trace-bridges", &["trace-runtime"]),
     ("trace-format", &[]),
+    ("trace-http", &["exectrace", "trace-analysis", "trace-format", "trace-tool"]),
     ("trace-macros", &[]),
     ("trace-runtime", &["trace-format"]),
     ("trace-tool", &["trace-analysis", "trace-format"]),

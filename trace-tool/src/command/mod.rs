@@ -11,6 +11,7 @@
 //!   for, its calls into the system, its memory. [`life`]: what these share.
 //! - [`async_tasks`]: what async tasks did, and what their executors did with them.
 //! - [`export`]: for other viewers. [`profile`]: stacks with weights, for pprof and others.
+//! - [`record`]: a trace of a program that runs, over HTTP.
 //! - [`symbolize`]: a trace that brings names along.
 //! - [`reading`]: what all of them share: opening the file, the window, the warnings.
 
@@ -25,6 +26,7 @@ pub mod life;
 pub mod lines;
 pub mod profile;
 pub mod reading;
+pub mod record;
 pub mod regions;
 pub mod summary;
 pub mod symbolize;
@@ -84,6 +86,8 @@ enum Verb {
     Symbolize(symbolize::Arguments),
     /// Write the trace for another viewer.
     Export(export::Arguments),
+    /// Fetch a trace of a program that runs and serves the pages of trace-http.
+    Record(record::Arguments),
 }
 
 /// How a command ended that could do its work.
@@ -172,6 +176,7 @@ fn execute(verb: Verb, out: &mut Output) -> Result<Verdict, Failure> {
         Verb::Profile(arguments) => profile::run(&arguments, out),
         Verb::Symbolize(arguments) => symbolize::run(&arguments, out),
         Verb::Export(arguments) => export::run(&arguments, out),
+        Verb::Record(arguments) => record::run(&arguments, out),
     }
 }
 
