@@ -24,8 +24,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::config::Config;
 use crate::refusal::Refusal;
 
-/// Under which this machine is asked by itself.
-const OWN_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+/// Under which this machine is asked by itself, beside the addresses: no name leads elsewhere here.
+const OWN_NAME: &str = "localhost";
 
 /// What proxies add.
 const PROXIED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
@@ -86,7 +86,11 @@ impl Access {
 
     fn knows(&self, host: &Authority) -> bool {
         let name = host.host().to_ascii_lowercase();
-        OWN_NAMES.contains(&name.as_str()) || self.hosts.contains(&name)
+        // An address is no name that somebody could lead here.
+        let number = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        name == OWN_NAME
+            || number.is_ok_and(|number| number.is_loopback())
+            || self.hosts.contains(&name)
     }
 }
 
@@ -239,7 +243,9 @@ mod tests {
     #[test]
     fn without_a_word_only_this_machine_is_served_under_its_own_names() {
         let access = Access::new(&Config::new(), None);
-        for host in ["localhost", "LocalHost:80", "127.0.0.1:6060", "[::1]:6060", "[::1]"] {
+        let own =
+            ["localhost", "LocalHost:80", "127.0.0.1:6060", "127.0.0.2", "[::1]:6060", "[::1]"];
+        for host in own {
             assert_eq!(status(&access, &[("host", host)], NEAR), 200, "{host}");
             assert_eq!(status(&access, &[("host", host)], Some("[::1]:5")), 200, "{host}");
             assert_eq!(status(&access, &[("host", host)], Some("[::ffff:127.0.0.1]:5")), 200);
@@ -248,7 +254,17 @@ mod tests {
             let proxied = [("host", host), ("x-forwarded-for", "192.0.2.1")];
             assert_eq!(status(&access, &proxied, NEAR), 403, "{host}");
         }
-        for host in ["evil.test", "localhost.evil.test", "evil.test:80", "", "a@localhost", "::1"] {
+        for host in [
+            "evil.test",
+            "localhost.evil.test",
+            "evil.test:80",
+            "",
+            "a@localhost",
+            "::1",
+            "192.0.2.1",
+            "[",
+            "0.0.0.0",
+        ] {
             assert_eq!(status(&access, &[("host", host)], NEAR), 403, "{host}");
         }
         assert_eq!(status(&access, &[], NEAR), 403);

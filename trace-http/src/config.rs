@@ -109,7 +109,8 @@ impl Config {
 
     /// A recording that has so many bytes is ended, as if its time was over; 256 MiB unless told
     /// otherwise, at least 64 KiB. What threads hold then, at most [`Options::memory_max`], comes
-    /// on top. A profile is made in memory, a trace is passed on as it is written.
+    /// on top. A trace is passed on as it is written; a profile's is kept until it is read, so the
+    /// bound of it is 64 MiB in any case.
     pub fn bytes_max(mut self, bytes: u64) -> Self {
         self.bytes_max = bytes.max(64 << 10);
         self

@@ -199,7 +199,7 @@ impl Drop for Reader {
 mod tests {
     use super::*;
 
-    const PIECE: [u8; 1 << 16] = [7; 1 << 16];
+    static PIECE: [u8; 1 << 16] = [7; 1 << 16];
 
     fn limits(bytes_max: u64, stall_millis: u64) -> Limits {
         Limits { bytes_max, stall_timeout: Duration::from_millis(stall_millis) }

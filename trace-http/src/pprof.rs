@@ -29,6 +29,9 @@ use crate::trace::{aside, file, limits, snapshot_of};
 /// As Go's profiles are sampled.
 const CPU_SAMPLES: u32 = 100;
 
+/// A profile's trace is in memory until it is read. One that is cut by this says how long it is.
+const TRACE_BYTES_MAX: u64 = 64 << 20;
+
 pub(crate) async fn cpu(state: State<Shared>, query: RawQuery) -> Result<Response, Refusal> {
     of_kind(state, query, ProfileKind::Cpu).await
 }
@@ -58,7 +61,9 @@ async fn of_kind(
             ProfileKind::Cpu => config.options.clone().cpu_samples(CPU_SAMPLES),
             _ => config.options.clone(),
         };
-        let trace = record(options, query.length, limits(&config)).await?;
+        let mut limits = limits(&config);
+        limits.bytes_max = limits.bytes_max.min(TRACE_BYTES_MAX);
+        let trace = record(options, query.length, limits).await?;
         trace.collect().await.map_err(|error| {
             Refusal::new(StatusCode::SERVICE_UNAVAILABLE, format!("the recording failed: {error}"))
         })?
