@@ -118,8 +118,8 @@ fn run() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Serves until somebody ends it, under load, with a flight recorder; what it does is to be had from
-/// `/debug/trace/`.
+/// Serves until somebody ends it, under load, with a flight recorder; what it does is to be had
+/// from `/debug/trace/`.
 fn serve_on(address: &str) -> Result<(), Failure> {
     // Samples cost little, and without them nothing can be said of what ran on CPUs.
     let options = Options::new().cpu_samples(100);
@@ -131,7 +131,7 @@ fn serve_on(address: &str) -> Result<(), Failure> {
     println!("exectrace record {address} --seconds 5 -o service.trace");
     println!("go tool pprof http://{address}/debug/pprof/block?seconds=5");
     let app = app().merge(trace_http::router(trace_http::Config::new().recorder(recorder)));
-    // Who asks is known to it, and so it need not be told whom to serve: this machine only.
+    // It wants to know who asks: only this machine is served.
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     let serving = server.spawn(async move { axum::serve(listener, app).await });
     loop {

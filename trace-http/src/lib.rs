@@ -20,7 +20,8 @@
 //! | `GET /debug/trace/snapshot` | what the flight recorder has ([`Config::recorder`]) |
 //! | `GET /debug/trace/callsites` | the places that emit, as a JSON list |
 //! | `POST /debug/trace/callsites` | `{"on": false, "module": "app::db"}` switches those below it |
-//! | `GET /debug/pprof/profile`, `block`, `mutex`, `heap` | for `go tool pprof`; `?seconds=5`, or `?from=snapshot` |
+//! | `GET /debug/pprof/profile` | for `go tool pprof`; `?seconds=5`, or `?from=snapshot` |
+//! | `block`, `mutex`, `heap` beside it | likewise: waiting, for locks alone, memory |
 //! | `GET /debug/trace/` | these in a page for people |
 //!
 //! A trace tells much of a program, so whoever asks must be on this machine, or have the token, or

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use ureq::Body;
 use ureq::http::{StatusCode, Uri};
-use ureq::{Agent, Body};
 
 use super::reading::{open, verdict, warn};
 use super::{Failure, Verdict};
@@ -73,16 +73,15 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
 
 fn ask(url: &str, arguments: &Arguments) -> Result<Body, Failure> {
     let length = Duration::from_secs_f64(if arguments.snapshot { 0.0 } else { arguments.seconds });
-    let agent: Agent = Agent::config_builder()
+    let mut request = ureq::get(url)
+        .config()
         .http_status_as_error(false)
         .max_redirects(0)
         .proxy(None)
         .timeout_connect(Some(ANSWER))
         .timeout_recv_response(Some(ANSWER))
         .timeout_recv_body(Some(length + ARRIVAL))
-        .build()
-        .into();
-    let mut request = agent.get(url);
+        .build();
     let token = arguments.token.clone().or_else(|| std::env::var(TOKEN).ok());
     if let Some(token) = &token {
         request = request.header("authorization", format!("Bearer {token}"));
