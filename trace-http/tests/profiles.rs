@@ -49,6 +49,9 @@ fn waits_and_waits_for_locks_have_their_functions() {
     let mutex = decode(&get(listener.address(), "/debug/pprof/mutex?seconds=0.5"));
     assert!(names_function(&mutex, "common::hold"), "{:?}", mutex.string_table);
     assert!(!names_function(&mutex, "::sleep"), "but not waiting for a lock");
+    // The recording's own thread waits for its end.
+    let of_condvar = "Condvar";
+    assert!(names_function(&block, of_condvar) && !names_function(&mutex, of_condvar));
     assert!(mutex.duration_nanos > 400_000_000, "{}", mutex.duration_nanos);
 }
 
