@@ -8,7 +8,7 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Program, alone, connect, get, leaf, post, regions, until};
+use common::{Program, alone, connect, get, is_free, leaf, post, regions, until};
 use exectrace::{FlightRecorder, is_enabled};
 use trace_http::{Config, Listener, serve};
 
@@ -67,6 +67,7 @@ fn who_goes_away_ends_the_recording() {
         drop(stream);
         until("the recording ends", || !is_enabled());
         assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+        until("another can start", is_free);
     }
     // Its place is free again.
     get(listener.address(), "/debug/trace?seconds=0.01").trace();

@@ -19,8 +19,13 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    until("the recording before has ended", || !exectrace::is_enabled());
+    until("the recording before has ended", is_free);
     turn
+}
+
+/// Whether a trace could start. One that ends is off a little before that.
+pub(crate) fn is_free() -> bool {
+    !exectrace::is_enabled() && exectrace::start(std::io::sink()).is_ok()
 }
 
 pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
