@@ -1,4 +1,5 @@
-//! A web service that is slow, and nobody knows why: `service [--out FILE] [--seconds N]`.
+//! A web service that is slow, and nobody knows why: `service [--out FILE] [--seconds N]`, or
+//! `service --serve ADDRESS`, which goes on until it is ended, and is to be asked over HTTP.
 //!
 //! Most requests only ask whether it is well, and take long all the same. Eight clients load it for
 //! a while; then the command `exectrace async` is to be asked. Two things are wrong here, and both
@@ -11,11 +12,12 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs::File;
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -23,7 +25,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::routing::get;
 use exectrace::tokio::BuilderExt as _;
-use exectrace::traced;
+use exectrace::{FlightRecorder, Options, traced};
 use http_body_util::BodyExt as _;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -34,8 +36,21 @@ use tokio::sync::Mutex;
 /// At once.
 const CLIENTS: u64 = 8;
 
+/// What goes on until it is ended is loaded in turns, so that times do not add up in memory.
+const TURN: Duration = Duration::from_secs(10);
+
+/// What the command line says.
+struct Asked {
+    out: PathBuf,
+    load_for: Duration,
+    serve: Option<String>,
+}
+
 /// How often each account was asked for.
 type Accounts = Arc<Mutex<BTreeMap<u64, u64>>>;
+
+/// How long requests took, by path.
+type Loaded = Result<BTreeMap<&'static str, Vec<Duration>>, Failure>;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -82,7 +97,10 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Failure> {
-    let (out, load_for) = arguments()?;
+    let Asked { out, load_for, serve } = arguments()?;
+    if let Some(address) = serve {
+        return serve_on(&address);
+    }
     let trace = exectrace::start(File::create(&out)?)?;
     let latencies = serve_under_load(load_for)?;
     let report = trace.stop()?;
@@ -100,34 +118,61 @@ fn run() -> Result<(), Failure> {
     Ok(())
 }
 
+/// Serves until somebody ends it, under load, with a flight recorder; what it does is to be had
+/// from `/debug/trace/`.
+fn serve_on(address: &str) -> Result<(), Failure> {
+    // Samples cost little, and without them nothing can be said of what ran on CPUs.
+    let options = Options::new().cpu_samples(100);
+    let recorder = Arc::new(FlightRecorder::builder().options(options).start()?);
+    let server = exectrace::tokio::runtime()?;
+    let listener = server.block_on(TcpListener::bind(address))?;
+    let address = listener.local_addr()?;
+    println!("http://{address}/debug/trace/");
+    println!("exectrace record {address} --seconds 5 -o service.trace");
+    println!("go tool pprof http://{address}/debug/pprof/block?seconds=5");
+    let app = app().merge(trace_http::router(trace_http::Config::new().recorder(recorder)));
+    // It wants to know who asks: only this machine is served.
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    let serving = server.spawn(async move { axum::serve(listener, app).await });
+    loop {
+        start_load(address, TURN)?.join().map_err(|_| "the clients panicked")??;
+        if serving.is_finished() {
+            return Ok(server.block_on(serving)??);
+        }
+    }
+}
+
 /// Serves on this thread's runtime, loads from another's; how long each request took, by path.
-fn serve_under_load(load_for: Duration) -> Result<BTreeMap<&'static str, Vec<Duration>>, Failure> {
+fn serve_under_load(load_for: Duration) -> Loaded {
     let server = exectrace::tokio::runtime()?;
     let listener = server.block_on(TcpListener::bind("127.0.0.1:0"))?;
     let address = listener.local_addr()?;
-    let app = Router::new()
-        .route("/health", get(health))
-        .route("/account/{id}", get(account))
-        .route("/report/{id}", get(report))
-        .with_state(Accounts::default());
-    let serving = server.spawn(async move { axum::serve(listener, app).await });
-    let loading = thread::Builder::new().name("load".to_owned()).spawn(move || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .traced_as("clients")
-            .build()?
-            .block_on(load(address, load_for))
-    })?;
-    let latencies = loading.join().map_err(|_| "the clients panicked")??;
+    let serving = server.spawn(async move { axum::serve(listener, app()).await });
+    let latencies = start_load(address, load_for)?.join().map_err(|_| "the clients panicked")??;
     serving.abort();
     server.shutdown_timeout(Duration::from_secs(1));
     Ok(latencies)
 }
 
-async fn load(
-    address: SocketAddr,
-    load_for: Duration,
-) -> Result<BTreeMap<&'static str, Vec<Duration>>, Failure> {
+fn app() -> Router {
+    Router::new()
+        .route("/health", get(health))
+        .route("/account/{id}", get(account))
+        .route("/report/{id}", get(report))
+        .with_state(Accounts::default())
+}
+
+fn start_load(address: SocketAddr, load_for: Duration) -> io::Result<JoinHandle<Loaded>> {
+    thread::Builder::new().name("load".to_owned()).spawn(move || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .traced_as("clients")
+            .build()?
+            .block_on(load(address, load_for))
+    })
+}
+
+async fn load(address: SocketAddr, load_for: Duration) -> Loaded {
     let client = Client::builder(TokioExecutor::new()).build_http();
     let until = Instant::now() + load_for;
     let clients: Vec<_> = (0..CLIENTS)
@@ -174,16 +219,20 @@ async fn ask_on(
     Ok(times)
 }
 
-fn arguments() -> Result<(PathBuf, Duration), Failure> {
-    let (mut out, mut seconds) = (PathBuf::from("service.trace"), 3.0);
+fn arguments() -> Result<Asked, Failure> {
+    let (mut out, mut seconds, mut serve) = (PathBuf::from("service.trace"), 3.0, None);
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let value = words.next().ok_or_else(|| format!("{word} wants a value"))?;
         match word.as_str() {
             "--out" => out = PathBuf::from(value),
             "--seconds" => seconds = value.parse()?,
-            _ => return Err(format!("unknown: {word}; known: --out FILE, --seconds N").into()),
+            "--serve" => serve = Some(value),
+            _ => {
+                let known = "--out FILE, --seconds N, --serve ADDRESS";
+                return Err(format!("unknown: {word}; known: {known}").into());
+            }
         }
     }
-    Ok((out, Duration::try_from_secs_f64(seconds)?))
+    Ok(Asked { out, load_for: Duration::try_from_secs_f64(seconds)?, serve })
 }

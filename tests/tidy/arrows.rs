@@ -7,13 +7,14 @@ use crate::tree::{Fault, File, Tree};
 use toml::{Table, Value};
 
 /// What each crate may depend on, of the workspace.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("examples", &[]),
-    ("service", &["exectrace"]),
     ("exectrace", &["trace-bridges", "trace-macros", "trace-runtime"]),
+    ("service", &["exectrace", "trace-http"]),
     ("trace-analysis", &["trace-format"]),
     ("trace-bridges", &["trace-runtime"]),
     ("trace-format", &[]),
+    ("trace-http", &["exectrace", "trace-analysis", "trace-format", "trace-tool"]),
     ("trace-macros", &[]),
     ("trace-runtime", &["trace-format"]),
     ("trace-tool", &["trace-analysis", "trace-format"]),

@@ -15,6 +15,8 @@ pub enum ProfileKind {
     Block,
     /// Waiting for other threads: locks, conditions, channels, parking, joins; nanoseconds.
     Sync,
+    /// Waiting for locks; nanoseconds.
+    Lock,
     /// Waiting for sockets and pollers; nanoseconds.
     Net,
     /// Waiting for files and pipes; nanoseconds.
@@ -31,9 +33,10 @@ pub enum ProfileKind {
 
 impl ProfileKind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Block,
         Self::Sync,
+        Self::Lock,
         Self::Net,
         Self::Io,
         Self::Syscall,
@@ -48,6 +51,7 @@ impl ProfileKind {
         match self {
             Self::Block => "block",
             Self::Sync => "sync",
+            Self::Lock => "lock",
             Self::Net => "net",
             Self::Io => "io",
             Self::Syscall => "syscall",
@@ -98,7 +102,11 @@ impl Lives {
         let mut sums = HashMap::<(StackId, ThreadId), Sum>::new();
         let mut add = |place, sum: Sum| sums.entry(place).or_default().merge(sum);
         match kind {
-            ProfileKind::Block | ProfileKind::Sync | ProfileKind::Net | ProfileKind::Io => {
+            ProfileKind::Block
+            | ProfileKind::Sync
+            | ProfileKind::Lock
+            | ProfileKind::Net
+            | ProfileKind::Io => {
                 for (key, sum) in &self.fine.waits {
                     if is_of(key.reason, kind) {
                         add((key.stack, key.thread), *sum);
@@ -150,12 +158,10 @@ fn is_of(reason: Reason, kind: ProfileKind) -> bool {
             | Reason::File
             | Reason::PageFault
     );
+    let is_lock = matches!(reason, Reason::Mutex | Reason::RwLockRead | Reason::RwLockWrite);
     let is_sync = matches!(
         reason,
-        Reason::Mutex
-            | Reason::RwLockRead
-            | Reason::RwLockWrite
-            | Reason::Condvar
+        Reason::Condvar
             | Reason::ChannelSend
             | Reason::ChannelReceive
             | Reason::Join
@@ -169,7 +175,8 @@ fn is_of(reason: Reason, kind: ProfileKind) -> bool {
     match kind {
         ProfileKind::Net => is_net,
         ProfileKind::Io => is_io,
-        ProfileKind::Sync => is_sync,
+        ProfileKind::Sync => is_sync || is_lock,
+        ProfileKind::Lock => is_lock,
         _ => true,
     }
 }

@@ -12,6 +12,7 @@
 //! - [`async_tasks`]: what async tasks did, and what their executors did with them.
 //! - [`export`]: for other viewers. [`profile`]: stacks with weights, for pprof and others.
 //! - [`symbolize`]: a trace that brings names along. [`recover`]: one that a killed process left.
+//! - [`record`]: a trace of a program that runs, over HTTP.
 //! - [`reading`]: what all of them share: opening the file, the window, the warnings.
 
 pub mod async_tasks;
@@ -25,6 +26,7 @@ pub mod life;
 pub mod lines;
 pub mod profile;
 pub mod reading;
+pub mod record;
 pub mod recover;
 pub mod regions;
 pub mod summary;
@@ -87,6 +89,8 @@ enum Verb {
     Recover(recover::Arguments),
     /// Write the trace for another viewer.
     Export(export::Arguments),
+    /// Fetch a trace of a program that runs and serves the pages of trace-http.
+    Record(record::Arguments),
 }
 
 /// How a command ended that could do its work.
@@ -176,6 +180,7 @@ fn execute(verb: Verb, out: &mut Output) -> Result<Verdict, Failure> {
         Verb::Symbolize(arguments) => symbolize::run(&arguments, out),
         Verb::Recover(arguments) => recover::run(&arguments, out),
         Verb::Export(arguments) => export::run(&arguments, out),
+        Verb::Record(arguments) => record::run(&arguments, out),
     }
 }
 

@@ -17,7 +17,8 @@ use super::{Failure, Verdict};
 use crate::describe::Names;
 use crate::escape::plain;
 use crate::output::{Output, advance, progress, say};
-use crate::profile::{Code, Format, Kind, Profile, Row, write};
+use crate::profile::contents::{profile, why_empty};
+use crate::profile::{Code, Format, Profile, write};
 use crate::symbols::binaries;
 use crate::units;
 
@@ -61,6 +62,8 @@ enum Wanted {
     Block,
     /// Waiting for other threads: locks, conditions, channels, parking, joins.
     Sync,
+    /// Waiting for locks.
+    Lock,
     /// Waiting for sockets and pollers.
     Net,
     /// Waiting for files and pipes.
@@ -75,61 +78,18 @@ enum Wanted {
     Heap,
 }
 
-const CONTENTIONS: Kind = Kind { name: "contentions", unit: "count" };
-const WAITED: [Kind; 2] = [CONTENTIONS, Kind { name: "delay", unit: "nanoseconds" }];
-const CPU: Kind = Kind { name: "cpu", unit: "nanoseconds" };
-const SAMPLED: [Kind; 2] = [Kind { name: "samples", unit: "count" }, CPU];
-const SPACE: Kind = Kind { name: "space", unit: "bytes" };
-const MEMORY: [Kind; 4] = [
-    Kind { name: "alloc_objects", unit: "count" },
-    Kind { name: "alloc_space", unit: "bytes" },
-    Kind { name: "inuse_objects", unit: "count" },
-    Kind { name: "inuse_space", unit: "bytes" },
-];
-
 impl Wanted {
     fn kind(self) -> ProfileKind {
         match self {
             Self::Block => ProfileKind::Block,
             Self::Sync => ProfileKind::Sync,
+            Self::Lock => ProfileKind::Lock,
             Self::Net => ProfileKind::Net,
             Self::Io => ProfileKind::Io,
             Self::Syscall => ProfileKind::Syscall,
             Self::Sched => ProfileKind::Sched,
             Self::Cpu => ProfileKind::Cpu,
             Self::Heap => ProfileKind::Heap,
-        }
-    }
-
-    /// The part of the recorder that it comes from, as facilities are named in traces.
-    fn facility(self) -> &'static str {
-        match self {
-            Self::Block | Self::Sync | Self::Net | Self::Io | Self::Syscall => "os",
-            Self::Sched => "sched",
-            Self::Cpu => "samples",
-            Self::Heap => "heap",
-        }
-    }
-
-    /// What the values count, as Go's profiles name it, and which of them is shown.
-    fn values(self) -> (&'static [Kind], usize) {
-        match self {
-            Self::Cpu => (&SAMPLED, 1),
-            Self::Heap => (&MEMORY, 3),
-            _ => (&WAITED, 1),
-        }
-    }
-
-    fn title(self) -> &'static str {
-        match self {
-            Self::Block => "waiting",
-            Self::Sync => "waiting for other threads",
-            Self::Net => "waiting for sockets and pollers",
-            Self::Io => "waiting for files and pipes",
-            Self::Syscall => "calls into the system",
-            Self::Sched => "able to run, without a CPU",
-            Self::Cpu => "on a CPU",
-            Self::Heap => "memory",
         }
     }
 }
@@ -145,25 +105,15 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     let summary = reading.summary(0, 0);
     warn(&Names::new(tables), &summary);
     say_if_empty(&reading, &summary);
+    let kind = arguments.kind.kind();
     let (samples, sample_bytes) = samples(&reading, arguments, &symbols);
     if samples.is_empty() {
-        say(&why_empty(tables, arguments.kind));
-    } else if arguments.kind == Wanted::Cpu && !has_frame_pointers(tables) {
+        say(&why_empty(tables, kind));
+    } else if kind == ProfileKind::Cpu && !has_frame_pointers(tables) {
         say("samples follow frame pointers, which this program was built without: callers are \
              missing or wrong; build it with RUSTFLAGS=\"-C force-frame-pointers=yes\"");
     }
-    let rows = samples.iter().map(|sample| row(tables, arguments.kind, sample)).collect();
-    let (kinds, shown) = arguments.kind.values();
-    let executable = tables.process.as_ref().map_or("", |process| process.executable.as_str());
-    let profile = Profile {
-        title: format!("{}: {}", plain(executable, 100), arguments.kind.title()),
-        kinds,
-        shown,
-        period: period(arguments.kind, &samples, sample_bytes),
-        wall: Nanos(tables.clock.origin().wall.0.saturating_add(summary.from.0)),
-        length: summary.wall(),
-        rows,
-    };
+    let profile = profile(tables, kind, &samples, sample_bytes, summary.from..summary.to);
     let modules = &tables.modules;
     let code = Code { symbols: &symbols, modules, without_std: arguments.no_std };
     if arguments.format == Format::Svg && samples.is_empty() {
@@ -210,49 +160,10 @@ fn samples(
     (samples, 0)
 }
 
-fn row<'a>(tables: &'a Tables, wanted: Wanted, sample: &ProfileSample) -> Row<'a> {
-    let stack = tables.stacks.get(&sample.stack);
-    let thread = match sample.thread.0 {
-        0 => String::new(),
-        _ => tables.thread_name(sample.thread).into_owned(),
-    };
-    let values = match wanted {
-        Wanted::Heap => [sample.allocated_count, sample.allocated, sample.count, sample.value],
-        _ => [sample.count, sample.value, 0, 0],
-    };
-    Row { addresses: stack.map_or(&[], |stack| &stack.addresses), thread, values }
-}
-
-fn period(wanted: Wanted, samples: &[ProfileSample], sample_bytes: u64) -> (Kind, u64) {
-    match wanted {
-        Wanted::Heap => (SPACE, sample_bytes.max(1)),
-        Wanted::Cpu => {
-            let (count, value) = samples.iter().fold((0, 0), |(count, value), sample| {
-                (count + sample.count, value + sample.value)
-            });
-            (CPU, value.checked_div(count).unwrap_or(1))
-        }
-        _ => (CONTENTIONS, 1),
-    }
-}
-
-/// Whether the recorder could not, was not asked, or there was nothing.
 /// Whether the recorder's own stacks followed them, which it prefers.
 fn has_frame_pointers(tables: &Tables) -> bool {
     let stacks = tables.facilities.get("stacks");
     stacks.is_none_or(|stacks| stacks.note.starts_with("frame pointers"))
-}
-
-fn why_empty(tables: &Tables, wanted: Wanted) -> String {
-    let name = wanted.facility();
-    let nothing = format!("the trace has nothing of this kind ({})", wanted.title());
-    match tables.facilities.get(name) {
-        Some(facility) if !facility.on => {
-            format!("{nothing}: `{name}` was off: {}", plain(&facility.note, 200))
-        }
-        Some(_) => nothing,
-        None => format!("{nothing}: it was recorded without `{name}`"),
-    }
 }
 
 fn deliver(

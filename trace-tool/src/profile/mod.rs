@@ -3,9 +3,11 @@
 //! Where the weights come from is the analysis's business; here they are numbers. The recorder's
 //! own functions are left out of every format.
 //!
+//! - [`contents`]: which stacks and weights a trace has for each kind of profile.
 //! - [`pprof`]: for `pprof` and whatever reads its files; [`message`]: its messages.
 //! - [`folded`]: a line per stack, for scripts, and flame graphs as SVG.
 
+pub mod contents;
 pub mod folded;
 pub mod message;
 pub mod pprof;

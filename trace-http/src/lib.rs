@@ -1,0 +1,64 @@
+//! Traces of a running program over HTTP: for `exectrace record`, for `pprof`, for a browser.
+//!
+//! Mount [`router`] into the program's own server, under any prefix, or let [`serve`] open a port
+//! of its own. Nothing is recorded until somebody asks, and nobody is served until one of the two
+//! was called.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use trace_http::Config;
+//!
+//! let recorder = Arc::new(exectrace::FlightRecorder::start()?);
+//! let listener = trace_http::serve("127.0.0.1:6060", Config::new().recorder(recorder))?;
+//! println!("http://{}/debug/trace/", listener.address());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | | |
+//! |---|---|
+//! | `GET /debug/trace?seconds=5` | a trace, as it is recorded; who goes away ends it |
+//! | `GET /debug/trace/snapshot` | what the flight recorder has ([`Config::recorder`]) |
+//! | `GET /debug/trace/callsites` | the places that emit, as a JSON list |
+//! | `POST /debug/trace/callsites` | `{"on": false, "module": "app::db"}` switches those below it |
+//! | `GET /debug/pprof/profile` | for `go tool pprof`; `?seconds=5`, or `?from=snapshot` |
+//! | `block`, `mutex`, `heap` beside it | likewise: waiting, for locks alone, memory |
+//! | `GET /debug/trace/` | these in a page for people |
+//!
+//! A trace tells much of a program, so whoever asks must be on this machine, or have the token, or
+//! [`Config::allow_remote`] was called. A web page elsewhere is refused even if it is shown on this
+//! machine. Refusals are plain text: 400 the query, 401 no token, 403 who or from where, 404 no
+//! flight recorder, 409 a trace is running, 429 too many requests, 501 not compiled in.
+//!
+//! - `config`: what can be said. `listener`, `error`: the port of its own.
+//! - `access`: who is served. `query`: what is asked. `refusal`: how one says no.
+//! - `recording`: one trace, from its start to its end; `pipe`: its way to the client.
+//! - `routes`: the pages by path; `trace`, `sites`, `index`, `pprof`: these pages.
+
+#![forbid(unsafe_code)]
+
+mod access;
+mod config;
+mod error;
+mod index;
+mod listener;
+mod pipe;
+#[cfg(feature = "pprof")]
+mod pprof;
+mod query;
+mod recording;
+mod refusal;
+mod routes;
+mod sites;
+mod trace;
+
+pub use config::Config;
+pub use error::{ServeError, ServeErrorKind};
+pub use listener::{Listener, serve};
+
+/// The pages, to be merged or nested into the program's own. It has no fallback.
+///
+/// Without a token and without [`Config::allow_remote`] it has to know who asks: serve with
+/// `into_make_service_with_connect_info::<SocketAddr>()`. Where that is missing it refuses all.
+pub fn router(config: Config) -> axum::Router {
+    routes::routes(config, None)
+}

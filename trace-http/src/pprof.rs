@@ -1,0 +1,113 @@
+//! Profiles for `pprof`, made of a trace that is recorded for them or is the flight recorder's.
+//!
+//! The trace is read and its functions are named in this process, on a thread that may wait.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime};
+
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use trace_analysis::Options;
+use trace_analysis::heap::{Heap, HeapOptions};
+use trace_analysis::life::Lives;
+use trace_analysis::profile::ProfileKind;
+use trace_analysis::symbols::Symbols;
+use trace_format::read::TraceFile;
+use trace_tool::profile::contents::{profile, was_recorded, why_empty};
+use trace_tool::profile::{Code, pprof};
+use trace_tool::symbols::binaries::{self, Binaries};
+use trace_tool::symbols::name;
+
+use crate::query::Query;
+use crate::recording::record;
+use crate::refusal::Refusal;
+use crate::routes::Shared;
+use crate::trace::{aside, file, limits, snapshot_of};
+
+/// As Go's profiles are sampled.
+const CPU_SAMPLES: u32 = 100;
+
+/// A profile's trace is in memory until it is read. One that is cut by this says how long it is.
+const TRACE_BYTES_MAX: u64 = 64 << 20;
+
+pub(crate) async fn cpu(state: State<Shared>, query: RawQuery) -> Result<Response, Refusal> {
+    of_kind(state, query, ProfileKind::Cpu).await
+}
+
+pub(crate) async fn block(state: State<Shared>, query: RawQuery) -> Result<Response, Refusal> {
+    of_kind(state, query, ProfileKind::Block).await
+}
+
+pub(crate) async fn mutex(state: State<Shared>, query: RawQuery) -> Result<Response, Refusal> {
+    of_kind(state, query, ProfileKind::Lock).await
+}
+
+pub(crate) async fn heap(state: State<Shared>, query: RawQuery) -> Result<Response, Refusal> {
+    of_kind(state, query, ProfileKind::Heap).await
+}
+
+async fn of_kind(
+    State(config): State<Shared>,
+    RawQuery(query): RawQuery,
+    kind: ProfileKind,
+) -> Result<Response, Refusal> {
+    let query = Query::parse(query.as_deref(), &["seconds", "from"], config.seconds_max)?;
+    let trace = if query.from_snapshot {
+        snapshot_of(&config).await?
+    } else {
+        let options = match kind {
+            ProfileKind::Cpu => config.options.clone().cpu_samples(CPU_SAMPLES),
+            _ => config.options.clone(),
+        };
+        let mut limits = limits(&config);
+        limits.bytes_max = limits.bytes_max.min(TRACE_BYTES_MAX);
+        let trace = record(options, query.length, limits).await?;
+        trace.collect().await.map_err(|error| {
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, format!("the recording failed: {error}"))
+        })?
+    };
+    let gzipped = aside(move || encode(trace, kind)).await??;
+    Ok(file(Body::from(gzipped), &format!("{}.pb.gz", kind.name())))
+}
+
+fn encode(trace: Vec<u8>, kind: ProfileKind) -> Result<Vec<u8>, Refusal> {
+    let failed = |text: String| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, text);
+    let trace = TraceFile::open(trace)
+        .map_err(|error| failed(format!("the trace can't be read, a fault of ours: {error}")))?;
+    let tables = trace.tables();
+    if !was_recorded(tables, kind) {
+        return Err(Refusal::new(StatusCode::NOT_FOUND, why_empty(tables, kind)));
+    }
+    let symbols = symbols(&trace);
+    let options = Options::default();
+    let (samples, sample_bytes, time) = if kind == ProfileKind::Heap {
+        let heap = Heap::read(&trace, &HeapOptions::default(), |_| {});
+        (heap.profile().samples, heap.sample_bytes, heap.from..heap.at)
+    } else {
+        let lives = Lives::read(&trace, &options, &symbols, |_| {});
+        (lives.profile(kind).samples, 0, lives.from..lives.to)
+    };
+    let profile = profile(tables, kind, &samples, sample_bytes, time);
+    let code = Code { symbols: &symbols, modules: &tables.modules, without_std: false };
+    let mut out = Vec::new();
+    pprof::write(&profile, code, &mut out)
+        .map_err(|error| failed(format!("the profile can't be written: {error}")))?;
+    Ok(out)
+}
+
+/// Names from this process's own files. What has none goes by its address.
+fn symbols(trace: &TraceFile<Vec<u8>>) -> Symbols {
+    let tables = trace.tables();
+    let mut symbols = Symbols::of_trace(tables);
+    let stacks = tables.stacks.values().flat_map(|stack| stack.addresses.iter().copied());
+    let entries = tables.threads.values().map(|thread| thread.entry).filter(|entry| *entry > 0);
+    let addresses: BTreeSet<u64> = stacks.chain(entries).collect();
+    let began = Duration::from_nanos(tables.clock.origin().wall.0);
+    let options = binaries::Options::default();
+    if let Ok(binaries) = Binaries::new(&options, SystemTime::UNIX_EPOCH + began) {
+        name(&mut symbols, addresses, &binaries);
+    }
+    symbols
+}

@@ -1,0 +1,119 @@
+//! What is asked for behind the `?`: few keys, each once, numbers within limits.
+
+use std::time::Duration;
+
+use crate::refusal::Refusal;
+
+/// If nobody says how long.
+const SECONDS: f64 = 5.0;
+
+/// Longer ones are not looked at.
+const QUERY_BYTES_MAX: usize = 200;
+
+/// What to record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Query {
+    /// How long.
+    pub(crate) length: Duration,
+    /// Not to record, but to take what the flight recorder has.
+    pub(crate) from_snapshot: bool,
+}
+
+impl Query {
+    /// - `keys`: those that the page knows.
+    pub(crate) fn parse(
+        text: Option<&str>,
+        keys: &[&str],
+        seconds_max: u32,
+    ) -> Result<Self, Refusal> {
+        let text = text.unwrap_or_default();
+        if text.len() > QUERY_BYTES_MAX {
+            return Err(Refusal::bad("the query is too long"));
+        }
+        let (mut seconds, mut from) = (None, None);
+        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if !keys.contains(&key) {
+                return Err(Refusal::bad(unknown(key, keys)));
+            }
+            let place = if key == "seconds" { &mut seconds } else { &mut from };
+            if place.replace(value).is_some() {
+                return Err(Refusal::bad(format!("`{key}` stands there twice")));
+            }
+        }
+        let from_snapshot = match from {
+            None => false,
+            Some("snapshot") => true,
+            Some(_) => return Err(Refusal::bad("`from` can be `snapshot`, and nothing else")),
+        };
+        if from_snapshot && seconds.is_some() {
+            return Err(Refusal::bad("a snapshot has the seconds that it has: leave one out"));
+        }
+        let length = seconds.map_or(Ok(SECONDS.min(f64::from(seconds_max))), |text| {
+            let seconds = text.parse::<f64>().ok();
+            let fits = |it: &f64| *it > 0.0 && *it <= f64::from(seconds_max);
+            seconds.filter(fits).ok_or_else(|| {
+                let limit = format!("`seconds` is a number above 0, up to {seconds_max}");
+                Refusal::bad(limit)
+            })
+        })?;
+        Ok(Self { length: Duration::from_secs_f64(length), from_snapshot })
+    }
+}
+
+fn unknown(key: &str, keys: &[&str]) -> String {
+    let key: String = key.chars().filter(|letter| letter.is_ascii_graphic()).take(40).collect();
+    match keys {
+        [] => format!("`{key}` is not known: this page takes no query"),
+        _ => format!("`{key}` is not known: this page takes {}", keys.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Option<Query> {
+        Query::parse(Some(text), &["seconds", "from"], 60).ok()
+    }
+
+    #[test]
+    fn seconds_are_numbers_within_the_limit() {
+        for (text, millis) in [("", 5_000), ("seconds=0.25", 250), ("&seconds=60&", 60_000)] {
+            let query = parsed(text).expect(text);
+            assert_eq!(query.length, Duration::from_millis(millis), "{text}");
+        }
+        for text in [
+            "seconds=0",
+            "seconds=-1",
+            "seconds=60.001",
+            "seconds=1e300",
+            "seconds=nan",
+            "seconds=inf",
+            "seconds=",
+            "seconds",
+            "seconds=5s",
+            "seconds=1&seconds=1",
+            "second=1",
+            "seconds=%35",
+            "from=",
+            "from=now",
+            "from=snapshot&seconds=1",
+            "=",
+            "seconds=1=1",
+        ] {
+            assert_eq!(parsed(text), None, "{text}");
+        }
+        assert_eq!(parsed(&format!("seconds=1{}", "0".repeat(200))), None);
+        let short = Query::parse(None, &["seconds"], 2).expect("the default gives way");
+        assert_eq!(short.length, Duration::from_secs(2));
+    }
+
+    #[test]
+    fn a_limit_is_said_and_a_page_knows_its_own_keys_only() {
+        let refusal = Query::parse(Some("seconds=61"), &["seconds"], 60).expect_err("too long");
+        assert!(refusal.text.contains("up to 60"), "{}", refusal.text);
+        assert!(Query::parse(Some("from=snapshot"), &["seconds"], 60).is_err());
+        assert!(Query::parse(Some("seconds=1"), &[], 60).is_err());
+    }
+}

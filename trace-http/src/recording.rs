@@ -1,0 +1,56 @@
+//! One trace from its start to its end, on a thread of its own.
+//!
+//! Starting may take milliseconds, and stopping waits for the collector; neither may hold up the
+//! server's threads. The thread ends the trace when its time is over or nobody listens any more.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use exectrace::{Options, StartError, StopError};
+use tokio::sync::oneshot;
+
+use crate::pipe::{Limits, Reader, pipe};
+use crate::refusal::Refusal;
+
+/// Starts a recording; what it writes can be read until it ends.
+pub(crate) async fn record(
+    options: Options,
+    length: Duration,
+    limits: Limits,
+) -> Result<Reader, Refusal> {
+    let (writer, control, reader) = pipe(limits);
+    let (tell, told) = oneshot::channel();
+    let run = move || match exectrace::start_with(options, writer) {
+        Err(error) => {
+            let _ = tell.send(Err(error));
+        }
+        Ok(trace) => {
+            // Whoever asked may be gone by now; then the pipe says so at once.
+            let _ = tell.send(Ok(()));
+            control.wait_for(length);
+            control.finish(trace.stop().map(drop).map_err(|error| why(&error)));
+        }
+    };
+    let thread = std::thread::Builder::new().name("exectrace-http".to_owned()).spawn(run);
+    thread.map_err(|error| unavailable(&format!("no thread can be started: {error}")))?;
+    match told.await {
+        Ok(Ok(())) => Ok(reader),
+        Ok(Err(StartError::AlreadyRunning)) => Err(Refusal::new(
+            StatusCode::CONFLICT,
+            "a trace is running already in this process: ask again when it has ended",
+        )),
+        Ok(Err(error)) => Err(unavailable(&error.to_string())),
+        Err(_) => Err(unavailable("the recording has failed")),
+    }
+}
+
+fn unavailable(text: &str) -> Refusal {
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text)
+}
+
+fn why(error: &StopError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}

@@ -1,0 +1,86 @@
+//! The pages that are traces: one that is recorded for whoever asks, and the flight recorder's.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use axum::body::{Body, Bytes};
+use axum::extract::{RawQuery, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use exectrace::FlightRecorder;
+
+use crate::config::Config;
+use crate::pipe::Limits;
+use crate::query::Query;
+use crate::recording::record;
+use crate::refusal::Refusal;
+use crate::routes::Shared;
+
+/// Records, and sends what it records meanwhile.
+pub(crate) async fn stream(
+    State(config): State<Shared>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    let query = Query::parse(query.as_deref(), &["seconds"], config.seconds_max)?;
+    let trace = record(config.options.clone(), query.length, limits(&config)).await?;
+    Ok(file(Body::new(trace), "trace"))
+}
+
+/// Sends what the flight recorder has.
+pub(crate) async fn snapshot(
+    State(config): State<Shared>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    Query::parse(query.as_deref(), &[], config.seconds_max)?;
+    Ok(file(Body::from(Bytes::from(snapshot_of(&config).await?)), "trace"))
+}
+
+pub(crate) fn limits(config: &Config) -> Limits {
+    Limits { bytes_max: config.bytes_max, stall_timeout: config.stall_timeout }
+}
+
+/// A snapshot; its size is the flight recorder's bound at most.
+pub(crate) async fn snapshot_of(config: &Config) -> Result<Vec<u8>, Refusal> {
+    let none = |why: &str| {
+        let text = format!("{why}: /debug/trace?seconds=5 records anew");
+        Refusal::new(StatusCode::NOT_FOUND, text)
+    };
+    let Some(recorder) = config.recorder.as_ref().map(Arc::clone) else {
+        return Err(none("this program gave no flight recorder (Config::recorder)"));
+    };
+    aside(move || take(&recorder)).await?.map_err(|error| none(&error))
+}
+
+fn take(recorder: &FlightRecorder) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    recorder.snapshot(&mut bytes).map_err(|error| error.to_string())?;
+    Ok(bytes)
+}
+
+/// Does what takes a while on a thread that may wait.
+pub(crate) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| {
+        let text = "this has failed, which is a fault of exectrace's";
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, text)
+    })
+}
+
+/// An answer to be saved, by the program's name and an ending.
+pub(crate) fn file(body: Body, ending: &str) -> Response {
+    let name = format!("attachment; filename=\"{}.{ending}\"", program());
+    let kind = (header::CONTENT_TYPE, "application/octet-stream".to_owned());
+    ([kind, (header::CONTENT_DISPOSITION, name)], body).into_response()
+}
+
+/// The program's name, of letters that need no quoting anywhere.
+pub(crate) fn program() -> &'static str {
+    static NAME: OnceLock<String> = OnceLock::new();
+    NAME.get_or_init(|| {
+        let path = std::env::current_exe().unwrap_or_default();
+        let name = path.file_stem().unwrap_or(Path::new("program").as_os_str()).to_string_lossy();
+        let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+        name.chars().map(|letter| if is_plain(letter) { letter } else { '_' }).take(80).collect()
+    })
+}

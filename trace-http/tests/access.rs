@@ -1,0 +1,175 @@
+//! Who is served, and what is understood, over real sockets; the port of its own, and a router in
+//! another program's server.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use common::{alone, ask, connect, get, get_with};
+use exectrace::is_enabled;
+use trace_http::{Config, ServeErrorKind, router, serve};
+
+const PAGE: &str = "/debug/trace/callsites";
+
+#[test]
+fn another_name_or_another_page_is_refused() {
+    let listener = serve("127.0.0.1:0", Config::new()).expect("a port is free");
+    let address = listener.address();
+    let status = |headers: &str| get_with(address, PAGE, headers).status;
+    assert_eq!(status(&format!("Host: {address}\r\n")), 200);
+    assert_eq!(status("Host: evil.test\r\n"), 403);
+    assert_eq!(status("Host: localhost\r\nOrigin: http://evil.test\r\n"), 403);
+    assert_eq!(status("Host: localhost\r\nSec-Fetch-Site: cross-site\r\n"), 403);
+    assert_eq!(status(&format!("Host: {address}\r\nOrigin: http://{address}\r\n")), 200);
+    let post = format!("POST {PAGE} HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.test\r\n");
+    let answer = ask(address, &post, "{\"on\": false, \"module\": \"access\"}");
+    assert_eq!(answer.status, 403);
+    assert_eq!(answer.header("access-control-allow-origin"), None);
+    assert!(!is_enabled());
+}
+
+#[test]
+fn a_token_is_asked_for() {
+    let config = Config::new().token("secret");
+    assert!(!format!("{config:?}").contains("secret"));
+    let listener = serve("127.0.0.1:0", config).expect("a port is free");
+    for path in [PAGE, "/debug/trace?seconds=60", "/debug/trace/", "/debug/pprof/heap"] {
+        let answer = get(listener.address(), path);
+        assert_eq!(answer.status, 401, "{path}");
+        assert!(answer.header("www-authenticate").is_some(), "{path}");
+        assert!(answer.text().contains("Bearer"), "{}", answer.text());
+    }
+    let with = |token: &str| {
+        let headers = format!("Host: localhost\r\nAuthorization: Bearer {token}\r\n");
+        get_with(listener.address(), PAGE, &headers).status
+    };
+    assert_eq!((with("secret"), with("wrong"), with("")), (200, 401, 401));
+    assert!(!is_enabled());
+}
+
+#[test]
+fn nonsense_is_refused_with_the_limit() {
+    let config = Config::new().seconds_max(7);
+    let listener = serve("127.0.0.1:0", config).expect("a port is free");
+    for page in ["/debug/trace", "/debug/pprof/profile", "/debug/pprof/heap"] {
+        for query in ["seconds=8", "seconds=99999999999999999999", "seconds=-1", "seconds=x"] {
+            let answer = get(listener.address(), &format!("{page}?{query}"));
+            assert_eq!(answer.status, 400, "{page}?{query}");
+            assert!(answer.text().contains("up to 7"), "{}", answer.text());
+        }
+        for query in ["second=1", "seconds=1&seconds=1", "%00", "from=yesterday"] {
+            assert_eq!(get(listener.address(), &format!("{page}?{query}")).status, 400, "{query}");
+        }
+    }
+    assert_eq!(get(listener.address(), "/debug/trace/snapshot?seconds=1").status, 400);
+    assert_eq!(get(listener.address(), "/debug/elsewhere").status, 404);
+    let post = "POST /debug/trace HTTP/1.1\r\nHost: localhost\r\n";
+    assert_eq!(ask(listener.address(), post, "").status, 405);
+    assert!(!is_enabled());
+}
+
+#[test]
+fn the_page_for_people_has_what_there_is() {
+    let listener = serve("127.0.0.1:0", Config::new()).expect("a port is free");
+    let answer = get(listener.address(), "/debug/trace/");
+    assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"));
+    assert!(answer.header("content-security-policy").is_some());
+    let text = answer.text();
+    for part in ["<h1>access-", "max=\"60\"", "../pprof/mutex?seconds=5", "no flight recorder"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    for placeholder in ["program", "state", "hidden", "callsites", "seconds_max", "seconds"] {
+        assert!(!text.contains(&format!("{{{placeholder}}}")), "{placeholder} is filled in");
+    }
+}
+
+#[test]
+fn others_are_let_in_by_a_word_only() {
+    let error = serve("0.0.0.0:0", Config::new()).expect_err("it can be reached");
+    assert!(matches!(error.kind, ServeErrorKind::Remote));
+    assert!(error.to_string().contains("allow_remote"), "{error}");
+    let error = serve("nowhere", Config::new()).expect_err("no address");
+    assert!(matches!(error.kind, ServeErrorKind::Bind(_)));
+    let open = serve("127.0.0.1:0", Config::new().allow_remote(true)).expect("a port is free");
+    let answer = get_with(open.address(), PAGE, "Host: service.test\r\n");
+    assert_eq!(answer.status, 200, "whoever is let in may call it as they like");
+    let named = Config::new().host("service.test");
+    let named = serve("127.0.0.1:0", named).expect("a port is free");
+    assert_eq!(get_with(named.address(), PAGE, "Host: service.test:80\r\n").status, 200);
+    assert_eq!(get_with(named.address(), PAGE, "Host: evil.test\r\n").status, 403);
+}
+
+/// Many that send a byte now and then, and never a whole head; then one in earnest.
+#[test]
+fn who_dawdles_is_closed_and_keeps_nobody_out() {
+    let config = Config::new().read_timeout(Duration::from_millis(300));
+    let listener = serve("127.0.0.1:0", config).expect("a port is free");
+    let begin = Instant::now();
+    let mut slow: Vec<_> = (0..200).map(|_| connect(listener.address())).collect();
+    for stream in &mut slow {
+        let _ = stream.write_all(b"GET /debug/trace HTTP/1.1\r\nHost: loc");
+    }
+    for _ in 0..4 {
+        std::thread::sleep(Duration::from_millis(100));
+        // By now it may be closed, which is what is wanted.
+        slow.iter_mut().for_each(|stream| drop(stream.write_all(b"a")));
+    }
+    assert_eq!(get(listener.address(), PAGE).status, 200);
+    for stream in &mut slow {
+        // An end, or a reset; but no waiting for more.
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+    assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn a_body_that_does_not_come_is_not_waited_for() {
+    let config = Config::new().read_timeout(Duration::from_millis(200));
+    let listener = serve("127.0.0.1:0", config).expect("a port is free");
+    let mut stream = connect(listener.address());
+    let head = format!("POST {PAGE} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{{");
+    stream.write_all(head.as_bytes()).expect("it is taken");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers in time");
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+}
+
+#[test]
+fn a_router_works_under_a_prefix_and_wants_to_know_who_asks() {
+    let _alone = alone();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let mount = |knows_peers: bool, config: Config| -> SocketAddr {
+        let app = axum::Router::new()
+            .route("/", axum::routing::get(|| async { "home" }))
+            .nest("/admin", router(config));
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"));
+        let listener = listener.expect("a port is free");
+        let address = listener.local_addr().expect("it has one");
+        runtime.spawn(async move {
+            if knows_peers {
+                let app = app.into_make_service_with_connect_info::<SocketAddr>();
+                axum::serve(listener, app).await
+            } else {
+                axum::serve(listener, app).await
+            }
+        });
+        address
+    };
+    let local = mount(true, Config::new());
+    assert_eq!(get(local, "/").text(), "home");
+    assert_eq!(get(local, "/debug/trace/").status, 404);
+    assert_eq!(get(local, "/admin/debug/trace/").status, 200);
+    get(local, "/admin/debug/trace?seconds=0.02").trace();
+    let unknown = mount(false, Config::new());
+    let answer = get(unknown, "/admin/debug/trace/");
+    assert_eq!(answer.status, 403);
+    assert!(answer.text().contains("with_connect_info"), "{}", answer.text());
+    let token = mount(false, Config::new().token("t"));
+    assert_eq!(get(token, "/admin/debug/trace/").status, 401);
+    let headers = "Host: service.test\r\nAuthorization: Bearer t\r\n";
+    assert_eq!(get_with(token, "/admin/debug/trace/", headers).status, 200);
+    let proxied = "Host: localhost\r\nX-Forwarded-For: 192.0.2.1\r\n";
+    assert_eq!(get_with(local, "/admin/debug/trace/", proxied).status, 403);
+}
