@@ -255,8 +255,21 @@ fn no_room_is_an_error_at_the_start() {
     let refused = start_file_with(Options::new().memory_max(1 << 46), &path);
     assert!(matches!(refused, Err(StartError::File(..))), "{refused:?}");
     assert!(!live_of(&path).exists(), "nothing is left that is of no use");
-    let trace = start_file_with(annotated(), &path).expect("there is room for this");
-    trace.stop().expect("the disk takes it");
+    // Files that processes have open which are just being forked stay open for a while.
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                let run = Command::new("true").status();
+                assert!(run.expect("every system has it").success());
+            }
+        });
+        let _over = Ends(&is_over);
+        for _ in 0..30 {
+            let trace = start_file_with(annotated(), &path).expect("there is room for this");
+            trace.stop().expect("the disk takes it");
+        }
+    });
     let nowhere = start_file_with(annotated(), folder.path().join("no/such/folder.trace"));
     assert!(matches!(nowhere, Err(StartError::File(..))), "{nowhere:?}");
 }

@@ -7,13 +7,18 @@ use common::decoded::Decoded;
 use common::writers::{Fault, Faulty, Memory};
 use common::{Ends, alone, annotated, checks, lines, on_thread};
 use exectrace::{
-    FlightRecorder, SnapshotError, StartError, Task, Trace, instant, is_enabled, start_with,
-    trace_region, traced,
+    FlightRecorder, SnapshotError, StartError, Task, Trace, TracedExt, instant, is_enabled,
+    start_with, trace_region, traced,
 };
+use std::ops::ControlFlow;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 use trace_format::definition::Definition;
+use trace_format::event::EventKind;
 use trace_format::id::Open;
+use trace_format::read::{TraceFile, Window};
 
 #[traced]
 fn leaf() {
@@ -192,6 +197,44 @@ fn it_runs_beside_a_trace_whichever_comes_first_and_goes_last() {
             assert!(!is_enabled());
         }
     }
+}
+
+#[test]
+fn a_trace_beside_a_recorder_knows_what_was_there_before() {
+    let _alone = alone();
+    let recorder = recorder(1 << 20);
+    let mut waiting = pin!(std::future::pending::<()>().traced("waiting"));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(waiting.as_mut().poll(&mut context).is_pending());
+    // The recorder has been told of it.
+    drop(snapshot(&recorder));
+    let memory = Memory::default();
+    let trace = {
+        trace_region!("around");
+        instant!("before");
+        start_with(annotated(), memory.clone()).expect("none is running")
+    };
+    assert!(waiting.as_mut().poll(&mut context).is_pending());
+    trace.stop().expect("memory takes it");
+    recorder.stop();
+    let bytes = memory.take();
+    let trace = Decoded::new(&bytes);
+    checks::check(&trace);
+    let futures: Vec<_> = trace.tables.futures.values().collect();
+    let names: Vec<_> = futures.iter().map(|future| trace.site_name(future.site)).collect();
+    assert_eq!(names, ["waiting"], "it lives since before");
+    // Who reads in order is told what ends.
+    let file = TraceFile::open(&bytes[..]).expect("a trace");
+    let mut open = Vec::new();
+    let walked = file.in_order(Window::default()).for_each(|timed| {
+        match timed.event.kind {
+            EventKind::Reopen { open: Open::Region(site), .. } => open.push(trace.site_name(site)),
+            EventKind::End => assert_eq!(open.pop(), Some("around"), "an end of nothing"),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    });
+    assert!(matches!(walked, Ok(ControlFlow::Continue(()))), "{walked:?}");
 }
 
 #[test]

@@ -252,6 +252,9 @@ impl Collector {
         self.collect();
         self.output.attach(outlet, &recorder::beginning());
         self.put_cut();
+        self.output.define_futures();
+        // Where they wait.
+        self.output.define_interned();
         self.drains.iter().for_each(|drain| drain.thread.retire());
         self.release_exited();
         self.output.write_definitions();

@@ -13,7 +13,7 @@ use crate::recorder::{self, Party, Trace};
 use crate::sink::Sink;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Starts a trace that is written to the file `path`, with the default [`Options`], and that
@@ -52,14 +52,14 @@ fn start_quietly(options: &Options, path: &Path) -> Result<Trace, StartError> {
     let _quiet = local::quiet();
     let fail = |error| StartError::File(path.to_owned(), error);
     let live = with_ending(path, ".live");
-    let mut file = claim(path)?;
+    let mut file = Claimed::new(path)?;
     if live.exists() {
         // Of a process that was killed: both go out of the way, before anything is written.
         fs::rename(&live, with_ending(path, ".old.live")).map_err(fail)?;
         fs::rename(path, with_ending(path, ".old")).map_err(fail)?;
-        file = claim(path)?;
+        file = Claimed::new(path)?;
     }
-    file.set_len(0).map_err(fail)?;
+    file.file.set_len(0).map_err(fail)?;
     let kept = (!recorder::is_enabled()).then(|| Kept::new(&live, options)).transpose();
     let kept = kept.map_err(|error| StartError::File(live.clone(), error))?;
     let sink = || Sink::unbuffered(Box::new(file));
@@ -68,15 +68,47 @@ fn start_quietly(options: &Options, path: &Path) -> Result<Trace, StartError> {
     Ok(Trace::new(session, kept))
 }
 
-/// Opens a file that no other process writes a trace to.
-fn claim(path: &Path) -> Result<File, StartError> {
-    let mut options = OpenOptions::new();
-    options.create(true).write(true).truncate(false);
-    let file = options.open(path).map_err(|error| StartError::File(path.to_owned(), error))?;
-    match file.try_lock() {
-        // Where files can't be locked there is nothing to ask.
-        Ok(()) | Err(fs::TryLockError::Error(_)) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(StartError::InUse(path.to_owned())),
+/// A file that no other process writes a trace to.
+///
+/// It is locked, and unlocked before it is closed: a child that is just being forked has it open,
+/// too, and would keep the lock.
+struct Claimed {
+    file: File,
+    process: u32,
+}
+
+impl Claimed {
+    fn new(path: &Path) -> Result<Self, StartError> {
+        let mut options = OpenOptions::new();
+        options.create(true).write(true).truncate(false);
+        let file = options.open(path).map_err(|error| StartError::File(path.to_owned(), error))?;
+        match file.try_lock() {
+            // Where files can't be locked there is nothing to ask.
+            Ok(()) | Err(fs::TryLockError::Error(_)) => {
+                Ok(Self { file, process: std::process::id() })
+            }
+            Err(fs::TryLockError::WouldBlock) => Err(StartError::InUse(path.to_owned())),
+        }
+    }
+}
+
+impl Drop for Claimed {
+    fn drop(&mut self) {
+        // A forked child leaves its parent's lock alone.
+        if self.process == std::process::id() {
+            // At worst it is unlocked by being closed.
+            let _ = self.file.unlock();
+        }
+    }
+}
+
+impl Write for Claimed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 

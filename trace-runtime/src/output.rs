@@ -99,6 +99,13 @@ impl Output {
         self.outlets.push(outlet);
     }
 
+    /// Tells the outlet that has come last of all futures that live: the others know them.
+    pub(crate) fn define_futures(&mut self) {
+        if let Some(outlet) = self.outlets.last_mut() {
+            living::for_each(|future| outlet.define(future));
+        }
+    }
+
     /// The file, if there is one.
     pub(crate) fn file(&mut self) -> Option<&mut File> {
         self.outlets.iter_mut().find_map(|outlet| match outlet {

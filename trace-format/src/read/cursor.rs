@@ -61,15 +61,15 @@ impl Cursor {
             let end = entries.iter().position(|at| entry(at).base_ticks >= to);
             entries.truncate(end.unwrap_or(entries.len()));
         }
-        // As if behind a gap, a cursor that starts in the middle wants to know what is open.
-        let (mut before, mut gap) = ((-1, 0), false);
+        // As if behind a gap, a cursor that starts in the middle wants to know what is open; and so
+        // does one at the beginning, for a trace may begin in the middle of a thread.
+        let mut before = (-1, 0);
         if let Some(from) = window.from {
             let stands_alone =
                 |at: &u32| entry(at).flags & FLAG_RESTATED != 0 && entry(at).base_ticks <= from;
             if let Some(start) = entries.iter().rposition(stands_alone) {
                 entries.drain(..start);
                 before = (i64::from(entry(&entries[0]).sequence) - 1, 0);
-                gap = true;
             }
         }
         Self {
@@ -84,7 +84,7 @@ impl Cursor {
             ticks: 0,
             last: Ticks(0),
             before,
-            gap,
+            gap: true,
         }
     }
 
