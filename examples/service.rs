@@ -1,5 +1,6 @@
 //! A web service that is slow, and nobody knows why: `service [--out FILE] [--seconds N]`, or
-//! `service --serve ADDRESS`, which goes on until it is ended, and is to be asked over HTTP.
+//! `service --serve ADDRESS [--dumps DIR]`, which goes on until it is ended, is to be asked over HTTP,
+//! and leaves a trace of its own accord when a request takes too long: `/stall` does.
 //!
 //! Most requests only ask whether it is well, and take long all the same. Eight clients load it for
 //! a while; then the command `exectrace async` is to be asked. Two things are wrong here, and both
@@ -14,7 +15,7 @@ use std::error::Error;
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path as FilePath, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -22,10 +23,12 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use axum::routing::get;
 use exectrace::tokio::BuilderExt as _;
-use exectrace::{FlightRecorder, Options, traced};
+use exectrace::{FlightRecorder, Options, Task, traced};
 use http_body_util::BodyExt as _;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -44,7 +47,11 @@ struct Asked {
     out: PathBuf,
     load_for: Duration,
     serve: Option<String>,
+    dumps: PathBuf,
 }
+
+/// A request that takes so long leaves a trace.
+const TOO_LONG: Duration = Duration::from_millis(300);
 
 /// How often each account was asked for.
 type Accounts = Arc<Mutex<BTreeMap<u64, u64>>>;
@@ -86,6 +93,21 @@ fn render(id: u64) -> String {
     format!("report {id}: nothing to report\n")
 }
 
+/// What should never happen, on demand.
+#[traced]
+async fn stall() -> &'static str {
+    thread::sleep(TOO_LONG + TOO_LONG / 2);
+    "that took too long\n"
+}
+
+/// Each request is a task, as long as its answer takes.
+async fn as_task(request: Request, next: Next) -> Response {
+    let task = Task::new("request");
+    let answer = task.wrap(next.run(request)).await;
+    task.end();
+    answer
+}
+
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -97,9 +119,9 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Failure> {
-    let Asked { out, load_for, serve } = arguments()?;
+    let Asked { out, load_for, serve, dumps } = arguments()?;
     if let Some(address) = serve {
-        return serve_on(&address);
+        return serve_on(&address, &dumps);
     }
     let trace = exectrace::start(File::create(&out)?)?;
     let latencies = serve_under_load(load_for)?;
@@ -120,17 +142,20 @@ fn run() -> Result<(), Failure> {
 
 /// Serves until somebody ends it, under load, with a flight recorder; what it does is to be had
 /// from `/debug/trace/`.
-fn serve_on(address: &str) -> Result<(), Failure> {
+fn serve_on(address: &str, dumps: &FilePath) -> Result<(), Failure> {
     // Samples cost little, and without them nothing can be said of what ran on CPUs.
     let options = Options::new().cpu_samples(100);
     let recorder = Arc::new(FlightRecorder::builder().options(options).start()?);
+    recorder.on_slow("request", TOO_LONG, dumps)?;
     let server = exectrace::tokio::runtime()?;
     let listener = server.block_on(TcpListener::bind(address))?;
     let address = listener.local_addr()?;
     println!("http://{address}/debug/trace/");
     println!("exectrace record {address} --seconds 5 -o service.trace");
     println!("go tool pprof http://{address}/debug/pprof/block?seconds=5");
-    let app = app().merge(trace_http::router(trace_http::Config::new().recorder(recorder)));
+    println!("curl http://{address}/stall, and see {}", dumps.display());
+    let app = app().route("/stall", get(stall)).layer(middleware::from_fn(as_task));
+    let app = app.merge(trace_http::router(trace_http::Config::new().recorder(recorder)));
     // It wants to know who asks: only this machine is served.
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     let serving = server.spawn(async move { axum::serve(listener, app).await });
@@ -221,6 +246,7 @@ async fn ask_on(
 
 fn arguments() -> Result<Asked, Failure> {
     let (mut out, mut seconds, mut serve) = (PathBuf::from("service.trace"), 3.0, None);
+    let mut dumps = PathBuf::from("slow-requests");
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let value = words.next().ok_or_else(|| format!("{word} wants a value"))?;
@@ -228,11 +254,12 @@ fn arguments() -> Result<Asked, Failure> {
             "--out" => out = PathBuf::from(value),
             "--seconds" => seconds = value.parse()?,
             "--serve" => serve = Some(value),
+            "--dumps" => dumps = PathBuf::from(value),
             _ => {
-                let known = "--out FILE, --seconds N, --serve ADDRESS";
+                let known = "--out FILE, --seconds N, --serve ADDRESS, --dumps DIR";
                 return Err(format!("unknown: {word}; known: {known}").into());
             }
         }
     }
-    Ok(Asked { out, load_for: Duration::try_from_secs_f64(seconds)?, serve })
+    Ok(Asked { out, load_for: Duration::try_from_secs_f64(seconds)?, serve, dumps })
 }

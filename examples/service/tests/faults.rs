@@ -4,8 +4,11 @@
 //! The service runs as its users run it; then this program is started again, as the tool
 //! ([`TOOL`]), for the tool prints to standard output and to nothing else. So there is no harness.
 
-use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
 
 /// Set in the process that is to be the tool.
 const TOOL: &str = "SERVICE_TEST_IS_THE_TOOL";
@@ -25,7 +28,8 @@ fn main() -> ExitCode {
     said(service.args(["--seconds", "1.2", "--out"]).arg(&trace));
     the_first_screen_of_async_names_both_faults(&trace);
     explain_names_both_faults(&trace);
-    println!("both faults are named, by async and by explain");
+    a_stall_leaves_a_trace_that_names_it(folder.path());
+    println!("all faults are named, by async and by explain");
     ExitCode::SUCCESS
 }
 
@@ -58,6 +62,50 @@ fn explain_names_both_faults(trace: &Path) {
     let blocked = ["a poll of report (", " kept ", "in clock_nanosleep at ", "render (", &render];
     follow_each_other(&lines, &[&held]);
     follow_each_other(&lines, &[&blocked]);
+}
+
+/// Nobody asks for this trace: the service leaves it because a request took too long.
+fn a_stall_leaves_a_trace_that_names_it(folder: &Path) {
+    let dumps = folder.join("slow-requests");
+    let mut service = Command::new(env!("CARGO_BIN_EXE_service"));
+    service.args(["--serve", "127.0.0.1:0", "--dumps"]).arg(&dumps).stdout(Stdio::piped());
+    let mut service = Ended(service.spawn().expect("it can be started"));
+    let mut said = BufReader::new(service.0.stdout.take().expect("it is a pipe")).lines();
+    let page = said.next().expect("it says where it is").expect("standard output is UTF-8");
+    let address = page.strip_prefix("http://").and_then(|page| page.split('/').next());
+    let mut stream = TcpStream::connect(address.expect("an address")).expect("it listens");
+    let request = "GET /stall HTTP/1.1\r\nHost: service\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).expect("it listens");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let text = tool("explain", &wait_for_trace(&dumps));
+    let stalled = ["a poll of stall (", " kept ", "in clock_nanosleep at "];
+    follow_each_other(&text.lines().collect::<Vec<_>>(), &[&stalled]);
+}
+
+/// A process that is ended when the test is.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The first trace in a folder.
+fn wait_for_trace(folder: &Path) -> PathBuf {
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        let files = std::fs::read_dir(folder).expect("the service has made it");
+        let mut paths = files.map(|file| file.expect("it is there").path());
+        if let Some(trace) = paths.find(|path| path.extension().is_some_and(|it| it == "trace")) {
+            return trace;
+        }
+        assert!(Instant::now() < end, "no trace was left");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// What the tool answers about a trace.
