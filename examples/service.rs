@@ -1,6 +1,6 @@
 //! A web service that is slow, and nobody knows why: `service [--out FILE] [--seconds N]`, or
-//! `service --serve ADDRESS [--dumps DIR]`, which goes on until it is ended, is to be asked over HTTP,
-//! and leaves a trace of its own accord when a request takes too long: `/stall` does.
+//! `service --serve ADDRESS [--dumps DIR]`, which goes on until it is ended, is to be asked over
+//! HTTP, and leaves a trace of its own accord when a request takes too long: `/stall` does.
 //!
 //! Most requests only ask whether it is well, and take long all the same. Eight clients load it for
 //! a while; then the command `exectrace async` is to be asked. Two things are wrong here, and both
