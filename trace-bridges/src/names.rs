@@ -18,23 +18,35 @@ const PROBES_MAX: usize = 16;
 /// What stands for those that came too late.
 const OTHER: &str = "(other)";
 
-static NAMES: [OnceLock<Box<str>>; NAMES_MAX] = [const { OnceLock::new() }; NAMES_MAX];
+struct Names([OnceLock<Box<str>>; NAMES_MAX]);
+
+static NAMES: Names = Names::new();
 
 /// `name`, cut to 256 bytes, for good.
 pub(crate) fn kept(name: &str) -> &'static str {
-    let name = &name[..name.floor_char_boundary(NAME_BYTES_MAX)];
-    // FNV-1a: short texts, no state, and nobody gains from collisions but a few other names.
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    for probe in 0..PROBES_MAX {
-        let place = &NAMES[(hash as usize).wrapping_add(probe) % NAMES_MAX];
-        let there = place.get_or_init(|| name.into());
-        if **there == *name {
-            return there;
-        }
+    NAMES.kept(name)
+}
+
+impl Names {
+    const fn new() -> Self {
+        Self([const { OnceLock::new() }; NAMES_MAX])
     }
-    OTHER
+
+    fn kept(&'static self, name: &str) -> &'static str {
+        let name = &name[..name.floor_char_boundary(NAME_BYTES_MAX)];
+        // FNV-1a: short texts, no state, and nobody gains from collisions but a few other names.
+        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        for probe in 0..PROBES_MAX {
+            let place = &self.0[(hash as usize).wrapping_add(probe) % NAMES_MAX];
+            let there = place.get_or_init(|| name.into());
+            if **there == *name {
+                return there;
+            }
+        }
+        OTHER
+    }
 }
 
 #[cfg(test)]
@@ -43,12 +55,14 @@ mod tests {
 
     #[test]
     fn a_name_is_kept_once_and_their_number_is_bounded() {
-        let (one, two) = (kept("one"), kept(&String::from("one")));
+        // Its own, for it is full in the end, and other tests keep names.
+        static NAMES: Names = Names::new();
+        let (one, two) = (NAMES.kept("one"), NAMES.kept(&String::from("one")));
         assert!(std::ptr::eq(one, two));
         let long = "é".repeat(NAME_BYTES_MAX);
-        assert_eq!(kept(&long), &long[..NAME_BYTES_MAX]);
-        let names: Vec<_> = (0..2 * NAMES_MAX).map(|at| kept(&format!("name {at}"))).collect();
-        assert!(names.contains(&OTHER));
-        assert_eq!(kept("one"), "one", "what is kept stays");
+        assert_eq!(NAMES.kept(&long), &long[..NAME_BYTES_MAX]);
+        let numbered = (0..2 * NAMES_MAX).map(|at| NAMES.kept(&format!("name {at}")));
+        assert!(numbered.collect::<Vec<_>>().contains(&OTHER));
+        assert_eq!(NAMES.kept("one"), "one", "what is kept stays");
     }
 }
