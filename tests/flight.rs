@@ -390,6 +390,25 @@ fn dumps_are_not_more_often_than_allowed() {
 }
 
 #[test]
+fn a_writer_that_panics_is_not_waited_for() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().expect("a folder");
+    let recorder = recorder(1 << 20);
+    recorder.on_panic(dir.path()).expect("a folder");
+    // It panics on the thread that would have to take the snapshot.
+    let trace = start_with(annotated(), Faulty::new(Fault::Panics, 100));
+    let trace = trace.expect("none is running");
+    instant!("moment");
+    let (ended, has_ended) = std::sync::mpsc::channel();
+    let ending = std::thread::spawn(move || ended.send(trace.stop().is_err()));
+    let is_error = has_ended.recv_timeout(Duration::from_secs(20));
+    assert_eq!(is_error, Ok(true), "it ends, and says that its writer panicked");
+    assert!(ending.join().is_ok_and(|sent| sent.is_ok()));
+    assert!(all_lines(&snapshot(&recorder)).contains(&"! moment".to_owned()));
+    recorder.stop();
+}
+
+#[test]
 #[cfg(unix)]
 fn a_signal_asks_for_a_trace() {
     let _alone = alone();

@@ -4,9 +4,7 @@ use crate::floor::{Floors, Table, floor, median, time};
 use criterion::Criterion;
 use exectrace::{Task, Trace, counter, instant, log, traced};
 use std::hint::black_box;
-use std::pin::pin;
 use std::sync::Barrier;
-use std::task::{Context, Poll, Waker};
 
 #[inline(never)]
 fn plain() {
@@ -49,12 +47,6 @@ fn forgotten() {
     black_box(());
 }
 
-/// Pending for ever: every poll is a slice.
-#[traced]
-async fn waiting() {
-    std::future::poll_fn(|_| Poll::<()>::Pending).await;
-}
-
 /// A trace to a file that is gone when the program is.
 pub(crate) fn start() -> Trace {
     let file = tempfile::tempfile().expect("there is a folder for temporary files");
@@ -95,11 +87,6 @@ fn others(criterion: &mut Criterion<Floors>, table: &mut Table) {
     let task = Task::new("request");
     table.ratio(criterion, "task, enter and leave", "", 1, || drop(task.enter()));
     table.ratio(criterion, "task, begin and end", "", 1, || Task::new("request").end());
-    let mut future = pin!(waiting());
-    let mut context = Context::from_waker(Waker::noop());
-    table.ratio(criterion, "future, one poll", "", 1, || {
-        assert!(future.as_mut().poll(&mut context).is_pending());
-    });
     let report = trace.stop().expect("nothing can't fail");
     table.row("dropped in the rows above", &report.dropped_events.to_string(), "", "events");
 }

@@ -128,7 +128,11 @@ pub(crate) fn on_signal(session: &Arc<Session>, limits: Limits, dir: &Path) -> i
     extern "C" fn signalled(_: libc::c_int) {
         SIGNALLED.store(true, Ordering::Relaxed);
     }
-    watch(session, limits, dir, |watched, dir| watched.signal = Some(dir))?;
+    watch(session, limits, dir, |watched, dir| {
+        // One that came to an earlier recorder is over.
+        SIGNALLED.store(false, Ordering::Relaxed);
+        watched.signal = Some(dir);
+    })?;
     let handler = signalled as extern "C" fn(libc::c_int);
     // SAFETY: `signal` wants a handler that may run at any time: it stores to an atomic.
     let failed = unsafe { libc::signal(libc::SIGUSR2, handler as libc::sighandler_t) };
@@ -159,6 +163,11 @@ fn look_at(name: &[u8], begin: u64) {
 
 /// The calling thread panics.
 fn dump_panic() {
+    if local::is_quiet() {
+        // In the recorder itself, or in a writer of the user's that it calls: whoever takes
+        // snapshots would wait for itself.
+        return;
+    }
     let _quiet = local::quiet();
     let wanted = with(|watched| {
         let watched = watched.as_mut()?;

@@ -198,7 +198,6 @@ pub(crate) fn arrive(arrival: Arrival) {
 }
 
 /// Whether the recorder itself is at work on this thread.
-#[cfg(any(os_hooks, feature = "heap"))]
 #[inline(always)]
 pub(crate) fn is_quiet() -> bool {
     LOCAL.with(Local::is_quiet)

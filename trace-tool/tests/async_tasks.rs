@@ -2,25 +2,10 @@
 
 mod common;
 
-use common::{Bench, Run, convoy, server};
-use serde_json::Value;
+use common::{Bench, check, convoy, json, server};
 
 fn bench() -> Bench {
     Bench::new(&server::server())
-}
-
-#[track_caller]
-fn check(run: &Run, expected: &[&str]) {
-    for line in expected {
-        assert!(run.out.contains(line), "no `{line}` in:\n{}{}", run.out, run.err);
-    }
-    assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
-}
-
-#[track_caller]
-fn json(run: &Run) -> Value {
-    assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
-    serde_json::from_str(&run.out).expect("JSON")
 }
 
 #[test]

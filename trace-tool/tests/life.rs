@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Bench, Run, convoy};
+use common::{Bench, Run, check, convoy, json};
 use serde_json::Value;
 use trace_format::batch::Compression;
 use trace_format::definition::ResourceKind;
@@ -12,20 +12,6 @@ use trace_format::testgen::{TraceBuilder, open_call, os_id};
 
 fn bench() -> Bench {
     Bench::new(&convoy::convoy())
-}
-
-#[track_caller]
-fn check(run: &Run, expected: &[&str]) {
-    for line in expected {
-        assert!(run.out.contains(line), "no `{line}` in:\n{}{}", run.out, run.err);
-    }
-    assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
-}
-
-#[track_caller]
-fn json(run: &Run) -> Value {
-    assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
-    serde_json::from_str(&run.out).expect("JSON")
 }
 
 #[test]

@@ -62,6 +62,22 @@ impl Run {
     }
 }
 
+/// Fails unless it went well, silently, and said all of this.
+#[track_caller]
+pub(crate) fn check(run: &Run, expected: &[&str]) {
+    for line in expected {
+        assert!(run.out.contains(line), "no `{line}` in:\n{}{}", run.out, run.err);
+    }
+    assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
+}
+
+/// What it has said, which went well.
+#[track_caller]
+pub(crate) fn json(run: &Run) -> serde_json::Value {
+    assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
+    serde_json::from_str(&run.out).expect("JSON")
+}
+
 pub(crate) fn command() -> Command {
     Command::new(env!("CARGO_BIN_EXE_exectrace"))
 }
