@@ -15,10 +15,10 @@ use trace_analysis::life::Lives;
 use trace_analysis::profile::ProfileKind;
 use trace_analysis::symbols::Symbols;
 use trace_format::read::TraceFile;
-use trace_tool::profile::contents::{profile, was_recorded, why_empty};
-use trace_tool::profile::{Code, pprof};
-use trace_tool::symbols::binaries::{self, Binaries};
-use trace_tool::symbols::name;
+use trace_profile::contents::{profile, was_recorded, why_empty};
+use trace_profile::symbols::binaries::Binaries;
+use trace_profile::symbols::name;
+use trace_profile::{Code, pprof};
 
 use crate::query::Query;
 use crate::recording::record;
@@ -105,9 +105,7 @@ fn symbols(trace: &TraceFile<Vec<u8>>) -> Symbols {
     let entries = tables.threads.values().map(|thread| thread.entry).filter(|entry| *entry > 0);
     let addresses: BTreeSet<u64> = stacks.chain(entries).collect();
     let began = Duration::from_nanos(tables.clock.origin().wall.0);
-    let options = binaries::Options::default();
-    if let Ok(binaries) = Binaries::new(&options, SystemTime::UNIX_EPOCH + began) {
-        name(&mut symbols, addresses, &binaries);
-    }
+    let binaries = Binaries::new(SystemTime::UNIX_EPOCH + began);
+    name(&mut symbols, addresses, &binaries);
     symbols
 }

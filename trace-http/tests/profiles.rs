@@ -10,7 +10,7 @@ use exectrace::{FlightRecorder, Options};
 use flate2::read::GzDecoder;
 use prost::Message;
 use trace_http::{Config, Listener, serve};
-use trace_tool::profile::message;
+use trace_profile::message;
 
 #[global_allocator]
 static HEAP: exectrace::Heap = exectrace::Heap::system();
