@@ -71,6 +71,45 @@ fn nonsense_is_refused_with_the_limit() {
     assert!(!is_enabled());
 }
 
+/// Whatever comes, the next is served.
+#[test]
+fn what_is_no_request_is_refused_or_closed() {
+    let listener = serve("127.0.0.1:0", Config::new()).expect("a port is free");
+    let says = |bytes: &[u8]| {
+        let mut stream = connect(listener.address());
+        // It may be closed before all is sent; then reading may fail, too.
+        let _ = stream.write_all(bytes);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer[..answer.len().min(12)]).into_owned()
+    };
+    let long = "a".repeat(1 << 20);
+    let many = "A: b\r\n".repeat(1_000);
+    for text in [
+        "\r\n\r\n\r\n\r\nGET\r\n\r\n",
+        "GET / HTTP/9.9\r\nHost: localhost\r\n\r\n",
+        "\x16\x03\x01\x02\0\x01\0\x01\u{fc}\x03\x03\r\n\r\n",
+        &format!("GET {PAGE}?{long} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        &format!("GET {PAGE} HTTP/1.1\r\nHost: localhost\r\nA: {long}\r\n\r\n"),
+        &format!("GET {PAGE} HTTP/1.1\r\nHost: localhost\r\n{many}\r\n"),
+        &format!("GET {PAGE} HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n"),
+    ] {
+        let says = says(text.as_bytes());
+        assert!(says.is_empty() || says.starts_with("HTTP/1.1 4"), "{says} to {text:.60}");
+    }
+    for (text, status) in [
+        (format!("GET {PAGE} HTTP/1.0\r\n\r\n"), "403"),
+        (format!("GET http://evil.test{PAGE} HTTP/1.1\r\nHost: localhost\r\n\r\n"), "200"),
+        (format!("GET http://localhost{PAGE} HTTP/1.1\r\nHost: evil.test\r\n\r\n"), "403"),
+        (format!("GET {PAGE} HTTP/1.1\r\nHost: localhost\r\nHost: evil.test\r\n\r\n"), "403"),
+        (format!("GET {PAGE}?{} HTTP/1.1\r\nHost: localhost\r\n\r\n", "a".repeat(999)), "400"),
+    ] {
+        let says = says(text.as_bytes());
+        assert_eq!(says.get(9..12), Some(status), "{text:.60}");
+    }
+    assert_eq!(get(listener.address(), PAGE).status, 200);
+}
+
 #[test]
 fn the_page_for_people_has_what_there_is() {
     let listener = serve("127.0.0.1:0", Config::new()).expect("a port is free");
