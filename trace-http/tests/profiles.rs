@@ -96,3 +96,19 @@ fn a_flight_recorder_has_profiles_of_what_it_was_told_to_record() {
     assert_eq!(both.status, 400);
     drop(program);
 }
+
+/// They are made one after another, so that a crowd of them takes one core and no more memory.
+#[test]
+fn many_profiles_of_a_flight_recorder_at_once_are_all_made() {
+    let _alone = alone();
+    let recorder = Arc::new(FlightRecorder::start().expect("none is running"));
+    let config = Config::new().recorder(recorder).requests_max(20);
+    let (listener, _program) = (listen(config), Program::start());
+    let address = listener.address();
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    let ask = move || get(address, "/debug/pprof/block?from=snapshot");
+    let clients: Vec<_> = (0..12).map(|_| std::thread::spawn(ask)).collect();
+    for client in clients {
+        decode(&client.join().expect("no panic"));
+    }
+}
