@@ -7,7 +7,7 @@ use crate::tree::{Fault, File, Tree};
 use toml::{Table, Value};
 
 /// What each crate may depend on, of the workspace.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("examples", &[]),
     ("exectrace", &["trace-bridges", "trace-macros", "trace-runtime"]),
     ("service", &["exectrace", "trace-http"]),
@@ -15,6 +15,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("trace-bridges", &["trace-runtime"]),
     ("trace-format", &[]),
     ("trace-http", &["exectrace", "trace-analysis", "trace-format", "trace-profile"]),
+    ("trace-http-off", &[]),
     ("trace-macros", &[]),
     ("trace-profile", &["trace-analysis", "trace-format"]),
     ("trace-runtime", &["trace-format"]),
