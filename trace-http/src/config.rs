@@ -86,19 +86,19 @@ impl Config {
 
     /// Only who has this token is served, from anywhere: `Authorization: Bearer TOKEN`, or as the
     /// password of any user, which is what `go tool pprof http://:TOKEN@host/..` and browsers send.
-    /// Use TLS, or a tunnel, where others listen. An empty token is nobody's. A good one is 128 bits
-    /// of chance; see [`Config::guesses_max`] for others.
+    /// Use TLS, or a tunnel, where others listen. An empty token is nobody's. A good one is 128
+    /// bits of chance; [`Config::guesses_max`] is there for the others.
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.token = Some(token.into());
         self
     }
 
-    /// How many wrong tokens an address may send within a while: 10 within 60 s unless told otherwise,
-    /// at least 1, within 1 ms to an hour. Then all of its tokens are refused unheard, the right one,
-    /// too, with 429 and `Retry-After`, until the while since its first wrong one is over. Others are
-    /// served as before: nobody is locked out by a stranger, except by one of the same address, as
-    /// that of a proxy. Half an address of IPv6 counts, and all that a router knows no address of
-    /// count as one.
+    /// How many wrong tokens an address may send within a while: 10 within 60 s unless told
+    /// otherwise; at least 1, within 1 ms to an hour. Then all of its tokens are refused unheard,
+    /// even the right one, with 429 and `Retry-After`, until the while since its first wrong one
+    /// is over. Others are served as before: nobody is locked out by a stranger, except by one of
+    /// the same address, as that of a proxy. Half an address of IPv6 counts, and all that a router
+    /// knows no address of count as one.
     pub fn guesses_max(mut self, wrong: u32, within: Duration) -> Self {
         self.guesses_max = wrong.max(1);
         self.guesses_within = within.clamp(Duration::from_millis(1), TIMEOUT_MAX);

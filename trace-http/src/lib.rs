@@ -35,7 +35,8 @@
 //! header of its own looks like this machine: set a token where there is one.
 //!
 //! - `config`: what can be said. `listener`, `error`: the port of its own.
-//! - `access`: who is served; `guesses`: wrong tokens, counted. `query`: what is asked. `refusal`: how one says no.
+//! - `access`: who is served; `guesses`: wrong tokens, counted. `query`: what is asked.
+//!   `refusal`: how one says no.
 //! - `recording`: one trace, from its start to its end; `pipe`: its way to the client.
 //! - `routes`: the pages by path; `trace`, `sites`, `index`, `pprof`: these pages.
 
