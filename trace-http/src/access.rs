@@ -40,8 +40,7 @@ const HEADERS: [(HeaderName, &str); 3] = [
     (header::REFERRER_POLICY, "no-referrer"),
 ];
 
-/// Who is served.
-#[derive(Debug)]
+/// Who is served. Not to be printed: it has the token.
 pub(crate) struct Access {
     token: Option<String>,
     guesses: Guesses,

@@ -106,7 +106,9 @@ impl Config {
     }
 
     /// Whether others than this machine are served without a token. Anybody who can reach the port
-    /// then sees what the program does, and can make it record.
+    /// then sees what the program does, and can make it record; so can a web page that is shown on
+    /// such a machine and leads a name of its own here, unless [`Config::host`] says which names
+    /// there are.
     pub fn allow_remote(mut self, allow: bool) -> Self {
         self.allow_remote = allow;
         self
@@ -149,7 +151,8 @@ impl Config {
     }
 
     /// How long a client may take nothing of a trace, once 4 MiB wait for it, before the recording
-    /// is ended: 5 s unless told otherwise. Until then a flight recorder waits, too.
+    /// is ended: 5 s unless told otherwise. Until then a flight recorder waits, too. Once the time of
+    /// the recording is over, what is left of it may take twelve times as long in all.
     pub fn stall_timeout(mut self, time: Duration) -> Self {
         self.stall_timeout = time.min(TIMEOUT_MAX);
         self

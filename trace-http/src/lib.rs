@@ -30,6 +30,9 @@
 //! flight recorder, 409 a trace is running, 429 too many requests at once, or too many wrong tokens
 //! from this address, 501 not compiled in.
 //!
+//! One trace is recorded at a time, and one profile made of one; whoever else wants a trace is told
+//! to ask again, and profiles wait for their turn.
+//!
 //! An address that sent ten wrong tokens is not heard for the rest of a minute, not even with the
 //! right one ([`Config::guesses_max`]); other addresses are. A proxy on this machine that adds no
 //! header of its own looks like this machine: set a token where there is one.
