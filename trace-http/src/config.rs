@@ -151,8 +151,8 @@ impl Config {
     }
 
     /// How long a client may take nothing of a trace, once 4 MiB wait for it, before the recording
-    /// is ended: 5 s unless told otherwise. Until then a flight recorder waits, too. Once the time of
-    /// the recording is over, what is left of it may take twelve times as long in all.
+    /// is ended: 5 s unless told otherwise. Until then a flight recorder waits, too. Once the time
+    /// of the recording is over, what is left of it may take twelve times as long in all.
     pub fn stall_timeout(mut self, time: Duration) -> Self {
         self.stall_timeout = time.min(TIMEOUT_MAX);
         self

@@ -17,8 +17,8 @@ use http_body::Frame;
 /// So much waits for the client, and one more piece.
 const WAITING_BYTES_MAX: usize = 4 << 20;
 
-/// Once a recording's time is over, the rest of it may take so many times what a stall may: a client
-/// that takes a little now and then would keep everybody else from recording.
+/// Once a recording's time is over, the rest of it may take so many times what a stall may: a
+/// client that takes a little now and then would keep everybody else from recording.
 const REST_STALLS: u32 = 12;
 
 /// When a recording ends before its time.
