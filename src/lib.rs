@@ -68,9 +68,10 @@ pub use trace_runtime::Heap;
 #[cfg(feature = "enabled")]
 pub use trace_runtime::{
     Argument, ArgumentKind, ArgumentName, Callsite, CallsiteKind, Compression, FlightRecorder,
-    FlightRecorderBuilder, FutureName, OnFull, Options, Report, SnapshotError, SnapshotReport,
-    Stacks, StartError, StopError, Task, TaskGuard, Trace, Traced, TracedExt, Traceparent, Value,
-    callsites, is_enabled, set_module_on, start, start_file, start_file_with, start_with,
+    FlightRecorderBuilder, FutureName, OnFull, Options, Report, Rotation, SnapshotError,
+    SnapshotReport, Stacks, StartError, StopError, Task, TaskGuard, Trace, Traced, TracedExt,
+    Traceparent, Value, callsites, is_enabled, set_module_on, start, start_file, start_file_with,
+    start_rotating, start_with,
 };
 
 /// What macros expand to. Not for use by hand; may change with any version.

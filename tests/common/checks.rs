@@ -13,7 +13,7 @@ use exectrace::Report;
 use std::collections::{BTreeMap, BTreeSet};
 use trace_format::definition::{Definition, OpenSince};
 use trace_format::event::{Event, EventKind};
-use trace_format::header::{BatchHeader, BatchKind, FLAG_RESTATED};
+use trace_format::header::{BatchHeader, BatchKind, FLAG_FIRST, FLAG_RESTATED};
 use trace_format::id::{Open, SiteId, ThreadId};
 use trace_format::read::Batch;
 use trace_format::time::Ticks;
@@ -238,6 +238,7 @@ impl Thread {
         let restated = header.flags & FLAG_RESTATED != 0;
         assert_eq!(restated, header.offset == 0, "whole batches restate");
         match self.place {
+            None if header.flags & FLAG_FIRST != 0 => assert_eq!(header.offset, 0),
             None => assert_eq!((header.sequence, header.offset), (0, 0)),
             Some((sequence, behind)) if header.offset > 0 => {
                 assert_eq!((header.sequence, header.offset), (sequence, behind));
@@ -327,7 +328,8 @@ impl Thread {
     /// A state lists what has begun by its place, and then what is about to be written. Of what has
     /// begun, ends may have been lost and that not told yet.
     fn state(&mut self, place: (u32, u32), more: bool, open: &[OpenSince], lost_ends: u64) {
-        let behind = self.place.unwrap_or((0, 0));
+        // Without one it may be in the middle of what was recorded before the trace.
+        let behind = self.place.unwrap_or(place);
         let next = place == (behind.0 + 1, 0) && self.stack.is_empty();
         assert!(place == behind || next, "{place:?} is not where events go on: {behind:?}");
         let open: Vec<_> = open.iter().map(|each| (each.open, each.begin.0)).collect();

@@ -24,8 +24,6 @@ pub(crate) struct Drain {
     pub(crate) thread: Arc<Thread>,
     batch: *mut Batch,
     taken: Commit,
-    /// Events handed out.
-    pub(crate) events: u64,
     /// When the thread exited, if that was before the last walk: there is no more.
     pub(crate) exited: Option<Ticks>,
 }
@@ -37,7 +35,7 @@ unsafe impl Send for Drain {}
 impl Drain {
     pub(crate) fn new(thread: Arc<Thread>) -> Self {
         let batch = thread.first.load(Ordering::Acquire);
-        Self { thread, batch, taken: Commit::default(), events: 0, exited: None }
+        Self { thread, batch, taken: Commit::default(), exited: None }
     }
 
     fn batch<'a>(&self) -> &'a Batch {
@@ -60,7 +58,6 @@ impl Drain {
             if commit.len > self.taken.len {
                 let info = self.info(generation, commit);
                 take(&info, self.batch().bytes(usize::from(self.taken.len), commit));
-                self.events += u64::from(info.events);
                 self.taken = commit;
             }
             if next.is_null() {

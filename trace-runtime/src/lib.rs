@@ -14,7 +14,8 @@
 //!    the kernel and the system tell beside, it collects from each `source`: the kernel's switches
 //!    (`sched`).
 //! 6. Start and stop are `recorder`'s; the flight recorder (`flight`) is another outlet, and writes
-//!    by itself what is worth it (`dump`); a trace that survives its process is started by `file`;
+//!    by itself what is worth it (`dump`); a trace that survives its process is started by `file`,
+//!    which shares its batches by way of `kept`, and may go on in another file (`rotation`);
 //!    what threads and the collector share of one trace is in `session`.
 //!
 //! `auto` starts a trace before `main`, if the environment says so.
@@ -76,6 +77,7 @@ pub mod hooked;
 mod intern;
 #[cfg(stacks)]
 mod interned;
+mod kept;
 mod living;
 mod local;
 mod memory;
@@ -95,6 +97,7 @@ mod record;
 mod recorder;
 mod refill;
 mod region;
+mod rotation;
 #[cfg(all(feature = "sched", not(loom)))]
 #[cfg_attr(
     not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))),
@@ -117,13 +120,14 @@ mod waker;
 
 pub use callsite::{ArgumentKind, ArgumentName, Callsite, CallsiteKind, callsites, set_module_on};
 pub use error::{Report, SnapshotError, SnapshotReport, StartError, StopError};
-pub use file::{start_file, start_file_with};
+pub use file::{start_file, start_file_with, start_rotating};
 pub use flight::{FlightRecorder, FlightRecorderBuilder};
 pub use future::{FutureName, Traced, TracedExt};
 #[cfg(all(feature = "heap", not(loom)))]
 pub use heap::Heap;
 pub use options::{Compression, OnFull, Options, Stacks};
 pub use recorder::{Trace, is_enabled, start, start_with};
+pub use rotation::Rotation;
 pub use task::{Task, TaskGuard};
 pub use traceparent::Traceparent;
 pub use value::{Argument, Value};

@@ -199,8 +199,13 @@ impl Spares {
         })
     }
 
-    /// Puts back a batch the caller owns, or hands it back if there is no room.
+    /// Puts back a batch the caller owns, or hands it back if there is no room, or if new batches
+    /// come from elsewhere by now.
     pub(crate) fn give(&self, batch: *mut Batch) -> Result<(), *mut Batch> {
+        // SAFETY: a shared reference wants a live batch: it is the caller's.
+        if !arena::serves(unsafe { &*batch }.arena) {
+            return Err(batch);
+        }
         for slot in &self.slots {
             let empty = ptr::null_mut();
             let order = (Ordering::Release, Ordering::Relaxed);
@@ -224,6 +229,20 @@ impl Spares {
             }
         }
         freed
+    }
+
+    /// Frees those that are not from where new batches come from by now.
+    pub(crate) fn renew(&self) {
+        for slot in &self.slots {
+            let batch = slot.swap(ptr::null_mut(), Ordering::Acquire);
+            if batch.is_null() {
+                continue;
+            }
+            if let Err(batch) = self.give(batch) {
+                // SAFETY: `free` wants an owned batch from `allocate`: as in `trim` (M1).
+                unsafe { free(batch) };
+            }
+        }
     }
 }
 

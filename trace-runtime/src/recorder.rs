@@ -9,7 +9,7 @@ use crate::callsite::{Callsite, SwitchEvent, callsites, cut, linked};
 use crate::clock;
 use crate::collector::Collector;
 use crate::error::{Report, StartError, StopError};
-use crate::file::Kept;
+use crate::kept::{self, Kept};
 use crate::local;
 use crate::memory::BUDGET;
 use crate::options::Options;
@@ -51,6 +51,8 @@ struct Locks {
     state: Mutex<State>,
     /// Held while a session begins or ends, or an outlet of it does. Taken first.
     changes: Mutex<Option<Collecting>>,
+    /// Taken while `changes` is, or alone.
+    kept: Mutex<kept::Shared>,
 }
 
 /// The collector of the session that runs.
@@ -92,6 +94,11 @@ fn lock_state() -> MutexGuard<'static, State> {
 
 fn lock_changes() -> MutexGuard<'static, Option<Collecting>> {
     locks().changes.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The file in which batches are, if they are to survive the process.
+pub(crate) fn lock_kept() -> MutexGuard<'static, kept::Shared> {
+    locks().kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn locks() -> &'static Locks {
@@ -146,7 +153,7 @@ fn start_quietly(
     // A signal's handler that traces must not come in here again while this holds locks.
     let _quiet = local::quiet();
     let sink = || Sink::new(Box::new(writer), options.compression);
-    let session = join(Party::Trace, options, || Outlet::File(Box::new(File::new(sink()))))?;
+    let session = join(Party::Trace, options, || Ok(Outlet::File(Box::new(File::new(sink())))))?;
     Ok(Trace::new(session, None))
 }
 
@@ -154,7 +161,7 @@ fn start_quietly(
 pub(crate) fn join(
     party: Party,
     options: &Options,
-    outlet: impl FnOnce() -> Outlet,
+    outlet: impl FnOnce() -> Result<Outlet, StartError>,
 ) -> Result<Arc<Session>, StartError> {
     let occupied = Occupied::new(party)?;
     let mut collecting = lock_changes();
@@ -163,13 +170,13 @@ pub(crate) fn join(
         Some(running) => {
             let session = Arc::clone(&running.session);
             let (done, is_done) = mpsc::sync_channel(1);
-            session.ask(Request::Attach(outlet(), done));
+            session.ask(Request::Attach(outlet()?, done));
             // If the collector is gone, so is the session, and stopping says so.
             let _ = is_done.recv();
             session
         }
         None => {
-            let started = begin(options, outlet())?;
+            let started = begin(options, outlet()?)?;
             let session = Arc::clone(&started.session);
             *collecting = Some(started);
             publish(options, &session);

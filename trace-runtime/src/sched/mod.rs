@@ -54,8 +54,6 @@ pub(crate) struct Sched {
     wanted: Wanted,
     /// `None` until the trace begins, and if the kernel refuses.
     watch: Option<Watch>,
-    /// Events of a watch that has ended.
-    events: u64,
 }
 
 /// What the user wants beside switches.
@@ -95,7 +93,7 @@ impl Sched {
     pub(crate) fn new(options: &Options) -> Self {
         let wanted =
             Wanted { samples_per_second: options.cpu_samples, faults: options.page_faults };
-        Self { wanted, watch: None, events: 0 }
+        Self { wanted, watch: None }
     }
 }
 
@@ -127,7 +125,6 @@ impl Source for Sched {
     fn stop(&mut self, output: &mut Output) {
         if let Some(mut watch) = self.watch.take() {
             watch.look(output);
-            self.events = watch.written();
         }
     }
 
@@ -135,10 +132,6 @@ impl Source for Sched {
         let watch = self.watch.as_ref()?;
         let share = RING_BYTES_MAX / watch.cover.ring_bytes().max(1);
         Some((LOOK_EVERY / share.max(1) as u32).max(Duration::from_millis(2)))
-    }
-
-    fn events(&self) -> u64 {
-        self.watch.as_ref().map_or(self.events, Watch::written)
     }
 }
 
@@ -276,10 +269,6 @@ impl Watch {
             }
             What::Lost(_) => {}
         }
-    }
-
-    fn written(&self) -> u64 {
-        self.lanes.iter().map(Lane::written).sum()
     }
 }
 
