@@ -61,7 +61,7 @@ pub fn start_rotating(
     start_either(&options, Some(rotation), path.as_ref())
 }
 
-fn start_either(
+pub(crate) fn start_either(
     options: &Options,
     rotation: Option<Rotation>,
     path: &Path,
