@@ -2,7 +2,8 @@
 //!
 //! Annotate functions with [`macro@traced`] and scopes with [`trace_region!`], switch the feature
 //! `enabled` on, and run between [`start`] and [`Trace::stop`]; the tool `exectrace` shows what
-//! happened.
+//! happened. [The guide](guide) has it step by step: a first trace, reading it, production, tests,
+//! async, costs, and what every message means.
 //!
 //! ```
 //! use exectrace::{trace_region, traced};
