@@ -18,7 +18,8 @@
 //!    which shares its batches by way of `kept`, and may go on in another file (`rotation`);
 //!    what threads and the collector share of one trace is in `session`.
 //!
-//! `auto` starts a trace before `main`, if the environment says so.
+//! `auto` starts a trace before `main`, if the environment says so; `keep` keeps what led to a test
+//! that fails.
 //!
 //! A call site is a static of a macro's, or made by `sites` while the program runs.
 //!
@@ -77,6 +78,7 @@ pub mod hooked;
 mod intern;
 #[cfg(stacks)]
 mod interned;
+mod keep;
 mod kept;
 mod living;
 mod local;
@@ -138,6 +140,8 @@ pub mod __private {
     pub use crate::callsite::{ArgumentKind, ArgumentName, Callsite, CallsiteKind, Registered};
     pub use crate::future::{FutureEnd, FutureGuard, Ignore, InTask, Traced};
 
+    pub use crate::judge;
+    pub use crate::keep::{Judged, JudgedOther, JudgedResult, KeptIfFailed, keep};
     pub use crate::naming::name_thread;
     pub use crate::region::{Region, counter, enter, enter_args, instant, log};
     pub use crate::sites::Place;
