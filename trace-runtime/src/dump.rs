@@ -5,21 +5,24 @@
 //! thread that panics, for the process may end with it. Not more often than allowed, and only the
 //! newest are kept: a fault that comes a thousand times a second is told of once.
 //!
+//! Elsewhere: the files, and which of them are kept (`folder`).
+//!
 //! May contain `unsafe`: it registers a signal's handler.
 
 use crate::clock;
 use crate::error::SnapshotError;
 use crate::flight;
+use crate::folder;
 use crate::local;
 use crate::primitive::Ordering;
 use crate::primitive::global::AtomicBool;
 use crate::session::Session;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, Once, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// How often a dump may be, and how many are kept.
 #[derive(Clone, Copy, Debug)]
@@ -226,31 +229,9 @@ fn signalled() -> Option<PathBuf> {
     with(|watched| watched.as_ref()?.signal.clone())
 }
 
-/// Writes one, under a name that tells why and when; the oldest go beyond `kept`.
+/// Writes one.
 fn dump(session: &Arc<Session>, why: &str, dir: &Path, kept: usize) -> Result<(), SnapshotError> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let name = format!("{:013}-{why}.trace", now.as_millis());
-    // Whoever looks into the folder finds whole traces only.
-    let part = dir.join(format!("{name}.part"));
-    let file = File::create(&part).map_err(SnapshotError::Write)?;
-    flight::snapshot(session, file)?;
-    fs::rename(&part, dir.join(name)).map_err(SnapshotError::Write)?;
-    forget_oldest(dir, kept).map_err(SnapshotError::Write)
-}
-
-/// Names begin with the time, so they sort by it.
-fn forget_oldest(dir: &Path, kept: usize) -> io::Result<()> {
-    let is_dump = |name: &str| {
-        let time = name.split('-').next().unwrap_or_default();
-        name.ends_with(".trace") && time.len() == 13 && time.bytes().all(|it| it.is_ascii_digit())
-    };
-    let names = fs::read_dir(dir)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut names: Vec<_> = names.filter(|name| is_dump(name)).collect();
-    names.sort();
-    for name in names.iter().take(names.len().saturating_sub(kept)) {
-        fs::remove_file(dir.join(name))?;
-    }
-    Ok(())
+    folder::add(dir, why, kept, folder::wall, |file| flight::snapshot(session, file))
 }
 
 /// The recorder of this session is about to stop.
