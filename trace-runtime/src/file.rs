@@ -9,7 +9,7 @@ use crate::error::StartError;
 use crate::local;
 use crate::options::Options;
 use crate::outlet::{File as FileOutlet, Outlet};
-use crate::recorder::{self, Party, Trace};
+use crate::recorder::{self, Occupied, Party, Trace};
 use crate::sink::Sink;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -51,41 +51,54 @@ fn start_quietly(options: &Options, path: &Path) -> Result<Trace, StartError> {
     // Files are the recorder's, not the program's.
     let _quiet = local::quiet();
     let fail = |error| StartError::File(path.to_owned(), error);
+    // Whoever may not start leaves all files as they are.
+    let place = Occupied::new(Party::Trace)?;
     let live = with_ending(path, ".live");
     let mut file = Claimed::new(path)?;
     if live.exists() {
         // Of a process that was killed: both go out of the way, before anything is written.
+        file.made = None;
         fs::rename(&live, with_ending(path, ".old.live")).map_err(fail)?;
         fs::rename(path, with_ending(path, ".old")).map_err(fail)?;
         file = Claimed::new(path)?;
     }
-    file.file.set_len(0).map_err(fail)?;
     let kept = (!recorder::is_enabled()).then(|| Kept::new(&live, options)).transpose();
     let kept = kept.map_err(|error| StartError::File(live.clone(), error))?;
+    file.file.set_len(0).map_err(fail)?;
     let sink = || Sink::unbuffered(Box::new(file));
     let outlet = || Outlet::File(Box::new(FileOutlet::new(sink())));
-    let session = recorder::join(Party::Trace, options, outlet)?;
+    let session = recorder::join(place, options, outlet)?;
     Ok(Trace::new(session, kept))
 }
 
 /// A file that no other process writes a trace to.
 ///
 /// It is locked, and unlocked before it is closed: a child that is just being forked has it open,
-/// too, and would keep the lock.
+/// too, and would keep the lock. One that was made for a trace which did not begin goes again.
 struct Claimed {
     file: File,
     process: u32,
+    /// What to remove, while nothing but a beginning may be in it.
+    made: Option<PathBuf>,
 }
 
 impl Claimed {
     fn new(path: &Path) -> Result<Self, StartError> {
-        let mut options = OpenOptions::new();
-        options.create(true).write(true).truncate(false);
-        let file = options.open(path).map_err(|error| StartError::File(path.to_owned(), error))?;
+        let fail = |error| StartError::File(path.to_owned(), error);
+        let (file, made) = match File::create_new(path) {
+            Ok(file) => (file, Some(path.to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let mut options = OpenOptions::new();
+                // It may be gone by now.
+                let options = options.create(true).write(true).truncate(false);
+                (options.open(path).map_err(fail)?, None)
+            }
+            Err(error) => return Err(fail(error)),
+        };
         match file.try_lock() {
             // Where files can't be locked there is nothing to ask.
             Ok(()) | Err(fs::TryLockError::Error(_)) => {
-                Ok(Self { file, process: std::process::id() })
+                Ok(Self { file, process: std::process::id(), made })
             }
             Err(fs::TryLockError::WouldBlock) => Err(StartError::InUse(path.to_owned())),
         }
@@ -96,6 +109,9 @@ impl Drop for Claimed {
     fn drop(&mut self) {
         // A forked child leaves its parent's lock alone.
         if self.process == std::process::id() {
+            if let Some(path) = &self.made {
+                let _ = fs::remove_file(path);
+            }
             // At worst it is unlocked by being closed.
             let _ = self.file.unlock();
         }
@@ -108,6 +124,8 @@ impl Write for Claimed {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        // The beginning is written, and a trace runs.
+        self.made = None;
         self.file.flush()
     }
 }

@@ -9,7 +9,7 @@ use crate::error::{SnapshotError, SnapshotReport, StartError};
 use crate::local;
 use crate::options::Options;
 use crate::outlet::{Outlet, Ring};
-use crate::recorder::{self, Party};
+use crate::recorder::{self, Occupied, Party};
 use crate::session::{Request, Session};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -155,7 +155,8 @@ impl FlightRecorderBuilder {
         let ring = Ring::new(self.max_bytes, self.min_age);
         let session = {
             let _quiet = local::quiet();
-            recorder::join(Party::Recorder, &self.options, || Outlet::Ring(Box::new(ring)))?
+            let place = Occupied::new(Party::Recorder)?;
+            recorder::join(place, &self.options, || Outlet::Ring(Box::new(ring)))?
         };
         #[cfg(os_hooks)]
         if self.options.os {

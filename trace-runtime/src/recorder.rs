@@ -145,18 +145,18 @@ fn start_quietly(
 ) -> Result<Trace, StartError> {
     // A signal's handler that traces must not come in here again while this holds locks.
     let _quiet = local::quiet();
+    let place = Occupied::new(Party::Trace)?;
     let sink = || Sink::new(Box::new(writer), options.compression);
-    let session = join(Party::Trace, options, || Outlet::File(Box::new(File::new(sink()))))?;
+    let session = join(place, options, || Outlet::File(Box::new(File::new(sink()))))?;
     Ok(Trace::new(session, None))
 }
 
 /// A party gets its outlet, in the session that runs or in a new one. The caller is quiet.
 pub(crate) fn join(
-    party: Party,
+    place: Occupied,
     options: &Options,
     outlet: impl FnOnce() -> Outlet,
 ) -> Result<Arc<Session>, StartError> {
-    let occupied = Occupied::new(party)?;
     let mut collecting = lock_changes();
     let running = collecting.as_ref().filter(|it| !it.session.is_ended());
     let session = match running {
@@ -176,7 +176,7 @@ pub(crate) fn join(
             session
         }
     };
-    std::mem::forget(occupied);
+    std::mem::forget(place);
     Ok(session)
 }
 
@@ -196,10 +196,11 @@ fn publish(options: &Options, session: &Arc<Session>) {
 }
 
 /// A party's one place, given back when dropped: also by a panic on the way.
-struct Occupied(Party);
+#[derive(Debug)]
+pub(crate) struct Occupied(Party);
 
 impl Occupied {
-    fn new(party: Party) -> Result<Self, StartError> {
+    pub(crate) fn new(party: Party) -> Result<Self, StartError> {
         let mut state = lock_state();
         let occupied = &mut state.occupied[party as usize];
         if std::mem::replace(occupied, true) {
