@@ -59,6 +59,7 @@ const OTHERS: &[Exception] = &[
     Exception { path: "tests/heap_global.rs", reason: "an allocator, forks, keys of threads" },
     Exception { path: "tests/leaks.rs", reason: "an allocator that counts" },
     Exception { path: "tests/fork.rs", reason: "fork is unsafe to call" },
+    Exception { path: "tests/crash_system.rs", reason: "limits are unsafe to set" },
     Exception { path: "tests/sched.rs", reason: "pinning threads is unsafe to call" },
     Exception { path: "tests/sched_refused.rs", reason: "filters and limits, likewise" },
     Exception { path: "tests/thread_exit.rs", reason: "a destructor that the system calls" },
