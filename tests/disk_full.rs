@@ -158,7 +158,8 @@ fn a_disk_that_fills_up_loses_events_which_are_counted() {
 #[test]
 fn one_that_is_killed() {
     let Ok(path) = std::env::var(VICTIM) else { return };
-    let trace = start_file_with(annotated().memory_max(256 << 10), &path).expect("a small disk");
+    let options = annotated().memory_max(256 << 10).on_full(OnFull::Wait);
+    let trace = start_file_with(options, &path).expect("there is room for a beginning");
     fill_with_events(1_000_000);
     instant!("last words");
     std::mem::forget(trace);
