@@ -300,12 +300,13 @@ fn begin(options: &Options, outlet: Outlet) -> Result<Collecting, StartError> {
     Ok(Collecting { session, handle })
 }
 
-/// Nobody waits for a collector that has panicked: without one the session is over.
+/// Nobody waits for a collector that is gone: without one the session is over.
 struct EndOnDrop(Arc<Session>);
 
 impl Drop for EndOnDrop {
     fn drop(&mut self) {
         self.0.end();
+        self.0.refuse();
     }
 }
 
