@@ -60,7 +60,9 @@ fn whole(bytes: &[u8]) -> Decoded {
 fn in_time<T: Send + 'static>(what: &str, act: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, is_done) = channel();
     let thread = thread::spawn(move || _ = done.send(act()));
-    let result = is_done.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{what} does not end"));
+    let result = is_done
+        .recv_timeout(PATIENCE * rounds(1))
+        .unwrap_or_else(|_| panic!("{what} does not end"));
     thread.join().expect("it has said how it ended");
     result
 }
@@ -132,7 +134,9 @@ fn a_snapshot_while_others_stop_and_start_is_a_whole_trace_or_none() {
                             continue;
                         };
                         let mut bytes = Vec::new();
-                        match recorder.snapshot(&mut bytes) {
+                        let result = recorder.snapshot(&mut bytes);
+                        drop(recorder);
+                        match result {
                             Ok(report) => {
                                 assert_eq!(report.bytes, bytes.len() as u64);
                                 whole(&bytes);
