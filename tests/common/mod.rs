@@ -71,6 +71,11 @@ pub(crate) fn loudly(words: &str) {
     let _ = std::io::stderr().write_all(format!("{words}\n").as_bytes());
 }
 
+/// How many threads this process has, where the system says it.
+pub(crate) fn thread_count() -> Option<usize> {
+    std::fs::read_dir("/proc/self/task").ok().map(Iterator::count)
+}
+
 /// A trace that was recorded, stopped, decoded and checked.
 #[derive(Debug)]
 pub(crate) struct Recorded {

@@ -20,6 +20,7 @@ use crate::session::{Request, Session};
 use crate::source::Source;
 use crate::task;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trace_format::definition::{Definition, OpenSince};
@@ -220,13 +221,16 @@ impl Collector {
     fn answer(&mut self, request: Request) {
         match request {
             Request::Attach(outlet, done) => {
-                self.attach(outlet);
-                let _ = done.send(());
+                let failed = self.attach(outlet);
+                let _ = done.send(failed);
             }
             Request::EndFile(done) => {
                 self.cut();
-                if let Some(file) = self.output.detach_file() {
-                    let _ = done.send(self.finish(file));
+                // A writer that panics when it is dropped is the trace's fault, and nobody else's:
+                // without an answer, the trace knows.
+                let end = || self.output.detach_file().map(|file| self.finish(file));
+                if let Ok(Some(ended)) = catch_unwind(AssertUnwindSafe(end)) {
+                    let _ = done.send(ended);
                 }
             }
             Request::EndRing(done) => {
@@ -246,8 +250,10 @@ impl Collector {
         }
     }
 
-    /// Another outlet begins here: with what lasts, and then with a generation.
-    fn attach(&mut self, outlet: Outlet) {
+    /// Another outlet begins here: with what lasts, and then with a generation. If its writer
+    /// fails at once, it is gone again.
+    fn attach(&mut self, outlet: Outlet) -> Option<io::Error> {
+        let is_file = matches!(outlet, Outlet::File(_));
         self.note_exits();
         self.collect();
         self.output.attach(outlet, &recorder::beginning());
@@ -260,6 +266,11 @@ impl Collector {
         self.output.write_definitions();
         self.output.flush();
         hooked::begin_generation();
+        let failed = self.output.file().filter(|_| is_file)?.sink.take_error()?;
+        let file = self.output.detach_file();
+        // It has failed already, however it goes.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(file)));
+        Some(failed)
     }
 
     /// Ends a file while the session goes on.

@@ -165,7 +165,9 @@ pub(crate) fn join(
             let (done, is_done) = mpsc::sync_channel(1);
             session.ask(Request::Attach(outlet(), done));
             // If the collector is gone, so is the session, and stopping says so.
-            let _ = is_done.recv();
+            if let Ok(Some(failed)) = is_done.recv() {
+                return Err(StartError::Write(failed));
+            }
             session
         }
         None => {

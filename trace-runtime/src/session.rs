@@ -63,8 +63,8 @@ pub(crate) struct News {
 /// nobody waits for is thrown away.
 #[derive(Debug)]
 pub(crate) enum Request {
-    /// Another outlet.
-    Attach(Outlet, SyncSender<()>),
+    /// Another outlet; why it could not begin, if it could not.
+    Attach(Outlet, SyncSender<Option<io::Error>>),
     /// The file is to be ended, while the session goes on.
     EndFile(SyncSender<(Report, Option<io::Error>)>),
     /// The ring is to go, while the session goes on.
