@@ -7,7 +7,7 @@
 //!
 //! Elsewhere: the files, and which of them are kept (`folder`).
 //!
-//! May contain `unsafe`: it registers a signal's handler.
+//! May contain `unsafe`: it registers a signal's handler, and leaves a lock behind at a fork.
 
 use crate::clock;
 use crate::error::SnapshotError;
@@ -15,11 +15,12 @@ use crate::flight;
 use crate::folder;
 use crate::local;
 use crate::primitive::Ordering;
-use crate::primitive::global::AtomicBool;
+use crate::primitive::global::{AtomicBool, AtomicPtr};
 use crate::session::Session;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::ptr;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
@@ -58,7 +59,9 @@ struct Watched {
     last: Option<Instant>,
 }
 
-static WATCHED: Mutex<Option<Watched>> = Mutex::new(None);
+/// Null until it is asked for, and again in a forked child, whose copy may be locked for ever. What
+/// it points to is never freed.
+static WATCHED: AtomicPtr<Mutex<Option<Watched>>> = AtomicPtr::new(ptr::null_mut());
 
 /// Whether any task may be too slow: asked at each end of one.
 static ANY_SLOW: AtomicBool = AtomicBool::new(false);
@@ -70,7 +73,26 @@ static SIGNALLED: AtomicBool = AtomicBool::new(false);
 const LOOK: Duration = Duration::from_millis(50);
 
 fn with<T>(act: impl FnOnce(&mut Option<Watched>) -> T) -> T {
-    act(&mut WATCHED.lock().unwrap_or_else(PoisonError::into_inner))
+    let mut watched = WATCHED.load(Ordering::Acquire);
+    if watched.is_null() {
+        let fresh = Box::into_raw(Box::default());
+        let order = Ordering::AcqRel;
+        watched = match WATCHED.compare_exchange(watched, fresh, order, Ordering::Acquire) {
+            Ok(_) => fresh,
+            Err(other) => other,
+        };
+    }
+    // SAFETY: a shared reference wants a live object: it came from `Box::into_raw` and is never
+    // freed. (One that lost the exchange is leaked, at most one per racing thread.)
+    let watched = unsafe { &*watched };
+    act(&mut watched.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// In a forked child: what is watched for is the parent's, and so is the thread that writes.
+#[cfg(unix)]
+pub(crate) fn forked() {
+    WATCHED.store(ptr::null_mut(), Ordering::Relaxed);
+    ANY_SLOW.store(false, Ordering::Relaxed);
 }
 
 /// Watches for something, on behalf of a recorder's session.

@@ -443,6 +443,7 @@ extern "C" fn forked() {
     crate::arena::forked();
     #[cfg(os_hooks)]
     crate::os::forked();
+    crate::dump::forked();
     local::abandon();
     #[cfg(all(feature = "heap", not(loom)))]
     crate::heap::forked();
