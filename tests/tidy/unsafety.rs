@@ -51,6 +51,7 @@ const RECORDER: &[&str] = &[
 const OTHERS: &[Exception] = &[
     Exception { path: "trace-runtime/src/tests/", reason: "models of what is unsafe" },
     Exception { path: "benches/costs/floor.rs", reason: "the bare clock, without the recorder" },
+    Exception { path: "benches/always_on/pauses.rs", reason: "pinning threads, likewise" },
     Exception { path: "tests/ui/pass/", reason: "functions that are unsafe can be traced" },
     Exception { path: "tests/allocator.rs", reason: "allocators are unsafe to be" },
     Exception { path: "src/heap.rs", reason: "an allocator that only passes on" },
