@@ -105,7 +105,8 @@ impl Collector {
                 requests.into_iter().for_each(|request| self.answer(request));
             } else if now >= cut_at || self.output.ring().is_some_and(|ring| ring.wants_cut()) {
                 self.cut();
-                cut_at = Instant::now() + self.every;
+                // That has asked the sources, too.
+                (cut_at, look_at) = (Instant::now() + self.every, self.next_look());
             } else if self.session.take_wanted() {
                 self.sweep();
             } else if self.session.take_sealed() > 0 {

@@ -7,7 +7,8 @@
 //!
 //! Elsewhere: the files, and which of them are kept (`folder`).
 //!
-//! May contain `unsafe`: it registers a signal's handler, and leaves a lock behind at a fork.
+//! May contain `unsafe`: it registers a signal's handler, wakes a thread from there, and leaves a
+//! lock behind at a fork.
 
 use crate::clock;
 use crate::error::SnapshotError;
@@ -21,7 +22,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::ptr;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -68,9 +69,6 @@ static ANY_SLOW: AtomicBool = AtomicBool::new(false);
 
 /// A signal has come.
 static SIGNALLED: AtomicBool = AtomicBool::new(false);
-
-/// The thread that writes looks so often whether a signal has come.
-const LOOK: Duration = Duration::from_millis(50);
 
 fn with<T>(act: impl FnOnce(&mut Option<Watched>) -> T) -> T {
     let mut watched = WATCHED.load(Ordering::Acquire);
@@ -152,6 +150,7 @@ pub(crate) fn on_panic(session: &Arc<Session>, limits: Limits, dir: &Path) -> io
 pub(crate) fn on_signal(session: &Arc<Session>, limits: Limits, dir: &Path) -> io::Result<()> {
     extern "C" fn signalled(_: libc::c_int) {
         SIGNALLED.store(true, Ordering::Relaxed);
+        bell::ring();
     }
     watch(session, limits, dir, |watched, dir| {
         // One that came to an earlier recorder is over.
@@ -159,7 +158,7 @@ pub(crate) fn on_signal(session: &Arc<Session>, limits: Limits, dir: &Path) -> i
         watched.signal = Some(dir);
     })?;
     let handler = signalled as extern "C" fn(libc::c_int);
-    // SAFETY: `signal` wants a handler that may run at any time: it stores to an atomic.
+    // SAFETY: `signal` wants a handler that may run at any time: it stores to an atomic, and rings.
     let failed = unsafe { libc::signal(libc::SIGUSR2, handler as libc::sighandler_t) };
     if failed == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
@@ -182,6 +181,7 @@ fn look_at(name: &[u8], begin: u64) {
         if let Some(slow) = slow {
             // A thread that is gone is no reason to fail.
             let _ = watched.wanted.send(("slow", slow.dir.clone()));
+            bell::ring();
         }
     });
 }
@@ -220,16 +220,23 @@ impl Watched {
 fn start_writer(session: &Arc<Session>) -> io::Result<Sender<(&'static str, PathBuf)>> {
     let (wanted, is_wanted) = channel::<(&'static str, PathBuf)>();
     let session = Arc::clone(session);
+    bell::prepare();
     let write = move || {
         let _quiet = local::quiet();
         loop {
-            let (why, dir) = match is_wanted.recv_timeout(LOOK) {
+            let (why, dir) = match is_wanted.try_recv() {
                 Ok(wanted) => wanted,
-                Err(RecvTimeoutError::Timeout) => match signalled() {
+                Err(TryRecvError::Empty) => match signalled() {
                     Some(dir) => ("signal", dir),
-                    None => continue,
+                    None => {
+                        bell::wait();
+                        continue;
+                    }
                 },
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(TryRecvError::Disconnected) => {
+                    // It may have rung for the next recorder's thread.
+                    return bell::ring();
+                }
             };
             let kept = with(|watched| {
                 let watched = watched.as_mut()?;
@@ -262,6 +269,60 @@ pub(crate) fn forget(session: &Arc<Session>) {
         if watched.as_ref().is_some_and(|it| Arc::ptr_eq(&it.session, session)) {
             ANY_SLOW.store(false, Ordering::Relaxed);
             *watched = None;
+            bell::ring();
         }
     });
+}
+
+/// What wakes the thread that writes. A signal's handler may do little, but it may do this.
+#[cfg(target_os = "linux")]
+mod bell {
+    use super::{AtomicPtr, Ordering};
+    use std::ptr;
+
+    /// Null until it is prepared. What it points to is never freed.
+    static BELL: AtomicPtr<libc::sem_t> = AtomicPtr::new(ptr::null_mut());
+
+    /// Before the first thread waits.
+    pub(super) fn prepare() {
+        if !BELL.load(Ordering::Acquire).is_null() {
+            return;
+        }
+        // SAFETY: `sem_t` is numbers.
+        let fresh: Box<libc::sem_t> = Box::new(unsafe { std::mem::zeroed() });
+        let fresh = Box::into_raw(fresh);
+        // SAFETY: `sem_init` wants a place of its own; 0 and 0: for this process, and not rung.
+        unsafe { libc::sem_init(fresh, 0, 0) };
+        let order = (Ordering::AcqRel, Ordering::Acquire);
+        if BELL.compare_exchange(ptr::null_mut(), fresh, order.0, order.1).is_err() {
+            // SAFETY: `from_raw` wants the pointer of `into_raw`: nobody else has seen it.
+            drop(unsafe { Box::from_raw(fresh) });
+        }
+    }
+
+    pub(super) fn ring() {
+        let bell = BELL.load(Ordering::Acquire);
+        if !bell.is_null() {
+            // SAFETY: `sem_post` wants one that was prepared, and may be called in a handler.
+            unsafe { libc::sem_post(bell) };
+        }
+    }
+
+    /// Until it is rung, or has been since the last time; or for no reason.
+    pub(super) fn wait() {
+        // SAFETY: `sem_wait` wants one that was prepared: so it is before a thread waits.
+        unsafe { libc::sem_wait(BELL.load(Ordering::Acquire)) };
+    }
+}
+
+/// Elsewhere that thread looks now and then.
+#[cfg(not(target_os = "linux"))]
+mod bell {
+    pub(super) fn prepare() {}
+
+    pub(super) fn ring() {}
+
+    pub(super) fn wait() {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
 }
