@@ -10,15 +10,16 @@ mod common;
 
 use common::decoded::Decoded;
 use common::writers::Memory;
-use common::{Ends, alone, annotated, checks};
+use common::{Ends, alone, annotated, checks, record_with};
 use exectrace::{FlightRecorder, SnapshotError, start_with, trace_region, traced};
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::Duration;
+use trace_format::definition::Definition;
 
 /// What panics say that are no fault.
 const ON_PURPOSE: &str = "on purpose";
@@ -175,4 +176,42 @@ fn a_snapshot_while_others_stop_and_start_is_a_whole_trace_or_none() {
         (taken.into_inner(), refused.into_inner())
     });
     assert!(count > 10, "{count} were taken, {none} refused");
+}
+
+#[test]
+fn a_thread_that_rests_is_told_of_once_and_one_that_waits_in_something_always() {
+    let options = annotated().generation(Duration::from_millis(10));
+    let recorded = record_with(options, || {
+        let barrier = Barrier::new(3);
+        thread::scope(|scope| {
+            let spawn = |name: &str, act: &'static (dyn Fn(&dyn Fn()) + Sync)| {
+                let wait = || _ = barrier.wait();
+                let builder = thread::Builder::new().name(name.to_owned());
+                builder.spawn_scoped(scope, move || act(&wait)).expect("a thread");
+            };
+            spawn("rests", &|wait| {
+                leaf();
+                wait();
+                leaf();
+            });
+            spawn("waits", &|wait| {
+                trace_region!("waiting");
+                wait();
+            });
+            thread::sleep(Duration::from_millis(200));
+            barrier.wait();
+        });
+    });
+    let trace = &recorded.trace;
+    let told = |name: &str| {
+        let id = trace.thread(name);
+        let is_its =
+            |it: &Definition<'_>| matches!(it, Definition::ThreadState { id: of, .. } if *of == id);
+        trace.definitions().filter(is_its).count()
+    };
+    let generations = trace.tables.generations.len();
+    assert!(generations >= 5, "{generations}");
+    assert!(told("rests") <= 3, "{} of {generations}", told("rests"));
+    assert!(told("waits") >= generations / 2, "{} of {generations}", told("waits"));
+    assert_eq!(recorded.lines_of("rests"), ["leaf", "leaf"]);
 }

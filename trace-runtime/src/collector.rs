@@ -354,8 +354,11 @@ impl Collector {
         self.put_generation();
         // What open calls name.
         self.output.define_interned();
-        for (drain, open) in self.drains.iter().zip(states) {
+        for (drain, open) in self.drains.iter_mut().zip(states) {
             let Ok(open) = open else { continue };
+            if !drain.is_news(&open) {
+                continue;
+            }
             let (sequence, offset) = drain.place();
             self.output.define(&Definition::ThreadState {
                 id: drain.thread.id,
