@@ -41,8 +41,8 @@ fn whole(bytes: &[u8]) -> Decoded {
 
 /// The numbers that a trace has of a thread of this name, in order.
 fn numbers(trace: &Decoded, name: &str) -> Vec<u64> {
-    let threads = trace.tables.threads.values().filter(|thread| thread.name == name);
-    let Some(thread) = threads.last() else { return Vec::new() };
+    let mut threads = trace.tables.threads.values().filter(|thread| thread.name == name);
+    let Some(thread) = threads.next_back() else { return Vec::new() };
     let events = trace.events(thread.id);
     events
         .filter_map(|event| match event.kind {
@@ -62,8 +62,8 @@ fn round(number: u64, path: &Path) {
     let count = 500 + number % 7 * 400;
     let work = || (0..count).for_each(|n| instant!("step", n));
     let every: Vec<_> = (0..count).collect();
-    let recorder = (number % 2 == 0).then(|| builder().start().expect("none is running"));
-    let trace = if number % 3 == 0 {
+    let recorder = number.is_multiple_of(2).then(|| builder().start().expect("none is running"));
+    let trace = if number.is_multiple_of(3) {
         start_with(annotated(), memory.clone()).expect("none is running")
     } else {
         start_file_with(annotated().memory_max(1 << 20), path).expect("nobody writes there")

@@ -152,8 +152,8 @@ pub(crate) fn measure(extent: Extent) {
         let [middle, most, nearly, longest] = shown;
         let value = format!("{most:.2} us");
         let note = format!(
-            "p99.9; median {middle:.2}, p99.99 {nearly:.2}, max {longest:.1} us, in {} of {windows} \
-             windows",
+            "p99.9; median {middle:.2}, p99.99 {nearly:.2}, max {longest:.1} us, \
+             in {} of {windows} windows",
             times.windows
         );
         row(&format!("region of a spinning thread, {name}"), &value, "<= 10 us", &note);
