@@ -29,6 +29,9 @@ const OVER: usize = 3;
 const STEP: u64 = 10;
 const STEPS: usize = 2_000;
 
+/// No region should take longer, in nanoseconds.
+const GOAL: u64 = 10_000;
+
 /// How long regions took.
 #[derive(Clone)]
 struct Times {
@@ -60,20 +63,24 @@ impl Times {
         self.longer.clear();
     }
 
+    /// How many were longer than the goal.
+    fn over(&self) -> u64 {
+        let over = (GOAL / STEP) as usize;
+        self.counts[over..].iter().sum::<u64>() + self.longer.len() as u64
+    }
+
     /// The time that this part of all regions does not exceed, in microseconds.
     fn at(&mut self, part: f64) -> f64 {
         self.longer.sort_unstable();
         let all = self.counts.iter().sum::<u64>() + self.longer.len() as u64;
-        let mut rest = (all as f64 * part) as u64;
+        let mut rest = ((all as f64 * part) as u64).min(all.saturating_sub(1));
         for (step, count) in self.counts.iter().enumerate() {
             if rest < *count {
                 return (step as u64 * STEP) as f64 / 1e3;
             }
             rest -= count;
         }
-        let last = self.longer.len().saturating_sub(1);
-        let nanos = self.longer.get((rest as usize).min(last)).copied();
-        nanos.unwrap_or((STEPS as u64 - 1) * STEP) as f64 / 1e3
+        self.longer.get(rest as usize).copied().unwrap_or_default() as f64 / 1e3
     }
 }
 
@@ -152,8 +159,9 @@ pub(crate) fn measure(extent: Extent) {
         let [middle, most, nearly, longest] = shown;
         let value = format!("{most:.2} us");
         let note = format!(
-            "p99.9; median {middle:.2}, p99.99 {nearly:.2}, max {longest:.1} us, \
+            "p99.9; median {middle:.2}, p99.99 {nearly:.2}, max {longest:.1} us, {} over 10 us, \
              in {} of {windows} windows",
+            times.over(),
             times.windows
         );
         row(&format!("region of a spinning thread, {name}"), &value, "<= 10 us", &note);

@@ -61,7 +61,9 @@ impl FlightRecorder {
     /// on meanwhile, and so may other snapshots.
     ///
     /// The collector is asked for it, and the calling thread writes. No thread of the program is
-    /// stopped; one that records something at that moment opens a new batch.
+    /// stopped; one that records something at that moment opens a new batch. Beside a trace, the
+    /// collector answers when that trace's writer lets it: one that hangs keeps snapshots waiting,
+    /// those of panics among them.
     ///
     /// # Errors
     /// [`SnapshotError::Write`] if the writer fails; [`SnapshotError::NotRunning`] in a forked
