@@ -151,7 +151,7 @@ fn a_snapshot_while_others_stop_and_start_is_a_whole_trace_or_none() {
                     }
                 });
             }
-            for round in 0..rounds(100) {
+            for round in 0..rounds(60) {
                 // The last of those who have it stops it: also one that has just had its snapshot.
                 drop(shared.lock().expect("nobody panics").take());
                 // A trace beside it, or none, so that the session ends or goes on.
