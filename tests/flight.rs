@@ -396,8 +396,9 @@ fn a_writer_that_panics_is_not_waited_for() {
     let recorder = recorder(1 << 20);
     recorder.on_panic(dir.path()).expect("a folder");
     // It panics on the thread that would have to take the snapshot.
-    let trace = start_with(annotated(), Faulty::new(Fault::Panics, 100));
-    let trace = trace.expect("none is running");
+    let trace = start_with(annotated(), Faulty::new(Fault::Panics, 40_000));
+    let trace = trace.expect("there is room for the beginning");
+    (0..50_000).for_each(|_| leaf());
     instant!("moment");
     let (ended, has_ended) = std::sync::mpsc::channel();
     let ending = std::thread::spawn(move || ended.send(trace.stop().is_err()));

@@ -357,8 +357,13 @@ impl Thread {
                 Open::Region(site) => trace.tables.callsite(site).is_some_and(|s| s.min.0 > 0),
                 _ => false,
             };
-            let stopped = trace.tables.threads[&id].end.is_none();
-            let is_before = self.late_from.is_some_and(|from| begin < from);
+            let known = &trace.tables.threads[&id];
+            let stopped = known.end.is_none();
+            let is_before = match self.late_from {
+                Some(from) => begin < from,
+                // In a trace that begins in the middle, it has not come to a batch that restates.
+                None => self.place.is_none() && known.first < trace.tables.generations[0].ticks,
+            };
             let excused = forgettable || stopped || is_before;
             assert!(written || still || excused, "{open:?} never came");
         }

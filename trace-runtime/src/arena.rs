@@ -222,7 +222,10 @@ mod current {
 
     impl Drop for Serving {
         fn drop(&mut self) {
-            CURRENT.store(ptr::null_mut(), Ordering::SeqCst);
+            // In a forked child there may be another by now, the child's own.
+            let own = self.0.cast_mut();
+            let order = Ordering::SeqCst;
+            let _ = CURRENT.compare_exchange(own, ptr::null_mut(), order, order);
             while USERS.load(Ordering::SeqCst) > 0 {
                 std::thread::yield_now();
             }

@@ -20,6 +20,7 @@ use crate::session::{Request, Session};
 use crate::source::Source;
 use crate::task;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trace_format::definition::{Definition, OpenSince};
@@ -112,7 +113,8 @@ impl Collector {
                 cut_at = Instant::now() + LEAVING.min(self.every);
             } else if now >= cut_at || self.output.ring().is_some_and(|ring| ring.wants_cut()) {
                 self.cut();
-                cut_at = Instant::now() + self.every;
+                // That has asked the sources, too.
+                (cut_at, look_at) = (Instant::now() + self.every, self.next_look());
             } else if self.session.take_wanted() {
                 self.sweep();
             } else if self.session.take_sealed() > 0 {
@@ -240,16 +242,16 @@ impl Collector {
     fn answer(&mut self, request: Request) {
         match request {
             Request::Attach(outlet, done) => {
-                self.note_exits();
-                self.collect();
-                let states = self.states();
-                self.attach(outlet, states);
-                let _ = done.send(());
+                let failed = self.attach_first(outlet);
+                let _ = done.send(failed);
             }
             Request::EndFile(done) => {
                 self.cut();
-                if let Some(file) = self.output.detach_file() {
-                    let _ = done.send(self.finish(file));
+                // A writer that panics when it is dropped is the trace's fault, and nobody else's:
+                // without an answer, the trace knows.
+                let end = || self.output.detach_file().map(|file| self.finish(file));
+                if let Ok(Some(ended)) = catch_unwind(AssertUnwindSafe(end)) {
+                    let _ = done.send(ended);
                 }
             }
             Request::EndRing(done) => {
@@ -262,12 +264,31 @@ impl Collector {
             }
             Request::Snapshot(done) => {
                 self.cut();
+                if let Some(ring) = self.output.ring_mut() {
+                    ring.make_room_for_snapshot();
+                }
                 let lives = self.drains.iter().map(dropped_of).collect();
                 if let Some(snapshot) = self.output.snapshot(lives) {
                     let _ = done.send(snapshot);
                 }
             }
         }
+    }
+
+    /// An outlet begins that was not there before. If its writer fails at once, it is gone again.
+    fn attach_first(&mut self, outlet: Outlet) -> Option<io::Error> {
+        let is_file = matches!(outlet, Outlet::File(_));
+        self.note_exits();
+        self.collect();
+        let states = self.states();
+        self.attach(outlet, states);
+        let file = self.output.file().filter(|_| is_file)?;
+        file.note_begin();
+        let failed = file.take_error()?;
+        let file = self.output.detach_file();
+        // It has failed already, however it goes.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(file)));
+        Some(failed)
     }
 
     /// The trace goes on in its next part. Whether there is one.
@@ -285,6 +306,8 @@ impl Collector {
         if let Some(file) = self.output.file() {
             file.note_begin();
         }
+        // What came meanwhile is in the part before, should the process end now.
+        self.collect();
         true
     }
 
@@ -303,6 +326,7 @@ impl Collector {
         let mut dropped: Vec<_> = self.drains.iter().map(dropped_of).collect();
         dropped.push((ThreadId(0), self.dropped_events, self.dropped_ends));
         self.output.attach(outlet, &recorder::beginning(), &dropped);
+        self.drains.iter_mut().for_each(Drain::tell_again);
         self.put_cut(states);
         self.output.define_futures();
         // Where they wait.
@@ -403,8 +427,11 @@ impl Collector {
         self.put_generation();
         // What open calls name.
         self.output.define_interned();
-        for (drain, open) in self.drains.iter().zip(states) {
+        for (drain, open) in self.drains.iter_mut().zip(states) {
             let Ok(open) = open else { continue };
+            if !drain.is_news(&open) {
+                continue;
+            }
             let (sequence, offset) = drain.place();
             self.output.define(&Definition::ThreadState {
                 id: drain.thread.id,

@@ -10,7 +10,7 @@ use crate::kept::Kept;
 use crate::local;
 use crate::options::Options;
 use crate::outlet::{File as FileOutlet, Outlet};
-use crate::recorder::{self, Party, Trace};
+use crate::recorder::{self, Occupied, Party, Trace};
 use crate::rotation::{Rotation, Series};
 use crate::sink::Sink;
 use std::ffi::OsString;
@@ -48,8 +48,9 @@ pub fn start_file_with(options: Options, path: impl AsRef<Path>) -> Result<Trace
 /// `app.000007.trace` for `app.trace`, and is a whole trace: what was open when it began is in it
 /// with its true begin. What an earlier process has left at `path` becomes such a part, too.
 ///
-/// If there is no room for events within what `rotation` allows, or on the disk, they are counted
-/// in [`Report::unwritten_events`](crate::Report::unwritten_events); the next part goes on.
+/// Memory has a quarter of what all parts may take at most. If the disk is full, events are counted
+/// in [`Report::unwritten_events`](crate::Report::unwritten_events), and the next part is tried
+/// each second.
 ///
 /// # Errors
 /// Those of [`start_file`].
@@ -66,6 +67,8 @@ pub(crate) fn start_either(
     rotation: Option<Rotation>,
     path: &Path,
 ) -> Result<Trace, StartError> {
+    let memory_max = rotation.map_or(usize::MAX, |rotation| rotation.memory_max());
+    let options = &options.clone().memory_max(options.memory_max.min(memory_max));
     let trace = start_quietly(options, rotation, path)?;
     #[cfg(os_hooks)]
     if options.os {
@@ -82,16 +85,24 @@ fn start_quietly(
 ) -> Result<Trace, StartError> {
     // Files are the recorder's, not the program's.
     let _quiet = local::quiet();
+    // Whoever may not start leaves all files as they are.
+    let place = Occupied::new(Party::Trace)?;
     let mut kept = None;
-    let session = recorder::join(Party::Trace, options, || {
+    let session = recorder::join(place, options, || {
         let outlet = match rotation {
-            None => FileOutlet::new(Sink::unbuffered(Box::new(take(path)?))),
+            None => {
+                let claimed = take(path)?;
+                // Before an older trace goes.
+                kept = Some(keep(path, options)?);
+                claimed.empty().map_err(|error| StartError::File(path.to_owned(), error))?;
+                FileOutlet::new(Sink::unbuffered(Box::new(claimed)))
+            }
             Some(rotation) => {
                 let (series, part) = Series::begin(path, rotation)?;
+                kept = Some(keep(path, options)?);
                 FileOutlet::first_of(series, Sink::unbuffered(Box::new(part)))
             }
         };
-        kept = Some(keep(path, options)?);
         Ok(Outlet::File(Box::new(outlet)))
     })?;
     Ok(Trace::new(session, kept))
@@ -103,40 +114,51 @@ pub(crate) fn keep(path: &Path, options: &Options) -> Result<Kept, StartError> {
     Kept::new(&live, options).map_err(|error| StartError::File(live, error))
 }
 
-/// An empty file of this name, for this process alone. One that a killed process has left goes out
-/// of the way, before anything is written.
+/// The file of this name, for this process alone. One that a killed process has left goes out of
+/// the way; what else is in it is left to the caller.
 pub(crate) fn take(path: &Path) -> Result<Claimed, StartError> {
     let fail = |error| StartError::File(path.to_owned(), error);
     let live = with_ending(path, ".live");
     let mut claimed = Claimed::new(path)?;
     if live.exists() {
+        // Of a process that was killed.
+        claimed.note_begun();
         fs::rename(&live, with_ending(path, ".old.live")).map_err(fail)?;
         fs::rename(path, with_ending(path, ".old")).map_err(fail)?;
         claimed = Claimed::new(path)?;
     }
-    claimed.empty().map_err(fail)?;
     Ok(claimed)
 }
 
 /// A file that no other process writes a trace to.
 ///
 /// It is locked, and unlocked before it is closed: a child that is just being forked has it open,
-/// too, and would keep the lock.
+/// too, and would keep the lock. One that was made for a trace which did not begin goes again.
 #[derive(Debug)]
 pub(crate) struct Claimed {
     file: File,
     process: u32,
+    /// What to remove, while nothing but a beginning may be in it.
+    made: Option<PathBuf>,
 }
 
 impl Claimed {
     pub(crate) fn new(path: &Path) -> Result<Self, StartError> {
-        let mut options = OpenOptions::new();
-        options.create(true).write(true).truncate(false);
-        let file = options.open(path).map_err(|error| StartError::File(path.to_owned(), error))?;
+        let fail = |error| StartError::File(path.to_owned(), error);
+        let (file, made) = match File::create_new(path) {
+            Ok(file) => (file, Some(path.to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let mut options = OpenOptions::new();
+                // It may be gone by now.
+                let options = options.create(true).write(true).truncate(false);
+                (options.open(path).map_err(fail)?, None)
+            }
+            Err(error) => return Err(fail(error)),
+        };
         match file.try_lock() {
             // Where files can't be locked there is nothing to ask.
             Ok(()) | Err(fs::TryLockError::Error(_)) if is_at(&file, path) => {
-                Ok(Self { file, process: std::process::id() })
+                Ok(Self { file, process: std::process::id(), made })
             }
             // Another process has just gone on to its next part: the name is that one's.
             Ok(()) | Err(fs::TryLockError::Error(_)) => Err(StartError::InUse(path.to_owned())),
@@ -146,6 +168,11 @@ impl Claimed {
 }
 
 impl Claimed {
+    /// More than a beginning is in it, or will be: it stays.
+    pub(crate) fn note_begun(&mut self) {
+        self.made = None;
+    }
+
     /// Takes out what is in it.
     pub(crate) fn empty(&self) -> io::Result<()> {
         self.file.set_len(0)
@@ -182,6 +209,9 @@ impl Drop for Claimed {
     fn drop(&mut self) {
         // A forked child leaves its parent's lock alone.
         if self.is_ours() {
+            if let Some(path) = &self.made {
+                let _ = fs::remove_file(path);
+            }
             // At worst it is unlocked by being closed.
             let _ = self.file.unlock();
         }
@@ -198,6 +228,7 @@ impl Write for Claimed {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        self.note_begun();
         self.file.flush()
     }
 }

@@ -11,7 +11,7 @@ use crate::kept::Kept;
 use crate::local;
 use crate::options::Options;
 use crate::outlet::{Mirror, Outlet, Ring};
-use crate::recorder::{self, Party};
+use crate::recorder::{self, Occupied, Party};
 use crate::session::{Request, Session};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -67,7 +67,9 @@ impl FlightRecorder {
     /// on meanwhile, and so may other snapshots.
     ///
     /// The collector is asked for it, and the calling thread writes. No thread of the program is
-    /// stopped; one that records something at that moment opens a new batch.
+    /// stopped; one that records something at that moment opens a new batch. Beside a trace, the
+    /// collector answers when that trace's writer lets it: one that hangs keeps snapshots waiting,
+    /// those of panics among them.
     ///
     /// # Errors
     /// [`SnapshotError::Write`] if the writer fails; [`SnapshotError::NotRunning`] in a forked
@@ -177,13 +179,14 @@ impl FlightRecorderBuilder {
         let mut kept = None;
         let session = {
             let _quiet = local::quiet();
-            recorder::join(Party::Recorder, &self.options, || {
+            let place = Occupied::new(Party::Recorder)?;
+            recorder::join(place, &self.options, || {
                 let mirror = match &self.mapped {
                     Some(path) => {
-                        let mirror = mirror(path, self.max_bytes)?;
-                        let beside = file::keep(path, &self.options);
-                        kept = Some(beside.inspect_err(|_| _ = std::fs::remove_file(path))?);
-                        Some(mirror)
+                        let claimed = file::take(path)?;
+                        kept = Some(file::keep(path, &self.options)?);
+                        let mirror = Mirror::new(claimed, self.max_bytes);
+                        Some(mirror.map_err(|error| StartError::File(path.clone(), error))?)
                     }
                     None => None,
                 };
@@ -198,16 +201,6 @@ impl FlightRecorderBuilder {
         }
         Ok(FlightRecorder { session, limits: self.limits, kept })
     }
-}
-
-/// The file of a ring.
-fn mirror(path: &Path, bytes: usize) -> Result<Mirror, StartError> {
-    let claimed = file::take(path)?;
-    Mirror::new(claimed, bytes).map_err(|error| {
-        // What there was no room for is not to lie about.
-        let _ = std::fs::remove_file(path);
-        StartError::File(path.to_owned(), error)
-    })
 }
 
 /// Writes what the ring of a session has.

@@ -14,9 +14,9 @@
 //!    the kernel and the system tell beside, it collects from each `source`: the kernel's switches
 //!    (`sched`).
 //! 6. Start and stop are `recorder`'s; the flight recorder (`flight`) is another outlet, and writes
-//!    by itself what is worth it (`dump`); a trace that survives its process is started by `file`,
-//!    which shares its batches by way of `kept`, and may go on in another file (`rotation`);
-//!    what threads and the collector share of one trace is in `session`.
+//!    by itself what is worth it (`dump`, into a `folder`); a trace that survives its process is
+//!    started by `file`, which shares its batches by way of `kept`, and may go on in another file
+//!    (`rotation`); what threads and the collector share of one trace is in `session`.
 //!
 //! `auto` starts a trace before `main`, if the environment says so; `keep` keeps what led to a test
 //! that fails.
@@ -68,6 +68,7 @@ mod errno;
 mod error;
 mod file;
 mod flight;
+mod folder;
 mod future;
 #[cfg(any(feature = "heap", loom))]
 mod heap;

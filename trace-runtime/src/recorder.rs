@@ -152,18 +152,18 @@ fn start_quietly(
 ) -> Result<Trace, StartError> {
     // A signal's handler that traces must not come in here again while this holds locks.
     let _quiet = local::quiet();
+    let place = Occupied::new(Party::Trace)?;
     let sink = || Sink::new(Box::new(writer), options.compression);
-    let session = join(Party::Trace, options, || Ok(Outlet::File(Box::new(File::new(sink())))))?;
+    let session = join(place, options, || Ok(Outlet::File(Box::new(File::new(sink())))))?;
     Ok(Trace::new(session, None))
 }
 
 /// A party gets its outlet, in the session that runs or in a new one. The caller is quiet.
 pub(crate) fn join(
-    party: Party,
+    place: Occupied,
     options: &Options,
     outlet: impl FnOnce() -> Result<Outlet, StartError>,
 ) -> Result<Arc<Session>, StartError> {
-    let occupied = Occupied::new(party)?;
     let mut collecting = lock_changes();
     let running = collecting.as_ref().filter(|it| !it.session.is_ended());
     let session = match running {
@@ -172,7 +172,9 @@ pub(crate) fn join(
             let (done, is_done) = mpsc::sync_channel(1);
             session.ask(Request::Attach(outlet()?, done));
             // If the collector is gone, so is the session, and stopping says so.
-            let _ = is_done.recv();
+            if let Ok(Some(failed)) = is_done.recv() {
+                return Err(StartError::Write(failed));
+            }
             session
         }
         None => {
@@ -183,7 +185,7 @@ pub(crate) fn join(
             session
         }
     };
-    std::mem::forget(occupied);
+    std::mem::forget(place);
     Ok(session)
 }
 
@@ -203,10 +205,11 @@ fn publish(options: &Options, session: &Arc<Session>) {
 }
 
 /// A party's one place, given back when dropped: also by a panic on the way.
-struct Occupied(Party);
+#[derive(Debug)]
+pub(crate) struct Occupied(Party);
 
 impl Occupied {
-    fn new(party: Party) -> Result<Self, StartError> {
+    pub(crate) fn new(party: Party) -> Result<Self, StartError> {
         let mut state = lock_state();
         let occupied = &mut state.occupied[party as usize];
         if std::mem::replace(occupied, true) {
@@ -306,12 +309,13 @@ fn begin(options: &Options, outlet: Outlet) -> Result<Collecting, StartError> {
     Ok(Collecting { session, handle })
 }
 
-/// Nobody waits for a collector that has panicked: without one the session is over.
+/// Nobody waits for a collector that is gone: without one the session is over.
 struct EndOnDrop(Arc<Session>);
 
 impl Drop for EndOnDrop {
     fn drop(&mut self) {
         self.0.end();
+        self.0.refuse();
     }
 }
 
@@ -446,6 +450,7 @@ extern "C" fn forked() {
     crate::arena::forked();
     #[cfg(os_hooks)]
     crate::os::forked();
+    crate::dump::forked();
     local::abandon();
     #[cfg(all(feature = "heap", not(loom)))]
     crate::heap::forked();

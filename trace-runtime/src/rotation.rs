@@ -33,6 +33,9 @@ pub struct Rotation {
 /// The least that all parts together may have: each begins with what it needs to stand by itself.
 const TOTAL_BYTES_MIN: u64 = 1 << 20;
 
+/// Behind a part that could not be written the next one is tried after this time.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// Digits of a part's number in its name.
 const DIGITS: usize = 6;
 
@@ -44,10 +47,10 @@ impl Rotation {
         Self { total_bytes, part_bytes: total_bytes / 8, every: None }
     }
 
-    /// A part ends when it has about this many bytes; half of the total at most. A part that begins
-    /// with more names than that is as long again.
+    /// A part ends when it has about this many bytes; a quarter of the total at most. A part that
+    /// begins with more names than that is as long again.
     pub fn part_bytes(mut self, bytes: u64) -> Self {
-        self.part_bytes = bytes.clamp(TOTAL_BYTES_MIN / 16, self.total_bytes / 2);
+        self.part_bytes = bytes.clamp(TOTAL_BYTES_MIN / 16, self.total_bytes / 4);
         self
     }
 
@@ -55,6 +58,12 @@ impl Rotation {
     pub fn every(mut self, time: Duration) -> Self {
         self.every = Some(time.max(Duration::from_secs(1)));
         self
+    }
+
+    /// So much may wait in memory to be written. A part that is ending and the next one must have
+    /// room for what was in memory, each.
+    pub(crate) fn memory_max(&self) -> usize {
+        usize::try_from(self.total_bytes / 4).unwrap_or(usize::MAX)
     }
 }
 
@@ -89,7 +98,7 @@ impl Series {
     /// left under these names belongs to them.
     pub(crate) fn begin(path: &Path, rotation: Rotation) -> Result<(Self, Part), StartError> {
         let fail = |error| StartError::File(path.to_owned(), error);
-        let claimed = Claimed::new(path)?;
+        let mut claimed = Claimed::new(path)?;
         let parts = parts(path).map_err(fail)?;
         let mut number = parts.last().map_or(1, |(number, _)| number + 1);
         let mut room = Room {
@@ -105,6 +114,7 @@ impl Series {
             ending: None,
         };
         let claimed = if bytes_of(path) > 0 {
+            claimed.note_begun();
             let kept = numbered(path, number);
             let live = with_ending(path, ".live");
             fs::rename(path, &kept).map_err(fail)?;
@@ -129,6 +139,20 @@ impl Series {
     pub(crate) fn is_due(&self, bytes: u64, now: Instant) -> bool {
         let limit = self.rotation.part_bytes.max(2 * self.bytes_at_begin);
         bytes >= limit || self.rotation.every.is_some_and(|every| now >= self.began + every)
+    }
+
+    /// Whether it is time to try the next part, as this one could not be written.
+    pub(crate) fn may_retry(&self, now: Instant) -> bool {
+        now >= self.began + RETRY
+    }
+
+    /// The part that is written now could not even begin: the name stays with the one before.
+    pub(crate) fn abandon(&mut self) {
+        self.began = Instant::now();
+        if !self.is_placed {
+            let _ = fs::remove_file(with_ending(&self.path, ".next"));
+            self.is_placed = true;
+        }
     }
 
     /// The writer of the next part. It has no name that anybody knows before [`Series::place`].
@@ -165,8 +189,6 @@ impl Series {
         let kept = numbered(&self.path, self.number);
         // There is a locked file of this name at any moment: nobody else takes it.
         fs::hard_link(&self.path, &kept).or_else(|_| fs::rename(&self.path, &kept))?;
-        // Threads may have a few events left for it, and the process may be killed before it ends.
-        let _ = fs::hard_link(with_ending(&self.path, ".live"), with_ending(&kept, ".live"));
         self.number += 1;
         lock(&self.room).ending = Some(kept);
         fs::rename(with_ending(&self.path, ".next"), &self.path)?;
@@ -219,7 +241,6 @@ impl Drop for Part {
         let mut room = lock(&self.room);
         // The last part of all keeps its name.
         if let Some(path) = room.ending.take() {
-            let _ = fs::remove_file(with_ending(&path, ".live"));
             let bytes = self.bytes;
             room.parts.push_back((path, bytes));
         }

@@ -134,6 +134,8 @@ struct Known {
     /// Of threads that were recorded before the trace began, or have not been since its last
     /// generation did: the place in their batches behind which it has them.
     begins: BTreeMap<ThreadId, (u32, u32)>,
+    /// When its first generation did.
+    begin: Ticks,
     generation: u32,
 }
 
@@ -148,6 +150,7 @@ impl Known {
     fn of<S: ReadAt>(file: &TraceFile<S>) -> Self {
         let mut known = Self { generation: 1, ..Self::default() };
         let generations = &file.tables().generations;
+        known.begin = generations.first().map_or(Ticks(0), |generation| generation.ticks);
         for generation in [generations.first(), generations.last()].into_iter().flatten() {
             let state = file.state_at(generation.number).ok().flatten();
             let threads = state.map(|state| state.threads).unwrap_or_default();
@@ -165,19 +168,23 @@ impl Known {
         known
     }
 
+    /// Whether a batch, of a thread that the trace has none of, was open before the trace began.
+    fn is_before(&self, batch: &Found<'_>) -> bool {
+        let begin = self.begins.get(&batch.thread);
+        batch.base < self.begin || begin.is_some_and(|begin| (batch.sequence, 0) < *begin)
+    }
+
     /// What the trace lacks of a batch; nothing if it has all.
     fn rest_of(&mut self, batch: &Found<'_>, is_last: bool) -> Option<Rest> {
         let (mut offset, mut base) = (0, batch.base);
         if let Some(&(sequence, end, last)) = self.ends.get(&batch.thread) {
-            // Behind a gap are batches that another file has, for the trace has gone on in it.
-            if batch.sequence < sequence || batch.sequence > sequence.saturating_add(1) {
+            if batch.sequence < sequence {
                 return None;
             }
             if batch.sequence == sequence {
                 (offset, base) = (end, last);
             }
-        } else if self.begins.get(&batch.thread).is_some_and(|begin| (batch.sequence, 0) < *begin) {
-            // It was open before the trace began.
+        } else if self.is_before(batch) {
             return None;
         }
         let bytes = batch.payload.get(offset..)?;

@@ -7,7 +7,7 @@ use crate::error::StartError;
 use crate::file;
 use std::error::Error as _;
 use std::fs::OpenOptions;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -73,11 +73,15 @@ impl Place {
     pub(super) fn open(&self) -> Result<Box<dyn Write + Send>, String> {
         if self.is_file() {
             let claimed = file::take(&self.path).map_err(|error| self.fault(&error))?;
-            return Ok(Box::new(claimed));
+            let emptied = claimed.empty().map_err(|error| self.failure(&error));
+            return emptied.map(|()| Box::new(claimed) as Box<dyn Write + Send>);
         }
         let file = OpenOptions::new().write(true).open(&self.path);
-        let file = file.map_err(|error| format!("`{}`: {error}", self.path.display()))?;
-        Ok(Box::new(file))
+        Ok(Box::new(file.map_err(|error| self.failure(&error))?))
+    }
+
+    fn failure(&self, error: &io::Error) -> String {
+        format!("`{}`: {error}", self.path.display())
     }
 
     /// What to say of it.

@@ -71,7 +71,10 @@ impl File {
 
     /// Whether the trace should go on in the next file.
     pub(crate) fn is_full(&self, now: Instant) -> bool {
-        self.series.as_ref().is_some_and(|series| series.is_due(self.sink.bytes, now))
+        self.series.as_ref().is_some_and(|series| match self.sink.has_failed() {
+            true => series.may_retry(now),
+            false => series.is_due(self.sink.bytes, now),
+        })
     }
 
     /// The next file, into which the trace goes on from now on; `None` if it can't be made, which
@@ -92,8 +95,11 @@ impl File {
 
     /// It has told what it begins with, and is a trace.
     pub(crate) fn note_begin(&mut self) {
-        let placed = self.series.as_mut().map_or(Ok(()), |series| series.place(self.sink.bytes));
-        if let Err(error) = placed {
+        let Some(series) = &mut self.series else { return };
+        if self.sink.has_failed() {
+            return series.abandon();
+        }
+        if let Err(error) = series.place(self.sink.bytes) {
             self.before.error.get_or_insert(error);
         }
     }

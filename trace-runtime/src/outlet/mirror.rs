@@ -67,6 +67,7 @@ impl Mirror {
     /// The system's: there is no room.
     pub(crate) fn new(file: Claimed, bytes: usize) -> io::Result<Self> {
         let header = Header::divide(bytes as u64, std::process::id().into());
+        file.empty()?;
         file.reserve(header.bytes())?;
         let mut mirror = Self {
             file,
@@ -87,7 +88,11 @@ impl Mirror {
         };
         mirror.put_number(mirror.number);
         mirror.file.write_all_at(&header.encode(), 0)?;
-        mirror.error.take().map_or(Ok(mirror), Err)
+        if let Some(error) = mirror.error.take() {
+            return Err(error);
+        }
+        mirror.file.note_begun();
+        Ok(mirror)
     }
 
     pub(super) fn define(&mut self, definition: &Definition<'_>) {

@@ -34,6 +34,9 @@ const STATE_BYTES: usize = 64;
 /// A generation is cut short when it has this part of the bound: the oldest one goes as a whole.
 const GENERATIONS_MIN: usize = 8;
 
+/// What a snapshot takes at least until it is written.
+const SNAPSHOT_BYTES: usize = 256 << 10;
+
 /// Batches of names in a ring's file have about so many bytes, for its tables may be small.
 const MIRROR_BYTES: usize = 8 << 10;
 
@@ -173,30 +176,51 @@ impl Ring {
             mirror.events(info, payload);
         }
         let bytes = payload.len() + PIECE_OVERHEAD;
+        // One that there is no memory for is as one that has gone.
+        let Some(payload) = self.keep(payload) else { return };
         let Some(generation) = self.generations.back_mut() else { return };
-        generation.pieces.push_back(Arc::new(Piece { info: *info, payload: payload.into() }));
+        generation.pieces.push_back(Arc::new(Piece { info: *info, payload }));
         generation.bytes += bytes;
         self.bytes += bytes;
         self.threads.entry(info.thread).or_default().pieces += 1;
         self.evict();
     }
 
-    /// The oldest goes, until the rest fits.
-    fn evict(&mut self) {
-        while self.bytes > self.bytes_max {
-            let is_last = self.generations.len() == 1;
-            let Some(oldest) = self.generations.front_mut() else { return };
-            match oldest.pieces.pop_front() {
-                Some(piece) => {
-                    let bytes = piece.payload.len() + PIECE_OVERHEAD;
-                    oldest.bytes -= bytes;
-                    self.bytes -= bytes;
-                    self.lose_piece(piece.info.thread);
-                }
-                None if is_last => return,
-                None => self.pop_generation(),
+    /// A copy of these bytes. If the system gives no memory, the oldest make room for it: the
+    /// program is not to end because of what it records.
+    fn keep(&mut self, payload: &[u8]) -> Option<Box<[u8]>> {
+        let mut copy = Vec::new();
+        while copy.try_reserve_exact(payload.len()).is_err() {
+            // One for these bytes, and one for all the small things that take memory with them.
+            let is_gone = [self.lose_oldest(), self.lose_oldest()];
+            if !is_gone[0] {
+                return None;
             }
         }
+        copy.extend_from_slice(payload);
+        Some(copy.into())
+    }
+
+    /// The oldest goes, until the rest fits.
+    fn evict(&mut self) {
+        while self.bytes > self.bytes_max && self.lose_oldest() {}
+    }
+
+    /// The oldest piece goes, or the generation that has none. False if there is nothing to go.
+    fn lose_oldest(&mut self) -> bool {
+        let is_last = self.generations.len() == 1;
+        let Some(oldest) = self.generations.front_mut() else { return false };
+        match oldest.pieces.pop_front() {
+            Some(piece) => {
+                let bytes = piece.payload.len() + PIECE_OVERHEAD;
+                oldest.bytes -= bytes;
+                self.bytes -= bytes;
+                self.lose_piece(piece.info.thread);
+            }
+            None if is_last => return false,
+            None => self.pop_generation(),
+        }
+        true
     }
 
     fn pop_generation(&mut self) {
@@ -256,6 +280,19 @@ impl Ring {
             Definitions::new(&known.bytes).for_each(|definition| head.put(&definition));
         }
         (names.tell)(&mut |definition| head.put(definition));
+    }
+
+    /// If the system has no memory for what a snapshot takes beside the pieces, the oldest make room.
+    pub(crate) fn make_room_for_snapshot(&mut self) {
+        loop {
+            let pieces: usize = self.generations.iter().map(|it| it.pieces.len()).sum();
+            let states: usize = self.generations.iter().map(|it| it.states.len()).sum();
+            let bytes = SNAPSHOT_BYTES + pieces * 16 + states * STATE_BYTES * 2;
+            let is_there = Vec::<u8>::new().try_reserve_exact(bytes).is_ok();
+            if is_there || !self.lose_oldest() {
+                return;
+            }
+        }
     }
 
     /// All of it, as of now. To be called right after a generation has begun.
