@@ -282,7 +282,8 @@ impl Ring {
         (names.tell)(&mut |definition| head.put(definition));
     }
 
-    /// If the system has no memory for what a snapshot takes beside the pieces, the oldest make room.
+    /// If the system has no memory for what a snapshot takes beside the pieces, the oldest make
+    /// room.
     pub(crate) fn make_room_for_snapshot(&mut self) {
         loop {
             let pieces: usize = self.generations.iter().map(|it| it.pieces.len()).sum();
