@@ -425,3 +425,24 @@ fn a_signal_asks_for_a_trace() {
     assert!(names[0].ends_with("-signal.trace"), "{names:?}");
     assert!(all_lines(&decoded(&dir.path().join(&names[0]))).contains(&"! before".to_owned()));
 }
+
+#[test]
+fn what_was_lost_before_a_snapshot_begins_is_not_lost_in_it() {
+    let _alone = alone();
+    // So little memory that a thread at full speed loses events.
+    let options = annotated().memory_max(64 << 10).generation(Duration::from_millis(10));
+    let builder = FlightRecorder::builder().options(options).min_age(Duration::from_millis(100));
+    let recorder = builder.start().expect("none is running");
+    let dropped = || snapshot(&recorder).tables.stop.expect("it is whole").dropped_events;
+    let end = Instant::now() + Duration::from_secs(20);
+    while dropped() == 0 {
+        (0..100_000).for_each(|_| leaf());
+        assert!(Instant::now() < end, "nothing is lost");
+    }
+    let end = Instant::now() + Duration::from_secs(20);
+    while dropped() > 0 {
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(Instant::now() < end, "what is long over is still told");
+    }
+    recorder.stop();
+}

@@ -425,6 +425,9 @@ impl Collector {
     fn put_cut(&mut self, states: States) {
         self.output.generation += 1;
         self.put_generation();
+        if let Some(ring) = self.output.ring_mut() {
+            ring.note_dropped(self.drains.iter().map(dropped_of));
+        }
         // What open calls name.
         self.output.define_interned();
         for (drain, open) in self.drains.iter_mut().zip(states) {

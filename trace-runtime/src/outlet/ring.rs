@@ -54,6 +54,8 @@ struct Generation {
     clock: Option<ClockSnapshot>,
     /// What was open on threads.
     states: Vec<Definition<'static>>,
+    /// What threads had lost by then, events and ends, if anything.
+    dropped: Vec<(ThreadId, u64, u64)>,
     /// Other definitions of this moment, and how many.
     rest: Vec<u8>,
     rest_count: u32,
@@ -159,11 +161,22 @@ impl Ring {
         }
     }
 
+    /// What each thread has lost by now, events and ends: what a snapshot that begins with this
+    /// generation has not lost.
+    pub(crate) fn note_dropped(&mut self, dropped: impl Iterator<Item = (ThreadId, u64, u64)>) {
+        let Some(generation) = self.generations.back_mut() else { return };
+        generation.dropped = dropped.filter(|&(_, events, ends)| events + ends > 0).collect();
+        let bytes = size_of_val(&*generation.dropped);
+        generation.bytes += bytes;
+        self.bytes += bytes;
+    }
+
     fn begin_generation(&mut self, begin: Ticks) {
         self.generations.push_back(Generation {
             begin,
             clock: None,
             states: Vec::new(),
+            dropped: Vec::new(),
             rest: Vec::new(),
             rest_count: 0,
             pieces: VecDeque::new(),
@@ -408,6 +421,9 @@ impl Snapshot {
             out.definitions(bytes, *count)?;
         }
         let mut told = Told::default();
+        if let Some(first) = self.generations.first() {
+            told.note_dropped_before(&first.dropped);
+        }
         for (at, generation) in self.generations.iter().enumerate() {
             out.generation(generation, at as u32 + 1)?;
             for piece in &generation.pieces {
@@ -435,10 +451,13 @@ impl Snapshot {
         let lives = self.lives.iter().map(|&(id, events, ends)| (id, false, (now, events, ends)));
         let (mut bytes, mut count, mut lost) = (Vec::new(), 1, (0, 0));
         for (id, ended, (ticks, dropped_events, dropped_ends)) in ended.chain(lives) {
-            lost = (lost.0 + dropped_events, lost.1 + dropped_ends);
             let end =
                 Definition::ThreadEnd { id, ended, ticks, events: 0, dropped_events, dropped_ends };
-            put_definition(&mut bytes, &told.end(&end).unwrap_or(end));
+            let end = told.end(&end).unwrap_or(end);
+            if let Definition::ThreadEnd { dropped_events, dropped_ends, .. } = end {
+                lost = (lost.0 + dropped_events, lost.1 + dropped_ends);
+            }
+            put_definition(&mut bytes, &end);
             count += 1;
             if bytes.len() > PAYLOAD_BYTES_MAX / 2 {
                 out.definitions(&std::mem::take(&mut bytes), std::mem::replace(&mut count, 1) - 1)?;
