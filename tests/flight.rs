@@ -129,7 +129,9 @@ fn the_bound_holds_whatever_is_recorded() {
         std::thread::sleep(Duration::from_millis(50));
         let mut image = Vec::new();
         recorder.snapshot(&mut image).expect("memory takes it");
-        assert!(image.len() > bytes / 2, "it is used: {} of {bytes}", image.len());
+        // A batch of each thread may be cut at its begin, and is left out then.
+        let used = image.len() + 3 * (64 << 10);
+        assert!(used > bytes / 2, "it is used: {} of {bytes}", image.len());
         assert!(image.len() <= bytes, "{} of {bytes}", image.len());
     }
 }
