@@ -16,7 +16,7 @@ use crate::flight;
 use crate::folder;
 use crate::local;
 use crate::primitive::Ordering;
-use crate::primitive::global::{AtomicBool, AtomicPtr};
+use crate::primitive::global::{AtomicBool, AtomicPtr, AtomicU32};
 use crate::session::Session;
 use std::fs;
 use std::io;
@@ -67,6 +67,9 @@ static WATCHED: AtomicPtr<Mutex<Option<Watched>>> = AtomicPtr::new(ptr::null_mut
 /// Whether any task may be too slow: asked at each end of one.
 static ANY_SLOW: AtomicBool = AtomicBool::new(false);
 
+/// The system's id of the thread that writes, or of the last one; 0 if there was none.
+static WRITER: AtomicU32 = AtomicU32::new(0);
+
 /// A signal has come.
 static SIGNALLED: AtomicBool = AtomicBool::new(false);
 
@@ -115,6 +118,13 @@ fn watch(
         }
         Ok(())
     })
+}
+
+/// The system's id of the thread that writes, if there is one: what it does is no part of the
+/// program's life.
+#[cfg(all(feature = "sched", not(loom)))]
+pub(crate) fn writer() -> u32 {
+    WRITER.load(Ordering::Relaxed)
 }
 
 /// See `FlightRecorder::on_slow`.
@@ -223,6 +233,7 @@ fn start_writer(session: &Arc<Session>) -> io::Result<Sender<(&'static str, Path
     bell::prepare();
     let write = move || {
         let _quiet = local::quiet();
+        WRITER.store(local::system_id() as u32, Ordering::Relaxed);
         loop {
             let (why, dir) = match is_wanted.try_recv() {
                 Ok(wanted) => wanted,

@@ -23,6 +23,7 @@ mod record;
 mod ring;
 
 use crate::clock;
+use crate::dump;
 use crate::local;
 use crate::options::Options;
 use crate::output::Output;
@@ -199,8 +200,8 @@ impl Watch {
         let running = if self.has_looked { Vec::new() } else { self.running_silently() };
         self.has_looked = true;
         self.convert.look();
-        // What the collector does is no part of the program's life.
-        let own = local::system_id() as u32;
+        // What the collector does is no part of the program's life, nor who writes snapshots.
+        let own = [local::system_id() as u32, dump::writer()];
         self.looked = clock::ticks();
         for at in 0..self.lanes.len() {
             let mut bytes = std::mem::take(&mut self.bytes);
@@ -208,7 +209,7 @@ impl Watch {
             self.cover.rings[at].1.take(&mut bytes);
             for record in Records(&bytes) {
                 let lost = matches!(record.what, What::Lost(_));
-                if lost || (record.process == self.process && record.thread != own) {
+                if lost || (record.process == self.process && !own.contains(&record.thread)) {
                     self.tell(at, &record);
                 }
                 if self.lanes[at].is_long() {
@@ -222,7 +223,7 @@ impl Watch {
                 self.lanes[at].switch_in(since, thread);
             }
         }
-        self.silent.remove(&own);
+        own.iter().for_each(|own| _ = self.silent.remove(own));
         self.lanes.iter_mut().for_each(|lane| lane.write(output));
     }
 
