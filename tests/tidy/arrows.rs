@@ -7,17 +7,19 @@ use crate::tree::{Fault, File, Tree};
 use toml::{Table, Value};
 
 /// What each crate may depend on, of the workspace.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("examples", &[]),
     ("exectrace", &["trace-bridges", "trace-macros", "trace-runtime"]),
     ("service", &["exectrace", "trace-http"]),
     ("trace-analysis", &["trace-format"]),
     ("trace-bridges", &["trace-runtime"]),
     ("trace-format", &[]),
-    ("trace-http", &["exectrace", "trace-analysis", "trace-format", "trace-tool"]),
+    ("trace-http", &["exectrace", "trace-analysis", "trace-format", "trace-profile"]),
+    ("trace-http-off", &[]),
     ("trace-macros", &[]),
+    ("trace-profile", &["trace-analysis", "trace-format"]),
     ("trace-runtime", &["trace-format"]),
-    ("trace-tool", &["trace-analysis", "trace-format"]),
+    ("trace-tool", &["trace-analysis", "trace-format", "trace-profile"]),
 ];
 
 pub(crate) fn faults(tree: &Tree) -> Vec<Fault> {

@@ -191,7 +191,14 @@ fn has_comment(lines: &[&str], line: usize) -> bool {
 
 /// Crates without `unsafe` say so to the compiler as well.
 fn unforbidden(file: &File, tokens: &Tokens) -> Option<Fault> {
-    let libraries = ["trace-analysis", "trace-format", "trace-macros", "trace-tool"];
+    let libraries = [
+        "trace-analysis",
+        "trace-format",
+        "trace-http",
+        "trace-macros",
+        "trace-profile",
+        "trace-tool",
+    ];
     let is_root = libraries.iter().any(|name| file.path == format!("{name}/src/lib.rs"));
     let says = tokens.find(&["forbid", "(", "unsafe_code", ")"]).next().is_some();
     let what = "no `#![forbid(unsafe_code)]`, add it";

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{ConnectInfo, Request, State};
@@ -22,13 +23,15 @@ use subtle::ConstantTimeEq as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Config;
+use crate::guesses::{Guesses, Verdict};
 use crate::refusal::Refusal;
 
 /// Under which this machine is asked by itself, beside the addresses: no name leads elsewhere here.
 const OWN_NAME: &str = "localhost";
 
-/// What proxies add.
-const PROXIED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+/// What proxies add, and how their own names for more of it begin.
+const PROXIED: [&str; 5] = ["forwarded", "x-real-ip", "via", "true-client-ip", "cf-connecting-ip"];
+const PROXIED_BEGIN: &str = "x-forwarded-";
 
 /// What is not to be believed of an answer that is a file.
 const HEADERS: [(HeaderName, &str); 3] = [
@@ -37,10 +40,10 @@ const HEADERS: [(HeaderName, &str); 3] = [
     (header::REFERRER_POLICY, "no-referrer"),
 ];
 
-/// Who is served.
-#[derive(Debug)]
+/// Who is served. Not to be printed: it has the token.
 pub(crate) struct Access {
     token: Option<String>,
+    guesses: Guesses,
     /// Only whoever is on this machine.
     only_local: bool,
     /// Only under names that are known.
@@ -56,6 +59,7 @@ impl Access {
         let is_behind_proxy = config.allow_remote || !config.hosts.is_empty();
         Self {
             token: config.token.clone(),
+            guesses: Guesses::new(config.guesses_max, config.guesses_within),
             only_local: !is_open,
             only_known: !config.hosts.is_empty()
                 || !is_open
@@ -75,12 +79,29 @@ impl Access {
             check_local(request)?;
         }
         check_origin(request.headers(), &host)?;
-        match &self.token {
-            Some(token) if !has_token(request.headers(), token) => {
+        self.token.as_ref().map_or(Ok(()), |token| self.check_token(request, token))
+    }
+
+    fn check_token(&self, request: &Request, token: &str) -> Result<(), Refusal> {
+        // A browser asks without one first; that is no guess.
+        let verdict = sent_token(request.headers()).map_or(Verdict::Wrong, |sent| {
+            let is_right = || !token.is_empty() && bool::from(sent.ct_eq(token.as_bytes()));
+            self.guesses.check(peer(request).map(|peer| peer.ip()), Instant::now(), is_right)
+        });
+        match verdict {
+            Verdict::Right => Ok(()),
+            Verdict::Wrong => {
                 let text = "the token is missing or wrong: send `Authorization: Bearer TOKEN`";
                 Err(Refusal::new(StatusCode::UNAUTHORIZED, text))
             }
-            _ => Ok(()),
+            Verdict::TooMany(left) => {
+                let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+                let text = format!(
+                    "too many wrong tokens from this address: for {seconds} s none is looked at, \
+                     not even the right one"
+                );
+                Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, text).again_after(seconds))
+            }
         }
     }
 
@@ -155,14 +176,24 @@ fn host(request: &Request) -> Result<Authority, Refusal> {
         (None, None) => request.uri().authority().cloned(),
         _ => None,
     };
-    // `user@localhost` is no host.
-    let host = host.filter(|host| !host.as_str().contains('@'));
-    host.ok_or_else(|| forbidden("`Host` is missing or no name"))
+    // `user@localhost` is no host; and who asks a proxy for one and names another means mischief.
+    let is_same = |host: &Authority| {
+        request
+            .uri()
+            .authority()
+            .is_none_or(|other| other.as_str().eq_ignore_ascii_case(host.as_str()))
+    };
+    let host = host.filter(|host| !host.as_str().contains('@') && is_same(host));
+    host.ok_or_else(|| forbidden("`Host` is missing, no name, or another than the address has"))
+}
+
+/// Who asks, if the server tells.
+fn peer(request: &Request) -> Option<SocketAddr> {
+    request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer)
 }
 
 fn check_local(request: &Request) -> Result<(), Refusal> {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    let Some(ConnectInfo(peer)) = peer else {
+    let Some(peer) = peer(request) else {
         return Err(forbidden(
             "who asks is not known here: serve with into_make_service_with_connect_info, or set a \
              token, or allow_remote(true)",
@@ -172,7 +203,8 @@ fn check_local(request: &Request) -> Result<(), Refusal> {
     if !address.is_loopback() {
         return Err(forbidden("only this machine is served: set a token, or allow_remote(true)"));
     }
-    if PROXIED.iter().any(|name| request.headers().contains_key(*name)) {
+    let mut names = request.headers().keys().map(HeaderName::as_str);
+    if names.any(|name| PROXIED.contains(&name) || name.starts_with(PROXIED_BEGIN)) {
         return Err(forbidden(
             "this came through a proxy, so from anywhere: set a token, or allow_remote(true)",
         ));
@@ -198,26 +230,27 @@ fn forbidden(text: &str) -> Refusal {
     Refusal::new(StatusCode::FORBIDDEN, text)
 }
 
-/// Takes as long for any token of the right length; that length is no secret.
-fn has_token(headers: &HeaderMap, token: &str) -> bool {
-    let sent = headers.get(header::AUTHORIZATION).and_then(|sent| sent.to_str().ok());
-    let Some((scheme, rest)) = sent.and_then(|sent| sent.split_once(' ')) else { return false };
+/// What was sent as a token, if anything was. Comparing takes as long for any of the right length;
+/// that length is no secret.
+fn sent_token(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let sent = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, rest) = sent.split_once(' ')?;
     let rest = rest.trim();
-    let sent = if scheme.eq_ignore_ascii_case("bearer") {
-        rest.as_bytes().to_vec()
+    if scheme.eq_ignore_ascii_case("bearer") {
+        Some(rest.as_bytes().to_vec())
     } else if scheme.eq_ignore_ascii_case("basic") {
-        let decoded = STANDARD.decode(rest).unwrap_or_default();
-        let password = decoded.iter().position(|byte| *byte == b':').map(|at| &decoded[at + 1..]);
-        password.unwrap_or_default().to_vec()
+        let decoded = STANDARD.decode(rest).ok()?;
+        let colon = decoded.iter().position(|byte| *byte == b':')?;
+        Some(decoded[colon + 1..].to_vec())
     } else {
-        return false;
-    };
-    !token.is_empty() && bool::from(sent.ct_eq(token.as_bytes()))
+        None
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn request(headers: &[(&str, &str)], peer: Option<&str>) -> Request {
         let mut request = Request::new(Body::empty());
@@ -251,8 +284,10 @@ mod tests {
             assert_eq!(status(&access, &[("host", host)], Some("[::ffff:127.0.0.1]:5")), 200);
             assert_eq!(status(&access, &[("host", host)], FAR), 403, "{host}");
             assert_eq!(status(&access, &[("host", host)], None), 403, "{host}");
-            let proxied = [("host", host), ("x-forwarded-for", "192.0.2.1")];
-            assert_eq!(status(&access, &proxied, NEAR), 403, "{host}");
+            for name in ["x-forwarded-for", "X-Forwarded-Host", "Forwarded", "via", "X-Real-IP"] {
+                let proxied = [("host", host), (name, "192.0.2.1")];
+                assert_eq!(status(&access, &proxied, NEAR), 403, "{host} {name}");
+            }
         }
         for host in [
             "evil.test",
@@ -303,7 +338,8 @@ mod tests {
 
     #[test]
     fn only_the_token_itself_is_the_token() {
-        let access = Access::new(&Config::new().token("secret"), None);
+        let config = Config::new().token("secret").guesses_max(100, Duration::from_secs(60));
+        let access = Access::new(&config, None);
         let with = |value| status(&access, &[("host", "a"), ("authorization", value)], FAR);
         let right = ["Bearer secret", "bearer  secret", "Basic OnNlY3JldA==", "Basic YTpzZWNyZXQ="];
         for value in right {

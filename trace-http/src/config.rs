@@ -16,6 +16,8 @@ pub struct Config {
     pub(crate) recorder: Option<Arc<FlightRecorder>>,
     pub(crate) options: Options,
     pub(crate) token: Option<String>,
+    pub(crate) guesses_max: u32,
+    pub(crate) guesses_within: Duration,
     pub(crate) allow_remote: bool,
     pub(crate) hosts: Vec<String>,
     pub(crate) seconds_max: u32,
@@ -31,6 +33,8 @@ impl Default for Config {
             recorder: None,
             options: Options::default(),
             token: None,
+            guesses_max: 10,
+            guesses_within: Duration::from_secs(60),
             allow_remote: false,
             hosts: Vec::new(),
             seconds_max: 60,
@@ -49,6 +53,8 @@ impl fmt::Debug for Config {
             .field("recorder", &self.recorder.is_some())
             .field("options", &self.options)
             .field("token", &self.token.as_ref().map(|_| ".."))
+            .field("guesses_max", &self.guesses_max)
+            .field("guesses_within", &self.guesses_within)
             .field("allow_remote", &self.allow_remote)
             .field("hosts", &self.hosts)
             .field("seconds_max", &self.seconds_max)
@@ -80,14 +86,29 @@ impl Config {
 
     /// Only who has this token is served, from anywhere: `Authorization: Bearer TOKEN`, or as the
     /// password of any user, which is what `go tool pprof http://:TOKEN@host/..` and browsers send.
-    /// Use TLS, or a tunnel, where others listen. An empty token is nobody's.
+    /// Use TLS, or a tunnel, where others listen. An empty token is nobody's. A good one is 128
+    /// bits of chance; [`Config::guesses_max`] is there for the others.
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.token = Some(token.into());
         self
     }
 
+    /// How many wrong tokens an address may send within a while: 10 within 60 s unless told
+    /// otherwise; at least 1, within 1 ms to an hour. Then all of its tokens are refused unheard,
+    /// even the right one, with 429 and `Retry-After`, until the while since its first wrong one
+    /// is over. Others are served as before: nobody is locked out by a stranger, except by one of
+    /// the same address, as that of a proxy. Half an address of IPv6 counts, and all that a router
+    /// knows no address of count as one.
+    pub fn guesses_max(mut self, wrong: u32, within: Duration) -> Self {
+        self.guesses_max = wrong.max(1);
+        self.guesses_within = within.clamp(Duration::from_millis(1), TIMEOUT_MAX);
+        self
+    }
+
     /// Whether others than this machine are served without a token. Anybody who can reach the port
-    /// then sees what the program does, and can make it record.
+    /// then sees what the program does, and can make it record; so can a web page that is shown on
+    /// such a machine and leads a name of its own here, unless [`Config::host`] says which names
+    /// there are.
     pub fn allow_remote(mut self, allow: bool) -> Self {
         self.allow_remote = allow;
         self
@@ -130,7 +151,8 @@ impl Config {
     }
 
     /// How long a client may take nothing of a trace, once 4 MiB wait for it, before the recording
-    /// is ended: 5 s unless told otherwise. Until then a flight recorder waits, too.
+    /// is ended: 5 s unless told otherwise. Until then a flight recorder waits, too. Once the time of
+    /// the recording is over, what is left of it may take twelve times as long in all.
     pub fn stall_timeout(mut self, time: Duration) -> Self {
         self.stall_timeout = time.min(TIMEOUT_MAX);
         self

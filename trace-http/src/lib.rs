@@ -27,10 +27,19 @@
 //! A trace tells much of a program, so whoever asks must be on this machine, or have the token, or
 //! [`Config::allow_remote`] was called. A web page elsewhere is refused even if it is shown on this
 //! machine. Refusals are plain text: 400 the query, 401 no token, 403 who or from where, 404 no
-//! flight recorder, 409 a trace is running, 429 too many requests, 501 not compiled in.
+//! flight recorder, 409 a trace is running, 429 too many requests at once, or too many wrong tokens
+//! from this address, 501 not compiled in.
+//!
+//! One trace is recorded at a time, and one profile made of one; whoever else wants a trace is told
+//! to ask again, and profiles wait for their turn.
+//!
+//! An address that sent ten wrong tokens is not heard for the rest of a minute, not even with the
+//! right one ([`Config::guesses_max`]); other addresses are. A proxy on this machine that adds no
+//! header of its own looks like this machine: set a token where there is one.
 //!
 //! - `config`: what can be said. `listener`, `error`: the port of its own.
-//! - `access`: who is served. `query`: what is asked. `refusal`: how one says no.
+//! - `access`: who is served; `guesses`: wrong tokens, counted. `query`: what is asked.
+//!   `refusal`: how one says no.
 //! - `recording`: one trace, from its start to its end; `pipe`: its way to the client.
 //! - `routes`: the pages by path; `trace`, `sites`, `index`, `pprof`: these pages.
 
@@ -39,6 +48,7 @@
 mod access;
 mod config;
 mod error;
+mod guesses;
 mod index;
 mod listener;
 mod pipe;

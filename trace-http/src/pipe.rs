@@ -1,8 +1,8 @@
 //! The way of a trace's bytes from the collector's thread to a client, which may be slow or go.
 //!
 //! What waits in between is bounded. A client that is slower than the program makes the collector
-//! wait, and the recorder drops and counts; one that takes nothing at all for too long, or is gone,
-//! makes writing fail, and with it the recording ends.
+//! wait, and the recorder drops and counts; one that takes nothing at all for too long, is far from
+//! done long after its time, or is gone, makes writing fail, and with it the recording ends.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -16,6 +16,10 @@ use http_body::Frame;
 
 /// So much waits for the client, and one more piece.
 const WAITING_BYTES_MAX: usize = 4 << 20;
+
+/// Once a recording's time is over, the rest of it may take so many times what a stall may: a client
+/// that takes a little now and then would keep everybody else from recording.
+const REST_STALLS: u32 = 12;
 
 /// When a recording ends before its time.
 #[derive(Clone, Copy, Debug)]
@@ -38,8 +42,10 @@ struct State {
     pieces: VecDeque<Bytes>,
     waiting: usize,
     written: u64,
-    /// Why nothing more is wanted, if so.
+    /// Whether nothing more is wanted.
     is_over: bool,
+    /// Until when the rest has to be taken, once the time is over.
+    rest_until: Option<Instant>,
     is_abandoned: bool,
     /// How it ended, once it has.
     end: Option<Result<(), String>>,
@@ -80,19 +86,22 @@ impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let Self(pipe) = self;
         let end = Instant::now() + pipe.limits.stall_timeout;
+        // Not under the lock, for which a thread of the server may wait.
+        let piece = Bytes::copy_from_slice(bytes);
         let mut state = pipe.lock();
         while !state.is_abandoned && state.waiting >= WAITING_BYTES_MAX {
+            let end = state.rest_until.map_or(end, |rest| rest.min(end));
             if Instant::now() >= end {
                 state.is_over = true;
                 pipe.change.notify_all();
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing"));
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "the client is too slow"));
             }
             state = pipe.wait(state, end);
         }
         if state.is_abandoned {
             return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the client is gone"));
         }
-        state.pieces.push_back(Bytes::copy_from_slice(bytes));
+        state.pieces.push_back(piece);
         state.waiting += bytes.len();
         state.written = state.written.saturating_add(bytes.len() as u64);
         if state.written >= pipe.limits.bytes_max {
@@ -119,6 +128,7 @@ impl Control {
         while !state.is_over && Instant::now() < end {
             state = pipe.wait(state, end);
         }
+        state.rest_until = Some(Instant::now() + pipe.limits.stall_timeout * REST_STALLS);
     }
 
     /// What was written is all there is; or why it is not.
@@ -218,6 +228,24 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(written <= WAITING_BYTES_MAX + PIECE.len(), "{written}");
         control.wait_for(Duration::from_secs(3_600));
+    }
+
+    #[test]
+    fn a_client_that_takes_a_little_now_and_then_ends_it_once_its_time_is_over() {
+        let (mut writer, control, reader) = pipe(limits(u64::MAX, 20));
+        control.wait_for(Duration::ZERO);
+        let writing = std::thread::spawn(move || {
+            loop {
+                if let Err(error) = writer.write(&PIECE) {
+                    break error.kind();
+                }
+            }
+        });
+        while !writing.is_finished() {
+            let _ = reader.poll_piece(&Context::from_waker(Waker::noop()));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(writing.join().expect("no panic"), io::ErrorKind::TimedOut);
     }
 
     #[test]

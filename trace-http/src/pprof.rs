@@ -9,17 +9,19 @@ use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use tokio::sync::Semaphore;
 use trace_analysis::Options;
 use trace_analysis::heap::{Heap, HeapOptions};
 use trace_analysis::life::Lives;
 use trace_analysis::profile::ProfileKind;
 use trace_analysis::symbols::Symbols;
 use trace_format::read::TraceFile;
-use trace_tool::profile::contents::{profile, was_recorded, why_empty};
-use trace_tool::profile::{Code, pprof};
-use trace_tool::symbols::binaries::{self, Binaries};
-use trace_tool::symbols::name;
+use trace_profile::contents::{profile, was_recorded, why_empty};
+use trace_profile::symbols::binaries::Binaries;
+use trace_profile::symbols::name;
+use trace_profile::{Code, pprof};
 
+use crate::config::Config;
 use crate::query::Query;
 use crate::recording::record;
 use crate::refusal::Refusal;
@@ -31,6 +33,10 @@ const CPU_SAMPLES: u32 = 100;
 
 /// A profile's trace is in memory until it is read. One that is cut by this says how long it is.
 const TRACE_BYTES_MAX: u64 = 64 << 20;
+
+/// Making a profile takes a core, and memory beside the trace, of the program that is served; so
+/// they are made one after another.
+static TURN: Semaphore = Semaphore::const_new(1);
 
 pub(crate) async fn cpu(state: State<Shared>, query: RawQuery) -> Result<Response, Refusal> {
     of_kind(state, query, ProfileKind::Cpu).await
@@ -54,22 +60,35 @@ async fn of_kind(
     kind: ProfileKind,
 ) -> Result<Response, Refusal> {
     let query = Query::parse(query.as_deref(), &["seconds", "from"], config.seconds_max)?;
-    let trace = if query.from_snapshot {
-        snapshot_of(&config).await?
+    let (trace, turn) = if query.from_snapshot {
+        let turn = TURN.acquire().await;
+        (snapshot_of(&config).await?, turn)
     } else {
-        let options = match kind {
-            ProfileKind::Cpu => config.options.clone().cpu_samples(CPU_SAMPLES),
-            _ => config.options.clone(),
-        };
-        let mut limits = limits(&config);
-        limits.bytes_max = limits.bytes_max.min(TRACE_BYTES_MAX);
-        let trace = record(options, query.length, limits).await?;
-        trace.collect().await.map_err(|error| {
-            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, format!("the recording failed: {error}"))
-        })?
+        (recorded(&config, kind, query.length).await?, TURN.acquire().await)
     };
-    let gzipped = aside(move || encode(trace, kind)).await??;
-    Ok(file(Body::from(gzipped), &format!("{}.pb.gz", kind.name())))
+    let made = move || {
+        // Until it is made, even if nobody waits for it any more.
+        let _turn = turn;
+        encode(trace, kind)
+    };
+    Ok(file(Body::from(aside(made).await??), &format!("{}.pb.gz", kind.name())))
+}
+
+async fn recorded(
+    config: &Config,
+    kind: ProfileKind,
+    length: Duration,
+) -> Result<Vec<u8>, Refusal> {
+    let options = match kind {
+        ProfileKind::Cpu => config.options.clone().cpu_samples(CPU_SAMPLES),
+        _ => config.options.clone(),
+    };
+    let mut limits = limits(config);
+    limits.bytes_max = limits.bytes_max.min(TRACE_BYTES_MAX);
+    let trace = record(options, length, limits).await?;
+    trace.collect().await.map_err(|error| {
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, format!("the recording failed: {error}"))
+    })
 }
 
 fn encode(trace: Vec<u8>, kind: ProfileKind) -> Result<Vec<u8>, Refusal> {
@@ -105,9 +124,7 @@ fn symbols(trace: &TraceFile<Vec<u8>>) -> Symbols {
     let entries = tables.threads.values().map(|thread| thread.entry).filter(|entry| *entry > 0);
     let addresses: BTreeSet<u64> = stacks.chain(entries).collect();
     let began = Duration::from_nanos(tables.clock.origin().wall.0);
-    let options = binaries::Options::default();
-    if let Ok(binaries) = Binaries::new(&options, SystemTime::UNIX_EPOCH + began) {
-        name(&mut symbols, addresses, &binaries);
-    }
+    let binaries = Binaries::new(SystemTime::UNIX_EPOCH + began);
+    name(&mut symbols, addresses, &binaries);
     symbols
 }

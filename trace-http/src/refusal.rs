@@ -1,6 +1,6 @@
 //! How one says no: a status, and a line that says what would help.
 
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 /// An answer that is not what was asked for.
@@ -8,11 +8,18 @@ use axum::response::{IntoResponse, Response};
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     pub(crate) text: String,
+    /// When asking again may help, in seconds.
+    again_after: u64,
 }
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, text: impl Into<String>) -> Self {
-        Self { status, text: text.into() }
+        Self { status, text: text.into(), again_after: 1 }
+    }
+
+    pub(crate) fn again_after(mut self, seconds: u64) -> Self {
+        self.again_after = seconds;
+        self
     }
 
     pub(crate) fn bad(text: impl Into<String>) -> Self {
@@ -24,16 +31,16 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let body = self.text + "\n";
         let mut response = (self.status, body).into_response();
-        let more: Option<(HeaderName, &'static str)> = match self.status {
-            StatusCode::UNAUTHORIZED => Some((header::WWW_AUTHENTICATE, "Basic realm=\"trace\"")),
+        let more = match self.status {
+            StatusCode::UNAUTHORIZED => {
+                Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"trace\"")))
+            }
             StatusCode::TOO_MANY_REQUESTS | StatusCode::CONFLICT => {
-                Some((header::RETRY_AFTER, "1"))
+                Some((header::RETRY_AFTER, HeaderValue::from(self.again_after)))
             }
             _ => None,
         };
-        if let Some((name, value)) = more {
-            response.headers_mut().insert(name, HeaderValue::from_static(value));
-        }
+        response.headers_mut().extend(more);
         response
     }
 }

@@ -49,11 +49,83 @@ fn a_token_is_asked_for() {
     assert!(!is_enabled());
 }
 
+/// From one address of this machine; another is served meanwhile.
+#[test]
+fn who_guesses_tokens_is_not_heard_for_a_while_and_others_are() {
+    let config = Config::new().token("secret").guesses_max(3, Duration::from_secs(3_000));
+    let listener = serve("127.0.0.1:0", config).expect("a port is free");
+    let with = |token: &str| {
+        let headers = format!("Host: localhost\r\nAuthorization: Bearer {token}\r\n");
+        get_with(listener.address(), PAGE, &headers)
+    };
+    assert_eq!(with("secret").status, 200);
+    let none = || get(listener.address(), PAGE).status;
+    assert_eq!((none(), none(), none(), none()), (401, 401, 401, 401), "that is no guess");
+    let guessed: Vec<_> = (0..20).map(|at| with(&format!("guess-{at}")).status).collect();
+    assert_eq!((&guessed[..3], &guessed[3..]), (&[401; 3][..], &[429; 17][..]));
+    let right = with("secret");
+    assert_eq!(right.status, 429);
+    assert!(right.text().contains("not even the right one"), "{}", right.text());
+    let again: u32 = right.header("retry-after").expect("it is told").parse().expect("seconds");
+    assert!((1..=3_000).contains(&again), "{again}");
+    assert_eq!(none(), 401, "whoever sends none is asked for one");
+    // All of 127.0.0.0/8 is this machine.
+    let headers = "Host: localhost\r\nAuthorization: Bearer secret\r\nConnection: close\r\n\r\n";
+    let request = format!("GET {PAGE} HTTP/1.1\r\n{headers}");
+    let other = from("127.0.0.2", listener.address(), request.as_bytes());
+    assert!(other.starts_with("HTTP/1.1 200"), "{other}");
+}
+
+/// Sends these bytes from this address, and tells the answer.
+fn from(own: &str, to: SocketAddr, bytes: &[u8]) -> String {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+    let stream = runtime.expect("a runtime").block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::new(own.parse().expect("an address"), 0))?;
+        socket.connect(to).await?.into_std()
+    });
+    let mut stream = stream.expect("it connects");
+    stream.set_nonblocking(false).expect("a socket can wait");
+    stream.write_all(bytes).expect("it is taken");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    answer
+}
+
+#[test]
+fn guesses_are_forgotten_after_a_while() {
+    let config = Config::new().token("secret").guesses_max(1, Duration::from_millis(100));
+    let listener = serve("127.0.0.1:0", config).expect("a port is free");
+    let with = |token: &str| {
+        let headers = format!("Host: localhost\r\nAuthorization: Bearer {token}\r\n");
+        get_with(listener.address(), PAGE, &headers).status
+    };
+    assert_eq!(with("wrong"), 401);
+    common::until("it is heard again", || with("secret") == 200);
+}
+
+/// As many as would otherwise be looked at before the first is counted.
+#[test]
+fn guesses_at_once_are_no_more_guesses() {
+    let config = Config::new().token("secret").guesses_max(5, Duration::from_secs(3_000));
+    let listener = serve("127.0.0.1:0", config.requests_max(100)).expect("a port is free");
+    let address = listener.address();
+    let guess = move |at: u32| {
+        let headers = format!("Host: localhost\r\nAuthorization: Bearer {at}\r\n");
+        get_with(address, PAGE, &headers).status
+    };
+    let guesses: Vec<_> = (0..60).map(|at| std::thread::spawn(move || guess(at))).collect();
+    let guesses: Vec<_> = guesses.into_iter().map(|it| it.join().expect("no panic")).collect();
+    let count = |status| guesses.iter().filter(|it| **it == status).count();
+    assert_eq!((count(401), count(429)), (5, 55));
+}
+
 #[test]
 fn nonsense_is_refused_with_the_limit() {
     let config = Config::new().seconds_max(7);
     let listener = serve("127.0.0.1:0", config).expect("a port is free");
-    for page in ["/debug/trace", "/debug/pprof/profile", "/debug/pprof/heap"] {
+    let pages = ["/debug/trace", "/debug/pprof/profile", "/debug/pprof/heap"];
+    for page in &pages[..if cfg!(feature = "pprof") { 3 } else { 1 }] {
         for query in ["seconds=8", "seconds=99999999999999999999", "seconds=-1", "seconds=x"] {
             let answer = get(listener.address(), &format!("{page}?{query}"));
             assert_eq!(answer.status, 400, "{page}?{query}");
@@ -68,6 +140,46 @@ fn nonsense_is_refused_with_the_limit() {
     let post = "POST /debug/trace HTTP/1.1\r\nHost: localhost\r\n";
     assert_eq!(ask(listener.address(), post, "").status, 405);
     assert!(!is_enabled());
+}
+
+/// Whatever comes, the next is served.
+#[test]
+fn what_is_no_request_is_refused_or_closed() {
+    let listener = serve("127.0.0.1:0", Config::new()).expect("a port is free");
+    let says = |bytes: &[u8]| {
+        let mut stream = connect(listener.address());
+        // It may be closed before all is sent; then reading may fail, too.
+        let _ = stream.write_all(bytes);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer[..answer.len().min(12)]).into_owned()
+    };
+    let long = "a".repeat(1 << 20);
+    let many = "A: b\r\n".repeat(1_000);
+    for text in [
+        "\r\n\r\n\r\n\r\nGET\r\n\r\n",
+        "GET / HTTP/9.9\r\nHost: localhost\r\n\r\n",
+        "\x16\x03\x01\x02\0\x01\0\x01\u{fc}\x03\x03\r\n\r\n",
+        &format!("GET {PAGE}?{long} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        &format!("GET {PAGE} HTTP/1.1\r\nHost: localhost\r\nA: {long}\r\n\r\n"),
+        &format!("GET {PAGE} HTTP/1.1\r\nHost: localhost\r\n{many}\r\n"),
+        &format!("GET {PAGE} HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n"),
+    ] {
+        let says = says(text.as_bytes());
+        assert!(says.is_empty() || says.starts_with("HTTP/1.1 4"), "{says} to {text:.60}");
+    }
+    for (text, status) in [
+        (format!("GET {PAGE} HTTP/1.0\r\n\r\n"), "403"),
+        (format!("GET http://localhost{PAGE} HTTP/1.1\r\nHost: localhost\r\n\r\n"), "200"),
+        (format!("GET http://evil.test{PAGE} HTTP/1.1\r\nHost: localhost\r\n\r\n"), "403"),
+        (format!("GET http://localhost{PAGE} HTTP/1.1\r\nHost: evil.test\r\n\r\n"), "403"),
+        (format!("GET {PAGE} HTTP/1.1\r\nHost: localhost\r\nHost: evil.test\r\n\r\n"), "403"),
+        (format!("GET {PAGE}?{} HTTP/1.1\r\nHost: localhost\r\n\r\n", "a".repeat(999)), "400"),
+    ] {
+        let says = says(text.as_bytes());
+        assert_eq!(says.get(9..12), Some(status), "{text:.60}");
+    }
+    assert_eq!(get(listener.address(), PAGE).status, 200);
 }
 
 #[test]

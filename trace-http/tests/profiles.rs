@@ -10,7 +10,7 @@ use exectrace::{FlightRecorder, Options};
 use flate2::read::GzDecoder;
 use prost::Message;
 use trace_http::{Config, Listener, serve};
-use trace_tool::profile::message;
+use trace_profile::message;
 
 #[global_allocator]
 static HEAP: exectrace::Heap = exectrace::Heap::system();
@@ -95,4 +95,20 @@ fn a_flight_recorder_has_profiles_of_what_it_was_told_to_record() {
     let both = get(listener.address(), "/debug/pprof/block?from=snapshot&seconds=1");
     assert_eq!(both.status, 400);
     drop(program);
+}
+
+/// They are made one after another, so that a crowd of them takes one core and no more memory.
+#[test]
+fn many_profiles_of_a_flight_recorder_at_once_are_all_made() {
+    let _alone = alone();
+    let recorder = Arc::new(FlightRecorder::start().expect("none is running"));
+    let config = Config::new().recorder(recorder);
+    let (listener, _program) = (listen(config), Program::start());
+    let address = listener.address();
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    let ask = move || get(address, "/debug/pprof/block?from=snapshot");
+    let clients: Vec<_> = (0..4).map(|_| std::thread::spawn(ask)).collect();
+    for client in clients {
+        decode(&client.join().expect("no panic"));
+    }
 }

@@ -4,8 +4,9 @@ use trace_format::call::{CallClass, CallInfo};
 use trace_format::definition::ResourceKind;
 use trace_format::id::{CallId, ResourceId};
 use trace_format::read::{Resource, Tables};
+use trace_profile::escape;
 
-use crate::{errno, escape, units};
+use crate::{errno, units};
 
 /// So many characters of a resource's name are shown; of a longer path the end says most.
 const NAME_CHARS_MAX: usize = 120;

@@ -11,9 +11,10 @@ use trace_format::id::{Open, ResourceId, SiteId, ThreadId};
 use trace_format::read::{Callsite, Tables};
 use trace_format::time::{Nanos, Ticks};
 use trace_format::value::{Value, Values};
+use trace_profile::escape;
 
 use crate::places::short_file;
-use crate::{escape, units};
+use crate::units;
 
 /// So many characters of a name are shown.
 const NAME_CHARS_MAX: usize = 120;

@@ -5,11 +5,11 @@
 //!
 //! - [`command`]: the command line, and one file per verb. [`cargo`]: `cargo exectrace`.
 //! - [`export`]: traces in the formats of other viewers.
-//! - [`describe`], [`call`], [`errno`], [`escape`], [`units`], [`table`], [`graph`]: names, texts,
-//!   numbers for people.
+//! - [`describe`], [`call`], [`errno`], [`units`], [`table`], [`graph`]: names, texts, numbers for
+//!   people.
 //! - [`json`]: the same for programs; JSON.md beside this crate describes the fields.
-//! - [`symbols`]: names of addresses, from the program's files. [`places`]: stacks in words.
-//!   [`profile`]: stacks and weights.
+//! - [`symbols`]: names of addresses, and which are missing. [`places`]: stacks in words.
+//!   [`profile`]: the formats of profiles.
 //! - [`output`]: standard output and standard error.
 
 #![forbid(unsafe_code)]
@@ -19,7 +19,6 @@ pub mod cargo;
 pub mod command;
 pub mod describe;
 pub mod errno;
-pub mod escape;
 pub mod export;
 pub mod graph;
 pub mod json;

@@ -9,8 +9,7 @@ use trace_analysis::reason;
 use trace_analysis::symbols::{Frame, Symbols};
 use trace_format::id::StackId;
 use trace_format::read::Tables;
-
-use crate::escape;
+use trace_profile::escape;
 
 /// So many characters of a function's name are shown.
 const NAME_CHARS_MAX: usize = 120;

@@ -211,6 +211,6 @@ fn refuse(error: &clap::Error) -> ExitCode {
         }
         _ => first,
     };
-    say(&format!("{} (see cargo exectrace --help)", crate::escape::plain(what, 400)));
+    say(&format!("{} (see cargo exectrace --help)", trace_profile::escape::plain(what, 400)));
     ExitCode::from(2)
 }

@@ -9,6 +9,7 @@ use std::process::ExitStatus;
 
 use trace_analysis::Summary;
 use trace_format::time::Nanos;
+use trace_profile::escape;
 
 use super::runs::{self, Spent};
 use crate::command::reading::{Source, limited};
@@ -16,7 +17,7 @@ use crate::command::{Failure, summary};
 use crate::describe::Names;
 use crate::output::{Output, say};
 use crate::table::{Column, Table};
-use crate::{escape, units};
+use crate::units;
 
 /// The traces in a folder, by name.
 ///

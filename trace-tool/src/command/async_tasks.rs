@@ -89,7 +89,7 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
 fn nothing(arguments: &Arguments, life: &Life) -> String {
     match &arguments.site {
         Some(site) if AsyncTasks::are_in(&life.reading.file) => {
-            let site = crate::escape::plain(site, 80);
+            let site = trace_profile::escape::plain(site, 80);
             format!("no spawn site is called `{site}`; without --site all are shown")
         }
         _ => "the trace has no async tasks here; were they spawned with `exectrace::tokio::spawn` \

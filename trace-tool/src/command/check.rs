@@ -41,7 +41,7 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
         return Ok(verdict);
     }
     let path = arguments.source.file.display().to_string();
-    let path = crate::escape::plain(&path, 400);
+    let path = trace_profile::escape::plain(&path, 400);
     match verdict {
         Verdict::Fine => writeln!(out, "{path}: fine")?,
         Verdict::Faulty => {
@@ -96,8 +96,8 @@ fn print_counts(
     }
     for facility in tables.facilities.values() {
         let is_on = if facility.on { "on" } else { "off" };
-        let name = crate::escape::plain(&facility.name, 40);
-        let note = crate::escape::plain(&facility.note, 300);
+        let name = trace_profile::escape::plain(&facility.name, 40);
+        let note = trace_profile::escape::plain(&facility.note, 300);
         let note = if note.is_empty() { note } else { format!(": {note}") };
         out.wrapped(&format!("{name} {is_on}{note}"), 2)?;
     }

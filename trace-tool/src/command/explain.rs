@@ -5,6 +5,7 @@ use std::io::Write;
 use clap::Args;
 use trace_analysis::explain::{Insight, explain_all};
 use trace_analysis::heap::{Heap, HeapOptions};
+use trace_profile::escape;
 
 use super::life::Life;
 use super::reading::{Source, limited, missing};
@@ -13,7 +14,7 @@ use crate::json::Trace;
 use crate::json::explain::ExplainReport;
 use crate::output::{Output, advance, progress};
 use crate::symbols::binaries;
-use crate::{escape, units};
+use crate::units;
 
 /// So many characters of a sentence are shown.
 const SENTENCE_CHARS_MAX: usize = 1000;

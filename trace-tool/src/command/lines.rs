@@ -14,11 +14,12 @@ use trace_format::id::{FutureId, Open, SiteId, TaskId, ThreadId};
 use trace_format::read::{ReadError, Timed};
 use trace_format::time::{Nanos, Ticks};
 use trace_format::value::{Value, Values};
+use trace_profile::escape;
 
 use crate::describe::{Names, outcome, push_value};
 use crate::json::{Named, OwnedValuesOut, ValueOut};
 use crate::places::Places;
-use crate::{escape, units};
+use crate::units;
 use futures::Link;
 use system::System;
 

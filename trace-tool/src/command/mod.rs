@@ -200,6 +200,6 @@ fn refuse(error: &clap::Error) -> ExitCode {
     let first: Vec<_> = text.lines().take_while(|line| !line.trim().is_empty()).collect();
     let joined = first.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
     let fault = joined.trim_start_matches("error: ");
-    say(&format!("{} (see exectrace --help)", crate::escape::plain(fault, 400)));
+    say(&format!("{} (see exectrace --help)", trace_profile::escape::plain(fault, 400)));
     ExitCode::from(2)
 }

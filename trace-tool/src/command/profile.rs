@@ -10,15 +10,16 @@ use trace_analysis::profile::{ProfileKind, ProfileSample};
 use trace_analysis::symbols::Symbols;
 use trace_format::read::Tables;
 use trace_format::time::Nanos;
+use trace_profile::contents::{profile, why_empty};
+use trace_profile::escape::plain;
+use trace_profile::{Code, Profile};
 
 use super::export::is_same;
 use super::reading::{Reading, Source, parse_time, say_if_empty, symbols, verdict, warn};
 use super::{Failure, Verdict};
 use crate::describe::Names;
-use crate::escape::plain;
 use crate::output::{Output, advance, progress, say};
-use crate::profile::contents::{profile, why_empty};
-use crate::profile::{Code, Format, Profile, write};
+use crate::profile::{Format, write};
 use crate::symbols::binaries;
 use crate::units;
 

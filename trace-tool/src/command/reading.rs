@@ -264,8 +264,8 @@ pub fn missing(tables: &Tables) -> Vec<String> {
     let is_off = |facility: &&Facility| !facility.on && !facility.note.starts_with("not asked for");
     let off = tables.facilities.values().filter(is_off);
     off.map(|facility| {
-        let name = crate::escape::plain(&facility.name, 40);
-        let note = crate::escape::plain(&facility.note, 300);
+        let name = trace_profile::escape::plain(&facility.name, 40);
+        let note = trace_profile::escape::plain(&facility.note, 300);
         let note = if note.is_empty() { String::new() } else { format!(": {note}") };
         format!("without {name}{note}")
     })
@@ -370,7 +370,7 @@ fn threads(tables: &Tables, wanted: &str) -> Result<Vec<ThreadId>, Failure> {
     let names = Names::new(tables);
     let some: Vec<_> = tables.threads.keys().take(8).map(|id| names.thread(*id)).collect();
     let more = if tables.threads.len() > 8 { ", …" } else { "" };
-    let wanted = crate::escape::plain(wanted, 80);
+    let wanted = trace_profile::escape::plain(wanted, 80);
     let there_are = some.join(", ");
     Err(Failure::Usage(format!("no thread `{wanted}` in the trace; there are {there_are}{more}")))
 }

@@ -12,10 +12,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use ureq::Body;
 use ureq::http::{StatusCode, Uri};
 
+use trace_profile::escape::plain;
+
 use super::reading::{open, verdict, warn};
 use super::{Failure, Verdict};
 use crate::describe::Names;
-use crate::escape::plain;
 use crate::output::{Output, say};
 use crate::units;
 

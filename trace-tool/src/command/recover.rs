@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use clap::Args;
 use trace_format::read::rewrite::{RewriteError, end};
 use trace_format::read::{ReadError, ReadErrorKind};
+use trace_profile::escape::plain;
 
 use super::export::is_same;
 use super::reading::{live_of, open};
 use super::{Failure, Verdict};
-use crate::escape::plain;
 use crate::output::{Output, say};
 use crate::units;
 

@@ -179,10 +179,10 @@ fn head(reading: &Reading, summary: &Summary, threads: u64, width: Option<usize>
     let mut who = Vec::new();
     match &tables.process {
         Some(process) => {
-            let executable = crate::escape::plain(&process.executable, 80);
+            let executable = trace_profile::escape::plain(&process.executable, 80);
             who.push(format!("{executable} (pid {})", process.pid));
             let system = format!("{} {}", process.os, process.arch);
-            who.push(crate::escape::plain(&system, 40));
+            who.push(trace_profile::escape::plain(&system, 40));
         }
         None => who.push("unknown program".to_owned()),
     }

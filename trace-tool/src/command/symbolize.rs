@@ -12,11 +12,11 @@ use trace_format::batch::Compression;
 use trace_format::definition::{Definition, Function};
 use trace_format::read::rewrite::{RewriteError, rewrite};
 use trace_format::read::{ReadError, ReadErrorKind, Tables, TraceFile};
+use trace_profile::escape::plain;
 
 use super::export::is_same;
 use super::reading::open;
 use super::{Failure, Verdict};
-use crate::escape::plain;
 use crate::output::{Output, say};
 use crate::symbols::{binaries, resolve_anew};
 use crate::units;

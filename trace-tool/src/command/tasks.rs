@@ -5,6 +5,7 @@ use std::io::Write;
 
 use clap::{Args, ValueEnum};
 use trace_analysis::tasks::{TaskSummary, TaskTree};
+use trace_profile::escape;
 
 use super::reading::{Source, limited, say_if_empty, verdict, warn};
 use super::{Failure, Verdict};
@@ -12,7 +13,7 @@ use crate::describe::Names;
 use crate::json::{Parts, Report, Trace};
 use crate::output::{Output, say};
 use crate::table::{Column, Table};
-use crate::{escape, units};
+use crate::units;
 
 /// What can be asked.
 #[derive(Args, Debug)]

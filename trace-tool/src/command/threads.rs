@@ -13,13 +13,13 @@ use trace_analysis::reason::Reason;
 use trace_analysis::threads::ThreadSummary;
 use trace_format::id::StackId;
 use trace_format::time::Nanos;
+use trace_profile::escape;
 
 use super::reading::{
     Source, limited, lost_records, missing, say_if_empty, symbols, verdict_of_lives, warn,
 };
 use super::{Failure, Verdict};
 use crate::describe::Names;
-use crate::escape;
 use crate::json::life::Words;
 use crate::json::{Parts, Report, Trace};
 use crate::output::{Output, say};

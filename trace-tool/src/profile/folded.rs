@@ -7,9 +7,7 @@ use std::io::{self, Write};
 
 use inferno::flamegraph::color::MultiPalette;
 use inferno::flamegraph::{self, Options, Palette};
-
-use super::{Code, NO_STACK, Profile};
-use crate::escape;
+use trace_profile::{Code, NO_STACK, Profile, escape};
 
 /// Longer names are cut: types of futures can be pages long.
 const NAME_CHARS_MAX: usize = 400;

@@ -8,8 +8,8 @@ use trace_analysis::profile::{ProfileKind, ProfileSample};
 use trace_format::read::Tables;
 use trace_format::time::Nanos;
 
-use super::{Kind, Profile, Row};
 use crate::escape::plain;
+use crate::{Kind, Profile, Row};
 
 const CONTENTIONS: Kind = Kind { name: "contentions", unit: "count" };
 const WAITED: [Kind; 2] = [CONTENTIONS, Kind { name: "delay", unit: "nanoseconds" }];

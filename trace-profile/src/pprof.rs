@@ -13,9 +13,9 @@ use flate2::{Compression, GzBuilder};
 use prost::Message;
 use trace_analysis::symbols::Frame;
 
-use super::message::{self, Function, Label, Line, Location, Mapping, Sample, ValueType};
-use super::{Code, Kind, NO_STACK, Profile};
+use crate::message::{self, Function, Label, Line, Location, Mapping, Sample, ValueType};
 use crate::symbols::program::hex;
+use crate::{Code, Kind, NO_STACK, Profile};
 
 /// Writes a profile, gzipped.
 ///

@@ -1,0 +1,74 @@
+//! The pages of a program that was built without the recorder, over real sockets: each says so.
+//!
+//! `cargo test -p trace-http-off`, alone: with other packages the recorder is there, and the pages
+//! have to serve.
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use std::sync::Arc;
+
+use common::{Answer, get, get_with, post};
+use exectrace::{COMPILED_IN, FlightRecorder};
+use trace_http::{Config, Listener, serve};
+
+const PAGES: [&str; 8] = [
+    "/debug/trace?seconds=0.05",
+    "/debug/trace/",
+    "/debug/trace/snapshot",
+    "/debug/trace/callsites",
+    "/debug/pprof/profile?seconds=0.05",
+    "/debug/pprof/block?seconds=0.05",
+    "/debug/pprof/mutex?seconds=0.05",
+    "/debug/pprof/heap?seconds=0.05",
+];
+
+fn listen(config: Config) -> Listener {
+    serve("127.0.0.1:0", config).expect("a port is free")
+}
+
+/// That it records nothing, and what would help; or whatever else, where it does record.
+fn check(page: &str, answer: &Answer) {
+    assert_eq!(answer.status == 501, !COMPILED_IN, "{page}: {}", answer.text());
+    if answer.status == 501 {
+        let text = answer.text();
+        assert!(text.contains("without the feature `enabled` of exectrace"), "{page}: {text}");
+        assert_eq!(text.lines().count(), 1, "{page}: {text}");
+        assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+    }
+}
+
+#[test]
+fn every_page_says_that_nothing_can_be_recorded() {
+    let _alone = common::alone();
+    let listener = listen(Config::new());
+    for page in PAGES {
+        check(page, &get(listener.address(), page));
+    }
+    let page = "/debug/trace/callsites";
+    check(page, &post(listener.address(), page, "{\"on\": false, \"module\": \"refusals\"}"));
+}
+
+#[test]
+fn a_flight_recorder_that_is_none_changes_nothing() {
+    let _alone = common::alone();
+    let recorder = Arc::new(FlightRecorder::start().expect("none is running"));
+    let listener = listen(Config::new().recorder(recorder));
+    check("snapshot", &get(listener.address(), "/debug/trace/snapshot"));
+    check("block", &get(listener.address(), "/debug/pprof/block?from=snapshot"));
+}
+
+/// Whoever may not ask is not told either.
+#[test]
+fn strangers_are_refused_first() {
+    let listener = listen(Config::new().token("secret"));
+    for page in PAGES {
+        assert_eq!(get(listener.address(), page).status, 401, "{page}");
+        let answer = get_with(listener.address(), page, "Host: evil.test\r\n");
+        assert_eq!(answer.status, 403, "{page}");
+    }
+    let headers = "Host: localhost\r\nAuthorization: Bearer secret\r\n";
+    check("callsites", &get_with(listener.address(), "/debug/trace/callsites", headers));
+    assert_eq!(get(listener.address(), "/elsewhere").status, 404);
+}

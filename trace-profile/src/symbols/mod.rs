@@ -1,0 +1,87 @@
+//! Names for the addresses of a trace, from the files of the program.
+//!
+//! Names that a trace brings along are believed; the files are asked for the others. A file serves
+//! only if it is known to be the one that ran: its build id is the module's, or, where the
+//! module has none, it was not changed since the trace began, or somebody named it. A wrong name is
+//! worse than none.
+//!
+//! - [`binaries`]: which files have a module's names, and what the others lack.
+//! - [`program`]: what one file says about itself.
+//! - [`names`]: from an address to functions.
+
+pub mod binaries;
+pub mod names;
+pub mod program;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use trace_analysis::symbols::{Symbols, file_name};
+use trace_format::read::Module;
+
+use self::binaries::{Binaries, Lacking};
+use self::names::Names;
+
+/// Why addresses of a module have no names.
+#[derive(Debug)]
+pub struct Unnamed {
+    /// The module's name; empty for addresses that are in none.
+    pub module: String,
+    /// How many addresses have none.
+    pub addresses: u64,
+    /// Why.
+    pub why: Lacking,
+}
+
+/// Adds to `symbols` what `binaries` know of `addresses`.
+pub fn name(
+    symbols: &mut Symbols,
+    addresses: impl IntoIterator<Item = u64>,
+    binaries: &Binaries,
+) -> Vec<Unnamed> {
+    // In the order of addresses: neighbours are in the same unit of debug information.
+    let addresses = addresses.into_iter().collect::<BTreeSet<_>>().into_iter();
+    let unnamed = addresses.filter(|address| symbols.functions(*address).is_empty());
+    let mut wanted = BTreeMap::<Option<u64>, Vec<u64>>::new();
+    for address in unnamed {
+        let module = symbols.module(address).map(|module| module.first);
+        wanted.entry(module).or_default().push(address);
+    }
+    let missing = wanted.into_iter().filter_map(|(first, addresses)| {
+        let module = first.and_then(|first| symbols.module(first)).cloned();
+        name_of_module(symbols, module.as_ref(), addresses, binaries)
+    });
+    missing.collect()
+}
+
+/// Names addresses of one module, or of none; what is left without a name.
+fn name_of_module(
+    symbols: &mut Symbols,
+    module: Option<&Module>,
+    mut addresses: Vec<u64>,
+    binaries: &Binaries,
+) -> Option<Unnamed> {
+    let wanted = addresses.len();
+    let files = module.ok_or(Lacking::Module).and_then(|module| binaries.of(module));
+    let why = match (module, files) {
+        (Some(module), Ok(files)) => {
+            let names = Names::open(&files);
+            addresses.retain(|&address| {
+                let functions = names.functions(module.in_file(address));
+                let is_unnamed = functions.is_empty();
+                symbols.add(address, functions);
+                is_unnamed
+            });
+            match files.into_iter().next() {
+                Some(file) if addresses.len() == wanted && !file.has_lines => {
+                    Lacking::Stripped { path: file.path }
+                }
+                _ => Lacking::Names,
+            }
+        }
+        (_, Err(why)) => why,
+        (None, Ok(_)) => Lacking::Module,
+    };
+    let module = module.map_or("", file_name).to_owned();
+    let addresses = addresses.len() as u64;
+    (addresses > 0).then_some(Unnamed { module, addresses, why })
+}
