@@ -1,5 +1,5 @@
 //! A shop that is slow, without one annotation: `contention [--out FILE]`, built with
-//! `--features full`.
+//! `-p examples --features exectrace/full`.
 //!
 //! Four clerks book orders in a ledger behind a mutex. An auditor copies the ledger to disk, line
 //! by line, and holds the mutex until the disk has it. A courier looks every millisecond whether
@@ -51,7 +51,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         report.dropped_events
     );
     if report.threads == 0 {
-        return Err("nothing was recorded: build it with `--features full`".into());
+        return Err("nothing was recorded: build it with `--features exectrace/full`".into());
     }
     println!("Why was it slow?   cargo run --bin exectrace -- explain {}", out.display());
     println!("What was waited for?   cargo run --bin exectrace -- blocked {}", out.display());

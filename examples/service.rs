@@ -145,7 +145,10 @@ fn run() -> Result<(), Failure> {
 fn serve_on(address: &str, dumps: &FilePath) -> Result<(), Failure> {
     // Samples cost little, and without them nothing can be said of what ran on CPUs.
     let options = Options::new().cpu_samples(100);
-    let recorder = Arc::new(FlightRecorder::builder().options(options).start()?);
+    std::fs::create_dir_all(dumps)?;
+    let last = dumps.join("last.trace");
+    let recorder = FlightRecorder::builder().options(options).mapped(&last).start()?;
+    let recorder = Arc::new(recorder);
     recorder.on_slow("request", TOO_LONG, dumps)?;
     let server = exectrace::tokio::runtime()?;
     let listener = server.block_on(TcpListener::bind(address))?;
@@ -154,6 +157,7 @@ fn serve_on(address: &str, dumps: &FilePath) -> Result<(), Failure> {
     println!("exectrace record {address} --seconds 5 -o service.trace");
     println!("go tool pprof http://{address}/debug/pprof/block?seconds=5");
     println!("curl http://{address}/stall, and see {}", dumps.display());
+    println!("kill -9 {}, and see {}", std::process::id(), last.display());
     let app = app().route("/stall", get(stall)).layer(middleware::from_fn(as_task));
     let app = app.merge(trace_http::router(trace_http::Config::new().recorder(recorder)));
     // It wants to know who asks: only this machine is served.

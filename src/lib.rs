@@ -2,7 +2,8 @@
 //!
 //! Annotate functions with [`macro@traced`] and scopes with [`trace_region!`], switch the feature
 //! `enabled` on, and run between [`start`] and [`Trace::stop`]; the tool `exectrace` shows what
-//! happened.
+//! happened. [The guide](guide) has it step by step: a first trace, reading it, production, tests,
+//! async, costs, and what every message means.
 //!
 //! ```
 //! use exectrace::{trace_region, traced};
@@ -37,10 +38,15 @@
 //!
 //! The recorder is the crate `trace-runtime`, and what connects it to other crates' instrumentation
 //! `trace-bridges`; the twin for `enabled` off is `disabled`, that of the
-//! allocator for `heap` off is `heap`; `macros` has the macros that are not an attribute.
+//! allocator for `heap` off is `heap`; `macros` has the macros that are not an attribute; `guide`
+//! is there for rustdoc alone.
 
 #[cfg(not(feature = "enabled"))]
 mod disabled;
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("guide/links.txt")]
+#[doc = include_str!("../guide/README.md")]
+pub mod guide;
 #[cfg(not(feature = "heap"))]
 mod heap;
 mod macros;
@@ -68,9 +74,10 @@ pub use trace_runtime::Heap;
 #[cfg(feature = "enabled")]
 pub use trace_runtime::{
     Argument, ArgumentKind, ArgumentName, Callsite, CallsiteKind, Compression, FlightRecorder,
-    FlightRecorderBuilder, FutureName, OnFull, Options, Report, SnapshotError, SnapshotReport,
-    Stacks, StartError, StopError, Task, TaskGuard, Trace, Traced, TracedExt, Traceparent, Value,
-    callsites, is_enabled, set_module_on, start, start_file, start_file_with, start_with,
+    FlightRecorderBuilder, FutureName, OnFull, Options, Report, Rotation, SnapshotError,
+    SnapshotReport, Stacks, StartError, StopError, Task, TaskGuard, Trace, Traced, TracedExt,
+    Traceparent, Value, callsites, is_enabled, set_module_on, start, start_file, start_file_with,
+    start_rotating, start_with,
 };
 
 /// What macros expand to. Not for use by hand; may change with any version.

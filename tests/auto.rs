@@ -12,10 +12,12 @@ mod common;
 use common::decoded::Decoded;
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use trace_format::event::EventKind;
+use trace_format::read::Window;
 
 /// The program, built.
 static PROGRAM: LazyLock<PathBuf> = LazyLock::new(build);
@@ -146,26 +148,51 @@ fn a_trace_that_the_program_starts_itself_is_refused_and_not_mixed_in() {
 }
 
 #[test]
-fn what_was_written_outlives_a_kill() {
+fn what_was_recorded_outlives_a_kill() {
     let path = folder("killed").join("a.trace");
-    let variable = format!("{},generation=10ms", path.display());
-    let mut command = program(&variable, "wait");
-    command.stdin(Stdio::piped()).stdout(Stdio::null());
+    let variable = path.to_str().expect("a plain path");
+    let mut command = program(variable, "wait");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().expect("it runs");
-    let deadline = Instant::now() + Duration::from_secs(20);
-    let has_events = || {
-        let bytes = fs::read(&path).unwrap_or_default();
-        bytes.len() > 100 && Decoded::new(&bytes).events_told() >= 3
-    };
-    while !has_events() {
-        assert!(Instant::now() < deadline, "nothing was written");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    // It says so when it waits, having recorded.
+    let mut said = String::new();
+    let out = child.stdout.as_mut().expect("it is piped");
+    BufReader::new(out).read_line(&mut said).expect("a pipe");
     child.kill().expect("it is ours");
     child.wait().expect("it was killed");
-    let trace = read(&path);
-    assert!(!trace.complete, "it has no end");
-    assert!(regions(&trace).contains("of_library"));
+    let trace = trace_tool::command::reading::open(&path).expect("a trace");
+    assert!(!trace.is_complete(), "it has no end");
+    let names: Vec<_> = trace.tables().callsites.iter().map(|site| site.name.clone()).collect();
+    assert!(names.iter().any(|name| name == "of_library"), "{names:?}");
+    let (mut count, mut order) = (0, trace.in_order(Window::default()));
+    while let Some(event) = order.next_event() {
+        let kind = event.expect("no fault").event.kind;
+        count += u32::from(matches!(kind, EventKind::Region { .. } | EventKind::End));
+    }
+    assert!(count >= 3, "three regions were recorded");
+}
+
+#[test]
+fn a_trace_in_parts_a_compressed_one_and_one_into_a_pipe_are_had_too() {
+    let folder = folder("kinds");
+    let path = folder.join("parts.trace");
+    for round in 1..3 {
+        let (_, _, error) = run(&format!("{},total=1M,part=64K", path.display()), "return");
+        assert_eq!(error, "");
+        check(&read(&path));
+        assert_eq!(folder.join("parts.000001.trace").exists(), round == 2, "one part per process");
+    }
+    let plain = folder.join("plain.trace");
+    let (_, _, error) = run(&format!("{},survive=off", plain.display()), "return");
+    assert_eq!(error, "");
+    check(&read(&plain));
+    let (output, _, error) = run("/dev/stderr", "return");
+    assert_eq!(error.chars().next(), Some('\u{fffd}'), "a trace, and not a word: {output:?}");
+    check(&Decoded::new(&output.stderr));
+    let (_, _, error) = run(&format!("{},memory=60000G", plain.display()), "return");
+    assert!(error.ends_with("; a crash loses the last second\n"), "{error}");
+    assert_eq!(error.lines().count(), 1);
+    check(&read(&plain));
 }
 
 #[test]

@@ -2,39 +2,45 @@
 
 mod common;
 
+use common::crashed::{check, live_of, recovered, reported};
 use common::decoded::Decoded;
 use common::{Ends, alone, annotated, checks, lines};
-use exectrace::{Options, StartError, instant, start_file_with, trace_region};
-use std::collections::BTreeMap;
+use exectrace::{FlightRecorder, Options, Rotation, StartError, instant};
+use exectrace::{start_file_with, start_rotating, trace_region};
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use trace_format::event::EventKind;
-use trace_format::id::ThreadId;
-use trace_format::live::recover;
-use trace_format::read::{ReadAt as _, TraceFile};
-use trace_format::value::Value;
 
 /// Says to this program that it is the one to be killed: how, and where to write.
 const ROLE: &str = "EXECTRACE_TEST_CRASH";
-
-fn live_of(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".live");
-    name.into()
-}
 
 /// What ends, in a process of its own: it says on standard error how far it has come.
 #[test]
 fn one_that_ends() {
     let Ok(role) = std::env::var(ROLE) else { return };
     let (how, path) = role.split_once(' ').expect("how and where");
+    let (manner, how) = how.split_once('-').unwrap_or(("", how));
     // So little memory that batches go round and round; so long a generation that the collector
     // comes seldom.
     let options = annotated().memory_max(8 << 20);
-    let trace = start_file_with(options, path).expect("the folder is there");
+    let _recorder = (manner == "late").then(|| {
+        instant!("before");
+        let builder = FlightRecorder::builder().options(options.clone());
+        builder.start().expect("there is none")
+    });
+    let rotation = Rotation::new(1 << 40).part_bytes(128 << 10);
+    let (mut trace, mut mapped) = (None, None);
+    match manner {
+        "mapped" => {
+            let builder = FlightRecorder::builder().max_bytes(4 << 20).mapped(path);
+            mapped = Some(builder.options(options).start().expect("there is none"));
+        }
+        "rotating" => trace = Some(start_rotating(options, rotation, path)),
+        _ => trace = Some(start_file_with(options, path)),
+    }
+    let trace = trace.map(|started| started.expect("the folder is there"));
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let _ends = Ends(&is_over);
@@ -67,7 +73,7 @@ fn one_that_ends() {
             _ => {}
         }
     });
-    drop(trace);
+    drop((trace, mapped));
 }
 
 #[expect(unconditional_recursion, reason = "on purpose")]
@@ -86,78 +92,6 @@ fn begin(how: &str, path: &Path) -> (Child, BufReader<ChildStderr>) {
     (child, said)
 }
 
-/// How far each thread has said that it had come.
-fn reported(said: BufReader<ChildStderr>) -> BTreeMap<u64, u64> {
-    let mut far = BTreeMap::new();
-    for line in said.split(b'\n').map_while(Result::ok) {
-        let line = String::from_utf8_lossy(&line).into_owned();
-        let numbers =
-            line.split_once(' ').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
-        if let Some((thread, n)) = numbers {
-            far.insert(thread, n);
-        }
-    }
-    far
-}
-
-/// All that is there of a trace whose process has ended.
-fn recovered(path: &Path) -> Vec<u8> {
-    let file = std::fs::File::open(path).expect("it was made");
-    let live = std::fs::read(live_of(path)).expect("it was not removed");
-    let file = TraceFile::open(file).expect("a trace, as far as it goes");
-    let recovered = recover(file, &live).expect("it is such a file");
-    let mut bytes = vec![0; recovered.bytes().expect("files are there") as usize];
-    let mut at = 0;
-    while at < bytes.len() {
-        at += recovered.read_at(&mut bytes[at..], at as u64).expect("files are there");
-    }
-    bytes
-}
-
-/// The steps of a thread, which follow each other but for those that it says it has dropped; how
-/// far they go.
-fn steps(trace: &Decoded, thread: ThreadId) -> u64 {
-    let (mut next, mut is_gap) = (0, false);
-    for event in trace.events(thread) {
-        match event.kind {
-            EventKind::Instant { mut values, .. } => {
-                let Some(Value::U64(n)) = values.next() else { panic!("a number") };
-                assert!(n == next || is_gap && n > next, "{n} follows {next}: one is missing");
-                (next, is_gap) = (n + 1, false);
-            }
-            EventKind::Dropped { .. } => is_gap = true,
-            _ => {}
-        }
-    }
-    next
-}
-
-/// Checks what is recovered; how many threads had dropped events at their end.
-fn check(path: &Path, far: &BTreeMap<u64, u64>) -> u32 {
-    let mut lost = 0;
-    let trace = Decoded::new(&recovered(path));
-    assert!(!trace.complete, "nobody has ended it");
-    for (&thread, &n) in far {
-        let name = format!("worker-{thread}");
-        let id = trace.tables.threads.values().find(|it| it.name == name);
-        let id = match id {
-            Some(thread) => thread.id,
-            // The collector had not met it: its batch says which it is, not what it is called.
-            None => {
-                let unnamed = trace.tables.threads.values().filter(|it| it.name.is_empty());
-                unnamed.map(|it| it.id).max_by_key(|&id| steps(&trace, id)).expect("it is there")
-            }
-        };
-        let steps = steps(&trace, id);
-        // What was dropped last, if anything was, is told with the next batch, which did not come.
-        let is_whole = steps > n;
-        lost += u32::from(!is_whole);
-        let dropped = trace.events(id).any(|it| matches!(it.kind, EventKind::Dropped { .. }));
-        assert!(is_whole || dropped, "{name} had come to {n}, the trace has {steps}");
-    }
-    lost
-}
-
 #[test]
 fn every_event_that_was_committed_before_a_kill_is_there() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -165,7 +99,8 @@ fn every_event_that_was_committed_before_a_kill_is_there() {
     let (mut rounds_far, mut lost) = (0, 0);
     for round in 0..200 {
         let path = folder.path().join(format!("{round}.trace"));
-        let (mut child, mut said) = begin("wait", &path);
+        let manner = ["wait", "late-wait", "rotating-wait", "mapped-wait"][round % 4];
+        let (mut child, mut said) = begin(manner, &path);
         // From its first word on, at any time.
         let mut first = String::new();
         said.read_line(&mut first).expect("a pipe");
@@ -178,8 +113,9 @@ fn every_event_that_was_committed_before_a_kill_is_there() {
         let far = reported(said);
         rounds_far += u32::from(far.values().any(|&n| n > 1_000));
         lost += check(&path, &far);
-        std::fs::remove_file(&path).expect("it is there");
-        std::fs::remove_file(live_of(&path)).expect("it is there");
+        for entry in std::fs::read_dir(folder.path()).expect("a folder") {
+            std::fs::remove_file(entry.expect("an entry").path()).expect("it is there");
+        }
     }
     assert!(rounds_far > 20, "they were killed while they worked");
     assert!(lost < 40, "in {lost} of 400 the writer had fallen behind: that shows nothing");

@@ -129,7 +129,9 @@ fn the_bound_holds_whatever_is_recorded() {
         std::thread::sleep(Duration::from_millis(50));
         let mut image = Vec::new();
         recorder.snapshot(&mut image).expect("memory takes it");
-        assert!(image.len() > bytes / 2, "it is used: {} of {bytes}", image.len());
+        // A batch of each thread may be cut at its begin, and is left out then.
+        let used = image.len() + 3 * (64 << 10);
+        assert!(used > bytes / 2, "it is used: {} of {bytes}", image.len());
         assert!(image.len() <= bytes, "{} of {bytes}", image.len());
     }
 }
@@ -396,8 +398,9 @@ fn a_writer_that_panics_is_not_waited_for() {
     let recorder = recorder(1 << 20);
     recorder.on_panic(dir.path()).expect("a folder");
     // It panics on the thread that would have to take the snapshot.
-    let trace = start_with(annotated(), Faulty::new(Fault::Panics, 100));
-    let trace = trace.expect("none is running");
+    let trace = start_with(annotated(), Faulty::new(Fault::Panics, 40_000));
+    let trace = trace.expect("there is room for the beginning");
+    (0..50_000).for_each(|_| leaf());
     instant!("moment");
     let (ended, has_ended) = std::sync::mpsc::channel();
     let ending = std::thread::spawn(move || ended.send(trace.stop().is_err()));
@@ -423,4 +426,25 @@ fn a_signal_asks_for_a_trace() {
     let names = wait_for_dumps(dir.path(), 1);
     assert!(names[0].ends_with("-signal.trace"), "{names:?}");
     assert!(all_lines(&decoded(&dir.path().join(&names[0]))).contains(&"! before".to_owned()));
+}
+
+#[test]
+fn what_was_lost_before_a_snapshot_begins_is_not_lost_in_it() {
+    let _alone = alone();
+    // So little memory that a thread at full speed loses events.
+    let options = annotated().memory_max(64 << 10).generation(Duration::from_millis(10));
+    let builder = FlightRecorder::builder().options(options).min_age(Duration::from_millis(100));
+    let recorder = builder.start().expect("none is running");
+    let dropped = || snapshot(&recorder).tables.stop.expect("it is whole").dropped_events;
+    let end = Instant::now() + Duration::from_secs(20);
+    while dropped() == 0 {
+        (0..100_000).for_each(|_| leaf());
+        assert!(Instant::now() < end, "nothing is lost");
+    }
+    let end = Instant::now() + Duration::from_secs(20);
+    while dropped() > 0 {
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(Instant::now() < end, "what is long over is still told");
+    }
+    recorder.stop();
 }

@@ -1,20 +1,19 @@
 //! Forked children: a trace stays with the process that started it, and the child is as good as
 //! new.
-//!
-//! A child here runs a few lines, reports through a pipe, and leaves without the test's cleanup.
-//!
-//! May contain `unsafe`: `fork` is.
 #![cfg(unix)]
 
+// By itself, for it needs what other packages that use `common` do not have.
+#[path = "common/child.rs"]
+mod child;
 mod common;
 
+use child::in_child;
 use common::decoded::Decoded;
 use common::writers::Memory;
 use common::{Ends, Recorded, alone, annotated, checks, record_here};
 use exectrace::{StopError, Task, callsites, instant, is_enabled, trace_region, traced};
 use std::fs::File;
-use std::io::{Read, Write};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
@@ -27,35 +26,6 @@ fn leaf() {}
 fn twice() {
     leaf();
     leaf();
-}
-
-/// Runs `act` in a forked child; the text it returns, or why it panicked.
-fn in_child(act: impl FnOnce() -> String) -> String {
-    let (mut from_child, mut to_parent) = std::io::pipe().expect("a pipe can be had");
-    // SAFETY: `fork` wants that the child does only what it may after a fork from a process with
-    // threads. It does more, on purpose: this system's allocator and the recorder cope.
-    let child = unsafe { libc::fork() };
-    assert!(child >= 0, "no child can be had");
-    if child == 0 {
-        // A child that hangs is ended, and has not answered.
-        // SAFETY: `alarm` wants nothing.
-        unsafe { libc::alarm(20) };
-        let answer = catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            format!("panicked: {}", text.or(panic.downcast_ref().copied()).unwrap_or("?"))
-        });
-        let told = to_parent.write_all(answer.as_bytes());
-        // SAFETY: `_exit` wants nothing; what the test's process would do at its end is not done.
-        unsafe { libc::_exit(i32::from(told.is_err())) };
-    }
-    drop(to_parent);
-    let mut answer = String::new();
-    from_child.read_to_string(&mut answer).expect("the child writes text");
-    let mut status = 0;
-    // SAFETY: `waitpid` wants a child and a place for its status.
-    let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
-    assert_eq!((waited, status), (child, 0), "the child left as it should; it said: {answer}");
-    answer
 }
 
 /// A trace of the child's own: what it recorded, as bytes in a file that the parent reads.

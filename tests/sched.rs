@@ -485,3 +485,42 @@ fn what_finds_no_room_in_a_ring_is_counted() {
     let after = events[at..].iter().filter(|(cpu, _)| *cpu == events[at].0).count();
     assert!(after > 10, "the lane goes on: {after} events, {records} records lost");
 }
+
+#[test]
+fn who_writes_snapshots_is_no_thread_of_the_program() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().expect("a folder");
+    let builder = exectrace::FlightRecorder::builder().options(watched());
+    let recorder = builder.start().expect("none is running");
+    recorder.on_slow("slow", Duration::from_millis(1), folder.path()).expect("it can be made");
+    let task = exectrace::Task::new("slow");
+    thread::sleep(Duration::from_millis(30));
+    task.end();
+    let is_there = || std::fs::read_dir(folder.path()).expect("a folder").count() > 0;
+    let end = Instant::now() + Duration::from_secs(20);
+    while !is_there() {
+        assert!(Instant::now() < end, "it is written");
+        thread::sleep(Duration::from_millis(5));
+    }
+    let mut bytes = Vec::new();
+    recorder.snapshot(&mut bytes).expect("memory takes it");
+    let tasks = std::fs::read_dir("/proc/self/task").expect("it is there").flatten();
+    let is_ours = |entry: &std::fs::DirEntry| {
+        let name = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        name.starts_with("exectrace dumps")
+    };
+    let ours: Vec<_> = tasks.filter(is_ours).map(|entry| entry.file_name()).collect();
+    recorder.stop();
+    let trace = Decoded::new(&bytes);
+    checks::check(&trace);
+    if !has(&trace, "sched") {
+        return;
+    }
+    let ran = lane_events(&trace).filter_map(|(_, event)| match event.kind {
+        EventKind::SwitchIn { os_thread } => Some(os_thread.to_string()),
+        _ => None,
+    });
+    let ran: BTreeSet<_> = ran.collect();
+    assert_eq!(ours.len(), 1, "there is one who writes");
+    assert!(!ran.is_empty() && ours.iter().all(|id| !ran.contains(&*id.to_string_lossy())));
+}

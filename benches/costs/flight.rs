@@ -25,28 +25,53 @@ pub(crate) fn measure(table: &mut Table) {
     snapshots(table);
 }
 
-/// One thread at full speed, in turn: into a file, the recorder, a file that survives.
+/// One thread at full speed, in turn: into a file, the recorder, and files that survive.
 fn beside_a_writer(table: &mut Table) {
     const REGIONS: u64 = 2_000_000;
     let dir = tempfile::tempdir().expect("there is a folder for temporary files");
     let path = dir.path().join("costs.trace");
-    let (mut kept, mut mapped) = (Vec::new(), Vec::new());
+    let rotation = exectrace::Rotation::new(64 << 20);
+    let timed = || time(REGIONS, leaf);
+    let ways: [(&str, &str, &dyn Fn() -> f64); 4] = [
+        ("flight recorder / trace to a file", "<= 1.05 x", &|| {
+            let recorder = recorder();
+            let took = timed();
+            recorder.stop();
+            took
+        }),
+        ("flight recorder, mapped / the same", "<= 1.15 x", &|| {
+            let builder = FlightRecorder::builder().options(crate::annotated()).mapped(&path);
+            let recorder = builder.max_bytes(16 * MIB).start().expect("none is running");
+            let took = timed();
+            recorder.stop();
+            took
+        }),
+        ("start_file / the same", "<= 1.15 x", &|| {
+            let trace = exectrace::start_file_with(crate::annotated(), &path);
+            ended(trace.expect("no other process writes there"), timed)
+        }),
+        ("start_rotating, 8 MiB parts / the same", "", &|| {
+            let trace = exectrace::start_rotating(crate::annotated(), rotation, &path);
+            ended(trace.expect("no other process writes there"), timed)
+        }),
+    ];
+    let mut ratios = ways.map(|_| Vec::new());
     for _ in 0..11 {
-        let trace = crate::record::start();
-        let written = time(REGIONS, leaf);
-        trace.stop().expect("a temporary file takes it");
-        let recorder = recorder();
-        kept.push(time(REGIONS, leaf) / written);
-        recorder.stop();
-        let trace = exectrace::start_file_with(crate::annotated(), &path);
-        let trace = trace.expect("no other process writes there");
-        mapped.push(time(REGIONS, leaf) / written);
-        trace.stop().expect("a temporary file takes it");
+        let written = ended(crate::record::start(), timed);
+        for (way, ratios) in ways.iter().zip(&mut ratios) {
+            ratios.push((way.2)() / written);
+        }
     }
-    let kept = format!("{:.2} x", median(kept.into_iter()));
-    table.row("flight recorder / trace to a file", &kept, "<= 1.05 x", "");
-    let mapped = format!("{:.2} x", median(mapped.into_iter()));
-    table.row("start_file / trace to a file", &mapped, "<= 1.15 x", "");
+    for ((name, goal, _), ratios) in ways.iter().zip(ratios) {
+        table.row(name, &format!("{:.2} x", median(ratios.into_iter())), goal, "");
+    }
+}
+
+/// What something takes while a trace runs.
+fn ended(trace: exectrace::Trace, timed: impl Fn() -> f64) -> f64 {
+    let took = timed();
+    trace.stop().expect("a temporary file takes it");
+    took
 }
 
 /// Of a recorder that is full, while a thread goes on at full speed.

@@ -58,6 +58,45 @@ pub fn start_file_with(options: Options, path: impl AsRef<Path>) -> Result<Trace
     Ok(Trace {})
 }
 
+/// As [`start_file_with`], with parts.
+///
+/// # Errors
+/// None.
+pub fn start_rotating(
+    options: Options,
+    rotation: Rotation,
+    path: impl AsRef<Path>,
+) -> Result<Trace, StartError> {
+    let _ = (options, rotation, path);
+    Ok(Trace {})
+}
+
+/// How a trace would be cut into parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "it is an argument of `start_rotating`"]
+#[non_exhaustive]
+pub struct Rotation {}
+
+impl Rotation {
+    /// So many bytes in all.
+    pub fn new(total_bytes: u64) -> Self {
+        let _ = total_bytes;
+        Self {}
+    }
+
+    /// So many bytes a part.
+    pub fn part_bytes(self, bytes: u64) -> Self {
+        let _ = bytes;
+        self
+    }
+
+    /// A part each time this has passed.
+    pub fn every(self, time: Duration) -> Self {
+        let _ = time;
+        self
+    }
+}
+
 /// Whether a trace is running: never.
 #[must_use]
 pub const fn is_enabled() -> bool {

@@ -13,7 +13,7 @@ use exectrace::Report;
 use std::collections::{BTreeMap, BTreeSet};
 use trace_format::definition::{Definition, OpenSince};
 use trace_format::event::{Event, EventKind};
-use trace_format::header::{BatchHeader, BatchKind, FLAG_RESTATED};
+use trace_format::header::{BatchHeader, BatchKind, FLAG_FIRST, FLAG_RESTATED};
 use trace_format::id::{Open, SiteId, ThreadId};
 use trace_format::read::Batch;
 use trace_format::time::Ticks;
@@ -211,8 +211,10 @@ impl<'t> Walk<'t> {
             Definition::ThreadEnd { id, events, dropped_events, dropped_ends, .. } => {
                 let thread = self.threads.get(id).expect("a defined thread");
                 assert_eq!(*events, thread.events, "the events of {id:?} are all there");
-                assert!(thread.dropped.0 <= *dropped_events);
-                assert!(thread.dropped.1 <= *dropped_ends);
+                // What was lost before a trace began may be told in it.
+                let is_late = thread.late_from.is_some();
+                assert!(thread.dropped.0 <= *dropped_events || is_late);
+                assert!(thread.dropped.1 <= *dropped_ends || is_late);
             }
             Definition::Stop { dropped_events, .. } => self.lossy = *dropped_events > 0,
             _ => {}
@@ -238,6 +240,7 @@ impl Thread {
         let restated = header.flags & FLAG_RESTATED != 0;
         assert_eq!(restated, header.offset == 0, "whole batches restate");
         match self.place {
+            None if header.flags & FLAG_FIRST != 0 => assert_eq!(header.offset, 0),
             None => assert_eq!((header.sequence, header.offset), (0, 0)),
             Some((sequence, behind)) if header.offset > 0 => {
                 assert_eq!((header.sequence, header.offset), (sequence, behind));
@@ -327,7 +330,8 @@ impl Thread {
     /// A state lists what has begun by its place, and then what is about to be written. Of what has
     /// begun, ends may have been lost and that not told yet.
     fn state(&mut self, place: (u32, u32), more: bool, open: &[OpenSince], lost_ends: u64) {
-        let behind = self.place.unwrap_or((0, 0));
+        // Without one it may be in the middle of what was recorded before the trace.
+        let behind = self.place.unwrap_or(place);
         let next = place == (behind.0 + 1, 0) && self.stack.is_empty();
         assert!(place == behind || next, "{place:?} is not where events go on: {behind:?}");
         let open: Vec<_> = open.iter().map(|each| (each.open, each.begin.0)).collect();
@@ -355,8 +359,13 @@ impl Thread {
                 Open::Region(site) => trace.tables.callsite(site).is_some_and(|s| s.min.0 > 0),
                 _ => false,
             };
-            let stopped = trace.tables.threads[&id].end.is_none();
-            let is_before = self.late_from.is_some_and(|from| begin < from);
+            let known = &trace.tables.threads[&id];
+            let stopped = known.end.is_none();
+            let is_before = match self.late_from {
+                Some(from) => begin < from,
+                // In a trace that begins in the middle, it has not come to a batch that restates.
+                None => self.place.is_none() && known.first < trace.tables.generations[0].ticks,
+            };
             let excused = forgettable || stopped || is_before;
             assert!(written || still || excused, "{open:?} never came");
         }

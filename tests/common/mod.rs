@@ -4,6 +4,7 @@
 //! - [`checks`]: what is true of every trace whatever was recorded; every recording here passes it.
 //! - [`lanes`]: the same of CPUs, and who ran there.
 //! - [`calls`]: the calls of a trace.
+//! - [`crashed`]: what is left of a trace whose process was killed.
 //! - [`lines`]: events as text, for exact comparisons.
 //! - [`samples`]: the heap's samples, checked.
 //! - [`story`]: what became of every future.
@@ -15,6 +16,7 @@
 
 pub(crate) mod calls;
 pub(crate) mod checks;
+pub(crate) mod crashed;
 pub(crate) mod decoded;
 pub(crate) mod lanes;
 pub(crate) mod lines;
@@ -59,6 +61,19 @@ pub(crate) fn in_own_process(test: &str) -> bool {
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("1 passed"), "{said}\n{output:?}");
     false
+}
+
+/// Says on standard error what a test could not do: also where what tests print is hidden, as it is
+/// of those that pass.
+pub(crate) fn loudly(words: &str) {
+    use std::io::Write as _;
+    // There is nobody to tell that nobody listens.
+    let _ = std::io::stderr().write_all(format!("{words}\n").as_bytes());
+}
+
+/// How many threads this process has, where the system says it.
+pub(crate) fn thread_count() -> Option<usize> {
+    std::fs::read_dir("/proc/self/task").ok().map(Iterator::count)
 }
 
 /// A trace that was recorded, stopped, decoded and checked.

@@ -24,7 +24,9 @@ pub(crate) fn faults(tree: &Tree) -> Vec<Fault> {
 
 /// Links to files that are not there.
 fn dead_links(tree: &Tree, file: &File) -> Vec<Fault> {
-    let link = Regex::new(r"\]\(([^)#\s]+)[^)]*\)").expect("a pattern");
+    // `[text](target)`, or `[text]: target` on a line of its own.
+    let link = r"(?:\]\(|^\[[^\]]+\]:\s+)([^)#\s]+)";
+    let link = Regex::new(link).expect("a pattern");
     let folder = file.path.rsplit_once('/').map_or("", |(folder, _)| folder);
     let mut faults = Vec::new();
     for (line, text) in file.lines() {
@@ -66,10 +68,11 @@ mod tests {
 
     #[test]
     fn a_link_that_leads_nowhere_is_a_fault() {
-        let text = "[a](../b.md) [c](https://a.b/c) [d](#d) [e](e/) [f](b.md#g)\n\n[h](gone.md)\n";
+        let text = "[a](../b.md) [c](https://a.b/c) [d](#d) [e](e/) [f](b.md#g)\n\n[h](gone.md)\n\
+            [i]\n\n[i]: b.md#g\n[j k]: gone.md\nNot one [l]: gone.md\n";
         let tree = Tree::sample(&[("x/a.md", text), ("b.md", ""), ("x/e/f", ""), ("x/b.md", "")]);
         let found = dead_links(&tree, &tree.files[1]);
         let what = "a link to `gone.md`, which is not there, mend it";
-        assert_eq!(found, [Fault::new("x/a.md", 3, what)]);
+        assert_eq!(found, [3, 7].map(|line| Fault::new("x/a.md", line, what)));
     }
 }

@@ -51,6 +51,7 @@ const RECORDER: &[&str] = &[
 const OTHERS: &[Exception] = &[
     Exception { path: "trace-runtime/src/tests/", reason: "models of what is unsafe" },
     Exception { path: "benches/costs/floor.rs", reason: "the bare clock, without the recorder" },
+    Exception { path: "benches/always_on/pauses.rs", reason: "pinning threads, likewise" },
     Exception { path: "tests/ui/pass/", reason: "functions that are unsafe can be traced" },
     Exception { path: "tests/allocator.rs", reason: "allocators are unsafe to be" },
     Exception { path: "src/heap.rs", reason: "an allocator that only passes on" },
@@ -58,7 +59,9 @@ const OTHERS: &[Exception] = &[
     Exception { path: "benches/costs/heap.rs", reason: "allocators are unsafe to call" },
     Exception { path: "tests/heap_global.rs", reason: "an allocator, forks, keys of threads" },
     Exception { path: "tests/leaks.rs", reason: "an allocator that counts" },
-    Exception { path: "tests/fork.rs", reason: "fork is unsafe to call" },
+    Exception { path: "tests/common/child.rs", reason: "fork is unsafe to call" },
+    Exception { path: "tests/crash_system.rs", reason: "limits are unsafe to set" },
+    Exception { path: "tests/held.rs", reason: "signals are unsafe to send and to handle" },
     Exception { path: "tests/sched.rs", reason: "pinning threads is unsafe to call" },
     Exception { path: "tests/sched_refused.rs", reason: "filters and limits, likewise" },
     Exception { path: "tests/thread_exit.rs", reason: "a destructor that the system calls" },

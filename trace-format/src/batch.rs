@@ -56,6 +56,32 @@ pub struct Encoded<'a> {
     pub stored: &'a [u8],
 }
 
+impl BatchInfo {
+    /// The header of a batch of its own, in front of a payload that is stored as it is.
+    #[must_use]
+    pub fn header(&self, payload: &[u8]) -> [u8; BATCH_HEADER_BYTES] {
+        self.with(0, payload, payload.len()).encode(payload)
+    }
+
+    fn with(&self, codec: u8, stored: &[u8], payload_bytes: usize) -> BatchHeader {
+        BatchHeader {
+            kind: self.kind,
+            codec,
+            header_bytes: BATCH_HEADER_BYTES as u16,
+            stored_bytes: stored.len() as u32,
+            payload_bytes: payload_bytes as u32,
+            thread: self.thread,
+            sequence: self.sequence,
+            offset: self.offset,
+            generation: self.generation,
+            base_ticks: self.base_ticks,
+            last_ticks: self.last_ticks,
+            events: self.events,
+            flags: self.flags,
+        }
+    }
+}
+
 /// Keeps what a file's end must know of its beginning.
 #[derive(Debug)]
 pub struct FileEncoder {
@@ -107,21 +133,7 @@ impl FileEncoder {
             &mut self.scratch,
             payload,
         );
-        let header = BatchHeader {
-            kind: info.kind,
-            codec,
-            header_bytes: BATCH_HEADER_BYTES as u16,
-            stored_bytes: stored.len() as u32,
-            payload_bytes: payload.len() as u32,
-            thread: info.thread,
-            sequence: info.sequence,
-            offset: info.offset,
-            generation: info.generation,
-            base_ticks: info.base_ticks,
-            last_ticks: info.last_ticks,
-            events: info.events,
-            flags: info.flags,
-        };
+        let header = info.with(codec, stored, payload.len());
         if info.kind != BatchKind::Index {
             self.index.push(IndexEntry::new(self.offset, &header));
             self.batches += 1;

@@ -128,6 +128,8 @@ impl BatchKind {
 
 /// The payload begins with what was open on the thread, so the batch can be read alone.
 pub const FLAG_RESTATED: u32 = 1;
+/// The thread's batches begin with this one in this file: those of lower numbers are not missing.
+pub const FLAG_FIRST: u32 = 2;
 
 /// A payload compressed as one LZ4 block.
 pub const CODEC_LZ4: u8 = 1;
@@ -160,7 +162,7 @@ pub struct BatchHeader {
     pub last_ticks: Ticks,
     /// How many events (definitions, index entries) the payload holds.
     pub events: u32,
-    /// [`FLAG_RESTATED`] and, later, others.
+    /// [`FLAG_RESTATED`], [`FLAG_FIRST`] and, later, others.
     pub flags: u32,
 }
 

@@ -9,6 +9,7 @@
 //! - [`value`]: arguments of events, with their types kept.
 //! - [`definition`]: what the collector writes: call sites, threads, clocks, states.
 //! - [`index`]: where every batch lies, written at the end.
+//! - [`flight`]: the file in which a flight recorder keeps what it has.
 //! - [`live`]: the file that lies beside a trace while its process writes.
 //! - [`varint`], [`time`], [`id`]: the words these are made of.
 //! - [`batch`]: from payloads to a file's bytes.
@@ -44,6 +45,7 @@ pub mod batch;
 pub mod call;
 pub mod definition;
 pub mod event;
+pub mod flight;
 pub mod header;
 pub mod id;
 pub mod index;

@@ -78,6 +78,7 @@ pub(crate) fn model<'a>(
             (None, Some(_)) => Ending::Failed,
             (Some(_), Some(_)) => Ending::Both,
         },
+        keeps: false,
         shape,
     })
 }

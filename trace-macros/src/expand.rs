@@ -62,13 +62,24 @@ fn call(traced: &Traced<'_>, returns: Option<&Type>) -> TokenStream {
     let local = ours(if traced.task { "_task" } else { "_region" });
     if traced.ending == Ending::Plain {
         let (items, stmts) = items_and_rest(&traced.body.stmts);
-        return quote_spanned! { Span::mixed_site()=> #items let #local = #begin; #stmts };
+        let kept = kept(traced);
+        return quote_spanned! { Span::mixed_site()=> #items #kept let #local = #begin; #stmts };
     }
     let value = called(traced, returns);
     let guard = quote_spanned! { Span::mixed_site()=> #rt::#guard };
     let holder = quote_spanned! { Span::mixed_site()=> &mut #local };
     let subject = quote_spanned! { Span::mixed_site()=> &_value };
     let end = end(traced, &guard, &holder, &subject, shown_at(returns));
+    let kept = kept(traced);
+    if traced.ending == Ending::Judged {
+        return quote_spanned! { Span::mixed_site()=>
+            #kept
+            let #local = #begin;
+            let _value = #value;
+            #end
+            _value
+        };
+    }
     quote_spanned! { Span::mixed_site()=>
         let mut #local = #begin;
         let _value = #value;
@@ -203,6 +214,10 @@ pub(crate) fn end(
                 #failed;
             }
         },
+        Ending::Judged => {
+            let name = &traced.name;
+            quote_spanned! { Span::mixed_site()=> #rt::judge!(#name, #subject); }
+        }
         Ending::Both => {
             let returned = returned(&ours("_okay").into_token_stream());
             quote_spanned! { span=>
@@ -213,6 +228,15 @@ pub(crate) fn end(
             }
         }
     }
+}
+
+/// What stands in front of all else in a test, and is dropped last.
+pub(crate) fn kept(traced: &Traced<'_>) -> TokenStream {
+    if !traced.keeps {
+        return TokenStream::new();
+    }
+    let Traced { private: rt, name, .. } = traced;
+    quote_spanned! { Span::mixed_site()=> let _kept = #rt::KeptIfFailed::new(#name); }
 }
 
 /// Where a value of type `ty` is reported if it cannot be recorded.

@@ -21,7 +21,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens as _, quote, quote_spanned};
 use syn::{Expr, Stmt, Token, Type};
 
-use crate::expand::{begin, called, end, ours, shown_at, site, user_block};
+use crate::expand::{begin, called, end, kept, ours, shown_at, site, user_block};
 use crate::func::items_and_rest;
 use crate::model::{Ending, Output, Traced};
 use crate::tail;
@@ -110,7 +110,8 @@ fn awaited(traced: &Traced<'_>, output: &Output, future: &TokenStream) -> TokenS
         Output::Never => quote_spanned! { Span::mixed_site()=> match #wrapped.await {} },
         _ => quote_spanned! { Span::mixed_site()=> #wrapped.await },
     };
-    quote_spanned! { Span::mixed_site()=> let _future = #begin; #awaited }
+    let kept = kept(traced);
+    quote_spanned! { Span::mixed_site()=> #kept let _future = #begin; #awaited }
 }
 
 /// An `async` block around a body, of the type that the signature says.

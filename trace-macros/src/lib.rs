@@ -131,6 +131,9 @@ pub fn traced(options: TokenStream, item: TokenStream) -> TokenStream {
 /// async fn answers() { .. }
 /// ```
 ///
+/// If the environment variable `EXECTRACE_KEEP` names a folder, a test that fails leaves a trace
+/// of the last seconds there, called by its name.
+///
 /// Options: `name = "..."` and `crate = path`, as `#[traced]` has them. With the feature `enabled`
 /// off it is `#[test]`, and nothing else.
 #[proc_macro_attribute]

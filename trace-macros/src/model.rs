@@ -30,6 +30,8 @@ pub(crate) struct Traced<'a> {
     pub(crate) task: bool,
     /// What is recorded with the end.
     pub(crate) ending: Ending,
+    /// True for a test: if it fails, the last seconds may be kept.
+    pub(crate) keeps: bool,
     /// How the function runs.
     pub(crate) shape: Shape,
 }
@@ -45,6 +47,8 @@ pub(crate) enum Ending {
     Failed,
     /// `ret, err`: the value in an `Ok`, or the error.
     Both,
+    /// A test's: nothing, but an `Err` is a failure.
+    Judged,
 }
 
 /// How a function runs.

@@ -1,7 +1,8 @@
 //! `#[exectrace::test]`: a test that is a user task, called by its full path.
 //!
-//! The same expansion as `#[traced(task)]`, of one function, by another name. The harness's own
-//! attribute stands below and gets the changed function, so it does not matter which one it is.
+//! The same expansion as `#[traced(task)]`, of one function, by another name, and something in
+//! front of it that may keep the last seconds of a test that fails. The harness's own attribute
+//! stands below and gets the changed function, so it does not matter which one it is.
 //!
 //! Elsewhere: which attribute that is (`harness`).
 
@@ -9,13 +10,14 @@ use proc_macro2::TokenStream;
 use quote::{ToTokens as _, quote};
 use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _};
-use syn::{Attribute, Error};
+use syn::{Attribute, Error, ReturnType};
 
 use crate::args::{Given, Options};
 use crate::check::{self, Origin};
 use crate::expand;
 use crate::fallback::Faults;
 use crate::func::Function;
+use crate::model::Ending;
 
 /// Expands `#[test(options)] item`.
 ///
@@ -64,6 +66,13 @@ fn expand(item: TokenStream, options: Options, faults: &mut Faults) -> Option<To
     let kept = Options { name: options.name, root: options.root, task, ..Options::default() };
     let mut model = check::model(&function, &attrs, None, kept, Origin::Own, faults)?;
     model.name = name;
+    // A panic that is wanted is none that anybody asks about.
+    if !attrs.iter().any(|attribute| attribute.path().is_ident("should_panic")) {
+        model.keeps = true;
+        if matches!(function.sig.output, ReturnType::Type(..)) {
+            model.ending = Ending::Judged;
+        }
+    }
     let function = expand::function(&model);
     Some(quote! { #(#attrs)* #function })
 }

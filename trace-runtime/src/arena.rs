@@ -150,8 +150,15 @@ pub(crate) fn with_current<T>(_: impl FnOnce(&Arena) -> T) -> Option<T> {
     None
 }
 
+#[cfg(any(loom, not(unix)))]
+pub(crate) fn serves(_: *const Arena) -> bool {
+    true
+}
+
 #[cfg(all(unix, not(loom)))]
-pub(crate) use current::{Serving, forked, with_current};
+pub(crate) use current::{Serving, forked, serves, with_current};
+#[cfg(all(unix, not(loom)))]
+pub(crate) use map::reserve;
 
 /// The arena that serves, if there is one.
 #[cfg(all(unix, not(loom)))]
@@ -177,6 +184,11 @@ mod current {
         let result = (!arena.is_null()).then(|| act(unsafe { &*arena }));
         USERS.fetch_sub(1, Ordering::SeqCst);
         result
+    }
+
+    /// Whether new batches come from this one; null stands for none.
+    pub(crate) fn serves(arena: *const Arena) -> bool {
+        ptr::eq(CURRENT.load(Ordering::Relaxed), arena)
     }
 
     /// In a forked child: the mapping is shared with the parent, and the parent's.
@@ -210,7 +222,10 @@ mod current {
 
     impl Drop for Serving {
         fn drop(&mut self) {
-            CURRENT.store(ptr::null_mut(), Ordering::SeqCst);
+            // In a forked child there may be another by now, the child's own.
+            let own = self.0.cast_mut();
+            let order = Ordering::SeqCst;
+            let _ = CURRENT.compare_exchange(own, ptr::null_mut(), order, order);
             while USERS.load(Ordering::SeqCst) > 0 {
                 std::thread::yield_now();
             }
@@ -238,15 +253,17 @@ mod map {
         if start == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(start.cast()) }
     }
 
+    /// Sees to it that a file has so many bytes, and room for them.
     #[cfg(target_os = "linux")]
-    fn reserve(file: &File, bytes: usize) -> io::Result<()> {
+    pub(crate) fn reserve(file: &File, bytes: usize) -> io::Result<()> {
         // SAFETY: it takes numbers only.
         let failed = unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, bytes as libc::off_t) };
         if failed == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(failed)) }
     }
 
+    /// Sees to it that a file has so many bytes, and room for them.
     #[cfg(not(target_os = "linux"))]
-    fn reserve(file: &File, bytes: usize) -> io::Result<()> {
+    pub(crate) fn reserve(file: &File, bytes: usize) -> io::Result<()> {
         use std::os::unix::fs::FileExt as _;
         let zeros = [0; 1 << 16];
         for at in (0..bytes).step_by(zeros.len()) {

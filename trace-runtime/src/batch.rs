@@ -164,11 +164,20 @@ unsafe impl Send for Batch {}
 unsafe impl Sync for Batch {}
 
 impl Batch {
-    /// Fresh memory for `capacity` bytes of events; owned by whoever calls.
+    /// Fresh memory for `capacity` bytes of events; owned by whoever calls. `None` if the program's
+    /// allocator has none: that is no reason to end the program.
     #[cfg(not(os_hooks))]
-    pub(crate) fn new(capacity: usize) -> Box<Self> {
-        let bytes = vec![0_u8; capacity].into_boxed_slice();
-        Box::new(Self::with_bytes(Box::into_raw(bytes).cast(), capacity))
+    pub(crate) fn new(capacity: usize) -> Option<Box<Self>> {
+        let (mut place, mut bytes) = (Vec::new(), Vec::new());
+        place.try_reserve_exact(1).ok()?;
+        bytes.try_reserve_exact(capacity).ok()?;
+        bytes.resize(capacity, 0_u8);
+        let bytes = Box::into_raw(bytes.into_boxed_slice()).cast();
+        place.push(Self::with_bytes(bytes, capacity));
+        let place = Box::into_raw(place.into_boxed_slice());
+        // SAFETY: `from_raw` wants what a box of one batch would have been given, owned: a slice of
+        // one has the same layout, and was just let go.
+        Some(unsafe { Box::from_raw(place.cast()) })
     }
 
     /// One whose events are to lie at `bytes`, where there is zeroed room for `capacity` of them

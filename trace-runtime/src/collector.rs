@@ -20,10 +20,11 @@ use crate::session::{Request, Session};
 use crate::source::Source;
 use crate::task;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trace_format::definition::{Definition, OpenSince};
-use trace_format::id::{SiteId, StackId};
+use trace_format::id::{SiteId, StackId, ThreadId};
 use trace_format::time::{Nanos, Ticks};
 use trace_format::value::Text;
 
@@ -35,8 +36,15 @@ const STATE_TRIES: usize = 4;
 /// program may be killed early.
 const FIRST_CUT: Duration = Duration::from_millis(20);
 
+/// How long the part before stays when a trace goes on in the next: an event that was just being
+/// recorded then is committed by that time, whatever else the machine does.
+const LEAVING: Duration = Duration::from_millis(20);
+
 /// Spares that an idle thread keeps.
 const SPARES_IDLE: usize = 2;
+
+/// What is open on each thread, by its place among the drains.
+type States = Vec<Result<Vec<OpenSince>, Unstable>>;
 
 /// One trace's collector.
 #[derive(Debug)]
@@ -48,7 +56,6 @@ pub(crate) struct Collector {
     every: Duration,
     threads: u64,
     /// Of threads that have ended.
-    events: u64,
     dropped_events: u64,
     dropped_ends: u64,
 }
@@ -73,7 +80,6 @@ impl Collector {
             drains: Vec::new(),
             every,
             threads: 0,
-            events: 0,
             dropped_events: 0,
             dropped_ends: 0,
         };
@@ -87,8 +93,9 @@ impl Collector {
         collector.output.write_definitions();
         collector.output.flush();
         hooked::begin_generation();
-        let error = collector.output.file().and_then(|file| file.sink.take_error());
-        error.map_or(Ok(collector), Err)
+        let Some(file) = collector.output.file() else { return Ok(collector) };
+        file.note_begin();
+        file.take_error().map_or(Ok(collector), Err)
     }
 
     /// Collects until the session ends; returns what the trace came to, if there still is one, and
@@ -102,9 +109,12 @@ impl Collector {
             let requests = self.session.take_requests();
             if !requests.is_empty() {
                 requests.into_iter().for_each(|request| self.answer(request));
+            } else if self.output.file().is_some_and(|file| file.is_full(now)) && self.turn() {
+                cut_at = Instant::now() + LEAVING.min(self.every);
             } else if now >= cut_at || self.output.ring().is_some_and(|ring| ring.wants_cut()) {
                 self.cut();
-                cut_at = Instant::now() + self.every;
+                // That has asked the sources, too.
+                (cut_at, look_at) = (Instant::now() + self.every, self.next_look());
             } else if self.session.take_wanted() {
                 self.sweep();
             } else if self.session.take_sealed() > 0 {
@@ -200,7 +210,9 @@ impl Collector {
         self.session.take_sealed();
         self.note_exits();
         self.collect();
-        self.put_cut();
+        self.end_leaving();
+        let states = self.states();
+        self.put_cut(states);
         for drain in &self.drains {
             if drain.has_begun() {
                 drain.thread.retire();
@@ -211,51 +223,118 @@ impl Collector {
         if self.release_exited() {
             self.session.note_sweep(true);
         }
+        self.look_after_ring();
         self.output.write_definitions();
         self.output.flush();
         hooked::begin_generation();
+    }
+
+    /// The ring may have a file, which has its limits.
+    fn look_after_ring(&mut self) {
+        self.output.renew_names();
+        if let Some(fault) = self.output.ring_mut().and_then(|ring| ring.take_fault()) {
+            let (name, note) = (b"mapped".as_slice(), fault.as_bytes());
+            self.output.define(&Definition::Facility { name, on: false, note });
+        }
     }
 
     /// Does what it is asked for.
     fn answer(&mut self, request: Request) {
         match request {
             Request::Attach(outlet, done) => {
-                self.attach(outlet);
-                let _ = done.send(());
+                let failed = self.attach_first(outlet);
+                let _ = done.send(failed);
             }
             Request::EndFile(done) => {
                 self.cut();
-                if let Some(file) = self.output.detach_file() {
-                    let _ = done.send(self.finish(file));
+                // A writer that panics when it is dropped is the trace's fault, and nobody else's:
+                // without an answer, the trace knows.
+                let end = || self.output.detach_file().map(|file| self.finish(file));
+                if let Ok(Some(ended)) = catch_unwind(AssertUnwindSafe(end)) {
+                    let _ = done.send(ended);
                 }
             }
             Request::EndRing(done) => {
-                self.output.detach_ring();
+                self.cut();
+                if let Some(ring) = self.output.ring_mut() {
+                    self.drains.iter().for_each(|drain| ring.define(&thread_end(drain)));
+                }
+                self.end_ring();
                 let _ = done.send(());
             }
             Request::Snapshot(done) => {
                 self.cut();
-                let lives = self.drains.iter().map(|drain| {
-                    let [events, ends] = dropped(drain);
-                    (drain.thread.id, events, ends)
-                });
-                if let Some(snapshot) = self.output.snapshot(lives.collect()) {
+                if let Some(ring) = self.output.ring_mut() {
+                    ring.make_room_for_snapshot();
+                }
+                let lives = self.drains.iter().map(dropped_of).collect();
+                if let Some(snapshot) = self.output.snapshot(lives) {
                     let _ = done.send(snapshot);
                 }
             }
         }
     }
 
-    /// Another outlet begins here: with what lasts, and then with a generation.
-    fn attach(&mut self, outlet: Outlet) {
+    /// An outlet begins that was not there before. If its writer fails at once, it is gone again.
+    fn attach_first(&mut self, outlet: Outlet) -> Option<io::Error> {
+        let is_file = matches!(outlet, Outlet::File(_));
         self.note_exits();
         self.collect();
-        self.output.attach(outlet, &recorder::beginning());
-        self.put_cut();
+        let states = self.states();
+        self.attach(outlet, states);
+        let file = self.output.file().filter(|_| is_file)?;
+        file.note_begin();
+        let failed = file.take_error()?;
+        let file = self.output.detach_file();
+        // It has failed already, however it goes.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(file)));
+        Some(failed)
+    }
+
+    /// The trace goes on in its next part. Whether there is one.
+    ///
+    /// Threads have batches open, of which the part before has the first pieces and gets the rest;
+    /// each thread's next batch is the first of it in the new one. So the part before stays until
+    /// all have seen that they were asked for another batch: the next cut, which comes soon.
+    fn turn(&mut self) -> bool {
+        self.end_leaving();
+        self.note_exits();
+        self.collect();
+        let states = self.states();
+        let Some(next) = self.output.next_part() else { return false };
+        self.attach(next, states);
+        if let Some(file) = self.output.file() {
+            file.note_begin();
+        }
+        // What came meanwhile is in the part before, should the process end now.
+        self.collect();
+        true
+    }
+
+    /// Ends the part before the one that is written now.
+    fn end_leaving(&mut self) {
+        let Some(leaving) = self.output.take_leaving() else { return };
+        let ended = self.finish(leaving);
+        if let Some(file) = self.output.file() {
+            file.add_before(ended);
+        }
+    }
+
+    /// Another outlet begins here, all having been collected: with what lasts, and then with a
+    /// generation, for which `states` were read last.
+    fn attach(&mut self, outlet: Outlet, states: States) {
+        let mut dropped: Vec<_> = self.drains.iter().map(dropped_of).collect();
+        dropped.push((ThreadId(0), self.dropped_events, self.dropped_ends));
+        self.output.attach(outlet, &recorder::beginning(), &dropped);
+        self.drains.iter_mut().for_each(Drain::tell_again);
+        self.put_cut(states);
         self.output.define_futures();
         // Where they wait.
         self.output.define_interned();
-        self.drains.iter().for_each(|drain| drain.thread.retire());
+        for drain in &self.drains {
+            drain.thread.spares.renew();
+            drain.thread.retire();
+        }
         self.release_exited();
         self.output.write_definitions();
         self.output.flush();
@@ -264,50 +343,36 @@ impl Collector {
 
     /// Ends a file while the session goes on.
     fn finish(&self, mut file: Box<File>) -> (Report, Option<io::Error>) {
-        let (mut dropped_events, mut dropped_ends) = (self.dropped_events, self.dropped_ends);
-        let mut events = self.events;
+        let mut lost = (self.dropped_events, self.dropped_ends);
         for drain in &self.drains {
-            let [lost_events, lost_ends] = dropped(drain);
-            dropped_events += lost_events;
-            dropped_ends += lost_ends;
-            events += drain.events;
+            let (_, events, ends) = dropped_of(drain);
+            lost = (lost.0 + events, lost.1 + ends);
             file.define(&thread_end(drain));
         }
-        events += self.sources.iter().map(|source| source.events()).sum::<u64>();
-        let events = file.events_told().unwrap_or(events);
-        self.end_file(file, events, (dropped_events, dropped_ends))
+        self.end_file(file, lost)
     }
 
-    /// The last definition, and the end of a file.
-    fn end_file(
-        &self,
-        mut file: Box<File>,
-        events: u64,
-        (dropped_events, dropped_ends): (u64, u64),
-    ) -> (Report, Option<io::Error>) {
+    /// The last definition, and the end of a file. `lost`: events and ends, in the whole session.
+    fn end_file(&self, mut file: Box<File>, lost: (u64, u64)) -> (Report, Option<io::Error>) {
         let tracer_cpu = Nanos(clock::thread_cpu());
         let memory_max = BUDGET.used_max() as u64;
+        let (dropped_events, dropped_ends) = file.dropped_here(lost);
         file.define(&Definition::Stop {
             ticks: Ticks(clock::ticks()),
-            events,
+            events: file.events_told(),
             dropped_events,
             dropped_ends,
             tracer_cpu,
             memory_max,
         });
-        file.write_definitions();
-        file.sink.finish();
-        let report = Report {
-            events: file.sink.events,
-            bytes: file.sink.bytes,
+        file.end(Report {
             threads: self.threads,
             dropped_events,
             dropped_ends,
-            unwritten_events: file.sink.unwritten_events,
             tracer_cpu: Duration::from_nanos(tracer_cpu.0),
             memory_max,
-        };
-        (report, file.sink.take_error())
+            ..Report::default()
+        })
     }
 
     /// The last cut. No thread opens another batch any more.
@@ -316,34 +381,60 @@ impl Collector {
         self.note_exits();
         self.drains.iter().for_each(|drain| drain.thread.retire());
         self.collect();
-        self.put_cut();
+        self.end_leaving();
+        let states = self.states();
+        self.put_cut(states);
         self.sources.iter_mut().for_each(|source| source.stop(&mut self.output));
-        self.events += self.sources.iter().map(|source| source.events()).sum::<u64>();
         let drains = std::mem::take(&mut self.drains);
         self.put_ends(&drains);
         drains.iter().for_each(|drain| _ = drain.thread.spares.trim(0));
         self.dropped_events += recorder::take_unattached();
+        self.end_ring();
         let dropped = (self.dropped_events, self.dropped_ends);
         let Some(file) = self.output.detach_file() else {
             let (dropped_events, dropped_ends) = dropped;
             return (Report { dropped_events, dropped_ends, ..Report::default() }, None);
         };
-        let events = file.events_told().unwrap_or(self.events);
-        self.end_file(file, events, dropped)
+        self.end_file(file, dropped)
+    }
+
+    /// What is open on each thread, after all that has been written.
+    fn states(&mut self) -> States {
+        (0..self.drains.len()).map(|at| self.state(at)).collect()
+    }
+
+    /// Ends the ring, after the ends of its threads: what it has in a file is a whole trace.
+    fn end_ring(&mut self) {
+        if let Some(ring) = self.output.ring_mut() {
+            ring.define(&Definition::Stop {
+                ticks: Ticks(clock::ticks()),
+                events: 0,
+                dropped_events: self.dropped_events,
+                dropped_ends: self.dropped_ends,
+                tracer_cpu: Nanos(clock::thread_cpu()),
+                memory_max: BUDGET.used_max() as u64,
+            });
+            ring.flush();
+        }
+        // The last names may have found no room.
+        self.look_after_ring();
+        self.output.detach_ring();
     }
 
     /// The definitions of a cut: the clock, and what is open.
-    fn put_cut(&mut self) {
-        let mut states = Vec::with_capacity(self.drains.len());
-        for at in 0..self.drains.len() {
-            states.push(self.state(at));
-        }
+    fn put_cut(&mut self, states: States) {
         self.output.generation += 1;
         self.put_generation();
+        if let Some(ring) = self.output.ring_mut() {
+            ring.note_dropped(self.drains.iter().map(dropped_of));
+        }
         // What open calls name.
         self.output.define_interned();
-        for (drain, open) in self.drains.iter().zip(states) {
+        for (drain, open) in self.drains.iter_mut().zip(states) {
             let Ok(open) = open else { continue };
+            if !drain.is_news(&open) {
+                continue;
+            }
             let (sequence, offset) = drain.place();
             self.output.define(&Definition::ThreadState {
                 id: drain.thread.id,
@@ -394,31 +485,30 @@ impl Collector {
     /// The totals of threads that are done, or whose trace is.
     fn put_ends(&mut self, drains: &[Drain]) {
         for drain in drains {
-            let [dropped_events, dropped_ends] = dropped(drain);
+            let (_, events, ends) = dropped_of(drain);
             self.output.define(&thread_end(drain));
-            self.events += drain.events;
-            self.dropped_events += dropped_events;
-            self.dropped_ends += dropped_ends;
+            self.dropped_events += events;
+            self.dropped_ends += ends;
         }
     }
 }
 
-/// Events and ends that a thread has lost.
-fn dropped(drain: &Drain) -> [u64; 2] {
+/// A thread, and the events and ends that it has lost.
+fn dropped_of(drain: &Drain) -> (ThreadId, u64, u64) {
     let thread = &drain.thread;
     let interrupted = thread.interrupted.load(Ordering::Relaxed);
     let events = thread.dropped_events.load(Ordering::Relaxed) + interrupted;
-    [events, thread.dropped_ends.load(Ordering::Relaxed)]
+    (thread.id, events, thread.dropped_ends.load(Ordering::Relaxed))
 }
 
-/// A thread's totals.
+/// A thread's totals. How many events it has each outlet knows.
 fn thread_end(drain: &Drain) -> Definition<'static> {
-    let [dropped_events, dropped_ends] = dropped(drain);
+    let (id, dropped_events, dropped_ends) = dropped_of(drain);
     Definition::ThreadEnd {
-        id: drain.thread.id,
+        id,
         ended: drain.exited.is_some(),
         ticks: drain.exited.unwrap_or_else(|| Ticks(clock::ticks())),
-        events: drain.events,
+        events: 0,
         dropped_events,
         dropped_ends,
     }

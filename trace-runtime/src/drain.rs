@@ -24,10 +24,10 @@ pub(crate) struct Drain {
     pub(crate) thread: Arc<Thread>,
     batch: *mut Batch,
     taken: Commit,
-    /// Events handed out.
-    pub(crate) events: u64,
     /// When the thread exited, if that was before the last walk: there is no more.
     pub(crate) exited: Option<Ticks>,
+    /// Where it was said of the thread that nothing is open.
+    rests_at: Option<(u32, u32)>,
 }
 
 // SAFETY: `Send` wants that the pointer may be followed on another thread: it points into a chain
@@ -37,7 +37,7 @@ unsafe impl Send for Drain {}
 impl Drain {
     pub(crate) fn new(thread: Arc<Thread>) -> Self {
         let batch = thread.first.load(Ordering::Acquire);
-        Self { thread, batch, taken: Commit::default(), events: 0, exited: None }
+        Self { thread, batch, taken: Commit::default(), exited: None, rests_at: None }
     }
 
     fn batch<'a>(&self) -> &'a Batch {
@@ -60,7 +60,6 @@ impl Drain {
             if commit.len > self.taken.len {
                 let info = self.info(generation, commit);
                 take(&info, self.batch().bytes(usize::from(self.taken.len), commit));
-                self.events += u64::from(info.events);
                 self.taken = commit;
             }
             if next.is_null() {
@@ -105,6 +104,20 @@ impl Drain {
     /// Where the thread's events go on: sequence and offset of the next piece.
     pub(crate) fn place(&self) -> (u32, u32) {
         (self.batch().sequence, u32::from(self.taken.len))
+    }
+
+    /// Whether there is anything new to say of what is open: not of a thread that has nothing open,
+    /// has lost no end, and has written nothing since that was said.
+    pub(crate) fn is_news(&mut self, open: &[OpenSince]) -> bool {
+        let ends_lost = self.thread.dropped_ends.load(Ordering::Relaxed);
+        let rests_at = (open.is_empty() && ends_lost == 0).then(|| self.place());
+        let before = std::mem::replace(&mut self.rests_at, rests_at);
+        rests_at.is_none() || rests_at != before
+    }
+
+    /// What is open is news to somebody.
+    pub(crate) fn tell_again(&mut self) {
+        self.rests_at = None;
     }
 
     /// Whether the open batch holds anything.

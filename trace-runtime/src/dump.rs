@@ -5,21 +5,26 @@
 //! thread that panics, for the process may end with it. Not more often than allowed, and only the
 //! newest are kept: a fault that comes a thousand times a second is told of once.
 //!
-//! May contain `unsafe`: it registers a signal's handler.
+//! Elsewhere: the files, and which of them are kept (`folder`).
+//!
+//! May contain `unsafe`: it registers a signal's handler, wakes a thread from there, and leaves a
+//! lock behind at a fork.
 
 use crate::clock;
 use crate::error::SnapshotError;
 use crate::flight;
+use crate::folder;
 use crate::local;
 use crate::primitive::Ordering;
-use crate::primitive::global::AtomicBool;
+use crate::primitive::global::{AtomicBool, AtomicPtr, AtomicU32};
 use crate::session::Session;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::ptr;
+use std::sync::mpsc::{Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, Once, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// How often a dump may be, and how many are kept.
 #[derive(Clone, Copy, Debug)]
@@ -55,19 +60,40 @@ struct Watched {
     last: Option<Instant>,
 }
 
-static WATCHED: Mutex<Option<Watched>> = Mutex::new(None);
+/// Null until it is asked for, and again in a forked child, whose copy may be locked for ever. What
+/// it points to is never freed.
+static WATCHED: AtomicPtr<Mutex<Option<Watched>>> = AtomicPtr::new(ptr::null_mut());
 
 /// Whether any task may be too slow: asked at each end of one.
 static ANY_SLOW: AtomicBool = AtomicBool::new(false);
 
+/// The system's id of the thread that writes, or of the last one; 0 if there was none.
+static WRITER: AtomicU32 = AtomicU32::new(0);
+
 /// A signal has come.
 static SIGNALLED: AtomicBool = AtomicBool::new(false);
 
-/// The thread that writes looks so often whether a signal has come.
-const LOOK: Duration = Duration::from_millis(50);
-
 fn with<T>(act: impl FnOnce(&mut Option<Watched>) -> T) -> T {
-    act(&mut WATCHED.lock().unwrap_or_else(PoisonError::into_inner))
+    let mut watched = WATCHED.load(Ordering::Acquire);
+    if watched.is_null() {
+        let fresh = Box::into_raw(Box::default());
+        let order = Ordering::AcqRel;
+        watched = match WATCHED.compare_exchange(watched, fresh, order, Ordering::Acquire) {
+            Ok(_) => fresh,
+            Err(other) => other,
+        };
+    }
+    // SAFETY: a shared reference wants a live object: it came from `Box::into_raw` and is never
+    // freed. (One that lost the exchange is leaked, at most one per racing thread.)
+    let watched = unsafe { &*watched };
+    act(&mut watched.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// In a forked child: what is watched for is the parent's, and so is the thread that writes.
+#[cfg(unix)]
+pub(crate) fn forked() {
+    WATCHED.store(ptr::null_mut(), Ordering::Relaxed);
+    ANY_SLOW.store(false, Ordering::Relaxed);
 }
 
 /// Watches for something, on behalf of a recorder's session.
@@ -92,6 +118,13 @@ fn watch(
         }
         Ok(())
     })
+}
+
+/// The system's id of the thread that writes, if there is one: what it does is no part of the
+/// program's life.
+#[cfg(all(feature = "sched", not(loom)))]
+pub(crate) fn writer() -> u32 {
+    WRITER.load(Ordering::Relaxed)
 }
 
 /// See `FlightRecorder::on_slow`.
@@ -127,6 +160,7 @@ pub(crate) fn on_panic(session: &Arc<Session>, limits: Limits, dir: &Path) -> io
 pub(crate) fn on_signal(session: &Arc<Session>, limits: Limits, dir: &Path) -> io::Result<()> {
     extern "C" fn signalled(_: libc::c_int) {
         SIGNALLED.store(true, Ordering::Relaxed);
+        bell::ring();
     }
     watch(session, limits, dir, |watched, dir| {
         // One that came to an earlier recorder is over.
@@ -134,7 +168,7 @@ pub(crate) fn on_signal(session: &Arc<Session>, limits: Limits, dir: &Path) -> i
         watched.signal = Some(dir);
     })?;
     let handler = signalled as extern "C" fn(libc::c_int);
-    // SAFETY: `signal` wants a handler that may run at any time: it stores to an atomic.
+    // SAFETY: `signal` wants a handler that may run at any time: it stores to an atomic, and rings.
     let failed = unsafe { libc::signal(libc::SIGUSR2, handler as libc::sighandler_t) };
     if failed == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
@@ -157,6 +191,7 @@ fn look_at(name: &[u8], begin: u64) {
         if let Some(slow) = slow {
             // A thread that is gone is no reason to fail.
             let _ = watched.wanted.send(("slow", slow.dir.clone()));
+            bell::ring();
         }
     });
 }
@@ -195,16 +230,24 @@ impl Watched {
 fn start_writer(session: &Arc<Session>) -> io::Result<Sender<(&'static str, PathBuf)>> {
     let (wanted, is_wanted) = channel::<(&'static str, PathBuf)>();
     let session = Arc::clone(session);
+    bell::prepare();
     let write = move || {
         let _quiet = local::quiet();
+        WRITER.store(local::system_id() as u32, Ordering::Relaxed);
         loop {
-            let (why, dir) = match is_wanted.recv_timeout(LOOK) {
+            let (why, dir) = match is_wanted.try_recv() {
                 Ok(wanted) => wanted,
-                Err(RecvTimeoutError::Timeout) => match signalled() {
+                Err(TryRecvError::Empty) => match signalled() {
                     Some(dir) => ("signal", dir),
-                    None => continue,
+                    None => {
+                        bell::wait();
+                        continue;
+                    }
                 },
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(TryRecvError::Disconnected) => {
+                    // It may have rung for the next recorder's thread.
+                    return bell::ring();
+                }
             };
             let kept = with(|watched| {
                 let watched = watched.as_mut()?;
@@ -226,31 +269,9 @@ fn signalled() -> Option<PathBuf> {
     with(|watched| watched.as_ref()?.signal.clone())
 }
 
-/// Writes one, under a name that tells why and when; the oldest go beyond `kept`.
+/// Writes one.
 fn dump(session: &Arc<Session>, why: &str, dir: &Path, kept: usize) -> Result<(), SnapshotError> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let name = format!("{:013}-{why}.trace", now.as_millis());
-    // Whoever looks into the folder finds whole traces only.
-    let part = dir.join(format!("{name}.part"));
-    let file = File::create(&part).map_err(SnapshotError::Write)?;
-    flight::snapshot(session, file)?;
-    fs::rename(&part, dir.join(name)).map_err(SnapshotError::Write)?;
-    forget_oldest(dir, kept).map_err(SnapshotError::Write)
-}
-
-/// Names begin with the time, so they sort by it.
-fn forget_oldest(dir: &Path, kept: usize) -> io::Result<()> {
-    let is_dump = |name: &str| {
-        let time = name.split('-').next().unwrap_or_default();
-        name.ends_with(".trace") && time.len() == 13 && time.bytes().all(|it| it.is_ascii_digit())
-    };
-    let names = fs::read_dir(dir)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut names: Vec<_> = names.filter(|name| is_dump(name)).collect();
-    names.sort();
-    for name in names.iter().take(names.len().saturating_sub(kept)) {
-        fs::remove_file(dir.join(name))?;
-    }
-    Ok(())
+    folder::add(dir, why, kept, folder::wall, |file| flight::snapshot(session, file))
 }
 
 /// The recorder of this session is about to stop.
@@ -259,6 +280,60 @@ pub(crate) fn forget(session: &Arc<Session>) {
         if watched.as_ref().is_some_and(|it| Arc::ptr_eq(&it.session, session)) {
             ANY_SLOW.store(false, Ordering::Relaxed);
             *watched = None;
+            bell::ring();
         }
     });
+}
+
+/// What wakes the thread that writes. A signal's handler may do little, but it may do this.
+#[cfg(target_os = "linux")]
+mod bell {
+    use super::{AtomicPtr, Ordering};
+    use std::ptr;
+
+    /// Null until it is prepared. What it points to is never freed.
+    static BELL: AtomicPtr<libc::sem_t> = AtomicPtr::new(ptr::null_mut());
+
+    /// Before the first thread waits.
+    pub(super) fn prepare() {
+        if !BELL.load(Ordering::Acquire).is_null() {
+            return;
+        }
+        // SAFETY: `sem_t` is numbers.
+        let fresh: Box<libc::sem_t> = Box::new(unsafe { std::mem::zeroed() });
+        let fresh = Box::into_raw(fresh);
+        // SAFETY: `sem_init` wants a place of its own; 0 and 0: for this process, and not rung.
+        unsafe { libc::sem_init(fresh, 0, 0) };
+        let order = (Ordering::AcqRel, Ordering::Acquire);
+        if BELL.compare_exchange(ptr::null_mut(), fresh, order.0, order.1).is_err() {
+            // SAFETY: `from_raw` wants the pointer of `into_raw`: nobody else has seen it.
+            drop(unsafe { Box::from_raw(fresh) });
+        }
+    }
+
+    pub(super) fn ring() {
+        let bell = BELL.load(Ordering::Acquire);
+        if !bell.is_null() {
+            // SAFETY: `sem_post` wants one that was prepared, and may be called in a handler.
+            unsafe { libc::sem_post(bell) };
+        }
+    }
+
+    /// Until it is rung, or has been since the last time; or for no reason.
+    pub(super) fn wait() {
+        // SAFETY: `sem_wait` wants one that was prepared: so it is before a thread waits.
+        unsafe { libc::sem_wait(BELL.load(Ordering::Acquire)) };
+    }
+}
+
+/// Elsewhere that thread looks now and then.
+#[cfg(not(target_os = "linux"))]
+mod bell {
+    pub(super) fn prepare() {}
+
+    pub(super) fn ring() {}
+
+    pub(super) fn wait() {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
 }

@@ -6,13 +6,15 @@
 
 use crate::dump::{self, Limits};
 use crate::error::{SnapshotError, SnapshotReport, StartError};
+use crate::file;
+use crate::kept::Kept;
 use crate::local;
 use crate::options::Options;
-use crate::outlet::{Outlet, Ring};
-use crate::recorder::{self, Party};
+use crate::outlet::{Mirror, Outlet, Ring};
+use crate::recorder::{self, Occupied, Party};
 use crate::session::{Request, Session};
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -23,6 +25,8 @@ use std::time::Duration;
 pub struct FlightRecorder {
     session: Arc<Session>,
     limits: Limits,
+    /// What is there only while it runs.
+    kept: Option<Kept>,
 }
 
 /// How a flight recorder is to be.
@@ -33,6 +37,7 @@ pub struct FlightRecorderBuilder {
     max_bytes: usize,
     options: Options,
     limits: Limits,
+    mapped: Option<PathBuf>,
 }
 
 /// The least that is enough for what every snapshot has.
@@ -46,6 +51,7 @@ impl FlightRecorder {
             max_bytes: 16 << 20,
             options: Options::default(),
             limits: Limits::default(),
+            mapped: None,
         }
     }
 
@@ -61,7 +67,9 @@ impl FlightRecorder {
     /// on meanwhile, and so may other snapshots.
     ///
     /// The collector is asked for it, and the calling thread writes. No thread of the program is
-    /// stopped; one that records something at that moment opens a new batch.
+    /// stopped; one that records something at that moment opens a new batch. Beside a trace, the
+    /// collector answers when that trace's writer lets it: one that hangs keeps snapshots waiting,
+    /// those of panics among them.
     ///
     /// # Errors
     /// [`SnapshotError::Write`] if the writer fails; [`SnapshotError::NotRunning`] in a forked
@@ -102,7 +110,8 @@ impl FlightRecorder {
         dump::on_signal(&self.session, self.limits, dir.as_ref())
     }
 
-    /// Stops it. What it has kept is gone.
+    /// Stops it. What it has kept is gone, but for a file of
+    /// [`FlightRecorderBuilder::mapped`].
     pub fn stop(self) {
         drop(self);
     }
@@ -113,6 +122,9 @@ impl Drop for FlightRecorder {
         dump::forget(&self.session);
         // In a forked child it is the parent's; a collector that has panicked keeps nothing.
         let _ = recorder::leave(Party::Recorder, &self.session);
+        // All is in its file, or never will be.
+        let _quiet = local::quiet();
+        drop(self.kept.take());
     }
 }
 
@@ -146,23 +158,48 @@ impl FlightRecorderBuilder {
         self
     }
 
+    /// What is kept is in this file as well, which has [`FlightRecorderBuilder::max_bytes`] and
+    /// survives whatever ends the process; the tool reads it as any trace. Beside it, while the
+    /// recorder runs, lies `PATH.live`, as large as [`Options::memory_max`]: what threads are just
+    /// filling. So much room is taken on the disk when it starts, and no more later. If there are
+    /// such files of a process that was killed, both are kept, as `PATH.old` and `PATH.old.live`;
+    /// else a file of this name is overwritten.
+    pub fn mapped(mut self, path: impl Into<PathBuf>) -> Self {
+        self.mapped = Some(path.into());
+        self
+    }
+
     /// Starts it, beside a trace if there is one.
     ///
     /// # Errors
     /// [`StartError::AlreadyRunning`] if there is a flight recorder in this process;
-    /// [`StartError::Thread`] if the collector's thread can't be started.
+    /// [`StartError::Thread`] if the collector's thread can't be started; [`StartError::InUse`] and
+    /// [`StartError::File`], as for [`start_file`](crate::start_file), if it is to be in a file.
     pub fn start(self) -> Result<FlightRecorder, StartError> {
-        let ring = Ring::new(self.max_bytes, self.min_age);
+        let mut kept = None;
         let session = {
             let _quiet = local::quiet();
-            recorder::join(Party::Recorder, &self.options, || Outlet::Ring(Box::new(ring)))?
+            let place = Occupied::new(Party::Recorder)?;
+            recorder::join(place, &self.options, || {
+                let mirror = match &self.mapped {
+                    Some(path) => {
+                        let claimed = file::take(path)?;
+                        kept = Some(file::keep(path, &self.options)?);
+                        let mirror = Mirror::new(claimed, self.max_bytes);
+                        Some(mirror.map_err(|error| StartError::File(path.clone(), error))?)
+                    }
+                    None => None,
+                };
+                let ring = Ring::new(self.max_bytes, self.min_age, mirror);
+                Ok(Outlet::Ring(Box::new(ring)))
+            })?
         };
         #[cfg(os_hooks)]
         if self.options.os {
             // What this thread waits for is seen from now on.
             local::arrive(local::Arrival::default());
         }
-        Ok(FlightRecorder { session, limits: self.limits })
+        Ok(FlightRecorder { session, limits: self.limits, kept })
     }
 }
 

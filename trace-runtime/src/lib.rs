@@ -14,10 +14,12 @@
 //!    the kernel and the system tell beside, it collects from each `source`: the kernel's switches
 //!    (`sched`).
 //! 6. Start and stop are `recorder`'s; the flight recorder (`flight`) is another outlet, and writes
-//!    by itself what is worth it (`dump`); a trace that survives its process is started by `file`;
-//!    what threads and the collector share of one trace is in `session`.
+//!    by itself what is worth it (`dump`, into a `folder`); a trace that survives its process is
+//!    started by `file`, which shares its batches by way of `kept`, and may go on in another file
+//!    (`rotation`); what threads and the collector share of one trace is in `session`.
 //!
-//! `auto` starts a trace before `main`, if the environment says so.
+//! `auto` starts a trace before `main`, if the environment says so; `keep` keeps what led to a test
+//! that fails.
 //!
 //! A call site is a static of a macro's, or made by `sites` while the program runs.
 //!
@@ -66,6 +68,7 @@ mod errno;
 mod error;
 mod file;
 mod flight;
+mod folder;
 mod future;
 #[cfg(any(feature = "heap", loom))]
 mod heap;
@@ -76,6 +79,8 @@ pub mod hooked;
 mod intern;
 #[cfg(stacks)]
 mod interned;
+mod keep;
+mod kept;
 mod living;
 mod local;
 mod memory;
@@ -95,6 +100,7 @@ mod record;
 mod recorder;
 mod refill;
 mod region;
+mod rotation;
 #[cfg(all(feature = "sched", not(loom)))]
 #[cfg_attr(
     not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))),
@@ -117,13 +123,14 @@ mod waker;
 
 pub use callsite::{ArgumentKind, ArgumentName, Callsite, CallsiteKind, callsites, set_module_on};
 pub use error::{Report, SnapshotError, SnapshotReport, StartError, StopError};
-pub use file::{start_file, start_file_with};
+pub use file::{start_file, start_file_with, start_rotating};
 pub use flight::{FlightRecorder, FlightRecorderBuilder};
 pub use future::{FutureName, Traced, TracedExt};
 #[cfg(all(feature = "heap", not(loom)))]
 pub use heap::Heap;
 pub use options::{Compression, OnFull, Options, Stacks};
 pub use recorder::{Trace, is_enabled, start, start_with};
+pub use rotation::Rotation;
 pub use task::{Task, TaskGuard};
 pub use traceparent::Traceparent;
 pub use value::{Argument, Value};
@@ -134,6 +141,8 @@ pub mod __private {
     pub use crate::callsite::{ArgumentKind, ArgumentName, Callsite, CallsiteKind, Registered};
     pub use crate::future::{FutureEnd, FutureGuard, Ignore, InTask, Traced};
 
+    pub use crate::judge;
+    pub use crate::keep::{Judged, JudgedOther, JudgedResult, KeptIfFailed, keep};
     pub use crate::naming::name_thread;
     pub use crate::region::{Region, counter, enter, enter_args, instant, log};
     pub use crate::sites::Place;

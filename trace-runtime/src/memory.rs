@@ -125,7 +125,7 @@ mod place {
     use crate::batch::Batch;
 
     pub(super) fn make(capacity: usize) -> Option<*mut Batch> {
-        Some(Box::into_raw(Batch::new(capacity)))
+        Batch::new(capacity).map(Box::into_raw)
     }
 
     /// # Safety
@@ -199,8 +199,13 @@ impl Spares {
         })
     }
 
-    /// Puts back a batch the caller owns, or hands it back if there is no room.
+    /// Puts back a batch the caller owns, or hands it back if there is no room, or if new batches
+    /// come from elsewhere by now.
     pub(crate) fn give(&self, batch: *mut Batch) -> Result<(), *mut Batch> {
+        // SAFETY: a shared reference wants a live batch: it is the caller's.
+        if !arena::serves(unsafe { &*batch }.arena) {
+            return Err(batch);
+        }
         for slot in &self.slots {
             let empty = ptr::null_mut();
             let order = (Ordering::Release, Ordering::Relaxed);
@@ -225,10 +230,60 @@ impl Spares {
         }
         freed
     }
+
+    /// Frees those that are not from where new batches come from by now.
+    pub(crate) fn renew(&self) {
+        for slot in &self.slots {
+            let batch = slot.swap(ptr::null_mut(), Ordering::Acquire);
+            if batch.is_null() {
+                continue;
+            }
+            if let Err(batch) = self.give(batch) {
+                // SAFETY: `free` wants an owned batch from `allocate`: as in `trim` (M1).
+                unsafe { free(batch) };
+            }
+        }
+    }
 }
 
 impl Drop for Spares {
     fn drop(&mut self) {
         self.trim(0);
+    }
+}
+
+#[cfg(all(test, target_os = "linux", not(any(loom, os_hooks))))]
+mod tests {
+    use super::*;
+
+    /// Says to this program that there is to be no memory.
+    const ROLE: &str = "EXECTRACE_TEST_MEMORY";
+
+    #[test]
+    fn an_allocator_that_has_no_more_gives_no_batch_and_does_not_end_the_program() {
+        if std::env::var_os(ROLE).is_none() {
+            let program = std::env::current_exe().expect("this program has a path");
+            let name = "memory::tests::an_allocator_that_has_no_more_gives_no_batch_and_does_not_\
+                        end_the_program";
+            let mut command = std::process::Command::new(program);
+            let output = command.args([name, "--exact"]).env(ROLE, "").output();
+            let output = output.expect("it can be started");
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && said.contains("1 passed"), "{said}\n{output:?}");
+            return;
+        }
+        let limit = libc::rlimit { rlim_cur: 256 << 20, rlim_max: 256 << 20 };
+        // SAFETY: `setrlimit` wants a limit.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) }, 0);
+        let mut batches = Vec::with_capacity(1 << 16);
+        while let Some(batch) = allocate(BATCH_BYTES_MAX) {
+            batches.push(batch);
+        }
+        assert!((1..1 << 16).contains(&batches.len()), "{} batches", batches.len());
+        for batch in batches {
+            // SAFETY: `free` wants an owned batch from `allocate`.
+            unsafe { free(batch) };
+        }
+        assert_eq!(BUDGET.used.load(Ordering::Relaxed), 0);
     }
 }

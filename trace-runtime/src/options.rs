@@ -96,6 +96,11 @@ impl Options {
         self
     }
 
+    #[cfg(all(feature = "auto", target_os = "linux", not(loom)))]
+    pub(crate) fn is_uncompressed(&self) -> bool {
+        self.compression == Compression::None
+    }
+
     /// How often a reader can start anew, and a crash loses less: 10 ms to 1 s.
     #[must_use]
     pub fn generation(mut self, every: Duration) -> Self {

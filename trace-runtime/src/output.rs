@@ -8,7 +8,7 @@
 //! it (`outlet`).
 
 use crate::living;
-use crate::outlet::{File, Lasting, Outlet, Ring, Snapshot};
+use crate::outlet::{File, Lasting, Names, Outlet, Ring, Snapshot};
 use crate::recorder;
 use crate::sites;
 use trace_format::batch::BatchInfo;
@@ -21,6 +21,9 @@ pub(crate) struct Output {
     /// In which everything is written now.
     pub(crate) generation: u32,
     outlets: Vec<Outlet>,
+    /// The part of the trace before the one that is written now: threads may have a few events left
+    /// for it.
+    leaving: Option<Box<File>>,
     lasting: Lasting,
     #[cfg(stacks)]
     interned: crate::interned::Interned,
@@ -34,6 +37,7 @@ impl Output {
         Self {
             generation: 1,
             outlets: Vec::from([outlet]),
+            leaving: None,
             lasting: Lasting::default(),
             #[cfg(stacks)]
             interned: Default::default(),
@@ -51,6 +55,9 @@ impl Output {
     pub(crate) fn define(&mut self, definition: &Definition<'_>) {
         self.lasting.note(definition);
         self.outlets.iter_mut().for_each(|outlet| outlet.define(definition));
+        if let Some(leaving) = &mut self.leaving {
+            leaving.define(definition);
+        }
     }
 
     /// Adds definitions of what has been interned since the last time, and of call sites that were
@@ -72,7 +79,13 @@ impl Output {
     pub(crate) fn events(&mut self, info: &BatchInfo, payload: &[u8]) {
         // What these events name was interned before they were committed.
         self.define_interned();
-        self.outlets.iter_mut().for_each(|outlet| outlet.events(info, payload));
+        for outlet in &mut self.outlets {
+            let is_taken = outlet.events(info, payload);
+            // The last of a batch that was open when the next part began.
+            if let (Outlet::File(_), false, Some(leaving)) = (outlet, is_taken, &mut self.leaving) {
+                leaving.events(info, payload);
+            }
+        }
     }
 
     /// Writes the definitions that wait.
@@ -85,10 +98,17 @@ impl Output {
         self.outlets.iter_mut().for_each(Outlet::flush);
     }
 
-    /// An outlet comes while the session lasts: it is told what lasts. `beginning` is what every
-    /// trace begins with.
-    pub(crate) fn attach(&mut self, mut outlet: Outlet, beginning: &[Definition<'static>]) {
-        outlet.come_late();
+    /// An outlet comes while the session lasts: it is told what lasts.
+    ///
+    /// - `beginning`: what every trace begins with.
+    /// - `dropped`: what each thread has lost so far, events and ends.
+    pub(crate) fn attach(
+        &mut self,
+        mut outlet: Outlet,
+        beginning: &[Definition<'static>],
+        dropped: &[(ThreadId, u64, u64)],
+    ) {
+        outlet.come_late(dropped);
         beginning.iter().for_each(|definition| outlet.define(definition));
         self.lasting.tell(|definition| outlet.define(definition));
         for site in sites::made_from(0).take(self.sites) {
@@ -122,6 +142,19 @@ impl Output {
         })
     }
 
+    /// The next part of the trace, if there is to be one and it can be made. The part before is
+    /// kept until [`Output::take_leaving`].
+    pub(crate) fn next_part(&mut self) -> Option<Outlet> {
+        let next = self.file()?.next()?;
+        self.leaving = self.detach_file();
+        Some(Outlet::File(Box::new(next)))
+    }
+
+    /// The part of the trace before the one that is written now, if it has not ended yet.
+    pub(crate) fn take_leaving(&mut self) -> Option<Box<File>> {
+        self.leaving.take()
+    }
+
     /// Takes the file off.
     pub(crate) fn detach_file(&mut self) -> Option<Box<File>> {
         let at = self.outlets.iter().position(|it| matches!(it, Outlet::File(_)))?;
@@ -140,14 +173,40 @@ impl Output {
     /// each has dropped.
     pub(crate) fn snapshot(&self, lives: Vec<(ThreadId, u64, u64)>) -> Option<Snapshot> {
         let ring = self.ring()?;
+        let tell = |tell: &mut dyn FnMut(&Definition<'_>)| self.tell_names(tell);
         let beginning = recorder::beginning();
-        Some(ring.snapshot(&beginning, &self.lasting, lives, |tell| {
-            for site in sites::made_from(0).take(self.sites) {
-                tell(&site.definition());
-            }
-            #[cfg(stacks)]
-            self.interned.define_old(&mut *tell);
-            living::for_each(tell);
-        }))
+        let names = Names { beginning, lasting: &self.lasting, tell: &tell };
+        Some(ring.snapshot(&names, lives))
+    }
+
+    /// Tells the ring's file the names anew, if it has become full of them.
+    pub(crate) fn renew_names(&mut self) {
+        let wants = |outlet: &Outlet| matches!(outlet, Outlet::Ring(ring) if ring.wants_names());
+        let Some(at) = self.outlets.iter().position(wants) else { return };
+        let mut outlet = self.outlets.remove(at);
+        if let Outlet::Ring(ring) = &mut outlet {
+            let tell = |tell: &mut dyn FnMut(&Definition<'_>)| self.tell_names(tell);
+            let beginning = recorder::beginning();
+            ring.renew_names(&Names { beginning, lasting: &self.lasting, tell: &tell });
+        }
+        self.outlets.insert(at, outlet);
+    }
+
+    /// What has been interned, and which futures live.
+    fn tell_names(&self, tell: &mut dyn FnMut(&Definition<'_>)) {
+        for site in sites::made_from(0).take(self.sites) {
+            tell(&site.definition());
+        }
+        #[cfg(stacks)]
+        self.interned.define_old(&mut *tell);
+        living::for_each(tell);
+    }
+
+    /// The ring, to be told something that only it is to have.
+    pub(crate) fn ring_mut(&mut self) -> Option<&mut Ring> {
+        self.outlets.iter_mut().find_map(|outlet| match outlet {
+            Outlet::Ring(ring) => Some(&mut **ring),
+            Outlet::File(_) => None,
+        })
     }
 }

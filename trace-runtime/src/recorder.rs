@@ -9,7 +9,7 @@ use crate::callsite::{Callsite, SwitchEvent, callsites, cut, linked};
 use crate::clock;
 use crate::collector::Collector;
 use crate::error::{Report, StartError, StopError};
-use crate::file::Kept;
+use crate::kept::{self, Kept};
 use crate::local;
 use crate::memory::BUDGET;
 use crate::options::Options;
@@ -51,6 +51,8 @@ struct Locks {
     state: Mutex<State>,
     /// Held while a session begins or ends, or an outlet of it does. Taken first.
     changes: Mutex<Option<Collecting>>,
+    /// Taken while `changes` is, or alone.
+    kept: Mutex<kept::Shared>,
 }
 
 /// The collector of the session that runs.
@@ -92,6 +94,11 @@ fn lock_state() -> MutexGuard<'static, State> {
 
 fn lock_changes() -> MutexGuard<'static, Option<Collecting>> {
     locks().changes.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The file in which batches are, if they are to survive the process.
+pub(crate) fn lock_kept() -> MutexGuard<'static, kept::Shared> {
+    locks().kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn locks() -> &'static Locks {
@@ -145,38 +152,40 @@ fn start_quietly(
 ) -> Result<Trace, StartError> {
     // A signal's handler that traces must not come in here again while this holds locks.
     let _quiet = local::quiet();
+    let place = Occupied::new(Party::Trace)?;
     let sink = || Sink::new(Box::new(writer), options.compression);
-    let session = join(Party::Trace, options, || Outlet::File(Box::new(File::new(sink()))))?;
+    let session = join(place, options, || Ok(Outlet::File(Box::new(File::new(sink())))))?;
     Ok(Trace::new(session, None))
 }
 
 /// A party gets its outlet, in the session that runs or in a new one. The caller is quiet.
 pub(crate) fn join(
-    party: Party,
+    place: Occupied,
     options: &Options,
-    outlet: impl FnOnce() -> Outlet,
+    outlet: impl FnOnce() -> Result<Outlet, StartError>,
 ) -> Result<Arc<Session>, StartError> {
-    let occupied = Occupied::new(party)?;
     let mut collecting = lock_changes();
     let running = collecting.as_ref().filter(|it| !it.session.is_ended());
     let session = match running {
         Some(running) => {
             let session = Arc::clone(&running.session);
             let (done, is_done) = mpsc::sync_channel(1);
-            session.ask(Request::Attach(outlet(), done));
+            session.ask(Request::Attach(outlet()?, done));
             // If the collector is gone, so is the session, and stopping says so.
-            let _ = is_done.recv();
+            if let Ok(Some(failed)) = is_done.recv() {
+                return Err(StartError::Write(failed));
+            }
             session
         }
         None => {
-            let started = begin(options, outlet())?;
+            let started = begin(options, outlet()?)?;
             let session = Arc::clone(&started.session);
             *collecting = Some(started);
             publish(options, &session);
             session
         }
     };
-    std::mem::forget(occupied);
+    std::mem::forget(place);
     Ok(session)
 }
 
@@ -196,10 +205,11 @@ fn publish(options: &Options, session: &Arc<Session>) {
 }
 
 /// A party's one place, given back when dropped: also by a panic on the way.
-struct Occupied(Party);
+#[derive(Debug)]
+pub(crate) struct Occupied(Party);
 
 impl Occupied {
-    fn new(party: Party) -> Result<Self, StartError> {
+    pub(crate) fn new(party: Party) -> Result<Self, StartError> {
         let mut state = lock_state();
         let occupied = &mut state.occupied[party as usize];
         if std::mem::replace(occupied, true) {
@@ -299,12 +309,13 @@ fn begin(options: &Options, outlet: Outlet) -> Result<Collecting, StartError> {
     Ok(Collecting { session, handle })
 }
 
-/// Nobody waits for a collector that has panicked: without one the session is over.
+/// Nobody waits for a collector that is gone: without one the session is over.
 struct EndOnDrop(Arc<Session>);
 
 impl Drop for EndOnDrop {
     fn drop(&mut self) {
         self.0.end();
+        self.0.refuse();
     }
 }
 
@@ -439,6 +450,7 @@ extern "C" fn forked() {
     crate::arena::forked();
     #[cfg(os_hooks)]
     crate::os::forked();
+    crate::dump::forked();
     local::abandon();
     #[cfg(all(feature = "heap", not(loom)))]
     crate::heap::forked();

@@ -63,8 +63,8 @@ pub(crate) struct News {
 /// nobody waits for is thrown away.
 #[derive(Debug)]
 pub(crate) enum Request {
-    /// Another outlet.
-    Attach(Outlet, SyncSender<()>),
+    /// Another outlet; why it could not begin, if it could not.
+    Attach(Outlet, SyncSender<Option<io::Error>>),
     /// The file is to be ended, while the session goes on.
     EndFile(SyncSender<(Report, Option<io::Error>)>),
     /// The ring is to go, while the session goes on.
@@ -170,11 +170,24 @@ impl Session {
         Some(thread)
     }
 
-    /// Asks something of the collector.
+    /// Asks something of the collector. If the session has ended, or does before it is answered,
+    /// the request is thrown away, and whoever waits for an answer is told so by that.
     pub(crate) fn ask(&self, request: Request) {
-        self.lock().requests.push(request);
+        let mut news = self.lock();
+        if self.is_ended() {
+            return;
+        }
+        news.requests.push(request);
+        drop(news);
         self.asked.store(true, Ordering::Release);
         self.wake_collector();
+    }
+
+    /// The session has ended, and nobody will answer.
+    pub(crate) fn refuse(&self) {
+        // Who asks from here on sees, under this lock, that it has ended.
+        let requests = std::mem::take(&mut self.lock().requests);
+        drop(requests);
     }
 
     /// By the collector: what it is asked for.

@@ -86,6 +86,11 @@ impl Sink {
         self.flush();
     }
 
+    /// Whether nothing is written any more.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.error.is_some()
+    }
+
     /// The first failure.
     pub(crate) fn take_error(&mut self) -> Option<io::Error> {
         self.error.take()

@@ -33,11 +33,6 @@ pub(crate) trait Source: Send + fmt::Debug {
     fn collect_every(&self) -> Option<Duration> {
         None
     }
-
-    /// Events it has written, in lanes of its own.
-    fn events(&self) -> u64 {
-        0
-    }
 }
 
 /// Those that are compiled in and wanted.

@@ -131,10 +131,12 @@ impl<'t> Names<'t> {
         }
     }
 
-    /// Where in the source a call site is: `src/main.rs:7`.
+    /// Where in the source a call site is: `src/main.rs:7`. Nothing for one that a library has made
+    /// and that is nowhere.
     #[must_use]
     pub fn place(&self, id: SiteId) -> String {
-        let Some(site) = self.tables.callsite(id) else { return String::new() };
+        let site = self.tables.callsite(id).filter(|site| !site.file.is_empty());
+        let Some(site) = site else { return String::new() };
         let file = sources::normal(&site.file);
         let file = short_file(&file);
         format!("{}:{}", escape::plain(&file, NAME_CHARS_MAX), site.line)
@@ -355,4 +357,31 @@ pub fn push_value(out: &mut String, value: &Value<'_>) {
 
 fn crate_of(module: &str) -> &str {
     module.split("::").next().unwrap_or("")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trace_format::definition::{CallsiteKind, Definition};
+
+    #[test]
+    fn what_a_library_has_made_is_nowhere() {
+        let mut tables = Tables::default();
+        for (id, file) in [(1, "src/main.rs"), (2, "")] {
+            tables.apply(&Definition::Callsite {
+                id: SiteId(id),
+                kind: CallsiteKind::Region,
+                name: b"parked",
+                module: b"",
+                file: file.as_bytes(),
+                line: 7,
+                column: 1,
+                min: Nanos(0),
+                arguments: Vec::new(),
+            });
+        }
+        let names = Names::new(&tables);
+        let places = [1, 2, 3].map(|id| names.place(SiteId(id)));
+        assert_eq!(places, ["src/main.rs:7", "", ""]);
+    }
 }

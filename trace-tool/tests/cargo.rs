@@ -8,8 +8,10 @@
 #![cfg(target_os = "linux")]
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 
 /// Made once, for the tests of this file run at the same time.
@@ -67,6 +69,19 @@ struct Run {
 
 /// Runs `cargo exectrace`, as cargo does.
 fn run(line: &str, variables: &[(&str, &str)]) -> Run {
+    let mut command = command(line, variables);
+    Run::of(&command.output().expect("it runs"))
+}
+
+impl Run {
+    fn of(output: &Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        Self { code: output.status.code(), out, err }
+    }
+}
+
+fn command(line: &str, variables: &[(&str, &str)]) -> Command {
     let folder = &*WORKSPACE;
     let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-exectrace"));
     command.arg("exectrace").args(line.split_whitespace()).current_dir(folder);
@@ -80,9 +95,7 @@ fn run(line: &str, variables: &[(&str, &str)]) -> Run {
     command.env("CARGO_TARGET_DIR", target).env("CARGO_NET_OFFLINE", "true");
     command.env("CARGO", env!("CARGO")).env("RUSTFLAGS", "-Dwarnings");
     command.env("RUST_BACKTRACE", "0").env_remove("FIXTURE_FAILS").envs(variables.iter().copied());
-    let output = command.output().expect("it runs");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Run { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+    command
 }
 
 /// Where each of these stands in the ranking of tasks, which has them all in this order.
@@ -128,6 +141,27 @@ fn a_program_is_summed_up_and_gets_its_own_arguments() {
     let run = run(line, &[]);
     assert_eq!(run.code, Some(7), "{}\n{}", run.out, run.err);
     for part in ["[\"one\", \"--features\", \"two\"]", "the only region", "Traces: "] {
+        assert!(run.out.contains(part), "{part}: {}\n{}", run.out, run.err);
+    }
+}
+
+#[test]
+fn a_program_that_is_interrupted_is_summed_up() {
+    let mut command = command("run -p program forever", &[]);
+    let command = command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let mut child = command.spawn().expect("it runs");
+    let mut out = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut said = String::new();
+    out.read_line(&mut said).expect("a pipe");
+    assert!(said.contains("forever"), "it runs: {said}");
+    // As the terminal does it, to all of them.
+    let group = format!("-{}", child.id());
+    let sent = Command::new("kill").args(["-INT", "--", &group]).status();
+    assert!(sent.expect("every system has it").success());
+    child.stdout = Some(out.into_inner());
+    let run = Run::of(&child.wait_with_output().expect("it ends"));
+    assert_eq!(run.code, Some(130), "as a shell says it: {}\n{}", run.out, run.err);
+    for part in ["the only region", "Traces: "] {
         assert!(run.out.contains(part), "{part}: {}\n{}", run.out, run.err);
     }
 }

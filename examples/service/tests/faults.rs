@@ -82,6 +82,13 @@ fn a_stall_leaves_a_trace_that_names_it(folder: &Path) {
     let text = tool("explain", &wait_for_trace(&dumps));
     let stalled = ["a poll of stall (", " kept ", "in clock_nanosleep at "];
     follow_each_other(&text.lines().collect::<Vec<_>>(), &[&stalled]);
+    // A kill leaves the last seconds, too.
+    drop(service);
+    let mut tool = Command::new(std::env::current_exe().expect("this program has a path"));
+    let tool = tool.env(TOOL, "1").arg("explain").arg(dumps.join("last.trace"));
+    let output = tool.output().expect("it can be started");
+    let text = String::from_utf8(output.stdout).expect("standard output is UTF-8");
+    follow_each_other(&text.lines().collect::<Vec<_>>(), &[&stalled]);
 }
 
 /// A process that is ended when the test is.
@@ -94,13 +101,14 @@ impl Drop for Ended {
     }
 }
 
-/// The first trace in a folder.
+/// The first trace that a slow request has left in a folder.
 fn wait_for_trace(folder: &Path) -> PathBuf {
     let end = Instant::now() + Duration::from_secs(20);
     loop {
         let files = std::fs::read_dir(folder).expect("the service has made it");
         let mut paths = files.map(|file| file.expect("it is there").path());
-        if let Some(trace) = paths.find(|path| path.extension().is_some_and(|it| it == "trace")) {
+        if let Some(trace) = paths.find(|path| path.display().to_string().ends_with("-slow.trace"))
+        {
             return trace;
         }
         assert!(Instant::now() < end, "no trace was left");

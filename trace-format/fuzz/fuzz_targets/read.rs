@@ -9,15 +9,35 @@ use libfuzzer_sys::fuzz_target;
 use trace_format::batch::{BatchInfo, Compression, FileEncoder};
 use trace_format::definition::{Definition, FRAMES_MAX, Function};
 use trace_format::event::Event;
-use trace_format::header::BatchKind;
+use trace_format::flight::{FIRST_AT, Header, TABLE_HEADER_BYTES, unwind};
+use trace_format::header::{BatchKind, FILE_HEADER_BYTES};
 use trace_format::id::ThreadId;
 use trace_format::read::{BatchReader, TraceFile, Window, rewrite};
 use trace_format::time::{Nanos, Ticks};
 
 fuzz_target!(|bytes: &[u8]| {
     read(bytes);
-    read(&cooked(bytes));
+    let cooked = cooked(bytes);
+    read(&cooked);
+    if let Some(trace) = unwind(&recorders(bytes, &cooked)) {
+        read(&trace);
+    }
 });
+
+/// A flight recorder's file: names are what comes, the log is batches that are right.
+fn recorders(bytes: &[u8], cooked: &[u8]) -> Vec<u8> {
+    let batches = &cooked[FILE_HEADER_BYTES..];
+    let table_bytes = (TABLE_HEADER_BYTES + bytes.len()) as u64;
+    let header = Header { table_bytes, log_bytes: batches.len() as u64, process: 1 };
+    let mut file = header.encode().to_vec();
+    file.resize(FIRST_AT as usize, 0);
+    for _ in 0..2 {
+        file.extend_from_slice(&1_u64.to_le_bytes());
+        file.extend_from_slice(bytes);
+    }
+    file.extend_from_slice(batches);
+    file
+}
 
 fn read(bytes: &[u8]) {
     if let Ok(mut reader) = BatchReader::new(bytes) {

@@ -4,7 +4,7 @@ use super::{HEADER_BYTES, Header, OWNER_MAGIC, PAGE_BYTES, SLOTS, SLOTS_AT};
 use crate::batch::{BatchInfo, Compression, FileEncoder};
 use crate::definition::{Definition, put_definition};
 use crate::event::{Event, EventKind, Events, put_event};
-use crate::header::{BatchKind, FLAG_RESTATED};
+use crate::header::{BatchKind, FLAG_FIRST, FLAG_RESTATED};
 use crate::id::{Open, StackId, ThreadId};
 use crate::index::IndexEntry;
 use crate::read::{ReadAt, TraceFile};
@@ -59,7 +59,7 @@ pub fn recover<S: ReadAt>(
     }
     let ends = file.index().iter().map(|entry| entry.offset + u64::from(entry.bytes));
     let cut = ends.max().unwrap_or(u64::from(file.header().header_bytes));
-    let mut known = Known::of(file.index());
+    let mut known = Known::of(&file);
     let mut batches = find(live);
     batches.sort_by_key(|batch| (batch.thread, batch.sequence));
     let mut out = Tail::behind(file.index());
@@ -131,6 +131,11 @@ fn found_at(bytes: &[u8]) -> Option<(Found<'_>, usize)> {
 struct Known {
     /// The last piece: its sequence, where it ends in its batch, and when.
     ends: BTreeMap<ThreadId, (u32, usize, Ticks)>,
+    /// Of threads that were recorded before the trace began, or have not been since its last
+    /// generation did: the place in their batches behind which it has them.
+    begins: BTreeMap<ThreadId, (u32, u32)>,
+    /// When its first generation did.
+    begin: Ticks,
     generation: u32,
 }
 
@@ -142,9 +147,17 @@ struct Rest {
 }
 
 impl Known {
-    fn of(index: &[IndexEntry]) -> Self {
+    fn of<S: ReadAt>(file: &TraceFile<S>) -> Self {
         let mut known = Self { generation: 1, ..Self::default() };
-        for entry in index.iter().filter(|entry| entry.kind == BatchKind::Events) {
+        let generations = &file.tables().generations;
+        known.begin = generations.first().map_or(Ticks(0), |generation| generation.ticks);
+        for generation in [generations.first(), generations.last()].into_iter().flatten() {
+            let state = file.state_at(generation.number).ok().flatten();
+            let threads = state.map(|state| state.threads).unwrap_or_default();
+            let begins = threads.iter().map(|state| (state.id, (state.sequence, state.offset)));
+            known.begins.extend(begins);
+        }
+        for entry in file.index().iter().filter(|entry| entry.kind == BatchKind::Events) {
             // Compressed batches are as long as their payload says, which the index does not: what
             // is behind them is then in no piece, and is read as a batch of its own.
             let end =
@@ -153,6 +166,12 @@ impl Known {
             known.generation = known.generation.max(entry.generation);
         }
         known
+    }
+
+    /// Whether a batch, of a thread that the trace has none of, was open before the trace began.
+    fn is_before(&self, batch: &Found<'_>) -> bool {
+        let begin = self.begins.get(&batch.thread);
+        batch.base < self.begin || begin.is_some_and(|begin| (batch.sequence, 0) < *begin)
     }
 
     /// What the trace lacks of a batch; nothing if it has all.
@@ -165,6 +184,8 @@ impl Known {
             if batch.sequence == sequence {
                 (offset, base) = (end, last);
             }
+        } else if self.is_before(batch) {
+            return None;
         }
         let bytes = batch.payload.get(offset..)?;
         let mut events = Events::new(batch.thread, base, bytes);
@@ -180,7 +201,9 @@ impl Known {
         if count == 0 {
             return None;
         }
-        self.ends.insert(batch.thread, (batch.sequence, offset + payload.len(), clock));
+        let end = (batch.sequence, offset + payload.len(), clock);
+        let is_first = self.ends.insert(batch.thread, end).is_none() && batch.sequence > 0;
+        let first = if is_first { FLAG_FIRST } else { 0 };
         let info = BatchInfo {
             kind: BatchKind::Events,
             thread: batch.thread,
@@ -190,7 +213,7 @@ impl Known {
             base_ticks: base,
             last_ticks: clock,
             events: count,
-            flags: if offset == 0 { FLAG_RESTATED } else { 0 },
+            flags: if offset == 0 { FLAG_RESTATED | first } else { 0 },
         };
         Some(Rest { info, payload })
     }

@@ -10,7 +10,7 @@ use super::source::ReadAt;
 use super::stream::Batch;
 use crate::definition::OpenSince;
 use crate::event::{Event, EventError, EventKind, Events, Step, opcode};
-use crate::header::{BatchHeader, FLAG_RESTATED};
+use crate::header::{BatchHeader, FLAG_FIRST, FLAG_RESTATED};
 use crate::id::{Open, ThreadId};
 use crate::index::IndexEntry;
 use crate::time::Ticks;
@@ -216,6 +216,9 @@ impl Cursor {
 
     fn missing_before(&self, header: &BatchHeader) -> Option<ReadErrorKind> {
         let (sequence, end) = self.before;
+        if sequence < 0 && header.flags & FLAG_FIRST != 0 && header.offset == 0 {
+            return None;
+        }
         let (thread, found) = (self.thread.0, i64::from(header.sequence));
         if found == sequence && header.offset != 0 {
             let (expected, found) = (end, header.offset);

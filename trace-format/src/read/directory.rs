@@ -10,7 +10,7 @@ use super::error::{ReadError, ReadErrorKind};
 use super::file::{BatchBuffer, load_at};
 use super::source::{ReadAt, Sequential, read_full};
 use super::stream::BatchReader;
-use crate::header::{BatchKind, FileHeader, TRAILER_BYTES, Trailer};
+use crate::header::{BatchKind, FLAG_FIRST, FileHeader, TRAILER_BYTES, Trailer};
 use crate::id::ThreadId;
 use crate::index::{IndexEntry, take_entry};
 use crate::varint::take_varint;
@@ -160,7 +160,8 @@ fn find_gaps(index: &[IndexEntry], faults: &mut Vec<ReadError>) {
         if !matches!(entry.kind, BatchKind::Events | BatchKind::Definitions) {
             continue;
         }
-        let expected = next.entry((entry.kind.to_byte(), entry.thread)).or_insert(0);
+        let begins = if entry.flags & FLAG_FIRST != 0 { entry.sequence } else { 0 };
+        let expected = next.entry((entry.kind.to_byte(), entry.thread)).or_insert(begins);
         let rest_of_last = entry.piece != 0 && entry.sequence.checked_add(1) == Some(*expected);
         if entry.sequence != *expected && !rest_of_last {
             let (thread, found) = (entry.thread.0, entry.sequence);

@@ -2,7 +2,8 @@
 //! and without code.
 //!
 //! It starts before `main` and stops when the process exits, by return from `main` or by
-//! `process::exit`. After an abort or a kill the file has what was written: a cut trace.
+//! `process::exit`. A trace in a file survives an abort or a kill (`file`), unless it is
+//! compressed.
 //!
 //! What is there before `main`, on Linux: the environment, threads, allocation, files and
 //! thread-locals; glibc has all of these up before it calls constructors, and std needs nothing of
@@ -22,8 +23,11 @@ mod place;
 mod setting;
 
 use crate::callsite::linked;
+use crate::error::StartError;
+use crate::file;
 use crate::naming;
 use crate::recorder::{self, Trace};
+use crate::rotation::Rotation;
 use place::Place;
 use setting::Setting;
 use std::ffi::OsString;
@@ -61,16 +65,33 @@ fn start() -> bool {
 
 fn try_start(text: OsString) -> Result<Trace, String> {
     let text = text.into_string().map_err(|_| "the value is not UTF-8".to_owned())?;
-    let Setting { name, options } = Setting::parse(&text)?;
-    let place = Place::of_this_process(name)?;
+    let setting = Setting::parse(&text)?;
+    let place = Place::of_this_process(setting.name)?;
     open_standard_descriptors();
-    let file = place.open()?;
     // Std finds out which thread is the main one when `main` begins.
     naming::name_thread("main");
-    recorder::start_with(options, file).map_err(|error| {
-        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-        format!("{error}{}", cause.unwrap_or_default())
-    })
+    let Setting { options, rotation, survives, .. } = setting;
+    let survives = survives.unwrap_or_else(|| place.is_file() && options.is_uncompressed());
+    let mut warning = None;
+    if survives {
+        match file::start_either(&options, rotation, place.path()) {
+            Ok(trace) => return Ok(trace),
+            // There may be room for a trace, if not for that.
+            Err(error @ StartError::File(..)) if may_do_without(setting.survives, rotation) => {
+                warning = Some(format!("{}; a crash loses the last second", place.fault(&error)));
+            }
+            Err(error) => return Err(place.fault(&error)),
+        }
+    }
+    let file = place.open()?;
+    let trace = recorder::start_with(options, file).map_err(|error| place.fault(&error))?;
+    warning.iter().for_each(|warning| say(warning));
+    Ok(trace)
+}
+
+/// Whether a trace that does not survive is better than none: nobody has asked for more.
+fn may_do_without(survives: Option<bool>, rotation: Option<Rotation>) -> bool {
+    survives.is_none() && rotation.is_none()
 }
 
 /// At the exit.

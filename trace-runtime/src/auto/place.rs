@@ -3,8 +3,12 @@
 //! Children inherit the variable. With `%p` in its name each process has a file of its own;
 //! without, the first one has the file's lock, and the others are told so, as long as it runs.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::path::PathBuf;
+use crate::error::StartError;
+use crate::file;
+use std::error::Error as _;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What a name is made of.
@@ -55,22 +59,41 @@ impl Place {
         Ok(Self { path: path.into(), is_own })
     }
 
-    /// Opens the file for this process alone, and empties it.
-    pub(super) fn open(&self) -> Result<File, String> {
-        let fail = |error: std::io::Error| format!("`{}`: {error}", self.path.display());
-        // Not emptied before it is locked: it may be another's.
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&self.path);
-        let file = file.map_err(fail)?;
-        // A pipe or a device has as many writers as it likes.
-        if file.metadata().map_err(fail)?.is_file() {
-            match file.try_lock() {
-                // Some file systems have no locks.
-                Ok(()) | Err(TryLockError::Error(_)) => {}
-                Err(TryLockError::WouldBlock) => return Err(self.taken()),
-            }
-            file.set_len(0).map_err(fail)?;
+    /// The file's path.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it is, or would be, a file: a pipe or a device keeps nothing.
+    pub(super) fn is_file(&self) -> bool {
+        self.path.metadata().map_or(true, |kind| kind.is_file())
+    }
+
+    /// Opens it for this process alone, and empties it if it is a file.
+    pub(super) fn open(&self) -> Result<Box<dyn Write + Send>, String> {
+        if self.is_file() {
+            let claimed = file::take(&self.path).map_err(|error| self.fault(&error))?;
+            let emptied = claimed.empty().map_err(|error| self.failure(&error));
+            return emptied.map(|()| Box::new(claimed) as Box<dyn Write + Send>);
         }
-        Ok(file)
+        let file = OpenOptions::new().write(true).open(&self.path);
+        Ok(Box::new(file.map_err(|error| self.failure(&error))?))
+    }
+
+    fn failure(&self, error: &io::Error) -> String {
+        format!("`{}`: {error}", self.path.display())
+    }
+
+    /// What to say of it.
+    pub(super) fn fault(&self, error: &StartError) -> String {
+        match error {
+            StartError::InUse(_) => self.taken(),
+            StartError::File(path, error) => format!("`{}`: {error}", path.display()),
+            error => {
+                let cause = error.source().map(|cause| format!(": {cause}"));
+                format!("{error}{}", cause.unwrap_or_default())
+            }
+        }
     }
 
     fn taken(&self) -> String {
@@ -106,13 +129,13 @@ mod tests {
         let name = format!("exectrace-place-{}.trace", std::process::id());
         let path = std::env::temp_dir().join(name);
         let place = Place { path: path.clone(), is_own: false };
-        let first = place.open().expect("it can be created");
-        std::io::Write::write_all(&mut &first, b"first").expect("it can be written");
-        let fault = place.open().expect_err("the first has it");
+        let mut first = place.open().expect("it can be created");
+        first.write_all(b"first").expect("it can be written");
+        let Err(fault) = place.open() else { panic!("the first has it") };
         assert!(fault.contains("another process") && fault.contains("%p"), "{fault}");
         assert_eq!(std::fs::read(&path).expect("it is there"), b"first", "it was left alone");
         drop(first);
-        place.open().expect("it is free again");
+        drop(place.open().expect("it is free again"));
         assert_eq!(std::fs::read(&path).expect("it is there"), b"", "it was emptied");
         std::fs::remove_file(path).expect("it is ours");
     }

@@ -1,14 +1,16 @@
 //! What the variable says: `NAME[,OPTION]..`, as in `out-%p.trace,os=off,memory=256M`.
 //!
-//! Options are those of [`Options`]. One without a value is `on`. A name that has a comma in it
-//! can't be said.
+//! Options are those of [`Options`] and [`Rotation`], and whether the trace is to survive the
+//! process. One without a value is `on`. A name that has a comma in it can't be said.
 
 use crate::options::{Compression, OnFull, Options, Stacks};
+use crate::rotation::Rotation;
 use std::time::Duration;
 
 /// What there is, for whoever has asked for something else.
 const KNOWN: &str = "there are os, sched, heap, page_faults, async_stacks, cpu_samples, \
-                     heap_sample, stacks, memory, on_full, generation and lz4";
+                     heap_sample, stacks, memory, on_full, generation, lz4, survive, total, part \
+                     and every";
 
 /// What the variable says, read.
 #[derive(Debug)]
@@ -17,6 +19,10 @@ pub(super) struct Setting<'a> {
     pub(super) name: &'a str,
     /// How to record.
     pub(super) options: Options,
+    /// Whether what is in memory is to survive the process; if not said, where that can be.
+    pub(super) survives: Option<bool>,
+    /// Whether it goes on in another file when it is long.
+    pub(super) rotation: Option<Rotation>,
 }
 
 impl<'a> Setting<'a> {
@@ -27,11 +33,35 @@ impl<'a> Setting<'a> {
         if name.is_empty() {
             return Err("a file's name comes first, as in out.trace,os=off".to_owned());
         }
-        let options = parts.try_fold(Options::default(), |options, part| {
-            let (key, value) = part.split_once('=').unwrap_or((part, "on"));
-            option(options, key, value)
+        let mut setting =
+            Self { name, options: Options::default(), survives: None, rotation: None };
+        let (mut total, mut part, mut every) = (None, None, None);
+        for option in parts {
+            let (key, value) = option.split_once('=').unwrap_or((option, "on"));
+            match key {
+                "survive" => setting.survives = Some(switch(key, value)?),
+                "total" => total = Some(bytes(key, value, 1 << 20)?),
+                "part" => part = Some(bytes(key, value, 64 << 10)?),
+                "every" => every = Some(seconds(key, value)?),
+                _ => setting.options = self::option(setting.options, key, value)?,
+            }
+        }
+        if total.is_none() && (part.is_some() || every.is_some()) {
+            return Err("`part` and `every` want a `total` that all parts may have".to_owned());
+        }
+        setting.rotation = total.map(|total| {
+            let rotation = Rotation::new(total);
+            let rotation = part.map_or(rotation, |bytes| rotation.part_bytes(bytes));
+            every.map_or(rotation, |time| rotation.every(time))
         });
-        Ok(Self { name, options: options? })
+        let is_plain = setting.survives == Some(false) || !setting.options.is_uncompressed();
+        if setting.rotation.is_some() && is_plain {
+            return Err("parts (`total`) survive always, and are not compressed".to_owned());
+        }
+        if setting.survives == Some(true) && !setting.options.is_uncompressed() {
+            return Err("a trace that survives is not compressed: `lz4` or `survive`".to_owned());
+        }
+        Ok(setting)
     }
 }
 
@@ -82,6 +112,16 @@ fn switch(key: &str, value: &str) -> Result<bool, String> {
     }
 }
 
+/// A time with s, m or h behind it.
+fn seconds(key: &str, value: &str) -> Result<Duration, String> {
+    let units = [("s", 1), ("m", 60), ("h", 3600)];
+    let read = units.into_iter().find_map(|(unit, seconds)| {
+        let number: u64 = value.strip_suffix(unit)?.parse().ok()?;
+        number.checked_mul(seconds).filter(|seconds| *seconds > 0)
+    });
+    read.map(Duration::from_secs).ok_or_else(|| wrong(key, value, "a time like 90s, 10m or 1h"))
+}
+
 /// A size with K, M or G behind it, or none of them.
 fn bytes(key: &str, value: &str, least: u64) -> Result<u64, String> {
     let units = [("K", 10), ("M", 20), ("G", 30), ("", 0)];
@@ -124,7 +164,9 @@ mod tests {
         let text = "a b.trace, os=off,sched=off,heap=off,page_faults=off,async_stacks=off,\
                     cpu_samples=100,heap_sample=4K,stacks=7,memory=1M,on_full=wait,\
                     generation=20ms,lz4=off";
-        let Setting { name, options } = Setting::parse(text).expect("all of it is known");
+        let Setting { name, options, survives, rotation } =
+            Setting::parse(text).expect("all of it is known");
+        assert_eq!((survives, rotation), (None, None));
         assert_eq!(name, "a b.trace");
         let switches = [options.os, options.sched, options.heap, options.page_faults];
         assert_eq!(switches, [false; 4]);
@@ -154,11 +196,24 @@ mod tests {
             ("x,on_full=burn", "drop or wait"),
             ("x,generation=1s", "10ms to 1000ms"),
             ("x,generation=5ms", "10ms to 1000ms"),
+            ("x,every=1h", "want a `total`"),
+            ("x,total=1K", "a size from 1024K on"),
+            ("x,total=1G,every=1", "a time like"),
+            ("x,total=1G,every=0s", "a time like"),
+            ("x,total=1G,survive=off", "survive always"),
         ];
         for (text, message) in cases {
             let fault = Setting::parse(text).expect_err("it is wrong");
             assert!(fault.contains(message) && !fault.contains('\n'), "{text}: {fault}");
         }
+    }
+
+    #[test]
+    fn a_trace_in_parts_has_a_total() {
+        let text = "x,total=1G,part=32M,every=10m,survive";
+        let setting = Setting::parse(text).expect("all of it is known");
+        let rotation = Rotation::new(1 << 30).part_bytes(32 << 20).every(Duration::from_secs(600));
+        assert_eq!((setting.rotation, setting.survives), (Some(rotation), Some(true)));
     }
 
     #[test]

@@ -3,9 +3,13 @@
 //!
 //! Elsewhere: bytes (`sink`).
 
-use super::numbers::Numbers;
+use super::told::Told;
 use crate::clock;
+use crate::error::Report;
+use crate::rotation::Series;
 use crate::sink::Sink;
+use std::io;
+use std::time::Instant;
 use trace_format::batch::BatchInfo;
 use trace_format::definition::{Definition, put_definition};
 use trace_format::header::{BatchKind, PAYLOAD_BYTES_MAX};
@@ -15,43 +19,123 @@ use trace_format::time::Ticks;
 /// Batches on their way to the sink, and the definitions that wait for theirs.
 #[derive(Debug)]
 pub(crate) struct File {
-    pub(crate) sink: Sink,
+    sink: Sink,
     /// In which it writes now: counted from its own first.
     generation: u32,
     payload: Vec<u8>,
     count: u32,
     sequence: u32,
-    /// If it has come late: then batches have other numbers in the session.
-    numbers: Option<Numbers>,
+    told: Told,
+    is_late: bool,
+    /// If the trace goes on in another file when this one is full.
+    series: Option<Box<Series>>,
+    /// What has become of the parts before.
+    before: Before,
+}
+
+/// The parts of a trace that have ended.
+#[derive(Debug, Default)]
+struct Before {
+    events: u64,
+    bytes: u64,
+    unwritten_events: u64,
+    error: Option<io::Error>,
 }
 
 impl File {
     pub(crate) fn new(sink: Sink) -> Self {
-        Self { sink, generation: 1, payload: Vec::new(), count: 0, sequence: 0, numbers: None }
+        Self {
+            sink,
+            generation: 1,
+            payload: Vec::new(),
+            count: 0,
+            sequence: 0,
+            told: Told::default(),
+            is_late: false,
+            series: None,
+            before: Before::default(),
+        }
     }
 
-    pub(super) fn come_late(&mut self) {
-        self.numbers = Some(Numbers::default());
+    /// The first of a series.
+    pub(crate) fn first_of(series: Series, sink: Sink) -> Self {
+        Self { series: Some(Box::new(series)), ..Self::new(sink) }
+    }
+
+    /// `dropped`: what each thread has lost before, events and ends; and all that have ended.
+    pub(super) fn come_late(&mut self, dropped: &[(ThreadId, u64, u64)]) {
+        self.is_late = true;
         self.generation = 0;
+        self.told.note_dropped_before(dropped);
     }
 
-    /// Events of which it has been told, written or not; `None` if it was there from the beginning,
-    /// and so told of all.
-    pub(crate) fn events_told(&self) -> Option<u64> {
-        self.numbers.as_ref().map(Numbers::events)
+    /// Whether the trace should go on in the next file.
+    pub(crate) fn is_full(&self, now: Instant) -> bool {
+        self.series.as_ref().is_some_and(|series| match self.sink.has_failed() {
+            true => series.may_retry(now),
+            false => series.is_due(self.sink.bytes, now),
+        })
+    }
+
+    /// The next file, into which the trace goes on from now on; `None` if it can't be made, which
+    /// is told in the end.
+    pub(crate) fn next(&mut self) -> Option<Self> {
+        match self.series.as_mut()?.next() {
+            Ok(part) => {
+                let series = self.series.take();
+                let sink = Sink::unbuffered(Box::new(part));
+                Some(Self { series, ..Self::new(sink) })
+            }
+            Err(error) => {
+                self.before.error.get_or_insert(error);
+                None
+            }
+        }
+    }
+
+    /// It has told what it begins with, and is a trace.
+    pub(crate) fn note_begin(&mut self) {
+        let Some(series) = &mut self.series else { return };
+        if self.sink.has_failed() {
+            return series.abandon();
+        }
+        if let Err(error) = series.place(self.sink.bytes) {
+            self.before.error.get_or_insert(error);
+        }
+    }
+
+    /// The part before has ended.
+    pub(crate) fn add_before(&mut self, (report, error): (Report, Option<io::Error>)) {
+        self.before.events += report.events;
+        self.before.bytes += report.bytes;
+        self.before.unwritten_events += report.unwritten_events;
+        if let Some(error) = error {
+            self.before.error.get_or_insert(error);
+        }
+    }
+
+    /// Events of which it has been told, written or not.
+    pub(crate) fn events_told(&self) -> u64 {
+        self.told.events()
+    }
+
+    /// Of these events and ends lost in the session, those that were lost since this file began.
+    pub(crate) fn dropped_here(&self, (events, ends): (u64, u64)) -> (u64, u64) {
+        let (events_before, ends_before) = self.told.dropped_before();
+        (events.saturating_sub(events_before), ends.saturating_sub(ends_before))
     }
 
     pub(crate) fn define(&mut self, definition: &Definition<'_>) {
-        if let Definition::Generation { number, ticks } = definition {
-            self.generation = if self.numbers.is_some() { self.generation + 1 } else { *number };
-            return self.put(&Definition::Generation { number: self.generation, ticks: *ticks });
-        }
-        match self.numbers.as_ref().and_then(|numbers| numbers.renumber(definition)) {
-            Some(renumbered) => self.put(&renumbered),
-            None => self.put(definition),
-        }
-        if let (Some(numbers), Definition::ThreadEnd { id, .. }) = (&mut self.numbers, definition) {
-            numbers.end(*id);
+        match definition {
+            Definition::Generation { number, ticks } => {
+                self.generation = if self.is_late { self.generation + 1 } else { *number };
+                self.put(&Definition::Generation { number: self.generation, ticks: *ticks });
+            }
+            Definition::ThreadEnd { id, .. } => {
+                self.put(&self.told.end(definition).unwrap_or_else(|| definition.clone()));
+                self.told.forget(*id);
+            }
+            _ => self.put(definition),
         }
     }
 
@@ -64,16 +148,37 @@ impl File {
         }
     }
 
-    pub(super) fn events(&mut self, info: &BatchInfo, payload: &[u8]) {
-        let info = match &mut self.numbers {
-            Some(numbers) => numbers.of(info),
-            None => Some(*info),
-        };
+    /// Whether the piece belongs here.
+    pub(crate) fn events(&mut self, info: &BatchInfo, payload: &[u8]) -> bool {
+        let info = self.told.of(info);
         self.write_definitions();
         if let Some(info) = info {
             let info = BatchInfo { generation: self.generation, ..info };
             self.sink.batch(&info, payload, u64::from(info.events));
         }
+        info.is_some()
+    }
+
+    pub(crate) fn flush(&mut self) {
+        self.sink.flush();
+    }
+
+    /// The first failure so far.
+    pub(crate) fn take_error(&mut self) -> Option<io::Error> {
+        self.sink.take_error()
+    }
+
+    /// Ends the file. What it came to, with the parts before it; the other fields are `report`'s.
+    pub(crate) fn end(mut self, report: Report) -> (Report, Option<io::Error>) {
+        self.write_definitions();
+        self.sink.finish();
+        let report = Report {
+            events: self.before.events + self.sink.events,
+            bytes: self.before.bytes + self.sink.bytes,
+            unwritten_events: self.before.unwritten_events + self.sink.unwritten_events,
+            ..report
+        };
+        (report, self.before.error.take().or_else(|| self.sink.take_error()))
     }
 
     pub(crate) fn write_definitions(&mut self) {

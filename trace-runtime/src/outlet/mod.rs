@@ -1,23 +1,26 @@
-//! Where a trace goes: into a file (`file`), or into memory that keeps the last of it (`ring`).
+//! Where a trace goes: into a file (`file`), or into memory that keeps the last of it (`ring`),
+//! and perhaps a file with it (`mirror`).
 //!
 //! Outlets share one session: they get the same pieces and definitions, and make a trace each that
 //! stands by itself. An outlet that has come while the session ran sees threads in the middle:
-//! their batches are numbered anew, from the first that begins by restating what is open
-//! (`numbers`).
+//! they have a thread from its next batch on, which begins by restating what is open (`told`).
 //!
 //! - `lasting`: what is told to those who come late.
 
 mod file;
 mod lasting;
-mod numbers;
+mod mirror;
 mod ring;
+mod told;
 
 pub(crate) use file::File;
 pub(crate) use lasting::Lasting;
-pub(crate) use ring::{Ring, Snapshot};
+pub(crate) use mirror::Mirror;
+pub(crate) use ring::{Names, Ring, Snapshot};
 
 use trace_format::batch::BatchInfo;
 use trace_format::definition::Definition;
+use trace_format::id::ThreadId;
 
 /// One of them.
 #[derive(Debug)]
@@ -36,10 +39,14 @@ impl Outlet {
     }
 
     /// Writes a piece of events behind all definitions so far.
-    pub(crate) fn events(&mut self, info: &BatchInfo, payload: &[u8]) {
+    /// Whether it belongs there.
+    pub(crate) fn events(&mut self, info: &BatchInfo, payload: &[u8]) -> bool {
         match self {
             Self::File(file) => file.events(info, payload),
-            Self::Ring(ring) => ring.events(info, payload),
+            Self::Ring(ring) => {
+                ring.events(info, payload);
+                true
+            }
         }
     }
 
@@ -52,15 +59,17 @@ impl Outlet {
 
     /// Brings everything to where it goes.
     pub(crate) fn flush(&mut self) {
-        if let Self::File(file) = self {
-            file.sink.flush();
+        match self {
+            Self::File(file) => file.flush(),
+            Self::Ring(ring) => ring.flush(),
         }
     }
 
-    /// It is about to be told what lasts: the session has begun before.
-    pub(crate) fn come_late(&mut self) {
+    /// It is about to be told what lasts: the session has begun before. `dropped`: what each thread
+    /// has lost so far, events and ends.
+    pub(crate) fn come_late(&mut self, dropped: &[(ThreadId, u64, u64)]) {
         match self {
-            Self::File(file) => file.come_late(),
+            Self::File(file) => file.come_late(dropped),
             Self::Ring(ring) => ring.come_late(),
         }
     }

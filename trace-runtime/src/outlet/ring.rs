@@ -10,7 +10,8 @@
 //! wants it.
 
 use super::Lasting;
-use super::numbers::Numbers;
+use super::mirror::Mirror;
+use super::told::Told;
 use crate::clock;
 use crate::error::SnapshotReport;
 use std::collections::{BTreeMap, VecDeque};
@@ -33,6 +34,12 @@ const STATE_BYTES: usize = 64;
 /// A generation is cut short when it has this part of the bound: the oldest one goes as a whole.
 const GENERATIONS_MIN: usize = 8;
 
+/// What a snapshot takes at least until it is written.
+const SNAPSHOT_BYTES: usize = 256 << 10;
+
+/// Batches of names in a ring's file have about so many bytes, for its tables may be small.
+const MIRROR_BYTES: usize = 8 << 10;
+
 /// Some bytes of one thread's events.
 #[derive(Debug)]
 struct Piece {
@@ -47,6 +54,8 @@ struct Generation {
     clock: Option<ClockSnapshot>,
     /// What was open on threads.
     states: Vec<Definition<'static>>,
+    /// What threads had lost by then, events and ends, if anything.
+    dropped: Vec<(ThreadId, u64, u64)>,
     /// Other definitions of this moment, and how many.
     rest: Vec<u8>,
     rest_count: u32,
@@ -72,12 +81,15 @@ pub(crate) struct Ring {
     generations: VecDeque<Generation>,
     threads: BTreeMap<ThreadId, Known>,
     bytes: usize,
+    /// A file that has the same, if it is to survive the process.
+    mirror: Option<Box<Mirror>>,
 }
 
 impl Ring {
-    pub(crate) fn new(bytes_max: usize, min_age: Duration) -> Self {
+    pub(crate) fn new(bytes_max: usize, min_age: Duration, mirror: Option<Mirror>) -> Self {
         let (generations, threads) = (VecDeque::new(), BTreeMap::new());
-        Self { bytes_max, min_age, generations, threads, bytes: 0 }
+        let mirror = mirror.map(Box::new);
+        Self { bytes_max, min_age, generations, threads, bytes: 0, mirror }
     }
 
     /// Nothing to do: it always begins in the middle.
@@ -89,7 +101,10 @@ impl Ring {
         current > self.bytes_max / GENERATIONS_MIN
     }
 
-    pub(super) fn define(&mut self, definition: &Definition<'_>) {
+    pub(crate) fn define(&mut self, definition: &Definition<'_>) {
+        if let Some(mirror) = &mut self.mirror {
+            mirror.define(definition);
+        }
         match definition {
             Definition::Generation { ticks, .. } => self.begin_generation(*ticks),
             Definition::Clock(clock) => self.begin_at(*clock),
@@ -146,11 +161,22 @@ impl Ring {
         }
     }
 
+    /// What each thread has lost by now, events and ends: what a snapshot that begins with this
+    /// generation has not lost.
+    pub(crate) fn note_dropped(&mut self, dropped: impl Iterator<Item = (ThreadId, u64, u64)>) {
+        let Some(generation) = self.generations.back_mut() else { return };
+        generation.dropped = dropped.filter(|&(_, events, ends)| events + ends > 0).collect();
+        let bytes = size_of_val(&*generation.dropped);
+        generation.bytes += bytes;
+        self.bytes += bytes;
+    }
+
     fn begin_generation(&mut self, begin: Ticks) {
         self.generations.push_back(Generation {
             begin,
             clock: None,
             states: Vec::new(),
+            dropped: Vec::new(),
             rest: Vec::new(),
             rest_count: 0,
             pieces: VecDeque::new(),
@@ -159,31 +185,55 @@ impl Ring {
     }
 
     pub(super) fn events(&mut self, info: &BatchInfo, payload: &[u8]) {
+        if let Some(mirror) = &mut self.mirror {
+            mirror.events(info, payload);
+        }
         let bytes = payload.len() + PIECE_OVERHEAD;
+        // One that there is no memory for is as one that has gone.
+        let Some(payload) = self.keep(payload) else { return };
         let Some(generation) = self.generations.back_mut() else { return };
-        generation.pieces.push_back(Arc::new(Piece { info: *info, payload: payload.into() }));
+        generation.pieces.push_back(Arc::new(Piece { info: *info, payload }));
         generation.bytes += bytes;
         self.bytes += bytes;
         self.threads.entry(info.thread).or_default().pieces += 1;
         self.evict();
     }
 
-    /// The oldest goes, until the rest fits.
-    fn evict(&mut self) {
-        while self.bytes > self.bytes_max {
-            let is_last = self.generations.len() == 1;
-            let Some(oldest) = self.generations.front_mut() else { return };
-            match oldest.pieces.pop_front() {
-                Some(piece) => {
-                    let bytes = piece.payload.len() + PIECE_OVERHEAD;
-                    oldest.bytes -= bytes;
-                    self.bytes -= bytes;
-                    self.lose_piece(piece.info.thread);
-                }
-                None if is_last => return,
-                None => self.pop_generation(),
+    /// A copy of these bytes. If the system gives no memory, the oldest make room for it: the
+    /// program is not to end because of what it records.
+    fn keep(&mut self, payload: &[u8]) -> Option<Box<[u8]>> {
+        let mut copy = Vec::new();
+        while copy.try_reserve_exact(payload.len()).is_err() {
+            // One for these bytes, and one for all the small things that take memory with them.
+            let is_gone = [self.lose_oldest(), self.lose_oldest()];
+            if !is_gone[0] {
+                return None;
             }
         }
+        copy.extend_from_slice(payload);
+        Some(copy.into())
+    }
+
+    /// The oldest goes, until the rest fits.
+    fn evict(&mut self) {
+        while self.bytes > self.bytes_max && self.lose_oldest() {}
+    }
+
+    /// The oldest piece goes, or the generation that has none. False if there is nothing to go.
+    fn lose_oldest(&mut self) -> bool {
+        let is_last = self.generations.len() == 1;
+        let Some(oldest) = self.generations.front_mut() else { return false };
+        match oldest.pieces.pop_front() {
+            Some(piece) => {
+                let bytes = piece.payload.len() + PIECE_OVERHEAD;
+                oldest.bytes -= bytes;
+                self.bytes -= bytes;
+                self.lose_piece(piece.info.thread);
+            }
+            None if is_last => return false,
+            None => self.pop_generation(),
+        }
+        true
     }
 
     fn pop_generation(&mut self) {
@@ -210,30 +260,67 @@ impl Ring {
         }
     }
 
+    pub(crate) fn flush(&mut self) {
+        if let Some(mirror) = &mut self.mirror {
+            mirror.flush();
+        }
+    }
+
+    /// Whether its file wants the names told anew.
+    pub(crate) fn wants_names(&self) -> bool {
+        self.mirror.as_ref().is_some_and(|mirror| mirror.wants_names())
+    }
+
+    /// The names, in batches of its file's.
+    pub(crate) fn renew_names(&mut self, names: &Names<'_>) {
+        let mut head = Head::new(MIRROR_BYTES);
+        names.put_first(&mut head);
+        self.put_names(names, &mut head);
+        if let Some(mirror) = &mut self.mirror {
+            mirror.renew(&head);
+        }
+    }
+
+    /// Why its file has come to an end; told once.
+    pub(crate) fn take_fault(&mut self) -> Option<String> {
+        self.mirror.as_mut()?.take_fault()
+    }
+
+    /// What is defined once and holds.
+    fn put_names(&self, names: &Names<'_>, head: &mut Head) {
+        names.lasting.tell_system(|definition| head.put(definition));
+        for known in self.threads.values() {
+            Definitions::new(&known.bytes).for_each(|definition| head.put(&definition));
+        }
+        (names.tell)(&mut |definition| head.put(definition));
+    }
+
+    /// If the system has no memory for what a snapshot takes beside the pieces, the oldest make
+    /// room.
+    pub(crate) fn make_room_for_snapshot(&mut self) {
+        loop {
+            let pieces: usize = self.generations.iter().map(|it| it.pieces.len()).sum();
+            let states: usize = self.generations.iter().map(|it| it.states.len()).sum();
+            let bytes = SNAPSHOT_BYTES + pieces * 16 + states * STATE_BYTES * 2;
+            let is_there = Vec::<u8>::new().try_reserve_exact(bytes).is_ok();
+            if is_there || !self.lose_oldest() {
+                return;
+            }
+        }
+    }
+
     /// All of it, as of now. To be called right after a generation has begun.
     ///
-    /// - `beginning`: what every trace begins with.
-    /// - `lives`: the threads that have not ended, with what each has dropped, events and ends.
-    /// - `tell`: tells what is interned, and which futures live.
-    pub(crate) fn snapshot(
-        &self,
-        beginning: &[Definition<'static>],
-        lasting: &Lasting,
-        lives: Vec<(ThreadId, u64, u64)>,
-        tell: impl FnOnce(&mut dyn FnMut(&Definition<'_>)),
-    ) -> Snapshot {
-        let mut head = Head::default();
+    /// `lives`: the threads that have not ended, with what each has dropped, events and ends.
+    pub(crate) fn snapshot(&self, names: &Names<'_>, lives: Vec<(ThreadId, u64, u64)>) -> Snapshot {
+        let mut head = Head::new(PAYLOAD_BYTES_MAX / 2);
         let Some(oldest) = self.generations.front() else { return Snapshot::default() };
-        beginning.iter().for_each(|definition| head.put(definition));
+        names.put_first(&mut head);
         head.put(&Definition::Generation { number: 1, ticks: oldest.begin });
         if let Some(clock) = oldest.clock {
             head.put(&Definition::Clock(clock));
         }
-        lasting.tell_system(|definition| head.put(definition));
-        for known in self.threads.values() {
-            Definitions::new(&known.bytes).for_each(|definition| head.put(&definition));
-        }
-        tell(&mut |definition| head.put(definition));
+        self.put_names(names, &mut head);
         let mut generations: Vec<_> = self.generations.iter().cloned().collect();
         // A file takes less than the ring does, but for what lasts.
         let spare = self.bytes_max.saturating_sub(head.bytes() + 4096);
@@ -250,15 +337,43 @@ impl Ring {
     }
 }
 
+/// What lasts, as the session knows it.
+pub(crate) struct Names<'a> {
+    /// What every trace begins with.
+    pub(crate) beginning: Vec<Definition<'static>>,
+    pub(crate) lasting: &'a Lasting,
+    /// Tells what is interned, and which futures live.
+    pub(crate) tell: &'a Tell<'a>,
+}
+
+/// Tells definitions to whom it is given.
+pub(crate) type Tell<'a> = dyn Fn(&mut dyn FnMut(&Definition<'_>)) + 'a;
+
+impl Names<'_> {
+    fn put_first(&self, head: &mut Head) {
+        self.beginning.iter().for_each(|definition| head.put(definition));
+    }
+}
+
 /// Definitions, in batches that are not too long.
-#[derive(Debug, Default)]
-struct Head {
+#[derive(Debug)]
+pub(super) struct Head {
+    /// Of a batch, about.
+    bytes_max: usize,
     batches: Vec<(Vec<u8>, u32)>,
 }
 
 impl Head {
+    fn new(bytes_max: usize) -> Self {
+        Self { bytes_max, batches: Vec::new() }
+    }
+
+    pub(super) fn batches(&self) -> &[(Vec<u8>, u32)] {
+        &self.batches
+    }
+
     fn put(&mut self, definition: &Definition<'_>) {
-        let is_full = self.batches.last().is_none_or(|last| last.0.len() > PAYLOAD_BYTES_MAX / 2);
+        let is_full = self.batches.last().is_none_or(|last| last.0.len() > self.bytes_max);
         if is_full {
             self.batches.push((Vec::new(), 0));
         }
@@ -305,18 +420,21 @@ impl Snapshot {
         for (bytes, count) in &self.head {
             out.definitions(bytes, *count)?;
         }
-        let mut numbers = Numbers::default();
+        let mut told = Told::default();
+        if let Some(first) = self.generations.first() {
+            told.note_dropped_before(&first.dropped);
+        }
         for (at, generation) in self.generations.iter().enumerate() {
-            out.generation(generation, at as u32 + 1, &numbers)?;
+            out.generation(generation, at as u32 + 1)?;
             for piece in &generation.pieces {
-                if let Some(info) = numbers.of(&piece.info) {
+                if let Some(info) = told.of(&piece.info) {
                     let info = BatchInfo { generation: out.generation, ..info };
                     out.batch(&info, &piece.payload)?;
                 }
             }
         }
-        let events = numbers.events();
-        self.put_ends(&mut out, &numbers)?;
+        let events = told.events();
+        self.put_ends(&mut out, &told)?;
         let end = out.encoder.end();
         out.writer.write_all(&end)?;
         out.writer.flush()?;
@@ -327,16 +445,19 @@ impl Snapshot {
         Ok(SnapshotReport { events, bytes: out.encoder.offset(), age })
     }
 
-    fn put_ends<W: Write>(&self, out: &mut Writing<W>, numbers: &Numbers) -> io::Result<()> {
+    fn put_ends<W: Write>(&self, out: &mut Writing<W>, told: &Told) -> io::Result<()> {
         let ended = self.ended.iter().map(|(id, end)| (*id, true, *end));
         let now = out.now;
         let lives = self.lives.iter().map(|&(id, events, ends)| (id, false, (now, events, ends)));
         let (mut bytes, mut count, mut lost) = (Vec::new(), 1, (0, 0));
         for (id, ended, (ticks, dropped_events, dropped_ends)) in ended.chain(lives) {
-            lost = (lost.0 + dropped_events, lost.1 + dropped_ends);
             let end =
                 Definition::ThreadEnd { id, ended, ticks, events: 0, dropped_events, dropped_ends };
-            put_definition(&mut bytes, &numbers.renumber(&end).unwrap_or(end));
+            let end = told.end(&end).unwrap_or(end);
+            if let Definition::ThreadEnd { dropped_events, dropped_ends, .. } = end {
+                lost = (lost.0 + dropped_events, lost.1 + dropped_ends);
+            }
+            put_definition(&mut bytes, &end);
             count += 1;
             if bytes.len() > PAYLOAD_BYTES_MAX / 2 {
                 out.definitions(&std::mem::take(&mut bytes), std::mem::replace(&mut count, 1) - 1)?;
@@ -347,7 +468,7 @@ impl Snapshot {
             &mut bytes,
             &Definition::Stop {
                 ticks: out.now,
-                events: numbers.events(),
+                events: told.events(),
                 dropped_events,
                 dropped_ends,
                 tracer_cpu: Nanos(0),
@@ -360,12 +481,7 @@ impl Snapshot {
 
 impl<W: Write> Writing<W> {
     /// What a generation begins with. The first one's number and clock are in the head.
-    fn generation(
-        &mut self,
-        generation: &Generation,
-        number: u32,
-        numbers: &Numbers,
-    ) -> io::Result<()> {
+    fn generation(&mut self, generation: &Generation, number: u32) -> io::Result<()> {
         let (mut bytes, mut count) = (Vec::new(), generation.rest_count);
         self.generation = number;
         if number > 1 {
@@ -377,7 +493,7 @@ impl<W: Write> Writing<W> {
             }
         }
         for state in &generation.states {
-            put_definition(&mut bytes, &numbers.renumber(state).unwrap_or_else(|| state.clone()));
+            put_definition(&mut bytes, state);
             count += 1;
         }
         bytes.extend_from_slice(&generation.rest);

@@ -40,8 +40,6 @@ pub(super) struct Lane {
     base: Ticks,
     /// ... to here.
     last: Ticks,
-    /// Events written.
-    written: u64,
 }
 
 impl Lane {
@@ -56,13 +54,7 @@ impl Lane {
             events: 0,
             base: Ticks(0),
             last: Ticks(0),
-            written: 0,
         }
-    }
-
-    /// How many events have been written.
-    pub(super) fn written(&self) -> u64 {
-        self.written
     }
 
     /// `thread` begins to run.
@@ -145,7 +137,6 @@ impl Lane {
         };
         output.events(&info, &self.payload);
         self.offset += self.payload.len();
-        self.written += u64::from(self.events);
         self.payload.clear();
         self.events = 0;
         if self.is_long() {
@@ -233,13 +224,13 @@ mod tests {
         let mut lane = Lane::new(0);
         lane.switch_in(100, 7);
         lane.write(&mut output);
-        assert_eq!((lane.written(), lane.sequence, lane.offset > 0), (1, 0, true));
+        assert_eq!((lane.events, lane.sequence, lane.offset > 0), (0, 0, true));
         lane.begin_batch(130);
         assert_eq!(held(&lane), [is(130, 7)]);
         lane.switch_out(140, 7, false, None);
         lane.write(&mut output);
         lane.begin_batch(200);
-        assert_eq!((lane.written(), lane.sequence, lane.offset), (3, 2, 0));
+        assert_eq!((lane.sequence, lane.offset), (2, 0));
         assert_eq!(held(&lane), [], "nobody runs");
     }
 

@@ -23,6 +23,7 @@ mod record;
 mod ring;
 
 use crate::clock;
+use crate::dump;
 use crate::local;
 use crate::options::Options;
 use crate::output::Output;
@@ -54,8 +55,6 @@ pub(crate) struct Sched {
     wanted: Wanted,
     /// `None` until the trace begins, and if the kernel refuses.
     watch: Option<Watch>,
-    /// Events of a watch that has ended.
-    events: u64,
 }
 
 /// What the user wants beside switches.
@@ -95,7 +94,7 @@ impl Sched {
     pub(crate) fn new(options: &Options) -> Self {
         let wanted =
             Wanted { samples_per_second: options.cpu_samples, faults: options.page_faults };
-        Self { wanted, watch: None, events: 0 }
+        Self { wanted, watch: None }
     }
 }
 
@@ -127,7 +126,6 @@ impl Source for Sched {
     fn stop(&mut self, output: &mut Output) {
         if let Some(mut watch) = self.watch.take() {
             watch.look(output);
-            self.events = watch.written();
         }
     }
 
@@ -135,10 +133,6 @@ impl Source for Sched {
         let watch = self.watch.as_ref()?;
         let share = RING_BYTES_MAX / watch.cover.ring_bytes().max(1);
         Some((LOOK_EVERY / share.max(1) as u32).max(Duration::from_millis(2)))
-    }
-
-    fn events(&self) -> u64 {
-        self.watch.as_ref().map_or(self.events, Watch::written)
     }
 }
 
@@ -206,8 +200,8 @@ impl Watch {
         let running = if self.has_looked { Vec::new() } else { self.running_silently() };
         self.has_looked = true;
         self.convert.look();
-        // What the collector does is no part of the program's life.
-        let own = local::system_id() as u32;
+        // What the collector does is no part of the program's life, nor who writes snapshots.
+        let own = [local::system_id() as u32, dump::writer()];
         self.looked = clock::ticks();
         for at in 0..self.lanes.len() {
             let mut bytes = std::mem::take(&mut self.bytes);
@@ -215,7 +209,7 @@ impl Watch {
             self.cover.rings[at].1.take(&mut bytes);
             for record in Records(&bytes) {
                 let lost = matches!(record.what, What::Lost(_));
-                if lost || (record.process == self.process && record.thread != own) {
+                if lost || (record.process == self.process && !own.contains(&record.thread)) {
                     self.tell(at, &record);
                 }
                 if self.lanes[at].is_long() {
@@ -229,7 +223,7 @@ impl Watch {
                 self.lanes[at].switch_in(since, thread);
             }
         }
-        self.silent.remove(&own);
+        own.iter().for_each(|own| _ = self.silent.remove(own));
         self.lanes.iter_mut().for_each(|lane| lane.write(output));
     }
 
@@ -276,10 +270,6 @@ impl Watch {
             }
             What::Lost(_) => {}
         }
-    }
-
-    fn written(&self) -> u64 {
-        self.lanes.iter().map(Lane::written).sum()
     }
 }
 

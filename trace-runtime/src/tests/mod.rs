@@ -93,5 +93,5 @@ fn drain(drain: &mut Drain, pieces: &mut Vec<Piece>) {
 
 /// A batch that a test owns for a while.
 fn batch() -> Box<Batch> {
-    Batch::new(16)
+    Batch::new(16).expect("there is memory")
 }

@@ -14,6 +14,8 @@ mod runs;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::error::ErrorKind;
@@ -174,7 +176,16 @@ fn start(plan: &Plan, call: Call<'_>, variable: &str) -> Result<ExitStatus, Fail
     // In front: what stands behind may be the program's.
     command.args(call.verb).args(["--features", &plan.features.join(",")]).args(call.rest);
     command.env("EXECTRACE", variable);
+    outlive_interrupts();
     command.status().map_err(|error| Failure::Open(cargo.into(), error))
+}
+
+/// An interrupt from the terminal goes to the program as well, and ends that: what it has left is
+/// what whoever interrupts it wants to see.
+fn outlive_interrupts() {
+    let signal = signal_hook::consts::SIGINT;
+    // If it can't be had, an interrupt ends this as it would have.
+    let _ = signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)));
 }
 
 fn code(status: ExitStatus) -> ExitCode {

@@ -13,6 +13,7 @@ use trace_analysis::async_tasks::AsyncTasks;
 use trace_analysis::life::{Lives, Stretch};
 use trace_analysis::symbols::Symbols;
 use trace_analysis::{Options, Summary};
+use trace_format::flight;
 use trace_format::id::ThreadId;
 use trace_format::live::{Recovered, recover};
 use trace_format::read::{Facility, ReadAt, Tables, TraceFile};
@@ -105,7 +106,10 @@ pub fn open(path: &PathBuf) -> Result<TraceFile<Bytes>, Failure> {
         return Err(Failure::Usage(format!("{}: at byte 0: {why}", path.display())));
     }
     let fail = |error| Failure::Trace(path.clone(), error);
-    let trace = TraceFile::open(Bytes::File(file)).map_err(fail)?;
+    let trace = match flight_recorders(&file, path) {
+        Some(trace) => TraceFile::open(Bytes::Memory(trace)).map_err(fail)?,
+        None => TraceFile::open(Bytes::File(file)).map_err(fail)?,
+    };
     if trace.is_complete() {
         return Ok(trace);
     }
@@ -121,6 +125,14 @@ pub fn open(path: &PathBuf) -> Result<TraceFile<Bytes>, Failure> {
     }
 }
 
+/// The trace that a flight recorder's file has, if it is one.
+fn flight_recorders(file: &File, path: &Path) -> Option<Vec<u8>> {
+    let mut magic = [0; flight::MAGIC.len()];
+    let count = file.read_at(&mut magic, 0).ok()?;
+    let is_one = magic[..count] == flight::MAGIC;
+    is_one.then(|| flight::unwind(&std::fs::read(path).ok()?))?
+}
+
 /// The file that lies beside a trace while its process writes.
 #[must_use]
 pub fn live_of(path: &Path) -> PathBuf {
@@ -134,6 +146,8 @@ pub fn live_of(path: &Path) -> PathBuf {
 pub enum Bytes {
     /// A file.
     File(File),
+    /// What was made of a flight recorder's file.
+    Memory(Vec<u8>),
     /// The same, with what a killed process has left beside it.
     Recovered(Box<Recovered<Self>>),
 }
@@ -142,6 +156,7 @@ impl ReadAt for Bytes {
     fn read_at(&self, out: &mut [u8], offset: u64) -> io::Result<usize> {
         match self {
             Self::File(file) => file.read_at(out, offset),
+            Self::Memory(bytes) => bytes.read_at(out, offset),
             Self::Recovered(recovered) => recovered.read_at(out, offset),
         }
     }
@@ -149,6 +164,7 @@ impl ReadAt for Bytes {
     fn bytes(&self) -> io::Result<u64> {
         match self {
             Self::File(file) => file.bytes(),
+            Self::Memory(bytes) => bytes.bytes(),
             Self::Recovered(recovered) => recovered.bytes(),
         }
     }

@@ -6,6 +6,7 @@
 
 #[tokio::test]
 async fn answers() {
+    let _kept = ::exectrace::__private::KeptIfFailed::new("own");
     let _future = {
         static __SITE: ::exectrace::__private::Callsite = ::exectrace::__private::Callsite::new(
             ::exectrace::__private::CallsiteKind::Task,

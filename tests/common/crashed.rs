@@ -1,0 +1,120 @@
+//! What is left of a trace whose process was killed, and how far that process had said to be.
+
+use super::decoded::Decoded;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use trace_format::event::EventKind;
+use trace_format::flight::unwind;
+use trace_format::id::ThreadId;
+use trace_format::live::recover;
+use trace_format::read::{ReadAt as _, TraceFile};
+use trace_format::value::Value;
+
+/// The file beside a trace that runs.
+pub(crate) fn live_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".live");
+    name.into()
+}
+
+/// How far each thread has said that it had come: a line is a thread's number, and a step's.
+pub(crate) fn reported(said: BufReader<impl Read>) -> BTreeMap<u64, u64> {
+    let mut far = BTreeMap::new();
+    for line in said.split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line).into_owned();
+        let numbers =
+            line.split_once(' ').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+        if let Some((thread, n)) = numbers {
+            far.insert(thread, n);
+        }
+    }
+    far
+}
+
+/// All that is there of a trace whose process has ended.
+pub(crate) fn recovered(path: &Path) -> Vec<u8> {
+    let bytes = std::fs::read(path).expect("it was made");
+    let live = std::fs::read(live_of(path)).expect("it was not removed");
+    let bytes = unwind(&bytes).unwrap_or(bytes);
+    let file = TraceFile::open(bytes).expect("a trace, as far as it goes");
+    let recovered = recover(file, &live).expect("it is such a file");
+    let mut bytes = vec![0; recovered.bytes().expect("files are there") as usize];
+    let mut at = 0;
+    while at < bytes.len() {
+        at += recovered.read_at(&mut bytes[at..], at as u64).expect("files are there");
+    }
+    bytes
+}
+
+/// A trace and the parts before it, oldest first.
+fn all_parts(path: &Path) -> Vec<Decoded> {
+    let folder = path.parent().expect("it has one");
+    let name = path.file_stem().expect("it has one").to_string_lossy().into_owned();
+    let entries = std::fs::read_dir(folder).expect("a folder").filter_map(Result::ok);
+    let is_part = |entry: &Path| {
+        let entry = entry.file_name().expect("it has one").to_string_lossy().into_owned();
+        entry.starts_with(&format!("{name}.0")) && entry.ends_with(".trace")
+    };
+    let mut parts: Vec<_> =
+        entries.map(|entry| entry.path()).filter(|path| is_part(path)).collect();
+    parts.sort();
+    let bytes = |part: &PathBuf| match live_of(part).exists() {
+        true => recovered(part),
+        false => std::fs::read(part).expect("it is there"),
+    };
+    parts.iter().map(bytes).chain([recovered(path)]).map(|bytes| Decoded::new(&bytes)).collect()
+}
+
+/// The steps of a thread, which follow each other but for those that it says it has dropped: from
+/// the first to behind the last. Nothing if there are none.
+pub(crate) fn steps(trace: &Decoded, thread: ThreadId) -> Option<(u64, u64)> {
+    let (mut first, mut next, mut is_gap) = (None, 0, false);
+    for event in trace.events(thread) {
+        match event.kind {
+            EventKind::Instant { mut values, .. } => {
+                let Some(Value::U64(n)) = values.next() else { continue };
+                let follows = n == next || first.is_none() || is_gap && n > next;
+                assert!(follows, "{n} follows {next}: one is missing");
+                first.get_or_insert(n);
+                (next, is_gap) = (n + 1, false);
+            }
+            EventKind::Dropped { .. } => is_gap = true,
+            _ => {}
+        }
+    }
+    first.map(|first| (first, next))
+}
+
+/// Which thread of a trace is the one of this name.
+fn worker(trace: &Decoded, name: &str) -> Option<ThreadId> {
+    let threads = || trace.tables.threads.values();
+    let named = threads().find(|it| it.name == name).map(|it| it.id);
+    // The collector had not met it: its batch says which it is, not what it is called.
+    let unnamed = threads().filter(|it| it.name.is_empty()).map(|it| it.id);
+    named.or_else(|| unnamed.max_by_key(|&id| steps(trace, id).map_or(0, |steps| steps.1)))
+}
+
+/// Checks what is recovered of threads `worker-0` and so on; how many had dropped events at their
+/// end.
+pub(crate) fn check(path: &Path, far: &BTreeMap<u64, u64>) -> u32 {
+    let mut lost = 0;
+    let parts = all_parts(path);
+    assert!(!parts[parts.len() - 1].complete, "nobody has ended it");
+    for (&thread, &n) in far {
+        let name = format!("worker-{thread}");
+        let (mut next, mut dropped) = (None, false);
+        for part in &parts {
+            let Some(id) = worker(part, &name) else { continue };
+            dropped |= part.events(id).any(|it| matches!(it.kind, EventKind::Dropped { .. }));
+            let Some((first, behind)) = steps(part, id) else { continue };
+            assert!(next.is_none_or(|next| first <= next) || dropped, "{first} follows {next:?}");
+            next = next.max(Some(behind));
+        }
+        // What was dropped last, if anything was, is told with the next batch, which did not come.
+        let is_whole = next > Some(n);
+        lost += u32::from(!is_whole);
+        assert!(is_whole || dropped, "{name} had come to {n}, the trace has {next:?}");
+    }
+    lost
+}

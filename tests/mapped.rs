@@ -1,0 +1,221 @@
+//! A flight recorder that has a file as well: it is a trace whatever has ended the process, it
+//! never grows, and it has as much as the recorder.
+
+mod common;
+
+use common::decoded::Decoded;
+use common::{alone, annotated, checks, lines, on_thread};
+use exectrace::{FlightRecorder, StartError, instant, start_with, trace_region, traced};
+use std::path::Path;
+use std::time::Duration;
+use trace_format::event::EventKind;
+use trace_format::flight::{Header, unwind};
+use trace_format::value::Value;
+
+#[traced]
+fn leaf(n: u64) {
+    std::hint::black_box(n);
+}
+
+fn recorder(path: &Path, bytes: usize) -> FlightRecorder {
+    let builder = FlightRecorder::builder().max_bytes(bytes).options(annotated()).mapped(path);
+    builder.start().expect("none is running, and there is room")
+}
+
+/// What a file has, checked as any trace is.
+fn unwound(path: &Path) -> Decoded {
+    let bytes = std::fs::read(path).expect("it is there");
+    let trace = Decoded::new(&unwind(&bytes).expect("it is such a file"));
+    checks::check(&trace);
+    trace
+}
+
+fn all_lines(trace: &Decoded) -> Vec<String> {
+    lines::of_threads(trace).into_iter().flat_map(|(_, lines)| lines).collect()
+}
+
+/// The numbers that `step` had, of all threads.
+fn steps(trace: &Decoded) -> Vec<u64> {
+    let events = trace.tables.threads.keys().flat_map(|&id| trace.events(id));
+    let numbers = events.filter_map(|event| match event.kind {
+        EventKind::Instant { mut values, .. } => values.next(),
+        _ => None,
+    });
+    let numbers = numbers.filter_map(|value| match value {
+        Value::U64(n) => Some(n),
+        _ => None,
+    });
+    numbers.collect()
+}
+
+#[test]
+fn what_a_recorder_had_when_it_was_stopped_is_in_its_file() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("flight.trace");
+    let recorder = recorder(&path, 1 << 20);
+    let live = folder.path().join("flight.trace.live");
+    assert!(live.exists(), "threads have their batches there");
+    {
+        trace_region!("around");
+        leaf(1);
+        instant!("one");
+    }
+    on_thread("other", || instant!("two"));
+    let mut snapshot = Vec::new();
+    recorder.snapshot(&mut snapshot).expect("memory takes it");
+    recorder.stop();
+    assert!(!live.exists());
+    assert_eq!(path.metadata().expect("it is there").len(), 1 << 20, "the bound is exact");
+    let trace = unwound(&path);
+    assert!(trace.complete, "it was stopped");
+    let mut lines = all_lines(&trace);
+    lines.sort();
+    let mut wanted = all_lines(&Decoded::new(&snapshot));
+    wanted.sort();
+    assert_eq!(lines, wanted);
+    assert!(lines.contains(&"! two".to_owned()), "{lines:?}");
+    let names: Vec<_> = trace.tables.threads.values().map(|thread| &thread.name).collect();
+    assert!(names.iter().any(|name| *name == "other"), "{names:?}");
+    // The tool takes it as it is.
+    let opened = trace_tool::command::reading::open(&path).expect("a trace");
+    assert!(opened.faults().is_empty() && opened.is_complete(), "{:?}", opened.faults());
+}
+
+#[test]
+fn a_log_that_has_gone_round_has_the_last_of_it() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("flight.trace");
+    for bytes in [256 << 10, 1 << 20] {
+        for count in [30_000, 100_000, 270_000, 1_000_000] {
+            let recorder = recorder(&path, bytes);
+            trace_region!("around");
+            for n in 0_u64..count {
+                instant!("step", n);
+                if n.is_multiple_of(1_000) {
+                    // Leaves the collector the time to keep up.
+                    std::thread::sleep(Duration::from_micros(200));
+                }
+            }
+            recorder.stop();
+            assert_eq!(path.metadata().expect("it is there").len(), bytes as u64);
+            let trace = unwound(&path);
+            let steps = steps(&trace);
+            let (first, last) = (steps[0], *steps.last().expect("there are some"));
+            assert_eq!(last, count - 1, "{bytes} bytes, {count} steps");
+            assert!(steps.iter().copied().eq(first..count), "each once, in order");
+            // A step takes eight bytes. Three batches may be cut, or not fit the end of the log.
+            let (kept, cut) = (steps.len() as u64 * 8, (3 * 64) << 10);
+            let log = Header::divide(bytes as u64, 0).log_bytes;
+            assert!(first == 0 || kept + cut > log, "{kept} of {log}, {count} steps");
+        }
+    }
+}
+
+#[test]
+fn names_that_are_of_no_use_any_more_make_room_for_others() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("flight.trace");
+    let bytes = 256 << 10;
+    let builder = FlightRecorder::builder().max_bytes(bytes).mapped(&path);
+    let builder = builder.min_age(Duration::from_millis(50));
+    let options = annotated().generation(Duration::from_millis(10));
+    let recorder = builder.options(options).start().expect("none is running");
+    // Each has a name of its own: some 60 bytes. A table has 32 KiB.
+    for n in 0..2_000_u64 {
+        on_thread(&format!("a thread with a name that is rather long {n}"), || leaf(n));
+        std::thread::sleep(Duration::from_micros(300));
+    }
+    instant!("the last");
+    recorder.stop();
+    let trace = unwound(&path);
+    let names: Vec<_> = trace.tables.threads.values().map(|it| it.name.clone()).collect();
+    assert!(names.iter().any(|name| name.ends_with("long 1999")), "{names:?}");
+    assert!(all_lines(&trace).contains(&"! the last".to_owned()));
+    let facility = trace.tables.facilities.get("mapped");
+    assert!(facility.is_none(), "nothing was lost: {facility:?}");
+}
+
+#[test]
+fn names_that_have_no_room_are_counted_and_told() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("flight.trace");
+    let builder = FlightRecorder::builder().max_bytes(256 << 10).mapped(&path);
+    let options = annotated().generation(Duration::from_millis(10));
+    let recorder = builder.options(options).start().expect("none is running");
+    let mut bytes = Vec::new();
+    let (gate, barrier) = (std::sync::Barrier::new(601), std::sync::Barrier::new(601));
+    std::thread::scope(|scope| {
+        for n in 0..600_u64 {
+            let (gate, barrier) = (&gate, &barrier);
+            let name = format!("a thread whose name is so long that not all of them fit in {n}");
+            let builder = std::thread::Builder::new().name(name).stack_size(128 << 10);
+            let live_on = move || {
+                leaf(n);
+                gate.wait();
+                barrier.wait();
+            };
+            builder.spawn_scoped(scope, live_on).expect("a thread");
+        }
+        gate.wait();
+        std::thread::sleep(Duration::from_millis(60));
+        instant!("all live");
+        std::thread::sleep(Duration::from_millis(60));
+        bytes = std::fs::read(&path).expect("it is there");
+        barrier.wait();
+    });
+    recorder.stop();
+    let trace = Decoded::new(&unwind(&bytes).expect("it is such a file"));
+    let told = trace.tables.facilities.get("mapped").expect("it is told");
+    assert!(!told.on && told.note.contains("names did not fit"), "{told:?}");
+}
+
+#[test]
+fn a_trace_beside_it_is_no_different() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("flight.trace");
+    let recorder = recorder(&path, 1 << 20);
+    leaf(1);
+    let memory = common::writers::Memory::default();
+    let trace = start_with(annotated(), memory.clone()).expect("none is running");
+    leaf(2);
+    let second = exectrace::start_file(folder.path().join("other.trace"));
+    assert!(matches!(second, Err(StartError::AlreadyRunning)), "{second:?}");
+    trace.stop().expect("memory takes it");
+    leaf(3);
+    let third = exectrace::start_file_with(annotated(), folder.path().join("other.trace"));
+    let third = third.expect("none is running");
+    assert!(folder.path().join("other.trace.live").exists(), "under both names");
+    recorder.stop();
+    leaf(4);
+    assert!(folder.path().join("other.trace.live").exists(), "it is of use still");
+    third.stop().expect("the disk takes it");
+    let steps = |trace: &Decoded| all_lines(trace).len();
+    assert_eq!(steps(&Decoded::new(&memory.take())), 1);
+    assert_eq!(steps(&unwound(&path)), 3);
+    let other = std::fs::read(folder.path().join("other.trace")).expect("it is there");
+    assert_eq!(steps(&Decoded::new(&other)), 1);
+    let left = std::fs::read_dir(folder.path()).expect("a folder").count();
+    assert_eq!(left, 2, "what lay beside them is gone");
+}
+
+#[test]
+fn no_room_is_an_error_and_leaves_nothing() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("flight.trace");
+    let builder = FlightRecorder::builder().max_bytes(1 << 46).mapped(&path);
+    let refused = builder.start();
+    assert!(matches!(refused, Err(StartError::File(ref it, _)) if *it == path), "{refused:?}");
+    let options = annotated().memory_max(1 << 46);
+    let builder = FlightRecorder::builder().options(options).mapped(&path);
+    let refused = builder.start();
+    assert!(matches!(refused, Err(StartError::File(..))), "{refused:?}");
+    assert!(!exectrace::is_enabled());
+    let left: Vec<_> = std::fs::read_dir(folder.path()).expect("a folder").collect();
+    assert!(left.is_empty(), "{left:?}");
+}

@@ -1,0 +1,241 @@
+//! A trace that goes on in another file: every part stands by itself, nothing is lost between them,
+//! and all together take no more room than they may.
+
+mod common;
+
+use common::decoded::Decoded;
+use common::{Ends, alone, annotated, checks};
+use exectrace::{Rotation, StartError, instant, start_rotating, trace_region};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use trace_format::event::EventKind;
+use trace_format::id::Open;
+use trace_format::value::Value;
+
+/// All parts that are in a folder, oldest first; the one that was written last comes last.
+fn parts(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let mut paths: Vec<_> =
+        paths.filter(|path| path.extension().is_some_and(|it| it == "trace")).collect();
+    // `app.000001.trace` is before `app.trace`.
+    paths.sort();
+    paths
+}
+
+/// The bytes of everything in a folder but for what lies beside a running trace.
+fn bytes(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).expect("a folder").filter_map(Result::ok);
+    let counts = entries.filter(|entry| entry.path().extension().is_none_or(|it| it != "live"));
+    // One that is linked under its next name is there twice for a moment.
+    let mut files = BTreeMap::new();
+    for kind in counts.filter_map(|entry| entry.metadata().ok()) {
+        use std::os::unix::fs::MetadataExt as _;
+        files.insert(kind.ino(), kind.len());
+    }
+    files.values().sum()
+}
+
+fn decoded(path: &Path) -> Decoded {
+    let bytes = std::fs::read(path).expect("it is there");
+    let trace = Decoded::new(&bytes);
+    checks::check(&trace);
+    trace
+}
+
+/// The numbers of `step` on threads of this name.
+fn steps(trace: &Decoded, name: &str) -> Vec<u64> {
+    let threads = trace.tables.threads.values().filter(|thread| thread.name == name);
+    let events = threads.flat_map(|thread| trace.events(thread.id));
+    events
+        .filter_map(|event| match event.kind {
+            EventKind::Instant { mut values, .. } => match values.next() {
+                Some(Value::U64(n)) => Some(n),
+                _ => None,
+            },
+            _ => None,
+        })
+        .collect()
+}
+
+/// Two threads that count, in a region that never ends, until it is over.
+fn count(is_over: &AtomicBool) -> [u64; 2] {
+    std::thread::scope(|scope| {
+        let threads = [0, 1].map(|thread| {
+            let work = move || {
+                trace_region!("around", thread);
+                let mut n = 0_u64;
+                while !is_over.load(Ordering::Relaxed) {
+                    instant!("step", n);
+                    trace_region!("inside");
+                    n += 1;
+                    if n.is_multiple_of(256) {
+                        // Leaves the collector the time to keep up.
+                        std::thread::sleep(Duration::from_micros(100));
+                    }
+                }
+                n
+            };
+            let builder = std::thread::Builder::new().name(format!("worker-{thread}"));
+            builder.spawn_scoped(scope, work).expect("a thread")
+        });
+        threads.map(|thread| thread.join().expect("it only counts"))
+    })
+}
+
+/// Lets threads count for as long, and does something meanwhile, again and again.
+fn count_for(time: Duration, mut meanwhile: impl FnMut()) -> [u64; 2] {
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let counting = scope.spawn(|| count(&is_over));
+        let begin = std::time::Instant::now();
+        let over = Ends(&is_over);
+        while begin.elapsed() < time {
+            meanwhile();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        drop(over);
+        counting.join().expect("they only count")
+    })
+}
+
+#[test]
+fn every_part_is_a_trace_and_nothing_is_lost_between_them() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("app.trace");
+    let rotation = Rotation::new(1 << 30).part_bytes(128 << 10);
+    let trace = start_rotating(annotated(), rotation, &path).expect("the folder is there");
+    let far = count_for(Duration::from_millis(700), || {});
+    let report = trace.stop().expect("the disk takes it");
+    assert_eq!((report.dropped_events, report.unwritten_events), (0, 0));
+    let parts = parts(folder.path());
+    assert!(parts.len() > 4, "{parts:?}");
+    let traces: Vec<_> = parts.iter().map(|part| decoded(part)).collect();
+    assert!(traces.iter().all(|trace| trace.complete));
+    for (thread, far) in far.into_iter().enumerate() {
+        let all: Vec<_> =
+            traces.iter().flat_map(|trace| steps(trace, &format!("worker-{thread}"))).collect();
+        let wrong = all.iter().zip(0..).find(|(found, wanted)| *found != wanted);
+        assert_eq!((all.len() as u64, wrong), (far, None), "each step once, in order");
+    }
+    let events: usize = traces.iter().map(Decoded::events_told).sum();
+    let restated: usize = traces.iter().map(restated_of).sum();
+    assert_eq!(report.events, (events + restated) as u64, "what is said anew is counted, too");
+    let bytes: u64 = parts.iter().map(|part| part.metadata().expect("it is there").len()).sum();
+    assert_eq!(report.bytes, bytes);
+    // What has begun long ago is in each, with its true begin.
+    let begins: Vec<_> = traces.iter().map(begins_of_around).collect();
+    assert_eq!(begins[0].len(), 2);
+    assert!(begins.iter().all(|it| it.is_subset(&begins[0])), "{begins:?}");
+    let last = begins.len() - 1;
+    assert!(begins[..last].iter().all(|it| it.len() == 2), "{begins:?}");
+}
+
+/// When the regions `around` of a trace have begun.
+fn begins_of_around(trace: &Decoded) -> BTreeSet<u64> {
+    let is_around = |site| trace.site_name(site) == "around";
+    let threads = trace.tables.threads.keys();
+    let events = threads.flat_map(|&id| trace.events(id));
+    let begins = events.filter_map(|event| match event.kind {
+        EventKind::RegionBegin { site, .. } if is_around(site) => Some(event.ticks.0),
+        EventKind::Reopen { open: Open::Region(site), since } if is_around(site) => {
+            Some(event.ticks.0 - since.0)
+        }
+        _ => None,
+    });
+    begins.collect()
+}
+
+fn restated_of(trace: &Decoded) -> usize {
+    let threads = trace.tables.threads.keys().flat_map(|&id| trace.events(id));
+    threads.filter(|event| matches!(event.kind, EventKind::Reopen { .. })).count()
+}
+
+#[test]
+fn all_parts_together_take_no_more_than_they_may() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("app.trace");
+    let total = 2 << 20;
+    let rotation = Rotation::new(total).part_bytes(256 << 10);
+    let trace = start_rotating(annotated(), rotation, &path).expect("the folder is there");
+    let mut most = 0;
+    count_for(Duration::from_millis(1500), || most = bytes(folder.path()).max(most));
+    trace.stop().expect("the disk takes it");
+    assert!(most > total / 2 && most <= total, "{most} of {total}");
+    let left = parts(folder.path());
+    assert!(!folder.path().join("app.000001.trace").exists(), "the oldest have gone: {left:?}");
+    assert!(left.iter().all(|part| decoded(part).complete));
+    // The next process goes on with the numbers, within the same room.
+    let trace = start_rotating(annotated(), rotation, &path).expect("the folder is there");
+    instant!("one");
+    trace.stop().expect("the disk takes it");
+    assert!(bytes(folder.path()) <= total);
+    let newer = parts(folder.path());
+    let before = &left[left.len() - 2];
+    let number = |path: &Path| {
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        name.rsplit('.').next().and_then(|digits| digits.parse::<u64>().ok())
+    };
+    let kept = number(&newer[newer.len() - 2]).expect("it has a number");
+    assert_eq!(kept, number(before).expect("it has a number") + 1, "what was there is a part now");
+}
+
+#[test]
+fn a_part_ends_after_its_time() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("app");
+    let rotation = Rotation::new(1 << 30).every(Duration::from_secs(1));
+    let trace = start_rotating(annotated(), rotation, &path).expect("the folder is there");
+    for n in 0..12_u64 {
+        instant!("step", n);
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    trace.stop().expect("the disk takes it");
+    let count = std::fs::read_dir(folder.path()).expect("a folder").count();
+    assert!((3..=4).contains(&count), "{count} parts in 2.4 s");
+    decoded(&folder.path().join("app.000001"));
+    decoded(&path);
+}
+
+#[test]
+fn one_series_has_one_process() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("app.trace");
+    let _other = exectrace_lock(&path);
+    let refused = start_rotating(annotated(), Rotation::new(1 << 20), &path);
+    assert!(matches!(refused, Err(StartError::InUse(ref it)) if *it == path), "{refused:?}");
+}
+
+/// As another process has it.
+fn exectrace_lock(path: &Path) -> std::fs::File {
+    let file = std::fs::File::create(path).expect("the folder is there");
+    file.lock().expect("it can be locked");
+    file
+}
+
+#[test]
+fn a_part_that_can_not_be_made_is_told_and_the_trace_goes_on() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("app.trace");
+    let rotation = Rotation::new(1 << 30).part_bytes(64 << 10);
+    let trace = start_rotating(annotated(), rotation, &path).expect("the folder is there");
+    // Nothing can be made under this name.
+    std::fs::create_dir(folder.path().join("app.trace.next")).expect("it is free");
+    let far = count_for(Duration::from_millis(150), || {});
+    let stopped = trace.stop();
+    let Err(exectrace::StopError::Write { error, report }) = stopped else {
+        panic!("{stopped:?}");
+    };
+    assert_eq!(error.kind(), std::io::ErrorKind::IsADirectory, "{error}");
+    assert_eq!((report.unwritten_events, report.dropped_events), (0, 0));
+    let trace = decoded(&path);
+    let all = [0, 1].map(|thread| steps(&trace, &format!("worker-{thread}")).len() as u64);
+    assert_eq!(all, far, "all of it is in the one part there is");
+}

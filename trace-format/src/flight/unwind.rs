@@ -1,0 +1,304 @@
+//! A trace out of a flight recorder's file: the names, then the log from its oldest whole
+//! generation on.
+
+use super::{HEADER_BYTES, Header, TABLE_HEADER_BYTES};
+use crate::batch::{BatchInfo, Compression, FileEncoder};
+use crate::definition::{Definition, Definitions, put_definition};
+use crate::header::{BatchHeader, BatchKind, FLAG_FIRST, FileHeader, PAYLOAD_BYTES_MAX};
+use crate::id::{StackId, ThreadId};
+use crate::read::BatchReader;
+use crate::time::{ClockSnapshot, Nanos, Ticks};
+use std::collections::BTreeMap;
+use std::io::Read;
+
+/// Makes a trace of all that is whole in a flight recorder's file.
+///
+/// - `bytes`: all of the file, whatever they are.
+/// - Returns a trace, which is cut behind its last event unless the recorder was stopped; `None` if
+///   the bytes are no such file.
+#[must_use]
+pub fn unwind(bytes: &[u8]) -> Option<Vec<u8>> {
+    let header = bytes.first_chunk::<HEADER_BYTES>().and_then(Header::decode)?;
+    let part = |at: u64, count: u64| {
+        let at = usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
+        let rest = &bytes[at..];
+        &rest[..usize::try_from(count).unwrap_or(usize::MAX).min(rest.len())]
+    };
+    let tables = [0, 1].map(|table| part(header.table_at(table), header.table_bytes));
+    let number = |table: &[u8]| table.first_chunk().map_or(0, |chunk| u64::from_le_bytes(*chunk));
+    let [first, second] = tables;
+    let names = if number(first) >= number(second) { first } else { second };
+    let log = part(header.log_at(), header.log_bytes);
+    let names = batches(names.get(TABLE_HEADER_BYTES..).unwrap_or(&[]), true);
+    let log = from_oldest(batches(log, false));
+    let mut out = Out::new();
+    for batch in &names {
+        out.definitions(batch);
+    }
+    out.begin(&log);
+    for batch in &log {
+        match batch.header.kind {
+            BatchKind::Definitions => out.definitions(batch),
+            BatchKind::Events => out.events(batch),
+            _ => {}
+        }
+    }
+    Some(out.end())
+}
+
+/// A batch as it lies in the file.
+struct Stored {
+    header: BatchHeader,
+    payload: Vec<u8>,
+}
+
+impl Stored {
+    /// None, if it has events.
+    fn definitions(&self) -> Definitions<'_> {
+        let is_empty = self.header.kind != BatchKind::Definitions;
+        Definitions::new(if is_empty { &[] } else { &self.payload })
+    }
+}
+
+/// The batches that are whole. `stops`: at the first that is not.
+fn batches(bytes: &[u8], stops: bool) -> Vec<Stored> {
+    let mut found = Vec::new();
+    let header = FileHeader::CURRENT.encode();
+    let Ok(mut reader) = BatchReader::new(header.chain(bytes)) else { return found };
+    while let Some(batch) = reader.next_batch() {
+        match batch {
+            Ok(batch) => {
+                found.push(Stored { header: batch.header, payload: batch.payload.to_vec() })
+            }
+            Err(_) if stops => break,
+            Err(_) => {}
+        }
+    }
+    found
+}
+
+/// The batches of a log that goes round, from the oldest on: generations do not run backwards, so
+/// the newest is right before the only place where they do.
+fn from_oldest(mut batches: Vec<Stored>) -> Vec<Stored> {
+    let back =
+        batches.windows(2).position(|two| two[1].header.generation < two[0].header.generation);
+    batches.rotate_left(back.map_or(0, |at| at + 1));
+    batches
+}
+
+fn clock_of(definition: Definition<'_>) -> Option<ClockSnapshot> {
+    match definition {
+        Definition::Clock(clock) => Some(clock),
+        _ => None,
+    }
+}
+
+/// What the clocks were between two looks at them; `None` if it was not between them.
+fn between(from: ClockSnapshot, to: ClockSnapshot, ticks: Ticks) -> Option<ClockSnapshot> {
+    let whole = to.ticks.0.checked_sub(from.ticks.0).filter(|whole| *whole > 0)?;
+    let left = to.ticks.0.checked_sub(ticks.0).filter(|left| *left <= whole)?;
+    let nanos = to.monotonic.0.checked_sub(from.monotonic.0)?;
+    let nanos = (u128::from(nanos) * u128::from(left) / u128::from(whole)) as u64;
+    let wall = Nanos(to.wall.0.saturating_sub(nanos));
+    Some(ClockSnapshot { ticks, monotonic: Nanos(to.monotonic.0 - nanos), wall })
+}
+
+/// The trace that is being made.
+struct Out {
+    bytes: Vec<u8>,
+    encoder: FileEncoder,
+    /// Number of the next batch of definitions.
+    sequence: u32,
+    /// The number of the log's first generation; 0 before it is known.
+    first: u32,
+    /// Before the log.
+    clock: Option<ClockSnapshot>,
+    threads: BTreeMap<ThreadId, Thread>,
+    is_stopped: bool,
+}
+
+/// What is known of a thread.
+#[derive(Default)]
+struct Thread {
+    is_defined: bool,
+    /// Its first batch here has come.
+    has_begun: bool,
+    events: u64,
+}
+
+impl Out {
+    fn new() -> Self {
+        let mut encoder = FileEncoder::new(Compression::None);
+        let bytes = encoder.begin().to_vec();
+        let (sequence, first, clock, threads) = (0, 0, None, BTreeMap::new());
+        Self { bytes, encoder, sequence, first, clock, threads, is_stopped: false }
+    }
+
+    /// How the trace has the number of a generation: from 1.
+    fn generation(&self, number: u32) -> u32 {
+        if self.first == 0 { 1 } else { number.saturating_sub(self.first).saturating_add(1) }
+    }
+
+    /// The log begins, perhaps in the middle of a generation: then it begins one.
+    fn begin(&mut self, log: &[Stored]) {
+        let Some(first) = log.first() else { return };
+        self.first = first.header.generation;
+        let mut clocks = log.iter().flat_map(Stored::definitions).filter_map(clock_of);
+        let (next, is_enough) = (clocks.next(), clocks.next().is_some());
+        let ticks = first.header.base_ticks;
+        let (mut payload, mut count) = (Vec::new(), 0);
+        if !matches!(first.definitions().next(), Some(Definition::Generation { .. })) {
+            put_definition(&mut payload, &Definition::Generation { number: 1, ticks });
+            let between = self.clock.zip(next).and_then(|(from, to)| between(from, to, ticks));
+            if let Some(clock) = between.or(self.clock).or(next) {
+                put_definition(&mut payload, &Definition::Clock(clock));
+                count += 1;
+            }
+            count += 1;
+        } else if let Some(clock) = self.clock.filter(|_| !is_enough) {
+            // One alone makes no times of ticks.
+            put_definition(&mut payload, &Definition::Clock(clock));
+            count += 1;
+        }
+        self.put_definitions(&first.header, &payload, count);
+    }
+
+    /// Definitions as they are of use here.
+    fn definitions(&mut self, batch: &Stored) {
+        let (mut payload, mut count) = (Vec::new(), 0);
+        for definition in batch.definitions() {
+            if let Some(definition) = self.as_here(definition) {
+                put_definition(&mut payload, &definition);
+                count += 1;
+            }
+        }
+        self.put_definitions(&batch.header, &payload, count);
+    }
+
+    /// Who counts events counts those that are here. Of a thread whose name is gone and that has
+    /// no events here there is nothing to say.
+    fn as_here<'d>(&mut self, definition: Definition<'d>) -> Option<Definition<'d>> {
+        Some(match definition {
+            Definition::Clock(clock) if self.first == 0 => {
+                self.clock = Some(clock);
+                return None;
+            }
+            Definition::Thread { id, .. } => {
+                self.threads.entry(id).or_default().is_defined = true;
+                definition
+            }
+            Definition::ThreadState { id, .. } => {
+                self.threads.get(&id)?;
+                definition
+            }
+            Definition::Generation { number, ticks } => {
+                Definition::Generation { number: self.generation(number), ticks }
+            }
+            Definition::ThreadEnd { id, ended, ticks, dropped_events, dropped_ends, .. } => {
+                let events = self.threads.get(&id)?.events;
+                Definition::ThreadEnd { id, ended, ticks, events, dropped_events, dropped_ends }
+            }
+            Definition::Stop {
+                ticks,
+                dropped_events,
+                dropped_ends,
+                tracer_cpu,
+                memory_max,
+                ..
+            } => {
+                self.is_stopped = true;
+                let events = self.threads.values().map(|thread| thread.events).sum();
+                Definition::Stop {
+                    ticks,
+                    events,
+                    dropped_events,
+                    dropped_ends,
+                    tracer_cpu,
+                    memory_max,
+                }
+            }
+            other => other,
+        })
+    }
+
+    fn put_definition(&mut self, header: &BatchHeader, definition: &Definition<'_>) {
+        let mut payload = Vec::new();
+        put_definition(&mut payload, definition);
+        self.put_definitions(header, &payload, 1);
+    }
+
+    fn put_definitions(&mut self, header: &BatchHeader, payload: &[u8], count: u32) {
+        if count == 0 || payload.len() > PAYLOAD_BYTES_MAX {
+            return;
+        }
+        let (kind, thread, sequence) = (BatchKind::Definitions, ThreadId(0), self.sequence);
+        self.sequence += 1;
+        let place = BatchInfo { kind, thread, sequence, offset: 0, flags: 0, ..self.info(header) };
+        self.put(&BatchInfo { events: count, ..place }, payload);
+    }
+
+    /// A piece of a thread's, if the begin of its batch is here, or that of an earlier one.
+    fn events(&mut self, batch: &Stored) {
+        let header = &batch.header;
+        let mut info = self.info(header);
+        let thread = self.threads.entry(header.thread).or_default();
+        if !thread.has_begun {
+            if header.offset != 0 {
+                return;
+            }
+            info.flags |= if header.sequence > 0 { FLAG_FIRST } else { 0 };
+        }
+        thread.has_begun = true;
+        thread.events += u64::from(header.events);
+        let is_defined = std::mem::replace(&mut thread.is_defined, true);
+        if !is_defined && header.thread.as_cpu().is_none() {
+            self.put_unnamed(header);
+        }
+        self.put(&info, &batch.payload);
+    }
+
+    /// A thread that has ended so long ago that its name is gone.
+    fn put_unnamed(&mut self, header: &BatchHeader) {
+        let thread = Definition::Thread {
+            id: header.thread,
+            os_id: 0,
+            name: b"",
+            first: header.base_ticks,
+            parent: ThreadId(0),
+            stack: StackId(0),
+            entry: 0,
+        };
+        self.put_definition(header, &thread);
+    }
+
+    fn info(&self, header: &BatchHeader) -> BatchInfo {
+        BatchInfo {
+            kind: header.kind,
+            thread: header.thread,
+            sequence: header.sequence,
+            offset: header.offset,
+            generation: self.generation(header.generation),
+            base_ticks: header.base_ticks,
+            last_ticks: header.last_ticks,
+            events: header.events,
+            flags: header.flags,
+        }
+    }
+
+    fn put(&mut self, info: &BatchInfo, payload: &[u8]) {
+        let encoded = self.encoder.batch(info, payload);
+        self.bytes.extend_from_slice(&encoded.header);
+        self.bytes.extend_from_slice(encoded.stored);
+        if let Some(index) = self.encoder.index_if_due() {
+            self.bytes.extend_from_slice(&index);
+        }
+    }
+
+    fn end(mut self) -> Vec<u8> {
+        if self.is_stopped {
+            let end = self.encoder.end();
+            self.bytes.extend_from_slice(&end);
+        }
+        self.bytes
+    }
+}

@@ -1,0 +1,145 @@
+//! What a test that fails leaves behind: the last seconds of its process, in the folder that
+//! `EXECTRACE_KEEP` names. Without that variable nothing is recorded for it.
+//!
+//! Elsewhere: what makes a test one of these (`#[exectrace::test]`, in `trace-macros`).
+
+use crate::flight::FlightRecorder;
+use crate::local;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// Says where traces of tests that failed go.
+const VARIABLE: &str = "EXECTRACE_KEEP";
+
+/// So much is kept, of so long, of all tests of the process together.
+const BYTES_MAX: usize = 32 << 20;
+const AGE: Duration = Duration::from_secs(60);
+
+/// The folder, and what records: as long as the process lives.
+fn recorder() -> Option<&'static (PathBuf, FlightRecorder)> {
+    static ONE: OnceLock<Option<(PathBuf, FlightRecorder)>> = OnceLock::new();
+    let start = || {
+        let folder = std::env::var_os(VARIABLE).filter(|folder| !folder.is_empty())?;
+        match FlightRecorder::builder().max_bytes(BYTES_MAX).min_age(AGE).start() {
+            Ok(recorder) => Some((folder.into(), recorder)),
+            Err(error) => {
+                eprintln!("exectrace: {VARIABLE}: {error}; nothing is kept of tests that fail");
+                None
+            }
+        }
+    };
+    ONE.get_or_init(start).as_ref()
+}
+
+/// While a test runs. If that panics, what was recorded is kept.
+#[derive(Debug)]
+#[doc(hidden)]
+pub struct KeptIfFailed(&'static str);
+
+impl KeptIfFailed {
+    /// For the test of this name. The first one of the process starts to record.
+    #[must_use]
+    pub fn new(name: &'static str) -> Self {
+        recorder();
+        Self(name)
+    }
+}
+
+impl Drop for KeptIfFailed {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            keep(self.0);
+        }
+    }
+}
+
+/// Keeps what was recorded: the test of this name has failed.
+#[doc(hidden)]
+#[cold]
+pub fn keep(name: &str) {
+    let Some((folder, recorder)) = recorder() else { return };
+    // As in `on_panic`: whoever takes snapshots would wait for itself.
+    if local::is_quiet() {
+        return;
+    }
+    let path = folder.join(file_name(name));
+    // The output of a test that fails is shown.
+    match write(recorder, folder, &path) {
+        Ok(()) => eprintln!("exectrace: what led to this: exectrace explain {}", path.display()),
+        Err(error) => eprintln!("exectrace: {}: {error}; nothing is kept", path.display()),
+    }
+}
+
+fn write(
+    recorder: &FlightRecorder,
+    folder: &Path,
+    path: &Path,
+) -> Result<(), Box<dyn std::error::Error>> {
+    fs::create_dir_all(folder)?;
+    // Whoever looks into the folder finds whole traces only.
+    let part = path.with_extension("part");
+    let written = File::create(&part).map_err(Into::into).and_then(|file| {
+        recorder.snapshot(file)?;
+        Ok(fs::rename(&part, path)?)
+    });
+    if written.is_err() {
+        let _ = fs::remove_file(&part);
+    }
+    written
+}
+
+/// A name that every file system takes: `parser::tests::adds` becomes `parser.tests.adds.trace`.
+fn file_name(test: &str) -> String {
+    let plain = |letter: char| match letter {
+        letter if letter.is_alphanumeric() || "._-".contains(letter) => letter,
+        _ => '-',
+    };
+    let mut name: String = test.replace("::", ".").chars().map(plain).take(120).collect();
+    name.push_str(".trace");
+    name
+}
+
+/// A value that a test has returned.
+#[derive(Debug)]
+#[doc(hidden)]
+pub struct Judged<'a, T: ?Sized>(pub &'a T);
+
+/// The first choice: an error is a failure.
+#[doc(hidden)]
+pub trait JudgedResult {
+    /// Whether the test has failed.
+    fn is_failure(&self) -> bool;
+}
+
+impl<T, E> JudgedResult for Judged<'_, Result<T, E>> {
+    fn is_failure(&self) -> bool {
+        self.0.is_err()
+    }
+}
+
+/// The second: nothing else is. One more reference makes it second.
+#[doc(hidden)]
+pub trait JudgedOther {
+    /// Whether the test has failed.
+    fn is_failure(&self) -> bool;
+}
+
+impl<T: ?Sized> JudgedOther for &Judged<'_, T> {
+    fn is_failure(&self) -> bool {
+        false
+    }
+}
+
+/// Keeps what was recorded, if the value that a test has returned is a failure.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! judge {
+    ($name:expr, $value:expr) => {{
+        use $crate::__private::{JudgedOther as _, JudgedResult as _};
+        if (&$crate::__private::Judged($value)).is_failure() {
+            $crate::__private::keep($name);
+        }
+    }};
+}

@@ -1,0 +1,92 @@
+//! The file beside a trace that is to survive its process: its name, and `.live` behind it.
+//!
+//! Threads have their batches in it while it is there. There is one for all parties: whoever comes
+//! while there is one gives it another name, and it serves until all names are gone.
+//!
+//! Elsewhere: the memory in it (`arena`), who wants one (`file`, `flight`).
+
+use crate::options::Options;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+#[cfg(any(loom, not(unix)))]
+pub(crate) type Shared = ();
+
+/// The one file, if there is one, and the names it has.
+#[cfg(all(unix, not(loom)))]
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    serving: Option<crate::arena::Serving>,
+    names: Vec<PathBuf>,
+}
+
+/// One name of it, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    path: PathBuf,
+    process: u32,
+}
+
+impl Kept {
+    /// The file of this name: a new one, with as much room as memory may have; or the one there is.
+    ///
+    /// # Errors
+    /// The system's: there is no room, or the one there is can't have this name too.
+    pub(crate) fn new(path: &Path, options: &Options) -> io::Result<Self> {
+        join(path, options)?;
+        Ok(Self { path: path.to_owned(), process: std::process::id() })
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // A forked child leaves its parent's file alone.
+        if self.process == std::process::id() {
+            let _ = fs::remove_file(&self.path);
+            leave(&self.path);
+        }
+    }
+}
+
+#[cfg(any(loom, not(unix)))]
+fn join(_: &Path, _: &Options) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(any(loom, not(unix)))]
+fn leave(_: &Path) {}
+
+#[cfg(all(unix, not(loom)))]
+fn join(path: &Path, options: &Options) -> io::Result<()> {
+    let mut shared = crate::recorder::lock_kept();
+    match shared.names.first() {
+        Some(name) => fs::hard_link(name, path)?,
+        None => shared.serving = Some(serve(path, options)?),
+    }
+    shared.names.push(path.to_owned());
+    Ok(())
+}
+
+#[cfg(all(unix, not(loom)))]
+fn leave(path: &Path) {
+    let mut shared = crate::recorder::lock_kept();
+    shared.names.retain(|name| name != path);
+    if shared.names.is_empty() {
+        shared.serving = None;
+    }
+}
+
+#[cfg(all(unix, not(loom)))]
+fn serve(path: &Path, options: &Options) -> io::Result<crate::arena::Serving> {
+    use std::os::unix::fs::FileExt as _;
+    let file = fs::OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+    let header = trace_format::live::Header { process: std::process::id().into() };
+    let made = crate::arena::Serving::new(&file, options.memory_max)
+        .and_then(|serving| file.write_all_at(&header.encode(), 0).map(|()| serving));
+    if made.is_err() {
+        // What there was no room for is not to lie about.
+        let _ = fs::remove_file(path);
+    }
+    made
+}
