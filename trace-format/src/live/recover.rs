@@ -2,14 +2,15 @@
 
 use super::{HEADER_BYTES, Header, OWNER_MAGIC, PAGE_BYTES, SLOTS, SLOTS_AT};
 use crate::batch::{BatchInfo, Compression, FileEncoder};
-use crate::definition::{Definition, put_definition};
+use crate::definition::{Definition, OpenSince, put_definition};
 use crate::event::{Event, EventKind, Events, put_event};
 use crate::header::{BatchKind, FLAG_FIRST, FLAG_RESTATED};
 use crate::id::{Open, StackId, ThreadId};
 use crate::index::IndexEntry;
-use crate::read::{ReadAt, TraceFile};
+use crate::read::{ReadAt, ThreadState, TraceFile};
 use crate::time::Ticks;
 use crate::value::Values;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
@@ -133,7 +134,7 @@ struct Known {
     ends: BTreeMap<ThreadId, (u32, usize, Ticks)>,
     /// Of threads that were recorded before the trace began, or have not been since its last
     /// generation did: the place in their batches behind which it has them.
-    begins: BTreeMap<ThreadId, (u32, u32)>,
+    begins: BTreeMap<ThreadId, ThreadState>,
     /// When its first generation did.
     begin: Ticks,
     generation: u32,
@@ -146,6 +147,18 @@ struct Rest {
     payload: Vec<u8>,
 }
 
+/// Where a batch goes on.
+#[derive(Clone, Copy, Debug)]
+struct Place<'s> {
+    /// Bytes of its payload that are over.
+    offset: usize,
+    /// The clock there.
+    base: Ticks,
+    /// What follows is the first of the thread in the trace, and is to restate this.
+    restates: bool,
+    open: &'s [OpenSince],
+}
+
 impl Known {
     fn of<S: ReadAt>(file: &TraceFile<S>) -> Self {
         let mut known = Self { generation: 1, ..Self::default() };
@@ -154,8 +167,7 @@ impl Known {
         for generation in [generations.first(), generations.last()].into_iter().flatten() {
             let state = file.state_at(generation.number).ok().flatten();
             let threads = state.map(|state| state.threads).unwrap_or_default();
-            let begins = threads.iter().map(|state| (state.id, (state.sequence, state.offset)));
-            known.begins.extend(begins);
+            known.begins.extend(threads.into_iter().map(|state| (state.id, state)));
         }
         for entry in file.index().iter().filter(|entry| entry.kind == BatchKind::Events) {
             // Compressed batches are as long as their payload says, which the index does not: what
@@ -168,40 +180,56 @@ impl Known {
         known
     }
 
-    /// Whether a batch, of a thread that the trace has none of, was open before the trace began.
-    fn is_before(&self, batch: &Found<'_>) -> bool {
-        let begin = self.begins.get(&batch.thread);
-        batch.base < self.begin || begin.is_some_and(|begin| (batch.sequence, 0) < *begin)
+    /// Where a batch goes on behind what the trace has of it; `None` if it was over before the
+    /// trace began.
+    fn place(&self, batch: &Found<'_>) -> Option<Place<'_>> {
+        let whole = Place { offset: 0, base: batch.base, restates: false, open: &[] };
+        if let Some(&(sequence, end, last)) = self.ends.get(&batch.thread) {
+            return match batch.sequence.cmp(&sequence) {
+                Ordering::Less => None,
+                Ordering::Equal => Some(Place { offset: end, base: last, ..whole }),
+                Ordering::Greater => Some(whole),
+            };
+        }
+        match self.begins.get(&batch.thread) {
+            Some(begin) if batch.sequence < begin.sequence => None,
+            // It was open when the trace began: what came later belongs to it.
+            Some(begin) if batch.sequence == begin.sequence && begin.offset > 0 => {
+                let offset = begin.offset as usize;
+                let mut before =
+                    Events::new(batch.thread, batch.base, batch.payload.get(..offset)?);
+                while let Some(Ok(_)) = before.next() {}
+                Some(Place { offset, base: before.now(), restates: true, open: &begin.open })
+            }
+            Some(_) => Some(whole),
+            None => (batch.base >= self.begin).then_some(whole),
+        }
     }
 
     /// What the trace lacks of a batch; nothing if it has all.
     fn rest_of(&mut self, batch: &Found<'_>, is_last: bool) -> Option<Rest> {
-        let (mut offset, mut base) = (0, batch.base);
-        if let Some(&(sequence, end, last)) = self.ends.get(&batch.thread) {
-            if batch.sequence < sequence {
-                return None;
-            }
-            if batch.sequence == sequence {
-                (offset, base) = (end, last);
-            }
-        } else if self.is_before(batch) {
-            return None;
+        let place = self.place(batch)?;
+        let bytes = batch.payload.get(place.offset..)?;
+        let mut events = Events::new(batch.thread, place.base, bytes);
+        let (mut whole, mut begun) = (0, Vec::new());
+        while let Some(Ok(event)) = events.next() {
+            begun.push(event.ticks);
+            whole = events.bytes_taken();
         }
-        let bytes = batch.payload.get(offset..)?;
-        let mut events = Events::new(batch.thread, base, bytes);
-        let (mut count, mut whole) = (0, 0);
-        while let Some(Ok(_)) = events.next() {
-            (count, whole) = (count + 1, events.bytes_taken());
-        }
-        let mut clock = if count > 0 { events.now() } else { base };
-        let mut payload = bytes[..whole].to_vec();
+        let mut clock = if begun.is_empty() { place.base } else { events.now() };
+        let (mut count, mut pending) = (begun.len() as u32, Vec::new());
         if is_last {
-            count += put_pending(&mut payload, &mut clock, &batch.slots);
+            count += put_pending(&mut pending, &mut clock, &batch.slots);
         }
         if count == 0 {
             return None;
         }
-        let end = (batch.sequence, offset + payload.len(), clock);
+        let mut payload = Vec::new();
+        count += put_reopened(&mut payload, &place, &begun);
+        payload.extend_from_slice(&bytes[..whole]);
+        payload.extend_from_slice(&pending);
+        let (offset, base) = (if place.restates { 0 } else { place.offset }, place.base);
+        let end = (batch.sequence, place.offset + whole + pending.len(), clock);
         let is_first = self.ends.insert(batch.thread, end).is_none() && batch.sequence > 0;
         let first = if is_first { FLAG_FIRST } else { 0 };
         let info = BatchInfo {
@@ -217,6 +245,19 @@ impl Known {
         };
         Some(Rest { info, payload })
     }
+}
+
+/// What was open at a place, restated there: all that had begun, but for what `begun` has.
+fn put_reopened(out: &mut Vec<u8>, place: &Place<'_>, begun: &[Ticks]) -> u32 {
+    // What had begun and was not written then is among the events that follow.
+    let is_over = |it: &&OpenSince| it.begin <= place.base && !begun.contains(&it.begin);
+    let (mut count, mut clock) = (0, place.base);
+    for &OpenSince { open, begin } in place.open.iter().filter(is_over) {
+        let kind = EventKind::Reopen { open, since: Ticks(place.base.0 - begin.0) };
+        put_event(out, &mut clock, &Event { ticks: place.base, kind });
+        count += 1;
+    }
+    count
 }
 
 /// Begins that were not written yet: of what is open and began after all that was.
