@@ -17,6 +17,7 @@ use crate::async_tasks::AsyncTasks;
 use crate::heap::Heap;
 use crate::life::Lives;
 use crate::symbols::Symbols;
+use crate::time::Moment;
 
 mod async_tasks;
 mod calls;
@@ -122,8 +123,8 @@ pub struct Insight {
     pub resource: Option<ResourceId>,
     /// The call it is about.
     pub call: Option<CallId>,
-    /// When it was worst, since the first clock snapshot.
-    pub at: Option<Nanos>,
+    /// When it was worst.
+    pub at: Option<Moment>,
     /// What to ask the tool for more: `blocked`, without the program's name and the file's.
     pub command: String,
 }

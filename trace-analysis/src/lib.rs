@@ -2,7 +2,8 @@
 //!
 //! Pure: nothing here prints, opens a file or reads a clock. A trace comes in as an open
 //! `TraceFile` of `trace-format`; results are plain values, their times in nanoseconds since the
-//! trace's first clock snapshot. Names of call sites and threads are in the trace's tables.
+//! trace's first clock snapshot; a [`Moment`] may lie before it. Names of call sites and threads
+//! are in the trace's tables.
 //!
 //! - [`summary`]: where the time went, of a whole trace or a window. Start here.
 //! - [`regions`], [`threads`], [`tasks`], [`futures`], [`counters`]: its parts.
@@ -61,3 +62,4 @@ mod time;
 pub use durations::Quantiles;
 pub use findings::{Finding, FindingKind, Findings};
 pub use summary::{Options, Progress, Summary};
+pub use time::Moment;

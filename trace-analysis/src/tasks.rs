@@ -14,7 +14,7 @@ use trace_format::id::{SiteId, TaskId, ThreadId};
 use trace_format::time::{Nanos, Ticks};
 
 use crate::durations::{Budget, Durations, Quantiles, Scratch};
-use crate::time::Scale;
+use crate::time::{Moment, Scale};
 
 /// So many tasks may be open at once; those that begin beyond are only counted.
 const OPEN_MAX: usize = 1 << 20;
@@ -70,8 +70,8 @@ pub struct TaskTree {
     pub parent: TaskId,
     /// Its name.
     pub name: String,
-    /// When it began, since the first clock snapshot.
-    pub begin: Nanos,
+    /// When it began, perhaps before the trace.
+    pub begin: Moment,
     /// From begin to end; if it did not end, to the end of the window.
     pub latency: Nanos,
     /// Whether it was still open at the end.
@@ -358,7 +358,7 @@ impl Forest {
             id,
             parent: node.parent,
             name: self.sums[node.name].name.clone(),
-            begin: scale.nanos(Ticks(node.begin)),
+            begin: scale.moment(Ticks(node.begin)),
             latency,
             unfinished: node.round == u64::MAX,
             worked: scale.duration(Ticks(node.worked)),
