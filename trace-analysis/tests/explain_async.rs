@@ -25,7 +25,7 @@ fn insights(e: Executor, end: u64) -> Vec<Insight> {
     let lives = Lives::read_stretches(&file, &options, &symbols, &tasks.stretches(), |_| {});
     tasks.tell(&lives);
     assert_eq!(explain(&file, &lives, None, &symbols), [], "threads alone are well");
-    explain_all(&file, &lives, None, Some(&tasks), &symbols)
+    explain_all(&file, &lives, None, (Some(&tasks), &[]), &symbols)
 }
 
 /// What is found, of one kind only.

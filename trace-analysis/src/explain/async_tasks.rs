@@ -103,7 +103,7 @@ fn blocked(facts: &Facts<'_>, tasks: &AsyncTasks, polls: &[&LongPoll]) -> Option
 }
 
 /// `: it slept 99% of that, in clock_nanosleep at app::f (src/app.rs:12)`.
-fn what(facts: &Facts<'_>, doing: &Doing, culprit: StackId) -> String {
+pub(super) fn what(facts: &Facts<'_>, doing: &Doing, culprit: StackId) -> String {
     let (times, whole) = (&doing.times, doing.times.total().0);
     let mut parts = vec![(times.running, "running"), (times.in_calls, "in calls")];
     parts.extend([(times.ready, "without a CPU"), (times.running_or_ready, "running or ready")]);

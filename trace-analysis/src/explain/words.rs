@@ -93,6 +93,11 @@ impl<'a> Facts<'a> {
         frame.map_or_else(String::new, |frame| named_at(without_closures(&frame.name), frame))
     }
 
+    /// A name that is not too long.
+    pub(super) fn short(&self, name: &str) -> String {
+        name.chars().take(NAME_CHARS_MAX).collect()
+    }
+
     fn frames(&self, stack: StackId) -> Vec<Frame<'a>> {
         let stack = self.tables.stacks.get(&stack);
         stack.map(|stack| self.symbols.shown(&stack.addresses)).unwrap_or_default()

@@ -35,7 +35,7 @@ pub struct Arguments {
 /// # Errors
 /// If there is no trace, or the output can't be written.
 pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> {
-    let (life, tasks) = Life::read_async(&arguments.source, &arguments.naming)?;
+    let (life, tasks, slow) = Life::read_tasks(&arguments.source, &arguments.naming)?;
     let file = &life.reading.file;
     let heap = (!file.tables().heap.is_empty()).then(|| {
         let options = HeapOptions { from: life.reading.from, at: life.reading.to };
@@ -44,7 +44,8 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
         bar.finish_and_clear();
         heap
     });
-    let insights = explain_all(file, &life.lives, heap.as_ref(), Some(&tasks), &life.symbols);
+    let tasks = (Some(&tasks), slow.as_slice());
+    let insights = explain_all(file, &life.lives, heap.as_ref(), tasks, &life.symbols);
     let names = life.names();
     let words = life.words(&names);
     let verdict = life.warn();

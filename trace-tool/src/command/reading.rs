@@ -11,6 +11,7 @@ use clap::Args;
 use jiff::SignedDuration;
 use trace_analysis::async_tasks::AsyncTasks;
 use trace_analysis::life::{Lives, Stretch};
+use trace_analysis::slow_tasks::{self, SlowTask};
 use trace_analysis::symbols::Symbols;
 use trace_analysis::{Options, Summary};
 use trace_format::flight;
@@ -198,12 +199,19 @@ impl Reading {
         lives
     }
 
-    /// What async tasks did, and what threads did, also while they polled these; without the
-    /// former if there are none.
+    /// The tasks that took longer than is usual, without what threads did in them.
     #[must_use]
-    pub fn async_lives(&self, symbols: &Symbols) -> (Option<AsyncTasks>, Lives) {
+    pub fn slow_tasks(&self) -> Vec<SlowTask> {
+        slow_tasks::read(&self.file, &self.options(), &self.summary(0, 0))
+    }
+
+    /// What async tasks did, and what threads did, also while they polled these, and then in
+    /// `more`; without the former if there are none.
+    #[must_use]
+    pub fn async_lives(&self, symbols: &Symbols, more: &[Stretch]) -> (Option<AsyncTasks>, Lives) {
         let tasks = AsyncTasks::are_in(&self.file).then(|| self.async_tasks(symbols));
-        let stretches = tasks.as_ref().map(AsyncTasks::stretches).unwrap_or_default();
+        let mut stretches = tasks.as_ref().map(AsyncTasks::stretches).unwrap_or_default();
+        stretches.extend_from_slice(more);
         let lives = self.lives_and(symbols, &stretches);
         let tasks = tasks.filter(|tasks| !tasks.is_empty()).map(|mut tasks| {
             tasks.tell(&lives);
