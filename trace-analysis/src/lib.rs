@@ -7,7 +7,7 @@
 //!
 //! - [`summary`]: where the time went, of a whole trace or a window. Start here.
 //! - [`regions`], [`threads`], [`tasks`], [`futures`], [`counters`]: its parts.
-//! - [`slow_tasks`]: which tasks took longer than others of their name, and what was done meanwhile.
+//! - [`slow_tasks`]: which tasks took longer than others of their name, and what was done in them.
 //! - [`async_tasks`]: what executors poll, what it waits for, and who delays whom.
 //! - [`life`]: what each thread did with its time, what it waited for, who woke it. [`reason`]: why
 //!   a thread waits. [`heap`]: what lives on the heap. [`profile`]: any of it by stack.

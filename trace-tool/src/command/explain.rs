@@ -15,6 +15,11 @@ use crate::output::{Output, advance, progress};
 use crate::symbols::binaries;
 use crate::{escape, units};
 
+/// What a trace of annotations alone lacks.
+const WITH_FULL: &str = "with the feature `full` it would say what threads waited for and who made \
+    them, which calls were slow, and who had no CPU: features = [\"full\"] in place of \
+    \"enabled\" in Cargo.toml, or cargo exectrace --record full run";
+
 /// So many characters of a sentence are shown.
 const SENTENCE_CHARS_MAX: usize = 1000;
 
@@ -63,6 +68,9 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     if shown.is_empty() {
         let about = if life.reading.has_life() { "" } else { " that regions alone can show" };
         writeln!(out, "nothing stands out{about}")?;
+        if !life.reading.has_life() {
+            out.wrapped(WITH_FULL, 2)?;
+        }
     }
     let more = insights.len() - shown.len();
     if more > 0 {
