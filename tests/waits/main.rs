@@ -80,7 +80,8 @@ fn judge_waker(answer: &Answer, case: &Case, wait: &Wait, function: &str) -> Res
     }
     // The waiting ends where the waker's call begins, or shortly before it returns.
     let slack = HOLD.as_nanos() as u64 / 2;
-    if waker.at < wait.begin || waker.at.0 > wait.begin.0 + wait.duration.0 + slack {
+    let begin = wait.begin.inside();
+    if waker.at < begin || waker.at.0 > begin.0 + wait.duration.0 + slack {
         return Err(format!("it was ended at {:?}, outside {wait:?}", waker.at));
     }
     Ok(())

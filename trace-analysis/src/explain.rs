@@ -3,8 +3,8 @@
 //! A finding must be worth a person's time: every rule has a least share of the trace's time, or
 //! of what it is about, below which it is silent. A program that is well gives no findings.
 //!
-//! - `locks`, `stuck`, `cpus`, `calls`, `memory`, `async_tasks` (private): the rules, with their
-//!   limits.
+//! - `locks`, `stuck`, `cpus`, `calls`, `memory`, `tasks`, `async_tasks` (private): the rules,
+//!   with their limits.
 //! - `words` (private): names, places and numbers as sentences have them.
 
 use std::cmp::Reverse;
@@ -16,7 +16,9 @@ use trace_format::time::Nanos;
 use crate::async_tasks::AsyncTasks;
 use crate::heap::Heap;
 use crate::life::Lives;
+use crate::slow_tasks::SlowTask;
 use crate::symbols::Symbols;
+use crate::time::Moment;
 
 mod async_tasks;
 mod calls;
@@ -24,6 +26,7 @@ mod cpus;
 mod locks;
 mod memory;
 mod stuck;
+mod tasks;
 mod words;
 
 use words::Facts;
@@ -73,6 +76,8 @@ pub enum InsightKind {
     LeakedTasks,
     /// Async tasks are woken again and again for nothing.
     BusyWaker,
+    /// A task (`exectrace::Task`) took much longer than is usual for its name, or never ended.
+    SlowTask,
 }
 
 impl InsightKind {
@@ -99,6 +104,7 @@ impl InsightKind {
             Self::SlowReady => "slow_ready",
             Self::LeakedTasks => "leaked_tasks",
             Self::BusyWaker => "busy_waker",
+            Self::SlowTask => "slow_task",
         }
     }
 }
@@ -122,8 +128,8 @@ pub struct Insight {
     pub resource: Option<ResourceId>,
     /// The call it is about.
     pub call: Option<CallId>,
-    /// When it was worst, since the first clock snapshot.
-    pub at: Option<Nanos>,
+    /// When it was worst.
+    pub at: Option<Moment>,
     /// What to ask the tool for more: `blocked`, without the program's name and the file's.
     pub command: String,
 }
@@ -139,17 +145,18 @@ pub fn explain<S: ReadAt>(
     heap: Option<&Heap>,
     symbols: &Symbols,
 ) -> Vec<Insight> {
-    explain_all(file, lives, heap, None, symbols)
+    explain_all(file, lives, heap, (None, &[]), symbols)
 }
 
 /// The same, of async tasks too, which have been told what their longest polls did
-/// ([`AsyncTasks::tell`]); nothing if the trace has none.
+/// ([`AsyncTasks::tell`]), nothing if the trace has none; and of slow tasks, which have been told
+/// what was done in them ([`SlowTask::tell`]).
 #[must_use]
 pub fn explain_all<S: ReadAt>(
     file: &TraceFile<S>,
     lives: &Lives,
     heap: Option<&Heap>,
-    tasks: Option<&AsyncTasks>,
+    (tasks, slow): (Option<&AsyncTasks>, &[SlowTask]),
     symbols: &Symbols,
 ) -> Vec<Insight> {
     let shared = words::shared_names(file.tables());
@@ -166,6 +173,7 @@ pub fn explain_all<S: ReadAt>(
     insights.extend(calls::page_faults(&facts));
     insights.extend(heap.into_iter().flat_map(|heap| memory::growth(&facts, heap)));
     insights.extend(tasks.into_iter().flat_map(|tasks| async_tasks::all(&facts, tasks)));
+    insights.extend(tasks::slow(&facts, slow));
     // Losses come first, as all else is to be read with them in mind.
     insights.sort_by_key(|it| (it.kind != InsightKind::Loss, Reverse(it.lost), it.kind));
     let mut kept: Vec<Insight> = Vec::new();

@@ -5,6 +5,8 @@
 use trace_format::id::{Open, TaskId, ThreadId};
 use trace_format::time::Nanos;
 
+use crate::time::Moment;
+
 /// Of each kind of finding, so many are kept; all are counted.
 pub const FINDINGS_MAX: usize = 100;
 
@@ -50,8 +52,8 @@ pub enum FindingKind {
     EndLost {
         /// What.
         open: Open,
-        /// When it began.
-        begin: Nanos,
+        /// When it began, perhaps before the trace.
+        begin: Moment,
     },
     /// An end came while nothing was open.
     EndWithoutBegin,
@@ -59,15 +61,15 @@ pub enum FindingKind {
     Misnested {
         /// What.
         open: Open,
-        /// When it began.
-        begin: Nanos,
+        /// When it began, perhaps before the trace.
+        begin: Moment,
     },
     /// Something ended on another thread than the one it began on.
     EndedElsewhere {
         /// What.
         open: Open,
-        /// When it began.
-        begin: Nanos,
+        /// When it began, perhaps before the trace.
+        begin: Moment,
     },
     /// A region, poll or task run was still open when the trace ended.
     Unfinished {

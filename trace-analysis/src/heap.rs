@@ -88,6 +88,22 @@ pub struct HeapStack {
     pub grown_bytes: i64,
 }
 
+impl HeapStack {
+    /// Adds what another allocated; its stack goes unsaid.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, part) in [
+            (&mut self.live_samples, other.live_samples),
+            (&mut self.live_bytes, other.live_bytes),
+            (&mut self.live_count, other.live_count),
+            (&mut self.allocated_bytes, other.allocated_bytes),
+            (&mut self.allocated_count, other.allocated_count),
+        ] {
+            *sum = sum.saturating_add(part);
+        }
+        self.grown_bytes = self.grown_bytes.saturating_add(other.grown_bytes);
+    }
+}
+
 /// A sampled allocation that has not been freed.
 #[derive(Clone, Copy, Debug)]
 struct Live {

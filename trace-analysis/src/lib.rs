@@ -2,10 +2,12 @@
 //!
 //! Pure: nothing here prints, opens a file or reads a clock. A trace comes in as an open
 //! `TraceFile` of `trace-format`; results are plain values, their times in nanoseconds since the
-//! trace's first clock snapshot. Names of call sites and threads are in the trace's tables.
+//! trace's first clock snapshot; a [`Moment`] may lie before it. Names of call sites and threads
+//! are in the trace's tables.
 //!
 //! - [`summary`]: where the time went, of a whole trace or a window. Start here.
 //! - [`regions`], [`threads`], [`tasks`], [`futures`], [`counters`]: its parts.
+//! - [`slow_tasks`]: which tasks took longer than others of their name, and what was done in them.
 //! - [`async_tasks`]: what executors poll, what it waits for, and who delays whom.
 //! - [`life`]: what each thread did with its time, what it waited for, who woke it. [`reason`]: why
 //!   a thread waits. [`heap`]: what lives on the heap. [`profile`]: any of it by stack.
@@ -50,6 +52,7 @@ pub mod profile;
 pub mod reason;
 pub mod regions;
 mod shard;
+pub mod slow_tasks;
 pub mod sources;
 pub mod stack;
 pub mod summary;
@@ -61,3 +64,4 @@ mod time;
 pub use durations::Quantiles;
 pub use findings::{Finding, FindingKind, Findings};
 pub use summary::{Options, Progress, Summary};
+pub use time::Moment;

@@ -17,7 +17,7 @@ use trace_format::value::Values;
 
 use crate::durations::{Budget, Durations, Quantiles, Scratch};
 use crate::stack::{Closed, Ending};
-use crate::time::Scale;
+use crate::time::{Moment, Scale};
 
 /// What the regions of one call site did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,8 +51,8 @@ pub struct RegionSummary {
 pub struct Outlier {
     /// On which thread it ended.
     pub thread: ThreadId,
-    /// When it began, since the first clock snapshot.
-    pub begin: Nanos,
+    /// When it began, perhaps before the trace.
+    pub begin: Moment,
     /// How long it took.
     pub duration: Nanos,
     /// Its arguments, in the call site's order; empty if they were not recorded.
@@ -270,7 +270,7 @@ impl Longest {
         self.entries.truncate(entries_max);
         let outliers = self.entries.into_iter().map(|entry| Outlier {
             thread: entry.thread,
-            begin: scale.nanos(Ticks(entry.begin)),
+            begin: scale.moment(Ticks(entry.begin)),
             duration: scale.duration(Ticks(entry.duration)),
             arguments: entry.arguments,
             outcome: entry.outcome.map(|outcome| (outcome, entry.result)),

@@ -11,13 +11,14 @@ use trace_format::header::FLAG_RESTATED;
 use trace_format::id::{Open, SiteId, ThreadId};
 use trace_format::index::IndexEntry;
 use trace_format::read::{Batch, BatchBuffer, Clock, ReadAt, ReadError, TraceFile};
-use trace_format::time::{Nanos, Ticks};
+use trace_format::time::Ticks;
 
 use crate::counters::Counters;
 use crate::findings::{Finding, FindingKind, Findings};
 use crate::notes::{Name, NoteKind, Notes};
 use crate::regions::Regions;
 use crate::stack::{Closed, Ending, Stack, Visitor};
+use crate::time::Moment;
 
 /// Ends on other threads that are remembered, to find the begins they belong to.
 const ELSEWHERE_MAX: usize = 1 << 16;
@@ -424,7 +425,7 @@ impl Sink<'_> {
     #[cold]
     #[inline(never)]
     fn closed_oddly(&mut self, closed: &Closed<'_>) {
-        let (open, begin) = (closed.open, self.clock.nanos(closed.begin));
+        let (open, begin) = (closed.open, Moment(self.clock.signed_nanos(closed.begin)));
         let kind = match closed.ending {
             Ending::Ended | Ending::With(..) => return,
             Ending::Misnested => FindingKind::Misnested { open, begin },
@@ -440,7 +441,7 @@ impl Sink<'_> {
                 if !self.is_trace_end || matches!(open, Open::Call(_)) {
                     return;
                 }
-                let open_for = Nanos(self.clock.nanos(closed.end).0.saturating_sub(begin.0));
+                let open_for = begin.until(self.clock.nanos(closed.end));
                 FindingKind::Unfinished { open, open_for }
             }
         };

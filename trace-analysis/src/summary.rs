@@ -446,7 +446,7 @@ fn add_open_tasks(
 ) {
     let (at, kept) = (Some(scale.nanos(end)), open.len() as u64);
     for task in open {
-        let open_for = Nanos(scale.nanos(end).0.saturating_sub(scale.nanos(task.begin).0));
+        let open_for = scale.moment(task.begin).until(scale.nanos(end));
         let kind = FindingKind::TaskUnfinished { task: task.task, name: task.name, open_for };
         findings.add(Finding { thread: None, at, kind });
     }

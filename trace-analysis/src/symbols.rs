@@ -128,10 +128,19 @@ impl Symbols {
     /// person wants to see.
     #[must_use]
     pub fn shown(&self, addresses: &[u64]) -> Vec<Frame<'_>> {
-        let mut frames = self.frames(addresses);
+        let mut frames = self.frames(self.within_code(addresses));
         strip_recorder(&mut frames);
         strip_start(&mut frames);
         frames
+    }
+
+    /// A stack without what is behind its true end: who follows frame pointers through a function
+    /// that uses the register for something else ends with words that are no addresses. They
+    /// are in no module, and all that stands before the last that is in one is true, or may be.
+    fn within_code<'s>(&self, addresses: &'s [u64]) -> &'s [u64] {
+        let is_code = |address: &u64| self.module(*address).is_some();
+        let last = addresses.iter().rposition(|it| is_code(it) || !self.functions(*it).is_empty());
+        last.map_or(addresses, |last| &addresses[..=last])
     }
 
     fn unnamed(&self, address: u64) -> String {
@@ -403,6 +412,21 @@ mod tests {
             ("0x0", false, false),
         ];
         assert_eq!(shown, expected.map(|(name, inlined, named)| (name.to_owned(), inlined, named)));
+    }
+
+    #[test]
+    fn words_behind_the_end_of_a_stack_are_no_functions() {
+        let mut symbols = Symbols::default();
+        symbols.add_module(loaded(0x5000, 0x4000, "/lib/libfoo.so"));
+        let shown = |addresses: &[u64]| {
+            let frames = symbols.shown(addresses).into_iter();
+            frames.map(|frame| frame.name.into_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(&[0x5020, 0x3320_3465, 3, 0]), ["libfoo.so+0x1020"]);
+        // Code that is made while the program runs is called by the program's own.
+        assert_eq!(shown(&[0x9000, 0x5020, 0]), ["0x9000", "libfoo.so+0x1020"]);
+        // Of a trace without modules nothing is known.
+        assert_eq!(shown(&[0x9000, 0x9010]), ["0x9000", "0x9010"]);
     }
 
     #[test]

@@ -14,7 +14,8 @@ use trace_format::id::{SiteId, TaskId, ThreadId};
 use trace_format::time::{Nanos, Ticks};
 
 use crate::durations::{Budget, Durations, Quantiles, Scratch};
-use crate::time::Scale;
+use crate::life::keep_longest;
+use crate::time::{Moment, Scale};
 
 /// So many tasks may be open at once; those that begin beyond are only counted.
 const OPEN_MAX: usize = 1 << 20;
@@ -59,6 +60,21 @@ pub struct TaskSummary {
     pub quantiles: Quantiles,
     /// How often a task went on on another thread than before.
     pub thread_hops: u64,
+    /// The slowest of those that ended, slowest first; [`crate::life::TOP`] at most.
+    pub slowest: Vec<OneTask>,
+    /// The oldest of those that are open still, oldest first; [`crate::life::TOP`] at most.
+    pub open: Vec<OneTask>,
+}
+
+/// One task.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OneTask {
+    /// Which.
+    pub id: TaskId,
+    /// When it began, perhaps before the trace.
+    pub begin: Moment,
+    /// From begin to end; if it did not end, to the end of the window.
+    pub latency: Nanos,
 }
 
 /// One task and those that belong to it.
@@ -70,8 +86,8 @@ pub struct TaskTree {
     pub parent: TaskId,
     /// Its name.
     pub name: String,
-    /// When it began, since the first clock snapshot.
-    pub begin: Nanos,
+    /// When it began, perhaps before the trace.
+    pub begin: Moment,
     /// From begin to end; if it did not end, to the end of the window.
     pub latency: Nanos,
     /// Whether it was still open at the end.
@@ -112,6 +128,16 @@ struct Sums {
     worked: u64,
     hops: u64,
     latencies: Durations,
+    slowest: Vec<Long>,
+    open: Vec<Long>,
+}
+
+/// A task, in ticks.
+#[derive(Clone, Copy, Debug)]
+struct Long {
+    task: TaskId,
+    begin: u64,
+    latency: u64,
 }
 
 /// A task that is open, or whose tree is.
@@ -245,6 +271,8 @@ impl Forest {
             sums.latency = sums.latency.saturating_add(latency);
             sums.latency_max = sums.latency_max.max(latency);
             sums.latencies.record(latency, &mut self.budget);
+            let long = Long { task, begin: node.begin, latency };
+            keep_longest(&mut sums.slowest, long, |it| it.latency);
         }
     }
 
@@ -327,6 +355,9 @@ impl Forest {
                 count += 1;
                 let sums = &mut self.sums[node.name];
                 sums.unfinished += 1;
+                let latency = end.0.saturating_sub(node.begin);
+                let long = Long { task, begin: node.begin, latency };
+                keep_longest(&mut sums.open, long, |it| it.latency);
                 let begin = Ticks(node.begin);
                 open.push(OpenTask { task, name: sums.name.clone(), begin });
                 if open.len() > 2 * crate::findings::FINDINGS_MAX {
@@ -358,7 +389,7 @@ impl Forest {
             id,
             parent: node.parent,
             name: self.sums[node.name].name.clone(),
-            begin: scale.nanos(Ticks(node.begin)),
+            begin: scale.moment(Ticks(node.begin)),
             latency,
             unfinished: node.round == u64::MAX,
             worked: scale.duration(Ticks(node.worked)),
@@ -422,6 +453,11 @@ impl Node {
 impl Sums {
     fn summarise(self, scale: &Scale<'_>, scratch: &mut Scratch) -> TaskSummary {
         let max = scale.duration(Ticks(self.latency_max));
+        let one = |long: Long| OneTask {
+            id: long.task,
+            begin: scale.moment(Ticks(long.begin)),
+            latency: scale.duration(Ticks(long.latency)),
+        };
         TaskSummary {
             name: self.name,
             count: self.count,
@@ -431,6 +467,8 @@ impl Sums {
             mean: scale.mean(self.latency, self.count),
             quantiles: self.latencies.quantiles(max, scale.nanos_per_tick(), scratch),
             thread_hops: self.hops,
+            slowest: self.slowest.into_iter().map(one).collect(),
+            open: self.open.into_iter().map(one).collect(),
         }
     }
 }

@@ -137,7 +137,7 @@ fn a_poll_that_blocks_its_worker_is_named_with_what_it_did_and_who_waited() {
     let tasks = read(blocked().stop(100 * MS));
     let poll = &tasks.polls[0];
     assert_eq!((poll.task, poll.site, poll.thread), (FutureId(1), SiteId(HANDLER), ThreadId(1)));
-    assert_eq!((poll.begin, poll.duration, poll.ended), (Nanos(MS), Nanos(44 * MS), true));
+    assert_eq!((poll.begin, poll.duration, poll.ended), (Nanos(MS).into(), Nanos(44 * MS), true));
     let [link] = poll.chain.as_slice() else { panic!("{:?}", poll.chain) };
     assert_eq!((link.site, link.duration), (SiteId(QUERY), Nanos(42 * MS)));
     assert_eq!((poll.delayed, poll.delayed_total), (1, Nanos(44 * MS)));
@@ -184,7 +184,7 @@ fn a_poll_that_never_ends_is_known_from_what_was_open() {
     let poll = &tasks.polls[0];
     assert_eq!((poll.task, poll.ended, poll.duration), (FutureId(1), false, Nanos(98 * MS)));
     assert_eq!(tasks.unfinished[0].phase, Phase::Polled);
-    assert_eq!(tasks.unfinished[0].since, Nanos(2 * MS));
+    assert_eq!(tasks.unfinished[0].since, Nanos(2 * MS).into());
 }
 
 #[test]
@@ -354,7 +354,7 @@ fn futures_that_lived_before_the_trace_are_known_by_their_definitions() {
     e.region(1, 500, PARKED, 10);
     let tasks = read(e.stop(1000));
     let [task] = tasks.unfinished.as_slice() else { panic!("{:?}", tasks.unfinished) };
-    assert_eq!((task.task, task.phase, task.since), (FutureId(7), Phase::Idle, Nanos(200)));
+    assert_eq!((task.task, task.phase, task.since), (FutureId(7), Phase::Idle, Nanos(200).into()));
     assert_eq!((task.site, task.stack), (SiteId(WRITER), StackId(LOCK)));
     assert_eq!((tasks.waits[0].waiting, tasks.waits[0].total), (1, Nanos(800)));
 }

@@ -136,7 +136,7 @@ fn threads_that_never_get_their_locks_are_stuck() {
     let insight = only(trace.stop(1_000 * MS), InsightKind::Stuck);
     assert!(insight.title.starts_with("worker and helper still waited for"), "{}", insight.title);
     assert_eq!(insight.threads, [ThreadId(2), ThreadId(3)]);
-    assert_eq!(insight.at, Some(Nanos(50 * MS)));
+    assert_eq!(insight.at, Some(Nanos(50 * MS).into()));
     let evidence = &insight.evidence[0];
     assert!(evidence.contains("worker waits for mutex 0xf00 at app::f1"), "{evidence}");
     assert!(evidence.ends_with("since 0.050000 s, for 950 ms"), "{evidence}");

@@ -25,7 +25,7 @@ fn insights(e: Executor, end: u64) -> Vec<Insight> {
     let lives = Lives::read_stretches(&file, &options, &symbols, &tasks.stretches(), |_| {});
     tasks.tell(&lives);
     assert_eq!(explain(&file, &lives, None, &symbols), [], "threads alone are well");
-    explain_all(&file, &lives, None, Some(&tasks), &symbols)
+    explain_all(&file, &lives, None, (Some(&tasks), &[]), &symbols)
 }
 
 /// What is found, of one kind only.
@@ -81,7 +81,7 @@ fn a_poll_that_sleeps_or_keeps_others_waiting_blocks_its_worker() {
     let waited = "1 time a ready task waited behind it, 39.0 ms in all: up to 39.0 ms, writer \
                   (src/testgen.rs:2)";
     assert!(found.evidence.iter().any(|it| it == waited), "{:?}", found.evidence);
-    assert_eq!((found.lost, found.at), (Nanos(40 * MS), Some(Nanos(MS))));
+    assert_eq!((found.lost, found.at), (Nanos(40 * MS), Some(Nanos(MS).into())));
     assert_eq!((found.threads, found.stacks), (vec![ThreadId(1)], vec![StackId(BLOCK)]));
     assert_eq!(found.call, Some(CallId::CLOCK_NANOSLEEP));
     let found = only(long_poll(false, true), 500 * MS, InsightKind::BlockedWorker);

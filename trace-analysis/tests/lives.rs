@@ -3,7 +3,7 @@
 use trace_analysis::life::{Lives, Times, Unended, WaitGroup};
 use trace_analysis::reason::Reason;
 use trace_analysis::symbols::Symbols;
-use trace_analysis::{Options, Summary};
+use trace_analysis::{Moment, Options, Summary};
 use trace_format::batch::Compression;
 use trace_format::definition::{CallsiteKind, Definition, OpenSince, ResourceKind};
 use trace_format::id::{CallId, Open, ResourceId, StackId, ThreadId};
@@ -252,7 +252,7 @@ fn a_wait_without_a_written_begin_is_known_from_the_last_generation() {
     assert_eq!(lives.unended.len(), 1);
     let Unended { reason, call, wait } = lives.unended[0];
     assert_eq!((reason, call), (Reason::Mutex, CallId::FUTEX_WAIT));
-    assert_eq!((wait.thread, wait.begin, wait.stack), (ThreadId(2), Nanos(1_000), StackId(WAIT)));
+    assert_eq!((wait.thread, wait.begin, wait.stack), (ThreadId(2), Moment(1_000), StackId(WAIT)));
     // Beyond a window it may end.
     let options = Options { to: Some(Ticks(8_000)), ..Options::default() };
     let lives = lives_of(stuck().stop(10_000), &options);

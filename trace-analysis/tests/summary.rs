@@ -56,7 +56,10 @@ fn counts_totals_and_self_times_are_those_of_the_events() {
     assert_eq!((inner.site, inner.count, inner.total), (SiteId(2), 10, Nanos(545)));
     assert_eq!((inner.quantiles.p50, inner.quantiles.max), (Nanos(54), Nanos(59)));
     let worst = &inner.outliers[0];
-    assert_eq!((worst.thread, worst.begin, worst.duration), (ThreadId(1), Nanos(9100), Nanos(59)));
+    assert_eq!(
+        (worst.thread, worst.begin, worst.duration),
+        (ThreadId(1), Nanos(9100).into(), Nanos(59))
+    );
     assert_eq!(worst.arguments.values().collect::<Vec<_>>(), [Value::U64(9)]);
     let main = &summary.threads[0];
     assert_eq!((main.busy, main.events, main.regions), (Nanos(5000), 30, 20));

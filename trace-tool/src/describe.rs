@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use trace_analysis::Moment;
 use trace_analysis::findings::{Finding, FindingKind};
 use trace_analysis::regions::OwnedValues;
 use trace_analysis::sources;
@@ -79,6 +80,12 @@ impl<'t> Names<'t> {
     #[must_use]
     pub fn nanos(&self, ticks: Ticks) -> Nanos {
         self.tables.clock.nanos(ticks)
+    }
+
+    /// The same of what may have begun before the trace.
+    #[must_use]
+    pub fn since(&self, ticks: Ticks) -> Moment {
+        Moment(self.tables.clock.signed_nanos(ticks))
     }
 
     /// How long something took that began at `at`.
@@ -243,8 +250,8 @@ impl<'t> Names<'t> {
             FindingKind::EndLost { open, begin }
             | FindingKind::Misnested { open, begin }
             | FindingKind::EndedElsewhere { open, begin } => {
-                let begin = units::moment(*begin);
-                format!("{}{thread}, begun at {begin} s, noticed{at}", self.open(*open))
+                let begin = units::since(*begin);
+                format!("{}{thread}, begun at {begin}, noticed{at}", self.open(*open))
             }
             FindingKind::EndWithoutBegin => format!("an end{thread}{at}"),
             FindingKind::Unfinished { open, open_for } => {

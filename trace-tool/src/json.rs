@@ -259,7 +259,7 @@ impl Region {
 struct Long {
     thread: u32,
     thread_name: String,
-    begin_ns: u64,
+    begin_ns: i64,
     duration_ns: u64,
     arguments: Named,
     outcome: Option<&'static str>,
@@ -368,7 +368,7 @@ struct Tree {
     task: u64,
     parent: u64,
     name: String,
-    begin_ns: u64,
+    begin_ns: i64,
     latency_ns: u64,
     unfinished: bool,
     worked_ns: u64,

@@ -1,5 +1,6 @@
 //! Numbers as people read them: three significant digits and a unit.
 
+use trace_analysis::Moment;
 use trace_format::time::Nanos;
 
 /// A duration: `12.3 ms`. From 1000 s on in hours, minutes and seconds.
@@ -26,6 +27,15 @@ fn long_time(seconds: u64) -> String {
 #[must_use]
 pub fn moment(nanos: Nanos) -> String {
     format!("{}.{:09}", nanos.0 / 1_000_000_000, nanos.0 % 1_000_000_000)
+}
+
+/// When something began: `1.000000000 s`, or `5.00 s before the trace`.
+#[must_use]
+pub fn since(begin: Moment) -> String {
+    match begin.before_trace() {
+        Nanos(0) => format!("{} s", moment(begin.inside())),
+        before => format!("{} before the trace", time(before)),
+    }
 }
 
 /// A count, whole up to seven digits: `1,234,567`, then `12.3 M`.
@@ -127,5 +137,7 @@ mod tests {
         let parts = parts.map(|(part, whole)| percent(part, whole));
         assert_eq!(parts, ["0%", "-", "11.1%", "<0.1%", "100%", "200%", "100%"]);
         assert_eq!(moment(Nanos(1_000_000_001)), "1.000000001");
+        assert_eq!(since(Moment(2_000_000_000)), "2.000000000 s");
+        assert_eq!(since(Moment(-2_000_000_000)), "2.00 s before the trace");
     }
 }

@@ -35,6 +35,17 @@ fn summary_is_one_screen() {
 }
 
 #[test]
+fn explain_of_annotations_alone_names_the_feature_that_has_more() {
+    let run = Bench::new(&request()).run("explain FILE");
+    assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
+    let words = run.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.starts_with("nothing stands out that regions alone can show"), "{words}");
+    for part in ["the feature `full`", "what threads waited for", "--record full"] {
+        assert!(words.contains(part), "{part}: {words}");
+    }
+}
+
+#[test]
 fn events_are_in_the_order_of_time_and_indented() {
     check(
         &Bench::new(&request()),

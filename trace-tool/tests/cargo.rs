@@ -17,8 +17,8 @@ use std::sync::LazyLock;
 /// Made once, for the tests of this file run at the same time.
 static WORKSPACE: LazyLock<PathBuf> = LazyLock::new(workspace);
 
-/// The packages: with a feature of its own, a program, one that does not use exectrace, and one
-/// that does not know it.
+/// The packages: with a feature of its own, one that starts a trace of its own, a program, one that
+/// does not use exectrace, and one that does not know it.
 fn workspace() -> PathBuf {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = own.parent().expect("it is in a workspace");
@@ -36,7 +36,7 @@ fn workspace() -> PathBuf {
     };
     let lock = fs::read_to_string(root.join("Cargo.lock")).expect("it is there");
     write("Cargo.lock", &lock);
-    let packages = ["bare", "library", "program", "unused"];
+    let packages = ["bare", "library", "own", "program", "unused"];
     write("Cargo.toml", &format!("[workspace]\nresolver = \"3\"\nmembers = {packages:?}\n"));
     for name in packages {
         let dependency = match name {
@@ -56,6 +56,7 @@ fn workspace() -> PathBuf {
     write("library/tests/more.rs", &source("more.rs"));
     let program = source("program.rs").replace("exectrace::", "tracer::");
     write("program/src/main.rs", &program);
+    write("own/src/main.rs", &source("own.rs"));
     write("bare/src/main.rs", "fn main() {}\n");
     write("unused/src/main.rs", "fn main() {}\n");
     folder
@@ -163,6 +164,17 @@ fn a_program_that_is_interrupted_is_summed_up() {
     assert_eq!(run.code, Some(130), "as a shell says it: {}\n{}", run.out, run.err);
     for part in ["the only region", "Traces: "] {
         assert!(run.out.contains(part), "{part}: {}\n{}", run.out, run.err);
+    }
+}
+
+#[test]
+fn a_program_whose_own_trace_is_refused_is_told_why_nothing_was_traced() {
+    let run = run("run -p own", &[]);
+    assert_eq!(run.code, Some(1), "{}\n{}", run.out, run.err);
+    assert!(run.err.contains("AlreadyRunning"), "{}", run.err);
+    let words = run.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in ["nothing that is annotated ran before the program failed", "let it go on"] {
+        assert!(words.contains(part), "{part}: {words}");
     }
 }
 

@@ -67,6 +67,16 @@ fn help_and_version_are_no_errors() {
 }
 
 #[test]
+fn help_says_where_the_fields_of_json_are_described() {
+    let bench = Bench::new(&request());
+    for verb in ["summary", "heap", "explain", "check"] {
+        let help = bench.run(&format!("{verb} --help")).out;
+        let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains("trace-tool/JSON.md in exectrace's repository"), "{verb}: {help}");
+    }
+}
+
+#[test]
 fn a_closed_pipe_ends_a_command_without_a_word() {
     let bench = Bench::new(&long());
     for verb in ["events", "events --json", "regions --json", "export --format perfetto -o -"] {

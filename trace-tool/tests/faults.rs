@@ -153,4 +153,5 @@ fn an_empty_file_is_told_from_a_damaged_one() {
     let run = Bench::new(&[]).run("summary FILE");
     assert_eq!((run.code, run.out.as_str()), (Some(2), ""));
     assert!(run.err.contains("at byte 0: the file is empty: was its program"), "{}", run.err);
+    assert!(run.err.contains("or was the start refused (`AlreadyRunning`)"), "{}", run.err);
 }

@@ -8,6 +8,7 @@ use super::state::State;
 use super::sums::add;
 use super::walk::Walk;
 use super::{AsyncTasks, Idle, Phase, UNFINISHED_MAX, Unfinished};
+use crate::time::Moment;
 
 /// A chain of child futures is cut behind so many.
 const CHAIN_MAX: usize = 32;
@@ -59,10 +60,10 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
         Some(Unfinished {
             task: id,
             site: state.site,
-            begin: Nanos(state.begin),
+            begin: state.begin,
             polls: state.polls,
             phase,
-            since: Nanos(since),
+            since,
             stack,
             awaited,
             unwakeable: state.unwakeable,
@@ -94,15 +95,17 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
         let Some(since) = state.idle_since().filter(|since| *since < self.to) else { return };
         add(&mut told.idle, self.to - since);
         let place = self.places.of(state.waits_at);
-        let (begin, duration) = (Nanos(since), Nanos(self.to - since));
-        self.waits.add(sums, place, Idle { task: id, begin, duration, waker: None }, None, false);
+        let begin = Moment::older(since, state.older);
+        let (duration, inside) = (begin.until(Nanos(self.to)), Nanos(self.to - since));
+        let idle = Idle { task: id, begin, duration, inside, waker: None };
+        self.waits.add(sums, place, idle, None, false);
     }
 
     /// Polls of which no event told whose they were.
     fn flush_early(&mut self) {
         for state in self.known.values_mut() {
-            for (nanos, ready) in std::mem::take(&mut state.early) {
-                self.sums.poll(state.sums, nanos, ready);
+            for poll in std::mem::take(&mut state.early) {
+                self.sums.poll(state.sums, poll);
             }
         }
     }
@@ -111,35 +114,36 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
     fn end_open(&mut self, who: usize) {
         let frames = self.threads[who].frames.iter();
         let polls = frames.filter_map(|frame| match frame.open {
-            Open::Poll(future) => Some((future, frame.begin)),
+            Open::Poll(future) => Some((future, frame.begin, frame.older)),
             _ => None,
         });
         let polls: Vec<_> = polls.collect();
         let thread = self.threads[who].sums.thread;
-        for (at, (future, begin)) in polls.into_iter().enumerate() {
+        for (at, (future, begin, older)) in polls.into_iter().enumerate() {
             let Some(state) = self.known.get(&future).filter(|state| state.is_task()) else {
                 continue;
             };
             let (site, sums) = (state.site, state.sums);
             let nanos = self.to.saturating_sub(begin);
             if at == 0 {
-                self.threads[who].add_poll(nanos, super::LONG_POLL.0);
+                self.threads[who].add_poll(nanos, older, super::LONG_POLL.0);
             }
             add(&mut self.sums.at(sums).busy, nanos);
             let chain = Vec::new();
-            self.polls.add(sums, future, site, thread, (begin, self.to), false, chain);
+            let since = Moment::older(begin, older);
+            self.polls.add(sums, future, site, thread, (since, self.to), false, chain);
         }
     }
 }
 
 /// What a task is doing, and since when.
-fn phase(state: &State) -> (Phase, u64) {
+fn phase(state: &State) -> (Phase, Moment) {
     if state.open > 0 {
-        return (Phase::Polled, state.polled.0);
+        return (Phase::Polled, Moment::older(state.polled.0, state.older));
     }
     match (state.woken, state.polls) {
-        (Some(woken), _) => (Phase::Ready, woken.at.max(state.polled.1)),
+        (Some(woken), _) => (Phase::Ready, Nanos(woken.at.max(state.polled.1)).into()),
         (None, 0) => (Phase::New, state.begin),
-        (None, _) => (Phase::Idle, state.polled.1),
+        (None, _) => (Phase::Idle, Moment::older(state.polled.1, state.older)),
     }
 }

@@ -7,10 +7,11 @@ use trace_format::time::Nanos;
 
 use super::polls::{LONG_POLL, Late};
 use super::state::{EARLY_MAX, Kind, Past, State, Woken};
-use super::sums::add;
+use super::sums::{OnePoll, add};
 use super::walk::Walk;
-use super::worker::{LINK_NANOS_MIN, Recent};
+use super::worker::{Frame, LINK_NANOS_MIN, Recent};
 use super::{AsyncWaker, Idle, Link};
+use crate::time::Moment;
 
 /// So many futures live at once at most; those that begin beyond are only counted.
 const KNOWN_MAX: usize = 1 << 18;
@@ -26,12 +27,12 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
         self.threads[who].touch();
         match *kind {
             EventKind::FutureSpawn { future, site, stack, .. } => {
-                self.tell(future, Kind::Spawned, site, stack, at);
+                self.tell(future, Kind::Spawned, site, stack, Nanos(at).into());
             }
             EventKind::FutureBegin { future, site, .. } => {
                 let around = self.threads[who].innermost_poll().filter(|it| *it != future);
                 let kind = if around.is_some() { Kind::Child } else { Kind::Polled };
-                self.tell(future, kind, site, StackId(0), at);
+                self.tell(future, kind, site, StackId(0), Nanos(at).into());
             }
             EventKind::FutureEnd { future, outcome, .. } => self.end(future, outcome, at),
             EventKind::Wake { future, stack } => self.wake(who, future, stack, at),
@@ -56,13 +57,13 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
             (false, FutureId(0)) => Kind::Polled,
             (false, _) => Kind::Child,
         };
-        let begin = self.nanos(told.begin);
+        let begin = self.moment(told.begin);
         self.tell(told.id, kind, told.site, StackId(0), begin);
-        let since = self.nanos(told.since);
+        let (since, older) = (self.nanos(told.since), self.moment(told.since).before(self.from));
         let Some(state) = self.known.get_mut(&told.id) else { return };
         state.waits_at = told.waits_at;
         if told.since.0 > 0 {
-            (state.polls, state.polled) = (1, (since, since));
+            (state.polls, state.polled, state.older) = (1, (since, since), older);
         }
         if kind == Kind::Child {
             (state.parent, state.root) = (told.parent, told.parent);
@@ -70,7 +71,7 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
     }
 
     /// An event tells of a future, maybe again.
-    fn tell(&mut self, id: FutureId, kind: Kind, site: SiteId, stack: StackId, at: u64) {
+    fn tell(&mut self, id: FutureId, kind: Kind, site: SiteId, stack: StackId, at: Moment) {
         if self.ended.contains_key(&id) {
             return;
         }
@@ -93,8 +94,8 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
         }
         self.sums.leave(before, false);
         self.sums.come(sums, stack);
-        for (nanos, ready) in std::mem::take(&mut state.early) {
-            self.sums.poll(sums, nanos, ready);
+        for poll in std::mem::take(&mut state.early) {
+            self.sums.poll(sums, poll);
         }
     }
 
@@ -106,7 +107,7 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
         site: SiteId,
         is_told: bool,
         stack: StackId,
-        at: u64,
+        at: Moment,
     ) {
         if self.known.len() >= KNOWN_MAX {
             self.untracked += 1;
@@ -134,7 +135,7 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
             let kind = if around.is_some() { Kind::Child } else { Kind::Polled };
             match self.tables.futures.get(&id) {
                 Some(told) => self.remember(told),
-                None => self.come(id, kind, SiteId(0), false, StackId(0), at),
+                None => self.come(id, kind, SiteId(0), false, StackId(0), Nanos(at).into()),
             }
         }
         let around =
@@ -155,7 +156,7 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
         state.polls += 1;
         state.open = state.open.saturating_add(1);
         (state.woken, state.ready, state.unwakeable) = (None, None, false);
-        (state.polled.0, state.child_waits_at) = (at, StackId(0));
+        (state.polled.0, state.older, state.child_waits_at) = (at, 0, StackId(0));
     }
 
     /// A task is polled: it is ready no longer.
@@ -188,17 +189,18 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
         &mut self,
         who: usize,
         id: FutureId,
-        (begin, end): (u64, u64),
-        (waits_at, is_full): (StackId, bool),
-        chain: Vec<Link>,
+        frame: Frame,
+        end: u64,
+        waits_at: StackId,
     ) {
+        let Frame { begin, older, is_full, chain, .. } = frame;
         let nanos = end.saturating_sub(begin);
         let Some(state) = self.known.get_mut(&id) else {
             self.threads[who].add_link(None, chain);
             return;
         };
         state.open = state.open.saturating_sub(1);
-        state.polled.1 = end.max(state.polled.1);
+        (state.polled.1, state.older) = (end.max(state.polled.1), 0);
         let took = if waits_at == StackId(0) { state.child_waits_at } else { waits_at };
         let is_same = took == StackId(0) || took == state.waits_at;
         state.is_futile = state.was_woken && !is_full && is_same && state.polls > 1;
@@ -207,23 +209,23 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
         }
         let (site, root, sums) = (state.site, state.root, state.sums);
         let (is_task, is_over) = (state.is_task(), state.ended && state.open == 0);
-        let delay = state.delay.take();
+        let poll = OnePoll { nanos, older, ready: state.delay.take() };
         if state.is_told || state.early.len() >= EARLY_MAX {
-            self.sums.poll(sums, nanos, delay);
+            self.sums.poll(sums, poll);
         } else {
-            state.early.push((nanos, delay));
+            state.early.push(poll);
         }
         if is_over && let Some(state) = self.known.remove(&id) {
             self.forget(id, &state);
         }
         if is_task {
-            self.end_task_poll(who, (id, site, sums), (begin, end), &chain);
+            self.end_task_poll(who, (id, site, sums), (begin, older, end), &chain);
         } else if took != StackId(0)
             && let Some(root) = self.known.get_mut(&root)
         {
             root.child_waits_at = took;
         }
-        let link = Link { site, future: id, duration: Nanos(nanos) };
+        let link = Link { site, future: id, duration: Nanos(nanos.saturating_add(older)) };
         self.threads[who].add_link(Some(link), chain);
     }
 
@@ -231,22 +233,23 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
         &mut self,
         who: usize,
         (task, site, sums): (FutureId, SiteId, usize),
-        (begin, end): (u64, u64),
+        (begin, older, end): (u64, u64, u64),
         chain: &[Link],
     ) {
         let nanos = end.saturating_sub(begin);
         let thread = &mut self.threads[who];
         if thread.innermost_poll().is_none() {
-            thread.add_poll(nanos, LONG_POLL.0);
+            thread.add_poll(nanos, older, LONG_POLL.0);
         }
         if nanos < LINK_NANOS_MIN {
             return;
         }
         let id = thread.sums.thread;
         let chain = chain.to_vec();
-        let serial = self.polls.add(sums, task, site, id, (begin, end), true, chain);
+        let since = Moment::older(begin, older);
+        let serial = self.polls.add(sums, task, site, id, (since, end), true, chain);
         let starved_from = end;
-        thread.remember(Recent { serial, task, sums, begin, end, starved_from });
+        thread.remember(Recent { serial, task, sums, begin, end, older, starved_from });
     }
 
     /// A waker of a future is used.
@@ -294,7 +297,7 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
     /// A task was idle, until it was woken or polled.
     fn was_idle(&mut self, id: FutureId, (from, to): (u64, u64), woken: Option<Woken>) {
         let Some(state) = self.known.get_mut(&id).filter(|_| to > from) else { return };
-        let (stack, sums) = (state.waits_at, state.sums);
+        let (stack, sums, older) = (state.waits_at, state.sums, state.older);
         state.remember(Past { from, to, stack });
         add(&mut self.sums.at(sums).idle, to - from);
         let place = self.places.of(stack);
@@ -304,8 +307,10 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
         });
         let waker =
             woken.map(|Woken { thread, by, stack, .. }| AsyncWaker { thread, task: by, stack });
-        let (begin, duration) = (Nanos(from), Nanos(to - from));
-        self.waits.add(sums, place, Idle { task: id, begin, duration, waker }, by, true);
+        let begin = Moment::older(from, older);
+        let (duration, inside) = (begin.until(Nanos(to)), Nanos(to - from));
+        let idle = Idle { task: id, begin, duration, inside, waker };
+        self.waits.add(sums, place, idle, by, true);
         let Some(woken) = woken.filter(|woken| place.1.awaited.is_lock() && woken.by != id) else {
             return;
         };
@@ -328,7 +333,7 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
         }
         let Some(state) = self.known.get_mut(&id) else { return };
         (state.ended, state.is_futile) = (true, false);
-        self.sums.end(state.sums, at.saturating_sub(state.begin), outcome);
+        self.sums.end(state.sums, state.begin.until(Nanos(at)).0, outcome);
         self.sums.at(state.sums).never_polled += u64::from(state.polls == 0);
         if state.open == 0
             && let Some(state) = self.known.remove(&id)
@@ -339,8 +344,8 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
 
     /// What has ended is known no longer than what may come late.
     fn forget(&mut self, id: FutureId, state: &State) {
-        for &(nanos, ready) in &state.early {
-            self.sums.poll(state.sums, nanos, ready);
+        for &poll in &state.early {
+            self.sums.poll(state.sums, poll);
         }
         self.sums.leave(state.sums, true);
         if self.ended.insert(id, state.sums).is_none() {

@@ -37,6 +37,7 @@ use crate::life::{Doing, Lives, Share, Stretch};
 use crate::reason::Await;
 use crate::summary::{Options, Progress};
 use crate::symbols::Symbols;
+use crate::time::Moment;
 
 pub use self::polls::{DELAYS_MAX, LONG_POLL, POLLS_MAX};
 
@@ -136,9 +137,9 @@ pub struct LongPoll {
     pub site: SiteId,
     /// The thread that polled.
     pub thread: ThreadId,
-    /// Since the first clock snapshot.
-    pub begin: Nanos,
-    /// How long.
+    /// When it began, perhaps before what was read.
+    pub begin: Moment,
+    /// How long, all of it.
     pub duration: Nanos,
     /// Whether it was over when the trace stopped.
     pub ended: bool,
@@ -189,8 +190,8 @@ pub struct Behind {
     pub task: FutureId,
     /// Where that was spawned.
     pub site: SiteId,
-    /// When it began.
-    pub begin: Nanos,
+    /// When it began, perhaps before what was read.
+    pub begin: Moment,
     /// How long it was, all of it.
     pub duration: Nanos,
 }
@@ -249,10 +250,12 @@ pub struct AsyncHolder {
 pub struct Idle {
     /// Which.
     pub task: FutureId,
-    /// Since the first clock snapshot.
-    pub begin: Nanos,
-    /// How long.
+    /// When it began, perhaps before what was read.
+    pub begin: Moment,
+    /// How long, all of it.
     pub duration: Nanos,
+    /// How long in what was read: what sums are made of.
+    pub inside: Nanos,
     /// Who ended it; nobody if it was not woken, or that was not seen.
     pub waker: Option<AsyncWaker>,
 }
@@ -275,14 +278,14 @@ pub struct Unfinished {
     pub task: FutureId,
     /// Where it was spawned.
     pub site: SiteId,
-    /// When, since the first clock snapshot.
-    pub begin: Nanos,
+    /// When, perhaps before what was read.
+    pub begin: Moment,
     /// How often it was polled in what was read.
     pub polls: u64,
     /// What it was doing.
     pub phase: Phase,
-    /// Since when.
-    pub since: Nanos,
+    /// Since when, perhaps before what was read.
+    pub since: Moment,
     /// Where it waits; 0 if unknown. One stack for all at that place in the program.
     pub stack: StackId,
     /// What for.
@@ -326,6 +329,11 @@ pub struct Worker {
 }
 
 impl LongPoll {
+    fn end(&self) -> Nanos {
+        let within = self.duration.0.saturating_sub(self.begin.before_trace().0);
+        Nanos(self.begin.inside().0.saturating_add(within))
+    }
+
     /// Where it spent its time: its longest call, if that is much of it; else where samples found
     /// it most often. 0 if that is not known.
     #[must_use]
@@ -385,8 +393,8 @@ impl AsyncTasks {
     pub fn stretches(&self) -> Vec<Stretch> {
         let stretch = |poll: &LongPoll| Stretch {
             thread: poll.thread,
-            from: poll.begin,
-            to: Nanos(poll.begin.0.saturating_add(poll.duration.0)),
+            from: poll.begin.inside(),
+            to: poll.end(),
         };
         self.polls.iter().map(stretch).collect()
     }

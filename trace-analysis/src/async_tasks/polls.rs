@@ -10,6 +10,7 @@ use super::sums::add;
 use super::worker::{Recent, Thread};
 use super::{Behind, Delay, Link, LongPoll};
 use crate::life::keep_longest;
+use crate::time::Moment;
 
 /// A poll that takes longer than this blocks its worker: what the same thread was to poll next
 /// waits so long, which people notice in an answer's time.
@@ -51,7 +52,7 @@ impl Polls {
         task: FutureId,
         site: SiteId,
         thread: ThreadId,
-        (begin, end): (u64, u64),
+        (begin, end): (Moment, u64),
         ended: bool,
         chain: Vec<Link>,
     ) -> u64 {
@@ -60,8 +61,8 @@ impl Polls {
             task,
             site,
             thread,
-            begin: Nanos(begin),
-            duration: Nanos(end.saturating_sub(begin)),
+            begin,
+            duration: begin.until(Nanos(end)),
             ended,
             chain,
             delayed: 0,
@@ -97,7 +98,8 @@ impl Polls {
             }
             let long = recent.end - recent.begin;
             if behind.is_none_or(|(most, _)| overlap > most) {
-                let (begin, duration) = (Nanos(recent.begin), Nanos(long));
+                let begin = Moment::older(recent.begin, recent.older);
+                let duration = Nanos(long.saturating_add(recent.older));
                 let site = site_of(recent.sums);
                 behind = Some((overlap, Behind { task: recent.task, site, begin, duration }));
             }

@@ -2,6 +2,9 @@
 
 use trace_format::id::{FutureId, SiteId, StackId, ThreadId};
 
+use super::sums::OnePoll;
+use crate::time::Moment;
+
 /// So many of the last times in which a task was idle are remembered, to say what it did while it
 /// held a lock.
 const PAST_MAX: usize = 8;
@@ -49,7 +52,7 @@ pub(super) struct State {
     pub(super) sums: usize,
     /// An event has told of it: its site is known.
     pub(super) is_told: bool,
-    pub(super) begin: u64,
+    pub(super) begin: Moment,
     /// The future around it, and the task it is in: 0 and itself for a task.
     pub(super) parent: FutureId,
     pub(super) root: FutureId,
@@ -60,6 +63,9 @@ pub(super) struct State {
     pub(super) open: u32,
     /// When its last poll began and ended.
     pub(super) polled: (u64, u64),
+    /// How long before what is read its last poll had ended, or the one that is open begun:
+    /// `polled` has the first moment of that then.
+    pub(super) older: u64,
     pub(super) woken: Option<Woken>,
     /// Since when it has been ready, if that was said.
     pub(super) ready: Option<u64>,
@@ -76,12 +82,12 @@ pub(super) struct State {
     /// It is over, and only its poll is still open.
     pub(super) ended: bool,
     pub(super) past: Vec<Past>,
-    /// Polls that are not counted yet: how long, and how long it had been ready.
-    pub(super) early: Vec<(u64, Option<u64>)>,
+    /// Polls that are not counted yet.
+    pub(super) early: Vec<OnePoll>,
 }
 
 impl State {
-    pub(super) fn new(id: FutureId, kind: Kind, site: SiteId, sums: usize, begin: u64) -> Self {
+    pub(super) fn new(id: FutureId, kind: Kind, site: SiteId, sums: usize, begin: Moment) -> Self {
         Self {
             kind,
             site,
@@ -94,6 +100,7 @@ impl State {
             polls: 0,
             open: 0,
             polled: (0, 0),
+            older: 0,
             woken: None,
             ready: None,
             delay: None,
@@ -122,7 +129,7 @@ impl State {
     pub(super) fn ready_since(&self) -> Option<u64> {
         let is_new = self.polls == 0 && self.kind == Kind::Spawned && self.is_told;
         let woken = self.woken.map(|woken| woken.at.max(self.polled.1));
-        self.ready.or(woken).or(is_new.then_some(self.begin))
+        self.ready.or(woken).or(is_new.then_some(self.begin.inside().0))
     }
 
     /// It was idle.

@@ -11,6 +11,16 @@ use super::polls::LONG_POLL;
 use super::state::Kind;
 use crate::durations::{Budget, Durations, Scratch};
 
+/// A poll that is over.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OnePoll {
+    /// How long it took of what is read, and before.
+    pub(super) nanos: u64,
+    pub(super) older: u64,
+    /// How long the future had been ready, if that is known.
+    pub(super) ready: Option<u64>,
+}
+
 /// One call site.
 #[derive(Debug, Default)]
 pub(super) struct Sums {
@@ -73,17 +83,19 @@ impl SumTable {
         }
     }
 
-    pub(super) fn poll(&mut self, place: usize, nanos: u64, ready: Option<u64>) {
+    pub(super) fn poll(&mut self, place: usize, poll: OnePoll) {
+        let OnePoll { nanos, older, ready } = poll;
+        let whole = nanos.saturating_add(older);
         let sums = &mut self.all[place].1;
         let told = &mut sums.told;
         told.polls += 1;
         add(&mut told.busy, nanos);
-        if nanos >= LONG_POLL.0 {
+        if whole >= LONG_POLL.0 {
             told.long_polls += 1;
             add(&mut told.long_total, nanos);
         }
-        sums.poll_max = sums.poll_max.max(nanos);
-        sums.polls.record(nanos, &mut self.budget);
+        sums.poll_max = sums.poll_max.max(whole);
+        sums.polls.record(whole, &mut self.budget);
         if let Some(ready) = ready {
             add(&mut told.ready_total, ready);
             sums.ready_max = sums.ready_max.max(ready);

@@ -92,8 +92,8 @@ impl Waits {
         // The budget is the groups', not the group's.
         let mut budget = std::mem::replace(&mut self.budget, Budget::new(0));
         let group = self.group(sums, stack, awaited);
-        let nanos = idle.duration.0;
-        group.sum.add(nanos);
+        let (nanos, inside) = (idle.duration.0, idle.inside.0);
+        group.sum.add(inside);
         group.max = group.max.max(nanos);
         group.durations.record(nanos, &mut budget);
         group.waiting += u64::from(!is_over);
@@ -101,7 +101,7 @@ impl Waits {
         if let Some(waker) = waker {
             let is_known = group.wakers.contains_key(&waker);
             if is_known || group.wakers.len() < PARTIES_MAX {
-                group.wakers.entry(waker).or_default().add(nanos);
+                group.wakers.entry(waker).or_default().add(inside);
             }
         }
         self.budget = budget;
@@ -120,7 +120,7 @@ impl Waits {
         places: &mut Places<'_>,
     ) {
         let last = holder.past.iter().rev().find(|past| places.is_lock(past.stack));
-        let from = waited.0.max(last.map_or(0, |past| past.to)).max(holder.begin);
+        let from = waited.0.max(last.map_or(0, |past| past.to)).max(holder.begin.inside().0);
         let Some(nanos) = waited.1.checked_sub(from).filter(|nanos| *nanos > 0) else { return };
         let group = self.group(sums, place.0, place.1);
         let key = (holder.site, released_at);

@@ -24,6 +24,7 @@ use super::worker::{Frame, LINK_NANOS_MIN, Thread};
 use crate::life::Pending;
 use crate::summary::{Options, Progress, bounds};
 use crate::symbols::Symbols;
+use crate::time::Moment;
 
 /// Between two reports of progress.
 const PROGRESS_EVENTS: u64 = 1 << 18;
@@ -112,6 +113,11 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
         self.tables.clock.nanos(ticks).0.clamp(self.from, self.to)
     }
 
+    /// The same, wherever it lies.
+    pub(super) fn moment(&self, ticks: Ticks) -> Moment {
+        Moment(self.tables.clock.signed_nanos(ticks))
+    }
+
     /// Walks all events.
     pub(super) fn walk(&mut self, mut progress: impl FnMut(Progress)) {
         let window = Window { from: None, to: self.end, thread: None };
@@ -187,11 +193,11 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
     #[inline]
     fn begin_pending(&mut self, at: Ticks) {
         while let Some((begin, thread, open)) = self.pending.before(at) {
-            let begin = self.nanos(begin);
+            let at = self.nanos(begin);
             let Some(who) = self.thread(thread) else { continue };
             let mut frames = self.threads[who].frames.iter();
-            if !frames.any(|frame| (frame.open, frame.begin) == (open, begin)) {
-                self.open(who, open, begin);
+            if !frames.any(|frame| (frame.open, frame.begin) == (open, at)) {
+                self.open_since(who, open, begin);
             }
         }
     }
@@ -229,7 +235,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
 
     fn thread_event(&mut self, who: usize, at: u64, event: &Event<'_>) {
         let end = |duration: Ticks| self.nanos(Ticks(event.ticks.0.saturating_add(duration.0)));
-        let since = |since: Ticks| self.nanos(Ticks(event.ticks.0.saturating_sub(since.0)));
+        let since = |since: Ticks| Ticks(event.ticks.0.saturating_sub(since.0));
         match event.kind {
             EventKind::Region { site, duration, .. } => {
                 let end = end(duration);
@@ -250,20 +256,32 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
             }
             EventKind::PollBegin { future } => self.open(who, Open::Poll(future), at),
             EventKind::EndPoll { waits_at } => self.close(who, at, waits_at),
-            EventKind::Reopen { open, since: ago } => {
-                let begin = since(ago);
-                self.open(who, open, begin);
-            }
+            EventKind::Reopen { open, since: ago } => self.open_since(who, open, since(ago)),
             EventKind::EndDetached { open, since: ago } => {
-                let begin = since(ago);
+                let begin = self.nanos(since(ago));
                 self.end_detached(who, open, begin, at);
             }
             EventKind::Dropped { ends, .. } if ends > 0 => self.lose(who),
             EventKind::Ready { since: ago, .. } => {
-                let ready = since(ago);
+                let ready = self.nanos(since(ago));
                 self.future_event(who, at, &event.kind, ready);
             }
             _ => self.future_event(who, at, &event.kind, at),
+        }
+    }
+
+    /// Opens what began then, perhaps before what is read.
+    fn open_since(&mut self, who: usize, open: Open, begin: Ticks) {
+        let older = self.moment(begin).before(self.from);
+        let depth = self.threads[who].frames.len();
+        self.open(who, open, self.nanos(begin));
+        if let Some(frame) = self.threads[who].frames.get_mut(depth) {
+            frame.older = older;
+        }
+        if let Open::Poll(future) = open
+            && let Some(state) = self.known.get_mut(&future)
+        {
+            state.older = older;
         }
     }
 
@@ -290,8 +308,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
         match frame.open {
             Open::Region(site) => self.closed_region(who, site, nanos, frame.chain),
             Open::Poll(future) => {
-                let (begin, is_full) = (frame.begin, frame.is_full);
-                self.end_poll(who, future, (begin, at), (waits_at, is_full), frame.chain);
+                self.end_poll(who, future, frame, at, waits_at);
             }
             Open::Call(_) | Open::Task(_) => self.threads[who].add_link(None, frame.chain),
         }

@@ -24,6 +24,8 @@ const CHAIN_MAX: usize = 8;
 pub(super) struct Frame {
     pub(super) open: Open,
     pub(super) begin: u64,
+    /// How long it had been open before what is read: `begin` is its first moment then.
+    pub(super) older: u64,
     /// Something was recorded inside.
     pub(super) is_full: bool,
     /// What took longest inside, and in that, and so on.
@@ -38,6 +40,8 @@ pub(super) struct Recent {
     pub(super) sums: usize,
     pub(super) begin: u64,
     pub(super) end: u64,
+    /// How long it had gone on before what is read.
+    pub(super) older: u64,
     /// From when on another task was ready that ran here later; its end if none was.
     pub(super) starved_from: u64,
 }
@@ -87,7 +91,7 @@ impl Thread {
             self.too_deep += 1;
             return;
         }
-        self.frames.push(Frame { open, begin, is_full: false, chain: Vec::new() });
+        self.frames.push(Frame { open, begin, older: 0, is_full: false, chain: Vec::new() });
     }
 
     /// Closes what was opened last; nothing if that is not kept, or nothing is open.
@@ -127,11 +131,12 @@ impl Thread {
     }
 
     /// Counts a poll that no other is around.
-    pub(super) fn add_poll(&mut self, nanos: u64, long: u64) {
+    pub(super) fn add_poll(&mut self, nanos: u64, older: u64, long: u64) {
+        let whole = nanos.saturating_add(older);
         let sums = &mut self.sums;
         sums.polls += 1;
         sums.busy.0 = sums.busy.0.saturating_add(nanos);
-        sums.longest = sums.longest.max(Nanos(nanos));
-        sums.long_polls += u64::from(nanos >= long);
+        sums.longest = sums.longest.max(Nanos(whole));
+        sums.long_polls += u64::from(whole >= long);
     }
 }

@@ -103,7 +103,7 @@ fn blocked(facts: &Facts<'_>, tasks: &AsyncTasks, polls: &[&LongPoll]) -> Option
 }
 
 /// `: it slept 99% of that, in clock_nanosleep at app::f (src/app.rs:12)`.
-fn what(facts: &Facts<'_>, doing: &Doing, culprit: StackId) -> String {
+pub(super) fn what(facts: &Facts<'_>, doing: &Doing, culprit: StackId) -> String {
     let (times, whole) = (&doing.times, doing.times.total().0);
     let mut parts = vec![(times.running, "running"), (times.in_calls, "in calls")];
     parts.extend([(times.ready, "without a CPU"), (times.running_or_ready, "running or ready")]);
@@ -226,7 +226,7 @@ fn unfinished(
     title: String,
     which: &[&Unfinished],
 ) -> Insight {
-    let since = |task: &Unfinished| tasks.to.0.saturating_sub(task.since.0);
+    let since = |task: &Unfinished| task.since.until(tasks.to).0;
     let lost = saturating_sum(which.iter().map(|task| since(task)));
     let mut insight = Insight::new(kind, Nanos(lost), title);
     for task in which.iter().take(SAID) {
@@ -247,7 +247,7 @@ fn unfinished(
 }
 
 fn is_long(facts: &Facts<'_>, tasks: &AsyncTasks, task: &Unfinished) -> bool {
-    let long = Nanos(tasks.to.0.saturating_sub(task.since.0));
+    let long = task.since.until(tasks.to);
     long.0 >= STUCK_NANOS && facts.is_worth(long, STUCK_THOUSANDTHS)
 }
 
@@ -272,7 +272,7 @@ fn slow_ready(facts: &Facts<'_>, tasks: &AsyncTasks) -> Option<Insight> {
     if !is_slow && forgotten.is_empty() {
         return None;
     }
-    let waiting = saturating_sum(forgotten.iter().map(|it| tasks.to.0.saturating_sub(it.since.0)));
+    let waiting = saturating_sum(forgotten.iter().map(|it| it.since.until(tasks.to).0));
     let lost = Nanos(if is_slow { rest.0.max(waiting) } else { waiting });
     let title = if is_slow {
         let (ready, busy) = (time(rest), time(Nanos(busy)));
@@ -301,7 +301,7 @@ fn slow_ready(facts: &Facts<'_>, tasks: &AsyncTasks) -> Option<Insight> {
         insight.evidence.push(format!("{who} was in polls for {share} of the time"));
     }
     insight.threads = tasks.workers.iter().map(|worker| worker.thread).collect();
-    insight.at = tasks.delays.first().map(|delay| delay.ready);
+    insight.at = tasks.delays.first().map(|delay| delay.ready.into());
     insight.command = "async".to_owned();
     Some(insight)
 }

@@ -8,6 +8,7 @@ use super::words::{Facts, count, plural, time};
 use super::{Insight, InsightKind};
 use crate::life::{CallGroup, Share, Wait, WaitGroup};
 use crate::reason::Reason;
+use crate::time::Moment;
 
 /// Files that cost this part of the trace's time, in thousandths, are slow.
 const FILE_THOUSANDTHS: u64 = 50;
@@ -46,7 +47,7 @@ struct Slow<'a> {
     max: Nanos,
     stacks: &'a [Share<trace_format::id::StackId>],
     threads: &'a [Share<ThreadId>],
-    at: Option<Nanos>,
+    at: Option<Moment>,
 }
 
 /// Files that were waited for. Switches tell what was waiting; without them a call's whole time

@@ -89,7 +89,7 @@ pub(super) fn growth(facts: &Facts<'_>, heap: &Heap) -> Option<Insight> {
         ));
     }
     insight.stacks = growing.iter().take(3).map(|stack| stack.stack).collect();
-    insight.at = Some(last.at);
+    insight.at = Some(last.at.into());
     insight.command = "heap".to_owned();
     Some(insight)
 }

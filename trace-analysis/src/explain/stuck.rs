@@ -24,7 +24,7 @@ pub(super) fn unended(facts: &Facts<'_>, group: &WaitGroup) -> u64 {
         resource => it.wait.resource == resource,
     };
     let stuck = stuck(facts).filter(|it| it.reason == group.reason);
-    saturating_sum(stuck.filter(is_in).map(|it| it.wait.duration.0))
+    saturating_sum(stuck.filter(is_in).map(|it| it.wait.inside.0))
 }
 
 /// Threads that waited for locks to the end of the trace.

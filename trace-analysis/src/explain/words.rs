@@ -10,6 +10,7 @@ use crate::life::Lives;
 use crate::reason::{await_site, site, without_closures};
 use crate::sources;
 use crate::symbols::{Frame, Symbols};
+use crate::time::Moment;
 
 /// Longer names are cut: type arguments of a library fill a screen.
 const NAME_CHARS_MAX: usize = 80;
@@ -90,6 +91,11 @@ impl<'a> Facts<'a> {
         let frames = self.frames(stack);
         let frame = await_site(&frames).or(frames.first());
         frame.map_or_else(String::new, |frame| named_at(without_closures(&frame.name), frame))
+    }
+
+    /// A name that is not too long.
+    pub(super) fn short(&self, name: &str) -> String {
+        name.chars().take(NAME_CHARS_MAX).collect()
     }
 
     fn frames(&self, stack: StackId) -> Vec<Frame<'a>> {
@@ -177,8 +183,13 @@ pub(super) fn percent(part: u64, whole: u64) -> String {
     if percent < 1.0 { "less than 1%".to_owned() } else { format!("{percent:.0}%") }
 }
 
-/// A moment since the begin: `1.234 s`.
-pub(super) fn moment(at: Nanos) -> String {
+/// A moment since the begin: `1.234567 s`, or `5.00 s before the trace`.
+pub(super) fn moment(at: impl Into<Moment>) -> String {
+    let at = at.into();
+    if at < Moment(0) {
+        return format!("{} before the trace", time(at.before_trace()));
+    }
+    let at = at.inside();
     format!("{}.{:06} s", at.0 / 1_000_000_000, at.0 / 1_000 % 1_000_000)
 }
 

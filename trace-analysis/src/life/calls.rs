@@ -74,13 +74,13 @@ impl CallTable {
     }
 
     pub(super) fn add(&mut self, ended: &Ended) {
-        let OneCall { thread, stack, resource, duration, .. } = ended.one;
+        let OneCall { thread, stack, resource, inside, .. } = ended.one;
         if !self.threads.is_empty() && !self.threads.contains(&thread) {
             return;
         }
         let key = CallKey { call: ended.call, resource, stack, thread };
         let budget = &mut self.budget;
-        self.calls.add(key, duration.0, |sums| sums.add(ended, budget));
+        self.calls.add(key, inside.0, |sums| sums.add(ended, budget));
     }
 
     pub(super) fn fine(&self) -> Vec<(CallKey, Sum)> {
@@ -119,8 +119,8 @@ impl CallTable {
 
 impl CallSums {
     fn add(&mut self, ended: &Ended, budget: &mut Budget) {
-        let OneCall { duration, result, .. } = ended.one;
-        self.sum.add(duration.0);
+        let OneCall { duration, inside, result, .. } = ended.one;
+        self.sum.add(inside.0);
         self.max = self.max.max(duration.0);
         self.off_cpu = self.off_cpu.saturating_add(ended.off_cpu);
         self.durations.record(duration.0, budget);

@@ -46,6 +46,7 @@ use crate::durations::Quantiles;
 use crate::reason::Reason;
 use crate::summary::{Options, Progress};
 use crate::symbols::Symbols;
+use crate::time::Moment;
 
 /// How many of the slowest are kept of each group, and of its parties.
 pub const TOP: usize = 8;
@@ -296,10 +297,12 @@ pub struct Wait {
     pub stack: StackId,
     /// For what; 0 if unknown.
     pub resource: ResourceId,
-    /// Since the first clock snapshot.
-    pub begin: Nanos,
-    /// How long.
+    /// When it began, perhaps before what was read.
+    pub begin: Moment,
+    /// How long, all of it.
     pub duration: Nanos,
+    /// How long in what was read: what sums are made of.
+    pub inside: Nanos,
     /// Who ended it, where, and when; nobody if that can't be told.
     pub waker: Option<Waker>,
 }
@@ -386,10 +389,12 @@ pub struct OneCall {
     pub stack: StackId,
     /// About what; 0 if about nothing in particular.
     pub resource: ResourceId,
-    /// Since the first clock snapshot.
-    pub begin: Nanos,
-    /// How long.
+    /// When it began, perhaps before what was read.
+    pub begin: Moment,
+    /// How long, all of it.
     pub duration: Nanos,
+    /// How long in what was read: what sums are made of.
+    pub inside: Nanos,
     /// Bytes or a count; negative: minus the error number.
     pub result: i64,
 }

@@ -65,6 +65,7 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
 
     #[inline(never)]
     fn begin_open(&mut self, begin: Ticks, thread: ThreadId, open: Open) {
+        let since = begin;
         let begin = self.nanos(begin);
         if begin >= self.to {
             return;
@@ -75,13 +76,13 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
         self.bring(who, begin);
         let mut frames = self.living[who].frames.iter();
         if !frames.any(|frame| (frame.open, frame.begin) == (open, begin)) {
-            self.open(who, open, begin, None);
+            self.open_since(who, open, since);
         }
     }
 
     /// A thread's wait was not over when the trace stopped.
     pub(super) fn keep_unended(&mut self, call: &Call, mut wait: Wait) {
-        if self.is_trace_end && call.result.is_none() && wait.duration.0 > 0 {
+        if self.is_trace_end && call.result.is_none() && wait.inside.0 > 0 {
             let (reason, named, call) = (call.why.reason, call.why.named, call.open.call);
             wait.resource = if named { wait.resource } else { ResourceId(0) };
             self.unended.push(Unended { reason, call, wait });

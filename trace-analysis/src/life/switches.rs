@@ -97,8 +97,9 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
             thread: self.names[who].0,
             stack,
             resource: ResourceId(0),
-            begin: Nanos(living.now - nanos.min(living.now)),
+            begin: Nanos(living.now - nanos.min(living.now)).into(),
             duration: Nanos(nanos),
+            inside: Nanos(nanos),
             waker: None,
         };
         self.waits.add(reason, false, (stack, None), &wait);

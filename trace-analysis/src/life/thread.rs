@@ -77,6 +77,8 @@ pub(super) struct Call {
 pub(super) struct Frame {
     pub(super) open: Open,
     pub(super) begin: u64,
+    /// How long it had been open before what is read: `begin` is its first moment then.
+    pub(super) older: u64,
     /// What was known to be spent when it began.
     pub(super) before: Known,
     pub(super) call: Option<Call>,
@@ -327,7 +329,7 @@ impl Living {
             _ => None,
         };
         let before = self.spent.known();
-        self.frames.push(Frame { open, begin, before, call });
+        self.frames.push(Frame { open, begin, older: 0, before, call });
     }
 
     /// Closes what was opened last.

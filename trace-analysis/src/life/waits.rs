@@ -87,7 +87,7 @@ impl WaitTable {
         let place = if resource == ResourceId(0) { place } else { StackId(0) };
         let key = WaitKey { reason, resource, place, stack, thread, waker };
         let budget = &mut self.budget;
-        self.waits.add(key, wait.duration.0, |sums| sums.add(wait, budget));
+        self.waits.add(key, wait.inside.0, |sums| sums.add(wait, budget));
     }
 
     pub(super) fn fine(&self) -> Vec<(WaitKey, Sum)> {
@@ -122,7 +122,7 @@ impl WaitTable {
 impl WaitSums {
     fn add(&mut self, wait: &Wait, budget: &mut Budget) {
         let nanos = wait.duration.0;
-        self.sum.add(nanos);
+        self.sum.add(wait.inside.0);
         self.max = self.max.max(nanos);
         self.durations.record(nanos, budget);
         keep_longest(&mut self.longest, *wait, |wait| wait.duration.0);

@@ -29,6 +29,7 @@ use super::{Lives, OneCall, RegionTimes, STRETCHES_MAX, Stretch, Unended, Wait, 
 use crate::reason::Reason;
 use crate::summary::{Options, Progress, bounds};
 use crate::symbols::Symbols;
+use crate::time::Moment;
 
 /// Between two reports of progress.
 const PROGRESS_EVENTS: u64 = 1 << 18;
@@ -164,8 +165,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
             let Some(who) = self.thread(thread, self.from) else { continue };
             self.living[who].seen = true;
             for open in open {
-                let begin = self.nanos(open.begin);
-                self.open(who, open.open, begin, None);
+                self.open_since(who, open.open, open.begin);
             }
         }
         let entries = self.file.index().iter().map(|entry| u64::from(entry.bytes));
@@ -253,7 +253,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
         self.come(who, at);
         self.bring(who, at);
         let end = |duration: Ticks| self.nanos(Ticks(event.ticks.0.saturating_add(duration.0)));
-        let since = |since: Ticks| self.nanos(Ticks(event.ticks.0.saturating_sub(since.0)));
+        let since = |since: Ticks| Ticks(event.ticks.0.saturating_sub(since.0));
         match event.kind {
             EventKind::Region { site, duration, .. } => {
                 self.complete(who, Open::Region(site), at, end(duration));
@@ -273,10 +273,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
             EventKind::PollBegin { future } => self.open(who, Open::Poll(future), at, None),
             EventKind::TaskRunBegin { task } => self.open(who, Open::Task(task), at, None),
             EventKind::CallBegin { call } => self.open(who, Open::Call(call), at, None),
-            EventKind::Reopen { open, since: ago } => {
-                let begin = since(ago);
-                self.open(who, open, begin, None);
-            }
+            EventKind::Reopen { open, since: ago } => self.open_since(who, open, since(ago)),
             EventKind::End | EventKind::EndValue { .. } | EventKind::EndPoll { .. }
                 if self.has_cpus =>
             {
@@ -284,7 +281,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
             }
             EventKind::EndCall { result } => self.end_call(who, at, result),
             EventKind::EndDetached { open, since: ago } => {
-                let begin = since(ago);
+                let begin = self.nanos(since(ago));
                 self.end_detached(who, open, begin, at);
             }
             EventKind::Dropped { from, to, .. } => {
@@ -337,6 +334,18 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
     fn end_early(&mut self, who: usize, at: u64) {
         if self.living[who].until.is_some() {
             self.close(who, at);
+        }
+    }
+
+    /// Opens what began then, perhaps before what is read.
+    pub(super) fn open_since(&mut self, who: usize, open: Open, begin: Ticks) {
+        let older = Moment(self.tables.clock.signed_nanos(begin)).before(self.from);
+        let depth = self.living[who].frames.len();
+        self.open(who, open, self.nanos(begin), None);
+        if older > 0
+            && let Some(frame) = self.living[who].frames.get_mut(depth)
+        {
+            frame.older = older;
         }
     }
 
@@ -422,7 +431,9 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
     fn closed(&mut self, who: usize, frame: Frame, end: u64) {
         match (frame.open, frame.call) {
             (Open::Region(site), _) => self.closed_region(who, site, &frame, end),
-            (Open::Call(_), Some(call)) => self.closed_call(who, call, frame.begin, end, true),
+            (Open::Call(_), Some(call)) => {
+                self.closed_call(who, call, (frame.begin, frame.older), end, true);
+            }
             _ => {}
         }
     }
@@ -452,7 +463,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
         &mut self,
         who: usize,
         mut call: Call,
-        begin: u64,
+        (begin, older): (u64, u64),
         end: u64,
         is_over: bool,
     ) {
@@ -465,10 +476,11 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
         let waker_place = waker.map(|(waker, place)| (waker.thread, place));
         let waker = waker.map(|(waker, _)| waker);
         let (stack, resource) = (open.stack, self.places.same(open.resource));
+        let since = Moment::older(begin, older);
+        let (inside, whole) = (Nanos(call.blocked), Nanos(call.blocked.saturating_add(older)));
         let mut wait =
-            Wait { thread, stack, resource, begin: Nanos(begin), duration: Nanos(0), waker };
+            Wait { thread, stack, resource, begin: since, duration: whole, inside, waker };
         if call.blocked > 0 {
-            wait.duration = Nanos(call.blocked);
             let places = (call.place, waker_place);
             self.waits.add(call.why.reason, call.why.named, places, &wait);
             if !is_over {
@@ -476,15 +488,16 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
             }
         }
         if call.faulted > 0 {
-            let wait = Wait { duration: Nanos(call.faulted), waker: None, ..wait };
+            let (begin, inside) = (Moment::from(Nanos(begin)), Nanos(call.faulted));
+            wait = Wait { begin, duration: inside, inside, waker: None, ..wait };
             self.waits.add(Reason::PageFault, false, (stack, None), &wait);
         }
         if is_over {
             self.living[who].calls_ended += 1;
-            let duration = Nanos(end - begin.min(end));
+            let inside = end - begin.min(end);
+            let (duration, inside) = (Nanos(inside.saturating_add(older)), Nanos(inside));
             let result = call.result.unwrap_or(0);
-            let begin = Nanos(begin);
-            let one = OneCall { thread, stack, resource, begin, duration, result };
+            let one = OneCall { thread, stack, resource, begin: since, duration, inside, result };
             let has_bytes = matches!(call_class(open.call), CallClass::Read | CallClass::Write);
             self.calls.add(&Ended { call: open.call, one, off_cpu: call.off_cpu, has_bytes });
         }
@@ -550,7 +563,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
         self.tell_outside(who);
         while let Some((frame, end)) = self.living[who].pop_any(end) {
             if let Some(call) = frame.call {
-                self.closed_call(who, call, frame.begin, end, false);
+                self.closed_call(who, call, (frame.begin, frame.older), end, false);
             }
         }
         self.living[who].bury();

@@ -56,7 +56,7 @@ impl Lacking {
     /// Whether somebody can do something about it.
     #[must_use]
     pub fn is_news(&self) -> bool {
-        !matches!(self, Self::File | Self::Names)
+        !matches!(self, Self::File | Self::Names | Self::Module)
     }
 }
 

@@ -112,12 +112,26 @@ pub(super) fn show(
         }
     }
     outcome.print(ask.limit, out)?;
+    if outcome.is_bare() {
+        writeln!(out)?;
+        out.wrapped(why_bare(ask, status), 2)?;
+    }
     writeln!(out, "\nTraces: {}", folder.display())?;
     if let Some(path) = outcome.worth_reading() {
         writeln!(out, "  more: exectrace summary {}", path.display())?;
     }
     out.flush()?;
     Ok(())
+}
+
+/// Why there may be nothing but events of the recorder's own.
+fn why_bare(ask: Ask, status: ExitStatus) -> &'static str {
+    if ask.is_run && !status.success() {
+        return "nothing that is annotated ran before the program failed. If it starts a trace of \
+                its own, that was refused (AlreadyRunning), for this trace runs already: let it go \
+                on without its own when `start` says so, or run it by plain cargo";
+    }
+    "nothing that is annotated ran: #[exectrace::test], #[traced], trace_region! annotate"
 }
 
 impl Outcome {
@@ -181,10 +195,12 @@ impl Outcome {
             let title = "Regions of all processes, by their own time";
             section(title, &regions_table(shown), regions.len() - shown.len(), out)?;
         }
-        if tasks.is_empty() && self.regions.is_empty() {
-            writeln!(out, "\nnothing is annotated: #[exectrace::test], #[traced], trace_region!")?;
-        }
         Ok(())
+    }
+
+    /// Whether nothing that is annotated ran.
+    fn is_bare(&self) -> bool {
+        self.tasks.is_empty() && self.regions.is_empty()
     }
 
     fn tasks_table(&self, tasks: &[&Ranked]) -> Table {

@@ -62,7 +62,7 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
         tasks.delays.retain(|it| threads.contains(&it.thread));
         tasks.workers.retain(|it| threads.contains(&it.thread));
     }
-    let long_ago = |task: &Unfinished| tasks.to.0.saturating_sub(task.since.0) >= arguments.idle.0;
+    let long_ago = |task: &Unfinished| task.since.until(tasks.to) >= arguments.idle;
     let (stuck, others): (Vec<_>, Vec<_>) =
         std::mem::take(&mut tasks.unfinished).into_iter().partition(long_ago);
     if arguments.source.json {
@@ -182,13 +182,13 @@ fn print_poll(
 ) -> Result<(), Failure> {
     let poll = polls[0];
     let (long, who) = (units::time(poll.duration), site(words, poll.site));
-    let (thread, at) = (words.names.thread(poll.thread), units::moment(poll.begin));
+    let (thread, at) = (words.names.thread(poll.thread), units::since(poll.begin));
     let over = if poll.ended { "" } else { ", not over at the end" };
     let times = match polls.len() {
         1 => String::new(),
         more => format!(", {more} times"),
     };
-    let line = format!("{long:>8}  {who} kept {thread} from {at} s on{over}{times}");
+    let line = format!("{long:>8}  {who} kept {thread} from {at} on{over}{times}");
     out.wrapped_loud(&line, 10)?;
     let meanwhile = doing(poll, words);
     if !meanwhile.is_empty() {
@@ -404,7 +404,7 @@ fn print_unfinished(
     out: &mut Output,
 ) -> Result<(), Failure> {
     let task = group[0];
-    let long = units::time(Nanos(tasks.to.0.saturating_sub(task.since.0)));
+    let long = units::time(task.since.until(tasks.to));
     let (who, id) = (words.names.site(task.site), task.task.0);
     let which = match group.len() {
         1 => format!("{who} (task {id})"),

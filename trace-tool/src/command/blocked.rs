@@ -230,6 +230,9 @@ fn print_group(
         format!("p99 {}", units::time(spread.p99)),
         format!("max {}", units::time(spread.max)),
     ];
+    if let Some(older) = group.longest.iter().map(|wait| wait.begin).filter(|it| it.0 < 0).min() {
+        how.push(format!("since {}", units::since(older)));
+    }
     if group.waiters_max > 1 {
         how.push(format!("up to {} threads at once", group.waiters_max));
     }
@@ -299,8 +302,8 @@ fn print_holder(
 /// One wait: `longest: worker-1 at 0.512 s, until slow-poke let go, which held it since 0.497 s`.
 fn longest(wait: &Wait, words: Words<'_>) -> String {
     let who = words.names.thread(wait.thread);
-    let (duration, begin) = (units::time(wait.duration), units::moment(wait.begin));
-    let mut text = format!("longest: {who} {duration}, from {begin} s on");
+    let (duration, begin) = (units::time(wait.duration), units::since(wait.begin));
+    let mut text = format!("longest: {who} {duration}, from {begin} on");
     let Some(waker) = wait.waker else { return text };
     text.push_str(&format!(", until {} let go", words.names.thread(waker.thread)));
     if let Some(since) = waker.held_since {

@@ -16,6 +16,11 @@ use crate::output::{Output, advance, progress};
 use crate::symbols::binaries;
 use crate::units;
 
+/// What a trace of annotations alone lacks.
+const WITH_FULL: &str = "with the feature `full` it would say what threads waited for and who made \
+    them, which calls were slow, and who had no CPU: features = [\"full\"] in place of \
+    \"enabled\" in Cargo.toml, or cargo exectrace --record full run";
+
 /// So many characters of a sentence are shown.
 const SENTENCE_CHARS_MAX: usize = 1000;
 
@@ -36,7 +41,7 @@ pub struct Arguments {
 /// # Errors
 /// If there is no trace, or the output can't be written.
 pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> {
-    let (life, tasks) = Life::read_async(&arguments.source, &arguments.naming)?;
+    let (life, tasks, slow) = Life::read_tasks(&arguments.source, &arguments.naming)?;
     let file = &life.reading.file;
     let heap = (!file.tables().heap.is_empty()).then(|| {
         let options = HeapOptions { from: life.reading.from, at: life.reading.to };
@@ -45,7 +50,8 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
         bar.finish_and_clear();
         heap
     });
-    let insights = explain_all(file, &life.lives, heap.as_ref(), Some(&tasks), &life.symbols);
+    let tasks = (Some(&tasks), slow.as_slice());
+    let insights = explain_all(file, &life.lives, heap.as_ref(), tasks, &life.symbols);
     let names = life.names();
     let words = life.words(&names);
     let verdict = life.warn();
@@ -63,6 +69,9 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     if shown.is_empty() {
         let about = if life.reading.has_life() { "" } else { " that regions alone can show" };
         writeln!(out, "nothing stands out{about}")?;
+        if !life.reading.has_life() {
+            out.wrapped(WITH_FULL, 2)?;
+        }
     }
     let more = insights.len() - shown.len();
     if more > 0 {

@@ -1,6 +1,7 @@
 //! `exectrace heap`: what lives on the heap, since when, and who allocates.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -33,26 +34,43 @@ const GRAPH_MARGIN: usize = 12;
 pub struct Arguments {
     /// The trace.
     file: PathBuf,
-    /// When to look at what lives; else the trace's end.
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    at: Option<Nanos>,
+    /// When to look at what lives: a time, `end`, or `peak`, when most lived. Else the trace's end,
+    /// or the peak if nothing lives at the end.
+    #[arg(long, value_name = "TIME|peak|end", value_parser = parse_at)]
+    at: Option<At>,
     /// Measure growth and allocations from this time on; else from the trace's begin.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     from: Option<Nanos>,
     /// What stacks are sorted by; the greatest first.
     #[arg(long, value_enum, default_value_t = Sort::Live)]
     sort: Sort,
-    /// At most so many stacks; 0 for all.
+    /// At most so many places or stacks; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 10)]
     top: usize,
-    /// Show whole stacks.
+    /// Show whole stacks; else those of one place in the program are put together.
     #[arg(long)]
     stacks: bool,
-    /// Print JSON; the fields are described in JSON.md.
+    /// Print JSON; its fields: trace-tool/JSON.md in exectrace's repository.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     naming: binaries::Options,
+}
+
+/// When to look at what lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    Time(Nanos),
+    Peak,
+    End,
+}
+
+fn parse_at(text: &str) -> Result<At, String> {
+    match text {
+        "peak" => Ok(At::Peak),
+        "end" => Ok(At::End),
+        time => parse_time(time).map(At::Time),
+    }
 }
 
 /// What stacks are sorted by.
@@ -71,18 +89,14 @@ enum Sort {
 /// # Errors
 /// If there is no trace, or the output can't be written.
 pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> {
-    if let (Some(from), Some(at)) = (arguments.from, arguments.at)
+    if let (Some(from), Some(At::Time(at))) = (arguments.from, arguments.at)
         && from >= at
     {
         return Err(Failure::Usage("--from must be before --at".to_owned()));
     }
     let file = open(&arguments.file)?;
-    let mut heap = read(arguments, &file);
-    match arguments.sort {
-        Sort::Live => heap.stacks.sort_by_key(|stack| Reverse(stack.live_bytes)),
-        Sort::Growth => heap.stacks.sort_by_key(|stack| Reverse(stack.grown_bytes)),
-        Sort::Allocated => heap.stacks.sort_by_key(|stack| Reverse(stack.allocated_bytes)),
-    }
+    let (mut heap, is_peak) = read(arguments, &file);
+    sort(&mut heap.stacks, arguments.sort);
     let verdict = warn(&file);
     if heap.points.is_empty() && heap.samples == 0 && !arguments.json {
         let off = missing(file.tables());
@@ -94,20 +108,55 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     let symbols = symbols(&file, &arguments.naming)?;
     let names = Names::new(file.tables());
     let words = Words { names: &names, places: Places::new(file.tables(), &symbols) };
-    let shown = limited(&heap.stacks, arguments.top);
     if arguments.json {
         let trace = Trace::new(&arguments.file, &file);
+        let shown = limited(&heap.stacks, arguments.top);
         out.json(&HeapReport::new(trace, words, &heap, shown))?;
         return Ok(verdict);
     }
+    if is_peak && arguments.at.is_none() {
+        let line = "nothing that was sampled lives at the end: this is when most lived (--at end)";
+        writeln!(out, "{line}")?;
+    }
     print_counters(&heap, out)?;
-    print_stacks(arguments, &heap, shown, words, out)?;
+    print_stacks(arguments, &heap, words, out)?;
     Ok(verdict)
 }
 
-fn read(arguments: &Arguments, file: &TraceFile<super::reading::Bytes>) -> Heap {
+fn sort(stacks: &mut [HeapStack], by: Sort) {
+    match by {
+        Sort::Live => stacks.sort_by_key(|stack| Reverse(stack.live_bytes)),
+        Sort::Growth => stacks.sort_by_key(|stack| Reverse(stack.grown_bytes)),
+        Sort::Allocated => stacks.sort_by_key(|stack| Reverse(stack.allocated_bytes)),
+    }
+}
+
+/// The heap when it was asked for, and whether that is the peak.
+fn read(arguments: &Arguments, file: &TraceFile<super::reading::Bytes>) -> (Heap, bool) {
+    let at = match arguments.at {
+        Some(At::Time(at)) => Some(at),
+        _ => None,
+    };
+    let heap = read_at(arguments, at, file);
+    let is_wanted = match arguments.at {
+        None => heap.stacks.iter().all(|stack| stack.live_bytes == 0),
+        Some(at) => at == At::Peak,
+    };
+    let points = heap.points.iter().filter(|point| point.at >= heap.from);
+    let peak = points.max_by_key(|point| point.live_bytes).filter(|_| is_wanted);
+    match peak.map(|peak| peak.at) {
+        Some(peak) => (read_at(arguments, Some(peak), file), true),
+        None => (heap, false),
+    }
+}
+
+fn read_at(
+    arguments: &Arguments,
+    at: Option<Nanos>,
+    file: &TraceFile<super::reading::Bytes>,
+) -> Heap {
     let ticks = |at| file.tables().clock.ticks(at);
-    let options = HeapOptions { from: arguments.from.map(ticks), at: arguments.at.map(ticks) };
+    let options = HeapOptions { from: arguments.from.map(ticks), at: at.map(ticks) };
     let bar = progress(file.bytes());
     let heap = Heap::read(file, &options, |progress| advance(&bar, progress));
     bar.finish_and_clear();
@@ -189,19 +238,20 @@ fn seconds(nanos: u64) -> String {
 fn print_stacks(
     arguments: &Arguments,
     heap: &Heap,
-    shown: &[HeapStack],
     words: Words<'_>,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    if shown.is_empty() {
+    if heap.stacks.is_empty() {
         writeln!(out, "\nno sampled allocation lives")?;
         return Ok(());
     }
     let every = units::bytes(heap.sample_bytes);
     let samples = units::plural(heap.samples, "sample", "samples");
-    let title = format!("By stack, estimated from {samples}, one in {every}");
+    let by = if arguments.stacks { "stack" } else { "place" };
+    let title = format!("By {by}, estimated from {samples}, one in {every}");
     writeln!(out, "\n{}", out.bold(&title))?;
-    if arguments.stacks {
+    let more = if arguments.stacks {
+        let shown = limited(&heap.stacks, arguments.top);
         for stack in shown {
             let live = units::bytes(stack.live_bytes);
             let grown = signed(stack.grown_bytes.into());
@@ -211,17 +261,38 @@ fn print_stacks(
                 out.wrapped(&format!("{:11}{frame}", ""), 15)?;
             }
         }
+        heap.stacks.len() - shown.len()
     } else {
+        let places = by_place(&heap.stacks, arguments.sort, words);
+        let shown = limited(&places, arguments.top);
         out.write_all(table(shown, heap, words).render(out.width).as_bytes())?;
-    }
-    let more = heap.stacks.len() - shown.len();
+        places.len() - shown.len()
+    };
     if more > 0 {
         writeln!(out, "… and {}: --top 0", units::plural(more as u64, "more", "more"))?;
     }
     Ok(())
 }
 
-/// A row for each stack.
+/// Stacks that are of one place in the program, put together: ways to it are many.
+fn by_place(stacks: &[HeapStack], by: Sort, words: Words<'_>) -> Vec<HeapStack> {
+    let mut places: Vec<HeapStack> = Vec::new();
+    let mut known: HashMap<(String, String), usize> = HashMap::new();
+    for stack in stacks {
+        let place = words.places.own(stack.stack);
+        let place = place.map(|place| (place.shown_function(), place.source().unwrap_or_default()));
+        let next = places.len();
+        let at = *known.entry(place.unwrap_or_default()).or_insert(next);
+        match places.get_mut(at) {
+            Some(place) => place.add(stack),
+            None => places.push(*stack),
+        }
+    }
+    sort(&mut places, by);
+    places
+}
+
+/// A row for each place, named by one of its stacks.
 #[must_use]
 pub fn table(stacks: &[HeapStack], heap: &Heap, words: Words<'_>) -> Table {
     let mut table = Table::new(&[
@@ -236,7 +307,7 @@ pub fn table(stacks: &[HeapStack], heap: &Heap, words: Words<'_>) -> Table {
     ]);
     let all = units::sum(heap.stacks.iter().map(|stack| stack.live_bytes));
     for stack in stacks {
-        let place = words.places.place(stack.stack);
+        let place = words.places.own(stack.stack);
         let function = place.as_ref().map(Place::shown_function);
         table.row([
             function.unwrap_or_else(|| "(no stack)".to_owned()),

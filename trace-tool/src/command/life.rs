@@ -2,6 +2,7 @@
 
 use trace_analysis::async_tasks::AsyncTasks;
 use trace_analysis::life::Lives;
+use trace_analysis::slow_tasks::SlowTask;
 use trace_analysis::symbols::Symbols;
 
 use super::reading::{Reading, Source, lost_records, missing, symbols};
@@ -36,6 +37,29 @@ impl Life {
         Ok(Self { reading, symbols, lives })
     }
 
+    /// The same, what its async tasks did, and which tasks were slow.
+    ///
+    /// # Errors
+    /// As [`Life::read`].
+    pub fn read_tasks(
+        source: &Source,
+        naming: &binaries::Options,
+    ) -> Result<(Self, AsyncTasks, Vec<SlowTask>), Failure> {
+        let reading = source.open()?;
+        let symbols = symbols(&reading.file, naming)?;
+        let mut slow = reading.slow_tasks();
+        let runs: Vec<_> = slow.iter().flat_map(|task| task.runs.iter().copied()).collect();
+        let (tasks, lives) = reading.async_lives(&symbols, &runs);
+        let polls = tasks.as_ref().map_or(0, |tasks| tasks.polls.len());
+        let mut doings = lives.stretches.get(polls..).unwrap_or_default();
+        for task in &mut slow {
+            let (own, rest) = doings.split_at(task.runs.len().min(doings.len()));
+            task.tell(own);
+            doings = rest;
+        }
+        Ok((Self { reading, symbols, lives }, tasks.unwrap_or_default(), slow))
+    }
+
     /// The same, and what its async tasks did.
     ///
     /// # Errors
@@ -46,7 +70,7 @@ impl Life {
     ) -> Result<(Self, AsyncTasks), Failure> {
         let reading = source.open()?;
         let symbols = symbols(&reading.file, naming)?;
-        let (tasks, lives) = reading.async_lives(&symbols);
+        let (tasks, lives) = reading.async_lives(&symbols, &[]);
         Ok((Self { reading, symbols, lives }, tasks.unwrap_or_default()))
     }
 

@@ -193,8 +193,8 @@ impl<'t> Lines<'t> {
         stack.resume(open.iter().copied(), false, at, &mut self.ended);
         for (depth, open) in open.iter().enumerate() {
             let (fields, what) = self.open_fields(open.open);
-            let begin = self.nanos(open.begin);
-            let text = format!("{what} {{  open since {} s", units::moment(begin));
+            let since = units::since(self.names.since(open.begin));
+            let text = format!("{what} {{  open since {since}");
             let line = Line { kind: "open_at_start", depth, text, ..fields };
             self.push(thread, self.nanos(at), line);
         }
@@ -205,8 +205,7 @@ impl<'t> Lines<'t> {
         for (thread, stack) in std::mem::take(&mut self.stacks) {
             for (depth, open) in stack.open().enumerate() {
                 let (fields, what) = self.open_fields(open.open);
-                let duration =
-                    Nanos(self.nanos(self.last).0.saturating_sub(self.nanos(open.begin).0));
+                let duration = self.names.since(open.begin).until(self.nanos(self.last));
                 let text = format!("… {what} still open, for {}", units::time(duration));
                 let duration_ns = Some(duration.0);
                 let line = Line { kind: "open_at_end", depth, text, duration_ns, ..fields };
@@ -346,9 +345,9 @@ impl<'t> Lines<'t> {
             Open::Task(_) => "task_run_end",
             Open::Call(_) => "call_end",
         };
-        let duration = self.nanos(ended.end).0.saturating_sub(self.nanos(ended.begin).0);
-        let mut text = format!("}} {what}  {}", units::time(Nanos(duration)));
-        let mut line = Line { kind, depth: ended.depth, duration_ns: Some(duration), ..fields };
+        let duration = self.names.since(ended.begin).until(self.nanos(ended.end));
+        let mut text = format!("}} {what}  {}", units::time(duration));
+        let mut line = Line { kind, depth: ended.depth, duration_ns: Some(duration.0), ..fields };
         if let Some((kind, values)) = &ended.outcome {
             text.push_str("  ");
             text.push_str(&outcome(*kind, values.values()));

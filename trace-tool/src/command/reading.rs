@@ -11,6 +11,7 @@ use clap::Args;
 use jiff::SignedDuration;
 use trace_analysis::async_tasks::AsyncTasks;
 use trace_analysis::life::{Lives, Stretch};
+use trace_analysis::slow_tasks::{self, SlowTask};
 use trace_analysis::symbols::Symbols;
 use trace_analysis::{Options, Summary};
 use trace_format::flight;
@@ -28,6 +29,9 @@ use crate::units;
 /// So many lines are printed about one kind of finding.
 pub const FINDINGS_SHOWN: usize = 5;
 
+/// Stacks whose code is nowhere are worth a word if they are one in so many.
+const NAMELESS_PART: usize = 20;
+
 /// Which trace, and which part of it.
 #[derive(Args, Clone, Debug)]
 pub struct Source {
@@ -42,7 +46,7 @@ pub struct Source {
     /// Only the threads with this name, or the one with this id.
     #[arg(long, value_name = "NAME|ID")]
     pub thread: Option<String>,
-    /// Print JSON; the fields are described in JSON.md.
+    /// Print JSON; its fields: trace-tool/JSON.md in exectrace's repository.
     #[arg(long)]
     pub json: bool,
 }
@@ -102,7 +106,8 @@ pub fn open(path: &PathBuf) -> Result<TraceFile<Bytes>, Failure> {
         return Err(Failure::Usage(format!("{}: is a folder, not a trace", path.display())));
     }
     if kind.is_file() && kind.len() == 0 {
-        let why = "the file is empty: was its program built with the feature `enabled`?";
+        let why = "the file is empty: was its program built with the feature `enabled`? or was \
+                   the start refused (`AlreadyRunning`) after `File::create` had emptied it?";
         return Err(Failure::Usage(format!("{}: at byte 0: {why}", path.display())));
     }
     let fail = |error| Failure::Trace(path.clone(), error);
@@ -198,12 +203,19 @@ impl Reading {
         lives
     }
 
-    /// What async tasks did, and what threads did, also while they polled these; without the
-    /// former if there are none.
+    /// The tasks that took longer than is usual, without what threads did in them.
     #[must_use]
-    pub fn async_lives(&self, symbols: &Symbols) -> (Option<AsyncTasks>, Lives) {
+    pub fn slow_tasks(&self) -> Vec<SlowTask> {
+        slow_tasks::read(&self.file, &self.options(), &self.summary(0, 0))
+    }
+
+    /// What async tasks did, and what threads did, also while they polled these, and then in
+    /// `more`; without the former if there are none.
+    #[must_use]
+    pub fn async_lives(&self, symbols: &Symbols, more: &[Stretch]) -> (Option<AsyncTasks>, Lives) {
         let tasks = AsyncTasks::are_in(&self.file).then(|| self.async_tasks(symbols));
-        let stretches = tasks.as_ref().map(AsyncTasks::stretches).unwrap_or_default();
+        let mut stretches = tasks.as_ref().map(AsyncTasks::stretches).unwrap_or_default();
+        stretches.extend_from_slice(more);
         let lives = self.lives_and(symbols, &stretches);
         let tasks = tasks.filter(|tasks| !tasks.is_empty()).map(|mut tasks| {
             tasks.tell(&lives);
@@ -254,7 +266,27 @@ pub fn symbols(file: &TraceFile<Bytes>, options: &binaries::Options) -> Result<S
     let stacks = tables.stacks.values().flat_map(|stack| stack.addresses.iter().copied());
     let entries = tables.threads.values().map(|thread| thread.entry).filter(|entry| *entry > 0);
     let addresses: BTreeSet<u64> = stacks.chain(entries).collect();
-    symbols::resolve(file, addresses, options)
+    let symbols = symbols::resolve(file, addresses, options)?;
+    say_nameless(tables, &symbols);
+    Ok(symbols)
+}
+
+/// Says so if the code of many stacks is nowhere. That of a few is nobody's concern, and of what
+/// stands behind a stack's true end there is no code.
+fn say_nameless(tables: &Tables, symbols: &Symbols) {
+    let is_nowhere = |address: &&u64| {
+        symbols.module(**address).is_none() && symbols.functions(**address).is_empty()
+    };
+    let inner = tables.stacks.values().filter_map(|stack| stack.addresses.first());
+    let (all, nowhere) = (inner.clone().count(), inner.filter(is_nowhere).count());
+    if nowhere > 0 && nowhere.saturating_mul(NAMELESS_PART) >= all {
+        let (nowhere, all) = (units::count(nowhere as u64), units::count(all as u64));
+        say(&format!(
+            "no names for the innermost functions of {nowhere} of {all} stacks: their code was \
+             made while the program ran, or unloaded before the trace stopped; keep its libraries \
+             loaded"
+        ));
+    }
 }
 
 /// A line for each part of the recorder that did not serve, and why. What nobody asked for is no

@@ -99,11 +99,11 @@ fn print_outliers(
     writeln!(out, "{}", names.site(region.site))?;
     for outlier in &region.outliers {
         let duration = units::time(outlier.duration);
-        let begin = units::moment(outlier.begin);
+        let begin = units::since(outlier.begin);
         let thread = names.thread(outlier.thread);
         let arguments = names.arguments(region.site, outlier.arguments.values());
         let result = owned_outcome(outlier.outcome.as_ref());
-        let line = format!("  {duration:>8} at {begin} s on {thread}  {arguments} {result}");
+        let line = format!("  {duration:>8} at {begin} on {thread}  {arguments} {result}");
         writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())

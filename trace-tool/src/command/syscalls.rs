@@ -239,8 +239,8 @@ fn print_longest(
             line = format!("{line} {resource}");
         }
         let result = call::result(group.call, one.result);
-        let (thread, begin) = (words.names.thread(one.thread), units::moment(one.begin));
-        line = format!("{line} = {result}, on {thread} at {begin} s");
+        let (thread, begin) = (words.names.thread(one.thread), units::since(one.begin));
+        line = format!("{line} = {result}, on {thread} at {begin}");
         if let Some(place) = words.places.shown(one.stack) {
             line = format!("{line}, in {place}");
         }

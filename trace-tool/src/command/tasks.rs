@@ -144,11 +144,11 @@ fn print_tree(tree: &TaskTree, front: &str, below: &str, out: &mut Output) -> Re
         0 => String::new(),
         hops => format!(", {}", units::plural(hops, "thread hop", "thread hops")),
     };
-    let begin = units::moment(tree.begin);
+    let begin = units::since(tree.begin);
     let id = tree.id.0;
     writeln!(
         out,
-        "{front}{name} #{id}  {latency}{open}, worked {worked} in {runs}{hops}, at {begin} s"
+        "{front}{name} #{id}  {latency}{open}, worked {worked} in {runs}{hops}, at {begin}"
     )?;
     let last = tree.children.len() + usize::from(tree.omitted > 0);
     for (at, child) in tree.children.iter().enumerate() {

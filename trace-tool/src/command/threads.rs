@@ -203,7 +203,7 @@ fn unended_table(unended: &[&Unended], words: Words<'_>) -> Table {
         let resource = words.names.resource_name(wait.resource).unwrap_or_default();
         table.row([
             words.names.thread(wait.thread),
-            format!("{} s", units::moment(wait.begin)),
+            units::since(wait.begin),
             units::time(wait.duration),
             format!("{} {}", reason.name(), escape::plain(&resource, 60)).trim_end().to_owned(),
             words.places.shown(wait.stack).unwrap_or_default(),

@@ -150,7 +150,7 @@ struct PollOut {
     task: FutureOut,
     #[serde(flatten)]
     thread: Option<WhoOut>,
-    begin_ns: u64,
+    begin_ns: i64,
     duration_ns: u64,
     ended: bool,
     inside: Vec<LinkOut>,
@@ -237,7 +237,7 @@ struct DelayOut {
 #[derive(Debug, Serialize)]
 struct BehindOut {
     task: FutureOut,
-    begin_ns: u64,
+    begin_ns: i64,
     duration_ns: u64,
 }
 
@@ -318,7 +318,7 @@ struct HolderOut {
 #[derive(Debug, Serialize)]
 struct IdleOut {
     task: u64,
-    begin_ns: u64,
+    begin_ns: i64,
     duration_ns: u64,
     woken_on: Option<WhoOut>,
     woken_by: Option<u64>,
@@ -390,10 +390,10 @@ impl IdleOut {
 #[derive(Debug, Serialize)]
 struct UnfinishedOut {
     task: FutureOut,
-    begin_ns: u64,
+    begin_ns: i64,
     polls: u64,
     phase: &'static str,
-    since_ns: u64,
+    since_ns: i64,
     waited_ns: u64,
     #[serde(flatten)]
     what: AwaitedOut,
@@ -410,7 +410,7 @@ impl UnfinishedOut {
             polls: task.polls,
             phase: task.phase.name(),
             since_ns: task.since.0,
-            waited_ns: to.0.saturating_sub(task.since.0),
+            waited_ns: task.since.until(to).0,
             what: AwaitedOut::new(words, task.awaited, task.stack),
             unwakeable: task.unwakeable,
             chain: chain.collect(),

@@ -1,9 +1,9 @@
 //! What was found to make the program slow, for programs.
 
 use serde::Serialize;
+use trace_analysis::Moment;
 use trace_analysis::explain::Insight;
 use trace_analysis::life::Lives;
-use trace_format::time::Nanos;
 
 use super::Trace;
 use super::life::{FacilityOut, ResourceOut, StackOut, WhoOut, Words};
@@ -46,7 +46,7 @@ struct InsightOut {
     stacks: Vec<StackOut>,
     resource: Option<ResourceOut>,
     call: Option<String>,
-    at_ns: Option<u64>,
+    at_ns: Option<i64>,
     command: String,
 }
 
@@ -63,7 +63,7 @@ impl InsightOut {
             stacks: stacks.collect(),
             resource: insight.resource.and_then(|id| ResourceOut::new(words, id)),
             call: insight.call.map(call::name),
-            at_ns: insight.at.map(|Nanos(at)| at),
+            at_ns: insight.at.map(|Moment(at)| at),
             command: insight.command.clone(),
         }
     }

@@ -185,7 +185,7 @@ struct UnendedOut {
     call: String,
     resource: Option<ResourceOut>,
     stack: Option<StackOut>,
-    begin_ns: u64,
+    begin_ns: i64,
     duration_ns: u64,
 }
 
@@ -478,7 +478,7 @@ struct WaitOut {
     who: Option<WhoOut>,
     at: Option<StackOut>,
     resource: Option<ResourceOut>,
-    begin_ns: u64,
+    begin_ns: i64,
     duration_ns: u64,
     woken: Option<WokenOut>,
 }
@@ -579,7 +579,7 @@ struct OneCallOut {
     who: Option<WhoOut>,
     at: Option<StackOut>,
     resource: Option<ResourceOut>,
-    begin_ns: u64,
+    begin_ns: i64,
     duration_ns: u64,
     returned: i64,
 }

@@ -1,0 +1,54 @@
+//! What `exectrace heap` says of a program whose allocations are known.
+
+mod common;
+
+use common::{Bench, check, json};
+use trace_format::batch::Compression;
+use trace_format::testgen::TraceBuilder;
+
+const MS: u64 = 1_000_000;
+const MEAN: u64 = 524_288;
+
+/// One line of the program allocates on two ways, and frees it all before the end.
+fn freed() -> Vec<u8> {
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.thread(1, "main");
+    trace.symbol(0x10, &[("app::count", "/app/src/count.rs", 10)]);
+    trace.symbol(0x20, &[("app::early", "/app/src/main.rs", 20)]);
+    trace.symbol(0x30, &[("app::late", "/app/src/main.rs", 30)]);
+    trace.stack(1, &[0x10, 0x20]);
+    trace.stack(2, &[0x10, 0x30]);
+    for (at, sample) in (1..=8).map(|at| (at * 10 * MS, at)) {
+        trace.alloc(1, at, sample, MEAN, 1 + sample as u32 % 2);
+        trace.heap(at + MS, (sample * MEAN, sample), (sample * MEAN, sample));
+    }
+    (1..=8).for_each(|sample| trace.free(1, 90 * MS, sample));
+    trace.heap(95 * MS, (0, 0), (8 * MEAN, 8));
+    trace.stop(100 * MS)
+}
+
+#[test]
+fn one_line_of_code_is_one_row_however_many_ways_lead_to_it() {
+    let bench = Bench::new(&freed());
+    let run = bench.run("heap FILE --at 85ms");
+    check(&run, &["By place, estimated from 8 samples", "app::count", "count.rs:10", "100%"]);
+    assert_eq!(run.out.matches("count.rs:10").count(), 1, "{}", run.out);
+    let whole = bench.run("heap FILE --at 85ms --stacks");
+    check(&whole, &["By stack", "app::early (/app/src/main.rs:20)", "app::late"]);
+    let stacks = &json(&bench.run("heap FILE --at 85ms --json"))["stacks"];
+    assert_eq!(stacks.as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn if_nothing_lives_at_the_end_the_moment_is_shown_when_most_lived() {
+    let bench = Bench::new(&freed());
+    let run = bench.run("heap FILE");
+    let told = "nothing that was sampled lives at the end: this is when most lived (--at end)";
+    check(&run, &[told, "4.19 MB live in 8 allocations, at 0.081000000 s", "app::count"]);
+    let peak = bench.run("heap FILE --at peak");
+    assert_eq!(run.out.split_once('\n').expect("a line").1, peak.out);
+    check(&bench.run("heap FILE --at end"), &["0 B live in 0 allocations, at 0.095000000 s"]);
+    assert_eq!(json(&bench.run("heap FILE --json"))["at_ns"], 81 * MS);
+    let wrong = bench.run("heap FILE --at noon");
+    assert_eq!((wrong.code, wrong.err.lines().count()), (Some(2), 1), "{}", wrong.err);
+}
