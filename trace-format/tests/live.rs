@@ -1,11 +1,15 @@
 //! The file beside a trace: its layout is FORMAT.md's, and whatever is in it does no harm.
 
 use trace_format::batch::Compression;
+use trace_format::definition::{Definition, OpenSince};
+use trace_format::header::{FLAG_FIRST, FLAG_RESTATED};
+use trace_format::id::{Open, SiteId, ThreadId};
 use trace_format::live::{
     HEADER_BYTES, Header, MAGIC, OWNER_MAGIC, PAGE_BYTES, SLOTS, SLOTS_AT, recover,
 };
-use trace_format::read::{ReadAt, TraceFile};
+use trace_format::read::{ReadAt, ReadError, ReadErrorKind, TraceFile, Window};
 use trace_format::testgen::TraceBuilder;
+use trace_format::time::Ticks;
 
 const SPEC: &str = include_str!("../FORMAT.md");
 
@@ -68,7 +72,11 @@ fn live(batches: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn recovered(live: &[u8]) -> (TraceFile<Vec<u8>>, u64) {
-    let file = TraceFile::open(cut_trace()).expect("a trace");
+    recovered_of(cut_trace(), live)
+}
+
+fn recovered_of(trace: Vec<u8>, live: &[u8]) -> (TraceFile<Vec<u8>>, u64) {
+    let file = TraceFile::open(trace).expect("a trace");
     let recovered = recover(file, live).expect("it is such a file");
     let events = recovered.events;
     let mut bytes = vec![0; recovered.bytes().expect("memory") as usize];
@@ -101,6 +109,43 @@ fn threads_that_the_trace_does_not_know_are_told_of() {
     assert_eq!(events, 1);
     let thread = &file.tables().threads[&trace_format::id::ThreadId(9)];
     assert_eq!((thread.os_id, thread.first.0), (77, 1_200));
+}
+
+#[test]
+fn of_a_batch_that_was_open_when_the_trace_began_what_came_later_is_added() {
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.thread(1, "main");
+    let open = |site, begin| OpenSince { open: Open::Region(SiteId(site)), begin: Ticks(begin) };
+    // The third has begun and is not written; a region is all that was written of the batch.
+    let open = vec![open(7, 800), open(8, 900), open(9, 1_012)];
+    let (id, sequence, offset) = (ThreadId(1), 5, 3);
+    trace.define(&Definition::ThreadState { id, sequence, offset, more: false, open });
+    let trace = trace.killed();
+    let first = [0x80, 0, 10];
+    // Another region, of 7 ticks, in which the third began; and the end of the second.
+    let later = [first.as_slice(), &[0x41, 2, 9], &[0x80, 1, 7], &[0x05, 1], &[0x05, 1]].concat();
+    let batches = [
+        batch(1, 4, 500, &first, &[]),
+        batch(1, 5, 1_000, &later, &[(800, 7 << 2)]),
+        batch(1, 6, 2_000, &[0x08, 0, 7 << 2, 0xb0, 0x09, 0x80, 1, 2], &[(800, 7 << 2)]),
+    ];
+    let (file, events) = recovered_of(trace, &live(&batches));
+    let is_news = |fault: &&ReadError| !matches!(fault.kind, ReadErrorKind::Truncated);
+    assert_eq!(file.faults().iter().filter(is_news).count(), 0, "{:?}", file.faults());
+    let pieces = file.index().iter().filter(|entry| entry.thread.0 == 1);
+    let pieces: Vec<_> = pieces.map(|it| (it.sequence, it.piece, it.flags, it.events)).collect();
+    let first = FLAG_RESTATED | FLAG_FIRST;
+    assert_eq!(pieces, [(5, 0, first, 6), (6, 0, FLAG_RESTATED, 2)]);
+    assert_eq!(events, 8);
+    let (mut order, mut told) = (file.in_order(Window::default()), Vec::new());
+    while let Some(event) = order.next_event() {
+        let event = event.expect("no fault").event;
+        told.push((event.ticks.0, format!("{:?}", event.kind)));
+    }
+    let times: Vec<_> = told.iter().map(|it| it.0).collect();
+    // What is restated at the begin is told, what a later batch restates is known.
+    assert_eq!(times, [1_010, 1_010, 1_012, 1_013, 1_021, 1_022, 2_001], "{told:#?}");
+    assert!(told[0].1.contains("Reopen") && told[0].1.contains("210"), "{told:#?}");
 }
 
 #[test]

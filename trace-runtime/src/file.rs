@@ -4,6 +4,8 @@
 //! trace runs. Threads write into it by way of memory; what the collector has brought into the
 //! trace is in both. A trace that is stopped has no such file. One that is killed has, and readers
 //! take what is only there.
+//!
+//! Elsewhere: that file (`kept`); a trace that goes on in another (`rotation`).
 
 use crate::error::StartError;
 use crate::kept::Kept;
