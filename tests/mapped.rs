@@ -219,3 +219,23 @@ fn no_room_is_an_error_and_leaves_nothing() {
     let left: Vec<_> = std::fs::read_dir(folder.path()).expect("a folder").collect();
     assert!(left.is_empty(), "{left:?}");
 }
+
+#[test]
+fn a_trace_on_another_file_system_does_without_the_file_beside_it() {
+    use std::os::unix::fs::MetadataExt as _;
+    let _alone = alone();
+    let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir_in("/dev/shm"));
+    let device = |path: &Path| path.metadata().map(|kind| kind.dev()).ok();
+    let there = there.ok().filter(|there| device(there.path()) != device(here.path()));
+    let Some(there) = there else {
+        return common::loudly("SKIPPED: there is no other file system at /dev/shm");
+    };
+    let recorder = recorder(&here.path().join("flight.trace"), 1 << 20);
+    let path = there.path().join("other.trace");
+    let trace = exectrace::start_file_with(annotated(), &path).expect("it can be had");
+    assert!(!there.path().join("other.trace.live").exists());
+    leaf(1);
+    trace.stop().expect("there is room");
+    recorder.stop();
+    assert_eq!(all_lines(&Decoded::new(&std::fs::read(&path).expect("it is there"))).len(), 1);
+}

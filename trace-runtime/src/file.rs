@@ -26,6 +26,8 @@ use std::path::{Path, PathBuf};
 /// While it runs, there is a second file `PATH.live`, as large as [`Options::memory_max`] says; the
 /// tool reads both. If there is one already, of a process that was killed, both are kept, as
 /// `PATH.old` and `PATH.old.live`; else a file of this name is overwritten. It is not compressed.
+/// If a flight recorder with a file runs already, and that is on another file system, there is no
+/// second file, and a crash loses the last second.
 ///
 /// # Errors
 /// [`StartError::AlreadyRunning`] if there is a trace in this process; [`StartError::InUse`] if

@@ -1,7 +1,8 @@
 //! The file beside a trace that is to survive its process: its name, and `.live` behind it.
 //!
 //! Threads have their batches in it while it is there. There is one for all parties: whoever comes
-//! while there is one gives it another name, and it serves until all names are gone.
+//! while there is one gives it another name, and it serves until all names are gone. On another
+//! file system it can't have one: who is there has no such file.
 //!
 //! Elsewhere: the memory in it (`arena`), who wants one (`file`, `flight`).
 
@@ -32,7 +33,7 @@ impl Kept {
     /// The file of this name: a new one, with as much room as memory may have; or the one there is.
     ///
     /// # Errors
-    /// The system's: there is no room, or the one there is can't have this name too.
+    /// The system's: there is no room.
     pub(crate) fn new(path: &Path, options: &Options) -> io::Result<Self> {
         join(path, options)?;
         Ok(Self { path: path.to_owned(), process: std::process::id() })
@@ -61,11 +62,22 @@ fn leave(_: &Path) {}
 fn join(path: &Path, options: &Options) -> io::Result<()> {
     let mut shared = crate::recorder::lock_kept();
     match shared.names.first() {
-        Some(name) => fs::hard_link(name, path)?,
+        Some(name) => match fs::hard_link(name, path) {
+            // Then this party does without, for nothing else could be had.
+            Err(error) if can_have_one_name(&error) => return Ok(()),
+            linked => linked?,
+        },
         None => shared.serving = Some(serve(path, options)?),
     }
     shared.names.push(path.to_owned());
     Ok(())
+}
+
+/// Whether the file can't have a name there: on another file system, or as there are no such links.
+#[cfg(all(unix, not(loom)))]
+fn can_have_one_name(error: &io::Error) -> bool {
+    use io::ErrorKind::{CrossesDevices, PermissionDenied, Unsupported};
+    matches!(error.kind(), CrossesDevices | PermissionDenied | Unsupported)
 }
 
 #[cfg(all(unix, not(loom)))]
