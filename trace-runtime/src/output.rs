@@ -81,9 +81,12 @@ impl Output {
         self.define_interned();
         for outlet in &mut self.outlets {
             let is_taken = outlet.events(info, payload);
-            // The last of a batch that was open when the next part began.
-            if let (Outlet::File(_), false, Some(leaving)) = (outlet, is_taken, &mut self.leaving) {
-                leaving.events(info, payload);
+            if let (Outlet::File(file), false) = (outlet, is_taken) {
+                // The last of a batch that was open when the next part began.
+                match &mut self.leaving {
+                    Some(leaving) => _ = leaving.events(info, payload),
+                    None => file.note_too_late(info),
+                }
             }
         }
     }

@@ -101,18 +101,11 @@ impl Series {
         let mut claimed = Claimed::new(path)?;
         let parts = parts(path).map_err(fail)?;
         let mut number = parts.last().map_or(1, |(number, _)| number + 1);
-        let mut room = Room {
-            total: rotation.total_bytes,
-            used: 0,
-            parts: parts.into_iter().map(|(_, path)| (bytes_of(&path), path)).fold(
-                VecDeque::new(),
-                |mut parts, (bytes, path)| {
-                    parts.push_back((path, bytes));
-                    parts
-                },
-            ),
-            ending: None,
+        let sized = |(_, path): (u64, PathBuf)| {
+            let bytes = bytes_of(&path);
+            (path, bytes)
         };
+        let mut parts: VecDeque<_> = parts.into_iter().map(sized).collect();
         let claimed = if bytes_of(path) > 0 {
             claimed.note_begun();
             let kept = numbered(path, number);
@@ -121,14 +114,16 @@ impl Series {
             if live.exists() {
                 fs::rename(&live, with_ending(&kept, ".live")).map_err(fail)?;
             }
-            room.parts.push_back((kept.clone(), bytes_of(&kept)));
+            let bytes = bytes_of(&kept);
+            parts.push_back((kept, bytes));
             number += 1;
             drop(claimed);
             Claimed::new(path)?
         } else {
             claimed
         };
-        room.used = room.parts.iter().map(|(_, bytes)| bytes).sum();
+        let used = parts.iter().map(|(_, bytes)| bytes).sum();
+        let room = Room { total: rotation.total_bytes, used, parts, ending: None };
         let room = Arc::new(Mutex::new(room));
         let part = Part { claimed, bytes: 0, room: Arc::clone(&room) };
         let (path, began) = (path.to_owned(), Instant::now());

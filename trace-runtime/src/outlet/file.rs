@@ -27,6 +27,8 @@ pub(crate) struct File {
     sequence: u32,
     told: Told,
     is_late: bool,
+    /// A part that is not the first: what came to none of them is lost.
+    is_next: bool,
     /// If the trace goes on in another file when this one is full.
     series: Option<Box<Series>>,
     /// What has become of the parts before.
@@ -52,6 +54,7 @@ impl File {
             sequence: 0,
             told: Told::default(),
             is_late: false,
+            is_next: false,
             series: None,
             before: Before::default(),
         }
@@ -84,7 +87,7 @@ impl File {
             Ok(part) => {
                 let series = self.series.take();
                 let sink = Sink::unbuffered(Box::new(part));
-                Some(Self { series, ..Self::new(sink) })
+                Some(Self { series, is_next: true, ..Self::new(sink) })
             }
             Err(error) => {
                 self.before.error.get_or_insert(error);
@@ -157,6 +160,14 @@ impl File {
             self.sink.batch(&info, payload, u64::from(info.events));
         }
         info.is_some()
+    }
+
+    /// A piece belonged to the part before, which has ended: a thread was held in the middle of an
+    /// event for all that time.
+    pub(crate) fn note_too_late(&mut self, info: &BatchInfo) {
+        if self.is_next {
+            self.sink.unwritten_events += u64::from(info.events);
+        }
     }
 
     pub(crate) fn flush(&mut self) {
