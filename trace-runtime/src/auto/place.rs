@@ -130,7 +130,7 @@ mod tests {
         let path = std::env::temp_dir().join(name);
         let place = Place { path: path.clone(), is_own: false };
         let mut first = place.open().expect("it can be created");
-        first.write_all(b"first").expect("it can be written");
+        first.write_all(b"first").and_then(|()| first.flush()).expect("it can be written");
         let Err(fault) = place.open() else { panic!("the first has it") };
         assert!(fault.contains("another process") && fault.contains("%p"), "{fault}");
         assert_eq!(std::fs::read(&path).expect("it is there"), b"first", "it was left alone");
