@@ -26,7 +26,7 @@ fuzz_target!(|bytes: &[u8]| {
 
 /// A flight recorder's file: names are what comes, the log is batches that are right.
 fn recorders(bytes: &[u8], cooked: &[u8]) -> Vec<u8> {
-    let batches = &cooked[FILE_HEADER_BYTES..];
+    let batches = cooked.get(FILE_HEADER_BYTES..).unwrap_or(&[]);
     let table_bytes = (TABLE_HEADER_BYTES + bytes.len()) as u64;
     let header = Header { table_bytes, log_bytes: batches.len() as u64, process: 1 };
     let mut file = header.encode().to_vec();
