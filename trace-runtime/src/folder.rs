@@ -19,6 +19,10 @@ const PART: &str = ".part";
 /// So many names are tried, a millisecond apart.
 const NAMES_MAX: u64 = 1_000;
 
+/// Names are ahead of the clock by this many milliseconds at most, where several processes write at
+/// once and take the next name that is free.
+const AHEAD: u64 = 20;
+
 /// One whose process was killed while it wrote is left alone so long, in milliseconds: the file may
 /// just have been made, and not be locked yet.
 const PART_AGE: u64 = 60_000;
@@ -103,23 +107,25 @@ fn time_of(name: &str) -> Option<u64> {
     is_time.then(|| time.parse().ok())?
 }
 
-/// Removes all but the newest, of which `newest` is one: as far as it can be done, for another
-/// process may do the same.
+/// Removes all but the newest, as far as it can be done, for another process may do the same: all
+/// agree on which those are, by their names. What is of later than now, or than `newest`, which was
+/// just written, is from before the clock was set back.
 fn forget_oldest(dir: &Path, newest: &str, kept: usize, now: u64) {
+    let now = now.max(time_of(newest).unwrap_or(now)) + AHEAD;
     let Ok(entries) = fs::read_dir(dir) else { return };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut others = Vec::new();
-    for name in names.filter(|name| name != newest) {
+    let mut whole = Vec::new();
+    for name in names {
         if let Some(time) = time_of(&name) {
-            others.push((time <= now, time, name));
+            whole.push((time <= now, time, name));
         } else if let Some(time) = name.strip_suffix(PART).and_then(time_of)
             && time.abs_diff(now) > PART_AGE
         {
             forget_part(&dir.join(name));
         }
     }
-    others.sort();
-    for (_, _, name) in others.iter().take((others.len() + 1).saturating_sub(kept)) {
+    whole.sort();
+    for (_, _, name) in whole.iter().take(whole.len().saturating_sub(kept)) {
         let _ = fs::remove_file(dir.join(name));
     }
 }
