@@ -4,7 +4,7 @@
 mod common;
 
 use common::decoded::Decoded;
-use common::writers::{Fault, Faulty, Memory, Slow};
+use common::writers::{Fault, Faulty, Memory, PanicsWhenDropped, Slow};
 use common::{alone, annotated, checks, lines};
 use exectrace::{
     FlightRecorder, OnFull, StartError, StopError, Task, instant, start_file_with, start_with,
@@ -115,25 +115,6 @@ fn a_slow_writer_makes_its_trace_drop_and_snapshots_are_whole() {
         assert!(trace.events_told() as u64 + report.dropped_events >= 60_000);
         drop(snapshot(&recorder));
         recorder.stop();
-    }
-}
-
-/// Takes every byte, and panics in the end.
-struct PanicsWhenDropped;
-
-impl Write for PanicsWhenDropped {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Drop for PanicsWhenDropped {
-    fn drop(&mut self) {
-        panic!("this writer panics, as it should");
     }
 }
 

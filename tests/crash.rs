@@ -2,12 +2,12 @@
 
 mod common;
 
-use common::crashed::{check, live_of, recovered, reported};
+use common::crashed::{check, count_steps, live_of, recovered, reported};
 use common::decoded::Decoded;
 use common::{Ends, alone, annotated, checks, lines};
 use exectrace::{FlightRecorder, Options, Rotation, StartError, instant};
-use exectrace::{start_file_with, start_rotating, trace_region};
-use std::io::{BufRead, BufReader, Write};
+use exectrace::{start_file_with, start_rotating};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,21 +46,7 @@ fn one_that_ends() {
         let _ends = Ends(&is_over);
         for thread in 0..2_u64 {
             let is_over = &is_over;
-            let work = move || {
-                trace_region!("around", thread);
-                for n in 0_u64.. {
-                    instant!("step", n);
-                    trace_region!("inside");
-                    if n.is_multiple_of(64) {
-                        // One write, so that a line is whole or not there.
-                        let line = format!("{thread} {n}\n");
-                        std::io::stderr().write_all(line.as_bytes()).expect("a pipe");
-                    }
-                    if is_over.load(Ordering::Relaxed) {
-                        break;
-                    }
-                }
-            };
+            let work = move || count_steps(thread, is_over);
             let builder = std::thread::Builder::new().name(format!("worker-{thread}"));
             builder.spawn_scoped(scope, work).expect("a thread");
         }

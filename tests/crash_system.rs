@@ -6,15 +6,16 @@
 
 mod common;
 
-use common::crashed::{check, live_of, recovered, reported};
+use common::crashed::{check, count_steps, live_of, recovered, reported};
 use common::decoded::Decoded;
 use common::{annotated, checks, loudly};
-use exectrace::{FlightRecorder, instant, start_file_with, trace_region};
+use exectrace::{FlightRecorder, instant, start_file_with};
 use std::fs;
-use std::io::{BufReader, Write};
+use std::io::BufReader;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// Says to this program what it is to do, and where to write.
@@ -89,23 +90,10 @@ fn role(what: &str, path: &Path) -> Command {
 }
 
 /// Two threads that record steps, and say how far they have come.
-fn work(thread: u64) {
-    trace_region!("around", thread);
-    for n in 0_u64.. {
-        instant!("step", n);
-        trace_region!("inside");
-        if n.is_multiple_of(64) {
-            // One write, so that a line is whole or not there.
-            let line = format!("{thread} {n}\n");
-            std::io::stderr().write_all(line.as_bytes()).expect("a pipe");
-        }
-    }
-}
-
 fn begin_work() {
     for thread in 0..2 {
         let builder = std::thread::Builder::new().name(format!("worker-{thread}"));
-        builder.spawn(move || work(thread)).expect("a thread");
+        builder.spawn(move || count_steps(thread, &AtomicBool::new(false))).expect("a thread");
     }
     std::thread::sleep(Duration::from_millis(40));
 }

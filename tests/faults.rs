@@ -4,7 +4,7 @@
 mod common;
 
 use common::decoded::Decoded;
-use common::writers::{Fault, Faulty, Memory, Slow, Stuttering};
+use common::writers::{Fault, Faulty, Memory, PanicsWhenDropped, Slow, Stuttering};
 use common::{alone, annotated, checks, lines, record, record_here};
 use exectrace::{OnFull, Options, Report, StartError, StopError, Trace, instant, log, traced};
 use std::io::{self, Write};
@@ -131,24 +131,6 @@ fn a_flush_that_fails_is_told() {
     assert_eq!(failed(trace.stop()).0.to_string(), "not flushed");
     let started = exectrace::start_with(annotated(), Unflushable(Memory::default(), 1));
     assert!(matches!(started, Err(StartError::Write(_))));
-}
-
-struct PanicsWhenDropped;
-
-impl Write for PanicsWhenDropped {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Drop for PanicsWhenDropped {
-    fn drop(&mut self) {
-        panic!("on purpose");
-    }
 }
 
 #[test]

@@ -108,7 +108,10 @@ fn open_regions(trace: &Decoded) -> Vec<(String, u64)> {
 fn the_bound_holds_whatever_is_recorded() {
     let _alone = alone();
     for bytes in [256 << 10, 1 << 20, 3 << 20] {
-        let recorder = recorder(bytes);
+        // Batches are small: one of each thread may be cut at its begin, and is left out then.
+        let options = annotated().memory_max(512 << 10);
+        let builder = FlightRecorder::builder().max_bytes(bytes).options(options);
+        let recorder = builder.start().expect("none is running");
         std::thread::scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(|| {
@@ -129,9 +132,7 @@ fn the_bound_holds_whatever_is_recorded() {
         std::thread::sleep(Duration::from_millis(50));
         let mut image = Vec::new();
         recorder.snapshot(&mut image).expect("memory takes it");
-        // A batch of each thread may be cut at its begin, and is left out then.
-        let used = image.len() + 3 * (64 << 10);
-        assert!(used > bytes / 2, "it is used: {} of {bytes}", image.len());
+        assert!(image.len() > bytes / 2, "it is used: {} of {bytes}", image.len());
         assert!(image.len() <= bytes, "{} of {bytes}", image.len());
     }
 }

@@ -1,9 +1,11 @@
 //! What is left of a trace whose process was killed, and how far that process had said to be.
 
 use super::decoded::Decoded;
+use exectrace::{instant, trace_region};
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use trace_format::event::EventKind;
 use trace_format::flight::unwind;
 use trace_format::id::ThreadId;
@@ -16,6 +18,24 @@ pub(crate) fn live_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".live");
     name.into()
+}
+
+/// What a process does that is to end: records steps, and says how far it has come, until it is
+/// over.
+pub(crate) fn count_steps(thread: u64, is_over: &AtomicBool) {
+    trace_region!("around", thread);
+    for n in 0_u64.. {
+        instant!("step", n);
+        trace_region!("inside");
+        if n.is_multiple_of(64) {
+            // One write, so that a line is whole or not there.
+            let line = format!("{thread} {n}\n");
+            std::io::stderr().write_all(line.as_bytes()).expect("a pipe");
+        }
+        if is_over.load(Ordering::Relaxed) {
+            break;
+        }
+    }
 }
 
 /// How far each thread has said that it had come: a line is a thread's number, and a step's.

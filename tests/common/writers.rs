@@ -117,3 +117,23 @@ impl Write for Slow {
         Ok(())
     }
 }
+
+/// Takes every byte, and panics in the end.
+#[derive(Debug)]
+pub(crate) struct PanicsWhenDropped;
+
+impl Write for PanicsWhenDropped {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for PanicsWhenDropped {
+    fn drop(&mut self) {
+        panic!("this writer panics, as it should");
+    }
+}
