@@ -211,10 +211,8 @@ impl<'t> Walk<'t> {
             Definition::ThreadEnd { id, events, dropped_events, dropped_ends, .. } => {
                 let thread = self.threads.get(id).expect("a defined thread");
                 assert_eq!(*events, thread.events, "the events of {id:?} are all there");
-                // What was lost before a trace began may be told in it.
-                let is_late = thread.late_from.is_some();
-                assert!(thread.dropped.0 <= *dropped_events || is_late);
-                assert!(thread.dropped.1 <= *dropped_ends || is_late);
+                assert!(thread.dropped.0 <= *dropped_events);
+                assert!(thread.dropped.1 <= *dropped_ends);
             }
             Definition::Stop { dropped_events, .. } => self.lossy = *dropped_events > 0,
             _ => {}

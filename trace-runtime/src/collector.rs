@@ -323,7 +323,7 @@ impl Collector {
     /// Another outlet begins here, all having been collected: with what lasts, and then with a
     /// generation, for which `states` were read last.
     fn attach(&mut self, outlet: Outlet, states: States) {
-        let mut dropped: Vec<_> = self.drains.iter().map(dropped_of).collect();
+        let mut dropped: Vec<_> = self.drains.iter().map(told_of).collect();
         dropped.push((ThreadId(0), self.dropped_events, self.dropped_ends));
         self.output.attach(outlet, &recorder::beginning(), &dropped);
         self.drains.iter_mut().for_each(Drain::tell_again);
@@ -426,7 +426,7 @@ impl Collector {
         self.output.generation += 1;
         self.put_generation();
         if let Some(ring) = self.output.ring_mut() {
-            ring.note_dropped(self.drains.iter().map(dropped_of));
+            ring.note_dropped(self.drains.iter().map(told_of));
         }
         // What open calls name.
         self.output.define_interned();
@@ -499,6 +499,14 @@ fn dropped_of(drain: &Drain) -> (ThreadId, u64, u64) {
     let interrupted = thread.interrupted.load(Ordering::Relaxed);
     let events = thread.dropped_events.load(Ordering::Relaxed) + interrupted;
     (thread.id, events, thread.dropped_ends.load(Ordering::Relaxed))
+}
+
+/// The same of those of which what was written tells; what is told later was lost later, for all
+/// that anybody can see.
+fn told_of(drain: &Drain) -> (ThreadId, u64, u64) {
+    let interrupted = drain.thread.interrupted.load(Ordering::Relaxed);
+    let (events, ends) = drain.told;
+    (drain.thread.id, events + interrupted, ends)
 }
 
 /// A thread's totals. How many events it has each outlet knows.

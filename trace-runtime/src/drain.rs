@@ -10,7 +10,7 @@
 use crate::batch::{Batch, Commit, Unstable};
 use crate::clock;
 use crate::memory;
-use crate::primitive::Ordering;
+use crate::primitive::{AtomicU64, Ordering};
 use crate::thread::Thread;
 use std::sync::Arc;
 use trace_format::batch::BatchInfo;
@@ -28,6 +28,8 @@ pub(crate) struct Drain {
     pub(crate) exited: Option<Ticks>,
     /// Where it was said of the thread that nothing is open.
     rests_at: Option<(u32, u32)>,
+    /// Events and ends lost, of which what has been handed out tells.
+    pub(crate) told: (u64, u64),
 }
 
 // SAFETY: `Send` wants that the pointer may be followed on another thread: it points into a chain
@@ -37,7 +39,7 @@ unsafe impl Send for Drain {}
 impl Drain {
     pub(crate) fn new(thread: Arc<Thread>) -> Self {
         let batch = thread.first.load(Ordering::Acquire);
-        Self { thread, batch, taken: Commit::default(), exited: None, rests_at: None }
+        Self { thread, batch, taken: Commit::default(), exited: None, rests_at: None, told: (0, 0) }
     }
 
     fn batch<'a>(&self) -> &'a Batch {
@@ -53,6 +55,9 @@ impl Drain {
         take: &mut dyn FnMut(&BatchInfo, &[u8]),
     ) -> bool {
         let mut gave = false;
+        // Before the walk: what tells of them is met on it, if it was not before.
+        let told = |count: &AtomicU64| count.load(Ordering::Acquire);
+        self.told = (told(&self.thread.told_events), told(&self.thread.told_ends));
         loop {
             // Loaded before the commit: if there is a successor, the commit below is the last (B3).
             let next = self.batch().next();

@@ -24,6 +24,15 @@ pub(crate) const WAIT: Duration = Duration::from_micros(50);
 /// thresholds, and there are many.
 const TAIL_BYTES_MAX: usize = BATCH_BYTES_MAX / 3;
 
+/// Events lost since the last one that was written.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Loss {
+    pub(crate) events: u64,
+    pub(crate) ends: u64,
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+}
+
 impl Thread {
     /// Makes room for an event of `need` bytes at `now`. False if there is none to be had.
     #[cold]
@@ -46,9 +55,12 @@ impl Thread {
             return serves && self.reopen_limit(own);
         };
         let before = own.batch;
-        self.move_to(own, next, now);
+        let loss = self.move_to(own, next, now);
         self.session.note_sealed(own_batch_bytes(own, before));
         own.batch_at(before).seal(next);
+        // Only now: whoever sees them told finds the event that tells.
+        raise(&self.told_events, loss.events);
+        raise(&self.told_ends, loss.ends);
         self.reopen_limit(own)
     }
 
@@ -102,8 +114,8 @@ impl Thread {
     }
 
     /// Goes on in `next`: restates what is open and written, reports losses, takes along what is
-    /// pending.
-    fn move_to(&self, own: &mut Own, next: *mut Batch, now: u64) {
+    /// pending. Which losses those were.
+    fn move_to(&self, own: &mut Own, next: *mut Batch, now: u64) -> Loss {
         let before = own.batch();
         let (committed, pos) = (own.committed, own.pos);
         let listed = own.depth.min(SLOTS);
@@ -125,20 +137,22 @@ impl Thread {
             own.put_event(opcode::REOPEN, &[what, base - begin]);
             own.frames[at].at = 0;
         }
-        self.report_losses(own);
+        let loss = self.report_losses(own);
         if own.pos > 0 {
             self.commit(own, base);
         }
         if let Some(from) = pending_from {
             own.put_tail(tail, from, committed);
         }
+        loss
     }
 
-    fn report_losses(&self, own: &mut Own) {
+    fn report_losses(&self, own: &mut Own) -> Loss {
         let loss = std::mem::take(&mut own.loss);
         if loss.events + loss.ends > 0 {
             own.put_event(opcode::DROPPED, &[loss.events, loss.ends, loss.from, loss.to]);
         }
+        loss
     }
 
     /// Counts an event that can't be written. Returns 0, the time of nothing.
@@ -207,6 +221,14 @@ impl Own {
 
 fn own_batch_bytes(own: &Own, batch: *mut Batch) -> usize {
     own.batch_at(batch).capacity()
+}
+
+/// As [`bump`], by so many. `Release` pairs with the `Acquire` in `Drain::drain`: the batch that
+/// tells of them is sealed in front.
+fn raise(counter: &AtomicU64, count: u64) {
+    if count > 0 {
+        counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Release);
+    }
 }
 
 /// One writer, so no read-modify-write is needed.

@@ -24,6 +24,7 @@ use crate::clock;
 use crate::local::Spawn;
 use crate::memory::Spares;
 use crate::primitive::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use crate::refill::Loss;
 use crate::session::Session;
 use crate::value::Value;
 use crate::value::{Body, put_number};
@@ -71,15 +72,6 @@ pub(crate) struct Own {
     pub(crate) loss: Loss,
 }
 
-/// Events lost since the last one that was written.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Loss {
-    pub(crate) events: u64,
-    pub(crate) ends: u64,
-    pub(crate) from: u64,
-    pub(crate) to: u64,
-}
-
 /// One thread in one session.
 #[derive(Debug)]
 #[repr(align(128))]
@@ -94,6 +86,9 @@ pub(crate) struct Thread {
     pub(crate) exited: AtomicU64,
     pub(crate) dropped_events: AtomicU64,
     pub(crate) dropped_ends: AtomicU64,
+    /// Of these, those that an event tells of which the collector can see.
+    pub(crate) told_events: AtomicU64,
+    pub(crate) told_ends: AtomicU64,
     /// Events lost by signal handlers that came while the thread was recording. Their own counter:
     /// the interrupted code may be about to store the other.
     pub(crate) interrupted: AtomicU64,
@@ -151,6 +146,8 @@ impl Thread {
             exited: AtomicU64::new(0),
             dropped_events: AtomicU64::new(0),
             dropped_ends: AtomicU64::new(0),
+            told_events: AtomicU64::new(0),
+            told_ends: AtomicU64::new(0),
             interrupted: AtomicU64::new(0),
             session,
             id,
