@@ -4,8 +4,8 @@
 //! does no IO itself, so it knows offsets but never whether a write worked.
 
 use crate::header::{
-    BATCH_HEADER_BYTES, BatchHeader, BatchKind, FILE_HEADER_BYTES, FileHeader, TRAILER_BYTES,
-    Trailer,
+    BATCH_HEADER_BYTES, BatchHeader, BatchKind, FILE_HEADER_BYTES, FLAG_FIRST, FileHeader,
+    TRAILER_BYTES, Trailer,
 };
 use crate::id::ThreadId;
 use crate::index::{IndexEntry, put_entry};
@@ -57,6 +57,30 @@ pub struct Encoded<'a> {
 }
 
 impl BatchInfo {
+    /// A batch of `count` definitions, as of `now`.
+    #[must_use]
+    pub fn of_definitions(sequence: u32, generation: u32, now: Ticks, count: u32) -> Self {
+        Self {
+            kind: BatchKind::Definitions,
+            thread: ThreadId(0),
+            sequence,
+            offset: 0,
+            generation,
+            base_ticks: now,
+            last_ticks: now,
+            events: count,
+            flags: 0,
+        }
+    }
+
+    /// How a file has a piece that is the first of its thread there; `None` if it can't begin with
+    /// it, for it does not restate.
+    #[must_use]
+    pub fn first_of_thread(self) -> Option<Self> {
+        let first = if self.sequence > 0 { FLAG_FIRST } else { 0 };
+        (self.offset == 0).then_some(Self { flags: self.flags | first, ..self })
+    }
+
     /// The header of a batch of its own, in front of a payload that is stored as it is.
     #[must_use]
     pub fn header(&self, payload: &[u8]) -> [u8; BATCH_HEADER_BYTES] {

@@ -274,6 +274,15 @@ pub enum Definition<'a> {
     },
 }
 
+impl Definition<'_> {
+    /// A thread of which no more is known than that it recorded, from then on.
+    #[cfg(feature = "read")]
+    pub(crate) fn unnamed_thread(id: ThreadId, os_id: u64, first: Ticks) -> Self {
+        let (parent, stack) = (ThreadId(0), StackId(0));
+        Self::Thread { id, os_id, name: b"", first, parent, stack, entry: 0 }
+    }
+}
+
 /// The numbers on the wire.
 pub mod kind {
     #![allow(missing_docs, reason = "they are the variants of Definition, in order")]

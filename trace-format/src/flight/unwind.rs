@@ -4,8 +4,8 @@
 use super::{HEADER_BYTES, Header, TABLE_HEADER_BYTES};
 use crate::batch::{BatchInfo, Compression, FileEncoder};
 use crate::definition::{Definition, Definitions, put_definition};
-use crate::header::{BatchHeader, BatchKind, FLAG_FIRST, FileHeader, PAYLOAD_BYTES_MAX};
-use crate::id::{StackId, ThreadId};
+use crate::header::{BatchHeader, BatchKind, FileHeader, PAYLOAD_BYTES_MAX};
+use crate::id::ThreadId;
 use crate::read::BatchReader;
 use crate::time::{ClockSnapshot, Nanos, Ticks};
 use std::collections::BTreeMap;
@@ -243,10 +243,8 @@ impl Out {
         let mut info = self.info(header);
         let thread = self.threads.entry(header.thread).or_default();
         if !thread.has_begun {
-            if header.offset != 0 {
-                return;
-            }
-            info.flags |= if header.sequence > 0 { FLAG_FIRST } else { 0 };
+            let Some(first) = info.first_of_thread() else { return };
+            info = first;
         }
         thread.has_begun = true;
         thread.events += u64::from(header.events);
@@ -259,15 +257,7 @@ impl Out {
 
     /// A thread that has ended so long ago that its name is gone.
     fn put_unnamed(&mut self, header: &BatchHeader) {
-        let thread = Definition::Thread {
-            id: header.thread,
-            os_id: 0,
-            name: b"",
-            first: header.base_ticks,
-            parent: ThreadId(0),
-            stack: StackId(0),
-            entry: 0,
-        };
+        let thread = Definition::unnamed_thread(header.thread, 0, header.base_ticks);
         self.put_definition(header, &thread);
     }
 

@@ -5,7 +5,7 @@ use crate::batch::{BatchInfo, Compression, FileEncoder};
 use crate::definition::{Definition, OpenSince, put_definition};
 use crate::event::{Event, EventKind, Events, put_event};
 use crate::header::{BatchKind, FLAG_FIRST, FLAG_RESTATED};
-use crate::id::{Open, StackId, ThreadId};
+use crate::id::{Open, ThreadId};
 use crate::index::IndexEntry;
 use crate::read::{ReadAt, ThreadState, TraceFile};
 use crate::time::Ticks;
@@ -307,29 +307,9 @@ impl Tail {
             return;
         }
         let mut payload = Vec::new();
-        put_definition(
-            &mut payload,
-            &Definition::Thread {
-                id: batch.thread,
-                os_id: batch.os_id,
-                name: b"",
-                first: batch.base,
-                parent: ThreadId(0),
-                stack: StackId(0),
-                entry: 0,
-            },
-        );
-        let info = BatchInfo {
-            kind: BatchKind::Definitions,
-            thread: ThreadId(0),
-            sequence: self.definitions,
-            offset: 0,
-            generation: self.generation,
-            base_ticks: batch.base,
-            last_ticks: batch.base,
-            events: 1,
-            flags: 0,
-        };
+        let thread = Definition::unnamed_thread(batch.thread, batch.os_id, batch.base);
+        put_definition(&mut payload, &thread);
+        let info = BatchInfo::of_definitions(self.definitions, self.generation, batch.base, 1);
         self.definitions += 1;
         self.put(&info, &payload);
     }

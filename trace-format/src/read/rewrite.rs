@@ -11,7 +11,6 @@ use super::source::{ReadAt, read_full};
 use crate::batch::{BatchInfo, Compression, FileEncoder};
 use crate::definition::{Definition, put_definition};
 use crate::header::{BatchKind, FILE_HEADER_BYTES, FileHeader, PAYLOAD_BYTES_MAX};
-use crate::id::ThreadId;
 use crate::index::IndexEntry;
 use crate::time::Ticks;
 
@@ -140,17 +139,12 @@ impl NewBatch {
         let definitions = || index.iter().filter(|entry| entry.kind == BatchKind::Definitions);
         let ticks = definitions().next_back().map_or(Ticks(0), |entry| entry.last_ticks);
         let sequence = definitions().map(|entry| entry.sequence.saturating_add(1)).max();
-        let info = BatchInfo {
-            kind: BatchKind::Definitions,
-            thread: ThreadId(0),
-            sequence: sequence.unwrap_or(0),
-            offset: 0,
-            generation: index.iter().map(|entry| entry.generation).max().unwrap_or(1),
-            base_ticks: ticks,
-            last_ticks: ticks,
-            events: 0,
-            flags: 0,
-        };
+        let info = BatchInfo::of_definitions(
+            sequence.unwrap_or(0),
+            index.iter().map(|entry| entry.generation).max().unwrap_or(1),
+            ticks,
+            0,
+        );
         Self { info, payload: Vec::new(), scratch: Vec::new() }
     }
 

@@ -291,17 +291,12 @@ impl TraceBuilder {
             return;
         }
         let payload = std::mem::take(&mut self.definitions);
-        let info = BatchInfo {
-            kind: BatchKind::Definitions,
-            thread: ThreadId(0),
-            sequence: self.definitions_sequence,
-            offset: 0,
-            generation: self.generation,
-            base_ticks: Ticks(0),
-            last_ticks: Ticks(0),
-            events: std::mem::take(&mut self.definitions_count),
-            flags: 0,
-        };
+        let info = BatchInfo::of_definitions(
+            self.definitions_sequence,
+            self.generation,
+            Ticks(0),
+            std::mem::take(&mut self.definitions_count),
+        );
         self.definitions_sequence += 1;
         self.batch(&info, &payload);
     }

@@ -12,7 +12,7 @@ use std::io;
 use std::time::Instant;
 use trace_format::batch::BatchInfo;
 use trace_format::definition::{Definition, put_definition};
-use trace_format::header::{BatchKind, PAYLOAD_BYTES_MAX};
+use trace_format::header::PAYLOAD_BYTES_MAX;
 use trace_format::id::ThreadId;
 use trace_format::time::Ticks;
 
@@ -197,17 +197,7 @@ impl File {
             return;
         }
         let now = Ticks(clock::ticks());
-        let info = BatchInfo {
-            kind: BatchKind::Definitions,
-            thread: ThreadId(0),
-            sequence: self.sequence,
-            offset: 0,
-            generation: self.generation,
-            base_ticks: now,
-            last_ticks: now,
-            events: self.count,
-            flags: 0,
-        };
+        let info = BatchInfo::of_definitions(self.sequence, self.generation, now, self.count);
         self.sink.batch(&info, &self.payload, 0);
         self.payload.clear();
         self.count = 0;

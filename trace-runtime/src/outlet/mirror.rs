@@ -16,8 +16,7 @@ use std::io;
 use trace_format::batch::BatchInfo;
 use trace_format::definition::{Definition, put_definition};
 use trace_format::flight::{END, Header, TABLE_HEADER_BYTES};
-use trace_format::header::{BATCH_HEADER_BYTES, BatchKind};
-use trace_format::id::ThreadId;
+use trace_format::header::BATCH_HEADER_BYTES;
 use trace_format::time::{ClockSnapshot, Ticks};
 
 /// Definitions are written in batches of about this.
@@ -249,15 +248,5 @@ impl Mirror {
 /// A batch of definitions, as of now.
 fn definitions(generation: u32, count: u32) -> BatchInfo {
     let now = Ticks(clock::ticks());
-    BatchInfo {
-        kind: BatchKind::Definitions,
-        thread: ThreadId(0),
-        sequence: 0,
-        offset: 0,
-        generation,
-        base_ticks: now,
-        last_ticks: now,
-        events: count,
-        flags: 0,
-    }
+    BatchInfo::of_definitions(0, generation, now, count)
 }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use trace_format::batch::{BatchInfo, Compression, FileEncoder};
 use trace_format::definition::{Definition, Definitions, put_definition};
-use trace_format::header::{BATCH_HEADER_BYTES, BatchKind, PAYLOAD_BYTES_MAX};
+use trace_format::header::{BATCH_HEADER_BYTES, PAYLOAD_BYTES_MAX};
 use trace_format::id::ThreadId;
 use trace_format::time::{ClockSnapshot, Nanos, Ticks};
 
@@ -504,17 +504,7 @@ impl<W: Write> Writing<W> {
         if count == 0 {
             return Ok(());
         }
-        let info = BatchInfo {
-            kind: BatchKind::Definitions,
-            thread: ThreadId(0),
-            sequence: self.sequence,
-            offset: 0,
-            generation: self.generation,
-            base_ticks: self.now,
-            last_ticks: self.now,
-            events: count,
-            flags: 0,
-        };
+        let info = BatchInfo::of_definitions(self.sequence, self.generation, self.now, count);
         self.sequence += 1;
         self.batch(&info, bytes)
     }

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use trace_format::batch::BatchInfo;
 use trace_format::definition::Definition;
-use trace_format::header::FLAG_FIRST;
 use trace_format::id::ThreadId;
 
 /// What an outlet has of each thread.
@@ -27,11 +26,10 @@ impl Told {
         let mut info = *info;
         let events = match self.threads.get_mut(&info.thread) {
             Some(events) => events,
-            None if info.offset == 0 => {
-                info.flags |= if info.sequence > 0 { FLAG_FIRST } else { 0 };
+            None => {
+                info = info.first_of_thread()?;
                 self.threads.entry(info.thread).or_default()
             }
-            None => return None,
         };
         *events += u64::from(info.events);
         Some(info)
