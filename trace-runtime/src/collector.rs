@@ -327,7 +327,18 @@ impl Collector {
         dropped.push((ThreadId(0), self.dropped_events, self.dropped_ends));
         self.output.attach(outlet, &recorder::beginning(), &dropped);
         self.drains.iter_mut().for_each(Drain::tell_again);
+        let busy = |(at, state): (usize, &Result<_, _>)| state.is_err().then_some(at);
+        let busy: Vec<_> = states.iter().enumerate().filter_map(busy).collect();
         self.put_cut(states);
+        for at in busy {
+            // What is open there is not known; but where the thread was, should the process end
+            // before its next batch comes.
+            let drain = &self.drains[at];
+            let (id, (sequence, offset)) = (drain.thread.id, drain.place());
+            let (more, open) = (true, Vec::new());
+            let state = Definition::ThreadState { id, sequence, offset, more, open };
+            self.output.tell_newest(&state);
+        }
         self.output.define_futures();
         // Where they wait.
         self.output.define_interned();

@@ -122,6 +122,13 @@ impl Output {
         self.outlets.push(outlet);
     }
 
+    /// Tells the outlet that has come last, and no other.
+    pub(crate) fn tell_newest(&mut self, definition: &Definition<'_>) {
+        if let Some(outlet) = self.outlets.last_mut() {
+            outlet.define(definition);
+        }
+    }
+
     /// Tells the outlet that has come last of all futures that live: the others know them.
     pub(crate) fn define_futures(&mut self) {
         if let Some(outlet) = self.outlets.last_mut() {
