@@ -10,7 +10,7 @@ fn main() {
     println!("cargo::rustc-check-cfg=cfg(stacks)");
     let is = |name: &str, values: &[&str]| env::var(name).is_ok_and(|v| values.contains(&&*v));
     let wanted = |feature| env::var_os(feature).is_some();
-    let modelled = env::var_os("CARGO_CFG_LOOM").is_some();
+    let modelled = env::var_os("CARGO_CFG_EXECTRACE_LOOM").is_some();
     let linux = is("CARGO_CFG_TARGET_OS", &["linux"]);
     let known = is("CARGO_CFG_TARGET_ARCH", &["x86_64", "aarch64"]);
     if linux && known && !modelled {

@@ -19,7 +19,7 @@ use crate::primitive::{AtomicU64, AtomicUsize, Ordering};
 pub(crate) const PAGE_BYTES: usize = 4096;
 
 /// So many pages belong to a word; a batch's are all of one.
-const PAGES: usize = if cfg!(loom) { 4 } else { 64 };
+const PAGES: usize = if cfg!(exectrace_loom) { 4 } else { 64 };
 
 /// Which pages of an arena are free.
 #[derive(Debug)]
@@ -133,7 +133,7 @@ impl Arena {
         if arena.count.fetch_sub(1, Ordering::AcqRel) > 1 {
             return;
         }
-        #[cfg(not(loom))]
+        #[cfg(not(exectrace_loom))]
         map::unmap(arena.start, arena.bytes);
         let _ = arena.bytes;
         // SAFETY: `from_raw` wants the pointer of `into_raw`, once: nobody has a count any more.
@@ -145,23 +145,23 @@ fn pages_of(capacity: usize) -> usize {
     (size_of::<Batch>() + capacity).div_ceil(PAGE_BYTES)
 }
 
-#[cfg(any(loom, not(unix)))]
+#[cfg(any(exectrace_loom, not(unix)))]
 pub(crate) fn with_current<T>(_: impl FnOnce(&Arena) -> T) -> Option<T> {
     None
 }
 
-#[cfg(any(loom, not(unix)))]
+#[cfg(any(exectrace_loom, not(unix)))]
 pub(crate) fn serves(_: *const Arena) -> bool {
     true
 }
 
-#[cfg(all(unix, not(loom)))]
+#[cfg(all(unix, not(exectrace_loom)))]
 pub(crate) use current::{Serving, forked, serves, with_current};
-#[cfg(all(unix, not(loom)))]
+#[cfg(all(unix, not(exectrace_loom)))]
 pub(crate) use map::reserve;
 
 /// The arena that serves, if there is one.
-#[cfg(all(unix, not(loom)))]
+#[cfg(all(unix, not(exectrace_loom)))]
 mod current {
     use super::{Arena, AtomicUsize, Ordering, PAGE_BYTES, Pages, map};
     use crate::primitive::global::{self, AtomicPtr};
@@ -236,7 +236,7 @@ mod current {
 }
 
 /// Files in memory.
-#[cfg(all(unix, not(loom)))]
+#[cfg(all(unix, not(exectrace_loom)))]
 mod map {
     use std::fs::File;
     use std::io;
@@ -289,6 +289,6 @@ mod tests {
         assert_eq!(run(0b1011_0110, 3), None);
         assert_eq!(run(1, 1), Some(0));
         assert_eq!(run(0, 1), None);
-        assert_eq!(run(u64::MAX, 64), if cfg!(loom) { None } else { Some(0) });
+        assert_eq!(run(u64::MAX, 64), if cfg!(exectrace_loom) { None } else { Some(0) });
     }
 }

@@ -32,7 +32,7 @@ use trace_format::id::Open;
 use trace_format::time::Ticks;
 
 /// What one thread can have open and still be listed by others.
-pub(crate) const SLOTS: usize = if cfg!(loom) { 2 } else { 32 };
+pub(crate) const SLOTS: usize = if cfg!(exectrace_loom) { 2 } else { 32 };
 
 /// Marks a slot whose thing is just ending: neither open nor closed for whoever looks.
 const ENDING: u64 = 1 << 63;

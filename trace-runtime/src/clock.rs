@@ -18,7 +18,7 @@ static FREQUENCY: AtomicU64 = AtomicU64::new(0);
 
 /// Under loom time must be the same whenever a schedule is played again: it advances by one with
 /// every look.
-#[cfg(loom)]
+#[cfg(exectrace_loom)]
 pub(crate) mod fake {
     use std::cell::Cell;
 
@@ -35,24 +35,24 @@ pub(crate) mod fake {
     }
 }
 
-#[cfg(loom)]
+#[cfg(exectrace_loom)]
 pub(crate) use fake::ticks;
 
 /// The clock that stamps events, in raw ticks; never 0.
-#[cfg(not(loom))]
+#[cfg(not(exectrace_loom))]
 #[inline(always)]
 pub(crate) fn ticks() -> u64 {
     if COUNTER.load(Ordering::Relaxed) { counter() } else { monotonic() }
 }
 
-#[cfg(all(target_arch = "x86_64", not(loom)))]
+#[cfg(all(target_arch = "x86_64", not(exectrace_loom)))]
 #[inline(always)]
 fn counter() -> u64 {
     // SAFETY: `rdtsc` wants a processor that has it, and every x86_64 has.
     unsafe { std::arch::x86_64::_rdtsc() }
 }
 
-#[cfg(all(target_arch = "aarch64", not(loom)))]
+#[cfg(all(target_arch = "aarch64", not(exectrace_loom)))]
 #[inline(always)]
 fn counter() -> u64 {
     let ticks: u64;
@@ -68,12 +68,12 @@ fn counter() -> u64 {
     ticks
 }
 
-#[cfg(all(not(loom), not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
+#[cfg(all(not(exectrace_loom), not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
 fn counter() -> u64 {
     monotonic()
 }
 
-#[cfg(all(target_arch = "x86_64", not(loom)))]
+#[cfg(all(target_arch = "x86_64", not(exectrace_loom)))]
 fn counter_is_steady() -> bool {
     const POWER: u32 = 0x8000_0007;
     const INVARIANT_TSC: u32 = 1 << 8;
@@ -82,12 +82,12 @@ fn counter_is_steady() -> bool {
 }
 
 /// The architecture promises a constant rate.
-#[cfg(all(target_arch = "aarch64", not(loom)))]
+#[cfg(all(target_arch = "aarch64", not(exectrace_loom)))]
 fn counter_is_steady() -> bool {
     true
 }
 
-#[cfg(any(loom, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
+#[cfg(any(exectrace_loom, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
 fn counter_is_steady() -> bool {
     false
 }
@@ -185,7 +185,7 @@ pub(crate) fn ticks_in(nanos: u64) -> u64 {
     (u128::from(nanos) * frequency / 1_000_000_000) as u64
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(exectrace_loom)))]
 mod tests {
     use super::*;
 

@@ -122,7 +122,7 @@ fn watch(
 
 /// The system's id of the thread that writes, if there is one: what it does is no part of the
 /// program's life.
-#[cfg(all(feature = "sched", not(loom)))]
+#[cfg(all(feature = "sched", not(exectrace_loom)))]
 pub(crate) fn writer() -> u32 {
     WRITER.load(Ordering::Relaxed)
 }

@@ -184,9 +184,9 @@ impl Claimed {
 
     /// Sees to it that there is room for so many bytes.
     pub(crate) fn reserve(&self, bytes: u64) -> io::Result<()> {
-        #[cfg(all(unix, not(loom)))]
+        #[cfg(all(unix, not(exectrace_loom)))]
         return crate::arena::reserve(&self.file, bytes as usize);
-        #[cfg(not(all(unix, not(loom))))]
+        #[cfg(not(all(unix, not(exectrace_loom))))]
         self.file.set_len(bytes)
     }
 

@@ -138,7 +138,7 @@ fn forget_part(path: &Path) {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(exectrace_loom)))]
 mod tests {
     use super::*;
 

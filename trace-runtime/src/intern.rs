@@ -26,10 +26,10 @@ use crate::primitive::{AtomicU64, Ordering};
 use std::borrow::Cow;
 
 /// The most entries of a table.
-pub(crate) const ENTRIES_MAX: usize = if cfg!(loom) { 2 } else { 1 << 16 };
+pub(crate) const ENTRIES_MAX: usize = if cfg!(exectrace_loom) { 2 } else { 1 << 16 };
 
 /// The most words of all entries together, their headers included: 8 MiB.
-const WORDS_MAX: usize = if cfg!(loom) { 8 } else { 1 << 20 };
+const WORDS_MAX: usize = if cfg!(exectrace_loom) { 8 } else { 1 << 20 };
 
 /// The most words of one entry.
 pub(crate) const ENTRY_WORDS_MAX: usize = 1 << 10;
@@ -62,7 +62,7 @@ pub(crate) struct Table {
 
 impl Table {
     /// A table that has no memory yet: everything has the id 0 until [`Table::prepare`].
-    #[cfg(not(loom))]
+    #[cfg(not(exectrace_loom))]
     pub(crate) const fn new() -> Self {
         Self {
             memory: memory::Memory::new(),
@@ -74,7 +74,7 @@ impl Table {
     }
 
     /// As it is in a model: small, and with its memory.
-    #[cfg(loom)]
+    #[cfg(exectrace_loom)]
     pub(crate) fn new() -> Self {
         Self {
             memory: memory::Memory::new(),
@@ -85,7 +85,7 @@ impl Table {
     }
 
     /// Maps its memory, once; from then on it serves. Not for signal handlers.
-    #[cfg(not(loom))]
+    #[cfg(not(exectrace_loom))]
     pub(crate) fn prepare(&self) {
         self.memory.prepare();
     }
@@ -255,7 +255,7 @@ mod memory {
         }
 
         /// The words of the entry at `place`, which came out of `ids`.
-        #[cfg(not(loom))]
+        #[cfg(not(exectrace_loom))]
         pub(super) fn words_at(self, place: usize) -> Option<Cow<'a, [u64]>> {
             let entry = self.entry(place)?;
             // SAFETY: `from_raw_parts` wants so many words, initialised, and unwritten while they
@@ -265,18 +265,18 @@ mod memory {
             Some(Cow::Borrowed(words))
         }
 
-        #[cfg(loom)]
+        #[cfg(exectrace_loom)]
         pub(super) fn words_at(self, place: usize) -> Option<Cow<'a, [u64]>> {
             let words = self.entry(place)?.iter().map(|word| word.load(Ordering::Relaxed));
             Some(Cow::Owned(words.collect()))
         }
     }
 
-    #[cfg(loom)]
+    #[cfg(exectrace_loom)]
     #[derive(Debug)]
     pub(super) struct Memory(Box<[AtomicU64]>);
 
-    #[cfg(loom)]
+    #[cfg(exectrace_loom)]
     impl Memory {
         pub(super) fn new() -> Self {
             let all = SLOTS + ENTRIES_MAX + WORDS_MAX;
@@ -288,11 +288,11 @@ mod memory {
         }
     }
 
-    #[cfg(not(loom))]
+    #[cfg(not(exectrace_loom))]
     #[derive(Debug)]
     pub(super) struct Memory(crate::primitive::AtomicPtr<AtomicU64>);
 
-    #[cfg(not(loom))]
+    #[cfg(not(exectrace_loom))]
     impl Memory {
         pub(super) const fn new() -> Self {
             Self(crate::primitive::AtomicPtr::new(std::ptr::null_mut()))
@@ -344,7 +344,7 @@ mod memory {
     }
 }
 
-#[cfg(all(test, not(loom), target_os = "linux"))]
+#[cfg(all(test, not(exectrace_loom), target_os = "linux"))]
 mod tests {
     use super::*;
 

@@ -11,11 +11,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-#[cfg(any(loom, not(unix)))]
+#[cfg(any(exectrace_loom, not(unix)))]
 pub(crate) type Shared = ();
 
 /// The one file, if there is one, and the names it has.
-#[cfg(all(unix, not(loom)))]
+#[cfg(all(unix, not(exectrace_loom)))]
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     serving: Option<crate::arena::Serving>,
@@ -50,15 +50,15 @@ impl Drop for Kept {
     }
 }
 
-#[cfg(any(loom, not(unix)))]
+#[cfg(any(exectrace_loom, not(unix)))]
 fn join(_: &Path, _: &Options) -> io::Result<()> {
     Ok(())
 }
 
-#[cfg(any(loom, not(unix)))]
+#[cfg(any(exectrace_loom, not(unix)))]
 fn leave(_: &Path) {}
 
-#[cfg(all(unix, not(loom)))]
+#[cfg(all(unix, not(exectrace_loom)))]
 fn join(path: &Path, options: &Options) -> io::Result<()> {
     let mut shared = crate::recorder::lock_kept();
     match shared.names.first() {
@@ -74,13 +74,13 @@ fn join(path: &Path, options: &Options) -> io::Result<()> {
 }
 
 /// Whether the file can't have a name there: on another file system, or as there are no such links.
-#[cfg(all(unix, not(loom)))]
+#[cfg(all(unix, not(exectrace_loom)))]
 fn can_have_one_name(error: &io::Error) -> bool {
     use io::ErrorKind::{CrossesDevices, PermissionDenied, Unsupported};
     matches!(error.kind(), CrossesDevices | PermissionDenied | Unsupported)
 }
 
-#[cfg(all(unix, not(loom)))]
+#[cfg(all(unix, not(exectrace_loom)))]
 fn leave(path: &Path) {
     let mut shared = crate::recorder::lock_kept();
     shared.names.retain(|name| name != path);
@@ -89,7 +89,7 @@ fn leave(path: &Path) {
     }
 }
 
-#[cfg(all(unix, not(loom)))]
+#[cfg(all(unix, not(exectrace_loom)))]
 fn serve(path: &Path, options: &Options) -> io::Result<crate::arena::Serving> {
     use std::os::unix::fs::FileExt as _;
     let file = fs::OpenOptions::new().read(true).write(true).create_new(true).open(path)?;

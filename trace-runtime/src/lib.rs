@@ -52,10 +52,10 @@
 //! (`living`); their models are in `tests`.
 
 mod arena;
-#[cfg(all(feature = "auto", target_os = "linux", not(loom)))]
+#[cfg(all(feature = "auto", target_os = "linux", not(exectrace_loom)))]
 mod auto;
 mod batch;
-#[cfg(any(os_hooks, all(test, loom)))]
+#[cfg(any(os_hooks, all(test, exectrace_loom)))]
 mod call;
 mod callsite;
 mod clock;
@@ -63,19 +63,19 @@ mod collector;
 mod current;
 mod drain;
 mod dump;
-#[cfg(all(not(loom), any(feature = "heap", stacks)))]
+#[cfg(all(not(exectrace_loom), any(feature = "heap", stacks)))]
 mod errno;
 mod error;
 mod file;
 mod flight;
 mod folder;
 mod future;
-#[cfg(any(feature = "heap", loom))]
+#[cfg(any(feature = "heap", exectrace_loom))]
 mod heap;
 mod holders;
 #[doc(hidden)]
 pub mod hooked;
-#[cfg(any(stacks, loom))]
+#[cfg(any(stacks, exectrace_loom))]
 mod intern;
 #[cfg(stacks)]
 mod interned;
@@ -92,7 +92,7 @@ mod os;
 mod outlet;
 mod output;
 mod poll;
-#[cfg(all(test, loom))]
+#[cfg(all(test, exectrace_loom))]
 #[path = "stack/pool.rs"]
 mod pool;
 mod primitive;
@@ -101,7 +101,7 @@ mod recorder;
 mod refill;
 mod region;
 mod rotation;
-#[cfg(all(feature = "sched", not(loom)))]
+#[cfg(all(feature = "sched", not(exectrace_loom)))]
 #[cfg_attr(
     not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))),
     path = "sched_absent.rs"
@@ -114,7 +114,7 @@ mod source;
 #[cfg_attr(not(stacks), path = "stack/absent.rs")]
 mod stack;
 mod task;
-#[cfg(all(test, loom))]
+#[cfg(all(test, exectrace_loom))]
 mod tests;
 mod thread;
 mod traceparent;
@@ -126,7 +126,7 @@ pub use error::{Report, SnapshotError, SnapshotReport, StartError, StopError};
 pub use file::{start_file, start_file_with, start_rotating};
 pub use flight::{FlightRecorder, FlightRecorderBuilder};
 pub use future::{FutureName, Traced, TracedExt};
-#[cfg(all(feature = "heap", not(loom)))]
+#[cfg(all(feature = "heap", not(exectrace_loom)))]
 pub use heap::Heap;
 pub use options::{Compression, OnFull, Options, Stacks};
 pub use recorder::{Trace, is_enabled, start, start_with};

@@ -19,7 +19,7 @@ use trace_format::id::{FutureId, SiteId, StackId, TaskId};
 use trace_format::time::Ticks;
 
 /// Places of a block: the bits of a word.
-const PLACES: usize = if cfg!(loom) { 2 } else { 64 };
+const PLACES: usize = if cfg!(exectrace_loom) { 2 } else { 64 };
 
 /// Blocks there may be: a million futures.
 const BLOCKS_MAX: usize = 1 << 14;

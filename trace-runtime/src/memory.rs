@@ -15,9 +15,9 @@ use crate::primitive::{AtomicPtr, Ordering};
 use std::ptr;
 
 /// Bytes of the smallest batch and of the largest; with what surrounds them, 4 and 64 KiB.
-pub(crate) const BATCH_BYTES_MIN: usize = if cfg!(loom) { 400 } else { 3 * 1024 };
+pub(crate) const BATCH_BYTES_MIN: usize = if cfg!(exectrace_loom) { 400 } else { 3 * 1024 };
 /// See [`BATCH_BYTES_MIN`]. The commit word's 16 bits reach just so far.
-pub(crate) const BATCH_BYTES_MAX: usize = if cfg!(loom) { 400 } else { 63 * 1024 };
+pub(crate) const BATCH_BYTES_MAX: usize = if cfg!(exectrace_loom) { 400 } else { 63 * 1024 };
 /// The bound is at least so many of the largest batches, or batches are smaller: one busy thread is
 /// not to take it all.
 const BATCHES_MIN: usize = 32;
@@ -26,7 +26,7 @@ const BATCH_OVERHEAD: usize = 1024;
 
 /// Spares a thread can have: at full speed the collector wakes every few batches, so this many are
 /// on their way.
-const SPARES: usize = if cfg!(loom) { 1 } else { 32 };
+const SPARES: usize = if cfg!(exectrace_loom) { 1 } else { 32 };
 
 /// The process's bound, in bytes.
 #[derive(Debug)]
@@ -252,7 +252,7 @@ impl Drop for Spares {
     }
 }
 
-#[cfg(all(test, target_os = "linux", not(any(loom, os_hooks))))]
+#[cfg(all(test, target_os = "linux", not(any(exectrace_loom, os_hooks))))]
 mod tests {
     use super::*;
 

@@ -96,7 +96,7 @@ impl Options {
         self
     }
 
-    #[cfg(all(feature = "auto", target_os = "linux", not(loom)))]
+    #[cfg(all(feature = "auto", target_os = "linux", not(exectrace_loom)))]
     pub(crate) fn is_uncompressed(&self) -> bool {
         self.compression == Compression::None
     }

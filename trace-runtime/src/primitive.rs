@@ -1,15 +1,15 @@
-//! The words concurrency is spelled with: those of `std`, or loom's under `--cfg loom`.
+//! The words concurrency is spelled with: those of `std`, or loom's under `--cfg exectrace_loom`.
 //!
 //! Nothing else in this crate names `std::sync::atomic`, so that every protocol can be modelled.
 
-#[cfg(loom)]
+#[cfg(exectrace_loom)]
 pub(crate) use loom::sync::atomic::AtomicU16;
-#[cfg(loom)]
+#[cfg(exectrace_loom)]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};
-#[cfg(all(feature = "heap", not(loom)))]
+#[cfg(all(feature = "heap", not(exectrace_loom)))]
 pub(crate) use std::sync::atomic::AtomicU16;
 pub(crate) use std::sync::atomic::Ordering;
-#[cfg(not(loom))]
+#[cfg(not(exectrace_loom))]
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};
 
 /// Atomics of statics, which loom cannot have; no protocol rests on them alone.
@@ -22,14 +22,14 @@ pub(crate) mod global {
 /// nothing at all.
 #[derive(Debug)]
 pub(crate) struct Touches {
-    #[cfg(loom)]
+    #[cfg(exectrace_loom)]
     cells: Box<[loom::cell::UnsafeCell<()>]>,
 }
 
 impl Touches {
     pub(crate) fn new(_bytes: usize) -> Self {
         Self {
-            #[cfg(loom)]
+            #[cfg(exectrace_loom)]
             cells: (0.._bytes).map(|_| loom::cell::UnsafeCell::new(())).collect(),
         }
     }
@@ -37,13 +37,13 @@ impl Touches {
     /// These bytes are written now: a race with any other touch is a fault.
     #[inline(always)]
     pub(crate) fn write(&self, _from: usize, _to: usize) {
-        #[cfg(loom)]
+        #[cfg(exectrace_loom)]
         self.cells[_from.._to].iter().for_each(|cell| cell.with_mut(|_| ()));
     }
 
     /// These bytes are read now: a race with a write is a fault.
     pub(crate) fn read(&self, _from: usize, _to: usize) {
-        #[cfg(loom)]
+        #[cfg(exectrace_loom)]
         self.cells[_from.._to].iter().for_each(|cell| cell.with(|_| ()));
     }
 }

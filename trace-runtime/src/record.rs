@@ -32,7 +32,7 @@ pub(crate) fn append(code: u8, body: &[u8]) -> u64 {
 
 /// As [`append`], but only if `is_wanted`, which is asked once it is certain which trace the event
 /// would get into: another one may have begun on the way.
-#[cfg(all(feature = "heap", not(loom)))]
+#[cfg(all(feature = "heap", not(exectrace_loom)))]
 pub(crate) fn append_if(is_wanted: impl Fn() -> bool, code: u8, body: &[u8]) -> u64 {
     // SAFETY: as in `begin`.
     retried(|thread| if is_wanted() { unsafe { thread.append(code, body) } } else { 0 })

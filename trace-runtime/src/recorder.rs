@@ -446,13 +446,13 @@ extern "C" fn forked() {
     STATE.store(ptr::null_mut(), Ordering::Relaxed);
     FORKS.fetch_add(1, Ordering::Relaxed);
     BUDGET.forget();
-    #[cfg(all(unix, not(loom)))]
+    #[cfg(all(unix, not(exectrace_loom)))]
     crate::arena::forked();
     #[cfg(os_hooks)]
     crate::os::forked();
     crate::dump::forked();
     local::abandon();
-    #[cfg(all(feature = "heap", not(loom)))]
+    #[cfg(all(feature = "heap", not(exectrace_loom)))]
     crate::heap::forked();
     callsites().for_each(|site| site.set_live(false));
 }

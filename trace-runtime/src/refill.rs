@@ -42,7 +42,7 @@ impl Thread {
             return false;
         }
         // Memory may come from an allocator that is traced itself.
-        #[cfg(not(loom))]
+        #[cfg(not(exectrace_loom))]
         let _quiet = crate::local::quiet();
         if own.pos - own.committed > TAIL_BYTES_MAX {
             // Too much to take along: these begins are written now, whatever their thresholds.

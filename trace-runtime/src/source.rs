@@ -43,9 +43,9 @@ pub(crate) fn sources(options: &Options) -> Vec<Box<dyn Source>> {
         Some(Box::new(crate::stack::StackSource::default()) as Box<dyn Source>),
         #[cfg(feature = "os")]
         options.os.then(|| Box::new(crate::os::Watch) as Box<dyn Source>),
-        #[cfg(all(feature = "heap", not(loom)))]
+        #[cfg(all(feature = "heap", not(exectrace_loom)))]
         options.heap.then(|| Box::new(crate::heap::Snapshots::new(options)) as Box<dyn Source>),
-        #[cfg(all(feature = "sched", not(loom)))]
+        #[cfg(all(feature = "sched", not(exectrace_loom)))]
         options.sched.then(|| Box::new(crate::sched::Sched::new(options)) as Box<dyn Source>),
     ]);
     let _ = options;

@@ -330,7 +330,7 @@ impl<const BYTES_MAX: usize> fmt::Write for Printed<BYTES_MAX> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(exectrace_loom)))]
 mod tests {
     use super::*;
     use trace_format::value::{Value as Wire, put_value as put_wire};

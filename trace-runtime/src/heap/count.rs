@@ -20,11 +20,11 @@
 //! Elsewhere: which slot is a thread's (`local`), what happens to samples (`sample`).
 
 use crate::primitive::{AtomicU64, AtomicUsize, Ordering};
-#[cfg(loom)]
+#[cfg(exectrace_loom)]
 use std::array;
 
 /// Slots of a word of `Counters::used`.
-const BITS: usize = if cfg!(loom) { 2 } else { 64 };
+const BITS: usize = if cfg!(exectrace_loom) { 2 } else { 64 };
 
 /// One thread's counts, since the program began.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ pub(crate) struct Crossing {
 }
 
 impl Slot {
-    #[cfg(not(loom))]
+    #[cfg(not(exectrace_loom))]
     const fn new() -> Self {
         Self {
             allocated_bytes: AtomicU64::new(0),
@@ -66,7 +66,7 @@ impl Slot {
         }
     }
 
-    #[cfg(loom)]
+    #[cfg(exectrace_loom)]
     fn new() -> Self {
         let [allocated_bytes, allocations, freed_bytes, frees, sample_at] =
             array::from_fn(|_| AtomicU64::new(0));
@@ -126,7 +126,7 @@ pub(crate) struct Counters<const WORDS: usize> {
 
 impl<const WORDS: usize> Counters<WORDS> {
     /// Nothing counted, nobody owns a slot, no samples wanted.
-    #[cfg(not(loom))]
+    #[cfg(not(exectrace_loom))]
     pub(crate) const fn new() -> Self {
         Self {
             used: [const { AtomicU64::new(0) }; WORDS],
@@ -138,7 +138,7 @@ impl<const WORDS: usize> Counters<WORDS> {
     }
 
     /// Nothing counted, nobody owns a slot, no samples wanted.
-    #[cfg(loom)]
+    #[cfg(exectrace_loom)]
     pub(crate) fn new() -> Self {
         Self {
             used: array::from_fn(|_| AtomicU64::new(0)),

@@ -18,11 +18,11 @@
 //! Without a lock, without memory of its own, without a bound on time but the window's.
 
 use crate::primitive::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
-#[cfg(loom)]
+#[cfg(exectrace_loom)]
 use std::array;
 
 /// Entries that an address may be in.
-const WINDOW: usize = if cfg!(loom) { 2 } else { 16 };
+const WINDOW: usize = if cfg!(exectrace_loom) { 2 } else { 16 };
 
 /// One page has so many bytes, of which this is the logarithm.
 const PAGE_BITS: u32 = 12;
@@ -43,7 +43,7 @@ struct Entry {
 
 impl<const ENTRIES: usize, const CELLS: usize> Table<ENTRIES, CELLS> {
     /// An empty one.
-    #[cfg(not(loom))]
+    #[cfg(not(exectrace_loom))]
     pub(crate) const fn new() -> Self {
         const { assert!(ENTRIES.is_power_of_two() && CELLS.is_power_of_two()) };
         Self {
@@ -54,7 +54,7 @@ impl<const ENTRIES: usize, const CELLS: usize> Table<ENTRIES, CELLS> {
     }
 
     /// An empty one.
-    #[cfg(loom)]
+    #[cfg(exectrace_loom)]
     pub(crate) fn new() -> Self {
         let entry = |_| Entry { address: AtomicUsize::new(0), mark: AtomicU64::new(0) };
         Self { cells: array::from_fn(|_| AtomicU16::new(0)), entries: array::from_fn(entry) }

@@ -5,7 +5,7 @@ use crate::options::Stacks;
 pub(crate) use source::StackSource;
 
 /// No stack.
-#[cfg(all(feature = "heap", not(loom)))]
+#[cfg(all(feature = "heap", not(exectrace_loom)))]
 pub(crate) fn capture() -> u32 {
     0
 }

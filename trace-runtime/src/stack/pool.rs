@@ -25,13 +25,13 @@ pub(crate) struct Taken<'a, T> {
 
 impl<T, const N: usize> Pool<T, N> {
     /// A pool without anything in it.
-    #[cfg(not(loom))]
+    #[cfg(not(exectrace_loom))]
     pub(crate) const fn new() -> Self {
         Self { places: [const { AtomicPtr::new(ptr::null_mut()) }; N] }
     }
 
     /// As it is in a model.
-    #[cfg(loom)]
+    #[cfg(exectrace_loom)]
     pub(crate) fn new() -> Self {
         Self { places: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())) }
     }

@@ -1,5 +1,5 @@
 //! Loom models of the hand-over between recording threads and the collector: every interleaving of
-//! small programs, on the very code that records. `RUSTFLAGS="--cfg loom" cargo test -p
+//! small programs, on the very code that records. `RUSTFLAGS="--cfg exectrace_loom" cargo test -p
 //! trace-runtime --lib --release`.
 //!
 //! Each invariant has a model: `batch` B1 to B5, `thread` T1 to T5, `drain` D1 and D2, `memory` M1
