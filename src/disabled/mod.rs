@@ -285,6 +285,8 @@ pub enum StartError {
     Write(io::Error),
     /// The collector's thread could not be started.
     Thread(io::Error),
+    /// Nothing can be recorded on this system.
+    Unsupported,
 }
 
 impl fmt::Display for StartError {

@@ -43,6 +43,7 @@ const RECORDER: &[&str] = &[
     "stack/pool",
     "stack/system",
     "stack/tables",
+    "sys/unix",
     "thread",
     "waker",
 ];

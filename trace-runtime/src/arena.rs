@@ -29,6 +29,7 @@ pub(crate) struct Pages {
 
 impl Pages {
     /// All of so many are free; rounded down to whole words.
+    #[cfg(any(exectrace_loom, unix))]
     pub(crate) fn new(count: usize) -> Self {
         let all = u64::MAX >> (64 - PAGES);
         Self { words: (0..count / PAGES).map(|_| AtomicU64::new(all)).collect() }
@@ -133,7 +134,7 @@ impl Arena {
         if arena.count.fetch_sub(1, Ordering::AcqRel) > 1 {
             return;
         }
-        #[cfg(not(exectrace_loom))]
+        #[cfg(all(unix, not(exectrace_loom)))]
         map::unmap(arena.start, arena.bytes);
         let _ = arena.bytes;
         // SAFETY: `from_raw` wants the pointer of `into_raw`, once: nobody has a count any more.

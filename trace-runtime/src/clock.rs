@@ -3,10 +3,13 @@
 //! The time stamp counter is used only if the processor says it is invariant: it ticks at one rate
 //! in every power state. Everywhere else, and under loom, it is the system's monotonic clock.
 //!
-//! May contain `unsafe`: the instruction that reads a counter, and `clock_gettime`.
+//! Elsewhere: the system's clocks (`sys`).
+//!
+//! May contain `unsafe`: the instruction that reads a counter.
 
 use crate::primitive::Ordering;
 use crate::primitive::global::{AtomicBool, AtomicU64};
+pub(crate) use crate::sys::{monotonic, thread_cpu};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use trace_format::time::{ClockKind, ClockSnapshot, Nanos, Ticks};
 
@@ -90,39 +93,6 @@ fn counter_is_steady() -> bool {
 #[cfg(any(exectrace_loom, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
 fn counter_is_steady() -> bool {
     false
-}
-
-/// The system's monotonic clock in nanoseconds, the one other tools use too.
-#[cfg(unix)]
-#[inline(never)]
-pub(crate) fn monotonic() -> u64 {
-    read_system_clock(libc::CLOCK_MONOTONIC)
-}
-
-/// CPU time this thread has used, in nanoseconds.
-#[cfg(unix)]
-pub(crate) fn thread_cpu() -> u64 {
-    read_system_clock(libc::CLOCK_THREAD_CPUTIME_ID)
-}
-
-#[cfg(unix)]
-fn read_system_clock(id: libc::clockid_t) -> u64 {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `clock_gettime` wants a valid pointer to a timespec; `now` is one. It fails only for
-    // ids that do not exist, and leaves zeros then.
-    unsafe { libc::clock_gettime(id, &raw mut now) };
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
-}
-
-#[cfg(not(unix))]
-pub(crate) fn monotonic() -> u64 {
-    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-    START.get_or_init(Instant::now).elapsed().as_nanos() as u64 + 1
-}
-
-#[cfg(not(unix))]
-pub(crate) fn thread_cpu() -> u64 {
-    0
 }
 
 /// Chooses the clock. Called at every start; only the first call decides.

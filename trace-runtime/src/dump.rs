@@ -90,7 +90,6 @@ fn with<T>(act: impl FnOnce(&mut Option<Watched>) -> T) -> T {
 }
 
 /// In a forked child: what is watched for is the parent's, and so is the thread that writes.
-#[cfg(unix)]
 pub(crate) fn forked() {
     WATCHED.store(ptr::null_mut(), Ordering::Relaxed);
     ANY_SLOW.store(false, Ordering::Relaxed);
@@ -122,7 +121,7 @@ fn watch(
 
 /// The system's id of the thread that writes, if there is one: what it does is no part of the
 /// program's life.
-#[cfg(all(feature = "sched", not(exectrace_loom)))]
+#[cfg(all(feature = "sched", stacks))]
 pub(crate) fn writer() -> u32 {
     WRITER.load(Ordering::Relaxed)
 }

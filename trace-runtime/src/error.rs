@@ -19,6 +19,9 @@ pub enum StartError {
     Write(io::Error),
     /// The collector's thread could not be started.
     Thread(io::Error),
+    /// Nothing can be recorded on this system: WebAssembly has neither clock nor threads. The
+    /// program's annotations do nothing there.
+    Unsupported,
 }
 
 impl fmt::Display for StartError {
@@ -33,6 +36,9 @@ impl fmt::Display for StartError {
             }
             Self::Write(_) => f.write_str("the trace's first bytes could not be written"),
             Self::Thread(_) => f.write_str("the collector's thread could not be started"),
+            Self::Unsupported => f.write_str(
+                "nothing can be recorded on this system: it has no clock and no threads",
+            ),
         }
     }
 }
@@ -40,7 +46,7 @@ impl fmt::Display for StartError {
 impl Error for StartError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::AlreadyRunning | Self::InUse(_) => None,
+            Self::AlreadyRunning | Self::InUse(_) | Self::Unsupported => None,
             Self::File(_, error) | Self::Write(error) | Self::Thread(error) => Some(error),
         }
     }

@@ -11,9 +11,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-#[cfg(any(exectrace_loom, not(unix)))]
-pub(crate) type Shared = ();
-
 /// The one file, if there is one, and the names it has.
 #[cfg(all(unix, not(exectrace_loom)))]
 #[derive(Debug, Default)]

@@ -30,7 +30,7 @@
 //!
 //! Annotations are `region`, `task` and `future`, all by way of `record`; `value` turns
 //! arguments into bytes; `traceparent` links tasks of several processes; `options` and `error` are
-//! the user's; `primitive` swaps in loom. `heap` is
+//! the user's; `primitive` swaps in loom; `sys` is what differs by system. `heap` is
 //! the allocator that counts and samples. `stack` finds the calling thread's stack, in what
 //! `modules` knows is mapped; `intern` names it by a number, which `interned` tells the trace.
 //!
@@ -46,10 +46,10 @@
 //! `heap/allocator`, `heap/own`, `intern`, `local`, `memory`, `modules`, `os/fd`, `os/files`,
 //! `os/handle`, `os/hook`, `os/io`, `os/raw`, `os/threads`, `os/wait`, `os/waiting`, `poll`,
 //! `record`, `recorder`, `refill`, `sched/perf`, `sched/ring`, `stack/mod`, `stack/own`,
-//! `stack/pool`, `stack/system`, `stack/tables`, `thread` and `waker`, and nowhere else; each says
-//! at its top why. Invariants: B (`batch`), T (`thread`), M (`memory`), D (`drain`), L (`local`), H
-//! (`heap`), N (`intern`), W (`stack/pool`), C (`os/hook`), O (`os/waiting`), R (`holders`), F
-//! (`living`); their models are in `tests`.
+//! `stack/pool`, `stack/system`, `stack/tables`, `sys/unix`, `thread` and `waker`, and nowhere
+//! else; each says at its top why. Invariants: B (`batch`), T (`thread`), M (`memory`), D
+//! (`drain`), L (`local`), H (`heap`), N (`intern`), W (`stack/pool`), C (`os/hook`), O
+//! (`os/waiting`), R (`holders`), F (`living`); their models are in `tests`.
 
 mod arena;
 #[cfg(all(feature = "auto", target_os = "linux", not(exectrace_loom)))]
@@ -113,6 +113,7 @@ mod sites;
 mod source;
 #[cfg_attr(not(stacks), path = "stack/absent.rs")]
 mod stack;
+mod sys;
 mod task;
 #[cfg(all(test, exectrace_loom))]
 mod tests;

@@ -3,13 +3,15 @@
 //! All state is of one process: after `fork` the child finds it off, and begins with nothing. The
 //! child's handler only stores plain words; whatever was locked at the fork is left behind.
 //!
-//! May contain `unsafe`: it registers the handler.
+//! May contain `unsafe`: what is locked per process is behind a pointer that a fork resets.
 
 use crate::callsite::{Callsite, SwitchEvent, callsites, cut, linked};
 use crate::clock;
 use crate::collector::Collector;
 use crate::error::{Report, StartError, StopError};
-use crate::kept::{self, Kept};
+#[cfg(all(unix, not(exectrace_loom)))]
+use crate::kept;
+use crate::kept::Kept;
 use crate::local;
 use crate::memory::BUDGET;
 use crate::options::Options;
@@ -20,6 +22,7 @@ use crate::session::{Request, Session};
 use crate::sink::Sink;
 use crate::source;
 use crate::stack;
+use crate::sys;
 use std::io::{self, Write};
 use std::ptr;
 use std::sync::mpsc;
@@ -52,6 +55,7 @@ struct Locks {
     /// Held while a session begins or ends, or an outlet of it does. Taken first.
     changes: Mutex<Option<Collecting>>,
     /// Taken while `changes` is, or alone.
+    #[cfg(all(unix, not(exectrace_loom)))]
     kept: Mutex<kept::Shared>,
 }
 
@@ -97,6 +101,7 @@ fn lock_changes() -> MutexGuard<'static, Option<Collecting>> {
 }
 
 /// The file in which batches are, if they are to survive the process.
+#[cfg(all(unix, not(exectrace_loom)))]
 pub(crate) fn lock_kept() -> MutexGuard<'static, kept::Shared> {
     locks().kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -209,7 +214,11 @@ fn publish(options: &Options, session: &Arc<Session>) {
 pub(crate) struct Occupied(Party);
 
 impl Occupied {
+    /// Each start begins here, before it asks the system for anything.
     pub(crate) fn new(party: Party) -> Result<Self, StartError> {
+        if !sys::IS_SUPPORTED {
+            return Err(StartError::Unsupported);
+        }
         let mut state = lock_state();
         let occupied = &mut state.occupied[party as usize];
         if std::mem::replace(occupied, true) {
@@ -440,7 +449,6 @@ pub(crate) fn forks() -> u32 {
 }
 
 /// In the child, after a fork: there is no trace.
-#[cfg(unix)]
 extern "C" fn forked() {
     ENABLED.store(false, Ordering::Relaxed);
     STATE.store(ptr::null_mut(), Ordering::Relaxed);
@@ -457,16 +465,7 @@ extern "C" fn forked() {
     callsites().for_each(|site| site.set_live(false));
 }
 
-#[cfg(unix)]
 fn forget_at_fork() {
     static ONCE: std::sync::Once = std::sync::Once::new();
-    ONCE.call_once(|| {
-        // SAFETY: `pthread_atfork` wants functions that may run in a forked child: `forked` stores
-        // plain words and walks a list of statics. If it fails for want of memory, a child that
-        // traces would write to memory of its own, which nobody reads.
-        unsafe { libc::pthread_atfork(None, None, Some(forked)) };
-    });
+    ONCE.call_once(|| sys::at_fork(forked));
 }
-
-#[cfg(not(unix))]
-fn forget_at_fork() {}

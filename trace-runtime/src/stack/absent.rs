@@ -10,12 +10,6 @@ pub(crate) fn capture() -> u32 {
     0
 }
 
-/// No stack.
-#[cfg(feature = "sched")]
-pub(crate) fn intern_frames(_: u64, _: &[u64]) -> u32 {
-    0
-}
-
 /// Nothing to prepare.
 pub(crate) fn prepare_thread() {}
 

@@ -1,0 +1,23 @@
+//! What differs from system to system: one surface, and one file per system behind it. `system` is
+//! the file of the system that this is compiled for:
+//!
+//! - `unix`: POSIX calls. Linux, macOS.
+//! - `portable`: what Rust's std offers. Windows.
+//! - `wasm`: WebAssembly has no threads and no process id, `wasm32-unknown-unknown` no clock
+//!   either, and std panics when it is asked for them. Nothing can be recorded there.
+//!
+//! Each file has the same functions, with the same signatures:
+//!
+//! - `IS_SUPPORTED`: whether a trace can be recorded. If not, each start is an error.
+//! - `at_fork`: has a function called in every forked child.
+//! - `monotonic`, `thread_cpu`: the system's clocks, in nanoseconds. They never panic.
+//!
+//! Elsewhere: files in memory (`arena`), ends of threads (`local`, `heap/own`), system calls of
+//! Linux (`os/raw`); they have not been moved here yet.
+
+#[cfg_attr(unix, path = "unix.rs")]
+#[cfg_attr(all(target_family = "wasm", not(unix)), path = "wasm.rs")]
+#[cfg_attr(not(any(unix, target_family = "wasm")), path = "portable.rs")]
+mod system;
+
+pub(crate) use system::{IS_SUPPORTED, at_fork, monotonic, thread_cpu};

@@ -1,0 +1,23 @@
+//! Systems of which the recorder uses what Rust's std offers: Windows.
+
+use std::sync::OnceLock;
+use std::time::Instant;
+
+/// Whether a trace can be recorded here.
+pub(crate) const IS_SUPPORTED: bool = true;
+
+/// There is no `fork`, so `forked` is never called.
+pub(crate) fn at_fork(forked: extern "C" fn()) {
+    let _ = forked;
+}
+
+/// Nanoseconds since the first call; at least 1, for 0 is no time.
+pub(crate) fn monotonic() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_nanos() as u64 + 1
+}
+
+/// CPU time this thread has used: std does not tell.
+pub(crate) fn thread_cpu() -> u64 {
+    0
+}

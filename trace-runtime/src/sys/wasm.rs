@@ -1,0 +1,23 @@
+//! WebAssembly: without threads, clock and process ids nothing can be recorded.
+//!
+//! `Instant::now` and `process::id` panic on `wasm32-unknown-unknown`, and a blocking wait would
+//! never end, so what is not here must not be asked of std either: `recorder` refuses to start
+//! before it asks for anything, and without a session no event gets as far as a clock.
+
+/// Whether a trace can be recorded here.
+pub(crate) const IS_SUPPORTED: bool = false;
+
+/// There is no `fork`, so `forked` is never called.
+pub(crate) fn at_fork(forked: extern "C" fn()) {
+    let _ = forked;
+}
+
+/// There is no clock. Never 0, which is no time.
+pub(crate) fn monotonic() -> u64 {
+    1
+}
+
+/// There is no clock.
+pub(crate) fn thread_cpu() -> u64 {
+    0
+}
