@@ -18,7 +18,7 @@ pub(crate) fn of_impl(head: &TokenStream) -> Option<String> {
     let item: ItemImpl = syn::parse2(quote! { #head {} }).ok()?;
     let ty = render(&item.self_ty);
     Some(match item.trait_ {
-        Some((path, _)) => format!("<{ty} as {}>", path.segments.last()?.ident),
+        Some((_, path, _)) => format!("<{ty} as {}>", path.segments.last()?.ident),
         None if matches!(*item.self_ty, Type::Path(_)) => ty,
         None => format!("<{ty}>"),
     })

@@ -70,7 +70,7 @@ impl VisitMut for Erase {
     fn visit_type_mut(&mut self, ty: &mut Type) {
         if let Type::ImplTrait(opaque) = ty {
             let underscore_token = Token![_](opaque.impl_token.span);
-            *ty = Type::Infer(TypeInfer { attrs: Vec::new(), underscore_token });
+            *ty = Type::Infer(TypeInfer { underscore_token });
             self.0 = true;
         } else {
             visit_mut::visit_type_mut(self, ty);
