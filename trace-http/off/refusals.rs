@@ -8,7 +8,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{Answer, get, get_with, post};
+use common::{Answer, ask, get, get_with, post};
 use exectrace::{COMPILED_IN, FlightRecorder};
 use trace_http::{Config, Listener, serve};
 
@@ -68,6 +68,9 @@ fn strangers_are_refused_first() {
         let answer = get_with(listener.address(), page, "Host: evil.test\r\n");
         assert_eq!(answer.status, 403, "{page}");
     }
+    let open = listen(Config::new().allow_remote(true));
+    let head = "POST /debug/trace/callsites HTTP/1.1\r\nHost: evil.test\r\n";
+    assert_eq!(ask(open.address(), head, "{\"on\": false, \"module\": \"refusals\"}").status, 403);
     let headers = "Host: localhost\r\nAuthorization: Bearer secret\r\n";
     check("callsites", &get_with(listener.address(), "/debug/trace/callsites", headers));
     assert_eq!(get(listener.address(), "/elsewhere").status, 404);

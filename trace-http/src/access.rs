@@ -1,8 +1,11 @@
 //! Who is served: from where, under which name, on whose behalf, with which token, and how many.
 //!
-//! A browser on this machine runs pages of anybody. One whose name leads to 127.0.0.1 after a while
-//! gives itself away by `Host`; one that sends requests elsewhere by `Origin` or `Sec-Fetch-Site`.
-//! A proxy on this machine makes everybody a neighbour, and gives itself away by what it adds.
+//! A browser on this machine, or on one that reaches it, runs pages of anybody. One whose name was
+//! rebound to this machine is recognised by `Host`; one that sends requests to another site by
+//! `Origin`, `Sec-Fetch-Site` or `Referer`. Both are refused in every configuration. A proxy on
+//! this machine makes everybody a neighbour, and is recognised by the headers it adds.
+//!
+//! Elsewhere: hosts, and which of them are this program's own (`host`); wrong tokens (`guesses`).
 
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -12,7 +15,6 @@ use std::time::Instant;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -24,10 +26,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Config;
 use crate::guesses::{Guesses, Verdict};
+use crate::host::{self, Host, OwnNames};
 use crate::refusal::Refusal;
-
-/// Under which this machine is asked by itself, beside the addresses: no name leads elsewhere here.
-const OWN_NAME: &str = "localhost";
 
 /// What proxies add, and how their own names for more of it begin.
 const PROXIED: [&str; 5] = ["forwarded", "x-real-ip", "via", "true-client-ip", "cf-connecting-ip"];
@@ -44,41 +44,44 @@ const HEADERS: [(HeaderName, &str); 3] = [
 pub(crate) struct Access {
     token: Option<String>,
     guesses: Guesses,
-    /// Only whoever is on this machine.
+    /// Only this machine is served.
     only_local: bool,
-    /// Only under names that are known.
-    only_known: bool,
-    hosts: Vec<String>,
+    own_names: OwnNames,
     places: Arc<Semaphore>,
 }
 
 impl Access {
-    /// - `is_loopback`: of a listener, whether only this machine reaches it; else it is not known.
-    pub(crate) fn new(config: &Config, is_loopback: Option<bool>) -> Self {
-        let is_open = config.allow_remote || config.token.is_some();
-        let is_behind_proxy = config.allow_remote || !config.hosts.is_empty();
+    pub(crate) fn new(config: &Config) -> Self {
+        let only_local = !config.allow_remote && config.token.is_none();
         Self {
             token: config.token.clone(),
             guesses: Guesses::new(config.guesses_max, config.guesses_within),
-            only_local: !is_open,
-            only_known: !config.hosts.is_empty()
-                || !is_open
-                || is_loopback == Some(true) && !is_behind_proxy,
-            hosts: config.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+            only_local,
+            own_names: OwnNames::new(&config.hosts, only_local),
             places: Arc::new(Semaphore::new(config.requests_max)),
         }
     }
 
     fn check(&self, request: &Request) -> Result<(), Refusal> {
-        let host = host(request)?;
-        if self.only_known && !self.knows(&host) {
-            let text = "not under this name: ask for localhost, or name it by Config::host";
+        let headers = request.headers();
+        let Some(host) = host::asked(request.uri(), headers) else {
+            let text = "`Host` is missing, no name, or another than the address has";
+            return Err(forbidden(text));
+        };
+        if !self.own_names.has(&host) {
+            let text = "not served under this name, which another site's page may have led here: \
+                        ask for localhost or an address, or list the name with Config::host";
             return Err(forbidden(text));
         }
         if self.only_local {
             check_local(request)?;
         }
-        check_origin(request.headers(), &host)?;
+        if !self.own_names.has_forwarded(headers) {
+            let text = "a proxy was asked under a name that is not served here: list the name with \
+                        Config::host";
+            return Err(forbidden(text));
+        }
+        check_page(headers, &host)?;
         self.token.as_ref().map_or(Ok(()), |token| self.check_token(request, token))
     }
 
@@ -103,15 +106,6 @@ impl Access {
                 Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, text).again_after(seconds))
             }
         }
-    }
-
-    fn knows(&self, host: &Authority) -> bool {
-        let name = host.host().to_ascii_lowercase();
-        // An address is no name that somebody could lead here.
-        let number = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        name == OWN_NAME
-            || number.is_ok_and(|number| number.is_loopback())
-            || self.hosts.contains(&name)
     }
 }
 
@@ -168,25 +162,6 @@ impl HttpBody for Served {
     }
 }
 
-/// The name under which it was asked.
-fn host(request: &Request) -> Result<Authority, Refusal> {
-    let mut named = request.headers().get_all(header::HOST).iter();
-    let host = match (named.next(), named.next()) {
-        (Some(host), None) => host.to_str().ok().and_then(|host| host.parse().ok()),
-        (None, None) => request.uri().authority().cloned(),
-        _ => None,
-    };
-    // `user@localhost` is no host; and who asks a proxy for one and names another means mischief.
-    let is_same = |host: &Authority| {
-        request
-            .uri()
-            .authority()
-            .is_none_or(|other| other.as_str().eq_ignore_ascii_case(host.as_str()))
-    };
-    let host = host.filter(|host| !host.as_str().contains('@') && is_same(host));
-    host.ok_or_else(|| forbidden("`Host` is missing, no name, or another than the address has"))
-}
-
 /// Who asks, if the server tells.
 fn peer(request: &Request) -> Option<SocketAddr> {
     request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer)
@@ -212,15 +187,15 @@ fn check_local(request: &Request) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_origin(headers: &HeaderMap, host: &Authority) -> Result<(), Refusal> {
-    let is_own = |origin: &HeaderValue| {
-        let origin = origin.to_str().unwrap_or_default();
-        let rest = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
-        rest.is_some_and(|rest| rest.eq_ignore_ascii_case(host.as_str()))
+/// Refuses what another site's page asks for. Browsers say so by one of three headers: which one
+/// depends on their age, the method, and whether the connection is secure.
+fn check_page(headers: &HeaderMap, host: &Host) -> Result<(), Refusal> {
+    let is_own = |page: &HeaderValue| {
+        page.to_str().ok().and_then(Host::of_page).is_some_and(|page| page == *host)
     };
-    let mut origins = headers.get_all(header::ORIGIN).iter();
+    let mut pages = headers.get_all(header::ORIGIN).iter().chain(headers.get_all(header::REFERER));
     let mut sites = headers.get_all("sec-fetch-site").iter();
-    if origins.all(is_own) && sites.all(|site| site == "same-origin" || site == "none") {
+    if pages.all(is_own) && sites.all(|site| site == "same-origin" || site == "none") {
         return Ok(());
     }
     Err(forbidden("another site's page asks for this, and is not served"))
@@ -275,7 +250,7 @@ mod tests {
 
     #[test]
     fn without_a_word_only_this_machine_is_served_under_its_own_names() {
-        let access = Access::new(&Config::new(), None);
+        let access = Access::new(&Config::new());
         let own =
             ["localhost", "LocalHost:80", "127.0.0.1:6060", "127.0.0.2", "[::1]:6060", "[::1]"];
         for host in own {
@@ -307,30 +282,99 @@ mod tests {
     }
 
     #[test]
-    fn names_of_a_loopback_listener_are_checked_even_with_a_token() {
-        let bearer = |host| [("host", host), ("authorization", "Bearer secret")];
-        let config = Config::new().token("secret");
-        let loopback = Access::new(&config, Some(true));
-        assert_eq!(status(&loopback, &bearer("evil.test"), NEAR), 403);
-        assert_eq!(status(&loopback, &bearer("localhost"), NEAR), 200);
-        let named = Access::new(&config.clone().host("Proxy.test"), Some(true));
-        assert_eq!(status(&named, &bearer("proxy.test"), NEAR), 200);
-        assert_eq!(status(&named, &bearer("evil.test"), NEAR), 403);
-        let open = Access::new(&config, Some(false));
-        assert_eq!(status(&open, &bearer("my.test"), FAR), 200);
+    fn a_rebound_name_is_refused_in_any_configuration() {
+        let open = Config::new().allow_remote(true);
+        let token = Config::new().token("secret");
+        let configs = [Config::new(), open.clone(), token.clone(), open.token("secret")];
+        for config in configs {
+            let bearer = ("authorization", "Bearer secret");
+            let access = Access::new(&config);
+            let listed = Access::new(&config.host("Service.test"));
+            for name in
+                ["evil.test", "evil.test:80", "service.test.evil.test", "localhost.evil.test"]
+            {
+                // All that a browser sends for such a page is in order, the name excepted.
+                let origin = format!("http://{name}");
+                let headers = [
+                    ("host", name),
+                    ("origin", origin.as_str()),
+                    ("sec-fetch-site", "same-origin"),
+                    bearer,
+                ];
+                assert_eq!(status(&access, &headers, NEAR), 403, "{name}");
+                assert_eq!(status(&listed, &headers, NEAR), 403, "{name}");
+            }
+            for host in ["service.test", "SERVICE.test:8080", "service.test."] {
+                assert_eq!(status(&access, &[("host", host), bearer], NEAR), 403, "{host}");
+                assert_eq!(status(&listed, &[("host", host), bearer], NEAR), 200, "{host}");
+            }
+        }
+    }
+
+    #[test]
+    fn addresses_of_any_form_are_served_where_others_are() {
+        let bearer = ("authorization", "Bearer secret");
+        for config in [Config::new().allow_remote(true), Config::new().token("secret")] {
+            let access = Access::new(&config);
+            for host in ["192.0.2.1:6060", "[2001:db8::1]", "[fe80::1%25eth0]:80", "localhost:6060"]
+            {
+                assert_eq!(status(&access, &[("host", host), bearer], FAR), 200, "{host}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_name_that_a_proxy_was_asked_under_counts_as_well() {
+        let access = Access::new(&Config::new().allow_remote(true).host("service.test"));
+        for (name, value, expected) in [
+            ("x-forwarded-host", "service.test", 200),
+            ("x-forwarded-host", "service.test:443, 10.0.0.1", 200),
+            ("x-forwarded-host", "evil.test", 403),
+            ("x-forwarded-host", "service.test, evil.test", 403),
+            ("x-forwarded-host", "\u{f6}", 403),
+            ("forwarded", "for=192.0.2.1;Host=\"service.test:443\";proto=https", 200),
+            ("forwarded", "for=192.0.2.1", 200),
+            ("forwarded", "for=192.0.2.1, for=a;host=evil.test", 403),
+        ] {
+            let headers = [("host", "10.0.0.2:6060"), (name, value)];
+            assert_eq!(status(&access, &headers, NEAR), expected, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn the_address_and_host_must_agree() {
+        let access = Access::new(&Config::new().allow_remote(true));
+        let status = |uri: &str, host: &[&str]| {
+            let headers: Vec<_> = host.iter().map(|host| ("host", *host)).collect();
+            let mut request = request(&headers, NEAR);
+            *request.uri_mut() = uri.parse().expect("an address");
+            access.check(&request).map_or_else(|refusal| refusal.status.as_u16(), |()| 200)
+        };
+        assert_eq!(status("http://localhost/", &[]), 200, "as HTTP/2 has it");
+        assert_eq!(status("http://localhost:80/", &["LOCALHOST:80"]), 200);
+        assert_eq!(status("http://localhost/", &["localhost", "localhost"]), 403);
+        assert_eq!(status("http://localhost:81/", &["localhost"]), 403);
+        assert_eq!(status("http://evil.test/", &["localhost"]), 403);
+        assert_eq!(status("http://localhost/", &["evil.test"]), 403);
+        assert_eq!(status("http://evil.test/", &[]), 403);
+        assert_eq!(status("http://a@localhost/", &[]), 403);
+        assert_eq!(status("/", &[]), 403);
     }
 
     #[test]
     fn other_sites_pages_are_refused_in_any_configuration() {
         let configs = [Config::new(), Config::new().allow_remote(true)];
-        for access in configs.map(|config| Access::new(&config, None)) {
+        for access in configs.map(|config| Access::new(&config)) {
             let with =
                 |name, value| status(&access, &[("host", "localhost:80"), (name, value)], NEAR);
             assert_eq!(with("origin", "http://localhost:80"), 200);
+            assert_eq!(with("referer", "http://localhost:80/debug/trace/?a"), 200);
             assert_eq!(with("sec-fetch-site", "none"), 200);
-            for origin in ["null", "http://localhost", "http://localhost:81", "http://evil.test"] {
-                assert_eq!(with("origin", origin), 403, "{origin}");
+            for page in ["null", "http://localhost", "http://localhost:81", "http://evil.test"] {
+                assert_eq!(with("origin", page), 403, "{page}");
+                assert_eq!(with("referer", page), 403, "{page}");
             }
+            assert_eq!(with("referer", "http://evil.test/http://localhost:80/"), 403);
             assert_eq!(with("sec-fetch-site", "cross-site"), 403);
             assert_eq!(with("sec-fetch-site", "same-site"), 403);
         }
@@ -339,8 +383,8 @@ mod tests {
     #[test]
     fn only_the_token_itself_is_the_token() {
         let config = Config::new().token("secret").guesses_max(100, Duration::from_secs(60));
-        let access = Access::new(&config, None);
-        let with = |value| status(&access, &[("host", "a"), ("authorization", value)], FAR);
+        let access = Access::new(&config);
+        let with = |value| status(&access, &[("host", "localhost"), ("authorization", value)], FAR);
         let right = ["Bearer secret", "bearer  secret", "Basic OnNlY3JldA==", "Basic YTpzZWNyZXQ="];
         for value in right {
             assert_eq!(with(value), 200, "{value}");
@@ -359,9 +403,9 @@ mod tests {
         for value in wrong {
             assert_eq!(with(value), 401, "{value}");
         }
-        assert_eq!(status(&access, &[("host", "a")], FAR), 401);
-        let nobody = Access::new(&Config::new().token(""), None);
-        let empty = [("host", "a"), ("authorization", "Bearer ")];
+        assert_eq!(status(&access, &[("host", "localhost")], FAR), 401);
+        let nobody = Access::new(&Config::new().token(""));
+        let empty = [("host", "localhost"), ("authorization", "Bearer ")];
         assert_eq!(status(&nobody, &empty, NEAR), 401);
     }
 }

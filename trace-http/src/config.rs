@@ -106,17 +106,28 @@ impl Config {
     }
 
     /// Whether others than this machine are served without a token. Anybody who can reach the port
-    /// then sees what the program does, and can make it record; so can a web page that is shown on
-    /// such a machine and leads a name of its own here, unless [`Config::host`] says which names
-    /// there are.
+    /// then sees what the program does, and can make it record. Web pages of other sites are still
+    /// refused; for that a request must name an address of the machine, `localhost`, or a name
+    /// listed with [`Config::host`].
     pub fn allow_remote(mut self, allow: bool) -> Self {
         self.allow_remote = allow;
         self
     }
 
-    /// One more name under which the pages may be asked for, without a port: that of a proxy, as it
-    /// stands in `Host`. `localhost`, `127.0.0.1` and `[::1]` always may be. Where others than this
-    /// machine are served every name may be, until one is given here.
+    /// Lists one more name under which the pages are served, as it stands in `Host`: that of the
+    /// machine, of a virtual host, or of a proxy. Ports and case do not matter; names below it are
+    /// not included; an international name is listed in its `xn--` form.
+    ///
+    /// `localhost` and addresses need not be listed: all addresses with a token or
+    /// [`Config::allow_remote`], else those of the loopback interface. Every other name is refused
+    /// with 403, also with the right token, for it may be another site's whose owner let it lead
+    /// here (DNS rebinding). A proxy that sends `X-Forwarded-Host` or `Forwarded: host=` must have
+    /// been asked under a listed name as well.
+    ///
+    /// ```
+    /// let config = trace_http::Config::new().allow_remote(true).host("service.internal.example");
+    /// # let _ = config;
+    /// ```
     pub fn host(mut self, name: impl Into<String>) -> Self {
         self.hosts.push(name.into());
         self

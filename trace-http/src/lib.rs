@@ -25,8 +25,9 @@
 //! | `GET /debug/trace/` | these in a page for people |
 //!
 //! A trace tells much of a program, so whoever asks must be on this machine, or have the token, or
-//! [`Config::allow_remote`] was called. A web page elsewhere is refused even if it is shown on this
-//! machine. Refusals are plain text: 400 the query, 401 no token, 403 who or from where, 404 no
+//! [`Config::allow_remote`] was called. Pages of other sites are refused in any case, also if they
+//! are shown on this machine, and if their name was rebound to it: requests must name an address,
+//! `localhost`, or a name listed with [`Config::host`]. Refusals are plain text: 400 the query, 401 no token, 403 who or from where, 404 no
 //! flight recorder, 409 a trace is running, 429 too many requests at once, or too many wrong tokens
 //! from this address, 501 not compiled in.
 //!
@@ -38,7 +39,7 @@
 //! header of its own looks like this machine: set a token where there is one.
 //!
 //! - `config`: what can be said. `listener`, `error`: the port of its own.
-//! - `access`: who is served; `guesses`: wrong tokens, counted. `query`: what is asked.
+//! - `access`: who is served; `host`: under which names; `guesses`: wrong tokens, counted. `query`: what is asked.
 //!   `refusal`: how one says no.
 //! - `recording`: one trace, from its start to its end; `pipe`: its way to the client.
 //! - `routes`: the pages by path; `trace`, `sites`, `index`, `pprof`: these pages.
@@ -49,6 +50,7 @@ mod access;
 mod config;
 mod error;
 mod guesses;
+mod host;
 mod index;
 mod listener;
 mod pipe;
@@ -70,5 +72,5 @@ pub use listener::{Listener, serve};
 /// Without a token and without [`Config::allow_remote`] it has to know who asks: serve with
 /// `into_make_service_with_connect_info::<SocketAddr>()`. Where that is missing it refuses all.
 pub fn router(config: Config) -> axum::Router {
-    routes::routes(config, None)
+    routes::routes(config)
 }

@@ -96,7 +96,7 @@ pub fn serve(address: impl ToSocketAddrs, config: Config) -> Result<Listener, Se
         head: config.read_timeout,
         all: REST + Duration::from_secs(config.seconds_max.into()),
     };
-    let pages = routes(config, Some(is_loopback));
+    let pages = routes(config);
     let thread = start(listener, pages, limits, is_stopped)
         .map_err(|error| ServeError { address: text, kind: ServeErrorKind::Thread(error) })?;
     Ok(Listener { address, stop: Some(stop), thread: Some(thread) })

@@ -17,12 +17,12 @@ use crate::{index, sites, trace};
 /// What pages are made from.
 pub(crate) type Shared = Arc<Config>;
 
-pub(crate) fn routes(config: Config, is_loopback: Option<bool>) -> Router {
-    assemble(config, is_loopback, exectrace::COMPILED_IN)
+pub(crate) fn routes(config: Config) -> Router {
+    assemble(config, exectrace::COMPILED_IN)
 }
 
-fn assemble(config: Config, is_loopback: Option<bool>, is_compiled_in: bool) -> Router {
-    let access = Arc::new(Access::new(&config, is_loopback));
+fn assemble(config: Config, is_compiled_in: bool) -> Router {
+    let access = Arc::new(Access::new(&config));
     let pages = Router::new()
         .route("/debug/trace", get(trace::stream))
         .route("/debug/trace/", get(index::page))
@@ -81,8 +81,8 @@ mod tests {
             (Method::GET, "/debug/pprof/heap"),
         ];
         let ask = |method: &Method, path: &str, is_compiled_in| {
-            let service = assemble(config.clone(), None, is_compiled_in);
-            let request = Request::builder().method(method).uri(path).header("host", "a");
+            let service = assemble(config.clone(), is_compiled_in);
+            let request = Request::builder().method(method).uri(path).header("host", "localhost");
             let request = request.body(Body::empty()).expect("a request");
             let answer = TowerToHyperService::new(service).call(request);
             runtime.block_on(answer).expect("it never fails").status()

@@ -5,10 +5,11 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::{alone, ask, connect, get, get_with};
-use exectrace::is_enabled;
+use exectrace::{FlightRecorder, callsites, is_enabled};
 use trace_http::{Config, ServeErrorKind, router, serve};
 
 const PAGE: &str = "/debug/trace/callsites";
@@ -28,6 +29,42 @@ fn another_name_or_another_page_is_refused() {
     assert_eq!(answer.status, 403);
     assert_eq!(answer.header("access-control-allow-origin"), None);
     assert!(!is_enabled());
+}
+
+/// What a browser sends for a page of evil.test, whose name was rebound to this machine: nothing
+/// but the name tells.
+#[test]
+fn a_rebound_name_is_refused_where_others_are_let_in() {
+    let _alone = alone();
+    let recorder = Arc::new(FlightRecorder::start().expect("none is running"));
+    let open = Config::new().recorder(recorder).allow_remote(true);
+    let listed = open.clone().host("service.test");
+    for config in [open, listed] {
+        let listener = serve("0.0.0.0:0", config).expect("a port is free");
+        let port = listener.address().port();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let site = callsites().next().expect("common has some");
+        let switch = format!("{{\"on\": false, \"name\": \"{}\"}}", site.name());
+        for host in [format!("evil.test:{port}"), "evil.test".into(), "localhost.evil.test".into()]
+        {
+            let headers =
+                format!("Host: {host}\r\nOrigin: http://{host}\r\nSec-Fetch-Site: same-origin\r\n");
+            for page in [PAGE, "/debug/trace/snapshot", "/debug/trace/", "/debug/pprof/heap"] {
+                let answer = get_with(address, page, &headers);
+                assert_eq!(answer.status, 403, "{host} {page}");
+                assert!(answer.text().contains("Config::host"), "{}", answer.text());
+            }
+            let head = format!("POST {PAGE} HTTP/1.1\r\n{headers}Content-Type: text/plain\r\n");
+            assert_eq!(ask(address, &head, &switch).status, 403, "{host}");
+        }
+        assert!(site.is_on(), "nothing was switched");
+        let own = format!("Host: 127.0.0.1:{port}\r\nOrigin: http://127.0.0.1:{port}\r\n");
+        assert_eq!(get_with(address, "/debug/trace/snapshot", &own).status, 200);
+        let head = |origin: &str| format!("POST {PAGE} HTTP/1.1\r\n{own}Referer: {origin}/\r\n");
+        assert_eq!(ask(address, &head("http://evil.test"), &switch).status, 403);
+        let switch = switch.replace("false", "true");
+        assert_eq!(ask(address, &head(&format!("http://127.0.0.1:{port}")), &switch).status, 200);
+    }
 }
 
 #[test]
@@ -206,7 +243,8 @@ fn others_are_let_in_by_a_word_only() {
     assert!(matches!(error.kind, ServeErrorKind::Bind(_)));
     let open = serve("127.0.0.1:0", Config::new().allow_remote(true)).expect("a port is free");
     let answer = get_with(open.address(), PAGE, "Host: service.test\r\n");
-    assert_eq!(answer.status, 200, "whoever is let in may call it as they like");
+    assert_eq!(answer.status, 403, "but not under a name that may be another site's");
+    assert!(answer.text().contains("Config::host"), "{}", answer.text());
     let named = Config::new().host("service.test");
     let named = serve("127.0.0.1:0", named).expect("a port is free");
     assert_eq!(get_with(named.address(), PAGE, "Host: service.test:80\r\n").status, 200);
@@ -278,10 +316,22 @@ fn a_router_works_under_a_prefix_and_wants_to_know_who_asks() {
     let answer = get(unknown, "/admin/debug/trace/");
     assert_eq!(answer.status, 403);
     assert!(answer.text().contains("with_connect_info"), "{}", answer.text());
-    let token = mount(false, Config::new().token("t"));
+    let token = mount(false, Config::new().token("t").host("service.test"));
     assert_eq!(get(token, "/admin/debug/trace/").status, 401);
     let headers = "Host: service.test\r\nAuthorization: Bearer t\r\n";
     assert_eq!(get_with(token, "/admin/debug/trace/", headers).status, 200);
+    let headers = "Host: evil.test\r\nAuthorization: Bearer t\r\n";
+    assert_eq!(get_with(token, "/admin/debug/trace/", headers).status, 403);
+    let open = mount(false, Config::new().allow_remote(true).host("service.test"));
+    let asked = |host: &str| {
+        let headers = format!("Host: {host}\r\n");
+        (
+            get_with(open, "/", &headers).status,
+            get_with(open, "/admin/debug/trace/", &headers).status,
+        )
+    };
+    assert_eq!(asked("service.test:8080"), (200, 200));
+    assert_eq!(asked("evil.test"), (200, 403), "the program's own pages are its own affair");
     let proxied = "Host: localhost\r\nX-Forwarded-For: 192.0.2.1\r\n";
     assert_eq!(get_with(local, "/admin/debug/trace/", proxied).status, 403);
 }
