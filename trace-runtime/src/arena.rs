@@ -13,7 +13,8 @@
 //! May contain `unsafe`: it maps memory, and makes batches in it.
 
 use crate::batch::Batch;
-use crate::primitive::{AtomicU64, AtomicUsize, Ordering};
+use crate::inbox::Linked;
+use crate::primitive::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 /// The unit of an arena.
 pub(crate) const PAGE_BYTES: usize = 4096;
@@ -82,6 +83,14 @@ pub(crate) struct Arena {
     pages: Pages,
     /// Its batches, and one more while it serves.
     count: AtomicUsize,
+    /// For `limbo`.
+    link: AtomicPtr<Self>,
+}
+
+impl Linked for Arena {
+    fn link(&self) -> &AtomicPtr<Self> {
+        &self.link
+    }
 }
 
 // SAFETY: `Send` and `Sync` want that shared use is no data race: all but atomics never changes.
@@ -137,7 +146,15 @@ impl Arena {
         #[cfg(all(unix, not(exectrace_loom)))]
         map::unmap(arena.start, arena.bytes);
         let _ = arena.bytes;
-        // SAFETY: `from_raw` wants the pointer of `into_raw`, once: nobody has a count any more.
+        // Not freed here: this may be a signal handler.
+        //
+        // SAFETY: `put_arena` wants the pointer of `into_raw`, owned: nobody has a count any more.
+        #[cfg(not(exectrace_loom))]
+        unsafe {
+            crate::limbo::put_arena(this.cast_mut());
+        }
+        // SAFETY: `from_raw` wants the same.
+        #[cfg(exectrace_loom)]
         drop(unsafe { Box::from_raw(this.cast_mut()) });
     }
 }
@@ -215,7 +232,8 @@ mod current {
             let bytes = (pages.words.len() * super::PAGES + 1) * PAGE_BYTES;
             let start = map::map(file, bytes)?;
             let count = AtomicUsize::new(1);
-            let arena = Box::into_raw(Box::new(Arena { start, bytes, pages, count }));
+            let link = AtomicPtr::new(ptr::null_mut());
+            let arena = Box::into_raw(Box::new(Arena { start, bytes, pages, count, link }));
             CURRENT.store(arena, Ordering::SeqCst);
             Ok(Self(arena))
         }

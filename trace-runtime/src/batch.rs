@@ -164,20 +164,11 @@ unsafe impl Send for Batch {}
 unsafe impl Sync for Batch {}
 
 impl Batch {
-    /// Fresh memory for `capacity` bytes of events; owned by whoever calls. `None` if the program's
-    /// allocator has none: that is no reason to end the program.
-    #[cfg(not(os_hooks))]
+    /// One in a model, in boxes.
+    #[cfg(exectrace_loom)]
     pub(crate) fn new(capacity: usize) -> Option<Box<Self>> {
-        let (mut place, mut bytes) = (Vec::new(), Vec::new());
-        place.try_reserve_exact(1).ok()?;
-        bytes.try_reserve_exact(capacity).ok()?;
-        bytes.resize(capacity, 0_u8);
-        let bytes = Box::into_raw(bytes.into_boxed_slice()).cast();
-        place.push(Self::with_bytes(bytes, capacity));
-        let place = Box::into_raw(place.into_boxed_slice());
-        // SAFETY: `from_raw` wants what a box of one batch would have been given, owned: a slice of
-        // one has the same layout, and was just let go.
-        Some(unsafe { Box::from_raw(place.cast()) })
+        let bytes = Box::into_raw(vec![0_u8; capacity].into_boxed_slice()).cast();
+        Some(Box::new(Self::with_bytes(bytes, capacity)))
     }
 
     /// One whose events are to lie at `bytes`, where there is zeroed room for `capacity` of them
@@ -345,7 +336,7 @@ impl Batch {
     }
 }
 
-#[cfg(not(os_hooks))]
+#[cfg(exectrace_loom)]
 impl Drop for Batch {
     fn drop(&mut self) {
         let bytes = ptr::slice_from_raw_parts_mut(self.bytes, self.capacity());

@@ -11,6 +11,7 @@
 
 use crate::batch::SLOTS;
 use crate::clock;
+use crate::refill::Patience;
 use crate::thread::{Head, Own, Thread};
 use crate::value::{Body, put_number};
 use trace_format::event::opcode;
@@ -26,7 +27,7 @@ impl Thread {
         // SAFETY: on the owning thread, and nothing below calls back.
         let own = unsafe { self.own() };
         let now = clock::ticks().max(own.last);
-        if !self.has_room(own, now, 0) {
+        if !self.has_room(own, now, 0, Patience::Never) {
             return self.lose_event(own, now);
         }
         self.push_call(own, call, now);
@@ -45,14 +46,15 @@ impl Thread {
         if own.depth > SLOTS {
             let mut body = Body::new();
             put_number(&mut body, zigzag(result));
-            return self.end_deep(own, now, opcode::END_CALL, &body);
+            return self.end_deep(own, now, opcode::END_CALL, &body, Patience::Never);
         }
         if at >= SLOTS || own.batch().slot(at).begin() != begin {
-            return self.end_elsewhere(own, begin, what, now);
+            return self.end_elsewhere(own, begin, what, now, Patience::Never);
         }
         let frame = own.frames[at];
         if frame.at < own.committed {
-            return self.end_committed(own, now, |own, now| own.put_end_call(now, result));
+            let put = |own: &mut Own, now| own.put_end_call(now, result);
+            return self.end_committed(own, now, Patience::Never, put);
         }
         own.depth = at;
         own.batch().slot(at).close();

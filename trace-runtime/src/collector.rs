@@ -9,6 +9,7 @@ use crate::batch::{SLOTS, Unstable};
 use crate::clock;
 use crate::drain::Drain;
 use crate::error::Report;
+use crate::handler;
 use crate::hooked;
 use crate::living;
 use crate::memory::BUDGET;
@@ -150,7 +151,7 @@ impl Collector {
             self.output.define(&Definition::Thread {
                 id: thread.id,
                 os_id: thread.identity.os_id,
-                name: Text::cut(thread.identity.name.as_bytes(), task::NAME_BYTES_MAX).bytes,
+                name: thread.identity.name.as_bytes(),
                 first: Ticks(thread.begin),
                 parent: thread.identity.spawn.parent,
                 stack: StackId(thread.identity.spawn.stack),
@@ -227,6 +228,9 @@ impl Collector {
         self.output.write_definitions();
         self.output.flush();
         hooked::begin_generation();
+        handler::look();
+        #[cfg(not(exectrace_loom))]
+        crate::limbo::empty();
     }
 
     /// The ring may have a file, which has its limits.

@@ -11,8 +11,7 @@ use crate::batch::{Batch, Commit, Unstable};
 use crate::clock;
 use crate::memory;
 use crate::primitive::{AtomicU64, Ordering};
-use crate::thread::Thread;
-use std::sync::Arc;
+use crate::thread_ref::ThreadRef;
 use trace_format::batch::BatchInfo;
 use trace_format::definition::OpenSince;
 use trace_format::header::{BatchKind, FLAG_RESTATED};
@@ -21,7 +20,7 @@ use trace_format::time::Ticks;
 /// One thread, as the collector follows it.
 #[derive(Debug)]
 pub(crate) struct Drain {
-    pub(crate) thread: Arc<Thread>,
+    pub(crate) thread: ThreadRef,
     batch: *mut Batch,
     taken: Commit,
     /// When the thread exited, if that was before the last walk: there is no more.
@@ -37,7 +36,7 @@ pub(crate) struct Drain {
 unsafe impl Send for Drain {}
 
 impl Drain {
-    pub(crate) fn new(thread: Arc<Thread>) -> Self {
+    pub(crate) fn new(thread: ThreadRef) -> Self {
         let batch = thread.first.load(Ordering::Acquire);
         Self { thread, batch, taken: Commit::default(), exited: None, rests_at: None, told: (0, 0) }
     }

@@ -9,6 +9,7 @@ use crate::primitive::Ordering;
 use crate::primitive::global::AtomicU64;
 use crate::record;
 use crate::recorder;
+use crate::refill::Patience;
 use crate::region::put_outcome;
 use crate::sites::Place;
 use crate::stack;
@@ -301,7 +302,7 @@ pub(crate) fn told(future: u64, task: u64, site: u32, stack: u32, values: &[Valu
 pub(crate) fn begin_poll(future: u64) -> u64 {
     let what = Open::Poll(FutureId(future)).to_word();
     let head = Head { code: opcode::POLL | opcode::OPEN, id: future };
-    record::begin(head, what, 0)
+    record::begin(head, what, 0, Patience::Never)
 }
 
 /// A poll that goes on.
@@ -346,7 +347,7 @@ impl<'p> Polling<'p> {
     #[inline(never)]
     fn enter_task(&mut self) {
         if self.guard.task.id() != 0 {
-            self.task = Some(self.guard.task.enter());
+            self.task = Some(self.guard.task.enter_by_itself());
         }
     }
 

@@ -63,24 +63,28 @@ mod collector;
 mod current;
 mod drain;
 mod dump;
-#[cfg(all(not(exectrace_loom), any(feature = "heap", stacks)))]
+#[cfg(any(unix, feature = "heap"))]
 mod errno;
 mod error;
 mod file;
 mod flight;
 mod folder;
 mod future;
+mod handler;
 #[cfg(any(feature = "heap", exectrace_loom))]
 mod heap;
 mod holders;
 #[doc(hidden)]
 pub mod hooked;
+mod inbox;
 #[cfg(any(stacks, exectrace_loom))]
 mod intern;
 #[cfg(stacks)]
 mod interned;
 mod keep;
 mod kept;
+#[cfg(not(exectrace_loom))]
+mod limbo;
 mod living;
 mod local;
 mod memory;
@@ -101,6 +105,7 @@ mod recorder;
 mod refill;
 mod region;
 mod rotation;
+mod running;
 #[cfg(all(feature = "sched", not(exectrace_loom)))]
 #[cfg_attr(
     not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))),
@@ -118,6 +123,7 @@ mod task;
 #[cfg(all(test, exectrace_loom))]
 mod tests;
 mod thread;
+mod thread_ref;
 mod traceparent;
 mod value;
 mod waker;

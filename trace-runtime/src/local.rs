@@ -3,26 +3,39 @@
 //! The pointer is a plain thread-local without destructor, so it can be read at any time, also from
 //! destructors of other thread-locals. A POSIX thread key's destructor, which runs after those of
 //! Rust's thread-locals, lets go of it; an event that comes later still attaches the thread anew,
-//! and the key's destructor runs again. Invariants:
+//! and the key's destructor runs again.
 //!
-//! - **L1** The pointer is null or one from `Arc::into_raw` that this thread's key owns.
+//! A thread's first event, of its life or of a trace, may come in a signal handler that has
+//! interrupted the allocator. So attaching allocates nothing, frees nothing, registers no
+//! destructor, and takes no lock: the session is found in a word (`running`), the state and its
+//! first batch lie in pages from the system, the collector learns of them by a list (`session`),
+//! and what is let go of is freed by others (`limbo`). What can't be done without allocating is
+//! done only where the thread is certainly not in a handler (`handler`): at once, or when it next
+//! opens a batch ([`finish`]). Invariants:
+//!
+//! - **L1** The pointer is null or one from `ThreadRef::into_raw` that this thread owns.
 //! - **L2** While `quiet` is not 0, the recorder itself is running on this thread: nothing is
 //!   recorded, and annotations that would have been are counted.
 //! - **L3** While `busy` is set, the state is in use by the code that set it. Whoever comes then is
 //!   a signal's handler (or an allocator that is traced): it records nothing, and is counted. The
 //!   pointer is read only after the mark is set, so no handler can have replaced it in between.
+//!   A panic takes the mark off on its way out, and the state with it, which may be half changed.
 //!
 //! May contain `unsafe`: it keeps a counted reference in a thread-local pointer.
 
+use crate::handler;
 use crate::memory;
 use crate::memory::BATCH_BYTES_MIN;
+use crate::naming;
 use crate::primitive::Ordering;
 use crate::primitive::global::{AtomicBool, AtomicPtr, AtomicU64, compiler_fence};
 use crate::recorder;
-use crate::refill::WAIT;
+use crate::refill::{Patience, WAIT};
+use crate::session::Session;
 use crate::thread::{Identity, Thread};
+use crate::thread_ref::{Room, ThreadRef};
+use std::mem;
 use std::ptr;
-use std::sync::Arc;
 use trace_format::id::ThreadId;
 
 /// Atomics, for signal handlers on the same thread look at them; nobody else does.
@@ -43,27 +56,28 @@ thread_local! {
     };
 }
 
-/// Runs `act` with this thread's state, if there is one to record into or it can be had.
+/// Runs `act` with this thread's state, if it has one or can get one. `patience`: of the event that
+/// the thread would be attached for.
 #[inline(always)]
-pub(crate) fn with<T>(act: impl FnOnce(&Thread) -> T, otherwise: T) -> T {
+pub(crate) fn with<T>(patience: Patience, act: impl FnOnce(&Thread) -> T, otherwise: T) -> T {
     LOCAL.with(|local| {
         if local.is_busy() {
             local.lose();
             return otherwise;
         }
-        local.set_busy();
+        let busy = Busy::new(local);
         let mut thread = local.thread.load(Ordering::Relaxed);
         if thread.is_null() {
-            thread = attach(Arrival::default());
+            thread = attach(Arrival::default(), patience);
             if thread.is_null() {
-                local.set_idle();
+                busy.done();
                 return otherwise;
             }
         }
         // SAFETY: a shared reference wants a live `Thread`: L1, and nothing ends that before the
         // mark is taken off (L3).
         let result = act(unsafe { &*thread });
-        local.set_idle();
+        busy.done();
         result
     })
 }
@@ -76,15 +90,47 @@ pub(crate) fn with_attached(act: impl FnOnce(&Thread)) -> bool {
             // What began before the mark was set does not end while it is: ends nest.
             return false;
         }
-        local.set_busy();
+        let busy = Busy::new(local);
         let thread = local.thread.load(Ordering::Relaxed);
         if !thread.is_null() {
             // SAFETY: as in `with`.
             act(unsafe { &*thread });
         }
-        local.set_idle();
+        busy.done();
         !thread.is_null()
     })
+}
+
+/// The mark, while it is set. It is dropped by an unwinding only: a panic, or the system's when the
+/// thread is cancelled.
+struct Busy<'a>(&'a Local);
+
+impl<'a> Busy<'a> {
+    #[inline(always)]
+    fn new(local: &'a Local) -> Self {
+        local.set_busy();
+        Self(local)
+    }
+
+    /// Takes it off.
+    #[inline(always)]
+    fn done(self) {
+        self.0.set_idle();
+        mem::forget(self);
+    }
+}
+
+impl Drop for Busy<'_> {
+    #[cold]
+    #[inline(never)]
+    fn drop(&mut self) {
+        // The event that was being recorded.
+        self.0.lose();
+        // The state may be half changed. The next event attaches the thread anew, under another
+        // number; what is committed stays, and ends of what is open here are of an earlier time.
+        release(self.0);
+        self.0.set_idle();
+    }
 }
 
 impl Local {
@@ -151,7 +197,7 @@ pub(crate) struct Spawn {
 /// caller has set the mark.
 #[cold]
 #[inline(never)]
-fn attach(arrival: Arrival) -> *mut Thread {
+fn attach(arrival: Arrival, patience: Patience) -> *mut Thread {
     LOCAL.with(|local| {
         if local.is_quiet() {
             local.quiet.fetch_add(1, Ordering::Relaxed);
@@ -159,17 +205,23 @@ fn attach(arrival: Arrival) -> *mut Thread {
         }
         let found = {
             let _quiet = quiet();
+            let may_allocate = !handler::may_be_in_one();
             let is_new = arrival.spawn.is_some_and(|spawn| spawn.is_known);
-            crate::os::claim(is_new).or_else(|| join(arrival.spawn)).map(|thread| {
+            let claimed = crate::os::claim(is_new);
+            let is_claimed = claimed.is_some();
+            claimed.or_else(|| join(arrival.spawn, patience, may_allocate)).map(|thread| {
                 #[cfg(os_hooks)]
                 // SAFETY: nobody else has this state, and it will be ours.
                 unsafe {
                     thread.end_call_before(arrival.result);
                 }
-                crate::naming::tell_given(&thread);
-                let thread = Arc::into_raw(thread);
-                at_exit(thread);
-                thread.cast_mut()
+                if may_allocate && is_claimed {
+                    // It was made before the thread could be asked.
+                    naming::tell(&thread, naming::Ask::Given);
+                }
+                let is_watched = exit::watch(may_allocate);
+                thread.unfinished.store(!may_allocate || !is_watched, Ordering::Relaxed);
+                thread.into_raw()
             })
         };
         let thread = found.unwrap_or(ptr::null_mut());
@@ -180,6 +232,39 @@ fn attach(arrival: Arrival) -> *mut Thread {
     })
 }
 
+/// Does what was left undone when the thread was attached in a signal handler, if it was, and if
+/// this is none. The caller is quiet.
+#[inline(always)]
+pub(crate) fn finish(thread: &Thread) {
+    if thread.unfinished.load(Ordering::Relaxed) {
+        finish_now(thread);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn finish_now(thread: &Thread) {
+    if handler::may_be_in_one() {
+        return;
+    }
+    thread.unfinished.store(false, Ordering::Relaxed);
+    crate::stack::prepare_thread();
+    exit::watch(true);
+    naming::tell(thread, naming::Ask::Rust);
+}
+
+/// By ordinary code: [`detach`] will run when the calling thread ends.
+pub(crate) fn watch_exit() {
+    exit::prepare();
+    exit::watch(true);
+}
+
+/// By whoever starts a trace, before threads may attach.
+pub(crate) fn prepare() {
+    exit::prepare();
+    handler::look();
+}
+
 /// Attaches this thread, if it is not: a thread that has just begun, or has come back from a call
 /// that it was in when the trace began. Not counted if it can't be.
 #[cfg(os_hooks)]
@@ -188,12 +273,12 @@ pub(crate) fn arrive(arrival: Arrival) {
         if local.is_busy() || local.is_quiet() {
             return;
         }
-        local.set_busy();
+        let busy = Busy::new(local);
         release_if_ended(local);
         if local.thread.load(Ordering::Relaxed).is_null() {
-            attach(arrival);
+            attach(arrival, Patience::Never);
         }
-        local.set_idle();
+        busy.done();
     });
 }
 
@@ -203,30 +288,44 @@ pub(crate) fn is_quiet() -> bool {
     LOCAL.with(Local::is_quiet)
 }
 
-fn join(spawn: Option<Spawn>) -> Option<Arc<Thread>> {
-    let session = recorder::current()?;
-    crate::stack::prepare_thread();
-    let mut identity = Identity::default();
-    if let Some(spawn) = spawn {
-        // Rust's own state of the thread is not there yet: to ask for its name would make one.
-        identity = Identity { os_id: system_id(), spawn, ..identity };
-    } else {
-        (identity.os_id, identity.name) = own_identity();
-    }
-    loop {
-        let now = crate::clock::ticks();
-        let thread = session.join(|id| {
-            let batch = memory::allocate(BATCH_BYTES_MIN)?;
-            let id = ThreadId(id);
-            let thread = Thread::new(Arc::clone(&session), id, batch, now, identity.clone());
-            Some(Arc::new(thread))
-        });
-        if thread.is_some() {
-            return thread;
-        }
-        if !session.ask_for_memory() {
-            recorder::lose_unattached(1);
+/// A new state for this thread, in the running session.
+fn join(spawn: Option<Spawn>, patience: Patience, may_allocate: bool) -> Option<ThreadRef> {
+    let session = recorder::running()?;
+    let joined = first_batch(session.get(), patience).and_then(|batch| {
+        let Some(room) = Room::new() else {
+            // SAFETY: `free` wants an owned batch from `allocate`: it is new.
+            unsafe { memory::free(batch) };
             return None;
+        };
+        if may_allocate {
+            crate::stack::prepare_thread();
+        }
+        // If it was just made, Rust's own state of the thread is not there yet, and to ask for its
+        // name would make one.
+        let name = spawn.map_or_else(|| naming::own(may_allocate), |_| naming::Name::default());
+        let identity = Identity { os_id: system_id(), name, spawn: spawn.unwrap_or_default() };
+        let (id, now) = (session.get().next_thread(), crate::clock::ticks());
+        let thread = room.fill(Thread::new(session.count(), id, batch, now, identity));
+        session.get().join(&thread).then_some(thread)
+    });
+    if let Some(count) = session.give_back() {
+        crate::limbo::put_session(count);
+    }
+    if joined.is_none() {
+        recorder::lose_unattached(1);
+    }
+    joined
+}
+
+/// A thread's first batch.
+fn first_batch(session: &Session, patience: Patience) -> Option<*mut crate::batch::Batch> {
+    loop {
+        if session.is_ended() {
+            return None;
+        }
+        let batch = memory::allocate(BATCH_BYTES_MIN);
+        if batch.is_some() || !session.ask_for_memory() || !patience.waits_here() {
+            return batch;
         }
         std::thread::sleep(WAIT);
     }
@@ -236,14 +335,15 @@ fn join(spawn: Option<Spawn>) -> Option<Arc<Thread>> {
 /// running one, if there is one. Whether that is so.
 #[cold]
 #[inline(never)]
-pub(crate) fn reattach() -> bool {
+pub(crate) fn reattach(patience: Patience) -> bool {
     LOCAL.with(|local| {
         if local.is_busy() || local.is_quiet() {
             return false;
         }
-        local.set_busy();
-        let attached = release_if_ended(local) && !attach(Arrival::default()).is_null();
-        local.set_idle();
+        let busy = Busy::new(local);
+        let is_over = release_if_ended(local);
+        let attached = is_over && !attach(Arrival::default(), patience).is_null();
+        busy.done();
         attached
     })
 }
@@ -268,11 +368,16 @@ pub(crate) fn abandon() {
     });
 }
 
-/// The thread ends. If it was cancelled in the recorder, the mark is still set; it is taken off.
+/// The thread ends. If it was cancelled in the recorder, the mark may still be set; it is taken off.
 fn detach() {
     LOCAL.with(|local| {
         local.set_busy();
         release(local);
+        let quiet = quiet();
+        naming::forget();
+        #[cfg(not(exectrace_loom))]
+        crate::limbo::empty();
+        drop(quiet);
         local.set_idle();
     });
 }
@@ -283,10 +388,8 @@ fn release(local: &Local) {
     if thread.is_null() {
         return;
     }
-    // The last one frees memory, which an allocator that is traced would record.
-    let _quiet = quiet();
     // SAFETY: `from_raw` wants the pointer of one `into_raw`, once: L1, and it is null now.
-    let thread = unsafe { Arc::from_raw(thread) };
+    let thread = unsafe { ThreadRef::from_raw(thread) };
     thread.exited.store(crate::clock::ticks(), Ordering::Release);
 }
 
@@ -322,24 +425,6 @@ impl Drop for Quiet {
     }
 }
 
-/// The system's id and name of the calling thread.
-fn own_identity() -> (u64, String) {
-    (system_id(), crate::naming::given().or_else(own_name).unwrap_or_default())
-}
-
-/// The calling thread's name, as Rust has it.
-pub(crate) fn own_name() -> Option<String> {
-    if is_nameless() { None } else { std::thread::current().name().map(str::to_owned) }
-}
-
-/// Whether the calling thread has no name, or none any more: in a destructor of one of the system's
-/// thread keys Rust's own state may be gone, and `thread::current` would panic there. A scope knows
-/// the thread without panicking, and tells when it is printed.
-fn is_nameless() -> bool {
-    let scope = std::thread::scope(|scope| format!("{scope:?}"));
-    scope.contains("main_thread: ") && !scope.contains("name: Some(")
-}
-
 #[cfg(target_os = "linux")]
 pub(crate) fn system_id() -> u64 {
     // Not `gettid`: std refers to that weakly, so in a static program that is optimised as a whole
@@ -357,45 +442,120 @@ pub(crate) fn system_id() -> u64 {
 
 #[cfg(unix)]
 mod exit {
-    use super::{Thread, detach};
-    use std::sync::OnceLock;
+    use super::detach;
+    use crate::primitive::Ordering;
+    use crate::primitive::global::AtomicUsize;
+    use std::ptr;
 
-    /// The key, or `None` if the system has no more of them: ends of threads are then not noticed,
-    /// and their memory stays until the trace stops.
-    static KEY: OnceLock<Option<libc::pthread_key_t>> = OnceLock::new();
+    /// Setting a key of a greater number may allocate, the first time on a thread: glibc has room
+    /// for the first 32 in a thread's descriptor. Elsewhere there is room for all.
+    const IN_DESCRIPTOR: usize = if cfg!(target_env = "gnu") { 32 } else { usize::MAX };
+
+    /// One more than the key; 0 until there is one. If the system has no more of them, ends of
+    /// threads are not noticed, and their memory stays until the trace stops.
+    static KEY: AtomicUsize = AtomicUsize::new(0);
 
     extern "C" fn exiting(_: *mut libc::c_void) {
         detach();
     }
 
-    /// [`detach`] will run when this thread ends.
-    pub(super) fn at_exit(thread: *const Thread) {
-        let key = *KEY.get_or_init(|| {
-            let mut key = 0;
-            // SAFETY: `pthread_key_create` wants a valid place for the key and a function that may
-            // be called on any thread: `exiting` touches only its own thread's state.
-            let failed = unsafe { libc::pthread_key_create(&raw mut key, Some(exiting)) };
-            (failed == 0).then_some(key)
-        });
-        if let Some(key) = key {
-            // SAFETY: `pthread_setspecific` wants a key that exists: it is never deleted.
-            unsafe { libc::pthread_setspecific(key, thread.cast()) };
+    /// Makes the key, if there is none. As early as possible, so that its number is small.
+    pub(super) fn prepare() {
+        if KEY.load(Ordering::Acquire) != 0 {
+            return;
         }
+        let mut key = 0;
+        // SAFETY: `pthread_key_create` wants a valid place for the key and a function that may be
+        // called on any thread: `exiting` touches only its own thread's state.
+        if unsafe { libc::pthread_key_create(&raw mut key, Some(exiting)) } != 0 {
+            return;
+        }
+        // No `OnceLock`, which waits: a child that was forked meanwhile would wait for ever.
+        let order = (Ordering::AcqRel, Ordering::Acquire);
+        if KEY.compare_exchange(0, key as usize + 1, order.0, order.1).is_err() {
+            // SAFETY: `pthread_key_delete` wants a key that exists, and nobody else knows it.
+            unsafe { libc::pthread_key_delete(key) };
+        }
+    }
+
+    /// [`detach`] will run when this thread ends. False if that can't be done without allocating.
+    pub(super) fn watch(may_allocate: bool) -> bool {
+        let Some(key) = KEY.load(Ordering::Acquire).checked_sub(1) else { return true };
+        if key >= IN_DESCRIPTOR && !may_allocate {
+            return false;
+        }
+        // Never null, for nothing would be called then.
+        let value = ptr::without_provenance::<libc::c_void>(1);
+        // SAFETY: `pthread_setspecific` wants a key that exists: it is never deleted.
+        unsafe { libc::pthread_setspecific(key as libc::pthread_key_t, value) };
+        true
     }
 }
 
-#[cfg(unix)]
-use exit::at_exit;
-
 #[cfg(not(unix))]
-fn at_exit(_: *const Thread) {
+mod exit {
+    use super::detach;
+
     struct Exiting;
+
     impl Drop for Exiting {
         fn drop(&mut self) {
             detach();
         }
     }
-    thread_local!(static EXITING: Exiting = const { Exiting });
-    // While it is being destroyed there is nobody left to tell.
-    let _ = EXITING.try_with(|_| ());
+
+    pub(super) fn prepare() {}
+
+    pub(super) fn watch(_: bool) -> bool {
+        thread_local!(static EXITING: Exiting = const { Exiting });
+        // While it is being destroyed there is nobody left to tell.
+        let _ = EXITING.try_with(|_| ());
+        true
+    }
+}
+
+#[cfg(all(test, not(exectrace_loom)))]
+mod tests {
+    use super::*;
+    use crate::record;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use trace_format::event::opcode;
+
+    /// Says to this program that it runs one test, alone.
+    const ROLE: &str = "EXECTRACE_TEST_LOCAL";
+
+    fn own_number() -> u32 {
+        let mut number = 0;
+        with_attached(|thread| number = thread.id.0);
+        number
+    }
+
+    #[test]
+    fn after_a_panic_the_thread_records_again_and_the_loss_is_counted() {
+        if std::env::var_os(ROLE).is_none() {
+            let program = std::env::current_exe().expect("this program has a path");
+            let name = "local::tests::\
+                        after_a_panic_the_thread_records_again_and_the_loss_is_counted";
+            let mut command = std::process::Command::new(program);
+            let output = command.args([name, "--exact"]).env(ROLE, "").output();
+            let output = output.expect("it can be started");
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && said.contains("1 passed"), "{said}\n{output:?}");
+            return;
+        }
+        let options = crate::Options::default().os(false).sched(false).heap(false);
+        let trace = crate::start_with(options, std::io::sink()).expect("none is running");
+        assert_ne!(record::append(opcode::READY, &[1, 1]), 0, "the first event");
+        let before = own_number();
+        let panics = |_: &Thread| -> u64 { panic!("in the recorder") };
+        let act = AssertUnwindSafe(|| with(Patience::Never, panics, 0));
+        assert!(catch_unwind(act).is_err(), "the panic goes on");
+        assert_ne!(record::append(opcode::READY, &[2, 1]), 0, "the next event is recorded");
+        assert_ne!(own_number(), before, "with a new state");
+        let act = AssertUnwindSafe(|| with_attached(|_| panic!("in the recorder")));
+        assert!(catch_unwind(act).is_err(), "the panic goes on");
+        assert_ne!(record::append(opcode::READY, &[3, 1]), 0, "and recorded again");
+        let report = trace.stop().expect("the trace is whole");
+        assert_eq!((report.events, report.dropped_events), (3, 2), "{report:?}");
+    }
 }

@@ -119,8 +119,8 @@ pub(crate) unsafe fn free(batch: *mut Batch) {
     BUDGET.release(capacity + BATCH_OVERHEAD);
 }
 
-/// Batches in memory from the program's allocator.
-#[cfg(not(os_hooks))]
+/// Batches in a model: loom looks for leaks of boxes.
+#[cfg(exectrace_loom)]
 mod place {
     use crate::batch::Batch;
 
@@ -136,30 +136,17 @@ mod place {
     }
 }
 
-/// Batches in memory from the system. A call that is recorded may come from within the program's
-/// allocator, while that holds a lock; or from a signal's handler that has interrupted it.
-#[cfg(os_hooks)]
+/// Batches in pages of their own, with their bytes behind them.
+#[cfg(not(exectrace_loom))]
 mod place {
+    use super::pages;
     use crate::batch::Batch;
-    use crate::os::raw;
-
-    const PAGE_BYTES: usize = 4096;
-
-    fn mapping_bytes(capacity: usize) -> usize {
-        (size_of::<Batch>() + capacity).next_multiple_of(PAGE_BYTES)
-    }
 
     pub(super) fn make(capacity: usize) -> Option<*mut Batch> {
-        let access = libc::PROT_READ | libc::PROT_WRITE;
-        let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        let words = [0, mapping_bytes(capacity), access as usize, kind as usize, usize::MAX, 0];
-        // SAFETY: a new mapping, wherever the kernel likes, touches nobody's memory.
-        let start = unsafe { raw::bare(libc::SYS_mmap, words) };
-        let start = usize::try_from(start).ok()?;
-        let place: *mut Batch = std::ptr::with_exposed_provenance_mut(start);
-        // SAFETY: `add` stays inside the mapping, which has room for the batch and its bytes.
+        let place: *mut Batch = pages::map(size_of::<Batch>() + capacity)?.cast();
+        // SAFETY: `add` stays inside the pages, which have room for the batch and its bytes.
         let bytes = unsafe { place.add(1) }.cast();
-        // SAFETY: the mapping is writable, aligned to a page, and nobody else's. It is zeroed.
+        // SAFETY: the pages are writable, aligned, and nobody else's. They are zeroed.
         unsafe { place.write(Batch::with_bytes(bytes, capacity)) };
         Some(place)
     }
@@ -169,9 +156,67 @@ mod place {
     pub(super) unsafe fn unmake(batch: *mut Batch) {
         // SAFETY: a shared reference wants a live batch: the caller's promise.
         let capacity = unsafe { &*batch }.capacity();
-        let words = [batch.expose_provenance(), mapping_bytes(capacity), 0, 0, 0, 0];
-        // SAFETY: the mapping is the batch's alone, and the caller's. What is in it needs no drop.
-        unsafe { raw::bare(libc::SYS_munmap, words) };
+        // SAFETY: `unmap` wants pages from `map` with this many bytes, owned and unused: what is in
+        // a batch needs no drop.
+        unsafe { pages::unmap(batch.cast(), size_of::<Batch>() + capacity) };
+    }
+}
+
+/// Zeroed memory in whole pages, not from the program's allocator: what is recorded may come from
+/// within that, while it holds a lock, or from a signal handler that has interrupted it.
+#[cfg(unix)]
+pub(crate) mod pages {
+    use crate::errno;
+    use std::ptr;
+
+    /// Pages for so many bytes; `None` if the system has none.
+    pub(crate) fn map(bytes: usize) -> Option<*mut u8> {
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let kind = libc::MAP_PRIVATE | libc::MAP_ANON;
+        let start = errno::keeping(|| {
+            // SAFETY: a new mapping, wherever the kernel likes, touches nobody's memory.
+            unsafe { libc::mmap(ptr::null_mut(), bytes, access, kind, -1, 0) }
+        });
+        (start != libc::MAP_FAILED).then_some(start.cast())
+    }
+
+    /// # Safety
+    /// The pages came from [`map`] with this many bytes, are the caller's, and nobody uses them.
+    pub(crate) unsafe fn unmap(start: *mut u8, bytes: usize) {
+        errno::keeping(|| {
+            // SAFETY: `munmap` wants a mapping that nobody uses: the caller's promise.
+            unsafe { libc::munmap(start.cast(), bytes) };
+        });
+    }
+}
+
+/// Zeroed memory in whole pages. There are no signal handlers that interrupt an allocator here.
+#[cfg(not(unix))]
+pub(crate) mod pages {
+    use std::alloc::{Layout, alloc_zeroed, dealloc};
+
+    const PAGE_BYTES: usize = 4096;
+
+    fn layout(bytes: usize) -> Option<Layout> {
+        Layout::from_size_align(bytes.next_multiple_of(PAGE_BYTES), PAGE_BYTES).ok()
+    }
+
+    /// Pages for so many bytes; `None` if the allocator has none.
+    pub(crate) fn map(bytes: usize) -> Option<*mut u8> {
+        let layout = layout(bytes).filter(|layout| layout.size() > 0)?;
+        // SAFETY: `alloc_zeroed` wants a layout that is not empty.
+        let start = unsafe { alloc_zeroed(layout) };
+        (!start.is_null()).then_some(start)
+    }
+
+    /// # Safety
+    /// The pages came from [`map`] with this many bytes, are the caller's, and nobody uses them.
+    pub(crate) unsafe fn unmap(start: *mut u8, bytes: usize) {
+        if let Some(layout) = layout(bytes) {
+            // SAFETY: `dealloc` wants what `alloc_zeroed` gave, with its layout: the caller's
+            // promise.
+            unsafe { dealloc(start, layout) };
+        }
     }
 }
 
@@ -252,7 +297,7 @@ impl Drop for Spares {
     }
 }
 
-#[cfg(all(test, target_os = "linux", not(any(exectrace_loom, os_hooks))))]
+#[cfg(all(test, target_os = "linux", not(exectrace_loom)))]
 mod tests {
     use super::*;
 

@@ -7,6 +7,7 @@
 
 use crate::batch::SLOTS;
 use crate::clock;
+use crate::refill::Patience;
 use crate::thread::{Own, Thread};
 use crate::value::{Body, put_number};
 use trace_format::event::opcode;
@@ -24,14 +25,15 @@ impl Thread {
         if own.depth > SLOTS {
             let mut body = Body::new();
             put_number(&mut body, waits_at.into());
-            return self.end_deep(own, now, opcode::END_POLL, &body);
+            return self.end_deep(own, now, opcode::END_POLL, &body, Patience::Never);
         }
         if at >= SLOTS || own.batch().slot(at).begin() != begin {
-            return self.end_elsewhere(own, begin, what, now);
+            return self.end_elsewhere(own, begin, what, now, Patience::Never);
         }
         let frame = own.frames[at];
         if frame.at < own.committed {
-            return self.end_committed(own, now, |own, now| own.put_end_poll(now, waits_at));
+            let put = |own: &mut Own, now| own.put_end_poll(now, waits_at);
+            return self.end_committed(own, now, Patience::Never, put);
         }
         own.depth = at;
         own.batch().slot(at).close();

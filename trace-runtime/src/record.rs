@@ -6,28 +6,30 @@
 //! May contain `unsafe`: it vouches for being on the owning thread.
 
 use crate::local;
+use crate::refill::Patience;
 use crate::thread::{Encoded, Head, Thread};
 #[cfg(os_hooks)]
 use trace_format::id::{Open, OpenCall};
 
 /// Something begins; its time, or 0 if it is not recorded.
 #[inline(always)]
-pub(crate) fn begin(head: Head, what: u64, min_ticks: u64) -> u64 {
+pub(crate) fn begin(head: Head, what: u64, min_ticks: u64, patience: Patience) -> u64 {
     // SAFETY: `local::with` hands out the state of the calling thread.
-    retried(|thread| unsafe { thread.begin(head, what, min_ticks) })
+    retried(patience, |thread| unsafe { thread.begin(head, what, min_ticks, patience) })
 }
 
 /// As [`begin`], with values behind the head.
 #[inline(always)]
 pub(crate) fn begin_values(head: Head, what: u64, min_ticks: u64, values: Encoded<'_>) -> u64 {
     // SAFETY: as in `begin`.
-    retried(|thread| unsafe { thread.begin_values(head, what, min_ticks, values) })
+    let act = |thread: &Thread| unsafe { thread.begin_values(head, what, min_ticks, values) };
+    retried(Patience::of_open(what), act)
 }
 
 /// An event of its own; its time, or 0 if it is not recorded.
 pub(crate) fn append(code: u8, body: &[u8]) -> u64 {
     // SAFETY: as in `begin`.
-    retried(|thread| unsafe { thread.append(code, body) })
+    retried(Patience::of_event(code), |thread| unsafe { thread.append(code, body) })
 }
 
 /// As [`append`], but only if `is_wanted`, which is asked once it is certain which trace the event
@@ -35,14 +37,22 @@ pub(crate) fn append(code: u8, body: &[u8]) -> u64 {
 #[cfg(all(feature = "heap", not(exectrace_loom)))]
 pub(crate) fn append_if(is_wanted: impl Fn() -> bool, code: u8, body: &[u8]) -> u64 {
     // SAFETY: as in `begin`.
-    retried(|thread| if is_wanted() { unsafe { thread.append(code, body) } } else { 0 })
+    let append = |thread: &Thread| unsafe { thread.append(code, body) };
+    retried(Patience::Never, |thread| if is_wanted() { append(thread) } else { 0 })
 }
 
 /// What began at `begin` ends.
 #[inline(never)]
 pub(crate) fn end(begin: u64, what: u64) {
     // SAFETY: as in `begin`.
-    local::with_attached(|thread| unsafe { thread.end(begin, what) });
+    local::with_attached(|thread| unsafe { thread.end(begin, what, Patience::of_open(what)) });
+}
+
+/// As [`end`], and nobody has written that end: it waits for nothing.
+#[inline(never)]
+pub(crate) fn end_by_itself(begin: u64, what: u64) {
+    // SAFETY: as in `begin`.
+    local::with_attached(|thread| unsafe { thread.end(begin, what, Patience::Never) });
 }
 
 /// The poll that began at `begin` ends; its future waits at this stack, which is not 0.
@@ -62,7 +72,7 @@ pub(crate) fn end_value(begin: u64, what: u64, body: &[u8]) {
 #[cfg(os_hooks)]
 pub(crate) fn begin_call(describe: impl Fn() -> OpenCall) -> (u64, u64) {
     let what = std::cell::Cell::new(0);
-    let begin = retried(|thread| {
+    let begin = retried(Patience::Never, |thread| {
         let call = describe();
         what.set(Open::Call(call).to_word());
         // SAFETY: as in `begin`.
@@ -84,7 +94,7 @@ pub(crate) fn end_call(begin: u64, what: u64, result: i64) -> bool {
 }
 
 #[inline(always)]
-fn retried(act: impl Fn(&Thread) -> u64) -> u64 {
-    let ticks = local::with(&act, 0);
-    if ticks == 0 && local::reattach() { local::with(&act, 0) } else { ticks }
+fn retried(patience: Patience, act: impl Fn(&Thread) -> u64) -> u64 {
+    let ticks = local::with(patience, &act, 0);
+    if ticks == 0 && local::reattach(patience) { local::with(patience, &act, 0) } else { ticks }
 }

@@ -18,6 +18,9 @@ use crate::options::Options;
 use crate::outlet::{File, Outlet};
 use crate::primitive::Ordering;
 use crate::primitive::global::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
+use crate::running::Borrowed;
+#[cfg(not(exectrace_loom))]
+use crate::running::Running;
 use crate::session::{Request, Session};
 use crate::sink::Sink;
 use crate::source;
@@ -35,6 +38,10 @@ static ENABLED: AtomicBool = AtomicBool::new(false);
 
 /// How many call sites have an id.
 static SITES: AtomicU32 = AtomicU32::new(0);
+
+/// The session threads may attach to: that of [`State`], for those who must not lock.
+#[cfg(not(exectrace_loom))]
+static RUNNING: Running<Session> = Running::new();
 
 /// Counts traces; what outlives one notices the next.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
@@ -198,6 +205,8 @@ pub(crate) fn join(
 fn publish(options: &Options, session: &Arc<Session>) {
     let mut state = lock_state();
     state.session = Some(Arc::clone(session));
+    #[cfg(not(exectrace_loom))]
+    RUNNING.set(session);
     NUMBER.fetch_add(1, Ordering::Relaxed);
     ENABLED.store(true, Ordering::Release);
     callsites().for_each(|site| site.set_live(true));
@@ -273,17 +282,23 @@ pub(crate) fn leave(
         ENABLED.store(false, Ordering::Release);
         callsites().for_each(|site| site.set_live(false));
         state.session = None;
+        #[cfg(not(exectrace_loom))]
+        RUNNING.clear();
     }
     #[cfg(os_hooks)]
     crate::os::end();
     session.end();
     session.wake_collector();
-    handle.join().map_err(|_| StopError::Collector)
+    let ended = handle.join().map_err(|_| StopError::Collector);
+    #[cfg(not(exectrace_loom))]
+    crate::limbo::empty();
+    ended
 }
 
 fn begin(options: &Options, outlet: Outlet) -> Result<Collecting, StartError> {
     let _quiet = local::quiet();
     clock::prepare();
+    local::prepare();
     for site in linked().filter(|site| site.id() == 0) {
         site.prepare(next_site());
     }
@@ -416,8 +431,15 @@ pub(crate) fn number() -> u64 {
 }
 
 /// The session threads may attach to.
-pub(crate) fn current() -> Option<Arc<Session>> {
-    if is_enabled() { lock_state().session.clone() } else { None }
+#[cfg(not(exectrace_loom))]
+pub(crate) fn running() -> Option<Borrowed<'static, Session>> {
+    if is_enabled() { RUNNING.borrow() } else { None }
+}
+
+/// Models attach their threads by hand.
+#[cfg(exectrace_loom)]
+pub(crate) fn running() -> Option<Borrowed<'static, Session>> {
+    None
 }
 
 /// A call site was switched by the user.
@@ -454,6 +476,11 @@ extern "C" fn forked() {
     STATE.store(ptr::null_mut(), Ordering::Relaxed);
     FORKS.fetch_add(1, Ordering::Relaxed);
     BUDGET.forget();
+    #[cfg(not(exectrace_loom))]
+    {
+        RUNNING.forget();
+        crate::limbo::forget();
+    }
     #[cfg(all(unix, not(exectrace_loom)))]
     crate::arena::forked();
     #[cfg(os_hooks)]

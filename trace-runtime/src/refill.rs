@@ -2,12 +2,16 @@
 //!
 //! A thread comes here when its batch is full, when the batch's clock has run out, when the
 //! collector has asked for a restated batch (at every cut, by setting `limit` to 0), and when the
-//! session has ended (by the same means). It never waits for a lock; it waits for memory only
-//! under `OnFull::Wait`.
+//! session has ended (by the same means). It never waits for a lock. It waits for memory only under
+//! `OnFull::Wait`, and only with annotations that the user has written: whatever else is recorded
+//! may come while the program holds a lock that the user's writer, and so the collector, wants.
+//! Nothing here allocates, for the thread may be in a signal handler that has interrupted the
+//! allocator.
 //!
 //! May contain `unsafe`: it moves uncommitted bytes from one batch to the next.
 
 use crate::batch::{Batch, SLOTS};
+use crate::handler;
 use crate::memory::{self, BATCH_BYTES_MAX, BATCH_BYTES_MIN, BUDGET};
 use crate::primitive::{AtomicU64, Ordering};
 use crate::thread::{Own, RESERVE, Thread};
@@ -24,6 +28,41 @@ pub(crate) const WAIT: Duration = Duration::from_micros(50);
 /// thresholds, and there are many.
 const TAIL_BYTES_MAX: usize = BATCH_BYTES_MAX / 3;
 
+/// Whether an event may wait for memory under `OnFull::Wait`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// The user has written an annotation.
+    Waits,
+    /// It comes by itself: a call, an allocation, a wake, a poll, a thread's begin.
+    Never,
+}
+
+impl Patience {
+    /// Of the begin or end of something open, by the word for what it is.
+    #[inline(always)]
+    pub(crate) const fn of_open(what: u64) -> Self {
+        // The kinds of `Open`: 0 and 2 are regions and runs of tasks, 1 and 3 polls and calls.
+        if what & 1 == 0 { Self::Waits } else { Self::Never }
+    }
+
+    /// Of an event of its own.
+    #[inline(always)]
+    pub(crate) const fn of_event(code: u8) -> Self {
+        match code {
+            opcode::INSTANT | opcode::LOG | opcode::COUNTER => Self::Waits,
+            opcode::TASK_BEGIN | opcode::TASK_BEGIN_SITE => Self::Waits,
+            opcode::TASK_END | opcode::TASK_LINK => Self::Waits,
+            _ => Self::Never,
+        }
+    }
+
+    /// Whether to wait here and now. In a signal handler nothing does: it may have interrupted the
+    /// allocator, or the user's code with a lock.
+    pub(crate) fn waits_here(self) -> bool {
+        self == Self::Waits && !handler::may_be_in_one()
+    }
+}
+
 /// Events lost since the last one that was written.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Loss {
@@ -37,13 +76,15 @@ impl Thread {
     /// Makes room for an event of `need` bytes at `now`. False if there is none to be had.
     #[cold]
     #[inline(never)]
-    pub(crate) fn refill(&self, own: &mut Own, now: u64, need: usize) -> bool {
+    pub(crate) fn refill(&self, own: &mut Own, now: u64, need: usize, patience: Patience) -> bool {
         if self.session.is_ended() {
             return false;
         }
-        // Memory may come from an allocator that is traced itself.
+        // What this calls may be hooked.
         #[cfg(not(exectrace_loom))]
         let _quiet = crate::local::quiet();
+        #[cfg(not(exectrace_loom))]
+        crate::local::finish(self);
         if own.pos - own.committed > TAIL_BYTES_MAX {
             // Too much to take along: these begins are written now, whatever their thresholds.
             self.commit(own, own.last);
@@ -51,7 +92,8 @@ impl Thread {
         let full = own.pos + need + RESERVE > own.batch().capacity();
         // A restated batch was asked for, but this one serves if it must.
         let serves = !full && !own.exhausted;
-        let Some(next) = self.next_batch(own, need, full, !serves) else {
+        let patience = if serves { Patience::Never } else { patience };
+        let Some(next) = self.next_batch(own, need, full, patience) else {
             return serves && self.reopen_limit(own);
         };
         let before = own.batch;
@@ -82,7 +124,13 @@ impl Thread {
         self.limit.swap(0, Ordering::AcqRel);
     }
 
-    fn next_batch(&self, own: &Own, need: usize, full: bool, waits: bool) -> Option<*mut Batch> {
+    fn next_batch(
+        &self,
+        own: &Own,
+        need: usize,
+        full: bool,
+        patience: Patience,
+    ) -> Option<*mut Batch> {
         let tail = own.pos - own.committed;
         let least = PREAMBLE_BYTES_MAX + tail + need + RESERVE;
         let capacity = own.batch().capacity();
@@ -93,7 +141,7 @@ impl Thread {
             if let Some(batch) = self.obtain(wanted, least) {
                 return Some(batch);
             }
-            if !self.session.ask_for_memory() || !waits {
+            if !self.session.ask_for_memory() || !patience.waits_here() {
                 return None;
             }
             std::thread::sleep(WAIT);

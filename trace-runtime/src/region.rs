@@ -5,6 +5,7 @@
 
 use crate::callsite::{Callsite, STACK};
 use crate::record;
+use crate::refill::Patience;
 use crate::thread::{Encoded, Head, NUMBERS_MAX};
 use crate::value::{Body, Value, put_message, put_number, put_value, put_values, put_values_on};
 use std::fmt;
@@ -57,6 +58,16 @@ impl Region {
     }
 }
 
+impl Region {
+    /// Ends it where nobody has written that: it waits for nothing.
+    pub(crate) fn end_by_itself(&mut self) {
+        let begin = std::mem::take(&mut self.begin);
+        if begin != 0 {
+            record::end_by_itself(begin, self.what);
+        }
+    }
+}
+
 impl Drop for Region {
     #[inline(always)]
     fn drop(&mut self) {
@@ -86,7 +97,8 @@ fn begin_region(site: &'static Callsite) -> (u64, u64) {
         return begin_with_stack(site, &[]);
     }
     let what = Open::Region(SiteId(id)).to_word();
-    (record::begin(Head::region(id), what, site.min_ticks()), what)
+    let (head, min) = (Head::region(id), site.min_ticks());
+    (record::begin(head, what, min, Patience::Waits), what)
 }
 
 /// Begins a region whose call site said that it may have a stack.
@@ -99,7 +111,10 @@ fn begin_with_stack(site: &'static Callsite, values: &[Value<'_>]) -> (u64, u64)
     }
     let what = Open::Region(SiteId(id)).to_word();
     match (stack, values) {
-        (0, []) => return (record::begin(Head::region(id), what, site.min_ticks()), what),
+        (0, []) => {
+            let (head, min) = (Head::region(id), site.min_ticks());
+            return (record::begin(head, what, min, Patience::Waits), what);
+        }
         (stack, []) => return begin_args(site, id, Encoded::Stack(stack)),
         _ => {}
     }

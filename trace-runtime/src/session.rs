@@ -1,17 +1,21 @@
 //! One trace from start to stop, as the recording threads see it: is it still on, who collects,
 //! which thread am I.
+//!
+//! May contain `unsafe`: references to threads lie in an inbox as pointers.
 
 use crate::callsite::SwitchEvent;
 use crate::error::Report;
+use crate::inbox::Inbox;
 use crate::options::{OnFull, Options};
 use crate::outlet::{Outlet, Snapshot};
 use crate::primitive::global::AtomicU32;
 use crate::primitive::{AtomicBool, AtomicUsize, Ordering};
 use crate::recorder;
 use crate::thread::Thread;
+use crate::thread_ref::ThreadRef;
 use std::io;
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use trace_format::id::ThreadId;
 
 /// The collector is woken once this much is sealed: a few batches, so that a wake-up, some
@@ -23,8 +27,9 @@ const WAKE_BYTES: usize = 256 << 10;
 /// asking again is pointless until the collector has moved something.
 const BARREN_SWEEPS_MAX: usize = 3;
 
-/// One trace.
+/// One trace. Its alignment leaves room in a pointer to count who is about to attach (`running`).
 #[derive(Debug)]
+#[repr(align(4096))]
 pub(crate) struct Session {
     ended: AtomicBool,
     /// Sealed since the collector last looked.
@@ -39,7 +44,13 @@ pub(crate) struct Session {
     collector: OnceLock<std::thread::Thread>,
     /// The system's id of the collector's thread, once it runs.
     collector_id: AtomicU32,
-    /// What is new for the collector. Locked by the slowest of slow paths only.
+    /// Threads that have attached since the collector last looked: references, as pointers. No lock,
+    /// for a thread may attach in a signal handler.
+    joined: Inbox<Thread>,
+    /// Threads that have attached.
+    threads: AtomicU32,
+    /// What else is new for the collector. Locked by ordinary code only, which may allocate
+    /// meanwhile.
     news: Mutex<News>,
     /// Counts traces: what [`recorder::number`] is while this one runs.
     pub(crate) number: u64,
@@ -50,13 +61,12 @@ pub(crate) struct Session {
 /// What threads tell the collector beside their batches.
 #[derive(Debug, Default)]
 pub(crate) struct News {
-    pub(crate) threads: Vec<Arc<Thread>>,
+    pub(crate) threads: Vec<ThreadRef>,
     pub(crate) switches: Vec<SwitchEvent>,
     /// Threads, since when, and their new names.
     pub(crate) names: Vec<(ThreadId, u64, String)>,
     /// What the collector is asked for.
     pub(crate) requests: Vec<Request>,
-    threads_before: u32,
 }
 
 /// What whoever starts, stops or wants to see something asks of the collector. An answer that
@@ -84,6 +94,8 @@ impl Session {
             asked: AtomicBool::new(false),
             collector: OnceLock::new(),
             collector_id: AtomicU32::new(0),
+            joined: Inbox::new(),
+            threads: AtomicU32::new(0),
             news: Mutex::default(),
             number: recorder::number() + 1,
             process: std::process::id(),
@@ -155,19 +167,30 @@ impl Session {
         }
     }
 
-    /// Makes the calling thread known, with the next id. `None` if the session has ended.
-    pub(crate) fn join(
-        &self,
-        make: impl FnOnce(u32) -> Option<Arc<Thread>>,
-    ) -> Option<Arc<Thread>> {
-        let mut news = self.lock();
-        if self.is_ended() {
-            return None;
+    /// The id of a thread that attaches.
+    pub(crate) fn next_thread(&self) -> ThreadId {
+        ThreadId(self.threads.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// Makes a thread known. False if the session has ended: nobody would look at what it records.
+    pub(crate) fn join(&self, thread: &ThreadRef) -> bool {
+        let thread = thread.clone().into_raw();
+        // SAFETY: `push` wants an item of the caller's that is in no inbox and stays: it is new, and
+        // the reference is the inbox's from now on.
+        let is_known = unsafe { self.joined.push(thread) };
+        if !is_known {
+            // SAFETY: `from_raw` wants the pointer of one `into_raw`, once: it was not pushed.
+            drop(unsafe { ThreadRef::from_raw(thread) });
         }
-        let thread = make(news.threads_before + 1)?;
-        news.threads_before += 1;
-        news.threads.push(Arc::clone(&thread));
-        Some(thread)
+        is_known
+    }
+
+    /// By the collector: threads that have attached since the last call; from the end of the session
+    /// on, the last that can.
+    fn take_joined(&self) -> Vec<ThreadRef> {
+        let joined = if self.is_ended() { self.joined.close() } else { self.joined.take() };
+        // SAFETY: `from_raw` wants the pointer of one `into_raw`, once: only such are pushed.
+        joined.map(|thread| unsafe { ThreadRef::from_raw(thread) }).collect()
     }
 
     /// Asks something of the collector. If the session has ended, or does before it is answered,
@@ -185,6 +208,7 @@ impl Session {
 
     /// The session has ended, and nobody will answer.
     pub(crate) fn refuse(&self) {
+        drop(self.take_joined());
         // Who asks from here on sees, under this lock, that it has ended.
         let requests = std::mem::take(&mut self.lock().requests);
         drop(requests);
@@ -209,10 +233,11 @@ impl Session {
 
     /// By the collector: what is new since the last call.
     pub(crate) fn take_news(&self) -> News {
+        let threads = self.take_joined();
         let mut news = self.lock();
-        let threads_before = news.threads_before;
         let requests = std::mem::take(&mut news.requests);
-        std::mem::replace(&mut *news, News { threads_before, requests, ..News::default() })
+        let news = std::mem::replace(&mut *news, News { requests, ..News::default() });
+        News { threads, ..news }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, News> {

@@ -12,6 +12,7 @@ use crate::primitive::Ordering;
 use crate::primitive::global::{AtomicBool, AtomicU64};
 use crate::record;
 use crate::recorder;
+use crate::refill::Patience;
 use crate::region::Region;
 use crate::thread::Head;
 use crate::traceparent::{Link, Traceparent};
@@ -90,15 +91,24 @@ impl Task {
 
     /// From now until the guard is dropped, this thread works for the task.
     pub fn enter(&self) -> TaskGuard {
+        self.enter_with(Patience::Waits)
+    }
+
+    /// As [`Task::enter`], and nobody has written that: its begin and end wait for nothing.
+    pub(crate) fn enter_by_itself(&self) -> TaskGuard {
+        self.enter_with(Patience::Never)
+    }
+
+    fn enter_with(&self, patience: Patience) -> TaskGuard {
         let run = self.known().map_or_else(Region::none, |inner| {
             let what = Open::Task(TaskId(inner.id)).to_word();
             let head = Head { code: opcode::TASK_RUN | opcode::OPEN, id: inner.id };
-            Region::new((record::begin(head, what, 0), what))
+            Region::new((record::begin(head, what, 0, patience), what))
         });
         let key = KEY.get() + 1;
         KEY.set(key);
         with_working(|working| working.push((key, self.inner.clone())));
-        TaskGuard { run, key }
+        TaskGuard { run, key, patience }
     }
 
     /// Ends it, for all its handles. A second end does nothing.
@@ -231,11 +241,15 @@ pub struct TaskGuard {
     run: Region,
     /// In `WORKING`; 0 for none.
     key: u64,
+    patience: Patience,
 }
 
 impl Drop for TaskGuard {
     fn drop(&mut self) {
-        self.run = Region::none();
+        match self.patience {
+            Patience::Waits => self.run = Region::none(),
+            Patience::Never => self.run.end_by_itself(),
+        }
         if self.key == 0 {
             return;
         }
@@ -258,7 +272,7 @@ pub struct TaskScope {
 impl TaskScope {
     /// One that is not recorded.
     pub const fn none() -> Self {
-        let guard = TaskGuard { run: Region::none(), key: 0 };
+        let guard = TaskGuard { run: Region::none(), key: 0, patience: Patience::Waits };
         Self { guard, task: Task { inner: None } }
     }
 
@@ -276,7 +290,7 @@ impl TaskScope {
 impl Drop for TaskScope {
     fn drop(&mut self) {
         if self.task.inner.is_some() {
-            self.guard = TaskGuard { run: Region::none(), key: 0 };
+            self.guard = TaskGuard { run: Region::none(), key: 0, patience: Patience::Waits };
             self.task.end();
         }
     }

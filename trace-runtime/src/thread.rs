@@ -21,10 +21,12 @@
 
 use crate::batch::{Batch, Commit, Owner, SLOTS};
 use crate::clock;
+use crate::inbox::Linked;
 use crate::local::Spawn;
 use crate::memory::Spares;
-use crate::primitive::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
-use crate::refill::Loss;
+use crate::naming::Name;
+use crate::primitive::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use crate::refill::{Loss, Patience};
 use crate::session::Session;
 use crate::value::Value;
 use crate::value::{Body, put_number};
@@ -92,17 +94,29 @@ pub(crate) struct Thread {
     /// Events lost by signal handlers that came while the thread was recording. Their own counter:
     /// the interrupted code may be about to store the other.
     pub(crate) interrupted: AtomicU64,
+    /// The thread was attached where nothing may allocate: see `local::finish`.
+    pub(crate) unfinished: AtomicBool,
     pub(crate) session: Arc<Session>,
     pub(crate) id: ThreadId,
     pub(crate) identity: Identity,
     pub(crate) begin: u64,
+    /// How many `ThreadRef`s there are.
+    pub(crate) references: AtomicUsize,
+    /// For the inboxes it is in, one after the other: its session's, and `limbo`.
+    link: AtomicPtr<Self>,
+}
+
+impl Linked for Thread {
+    fn link(&self) -> &AtomicPtr<Self> {
+        &self.link
+    }
 }
 
 /// Who a thread is.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Identity {
     pub(crate) os_id: u64,
-    pub(crate) name: String,
+    pub(crate) name: Name,
     pub(crate) spawn: Spawn,
 }
 
@@ -149,10 +163,13 @@ impl Thread {
             told_events: AtomicU64::new(0),
             told_ends: AtomicU64::new(0),
             interrupted: AtomicU64::new(0),
+            unfinished: AtomicBool::new(false),
             session,
             id,
             identity,
             begin: now,
+            references: AtomicUsize::new(1),
+            link: AtomicPtr::new(std::ptr::null_mut()),
         }
     }
 
@@ -172,11 +189,18 @@ impl Thread {
     /// # Safety
     /// The caller is on the owning thread.
     #[inline(always)]
-    pub(crate) unsafe fn begin(&self, head: Head, what: u64, min_ticks: u64) -> u64 {
+    pub(crate) unsafe fn begin(
+        &self,
+        head: Head,
+        what: u64,
+        min_ticks: u64,
+        patience: Patience,
+    ) -> u64 {
         // SAFETY: on the owning thread, and nothing below calls back.
         let own = unsafe { self.own() };
         let now = clock::ticks().max(own.last);
-        if own.pos >= self.limit.load(Ordering::Relaxed) && !self.refill(own, now, RESERVE) {
+        let is_full = own.pos >= self.limit.load(Ordering::Relaxed);
+        if is_full && !self.refill(own, now, RESERVE, patience) {
             return self.lose_event(own, now);
         }
         own.push(head, what, min_ticks, now);
@@ -192,17 +216,17 @@ impl Thread {
     /// # Safety
     /// The caller is on the owning thread.
     #[inline(always)]
-    pub(crate) unsafe fn end(&self, begin: u64, what: u64) {
+    pub(crate) unsafe fn end(&self, begin: u64, what: u64, patience: Patience) {
         // SAFETY: on the owning thread, and nothing below calls back.
         let own = unsafe { self.own() };
         let now = clock::ticks().max(own.last);
         let at = own.depth.wrapping_sub(1);
         if at >= SLOTS || own.batch().slot(at).begin() != begin {
-            return self.end_elsewhere(own, begin, what, now);
+            return self.end_elsewhere(own, begin, what, now, patience);
         }
         let frame = own.frames[at];
         if frame.at < own.committed {
-            return self.end_committed(own, now, Own::put_end);
+            return self.end_committed(own, now, patience, Own::put_end);
         }
         own.depth = at;
         own.batch().slot(at).close();
@@ -228,7 +252,7 @@ impl Thread {
         // SAFETY: on the owning thread, and nothing below calls back.
         let own = unsafe { self.own() };
         let now = clock::ticks().max(own.last);
-        if !self.append_at(own, now, code, body) {
+        if !self.append_at(own, now, code, body, Patience::of_event(code)) {
             return self.lose_event(own, now);
         }
         now
@@ -250,7 +274,7 @@ impl Thread {
         // SAFETY: on the owning thread, and nothing below calls back.
         let own = unsafe { self.own() };
         let now = clock::ticks().max(own.last);
-        if !self.has_room(own, now, values.bytes_max()) {
+        if !self.has_room(own, now, values.bytes_max(), Patience::of_open(what)) {
             return self.lose_event(own, now);
         }
         own.push(head, what, min_ticks, now);
@@ -277,15 +301,16 @@ impl Thread {
         let own = unsafe { self.own() };
         let now = clock::ticks().max(own.last);
         if own.depth > SLOTS {
-            return self.end_deep(own, now, opcode::END_VALUE, body);
+            return self.end_deep(own, now, opcode::END_VALUE, body, Patience::Waits);
         }
         let at = own.depth.wrapping_sub(1);
         let innermost = at < SLOTS && own.batch().slot(at).begin() == begin;
         let pending = innermost && own.frames[at].at >= own.committed;
         let forgotten = pending && now - begin < own.frames[at].min_ticks;
-        if !innermost || forgotten || !self.has_room(own, now, body.len()) {
+        let patience = Patience::Waits;
+        if !innermost || forgotten || !self.has_room(own, now, body.len(), patience) {
             // SAFETY: still on the owning thread; `own` is not used any more.
-            return unsafe { self.end(begin, what) };
+            return unsafe { self.end(begin, what, patience) };
         }
         own.batch().slot(at).ending(begin);
         self.append_here(own, now, opcode::END_VALUE, body);
@@ -293,13 +318,26 @@ impl Thread {
         own.batch().slot(at).close();
     }
 
-    pub(crate) fn has_room(&self, own: &mut Own, now: u64, body: usize) -> bool {
+    pub(crate) fn has_room(
+        &self,
+        own: &mut Own,
+        now: u64,
+        body: usize,
+        patience: Patience,
+    ) -> bool {
         let limit = self.limit.load(Ordering::Relaxed);
-        own.pos + body < limit || self.refill(own, now, RESERVE + body)
+        own.pos + body < limit || self.refill(own, now, RESERVE + body, patience)
     }
 
-    fn append_at(&self, own: &mut Own, now: u64, code: u8, body: &[u8]) -> bool {
-        let has_room = self.has_room(own, now, body.len());
+    fn append_at(
+        &self,
+        own: &mut Own,
+        now: u64,
+        code: u8,
+        body: &[u8],
+        patience: Patience,
+    ) -> bool {
+        let has_room = self.has_room(own, now, body.len(), patience);
         if has_room {
             self.append_here(own, now, code, body);
         }
@@ -329,9 +367,16 @@ impl Thread {
 
     /// Its begin is written, so its end is an event of its own.
     #[inline(never)]
-    pub(crate) fn end_committed(&self, own: &mut Own, now: u64, put: impl FnOnce(&mut Own, u64)) {
+    pub(crate) fn end_committed(
+        &self,
+        own: &mut Own,
+        now: u64,
+        patience: Patience,
+        put: impl FnOnce(&mut Own, u64),
+    ) {
         let at = own.depth - 1;
-        if own.pos >= self.limit.load(Ordering::Relaxed) && !self.refill(own, now, RESERVE) {
+        let is_full = own.pos >= self.limit.load(Ordering::Relaxed);
+        if is_full && !self.refill(own, now, RESERVE, patience) {
             if self.session.is_ended() {
                 // When the trace stopped it was open: that is what the last state is to tell.
                 return;
@@ -351,18 +396,32 @@ impl Thread {
 
     /// What ends is beyond the slots: taken for the innermost.
     #[cold]
-    pub(crate) fn end_deep(&self, own: &mut Own, now: u64, code: u8, body: &[u8]) {
+    pub(crate) fn end_deep(
+        &self,
+        own: &mut Own,
+        now: u64,
+        code: u8,
+        body: &[u8],
+        patience: Patience,
+    ) {
         own.depth -= 1;
-        if !self.append_at(own, now, code, body) {
+        if !self.append_at(own, now, code, body, patience) {
             self.lose_end(own, now);
         }
     }
 
     /// What ends is beyond the slots, or not the innermost, or was opened elsewhere.
     #[cold]
-    pub(crate) fn end_elsewhere(&self, own: &mut Own, begin: u64, what: u64, now: u64) {
+    pub(crate) fn end_elsewhere(
+        &self,
+        own: &mut Own,
+        begin: u64,
+        what: u64,
+        now: u64,
+        patience: Patience,
+    ) {
         if own.depth > SLOTS {
-            return self.end_deep(own, now, opcode::END, &[]);
+            return self.end_deep(own, now, opcode::END, &[], patience);
         }
         if begin < self.begin {
             // Of an earlier session.
@@ -374,7 +433,7 @@ impl Thread {
         put_number(&mut body, now - begin);
         let found = (0..own.depth).rev().find(|&at| own.batch().slot(at).begin() == begin);
         let ended = found.unwrap_or(own.depth)..own.depth;
-        if self.has_room(own, now, body.len()) {
+        if self.has_room(own, now, body.len(), patience) {
             for slot in ended.clone().map(|at| own.batch().slot(at)) {
                 slot.ending(slot.begin());
             }

@@ -36,7 +36,10 @@ mod waiting;
 #[cfg(feature = "os")]
 mod watch;
 
-use crate::thread::Thread;
+#[cfg(os_hooks)]
+use crate::session::Session;
+use crate::thread_ref::ThreadRef;
+#[cfg(os_hooks)]
 use std::sync::Arc;
 #[cfg(feature = "os")]
 pub(crate) use watch::Watch;
@@ -50,7 +53,7 @@ mod threads {
 
 /// A trace begins: threads may attach. The caller is quiet.
 #[cfg(os_hooks)]
-pub(crate) fn begin(session: &Arc<crate::session::Session>) {
+pub(crate) fn begin(session: &Arc<Session>) {
     crate::intern::RESOURCES.prepare();
     fd::forget_all();
     waiting::begin_looking();
@@ -75,7 +78,7 @@ pub(crate) fn forked() {
 /// The calling thread's state, if it was made for it when the trace began.
 ///
 /// - `is_new`: the thread was made while the trace ran: what was made for its id is another's.
-pub(crate) fn claim(is_new: bool) -> Option<Arc<Thread>> {
+pub(crate) fn claim(is_new: bool) -> Option<ThreadRef> {
     #[cfg(os_hooks)]
     {
         #[cfg(os_threads)]

@@ -167,7 +167,7 @@ unsafe fn note_name(name: *const c_char) {
             let _quiet = local::quiet();
             // SAFETY: the caller's promise.
             let name = unsafe { CStr::from_ptr(name) }.to_string_lossy();
-            let full = local::own_name().filter(|full| full.starts_with(&*name));
+            let full = crate::naming::own_name().filter(|full| full.starts_with(&*name));
             let name = full.unwrap_or_else(|| name.into_owned());
             thread.session.note_name(thread.id, ticks, name);
         });

@@ -16,15 +16,17 @@
 use crate::clock;
 use crate::local;
 use crate::memory::{self, BATCH_BYTES_MIN};
+use crate::naming::Name;
 use crate::os::raw;
 use crate::os::sync::Seen;
 use crate::primitive::Ordering;
 use crate::primitive::global::{AtomicBool, AtomicPtr, AtomicU32};
 use crate::session::Session;
 use crate::thread::{Identity, Thread};
+use crate::thread_ref::{Room, ThreadRef};
 use std::ptr;
 use std::sync::Arc;
-use trace_format::id::{OpenCall, ResourceId, StackId, ThreadId};
+use trace_format::id::{OpenCall, ResourceId, StackId};
 
 /// Threads beyond these are known with their first event.
 const THREADS_MAX: usize = 1024;
@@ -86,7 +88,7 @@ pub(super) fn forget() {
 }
 
 /// The calling thread's state, if there is one for it.
-pub(super) fn claim() -> Option<Arc<Thread>> {
+pub(super) fn claim() -> Option<ThreadRef> {
     let place = find(local::system_id() as u32, is_looking())?;
     take(place, TAKEN).filter(|state| !state.session.is_ended())
 }
@@ -140,10 +142,10 @@ fn find(id: u32, makes: bool) -> Option<usize> {
 }
 
 /// What is at this place, if anything is; `then` is there from now on.
-fn take(place: usize, then: *mut Thread) -> Option<Arc<Thread>> {
+fn take(place: usize, then: *mut Thread) -> Option<ThreadRef> {
     let state = STATES[place].swap(then, Ordering::AcqRel);
     // SAFETY: `from_raw` wants the pointer of one `into_raw`, once: O2, and only such are put.
-    (state.addr() > TAKEN.addr()).then(|| unsafe { Arc::from_raw(state) })
+    (state.addr() > TAKEN.addr()).then(|| unsafe { ThreadRef::from_raw(state) })
 }
 
 /// Makes a state for a thread, with the call it is in.
@@ -154,26 +156,26 @@ fn prepare(session: &Arc<Session>, id: u32) {
     }
     let call = blocked_in(id);
     let identity = Identity { os_id: id.into(), name: name(id), ..Identity::default() };
-    let mut state = ptr::null_mut();
-    _ = session.join(|number| {
-        let batch = memory::allocate(BATCH_BYTES_MIN)?;
-        let (session, number) = (Arc::clone(session), ThreadId(number));
-        let made = Thread::new(session, number, batch, clock::ticks(), identity);
-        if let Some(call) = call {
-            // SAFETY: it was made just now.
-            unsafe { made.begin_call_before(call) };
-        }
-        let made = Arc::new(made);
-        state = Arc::into_raw(Arc::clone(&made)).cast_mut();
-        let order = (Ordering::AcqRel, Ordering::Acquire);
-        let put = STATES[place].compare_exchange(ptr::null_mut(), state, order.0, order.1);
-        if put.is_err() {
-            // SAFETY: as in `take`: it was not put.
-            drop(unsafe { Arc::from_raw(state) });
-            return None;
-        }
-        Some(made)
-    });
+    let Some(batch) = memory::allocate(BATCH_BYTES_MIN) else { return };
+    let Some(room) = Room::new() else {
+        // SAFETY: `free` wants an owned batch from `allocate`: it is new.
+        return unsafe { memory::free(batch) };
+    };
+    let (number, now) = (session.next_thread(), clock::ticks());
+    let made = room.fill(Thread::new(Arc::clone(session), number, batch, now, identity));
+    if let Some(call) = call {
+        // SAFETY: it was made just now.
+        unsafe { made.begin_call_before(call) };
+    }
+    let state = made.clone().into_raw();
+    let order = (Ordering::AcqRel, Ordering::Acquire);
+    if STATES[place].compare_exchange(ptr::null_mut(), state, order.0, order.1).is_err() {
+        // SAFETY: as in `take`: it was not put.
+        drop(unsafe { ThreadRef::from_raw(state) });
+        return;
+    }
+    // If the session has ended meanwhile, nobody takes the state.
+    session.join(&made);
 }
 
 /// The process's threads, as the system lists them.
@@ -183,13 +185,13 @@ fn threads() -> Vec<u32> {
     names.filter_map(|name| name.to_str()?.parse().ok()).collect()
 }
 
-fn name(id: u32) -> String {
+fn name(id: u32) -> Name {
     // Rust calls it so; the system has the program's name there.
     if id == std::process::id() {
-        return "main".to_owned();
+        return Name::new(b"main");
     }
-    let name = std::fs::read_to_string(format!("/proc/self/task/{id}/comm"));
-    name.unwrap_or_default().trim_end().to_owned()
+    let name = std::fs::read(format!("/proc/self/task/{id}/comm"));
+    Name::new(name.unwrap_or_default().trim_ascii_end())
 }
 
 /// The call a thread is in: its number and arguments, as the system tells them. `None` for a
