@@ -87,6 +87,16 @@ pub mod __private {
     pub use trace_runtime::__private::*;
 }
 
+/// What the crate `trace-http` wants of it, and gets nothing for.
+#[cfg(not(feature = "enabled"))]
+#[doc(hidden)]
+pub mod __private {
+    /// Does this.
+    pub fn without_signals<T>(act: impl FnOnce() -> T) -> T {
+        act()
+    }
+}
+
 /// The README's examples are compiled with the tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -312,6 +312,8 @@ pub enum StopError {
     Forked,
     /// The collector panicked.
     Collector,
+    /// It was started and stopped while a library was being loaded.
+    Loading,
 }
 
 impl fmt::Display for StopError {

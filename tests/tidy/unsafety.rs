@@ -6,8 +6,8 @@
 use crate::tokens::Tokens;
 use crate::tree::{Exception, Fault, File, Tree, excuse};
 
-/// The files of the recorder with `unsafe`, by their names below `trace-runtime/src`; the crate's
-/// front page and ARCHITECTURE.md name the same.
+/// The files of the recorder with `unsafe`, by their names below `trace-runtime/src`. The only
+/// list of them.
 const RECORDER: &[&str] = &[
     "arena",
     "auto/constructor",
@@ -16,6 +16,7 @@ const RECORDER: &[&str] = &[
     "clock",
     "drain",
     "dump",
+    "environment",
     "errno",
     "heap/allocator",
     "heap/own",
@@ -38,6 +39,7 @@ const RECORDER: &[&str] = &[
     "refill",
     "sched/perf",
     "sched/ring",
+    "signals",
     "stack/mod",
     "stack/own",
     "stack/pool",
@@ -46,6 +48,7 @@ const RECORDER: &[&str] = &[
     "sys/unix",
     "thread",
     "waker",
+    "worker",
 ];
 
 /// Outside the recorder's sources.
@@ -63,6 +66,7 @@ const OTHERS: &[Exception] = &[
     Exception { path: "tests/common/child.rs", reason: "fork is unsafe to call" },
     Exception { path: "tests/crash_system.rs", reason: "limits are unsafe to set" },
     Exception { path: "tests/held.rs", reason: "signals are unsafe to send and to handle" },
+    Exception { path: "tests/host.rs", reason: "limits, and masks of signals" },
     Exception { path: "tests/sched.rs", reason: "pinning threads is unsafe to call" },
     Exception { path: "tests/sched_refused.rs", reason: "filters and limits, likewise" },
     Exception { path: "tests/thread_exit.rs", reason: "a destructor that the system calls" },
@@ -109,24 +113,9 @@ fn is_word_of_syn(tokens: &Tokens, at: usize) -> bool {
     at >= 3 && tokens.matches(at - 3, &["Token", "!", "["])
 }
 
-/// The named files of the recorder that have none, and pages that do not name them.
+/// The named files of the recorder that have none, or do not say why they do.
 fn unsaid(tree: &Tree) -> Vec<Fault> {
     let mut faults = Vec::new();
-    for page in ["trace-runtime/src/lib.rs", "ARCHITECTURE.md"] {
-        let Some(file) = tree.get(page) else { continue };
-        let mut lines = file.lines().skip_while(|(_, line)| !is_heading_of_unsafe(line));
-        let Some((heading, _)) = lines.next() else {
-            faults.push(Fault::new(page, 0, "no section on `unsafe`, list its files"));
-            continue;
-        };
-        let section: String = lines.map_while(in_section).collect();
-        for name in RECORDER {
-            if !section.contains(&format!("`{name}`")) {
-                let what = format!("the section on `unsafe` lacks `{name}`, add it");
-                faults.push(Fault::new(page, heading, what));
-            }
-        }
-    }
     for (file, tokens) in tree.sources().filter(|(file, _)| is_recorder(&file.path)) {
         if tokens.find(&["unsafe"]).next().is_none() {
             let what = "no `unsafe` any more, take the file off the lists";
@@ -138,17 +127,6 @@ fn unsaid(tree: &Tree) -> Vec<Fault> {
         }
     }
     faults
-}
-
-fn is_heading_of_unsafe(line: &str) -> bool {
-    let line = line.trim_start_matches("//!").trim_start();
-    line.starts_with('#') && line.to_lowercase().contains("unsafe")
-}
-
-fn in_section((_, line): (usize, &str)) -> Option<&str> {
-    let text = line.trim_start_matches("//!").trim_start();
-    let is_inside = !text.starts_with('#') && line.starts_with("//!") == line.starts_with('/');
-    is_inside.then_some(line)
 }
 
 /// Blocks and impls without `SAFETY:` directly above themselves or their statement.
@@ -249,17 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_list_the_files_and_files_say_why() {
-        let all = RECORDER.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        let page = format!("# Map\n\n## Where `unsafe` is\n\nIn {all}.\n\n## More\n");
-        let front = format!("//! Front.\n//!\n//! # Unsafe\n//!\n//! In {all}.\n\nmod a;\n");
-        let front_path = "trace-runtime/src/lib.rs";
-        let good = Tree::sample(&[("ARCHITECTURE.md", &page), (front_path, &front)]);
-        assert_eq!(unsaid(&good), []);
-        let short = page.replace("`drain`, ", "") + "`drain`";
-        let none = "//! Front: `drain`.\n";
-        let bad = Tree::sample(&[("ARCHITECTURE.md", &short), (front_path, none)]);
-        assert_eq!(unsaid(&bad).len(), 2);
+    fn named_files_have_unsafe_and_say_why() {
         let idle = Tree::sample(&[("trace-runtime/src/clock.rs", "//! Time.\n")]);
         assert_eq!(unsaid(&idle).len(), 2);
     }

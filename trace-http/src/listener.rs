@@ -126,7 +126,10 @@ fn start(
         let _ = runtime.block_on(is_stopped);
         runtime.shutdown_timeout(Duration::from_secs(1));
     };
-    std::thread::Builder::new().name("exectrace-pages".to_owned()).spawn(run)
+    // The program's signals are for its own threads.
+    exectrace::__private::without_signals(|| {
+        std::thread::Builder::new().name("exectrace-pages".to_owned()).spawn(run)
+    })
 }
 
 async fn accept(listener: TcpListener, pages: Router, limits: Limits) {

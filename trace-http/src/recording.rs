@@ -31,7 +31,10 @@ pub(crate) async fn record(
             control.finish(trace.stop().map(drop).map_err(|error| why(&error)));
         }
     };
-    let thread = std::thread::Builder::new().name("exectrace-http".to_owned()).spawn(run);
+    // The program's signals are for its own threads.
+    let thread = exectrace::__private::without_signals(|| {
+        std::thread::Builder::new().name("exectrace-http".to_owned()).spawn(run)
+    });
     thread.map_err(|error| unavailable(&format!("no thread can be started: {error}")))?;
     match told.await {
         Ok(Ok(())) => Ok(reader),

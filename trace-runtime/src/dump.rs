@@ -18,6 +18,7 @@ use crate::local;
 use crate::primitive::Ordering;
 use crate::primitive::global::{AtomicBool, AtomicPtr, AtomicU32};
 use crate::session::Session;
+use crate::worker::Worker;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -231,8 +232,6 @@ fn start_writer(session: &Arc<Session>) -> io::Result<Sender<(&'static str, Path
     let session = Arc::clone(session);
     bell::prepare();
     let write = move || {
-        let _quiet = local::quiet();
-        WRITER.store(local::system_id() as u32, Ordering::Relaxed);
         loop {
             let (why, dir) = match is_wanted.try_recv() {
                 Ok(wanted) => wanted,
@@ -257,7 +256,8 @@ fn start_writer(session: &Arc<Session>) -> io::Result<Sender<(&'static str, Path
             }
         }
     };
-    std::thread::Builder::new().name("exectrace dumps".to_owned()).spawn(write)?;
+    let worker = Worker::spawn(c"exectrace dumps", write)?;
+    WRITER.store(worker.system_id(), Ordering::Relaxed);
     Ok(wanted)
 }
 

@@ -129,6 +129,9 @@ pub enum StopError {
     Forked,
     /// The collector panicked, most likely while it dropped the writer.
     Collector,
+    /// The trace was started and stopped while a library was being loaded, in a constructor of it.
+    /// The collector begins after that; it then writes the trace to its end.
+    Loading,
 }
 
 impl fmt::Display for StopError {
@@ -143,6 +146,9 @@ impl fmt::Display for StopError {
             Self::Collector => {
                 f.write_str("the collector panicked, most likely in dropping the writer")
             }
+            Self::Loading => f.write_str(
+                "the trace is written when the library is loaded whose constructor has stopped it",
+            ),
         }
     }
 }
@@ -151,7 +157,7 @@ impl Error for StopError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Write { error, .. } => Some(error),
-            Self::Forked | Self::Collector => None,
+            Self::Forked | Self::Collector | Self::Loading => None,
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::options::Options;
 use crate::outlet::{Mirror, Outlet, Ring};
 use crate::recorder::{self, Occupied, Party};
 use crate::session::{Request, Session};
+use crate::signals::Shield;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -215,6 +216,8 @@ pub(crate) fn snapshot(
     let _quiet = local::quiet();
     let (done, is_done) = mpsc::sync_channel(1);
     session.ask(Request::Snapshot(done));
-    let snapshot = is_done.recv().map_err(|_| SnapshotError::NotRunning)?;
+    let snapshot = session.wait_for_answer(&is_done).ok_or(SnapshotError::NotRunning)?;
+    // The program does not end because there is no room for a snapshot, or no reader.
+    let _shield = Shield::new();
     snapshot.write(BufWriter::with_capacity(64 << 10, writer)).map_err(SnapshotError::Write)
 }

@@ -13,10 +13,12 @@
 //!    where it lies, writes it (`output`, `outlet`, `sink`), and gives batches back as spares. What
 //!    the kernel and the system tell beside, it collects from each `source`: the kernel's switches
 //!    (`sched`).
-//! 6. Start and stop are `recorder`'s; the flight recorder (`flight`) is another outlet, and writes
-//!    by itself what is worth it (`dump`, into a `folder`); a trace that survives its process is
-//!    started by `file`, which shares its batches by way of `kept`, and may go on in another file
-//!    (`rotation`); what threads and the collector share of one trace is in `session`.
+//! 6. Start and stop are `recorder`'s; the recorder's own threads are made by `worker`, and
+//!    `signals` keeps the program's signals away from them; the flight recorder (`flight`) is
+//!    another outlet, and writes by itself what is worth it (`dump`, into a `folder`); a trace that
+//!    survives its process is started by `file`, which shares its batches by way of `kept`, and may
+//!    go on in another file (`rotation`); what threads and the collector share of one trace is in
+//!    `session`.
 //!
 //! `auto` starts a trace before `main`, if the environment says so; `keep` keeps what led to a test
 //! that fails.
@@ -42,14 +44,10 @@
 //!
 //! # Unsafe
 //!
-//! In `arena`, `auto/constructor`, `batch`, `call`, `clock`, `drain`, `dump`, `errno`,
-//! `heap/allocator`, `heap/own`, `intern`, `local`, `memory`, `modules`, `os/fd`, `os/files`,
-//! `os/handle`, `os/hook`, `os/io`, `os/raw`, `os/threads`, `os/wait`, `os/waiting`, `poll`,
-//! `record`, `recorder`, `refill`, `sched/perf`, `sched/ring`, `stack/mod`, `stack/own`,
-//! `stack/pool`, `stack/system`, `stack/tables`, `sys/unix`, `thread` and `waker`, and nowhere
-//! else; each says at its top why. Invariants: B (`batch`), T (`thread`), M (`memory`), D
-//! (`drain`), L (`local`), H (`heap`), N (`intern`), W (`stack/pool`), C (`os/hook`), O
-//! (`os/waiting`), R (`holders`), F (`living`); their models are in `tests`.
+//! In the files that `tests/tidy/unsafety.rs` lists, and nowhere else; each says at its top why.
+//! Invariants: B (`batch`), T (`thread`), M (`memory`), D (`drain`), L (`local`), H (`heap`), N
+//! (`intern`), W (`stack/pool`), C (`os/hook`), O (`os/waiting`), R (`holders`), F (`living`), S
+//! (`running`), Q (`inbox`); their models are in `tests`.
 
 mod arena;
 #[cfg(all(feature = "auto", target_os = "linux", not(exectrace_loom)))]
@@ -113,6 +111,7 @@ mod running;
 )]
 mod sched;
 mod session;
+mod signals;
 mod sink;
 mod sites;
 mod source;
@@ -127,6 +126,7 @@ mod thread_ref;
 mod traceparent;
 mod value;
 mod waker;
+mod worker;
 
 pub use callsite::{ArgumentKind, ArgumentName, Callsite, CallsiteKind, callsites, set_module_on};
 pub use error::{Report, SnapshotError, SnapshotReport, StartError, StopError};
@@ -152,6 +152,7 @@ pub mod __private {
     pub use crate::keep::{Judged, JudgedOther, JudgedResult, KeptIfFailed, keep};
     pub use crate::naming::name_thread;
     pub use crate::region::{Region, counter, enter, enter_args, instant, log};
+    pub use crate::signals::without_signals;
     pub use crate::sites::Place;
     pub use crate::task::{TaskScope, enter_task, enter_task_args};
     pub use crate::value::{Argument, Value};

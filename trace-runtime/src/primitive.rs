@@ -14,8 +14,8 @@ pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize
 
 /// Atomics of statics, which loom cannot have; no protocol rests on them alone.
 pub(crate) mod global {
-    pub(crate) use std::sync::atomic::compiler_fence;
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
+    pub(crate) use std::sync::atomic::{compiler_fence, fence};
 }
 
 /// Tells loom which bytes of a batch are touched, for it does not see raw memory. Elsewhere it is

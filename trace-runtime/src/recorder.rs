@@ -22,15 +22,16 @@ use crate::running::Borrowed;
 #[cfg(not(exectrace_loom))]
 use crate::running::Running;
 use crate::session::{Request, Session};
+use crate::signals::Shield;
 use crate::sink::Sink;
 use crate::source;
 use crate::stack;
 use crate::sys;
+use crate::worker::Worker;
 use std::io::{self, Write};
 use std::ptr;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread::JoinHandle;
 use trace_format::definition::Definition;
 
 /// Whether a trace runs.
@@ -70,7 +71,7 @@ struct Locks {
 #[derive(Debug)]
 struct Collecting {
     session: Arc<Session>,
-    handle: JoinHandle<(Report, Option<io::Error>)>,
+    worker: Worker<(Report, Option<io::Error>)>,
 }
 
 #[derive(Debug, Default)]
@@ -176,6 +177,8 @@ pub(crate) fn join(
     options: &Options,
     outlet: impl FnOnce() -> Result<Outlet, StartError>,
 ) -> Result<Arc<Session>, StartError> {
+    // What is written first is written here, and files get their room.
+    let _shield = Shield::new();
     let mut collecting = lock_changes();
     let running = collecting.as_ref().filter(|it| !it.session.is_ended());
     let session = match running {
@@ -183,8 +186,9 @@ pub(crate) fn join(
             let session = Arc::clone(&running.session);
             let (done, is_done) = mpsc::sync_channel(1);
             session.ask(Request::Attach(outlet()?, done));
-            // If the collector is gone, so is the session, and stopping says so.
-            if let Ok(Some(failed)) = is_done.recv() {
+            // If the collector is gone, so is the session, and stopping says so. If it has not
+            // begun yet, stopping says how the first write went.
+            if let Some(Some(failed)) = session.wait_for_answer(&is_done) {
                 return Err(StartError::Write(failed));
             }
             session
@@ -263,18 +267,19 @@ pub(crate) fn leave(
             Party::Trace => {
                 let (done, is_done) = mpsc::sync_channel(1);
                 session.ask(Request::EndFile(done));
-                is_done.recv().map_err(|_| StopError::Collector)
+                let ended = session.wait_for_answer(&is_done);
+                ended.ok_or_else(|| unanswered(session))
             }
             Party::Recorder => {
                 let (done, is_done) = mpsc::sync_channel(1);
                 session.ask(Request::EndRing(done));
-                let _ = is_done.recv();
+                let _ = session.wait_for_answer(&is_done);
                 Ok((Report::default(), None))
             }
         };
     }
     let is_of_it = |it: &Collecting| Arc::ptr_eq(&it.session, session);
-    let Some(Collecting { handle, .. }) = collecting.take_if(|it| is_of_it(it)) else {
+    let Some(Collecting { worker, .. }) = collecting.take_if(|it| is_of_it(it)) else {
         return Err(StopError::Collector);
     };
     {
@@ -287,12 +292,23 @@ pub(crate) fn leave(
     }
     #[cfg(os_hooks)]
     crate::os::end();
+    let has_begun = session.wait_for_begin();
     session.end();
     session.wake_collector();
-    let ended = handle.join().map_err(|_| StopError::Collector);
-    #[cfg(not(exectrace_loom))]
-    crate::limbo::empty();
-    ended
+    if has_begun {
+        let ended = worker.join().map_err(|_| StopError::Collector);
+        #[cfg(not(exectrace_loom))]
+        crate::limbo::empty();
+        ended
+    } else {
+        // It ends the trace when it begins.
+        Err(unanswered(session))
+    }
+}
+
+/// Why the collector does not answer.
+fn unanswered(session: &Session) -> StopError {
+    if session.has_begun() { StopError::Collector } else { StopError::Loading }
 }
 
 fn begin(options: &Options, outlet: Outlet) -> Result<Collecting, StartError> {
@@ -311,26 +327,16 @@ fn begin(options: &Options, outlet: Outlet) -> Result<Collecting, StartError> {
     let collector = Collector::begin(shared, outlet, sources, options.generation, &beginning())
         .map_err(StartError::Write)?;
     let guard = EndOnDrop(Arc::clone(&session));
-    let (running, is_running) = mpsc::sync_channel(1);
     let known = Arc::clone(&session);
     let collect = move || {
-        let _quiet = local::quiet();
-        known.set_collector_id(local::system_id() as u32);
         let _guard = guard;
-        // Whoever started is gone only if this thread is, too.
-        let _ = running.send(std::thread::current());
+        known.set_collector(std::thread::current());
         collector.run()
     };
-    let handle = std::thread::Builder::new()
-        .name("exectrace".to_owned())
-        .spawn(collect)
-        .map_err(StartError::Thread)?;
-    // What a new thread does before it gets here may be traced (it frees memory, for one). Were the
-    // trace on already, that could wait for memory, which only this very thread gives back.
-    if let Ok(collector) = is_running.recv() {
-        session.set_collector(collector);
-    }
-    Ok(Collecting { session, handle })
+    // Nobody waits until it runs: in a constructor of a library it does not, before that returns.
+    let worker = Worker::spawn(c"exectrace", collect).map_err(StartError::Thread)?;
+    session.set_collector_id(worker.system_id());
+    Ok(Collecting { session, worker })
 }
 
 /// Nobody waits for a collector that is gone: without one the session is over.

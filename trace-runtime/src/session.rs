@@ -8,14 +8,15 @@ use crate::error::Report;
 use crate::inbox::Inbox;
 use crate::options::{OnFull, Options};
 use crate::outlet::{Outlet, Snapshot};
-use crate::primitive::global::AtomicU32;
+use crate::primitive::global::{AtomicU32, fence};
 use crate::primitive::{AtomicBool, AtomicUsize, Ordering};
 use crate::recorder;
 use crate::thread::Thread;
 use crate::thread_ref::ThreadRef;
 use std::io;
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 use trace_format::id::ThreadId;
 
 /// The collector is woken once this much is sealed: a few batches, so that a wake-up, some
@@ -26,6 +27,14 @@ const WAKE_BYTES: usize = 256 << 10;
 /// After so many sweeps that have found nothing, all memory is in batches that threads have open:
 /// asking again is pointless until the collector has moved something.
 const BARREN_SWEEPS_MAX: usize = 3;
+
+/// How often threads wait for memory before the collector has begun: for about a second in all. It
+/// begins at once, except while a library is being loaded that starts the trace: its thread then
+/// waits for the loader's lock, and the thread that has that lock must not wait for it.
+const EARLY_WAITS_MAX: u32 = 20_000;
+
+/// How long a request waits for a collector that has not begun, for the same reason.
+const EARLY_ANSWER: Duration = Duration::from_secs(1);
 
 /// One trace. Its alignment leaves room in a pointer to count who is about to attach (`running`).
 #[derive(Debug)]
@@ -41,14 +50,17 @@ pub(crate) struct Session {
     on_full: OnFull,
     /// There are requests.
     asked: AtomicBool,
+    /// Set by the collector when it begins.
     collector: OnceLock<std::thread::Thread>,
-    /// The system's id of the collector's thread, once it runs.
+    /// The system's id of the collector's thread, from before threads may attach.
     collector_id: AtomicU32,
     /// Threads that have attached since the collector last looked: references, as pointers. No lock,
     /// for a thread may attach in a signal handler.
     joined: Inbox<Thread>,
     /// Threads that have attached.
     threads: AtomicU32,
+    /// How often a thread has waited for memory before the collector began.
+    early_waits: AtomicU32,
     /// What else is new for the collector. Locked by ordinary code only, which may allocate
     /// meanwhile.
     news: Mutex<News>,
@@ -96,6 +108,7 @@ impl Session {
             collector_id: AtomicU32::new(0),
             joined: Inbox::new(),
             threads: AtomicU32::new(0),
+            early_waits: AtomicU32::new(0),
             news: Mutex::default(),
             number: recorder::number() + 1,
             process: std::process::id(),
@@ -119,7 +132,11 @@ impl Session {
         if !self.wanted.swap(true, Ordering::Relaxed) {
             self.wake_collector();
         }
-        self.on_full == OnFull::Wait
+        self.on_full == OnFull::Wait && (self.has_begun() || self.may_wait_early())
+    }
+
+    fn may_wait_early(&self) -> bool {
+        self.early_waits.fetch_add(1, Ordering::Relaxed) < EARLY_WAITS_MAX
     }
 
     /// By the collector, before it sweeps.
@@ -146,9 +163,42 @@ impl Session {
         self.sealed_bytes.swap(0, Ordering::Relaxed)
     }
 
+    /// By the collector, when it begins.
     pub(crate) fn set_collector(&self, thread: std::thread::Thread) {
-        // Only start calls this, once.
+        // It calls this once.
         let _ = self.collector.set(thread);
+        // Goes with the one in `wake_collector`: what was said before is seen when it looks first.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Whether the collector's thread has begun to work.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.collector.get().is_some()
+    }
+
+    /// What the collector answers. `None` if it is gone, or has not begun in time.
+    pub(crate) fn wait_for_answer<T>(&self, answer: &Receiver<T>) -> Option<T> {
+        if !self.has_begun() {
+            match answer.recv_timeout(EARLY_ANSWER) {
+                Ok(answer) => return Some(answer),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) if !self.has_begun() => return None,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+        answer.recv().ok()
+    }
+
+    /// Waits for the collector to begin, within reason. Whether it has.
+    pub(crate) fn wait_for_begin(&self) -> bool {
+        let end = Instant::now() + EARLY_ANSWER;
+        while !self.has_begun() {
+            if Instant::now() >= end {
+                return false;
+            }
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        true
     }
 
     pub(crate) fn set_collector_id(&self, system_id: u32) {
@@ -162,6 +212,7 @@ impl Session {
     }
 
     pub(crate) fn wake_collector(&self) {
+        fence(Ordering::SeqCst);
         if let Some(thread) = self.collector.get() {
             thread.unpark();
         }
