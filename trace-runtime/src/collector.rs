@@ -26,16 +26,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trace_format::definition::{Definition, OpenSince};
 use trace_format::id::{SiteId, StackId, ThreadId};
-use trace_format::time::{Nanos, Ticks};
+use trace_format::time::{ClockSnapshot, Nanos, Ticks};
 use trace_format::value::Text;
 
 /// How often a thread's open things are read anew if it keeps changing them. A thread that is so
 /// busy restates soon, and is known from there on.
 const STATE_TRIES: usize = 4;
 
-/// When the first cut is: soon, for two clock snapshots are what makes nanoseconds of ticks, and a
-/// program may be killed early.
+/// When the first cut is: soon, for two clock snapshots that are far apart are what makes
+/// nanoseconds of ticks, and a program may be killed early.
 const FIRST_CUT: Duration = Duration::from_millis(20);
+
+/// How far the second look at the clock is from the first one, which is as precise as some tens of
+/// nanoseconds: good to one part in a thousand until the first cut.
+const SECOND_LOOK: Duration = Duration::from_micros(100);
 
 /// How long the part before stays when a trace goes on in the next: an event that was just being
 /// recorded then is committed by that time, whatever else the machine does.
@@ -55,6 +59,8 @@ pub(crate) struct Collector {
     sources: Vec<Box<dyn Source>>,
     drains: Vec<Drain>,
     every: Duration,
+    /// The last look at it.
+    clock: ClockSnapshot,
     threads: u64,
     /// Of threads that have ended.
     dropped_events: u64,
@@ -80,6 +86,7 @@ impl Collector {
             sources,
             drains: Vec::new(),
             every,
+            clock: ClockSnapshot::default(),
             threads: 0,
             dropped_events: 0,
             dropped_ends: 0,
@@ -91,6 +98,7 @@ impl Collector {
         collector.put_tasks();
         collector.put_futures();
         collector.sources.iter_mut().for_each(|source| source.begin(&mut collector.output));
+        collector.put_rate();
         collector.output.write_definitions();
         collector.output.flush();
         hooked::begin_generation();
@@ -236,9 +244,9 @@ impl Collector {
     /// The ring may have a file, which has its limits.
     fn look_after_ring(&mut self) {
         self.output.renew_names();
-        if let Some(fault) = self.output.ring_mut().and_then(|ring| ring.take_fault()) {
-            let (name, note) = (b"mapped".as_slice(), fault.as_bytes());
-            self.output.define(&Definition::Facility { name, on: false, note });
+        if let Some((on, news)) = self.output.ring_mut().and_then(|ring| ring.take_news()) {
+            let (name, note) = (b"mapped".as_slice(), news.as_bytes());
+            self.output.define(&Definition::Facility { name, on, note });
         }
     }
 
@@ -329,6 +337,7 @@ impl Collector {
     fn attach(&mut self, outlet: Outlet, states: States) {
         let mut dropped: Vec<_> = self.drains.iter().map(told_of).collect();
         dropped.push((ThreadId(0), self.dropped_events, self.dropped_ends));
+        let is_file = matches!(outlet, Outlet::File(_));
         self.output.attach(outlet, &recorder::beginning(), &dropped);
         self.drains.iter_mut().for_each(Drain::tell_again);
         let busy = |(at, state): (usize, &Result<_, _>)| state.is_err().then_some(at);
@@ -346,6 +355,9 @@ impl Collector {
         self.output.define_futures();
         // Where they wait.
         self.output.define_interned();
+        if is_file {
+            self.put_rate();
+        }
         for drain in &self.drains {
             drain.thread.spares.renew();
             drain.thread.retire();
@@ -495,6 +507,18 @@ impl Collector {
         let (number, ticks) = (self.output.generation, clock.ticks);
         self.output.define(&Definition::Generation { number, ticks });
         self.output.define(&Definition::Clock(clock));
+        self.clock = clock;
+    }
+
+    /// A file that begins has a second look at the clock at once: one alone does not say how long a
+    /// tick is, and the program may end before the next cut.
+    fn put_rate(&mut self) {
+        let Some(file) = self.output.file() else { return };
+        let from = self.clock.monotonic.0;
+        while clock::monotonic() < from + SECOND_LOOK.as_nanos() as u64 {
+            std::hint::spin_loop();
+        }
+        file.define(&Definition::Clock(clock::snapshot()));
     }
 
     /// The totals of threads that are done, or whose trace is.

@@ -21,7 +21,7 @@ use crate::session::Session;
 use crate::worker::Worker;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::ptr;
 use std::sync::mpsc::{Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, Once, PoisonError};
@@ -105,6 +105,8 @@ fn watch(
 ) -> io::Result<()> {
     let _quiet = local::quiet();
     fs::create_dir_all(dir)?;
+    // The program may go to another folder, and means this one.
+    let dir = path::absolute(dir)?;
     with(|watched| {
         let is_mine = |it: &&mut Watched| Arc::ptr_eq(&it.session, session);
         if watched.as_mut().filter(is_mine).is_none() {
@@ -114,7 +116,7 @@ fn watch(
             *watched = Some(Watched { session, slow, panic, signal, wanted, limits, last });
         }
         if let Some(watched) = watched {
-            add(watched, dir.to_owned());
+            add(watched, dir);
         }
         Ok(())
     })

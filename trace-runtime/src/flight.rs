@@ -4,6 +4,7 @@
 //! It is another outlet of the one session a process has, so it runs beside a trace, and costs the
 //! threads nothing more.
 
+use crate::destination::Access;
 use crate::dump::{self, Limits};
 use crate::error::{SnapshotError, SnapshotReport, StartError};
 use crate::file;
@@ -178,13 +179,14 @@ impl FlightRecorderBuilder {
     /// [`StartError::File`], as for [`start_file`](crate::start_file), if it is to be in a file.
     pub fn start(self) -> Result<FlightRecorder, StartError> {
         let mut kept = None;
+        let mapped = self.mapped.as_deref().map(file::resolve).transpose()?;
         let session = {
             let _quiet = local::quiet();
             let place = Occupied::new(Party::Recorder)?;
             recorder::join(place, &self.options, || {
-                let mirror = match &self.mapped {
+                let mirror = match &mapped {
                     Some(path) => {
-                        let claimed = file::take(path)?;
+                        let claimed = file::take(path, Access::Anywhere)?;
                         kept = Some(file::keep(path, &self.options)?);
                         let mirror = Mirror::new(claimed, self.max_bytes);
                         Some(mirror.map_err(|error| StartError::File(path.clone(), error))?)

@@ -7,6 +7,7 @@
 //!
 //! Elsewhere: what is worth a trace (`dump`).
 
+use crate::destination::{self, Access};
 use crate::error::{SnapshotError, SnapshotReport};
 use std::fs::{self, File};
 use std::io;
@@ -47,7 +48,8 @@ pub(crate) fn add(
     write: impl FnOnce(&File) -> Result<SnapshotReport, SnapshotError>,
 ) -> Result<(), SnapshotError> {
     let part = Part::new(dir, why, wall()).map_err(SnapshotError::Write)?;
-    write(&part.file)?;
+    let bytes = write(&part.file)?.bytes;
+    part.check(bytes).map_err(SnapshotError::Write)?;
     let name = part.finish().map_err(SnapshotError::Write)?;
     forget_oldest(dir, &name, kept, wall());
     Ok(())
@@ -68,7 +70,7 @@ impl Part {
         for time in now..now + NAMES_MAX {
             let name = format!("{time:013}-{why}.trace");
             let path = dir.join(format!("{name}{PART}"));
-            let file = match File::create_new(&path) {
+            let file = match destination::make(&path, Access::Append) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 file => file?,
             };
@@ -76,11 +78,19 @@ impl Part {
             let _ = file.try_lock();
             let part = Self { file, path, dir: dir.to_owned(), name };
             // Asked only now: while the other name is ours, nobody takes this one.
-            if !part.dir.join(&part.name).exists() {
+            if fs::symlink_metadata(part.dir.join(&part.name)).is_err() {
                 return Ok(part);
             }
         }
         Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// Whether all that was written is there: somebody may have shortened the file.
+    fn check(&self, bytes: u64) -> io::Result<()> {
+        match self.file.metadata()?.len() {
+            found if found < bytes => Err(io::Error::other("somebody has shortened the file")),
+            _ => Ok(()),
+        }
     }
 
     /// It is whole; its name.
@@ -132,7 +142,7 @@ fn forget_oldest(dir: &Path, newest: &str, kept: usize, now: u64) {
 
 /// Removes one whose process was killed: nobody has it locked.
 fn forget_part(path: &Path) {
-    let Ok(file) = File::options().write(true).open(path) else { return };
+    let Ok(file) = destination::open(path, Access::Append) else { return };
     if file.try_lock().is_ok() {
         let _ = fs::remove_file(path);
     }

@@ -3,10 +3,11 @@
 //!
 //! Elsewhere: what makes a test one of these (`#[exectrace::test]`, in `trace-macros`).
 
+use crate::destination::{self, Access};
 use crate::flight::FlightRecorder;
 use crate::local;
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::{self, Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -22,8 +23,10 @@ fn recorder() -> Option<&'static (PathBuf, FlightRecorder)> {
     static ONE: OnceLock<Option<(PathBuf, FlightRecorder)>> = OnceLock::new();
     let start = || {
         let folder = std::env::var_os(VARIABLE).filter(|folder| !folder.is_empty())?;
+        // A test may go to another folder.
+        let folder = path::absolute(&folder).unwrap_or_else(|_| folder.into());
         match FlightRecorder::builder().max_bytes(BYTES_MAX).min_age(AGE).start() {
-            Ok(recorder) => Some((folder.into(), recorder)),
+            Ok(recorder) => Some((folder, recorder)),
             Err(error) => {
                 eprintln!("exectrace: {VARIABLE}: {error}; nothing is kept of tests that fail");
                 None
@@ -79,8 +82,10 @@ fn write(
 ) -> Result<(), Box<dyn std::error::Error>> {
     fs::create_dir_all(folder)?;
     // Whoever looks into the folder finds whole traces only.
-    let part = path.with_extension("part");
-    let written = File::create(&part).map_err(Into::into).and_then(|file| {
+    let part = path.with_extension(format!("{}.part", std::process::id()));
+    // Of an earlier process with this number.
+    let _ = fs::remove_file(&part);
+    let written = destination::make(&part, Access::Append).map_err(Into::into).and_then(|file| {
         recorder.snapshot(file)?;
         Ok(fs::rename(&part, path)?)
     });

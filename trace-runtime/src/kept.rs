@@ -6,6 +6,8 @@
 //!
 //! Elsewhere: the memory in it (`arena`), who wants one (`file`, `flight`).
 
+#[cfg(all(unix, not(exectrace_loom)))]
+use crate::destination::{self, Access};
 use crate::options::Options;
 use std::fs;
 use std::io;
@@ -89,7 +91,7 @@ fn leave(path: &Path) {
 #[cfg(all(unix, not(exectrace_loom)))]
 fn serve(path: &Path, options: &Options) -> io::Result<crate::arena::Serving> {
     use std::os::unix::fs::FileExt as _;
-    let file = fs::OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+    let file = destination::make(path, Access::Mapped)?;
     let header = trace_format::live::Header { process: std::process::id().into() };
     let made = crate::arena::Serving::new(&file, options.memory_max)
         .and_then(|serving| file.write_all_at(&header.encode(), 0).map(|()| serving));

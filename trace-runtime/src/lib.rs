@@ -17,8 +17,9 @@
 //!    `signals` keeps the program's signals away from them; the flight recorder (`flight`) is
 //!    another outlet, and writes by itself what is worth it (`dump`, into a `folder`); a trace that
 //!    survives its process is started by `file`, which shares its batches by way of `kept`, and may
-//!    go on in another file (`rotation`); what threads and the collector share of one trace is in
-//!    `session`.
+//!    go on in another file (`rotation`); `claimed` says which process a file belongs to, and
+//!    `destination` what may be opened as one; what threads and the collector share of one trace is
+//!    in `session`.
 //!
 //! `auto` starts a trace before `main`, if the environment says so; `keep` keeps what led to a test
 //! that fails.
@@ -56,9 +57,11 @@ mod batch;
 #[cfg(any(os_hooks, all(test, exectrace_loom)))]
 mod call;
 mod callsite;
+mod claimed;
 mod clock;
 mod collector;
 mod current;
+mod destination;
 mod drain;
 mod dump;
 #[cfg(any(unix, feature = "heap"))]

@@ -8,8 +8,10 @@
 //! Elsewhere: what is in the parts, and when the next one begins (`collector`, `outlet`); files
 //! that one process writes (`file`).
 
+use crate::claimed::Claimed;
+use crate::destination::{self, Access};
 use crate::error::StartError;
-use crate::file::{Claimed, with_ending};
+use crate::file::with_ending;
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs;
@@ -98,7 +100,10 @@ impl Series {
     /// left under these names belongs to them.
     pub(crate) fn begin(path: &Path, rotation: Rotation) -> Result<(Self, Part), StartError> {
         let fail = |error| StartError::File(path.to_owned(), error);
-        let mut claimed = Claimed::new(path)?;
+        let claimed = Claimed::new(path, Access::Append)?;
+        let live = with_ending(path, ".live");
+        let is_left =
+            destination::check(&live).map_err(|error| StartError::File(live.clone(), error))?;
         let parts = parts(path).map_err(fail)?;
         let mut number = parts.last().map_or(1, |(number, _)| number + 1);
         let sized = |(_, path): (u64, PathBuf)| {
@@ -106,22 +111,22 @@ impl Series {
             (path, bytes)
         };
         let mut parts: VecDeque<_> = parts.into_iter().map(sized).collect();
-        let claimed = if bytes_of(path) > 0 {
+        let claimed = if bytes_of(path) > 0 || is_left {
             claimed.note_begun();
             let kept = numbered(path, number);
-            let live = with_ending(path, ".live");
             fs::rename(path, &kept).map_err(fail)?;
-            if live.exists() {
+            if is_left {
                 fs::rename(&live, with_ending(&kept, ".live")).map_err(fail)?;
             }
             let bytes = bytes_of(&kept);
             parts.push_back((kept, bytes));
             number += 1;
             drop(claimed);
-            Claimed::new(path)?
+            Claimed::new(path, Access::Append)?
         } else {
             claimed
         };
+        let claimed = claimed.renew().map_err(fail)?;
         let used = parts.iter().map(|(_, bytes)| bytes).sum();
         let room = Room { total: rotation.total_bytes, used, parts, ending: None };
         let room = Arc::new(Mutex::new(room));
@@ -160,12 +165,11 @@ impl Series {
         if !self.is_placed {
             self.put_in_place()?;
         }
-        let claimed = match Claimed::new(&with_ending(&self.path, ".next")) {
-            Ok(claimed) => claimed,
+        let claimed = match Claimed::new(&with_ending(&self.path, ".next"), Access::Append) {
+            Ok(claimed) => claimed.renew()?,
             Err(StartError::File(_, error)) => return Err(error),
             Err(error) => return Err(io::Error::other(error)),
         };
-        claimed.empty()?;
         self.is_placed = false;
         Ok(Part { claimed, bytes: 0, room: Arc::clone(&self.room) })
     }
@@ -267,7 +271,7 @@ impl Room {
 
 /// What a part takes, with what a killed process has left beside it.
 fn bytes_of(path: &Path) -> u64 {
-    let bytes = |path: &Path| fs::metadata(path).map_or(0, |it| it.len());
+    let bytes = |path: &Path| fs::symlink_metadata(path).map_or(0, |it| it.len());
     bytes(path) + bytes(&with_ending(path, ".live"))
 }
 

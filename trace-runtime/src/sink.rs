@@ -3,6 +3,7 @@
 //! A failed write is remembered, and everything after it is counted as lost: the collector goes on
 //! emptying batches, so the program does not notice.
 
+use crate::claimed::Gone;
 use std::io::{self, IoSlice, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use trace_format::batch::{BatchInfo, Compression, FileEncoder};
@@ -15,6 +16,7 @@ pub(crate) struct Sink {
     writer: Box<dyn Write + Send>,
     /// Batches smaller than this are gathered before they are written.
     gather_bytes: usize,
+    compression: Compression,
     encoder: FileEncoder,
     gathered: Vec<u8>,
     /// Events in `gathered`.
@@ -33,6 +35,7 @@ impl Sink {
         Self {
             writer,
             gather_bytes: GATHER_BYTES,
+            compression,
             encoder,
             gathered,
             gathered_events: 0,
@@ -46,6 +49,11 @@ impl Sink {
     /// One that writes each batch at once: what a thread is given back as a spare is in the file.
     pub(crate) fn unbuffered(writer: Box<dyn Write + Send>) -> Self {
         Self { gather_bytes: 0, ..Self::new(writer, Compression::None) }
+    }
+
+    /// One that writes in the same way.
+    pub(crate) fn again(&self, writer: Box<dyn Write + Send>) -> Self {
+        Self { gather_bytes: self.gather_bytes, ..Self::new(writer, self.compression) }
     }
 
     /// Appends a batch; `events` of it are the user's.
@@ -76,6 +84,7 @@ impl Sink {
         self.write_gathered();
         if self.error.is_none() {
             self.error = guarded(|| self.writer.flush()).err();
+            self.note_gone();
         }
     }
 
@@ -89,6 +98,11 @@ impl Sink {
     /// Whether nothing is written any more.
     pub(crate) fn has_failed(&self) -> bool {
         self.error.is_some()
+    }
+
+    /// Whether that is because what had been written was taken away.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.error.as_ref().is_some_and(Gone::is_in)
     }
 
     /// The first failure.
@@ -105,10 +119,19 @@ impl Sink {
         self.settle(written, bytes);
     }
 
+    /// Nothing is there of what had been written, if that is why writing has failed.
+    fn note_gone(&mut self) {
+        if self.is_gone() {
+            self.unwritten_events += std::mem::take(&mut self.events);
+            self.bytes = 0;
+        }
+    }
+
     /// What was gathered is written now, or lost.
     fn settle(&mut self, written: io::Result<()>, bytes: usize) {
         if self.error.is_none() {
             self.error = written.err();
+            self.note_gone();
         }
         if self.error.is_none() {
             self.bytes += bytes as u64;

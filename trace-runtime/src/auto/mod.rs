@@ -16,18 +16,18 @@
 //! nothing.
 //!
 //! - `constructor`: the moments before and after the program's.
-//! - `setting`: what the variable says. `place`: which file that is.
+//! - `setting`: what the variable says. `place`: which file that is. `stream`: if it is none.
 
 mod constructor;
 mod place;
 mod setting;
+mod stream;
 
 use crate::callsite::linked;
 use crate::error::StartError;
-use crate::file;
+use crate::file::{self, Survival};
 use crate::naming;
 use crate::recorder::{self, Trace};
-use crate::rotation::Rotation;
 use place::Place;
 use setting::Setting;
 use std::ffi::OsString;
@@ -71,27 +71,29 @@ fn try_start(text: OsString) -> Result<Trace, String> {
     // Std finds out which thread is the main one when `main` begins.
     naming::name_thread("main");
     let Setting { options, rotation, survives, .. } = setting;
-    let survives = survives.unwrap_or_else(|| place.is_file() && options.is_uncompressed());
-    let mut warning = None;
-    if survives {
-        match file::start_either(&options, rotation, place.path()) {
-            Ok(trace) => return Ok(trace),
-            // There may be room for a trace, if not for that.
-            Err(error @ StartError::File(..)) if may_do_without(setting.survives, rotation) => {
-                warning = Some(format!("{}; a crash loses the last second", place.fault(&error)));
-            }
-            Err(error) => return Err(place.fault(&error)),
-        }
+    if !place.is_file() && survives != Some(true) && rotation.is_none() {
+        let stream = place.open_stream()?;
+        return recorder::start_with(options, stream).map_err(|error| place.fault(&error));
     }
-    let file = place.open()?;
-    let trace = recorder::start_with(options, file).map_err(|error| place.fault(&error))?;
-    warning.iter().for_each(|warning| say(warning));
+    let survival = match rotation {
+        Some(rotation) => Survival::Parts(rotation),
+        None if survives.unwrap_or(options.is_uncompressed()) => Survival::All,
+        None => Survival::Written,
+    };
+    let error = match file::start_in(&options, survival, place.path()) {
+        Ok(trace) => return Ok(trace),
+        Err(error) => error,
+    };
+    let fault = place.fault(&error);
+    // There may be room for a trace, if not for that. Nobody has asked for more.
+    let may_do_without = survives.is_none() && matches!(survival, Survival::All);
+    if !may_do_without || !matches!(error, StartError::File(..)) {
+        return Err(fault);
+    }
+    let trace = file::start_in(&options, Survival::Written, place.path());
+    let trace = trace.map_err(|error| place.fault(&error))?;
+    say(&format!("{fault}; a crash loses the last second"));
     Ok(trace)
-}
-
-/// Whether a trace that does not survive is better than none: nobody has asked for more.
-fn may_do_without(survives: Option<bool>, rotation: Option<Rotation>) -> bool {
-    survives.is_none() && rotation.is_none()
 }
 
 /// At the exit.

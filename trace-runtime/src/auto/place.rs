@@ -3,12 +3,11 @@
 //! Children inherit the variable. With `%p` in its name each process has a file of its own;
 //! without, the first one has the file's lock, and the others are told so, as long as it runs.
 
+use super::stream::Stream;
 use crate::error::StartError;
-use crate::file;
 use std::error::Error as _;
-use std::fs::OpenOptions;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::{self, Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What a name is made of.
@@ -32,7 +31,10 @@ impl Place {
     pub(super) fn of_this_process(name: &str) -> Result<Self, String> {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let executable = crate::recorder::executable();
-        Self::read(name, Process { id: std::process::id(), executable, seconds })
+        let place = Self::read(name, Process { id: std::process::id(), executable, seconds })?;
+        // The program may go to another folder, and means the same file.
+        let path = path::absolute(&place.path).map_err(|error| place.failure(&error))?;
+        Ok(Self { path, ..place })
     }
 
     fn read(name: &str, process: Process<'_>) -> Result<Self, String> {
@@ -69,15 +71,9 @@ impl Place {
         self.path.metadata().map_or(true, |kind| kind.is_file())
     }
 
-    /// Opens it for this process alone, and empties it if it is a file.
-    pub(super) fn open(&self) -> Result<Box<dyn Write + Send>, String> {
-        if self.is_file() {
-            let claimed = file::take(&self.path).map_err(|error| self.fault(&error))?;
-            let emptied = claimed.empty().map_err(|error| self.failure(&error));
-            return emptied.map(|()| Box::new(claimed) as Box<dyn Write + Send>);
-        }
-        let file = OpenOptions::new().write(true).open(&self.path);
-        Ok(Box::new(file.map_err(|error| self.failure(&error))?))
+    /// Opens it, if it is a pipe or a device.
+    pub(super) fn open_stream(&self) -> Result<Stream, String> {
+        Stream::open(&self.path).map_err(|error| self.failure(&error))
     }
 
     fn failure(&self, error: &io::Error) -> String {
@@ -122,21 +118,5 @@ mod tests {
             let fault = read(name).expect_err("there is no such mark");
             assert!(fault.starts_with(mark), "{fault}");
         }
-    }
-
-    #[test]
-    fn a_file_has_one_writer_at_a_time() {
-        let name = format!("exectrace-place-{}.trace", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        let place = Place { path: path.clone(), is_own: false };
-        let mut first = place.open().expect("it can be created");
-        first.write_all(b"first").and_then(|()| first.flush()).expect("it can be written");
-        let Err(fault) = place.open() else { panic!("the first has it") };
-        assert!(fault.contains("another process") && fault.contains("%p"), "{fault}");
-        assert_eq!(std::fs::read(&path).expect("it is there"), b"first", "it was left alone");
-        drop(first);
-        drop(place.open().expect("it is free again"));
-        assert_eq!(std::fs::read(&path).expect("it is there"), b"", "it was emptied");
-        std::fs::remove_file(path).expect("it is ours");
     }
 }

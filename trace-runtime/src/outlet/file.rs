@@ -4,13 +4,14 @@
 //! Elsewhere: bytes (`sink`).
 
 use super::told::Told;
+use crate::claimed::Claimed;
 use crate::clock;
 use crate::error::Report;
 use crate::rotation::Series;
 use crate::sink::Sink;
 use std::io;
 use std::time::Instant;
-use trace_format::batch::BatchInfo;
+use trace_format::batch::{BatchInfo, Compression};
 use trace_format::definition::{Definition, put_definition};
 use trace_format::header::PAYLOAD_BYTES_MAX;
 use trace_format::id::ThreadId;
@@ -31,6 +32,8 @@ pub(crate) struct File {
     is_next: bool,
     /// If the trace goes on in another file when this one is full.
     series: Option<Box<Series>>,
+    /// Its own file, if it has just one: somebody may shorten or remove that.
+    own: Option<Claimed>,
     /// What has become of the parts before.
     before: Before,
 }
@@ -56,8 +59,21 @@ impl File {
             is_late: false,
             is_next: false,
             series: None,
+            own: None,
             before: Before::default(),
         }
+    }
+
+    /// One in a file of this process.
+    pub(crate) fn in_file(claimed: Claimed, compression: Compression) -> Self {
+        let own = Some(claimed.share());
+        Self { own, ..Self::new(Sink::new(Box::new(claimed), compression)) }
+    }
+
+    /// The same, and what threads have in memory is in another file.
+    pub(crate) fn kept_in_file(claimed: Claimed) -> Self {
+        let own = Some(claimed.share());
+        Self { own, ..Self::new(Sink::unbuffered(Box::new(claimed))) }
     }
 
     /// The first of a series.
@@ -72,23 +88,31 @@ impl File {
         self.told.note_dropped_before(dropped);
     }
 
-    /// Whether the trace should go on in the next file.
+    /// Whether the trace should go on in the next file, or in its own from the beginning.
     pub(crate) fn is_full(&self, now: Instant) -> bool {
-        self.series.as_ref().is_some_and(|series| match self.sink.has_failed() {
-            true => series.may_retry(now),
-            false => series.is_due(self.sink.bytes, now),
-        })
+        match &self.series {
+            None => self.own.is_some() && self.sink.is_gone(),
+            Some(series) if self.sink.has_failed() => series.may_retry(now),
+            Some(series) => series.is_due(self.sink.bytes, now),
+        }
     }
 
     /// The next file, into which the trace goes on from now on; `None` if it can't be made, which
     /// is told in the end.
     pub(crate) fn next(&mut self) -> Option<Self> {
-        match self.series.as_mut()?.next() {
-            Ok(part) => {
-                let series = self.series.take();
+        let next = match (&mut self.series, self.own.take()) {
+            (Some(series), _) => series.next().map(|part| {
                 let sink = Sink::unbuffered(Box::new(part));
-                Some(Self { series, is_next: true, ..Self::new(sink) })
-            }
+                Self { series: self.series.take(), ..Self::new(sink) }
+            }),
+            (None, Some(own)) => own.again().map(|own| {
+                let (shared, sink) = (own.share(), self.sink.again(Box::new(own)));
+                Self { own: Some(shared), ..Self::new(sink) }
+            }),
+            (None, None) => return None,
+        };
+        match next {
+            Ok(next) => Some(Self { is_next: true, ..next }),
             Err(error) => {
                 self.before.error.get_or_insert(error);
                 None

@@ -10,8 +10,8 @@
 //! open (`kept`).
 
 use super::ring::Head;
+use crate::claimed::Claimed;
 use crate::clock;
-use crate::file::Claimed;
 use std::io;
 use trace_format::batch::BatchInfo;
 use trace_format::definition::{Definition, put_definition};
@@ -49,7 +49,8 @@ pub(crate) struct Mirror {
     bytes: Vec<u8>,
     /// After this nothing is written.
     error: Option<io::Error>,
-    is_told: bool,
+    /// Of what has happened to the file, what is to be told.
+    news: Option<String>,
 }
 
 /// Definitions that are to be written.
@@ -66,7 +67,7 @@ impl Mirror {
     /// The system's: there is no room.
     pub(crate) fn new(file: Claimed, bytes: usize) -> io::Result<Self> {
         let header = Header::divide(bytes as u64, std::process::id().into());
-        file.empty()?;
+        let file = file.renew()?;
         file.reserve(header.bytes())?;
         let mut mirror = Self {
             file,
@@ -83,7 +84,7 @@ impl Mirror {
             clock: None,
             bytes: Vec::new(),
             error: None,
-            is_told: false,
+            news: None,
         };
         mirror.put_number(mirror.number);
         mirror.file.write_all_at(&header.encode(), 0)?;
@@ -98,6 +99,7 @@ impl Mirror {
         let gathered = match definition {
             Definition::Generation { number, .. } => {
                 self.flush();
+                self.look();
                 self.generation = *number;
                 &mut self.moments
             }
@@ -184,11 +186,25 @@ impl Mirror {
         self.table_base = self.table_end;
     }
 
-    /// Why nothing is written any more; told once.
-    pub(super) fn take_fault(&mut self) -> Option<String> {
-        let error = self.error.as_ref().filter(|_| !self.is_told)?;
-        self.is_told = true;
-        Some(error.to_string())
+    /// Somebody else may have shortened the file: then it begins anew, with what comes from now on.
+    fn look(&mut self) {
+        let is_whole = self.file.bytes().is_ok_and(|bytes| bytes >= self.header.bytes());
+        if self.error.is_some() || is_whole {
+            return;
+        }
+        self.news = Some("somebody has shortened the file: what it had before is lost".to_owned());
+        let renewed = self.file.empty();
+        let renewed = renewed.and_then(|()| self.file.reserve(self.header.bytes()));
+        self.error = renewed.err();
+        self.write(&self.header.encode(), 0);
+        self.log_end = 0;
+        // Names are told anew, and the last look at the clock with them.
+        self.is_overfull = true;
+    }
+
+    /// What has happened to the file: whether it is still written, and why. Told once.
+    pub(super) fn take_news(&mut self) -> Option<(bool, String)> {
+        self.news.take().map(|news| (self.error.is_none(), news))
     }
 
     fn put_number(&mut self, number: u64) {
@@ -241,6 +257,7 @@ impl Mirror {
     fn write(&mut self, bytes: &[u8], at: u64) {
         if self.error.is_none() {
             self.error = self.file.write_all_at(bytes, at).err();
+            self.news = self.error.as_ref().map(io::Error::to_string).or(self.news.take());
         }
     }
 }

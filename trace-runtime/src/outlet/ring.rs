@@ -281,9 +281,9 @@ impl Ring {
         }
     }
 
-    /// Why its file has come to an end; told once.
-    pub(crate) fn take_fault(&mut self) -> Option<String> {
-        self.mirror.as_mut()?.take_fault()
+    /// What has happened to its file: whether it is still written, and why. Told once.
+    pub(crate) fn take_news(&mut self) -> Option<(bool, String)> {
+        self.mirror.as_mut()?.take_news()
     }
 
     /// What is defined once and holds.
