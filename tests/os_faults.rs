@@ -8,12 +8,14 @@
 mod common;
 
 use common::calls::{calls, of_thread};
-use common::{Ends, alone, on_thread, record_here, record_with, with_calls};
-use exectrace::{instant, trace_region};
+use common::writers::Memory;
+use common::{Ends, alone, in_own_process, on_thread, record_here, record_with, with_calls};
+use exectrace::{OnFull, instant, trace_region};
 use libc::{c_int, c_void};
 use std::io::{Read, Write};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 use trace_format::id::CallId;
@@ -331,6 +333,56 @@ fn names_of_threads_are_whole() {
 const OVERFLOW: &str = "EXECTRACE_TEST_OVERFLOW";
 
 /// Deeper than any stack.
+/// A writer that takes a lock which the program takes as well.
+struct Locking {
+    lock: Arc<Mutex<()>>,
+    memory: Memory,
+}
+
+impl Write for Locking {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let _held = self.lock.lock().expect("nobody panics with it");
+        self.memory.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Under `OnFull::Wait`, what the user did not write does not wait for memory: the collector may be
+/// waiting for a lock that the program holds.
+#[test]
+fn a_program_that_holds_a_lock_of_its_writer_goes_on() {
+    if !in_own_process("a_program_that_holds_a_lock_of_its_writer_goes_on") {
+        return;
+    }
+    // SAFETY: `alarm` wants a number: the process is ended if it stands still.
+    unsafe { libc::alarm(100) };
+    let (lock, memory) = (Arc::new(Mutex::new(())), Memory::default());
+    let writer = Locking { lock: Arc::clone(&lock), memory: memory.clone() };
+    let options = with_calls().memory_max(64 << 10).on_full(OnFull::Wait);
+    let trace = exectrace::start_with(options, writer).expect("none is running");
+    let null = std::fs::File::options().write(true).open("/dev/null").expect("it is there");
+    {
+        let _held = lock.lock().expect("nobody panics with it");
+        // Three times what fits: a call takes ten bytes or so.
+        (0..20_000).for_each(|_| _ = (&null).write(b"x").expect("it takes every byte"));
+        // A thread attaches, and ends.
+        thread::spawn(|| ()).join().expect("it does not panic");
+    }
+    // What the user has written waits, and is all there.
+    (0..20_000_u64).for_each(|at| instant!("afterwards", at));
+    let report = trace.stop().expect("memory takes every byte");
+    assert!(report.dropped_events > 0, "{report:?}");
+    let trace = common::decoded::Decoded::new(&memory.take());
+    common::checks::check(&trace);
+    common::checks::check_report(&trace, &report);
+    let moments = trace.tables.threads.keys().flat_map(|&thread| trace.events(thread));
+    let is_moment = |kind| matches!(kind, trace_format::event::EventKind::Instant { .. });
+    assert_eq!(moments.filter(|event| is_moment(event.kind)).count(), 20_000);
+}
+
 fn sink(depth: u64) -> u64 {
     let room = std::hint::black_box([depth; 64]);
     if depth == u64::MAX { 0 } else { sink(depth + 1) + room[3] }

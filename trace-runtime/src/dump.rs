@@ -5,6 +5,9 @@
 //! thread that panics, for the process may end with it. Not more often than allowed, and only the
 //! newest are kept: a fault that comes a thousand times a second is told of once.
 //!
+//! A task may end in a signal handler that has interrupted the allocator. So what is slow is found
+//! out without a lock, and that thread is told by a bit and by what may ring in a handler.
+//!
 //! Elsewhere: the files, and which of them are kept (`folder`).
 //!
 //! May contain `unsafe`: it registers a signal's handler, wakes a thread from there, and leaves a
@@ -15,15 +18,15 @@ use crate::error::SnapshotError;
 use crate::flight;
 use crate::folder;
 use crate::local;
+use crate::open_tasks::{self, NameWords, Seen};
 use crate::primitive::Ordering;
-use crate::primitive::global::{AtomicBool, AtomicPtr, AtomicU32};
+use crate::primitive::global::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
 use crate::session::Session;
 use crate::worker::Worker;
 use std::fs;
 use std::io;
 use std::path::{self, Path, PathBuf};
 use std::ptr;
-use std::sync::mpsc::{Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -40,23 +43,41 @@ impl Default for Limits {
     }
 }
 
-/// A task that takes so long is worth a snapshot.
+/// Names of tasks that can be watched: a bit of a word each.
+const RULES_MAX: usize = 64;
+
+/// A task of this name that takes so long is worth a snapshot.
 #[derive(Debug)]
-struct Slow {
-    name: Box<[u8]>,
-    ticks: u64,
-    dir: PathBuf,
+struct Rule {
+    ticks: AtomicU64,
+    name_bytes: AtomicU64,
+    name: [AtomicU64; size_of::<NameWords>() / 8],
 }
+
+/// The first [`RULE_COUNT`] are valid. They are written for a new recorder when the one before is
+/// gone; whoever compares with one meanwhile may come to a snapshot too many, or to none.
+static RULES: [Rule; RULES_MAX] = [const {
+    Rule {
+        ticks: AtomicU64::new(0),
+        name_bytes: AtomicU64::new(0),
+        name: [const { AtomicU64::new(0) }; size_of::<NameWords>() / 8],
+    }
+}; RULES_MAX];
+
+/// 0 if no task may be too slow: asked at each end of one.
+static RULE_COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// A bit for each rule of which a task has been too slow.
+static SLOW: AtomicU64 = AtomicU64::new(0);
 
 /// What is watched for. One recorder runs in a process, so there is one of this.
 #[derive(Debug)]
 struct Watched {
     session: Arc<Session>,
-    slow: Vec<Slow>,
+    /// Where to write, by rule.
+    slow: Vec<PathBuf>,
     panic: Option<PathBuf>,
     signal: Option<PathBuf>,
-    /// To the thread that writes.
-    wanted: Sender<(&'static str, PathBuf)>,
     limits: Limits,
     last: Option<Instant>,
 }
@@ -64,9 +85,6 @@ struct Watched {
 /// Null until it is asked for, and again in a forked child, whose copy may be locked for ever. What
 /// it points to is never freed.
 static WATCHED: AtomicPtr<Mutex<Option<Watched>>> = AtomicPtr::new(ptr::null_mut());
-
-/// Whether any task may be too slow: asked at each end of one.
-static ANY_SLOW: AtomicBool = AtomicBool::new(false);
 
 /// The system's id of the thread that writes, or of the last one; 0 if there was none.
 static WRITER: AtomicU32 = AtomicU32::new(0);
@@ -93,7 +111,7 @@ fn with<T>(act: impl FnOnce(&mut Option<Watched>) -> T) -> T {
 /// In a forked child: what is watched for is the parent's, and so is the thread that writes.
 pub(crate) fn forked() {
     WATCHED.store(ptr::null_mut(), Ordering::Relaxed);
-    ANY_SLOW.store(false, Ordering::Relaxed);
+    RULE_COUNT.store(0, Ordering::Relaxed);
 }
 
 /// Watches for something, on behalf of a recorder's session.
@@ -101,7 +119,7 @@ fn watch(
     session: &Arc<Session>,
     limits: Limits,
     dir: &Path,
-    add: impl FnOnce(&mut Watched, PathBuf),
+    add: impl FnOnce(&mut Watched, PathBuf) -> io::Result<()>,
 ) -> io::Result<()> {
     let _quiet = local::quiet();
     fs::create_dir_all(dir)?;
@@ -110,15 +128,18 @@ fn watch(
     with(|watched| {
         let is_mine = |it: &&mut Watched| Arc::ptr_eq(&it.session, session);
         if watched.as_mut().filter(is_mine).is_none() {
-            let wanted = start_writer(session)?;
+            start_writer(session)?;
+            RULE_COUNT.store(0, Ordering::Relaxed);
+            // What came to an earlier recorder is over.
+            SLOW.store(0, Ordering::Relaxed);
             let session = Arc::clone(session);
             let (slow, panic, signal, last) = (Vec::new(), None, None, None);
-            *watched = Some(Watched { session, slow, panic, signal, wanted, limits, last });
+            *watched = Some(Watched { session, slow, panic, signal, limits, last });
         }
-        if let Some(watched) = watched {
-            add(watched, dir);
+        match watched {
+            Some(watched) => add(watched, dir),
+            None => Ok(()),
         }
-        Ok(())
     })
 }
 
@@ -139,8 +160,19 @@ pub(crate) fn on_slow(
 ) -> io::Result<()> {
     let ticks = clock::ticks_in(at_least.as_nanos() as u64);
     watch(session, limits, dir, |watched, dir| {
-        watched.slow.push(Slow { name: name.as_bytes().into(), ticks, dir });
-        ANY_SLOW.store(true, Ordering::Relaxed);
+        let at = watched.slow.len();
+        let Some(rule) = RULES.get(at) else {
+            let what = format!("`on_slow` can watch {RULES_MAX} names, and this is one more");
+            return Err(io::Error::other(what));
+        };
+        let (words, bytes) = open_tasks::words_of(name.as_bytes());
+        rule.ticks.store(ticks, Ordering::Relaxed);
+        rule.name_bytes.store(bytes as u64, Ordering::Relaxed);
+        rule.name.iter().zip(words).for_each(|(to, word)| to.store(word, Ordering::Relaxed));
+        watched.slow.push(dir);
+        // `Release` pairs with the `Acquire` in `look_at`: the rule is whole.
+        RULE_COUNT.store(at + 1, Ordering::Release);
+        Ok(())
     })
 }
 
@@ -154,7 +186,10 @@ pub(crate) fn on_panic(session: &Arc<Session>, limits: Limits, dir: &Path) -> io
             before(info);
         }));
     });
-    watch(session, limits, dir, |watched, dir| watched.panic = Some(dir))
+    watch(session, limits, dir, |watched, dir| {
+        watched.panic = Some(dir);
+        Ok(())
+    })
 }
 
 /// See `FlightRecorder::on_signal`.
@@ -168,6 +203,7 @@ pub(crate) fn on_signal(session: &Arc<Session>, limits: Limits, dir: &Path) -> i
         // One that came to an earlier recorder is over.
         SIGNALLED.store(false, Ordering::Relaxed);
         watched.signal = Some(dir);
+        Ok(())
     })?;
     let handler = signalled as extern "C" fn(libc::c_int);
     // SAFETY: `signal` wants a handler that may run at any time: it stores to an atomic, and rings.
@@ -175,27 +211,27 @@ pub(crate) fn on_signal(session: &Arc<Session>, limits: Limits, dir: &Path) -> i
     if failed == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// A task has ended that began then.
+/// A task has ended.
 #[inline]
-pub(crate) fn task_ended(name: &[u8], begin: u64) {
-    if ANY_SLOW.load(Ordering::Relaxed) {
-        look_at(name, begin);
+pub(crate) fn task_ended(task: &Seen) {
+    if RULE_COUNT.load(Ordering::Relaxed) > 0 {
+        look_at(task);
     }
 }
 
 #[cold]
-fn look_at(name: &[u8], begin: u64) {
-    let _quiet = local::quiet();
-    let took = clock::ticks().saturating_sub(begin);
-    with(|watched| {
-        let Some(watched) = watched else { return };
-        let slow = watched.slow.iter().find(|slow| *slow.name == *name && took >= slow.ticks);
-        if let Some(slow) = slow {
-            // A thread that is gone is no reason to fail.
-            let _ = watched.wanted.send(("slow", slow.dir.clone()));
-            bell::ring();
+fn look_at(task: &Seen) {
+    let took = clock::ticks().saturating_sub(task.begin);
+    let rules = RULES.iter().take(RULE_COUNT.load(Ordering::Acquire)).enumerate();
+    for (at, rule) in rules {
+        let load = |word: &AtomicU64| word.load(Ordering::Relaxed);
+        let is_named = load(&rule.name_bytes) == task.name_bytes as u64
+            && rule.name.iter().map(load).eq(task.name);
+        if is_named && took >= load(&rule.ticks) {
+            SLOW.fetch_or(1 << at, Ordering::Relaxed);
+            return bell::ring();
         }
-    });
+    }
 }
 
 /// The calling thread panics.
@@ -228,46 +264,63 @@ impl Watched {
     }
 }
 
-/// The thread that writes; it ends when nothing is watched for any more.
-fn start_writer(session: &Arc<Session>) -> io::Result<Sender<(&'static str, PathBuf)>> {
-    let (wanted, is_wanted) = channel::<(&'static str, PathBuf)>();
+/// The thread that writes; it ends when this recorder is watched for no more. The caller has the
+/// lock, which is the first thing it wants.
+fn start_writer(session: &Arc<Session>) -> io::Result<()> {
     let session = Arc::clone(session);
     bell::prepare();
     let write = move || {
         loop {
-            let (why, dir) = match is_wanted.try_recv() {
-                Ok(wanted) => wanted,
-                Err(TryRecvError::Empty) => match signalled() {
-                    Some(dir) => ("signal", dir),
-                    None => {
-                        bell::wait();
-                        continue;
-                    }
-                },
-                Err(TryRecvError::Disconnected) => {
-                    // It may have rung for the next recorder's thread.
-                    return bell::ring();
-                }
-            };
-            let kept = with(|watched| {
-                let watched = watched.as_mut()?;
-                watched.may_dump().then_some(watched.limits.kept)
+            let next = with(|watched| {
+                let watched = watched.as_mut();
+                let mine = watched.filter(|it| Arc::ptr_eq(&it.session, &session))?;
+                Some(mine.next())
             });
-            if let Some(kept) = kept {
-                let _ = dump(&session, why, &dir, kept);
+            match next {
+                // It may have rung for the next recorder's thread.
+                None => return bell::ring(),
+                Some(Next::Wait) => bell::wait(),
+                Some(Next::TooSoon) => {}
+                Some(Next::Dump { why, dir, kept }) => _ = dump(&session, why, &dir, kept),
             }
         }
     };
     let worker = Worker::spawn(c"exectrace dumps", write)?;
     WRITER.store(worker.system_id(), Ordering::Relaxed);
-    Ok(wanted)
+    Ok(())
 }
 
-fn signalled() -> Option<PathBuf> {
-    if !SIGNALLED.swap(false, Ordering::Relaxed) {
-        return None;
+/// What the thread that writes does next.
+enum Next {
+    /// Nothing has happened.
+    Wait,
+    /// What has happened is not worth a dump so soon after the last one.
+    TooSoon,
+    Dump {
+        why: &'static str,
+        dir: PathBuf,
+        kept: usize,
+    },
+}
+
+impl Watched {
+    /// Takes what has happened, one thing at a time.
+    fn next(&mut self) -> Next {
+        let slow = SLOW.load(Ordering::Relaxed);
+        let found = if slow != 0 {
+            let at = slow.trailing_zeros();
+            SLOW.fetch_and(!(1 << at), Ordering::Relaxed);
+            self.slow.get(at as usize).map(|dir| ("slow", dir.clone()))
+        } else if SIGNALLED.swap(false, Ordering::Relaxed) {
+            self.signal.clone().map(|dir| ("signal", dir))
+        } else {
+            return Next::Wait;
+        };
+        match found {
+            Some((why, dir)) if self.may_dump() => Next::Dump { why, dir, kept: self.limits.kept },
+            _ => Next::TooSoon,
+        }
     }
-    with(|watched| watched.as_ref()?.signal.clone())
 }
 
 /// Writes one.
@@ -279,7 +332,7 @@ fn dump(session: &Arc<Session>, why: &str, dir: &Path, kept: usize) -> Result<()
 pub(crate) fn forget(session: &Arc<Session>) {
     with(|watched| {
         if watched.as_ref().is_some_and(|it| Arc::ptr_eq(&it.session, session)) {
-            ANY_SLOW.store(false, Ordering::Relaxed);
+            RULE_COUNT.store(0, Ordering::Relaxed);
             *watched = None;
             bell::ring();
         }

@@ -92,6 +92,7 @@ mod memory;
 #[cfg(stacks)]
 mod modules;
 mod naming;
+mod open_tasks;
 mod options;
 mod os;
 mod outlet;
@@ -130,6 +131,7 @@ mod traceparent;
 mod value;
 mod waker;
 mod worker;
+mod working;
 
 pub use callsite::{ArgumentKind, ArgumentName, Callsite, CallsiteKind, callsites, set_module_on};
 pub use error::{Report, SnapshotError, SnapshotReport, StartError, StopError};

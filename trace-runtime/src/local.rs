@@ -259,6 +259,11 @@ pub(crate) fn watch_exit() {
     exit::watch(true);
 }
 
+/// As [`watch_exit`], if that can be done without allocating.
+pub(crate) fn watch_exit_if_possible() {
+    exit::watch(false);
+}
+
 /// By whoever starts a trace, before threads may attach.
 pub(crate) fn prepare() {
     exit::prepare();
@@ -309,7 +314,10 @@ fn join(spawn: Option<Spawn>, patience: Patience, may_allocate: bool) -> Option<
         session.get().join(&thread).then_some(thread)
     });
     if let Some(count) = session.give_back() {
+        #[cfg(not(exectrace_loom))]
         crate::limbo::put_session(count);
+        #[cfg(exectrace_loom)]
+        drop(count);
     }
     if joined.is_none() {
         recorder::lose_unattached(1);
@@ -370,6 +378,7 @@ pub(crate) fn abandon() {
 
 /// The thread ends. If it was cancelled in the recorder, the mark may still be set; it is taken off.
 fn detach() {
+    crate::working::forget();
     LOCAL.with(|local| {
         local.set_busy();
         release(local);

@@ -1,25 +1,25 @@
 //! User tasks: pieces of work that go across threads and awaits, and which thread works for whom.
 //!
 //! A task is a counted handle. It begins when made, ends once: by `end`, or when the last handle
-//! is dropped. Tasks that are alive are listed, so that every generation of the trace can say
-//! which ones are open.
+//! is dropped. Nothing here locks or allocates: tasks may begin and end in signal handlers.
+//!
+//! Elsewhere: what is kept of a task while it is open (`open_tasks`); whom a thread works for
+//! (`working`).
 
 use crate::callsite::Callsite;
 use crate::clock;
 use crate::dump;
-use crate::local;
+use crate::open_tasks::{self, Opened, TaskRef, Vacant};
 use crate::primitive::Ordering;
-use crate::primitive::global::{AtomicBool, AtomicU64};
+use crate::primitive::global::AtomicU64;
 use crate::record;
 use crate::recorder;
 use crate::refill::Patience;
 use crate::region::Region;
 use crate::thread::Head;
-use crate::traceparent::{Link, Traceparent};
+use crate::traceparent::Link;
 use crate::value::{Body, Value, put_number, put_text, put_values_on};
-use std::cell::Cell;
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock};
+use crate::working;
 use trace_format::definition::Definition;
 use trace_format::event::opcode;
 use trace_format::id::{Open, TaskId};
@@ -31,35 +31,13 @@ pub(crate) const NAME_BYTES_MAX: usize = 256;
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
-thread_local! {
-    /// Whom this thread works for, innermost last, each with its guard's key. A list and not only
-    /// the last: guards may be dropped in any order.
-    static WORKING: Cell<Working> = const { Cell::new(Vec::new()) };
-    /// The key that was given last.
-    static KEY: Cell<u64> = const { Cell::new(0) };
-}
-
-type Working = Vec<(u64, Option<Arc<Inner>>)>;
-
 /// A piece of work of the user's: a request, a job, a frame.
 ///
 /// Cheap to clone and to send; all clones are the same task. Made while no trace runs, it does
 /// nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Task {
-    inner: Option<Arc<Inner>>,
-}
-
-#[derive(Debug)]
-struct Inner {
-    id: u64,
-    /// In which process of a row of forks it began: what the parent began is not the child's.
-    forks: u32,
-    ended: AtomicBool,
-    /// The distributed trace it belongs to, once it was asked for one.
-    link: OnceLock<Link>,
-    /// The span of another task that it is part of, if that had one.
-    part_of: Option<Traceparent>,
+    inner: Option<TaskRef<'static>>,
 }
 
 impl Task {
@@ -85,8 +63,7 @@ impl Task {
     /// none.
     #[must_use]
     pub fn current() -> Self {
-        let inner = with_working(|working| working.last().and_then(|(_, inner)| inner.clone()));
-        Self { inner: inner.flatten() }
+        Self { inner: working::last() }
     }
 
     /// From now until the guard is dropped, this thread works for the task.
@@ -101,27 +78,25 @@ impl Task {
 
     fn enter_with(&self, patience: Patience) -> TaskGuard {
         let run = self.known().map_or_else(Region::none, |inner| {
-            let what = Open::Task(TaskId(inner.id)).to_word();
-            let head = Head { code: opcode::TASK_RUN | opcode::OPEN, id: inner.id };
+            let id = inner.id();
+            let what = Open::Task(TaskId(id)).to_word();
+            let head = Head { code: opcode::TASK_RUN | opcode::OPEN, id };
             Region::new((record::begin(head, what, 0, patience), what))
         });
-        let key = KEY.get() + 1;
-        KEY.set(key);
-        with_working(|working| working.push((key, self.inner.clone())));
-        TaskGuard { run, key, patience }
+        TaskGuard { run, key: working::push(self.inner.clone()), patience }
     }
 
     /// Ends it, for all its handles. A second end does nothing.
     pub fn end(&self) {
         if let Some(inner) = &self.inner {
-            inner.end();
+            end(inner);
         }
     }
 
     /// Its id in the trace; 0 for one that does nothing.
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.known().map_or(0, |inner| inner.id)
+        self.known().map_or(0, TaskRef::id)
     }
 
     /// Whether it was never begun.
@@ -131,11 +106,12 @@ impl Task {
     }
 
     /// What was begun, and in this process.
-    fn known(&self) -> Option<&Inner> {
-        self.inner.as_deref().filter(|inner| inner.forks == recorder::forks())
+    fn known(&self) -> Option<&TaskRef<'static>> {
+        self.inner.as_ref().filter(|inner| inner.forks() == recorder::forks())
     }
 
     fn begin(parent_task: &Self, name: &str) -> Self {
+        let Some(vacant) = place() else { return Self::default() };
         let parent = parent_task.id();
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = Text::cut(name.as_bytes(), NAME_BYTES_MAX);
@@ -144,7 +120,7 @@ impl Task {
         put_number(&mut body, parent);
         put_text(&mut body, name);
         let begin = record::append(opcode::TASK_BEGIN, &body);
-        Self::alive(id, parent_task, name.bytes, begin)
+        Self::alive(vacant, id, parent_task, name.bytes, begin)
     }
 
     /// Begins a task that is named by its call site.
@@ -153,6 +129,7 @@ impl Task {
         if live == 0 {
             return Self::default();
         }
+        let Some(vacant) = place() else { return Self::default() };
         let (id, parent_task) = (NEXT.fetch_add(1, Ordering::Relaxed), Self::current());
         let parent = parent_task.id();
         let stack = site.stack();
@@ -163,75 +140,75 @@ impl Task {
         put_values_on(&mut body, stack, values);
         let begin = record::append(opcode::TASK_BEGIN_SITE, &body);
         let name = Text::cut(site.name().as_bytes(), NAME_BYTES_MAX);
-        Self::alive(id, &parent_task, name.bytes, begin)
+        Self::alive(vacant, id, &parent_task, name.bytes, begin)
     }
 
     /// A handle to what has just begun, or to nothing if that was lost.
-    fn alive(id: u64, parent_task: &Self, name: &[u8], begin: u64) -> Self {
+    fn alive(
+        vacant: Vacant<'static>,
+        id: u64,
+        parent_task: &Self,
+        name: &[u8],
+        begin: u64,
+    ) -> Self {
         if begin == 0 {
             return Self::default();
         }
-        live::add(id, live::Live { parent: parent_task.id(), name: name.into(), begin });
-        let (forks, ended, link) = (recorder::forks(), AtomicBool::new(false), OnceLock::new());
+        let (parent, forks) = (parent_task.id(), recorder::forks());
         // What it is part of may belong to a distributed trace: so does this, then.
-        let part_of = parent_task.known().and_then(|parent| parent.link.get());
-        let part_of = part_of.map(|link| link.own);
-        Self { inner: Some(Arc::new(Inner { id, forks, ended, link, part_of })) }
+        let part_of = parent_task.known().and_then(TaskRef::link);
+        let inner = vacant.open(&Opened { id, parent, name, begin, forks }, part_of);
+        Self { inner: Some(inner) }
     }
 
     /// The distributed trace it belongs to, from now on if from no earlier time.
     pub(crate) fn link(&self) -> Option<Link> {
         let inner = self.known()?;
-        if let Some(link) = inner.link.get() {
-            return Some(*link);
+        if let Some(link) = inner.link() {
+            return Some(link);
         }
-        let link = inner.part_of.map_or_else(Link::new, Link::below);
+        let link = inner.part_of().map_or_else(Link::new, |link| Link::below(link.own));
         self.link_to(link);
-        inner.link.get().copied()
+        // If another thread is just telling another one, there is none yet.
+        inner.link()
     }
 
     /// Says which that is. The first says it for good.
     pub(crate) fn link_to(&self, link: Link) {
         if let Some(inner) = self.known()
-            && inner.link.set(link).is_ok()
+            && inner.set_link(link)
         {
-            link.record(inner.id);
+            link.record(inner.id());
         }
     }
 }
 
-impl Inner {
-    fn end(&self) {
-        if self.forks != recorder::forks() || self.ended.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        if let Some(Some(live)) = live::remove(self.id) {
-            dump::task_ended(&live.name, live.begin);
-        }
-        if recorder::is_enabled() {
-            let mut body = Body::new();
-            put_number(&mut body, self.id);
-            record::append(opcode::TASK_END, &body);
-        }
+/// A place for a task that is to begin.
+fn place() -> Option<Vacant<'static>> {
+    let vacant = open_tasks::take();
+    if vacant.is_none() {
+        recorder::lose_unattached(1);
     }
+    vacant
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.end();
+/// A task ends, if it has not: by its handle, or with the last one.
+pub(crate) fn end(task: &TaskRef<'_>) {
+    if task.forks() != recorder::forks() {
+        return;
     }
-}
-
-/// `None` once the thread-local is gone, at the end of a thread: it works for nobody then.
-fn with_working<T>(act: impl FnOnce(&mut Working) -> T) -> Option<T> {
-    WORKING
-        .try_with(|cell| {
-            let mut working = cell.take();
-            let result = act(&mut working);
-            cell.set(working);
-            result
-        })
-        .ok()
+    let seen = task.seen();
+    if !task.set_ended() {
+        return;
+    }
+    if let Some(seen) = seen {
+        dump::task_ended(&seen);
+    }
+    if recorder::is_enabled() {
+        let mut body = Body::new();
+        put_number(&mut body, task.id());
+        record::append(opcode::TASK_END, &body);
+    }
 }
 
 /// This thread works for a task until this is dropped.
@@ -239,7 +216,7 @@ fn with_working<T>(act: impl FnOnce(&mut Working) -> T) -> Option<T> {
 #[must_use = "the thread works for the task only while this lives"]
 pub struct TaskGuard {
     run: Region,
-    /// In `WORKING`; 0 for none.
+    /// Of `working`; 0 for none.
     key: u64,
     patience: Patience,
 }
@@ -253,11 +230,8 @@ impl Drop for TaskGuard {
         if self.key == 0 {
             return;
         }
-        // What is taken out is dropped outside: with the last handle ends the task.
-        let _done = with_working(|working| {
-            let at = working.iter().rposition(|each| each.0 == self.key);
-            at.map(|at| working.remove(at))
-        });
+        // With the last handle ends the task.
+        drop(working::remove(self.key));
     }
 }
 
@@ -311,70 +285,18 @@ pub fn enter_task_args(site: &'static Callsite, values: &[Value<'_>]) -> TaskSco
 
 /// Hands a definition of every task that is open to `take`.
 pub(crate) fn for_each_live(mut take: impl FnMut(&Definition<'_>)) {
-    live::for_each(|id, live| {
-        take(&Definition::TaskState {
-            id: TaskId(id),
-            parent: TaskId(live.parent),
-            name: &live.name,
-            begin: Ticks(live.begin),
+    let (now, forks) = (clock::ticks(), recorder::forks());
+    open_tasks::for_each(|seen| {
+        if seen.forks != forks || seen.begin > now {
+            return;
+        }
+        seen.with_name(|name| {
+            take(&Definition::TaskState {
+                id: TaskId(seen.id),
+                parent: TaskId(seen.parent),
+                name,
+                begin: Ticks(seen.begin),
+            });
         });
     });
-}
-
-/// The lists of tasks that are open.
-mod live {
-    use super::{BTreeMap, Mutex, clock, local, recorder};
-
-    /// So many lists, so that threads seldom meet.
-    const SHARDS: usize = 16;
-
-    /// A forked child has lists of its own, for those of its parent may be locked for ever. So many
-    /// forks deep there are some; further down tasks are recorded and not listed.
-    const FORKS: usize = 4;
-
-    /// The most tasks a list holds. Tasks beyond are recorded as ever, but a reader that starts in
-    /// the middle does not know their names.
-    const TASKS_MAX: usize = 4096;
-
-    type Tasks = BTreeMap<u64, Live>;
-    type Shards = [Mutex<Tasks>; SHARDS];
-
-    static TASKS: [Shards; FORKS] = [const { [const { Mutex::new(Tasks::new()) }; SHARDS] }; FORKS];
-
-    #[derive(Clone, Debug)]
-    pub(super) struct Live {
-        pub(super) parent: u64,
-        pub(super) name: Box<[u8]>,
-        pub(super) begin: u64,
-    }
-
-    /// The list of `id`, if there is one.
-    fn with<T>(id: u64, act: impl FnOnce(&mut Tasks) -> T) -> Option<T> {
-        let shards = TASKS.get(recorder::forks() as usize)?;
-        // What the list allocates may be recorded, and that may wait for memory: not with the lock,
-        // which the collector wants before it gives any back.
-        let _quiet = local::quiet();
-        let mut tasks = shards[(id % SHARDS as u64) as usize].lock().ok()?;
-        Some(act(&mut tasks))
-    }
-
-    pub(super) fn add(id: u64, live: Live) {
-        with(id, |tasks| {
-            if tasks.len() < TASKS_MAX {
-                tasks.insert(id, live);
-            }
-        });
-    }
-
-    pub(super) fn remove(id: u64) -> Option<Option<Live>> {
-        with(id, |tasks| tasks.remove(&id))
-    }
-
-    pub(super) fn for_each(mut act: impl FnMut(u64, &Live)) {
-        let now = clock::ticks();
-        for shard in 0..SHARDS as u64 {
-            let tasks = with(shard, |tasks| tasks.clone()).unwrap_or_default();
-            tasks.iter().filter(|(_, live)| live.begin <= now).for_each(|(&id, l)| act(id, l));
-        }
-    }
 }

@@ -30,6 +30,9 @@ pub(crate) struct Link {
     pub(crate) parent: u64,
 }
 
+/// Words of a [`Link`].
+pub(crate) const LINK_WORDS: usize = 5;
+
 /// Set in the flags of what is recorded.
 const SAMPLED: u8 = 1;
 
@@ -78,6 +81,17 @@ impl fmt::Display for Traceparent {
 }
 
 impl Link {
+    pub(crate) fn to_words(self) -> [u64; LINK_WORDS] {
+        let Traceparent { trace, span, flags } = self.own;
+        [(trace >> 64) as u64, trace as u64, span, flags.into(), self.parent]
+    }
+
+    pub(crate) fn from_words(words: [u64; LINK_WORDS]) -> Self {
+        let [high, low, span, flags, parent] = words;
+        let trace = u128::from(high) << 64 | u128::from(low);
+        Self { own: Traceparent { trace, span, flags: flags as u8 }, parent }
+    }
+
     /// Of a task that is part of this span.
     pub(crate) fn below(parent: Traceparent) -> Self {
         let own = Traceparent { flags: parent.flags, ..Traceparent::fresh(parent.trace) };

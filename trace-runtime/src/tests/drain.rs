@@ -6,16 +6,15 @@ use crate::batch::SLOTS;
 use crate::drain::Drain;
 use crate::thread::Thread;
 use loom::thread as loom_thread;
-use std::sync::Arc;
 use trace_format::event::EventKind;
 
 #[test]
 fn d1_d2_pieces_join_without_gap_or_overlap() {
     check(|| {
         let thread = thread();
-        let mut walk = Drain::new(Arc::clone(&thread));
+        let mut walk = Drain::new(thread.clone());
         let owner = loom_thread::spawn({
-            let thread = Arc::clone(&thread);
+            let thread = thread.clone();
             move || {
                 end(&thread, begin(&thread));
                 end(&thread, begin(&thread));
@@ -47,7 +46,7 @@ fn d1_d2_pieces_join_without_gap_or_overlap() {
 fn look(act: fn(&Thread), judge: fn(&[EventKind<'_>], usize)) {
     check(move || {
         let thread = thread();
-        let mut walk = Drain::new(Arc::clone(&thread));
+        let mut walk = Drain::new(thread.clone());
         let owner = loom_thread::spawn(move || act(&thread));
         let mut pieces = Vec::new();
         drain(&mut walk, &mut pieces);

@@ -4,7 +4,8 @@
 //!
 //! Each invariant has a model: `batch` B1 to B5, `thread` T1 to T5, `drain` D1 and D2, `memory` M1
 //! and M2, `session` the retiring of threads and L1, `intern` N1 to N4, `heap` H1 to H5, `pool` W1,
-//! `holders` R1 and R2, `living` F1 and F2, `arena` A1.
+//! `holders` R1 and R2, `living` F1 and F2, `arena` A1, `inbox` Q1 and Q2, `running` S1 and S2,
+//! `thread_ref` P1, `open_tasks` K1 and K2.
 //! Bytes are raw memory, which loom does not see; `Touches` tells it.
 
 mod arena;
@@ -12,20 +13,26 @@ mod batch;
 mod drain;
 mod heap;
 mod holders;
+mod inbox;
 mod intern;
 mod living;
 mod memory;
+mod open_tasks;
 mod pool;
+mod running;
 mod session;
 mod thread;
+mod thread_ref;
 
 use crate::batch::Batch;
 use crate::clock;
 use crate::drain::Drain;
 use crate::memory::{BATCH_BYTES_MIN, allocate};
 use crate::options::Options;
+use crate::refill::Patience;
 use crate::session::Session;
 use crate::thread::{Head, Identity, Thread};
+use crate::thread_ref::{Room, ThreadRef};
 use std::sync::Arc;
 use trace_format::event::{Event, Events};
 use trace_format::id::ThreadId;
@@ -42,21 +49,22 @@ fn check(model: impl Fn() + Sync + Send + 'static) {
 }
 
 /// A thread in a session of its own, with a first batch.
-fn thread() -> Arc<Thread> {
+fn thread() -> ThreadRef {
     let session = Arc::new(Session::new(&Options::default()));
     let batch = allocate(BATCH_BYTES_MIN).expect("there is no bound here");
-    Arc::new(Thread::new(session, ThreadId(1), batch, clock::ticks(), Identity::default()))
+    let room = Room::new().expect("there is memory");
+    room.fill(Thread::new(session, ThreadId(1), batch, clock::ticks(), Identity::default()))
 }
 
 /// Begins a region of call site 1, without a threshold.
 fn begin(thread: &Thread) -> u64 {
     // SAFETY: every model records on one loom thread only.
-    unsafe { thread.begin(Head::region(1), 1 << 2, 0) }
+    unsafe { thread.begin(Head::region(1), 1 << 2, 0, Patience::Waits) }
 }
 
 fn end(thread: &Thread, begin: u64) {
     // SAFETY: as above.
-    unsafe { thread.end(begin, 1 << 2) };
+    unsafe { thread.end(begin, 1 << 2, Patience::Waits) };
 }
 
 /// One piece, as the sink gets it.

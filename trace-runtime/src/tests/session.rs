@@ -4,7 +4,6 @@
 use super::{begin, check, drain, end, thread};
 use crate::drain::Drain;
 use loom::thread as loom_thread;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 #[test]
@@ -14,7 +13,7 @@ fn a_retired_thread_does_not_go_on_for_ever() {
         // Every begin of the owner refills: the limit is 0.
         thread.retire();
         let owner = loom_thread::spawn({
-            let thread = Arc::clone(&thread);
+            let thread = thread.clone();
             move || {
                 end(&thread, begin(&thread));
             }
@@ -31,7 +30,7 @@ fn a_retired_thread_does_not_go_on_for_ever() {
 fn l1_a_threads_state_lives_as_long_as_anybody_looks() {
     check(|| {
         let thread = thread();
-        let mut walk = Drain::new(Arc::clone(&thread));
+        let mut walk = Drain::new(thread.clone());
         let owner = loom_thread::spawn(move || {
             end(&thread, begin(&thread));
             thread.exited.store(1, Ordering::Release);

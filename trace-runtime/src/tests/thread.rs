@@ -3,14 +3,13 @@
 use super::{Piece, begin, check, drain, end, thread};
 use crate::drain::Drain;
 use loom::thread as loom_thread;
-use std::sync::Arc;
 use trace_format::event::EventKind;
 use trace_format::id::{CallId, Open, OpenCall, ResourceId, StackId};
 
 /// Records `act` on a thread of its own while the collector looks twice; all pieces in the end.
 fn record(act: fn(&crate::thread::Thread)) -> Vec<Piece> {
     let thread = thread();
-    let mut walk = Drain::new(Arc::clone(&thread));
+    let mut walk = Drain::new(thread.clone());
     let owner = loom_thread::spawn(move || act(&thread));
     let mut pieces = Vec::new();
     drain(&mut walk, &mut pieces);

@@ -1,0 +1,453 @@
+//! Signal handlers that have interrupted the allocator: whatever they record, the recorder must not
+//! enter the allocator there, for it would wait for its own thread for ever.
+//!
+//! This program has an allocator of its own below Rust's and libc's. It raises a signal from within
+//! itself when it is told to, and ends the program if it is entered by that signal's handler. Each
+//! test runs in a process of its own, which the system ends if it stands still.
+//!
+//! May contain `unsafe`: it defines functions of libc, and handles signals.
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
+
+mod common;
+
+use common::decoded::Decoded;
+use common::writers::Memory;
+use common::{annotated, checks, in_own_process};
+use exectrace::{FlightRecorder, Heap, Options, Report, Task, instant, log, trace_region};
+use std::cell::Cell;
+use std::hint::black_box;
+use std::os::fd::IntoRawFd as _;
+use std::os::unix::thread::JoinHandleExt as _;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
+use trace_format::event::EventKind;
+
+#[global_allocator]
+static HEAP: Heap = Heap::system();
+
+/// A process that stands still so long is ended.
+const PATIENCE_SECONDS: u32 = 100;
+
+/// The allocator, with the system's behind it.
+mod allocator {
+    use super::{ARMED, INSIDE};
+    use libc::{c_int, c_void, size_t};
+
+    unsafe extern "C" {
+        fn __libc_malloc(bytes: size_t) -> *mut c_void;
+        fn __libc_calloc(count: size_t, bytes: size_t) -> *mut c_void;
+        fn __libc_realloc(block: *mut c_void, bytes: size_t) -> *mut c_void;
+        fn __libc_memalign(align: size_t, bytes: size_t) -> *mut c_void;
+        fn __libc_free(block: *mut c_void);
+    }
+
+    fn inside<T>(act: impl FnOnce() -> T) -> T {
+        if INSIDE.replace(true) {
+            let text = "the allocator was entered by a handler that has interrupted it\n";
+            // SAFETY: `write` wants bytes; `abort` may be called at any time.
+            unsafe { libc::write(2, text.as_ptr().cast(), text.len()) };
+            // SAFETY: as above.
+            unsafe { libc::abort() };
+        }
+        if ARMED.replace(false) {
+            // SAFETY: `raise` wants a signal; its handler may run anywhere.
+            unsafe { libc::raise(libc::SIGUSR1) };
+        }
+        let result = act();
+        INSIDE.set(false);
+        result
+    }
+
+    // SAFETY: this is libc's function, by libc's own; so are those below.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn malloc(bytes: size_t) -> *mut c_void {
+        // SAFETY: the caller's promise; so it is below.
+        inside(|| unsafe { __libc_malloc(bytes) })
+    }
+
+    // SAFETY: as above.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn calloc(count: size_t, bytes: size_t) -> *mut c_void {
+        // SAFETY: as above.
+        inside(|| unsafe { __libc_calloc(count, bytes) })
+    }
+
+    // SAFETY: as above.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn realloc(block: *mut c_void, bytes: size_t) -> *mut c_void {
+        // SAFETY: as above.
+        inside(|| unsafe { __libc_realloc(block, bytes) })
+    }
+
+    // SAFETY: as above.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn memalign(align: size_t, bytes: size_t) -> *mut c_void {
+        // SAFETY: as above.
+        inside(|| unsafe { __libc_memalign(align, bytes) })
+    }
+
+    // SAFETY: as above.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn aligned_alloc(align: size_t, bytes: size_t) -> *mut c_void {
+        // SAFETY: as above.
+        inside(|| unsafe { __libc_memalign(align, bytes) })
+    }
+
+    // SAFETY: as above.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn posix_memalign(
+        into: *mut *mut c_void,
+        align: size_t,
+        bytes: size_t,
+    ) -> c_int {
+        // SAFETY: as above.
+        let block = inside(|| unsafe { __libc_memalign(align, bytes) });
+        if block.is_null() {
+            return libc::ENOMEM;
+        }
+        // SAFETY: the caller gives a place.
+        unsafe { into.write(block) };
+        0
+    }
+
+    // SAFETY: as above.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn free(block: *mut c_void) {
+        // SAFETY: as above.
+        inside(|| unsafe { __libc_free(block) });
+    }
+}
+
+thread_local! {
+    /// This thread is in the allocator.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+    /// The allocator is to raise the signal.
+    static ARMED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What the handler does.
+static ACT: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Signals handled.
+static HANDLED: AtomicU64 = AtomicU64::new(0);
+
+/// Where the handler writes to.
+static NOWHERE: AtomicI32 = AtomicI32::new(-1);
+
+extern "C" fn handle(_: libc::c_int) {
+    HANDLED.fetch_add(1, Ordering::Relaxed);
+    let act = ACT.load(Ordering::Relaxed);
+    if !act.is_null() {
+        // SAFETY: only `handle_with` stores there: functions of this type.
+        let act = unsafe { std::mem::transmute::<*mut (), fn()>(act) };
+        act();
+    }
+}
+
+/// From now on this process's handler does this. With these flags beside those that are usual.
+fn handle_with(act: fn(), flags: libc::c_int) {
+    // SAFETY: `alarm` wants a number: the process is ended if it stands still.
+    unsafe { libc::alarm(PATIENCE_SECONDS) };
+    let null = std::fs::File::options().write(true).open("/dev/null").expect("it is there");
+    NOWHERE.store(null.into_raw_fd(), Ordering::Relaxed);
+    ACT.store(act as *mut (), Ordering::Relaxed);
+    // SAFETY: zeros are an action.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = handle as extern "C" fn(libc::c_int) as usize;
+    action.sa_flags = libc::SA_RESTART | flags;
+    // SAFETY: `sigaction` wants an action whose handler may run at any time.
+    let failed = unsafe { libc::sigaction(libc::SIGUSR1, &raw const action, std::ptr::null_mut()) };
+    assert_eq!(failed, 0);
+}
+
+/// Has the allocator interrupted, once.
+fn interrupt() {
+    let before = HANDLED.load(Ordering::Relaxed);
+    ARMED.set(true);
+    drop(black_box(Box::new(1_u64)));
+    assert!(HANDLED.load(Ordering::Relaxed) > before, "the handler has run");
+}
+
+/// What handlers of programs do: an annotation, and a system call that may be hooked.
+fn little() {
+    trace_region!("in handler");
+    instant!("handled");
+    let to = NOWHERE.load(Ordering::Relaxed);
+    // SAFETY: `write` wants a byte.
+    unsafe { libc::write(to, b"x".as_ptr().cast(), 1) };
+}
+
+/// Several batches full.
+fn much() {
+    for at in 0..4000_u64 {
+        instant!("handled", at);
+    }
+    log!("handler", "done {}", 1);
+}
+
+/// How many moments of this call site a trace has.
+fn moments(trace: &Decoded, name: &str) -> usize {
+    let is_it = |kind: &EventKind<'_>| match kind {
+        EventKind::Instant { site, .. } => trace.site_name(*site) == name,
+        _ => false,
+    };
+    let threads = trace.tables.threads.keys();
+    threads.map(|&id| trace.events(id).filter(|event| is_it(&event.kind)).count()).sum()
+}
+
+/// All that the recorder does, at its busiest; and annotations alone.
+fn kinds_of_options() -> [Options; 2] {
+    let all = Options::new().heap_sample_bytes(1).generation(Duration::from_millis(10));
+    [annotated(), all]
+}
+
+/// Records `act` into memory.
+fn record(options: Options, act: impl FnOnce()) -> (Decoded, Report) {
+    let memory = Memory::default();
+    let trace = exectrace::start_with(options, memory.clone()).expect("none is running");
+    act();
+    let report = trace.stop().expect("memory takes every byte");
+    let trace = Decoded::new(&memory.take());
+    checks::check(&trace);
+    checks::check_report(&trace, &report);
+    (trace, report)
+}
+
+const LONG: &str = "a name of more than fifteen bytes";
+
+#[test]
+fn a_threads_first_event_may_come_in_such_a_handler() {
+    if !in_own_process("a_threads_first_event_may_come_in_such_a_handler") {
+        return;
+    }
+    handle_with(little, 0);
+    for options in kinds_of_options() {
+        let (trace, report) = record(options, || {
+            let run = || {
+                interrupt();
+                // Its name is told once a batch is full, in ordinary code.
+                (0..4000_u64).for_each(|at| instant!("ordinary", at));
+            };
+            let builder = thread::Builder::new().name(LONG.to_owned());
+            builder.spawn(run).expect("a thread").join().expect("it does not panic");
+        });
+        assert_eq!(moments(&trace, "handled"), 1);
+        assert_eq!(moments(&trace, "ordinary"), 4000);
+        assert_eq!(report.dropped_events, 0, "{report:?}");
+        let names: Vec<_> = trace.tables.threads.values().map(|thread| &*thread.name).collect();
+        assert!(names.contains(&LONG), "{names:?}");
+    }
+}
+
+#[test]
+fn so_may_its_first_event_of_the_next_trace() {
+    if !in_own_process("so_may_its_first_event_of_the_next_trace") {
+        return;
+    }
+    handle_with(little, 0);
+    let (go, goes) = mpsc::channel::<()>();
+    let (done, is_done) = mpsc::channel();
+    let run = move || {
+        while goes.recv().is_ok() {
+            interrupt();
+            instant!("ordinary");
+            done.send(()).expect("somebody waits");
+        }
+    };
+    let thread = thread::Builder::new().name(LONG.to_owned()).spawn(run).expect("a thread");
+    for options in kinds_of_options().into_iter().cycle().take(10) {
+        let (trace, _) = record(options, || {
+            go.send(()).expect("the thread is there");
+            is_done.recv().expect("it does not panic");
+        });
+        assert_eq!((moments(&trace, "handled"), moments(&trace, "ordinary")), (1, 1));
+    }
+    drop(go);
+    thread.join().expect("it does not panic");
+}
+
+#[test]
+fn batches_may_become_full_in_such_a_handler() {
+    if !in_own_process("batches_may_become_full_in_such_a_handler") {
+        return;
+    }
+    handle_with(much, 0);
+    for options in kinds_of_options() {
+        let (trace, report) = record(options, || {
+            thread::scope(|scope| (0..3).for_each(|_| _ = scope.spawn(interrupt)));
+            interrupt();
+        });
+        assert_eq!(moments(&trace, "handled"), 4 * 4000);
+        assert_eq!(report.dropped_events, 0, "{report:?}");
+    }
+}
+
+/// A handler whose own signal is not blocked while it runs: nobody can tell that it does.
+#[test]
+fn so_may_they_if_its_signal_is_not_blocked() {
+    if !in_own_process("so_may_they_if_its_signal_is_not_blocked") {
+        return;
+    }
+    handle_with(much, libc::SA_NODEFER);
+    for options in kinds_of_options() {
+        let (trace, _) = record(options, || {
+            thread::scope(|scope| _ = scope.spawn(interrupt));
+        });
+        assert_eq!(moments(&trace, "handled"), 4000);
+    }
+}
+
+/// Interrupts the allocator in the last moments of its thread.
+struct AtTheEnd;
+
+impl Drop for AtTheEnd {
+    fn drop(&mut self) {
+        interrupt();
+    }
+}
+
+#[test]
+fn a_thread_may_end_in_such_a_handlers_company() {
+    thread_local!(static LAST: AtTheEnd = const { AtTheEnd });
+    if !in_own_process("a_thread_may_end_in_such_a_handlers_company") {
+        return;
+    }
+    handle_with(little, 0);
+    for options in kinds_of_options() {
+        let (trace, _) = record(options, || {
+            for is_known in [true, false] {
+                let run = move || {
+                    LAST.with(|_| ());
+                    if is_known {
+                        instant!("ordinary");
+                    }
+                };
+                thread::spawn(run).join().expect("it does not panic");
+            }
+        });
+        assert_eq!(moments(&trace, "handled"), 2);
+    }
+}
+
+/// The task that the handler ends.
+static TASK: Mutex<Option<Task>> = Mutex::new(None);
+
+/// Begins a task and ends it; ends another by its handle, and a third by dropping the last one.
+fn tasks() {
+    let task = Task::new("in handler");
+    let working = task.enter();
+    drop(task.subtask("part"));
+    drop(working);
+    task.end();
+    // Nobody else has the lock: the handler comes when it is told to.
+    drop(TASK.lock().expect("nobody panics with it").take());
+}
+
+#[test]
+fn tasks_may_begin_and_end_in_such_a_handler_and_be_too_slow() {
+    if !in_own_process("tasks_may_begin_and_end_in_such_a_handler_and_be_too_slow") {
+        return;
+    }
+    handle_with(tasks, 0);
+    // CPUs have lanes that began before the trace, which is not what this is about.
+    for options in kinds_of_options().map(|options| options.sched(false)) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let builder = FlightRecorder::builder().max_bytes(1 << 20).options(options.clone());
+        let recorder = builder.start().expect("none is running");
+        let none = Duration::ZERO;
+        recorder.on_slow("before", none, folder.path()).expect("it can be watched for");
+        let (trace, report) = record(options, || {
+            let end = || {
+                let task = Task::new("before");
+                *TASK.lock().expect("nobody panics with it") = Some(task);
+                interrupt();
+                assert_eq!(Task::current().id(), 0, "the handler has left its task");
+            };
+            thread::spawn(end).join().expect("it does not panic");
+        });
+        let count = |is_it: fn(&EventKind<'_>) -> bool| {
+            let threads = trace.tables.threads.keys();
+            threads.map(|&id| trace.events(id).filter(|it| is_it(&it.kind)).count()).sum::<usize>()
+        };
+        assert_eq!(count(|kind| matches!(kind, EventKind::TaskBegin { .. })), 3);
+        assert_eq!(count(|kind| matches!(kind, EventKind::TaskEnd { .. })), 3);
+        assert_eq!(report.dropped_events, 0, "{report:?}");
+        // The recorder's own thread writes it. Who waits for ever is ended by the system.
+        while std::fs::read_dir(folder.path()).expect("it is there").next().is_none() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        recorder.stop();
+    }
+}
+
+/// Allocates and frees, and is replaced, while signals come.
+fn churn(end: &AtomicBool) {
+    let mut kept = Vec::new();
+    for round in 0..3000_usize {
+        if end.load(Ordering::Relaxed) {
+            break;
+        }
+        kept.push(vec![0_u8; 1 + round * 37 % 20_000]);
+        if kept.len() > 20 {
+            kept.swap_remove(round % 20);
+        }
+        if round % 16 == 0 {
+            ARMED.set(true);
+        }
+    }
+    let task = Task::new("churned");
+    let _working = task.enter();
+}
+
+/// A storm: traces of every kind start and stop while threads begin and end, and signals come both
+/// from within the allocator and from outside, at any moment.
+#[test]
+fn a_storm_of_signals_stops_nothing() {
+    if !in_own_process("a_storm_of_signals_stops_nothing") {
+        return;
+    }
+    handle_with(little, 0);
+    let folder = tempfile::tempdir().expect("a folder");
+    let end = Arc::new(AtomicBool::new(false));
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !end.load(Ordering::Relaxed) {
+                    let end = Arc::clone(&end);
+                    let worker = thread::Builder::new().name(LONG.to_owned());
+                    let worker = worker.spawn(move || churn(&end)).expect("a thread");
+                    while !worker.is_finished() {
+                        // SAFETY: the thread has not been joined.
+                        unsafe { libc::pthread_kill(worker.as_pthread_t(), libc::SIGUSR1) };
+                        thread::sleep(Duration::from_micros(300));
+                    }
+                    worker.join().expect("it does not panic");
+                }
+            });
+        }
+        for round in 0..24 {
+            let options = kinds_of_options()[round % 2].clone();
+            let builder = FlightRecorder::builder().max_bytes(1 << 20).options(options.clone());
+            let recorder = (round % 3 == 0).then(|| builder.start().expect("none is running"));
+            let trace = if round % 4 < 2 {
+                exectrace::start_with(options, std::io::sink()).expect("none is running")
+            } else {
+                let path = folder.path().join("storm.trace");
+                exectrace::start_file_with(options, path).expect("nobody writes there")
+            };
+            let before = HANDLED.load(Ordering::Relaxed);
+            while HANDLED.load(Ordering::Relaxed) < before + 200 {
+                thread::sleep(Duration::from_millis(1));
+            }
+            if let Some(recorder) = recorder {
+                recorder.snapshot(std::io::sink()).expect("a sink takes it");
+                recorder.stop();
+            }
+            let report = trace.stop().expect("all is written");
+            assert!(report.events > 0, "{report:?}");
+        }
+        end.store(true, Ordering::Relaxed);
+    });
+}
