@@ -114,7 +114,10 @@ impl File {
         match next {
             Ok(next) => Some(Self { is_next: true, ..next }),
             Err(error) => {
-                self.before.error.get_or_insert(error);
+                // Its own file's error says already what has become of that.
+                if self.series.is_some() {
+                    self.before.error.get_or_insert(error);
+                }
                 None
             }
         }
