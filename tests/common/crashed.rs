@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use trace_format::event::EventKind;
 use trace_format::flight::unwind;
 use trace_format::id::ThreadId;
-use trace_format::live::recover;
+use trace_format::live::recover_part;
 use trace_format::read::{ReadAt as _, TraceFile};
 use trace_format::value::Value;
 
@@ -58,7 +58,10 @@ pub(crate) fn recovered(path: &Path) -> Vec<u8> {
     let live = std::fs::read(live_of(path)).expect("it was not removed");
     let bytes = unwind(&bytes).unwrap_or(bytes);
     let file = TraceFile::open(bytes).expect("a trace, as far as it goes");
-    let recovered = recover(file, &live).expect("it is such a file");
+    let before = trace_tool::command::reading::part_before(path);
+    let before = before.map(|part| std::fs::read(part).expect("it is there"));
+    let before = before.map(|part| TraceFile::open(part).expect("a part is a trace"));
+    let recovered = recover_part(file, &live, before.as_ref()).expect("it is such a file");
     let mut bytes = vec![0; recovered.bytes().expect("files are there") as usize];
     let mut at = 0;
     while at < bytes.len() {

@@ -5,10 +5,12 @@
 //! process that may have ended at any moment, so every byte is doubted.
 
 #[cfg(feature = "read")]
+mod before;
+#[cfg(feature = "read")]
 mod recover;
 
 #[cfg(feature = "read")]
-pub use recover::{Recovered, recover};
+pub use recover::{Recovered, recover, recover_part};
 
 /// The first bytes of the file.
 pub const MAGIC: [u8; 8] = *b"\x89XTL\r\n\x1a\n";

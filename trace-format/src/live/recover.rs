@@ -1,5 +1,6 @@
 //! What the batches in the file have that the trace beside it does not.
 
+use super::before::{self, Ends};
 use super::{HEADER_BYTES, Header, OWNER_MAGIC, PAGE_BYTES, SLOTS, SLOTS_AT};
 use crate::batch::{BatchInfo, Compression, FileEncoder};
 use crate::definition::{Definition, OpenSince, put_definition};
@@ -13,6 +14,7 @@ use crate::value::Values;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 
 /// The longest payload of a batch in a thread's memory.
 const CAPACITY_MAX: usize = u16::MAX as usize;
@@ -55,12 +57,28 @@ pub fn recover<S: ReadAt>(
     file: TraceFile<S>,
     live: &[u8],
 ) -> Result<Recovered<S>, Box<TraceFile<S>>> {
+    recover_part(file, live, None::<&TraceFile<&[u8]>>)
+}
+
+/// As [`recover`], for a part of a trace that goes on in several files: what the part before has is
+/// left out.
+///
+/// - `before`: that part, whole or cut, if it is there. One of another run changes nothing.
+///
+/// # Errors
+/// Those of [`recover`].
+pub fn recover_part<S: ReadAt, B: ReadAt>(
+    file: TraceFile<S>,
+    live: &[u8],
+    before: Option<&TraceFile<B>>,
+) -> Result<Recovered<S>, Box<TraceFile<S>>> {
     if live.first_chunk::<HEADER_BYTES>().and_then(Header::decode).is_none() {
         return Err(Box::new(file));
     }
     let ends = file.index().iter().map(|entry| entry.offset + u64::from(entry.bytes));
     let cut = ends.max().unwrap_or(u64::from(file.header().header_bytes));
     let mut known = Known::of(&file);
+    known.before = before.map(|before| before::ends(&file, before)).unwrap_or_default();
     let mut batches = find(live);
     batches.sort_by_key(|batch| (batch.thread, batch.sequence));
     let mut out = Tail::behind(file.index());
@@ -88,6 +106,13 @@ struct Found<'l> {
     payload: &'l [u8],
     /// What was open: when it began, and what.
     slots: Vec<(u64, Open)>,
+}
+
+impl<'l> Found<'l> {
+    /// The events in a part of its payload, in front of which the clock is `base`.
+    fn events(&self, range: Range<usize>, base: Ticks) -> Option<Events<'l>> {
+        Some(Events::new(self.thread, base, self.payload.get(range)?))
+    }
 }
 
 /// All batches that somebody has or had.
@@ -135,6 +160,8 @@ struct Known {
     /// Of threads that were recorded before the trace began, or have not been since its last
     /// generation did: the place in their batches behind which it has them.
     begins: BTreeMap<ThreadId, ThreadState>,
+    /// How far the part before goes.
+    before: Ends,
     /// When its first generation did.
     begin: Ticks,
     generation: u32,
@@ -148,15 +175,15 @@ struct Rest {
 }
 
 /// Where a batch goes on.
-#[derive(Clone, Copy, Debug)]
-struct Place<'s> {
+#[derive(Clone, Debug, Default)]
+struct Place {
     /// Bytes of its payload that are over.
     offset: usize,
     /// The clock there.
     base: Ticks,
     /// What follows is the first of the thread in the trace, and is to restate this.
     restates: bool,
-    open: &'s [OpenSince],
+    open: Vec<OpenSince>,
 }
 
 impl Known {
@@ -170,10 +197,7 @@ impl Known {
             known.begins.extend(threads.into_iter().map(|state| (state.id, state)));
         }
         for entry in file.index().iter().filter(|entry| entry.kind == BatchKind::Events) {
-            // Compressed batches are as long as their payload says, which the index does not: what
-            // is behind them is then in no piece, and is read as a batch of its own.
-            let end =
-                entry.piece as usize + entry.bytes as usize - crate::header::BATCH_HEADER_BYTES;
+            let end = before::payload_end(entry);
             known.ends.insert(entry.thread, (entry.sequence, end, entry.last_ticks));
             known.generation = known.generation.max(entry.generation);
         }
@@ -182,8 +206,8 @@ impl Known {
 
     /// Where a batch goes on behind what the trace has of it; `None` if it was over before the
     /// trace began.
-    fn place(&self, batch: &Found<'_>) -> Option<Place<'_>> {
-        let whole = Place { offset: 0, base: batch.base, restates: false, open: &[] };
+    fn place(&self, batch: &Found<'_>) -> Option<Place> {
+        let whole = Place { base: batch.base, ..Place::default() };
         if let Some(&(sequence, end, last)) = self.ends.get(&batch.thread) {
             return match batch.sequence.cmp(&sequence) {
                 Ordering::Less => None,
@@ -191,15 +215,26 @@ impl Known {
                 Ordering::Greater => Some(whole),
             };
         }
+        let before = self.before.get(&batch.thread);
+        if before.is_some_and(|(sequence, _)| batch.sequence < *sequence) {
+            return None;
+        }
         match self.begins.get(&batch.thread) {
             Some(begin) if batch.sequence < begin.sequence => None,
-            // It was open when the trace began: what came later belongs to it.
+            // It was open when the trace began: what came later belongs to it, unless the part
+            // before has it.
             Some(begin) if batch.sequence == begin.sequence && begin.offset > 0 => {
-                let offset = begin.offset as usize;
-                let mut before =
-                    Events::new(batch.thread, batch.base, batch.payload.get(..offset)?);
-                while let Some(Ok(_)) = before.next() {}
-                Some(Place { offset, base: before.now(), restates: true, open: &begin.open })
+                let from = begin.offset as usize;
+                let upto = before.filter(|(sequence, _)| *sequence == batch.sequence);
+                let offset = upto.map_or(from, |(_, end)| from.max(*end));
+                let mut open = begin.open.clone();
+                let mut base = batch.base;
+                base = before::advance(&mut Vec::new(), batch.events(0..from, base)?)?;
+                if offset > from {
+                    open.retain(|it| it.begin <= base);
+                    base = before::advance(&mut open, batch.events(from..offset, base)?)?;
+                }
+                Some(Place { offset, base, restates: true, open })
             }
             Some(_) => Some(whole),
             None => (batch.base >= self.begin).then_some(whole),
@@ -248,7 +283,7 @@ impl Known {
 }
 
 /// What was open at a place, restated there: all that had begun, but for what `begun` has.
-fn put_reopened(out: &mut Vec<u8>, place: &Place<'_>, begun: &[Ticks]) -> u32 {
+fn put_reopened(out: &mut Vec<u8>, place: &Place, begun: &[Ticks]) -> u32 {
     // What had begun and was not written then is among the events that follow.
     let is_over = |it: &&OpenSince| it.begin <= place.base && !begun.contains(&it.begin);
     let (mut count, mut clock) = (0, place.base);

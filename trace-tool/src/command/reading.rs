@@ -16,7 +16,7 @@ use trace_analysis::symbols::Symbols;
 use trace_analysis::{Options, Summary};
 use trace_format::flight;
 use trace_format::id::ThreadId;
-use trace_format::live::{Recovered, recover};
+use trace_format::live::{Recovered, recover_part};
 use trace_format::read::{Facility, ReadAt, Tables, TraceFile};
 use trace_format::time::{Nanos, Ticks};
 
@@ -120,7 +120,9 @@ pub fn open(path: &PathBuf) -> Result<TraceFile<Bytes>, Failure> {
     }
     // The process may have been killed, and its memory be there.
     let Ok(live) = std::fs::read(live_of(path)) else { return Ok(trace) };
-    match recover(trace, &live) {
+    let before = part_before(path).and_then(|part| File::open(part).ok());
+    let before = before.and_then(|part| TraceFile::open(part).ok());
+    match recover_part(trace, &live, before.as_ref()) {
         Ok(recovered) => {
             let events = units::count(recovered.events);
             say(&format!("recovered: {events} events of {}", live_of(path).display()));
@@ -144,6 +146,25 @@ pub fn live_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".live");
     name.into()
+}
+
+/// The newest numbered part of a trace that goes on in several files: `app.000007.trace` for
+/// `app.trace`. `None` if there is none.
+#[must_use]
+pub fn part_before(path: &Path) -> Option<PathBuf> {
+    let (stem, ending) = (path.file_stem()?, path.extension());
+    let number = |entry: &Path| -> Option<u64> {
+        let (name, found) = match ending {
+            Some(_) => (entry.file_stem()?.to_str()?, entry.extension()),
+            None => (entry.file_name()?.to_str()?, None),
+        };
+        let (before, digits) = name.rsplit_once('.')?;
+        let is_number = digits.len() >= 6 && digits.bytes().all(|it| it.is_ascii_digit());
+        (is_number && before == stem.to_str()? && found == ending).then(|| digits.parse().ok())?
+    };
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let entries = std::fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    entries.filter_map(|entry| Some((number(&entry)?, entry))).max().map(|(_, entry)| entry)
 }
 
 /// Where a trace's bytes come from.
