@@ -116,6 +116,8 @@ pub struct SnapshotReport {
     pub bytes: u64,
     /// How far back it reaches.
     pub age: Duration,
+    /// Events lost in that time because memory was at its bound.
+    pub dropped_events: u64,
 }
 
 /// Why there is no snapshot, or not all of it.

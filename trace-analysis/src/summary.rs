@@ -520,4 +520,13 @@ fn add_untold_drops(
             findings.add(Finding { thread: Some(thread.id), at: None, kind });
         }
     }
+    let Some(stop) = tables.stop else { return };
+    let ends = tables.threads.values().filter_map(|thread| thread.end);
+    let of_threads = ends.fold(0_u64, |sum, end| sum.saturating_add(end.dropped_events));
+    let events = stop.dropped_events.saturating_sub(of_threads);
+    if events > 0 {
+        // Of threads that could not be recorded at all.
+        let kind = FindingKind::Dropped { events, ends: 0, to: tables.clock.nanos(stop.ticks) };
+        findings.add(Finding { thread: None, at: None, kind });
+    }
 }

@@ -10,7 +10,7 @@
 //!   batch is reused; `len` only grows.
 //! - **B3** `next` is stored once, as the owner's last access; who has loaded it (`Acquire`) owns
 //!   the batch.
-//! - **B4** `base`, `sequence` and `capacity` do not change while the batch is in a chain.
+//! - **B4** `base`, `sequence`, `reported` and `capacity` do not change while the batch is in a chain.
 //! - **B5** A slot that reads the same time before and after reading what it holds was not torn.
 //!
 //! A batch begins with what somebody must know who finds nothing but its memory: in a mapped file,
@@ -24,6 +24,7 @@
 //! them.
 
 use crate::arena::Arena;
+use crate::losses::Losses;
 use crate::primitive::global::compiler_fence;
 use crate::primitive::{AtomicPtr, AtomicU64, Ordering, Touches};
 use std::ptr;
@@ -149,6 +150,8 @@ pub(crate) struct Batch {
     /// From here to its bytes.
     bytes_at: u64,
     slots: [Slot; SLOTS],
+    /// What the thread has lost, as its events say up to the preamble of this batch.
+    pub(crate) reported: Losses,
     next: AtomicPtr<Batch>,
     bytes: *mut u8,
     /// The arena it lies in; null for none.
@@ -184,6 +187,7 @@ impl Batch {
             os_id: 0,
             bytes_at: size_of::<Self>() as u64,
             slots: std::array::from_fn(|_| Slot::new()),
+            reported: Losses::default(),
             next: AtomicPtr::new(ptr::null_mut()),
             bytes,
             arena: ptr::null(),
@@ -197,7 +201,7 @@ impl Batch {
     }
 
     /// Makes an owned batch ready for its next life.
-    pub(crate) fn reset(&mut self, owner: Owner, base: u64, sequence: u32) {
+    pub(crate) fn reset(&mut self, owner: Owner, base: u64, sequence: u32, reported: Losses) {
         self.commit.store(0, Ordering::Release);
         self.slots.iter().for_each(Slot::close);
         // The process may end at any moment, and somebody read what is there by then.
@@ -205,6 +209,7 @@ impl Batch {
         self.next = AtomicPtr::new(ptr::null_mut());
         self.base = base;
         self.sequence = sequence;
+        self.reported = reported;
         self.os_id = owner.os_id;
         self.owner.store(LIVE << 32 | u64::from(owner.thread), Ordering::Release);
     }

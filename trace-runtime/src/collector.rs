@@ -12,10 +12,11 @@ use crate::error::Report;
 use crate::handler;
 use crate::hooked;
 use crate::living;
+use crate::losses::{Losses, Tally, ThreadLosses};
 use crate::memory::BUDGET;
 use crate::outlet::{File, Outlet};
 use crate::output::Output;
-use crate::primitive::Ordering;
+use crate::primitive::{AtomicU64, Ordering};
 use crate::recorder;
 use crate::session::{Request, Session};
 use crate::source::Source;
@@ -25,7 +26,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trace_format::definition::{Definition, OpenSince};
-use trace_format::id::{SiteId, StackId, ThreadId};
+use trace_format::id::{SiteId, StackId};
 use trace_format::time::{ClockSnapshot, Nanos, Ticks};
 use trace_format::value::Text;
 
@@ -62,9 +63,8 @@ pub(crate) struct Collector {
     /// The last look at it.
     clock: ClockSnapshot,
     threads: u64,
-    /// Of threads that have ended.
-    dropped_events: u64,
-    dropped_ends: u64,
+    /// What was lost by threads that have ended.
+    lost: Losses,
 }
 
 impl Collector {
@@ -88,8 +88,7 @@ impl Collector {
             every,
             clock: ClockSnapshot::default(),
             threads: 0,
-            dropped_events: 0,
-            dropped_ends: 0,
+            lost: Losses::default(),
         };
         beginning.iter().for_each(|definition| collector.output.define(definition));
         collector.output.define_interned();
@@ -219,7 +218,9 @@ impl Collector {
         self.session.take_sealed();
         self.note_exits();
         self.collect();
-        self.end_leaving();
+        if !self.output.take_leaving_busy() {
+            self.end_leaving();
+        }
         let states = self.states();
         self.put_cut(states);
         for drain in &self.drains {
@@ -269,9 +270,12 @@ impl Collector {
             Request::EndRing(done) => {
                 self.cut();
                 if let Some(ring) = self.output.ring_mut() {
-                    self.drains.iter().for_each(|drain| ring.define(&thread_end(drain)));
+                    for drain in &self.drains {
+                        ring.define(&thread_end(drain, counted_of(drain).all()));
+                    }
                 }
-                self.end_ring();
+                let lost = self.tally(counted_of).total();
+                self.end_ring(lost);
                 let _ = done.send(());
             }
             Request::Snapshot(done) => {
@@ -279,8 +283,7 @@ impl Collector {
                 if let Some(ring) = self.output.ring_mut() {
                     ring.make_room_for_snapshot();
                 }
-                let lives = self.drains.iter().map(dropped_of).collect();
-                if let Some(snapshot) = self.output.snapshot(lives) {
+                if let Some(snapshot) = self.output.snapshot(self.tally(counted_of)) {
                     let _ = done.send(snapshot);
                 }
             }
@@ -309,9 +312,10 @@ impl Collector {
     /// each thread's next batch is the first of it in the new one. So the part before stays until
     /// all have seen that they were asked for another batch: the next cut, which comes soon.
     fn turn(&mut self) -> bool {
-        self.end_leaving();
         self.note_exits();
+        // The part before gets what is left for it; what comes later is in no part.
         self.collect();
+        self.end_leaving();
         let states = self.states();
         let Some(next) = self.output.next_part() else { return false };
         self.attach(next, states);
@@ -335,10 +339,9 @@ impl Collector {
     /// Another outlet begins here, all having been collected: with what lasts, and then with a
     /// generation, for which `states` were read last.
     fn attach(&mut self, outlet: Outlet, states: States) {
-        let mut dropped: Vec<_> = self.drains.iter().map(told_of).collect();
-        dropped.push((ThreadId(0), self.dropped_events, self.dropped_ends));
+        let lost = self.tally(reported_of);
         let is_file = matches!(outlet, Outlet::File(_));
-        self.output.attach(outlet, &recorder::beginning(), &dropped);
+        self.output.attach(outlet, &recorder::beginning(), &lost);
         self.drains.iter_mut().for_each(Drain::tell_again);
         let busy = |(at, state): (usize, &Result<_, _>)| state.is_err().then_some(at);
         let busy: Vec<_> = states.iter().enumerate().filter_map(busy).collect();
@@ -370,20 +373,27 @@ impl Collector {
 
     /// Ends a file while the session goes on.
     fn finish(&self, mut file: Box<File>) -> (Report, Option<io::Error>) {
-        let mut lost = (self.dropped_events, self.dropped_ends);
-        for drain in &self.drains {
-            let (_, events, ends) = dropped_of(drain);
-            lost = (lost.0 + events, lost.1 + ends);
-            file.define(&thread_end(drain));
+        let lost = self.tally(counted_of);
+        for (drain, lost) in self.drains.iter().zip(&lost.threads) {
+            file.define(&thread_end(drain, lost.all()));
         }
-        self.end_file(file, lost)
+        self.end_file(file, lost.total())
     }
 
-    /// The last definition, and the end of a file. `lost`: events and ends, in the whole session.
-    fn end_file(&self, mut file: Box<File>, lost: (u64, u64)) -> (Report, Option<io::Error>) {
+    /// What the session has lost so far; `of`: as it is counted, or as events report it.
+    fn tally(&self, of: fn(&Drain) -> ThreadLosses) -> Tally {
+        Tally {
+            threads: self.drains.iter().map(of).collect(),
+            ended: self.lost,
+            unattached: recorder::unattached(),
+        }
+    }
+
+    /// The last definition, and the end of a file. `lost`: in the whole session.
+    fn end_file(&self, mut file: Box<File>, lost: Losses) -> (Report, Option<io::Error>) {
         let tracer_cpu = Nanos(clock::thread_cpu());
         let memory_max = BUDGET.used_max() as u64;
-        let (dropped_events, dropped_ends) = file.dropped_here(lost);
+        let Losses { events: dropped_events, ends: dropped_ends } = file.lost(lost);
         file.define(&Definition::Stop {
             ticks: Ticks(clock::ticks()),
             events: file.events_told(),
@@ -415,14 +425,13 @@ impl Collector {
         let drains = std::mem::take(&mut self.drains);
         self.put_ends(&drains);
         drains.iter().for_each(|drain| _ = drain.thread.spares.trim(0));
-        self.dropped_events += recorder::take_unattached();
-        self.end_ring();
-        let dropped = (self.dropped_events, self.dropped_ends);
+        let lost = self.tally(counted_of).total();
+        self.end_ring(lost);
         let Some(file) = self.output.detach_file() else {
-            let (dropped_events, dropped_ends) = dropped;
+            let Losses { events: dropped_events, ends: dropped_ends } = lost;
             return (Report { dropped_events, dropped_ends, ..Report::default() }, None);
         };
-        self.end_file(file, dropped)
+        self.end_file(file, lost)
     }
 
     /// What is open on each thread, after all that has been written.
@@ -431,13 +440,15 @@ impl Collector {
     }
 
     /// Ends the ring, after the ends of its threads: what it has in a file is a whole trace.
-    fn end_ring(&mut self) {
+    /// `lost`: in the whole session.
+    fn end_ring(&mut self, lost: Losses) {
         if let Some(ring) = self.output.ring_mut() {
+            let Losses { events: dropped_events, ends: dropped_ends } = ring.lost(lost);
             ring.define(&Definition::Stop {
                 ticks: Ticks(clock::ticks()),
                 events: 0,
-                dropped_events: self.dropped_events,
-                dropped_ends: self.dropped_ends,
+                dropped_events,
+                dropped_ends,
                 tracer_cpu: Nanos(clock::thread_cpu()),
                 memory_max: BUDGET.used_max() as u64,
             });
@@ -453,7 +464,8 @@ impl Collector {
         self.output.generation += 1;
         self.put_generation();
         if let Some(ring) = self.output.ring_mut() {
-            ring.note_dropped(self.drains.iter().map(told_of));
+            let interrupted = self.drains.iter().map(|it| (it.thread.id, interrupted_of(it)));
+            ring.note_losses(interrupted, recorder::unattached());
         }
         // What open calls name.
         self.output.define_interned();
@@ -524,43 +536,46 @@ impl Collector {
     /// The totals of threads that are done, or whose trace is.
     fn put_ends(&mut self, drains: &[Drain]) {
         for drain in drains {
-            let (_, events, ends) = dropped_of(drain);
-            self.output.define(&thread_end(drain));
-            self.dropped_events += events;
-            self.dropped_ends += ends;
+            let lost = counted_of(drain).all();
+            self.output.define(&thread_end(drain, lost));
+            self.lost += lost;
         }
     }
 }
 
-/// A thread, and the events and ends that it has lost.
-fn dropped_of(drain: &Drain) -> (ThreadId, u64, u64) {
+/// What a thread has lost so far.
+fn counted_of(drain: &Drain) -> ThreadLosses {
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let thread = &drain.thread;
-    let interrupted = thread.interrupted.load(Ordering::Relaxed);
-    let events = thread.dropped_events.load(Ordering::Relaxed) + interrupted;
-    (thread.id, events, thread.dropped_ends.load(Ordering::Relaxed))
+    let full = Losses { events: count(&thread.dropped_events), ends: count(&thread.dropped_ends) };
+    ThreadLosses { id: thread.id, full, interrupted: interrupted_of(drain) }
 }
 
-/// The same of those of which what was written tells; what is told later was lost later, for all
-/// that anybody can see.
-fn told_of(drain: &Drain) -> (ThreadId, u64, u64) {
-    let interrupted = drain.thread.interrupted.load(Ordering::Relaxed);
-    let (events, ends) = drain.told;
-    (drain.thread.id, events + interrupted, ends)
+/// The same, as far as events that were handed out report it: the rest will be reported in a batch
+/// that is yet to come, and counts where that is.
+fn reported_of(drain: &Drain) -> ThreadLosses {
+    let (full, interrupted) = (drain.reported.now, interrupted_of(drain));
+    ThreadLosses { id: drain.thread.id, full, interrupted }
+}
+
+fn interrupted_of(drain: &Drain) -> u64 {
+    drain.thread.interrupted.load(Ordering::Relaxed)
 }
 
 /// A thread's totals. How many events it has each outlet knows.
-fn thread_end(drain: &Drain) -> Definition<'static> {
-    let (id, dropped_events, dropped_ends) = dropped_of(drain);
+fn thread_end(drain: &Drain, lost: Losses) -> Definition<'static> {
     Definition::ThreadEnd {
-        id,
+        id: drain.thread.id,
         ended: drain.exited.is_some(),
         ticks: drain.exited.unwrap_or_else(|| Ticks(clock::ticks())),
         events: 0,
-        dropped_events,
-        dropped_ends,
+        dropped_events: lost.events,
+        dropped_ends: lost.ends,
     }
 }
 
 fn drain(drain: &mut Drain, output: &mut Output) -> bool {
-    drain.drain(output.generation, &mut |info, bytes| output.events(info, bytes))
+    drain.drain(output.generation, &mut |info, bytes, reported| {
+        output.events(info, bytes, reported);
+    })
 }

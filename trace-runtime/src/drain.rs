@@ -9,8 +9,9 @@
 
 use crate::batch::{Batch, Commit, Unstable};
 use crate::clock;
+use crate::losses::Reported;
 use crate::memory;
-use crate::primitive::{AtomicU64, Ordering};
+use crate::primitive::Ordering;
 use crate::thread_ref::ThreadRef;
 use trace_format::batch::BatchInfo;
 use trace_format::definition::OpenSince;
@@ -27,8 +28,8 @@ pub(crate) struct Drain {
     pub(crate) exited: Option<Ticks>,
     /// Where it was said of the thread that nothing is open.
     rests_at: Option<(u32, u32)>,
-    /// Events and ends lost, of which what has been handed out tells.
-    pub(crate) told: (u64, u64),
+    /// What the thread has lost, as what has been handed out says.
+    pub(crate) reported: Reported,
 }
 
 // SAFETY: `Send` wants that the pointer may be followed on another thread: it points into a chain
@@ -38,7 +39,8 @@ unsafe impl Send for Drain {}
 impl Drain {
     pub(crate) fn new(thread: ThreadRef) -> Self {
         let batch = thread.first.load(Ordering::Acquire);
-        Self { thread, batch, taken: Commit::default(), exited: None, rests_at: None, told: (0, 0) }
+        let reported = Reported::default();
+        Self { thread, batch, taken: Commit::default(), exited: None, rests_at: None, reported }
     }
 
     fn batch<'a>(&self) -> &'a Batch {
@@ -47,23 +49,21 @@ impl Drain {
     }
 
     /// Hands all that is committed and new to `take`, oldest first: a header's facts, the bytes,
-    /// and how many events they are. Whether it has given back a batch.
+    /// and which losses are known there. Whether it has given back a batch.
     pub(crate) fn drain(
         &mut self,
         generation: u32,
-        take: &mut dyn FnMut(&BatchInfo, &[u8]),
+        take: &mut dyn FnMut(&BatchInfo, &[u8], Reported),
     ) -> bool {
         let mut gave = false;
-        // Before the walk: what tells of them is met on it, if it was not before.
-        let told = |count: &AtomicU64| count.load(Ordering::Acquire);
-        self.told = (told(&self.thread.told_events), told(&self.thread.told_ends));
         loop {
             // Loaded before the commit: if there is a successor, the commit below is the last (B3).
             let next = self.batch().next();
             let commit = self.batch().committed();
             if commit.len > self.taken.len {
                 let info = self.info(generation, commit);
-                take(&info, self.batch().bytes(usize::from(self.taken.len), commit));
+                let bytes = self.batch().bytes(usize::from(self.taken.len), commit);
+                take(&info, bytes, self.reported);
                 self.taken = commit;
             }
             if next.is_null() {
@@ -72,6 +72,8 @@ impl Drain {
             gave = true;
             let done = std::mem::replace(&mut self.batch, next);
             self.taken = Commit::default();
+            // The event that says so was committed before the batch could be reached.
+            self.reported = Reported { before: self.reported.now, now: self.batch().reported };
             self.thread.first.store(next, Ordering::Release);
             if let Err(done) = self.thread.spares.give(done) {
                 // SAFETY: `free` wants an owned batch from `allocate`: sealed, and we have passed

@@ -88,6 +88,7 @@ mod kept;
 mod limbo;
 mod living;
 mod local;
+mod losses;
 mod memory;
 #[cfg(stacks)]
 mod modules;

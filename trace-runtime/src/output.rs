@@ -8,12 +8,12 @@
 //! it (`outlet`).
 
 use crate::living;
+use crate::losses::{Reported, Tally};
 use crate::outlet::{File, Lasting, Names, Outlet, Ring, Snapshot};
 use crate::recorder;
 use crate::sites;
 use trace_format::batch::BatchInfo;
 use trace_format::definition::Definition;
-use trace_format::id::ThreadId;
 
 /// Everything on its way out.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(crate) struct Output {
     /// The part of the trace before the one that is written now: threads may have a few events left
     /// for it.
     leaving: Option<Box<File>>,
+    /// It has got events since it was last asked.
+    leaving_is_busy: bool,
     lasting: Lasting,
     #[cfg(stacks)]
     interned: crate::interned::Interned,
@@ -38,6 +40,7 @@ impl Output {
             generation: 1,
             outlets: Vec::from([outlet]),
             leaving: None,
+            leaving_is_busy: false,
             lasting: Lasting::default(),
             #[cfg(stacks)]
             interned: Default::default(),
@@ -76,16 +79,18 @@ impl Output {
     }
 
     /// Writes a piece of events behind all definitions so far.
-    pub(crate) fn events(&mut self, info: &BatchInfo, payload: &[u8]) {
+    pub(crate) fn events(&mut self, info: &BatchInfo, payload: &[u8], reported: Reported) {
         // What these events name was interned before they were committed.
         self.define_interned();
         for outlet in &mut self.outlets {
-            let is_taken = outlet.events(info, payload);
+            let is_taken = outlet.events(info, payload, reported);
             if let (Outlet::File(file), false) = (outlet, is_taken) {
                 // The last of a batch that was open when the next part began.
-                match &mut self.leaving {
-                    Some(leaving) => _ = leaving.events(info, payload),
-                    None => file.note_too_late(info),
+                let leaving = self.leaving.as_mut();
+                if leaving.is_some_and(|leaving| leaving.events(info, payload)) {
+                    self.leaving_is_busy = true;
+                } else {
+                    file.note_too_late(info);
                 }
             }
         }
@@ -104,14 +109,17 @@ impl Output {
     /// An outlet comes while the session lasts: it is told what lasts.
     ///
     /// - `beginning`: what every trace begins with.
-    /// - `dropped`: what each thread has lost so far, events and ends.
+    /// - `lost`: what the session has lost so far, as far as events that were handed out report it.
     pub(crate) fn attach(
         &mut self,
         mut outlet: Outlet,
         beginning: &[Definition<'static>],
-        dropped: &[(ThreadId, u64, u64)],
+        lost: &Tally,
     ) {
-        outlet.come_late(dropped);
+        if let Some(leaving) = &mut self.leaving {
+            leaving.leave_at(lost);
+        }
+        outlet.come_late(lost);
         beginning.iter().for_each(|definition| outlet.define(definition));
         self.lasting.tell(|definition| outlet.define(definition));
         for site in sites::made_from(0).take(self.sites) {
@@ -160,6 +168,12 @@ impl Output {
         Some(Outlet::File(Box::new(next)))
     }
 
+    /// Whether the part before has got events since the last call: some thread that can't have
+    /// another batch, for want of memory, still writes into the one it had.
+    pub(crate) fn take_leaving_busy(&mut self) -> bool {
+        std::mem::take(&mut self.leaving_is_busy)
+    }
+
     /// The part of the trace before the one that is written now, if it has not ended yet.
     pub(crate) fn take_leaving(&mut self) -> Option<Box<File>> {
         self.leaving.take()
@@ -179,14 +193,13 @@ impl Output {
         self.outlets.retain(|outlet| matches!(outlet, Outlet::File(_)));
     }
 
-    /// What the ring has, as a trace that is yet to be written. `lives`: the threads, with what
-    /// each has dropped.
-    pub(crate) fn snapshot(&self, lives: Vec<(ThreadId, u64, u64)>) -> Option<Snapshot> {
+    /// What the ring has, as a trace that is yet to be written. `lost`: what the session has lost.
+    pub(crate) fn snapshot(&self, lost: Tally) -> Option<Snapshot> {
         let ring = self.ring()?;
         let tell = |tell: &mut dyn FnMut(&Definition<'_>)| self.tell_names(tell);
         let beginning = recorder::beginning();
         let names = Names { beginning, lasting: &self.lasting, tell: &tell };
-        Some(ring.snapshot(&names, lives))
+        Some(ring.snapshot(&names, lost))
     }
 
     /// Tells the ring's file the names anew, if it has become full of them.

@@ -466,9 +466,9 @@ pub(crate) fn lose_unattached(events: u64) {
     }
 }
 
-/// What [`lose_unattached`] has counted.
-pub(crate) fn take_unattached() -> u64 {
-    UNATTACHED.swap(0, Ordering::Relaxed)
+/// What [`lose_unattached`] has counted in this session.
+pub(crate) fn unattached() -> u64 {
+    UNATTACHED.load(Ordering::Relaxed)
 }
 
 /// How many forks lie between the first process and this one.

@@ -12,6 +12,7 @@
 
 use crate::batch::{Batch, SLOTS};
 use crate::handler;
+use crate::losses::Losses;
 use crate::memory::{self, BATCH_BYTES_MAX, BATCH_BYTES_MIN, BUDGET};
 use crate::primitive::{AtomicU64, Ordering};
 use crate::thread::{Own, RESERVE, Thread};
@@ -97,12 +98,9 @@ impl Thread {
             return serves && self.reopen_limit(own);
         };
         let before = own.batch;
-        let loss = self.move_to(own, next, now);
+        self.move_to(own, next, now);
         self.session.note_sealed(own_batch_bytes(own, before));
         own.batch_at(before).seal(next);
-        // Only now: whoever sees them told finds the event that tells.
-        raise(&self.told_events, loss.events);
-        raise(&self.told_ends, loss.ends);
         self.reopen_limit(own)
     }
 
@@ -162,8 +160,8 @@ impl Thread {
     }
 
     /// Goes on in `next`: restates what is open and written, reports losses, takes along what is
-    /// pending. Which losses those were.
-    fn move_to(&self, own: &mut Own, next: *mut Batch, now: u64) -> Loss {
+    /// pending.
+    fn move_to(&self, own: &mut Own, next: *mut Batch, now: u64) {
         let before = own.batch();
         let (committed, pos) = (own.committed, own.pos);
         let listed = own.depth.min(SLOTS);
@@ -176,6 +174,8 @@ impl Thread {
         let tail = unsafe { before.pending(committed, pos) };
         // A batch in which nothing was committed leaves no gap: there will be no piece of it.
         let step = u32::from(committed > 0);
+        let loss = std::mem::take(&mut own.loss);
+        own.reported += Losses { events: loss.events, ends: loss.ends };
         own.start_batch(next, base, own.sequence.wrapping_add(step));
         for at in 0..listed {
             own.batch().slot(at).open(before.slot(at).what(), before.slot(at).begin());
@@ -185,22 +185,15 @@ impl Thread {
             own.put_event(opcode::REOPEN, &[what, base - begin]);
             own.frames[at].at = 0;
         }
-        let loss = self.report_losses(own);
+        if loss.events + loss.ends > 0 {
+            own.put_event(opcode::DROPPED, &[loss.events, loss.ends, loss.from, loss.to]);
+        }
         if own.pos > 0 {
             self.commit(own, base);
         }
         if let Some(from) = pending_from {
             own.put_tail(tail, from, committed);
         }
-        loss
-    }
-
-    fn report_losses(&self, own: &mut Own) -> Loss {
-        let loss = std::mem::take(&mut own.loss);
-        if loss.events + loss.ends > 0 {
-            own.put_event(opcode::DROPPED, &[loss.events, loss.ends, loss.from, loss.to]);
-        }
-        loss
     }
 
     /// Counts an event that can't be written. Returns 0, the time of nothing.
@@ -269,14 +262,6 @@ impl Own {
 
 fn own_batch_bytes(own: &Own, batch: *mut Batch) -> usize {
     own.batch_at(batch).capacity()
-}
-
-/// As [`bump`], by so many. `Release` pairs with the `Acquire` in `Drain::drain`: the batch that
-/// tells of them is sealed in front.
-fn raise(counter: &AtomicU64, count: u64) {
-    if count > 0 {
-        counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Release);
-    }
 }
 
 /// One writer, so no read-modify-write is needed.

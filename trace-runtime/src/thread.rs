@@ -23,6 +23,7 @@ use crate::batch::{Batch, Commit, Owner, SLOTS};
 use crate::clock;
 use crate::inbox::Linked;
 use crate::local::Spawn;
+use crate::losses::Losses;
 use crate::memory::Spares;
 use crate::naming::Name;
 use crate::primitive::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
@@ -72,6 +73,8 @@ pub(crate) struct Own {
     /// The batch's clock has run out: nothing may follow in it.
     pub(crate) exhausted: bool,
     pub(crate) loss: Loss,
+    /// What was lost and is said by `Dropped` events.
+    pub(crate) reported: Losses,
 }
 
 /// One thread in one session.
@@ -88,9 +91,6 @@ pub(crate) struct Thread {
     pub(crate) exited: AtomicU64,
     pub(crate) dropped_events: AtomicU64,
     pub(crate) dropped_ends: AtomicU64,
-    /// Of these, those that an event tells of which the collector can see.
-    pub(crate) told_events: AtomicU64,
-    pub(crate) told_ends: AtomicU64,
     /// Events lost by signal handlers that came while the thread was recording. Their own counter:
     /// the interrupted code may be about to store the other.
     pub(crate) interrupted: AtomicU64,
@@ -149,6 +149,7 @@ impl Thread {
             sequence: 0,
             exhausted: false,
             loss: Loss::default(),
+            reported: Losses::default(),
         };
         own.start_batch(batch, now, 0);
         let limit = own.batch().capacity() - RESERVE;
@@ -160,8 +161,6 @@ impl Thread {
             exited: AtomicU64::new(0),
             dropped_events: AtomicU64::new(0),
             dropped_ends: AtomicU64::new(0),
-            told_events: AtomicU64::new(0),
-            told_ends: AtomicU64::new(0),
             interrupted: AtomicU64::new(0),
             unfinished: AtomicBool::new(false),
             session,
@@ -628,7 +627,7 @@ impl Own {
     /// Begins to write into `batch`, which is owned and in no chain.
     pub(crate) fn start_batch(&mut self, batch: *mut Batch, base: u64, sequence: u32) {
         // SAFETY: a unique reference wants that nobody else has one: the batch is owned.
-        unsafe { &mut *batch }.reset(self.owner, base, sequence);
+        unsafe { &mut *batch }.reset(self.owner, base, sequence, self.reported);
         self.batch = batch;
         self.base = base;
         self.last = base;

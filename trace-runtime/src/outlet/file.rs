@@ -7,6 +7,7 @@ use super::told::Told;
 use crate::claimed::Claimed;
 use crate::clock;
 use crate::error::Report;
+use crate::losses::{Losses, Tally};
 use crate::rotation::Series;
 use crate::sink::Sink;
 use std::io;
@@ -14,7 +15,6 @@ use std::time::Instant;
 use trace_format::batch::{BatchInfo, Compression};
 use trace_format::definition::{Definition, put_definition};
 use trace_format::header::PAYLOAD_BYTES_MAX;
-use trace_format::id::ThreadId;
 use trace_format::time::Ticks;
 
 /// Batches on their way to the sink, and the definitions that wait for theirs.
@@ -42,6 +42,7 @@ pub(crate) struct File {
 #[derive(Debug, Default)]
 struct Before {
     events: u64,
+    lost: Losses,
     bytes: u64,
     unwritten_events: u64,
     error: Option<io::Error>,
@@ -81,11 +82,16 @@ impl File {
         Self { series: Some(Box::new(series)), ..Self::new(sink) }
     }
 
-    /// `dropped`: what each thread has lost before, events and ends; and all that have ended.
-    pub(super) fn come_late(&mut self, dropped: &[(ThreadId, u64, u64)]) {
+    /// It begins when the session has lost this.
+    pub(super) fn come_late(&mut self, lost: &Tally) {
         self.is_late = true;
         self.generation = 0;
-        self.told.note_dropped_before(dropped);
+        self.told.begin_at(lost);
+    }
+
+    /// The next part begins when the session has lost this.
+    pub(crate) fn leave_at(&mut self, lost: &Tally) {
+        self.told.end_at(lost);
     }
 
     /// Whether the trace should go on in the next file, or in its own from the beginning.
@@ -137,6 +143,7 @@ impl File {
     /// The part before has ended.
     pub(crate) fn add_before(&mut self, (report, error): (Report, Option<io::Error>)) {
         self.before.events += report.events;
+        self.before.lost += Losses { events: report.dropped_events, ends: report.dropped_ends };
         self.before.bytes += report.bytes;
         self.before.unwritten_events += report.unwritten_events;
         if let Some(error) = error {
@@ -149,10 +156,9 @@ impl File {
         self.told.events()
     }
 
-    /// Of these events and ends lost in the session, those that were lost since this file began.
-    pub(crate) fn dropped_here(&self, (events, ends): (u64, u64)) -> (u64, u64) {
-        let (events_before, ends_before) = self.told.dropped_before();
-        (events.saturating_sub(events_before), ends.saturating_sub(ends_before))
+    /// Of what the session has lost so far, what was lost in this file.
+    pub(crate) fn lost(&self, session: Losses) -> Losses {
+        self.told.lost(session)
     }
 
     pub(crate) fn define(&mut self, definition: &Definition<'_>) {
@@ -190,10 +196,10 @@ impl File {
     }
 
     /// A piece belonged to the part before, which has ended: a thread was held in the middle of an
-    /// event for all that time.
+    /// event for all that time. This part counts it.
     pub(crate) fn note_too_late(&mut self, info: &BatchInfo) {
         if self.is_next {
-            self.sink.unwritten_events += u64::from(info.events);
+            self.told.lose(info.thread, info.events.into());
         }
     }
 
@@ -212,6 +218,8 @@ impl File {
         self.sink.finish();
         let report = Report {
             events: self.before.events + self.sink.events,
+            dropped_events: self.before.lost.events + report.dropped_events,
+            dropped_ends: self.before.lost.ends + report.dropped_ends,
             bytes: self.before.bytes + self.sink.bytes,
             unwritten_events: self.before.unwritten_events + self.sink.unwritten_events,
             ..report

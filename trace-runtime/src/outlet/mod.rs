@@ -18,9 +18,9 @@ pub(crate) use lasting::Lasting;
 pub(crate) use mirror::Mirror;
 pub(crate) use ring::{Names, Ring, Snapshot};
 
+use crate::losses::{Reported, Tally};
 use trace_format::batch::BatchInfo;
 use trace_format::definition::Definition;
-use trace_format::id::ThreadId;
 
 /// One of them.
 #[derive(Debug)]
@@ -40,11 +40,11 @@ impl Outlet {
 
     /// Writes a piece of events behind all definitions so far.
     /// Whether it belongs there.
-    pub(crate) fn events(&mut self, info: &BatchInfo, payload: &[u8]) -> bool {
+    pub(crate) fn events(&mut self, info: &BatchInfo, payload: &[u8], reported: Reported) -> bool {
         match self {
             Self::File(file) => file.events(info, payload),
             Self::Ring(ring) => {
-                ring.events(info, payload);
+                ring.events(info, payload, reported);
                 true
             }
         }
@@ -65,12 +65,11 @@ impl Outlet {
         }
     }
 
-    /// It is about to be told what lasts: the session has begun before. `dropped`: what each thread
-    /// has lost so far, events and ends.
-    pub(crate) fn come_late(&mut self, dropped: &[(ThreadId, u64, u64)]) {
+    /// It is about to be told what lasts: the session has begun before, and has lost this so far.
+    pub(crate) fn come_late(&mut self, lost: &Tally) {
         match self {
-            Self::File(file) => file.come_late(dropped),
-            Self::Ring(ring) => ring.come_late(),
+            Self::File(file) => file.come_late(lost),
+            Self::Ring(ring) => ring.come_late(lost),
         }
     }
 }

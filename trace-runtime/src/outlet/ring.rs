@@ -11,9 +11,11 @@
 
 use super::Lasting;
 use super::mirror::Mirror;
-use super::told::Told;
+use super::told::{Bound, Told};
 use crate::clock;
 use crate::error::SnapshotReport;
+use crate::losses::{Losses, Reported, Tally, ThreadLosses};
+use crate::recorder;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -45,6 +47,8 @@ const MIRROR_BYTES: usize = 8 << 10;
 struct Piece {
     info: BatchInfo,
     payload: Box<[u8]>,
+    /// What its thread has lost, as events up to it report.
+    reported: Reported,
 }
 
 /// What a generation began with, and what came in it.
@@ -54,8 +58,12 @@ struct Generation {
     clock: Option<ClockSnapshot>,
     /// What was open on threads.
     states: Vec<Definition<'static>>,
-    /// What threads had lost by then, events and ends, if anything.
-    dropped: Vec<(ThreadId, u64, u64)>,
+    /// What had been lost by then of which no event reports: by threads' signal handlers, if
+    /// anything, and by threads that could not be attached.
+    interrupted: Vec<(ThreadId, u64)>,
+    unattached: u64,
+    /// Threads that ended in it.
+    ended: Vec<ThreadId>,
     /// Other definitions of this moment, and how many.
     rest: Vec<u8>,
     rest_count: u32,
@@ -68,9 +76,11 @@ struct Generation {
 struct Known {
     /// What defines it.
     bytes: Vec<u8>,
-    /// If it has ended: how.
-    end: Option<(Ticks, u64, u64)>,
+    /// If it has ended: when, what it had lost, and in which generation of all.
+    end: Option<(Ticks, Losses, u64)>,
     pieces: usize,
+    /// What it has lost, as events report that are not here any more.
+    reported: Losses,
 }
 
 /// The last of what happened.
@@ -81,6 +91,10 @@ pub(crate) struct Ring {
     generations: VecDeque<Generation>,
     threads: BTreeMap<ThreadId, Known>,
     bytes: usize,
+    /// Generations that have gone.
+    gone: u64,
+    /// What the session had lost when the ring came.
+    lost_before: Bound,
     /// A file that has the same, if it is to survive the process.
     mirror: Option<Box<Mirror>>,
 }
@@ -89,11 +103,22 @@ impl Ring {
     pub(crate) fn new(bytes_max: usize, min_age: Duration, mirror: Option<Mirror>) -> Self {
         let (generations, threads) = (VecDeque::new(), BTreeMap::new());
         let mirror = mirror.map(Box::new);
-        Self { bytes_max, min_age, generations, threads, bytes: 0, mirror }
+        let (gone, lost_before) = (0, Bound::default());
+        Self { bytes_max, min_age, generations, threads, bytes: 0, gone, lost_before, mirror }
     }
 
-    /// Nothing to do: it always begins in the middle.
-    pub(super) fn come_late(&mut self) {}
+    /// It begins when the session has lost this.
+    pub(super) fn come_late(&mut self, lost: &Tally) {
+        self.lost_before = Bound::new(lost);
+        for thread in &lost.threads {
+            self.threads.entry(thread.id).or_default().reported = thread.full;
+        }
+    }
+
+    /// Of what the session has lost so far, what was lost since the ring came.
+    pub(crate) fn lost(&self, session: Losses) -> Losses {
+        session.since(self.lost_before.total)
+    }
 
     /// Whether so much has come in this generation that it should end.
     pub(crate) fn wants_cut(&self) -> bool {
@@ -103,7 +128,8 @@ impl Ring {
 
     pub(crate) fn define(&mut self, definition: &Definition<'_>) {
         if let Some(mirror) = &mut self.mirror {
-            mirror.define(definition);
+            let end = self.lost_before.end(definition);
+            mirror.define(end.as_ref().unwrap_or(definition));
         }
         match definition {
             Definition::Generation { ticks, .. } => self.begin_generation(*ticks),
@@ -127,7 +153,12 @@ impl Ring {
             }
             &Definition::ThreadEnd { id, ended, ticks, dropped_events, dropped_ends, .. } => {
                 if let Some(known) = self.threads.get_mut(&id).filter(|_| ended) {
-                    known.end = Some((ticks, dropped_events, dropped_ends));
+                    let lost = Losses { events: dropped_events, ends: dropped_ends };
+                    let generation = self.gone + self.generations.len() as u64;
+                    known.end = Some((ticks, lost, generation));
+                    if let Some(current) = self.generations.back_mut() {
+                        current.ended.push(id);
+                    }
                     self.forget_if_over(id);
                 }
             }
@@ -161,12 +192,17 @@ impl Ring {
         }
     }
 
-    /// What each thread has lost by now, events and ends: what a snapshot that begins with this
+    /// What has been lost by now of which no event reports: what a snapshot that begins with this
     /// generation has not lost.
-    pub(crate) fn note_dropped(&mut self, dropped: impl Iterator<Item = (ThreadId, u64, u64)>) {
+    pub(crate) fn note_losses(
+        &mut self,
+        interrupted: impl Iterator<Item = (ThreadId, u64)>,
+        unattached: u64,
+    ) {
         let Some(generation) = self.generations.back_mut() else { return };
-        generation.dropped = dropped.filter(|&(_, events, ends)| events + ends > 0).collect();
-        let bytes = size_of_val(&*generation.dropped);
+        generation.interrupted = interrupted.filter(|&(_, events)| events > 0).collect();
+        generation.unattached = unattached;
+        let bytes = size_of_val(&*generation.interrupted);
         generation.bytes += bytes;
         self.bytes += bytes;
     }
@@ -176,7 +212,9 @@ impl Ring {
             begin,
             clock: None,
             states: Vec::new(),
-            dropped: Vec::new(),
+            interrupted: Vec::new(),
+            unattached: recorder::unattached(),
+            ended: Vec::new(),
             rest: Vec::new(),
             rest_count: 0,
             pieces: VecDeque::new(),
@@ -184,7 +222,7 @@ impl Ring {
         });
     }
 
-    pub(super) fn events(&mut self, info: &BatchInfo, payload: &[u8]) {
+    pub(super) fn events(&mut self, info: &BatchInfo, payload: &[u8], reported: Reported) {
         if let Some(mirror) = &mut self.mirror {
             mirror.events(info, payload);
         }
@@ -192,7 +230,7 @@ impl Ring {
         // One that there is no memory for is as one that has gone.
         let Some(payload) = self.keep(payload) else { return };
         let Some(generation) = self.generations.back_mut() else { return };
-        generation.pieces.push_back(Arc::new(Piece { info: *info, payload }));
+        generation.pieces.push_back(Arc::new(Piece { info: *info, payload, reported }));
         generation.bytes += bytes;
         self.bytes += bytes;
         self.threads.entry(info.thread).or_default().pieces += 1;
@@ -228,7 +266,7 @@ impl Ring {
                 let bytes = piece.payload.len() + PIECE_OVERHEAD;
                 oldest.bytes -= bytes;
                 self.bytes -= bytes;
-                self.lose_piece(piece.info.thread);
+                self.lose_piece(&piece);
             }
             None if is_last => return false,
             None => self.pop_generation(),
@@ -239,22 +277,31 @@ impl Ring {
     fn pop_generation(&mut self) {
         let Some(oldest) = self.generations.pop_front() else { return };
         self.bytes -= oldest.bytes;
+        self.gone += 1;
         for piece in oldest.pieces {
-            self.lose_piece(piece.info.thread);
+            self.lose_piece(&piece);
         }
+        oldest.ended.into_iter().for_each(|thread| self.forget_if_over(thread));
     }
 
-    fn lose_piece(&mut self, thread: ThreadId) {
+    fn lose_piece(&mut self, piece: &Piece) {
+        let thread = piece.info.thread;
         if let Some(known) = self.threads.get_mut(&thread) {
             known.pieces -= 1;
+            known.reported = piece.reported.now;
             self.forget_if_over(thread);
         }
     }
 
-    /// A thread that has ended and left nothing here need not be known.
+    /// A thread that has ended and left nothing here need not be known: no event, and no loss in a
+    /// generation that is here.
     fn forget_if_over(&mut self, id: ThreadId) {
         let Some(known) = self.threads.get(&id) else { return };
-        if known.pieces == 0 && (known.end.is_some() || id.as_cpu().is_some()) {
+        let is_over = match known.end {
+            Some((_, lost, generation)) => lost == known.reported || generation <= self.gone,
+            None => id.as_cpu().is_some(),
+        };
+        if known.pieces == 0 && is_over {
             self.bytes -= known.bytes.len();
             self.threads.remove(&id);
         }
@@ -311,8 +358,8 @@ impl Ring {
 
     /// All of it, as of now. To be called right after a generation has begun.
     ///
-    /// `lives`: the threads that have not ended, with what each has dropped, events and ends.
-    pub(crate) fn snapshot(&self, names: &Names<'_>, lives: Vec<(ThreadId, u64, u64)>) -> Snapshot {
+    /// `lost`: what the session has lost so far.
+    pub(crate) fn snapshot(&self, names: &Names<'_>, lost: Tally) -> Snapshot {
         let mut head = Head::new(PAYLOAD_BYTES_MAX / 2);
         let Some(oldest) = self.generations.front() else { return Snapshot::default() };
         names.put_first(&mut head);
@@ -325,15 +372,21 @@ impl Ring {
         // A file takes less than the ring does, but for what lasts.
         let spare = self.bytes_max.saturating_sub(head.bytes() + 4096);
         let mut bytes = self.bytes;
+        let reported = |(id, known): (&ThreadId, &Known)| (*id, known.reported);
+        let mut reported: BTreeMap<_, _> = self.threads.iter().map(reported).collect();
         'bound: for generation in &mut generations {
             while bytes > spare {
                 let Some(piece) = generation.pieces.pop_front() else { continue 'bound };
                 bytes -= piece.payload.len() + PIECE_OVERHEAD;
+                reported.insert(piece.info.thread, piece.reported.now);
             }
             break;
         }
-        let ended = self.threads.iter().filter_map(|(id, known)| Some((*id, known.end?)));
-        Snapshot { head: head.batches, generations, ended: ended.collect(), lives }
+        let ended = self.threads.iter().filter_map(|(id, known)| {
+            let (ticks, lost, _) = known.end?;
+            Some((*id, ticks, lost))
+        });
+        Snapshot { head: head.batches, generations, ended: ended.collect(), reported, lost }
     }
 }
 
@@ -393,8 +446,12 @@ impl Head {
 pub(crate) struct Snapshot {
     head: Vec<(Vec<u8>, u32)>,
     generations: Vec<Generation>,
-    ended: Vec<(ThreadId, (Ticks, u64, u64))>,
-    lives: Vec<(ThreadId, u64, u64)>,
+    /// Threads that have ended: when, and what they had lost.
+    ended: Vec<(ThreadId, Ticks, Losses)>,
+    /// What threads had lost, as events report that are not in here.
+    reported: BTreeMap<ThreadId, Losses>,
+    /// What the session had lost when it was taken.
+    lost: Tally,
 }
 
 /// A snapshot on its way into a writer.
@@ -420,21 +477,26 @@ impl Snapshot {
         for (bytes, count) in &self.head {
             out.definitions(bytes, *count)?;
         }
-        let mut told = Told::default();
-        if let Some(first) = self.generations.first() {
-            told.note_dropped_before(&first.dropped);
-        }
+        let (mut told, mut reported) = (Told::default(), self.reported.clone());
         for (at, generation) in self.generations.iter().enumerate() {
-            out.generation(generation, at as u32 + 1)?;
+            let is_known = |id: &ThreadId| self.reported.contains_key(id);
+            out.generation(generation, at as u32 + 1, is_known)?;
             for piece in &generation.pieces {
-                if let Some(info) = told.of(&piece.info) {
+                let is_first = !told.has(piece.info.thread);
+                let info = told.of(&piece.info);
+                if is_first {
+                    let Reported { before, now } = piece.reported;
+                    reported.insert(piece.info.thread, if info.is_some() { before } else { now });
+                }
+                if let Some(info) = info {
                     let info = BatchInfo { generation: out.generation, ..info };
                     out.batch(&info, &piece.payload)?;
                 }
             }
         }
+        told.begin_at(&self.begin(reported));
         let events = told.events();
-        self.put_ends(&mut out, &told)?;
+        let lost = self.put_ends(&mut out, &told)?;
         let end = out.encoder.end();
         out.writer.write_all(&end)?;
         out.writer.flush()?;
@@ -442,20 +504,40 @@ impl Snapshot {
         let (first, last) = (clocks().next(), clocks().next_back());
         let nanos = |clock: Option<ClockSnapshot>| clock.map_or(0, |clock| clock.monotonic.0);
         let age = Duration::from_nanos(nanos(last).saturating_sub(nanos(first)));
-        Ok(SnapshotReport { events, bytes: out.encoder.offset(), age })
+        let dropped_events = lost.events;
+        Ok(SnapshotReport { events, bytes: out.encoder.offset(), age, dropped_events })
     }
 
-    fn put_ends<W: Write>(&self, out: &mut Writing<W>, told: &Told) -> io::Result<()> {
-        let ended = self.ended.iter().map(|(id, end)| (*id, true, *end));
+    /// What had been lost where the snapshot begins, which is at its first batch of each thread.
+    fn begin(&self, reported: BTreeMap<ThreadId, Losses>) -> Tally {
+        let first = self.generations.first();
+        let interrupted = first.map_or(&[][..], |first| &first.interrupted);
+        let interrupted: BTreeMap<_, _> = interrupted.iter().copied().collect();
+        let thread = |(id, full)| {
+            let interrupted = interrupted.get(&id).copied().unwrap_or(0);
+            ThreadLosses { id, full, interrupted }
+        };
+        let unattached = first.map_or(0, |first| first.unattached);
+        let threads = reported.into_iter().map(thread).collect();
+        Tally { threads, ended: Losses::default(), unattached }
+    }
+
+    /// The totals, of each thread and of all. What was lost.
+    fn put_ends<W: Write>(&self, out: &mut Writing<W>, told: &Told) -> io::Result<Losses> {
+        let ended = self.ended.iter().map(|&(id, ticks, lost)| (id, true, ticks, lost));
         let now = out.now;
-        let lives = self.lives.iter().map(|&(id, events, ends)| (id, false, (now, events, ends)));
-        let (mut bytes, mut count, mut lost) = (Vec::new(), 1, (0, 0));
-        for (id, ended, (ticks, dropped_events, dropped_ends)) in ended.chain(lives) {
+        let lives = self.lost.threads.iter().map(|it| (it.id, false, now, it.all()));
+        let first = self.generations.first().map_or(0, |first| first.unattached);
+        let mut lost = Losses::events(self.lost.unattached.saturating_sub(first));
+        let (mut bytes, mut count) = (Vec::new(), 1);
+        for (id, ended, ticks, Losses { events: dropped_events, ends: dropped_ends }) in
+            ended.chain(lives)
+        {
             let end =
                 Definition::ThreadEnd { id, ended, ticks, events: 0, dropped_events, dropped_ends };
             let end = told.end(&end).unwrap_or(end);
             if let Definition::ThreadEnd { dropped_events, dropped_ends, .. } = end {
-                lost = (lost.0 + dropped_events, lost.1 + dropped_ends);
+                lost += Losses { events: dropped_events, ends: dropped_ends };
             }
             put_definition(&mut bytes, &end);
             count += 1;
@@ -463,7 +545,7 @@ impl Snapshot {
                 out.definitions(&std::mem::take(&mut bytes), std::mem::replace(&mut count, 1) - 1)?;
             }
         }
-        let (dropped_events, dropped_ends) = lost;
+        let Losses { events: dropped_events, ends: dropped_ends } = lost;
         put_definition(
             &mut bytes,
             &Definition::Stop {
@@ -475,13 +557,20 @@ impl Snapshot {
                 memory_max: 0,
             },
         );
-        out.definitions(&bytes, count)
+        out.definitions(&bytes, count)?;
+        Ok(lost)
     }
 }
 
 impl<W: Write> Writing<W> {
-    /// What a generation begins with. The first one's number and clock are in the head.
-    fn generation(&mut self, generation: &Generation, number: u32) -> io::Result<()> {
+    /// What a generation begins with. The first one's number and clock are in the head. Of threads
+    /// that are not known any more there is nothing to say.
+    fn generation(
+        &mut self,
+        generation: &Generation,
+        number: u32,
+        is_known: impl Fn(&ThreadId) -> bool,
+    ) -> io::Result<()> {
         let (mut bytes, mut count) = (Vec::new(), generation.rest_count);
         self.generation = number;
         if number > 1 {
@@ -492,7 +581,11 @@ impl<W: Write> Writing<W> {
                 count += 1;
             }
         }
-        for state in &generation.states {
+        let is_of_known = |state: &&Definition<'_>| match state {
+            Definition::ThreadState { id, .. } => is_known(id),
+            _ => true,
+        };
+        for state in generation.states.iter().filter(is_of_known) {
             put_definition(&mut bytes, state);
             count += 1;
         }

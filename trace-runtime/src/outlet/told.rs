@@ -1,26 +1,60 @@
-//! What an outlet was told of threads: from which batch on it has them, for it may have come while
-//! they were recorded; how many events; and what was lost before.
+//! What an output was told of threads: from which batch on it has them, for it may have come while
+//! they were recorded; how many events; and what was lost while it was written.
 
+use crate::losses::{Losses, Tally, ThreadLosses};
 use std::collections::BTreeMap;
 use trace_format::batch::BatchInfo;
 use trace_format::definition::Definition;
 use trace_format::id::ThreadId;
 
-/// What an outlet has of each thread.
+/// What an output has of each thread.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
     /// Events of threads whose first batch here has come.
     threads: BTreeMap<ThreadId, u64>,
     /// Of threads that have ended.
     events_before: u64,
-    /// What threads had lost before the outlet came, events and ends.
-    dropped: BTreeMap<ThreadId, (u64, u64)>,
-    /// The sum of these, and what threads had lost that have ended before.
-    dropped_before: (u64, u64),
+    /// What had been lost when the output began.
+    begin: Bound,
+    /// What had been lost when the next part began, if one did: that part counts the rest.
+    end: Option<Bound>,
+    /// Events that came when the part they belong to had ended.
+    too_late: BTreeMap<ThreadId, u64>,
+}
+
+/// What had been lost by each thread, and by all, at one moment.
+#[derive(Debug, Default)]
+pub(super) struct Bound {
+    threads: BTreeMap<ThreadId, Losses>,
+    pub(super) total: Losses,
+}
+
+impl Bound {
+    pub(super) fn new(tally: &Tally) -> Self {
+        let of = |thread: &ThreadLosses| (thread.id, thread.all());
+        Self { threads: tally.threads.iter().map(of).collect(), total: tally.total() }
+    }
+
+    fn of(&self, id: ThreadId) -> Option<Losses> {
+        self.threads.get(&id).copied()
+    }
+
+    /// The end of a thread, with what it has lost since. `None` if it is something else.
+    pub(super) fn end<'a>(&self, definition: &Definition<'a>) -> Option<Definition<'a>> {
+        let &Definition::ThreadEnd { id, ended, ticks, events, dropped_events, dropped_ends } =
+            definition
+        else {
+            return None;
+        };
+        let lost = Losses { events: dropped_events, ends: dropped_ends };
+        let lost = lost.since(self.of(id).unwrap_or_default());
+        let Losses { events: dropped_events, ends: dropped_ends } = lost;
+        Some(Definition::ThreadEnd { id, ended, ticks, events, dropped_events, dropped_ends })
+    }
 }
 
 impl Told {
-    /// How this outlet has a piece; `None` if it is to be left out, as the thread's first batch
+    /// How this output has a piece; `None` if it is to be left out, as the thread's first batch
     /// here is yet to come: one that restates.
     pub(crate) fn of(&mut self, info: &BatchInfo) -> Option<BatchInfo> {
         let mut info = *info;
@@ -35,21 +69,43 @@ impl Told {
         Some(info)
     }
 
-    /// What threads had lost when the outlet came, events and ends; under the thread 0 those that
-    /// had ended.
-    pub(crate) fn note_dropped_before(&mut self, dropped: &[(ThreadId, u64, u64)]) {
-        self.dropped = dropped.iter().map(|&(id, events, ends)| (id, (events, ends))).collect();
-        self.dropped_before =
-            dropped.iter().fold((0, 0), |sum, lost| (sum.0 + lost.1, sum.1 + lost.2));
+    /// Whether the thread's first batch here has come.
+    pub(crate) fn has(&self, thread: ThreadId) -> bool {
+        self.threads.contains_key(&thread)
     }
 
-    /// All that was lost before the outlet came, events and ends.
-    pub(crate) fn dropped_before(&self) -> (u64, u64) {
-        self.dropped_before
+    /// The output begins: what was lost before is not lost in it.
+    pub(crate) fn begin_at(&mut self, tally: &Tally) {
+        self.begin = Bound::new(tally);
     }
 
-    /// How this outlet has the end of a thread: with the events that it was told, and with what was
-    /// lost since it came.
+    /// The next part begins: what is lost from here on is lost in that one.
+    pub(crate) fn end_at(&mut self, tally: &Tally) {
+        self.end.get_or_insert_with(|| Bound::new(tally));
+    }
+
+    /// Events of this thread are in no part.
+    pub(crate) fn lose(&mut self, thread: ThreadId, events: u64) {
+        *self.too_late.entry(thread).or_default() += events;
+    }
+
+    /// Of all that the session has lost so far, what was lost in this output.
+    pub(crate) fn lost(&self, session: Losses) -> Losses {
+        let upto = self.end.as_ref().map_or(session, |end| end.total);
+        upto.since(self.begin.total) + Losses::events(self.too_late.values().sum())
+    }
+
+    /// The same of one thread.
+    fn lost_of(&self, id: ThreadId, session: Losses) -> Losses {
+        let begin = self.begin.of(id).unwrap_or_default();
+        // A thread that came when the part was about to end has lost nothing in it.
+        let upto = self.end.as_ref().map_or(session, |end| end.of(id).unwrap_or(begin));
+        let too_late = self.too_late.get(&id).copied().unwrap_or(0);
+        upto.since(begin) + Losses::events(too_late)
+    }
+
+    /// How this output has the end of a thread: with the events that it was told, and with what was
+    /// lost in it.
     pub(crate) fn end<'a>(&self, definition: &Definition<'a>) -> Option<Definition<'a>> {
         let &Definition::ThreadEnd { id, ended, ticks, dropped_events, dropped_ends, .. } =
             definition
@@ -57,9 +113,8 @@ impl Told {
             return None;
         };
         let events = self.threads.get(&id).copied().unwrap_or(0);
-        let (events_before, ends_before) = self.dropped.get(&id).copied().unwrap_or_default();
-        let dropped_events = dropped_events.saturating_sub(events_before);
-        let dropped_ends = dropped_ends.saturating_sub(ends_before);
+        let session = Losses { events: dropped_events, ends: dropped_ends };
+        let Losses { events: dropped_events, ends: dropped_ends } = self.lost_of(id, session);
         Some(Definition::ThreadEnd { id, ended, ticks, events, dropped_events, dropped_ends })
     }
 

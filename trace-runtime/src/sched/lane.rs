@@ -4,6 +4,7 @@
 //! ceases, unless records were lost in between; the first piece of a batch begins with the thread
 //! that is running.
 
+use crate::losses::Reported;
 use crate::output::Output;
 use trace_format::batch::BatchInfo;
 use trace_format::event::{Event, EventKind, put_event};
@@ -135,7 +136,7 @@ impl Lane {
             events: self.events,
             flags: if self.offset == 0 { FLAG_RESTATED } else { 0 },
         };
-        output.events(&info, &self.payload);
+        output.events(&info, &self.payload, Reported::default());
         self.offset += self.payload.len();
         self.payload.clear();
         self.events = 0;

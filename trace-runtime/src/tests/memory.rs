@@ -12,7 +12,7 @@ fn m1_a_spare_is_taken_by_one_of_two() {
         let spares = Arc::new(Spares::new());
         let batch = memory::allocate(280).expect("there is no bound here");
         // SAFETY: ours until it is given; its next life begins here.
-        unsafe { &mut *batch }.reset(crate::batch::Owner::default(), 7, 1);
+        unsafe { &mut *batch }.reset(crate::batch::Owner::default(), 7, 1, Default::default());
         assert!(spares.give(batch).is_ok());
         // The owner refills while the collector trims.
         let owner = thread::spawn({

@@ -88,7 +88,7 @@ impl Piece {
 
 /// What a walk hands out now.
 fn drain(drain: &mut Drain, pieces: &mut Vec<Piece>) {
-    drain.drain(1, &mut |info, bytes| {
+    drain.drain(1, &mut |info, bytes, _| {
         pieces.push(Piece {
             sequence: info.sequence,
             offset: info.offset,
