@@ -3,7 +3,7 @@
 //! A finding must be worth a person's time: every rule has a least share of the trace's time, or
 //! of what it is about, below which it is silent. A program that is well gives no findings.
 //!
-//! - `locks`, `stuck`, `cpus`, `calls`, `memory`, `tasks`, `async_tasks` (private): the rules,
+//! - `stopped`, `locks`, `stuck`, `cpus`, `calls`, `memory`, `tasks`, `async_tasks` (private): the rules,
 //!   with their limits.
 //! - `words` (private): names, places and numbers as sentences have them.
 
@@ -25,6 +25,7 @@ mod calls;
 mod cpus;
 mod locks;
 mod memory;
+mod stopped;
 mod stuck;
 mod tasks;
 mod words;
@@ -40,6 +41,9 @@ const OF_A_KIND_MAX: usize = 3;
 pub enum InsightKind {
     /// Part of the trace is missing: all else is said with that in mind.
     Loss,
+    /// The whole process was stopped for a while, or the machine was suspended: all else is said
+    /// with that in mind.
+    Stopped,
     /// Threads waited for locks until the trace stopped, and nobody gave those up.
     Stuck,
     /// Many wait for one lock.
@@ -86,6 +90,7 @@ impl InsightKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Loss => "loss",
+            Self::Stopped => "stopped",
             Self::Stuck => "stuck",
             Self::LockContention => "lock_contention",
             Self::SlowHolder => "slow_holder",
@@ -162,6 +167,7 @@ pub fn explain_all<S: ReadAt>(
     let shared = words::shared_names(file.tables());
     let facts = Facts::new(file.tables(), lives, symbols, &shared);
     let mut insights = memory::loss(&facts);
+    insights.extend(stopped::stopped(&facts));
     insights.extend(stuck::in_locks(&facts));
     insights.extend(locks::contended(&facts));
     insights.extend(locks::full_channels(&facts));
@@ -174,8 +180,13 @@ pub fn explain_all<S: ReadAt>(
     insights.extend(heap.into_iter().flat_map(|heap| memory::growth(&facts, heap)));
     insights.extend(tasks.into_iter().flat_map(|tasks| async_tasks::all(&facts, tasks)));
     insights.extend(tasks::slow(&facts, slow));
-    // Losses come first, as all else is to be read with them in mind.
-    insights.sort_by_key(|it| (it.kind != InsightKind::Loss, Reverse(it.lost), it.kind));
+    // Losses and stops come first, as all else is to be read with them in mind.
+    let rank = |kind| match kind {
+        InsightKind::Loss => 0,
+        InsightKind::Stopped => 1,
+        _ => 2,
+    };
+    insights.sort_by_key(|it| (rank(it.kind), Reverse(it.lost), it.kind));
     let mut kept: Vec<Insight> = Vec::new();
     for insight in insights {
         let before = kept.iter().filter(|it| it.kind == insight.kind).count();

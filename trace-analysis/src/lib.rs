@@ -11,6 +11,7 @@
 //! - [`async_tasks`]: what executors poll, what it waits for, and who delays whom.
 //! - [`life`]: what each thread did with its time, what it waited for, who woke it. [`reason`]: why
 //!   a thread waits. [`heap`]: what lives on the heap. [`profile`]: any of it by stack.
+//! - [`standstill`]: when the whole process was stopped.
 //! - [`explain`]: what made the program slow, in words.
 //! - [`findings`]: what is odd about a trace or about the traced program.
 //! - [`stack`]: what is open on one thread, for programs that walk events themselves.
@@ -55,6 +56,7 @@ mod shard;
 pub mod slow_tasks;
 pub mod sources;
 pub mod stack;
+pub mod standstill;
 pub mod summary;
 pub mod symbols;
 pub mod tasks;

@@ -9,7 +9,7 @@
 
 use crate::primitive::Ordering;
 use crate::primitive::global::{AtomicBool, AtomicU64};
-pub(crate) use crate::sys::{monotonic, thread_cpu};
+pub(crate) use crate::sys::{monotonic, suspended, thread_counts, thread_cpu};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use trace_format::time::{ClockKind, ClockSnapshot, Nanos, Ticks};
 

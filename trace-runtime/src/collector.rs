@@ -20,6 +20,7 @@ use crate::primitive::{AtomicU64, Ordering};
 use crate::recorder;
 use crate::session::{Request, Session};
 use crate::source::Source;
+use crate::standstill::Standstill;
 use crate::task;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -110,6 +111,7 @@ impl Collector {
     /// the first failure.
     pub(crate) fn run(mut self) -> (Report, Option<io::Error>) {
         let _quiet = crate::local::quiet();
+        let mut standstill = Standstill::new();
         let mut cut_at = Instant::now() + self.every.min(FIRST_CUT);
         let mut look_at = self.next_look();
         while !self.session.is_ended() {
@@ -120,6 +122,7 @@ impl Collector {
             } else if self.output.file().is_some_and(|file| file.is_full(now)) && self.turn() {
                 cut_at = Instant::now() + LEAVING.min(self.every);
             } else if now >= cut_at || self.output.ring().is_some_and(|ring| ring.wants_cut()) {
+                self.tell(standstill.look());
                 self.cut();
                 // That has asked the sources, too.
                 (cut_at, look_at) = (Instant::now() + self.every, self.next_look());
@@ -131,10 +134,17 @@ impl Collector {
                 self.collect();
                 look_at = self.next_look();
             } else {
-                std::thread::park_timeout(cut_at.min(look_at) - now);
+                self.tell(standstill.park_until(cut_at.min(look_at)));
             }
         }
         self.stop()
+    }
+
+    /// What the recorder has found out by itself.
+    fn tell(&mut self, found: Option<Definition<'_>>) {
+        if let Some(found) = found {
+            self.output.define(&found);
+        }
     }
 
     /// When the sources want to be asked again; the next cut comes first if they do not care.

@@ -122,6 +122,7 @@ mod sites;
 mod source;
 #[cfg_attr(not(stacks), path = "stack/absent.rs")]
 mod stack;
+mod standstill;
 mod sys;
 mod task;
 #[cfg(all(test, exectrace_loom))]

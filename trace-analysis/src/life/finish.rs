@@ -64,6 +64,7 @@ pub(super) fn finish<S: ReadAt + Sync>(walk: &mut Walk<'_, S>, options: &Options
         regions: regions.collect(),
         concurrency,
         stretches,
+        standstills: walk.stops.told().to_vec(),
         faults: walk.faults,
         unreadable: walk.unreadable,
         fine,

@@ -15,6 +15,7 @@ use trace_format::time::Nanos;
 
 use super::thread::{Doings, Spent};
 use super::{Holder, TOP};
+use crate::standstill::Stops;
 
 /// So many wakes at one address are remembered: those that a wait that goes on may need.
 const WAKES_MAX: usize = 256;
@@ -144,18 +145,20 @@ impl Futex {
     ///
     /// - `stack`, `place`: where; and one stack for all at that place.
     /// - `woken`: how many threads it woke, or may have.
+    /// - `stops`: when nobody made anybody wait.
     pub(super) fn wake(
         &mut self,
         thread: ThreadId,
         (stack, place): (StackId, StackId),
         (begin, end): (u64, u64),
         woken: u64,
+        stops: &Stops,
     ) -> Option<u64> {
         let last = std::mem::replace(&mut self.last_wake, begin);
         let waiters = self.waiters.iter().filter(|waiter| waiter.is_lock && waiter.begin <= begin);
         let (mut caused, mut first) = (0_u64, None::<u64>);
         for waiter in waiters {
-            caused = caused.saturating_add(begin - waiter.begin.max(last).min(begin));
+            caused = caused.saturating_add(stops.awake(waiter.begin.max(last), begin));
             if waiter.begin >= last {
                 first = Some(first.map_or(waiter.begin, |first| first.min(waiter.begin)));
             }
@@ -219,5 +222,14 @@ impl Futex {
             slow_call: held.slow.1,
         });
         holders.collect()
+    }
+}
+
+/// How many waits a wake may have ended, by its result.
+pub(super) fn woken(call: CallId, result: i64) -> u64 {
+    match call {
+        CallId::PTHREAD_COND_BROADCAST => u64::MAX,
+        CallId::PTHREAD_COND_SIGNAL | CallId::PTHREAD_MUTEX_UNLOCK => 1,
+        _ => u64::try_from(result).unwrap_or(0),
     }
 }

@@ -1,10 +1,11 @@
 //! What each thread did with its time, what it waited for, and who was to blame.
 //!
 //! [`Lives::read`] walks the calls of all threads and the switches of all CPUs once, in the order
-//! of time, in memory that does not grow with the trace's length. Two things always hold:
+//! of time, in memory that does not grow with the trace's length. Three things always hold:
 //!
 //! - The times of a thread add up to its life, to the nanosecond. What can't be known is a time of
 //!   its own ([`Times::running_or_ready`], [`Times::unknown`]), never left out.
+//! - While the whole process was stopped (`standstill`), no thread did or waited for anything.
 //! - What a wait's waker or a lock's holder is said to be follows from events: a wake of the same
 //!   futex inside the wait, by the thread that is named. Where there is none, nobody is named.
 //!
@@ -44,6 +45,7 @@ use self::waits::WaitKey;
 use self::walk::Walk;
 use crate::durations::Quantiles;
 use crate::reason::Reason;
+use crate::standstill::Standstill;
 use crate::summary::{Options, Progress};
 use crate::symbols::Symbols;
 use crate::time::Moment;
@@ -79,6 +81,8 @@ pub struct Lives {
     pub lost_records: u64,
     /// What was done in the stretches that [`Lives::read_stretches`] was asked for, in their order.
     pub stretches: Vec<Doing>,
+    /// When the whole process stood still, as far as that lies in what was read, by time.
+    pub standstills: Vec<Standstill>,
     /// Major page faults.
     pub faults: u64,
     /// Batches and events that could not be read.
@@ -139,6 +143,8 @@ pub struct Times {
     pub running_or_ready: Nanos,
     /// Where records are missing.
     pub unknown: Nanos,
+    /// The whole process was stopped, whatever the thread was about to do.
+    pub stopped: Nanos,
     /// Waiting, by [`Reason`] as a number.
     pub blocked: [Nanos; Reason::COUNT],
 }
@@ -188,6 +194,8 @@ pub struct RegionTimes {
     pub ready: Nanos,
     /// Waiting.
     pub blocked: Nanos,
+    /// The process was stopped.
+    pub stopped: Nanos,
     /// What can't be known.
     pub unknown: Nanos,
 }
@@ -407,6 +415,7 @@ impl Default for Times {
             ready: Nanos(0),
             running_or_ready: Nanos(0),
             unknown: Nanos(0),
+            stopped: Nanos(0),
             blocked: [Nanos(0); Reason::COUNT],
         }
     }
@@ -443,8 +452,9 @@ impl Times {
     /// All of it.
     #[must_use]
     pub fn total(&self) -> Nanos {
-        let parts = [self.running, self.in_calls, self.ready, self.running_or_ready, self.unknown];
-        Nanos(saturating_sum(parts.iter().chain(&self.blocked).map(|time| time.0)))
+        let parts = [self.running, self.in_calls, self.ready, self.running_or_ready];
+        let parts = parts.into_iter().chain([self.unknown, self.stopped]).chain(self.blocked);
+        Nanos(saturating_sum(parts.map(|time| time.0)))
     }
 
     /// Adds another's times.
@@ -455,6 +465,7 @@ impl Times {
         add(&mut self.ready, other.ready);
         add(&mut self.running_or_ready, other.running_or_ready);
         add(&mut self.unknown, other.unknown);
+        add(&mut self.stopped, other.stopped);
         for (mine, theirs) in self.blocked.iter_mut().zip(other.blocked) {
             add(mine, theirs);
         }

@@ -17,6 +17,7 @@ use trace_format::time::Nanos;
 use super::Times;
 use super::stretches::Stretches;
 use crate::reason::{Reason, Why};
+use crate::standstill::Stops;
 
 /// The states, as places in [`Spent`].
 pub(super) const RUNNING: usize = 0;
@@ -24,8 +25,9 @@ pub(super) const IN_CALLS: usize = 1;
 pub(super) const READY: usize = 2;
 pub(super) const EITHER: usize = 3;
 pub(super) const UNKNOWN: usize = 4;
+pub(super) const STOPPED: usize = 5;
 /// From here on one for each reason.
-pub(super) const BLOCKED: usize = 5;
+pub(super) const BLOCKED: usize = 6;
 const SLOTS: usize = BLOCKED + Reason::COUNT;
 
 /// Nanoseconds by state.
@@ -84,12 +86,13 @@ pub(super) struct Frame {
     pub(super) call: Option<Call>,
 }
 
-/// Time spent on CPUs, ready and waiting, in nanoseconds.
+/// Time spent on CPUs, ready, waiting and stopped, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Known {
     pub(super) cpu: u64,
     pub(super) ready: u64,
     pub(super) blocked: u64,
+    pub(super) stopped: u64,
 }
 
 /// A stretch of one state.
@@ -128,6 +131,9 @@ pub(super) struct Living {
     /// What was spent before the first switch, by what it would be without switches.
     early: Spent,
     history: VecDeque<Stretch>,
+    /// When the whole process was stopped, and the place of the first of these that is not over.
+    stops: Stops,
+    stops_over: usize,
     /// The parts of its time that somebody asked for.
     pub(super) watched: Stretches,
     /// Where it touched a page that had to be read, since it came onto its CPU.
@@ -165,6 +171,7 @@ impl Spent {
             ready: Nanos(self.0[READY]),
             running_or_ready: Nanos(self.0[EITHER]),
             unknown: Nanos(self.0[UNKNOWN]),
+            stopped: Nanos(self.0[STOPPED]),
             ..Times::default()
         };
         for (time, spent) in times.blocked.iter_mut().zip(&self.0[BLOCKED..]) {
@@ -180,7 +187,7 @@ impl Spent {
             // What looked like waiting was a call that came back at once.
             told.0[RUNNING] = self.0[EITHER];
             told.0[IN_CALLS] = self.0[IN_CALLS] + self.0[BLOCKED..].iter().sum::<u64>();
-            told.0[UNKNOWN] = self.0[UNKNOWN];
+            (told.0[UNKNOWN], told.0[STOPPED]) = (self.0[UNKNOWN], self.0[STOPPED]);
         } else {
             told = *self;
             told.0[UNKNOWN] += std::mem::take(&mut told.0[EITHER]);
@@ -193,12 +200,13 @@ impl Spent {
             cpu: self.0[RUNNING] + self.0[IN_CALLS],
             ready: self.0[READY],
             blocked: self.0[BLOCKED..].iter().sum(),
+            stopped: self.0[STOPPED],
         }
     }
 }
 
 impl Living {
-    pub(super) fn new(begin: u64) -> Self {
+    pub(super) fn new(begin: u64, stops: Stops) -> Self {
         Self {
             cpu: Cpu::Never,
             begin,
@@ -210,6 +218,8 @@ impl Living {
             spent: Spent::default(),
             early: Spent::default(),
             history: VecDeque::new(),
+            stops,
+            stops_over: 0,
             watched: Stretches::default(),
             fault: None,
             outside: 0,
@@ -239,19 +249,34 @@ impl Living {
         None
     }
 
-    /// The stretch since the last moment goes to the state of now.
+    /// The stretch since the last moment goes to the state of now, save where the process was
+    /// stopped.
     #[inline]
     fn spend(&mut self, at: u64) {
+        while let Some((from, to)) = self.stops.next(&mut self.stops_over, self.now)
+            && from < at
+        {
+            self.spend_as(self.slot(), from);
+            self.spend_as(STOPPED, to.min(at));
+            if at < to {
+                return;
+            }
+        }
+        self.spend_as(self.slot(), at);
+    }
+
+    #[inline]
+    fn spend_as(&mut self, slot: usize, at: u64) {
         if at <= self.now {
             return;
         }
         let (from, nanos) = (self.now, at - self.now);
-        let slot = self.slot();
         self.now = at;
         let spent = if self.cpu == Cpu::Never { &mut self.early } else { &mut self.spent };
         spent.0[slot] += nanos;
         let (mut name, mut stack) = (CallId(0), StackId(0));
-        if let Some(&place) = self.calls.last()
+        if slot != STOPPED
+            && let Some(&place) = self.calls.last()
             && let Some(call) = &mut self.frames[place].call
         {
             (name, stack) = (call.open.call, call.open.stack);

@@ -17,7 +17,7 @@ use trace_format::time::{Nanos, Ticks};
 
 use super::calls::{CallTable, Ended};
 use super::cpus::Cpus;
-use super::futex::Futexes;
+use super::futex::{Futexes, woken};
 use super::grouped::Sum;
 use super::pending::Pending;
 use super::places::Places;
@@ -27,6 +27,7 @@ use super::waits::WaitTable;
 use super::who::Who;
 use super::{Lives, OneCall, RegionTimes, STRETCHES_MAX, Stretch, Unended, Wait, Waker};
 use crate::reason::Reason;
+use crate::standstill::{Stops, standstills};
 use crate::summary::{Options, Progress, bounds};
 use crate::symbols::Symbols;
 use crate::time::Moment;
@@ -75,6 +76,7 @@ pub(super) struct Walk<'f, S> {
     ends: BinaryHeap<Reverse<(u64, usize)>>,
     /// Whether the trace has CPUs. If not, regions do not matter.
     has_cpus: bool,
+    pub(super) stops: Stops,
     pub(super) faults: u64,
     pub(super) unreadable: u64,
 }
@@ -112,6 +114,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
             is_trace_end: to == nanos(end),
             ends: BinaryHeap::new(),
             has_cpus,
+            stops: Stops::new(standstills(file), from, to),
             faults: 0,
             unreadable: 0,
         };
@@ -141,7 +144,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
         let end = end.map_or(u64::MAX, |end| self.tables.clock.nanos(end.ticks).0);
         let who = self.living.len();
         self.who.add(thread.id, thread.os_id, who, end);
-        self.living.push(Living::new(self.nanos(thread.first)));
+        self.living.push(Living::new(self.nanos(thread.first), self.stops.clone()));
         self.names.push((thread.id, thread.os_id));
     }
 
@@ -153,7 +156,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
         self.strangers += 1;
         let who = self.living.len();
         self.who.add(thread, os_id, who, u64::MAX);
-        self.living.push(Living::new(at));
+        self.living.push(Living::new(at, self.stops.clone()));
         self.names.push((thread, os_id));
         Some(who)
     }
@@ -380,10 +383,11 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
                     None => (u64::MAX, 1),
                 };
                 let Some(futex) = self.futexes.at(resource) else { return };
-                let since = futex.wake(thread, (call.stack, place), (begin, end), woken);
+                let stops = &self.stops;
+                let since = futex.wake(thread, (call.stack, place), (begin, end), woken, stops);
                 if let Some(since) = since {
                     let doings = self.living[who].doings(since, begin);
-                    futex.held(thread, place, begin - since.min(begin), &doings);
+                    futex.held(thread, place, stops.awake(since, begin), &doings);
                 }
             }
             _ => {}
@@ -455,7 +459,10 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
         times.cpu.0 = times.cpu.0.saturating_add(cpu);
         times.ready.0 = times.ready.0.saturating_add(ready);
         times.blocked.0 = times.blocked.0.saturating_add(blocked);
-        times.unknown.0 = times.unknown.0.saturating_add(wall - cpu - ready - blocked);
+        let rest = wall - cpu - ready - blocked;
+        let stopped = now.stopped.saturating_sub(before.stopped).min(rest);
+        times.stopped.0 = times.stopped.0.saturating_add(stopped);
+        times.unknown.0 = times.unknown.0.saturating_add(rest - stopped);
     }
 
     /// A call is over, or the trace is.
@@ -584,13 +591,4 @@ pub(super) fn cpus_watched(tables: &Tables) -> usize {
 
 fn call_class(call: CallId) -> CallClass {
     call.info().map_or(CallClass::Other, |info| info.class)
-}
-
-/// How many waits a wake may have ended, by its result.
-fn woken(call: CallId, result: i64) -> u64 {
-    match call {
-        CallId::PTHREAD_COND_BROADCAST => u64::MAX,
-        CallId::PTHREAD_COND_SIGNAL | CallId::PTHREAD_MUTEX_UNLOCK => 1,
-        _ => u64::try_from(result).unwrap_or(0),
-    }
 }

@@ -150,6 +150,11 @@ fn take_of_system<'a>(kind: u8, b: &mut &'a [u8]) -> Option<Definition<'a>> {
             waits_at: StackId::from_number(take_varint(b)?)?,
             since: Ticks(take_varint(b)?),
         },
+        kind::STOPPED => Definition::Stopped {
+            from: Ticks(take_varint(b)?),
+            to: Ticks(take_varint(b)?),
+            suspended: Nanos(take_varint(b)?),
+        },
         kind => Definition::Unknown { kind },
     })
 }

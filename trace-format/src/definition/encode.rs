@@ -138,6 +138,10 @@ fn put_of_system(out: &mut Vec<u8>, definition: &Definition<'_>) -> u8 {
             put_all(out, &[u64::from(spawned), u64::from(waits_at.0), since.0]);
             kind::FUTURE_STATE
         }
+        &Definition::Stopped { from, to, suspended } => {
+            put_all(out, &[from.0, to.0, suspended.0]);
+            kind::STOPPED
+        }
         _ => unreachable!("put_body has written the others"),
     }
 }

@@ -267,6 +267,16 @@ pub enum Definition<'a> {
         /// When the last poll began that left it waiting; 0 if there was none.
         since: Ticks,
     },
+    /// The whole process stood still for a while, and time went by for it as if it had waited.
+    Stopped {
+        /// No thread of it ran from here on at the latest.
+        from: Ticks,
+        /// To here; later than `from`.
+        to: Ticks,
+        /// 0: it was stopped, all the time from `from` to `to`. Else the machine was suspended for
+        /// this long, somewhere in between, and the monotonic clock did not count that.
+        suspended: Nanos,
+    },
     /// Of a newer version.
     Unknown {
         /// Its kind byte.
@@ -304,4 +314,5 @@ pub mod kind {
     pub const FACILITY: u8 = 16;
     pub const HEAP: u8 = 17;
     pub const FUTURE_STATE: u8 = 18;
+    pub const STOPPED: u8 = 19;
 }

@@ -36,5 +36,5 @@ pub use source::ReadAt;
 pub use stream::{Batch, BatchReader};
 pub use tables::{
     Callsite, Callsites, Facility, Function, FutureState, Generation, HeapState, Module, Process,
-    Resource, Stack, Stop, Switch, Tables, TaskState, Thread, ThreadEnd, ThreadState,
+    Resource, Stack, Stop, Stopped, Switch, Tables, TaskState, Thread, ThreadEnd, ThreadState,
 };

@@ -5,7 +5,7 @@ use crate::batch::Compression;
 use crate::definition::{CallsiteKind, Definition, FoundBy, ResourceKind, StackFlags};
 use crate::event::{EventKind, Outcome};
 use crate::id::{CallId, FutureId, Open, ResourceId, SiteId, StackId, TaskId, ThreadId};
-use crate::time::Ticks;
+use crate::time::{Nanos, Ticks};
 use crate::value::{TEXT_BYTES_MAX, Text, Value, Values, put_stack, put_value};
 
 /// Tight loops: `threads` threads with `events` complete regions each, 3 to 4 bytes apiece, of
@@ -191,6 +191,9 @@ fn every_definition_of_the_program(trace: &mut TraceBuilder) {
     trace.heap(1_000, (4_096, 3), (1 << 40, 70_000));
     trace.spawned(3, "", 500, (1, 1, 0x5000_2000));
     trace.rename(3, 1_500, "late");
+    let (from, to) = (Ticks(1_550), Ticks(1_560));
+    trace.define(&Definition::Stopped { from, to, suspended: Nanos(0) });
+    trace.define(&Definition::Stopped { from, to, suspended: Nanos(u64::MAX) });
 }
 
 fn every_event_of_the_program(trace: &mut TraceBuilder) {

@@ -115,6 +115,15 @@ fn of_program(word: &str, out: &mut Vec<u8>, line: &mut Line<'_>) -> Parsed<()> 
         }
         "heap" => heap(out, line)?,
         "future-state" => future_state(out, line)?,
+        "stopped" => {
+            line.keyword("from")?;
+            let from = Ticks(line.number()?);
+            line.keyword("to")?;
+            let to = Ticks(line.number()?);
+            line.keyword("suspended")?;
+            let suspended = Nanos(line.number()?);
+            put_definition(out, &Definition::Stopped { from, to, suspended });
+        }
         _ => return Err(expected("a definition", word)),
     }
     Ok(())

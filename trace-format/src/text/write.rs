@@ -373,6 +373,9 @@ fn put_words_of_program(out: &mut String, definition: &Definition<'_>) -> fmt::R
             write!(out, "site {} begin {} {how} ", site.0, begin.0)?;
             write!(out, "waits-at {} since {}", waits_at.0, since.0)?;
         }
+        Definition::Stopped { from, to, suspended } => {
+            write!(out, "stopped from {} to {} suspended {}", from.0, to.0, suspended.0)?;
+        }
         // Such a definition stands as its bytes.
         _ => {}
     }

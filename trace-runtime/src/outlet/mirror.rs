@@ -115,6 +115,7 @@ impl Mirror {
             | Definition::TaskState { .. }
             | Definition::Switch { .. }
             | Definition::Heap { .. }
+            | Definition::Stopped { .. }
             | Definition::Stop { .. } => &mut self.moments,
             _ => &mut self.names,
         };

@@ -162,7 +162,10 @@ impl Ring {
                     self.forget_if_over(id);
                 }
             }
-            Definition::TaskState { .. } | Definition::Switch { .. } | Definition::Heap { .. } => {
+            Definition::TaskState { .. }
+            | Definition::Switch { .. }
+            | Definition::Heap { .. }
+            | Definition::Stopped { .. } => {
                 if let Some(generation) = self.generations.back_mut() {
                     let before = generation.rest.len();
                     put_definition(&mut generation.rest, definition);

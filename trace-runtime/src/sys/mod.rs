@@ -11,6 +11,7 @@
 //! - `IS_SUPPORTED`: whether a trace can be recorded. If not, each start is an error.
 //! - `at_fork`: has a function called in every forked child.
 //! - `monotonic`, `thread_cpu`: the system's clocks, in nanoseconds. They never panic.
+//! - `suspended`, `thread_counts`: what tells that the process was stopped (`standstill`).
 //!
 //! Elsewhere: files in memory (`arena`), ends of threads (`local`, `heap/own`), system calls of
 //! Linux (`os/raw`); they have not been moved here yet.
@@ -20,4 +21,4 @@
 #[cfg_attr(not(any(unix, target_family = "wasm")), path = "portable.rs")]
 mod system;
 
-pub(crate) use system::{IS_SUPPORTED, at_fork, monotonic, thread_cpu};
+pub(crate) use system::{IS_SUPPORTED, at_fork, monotonic, suspended, thread_counts, thread_cpu};

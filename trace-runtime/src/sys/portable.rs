@@ -1,7 +1,9 @@
 //! Systems of which the recorder uses what Rust's std offers: Windows.
 
+use crate::standstill::{Counts, Suspended};
 use std::sync::OnceLock;
 use std::time::Instant;
+use trace_format::time::Nanos;
 
 /// Whether a trace can be recorded here.
 pub(crate) const IS_SUPPORTED: bool = true;
@@ -20,4 +22,14 @@ pub(crate) fn monotonic() -> u64 {
 /// CPU time this thread has used: std does not tell.
 pub(crate) fn thread_cpu() -> u64 {
     0
+}
+
+/// How long the machine has been suspended: std does not tell.
+pub(crate) fn suspended() -> Suspended {
+    Suspended { min: Nanos(0), max: Nanos(0) }
+}
+
+/// What the system has counted for the calling thread: std does not tell.
+pub(crate) fn thread_counts() -> Counts {
+    Counts::default()
 }

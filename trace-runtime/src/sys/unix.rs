@@ -1,6 +1,9 @@
 //! POSIX systems: Linux, macOS and their like.
 //!
-//! May contain `unsafe`: it reads the system's clocks, and registers a handler for forks.
+//! May contain `unsafe`: it reads the system's clocks and counts, and registers a handler for forks.
+
+use crate::standstill::{Counts, Suspended};
+use trace_format::time::Nanos;
 
 /// Whether a trace can be recorded here.
 pub(crate) const IS_SUPPORTED: bool = true;
@@ -22,6 +25,40 @@ pub(crate) fn monotonic() -> u64 {
 /// CPU time this thread has used, in nanoseconds.
 pub(crate) fn thread_cpu() -> u64 {
     read_system_clock(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+/// How long the machine has been suspended since it was started.
+#[cfg(target_os = "linux")]
+pub(crate) fn suspended() -> Suspended {
+    let before = monotonic();
+    let since_start = read_system_clock(libc::CLOCK_BOOTTIME);
+    let after = monotonic();
+    let without = |monotonic| Nanos(since_start.saturating_sub(monotonic));
+    Suspended { min: without(after), max: without(before) }
+}
+
+/// Whether the machine was suspended is not asked.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn suspended() -> Suspended {
+    Suspended { min: Nanos(0), max: Nanos(0) }
+}
+
+/// What the system has counted for the calling thread.
+#[cfg(target_os = "linux")]
+pub(crate) fn thread_counts() -> Counts {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: `getrusage` wants a valid pointer to an `rusage`; `usage` is one.
+    unsafe { libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr()) };
+    // SAFETY: `assume_init` wants a valid `rusage`: it consists of integers, for which zeros are
+    // valid, and the kernel writes integers.
+    let usage = unsafe { usage.assume_init() };
+    Counts { yields: usage.ru_nvcsw as u64, faults: usage.ru_majflt as u64 }
+}
+
+/// The system is not asked.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn thread_counts() -> Counts {
+    Counts::default()
 }
 
 fn read_system_clock(id: libc::clockid_t) -> u64 {

@@ -4,6 +4,9 @@
 //! never end, so what is not here must not be asked of std either: `recorder` refuses to start
 //! before it asks for anything, and without a session no event gets as far as a clock.
 
+use crate::standstill::{Counts, Suspended};
+use trace_format::time::Nanos;
+
 /// Whether a trace can be recorded here.
 pub(crate) const IS_SUPPORTED: bool = false;
 
@@ -20,4 +23,14 @@ pub(crate) fn monotonic() -> u64 {
 /// There is no clock.
 pub(crate) fn thread_cpu() -> u64 {
     0
+}
+
+/// How long the machine has been suspended: there is no clock.
+pub(crate) fn suspended() -> Suspended {
+    Suspended { min: Nanos(0), max: Nanos(0) }
+}
+
+/// What the system has counted for the calling thread: there is no system.
+pub(crate) fn thread_counts() -> Counts {
+    Counts::default()
 }

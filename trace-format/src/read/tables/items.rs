@@ -170,6 +170,18 @@ pub struct FutureState {
     pub since: Ticks,
 }
 
+/// The whole process stood still for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// No thread of it ran from here on at the latest.
+    pub from: Ticks,
+    /// To here. A faulty trace may have it before `from`.
+    pub to: Ticks,
+    /// 0: it was stopped, all the time from `from` to `to`. Else the machine was suspended for this
+    /// long, somewhere in between, and the monotonic clock did not count that.
+    pub suspended: Nanos,
+}
+
 /// A call site was switched on or off while the trace ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Switch {

@@ -16,7 +16,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 pub use items::{
-    FutureState, Generation, Process, Stop, Switch, TaskState, Thread, ThreadEnd, ThreadState,
+    FutureState, Generation, Process, Stop, Stopped, Switch, TaskState, Thread, ThreadEnd,
+    ThreadState,
 };
 pub use program::{Facility, Function, HeapState, Module, Resource, Stack};
 pub use sites::{Callsite, Callsites};
@@ -60,6 +61,8 @@ pub struct Tables {
     pub heap: Vec<HeapState>,
     /// Futures that lived when a generation began, as told last; of [`FUTURES_MAX`] the first.
     pub futures: BTreeMap<FutureId, FutureState>,
+    /// When the whole process stood still, in file order; of [`STOPS_MAX`] the first.
+    pub stops: Vec<Stopped>,
     /// How many definitions were of a kind that only a newer version knows.
     pub unknown: u64,
     /// How many addresses `stacks` hold.
@@ -191,6 +194,11 @@ impl Tables {
                     self.futures.insert(id, state);
                 }
             }
+            &Definition::Stopped { from, to, suspended } => {
+                if self.stops.len() < STOPS_MAX {
+                    self.stops.push(Stopped { from, to, suspended });
+                }
+            }
             _ => self.unknown += 1,
         }
     }
@@ -263,6 +271,9 @@ impl Tables {
 
 /// So many futures are kept that lived when a generation began.
 pub const FUTURES_MAX: usize = 1 << 20;
+
+/// Most times of standing still that are kept: one every minute for two months.
+pub const STOPS_MAX: usize = 100_000;
 
 /// All stacks together keep so many addresses, 128 MiB; a recorder's have a quarter at most. A
 /// compressed batch could else make any amount of memory out of a few bytes.
