@@ -19,7 +19,7 @@ use std::hint::black_box;
 use std::os::fd::IntoRawFd as _;
 use std::os::unix::thread::JoinHandleExt as _;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, LazyLock, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 use trace_format::event::EventKind;
@@ -150,6 +150,7 @@ extern "C" fn handle(_: libc::c_int) {
 fn handle_with(act: fn(), flags: libc::c_int) {
     // SAFETY: `alarm` wants a number: the process is ended if it stands still.
     unsafe { libc::alarm(PATIENCE_SECONDS) };
+    assert_eq!(LONG_TEXT.len(), 5000, "it is made here, not in a handler");
     let null = std::fs::File::options().write(true).open("/dev/null").expect("it is there");
     NOWHERE.store(null.into_raw_fd(), Ordering::Relaxed);
     ACT.store(act as *mut (), Ordering::Relaxed);
@@ -179,12 +180,17 @@ fn little() {
     unsafe { libc::write(to, b"x".as_ptr().cast(), 1) };
 }
 
-/// Several batches full.
+/// Longer than what fits on the stack, and than what is kept of a value.
+static LONG_TEXT: LazyLock<String> = LazyLock::new(|| "x".repeat(5000));
+
+/// Several batches full, and long texts.
 fn much() {
     for at in 0..4000_u64 {
         instant!("handled", at);
     }
-    log!("handler", "done {}", 1);
+    let long = LONG_TEXT.as_str();
+    log!("handler", "{long} and {}", 1);
+    instant!("handled at length", a = long, b = ?long, c = %long);
 }
 
 /// How many moments of this call site a trace has.
@@ -280,6 +286,7 @@ fn batches_may_become_full_in_such_a_handler() {
             interrupt();
         });
         assert_eq!(moments(&trace, "handled"), 4 * 4000);
+        assert_eq!(moments(&trace, "handled at length"), 4);
         assert_eq!(report.dropped_events, 0, "{report:?}");
     }
 }

@@ -11,8 +11,9 @@
 
 use crate::batch::SLOTS;
 use crate::clock;
+use crate::encoded::Head;
 use crate::refill::Patience;
-use crate::thread::{Head, Own, Thread};
+use crate::thread::{Own, Thread};
 use crate::value::{Body, put_number};
 use trace_format::event::opcode;
 use trace_format::id::{Open, OpenCall};

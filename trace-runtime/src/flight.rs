@@ -88,7 +88,7 @@ impl FlightRecorder {
     /// there are as many as [`FlightRecorderBuilder::dumps`] says.
     ///
     /// # Errors
-    /// If the folder can't be made, or no thread can be started.
+    /// If the folder can't be made, no thread can be started, or 64 names are watched already.
     pub fn on_slow(&self, name: &str, at_least: Duration, dir: impl AsRef<Path>) -> io::Result<()> {
         dump::on_slow(&self.session, self.limits, name, at_least, dir.as_ref())
     }

@@ -4,6 +4,7 @@
 use crate::callsite::{Callsite, CallsiteKind};
 use crate::clock;
 use crate::current::{self, Before};
+use crate::encoded::Head;
 use crate::living::{Life, Listed};
 use crate::primitive::Ordering;
 use crate::primitive::global::AtomicU64;
@@ -14,7 +15,6 @@ use crate::region::put_outcome;
 use crate::sites::Place;
 use crate::stack;
 use crate::task::{Task, TaskGuard};
-use crate::thread::Head;
 use crate::value::{Body, Value, put_number, put_values_on};
 use crate::waker::{Hands, Lazy, Node, Whose};
 use pin_project_lite::pin_project;
@@ -227,7 +227,7 @@ impl FutureGuard {
         if self.is_told() {
             let mut body = Body::new();
             put_number(&mut body, self.id);
-            body.extend_from_slice(&end.body);
+            body.extend_with_outcome(&end.body);
             record::append(opcode::FUTURE_END, &body);
             current::note_end(self.id);
         }

@@ -31,29 +31,34 @@
 //! Those that live are listed (`living`); which one is polled here is in `current`. What an
 //! executor's own hooks tell comes by `hooked`, and what its threads are called by `naming`.
 //!
-//! Annotations are `region`, `task` and `future`, all by way of `record`; `value` turns
-//! arguments into bytes; `traceparent` links tasks of several processes; `options` and `error` are
-//! the user's; `primitive` swaps in loom; `sys` is what differs by system. `heap` is
-//! the allocator that counts and samples. `stack` finds the calling thread's stack, in what
-//! `modules` knows is mapped; `intern` names it by a number, which `interned` tells the trace.
+//! Annotations are `region`, `task` and `future`, all by way of `record`; `open_tasks` has the
+//! tasks that are open, `working` whom a thread works for; `value` turns arguments into bytes;
+//! `traceparent` links tasks of several processes; `options` and `error` are the user's;
+//! `primitive` swaps in loom; `sys` is what differs by system. `heap` is the allocator that counts
+//! and samples. `stack` finds the calling thread's stack, in what `modules` knows is mapped;
+//! `intern` names it by a number, which `interned` tells the trace.
 //!
 //! # Locks
 //!
-//! Two, never held together by a recording thread, and never on the way of an event: the process's
-//! state (start, stop, attach) and a session's news (attach, switch). Lists of live tasks have one
-//! each, held for a map operation.
+//! Two, taken by ordinary code only, never held together, and never on the way of an event: the
+//! process's state (start, stop) and a session's news (switches, names, requests). A thread
+//! attaches and opens batches, and tasks begin and end, without a lock and without the program's
+//! allocator, for any of that may come in a signal handler (`handler`): the session is found in a
+//! word (`running`), threads' states are counted (`thread_ref`) and told by a list (`inbox`), what
+//! is let go of waits until ordinary code frees it (`limbo`).
 //!
 //! # Unsafe
 //!
 //! In the files that `tests/tidy/unsafety.rs` lists, and nowhere else; each says at its top why.
 //! Invariants: B (`batch`), T (`thread`), M (`memory`), D (`drain`), L (`local`), H (`heap`), N
-//! (`intern`), W (`stack/pool`), C (`os/hook`), O (`os/waiting`), R (`holders`), F (`living`), S
-//! (`running`), Q (`inbox`); their models are in `tests`.
+//! (`intern`), W (`stack/pool`), C (`os/hook`), O (`os/waiting`), R (`holders`), F (`living`), Q
+//! (`inbox`), S (`running`), P (`thread_ref`), K (`open_tasks`); their models are in `tests`.
 
 mod arena;
 #[cfg(all(feature = "auto", target_os = "linux", not(exectrace_loom)))]
 mod auto;
 mod batch;
+mod body;
 #[cfg(any(os_hooks, all(test, exectrace_loom)))]
 mod call;
 mod callsite;
@@ -64,6 +69,7 @@ mod current;
 mod destination;
 mod drain;
 mod dump;
+mod encoded;
 #[cfg(any(unix, feature = "heap"))]
 mod errno;
 mod error;

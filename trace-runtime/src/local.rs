@@ -376,9 +376,11 @@ pub(crate) fn abandon() {
     });
 }
 
-/// The thread ends. If it was cancelled in the recorder, the mark may still be set; it is taken off.
+/// The thread ends. If it was cancelled in the recorder, the mark may still be set; it is taken
+/// off.
 fn detach() {
     crate::working::forget();
+    crate::body::forget();
     LOCAL.with(|local| {
         local.set_busy();
         release(local);

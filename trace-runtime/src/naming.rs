@@ -6,6 +6,8 @@
 //! come in a signal handler that has interrupted the allocator.
 //!
 //! Elsewhere: when a thread is asked (`local`).
+//!
+//! May contain `unsafe`: it asks the kernel.
 
 use crate::clock;
 use crate::local;

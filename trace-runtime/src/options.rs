@@ -10,9 +10,18 @@ pub enum OnFull {
     /// thread, from when to when.
     #[default]
     Drop,
-    /// The recording thread waits until the writer has caught up. Nothing is dropped, and a slow
-    /// writer slows the program. Only if waiting is in vain, because there are so many threads that
-    /// all memory is in batches they are just filling, events are dropped and counted after all.
+    /// Annotations wait until the writer has caught up: regions, logs, counters, moments, tasks.
+    /// None of them is dropped, and a slow writer slows the program. Only if waiting is in vain,
+    /// because there are so many threads that all memory is in batches they are just filling,
+    /// events are dropped and counted after all.
+    ///
+    /// What comes by itself never waits and is dropped and counted as by [`OnFull::Drop`]: recorded
+    /// calls, sampled allocations, wakes and polls of futures, begins of threads. Nor does anything
+    /// in a signal handler, nor on a thread that has signals blocked, which may be in one. The
+    /// program may hold a lock there that the writer wants, and would wait for ever.
+    ///
+    /// For the same reason, do not annotate where the thread holds a lock that your writer takes:
+    /// standard output's, if the trace is written there, or one of your own.
     Wait,
 }
 

@@ -5,9 +5,10 @@
 //!
 //! May contain `unsafe`: it vouches for being on the owning thread.
 
+use crate::encoded::{Encoded, Head};
 use crate::local;
 use crate::refill::Patience;
-use crate::thread::{Encoded, Head, Thread};
+use crate::thread::Thread;
 #[cfg(os_hooks)]
 use trace_format::id::{Open, OpenCall};
 

@@ -4,9 +4,9 @@
 //! line, so that a traced function which is off pays a load and a branch, not its registers.
 
 use crate::callsite::{Callsite, STACK};
+use crate::encoded::{Encoded, Head, NUMBERS_MAX};
 use crate::record;
 use crate::refill::Patience;
-use crate::thread::{Encoded, Head, NUMBERS_MAX};
 use crate::value::{Body, Value, put_message, put_number, put_value, put_values, put_values_on};
 use std::fmt;
 use std::marker::PhantomData;

@@ -54,8 +54,8 @@ pub(crate) struct Session {
     collector: OnceLock<std::thread::Thread>,
     /// The system's id of the collector's thread, from before threads may attach.
     collector_id: AtomicU32,
-    /// Threads that have attached since the collector last looked: references, as pointers. No lock,
-    /// for a thread may attach in a signal handler.
+    /// Threads that have attached since the collector last looked: references, as pointers. No
+    /// lock, for a thread may attach in a signal handler.
     joined: Inbox<Thread>,
     /// Threads that have attached.
     threads: AtomicU32,
@@ -226,8 +226,8 @@ impl Session {
     /// Makes a thread known. False if the session has ended: nobody would look at what it records.
     pub(crate) fn join(&self, thread: &ThreadRef) -> bool {
         let thread = thread.clone().into_raw();
-        // SAFETY: `push` wants an item of the caller's that is in no inbox and stays: it is new, and
-        // the reference is the inbox's from now on.
+        // SAFETY: `push` wants an item of the caller's that is in no inbox and stays: it is new,
+        // and the reference is the inbox's from now on.
         let is_known = unsafe { self.joined.push(thread) };
         if !is_known {
             // SAFETY: `from_raw` wants the pointer of one `into_raw`, once: it was not pushed.
@@ -236,8 +236,8 @@ impl Session {
         is_known
     }
 
-    /// By the collector: threads that have attached since the last call; from the end of the session
-    /// on, the last that can.
+    /// By the collector: threads that have attached since the last call; from the end of the
+    /// session on, the last that can.
     fn take_joined(&self) -> Vec<ThreadRef> {
         let joined = if self.is_ended() { self.joined.close() } else { self.joined.take() };
         // SAFETY: `from_raw` wants the pointer of one `into_raw`, once: only such are pushed.

@@ -9,6 +9,7 @@
 use crate::callsite::Callsite;
 use crate::clock;
 use crate::dump;
+use crate::encoded::Head;
 use crate::open_tasks::{self, Opened, TaskRef, Vacant};
 use crate::primitive::Ordering;
 use crate::primitive::global::AtomicU64;
@@ -16,7 +17,6 @@ use crate::record;
 use crate::recorder;
 use crate::refill::Patience;
 use crate::region::Region;
-use crate::thread::Head;
 use crate::traceparent::Link;
 use crate::value::{Body, Value, put_number, put_text, put_values_on};
 use crate::working;

@@ -3,10 +3,10 @@
 //! Everything that can run the user's code (`Debug`, `Display`) runs here, before the thread's
 //! state is touched, so an argument that traces while it is printed is just another event before.
 
-use smallvec::SmallVec;
+pub(crate) use crate::body::Body;
 use std::fmt;
 use trace_format::value::{LOG_BYTES_MAX, TEXT_BYTES_MAX, Text, tag};
-use trace_format::varint::{put_varint, zigzag};
+use trace_format::varint::zigzag;
 
 /// The value of one argument.
 #[derive(Clone, Copy)]
@@ -191,9 +191,6 @@ impl<T: Argument + ToOwned + ?Sized> Argument for std::borrow::Cow<'_, T> {
     }
 }
 
-/// Bytes of an event behind its time: on the stack for all but long texts.
-pub(crate) type Body = SmallVec<[u8; 128]>;
-
 /// Appends a varint.
 #[inline]
 pub(crate) fn put_number(body: &mut Body, mut value: u64) {
@@ -222,10 +219,13 @@ pub(crate) fn put_values_on(body: &mut Body, stack: u32, values: &[Value<'_>]) {
     if bytes < 0x80 {
         body[at] = bytes as u8;
     } else {
-        let mut length = Vec::new();
-        put_varint(&mut length, bytes as u64);
-        body[at] = length[0];
-        body.insert_from_slice(at + 1, &length[1..]);
+        // Of two bytes or three: a list is shorter than a batch.
+        let (low, middle, high) = (bytes as u8, (bytes >> 7) as u8, (bytes >> 14) as u8);
+        body[at] = low | 0x80;
+        match high {
+            0 => body.insert_from_slice(at + 1, &[middle & 0x7f]),
+            _ => body.insert_from_slice(at + 1, &[middle | 0x80, high]),
+        }
     }
 }
 
@@ -233,6 +233,12 @@ pub(crate) fn put_values_on(body: &mut Body, stack: u32, values: &[Value<'_>]) {
 #[inline]
 pub(crate) fn put_value(body: &mut Body, value: &Value<'_>) {
     const LIST_BYTES_MAX: usize = 16 * 1024;
+    // The longest that is no text, and the length of the list.
+    const VALUE_BYTES_MAX: usize = 32;
+    if !body.has_room(VALUE_BYTES_MAX) {
+        // The system has no memory for a longer one.
+        return;
+    }
     match *value {
         _ if body.len() > LIST_BYTES_MAX => body.push(tag::NONE),
         Value::U64(number) => put_tagged(body, tag::U64, number),
@@ -278,6 +284,7 @@ fn put_fixed(body: &mut Body, tag: u8, bytes: &[u8]) {
 
 /// A text as a value: cut ones say how long they were.
 fn put_kept(body: &mut Body, tag: u8, text: Text<'_>) {
+    let text = fitting(body, text);
     if text.missing() > 0 {
         put_tagged(body, tag | tag::CUT, text.bytes_before);
     } else {
@@ -297,20 +304,30 @@ pub(crate) fn put_message(body: &mut Body, message: fmt::Arguments<'_>) {
 
 /// Appends a text field: the length before the cut, the length, the bytes.
 pub(crate) fn put_text(body: &mut Body, text: Text<'_>) {
+    let text = fitting(body, text);
     put_number(body, text.bytes_before);
     put_number(body, text.bytes.len() as u64);
     body.extend_from_slice(text.bytes);
 }
 
+/// As much of a text as there is room for, with what stands in front of it and behind: all of it,
+/// but where the system has no memory.
+fn fitting<'a>(body: &mut Body, text: Text<'a>) -> Text<'a> {
+    const AROUND: usize = 32;
+    let room = body.room_for(text.bytes.len() + AROUND).saturating_sub(AROUND);
+    let bytes = text.bytes.get(..room).unwrap_or(text.bytes);
+    Text { bytes, ..text }
+}
+
 /// What was printed, as far as it is kept: printing a huge value costs time, not memory.
 struct Printed<const BYTES_MAX: usize> {
-    kept: SmallVec<[u8; 128]>,
+    kept: Body,
     bytes: u64,
 }
 
 impl<const BYTES_MAX: usize> Printed<BYTES_MAX> {
     fn new(arguments: fmt::Arguments<'_>) -> Self {
-        let mut printed = Self { kept: SmallVec::new(), bytes: 0 };
+        let mut printed = Self { kept: Body::new(), bytes: 0 };
         // A failing `Debug` leaves what it printed before it failed.
         let _ = fmt::write(&mut printed, arguments);
         printed
@@ -324,8 +341,9 @@ impl<const BYTES_MAX: usize> Printed<BYTES_MAX> {
 impl<const BYTES_MAX: usize> fmt::Write for Printed<BYTES_MAX> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.bytes += text.len() as u64;
-        let room = BYTES_MAX - self.kept.len();
-        self.kept.extend_from_slice(&text.as_bytes()[..text.len().min(room)]);
+        let room = BYTES_MAX.saturating_sub(self.kept.len()).min(text.len());
+        let room = self.kept.room_for(room);
+        self.kept.extend_from_slice(text.as_bytes().get(..room).unwrap_or_default());
         Ok(())
     }
 }
@@ -341,7 +359,7 @@ mod tests {
         put_value(&mut body, &value);
         let mut expected = Vec::new();
         put_wire(&mut expected, &wire);
-        assert_eq!(body.as_slice(), expected, "{value:?}");
+        assert_eq!(&*body, expected, "{value:?}");
     }
 
     #[test]
@@ -373,7 +391,7 @@ mod tests {
         let mut body = Body::new();
         put_values(&mut body, &[Value::Str(&text); 64]);
         assert!(body.len() < crate::memory::BATCH_BYTES_MAX / 2, "{}", body.len());
-        let mut list = body.as_slice();
+        let mut list = &*body;
         let bytes = trace_format::varint::take_varint(&mut list);
         assert_eq!(bytes, Some(list.len() as u64));
         assert_eq!(trace_format::value::Values::new(list).count(), 64, "each has its place");

@@ -1,9 +1,9 @@
-//! Whom the calling thread works for: tasks that were entered, innermost last, each with its guard's
-//! key. A list and not only the last: guards may be dropped in any order.
+//! Whom the calling thread works for: tasks that were entered, innermost last, each with the key of
+//! its guard. A list and not only the last: guards may be dropped in any order.
 //!
 //! The list lies in pages from the system, behind a thread-local without destructor, so that a task
-//! may be entered in a signal handler that has interrupted the allocator. A handler that comes while
-//! the list is being changed finds a mark, and works for nobody.
+//! may be entered in a signal handler that has interrupted the allocator. A handler that comes
+//! while the list is being changed finds a mark, and works for nobody.
 //!
 //! May contain `unsafe`: the list is reached through a raw pointer.
 
@@ -42,8 +42,8 @@ fn with<T>(act: impl FnOnce(&mut Working) -> T) -> Option<T> {
         return None;
     }
     compiler_fence(Ordering::SeqCst);
-    // SAFETY: a unique reference wants a live list that nobody else uses: it is this thread's, lives
-    // until `forget`, and the mark keeps handlers out.
+    // SAFETY: a unique reference wants a live list that nobody else uses: it is this thread's,
+    // lives until `forget`, and the mark keeps handlers out.
     let result = unsafe { WORKING.get().as_mut() }.map(act);
     compiler_fence(Ordering::SeqCst);
     IN_USE.set(false);
