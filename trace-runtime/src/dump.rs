@@ -30,6 +30,9 @@ use std::ptr;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
+/// A pause of two years is one for ever; in ticks it fits a word.
+const NEVER_NANOS: u128 = 1 << 56;
+
 /// How often a dump may be, and how many are kept.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -69,6 +72,9 @@ static RULE_COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// A bit for each rule of which a task has been too slow.
 static SLOW: AtomicU64 = AtomicU64::new(0);
+
+/// When the next dump may be, in ticks: until then no slow task wakes anybody.
+static NEXT_DUMP: AtomicU64 = AtomicU64::new(0);
 
 /// What is watched for. One recorder runs in a process, so there is one of this.
 #[derive(Debug)]
@@ -132,6 +138,7 @@ fn watch(
             RULE_COUNT.store(0, Ordering::Relaxed);
             // What came to an earlier recorder is over.
             SLOW.store(0, Ordering::Relaxed);
+            NEXT_DUMP.store(0, Ordering::Relaxed);
             let session = Arc::clone(session);
             let (slow, panic, signal, last) = (Vec::new(), None, None, None);
             *watched = Some(Watched { session, slow, panic, signal, limits, last });
@@ -221,15 +228,21 @@ pub(crate) fn task_ended(task: &Seen) {
 
 #[cold]
 fn look_at(task: &Seen) {
-    let took = clock::ticks().saturating_sub(task.begin);
+    let now = clock::ticks();
+    if now < NEXT_DUMP.load(Ordering::Relaxed) {
+        return;
+    }
+    let took = now.saturating_sub(task.begin);
     let rules = RULES.iter().take(RULE_COUNT.load(Ordering::Acquire)).enumerate();
     for (at, rule) in rules {
         let load = |word: &AtomicU64| word.load(Ordering::Relaxed);
         let is_named = load(&rule.name_bytes) == task.name_bytes as u64
             && rule.name.iter().map(load).eq(task.name);
         if is_named && took >= load(&rule.ticks) {
-            SLOW.fetch_or(1 << at, Ordering::Relaxed);
-            return bell::ring();
+            if SLOW.fetch_or(1 << at, Ordering::Relaxed) & 1 << at == 0 {
+                bell::ring();
+            }
+            return;
         }
     }
 }
@@ -259,6 +272,9 @@ impl Watched {
         let may = self.last.is_none_or(|last| now.duration_since(last) >= self.limits.every);
         if may {
             self.last = Some(now);
+            let nanos = self.limits.every.as_nanos().min(NEVER_NANOS) as u64;
+            let next = clock::ticks().saturating_add(clock::ticks_in(nanos));
+            NEXT_DUMP.store(next, Ordering::Relaxed);
         }
         may
     }
@@ -368,8 +384,10 @@ mod bell {
     pub(super) fn ring() {
         let bell = BELL.load(Ordering::Acquire);
         if !bell.is_null() {
-            // SAFETY: `sem_post` wants one that was prepared, and may be called in a handler.
-            unsafe { libc::sem_post(bell) };
+            crate::errno::keeping(|| {
+                // SAFETY: `sem_post` wants one that was prepared, and may be called in a handler.
+                unsafe { libc::sem_post(bell) };
+            });
         }
     }
 

@@ -124,8 +124,16 @@ impl Drop for Busy<'_> {
     #[cold]
     #[inline(never)]
     fn drop(&mut self) {
-        // The event that was being recorded.
+        // The event that was being recorded, and begins that nobody has seen.
         self.0.lose();
+        let thread = self.0.thread.load(Ordering::Relaxed);
+        if !thread.is_null() {
+            // SAFETY: a shared reference wants a live `Thread`: L1.
+            let thread = unsafe { &*thread };
+            // SAFETY: on the owning thread; whoever had the last result of this was unwound.
+            let pending = unsafe { thread.own() }.pending;
+            thread.interrupted.fetch_add(pending.into(), Ordering::Relaxed);
+        }
         // The state may be half changed. The next event attaches the thread anew, under another
         // number; what is committed stays, and ends of what is open here are of an earlier time.
         release(self.0);
@@ -558,15 +566,20 @@ mod tests {
         let trace = crate::start_with(options, std::io::sink()).expect("none is running");
         assert_ne!(record::append(opcode::READY, &[1, 1]), 0, "the first event");
         let before = own_number();
+        // A region that is open, of which nothing is written yet.
+        let head = crate::encoded::Head::region(1);
+        let begin = record::begin(head, 1 << 2, 0, Patience::Waits);
         let panics = |_: &Thread| -> u64 { panic!("in the recorder") };
         let act = AssertUnwindSafe(|| with(Patience::Never, panics, 0));
         assert!(catch_unwind(act).is_err(), "the panic goes on");
         assert_ne!(record::append(opcode::READY, &[2, 1]), 0, "the next event is recorded");
         assert_ne!(own_number(), before, "with a new state");
+        record::end(begin, 1 << 2);
         let act = AssertUnwindSafe(|| with_attached(|_| panic!("in the recorder")));
         assert!(catch_unwind(act).is_err(), "the panic goes on");
         assert_ne!(record::append(opcode::READY, &[3, 1]), 0, "and recorded again");
         let report = trace.stop().expect("the trace is whole");
-        assert_eq!((report.events, report.dropped_events), (3, 2), "{report:?}");
+        // The two that panicked, and the region.
+        assert_eq!((report.events, report.dropped_events), (3, 3), "{report:?}");
     }
 }

@@ -34,7 +34,7 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 /// A piece of work of the user's: a request, a job, a frame.
 ///
 /// Cheap to clone and to send; all clones are the same task. Made while no trace runs, it does
-/// nothing.
+/// nothing. Nor does one that is made while a million others are open; it is counted as dropped.
 #[derive(Clone, Debug, Default)]
 pub struct Task {
     inner: Option<TaskRef<'static>>,
@@ -66,7 +66,8 @@ impl Task {
         Self { inner: working::last() }
     }
 
-    /// From now until the guard is dropped, this thread works for the task.
+    /// From now until the guard is dropped, this thread works for the task. Of more than 128 that
+    /// are entered at once, [`Task::current`] knows the outermost 128.
     pub fn enter(&self) -> TaskGuard {
         self.enter_with(Patience::Waits)
     }

@@ -4,7 +4,8 @@
 //!
 //! May contain `unsafe`: it calls that unwinder.
 
-use super::{Frames, Method};
+use super::{Frames, MISSED, Method};
+use crate::primitive::Ordering;
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 
@@ -41,6 +42,11 @@ pub(super) fn walk(frames: &mut Frames) -> u32 {
     let asked = ASKED.get();
     ASKED.set(asked.wrapping_add(1));
     if !asked.is_multiple_of(ONE_IN) {
+        return 0;
+    }
+    if crate::handler::may_be_in_one() {
+        // The unwinder may take the loader's lock, and allocate.
+        MISSED.fetch_add(1, Ordering::Relaxed);
         return 0;
     }
     let frames_to = (&raw mut *frames).cast();
