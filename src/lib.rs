@@ -28,7 +28,8 @@
 //! With the feature `auto` no code is needed but `use exectrace as _;`, so that the crate is
 //! linked: `EXECTRACE=out.trace` in the environment traces the program from before `main` to its
 //! exit. `%p`, `%e` and `%t` in the name stand for process, executable and time; options follow
-//! after commas, as in `out.trace,os=off,memory=256M`. Linux; elsewhere the feature does nothing.
+//! after commas, as in `out.trace,os=off,memory=256M`. Linux; elsewhere the feature does nothing,
+//! and nor does it in a setuid program.
 //! The command `cargo exectrace` sets the variable for cargo's commands, and [`macro@test`] makes a
 //! task of each test.
 //!

@@ -1,18 +1,22 @@
 //! The feature `auto`: a program that has no code for it is traced because `EXECTRACE` says so,
 //! from before `main` to its exit, however that comes.
 //!
-//! The sources in `fixtures/auto` become a workspace in the build folder, with this workspace's
-//! lock file, built once and offline: what this test needs has been fetched for it. Elsewhere: what
-//! the variable may say (`trace-runtime/src/auto`), the command that sets it (`trace-tool/tests`).
+//! The sources are in `fixtures/auto`. Elsewhere: what the variable may say
+//! (`trace-runtime/src/auto`), the command that sets it (`trace-tool/tests`), libraries that read
+//! it (`dlopen`).
 
 #![cfg(target_os = "linux")]
 
 mod common;
 
 use common::decoded::Decoded;
+use common::fixture::{self, Member};
+use common::loudly;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
@@ -23,48 +27,26 @@ use trace_format::read::Window;
 static PROGRAM: LazyLock<PathBuf> = LazyLock::new(build);
 
 fn build() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("auto");
-    let write = |path: &str, text: &str| {
-        let path = folder.join(path);
-        if fs::read_to_string(&path).is_ok_and(|before| before == text) {
-            return;
-        }
-        fs::create_dir_all(path.parent().expect("it has a folder")).expect("it can be made");
-        fs::write(&path, text).expect("it can be written");
-    };
-    let read = |path: &str| fs::read_to_string(root.join(path)).expect("it is there");
-    write("Cargo.lock", &read("Cargo.lock"));
-    write("Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"library\", \"program\"]\n");
-    write("library/src/lib.rs", &read("tests/fixtures/auto/library.rs"));
-    write("program/src/main.rs", &read("tests/fixtures/auto/program.rs"));
-    let head = "version = \"0.0.0\"\nedition = \"2024\"\n\n[dependencies]\n";
-    let plain = format!("exectrace = {{ path = {root:?} }}\n");
-    let auto = format!("exectrace = {{ path = {root:?}, features = [\"auto\"] }}\n");
-    write("library/Cargo.toml", &format!("[package]\nname = \"library\"\n{head}{plain}"));
-    let library = "library.path = \"../library\"\n";
-    write("program/Cargo.toml", &format!("[package]\nname = \"program\"\n{head}{auto}{library}"));
-    let mut command = Command::new(env!("CARGO"));
-    for (name, _) in std::env::vars() {
-        let outer = ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"];
-        if name.starts_with("CARGO_PROFILE") || outer.contains(&name.as_str()) {
-            command.env_remove(name);
-        }
-    }
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("auto-target");
-    command.args(["build", "-p", "program"]).current_dir(&folder).env("RUSTFLAGS", "-Dwarnings");
-    command.env("CARGO_TARGET_DIR", &target).env("CARGO_NET_OFFLINE", "true");
-    let output = command.output().expect("cargo runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    target.join("debug/program")
+    let member = |name, source, features, rest| Member { name, source, features, rest };
+    let (library, program) = ("auto/library.rs", "auto/program.rs");
+    let built = fixture::build(
+        "auto",
+        &[
+            member("library", ("src/lib.rs", library), Some(""), ""),
+            member(
+                "program",
+                ("src/main.rs", program),
+                Some("\"auto\""),
+                "libc = \"0.2\"\nlibrary.path = \"../library\"\n",
+            ),
+        ],
+    );
+    built.join("program")
 }
 
 /// A folder for the traces of one test, empty.
 fn folder(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("auto-{name}"));
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).expect("it can be made");
-    folder
+    fixture::folder(&format!("auto-{name}"))
 }
 
 /// The program, with this in its environment.
@@ -223,5 +205,96 @@ fn a_program_without_standard_output_does_not_print_into_its_trace() {
     let mut shell = Command::new("sh");
     shell.args(["-c", "exec \"$0\" exit 1>&-"]).arg(&*PROGRAM).env("EXECTRACE", &path);
     assert_eq!(shell.status().expect("it runs").code(), Some(3));
+    check(&read(&path));
+}
+
+/// Somebody who is not root.
+const NOBODY: u32 = 65534;
+
+/// The program in a folder that everybody may read, with these rights, and run by somebody who is
+/// not root: `None` where that can't be had.
+fn privileged(folder: &Path) -> Option<Command> {
+    let everybody = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode));
+    let is_root = fs::metadata("/proc/self").expect("every process has it").uid() == 0;
+    if !is_root {
+        return None;
+    }
+    let copy = folder.join("program");
+    fs::copy(&*PROGRAM, &copy).expect("there is room");
+    everybody(folder, 0o755).and_then(|()| everybody(&copy, 0o4755)).expect("it is ours");
+    let command = || {
+        let mut command = Command::new(&copy);
+        command.uid(NOBODY).gid(NOBODY).stdin(Stdio::null()).env_remove("EXECTRACE");
+        command
+    };
+    // A file system may be mounted without such rights.
+    let said = command().arg("who").output().expect("it runs");
+    let user = String::from_utf8_lossy(&said.stdout).into_owned();
+    user.ends_with(&format!("{NOBODY} 0\n")).then(command)
+}
+
+#[test]
+fn a_program_with_more_rights_than_its_user_does_not_listen_to_its_environment() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some(mut command) = privileged(folder.path()) else {
+        return loudly(
+            "SKIPPED: a_program_with_more_rights_than_its_user_does_not_listen_to_its_environment: \
+             a setuid program wants root, and a file system that lets one be",
+        );
+    };
+    let secret = folder.path().join("secret");
+    fs::create_dir(&secret).expect("it is ours");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o700)).expect("it is ours");
+    let file = secret.join("file");
+    fs::write(&file, "precious").expect("it is ours");
+    for variable in [file.display().to_string(), format!("{},survive=off", file.display())] {
+        let output = command.arg("return").env("EXECTRACE", variable).output().expect("it runs");
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "standard error may be any file");
+        assert_eq!(fs::read_to_string(&file).expect("it is there"), "precious");
+    }
+    let Some(mut command) = privileged(folder.path()) else { panic!("it could be had before") };
+    let output = command.arg("keep").env("EXECTRACE_KEEP", &secret).output().expect("it runs");
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(fs::read_dir(&secret).expect("it is there").count(), 1, "the file, and no trace");
+    // Without such rights it does.
+    let (mut plain, kept) = (program("", "keep"), secret.join("kept"));
+    let output = plain.env("EXECTRACE_KEEP", &kept).output().expect("it runs");
+    assert!(output.status.success(), "{output:?}");
+    assert!(read(&kept.join("failed.trace")).complete, "it has its end");
+}
+
+#[test]
+fn no_limit_of_file_sizes_and_no_closed_pipe_ends_the_program() {
+    let path = folder("limits").join("a.trace");
+    for (blocks, is_traced) in [("2048", true), ("0", false)] {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -f {blocks} && exec \"$0\" return")]);
+        let output = shell.arg(&*PROGRAM).env("EXECTRACE", &path).output().expect("it runs");
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{:?} {error}", output.status);
+        assert_eq!(error.lines().count(), 1, "{error}");
+        if is_traced {
+            assert!(error.ends_with("; a crash loses the last second\n"), "{error}");
+            check(&read(&path));
+        } else {
+            assert!(error.ends_with("; nothing is traced\n"), "{error}");
+        }
+    }
+    // What is wrong is said to nobody, and the trace goes to nobody.
+    for variable in [",", "/dev/stderr"] {
+        let (reader, writer) = std::io::pipe().expect("a pipe can be had");
+        drop(reader);
+        let output = program(variable, "return").stderr(writer).output().expect("it runs");
+        assert!(output.status.success(), "{variable}: {:?}", output.status);
+    }
+}
+
+#[test]
+fn a_service_that_waits_for_its_signals_gets_them() {
+    let path = folder("signals").join("a.trace");
+    let (output, out, error) = run(path.to_str().expect("a plain path"), "signal");
+    assert!(output.status.success(), "{:?} {error}", output.status);
+    assert_eq!(out, "enabled: true\nended in order\n");
     check(&read(&path));
 }

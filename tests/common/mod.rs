@@ -2,6 +2,7 @@
 //!
 //! - [`decoded`]: a trace in memory, batch by batch.
 //! - [`checks`]: what is true of every trace whatever was recorded; every recording here passes it.
+//! - [`fixture`]: programs that are built for a test.
 //! - [`lanes`]: the same of CPUs, and who ran there.
 //! - [`calls`]: the calls of a trace.
 //! - [`crashed`]: what is left of a trace whose process was killed.
@@ -18,6 +19,7 @@ pub(crate) mod calls;
 pub(crate) mod checks;
 pub(crate) mod crashed;
 pub(crate) mod decoded;
+pub(crate) mod fixture;
 pub(crate) mod lanes;
 pub(crate) mod lines;
 pub(crate) mod samples;

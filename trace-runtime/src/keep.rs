@@ -4,8 +4,10 @@
 //! Elsewhere: what makes a test one of these (`#[exectrace::test]`, in `trace-macros`).
 
 use crate::destination::{self, Access};
+use crate::environment;
 use crate::flight::FlightRecorder;
 use crate::local;
+use crate::signals::Shield;
 use std::fs;
 use std::path::{self, Path, PathBuf};
 use std::sync::OnceLock;
@@ -22,13 +24,13 @@ const AGE: Duration = Duration::from_secs(60);
 fn recorder() -> Option<&'static (PathBuf, FlightRecorder)> {
     static ONE: OnceLock<Option<(PathBuf, FlightRecorder)>> = OnceLock::new();
     let start = || {
-        let folder = std::env::var_os(VARIABLE).filter(|folder| !folder.is_empty())?;
+        let folder = environment::variable(VARIABLE)?;
         // A test may go to another folder.
         let folder = path::absolute(&folder).unwrap_or_else(|_| folder.into());
         match FlightRecorder::builder().max_bytes(BYTES_MAX).min_age(AGE).start() {
             Ok(recorder) => Some((folder, recorder)),
             Err(error) => {
-                eprintln!("exectrace: {VARIABLE}: {error}; nothing is kept of tests that fail");
+                say(&format!("{VARIABLE}: {error}; nothing is kept of tests that fail"));
                 None
             }
         }
@@ -68,11 +70,17 @@ pub fn keep(name: &str) {
         return;
     }
     let path = folder.join(file_name(name));
-    // The output of a test that fails is shown.
     match write(recorder, folder, &path) {
-        Ok(()) => eprintln!("exectrace: what led to this: exectrace explain {}", path.display()),
-        Err(error) => eprintln!("exectrace: {}: {error}; nothing is kept", path.display()),
+        Ok(()) => say(&format!("what led to this: exectrace explain {}", path.display())),
+        Err(error) => say(&format!("{}: {error}; nothing is kept", path.display())),
     }
+}
+
+/// Adds a line to the output of the test, which is shown if it fails.
+fn say(line: &str) {
+    // `eprintln` panics where nobody reads any more, and this may be a thread that panics already.
+    let _shield = Shield::new();
+    let _ = std::panic::catch_unwind(|| eprintln!("exectrace: {line}"));
 }
 
 fn write(

@@ -72,6 +72,7 @@ mod dump;
 mod encoded;
 #[cfg(any(unix, feature = "heap"))]
 mod errno;
+mod environment;
 mod error;
 mod file;
 mod flight;

@@ -9,11 +9,15 @@
 //! thread-locals; glibc has all of these up before it calls constructors, and std needs nothing of
 //! its own set up for them. What is not: the descriptors 0 to 2 may be closed, which std opens when
 //! `main` begins, so that is done here already; std does not know which thread is the main one, so
-//! it is given its name; and `SIGPIPE` still kills, so a trace into a pipe wants a reader.
+//! it is given its name; and `SIGPIPE` still kills, so what is written here is shielded.
+//!
+//! In a library the same happens when it is loaded, while the loader's lock is held: nothing here
+//! waits for another thread (`worker`). It is traced until the process exits: from then on it is
+//! not unloaded.
 //!
 //! Always true: the program runs on, whatever the variable says; a fault in it is one line on
-//! standard error, and then there is no trace. On other systems the feature is there and does
-//! nothing.
+//! standard error, and then there is no trace. In a setuid program the variable says nothing
+//! (`environment`). On other systems the feature is there and does nothing.
 //!
 //! - `constructor`: the moments before and after the program's.
 //! - `setting`: what the variable says. `place`: which file that is. `stream`: if it is none.
@@ -24,10 +28,12 @@ mod setting;
 mod stream;
 
 use crate::callsite::linked;
+use crate::environment;
 use crate::error::StartError;
 use crate::file::{self, Survival};
 use crate::naming;
 use crate::recorder::{self, Trace};
+use crate::signals::Shield;
 use place::Place;
 use setting::Setting;
 use std::ffi::OsString;
@@ -46,15 +52,12 @@ static RUNNING: Mutex<Option<Trace>> = Mutex::new(None);
 /// Before `main`. Whether there is something to stop at the exit.
 fn start() -> bool {
     // A bug here is no reason for the program not to run.
-    let started = panic::catch_unwind(|| match std::env::var_os(VARIABLE) {
-        Some(text) if !text.is_empty() => match try_start(text) {
-            Ok(trace) => Some(trace),
-            Err(fault) => {
-                say(&format!("{fault}; nothing is traced"));
-                None
-            }
-        },
-        _ => None,
+    let started = panic::catch_unwind(|| match try_start(environment::variable(VARIABLE)?) {
+        Ok(trace) => Some(trace),
+        Err(fault) => {
+            say(&format!("{fault}; nothing is traced"));
+            None
+        }
     });
     let Some(trace) = started.ok().flatten() else { return false };
     match RUNNING.try_lock() {
@@ -137,6 +140,7 @@ fn open_standard_descriptors() {
 
 /// One line, of the variable.
 fn say(fault: &str) {
-    // If nobody listens there, nothing is lost.
+    // If nobody listens there, nothing is lost: before `main` that is a signal, which kills.
+    let _shield = Shield::new();
     let _ = writeln!(io::stderr(), "exectrace: {VARIABLE}: {fault}");
 }
