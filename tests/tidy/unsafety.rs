@@ -81,6 +81,7 @@ const OTHERS: &[Exception] = &[
     Exception { path: "tests/sched_refused.rs", reason: "filters and limits, likewise" },
     Exception { path: "tests/thread_exit.rs", reason: "a destructor that the system calls" },
     Exception { path: "tests/fixtures/auto/", reason: "masks of signals" },
+    Exception { path: "tests/fixtures/dlopen/", reason: "loading libraries is unsafe" },
     Exception { path: "tests/fixtures/os/", reason: "cancelling a thread is unsafe" },
     Exception { path: "tests/os_allocator.rs", reason: "allocators are unsafe to be" },
     Exception { path: "tests/os_conformance.rs", reason: "it calls functions by address" },

@@ -296,3 +296,21 @@ impl Session {
         self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(all(test, not(exectrace_loom)))]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn nobody_waits_for_ever_for_a_collector_that_does_not_begin() {
+        let session = Session::new(&Options::new().on_full(OnFull::Wait));
+        let waits = (0..=EARLY_WAITS_MAX).take_while(|_| session.ask_for_memory()).count();
+        assert_eq!(waits, EARLY_WAITS_MAX as usize);
+        let (_done, is_done) = mpsc::sync_channel::<()>(1);
+        assert_eq!(session.wait_for_answer(&is_done), None);
+        assert!(!session.wait_for_begin());
+        session.set_collector(std::thread::current());
+        assert!(session.ask_for_memory() && session.wait_for_begin());
+    }
+}

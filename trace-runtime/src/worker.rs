@@ -60,6 +60,18 @@ impl<T: Send + 'static> Worker<T> {
     }
 }
 
+/// Where the program or library begins that this address lies in; 0 if nobody knows.
+#[cfg(all(os_hooks, not(target_feature = "crt-static")))]
+pub(crate) fn module_at(address: *const std::ffi::c_void) -> usize {
+    system::module_of(address).map_or(0, |info| info.dli_fbase.addr())
+}
+
+/// In a static program there is one.
+#[cfg(all(os_hooks, target_feature = "crt-static"))]
+pub(crate) fn module_at(_: *const std::ffi::c_void) -> usize {
+    0
+}
+
 /// Keeps the library with this code where it is, for as long as the process lives.
 fn pin() {
     static ONCE: std::sync::Once = std::sync::Once::new();
@@ -210,7 +222,7 @@ mod system {
     }
 
     #[cfg(not(target_feature = "crt-static"))]
-    fn module_of(address: *const c_void) -> Option<libc::Dl_info> {
+    pub(super) fn module_of(address: *const c_void) -> Option<libc::Dl_info> {
         let mut info = MaybeUninit::<libc::Dl_info>::zeroed();
         // SAFETY: `dladdr` wants any address, and a place for what it knows.
         let found = unsafe { libc::dladdr(address, info.as_mut_ptr()) };

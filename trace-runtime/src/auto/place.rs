@@ -94,7 +94,8 @@ impl Place {
 
     fn taken(&self) -> String {
         let advice = if self.is_own { "" } else { ", and %p in the name gives each its own" };
-        format!("`{}` is being written by another process{advice}", self.path.display())
+        let by = "another process, or by another copy of exectrace in this one";
+        format!("`{}` is being written by {by}{advice}", self.path.display())
     }
 }
 

@@ -75,6 +75,19 @@ pub(super) fn set_off() {
     }
 }
 
+/// Whether calls come to the hooks. To those of a library that a program loads while it runs they
+/// do not, for libc was loaded before.
+pub(super) fn are_in_place() -> bool {
+    if IS_STATIC {
+        return true;
+    }
+    // SAFETY: `dlsym` wants a handle and a string.
+    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"read".as_ptr()) };
+    // Not the hook's own address: where it is not in place, its name stands for libc's here, too.
+    let of = crate::worker::module_at;
+    found.is_null() || of(found) == of(resolve as *const () as *const libc::c_void)
+}
+
 /// Where a real function is.
 #[derive(Debug)]
 pub(super) struct Real {

@@ -11,7 +11,11 @@ pub(crate) struct Watch;
 
 impl Source for Watch {
     fn begin(&mut self, output: &mut Output) {
-        output.define(&Definition::Facility { name: b"os", on: IS_ON, note: NOTE.as_bytes() });
+        #[cfg(os_hooks)]
+        let (on, note) = if super::hook::are_in_place() { (IS_ON, NOTE) } else { (false, ABSENT) };
+        #[cfg(not(os_hooks))]
+        let (on, note) = (IS_ON, NOTE);
+        output.define(&Definition::Facility { name: b"os", on, note: note.as_bytes() });
     }
 
     #[cfg(os_hooks)]
@@ -19,6 +23,10 @@ impl Source for Watch {
         super::waiting::bury_dead();
     }
 }
+
+/// What is said where [`hook::are_in_place`](super::hook::are_in_place) says no.
+#[cfg(os_hooks)]
+const ABSENT: &str = "a library that was loaded later: calls go to libc's own functions";
 
 const IS_ON: bool = cfg!(os_hooks);
 
