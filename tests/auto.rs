@@ -12,9 +12,15 @@ mod common;
 use common::decoded::Decoded;
 use common::fixture::{self, Member};
 use common::loudly;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::{Config, TestRunner};
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -297,4 +303,91 @@ fn a_service_that_waits_for_its_signals_gets_them() {
     assert!(output.status.success(), "{:?} {error}", output.status);
     assert_eq!(out, "enabled: true\nended in order\n");
     check(&read(&path));
+}
+
+/// What may stand in the variable, and what may not: options, values that fit others, and anything.
+fn variable() -> impl Strategy<Value = OsString> {
+    let keys = &[
+        "os",
+        "sched",
+        "heap",
+        "page_faults",
+        "async_stacks",
+        "cpu_samples",
+        "heap_sample",
+        "stacks",
+        "memory",
+        "on_full",
+        "generation",
+        "lz4",
+        "survive",
+        "total",
+        "part",
+        "every",
+    ];
+    let values = &[
+        "on",
+        "off",
+        "drop",
+        "wait",
+        "0",
+        "1",
+        "64K",
+        "1M",
+        "1000000G",
+        "17179869183G",
+        "18446744073709551615",
+        "18446744073709551616",
+        "18446744073709551615s",
+        "5124095576030431h",
+        "1s",
+        "10ms",
+        "1000ms",
+        "-1",
+        "",
+        "=",
+    ];
+    let key = prop_oneof![8 => select(&keys[..]).prop_map(str::to_owned), 1 => any::<String>()];
+    let value = prop_oneof![8 => select(&values[..]).prop_map(str::to_owned), 1 => any::<String>()];
+    let option = (key, value).prop_map(|(key, value)| format!(",{key}={value}"));
+    let name = prop_oneof![
+        8 => select(&["a.trace", "%p-%e-%t.trace", "no/such.trace", "/dev/null", "."][..])
+            .prop_map(str::to_owned),
+        1 => any::<String>(),
+    ];
+    let said = (name, vec(option, 0..5)).prop_map(|(name, options)| name + &options.concat());
+    let bytes = vec(any::<u8>(), 0..60).prop_map(OsString::from_vec);
+    let any = prop_oneof![8 => said.prop_map(OsString::from), 1 => bytes];
+    any.prop_filter("variables are strings of C's", |value| !value.as_bytes().contains(&0))
+}
+
+#[test]
+fn whatever_the_variable_says_the_program_runs() {
+    let folder = folder("any");
+    let config = Config { cases: 120, failure_persistence: None, ..Config::default() };
+    let run = |variable| {
+        let mut shell = Command::new("sh");
+        // 2 GiB of memory, and files of 96 MiB: what is far too much can't be had.
+        let limits = "ulimit -v 2097152 && ulimit -f 196608";
+        shell.args(["-c", &format!("{limits} && exec \"$0\" return")]).arg(&*PROGRAM);
+        let output = shell.env("EXECTRACE", variable).current_dir(&folder).output();
+        let output = output.expect("it runs");
+        let out = String::from_utf8_lossy(&output.stdout).into_owned();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        prop_assert!(output.status.success(), "{:?} {error}", output.status);
+        prop_assert!(out == "enabled: true\n" || out == "enabled: false\n", "{out}");
+        Ok(())
+    };
+    TestRunner::new(config).run(&variable(), run).expect("it holds");
+}
+
+#[test]
+fn a_trace_that_there_is_no_room_for_leaves_no_file() {
+    let folder = folder("no-room");
+    for memory in ["1000000G", "17179869183G"] {
+        let path = folder.join("a.trace");
+        let (_, out, error) = run(&format!("{},survive,memory={memory}", path.display()), "return");
+        assert_eq!((&*out, error.lines().count()), ("enabled: false\n", 1), "{error}");
+        assert_eq!(fs::read_dir(&folder).expect("it is there").count(), 0, "{memory}");
+    }
 }

@@ -29,11 +29,15 @@ pub(crate) struct Pages {
 }
 
 impl Pages {
-    /// All of so many are free; rounded down to whole words.
+    /// All of so many are free; rounded down to whole words. `None` if there is no memory to say
+    /// so.
     #[cfg(any(exectrace_loom, unix))]
-    pub(crate) fn new(count: usize) -> Self {
+    pub(crate) fn new(count: usize) -> Option<Self> {
         let all = u64::MAX >> (64 - PAGES);
-        Self { words: (0..count / PAGES).map(|_| AtomicU64::new(all)).collect() }
+        let mut words = Vec::new();
+        words.try_reserve_exact(count / PAGES).ok()?;
+        words.extend((0..count / PAGES).map(|_| AtomicU64::new(all)));
+        Some(Self { words: words.into() })
     }
 
     /// Takes a run of `count` pages: the first one's number.
@@ -228,9 +232,17 @@ mod current {
         /// Maps a new file, with room for batches of so many bytes, and lets it serve. There must
         /// be no other that does.
         pub(crate) fn new(file: &File, bytes: usize) -> io::Result<Self> {
-            let pages = Pages::new(bytes.div_ceil(PAGE_BYTES).max(super::PAGES));
-            let bytes = (pages.words.len() * super::PAGES + 1) * PAGE_BYTES;
+            let words = bytes.div_ceil(PAGE_BYTES).max(super::PAGES) / super::PAGES;
+            let bytes = words.checked_mul(super::PAGES * PAGE_BYTES);
+            let bytes = bytes.and_then(|bytes| bytes.checked_add(PAGE_BYTES));
+            // The room is asked for first: for a number that is too large, there is no memory for
+            // the bits of its pages either.
+            let bytes = bytes.ok_or(io::ErrorKind::FileTooLarge)?;
             let start = map::map(file, bytes)?;
+            let Some(pages) = Pages::new(words * super::PAGES) else {
+                map::unmap(start, bytes);
+                return Err(io::ErrorKind::OutOfMemory.into());
+            };
             let count = AtomicUsize::new(1);
             let link = AtomicPtr::new(ptr::null_mut());
             let arena = Box::into_raw(Box::new(Arena { start, bytes, pages, count, link }));
@@ -275,9 +287,26 @@ mod map {
     /// Sees to it that a file has so many bytes, and room for them.
     #[cfg(target_os = "linux")]
     pub(crate) fn reserve(file: &File, bytes: usize) -> io::Result<()> {
+        let length = libc::off_t::try_from(bytes).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        // Not all file systems look before they take: what is far too much would fill the disk.
+        if free(file).is_some_and(|free| free < bytes as u64) {
+            return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+        }
         // SAFETY: it takes numbers only.
-        let failed = unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, bytes as libc::off_t) };
+        let failed = unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, length) };
         if failed == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(failed)) }
+    }
+
+    /// Bytes that are free where a file is; `None` where nobody counts.
+    #[cfg(target_os = "linux")]
+    fn free(file: &File) -> Option<u64> {
+        let mut told = std::mem::MaybeUninit::<libc::statvfs>::zeroed();
+        // SAFETY: `fstatvfs` wants a descriptor and a place.
+        let failed = unsafe { libc::fstatvfs(file.as_raw_fd(), told.as_mut_ptr()) };
+        // SAFETY: zeros are a value of it.
+        let told = unsafe { told.assume_init() };
+        let is_counted = failed == 0 && told.f_blocks > 0;
+        is_counted.then(|| u64::from(told.f_bfree).saturating_mul(u64::from(told.f_frsize)))
     }
 
     /// Sees to it that a file has so many bytes, and room for them.

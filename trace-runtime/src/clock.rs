@@ -134,6 +134,11 @@ pub(crate) fn snapshot() -> ClockSnapshot {
     best
 }
 
+/// As many nanoseconds as fit: longer than 584 years is for ever.
+pub(crate) fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Ticks in this many nanoseconds, for thresholds. Measures the frequency when first asked, which
 /// takes 200 us; good to about one part in a thousand. The trace itself does not rest on it.
 pub(crate) fn ticks_in(nanos: u64) -> u64 {
@@ -152,7 +157,7 @@ pub(crate) fn ticks_in(nanos: u64) -> u64 {
         FREQUENCY.store((ticks * 1_000_000_000 / elapsed) as u64, Ordering::Relaxed);
     }
     let frequency = u128::from(FREQUENCY.load(Ordering::Relaxed));
-    (u128::from(nanos) * frequency / 1_000_000_000) as u64
+    u64::try_from(u128::from(nanos) * frequency / 1_000_000_000).unwrap_or(u64::MAX)
 }
 
 #[cfg(all(test, not(exectrace_loom)))]

@@ -165,7 +165,7 @@ pub(crate) fn on_slow(
     at_least: Duration,
     dir: &Path,
 ) -> io::Result<()> {
-    let ticks = clock::ticks_in(at_least.as_nanos() as u64);
+    let ticks = clock::ticks_in(clock::nanos(at_least));
     watch(session, limits, dir, |watched, dir| {
         let at = watched.slow.len();
         let Some(rule) = RULES.get(at) else {
@@ -185,6 +185,10 @@ pub(crate) fn on_slow(
 
 /// See `FlightRecorder::on_panic`.
 pub(crate) fn on_panic(session: &Arc<Session>, limits: Limits, dir: &Path) -> io::Result<()> {
+    if std::thread::panicking() {
+        // The hook that runs can't be replaced: to try that would be a second panic.
+        return Err(io::Error::other("this thread panics: set it up before"));
+    }
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let before = std::panic::take_hook();

@@ -38,8 +38,12 @@ const TOTAL_BYTES_MIN: u64 = 1 << 20;
 /// Behind a part that could not be written the next one is tried after this time.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Digits of a part's number in its name.
+/// Digits of a part's number in its name, at least.
 const DIGITS: usize = 6;
+
+/// The largest number of a part. One that is larger is no part's: at a part in a millisecond it
+/// would take thirty years to come so far.
+const NUMBER_MAX: u64 = 999_999_999_999;
 
 impl Rotation {
     /// All parts together have this many bytes at most (1 MiB at least), and each about an eighth
@@ -113,7 +117,7 @@ impl Series {
         let mut parts: VecDeque<_> = parts.into_iter().map(sized).collect();
         let claimed = if bytes_of(path) > 0 || is_left {
             claimed.note_begun();
-            let kept = numbered(path, number);
+            let kept = numbered(path, number).map_err(fail)?;
             fs::rename(path, &kept).map_err(fail)?;
             if is_left {
                 fs::rename(&live, with_ending(&kept, ".live")).map_err(fail)?;
@@ -127,7 +131,7 @@ impl Series {
             claimed
         };
         let claimed = claimed.renew().map_err(fail)?;
-        let used = parts.iter().map(|(_, bytes)| bytes).sum();
+        let used = parts.iter().fold(0_u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
         let room = Room { total: rotation.total_bytes, used, parts, ending: None };
         let room = Arc::new(Mutex::new(room));
         let part = Part { claimed, bytes: 0, room: Arc::clone(&room) };
@@ -138,12 +142,13 @@ impl Series {
     /// Whether the part that is written now, with so many bytes, should end.
     pub(crate) fn is_due(&self, bytes: u64, now: Instant) -> bool {
         let limit = self.rotation.part_bytes.max(2 * self.bytes_at_begin);
-        bytes >= limit || self.rotation.every.is_some_and(|every| now >= self.began + every)
+        let age = now.saturating_duration_since(self.began);
+        bytes >= limit || self.rotation.every.is_some_and(|every| age >= every)
     }
 
     /// Whether it is time to try the next part, as this one could not be written.
     pub(crate) fn may_retry(&self, now: Instant) -> bool {
-        now >= self.began + RETRY
+        now.saturating_duration_since(self.began) >= RETRY
     }
 
     /// The part that is written now could not even begin: the name stays with the one before.
@@ -185,7 +190,7 @@ impl Series {
     }
 
     fn put_in_place(&mut self) -> io::Result<()> {
-        let kept = numbered(&self.path, self.number);
+        let kept = numbered(&self.path, self.number)?;
         // There is a locked file of this name at any moment: nobody else takes it.
         fs::hard_link(&self.path, &kept).or_else(|_| fs::rename(&self.path, &kept))?;
         self.number += 1;
@@ -253,7 +258,7 @@ fn lock(room: &Mutex<Room>) -> MutexGuard<'_, Room> {
 impl Room {
     /// Sees to it that there is room for so many more bytes.
     fn make(&mut self, bytes: u64) -> io::Result<()> {
-        while self.used + bytes > self.total {
+        while self.used.saturating_add(bytes) > self.total {
             let Some((path, freed)) = self.parts.pop_front() else {
                 let total = self.total;
                 let what = format!("the {total} bytes that all parts may have are used up");
@@ -262,7 +267,7 @@ impl Room {
             let _ = fs::remove_file(with_ending(&path, ".live"));
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => self.used -= freed,
+                _ => self.used = self.used.saturating_sub(freed),
             }
         }
         Ok(())
@@ -272,18 +277,25 @@ impl Room {
 /// What a part takes, with what a killed process has left beside it.
 fn bytes_of(path: &Path) -> u64 {
     let bytes = |path: &Path| fs::symlink_metadata(path).map_or(0, |it| it.len());
-    bytes(path) + bytes(&with_ending(path, ".live"))
+    bytes(path).saturating_add(bytes(&with_ending(path, ".live")))
 }
 
 /// `folder/app.trace` as part 7: `folder/app.000007.trace`.
-fn numbered(path: &Path, number: u64) -> PathBuf {
+///
+/// # Errors
+/// There are no more numbers.
+fn numbered(path: &Path, number: u64) -> io::Result<PathBuf> {
+    if number > NUMBER_MAX {
+        let what = format!("there is a part {NUMBER_MAX} already: remove it to go on");
+        return Err(io::Error::other(what));
+    }
     let mut name = path.file_stem().map(OsString::from).unwrap_or_default();
     name.push(format!(".{number:0DIGITS$}"));
     if let Some(ending) = path.extension() {
         name.push(".");
         name.push(ending);
     }
-    path.with_file_name(name)
+    Ok(path.with_file_name(name))
 }
 
 /// The parts of this name that are there, by number.
@@ -311,7 +323,8 @@ fn number_of(path: &Path, name: &Path) -> Option<u64> {
     let (before, digits) = stem.rsplit_once('.')?;
     let is_number = digits.len() >= DIGITS && digits.bytes().all(|it| it.is_ascii_digit());
     let is_ours = Some(before) == path.file_stem()?.to_str() && ending == path.extension();
-    (is_number && is_ours).then(|| digits.parse().ok())?
+    let number = (is_number && is_ours).then(|| digits.parse().ok())?;
+    number.filter(|number| *number <= NUMBER_MAX)
 }
 
 #[cfg(test)]
@@ -319,15 +332,40 @@ mod tests {
     use super::*;
 
     #[test]
+    fn numbers_of_parts_end_and_do_not_begin_anew() {
+        let path = Path::new("app.trace");
+        let last = numbered(path, NUMBER_MAX).expect("it is one");
+        assert_eq!(number_of(path, &last), Some(NUMBER_MAX));
+        let fault = numbered(path, NUMBER_MAX + 1).expect_err("it would not be found again");
+        assert!(fault.to_string().contains("part 999999999999 already"), "{fault}");
+    }
+
+    #[test]
+    fn a_part_that_lasts_for_ever_is_never_due_by_time() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let rotation = Rotation::new(u64::MAX).every(Duration::MAX);
+        let begun = Series::begin(&folder.path().join("app.trace"), rotation);
+        let (series, _part) = begun.expect("nobody has it");
+        assert!(!series.is_due(0, Instant::now()));
+    }
+
+    #[test]
     fn a_parts_name_says_its_number() {
         for path in ["traces/app.trace", "app", "a.b.trace"].map(Path::new) {
             for number in [1, 999_999, 1_234_567] {
-                let name = numbered(path, number);
+                let name = numbered(path, number).expect("it is small enough");
                 let name = Path::new(name.file_name().expect("it has one"));
                 assert_eq!(number_of(path, name), Some(number), "{name:?}");
             }
         }
-        let others = ["app.trace", "app.7.trace", "bpp.000001.trace", "app.000001.trace.live"];
+        let others = [
+            "app.trace",
+            "app.7.trace",
+            "bpp.000001.trace",
+            "app.000001.trace.live",
+            "app.1000000000000.trace",
+            "app.18446744073709551615.trace",
+        ];
         for other in others {
             assert_eq!(number_of(Path::new("app.trace"), Path::new(other)), None, "{other}");
         }

@@ -186,7 +186,7 @@ impl Ring {
         if let Some(generation) = self.generations.back_mut() {
             generation.clock = Some(clock);
         }
-        let oldest = clock.monotonic.0.saturating_sub(self.min_age.as_nanos() as u64);
+        let oldest = clock.monotonic.0.saturating_sub(crate::clock::nanos(self.min_age));
         // One that ended before is not wanted any more.
         while let Some(second) = self.generations.get(1)
             && second.clock.is_some_and(|clock| clock.monotonic.0 < oldest)

@@ -8,7 +8,7 @@ use loom::thread;
 #[test]
 fn a1_a2_a_run_of_pages_has_one_owner() {
     check(|| {
-        let pages = Arc::new(Pages::new(4));
+        let pages = Arc::new(Pages::new(4).expect("there is memory"));
         let other = thread::spawn({
             let pages = Arc::clone(&pages);
             move || {

@@ -1,0 +1,236 @@
+//! No value of an option and no name of a file ends the program or makes it panic: to start is to
+//! succeed, or to be told why not. And so it is with what the environment may say.
+//!
+//! Each property is tried in a process of its own, with little memory and short files, so that what
+//! is far too much can't be had. Elsewhere: what the environment says (`auto`), what the values
+//! mean (the options' own tests).
+//!
+//! May contain `unsafe`: limits.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use common::loudly;
+use exectrace::{
+    Compression, FlightRecorder, OnFull, Options, Rotation, Stacks, instant, start_file_with,
+    start_rotating, start_with,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Says to this program what it is to try, and where.
+const ROLE: &str = "EXECTRACE_TEST_OPTIONS";
+
+/// How many of each.
+const CASES: u32 = 150;
+
+/// What memory and the longest file may take.
+const MEMORY_BYTES: u64 = 2 << 30;
+const FILE_BYTES: u64 = 96 << 20;
+
+/// Tries this in a process, which must come to its end. What was tried last is on standard error.
+#[track_caller]
+fn holds(role: &str) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = std::env::current_exe().expect("this program has a path");
+    let mut command = Command::new(program);
+    command.args(["one_that_tries", "--exact", "--test-threads=1", "--nocapture"]);
+    command.env(ROLE, format!("{role} {}", folder.path().display()));
+    let output = command.current_dir(folder.path()).output().expect("it can be started");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let tail: Vec<_> = errors.lines().rev().take(12).collect();
+    let is_fine = output.status.success() && said.contains("1 passed");
+    assert!(is_fine, "{role}: {:?}\n{said}\n{tail:#?}", output.status);
+}
+
+/// What is run in processes of its own.
+#[test]
+fn one_that_tries() {
+    let Ok(told) = std::env::var(ROLE) else { return };
+    let (role, folder) = told.split_once(' ').expect("what and where");
+    limit(libc::RLIMIT_AS, MEMORY_BYTES);
+    limit(libc::RLIMIT_FSIZE, FILE_BYTES);
+    let folder = Path::new(folder);
+    match role {
+        "traces" => try_each((options(), path(folder)), |(options, path)| {
+            let trace = start_with(options.clone(), io::sink());
+            end(trace.map(|trace| _ = trace.stop()));
+            end(start_file_with(options, path).map(|trace| _ = trace.stop()));
+        }),
+        "parts" => try_each((options(), rotation(), path(folder)), |(options, rotation, path)| {
+            end(start_rotating(options, rotation, path).map(|trace| _ = trace.stop()));
+        }),
+        "recorders" => try_each((options(), recorder(folder), dumps(folder)), record),
+        _ => panic!("{role} is nothing to try"),
+    }
+}
+
+#[test]
+fn traces_start_or_say_why_not() {
+    holds("traces");
+}
+
+#[test]
+fn traces_in_parts_start_or_say_why_not() {
+    holds("parts");
+}
+
+#[test]
+fn flight_recorders_start_or_say_why_not() {
+    holds("recorders");
+}
+
+fn limit(kind: libc::__rlimit_resource_t, bytes: u64) {
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+    // SAFETY: `setrlimit` wants a limit.
+    assert_eq!(unsafe { libc::setrlimit(kind, &raw const limit) }, 0);
+}
+
+/// Tries many of these. An error is as good as a success; a panic, on any thread, and an end of the
+/// process are not.
+fn try_each<T: std::fmt::Debug>(values: impl Strategy<Value = T>, act: impl Fn(T)) {
+    /// On a thread of the recorder's it would go unnoticed.
+    static PANICKED: AtomicBool = AtomicBool::new(false);
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        PANICKED.store(true, Ordering::Relaxed);
+        before(info);
+    }));
+    let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
+    TestRunner::new(config)
+        .run(&values, |value| {
+            loudly(&format!("{value:?}"));
+            act(value);
+            prop_assert!(!PANICKED.load(Ordering::Relaxed));
+            Ok(())
+        })
+        .expect("it holds");
+}
+
+/// A trace has ended, or has not begun.
+fn end<E: std::error::Error>(ended: Result<(), E>) {
+    if let Err(error) = ended {
+        // It can be told.
+        assert!(!error.to_string().is_empty());
+    }
+    instant!("step");
+}
+
+/// Numbers that are as likely to be at an end as in between.
+fn number() -> impl Strategy<Value = u64> {
+    let small = 0..100_u64;
+    let power = (0..64_u32).prop_map(|bits| 1 << bits);
+    let ends = prop_oneof![Just(0), Just(u64::MAX), Just(u64::MAX - 1), Just(i64::MAX as u64)];
+    prop_oneof![small, power, ends, any::<u64>(), 0..(64_u64 << 20)]
+}
+
+fn size() -> impl Strategy<Value = usize> {
+    number().prop_map(|number| number as usize)
+}
+
+fn time() -> impl Strategy<Value = Duration> {
+    let ends = prop_oneof![Just(Duration::ZERO), Just(Duration::MAX)];
+    let nanos = number().prop_map(Duration::from_nanos);
+    let seconds = number().prop_map(Duration::from_secs);
+    prop_oneof![ends, nanos, seconds]
+}
+
+fn options() -> impl Strategy<Value = Options> {
+    let stacks = prop_oneof![
+        Just(Stacks::None),
+        Just(Stacks::All),
+        any::<u32>().prop_map(|one_in| Stacks::Sampled { one_in }),
+    ];
+    let compression = prop_oneof![Just(Compression::None), Just(Compression::Lz4)];
+    let on_full = prop_oneof![Just(OnFull::Drop), Just(OnFull::Wait)];
+    let numbers = (size(), time(), any::<u32>(), number());
+    let choices = (stacks, compression, on_full, any::<[bool; 5]>());
+    (numbers, choices).prop_map(|(numbers, choices)| {
+        let (memory_max, generation, cpu_samples, heap_sample_bytes) = numbers;
+        let (stacks, compression, on_full, [async_stacks, os, sched, page_faults, heap]) = choices;
+        let options = Options::new().memory_max(memory_max).generation(generation);
+        let options = options.cpu_samples(cpu_samples).heap_sample_bytes(heap_sample_bytes);
+        let options = options.stacks(stacks).compression(compression).on_full(on_full);
+        let options = options.async_stacks(async_stacks).os(os).sched(sched);
+        options.page_faults(page_faults).heap(heap)
+    })
+}
+
+fn rotation() -> impl Strategy<Value = Rotation> {
+    (number(), proptest::option::of(number()), proptest::option::of(time())).prop_map(
+        |(total, part, every)| {
+            let rotation = Rotation::new(total);
+            let rotation = part.map_or(rotation, |bytes| rotation.part_bytes(bytes));
+            every.map_or(rotation, |time| rotation.every(time))
+        },
+    )
+}
+
+/// Where a file may be asked for; sometimes with others beside it that look like parts.
+fn path(folder: &Path) -> impl Strategy<Value = PathBuf> + use<> {
+    let folder = folder.to_owned();
+    let odd = prop_oneof![
+        Just(Vec::new()),
+        Just(b"/".to_vec()),
+        Just(b"..".to_vec()),
+        Just(b"a\0b".to_vec()),
+        Just(vec![b'x'; 300]),
+        Just(vec![b'/'; 5_000]),
+        vec(any::<u8>().prop_filter("one folder", |byte| *byte != b'/'), 0..40),
+    ];
+    let plain = &["a.trace", "b", "\u{fc}.trace", "no/such/folder.trace"][..];
+    let plain = proptest::sample::select(plain).prop_map(|name| name.as_bytes().to_vec());
+    let number = proptest::option::of(number());
+    (prop_oneof![odd, plain], number).prop_map(move |(name, number)| {
+        if let Some(number) = number {
+            // The folder may be gone, or the name too long: then there is none.
+            let _ = fs::write(folder.join(format!("a.{number:06}.trace")), "part");
+        }
+        folder.join(OsString::from_vec(name))
+    })
+}
+
+/// A builder's values, without its options.
+#[derive(Debug)]
+struct Recorder {
+    min_age: Duration,
+    max_bytes: usize,
+    dumps: (Duration, usize),
+    mapped: Option<PathBuf>,
+}
+
+fn recorder(folder: &Path) -> impl Strategy<Value = Recorder> + use<> {
+    let mapped = proptest::option::of(path(folder));
+    (time(), size(), (time(), size()), mapped).prop_map(|(min_age, max_bytes, dumps, mapped)| {
+        Recorder { min_age, max_bytes, dumps, mapped }
+    })
+}
+
+/// When to dump: a task's name, how slow it is, and where to.
+fn dumps(folder: &Path) -> impl Strategy<Value = (String, Duration, PathBuf)> + use<> {
+    (any::<String>(), time(), path(folder))
+}
+
+fn record(
+    (options, recorder, (name, at_least, dir)): (Options, Recorder, (String, Duration, PathBuf)),
+) {
+    let Recorder { min_age, max_bytes, dumps: (every, kept), mapped } = recorder;
+    let builder = FlightRecorder::builder().options(options).min_age(min_age);
+    let builder = builder.max_bytes(max_bytes).dumps(every, kept);
+    let builder = mapped.into_iter().fold(builder, |builder, path| builder.mapped(path));
+    let Ok(recorder) = builder.start() else { return };
+    let told = [recorder.on_slow(&name, at_least, &dir), recorder.on_panic(&dir)];
+    exectrace::Task::new(&name).end();
+    recorder.snapshot(io::sink()).expect("it takes everything");
+    drop((recorder, told));
+}
