@@ -7,17 +7,21 @@
 //! May contain `unsafe`: limits, and signals.
 #![cfg(target_os = "linux")]
 
+#[path = "common/child.rs"]
+mod child;
 mod common;
 
+use child::in_child;
 use common::annotated;
 use exectrace::{
-    FlightRecorder, OnFull, Options, Rotation, SnapshotError, StartError, StopError, instant,
-    start_file, start_file_with, start_rotating, start_with,
+    FlightRecorder, OnFull, Options, Rotation, SnapshotError, StartError, StopError, Trace,
+    instant, start_file, start_file_with, start_rotating, start_with,
 };
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::mem::MaybeUninit;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -57,6 +61,8 @@ fn one_that_lives_on() {
         "limited-panic" => limited_panic(folder),
         "closed-pipes" => closed_pipes(),
         "pending" => pending_signals(),
+        "little-memory" => little_memory(folder, libc::RLIMIT_AS),
+        "locked-memory" => little_memory(folder, libc::RLIMIT_MEMLOCK),
         _ => panic!("{role} is nothing to do"),
     }
 }
@@ -76,6 +82,12 @@ fn a_limit_on_file_sizes_is_an_error_and_does_not_end_the_program() {
 #[test]
 fn a_pipe_that_nobody_reads_is_an_error_and_does_not_end_the_program() {
     lives_on("closed-pipes");
+}
+
+#[test]
+fn too_little_memory_is_an_error_of_starting_and_does_not_end_the_program() {
+    lives_on("little-memory");
+    lives_on("locked-memory");
 }
 
 #[test]
@@ -229,6 +241,79 @@ fn limited_panic(folder: &Path) {
     for _ in 0..2 {
         assert!(std::panic::catch_unwind(|| panic!("on purpose")).is_err());
         assert_eq!(fs::read_dir(&dumps).expect("it was made").count(), 0, "none is whole");
+    }
+}
+
+/// The most that is tried of memory that may be had beside what there is.
+const HEADROOM_MAX: u64 = 96 << 20;
+
+/// What is tried is so far apart.
+const HEADROOM_STEP: u64 = 768 << 10;
+
+/// Starts with less and less memory: with all of it that works, and with none it does not.
+fn little_memory(folder: &Path, kind: libc::__rlimit_resource_t) {
+    // Also for nobody.
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).expect("it is ours");
+    for what in ["start", "file", "recorder"] {
+        let mut outcomes = BTreeSet::new();
+        for headroom in (0..=HEADROOM_MAX).step_by(HEADROOM_STEP as usize) {
+            let outcome = in_child(|| {
+                // For the answer, and whatever brings it here.
+                let spare = vec![0_u8; 1 << 20];
+                limit_memory(kind, headroom);
+                let outcome = start_and_stop(what, folder);
+                drop(spare);
+                outcome
+            });
+            assert!(["refused", "ended"].contains(&&*outcome), "{what}, {headroom}: {outcome}");
+            outcomes.insert(outcome);
+        }
+        assert!(outcomes.contains("refused"), "{what}: it went with nothing");
+        // How much may be locked is not for everybody to say.
+        assert!(kind == libc::RLIMIT_MEMLOCK || outcomes.contains("ended"), "{what}: never");
+    }
+}
+
+/// From here on there is no more memory than so much, in all or locked.
+fn limit_memory(kind: libc::__rlimit_resource_t, headroom: u64) {
+    let words = fs::read_to_string("/proc/self/statm").expect("every process has it");
+    let pages: u64 = words.split(' ').next().and_then(|it| it.parse().ok()).expect("a number");
+    let is_locked = kind == libc::RLIMIT_MEMLOCK;
+    // Who may lock nothing at all may not ask for it.
+    let bytes = if is_locked { headroom.max(4096) } else { pages * 4096 + headroom };
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `getrlimit` wants a place for a limit.
+    assert_eq!(unsafe { libc::getrlimit(kind, &raw mut limit) }, 0);
+    limit.rlim_cur = bytes.min(limit.rlim_max);
+    // SAFETY: `setrlimit` wants a limit.
+    assert_eq!(unsafe { libc::setrlimit(kind, &raw const limit) }, 0);
+    if is_locked {
+        // Limits of locked memory are not root's: whoever is root becomes nobody.
+        // SAFETY: `setresuid` takes numbers.
+        unsafe { libc::setresuid(65534, 65534, 65534) };
+        // SAFETY: `mlockall` takes a number.
+        assert_eq!(unsafe { libc::mlockall(libc::MCL_FUTURE) }, 0);
+    }
+}
+
+fn start_and_stop(what: &str, folder: &Path) -> String {
+    let options = Options::new().sched(false).memory_max(8 << 20);
+    let end = |trace: Trace| {
+        instant!("step");
+        trace.stop().is_ok()
+    };
+    let ended = match what {
+        "start" => start_with(options, io::sink()).map(end),
+        "file" => start_file_with(options, folder.join("a.trace")).map(end),
+        _ => FlightRecorder::builder().options(options).start().map(|recorder| {
+            instant!("step");
+            recorder.snapshot(io::sink()).is_ok()
+        }),
+    };
+    match ended {
+        Ok(true) => "ended".to_owned(),
+        Ok(false) => "failed".to_owned(),
+        Err(_) => "refused".to_owned(),
     }
 }
 

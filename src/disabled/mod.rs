@@ -287,6 +287,8 @@ pub enum StartError {
     Thread(io::Error),
     /// Nothing can be recorded on this system.
     Unsupported,
+    /// The system gives no memory for a trace.
+    Memory,
 }
 
 impl fmt::Display for StartError {

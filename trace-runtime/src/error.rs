@@ -22,6 +22,8 @@ pub enum StartError {
     /// Nothing can be recorded on this system: WebAssembly has neither clock nor threads. The
     /// program's annotations do nothing there.
     Unsupported,
+    /// The system gives no memory for a trace: there is none, or the program may not have more.
+    Memory,
 }
 
 impl fmt::Display for StartError {
@@ -39,6 +41,10 @@ impl fmt::Display for StartError {
             Self::Unsupported => f.write_str(
                 "nothing can be recorded on this system: it has no clock and no threads",
             ),
+            Self::Memory => f.write_str(
+                "the system gives no memory for a trace (limits of the process: ulimit -v, and -l \
+                 if its memory is locked)",
+            ),
         }
     }
 }
@@ -46,7 +52,7 @@ impl fmt::Display for StartError {
 impl Error for StartError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::AlreadyRunning | Self::InUse(_) | Self::Unsupported => None,
+            Self::AlreadyRunning | Self::InUse(_) | Self::Unsupported | Self::Memory => None,
             Self::File(_, error) | Self::Write(error) | Self::Thread(error) => Some(error),
         }
     }

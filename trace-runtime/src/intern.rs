@@ -84,10 +84,11 @@ impl Table {
         }
     }
 
-    /// Maps its memory, once; from then on it serves. Not for signal handlers.
+    /// Maps its memory, once; from then on it serves. Not for signal handlers. Whether the system
+    /// gives it.
     #[cfg(not(exectrace_loom))]
-    pub(crate) fn prepare(&self) {
-        self.memory.prepare();
+    pub(crate) fn prepare(&self) -> bool {
+        self.memory.prepare()
     }
 
     /// The id of these words, from 1; 0 if there is no room for them.
@@ -300,9 +301,9 @@ mod memory {
 
         /// Maps it, unless that has been done. If the system refuses, nothing will ever fit.
         #[cfg(target_os = "linux")]
-        pub(super) fn prepare(&self) {
+        pub(super) fn prepare(&self) -> bool {
             if !self.0.load(Ordering::Acquire).is_null() {
-                return;
+                return true;
             }
             let bytes = (SLOTS + ENTRIES_MAX + WORDS_MAX) * size_of::<AtomicU64>();
             let access = libc::PROT_READ | libc::PROT_WRITE;
@@ -310,7 +311,7 @@ mod memory {
             // SAFETY: `mmap` wants nothing of a fresh anonymous mapping at an address it chooses.
             let mapped = unsafe { libc::mmap(std::ptr::null_mut(), bytes, access, kind, -1, 0) };
             if mapped == libc::MAP_FAILED {
-                return;
+                return false;
             }
             let order = (Ordering::Release, Ordering::Acquire);
             let none = std::ptr::null_mut();
@@ -318,10 +319,13 @@ mod memory {
                 // SAFETY: `munmap` wants a mapping that nobody uses: this one is known only here.
                 unsafe { libc::munmap(mapped, bytes) };
             }
+            true
         }
 
         #[cfg(not(target_os = "linux"))]
-        pub(super) fn prepare(&self) {}
+        pub(super) fn prepare(&self) -> bool {
+            true
+        }
 
         #[inline]
         pub(super) fn parts(&self) -> Option<Parts<'static>> {
@@ -350,7 +354,7 @@ mod tests {
 
     fn table() -> &'static Table {
         let table = Box::leak(Box::new(Table::new()));
-        table.prepare();
+        assert!(table.prepare(), "there is memory");
         table
     }
 

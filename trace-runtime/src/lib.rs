@@ -31,6 +31,8 @@
 //! Those that live are listed (`living`); which one is polled here is in `current`. What an
 //! executor's own hooks tell comes by `hooked`, and what its threads are called by `naming`.
 //!
+//! `headroom` asks for memory before it is taken for good, and `environment` for variables.
+//!
 //! Annotations are `region`, `task` and `future`, all by way of `record`; `open_tasks` has the
 //! tasks that are open, `working` whom a thread works for; `value` turns arguments into bytes;
 //! `traceparent` links tasks of several processes; `options` and `error` are the user's;
@@ -70,15 +72,16 @@ mod destination;
 mod drain;
 mod dump;
 mod encoded;
+mod environment;
 #[cfg(any(unix, feature = "heap"))]
 mod errno;
-mod environment;
 mod error;
 mod file;
 mod flight;
 mod folder;
 mod future;
 mod handler;
+mod headroom;
 #[cfg(any(feature = "heap", exectrace_loom))]
 mod heap;
 mod holders;

@@ -9,6 +9,7 @@ use crate::callsite::{Callsite, SwitchEvent, callsites, cut, linked};
 use crate::clock;
 use crate::collector::Collector;
 use crate::error::{Report, StartError, StopError};
+use crate::headroom;
 #[cfg(all(unix, not(exectrace_loom)))]
 use crate::kept;
 use crate::kept::Kept;
@@ -132,12 +133,14 @@ fn locks() -> &'static Locks {
 
 /// Starts a trace that is written to `writer`, with the default [`Options`].
 ///
-/// The writer is used on the collector's thread only, and dropped there when the trace stops. A
-/// file needs no buffer around it: it gets pieces of some 64 KiB.
+/// The writer is used on the collector's thread only, and dropped there when the trace stops. That
+/// thread blocks all signals but those of faults, and so do threads that the writer starts. A file
+/// needs no buffer around it: it gets pieces of some 64 KiB.
 ///
 /// # Errors
-/// [`StartError::AlreadyRunning`] if there is a trace in this process; others if the writer fails
-/// at once or no thread can be started. No trace is running then.
+/// [`StartError::AlreadyRunning`] if there is a trace in this process; [`StartError::Memory`] if
+/// the system gives none; others if the writer fails at once or no thread can be started. No trace
+/// is running then.
 pub fn start(writer: impl Write + Send + 'static) -> Result<Trace, StartError> {
     start_with(Options::default(), writer)
 }
@@ -179,6 +182,9 @@ pub(crate) fn join(
 ) -> Result<Arc<Session>, StartError> {
     // What is written first is written here, and files get their room.
     let _shield = Shield::new();
+    if !headroom::has_for_start(linked().count()) {
+        return Err(StartError::Memory);
+    }
     let mut collecting = lock_changes();
     let running = collecting.as_ref().filter(|it| !it.session.is_ended());
     let session = match running {
@@ -315,6 +321,9 @@ fn begin(options: &Options, outlet: Outlet) -> Result<Collecting, StartError> {
     let _quiet = local::quiet();
     clock::prepare();
     local::prepare();
+    if !stack::prepare() {
+        return Err(StartError::Memory);
+    }
     for site in linked().filter(|site| site.id() == 0) {
         site.prepare(next_site());
     }
@@ -326,6 +335,10 @@ fn begin(options: &Options, outlet: Outlet) -> Result<Collecting, StartError> {
     let (shared, sources) = (Arc::clone(&session), source::sources(options));
     let collector = Collector::begin(shared, outlet, sources, options.generation, &beginning())
         .map_err(StartError::Write)?;
+    // What was there at first may have been too little.
+    if !headroom::has_for_start(0) {
+        return Err(StartError::Memory);
+    }
     let guard = EndOnDrop(Arc::clone(&session));
     let known = Arc::clone(&session);
     let collect = move || {

@@ -14,6 +14,7 @@ use super::mirror::Mirror;
 use super::told::{Bound, Told};
 use crate::clock;
 use crate::error::SnapshotReport;
+use crate::headroom;
 use crate::losses::{Losses, Reported, Tally, ThreadLosses};
 use crate::recorder;
 use std::collections::{BTreeMap, VecDeque};
@@ -352,8 +353,7 @@ impl Ring {
             let pieces: usize = self.generations.iter().map(|it| it.pieces.len()).sum();
             let states: usize = self.generations.iter().map(|it| it.states.len()).sum();
             let bytes = SNAPSHOT_BYTES + pieces * 16 + states * STATE_BYTES * 2;
-            let is_there = Vec::<u8>::new().try_reserve_exact(bytes).is_ok();
-            if is_there || !self.lose_oldest() {
+            if headroom::has(bytes) || !self.lose_oldest() {
                 return;
             }
         }

@@ -11,6 +11,11 @@ pub(crate) fn capture() -> u32 {
 }
 
 /// Nothing to prepare.
+pub(crate) fn prepare() -> bool {
+    true
+}
+
+/// Nothing to prepare.
 pub(crate) fn prepare_thread() {}
 
 /// There are none to want.

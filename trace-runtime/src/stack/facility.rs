@@ -10,6 +10,15 @@ use crate::source::Source;
 use std::fmt;
 use trace_format::definition::Definition;
 
+/// Makes sure that there is memory for stacks: for tables, and for those who walk. Whether the
+/// system gives it.
+pub(crate) fn prepare() -> bool {
+    let is_there = STACKS.prepare();
+    #[cfg(os_hooks)]
+    let is_there = is_there && crate::intern::RESOURCES.prepare();
+    is_there && super::tables::prepare()
+}
+
 /// Prepares stacks when a trace starts, keeps up with what is loaded, and reports.
 #[derive(Default)]
 pub(crate) struct StackSource {
@@ -58,9 +67,6 @@ impl StackSource {
 impl Source for StackSource {
     fn begin(&mut self, output: &mut Output) {
         let _quiet = crate::local::quiet();
-        STACKS.prepare();
-        #[cfg(os_hooks)]
-        crate::intern::RESOURCES.prepare();
         prepare_thread();
         self.known.refresh();
         METHOD.store(self.method() as u32, Ordering::Relaxed);
@@ -86,7 +92,14 @@ impl Source for StackSource {
         if busy > 0 {
             note += &format!("; {busy} were not had, for too many threads wanted one at once");
         }
-        if full + busy > 0 {
+        let lacking = self.known.lacking();
+        if lacking > 0 {
+            note += &format!(
+                "; {lacking} libraries are left out: there was no memory to copy their tables, or \
+                 nobody knows how to read them"
+            );
+        }
+        if full + busy > 0 || lacking > 0 {
             define(output, &note);
         }
     }

@@ -38,7 +38,7 @@ use own::Bounds;
 use std::mem::MaybeUninit;
 use tables::Walker;
 
-pub(crate) use facility::StackSource;
+pub(crate) use facility::{StackSource, prepare};
 pub(crate) use own::prepare_thread;
 pub(crate) use sampled::{for_async, for_region, regions_want, want_for_async, want_for_regions};
 
@@ -260,6 +260,7 @@ mod tests {
 
     /// As a start of a trace does, without one.
     fn prepare() -> facility::StackSource {
+        assert!(facility::prepare(), "there is memory");
         let mut source = StackSource::default();
         let sink = crate::sink::Sink::new(Box::new(std::io::sink()), Default::default());
         source.begin(&mut crate::output::Output::to_sink(sink));

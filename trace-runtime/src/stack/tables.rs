@@ -16,9 +16,10 @@ use super::own::Bounds;
 use super::pointers::Chain;
 use super::pool::{Pool, Taken};
 use super::{End, Frames, Method, Registers};
+use crate::headroom;
 use crate::modules::{self, Module, Version};
 use crate::primitive::Ordering;
-use crate::primitive::global::{AtomicBool, AtomicPtr};
+use crate::primitive::global::{AtomicPtr, AtomicUsize};
 use framehop::{
     CacheNative, ExplicitModuleSectionInfo, FrameAddress, MustNotAllocateDuringUnwind,
     UnwindRegsNative, Unwinder, UnwinderNative,
@@ -41,15 +42,35 @@ thread_local! {
     static LAST: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Whether there are walkers in the pool.
-static FILLED: AtomicBool = AtomicBool::new(false);
+/// Walkers that are, or will be, in the pool.
+static FILLED: AtomicUsize = AtomicUsize::new(0);
+
+/// What a walker takes at most of the program's memory: what it remembers of tables and walks.
+const WALKER_BYTES: usize = 128 << 10;
 
 /// The stack of a walker: unoptimised code needs most of it.
 const STACK_BYTES: usize = 256 << 10;
 
+/// Fills the pool, once. Whether the system gives the memory. One trace starts at a time.
+pub(super) fn prepare() -> bool {
+    let filled = FILLED.load(Ordering::Acquire);
+    if !headroom::has(WALKER_BYTES * (WALKERS - filled)) {
+        return false;
+    }
+    for at in filled..WALKERS {
+        let stack = map_stack();
+        if stack.is_null() {
+            return false;
+        }
+        POOL.put(at, Box::new(Walker::new(stack)));
+        FILLED.store(at + 1, Ordering::Release);
+    }
+    true
+}
+
 /// One that walks.
 pub(super) struct Walker {
-    /// The end of its stack; null if there is none to be had.
+    /// The end of its stack.
     stack: AtomicPtr<c_void>,
     tables: Tables,
     /// Where there is code that tables may be about, in order.
@@ -65,7 +86,7 @@ pub(super) struct Walker {
 #[derive(Clone)]
 enum Bytes {
     Mapped(&'static [u8]),
-    Copied(Arc<[u8]>),
+    Copied(Arc<Vec<u8>>),
 }
 
 impl Default for Bytes {
@@ -124,6 +145,15 @@ impl Known {
         self.modules.iter().map(|(module, _)| module)
     }
 
+    /// Libraries that have tables, of which there is no copy.
+    pub(super) fn lacking(&self) -> usize {
+        let has_some = |module: &Module| module.segment.is_some() && module.eh_frame_hdr.is_some();
+        let is_lacking = |(module, sections): &&(Module, Option<Sections>)| {
+            has_some(module) && sections.is_none()
+        };
+        self.modules.iter().filter(is_lacking).count()
+    }
+
     /// Whether there are tables for the program itself.
     pub(super) fn serves(&self) -> bool {
         self.modules.iter().any(|(module, sections)| module.is_program && sections.is_some())
@@ -134,11 +164,6 @@ impl Known {
         let mut ranges: Vec<_> = self.modules().map(|module| module.range.clone()).collect();
         ranges.sort_by_key(|range| range.start);
         let ranges: Arc<[_]> = Arc::from(ranges);
-        if !FILLED.swap(true, Ordering::AcqRel) {
-            for at in 0..WALKERS {
-                POOL.put(at, Box::new(Walker::new()));
-            }
-        }
         for mut walker in (0..WALKERS).filter_map(|at| POOL.take_at(at)) {
             if walker.version != self.version {
                 walker.tables = tables.get_or_init(|| self.tables()).clone();
@@ -178,8 +203,13 @@ fn sections(module: &Module) -> Option<Sections> {
     let part = |range: &Range<u64>| {
         let [from, to] = [range.start, range.end].map(|at| (at - segment.start) as usize);
         let bytes = all.get(from..to)?;
-        let copied = || Bytes::Copied(Arc::from(bytes));
-        Some(if module.is_program { Bytes::Mapped(bytes) } else { copied() })
+        if module.is_program {
+            return Some(Bytes::Mapped(bytes));
+        }
+        let mut copy = Vec::new();
+        copy.try_reserve_exact(bytes.len()).ok()?;
+        copy.extend_from_slice(bytes);
+        Some(Bytes::Copied(Arc::new(copy)))
     };
     let index = part(&header)?;
     let frames = frames_at(header.start, &index).filter(|at| segment.contains(at))?..segment.end;
@@ -197,8 +227,8 @@ fn frames_at(start: u64, index: &[u8]) -> Option<u64> {
 }
 
 impl Walker {
-    fn new() -> Self {
-        let stack = AtomicPtr::new(map_stack());
+    fn new(stack: *mut c_void) -> Self {
+        let stack = AtomicPtr::new(stack);
         let (tables, cache) = (Tables::new(), CacheNative::new_in());
         let (memory, reads) = (Memory::new(), Reads::new());
         Self { stack, tables, ranges: Arc::from([]), cache, version: (0, 0), memory, reads }
@@ -243,9 +273,6 @@ impl Walker {
             job.end = job.walker.walk_here(job.registers, job.bounds, job.frames);
         }
         let top = *self.stack.get_mut();
-        if top.is_null() {
-            return End::Lost;
-        }
         let mut job = Job { walker: self, registers, bounds, frames, end: End::Lost };
         // SAFETY: `call_on` wants the end of a stack that nobody uses, and a function that comes
         // back: the walker's own, and we are its owner; `work` does not unwind, it would abort.
