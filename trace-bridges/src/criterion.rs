@@ -3,7 +3,7 @@
 use criterion::profiler::Profiler;
 use std::path::Path;
 #[cfg(feature = "enabled")]
-use std::{fs, fs::File, io};
+use std::{fs, fs::OpenOptions, io};
 #[cfg(feature = "enabled")]
 use trace_runtime::{Options, Trace};
 
@@ -57,7 +57,12 @@ impl TraceProfiler {
 
     fn start(&self, folder: &Path) -> io::Result<Trace> {
         fs::create_dir_all(folder)?;
-        let file = File::create(folder.join(FILE))?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        // A trace is its owner's alone.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(folder.join(FILE))?;
         trace_runtime::start_with(self.options.clone(), file).map_err(io::Error::other)
     }
 }

@@ -10,13 +10,14 @@
 //! - [`json`]: the same for programs; JSON.md beside this crate describes the fields.
 //! - [`symbols`]: names of addresses, and which are missing. [`places`]: stacks in words.
 //!   [`profile`]: the formats of profiles.
-//! - [`output`]: standard output and standard error.
+//! - [`output`]: standard output and standard error. [`create`](mod@create): files by name.
 
 #![forbid(unsafe_code)]
 
 pub mod call;
 pub mod cargo;
 pub mod command;
+pub mod create;
 pub mod describe;
 pub mod errno;
 pub mod export;

@@ -1,6 +1,5 @@
 //! `exectrace export`: a trace for another viewer.
 
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -8,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::reading::{open, symbols};
 use super::{Failure, Verdict};
+use crate::create::create;
 use crate::describe::WHY_DROPPED;
 use crate::export::perfetto::{self, ExportError, Totals};
 use crate::output::{Output, progress, say};
@@ -56,7 +56,7 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
         if is_same(&arguments.file, target) {
             return Err(Failure::Usage("the output would overwrite the trace".to_owned()));
         }
-        let created = File::create(target).map_err(|error| Failure::Open(target.clone(), error))?;
+        let created = create(target)?;
         let symbols = symbols(&file, &arguments.names)?;
         let mut target = BufWriter::with_capacity(1 << 18, created);
         let done = perfetto::export(&file, &symbols, &mut target, &mut advance);

@@ -1,6 +1,5 @@
 //! `exectrace profile`: stacks and what they cost, for `pprof`, as lines, or as a flame graph.
 
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
@@ -17,6 +16,7 @@ use trace_profile::{Code, Profile};
 use super::export::is_same;
 use super::reading::{Reading, Source, parse_time, say_if_empty, symbols, verdict, warn};
 use super::{Failure, Verdict};
+use crate::create::create;
 use crate::describe::Names;
 use crate::output::{Output, advance, progress, say};
 use crate::profile::{Format, write};
@@ -180,7 +180,7 @@ fn deliver(
     if is_same(&arguments.file, &target) {
         return Err(Failure::Usage("the output would overwrite the trace".to_owned()));
     }
-    let created = File::create(&target).map_err(|error| Failure::Open(target.clone(), error))?;
+    let created = create(&target)?;
     write(profile, code, arguments.format, &mut BufWriter::new(created))?;
     let stacks = units::plural(profile.rows.len() as u64, "stack", "stacks");
     let open_with = match arguments.format {

@@ -16,6 +16,7 @@ use trace_profile::escape::plain;
 
 use super::reading::{open, verdict, warn};
 use super::{Failure, Verdict};
+use crate::create::create;
 use crate::describe::Names;
 use crate::output::{Output, say};
 use crate::units;
@@ -59,7 +60,7 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     let url = address(&arguments.url, arguments)?;
     let mut body = ask(&url, arguments)?;
     let target = &arguments.output;
-    let file = File::create(target).map_err(|error| Failure::Open(target.clone(), error))?;
+    let file = create(target)?;
     let whole = receive(&mut body, file, arguments, &url)?;
     let file = open(target)?;
     let events = file.index().iter().map(|entry| u64::from(entry.events)).sum();

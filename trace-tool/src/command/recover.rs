@@ -1,6 +1,5 @@
 //! `exectrace recover`: a whole trace out of one whose process was killed.
 
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
@@ -12,6 +11,7 @@ use trace_profile::escape::plain;
 use super::export::is_same;
 use super::reading::{live_of, open};
 use super::{Failure, Verdict};
+use crate::create::create;
 use crate::output::{Output, say};
 use crate::units;
 
@@ -38,8 +38,7 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
         return Err(Failure::Usage("the output would overwrite the trace".to_owned()));
     }
     let file = open(&arguments.file)?;
-    let fail = |error| Failure::Open(target.clone(), error);
-    let mut writer = BufWriter::with_capacity(1 << 18, File::create(&target).map_err(fail)?);
+    let mut writer = BufWriter::with_capacity(1 << 18, create(&target)?);
     let bytes = end(&file, &mut writer).map_err(|error| match error {
         RewriteError::Read { offset, source } => {
             let error = ReadError::new(offset, ReadErrorKind::Io(source));

@@ -2,7 +2,6 @@
 //! where the program's files are not.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
@@ -17,6 +16,7 @@ use trace_profile::escape::plain;
 use super::export::is_same;
 use super::reading::open;
 use super::{Failure, Verdict};
+use crate::create::create;
 use crate::output::{Output, say};
 use crate::symbols::{binaries, resolve_anew};
 use crate::units;
@@ -50,8 +50,7 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     if to_stdout {
         put(arguments, &file, &symbols, out)?;
     } else {
-        let created =
-            File::create(&target).map_err(|error| Failure::Open(target.clone(), error))?;
+        let created = create(&target)?;
         put(arguments, &file, &symbols, &mut BufWriter::with_capacity(1 << 18, created))?;
     }
     for fault in file.faults() {
