@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 use trace_format::event::EventKind;
-use trace_format::read::Window;
+use trace_format::read::{TraceFile, Window};
 
 /// The program, built.
 static PROGRAM: LazyLock<PathBuf> = LazyLock::new(build);
@@ -203,6 +203,125 @@ fn a_child_has_a_file_of_its_own_or_none() {
         assert!(file.file_name().to_string_lossy().starts_with("program-"));
         check(&read(&file.path()));
     }
+}
+
+/// The files of a folder, by name.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(folder).expect("it is there").map(|file| file.expect("a name").path());
+    let mut files: Vec<_> = files.collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn a_child_that_goes_on_has_a_trace_of_its_own() {
+    let folder = folder("goes-on");
+    // Relative, and the child goes to another folder.
+    let mut command = program("%p.trace", "daemon");
+    let output = command.current_dir(&folder).output().expect("it runs");
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    let (mut whole, mut cut) = (0, 0);
+    for file in files(&folder) {
+        if file.extension().is_some_and(|it| it == "live") {
+            continue;
+        }
+        let trace = trace_tool::command::reading::open(&file).expect("a trace");
+        if trace.is_complete() {
+            whole += 1;
+            check(&read(&file));
+        } else {
+            cut += 1;
+            // Its parent left at once, as if it were killed.
+            assert!(trace.tables().clock.is_known(), "two looks at the clock");
+        }
+    }
+    assert_eq!((whole, cut), (1, 1), "{:?}", files(&folder));
+
+    fs::remove_dir_all(&folder).and_then(|()| fs::create_dir(&folder)).expect("it is ours");
+    let own = folder.join("%p.trace");
+    let (_, _, error) = run(own.to_str().expect("a plain path"), "workers");
+    assert_eq!(error, "");
+    let files = files(&folder);
+    assert_eq!(files.len(), 4, "parent and three children: {files:?}");
+    files.iter().for_each(|file| check(&read(file)));
+}
+
+#[test]
+fn children_that_are_not_traced_are_one_line() {
+    let path = folder("workers").join("one.trace");
+    let (output, _, error) = run(path.to_str().expect("a plain path"), "workers");
+    assert!(output.status.success(), "{error}");
+    assert!(error.contains("was forked by the traced one, and is not traced"), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+    check(&read(&path));
+}
+
+#[test]
+fn children_that_run_another_program_leave_nothing() {
+    for (name, count) in [("%p.trace", 1), ("one.trace", 1)] {
+        let folder = folder("runners");
+        let path = folder.join(name);
+        let (output, _, error) = run(path.to_str().expect("a plain path"), "runners");
+        assert!(output.status.success(), "{error}");
+        assert_eq!(error, "");
+        assert_eq!(files(&folder).len(), count, "{:?}", files(&folder));
+    }
+}
+
+#[test]
+fn a_relative_name_is_of_the_folder_where_the_program_began() {
+    for variable in ["out.trace", "out.trace,survive=off", "out.trace,total=1M"] {
+        let folder = folder("away");
+        let output = program(variable, "away").current_dir(&folder).output().expect("it runs");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{variable}");
+        check(&read(&folder.join("out.trace")));
+        assert_eq!(files(&folder).len(), 1, "{variable}: {:?}", files(&folder));
+    }
+}
+
+#[test]
+fn a_fifo_without_a_reader_is_one_line_and_one_with_a_reader_gets_the_trace() {
+    let folder = folder("fifo");
+    let path = folder.join("fifo");
+    assert!(Command::new("mkfifo").arg(&path).status().expect("every system has it").success());
+    let variable = path.to_str().expect("a plain path");
+    let (output, out, error) = run(variable, "return");
+    assert!(output.status.success(), "{error}");
+    assert_eq!(out, "enabled: false\n");
+    assert!(error.contains("nobody reads from this FIFO"), "{error}");
+    // What has it open for both does not wait for the other end.
+    let mut reader = fs::File::options().read(true).write(true).open(&path).expect("it is there");
+    let whole = std::thread::scope(|scope| {
+        let reading = scope.spawn(move || {
+            let mut bytes = Vec::new();
+            let mut some = [0; 4096];
+            // Its trailer ends it.
+            while TraceFile::open(&bytes[..]).map_or(true, |trace| !trace.is_complete()) {
+                let count = std::io::Read::read(&mut reader, &mut some).expect("somebody writes");
+                bytes.extend_from_slice(&some[..count]);
+            }
+            bytes
+        });
+        let (output, out, error) = run(variable, "return");
+        assert!(output.status.success() && error.is_empty(), "{error}");
+        assert_eq!(out, "enabled: true\n");
+        reading.join().expect("it reads")
+    });
+    check(&Decoded::new(&whole));
+}
+
+#[test]
+fn a_link_is_not_followed_and_that_is_one_line() {
+    let folder = folder("linked");
+    fs::write(folder.join("victim"), "precious").expect("a name is free");
+    std::os::unix::fs::symlink("victim", folder.join("out.trace")).expect("a name is free");
+    let path = folder.join("out.trace");
+    let (output, out, error) = run(path.to_str().expect("a plain path"), "return");
+    assert!(output.status.success(), "{error}");
+    assert_eq!(out, "enabled: false\n");
+    assert!(error.contains("symbolic link") && error.lines().count() == 1, "{error}");
+    assert_eq!(fs::read_to_string(folder.join("victim")).expect("it is there"), "precious");
 }
 
 #[test]

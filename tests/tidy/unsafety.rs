@@ -11,6 +11,7 @@ use crate::tree::{Exception, Fault, File, Tree, excuse};
 const RECORDER: &[&str] = &[
     "arena",
     "auto/constructor",
+    "auto/forked",
     "batch",
     "body",
     "call",

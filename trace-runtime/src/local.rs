@@ -211,6 +211,8 @@ fn attach(arrival: Arrival, patience: Patience) -> *mut Thread {
             local.quiet.fetch_add(1, Ordering::Relaxed);
             return ptr::null_mut();
         }
+        #[cfg(all(feature = "auto", target_os = "linux", not(exectrace_loom)))]
+        crate::auto::forked::go_on();
         let found = {
             let _quiet = quiet();
             let may_allocate = !handler::may_be_in_one();

@@ -213,6 +213,8 @@ pub(crate) fn join(
 
 /// Threads may attach from now on.
 fn publish(options: &Options, session: &Arc<Session>) {
+    #[cfg(all(feature = "auto", target_os = "linux", not(exectrace_loom)))]
+    crate::auto::forked::note_start();
     let mut state = lock_state();
     state.session = Some(Arc::clone(session));
     #[cfg(not(exectrace_loom))]
@@ -502,13 +504,25 @@ extern "C" fn forked() {
     }
     #[cfg(all(unix, not(exectrace_loom)))]
     crate::arena::forked();
+    let goes_on = may_go_on();
     #[cfg(os_hooks)]
-    crate::os::forked();
+    crate::os::forked(goes_on);
     crate::dump::forked();
     local::abandon();
     #[cfg(all(feature = "heap", not(exectrace_loom)))]
     crate::heap::forked();
-    callsites().for_each(|site| site.set_live(false));
+    if !goes_on {
+        callsites().for_each(|site| site.set_live(false));
+    }
+}
+
+/// In the child: whether it may get a trace of its own with what it does next.
+#[cfg(unix)]
+fn may_go_on() -> bool {
+    #[cfg(all(feature = "auto", target_os = "linux", not(exectrace_loom)))]
+    return crate::auto::forked::forked();
+    #[cfg(not(all(feature = "auto", target_os = "linux", not(exectrace_loom))))]
+    false
 }
 
 fn forget_at_fork() {

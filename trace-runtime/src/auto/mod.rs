@@ -19,10 +19,11 @@
 //! standard error, and then there is no trace. In a setuid program the variable says nothing
 //! (`environment`). On other systems the feature is there and does nothing.
 //!
-//! - `constructor`: the moments before and after the program's.
+//! - `constructor`: the moments before and after the program's. `forked`: those of a child.
 //! - `setting`: what the variable says. `place`: which file that is. `stream`: if it is none.
 
 mod constructor;
+pub(crate) mod forked;
 mod place;
 mod setting;
 mod stream;
@@ -31,17 +32,19 @@ use crate::callsite::linked;
 use crate::environment;
 use crate::error::StartError;
 use crate::file::{self, Survival};
+use crate::local;
 use crate::naming;
 use crate::recorder::{self, Trace};
 use crate::signals::Shield;
 use place::Place;
 use setting::Setting;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::panic;
-use std::sync::{Mutex, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, TryLockError};
 
 /// Says where the trace goes, and how it is recorded.
 const VARIABLE: &str = "EXECTRACE";
@@ -49,15 +52,40 @@ const VARIABLE: &str = "EXECTRACE";
 /// From the start to the exit.
 static RUNNING: Mutex<Option<Trace>> = Mutex::new(None);
 
+/// What the variable said before `main`, and the folder that its name is in: a child may have
+/// changed both.
+static ASKED: OnceLock<(OsString, PathBuf)> = OnceLock::new();
+
 /// Before `main`. Whether there is something to stop at the exit.
 fn start() -> bool {
+    let text = environment::variable(VARIABLE).unwrap_or_default();
+    let folder = std::env::current_dir().unwrap_or_default();
+    let (text, folder) = ASKED.get_or_init(|| (text, folder));
+    start_as(text, folder)
+}
+
+/// In a forked child that goes on.
+fn start_in_child() {
+    // What it has of its parent's trace is left alone.
+    if let Ok(mut running) = RUNNING.try_lock() {
+        std::mem::forget(running.take());
+    }
+    if let Some((text, folder)) = ASKED.get() {
+        start_as(text, folder);
+    }
+}
+
+fn start_as(text: &OsStr, folder: &Path) -> bool {
     // A bug here is no reason for the program not to run.
-    let started = panic::catch_unwind(|| match try_start(environment::variable(VARIABLE)?) {
-        Ok(trace) => Some(trace),
-        Err(fault) => {
-            say(&format!("{fault}; nothing is traced"));
-            None
-        }
+    let started = panic::catch_unwind(|| match text {
+        text if !text.is_empty() => match try_start(text, folder) {
+            Ok(trace) => Some(trace),
+            Err(fault) => {
+                say(&format!("{fault}; nothing is traced"));
+                None
+            }
+        },
+        _ => None,
     });
     let Some(trace) = started.ok().flatten() else { return false };
     match RUNNING.try_lock() {
@@ -66,13 +94,21 @@ fn start() -> bool {
     }
 }
 
-fn try_start(text: OsString) -> Result<Trace, String> {
-    let text = text.into_string().map_err(|_| "the value is not UTF-8".to_owned())?;
-    let setting = Setting::parse(&text)?;
-    let place = Place::of_this_process(setting.name)?;
+fn try_start(text: &OsStr, folder: &Path) -> Result<Trace, String> {
+    let text = text.to_str().ok_or_else(|| "the value is not UTF-8".to_owned())?;
+    let setting = Setting::parse(text)?;
+    let place = Place::of_this_process(setting.name, folder)?;
+    let trace = start_at(&place, setting)?;
+    forked::prepare(place.is_own());
+    Ok(trace)
+}
+
+fn start_at(place: &Place, setting: Setting<'_>) -> Result<Trace, String> {
     open_standard_descriptors();
-    // Std finds out which thread is the main one when `main` begins.
-    naming::name_thread("main");
+    if local::system_id() == u64::from(std::process::id()) {
+        // Std finds out which thread is the main one when `main` begins.
+        naming::name_thread("main");
+    }
     let Setting { options, rotation, survives, .. } = setting;
     if !place.is_file() && survives != Some(true) && rotation.is_none() {
         let stream = place.open_stream()?;
@@ -108,6 +144,7 @@ fn stop() {
         Err(TryLockError::WouldBlock) => None,
     };
     let Some(trace) = trace else { return };
+    forked::forget();
     // The constructor says why there should be none.
     let late = linked().filter(|site| site.id() == 0).count();
     if late > 0 {

@@ -7,7 +7,7 @@ use super::stream::Stream;
 use crate::error::StartError;
 use std::error::Error as _;
 use std::io;
-use std::path::{self, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What a name is made of.
@@ -27,14 +27,19 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Reads a name with `%p`, `%e` and `%t` in it.
-    pub(super) fn of_this_process(name: &str) -> Result<Self, String> {
+    /// Reads a name with `%p`, `%e` and `%t` in it, which is one in this folder: the program may go
+    /// to another, and means the same file.
+    pub(super) fn of_this_process(name: &str, folder: &Path) -> Result<Self, String> {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let executable = crate::recorder::executable();
-        let place = Self::read(name, Process { id: std::process::id(), executable, seconds })?;
-        // The program may go to another folder, and means the same file.
-        let path = path::absolute(&place.path).map_err(|error| place.failure(&error))?;
-        Ok(Self { path, ..place })
+        let process = Process { id: std::process::id(), executable, seconds };
+        let place = Self::read(name, process)?;
+        Ok(Self { path: folder.join(&place.path), ..place })
+    }
+
+    /// Whether another process would have another file.
+    pub(super) fn is_own(&self) -> bool {
+        self.is_own
     }
 
     fn read(name: &str, process: Process<'_>) -> Result<Self, String> {

@@ -37,6 +37,9 @@ const ON: u32 = 1;
 /// The real functions have not been looked up yet.
 const UNREADY: u32 = 2;
 
+/// This is a forked child, which may get a trace by going on.
+const FORKED: u32 = 3;
+
 /// Whether the hooks have work.
 static MODE: AtomicU32 = AtomicU32::new(if IS_STATIC { OFF } else { UNREADY });
 
@@ -52,10 +55,19 @@ pub(super) fn is_off() -> bool {
 /// Whether calls are to be recorded. Looks the real functions up if that has not been done.
 pub(super) fn is_on() -> bool {
     let mode = MODE.load(Ordering::Relaxed);
+    mode == ON || mode >= UNREADY && settle(mode)
+}
+
+/// Whether calls are to be recorded after all.
+#[cold]
+fn settle(mode: u32) -> bool {
     if mode == UNREADY {
         resolve();
+        return false;
     }
-    mode == ON
+    #[cfg(all(feature = "auto", target_os = "linux"))]
+    errno::keeping(crate::auto::forked::go_on_by_call);
+    MODE.load(Ordering::Relaxed) == ON
 }
 
 /// A trace begins.
@@ -70,7 +82,7 @@ pub(super) fn set_on() {
 
 /// A trace has ended, or this is a forked child.
 pub(super) fn set_off() {
-    if MODE.load(Ordering::Relaxed) == ON {
+    if [ON, FORKED].contains(&MODE.load(Ordering::Relaxed)) {
         MODE.store(OFF, Ordering::Release);
     }
 }
@@ -86,6 +98,13 @@ pub(super) fn are_in_place() -> bool {
     // Not the hook's own address: where it is not in place, its name stands for libc's here, too.
     let of = crate::worker::module_at;
     found.is_null() || of(found) == of(resolve as *const () as *const libc::c_void)
+}
+
+/// This is a forked child, which may get a trace by going on.
+pub(super) fn set_forked() {
+    if MODE.load(Ordering::Relaxed) == ON {
+        MODE.store(FORKED, Ordering::Release);
+    }
 }
 
 /// Where a real function is.
@@ -301,6 +320,9 @@ pub(super) fn look_again<R: Outcome>(result: R) -> R {
 #[cold]
 #[inline(never)]
 pub(super) fn late<R: Outcome>(result: R) {
+    if !is_on() {
+        return;
+    }
     let errno = Errno::new();
     local::arrive(Arrival { spawn: None, result: result.outcome(errno.value) });
     errno.restore();

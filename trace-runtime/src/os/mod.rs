@@ -68,11 +68,21 @@ pub(crate) fn end() {
     waiting::clear();
 }
 
-/// In a forked child: there is no trace.
+/// In a forked child: there is no trace. `goes_on`: there may be one later.
 #[cfg(os_hooks)]
-pub(crate) fn forked() {
-    hook::set_off();
+pub(crate) fn forked(goes_on: bool) {
+    if goes_on {
+        hook::set_forked()
+    } else {
+        hook::set_off()
+    }
     waiting::forget();
+}
+
+/// In a forked child: calls no longer decide whether there will be a trace.
+#[cfg(all(os_hooks, feature = "auto", target_os = "linux"))]
+pub(crate) fn settle() {
+    hook::set_off();
 }
 
 /// The calling thread's state, if it was made for it when the trace began.
