@@ -46,10 +46,13 @@ pub struct Place {
     pub column: u32,
 }
 
+/// Addresses of a place's texts, and what else tells it from others.
+type Key = [u64; 4];
+
 /// Addresses that were met, and the site they lead to.
 #[derive(Debug)]
 struct Way {
-    key: [usize; 4],
+    key: Key,
     site: &'static Callsite,
 }
 
@@ -69,11 +72,11 @@ impl Place {
     #[must_use]
     pub fn callsite(&self, arguments: &[ArgumentName]) -> &'static Callsite {
         let key = self.key();
-        let hash = key.iter().fold(0_usize, |hash, part| {
-            (hash.rotate_left(5) ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as usize)
+        let hash = key.iter().fold(0_u64, |hash, part| {
+            (hash.rotate_left(5) ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15)
         });
         // The low bits of a product know only the low bits of its factors.
-        let hash = hash >> 20;
+        let hash = (hash >> 20) as usize;
         for probe in 0..PROBES_MAX {
             match WAYS[hash.wrapping_add(probe) % SLOTS].get() {
                 Some(way) if way.key == key => return way.site,
@@ -84,17 +87,19 @@ impl Place {
         self.learn(key, hash, arguments)
     }
 
-    fn key(&self) -> [usize; 4] {
-        let place = (self.line as usize) << 12 ^ self.column as usize ^ (self.kind as usize) << 52;
-        let name = self.name.as_ptr() as usize;
+    fn key(&self) -> Key {
+        // In 64 bits also where a word has 32: two places must not have the same key.
+        let [line, column] = [self.line, self.column].map(u64::from);
+        let place = line << 12 ^ column ^ (self.kind as u64) << 52;
+        let [name, file] = [self.name, self.file].map(|text| text.as_ptr() as u64);
         // A name may be the beginning of another that lies at the same address.
-        [name, self.file.as_ptr() as usize, place, self.name.len()]
+        [name, file, place, self.name.len() as u64]
     }
 
     /// The addresses are new; the site may be, too.
     #[cold]
     #[inline(never)]
-    fn learn(&self, key: [usize; 4], hash: usize, arguments: &[ArgumentName]) -> &'static Callsite {
+    fn learn(&self, key: Key, hash: usize, arguments: &[ArgumentName]) -> &'static Callsite {
         // What this allocates is the recorder's, not the program's.
         let _quiet = local::quiet();
         let known = made().find(|site| self.is_of(site));
