@@ -29,14 +29,16 @@ pub(crate) struct Module {
     pub(crate) is_program: bool,
 }
 
-/// How often the loader has loaded and unloaded.
+/// How often the loader has loaded and unloaded, the program included. The first number is never 0:
+/// whoever has looked at nothing yet has `(0, 0)`.
 pub(crate) type Version = (u64, u64);
 
 /// The loader's counters now.
 pub(crate) fn version() -> Version {
-    let mut version = (0, 0);
+    let mut version = (1, 0);
     each(&mut |info| {
-        version = (info.dlpi_adds, info.dlpi_subs);
+        // In a static program with musl, nothing counts the program itself.
+        version = (info.dlpi_adds.max(1), info.dlpi_subs);
         false
     });
     version

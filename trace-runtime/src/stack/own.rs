@@ -298,13 +298,20 @@ mod tests {
             let read = (LOW.get(), HIGH.get());
             assert!(asked.0 <= here() && here() < asked.1, "{asked:x?}");
             assert!(read.0 <= here() && here() < read.1, "{read:x?}");
-            assert!(read.1 <= asked.1 && asked.1 - read.1 < 64 << 10, "{read:x?} {asked:x?}");
+            // Between the two lie the thread's descriptor, in front of it or behind it its
+            // thread-locals: glibc counts them to the stack, and musl does not.
+            assert!(read.1.abs_diff(asked.1) < 64 << 10, "{read:x?} {asked:x?}");
         };
         std::thread::scope(|scope| scope.spawn(check).join()).expect("the same stack");
     }
 
     #[test]
     fn elsewhere_what_is_mapped_is_read_and_nothing_else() {
+        let word = 7_u64;
+        if ask_kernel((&raw const word).addr()).is_none() {
+            println!("skipped: this system does not read memory on request, as qemu-user does not");
+            return;
+        }
         let check = || {
             let pages = Box::new([7_u64; 1024]);
             let place = (pages.as_ptr().expose_provenance() + 4096) & !4095;

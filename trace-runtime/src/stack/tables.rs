@@ -303,6 +303,10 @@ impl Walker {
                     chain.keep();
                     break End::Start;
                 }
+                Err(_) if is_outermost(&native) => {
+                    chain.keep();
+                    break End::Start;
+                }
                 Err(_) => break End::Lost,
             };
             self.reads.step((before, frame_pointer(&native)), native.sp(), next);
@@ -323,6 +327,16 @@ impl Walker {
             address = behind;
         }
     }
+}
+
+/// Whether the function that a walk came to, and that has no tables, is a thread's first.
+///
+/// musl is C without tables, so with it a walk ends in the function that calls a thread's own, and
+/// on the main thread in the one that calls `main`. The frame pointer that a thread begins with is
+/// 0 (System V ABI for x86_64, section 3.4.1; AAPCS64, section 6.4.6). A function in between that
+/// keeps no frame pointer and has a 0 in that register would be taken for the first.
+fn is_outermost(native: &UnwindRegsNative) -> bool {
+    cfg!(target_env = "musl") && frame_pointer(native) == 0
 }
 
 fn range_of(ranges: &[Range<u64>], address: u64) -> Option<Range<u64>> {
