@@ -140,17 +140,19 @@ impl Real {
 }
 
 /// Every family's.
-const FAMILIES: [&[&Real]; 5] = [
+const FAMILIES: [&[&Real]; 6] = [
     super::files::REAL,
     super::io::REAL,
+    super::musl::REAL,
     super::sync::REAL,
     super::threads::REAL,
     super::wait::REAL,
 ];
 
-const HOOKS: [&[*const ()]; 5] = [
+const HOOKS: [&[*const ()]; 6] = [
     super::files::HOOKS,
     super::io::HOOKS,
+    super::musl::HOOKS,
     super::sync::HOOKS,
     super::threads::HOOKS,
     super::wait::HOOKS,

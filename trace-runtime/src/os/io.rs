@@ -6,6 +6,8 @@
 
 use crate::os::fd::{forget, resource};
 use crate::os::hook::{Outcome, hooks, observe, system};
+#[cfg(target_env = "musl")]
+use crate::os::musl::{recvmsg_instead, sendmsg_instead};
 use libc::{c_int, c_uint, c_void, iovec, msghdr, off_t, off64_t, size_t};
 use libc::{sockaddr, socklen_t, ssize_t};
 use std::ptr;
@@ -82,10 +84,10 @@ hooks! { real:
         system!(SYS_sendto, fd, buffer, bytes, flags, to, to_bytes),
         observe(CallId::SENDTO, || resource(fd), real);
     fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t,
-        system!(SYS_recvmsg, fd, message, flags),
+        recvmsg_instead(fd, message, flags),
         observe(CallId::RECVMSG, || resource(fd), real);
     fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t,
-        system!(SYS_sendmsg, fd, message, flags),
+        sendmsg_instead(fd, message, flags),
         observe(CallId::SENDMSG, || resource(fd), real);
     fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int,
         system!(SYS_socket, domain, kind, protocol),
@@ -129,6 +131,22 @@ hooks! { real:
     fn eventfd_write(fd: c_int, value: u64) -> c_int,
         eventfd_write_instead(fd, value),
         observe(CallId::EVENTFD_WRITE, || resource(fd), real);
+}
+
+/// # Safety
+/// That of `recvmsg`.
+#[cfg(not(target_env = "musl"))]
+unsafe fn recvmsg_instead(fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t {
+    // SAFETY: the caller's promise.
+    unsafe { system!(SYS_recvmsg, fd, message, flags) }
+}
+
+/// # Safety
+/// That of `sendmsg`.
+#[cfg(not(target_env = "musl"))]
+unsafe fn sendmsg_instead(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t {
+    // SAFETY: the caller's promise.
+    unsafe { system!(SYS_sendmsg, fd, message, flags) }
 }
 
 /// # Safety

@@ -6,6 +6,7 @@
 //!
 //! - `hook`: what every hook does, and the macro they are made by.
 //! - `files`, `io`, `sync`, `threads`, `wait`: the hooks, by family.
+//! - `musl`: where that libc differs.
 //! - `fd`, `handle`: what descriptors and threads' handles are.
 //! - `waiting`: threads that were there before the trace.
 //! - `raw`: system calls without libc.
@@ -23,6 +24,8 @@ mod handle;
 mod hook;
 #[cfg(os_hooks)]
 mod io;
+#[cfg(all(os_hooks, target_env = "musl"))]
+mod musl;
 #[cfg(os_hooks)]
 pub(crate) mod raw;
 #[cfg(os_hooks)]
@@ -43,6 +46,13 @@ use crate::thread_ref::ThreadRef;
 use std::sync::Arc;
 #[cfg(feature = "os")]
 pub(crate) use watch::Watch;
+
+/// Only musl's object files hold functions beside hooked ones.
+#[cfg(all(os_hooks, not(target_env = "musl")))]
+mod musl {
+    pub(super) const REAL: &[&super::hook::Real] = &[];
+    pub(super) const HOOKS: &[*const ()] = &[];
+}
 
 /// In a static program there is nothing to take the place of these functions.
 #[cfg(all(os_hooks, not(os_threads)))]
