@@ -7,6 +7,7 @@ pub mod async_tasks;
 pub mod explain;
 pub mod heap;
 pub mod life;
+pub mod process;
 mod values;
 
 use serde::Serialize;
@@ -94,7 +95,7 @@ pub struct Report {
     lives: Option<life::LivesOut>,
     /// Parts of the recorder; left out if the trace says nothing about them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    facilities: Vec<life::FacilityOut>,
+    facilities: Vec<process::FacilityOut>,
     /// Records that the kernel lost, if that was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     lost_records: Option<u64>,
@@ -144,7 +145,12 @@ impl Report {
             counters: all.then(counters),
             moments: all.then(moments),
             lives: None,
-            facilities: names.tables().facilities.values().map(life::FacilityOut::from).collect(),
+            facilities: names
+                .tables()
+                .facilities
+                .values()
+                .map(process::FacilityOut::from)
+                .collect(),
             lost_records: None,
             has_loss: summary.findings.has_loss(),
             findings: FindingGroup::all(names, summary),

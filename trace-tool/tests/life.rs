@@ -62,7 +62,14 @@ fn the_parts_of_a_thread_s_life_add_up() {
     assert_eq!(threads.len(), 4);
     for thread in threads {
         let part = |name: &str| thread[name].as_u64().expect("a number");
-        let parts = ["running_ns", "in_calls_ns", "ready_ns", "running_or_ready_ns", "unknown_ns"];
+        let parts = [
+            "running_ns",
+            "in_calls_ns",
+            "ready_ns",
+            "running_or_ready_ns",
+            "unknown_ns",
+            "stopped_ns",
+        ];
         let sum: u64 = parts.into_iter().map(part).sum();
         assert_eq!(sum + part("blocked_ns"), part("life_ns"), "{thread}");
         let blocked = thread["blocked"].as_object().expect("reasons");

@@ -14,7 +14,7 @@ use trace_format::id::{CallId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
 use super::life::Life;
-use super::reading::{Source, limited};
+use super::reading::{Source, limited, standstills};
 use super::{Failure, Verdict};
 use crate::json::Trace;
 use crate::json::life::{LifeReport, Words};
@@ -76,6 +76,9 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
         let report = LifeReport::new(trace, words, &life.lives);
         out.json(&report.with_waits(words, &life.lives.waits))?;
         return Ok(verdict);
+    }
+    for line in standstills(&life.lives) {
+        out.wrapped_loud(&line, 2)?;
     }
     let waits = &life.lives.waits;
     if waits.count == 0 {
@@ -337,6 +340,7 @@ pub fn shares(times: &Times) -> Vec<String> {
         ("in calls", times.in_calls),
         ("ready, without a CPU", times.ready),
         ("running or ready", times.running_or_ready),
+        ("stopped, with the whole process", times.stopped),
     ];
     let blocked = times.reasons().into_iter().map(|(reason, time)| (reason.name(), time));
     let mut parts: Vec<_> = named.into_iter().chain(blocked).collect();

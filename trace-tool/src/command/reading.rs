@@ -29,6 +29,9 @@ use crate::units;
 /// So many lines are printed about one kind of finding.
 pub const FINDINGS_SHOWN: usize = 5;
 
+/// Times of standing still that have a line of their own.
+const STANDSTILLS_SHOWN: usize = 3;
+
 /// Stacks whose code is nowhere are worth a word if they are one in so many.
 const NAMELESS_PART: usize = 20;
 
@@ -346,6 +349,30 @@ pub fn lost_records(lives: &Lives) -> Option<String> {
     let records = units::plural(lives.lost_records, "record", "records");
     let line = format!("LOST: the kernel had no room for {records} of what ran where");
     (lives.lost_records > 0).then_some(line)
+}
+
+/// A line about each of the longest times in which the whole process stood still.
+#[must_use]
+pub fn standstills(lives: &Lives) -> Vec<String> {
+    let mut told: Vec<_> = lives.standstills.iter().collect();
+    told.sort_by_key(|it| std::cmp::Reverse((it.suspended, it.to.0.saturating_sub(it.from.0))));
+    let shown = told.iter().take(STANDSTILLS_SHOWN).map(|it| {
+        let (from, to) = (units::moment(it.from), units::moment(it.to));
+        let length = units::time(Nanos(it.to.0.saturating_sub(it.from.0)));
+        match it.suspended {
+            Nanos(0) => format!(
+                "STOPPED: the whole process stood still from {from} s to {to} s, for {length}"
+            ),
+            suspended => format!(
+                "SUSPENDED: the machine was, for {}, between {from} s and {to} s; no time here \
+                 counts that",
+                units::time(suspended)
+            ),
+        }
+    });
+    let more = told.len().saturating_sub(STANDSTILLS_SHOWN);
+    let more = (more > 0).then(|| format!("… and {more} more: --json"));
+    shown.chain(more).collect()
 }
 
 /// The lines about findings, each kind under its heading: those that mean that something is

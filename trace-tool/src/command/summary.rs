@@ -8,7 +8,7 @@ use trace_analysis::life::Lives;
 use trace_format::time::Nanos;
 
 use super::reading::{
-    Reading, Source, findings, limited, lost_records, missing, say_if_empty, symbols,
+    Reading, Source, findings, limited, lost_records, missing, say_if_empty, standstills, symbols,
     verdict_of_lives, warn,
 };
 use super::{Failure, Verdict};
@@ -97,6 +97,9 @@ fn print(
         writeln!(out, "{line}")?;
     }
     if let Some(line) = life.and_then(|(_, lives)| lost_records(lives)) {
+        out.wrapped_loud(&format!("!! {line}"), 3)?;
+    }
+    for line in life.iter().flat_map(|(_, lives)| standstills(lives)) {
         out.wrapped_loud(&format!("!! {line}"), 3)?;
     }
     for line in missing(reading.file.tables()) {

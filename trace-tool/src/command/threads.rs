@@ -16,7 +16,8 @@ use trace_format::time::Nanos;
 use trace_profile::escape;
 
 use super::reading::{
-    Source, limited, lost_records, missing, say_if_empty, symbols, verdict_of_lives, warn,
+    Source, limited, lost_records, missing, say_if_empty, standstills, symbols, verdict_of_lives,
+    warn,
 };
 use super::{Failure, Verdict};
 use crate::describe::Names;
@@ -170,6 +171,9 @@ fn print_lives(
             writeln!(out, "… and {}: --json", units::plural(more as u64, "more", "more"))?;
         }
     }
+    for line in standstills(lives) {
+        out.wrapped_loud(&line, 2)?;
+    }
     let cpus = cpu_use(lives);
     if !cpus.is_empty() {
         writeln!(out)?;
@@ -246,6 +250,7 @@ pub fn life_table(threads: &[ThreadLife], words: Words<'_>, width: Option<usize>
         Column::Number("run or ready"),
         Column::Number("blocked"),
         Column::Number("unknown"),
+        Column::Number("stopped"),
         Column::OptionalText("mostly for", 3),
         Column::Optional("preempted", 2),
         Column::OptionalText("made by", 1),
@@ -271,12 +276,13 @@ pub fn life_table(threads: &[ThreadLife], words: Words<'_>, width: Option<usize>
             part(times.running_or_ready),
             part(times.blocked()),
             part(times.unknown),
+            part(times.stopped),
             reasons(times, whole, if with_times { REASONS_SHOWN } else { 1 }),
             units::count(life.preemptions),
             made_by(life, words),
         ]);
     }
-    for column in ["running", "in calls", "ready", "run or ready", "unknown"] {
+    for column in ["running", "in calls", "ready", "run or ready", "unknown", "stopped"] {
         table = table.without_empty(column, "-");
     }
     table

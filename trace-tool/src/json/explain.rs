@@ -6,7 +6,8 @@ use trace_analysis::explain::Insight;
 use trace_analysis::life::Lives;
 
 use super::Trace;
-use super::life::{FacilityOut, ResourceOut, StackOut, WhoOut, Words};
+use super::life::{ResourceOut, StackOut, WhoOut, Words};
+use super::process::FacilityOut;
 use crate::call;
 
 /// What `explain` answers.

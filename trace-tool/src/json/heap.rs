@@ -4,7 +4,8 @@ use serde::Serialize;
 use trace_analysis::heap::{Heap, HeapPoint, HeapStack};
 
 use super::Trace;
-use super::life::{FacilityOut, StackOut, Words};
+use super::life::{StackOut, Words};
+use super::process::FacilityOut;
 
 /// What `heap` answers.
 #[derive(Debug, Serialize)]

@@ -8,9 +8,9 @@ use trace_analysis::life::{
     Unended, Wait, WaitGroup, Waits,
 };
 use trace_format::id::{CallId, ResourceId, StackId, ThreadId};
-use trace_format::read::Facility;
 use trace_format::time::Nanos;
 
+use super::process::{FacilityOut, StandstillOut};
 use super::{Spread, Trace};
 use crate::describe::Names;
 use crate::places::{Place, Places};
@@ -118,6 +118,7 @@ pub struct TimesOut {
     ready_ns: u64,
     running_or_ready_ns: u64,
     unknown_ns: u64,
+    stopped_ns: u64,
     blocked_ns: u64,
     blocked: BTreeMap<&'static str, u64>,
 }
@@ -131,6 +132,7 @@ impl From<&Times> for TimesOut {
             ready_ns: times.ready.0,
             running_or_ready_ns: times.running_or_ready.0,
             unknown_ns: times.unknown.0,
+            stopped_ns: times.stopped.0,
             blocked_ns: times.blocked().0,
             blocked: reasons.into_iter().map(|(reason, time)| (reason.name(), time.0)).collect(),
         }
@@ -227,35 +229,26 @@ pub struct RegionTimesOut {
     cpu_ns: u64,
     ready_ns: u64,
     blocked_ns: u64,
+    stopped_ns: u64,
     unknown_ns: u64,
 }
 
 impl From<&RegionTimes> for RegionTimesOut {
     fn from(times: &RegionTimes) -> Self {
-        let RegionTimes { cpu, ready, blocked, unknown, .. } = times;
-        let (cpu_ns, ready_ns, blocked_ns) = (cpu.0, ready.0, blocked.0);
-        Self { cpu_ns, ready_ns, blocked_ns, unknown_ns: unknown.0 }
-    }
-}
-
-/// A part of the recorder.
-#[derive(Debug, Serialize)]
-pub struct FacilityOut {
-    name: String,
-    on: bool,
-    note: String,
-}
-
-impl From<&Facility> for FacilityOut {
-    fn from(facility: &Facility) -> Self {
-        let Facility { name, on, note } = facility.clone();
-        Self { name, on, note }
+        Self {
+            cpu_ns: times.cpu.0,
+            ready_ns: times.ready.0,
+            blocked_ns: times.blocked.0,
+            stopped_ns: times.stopped.0,
+            unknown_ns: times.unknown.0,
+        }
     }
 }
 
 /// What threads did with their time, and what the CPUs did.
 #[derive(Debug, Serialize)]
 pub struct LivesOut {
+    standstills: Vec<StandstillOut>,
     page_faults: u64,
     unreadable: u64,
     threads: Vec<ThreadLifeOut>,
@@ -272,6 +265,7 @@ impl LivesOut {
     pub fn new(words: Words<'_>, lives: &Lives) -> Self {
         let all = |times: &[Nanos]| times.iter().map(|time| time.0).collect();
         Self {
+            standstills: lives.standstills.iter().map(StandstillOut::from).collect(),
             page_faults: lives.faults,
             unreadable: lives.unreadable,
             threads: lives.threads.iter().map(|life| ThreadLifeOut::new(words, life)).collect(),
@@ -291,6 +285,7 @@ pub struct LifeReport {
     to_ns: u64,
     wall_ns: u64,
     facilities: Vec<FacilityOut>,
+    standstills: Vec<StandstillOut>,
     lost_records: u64,
     unreadable: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -310,6 +305,7 @@ impl LifeReport {
             to_ns: lives.to.0,
             wall_ns: lives.to.0.saturating_sub(lives.from.0),
             facilities: facilities.map(FacilityOut::from).collect(),
+            standstills: lives.standstills.iter().map(StandstillOut::from).collect(),
             lost_records: lives.lost_records,
             unreadable: lives.unreadable,
             waits: None,

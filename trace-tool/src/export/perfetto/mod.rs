@@ -41,6 +41,7 @@ pub mod message;
 mod packet;
 mod progress;
 mod stacks;
+mod stops;
 mod tracks;
 mod wakes;
 
@@ -49,6 +50,7 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::{error, fmt};
 
+use trace_analysis::standstill::standstills;
 use trace_analysis::symbols::Symbols;
 use trace_format::header::BatchKind;
 use trace_format::id::ThreadId;
@@ -173,6 +175,7 @@ pub fn export<S: ReadAt>(
             Err(fault) => faults.add(fault),
         }
     }
+    converter.standstills(&standstills(file))?;
     let mut totals = converter.finish()?;
     progress(totals.events);
     (totals.faults_count, totals.faults) = (faults.count, faults.kept);

@@ -242,6 +242,11 @@ impl Tracks {
         Ok(uuid)
     }
 
+    /// Describes a track below the process.
+    pub(super) fn of_process(&mut self, name: &str, packets: &mut Packets<'_>) -> io::Result<u64> {
+        self.child(PROCESS, name, packets)
+    }
+
     /// Describes a track below `parent`.
     pub(super) fn child(
         &mut self,

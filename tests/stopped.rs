@@ -1,0 +1,232 @@
+//! A process that is stopped, as by Ctrl-Z, did not sleep: its trace says from when to when it
+//! stood still. One that only has no CPU is never said to.
+//!
+//! A child records; this process stops it, and knows by its own clock, which is the child's as
+//! well, when no thread of the child ran.
+//!
+//! May contain `unsafe`: signals and the system's clock are.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use common::{annotated, record_with};
+use exectrace::{Options, traced};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use trace_analysis::life::Lives;
+use trace_analysis::standstill::{Standstill, standstills};
+use trace_analysis::symbols::Symbols;
+use trace_format::read::TraceFile;
+use trace_format::time::Nanos;
+
+/// Names the file that the child is to write.
+const PATH: &str = "EXECTRACE_TEST_STOPPED";
+/// Set if the child is to record whatever there is.
+const ALL: &str = "EXECTRACE_TEST_STOPPED_ALL";
+
+/// How long the child is stopped: longer than its collector sleeps.
+const STOP: Duration = Duration::from_millis(300);
+/// How often. That the collector has no CPU just when a stop comes hides it.
+const STOPS: usize = 4;
+
+/// The system's monotonic clock, which both processes have.
+fn now() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call wants room for a time: `time` is that.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// A recording process: answers each byte it is sent with the same.
+struct Recording {
+    child: Child,
+    to: ChildStdin,
+    from: BufReader<ChildStdout>,
+}
+
+impl Recording {
+    fn start(path: &Path, all: bool) -> Self {
+        let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
+        command.args(["answers_until_it_is_told_to_stop", "--exact", "--nocapture"]);
+        command.env(PATH, path).stdin(Stdio::piped()).stdout(Stdio::piped());
+        if all {
+            command.env(ALL, "1");
+        }
+        let mut child = command.spawn().expect("it can be started");
+        let to = child.stdin.take().expect("a pipe");
+        let mut from = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut line = String::new();
+        while !line.ends_with("ready\n") {
+            line.clear();
+            assert_ne!(from.read_line(&mut line).expect("text"), 0, "it has begun to record");
+        }
+        Self { child, to, from }
+    }
+
+    fn ask(&mut self, byte: u8) {
+        self.to.write_all(&[byte]).expect("it reads");
+        let mut answer = [0];
+        self.from.read_exact(&mut answer).expect("it answers");
+        assert_eq!(answer, [byte]);
+    }
+
+    fn signal(&self, signal: libc::c_int) {
+        // SAFETY: the call wants nothing; the child has not been waited for.
+        assert_eq!(unsafe { libc::kill(self.child.id() as i32, signal) }, 0);
+    }
+
+    /// Whether the system says so of every thread.
+    fn is_stopped(&self) -> bool {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        let mut stats = tasks.expect("it lives").map(|task| {
+            let stat = task.expect("a thread").path().join("stat");
+            std::fs::read_to_string(stat).unwrap_or_default()
+        });
+        stats.all(|stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T')))
+    }
+
+    /// Stops it for a while. Returns the bounds of that: before and behind its begin, and its end.
+    fn stop(&mut self) -> Stop {
+        self.ask(b'a');
+        let before = now();
+        self.signal(libc::SIGSTOP);
+        while !self.is_stopped() {
+            std::thread::yield_now();
+        }
+        let begun = now();
+        std::thread::sleep(STOP);
+        let ends = now();
+        self.signal(libc::SIGCONT);
+        self.ask(b'b');
+        Stop { before, begun, ends, ended: now() }
+    }
+
+    fn finish(mut self) {
+        self.ask(b'q');
+        let rest = std::io::read_to_string(&mut self.from).expect("text");
+        assert!(self.child.wait().expect("it ends").success(), "{rest}");
+    }
+}
+
+/// When no thread ran: it began between the first two, and ended between the others.
+#[derive(Clone, Copy, Debug)]
+struct Stop {
+    before: u64,
+    begun: u64,
+    ends: u64,
+    ended: u64,
+}
+
+/// No test, but the process that the tests stop.
+#[test]
+fn answers_until_it_is_told_to_stop() {
+    let Ok(path) = std::env::var(PATH) else { return };
+    let file = std::fs::File::create(path).expect("it can be made");
+    let options = if std::env::var(ALL).is_ok() { Options::new() } else { annotated() };
+    // The collector is to wake up while the process is stopped.
+    let options = options.generation(Duration::from_millis(10));
+    let trace = exectrace::start_with(options, file).expect("no trace is running");
+    let mut out = std::io::stdout();
+    out.write_all(b"ready\n").expect("somebody reads");
+    let mut byte = [0];
+    while byte != *b"q" {
+        std::io::stdin().read_exact(&mut byte).expect("somebody asks");
+        answer(&mut out, byte);
+    }
+    trace.stop().expect("it is written");
+}
+
+#[traced]
+fn answer(out: &mut impl Write, byte: [u8; 1]) {
+    out.write_all(&byte).expect("somebody reads");
+    out.flush().expect("somebody reads");
+}
+
+/// Records a process that is stopped. Returns its trace, and when it was.
+fn stopped(all: bool) -> (TraceFile<Vec<u8>>, Vec<Stop>) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("stopped.trace");
+    let mut recording = Recording::start(&path, all);
+    let stops = (0..STOPS).map(|_| recording.stop()).collect();
+    recording.finish();
+    let trace = TraceFile::open(std::fs::read(path).expect("it is there")).expect("a trace");
+    (trace, stops)
+}
+
+/// Each that the trace tells of, with the one that was; each at most once, and one at least.
+fn matched(trace: &TraceFile<Vec<u8>>, stops: &[Stop]) -> Vec<(Standstill, Stop)> {
+    let origin = trace.tables().clock.origin().monotonic.0;
+    let told = standstills(trace).into_iter().map(|mut told| {
+        assert_eq!(told.suspended, Nanos(0));
+        (told.from.0, told.to.0) = (told.from.0 + origin, told.to.0 + origin);
+        told
+    });
+    let pairs: Vec<_> = told
+        .map(|told| {
+            let fits = |stop: &&Stop| stop.before <= told.from.0 && told.to.0 <= stop.ended;
+            let stop = stops.iter().find(fits);
+            (told, *stop.unwrap_or_else(|| panic!("nobody stopped it: {told:?}, {stops:?}")))
+        })
+        .collect();
+    assert!(!pairs.is_empty(), "it was stopped: {:?}", trace.tables().stops);
+    assert!(pairs.windows(2).all(|pair| pair[0].1.before < pair[1].1.before), "{pairs:?}");
+    for (told, stop) in &pairs {
+        let real = stop.ends - stop.begun;
+        assert!(told.to.0 - told.from.0 >= real / 2, "most of it: {told:?}, {stop:?}");
+    }
+    pairs
+}
+
+#[test]
+fn a_stop_is_told_of_as_far_as_it_is_proven() {
+    let (trace, stops) = stopped(false);
+    matched(&trace, &stops);
+    assert!(trace.faults().is_empty(), "{:?}", trace.faults());
+}
+
+#[test]
+fn with_switches_a_stop_is_told_of_from_its_very_begin() {
+    let (trace, stops) = stopped(true);
+    let pairs = matched(&trace, &stops);
+    let lives = Lives::read(&trace, &<_>::default(), &Symbols::of_trace(trace.tables()), |_| {});
+    for life in &lives.threads {
+        assert_eq!(life.times.total().0, life.end.0 - life.begin.0, "{}", life.name);
+    }
+    let told: u64 = pairs.iter().map(|(told, _)| told.to.0 - told.from.0).sum();
+    let main = lives.threads.iter().max_by_key(|life| life.calls).expect("a thread");
+    assert_eq!(main.times.stopped, Nanos(told), "all of them lie in its life");
+    if lives.cpus.is_empty() {
+        common::loudly("SKIPPED: the kernel tells of no switches");
+        return;
+    }
+    for (told, stop) in pairs {
+        assert!(told.from.0 <= stop.begun, "{told:?} began by then: {stop:?}");
+    }
+}
+
+/// Twice as many threads as any machine for tests has CPUs, and one that sleeps between them.
+#[test]
+fn a_process_without_a_cpu_does_not_stand_still() {
+    let stop = AtomicBool::new(false);
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let options = annotated().generation(Duration::from_millis(10));
+    let recorded = record_with(options, || {
+        std::thread::scope(|scope| {
+            for _ in 0..cpus * 4 {
+                scope.spawn(|| {
+                    while !stop.load(Ordering::Relaxed) {
+                        std::hint::spin_loop();
+                    }
+                });
+            }
+            for _ in 0..100 {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+    });
+    assert_eq!(recorded.trace.tables.stops, []);
+}

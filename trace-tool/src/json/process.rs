@@ -1,0 +1,36 @@
+//! What a trace says of the whole process: which parts of the recorder served, and when it stood
+//! still.
+
+use serde::Serialize;
+use trace_analysis::standstill::Standstill;
+use trace_format::read::Facility;
+
+/// A part of the recorder.
+#[derive(Debug, Serialize)]
+pub struct FacilityOut {
+    name: String,
+    on: bool,
+    note: String,
+}
+
+impl From<&Facility> for FacilityOut {
+    fn from(facility: &Facility) -> Self {
+        let Facility { name, on, note } = facility.clone();
+        Self { name, on, note }
+    }
+}
+
+/// A time in which the whole process stood still.
+#[derive(Debug, Serialize)]
+pub struct StandstillOut {
+    from_ns: u64,
+    to_ns: u64,
+    suspended_ns: u64,
+}
+
+impl From<&Standstill> for StandstillOut {
+    fn from(told: &Standstill) -> Self {
+        let Standstill { from, to, suspended } = *told;
+        Self { from_ns: from.0, to_ns: to.0, suspended_ns: suspended.0 }
+    }
+}
