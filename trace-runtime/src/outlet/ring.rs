@@ -372,6 +372,14 @@ impl Ring {
         }
         self.put_names(names, &mut head);
         let mut generations: Vec<_> = self.generations.iter().cloned().collect();
+        // A thread that is over, and of which nothing is left, may still be in states of a
+        // generation of which something is. It is not defined any more.
+        for generation in &mut generations {
+            generation.states.retain(|state| match state {
+                Definition::ThreadState { id, .. } => self.threads.contains_key(id),
+                _ => true,
+            });
+        }
         // A file takes less than the ring does, but for what lasts.
         let spare = self.bytes_max.saturating_sub(head.bytes() + 4096);
         let mut bytes = self.bytes;
@@ -613,5 +621,38 @@ impl<W: Write> Writing<W> {
             self.writer.write_all(&index)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(all(test, not(exectrace_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_is_forgotten_is_in_no_state_of_a_snapshot() {
+        let mut ring = Ring::new(1 << 20, Duration::from_secs(1), None);
+        let ticks = Ticks(1);
+        ring.define(&Definition::Generation { number: 1, ticks });
+        for id in [ThreadId(1), ThreadId(2)] {
+            ring.define(&Definition::ThreadName { id, ticks, name: b"named" });
+            let (sequence, offset, more, open) = (0, 0, false, Vec::new());
+            ring.define(&Definition::ThreadState { id, sequence, offset, more, open });
+        }
+        let (events, dropped_events, dropped_ends) = (0, 0, 0);
+        let id = ThreadId(1);
+        let ended = true;
+        ring.define(&Definition::ThreadEnd {
+            id,
+            ended,
+            ticks,
+            events,
+            dropped_events,
+            dropped_ends,
+        });
+        let names = Names { beginning: Vec::new(), lasting: &Lasting::default(), tell: &|_| () };
+        let snapshot = ring.snapshot(&names, Vec::new());
+        let states: Vec<_> = snapshot.generations.iter().flat_map(|it| &it.states).collect();
+        let [Definition::ThreadState { id, .. }] = states[..] else { panic!("{states:?}") };
+        assert_eq!(*id, ThreadId(2), "the one that is defined");
     }
 }
