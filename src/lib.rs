@@ -82,9 +82,11 @@ pub use trace_runtime::{
 };
 
 /// What macros expand to. Not for use by hand; may change with any version.
-#[cfg(feature = "enabled")]
 #[doc(hidden)]
 pub mod __private {
+    #[cfg(not(feature = "enabled"))]
+    pub use core;
+    #[cfg(feature = "enabled")]
     pub use trace_runtime::__private::*;
 }
 

@@ -4,6 +4,10 @@
 //! that name. `__arguments!` takes them off one by one and hands the list to `__annotate!`, of
 //! which there are two: one records, the other, for `enabled` off, mentions the values where they
 //! are never evaluated, so that switching off raises no warning about unused variables.
+//!
+//! Always true: every path begins with `$crate`, also to what `core` has, for users have crates,
+//! modules, types and macros of any name; and nothing of the user's is evaluated where an item of
+//! ours can be seen, for items have no hygiene.
 
 /// Traces a region: until the end of the enclosing scope, or around an expression, whose value it
 /// then has.
@@ -23,6 +27,18 @@
 /// Values keep their types: integers, floats, `bool`, `char`, text, bytes. `?` records what `Debug`
 /// prints, `%` what `Display` prints. A region is not for holding across an `.await`: put
 /// [`macro@crate::traced`] on the `async fn`.
+///
+/// Without `=>` it is a statement, as the region ends with the block that it stands in. Where an
+/// expression is wanted, there is no such block:
+///
+/// ```compile_fail
+/// let f = || exectrace::trace_region!("work");
+/// ```
+/// ```
+/// # fn work() {}
+/// let f = || exectrace::trace_region!("work" => work());
+/// # f();
+/// ```
 #[macro_export]
 macro_rules! trace_region {
     ($name:literal $(,)?) => {
@@ -129,22 +145,42 @@ macro_rules! __arguments {
     };
 }
 
+/// What a region without an expression begins with: nothing, in a block. Where an expression is
+/// wanted the compiler cannot take it away, and shows its message.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __statement {
+    () => {
+        #[cfg(any())]
+        $crate::__private::core::compile_error!(
+            "this region ends with the block it stands in, so it is a statement: write \
+             `trace_region!(\"name\");` in a block, or `trace_region!(\"name\" => expression)` to \
+             trace an expression"
+        );
+    };
+}
+
 /// Records.
 #[cfg(feature = "enabled")]
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __annotate {
     (region $name:literal []) => {
+        $crate::__statement! {}
         let _region = {
             $crate::__site! { Region $name, [] }
             $crate::__private::enter(&SITE)
         };
     };
     (region $name:literal [$(([$($k:tt)+] $how:ident $v:expr))+]) => {
+        $crate::__statement! {}
         let _region = {
-            $crate::__site! { Region $name, [$(($($k)+) $how)+] }
-            if SITE.is_live() {
-                $crate::__private::enter_args(&SITE, &[$($crate::__value!($how $v)),+])
+            let site: &$crate::__private::Callsite = {
+                $crate::__site! { Region $name, [$(($($k)+) $how)+] }
+                &SITE
+            };
+            if site.is_live() {
+                $crate::__private::enter_args(site, &[$($crate::__value!($how $v)),+])
             } else {
                 $crate::__private::Region::none()
             }
@@ -155,21 +191,30 @@ macro_rules! __annotate {
         $value
     }};
     (instant $name:literal [$(([$($k:tt)+] $how:ident $v:expr))*]) => {{
-        $crate::__site! { Instant $name, [$(($($k)+) $how)*] }
-        if SITE.is_live() {
-            $crate::__private::instant(&SITE, &[$($crate::__value!($how $v)),*]);
+        let site: &$crate::__private::Callsite = {
+            $crate::__site! { Instant $name, [$(($($k)+) $how)*] }
+            &SITE
+        };
+        if site.is_live() {
+            $crate::__private::instant(site, &[$($crate::__value!($how $v)),*]);
         }
     }};
     (log $category:expr, $($message:tt)+) => {{
-        $crate::__site! { Log $category, [] }
-        if SITE.is_live() {
-            $crate::__private::log(&SITE, ::core::format_args!($($message)+));
+        let site: &$crate::__private::Callsite = {
+            $crate::__site! { Log $category, [] }
+            &SITE
+        };
+        if site.is_live() {
+            $crate::__private::log(site, $crate::__private::core::format_args!($($message)+));
         }
     }};
     (counter $name:expr, $value:expr) => {{
-        $crate::__site! { Counter $name, [] }
-        if SITE.is_live() {
-            $crate::__private::counter(&SITE, $crate::__value!(Typed $value));
+        let site: &$crate::__private::Callsite = {
+            $crate::__site! { Counter $name, [] }
+            &SITE
+        };
+        if site.is_live() {
+            $crate::__private::counter(site, $crate::__value!(Typed $value));
         }
     }};
 }
@@ -183,13 +228,13 @@ macro_rules! __site {
         static SITE: $crate::__private::Callsite = $crate::__private::Callsite::new(
             $crate::__private::CallsiteKind::$kind,
             $name,
-            ::core::module_path!(),
-            ::core::file!(),
-            ::core::line!(),
-            ::core::column!(),
+            $crate::__private::core::module_path!(),
+            $crate::__private::core::file!(),
+            $crate::__private::core::line!(),
+            $crate::__private::core::column!(),
             0,
             &[$($crate::__private::ArgumentName::new(
-                ::core::stringify!($($k)+),
+                $crate::__private::core::stringify!($($k)+),
                 $crate::__private::ArgumentKind::$how,
             )),*],
         );
@@ -216,25 +261,33 @@ macro_rules! __value {
 #[macro_export]
 macro_rules! __annotate {
     (log $category:expr, $($message:tt)+) => {{
-        const _: &str = $category;
+        const _: &$crate::__private::core::primitive::str = $category;
         if false {
-            let _ = ::core::format_args!($($message)+);
+            let _ = $crate::__private::core::format_args!($($message)+);
         }
     }};
     (counter $name:expr, $value:expr) => {{
-        const _: &str = $name;
+        const _: &$crate::__private::core::primitive::str = $name;
         if false {
             let _ = &$value;
         }
     }};
-    ($kind:ident $name:literal []) => {};
-    ($kind:ident $name:literal [$(([$($k:tt)+] $how:ident $v:expr))+]) => {
+    (region $name:literal []) => {
+        $crate::__statement! {}
+    };
+    (region $name:literal [$(([$($k:tt)+] $how:ident $v:expr))+]) => {
+        $crate::__statement! {}
         if false {
             $(let _ = &$v;)+
         }
     };
-    ($kind:ident $name:literal [$($arguments:tt)*] => $value:expr) => {{
-        $crate::__annotate! { $kind $name [$($arguments)*] }
+    (instant $name:literal [$(([$($k:tt)+] $how:ident $v:expr))*]) => {{
+        $(if false {
+            let _ = &$v;
+        })*
+    }};
+    (region $name:literal [$($arguments:tt)*] => $value:expr) => {{
+        $crate::__annotate! { region $name [$($arguments)*] }
         $value
     }};
 }

@@ -2,87 +2,16 @@
 //! is that of the code without annotations. A library without features records if its binary says
 //! so.
 //!
-//! The sources in `fixtures/off` become crates of a workspace in the build folder, with this
-//! workspace's lock file, and are built offline: what this test needs has been fetched for it.
+//! How the sources in `fixtures/off` are built, says `common/workspace.rs`.
 
+#[path = "common/workspace.rs"]
+mod workspace;
+
+use workspace::Fixture;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use trace_format::read::TraceFile;
 
-/// A workspace of its own, named after the test that uses it.
-struct Fixture {
-    folder: PathBuf,
-}
-
 impl Fixture {
-    fn new(name: &str) -> Self {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        let fixture = Self { folder };
-        let members = r#"["library", "program", "shapes"]"#;
-        fixture
-            .write("Cargo.toml", &format!("[workspace]\nresolver = \"3\"\nmembers = {members}\n"));
-        let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock");
-        fixture.write("Cargo.lock", &fs::read_to_string(lock).expect("the workspace has one"));
-        let library = "library = { path = \"../library\" }\n";
-        let feature = "[features]\ntrace = [\"exectrace/enabled\"]\n";
-        fixture.package("library", "lib.rs", "", "");
-        fixture.package("program", "main.rs", library, feature);
-        fixture.package("shapes", "lib.rs", "", "");
-        fixture
-    }
-
-    fn package(&self, name: &str, root: &str, dependencies: &str, more: &str) {
-        let exectrace = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let source = exectrace.join("tests/fixtures/off").join(name).with_extension("rs");
-        let source = fs::read_to_string(source).expect("the fixture is there");
-        self.write(&format!("{name}/src/{root}"), &source);
-        let manifest = format!(
-            "[package]\nname = \"{name}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n\
-             [dependencies]\nexectrace = {{ path = {exectrace:?} }}\n{dependencies}\n{more}\n\
-             [lints.rust.unexpected_cfgs]\nlevel = \"warn\"\ncheck-cfg = [\"cfg(annotated)\"]\n"
-        );
-        self.write(&format!("{name}/Cargo.toml"), &manifest);
-    }
-
-    /// Where the program writes: another place for each run of this test.
-    fn trace(&self) -> PathBuf {
-        self.folder.join(format!("{}.trace", std::process::id()))
-    }
-
-    /// Writes only what is new, so that nothing is built for nothing.
-    fn write(&self, path: &str, text: &str) {
-        let path = self.folder.join(path);
-        if fs::read_to_string(&path).is_ok_and(|before| before == text) {
-            return;
-        }
-        fs::create_dir_all(path.parent().expect("it has a folder")).expect("it can be made");
-        fs::write(&path, text).expect("it can be written");
-    }
-
-    /// Runs cargo on it, with warnings for errors, and nothing of the outer cargo's settings.
-    fn cargo(&self, words: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO"));
-        command.args(words).current_dir(&self.folder);
-        for (name, _) in std::env::vars() {
-            let flags = ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"];
-            if name.starts_with("CARGO_PROFILE") || flags.contains(&name.as_str()) {
-                command.env_remove(name);
-            }
-        }
-        command.env("CARGO_TARGET_DIR", self.folder.join("target")).env("RUSTFLAGS", "-Dwarnings");
-        command.env("CARGO_NET_OFFLINE", "true");
-        command.output().expect("cargo runs")
-    }
-
-    /// As [`Fixture::cargo`]; what it printed, if it went well.
-    fn cargo_prints(&self, words: &[&str]) -> String {
-        let output = self.cargo(words);
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "cargo {words:?} failed:\n{error}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
     /// The assembly of `shapes`, function by function, without what differs for no reason: labels,
     /// directives, hashes. It stays where it is, for a second run builds nothing anew.
     fn assembly(&self, name: &str, cfg: &[&str]) -> Vec<(String, Vec<String>)> {

@@ -7,9 +7,10 @@
 //! Elsewhere: which options go together and on which item (`check`, `walk`).
 
 use proc_macro2::{Span, TokenStream, TokenTree};
+use quote::ToTokens as _;
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
-use syn::{Attribute, Error, Expr, Ident, LitStr, Meta, Path, Result, Token, parse_quote};
+use syn::{Attribute, Error, Expr, Ident, LitStr, Meta, Path, Result, Token};
 
 use crate::fallback::Faults;
 use crate::threshold;
@@ -232,7 +233,8 @@ fn argument(input: ParseStream<'_>) -> Result<Argument> {
     if !input.is_empty() && !input.peek(Token![,]) {
         return Err(nameless(name.span()));
     }
-    Ok(Argument { kind, expr: parse_quote!(#name), name })
+    // As tokens: what is a name may be a keyword of this crate's edition.
+    Ok(Argument { kind, expr: Expr::Verbatim(name.to_token_stream()), name })
 }
 
 fn nameless(span: Span) -> Error {

@@ -8,7 +8,7 @@
 use proc_macro2::Span;
 use quote::ToTokens as _;
 use syn::ext::IdentExt as _;
-use syn::{Attribute, FnArg, Type};
+use syn::{Attribute, Type};
 
 use crate::args::{Argument, Options};
 use crate::fallback::Faults;
@@ -62,11 +62,13 @@ pub(crate) fn model<'a>(
         (None, Some(owner)) => format!("{owner}::{}", ident.unraw()),
         (None, None) => ident.unraw().to_string(),
     };
+    let is_alone = options.name.is_none() && owner.is_none() && origin == Origin::Own;
     let name = name.to_token_stream();
     Some(Traced {
         function,
         body,
         name,
+        is_alone,
         place: Place::of(ident.span()),
         private: paths::private(options.root.as_ref().map(|root| &root.value)),
         min_ns: options.min.map_or(0, |min| min.value),
@@ -85,8 +87,8 @@ pub(crate) fn model<'a>(
 
 /// The token that keeps a function from being recorded, and why.
 fn untraceable(function: &Function, attrs: &[Attribute]) -> Option<(Span, &'static str)> {
-    if let Some(token) = &function.sig.constness {
-        return Some((token.span, "a const fn cannot be traced: it may run in the compiler"));
+    if let Some(span) = function.sig.constness {
+        return Some((span, "a const fn cannot be traced: it may run in the compiler"));
     }
     if let Some(attribute) = attrs.iter().find(|attribute| is_naked(attribute)) {
         let span = attribute.pound_token.span;
@@ -109,11 +111,7 @@ fn is_naked(attribute: &Attribute) -> bool {
 /// already. There is nothing to see in it either.
 fn is_forwarding(function: &Function, body: &Body) -> bool {
     let tokens = body.stmts.to_string().replace(' ', "");
-    let parameter = function.sig.inputs.last().and_then(|input| match input {
-        FnArg::Typed(typed) => Some(typed.pat.to_token_stream().to_string()),
-        FnArg::Receiver(_) => None,
-    });
-    match (function.sig.ident.to_string().as_str(), parameter) {
+    match (function.sig.ident.to_string().as_str(), function.sig.last_pattern()) {
         ("clone", None) => tokens == "*self",
         ("partial_cmp", Some(other)) => {
             tokens == format!("Some(self.cmp({other}))")
@@ -126,15 +124,13 @@ fn is_forwarding(function: &Function, body: &Body) -> bool {
 
 fn shape(function: &Function) -> Shape {
     let value = |ty: &Type| Output::Value(Box::new(returns::erased(ty)));
-    match (function.sig.asyncness, Returns::of(&function.sig.output)) {
-        (Some(_), Returns::Nothing) => Shape::Async(value(&returns::unit())),
-        (Some(_), Returns::Never(_)) => Shape::Async(Output::Never),
-        (Some(_), Returns::Value(ty) | Returns::Future { written: ty, .. }) => {
-            Shape::Async(value(ty))
-        }
-        (None, Returns::Nothing) => Shape::Call(None),
-        (None, Returns::Never(ty) | Returns::Value(ty)) => Shape::Call(Some(Box::new(ty.clone()))),
-        (None, Returns::Future { written, output, boxed }) => {
+    match (function.sig.is_async, Returns::of(&function.sig.output)) {
+        (true, Returns::Nothing) => Shape::Async(value(&returns::unit())),
+        (true, Returns::Never(_)) => Shape::Async(Output::Never),
+        (true, Returns::Value(ty) | Returns::Future { written: ty, .. }) => Shape::Async(value(ty)),
+        (false, Returns::Nothing) => Shape::Call(None),
+        (false, Returns::Never(ty) | Returns::Value(ty)) => Shape::Call(Some(Box::new(ty.clone()))),
+        (false, Returns::Future { written, output, boxed }) => {
             let output = match output {
                 None => Output::Unknown,
                 Some(Type::Never(_)) => Output::Never,

@@ -13,8 +13,9 @@
 //! ```
 //!
 //! Everything of ours has the `mixed_site` span: a local cannot be seen, shadowed or dropped by
-//! the body, and lints take it for what it is, a macro's. A static has no such hygiene, so it has a
-//! name that no argument will mention.
+//! the body, and lints take it for what it is, a macro's. Items have no such hygiene, so the static
+//! stands in a block where nothing of the user's is evaluated. What the standard library has is
+//! reached through the recorder: `::core` may be another crate.
 //!
 //! Elsewhere: futures (`future`).
 
@@ -92,7 +93,7 @@ fn call(traced: &Traced<'_>, returns: Option<&Type>) -> TokenStream {
 ///
 /// - `kind`: a variant of `CallsiteKind`.
 /// - `enter`, `enter_args`: functions that take the call site, the latter also the arguments.
-/// - `unlive`: a guard for a call whose arguments are not wanted.
+/// - `unlive`: a guard for a call whose arguments are not wanted; it may use `_site`.
 pub(crate) fn begin(
     traced: &Traced<'_>,
     kind: &str,
@@ -105,10 +106,11 @@ pub(crate) fn begin(
         return quote_spanned! { Span::mixed_site()=> { #site #enter(&__SITE) } };
     }
     let values = traced.arguments.iter().map(|argument| value(traced, argument));
+    let rt = &traced.private;
     quote_spanned! { Span::mixed_site()=> {
-        #site
-        if __SITE.is_live() {
-            #enter_args(&__SITE, &[#(#values),*])
+        let _site: &#rt::Callsite = { #site &__SITE };
+        if _site.is_live() {
+            #enter_args(_site, &[#(#values),*])
         } else {
             #unlive
         }
@@ -131,18 +133,37 @@ pub(crate) fn site(traced: &Traced<'_>, kind: &str) -> TokenStream {
             #rt::ArgumentName::new(#name, #rt::ArgumentKind::#kind)
         }
     });
+    let inside = traced.is_alone.then(|| inside(traced));
     quote_spanned! { Span::mixed_site()=>
         static __SITE: #rt::Callsite = #rt::Callsite::new(
             #rt::CallsiteKind::#kind,
             #name,
-            ::core::module_path!(),
+            #rt::core::module_path!(),
             #file,
             #line,
             #column,
             #min_ns,
             &[#(#names),*],
-        );
+        ) #inside;
         #rt::register!(__SITE);
+    }
+}
+
+/// Tells the call site where it is: the compiler's name of a function in it has the type of the
+/// `impl` around a method, which an attribute on the method cannot see.
+fn inside(traced: &Traced<'_>) -> TokenStream {
+    let rt = &traced.private;
+    let is_method = traced.function.sig.has_receiver();
+    quote_spanned! { Span::mixed_site()=>
+        .inside(
+            {
+                fn path() -> &'static #rt::core::primitive::str {
+                    #rt::core::any::type_name_of_val(&path)
+                }
+                path
+            },
+            #is_method,
+        )
     }
 }
 
@@ -169,8 +190,10 @@ pub(crate) fn called(traced: &Traced<'_>, returns: Option<&Type>) -> TokenStream
         quote_spanned! { Span::mixed_site()=> -> #ty }
     });
     let arrow = arrow.unwrap_or_else(|| quote_spanned! { Span::mixed_site()=> -> () });
+    let rt = &traced.private;
+    let option = quote_spanned! { Span::mixed_site()=> #rt::core::option::Option };
     quote_spanned! { Span::mixed_site()=>
-        ::core::option::Option::unwrap_or_else(::core::option::Option::None, move || #arrow #body)
+        #option::unwrap_or_else(#option::None, move || #arrow #body)
     }
 }
 
@@ -210,7 +233,7 @@ pub(crate) fn end(
             quote_spanned! { span=> #returned; }
         }
         Ending::Failed => quote_spanned! { span=>
-            if let ::core::result::Result::Err(_error) = #subject {
+            if let #rt::core::result::Result::Err(_error) = #subject {
                 #failed;
             }
         },
@@ -222,8 +245,8 @@ pub(crate) fn end(
             let returned = returned(&ours("_okay").into_token_stream());
             quote_spanned! { span=>
                 match #subject {
-                    ::core::result::Result::Ok(_okay) => #returned,
-                    ::core::result::Result::Err(_error) => #failed,
+                    #rt::core::result::Result::Ok(_okay) => #returned,
+                    #rt::core::result::Result::Err(_error) => #failed,
                 }
             }
         }

@@ -6,7 +6,7 @@
 //! Elsewhere: which faults there are (`args` for the grammar, `check` and `walk` for the rules).
 
 use proc_macro2::{Span, TokenStream};
-use quote::quote;
+use quote::{quote, quote_spanned};
 use syn::Error;
 
 /// The faults found so far, in the order they were found.
@@ -39,8 +39,14 @@ impl Faults {
     }
 
     /// `item` and one `compile_error!` for each fault.
+    ///
+    /// `syn` would make them of the user's spans, and so of the user's edition: before 2018 there
+    /// is no `::core`.
     pub(crate) fn beside(self, item: TokenStream) -> TokenStream {
-        let errors = self.0.map(|error| error.to_compile_error());
-        quote! { #item #errors }
+        let errors = self.0.into_iter().flatten().map(|error| {
+            let (span, message) = (Span::mixed_site().located_at(error.span()), error.to_string());
+            quote_spanned! { span=> ::core::compile_error! { #message } }
+        });
+        quote! { #item #(#errors)* }
     }
 }

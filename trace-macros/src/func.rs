@@ -1,17 +1,18 @@
 //! One function as it was written: the signature understood, the body kept as tokens.
 //!
 //! The body is not parsed but for the items it begins with, so code that only the compiler can
-//! read, or that is still being
-//! typed in an editor, comes out as it went in.
+//! read, or that is still being typed in an editor, comes out as it went in.
 //!
-//! Elsewhere: what the return type says (`returns`), the one shape whose body is looked into
-//! (`tail`).
+//! Elsewhere: what stands before the body (`signature`), what the return type says (`returns`), the
+//! one shape whose body is looked into (`tail`).
 
 use proc_macro2::{Span, TokenStream};
 use quote::ToTokens as _;
 use syn::parse::discouraged::Speculative as _;
 use syn::parse::{Parse, ParseStream, Parser as _};
-use syn::{Attribute, Item, Result, Signature, Token, Visibility};
+use syn::{Attribute, Item, Result, Token, Visibility};
+
+use crate::signature::Signature;
 
 /// A function, without its attributes.
 pub(crate) struct Function {

@@ -29,7 +29,7 @@ use crate::tail;
 /// The statements of an `async fn`.
 pub(crate) fn in_async_fn(traced: &Traced<'_>, output: &Output) -> TokenStream {
     let capture = Some(Token![move](Span::mixed_site()));
-    let block = guarded_block(capture, output, traced.body.braces, &traced.body.stmts);
+    let block = guarded_block(traced, capture, output, traced.body.braces, &traced.body.stmts);
     awaited(traced, output, &block)
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn in_block(traced: &Traced<'_>, mut stmts: Vec<Stmt>, output: &Outpu
     if let Expr::Async(block) = hole {
         let braces = block.block.brace_token.span.join();
         let inner = &block.block.stmts;
-        let inner = guarded_block(block.capture, output, braces, &quote! { #(#inner)* });
+        let inner = guarded_block(traced, block.capture, output, braces, &quote! { #(#inner)* });
         let inner = awaited(traced, output, &inner);
         let (attrs, capture) = (&block.attrs, block.capture);
         *hole = Expr::Verbatim(quote_spanned! { Span::mixed_site()=>
@@ -67,7 +67,7 @@ pub(crate) fn made(
         quote_spanned! { Span::mixed_site()=> #rt::FutureGuard::deferred(#site, _made) }
     };
     let future = match boxed {
-        true => quote_spanned! { Span::mixed_site()=> ::std::boxed::Box::pin(#future) },
+        true => quote_spanned! { Span::mixed_site()=> #rt::std::boxed::Box::pin(#future) },
         false => future,
     };
     quote_spanned! { Span::mixed_site()=> let _made = #made; #future }
@@ -89,7 +89,7 @@ fn awaited(traced: &Traced<'_>, output: &Output, future: &TokenStream) -> TokenS
         &quote_spanned! { Span::mixed_site()=> #guard::#enter },
         &quote_spanned! { Span::mixed_site()=> #guard::#enter_args },
         // A future that is there before the trace begins with its first poll in the trace.
-        &quote_spanned! { Span::mixed_site()=> #guard::#enter(&__SITE) },
+        &quote_spanned! { Span::mixed_site()=> #guard::#enter(_site) },
     );
     let wrapped = if traced.ending == Ending::Plain {
         quote_spanned! { Span::mixed_site()=> #guard::wrap(_future, #future) }
@@ -116,19 +116,24 @@ fn awaited(traced: &Traced<'_>, output: &Output, future: &TokenStream) -> TokenS
 
 /// An `async` block around a body, of the type that the signature says.
 fn guarded_block(
+    traced: &Traced<'_>,
     capture: Option<Token![move]>,
     output: &Output,
     braces: Span,
     stmts: &TokenStream,
 ) -> TokenStream {
+    let rt = &traced.private;
     let ty = match output {
         Output::Value(ty) => Some(ty.to_token_stream()),
-        Output::Never => Some(quote_spanned! { Span::mixed_site()=> ::core::convert::Infallible }),
+        Output::Never => {
+            Some(quote_spanned! { Span::mixed_site()=> #rt::core::convert::Infallible })
+        }
         Output::Unknown => None,
     };
     let typed = ty.map(|ty| {
+        let option = quote_spanned! { Span::mixed_site()=> #rt::core::option::Option };
         quote_spanned! { Span::mixed_site()=>
-            if let ::core::option::Option::Some(_output) = ::core::option::Option::None::<#ty> {
+            if let #option::Some(_output) = #option::None::<#ty> {
                 return _output;
             }
         }

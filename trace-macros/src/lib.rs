@@ -5,8 +5,8 @@
 //! as a test or not. With it on, an item goes through these stages:
 //!
 //! 1. `args` reads the options, `threshold` the duration in `min`.
-//! 2. `walk` finds the functions in the item; `func` reads one, its body kept as tokens;
-//!    `owner` names the type or trait around it.
+//! 2. `walk` finds the functions in the item; `func` reads one, its body kept as tokens,
+//!    `signature` what stands before it; `owner` names the type or trait around it.
 //! 3. `returns` understands the return type, `tail` finds the `async` block a function
 //!    returns, `check` holds the rules and makes a `model`.
 //! 4. `expand` turns a model into tokens, `future` does the asynchronous shapes, `paths`
@@ -46,6 +46,8 @@ mod owner;
 mod paths;
 #[cfg(feature = "enabled")]
 mod returns;
+#[cfg(feature = "enabled")]
+mod signature;
 #[cfg(all(test, feature = "enabled"))]
 mod snapshot;
 #[cfg(feature = "enabled")]
@@ -84,7 +86,8 @@ mod walk;
 ///
 /// # Options
 ///
-/// - `name = "..."`: instead of `function`, or `Type::function` in a traced `impl` block.
+/// - `name = "..."`: instead of `function`; of a method `Type::function`, or
+///   `<Type as Trait>::function`, whether the attribute stands on it or on its `impl` block.
 /// - `args(a, b = expr, ?debug, %display, c = ?expr)`: values recorded with the begin: a
 ///   parameter by its name, or any expression under a name. Plain ones keep their type (integers,
 ///   floats, `bool`, `char`, strings, bytes), `?` and `%` record the text of `Debug` and

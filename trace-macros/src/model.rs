@@ -18,6 +18,8 @@ pub(crate) struct Traced<'a> {
     pub(crate) body: &'a Body,
     /// Its name in the trace: a constant text.
     pub(crate) name: TokenStream,
+    /// True if the name may lack a type: the function's own, with no container in sight.
+    pub(crate) is_alone: bool,
     /// Where its name stands.
     pub(crate) place: Place,
     /// The path of `exectrace::__private`.

@@ -18,6 +18,7 @@ use crate::expand;
 use crate::fallback::Faults;
 use crate::func::Function;
 use crate::model::Ending;
+use crate::paths;
 
 /// Expands `#[test(options)] item`.
 ///
@@ -59,13 +60,14 @@ fn expand(item: TokenStream, options: Options, faults: &mut Faults) -> Option<To
         Some(name) => name.value.to_token_stream(),
         None => {
             let own = ident.unraw().to_string();
-            quote! { ::core::concat!(::core::module_path!(), "::", #own) }
+            let rt = paths::private(options.root.as_ref().map(|root| &root.value));
+            quote! { #rt::core::concat!(#rt::core::module_path!(), "::", #own) }
         }
     };
     let task = Some(Given { span: ident.span(), value: () });
     let kept = Options { name: options.name, root: options.root, task, ..Options::default() };
     let mut model = check::model(&function, &attrs, None, kept, Origin::Own, faults)?;
-    model.name = name;
+    (model.name, model.is_alone) = (name, false);
     // A panic that is wanted is none that anybody asks about.
     if !attrs.iter().any(|attribute| attribute.path().is_ident("should_panic")) {
         model.keeps = true;

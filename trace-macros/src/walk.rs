@@ -302,18 +302,20 @@ fn head_and_body(input: ParseStream<'_>) -> Option<(TokenStream, Group)> {
 
 /// Counts angle brackets, so that the braces in `Grid<{ N + 1 }>` are not taken for a body.
 #[derive(Default)]
-struct Angles {
+pub(crate) struct Angles {
     open: usize,
     /// The last token was the `-` of `->` or the `=` of `=>`.
     arrow: bool,
 }
 
 impl Angles {
-    fn is_closed(&self) -> bool {
+    /// Whether all that were opened are closed.
+    pub(crate) fn is_closed(&self) -> bool {
         self.open == 0
     }
 
-    fn pass(&mut self, token: &TokenTree) {
+    /// Counts a token.
+    pub(crate) fn pass(&mut self, token: &TokenTree) {
         let punct = match token {
             TokenTree::Punct(punct) => Some(punct),
             _ => None,

@@ -4,11 +4,13 @@
 //! the hot path asks nothing else. Ids are given once and stay for the life of the process.
 
 use crate::clock;
+use crate::owner;
 use crate::primitive::Ordering;
 use crate::primitive::global::{AtomicBool, AtomicU32, AtomicU64};
 use crate::recorder;
 use crate::sites;
 use crate::stack;
+use std::sync::OnceLock;
 use trace_format::definition::Definition;
 pub use trace_format::definition::{ArgumentKind, CallsiteKind};
 use trace_format::id::SiteId;
@@ -64,6 +66,19 @@ pub struct Callsite {
     column: u32,
     min_nanos: u64,
     arguments: &'static [ArgumentName],
+    /// Of a function that may be a method.
+    inside: Option<Inside>,
+    /// `name` with a method's type, once somebody asked.
+    qualified: OnceLock<&'static str>,
+}
+
+/// What is known of a function whose `impl` the attribute could not see.
+#[derive(Clone, Copy, Debug)]
+struct Inside {
+    /// What the compiler calls something inside of it.
+    path: fn() -> &'static str,
+    /// Whether it takes `self`.
+    is_method: bool,
 }
 
 impl Callsite {
@@ -93,7 +108,20 @@ impl Callsite {
             column,
             min_nanos,
             arguments,
+            inside: None,
+            qualified: OnceLock::new(),
         }
+    }
+
+    /// For the macros: that it is in a function which may be a method of a type.
+    ///
+    /// - `path`: gives the compiler's name of itself; it is a function `path` in the initial value
+    ///   of the static `__SITE` in the function.
+    /// - `is_method`: whether the function takes `self`.
+    #[must_use]
+    pub const fn inside(mut self, path: fn() -> &'static str, is_method: bool) -> Self {
+        self.inside = Some(Inside { path, is_method });
+        self
     }
 
     /// What it emits.
@@ -102,10 +130,15 @@ impl Callsite {
         self.kind
     }
 
-    /// Its name: a function, a region, a category.
+    /// Its name: a function, with its type if it is a method; a region; a category.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        self.name
+        let Some(Inside { path, is_method }) = self.inside else { return self.name };
+        self.qualified.get_or_init(|| {
+            let qualified = owner::qualified(self.name, self.module_path, path(), is_method);
+            // Once for each call site; those are statics.
+            qualified.map_or(self.name, |name| name.leak())
+        })
     }
 
     /// The module it is in, as `module_path!()` has it.
@@ -192,8 +225,9 @@ impl Callsite {
         self.id.load(Ordering::Relaxed)
     }
 
-    /// Gives it an id and its threshold, if it has none yet.
+    /// Gives it an id and its threshold, if it has none yet. Events from here find its name made.
     pub(crate) fn prepare(&self, id: u32) {
+        let _ = self.name();
         if self.id.load(Ordering::Relaxed) == 0 {
             self.id.store(id, Ordering::Relaxed);
             self.min_ticks.store(clock::ticks_in(self.min_nanos), Ordering::Relaxed);
@@ -205,7 +239,7 @@ impl Callsite {
         Definition::Callsite {
             id: SiteId(self.id()),
             kind: self.kind,
-            name: cut(self.name),
+            name: cut(self.name()),
             module: cut(self.module_path),
             file: cut(self.file),
             line: self.line,

@@ -24,7 +24,8 @@
 //! `auto` starts a trace before `main`, if the environment says so; `keep` keeps what led to a test
 //! that fails.
 //!
-//! A call site is a static of a macro's, or made by `sites` while the program runs.
+//! A call site is a static of a macro's, or made by `sites` while the program runs; the type of a
+//! method that has one is found by `owner`.
 //!
 //! A future is traced by a wrapper (`future`), whose polls end where it waits (`poll`), and which
 //! hands out wakers that record (`waker`) and notice when nobody is left to wake it (`holders`).
@@ -108,6 +109,7 @@ mod options;
 mod os;
 mod outlet;
 mod output;
+mod owner;
 mod poll;
 #[cfg(all(test, exectrace_loom))]
 #[path = "stack/pool.rs"]
@@ -175,6 +177,8 @@ pub mod __private {
     pub use crate::value::{Argument, Value};
     pub use crate::{register, returned_value};
     pub use inventory;
+    /// Not by `::core` and `::std`, which may be other crates where a macro is used.
+    pub use {core, std};
 
     /// A returned value on its way to being recorded: typed if the trace keeps its type.
     #[derive(Debug)]

@@ -26,7 +26,7 @@ impl<T> fmt::Display for Vec2<T> {
             static __SITE: ::exectrace::__private::Callsite = ::exectrace::__private::Callsite::new(
                 ::exectrace::__private::CallsiteKind::Future,
                 "own",
-                ::core::module_path!(),
+                ::exectrace::__private::core::module_path!(),
                 "src/lib.rs",
                 1u32,
                 1u32,
@@ -39,7 +39,7 @@ impl<T> fmt::Display for Vec2<T> {
         ::exectrace::__private::FutureGuard::wrap(
                 _future,
                 async move {
-                    if let ::core::option::Option::Some(_output) = ::core::option::Option::None::<
+                    if let ::exectrace::__private::core::option::Option::Some(_output) = ::exectrace::__private::core::option::Option::None::<
                         (),
                     > {
                         return _output;
@@ -53,7 +53,7 @@ impl<T> fmt::Display for Vec2<T> {
             static __SITE: ::exectrace::__private::Callsite = ::exectrace::__private::Callsite::new(
                 ::exectrace::__private::CallsiteKind::Function,
                 "<Vec2 as Display>::inherits",
-                ::core::module_path!(),
+                ::exectrace::__private::core::module_path!(),
                 "src/lib.rs",
                 1u32,
                 1u32,
@@ -63,11 +63,11 @@ impl<T> fmt::Display for Vec2<T> {
             ::exectrace::__private::register!(__SITE);
             ::exectrace::__private::enter(&__SITE)
         };
-        let _value = ::core::option::Option::unwrap_or_else(
-            ::core::option::Option::None,
+        let _value = ::exectrace::__private::core::option::Option::unwrap_or_else(
+            ::exectrace::__private::core::option::Option::None,
             move || -> fmt::Result { Ok(()) },
         );
-        if let ::core::result::Result::Err(_error) = &_value {
+        if let ::exectrace::__private::core::result::Result::Err(_error) = &_value {
             ::exectrace::__private::Region::failed(
                 &mut _region,
                 ::exectrace::__private::Value::Display(_error),
@@ -80,7 +80,7 @@ impl<T> fmt::Display for Vec2<T> {
             static __SITE: ::exectrace::__private::Callsite = ::exectrace::__private::Callsite::new(
                 ::exectrace::__private::CallsiteKind::Function,
                 "<Vec2 as Display>::nothing",
-                ::core::module_path!(),
+                ::exectrace::__private::core::module_path!(),
                 "src/lib.rs",
                 1u32,
                 1u32,

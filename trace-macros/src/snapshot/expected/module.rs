@@ -12,7 +12,7 @@ mod m {
                 static __SITE: other::path::__private::Callsite = other::path::__private::Callsite::new(
                     other::path::__private::CallsiteKind::Function,
                     "T::some",
-                    ::core::module_path!(),
+                    other::path::__private::core::module_path!(),
                     "src/lib.rs",
                     1u32,
                     1u32,
@@ -30,7 +30,7 @@ mod m {
                 static __SITE: other::path::__private::Callsite = other::path::__private::Callsite::new(
                     other::path::__private::CallsiteKind::Function,
                     "deep",
-                    ::core::module_path!(),
+                    other::path::__private::core::module_path!(),
                     "src/lib.rs",
                     1u32,
                     1u32,

@@ -10,8 +10,10 @@ fn adds() -> Result<(), E> {
     let _task = {
         static __SITE: ::exectrace::__private::Callsite = ::exectrace::__private::Callsite::new(
             ::exectrace::__private::CallsiteKind::Task,
-            ::core::concat!(::core::module_path!(), "::", "adds"),
-            ::core::module_path!(),
+            ::exectrace::__private::core::concat!(
+                ::exectrace::__private::core::module_path!(), "::", "adds"
+            ),
+            ::exectrace::__private::core::module_path!(),
             "src/lib.rs",
             1u32,
             1u32,

@@ -11,7 +11,7 @@ async fn answers() {
         static __SITE: ::exectrace::__private::Callsite = ::exectrace::__private::Callsite::new(
             ::exectrace::__private::CallsiteKind::Task,
             "own",
-            ::core::module_path!(),
+            ::exectrace::__private::core::module_path!(),
             "src/lib.rs",
             1u32,
             1u32,
@@ -24,7 +24,7 @@ async fn answers() {
     ::exectrace::__private::FutureGuard::wrap(
             _future,
             async move {
-                if let ::core::option::Option::Some(_output) = ::core::option::Option::None::<
+                if let ::exectrace::__private::core::option::Option::Some(_output) = ::exectrace::__private::core::option::Option::None::<
                     (),
                 > {
                     return _output;

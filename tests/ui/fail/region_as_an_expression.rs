@@ -1,0 +1,8 @@
+//! A region without `=>` is a statement.
+
+use exectrace::trace_region;
+
+fn main() {
+    let f = || trace_region!("t");
+    f();
+}
