@@ -11,6 +11,7 @@
 mod common;
 
 use common::decoded::Decoded;
+use common::waiting::wait_for_generations_in;
 use common::writers::Memory;
 use common::{alone, annotated, checks, story};
 use exectrace::{Task, TracedExt, log, trace_region};
@@ -20,7 +21,6 @@ use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::thread;
-use std::time::Duration;
 use trace_analysis::findings::FindingKind;
 use trace_analysis::tasks::TaskTree;
 use trace_analysis::{Options, Summary};
@@ -34,9 +34,6 @@ const SPAWNED: [&str; 6] =
     ["spawned 0", "spawned 1", "spawned 2", "spawned 3", "spawned 4", "spawned 5"];
 
 type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// By then the first cut of a trace is over, also where others take the CPUs.
-const CUT: Duration = Duration::from_millis(300);
 
 /// From two to six, not the same for neighbours.
 fn children(depth: usize, index: usize) -> usize {
@@ -325,7 +322,7 @@ fn threads_that_fan_out_across_starts_and_stops_are_told_as_they_were() {
 
     let second = start();
     // What goes on is told of with the first cut, not before.
-    thread::sleep(CUT);
+    wait_for_generations_in(&second.memory, 1);
     fan_out(&across_stop, "again", 2, 3);
     drop(entered_inside);
     log!("first", "that is nobody's");

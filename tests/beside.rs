@@ -4,6 +4,7 @@
 mod common;
 
 use common::decoded::Decoded;
+use common::waiting::{PATIENCE, wait_until};
 use common::writers::{Fault, Faulty, Memory, PanicsWhenDropped, Slow};
 use common::{alone, annotated, checks, lines};
 use exectrace::{
@@ -178,7 +179,7 @@ fn a_writer_that_hangs_holds_up_snapshots_and_nothing_that_records() {
         instant!("still");
         (0..10_000).for_each(|_| leaf());
         drop(go_on);
-        let kept = is_taken.recv_timeout(Duration::from_secs(20)).expect("it comes in the end");
+        let kept = is_taken.recv_timeout(PATIENCE).expect("it comes in the end");
         assert!(has(&kept, "! meanwhile"));
     });
     let report = trace.stop().expect("all is written in the end");
@@ -211,9 +212,7 @@ fn one_of_many() {
     }
     recorder.stop();
     // All that it has begun to write it has ended to write: it has nothing else to do.
-    while common::thread_count() > Some(2) {
-        thread::sleep(Duration::from_millis(5));
-    }
+    wait_until("its threads end", || common::thread_count() <= Some(2));
 }
 
 #[test]

@@ -6,8 +6,9 @@
 
 mod common;
 
-use common::crashed::{check, count_steps, live_of, recovered, reported};
+use common::crashed::{check, count_steps, live_of, recovered, reported, wait_for_steps};
 use common::decoded::Decoded;
+use common::waiting::{tables_of, wait_until};
 use common::{annotated, checks, loudly};
 use exectrace::{FlightRecorder, instant, start_file_with};
 use std::fs;
@@ -95,7 +96,7 @@ fn begin_work() {
         let builder = std::thread::Builder::new().name(format!("worker-{thread}"));
         builder.spawn(move || count_steps(thread, &AtomicBool::new(false))).expect("a thread");
     }
-    std::thread::sleep(Duration::from_millis(40));
+    wait_for_steps(1_000);
 }
 
 fn limit_address_space(bytes: u64) {
@@ -209,6 +210,12 @@ fn a_recorder_that_gets_no_memory_drops_and_does_not_end_the_program() {
 fn replace(path: &Path, next: impl FnOnce(&Path) -> std::io::Error) {
     let trace = start_file_with(annotated().memory_max(MIB), path).expect("the folder is there");
     begin_work();
+    // Names are the collector's to write.
+    wait_until("both have names", || {
+        let tables = tables_of(&fs::read(path).expect("it is there"));
+        let named = tables.threads.values().filter(|thread| thread.name.starts_with("worker-"));
+        named.count() == 2
+    });
     std::mem::forget(trace);
     panic!("{}", next(path));
 }

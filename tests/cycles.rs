@@ -6,6 +6,7 @@
 
 mod common;
 
+use common::waiting::PATIENCE;
 use common::writers::Memory;
 use common::{Ends, annotated, in_own_process};
 use exectrace::{FlightRecorder, Options, Task, instant, start_file_with, start_with};
@@ -44,7 +45,7 @@ impl Has {
 
     /// What is left when all that is on its way out is gone: at last no more than `before`.
     fn settled(before: Self) -> Self {
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + PATIENCE;
         loop {
             let now = Self::now();
             let is_settled = now.descriptors <= before.descriptors && now.threads <= before.threads;

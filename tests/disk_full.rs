@@ -8,6 +8,7 @@ mod common;
 
 use common::crashed::{self, live_of};
 use common::decoded::Decoded;
+use common::waiting::wait_until;
 use common::{alone, annotated, checks, loudly};
 use exectrace::{
     FlightRecorder, OnFull, Rotation, SnapshotError, StartError, StopError, Trace, instant,
@@ -15,9 +16,10 @@ use exectrace::{
 };
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use trace_format::event::EventKind;
 use trace_format::read::{BatchReader, TraceFile};
 use trace_format::value::Value;
@@ -167,9 +169,10 @@ fn a_trace_in_parts_goes_on_when_there_is_room_again() {
     fill_with_events(1_000);
     let filler = fill(&disk, 0);
     let recorded = 1_000 + fill_with_events(500_000);
+    let part = || fs::metadata(&path).expect("there is always one").ino();
+    let before = part();
     fs::remove_file(filler).expect("it is there");
-    // By now the next part is tried.
-    std::thread::sleep(Duration::from_millis(2_500));
+    wait_until("the next part has begun", || part() != before);
     instant!("last words");
     let stopped = trace.stop();
     let Err(StopError::Write { error, report }) = stopped else { panic!("{stopped:?}") };
@@ -230,15 +233,6 @@ fn a_kill_after_the_disk_was_full_leaves_the_first_events_and_the_last() {
     assert_eq!((numbers.last(), texts), (Some(&999_999), 1), "the last is in memory");
 }
 
-/// Waits until a dump is there, or nothing but the fillers is; at most 20 s.
-fn wait_for(is_it: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
-    while !is_it() {
-        assert!(Instant::now() < end, "it does not come");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 #[test]
 fn snapshots_that_find_no_room_fail_leave_nothing_and_disturb_nothing() {
     let test = "snapshots_that_find_no_room_fail_leave_nothing_and_disturb_nothing";
@@ -265,7 +259,7 @@ fn snapshots_that_find_no_room_fail_leave_nothing_and_disturb_nothing() {
         exectrace::Task::new("slow").end();
     }
     // Whether one is just being tried can't be seen; that all were is.
-    wait_for(|| {
+    wait_until("all were tried", || {
         std::thread::sleep(Duration::from_millis(100));
         names(&dumps).is_empty()
     });

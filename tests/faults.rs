@@ -4,6 +4,7 @@
 mod common;
 
 use common::decoded::Decoded;
+use common::waiting::{is_written, wait_for_generations, wait_until, written};
 use common::writers::{Fault, Faulty, Memory, PanicsWhenDropped, Slow, Stuttering};
 use common::{alone, annotated, checks, lines, record, record_here};
 use exectrace::{OnFull, Options, Report, StartError, StopError, Trace, instant, log, traced};
@@ -13,6 +14,7 @@ use std::time::Duration;
 use trace_format::definition::Definition;
 use trace_format::event::{Event, EventKind};
 use trace_format::read::BatchReader;
+use trace_format::value::Value;
 
 #[traced]
 fn leaf() {}
@@ -199,10 +201,18 @@ fn a_writer_that_hangs_drops_events_and_counts_them() {
     }
     drop(gate);
     // A batch that tells the loss needs memory again.
-    for n in 300_000..300_100_u64 {
-        std::thread::sleep(Duration::from_millis(1));
-        instant!("numbered", n);
-    }
+    let mut count = 300_000;
+    wait_until("a number is recorded again", || {
+        instant!("numbered", n = count);
+        count += 1;
+        is_written(&memory, |event| match event {
+            EventKind::Instant { values, .. } => {
+                let number = values.clone().next();
+                matches!(number, Some(Value::U64(n)) if n >= 300_000)
+            }
+            _ => false,
+        })
+    });
     let report = trace.stop().expect("all is written in the end");
     assert!(report.memory_max <= BOUND as u64, "{report:?}");
     assert!(report.memory_max >= BOUND as u64 / 2, "the bound is used: {report:?}");
@@ -216,9 +226,7 @@ fn a_writer_that_hangs_drops_events_and_counts_them() {
     for event in trace.events(thread) {
         match event.kind {
             EventKind::Instant { mut values, .. } => {
-                let Some(trace_format::value::Value::U64(n)) = values.next() else {
-                    panic!("a number")
-                };
+                let Some(Value::U64(n)) = values.next() else { panic!("a number") };
                 assert_eq!(n, next, "what is missing was told before");
                 (next, last) = (n + 1, event.ticks.0);
             }
@@ -231,7 +239,7 @@ fn a_writer_that_hangs_drops_events_and_counts_them() {
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!((next, lost), (300_100, report.dropped_events));
+    assert_eq!((next, lost), (count, report.dropped_events));
 }
 
 #[test]
@@ -251,11 +259,21 @@ fn ends_that_are_lost_are_counted_and_nesting_holds() {
     let trace = start(annotated().memory_max(64 << 10), writer);
     nest(7);
     drop(gate);
-    // So long that also a loaded machine lets the collector come by.
-    for _ in 0..300 {
-        std::thread::sleep(Duration::from_millis(1));
+    wait_until("it is well again", || {
         nest(0);
-    }
+        let mut is_well = false;
+        is_written(&memory, |event| {
+            is_well = match event {
+                EventKind::Dropped { .. } => false,
+                EventKind::RegionBegin { .. } => true,
+                _ => is_well,
+            };
+            false
+        });
+        is_well
+    });
+    // There is memory for this one.
+    nest(0);
     let report = trace.stop().expect("all is written in the end");
     let trace = Decoded::new(&memory.take());
     // Each time that memory runs out, what was open then can lose its end: eight at most.
@@ -322,7 +340,6 @@ fn a_busy_thread_leaves_memory_for_others() {
     let recorded = record_here(options, || {
         // Its batches grow as far as they may, and the last one stays open.
         work();
-        std::thread::sleep(Duration::from_millis(20));
         let barrier = std::sync::Barrier::new(12);
         let run = || {
             leaf();
@@ -338,16 +355,26 @@ fn the_largest_events_fit_the_smallest_memory() {
     let text = "x".repeat(10_000);
     let t = text.as_str();
     let _alone = alone();
+    let mut rounds = 0;
     let recorded = record_here(annotated().memory_max(1), || {
-        for _ in 0..10 {
+        wait_until("each has found room", || {
             leaf();
-            std::thread::sleep(Duration::from_millis(1));
             instant!("large", a = t, b = t, c = t, d = t, e = t, f = t, g = t, h = t, i = t, j = t);
             log!("large", "{text}");
-        }
+            rounds += 1;
+            let is_instant = |event: &EventKind<'_>| matches!(event, EventKind::Instant { .. });
+            let is_log = |event: &EventKind<'_>| matches!(event, EventKind::Log { .. });
+            is_written(&written(), is_instant) && is_written(&written(), is_log)
+        });
     });
-    let told = recorded.trace.events_told() as u64;
-    assert!(told >= 10 && recorded.report.dropped_events + told >= 30);
+    let lost = |event: &Event<'_>| match event.kind {
+        EventKind::Dropped { events, .. } => events,
+        _ => 0,
+    };
+    let thread = *recorded.trace.tables.threads.keys().next().expect("one recorded");
+    let losses = recorded.trace.events(thread).filter(|event| lost(event) > 0).count() as u64;
+    let told = recorded.trace.events_told() as u64 - losses;
+    assert_eq!(recorded.report.dropped_events + told, 3 * rounds, "each is told or counted");
 }
 
 #[test]
@@ -356,9 +383,11 @@ fn generations_stand_by_themselves() {
     let recorded = record_here(annotated().generation(Duration::from_millis(10)), || {
         exectrace::trace_region!("all along");
         let _task = exectrace::Task::new("open");
-        for _ in 0..30 {
+        for round in 0..30 {
             twice();
-            std::thread::sleep(Duration::from_millis(3));
+            if round % 6 == 0 {
+                wait_for_generations(1);
+            }
             exectrace::trace_region!("pause" => std::thread::sleep(Duration::from_millis(1)));
         }
     });

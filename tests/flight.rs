@@ -4,6 +4,7 @@
 mod common;
 
 use common::decoded::Decoded;
+use common::waiting::{PATIENCE, wait_until};
 use common::writers::{Fault, Faulty, Memory};
 use common::{Ends, alone, annotated, checks, lines, on_thread};
 use exectrace::{
@@ -75,12 +76,11 @@ fn what_is_open_has_its_true_begin() {
     instant!("begin");
     let begin = open_regions(&snapshot(&recorder))[0].1;
     // So much that nothing is left of the begin, and the thread's first batches are gone.
-    for _ in 0..4 {
+    wait_until("the begin is gone", || {
         (0..100_000).for_each(|_| leaf());
-        std::thread::sleep(Duration::from_millis(30));
-    }
+        !all_lines(&snapshot(&recorder)).iter().any(|line| line.contains("begin"))
+    });
     let trace = snapshot(&recorder);
-    assert!(!all_lines(&trace).iter().any(|line| line.contains("begin")));
     let open = open_regions(&trace);
     assert_eq!(open, [("long".to_owned(), begin)]);
     let states = trace.definitions().filter_map(|definition| match definition {
@@ -112,28 +112,27 @@ fn the_bound_holds_whatever_is_recorded() {
         let options = annotated().memory_max(512 << 10);
         let builder = FlightRecorder::builder().max_bytes(bytes).options(options);
         let recorder = builder.start().expect("none is running");
+        let size = || {
+            let mut image = Vec::new();
+            recorder.snapshot(&mut image).expect("memory takes it");
+            assert!(image.len() <= bytes, "{} of {bytes}", image.len());
+            image.len()
+        };
+        let is_over = AtomicBool::new(false);
         std::thread::scope(|scope| {
+            let _ends = Ends(&is_over);
             for _ in 0..3 {
                 scope.spawn(|| {
-                    let end = Instant::now() + Duration::from_millis(150);
-                    while Instant::now() < end {
+                    while !is_over.load(Ordering::Relaxed) {
                         (0..1_000).for_each(|_| leaf());
                         instant!("text", text = "some bytes that take room");
                     }
                 });
             }
-            for _ in 0..5 {
-                std::thread::sleep(Duration::from_millis(25));
-                let mut image = Vec::new();
-                recorder.snapshot(&mut image).expect("memory takes it");
-                assert!(image.len() <= bytes, "{} of {bytes}", image.len());
-            }
+            (0..5).for_each(|_| _ = size());
+            wait_until("it is used", || size() > bytes / 2);
         });
-        std::thread::sleep(Duration::from_millis(50));
-        let mut image = Vec::new();
-        recorder.snapshot(&mut image).expect("memory takes it");
-        assert!(image.len() > bytes / 2, "it is used: {} of {bytes}", image.len());
-        assert!(image.len() <= bytes, "{} of {bytes}", image.len());
+        size();
     }
 }
 
@@ -144,11 +143,7 @@ fn what_is_too_old_goes() {
     let builder = FlightRecorder::builder().min_age(Duration::from_millis(60)).options(options);
     let recorder = builder.start().expect("none is running");
     instant!("old");
-    let end = Instant::now() + Duration::from_secs(20);
-    while all_lines(&snapshot(&recorder)).contains(&"! old".to_owned()) {
-        assert!(Instant::now() < end, "it is kept for ever");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_until("it is gone", || !all_lines(&snapshot(&recorder)).contains(&"! old".to_owned()));
     instant!("new");
     assert_eq!(all_lines(&snapshot(&recorder)), ["! new"]);
 }
@@ -292,13 +287,12 @@ fn threads_that_are_long_gone_leave_nothing() {
     for _ in 0..300 {
         on_thread("short", leaf);
     }
-    (0..3).for_each(|_| {
+    // As long as they are known, they take room from what is still of use.
+    wait_until("they are gone", || {
         (0..100_000).for_each(|_| leaf());
-        std::thread::sleep(Duration::from_millis(30));
+        let trace = snapshot(&recorder);
+        trace.tables.threads.values().all(|thread| thread.name != "short")
     });
-    let trace = snapshot(&recorder);
-    let short = trace.tables.threads.values().filter(|thread| thread.name == "short").count();
-    assert_eq!(short, 0, "they take room from what is still of use");
 }
 
 /// The dumps in a folder, as they are named without their times.
@@ -312,16 +306,10 @@ fn dumps(dir: &std::path::Path) -> Vec<String> {
 
 /// Waits until there are so many.
 fn wait_for_dumps(dir: &std::path::Path, count: usize) -> Vec<String> {
-    let end = Instant::now() + Duration::from_secs(20);
-    loop {
-        let names = dumps(dir);
-        let whole = names.iter().filter(|name| name.ends_with(".trace")).count();
-        if whole >= count {
-            return names;
-        }
-        assert!(Instant::now() < end, "{names:?} are not {count}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_until("the dumps are there", || {
+        dumps(dir).iter().filter(|name| name.ends_with(".trace")).count() >= count
+    });
+    dumps(dir)
 }
 
 fn decoded(path: &std::path::Path) -> Decoded {
@@ -337,12 +325,15 @@ fn a_slow_task_leaves_a_trace_and_a_fast_one_does_not() {
     let folder = dir.path().join("dumps");
     let builder = FlightRecorder::builder().options(annotated()).dumps(Duration::ZERO, 2);
     let recorder = builder.start().expect("none is running");
-    recorder.on_slow("request", Duration::from_millis(30), &folder).expect("a folder");
+    let slow_after = Duration::from_millis(400);
+    recorder.on_slow("request", slow_after, &folder).expect("a folder");
+    let begin = Instant::now();
     Task::new("request").end();
+    assert!(begin.elapsed() < slow_after, "no machine is as busy as that");
     let other = Task::new("other");
     let slow = Task::new("request");
     instant!("culprit");
-    std::thread::sleep(Duration::from_millis(40));
+    std::thread::sleep(slow_after + Duration::from_millis(10));
     other.end();
     assert_eq!(dumps(&folder), [""; 0], "none was slow so far");
     slow.end();
@@ -353,14 +344,13 @@ fn a_slow_task_leaves_a_trace_and_a_fast_one_does_not() {
     // Of many the newest are kept.
     for _ in 0..3 {
         let slow = Task::new("request");
-        std::thread::sleep(Duration::from_millis(35));
+        std::thread::sleep(slow_after + Duration::from_millis(10));
         let before = dumps(&folder);
         slow.end();
-        let end = Instant::now() + Duration::from_secs(20);
-        while dumps(&folder) == before || dumps(&folder).iter().any(|it| it.ends_with(".part")) {
-            assert!(Instant::now() < end, "no other came");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_until("another comes", || {
+            let names = dumps(&folder);
+            names != before && !names.iter().any(|it| it.ends_with(".part"))
+        });
     }
     let kept = wait_for_dumps(&folder, 2);
     assert_eq!(kept.len(), 2, "{kept:?}");
@@ -405,7 +395,7 @@ fn a_writer_that_panics_is_not_waited_for() {
     instant!("moment");
     let (ended, has_ended) = std::sync::mpsc::channel();
     let ending = std::thread::spawn(move || ended.send(trace.stop().is_err()));
-    let is_error = has_ended.recv_timeout(Duration::from_secs(20));
+    let is_error = has_ended.recv_timeout(PATIENCE);
     assert_eq!(is_error, Ok(true), "it ends, and says that its writer panicked");
     assert!(ending.join().is_ok_and(|sent| sent.is_ok()));
     assert!(all_lines(&snapshot(&recorder)).contains(&"! moment".to_owned()));
@@ -437,15 +427,14 @@ fn what_was_lost_before_a_snapshot_begins_is_not_lost_in_it() {
     let builder = FlightRecorder::builder().options(options).min_age(Duration::from_millis(100));
     let recorder = builder.start().expect("none is running");
     let dropped = || snapshot(&recorder).tables.stop.expect("it is whole").dropped_events;
-    let end = Instant::now() + Duration::from_secs(20);
-    while dropped() == 0 {
+    wait_until("something is lost", || {
         (0..100_000).for_each(|_| leaf());
-        assert!(Instant::now() < end, "nothing is lost");
-    }
-    let end = Instant::now() + Duration::from_secs(20);
-    while dropped() > 0 {
-        std::thread::sleep(Duration::from_millis(20));
-        assert!(Instant::now() < end, "what is long over is still told");
-    }
+        dropped() > 0
+    });
+    wait_until("what is long over is told no more", || {
+        // A thread tells what it has lost with the next event: until then it is news.
+        leaf();
+        dropped() == 0
+    });
     recorder.stop();
 }

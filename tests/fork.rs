@@ -9,6 +9,7 @@ mod common;
 
 use child::in_child;
 use common::decoded::Decoded;
+use common::waiting::wait_until;
 use common::writers::Memory;
 use common::{Ends, Recorded, alone, annotated, checks, record_here};
 use exectrace::{StopError, Task, callsites, instant, is_enabled, trace_region, traced};
@@ -223,9 +224,7 @@ fn a_childs_memory_is_its_own() {
         let _ends = Ends(&end);
         record_here(small(), || {
             (0..12).for_each(|_| _ = scope.spawn(idle));
-            while ready.load(Ordering::Relaxed) < 12 {
-                thread::sleep(Duration::from_millis(1));
-            }
+            wait_until("all are there", || ready.load(Ordering::Relaxed) == 12);
             // Each thread has a batch now: three quarters of what there is.
             let answer = in_child(|| {
                 let file = File::create(&path).expect("a file can be had");

@@ -8,6 +8,7 @@
 mod common;
 
 use common::samples::{Change, Sample, chance, change, samples};
+use common::waiting::{tables, wait_for_generations, wait_until, written};
 use common::{Recorded, alone, annotated, in_own_process, record_here};
 use exectrace::{Heap, Options};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -199,8 +200,8 @@ fn the_live_heap_at_any_time_is_what_was_sampled_and_not_freed() {
                 held.pop_front();
                 held.pop_front();
             }
-            if round % 50 == 0 {
-                thread::sleep(Duration::from_millis(1));
+            if round % 800 == 0 {
+                wait_for_generations(1);
             }
         }
     });
@@ -327,14 +328,17 @@ fn an_idle_heap_is_told_at_cuts_only() {
     let generations = recorded.trace.tables.generations.len();
     assert_eq!(recorded.trace.tables.heap.len(), generations, "one with each cut, none between");
     let recorded = record_here(options(4096), || {
-        for _ in 0..35 {
+        wait_until("a busy one is told in between", || {
             drop(Block::new(8));
-            thread::sleep(Duration::from_millis(10));
-        }
+            let tables = tables(&written());
+            tables.heap.len() > tables.generations.len()
+        });
     });
     let (heap, cuts) = (&recorded.trace.tables.heap, recorded.trace.tables.generations.len());
-    assert!(heap.len() > cuts, "a busy one is told in between");
-    assert!(heap.len() <= cuts + 4, "and not at every turn: {}", heap.len());
+    let at = |ticks| Duration::from_nanos(recorded.trace.tables.clock.nanos(ticks).0);
+    let took = at(heap[heap.len() - 1].ticks) - at(heap[0].ticks);
+    let turns = (took.as_millis() / 100) as usize;
+    assert!(heap.len() <= cuts + turns + 1, "not at every turn: {} in {took:?}", heap.len());
     assert!(recorded.trace.tables.facilities["heap"].on);
 }
 

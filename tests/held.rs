@@ -9,6 +9,7 @@
 mod common;
 
 use common::decoded::Decoded;
+use common::waiting::PATIENCE;
 use common::writers::Memory;
 use common::{Ends, alone, annotated, checks, on_thread};
 use exectrace::{FlightRecorder, instant, start_file_with, start_with, trace_region};
@@ -121,7 +122,7 @@ fn a_process_that_is_stopped_and_continued_at_any_moment_loses_nothing() {
     };
     let rest: Vec<_> = said.map_while(Result::ok).collect();
     assert!(status.success(), "{status:?} {rest:?}");
-    assert!(stops > 10, "it was stopped {stops} times");
+    assert!(stops > 0, "it was never stopped");
 }
 
 /// Whether the handler holds its thread, and whether it is to let it go.
@@ -192,7 +193,7 @@ fn stop_while_held(after: u64, is_recorder: bool) -> (Vec<u64>, u64) {
         };
         say.send(bytes).expect("somebody waits");
     });
-    let bytes = stopped.recv_timeout(Duration::from_secs(20));
+    let bytes = stopped.recv_timeout(PATIENCE);
     let was_held = IS_HELD.load(Ordering::SeqCst);
     LET_GO.store(true, Ordering::SeqCst);
     drop(ends);

@@ -4,12 +4,14 @@
 mod common;
 
 use common::decoded::Decoded;
+use common::waiting::wait_until;
 use common::{alone, annotated, checks, lines, on_thread};
 use exectrace::{FlightRecorder, StartError, instant, start_with, trace_region, traced};
 use std::path::Path;
 use std::time::Duration;
 use trace_format::event::EventKind;
 use trace_format::flight::{Header, unwind};
+use trace_format::read::TraceFile;
 use trace_format::value::Value;
 
 #[traced]
@@ -120,13 +122,18 @@ fn names_that_are_of_no_use_any_more_make_room_for_others() {
     let path = folder.path().join("flight.trace");
     let bytes = 256 << 10;
     let builder = FlightRecorder::builder().max_bytes(bytes).mapped(&path);
-    let builder = builder.min_age(Duration::from_millis(50));
+    let age = Duration::from_millis(50);
+    let builder = builder.min_age(age);
     let options = annotated().generation(Duration::from_millis(10));
     let recorder = builder.options(options).start().expect("none is running");
     // Each has a name of its own: some 60 bytes. A table has 32 KiB.
     for n in 0..2_000_u64 {
         on_thread(&format!("a thread with a name that is rather long {n}"), || leaf(n));
-        std::thread::sleep(Duration::from_micros(300));
+        if n.is_multiple_of(100) {
+            // The collector knows them, and they grow old.
+            recorder.snapshot(std::io::sink()).expect("it takes everything");
+            std::thread::sleep(age);
+        }
     }
     instant!("the last");
     recorder.stop();
@@ -146,7 +153,6 @@ fn names_that_have_no_room_are_counted_and_told() {
     let builder = FlightRecorder::builder().max_bytes(256 << 10).mapped(&path);
     let options = annotated().generation(Duration::from_millis(10));
     let recorder = builder.options(options).start().expect("none is running");
-    let mut bytes = Vec::new();
     let (gate, barrier) = (std::sync::Barrier::new(601), std::sync::Barrier::new(601));
     std::thread::scope(|scope| {
         for n in 0..600_u64 {
@@ -161,16 +167,21 @@ fn names_that_have_no_room_are_counted_and_told() {
             builder.spawn_scoped(scope, live_on).expect("a thread");
         }
         gate.wait();
-        std::thread::sleep(Duration::from_millis(60));
         instant!("all live");
-        std::thread::sleep(Duration::from_millis(60));
-        bytes = std::fs::read(&path).expect("it is there");
+        // Not longer than they live: later there is room.
+        let told = || {
+            let bytes = std::fs::read(&path).expect("it is there");
+            // What is being written may not be whole.
+            let Some(unwound) = unwind(&bytes) else { return false };
+            let Ok(file) = TraceFile::open(unwound) else { return false };
+            let told = file.tables().facilities.get("mapped");
+            told.is_some_and(|told| !told.on && told.note.contains("names did not fit"))
+        };
+        let waited = std::panic::catch_unwind(|| wait_until("it is told", told));
         barrier.wait();
+        assert!(waited.is_ok(), "they live, and it is not told");
     });
     recorder.stop();
-    let trace = Decoded::new(&unwind(&bytes).expect("it is such a file"));
-    let told = trace.tables.facilities.get("mapped").expect("it is told");
-    assert!(!told.on && told.note.contains("names did not fit"), "{told:?}");
 }
 
 #[test]

@@ -8,6 +8,7 @@
 mod common;
 
 use common::calls::{calls, of_thread};
+use common::waiting::{PATIENCE, os_thread, wait_until, wait_until_asleep};
 use common::writers::Memory;
 use common::{Ends, alone, in_own_process, on_thread, record_here, record_with, with_calls};
 use exectrace::{OnFull, instant, trace_region};
@@ -90,7 +91,7 @@ fn a_storm_of_signals_loses_nothing_uncounted() {
                 scope.spawn(|| {
                     // As long as signals are slow to come, but not for ever.
                     while HANDLED.load(Ordering::Relaxed) < before + 300
-                        && began.elapsed() < Duration::from_secs(20)
+                        && began.elapsed() < PATIENCE
                     {
                         trace_region!("outer");
                         for _ in 0..100 {
@@ -151,9 +152,13 @@ unsafe extern "C" {
     fn pthread_cancel(thread: libc::pthread_t) -> c_int;
 }
 
+/// The thread in the function below; 0 before it is there.
+static WAITING: AtomicI32 = AtomicI32::new(0);
+
 #[cfg(target_env = "gnu")]
 extern "C-unwind" fn wait_for_ever(pipe: *mut c_void) -> *mut c_void {
     let mut byte = 0_u8;
+    WAITING.store(os_thread(), Ordering::Relaxed);
     let place = (&raw mut byte).cast();
     // SAFETY: a place for one byte. The thread is cancelled in here: it has nothing to drop.
     unsafe { libc::read(pipe as c_int, place, 1) };
@@ -179,7 +184,8 @@ fn a_thread_that_is_cancelled_ends_and_its_call_stays_open() {
         let failed =
             unsafe { libc::pthread_create(&raw mut handle, ptr::null(), routine, argument) };
         assert_eq!(failed, 0);
-        thread::sleep(Duration::from_millis(50));
+        wait_until("it runs", || WAITING.load(Ordering::Relaxed) != 0);
+        wait_until_asleep(WAITING.load(Ordering::Relaxed));
         let mut result = ptr::null_mut();
         // SAFETY: a handle that was neither joined nor detached.
         unsafe { pthread_cancel(handle) };

@@ -9,8 +9,9 @@ mod common;
 
 use common::calls::{Call, calls, of_thread, resource};
 use common::decoded::Decoded;
+use common::waiting::{os_thread, wait_until, wait_until_asleep};
 use common::{on_thread, record_with, with_calls};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Barrier, Condvar, Mutex, Once, OnceLock, RwLock};
 use std::thread;
@@ -18,8 +19,18 @@ use std::time::Duration;
 use trace_format::definition::ResourceKind;
 use trace_format::id::CallId;
 
-/// How long wakers sleep.
+/// How long waiters wait at least.
 const NAP: Duration = Duration::from_millis(30);
+
+/// The thread that is to wait; 0 before it runs.
+static WAITER: AtomicI32 = AtomicI32::new(0);
+
+/// Lets the other thread wait for as long, from when it does.
+fn let_it_wait() {
+    wait_until("the waiter runs", || WAITER.load(Ordering::Relaxed) != 0);
+    wait_until_asleep(WAITER.load(Ordering::Relaxed));
+    thread::sleep(NAP);
+}
 
 /// Records `act`, in which a thread called `waiter` waits once for a thread called `waker`.
 fn record(act: impl FnOnce()) -> Decoded {
@@ -43,7 +54,7 @@ fn nanos(trace: &Decoded, call: &Call) -> u64 {
     at(call.end.expect("it has ended")) - at(call.begin)
 }
 
-/// The longest wait of `waiter` took at least a nap, and `waker` ended it.
+/// The longest wait of `waiter` took a nap, and `waker` ended it.
 fn check_woken(trace: &Decoded) {
     let waits = of_thread(trace, trace.thread("waiter"));
     let waits: Vec<_> = waits.into_iter().filter(|call| call.call == CallId::FUTEX_WAIT).collect();
@@ -62,8 +73,13 @@ fn check_woken(trace: &Decoded) {
     assert!(woke, "nobody woke {wait:?} of {about:?}: {wakes:?}");
 }
 
-/// Runs both on threads of their names; `waiter` is given a head start by `waker`'s nap.
+/// Runs both on threads of their names.
 fn two(waiter: impl FnOnce() + Send, waker: impl FnOnce() + Send) {
+    WAITER.store(0, Ordering::Relaxed);
+    let waiter = || {
+        WAITER.store(os_thread(), Ordering::Relaxed);
+        waiter();
+    };
     thread::scope(|scope| {
         let named = |name: &str| thread::Builder::new().name(name.to_owned());
         named("waiter").spawn_scoped(scope, waiter).expect("a thread");
@@ -83,7 +99,7 @@ fn a_mutex_is_a_wait_and_a_wake() {
             || {
                 let guard = lock.lock();
                 held.store(true, Ordering::Relaxed);
-                thread::sleep(NAP);
+                let_it_wait();
                 drop(guard);
             },
         );
@@ -104,7 +120,7 @@ fn a_rwlock_read_or_written_is_a_wait_and_a_wake() {
                 || {
                     let guard = lock.write();
                     held.store(true, Ordering::Relaxed);
-                    thread::sleep(NAP);
+                    let_it_wait();
                     drop(guard);
                 },
             );
@@ -123,7 +139,7 @@ fn a_condvar_is_a_wait_and_a_wake() {
                 drop(pair.1.wait_while(held, |ready| !*ready));
             },
             || {
-                thread::sleep(NAP);
+                let_it_wait();
                 *pair.0.lock().expect("no panic") = true;
                 pair.1.notify_one();
             },
@@ -139,7 +155,7 @@ fn a_channel_is_a_wait_and_a_wake() {
         two(
             move || told.recv().expect("the other tells"),
             move || {
-                thread::sleep(NAP);
+                let_it_wait();
                 tell.send(()).expect("the other listens");
             },
         );
@@ -154,7 +170,7 @@ fn a_full_channel_is_a_wait_and_a_wake() {
         two(
             move || tell.send(()).expect("the other listens"),
             move || {
-                thread::sleep(NAP);
+                let_it_wait();
                 told.recv().expect("the other tells");
             },
         );
@@ -173,7 +189,7 @@ fn park_is_a_wait_and_unpark_a_wake() {
             },
             move || {
                 let other: thread::Thread = told.recv().expect("the other tells");
-                thread::sleep(NAP);
+                let_it_wait();
                 other.unpark();
             },
         );
@@ -188,7 +204,7 @@ fn a_barrier_is_a_wait_and_a_wake() {
         two(
             || _ = barrier.wait(),
             || {
-                thread::sleep(NAP);
+                let_it_wait();
                 barrier.wait();
             },
         );
@@ -208,7 +224,7 @@ fn once_and_once_lock_are_waits_and_wakes() {
             || {
                 once.call_once(|| {
                     held.store(true, Ordering::Relaxed);
-                    thread::sleep(NAP);
+                    let_it_wait();
                 });
             },
         );
@@ -224,7 +240,7 @@ fn once_and_once_lock_are_waits_and_wakes() {
             || {
                 lock.get_or_init(|| {
                     held.store(true, Ordering::Relaxed);
-                    thread::sleep(NAP);
+                    let_it_wait();
                     2
                 });
             },
@@ -253,14 +269,15 @@ fn a_wait_that_times_out_says_so() {
 fn sleep_and_join_are_calls_and_a_join_names_the_thread() {
     let trace = record(|| {
         on_thread("waiter", || {
-            let slow = thread::Builder::new().name("slow".into()).spawn(|| thread::sleep(NAP));
+            WAITER.store(os_thread(), Ordering::Relaxed);
+            let slow = thread::Builder::new().name("slow".into()).spawn(let_it_wait);
             slow.expect("a thread").join().expect("it ends");
         });
     });
     let slow = trace.thread("slow");
     let slept = of_thread(&trace, slow);
-    let slept = slept.iter().find(|call| call.call == CallId::CLOCK_NANOSLEEP);
-    assert!(nanos(&trace, slept.expect("std sleeps so")) >= NAP.as_nanos() as u64);
+    let mut slept = slept.iter().filter(|call| call.call == CallId::CLOCK_NANOSLEEP);
+    assert!(slept.any(|call| nanos(&trace, call) >= NAP.as_nanos() as u64), "std sleeps so");
     let calls = of_thread(&trace, trace.thread("waiter"));
     let join = calls.iter().find(|call| call.call == CallId::PTHREAD_JOIN).expect("it joins");
     assert!(nanos(&trace, join) >= NAP.as_nanos() as u64 / 2);
@@ -275,15 +292,18 @@ fn sleep_and_join_are_calls_and_a_join_names_the_thread() {
 #[test]
 fn threads_that_wait_since_before_the_trace_are_in_it() {
     let (tell, told) = mpsc::channel::<()>();
+    let (known, knows) = mpsc::channel();
     let idle = Arc::new(Barrier::new(2));
     let other = Arc::clone(&idle);
     let waiter = thread::Builder::new().name("before".into()).spawn(move || {
+        let id = os_thread();
         other.wait();
+        known.send(id).expect("the other listens");
         told.recv()
     });
     let waiter = waiter.expect("a thread");
     idle.wait();
-    thread::sleep(NAP);
+    wait_until_asleep(knows.recv().expect("the other tells"));
     let trace = record(|| {
         thread::sleep(NAP);
         tell.send(()).expect("the other listens");
@@ -301,9 +321,13 @@ fn threads_that_wait_since_before_the_trace_are_in_it() {
 #[test]
 fn a_thread_that_never_wakes_is_known_and_its_wait_stays_open() {
     let (tell, told) = mpsc::channel::<()>();
-    let waiter = thread::Builder::new().name("idle".into()).spawn(move || told.recv());
+    let (known, knows) = mpsc::channel();
+    let waiter = thread::Builder::new().name("idle".into()).spawn(move || {
+        known.send(os_thread()).expect("the other listens");
+        told.recv()
+    });
     let waiter = waiter.expect("a thread");
-    thread::sleep(NAP);
+    wait_until_asleep(knows.recv().expect("the other tells"));
     let trace = record(|| thread::sleep(NAP));
     let idle = trace.thread("idle");
     assert!(calls(&trace).iter().all(|call| call.thread != idle), "it does nothing");

@@ -10,6 +10,7 @@ mod common;
 
 use common::decoded::Decoded;
 use common::lanes::{Run, lane_events, runs};
+use common::waiting::{os_thread, wait_until, wait_until_asleep};
 use common::writers::Memory;
 use common::{Ends, Recorded, alone, calls, checks, on_thread, record_with};
 use exectrace::{Options, trace_region};
@@ -224,14 +225,19 @@ fn a_thread_that_sleeps_leaves_by_choice_and_comes_back_within_its_call() {
 fn a_wait_on_a_lock_encloses_the_time_off_the_cpu() {
     let Recorded { trace, .. } = record_with(Options::new().heap(false), || {
         let (sender, receiver) = mpsc::channel();
+        let (known, knows) = mpsc::channel();
         thread::scope(|scope| {
             scope.spawn(move || {
+                let receiver = knows.recv().expect("it says who it is");
                 for _ in 0..20 {
-                    thread::sleep(Duration::from_millis(3));
+                    wait_until_asleep(receiver);
                     sender.send(()).expect("somebody receives");
                 }
             });
-            on_thread("receiver", move || receiver.iter().for_each(drop));
+            on_thread("receiver", move || {
+                known.send(os_thread()).expect("somebody asks");
+                receiver.iter().for_each(drop);
+            });
         });
     });
     if !has(&trace, "sched") || !has(&trace, "os") {
@@ -265,7 +271,9 @@ fn every_thread_that_ends_has_ceased_to_run() {
             });
         }
         // Threads that are joined may still have some way to go.
-        thread::sleep(Duration::from_millis(20));
+        let ids = ids.lock().expect("nobody panics").clone();
+        let is_gone = |id: &u64| !std::path::Path::new(&format!("/proc/self/task/{id}")).exists();
+        wait_until("they are gone", || ids.iter().all(is_gone));
     });
     if !has(&trace, "sched") {
         return;
@@ -409,13 +417,14 @@ fn a_page_that_has_to_be_read_is_a_fault_where_it_is_touched() {
 struct Stuck<'s> {
     memory: Memory,
     stuck: &'s AtomicBool,
+    /// How often it was called.
+    calls: &'s AtomicU64,
 }
 
 impl Write for Stuck<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        while self.stuck.load(Ordering::Relaxed) {
-            thread::sleep(Duration::from_millis(1));
-        }
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        wait_until("it is let go", || !self.stuck.load(Ordering::Relaxed));
         self.memory.write(bytes)
     }
 
@@ -427,17 +436,20 @@ impl Write for Stuck<'_> {
 #[test]
 fn what_finds_no_room_in_a_ring_is_counted() {
     static STUCK: AtomicBool = AtomicBool::new(false);
+    static CALLS: AtomicU64 = AtomicU64::new(0);
     let _alone = alone();
     let memory = Memory::default();
-    let writer = Stuck { memory: memory.clone(), stuck: &STUCK };
+    let writer = Stuck { memory: memory.clone(), stuck: &STUCK, calls: &CALLS };
     let options = watched().generation(Duration::from_millis(10));
     let trace = exectrace::start_with(options, writer).expect("no trace is running");
     let (turns, done, last) = (AtomicU64::new(0), AtomicBool::new(false), AtomicBool::new(false));
     let take_turns = |count: u64| {
         let end = turns.load(Ordering::Relaxed) + count;
-        while turns.load(Ordering::Relaxed) < end {
-            thread::sleep(Duration::from_millis(1));
-        }
+        wait_until("they take turns", || turns.load(Ordering::Relaxed) >= end);
+    };
+    let wait_for_calls = |count: u64| {
+        let end = CALLS.load(Ordering::Relaxed) + count;
+        wait_until("the collector writes", || CALLS.load(Ordering::Relaxed) >= end);
     };
     let (ping, pong) = (Barrier::new(2), Barrier::new(2));
     thread::scope(|scope| {
@@ -458,12 +470,12 @@ fn what_finds_no_room_in_a_ring_is_counted() {
             });
         }
         let _ends = Ends(&done);
-        // The collector is in the writer soon, and does not look.
+        // Once the collector is in the writer, it does not look.
         STUCK.store(true, Ordering::Relaxed);
-        thread::sleep(Duration::from_millis(100));
+        wait_for_calls(1);
         take_turns(30_000);
         STUCK.store(false, Ordering::Relaxed);
-        thread::sleep(Duration::from_millis(200));
+        wait_for_calls(5);
         take_turns(1000);
     });
     let report = trace.stop().expect("memory takes every byte");
@@ -497,11 +509,7 @@ fn who_writes_snapshots_is_no_thread_of_the_program() {
     thread::sleep(Duration::from_millis(30));
     task.end();
     let is_there = || std::fs::read_dir(folder.path()).expect("a folder").count() > 0;
-    let end = Instant::now() + Duration::from_secs(20);
-    while !is_there() {
-        assert!(Instant::now() < end, "it is written");
-        thread::sleep(Duration::from_millis(5));
-    }
+    wait_until("it is written", is_there);
     let mut bytes = Vec::new();
     recorder.snapshot(&mut bytes).expect("memory takes it");
     let tasks = std::fs::read_dir("/proc/self/task").expect("it is there").flatten();

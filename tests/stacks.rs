@@ -10,6 +10,7 @@
 mod common;
 
 use common::decoded::Decoded;
+use common::waiting::{wait_for_generations, wait_until};
 use common::{Recorded, annotated, on_thread, record_with};
 use exectrace::{Options, Stacks, instant, trace_region, traced};
 use std::arch::asm;
@@ -395,11 +396,10 @@ fn a_storm_of_signals_loses_no_count() {
             };
             let _threads = [(); 3].map(|()| scope.spawn(work));
             let _ends = common::Ends(&ends);
-            std::thread::sleep(Duration::from_millis(400));
+            wait_until("signals come", || HANDLED.load(Ordering::Relaxed) >= before + 200);
         });
         set_timer(0);
-        // One that was on its way has come to its end.
-        std::thread::sleep(Duration::from_millis(20));
+        // The threads whose handlers count have ended.
         handled = HANDLED.load(Ordering::Relaxed) - before;
     });
     let Recorded { trace, report } = &recorded;
@@ -473,7 +473,7 @@ fn libraries_loaded_meanwhile_are_told() {
                 // are of libc.
                 !unsafe { libc::dlopen(name.as_ptr(), flags) }.is_null()
             });
-        std::thread::sleep(every * 5);
+        wait_for_generations(3);
     });
     let Some(name) = name else {
         println!("SKIPPED: there is no library here to load");

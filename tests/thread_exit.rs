@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::waiting::{tables, wait_for_generations, wait_until, written};
 use common::{alone, annotated, lines, on_thread, record, record_with};
 use exectrace::{instant, trace_region, traced};
 use std::cell::RefCell;
@@ -138,8 +139,11 @@ fn threads_that_ended_before_the_stop_are_told_apart_from_those_that_live() {
         common::record_here(options, || {
             on_thread("ended", leaf);
             leaf();
-            // Until the collector has looked.
-            thread::sleep(Duration::from_millis(100));
+            wait_until("the collector has looked", || {
+                let tables = tables(&written());
+                let mut threads = tables.threads.values();
+                threads.any(|thread| thread.name == "ended" && thread.end.is_some())
+            });
         })
     };
     let tables = &recorded.trace.tables;
@@ -154,7 +158,7 @@ fn memory_of_ended_threads_is_used_again() {
     let recorded = record_with(options, || {
         for _ in 0..40 {
             thread::scope(|scope| (0..20).for_each(|_| _ = scope.spawn(|| instant!("short"))));
-            thread::sleep(Duration::from_millis(15));
+            wait_for_generations(1);
         }
     });
     assert_eq!((recorded.report.threads, recorded.report.dropped_events), (800, 0));
@@ -163,14 +167,12 @@ fn memory_of_ended_threads_is_used_again() {
 
 #[test]
 fn a_thread_says_itself_when_it_ended() {
-    let recorded = record(|| {
+    let options = annotated().generation(Duration::from_millis(10));
+    let recorded = record_with(options, || {
         on_thread("early", leaf);
-        on_thread("late", || {
-            thread::sleep(Duration::from_millis(5));
-            leaf();
-        });
-        // So long that the collector has something to do in between.
-        thread::sleep(Duration::from_millis(40));
+        on_thread("late", leaf);
+        // The collector looks later than they say.
+        wait_for_generations(1);
     });
     let tables = &recorded.trace.tables;
     let [early, late] = ["early", "late"].map(|name| recorded.trace.thread(name));

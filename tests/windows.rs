@@ -7,6 +7,7 @@ use common::annotated;
 
 use common::alone;
 use common::decoded::Decoded;
+use common::waiting::wait_for_generations_in;
 use common::writers::Memory;
 use exectrace::{Task, instant, trace_region, traced};
 use std::collections::BTreeMap;
@@ -40,13 +41,14 @@ fn record() -> Vec<u8> {
     let trace = exectrace::start_with(options, memory.clone()).expect("none is running");
     thread::scope(|scope| {
         for at in 0..3 {
+            let memory = &memory;
             scope.spawn(move || {
                 let task = Task::new("work");
                 let _working = task.enter();
                 (0..12).for_each(|_| nested(3 + at));
                 // A thread that is silent for generations, with something open.
                 trace_region!("silent");
-                thread::sleep(Duration::from_millis(30));
+                wait_for_generations_in(memory, 3);
                 leaf();
             });
         }

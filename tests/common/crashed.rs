@@ -1,11 +1,12 @@
 //! What is left of a trace whose process was killed, and how far that process had said to be.
 
 use super::decoded::Decoded;
+use super::waiting::wait_until;
 use exectrace::{instant, trace_region};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use trace_format::event::EventKind;
 use trace_format::flight::unwind;
 use trace_format::id::ThreadId;
@@ -20,6 +21,15 @@ pub(crate) fn live_of(path: &Path) -> PathBuf {
     name.into()
 }
 
+/// How far each of the two threads below is.
+static STEPS: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
+
+/// Waits until both have made so many steps.
+pub(crate) fn wait_for_steps(count: u64) {
+    let is_far = |steps: &AtomicU64| steps.load(Ordering::Relaxed) >= count;
+    wait_until("both make steps", || STEPS.iter().all(is_far));
+}
+
 /// What a process does that is to end: records steps, and says how far it has come, until it is
 /// over.
 pub(crate) fn count_steps(thread: u64, is_over: &AtomicBool) {
@@ -27,6 +37,7 @@ pub(crate) fn count_steps(thread: u64, is_over: &AtomicBool) {
     for n in 0_u64.. {
         instant!("step", n);
         trace_region!("inside");
+        STEPS[thread as usize].store(n, Ordering::Relaxed);
         if n.is_multiple_of(64) {
             // One write, so that a line is whole or not there.
             let line = format!("{thread} {n}\n");

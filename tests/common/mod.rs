@@ -9,6 +9,7 @@
 //! - [`lines`]: events as text, for exact comparisons.
 //! - [`samples`]: the heap's samples, checked.
 //! - [`story`]: what became of every future.
+//! - [`waiting`]: waiting for what others do.
 //! - [`writers`]: writers that remember, fail, dawdle and panic.
 //!
 //! There is one trace per process, so recordings wait for each other.
@@ -24,6 +25,7 @@ pub(crate) mod lanes;
 pub(crate) mod lines;
 pub(crate) mod samples;
 pub(crate) mod story;
+pub(crate) mod waiting;
 pub(crate) mod writers;
 
 use decoded::Decoded;
@@ -100,7 +102,9 @@ pub(crate) fn record_with(options: Options, act: impl FnOnce()) -> Recorded {
 pub(crate) fn record_here(options: Options, act: impl FnOnce()) -> Recorded {
     let memory = Memory::default();
     let trace = exectrace::start_with(options, memory.clone()).expect("no trace is running");
+    let watched = waiting::Watched::new(&memory);
     act();
+    drop(watched);
     let report = trace.stop().expect("memory takes every byte");
     let bytes = memory.take();
     assert_eq!(report.bytes, bytes.len() as u64);

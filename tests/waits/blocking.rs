@@ -4,13 +4,14 @@
 //! The functions `wait_*` and `wake_*` are what a trace must name; none is inlined, and each notes
 //! the line on which it waits.
 
+use crate::waiting::{os_thread, wait_until, wait_until_asleep};
 use std::io::{Read as _, Write as _};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::sync::{Arc, Barrier, Condvar, Mutex, Once, RwLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long each thread is let wait.
+/// How long each thread is let wait at least.
 pub(crate) const HOLD: Duration = Duration::from_millis(50);
 
 /// One way to wait, and what a trace must say of it.
@@ -42,13 +43,15 @@ macro_rules! here {
 
 /// Runs `wait` on a thread of this name, and `wake` after a while on another.
 fn pair(name: &'static str, wait: impl FnOnce() + Send, wake: impl FnOnce(&thread::Thread) + Send) {
+    WAITER.store(0, Ordering::Relaxed);
     thread::scope(|scope| {
         let named = |name: String| thread::Builder::new().name(name);
-        let waiter = named(name.to_owned()).spawn_scoped(scope, wait).expect("a thread starts");
+        let waiter = named(name.to_owned()).spawn_scoped(scope, noted(wait));
+        let waiter = waiter.expect("a thread starts");
         let thread = waiter.thread().clone();
         let waker = named(format!("{name}/waker"));
         let wake = move || {
-            thread::sleep(HOLD);
+            let_it_wait();
             wake(&thread);
         };
         waker.spawn_scoped(scope, wake).expect("a thread starts");
@@ -58,13 +61,32 @@ fn pair(name: &'static str, wait: impl FnOnce() + Send, wake: impl FnOnce(&threa
 /// Runs `hold`, and once it calls what it is given, `wait` on a thread of this name.
 fn held(name: &'static str, hold: impl FnOnce(&dyn Fn()) + Send, wait: impl FnOnce() + Send) {
     let (held, is_held) = mpsc::channel();
+    WAITER.store(0, Ordering::Relaxed);
     thread::scope(|scope| {
         let named = |name: String| thread::Builder::new().name(name);
         let hold = move || hold(&|| held.send(()).expect("it is waited for"));
         named(format!("{name}/waker")).spawn_scoped(scope, hold).expect("a thread starts");
         is_held.recv().expect("it is held");
-        named(name.to_owned()).spawn_scoped(scope, wait).expect("a thread starts");
+        named(name.to_owned()).spawn_scoped(scope, noted(wait)).expect("a thread starts");
     });
+}
+
+/// The thread that is to wait; 0 before it runs.
+static WAITER: AtomicI32 = AtomicI32::new(0);
+
+/// `wait`, by a thread that says who it is.
+fn noted(wait: impl FnOnce() + Send) -> impl FnOnce() + Send {
+    move || {
+        WAITER.store(os_thread(), Ordering::Relaxed);
+        wait();
+    }
+}
+
+/// Lets that thread wait for [`HOLD`], from when it does.
+fn let_it_wait() {
+    wait_until("the waiter runs", || WAITER.load(Ordering::Relaxed) != 0);
+    wait_until_asleep(WAITER.load(Ordering::Relaxed));
+    thread::sleep(HOLD);
 }
 
 static LINE: AtomicU32 = AtomicU32::new(0);
@@ -114,7 +136,7 @@ fn mutex() -> Case {
     let hold = |held: &dyn Fn()| {
         let guard = lock.lock().expect("nobody panics");
         held();
-        thread::sleep(HOLD);
+        let_it_wait();
         wake_mutex(guard);
     };
     held("mutex", hold, || wait_mutex(&lock));
@@ -134,7 +156,7 @@ fn rwlock_read() -> Case {
     let hold = |held: &dyn Fn()| {
         let guard = lock.write().expect("nobody panics");
         held();
-        thread::sleep(HOLD);
+        let_it_wait();
         wake_read(guard);
     };
     held("rwlock read", hold, || wait_read(&lock));
@@ -154,7 +176,7 @@ fn rwlock_write() -> Case {
     let hold = |held: &dyn Fn()| {
         let guard = lock.read().expect("nobody panics");
         held();
-        thread::sleep(HOLD);
+        let_it_wait();
         wake_write(guard);
     };
     held("rwlock write", hold, || wait_write(&lock));
@@ -254,7 +276,7 @@ fn once() -> Case {
     fn wake_once(once: &Once, started: &dyn Fn()) {
         once.call_once(|| {
             started();
-            thread::sleep(HOLD);
+            let_it_wait();
         });
     }
     held("once", |started| wake_once(&once, started), || wait_once(&once));
@@ -268,7 +290,8 @@ fn join() -> Case {
     }
     let waiter = thread::Builder::new().name("join".to_owned()).spawn(|| {
         let joined = thread::Builder::new().name("join/waker".to_owned());
-        wait_join(joined.spawn(|| thread::sleep(HOLD)).expect("a thread starts"));
+        WAITER.store(os_thread(), Ordering::Relaxed);
+        wait_join(joined.spawn(let_it_wait).expect("a thread starts"));
     });
     waiter.expect("a thread starts").join().expect("it does not panic");
     case("join", "join", "wait_join", None)
@@ -314,11 +337,11 @@ fn process_wait() -> Case {
     fn wait_process(child: &mut std::process::Child) {
         here!(child.wait()).expect("a child can be waited for");
     }
-    let waiter = thread::Builder::new().name("process".to_owned()).spawn(|| {
-        let mut command = std::process::Command::new("sleep");
-        wait_process(&mut command.arg("0.05").spawn().expect("`sleep` can be run"));
-    });
-    waiter.expect("a thread starts").join().expect("it does not panic");
+    let mut command = std::process::Command::new("cat");
+    let child = command.stdin(std::process::Stdio::piped()).spawn();
+    let mut child = child.expect("`cat` can be run");
+    let input = child.stdin.take().expect("it is piped");
+    pair("process", || wait_process(&mut child), |_| drop(input));
     case("process", "process", "wait_process", None)
 }
 
@@ -336,7 +359,7 @@ pub(crate) fn of_parking_lot() -> Vec<Case> {
     let hold = |held: &dyn Fn()| {
         let guard = lock.lock();
         held();
-        thread::sleep(HOLD);
+        let_it_wait();
         wake_parking_lot(guard);
     };
     held("parking_lot mutex", hold, || wait_parking_lot(&lock));

@@ -258,7 +258,9 @@ mod tests {
                 }
             }
         });
-        std::thread::sleep(Duration::from_millis(50));
+        while reader.0.lock().waiting < WAITING_BYTES_MAX {
+            std::thread::yield_now();
+        }
         assert!(!writing.is_finished(), "it waits for room");
         drop(reader);
         assert_eq!(writing.join().expect("no panic"), io::ErrorKind::BrokenPipe);

@@ -5,7 +5,7 @@ mod common;
 use std::io::Read;
 use std::sync::Arc;
 
-use common::{Answer, Program, alone, get};
+use common::{Answer, Program, alone, get, until};
 use exectrace::{FlightRecorder, Options};
 use flate2::read::GzDecoder;
 use prost::Message;
@@ -86,9 +86,10 @@ fn a_flight_recorder_has_profiles_of_what_it_was_told_to_record() {
     assert_eq!(get(bare.address(), "/debug/pprof/block?from=snapshot").status, 404);
     let recorder = Arc::new(FlightRecorder::start().expect("none is running"));
     let (listener, program) = (listen(Config::new().recorder(recorder)), Program::start());
-    std::thread::sleep(std::time::Duration::from_millis(300));
-    let block = decode(&get(listener.address(), "/debug/pprof/block?from=snapshot"));
-    assert!(names_function(&block, "common::hold"), "{:?}", block.string_table);
+    until("it is in a profile", || {
+        let block = decode(&get(listener.address(), "/debug/pprof/block?from=snapshot"));
+        names_function(&block, "common::hold")
+    });
     let cpu = get(listener.address(), "/debug/pprof/profile?from=snapshot");
     assert_eq!(cpu.status, 404, "it was told nothing of samples");
     assert!(cpu.text().contains("Options::cpu_samples"), "{}", cpu.text());
@@ -105,7 +106,6 @@ fn many_profiles_of_a_flight_recorder_at_once_are_all_made() {
     let config = Config::new().recorder(recorder);
     let (listener, _program) = (listen(config), Program::start());
     let address = listener.address();
-    std::thread::sleep(std::time::Duration::from_millis(200));
     let ask = move || get(address, "/debug/pprof/block?from=snapshot");
     let clients: Vec<_> = (0..4).map(|_| std::thread::spawn(ask)).collect();
     for client in clients {

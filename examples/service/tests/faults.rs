@@ -103,7 +103,7 @@ impl Drop for Ended {
 
 /// The first trace that a slow request has left in a folder.
 fn wait_for_trace(folder: &Path) -> PathBuf {
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + Duration::from_secs(120);
     loop {
         let files = std::fs::read_dir(folder).expect("the service has made it");
         let mut paths = files.map(|file| file.expect("it is there").path());
