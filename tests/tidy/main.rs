@@ -4,7 +4,7 @@
 //! Every check is a function from a [`Tree`] to its faults: called here once on the real tree, and
 //! in its own file on small bad ones, so that each is known to be able to fail. `tree` reads files,
 //! `tokens` reads Rust; the checks are `lengths`, `headers`, `unsafety`, `invariants`,
-//! `primitives`, `arrows`, `leftovers`, `data`, `words` and `presence`.
+//! `primitives`, `arrows`, `leftovers`, `sleeps`, `data`, `words` and `presence`.
 //!
 //! Exceptions stand beside their check with a reason; one that excuses nothing is a fault itself,
 //! so these lists only shrink. Elsewhere: that FORMAT.md and the code agree
@@ -18,6 +18,7 @@ mod leftovers;
 mod lengths;
 mod presence;
 mod primitives;
+mod sleeps;
 mod tokens;
 mod tree;
 mod unsafety;
@@ -72,6 +73,11 @@ fn dependencies_point_down() {
 #[exectrace::test]
 fn nothing_is_left_over() {
     check(&leftovers::faults(&TREE));
+}
+
+#[exectrace::test]
+fn tests_wait_for_what_they_want_to_see() {
+    check(&sleeps::faults(&TREE));
 }
 
 #[exectrace::test]
