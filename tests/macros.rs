@@ -108,6 +108,18 @@ fn whatever_a_macro_mentions_may_be_something_else() {
     check("macros-shadows", &wanted);
 }
 
+#[test]
+fn a_region_where_an_expression_is_wanted_says_what_to_do() {
+    for (name, features) in [("off-program", ""), ("off-enabled", "trace")] {
+        let words = ["build", "-p", "macros-statement", "--features", features];
+        let output = Fixture::new(name).cargo(&words);
+        let said = String::from_utf8_lossy(&output.stderr);
+        let advice = "write `trace_region!(\"name\");` in a block, or \
+                      `trace_region!(\"name\" => expression)`";
+        assert!(!output.status.success() && said.contains(advice), "{name}: {said}");
+    }
+}
+
 /// A method of each kind, each with an attribute of its own.
 mod methods {
     use exectrace::traced;

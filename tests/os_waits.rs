@@ -82,8 +82,12 @@ fn two(waiter: impl FnOnce() + Send, waker: impl FnOnce() + Send) {
     };
     thread::scope(|scope| {
         let named = |name: &str| thread::Builder::new().name(name.to_owned());
-        named("waiter").spawn_scoped(scope, waiter).expect("a thread");
-        named("waker").spawn_scoped(scope, waker).expect("a thread");
+        let waiter = named("waiter").spawn_scoped(scope, waiter).expect("a thread");
+        let waker = named("waker").spawn_scoped(scope, waker).expect("a thread");
+        // A scope does not wait for their last steps, which the next trace would see.
+        for thread in [waiter, waker] {
+            thread.join().expect("no panic");
+        }
     });
 }
 

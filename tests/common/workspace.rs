@@ -35,6 +35,7 @@ impl Fixture {
             fixture.package(&name, "macros/editions.rs", edition, "", feature);
         }
         fixture.package("macros-old", "macros/old.rs", "2015", "", feature);
+        fixture.package("macros-statement", "macros/statement.rs", "2024", "", feature);
         let other_core = "core = { path = \"../library\", package = \"library\" }\n";
         fixture.package("macros-shadows", "macros/shadows.rs", "2024", other_core, feature);
         fixture

@@ -5,8 +5,8 @@
 //!
 //! Elsewhere: which faults there are (`args` for the grammar, `check` and `walk` for the rules).
 
-use proc_macro2::{Span, TokenStream};
-use quote::{quote, quote_spanned};
+use proc_macro2::{Span, TokenStream, TokenTree};
+use quote::quote;
 use syn::Error;
 
 /// The faults found so far, in the order they were found.
@@ -40,13 +40,16 @@ impl Faults {
 
     /// `item` and one `compile_error!` for each fault.
     ///
-    /// `syn` would make them of the user's spans, and so of the user's edition: before 2018 there
-    /// is no `::core`.
+    /// `syn` would write `::core::compile_error!` in the user's edition, and before 2018 there is
+    /// no `::core`. In our edition each error would have a note that it comes from a macro.
     pub(crate) fn beside(self, item: TokenStream) -> TokenStream {
-        let errors = self.0.into_iter().flatten().map(|error| {
-            let (span, message) = (Span::mixed_site().located_at(error.span()), error.to_string());
-            quote_spanned! { span=> ::core::compile_error! { #message } }
+        let errors = self.0.into_iter().flatten().flat_map(|error| {
+            let tokens = error.to_compile_error().into_iter();
+            tokens.skip_while(
+                |token| !matches!(token, TokenTree::Ident(word) if word == "compile_error"),
+            )
         });
-        quote! { #item #(#errors)* }
+        let errors: TokenStream = errors.collect();
+        quote! { #item #errors }
     }
 }

@@ -10,12 +10,12 @@ impl A {
     #[traced(skip)]
     const fn c() {}
 }
-::core::compile_error! {
+compile_error! {
     "unknown option `nmae`: there are name, args, min, ret, err, task, skip and crate"
 }
-::core::compile_error! {
+compile_error! {
     "unknown option `oops`: there are name, args, min, ret, err, task, skip and crate"
 }
-::core::compile_error! {
+compile_error! {
     "a const fn cannot be traced: it may run in the compiler"
 }
