@@ -2,9 +2,10 @@
 //! held up by, and in the explanation.
 
 use crate::answer::Answer;
+use crate::waiting::{os_thread, wait_until_asleep};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::AsRawFd as _;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -94,9 +95,10 @@ fn of_a_lock_convoy_the_one_who_holds_long_is_named() {
 #[test]
 fn of_a_priority_inversion_the_preempted_holder_is_named() {
     #[inline(never)]
-    fn hold_while_others_run(lock: &Mutex<u64>, held: &Barrier) {
+    fn hold_while_others_run(lock: &Mutex<u64>, held: &Barrier, urgent: &AtomicI32) {
         let guard = lock.lock().expect("nobody panics");
         held.wait();
+        wait_until_asleep(urgent.load(Ordering::Relaxed));
         // As much as 5 ms of a CPU that is shared with those who matter less.
         let begin = thread_cpu();
         while thread_cpu() - begin < Duration::from_millis(5) {
@@ -106,6 +108,7 @@ fn of_a_priority_inversion_the_preempted_holder_is_named() {
     }
     let lock = Mutex::new(0);
     let (held, done) = (Barrier::new(2), AtomicBool::new(false));
+    let urgent = AtomicI32::new(0);
     let answer = Answer::record(|| {
         thread::scope(|scope| {
             for number in 1..=3 {
@@ -120,9 +123,10 @@ fn of_a_priority_inversion_the_preempted_holder_is_named() {
             named(scope, "holder", || {
                 stay_on_first_cpu();
                 be_nice();
-                hold_while_others_run(&lock, &held);
+                hold_while_others_run(&lock, &held, &urgent);
             });
             named(scope, "urgent", || {
+                urgent.store(os_thread(), Ordering::Relaxed);
                 held.wait();
                 *lock.lock().expect("nobody panics") += 1;
                 done.store(true, Ordering::Relaxed);
