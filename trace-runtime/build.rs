@@ -1,13 +1,18 @@
-//! Says where stacks are had, and where the feature `os` has something to hook: `cfg`s that several
-//! files ask for.
+//! Says where stacks are had, where the feature `os` has something to hook, and what the standard
+//! library has: `cfg`s that several files ask for.
 
 use std::env;
+use std::process::Command;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rustc-check-cfg=cfg(os_hooks)");
     println!("cargo::rustc-check-cfg=cfg(os_threads)");
     println!("cargo::rustc-check-cfg=cfg(stacks)");
+    println!("cargo::rustc-check-cfg=cfg(std_file_lock)");
+    if compiler_minor().is_some_and(|minor| minor >= 89) {
+        println!("cargo::rustc-cfg=std_file_lock");
+    }
     let is = |name: &str, values: &[&str]| env::var(name).is_ok_and(|v| values.contains(&&*v));
     let wanted = |feature| env::var_os(feature).is_some();
     let modelled = env::var_os("CARGO_CFG_EXECTRACE_LOOM").is_some();
@@ -27,4 +32,11 @@ fn main() {
             }
         }
     }
+}
+
+/// 89 of `rustc 1.89.0 (29483883e 2025-08-04)`.
+fn compiler_minor() -> Option<u32> {
+    let output = Command::new(env::var_os("RUSTC")?).arg("--version").output().ok()?;
+    let version = String::from_utf8(output.stdout).ok()?;
+    version.strip_prefix("rustc 1.")?.split('.').next()?.parse().ok()
 }

@@ -20,6 +20,7 @@ const RECORDER: &[&str] = &[
     "dump",
     "environment",
     "errno",
+    "file_lock",
     "handler",
     "heap/allocator",
     "heap/own",

@@ -110,8 +110,7 @@ fn is_recording() -> bool {
 fn write(record: &Record<'_>) {
     let site = site(record);
     if site.is_live() {
-        let message = format_args!("{} {}", record.level(), record.args());
-        trace_runtime::__private::log(site, message);
+        trace_runtime::__private::log(site, format_args!("{} {}", record.level(), record.args()));
     }
 }
 

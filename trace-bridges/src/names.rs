@@ -27,13 +27,20 @@ pub(crate) fn kept(name: &str) -> &'static str {
     NAMES.kept(name)
 }
 
+/// The beginning of `text` that is at most `bytes_max` long and does not cut a character in two.
+pub(crate) fn cut(text: &str, bytes_max: usize) -> &str {
+    // `str::floor_char_boundary` is newer than the oldest compiler we support.
+    let end = (0..=bytes_max.min(text.len())).rfind(|&end| text.is_char_boundary(end));
+    &text[..end.unwrap_or(0)]
+}
+
 impl Names {
     const fn new() -> Self {
         Self([const { OnceLock::new() }; NAMES_MAX])
     }
 
     fn kept(&'static self, name: &str) -> &'static str {
-        let name = &name[..name.floor_char_boundary(NAME_BYTES_MAX)];
+        let name = cut(name, NAME_BYTES_MAX);
         // FNV-1a: short texts, no state, and nobody gains from collisions but a few other names.
         let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -64,5 +71,13 @@ mod tests {
         let numbered = (0..2 * NAMES_MAX).map(|at| NAMES.kept(&format!("name {at}")));
         assert!(numbered.collect::<Vec<_>>().contains(&OTHER));
         assert_eq!(NAMES.kept("one"), "one", "what is kept stays");
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        let cases = [("aé", 3, "aé"), ("aé", 2, "a"), ("aé", 9, "aé"), ("é", 1, ""), ("", 0, "")];
+        for (text, bytes_max, wanted) in cases {
+            assert_eq!(cut(text, bytes_max), wanted, "{text} {bytes_max}");
+        }
     }
 }

@@ -8,7 +8,9 @@
 
 use crate::destination::{self, Access};
 use crate::error::StartError;
+#[cfg(unix)]
 use crate::file::with_ending;
+use crate::file_lock;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, IoSlice, Seek as _, SeekFrom, Write};
@@ -76,15 +78,12 @@ impl Claimed {
             }
             Err(error) => return Err(fail(error)),
         };
-        match file.try_lock() {
-            // Where files can't be locked there is nothing to ask.
-            Ok(()) | Err(fs::TryLockError::Error(_)) if is_at(&file, path) => {
-                Ok(Self::of(file, path, access, is_new))
-            }
-            // Another process has just gone on to its next part: the name is that one's.
-            Ok(()) | Err(fs::TryLockError::Error(_)) => Err(StartError::InUse(path.to_owned())),
-            Err(fs::TryLockError::WouldBlock) => Err(StartError::InUse(path.to_owned())),
+        // Where files can't be locked there is nothing to ask. If the file is not at its name any
+        // more, another process has just gone on to its next part: the name is that one's.
+        if file_lock::try_lock(&file).unwrap_or(true) && is_at(&file, path) {
+            return Ok(Self::of(file, path, access, is_new));
         }
+        Err(StartError::InUse(path.to_owned()))
     }
 
     fn of(file: File, path: &Path, access: Access, is_new: bool) -> Self {
@@ -112,7 +111,7 @@ impl Claimed {
             _ => {}
         }
         let file = destination::make(&aside, self.access)?;
-        let _ = file.try_lock();
+        let _ = file_lock::try_lock(&file);
         if let Err(error) = fs::rename(&aside, path) {
             let _ = fs::remove_file(&aside);
             return Err(error);
@@ -144,7 +143,7 @@ impl Claimed {
         if self.is_removed() {
             let path = &self.locked.path;
             let file = destination::make(path, self.access)?;
-            let _ = file.try_lock();
+            let _ = file_lock::try_lock(&file);
             return Ok(Self::of(file, path, self.access, true));
         }
         self.locked.file.set_len(0)?;
@@ -232,8 +231,7 @@ impl Drop for Locked {
             if self.is_provisional.load(Ordering::Relaxed) {
                 let _ = fs::remove_file(&self.path);
             }
-            // At worst it is unlocked by being closed.
-            let _ = self.file.unlock();
+            file_lock::unlock(&self.file);
         }
     }
 }

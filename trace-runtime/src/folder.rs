@@ -9,6 +9,7 @@
 
 use crate::destination::{self, Access};
 use crate::error::{SnapshotError, SnapshotReport};
+use crate::file_lock;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -75,7 +76,7 @@ impl Part {
                 file => file?,
             };
             // Says that somebody writes. Where files can't be locked, nobody asks.
-            let _ = file.try_lock();
+            let _ = file_lock::try_lock(&file);
             let part = Self { file, path, dir: dir.to_owned(), name };
             // Asked only now: while the other name is ours, nobody takes this one.
             if fs::symlink_metadata(part.dir.join(&part.name)).is_err() {
@@ -103,7 +104,7 @@ impl Part {
 impl Drop for Part {
     fn drop(&mut self) {
         // A forked child that has it open would keep the lock.
-        let _ = self.file.unlock();
+        file_lock::unlock(&self.file);
         if !self.name.is_empty() {
             let _ = fs::remove_file(&self.path);
         }
@@ -143,7 +144,7 @@ fn forget_oldest(dir: &Path, newest: &str, kept: usize, now: u64) {
 /// Removes one whose process was killed: nobody has it locked.
 fn forget_part(path: &Path) {
     let Ok(file) = destination::open(path, Access::Append) else { return };
-    if file.try_lock().is_ok() {
+    if matches!(file_lock::try_lock(&file), Ok(true)) {
         let _ = fs::remove_file(path);
     }
 }

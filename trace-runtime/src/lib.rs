@@ -78,6 +78,7 @@ mod environment;
 mod errno;
 mod error;
 mod file;
+mod file_lock;
 mod flight;
 mod folder;
 mod future;

@@ -3,6 +3,7 @@
 //! Values are kept in the order of the span's fields; one that is not set is none. Printed ones are
 //! printed once, when they are set, as `tracing` wants it.
 
+use crate::names::cut;
 use smallvec::SmallVec;
 use std::error::Error;
 use std::fmt::{self, Write as _};
@@ -121,7 +122,7 @@ impl Visit for Fields {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        let kept = &value[..value.floor_char_boundary(FIELD_BYTES_MAX)];
+        let kept = cut(value, FIELD_BYTES_MAX);
         self.set(field, Own::Str(kept.into()));
     }
 
@@ -151,7 +152,7 @@ struct Bounded(String);
 impl fmt::Write for Bounded {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let room = FIELD_BYTES_MAX.saturating_sub(self.0.len());
-        self.0.push_str(&text[..text.floor_char_boundary(room)]);
+        self.0.push_str(cut(text, room));
         Ok(())
     }
 }

@@ -139,8 +139,9 @@ impl Real {
     }
 }
 
-/// Every family's.
-const FAMILIES: [&[&Real]; 6] = [
+/// Every family's. A static, like what it is made of: before Rust 1.89 a constant can't refer to
+/// what changes.
+static FAMILIES: [&[&Real]; 6] = [
     super::files::REAL,
     super::io::REAL,
     super::musl::REAL,
@@ -428,7 +429,7 @@ macro_rules! hooks {
         )*
 
         /// Every hook's real function, to be looked up.
-        pub(super) const REAL: &[&$crate::os::hook::Real] = &[$(&real::$name),*];
+        pub(super) static REAL: &[&$crate::os::hook::Real] = &[$(&real::$name),*];
         /// Every hook.
         pub(super) const HOOKS: &[*const ()] = &[$($name as *const ()),*];
     };

@@ -57,7 +57,7 @@ mod musl {
 /// In a static program there is nothing to take the place of these functions.
 #[cfg(all(os_hooks, not(os_threads)))]
 mod threads {
-    pub(super) const REAL: &[&super::hook::Real] = &[];
+    pub(super) static REAL: &[&super::hook::Real] = &[];
     pub(super) const HOOKS: &[*const ()] = &[];
 }
 

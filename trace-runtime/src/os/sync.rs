@@ -27,6 +27,9 @@ const LEFT_ALONE_HERE: [c_long; 2] = [libc::SYS_fork, libc::SYS_vfork];
 #[cfg(target_arch = "aarch64")]
 const LEFT_ALONE_HERE: [c_long; 0] = [];
 
+/// Linux 5.14's operation; older versions of libc do not name it.
+const FUTEX_LOCK_PI2: c_int = 13;
+
 /// What a futex call does. Its operation is the second argument.
 fn futex(operation: usize) -> CallId {
     let flags = libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME;
@@ -35,7 +38,7 @@ fn futex(operation: usize) -> CallId {
         | libc::FUTEX_WAIT_BITSET
         | libc::FUTEX_WAIT_REQUEUE_PI
         | libc::FUTEX_LOCK_PI
-        | libc::FUTEX_LOCK_PI2 => CallId::FUTEX_WAIT,
+        | FUTEX_LOCK_PI2 => CallId::FUTEX_WAIT,
         libc::FUTEX_WAKE | libc::FUTEX_WAKE_BITSET | libc::FUTEX_WAKE_OP => CallId::FUTEX_WAKE,
         libc::FUTEX_REQUEUE | libc::FUTEX_CMP_REQUEUE | libc::FUTEX_CMP_REQUEUE_PI => {
             CallId::FUTEX_REQUEUE
