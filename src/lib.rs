@@ -42,6 +42,8 @@
 //! allocator for `heap` off is `heap`; `macros` has the macros that are not an attribute; `guide`
 //! is there for rustdoc alone.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 #[cfg(not(feature = "enabled"))]
 mod disabled;
 #[cfg(any(doc, doctest))]

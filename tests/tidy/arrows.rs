@@ -10,6 +10,7 @@ use toml::{Table, Value};
 const ARROWS: [(&str, &[&str]); 12] = [
     ("examples", &[]),
     ("exectrace", &["trace-bridges", "trace-macros", "trace-runtime"]),
+    ("exectrace-cli", &["trace-analysis", "trace-format", "trace-profile"]),
     ("service", &["exectrace", "trace-http"]),
     ("trace-analysis", &["trace-format"]),
     ("trace-bridges", &["trace-runtime"]),
@@ -19,7 +20,6 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("trace-macros", &[]),
     ("trace-profile", &["trace-analysis", "trace-format"]),
     ("trace-runtime", &["trace-format"]),
-    ("trace-tool", &["trace-analysis", "trace-format", "trace-profile"]),
 ];
 
 pub(crate) fn faults(tree: &Tree) -> Vec<Fault> {
@@ -160,7 +160,7 @@ mod tests {
             let head = format!("[package]\nname = \"trace-format\"\n[{table}]\n");
             let plain = format!("{head}trace-runtime.workspace = true\n");
             let renamed =
-                format!("{head}renamed = {{ workspace = true, package = \"trace-tool\" }}\n");
+                format!("{head}renamed = {{ workspace = true, package = \"exectrace-cli\" }}\n");
             for manifest in [plain, renamed] {
                 let faults = found("trace-format/Cargo.toml", &manifest);
                 assert_eq!(faults.len(), 1, "{manifest}");
@@ -182,7 +182,8 @@ mod tests {
         assert_eq!(faults(&Tree::sample(&[("Cargo.toml", &loose)])).len(), 1);
         let old = ROOT.replace("\"0.1.0\"", "\"0.2.0\"");
         assert_eq!(faults(&Tree::sample(&[("Cargo.toml", &old)])).len(), 1);
-        let own = "[package]\nname = \"trace-tool\"\n[dependencies.trace-format]\npath = \"..\"\n";
+        let own =
+            "[package]\nname = \"exectrace-cli\"\n[dependencies.trace-format]\npath = \"..\"\n";
         assert_eq!(found("trace-tool/Cargo.toml", own).len(), 1);
     }
 

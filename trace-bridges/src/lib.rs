@@ -12,6 +12,7 @@
 //! runs, and never with a lock or a borrow of a bridge held. Elsewhere: how anything is recorded
 //! (`trace_runtime`); all `unsafe` is there, too.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "criterion")]

@@ -39,6 +39,7 @@
 //! # Ok::<(), trace_format::read::ReadError>(())
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 pub mod batch;

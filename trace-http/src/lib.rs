@@ -44,6 +44,7 @@
 //! - `recording`: one trace, from its start to its end; `pipe`: its way to the client.
 //! - `routes`: the pages by path; `trace`, `sites`, `index`, `pprof`: these pages.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod access;

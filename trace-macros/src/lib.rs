@@ -21,6 +21,7 @@
 //! Elsewhere: what the emitted paths do (`exectrace::__private`), and `trace_region!`, `log!`,
 //! `counter!`, `instant!`, which need no parser and are `macro_rules!` of the root package.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 use proc_macro::TokenStream;

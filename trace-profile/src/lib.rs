@@ -12,6 +12,7 @@
 //!
 //! Elsewhere: lines, flame graphs and the command line (`trace-tool`).
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 pub mod contents;

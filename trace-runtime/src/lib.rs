@@ -57,6 +57,8 @@
 //! (`intern`), W (`stack/pool`), C (`os/hook`), O (`os/waiting`), R (`holders`), F (`living`), Q
 //! (`inbox`), S (`running`), P (`thread_ref`), K (`open_tasks`); their models are in `tests`.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod arena;
 #[cfg(all(feature = "auto", target_os = "linux", not(exectrace_loom)))]
 mod auto;

@@ -12,6 +12,7 @@
 //!   [`profile`]: the formats of profiles.
 //! - [`output`]: standard output and standard error. [`create`](mod@create): files by name.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 pub mod call;
