@@ -98,3 +98,73 @@ fn a_closed_pipe_ends_a_command_without_a_word() {
         assert_eq!((code, said.as_str()), (Some(0), ""), "{verb}");
     }
 }
+
+#[test]
+fn completions_know_every_command() {
+    let bench = Bench::new(&request());
+    let verbs = verbs(&bench);
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let run = bench.run(&format!("completions {shell}"));
+        assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{shell}");
+        for verb in &verbs {
+            assert!(run.out.contains(verb.as_str()), "{shell} does not know {verb}");
+        }
+    }
+    check_refused(&bench, "completions cmd", "cmd");
+}
+
+#[test]
+fn bash_itself_completes_commands_and_options() {
+    let bench = Bench::new(&request());
+    let script = bench.run("completions bash").out;
+    let complete = |words: &str, at: u32| {
+        let ask = format!(
+            "COMP_WORDS=({words}); COMP_CWORD={at}; _exectrace exectrace \"${{COMP_WORDS[at]}}\" \
+             \"${{COMP_WORDS[at-1]}}\"; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        );
+        let text = format!("{script}\nat={at}\n{ask}\n");
+        let run = std::process::Command::new("bash").args(["--norc", "-c", &text]).output().ok()?;
+        Some(String::from_utf8(run.stdout).expect("plain letters"))
+    };
+    let Some(found) = complete("exectrace expl", 1) else {
+        eprintln!("no bash here");
+        return;
+    };
+    assert_eq!(found.trim(), "explain");
+    assert!(complete("exectrace check --js", 2).expect("bash is here").contains("--json"));
+}
+
+#[test]
+fn there_is_a_manual_page_for_each_command() {
+    let bench = Bench::new(&request());
+    let folder = bench.path("man/man1");
+    let run = bench.run("man --out man/man1");
+    assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
+    let verbs = verbs(&bench);
+    let count = verbs.len() + 2;
+    assert!(run.out.contains(&format!("{count} pages")), "{}", run.out);
+    let read = |name: &str| {
+        let page = std::fs::read_to_string(folder.join(name));
+        page.unwrap_or_else(|error| panic!("{name}: {error}"))
+    };
+    assert!(read("exectrace.1").contains(".TH exectrace 1"));
+    assert!(read("cargo-exectrace.1").contains(".TH cargo-exectrace 1"));
+    for verb in &verbs {
+        assert!(read(&format!("exectrace-{verb}.1")).contains(&format!("exectrace\\-{verb}")));
+    }
+    assert_eq!(std::fs::read_dir(&folder).expect("a folder").count(), count);
+    check_refused(&bench, "man --out a.trace", "a.trace");
+}
+
+/// The commands, as help lists them; without `help`, which is clap's.
+fn verbs(bench: &Bench) -> Vec<String> {
+    let help = bench.run("--help").out;
+    let list = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let list = list.take_while(|line| !line.is_empty());
+    // What goes on in a second line is indented further.
+    let names = list.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let names = names.filter_map(|line| line.split_whitespace().next()).map(str::to_owned);
+    let verbs: Vec<_> = names.filter(|name| name != "help").collect();
+    assert!(verbs.len() >= 18, "{verbs:?}");
+    verbs
+}

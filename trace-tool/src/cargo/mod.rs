@@ -19,7 +19,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::command::Failure;
 use crate::output::{Output, say};
@@ -124,6 +124,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// The command line, for a page about it. A page's name has no space.
+pub(crate) fn command_line() -> clap::Command {
+    CommandLine::command().name("cargo-exectrace").display_name("cargo-exectrace")
 }
 
 fn execute(line: &CommandLine) -> Result<ExitCode, Failure> {

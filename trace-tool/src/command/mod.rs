@@ -13,17 +13,20 @@
 //! - [`export`]: for other viewers. [`profile`]: stacks with weights, for pprof and others.
 //! - [`symbolize`]: a trace that brings names along. [`recover`]: one that a killed process left.
 //! - [`record`]: a trace of a program that runs, over HTTP.
+//! - [`completions`], [`man`]: what shells and `man` want to know of these.
 //! - [`reading`]: what all of them share: opening the file, the window, the warnings.
 
 pub mod async_tasks;
 pub mod blocked;
 pub mod check;
+pub mod completions;
 pub mod events;
 pub mod explain;
 pub mod export;
 pub mod heap;
 pub mod life;
 pub mod lines;
+pub mod man;
 pub mod profile;
 pub mod reading;
 pub mod record;
@@ -91,6 +94,10 @@ enum Verb {
     Export(export::Arguments),
     /// Fetch a trace of a program that runs and serves the pages of trace-http.
     Record(record::Arguments),
+    /// Print what a shell needs to complete these commands.
+    Completions(completions::Arguments),
+    /// Write manual pages of these commands.
+    Man(man::Arguments),
 }
 
 /// How a command ended that could do its work.
@@ -181,6 +188,8 @@ fn execute(verb: Verb, out: &mut Output) -> Result<Verdict, Failure> {
         Verb::Recover(arguments) => recover::run(&arguments, out),
         Verb::Export(arguments) => export::run(&arguments, out),
         Verb::Record(arguments) => record::run(&arguments, out),
+        Verb::Completions(arguments) => completions::run(&arguments, out),
+        Verb::Man(arguments) => man::run(&arguments, out),
     }
 }
 
