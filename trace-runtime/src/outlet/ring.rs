@@ -650,7 +650,7 @@ mod tests {
             dropped_ends,
         });
         let names = Names { beginning: Vec::new(), lasting: &Lasting::default(), tell: &|_| () };
-        let snapshot = ring.snapshot(&names, Vec::new());
+        let snapshot = ring.snapshot(&names, Tally::default());
         let states: Vec<_> = snapshot.generations.iter().flat_map(|it| &it.states).collect();
         let [Definition::ThreadState { id, .. }] = states[..] else { panic!("{states:?}") };
         assert_eq!(*id, ThreadId(2), "the one that is defined");
