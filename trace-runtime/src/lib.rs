@@ -3,8 +3,8 @@
 //! # How bytes leave a running thread without a lock
 //!
 //! 1. A macro asks its call site whether it is live (`callsite`): one relaxed load.
-//! 2. The thread's state is found (`local`), the clock is read (`clock`), and the event is
-//!    encoded behind the committed bytes of the thread's open batch (`thread`, `batch`).
+//! 2. The thread's state is found (`local`), the clock is read (`clock`), and the event (`encoded`,
+//!    `body`) is written behind the committed bytes of the thread's open batch (`thread`, `batch`).
 //! 3. It is committed: one release store of how far the batch is written, and when.
 //! 4. A full batch is sealed by naming its successor (`refill`); memory comes from spares and
 //!    from one budget (`memory`), and lies in a mapped file if it is to outlive the process
