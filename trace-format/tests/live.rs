@@ -1,11 +1,11 @@
 //! The file beside a trace: its layout is FORMAT.md's, and whatever is in it does no harm.
 
-use trace_format::batch::Compression;
+use trace_format::batch::{BatchInfo, Compression};
 use trace_format::definition::{Definition, OpenSince};
-use trace_format::header::{FLAG_FIRST, FLAG_RESTATED};
-use trace_format::id::{Open, SiteId, ThreadId};
+use trace_format::header::{BatchKind, FLAG_FIRST, FLAG_RESTATED};
+use trace_format::id::{Open, SiteId, StackId, ThreadId};
 use trace_format::live::{
-    HEADER_BYTES, Header, MAGIC, OWNER_MAGIC, PAGE_BYTES, SLOTS, SLOTS_AT, recover,
+    HEADER_BYTES, Header, MAGIC, OWNER_MAGIC, PAGE_BYTES, SLOTS, SLOTS_AT, recover, recover_part,
 };
 use trace_format::read::{ReadAt, ReadError, ReadErrorKind, TraceFile, Window};
 use trace_format::testgen::TraceBuilder;
@@ -76,8 +76,17 @@ fn recovered(live: &[u8]) -> (TraceFile<Vec<u8>>, u64) {
 }
 
 fn recovered_of(trace: Vec<u8>, live: &[u8]) -> (TraceFile<Vec<u8>>, u64) {
+    recovered_behind(trace, live, None)
+}
+
+fn recovered_behind(
+    trace: Vec<u8>,
+    live: &[u8],
+    before: Option<Vec<u8>>,
+) -> (TraceFile<Vec<u8>>, u64) {
     let file = TraceFile::open(trace).expect("a trace");
-    let recovered = recover(file, live).expect("it is such a file");
+    let before = before.map(|part| TraceFile::open(part).expect("a trace"));
+    let recovered = recover_part(file, live, before.as_ref()).expect("it is such a file");
     let events = recovered.events;
     let mut bytes = vec![0; recovered.bytes().expect("memory") as usize];
     let mut at = 0;
@@ -111,8 +120,8 @@ fn threads_that_the_trace_does_not_know_are_told_of() {
     assert_eq!((thread.os_id, thread.first.0), (77, 1_200));
 }
 
-#[test]
-fn of_a_batch_that_was_open_when_the_trace_began_what_came_later_is_added() {
+/// A trace that began when batch 5 of a thread was open, and what lies beside it.
+fn open_at_the_begin() -> (Vec<u8>, Vec<u8>) {
     let mut trace = TraceBuilder::started(Compression::None);
     trace.thread(1, "main");
     let open = |site, begin| OpenSince { open: Open::Region(SiteId(site)), begin: Ticks(begin) };
@@ -120,16 +129,22 @@ fn of_a_batch_that_was_open_when_the_trace_began_what_came_later_is_added() {
     let open = vec![open(7, 800), open(8, 900), open(9, 1_012)];
     let (id, sequence, offset) = (ThreadId(1), 5, 3);
     trace.define(&Definition::ThreadState { id, sequence, offset, more: false, open });
-    let trace = trace.killed();
-    let first = [0x80, 0, 10];
-    // Another region, of 7 ticks, in which the third began; and the end of the second.
-    let later = [first.as_slice(), &[0x41, 2, 9], &[0x80, 1, 7], &[0x05, 1], &[0x05, 1]].concat();
     let batches = [
-        batch(1, 4, 500, &first, &[]),
-        batch(1, 5, 1_000, &later, &[(800, 7 << 2)]),
+        batch(1, 4, 500, &LATER[..3], &[]),
+        batch(1, 5, 1_000, &LATER, &[(800, 7 << 2)]),
         batch(1, 6, 2_000, &[0x08, 0, 7 << 2, 0xb0, 0x09, 0x80, 1, 2], &[(800, 7 << 2)]),
     ];
-    let (file, events) = recovered_of(trace, &live(&batches));
+    (trace.killed(), live(&batches))
+}
+
+/// A region of 10 ticks; the begin of the third, another region, of 7 ticks; and the ends of the
+/// third and the second.
+const LATER: [u8; 13] = [0x80, 0, 10, 0x41, 2, 9, 0x80, 1, 7, 0x05, 1, 0x05, 1];
+
+#[test]
+fn of_a_batch_that_was_open_when_the_trace_began_what_came_later_is_added() {
+    let (trace, live) = open_at_the_begin();
+    let (file, events) = recovered_of(trace, &live);
     let is_news = |fault: &&ReadError| !matches!(fault.kind, ReadErrorKind::Truncated);
     assert_eq!(file.faults().iter().filter(is_news).count(), 0, "{:?}", file.faults());
     let pieces = file.index().iter().filter(|entry| entry.thread.0 == 1);
@@ -146,6 +161,54 @@ fn of_a_batch_that_was_open_when_the_trace_began_what_came_later_is_added() {
     // What is restated at the begin is told, what a later batch restates is known.
     assert_eq!(times, [1_010, 1_010, 1_012, 1_013, 1_021, 1_022, 2_001], "{told:#?}");
     assert!(told[0].1.contains("Reopen") && told[0].1.contains("210"), "{told:#?}");
+}
+
+#[test]
+fn what_the_part_before_has_of_that_batch_is_left_out() {
+    let part = |os_id: Option<u64>, bytes: usize, events| {
+        let mut part = TraceBuilder::started(Compression::None);
+        match os_id {
+            None => part.thread(1, "main"),
+            Some(os_id) => part.define(&Definition::Thread {
+                id: ThreadId(1),
+                os_id,
+                name: b"main",
+                first: Ticks(0),
+                parent: ThreadId(0),
+                stack: StackId(0),
+                entry: 0,
+            }),
+        }
+        let info = BatchInfo {
+            kind: BatchKind::Events,
+            thread: ThreadId(1),
+            sequence: 5,
+            offset: 0,
+            generation: 1,
+            base_ticks: Ticks(1_000),
+            last_ticks: Ticks(1_020),
+            events,
+            flags: FLAG_RESTATED | FLAG_FIRST,
+        };
+        part.batch(&info, &LATER[..bytes]);
+        part.killed()
+    };
+    let pieces = |before| {
+        let (trace, live) = open_at_the_begin();
+        let (file, _) = recovered_behind(trace, &live, Some(before));
+        let pieces = file.index().iter().filter(|entry| entry.thread.0 == 1);
+        pieces.map(|it| (it.sequence, it.base_ticks.0, it.events)).collect::<Vec<_>>()
+    };
+    // Up to where the trace begins: nothing of what came later.
+    assert_eq!(pieces(part(None, 3, 1)), [(5, 1_010, 6), (6, 2_000, 2)]);
+    // Up to the end of the other region: three are open, and two end.
+    assert_eq!(pieces(part(None, 9, 3)), [(5, 1_020, 5), (6, 2_000, 2)]);
+    // One end more: two are open, and one ends.
+    assert_eq!(pieces(part(None, 11, 4)), [(5, 1_021, 3), (6, 2_000, 2)]);
+    // All of it.
+    assert_eq!(pieces(part(None, 13, 5)), [(6, 2_000, 2)]);
+    // Another run's thread of the same number.
+    assert_eq!(pieces(part(Some(4_000_000), 13, 5)), [(5, 1_010, 6), (6, 2_000, 2)]);
 }
 
 #[test]
