@@ -45,17 +45,17 @@ pub(super) struct Places<'f> {
     whys: HashMap<OpenCall, (Why, StackId)>,
     /// Of each place in the program where threads wait, the first stack that was seen.
     places: HashMap<(Reason, Place), StackId>,
-    /// Files that were opened again: each opening is a resource, and people mean the file.
+    /// Resources that mean the same, such as a file that was opened again.
     same: HashMap<ResourceId, ResourceId>,
 }
 
 impl<'f> Places<'f> {
     pub(super) fn new(tables: &'f Tables, symbols: &'f Symbols) -> Self {
-        let same = same_files(tables);
+        let same = same_resources(tables);
         Self { tables, symbols, whys: HashMap::new(), places: HashMap::new(), same }
     }
 
-    /// One resource for all that are the same file.
+    /// One resource for all that mean the same.
     pub(super) fn same(&self, resource: ResourceId) -> ResourceId {
         self.same.get(&resource).copied().unwrap_or(resource)
     }
@@ -87,23 +87,24 @@ impl<'f> Places<'f> {
     }
 }
 
-/// Of each file's later resources the first one.
-fn same_files(tables: &Tables) -> HashMap<ResourceId, ResourceId> {
-    let mut files: Vec<_> = tables
+/// Of resources that mean the same the first one: of a file that was opened again, and of what had
+/// been given up and was named anew.
+fn same_resources(tables: &Tables) -> HashMap<ResourceId, ResourceId> {
+    let mut all: Vec<_> = tables
         .resources
         .iter()
-        .filter(|(_, resource)| resource.kind == ResourceKind::File && !resource.name.is_empty())
-        .map(|(id, resource)| (resource.name.as_str(), *id))
+        .map(|(id, resource)| {
+            let is_file = resource.kind == ResourceKind::File && !resource.name.is_empty();
+            // A file has another descriptor each time.
+            let value = if is_file { 0 } else { resource.value };
+            ((resource.kind, value, resource.name.as_str()), *id)
+        })
         .collect();
-    files.sort_unstable();
+    all.sort_unstable();
     let mut same = HashMap::new();
-    let mut first = ("", ResourceId(0));
-    for (name, id) in files {
-        if name == first.0 {
-            same.insert(id, first.1);
-        } else {
-            first = (name, id);
-        }
+    for pair in all.chunk_by(|a, b| a.0 == b.0) {
+        let [(_, first), later @ ..] = pair else { continue };
+        same.extend(later.iter().map(|(_, id)| (*id, *first)));
     }
     same
 }

@@ -367,7 +367,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
             why.waits &= result != EAGAIN && !is_fast;
         }
         self.living[who].push(open, begin, Some((why, place)));
-        let (thread, resource) = (self.names[who].0, call.resource.0);
+        let (thread, resource) = (self.names[who].0, self.places.same(call.resource).0);
         match call_class(call.call) {
             CallClass::Futex if whole.is_none_or(|(_, result)| result != EAGAIN) => {
                 if let Some(futex) = self.futexes.at(resource) {
@@ -521,10 +521,11 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
         is_over: bool,
     ) -> Option<(Waker, StackId)> {
         let (thread, open) = (self.names[who].0, call.open);
+        let resource = self.places.same(open.resource).0;
         match call_class(open.call) {
             CallClass::Futex if call.result != Some(EAGAIN) => {
                 let was_woken = is_over && call.result.is_none_or(|result| result >= 0);
-                let futex = self.futexes.at(open.resource.0)?;
+                let futex = self.futexes.at(resource)?;
                 let wake = futex.waited(who, thread, (begin, end), was_woken)?;
                 let held_since = wake.held_since.filter(|_| call.why.reason.is_lock());
                 let (thread, stack, at) = (wake.thread, wake.stack, Nanos(wake.begin));
@@ -532,7 +533,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
                 Some((Waker { thread, stack, at, held_since }, wake.place))
             }
             CallClass::FutexWake => {
-                let futex = self.futexes.at(open.resource.0)?;
+                let futex = self.futexes.at(resource)?;
                 futex.woke(thread, begin, end, woken(open.call, call.result.unwrap_or(0)));
                 None
             }
