@@ -10,10 +10,10 @@ mod workspace;
 use common::decoded::Decoded;
 use common::{checks, lines, record};
 use exectrace::traced;
-use workspace::{EDITIONS, Fixture};
 use std::fs;
 use std::pin::pin;
 use std::task::{Context, Waker};
+use workspace::{EDITIONS, Fixture};
 
 /// Runs a package of the fixtures with the recorder compiled out, and with it.
 fn check(package: &str, wanted: &[&str]) {

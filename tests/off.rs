@@ -7,9 +7,9 @@
 #[path = "common/workspace.rs"]
 mod workspace;
 
-use workspace::Fixture;
 use std::fs::{self, File};
 use trace_format::read::TraceFile;
+use workspace::Fixture;
 
 impl Fixture {
     /// The assembly of `shapes`, function by function, without what differs for no reason: labels,

@@ -318,6 +318,14 @@ impl Batch {
         self.next.load(Ordering::Acquire)
     }
 
+    /// By anybody: all that is open on the owner's thread, and perhaps more, for it may be busy.
+    #[cfg(os_hooks)]
+    pub(crate) fn maybe_open(&self) -> impl Iterator<Item = Open> {
+        let is_open = |slot: &&Slot| slot.begin.load(Ordering::Acquire) != 0;
+        let what = |slot: &Slot| Open::from_word(slot.what.load(Ordering::Acquire));
+        self.slots.iter().filter(is_open).filter_map(what)
+    }
+
     /// By anybody: what is open on the owner's thread, exactly as of `commit`.
     ///
     /// # Errors

@@ -27,6 +27,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trace_format::definition::{Definition, OpenSince};
+#[cfg(os_hooks)]
+use trace_format::id::Open;
 use trace_format::id::{SiteId, StackId};
 use trace_format::time::{ClockSnapshot, Nanos, Ticks};
 use trace_format::value::Text;
@@ -92,6 +94,8 @@ impl Collector {
             lost: Losses::default(),
         };
         beginning.iter().for_each(|definition| collector.output.define(definition));
+        #[cfg(os_hooks)]
+        crate::resources::RESOURCES.begin();
         collector.output.define_interned();
         collector.put_generation();
         // Those that an earlier trace has left open.
@@ -128,6 +132,9 @@ impl Collector {
                 (cut_at, look_at) = (Instant::now() + self.every, self.next_look());
             } else if self.session.take_wanted() {
                 self.sweep();
+            } else if self.session.take_crowded() {
+                self.collect();
+                self.turn_names();
             } else if self.session.take_sealed() > 0 {
                 self.collect();
             } else if now >= look_at {
@@ -233,6 +240,7 @@ impl Collector {
         }
         let states = self.states();
         self.put_cut(states);
+        self.turn_names();
         for drain in &self.drains {
             if drain.has_begun() {
                 drain.thread.retire();
@@ -250,6 +258,20 @@ impl Collector {
         handler::look();
         #[cfg(not(exectrace_loom))]
         crate::limbo::empty();
+    }
+
+    /// Gives up names that are not used any more.
+    fn turn_names(&mut self) {
+        #[cfg(os_hooks)]
+        {
+            let open = self.drains.iter().flat_map(Drain::maybe_open);
+            let resource = |open| match open {
+                Open::Call(call) => Some(call.resource),
+                _ => None,
+            };
+            let held = open.filter_map(resource).collect();
+            self.output.turn_names(&held);
+        }
     }
 
     /// The ring may have a file, which has its limits.

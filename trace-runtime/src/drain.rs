@@ -16,6 +16,8 @@ use crate::thread_ref::ThreadRef;
 use trace_format::batch::BatchInfo;
 use trace_format::definition::OpenSince;
 use trace_format::header::{BatchKind, FLAG_RESTATED};
+#[cfg(os_hooks)]
+use trace_format::id::Open;
 use trace_format::time::Ticks;
 
 /// One thread, as the collector follows it.
@@ -105,6 +107,12 @@ impl Drain {
     /// What is open after all that has been handed out.
     pub(crate) fn open(&self) -> Result<Vec<OpenSince>, Unstable> {
         self.batch().read_open(self.taken)
+    }
+
+    /// What may be open.
+    #[cfg(os_hooks)]
+    pub(crate) fn maybe_open(&self) -> impl Iterator<Item = Open> {
+        self.batch().maybe_open()
     }
 
     /// Where the thread's events go on: sequence and offset of the next piece.

@@ -1,4 +1,4 @@
-//! Tables of words that are written once and named by small numbers: stacks, resources.
+//! Tables of words that are written once and named by small numbers: stacks.
 //!
 //! Any thread adds to a table at any time, also in a signal handler: nothing here locks, allocates,
 //! waits or panics. An entry is words in one mapped *arena*. Its life has three steps, each one
@@ -37,6 +37,9 @@ pub(crate) const ENTRY_WORDS_MAX: usize = 1 << 10;
 /// Twice the entries: a search ends soon.
 const SLOTS: usize = ENTRIES_MAX * 2;
 
+/// All that is mapped.
+const ALL_WORDS: usize = SLOTS + ENTRIES_MAX + WORDS_MAX;
+
 /// A search that takes longer has come upon a full table.
 const PROBES_MAX: usize = if SLOTS < 128 { SLOTS } else { 128 };
 
@@ -44,14 +47,10 @@ const PROBES_MAX: usize = if SLOTS < 128 { SLOTS } else { 128 };
 #[cfg(stacks)]
 pub(crate) static STACKS: Table = Table::new();
 
-/// What calls were about: addresses, descriptors, processes.
-#[cfg(os_hooks)]
-pub(crate) static RESOURCES: Table = Table::new();
-
 /// Distinct lists of words, by number.
 #[derive(Debug)]
 pub(crate) struct Table {
-    memory: memory::Memory,
+    memory: memory::Memory<ALL_WORDS>,
     /// Numbers taken.
     ids: AtomicU64,
     /// Words taken.
@@ -93,7 +92,7 @@ impl Table {
 
     /// The id of these words, from 1; 0 if there is no room for them.
     pub(crate) fn intern(&self, words: &[u64]) -> u32 {
-        let Some(parts) = self.memory.parts() else { return 0 };
+        let Some(parts) = self.memory.words().map(memory::cut) else { return 0 };
         let id = if words.len() <= ENTRY_WORDS_MAX { self.find(parts, words) } else { 0 };
         if id == 0 {
             self.lost.fetch_add(1, Ordering::Relaxed);
@@ -103,7 +102,7 @@ impl Table {
 
     /// The words of an id. `None` if it was never given, or is just being given.
     pub(crate) fn get(&self, id: u32) -> Option<Cow<'_, [u64]>> {
-        let parts = self.memory.parts()?;
+        let parts = self.memory.words().map(memory::cut)?;
         // `Acquire` pairs with the `Release` in `name`: words come before places (N1, N3).
         let place = parts.ids.get((id as usize).checked_sub(1)?)?.load(Ordering::Acquire);
         if place == 0 { None } else { parts.words_at(place as usize) }
@@ -207,7 +206,7 @@ impl Table {
 
 /// Folded products, of every other pair apart so that they overlap: a cycle or two for a word.
 #[inline]
-fn hash(words: &[u64]) -> u64 {
+pub(crate) fn hash(words: &[u64]) -> u64 {
     const KEYS: [u64; 3] = [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93, 0xa076_1d64_78bd_642f];
     let fold = |left: u64, right: u64| {
         let product = u128::from(left) * u128::from(right);
@@ -226,8 +225,8 @@ fn hash(words: &[u64]) -> u64 {
 }
 
 /// A table's memory, mapped or, in a model, made of loom's atomics.
-mod memory {
-    use super::{AtomicU64, Cow, ENTRIES_MAX, Ordering, SLOTS, WORDS_MAX};
+pub(crate) mod memory {
+    use super::{AtomicU64, Cow, ENTRIES_MAX, Ordering, SLOTS};
 
     /// The three arrays of a table.
     #[derive(Clone, Copy, Debug)]
@@ -275,37 +274,36 @@ mod memory {
 
     #[cfg(exectrace_loom)]
     #[derive(Debug)]
-    pub(super) struct Memory(Box<[AtomicU64]>);
+    pub(crate) struct Memory<const COUNT: usize>(Box<[AtomicU64]>);
 
     #[cfg(exectrace_loom)]
-    impl Memory {
-        pub(super) fn new() -> Self {
-            let all = SLOTS + ENTRIES_MAX + WORDS_MAX;
-            Self((0..all).map(|_| AtomicU64::new(0)).collect())
+    impl<const COUNT: usize> Memory<COUNT> {
+        pub(crate) fn new() -> Self {
+            Self((0..COUNT).map(|_| AtomicU64::new(0)).collect())
         }
 
-        pub(super) fn parts(&self) -> Option<Parts<'_>> {
-            Some(cut(&self.0))
+        pub(crate) fn words(&self) -> Option<&[AtomicU64]> {
+            Some(&self.0)
         }
     }
 
     #[cfg(not(exectrace_loom))]
     #[derive(Debug)]
-    pub(super) struct Memory(crate::primitive::AtomicPtr<AtomicU64>);
+    pub(crate) struct Memory<const COUNT: usize>(crate::primitive::AtomicPtr<AtomicU64>);
 
     #[cfg(not(exectrace_loom))]
-    impl Memory {
-        pub(super) const fn new() -> Self {
+    impl<const COUNT: usize> Memory<COUNT> {
+        pub(crate) const fn new() -> Self {
             Self(crate::primitive::AtomicPtr::new(std::ptr::null_mut()))
         }
 
         /// Maps it, unless that has been done. If the system refuses, nothing will ever fit.
         #[cfg(target_os = "linux")]
-        pub(super) fn prepare(&self) -> bool {
+        pub(crate) fn prepare(&self) -> bool {
             if !self.0.load(Ordering::Acquire).is_null() {
                 return true;
             }
-            let bytes = (SLOTS + ENTRIES_MAX + WORDS_MAX) * size_of::<AtomicU64>();
+            let bytes = COUNT * size_of::<AtomicU64>();
             let access = libc::PROT_READ | libc::PROT_WRITE;
             let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
             // SAFETY: `mmap` wants nothing of a fresh anonymous mapping at an address it chooses.
@@ -323,12 +321,12 @@ mod memory {
         }
 
         #[cfg(not(target_os = "linux"))]
-        pub(super) fn prepare(&self) -> bool {
+        pub(crate) fn prepare(&self) -> bool {
             true
         }
 
         #[inline]
-        pub(super) fn parts(&self) -> Option<Parts<'static>> {
+        pub(crate) fn words(&self) -> Option<&'static [AtomicU64]> {
             // `Acquire` pairs with the `Release` in `prepare`.
             let start = self.0.load(Ordering::Acquire);
             if start.is_null() {
@@ -336,12 +334,12 @@ mod memory {
             }
             // SAFETY: `from_raw_parts` wants so many atomics, in place for good: the mapping has
             // as many words, zeroed by the system, is touched through atomics only, and stays.
-            Some(cut(unsafe { std::slice::from_raw_parts(start, SLOTS + ENTRIES_MAX + WORDS_MAX) }))
+            Some(unsafe { std::slice::from_raw_parts(start, COUNT) })
         }
     }
 
     #[inline]
-    fn cut(all: &[AtomicU64]) -> Parts<'_> {
+    pub(super) fn cut(all: &[AtomicU64]) -> Parts<'_> {
         let (slots, rest) = all.split_at(SLOTS);
         let (ids, words) = rest.split_at(ENTRIES_MAX);
         Parts { slots, ids, words }

@@ -1,9 +1,12 @@
 //! What has been interned, on its way into a trace: every stack and resource is defined before the
 //! first event of the trace that may name it.
 //!
-//! Tables outlive traces, so a trace begins with all that earlier ones have left.
+//! The table of stacks outlives traces, so a trace begins with all that earlier ones have left. That
+//! of resources is emptied when a session begins.
 
 use crate::intern::{STACKS, Table};
+#[cfg(os_hooks)]
+use crate::resources::RESOURCES;
 use trace_format::definition::{Definition, StackFlags};
 use trace_format::id::StackId;
 #[cfg(os_hooks)]
@@ -13,46 +16,49 @@ use trace_format::{definition::ResourceKind, id::ResourceId};
 #[derive(Debug, Default)]
 pub(crate) struct Interned {
     stacks: Seen,
-    #[cfg(os_hooks)]
-    resources: Seen,
 }
 
 impl Interned {
     /// Hands out what is new, by a look that is later than that at the events it goes before.
     pub(crate) fn define_new(&mut self, mut define: impl FnMut(&Definition<'_>)) {
-        self.stacks.for_each_new(&STACKS, |id, words| {
-            let Some((flags, addresses)) = words.split_first() else { return };
-            define(&Definition::Stack {
-                id: StackId(id),
-                flags: StackFlags::from_number(*flags),
-                addresses: addresses.to_vec(),
-            });
-        });
+        define_stacks(&mut self.stacks, &mut define);
         #[cfg(os_hooks)]
-        self.resources.for_each_new(&crate::intern::RESOURCES, |id, words| {
-            let &[kind, value, bytes, ref name @ ..] = words else { return };
-            let mut name: Vec<u8> = name.iter().flat_map(|word| word.to_le_bytes()).collect();
-            name.truncate(bytes as usize);
-            define(&Definition::Resource {
-                id: ResourceId(id),
-                kind: ResourceKind::from_number(kind),
-                value,
-                name: &name,
-            });
-        });
+        RESOURCES.for_each_new(|id, words| define_resource(id, words, &mut define));
     }
+}
+
+fn define_stacks(seen: &mut Seen, mut define: impl FnMut(&Definition<'_>)) {
+    seen.for_each_new(&STACKS, |id, words| {
+        let Some((flags, addresses)) = words.split_first() else { return };
+        define(&Definition::Stack {
+            id: StackId(id),
+            flags: StackFlags::from_number(*flags),
+            addresses: addresses.to_vec(),
+        });
+    });
+}
+
+/// As it stands in a trace.
+#[cfg(os_hooks)]
+pub(crate) fn define_resource(id: u32, words: &[u64], mut define: impl FnMut(&Definition<'_>)) {
+    let &[kind, value, bytes, ref name @ ..] = words else { return };
+    let mut name: Vec<u8> = name.iter().flat_map(|word| word.to_le_bytes()).collect();
+    name.truncate(bytes as usize);
+    define(&Definition::Resource {
+        id: ResourceId(id),
+        kind: ResourceKind::from_number(kind),
+        value,
+        name: &name,
+    });
 }
 
 impl Interned {
     /// Hands out once more what was handed out before.
-    pub(crate) fn define_old(&self, define: impl FnMut(&Definition<'_>)) {
-        let upto = |seen: &Seen| Seen { to: 0, gaps: Vec::new(), limit: seen.to };
-        let mut again = Self {
-            stacks: upto(&self.stacks),
-            #[cfg(os_hooks)]
-            resources: upto(&self.resources),
-        };
-        again.define_new(define);
+    pub(crate) fn define_old(&self, mut define: impl FnMut(&Definition<'_>)) {
+        let mut again = Seen { to: 0, gaps: Vec::new(), limit: self.stacks.to };
+        define_stacks(&mut again, &mut define);
+        #[cfg(os_hooks)]
+        RESOURCES.for_each_told(|id, words| define_resource(id, words, &mut define));
     }
 }
 

@@ -39,7 +39,8 @@
 //! `traceparent` links tasks of several processes; `options` and `error` are the user's;
 //! `primitive` swaps in loom; `sys` is what differs by system. `heap` is the allocator that counts
 //! and samples. `stack` finds the calling thread's stack, in what `modules` knows is mapped;
-//! `intern` names it by a number, which `interned` tells the trace.
+//! `intern` names it by a number, which `interned` tells the trace, as it does what calls are about
+//! (`resources`). `losses` counts what is lost.
 //!
 //! # Locks
 //!
@@ -54,8 +55,8 @@
 //!
 //! In the files that `tests/tidy/unsafety.rs` lists, and nowhere else; each says at its top why.
 //! Invariants: B (`batch`), T (`thread`), M (`memory`), D (`drain`), L (`local`), H (`heap`), N
-//! (`intern`), W (`stack/pool`), C (`os/hook`), O (`os/waiting`), R (`holders`), F (`living`), Q
-//! (`inbox`), S (`running`), P (`thread_ref`), K (`open_tasks`); their models are in `tests`.
+//! (`intern`), E (`resources`), W (`stack/pool`), C (`os/hook`), O (`os/waiting`), R (`holders`),
+//! F (`living`), Q (`inbox`), S (`running`), P (`thread_ref`), K (`open_tasks`); their models are in `tests`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -122,6 +123,8 @@ mod record;
 mod recorder;
 mod refill;
 mod region;
+#[cfg(any(os_hooks, exectrace_loom))]
+mod resources;
 mod rotation;
 mod running;
 #[cfg(all(feature = "sched", not(exectrace_loom)))]

@@ -12,8 +12,12 @@ use crate::losses::{Reported, Tally};
 use crate::outlet::{File, Lasting, Names, Outlet, Ring, Snapshot};
 use crate::recorder;
 use crate::sites;
+#[cfg(os_hooks)]
+use std::collections::HashSet;
 use trace_format::batch::BatchInfo;
 use trace_format::definition::Definition;
+#[cfg(os_hooks)]
+use trace_format::id::ResourceId;
 
 /// Everything on its way out.
 #[derive(Debug)]
@@ -76,6 +80,24 @@ impl Output {
             interned.define_new(|definition| self.define(definition));
             self.interned = interned;
         }
+    }
+
+    /// Gives up the names of resources that are not used any more, unless they are `held`. The ring
+    /// may have events that use them.
+    #[cfg(os_hooks)]
+    pub(crate) fn turn_names(&mut self, held: &HashSet<ResourceId>) {
+        use crate::os::fd;
+        use crate::resources::RESOURCES;
+        self.define_interned();
+        let is_held = |id, words: &[u64]| held.contains(&ResourceId(id)) || fd::is_known(id, words);
+        let mut given_up = Vec::new();
+        RESOURCES.turn(is_held, |id, words| {
+            if let Some(ring) = self.ring_mut() {
+                crate::interned::define_resource(id, words, |name| ring.keep_name(name));
+            }
+            given_up.push((id, words.get(..2).unwrap_or_default().to_vec()));
+        });
+        given_up.iter().for_each(|(id, words)| fd::note_given_up(*id, words));
     }
 
     /// Writes a piece of events behind all definitions so far.

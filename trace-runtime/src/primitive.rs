@@ -5,10 +5,12 @@
 #[cfg(exectrace_loom)]
 pub(crate) use loom::sync::atomic::AtomicU16;
 #[cfg(exectrace_loom)]
-pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, fence};
 #[cfg(all(feature = "heap", not(exectrace_loom)))]
 pub(crate) use std::sync::atomic::AtomicU16;
 pub(crate) use std::sync::atomic::Ordering;
+#[cfg(all(os_hooks, not(exectrace_loom)))]
+pub(crate) use std::sync::atomic::fence;
 #[cfg(not(exectrace_loom))]
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};
 

@@ -45,6 +45,8 @@ pub(crate) struct Session {
     sealed_bytes: AtomicUsize,
     /// A thread has found no memory: the collector is to sweep.
     wanted: AtomicBool,
+    /// Names of resources have little room left: the collector is to make some.
+    crowded: AtomicBool,
     /// Sweeps in a row that have freed nothing.
     barren_sweeps: AtomicUsize,
     on_full: OnFull,
@@ -101,6 +103,7 @@ impl Session {
             ended: AtomicBool::new(false),
             sealed_bytes: AtomicUsize::new(0),
             wanted: AtomicBool::new(false),
+            crowded: AtomicBool::new(false),
             barren_sweeps: AtomicUsize::new(0),
             on_full: options.on_full,
             asked: AtomicBool::new(false),
@@ -142,6 +145,19 @@ impl Session {
     /// By the collector, before it sweeps.
     pub(crate) fn take_wanted(&self) -> bool {
         self.wanted.swap(false, Ordering::Relaxed)
+    }
+
+    /// Names of resources have little room left.
+    #[cfg(os_hooks)]
+    pub(crate) fn note_crowded(&self) {
+        if !self.crowded.swap(true, Ordering::Relaxed) {
+            self.wake_collector();
+        }
+    }
+
+    /// By the collector, before it makes room.
+    pub(crate) fn take_crowded(&self) -> bool {
+        self.crowded.swap(false, Ordering::Relaxed)
     }
 
     /// By the collector: it has swept, or moved batches on the way.

@@ -6,10 +6,10 @@
 //!
 //! May contain `unsafe`: system calls that write to memory of ours.
 
-use crate::intern::RESOURCES;
 use crate::os::raw;
 use crate::primitive::Ordering;
 use crate::primitive::global::{AtomicU32, AtomicUsize};
+use crate::resources::RESOURCES;
 use libc::c_int;
 use std::fmt::{self, Write};
 use std::mem::MaybeUninit;
@@ -57,16 +57,37 @@ pub(super) fn forget_all() {
 /// The descriptor is given back, or is a new one.
 pub(super) fn forget(descriptor: c_int) {
     if let Some(known) = usize::try_from(descriptor).ok().and_then(|at| KNOWN.get(at)) {
+        forget_one(known);
+    }
+}
+
+fn forget_one(known: &AtomicU32) {
+    let resource = known.load(Ordering::Relaxed);
+    if resource != 0 {
         known.store(0, Ordering::Relaxed);
+        RESOURCES.close(resource);
+    }
+}
+
+/// Whether this resource, of these words, is that of a descriptor that may be used again.
+pub(crate) fn is_known(resource: u32, words: &[u64]) -> bool {
+    let descriptor = words.get(1).and_then(|number| KNOWN.get(usize::try_from(*number).ok()?));
+    // `SeqCst`: see `Resources::is_live`.
+    descriptor.is_some_and(|known| known.load(Ordering::SeqCst) == resource)
+}
+
+/// This resource, of these words, was given up: whoever has just remembered it forgets it.
+pub(crate) fn note_given_up(resource: u32, words: &[u64]) {
+    let descriptor = words.get(1).and_then(|number| KNOWN.get(usize::try_from(*number).ok()?));
+    if let Some(known) = descriptor {
+        _ = known.compare_exchange(resource, 0, Ordering::SeqCst, Ordering::Relaxed);
     }
 }
 
 /// As [`forget`], for all from `first` to `last`.
 pub(super) fn forget_range(first: u32, last: u32) {
     let end = KNOWN_END.load(Ordering::Relaxed).min(last as usize + 1);
-    for known in KNOWN.get(first as usize..end).unwrap_or_default() {
-        known.store(0, Ordering::Relaxed);
-    }
+    KNOWN.get(first as usize..end).unwrap_or_default().iter().for_each(forget_one);
 }
 
 /// The resource that a descriptor is; 0 for none.
@@ -78,7 +99,12 @@ pub(super) fn resource(descriptor: c_int) -> u32 {
         return resource;
     }
     let resource = ask(descriptor);
-    known.store(resource, Ordering::Relaxed);
+    // `SeqCst`: see `Resources::is_live`.
+    known.store(resource, Ordering::SeqCst);
+    if !RESOURCES.is_live(resource) {
+        // It was given up meanwhile, or there was no room.
+        known.store(0, Ordering::Relaxed);
+    }
     KNOWN_END.fetch_max(at + 1, Ordering::Relaxed);
     resource
 }

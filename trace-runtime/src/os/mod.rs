@@ -15,7 +15,7 @@
 #![doc = include_str!("hooks.md")]
 
 #[cfg(os_hooks)]
-mod fd;
+pub(crate) mod fd;
 #[cfg(os_hooks)]
 mod files;
 #[cfg(os_threads)]
@@ -64,7 +64,6 @@ mod threads {
 /// A trace begins: threads may attach. The caller is quiet.
 #[cfg(os_hooks)]
 pub(crate) fn begin(session: &Arc<Session>) {
-    crate::intern::RESOURCES.prepare();
     fd::forget_all();
     waiting::begin_looking();
     hook::set_on();

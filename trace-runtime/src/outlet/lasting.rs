@@ -9,8 +9,10 @@ use trace_format::id::ThreadId;
 /// It, as bytes of definitions.
 #[derive(Debug, Default)]
 pub(crate) struct Lasting {
-    /// Of modules and facilities, in the order in which they were told.
-    system: Vec<u8>,
+    /// Of modules, in the order in which they were told.
+    modules: Vec<u8>,
+    /// Of facilities, what was said last, by name.
+    facilities: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Of threads that have not ended: what they are, and what they are called now.
     threads: BTreeMap<ThreadId, Vec<u8>>,
 }
@@ -19,8 +21,11 @@ impl Lasting {
     /// Remembers a definition, if it is one that lasts.
     pub(crate) fn note(&mut self, definition: &Definition<'_>) {
         match definition {
-            Definition::Module { .. } | Definition::Facility { .. } => {
-                put_definition(&mut self.system, definition);
+            Definition::Module { .. } => put_definition(&mut self.modules, definition),
+            Definition::Facility { name, .. } => {
+                let mut bytes = Vec::new();
+                put_definition(&mut bytes, definition);
+                self.facilities.insert(name.to_vec(), bytes);
             }
             Definition::Thread { id, .. } => {
                 put_definition(self.threads.entry(*id).or_default(), definition);
@@ -47,6 +52,8 @@ impl Lasting {
 
     /// Tells what is not of threads.
     pub(crate) fn tell_system(&self, mut tell: impl FnMut(&Definition<'_>)) {
-        Definitions::new(&self.system).for_each(|definition| tell(&definition));
+        for bytes in std::iter::once(&self.modules).chain(self.facilities.values()) {
+            Definitions::new(bytes).for_each(|definition| tell(&definition));
+        }
     }
 }

@@ -65,6 +65,8 @@ struct Generation {
     unattached: u64,
     /// Threads that ended in it.
     ended: Vec<ThreadId>,
+    /// Names that were given up in it: events here may use them.
+    names: Vec<u8>,
     /// Other definitions of this moment, and how many.
     rest: Vec<u8>,
     rest_count: u32,
@@ -211,6 +213,17 @@ impl Ring {
         self.bytes += bytes;
     }
 
+    /// A name that nobody else tells any more.
+    #[cfg(os_hooks)]
+    pub(crate) fn keep_name(&mut self, name: &Definition<'_>) {
+        let Some(generation) = self.generations.back_mut() else { return };
+        let before = generation.names.len();
+        put_definition(&mut generation.names, name);
+        let bytes = generation.names.len() - before;
+        generation.bytes += bytes;
+        self.bytes += bytes;
+    }
+
     fn begin_generation(&mut self, begin: Ticks) {
         self.generations.push_back(Generation {
             begin,
@@ -219,6 +232,7 @@ impl Ring {
             interrupted: Vec::new(),
             unattached: recorder::unattached(),
             ended: Vec::new(),
+            names: Vec::new(),
             rest: Vec::new(),
             rest_count: 0,
             pieces: VecDeque::new(),
@@ -344,6 +358,9 @@ impl Ring {
             Definitions::new(&known.bytes).for_each(|definition| head.put(&definition));
         }
         (names.tell)(&mut |definition| head.put(definition));
+        for generation in &self.generations {
+            Definitions::new(&generation.names).for_each(|name| head.put(&name));
+        }
     }
 
     /// If the system has no memory for what a snapshot takes beside the pieces, the oldest make

@@ -15,7 +15,7 @@ use trace_format::definition::Definition;
 pub(crate) fn prepare() -> bool {
     let is_there = STACKS.prepare();
     #[cfg(os_hooks)]
-    let is_there = is_there && crate::intern::RESOURCES.prepare();
+    let is_there = is_there && crate::resources::RESOURCES.prepare();
     is_there && super::tables::prepare()
 }
 
@@ -28,6 +28,9 @@ pub(crate) struct StackSource {
     /// As the process counted when the trace began.
     lost_before: u64,
     missed_before: u64,
+    unnamed_before: u64,
+    /// How many stacks and resources that have no name it has told of.
+    unnamed: (u64, u64),
 }
 
 impl fmt::Debug for StackSource {
@@ -52,6 +55,22 @@ impl StackSource {
         self.told = self.known.modules().cloned().collect();
     }
 
+    /// Says how many stacks and resources have no name, if there are more by now.
+    fn tell_unnamed(&mut self, output: &mut Output) {
+        let stacks = STACKS.lost() - self.lost_before;
+        let resources = resources_lost() - self.unnamed_before;
+        if (stacks, resources) == self.unnamed {
+            return;
+        }
+        self.unnamed = (stacks, resources);
+        let note = format!(
+            "{stacks} times a stack, {resources} times a lock, file or socket was not recorded: \
+             there were too many distinct ones"
+        );
+        let name = b"names";
+        output.define(&Definition::Facility { name, on: false, note: note.as_bytes() });
+    }
+
     /// The best of the three ways that serves here.
     fn method(&self) -> Method {
         if !self.known.serves() || !tables_serve() {
@@ -72,6 +91,7 @@ impl Source for StackSource {
         METHOD.store(self.method() as u32, Ordering::Relaxed);
         self.lost_before = STACKS.lost();
         self.missed_before = MISSED.load(Ordering::Relaxed);
+        self.unnamed_before = resources_lost();
         self.tell_modules(output);
         define(output, how());
     }
@@ -80,29 +100,35 @@ impl Source for StackSource {
         if self.known.refresh() {
             self.tell_modules(output);
         }
+        self.tell_unnamed(output);
     }
 
     fn stop(&mut self, output: &mut Output) {
-        let full = STACKS.lost() - self.lost_before;
+        self.tell_unnamed(output);
         let busy = MISSED.load(Ordering::Relaxed) - self.missed_before;
+        let lacking = self.known.lacking();
         let mut note = how().to_owned();
-        if full > 0 {
-            note += &format!("; {full} were not kept, for the table of distinct stacks is full");
-        }
         if busy > 0 {
             note += &format!("; {busy} were not had, for too many threads wanted one at once");
         }
-        let lacking = self.known.lacking();
         if lacking > 0 {
             note += &format!(
                 "; {lacking} libraries are left out: there was no memory to copy their tables, or \
                  nobody knows how to read them"
             );
         }
-        if full + busy > 0 || lacking > 0 {
+        if busy > 0 || lacking > 0 {
             define(output, &note);
         }
     }
+}
+
+/// How many times the table of resources had no room, in this process.
+fn resources_lost() -> u64 {
+    #[cfg(os_hooks)]
+    return crate::resources::RESOURCES.lost();
+    #[cfg(not(os_hooks))]
+    0
 }
 
 fn define(output: &mut Output, note: &str) {

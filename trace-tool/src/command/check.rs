@@ -98,6 +98,12 @@ fn print_counts(
         let is_on = if facility.on { "on" } else { "off" };
         let name = trace_profile::escape::plain(&facility.name, 40);
         let note = trace_profile::escape::plain(&facility.note, 300);
+        if facility.name == "names" {
+            // A loss, not a part of the recorder that is switched off.
+            let line = format!("NOT NAMED: {note}");
+            writeln!(out, "{}", out.loud(&line))?;
+            continue;
+        }
         let note = if note.is_empty() { note } else { format!(": {note}") };
         out.wrapped(&format!("{name} {is_on}{note}"), 2)?;
     }

@@ -1,0 +1,110 @@
+//! What calls were about has its name however many connections there were before, and a new trace
+//! has no names of what is gone.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use common::calls::{calls, resource};
+use common::decoded::Decoded;
+use common::{alone, checks, with_calls};
+use exectrace::{FlightRecorder, start_file_with};
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Mutex;
+use trace_format::call::CallClass;
+use trace_format::definition::ResourceKind;
+
+/// More names than the table had room for when it kept them for good: three a connection.
+const MANY: usize = 24_000;
+
+/// Connects to itself, sends a byte and closes, again and again.
+fn connect(count: usize) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("it is bound");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..count {
+                let (mut socket, _) = listener.accept().expect("a connection");
+                let mut byte = [0];
+                assert_eq!(socket.read(&mut byte).expect("a byte comes"), 1);
+            }
+        });
+        for _ in 0..count {
+            let mut socket = TcpStream::connect(address).expect("it listens");
+            socket.write_all(b"x").expect("it is read");
+            // The other side closes first: until a minute later no connection has the same ports.
+            assert_eq!(socket.read(&mut [0]).expect("the end comes"), 0);
+        }
+    });
+}
+
+/// A thread waits for a mutex.
+fn contend() {
+    let lock = Mutex::new(0);
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let held = lock.lock().expect("nobody panics");
+        let lock = &lock;
+        scope.spawn(move || {
+            let task = std::fs::read_link("/proc/thread-self").expect("Linux has it");
+            tell.send(task).expect("somebody listens");
+            *lock.lock().expect("nobody panics") += 1;
+        });
+        let task = told.recv().expect("it says so");
+        let stat = std::path::Path::new("/proc").join(task).join("stat");
+        // All it does from here on is wait.
+        while !std::fs::read_to_string(&stat).expect("it lives").contains(") S ") {
+            std::thread::yield_now();
+        }
+        drop(held);
+    });
+}
+
+/// Each call on a socket names its peer, and each wait its lock. How many sockets there are.
+fn check_named(trace: &Decoded) -> usize {
+    let (mut sockets, mut locks) = (0, 0);
+    for call in calls(trace) {
+        let class = call.call.info().expect("known").class;
+        let is_about = matches!(class, CallClass::Read | CallClass::Write);
+        if is_about && call.end.is_some() {
+            let resource = resource(trace, &call).unwrap_or_else(|| panic!("no name: {call:?}"));
+            sockets += usize::from(resource.kind == ResourceKind::Socket);
+            let is_named = resource.kind != ResourceKind::Socket || resource.name.contains(" -> ");
+            assert!(is_named, "{resource:?}");
+        }
+        if class == CallClass::Futex {
+            assert!(resource(trace, &call).is_some(), "no lock: {call:?}");
+            locks += 1;
+        }
+    }
+    assert!(locks > 0);
+    sockets
+}
+
+#[test]
+fn names_are_there_after_many_connections_and_dead_ones_are_not() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("after.trace");
+    let builder = FlightRecorder::builder().max_bytes(1 << 20).options(with_calls());
+    let recorder = builder.start().expect("none is running");
+    connect(MANY);
+    contend();
+    let mut bytes = Vec::new();
+    recorder.snapshot(&mut bytes).expect("memory takes it");
+    recorder.stop();
+    let last = Decoded::new(&bytes);
+    assert!(!last.tables.facilities.contains_key("names"), "{:?}", last.tables.facilities);
+    assert!(check_named(&last) > 100, "the last connections are in it");
+    let names = last.tables.resources.len();
+    assert!(names < MANY, "{names} names of the last of {MANY} connections");
+    let trace = start_file_with(with_calls(), &path).expect("there is room");
+    connect(20);
+    contend();
+    trace.stop().expect("the disk takes it");
+    let trace = Decoded::new(&std::fs::read(&path).expect("it is there"));
+    checks::check(&trace);
+    assert_eq!(check_named(&trace), 60, "three calls a connection");
+    let names = trace.tables.resources.len();
+    assert!(names < 200, "{names} names of 20 connections");
+}
