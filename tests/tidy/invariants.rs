@@ -12,7 +12,8 @@ const SOURCES: &str = "trace-runtime/src/";
 const MODELS: &str = "trace-runtime/src/tests/";
 
 /// What loom has nothing to say about, with the reason.
-const UNMODELLED: [(&str, &str); 6] = [
+const UNMODELLED: [(&str, &str); 7] = [
+    ("B6", "about other processes; `tests/live_changed.rs` has it"),
     ("L2", "one thread by itself: no interleaving to model; `tests/allocator.rs` has it"),
     ("L3", "a thread and its signal handlers; `tests/os_faults.rs` has it"),
     ("C1", "about functions of libc; `tests/os_conformance.rs` has it"),

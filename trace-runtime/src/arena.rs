@@ -5,14 +5,18 @@
 //! which are free. Whoever clears a run of bits has the pages (as in `living`). Nothing here locks,
 //! for memory may be wanted in a signal's handler.
 //!
-//! - **A1** A run of pages has one owner at a time.
+//! Only what is to survive lies in the file: others may write to it, and shorten it. The batches
+//! themselves are in a table beside it, in memory of the process alone, one place for each page.
+//!
+//! - **A1** A run of pages has one owner at a time, and so has the place of its first page.
 //! - **A2** An arena is unmapped when the last of its batches is gone, and its trace is.
 //!
-//! Elsewhere: what is in the file (`batch`, FORMAT.md section 11), how it is read (`trace-format`).
+//! Elsewhere: what is in the file (`batch`, FORMAT.md section 11), how it is read (`trace-format`);
+//! a file that is shorter than it was (`bus_error`).
 //!
 //! May contain `unsafe`: it maps memory, and makes batches in it.
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Front};
 use crate::inbox::Linked;
 use crate::primitive::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
@@ -84,6 +88,8 @@ fn run(mut bits: u64, count: usize) -> Option<usize> {
 pub(crate) struct Arena {
     start: *mut u8,
     bytes: usize,
+    /// A place for each page that a batch may begin with.
+    table: *mut Batch,
     pages: Pages,
     /// Its batches, and one more while it serves.
     count: AtomicUsize,
@@ -98,7 +104,7 @@ impl Linked for Arena {
 }
 
 // SAFETY: `Send` and `Sync` want that shared use is no data race: all but atomics never changes.
-// The memory behind `start` is lent out in runs of pages with one owner each (A1).
+// The memory behind `start` and `table` is lent out with one owner for each part (A1).
 unsafe impl Send for Arena {}
 // SAFETY: as above.
 unsafe impl Sync for Arena {}
@@ -109,12 +115,15 @@ impl Arena {
         let first = self.pages.take(pages_of(capacity))?;
         self.count.fetch_add(1, Ordering::Relaxed);
         // SAFETY: `add` stays inside the mapping: the page in front of all is the header's.
-        let place = unsafe { self.start.add((first + 1) * PAGE_BYTES) }.cast::<Batch>();
-        // SAFETY: `add` stays inside the run of pages, which has room for the batch and its bytes.
-        let bytes = unsafe { place.add(1) }.cast();
-        let mut batch = Batch::with_bytes(bytes, capacity);
+        let front = unsafe { self.start.add((first + 1) * PAGE_BYTES) }.cast::<Front>();
+        // SAFETY: `at` wants memory that nobody else touches, aligned and with room for a front and
+        // the bytes: that is the run of pages, ours alone (A1), as long as it is not given back.
+        // The file's bytes are zeros, or what earlier batches have left.
+        let mut batch = unsafe { Batch::at(front, capacity) };
         batch.arena = self;
-        // SAFETY: the run is writable, aligned to a page, and ours alone (A1).
+        // SAFETY: `add` stays inside the table, which has a place for each page.
+        let place = unsafe { self.table.add(first) };
+        // SAFETY: the place is writable, aligned, and ours alone (A1).
         unsafe { place.write(batch) };
         Some(place)
     }
@@ -130,7 +139,7 @@ impl Arena {
         let whose = unsafe { &*batch };
         whose.forsake();
         let pages = pages_of(whose.capacity());
-        let first = (batch as usize - arena.start as usize) / PAGE_BYTES - 1;
+        let first = (batch as usize - arena.table as usize) / size_of::<Batch>();
         arena.pages.give(first, pages);
         // SAFETY: `release` wants a count of the caller's: that of this batch.
         unsafe { Self::release(this) };
@@ -148,7 +157,12 @@ impl Arena {
             return;
         }
         #[cfg(all(unix, not(exectrace_loom)))]
-        map::unmap(arena.start, arena.bytes);
+        {
+            crate::bus_error::forget(arena.start);
+            map::unmap(arena.start, arena.bytes);
+            map::unmap(arena.table.cast(), table_bytes(&arena.pages));
+            crate::bus_error::leave();
+        }
         let _ = arena.bytes;
         // Not freed here: this may be a signal handler.
         //
@@ -164,7 +178,12 @@ impl Arena {
 }
 
 fn pages_of(capacity: usize) -> usize {
-    (size_of::<Batch>() + capacity).div_ceil(PAGE_BYTES)
+    (size_of::<Front>() + capacity).div_ceil(PAGE_BYTES)
+}
+
+#[cfg(all(unix, not(exectrace_loom)))]
+fn table_bytes(pages: &Pages) -> usize {
+    pages.words.len() * PAGES * size_of::<Batch>()
 }
 
 #[cfg(any(exectrace_loom, not(unix)))]
@@ -186,6 +205,7 @@ pub(crate) use map::reserve;
 #[cfg(all(unix, not(exectrace_loom)))]
 mod current {
     use super::{Arena, AtomicUsize, Ordering, PAGE_BYTES, Pages, map};
+    use crate::bus_error;
     use crate::primitive::global::{self, AtomicPtr};
     use std::fs::File;
     use std::io;
@@ -217,6 +237,7 @@ mod current {
     pub(crate) fn forked() {
         CURRENT.store(ptr::null_mut(), Ordering::Relaxed);
         USERS.store(0, Ordering::Relaxed);
+        bus_error::forked();
     }
 
     /// An arena that serves, until it is dropped.
@@ -239,15 +260,27 @@ mod current {
             // the bits of its pages either.
             let bytes = bytes.ok_or(io::ErrorKind::FileTooLarge)?;
             let start = map::map(file, bytes)?;
-            let Some(pages) = Pages::new(words * super::PAGES) else {
-                map::unmap(start, bytes);
-                return Err(io::ErrorKind::OutOfMemory.into());
-            };
-            let count = AtomicUsize::new(1);
-            let link = AtomicPtr::new(ptr::null_mut());
-            let arena = Box::into_raw(Box::new(Arena { start, bytes, pages, count, link }));
+            let parts = Self::parts(start, bytes, words * super::PAGES);
+            let (table, pages) = parts.inspect_err(|_| map::unmap(start, bytes))?;
+            let (count, link) = (AtomicUsize::new(1), AtomicPtr::new(ptr::null_mut()));
+            let arena = Arena { start, bytes, table, pages, count, link };
+            let arena = Box::into_raw(Box::new(arena));
             CURRENT.store(arena, Ordering::SeqCst);
             Ok(Self(arena))
+        }
+
+        /// What goes along with a mapped file: the table of its batches, and which pages are free.
+        /// From then on the file may be shortened.
+        fn parts(
+            start: *mut u8,
+            bytes: usize,
+            pages: usize,
+        ) -> io::Result<(*mut super::Batch, Pages)> {
+            let pages = Pages::new(pages).ok_or(io::ErrorKind::OutOfMemory)?;
+            let table = map::anonymous(super::table_bytes(&pages))?;
+            let watched = bus_error::watch(start, bytes);
+            watched.inspect_err(|_| map::unmap(table, super::table_bytes(&pages)))?;
+            Ok((table.cast(), pages))
         }
     }
 
@@ -281,6 +314,15 @@ mod map {
         // SAFETY: a new mapping, wherever the kernel likes, touches nobody's memory.
         let start =
             unsafe { libc::mmap(ptr::null_mut(), bytes, access, kind, file.as_raw_fd(), 0) };
+        if start == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(start.cast()) }
+    }
+
+    /// Memory of the process alone, all zeros.
+    pub(super) fn anonymous(bytes: usize) -> io::Result<*mut u8> {
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let kind = libc::MAP_PRIVATE | libc::MAP_ANON;
+        // SAFETY: a new mapping, wherever the kernel likes, touches nobody's memory.
+        let start = unsafe { libc::mmap(ptr::null_mut(), bytes, access, kind, -1, 0) };
         if start == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(start.cast()) }
     }
 
@@ -321,7 +363,7 @@ mod map {
     }
 
     pub(super) fn unmap(start: *mut u8, bytes: usize) {
-        // SAFETY: the mapping is the arena's, and nobody has a batch in it.
+        // SAFETY: the mapping is the arena's, and nobody uses anything in it.
         unsafe { libc::munmap(start.cast(), bytes) };
     }
 }

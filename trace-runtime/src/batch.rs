@@ -12,10 +12,14 @@
 //!   the batch.
 //! - **B4** `base`, `sequence`, `reported` and `capacity` do not change while the batch is in a chain.
 //! - **B5** A slot that reads the same time before and after reading what it holds was not torn.
+//! - **B6** Nothing that is read from a front or from the bytes decides which memory is touched.
 //!
-//! A batch begins with what somebody must know who finds nothing but its memory: in a mapped file,
-//! after the process is gone (FORMAT.md, section 11). Its commit word is taken back before anything
-//! else changes, so what is found there is right at any moment.
+//! The bytes have a *front* with what somebody must know who finds nothing but that memory: in a
+//! mapped file, after the process is gone (FORMAT.md, section 11). Its commit word is taken back
+//! before anything else changes, so what is found there is right at any moment. That file may be
+//! shortened by somebody else: then front and bytes read as zeros, and the batch is *lost*. All
+//! that the process must be able to rely on, pointers and lengths, is in memory of its own: in
+//! `Batch`.
 //!
 //! Elsewhere: who appends (`thread`), who walks the chain (`drain`), where memory comes from
 //! (`memory`, `arena`).
@@ -125,7 +129,7 @@ impl Slot {
 #[derive(Debug)]
 pub(crate) struct Unstable;
 
-/// In the high half of [`Batch::owner`]: these bytes are a batch.
+/// In the high half of [`Front::owner`]: these bytes are a batch.
 const LIVE: u64 = 0xf142_5458;
 
 /// Whose a batch is.
@@ -136,24 +140,64 @@ pub(crate) struct Owner {
     pub(crate) os_id: u64,
 }
 
-/// One batch.
+/// What lies in front of a batch's bytes.
 #[derive(Debug)]
 #[repr(C)]
-pub(crate) struct Batch {
+pub(crate) struct Front {
     /// [`LIVE`] and the thread's id; 0 if it is nobody's.
     owner: AtomicU64,
     commit: AtomicU64,
+    base: AtomicU64,
+    /// The sequence, and the capacity above it.
+    numbers: AtomicU64,
+    os_id: AtomicU64,
+    /// From here to the bytes.
+    bytes_at: AtomicU64,
+    slots: [Slot; SLOTS],
+}
+
+impl Front {
+    fn new() -> Self {
+        Self {
+            owner: AtomicU64::new(0),
+            commit: AtomicU64::new(0),
+            base: AtomicU64::new(0),
+            numbers: AtomicU64::new(0),
+            os_id: AtomicU64::new(0),
+            bytes_at: AtomicU64::new(0),
+            slots: std::array::from_fn(|_| Slot::new()),
+        }
+    }
+
+    /// The slots, for the owner to write and anybody to read.
+    #[inline(always)]
+    pub(crate) fn slot(&self, at: usize) -> &Slot {
+        &self.slots[at]
+    }
+
+    /// By the owner: everything up to `commit.len` is written.
+    #[inline(always)]
+    pub(crate) fn commit(&self, commit: Commit) {
+        // `Release` pairs with the `Acquire` in `committed`: B2.
+        self.commit.store(commit.to_word(), Ordering::Release);
+    }
+}
+
+/// One batch.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    front: *const Front,
+    bytes: *mut u8,
+    next: AtomicPtr<Batch>,
+    /// Events committed, once it is sealed.
+    sealed_events: AtomicU64,
+    /// As the front is to have it.
+    owner: u64,
     pub(crate) base: u64,
     pub(crate) sequence: u32,
     capacity: u32,
-    os_id: u64,
-    /// From here to its bytes.
-    bytes_at: u64,
-    slots: [Slot; SLOTS],
     /// What the thread has lost, as its events say up to the preamble of this batch.
     pub(crate) reported: Losses,
-    next: AtomicPtr<Batch>,
-    bytes: *mut u8,
     /// The arena it lies in; null for none.
     pub(crate) arena: *const Arena,
     touches: Touches,
@@ -171,57 +215,85 @@ impl Batch {
     #[cfg(exectrace_loom)]
     pub(crate) fn new(capacity: usize) -> Option<Box<Self>> {
         let bytes = Box::into_raw(vec![0_u8; capacity].into_boxed_slice()).cast();
-        Some(Box::new(Self::with_bytes(bytes, capacity)))
+        let front = Box::into_raw(Box::new(Front::new()));
+        Some(Box::new(Self::with_parts(front, bytes, capacity)))
     }
 
-    /// One whose events are to lie at `bytes`, where there is zeroed room for `capacity` of them
-    /// that nobody else touches.
-    pub(crate) fn with_bytes(bytes: *mut u8, capacity: usize) -> Self {
+    /// One whose front is to lie at `front`, and its events behind that.
+    ///
+    /// # Safety
+    /// There is zeroed memory for a front, aligned for it, and `capacity` bytes behind it, which
+    /// nobody else touches, for as long as the batch lives.
+    pub(crate) unsafe fn at(front: *mut Front, capacity: usize) -> Self {
+        // SAFETY: `write` wants a place for a front: the caller's promise.
+        unsafe { front.write(Front::new()) };
+        // SAFETY: `add` stays inside that memory, by the caller's promise.
+        let bytes = unsafe { front.add(1) }.cast();
+        Self::with_parts(front, bytes, capacity)
+    }
+
+    fn with_parts(front: *const Front, bytes: *mut u8, capacity: usize) -> Self {
         assert!(capacity <= usize::from(u16::MAX), "a commit word has 16 bits for the length");
         Self {
-            owner: AtomicU64::new(0),
-            commit: AtomicU64::new(0),
+            front,
+            bytes,
+            next: AtomicPtr::new(ptr::null_mut()),
+            sealed_events: AtomicU64::new(0),
+            owner: 0,
             base: 0,
             sequence: 0,
             capacity: capacity as u32,
-            os_id: 0,
-            bytes_at: size_of::<Self>() as u64,
-            slots: std::array::from_fn(|_| Slot::new()),
             reported: Losses::default(),
-            next: AtomicPtr::new(ptr::null_mut()),
-            bytes,
             arena: ptr::null(),
             touches: Touches::new(capacity),
         }
     }
 
+    #[inline(always)]
+    pub(crate) fn front(&self) -> &Front {
+        // SAFETY: a shared reference wants a live front: it lives as long as its batch, and all of
+        // it is atomic.
+        unsafe { &*self.front }
+    }
+
     /// Ends an owned batch's life: from here on it is nobody's.
     pub(crate) fn forsake(&self) {
-        self.owner.store(0, Ordering::Release);
+        self.front().owner.store(0, Ordering::Release);
     }
 
     /// Makes an owned batch ready for its next life.
     pub(crate) fn reset(&mut self, owner: Owner, base: u64, sequence: u32, reported: Losses) {
-        self.commit.store(0, Ordering::Release);
-        self.slots.iter().for_each(Slot::close);
+        let front = self.front();
+        front.commit.store(0, Ordering::Release);
+        front.slots.iter().for_each(Slot::close);
         // The process may end at any moment, and somebody read what is there by then.
         compiler_fence(Ordering::SeqCst);
+        front.base.store(base, Ordering::Relaxed);
+        let numbers = u64::from(self.capacity) << 32 | u64::from(sequence);
+        front.numbers.store(numbers, Ordering::Relaxed);
+        front.os_id.store(owner.os_id, Ordering::Relaxed);
+        front.bytes_at.store(size_of::<Front>() as u64, Ordering::Relaxed);
+        let owner = LIVE << 32 | u64::from(owner.thread);
+        front.owner.store(owner, Ordering::Release);
+        self.owner = owner;
         self.next = AtomicPtr::new(ptr::null_mut());
         self.base = base;
         self.sequence = sequence;
         self.reported = reported;
-        self.os_id = owner.os_id;
-        self.owner.store(LIVE << 32 | u64::from(owner.thread), Ordering::Release);
+    }
+
+    /// Whether somebody has shortened the file that it lies in, or has written there.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.front().owner.load(Ordering::Relaxed) != self.owner
     }
 
     pub(crate) fn capacity(&self) -> usize {
         self.capacity as usize
     }
 
-    /// The slots, for the owner to write and anybody to read.
-    #[inline(always)]
+    /// See [`Front::slot`].
     pub(crate) fn slot(&self, at: usize) -> &Slot {
-        &self.slots[at]
+        self.front().slot(at)
     }
 
     /// By the owner: writes one byte beyond the committed ones.
@@ -280,17 +352,16 @@ impl Batch {
         unsafe { ptr::copy_nonoverlapping(from.as_ptr(), place, from.len()) };
     }
 
-    /// By the owner: everything up to `commit.len` is written.
-    #[inline(always)]
+    /// See [`Front::commit`].
+    #[cfg(all(test, exectrace_loom))]
     pub(crate) fn commit(&self, commit: Commit) {
-        // `Release` pairs with the `Acquire` in `committed`: B2.
-        self.commit.store(commit.to_word(), Ordering::Release);
+        self.front().commit(commit);
     }
 
     /// By anybody: how far the batch is written.
     #[inline(always)]
     pub(crate) fn committed(&self) -> Commit {
-        Commit::from_word(self.commit.load(Ordering::Acquire))
+        Commit::from_word(self.front().commit.load(Ordering::Acquire))
     }
 
     /// By anybody: the bytes from `from` up to what [`Batch::committed`] has returned.
@@ -307,8 +378,9 @@ impl Batch {
         unsafe { std::slice::from_raw_parts(start, to - from) }
     }
 
-    /// By the owner, as its last access: `next` follows.
-    pub(crate) fn seal(&self, next: *mut Self) {
+    /// By the owner, as its last access: `next` follows, and it has so many events.
+    pub(crate) fn seal(&self, next: *mut Self, events: u16) {
+        self.sealed_events.store(events.into(), Ordering::Relaxed);
         // `Release` pairs with the `Acquire` in `next`: all of the owner's writes come before (B3).
         self.next.store(next, Ordering::Release);
     }
@@ -323,7 +395,13 @@ impl Batch {
     pub(crate) fn maybe_open(&self) -> impl Iterator<Item = Open> {
         let is_open = |slot: &&Slot| slot.begin.load(Ordering::Acquire) != 0;
         let what = |slot: &Slot| Open::from_word(slot.what.load(Ordering::Acquire));
-        self.slots.iter().filter(is_open).filter_map(what)
+        self.front().slots.iter().filter(is_open).filter_map(what)
+    }
+
+    /// By the collector, once it has a successor: the events that were committed. So they are known
+    /// of one that is lost, too.
+    pub(crate) fn sealed_events(&self) -> u64 {
+        self.sealed_events.load(Ordering::Relaxed)
     }
 
     /// By anybody: what is open on the owner's thread, exactly as of `commit`.
@@ -332,7 +410,7 @@ impl Batch {
     /// [`Unstable`] if the owner was busy: something ended, or an event was committed meanwhile.
     pub(crate) fn read_open(&self, commit: Commit) -> Result<Vec<OpenSince>, Unstable> {
         let mut open = Vec::new();
-        for slot in &self.slots {
+        for slot in &self.front().slots {
             let Some((begin, what)) = slot.read()? else { break };
             let Some(what) = Open::from_word(what) else { return Err(Unstable) };
             open.push(OpenSince { open: what, begin: Ticks(begin) });
@@ -340,7 +418,7 @@ impl Batch {
         // Every slot was whole; were they so at one moment? A time that is still there was there
         // all along, for times do not come back. The outermost is looked at last: what encloses
         // a slot outlives it.
-        for (slot, seen) in self.slots.iter().zip(&open).rev() {
+        for (slot, seen) in self.front().slots.iter().zip(&open).rev() {
             if slot.begin.load(Ordering::Acquire) != seen.begin.0 {
                 return Err(Unstable);
             }
@@ -356,5 +434,7 @@ impl Drop for Batch {
         // SAFETY: `from_raw` wants the pointer `into_raw` gave in `new`, once: it is rebuilt with
         // the same length, and this is the only drop.
         drop(unsafe { Box::from_raw(bytes) });
+        // SAFETY: as above.
+        drop(unsafe { Box::from_raw(self.front.cast_mut()) });
     }
 }

@@ -49,7 +49,7 @@ impl Thread {
             put_number(&mut body, zigzag(result));
             return self.end_deep(own, now, opcode::END_CALL, &body, Patience::Never);
         }
-        if at >= SLOTS || own.batch().slot(at).begin() != begin {
+        if at >= SLOTS || own.front().slot(at).begin() != begin {
             return self.end_elsewhere(own, begin, what, now, Patience::Never);
         }
         let frame = own.frames[at];
@@ -58,7 +58,7 @@ impl Thread {
             return self.end_committed(own, now, Patience::Never, put);
         }
         own.depth = at;
-        own.batch().slot(at).close();
+        own.front().slot(at).close();
         own.put_varint(zigzag(result));
         own.complete(frame.at, now - begin);
         own.last = now;
@@ -86,7 +86,7 @@ impl Thread {
         // SAFETY: nobody else touches it, by the caller's promise.
         let own = unsafe { self.own() };
         if own.depth == 1 {
-            let what = own.batch().slot(0).what();
+            let what = own.front().slot(0).what();
             // SAFETY: as above; `own` is not used any more.
             unsafe { self.end_call(self.begin, what, result) };
         }

@@ -1,8 +1,8 @@
 //! A file that this process writes, and no other one: it is locked for as long as it is written.
 //!
-//! Others may do to it what they like all the same: shorten it, as `copytruncate` of logrotate does,
-//! remove it, or put another in its place. Then what had been written is [`Gone`]: the write fails,
-//! and the file can be begun [`again`](Claimed::again). One that is only renamed goes on.
+//! Others may do to it what they like all the same: shorten it, as `copytruncate` of logrotate
+//! does, remove it, or put another in its place. Then what had been written is [`Gone`]: the write
+//! fails, and the file can be begun [`again`](Claimed::again). One that is only renamed goes on.
 //!
 //! Elsewhere: what may be opened (`destination`); which files a trace has (`file`, `rotation`).
 
@@ -11,12 +11,13 @@ use crate::error::StartError;
 #[cfg(unix)]
 use crate::file::with_ending;
 use crate::file_lock;
+use crate::primitive::Ordering;
+use crate::primitive::global::AtomicBool;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, IoSlice, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A file that no other process writes a trace to, and how far this one has written it.
 #[derive(Debug)]

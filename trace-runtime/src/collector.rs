@@ -11,6 +11,7 @@ use crate::drain::Drain;
 use crate::error::Report;
 use crate::handler;
 use crate::hooked;
+use crate::kept;
 use crate::living;
 use crate::losses::{Losses, Tally, ThreadLosses};
 use crate::memory::BUDGET;
@@ -252,6 +253,7 @@ impl Collector {
             self.session.note_sweep(true);
         }
         self.look_after_ring();
+        self.look_after_kept();
         self.output.write_definitions();
         self.output.flush();
         hooked::begin_generation();
@@ -280,6 +282,14 @@ impl Collector {
         if let Some((on, news)) = self.output.ring_mut().and_then(|ring| ring.take_news()) {
             let (name, note) = (b"mapped".as_slice(), news.as_bytes());
             self.output.define(&Definition::Facility { name, on, note });
+        }
+    }
+
+    /// Others may do something to the file beside the trace, too.
+    fn look_after_kept(&mut self) {
+        if let Some(fault) = kept::take_fault() {
+            let (name, note) = (b"live".as_slice(), fault.as_bytes());
+            self.output.define(&Definition::Facility { name, on: false, note });
         }
     }
 
@@ -454,6 +464,7 @@ impl Collector {
         let states = self.states();
         self.put_cut(states);
         self.sources.iter_mut().for_each(|source| source.stop(&mut self.output));
+        self.look_after_kept();
         let drains = std::mem::take(&mut self.drains);
         self.put_ends(&drains);
         drains.iter().for_each(|drain| _ = drain.thread.spares.trim(0));

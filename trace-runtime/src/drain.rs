@@ -62,7 +62,9 @@ impl Drain {
             // Loaded before the commit: if there is a successor, the commit below is the last (B3).
             let next = self.batch().next();
             let commit = self.batch().committed();
-            if commit.len > self.taken.len {
+            if self.batch().is_lost() {
+                self.note_lost(!next.is_null());
+            } else if self.is_news_of(commit) {
                 let info = self.info(generation, commit);
                 let bytes = self.batch().bytes(usize::from(self.taken.len), commit);
                 take(&info, bytes, self.reported);
@@ -82,6 +84,26 @@ impl Drain {
                 // it (B3, D1).
                 unsafe { memory::free(done) };
             }
+        }
+    }
+
+    /// Whether it says that there is more; it does not if somebody has written to the file that it
+    /// lies in (B6).
+    fn is_news_of(&self, commit: Commit) -> bool {
+        let is_possible = usize::from(commit.len) <= self.batch().capacity();
+        commit.len > self.taken.len && commit.events >= self.taken.events && is_possible
+    }
+
+    /// The memory of the batch is lost, and how many events were in it is known when it is sealed.
+    #[cold]
+    fn note_lost(&self, is_sealed: bool) {
+        if is_sealed {
+            let lost = self.batch().sealed_events();
+            let lost = lost.saturating_sub(self.taken.events.into());
+            self.thread.interrupted.fetch_add(lost, Ordering::Relaxed);
+        } else {
+            // What comes next is to be in another one.
+            self.thread.retire();
         }
     }
 
@@ -106,7 +128,7 @@ impl Drain {
 
     /// What is open after all that has been handed out.
     pub(crate) fn open(&self) -> Result<Vec<OpenSince>, Unstable> {
-        self.batch().read_open(self.taken)
+        if self.batch().is_lost() { Err(Unstable) } else { self.batch().read_open(self.taken) }
     }
 
     /// What may be open.

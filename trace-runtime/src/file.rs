@@ -5,8 +5,8 @@
 //! trace is in both. A trace that is stopped has no such file. One that is killed has, and readers
 //! take what is only there.
 //!
-//! Elsewhere: that file (`kept`); a trace that goes on in another (`rotation`); which process a file
-//! belongs to (`claimed`); what may be written to (`destination`).
+//! Elsewhere: that file (`kept`); a trace that goes on in another (`rotation`); which process a
+//! file belongs to (`claimed`); what may be written to (`destination`).
 
 use crate::claimed::Claimed;
 use crate::destination::{self, Access};
@@ -27,7 +27,14 @@ use std::path::{self, Path, PathBuf};
 ///
 /// While it runs, there is a second file `PATH.live`, as large as [`Options::memory_max`] says; the
 /// tool reads both. If there is one already, of a process that was killed, both are kept, as
-/// `PATH.old` and `PATH.old.live`; else a file of this name is overwritten. It is not compressed.
+/// `PATH.old` and `PATH.old.live`; else a file of this name is replaced. It is not compressed.
+///
+/// Files have mode 0600. A symbolic link is not followed, and what is no regular file is refused.
+/// The program may go to another folder meanwhile. If somebody else shortens or removes the file,
+/// it is begun anew, and [`Trace::stop`] says so; if somebody shortens the second one, the program
+/// goes on, for which there is a handler of SIGBUS while it runs. After a fork the child may start
+/// a trace of its own.
+///
 /// If a flight recorder with a file runs already, and that is on another file system, there is no
 /// second file, and a crash loses the last second.
 ///

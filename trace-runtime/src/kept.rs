@@ -17,8 +17,19 @@ use std::path::{Path, PathBuf};
 #[cfg(all(unix, not(exectrace_loom)))]
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
-    serving: Option<crate::arena::Serving>,
+    serving: Option<Serving>,
     names: Vec<PathBuf>,
+}
+
+/// The file while threads have batches in it.
+#[cfg(all(unix, not(exectrace_loom)))]
+#[derive(Debug)]
+struct Serving {
+    file: fs::File,
+    bytes: u64,
+    /// What has become of it was told.
+    is_told: bool,
+    _arena: crate::arena::Serving,
 }
 
 /// One name of it, until it is dropped.
@@ -89,15 +100,47 @@ fn leave(path: &Path) {
 }
 
 #[cfg(all(unix, not(exectrace_loom)))]
-fn serve(path: &Path, options: &Options) -> io::Result<crate::arena::Serving> {
+fn serve(path: &Path, options: &Options) -> io::Result<Serving> {
     use std::os::unix::fs::FileExt as _;
     let file = destination::make(path, Access::Mapped)?;
     let header = trace_format::live::Header { process: std::process::id().into() };
-    let made = crate::arena::Serving::new(&file, options.memory_max)
-        .and_then(|serving| file.write_all_at(&header.encode(), 0).map(|()| serving));
-    if made.is_err() {
-        // What there was no room for is not to lie about.
-        let _ = fs::remove_file(path);
+    // Of an earlier one.
+    crate::bus_error::take_lost();
+    let made = crate::arena::Serving::new(&file, options.memory_max).and_then(|arena| {
+        file.write_all_at(&header.encode(), 0)?;
+        Ok((file.metadata()?.len(), arena))
+    });
+    match made {
+        Ok((bytes, arena)) => Ok(Serving { file, bytes, is_told: false, _arena: arena }),
+        Err(error) => {
+            // What there was no room for is not to lie about.
+            let _ = fs::remove_file(path);
+            Err(error)
+        }
     }
-    made
+}
+
+/// What somebody else has done to the file, so that it is of no use after a kill. Told once.
+#[cfg(all(unix, not(exectrace_loom)))]
+pub(crate) fn take_fault() -> Option<&'static str> {
+    use std::os::unix::fs::MetadataExt as _;
+    let mut shared = crate::recorder::lock_kept();
+    let serving = shared.serving.as_mut().filter(|it| !it.is_told)?;
+    let is_lost = crate::bus_error::take_lost();
+    let now = serving.file.metadata().ok();
+    let fault = if now.as_ref().is_some_and(|now| now.nlink() == 0) {
+        "somebody has removed the file beside the trace: a crash loses the last second"
+    } else if is_lost || now.is_some_and(|now| now.len() < serving.bytes) {
+        "somebody has shortened the file beside the trace: what threads had in it is lost, and a \
+         crash loses the last second"
+    } else {
+        return None;
+    };
+    serving.is_told = true;
+    Some(fault)
+}
+
+#[cfg(any(exectrace_loom, not(unix)))]
+pub(crate) fn take_fault() -> Option<&'static str> {
+    None
 }

@@ -65,6 +65,8 @@ mod arena;
 mod auto;
 mod batch;
 mod body;
+#[cfg(all(unix, not(exectrace_loom)))]
+mod bus_error;
 #[cfg(any(os_hooks, all(test, exectrace_loom)))]
 mod call;
 mod callsite;

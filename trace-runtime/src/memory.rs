@@ -140,14 +140,21 @@ mod place {
 #[cfg(not(exectrace_loom))]
 mod place {
     use super::pages;
-    use crate::batch::Batch;
+    use crate::batch::{Batch, Front};
+
+    fn bytes_of(capacity: usize) -> usize {
+        size_of::<Batch>() + size_of::<Front>() + capacity
+    }
 
     pub(super) fn make(capacity: usize) -> Option<*mut Batch> {
-        let place: *mut Batch = pages::map(size_of::<Batch>() + capacity)?.cast();
-        // SAFETY: `add` stays inside the pages, which have room for the batch and its bytes.
-        let bytes = unsafe { place.add(1) }.cast();
-        // SAFETY: the pages are writable, aligned, and nobody else's. They are zeroed.
-        unsafe { place.write(Batch::with_bytes(bytes, capacity)) };
+        let place: *mut Batch = pages::map(bytes_of(capacity))?.cast();
+        // SAFETY: `add` stays inside the pages, which have room for the batch, its front and bytes.
+        let front = unsafe { place.add(1) }.cast::<Front>();
+        // SAFETY: `at` wants zeroed memory of nobody else's: it is the rest of the pages, and both
+        // types are aligned to words.
+        let batch = unsafe { Batch::at(front, capacity) };
+        // SAFETY: the pages are writable, aligned, and nobody else's.
+        unsafe { place.write(batch) };
         Some(place)
     }
 
@@ -158,7 +165,7 @@ mod place {
         let capacity = unsafe { &*batch }.capacity();
         // SAFETY: `unmap` wants pages from `map` with this many bytes, owned and unused: what is in
         // a batch needs no drop.
-        unsafe { pages::unmap(batch.cast(), size_of::<Batch>() + capacity) };
+        unsafe { pages::unmap(batch.cast(), bytes_of(capacity)) };
     }
 }
 

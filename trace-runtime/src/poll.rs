@@ -27,7 +27,7 @@ impl Thread {
             put_number(&mut body, waits_at.into());
             return self.end_deep(own, now, opcode::END_POLL, &body, Patience::Never);
         }
-        if at >= SLOTS || own.batch().slot(at).begin() != begin {
+        if at >= SLOTS || own.front().slot(at).begin() != begin {
             return self.end_elsewhere(own, begin, what, now, Patience::Never);
         }
         let frame = own.frames[at];
@@ -36,7 +36,7 @@ impl Thread {
             return self.end_committed(own, now, Patience::Never, put);
         }
         own.depth = at;
-        own.batch().slot(at).close();
+        own.front().slot(at).close();
         // SAFETY: `put` wants our open batch and an uncommitted place: T2, T4.
         unsafe { own.batch().put(frame.at, opcode::POLL_WAITS | opcode::OPEN) };
         own.put_varint(waits_at.into());

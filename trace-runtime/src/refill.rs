@@ -10,7 +10,7 @@
 //!
 //! May contain `unsafe`: it moves uncommitted bytes from one batch to the next.
 
-use crate::batch::{Batch, SLOTS};
+use crate::batch::{Batch, Front, SLOTS};
 use crate::handler;
 use crate::losses::Losses;
 use crate::memory::{self, BATCH_BYTES_MAX, BATCH_BYTES_MIN, BUDGET};
@@ -97,10 +97,10 @@ impl Thread {
         let Some(next) = self.next_batch(own, need, full, patience) else {
             return serves && self.reopen_limit(own);
         };
-        let before = own.batch;
+        let (before, events) = (own.batch, own.events);
         self.move_to(own, next, now);
         self.session.note_sealed(own_batch_bytes(own, before));
-        own.batch_at(before).seal(next);
+        own.batch_at(before).seal(next, events);
         self.reopen_limit(own)
     }
 
@@ -163,6 +163,9 @@ impl Thread {
     /// pending.
     fn move_to(&self, own: &mut Own, next: *mut Batch, now: u64) {
         let before = own.batch();
+        if before.is_lost() {
+            own.forget_open();
+        }
         let (committed, pos) = (own.committed, own.pos);
         let listed = own.depth.min(SLOTS);
         let pending_from = (0..listed).find(|&at| own.frames[at].at >= committed);
@@ -178,7 +181,7 @@ impl Thread {
         own.reported += Losses { events: loss.events, ends: loss.ends };
         own.start_batch(next, base, own.sequence.wrapping_add(step));
         for at in 0..listed {
-            own.batch().slot(at).open(before.slot(at).what(), before.slot(at).begin());
+            own.front().slot(at).open(before.slot(at).what(), before.slot(at).begin());
         }
         for at in 0..pending_from.unwrap_or(listed) {
             let (what, begin) = (before.slot(at).what(), before.slot(at).begin());
@@ -221,10 +224,27 @@ impl Thread {
 }
 
 impl Own {
+    /// The front of that batch.
+    #[inline(always)]
+    pub(crate) fn front<'a>(&self) -> &'a Front {
+        // SAFETY: a shared reference wants a live front: it lives as long as its batch, which is
+        // the open one (T2).
+        unsafe { &*self.front }
+    }
+
     fn batch_at<'a>(&self, batch: *mut Batch) -> &'a Batch {
         // SAFETY: a shared reference wants a live batch: `batch` is in our chain and not sealed
         // yet, so the collector has not passed it.
         unsafe { &*batch }
+    }
+
+    /// Of what is open, only its end can be written: what it is was in memory that is lost. The
+    /// same is true of what is not committed.
+    #[cold]
+    fn forget_open(&mut self) {
+        self.depth = 0;
+        self.pos = self.committed;
+        self.pending = 0;
     }
 
     fn put_event(&mut self, code: u8, fields: &[u64]) {
@@ -247,7 +267,7 @@ impl Own {
         for at in from..self.depth.min(SLOTS) {
             let offset = self.frames[at].at - committed;
             self.frames[at].at = start + offset.saturating_sub(shrunk);
-            self.last = self.batch().slot(at).begin();
+            self.last = self.front().slot(at).begin();
             self.pending += 1;
         }
     }

@@ -19,7 +19,7 @@
 //!
 //! May contain `unsafe`: it writes raw bytes, and hands out its owner's state from a shared struct.
 
-use crate::batch::{Batch, Commit, Owner, SLOTS};
+use crate::batch::{Batch, Commit, Front, Owner, SLOTS};
 use crate::clock;
 use crate::encoded::{Encoded, Head};
 use crate::inbox::Linked;
@@ -30,8 +30,7 @@ use crate::naming::Name;
 use crate::primitive::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use crate::refill::{Loss, Patience};
 use crate::session::Session;
-use crate::value::Value;
-use crate::value::{Body, put_number};
+use crate::value::{Body, Value, put_number};
 use std::cell::UnsafeCell;
 use std::sync::Arc;
 use trace_format::event::opcode;
@@ -58,6 +57,7 @@ pub(crate) struct Frame {
 #[derive(Debug)]
 pub(crate) struct Own {
     pub(crate) batch: *mut Batch,
+    pub(crate) front: *const Front,
     owner: Owner,
     pub(crate) pos: usize,
     pub(crate) committed: usize,
@@ -138,6 +138,7 @@ impl Thread {
     ) -> Self {
         let mut own = Own {
             batch,
+            front: std::ptr::null(),
             owner: Owner { thread: id.0, os_id: identity.os_id },
             pos: 0,
             committed: 0,
@@ -221,7 +222,7 @@ impl Thread {
         let own = unsafe { self.own() };
         let now = clock::ticks().max(own.last);
         let at = own.depth.wrapping_sub(1);
-        if at >= SLOTS || own.batch().slot(at).begin() != begin {
+        if at >= SLOTS || own.front().slot(at).begin() != begin {
             return self.end_elsewhere(own, begin, what, now, patience);
         }
         let frame = own.frames[at];
@@ -229,7 +230,7 @@ impl Thread {
             return self.end_committed(own, now, patience, Own::put_end);
         }
         own.depth = at;
-        own.batch().slot(at).close();
+        own.front().slot(at).close();
         let duration = now - begin;
         if duration < frame.min_ticks {
             // Fast enough to be forgotten. What was pending inside has been, too (T4).
@@ -304,7 +305,7 @@ impl Thread {
             return self.end_deep(own, now, opcode::END_VALUE, body, Patience::Waits);
         }
         let at = own.depth.wrapping_sub(1);
-        let innermost = at < SLOTS && own.batch().slot(at).begin() == begin;
+        let innermost = at < SLOTS && own.front().slot(at).begin() == begin;
         let pending = innermost && own.frames[at].at >= own.committed;
         let forgotten = pending && now - begin < own.frames[at].min_ticks;
         let patience = Patience::Waits;
@@ -312,10 +313,10 @@ impl Thread {
             // SAFETY: still on the owning thread; `own` is not used any more.
             return unsafe { self.end(begin, what, patience) };
         }
-        own.batch().slot(at).ending(begin);
+        own.front().slot(at).ending(begin);
         self.append_here(own, now, opcode::END_VALUE, body);
         own.depth = at;
-        own.batch().slot(at).close();
+        own.front().slot(at).close();
     }
 
     pub(crate) fn has_room(
@@ -382,15 +383,15 @@ impl Thread {
                 return;
             }
             own.depth = at;
-            own.batch().slot(at).close();
+            own.front().slot(at).close();
             return self.lose_end(own, now);
         }
-        let slot = own.batch().slot(at);
+        let slot = own.front().slot(at);
         slot.ending(slot.begin());
         put(own, now);
         self.commit(own, now);
         // The batch may be another now; its slot was copied.
-        own.batch().slot(at).close();
+        own.front().slot(at).close();
         own.depth = at;
     }
 
@@ -431,10 +432,10 @@ impl Thread {
         let mut body = Body::new();
         put_number(&mut body, what);
         put_number(&mut body, now - begin);
-        let found = (0..own.depth).rev().find(|&at| own.batch().slot(at).begin() == begin);
+        let found = (0..own.depth).rev().find(|&at| own.front().slot(at).begin() == begin);
         let ended = found.unwrap_or(own.depth)..own.depth;
         if self.has_room(own, now, body.len(), patience) {
-            for slot in ended.clone().map(|at| own.batch().slot(at)) {
+            for slot in ended.clone().map(|at| own.front().slot(at)) {
                 slot.ending(slot.begin());
             }
             self.append_here(own, now, opcode::END_DETACHED, &body);
@@ -445,7 +446,7 @@ impl Thread {
         }
         own.depth = ended.start;
         // The outermost last: until then nobody takes what is left for all that is open.
-        ended.rev().for_each(|at| own.batch().slot(at).close());
+        ended.rev().for_each(|at| own.front().slot(at).close());
     }
 }
 
@@ -468,7 +469,7 @@ impl Own {
         }
         if self.depth < SLOTS {
             self.frames[self.depth] = Frame { at, last_before: self.last, min_ticks };
-            self.batch().slot(self.depth).open(what, now);
+            self.front().slot(self.depth).open(what, now);
         }
         self.depth += 1;
         self.pending += 1;
@@ -502,7 +503,7 @@ impl Own {
         self.pending = 0;
         self.committed = self.pos;
         self.exhausted = ticks == u32::MAX;
-        self.batch().commit(Commit { ticks, events: self.events, len: self.pos as u16 });
+        self.front().commit(Commit { ticks, events: self.events, len: self.pos as u16 });
         !self.exhausted
     }
 
@@ -569,7 +570,9 @@ impl Own {
     /// Begins to write into `batch`, which is owned and in no chain.
     pub(crate) fn start_batch(&mut self, batch: *mut Batch, base: u64, sequence: u32) {
         // SAFETY: a unique reference wants that nobody else has one: the batch is owned.
-        unsafe { &mut *batch }.reset(self.owner, base, sequence, self.reported);
+        let fresh = unsafe { &mut *batch };
+        fresh.reset(self.owner, base, sequence, self.reported);
+        self.front = fresh.front();
         self.batch = batch;
         self.base = base;
         self.last = base;

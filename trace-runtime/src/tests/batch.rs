@@ -47,7 +47,7 @@ fn b3_b4_a_successor_means_the_last_commit_is_seen() {
             let next = next.addr();
             move || {
                 write(&batch, 2);
-                batch.seal(ptr::without_provenance_mut(next));
+                batch.seal(ptr::without_provenance_mut(next), 2);
             }
         });
         if !batch.next().is_null() {
