@@ -311,7 +311,7 @@ fn functions_of_all_sorts_are_named() {
     });
     let expected = [
         "Square::new",
-        "+ describe",
+        "+ Shape::describe",
         "+ <Square as Shape>::area",
         "the side",
         "the side",
