@@ -536,6 +536,8 @@ impl Collector {
     /// Each once: what a file has said of a future stands for all that follows.
     fn put_futures(&mut self) {
         living::for_each_untold(self.session.number, |future| {
+            // It may have come just now, with a site that was made just before.
+            self.output.define_sites();
             self.output.define(future);
         });
     }

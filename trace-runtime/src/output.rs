@@ -70,10 +70,7 @@ impl Output {
     /// Adds definitions of what has been interned since the last time, and of call sites that were
     /// made.
     pub(crate) fn define_interned(&mut self) {
-        for site in sites::made_from(self.sites) {
-            self.define(&site.definition());
-            self.sites += 1;
-        }
+        self.define_sites();
         #[cfg(stacks)]
         {
             let mut interned = std::mem::take(&mut self.interned);
@@ -98,6 +95,14 @@ impl Output {
             given_up.push((id, words.get(..2).unwrap_or_default().to_vec()));
         });
         given_up.iter().for_each(|(id, words)| fd::note_given_up(*id, words));
+    }
+
+    /// Adds definitions of call sites that were made since the last time.
+    pub(crate) fn define_sites(&mut self) {
+        for site in sites::made_from(self.sites) {
+            self.define(&site.definition());
+            self.sites += 1;
+        }
     }
 
     /// Writes a piece of events behind all definitions so far.
