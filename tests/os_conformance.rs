@@ -2,8 +2,8 @@
 //! paths; with no trace running, and with one.
 //!
 //! The program below is run with libc's own functions, as the library has them, and with those the
-//! program itself finds, which are the hooks; what it sees must be the same each time. So this needs
-//! a library that is loaded, glibc: with musl a program has only one function of each name.
+//! program itself finds, which are the hooks; what it sees must be the same each time. So this
+//! needs a library that is loaded, glibc: with musl a program has one function of each name.
 //!
 //! May contain `unsafe`: it calls functions by address.
 

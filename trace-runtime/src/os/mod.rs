@@ -52,6 +52,12 @@ pub(crate) use watch::Watch;
 mod musl {
     pub(super) const REAL: &[&super::hook::Real] = &[];
     pub(super) const HOOKS: &[*const ()] = &[];
+
+    pub(super) fn begin() {}
+
+    pub(super) const fn is_in_borrowed_memory() -> bool {
+        false
+    }
 }
 
 /// In a static program there is nothing to take the place of these functions.
@@ -66,6 +72,7 @@ mod threads {
 pub(crate) fn begin(session: &Arc<Session>) {
     fd::forget_all();
     waiting::begin_looking();
+    musl::begin();
     hook::set_on();
     waiting::look(session);
 }
