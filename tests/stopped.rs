@@ -10,7 +10,7 @@
 mod common;
 
 use common::{annotated, record_with};
-use exectrace::{Options, traced};
+use exectrace::{FlightRecorder, Options, traced};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -29,7 +29,7 @@ const ALL: &str = "EXECTRACE_TEST_STOPPED_ALL";
 
 /// How long the child is stopped: longer than its collector sleeps.
 const STOP: Duration = Duration::from_millis(300);
-/// How often. That the collector has no CPU just when a stop comes hides it.
+/// How often. A collector that had no CPU for long just when a stop came does not tell of it.
 const STOPS: usize = 4;
 
 /// The system's monotonic clock, which both processes have.
@@ -128,12 +128,16 @@ fn answers_until_it_is_told_to_stop() {
     let options = if std::env::var(ALL).is_ok() { Options::new() } else { annotated() };
     // The collector is to wake up while the process is stopped.
     let options = options.generation(Duration::from_millis(10));
+    let recorder = FlightRecorder::builder().options(options.clone()).start();
+    let recorder = recorder.expect("none is running");
     let trace = exectrace::start_with(options, file).expect("no trace is running");
     let mut out = std::io::stdout();
     out.write_all(b"ready\n").expect("somebody reads");
     let mut byte = [0];
     while byte != *b"q" {
         std::io::stdin().read_exact(&mut byte).expect("somebody asks");
+        // The collector answers: it does not sleep on from one stop to the next.
+        recorder.snapshot(std::io::sink()).expect("a sink takes all");
         answer(&mut out, byte);
     }
     trace.stop().expect("it is written");

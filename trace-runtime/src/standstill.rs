@@ -75,9 +75,10 @@ impl Standstill {
             return None;
         }
         let (late, ready) = (late.as_nanos() as u64, ready.as_nanos() as u64);
-        // The rate of ticks is known to a part in a thousand: not too early by that.
-        let from = Ticks(to.saturating_sub(clock::ticks_in(late - late / RATE_PART)));
-        // Others may have gone on as soon as the process could.
+        // While it was ready others may have run, before it was stopped or after. And the rate of
+        // ticks is known to a part in a thousand: not too early by that.
+        let still = late.saturating_sub(ready);
+        let from = Ticks(to.saturating_sub(clock::ticks_in(still - still / RATE_PART)));
         let to = Ticks(to.saturating_sub(clock::ticks_in(ready)));
         (from < to).then_some(Definition::Stopped { from, to, suspended: Nanos(0) })
     }
@@ -102,10 +103,13 @@ impl Standstill {
 
 /// Whether the process was stopped in a sleep that ended so late, of which it was `ready` for some.
 fn stood_still(before: Counts, after: Counts, late: Duration, ready: Duration) -> bool {
-    let slept_again = after.yields >= before.yields + 2;
-    // A process that was stopped and then had no CPU is told of if that is the smaller part.
-    let is_unexplained = ready <= late / 2 && late.saturating_sub(ready) >= STOP_MIN;
-    slept_again && after.faults == before.faults && is_unexplained
+    // More often if it was stopped several times. In between it must have been ready, as a thread
+    // that runs now would not sleep again.
+    let sleeps = after.yields - before.yields;
+    let is_one_stop = sleeps == 2 || sleeps > 2 && ready <= late / 64;
+    // A process that was stopped and had no CPU before or after is told of if that is little.
+    let is_unexplained = ready <= late / 4 && late.saturating_sub(2 * ready) >= STOP_MIN;
+    is_one_stop && after.faults == before.faults && is_unexplained
 }
 
 /// How long the machine was surely suspended in between, if it was.
@@ -139,6 +143,7 @@ mod tests {
         let ready = Duration::from_millis(1);
         assert!(stood_still(BUSY, after(2, 0), LATE, ready));
         assert!(stood_still(BUSY, after(3, 0), LATE, ready));
+        assert!(stood_still(BUSY, after(2, 0), LATE, LATE / 4));
         assert!(stood_still(BUSY, after(2, 0), STOP_MIN, Duration::ZERO));
     }
 
@@ -147,6 +152,8 @@ mod tests {
         // As measured with six threads that never sleep, on two CPUs.
         assert!(!stood_still(BUSY, after(1, 0), LATE, LATE));
         assert!(!stood_still(BUSY, after(2, 0), LATE, LATE * 9 / 10));
+        // Twice stopped, and others ran in between.
+        assert!(!stood_still(BUSY, after(3, 0), LATE, LATE / 10));
         // A hypervisor gave no time.
         assert!(!stood_still(BUSY, after(1, 0), LATE, Duration::ZERO));
         // A page of the recorder came from disk.
