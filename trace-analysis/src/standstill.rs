@@ -46,19 +46,19 @@ pub(crate) struct Stops {
     stopped: Arc<[(u64, u64)]>,
 }
 
-/// Finds all of them, by time. Reads the file near each one that the recorder tells of.
+/// Finds all of them, by time; those of one kind are apart from each other. Reads the file near each one that the recorder tells of.
 #[must_use]
 pub fn standstills<S: ReadAt>(file: &TraceFile<S>) -> Vec<Standstill> {
     let has_cpus = file.index().iter().any(|entry| entry.thread.as_cpu().is_some());
     let told = file.tables().stops.iter().take(COUNT_MAX).filter(|it| it.from < it.to);
     let mut found: Vec<_> = told.filter_map(|told| standstill(file, told, has_cpus)).collect();
     found.sort_unstable();
-    let mut end = Nanos(0);
+    // Of each kind, only a false trace has two at once.
+    let mut ends = [Nanos(0); 2];
     found.retain_mut(|it| {
-        if it.suspended == Nanos(0) {
-            it.from = it.from.max(end);
-            end = end.max(it.to);
-        }
+        let end = &mut ends[usize::from(it.suspended > Nanos(0))];
+        it.from = it.from.max(*end);
+        *end = it.to.max(*end);
         it.from < it.to
     });
     found

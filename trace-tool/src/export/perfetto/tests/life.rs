@@ -5,7 +5,7 @@ use trace_format::definition::{Definition, FoundBy, ResourceKind, StackFlags};
 use trace_format::event::EventKind;
 use trace_format::id::{CallId, OpenCall, ResourceId, StackId, ThreadId};
 use trace_format::testgen::{TraceBuilder, value_bytes};
-use trace_format::time::Ticks;
+use trace_format::time::{Nanos, Ticks};
 use trace_format::value::{Value, Values, put_stack};
 
 use super::{OUTER, builder, exported, exported_with, picture};
@@ -222,4 +222,18 @@ fn an_open_call_is_restated_like_anything_open() {
     assert!(lines[0].starts_with("10 main ( read [read]"), "{}", lines[0]);
     assert_eq!(lines[1], "30 main ( outer [testgen] @src/testgen.rs:2");
     assert_eq!((lines.len(), totals.unfinished), (3, 1));
+}
+
+#[test]
+fn a_process_that_was_stopped_has_a_track_that_says_so() {
+    let mut trace = life();
+    trace.event(1, 10, whole(call(CallId::NANOSLEEP, ResourceId(0), StackId(0)), 0, 80));
+    let (from, to) = (Ticks(20), Ticks(90));
+    trace.define(&Definition::Stopped { from, to, suspended: Nanos(0) });
+    let (out, totals) = exported(&trace.stop(1_000));
+    let lines = picture(&out);
+    for line in ["20 process stopped ( stopped [exectrace]", "90 process stopped )"] {
+        assert!(lines.iter().any(|it| it.ends_with(line)), "no {line} in {lines:#?}");
+    }
+    assert_eq!(totals.slices, 2);
 }
