@@ -10,7 +10,8 @@
 //!   batch is reused; `len` only grows.
 //! - **B3** `next` is stored once, as the owner's last access; who has loaded it (`Acquire`) owns
 //!   the batch.
-//! - **B4** `base`, `sequence`, `reported` and `capacity` do not change while the batch is in a chain.
+//! - **B4** `base`, `sequence`, `reported` and `capacity` do not change while the batch is in a
+//!   chain.
 //! - **B5** A slot that reads the same time before and after reading what it holds was not torn.
 //! - **B6** Nothing that is read from a front or from the bytes decides which memory is touched.
 //!

@@ -1,8 +1,8 @@
 //! What has been interned, on its way into a trace: every stack and resource is defined before the
 //! first event of the trace that may name it.
 //!
-//! The table of stacks outlives traces, so a trace begins with all that earlier ones have left. That
-//! of resources is emptied when a session begins.
+//! The table of stacks outlives traces, so a trace begins with all that earlier ones have left.
+//! That of resources is emptied when a session begins.
 
 use crate::intern::{STACKS, Table};
 #[cfg(os_hooks)]

@@ -65,11 +65,11 @@ mod arena;
 mod auto;
 mod batch;
 mod body;
-#[cfg(all(unix, not(exectrace_loom)))]
-mod bus_error;
 #[cfg(all(test, not(exectrace_loom)))]
 #[path = "tests/buffers.rs"]
 mod buffers;
+#[cfg(all(unix, not(exectrace_loom)))]
+mod bus_error;
 #[cfg(any(os_hooks, all(test, exectrace_loom)))]
 mod call;
 mod callsite;

@@ -62,7 +62,18 @@ impl Output {
     pub(crate) fn define(&mut self, definition: &Definition<'_>) {
         self.lasting.note(definition);
         self.outlets.iter_mut().for_each(|outlet| outlet.define(definition));
-        if let Some(leaving) = &mut self.leaving {
+        // The part before only gets what its last events need: generations and states are of the
+        // part that is written now.
+        let is_of_moment = matches!(
+            definition,
+            Definition::Generation { .. }
+                | Definition::Clock(_)
+                | Definition::ThreadState { .. }
+                | Definition::TaskState { .. }
+                | Definition::FutureState { .. }
+                | Definition::Heap { .. }
+        );
+        if let Some(leaving) = self.leaving.as_mut().filter(|_| !is_of_moment) {
             leaving.define(definition);
         }
     }

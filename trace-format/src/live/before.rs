@@ -41,7 +41,7 @@ pub(super) fn payload_end(entry: &IndexEntry) -> usize {
 /// - `open`: what is open in front of them. What had begun by then and was not written is not in
 ///   it: its begin is among the events, or follows them.
 pub(super) fn advance(open: &mut Vec<OpenSince>, mut events: Events<'_>) -> Option<Ticks> {
-    while let Some(event) = events.next() {
+    for event in events.by_ref() {
         let event = event.ok()?;
         let begun = match event.kind {
             EventKind::RegionBegin { site, .. } => Open::Region(site),

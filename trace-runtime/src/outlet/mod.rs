@@ -6,17 +6,20 @@
 //! they have a thread from its next batch on, which begins by restating what is open (`told`).
 //!
 //! - `lasting`: what is told to those who come late.
+//! - `snapshot`: what a ring has, as a trace.
 
 mod file;
 mod lasting;
 mod mirror;
 mod ring;
+mod snapshot;
 mod told;
 
 pub(crate) use file::File;
 pub(crate) use lasting::Lasting;
 pub(crate) use mirror::Mirror;
-pub(crate) use ring::{Names, Ring, Snapshot};
+pub(crate) use ring::{Names, Ring};
+pub(crate) use snapshot::Snapshot;
 
 use crate::losses::{Reported, Tally};
 use trace_format::batch::BatchInfo;

@@ -5,10 +5,13 @@
 
 use crate::clock;
 use crate::drain::Drain;
+use crate::encoded::Head;
 use crate::memory::{BATCH_BYTES_MIN, allocate};
 use crate::options::Options;
+use crate::refill::Patience;
 use crate::session::Session;
-use crate::thread::{Head, Identity, Thread};
+use crate::thread::{Identity, Thread};
+use crate::thread_ref::{Room, ThreadRef};
 use std::sync::Arc;
 use trace_format::event::{Event, EventKind, Events};
 use trace_format::id::ThreadId;
@@ -17,11 +20,15 @@ use trace_format::time::Ticks;
 /// Regions that are recorded: several batches of them, save where each takes milliseconds.
 const REGIONS: usize = if cfg!(miri) { 200 } else { 20_000 };
 
+/// As of annotations.
+const WAITS: Patience = Patience::Waits;
+
 /// A thread in a session of its own, with a first batch.
-fn thread() -> Arc<Thread> {
+fn thread() -> ThreadRef {
     let session = Arc::new(Session::new(&Options::default()));
     let batch = allocate(BATCH_BYTES_MIN).expect("there is no bound here");
-    Arc::new(Thread::new(session, ThreadId(1), batch, clock::ticks(), Identity::default()))
+    let room = Room::new().expect("there is memory");
+    room.fill(Thread::new(session, ThreadId(1), batch, clock::ticks(), Identity::default()))
 }
 
 /// Pairs of regions, one in the other.
@@ -29,13 +36,13 @@ fn record(thread: &Thread) {
     for _ in 0..REGIONS / 2 {
         // SAFETY: `begin` wants the thread that the state belongs to: each test has one that
         // records.
-        let outer = unsafe { thread.begin(Head::region(1), 1 << 2, 0) };
+        let outer = unsafe { thread.begin(Head::region(1), 1 << 2, 0, WAITS) };
         // SAFETY: as above.
-        let inner = unsafe { thread.begin(Head::region(1), 1 << 2, 0) };
+        let inner = unsafe { thread.begin(Head::region(1), 1 << 2, 0, WAITS) };
         // SAFETY: as above.
-        unsafe { thread.end(inner, 1 << 2) };
+        unsafe { thread.end(inner, 1 << 2, WAITS) };
         // SAFETY: as above.
-        unsafe { thread.end(outer, 1 << 2) };
+        unsafe { thread.end(outer, 1 << 2, WAITS) };
     }
 }
 
@@ -50,7 +57,7 @@ struct Taken {
 impl Taken {
     /// Takes all there is, which joins what came before.
     fn take(&mut self, walk: &mut Drain) {
-        walk.drain(1, &mut |info, bytes| {
+        walk.drain(1, &mut |info, bytes, _| {
             let (sequence, end) = self.place;
             let next = if info.sequence == sequence { (sequence, end) } else { (sequence + 1, 0) };
             assert_eq!((info.sequence, info.offset), next, "a gap or an overlap");
@@ -75,7 +82,7 @@ impl Taken {
 #[test]
 fn what_a_thread_records_is_handed_out_behind_it() {
     let thread = thread();
-    let mut walk = Drain::new(Arc::clone(&thread));
+    let mut walk = Drain::new(thread.clone());
     let mut taken = Taken::default();
     record(&thread);
     taken.take(&mut walk);
@@ -86,10 +93,10 @@ fn what_a_thread_records_is_handed_out_behind_it() {
 #[test]
 fn what_a_thread_records_is_handed_out_while_it_does() {
     let thread = thread();
-    let mut walk = Drain::new(Arc::clone(&thread));
+    let mut walk = Drain::new(thread.clone());
     let mut taken = Taken::default();
     let owner = std::thread::spawn({
-        let thread = Arc::clone(&thread);
+        let thread = thread.clone();
         move || record(&thread)
     });
     while !owner.is_finished() {
