@@ -13,6 +13,7 @@ mod common;
 
 use child::in_child;
 use common::annotated;
+use common::waiting::wait_until;
 use exectrace::{
     FlightRecorder, OnFull, Options, Rotation, SnapshotError, StartError, StopError, Trace,
     instant, start_file, start_file_with, start_rotating, start_with,
@@ -24,7 +25,7 @@ use std::mem::MaybeUninit;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Says to this program what it is to do, and where to write.
 const ROLE: &str = "EXECTRACE_TEST_HOST";
@@ -117,15 +118,6 @@ fn mask_in(path: &str) -> u64 {
     u64::from_str_radix(line.trim(), 16).expect("a number")
 }
 
-/// Waits until that is so; at most 20 s.
-fn wait_for(is_so: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
-    while !is_so() {
-        assert!(Instant::now() < end, "it does not come");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
 fn masks(folder: &Path) {
     let (before, own_before) = (threads(), own_mask());
     let trace = start_with(Options::new(), io::sink()).expect("none is running");
@@ -133,7 +125,7 @@ fn masks(folder: &Path) {
     recorder.on_slow("slow", Duration::from_nanos(1), folder).expect("a folder");
     // The thread library blocks everything until a thread runs: both do when a dump is there.
     exectrace::Task::new("slow").end();
-    wait_for(|| fs::read_dir(folder).expect("it is there").next().is_some());
+    wait_until("a dump is there", || fs::read_dir(folder).expect("it is there").next().is_some());
     assert_eq!(own_mask(), own_before, "whoever starts it has the mask it had");
     let own: Vec<_> = threads().difference(&before).copied().collect();
     assert_eq!(own.len(), 2, "one collects, one writes dumps");

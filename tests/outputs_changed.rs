@@ -7,6 +7,7 @@ mod common;
 
 use common::crashed::live_of;
 use common::decoded::Decoded;
+use common::waiting::wait_until;
 use common::{alone, annotated, checks};
 use exectrace::{
     FlightRecorder, Options, Report, Rotation, StopError, Trace, start_file_with, start_rotating,
@@ -51,17 +52,6 @@ impl Files {
     fn at(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
-}
-
-/// Waits until something is so, which it is to be soon.
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    for _ in 0..4_000 {
-        if is_so() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    panic!("{what}: waited for in vain");
 }
 
 fn bytes(path: &Path) -> u64 {

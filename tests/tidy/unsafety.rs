@@ -84,6 +84,7 @@ const OTHERS: &[Exception] = &[
     Exception { path: "tests/options.rs", reason: "limits are unsafe to set" },
     Exception { path: "tests/sched.rs", reason: "pinning threads is unsafe to call" },
     Exception { path: "tests/sched_refused.rs", reason: "filters and limits, likewise" },
+    Exception { path: "tests/stopped.rs", reason: "clocks, and signals, are unsafe to ask for" },
     Exception { path: "tests/thread_exit.rs", reason: "a destructor that the system calls" },
     Exception { path: "tests/fixtures/auto/", reason: "masks of signals, forks" },
     Exception { path: "tests/fixtures/dlopen/", reason: "loading libraries is unsafe" },

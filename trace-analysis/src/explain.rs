@@ -3,8 +3,8 @@
 //! A finding must be worth a person's time: every rule has a least share of the trace's time, or
 //! of what it is about, below which it is silent. A program that is well gives no findings.
 //!
-//! - `stopped`, `locks`, `stuck`, `cpus`, `calls`, `memory`, `tasks`, `async_tasks` (private): the rules,
-//!   with their limits.
+//! - `stopped`, `locks`, `stuck`, `cpus`, `calls`, `memory`, `tasks`, `async_tasks` (private): the
+//!   rules, with their limits.
 //! - `words` (private): names, places and numbers as sentences have them.
 
 use std::cmp::Reverse;

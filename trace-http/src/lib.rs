@@ -27,9 +27,9 @@
 //! A trace tells much of a program, so whoever asks must be on this machine, or have the token, or
 //! [`Config::allow_remote`] was called. Pages of other sites are refused in any case, also if they
 //! are shown on this machine, and if their name was rebound to it: requests must name an address,
-//! `localhost`, or a name listed with [`Config::host`]. Refusals are plain text: 400 the query, 401 no token, 403 who or from where, 404 no
-//! flight recorder, 409 a trace is running, 429 too many requests at once, or too many wrong tokens
-//! from this address, 501 not compiled in.
+//! `localhost`, or a name listed with [`Config::host`]. Refusals are plain text: 400 the query, 401
+//! no token, 403 who or from where, 404 no flight recorder, 409 a trace is running, 429 too many
+//! requests at once, or too many wrong tokens from this address, 501 not compiled in.
 //!
 //! One trace is recorded at a time, and one profile made of one; whoever else wants a trace is told
 //! to ask again, and profiles wait for their turn.
@@ -39,8 +39,8 @@
 //! header of its own looks like this machine: set a token where there is one.
 //!
 //! - `config`: what can be said. `listener`, `error`: the port of its own.
-//! - `access`: who is served; `host`: under which names; `guesses`: wrong tokens, counted. `query`: what is asked.
-//!   `refusal`: how one says no.
+//! - `access`: who is served; `host`: under which names; `guesses`: wrong tokens, counted. `query`:
+//!   what is asked. `refusal`: how one says no.
 //! - `recording`: one trace, from its start to its end; `pipe`: its way to the client.
 //! - `routes`: the pages by path; `trace`, `sites`, `index`, `pprof`: these pages.
 

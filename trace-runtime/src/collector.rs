@@ -4,15 +4,18 @@
 //! *cut* ends a generation: everything committed so far is written, then a definition batch with
 //! the clock and the states that a reader needs to start there; and every thread that has recorded
 //! is asked to restate with its next event. Nothing here ever waits for a recording thread.
+//!
+//! - `generation`: what a generation begins with.
 
-use crate::batch::{SLOTS, Unstable};
+mod generation;
+
+use self::generation::States;
 use crate::clock;
 use crate::drain::Drain;
 use crate::error::Report;
 use crate::handler;
 use crate::hooked;
 use crate::kept;
-use crate::living;
 use crate::losses::{Losses, Tally, ThreadLosses};
 use crate::memory::BUDGET;
 use crate::outlet::{File, Outlet};
@@ -27,24 +30,16 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use trace_format::definition::{Definition, OpenSince};
+use trace_format::definition::Definition;
 #[cfg(os_hooks)]
 use trace_format::id::Open;
 use trace_format::id::{SiteId, StackId};
 use trace_format::time::{ClockSnapshot, Nanos, Ticks};
 use trace_format::value::Text;
 
-/// How often a thread's open things are read anew if it keeps changing them. A thread that is so
-/// busy restates soon, and is known from there on.
-const STATE_TRIES: usize = 4;
-
 /// When the first cut is: soon, for two clock snapshots that are far apart are what makes
 /// nanoseconds of ticks, and a program may be killed early.
 const FIRST_CUT: Duration = Duration::from_millis(20);
-
-/// How far the second look at the clock is from the first one, which is as precise as some tens of
-/// nanoseconds: good to one part in a thousand until the first cut.
-const SECOND_LOOK: Duration = Duration::from_micros(100);
 
 /// How long the part before stays when a trace goes on in the next: an event that was just being
 /// recorded then is committed by that time, whatever else the machine does.
@@ -52,9 +47,6 @@ const LEAVING: Duration = Duration::from_millis(20);
 
 /// Spares that an idle thread keeps.
 const SPARES_IDLE: usize = 2;
-
-/// What is open on each thread, by its place among the drains.
-type States = Vec<Result<Vec<OpenSince>, Unstable>>;
 
 /// One trace's collector.
 #[derive(Debug)]
@@ -477,11 +469,6 @@ impl Collector {
         self.end_file(file, lost)
     }
 
-    /// What is open on each thread, after all that has been written.
-    fn states(&mut self) -> States {
-        (0..self.drains.len()).map(|at| self.state(at)).collect()
-    }
-
     /// Ends the ring, after the ends of its threads: what it has in a file is a whole trace.
     /// `lost`: in the whole session.
     fn end_ring(&mut self, lost: Losses) {
@@ -500,82 +487,6 @@ impl Collector {
         // The last names may have found no room.
         self.look_after_ring();
         self.output.detach_ring();
-    }
-
-    /// The definitions of a cut: the clock, and what is open.
-    fn put_cut(&mut self, states: States) {
-        self.output.generation += 1;
-        self.put_generation();
-        if let Some(ring) = self.output.ring_mut() {
-            let interrupted = self.drains.iter().map(|it| (it.thread.id, interrupted_of(it)));
-            ring.note_losses(interrupted, recorder::unattached());
-        }
-        // What open calls name.
-        self.output.define_interned();
-        for (drain, open) in self.drains.iter_mut().zip(states) {
-            let Ok(open) = open else { continue };
-            if !drain.is_news(&open) {
-                continue;
-            }
-            let (sequence, offset) = drain.place();
-            self.output.define(&Definition::ThreadState {
-                id: drain.thread.id,
-                sequence,
-                offset,
-                more: open.len() == SLOTS,
-                open,
-            });
-        }
-        self.put_tasks();
-        self.put_futures();
-        // Where they wait.
-        self.output.define_interned();
-        self.sources.iter_mut().for_each(|source| source.cut(&mut self.output));
-    }
-
-    /// Each once: what a file has said of a future stands for all that follows.
-    fn put_futures(&mut self) {
-        living::for_each_untold(self.session.number, |future| {
-            // It may have come just now, with a site that was made just before.
-            self.output.define_sites();
-            self.output.define(future);
-        });
-    }
-
-    fn put_tasks(&mut self) {
-        task::for_each_live(|task| {
-            self.output.define(task);
-        });
-    }
-
-    /// What is open on a thread exactly after what has been written of it.
-    fn state(&mut self, at: usize) -> Result<Vec<OpenSince>, Unstable> {
-        for _ in 1..STATE_TRIES {
-            if let Ok(open) = self.drains[at].open() {
-                return Ok(open);
-            }
-            drain(&mut self.drains[at], &mut self.output);
-        }
-        self.drains[at].open()
-    }
-
-    fn put_generation(&mut self) {
-        let clock = clock::snapshot();
-        let (number, ticks) = (self.output.generation, clock.ticks);
-        self.output.define(&Definition::Generation { number, ticks });
-        self.output.define(&Definition::Clock(clock));
-        self.clock = clock;
-    }
-
-    /// A file that begins has a second look at the clock at once: one alone does not say how long a
-    /// tick is, and the program may end before the next cut.
-    fn put_rate(&mut self) {
-        let Some(file) = self.output.file() else { return };
-        let from = self.clock.monotonic.0;
-        while clock::monotonic() < from + SECOND_LOOK.as_nanos() as u64 {
-            std::hint::spin_loop();
-        }
-        file.define(&Definition::Clock(clock::snapshot()));
     }
 
     /// The totals of threads that are done, or whose trace is.

@@ -32,7 +32,10 @@
 //! Those that live are listed (`living`); which one is polled here is in `current`. What an
 //! executor's own hooks tell comes by `hooked`, and what its threads are called by `naming`.
 //!
-//! `headroom` asks for memory before it is taken for good, and `environment` for variables.
+//! `headroom` asks for memory before it is taken for good, `environment` for variables, and
+//! `errno` keeps what a failed call has left there. `file_lock` locks files against other processes;
+//! `bus_error` lets the program go on when somebody shortens the file that is mapped. `standstill`
+//! proves that the whole process was stopped.
 //!
 //! Annotations are `region`, `task` and `future`, all by way of `record`; `open_tasks` has the
 //! tasks that are open, `working` whom a thread works for; `value` turns arguments into bytes;
@@ -56,7 +59,8 @@
 //! In the files that `tests/tidy/unsafety.rs` lists, and nowhere else; each says at its top why.
 //! Invariants: B (`batch`), T (`thread`), M (`memory`), D (`drain`), L (`local`), H (`heap`), N
 //! (`intern`), E (`resources`), W (`stack/pool`), C (`os/hook`), O (`os/waiting`), R (`holders`),
-//! F (`living`), Q (`inbox`), S (`running`), P (`thread_ref`), K (`open_tasks`); their models are in `tests`.
+//! F (`living`), Q (`inbox`), S (`running`), P (`thread_ref`), K (`open_tasks`); their models are
+//! in `tests`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

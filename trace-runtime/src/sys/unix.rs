@@ -1,6 +1,7 @@
 //! POSIX systems: Linux, macOS and their like.
 //!
-//! May contain `unsafe`: it reads the system's clocks and counts, and registers a handler for forks.
+//! May contain `unsafe`: it reads the system's clocks and counts, and registers a handler for
+//! forks.
 
 use crate::standstill::{Counts, Suspended};
 use trace_format::time::Nanos;

@@ -186,20 +186,28 @@ impl Tables {
                 spawned,
                 waits_at,
                 since,
-            } => {
-                let known = self.futures.len() < FUTURES_MAX || self.futures.contains_key(&id);
-                if known {
-                    let state =
-                        FutureState { id, parent, task, site, begin, spawned, waits_at, since };
-                    self.futures.insert(id, state);
-                }
-            }
+            } => self.note_future(FutureState {
+                id,
+                parent,
+                task,
+                site,
+                begin,
+                spawned,
+                waits_at,
+                since,
+            }),
             &Definition::Stopped { from, to, suspended } => {
                 if self.stops.len() < STOPS_MAX {
                     self.stops.push(Stopped { from, to, suspended });
                 }
             }
             _ => self.unknown += 1,
+        }
+    }
+
+    fn note_future(&mut self, state: FutureState) {
+        if self.futures.len() < FUTURES_MAX || self.futures.contains_key(&state.id) {
+            self.futures.insert(state.id, state);
         }
     }
 

@@ -24,6 +24,7 @@
 //! - `tracks`: who has which track; tasks and futures that are alive.
 //! - `progress`: how far async tasks have come.
 //! - `stacks`: callstacks. `wakes`: which thread woke which.
+//! - `stops`: when the whole process stood still, or the machine.
 //! - `convert`, `lives`, `futures`, `losses`, `calls`, `cpus`, `heap`: from an event to its
 //!   packets.
 

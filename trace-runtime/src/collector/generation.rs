@@ -1,0 +1,107 @@
+//! What a generation begins with: its number, the clock, and the states that a reader needs to start
+//! there: what is open on each thread, tasks, futures.
+//!
+//! Elsewhere: when a generation begins (the parent of this module).
+
+use super::{Collector, drain, interrupted_of};
+use crate::batch::{SLOTS, Unstable};
+use crate::clock;
+use crate::living;
+use crate::recorder;
+use crate::task;
+use std::time::Duration;
+use trace_format::definition::{Definition, OpenSince};
+
+/// How often a thread's open things are read anew if it keeps changing them. A thread that is so
+/// busy restates soon, and is known from there on.
+const STATE_TRIES: usize = 4;
+
+/// How far the second look at the clock is from the first one, which is as precise as some tens of
+/// nanoseconds: good to one part in a thousand until the first cut.
+const SECOND_LOOK: Duration = Duration::from_micros(100);
+
+/// What is open on each thread, by its place among the drains.
+pub(super) type States = Vec<Result<Vec<OpenSince>, Unstable>>;
+
+impl Collector {
+    /// What is open on each thread, after all that has been written.
+    pub(super) fn states(&mut self) -> States {
+        (0..self.drains.len()).map(|at| self.state(at)).collect()
+    }
+
+    /// The definitions of a cut: the clock, and what is open.
+    pub(super) fn put_cut(&mut self, states: States) {
+        self.output.generation += 1;
+        self.put_generation();
+        if let Some(ring) = self.output.ring_mut() {
+            let interrupted = self.drains.iter().map(|it| (it.thread.id, interrupted_of(it)));
+            ring.note_losses(interrupted, recorder::unattached());
+        }
+        // What open calls name.
+        self.output.define_interned();
+        for (drain, open) in self.drains.iter_mut().zip(states) {
+            let Ok(open) = open else { continue };
+            if !drain.is_news(&open) {
+                continue;
+            }
+            let (sequence, offset) = drain.place();
+            self.output.define(&Definition::ThreadState {
+                id: drain.thread.id,
+                sequence,
+                offset,
+                more: open.len() == SLOTS,
+                open,
+            });
+        }
+        self.put_tasks();
+        self.put_futures();
+        // Where they wait.
+        self.output.define_interned();
+        self.sources.iter_mut().for_each(|source| source.cut(&mut self.output));
+    }
+
+    /// Each once: what a file has said of a future stands for all that follows.
+    pub(super) fn put_futures(&mut self) {
+        living::for_each_untold(self.session.number, |future| {
+            // It may have come just now, with a site that was made just before.
+            self.output.define_sites();
+            self.output.define(future);
+        });
+    }
+
+    pub(super) fn put_tasks(&mut self) {
+        task::for_each_live(|task| {
+            self.output.define(task);
+        });
+    }
+
+    /// What is open on a thread exactly after what has been written of it.
+    fn state(&mut self, at: usize) -> Result<Vec<OpenSince>, Unstable> {
+        for _ in 1..STATE_TRIES {
+            if let Ok(open) = self.drains[at].open() {
+                return Ok(open);
+            }
+            drain(&mut self.drains[at], &mut self.output);
+        }
+        self.drains[at].open()
+    }
+
+    pub(super) fn put_generation(&mut self) {
+        let clock = clock::snapshot();
+        let (number, ticks) = (self.output.generation, clock.ticks);
+        self.output.define(&Definition::Generation { number, ticks });
+        self.output.define(&Definition::Clock(clock));
+        self.clock = clock;
+    }
+
+    /// A file that begins has a second look at the clock at once: one alone does not say how long a
+    /// tick is, and the program may end before the next cut.
+    pub(super) fn put_rate(&mut self) {
+        let Some(file) = self.output.file() else { return };
+        let from = self.clock.monotonic.0;
+        while clock::monotonic() < from + SECOND_LOOK.as_nanos() as u64 {
+            std::hint::spin_loop();
+        }
+        file.define(&Definition::Clock(clock::snapshot()));
+    }
+}
