@@ -69,7 +69,7 @@ pub(crate) fn recovered(path: &Path) -> Vec<u8> {
     let live = std::fs::read(live_of(path)).expect("it was not removed");
     let bytes = unwind(&bytes).unwrap_or(bytes);
     let file = TraceFile::open(bytes).expect("a trace, as far as it goes");
-    let before = trace_tool::command::reading::part_before(path);
+    let before = parts(path).pop();
     let before = before.map(|part| std::fs::read(part).expect("it is there"));
     let before = before.map(|part| TraceFile::open(part).expect("a part is a trace"));
     let recovered = recover_part(file, &live, before.as_ref()).expect("it is such a file");
@@ -81,8 +81,8 @@ pub(crate) fn recovered(path: &Path) -> Vec<u8> {
     bytes
 }
 
-/// A trace and the parts before it, oldest first.
-fn all_parts(path: &Path) -> Vec<Decoded> {
+/// The numbered parts of a trace, oldest first.
+fn parts(path: &Path) -> Vec<PathBuf> {
     let folder = path.parent().expect("it has one");
     let name = path.file_stem().expect("it has one").to_string_lossy().into_owned();
     let entries = std::fs::read_dir(folder).expect("a folder").filter_map(Result::ok);
@@ -93,6 +93,12 @@ fn all_parts(path: &Path) -> Vec<Decoded> {
     let mut parts: Vec<_> =
         entries.map(|entry| entry.path()).filter(|path| is_part(path)).collect();
     parts.sort();
+    parts
+}
+
+/// A trace and the parts before it, oldest first.
+fn all_parts(path: &Path) -> Vec<Decoded> {
+    let parts = parts(path);
     let bytes = |part: &PathBuf| match live_of(part).exists() {
         true => recovered(part),
         false => std::fs::read(part).expect("it is there"),

@@ -176,14 +176,30 @@ pub(crate) mod pages {
     use crate::errno;
     use std::ptr;
 
-    /// Pages for so many bytes; `None` if the system has none.
+    /// What is left to everybody else. Small allocations, the program's and the collector's, end the
+    /// program where they are refused.
+    const LEFT_BYTES: usize = 1 << 20;
+
+    /// Pages for so many bytes; `None` if the system has none, or little more than that.
     pub(crate) fn map(bytes: usize) -> Option<*mut u8> {
-        let access = libc::PROT_READ | libc::PROT_WRITE;
+        errno::keeping(|| {
+            let start = map_as(bytes, libc::PROT_READ | libc::PROT_WRITE)?;
+            // Asked for without access, so that a program that locks its memory does not get it.
+            let Some(left) = map_as(LEFT_BYTES, libc::PROT_NONE) else {
+                // SAFETY: `munmap` wants a mapping that nobody uses: it was made just now.
+                unsafe { libc::munmap(start.cast(), bytes) };
+                return None;
+            };
+            // SAFETY: as above.
+            unsafe { libc::munmap(left.cast(), LEFT_BYTES) };
+            Some(start)
+        })
+    }
+
+    fn map_as(bytes: usize, access: libc::c_int) -> Option<*mut u8> {
         let kind = libc::MAP_PRIVATE | libc::MAP_ANON;
-        let start = errno::keeping(|| {
-            // SAFETY: a new mapping, wherever the kernel likes, touches nobody's memory.
-            unsafe { libc::mmap(ptr::null_mut(), bytes, access, kind, -1, 0) }
-        });
+        // SAFETY: a new mapping, wherever the kernel likes, touches nobody's memory.
+        let start = unsafe { libc::mmap(ptr::null_mut(), bytes, access, kind, -1, 0) };
         (start != libc::MAP_FAILED).then_some(start.cast())
     }
 
