@@ -90,13 +90,9 @@ pub mod __private {
     pub use core;
     #[cfg(feature = "enabled")]
     pub use trace_runtime::__private::*;
-}
 
-/// What the crate `trace-http` wants of it, and gets nothing for.
-#[cfg(not(feature = "enabled"))]
-#[doc(hidden)]
-pub mod __private {
-    /// Does this.
+    /// For the crate `trace-http`, whose threads have nothing to keep out of without a recorder.
+    #[cfg(not(feature = "enabled"))]
     pub fn without_signals<T>(act: impl FnOnce() -> T) -> T {
         act()
     }
