@@ -517,7 +517,6 @@ extern "C" fn forked() {
 }
 
 /// In the child: whether it may get a trace of its own with what it does next.
-#[cfg(unix)]
 fn may_go_on() -> bool {
     #[cfg(all(feature = "auto", target_os = "linux", not(exectrace_loom)))]
     return crate::auto::forked::forked();
