@@ -220,6 +220,7 @@ fn one_series_has_one_process() {
 /// As another process has it.
 fn exectrace_lock(path: &Path) -> std::fs::File {
     let file = std::fs::File::create(path).expect("the folder is there");
+    #[allow(clippy::incompatible_msrv, reason = "the tests are built with the newest Rust")]
     file.lock().expect("it can be locked");
     file
 }

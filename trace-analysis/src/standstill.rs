@@ -46,7 +46,8 @@ pub(crate) struct Stops {
     stopped: Arc<[(u64, u64)]>,
 }
 
-/// Finds all of them, by time; those of one kind are apart from each other. Reads the file near each one that the recorder tells of.
+/// Finds all of them, by time; those of one kind are apart from each other. Reads the file near
+/// each one that the recorder tells of.
 #[must_use]
 pub fn standstills<S: ReadAt>(file: &TraceFile<S>) -> Vec<Standstill> {
     let has_cpus = file.index().iter().any(|entry| entry.thread.as_cpu().is_some());

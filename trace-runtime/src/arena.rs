@@ -348,6 +348,7 @@ mod map {
         // SAFETY: zeros are a value of it.
         let told = unsafe { told.assume_init() };
         let is_counted = failed == 0 && told.f_blocks > 0;
+        #[allow(clippy::useless_conversion, reason = "some systems count in 32 bits")]
         is_counted.then(|| u64::from(told.f_bfree).saturating_mul(u64::from(told.f_frsize)))
     }
 

@@ -176,8 +176,8 @@ pub(crate) mod pages {
     use crate::errno;
     use std::ptr;
 
-    /// What is left to everybody else. Small allocations, the program's and the collector's, end the
-    /// program where they are refused.
+    /// What is left to everybody else. Small allocations, the program's and the collector's, end
+    /// the program where they are refused.
     const LEFT_BYTES: usize = 1 << 20;
 
     /// Pages for so many bytes; `None` if the system has none, or little more than that.

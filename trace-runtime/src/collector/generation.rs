@@ -1,5 +1,5 @@
-//! What a generation begins with: its number, the clock, and the states that a reader needs to start
-//! there: what is open on each thread, tasks, futures.
+//! What a generation begins with: its number, the clock, and the states that a reader needs to
+//! start there: what is open on each thread, tasks, futures.
 //!
 //! Elsewhere: when a generation begins (the parent of this module).
 

@@ -25,7 +25,7 @@ pub use sites::{Callsite, Callsites};
 use super::clock::Clock;
 use super::error::{ReadError, ReadErrorKind};
 use super::stream::Batch;
-use crate::definition::Definition;
+use crate::definition::{Definition, StackFlags};
 use crate::id::{FutureId, ResourceId, SiteId, StackId, ThreadId};
 use crate::time::Ticks;
 
@@ -137,15 +137,7 @@ impl Tables {
                 let (build_id, path) = (build_id.to_vec(), text(path));
                 self.modules.insert(first, Module { first, last, bias, build_id, path });
             }
-            Definition::Stack { id, flags, addresses } => {
-                if let Entry::Vacant(place) = self.stacks.entry(*id) {
-                    let kept = addresses.len().min(ADDRESSES_MAX - self.addresses);
-                    self.addresses += kept;
-                    let mut flags = *flags;
-                    flags.cut |= kept < addresses.len();
-                    place.insert(Stack { id: *id, flags, addresses: addresses[..kept].into() });
-                }
-            }
+            Definition::Stack { id, flags, addresses } => self.note_stack(*id, *flags, addresses),
             &Definition::Resource { id, kind, value, name } => {
                 let resource = || Resource { id, kind, value, name: text(name) };
                 self.resources.entry(id).or_insert_with(resource);
@@ -202,6 +194,15 @@ impl Tables {
                 }
             }
             _ => self.unknown += 1,
+        }
+    }
+
+    fn note_stack(&mut self, id: StackId, mut flags: StackFlags, addresses: &[u64]) {
+        if let Entry::Vacant(place) = self.stacks.entry(id) {
+            let kept = addresses.len().min(ADDRESSES_MAX - self.addresses);
+            self.addresses += kept;
+            flags.cut |= kept < addresses.len();
+            place.insert(Stack { id, flags, addresses: addresses[..kept].into() });
         }
     }
 
