@@ -177,9 +177,13 @@ impl Output {
 
     /// Tells the outlet that has come last of all futures that live: the others know them.
     pub(crate) fn define_futures(&mut self) {
-        if let Some(outlet) = self.outlets.last_mut() {
-            living::for_each(|future| outlet.define(future));
-        }
+        living::for_each(|future| {
+            // It may have come just now, with a site that was made just before.
+            self.define_sites();
+            if let Some(outlet) = self.outlets.last_mut() {
+                outlet.define(future);
+            }
+        });
     }
 
     /// The file, if there is one.
