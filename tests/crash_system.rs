@@ -171,7 +171,7 @@ fn little_memory(path: &Path) {
         };
         instant!("first");
         if !recorder {
-            limit_address_space(address_space() + 2 * MIB as u64);
+            limit_address_space(address_space() + 4 * MIB as u64);
         }
         // Bytes, more than there is room for, and those that tell when.
         let text = "x".repeat(1_000);
