@@ -18,6 +18,7 @@ use crate::outlet::{File as FileOutlet, Outlet};
 use crate::recorder::{self, Occupied, Party, Trace};
 use crate::rotation::{Rotation, Series};
 use crate::sink::Sink;
+use crate::sys;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{self, Path, PathBuf};
@@ -149,6 +150,9 @@ pub(crate) fn keep(path: &Path, options: &Options) -> Result<Kept, StartError> {
 
 /// The name as it is now: the program may go to another folder, and means the same file.
 pub(crate) fn resolve(path: &Path) -> Result<PathBuf, StartError> {
+    if !sys::IS_SUPPORTED {
+        return Err(StartError::Unsupported);
+    }
     path::absolute(path).map_err(|error| StartError::File(path.to_owned(), error))
 }
 

@@ -184,16 +184,22 @@ pub(crate) mod pages {
     pub(crate) fn map(bytes: usize) -> Option<*mut u8> {
         errno::keeping(|| {
             let start = map_as(bytes, libc::PROT_READ | libc::PROT_WRITE)?;
-            // Asked for without access, so that a program that locks its memory does not get it.
-            let Some(left) = map_as(LEFT_BYTES, libc::PROT_NONE) else {
+            if !is_some_left() {
                 // SAFETY: `munmap` wants a mapping that nobody uses: it was made just now.
                 unsafe { libc::munmap(start.cast(), bytes) };
                 return None;
-            };
-            // SAFETY: as above.
-            unsafe { libc::munmap(left.cast(), LEFT_BYTES) };
+            }
             Some(start)
         })
+    }
+
+    /// Whether the system has as much as is left to everybody else.
+    fn is_some_left() -> bool {
+        // Asked for without access, so that a program that locks its memory does not get it.
+        let Some(left) = map_as(LEFT_BYTES, libc::PROT_NONE) else { return false };
+        // SAFETY: `munmap` wants a mapping that nobody uses: it was made just now.
+        unsafe { libc::munmap(left.cast(), LEFT_BYTES) };
+        true
     }
 
     fn map_as(bytes: usize, access: libc::c_int) -> Option<*mut u8> {

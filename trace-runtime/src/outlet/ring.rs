@@ -35,6 +35,9 @@ const STATE_BYTES: usize = 64;
 /// A generation is cut short when it has this part of the bound: the oldest one goes as a whole.
 const GENERATIONS_MIN: usize = 8;
 
+/// What is left for small allocations, which can't be refused, when bytes were kept.
+const SMALL_BYTES: usize = 64 << 10;
+
 /// What a snapshot takes at least until it is written.
 const SNAPSHOT_BYTES: usize = 256 << 10;
 
@@ -257,7 +260,7 @@ impl Ring {
     /// program is not to end because of what it records.
     fn keep(&mut self, payload: &[u8]) -> Option<Box<[u8]>> {
         let mut copy = Vec::new();
-        while copy.try_reserve_exact(payload.len()).is_err() {
+        while copy.try_reserve_exact(payload.len()).is_err() || !headroom::has(SMALL_BYTES) {
             // One for these bytes, and one for all the small things that take memory with them.
             let is_gone = [self.lose_oldest(), self.lose_oldest()];
             if !is_gone[0] {
