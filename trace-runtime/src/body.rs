@@ -99,6 +99,31 @@ impl Body {
         self.len += 1;
     }
 
+    /// Appends a number, as unsigned LEB128; all of it or nothing.
+    #[inline(always)]
+    pub(crate) fn push_number(&mut self, mut value: u64) {
+        const BYTES_MAX: usize = 10;
+        if !self.has_room(BYTES_MAX) {
+            return;
+        }
+        let start = self.start();
+        let mut len = self.len;
+        loop {
+            let is_last = value < 0x80;
+            let more = if is_last { 0 } else { 0x80 };
+            // SAFETY: `add` stays inside: a number has ten bytes at most, and so many have room.
+            let place = unsafe { start.add(len) };
+            // SAFETY: the place is writable, and borrowed with `self`.
+            unsafe { place.write(value as u8 | more) };
+            len += 1;
+            value >>= 7;
+            if is_last {
+                break;
+            }
+        }
+        self.len = len;
+    }
+
     /// Appends bytes, all or none.
     #[inline]
     pub(crate) fn extend_from_slice(&mut self, bytes: &[u8]) {

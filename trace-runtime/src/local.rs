@@ -56,36 +56,52 @@ thread_local! {
     };
 }
 
-/// Runs `act` with this thread's state, if it has one or can get one. `patience`: of the event that
-/// the thread would be attached for.
+/// What is this thread's, for `act`. `LocalKey::with` is asked for the place alone: where that is
+/// not inlined, all that it is given goes by way of memory.
 #[inline(always)]
-pub(crate) fn with<T>(patience: Patience, act: impl FnOnce(&Thread) -> T, otherwise: T) -> T {
-    LOCAL.with(|local| {
-        if local.is_busy() {
-            local.lose();
-            return otherwise;
-        }
-        let busy = Busy::new(local);
-        let mut thread = local.thread.load(Ordering::Relaxed);
-        if thread.is_null() {
-            thread = attach(Arrival::default(), patience);
-            if thread.is_null() {
-                busy.done();
-                return otherwise;
+fn here<T>(act: impl FnOnce(&Local) -> T) -> T {
+    // SAFETY: a shared reference wants a live value: this one has no destructor, so it lives as
+    // long as its thread, which is the one that runs `act`.
+    act(unsafe { &*LOCAL.with(ptr::from_ref) })
+}
+
+/// Runs `act` with this thread's state, if it has one or can get one, and returns what it does: 0
+/// for nothing recorded. If that is because the session has ended and another one runs, it is done
+/// again with a state in that. `patience`: of the event that the thread would be attached for.
+#[inline(always)]
+pub(crate) fn with(patience: Patience, act: impl Fn(&Thread) -> u64) -> u64 {
+    // A loop and no second call: `act` stands in one place, so it is inlined there.
+    loop {
+        let result = here(|local| {
+            if local.is_busy() {
+                local.lose();
+                return 0;
             }
+            let busy = Busy::new(local);
+            let mut thread = local.thread.load(Ordering::Relaxed);
+            if thread.is_null() {
+                thread = attach(Arrival::default(), patience);
+                if thread.is_null() {
+                    busy.done();
+                    return 0;
+                }
+            }
+            // SAFETY: a shared reference wants a live `Thread`: L1, and nothing ends that before
+            // the mark is taken off (L3).
+            let result = act(unsafe { &*thread });
+            busy.done();
+            result
+        });
+        if result != 0 || !reattach(patience) {
+            return result;
         }
-        // SAFETY: a shared reference wants a live `Thread`: L1, and nothing ends that before the
-        // mark is taken off (L3).
-        let result = act(unsafe { &*thread });
-        busy.done();
-        result
-    })
+    }
 }
 
 /// As [`with`], for what makes sense only if something was recorded before. Whether `act` has run.
 #[inline(always)]
 pub(crate) fn with_attached(act: impl FnOnce(&Thread)) -> bool {
-    LOCAL.with(|local| {
+    here(|local| {
         if local.is_busy() {
             // What began before the mark was set does not end while it is: ends nest.
             return false;
@@ -206,7 +222,7 @@ pub(crate) struct Spawn {
 #[cold]
 #[inline(never)]
 fn attach(arrival: Arrival, patience: Patience) -> *mut Thread {
-    LOCAL.with(|local| {
+    here(|local| {
         if local.is_quiet() {
             local.quiet.fetch_add(1, Ordering::Relaxed);
             return ptr::null_mut();
@@ -284,7 +300,7 @@ pub(crate) fn prepare() {
 /// that it was in when the trace began. Not counted if it can't be.
 #[cfg(os_hooks)]
 pub(crate) fn arrive(arrival: Arrival) {
-    LOCAL.with(|local| {
+    here(|local| {
         if local.is_busy() || local.is_quiet() {
             return;
         }
@@ -300,7 +316,7 @@ pub(crate) fn arrive(arrival: Arrival) {
 /// Whether the recorder itself is at work on this thread.
 #[inline(always)]
 pub(crate) fn is_quiet() -> bool {
-    LOCAL.with(Local::is_quiet)
+    here(Local::is_quiet)
 }
 
 /// A new state for this thread, in the running session.
@@ -353,8 +369,8 @@ fn first_batch(session: &Session, patience: Patience) -> Option<*mut crate::batc
 /// running one, if there is one. Whether that is so.
 #[cold]
 #[inline(never)]
-pub(crate) fn reattach(patience: Patience) -> bool {
-    LOCAL.with(|local| {
+fn reattach(patience: Patience) -> bool {
+    here(|local| {
         if local.is_busy() || local.is_quiet() {
             return false;
         }
@@ -380,7 +396,7 @@ fn release_if_ended(local: &Local) -> bool {
 /// In a forked child: the state belongs to the parent's trace. Its memory is left alone, for
 /// locks and the collector of the parent do not exist here.
 pub(crate) fn abandon() {
-    LOCAL.with(|local| {
+    here(|local| {
         local.thread.store(ptr::null_mut(), Ordering::Relaxed);
         local.set_idle();
     });
@@ -391,7 +407,7 @@ pub(crate) fn abandon() {
 fn detach() {
     crate::working::forget();
     crate::body::forget();
-    LOCAL.with(|local| {
+    here(|local| {
         local.set_busy();
         release(local);
         let quiet = quiet();
@@ -423,7 +439,7 @@ pub(crate) struct Quiet {
 
 /// The recorder's own work begins: allocation, which may be the user's code, and writing.
 pub(crate) fn quiet() -> Quiet {
-    LOCAL.with(|local| {
+    here(|local| {
         let outermost = !local.is_quiet();
         if outermost {
             local.quiet.store(1, Ordering::Relaxed);
@@ -436,7 +452,7 @@ pub(crate) fn quiet() -> Quiet {
 
 impl Drop for Quiet {
     fn drop(&mut self) {
-        LOCAL.with(|local| {
+        here(|local| {
             local.thread.store(self.hidden, Ordering::Relaxed);
             compiler_fence(Ordering::SeqCst);
             if self.outermost {
@@ -572,7 +588,7 @@ mod tests {
         let head = crate::encoded::Head::region(1);
         let begin = record::begin(head, 1 << 2, 0, Patience::Waits);
         let panics = |_: &Thread| -> u64 { panic!("in the recorder") };
-        let act = AssertUnwindSafe(|| with(Patience::Never, panics, 0));
+        let act = AssertUnwindSafe(|| with(Patience::Never, panics));
         assert!(catch_unwind(act).is_err(), "the panic goes on");
         assert_ne!(record::append(opcode::READY, &[2, 1]), 0, "the next event is recorded");
         assert_ne!(own_number(), before, "with a new state");

@@ -1,7 +1,6 @@
 //! The few calls by which everything is recorded on the calling thread.
 //!
-//! Each finds the thread's state and does one thing with it. If that state is of a session that
-//! has ended, the thread is attached to the running one, if there is one, and it is done again.
+//! Each finds the thread's state and does one thing with it.
 //!
 //! May contain `unsafe`: it vouches for being on the owning thread.
 
@@ -16,7 +15,7 @@ use trace_format::id::{Open, OpenCall};
 #[inline(always)]
 pub(crate) fn begin(head: Head, what: u64, min_ticks: u64, patience: Patience) -> u64 {
     // SAFETY: `local::with` hands out the state of the calling thread.
-    retried(patience, |thread| unsafe { thread.begin(head, what, min_ticks, patience) })
+    local::with(patience, |thread| unsafe { thread.begin(head, what, min_ticks, patience) })
 }
 
 /// As [`begin`], with values behind the head.
@@ -24,13 +23,13 @@ pub(crate) fn begin(head: Head, what: u64, min_ticks: u64, patience: Patience) -
 pub(crate) fn begin_values(head: Head, what: u64, min_ticks: u64, values: Encoded<'_>) -> u64 {
     // SAFETY: as in `begin`.
     let act = |thread: &Thread| unsafe { thread.begin_values(head, what, min_ticks, values) };
-    retried(Patience::of_open(what), act)
+    local::with(Patience::of_open(what), act)
 }
 
 /// An event of its own; its time, or 0 if it is not recorded.
 pub(crate) fn append(code: u8, body: &[u8]) -> u64 {
     // SAFETY: as in `begin`.
-    retried(Patience::of_event(code), |thread| unsafe { thread.append(code, body) })
+    local::with(Patience::of_event(code), |thread| unsafe { thread.append(code, body) })
 }
 
 /// As [`append`], but only if `is_wanted`, which is asked once it is certain which trace the event
@@ -39,7 +38,7 @@ pub(crate) fn append(code: u8, body: &[u8]) -> u64 {
 pub(crate) fn append_if(is_wanted: impl Fn() -> bool, code: u8, body: &[u8]) -> u64 {
     // SAFETY: as in `begin`.
     let append = |thread: &Thread| unsafe { thread.append(code, body) };
-    retried(Patience::Never, |thread| if is_wanted() { append(thread) } else { 0 })
+    local::with(Patience::Never, |thread| if is_wanted() { append(thread) } else { 0 })
 }
 
 /// What began at `begin` ends.
@@ -73,7 +72,7 @@ pub(crate) fn end_value(begin: u64, what: u64, body: &[u8]) {
 #[cfg(os_hooks)]
 pub(crate) fn begin_call(describe: impl Fn() -> OpenCall) -> (u64, u64) {
     let what = std::cell::Cell::new(0);
-    let begin = retried(Patience::Never, |thread| {
+    let begin = local::with(Patience::Never, |thread| {
         let call = describe();
         what.set(Open::Call(call).to_word());
         // SAFETY: as in `begin`.
@@ -92,10 +91,4 @@ pub(crate) fn end_call(begin: u64, what: u64, result: i64) -> bool {
         is_over = thread.session.is_ended();
     });
     is_over
-}
-
-#[inline(always)]
-fn retried(patience: Patience, act: impl Fn(&Thread) -> u64) -> u64 {
-    let ticks = local::with(patience, &act, 0);
-    if ticks == 0 && local::reattach(patience) { local::with(patience, &act, 0) } else { ticks }
 }

@@ -53,26 +53,28 @@ pub(crate) struct Frame {
     pub(crate) min_ticks: u64,
 }
 
-/// What only the owner touches.
+/// What only the owner touches. In the order in which every event needs it: that, and the outermost
+/// frames, are two lines of the cache.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Own {
     pub(crate) batch: *mut Batch,
     pub(crate) front: *const Front,
-    owner: Owner,
     pub(crate) pos: usize,
     pub(crate) committed: usize,
     pub(crate) base: u64,
     pub(crate) last: u64,
+    /// Things open, including those beyond the slots.
+    pub(crate) depth: usize,
     /// Committed in this batch.
     pub(crate) events: u16,
     /// Encoded and not committed (T4).
     pub(crate) pending: u16,
-    /// Things open, including those beyond the slots.
-    pub(crate) depth: usize,
-    pub(crate) frames: [Frame; SLOTS],
-    pub(crate) sequence: u32,
     /// The batch's clock has run out: nothing may follow in it.
     pub(crate) exhausted: bool,
+    pub(crate) frames: [Frame; SLOTS],
+    owner: Owner,
+    pub(crate) sequence: u32,
     pub(crate) loss: Loss,
     /// What was lost and is said by `Dropped` events.
     pub(crate) reported: Losses,
@@ -80,11 +82,11 @@ pub(crate) struct Own {
 
 /// One thread in one session.
 #[derive(Debug)]
-#[repr(align(128))]
+#[repr(C, align(128))]
 pub(crate) struct Thread {
-    own: UnsafeCell<Own>,
     /// From here on the slow path decides. The collector stores 0 to bring the thread there.
     pub(crate) limit: AtomicUsize,
+    own: UnsafeCell<Own>,
     /// The oldest batch of the chain, for the collector to begin with.
     pub(crate) first: AtomicPtr<Batch>,
     pub(crate) spares: Spares,

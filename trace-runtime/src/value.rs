@@ -193,12 +193,8 @@ impl<T: Argument + ToOwned + ?Sized> Argument for std::borrow::Cow<'_, T> {
 
 /// Appends a varint.
 #[inline]
-pub(crate) fn put_number(body: &mut Body, mut value: u64) {
-    while value >= 0x80 {
-        body.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    body.push(value as u8);
+pub(crate) fn put_number(body: &mut Body, value: u64) {
+    body.push_number(value);
 }
 
 /// Appends a list of values: its length, then each.
