@@ -184,11 +184,68 @@ impl Front {
     }
 }
 
+/// Where a batch lies: its front, and its bytes. The owner has a copy at hand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    front: *const Front,
+    bytes: *mut u8,
+}
+
+impl Place {
+    /// Its front, while the batch lives.
+    ///
+    /// # Safety
+    /// The batch is not freed as long as the result is used.
+    #[inline(always)]
+    pub(crate) unsafe fn front<'a>(self) -> &'a Front {
+        // SAFETY: a shared reference wants a live front: it lives as long as its batch, and all of
+        // it is atomic.
+        unsafe { &*self.front }
+    }
+
+    /// By the owner: writes one byte beyond the committed ones.
+    ///
+    /// # Safety
+    /// The caller is the owner of this open batch, `at < capacity`, and `at` is not committed.
+    #[inline(always)]
+    pub(crate) unsafe fn put(self, at: usize, byte: u8) {
+        // SAFETY: `add` stays inside the allocation of `capacity` bytes, by the caller's promise.
+        let place = unsafe { self.bytes.add(at) };
+        // SAFETY: nobody else touches it: B1, and readers stop at the commit (B2).
+        unsafe { place.write(byte) };
+    }
+
+    /// By the owner: reads back one byte it has written and not committed.
+    ///
+    /// # Safety
+    /// As [`Place::put`], and the byte has been written.
+    #[inline(always)]
+    pub(crate) unsafe fn get(self, at: usize) -> u8 {
+        // SAFETY: `add` stays inside the allocation, by the caller's promise.
+        let place = unsafe { self.bytes.add(at) };
+        // SAFETY: initialised and touched by nobody else, by the caller's promise and B1.
+        unsafe { place.read() }
+    }
+
+    /// By the owner: writes `from` beyond the committed bytes.
+    ///
+    /// # Safety
+    /// As [`Place::put`] for every byte of `at..at + from.len()`.
+    #[inline(always)]
+    pub(crate) unsafe fn put_all(self, at: usize, from: &[u8]) {
+        // SAFETY: `add` stays inside the allocation, by the caller's promise.
+        let place = unsafe { self.bytes.add(at) };
+        // SAFETY: `from` is readable as a slice, `place` is writable for as many bytes and
+        // untouched by others (B1, B2); they do not overlap, for uncommitted bytes are lent to
+        // nobody.
+        unsafe { ptr::copy_nonoverlapping(from.as_ptr(), place, from.len()) };
+    }
+}
+
 /// One batch.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    front: *const Front,
-    bytes: *mut u8,
+    place: Place,
     next: AtomicPtr<Batch>,
     /// Events committed, once it is sealed.
     sealed_events: AtomicU64,
@@ -236,8 +293,7 @@ impl Batch {
     fn with_parts(front: *const Front, bytes: *mut u8, capacity: usize) -> Self {
         assert!(capacity <= usize::from(u16::MAX), "a commit word has 16 bits for the length");
         Self {
-            front,
-            bytes,
+            place: Place { front, bytes },
             next: AtomicPtr::new(ptr::null_mut()),
             sealed_events: AtomicU64::new(0),
             owner: 0,
@@ -252,9 +308,8 @@ impl Batch {
 
     #[inline(always)]
     pub(crate) fn front(&self) -> &Front {
-        // SAFETY: a shared reference wants a live front: it lives as long as its batch, and all of
-        // it is atomic.
-        unsafe { &*self.front }
+        // SAFETY: as long as the batch is borrowed it is not freed.
+        unsafe { self.place.front() }
     }
 
     /// Ends an owned batch's life: from here on it is nobody's.
@@ -297,60 +352,29 @@ impl Batch {
         self.front().slot(at)
     }
 
-    /// By the owner: writes one byte beyond the committed ones.
-    ///
-    /// # Safety
-    /// The caller is the owner of this open batch, `at < capacity`, and `at` is not committed.
-    #[inline(always)]
-    pub(crate) unsafe fn put(&self, at: usize, byte: u8) {
-        debug_assert!(at < self.capacity());
-        self.touches.write(at, at + 1);
-        // SAFETY: `add` stays inside the allocation of `capacity` bytes, by the caller's promise.
-        let place = unsafe { self.bytes.add(at) };
-        // SAFETY: nobody else touches it: B1, and readers stop at the commit (B2).
-        unsafe { place.write(byte) };
+    /// Where it lies.
+    pub(crate) fn place(&self) -> Place {
+        self.place
     }
 
-    /// By the owner: reads back one byte it has written and not committed.
-    ///
-    /// # Safety
-    /// As [`Batch::put`], and the byte has been written.
+    /// By the owner, before it writes these bytes: so models and tests see it.
     #[inline(always)]
-    pub(crate) unsafe fn get(&self, at: usize) -> u8 {
-        debug_assert!(at < self.capacity());
-        // SAFETY: `add` stays inside the allocation, by the caller's promise.
-        let place = unsafe { self.bytes.add(at) };
-        // SAFETY: initialised and touched by nobody else, by the caller's promise and B1.
-        unsafe { place.read() }
+    pub(crate) fn will_write(&self, from: usize, to: usize) {
+        debug_assert!(to <= self.capacity(), "there is room");
+        self.touches.write(from, to);
     }
 
     /// By the owner: the bytes from `from` to `to`, which are written and not committed.
     ///
     /// # Safety
-    /// As [`Batch::put`] for all of them; they have been written, and are not written again while
+    /// As [`Place::put`] for all of them; they have been written, and are not written again while
     /// borrowed.
     pub(crate) unsafe fn pending(&self, from: usize, to: usize) -> &[u8] {
         debug_assert!(from <= to && to <= self.capacity());
         // SAFETY: `add` stays inside the allocation, by the caller's promise.
-        let start = unsafe { self.bytes.add(from) };
+        let start = unsafe { self.place.bytes.add(from) };
         // SAFETY: initialised and touched by nobody else, by the caller's promise and B1.
         unsafe { std::slice::from_raw_parts(start, to - from) }
-    }
-
-    /// By the owner: writes `from` beyond the committed bytes.
-    ///
-    /// # Safety
-    /// As [`Batch::put`] for every byte of `at..at + from.len()`.
-    #[inline(always)]
-    pub(crate) unsafe fn put_all(&self, at: usize, from: &[u8]) {
-        debug_assert!(at + from.len() <= self.capacity());
-        self.touches.write(at, at + from.len());
-        // SAFETY: `add` stays inside the allocation, by the caller's promise.
-        let place = unsafe { self.bytes.add(at) };
-        // SAFETY: `from` is readable as a slice, `place` is writable for as many bytes and
-        // untouched by others (B1, B2); they do not overlap, for uncommitted bytes are lent to
-        // nobody.
-        unsafe { ptr::copy_nonoverlapping(from.as_ptr(), place, from.len()) };
     }
 
     /// See [`Front::commit`].
@@ -372,7 +396,7 @@ impl Batch {
         assert!(to <= self.capacity(), "a commit never exceeds the batch");
         self.touches.read(from, to);
         // SAFETY: `add` stays inside the allocation: `from <= to <= capacity`, asserted.
-        let start = unsafe { self.bytes.add(from) };
+        let start = unsafe { self.place.bytes.add(from) };
         // SAFETY: `from_raw_parts` wants initialised bytes, unwritten while borrowed. Both are B2:
         // `commit` came out of this batch's word, loaded with `Acquire`; and a batch is reused only
         // by whoever owns it, never while its chain is borrowed.
@@ -431,11 +455,11 @@ impl Batch {
 #[cfg(exectrace_loom)]
 impl Drop for Batch {
     fn drop(&mut self) {
-        let bytes = ptr::slice_from_raw_parts_mut(self.bytes, self.capacity());
+        let bytes = ptr::slice_from_raw_parts_mut(self.place.bytes, self.capacity());
         // SAFETY: `from_raw` wants the pointer `into_raw` gave in `new`, once: it is rebuilt with
         // the same length, and this is the only drop.
         drop(unsafe { Box::from_raw(bytes) });
         // SAFETY: as above.
-        drop(unsafe { Box::from_raw(self.front.cast_mut()) });
+        drop(unsafe { Box::from_raw(self.place.front.cast_mut()) });
     }
 }

@@ -37,8 +37,7 @@ impl Thread {
         }
         own.depth = at;
         own.front().slot(at).close();
-        // SAFETY: `put` wants our open batch and an uncommitted place: T2, T4.
-        unsafe { own.batch().put(frame.at, opcode::POLL_WAITS | opcode::OPEN) };
+        own.put_back(frame.at, opcode::POLL_WAITS | opcode::OPEN);
         own.put_varint(waits_at.into());
         own.complete(frame.at, now - begin);
         own.last = now;

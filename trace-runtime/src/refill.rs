@@ -10,7 +10,7 @@
 //!
 //! May contain `unsafe`: it moves uncommitted bytes from one batch to the next.
 
-use crate::batch::{Batch, Front, SLOTS};
+use crate::batch::{Batch, SLOTS};
 use crate::handler;
 use crate::losses::Losses;
 use crate::memory::{self, BATCH_BYTES_MAX, BATCH_BYTES_MIN, BUDGET};
@@ -224,14 +224,6 @@ impl Thread {
 }
 
 impl Own {
-    /// The front of that batch.
-    #[inline(always)]
-    pub(crate) fn front<'a>(&self) -> &'a Front {
-        // SAFETY: a shared reference wants a live front: it lives as long as its batch, which is
-        // the open one (T2).
-        unsafe { &*self.front }
-    }
-
     fn batch_at<'a>(&self, batch: *mut Batch) -> &'a Batch {
         // SAFETY: a shared reference wants a live batch: `batch` is in our chain and not sealed
         // yet, so the collector has not passed it.

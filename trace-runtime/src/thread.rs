@@ -19,7 +19,7 @@
 //!
 //! May contain `unsafe`: it writes raw bytes, and hands out its owner's state from a shared struct.
 
-use crate::batch::{Batch, Commit, Front, Owner, SLOTS};
+use crate::batch::{Batch, Commit, Front, Owner, Place, SLOTS};
 use crate::clock;
 use crate::encoded::{Encoded, Head};
 use crate::inbox::Linked;
@@ -58,8 +58,7 @@ pub(crate) struct Frame {
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Own {
-    pub(crate) batch: *mut Batch,
-    pub(crate) front: *const Front,
+    place: Place,
     pub(crate) pos: usize,
     pub(crate) committed: usize,
     pub(crate) base: u64,
@@ -73,6 +72,7 @@ pub(crate) struct Own {
     /// The batch's clock has run out: nothing may follow in it.
     pub(crate) exhausted: bool,
     pub(crate) frames: [Frame; SLOTS],
+    pub(crate) batch: *mut Batch,
     owner: Owner,
     pub(crate) sequence: u32,
     pub(crate) loss: Loss,
@@ -139,8 +139,9 @@ impl Thread {
         identity: Identity,
     ) -> Self {
         let mut own = Own {
+            // SAFETY: a shared reference wants a live batch: it is owned, by the caller's promise.
+            place: unsafe { &*batch }.place(),
             batch,
-            front: std::ptr::null(),
             owner: Owner { thread: id.0, os_id: identity.os_id },
             pos: 0,
             committed: 0,
@@ -460,6 +461,13 @@ impl Own {
         unsafe { &*self.batch }
     }
 
+    /// The front of the batch.
+    #[inline(always)]
+    pub(crate) fn front<'a>(&self) -> &'a Front {
+        // SAFETY: the batch is not freed meanwhile: as in `batch`.
+        unsafe { self.place.front() }
+    }
+
     /// Opens the thing: frame, slot, and its begin encoded but not committed. Room is there (T3).
     #[inline(always)]
     pub(crate) fn push(&mut self, head: Head, what: u64, min_ticks: u64, now: u64) {
@@ -481,11 +489,9 @@ impl Own {
     /// Turns the begin at `at` into a complete event. It is the last thing encoded (T4).
     #[inline(always)]
     pub(crate) fn complete(&mut self, at: usize, duration: u64) {
-        let batch = self.batch();
         // SAFETY: `get` wants our open batch and an uncommitted byte that was written: T2, T4.
-        let code = unsafe { batch.get(at) };
-        // SAFETY: `put` wants the same.
-        unsafe { batch.put(at, code & !opcode::OPEN) };
+        let code = unsafe { self.place.get(at) };
+        self.put_back(at, code & !opcode::OPEN);
         self.put_varint(duration);
     }
 
@@ -511,16 +517,27 @@ impl Own {
 
     #[inline(always)]
     pub(crate) fn put(&mut self, byte: u8) {
+        self.batch().will_write(self.pos, self.pos + 1);
         // SAFETY: `put` wants our open batch, room, and an uncommitted place: T2, T3.
-        unsafe { self.batch().put(self.pos, byte) };
+        unsafe { self.place.put(self.pos, byte) };
         self.pos += 1;
+    }
+
+    /// Replaces a byte that was written and not committed (T4).
+    #[inline(always)]
+    pub(crate) fn put_back(&mut self, at: usize, byte: u8) {
+        self.batch().will_write(at, at + 1);
+        debug_assert!(self.committed <= at && at < self.pos, "written, and not committed");
+        // SAFETY: `put` wants our open batch and an uncommitted place with room: T2, T4.
+        unsafe { self.place.put(at, byte) };
     }
 
     #[inline(always)]
     pub(crate) fn put_all(&mut self, bytes: &[u8]) {
+        self.batch().will_write(self.pos, self.pos + bytes.len());
         // SAFETY: `put_all` wants our open batch, room for all of `bytes` (the caller asked
         // `has_room`), and uncommitted places: T2, T3.
-        unsafe { self.batch().put_all(self.pos, bytes) };
+        unsafe { self.place.put_all(self.pos, bytes) };
         self.pos += bytes.len();
     }
 
@@ -544,8 +561,7 @@ impl Own {
             }
         }
         let bytes = self.pos - length_at - 1;
-        // SAFETY: `put` wants our open batch and an uncommitted place with room: written just now.
-        unsafe { self.batch().put(length_at, bytes as u8) };
+        self.put_back(length_at, bytes as u8);
     }
 
     /// A list of no values but the stack; there is room for the longest (T3).
@@ -555,8 +571,7 @@ impl Own {
         self.put(tag::STACK);
         self.put_varint(stack.into());
         let bytes = self.pos - length_at - 1;
-        // SAFETY: `put` wants our open batch and an uncommitted place with room: written just now.
-        unsafe { self.batch().put(length_at, bytes as u8) };
+        self.put_back(length_at, bytes as u8);
     }
 
     /// Unsigned LEB128; room for ten bytes is there (T3).
@@ -574,7 +589,7 @@ impl Own {
         // SAFETY: a unique reference wants that nobody else has one: the batch is owned.
         let fresh = unsafe { &mut *batch };
         fresh.reset(self.owner, base, sequence, self.reported);
-        self.front = fresh.front();
+        self.place = fresh.place();
         self.batch = batch;
         self.base = base;
         self.last = base;
