@@ -186,12 +186,12 @@ impl Front {
 
 /// Where a batch lies: its front, and its bytes. The owner has a copy at hand.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
+pub(crate) struct Storage {
     front: *const Front,
     bytes: *mut u8,
 }
 
-impl Place {
+impl Storage {
     /// Its front, while the batch lives.
     ///
     /// # Safety
@@ -218,7 +218,7 @@ impl Place {
     /// By the owner: reads back one byte it has written and not committed.
     ///
     /// # Safety
-    /// As [`Place::put`], and the byte has been written.
+    /// As [`Storage::put`], and the byte has been written.
     #[inline(always)]
     pub(crate) unsafe fn get(self, at: usize) -> u8 {
         // SAFETY: `add` stays inside the allocation, by the caller's promise.
@@ -230,7 +230,7 @@ impl Place {
     /// By the owner: writes `from` beyond the committed bytes.
     ///
     /// # Safety
-    /// As [`Place::put`] for every byte of `at..at + from.len()`.
+    /// As [`Storage::put`] for every byte of `at..at + from.len()`.
     #[inline(always)]
     pub(crate) unsafe fn put_all(self, at: usize, from: &[u8]) {
         // SAFETY: `add` stays inside the allocation, by the caller's promise.
@@ -245,7 +245,7 @@ impl Place {
 /// One batch.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    place: Place,
+    storage: Storage,
     next: AtomicPtr<Batch>,
     /// Events committed, once it is sealed.
     sealed_events: AtomicU64,
@@ -293,7 +293,7 @@ impl Batch {
     fn with_parts(front: *const Front, bytes: *mut u8, capacity: usize) -> Self {
         assert!(capacity <= usize::from(u16::MAX), "a commit word has 16 bits for the length");
         Self {
-            place: Place { front, bytes },
+            storage: Storage { front, bytes },
             next: AtomicPtr::new(ptr::null_mut()),
             sealed_events: AtomicU64::new(0),
             owner: 0,
@@ -309,7 +309,7 @@ impl Batch {
     #[inline(always)]
     pub(crate) fn front(&self) -> &Front {
         // SAFETY: as long as the batch is borrowed it is not freed.
-        unsafe { self.place.front() }
+        unsafe { self.storage.front() }
     }
 
     /// Ends an owned batch's life: from here on it is nobody's.
@@ -353,8 +353,8 @@ impl Batch {
     }
 
     /// Where it lies.
-    pub(crate) fn place(&self) -> Place {
-        self.place
+    pub(crate) fn storage(&self) -> Storage {
+        self.storage
     }
 
     /// By the owner, before it writes these bytes: so models and tests see it.
@@ -367,12 +367,12 @@ impl Batch {
     /// By the owner: the bytes from `from` to `to`, which are written and not committed.
     ///
     /// # Safety
-    /// As [`Place::put`] for all of them; they have been written, and are not written again while
+    /// As [`Storage::put`] for all of them; they have been written, and are not written again while
     /// borrowed.
     pub(crate) unsafe fn pending(&self, from: usize, to: usize) -> &[u8] {
         debug_assert!(from <= to && to <= self.capacity());
         // SAFETY: `add` stays inside the allocation, by the caller's promise.
-        let start = unsafe { self.place.bytes.add(from) };
+        let start = unsafe { self.storage.bytes.add(from) };
         // SAFETY: initialised and touched by nobody else, by the caller's promise and B1.
         unsafe { std::slice::from_raw_parts(start, to - from) }
     }
@@ -396,7 +396,7 @@ impl Batch {
         assert!(to <= self.capacity(), "a commit never exceeds the batch");
         self.touches.read(from, to);
         // SAFETY: `add` stays inside the allocation: `from <= to <= capacity`, asserted.
-        let start = unsafe { self.place.bytes.add(from) };
+        let start = unsafe { self.storage.bytes.add(from) };
         // SAFETY: `from_raw_parts` wants initialised bytes, unwritten while borrowed. Both are B2:
         // `commit` came out of this batch's word, loaded with `Acquire`; and a batch is reused only
         // by whoever owns it, never while its chain is borrowed.
@@ -455,11 +455,11 @@ impl Batch {
 #[cfg(exectrace_loom)]
 impl Drop for Batch {
     fn drop(&mut self) {
-        let bytes = ptr::slice_from_raw_parts_mut(self.place.bytes, self.capacity());
+        let bytes = ptr::slice_from_raw_parts_mut(self.storage.bytes, self.capacity());
         // SAFETY: `from_raw` wants the pointer `into_raw` gave in `new`, once: it is rebuilt with
         // the same length, and this is the only drop.
         drop(unsafe { Box::from_raw(bytes) });
         // SAFETY: as above.
-        drop(unsafe { Box::from_raw(self.place.front.cast_mut()) });
+        drop(unsafe { Box::from_raw(self.storage.front.cast_mut()) });
     }
 }

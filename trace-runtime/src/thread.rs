@@ -19,7 +19,7 @@
 //!
 //! May contain `unsafe`: it writes raw bytes, and hands out its owner's state from a shared struct.
 
-use crate::batch::{Batch, Commit, Front, Owner, Place, SLOTS};
+use crate::batch::{Batch, Commit, Front, Owner, SLOTS, Storage};
 use crate::clock;
 use crate::encoded::{Encoded, Head};
 use crate::inbox::Linked;
@@ -58,7 +58,7 @@ pub(crate) struct Frame {
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Own {
-    place: Place,
+    storage: Storage,
     pub(crate) pos: usize,
     pub(crate) committed: usize,
     pub(crate) base: u64,
@@ -140,7 +140,7 @@ impl Thread {
     ) -> Self {
         let mut own = Own {
             // SAFETY: a shared reference wants a live batch: it is owned, by the caller's promise.
-            place: unsafe { &*batch }.place(),
+            storage: unsafe { &*batch }.storage(),
             batch,
             owner: Owner { thread: id.0, os_id: identity.os_id },
             pos: 0,
@@ -465,7 +465,7 @@ impl Own {
     #[inline(always)]
     pub(crate) fn front<'a>(&self) -> &'a Front {
         // SAFETY: the batch is not freed meanwhile: as in `batch`.
-        unsafe { self.place.front() }
+        unsafe { self.storage.front() }
     }
 
     /// Opens the thing: frame, slot, and its begin encoded but not committed. Room is there (T3).
@@ -490,7 +490,7 @@ impl Own {
     #[inline(always)]
     pub(crate) fn complete(&mut self, at: usize, duration: u64) {
         // SAFETY: `get` wants our open batch and an uncommitted byte that was written: T2, T4.
-        let code = unsafe { self.place.get(at) };
+        let code = unsafe { self.storage.get(at) };
         self.put_back(at, code & !opcode::OPEN);
         self.put_varint(duration);
     }
@@ -519,7 +519,7 @@ impl Own {
     pub(crate) fn put(&mut self, byte: u8) {
         self.batch().will_write(self.pos, self.pos + 1);
         // SAFETY: `put` wants our open batch, room, and an uncommitted place: T2, T3.
-        unsafe { self.place.put(self.pos, byte) };
+        unsafe { self.storage.put(self.pos, byte) };
         self.pos += 1;
     }
 
@@ -529,7 +529,7 @@ impl Own {
         self.batch().will_write(at, at + 1);
         debug_assert!(self.committed <= at && at < self.pos, "written, and not committed");
         // SAFETY: `put` wants our open batch and an uncommitted place with room: T2, T4.
-        unsafe { self.place.put(at, byte) };
+        unsafe { self.storage.put(at, byte) };
     }
 
     #[inline(always)]
@@ -537,7 +537,7 @@ impl Own {
         self.batch().will_write(self.pos, self.pos + bytes.len());
         // SAFETY: `put_all` wants our open batch, room for all of `bytes` (the caller asked
         // `has_room`), and uncommitted places: T2, T3.
-        unsafe { self.place.put_all(self.pos, bytes) };
+        unsafe { self.storage.put_all(self.pos, bytes) };
         self.pos += bytes.len();
     }
 
@@ -589,7 +589,7 @@ impl Own {
         // SAFETY: a unique reference wants that nobody else has one: the batch is owned.
         let fresh = unsafe { &mut *batch };
         fresh.reset(self.owner, base, sequence, self.reported);
-        self.place = fresh.place();
+        self.storage = fresh.storage();
         self.batch = batch;
         self.base = base;
         self.last = base;
