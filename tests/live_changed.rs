@@ -71,7 +71,7 @@ fn work(how: &str, path: &Path) {
     let others = AtomicU64::new(0);
     std::thread::scope(|scope| {
         let _ends = Ends(&is_over);
-        scope.spawn(|| {
+        let other = scope.spawn(|| {
             // Something is open all along.
             trace_region!("around");
             while !is_over.load(Ordering::Relaxed) {
@@ -88,7 +88,7 @@ fn work(how: &str, path: &Path) {
         change(how, &live_of(path));
         is_changed.store(true, Ordering::Relaxed);
         (0..EVENTS).for_each(|_| after());
-        while others.load(Ordering::Relaxed) < EVENTS {
+        while others.load(Ordering::Relaxed) < EVENTS && !other.is_finished() {
             std::thread::yield_now();
         }
     });

@@ -55,7 +55,7 @@ impl Thread {
         let frame = own.frames[at];
         if frame.at < own.committed {
             let put = |own: &mut Own, now| own.put_end_call(now, result);
-            return self.end_committed(own, now, Patience::Never, put);
+            return self.end_committed(own, (begin, what), now, Patience::Never, put);
         }
         own.depth = at;
         own.front().slot(at).close();

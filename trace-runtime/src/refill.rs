@@ -163,28 +163,33 @@ impl Thread {
     /// pending.
     fn move_to(&self, own: &mut Own, next: *mut Batch, now: u64) {
         let before = own.batch();
+        // Copied before it is asked whether the batch is lost: what was right then stays so.
+        let open: [_; SLOTS] = std::array::from_fn(|at| {
+            let slot = before.slot(at);
+            (slot.what(), slot.begin())
+        });
         if before.is_lost() {
             own.forget_open();
         }
         let (committed, pos) = (own.committed, own.pos);
-        let listed = own.depth.min(SLOTS);
-        let pending_from = (0..listed).find(|&at| own.frames[at].at >= committed);
-        let base = pending_from.map_or(now, |at| before.slot(at).begin());
         // It lies behind the committed bytes of `before`, so it is ours until that is sealed.
         //
         // SAFETY: `pending` wants our open batch, and bytes that are written and left alone: T2,
         // T3, and from here on `next` is written to.
         let tail = unsafe { before.pending(committed, pos) };
+        let open = &open[..own.depth.min(SLOTS)];
+        let pending_from = (0..open.len()).find(|&at| own.frames[at].at >= committed);
+        let base = pending_from.map_or(now, |at| open[at].1);
         // A batch in which nothing was committed leaves no gap: there will be no piece of it.
         let step = u32::from(committed > 0);
         let loss = std::mem::take(&mut own.loss);
         own.reported += Losses { events: loss.events, ends: loss.ends };
         own.start_batch(next, base, own.sequence.wrapping_add(step));
-        for at in 0..listed {
-            own.front().slot(at).open(before.slot(at).what(), before.slot(at).begin());
+        for (at, &(what, begin)) in open.iter().enumerate() {
+            own.front().slot(at).open(what, begin);
         }
-        for at in 0..pending_from.unwrap_or(listed) {
-            let (what, begin) = (before.slot(at).what(), before.slot(at).begin());
+        let written = &open[..pending_from.unwrap_or(open.len())];
+        for (at, &(what, begin)) in written.iter().enumerate() {
             own.put_event(opcode::REOPEN, &[what, base - begin]);
             own.frames[at].at = 0;
         }
@@ -194,8 +199,11 @@ impl Thread {
         if own.pos > 0 {
             self.commit(own, base);
         }
-        if let Some(from) = pending_from {
-            own.put_tail(tail, from, committed);
+        if let Some(from) = pending_from
+            && !own.put_tail(tail, open, from, committed, || before.is_lost())
+        {
+            (from..open.len()).rev().for_each(|at| own.front().slot(at).close());
+            own.depth = from;
         }
     }
 
@@ -246,22 +254,36 @@ impl Own {
         self.pending += 1;
     }
 
-    /// Encodes the pending begins again, the first of them at the batch's base time.
-    fn put_tail(&mut self, tail: &[u8], from: usize, committed: usize) {
-        let delta =
-            tail[1..].iter().position(|&byte| byte < 0x80).expect("a begin has a delta") + 1;
+    /// Encodes the pending begins again, the first of them at the batch's base time. False if the
+    /// memory they lay in turns out to be lost: then nothing is encoded.
+    ///
+    /// - `open`: what is open: what it is, and its begin.
+    fn put_tail(
+        &mut self,
+        tail: &[u8],
+        open: &[(u64, u64)],
+        from: usize,
+        committed: usize,
+        is_lost: impl FnOnce() -> bool,
+    ) -> bool {
+        let behind = tail.get(1..).unwrap_or_default();
+        let Some(shrunk) = behind.iter().position(|&byte| byte < 0x80) else { return false };
         let start = self.pos;
         self.put(tail[0]);
         self.put(0);
-        self.put_all(&tail[1 + delta..]);
-        let shrunk = delta - 1;
+        self.put_all(&behind[shrunk + 1..]);
+        if is_lost() {
+            self.pos = start;
+            return false;
+        }
         self.frames[from].last_before = self.base;
-        for at in from..self.depth.min(SLOTS) {
+        for (at, &(_, begin)) in open.iter().enumerate().skip(from) {
             let offset = self.frames[at].at - committed;
             self.frames[at].at = start + offset.saturating_sub(shrunk);
-            self.last = self.front().slot(at).begin();
+            self.last = begin;
             self.pending += 1;
         }
+        true
     }
 
     fn note_loss(&mut self, now: u64) {
@@ -279,6 +301,82 @@ fn own_batch_bytes(own: &Own, batch: *mut Batch) -> usize {
 /// One writer, so no read-modify-write is needed.
 fn bump(counter: &AtomicU64) {
     counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}
+
+#[cfg(all(test, not(exectrace_loom)))]
+mod tests {
+    use super::*;
+    use crate::encoded::Head;
+    use crate::local;
+    use crate::record;
+    use trace_format::id::{Open, SiteId};
+
+    /// Says to this program that it runs one test, alone.
+    const ROLE: &str = "EXECTRACE_TEST_REFILL";
+
+    fn begin(site: u32) -> (u64, u64) {
+        let what = Open::Region(SiteId(site)).to_word();
+        (record::begin(Head::region(site), what, 0, Patience::Never), what)
+    }
+
+    /// The memory of the open batch is lost, and the next event opens another one.
+    fn lose_batch() {
+        local::with_attached(|thread| {
+            // SAFETY: on the owning thread, and nothing else has it.
+            let own = unsafe { thread.own() };
+            own.batch().forsake();
+            thread.retire();
+        });
+    }
+
+    fn depth() -> usize {
+        let mut depth = 0;
+        // SAFETY: on the owning thread, and nothing else has it.
+        local::with_attached(|thread| depth = unsafe { thread.own() }.depth);
+        depth
+    }
+
+    #[test]
+    fn what_was_open_in_a_batch_that_is_lost_ends_and_nothing_else_does() {
+        if std::env::var_os(ROLE).is_none() {
+            let program = std::env::current_exe().expect("this program has a path");
+            let name = "refill::tests::\
+                        what_was_open_in_a_batch_that_is_lost_ends_and_nothing_else_does";
+            let mut command = std::process::Command::new(program);
+            let output = command.args([name, "--exact"]).env(ROLE, "").output();
+            let output = output.expect("it can be started");
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && said.contains("1 passed"), "{said}\n{output:?}");
+            return;
+        }
+        let options = crate::Options::default().os(false).sched(false).heap(false);
+        let trace = crate::start_with(options, std::io::sink()).expect("none is running");
+        // How deep it is when the batch is lost, and how many of these are written by then.
+        for (open, written) in [(1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (3, 2), (40, 0), (40, 40)] {
+            for ends_elsewhere in [false, true] {
+                let mut begun = Vec::new();
+                for site in 1..=open {
+                    begun.push(begin(site));
+                    if site == written {
+                        // Commits what is pending.
+                        record::append(opcode::READY, &[1, 1]);
+                    }
+                }
+                lose_batch();
+                if ends_elsewhere {
+                    begun.reverse();
+                }
+                while let Some((begin, what)) = begun.pop() {
+                    record::end(begin, what);
+                    let (inner, of) = self::begin(99);
+                    record::end(inner, of);
+                }
+                assert_eq!(depth(), 0, "{open} open, {written} written");
+            }
+        }
+        let report = trace.stop().expect("nothing refuses it");
+        assert!(report.dropped_events > 0, "what was lost is counted: {report:?}");
+    }
 }
 
 const _: () = assert!(PREAMBLE_BYTES_MAX + 2 * RESERVE < BATCH_BYTES_MIN, "a preamble fits");

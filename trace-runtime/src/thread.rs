@@ -230,7 +230,7 @@ impl Thread {
         }
         let frame = own.frames[at];
         if frame.at < own.committed {
-            return self.end_committed(own, now, patience, Own::put_end);
+            return self.end_committed(own, (begin, what), now, patience, Own::put_end);
         }
         own.depth = at;
         own.front().slot(at).close();
@@ -312,7 +312,9 @@ impl Thread {
         let pending = innermost && own.frames[at].at >= own.committed;
         let forgotten = pending && now - begin < own.frames[at].min_ticks;
         let patience = Patience::Waits;
-        if !innermost || forgotten || !self.has_room(own, now, body.len(), patience) {
+        let has_room = innermost && !forgotten && self.has_room(own, now, body.len(), patience);
+        // A batch that is lost takes with it what was open.
+        if !has_room || own.depth <= at {
             // SAFETY: still on the owning thread; `own` is not used any more.
             return unsafe { self.end(begin, what, patience) };
         }
@@ -374,6 +376,7 @@ impl Thread {
     pub(crate) fn end_committed(
         &self,
         own: &mut Own,
+        (begin, what): (u64, u64),
         now: u64,
         patience: Patience,
         put: impl FnOnce(&mut Own, u64),
@@ -388,6 +391,10 @@ impl Thread {
             own.depth = at;
             own.front().slot(at).close();
             return self.lose_end(own, now);
+        }
+        if own.depth <= at {
+            // The batch was lost, and what was open is forgotten.
+            return self.end_elsewhere(own, begin, what, now, patience);
         }
         let slot = own.front().slot(at);
         slot.ending(slot.begin());
@@ -409,9 +416,12 @@ impl Thread {
         patience: Patience,
     ) {
         own.depth -= 1;
-        if !self.append_at(own, now, code, body, patience) {
+        if !self.has_room(own, now, body.len(), patience) {
             self.lose_end(own, now);
+        } else if own.depth >= SLOTS {
+            self.append_here(own, now, code, body);
         }
+        // Else the batch was lost, and what was open is forgotten.
     }
 
     /// What ends is beyond the slots, or not the innermost, or was opened elsewhere.
@@ -435,9 +445,11 @@ impl Thread {
         let mut body = Body::new();
         put_number(&mut body, what);
         put_number(&mut body, now - begin);
+        // First of all: what is open may be forgotten by that, with a batch that is lost.
+        let has_room = self.has_room(own, now, body.len(), patience);
         let found = (0..own.depth).rev().find(|&at| own.front().slot(at).begin() == begin);
         let ended = found.unwrap_or(own.depth)..own.depth;
-        if self.has_room(own, now, body.len(), patience) {
+        if has_room {
             for slot in ended.clone().map(|at| own.front().slot(at)) {
                 slot.ending(slot.begin());
             }
