@@ -12,8 +12,9 @@
 use crate::batch::SLOTS;
 use crate::clock;
 use crate::encoded::Head;
+use crate::own::Own;
 use crate::refill::Patience;
-use crate::thread::{Own, Thread};
+use crate::thread::Thread;
 use crate::value::{Body, put_number};
 use trace_format::event::opcode;
 use trace_format::id::{Open, OpenCall};

@@ -4,7 +4,8 @@
 //!
 //! 1. A macro asks its call site whether it is live (`callsite`): one relaxed load.
 //! 2. The thread's state is found (`local`), the clock is read (`clock`), and the event (`encoded`,
-//!    `body`) is written behind the committed bytes of the thread's open batch (`thread`, `batch`).
+//!    `body`) is written behind the committed bytes of the thread's open batch (`thread`, `own`,
+//!    `batch`).
 //! 3. It is committed: one release store of how far the batch is written, and when.
 //! 4. A full batch is sealed by naming its successor (`refill`); memory comes from spares and
 //!    from one budget (`memory`), and lies in a mapped file if it is to outlive the process
@@ -30,7 +31,8 @@
 //! A future is traced by a wrapper (`future`), whose polls end where it waits (`poll`), and which
 //! hands out wakers that record (`waker`) and notice when nobody is left to wake it (`holders`).
 //! Those that live are listed (`living`); which one is polled here is in `current`. What an
-//! executor's own hooks tell comes by `hooked`, and what its threads are called by `naming`.
+//! executor's own hooks tell comes by `hooked`, and what its threads are called by `naming`; `exit`
+//! notices that a thread ends.
 //!
 //! `headroom` asks for memory before it is taken for good, `environment` for variables, and
 //! `errno` keeps what a failed call has left there. `file_lock` locks files against other
@@ -89,6 +91,7 @@ mod environment;
 #[cfg(any(unix, feature = "heap"))]
 mod errno;
 mod error;
+mod exit;
 mod file;
 mod file_lock;
 mod flight;
@@ -122,6 +125,7 @@ mod options;
 mod os;
 mod outlet;
 mod output;
+mod own;
 mod owner;
 mod poll;
 #[cfg(all(test, exectrace_loom))]

@@ -14,8 +14,9 @@ use crate::batch::{Batch, SLOTS};
 use crate::handler;
 use crate::losses::Losses;
 use crate::memory::{self, BATCH_BYTES_MAX, BATCH_BYTES_MIN, BUDGET};
+use crate::own::Own;
 use crate::primitive::{AtomicU64, Ordering};
-use crate::thread::{Own, RESERVE, Thread};
+use crate::thread::{RESERVE, Thread};
 use std::time::Duration;
 use trace_format::event::opcode;
 
