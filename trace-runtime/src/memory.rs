@@ -171,7 +171,7 @@ mod place {
 
 /// Zeroed memory in whole pages, not from the program's allocator: what is recorded may come from
 /// within that, while it holds a lock, or from a signal handler that has interrupted it.
-#[cfg(unix)]
+#[cfg(all(unix, not(miri)))]
 pub(crate) mod pages {
     use crate::errno;
     use std::ptr;
@@ -219,8 +219,9 @@ pub(crate) mod pages {
     }
 }
 
-/// Zeroed memory in whole pages. There are no signal handlers that interrupt an allocator here.
-#[cfg(not(unix))]
+/// Zeroed memory in whole pages. There are no signal handlers that interrupt an allocator here. Miri
+/// cannot map pages without access, and reports allocations that are never freed.
+#[cfg(any(not(unix), miri))]
 pub(crate) mod pages {
     use std::alloc::{Layout, alloc_zeroed, dealloc};
 

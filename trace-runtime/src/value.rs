@@ -347,6 +347,7 @@ impl<const BYTES_MAX: usize> fmt::Write for Printed<BYTES_MAX> {
 #[cfg(all(test, not(exectrace_loom)))]
 mod tests {
     use super::*;
+    use crate::local;
     use trace_format::value::{Value as Wire, put_value as put_wire};
 
     /// The recorder's encoder and the format's write the same bytes.
@@ -360,6 +361,7 @@ mod tests {
 
     #[test]
     fn values_have_the_bytes_of_the_format() {
+        local::watch_exit();
         for number in [0, 127, 128, u64::MAX] {
             check(Value::U64(number), Wire::U64(number));
             check(Value::I64(number as i64), Wire::I64(number as i64));
@@ -383,6 +385,7 @@ mod tests {
 
     #[test]
     fn a_list_stays_far_below_a_batch() {
+        local::watch_exit();
         let text = "x".repeat(1 << 20);
         let mut body = Body::new();
         put_values(&mut body, &[Value::Str(&text); 64]);
