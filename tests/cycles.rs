@@ -160,6 +160,10 @@ fn a_thousand_starts_and_stops_leave_nothing() {
     assert_eq!(files, 1, "the last trace, and nothing beside it");
     assert!(after.descriptors <= before.descriptors, "{before:?} {after:?}");
     assert!(after.threads <= before.threads, "{before:?} {after:?}");
+    // A sanitizer's allocator keeps what is freed, to see who still uses it.
+    if env!("CARGO_PKG_NAME") == "sanitized" {
+        return;
+    }
     // The system's allocator takes a little, gives back a little.
     assert!(after.mappings <= before.mappings + 16, "{before:?} {after:?}");
     assert!(after.pages <= before.pages + (8 << 20) / 4096, "{before:?} {after:?}");
