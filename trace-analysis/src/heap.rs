@@ -5,16 +5,16 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 
-use trace_format::event::EventKind;
-use trace_format::header::BatchKind;
-use trace_format::id::{SampleId, StackId};
-use trace_format::read::{ReadAt, TraceFile, Window};
+use trace_format::definition::OpenSince;
+use trace_format::event::{Event, EventKind};
+use trace_format::id::{Open, SampleId, StackId, ThreadId};
+use trace_format::read::{ReadAt, Timed, TraceFile, Window};
 use trace_format::time::{Nanos, Ticks};
 
 use crate::profile::{Profile, ProfileKind, ProfileSample};
 use crate::summary::{Progress, bounds};
+use crate::walk::{Visitor, walk};
 
 /// So many live samples are followed, at 48 bytes each: half a terabyte of live heap at the usual
 /// rate of sampling.
@@ -22,9 +22,6 @@ const LIVE_MAX: usize = 1 << 20;
 
 /// So many stacks are told apart; others count as unknown.
 const STACKS_MAX: usize = 1 << 16;
-
-/// Between two reports of progress.
-const PROGRESS_EVENTS: u64 = 1 << 20;
 
 /// What to read of the heap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -129,36 +126,15 @@ impl Heap {
     /// Reads the allocations of a trace up to the moment that `options` names.
     ///
     /// - `progress` is called every few megabytes.
-    pub fn read<S: ReadAt + Sync>(
+    pub fn read<S: ReadAt>(
         file: &TraceFile<S>,
         options: &HeapOptions,
         progress: impl FnMut(Progress),
     ) -> Self {
-        let (tables, (begin, end)) = (file.tables(), bounds(file));
-        let from = options.from.unwrap_or(begin).max(begin);
-        let at = options.at.unwrap_or(end).clamp(begin, end);
-        let states = tables.heap.iter().filter(|state| state.ticks <= at);
-        let points = states.map(|state| HeapPoint {
-            at: tables.clock.nanos(state.ticks),
-            live_bytes: state.live_bytes,
-            live_allocations: state.live_allocations,
-            allocated_bytes: state.allocated_bytes,
-            allocations: state.allocations,
-        });
-        let mut points: Vec<_> = points.collect();
-        points.sort_by_key(|point| point.at);
-        let sample_bytes = tables.heap.iter().map(|state| state.sample_bytes).max().unwrap_or(0);
-        let mut walk = Walk::new(sample_bytes, from);
-        walk.walk(file, at, progress);
-        Self {
-            from: tables.clock.nanos(from),
-            at: tables.clock.nanos(at),
-            points,
-            stacks: walk.stacks(),
-            samples: walk.samples,
-            sample_bytes,
-            samples_untold: walk.untold,
-        }
+        let mut report = HeapReport::new(file, options);
+        let to = Some(Ticks(report.at.0.saturating_add(1)));
+        walk(file, Window { to, ..Window::default() }, |_| false, &mut report, progress);
+        report.finish(file)
     }
 
     /// As a profile.
@@ -176,10 +152,12 @@ impl Heap {
     }
 }
 
-/// A walk over allocations and frees in the order of time.
-struct Walk {
+/// What is known of the heap, while a trace is walked from its begin.
+#[derive(Debug)]
+pub(crate) struct HeapReport {
     sample_bytes: u64,
     from: Ticks,
+    at: Ticks,
     live: HashMap<SampleId, Live>,
     sums: HashMap<StackId, Sums>,
     samples: u64,
@@ -188,50 +166,58 @@ struct Walk {
     is_counting: bool,
 }
 
-impl Walk {
-    fn new(sample_bytes: u64, from: Ticks) -> Self {
-        let (live, sums) = (HashMap::new(), HashMap::new());
-        Self { sample_bytes, from, live, sums, samples: 0, untold: 0, is_counting: false }
+impl HeapReport {
+    pub(crate) fn new<S: ReadAt>(file: &TraceFile<S>, options: &HeapOptions) -> Self {
+        let (tables, (begin, end)) = (file.tables(), bounds(file));
+        Self {
+            sample_bytes: tables.heap.iter().map(|state| state.sample_bytes).max().unwrap_or(0),
+            from: options.from.unwrap_or(begin).max(begin),
+            at: options.at.unwrap_or(end).clamp(begin, end),
+            live: HashMap::new(),
+            sums: HashMap::new(),
+            samples: 0,
+            untold: 0,
+            is_counting: false,
+        }
     }
 
-    fn walk<S: ReadAt>(
-        &mut self,
-        file: &TraceFile<S>,
-        at: Ticks,
-        mut progress: impl FnMut(Progress),
-    ) {
-        let events = || file.index().iter().filter(|entry| entry.kind == BatchKind::Events);
-        let bytes_total = events().map(|entry| u64::from(entry.bytes)).sum();
-        let events_total = events().map(|entry| u64::from(entry.events)).sum::<u64>().max(1);
-        let window = Window { to: Some(Ticks(at.0.saturating_add(1))), ..Window::default() };
-        let mut order = file.in_order(window);
-        let mut count = 0_u64;
-        loop {
-            let walked = order.for_each(|timed| {
-                count += 1;
-                if count.is_multiple_of(PROGRESS_EVENTS) {
-                    let part = (count as f64 / events_total as f64).min(1.0);
-                    progress(Progress { bytes: (bytes_total as f64 * part) as u64, bytes_total });
-                }
-                match timed.event.kind {
-                    EventKind::Alloc { sample, bytes, stack, .. } => {
-                        self.pass(timed.event.ticks);
-                        self.alloc(sample, bytes, stack);
-                    }
-                    EventKind::Free { sample } => {
-                        self.pass(timed.event.ticks);
-                        self.free(sample);
-                    }
-                    _ => {}
-                }
-                ControlFlow::Continue(())
-            });
-            if walked.is_ok() {
-                break;
+    #[inline]
+    pub(crate) fn event(&mut self, event: &Event<'_>) {
+        match event.kind {
+            EventKind::Alloc { sample, bytes, stack, .. } if event.ticks <= self.at => {
+                self.pass(event.ticks);
+                self.alloc(sample, bytes, stack);
             }
+            EventKind::Free { sample } if event.ticks <= self.at => {
+                self.pass(event.ticks);
+                self.free(sample);
+            }
+            _ => {}
         }
-        self.pass(at.max(self.from));
-        progress(Progress { bytes: bytes_total, bytes_total });
+    }
+
+    pub(crate) fn finish<S: ReadAt>(mut self, file: &TraceFile<S>) -> Heap {
+        self.pass(self.at.max(self.from));
+        let tables = file.tables();
+        let states = tables.heap.iter().filter(|state| state.ticks <= self.at);
+        let points = states.map(|state| HeapPoint {
+            at: tables.clock.nanos(state.ticks),
+            live_bytes: state.live_bytes,
+            live_allocations: state.live_allocations,
+            allocated_bytes: state.allocated_bytes,
+            allocations: state.allocations,
+        });
+        let mut points: Vec<_> = points.collect();
+        points.sort_by_key(|point| point.at);
+        Heap {
+            from: tables.clock.nanos(self.from),
+            at: tables.clock.nanos(self.at),
+            points,
+            stacks: self.stacks(),
+            samples: self.samples,
+            sample_bytes: self.sample_bytes,
+            samples_untold: self.untold,
+        }
     }
 
     fn pass(&mut self, at: Ticks) {
@@ -302,6 +288,19 @@ impl Walk {
         stacks.sort_by_key(|it| (Reverse((it.live_bytes, it.allocated_bytes)), it.stack));
         stacks
     }
+}
+
+impl Visitor for HeapReport {
+    fn open_at_start(&mut self, _: ThreadId, _: &[OpenSince]) {}
+
+    fn begin_pending(&mut self, _: Ticks, _: ThreadId, _: Open) {}
+
+    #[inline]
+    fn event(&mut self, timed: Timed<'_>) {
+        self.event(&timed.event);
+    }
+
+    fn fault(&mut self, _: Option<ThreadId>) {}
 }
 
 /// How many allocations a sample of this size stands for, at a mean of so many bytes between

@@ -1,18 +1,17 @@
 //! Tasks that took much longer than others of their name, or never ended, and what was done in
 //! them: by the threads that worked for them, or by nobody.
 //!
-//! It takes three steps, as most traces have none: a summary says which are slow, one walk when
-//! threads worked for them ([`read`]), and `Lives` what these did meanwhile ([`SlowTask::tell`]).
+//! A summary tells which are slow ([`slow_tasks`]); the walk of [`crate::report`] tells when threads
+//! worked for them, and what these did.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use trace_format::event::EventKind;
-use trace_format::id::{Open, SiteId, TaskId, ThreadId};
-use trace_format::read::{ReadAt, TraceFile, Window};
-use trace_format::time::{Nanos, Ticks};
+use trace_format::id::{Open, TaskId};
+use trace_format::read::{ReadAt, Tables, TraceFile};
+use trace_format::time::Nanos;
 
-use crate::life::{Doing, Pending, Stretch, saturating_sum};
-use crate::stack::{Closed, Stack, Visitor};
+use crate::life::{Activity, Stretch, saturating_sum};
 use crate::summary::{Options, Summary, bounds};
 use crate::tasks::{OneTask, TaskSummary};
 
@@ -30,8 +29,8 @@ pub const NAMES_MAX: usize = 8;
 /// So many runs of one task are looked at, the longest.
 const RUNS_MAX: usize = 64;
 
-/// So many sub-tasks of a slow task are followed.
-const SUBTASKS_MAX: usize = 1 << 12;
+/// Maximum number of tasks that are followed; what later ones do is left out.
+const TASKS_MAX: usize = 1 << 18;
 
 /// The slowest task of a name.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -54,9 +53,8 @@ pub struct SlowTask {
     pub worked: Nanos,
     /// See there.
     pub unworked: Nanos,
-    /// What the threads did in `runs`, once [`SlowTask::tell`] was told: the times of all, and the
-    /// longest call of any.
-    pub doing: Option<Doing>,
+    /// What the threads did in all runs: the times of all, and the longest call of any.
+    pub activity: Option<Activity>,
 }
 
 impl SlowTask {
@@ -65,26 +63,12 @@ impl SlowTask {
     pub fn lost(&self) -> Nanos {
         Nanos(self.task.latency.0.saturating_sub(self.usual.0))
     }
-
-    /// Takes over what the threads did in `runs`.
-    pub fn tell(&mut self, doings: &[Doing]) {
-        let mut all = Doing::default();
-        for doing in doings {
-            all.times.add(&doing.times);
-            if doing.slow > all.slow {
-                let Doing { slow_call, slow_stack, slow, .. } = *doing;
-                (all.slow_call, all.slow_stack, all.slow) = (slow_call, slow_stack, slow);
-            }
-            if doing.samples.0 > all.samples.0 {
-                (all.sampled, all.samples) = (doing.sampled, doing.samples);
-            }
-        }
-        self.doing = (!doings.is_empty()).then_some(all);
-    }
 }
 
-/// The slow tasks of a summary, and when threads worked for them.
-pub fn read<S: ReadAt + Sync>(
+/// The slow tasks of a summary that was made with these options; when threads worked for them is
+/// not known yet.
+#[must_use]
+pub fn slow_tasks<S: ReadAt>(
     file: &TraceFile<S>,
     options: &Options,
     summary: &Summary,
@@ -95,9 +79,6 @@ pub fn read<S: ReadAt + Sync>(
     let mut slow: Vec<_> = names.filter_map(|name| slowest(name, is_trace_end)).collect();
     slow.sort_by_key(|task| std::cmp::Reverse(task.lost()));
     slow.truncate(NAMES_MAX);
-    if !slow.is_empty() {
-        Runs::read(file, (summary.from, summary.to), &slow).give(&mut slow, summary);
-    }
     slow
 }
 
@@ -124,111 +105,125 @@ fn slowest(name: &TaskSummary, is_trace_end: bool) -> Option<SlowTask> {
     })
 }
 
-/// When threads worked for some tasks.
-struct Runs {
-    /// To which of the slow tasks a task belongs.
+/// When threads worked for some tasks, and what they did then: filled while a trace is walked.
+#[derive(Debug, Default)]
+pub(crate) struct Runs {
+    /// To which of the slow tasks, or to which name, a task belongs.
     owners: HashMap<TaskId, usize>,
-    runs: Vec<Vec<Stretch>>,
+    tasks: Vec<TaskRuns>,
+    /// The names and their places, if all tasks are wanted, by name.
+    names: Option<HashMap<String, usize>>,
 }
 
-/// The runs of one thread that have just ended, in ticks.
-#[derive(Default)]
-struct Ended(Vec<(TaskId, Ticks, Ticks)>);
-
-impl Visitor for Ended {
-    fn closed(&mut self, closed: &Closed<'_>) {
-        if let Open::Task(task) = closed.open {
-            self.0.push((task, closed.begin, closed.end));
-        }
-    }
+/// The runs of one slow task and of its sub-tasks, but for those inside others on their thread.
+#[derive(Clone, Debug, Default)]
+struct TaskRuns {
+    runs: Vec<Stretch>,
+    activity: Option<Activity>,
 }
 
 impl Runs {
-    fn read<S: ReadAt + Sync>(
-        file: &TraceFile<S>,
-        (from, to): (Nanos, Nanos),
-        slow: &[SlowTask],
-    ) -> Self {
-        let clock = &file.tables().clock;
-        let first = slow.iter().map(|it| it.task.begin.inside()).min().unwrap_or(from).max(from);
-        let ends = slow.iter().map(|it| end_of(it).min(to));
-        let last = ends.max().unwrap_or(to);
-        let until = Ticks(clock.ticks(last).0.saturating_add(1));
-        let window = Window { from: Some(clock.ticks(first)), to: Some(until), thread: None };
+    pub(crate) fn new(slow: &[SlowTask]) -> Self {
         let owners = slow.iter().enumerate().map(|(at, it)| (it.task.id, at)).collect();
-        let mut runs = Self { owners, runs: vec![Vec::new(); slow.len()] };
-        let mut stacks: BTreeMap<ThreadId, Stack> = BTreeMap::new();
-        let mut ended = Ended::default();
-        let mut order = file.in_order(window);
-        for (&thread, open) in order.open_at_start() {
-            let stack = stacks.entry(thread).or_insert_with(|| Stack::new(SiteId(0)));
-            stack.resume(open.iter().copied(), false, clock.ticks(first), &mut ended);
-        }
-        while let Some(timed) = order.next_event() {
-            // Whoever reads lives says what is damaged.
-            let Ok(timed) = timed else { continue };
-            runs.begin(&timed.event.kind);
-            if timed.thread.as_cpu().is_some() {
-                continue;
-            }
-            let stack = stacks.entry(timed.thread).or_insert_with(|| Stack::new(SiteId(0)));
-            stack.feed(&timed.event, &mut ended);
-            for (task, begin, end) in ended.0.drain(..) {
-                let [begin, end] = [begin, end].map(|at| clock.nanos(at));
-                runs.add(timed.thread, task, begin, end);
-            }
-        }
-        let open = stacks.iter().flat_map(|(id, stack)| stack.open().map(|it| (*id, it)));
-        let mut open: Vec<_> = open.map(|(id, it)| (id, it.open, it.begin)).collect();
-        let mut pending = Pending::of(file, |open| matches!(open, Open::Task(_)));
-        while let Some((begin, thread, task)) = pending.before(until) {
-            open.push((thread, task, begin));
-        }
-        open.sort_by_key(|(thread, _, begin)| (*thread, *begin));
-        open.dedup();
-        for (thread, open, begin) in open {
-            if let Open::Task(task) = open {
-                runs.add(thread, task, clock.nanos(begin), last);
-            }
-        }
-        runs
+        Self { owners, tasks: vec![TaskRuns::default(); slow.len()], names: None }
     }
 
-    /// What a sub-task does, its task does.
-    fn begin(&mut self, kind: &EventKind<'_>) {
-        let (EventKind::TaskBegin { task, parent, .. }
-        | EventKind::TaskBeginSite { task, parent, .. }) = *kind
-        else {
+    /// All tasks, by name.
+    pub(crate) fn by_name() -> Self {
+        Self { names: Some(HashMap::new()), ..Self::default() }
+    }
+
+    /// Whether this task is one of them.
+    #[inline]
+    pub(crate) fn wants(&self, task: TaskId) -> bool {
+        self.owners.contains_key(&task)
+    }
+
+    /// What a sub-task does, its task does; of all tasks each counts for its own name.
+    #[inline]
+    pub(crate) fn event(&mut self, kind: &EventKind<'_>, tables: &Tables) {
+        let name = |site| tables.callsite(site).map_or("", |site| site.name.as_str());
+        match *kind {
+            EventKind::TaskBegin { task, parent, name } => {
+                self.begin(task, parent, || String::from_utf8_lossy(name.bytes).into_owned());
+            }
+            EventKind::TaskBeginSite { task, parent, site, .. } => {
+                self.begin(task, parent, || name(site).to_owned());
+            }
+            _ => {}
+        }
+    }
+
+    fn begin(&mut self, task: TaskId, parent: TaskId, name: impl FnOnce() -> String) {
+        if self.owners.len() >= TASKS_MAX {
             return;
+        }
+        let owner = match &mut self.names {
+            Some(names) => {
+                let next = names.len();
+                let place = *names.entry(name()).or_insert(next);
+                if place == next {
+                    self.tasks.push(TaskRuns::default());
+                }
+                Some(place)
+            }
+            None => self.owners.get(&parent).copied(),
         };
-        if self.owners.len() < SUBTASKS_MAX
-            && let Some(&owner) = self.owners.get(&parent)
-        {
+        if let Some(owner) = owner {
             self.owners.entry(task).or_insert(owner);
         }
     }
 
-    fn add(&mut self, thread: ThreadId, task: TaskId, from: Nanos, to: Nanos) {
-        if let Some(&owner) = self.owners.get(&task) {
-            self.runs[owner].push(Stretch { thread, from, to });
+    /// A run is over, or the trace is.
+    ///
+    /// - `around`: what is open around it.
+    /// - `activity`: what the thread did in it.
+    pub(crate) fn add(
+        &mut self,
+        task: TaskId,
+        mut around: impl Iterator<Item = Open>,
+        run: Stretch,
+        activity: Option<Activity>,
+    ) {
+        let Some(&owner) = self.owners.get(&task) else { return };
+        let is_inner = around.any(|open| match open {
+            Open::Task(outer) => self.owners.get(&outer) == Some(&owner),
+            _ => false,
+        });
+        if is_inner {
+            return;
+        }
+        let task = &mut self.tasks[owner];
+        if self.names.is_none() {
+            task.runs.push(run);
+        }
+        if let Some(activity) = activity {
+            task.activity.get_or_insert_default().merge(&activity);
         }
     }
 
+    /// What the threads did for the tasks of each name.
+    pub(crate) fn activities(self) -> HashMap<String, Activity> {
+        let tasks = &self.tasks;
+        let names = self.names.unwrap_or_default().into_iter();
+        names.filter_map(|(name, at)| Some((name, tasks[at].activity?))).collect()
+    }
+
     /// Each task gets its own.
-    fn give(self, slow: &mut [SlowTask], summary: &Summary) {
-        for (task, mut runs) in slow.iter_mut().zip(self.runs) {
-            let from = task.task.begin.inside().max(summary.from);
-            let to = end_of(task).min(summary.to).max(from);
+    pub(crate) fn give(self, slow: &mut [SlowTask], (begin, end): (Nanos, Nanos)) {
+        for (slow, TaskRuns { mut runs, activity }) in slow.iter_mut().zip(self.tasks) {
+            let from = slow.task.begin.inside().max(begin);
+            let to = end_of(slow).min(end).max(from);
             for run in &mut runs {
                 (run.from, run.to) = (run.from.max(from), run.to.min(to));
             }
             runs.retain(|run| run.from < run.to);
             let whole = to.0 - from.0;
-            let worked = union(&mut runs).min(whole);
-            (task.worked, task.unworked) = (Nanos(worked), Nanos(whole - worked));
+            let worked = union(&runs).min(whole);
+            (slow.worked, slow.unworked) = (Nanos(worked), Nanos(whole - worked));
             runs.sort_by_key(|run| std::cmp::Reverse(run.to.0 - run.from.0));
             runs.truncate(RUNS_MAX);
-            task.runs = runs;
+            (slow.runs, slow.activity) = (runs, activity);
         }
     }
 }
@@ -238,17 +233,8 @@ fn end_of(task: &SlowTask) -> Nanos {
     Nanos(begin.inside().0.saturating_add(latency.0.saturating_sub(begin.before_trace().0)))
 }
 
-/// How long there was any; of one thread's that lie in each other the outer ones are left.
-fn union(runs: &mut Vec<Stretch>) -> u64 {
-    runs.sort_by_key(|run| (run.thread, run.from, std::cmp::Reverse(run.to)));
-    let mut outer: Option<Stretch> = None;
-    runs.retain(|run| {
-        let is_inner = outer.is_some_and(|it| it.thread == run.thread && run.to <= it.to);
-        if !is_inner {
-            outer = Some(*run);
-        }
-        !is_inner
-    });
+/// How long there was any.
+fn union(runs: &[Stretch]) -> u64 {
     let mut all: Vec<_> = runs.iter().map(|run| (run.from.0, run.to.0)).collect();
     all.sort_unstable();
     let mut until = 0;

@@ -5,13 +5,12 @@ mod executor;
 use executor::{
     BLOCK, Executor, HANDLER, LOCK, PARKED, PASS, QUERY, RELEASE, TIMER, WRITER, ended,
 };
-use trace_analysis::Options;
 use trace_analysis::async_tasks::{
     AsyncTasks, AsyncWaker, Delay, Phase, SpawnSite, UNFINISHED_MAX,
 };
-use trace_analysis::life::Lives;
 use trace_analysis::reason::{Awaited, Reason};
 use trace_analysis::symbols::Symbols;
+use trace_analysis::{Options, Report, Wanted};
 use trace_format::definition::{Definition, OpenSince};
 use trace_format::event::{EventKind, Outcome};
 use trace_format::id::{CallId, FutureId, Open, SiteId, StackId, TaskId, ThreadId};
@@ -30,10 +29,9 @@ fn read_window(bytes: Vec<u8>, from: Option<u64>, to: Option<u64>) -> AsyncTasks
     assert!(file.faults().is_empty());
     let symbols = Symbols::of_trace(file.tables());
     let options = Options { from: from.map(Ticks), to: to.map(Ticks), ..Options::default() };
-    let mut tasks = AsyncTasks::read(&file, &options, &symbols, |_| {});
-    let lives = Lives::read_stretches(&file, &options, &symbols, &tasks.stretches(), |_| {});
-    tasks.tell(&lives);
-    tasks
+    let wanted = Wanted { async_tasks: true, ..Wanted::default() };
+    let report = Report::read(&file, &options, wanted, &symbols, |_| {});
+    report.async_tasks.unwrap_or_default()
 }
 
 fn site(tasks: &AsyncTasks, site: u32) -> &SpawnSite {
@@ -142,7 +140,7 @@ fn a_poll_that_blocks_its_worker_is_named_with_what_it_did_and_who_waited() {
     assert_eq!((link.site, link.duration), (SiteId(QUERY), Nanos(42 * MS)));
     assert_eq!((poll.delayed, poll.delayed_total), (1, Nanos(44 * MS)));
     assert_eq!(poll.delayed_most, Some((FutureId(2), SiteId(WRITER), Nanos(44 * MS))));
-    let doing = poll.doing.expect("the thread is known");
+    let doing = poll.activity.expect("the thread is known");
     assert_eq!(doing.times.total(), poll.duration);
     assert_eq!(doing.times.blocked_by(Reason::Sleep), Nanos(40 * MS));
     assert_eq!((doing.slow_call, doing.slow), (CallId::CLOCK_NANOSLEEP, Nanos(40 * MS)));

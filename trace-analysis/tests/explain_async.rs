@@ -3,11 +3,9 @@
 mod executor;
 
 use executor::{BLOCK, Executor, HANDLER, LOCK, PARKED, PASS, RELEASE, TIMER, WRITER};
-use trace_analysis::Options;
-use trace_analysis::async_tasks::AsyncTasks;
 use trace_analysis::explain::{Insight, InsightKind, explain, explain_all};
-use trace_analysis::life::Lives;
 use trace_analysis::symbols::Symbols;
+use trace_analysis::{Options, Report, Wanted};
 use trace_format::event::{EventKind, Outcome};
 use trace_format::id::{CallId, FutureId, StackId, ThreadId};
 use trace_format::read::TraceFile;
@@ -21,11 +19,10 @@ fn insights(e: Executor, end: u64) -> Vec<Insight> {
     let file = TraceFile::open(e.stop(end)).expect("a trace");
     let symbols = Symbols::of_trace(file.tables());
     let options = Options::default();
-    let mut tasks = AsyncTasks::read(&file, &options, &symbols, |_| {});
-    let lives = Lives::read_stretches(&file, &options, &symbols, &tasks.stretches(), |_| {});
-    tasks.tell(&lives);
+    let wanted = Wanted { async_tasks: true, ..Wanted::default() };
+    let Report { lives, async_tasks, .. } = Report::read(&file, &options, wanted, &symbols, |_| {});
     assert_eq!(explain(&file, &lives, None, &symbols), [], "threads alone are well");
-    explain_all(&file, &lives, None, (Some(&tasks), &[]), &symbols)
+    explain_all(&file, &lives, None, (async_tasks.as_ref(), &[]), &symbols)
 }
 
 /// What is found, of one kind only.

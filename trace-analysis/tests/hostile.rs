@@ -5,10 +5,9 @@
 use trace_analysis::async_tasks::AsyncTasks;
 use trace_analysis::explain::explain;
 use trace_analysis::heap::{Heap, HeapOptions};
-use trace_analysis::life::Lives;
 use trace_analysis::profile::ProfileKind;
 use trace_analysis::symbols::Symbols;
-use trace_analysis::{Options, Summary};
+use trace_analysis::{Options, Report, Summary, Wanted};
 use trace_format::batch::{BatchInfo, Compression};
 use trace_format::definition::{CallsiteKind, Definition, OpenSince, ResourceKind};
 use trace_format::event::{Event, EventKind, Outcome, put_event};
@@ -262,7 +261,7 @@ fn check_tasks(tasks: &AsyncTasks) {
     let wall = tasks.to.0 - tasks.from.0;
     for poll in &tasks.polls {
         assert!(poll.duration <= poll.begin.until(tasks.to), "{poll:?}");
-        assert!(poll.doing.is_none_or(|doing| doing.times.total() <= poll.duration), "{poll:?}");
+        assert!(poll.activity.is_none_or(|it| it.times.total() <= poll.duration), "{poll:?}");
     }
     assert!(tasks.delays.iter().all(|delay| delay.duration.0 <= wall));
     for idle in tasks.waits.iter().flat_map(|group| &group.longest) {
@@ -287,11 +286,10 @@ fn no_trace_makes_a_life_panic_or_last_longer_than_its_states() {
             _ => (Some(Ticks(random.number())), Some(Ticks(random.number()))),
         };
         let options = Options { from, to, ..Options::default() };
-        let mut tasks = AsyncTasks::read(&file, &options, &symbols, |_| {});
-        let stretches = tasks.stretches();
-        let lives = Lives::read_stretches(&file, &options, &symbols, &stretches, |_| {});
-        tasks.tell(&lives);
-        check_tasks(&tasks);
+        let wanted = Wanted { async_tasks: true, heap: true, ..Wanted::default() };
+        let Report { lives, async_tasks, .. } =
+            Report::read(&file, &options, wanted, &symbols, |_| {});
+        check_tasks(&async_tasks.unwrap_or_default());
         for life in &lives.threads {
             assert_eq!(life.times.total().0, life.end.0 - life.begin.0);
         }

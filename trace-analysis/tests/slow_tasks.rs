@@ -1,10 +1,9 @@
 //! What is said of tasks that took longer than others of their name.
 
 use trace_analysis::explain::{Insight, InsightKind, explain_all};
-use trace_analysis::life::Lives;
-use trace_analysis::slow_tasks::{self, SlowTask};
+use trace_analysis::slow_tasks::{SlowTask, slow_tasks};
 use trace_analysis::symbols::Symbols;
-use trace_analysis::{Options, Summary};
+use trace_analysis::{Options, Report, Summary, Wanted};
 use trace_format::batch::Compression;
 use trace_format::event::EventKind;
 use trace_format::id::{CallId, OpenCall, TaskId};
@@ -52,15 +51,10 @@ fn read(bytes: Vec<u8>) -> (Vec<SlowTask>, Vec<Insight>) {
     let file = TraceFile::open(bytes).expect("a trace");
     let (options, symbols) = (Options::default(), Symbols::of_trace(file.tables()));
     let summary = Summary::read(&file, &options, |_| {});
-    let mut slow = slow_tasks::read(&file, &options, &summary);
-    let runs: Vec<_> = slow.iter().flat_map(|task| task.runs.iter().copied()).collect();
-    let lives = Lives::read_stretches(&file, &options, &symbols, &runs, |_| {});
-    let mut doings = lives.stretches.as_slice();
-    for task in &mut slow {
-        let (own, rest) = doings.split_at(task.runs.len());
-        task.tell(own);
-        doings = rest;
-    }
+    let slow_tasks = slow_tasks(&file, &options, &summary);
+    let wanted = Wanted { slow_tasks, ..Wanted::default() };
+    let Report { lives, slow_tasks: slow, .. } =
+        Report::read(&file, &options, wanted, &symbols, |_| {});
     let insights = explain_all(&file, &lives, None, (None, &slow), &symbols);
     (slow, insights)
 }

@@ -1,20 +1,23 @@
-//! The end of the walk: what is open lasts until then, and sums become what is returned.
+//! The end of the trace: what is open lasts until then, and sums become what is returned.
 
-use trace_format::id::{FutureId, Open, SiteId};
-use trace_format::read::ReadAt;
+use trace_format::id::{FutureId, SiteId};
 use trace_format::time::Nanos;
 
+use super::futures::Here;
+use super::polls::PollDone;
+use super::report::{AsyncReport, innermost_poll};
 use super::state::State;
 use super::sums::add;
-use super::walk::Walk;
 use super::{AsyncTasks, Idle, Phase, UNFINISHED_MAX, Unfinished};
+use crate::life::{Activity, Frame};
 use crate::time::Moment;
 
 /// A chain of child futures is cut behind so many.
 const CHAIN_MAX: usize = 32;
 
-impl<S: ReadAt + Sync> Walk<'_, S> {
-    pub(super) fn finish(mut self) -> AsyncTasks {
+impl AsyncReport<'_> {
+    /// - `unreadable`: batches and events that could not be read.
+    pub(crate) fn finish(mut self, unreadable: u64) -> AsyncTasks {
         let mut tasks: Vec<_> =
             self.known.iter().filter(|(_, state)| state.is_task() && !state.ended).collect();
         tasks.sort_by_key(|(id, _)| **id);
@@ -26,9 +29,6 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
             self.still_idle(id);
         }
         self.flush_early();
-        for who in 0..self.threads.len() {
-            self.end_open(who);
-        }
         let sums = &self.sums;
         let sites: Vec<SiteId> = sums.all.iter().map(|(_, sums)| sums.told.site).collect();
         let waits = self.waits.finish(|place| sites[place]);
@@ -48,7 +48,7 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
             unfinished,
             workers,
             untracked: self.untracked,
-            unreadable: self.unreadable,
+            unreadable,
         }
     }
 
@@ -110,29 +110,30 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
         }
     }
 
-    /// Polls that are open last to the end: a thread that is stuck has nothing else to show.
-    fn end_open(&mut self, who: usize) {
-        let frames = self.threads[who].frames.iter();
-        let polls = frames.filter_map(|frame| match frame.open {
-            Open::Poll(future) => Some((future, frame.begin, frame.older)),
-            _ => None,
-        });
-        let polls: Vec<_> = polls.collect();
-        let thread = self.threads[who].sums.thread;
-        for (at, (future, begin, older)) in polls.into_iter().enumerate() {
-            let Some(state) = self.known.get(&future).filter(|state| state.is_task()) else {
-                continue;
-            };
-            let (site, sums) = (state.site, state.sums);
-            let nanos = self.to.saturating_sub(begin);
-            if at == 0 {
-                self.threads[who].add_poll(nanos, older, super::LONG_POLL.0);
-            }
-            add(&mut self.sums.at(sums).busy, nanos);
-            let chain = Vec::new();
-            let since = Moment::older(begin, older);
-            self.polls.add(sums, future, site, thread, (since, self.to), false, chain);
+    /// A poll is open when the trace ends, outermost first: a thread that is stuck has nothing else
+    /// to show.
+    ///
+    /// - `here`: what is around it.
+    pub(crate) fn open_at_end(
+        &mut self,
+        here: Here<'_>,
+        id: FutureId,
+        frame: &Frame,
+        activity: Option<Activity>,
+    ) {
+        let Some(state) = self.known.get(&id).filter(|state| state.is_task()) else { return };
+        let (site, sums) = (state.site, state.sums);
+        let nanos = self.to.saturating_sub(frame.begin);
+        let is_outermost = innermost_poll(here.frames).is_none();
+        let thread = self.thread(here.who, here.thread);
+        if is_outermost {
+            thread.add_poll(nanos, frame.older, super::LONG_POLL.0);
         }
+        add(&mut self.sums.at(sums).busy, nanos);
+        let begin = Moment::older(frame.begin, frame.older);
+        let (task, thread, end) = (id, here.thread, self.to);
+        let done = PollDone { task, site, thread, begin, end, is_over: false };
+        self.polls.add(sums, done, &frame.chain, activity);
     }
 }
 

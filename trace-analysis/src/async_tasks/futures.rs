@@ -1,16 +1,17 @@
-//! The walk's part about futures: they come, are polled, woken, and end.
+//! What happens to futures: they come, are polled, woken, and end.
 
 use trace_format::event::{EventKind, Outcome};
-use trace_format::id::{FutureId, SiteId, StackId};
-use trace_format::read::{FutureState, ReadAt};
+use trace_format::id::{FutureId, SiteId, StackId, ThreadId};
+use trace_format::read::FutureState;
 use trace_format::time::Nanos;
 
-use super::polls::{LONG_POLL, Late};
+use super::polls::{LONG_POLL, Late, PollDone};
+use super::report::{AsyncReport, innermost_poll, is_polling};
 use super::state::{EARLY_MAX, Kind, Past, State, Woken};
 use super::sums::{OnePoll, add};
-use super::walk::Walk;
-use super::worker::{Frame, LINK_NANOS_MIN, Recent};
+use super::worker::{LINK_NANOS_MIN, Recent};
 use super::{AsyncWaker, Idle, Link};
+use crate::life::{Activity, Frame};
 use crate::time::Moment;
 
 /// So many futures live at once at most; those that begin beyond are only counted.
@@ -19,23 +20,32 @@ const KNOWN_MAX: usize = 1 << 18;
 /// So many that have ended stay known, for wakes and polls that come late.
 const ENDED_MAX: usize = 1 << 16;
 
-impl<S: ReadAt + Sync> Walk<'_, S> {
+/// A thread, as the timeline knows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Here<'t> {
+    /// Its number, and its id.
+    pub(crate) who: usize,
+    pub(crate) thread: ThreadId,
+    /// What is open on it; of what begins or ends just now, what is around that.
+    pub(crate) frames: &'t [Frame],
+}
+
+impl AsyncReport<'_> {
     /// An event that opens and ends nothing.
     ///
     /// - `ready`: for `Ready`, since when.
-    pub(super) fn future_event(&mut self, who: usize, at: u64, kind: &EventKind<'_>, ready: u64) {
-        self.threads[who].touch();
+    pub(crate) fn event(&mut self, here: Here<'_>, at: u64, kind: &EventKind<'_>, ready: u64) {
         match *kind {
             EventKind::FutureSpawn { future, site, stack, .. } => {
                 self.tell(future, Kind::Spawned, site, stack, Nanos(at).into());
             }
             EventKind::FutureBegin { future, site, .. } => {
-                let around = self.threads[who].innermost_poll().filter(|it| *it != future);
+                let around = innermost_poll(here.frames).filter(|it| *it != future);
                 let kind = if around.is_some() { Kind::Child } else { Kind::Polled };
                 self.tell(future, kind, site, StackId(0), Nanos(at).into());
             }
             EventKind::FutureEnd { future, outcome, .. } => self.end(future, outcome, at),
-            EventKind::Wake { future, stack } => self.wake(who, future, stack, at),
+            EventKind::Wake { future, stack } => self.wake(here, future, stack, at),
             EventKind::Ready { future, .. } => {
                 if let Some(state) = self.known.get_mut(&future) {
                     state.ready = Some(ready);
@@ -120,17 +130,14 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
     }
 
     /// A poll begins.
-    pub(super) fn begin_poll(
-        &mut self,
-        who: usize,
-        id: FutureId,
-        around: Option<FutureId>,
-        at: u64,
-    ) {
+    ///
+    /// - `older`: how long before the window it began.
+    /// - Returns whether it is one of a task, not of a child future.
+    pub(crate) fn begin_poll(&mut self, here: Here<'_>, id: FutureId, at: u64, older: u64) -> bool {
         if self.ended.contains_key(&id) {
-            return;
+            return false;
         }
-        let around = around.filter(|around| *around != id);
+        let around = innermost_poll(here.frames).filter(|around| *around != id);
         if !self.known.contains_key(&id) {
             let kind = if around.is_some() { Kind::Child } else { Kind::Polled };
             match self.tables.futures.get(&id) {
@@ -140,7 +147,7 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
         }
         let around =
             around.map(|outer| (outer, self.known.get(&outer).map_or(outer, |it| it.root)));
-        let Some(state) = self.known.get_mut(&id) else { return };
+        let Some(state) = self.known.get_mut(&id) else { return false };
         if state.kind == Kind::Child {
             if let Some((outer, root)) = around {
                 (state.parent, state.root) = (outer, root);
@@ -149,18 +156,19 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
                 }
             }
         } else {
-            self.begin_task_poll(who, id, at);
+            self.begin_task_poll(here, id, at);
         }
-        let Some(state) = self.known.get_mut(&id) else { return };
+        let Some(state) = self.known.get_mut(&id) else { return false };
         state.was_woken = state.woken.is_some();
         state.polls += 1;
         state.open = state.open.saturating_add(1);
         (state.woken, state.ready, state.unwakeable) = (None, None, false);
-        (state.polled.0, state.older, state.child_waits_at) = (at, 0, StackId(0));
+        (state.polled.0, state.older, state.child_waits_at) = (at, older, StackId(0));
+        state.is_task()
     }
 
     /// A task is polled: it is ready no longer.
-    fn begin_task_poll(&mut self, who: usize, id: FutureId, at: u64) {
+    fn begin_task_poll(&mut self, here: Here<'_>, id: FutureId, at: u64) {
         let Some(state) = self.known.get_mut(&id) else { return };
         if state.is_futile {
             state.is_futile = false;
@@ -174,9 +182,10 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
         }
         if let Some(ready) = ready {
             let late = Late { task: id, site, ready, at };
+            self.thread(here.who, here.thread);
             let sums = &self.sums;
             let site_of = |place: usize| sums.all[place].1.told.site;
-            self.polls.late(&mut self.threads[who], late, site_of);
+            self.polls.late(&mut self.threads[here.who], late, site_of);
         }
         if let Some(state) = self.known.get_mut(&id) {
             // Counted with the poll: its site may not be known yet.
@@ -184,21 +193,22 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
         }
     }
 
-    /// A poll ends.
-    pub(super) fn end_poll(
+    /// A poll ends. Returns what names it in the chain of what is around it; `None` for a future
+    /// that is not known.
+    ///
+    /// - `frame`: the poll; `here` is what is around it.
+    /// - `activity`: what the thread did in it.
+    pub(crate) fn end_poll(
         &mut self,
-        who: usize,
+        here: Here<'_>,
         id: FutureId,
-        frame: Frame,
+        frame: &Frame,
         end: u64,
-        waits_at: StackId,
-    ) {
-        let Frame { begin, older, is_full, chain, .. } = frame;
+        activity: Option<Activity>,
+    ) -> Option<Link> {
+        let Frame { begin, older, is_full, waits_at, .. } = *frame;
         let nanos = end.saturating_sub(begin);
-        let Some(state) = self.known.get_mut(&id) else {
-            self.threads[who].add_link(None, chain);
-            return;
-        };
+        let state = self.known.get_mut(&id)?;
         state.open = state.open.saturating_sub(1);
         (state.polled.1, state.older) = (end.max(state.polled.1), 0);
         let took = if waits_at == StackId(0) { state.child_waits_at } else { waits_at };
@@ -219,41 +229,42 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
             self.forget(id, &state);
         }
         if is_task {
-            self.end_task_poll(who, (id, site, sums), (begin, older, end), &chain);
+            self.end_task_poll(here, (id, site, sums), frame, end, activity);
         } else if took != StackId(0)
             && let Some(root) = self.known.get_mut(&root)
         {
             root.child_waits_at = took;
         }
-        let link = Link { site, future: id, duration: Nanos(nanos.saturating_add(older)) };
-        self.threads[who].add_link(Some(link), chain);
+        Some(Link { site, future: id, duration: Nanos(nanos.saturating_add(older)) })
     }
 
     fn end_task_poll(
         &mut self,
-        who: usize,
+        here: Here<'_>,
         (task, site, sums): (FutureId, SiteId, usize),
-        (begin, older, end): (u64, u64, u64),
-        chain: &[Link],
+        frame: &Frame,
+        end: u64,
+        activity: Option<Activity>,
     ) {
+        let (begin, older) = (frame.begin, frame.older);
         let nanos = end.saturating_sub(begin);
-        let thread = &mut self.threads[who];
-        if thread.innermost_poll().is_none() {
+        let thread = self.thread(here.who, here.thread);
+        if innermost_poll(here.frames).is_none() {
             thread.add_poll(nanos, older, LONG_POLL.0);
         }
         if nanos < LINK_NANOS_MIN {
             return;
         }
-        let id = thread.sums.thread;
-        let chain = chain.to_vec();
         let since = Moment::older(begin, older);
-        let serial = self.polls.add(sums, task, site, id, (since, end), true, chain);
+        let done = PollDone { task, site, thread: here.thread, begin: since, end, is_over: true };
+        let serial = self.polls.add(sums, done, &frame.chain, activity);
         let starved_from = end;
-        thread.remember(Recent { serial, task, sums, begin, end, older, starved_from });
+        let recent = Recent { serial, task, sums, begin, end, older, starved_from };
+        self.threads[here.who].remember(recent);
     }
 
     /// A waker of a future is used.
-    fn wake(&mut self, who: usize, id: FutureId, stack: StackId, at: u64) {
+    fn wake(&mut self, here: Here<'_>, id: FutureId, stack: StackId, at: u64) {
         let Some(state) = self.known.get(&id) else {
             if let Some(&sums) = self.ended.get(&id) {
                 self.sums.at(sums).late_wakes += 1;
@@ -263,7 +274,7 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
         let (is_child, root, sums) = (!state.is_task(), state.root, state.sums);
         if is_child {
             self.sums.at(sums).wakes += 1;
-            let is_own = self.threads[who].is_polling(id);
+            let is_own = is_polling(here.frames, id);
             self.sums.at(sums).self_wakes += u64::from(is_own);
         }
         let Some(task) = self.known.get_mut(&root).filter(|task| task.is_task()) else { return };
@@ -274,11 +285,11 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
             woken.is_childs = false;
             return;
         }
-        let is_own = self.threads[who].is_polling(root);
+        let is_own = is_polling(here.frames, root);
         let told = self.sums.at(task.sums);
         told.wakes += 1;
         told.self_wakes += u64::from(is_own);
-        let by = self.threads[who].innermost_poll();
+        let by = innermost_poll(here.frames);
         let by = by.map_or(FutureId(0), |by| self.known.get(&by).map_or(by, |it| it.root));
         let Some(task) = self.known.get_mut(&root) else { return };
         if task.woken.is_some() {
@@ -286,7 +297,7 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
         }
         let idle = task.idle_since();
         task.unwakeable = false;
-        let thread = self.threads[who].sums.thread;
+        let thread = here.thread;
         let woken = Woken { at, thread, by, stack, is_childs: is_child };
         task.woken = Some(woken);
         if let Some(since) = idle {

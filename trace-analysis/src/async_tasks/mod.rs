@@ -10,8 +10,8 @@
 //!
 //! How, in private:
 //!
-//! - `walk` goes through all events in the order of time; `futures` is its part about futures,
-//!   `finish` its end.
+//! - `report` is everything known so far, fed by the timeline (`life`); `futures` is its part about
+//!   futures, `finish` its end.
 //! - `state` is one future, `worker` one thread, `sums` a spawn site, `waits` a place where tasks
 //!   wait, `polls` the longest polls and delays; `places` tells where stacks are in the program.
 //!
@@ -21,22 +21,22 @@ mod finish;
 mod futures;
 mod places;
 mod polls;
+mod report;
 mod state;
 mod sums;
 mod waits;
-mod walk;
 mod worker;
 
 use trace_format::id::{FutureId, SiteId, StackId, ThreadId};
 use trace_format::read::{ReadAt, TraceFile};
 use trace_format::time::Nanos;
 
-use self::walk::Walk;
+pub(crate) use self::futures::Here;
+pub(crate) use self::report::AsyncReport;
+pub(crate) use self::worker::add_link;
 use crate::durations::Quantiles;
-use crate::life::{Doing, Lives, Share, Stretch};
+use crate::life::{Activity, Share};
 use crate::reason::Await;
-use crate::summary::{Options, Progress};
-use crate::symbols::Symbols;
 use crate::time::Moment;
 
 pub use self::polls::{DELAYS_MAX, LONG_POLL, POLLS_MAX};
@@ -151,8 +151,8 @@ pub struct LongPoll {
     pub delayed_total: Nanos,
     /// The one of these that had been ready longest: which, from which site, how long.
     pub delayed_most: Option<(FutureId, SiteId, Nanos)>,
-    /// What the thread did meanwhile, once [`AsyncTasks::tell`] was told.
-    pub doing: Option<Doing>,
+    /// What the thread did in it, in the window.
+    pub activity: Option<Activity>,
 }
 
 /// Something that took long inside a poll.
@@ -329,18 +329,13 @@ pub struct Worker {
 }
 
 impl LongPoll {
-    fn end(&self) -> Nanos {
-        let within = self.duration.0.saturating_sub(self.begin.before_trace().0);
-        Nanos(self.begin.inside().0.saturating_add(within))
-    }
-
     /// Where it spent its time: its longest call, if that is much of it; else where samples found
     /// it most often. 0 if that is not known.
     #[must_use]
     pub fn culprit(&self) -> StackId {
-        match &self.doing {
-            Some(doing) if doing.is_slow_call() => doing.slow_stack,
-            Some(doing) => doing.sampled,
+        match &self.activity {
+            Some(activity) if activity.is_slow_call() => activity.slow_stack,
+            Some(activity) => activity.sampled,
             None => StackId(0),
         }
     }
@@ -363,47 +358,12 @@ impl AsyncTasks {
     /// Whether a trace may have any: call sites of futures, or futures that were alive.
     #[must_use]
     pub fn are_in<S: ReadAt>(file: &TraceFile<S>) -> bool {
-        walk::has_futures(file.tables())
-    }
-
-    /// Walks a trace up to the end of the window that `options` names; its other fields do not
-    /// matter here.
-    ///
-    /// - `symbols`: what await points are told by.
-    /// - `progress` is called every few megabytes.
-    pub fn read<S: ReadAt + Sync>(
-        file: &TraceFile<S>,
-        options: &Options,
-        symbols: &Symbols,
-        progress: impl FnMut(Progress),
-    ) -> Self {
-        let mut walk = Walk::new(file, options, symbols);
-        walk.walk(progress);
-        walk.finish()
+        report::has_futures(file.tables())
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.sites.is_empty()
-    }
-
-    /// The time of the longest polls: what [`Lives::read_stretches`] is to look at.
-    #[must_use]
-    pub fn stretches(&self) -> Vec<Stretch> {
-        let stretch = |poll: &LongPoll| Stretch {
-            thread: poll.thread,
-            from: poll.begin.inside(),
-            to: poll.end(),
-        };
-        self.polls.iter().map(stretch).collect()
-    }
-
-    /// Takes over what the threads did in the longest polls, from lives that were read with these
-    /// [`AsyncTasks::stretches`].
-    pub fn tell(&mut self, lives: &Lives) {
-        for (poll, doing) in self.polls.iter_mut().zip(&lives.stretches) {
-            poll.doing = Some(*doing);
-        }
     }
 }

@@ -9,7 +9,7 @@ use trace_format::time::Nanos;
 use super::sums::add;
 use super::worker::{Recent, Thread};
 use super::{Behind, Delay, Link, LongPoll};
-use crate::life::keep_longest;
+use crate::life::{Activity, TOP, keep_longest};
 use crate::time::Moment;
 
 /// A poll that takes longer than this blocks its worker: what the same thread was to poll next
@@ -43,34 +43,49 @@ pub(super) struct Late {
     pub(super) at: u64,
 }
 
+/// A poll that is over, or open when the trace ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PollDone {
+    pub(super) task: FutureId,
+    pub(super) site: SiteId,
+    pub(super) thread: ThreadId,
+    pub(super) begin: Moment,
+    pub(super) end: u64,
+    pub(super) is_over: bool,
+}
+
 impl Polls {
     /// A poll of a task is over, or the trace is. Returns its number, by which it is found again.
-    #[expect(clippy::too_many_arguments, reason = "a poll's facts, each from another table")]
+    ///
+    /// - `chain`: what took longest in it.
+    /// - `activity`: what the thread did in it.
     pub(super) fn add(
         &mut self,
         sums: usize,
-        task: FutureId,
-        site: SiteId,
-        thread: ThreadId,
-        (begin, end): (Moment, u64),
-        ended: bool,
-        chain: Vec<Link>,
+        done: PollDone,
+        chain: &[Link],
+        activity: Option<Activity>,
     ) -> u64 {
         self.serial += 1;
+        let PollDone { task, site, thread, begin, end, is_over } = done;
+        let duration = begin.until(Nanos(end));
+        let longest = self.longest.entry(sums).or_default();
+        if longest.len() >= TOP && longest.last().is_some_and(|(_, it)| it.duration >= duration) {
+            return self.serial;
+        }
         let poll = LongPoll {
             task,
             site,
             thread,
             begin,
-            duration: begin.until(Nanos(end)),
-            ended,
-            chain,
+            duration,
+            ended: is_over,
+            chain: chain.to_vec(),
             delayed: 0,
             delayed_total: Nanos(0),
             delayed_most: None,
-            doing: None,
+            activity,
         };
-        let longest = self.longest.entry(sums).or_default();
         keep_longest(longest, (self.serial, poll), |(_, poll)| poll.duration.0);
         self.serial
     }

@@ -12,7 +12,7 @@ use super::{Insight, InsightKind};
 use crate::async_tasks::{
     AsyncHolder, AsyncTasks, AwaitGroup, LONG_POLL, LongPoll, Phase, SpawnSite, Unfinished,
 };
-use crate::life::{Doing, saturating_sum};
+use crate::life::{Activity, saturating_sum};
 
 /// Long polls cost something from this part of the trace's time on, in thousandths.
 const BLOCKED_THOUSANDTHS: u64 = 20;
@@ -66,7 +66,7 @@ fn blocked(facts: &Facts<'_>, tasks: &AsyncTasks, polls: &[&LongPoll]) -> Option
     let culprit = worst.culprit();
     let total = saturating_sum(polls.iter().map(|poll| poll.duration.0));
     let delayed = saturating_sum(polls.iter().map(|poll| poll.delayed_total.0));
-    let doing = worst.doing.unwrap_or_default();
+    let doing = worst.activity.unwrap_or_default();
     let waited = doing.times.blocked().0.saturating_add(doing.times.in_calls.0);
     let is_blocked = waited >= worst.duration.0 / 2;
     let lost = Nanos(total.max(delayed));
@@ -103,7 +103,7 @@ fn blocked(facts: &Facts<'_>, tasks: &AsyncTasks, polls: &[&LongPoll]) -> Option
 }
 
 /// `: it slept 99% of that, in clock_nanosleep at app::f (src/app.rs:12)`.
-pub(super) fn what(facts: &Facts<'_>, doing: &Doing, culprit: StackId) -> String {
+pub(super) fn what(facts: &Facts<'_>, doing: &Activity, culprit: StackId) -> String {
     let (times, whole) = (&doing.times, doing.times.total().0);
     let mut parts = vec![(times.running, "running"), (times.in_calls, "in calls")];
     parts.extend([(times.ready, "without a CPU"), (times.running_or_ready, "running or ready")]);

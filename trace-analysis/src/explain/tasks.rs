@@ -64,7 +64,7 @@ fn tell(facts: &Facts<'_>, slow: &SlowTask) -> Insight {
         let others = others.collect::<Vec<_>>().join(", ");
         insight.evidence.push(format!("others of that name that were slow: {others}{more}"));
     }
-    if let Some(doing) = &slow.doing {
+    if let Some(doing) = &slow.activity {
         insight.stacks = vec![doing.slow_stack, doing.sampled];
         insight.stacks.retain(|stack| *stack != StackId(0));
         insight.call = Some(doing.slow_call).filter(|call| *call != CallId(0));
@@ -102,7 +102,7 @@ fn meanwhile(facts: &Facts<'_>, slow: &SlowTask) -> String {
         return format!(": nobody worked for it for {}", time(slow.unworked));
     }
     let is_known = !facts.lives.cpus.is_empty() || facts.lives.calls.count > 0;
-    let doing = slow.doing.as_ref().filter(|_| is_known || !facts.lives.unended.is_empty());
+    let doing = slow.activity.as_ref().filter(|_| is_known || !facts.lives.unended.is_empty());
     doing.map_or_else(String::new, |doing| {
         let culprit = if doing.is_slow_call() { doing.slow_stack } else { doing.sampled };
         what(facts, doing, culprit)

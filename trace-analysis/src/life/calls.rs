@@ -73,6 +73,12 @@ impl CallTable {
         Self { calls, budget, threads: threads.to_vec() }
     }
 
+    /// The window begins.
+    pub(super) fn restart(&mut self) {
+        let threads = std::mem::take(&mut self.threads);
+        *self = Self { threads, ..Self::new(&[]) };
+    }
+
     pub(super) fn add(&mut self, ended: &Ended) {
         let OneCall { thread, stack, resource, inside, .. } = ended.one;
         if !self.threads.is_empty() && !self.threads.contains(&thread) {

@@ -49,6 +49,18 @@ impl Cpus {
         Self { lanes: BTreeMap::new(), from, on: 0, able: 0, since: from, watched, concurrency }
     }
 
+    /// The window begins: who runs is known, what was counted does not count.
+    pub(super) fn restart(&mut self) {
+        self.pass(self.from);
+        self.concurrency = Concurrency::default();
+        for lane in self.lanes.values_mut() {
+            lane.life = CpuLife { cpu: lane.life.cpu, ..CpuLife::default() };
+            if let Some((_, since)) = &mut lane.current {
+                *since = self.from.max(*since);
+            }
+        }
+    }
+
     fn lane(&mut self, cpu: u32) -> Option<&mut Lane> {
         if self.lanes.len() >= CPUS_MAX && !self.lanes.contains_key(&cpu) {
             return None;

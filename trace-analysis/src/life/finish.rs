@@ -4,17 +4,16 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use trace_format::id::{StackId, ThreadId};
-use trace_format::read::ReadAt;
 use trace_format::time::Nanos;
 
 use super::futex::Futexes;
 use super::thread::{Cpu, Living};
 use super::walk::{Walk, cpus_watched};
-use super::{Doing, Fine, Lives, Sum, ThreadLife, WaitGroup, saturating_sum};
+use super::{Fine, Lives, Sum, ThreadLife, WaitGroup, saturating_sum};
 use crate::durations::Scratch;
 use crate::summary::Options;
 
-pub(super) fn finish<S: ReadAt + Sync>(walk: &mut Walk<'_, S>, options: &Options) -> Lives {
+pub(super) fn finish(walk: &mut Walk<'_>, options: &Options) -> Lives {
     let mut threads = Vec::new();
     for who in 0..walk.living.len() {
         let life = end_life(walk, who);
@@ -45,12 +44,6 @@ pub(super) fn finish<S: ReadAt + Sync>(walk: &mut Walk<'_, S>, options: &Options
     let mut unended = std::mem::take(&mut walk.unended);
     unended.retain(|it| wanted(it.wait.thread));
     unended.sort_by_key(|it| (Reverse(it.wait.duration), it.wait.thread));
-    let mut stretches = vec![Doing::default(); walk.stretches];
-    for living in &mut walk.living {
-        for (at, doing) in std::mem::take(&mut living.watched).finish() {
-            stretches[at] = doing;
-        }
-    }
     Lives {
         from: Nanos(walk.from),
         to: Nanos(walk.to),
@@ -63,7 +56,6 @@ pub(super) fn finish<S: ReadAt + Sync>(walk: &mut Walk<'_, S>, options: &Options
         calls: walk.calls.finish(&mut scratch),
         regions: regions.collect(),
         concurrency,
-        stretches,
         standstills: walk.stops.told().to_vec(),
         faults: walk.faults,
         unreadable: walk.unreadable,
@@ -87,7 +79,7 @@ fn add_holders(groups: &mut [WaitGroup], futexes: Futexes) {
 }
 
 /// Ends a thread's life: what is still open waits until then.
-fn end_life<S: ReadAt + Sync>(walk: &mut Walk<'_, S>, who: usize) -> ThreadLife {
+fn end_life(walk: &mut Walk<'_>, who: usize) -> ThreadLife {
     let (thread, os_id) = walk.names[who];
     let known = walk.tables().threads.get(&thread);
     let ended = known.and_then(|known| known.end).filter(|end| end.ended);

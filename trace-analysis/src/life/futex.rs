@@ -94,6 +94,14 @@ impl Futexes {
         Some(self.by_resource.entry(resource).or_default())
     }
 
+    /// The window begins: who waits and who holds is known, what was counted does not count.
+    pub(super) fn restart(&mut self) {
+        for futex in self.by_resource.values_mut() {
+            futex.holders.clear();
+            futex.waiters_max = u32::try_from(futex.waiters.len()).unwrap_or(u32::MAX);
+        }
+    }
+
     /// Each address with its resource id.
     pub(super) fn into_iter(self) -> impl Iterator<Item = (u32, Futex)> {
         self.by_resource.into_iter()

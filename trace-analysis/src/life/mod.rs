@@ -18,14 +18,13 @@
 //! - `stretches` says what was done in times that were asked for.
 //! - `cpus` counts what ran at once; `waits` and `calls` put together, by means of `grouped`.
 
+mod activity;
 mod calls;
 mod cpus;
 mod finish;
 mod futex;
 mod grouped;
-mod pending;
 mod places;
-mod stretches;
 mod switches;
 mod thread;
 mod waits;
@@ -33,21 +32,18 @@ mod walk;
 mod who;
 
 use trace_format::id::{CallId, ResourceId, SiteId, StackId, ThreadId};
-use trace_format::read::{ReadAt, TraceFile};
 use trace_format::time::Nanos;
 
+pub use self::activity::{Activity, Stretch};
 use self::calls::CallKey;
 pub(crate) use self::grouped::{Sum, keep_longest, top};
-pub(crate) use self::pending::Pending;
 pub(crate) use self::places::Place;
-pub use self::stretches::{Doing, STRETCHES_MAX, Stretch};
+pub(crate) use self::thread::Frame;
 use self::waits::WaitKey;
-use self::walk::Walk;
+pub(crate) use self::walk::{Also, Walk};
 use crate::durations::Quantiles;
 use crate::reason::Reason;
 use crate::standstill::Standstill;
-use crate::summary::{Options, Progress};
-use crate::symbols::Symbols;
 use crate::time::Moment;
 
 /// How many of the slowest are kept of each group, and of its parties.
@@ -79,8 +75,6 @@ pub struct Lives {
     pub concurrency: Concurrency,
     /// Switches and samples that the kernel had no room for.
     pub lost_records: u64,
-    /// What was done in the stretches that [`Lives::read_stretches`] was asked for, in their order.
-    pub stretches: Vec<Doing>,
     /// When the whole process stood still, as far as that lies in what was read, by time.
     pub standstills: Vec<Standstill>,
     /// Major page faults.
@@ -475,36 +469,4 @@ impl Times {
 /// Of many threads' times, which a false trace may make any number.
 pub(crate) fn saturating_sum(times: impl Iterator<Item = u64>) -> u64 {
     times.fold(0, u64::saturating_add)
-}
-
-impl Lives {
-    /// Walks a trace, or the window of it that `options` names (its `outliers`, `trees` and
-    /// `workers` do not matter here; `threads` narrows what is returned, not what is read, as
-    /// wakers and holders are found among all).
-    ///
-    /// - `symbols`: what reasons are told by; without names a lock is only a futex.
-    /// - `progress` is called every few megabytes.
-    pub fn read<S: ReadAt + Sync>(
-        file: &TraceFile<S>,
-        options: &Options,
-        symbols: &Symbols,
-        progress: impl FnMut(Progress),
-    ) -> Self {
-        Self::read_stretches(file, options, symbols, &[], progress)
-    }
-
-    /// The same, and what threads did in some stretches of their time, of which the first
-    /// [`STRETCHES_MAX`] are looked at: [`Lives::stretches`].
-    pub fn read_stretches<S: ReadAt + Sync>(
-        file: &TraceFile<S>,
-        options: &Options,
-        symbols: &Symbols,
-        stretches: &[Stretch],
-        progress: impl FnMut(Progress),
-    ) -> Self {
-        let mut walk = Walk::new(file, options, symbols);
-        walk.watch(stretches);
-        walk.walk(progress);
-        walk.finish(options)
-    }
 }

@@ -2,7 +2,6 @@
 
 use trace_format::event::{Event, EventKind};
 use trace_format::id::{ResourceId, StackId, ThreadId};
-use trace_format::read::ReadAt;
 use trace_format::time::Nanos;
 
 use super::Wait;
@@ -11,7 +10,7 @@ use super::thread::Cpu;
 use super::walk::Walk;
 use crate::reason::Reason;
 
-impl<S: ReadAt + Sync> Walk<'_, S> {
+impl Walk<'_> {
     /// Takes an event of a CPU.
     pub(super) fn cpu_event(&mut self, cpu: u32, event: &Event<'_>) {
         let at = self.nanos(event.ticks);
@@ -36,7 +35,9 @@ impl<S: ReadAt + Sync> Walk<'_, S> {
             EventKind::Sample { os_thread, stack } => {
                 self.cpus.sample(cpu);
                 let Some(who) = self.os_thread(os_thread, at) else { return };
-                self.living[who].watched.sample(at, stack);
+                if let Some(account) = self.living[who].account() {
+                    account.sample(stack, 1);
+                }
                 self.samples.entry((stack, self.names[who].0)).or_default().add(0);
             }
             EventKind::Fault { os_thread, stack, .. } => {

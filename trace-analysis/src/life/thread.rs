@@ -15,7 +15,8 @@ use trace_format::id::{CallId, Open, OpenCall, StackId};
 use trace_format::time::Nanos;
 
 use super::Times;
-use super::stretches::Stretches;
+use super::activity::{Account, Activity};
+use crate::async_tasks::Link;
 use crate::reason::{Reason, Why};
 use crate::standstill::Stops;
 
@@ -32,7 +33,7 @@ const SLOTS: usize = BLOCKED + Reason::COUNT;
 
 /// Nanoseconds by state.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Spent(pub(super) [u64; SLOTS]);
+pub(crate) struct Spent(pub(super) [u64; SLOTS]);
 
 /// So many stretches are remembered, to say what a lock's holder did while it held it.
 const HISTORY_MAX: usize = 128;
@@ -57,7 +58,7 @@ pub(super) enum Cpu {
 
 /// A call that is or was open.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Call {
+pub(crate) struct Call {
     pub(super) open: OpenCall,
     pub(super) why: Why,
     /// One stack for all that wait at the same place of the program.
@@ -75,20 +76,28 @@ pub(super) struct Call {
 }
 
 /// Something open on a thread.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Frame {
-    pub(super) open: Open,
-    pub(super) begin: u64,
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub(crate) open: Open,
+    pub(crate) begin: u64,
     /// How long it had been open before what is read: `begin` is its first moment then.
-    pub(super) older: u64,
+    pub(crate) older: u64,
     /// What was known to be spent when it began.
     pub(super) before: Known,
     pub(super) call: Option<Call>,
+    /// What the thread does in it, of polls and task runs, if that is wanted.
+    pub(super) account: Option<Box<Account>>,
+    /// Whether something was recorded inside.
+    pub(crate) is_full: bool,
+    /// What took longest inside, and in that, and so on; empty unless polls are followed.
+    pub(crate) chain: Vec<Link>,
+    /// Of a complete poll: where its future waits.
+    pub(crate) waits_at: StackId,
 }
 
 /// Time spent on CPUs, ready, waiting and stopped, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Known {
+pub(crate) struct Known {
     pub(super) cpu: u64,
     pub(super) ready: u64,
     pub(super) blocked: u64,
@@ -134,8 +143,8 @@ pub(super) struct Living {
     /// When the whole process was stopped, and the place of the first of these that is not over.
     stops: Stops,
     stops_over: usize,
-    /// The parts of its time that somebody asked for.
-    pub(super) watched: Stretches,
+    /// Places in `frames` that have an account.
+    accounts: Vec<usize>,
     /// Where it touched a page that had to be read, since it came onto its CPU.
     pub(super) fault: Option<StackId>,
     /// How long it has been off its CPU by its own will outside calls, since it last came onto one.
@@ -180,6 +189,15 @@ impl Spent {
         times
     }
 
+    /// What was spent since `before`.
+    pub(super) fn since(&self, before: &Self) -> Self {
+        let mut since = *self;
+        for (mine, theirs) in since.0.iter_mut().zip(before.0) {
+            *mine = mine.saturating_sub(theirs);
+        }
+        since
+    }
+
     /// The same of a time before the first switch, which says whether the thread had been on a CPU.
     fn resolved(&self, on: bool) -> Self {
         let mut told = Self::default();
@@ -220,7 +238,7 @@ impl Living {
             history: VecDeque::new(),
             stops,
             stops_over: 0,
-            watched: Stretches::default(),
+            accounts: Vec::new(),
             fault: None,
             outside: 0,
             since: begin,
@@ -300,7 +318,6 @@ impl Living {
         } else if slot >= BLOCKED {
             self.outside += nanos;
         }
-        self.watched.spend((from, at), slot, (name, stack));
         self.remember(Stretch { from, to: at, slot, call: name, stack });
     }
 
@@ -340,6 +357,7 @@ impl Living {
 
     /// Opens something at the present moment. Time must have been made pass.
     pub(super) fn push(&mut self, open: Open, begin: u64, why: Option<(Why, StackId)>) {
+        self.touch();
         if self.frames.len() >= FRAMES_MAX {
             self.too_deep += 1;
             return;
@@ -354,7 +372,58 @@ impl Living {
             _ => None,
         };
         let before = self.spent.known();
-        self.frames.push(Frame { open, begin, older: 0, before, call });
+        self.frames.push(Frame {
+            open,
+            begin,
+            older: 0,
+            before,
+            call,
+            account: None,
+            is_full: false,
+            chain: Vec::new(),
+            waits_at: StackId(0),
+        });
+    }
+
+    /// Accounts for what the thread does in what was opened last. That must have been kept.
+    pub(super) fn keep_account(&mut self) {
+        let total = self.total();
+        if let Some(frame) = self.frames.last_mut() {
+            frame.account = Some(Box::new(Account::new(total)));
+            self.accounts.push(self.frames.len() - 1);
+        }
+    }
+
+    /// The account of the innermost that has one.
+    pub(super) fn account(&mut self) -> Option<&mut Account> {
+        let &at = self.accounts.last()?;
+        self.frames[at].account.as_deref_mut()
+    }
+
+    /// Whether the frames beyond the limit are the innermost.
+    pub(super) fn is_too_deep(&self) -> bool {
+        self.too_deep > 0
+    }
+
+    /// What was opened last is beyond the limit, and over.
+    pub(super) fn pop_too_deep(&mut self) {
+        self.too_deep = self.too_deep.saturating_sub(1);
+    }
+
+    /// Something is recorded inside the innermost.
+    #[inline]
+    pub(super) fn touch(&mut self) {
+        if let Some(frame) = self.frames.last_mut() {
+            frame.is_full = true;
+        }
+    }
+
+    /// Something is over that was in what is innermost now. `link`: what to call it; what has no
+    /// name only passes on what was in it.
+    pub(super) fn add_link(&mut self, link: Option<Link>, inner: Vec<Link>) {
+        if let Some(frame) = self.frames.last_mut() {
+            crate::async_tasks::add_link(&mut frame.chain, link, inner);
+        }
     }
 
     /// Closes what was opened last.
@@ -367,6 +436,9 @@ impl Living {
         let frame = self.frames.pop()?;
         if self.calls.last() == Some(&self.frames.len()) {
             self.calls.pop();
+        }
+        if self.accounts.last() == Some(&self.frames.len()) {
+            self.accounts.pop();
         }
         Some((frame, at))
     }
@@ -381,6 +453,7 @@ impl Living {
     pub(super) fn lose(&mut self) {
         self.frames.clear();
         self.calls.clear();
+        self.accounts.clear();
         (self.until, self.too_deep, self.gap) = (None, 0, true);
     }
 
@@ -393,7 +466,11 @@ impl Living {
     pub(super) fn resolve(&mut self, on: bool) {
         // Not among what regions compare: they began in the middle of it.
         self.early = self.early.resolved(on);
-        self.watched.resolve(|early| early.resolved(on));
+        for &at in &self.accounts {
+            if let Some(account) = &mut self.frames[at].account {
+                account.before = account.before.resolved(on);
+            }
+        }
     }
 
     /// A wait of this call was over at `woken`: what came after was being ready. Returns how long.
@@ -404,7 +481,6 @@ impl Living {
         self.spent.0[slot] -= nanos;
         self.spent.0[READY] += nanos;
         call.blocked -= nanos;
-        self.watched.move_spent((from, to), slot, READY);
         let at = self.history.iter().rposition(|it| it.slot == slot && it.to == to);
         if let Some(at) = at {
             let mut ready = self.history[at];
@@ -437,6 +513,16 @@ impl Living {
         doings
     }
 
+    /// What the thread did in a frame that was closed just now; it takes the account.
+    pub(super) fn activity_in(&mut self, frame: &mut Frame) -> Option<Activity> {
+        let account = frame.account.take()?;
+        let activity = account.finish(&self.total());
+        if let Some(outer) = self.account() {
+            outer.merge(&account);
+        }
+        Some(activity)
+    }
+
     /// Everything it spent.
     pub(super) fn total(&self) -> Spent {
         let mut total = self.spent;
@@ -447,5 +533,6 @@ impl Living {
     /// It is over: memory that only a living thread needs is given back.
     pub(super) fn bury(&mut self) {
         (self.frames, self.calls, self.history) = (Vec::new(), Vec::new(), VecDeque::new());
+        self.accounts = Vec::new();
     }
 }

@@ -67,6 +67,12 @@ impl WaitTable {
         Self { waits, budget, threads: threads.to_vec() }
     }
 
+    /// The window begins.
+    pub(super) fn restart(&mut self) {
+        let threads = std::mem::take(&mut self.threads);
+        *self = Self { threads, ..Self::new(&[]) };
+    }
+
     /// Adds a wait.
     ///
     /// - `named`: whether its resource is the name of what is waited for.

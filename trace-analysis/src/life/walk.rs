@@ -1,17 +1,19 @@
-//! The walk over all events in the order of time: each goes to the thread or CPU it is about.
+//! The timeline: each event, in the order of time, goes to the thread or CPU it is about.
 //!
-//! A complete call is met at its begin, with its end: it is opened there, and closed as soon as
-//! time has come to its end. For waits at addresses that must be before anything later is looked
-//! at, so their ends wait in a heap.
+//! Something complete is met at its begin, with its end: it is opened there, and closed as soon as
+//! time has come to its end. For waits at addresses and for polls that must be before anything
+//! later is looked at, as others refer to them, so their ends wait in a heap.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::ops::ControlFlow;
 
 use trace_format::call::CallClass;
+use trace_format::definition::OpenSince;
 use trace_format::event::{Event, EventKind};
 use trace_format::header::BatchKind;
-use trace_format::id::{CallId, Open, OpenCall, SiteId, StackId, ThreadId};
+use trace_format::id::{
+    CallId, FutureId, Open, OpenCall, ResourceId, SiteId, StackId, TaskId, ThreadId,
+};
 use trace_format::read::{ReadAt, Tables, Thread, Timed, TraceFile, Window};
 use trace_format::time::{Nanos, Ticks};
 
@@ -19,21 +21,20 @@ use super::calls::{CallTable, Ended};
 use super::cpus::Cpus;
 use super::futex::{Futexes, woken};
 use super::grouped::Sum;
-use super::pending::Pending;
 use super::places::Places;
-use super::stretches::by_thread;
 use super::thread::{Call, Frame, Living};
 use super::waits::WaitTable;
 use super::who::Who;
-use super::{Lives, OneCall, RegionTimes, STRETCHES_MAX, Stretch, Unended, Wait, Waker};
+use super::{Activity, Lives, OneCall, RegionTimes, Stretch, Unended, Wait, Waker};
+use crate::async_tasks::{AsyncReport, Here};
+use crate::heap::HeapReport;
 use crate::reason::Reason;
+use crate::slow_tasks::Runs;
 use crate::standstill::{Stops, standstills};
 use crate::summary::{Options, Progress, bounds};
 use crate::symbols::Symbols;
 use crate::time::Moment;
-
-/// Between two reports of progress.
-const PROGRESS_EVENTS: u64 = 1 << 18;
+use crate::walk::{Visitor, walk};
 
 /// Threads that recorded nothing, known from CPUs: so many.
 const STRANGERS_MAX: usize = 1 << 16;
@@ -44,13 +45,21 @@ const WAIT_NANOS_MIN: u64 = 5_000;
 /// Errors that say that nothing was waited for.
 const EAGAIN: i64 = -11;
 
+/// What else is to be found out on the way.
+#[derive(Debug, Default)]
+pub(crate) struct Also<'f> {
+    pub(crate) async_tasks: Option<AsyncReport<'f>>,
+    pub(crate) heap: Option<HeapReport>,
+    pub(crate) runs: Option<Runs>,
+}
+
 /// A trace being walked.
-pub(super) struct Walk<'f, S> {
-    file: &'f TraceFile<S>,
+pub(crate) struct Walk<'f> {
     tables: &'f Tables,
-    window: Window,
     pub(super) from: u64,
     pub(super) to: u64,
+    /// Whether the window has begun.
+    is_inside: bool,
     pub(super) living: Vec<Living>,
     /// Of each of `living`: which, or the system's id of a stranger.
     pub(super) names: Vec<(ThreadId, u64)>,
@@ -66,36 +75,34 @@ pub(super) struct Walk<'f, S> {
     pub(super) samples: HashMap<(StackId, ThreadId), Sum>,
     pub(super) regions: HashMap<SiteId, RegionTimes>,
     places: Places<'f>,
-    pub(super) pending: Pending,
-    /// How many stretches were asked for.
-    pub(super) stretches: usize,
+    pub(crate) also: Also<'f>,
     pub(super) unended: Vec<Unended>,
     /// Whether the window ends with the trace: what goes on beyond it may end there.
     pub(super) is_trace_end: bool,
-    /// When waits at addresses end, and whose.
+    /// When waits at addresses and polls end, and whose.
     ends: BinaryHeap<Reverse<(u64, usize)>>,
-    /// Whether the trace has CPUs. If not, regions do not matter.
+    /// Whether the trace has CPUs.
     has_cpus: bool,
     pub(super) stops: Stops,
     pub(super) faults: u64,
     pub(super) unreadable: u64,
 }
 
-impl<'f, S: ReadAt + Sync> Walk<'f, S> {
-    pub(super) fn new(file: &'f TraceFile<S>, options: &Options, symbols: &'f Symbols) -> Self {
+impl<'f> Walk<'f> {
+    pub(crate) fn new<S: ReadAt>(
+        file: &'f TraceFile<S>,
+        options: &Options,
+        symbols: &'f Symbols,
+    ) -> Self {
         let tables = file.tables();
-        let (begin, end) = bounds(file);
-        let nanos = |ticks: Ticks| tables.clock.nanos(ticks).0;
-        let from = nanos(options.from.unwrap_or(begin).max(begin));
-        let to = nanos(options.to.unwrap_or(end).min(end)).max(from);
+        let (from, to) = window(file, options);
         let events = file.index().iter().filter(|entry| entry.kind == BatchKind::Events);
         let has_cpus = events.clone().any(|entry| entry.thread.as_cpu().is_some());
         let mut walk = Self {
-            file,
             tables,
-            window: Window { from: options.from, to: options.to, thread: None },
             from,
             to,
+            is_inside: true,
             living: Vec::new(),
             names: Vec::new(),
             who: Who::default(),
@@ -108,10 +115,9 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
             samples: HashMap::new(),
             regions: HashMap::new(),
             places: Places::new(tables, symbols),
-            pending: Pending::of(file, |open| matches!(open, Open::Call(_))),
-            stretches: 0,
+            also: Also::default(),
             unended: Vec::new(),
-            is_trace_end: to == nanos(end),
+            is_trace_end: to == tables.clock.nanos(bounds(file).1).0,
             ends: BinaryHeap::new(),
             has_cpus,
             stops: Stops::new(standstills(file), from, to),
@@ -122,16 +128,6 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
         threads.sort_by_key(|thread| (thread.first, thread.id));
         threads.into_iter().for_each(|thread| walk.meet(thread));
         walk
-    }
-
-    /// Says what is done in some stretches.
-    pub(super) fn watch(&mut self, stretches: &[Stretch]) {
-        self.stretches = stretches.len().min(STRETCHES_MAX);
-        for (thread, watched) in by_thread(stretches) {
-            if let Some(who) = self.who.thread(thread) {
-                self.living[who].watched = watched;
-            }
-        }
     }
 
     pub(super) fn nanos(&self, ticks: Ticks) -> u64 {
@@ -161,38 +157,53 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
         Some(who)
     }
 
+    /// What is read, since the first clock snapshot.
+    pub(crate) fn window(&self) -> (Nanos, Nanos) {
+        (Nanos(self.from), Nanos(self.to))
+    }
+
     /// Walks all events.
-    pub(super) fn walk(&mut self, mut progress: impl FnMut(Progress)) {
-        let mut order = self.file.in_order(self.window);
-        for (&thread, open) in order.open_at_start() {
-            let Some(who) = self.thread(thread, self.from) else { continue };
-            self.living[who].seen = true;
-            for open in open {
-                self.open_since(who, open.open, open.begin);
-            }
+    pub(crate) fn walk<S: ReadAt>(
+        &mut self,
+        file: &TraceFile<S>,
+        options: &Options,
+        progress: impl FnMut(Progress),
+    ) {
+        // What happened to futures before the window explains what is so in it.
+        let is_all = self.also.async_tasks.is_some();
+        let from = options.from.filter(|_| !is_all);
+        self.is_inside = from.is_some() || options.from.is_none();
+        let wants = (is_all, self.also.runs.is_some());
+        let is_wanted = |open: &Open| match open {
+            Open::Call(_) => true,
+            Open::Poll(_) => wants.0,
+            Open::Task(_) => wants.1,
+            Open::Region(_) => false,
+        };
+        let window = Window { from, to: options.to, thread: None };
+        self.unreadable = walk(file, window, is_wanted, self, progress);
+        self.begin_window();
+    }
+
+    /// What was counted until the window begins does not count.
+    fn begin_window(&mut self) {
+        if std::mem::replace(&mut self.is_inside, true) {
+            return;
         }
-        let entries = self.file.index().iter().map(|entry| u64::from(entry.bytes));
-        let bytes_total = entries.sum::<u64>();
-        let mut count = 0_u64;
-        loop {
-            let walked = order.for_each(|timed| {
-                count += 1;
-                if count.is_multiple_of(PROGRESS_EVENTS) {
-                    let (done, all) = (timed.event.ticks, self.to.saturating_sub(self.from).max(1));
-                    let done = self.nanos(done) - self.from;
-                    let bytes = (bytes_total as f64 * (done as f64 / all as f64)) as u64;
-                    progress(Progress { bytes, bytes_total });
-                }
-                self.event(timed);
-                ControlFlow::Continue(())
-            });
-            let Err(_) = walked else { break };
-            self.unreadable += 1;
-            if let Some(thread) = order.fault_thread() {
-                self.lose(thread);
-            }
+        for who in 0..self.living.len() {
+            self.bring(who, self.from);
+            let living = &mut self.living[who];
+            (living.calls_ended, living.yields, living.preemptions) = (0, 0, 0);
         }
-        progress(Progress { bytes: bytes_total, bytes_total });
+        self.waits.restart();
+        self.calls.restart();
+        self.cpus.restart();
+        self.futexes.restart();
+        (self.ready, self.samples, self.regions) = Default::default();
+        (self.faults, self.unended) = (0, Vec::new());
+        if let Some(tasks) = &mut self.also.async_tasks {
+            tasks.restart();
+        }
     }
 
     /// Events of a thread or of a CPU are missing.
@@ -202,9 +213,7 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
         } else if let Some(who) = self.thread(thread, self.from) {
             // What it waited for may be over.
             for frame in std::mem::take(&mut self.living[who].frames) {
-                if let Some(call) = frame.call {
-                    self.leave_futex(who, &call, frame.begin, frame.begin, false);
-                }
+                self.lose_frame(who, &frame);
             }
             self.living[who].lose();
         }
@@ -218,34 +227,32 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
         }
     }
 
-    #[inline]
-    fn event(&mut self, timed: Timed<'_>) {
-        let Timed { thread, event } = timed;
-        self.begin_pending(event.ticks);
-        let is_call = matches!(
-            event.kind,
-            EventKind::Call { .. } | EventKind::CallBegin { .. } | EventKind::EndCall { .. }
-        );
-        if let Some(cpu) = thread.as_cpu() {
-            self.cpu_event(cpu, &event);
-        } else if is_call || self.has_cpus {
-            self.thread_event(thread, &event);
-        } else {
-            self.rare_event(thread, &event);
-        }
+    /// Whether regions, polls and task runs are followed; else calls alone.
+    fn follows_all(&self) -> bool {
+        self.has_cpus || self.also.async_tasks.is_some() || self.also.runs.is_some()
     }
 
-    /// An event of a trace without CPUs that is no call's.
-    fn rare_event(&mut self, thread: ThreadId, event: &Event<'_>) {
-        let matters = match event.kind {
+    /// Whether an event says something if calls alone are followed.
+    fn is_about_calls(event: &Event<'_>) -> bool {
+        match event.kind {
+            EventKind::Call { .. } | EventKind::CallBegin { .. } => true,
+            EventKind::EndCall { .. } | EventKind::Dropped { .. } => true,
             EventKind::EndDetached { open, .. } | EventKind::Reopen { open, .. } => {
                 matches!(open, Open::Call(_))
             }
-            EventKind::Dropped { .. } => true,
             _ => false,
-        };
-        if matters {
-            self.thread_event(thread, event);
+        }
+    }
+
+    /// Whether it is a region that tells nothing of an async task, where nothing else is wanted of
+    /// regions: most are.
+    #[inline]
+    fn is_idle_region(&self, event: &Event<'_>) -> bool {
+        match (event.kind, &self.also.async_tasks) {
+            (EventKind::Region { site, duration, .. }, Some(tasks)) => {
+                !self.has_cpus && self.is_inside && tasks.is_fast_region(site, duration)
+            }
+            _ => false,
         }
     }
 
@@ -257,41 +264,81 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
         self.bring(who, at);
         let end = |duration: Ticks| self.nanos(Ticks(event.ticks.0.saturating_add(duration.0)));
         let since = |since: Ticks| Ticks(event.ticks.0.saturating_sub(since.0));
+        let ticks = event.ticks;
         match event.kind {
             EventKind::Region { site, duration, .. } => {
-                self.complete(who, Open::Region(site), at, end(duration));
+                self.complete(who, Open::Region(site), ticks, end(duration), StackId(0));
             }
-            EventKind::Poll { future, duration, .. } => {
-                self.complete(who, Open::Poll(future), at, end(duration));
+            EventKind::Poll { future, duration, waits_at } => {
+                self.complete(who, Open::Poll(future), ticks, end(duration), waits_at);
             }
             EventKind::TaskRun { task, duration } => {
-                self.complete(who, Open::Task(task), at, end(duration));
+                self.complete(who, Open::Task(task), ticks, end(duration), StackId(0));
             }
             EventKind::Call { call, result, duration } => {
                 let end = end(duration);
-                self.open(who, Open::Call(call), at, Some((end, result)));
-                self.living[who].until = Some(end);
+                match self.open(who, Open::Call(call), ticks, Some((end, result))) {
+                    true => self.living[who].until = Some(end),
+                    false => self.living[who].pop_too_deep(),
+                }
             }
-            EventKind::RegionBegin { site, .. } => self.open(who, Open::Region(site), at, None),
-            EventKind::PollBegin { future } => self.open(who, Open::Poll(future), at, None),
-            EventKind::TaskRunBegin { task } => self.open(who, Open::Task(task), at, None),
-            EventKind::CallBegin { call } => self.open(who, Open::Call(call), at, None),
-            EventKind::Reopen { open, since: ago } => self.open_since(who, open, since(ago)),
-            EventKind::End | EventKind::EndValue { .. } | EventKind::EndPoll { .. }
-                if self.has_cpus =>
-            {
-                self.close(who, at);
-            }
+            EventKind::RegionBegin { site, .. } => self.begin(who, Open::Region(site), ticks),
+            EventKind::PollBegin { future } => self.begin(who, Open::Poll(future), ticks),
+            EventKind::TaskRunBegin { task } => self.begin(who, Open::Task(task), ticks),
+            EventKind::CallBegin { call } => self.begin(who, Open::Call(call), ticks),
+            EventKind::Reopen { open, since: ago } => self.begin(who, open, since(ago)),
+            EventKind::End | EventKind::EndValue { .. } => self.end(who, at, StackId(0)),
+            EventKind::EndPoll { waits_at } => self.end(who, at, waits_at),
             EventKind::EndCall { result } => self.end_call(who, at, result),
             EventKind::EndDetached { open, since: ago } => {
                 let begin = self.nanos(since(ago));
                 self.end_detached(who, open, begin, at);
             }
-            EventKind::Dropped { from, to, .. } => {
+            EventKind::Dropped { ends, from, to, .. } => {
                 let (from, to) = (self.nanos(from), self.nanos(to));
                 self.living[who].dropped(to.saturating_sub(from));
+                self.lose_ends(who, ends);
             }
-            _ => {}
+            _ => self.other_event(who, at, event),
+        }
+    }
+
+    /// An event that opens and ends nothing.
+    fn other_event(&mut self, who: usize, at: u64, event: &Event<'_>) {
+        self.end_early(who, at);
+        self.living[who].touch();
+        let ready = match event.kind {
+            EventKind::Ready { since, .. } => {
+                self.nanos(Ticks(event.ticks.0.saturating_sub(since.0)))
+            }
+            _ => at,
+        };
+        if let Some(tasks) = &mut self.also.async_tasks {
+            let (thread, frames) = (self.names[who].0, &self.living[who].frames);
+            tasks.event(Here { who, thread, frames }, at, &event.kind, ready);
+        }
+    }
+
+    /// The ends of the innermost things are lost.
+    fn lose_ends(&mut self, who: usize, ends: u64) {
+        for _ in 0..ends {
+            let Some((frame, _)) = self.living[who].pop(0) else {
+                if self.living[who].frames.is_empty() {
+                    return;
+                }
+                continue;
+            };
+            self.lose_frame(who, &frame);
+        }
+    }
+
+    /// Something may be over, nobody knows since when.
+    fn lose_frame(&mut self, who: usize, frame: &Frame) {
+        if let Some(call) = frame.call {
+            self.leave_futex(who, &call, frame.begin, frame.begin, false);
+        }
+        if let (Open::Poll(future), Some(tasks)) = (frame.open, &mut self.also.async_tasks) {
+            tasks.lost_poll(future);
         }
     }
 
@@ -326,10 +373,20 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
         self.living[who].gap = false;
     }
 
-    fn complete(&mut self, who: usize, open: Open, begin: u64, end: u64) {
-        self.end_early(who, begin);
-        self.living[who].push(open, begin, None);
+    /// Something begins that has no end yet.
+    fn begin(&mut self, who: usize, open: Open, begin: Ticks) {
+        self.open(who, open, begin, None);
+    }
+
+    fn complete(&mut self, who: usize, open: Open, begin: Ticks, end: u64, waits_at: StackId) {
+        if !self.open(who, open, begin, None) {
+            return self.living[who].pop_too_deep();
+        }
         self.living[who].until = Some(end);
+        if let (Open::Poll(_), Some(frame)) = (open, self.living[who].frames.last_mut()) {
+            frame.waits_at = waits_at;
+            self.ends.push(Reverse((end, who)));
+        }
     }
 
     /// Nothing is inside what is complete: what comes all the same shows that it is over.
@@ -340,33 +397,71 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
         }
     }
 
-    /// Opens what began then, perhaps before what is read.
-    pub(super) fn open_since(&mut self, who: usize, open: Open, begin: Ticks) {
-        let older = Moment(self.tables.clock.signed_nanos(begin)).before(self.from);
-        let depth = self.living[who].frames.len();
-        self.open(who, open, self.nanos(begin), None);
-        if older > 0
-            && let Some(frame) = self.living[who].frames.get_mut(depth)
-        {
+    /// Opens something that began then, perhaps before what is read. Whether it is followed.
+    ///
+    /// - `whole`: when it ends and with which result, if that is known.
+    pub(super) fn open(
+        &mut self,
+        who: usize,
+        open: Open,
+        ticks: Ticks,
+        whole: Option<(u64, i64)>,
+    ) -> bool {
+        let begin = self.nanos(ticks);
+        self.end_early(who, begin);
+        if !matches!(open, Open::Call(_)) && !self.follows_all() {
+            return false;
+        }
+        // Beyond what is read is only what begins before it.
+        let older = match begin == self.from {
+            true => Moment(self.tables.clock.signed_nanos(ticks)).before(self.from),
+            false => 0,
+        };
+        let wants_account = match open {
+            Open::Call(call) => {
+                self.open_call(who, call, begin, whole);
+                false
+            }
+            Open::Poll(future) => self.open_poll(who, future, begin, older),
+            Open::Task(task) => {
+                self.living[who].push(open, begin, None);
+                self.also.runs.as_ref().is_some_and(|runs| runs.wants(task))
+            }
+            Open::Region(_) => {
+                self.living[who].push(open, begin, None);
+                false
+            }
+        };
+        let living = &mut self.living[who];
+        if living.is_too_deep() {
+            return false;
+        }
+        if wants_account {
+            living.keep_account();
+        }
+        if let Some(frame) = living.frames.last_mut() {
             frame.older = older;
         }
+        true
     }
 
-    /// Opens something. `whole`: when it ends and with which result, if that is known.
-    pub(super) fn open(&mut self, who: usize, open: Open, begin: u64, whole: Option<(u64, i64)>) {
-        self.end_early(who, begin);
-        let Open::Call(call) = open else {
-            if self.has_cpus {
-                self.living[who].push(open, begin, None);
-            }
-            return;
-        };
+    /// A poll begins. Whether it is one of a task.
+    fn open_poll(&mut self, who: usize, future: FutureId, begin: u64, older: u64) -> bool {
+        let is_task = self.also.async_tasks.as_mut().is_some_and(|tasks| {
+            let (thread, frames) = (self.names[who].0, &self.living[who].frames);
+            tasks.begin_poll(Here { who, thread, frames }, future, begin, older)
+        });
+        self.living[who].push(Open::Poll(future), begin, None);
+        is_task
+    }
+
+    fn open_call(&mut self, who: usize, call: OpenCall, begin: u64, whole: Option<(u64, i64)>) {
         let (mut why, place) = self.places.why(call);
         if let Some((end, result)) = whole {
             let is_fast = end - begin < WAIT_NANOS_MIN && call_class(call.call) != CallClass::Futex;
             why.waits &= result != EAGAIN && !is_fast;
         }
-        self.living[who].push(open, begin, Some((why, place)));
+        self.living[who].push(Open::Call(call), begin, Some((why, place)));
         let (thread, resource) = (self.names[who].0, self.places.same(call.resource).0);
         match call_class(call.call) {
             CallClass::Futex if whole.is_none_or(|(_, result)| result != EAGAIN) => {
@@ -397,6 +492,20 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
         {
             call.result = Some(result);
         }
+    }
+
+    /// What was opened last ends.
+    ///
+    /// - `waits_at`: of a poll, where its future waits.
+    fn end(&mut self, who: usize, at: u64, waits_at: StackId) {
+        if !self.follows_all() {
+            return;
+        }
+        self.end_early(who, at);
+        if let Some(frame) = self.living[who].frames.last_mut() {
+            frame.waits_at = waits_at;
+        }
+        self.close(who, at);
     }
 
     fn close(&mut self, who: usize, at: u64) {
@@ -432,13 +541,51 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
     }
 
     /// Something is no longer open.
-    fn closed(&mut self, who: usize, frame: Frame, end: u64) {
-        match (frame.open, frame.call) {
-            (Open::Region(site), _) => self.closed_region(who, site, &frame, end),
-            (Open::Call(_), Some(call)) => {
-                self.closed_call(who, call, (frame.begin, frame.older), end, true);
+    fn closed(&mut self, who: usize, mut frame: Frame, end: u64) {
+        let activity = self.living[who].activity_in(&mut frame);
+        let here = |walk: &Self| (who, walk.names[who].0);
+        let link = match frame.open {
+            Open::Region(site) => {
+                if self.has_cpus {
+                    self.closed_region(who, site, &frame, end);
+                }
+                let (nanos, here) = (end.saturating_sub(frame.begin), here(self));
+                let tasks = self.also.async_tasks.as_mut();
+                tasks.and_then(|tasks| tasks.closed_region(here, site, nanos))
             }
-            _ => {}
+            Open::Call(_) => {
+                if let Some(call) = frame.call {
+                    self.closed_call(who, call, (frame.begin, frame.older), end, true);
+                }
+                None
+            }
+            Open::Poll(future) => {
+                let (thread, frames) = (self.names[who].0, &self.living[who].frames);
+                let here = Here { who, thread, frames };
+                let tasks = self.also.async_tasks.as_mut();
+                tasks.and_then(|tasks| tasks.end_poll(here, future, &frame, end, activity))
+            }
+            Open::Task(task) => {
+                self.closed_run(who, task, (frame.begin, end), activity);
+                None
+            }
+        };
+        if link.is_some() || !frame.chain.is_empty() {
+            self.living[who].add_link(link, frame.chain);
+        }
+    }
+
+    fn closed_run(
+        &mut self,
+        who: usize,
+        task: TaskId,
+        (from, to): (u64, u64),
+        activity: Option<Activity>,
+    ) {
+        if let Some(runs) = &mut self.also.runs {
+            let around = self.living[who].frames.iter().map(|frame| frame.open);
+            let stretch = Stretch { thread: self.names[who].0, from: Nanos(from), to: Nanos(to) };
+            runs.add(task, around, stretch, activity);
         }
     }
 
@@ -499,9 +646,12 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
             wait = Wait { begin, duration: inside, inside, waker: None, ..wait };
             self.waits.add(Reason::PageFault, false, (stack, None), &wait);
         }
+        let inside = end - begin.min(end);
+        if let Some(account) = self.living[who].account() {
+            account.call(inside, open.call, stack);
+        }
         if is_over {
             self.living[who].calls_ended += 1;
-            let inside = end - begin.min(end);
             let (duration, inside) = (Nanos(inside.saturating_add(older)), Nanos(inside));
             let result = call.result.unwrap_or(0);
             let one = OneCall { thread, stack, resource, begin: since, duration, inside, result };
@@ -552,6 +702,15 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
         is_thread.then_some(Waker { thread, stack: StackId(0), at, held_since: None })
     }
 
+    /// A thread's wait was not over when the trace stopped.
+    fn keep_unended(&mut self, call: &Call, mut wait: Wait) {
+        if self.is_trace_end && call.result.is_none() && wait.inside.0 > 0 {
+            let (reason, named, call) = (call.why.reason, call.why.named, call.open.call);
+            wait.resource = if named { wait.resource } else { ResourceId(0) };
+            self.unended.push(Unended { reason, call, wait });
+        }
+    }
+
     pub(super) fn add_ready(&mut self, stack: StackId, thread: ThreadId, nanos: u64) {
         if nanos > 0 {
             self.ready.entry((stack, thread)).or_default().add(nanos);
@@ -559,19 +718,29 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
     }
 
     /// Ends all lives, and tells what is known.
-    pub(super) fn finish(mut self, options: &Options) -> Lives {
-        self.begin_pending(Ticks(u64::MAX));
+    pub(crate) fn finish(&mut self, options: &Options) -> Lives {
         self.settle(self.to);
-        super::finish::finish(&mut self, options)
+        super::finish::finish(self, options)
     }
 
     /// Makes time pass for one thread to the end of its life, and tells what it still waited for.
     pub(super) fn bring_to_end(&mut self, who: usize, end: u64) {
         self.bring(who, end);
         self.tell_outside(who);
-        while let Some((frame, end)) = self.living[who].pop_any(end) {
+        while let Some((mut frame, end)) = self.living[who].pop_any(end) {
+            let activity = self.living[who].activity_in(&mut frame);
             if let Some(call) = frame.call {
                 self.closed_call(who, call, (frame.begin, frame.older), end, false);
+            }
+            match frame.open {
+                Open::Poll(future) => {
+                    let (thread, frames) = (self.names[who].0, &self.living[who].frames);
+                    if let Some(tasks) = &mut self.also.async_tasks {
+                        tasks.open_at_end(Here { who, thread, frames }, future, &frame, activity);
+                    }
+                }
+                Open::Task(task) => self.closed_run(who, task, (frame.begin, end), activity),
+                Open::Region(_) | Open::Call(_) => {}
             }
         }
         self.living[who].bury();
@@ -580,6 +749,68 @@ impl<'f, S: ReadAt + Sync> Walk<'f, S> {
     pub(super) fn tables(&self) -> &'f Tables {
         self.tables
     }
+}
+
+impl Visitor for Walk<'_> {
+    fn open_at_start(&mut self, thread: ThreadId, open: &[OpenSince]) {
+        let Some(who) = self.thread(thread, self.from) else { return };
+        self.living[who].seen = true;
+        for open in open {
+            self.begin(who, open.open, open.begin);
+        }
+    }
+
+    fn begin_pending(&mut self, begin: Ticks, thread: ThreadId, open: Open) {
+        let at = self.nanos(begin);
+        if at >= self.to {
+            return;
+        }
+        self.settle(at);
+        let Some(who) = self.thread(thread, at) else { return };
+        self.come(who, at);
+        self.bring(who, at);
+        let mut frames = self.living[who].frames.iter();
+        if !frames.any(|frame| (frame.open, frame.begin) == (open, at)) {
+            self.begin(who, open, begin);
+        }
+    }
+
+    #[inline]
+    fn event(&mut self, timed: Timed<'_>) {
+        let Timed { thread, event } = timed;
+        if !self.is_inside && self.tables.clock.nanos(event.ticks).0 >= self.from {
+            self.begin_window();
+        }
+        if let Some(heap) = &mut self.also.heap {
+            heap.event(&event);
+        }
+        if let Some(runs) = &mut self.also.runs {
+            runs.event(&event.kind, self.tables);
+        }
+        if let Some(cpu) = thread.as_cpu() {
+            self.cpu_event(cpu, &event);
+        } else if self.is_idle_region(&event) {
+            if let Some(who) = self.who.thread(thread) {
+                self.living[who].touch();
+            }
+        } else if self.follows_all() || Self::is_about_calls(&event) {
+            self.thread_event(thread, &event);
+        }
+    }
+
+    fn fault(&mut self, thread: Option<ThreadId>) {
+        if let Some(thread) = thread {
+            self.lose(thread);
+        }
+    }
+}
+
+/// A window in nanoseconds.
+fn window<S: ReadAt>(file: &TraceFile<S>, options: &Options) -> (u64, u64) {
+    let (begin, end) = bounds(file);
+    let nanos = |ticks: Ticks| file.tables().clock.nanos(ticks).0;
+    let from = nanos(options.from.unwrap_or(begin).max(begin));
+    (from, nanos(options.to.unwrap_or(end).min(end)).max(from))
 }
 
 /// How many CPUs the recorder watched: its note on switches says so, "2 rings"; lanes alone would

@@ -218,7 +218,7 @@ fn print_poll(
 
 /// `sleep 99%, in clock_nanosleep at app::query (src/app.rs:12)`.
 fn doing(poll: &LongPoll, words: Words<'_>) -> String {
-    let Some(doing) = &poll.doing else { return String::new() };
+    let Some(doing) = &poll.activity else { return String::new() };
     let mut text = shares(&doing.times).join(", ");
     let culprit = place(words, poll.culprit());
     if doing.is_slow_call() && doing.slow_call != CallId(0) {

@@ -4,7 +4,6 @@ use std::io::Write;
 
 use clap::Args;
 use trace_analysis::explain::{Insight, explain_all};
-use trace_analysis::heap::{Heap, HeapOptions};
 use trace_profile::escape;
 
 use super::life::Life;
@@ -12,7 +11,7 @@ use super::reading::{Source, limited, missing};
 use super::{Failure, Verdict};
 use crate::json::Trace;
 use crate::json::explain::ExplainReport;
-use crate::output::{Output, advance, progress};
+use crate::output::Output;
 use crate::symbols::binaries;
 use crate::units;
 
@@ -41,17 +40,11 @@ pub struct Arguments {
 /// # Errors
 /// If there is no trace, or the output can't be written.
 pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> {
-    let (life, tasks, slow) = Life::read_tasks(&arguments.source, &arguments.naming)?;
+    let (life, report) = Life::read_all(&arguments.source, &arguments.naming)?;
     let file = &life.reading.file;
-    let heap = (!file.tables().heap.is_empty()).then(|| {
-        let options = HeapOptions { from: life.reading.from, at: life.reading.to };
-        let bar = progress(file.bytes());
-        let heap = Heap::read(file, &options, |progress| advance(&bar, progress));
-        bar.finish_and_clear();
-        heap
-    });
-    let tasks = (Some(&tasks), slow.as_slice());
-    let insights = explain_all(file, &life.lives, heap.as_ref(), tasks, &life.symbols);
+    let tasks = (report.async_tasks.as_ref(), report.slow_tasks.as_slice());
+    let heap = report.heap.as_ref();
+    let insights = explain_all(file, &life.lives, heap, tasks, &life.symbols);
     let names = life.names();
     let words = life.words(&names);
     let verdict = life.warn();

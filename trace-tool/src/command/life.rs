@@ -2,8 +2,8 @@
 
 use trace_analysis::async_tasks::AsyncTasks;
 use trace_analysis::life::Lives;
-use trace_analysis::slow_tasks::SlowTask;
 use trace_analysis::symbols::Symbols;
+use trace_analysis::{Report, Wanted};
 
 use super::reading::{Reading, Source, lost_records, missing, symbols};
 use super::{Failure, Verdict};
@@ -37,27 +37,22 @@ impl Life {
         Ok(Self { reading, symbols, lives })
     }
 
-    /// The same, what its async tasks did, and which tasks were slow.
+    /// The same, and everything else that the trace tells in the order of time: async tasks, the
+    /// heap, slow tasks. The report's lives are in [`Life::lives`].
     ///
     /// # Errors
     /// As [`Life::read`].
-    pub fn read_tasks(
+    pub fn read_all(
         source: &Source,
         naming: &binaries::Options,
-    ) -> Result<(Self, AsyncTasks, Vec<SlowTask>), Failure> {
+    ) -> Result<(Self, Report), Failure> {
         let reading = source.open()?;
         let symbols = symbols(&reading.file, naming)?;
-        let mut slow = reading.slow_tasks();
-        let runs: Vec<_> = slow.iter().flat_map(|task| task.runs.iter().copied()).collect();
-        let (tasks, lives) = reading.async_lives(&symbols, &runs);
-        let polls = tasks.as_ref().map_or(0, |tasks| tasks.polls.len());
-        let mut doings = lives.stretches.get(polls..).unwrap_or_default();
-        for task in &mut slow {
-            let (own, rest) = doings.split_at(task.runs.len().min(doings.len()));
-            task.tell(own);
-            doings = rest;
-        }
-        Ok((Self { reading, symbols, lives }, tasks.unwrap_or_default(), slow))
+        let slow_tasks = reading.slow_tasks();
+        let wanted = Wanted { async_tasks: true, heap: true, slow_tasks, tasks_by_name: false };
+        let mut report = reading.report(&symbols, wanted);
+        let lives = std::mem::take(&mut report.lives);
+        Ok((Self { reading, symbols, lives }, report))
     }
 
     /// The same, and what its async tasks did.
@@ -70,8 +65,9 @@ impl Life {
     ) -> Result<(Self, AsyncTasks), Failure> {
         let reading = source.open()?;
         let symbols = symbols(&reading.file, naming)?;
-        let (tasks, lives) = reading.async_lives(&symbols, &[]);
-        Ok((Self { reading, symbols, lives }, tasks.unwrap_or_default()))
+        let wanted = Wanted { async_tasks: true, ..Wanted::default() };
+        let Report { lives, async_tasks, .. } = reading.report(&symbols, wanted);
+        Ok((Self { reading, symbols, lives }, async_tasks.unwrap_or_default()))
     }
 
     /// The names of its threads.

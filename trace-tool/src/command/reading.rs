@@ -9,11 +9,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use jiff::SignedDuration;
-use trace_analysis::async_tasks::AsyncTasks;
-use trace_analysis::life::{Lives, Stretch};
-use trace_analysis::slow_tasks::{self, SlowTask};
+use trace_analysis::life::Lives;
+use trace_analysis::slow_tasks::{SlowTask, slow_tasks};
 use trace_analysis::symbols::Symbols;
-use trace_analysis::{Options, Summary};
+use trace_analysis::{Options, Report, Summary, Wanted};
 use trace_format::flight;
 use trace_format::id::ThreadId;
 use trace_format::live::{Recovered, recover_part};
@@ -213,49 +212,23 @@ impl Reading {
     /// What threads did in the part that is wanted.
     #[must_use]
     pub fn lives(&self, symbols: &Symbols) -> Lives {
-        self.lives_and(symbols, &[])
+        self.report(symbols, Wanted::default()).lives
     }
 
-    /// The same, and what they did in some stretches of it.
+    /// The same, and what else is wanted.
     #[must_use]
-    pub fn lives_and(&self, symbols: &Symbols, stretches: &[Stretch]) -> Lives {
+    pub fn report(&self, symbols: &Symbols, wanted: Wanted) -> Report {
         let bar = progress(self.file.bytes());
         let advance = |progress| advance(&bar, progress);
-        let options = self.options();
-        let lives = Lives::read_stretches(&self.file, &options, symbols, stretches, advance);
+        let report = Report::read(&self.file, &self.options(), wanted, symbols, advance);
         bar.finish_and_clear();
-        lives
+        report
     }
 
     /// The tasks that took longer than is usual, without what threads did in them.
     #[must_use]
     pub fn slow_tasks(&self) -> Vec<SlowTask> {
-        slow_tasks::read(&self.file, &self.options(), &self.summary(0, 0))
-    }
-
-    /// What async tasks did, and what threads did, also while they polled these, and then in
-    /// `more`; without the former if there are none.
-    #[must_use]
-    pub fn async_lives(&self, symbols: &Symbols, more: &[Stretch]) -> (Option<AsyncTasks>, Lives) {
-        let tasks = AsyncTasks::are_in(&self.file).then(|| self.async_tasks(symbols));
-        let mut stretches = tasks.as_ref().map(AsyncTasks::stretches).unwrap_or_default();
-        stretches.extend_from_slice(more);
-        let lives = self.lives_and(symbols, &stretches);
-        let tasks = tasks.filter(|tasks| !tasks.is_empty()).map(|mut tasks| {
-            tasks.tell(&lives);
-            tasks
-        });
-        (tasks, lives)
-    }
-
-    /// What async tasks did, but not what threads did meanwhile.
-    #[must_use]
-    pub fn async_tasks(&self, symbols: &Symbols) -> AsyncTasks {
-        let bar = progress(self.file.bytes());
-        let advance = |progress| advance(&bar, progress);
-        let tasks = AsyncTasks::read(&self.file, &self.options(), symbols, advance);
-        bar.finish_and_clear();
-        tasks
+        slow_tasks(&self.file, &self.options(), &self.summary(0, 0))
     }
 
     /// Whether the trace says more of threads than what they recorded themselves: their calls, or

@@ -4,7 +4,7 @@ use serde::Serialize;
 use trace_analysis::async_tasks::{
     AsyncHolder, AsyncTasks, AwaitGroup, Delay, Idle, LongPoll, SpawnSite, Unfinished, Worker,
 };
-use trace_analysis::life::{Doing, Share};
+use trace_analysis::life::{Activity, Share};
 use trace_analysis::reason::Await;
 use trace_format::id::{CallId, FutureId, SiteId, StackId};
 use trace_format::time::Nanos;
@@ -205,13 +205,13 @@ impl PollOut {
                 ready_ns: ready.0,
             }),
             culprit: StackOut::new(words, poll.culprit()),
-            doing: poll.doing.as_ref().map(|doing| DoingOut::new(words, doing)),
+            doing: poll.activity.as_ref().map(|doing| DoingOut::new(words, doing)),
         }
     }
 }
 
 impl DoingOut {
-    fn new(words: Words<'_>, doing: &Doing) -> Self {
+    fn new(words: Words<'_>, doing: &Activity) -> Self {
         Self {
             times: (&doing.times).into(),
             slow_call: (doing.slow_call != CallId(0)).then(|| call::name(doing.slow_call)),

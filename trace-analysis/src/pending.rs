@@ -1,18 +1,14 @@
-//! Calls that are open when the trace stops and have written no begin: the begin of a call is only
-//! written when something happens inside, or when it ends. What the last generation says of each
-//! thread has them; a program that is stuck has nothing else to show for it.
+//! What is open when a trace stops and has written no begin: the begin of a call, a poll or a task
+//! run is only written when something happens inside it, or when it ends. The state at the last
+//! generation names it; a program that is stuck has nothing else to show.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use trace_format::header::BatchKind;
-use trace_format::id::{Open, ResourceId, ThreadId};
+use trace_format::id::{Open, ThreadId};
 use trace_format::read::{ReadAt, ThreadState, TraceFile};
 use trace_format::time::Ticks;
-
-use super::thread::Call;
-use super::walk::Walk;
-use super::{Unended, Wait};
 
 /// What has its begin still to come, the latest first.
 #[derive(Debug, Default)]
@@ -51,41 +47,5 @@ impl Pending {
     #[inline]
     pub(crate) fn before(&mut self, at: Ticks) -> Option<(Ticks, ThreadId, Open)> {
         self.all.pop_if(|(begin, ..)| *begin < at)
-    }
-}
-
-impl<S: ReadAt + Sync> Walk<'_, S> {
-    /// Opens what began before then and is not open yet.
-    #[inline]
-    pub(super) fn begin_pending(&mut self, at: Ticks) {
-        while let Some((begin, thread, open)) = self.pending.before(at) {
-            self.begin_open(begin, thread, open);
-        }
-    }
-
-    #[inline(never)]
-    fn begin_open(&mut self, begin: Ticks, thread: ThreadId, open: Open) {
-        let since = begin;
-        let begin = self.nanos(begin);
-        if begin >= self.to {
-            return;
-        }
-        self.settle(begin);
-        let Some(who) = self.thread(thread, begin) else { return };
-        self.come(who, begin);
-        self.bring(who, begin);
-        let mut frames = self.living[who].frames.iter();
-        if !frames.any(|frame| (frame.open, frame.begin) == (open, begin)) {
-            self.open_since(who, open, since);
-        }
-    }
-
-    /// A thread's wait was not over when the trace stopped.
-    pub(super) fn keep_unended(&mut self, call: &Call, mut wait: Wait) {
-        if self.is_trace_end && call.result.is_none() && wait.inside.0 > 0 {
-            let (reason, named, call) = (call.why.reason, call.why.named, call.open.call);
-            wait.resource = if named { wait.resource } else { ResourceId(0) };
-            self.unended.push(Unended { reason, call, wait });
-        }
     }
 }

@@ -1,0 +1,167 @@
+//! Async tasks as the timeline tells of them: polls begin and end, everything else is an event.
+//!
+//! What happened before the window explains what is so in it, so it is followed from the trace's
+//! begin; times are cut to the window, and what was counted before it is forgotten where it begins.
+//!
+//! Elsewhere: what is open on threads, and in which order things end (`life`).
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use trace_format::definition::CallsiteKind;
+use trace_format::header::BatchKind;
+use trace_format::id::{FutureId, Open, SiteId, ThreadId};
+use trace_format::read::{ReadAt, Tables, TraceFile};
+use trace_format::time::{Nanos, Ticks};
+
+use super::Link;
+use super::places::Places;
+use super::polls::Polls;
+use super::state::State;
+use super::sums::{SumTable, add};
+use super::waits::Waits;
+use super::worker::{LINK_NANOS_MIN, Thread};
+use crate::life::Frame;
+use crate::summary::bounds;
+use crate::symbols::Symbols;
+use crate::time::Moment;
+
+/// Everything known of async tasks so far.
+#[derive(Debug)]
+pub(crate) struct AsyncReport<'f> {
+    pub(super) tables: &'f Tables,
+    pub(super) from: u64,
+    pub(super) to: u64,
+    pub(super) known: HashMap<FutureId, State>,
+    /// Futures that ended, with their places among the sums, for what comes late.
+    pub(super) ended: HashMap<FutureId, usize>,
+    pub(super) ended_first: VecDeque<FutureId>,
+    /// By the timeline's number of the thread.
+    pub(super) threads: Vec<Thread>,
+    pub(super) sums: SumTable,
+    pub(super) waits: Waits,
+    pub(super) polls: Polls,
+    pub(super) places: Places<'f>,
+    /// Regions in which workers have nothing to do.
+    parked: HashSet<SiteId>,
+    /// Ticks that are surely less than what is worth a place in a chain.
+    fast: u64,
+    pub(super) untracked: u64,
+}
+
+/// Whether a trace may have futures.
+pub(super) fn has_futures(tables: &Tables) -> bool {
+    let is_future = |kind| kind == CallsiteKind::Future;
+    !tables.futures.is_empty() || tables.callsites.iter().any(|site| is_future(site.kind))
+}
+
+impl<'f> AsyncReport<'f> {
+    /// - `from`, `to`: the window, in nanoseconds.
+    pub(crate) fn new<S: ReadAt>(
+        file: &'f TraceFile<S>,
+        (from, to): (u64, u64),
+        symbols: &'f Symbols,
+    ) -> Self {
+        let tables = file.tables();
+        let parked = tables.callsites.iter().filter(|site| site.name == "parked");
+        let mut report = Self {
+            tables,
+            from,
+            to,
+            known: HashMap::new(),
+            ended: HashMap::new(),
+            ended_first: VecDeque::new(),
+            threads: Vec::new(),
+            sums: SumTable::new(),
+            waits: Waits::new(),
+            polls: Polls::default(),
+            places: Places::new(tables, symbols),
+            parked: parked.map(|site| site.id).collect(),
+            // The clock's rate may have changed by a little.
+            fast: (tables.clock.frequency_hz() / 1e9 * LINK_NANOS_MIN as f64 / 2.0) as u64,
+            untracked: 0,
+        };
+        let events = file.index().iter().filter(|entry| entry.kind == BatchKind::Events);
+        let first = events.map(|entry| entry.base_ticks).min().unwrap_or(bounds(file).1);
+        let older = tables.futures.values().filter(|state| state.begin < first);
+        older.for_each(|state| report.remember(state));
+        report
+    }
+
+    pub(super) fn nanos(&self, ticks: Ticks) -> u64 {
+        self.tables.clock.nanos(ticks).0.clamp(self.from, self.to)
+    }
+
+    /// The same, wherever it lies.
+    pub(super) fn moment(&self, ticks: Ticks) -> Moment {
+        Moment(self.tables.clock.signed_nanos(ticks))
+    }
+
+    /// The thread with this number.
+    pub(super) fn thread(&mut self, who: usize, thread: ThreadId) -> &mut Thread {
+        while self.threads.len() <= who {
+            self.threads.push(Thread::new(ThreadId(0)));
+        }
+        self.threads[who].sums.thread = thread;
+        &mut self.threads[who]
+    }
+
+    /// The window begins: what was counted until now does not count.
+    pub(crate) fn restart(&mut self) {
+        self.sums.restart();
+        self.waits.restart();
+        self.polls = Polls::default();
+        self.untracked = 0;
+        for thread in &mut self.threads {
+            thread.recent.clear();
+            thread.sums = super::Worker { thread: thread.sums.thread, ..Default::default() };
+        }
+        for state in self.known.values_mut() {
+            (state.polls, state.is_futile) = (state.polls.min(1), false);
+            state.past.clear();
+            state.early.clear();
+        }
+    }
+
+    /// Whether a complete region is too fast to be named: most are.
+    #[inline]
+    pub(crate) fn is_fast_region(&self, site: SiteId, duration: Ticks) -> bool {
+        duration.0 < self.fast && !self.parked.contains(&site)
+    }
+
+    /// A region is over. Returns what names it in the chain of what is around it, if it took long
+    /// enough.
+    pub(crate) fn closed_region(
+        &mut self,
+        (who, thread): (usize, ThreadId),
+        site: SiteId,
+        nanos: u64,
+    ) -> Option<Link> {
+        if self.parked.contains(&site) {
+            add(&mut self.thread(who, thread).sums.parked, nanos);
+        } else if nanos < LINK_NANOS_MIN {
+            return None;
+        }
+        Some(Link { site, future: FutureId(0), duration: Nanos(nanos) })
+    }
+
+    /// Events of a thread are missing: a poll that was open may be so no longer.
+    pub(crate) fn lost_poll(&mut self, future: FutureId) {
+        if let Some(state) = self.known.get_mut(&future) {
+            state.open = state.open.saturating_sub(1);
+            state.polled.1 = state.polled.1.max(state.polled.0);
+        }
+    }
+}
+
+/// The future that is polled innermost.
+pub(super) fn innermost_poll(frames: &[Frame]) -> Option<FutureId> {
+    frames.iter().rev().find_map(|frame| match frame.open {
+        Open::Poll(future) => Some(future),
+        _ => None,
+    })
+}
+
+/// Whether this future is polled.
+pub(super) fn is_polling(frames: &[Frame], future: FutureId) -> bool {
+    frames.iter().any(|frame| frame.open == Open::Poll(future))
+}

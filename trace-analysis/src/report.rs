@@ -1,0 +1,114 @@
+//! Everything that a trace's events tell in the order of time, found out in one walk.
+
+use std::collections::HashMap;
+
+use trace_format::read::{ReadAt, TraceFile};
+
+use crate::async_tasks::{AsyncReport, AsyncTasks};
+use crate::heap::{Heap, HeapOptions, HeapReport};
+use crate::life::{Activity, Also, Lives, Walk};
+use crate::slow_tasks::{Runs, SlowTask};
+use crate::summary::{Options, Progress};
+use crate::symbols::Symbols;
+
+/// What is to be found out besides what threads did.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Async tasks; traces without any cost nothing more.
+    pub async_tasks: bool,
+    /// The heap, at the end of the window.
+    pub heap: bool,
+    /// When threads worked for these, and what they did then.
+    pub slow_tasks: Vec<SlowTask>,
+    /// What threads did for all tasks, by name; `slow_tasks` must be empty.
+    pub tasks_by_name: bool,
+}
+
+/// What was found out.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// What threads did and waited for.
+    pub lives: Lives,
+    /// Async tasks; `None` if they were not wanted, or there are none.
+    pub async_tasks: Option<AsyncTasks>,
+    /// The heap; `None` if it was not wanted, or the trace has no heap counters.
+    pub heap: Option<Heap>,
+    /// The tasks that were wanted, with what was done in them.
+    pub slow_tasks: Vec<SlowTask>,
+    /// What threads did for the tasks of each name; empty if that was not wanted.
+    pub tasks_by_name: HashMap<String, Activity>,
+}
+
+impl Report {
+    /// Walks a trace once, or the window of it that `options` names (its `outliers`, `trees` and
+    /// `workers` do not matter here; `threads` narrows what is returned, not what is read, as
+    /// wakers and holders are found among all).
+    ///
+    /// - `symbols`: what reasons are told by; without names a lock is only a futex.
+    /// - `progress` is called every few megabytes.
+    pub fn read<S: ReadAt>(
+        file: &TraceFile<S>,
+        options: &Options,
+        wanted: Wanted,
+        symbols: &Symbols,
+        progress: impl FnMut(Progress),
+    ) -> Self {
+        let Wanted { async_tasks, heap, slow_tasks: mut slow, tasks_by_name } = wanted;
+        let mut walk = Walk::new(file, options, symbols);
+        let window = walk.window();
+        let heap = heap && !file.tables().heap.is_empty();
+        let heap_options = HeapOptions { from: options.from, at: options.to };
+        walk.also = Also {
+            async_tasks: (async_tasks && AsyncTasks::are_in(file))
+                .then(|| AsyncReport::new(file, (window.0.0, window.1.0), symbols)),
+            heap: heap.then(|| HeapReport::new(file, &heap_options)),
+            runs: match (slow.is_empty(), tasks_by_name) {
+                (false, _) => Some(Runs::new(&slow)),
+                (true, true) => Some(Runs::by_name()),
+                (true, false) => None,
+            },
+        };
+        walk.walk(file, options, progress);
+        let lives = walk.finish(options);
+        let Also { async_tasks, heap, runs } = std::mem::take(&mut walk.also);
+        let mut by_name = HashMap::new();
+        match runs {
+            Some(runs) if slow.is_empty() => by_name = runs.activities(),
+            Some(runs) => runs.give(&mut slow, window),
+            None => {}
+        }
+        let async_tasks = async_tasks.map(|tasks| tasks.finish(lives.unreadable));
+        Self {
+            async_tasks: async_tasks.filter(|tasks| !tasks.is_empty()),
+            heap: heap.map(|heap| heap.finish(file)),
+            slow_tasks: slow,
+            tasks_by_name: by_name,
+            lives,
+        }
+    }
+}
+
+impl Lives {
+    /// What threads did, and nothing else: see [`Report::read`].
+    pub fn read<S: ReadAt>(
+        file: &TraceFile<S>,
+        options: &Options,
+        symbols: &Symbols,
+        progress: impl FnMut(Progress),
+    ) -> Self {
+        Report::read(file, options, Wanted::default(), symbols, progress).lives
+    }
+}
+
+impl AsyncTasks {
+    /// What async tasks did, and nothing else: see [`Report::read`].
+    pub fn read<S: ReadAt>(
+        file: &TraceFile<S>,
+        options: &Options,
+        symbols: &Symbols,
+        progress: impl FnMut(Progress),
+    ) -> Self {
+        let wanted = Wanted { async_tasks: true, ..Wanted::default() };
+        Report::read(file, options, wanted, symbols, progress).async_tasks.unwrap_or_default()
+    }
+}
