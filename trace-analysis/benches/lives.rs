@@ -1,7 +1,7 @@
 //! How fast lives of threads are found: events per second, states, wakers and groups included.
 //!
 //! `cargo bench -p trace-analysis --bench lives`. `locks` is four threads that hand one lock on,
-//! with switches; `calls` is short calls of many files without switches; `regions` is a trace
+//! with switches; `workers` is regions in four threads, with few waits and switches; `calls` is short calls of many files without switches; `regions` is a trace
 //! without either, which costs what walking in the order of time costs.
 
 #![allow(missing_docs, reason = "a bench has no readers of its docs")]
@@ -15,14 +15,17 @@ use trace_analysis::life::Lives;
 use trace_analysis::symbols::Symbols;
 use trace_format::batch::Compression;
 use trace_format::definition::ResourceKind;
-use trace_format::id::CallId;
+use trace_format::event::EventKind;
+use trace_format::id::{CallId, SiteId};
 use trace_format::read::TraceFile;
 use trace_format::testgen::{TraceBuilder, open_call, os_id, tight_loops};
+use trace_format::value::Values;
 
 const EVENTS: u64 = 2_000_000;
 
 static LOCKS: LazyLock<Vec<u8>> = LazyLock::new(locks);
 static CALLS: LazyLock<Vec<u8>> = LazyLock::new(calls);
+static WORKERS: LazyLock<Vec<u8>> = LazyLock::new(workers);
 static REGIONS: LazyLock<Vec<u8>> =
     LazyLock::new(|| tight_loops(4, EVENTS as u32 / 4, Compression::None));
 
@@ -68,6 +71,30 @@ fn calls() -> Vec<u8> {
     trace.stop(EVENTS * 1_000)
 }
 
+/// Four workers: jobs of nested regions, each handed over by way of a channel for which the worker
+/// waits now and then. 61 of 64 events are regions.
+fn workers() -> Vec<u8> {
+    let mut trace = started();
+    for job in 0..EVENTS / 64 {
+        let (thread, now) = (1 + (job % 4) as u32, job * 40_000);
+        let stack = 1 + (job % 8) as u32;
+        trace.switch_out(thread, now, os_id(thread), false);
+        trace.switch_in(thread, now + 900, os_id(thread));
+        trace.call(thread, open_call(CallId::FUTEX_WAIT, 1, stack), now - now.min(100), 1_100, 0);
+        for part in 0..15 {
+            let begin = now + 2_000 + part * 2_000;
+            let site = SiteId(1);
+            let values = Values::default();
+            trace.event(thread, begin, EventKind::RegionBegin { site, values });
+            trace.region(thread, 2, begin + 100, 300);
+            trace.region(thread, 3, begin + 500, 1_000);
+            trace.event(thread, begin + 1_700, EventKind::End);
+        }
+        trace.region(thread, 2, now + 35_000, 500);
+    }
+    trace.stop(EVENTS / 64 * 40_000 + 50_000)
+}
+
 fn main() {
     divan::main();
 }
@@ -83,6 +110,11 @@ fn bench(bencher: Bencher<'_, '_>, bytes: &'static [u8]) {
 #[divan::bench(sample_count = 10, sample_size = 1)]
 fn locks_and_switches(bencher: Bencher<'_, '_>) {
     bench(bencher, &LOCKS);
+}
+
+#[divan::bench(sample_count = 10, sample_size = 1)]
+fn workers_with_regions(bencher: Bencher<'_, '_>) {
+    bench(bencher, &WORKERS);
 }
 
 #[divan::bench(sample_count = 10, sample_size = 1)]

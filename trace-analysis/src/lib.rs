@@ -47,6 +47,7 @@ mod durations;
 pub mod explain;
 pub mod findings;
 pub mod futures;
+mod hash;
 pub mod heap;
 pub mod life;
 mod notes;

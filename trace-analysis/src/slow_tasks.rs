@@ -183,7 +183,7 @@ impl Runs {
         task: TaskId,
         mut around: impl Iterator<Item = Open>,
         run: Stretch,
-        activity: Option<Activity>,
+        activity: Option<Box<Activity>>,
     ) {
         let Some(&owner) = self.owners.get(&task) else { return };
         let is_inner = around.any(|open| match open {

@@ -12,7 +12,7 @@ use trace_format::event::{Event, EventKind, Events, Outcome, put_event};
 use trace_format::id::{
     CallId, FutureId, Open, OpenCall, ResourceId, SampleId, SiteId, StackId, TaskId, ThreadId,
 };
-use trace_format::read::{BatchReader, Clock, Tables, TraceFile, Window};
+use trace_format::read::{BatchReader, Clock, ClockCursor, Tables, TraceFile, Window};
 use trace_format::testgen::{TraceBuilder, everything, tight_loops, value_bytes};
 use trace_format::text::{from_text, to_text};
 use trace_format::time::{ClockSnapshot, Nanos, Ticks};
@@ -359,6 +359,11 @@ proptest! {
         let nanos = times.iter().map(|&ticks| clock.nanos(Ticks(ticks)));
         prop_assert!(nanos.is_sorted());
         prop_assert!(times.iter().map(|&ticks| clock.signed_nanos(Ticks(ticks))).is_sorted());
+        // From line to line and back.
+        let cursor = ClockCursor::new(&clock);
+        for &ticks in times.iter().chain(times.iter().rev()) {
+            prop_assert_eq!(cursor.nanos(Ticks(ticks)), clock.nanos(Ticks(ticks)));
+        }
         prop_assert!(clock.drift_ppm() >= 0.0 && clock.frequency_hz() > 0.0);
         for &time in &times {
             let end = Ticks(time.saturating_add(duration));

@@ -119,7 +119,7 @@ impl AsyncReport<'_> {
         here: Here<'_>,
         id: FutureId,
         frame: &Frame,
-        activity: Option<Activity>,
+        activity: Option<Box<Activity>>,
     ) {
         let Some(state) = self.known.get(&id).filter(|state| state.is_task()) else { return };
         let (site, sums) = (state.site, state.sums);
@@ -133,7 +133,7 @@ impl AsyncReport<'_> {
         let begin = Moment::older(frame.begin, frame.older);
         let (task, thread, end) = (id, here.thread, self.to);
         let done = PollDone { task, site, thread, begin, end, is_over: false };
-        self.polls.add(sums, done, &frame.chain, activity);
+        self.polls.add(sums, done, frame.chain.links(), activity);
     }
 }
 

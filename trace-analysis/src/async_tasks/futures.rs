@@ -204,7 +204,7 @@ impl AsyncReport<'_> {
         id: FutureId,
         frame: &Frame,
         end: u64,
-        activity: Option<Activity>,
+        activity: Option<Box<Activity>>,
     ) -> Option<Link> {
         let Frame { begin, older, is_full, waits_at, .. } = *frame;
         let nanos = end.saturating_sub(begin);
@@ -244,7 +244,7 @@ impl AsyncReport<'_> {
         (task, site, sums): (FutureId, SiteId, usize),
         frame: &Frame,
         end: u64,
-        activity: Option<Activity>,
+        activity: Option<Box<Activity>>,
     ) {
         let (begin, older) = (frame.begin, frame.older);
         let nanos = end.saturating_sub(begin);
@@ -257,7 +257,7 @@ impl AsyncReport<'_> {
         }
         let since = Moment::older(begin, older);
         let done = PollDone { task, site, thread: here.thread, begin: since, end, is_over: true };
-        let serial = self.polls.add(sums, done, &frame.chain, activity);
+        let serial = self.polls.add(sums, done, frame.chain.links(), activity);
         let starved_from = end;
         let recent = Recent { serial, task, sums, begin, end, older, starved_from };
         self.threads[here.who].remember(recent);

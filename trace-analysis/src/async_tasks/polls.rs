@@ -64,7 +64,7 @@ impl Polls {
         sums: usize,
         done: PollDone,
         chain: &[Link],
-        activity: Option<Activity>,
+        activity: Option<Box<Activity>>,
     ) -> u64 {
         self.serial += 1;
         let PollDone { task, site, thread, begin, end, is_over } = done;
@@ -84,7 +84,7 @@ impl Polls {
             delayed: 0,
             delayed_total: Nanos(0),
             delayed_most: None,
-            activity,
+            activity: activity.map(|activity| *activity),
         };
         keep_longest(longest, (self.serial, poll), |(_, poll)| poll.duration.0);
         self.serial

@@ -5,7 +5,7 @@
 //!
 //! Elsewhere: what is open on threads, and in which order things end (`life`).
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 
 use trace_format::definition::CallsiteKind;
 use trace_format::header::BatchKind;
@@ -20,6 +20,7 @@ use super::state::State;
 use super::sums::{SumTable, add};
 use super::waits::Waits;
 use super::worker::{LINK_NANOS_MIN, Thread};
+use crate::hash::FastMap;
 use crate::life::Frame;
 use crate::summary::bounds;
 use crate::symbols::Symbols;
@@ -31,9 +32,9 @@ pub(crate) struct AsyncReport<'f> {
     pub(super) tables: &'f Tables,
     pub(super) from: u64,
     pub(super) to: u64,
-    pub(super) known: HashMap<FutureId, State>,
+    pub(super) known: FastMap<FutureId, State>,
     /// Futures that ended, with their places among the sums, for what comes late.
-    pub(super) ended: HashMap<FutureId, usize>,
+    pub(super) ended: FastMap<FutureId, usize>,
     pub(super) ended_first: VecDeque<FutureId>,
     /// By the timeline's number of the thread.
     pub(super) threads: Vec<Thread>,
@@ -67,8 +68,8 @@ impl<'f> AsyncReport<'f> {
             tables,
             from,
             to,
-            known: HashMap::new(),
-            ended: HashMap::new(),
+            known: FastMap::default(),
+            ended: FastMap::default(),
             ended_first: VecDeque::new(),
             threads: Vec::new(),
             sums: SumTable::new(),

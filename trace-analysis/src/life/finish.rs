@@ -27,12 +27,7 @@ pub(super) fn finish(walk: &mut Walk<'_>, options: &Options) -> Lives {
     let mut waits = walk.waits.finish(&mut scratch);
     add_holders(&mut waits.by_resource, std::mem::take(&mut walk.futexes));
     let (cpus, concurrency) = walk.cpus.finish(walk.to);
-    let mut regions: Vec<_> = walk.regions.drain().collect();
-    regions.sort_by_key(|(site, times)| (Reverse(times.cpu), *site));
-    let regions = regions.into_iter().map(|(site, mut times)| {
-        times.site = site;
-        times
-    });
+    let regions = walk.regions.finish();
     let wanted = |thread: ThreadId| options.threads.is_empty() || options.threads.contains(&thread);
     let is_wanted = |((_, thread), _): &((StackId, ThreadId), Sum)| wanted(*thread);
     let fine = Fine {
@@ -54,7 +49,7 @@ pub(super) fn finish(walk: &mut Walk<'_>, options: &Options) -> Lives {
         waits,
         unended,
         calls: walk.calls.finish(&mut scratch),
-        regions: regions.collect(),
+        regions,
         concurrency,
         standstills: walk.stops.told().to_vec(),
         faults: walk.faults,

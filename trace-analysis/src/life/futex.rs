@@ -15,6 +15,7 @@ use trace_format::time::Nanos;
 
 use super::thread::{Doings, Spent};
 use super::{Holder, TOP};
+use crate::hash::FastMap;
 use crate::standstill::Stops;
 
 /// So many wakes at one address are remembered: those that a wait that goes on may need.
@@ -76,7 +77,7 @@ pub(super) struct Held {
 /// All addresses.
 #[derive(Debug, Default)]
 pub(super) struct Futexes {
-    by_resource: HashMap<u32, Futex>,
+    by_resource: FastMap<u32, Futex>,
 }
 
 impl Futexes {

@@ -10,6 +10,7 @@ use std::hash::Hash;
 use trace_format::time::Nanos;
 
 use super::{Share, TOP};
+use crate::hash::FastMap;
 
 /// So many groups of one view.
 const GROUPS_MAX: usize = 1 << 13;
@@ -48,21 +49,21 @@ pub(super) trait Key<const N: usize>: Copy + Eq + Hash {
 /// One view: its groups, and where they are.
 #[derive(Debug)]
 struct View<K, V> {
-    places: HashMap<K, u32>,
+    places: FastMap<K, u32>,
     groups: Vec<(K, V)>,
 }
 
 /// All things.
 #[derive(Debug)]
 pub(super) struct Grouped<K, V, const N: usize> {
-    fine: HashMap<K, (Sum, [u32; N])>,
+    fine: FastMap<K, (Sum, [u32; N])>,
     views: [View<K, V>; N],
 }
 
 impl<K: Key<N>, V: Default, const N: usize> Grouped<K, V, N> {
     pub(super) fn new() -> Self {
-        let view = |_| View { places: HashMap::new(), groups: Vec::new() };
-        Self { fine: HashMap::new(), views: std::array::from_fn(view) }
+        let view = |_| View { places: FastMap::default(), groups: Vec::new() };
+        Self { fine: FastMap::default(), views: std::array::from_fn(view) }
     }
 
     /// Adds a thing that took so long; `each` is called with each of its groups.

@@ -25,6 +25,7 @@ mod finish;
 mod futex;
 mod grouped;
 mod places;
+mod regions;
 mod switches;
 mod thread;
 mod waits;

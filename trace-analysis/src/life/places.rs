@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use trace_format::definition::ResourceKind;
-use trace_format::id::{OpenCall, ResourceId, StackId};
+use trace_format::id::{CallId, OpenCall, ResourceId, StackId};
 use trace_format::read::Tables;
 
+use crate::hash::FastMap;
 use crate::reason::{Reason, Why, site, why};
 use crate::symbols::{Frame, Symbols};
 
-/// So many calls with their resources and stacks are remembered with their reasons.
+/// Maximum number of calls that are remembered with their reasons.
 const WHYS_MAX: usize = 1 << 17;
 
 /// A place in the program: what people see of it, as one line of a generic function has many
@@ -42,17 +43,18 @@ impl Place {
 pub(super) struct Places<'f> {
     tables: &'f Tables,
     symbols: &'f Symbols,
-    whys: HashMap<OpenCall, (Why, StackId)>,
+    /// By the call, the kind of resource and the stack: nothing else tells why.
+    whys: FastMap<(CallId, Option<ResourceKind>, StackId), (Why, StackId)>,
     /// Of each place in the program where threads wait, the first stack that was seen.
     places: HashMap<(Reason, Place), StackId>,
     /// Resources that mean the same, such as a file that was opened again.
-    same: HashMap<ResourceId, ResourceId>,
+    same: FastMap<ResourceId, ResourceId>,
 }
 
 impl<'f> Places<'f> {
     pub(super) fn new(tables: &'f Tables, symbols: &'f Symbols) -> Self {
         let same = same_resources(tables);
-        Self { tables, symbols, whys: HashMap::new(), places: HashMap::new(), same }
+        Self { tables, symbols, whys: FastMap::default(), places: HashMap::new(), same }
     }
 
     /// One resource for all that mean the same.
@@ -63,13 +65,15 @@ impl<'f> Places<'f> {
     /// Why a thread waits in a call, and one stack for all that wait at the same place of the
     /// program for the same reason.
     pub(super) fn why(&mut self, open: OpenCall) -> (Why, StackId) {
-        if let Some(known) = self.whys.get(&open) {
+        let resource = self.tables.resources.get(&open.resource);
+        let kind = resource.map(|resource| resource.kind);
+        let key = (open.call, kind, open.stack);
+        if let Some(known) = self.whys.get(&key) {
             return *known;
         }
-        let resource = self.tables.resources.get(&open.resource);
         let stack = self.tables.stacks.get(&open.stack);
         let frames = stack.map(|stack| self.symbols.shown(&stack.addresses)).unwrap_or_default();
-        let mut why = why(open.call, resource.map(|resource| resource.kind), &frames);
+        let mut why = why(open.call, kind, &frames);
         // Begun before the trace: an address alone tells nobody anything, so these are together.
         why.named &= stack.is_some() || why.reason != Reason::Futex;
         let place = match stack {
@@ -82,14 +86,14 @@ impl<'f> Places<'f> {
         if self.whys.len() >= WHYS_MAX {
             self.whys.clear();
         }
-        self.whys.insert(open, (why, place));
+        self.whys.insert(key, (why, place));
         (why, place)
     }
 }
 
 /// Of resources that mean the same the first one: of a file that was opened again, and of what had
 /// been given up and was named anew.
-fn same_resources(tables: &Tables) -> HashMap<ResourceId, ResourceId> {
+fn same_resources(tables: &Tables) -> FastMap<ResourceId, ResourceId> {
     let mut all: Vec<_> = tables
         .resources
         .iter()
@@ -101,7 +105,7 @@ fn same_resources(tables: &Tables) -> HashMap<ResourceId, ResourceId> {
         })
         .collect();
     all.sort_unstable();
-    let mut same = HashMap::new();
+    let mut same = FastMap::default();
     for pair in all.chunk_by(|a, b| a.0 == b.0) {
         let [(_, first), later @ ..] = pair else { continue };
         same.extend(later.iter().map(|(_, id)| (*id, *first)));

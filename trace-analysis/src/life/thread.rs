@@ -84,15 +84,32 @@ pub(crate) struct Frame {
     pub(crate) older: u64,
     /// What was known to be spent when it began.
     pub(super) before: Known,
-    pub(super) call: Option<Call>,
     /// What the thread does in it, of polls and task runs, if that is wanted.
     pub(super) account: Option<Box<Account>>,
-    /// Whether something was recorded inside.
-    pub(crate) is_full: bool,
     /// What took longest inside, and in that, and so on; empty unless polls are followed.
-    pub(crate) chain: Vec<Link>,
+    pub(crate) chain: Chain,
     /// Of a complete poll: where its future waits.
     pub(crate) waits_at: StackId,
+    /// Whether something was recorded inside.
+    pub(crate) is_full: bool,
+}
+
+/// Links, mostly none.
+#[derive(Debug, Default)]
+#[expect(clippy::box_collection, reason = "most frames have none, and each word of a frame costs")]
+pub(crate) struct Chain(Option<Box<Vec<Link>>>);
+
+impl Chain {
+    pub(crate) fn links(&self) -> &[Link] {
+        self.0.as_ref().map_or(&[], |links| links.as_slice())
+    }
+
+    /// Something is over inside, see [`crate::async_tasks::add_link`].
+    fn add(&mut self, link: Option<Link>, inner: Self) {
+        let inner = inner.0.map_or(Vec::new(), |links| *links);
+        let links = self.0.get_or_insert_default();
+        crate::async_tasks::add_link(links, link, inner);
+    }
 }
 
 /// Time spent on CPUs, ready, waiting and stopped, in nanoseconds.
@@ -130,13 +147,17 @@ pub(super) struct Living {
     /// All time before is spent.
     pub(super) now: u64,
     pub(super) frames: Vec<Frame>,
-    /// Places in `frames` that are calls.
-    calls: Vec<usize>,
+    /// The calls among `frames`, and their places.
+    calls: Vec<(usize, Call)>,
+    /// The call that was closed last, until it is taken.
+    closed_call: Option<Call>,
     /// The innermost frame is over then: nothing is inside it.
     pub(super) until: Option<u64>,
     /// Frames beyond the limit.
     too_deep: u64,
     spent: Spent,
+    /// Of `spent`, the waiting.
+    blocked: u64,
     /// What was spent before the first switch, by what it would be without switches.
     early: Spent,
     history: VecDeque<Stretch>,
@@ -213,11 +234,13 @@ impl Spent {
         told
     }
 
-    fn known(&self) -> Known {
+    /// - `blocked`: the sum of all waiting.
+    #[inline]
+    fn known(&self, blocked: u64) -> Known {
         Known {
             cpu: self.0[RUNNING] + self.0[IN_CALLS],
             ready: self.0[READY],
-            blocked: self.0[BLOCKED..].iter().sum(),
+            blocked,
             stopped: self.0[STOPPED],
         }
     }
@@ -231,9 +254,11 @@ impl Living {
             now: begin,
             frames: Vec::new(),
             calls: Vec::new(),
+            closed_call: None,
             until: None,
             too_deep: 0,
             spent: Spent::default(),
+            blocked: 0,
             early: Spent::default(),
             history: VecDeque::new(),
             stops,
@@ -252,7 +277,7 @@ impl Living {
 
     /// The innermost call that is open.
     pub(super) fn call(&self) -> Option<&Call> {
-        self.calls.last().and_then(|&at| self.frames[at].call.as_ref())
+        self.calls.last().map(|(_, call)| call)
     }
 
     /// Makes time pass up to `at`, or to where the innermost frame is over: then that is returned,
@@ -290,12 +315,15 @@ impl Living {
         }
         let (from, nanos) = (self.now, at - self.now);
         self.now = at;
-        let spent = if self.cpu == Cpu::Never { &mut self.early } else { &mut self.spent };
-        spent.0[slot] += nanos;
+        if self.cpu == Cpu::Never {
+            self.early.0[slot] += nanos;
+        } else {
+            self.spent.0[slot] += nanos;
+            self.blocked += if slot >= BLOCKED { nanos } else { 0 };
+        }
         let (mut name, mut stack) = (CallId(0), StackId(0));
         if slot != STOPPED
-            && let Some(&place) = self.calls.last()
-            && let Some(call) = &mut self.frames[place].call
+            && let Some((_, call)) = self.calls.last_mut()
         {
             (name, stack) = (call.open.call, call.open.stack);
             if slot == BLOCKED + call.why.reason as usize {
@@ -362,26 +390,22 @@ impl Living {
             self.too_deep += 1;
             return;
         }
-        let call = match (open, why) {
-            (Open::Call(open), Some((why, place))) => {
-                self.calls.push(self.frames.len());
-                let (result, last_off) = (None, None);
-                let (blocked, faulted, off_cpu) = (0, 0, 0);
-                Some(Call { open, why, place, blocked, faulted, off_cpu, result, last_off })
-            }
-            _ => None,
-        };
-        let before = self.spent.known();
+        if let (Open::Call(open), Some((why, place))) = (open, why) {
+            let (result, last_off) = (None, None);
+            let (blocked, faulted, off_cpu) = (0, 0, 0);
+            let call = Call { open, why, place, blocked, faulted, off_cpu, result, last_off };
+            self.calls.push((self.frames.len(), call));
+        }
+        let before = self.known();
         self.frames.push(Frame {
             open,
             begin,
             older: 0,
             before,
-            call,
             account: None,
-            is_full: false,
-            chain: Vec::new(),
+            chain: Chain::default(),
             waits_at: StackId(0),
+            is_full: false,
         });
     }
 
@@ -420,10 +444,20 @@ impl Living {
 
     /// Something is over that was in what is innermost now. `link`: what to call it; what has no
     /// name only passes on what was in it.
-    pub(super) fn add_link(&mut self, link: Option<Link>, inner: Vec<Link>) {
+    pub(super) fn add_link(&mut self, link: Option<Link>, inner: Chain) {
         if let Some(frame) = self.frames.last_mut() {
-            crate::async_tasks::add_link(&mut frame.chain, link, inner);
+            frame.chain.add(link, inner);
         }
+    }
+
+    /// The call that was closed just now.
+    pub(super) fn take_call(&mut self) -> Option<Call> {
+        self.closed_call.take()
+    }
+
+    /// The innermost call, and how many frames there are up to it, that with it included.
+    pub(super) fn innermost_call(&mut self) -> Option<(usize, &mut Call)> {
+        self.calls.last_mut().map(|(at, call)| (*at + 1, call))
     }
 
     /// Closes what was opened last.
@@ -434,8 +468,8 @@ impl Living {
         }
         self.until = None;
         let frame = self.frames.pop()?;
-        if self.calls.last() == Some(&self.frames.len()) {
-            self.calls.pop();
+        if let Some((_, call)) = self.calls.pop_if(|(at, _)| *at == self.frames.len()) {
+            self.closed_call = Some(call);
         }
         if self.accounts.last() == Some(&self.frames.len()) {
             self.accounts.pop();
@@ -458,8 +492,9 @@ impl Living {
     }
 
     /// What is known to be spent up to now.
+    #[inline]
     pub(super) fn known(&self) -> Known {
-        self.spent.known()
+        self.spent.known(self.blocked)
     }
 
     /// The first switch has come: `on` says whether the thread had been on a CPU until then.
@@ -480,6 +515,7 @@ impl Living {
         let nanos = (to - from).min(call.blocked).min(self.spent.0[slot]);
         self.spent.0[slot] -= nanos;
         self.spent.0[READY] += nanos;
+        self.blocked -= nanos;
         call.blocked -= nanos;
         let at = self.history.iter().rposition(|it| it.slot == slot && it.to == to);
         if let Some(at) = at {
@@ -514,13 +550,18 @@ impl Living {
     }
 
     /// What the thread did in a frame that was closed just now; it takes the account.
-    pub(super) fn activity_in(&mut self, frame: &mut Frame) -> Option<Activity> {
-        let account = frame.account.take()?;
+    #[inline]
+    pub(super) fn activity_in(&mut self, frame: &mut Frame) -> Option<Box<Activity>> {
+        frame.account.take().map(|account| self.finish_account(&account))
+    }
+
+    #[inline(never)]
+    fn finish_account(&mut self, account: &Account) -> Box<Activity> {
         let activity = account.finish(&self.total());
         if let Some(outer) = self.account() {
-            outer.merge(&account);
+            outer.merge(account);
         }
-        Some(activity)
+        Box::new(activity)
     }
 
     /// Everything it spent.

@@ -5,7 +5,7 @@
 //! later is looked at, as others refer to them, so their ends wait in a heap.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
 
 use trace_format::call::CallClass;
 use trace_format::definition::OpenSince;
@@ -14,7 +14,7 @@ use trace_format::header::BatchKind;
 use trace_format::id::{
     CallId, FutureId, Open, OpenCall, ResourceId, SiteId, StackId, TaskId, ThreadId,
 };
-use trace_format::read::{ReadAt, Tables, Thread, Timed, TraceFile, Window};
+use trace_format::read::{ClockCursor, ReadAt, Tables, Thread, Timed, TraceFile, Window};
 use trace_format::time::{Nanos, Ticks};
 
 use super::calls::{CallTable, Ended};
@@ -22,11 +22,13 @@ use super::cpus::Cpus;
 use super::futex::{Futexes, woken};
 use super::grouped::Sum;
 use super::places::Places;
+use super::regions::RegionTable;
 use super::thread::{Call, Frame, Living};
 use super::waits::WaitTable;
 use super::who::Who;
-use super::{Activity, Lives, OneCall, RegionTimes, Stretch, Unended, Wait, Waker};
+use super::{Activity, Lives, OneCall, Stretch, Unended, Wait, Waker};
 use crate::async_tasks::{AsyncReport, Here};
+use crate::hash::FastMap;
 use crate::heap::HeapReport;
 use crate::reason::Reason;
 use crate::slow_tasks::Runs;
@@ -56,6 +58,7 @@ pub(crate) struct Also<'f> {
 /// A trace being walked.
 pub(crate) struct Walk<'f> {
     tables: &'f Tables,
+    clock: ClockCursor<'f>,
     pub(super) from: u64,
     pub(super) to: u64,
     /// Whether the window has begun.
@@ -70,10 +73,10 @@ pub(crate) struct Walk<'f> {
     pub(super) waits: WaitTable,
     pub(super) calls: CallTable,
     /// Time ready, by the stack of the call it was in.
-    pub(super) ready: HashMap<(StackId, ThreadId), Sum>,
+    pub(super) ready: FastMap<(StackId, ThreadId), Sum>,
     /// Samples on CPUs.
-    pub(super) samples: HashMap<(StackId, ThreadId), Sum>,
-    pub(super) regions: HashMap<SiteId, RegionTimes>,
+    pub(super) samples: FastMap<(StackId, ThreadId), Sum>,
+    pub(super) regions: RegionTable,
     places: Places<'f>,
     pub(crate) also: Also<'f>,
     pub(super) unended: Vec<Unended>,
@@ -100,6 +103,7 @@ impl<'f> Walk<'f> {
         let has_cpus = events.clone().any(|entry| entry.thread.as_cpu().is_some());
         let mut walk = Self {
             tables,
+            clock: ClockCursor::new(&tables.clock),
             from,
             to,
             is_inside: true,
@@ -111,9 +115,9 @@ impl<'f> Walk<'f> {
             futexes: Futexes::default(),
             waits: WaitTable::new(&options.threads),
             calls: CallTable::new(&options.threads),
-            ready: HashMap::new(),
-            samples: HashMap::new(),
-            regions: HashMap::new(),
+            ready: FastMap::default(),
+            samples: FastMap::default(),
+            regions: RegionTable::new(tables),
             places: Places::new(tables, symbols),
             also: Also::default(),
             unended: Vec::new(),
@@ -131,7 +135,7 @@ impl<'f> Walk<'f> {
     }
 
     pub(super) fn nanos(&self, ticks: Ticks) -> u64 {
-        self.tables.clock.nanos(ticks).0.clamp(self.from, self.to)
+        self.clock.nanos(ticks).0.clamp(self.from, self.to)
     }
 
     /// A thread that the definitions know.
@@ -199,7 +203,8 @@ impl<'f> Walk<'f> {
         self.calls.restart();
         self.cpus.restart();
         self.futexes.restart();
-        (self.ready, self.samples, self.regions) = Default::default();
+        (self.ready, self.samples) = Default::default();
+        self.regions = RegionTable::new(self.tables);
         (self.faults, self.unended) = (0, Vec::new());
         if let Some(tasks) = &mut self.also.async_tasks {
             tasks.restart();
@@ -212,7 +217,7 @@ impl<'f> Walk<'f> {
             self.lose_switches(self.from);
         } else if let Some(who) = self.thread(thread, self.from) {
             // What it waited for may be over.
-            for frame in std::mem::take(&mut self.living[who].frames) {
+            while let Some((frame, _)) = self.living[who].pop_any(0) {
                 self.lose_frame(who, &frame);
             }
             self.living[who].lose();
@@ -334,7 +339,7 @@ impl<'f> Walk<'f> {
 
     /// Something may be over, nobody knows since when.
     fn lose_frame(&mut self, who: usize, frame: &Frame) {
-        if let Some(call) = frame.call {
+        if let Some(call) = self.living[who].take_call() {
             self.leave_futex(who, &call, frame.begin, frame.begin, false);
         }
         if let (Open::Poll(future), Some(tasks)) = (frame.open, &mut self.also.async_tasks) {
@@ -488,7 +493,8 @@ impl<'f> Walk<'f> {
             _ => {}
         }
         if let Some((_, result)) = whole
-            && let Some(call) = self.living[who].frames.last_mut().and_then(|it| it.call.as_mut())
+            && !self.living[who].is_too_deep()
+            && let Some((_, call)) = self.living[who].innermost_call()
         {
             call.result = Some(result);
         }
@@ -516,18 +522,19 @@ impl<'f> Walk<'f> {
 
     fn end_call(&mut self, who: usize, at: u64, result: i64) {
         self.end_early(who, at);
-        let Some(place) = self.living[who].frames.iter().rposition(|it| it.call.is_some()) else {
-            // Frames beyond the limit may be calls.
-            self.close(who, at);
-            return;
+        if self.living[who].is_too_deep() {
+            return self.close(who, at);
+        }
+        let depth = match self.living[who].innermost_call() {
+            Some((depth, call)) => {
+                call.result = Some(result);
+                depth
+            }
+            None => return self.close(who, at),
         };
-        while self.living[who].frames.len() > place + 1 {
+        while self.living[who].frames.len() >= depth {
             self.close(who, at);
         }
-        if let Some(call) = self.living[who].frames.last_mut().and_then(|it| it.call.as_mut()) {
-            call.result = Some(result);
-        }
-        self.close(who, at);
     }
 
     fn end_detached(&mut self, who: usize, open: Open, begin: u64, at: u64) {
@@ -554,7 +561,7 @@ impl<'f> Walk<'f> {
                 tasks.and_then(|tasks| tasks.closed_region(here, site, nanos))
             }
             Open::Call(_) => {
-                if let Some(call) = frame.call {
+                if let Some(call) = self.living[who].take_call() {
                     self.closed_call(who, call, (frame.begin, frame.older), end, true);
                 }
                 None
@@ -570,7 +577,7 @@ impl<'f> Walk<'f> {
                 None
             }
         };
-        if link.is_some() || !frame.chain.is_empty() {
+        if link.is_some() || !frame.chain.links().is_empty() {
             self.living[who].add_link(link, frame.chain);
         }
     }
@@ -580,7 +587,7 @@ impl<'f> Walk<'f> {
         who: usize,
         task: TaskId,
         (from, to): (u64, u64),
-        activity: Option<Activity>,
+        activity: Option<Box<Activity>>,
     ) {
         if let Some(runs) = &mut self.also.runs {
             let around = self.living[who].frames.iter().map(|frame| frame.open);
@@ -592,8 +599,7 @@ impl<'f> Walk<'f> {
     fn closed_region(&mut self, who: usize, site: SiteId, frame: &Frame, end: u64) {
         let living = &self.living[who];
         let is_inner = living.frames.iter().rev().take(64).any(|it| it.open == frame.open);
-        let site = if self.tables.callsite(site).is_some() { site } else { SiteId(0) };
-        let times = self.regions.entry(site).or_default();
+        let times = self.regions.at(site);
         times.count += 1;
         if is_inner {
             return;
@@ -729,7 +735,7 @@ impl<'f> Walk<'f> {
         self.tell_outside(who);
         while let Some((mut frame, end)) = self.living[who].pop_any(end) {
             let activity = self.living[who].activity_in(&mut frame);
-            if let Some(call) = frame.call {
+            if let Some(call) = self.living[who].take_call() {
                 self.closed_call(who, call, (frame.begin, frame.older), end, false);
             }
             match frame.open {
@@ -778,7 +784,7 @@ impl Visitor for Walk<'_> {
     #[inline]
     fn event(&mut self, timed: Timed<'_>) {
         let Timed { thread, event } = timed;
-        if !self.is_inside && self.tables.clock.nanos(event.ticks).0 >= self.from {
+        if !self.is_inside && self.clock.nanos(event.ticks).0 >= self.from {
             self.begin_window();
         }
         if let Some(heap) = &mut self.also.heap {

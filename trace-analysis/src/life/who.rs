@@ -1,8 +1,8 @@
 //! Which thread the system's id of a thread means: ids are used again.
 
-use std::collections::HashMap;
-
 use trace_format::id::ThreadId;
+
+use crate::hash::FastMap;
 
 /// So many places of the small cache.
 const CACHED: usize = 64;
@@ -18,16 +18,20 @@ struct Candidate {
 /// Threads by the trace's ids and by the system's.
 #[derive(Debug)]
 pub(super) struct Who {
-    by_thread: HashMap<ThreadId, usize>,
+    by_thread: FastMap<ThreadId, usize>,
     /// In the order of their begins.
-    by_os_id: HashMap<u64, Vec<Candidate>>,
+    by_os_id: FastMap<u64, Vec<Candidate>>,
     cache: [(ThreadId, usize); CACHED],
 }
 
 impl Default for Who {
     fn default() -> Self {
         let nobody = (ThreadId(u32::MAX), 0);
-        Self { by_thread: HashMap::new(), by_os_id: HashMap::new(), cache: [nobody; CACHED] }
+        Self {
+            by_thread: FastMap::default(),
+            by_os_id: FastMap::default(),
+            cache: [nobody; CACHED],
+        }
     }
 }
 

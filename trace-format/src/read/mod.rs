@@ -27,7 +27,7 @@ pub mod stream;
 pub mod tables;
 mod window;
 
-pub use clock::Clock;
+pub use clock::{Clock, ClockCursor};
 pub use error::{ReadError, ReadErrorKind};
 pub use file::{BatchBuffer, GenerationState, TraceFile};
 pub use order::{InOrder, Timed, Window};
