@@ -51,6 +51,8 @@ pub(crate) struct Shard {
     pub(crate) elsewhere: Vec<(Open, Ticks)>,
     /// Events of a newer version.
     pub(crate) unknown: u64,
+    /// Records that the kernel had no room for, as the lanes of CPUs say.
+    pub(crate) lost_records: u64,
     buffer: BatchBuffer,
     sites_max: SiteId,
     from: u64,
@@ -67,6 +69,7 @@ impl Shard {
             findings: Findings::default(),
             elsewhere: Vec::new(),
             unknown: 0,
+            lost_records: 0,
             buffer: BatchBuffer::default(),
             sites_max,
             from: window.0.0,
@@ -124,12 +127,13 @@ impl Shard {
 
         let is_inside = header.base_ticks.0 >= self.from && header.last_ticks.0 < self.to;
         let counters = &mut self.counters;
-        let unknown = &mut self.unknown;
+        let rare = (&mut self.unknown, &mut self.lost_records);
+        let mut rare = Rare { unknown: rare.0, lost_records: rare.1 };
         let window = (self.from, self.to);
         let Walked { read, before, first, now, fault } = if is_inside {
-            walk_whole(batch, reading, counters, unknown, &mut sink)
+            walk_whole(batch, reading, counters, &mut rare, &mut sink)
         } else {
-            walk_part(batch, window, reading, counters, unknown, &mut sink)
+            walk_part(batch, window, reading, counters, &mut rare, &mut sink)
         };
         if fault.is_none() && now < self.to && read != u64::from(header.events) {
             // The checksum is right, so this is what was written: by a faulty writer.
@@ -225,6 +229,12 @@ impl ThreadReading {
     }
 }
 
+/// Sums of what is rare.
+struct Rare<'s> {
+    unknown: &'s mut u64,
+    lost_records: &'s mut u64,
+}
+
 /// What walking a batch's events has shown.
 struct Walked {
     read: u64,
@@ -242,7 +252,7 @@ fn walk_whole(
     batch: &Batch<'_>,
     reading: &mut ThreadReading,
     counters: &mut Counters,
-    unknown: &mut u64,
+    rare: &mut Rare<'_>,
     sink: &mut Sink<'_>,
 ) -> Walked {
     let mut events = batch.events();
@@ -252,7 +262,7 @@ fn walk_whole(
             first = Some(event.ticks.0);
         }
         read += 1;
-        take(event, true, reading, counters, unknown, sink);
+        take(event, true, reading, counters, rare, sink);
     });
     let fault = walked.err().map(|error| batch.error(error));
     Walked { read, before: 0, first, now: events.now().0, fault }
@@ -265,7 +275,7 @@ fn walk_part(
     (from, to): (u64, u64),
     reading: &mut ThreadReading,
     counters: &mut Counters,
-    unknown: &mut u64,
+    rare: &mut Rare<'_>,
     sink: &mut Sink<'_>,
 ) -> Walked {
     let mut events = batch.events();
@@ -288,7 +298,7 @@ fn walk_part(
         } else if first.is_none() {
             first = Some(event.ticks.0);
         }
-        take(event, is_inside, reading, counters, unknown, sink);
+        take(event, is_inside, reading, counters, rare, sink);
     }
     Walked { read, before, first, now: events.now().0, fault }
 }
@@ -300,7 +310,7 @@ fn take(
     is_inside: bool,
     reading: &mut ThreadReading,
     counters: &mut Counters,
-    unknown: &mut u64,
+    rare: &mut Rare<'_>,
     sink: &mut Sink<'_>,
 ) {
     match event.kind {
@@ -318,7 +328,8 @@ fn take(
         | EventKind::Unwakeable { .. }
         | EventKind::TaskLink { .. }
         | EventKind::Dropped { .. }
-        | EventKind::Unknown { .. } => note(event, is_inside, reading, counters, unknown, sink),
+        | EventKind::LostKernel { .. }
+        | EventKind::Unknown { .. } => note(event, is_inside, reading, counters, rare, sink),
         _ => reading.stack.feed(&event, sink),
     }
 }
@@ -330,7 +341,7 @@ fn note(
     is_inside: bool,
     reading: &mut ThreadReading,
     counters: &mut Counters,
-    unknown: &mut u64,
+    rare: &mut Rare<'_>,
     sink: &mut Sink<'_>,
 ) {
     reading.stack.passes(&event, sink);
@@ -364,7 +375,10 @@ fn note(
             let to = sink.clock.nanos(to);
             sink.find(from, FindingKind::Dropped { events, ends, to });
         }
-        EventKind::Unknown { .. } => *unknown += 1,
+        EventKind::LostKernel { records } if is_inside => {
+            *rare.lost_records = rare.lost_records.saturating_add(records);
+        }
+        EventKind::Unknown { .. } => *rare.unknown += 1,
         _ => {}
     }
 }

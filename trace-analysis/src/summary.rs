@@ -106,6 +106,8 @@ pub struct Summary {
     pub moments: Vec<MomentSummary>,
     /// What is odd.
     pub findings: Findings,
+    /// Records of threads on CPUs that the kernel had no room for.
+    pub lost_records: u64,
 }
 
 impl Summary {
@@ -269,6 +271,7 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
             sum.findings.merge(shard.findings);
             sum.threads.extend(shard.threads);
             sum.unknown += shard.unknown;
+            sum.lost_records = sum.lost_records.saturating_add(shard.lost_records);
         }
         let mut findings = sum.findings;
         let mut threads = threads(self.file, &sum.threads, &scale);
@@ -305,6 +308,7 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
             counters,
             moments,
             findings,
+            lost_records: sum.lost_records,
         }
     }
 

@@ -163,14 +163,14 @@ impl Report {
     #[must_use]
     pub fn with_lives(mut self, words: life::Words<'_>, lives: &Lives) -> Self {
         self.lives = Some(life::LivesOut::new(words, lives));
-        self.with_losses(Some(lives)).with_region_times(&lives.regions)
+        self.with_losses(lives.lost_records).with_region_times(&lives.regions)
     }
 
     /// With what the kernel lost.
     #[must_use]
-    pub fn with_losses(mut self, lives: Option<&Lives>) -> Self {
-        self.lost_records = lives.map(|lives| lives.lost_records);
-        self.has_loss |= lives.is_some_and(|lives| lives.lost_records > 0);
+    pub fn with_losses(mut self, records: u64) -> Self {
+        self.lost_records = Some(records);
+        self.has_loss |= records > 0;
         self
     }
 

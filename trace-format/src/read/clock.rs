@@ -190,7 +190,7 @@ impl<'c> ClockCursor<'c> {
     pub fn nanos(&self, ticks: Ticks) -> Nanos {
         let Line { from, to, start, slope } = self.line.get();
         if from <= ticks.0 && ticks.0 < to {
-            let since = u128::from(ticks.0 - from) * u128::from(slope) >> FRACTION_BITS;
+            let since = (u128::from(ticks.0 - from) * u128::from(slope)) >> FRACTION_BITS;
             return Nanos(start.saturating_add(u64::try_from(since).unwrap_or(u64::MAX)));
         }
         self.find(ticks)

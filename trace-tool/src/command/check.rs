@@ -4,12 +4,11 @@ use std::io::Write;
 
 use clap::Args;
 use trace_analysis::Summary;
-use trace_analysis::symbols::Symbols;
 use trace_analysis::threads::ThreadSummary;
 use trace_format::header::BatchKind;
 use trace_format::read::TraceFile;
 
-use super::reading::{Source, lost_records, verdict_of_lives};
+use super::reading::{Source, lost_records, verdict};
 use super::{Failure, Verdict};
 use crate::describe::{Names, heading};
 use crate::json::{Parts, Report, Trace};
@@ -31,13 +30,11 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     let reading = arguments.source.open()?;
     let summary = reading.summary(0, 0);
     let names = Names::new(reading.file.tables());
-    let has_cpus = reading.file.index().iter().any(|entry| entry.thread.as_cpu().is_some());
-    let lives = has_cpus.then(|| reading.lives(&Symbols::default()));
-    let verdict = verdict_of_lives(&summary, lives.as_ref());
+    let verdict = verdict(&summary);
     if arguments.source.json {
         let trace = Trace::new(&arguments.source.file, &reading.file);
         let report = Report::new(trace, &names, &summary, Parts::Findings);
-        out.json(&report.with_losses(lives.as_ref()))?;
+        out.json(&report.with_losses(summary.lost_records))?;
         return Ok(verdict);
     }
     let path = arguments.source.file.display().to_string();
@@ -61,7 +58,7 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
             writeln!(out, "  … and {} more", units::count(more))?;
         }
     }
-    if let Some(line) = lives.as_ref().and_then(lost_records) {
+    if let Some(line) = lost_records(summary.lost_records) {
         writeln!(out, "{line}")?;
     }
     print_counts(&reading.file, &summary, out)?;

@@ -9,7 +9,7 @@ use clap::Args;
 use trace_format::read::{InOrder, ReadAt, ReadError, Window};
 use trace_format::time::Nanos;
 
-use super::reading::{Reading, Source, symbols};
+use super::reading::{self, Reading, Source, symbols};
 use super::{Failure, Verdict};
 use crate::command::lines::{Line, Lines};
 use crate::describe::{Names, WHY_DROPPED};
@@ -91,9 +91,8 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
         let ends = units::plural(lost.1, "end", "ends");
         say(&format!("DROPPED: {events} and {ends} not recorded: {WHY_DROPPED}"));
     }
-    if lost_records > 0 {
-        let records = units::plural(lost_records, "record", "records");
-        say(&format!("LOST: the kernel had no room for {records} of what ran where"));
+    if let Some(line) = reading::lost_records(lost_records) {
+        say(&line);
     }
     let is_read = reading.file.faults().is_empty() && faults.is_empty();
     let whole = is_read && lost == (0, 0) && missing == 0 && lost_records == 0;

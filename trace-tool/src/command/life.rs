@@ -101,7 +101,7 @@ impl Life {
             let items = units::plural(self.lives.unreadable, "item", "items");
             loss(format!("MISSING: {items} can't be read"));
         }
-        if let Some(line) = lost_records(&self.lives) {
+        if let Some(line) = lost_records(self.lives.lost_records) {
             loss(line);
         }
         let stop = self.reading.file.tables().stop;

@@ -304,24 +304,25 @@ pub fn missing(tables: &Tables) -> Vec<String> {
 /// What the findings mean for the exit code.
 #[must_use]
 pub fn verdict(summary: &Summary) -> Verdict {
-    if summary.findings.has_loss() { Verdict::Faulty } else { Verdict::Fine }
+    let is_faulty = summary.findings.has_loss() || summary.lost_records > 0;
+    if is_faulty { Verdict::Faulty } else { Verdict::Fine }
 }
 
 /// The same with the kernel's losses: what of the threads' lives is not known for them.
 #[must_use]
 pub fn verdict_of_lives(summary: &Summary, lives: Option<&Lives>) -> Verdict {
-    match lives.and_then(lost_records) {
-        Some(_) => Verdict::Faulty,
-        None => verdict(summary),
+    match lives {
+        Some(lives) if lives.lost_records > 0 => Verdict::Faulty,
+        _ => verdict(summary),
     }
 }
 
 /// A line about what the kernel had no room for; nothing if nothing was lost.
 #[must_use]
-pub fn lost_records(lives: &Lives) -> Option<String> {
-    let records = units::plural(lives.lost_records, "record", "records");
-    let line = format!("LOST: the kernel had no room for {records} of what ran where");
-    (lives.lost_records > 0).then_some(line)
+pub fn lost_records(records: u64) -> Option<String> {
+    let counted = units::plural(records, "record", "records");
+    let line = format!("LOST: the kernel had no room for {counted} of what ran where");
+    (records > 0).then_some(line)
 }
 
 /// A line about each of the longest times in which the whole process stood still.

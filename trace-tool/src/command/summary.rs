@@ -96,7 +96,7 @@ fn print(
     for line in &losses {
         writeln!(out, "{line}")?;
     }
-    if let Some(line) = life.and_then(|(_, lives)| lost_records(lives)) {
+    if let Some(line) = life.and_then(|(_, lives)| lost_records(lives.lost_records)) {
         out.wrapped_loud(&format!("!! {line}"), 3)?;
     }
     for line in life.iter().flat_map(|(_, lives)| standstills(lives)) {

@@ -103,7 +103,7 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     }
     match life {
         Some((words, mut lives)) => {
-            lost_records(&lives).iter().for_each(|line| say(line));
+            lost_records(lives.lost_records).iter().for_each(|line| say(line));
             sort_lives(&mut lives.threads, arguments.sort, &names);
             print_lives(&lives, arguments.limit, words, out)?;
         }
