@@ -79,6 +79,7 @@ const OTHERS: &[Exception] = &[
     Exception { path: "benches/costs/heap.rs", reason: "allocators are unsafe to call" },
     Exception { path: "tests/heap_global.rs", reason: "an allocator, forks, keys of threads" },
     Exception { path: "tests/leaks.rs", reason: "an allocator that counts" },
+    Exception { path: "tests/closed_descriptors.rs", reason: "descriptors that others have" },
     Exception { path: "tests/common/child.rs", reason: "fork is unsafe to call" },
     Exception { path: "tests/crash_system.rs", reason: "limits are unsafe to set" },
     Exception { path: "tests/held.rs", reason: "signals are unsafe to send and to handle" },

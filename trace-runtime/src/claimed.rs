@@ -11,6 +11,7 @@ use crate::error::StartError;
 #[cfg(unix)]
 use crate::file::with_ending;
 use crate::file_lock;
+use crate::open_file::OpenFile;
 use crate::primitive::Ordering;
 use crate::primitive::global::AtomicBool;
 use std::fmt;
@@ -35,7 +36,7 @@ pub(crate) struct Claimed {
 /// again.
 #[derive(Debug)]
 struct Locked {
-    file: File,
+    file: OpenFile,
     path: PathBuf,
     process: u32,
     /// Nothing but a beginning may be in it: it goes if there is no more.
@@ -82,16 +83,17 @@ impl Claimed {
         // Where files can't be locked there is nothing to ask. If the file is not at its name any
         // more, another process has just gone on to its next part: the name is that one's.
         if file_lock::try_lock(&file).unwrap_or(true) && is_at(&file, path) {
-            return Ok(Self::of(file, path, access, is_new));
+            return Self::of(file, path, access, is_new).map_err(fail);
         }
         Err(StartError::InUse(path.to_owned()))
     }
 
-    fn of(file: File, path: &Path, access: Access, is_new: bool) -> Self {
+    fn of(file: File, path: &Path, access: Access, is_new: bool) -> io::Result<Self> {
+        let file = OpenFile::new(file)?;
         let (path, process) = (path.to_owned(), std::process::id());
         let is_provisional = AtomicBool::new(is_new);
         let locked = Arc::new(Locked { file, path, process, is_provisional });
-        Self { locked, access, is_new, written: 0 }
+        Ok(Self { locked, access, is_new, written: 0 })
     }
 
     /// A new file in its place, if it was not made by this process: it is this user's, nobody else
@@ -117,7 +119,7 @@ impl Claimed {
             let _ = fs::remove_file(&aside);
             return Err(error);
         }
-        Ok(Self::of(file, path, self.access, true))
+        Self::of(file, path, self.access, true)
     }
 
     /// As on unix, but the same file, empty: one that is open can't be replaced everywhere.
@@ -126,7 +128,7 @@ impl Claimed {
     /// The system's.
     #[cfg(not(unix))]
     pub(crate) fn renew(self) -> io::Result<Self> {
-        self.locked.file.set_len(0)?;
+        self.empty()?;
         Ok(self)
     }
 
@@ -145,9 +147,9 @@ impl Claimed {
             let path = &self.locked.path;
             let file = destination::make(path, self.access)?;
             let _ = file_lock::try_lock(&file);
-            return Ok(Self::of(file, path, self.access, true));
+            return Self::of(file, path, self.access, true);
         }
-        self.locked.file.set_len(0)?;
+        self.empty()?;
         Ok(Self { written: 0, ..self })
     }
 
@@ -159,18 +161,18 @@ impl Claimed {
     /// Sees to it that there is room for so many bytes.
     pub(crate) fn reserve(&self, bytes: u64) -> io::Result<()> {
         #[cfg(all(unix, not(exectrace_loom)))]
-        return crate::arena::reserve(&self.locked.file, bytes as usize);
+        return crate::arena::reserve(self.file()?, bytes as usize);
         #[cfg(not(all(unix, not(exectrace_loom))))]
-        self.locked.file.set_len(bytes)
+        self.file()?.set_len(bytes)
     }
 
     /// Writes in the middle of it.
     pub(crate) fn write_all_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
         #[cfg(unix)]
-        return std::os::unix::fs::FileExt::write_all_at(&self.locked.file, bytes, at);
+        return std::os::unix::fs::FileExt::write_all_at(self.file()?, bytes, at);
         #[cfg(not(unix))]
         {
-            let mut file = &self.locked.file;
+            let mut file = self.file()?;
             file.seek(SeekFrom::Start(at))?;
             file.write_all(bytes)
         }
@@ -178,12 +180,12 @@ impl Claimed {
 
     /// How long it is.
     pub(crate) fn bytes(&self) -> io::Result<u64> {
-        self.locked.file.metadata().map(|it| it.len())
+        self.file()?.metadata().map(|it| it.len())
     }
 
     /// Takes out what is in it.
     pub(crate) fn empty(&self) -> io::Result<()> {
-        self.locked.file.set_len(0)
+        self.file()?.set_len(0)
     }
 
     /// Whether this process has taken it; else it is a forked child's copy.
@@ -191,24 +193,28 @@ impl Claimed {
         self.locked.is_ours()
     }
 
+    /// The file, if the program has not closed it.
+    fn file(&self) -> io::Result<&File> {
+        self.locked.file.get()
+    }
+
     /// Whether no name leads to it any more.
     fn is_removed(&self) -> bool {
         #[cfg(unix)]
         return {
             use std::os::unix::fs::MetadataExt as _;
-            self.locked.file.metadata().is_ok_and(|it| it.nlink() == 0)
+            self.file().and_then(File::metadata).is_ok_and(|it| it.nlink() == 0)
         };
         #[cfg(not(unix))]
         false
     }
 
-    /// That all is there that was written. The file's end is looked for by the cheapest call there
+    /// The file, if all is there that was written. The file's end is looked for by the cheapest call there
     /// is, for it is asked with each write.
-    fn check(&mut self) -> io::Result<()> {
-        if self.access != Access::Append
-            || (&self.locked.file).seek(SeekFrom::End(0))? >= self.written
-        {
-            return Ok(());
+    fn check(&self) -> io::Result<&File> {
+        let mut file = self.file()?;
+        if self.access != Access::Append || file.seek(SeekFrom::End(0))? >= self.written {
+            return Ok(file);
         }
         Err(io::Error::other(Gone("shortened")))
     }
@@ -232,31 +238,31 @@ impl Drop for Locked {
             if self.is_provisional.load(Ordering::Relaxed) {
                 let _ = fs::remove_file(&self.path);
             }
-            file_lock::unlock(&self.file);
+            if let Ok(file) = self.file.get() {
+                file_lock::unlock(file);
+            }
         }
     }
 }
 
 impl Write for Claimed {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.check()?;
-        let written = (&self.locked.file).write(bytes);
+        let written = self.check()?.write(bytes);
         self.wrote(written)
     }
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.check()?;
-        let written = (&self.locked.file).write_vectored(slices);
+        let written = self.check()?.write_vectored(slices);
         self.wrote(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.note_begun();
-        self.check()?;
+        let mut file = self.check()?;
         if self.is_removed() {
             return Err(io::Error::other(Gone("removed")));
         }
-        (&self.locked.file).flush()
+        file.flush()
     }
 }
 

@@ -10,6 +10,7 @@
 use crate::destination::{self, Access};
 use crate::error::{SnapshotError, SnapshotReport};
 use crate::file_lock;
+use crate::open_file::OpenFile;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -49,7 +50,7 @@ pub(crate) fn add(
     write: impl FnOnce(&File) -> Result<SnapshotReport, SnapshotError>,
 ) -> Result<(), SnapshotError> {
     let part = Part::new(dir, why, wall()).map_err(SnapshotError::Write)?;
-    let bytes = write(&part.file)?.bytes;
+    let bytes = write(part.file.get().map_err(SnapshotError::Write)?)?.bytes;
     part.check(bytes).map_err(SnapshotError::Write)?;
     let name = part.finish().map_err(SnapshotError::Write)?;
     forget_oldest(dir, &name, kept, wall());
@@ -58,7 +59,7 @@ pub(crate) fn add(
 
 /// A trace that is being written; it goes when dropped.
 struct Part {
-    file: File,
+    file: OpenFile,
     path: PathBuf,
     dir: PathBuf,
     name: String,
@@ -77,6 +78,7 @@ impl Part {
             };
             // Says that somebody writes. Where files can't be locked, nobody asks.
             let _ = file_lock::try_lock(&file);
+            let file = OpenFile::new(file)?;
             let part = Self { file, path, dir: dir.to_owned(), name };
             // Asked only now: while the other name is ours, nobody takes this one.
             if fs::symlink_metadata(part.dir.join(&part.name)).is_err() {
@@ -88,7 +90,7 @@ impl Part {
 
     /// Whether all that was written is there: somebody may have shortened the file.
     fn check(&self, bytes: u64) -> io::Result<()> {
-        match self.file.metadata()?.len() {
+        match self.file.get()?.metadata()?.len() {
             found if found < bytes => Err(io::Error::other("somebody has shortened the file")),
             _ => Ok(()),
         }
@@ -104,7 +106,9 @@ impl Part {
 impl Drop for Part {
     fn drop(&mut self) {
         // A forked child that has it open would keep the lock.
-        file_lock::unlock(&self.file);
+        if let Ok(file) = self.file.get() {
+            file_lock::unlock(file);
+        }
         if !self.name.is_empty() {
             let _ = fs::remove_file(&self.path);
         }

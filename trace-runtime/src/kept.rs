@@ -8,6 +8,8 @@
 
 #[cfg(all(unix, not(exectrace_loom)))]
 use crate::destination::{self, Access};
+#[cfg(all(unix, not(exectrace_loom)))]
+use crate::open_file::OpenFile;
 use crate::options::Options;
 use std::fs;
 use std::io;
@@ -25,7 +27,7 @@ pub(crate) struct Shared {
 #[cfg(all(unix, not(exectrace_loom)))]
 #[derive(Debug)]
 struct Serving {
-    file: fs::File,
+    file: OpenFile,
     bytes: u64,
     /// What has become of it was told.
     is_told: bool,
@@ -108,10 +110,11 @@ fn serve(path: &Path, options: &Options) -> io::Result<Serving> {
     crate::bus_error::take_lost();
     let made = crate::arena::Serving::new(&file, options.memory_max).and_then(|arena| {
         file.write_all_at(&header.encode(), 0)?;
-        Ok((file.metadata()?.len(), arena))
+        let bytes = file.metadata()?.len();
+        Ok((OpenFile::new(file)?, bytes, arena))
     });
     match made {
-        Ok((bytes, arena)) => Ok(Serving { file, bytes, is_told: false, _arena: arena }),
+        Ok((file, bytes, arena)) => Ok(Serving { file, bytes, is_told: false, _arena: arena }),
         Err(error) => {
             // What there was no room for is not to lie about.
             let _ = fs::remove_file(path);
@@ -127,7 +130,7 @@ pub(crate) fn take_fault() -> Option<&'static str> {
     let mut shared = crate::recorder::lock_kept();
     let serving = shared.serving.as_mut().filter(|it| !it.is_told)?;
     let is_lost = crate::bus_error::take_lost();
-    let now = serving.file.metadata().ok();
+    let now = serving.file.get().and_then(fs::File::metadata).ok();
     let fault = if now.as_ref().is_some_and(|now| now.nlink() == 0) {
         "somebody has removed the file beside the trace: a crash loses the last second"
     } else if is_lost || now.is_some_and(|now| now.len() < serving.bytes) {

@@ -36,7 +36,7 @@
 //!
 //! `headroom` asks for memory before it is taken for good, `environment` for variables, and
 //! `errno` keeps what a failed call has left there. `file_lock` locks files against other
-//! processes; `bus_error` lets the program go on when somebody shortens the file that is mapped.
+//! processes; `open_file` leaves alone what a program has opened under a number of ours; `bus_error` lets the program go on when somebody shortens the file that is mapped.
 //! `standstill` proves that the whole process was stopped. `buffers` tests buffers for Miri.
 //!
 //! Annotations are `region`, `task` and `future`, all by way of `record`; `open_tasks` has the
@@ -120,6 +120,7 @@ mod memory;
 #[cfg(stacks)]
 mod modules;
 mod naming;
+mod open_file;
 mod open_tasks;
 mod options;
 mod os;

@@ -8,7 +8,8 @@
 //! system's own, as `/dev/stdout` is.
 
 use crate::destination::{Access, linked, options};
-use std::fs::{self, File};
+use crate::open_file::OpenFile;
+use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Component, Path};
@@ -25,7 +26,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(10);
 
 /// What takes a stream of bytes.
 #[derive(Debug)]
-pub(super) struct Stream(File);
+pub(super) struct Stream(OpenFile);
 
 impl Stream {
     /// Opens it.
@@ -52,7 +53,7 @@ impl Stream {
                 "it is neither a file, nor a FIFO, nor a device that takes a stream of bytes";
             return Err(io::Error::new(ErrorKind::InvalidInput, what));
         }
-        Ok(Self(file))
+        OpenFile::new(file).map(Self)
     }
 }
 
@@ -61,7 +62,7 @@ impl Write for Stream {
         let mut pause = PAUSE_MIN;
         let mut since = None;
         loop {
-            match self.0.write(bytes) {
+            match self.0.get()?.write(bytes) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 done => return done,
             }
@@ -88,6 +89,7 @@ fn is_systems(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
     use std::io::Read as _;
     use std::os::fd::AsRawFd as _;
     use std::os::unix::fs::symlink;

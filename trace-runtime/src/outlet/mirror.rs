@@ -189,9 +189,17 @@ impl Mirror {
 
     /// Somebody else may have shortened the file: then it begins anew, with what comes from now on.
     fn look(&mut self) {
-        let is_whole = self.file.bytes().is_ok_and(|bytes| bytes >= self.header.bytes());
-        if self.error.is_some() || is_whole {
+        if self.error.is_some() {
             return;
+        }
+        match self.file.bytes() {
+            Ok(bytes) if bytes >= self.header.bytes() => return,
+            Ok(_) => {}
+            Err(error) => {
+                self.news = Some(error.to_string());
+                self.error = Some(error);
+                return;
+            }
         }
         self.news = Some("somebody has shortened the file: what it had before is lost".to_owned());
         let renewed = self.file.empty();

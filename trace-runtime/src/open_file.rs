@@ -1,0 +1,71 @@
+//! A file that is open for as long as a trace runs.
+//!
+//! A program may close descriptors that it does not know, as daemons do when they begin, and get
+//! their numbers again, for files of its own. The recorder must not write to those, empty them,
+//! move their positions, lock or close them. So whoever uses a file asks for it here each time, and
+//! gets it only if its descriptor still leads to it. If the program closes it between the question
+//! and the use, that one call goes wrong: only hooks of all ways to close could prevent that.
+
+use std::fs::File;
+use std::io;
+
+/// The file, and what tells it from others.
+#[derive(Debug)]
+pub(crate) struct OpenFile {
+    /// Always there until it is dropped.
+    file: Option<File>,
+    identity: Identity,
+}
+
+impl OpenFile {
+    /// A file that was just opened.
+    ///
+    /// # Errors
+    /// The system's, if it does not say which file that is.
+    pub(crate) fn new(file: File) -> io::Result<Self> {
+        let identity = identity(&file)?;
+        Ok(Self { file: Some(file), identity })
+    }
+
+    /// The file.
+    ///
+    /// # Errors
+    /// If the program has closed its descriptor.
+    pub(crate) fn get(&self) -> io::Result<&File> {
+        let what = "the program has closed the descriptor of this file: let it close only what it \
+                    has opened, or start the trace after that";
+        let is_same = |file: &&File| identity(file).is_ok_and(|found| found == self.identity);
+        self.file.as_ref().filter(is_same).ok_or_else(|| io::Error::other(what))
+    }
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        let is_open = self.get().is_ok();
+        let file = self.file.take();
+        if !is_open {
+            // Who has the number now keeps it. If nobody has, the standard library would end a
+            // program that was built with debug assertions.
+            std::mem::forget(file);
+        }
+    }
+}
+
+/// Device and number on it.
+#[cfg(unix)]
+type Identity = (u64, u64);
+
+#[cfg(unix)]
+fn identity(file: &File) -> io::Result<Identity> {
+    use std::os::unix::fs::MetadataExt as _;
+    file.metadata().map(|found| (found.dev(), found.ino()))
+}
+
+/// Elsewhere nobody closes handles that he does not know.
+#[cfg(not(unix))]
+type Identity = ();
+
+#[cfg(not(unix))]
+fn identity(_: &File) -> io::Result<Identity> {
+    Ok(())
+}
