@@ -344,6 +344,48 @@ mod tests {
         black_box(buffer).iter().sum::<u64>() + inner
     }
 
+    /// Signals that were handled, and of those the ones that were not on the thread's own stack.
+    static HANDLED: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
+
+    extern "C" fn handle(_: libc::c_int) {
+        let here = Registers::here().sp as usize;
+        HANDLED[usize::from(!Bounds::at(here).is_own)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Walks, anew each time.
+    fn walk_once() {
+        let registers = Registers::here();
+        let bounds = Bounds::at(registers.sp as usize);
+        let mut walker = Walker::take().expect("there are more than threads here");
+        black_box(walker.walk(&registers, bounds, &mut Frames::new()));
+    }
+
+    #[test]
+    fn no_handler_runs_on_the_stack_of_a_walk() {
+        const SIGNALS: u64 = 20_000;
+        let _source = prepare();
+        prepare_thread();
+        let handler = handle as extern "C" fn(libc::c_int);
+        // SAFETY: `signal` wants a handler that may come at any time: it counts.
+        unsafe { libc::signal(libc::SIGUSR2, handler as libc::sighandler_t) };
+        // SAFETY: `pthread_self` takes nothing.
+        let own = unsafe { libc::pthread_self() };
+        let handled = || HANDLED.iter().map(|it| it.load(Ordering::Relaxed)).sum::<u64>();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while handled() < SIGNALS {
+                    // SAFETY: `pthread_kill` wants a live thread: it waits for this one.
+                    unsafe { libc::pthread_kill(own, libc::SIGUSR2) };
+                }
+            });
+            while handled() < SIGNALS {
+                walk_once();
+            }
+        });
+        let strayed = HANDLED[1].load(Ordering::Relaxed);
+        assert_eq!(strayed, 0, "of {SIGNALS} handlers ran on the walker's stack");
+    }
+
     #[test]
     fn what_is_remembered_is_what_a_walk_would_find() {
         let _source = prepare();

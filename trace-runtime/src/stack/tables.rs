@@ -6,8 +6,8 @@
 //! unmapped at any time, are copied. Libraries that are loaded while a trace runs are known from
 //! the next cut on.
 //!
-//! A walker walks on a stack of its own: reading tables takes more room than a small thread or a
-//! signal handler may have left.
+//! A walker walks on a stack of its own, while no signal comes: reading tables takes more room than
+//! a small thread or a signal handler may have left.
 //!
 //! May contain `unsafe`: it changes stacks.
 
@@ -20,6 +20,7 @@ use crate::headroom;
 use crate::modules::{self, Module, Version};
 use crate::primitive::Ordering;
 use crate::primitive::global::{AtomicPtr, AtomicUsize};
+use crate::signals::Blocked;
 use framehop::{
     CacheNative, ExplicitModuleSectionInfo, FrameAddress, MustNotAllocateDuringUnwind,
     UnwindRegsNative, Unwinder, UnwinderNative,
@@ -273,6 +274,10 @@ impl Walker {
             job.end = job.walker.walk_here(job.registers, job.bounds, job.frames);
         }
         let top = *self.stack.get_mut();
+        // A handler that came meanwhile would run on the walker's stack, which has no room for it,
+        // and is not where it looks for its thread's. Worse, if this is a handler on a stack of its
+        // own: the system would take that one for free, and run the other handler over it.
+        let _blocked = Blocked::all();
         let mut job = Job { walker: self, registers, bounds, frames, end: End::Lost };
         // SAFETY: `call_on` wants the end of a stack that nobody uses, and a function that comes
         // back: the walker's own, and we are its owner; `work` does not unwind, it would abort.
