@@ -117,14 +117,23 @@ impl Series {
         let mut parts: VecDeque<_> = parts.into_iter().map(sized).collect();
         let claimed = if bytes_of(path) > 0 || is_left {
             claimed.note_begun();
-            let kept = numbered(path, number).map_err(fail)?;
-            fs::rename(path, &kept).map_err(fail)?;
+            // A process that was killed while it put a part in its place has left it two names.
+            let is_named = parts.back().is_some_and(|(last, _)| is_same(last, path));
+            let named = if is_named { parts.pop_back() } else { None };
+            let kept = if let Some((last, _)) = named {
+                fs::remove_file(path).map_err(fail)?;
+                last
+            } else {
+                let kept = numbered(path, number).map_err(fail)?;
+                fs::rename(path, &kept).map_err(fail)?;
+                number += 1;
+                kept
+            };
             if is_left {
                 fs::rename(&live, with_ending(&kept, ".live")).map_err(fail)?;
             }
             let bytes = bytes_of(&kept);
             parts.push_back((kept, bytes));
-            number += 1;
             drop(claimed);
             Claimed::new(path, Access::Append)?
         } else {
@@ -274,6 +283,20 @@ impl Room {
     }
 }
 
+/// Whether two names are those of one file.
+#[cfg(unix)]
+fn is_same(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let of = |path: &Path| fs::symlink_metadata(path).map(|kind| (kind.dev(), kind.ino()));
+    matches!((of(one), of(other)), (Ok(one), Ok(other)) if one == other)
+}
+
+/// Where files can't be told apart there are no such links either.
+#[cfg(not(unix))]
+fn is_same(_: &Path, _: &Path) -> bool {
+    false
+}
+
 /// What a part takes, with what a killed process has left beside it.
 fn bytes_of(path: &Path) -> u64 {
     let bytes = |path: &Path| fs::symlink_metadata(path).map_or(0, |it| it.len());
@@ -338,6 +361,27 @@ mod tests {
         assert_eq!(number_of(path, &last), Some(NUMBER_MAX));
         let fault = numbered(path, NUMBER_MAX + 1).expect_err("it would not be found again");
         assert!(fault.to_string().contains("part 999999999999 already"), "{fault}");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_part_that_was_left_with_two_names_is_one_part() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("app.trace");
+        let part = numbered(&path, 7).expect("it is small enough");
+        let live = |path: &Path| with_ending(path, ".live");
+        for path in [&path, &live(&path)] {
+            fs::write(path, "of a process that was killed").expect("a name is free");
+        }
+        fs::hard_link(&path, &part).expect("a name is free");
+        let begun = Series::begin(&path, Rotation::new(1 << 20)).expect("nobody has it");
+        assert_eq!(begun.0.number, 8);
+        assert_eq!(bytes_of(&path), 0, "another file");
+        assert!(live(&part).exists() && !live(&path).exists(), "it goes with its part");
+        let found = parts(&path).expect("a folder");
+        assert_eq!(found, [(7, part.clone())]);
+        let room = lock(&begun.0.room);
+        assert_eq!((room.used, room.parts.len()), (bytes_of(&part), 1), "it is counted once");
     }
 
     #[test]
