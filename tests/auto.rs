@@ -258,6 +258,17 @@ fn children_that_are_not_traced_are_one_line() {
 }
 
 #[test]
+fn children_to_whom_nobody_listens_are_not_ended_by_that_line() {
+    let path = folder("deaf").join("one.trace");
+    let (reader, writer) = std::io::pipe().expect("a pipe can be had");
+    drop(reader);
+    let mut program = program(path.to_str().expect("a plain path"), "workers of C");
+    let output = program.stderr(writer).output().expect("it runs");
+    assert!(output.status.success(), "{:?}", output.status);
+    check(&read(&path));
+}
+
+#[test]
 fn children_that_run_another_program_leave_nothing() {
     for (name, count) in [("%p.trace", 1), ("one.trace", 1)] {
         let folder = folder("runners");

@@ -209,7 +209,7 @@ impl Claimed {
         false
     }
 
-    /// The file, if all is there that was written. The file's end is looked for by the cheapest call there
+    /// The file, if all is there that was written. Its end is looked for by the cheapest call there
     /// is, for it is asked with each write.
     fn check(&self) -> io::Result<&File> {
         let mut file = self.file()?;

@@ -18,6 +18,7 @@ use crate::callsite::callsites;
 use crate::primitive::Ordering;
 use crate::primitive::global::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
 use crate::recorder::is_enabled;
+use crate::signals::Shield;
 use std::fmt::Write as _;
 use std::ptr;
 
@@ -169,7 +170,9 @@ impl std::fmt::Write for Line {
 
 impl Line {
     fn put(&self) {
-        // SAFETY: `write` wants bytes to read. If nobody listens there, nothing is lost.
+        // If nobody listens there, nothing is lost, and the child goes on.
+        let _shield = Shield::new();
+        // SAFETY: `write` wants bytes to read.
         unsafe { libc::write(libc::STDERR_FILENO, self.bytes.as_ptr().cast(), self.len) };
     }
 }
