@@ -306,6 +306,26 @@ fn so_may_they_if_its_signal_is_not_blocked() {
     }
 }
 
+#[test]
+fn so_may_they_if_such_a_handler_comes_after_the_start() {
+    if !in_own_process("so_may_they_if_such_a_handler_comes_after_the_start") {
+        return;
+    }
+    for flags in [libc::SA_NODEFER, libc::SA_NODEFER | libc::SA_RESETHAND] {
+        for options in kinds_of_options() {
+            // The one of the trace before.
+            handle_with(little, 0);
+            // No cut looks for handlers meanwhile.
+            let options = options.generation(Duration::from_secs(1));
+            let (trace, _) = record(options, || {
+                handle_with(much, flags);
+                thread::scope(|scope| _ = scope.spawn(interrupt));
+            });
+            assert_eq!(moments(&trace, "handled"), 4000);
+        }
+    }
+}
+
 /// Interrupts the allocator in the last moments of its thread.
 struct AtTheEnd;
 

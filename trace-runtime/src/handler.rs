@@ -4,7 +4,8 @@
 //! the allocator, or whoever the collector waits for. The kernel does not say where a thread is,
 //! but a handler's own signal is blocked while it runs, unless it was registered with `SA_NODEFER`.
 //! So a thread that has any signal blocked may be in one, as may all while there is a handler of
-//! that kind; the collector looks for those at the start and at every cut. A thread that blocks
+//! that kind. The collector looks for those at the start and at every cut, and a thread looks again
+//! before it says that it is in none, for one may have been registered since. A thread that blocks
 //! signals for other reasons is taken for one in a handler as well: it does without what is
 //! optional.
 //!
@@ -12,6 +13,7 @@
 
 #[cfg(unix)]
 mod ask {
+    use crate::errno;
     use crate::primitive::Ordering;
     use crate::primitive::global::AtomicBool;
     use std::mem::MaybeUninit;
@@ -24,7 +26,8 @@ mod ask {
 
     /// Looks for handlers that do not block their own signal.
     pub(crate) fn look() {
-        NODEFER.store((1..=SIGNALS_MAX).any(is_nodefer), Ordering::Relaxed);
+        let is_found = errno::keeping(|| (1..=SIGNALS_MAX).any(is_nodefer));
+        NODEFER.store(is_found, Ordering::Relaxed);
     }
 
     fn is_nodefer(signal: libc::c_int) -> bool {
@@ -33,17 +36,22 @@ mod ask {
         let failed = unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) };
         // SAFETY: zeros are an action, and so is what was written.
         let action = unsafe { action.assume_init() };
-        failed == 0
-            && action.sa_sigaction != libc::SIG_DFL
-            && action.sa_sigaction != libc::SIG_IGN
-            && action.sa_flags & libc::SA_NODEFER != 0
+        // One that serves once is off while it runs; its flags stay.
+        let is_handled = ![libc::SIG_DFL, libc::SIG_IGN].contains(&action.sa_sigaction)
+            || action.sa_flags & libc::SA_RESETHAND != 0;
+        failed == 0 && is_handled && action.sa_flags & libc::SA_NODEFER != 0
     }
 
     /// Whether the calling thread may be in a handler: false is certain. Allowed in handlers.
     pub(crate) fn may_be_in_one() -> bool {
-        if NODEFER.load(Ordering::Relaxed) {
-            return true;
+        NODEFER.load(Ordering::Relaxed) || blocks_any() || {
+            // A system call for each signal: some 16 us.
+            look();
+            NODEFER.load(Ordering::Relaxed)
         }
+    }
+
+    fn blocks_any() -> bool {
         let mut blocked = MaybeUninit::<libc::sigset_t>::zeroed();
         let ask = libc::SIG_BLOCK;
         // SAFETY: `pthread_sigmask` wants no change, and a place for the present mask.

@@ -232,7 +232,8 @@ fn attach(arrival: Arrival, patience: Patience) -> *mut Thread {
         crate::auto::forked::go_on();
         let found = {
             let _quiet = quiet();
-            let may_allocate = !handler::may_be_in_one();
+            // One that has just been made is in no handler, and need not look.
+            let may_allocate = arrival.spawn.is_some() || !handler::may_be_in_one();
             let is_new = arrival.spawn.is_some_and(|spawn| spawn.is_known);
             let claimed = crate::os::claim(is_new);
             let is_claimed = claimed.is_some();

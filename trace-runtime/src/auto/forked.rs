@@ -194,7 +194,9 @@ fn may_be_handler_of(signal: libc::c_int, blocked: &libc::sigset_t) -> bool {
         // Of libc's own.
         return false;
     }
-    let has_handler = ![libc::SIG_DFL, libc::SIG_IGN].contains(&action.sa_sigaction);
+    // One that serves once is off while it runs; its flags stay.
+    let has_handler = ![libc::SIG_DFL, libc::SIG_IGN].contains(&action.sa_sigaction)
+        || action.sa_flags & libc::SA_RESETHAND != 0;
     // SAFETY: `sigismember` wants a set.
     let is_blocked = unsafe { libc::sigismember(blocked, signal) } == 1;
     has_handler && (is_blocked || action.sa_flags & libc::SA_NODEFER != 0)
