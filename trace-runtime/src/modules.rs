@@ -66,8 +66,108 @@ fn each(act: &mut dyn FnMut(&libc::dl_phdr_info) -> bool) {
         c_int::from(!more)
     }
     let mut act = act;
+    let _inside = forks::Inside::new();
     // SAFETY: `dl_iterate_phdr` wants a function to call, and what to call it with: both live.
     unsafe { libc::dl_iterate_phdr(Some(found), (&raw mut act).cast()) };
+}
+
+/// No process forks while the loader lists modules for the recorder.
+///
+/// The loader has a lock meanwhile, and a child has that as it was at the fork. Were it held by a
+/// thread that the child does not have, the child would wait for ever where it takes it next: to
+/// load a library, or to start a trace. So who forks waits until all are done, and who comes in
+/// meanwhile until it has forked. Neither waits long: who forks may be a signal's handler that has
+/// interrupted the other.
+mod forks {
+    use crate::primitive::Ordering;
+    use crate::primitive::global::{AtomicBool, AtomicUsize};
+    use std::time::{Duration, Instant};
+
+    /// Copying the tables of hundreds of libraries takes less, also on a machine that is busy.
+    const WAIT_MAX: Duration = Duration::from_secs(2);
+
+    /// Threads that are listing modules.
+    static INSIDE: AtomicUsize = AtomicUsize::new(0);
+    /// Threads that are forking.
+    static FORKING: AtomicUsize = AtomicUsize::new(0);
+
+    pub(super) struct Inside(());
+
+    impl Inside {
+        pub(super) fn new() -> Self {
+            watch();
+            wait_for(|| {
+                // `SeqCst`, as in `before`: one of the two sees the other.
+                INSIDE.fetch_add(1, Ordering::SeqCst);
+                let is_free = FORKING.load(Ordering::SeqCst) == 0;
+                if !is_free {
+                    leave(&INSIDE);
+                }
+                is_free
+            })
+            .unwrap_or_else(|| _ = INSIDE.fetch_add(1, Ordering::SeqCst));
+            Self(())
+        }
+    }
+
+    /// Has all forks watched from now on.
+    fn watch() {
+        static IS_BEGUN: AtomicBool = AtomicBool::new(false);
+        static IS_DONE: AtomicBool = AtomicBool::new(false);
+        // No `Once`, for which a child would wait for ever that was forked meanwhile.
+        if !IS_BEGUN.swap(true, Ordering::Relaxed) {
+            crate::sys::around_fork(before, parent, child);
+            IS_DONE.store(true, Ordering::Release);
+        }
+        let _ = wait_for(|| IS_DONE.load(Ordering::Acquire));
+    }
+
+    impl Drop for Inside {
+        fn drop(&mut self) {
+            leave(&INSIDE);
+        }
+    }
+
+    extern "C" fn before() {
+        FORKING.fetch_add(1, Ordering::SeqCst);
+        // Who is quiet here lists modules itself, and a handler has interrupted that.
+        if crate::local::is_quiet() {
+            return;
+        }
+        let _ = wait_for(|| INSIDE.load(Ordering::SeqCst) == 0);
+    }
+
+    extern "C" fn parent() {
+        leave(&FORKING);
+    }
+
+    extern "C" fn child() {
+        FORKING.store(0, Ordering::Relaxed);
+        INSIDE.store(0, Ordering::Relaxed);
+    }
+
+    /// In a child, who has come in before the fork was taken out there.
+    fn leave(count: &AtomicUsize) {
+        let less = |count: usize| count.checked_sub(1);
+        let _ = count.fetch_update(Ordering::SeqCst, Ordering::Relaxed, less);
+    }
+
+    /// `None` if it is not so in time.
+    fn wait_for(is_so: impl Fn() -> bool) -> Option<()> {
+        if is_so() {
+            return Some(());
+        }
+        // What waits here is hooked.
+        let _quiet = crate::local::quiet();
+        let until = Instant::now() + WAIT_MAX;
+        while Instant::now() < until {
+            std::thread::yield_now();
+            if is_so() {
+                return Some(());
+            }
+        }
+        None
+    }
 }
 
 fn module(info: &libc::dl_phdr_info, is_program: bool) -> Option<Module> {
@@ -150,6 +250,45 @@ fn path(info: &libc::dl_phdr_info, is_program: bool) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_child_that_is_forked_while_others_list_modules_can_list_them_too() {
+        use crate::primitive::Ordering;
+        use crate::primitive::global::AtomicBool;
+        let is_over = AtomicBool::new(false);
+        let forked = || {
+            // SAFETY: `fork` wants that the child does only what it may after a fork: what it does
+            // is what is tested.
+            let child = unsafe { libc::fork() };
+            if child == 0 {
+                // One that hangs is ended.
+                //
+                // SAFETY: `alarm` takes a number.
+                unsafe { libc::alarm(20) };
+                version();
+                // SAFETY: `_exit` takes a number.
+                unsafe { libc::_exit(0) };
+            }
+            let mut status = -1;
+            // SAFETY: `waitpid` wants a child, and a place for its status.
+            unsafe { libc::waitpid(child, &raw mut status, 0) };
+            status
+        };
+        let ends = std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !is_over.load(Ordering::Relaxed) {
+                        std::hint::black_box(version());
+                    }
+                });
+            }
+            // Up to the first one that hangs.
+            let ends = (0..300).map(|_| forked()).find(|&status| status != 0);
+            is_over.store(true, Ordering::Relaxed);
+            ends
+        });
+        assert_eq!(ends, None, "a child was ended");
+    }
 
     #[test]
     fn the_program_is_the_first_module_and_has_this_function() {

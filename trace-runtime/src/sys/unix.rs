@@ -17,6 +17,19 @@ pub(crate) fn at_fork(forked: extern "C" fn()) {
     unsafe { libc::pthread_atfork(None, None, Some(forked)) };
 }
 
+/// Has these called at every fork: before it, and after it in the parent and in the child.
+#[cfg(stacks)]
+pub(crate) fn around_fork(
+    before: extern "C" fn(),
+    parent: extern "C" fn(),
+    child: extern "C" fn(),
+) {
+    // SAFETY: `pthread_atfork` wants functions that may run there, on the thread that forks: the
+    // one caller's wait for a moment at most, and store words. If it fails for want of memory, they
+    // are not called.
+    unsafe { libc::pthread_atfork(Some(before), Some(parent), Some(child)) };
+}
+
 /// The system's monotonic clock in nanoseconds, the one other tools use too.
 #[inline(never)]
 pub(crate) fn monotonic() -> u64 {
