@@ -96,9 +96,8 @@ pub struct Report {
     /// Parts of the recorder; left out if the trace says nothing about them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     facilities: Vec<process::FacilityOut>,
-    /// Records that the kernel lost, if that was asked.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lost_records: Option<u64>,
+    /// Records of what ran where that the kernel had no room for.
+    lost_records: u64,
     /// Whether anything is missing from what is shown.
     has_loss: bool,
     findings: Vec<FindingGroup>,
@@ -151,8 +150,8 @@ impl Report {
                 .values()
                 .map(process::FacilityOut::from)
                 .collect(),
-            lost_records: None,
-            has_loss: summary.findings.has_loss(),
+            lost_records: summary.lost_records,
+            has_loss: summary.findings.has_loss() || summary.lost_records > 0,
             findings: FindingGroup::all(names, summary),
         }
     }
@@ -163,15 +162,9 @@ impl Report {
     #[must_use]
     pub fn with_lives(mut self, words: life::Words<'_>, lives: &Lives) -> Self {
         self.lives = Some(life::LivesOut::new(words, lives));
-        self.with_losses(lives.lost_records).with_region_times(&lives.regions)
-    }
-
-    /// With what the kernel lost.
-    #[must_use]
-    pub fn with_losses(mut self, records: u64) -> Self {
-        self.lost_records = Some(records);
-        self.has_loss |= records > 0;
-        self
+        self.lost_records = lives.lost_records;
+        self.has_loss |= lives.lost_records > 0;
+        self.with_region_times(&lives.regions)
     }
 
     /// With what threads did in regions.

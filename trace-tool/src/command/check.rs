@@ -34,7 +34,7 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     if arguments.source.json {
         let trace = Trace::new(&arguments.source.file, &reading.file);
         let report = Report::new(trace, &names, &summary, Parts::Findings);
-        out.json(&report.with_losses(summary.lost_records))?;
+        out.json(&report)?;
         return Ok(verdict);
     }
     let path = arguments.source.file.display().to_string();
