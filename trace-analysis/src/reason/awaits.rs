@@ -223,8 +223,13 @@ pub fn awaited(frames: &[Frame<'_>]) -> Await {
     let mut rules = frames[..own].iter().rev().filter_map(rule);
     // Notifications are what all else is made of.
     let telling = rules.clone().find(|rule| rule.library != "event-listener");
-    let found = telling.or_else(|| rules.next());
-    found.map_or(Await::UNKNOWN, |rule| Await { awaited: rule.awaited, library: rule.library })
+    let Some(found) = telling.or_else(|| rules.clone().next()) else { return Await::UNKNOWN };
+    // Room in a channel is a number of permits, and messages are not: where the body of `send` was
+    // inlined and has no name left, this tells it from `recv`.
+    let is_for_room = found.awaited == Awaited::ChannelReceive
+        && rules.any(|rule| rule.library == found.library && rule.awaited == Awaited::Semaphore);
+    let awaited = if is_for_room { Awaited::ChannelSend } else { found.awaited };
+    Await { awaited, library: found.library }
 }
 
 /// The place in the program where something is awaited: the innermost function that is neither a
@@ -240,7 +245,8 @@ pub fn await_site<'f, 's>(frames: &'f [Frame<'s>]) -> Option<&'f Frame<'s>> {
 pub fn without_closures(name: &str) -> &str {
     let mut name = name;
     while let Some((rest, last)) = name.rsplit_once("::") {
-        if !last.starts_with("{closure") && !last.starts_with("{{closure}}") {
+        // As `{closure#0}`, `{{closure}}` and `{async_fn#0}`.
+        if !last.starts_with('{') {
             break;
         }
         name = rest;
@@ -301,6 +307,8 @@ mod tests {
         names.iter().map(frame).collect()
     }
 
+    const APP: &str = "app::handler::{closure#0} @ src/handler.rs";
+
     #[track_caller]
     fn check(names: &[&'static str], expected: &str, place: &str) {
         let frames = stack(names);
@@ -310,7 +318,6 @@ mod tests {
 
     #[test]
     fn the_outermost_function_of_the_libraries_says_what_is_awaited() {
-        const APP: &str = "app::handler::{closure#0} @ src/handler.rs";
         let acquire = "<tokio::sync::batch_semaphore::Acquire as core::future::Future>::poll";
         let clone = "<core::task::wake::Waker as core::clone::Clone>::clone";
         check(
@@ -354,6 +361,19 @@ mod tests {
     }
 
     #[test]
+    fn room_in_a_channel_is_permits_whatever_the_function_is_called() {
+        let acquire = "<tokio::sync::batch_semaphore::Acquire as core::future::Future>::poll";
+        let nameless = "tokio::sync::mpsc::bounded::{async_fn#0}";
+        let (wait, place) = ("tokio channel send", "app::handler::{closure#0}");
+        check(&[acquire, nameless, nameless, APP], wait, place);
+        check(
+            &["tokio::sync::mpsc::chan::Rx::recv", nameless, APP],
+            "tokio channel receive",
+            place,
+        );
+    }
+
+    #[test]
     fn what_was_inlined_is_known_by_its_file() {
         let mutex = "poll @ /r/registry/src/index-1/tokio-1.48.0/src/sync/mutex.rs";
         check(&[mutex, "app::f"], "tokio mutex", "app::f");
@@ -373,6 +393,8 @@ mod tests {
             ("app::f::{closure#0}", "app::f"),
             ("app::f::{{closure}}::{{closure}}", "app::f"),
             ("app::f::{closure_env#0}<u8>", "app::f"),
+            ("app::f::{async_block#1}::{closure#0}", "app::f"),
+            ("f::{async_fn#0}", "f"),
             ("<app::S<T> as app::A>::f", "<app::S<T> as app::A>::f"),
             ("{closure#0}", "{closure#0}"),
         ] {

@@ -7,11 +7,13 @@
 //!
 //! - [`binaries`]: which files have a module's names, and what the others lack.
 //! - [`program`]: what one file says about itself.
-//! - [`names`]: from an address to functions.
+//! - [`names`]: from an address to functions; `bodies` names closures, by `source_text` if need be.
 
 pub mod binaries;
+mod bodies;
 pub mod names;
 pub mod program;
+mod source_text;
 
 use std::collections::{BTreeMap, BTreeSet};
 

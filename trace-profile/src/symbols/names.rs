@@ -4,10 +4,12 @@
 //! With `debug = "line-tables-only"`, as the standard library is built, functions have names
 //! without paths there. Of the outermost function the symbol table knows the path; of inlined ones
 //! their file tells the module, where it lies as the standard library's and registries' files do.
+//! Inlined closures and async blocks get the name of the function they are in (`bodies`).
 //!
 //! Files are mapped and read as far as addresses lead; asking for addresses in order is fast, as
 //! neighbours are in the same unit.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use addr2line::gimli::{DW_LANG_Rust, Reader};
@@ -15,11 +17,16 @@ use addr2line::{Frame, Loader};
 use trace_analysis::symbols::Function;
 use trace_format::definition::FUNCTIONS_MAX;
 
+use trace_analysis::reason::is_plumbing;
+use trace_analysis::symbols::Frame as Shown;
+
+use super::bodies::{Nameless, Sources};
 use super::program::Program;
 
 /// The files with the names of one module.
 pub struct Names {
     loaders: Vec<Loader>,
+    sources: Sources,
 }
 
 impl std::fmt::Debug for Names {
@@ -36,7 +43,9 @@ impl Names {
             let more = debug_more(program);
             Loader::new_with_sup(&program.path, more).or_else(|_| Loader::new(&program.path)).ok()
         };
-        Self { loaders: files.iter().filter_map(load).collect() }
+        // A copy is younger than what was built: the oldest file says most.
+        let built = files.iter().filter_map(|program| program.changed).min();
+        Self { loaders: files.iter().filter_map(load).collect(), sources: Sources::new(built) }
     }
 
     /// The functions at an address of the file, innermost inlined first; none if it is not named.
@@ -44,6 +53,9 @@ impl Names {
     pub fn functions(&self, address: u64) -> Vec<Function> {
         let mut by_lines = self.loaders.iter().map(|loader| inlined(loader, address));
         let mut found = by_lines.find(|it| !it.is_empty()).unwrap_or_default();
+        // Before the outermost gets its symbol's name, which has no type arguments.
+        let inner = found.len().saturating_sub(1);
+        self.name_bodies(&mut found, 0..inner);
         if found.last().is_none_or(|outermost| outermost.is_short)
             && let Some(name) = self.symbol(address)
         {
@@ -52,8 +64,36 @@ impl Names {
                 None => found.push(Found { name, ..Found::default() }),
             }
         }
+        self.name_bodies(&mut found, inner..inner + 1);
         let named = found.into_iter().filter(|found| !found.name.is_empty());
         named.map(Found::into_function).collect()
+    }
+
+    /// Gives closures and async blocks among these the names of their functions.
+    fn name_bodies(&self, found: &mut [Found], which: Range<usize>) {
+        for at in which {
+            let Some(body) = found.get(at).filter(|body| body.is_short) else { continue };
+            if let Some(name) = self.body(body, found.get(at + 1)) {
+                (found[at].name, found[at].is_short) = (name, false);
+            }
+        }
+    }
+
+    /// The name of a closure or async block with its function's, if that is certain.
+    fn body(&self, found: &Found, caller: Option<&Found>) -> Option<String> {
+        let body = Nameless::of(&found.name)?;
+        let module = path_by_file(&found.file);
+        let by_caller = caller.and_then(|it| body.by_caller(&it.name, module.as_deref()));
+        if let Some(function) = by_caller {
+            return Some(format!("{function}::{body}"));
+        }
+        let function = self.sources.function(body, &found.file, found.line, found.column)?;
+        let name = match module {
+            Some(module) => format!("{module}::{function}::{body}"),
+            // Its crate is not known. A function `blocking` must not become the crate of that name.
+            None => Some(format!("{function}::{body}")).filter(|name| !is_library(name))?,
+        };
+        Some(name)
     }
 
     fn symbol(&self, address: u64) -> Option<String> {
@@ -70,6 +110,8 @@ struct Found {
     is_short: bool,
     file: String,
     line: u32,
+    /// In bytes, from 1; 0 if unknown.
+    column: u32,
 }
 
 impl Found {
@@ -79,16 +121,16 @@ impl Found {
         let raw = function.and_then(|function| function.raw_name().ok());
         let is_rust = function.and_then(|function| function.language) == Some(DW_LANG_Rust);
         let is_short = name.is_none() || is_rust && name == raw;
-        let (file, line) = match &frame.location {
-            Some(at) => (at.file.unwrap_or_default(), at.line.unwrap_or_default()),
-            None => ("", 0),
-        };
+        let at = frame.location.as_ref();
+        let file = at.and_then(|at| at.file).unwrap_or_default();
+        let line = at.and_then(|at| at.line).unwrap_or_default();
+        let column = at.and_then(|at| at.column).unwrap_or_default();
         let name = name.map(|name| plain(&name)).unwrap_or_default();
-        Self { name, is_short, file: file.to_owned(), line }
+        Self { name, is_short, file: file.to_owned(), line, column }
     }
 
     fn into_function(self) -> Function {
-        let Self { mut name, is_short, file, line } = self;
+        let Self { mut name, is_short, file, line, .. } = self;
         if is_short {
             // What stands in the brackets can be pages long, and full names do not have it.
             name.truncate(name.find('<').filter(|at| *at > 0).unwrap_or(name.len()));
@@ -98,6 +140,12 @@ impl Found {
         }
         Function { name, file, line }
     }
+}
+
+/// Whether a name alone would make a function one of a library.
+fn is_library(name: &str) -> bool {
+    let (name, file, module) = (name.into(), "", "");
+    is_plumbing(&Shown { address: 0, name, file, line: 0, module, inlined: true, named: true })
 }
 
 /// What debug information says of an address, innermost first. The outermost may have no name.

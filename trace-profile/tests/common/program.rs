@@ -43,21 +43,31 @@ pub(crate) static BUILT: LazyLock<Built> = LazyLock::new(|| {
 });
 
 pub(crate) fn build(debug_information: &str, folder: &Path) -> Built {
+    build_of(SOURCE, "outer", debug_information, folder)
+}
+
+/// A program of another source; `outer` is the function whose name has `function` in it.
+pub(crate) fn build_of(
+    text: &str,
+    function: &str,
+    debug_information: &str,
+    folder: &Path,
+) -> Built {
     let (source, path) = (folder.join("program.rs"), folder.join("program"));
     // Put in place at once, as these tests may run twice at a time; equal sources are equal
     // programs.
     let fresh = TempDir::new_in(folder).expect("room");
     let (new_source, new) = (fresh.path().join("program.rs"), fresh.path().join("program"));
-    fs::write(&new_source, SOURCE).expect("room");
+    fs::write(&new_source, text).expect("room");
     fs::rename(new_source, &source).expect("the same disk");
     let mut rustc = Command::new("rustc");
     rustc.arg(format!("-Cdebuginfo={debug_information}")).arg(&source).arg("-o").arg(&new);
-    run(rustc.args(["-O", "-Clink-arg=-Wl,--build-id"]).current_dir(folder));
+    run(rustc.args(["--edition=2024", "-O", "-Clink-arg=-Wl,--build-id"]).current_dir(folder));
     fs::rename(new, &path).expect("the same disk");
     let bytes = fs::read(&path).expect("the program");
     let file = object::File::parse(bytes.as_slice()).expect("a program");
     let mut symbols = file.symbols();
-    let outer = symbols.find(|symbol| symbol.name().is_ok_and(|name| name.contains("outer")));
+    let outer = symbols.find(|symbol| symbol.name().is_ok_and(|name| name.contains(function)));
     let outer = outer.expect("a function that is never inlined");
     let outer = (outer.address()..outer.address() + outer.size()).map(|at| at + BIAS).collect();
     let build_id = Program::open(&path).expect("a program").build_id;

@@ -49,7 +49,7 @@ fn every_way_to_wait_is_told_by_its_stack() {
             assert_eq!(named, whose == "named", "{title}");
         }
         let site = site(&frames).map_or(0, |frame| frame.line);
-        assert_eq!(site, line.parse().expect("a number"), "{title}");
+        assert_eq!(site, line.parse::<u32>().expect("a number"), "{title}");
         count += 1;
     }
     assert!(count > 75, "{count} stacks");
