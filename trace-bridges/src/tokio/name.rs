@@ -17,12 +17,53 @@ thread_local! {
         const { [const { Cell::new(None) }; PLACES] };
 }
 
-/// The name of a future of this type.
+/// Types around a future that say nothing about it: their names, and of which crates they are.
+const WRAPPERS: [(&str, &str); 6] = [
+    ("trace_runtime::", "Traced"),
+    ("trace_runtime::", "InTask"),
+    ("tracing::", "Instrumented"),
+    ("tracing::", "WithDispatch"),
+    ("core::pin::", "Pin"),
+    ("alloc::boxed::", "Box"),
+];
+
+/// The name of a future of this type, or of the one that it wraps.
 pub(super) fn of_future<F>(caller: &'static Location<'static>) -> &'static str {
-    let full = std::any::type_name::<F>();
+    let full = unwrapped(std::any::type_name::<F>());
     // An async function's future is a closure in it. So is a block in a function that is not
     // async; a block in one that is, is a closure in a closure, and has no name.
     shortened(full.strip_suffix(CLOSURE).unwrap_or(full)).unwrap_or_else(|| of_place(caller))
+}
+
+/// The innermost future's type: `app::task::{{closure}}` of
+/// `trace_runtime::future::Traced<app::task::{{closure}}>`.
+fn unwrapped(path: &'static str) -> &'static str {
+    let mut path = path;
+    loop {
+        let outer = without_arguments(path);
+        let last = outer.rsplit("::").next().unwrap_or(outer);
+        let is_wrapper = WRAPPERS.iter().any(|(of, name)| outer.starts_with(of) && last == *name);
+        if outer.len() == path.len() || !is_wrapper {
+            return path;
+        }
+        path = first_argument(&path[outer.len() + 1..path.len() - 1]);
+    }
+}
+
+/// What stands before the first comma that is not inside brackets.
+fn first_argument(arguments: &'static str) -> &'static str {
+    let mut open = 0_usize;
+    for (at, byte) in arguments.bytes().enumerate() {
+        match byte {
+            b'<' | b'(' | b'[' => open += 1,
+            // Not that of an arrow.
+            b'>' if at > 0 && arguments.as_bytes()[at - 1] == b'-' => {}
+            b'>' | b')' | b']' => open = open.saturating_sub(1),
+            b',' if open == 0 => return &arguments[..at],
+            _ => {}
+        }
+    }
+    arguments
 }
 
 /// The name of a function of this type.
@@ -32,6 +73,9 @@ pub(super) fn of_function<F>(caller: &'static Location<'static>) -> &'static str
 
 /// The last name of a path, with the type before it, if that is one. `None` if it tells nothing.
 fn shortened(path: &'static str) -> Option<&'static str> {
+    if path.starts_with("dyn ") {
+        return None;
+    }
     let path = without_arguments(path);
     let (front, last) = path.rsplit_once("::").unwrap_or(("", path));
     let is_name = |word: &str| word.chars().all(|c| c.is_alphanumeric() || c == '_');
@@ -79,6 +123,7 @@ pub(super) fn of_place(place: &'static Location<'static>) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use trace_runtime::{Task, TracedExt};
 
     #[test]
     fn a_path_is_shortened_to_what_people_call_it() {
@@ -97,6 +142,52 @@ mod tests {
         for (path, expected) in cases {
             assert_eq!(shortened(path), expected, "{path}");
         }
+    }
+
+    #[test]
+    fn a_future_in_wrappers_has_its_own_name() {
+        let cases = [
+            (
+                "trace_runtime::future::Traced<app::task::{{closure}}, \
+                 trace_runtime::future::Ignore<()>>",
+                "app::task::{{closure}}",
+            ),
+            (
+                "core::pin::Pin<alloc::boxed::Box<app::f<(u8, fn() -> A<B>)>>>",
+                "app::f<(u8, fn() -> A<B>)>",
+            ),
+            (
+                "core::pin::Pin<&mut tracing::instrument::Instrumented<app::f>>",
+                "&mut tracing::instrument::Instrumented<app::f>",
+            ),
+            ("tracing::instrument::Instrumented<app::A<u8, B>>", "app::A<u8, B>"),
+            ("app::Traced<app::f>", "app::Traced<app::f>"),
+            ("trace_runtime::future::Traced", "trace_runtime::future::Traced"),
+            ("tokio::time::timeout::Timeout<app::f>", "tokio::time::timeout::Timeout<app::f>"),
+        ];
+        for (path, expected) in cases {
+            assert_eq!(unwrapped(path), expected, "{path}");
+        }
+    }
+
+    async fn load() {}
+
+    fn name<F: Future>(_: F) -> &'static str {
+        of_future::<F>(Location::caller())
+    }
+
+    #[test]
+    fn a_traced_future_is_called_as_what_is_traced() {
+        assert_eq!(name(load()), "load");
+        assert_eq!(name(load().traced("request")), "load");
+        assert_eq!(name(Box::pin(Task::current().wrap(load().traced("request")))), "load");
+    }
+
+    #[test]
+    fn a_boxed_future_of_any_kind_is_called_by_its_place() {
+        let place = Location::caller();
+        type Boxed = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+        assert_eq!(of_future::<Boxed>(place), format!("name.rs:{}", place.line()));
     }
 
     #[test]
