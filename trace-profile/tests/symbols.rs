@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use trace_analysis::symbols::{Function, Symbols};
 use trace_format::read::Module;
 use trace_profile::symbols::binaries::{Binaries, Lacking};
+use trace_profile::symbols::cache::Cache;
 use trace_profile::symbols::program::{Program, hex};
 use trace_profile::symbols::{Unnamed, name};
 
@@ -205,6 +206,37 @@ fn without_build_ids_age_or_somebodys_word_decides() {
     let vouched = given(&[&path]).open(long_ago).expect("programs");
     let unnamed = name(&mut symbols, BUILT.outer.iter().copied(), &vouched);
     assert!(unnamed.is_empty(), "{unnamed:?}");
+}
+
+#[test]
+fn names_that_were_read_once_outlive_the_program() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("program");
+    fs::copy(&BUILT.path, &path).expect("room");
+    let ran = module(&path, BUILT.module.build_id.clone());
+    let read = |module: &Module, keeps: bool| {
+        let mut symbols = Symbols::default();
+        symbols.add_module(module.clone());
+        let mut binaries = Binaries::new(SystemTime::now());
+        if keeps {
+            binaries.remember_in(Cache::at(folder.path().join("names")));
+        }
+        let unnamed = name(&mut symbols, BUILT.outer.iter().copied(), &binaries);
+        let names: Vec<_> = symbols.iter().map(|(at, names)| (at, names.to_vec())).collect();
+        (names, unnamed)
+    };
+    let first = read(&ran, true).0;
+    assert_eq!(first.len(), BUILT.outer.len());
+    fs::write(&path, "another build").expect("room");
+    let (names, unnamed) = read(&ran, true);
+    assert_eq!(names, first);
+    assert!(unnamed.is_empty(), "{unnamed:?}");
+    let (names, unnamed) = read(&ran, false);
+    assert!(names.is_empty() && unnamed.len() == 1, "without the cache: {unnamed:?}");
+    let mut other = BUILT.module.build_id.clone();
+    other[0] ^= 1;
+    let (names, unnamed) = read(&module(&path, other), true);
+    assert!(names.is_empty() && unnamed.len() == 1, "of another build: {unnamed:?}");
 }
 
 #[test]

@@ -94,6 +94,7 @@ fn command(line: &str, variables: &[(&str, &str)]) -> Command {
     }
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("auto-target");
     command.env("CARGO_TARGET_DIR", target).env("CARGO_NET_OFFLINE", "true");
+    command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
     command.env("CARGO", env!("CARGO")).env("RUSTFLAGS", "-Dwarnings");
     command.env("RUST_BACKTRACE", "0").env_remove("FIXTURE_FAILS").envs(variables.iter().copied());
     command

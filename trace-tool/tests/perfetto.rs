@@ -14,6 +14,7 @@ use trace_tool::export::perfetto::message::Trace;
 
 fn export(trace: &Path, out: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_exectrace"));
+    command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
     command.args(["export", "--format", "perfetto"]).arg(trace).arg("-o").arg(out);
     command
 }

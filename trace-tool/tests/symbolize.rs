@@ -60,7 +60,10 @@ fn a_symbolised_trace_needs_the_program_no_more() {
     let again = bench.run("symbolize named.trace -o again.trace");
     assert_eq!((again.err.as_str(), again.code), ("", Some(0)));
     assert_eq!(names_in(&bench.path("again.trace")), before);
-    let too_late = bench.run("symbolize FILE -o nameless.trace");
+    let kept = bench.run("symbolize FILE -o kept.trace");
+    assert_eq!((kept.err.as_str(), kept.code), ("", Some(0)));
+    assert_eq!(names_in(&bench.path("kept.trace")), before, "names that were read once are kept");
+    let too_late = bench.run("symbolize FILE --no-cache -o nameless.trace");
     assert_eq!(too_late.code, Some(1));
     assert!(too_late.err.contains("no names for 2 addresses of moved: "), "{}", too_late.err);
 }

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use trace_analysis::symbols::file_name;
 use trace_format::read::Module;
 
+use super::cache::Cache;
 use super::program::{Program, hex};
 
 /// Where systems keep separate debug information.
@@ -97,6 +98,7 @@ pub struct Binaries {
     given: Vec<Program>,
     debug_directories: Vec<PathBuf>,
     began: SystemTime,
+    cache: Option<Cache>,
 }
 
 impl Binaries {
@@ -105,7 +107,7 @@ impl Binaries {
     /// - `began`: when the trace did.
     #[must_use]
     pub fn new(began: SystemTime) -> Self {
-        Self { given: Vec::new(), debug_directories: Vec::new(), began }
+        Self { given: Vec::new(), debug_directories: Vec::new(), began, cache: None }
     }
 
     /// Takes names from this file, too, before the one that ran: the program, a library, or debug
@@ -121,6 +123,17 @@ impl Binaries {
     /// Looks for separate debug information in this folder, too, before `/usr/lib/debug`.
     pub fn look_in(&mut self, directory: &Path) {
         self.debug_directories.push(directory.to_path_buf());
+    }
+
+    /// Keeps the names that are found, and takes those that are not from what was kept before.
+    pub fn remember_in(&mut self, cache: Cache) {
+        self.cache = Some(cache);
+    }
+
+    /// Where names are kept, if anywhere.
+    #[must_use]
+    pub fn cache(&self) -> Option<&Cache> {
+        self.cache.as_ref()
     }
 
     /// Files that were given and are of no module.

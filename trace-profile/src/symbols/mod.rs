@@ -7,10 +7,12 @@
 //!
 //! - [`binaries`]: which files have a module's names, and what the others lack.
 //! - [`program`]: what one file says about itself.
+//! - [`cache`]: names that were read once, for when the program has been built anew.
 //! - [`names`]: from an address to functions; `bodies` names closures, by `source_text` if need be.
 
 pub mod binaries;
 mod bodies;
+pub mod cache;
 pub mod names;
 pub mod program;
 mod source_text;
@@ -21,6 +23,7 @@ use trace_analysis::symbols::{Symbols, file_name};
 use trace_format::read::Module;
 
 use self::binaries::{Binaries, Lacking};
+use self::cache::CachedNames;
 use self::names::Names;
 
 /// Why addresses of a module have no names.
@@ -56,6 +59,8 @@ pub fn name(
 }
 
 /// Names addresses of one module, or of none; what is left without a name.
+///
+/// What files say is kept. What they do not say is taken from what was kept.
 fn name_of_module(
     symbols: &mut Symbols,
     module: Option<&Module>,
@@ -63,6 +68,7 @@ fn name_of_module(
     binaries: &Binaries,
 ) -> Option<Unnamed> {
     let wanted = addresses.len();
+    let mut fresh = CachedNames::new();
     let files = module.ok_or(Lacking::Module).and_then(|module| binaries.of(module));
     let why = match (module, files) {
         (Some(module), Ok(files)) => {
@@ -70,6 +76,9 @@ fn name_of_module(
             addresses.retain(|&address| {
                 let functions = names.functions(module.in_file(address));
                 let is_unnamed = functions.is_empty();
+                if !is_unnamed {
+                    fresh.insert(module.in_file(address), functions.clone());
+                }
                 symbols.add(address, functions);
                 is_unnamed
             });
@@ -83,6 +92,20 @@ fn name_of_module(
         (_, Err(why)) => why,
         (None, Ok(_)) => Lacking::Module,
     };
+    if let (Some(cache), Some(module)) = (binaries.cache(), module) {
+        if !fresh.is_empty() {
+            cache.add(&module.build_id, &fresh);
+        }
+        if !addresses.is_empty() {
+            let mut kept = cache.read(&module.build_id);
+            addresses.retain(|&address| {
+                let functions = kept.remove(&module.in_file(address)).unwrap_or_default();
+                let is_unnamed = functions.is_empty();
+                symbols.add(address, functions);
+                is_unnamed
+            });
+        }
+    }
     let module = module.map_or("", file_name).to_owned();
     let addresses = addresses.len() as u64;
     (addresses > 0).then_some(Unnamed { module, addresses, why })

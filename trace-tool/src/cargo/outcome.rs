@@ -17,7 +17,10 @@ use crate::command::{Failure, summary};
 use crate::describe::Names;
 use crate::output::{Output, say};
 use crate::table::{Column, Table};
-use crate::units;
+use crate::{symbols, units};
+
+/// Maximum number of traces whose names are read at once: each costs up to a second.
+const NAMED_MAX: usize = 64;
 
 /// The traces in a folder, by name.
 ///
@@ -104,6 +107,10 @@ pub(super) fn show(
             say(&failure.to_string());
         }
     }
+    if let Some(more) = paths.len().checked_sub(NAMED_MAX).filter(|more| *more > 0) {
+        let traces = units::plural(more as u64, "trace", "traces");
+        say(&format!("names of {traces} are not kept: read them before the next build"));
+    }
     // Tests are ranked; of one program there is more to say.
     if ask.every || paths.len() == 1 && (ask.is_run || outcome.tasks.is_empty()) {
         for path in &paths {
@@ -138,6 +145,10 @@ impl Outcome {
     fn add(&mut self, path: &Path) -> Result<(), Failure> {
         let reading = Source::whole(path.to_path_buf()).open()?;
         let summary = reading.summary(0, 0);
+        // While the program is there: after the next build it is another.
+        if self.processes.len() < NAMED_MAX {
+            symbols::keep(&reading.file);
+        }
         let names = Names::new(reading.file.tables());
         let fault = match () {
             () if !reading.file.is_complete() => "cut",

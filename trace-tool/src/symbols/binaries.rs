@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 use trace_format::read::{Module, ReadAt, TraceFile};
 use trace_profile::symbols::binaries::Binaries;
+use trace_profile::symbols::cache::Cache;
 use trace_profile::symbols::program::hex;
 
 use crate::command::Failure;
@@ -21,6 +22,10 @@ pub struct Options {
     /// Look for separate debug information here, before /usr/lib/debug. Any number of them.
     #[arg(long, value_name = "DIR")]
     pub debug_dir: Vec<PathBuf>,
+    /// Do not keep names in the user's cache, nor take any from there: they outlive a rebuild in
+    /// XDG_CACHE_HOME/exectrace/names, by build id, 64 MB at most.
+    #[arg(long)]
+    pub no_cache: bool,
 }
 
 impl Options {
@@ -36,6 +41,9 @@ impl Options {
             binaries.give(path).map_err(|error| Failure::Open(path.clone(), error))?;
         }
         self.debug_dir.iter().for_each(|directory| binaries.look_in(directory));
+        if let Some(cache) = Cache::of_user().filter(|_| !self.no_cache) {
+            binaries.remember_in(cache);
+        }
         say_unused(&binaries, &tables.modules);
         Ok(binaries)
     }

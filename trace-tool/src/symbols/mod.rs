@@ -1,7 +1,7 @@
 //! Names for the addresses of a trace, and a line on standard error for those that have none.
 //!
-//! Names that a trace brings along are believed; the files are asked for the others, as
-//! `trace-profile` does it.
+//! Names that a trace brings along are believed; the files are asked for the others, and then the
+//! user's cache, as `trace-profile` does it.
 //!
 //! - [`binaries`]: which files the command line names, and whose they are.
 
@@ -42,6 +42,16 @@ pub fn resolve<S: ReadAt>(
         ));
     }
     Ok(symbols)
+}
+
+/// Reads the names of a trace's stacks, so that they are in the user's cache when the program is
+/// built anew. Silent: whoever reads the trace hears what is missing.
+pub fn keep<S: ReadAt>(file: &TraceFile<S>) {
+    let tables = file.tables();
+    let stacks = tables.stacks.values().flat_map(|stack| stack.addresses.iter().copied());
+    if let Ok(binaries) = Options::default().open(file) {
+        name(&mut Symbols::of_trace(tables), stacks, &binaries);
+    }
 }
 
 /// The program, if functions of it are named and not one has a line: release builds are so, unless

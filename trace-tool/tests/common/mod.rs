@@ -48,6 +48,7 @@ impl Bench {
         let words = words.map(|word| if word == "FILE" { file.as_path() } else { Path::new(word) });
         let mut command = command();
         command.args(words).current_dir(self.folder.path());
+        command.env("XDG_CACHE_HOME", self.folder.path());
         Run::new(&command.output().expect("it runs"))
     }
 }
@@ -79,7 +80,10 @@ pub(crate) fn json(run: &Run) -> serde_json::Value {
 }
 
 pub(crate) fn command() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_exectrace"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_exectrace"));
+    // Tests leave nothing in the folders of whoever runs them.
+    command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
+    command
 }
 
 pub(crate) fn bytes_of(values: &[Value<'_>]) -> Vec<u8> {
