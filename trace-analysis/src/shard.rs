@@ -352,7 +352,10 @@ fn note(
         }
         EventKind::Counter { site, value } if is_inside => counters.add(site, at, value),
         EventKind::TaskBegin { task, parent, name } => {
-            let name = sink.notes.name(name.bytes);
+            let name = match name.missing() {
+                0 => sink.notes.name(name.bytes),
+                _ => sink.notes.name(name.readable().as_bytes()),
+            };
             sink.notes.add(at.0, thread, NoteKind::TaskBegin { task, parent, name });
         }
         EventKind::TaskBeginSite { task, parent, site, .. } => {

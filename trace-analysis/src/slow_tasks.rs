@@ -145,7 +145,7 @@ impl Runs {
         let name = |site| tables.callsite(site).map_or("", |site| site.name.as_str());
         match *kind {
             EventKind::TaskBegin { task, parent, name } => {
-                self.begin(task, parent, || String::from_utf8_lossy(name.bytes).into_owned());
+                self.begin(task, parent, || name.readable().into_owned());
             }
             EventKind::TaskBeginSite { task, parent, site, .. } => {
                 self.begin(task, parent, || name(site).to_owned());

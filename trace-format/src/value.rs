@@ -3,6 +3,8 @@
 //! On the wire a list of values is its length in bytes and then each value as a tag byte and a
 //! body; names are in the call site. FORMAT.md, section 6.
 
+use std::borrow::Cow;
+
 use crate::id::StackId;
 use crate::varint::{put_varint, take_varint, unzigzag, zigzag};
 
@@ -61,6 +63,26 @@ impl<'a> Text<'a> {
     #[must_use]
     pub fn missing(self) -> u64 {
         self.bytes_before.saturating_sub(self.bytes.len() as u64)
+    }
+
+    /// The text for people, who must see that it was cut: what is not UTF-8 is replaced, except the
+    /// half of a character that a cut left at the end, and a cut says how long the whole was.
+    #[must_use]
+    pub fn readable(self) -> Cow<'a, str> {
+        if self.missing() == 0 {
+            return String::from_utf8_lossy(self.bytes);
+        }
+        let kept = match std::str::from_utf8(self.bytes) {
+            Err(fault) if fault.error_len().is_none() => &self.bytes[..fault.valid_up_to()],
+            _ => self.bytes,
+        };
+        self.with_cut(&String::from_utf8_lossy(kept)).into()
+    }
+
+    /// What is kept, shown in some way, with the length of the whole behind it.
+    #[must_use]
+    pub fn with_cut(self, kept: &str) -> String {
+        format!("{kept}… ({} bytes in all)", self.bytes_before)
     }
 }
 
@@ -264,6 +286,14 @@ fn take_array<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cut_is_seen_in_what_people_read() {
+        let whole = "caf\u{e9}".as_bytes();
+        assert_eq!(Text::cut(whole, 4).readable(), "caf… (5 bytes in all)");
+        assert_eq!(Text::cut(whole, 5).readable(), "caf\u{e9}");
+        assert_eq!(Text::cut(b"a\xffb", 9).readable(), "a\u{fffd}b");
+    }
 
     #[test]
     fn every_kind_comes_back_and_no_cut_point_does() {

@@ -370,7 +370,7 @@ impl<'t> Lines<'t> {
             EventKind::Log { site, text: message } => {
                 let mut text = format!("{}: ", self.names.short_site(site));
                 escape::push_text(&mut text, message, MESSAGE_CHARS_MAX);
-                let message = Some(String::from_utf8_lossy(message.bytes).into_owned());
+                let message = Some(message.readable().into_owned());
                 Line { kind: "log", text, message, ..self.site_fields(site) }
             }
             EventKind::Counter { site, value } => {
@@ -381,7 +381,7 @@ impl<'t> Lines<'t> {
             }
             EventKind::TaskBegin { task, parent, name } => {
                 let mut shown = String::new();
-                escape::push(&mut shown, name.bytes, MESSAGE_CHARS_MAX);
+                escape::push_text(&mut shown, name, MESSAGE_CHARS_MAX);
                 self.task_begin(task, parent, shown, String::new())
             }
             EventKind::TaskBeginSite { task, parent, site, values } => {

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use trace_format::event::Outcome;
 use trace_format::id::SiteId;
-use trace_format::value::{Text, Value, Values};
+use trace_format::value::{Value, Values};
 
 use super::intern::{Interner, Repeated};
 use super::message::{DebugAnnotation, InternedData, TrackEvent};
@@ -91,23 +91,6 @@ pub(super) fn put_signed(
     event.debug_annotations.push(DebugAnnotation { name_iid, int_value, ..Default::default() });
 }
 
-/// A text as people should read it: what is not UTF-8 is replaced, except the half of a character
-/// that a cut left at the end, and a cut says how long the whole was.
-pub(super) fn readable(text: Text<'_>) -> Cow<'_, str> {
-    if text.missing() == 0 {
-        return String::from_utf8_lossy(text.bytes);
-    }
-    let kept = match std::str::from_utf8(text.bytes) {
-        Err(fault) if fault.error_len().is_none() => &text.bytes[..fault.valid_up_to()],
-        _ => text.bytes,
-    };
-    with_cut(&String::from_utf8_lossy(kept), text).into()
-}
-
-fn with_cut(kept: &str, text: Text<'_>) -> String {
-    format!("{kept}… ({} bytes in all)", text.bytes_before)
-}
-
 fn annotation(value: Value<'_>, texts: &mut Repeated, fresh: &mut InternedData) -> DebugAnnotation {
     let mut annotation = DebugAnnotation::default();
     match value {
@@ -125,12 +108,12 @@ fn annotation(value: Value<'_>, texts: &mut Repeated, fresh: &mut InternedData) 
         },
         Value::Char(character) => annotation.string_value = Some(character.into()),
         Value::Str(text) | Value::Formatted(text) => {
-            return text_annotation(readable(text), texts, fresh);
+            return text_annotation(text.readable(), texts, fresh);
         }
         Value::Bytes(text) => {
             let escaped = text.bytes.escape_ascii().to_string();
             let cut = text.missing() > 0;
-            annotation.string_value = Some(if cut { with_cut(&escaped, text) } else { escaped });
+            annotation.string_value = Some(if cut { text.with_cut(&escaped) } else { escaped });
         }
         Value::None => return text_annotation(Cow::Borrowed("none"), texts, fresh),
         // A kind of value that only a newer version knows.
@@ -167,16 +150,9 @@ fn unnamed_name(count: usize) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use trace_format::value::Text;
 
-    #[test]
-    fn a_cut_inside_a_character_leaves_no_half_of_it() {
-        let whole = "caf\u{e9}".as_bytes();
-        let text = Text::cut(whole, 4);
-        assert_eq!(readable(text), "caf… (5 bytes in all)");
-        assert_eq!(readable(Text::cut(whole, 5)), "caf\u{e9}");
-        assert_eq!(readable(Text::cut(b"a\xffb", 9)), "a\u{fffd}b");
-    }
+    use super::*;
 
     #[test]
     fn a_text_gets_its_number_when_it_comes_again() {

@@ -11,7 +11,7 @@ use trace_format::id::{FutureId, SiteId, TaskId};
 use trace_format::time::Ticks;
 use trace_format::value::{Text, Value, Values};
 
-use super::annotate::{put_number, put_outcome, put_values, put_word, readable};
+use super::annotate::{put_number, put_outcome, put_values, put_word};
 use super::convert::{Converter, OWN_CATEGORY};
 use super::intern::{Heading, Name};
 use super::message::EventType;
@@ -37,7 +37,7 @@ impl Converter<'_, '_> {
             EventKind::Log { site, text } => self.log(lane, at, site, text),
             EventKind::Counter { site, value } => self.counter(at, site, value),
             EventKind::TaskBegin { task, parent, name } => {
-                let name = readable(name);
+                let name = name.readable();
                 let heading = self.names.heading(&name, TASK_CATEGORY);
                 self.task_begin(lane, at, (task, parent), (heading, &name), None)
             }
@@ -82,7 +82,7 @@ impl Converter<'_, '_> {
 
     /// A mark named by its message.
     fn log(&mut self, lane: usize, at: u64, site: SiteId, text: Text<'_>) -> io::Result<()> {
-        let message = readable(text);
+        let message = text.readable();
         let line = message.lines().next().unwrap_or_default();
         let short: String = line.chars().take(LOG_NAME_CHARS_MAX).collect();
         let is_whole = short.len() == message.len();
