@@ -13,8 +13,8 @@ use crate::symbols::Frame;
 mod awaits;
 mod names;
 
-pub use awaits::{Await, Awaited, await_site, awaited, without_closures};
-pub use names::{is_plumbing, site};
+pub use awaits::{Await, Awaited, await_place, await_site, awaited, without_closures};
+pub use names::{blocks_in_place, is_plumbing, place, site};
 
 /// Why a thread waited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

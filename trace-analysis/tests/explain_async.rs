@@ -2,7 +2,7 @@
 
 mod executor;
 
-use executor::{BLOCK, Executor, HANDLER, LOCK, PARKED, PASS, RELEASE, TIMER, WRITER};
+use executor::{BLOCK, Executor, HANDLER, IN_PLACE, LOCK, PARKED, PASS, RELEASE, TIMER, WRITER};
 use trace_analysis::explain::{Insight, InsightKind, explain, explain_all};
 use trace_analysis::symbols::Symbols;
 use trace_analysis::{Options, Report, Wanted};
@@ -67,6 +67,16 @@ fn long_poll(sleeps: bool, other: bool) -> Executor {
     e.event(1, 41 * MS, EventKind::EndPoll { waits_at: StackId(TIMER) });
     e.poll(1, 42 * MS, 2, TIMER, 100 * US);
     e
+}
+
+#[test]
+fn who_gave_the_other_tasks_away_may_block() {
+    let mut e = Executor::new();
+    e.spawn(2, 0, 1, HANDLER);
+    e.begin_poll(1, MS, 1);
+    e.0.call(1, open_call(CallId::CLOCK_NANOSLEEP, 0, IN_PLACE), MS, 39 * MS, 0);
+    e.event(1, 41 * MS, EventKind::EndPoll { waits_at: StackId(TIMER) });
+    assert_eq!(insights(e, 500 * MS), []);
 }
 
 #[test]

@@ -57,11 +57,12 @@ impl<'t> Places<'t> {
         self.tables.stacks.get(&stack).is_some_and(|stack| stack.flags.cut)
     }
 
-    /// The place of a stack: in the program's own code if there is any, else the innermost one.
+    /// The place of a stack: in the program's own code if there is any, else in a library's, else
+    /// the innermost one.
     #[must_use]
     pub fn place(&self, stack: StackId) -> Option<Place> {
         let frames = self.frames(stack);
-        reason::site(&frames).or(frames.first()).map(Place::new)
+        reason::place(&frames).map(Place::new)
     }
 
     /// The place of a stack in the program's own code rather than in a package's, if there is any:
@@ -69,7 +70,7 @@ impl<'t> Places<'t> {
     #[must_use]
     pub fn own(&self, stack: StackId) -> Option<Place> {
         let frames = self.frames(stack);
-        let mut place = reason::await_site(&frames).or(frames.first()).map(Place::new)?;
+        let mut place = reason::await_place(&frames).map(Place::new)?;
         place.function = reason::without_closures(&place.function).to_owned();
         Some(place)
     }
@@ -78,6 +79,12 @@ impl<'t> Places<'t> {
     #[must_use]
     pub fn shown(&self, stack: StackId) -> Option<String> {
         self.place(stack).map(|place| place.shown())
+    }
+
+    /// Whether a stack is inside tokio's `block_in_place`.
+    #[must_use]
+    pub fn blocks_in_place(&self, stack: StackId) -> bool {
+        reason::blocks_in_place(&self.frames(stack))
     }
 
     /// The whole stack, a line for each function, innermost first.

@@ -42,7 +42,7 @@ impl<'f> Places<'f> {
         let found = match addresses {
             Some(_) => {
                 let what = awaited(&frames);
-                let place = (what, Place::of(await_site(&frames)));
+                let place = (what, Place::of(await_site(&frames), &frames));
                 (*self.first.entry(place).or_insert(stack), what)
             }
             None => (StackId(0), Await::UNKNOWN),

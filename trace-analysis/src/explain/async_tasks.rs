@@ -71,7 +71,9 @@ fn blocked(facts: &Facts<'_>, tasks: &AsyncTasks, polls: &[&LongPoll]) -> Option
     let is_blocked = waited >= worst.duration.0 / 2;
     let lost = Nanos(total.max(delayed));
     // Whoever computes while nobody waits does no harm.
-    if !facts.is_worth(lost, BLOCKED_THOUSANDTHS) || !(is_blocked || delayed > 0) {
+    let is_in_place = facts.blocks_in_place(culprit);
+    let is_harm = is_blocked && !is_in_place || delayed > 0;
+    if !facts.is_worth(lost, BLOCKED_THOUSANDTHS) || !is_harm {
         return None;
     }
     let (who, thread) = (facts.site(worst.site), facts.thread(worst.thread));
@@ -91,15 +93,20 @@ fn blocked(facts: &Facts<'_>, tasks: &AsyncTasks, polls: &[&LongPoll]) -> Option
         insight.evidence.push(format!("{long} of it inside {site}"));
     }
     let when = moment(worst.begin);
-    insight
-        .evidence
-        .push(format!("the longest is from {when} on; blocking work belongs elsewhere"));
+    insight.evidence.push(format!("the longest is from {when} on; {}", advice(is_in_place)));
     insight.threads = vec![worst.thread];
     insight.stacks = [culprit].into_iter().filter(|stack| *stack != StackId(0)).collect();
     insight.call = Some(doing.slow_call).filter(|call| *call != CallId(0));
     insight.at = Some(worst.begin);
     insight.command = "async".to_owned();
     Some(insight)
+}
+
+fn advice(is_in_place: bool) -> &'static str {
+    match is_in_place {
+        true => "it was in block_in_place, which gives the other tasks to another worker",
+        false => "blocking work belongs elsewhere",
+    }
 }
 
 /// `: it slept 99% of that, in clock_nanosleep at app::f (src/app.rs:12)`.

@@ -7,7 +7,7 @@ use trace_format::read::Tables;
 use trace_format::time::Nanos;
 
 use crate::life::Lives;
-use crate::reason::{await_site, site, without_closures};
+use crate::reason::{await_place, blocks_in_place, place, without_closures};
 use crate::sources;
 use crate::symbols::{Frame, Symbols};
 use crate::time::Moment;
@@ -83,14 +83,19 @@ impl<'a> Facts<'a> {
     /// ` at app::f (src/app.rs:13)`, or nothing if it is not known.
     pub(super) fn at(&self, stack: StackId) -> String {
         let frames = self.frames(stack);
-        site(&frames).or(frames.first()).map_or_else(String::new, at)
+        place(&frames).map_or_else(String::new, at)
     }
 
     /// The same, in the program's own code if there is any, rather than in a package's.
     pub(super) fn own_at(&self, stack: StackId) -> String {
         let frames = self.frames(stack);
-        let frame = await_site(&frames).or(frames.first());
-        frame.map_or_else(String::new, |frame| named_at(without_closures(&frame.name), frame))
+        await_place(&frames)
+            .map_or_else(String::new, |frame| named_at(without_closures(&frame.name), frame))
+    }
+
+    /// Whether the thread had given its other tasks away before it blocked there.
+    pub(super) fn blocks_in_place(&self, stack: StackId) -> bool {
+        blocks_in_place(&self.frames(stack))
     }
 
     /// A name that is not too long.

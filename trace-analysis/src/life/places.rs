@@ -21,19 +21,25 @@ pub(crate) enum Place {
     Line(String, String, u32),
     /// Code without a name.
     Address(u64),
-    /// None of the program's code is in the stack.
-    Nowhere,
+    /// None of the program's code is in the stack: its functions and lines, innermost first. What
+    /// two such stacks have in common says nothing.
+    Outside(Vec<(String, u32)>),
 }
 
 impl Place {
-    /// The place of this frame, if there is one.
-    pub(crate) fn of(site: Option<&Frame<'_>>) -> Self {
+    /// The place of a stack.
+    ///
+    /// - `site`: the frame of the program's own code, if there is one.
+    pub(crate) fn of(site: Option<&Frame<'_>>, frames: &[Frame<'_>]) -> Self {
         match site {
             Some(site) if site.named => {
                 Self::Line(site.name.to_string(), site.file.to_owned(), site.line)
             }
             Some(site) => Self::Address(site.address),
-            None => Self::Nowhere,
+            None => {
+                let all = frames.iter().map(|frame| (frame.name.to_string(), frame.line));
+                Self::Outside(all.collect())
+            }
         }
     }
 }
@@ -78,7 +84,7 @@ impl<'f> Places<'f> {
         why.named &= stack.is_some() || why.reason != Reason::Futex;
         let place = match stack {
             Some(_) => {
-                let place = (why.reason, Place::of(site(&frames)));
+                let place = (why.reason, Place::of(site(&frames), &frames));
                 *self.places.entry(place).or_insert(open.stack)
             }
             None => open.stack,

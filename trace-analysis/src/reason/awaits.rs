@@ -5,7 +5,7 @@
 //! the leaf and the program's own code says most: a mutex is built on a semaphore.
 
 use super::names::{own_name, path_of};
-use super::{is_plumbing, site};
+use super::{is_plumbing, place, site};
 use crate::symbols::Frame;
 
 /// What kind of thing is awaited.
@@ -237,6 +237,12 @@ pub fn awaited(frames: &[Frame<'_>]) -> Await {
 #[must_use]
 pub fn await_site<'f, 's>(frames: &'f [Frame<'s>]) -> Option<&'f Frame<'s>> {
     frames.iter().find(|frame| is_own(frame)).or_else(|| site(frames))
+}
+
+/// The function that stands for a stack: its [`await_site`], or as of any stack ([`place`]).
+#[must_use]
+pub fn await_place<'f, 's>(frames: &'f [Frame<'s>]) -> Option<&'f Frame<'s>> {
+    await_site(frames).or_else(|| place(frames))
 }
 
 /// A function's name as people wrote it: an `async` function's body, where things are awaited, is a

@@ -176,16 +176,41 @@ pub fn site<'f, 's>(frames: &'f [Frame<'s>]) -> Option<&'f Frame<'s>> {
     frames.iter().find(|frame| !is_plumbing(frame))
 }
 
+/// The function that stands for a stack: its [`site`]; of a stack without any of the program's code
+/// the innermost function of a library that is not the standard library, else the innermost of all.
+#[must_use]
+pub fn place<'f, 's>(frames: &'f [Frame<'s>]) -> Option<&'f Frame<'s>> {
+    let library = || frames.iter().find(|frame| !is_of_system(frame));
+    site(frames).or_else(library).or(frames.first())
+}
+
+/// Whether a stack is inside tokio's `block_in_place`: then the thread's other tasks have gone to
+/// another worker, and to block is right.
+#[must_use]
+pub fn blocks_in_place(frames: &[Frame<'_>]) -> bool {
+    frames.iter().any(|frame| {
+        let (path, function) = split(&frame.name);
+        let is_tokio = path.starts_with("tokio::") || is_in_package(frame.file, TOKIO);
+        is_tokio && function == "block_in_place"
+    })
+}
+
 /// Whether a function is the standard library's, libc's, or of a library that programs wait in.
 #[must_use]
 pub fn is_plumbing(frame: &Frame<'_>) -> bool {
+    let path = path_of(&frame.name);
+    is_of_system(frame)
+        || LIBRARIES.iter().any(|(start, _)| path.starts_with(start))
+        || LIBRARIES.iter().any(|(_, folder)| is_in_package(frame.file, folder))
+}
+
+/// Whether a function is the standard library's or libc's.
+fn is_of_system(frame: &Frame<'_>) -> bool {
     let libc = ["libc.", "libc-", "libpthread", "ld-linux", "ld-musl", "linux-vdso", "[vdso]"];
-    let (path, function) = split(&frame.name);
+    let function = own_name(&frame.name);
     is_std(&frame.name)
         || libc.iter().any(|module| frame.module.starts_with(module))
         || is_of_std(frame.file)
-        || LIBRARIES.iter().any(|(start, _)| path.starts_with(start))
-        || LIBRARIES.iter().any(|(_, folder)| is_in_package(frame.file, folder))
         || matches!(function, "_start" | "start_thread" | "clone3" | "__clone3" | "__clone")
 }
 

@@ -18,12 +18,13 @@ pub(crate) const QUERY: u32 = 3;
 pub(crate) const PARKED: u32 = 4;
 
 /// Stacks: where a lock, a timer and a channel are awaited, where the lock is given up, and where a
-/// thread sleeps.
+/// thread sleeps, as it is and inside `block_in_place`.
 pub(crate) const LOCK: u32 = 1;
 pub(crate) const TIMER: u32 = 2;
 pub(crate) const RELEASE: u32 = 3;
 pub(crate) const BLOCK: u32 = 4;
 pub(crate) const PASS: u32 = 5;
+pub(crate) const IN_PLACE: u32 = 6;
 
 pub(crate) const NONE: Values<'static> = Values::new(&[]);
 
@@ -48,12 +49,14 @@ impl Executor {
         let sleep = "<tokio::time::sleep::Sleep as core::future::Future>::poll";
         let guard = "<tokio::sync::mutex::MutexGuard<u8> as core::ops::drop::Drop>::drop";
         let receive = "tokio::sync::mpsc::chan::Rx::recv";
+        let in_place = "tokio::task::blocking::block_in_place";
         for (stack, inner, own, line) in [
             (LOCK, [acquire, lock], "app::handler::{closure#0}", 88),
             (TIMER, [sleep, sleep], "app::writer::{closure#0}", 66),
             (RELEASE, [guard, guard], "app::writer::{closure#0}", 70),
             (BLOCK, ["std::thread::sleep", "std::thread::sleep"], "app::query::{closure#0}", 12),
             (PASS, [receive, receive], "app::handler::{closure#0}", 95),
+            (IN_PLACE, ["std::thread::sleep", in_place], "app::query::{closure#0}", 12),
         ] {
             let address = u64::from(stack) * 0x100;
             trace.stack(stack, &[address, address + 1, address + 2]);

@@ -190,6 +190,10 @@ fn print_poll(
     };
     let line = format!("{long:>8}  {who} kept {thread} from {at} on{over}{times}");
     out.wrapped_loud(&line, 10)?;
+    if words.places.blocks_in_place(poll.culprit()) {
+        let line = "in block_in_place: another worker had the other tasks meanwhile";
+        writeln!(out, "{:10}{line}", "")?;
+    }
     let meanwhile = doing(poll, words);
     if !meanwhile.is_empty() {
         out.wrapped(&format!("{:10}{meanwhile}", ""), 12)?;

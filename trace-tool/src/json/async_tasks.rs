@@ -158,6 +158,7 @@ struct PollOut {
     delayed_total_ns: u64,
     delayed_most: Option<DelayedOut>,
     culprit: Option<StackOut>,
+    in_place: bool,
     doing: Option<DoingOut>,
 }
 
@@ -205,6 +206,7 @@ impl PollOut {
                 ready_ns: ready.0,
             }),
             culprit: StackOut::new(words, poll.culprit()),
+            in_place: words.places.blocks_in_place(poll.culprit()),
             doing: poll.activity.as_ref().map(|doing| DoingOut::new(words, doing)),
         }
     }
