@@ -156,6 +156,8 @@ fn is_of(reason: Reason, kind: ProfileKind) -> bool {
             | Reason::FileSync
             | Reason::FileLock
             | Reason::File
+            | Reason::Read
+            | Reason::Write
             | Reason::PageFault
     );
     let is_lock = matches!(reason, Reason::Mutex | Reason::RwLockRead | Reason::RwLockWrite);

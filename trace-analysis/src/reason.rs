@@ -64,6 +64,10 @@ pub enum Reason {
     FileLock,
     /// For something else about files: opening, names, sizes.
     File,
+    /// For data from a descriptor of which the trace does not say what it is.
+    Read,
+    /// For a descriptor to take data, of which the trace does not say what it is.
+    Write,
     /// For any of several descriptors: `poll`, `select`, `epoll`.
     Poll,
     /// For another process.
@@ -95,7 +99,7 @@ pub enum ReasonKind {
 
 impl Reason {
     /// Every reason, in the order of the enumeration.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::Mutex,
         Self::RwLockRead,
         Self::RwLockWrite,
@@ -118,6 +122,8 @@ impl Reason {
         Self::FileSync,
         Self::FileLock,
         Self::File,
+        Self::Read,
+        Self::Write,
         Self::Poll,
         Self::Process,
         Self::Futex,
@@ -155,6 +161,8 @@ impl Reason {
             Self::FileSync => "file sync",
             Self::FileLock => "file lock",
             Self::File => "file",
+            Self::Read => "read",
+            Self::Write => "write",
             Self::Poll => "poll",
             Self::Process => "process",
             Self::Futex => "futex",
@@ -189,12 +197,21 @@ impl Reason {
             | Self::FileWrite
             | Self::FileSync
             | Self::File
+            | Self::Read
+            | Self::Write
             | Self::Poll
             | Self::Process
             | Self::PageFault => ReasonKind::Outside,
             Self::Sleep => ReasonKind::Time,
             Self::Futex | Self::OtherCall | Self::Unseen => ReasonKind::Untold,
         }
+    }
+
+    /// Whether it is about a file.
+    #[must_use]
+    pub const fn is_file(self) -> bool {
+        let is_content = matches!(self, Self::FileRead | Self::FileWrite | Self::FileSync);
+        is_content || matches!(self, Self::FileLock | Self::File)
     }
 
     /// Whether another thread holds what is waited for, and gives it up.
@@ -241,6 +258,10 @@ fn by_call(call: CallId, kind: Option<ResourceKind>) -> (Reason, bool) {
     use ResourceKind as Kind;
     let Some(info) = call.info() else { return (Reason::OtherCall, false) };
     match (info.class, kind) {
+        (CallClass::Read, None) if is_of_sockets(call) => (Reason::SocketRead, true),
+        (CallClass::Write, None) if is_of_sockets(call) => (Reason::SocketWrite, true),
+        (CallClass::Read, None) => (Reason::Read, false),
+        (CallClass::Write, None) => (Reason::Write, false),
         (CallClass::Futex, _) => (by_futex(call), true),
         (CallClass::Read, Some(Kind::Socket)) => (Reason::SocketRead, true),
         (CallClass::Write, Some(Kind::Socket)) => (Reason::SocketWrite, true),
@@ -260,6 +281,12 @@ fn by_call(call: CallId, kind: Option<ResourceKind>) -> (Reason, bool) {
         _ if matches!(call, CallId::FLOCK | CallId::FCNTL_LOCK) => (Reason::FileLock, true),
         _ => (Reason::OtherCall, false),
     }
+}
+
+/// Whether a call reads or writes nothing but sockets.
+fn is_of_sockets(call: CallId) -> bool {
+    let reads = matches!(call, CallId::RECV | CallId::RECVFROM | CallId::RECVMSG);
+    reads || matches!(call, CallId::SEND | CallId::SENDTO | CallId::SENDMSG)
 }
 
 fn by_futex(call: CallId) -> Reason {

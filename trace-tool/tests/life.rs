@@ -40,6 +40,29 @@ fn blocked_names_the_lock_its_holder_and_what_that_did() {
 }
 
 #[test]
+fn waits_until_a_time_was_up_are_told_from_those_that_were_woken() {
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.facility("os", true, "");
+    trace.thread(1, "waiter");
+    trace.resource(1, ResourceKind::Address, 0xf00, "");
+    trace.stack(1, &[0x100, 0x101]);
+    trace.symbol(0x100, &[("std::sys::sync::condvar::futex::Condvar::wait_timeout", "", 0)]);
+    trace.symbol(0x101, &[("app::poll", "src/main.rs", 7)]);
+    let wait = open_call(CallId::FUTEX_WAIT, 1, 1);
+    trace.call(1, wait, 1_000, 50_000, -110);
+    trace.call(1, wait, 60_000, 30_000, 0);
+    let bench = Bench::new(&trace.stop(100_000));
+    let run = bench.run("blocked FILE");
+    check(&run, &["condvar", "timed out"]);
+    let answer = json(&bench.run("blocked FILE --json"));
+    let group = &answer["waits"]["by_lock"][0];
+    assert_eq!((&group["count"], &group["timeouts"]), (&Value::from(2), &Value::from(1)));
+    let ends = [&group["longest"][0]["timed_out"], &group["longest"][1]["timed_out"]];
+    assert_eq!(ends, [&Value::from(true), &Value::from(false)]);
+    assert_eq!(answer["waits"]["late"], Value::from(0));
+}
+
+#[test]
 fn waits_are_put_together_by_what_is_asked_for() {
     for (by, expected) in [
         ("reason", "  964 ms  mutex"),

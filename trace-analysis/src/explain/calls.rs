@@ -10,12 +10,6 @@ use crate::life::{CallGroup, Share, Wait, WaitGroup};
 use crate::reason::Reason;
 use crate::time::Moment;
 
-/// Files that cost this part of the trace's time, in thousandths, are slow.
-const FILE_THOUSANDTHS: u64 = 50;
-
-/// And a call that takes less in the mean is not slow but frequent.
-const SLOW_NANOS_MIN: u64 = 200_000;
-
 /// So many calls about one thing with few bytes each are many.
 const CHATTY_CALLS_MIN: u64 = 1_000;
 
@@ -54,41 +48,15 @@ struct Slow<'a> {
 /// counts.
 pub(super) fn slow(facts: &Facts<'_>) -> Vec<Insight> {
     let lives = facts.lives;
+    let waits = lives.waits_by_files(1);
     let slow: Vec<_> = if lives.cpus.is_empty() {
         let groups = lives.calls.by_resource.iter();
         groups.filter(|group| is_about_files(facts, group)).map(slow_call).collect()
     } else {
-        let is_file = |reason: Reason| {
-            let content = matches!(reason, Reason::FileRead | Reason::FileWrite);
-            content || matches!(reason, Reason::FileSync | Reason::FileLock | Reason::File)
-        };
-        let groups = lives.waits.by_resource.iter();
-        let mut slow: Vec<_> =
-            groups.filter(|group| is_file(group.reason)).map(slow_wait).collect();
-        slow.retain(|slow| is_slow(facts, slow));
-        let groups = lives.waits.by_reason.iter().filter(|group| is_file(group.reason));
-        let rest: Vec<_> = groups.map(|group| slow_rest(group, &slow)).collect();
-        slow.into_iter().chain(rest).collect()
+        waits.iter().filter(|group| group.reason.is_file()).map(slow_wait).collect()
     };
-    let slow = slow.into_iter().filter(|slow| is_slow(facts, slow));
+    let slow = slow.into_iter().filter(|slow| lives.is_slow(slow.total, slow.count));
     slow.map(|slow| tell_slow(facts, &slow)).collect()
-}
-
-fn is_slow(facts: &Facts<'_>, slow: &Slow<'_>) -> bool {
-    let mean = slow.total.0 / slow.count.max(1);
-    facts.is_worth(slow.total, FILE_THOUSANDTHS) && mean >= SLOW_NANOS_MIN
-}
-
-/// What is left of one reason's waiting without the files that have a finding of their own: who
-/// reads a thousand small files waits for none of them for long.
-fn slow_rest<'a>(group: &'a WaitGroup, told: &[Slow<'_>]) -> Slow<'a> {
-    let mut rest = slow_wait(group);
-    for told in told.iter().filter(|told| told.what == rest.what) {
-        rest.total.0 = rest.total.0.saturating_sub(told.total.0);
-        rest.count = rest.count.saturating_sub(told.count);
-    }
-    rest.what.push_str(" of many files");
-    rest
 }
 
 fn is_about_files(facts: &Facts<'_>, group: &CallGroup) -> bool {
@@ -118,7 +86,10 @@ fn slow_call(group: &CallGroup) -> Slow<'_> {
 
 fn slow_wait(group: &WaitGroup) -> Slow<'_> {
     Slow {
-        what: group.reason.name().to_owned(),
+        what: match group.resources {
+            0 | 1 => group.reason.name().to_owned(),
+            files => format!("{} of {} files", group.reason.name(), count(files)),
+        },
         resource: group.resource,
         call: None,
         total: group.total,

@@ -99,6 +99,7 @@ impl CallTable {
         Calls {
             count,
             total: Nanos(total),
+            late: self.calls.late(),
             by_call: view(0),
             by_resource: view(1),
             by_stack: view(2),

@@ -3,10 +3,11 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-use trace_format::id::{StackId, ThreadId};
+use trace_format::id::{ResourceId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
-use super::futex::Futexes;
+use super::futex::{Futex, Futexes};
+use super::hands::LockHands;
 use super::thread::{Cpu, Living};
 use super::walk::{Walk, cpus_watched};
 use super::{Fine, Lives, Sum, ThreadLife, WaitGroup, saturating_sum};
@@ -25,7 +26,7 @@ pub(super) fn finish(walk: &mut Walk<'_>, options: &Options) -> Lives {
     threads.sort_by_key(|life| (life.begin, life.thread, life.os_id));
     let mut scratch = Scratch::new();
     let mut waits = walk.waits.finish(&mut scratch);
-    add_holders(&mut waits.by_resource, std::mem::take(&mut walk.futexes));
+    add_holders(&mut waits.by_resource, std::mem::take(&mut walk.futexes), &walk.hands);
     let (cpus, concurrency) = walk.cpus.finish(walk.to);
     let regions = walk.regions.finish();
     let wanted = |thread: ThreadId| options.threads.is_empty() || options.threads.contains(&thread);
@@ -59,9 +60,14 @@ pub(super) fn finish(walk: &mut Walk<'_>, options: &Options) -> Lives {
 }
 
 /// Locks get their holders.
-fn add_holders(groups: &mut [WaitGroup], futexes: Futexes) {
+fn add_holders(groups: &mut [WaitGroup], futexes: Futexes, hands: &LockHands) {
     let mut by_resource: HashMap<u32, Vec<&mut WaitGroup>> = HashMap::new();
     for group in groups.iter_mut().filter(|group| group.reason.is_lock()) {
+        if group.resource == ResourceId(0) {
+            group.holders =
+                hands.found(group.reason, group.stack).map_or(Vec::new(), Futex::holders);
+            continue;
+        }
         by_resource.entry(group.resource.0).or_default().push(group);
     }
     for (resource, futex) in futexes.into_iter() {

@@ -10,6 +10,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use trace_format::call::CallClass;
 use trace_format::id::{CallId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
@@ -26,6 +27,9 @@ const FUTEXES_MAX: usize = 1 << 16;
 
 /// So many holders are told apart for one lock.
 const HOLDERS_MAX: usize = 256;
+
+/// Linux's number of the error that says that the time was up.
+const ETIMEDOUT: i64 = 110;
 
 /// A call that woke who waited at an address.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +76,20 @@ pub(super) struct Held {
     held_max: u64,
     spent: Spent,
     slow: (u64, CallId, StackId),
+    /// When it gave the lock up last.
+    released: u64,
+}
+
+impl Wake {
+    /// A wake that is not known to be a release.
+    pub(super) fn new(
+        thread: ThreadId,
+        (stack, place): (StackId, StackId),
+        (begin, end): (u64, u64),
+        woken: u64,
+    ) -> Self {
+        Self { thread, stack, place, begin, end, left: woken, held_since: None }
+    }
 }
 
 /// All addresses.
@@ -178,20 +196,33 @@ impl Futex {
             self.wakes.pop_front();
         }
         if woken > 0 {
-            let (left, held_since) = (woken, since);
-            let wake = Wake { thread, stack, place, begin, end, left, held_since };
-            self.wakes.push_back(wake);
+            let wake = Wake::new(thread, (stack, place), (begin, end), woken);
+            self.wakes.push_back(Wake { held_since: since, ..wake });
         }
-        if caused == 0 {
-            return None;
-        }
+        let is_news = self.blame(thread, place, begin, caused);
+        since.filter(|_| is_news)
+    }
+
+    /// A thread held the lock until `released`, and others waited for it meanwhile: `caused`, the
+    /// sum over them. Returns whether this is news, and what it did is to be told
+    /// ([`Futex::held`]): each of the others may tell of the same release.
+    pub(super) fn blame(
+        &mut self,
+        thread: ThreadId,
+        place: StackId,
+        released: u64,
+        caused: u64,
+    ) -> bool {
         let is_known = self.holders.contains_key(&(thread, place));
-        if is_known || self.holders.len() < HOLDERS_MAX {
-            let held = self.holders.entry((thread, place)).or_default();
-            held.count += 1;
-            held.caused = held.caused.saturating_add(caused);
+        if caused == 0 || !is_known && self.holders.len() >= HOLDERS_MAX {
+            return false;
         }
-        since
+        let held = self.holders.entry((thread, place)).or_default();
+        held.caused = held.caused.saturating_add(caused);
+        let is_news = held.count == 0 || held.released != released;
+        held.count += u64::from(is_news);
+        held.released = released;
+        is_news
     }
 
     /// What the thread that made the last wake did while it held the lock.
@@ -232,6 +263,14 @@ impl Futex {
         });
         holders.collect()
     }
+}
+
+/// Whether a call waited at an address until its time was up, by its result: a negative error, or
+/// what `pthread_cond_timedwait` itself returns.
+pub(super) fn timed_out(call: CallId, result: i64) -> bool {
+    let is_wait = call.info().is_some_and(|info| info.class == CallClass::Futex);
+    let is_own = call == CallId::PTHREAD_COND_TIMEDWAIT && result == ETIMEDOUT;
+    is_wait && (result == -ETIMEDOUT || is_own)
 }
 
 /// How many waits a wake may have ended, by its result.

@@ -56,14 +56,26 @@ struct View<K, V> {
 /// All things.
 #[derive(Debug)]
 pub(super) struct Grouped<K, V, const N: usize> {
-    fine: FastMap<K, (Sum, [u32; N])>,
+    fine: FastMap<K, FineEntry<N>>,
     views: [View<K, V>; N],
+    /// How many things had no room for a fine entry.
+    late: u64,
+}
+
+/// A fine entry.
+#[derive(Debug)]
+struct FineEntry<const N: usize> {
+    sum: Sum,
+    /// The places of its groups, one of each view.
+    places: [u32; N],
+    /// Whether a view had no room for a group of its own.
+    is_late: bool,
 }
 
 impl<K: Key<N>, V: Default, const N: usize> Grouped<K, V, N> {
     pub(super) fn new() -> Self {
         let view = |_| View { places: FastMap::default(), groups: Vec::new() };
-        Self { fine: FastMap::default(), views: std::array::from_fn(view) }
+        Self { fine: FastMap::default(), views: std::array::from_fn(view), late: 0 }
     }
 
     /// Adds a thing that took so long; `each` is called with each of its groups.
@@ -71,20 +83,32 @@ impl<K: Key<N>, V: Default, const N: usize> Grouped<K, V, N> {
         let is_full = self.fine.len() >= FINE_MAX && !self.fine.contains_key(&key);
         let key = if is_full { key.late() } else { key };
         let views = &mut self.views;
-        let (sum, places) = self.fine.entry(key).or_insert_with(|| {
+        self.late += u64::from(is_full);
+        let fine = self.fine.entry(key).or_insert_with(|| {
             let groups = key.groups();
-            let place = |at: usize| views[at].place(groups[at], key.late());
-            (Sum::default(), std::array::from_fn(place))
+            let mut is_late = false;
+            let places = std::array::from_fn(|at| {
+                let (place, is_of_others) = views[at].place(groups[at], key.late());
+                is_late |= is_of_others;
+                place
+            });
+            FineEntry { sum: Sum::default(), places, is_late }
         });
-        sum.add(nanos);
-        for (view, &place) in views.iter_mut().zip(places.iter()) {
+        fine.sum.add(nanos);
+        for (view, &place) in views.iter_mut().zip(fine.places.iter()) {
             each(&mut view.groups[place as usize].1);
         }
     }
 
+    /// How many things were put to others, as there was no room for a group of their own.
+    pub(super) fn late(&self) -> u64 {
+        let late = self.fine.values().filter(|fine| fine.is_late);
+        self.late + late.map(|fine| fine.sum.count).sum::<u64>()
+    }
+
     /// The fine entries.
     pub(super) fn fine(&self) -> impl Iterator<Item = (K, Sum)> + '_ {
-        self.fine.iter().map(|(key, (sum, _))| (*key, *sum))
+        self.fine.iter().map(|(key, fine)| (*key, fine.sum))
     }
 
     /// The groups of one view, each with what `P` makes of its fine entries.
@@ -96,15 +120,16 @@ impl<K: Key<N>, V: Default, const N: usize> Grouped<K, V, N> {
         let groups = &self.views[view].groups;
         let mut all: Vec<_> =
             groups.iter().map(|(key, group)| (*key, group, P::default())).collect();
-        for (key, (sum, places)) in &self.fine {
-            add(&mut all[places[view] as usize].2, key, *sum);
+        for (key, fine) in &self.fine {
+            add(&mut all[fine.places[view] as usize].2, key, fine.sum);
         }
         all
     }
 }
 
 impl<K: Copy + Eq + Hash, V: Default> View<K, V> {
-    fn place(&mut self, key: K, late: K) -> u32 {
+    /// The place of a key's group, and whether that is the one for what came too late.
+    fn place(&mut self, key: K, late: K) -> (u32, bool) {
         let is_full = self.groups.len() >= GROUPS_MAX && !self.places.contains_key(&key);
         let key = if is_full { late } else { key };
         let next = self.groups.len() as u32;
@@ -112,7 +137,7 @@ impl<K: Copy + Eq + Hash, V: Default> View<K, V> {
         if place == next {
             self.groups.push((key, V::default()));
         }
-        place
+        (place, is_full)
     }
 }
 
@@ -140,4 +165,40 @@ pub(super) fn whole<K>(fine: impl Iterator<Item = (K, Sum)>) -> Sum {
     let mut whole = Sum::default();
     fine.for_each(|(_, sum)| whole.merge(sum));
     whole
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Key<1> for u32 {
+        fn late(self) -> Self {
+            0
+        }
+
+        fn groups(self) -> [Self; 1] {
+            [self]
+        }
+    }
+
+    #[test]
+    fn what_has_no_room_for_a_group_is_counted() {
+        let mut grouped: Grouped<u32, u64, 1> = Grouped::new();
+        let groups = GROUPS_MAX as u32;
+        for key in 1..=groups {
+            grouped.add(key, 1, |count| *count += 1);
+        }
+        assert_eq!(grouped.late(), 0, "the table is full, and has had room for all");
+        for _ in 0..3 {
+            grouped.add(groups + 1, 1, |count| *count += 1);
+        }
+        grouped.add(groups + 2, 1, |count| *count += 1);
+        grouped.add(1, 1, |count| *count += 1);
+        assert_eq!(grouped.late(), 4);
+        let counts = |key| {
+            let view = grouped.view(0, |_: &mut (), _, _| {});
+            view.into_iter().find(|group| group.0 == key).map(|group| *group.1)
+        };
+        assert_eq!((counts(0), counts(1), counts(groups + 1)), (Some(4), Some(2), None));
+    }
 }

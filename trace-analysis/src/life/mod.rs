@@ -14,16 +14,19 @@
 //! - `walk` goes through all events, `switches` is its part about CPUs, `pending` about calls
 //!   that never ended, `finish` its end.
 //! - `thread` is a thread's state; `who` finds it by the system's ids; `futex` tells who woke whom,
-//!   `places` why and where threads wait.
+//!   `places` why and where threads wait, `hands` who held locks that have no address.
+//! - `files` puts waiting for many files together.
 //! - `stretches` says what was done in times that were asked for.
 //! - `cpus` counts what ran at once; `waits` and `calls` put together, by means of `grouped`.
 
 mod activity;
 mod calls;
 mod cpus;
+mod files;
 mod finish;
 mod futex;
 mod grouped;
+mod hands;
 mod places;
 mod regions;
 mod switches;
@@ -216,6 +219,9 @@ pub struct Waits {
     pub count: u64,
     /// Their time, of all threads.
     pub total: Nanos,
+    /// How many are in groups for what came too late, as there is room for a limited number of
+    /// groups: such a group has a reason and no more.
+    pub late: u64,
     /// By [`By::Resource`], the most time first.
     pub by_resource: Vec<WaitGroup>,
     /// By [`By::Reason`], the most time first.
@@ -237,8 +243,13 @@ pub struct WaitGroup {
     pub stack: StackId,
     /// Who; 0 if several threads: then see `waiters`.
     pub thread: ThreadId,
+    /// How many things are put together here that were waited for: 1, if nobody did so
+    /// ([`Lives::waits_by_resource`]).
+    pub resources: u64,
     /// How often.
     pub count: u64,
+    /// How many of these ended because their time was up, and nobody woke the thread.
+    pub timeouts: u64,
     /// How long in all.
     pub total: Nanos,
     /// How long each.
@@ -308,6 +319,8 @@ pub struct Wait {
     pub inside: Nanos,
     /// Who ended it, where, and when; nobody if that can't be told.
     pub waker: Option<Waker>,
+    /// Whether it ended because its time was up, and nobody woke the thread.
+    pub timed_out: bool,
 }
 
 /// A wait that was not over when the trace stopped.
@@ -341,6 +354,9 @@ pub struct Calls {
     pub count: u64,
     /// Their time, of all threads.
     pub total: Nanos,
+    /// How many are in groups for what came too late, as there is room for a limited number of
+    /// groups: such a group has a call and no more.
+    pub late: u64,
     /// By call, the most time first.
     pub by_call: Vec<CallGroup>,
     /// By call and resource, the most time first.

@@ -102,6 +102,7 @@ impl Walk<'_> {
             duration: Nanos(nanos),
             inside: Nanos(nanos),
             waker: None,
+            timed_out: false,
         };
         self.waits.add(reason, false, (stack, None), &wait);
     }

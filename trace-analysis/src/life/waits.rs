@@ -47,6 +47,7 @@ impl Key<4> for WaitKey {
 struct WaitSums {
     sum: Sum,
     max: u64,
+    timeouts: u64,
     durations: Durations,
     /// By duration, the longest first.
     longest: Vec<Wait>,
@@ -106,6 +107,7 @@ impl WaitTable {
         Waits {
             count,
             total: Nanos(total),
+            late: self.waits.late(),
             by_resource: view(0),
             by_reason: view(1),
             by_stack: view(2),
@@ -130,6 +132,7 @@ impl WaitSums {
         let nanos = wait.duration.0;
         self.sum.add(wait.inside.0);
         self.max = self.max.max(nanos);
+        self.timeouts += u64::from(wait.timed_out);
         self.durations.record(nanos, budget);
         keep_longest(&mut self.longest, *wait, |wait| wait.duration.0);
     }
@@ -141,7 +144,9 @@ impl WaitSums {
             // Of a view one of them is said at most.
             stack: key.stack.max(key.place),
             thread: key.thread,
+            resources: 1,
             count: self.sum.count,
+            timeouts: self.timeouts,
             total: Nanos(self.sum.total),
             quantiles: self.durations.quantiles(Nanos(self.max), 1.0, scratch),
             waiters_max: 0,

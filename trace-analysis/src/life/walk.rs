@@ -19,8 +19,9 @@ use trace_format::time::{Nanos, Ticks};
 
 use super::calls::{CallTable, Ended};
 use super::cpus::Cpus;
-use super::futex::{Futexes, woken};
+use super::futex::{Futexes, timed_out, woken};
 use super::grouped::Sum;
+use super::hands::LockHands;
 use super::places::Places;
 use super::regions::RegionTable;
 use super::thread::{Call, Frame, Living};
@@ -70,6 +71,7 @@ pub(crate) struct Walk<'f> {
     strangers: usize,
     pub(super) cpus: Cpus,
     pub(super) futexes: Futexes,
+    pub(super) hands: LockHands,
     pub(super) waits: WaitTable,
     pub(super) calls: CallTable,
     /// Time ready, by the stack of the call it was in.
@@ -113,6 +115,7 @@ impl<'f> Walk<'f> {
             strangers: 0,
             cpus: Cpus::new(from, cpus_watched(tables)),
             futexes: Futexes::default(),
+            hands: LockHands::default(),
             waits: WaitTable::new(&options.threads),
             calls: CallTable::new(&options.threads),
             ready: FastMap::default(),
@@ -637,9 +640,10 @@ impl<'f> Walk<'f> {
         let waker = waker.map(|(waker, _)| waker);
         let (stack, resource) = (open.stack, self.places.same(open.resource));
         let since = Moment::older(begin, older);
-        let (inside, whole) = (Nanos(call.blocked), Nanos(call.blocked.saturating_add(older)));
+        let (inside, duration) = (Nanos(call.blocked), Nanos(call.blocked.saturating_add(older)));
+        let timed_out = is_over && call.result.is_some_and(|it| timed_out(open.call, it));
         let mut wait =
-            Wait { thread, stack, resource, begin: since, duration: whole, inside, waker };
+            Wait { thread, stack, resource, begin: since, duration, inside, waker, timed_out };
         if call.blocked > 0 {
             let places = (call.place, waker_place);
             self.waits.add(call.why.reason, call.why.named, places, &wait);
@@ -649,7 +653,7 @@ impl<'f> Walk<'f> {
         }
         if call.faulted > 0 {
             let (begin, inside) = (Moment::from(Nanos(begin)), Nanos(call.faulted));
-            wait = Wait { begin, duration: inside, inside, waker: None, ..wait };
+            wait = Wait { begin, duration: inside, inside, waker: None, timed_out: false, ..wait };
             self.waits.add(Reason::PageFault, false, (stack, None), &wait);
         }
         let inside = end - begin.min(end);
@@ -680,12 +684,12 @@ impl<'f> Walk<'f> {
         let resource = self.places.same(open.resource).0;
         match call_class(open.call) {
             CallClass::Futex if call.result != Some(EAGAIN) => {
-                let was_woken = is_over && call.result.is_none_or(|result| result >= 0);
+                let is_woken = |result| result >= 0 && !timed_out(open.call, result);
+                let was_woken = is_over && call.result.is_none_or(is_woken);
                 let futex = self.futexes.at(resource)?;
                 let wake = futex.waited(who, thread, (begin, end), was_woken)?;
-                let held_since = wake.held_since.filter(|_| call.why.reason.is_lock());
+                let held_since = self.held_since(thread, call, begin, &wake).map(Nanos);
                 let (thread, stack, at) = (wake.thread, wake.stack, Nanos(wake.begin));
-                let held_since = held_since.map(Nanos);
                 Some((Waker { thread, stack, at, held_since }, wake.place))
             }
             CallClass::FutexWake => {

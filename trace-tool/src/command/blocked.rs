@@ -4,17 +4,18 @@
 //! waiting for work, time or other threads, which is how a program rests. A lock that costs a
 //! tenth of the time must not stand below a main thread that waits for its workers.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use clap::{Args, ValueEnum};
-use trace_analysis::life::{Holder, Share, Times, Wait, WaitGroup, Waits};
+use trace_analysis::life::{Holder, Lives, Share, Times, Wait, WaitGroup, Waits};
 use trace_analysis::reason::{Reason, ReasonKind};
 use trace_format::definition::ResourceKind;
 use trace_format::id::{CallId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
 use super::life::Life;
-use super::reading::{Source, limited, standstills};
+use super::reading::{Source, late, limited, standstills};
 use super::{Failure, Verdict};
 use crate::json::Trace;
 use crate::json::life::{LifeReport, Words};
@@ -85,7 +86,7 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
         say(&life.why_nothing("waits", "os"));
         return Ok(verdict);
     }
-    let groups = groups(waits, arguments.by);
+    let groups = groups(&life.lives, arguments.by);
     let (idle, held): (Vec<_>, Vec<_>) = groups.iter().partition(|group| is_rest(group));
     if !held.is_empty() {
         let title = heading("Held up, by locks, files, sockets", &held);
@@ -103,6 +104,9 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
         out.write_all(table(shown, words).render(out.width).as_bytes())?;
         more(idle.len(), arguments.top, out)?;
     }
+    if let Some(line) = late(waits.late, "waits") {
+        out.wrapped(&line, 2)?;
+    }
     Ok(verdict)
 }
 
@@ -114,12 +118,12 @@ fn cut(waits: &mut Waits, top: usize) {
     }
 }
 
-fn groups(waits: &Waits, by: By) -> &[WaitGroup] {
+fn groups(lives: &Lives, by: By) -> Cow<'_, [WaitGroup]> {
     match by {
-        By::Lock => &waits.by_resource,
-        By::Reason => &waits.by_reason,
-        By::Stack => &waits.by_stack,
-        By::Thread => &waits.by_thread,
+        By::Lock => lives.waits_by_resource().into(),
+        By::Reason => lives.waits.by_reason.as_slice().into(),
+        By::Stack => lives.waits.by_stack.as_slice().into(),
+        By::Thread => lives.waits.by_thread.as_slice().into(),
     }
 }
 
@@ -168,6 +172,9 @@ fn reason(group: &WaitGroup, words: Words<'_>) -> String {
         _ if is_older(group) => "unknown, since before the trace".to_owned(),
         reason => reason.name().to_owned(),
     };
+    if group.resources > 1 {
+        text.push_str(&format!(" of {} files", units::count(group.resources)));
+    }
     if let Some(resource) = resource(words, group) {
         text.push(' ');
         text.push_str(&resource);
@@ -236,6 +243,7 @@ fn print_group(
     if let Some(older) = group.longest.iter().map(|wait| wait.begin).filter(|it| it.0 < 0).min() {
         how.push(format!("since {}", units::since(older)));
     }
+    how.extend(timeouts(group));
     if group.waiters_max > 1 {
         how.push(format!("up to {} threads at once", group.waiters_max));
     }
@@ -250,6 +258,15 @@ fn print_group(
     match group.holders.first() {
         Some(holder) => print_holder(group, holder, words, stacks, out),
         None => print_waker(group, words, stacks, out),
+    }
+}
+
+/// How many of a group's waits ended because their time was up.
+fn timeouts(group: &WaitGroup) -> Option<String> {
+    match group.timeouts {
+        0 => None,
+        all if all == group.count => Some("nobody woke it: its time was up".to_owned()),
+        some => Some(format!("{} of them until its time was up", units::count(some))),
     }
 }
 
@@ -394,6 +411,7 @@ fn table(groups: &[&WaitGroup], words: Words<'_>) -> Table {
         Column::Text("for"),
         Column::Name("function"),
         Column::OptionalText("where", 3),
+        Column::Optional("timed out", 0),
         Column::OptionalText("ended by", 0),
     ]);
     for group in groups {
@@ -410,8 +428,9 @@ fn table(groups: &[&WaitGroup], words: Words<'_>) -> Table {
             reason(group, words),
             place.shown_function(),
             place.shown_line() + &more,
+            units::count(group.timeouts),
             by.unwrap_or_default(),
         ]);
     }
-    table.without_empty("ended by", "")
+    table.without_empty("timed out", "0").without_empty("ended by", "")
 }

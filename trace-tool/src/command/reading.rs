@@ -325,6 +325,20 @@ pub fn lost_records(records: u64) -> Option<String> {
     (records > 0).then_some(line)
 }
 
+/// A line about what is in no group of its own; nothing if all is.
+///
+/// - `what`: waits or calls.
+#[must_use]
+pub fn late(late: u64, what: &str) -> Option<String> {
+    let count = units::count(late);
+    (late > 0).then(|| {
+        format!(
+            "(the table is full: {count} {what} came when it had no room for another group, and \
+             are in groups without a place or a file; --from and --to show less at a time)"
+        )
+    })
+}
+
 /// A line about each of the longest times in which the whole process stood still.
 #[must_use]
 pub fn standstills(lives: &Lives) -> Vec<String> {

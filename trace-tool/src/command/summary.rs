@@ -8,8 +8,8 @@ use trace_analysis::life::Lives;
 use trace_format::time::Nanos;
 
 use super::reading::{
-    Reading, Source, findings, limited, lost_records, missing, say_if_empty, standstills, symbols,
-    verdict_of_lives, warn,
+    Reading, Source, findings, late, limited, lost_records, missing, say_if_empty, standstills,
+    symbols, verdict_of_lives, warn,
 };
 use super::{Failure, Verdict};
 use crate::command::{blocked, regions, tasks, threads};
@@ -165,13 +165,16 @@ fn print_lives(
     if !cpus.is_empty() {
         out.wrapped(&cpus, 2)?;
     }
-    let held = lives.waits.by_resource.iter().find(|group| !blocked::is_rest(group));
-    if let Some(group) = held {
+    let waits = lives.waits_by_resource();
+    if let Some(group) = waits.iter().find(|group| !blocked::is_rest(group)) {
         let time = units::time(group.total);
         let count = units::plural(group.count, "wait", "waits");
         let subject = blocked::subject(group, words);
         out.wrapped(&format!("Top wait: {time} in {count}, {subject}"), 2)?;
         writeln!(out, "  more: exectrace blocked, exectrace explain")?;
+    }
+    if let Some(line) = late(lives.waits.late, "waits") {
+        out.wrapped(&line, 2)?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use trace_format::id::StackId;
 use trace_format::time::Nanos;
 
 use super::life::Life;
-use super::reading::{Source, limited};
+use super::reading::{Source, late, limited};
 use super::{Failure, Verdict};
 use crate::json::Trace;
 use crate::json::life::{LifeReport, Words};
@@ -111,6 +111,9 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     }
     if groups.iter().any(|group| group.tiny > 0) {
         writeln!(out, "(tiny: fewer than 512 bytes, so that the call costs more than they do)")?;
+    }
+    if let Some(line) = late(calls.late, "calls") {
+        out.wrapped(&line, 2)?;
     }
     print_longest(arguments, calls, words, out)?;
     Ok(verdict)

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use trace_analysis::life::{
-    CallGroup, Calls, CpuLife, Holder, Lives, OneCall, RegionTimes, Share, ThreadLife, Times,
-    Unended, Wait, WaitGroup, Waits,
+    CallGroup, Calls, Holder, Lives, OneCall, RegionTimes, Share, ThreadLife, Times, Unended, Wait,
+    WaitGroup, Waits,
 };
 use trace_format::id::{CallId, ResourceId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
-use super::process::{FacilityOut, StandstillOut};
+use super::process::{CpuOut, FacilityOut, StandstillOut};
 use super::{Spread, Trace};
 use crate::describe::Names;
 use crate::places::{Place, Places};
@@ -206,23 +206,6 @@ impl UnendedOut {
     }
 }
 
-#[derive(Debug, Serialize)]
-struct CpuOut {
-    cpu: u32,
-    busy_ns: u64,
-    switches: u64,
-    preemptions: u64,
-    samples: u64,
-    lost_records: u64,
-}
-
-impl From<&CpuLife> for CpuOut {
-    fn from(life: &CpuLife) -> Self {
-        let CpuLife { cpu, busy, switches, preemptions, samples, lost_records } = *life;
-        Self { cpu, busy_ns: busy.0, switches, preemptions, samples, lost_records }
-    }
-}
-
 /// What threads did inside a call site's regions.
 #[derive(Debug, Serialize)]
 pub struct RegionTimesOut {
@@ -322,6 +305,7 @@ impl LifeReport {
         self.waits = Some(WaitsOut {
             count: waits.count,
             total_ns: waits.total.0,
+            late: waits.late,
             by_lock: group(&waits.by_resource),
             by_reason: group(&waits.by_reason),
             by_stack: group(&waits.by_stack),
@@ -339,6 +323,7 @@ impl LifeReport {
         self.calls = Some(CallsOut {
             count: calls.count,
             total_ns: calls.total.0,
+            late: calls.late,
             by_call: group(&calls.by_call),
             by_resource: group(&calls.by_resource),
             by_stack: group(&calls.by_stack),
@@ -351,6 +336,7 @@ impl LifeReport {
 struct WaitsOut {
     count: u64,
     total_ns: u64,
+    late: u64,
     by_lock: Vec<WaitGroupOut>,
     by_reason: Vec<WaitGroupOut>,
     by_stack: Vec<WaitGroupOut>,
@@ -368,6 +354,7 @@ struct WaitGroupOut {
     total_ns: u64,
     #[serde(flatten)]
     spread: Spread,
+    timeouts: u64,
     waiters_max: u32,
     stacks: Vec<AtOut>,
     waiters: Vec<PartyOut>,
@@ -391,6 +378,7 @@ impl WaitGroupOut {
             count: group.count,
             total_ns: group.total.0,
             spread: group.quantiles.into(),
+            timeouts: group.timeouts,
             waiters_max: group.waiters_max,
             stacks: group.stacks.iter().map(|share| AtOut::new(words, share)).collect(),
             waiters: group.waiters.iter().map(waiter).collect(),
@@ -476,6 +464,7 @@ struct WaitOut {
     resource: Option<ResourceOut>,
     begin_ns: i64,
     duration_ns: u64,
+    timed_out: bool,
     woken: Option<WokenOut>,
 }
 
@@ -496,6 +485,7 @@ impl WaitOut {
             resource: ResourceOut::new(words, wait.resource),
             begin_ns: wait.begin.0,
             duration_ns: wait.duration.0,
+            timed_out: wait.timed_out,
             woken: wait.waker.map(|waker| WokenOut {
                 by: WhoOut::new(words, waker.thread),
                 at: StackOut::new(words, waker.stack),
@@ -510,6 +500,7 @@ impl WaitOut {
 struct CallsOut {
     count: u64,
     total_ns: u64,
+    late: u64,
     by_call: Vec<CallGroupOut>,
     by_resource: Vec<CallGroupOut>,
     by_stack: Vec<CallGroupOut>,

@@ -2,6 +2,7 @@
 //! still.
 
 use serde::Serialize;
+use trace_analysis::life::CpuLife;
 use trace_analysis::standstill::Standstill;
 use trace_format::read::Facility;
 
@@ -32,5 +33,23 @@ impl From<&Standstill> for StandstillOut {
     fn from(told: &Standstill) -> Self {
         let Standstill { from, to, suspended } = *told;
         Self { from_ns: from.0, to_ns: to.0, suspended_ns: suspended.0 }
+    }
+}
+
+/// What ran on a CPU.
+#[derive(Debug, Serialize)]
+pub struct CpuOut {
+    cpu: u32,
+    busy_ns: u64,
+    switches: u64,
+    preemptions: u64,
+    samples: u64,
+    lost_records: u64,
+}
+
+impl From<&CpuLife> for CpuOut {
+    fn from(life: &CpuLife) -> Self {
+        let CpuLife { cpu, busy, switches, preemptions, samples, lost_records } = *life;
+        Self { cpu, busy_ns: busy.0, switches, preemptions, samples, lost_records }
     }
 }
