@@ -14,7 +14,6 @@
 use std::collections::HashMap;
 
 use trace_format::id::{StackId, ThreadId};
-use trace_format::read::ReadAt;
 
 use super::futex::{Futex, Wake};
 use super::thread::Call;
@@ -81,7 +80,7 @@ impl LockHands {
     }
 }
 
-impl<S: ReadAt + Sync> Walk<'_, S> {
+impl Walk<'_> {
     /// Since when the thread that ended a wait for a lock is known to have held it. Who held a lock
     /// that has no address is to blame for the wait from here on.
     pub(super) fn held_since(
