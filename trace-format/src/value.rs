@@ -15,6 +15,25 @@ pub const TEXT_BYTES_MAX: usize = 1024;
 /// The most bytes of a log message that are kept.
 pub const LOG_BYTES_MAX: usize = 8 * 1024;
 
+/// Whether a terminal or an editor shows this character as itself.
+///
+/// `false` for control characters (C0, DEL, C1), for those that reorder or hide what stands around
+/// them, and for line ends that are no controls. Text from a trace is escaped by this rule wherever
+/// it is shown: on terminals, in JSON, in the text form of section 9.
+#[must_use]
+pub const fn is_shown(character: char) -> bool {
+    !matches!(
+        character,
+        '\0'..='\u{1f}'
+            | '\u{7f}'..='\u{9f}'
+            | '\u{61c}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+    )
+}
+
 /// One argument.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]

@@ -7,7 +7,7 @@
 
 use std::fmt::Write;
 
-use trace_format::value::Text;
+use trace_format::value::{Text, is_shown};
 
 /// Appends `bytes`, at most `chars_max` characters of them; `…` stands for the rest.
 pub fn push(out: &mut String, bytes: &[u8], chars_max: usize) {
@@ -78,19 +78,11 @@ fn push_char(out: &mut String, character: char, quoted: bool) {
             out.push('\\');
             out.push(character);
         }
-        _ if character.is_control() || turns_text(character) => {
+        _ if !is_shown(character) => {
             let _ = write!(out, "\\u{{{:x}}}", u32::from(character));
         }
         _ => out.push(character),
     }
-}
-
-/// Characters that reorder or hide what stands around them, and line ends that are no controls.
-fn turns_text(character: char) -> bool {
-    matches!(
-        character,
-        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-    )
 }
 
 #[cfg(test)]

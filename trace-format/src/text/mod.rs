@@ -12,10 +12,12 @@ mod parse;
 mod word;
 mod write;
 
-use std::{error, fmt};
+use std::{error, fmt, io};
+
+use crate::read::ReadError;
 
 pub use parse::from_text;
-pub use write::to_text;
+pub use write::{to_text, write_text};
 
 /// Why text is no trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,3 +68,36 @@ impl fmt::Display for TextError {
 }
 
 impl error::Error for TextError {}
+
+/// Why a trace could not be written as text.
+#[derive(Debug)]
+pub enum TextWriteError {
+    /// The bytes are no trace, or could not be read.
+    Read(ReadError),
+    /// The lines could not be written.
+    Write(io::Error),
+}
+
+impl From<io::Error> for TextWriteError {
+    fn from(error: io::Error) -> Self {
+        Self::Write(error)
+    }
+}
+
+impl fmt::Display for TextWriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read(error) => write!(f, "{error}"),
+            Self::Write(_) => write!(f, "the text can't be written"),
+        }
+    }
+}
+
+impl error::Error for TextWriteError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Read(error) => error.source(),
+            Self::Write(error) => Some(error),
+        }
+    }
+}

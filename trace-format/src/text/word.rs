@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use super::TextErrorKind;
 use crate::id::{CallId, FutureId, Open, OpenCall, ResourceId, SiteId, StackId, TaskId};
-use crate::value::{Text, Value, Values, put_stack, put_value, tag};
+use crate::value::{Text, Value, Values, is_shown, put_stack, put_value, tag};
 
-/// Appends `bytes` in quotes. What is UTF-8 and no control character stands as it is.
+/// Appends `bytes` in quotes. Characters that [`is_shown`] stand as they are.
 pub(super) fn put_quoted(out: &mut String, bytes: &[u8]) {
     out.push('"');
     for chunk in bytes.utf8_chunks() {
@@ -14,9 +14,9 @@ pub(super) fn put_quoted(out: &mut String, bytes: &[u8]) {
             match character {
                 '"' | '\\' => out.extend(['\\', character]),
                 '\n' => out.push_str("\\n"),
-                control if control.is_control() => {
+                hidden if !is_shown(hidden) => {
                     let mut bytes = [0; 4];
-                    put_escaped(out, control.encode_utf8(&mut bytes).as_bytes());
+                    put_escaped(out, hidden.encode_utf8(&mut bytes).as_bytes());
                 }
                 character => out.push(character),
             }

@@ -1,13 +1,15 @@
 //! From a trace's bytes to lines.
 
 use std::fmt::{self, Write as _};
+use std::io::{self, Cursor, Read, Seek};
 
+use super::TextWriteError;
 use super::word::{put_call, put_hex, put_one, put_open, put_quoted, put_text, put_values};
 use crate::definition::{ArgumentKind, Definition, Function, put_definition};
 use crate::event::{Event, EventKind, put_event};
 use crate::header::{BatchKind, CODEC_LZ4};
 use crate::id::{OpenCall, StackId};
-use crate::read::{Batch, BatchReader};
+use crate::read::{Batch, BatchReader, ReadError, ReadErrorKind};
 use crate::time::Ticks;
 
 /// A trace as text; whatever `bytes` are, there is something to say of them.
@@ -16,38 +18,64 @@ use crate::time::Ticks;
 /// their bytes. What is damaged is named by a comment.
 #[must_use]
 pub fn to_text(bytes: &[u8]) -> String {
-    let mut out = String::new();
-    let mut reader = match BatchReader::new(bytes) {
-        Ok(reader) => reader,
-        Err(error) => {
-            let _ = writeln!(out, "# {error}");
-            return out;
-        }
-    };
+    let mut out = Vec::new();
+    match write_text(Cursor::new(bytes), &mut out) {
+        Ok(_) => {}
+        Err(TextWriteError::Read(error)) => out = format!("# {error}\n").into_bytes(),
+        Err(TextWriteError::Write(error)) => unreachable!("memory takes every write: {error}"),
+    }
+    String::from_utf8(out).expect("every line is text")
+}
+
+/// Writes a trace as text, as [`to_text`] does, one batch in memory at a time.
+///
+/// - `source`: all bytes of a trace. It is read once to its first compressed batch, if it has one,
+///   and then once to its end.
+/// - Returns whether the trace is whole: nothing is damaged, and it has its trailer.
+///
+/// # Errors
+/// [`TextWriteError::Read`] if `source` is no trace or fails, and then nothing may have been
+/// written; [`TextWriteError::Write`] if `out` fails.
+pub fn write_text<R: Read + Seek>(
+    mut source: R,
+    out: &mut impl io::Write,
+) -> Result<bool, TextWriteError> {
+    let failed = |error| TextWriteError::Read(ReadError::new(0, ReadErrorKind::Io(error)));
+    let is_compressed = has_compressed(&mut source)?;
+    source.rewind().map_err(failed)?;
+    let mut reader = BatchReader::new(source).map_err(TextWriteError::Read)?;
     let header = reader.header();
-    let _ = write!(out, "file {}.{}", header.major, header.minor);
-    let file_line_end = out.len();
-    out.push('\n');
-    let mut compressed = false;
+    let codec = if is_compressed { " lz4" } else { "" };
+    writeln!(out, "file {}.{}{codec}", header.major, header.minor)?;
+    let (mut lines, mut is_whole) = (String::new(), true);
     while let Some(batch) = reader.next_batch() {
+        lines.clear();
         match batch {
             Ok(batch) if batch.header.kind == BatchKind::Index => {}
-            Ok(batch) => {
-                compressed |= batch.header.codec == CODEC_LZ4;
-                put_batch(&mut out, &batch);
-            }
+            Ok(batch) => put_batch(&mut lines, &batch),
             Err(error) => {
-                let _ = writeln!(out, "# {error}");
+                is_whole = false;
+                let _ = writeln!(lines, "# {error}");
             }
         }
-    }
-    if compressed {
-        out.insert_str(file_line_end, " lz4");
+        out.write_all(lines.as_bytes())?;
     }
     if reader.is_complete() {
-        out.push_str("trailer\n");
+        out.write_all(b"trailer\n")?;
     }
-    out
+    Ok(is_whole && reader.is_complete())
+}
+
+/// Whether any batch that is whole is compressed: the first line says so.
+fn has_compressed(source: impl Read) -> Result<bool, TextWriteError> {
+    let mut reader = BatchReader::new(source).map_err(TextWriteError::Read)?;
+    while let Some(batch) = reader.next_batch() {
+        let is_listed = |batch: &Batch<'_>| batch.header.kind != BatchKind::Index;
+        if batch.is_ok_and(|it| is_listed(&it) && it.header.codec == CODEC_LZ4) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn put_batch(out: &mut String, batch: &Batch<'_>) {
