@@ -6,7 +6,7 @@ use trace_format::definition::{Definition, put_definition};
 use trace_format::event::{Event, EventKind, put_event};
 use trace_format::flight::{END, HEADER_BYTES, Header, TABLE_HEADER_BYTES, unwind};
 use trace_format::header::{BatchKind, FLAG_RESTATED};
-use trace_format::id::{SiteId, StackId, ThreadId};
+use trace_format::id::{FutureId, SiteId, StackId, TaskId, ThreadId};
 use trace_format::read::{TraceFile, Window};
 use trace_format::time::{ClockSnapshot, Nanos, Ticks};
 use trace_format::value::Value;
@@ -54,7 +54,11 @@ impl Made {
     }
 
     fn names(&mut self, definitions: &[Definition<'_>]) {
-        let (info, payload) = defined(1, definitions);
+        self.names_in(1, definitions);
+    }
+
+    fn names_in(&mut self, generation: u32, definitions: &[Definition<'_>]) {
+        let (info, payload) = defined(generation, definitions);
         let at = self.header.table_at(0) as usize + self.table_end;
         self.table_end += self.put(at, &info, &payload);
     }
@@ -170,6 +174,46 @@ fn the_table_with_the_higher_number_holds() {
     assert_eq!(times(&trace).len(), 3 * EVENTS as usize);
     let trace = TraceFile::open(trace.as_slice()).expect("a trace");
     assert_eq!(trace.tables().threads[&ThreadId(1)].name, "", "events without a name are kept");
+}
+
+fn future(id: u64) -> Definition<'static> {
+    Definition::FutureState {
+        id: FutureId(id),
+        parent: FutureId(0),
+        task: TaskId(0),
+        site: SiteId(1),
+        begin: Ticks(id),
+        spawned: true,
+        waits_at: StackId(0),
+        since: Ticks(id),
+    }
+}
+
+#[test]
+fn a_future_of_a_generation_whose_events_are_gone_is_old() {
+    let is_old = |file: &Made| {
+        let trace = unwind(&file.bytes).expect("it is one");
+        let trace = TraceFile::open(trace.as_slice()).expect("a trace");
+        let first = times(&unwind(&file.bytes).expect("it is one"))[0] / 10_000;
+        let futures = &trace.tables().futures;
+        assert_eq!(trace.tables().thread_name(ThreadId(1)), "worker", "names are not old");
+        (first, futures.values().map(|it| (it.id.0, it.is_old)).collect::<Vec<_>>())
+    };
+    // Nothing is gone yet.
+    let mut file = Made::new(32 << 10);
+    file.names_in(1, &[future(1)]);
+    (1..=3).for_each(|number| file.generation(number));
+    file.names_in(2, &[future(2)]);
+    assert_eq!(is_old(&file), (1, vec![(1, false), (2, false)]));
+    // The log has gone round.
+    let mut file = Made::new(32 << 10);
+    file.names_in(1, &[future(1), future(2)]);
+    (1..=200).for_each(|number| file.generation(number));
+    let (first, _) = is_old(&file);
+    file.names_in(first as u32, &[future(2), future(3)]);
+    file.names_in(first as u32 + 1, &[future(3), future(4)]);
+    let expected = vec![(1, true), (2, true), (3, false), (4, false)];
+    assert_eq!(is_old(&file), (first, expected));
 }
 
 #[test]

@@ -32,8 +32,9 @@ pub fn unwind(bytes: &[u8]) -> Option<Vec<u8>> {
     let names = batches(names.get(TABLE_HEADER_BYTES..).unwrap_or(&[]), true);
     let log = from_oldest(batches(log, false));
     let mut out = Out::new();
+    let oldest = oldest_told(&log);
     for batch in &names {
-        out.definitions(batch);
+        out.names(batch, batch.header.generation < oldest);
     }
     out.begin(&log);
     for batch in &log {
@@ -84,6 +85,16 @@ fn from_oldest(mut batches: Vec<Stored>) -> Vec<Stored> {
         batches.windows(2).position(|two| two[1].header.generation < two[0].header.generation);
     batches.rotate_left(back.map_or(0, |at| at + 1));
     batches
+}
+
+/// The first generation of which the log has all events. Its own first may have lost its begin, or
+/// pieces of batches that were begun before, unless it is the recorder's first.
+fn oldest_told(log: &[Stored]) -> u32 {
+    let Some(first) = log.first() else { return u32::MAX };
+    match first.definitions().next() {
+        Some(Definition::Generation { number: 1, .. }) => 1,
+        _ => first.header.generation.saturating_add(1),
+    }
 }
 
 fn clock_of(definition: Definition<'_>) -> Option<ClockSnapshot> {
@@ -163,6 +174,28 @@ impl Out {
         self.put_definitions(&first.header, &payload, count);
     }
 
+    /// Names, before the log. `is_old`: the log does not have all events since they were told, so
+    /// that futures may have ended.
+    fn names(&mut self, batch: &Stored, is_old: bool) {
+        let is_future = |it: &Definition<'_>| matches!(it, Definition::FutureState { .. });
+        if !is_old || !batch.definitions().any(|it| is_future(&it)) {
+            return self.definitions(batch);
+        }
+        let (mut names, mut count) = (Vec::new(), 0);
+        let (mut futures, mut future_count) = (Vec::new(), 0);
+        for definition in batch.definitions() {
+            if is_future(&definition) {
+                put_definition(&mut futures, &definition);
+                future_count += 1;
+            } else if let Some(definition) = self.as_here(definition) {
+                put_definition(&mut names, &definition);
+                count += 1;
+            }
+        }
+        self.put_definitions(&batch.header, &names, count);
+        self.put_definitions_of(0, &batch.header, &futures, future_count);
+    }
+
     /// Definitions as they are of use here.
     fn definitions(&mut self, batch: &Stored) {
         let (mut payload, mut count) = (Vec::new(), 0);
@@ -228,12 +261,23 @@ impl Out {
     }
 
     fn put_definitions(&mut self, header: &BatchHeader, payload: &[u8], count: u32) {
+        self.put_definitions_of(self.generation(header.generation), header, payload, count);
+    }
+
+    fn put_definitions_of(
+        &mut self,
+        generation: u32,
+        header: &BatchHeader,
+        payload: &[u8],
+        count: u32,
+    ) {
         if count == 0 || payload.len() > PAYLOAD_BYTES_MAX {
             return;
         }
         let (kind, thread, sequence) = (BatchKind::Definitions, ThreadId(0), self.sequence);
         self.sequence += 1;
-        let place = BatchInfo { kind, thread, sequence, offset: 0, flags: 0, ..self.info(header) };
+        let info = self.info(header);
+        let place = BatchInfo { kind, thread, sequence, generation, offset: 0, flags: 0, ..info };
         self.put(&BatchInfo { events: count, ..place }, payload);
     }
 

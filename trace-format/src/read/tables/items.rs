@@ -168,6 +168,9 @@ pub struct FutureState {
     pub waits_at: StackId,
     /// When the last poll began that left it waiting; 0 if there was none.
     pub since: Ticks,
+    /// It was told in a generation whose events the trace does not have: what the future is holds,
+    /// but not that it lived when the trace began, nor what it waited for.
+    pub is_old: bool,
 }
 
 /// The whole process stood still for a while.

@@ -67,6 +67,8 @@ pub struct Tables {
     pub unknown: u64,
     /// How many addresses `stacks` hold.
     addresses: usize,
+    /// What is being applied was told in a generation whose events are gone.
+    is_old: bool,
 }
 
 impl Tables {
@@ -187,6 +189,7 @@ impl Tables {
                 spawned,
                 waits_at,
                 since,
+                is_old: self.is_old,
             }),
             &Definition::Stopped { from, to, suspended } => {
                 if self.stops.len() < STOPS_MAX {
@@ -207,6 +210,10 @@ impl Tables {
     }
 
     fn note_future(&mut self, state: FutureState) {
+        let is_newer = |old: &FutureState| old.is_old || !state.is_old;
+        if !self.futures.get(&state.id).is_none_or(is_newer) {
+            return;
+        }
         if self.futures.len() < FUTURES_MAX || self.futures.contains_key(&state.id) {
             self.futures.insert(state.id, state);
         }
@@ -217,10 +224,12 @@ impl Tables {
     /// # Errors
     /// `DefinitionFaulty` if bytes in it are none; those before have been applied.
     pub fn apply_batch(&mut self, batch: &Batch<'_>) -> Result<(), ReadError> {
+        self.is_old = batch.header.generation == 0;
         let mut definitions = batch.definitions();
         for definition in definitions.by_ref() {
             self.apply(&definition);
         }
+        self.is_old = false;
         match definitions.rest() {
             0 => Ok(()),
             rest => {
