@@ -1,7 +1,7 @@
 //! Where every batch lies: written at the end, rebuilt from the headers if missing.
 //! FORMAT.md, section 8.
 
-use crate::header::{BatchHeader, BatchKind};
+use crate::header::{BatchHeader, BatchKind, FLAG_RESTATED};
 use crate::id::ThreadId;
 use crate::time::Ticks;
 use crate::varint::{put_varint, take_varint};
@@ -23,9 +23,9 @@ pub struct IndexEntry {
     pub piece: u32,
     /// In which it was written.
     pub generation: u32,
-    /// Nothing in it is earlier.
+    /// Nothing in it is earlier; the first event may be much later.
     pub base_ticks: Ticks,
-    /// Nothing in it is later.
+    /// Nothing in it is later; a bound, which may lie behind the base of the next.
     pub last_ticks: Ticks,
     /// How many.
     pub events: u32,
@@ -51,6 +51,17 @@ impl IndexEntry {
             events: header.events,
             flags: header.flags,
         }
+    }
+
+    /// Whether reading a thread from `from` on may begin with this batch: it says what is open, and
+    /// no event of an earlier one lies in the window. The base alone does not tell that, as it may
+    /// be earlier than the events before.
+    ///
+    /// - `before`: the thread's batch before this one, if there is one.
+    #[must_use]
+    pub fn begins_window(&self, before: Option<&Self>, from: Ticks) -> bool {
+        let is_over = before.is_none_or(|before| before.last_ticks <= from);
+        self.flags & FLAG_RESTATED != 0 && self.base_ticks <= from && is_over
     }
 }
 

@@ -53,6 +53,15 @@ impl Header {
         out
     }
 
+    /// Whether the process that writes this file is the one that wrote the trace. A trace that was
+    /// cut before it names its process contradicts none.
+    #[cfg(feature = "read")]
+    #[must_use]
+    pub fn is_of<S: crate::read::ReadAt>(&self, trace: &crate::read::TraceFile<S>) -> bool {
+        let process = trace.tables().process.as_ref();
+        process.is_none_or(|process| process.pid == self.process)
+    }
+
     /// `None` if these bytes are none of this layout, or damaged.
     #[must_use]
     pub fn decode(bytes: &[u8; HEADER_BYTES]) -> Option<Self> {

@@ -65,7 +65,7 @@ fn batch(thread: u32, sequence: u32, base: u64, payload: &[u8], slots: &[(u64, u
 }
 
 fn live(batches: &[Vec<u8>]) -> Vec<u8> {
-    let mut out = Header { process: 7 }.encode().to_vec();
+    let mut out = Header { process: 1 }.encode().to_vec();
     out.resize(PAGE_BYTES, 0);
     out.extend(batches.concat());
     out
@@ -233,4 +233,17 @@ fn nonsense_is_left_alone() {
         let (file, _) = recovered(&bytes);
         assert!(file.tables().threads.len() <= 4);
     }
+}
+
+#[test]
+fn memory_of_another_process_is_not_taken() {
+    let batches = [batch(1, 0, 1_000, &[0x80, 0, 10, 0x80, 5, 7], &[])];
+    let own = live(&batches);
+    let file = TraceFile::open(cut_trace()).expect("a trace");
+    assert!(recover_part(file, &own, None::<&TraceFile<Vec<u8>>>).is_ok());
+    let mut others = own;
+    others[..HEADER_BYTES].copy_from_slice(&Header { process: 2 }.encode());
+    let file = TraceFile::open(cut_trace()).expect("a trace");
+    let file = recover_part(file, &others, None::<&TraceFile<Vec<u8>>>).expect_err("it is not its");
+    assert_eq!(file.index().iter().filter(|it| it.thread == ThreadId(1)).count(), 1);
 }

@@ -3,12 +3,15 @@
 mod common;
 
 use common::{Kept, in_order, in_order_by_steps, stream};
-use trace_format::batch::Compression;
-use trace_format::definition::OpenSince;
-use trace_format::id::{CallId, Open, SiteId, ThreadId};
+use trace_format::batch::{BatchInfo, Compression};
+use trace_format::definition::{CallsiteKind, OpenSince};
+use trace_format::event::{Event, EventKind, Outcome, put_event};
+use trace_format::header::{BatchKind, FLAG_RESTATED};
+use trace_format::id::{CallId, FutureId, Open, SiteId, StackId, TaskId, ThreadId};
 use trace_format::read::{TraceFile, Window};
 use trace_format::testgen::{TraceBuilder, everything, open_call, tight_loops};
 use trace_format::time::Ticks;
+use trace_format::value::Values;
 
 const ALL: Window = Window { from: None, to: None, thread: None };
 
@@ -48,6 +51,80 @@ fn a_window_is_what_overlaps_it() {
             }
         }
     }
+}
+
+#[test]
+fn what_has_ended_before_a_window_is_not_open_in_it() {
+    let future = FutureId(7);
+    let call = open_call(CallId::READ, 1, 1);
+    let values = Values::new(&[]);
+    let region = EventKind::RegionBegin { site: SiteId(1), values };
+    let pairs = [
+        (EventKind::PollBegin { future }, EventKind::EndPoll { waits_at: StackId(0) }),
+        (EventKind::CallBegin { call }, EventKind::EndCall { result: 0 }),
+        (region, EventKind::EndValue { outcome: Outcome::Returned, values }),
+        (EventKind::TaskRunBegin { task: TaskId(1) }, EventKind::End),
+    ];
+    for (begin, end) in pairs {
+        let mut trace = TraceBuilder::started(Compression::None);
+        trace.begin(1, 1, 100);
+        trace.event(1, 200, begin);
+        trace.region(1, 2, 210, 5);
+        trace.event(1, 300, end);
+        trace.region(1, 2, 400, 5);
+        trace.end(1, 500);
+        let bytes = trace.stop(1_000);
+        let file = TraceFile::open(bytes.as_slice()).expect("it is a trace");
+        let order = file.in_order(Window { from: Some(Ticks(350)), ..ALL });
+        let begins: Vec<_> =
+            order.open_at_start()[&ThreadId(1)].iter().map(|it| it.begin).collect();
+        assert_eq!(begins, [Ticks(100)], "{begin:?}");
+    }
+}
+
+/// Three batches of one region each, at 1,000, 2,000 and 3,000, all with the base 0.
+fn loose_bases() -> Vec<u8> {
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.callsite(1, CallsiteKind::Function, "one");
+    trace.thread(1, "t");
+    trace.write_definitions();
+    for sequence in 0..3 {
+        let (mut payload, mut clock) = (Vec::new(), Ticks(0));
+        let (site, values) = (SiteId(1), Values::new(&[]));
+        let kind = EventKind::Region { site, duration: Ticks(5), values };
+        let ticks = Ticks(1_000 * (u64::from(sequence) + 1));
+        put_event(&mut payload, &mut clock, &Event { ticks, kind });
+        let info = BatchInfo {
+            kind: BatchKind::Events,
+            thread: ThreadId(1),
+            sequence,
+            offset: 0,
+            generation: 1,
+            base_ticks: Ticks(0),
+            last_ticks: clock,
+            events: 1,
+            flags: FLAG_RESTATED,
+        };
+        trace.batch(&info, &payload);
+    }
+    trace.stop(10_000)
+}
+
+#[test]
+fn a_base_may_be_earlier_than_the_events_before() {
+    let bytes = loose_bases();
+    for (from, to, expected) in [
+        (0, 10_000, vec![1_000, 2_000, 3_000]),
+        (1_500, 10_000, vec![2_000, 3_000]),
+        (2_003, 10_000, vec![2_000, 3_000]),
+        (0, 2_500, vec![1_000, 2_000]),
+    ] {
+        let window = Window { from: Some(Ticks(from)), to: Some(Ticks(to)), thread: None };
+        let outcome = in_order(&bytes, window);
+        let times: Vec<_> = outcome.events.iter().map(|event| event.ticks).collect();
+        assert_eq!((times, outcome.faults.len()), (expected, 0), "from {from} to {to}");
+    }
+    assert_eq!(in_order(&bytes, ALL).events.len(), 3);
 }
 
 #[test]

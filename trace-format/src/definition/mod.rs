@@ -19,7 +19,7 @@ use crate::id::{FutureId, Open, ResourceId, SiteId, StackId, TaskId, ThreadId};
 use crate::time::{ClockKind, ClockSnapshot, Nanos, Ticks};
 
 /// One thing that is open on a thread, and since when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct OpenSince {
     /// What.
     pub open: Open,

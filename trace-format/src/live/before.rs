@@ -1,11 +1,11 @@
 //! What the part before a trace has of its threads' batches: a batch that was open when the next
 //! part began belongs to both, and each of its events to one.
 
-use crate::definition::OpenSince;
-use crate::event::{EventKind, Events};
+use crate::event::Events;
 use crate::header::{BATCH_HEADER_BYTES, BatchKind};
-use crate::id::{Open, ThreadId};
+use crate::id::ThreadId;
 use crate::index::IndexEntry;
+use crate::read::open::{OpenStack, begun};
 use crate::read::{ReadAt, Thread, TraceFile};
 use crate::time::Ticks;
 use std::collections::BTreeMap;
@@ -36,44 +36,17 @@ pub(super) fn payload_end(entry: &IndexEntry) -> usize {
     entry.piece as usize + entry.bytes as usize - BATCH_HEADER_BYTES
 }
 
-/// What is open behind some events of a batch, and the clock there; `None` if they are not whole.
+/// Follows some events of a batch; returns the clock behind them, or `None` if they are not whole.
 ///
 /// - `open`: what is open in front of them. What had begun by then and was not written is not in
 ///   it: its begin is among the events, or follows them.
-pub(super) fn advance(open: &mut Vec<OpenSince>, mut events: Events<'_>) -> Option<Ticks> {
+pub(super) fn advance(open: &mut OpenStack, mut events: Events<'_>) -> Option<Ticks> {
     for event in events.by_ref() {
         let event = event.ok()?;
-        let begun = match event.kind {
-            EventKind::RegionBegin { site, .. } => Open::Region(site),
-            EventKind::PollBegin { future } => Open::Poll(future),
-            EventKind::TaskRunBegin { task } => Open::Task(task),
-            EventKind::CallBegin { call } => Open::Call(call),
-            EventKind::End
-            | EventKind::EndValue { .. }
-            | EventKind::EndCall { .. }
-            | EventKind::EndPoll { .. } => {
-                open.pop();
-                continue;
-            }
-            EventKind::EndDetached { open: ended, since } => {
-                let begin = Ticks(event.ticks.0.saturating_sub(since.0));
-                if let Some(at) = open.iter().rposition(|it| (it.open, it.begin) == (ended, begin))
-                {
-                    open.truncate(at);
-                }
-                continue;
-            }
-            EventKind::Dropped { ends, .. } => {
-                let ends = usize::try_from(ends).unwrap_or(usize::MAX);
-                open.truncate(open.len().saturating_sub(ends));
-                continue;
-            }
-            _ => continue,
-        };
         // One that began in the very tick of the state may be in it already.
-        let begun = OpenSince { open: begun, begin: event.ticks };
-        if open.last() != Some(&begun) {
-            open.push(begun);
+        let is_known = begun(&event).is_some_and(|begun| open.last() == Some(&begun));
+        if !is_known {
+            open.follow(&event);
         }
     }
     Some(events.now())

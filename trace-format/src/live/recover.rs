@@ -8,6 +8,7 @@ use crate::event::{Event, EventKind, Events, put_event};
 use crate::header::{BatchKind, FLAG_FIRST, FLAG_RESTATED};
 use crate::id::{Open, ThreadId};
 use crate::index::IndexEntry;
+use crate::read::open::OpenStack;
 use crate::read::{ReadAt, ThreadState, TraceFile};
 use crate::time::Ticks;
 use crate::value::Values;
@@ -49,7 +50,7 @@ impl<S: ReadAt> ReadAt for Recovered<S> {
 /// - `file`: the trace. Its last batch may be cut; that is left out, and comes out of `live` again.
 /// - `live`: all bytes of the file beside it, whatever they are.
 /// - Returns a trace that is cut behind its last event, or gives the source back if `live` is no
-///   such file.
+///   such file, or another process's: see [`Header::is_of`].
 ///
 /// # Errors
 /// The source's.
@@ -72,7 +73,8 @@ pub fn recover_part<S: ReadAt, B: ReadAt>(
     live: &[u8],
     before: Option<&TraceFile<B>>,
 ) -> Result<Recovered<S>, Box<TraceFile<S>>> {
-    if live.first_chunk::<HEADER_BYTES>().and_then(Header::decode).is_none() {
+    let header = live.first_chunk::<HEADER_BYTES>().and_then(Header::decode);
+    if header.is_none_or(|header| !header.is_of(&file)) {
         return Err(Box::new(file));
     }
     let ends = file.index().iter().map(|entry| entry.offset + u64::from(entry.bytes));
@@ -229,10 +231,12 @@ impl Known {
                 let offset = upto.map_or(from, |(_, end)| from.max(*end));
                 let mut open = begin.open.clone();
                 let mut base = batch.base;
-                base = before::advance(&mut Vec::new(), batch.events(0..from, base)?)?;
+                base = before::advance(&mut OpenStack::default(), batch.events(0..from, base)?)?;
                 if offset > from {
                     open.retain(|it| it.begin <= base);
-                    base = before::advance(&mut open, batch.events(from..offset, base)?)?;
+                    let mut stack = OpenStack::new(open);
+                    base = before::advance(&mut stack, batch.events(from..offset, base)?)?;
+                    open = stack.into_open();
                 }
                 Some(Place { offset, base, restates: true, open })
             }

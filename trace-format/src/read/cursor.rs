@@ -5,13 +5,14 @@
 
 use super::error::{ReadError, ReadErrorKind};
 use super::file::{BatchBuffer, TraceFile};
+use super::open::OpenStack;
 use super::order::Window;
+use super::sequel::Sequel;
 use super::source::ReadAt;
 use super::stream::Batch;
-use crate::definition::OpenSince;
 use crate::event::{Event, EventError, EventKind, Events, Step, opcode};
-use crate::header::{BatchHeader, FLAG_FIRST, FLAG_RESTATED};
-use crate::id::{Open, ThreadId};
+use crate::header::{BatchHeader, FLAG_RESTATED};
+use crate::id::ThreadId;
 use crate::index::IndexEntry;
 use crate::time::Ticks;
 
@@ -43,8 +44,7 @@ pub(crate) struct Cursor {
     ticks: u64,
     /// Nothing in the batch is later.
     last: Ticks,
-    /// The sequence of the batch before, -1 before the first, and where its payload ended.
-    before: (i64, u32),
+    sequel: Sequel,
     /// Something before was lost, so what is open is not known.
     gap: bool,
 }
@@ -63,13 +63,13 @@ impl Cursor {
         }
         // As if behind a gap, a cursor that starts in the middle wants to know what is open; and so
         // does one at the beginning, for a trace may begin in the middle of a thread.
-        let mut before = (-1, 0);
+        let mut sequel = Sequel::default();
         if let Some(from) = window.from {
-            let stands_alone =
-                |at: &u32| entry(at).flags & FLAG_RESTATED != 0 && entry(at).base_ticks <= from;
-            if let Some(start) = entries.iter().rposition(stands_alone) {
+            let before = |at: usize| at.checked_sub(1).map(|at| entry(&entries[at]));
+            let begins = |at: &usize| entry(&entries[*at]).begins_window(before(*at), from);
+            if let Some(start) = (0..entries.len()).rev().find(begins) {
                 entries.drain(..start);
-                before = (i64::from(entry(&entries[0]).sequence) - 1, 0);
+                sequel = Sequel::behind(entry(&entries[0]).sequence);
             }
         }
         Self {
@@ -83,7 +83,7 @@ impl Cursor {
             end: 0,
             ticks: 0,
             last: Ticks(0),
-            before,
+            sequel,
             gap: true,
         }
     }
@@ -176,7 +176,11 @@ impl Cursor {
         let entry = &file.index()[self.entries[self.next] as usize];
         self.next += 1;
         self.end = 0;
-        let loaded = file.load(entry, &mut buffer).and_then(|batch| self.refuse_past(&batch));
+        self.sequel.reach(Ticks(self.ticks));
+        let loaded = file.load(entry, &mut buffer).and_then(|batch| {
+            self.sequel.refuse_past(&batch)?;
+            Ok((batch.header, batch.offset))
+        });
         self.buffer = Some(buffer);
         let (header, offset) = match loaded {
             Ok(loaded) => loaded,
@@ -191,10 +195,8 @@ impl Cursor {
         self.batch = Some((header, offset));
         self.last = header.last_ticks;
         (self.at, self.end, self.ticks) = (0, self.payload().len(), header.base_ticks.0);
-        let missing = self.missing_before(&header);
+        let missing = self.sequel.missing_before(&header);
         self.gap |= missing.is_some();
-        self.before =
-            (i64::from(header.sequence), header.offset.saturating_add(header.payload_bytes));
         if header.flags & FLAG_RESTATED != 0 {
             if !self.gap {
                 self.skip_reopens();
@@ -202,39 +204,6 @@ impl Cursor {
             self.gap = false;
         }
         missing.map_or(Ok(()), |kind| Err(ReadError::new(offset, kind)))
-    }
-
-    /// A batch that would run back in time is as bad as a damaged one.
-    fn refuse_past(&self, batch: &Batch<'_>) -> Result<(BatchHeader, u64), ReadError> {
-        let (before, base, thread) = (self.ticks, batch.header.base_ticks.0, self.thread.0);
-        if base < before {
-            let kind = ReadErrorKind::TimeBackwards { thread, before, base };
-            return Err(ReadError::new(batch.offset, kind));
-        }
-        Ok((batch.header, batch.offset))
-    }
-
-    fn missing_before(&self, header: &BatchHeader) -> Option<ReadErrorKind> {
-        let (sequence, end) = self.before;
-        if sequence < 0 && header.flags & FLAG_FIRST != 0 && header.offset == 0 {
-            return None;
-        }
-        let (thread, found) = (self.thread.0, i64::from(header.sequence));
-        if found == sequence && header.offset != 0 {
-            let (expected, found) = (end, header.offset);
-            return (found != expected).then_some(ReadErrorKind::PieceMissing {
-                thread,
-                expected,
-                found,
-            });
-        }
-        if found != sequence + 1 {
-            let expected = u32::try_from(sequence + 1).unwrap_or(u32::MAX);
-            let found = header.sequence;
-            return Some(ReadErrorKind::BatchMissing { thread, expected, found });
-        }
-        let found = header.offset;
-        (found != 0).then_some(ReadErrorKind::PieceMissing { thread, expected: 0, found })
     }
 
     fn skip_reopens(&mut self) {
@@ -249,11 +218,7 @@ impl Cursor {
     }
 
     /// Passes over the events in memory that are over before `from`; `open` is kept up to date.
-    pub(crate) fn skip(
-        &mut self,
-        from: Ticks,
-        open: &mut Vec<OpenSince>,
-    ) -> Result<Next, ReadError> {
+    pub(crate) fn skip(&mut self, from: Ticks, open: &mut OpenStack) -> Result<Next, ReadError> {
         let mut events = self.events();
         let mut done = (self.at, events.now());
         let next = loop {
@@ -263,7 +228,7 @@ impl Cursor {
                     if !again && (event.ticks >= from || events.now() > from) {
                         break Ok(Next::Here);
                     }
-                    follow(open, &event);
+                    open.follow(&event);
                     done = (events.bytes_taken(), events.now());
                 }
                 Step::Fault(error) => break Err(error),
@@ -276,30 +241,6 @@ impl Cursor {
         }
         next.map_err(|error| self.fail(error))
     }
-}
-
-/// Keeps a thread's stack of open things up to date.
-fn follow(stack: &mut Vec<OpenSince>, event: &Event<'_>) {
-    let ago = |since: Ticks| Ticks(event.ticks.0.saturating_sub(since.0));
-    let (open, begin) = match event.kind {
-        EventKind::RegionBegin { site, .. } => (Open::Region(site), event.ticks),
-        EventKind::PollBegin { future } => (Open::Poll(future), event.ticks),
-        EventKind::TaskRunBegin { task } => (Open::Task(task), event.ticks),
-        EventKind::Reopen { open, since } => (open, ago(since)),
-        EventKind::End | EventKind::EndValue { .. } => {
-            stack.pop();
-            return;
-        }
-        EventKind::EndDetached { open, since } => {
-            let ended = OpenSince { open, begin: ago(since) };
-            if let Some(at) = stack.iter().rposition(|&it| it == ended) {
-                stack.truncate(at);
-            }
-            return;
-        }
-        _ => return,
-    };
-    stack.push(OpenSince { open, begin });
 }
 
 /// A fault among events as a fault of the file, how many events it cost, and its time: a cursor's

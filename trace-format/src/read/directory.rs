@@ -160,7 +160,8 @@ fn find_gaps(index: &[IndexEntry], faults: &mut Vec<ReadError>) {
         if !matches!(entry.kind, BatchKind::Events | BatchKind::Definitions) {
             continue;
         }
-        let begins = if entry.flags & FLAG_FIRST != 0 { entry.sequence } else { 0 };
+        let is_first = entry.flags & FLAG_FIRST != 0 && entry.piece == 0;
+        let begins = if is_first { entry.sequence } else { 0 };
         let expected = next.entry((entry.kind.to_byte(), entry.thread)).or_insert(begins);
         let rest_of_last = entry.piece != 0 && entry.sequence.checked_add(1) == Some(*expected);
         if entry.sequence != *expected && !rest_of_last {

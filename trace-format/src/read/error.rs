@@ -99,14 +99,14 @@ pub enum ReadErrorKind {
         /// How many its header says.
         found: u32,
     },
-    /// A batch begins before its thread's batch before it ended.
+    /// A batch's first event is earlier than the last one of its thread before it.
     TimeBackwards {
         /// Whose.
         thread: u32,
-        /// The end of the batch before.
+        /// When the last event before was, or ended.
         before: u64,
-        /// The begin of this one.
-        base: u64,
+        /// When the first event of this batch is.
+        first: u64,
     },
     /// Fewer events of a thread are in the file than were written.
     EventsMissing {
@@ -188,8 +188,8 @@ impl ReadErrorKind {
                 write!(f, "thread {thread}: {found} bytes of the batch lie before this piece, ")?;
                 write!(f, "but {expected} were found")
             }
-            Self::TimeBackwards { thread, before, base } => {
-                write!(f, "thread {thread}: a batch begins at {base} ticks, the one before it ")?;
+            Self::TimeBackwards { thread, before, first } => {
+                write!(f, "thread {thread}: a batch begins at {first} ticks, the one before it ")?;
                 write!(f, "ended at {before}")
             }
             Self::EventsMissing { thread, written, found } => {

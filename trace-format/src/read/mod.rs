@@ -11,6 +11,8 @@
 //! - [`mod@file`]: random access by the index. `directory` (private) finds or rebuilds it.
 //! - [`order`]: the events of all threads, merged by time, within a window; `cursor` (private):
 //!   those of one thread.
+//! - [`mod@open`]: what is open on a thread, and how deep. [`sequel`]: whether a thread's
+//!   batches follow each other.
 //! - [`mod@rewrite`]: a trace with more definitions.
 //! - `check` (private): one batch's bytes, judged; `window` (private): a sliding view of a `Read`.
 
@@ -20,8 +22,10 @@ mod cursor;
 mod directory;
 pub mod error;
 pub mod file;
+pub mod open;
 pub mod order;
 pub mod rewrite;
+pub mod sequel;
 pub mod source;
 pub mod stream;
 pub mod tables;
@@ -30,8 +34,10 @@ mod window;
 pub use clock::{Clock, ClockCursor};
 pub use error::{ReadError, ReadErrorKind};
 pub use file::{BatchBuffer, GenerationState, TraceFile};
+pub use open::{NESTING_MAX, OpenIndex};
 pub use order::{InOrder, Timed, Window};
 pub use rewrite::{RewriteError, rewrite};
+pub use sequel::Sequel;
 pub use source::ReadAt;
 pub use stream::{Batch, BatchReader};
 pub use tables::{

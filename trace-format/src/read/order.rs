@@ -16,6 +16,7 @@ use std::ops::ControlFlow;
 use super::cursor::{Cursor, Next};
 use super::error::ReadError;
 use super::file::{BatchBuffer, TraceFile};
+use super::open::OpenStack;
 use super::source::ReadAt;
 use crate::definition::OpenSince;
 use crate::event::{Event, Step};
@@ -258,7 +259,7 @@ impl<'f, S: ReadAt> InOrder<'f, S> {
 
     /// Brings a cursor to the first event with a part at or behind `from`, and keeps what is open.
     fn skip_to(&mut self, at: usize, from: Ticks) {
-        let mut open = Vec::new();
+        let mut open = OpenStack::default();
         let cursor = &mut self.cursors[at];
         let thread = cursor.thread;
         loop {
@@ -280,6 +281,7 @@ impl<'f, S: ReadAt> InOrder<'f, S> {
             }
         }
         self.free.extend(cursor.spare());
+        let open = open.into_open();
         if !open.is_empty() {
             self.open.insert(thread, open);
         }

@@ -14,6 +14,7 @@ use crate::header::{
     BATCH_HEADER_BYTES, BATCH_MAGIC, BatchHeader, FILE_HEADER_BYTES, FILE_MAGIC, FileHeader,
     TRAILER_BYTES, TRAILER_MAGIC, Trailer, VERSION_MAJOR,
 };
+use crate::time::Ticks;
 
 /// The longest file header.
 const FILE_HEADER_BYTES_MAX: u32 = 4096;
@@ -40,6 +41,13 @@ impl<'a> Batch<'a> {
     pub fn events(&self) -> Events<'a> {
         let BatchHeader { thread, base_ticks, last_ticks, .. } = self.header;
         Events::new(thread, base_ticks, self.payload).until(last_ticks)
+    }
+
+    /// When its first event is, if its kind says it has any: the base may be earlier. The base if
+    /// there is none, or if the first bytes are none.
+    #[must_use]
+    pub fn first_ticks(&self) -> Ticks {
+        self.events().peek().map_or(self.header.base_ticks, Ticks)
     }
 
     /// Its definitions, if its kind says it has them.

@@ -1,0 +1,88 @@
+//! Whether a thread's batches follow each other: nothing missing between them, nothing earlier than
+//! what came before. FORMAT.md, section 4.
+//!
+//! Everybody who reads a thread's batches in file order asks here, so that all say the same of a
+//! file.
+
+use super::error::{ReadError, ReadErrorKind};
+use super::stream::Batch;
+use crate::header::{BatchHeader, FLAG_FIRST};
+use crate::time::Ticks;
+
+/// Where a thread's batches have got to.
+#[derive(Clone, Copy, Debug)]
+pub struct Sequel {
+    /// The sequence of the batch before, -1 before the first.
+    sequence: i64,
+    /// Where that batch's payload ended.
+    end: u32,
+    /// Nothing that follows is earlier.
+    ticks: u64,
+}
+
+impl Default for Sequel {
+    fn default() -> Self {
+        Self { sequence: -1, end: 0, ticks: 0 }
+    }
+}
+
+impl Sequel {
+    /// As if the batches before `sequence` had been read: to begin in the middle.
+    #[must_use]
+    pub fn behind(sequence: u32) -> Self {
+        Self { sequence: i64::from(sequence) - 1, ..Self::default() }
+    }
+
+    /// Time has come to `ticks` on this thread: an event ended there, or a batch that can't be read
+    /// began.
+    #[inline]
+    pub fn reach(&mut self, ticks: Ticks) {
+        self.ticks = self.ticks.max(ticks.0);
+    }
+
+    /// Whether the batch's first event is not before the last one of the thread. Only the event
+    /// counts: a base may be earlier.
+    ///
+    /// # Errors
+    /// `TimeBackwards`: the batch is as bad as a damaged one. It is not missing, though.
+    pub fn refuse_past(&mut self, batch: &Batch<'_>) -> Result<(), ReadError> {
+        let first = batch.first_ticks().0;
+        if first >= self.ticks {
+            return Ok(());
+        }
+        self.missing_before(&batch.header);
+        let (thread, before) = (batch.header.thread.0, self.ticks);
+        let kind = ReadErrorKind::TimeBackwards { thread, before, first };
+        Err(ReadError::new(batch.offset, kind))
+    }
+
+    /// What is missing before this batch, which comes next.
+    pub fn missing_before(&mut self, header: &BatchHeader) -> Option<ReadErrorKind> {
+        let missing = self.missing(header);
+        self.sequence = i64::from(header.sequence);
+        self.end = header.offset.saturating_add(header.payload_bytes);
+        missing
+    }
+
+    fn missing(&self, header: &BatchHeader) -> Option<ReadErrorKind> {
+        if self.sequence < 0 && header.flags & FLAG_FIRST != 0 && header.offset == 0 {
+            return None;
+        }
+        let (thread, found) = (header.thread.0, i64::from(header.sequence));
+        if found == self.sequence && header.offset != 0 {
+            let (expected, found) = (self.end, header.offset);
+            return (found != expected).then_some(ReadErrorKind::PieceMissing {
+                thread,
+                expected,
+                found,
+            });
+        }
+        if found != self.sequence + 1 {
+            let expected = u32::try_from(self.sequence + 1).unwrap_or(u32::MAX);
+            let found = header.sequence;
+            return Some(ReadErrorKind::BatchMissing { thread, expected, found });
+        }
+        let found = header.offset;
+        (found != 0).then_some(ReadErrorKind::PieceMissing { thread, expected: 0, found })
+    }
+}
