@@ -294,6 +294,8 @@ fn numbers_in_the_prose_are_the_codes_own() {
         (StackId((1 << 24) - 1), ResourceId((1 << 30) - 1))
     );
     says(&format!("Thread ids from {:#x} on are CPUs", ThreadId::CPU_FIRST));
+    assert_eq!(trace_format::read::NESTING_MAX, 65_536);
+    says("keeps at most 65,536 open things of a thread");
     assert_eq!((FRAMES_MAX, FUNCTIONS_MAX), (1_024, 256));
     says("readers may keep 1,024 addresses of a stack,");
     says("and 256 functions of a `Symbol`");
