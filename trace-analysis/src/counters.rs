@@ -4,6 +4,7 @@ use trace_format::id::SiteId;
 use trace_format::time::{Nanos, Ticks};
 use trace_format::value::Value;
 
+use crate::by_site::BySite;
 use crate::time::Scale;
 
 /// The values of one counter.
@@ -43,41 +44,40 @@ struct Range {
 /// One reader's counters and counts, by the id of the call site.
 #[derive(Debug)]
 pub(crate) struct Counters {
-    ranges: Vec<Option<Range>>,
-    moments: Vec<u64>,
+    ranges: BySite<Option<Range>>,
+    moments: BySite<u64>,
 }
 
 impl Counters {
     pub(crate) fn new(sites_max: SiteId) -> Self {
-        let sites = sites_max.0 as usize + 1;
-        Self { ranges: vec![None; sites], moments: vec![0; sites] }
+        Self { ranges: BySite::new(sites_max), moments: BySite::new(sites_max) }
     }
 
     pub(crate) fn add_moment(&mut self, site: SiteId) {
-        let at = if (site.0 as usize) < self.moments.len() { site.0 as usize } else { 0 };
-        self.moments[at] += 1;
+        *self.moments.at(site) += 1;
     }
 
     pub(crate) fn add(&mut self, site: SiteId, at: Ticks, value: Value<'_>) {
         let Some(value) = number(value) else { return };
-        let index = if (site.0 as usize) < self.ranges.len() { site.0 as usize } else { 0 };
         let range = Range { count: 1, min: value, max: value, last: (at, value) };
-        merge(&mut self.ranges[index], range);
+        merge(self.ranges.at(site), range);
     }
 
     pub(crate) fn merge(&mut self, other: Self) {
-        for (mine, theirs) in self.ranges.iter_mut().zip(other.ranges) {
+        for (site, theirs) in other.ranges.into_sorted() {
             if let Some(theirs) = theirs {
-                merge(mine, theirs);
+                merge(self.ranges.at(site), theirs);
             }
         }
-        for (mine, theirs) in self.moments.iter_mut().zip(other.moments) {
-            *mine += theirs;
+        for (site, theirs) in other.moments.into_sorted() {
+            *self.moments.at(site) += theirs;
         }
     }
 
-    pub(crate) fn counters(&self, scale: &Scale<'_>) -> Vec<CounterSummary> {
-        let sites = (0..).map(SiteId).zip(&self.ranges);
+    /// The sums of all counters, by call site; and of all logs and instants, the most frequent
+    /// first.
+    pub(crate) fn summarise(self, scale: &Scale<'_>) -> (Vec<CounterSummary>, Vec<MomentSummary>) {
+        let sites = self.ranges.into_sorted().into_iter();
         let seen = sites.filter_map(|(site, range)| range.map(|range| (site, range)));
         let counters = seen.map(|(site, range)| CounterSummary {
             site,
@@ -87,16 +87,12 @@ impl Counters {
             last: range.last.1,
             last_at: scale.nanos(range.last.0),
         });
-        counters.collect()
-    }
-
-    /// The most frequent first.
-    pub(crate) fn moments(&self) -> Vec<MomentSummary> {
-        let sites = (0..).map(SiteId).zip(&self.moments).filter(|(_, count)| **count > 0);
+        let counters = counters.collect();
+        let sites = self.moments.into_sorted().into_iter();
         let mut moments: Vec<_> =
-            sites.map(|(site, &count)| MomentSummary { site, count }).collect();
+            sites.map(|(site, count)| MomentSummary { site, count }).collect();
         moments.sort_by_key(|moment| (std::cmp::Reverse(moment.count), moment.site));
-        moments
+        (counters, moments)
     }
 }
 

@@ -55,9 +55,12 @@ pub enum FindingKind {
         /// When it began, perhaps before the trace.
         begin: Moment,
     },
+    /// Something lies deeper than readers keep
+    /// ([`NESTING_MAX`](trace_format::read::NESTING_MAX)), or found no room: it is in no sum.
+    TooDeep,
     /// An end came while nothing was open.
     EndWithoutBegin,
-    /// Something ended together with what was around it, before its own end came.
+    /// Something was open when what was around it ended.
     Misnested {
         /// What.
         open: Open,
@@ -123,6 +126,7 @@ impl FindingKind {
                 | Self::Missing { .. }
                 | Self::Dropped { .. }
                 | Self::EndLost { .. }
+                | Self::TooDeep
                 | Self::ClockUnknown
         )
     }
@@ -136,6 +140,7 @@ impl FindingKind {
             Self::Missing { .. } => "missing",
             Self::Dropped { .. } => "dropped",
             Self::EndLost { .. } => "end_lost",
+            Self::TooDeep => "too_deep",
             Self::EndWithoutBegin => "end_without_begin",
             Self::Misnested { .. } => "misnested",
             Self::EndedElsewhere { .. } => "ended_elsewhere",
@@ -156,21 +161,22 @@ impl FindingKind {
             Self::Missing { .. } => 2,
             Self::Dropped { .. } => 3,
             Self::EndLost { .. } => 4,
-            Self::EndWithoutBegin => 5,
-            Self::Misnested { .. } => 6,
-            Self::EndedElsewhere { .. } => 7,
-            Self::Unfinished { .. } => 8,
-            Self::TaskUnfinished { .. } => 9,
-            Self::SitesUndefined { .. } => 10,
-            Self::Skipped { .. } => 11,
-            Self::ClockUnknown => 12,
-            Self::ClockContradicts { .. } => 13,
-            Self::ClockDrift { .. } => 14,
+            Self::TooDeep => 5,
+            Self::EndWithoutBegin => 6,
+            Self::Misnested { .. } => 7,
+            Self::EndedElsewhere { .. } => 8,
+            Self::Unfinished { .. } => 9,
+            Self::TaskUnfinished { .. } => 10,
+            Self::SitesUndefined { .. } => 11,
+            Self::Skipped { .. } => 12,
+            Self::ClockUnknown => 13,
+            Self::ClockContradicts { .. } => 14,
+            Self::ClockDrift { .. } => 15,
         }
     }
 }
 
-const KINDS: usize = 15;
+const KINDS: usize = 16;
 
 /// Findings, worst first, a bounded number of each kind.
 #[derive(Clone, Debug, Default, PartialEq)]

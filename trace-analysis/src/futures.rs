@@ -6,6 +6,7 @@ use trace_format::event::Outcome;
 use trace_format::id::{FutureId, SiteId};
 use trace_format::time::{Nanos, Ticks};
 
+use crate::by_site::BySite;
 use crate::durations::{Budget, Durations, Quantiles, Scratch};
 use crate::time::Scale;
 
@@ -38,12 +39,20 @@ pub struct FutureSummary {
     pub unfinished: u64,
     /// Polls that ended.
     pub polls: u64,
-    /// Time inside polls.
+    /// Time inside polls, as far as it lies in the window.
     pub poll_total: Nanos,
     /// How the durations of polls are distributed.
     pub poll: Quantiles,
     /// How the lives are distributed, from the first poll to the end.
     pub life: Quantiles,
+}
+
+/// A poll, in ticks.
+#[derive(Clone, Copy, Debug)]
+struct OnePoll {
+    duration: u64,
+    /// What of it lies in the window.
+    inside: u64,
 }
 
 #[derive(Debug, Default)]
@@ -62,11 +71,11 @@ struct Sums {
 /// The futures of a trace, told in the order of time.
 #[derive(Debug)]
 pub(crate) struct Futures {
-    known: HashMap<FutureId, (usize, u64)>,
-    /// How long the polls were of those that are not told of yet: a spawn may be told late.
-    early: HashMap<FutureId, Vec<u64>>,
+    known: HashMap<FutureId, (SiteId, u64)>,
+    /// The polls of those that are not told of yet: a spawn may be told late.
+    early: HashMap<FutureId, Vec<OnePoll>>,
     ended: VecDeque<FutureId>,
-    sums: Vec<Sums>,
+    sums: BySite<Sums>,
     budget: Budget,
 }
 
@@ -76,7 +85,7 @@ impl Futures {
             known: HashMap::new(),
             early: HashMap::new(),
             ended: VecDeque::new(),
-            sums: (0..=sites_max.0).map(|_| Sums::default()).collect(),
+            sums: BySite::new(sites_max),
             budget: Budget::new(crate::durations::SLOT_BYTES_MAX),
         }
     }
@@ -86,19 +95,19 @@ impl Futures {
         if self.known.contains_key(&future) {
             return;
         }
-        let site = if (site.0 as usize) < self.sums.len() { site.0 as usize } else { 0 };
-        self.sums[site].count += 1;
+        let site = self.sums.known(site);
+        self.sums.at(site).count += 1;
         if self.known.len() < KNOWN_MAX {
             self.known.insert(future, (site, at.0));
         }
-        for duration in self.early.remove(&future).into_iter().flatten() {
-            self.sums[site].poll(duration, &mut self.budget);
+        for poll in self.early.remove(&future).into_iter().flatten() {
+            self.sums.at(site).poll(poll, &mut self.budget);
         }
     }
 
     pub(crate) fn end(&mut self, future: FutureId, outcome: Outcome, at: Ticks) {
         let known = self.known.get(&future).copied();
-        let sums = &mut self.sums[known.map_or(0, |(site, _)| site)];
+        let sums = self.sums.at(known.map_or(SiteId(0), |(site, _)| site));
         sums.outcomes[usize::from(outcome.to_byte())] += 1;
         let Some((_, begin)) = known else { return };
         let life = at.0.saturating_sub(begin);
@@ -112,33 +121,34 @@ impl Futures {
         }
     }
 
-    pub(crate) fn poll(&mut self, future: FutureId, begin: Ticks, end: Ticks) {
-        let duration = end.0.saturating_sub(begin.0);
+    /// - `inside`: what of it lies in the window.
+    pub(crate) fn poll(&mut self, future: FutureId, begin: Ticks, end: Ticks, inside: Ticks) {
+        let poll = OnePoll { duration: end.0.saturating_sub(begin.0), inside: inside.0 };
         let Some(&(site, _)) = self.known.get(&future) else {
-            self.poll_early(future, duration);
+            self.poll_early(future, poll);
             return;
         };
-        self.sums[site].poll(duration, &mut self.budget);
+        self.sums.at(site).poll(poll, &mut self.budget);
     }
 
-    fn poll_early(&mut self, future: FutureId, duration: u64) {
+    fn poll_early(&mut self, future: FutureId, poll: OnePoll) {
         if self.early.len() < EARLY_MAX || self.early.contains_key(&future) {
             let polls = self.early.entry(future).or_default();
             if polls.len() < EARLY_POLLS_MAX {
-                polls.push(duration);
+                polls.push(poll);
                 return;
             }
         }
-        self.sums[0].poll(duration, &mut self.budget);
+        self.sums.at(SiteId(0)).poll(poll, &mut self.budget);
     }
 
     /// The call sites that were seen, the most time inside polls first.
     pub(crate) fn summarise(mut self, scale: &Scale<'_>) -> Vec<FutureSummary> {
-        for duration in self.early.into_values().flatten() {
-            self.sums[0].poll(duration, &mut self.budget);
+        for poll in self.early.into_values().flatten() {
+            self.sums.at(SiteId(0)).poll(poll, &mut self.budget);
         }
         let mut scratch = Scratch::new();
-        let sites = (0..).map(SiteId).zip(self.sums);
+        let sites = self.sums.into_sorted().into_iter();
         let seen = sites.filter(|(_, sums)| sums.count > 0 || sums.polls > 0);
         let mut futures: Vec<_> =
             seen.map(|(site, sums)| sums.summarise(site, scale, &mut scratch)).collect();
@@ -148,9 +158,9 @@ impl Futures {
 }
 
 impl Sums {
-    fn poll(&mut self, duration: u64, budget: &mut Budget) {
+    fn poll(&mut self, OnePoll { duration, inside }: OnePoll, budget: &mut Budget) {
         self.polls += 1;
-        self.poll_total = self.poll_total.saturating_add(duration);
+        self.poll_total = self.poll_total.saturating_add(inside);
         self.poll_max = self.poll_max.max(duration);
         self.poll.record(duration, budget);
     }

@@ -17,6 +17,7 @@
 //! - [`stack`]: what is open on one thread, for programs that walk events themselves.
 //! - [`symbols`]: names of code addresses. [`sources`]: paths of source files in one spelling.
 //! - `durations` and `time` (private): distributions, and ticks to nanoseconds.
+//! - `by_site` and `open_sites` (private): sums and counts by call site.
 //! - `shard` and `notes` (private): one worker's share, and what it tells about tasks and futures.
 
 //!
@@ -42,6 +43,7 @@
 #![forbid(unsafe_code)]
 
 pub mod async_tasks;
+mod by_site;
 pub mod counters;
 mod durations;
 pub mod explain;
@@ -50,7 +52,9 @@ pub mod futures;
 mod hash;
 pub mod heap;
 pub mod life;
+mod missing;
 mod notes;
+mod open_sites;
 mod pending;
 pub mod profile;
 pub mod reason;

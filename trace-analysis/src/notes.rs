@@ -43,6 +43,8 @@ pub(crate) enum NoteKind {
     Poll {
         future: FutureId,
         end: u64,
+        /// What of it lies in the window.
+        inside: u64,
     },
 }
 

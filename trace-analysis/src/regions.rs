@@ -15,6 +15,7 @@ use trace_format::id::{SiteId, ThreadId};
 use trace_format::time::{Nanos, Ticks};
 use trace_format::value::Values;
 
+use crate::by_site::BySite;
 use crate::durations::{Budget, Durations, Quantiles, Scratch};
 use crate::stack::{Closed, Ending};
 use crate::time::{Moment, Scale};
@@ -36,7 +37,7 @@ pub struct RegionSummary {
     pub quantiles: Quantiles,
     /// Ended with an error.
     pub failed: u64,
-    /// Ended together with something around them, before their own end came.
+    /// Were open when something around them ended. They count until their own end, if that came.
     pub misnested: u64,
     /// Still open at the end.
     pub unfinished: u64,
@@ -102,8 +103,7 @@ struct Sums {
 /// One reader's sums for all call sites.
 #[derive(Debug)]
 pub(crate) struct Regions {
-    /// By id; 0 for those that the trace does not define.
-    sites: Vec<Sums>,
+    sites: BySite<Sums>,
     budget: Budget,
     from: u64,
     to: u64,
@@ -112,7 +112,7 @@ pub(crate) struct Regions {
 
 impl Regions {
     pub(crate) fn new(sites_max: SiteId, window: (Ticks, Ticks), outliers_max: usize) -> Self {
-        let sites = (0..=sites_max.0).map(|_| Sums::default()).collect();
+        let sites = BySite::new(sites_max);
         let budget = Budget::new(crate::durations::SLOT_BYTES_MAX);
         Self { sites, budget, from: window.0.0, to: window.1.0, outliers_max }
     }
@@ -120,8 +120,7 @@ impl Regions {
     /// Adds a region that is no longer open.
     #[inline(always)]
     pub(crate) fn add(&mut self, thread: ThreadId, site: SiteId, closed: &Closed<'_>) {
-        let at = if (site.0 as usize) < self.sites.len() { site.0 as usize } else { 0 };
-        let Some(sums) = self.sites.get_mut(at) else { return };
+        let sums = self.sites.at(site);
         if closed.ending != Ending::Ended {
             add_ending(sums, &closed.ending);
         }
@@ -146,7 +145,8 @@ impl Regions {
 
     /// Adds what another reader has.
     pub(crate) fn merge(&mut self, other: Self) {
-        for (mine, theirs) in self.sites.iter_mut().zip(other.sites) {
+        for (site, theirs) in other.sites.into_sorted() {
+            let mine = self.sites.at(site);
             mine.count += theirs.count;
             mine.whole = mine.whole.saturating_add(theirs.whole);
             mine.total = mine.total.saturating_add(theirs.total);
@@ -164,7 +164,7 @@ impl Regions {
     pub(crate) fn summarise(self, scale: &Scale<'_>) -> Vec<RegionSummary> {
         let mut scratch = Scratch::new();
         let most = self.outliers_max;
-        let sites = (0..).map(SiteId).zip(self.sites);
+        let sites = self.sites.into_sorted().into_iter();
         let seen = sites.filter(|(_, sums)| sums.is_seen());
         let mut regions: Vec<_> =
             seen.map(|(site, sums)| sums.summarise(site, most, scale, &mut scratch)).collect();

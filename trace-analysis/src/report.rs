@@ -77,7 +77,7 @@ impl Report {
             Some(runs) => runs.give(&mut slow, window),
             None => {}
         }
-        let async_tasks = async_tasks.map(|tasks| tasks.finish(lives.unreadable));
+        let async_tasks = async_tasks.map(|tasks| tasks.finish(lives.unreadable, lives.too_deep));
         Self {
             async_tasks: async_tasks.filter(|tasks| !tasks.is_empty()),
             heap: heap.map(|heap| heap.finish(file)),

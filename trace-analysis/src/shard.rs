@@ -10,14 +10,16 @@ use trace_format::event::{Event, EventKind};
 use trace_format::header::FLAG_RESTATED;
 use trace_format::id::{Open, SiteId, ThreadId};
 use trace_format::index::IndexEntry;
-use trace_format::read::{Batch, BatchBuffer, Clock, ReadAt, ReadError, TraceFile};
+use trace_format::read::{
+    Batch, BatchBuffer, Clock, ReadAt, ReadError, ReadErrorKind, Sequel, TraceFile,
+};
 use trace_format::time::Ticks;
 
 use crate::counters::Counters;
 use crate::findings::{Finding, FindingKind, Findings};
 use crate::notes::{Name, NoteKind, Notes};
 use crate::regions::Regions;
-use crate::stack::{Closed, Ending, Stack, Visitor};
+use crate::stack::{Closed, Ending, Room, Stack, Visitor};
 use crate::time::Moment;
 
 /// Ends on other threads that are remembered, to find the begins they belong to.
@@ -27,6 +29,9 @@ const ELSEWHERE_MAX: usize = 1 << 16;
 #[derive(Debug)]
 pub(crate) struct ThreadReading {
     pub(crate) stack: Stack,
+    sequel: Sequel,
+    /// Why the next batch does not follow the last has been told.
+    is_told: bool,
     /// The sequence of the last piece, and where its batch goes on.
     pub(crate) next: Option<(u32, u32)>,
     pub(crate) first: Option<u64>,
@@ -54,16 +59,28 @@ pub(crate) struct Shard {
     /// Records that the kernel had no room for, as the lanes of CPUs say.
     pub(crate) lost_records: u64,
     buffer: BatchBuffer,
-    sites_max: SiteId,
-    from: u64,
-    to: u64,
+    part: Part,
+    room: Room,
+}
+
+/// Which part of a trace is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part {
+    /// Events before are read only for what they leave open.
+    pub(crate) from: Ticks,
+    /// Events from then on are not read.
+    pub(crate) to: Ticks,
+    /// Time before is in no sum: it lies before the part, or before the trace.
+    pub(crate) counted_from: Ticks,
+    /// Whether the part may begin in the middle of a thread.
+    pub(crate) is_window: bool,
 }
 
 impl Shard {
-    pub(crate) fn new(sites_max: SiteId, window: (Ticks, Ticks), outliers_max: usize) -> Self {
+    pub(crate) fn new(sites_max: SiteId, part: Part, outliers_max: usize) -> Self {
         Self {
             threads: BTreeMap::new(),
-            regions: Regions::new(sites_max, window, outliers_max),
+            regions: Regions::new(sites_max, (part.from, part.to), outliers_max),
             counters: Counters::new(sites_max),
             notes: Notes::default(),
             findings: Findings::default(),
@@ -71,14 +88,15 @@ impl Shard {
             unknown: 0,
             lost_records: 0,
             buffer: BatchBuffer::default(),
-            sites_max,
-            from: window.0.0,
-            to: window.1.0,
+            part,
+            room: Room::default(),
         }
     }
 
-    pub(crate) const fn sites_max(&self) -> SiteId {
-        self.sites_max
+    /// A thread of which nothing has been read.
+    pub(crate) fn come(&mut self, thread: ThreadId) -> &mut ThreadReading {
+        let (part, room) = (self.part, &self.room);
+        self.threads.entry(thread).or_insert_with(|| ThreadReading::new(part, room))
     }
 
     /// Reads one batch of events.
@@ -90,9 +108,18 @@ impl Shard {
             Ok(batch) => {
                 self.read_batch(clock, entry, &batch);
             }
-            Err(error) => self.damage(clock, entry, &error, u64::from(entry.events)),
+            Err(error) => self.lose(clock, entry, &error),
         }
         self.buffer = buffer;
+    }
+
+    /// A batch that is not read.
+    fn lose(&mut self, clock: &Clock, entry: &IndexEntry, error: &ReadError) {
+        self.damage(clock, entry, error, u64::from(entry.events));
+        if let Some(reading) = self.threads.get_mut(&entry.thread) {
+            reading.sequel.reach(entry.base_ticks);
+            reading.is_told = true;
+        }
     }
 
     fn damage(&mut self, clock: &Clock, entry: &IndexEntry, error: &ReadError, events: u64) {
@@ -107,9 +134,25 @@ impl Shard {
     fn read_batch(&mut self, clock: &Clock, entry: &IndexEntry, batch: &Batch<'_>) {
         let header = &batch.header;
         let thread = header.thread;
-        let reading = self.threads.entry(thread).or_insert_with(|| {
-            ThreadReading::new(self.sites_max, (Ticks(self.from), Ticks(self.to)))
-        });
+        let Part { from, to, is_window, .. } = self.part;
+        let is_first = !self.threads.contains_key(&thread);
+        let reading = self.come(thread);
+        if is_first && is_window && header.flags & FLAG_RESTATED != 0 {
+            reading.sequel = Sequel::behind(header.sequence);
+        }
+        if let Err(error) = reading.sequel.refuse_past(batch) {
+            return self.lose(clock, entry, &error);
+        }
+        let missing = reading.sequel.missing_before(header);
+        let is_next = missing.is_none();
+        let is_told = std::mem::take(&mut reading.is_told);
+        // That whole batches are missing, the file says.
+        if let Some(kind @ ReadErrorKind::PieceMissing { .. }) = missing
+            && !is_told
+        {
+            self.damage(clock, entry, &ReadError::new(batch.offset, kind), 0);
+        }
+        let Some(reading) = self.threads.get_mut(&thread) else { return };
         reading.batches += 1;
         reading.bytes += u64::from(entry.bytes);
         let mut sink = Sink {
@@ -119,23 +162,26 @@ impl Shard {
             notes: &mut self.notes,
             findings: &mut self.findings,
             elsewhere: &mut self.elsewhere,
-            from: self.from,
+            from: from.0,
             is_trace_end: false,
             ended: 0,
         };
-        reading.join(batch, &mut sink);
+        reading.join(batch, is_next, &mut sink);
 
-        let is_inside = header.base_ticks.0 >= self.from && header.last_ticks.0 < self.to;
+        let is_inside = header.base_ticks >= from && header.last_ticks < to;
         let counters = &mut self.counters;
         let rare = (&mut self.unknown, &mut self.lost_records);
         let mut rare = Rare { unknown: rare.0, lost_records: rare.1 };
-        let window = (self.from, self.to);
-        let Walked { read, before, first, now, fault } = if is_inside {
+        let window = (from.0, to.0);
+        let Walked { read, before, first, now, fault } = if thread.as_cpu().is_some() {
+            walk_cpu(batch, window, &mut rare)
+        } else if is_inside {
             walk_whole(batch, reading, counters, &mut rare, &mut sink)
         } else {
             walk_part(batch, window, reading, counters, &mut rare, &mut sink)
         };
-        if fault.is_none() && now < self.to && read != u64::from(header.events) {
+        reading.sequel.reach(Ticks(now));
+        if fault.is_none() && now < to.0 && read != u64::from(header.events) {
             // The checksum is right, so this is what was written: by a faulty writer.
             let what = format!("a batch of {read} events says it has {}", header.events);
             let kind = FindingKind::Damage { offset: batch.offset, what };
@@ -146,9 +192,10 @@ impl Shard {
         reading.events += read - before;
         reading.first = reading.first.or(first);
         if read > before {
-            reading.last = now.min(self.to);
+            reading.last = now.min(to.0);
         }
         if let Some(error) = fault {
+            reading.is_told = true;
             self.damage(clock, entry, &error, u64::from(header.events).saturating_sub(read));
         }
     }
@@ -173,14 +220,11 @@ impl Shard {
                 notes: &mut self.notes,
                 findings: &mut self.findings,
                 elsewhere: &mut self.elsewhere,
-                from: self.from,
+                from: self.part.from.0,
                 is_trace_end,
                 ended: 0,
             };
-            let open: Vec<_> = reading.stack.open().collect();
-            for open in open.iter().filter(|open| ended_elsewhere(open.open, open.begin)) {
-                reading.stack.forget(open.open, open.begin);
-            }
+            reading.stack.forget(|it| ended_elsewhere(it.open, it.begin));
             if let Some(state) = states.get(&thread)
                 && reading.next.is_none_or(|next| (state.sequence, state.offset) >= next)
             {
@@ -194,9 +238,11 @@ impl Shard {
 }
 
 impl ThreadReading {
-    pub(crate) fn new(sites_max: SiteId, window: (Ticks, Ticks)) -> Self {
+    fn new(part: Part, room: &Room) -> Self {
         Self {
-            stack: Stack::new(sites_max).with_window(window.0, window.1),
+            stack: Stack::new().with_room(room).with_window(part.counted_from, part.to),
+            sequel: Sequel::default(),
+            is_told: false,
             next: None,
             first: None,
             last: 0,
@@ -209,16 +255,9 @@ impl ThreadReading {
         }
     }
 
-    /// Whether the piece follows the one before it; if not, the stack must learn of the gap.
-    fn join(&mut self, batch: &Batch<'_>, sink: &mut Sink<'_>) {
+    /// A piece comes; if it does not follow the one before it, the stack must learn of the gap.
+    fn join(&mut self, batch: &Batch<'_>, is_next: bool, sink: &mut Sink<'_>) {
         let header = &batch.header;
-        let here = (header.sequence, header.offset);
-        let is_next = match self.next {
-            Some((sequence, offset)) => {
-                here == (sequence, offset) || here == (sequence.wrapping_add(1), 0)
-            }
-            None => here == (0, 0),
-        };
         if header.flags & FLAG_RESTATED != 0 {
             self.stack.restate();
         } else if !is_next {
@@ -303,6 +342,35 @@ fn walk_part(
     Walked { read, before, first, now: events.now().0, fault }
 }
 
+/// The events of a CPU: who runs there is not summed here, and what can't stand on its lane says
+/// nothing.
+fn walk_cpu(batch: &Batch<'_>, (from, to): (u64, u64), rare: &mut Rare<'_>) -> Walked {
+    let mut events = batch.events();
+    let (mut read, mut first, mut before, mut fault) = (0, None, 0, None);
+    for event in events.by_ref() {
+        match event {
+            Ok(event) if event.ticks.0 >= to => break,
+            Ok(event) => {
+                read += 1;
+                if event.ticks.0 < from {
+                    before += 1;
+                } else {
+                    first = first.or(Some(event.ticks.0));
+                }
+                match event.kind {
+                    EventKind::LostKernel { records } if event.ticks.0 >= from => {
+                        *rare.lost_records = rare.lost_records.saturating_add(records);
+                    }
+                    EventKind::Unknown { .. } => *rare.unknown += 1,
+                    _ => {}
+                }
+            }
+            Err(error) => fault = Some(batch.error(error)),
+        }
+    }
+    Walked { read, before, first, now: events.now().0, fault }
+}
+
 /// Takes one event. By value, so that it lives in registers: only the rare ones go to memory.
 #[inline(always)]
 fn take(
@@ -328,7 +396,6 @@ fn take(
         | EventKind::Unwakeable { .. }
         | EventKind::TaskLink { .. }
         | EventKind::Dropped { .. }
-        | EventKind::LostKernel { .. }
         | EventKind::Unknown { .. } => note(event, is_inside, reading, counters, rare, sink),
         _ => reading.stack.feed(&event, sink),
     }
@@ -378,9 +445,6 @@ fn note(
             let to = sink.clock.nanos(to);
             sink.find(from, FindingKind::Dropped { events, ends, to });
         }
-        EventKind::LostKernel { records } if is_inside => {
-            *rare.lost_records = rare.lost_records.saturating_add(records);
-        }
         EventKind::Unknown { .. } => *rare.unknown += 1,
         _ => {}
     }
@@ -419,6 +483,11 @@ impl Visitor for Sink<'_> {
     fn end_without_begin(&mut self, at: Ticks) {
         self.find(at, FindingKind::EndWithoutBegin);
     }
+
+    #[cold]
+    fn too_deep(&mut self, at: Ticks) {
+        self.find(at, FindingKind::TooDeep);
+    }
 }
 
 impl Sink<'_> {
@@ -432,7 +501,7 @@ impl Sink<'_> {
             Open::Region(_) | Open::Call(_) => return,
             Open::Poll(future) => {
                 self.ended += 1;
-                NoteKind::Poll { future, end }
+                NoteKind::Poll { future, end, inside: closed.inside.0 }
             }
             Open::Task(task) => NoteKind::TaskRun { task, inside: closed.inside.0 },
         };

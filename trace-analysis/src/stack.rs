@@ -1,91 +1,68 @@
 //! What is open on one thread: fed with the thread's events in order, yields what has ended.
 //!
-//! Regions, polls and task runs share one stack. Whatever the events say, the stack stays one:
+//! Regions, polls, task runs and calls share one stack. Whatever the events say, the stack stays
+//! one:
 //!
 //! - An end closes what was opened last; with nothing open it is reported and changes nothing.
-//! - A *detached* end of something open here closes everything above it first, as mis-nested. Of
-//!   something that is not open here, it is passed on: it was opened on another thread.
+//! - A *detached* end of something open here takes what lies above it off the stack as well. That
+//!   is *mis-nested*: it goes on until its own end comes, by a detached end of its own, and is then
+//!   told once, with its whole time. If that never comes, it ended where it was taken off.
+//! - A detached end of anything else is passed on: it was opened on another thread.
 //! - The front of a restated batch says what is open. What the stack has beyond that has lost its
 //!   end; what the stack lacks has lost its begin, and is opened with its true time.
 //! - After a gap the stack is empty until the next restated batch, and ends of unknown begins are
 //!   not findings.
+//! - What lies deeper than [`NESTING_MAX`], or finds no room, is counted and takes no memory: its
+//!   end is paired with it, and it is told by [`Visitor::too_deep`] alone.
 //!
 //! Times run forward within a thread, so self time is exact: duration minus direct children. A
-//! task run is no callee: what lies inside it counts as if it lay in the region around it.
+//! task run is no callee: what lies inside it counts as if it lay in the region around it. The time
+//! of something mis-nested is its own until it was taken off the stack, and from then on also that
+//! of what was around it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use trace_format::definition::OpenSince;
-use trace_format::event::{Event, EventKind, Outcome};
-use trace_format::id::{Open, SiteId};
+use trace_format::event::{Event, EventKind};
+use trace_format::id::Open;
+use trace_format::read::{NESTING_MAX, OpenIndex};
 use trace_format::time::Ticks;
 use trace_format::value::Values;
 
-/// A writer restates so many open things at most, the outermost ones.
+pub use closed::{Closed, Ending, Visitor};
+
+use crate::open_sites::OpenSites;
+
+mod closed;
+
+/// Maximum number of open things that a writer restates: the outermost ones.
 const RESTATED_MAX: usize = 32;
 
-/// Something that was open on a thread and is so no longer.
-#[derive(Clone, Copy, Debug)]
-pub struct Closed<'a> {
-    /// What.
-    pub open: Open,
-    /// When it began.
-    pub begin: Ticks,
-    /// When it ended, or until when it is known to have been open.
-    pub end: Ticks,
-    /// The part of it that lies in the stack's window.
-    pub inside: Ticks,
-    /// `inside` without what its direct children took of the window.
-    pub self_time: Ticks,
-    /// How many things were open around it.
-    pub depth: usize,
-    /// Whether it stands alone: no other region of its call site was open around it.
-    pub outermost: bool,
-    /// Its arguments; empty if its begin is not in the file.
-    pub values: Values<'a>,
-    /// How it ended.
-    pub ending: Ending<'a>,
-}
+/// Maximum number of mis-nested things of a thread that wait for their own ends.
+const LATE_MAX: usize = 1 << 12;
 
-impl Closed<'_> {
-    /// From begin to end.
-    #[must_use]
-    pub fn duration(&self) -> Ticks {
-        Ticks(self.end.0.saturating_sub(self.begin.0))
+/// Maximum memory of all stacks that share a [`Room`], in bytes.
+const ROOM_BYTES: usize = 128 << 20;
+
+/// Memory that several stacks share: an event may be smaller than what is kept of it, and a file
+/// may have any number of threads.
+#[derive(Clone, Debug)]
+pub struct Room(Arc<AtomicUsize>);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(Arc::new(AtomicUsize::new(ROOM_BYTES)))
     }
 }
 
-/// How something that was open ended.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Ending<'a> {
-    /// As its writer said.
-    Ended,
-    /// The same, with a result; the value or the error is there if it was recorded.
-    With(Outcome, Values<'a>),
-    /// It was ended although it was not the innermost: together with all above it.
-    Misnested,
-    /// It was opened on another thread, whose stack still has it.
-    Elsewhere,
-    /// Its end is missing from the trace; `end` is when that was noticed.
-    Lost,
-    /// It was still open when reading ended.
-    Unfinished,
-}
-
-impl Ending<'_> {
-    /// Whether `end` is the true time of the end.
-    #[must_use]
-    pub const fn is_known(&self) -> bool {
-        !matches!(self, Self::Lost | Self::Unfinished)
-    }
-}
-
-/// Who is told what ends.
-pub trait Visitor {
-    /// Something is no longer open.
-    fn closed(&mut self, closed: &Closed<'_>);
-
-    /// An end came while nothing was open, and no gap explains it.
-    fn end_without_begin(&mut self, at: Ticks) {
-        let _ = at;
+impl Room {
+    /// Whether there are so many bytes left; then they are taken.
+    #[cold]
+    fn take(&self, bytes: usize) -> bool {
+        let rest = |left: usize| left.checked_sub(bytes);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest).is_ok()
     }
 }
 
@@ -99,42 +76,70 @@ struct Frame {
     values: Vec<u8>,
 }
 
-/// One thread's open regions, polls and task runs.
+/// Something mis-nested whose own end has not come.
+#[derive(Debug)]
+struct Late {
+    /// When it was taken off the stack.
+    taken: u64,
+    self_time: u64,
+    depth: usize,
+    outermost: bool,
+    values: Vec<u8>,
+}
+
+/// One thread's open regions, polls, task runs and calls.
 #[derive(Debug)]
 pub struct Stack {
     /// The slots of the open things, outermost first, and beyond `depth` old ones to be used anew.
     frames: Vec<Frame>,
     depth: usize,
+    /// How many things are open above those, and only counted.
+    deeper: u64,
     /// Ticks of the window in which something was open.
     busy: u64,
-    /// How often each call site is open, by its id.
-    open_sites: Vec<u32>,
-    sites_max: u32,
+    sites: OpenSites,
+    index: OpenIndex,
+    late: HashMap<OpenSince, Late>,
+    room: Room,
     from: u64,
     to: u64,
-    /// So many of the frames are confirmed by the restated batch whose front is being read.
+    /// How many frames are confirmed by the restated batch whose front is being read.
     restating: Option<usize>,
     /// Whether all that is open is known: not so between a gap and the next restated batch.
     is_sure: bool,
 }
 
+impl Default for Stack {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Stack {
     /// An empty stack.
-    ///
-    /// - `sites_max`: the greatest id of a call site. Recursion of others is found too, slowly.
     #[must_use]
-    pub fn new(sites_max: SiteId) -> Self {
+    pub fn new() -> Self {
         Self {
             frames: Vec::new(),
             depth: 0,
+            deeper: 0,
             busy: 0,
-            open_sites: Vec::new(),
-            sites_max: sites_max.0,
+            sites: OpenSites::default(),
+            index: OpenIndex::default(),
+            late: HashMap::new(),
+            room: Room::default(),
             from: 0,
             to: u64::MAX,
             restating: None,
             is_sure: true,
         }
+    }
+
+    /// The same, sharing memory with others.
+    #[must_use]
+    pub fn with_room(mut self, room: &Room) -> Self {
+        self.room = room.clone();
+        self
     }
 
     /// The same, counting only what lies between two times.
@@ -147,10 +152,10 @@ impl Stack {
     /// How many things are open.
     #[must_use]
     pub const fn depth(&self) -> usize {
-        self.depth
+        self.depth.saturating_add(self.deeper as usize)
     }
 
-    /// What is open, outermost first.
+    /// What is open, outermost first, but for what is only counted.
     pub fn open(&self) -> impl DoubleEndedIterator<Item = OpenSince> + '_ {
         let frames = self.frames.iter().take(self.depth);
         frames.map(|frame| OpenSince { open: frame.open, begin: Ticks(frame.begin) })
@@ -211,7 +216,9 @@ impl Stack {
             EventKind::Region { site, duration, values } => {
                 self.complete(Open::Region(site), at, duration.0, values, visitor);
             }
-            EventKind::RegionBegin { site, values } => self.push(Open::Region(site), at, values),
+            EventKind::RegionBegin { site, values } => {
+                self.push(Open::Region(site), at, values, visitor);
+            }
             EventKind::End => self.end(at, Ending::Ended, visitor),
             EventKind::EndValue { outcome, values } => {
                 self.end(at, Ending::With(outcome, values), visitor);
@@ -237,15 +244,15 @@ impl Stack {
             EventKind::Poll { future, duration, .. } => {
                 self.complete(Open::Poll(future), at, duration.0, none, visitor);
             }
-            EventKind::PollBegin { future } => self.push(Open::Poll(future), at, none),
+            EventKind::PollBegin { future } => self.push(Open::Poll(future), at, none, visitor),
             EventKind::TaskRun { task, duration } => {
                 self.complete(Open::Task(task), at, duration.0, none, visitor);
             }
-            EventKind::TaskRunBegin { task } => self.push(Open::Task(task), at, none),
+            EventKind::TaskRunBegin { task } => self.push(Open::Task(task), at, none, visitor),
             EventKind::Call { call, duration, .. } => {
                 self.complete(Open::Call(call), at, duration.0, none, visitor);
             }
-            EventKind::CallBegin { call } => self.push(Open::Call(call), at, none),
+            EventKind::CallBegin { call } => self.push(Open::Call(call), at, none, visitor),
             EventKind::EndCall { .. } | EventKind::EndPoll { .. } => {
                 self.end(at, Ending::Ended, visitor);
             }
@@ -260,24 +267,51 @@ impl Stack {
         }
     }
 
-    /// To be called after the last event: closes what is still open as unfinished.
+    /// To be called after the last event: closes what is still open as unfinished, and before that
+    /// what [`Stack::end_late`] does.
     pub fn finish(&mut self, at: Ticks, visitor: &mut impl Visitor) {
         self.restated(at.0, visitor);
+        self.end_late(visitor);
         self.truncate(0, at.0, Ending::Unfinished, visitor);
     }
 
-    /// Ends one open thing, wherever it is on the stack, without closing what is above it: it is
-    /// known to have been closed on another thread. Returns whether it was open.
-    pub fn forget(&mut self, open: Open, begin: Ticks) -> bool {
-        let frames = &self.frames[..self.depth];
-        let found = frames.iter().rposition(|frame| frame.open == open && frame.begin == begin.0);
-        let Some(at) = found else { return false };
-        let children = self.frames[at].children;
-        self.add_to_parent(at, children);
-        self.frames[at..self.depth].rotate_left(1);
-        self.depth -= 1;
-        self.count_site(open, false);
-        true
+    /// Closes what is mis-nested and whose own end has not come: it ended where it was taken off.
+    pub fn end_late(&mut self, visitor: &mut impl Visitor) {
+        let mut late: Vec<_> = std::mem::take(&mut self.late).into_iter().collect();
+        // As it would have been told then: what was taken off first, and of that the innermost.
+        late.sort_by_key(|(it, late)| (late.taken, std::cmp::Reverse((late.depth, it.begin))));
+        for (it, late) in late {
+            let end = late.taken;
+            self.close_late(it, &late, end, visitor);
+        }
+    }
+
+    /// Takes open things off the stack, wherever they lie, without closing what is above them, and
+    /// forgets mis-nested ones: they are known to have been closed on another thread.
+    pub fn forget(&mut self, mut is_over: impl FnMut(OpenSince) -> bool) {
+        let mut kept = 0;
+        for at in 0..self.depth {
+            let Frame { open, begin, children, .. } = self.frames[at];
+            if is_over(OpenSince { open, begin: Ticks(begin) }) {
+                self.add_to_parent(kept, children);
+                self.count_site(open, false);
+            } else {
+                self.frames.swap(kept, at);
+                kept += 1;
+            }
+        }
+        self.depth = kept;
+        self.index.reset();
+        let sites = &mut self.sites;
+        self.late.retain(|it, _| {
+            let is_over = is_over(*it);
+            if let Open::Region(site) = it.open
+                && is_over
+            {
+                sites.end(site);
+            }
+            !is_over
+        });
     }
 
     #[inline(always)]
@@ -300,7 +334,7 @@ impl Stack {
             end: Ticks(end),
             inside: Ticks(inside),
             self_time: Ticks(inside),
-            depth: self.depth,
+            depth: self.depth(),
             outermost: !self.is_open(open),
             values,
             ending: Ending::Ended,
@@ -323,31 +357,54 @@ impl Stack {
     }
 
     #[inline]
-    fn push(&mut self, open: Open, begin: u64, values: Values<'_>) {
+    fn push(&mut self, open: Open, begin: u64, values: Values<'_>, visitor: &mut impl Visitor) {
+        let values = values.as_bytes();
+        if self.deeper > 0 || self.depth == self.frames.len() && !self.grow() {
+            self.deeper += 1;
+            visitor.too_deep(Ticks(begin));
+            return;
+        }
         self.count_site(open, true);
-        match self.frames.get_mut(self.depth) {
-            Some(frame) => {
-                (frame.open, frame.begin, frame.children) = (open, begin, 0);
-                frame.values.clear();
-                frame.values.extend_from_slice(values.as_bytes());
-            }
-            None => {
-                let values = values.as_bytes().to_vec();
-                self.frames.push(Frame { open, begin, children: 0, values });
-            }
+        self.index.begin(OpenSince { open, begin: Ticks(begin) });
+        let frame = &mut self.frames[self.depth];
+        (frame.open, frame.begin, frame.children) = (open, begin, 0);
+        frame.values.clear();
+        let more = values.len().saturating_sub(frame.values.capacity());
+        if more == 0 || self.room.take(more) {
+            frame.values.extend_from_slice(values);
         }
         self.depth += 1;
     }
 
+    /// Adds a slot, if there may be one more.
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self) -> bool {
+        let has_room =
+            self.frames.len() < NESTING_MAX && self.room.take(std::mem::size_of::<Frame>());
+        if has_room {
+            let (open, values) = (Open::Region(Default::default()), Vec::new());
+            self.frames.push(Frame { open, begin: 0, children: 0, values });
+        }
+        has_room
+    }
+
     #[inline]
     fn end(&mut self, at: u64, ending: Ending<'_>, visitor: &mut impl Visitor) {
-        if self.depth == 0 {
-            if self.is_sure {
-                visitor.end_without_begin(Ticks(at));
-            }
-            return;
+        if self.depth == 0 || self.deeper > 0 {
+            return self.end_uncommon(at, visitor);
         }
         self.pop(at, ending, visitor);
+    }
+
+    /// An end of something that is only counted, or of nothing.
+    #[cold]
+    fn end_uncommon(&mut self, at: u64, visitor: &mut impl Visitor) {
+        if self.deeper > 0 {
+            self.deeper -= 1;
+        } else if self.is_sure {
+            visitor.end_without_begin(Ticks(at));
+        }
     }
 
     #[inline]
@@ -356,6 +413,7 @@ impl Stack {
         let depth = self.depth;
         let Frame { open, begin, children, .. } = self.frames[depth];
         self.count_site(open, false);
+        self.index.end(OpenSince { open, begin: Ticks(begin) });
         let inside = self.inside(begin, end);
         // When a lost end was, nobody knows: the time stays with the region around it.
         let is_callee = !matches!(open, Open::Task(_) | Open::Call(_)) && ending != Ending::Lost;
@@ -374,6 +432,7 @@ impl Stack {
     }
 
     fn truncate(&mut self, depth: usize, at: u64, ending: Ending<'_>, visitor: &mut impl Visitor) {
+        self.deeper = 0;
         while self.depth > depth {
             self.pop(at, ending, visitor);
         }
@@ -381,11 +440,22 @@ impl Stack {
 
     #[cold]
     fn end_detached(&mut self, open: Open, begin: u64, end: u64, visitor: &mut impl Visitor) {
-        let frames = &self.frames[..self.depth];
-        let found = frames.iter().rposition(|frame| frame.open == open && frame.begin == begin);
-        if let Some(at) = found {
-            self.truncate(at + 1, end, Ending::Misnested, visitor);
+        let it = OpenSince { open, begin: Ticks(begin) };
+        let frames = self.frames[..self.depth].iter();
+        let stack = frames.map(|frame| OpenSince { open: frame.open, begin: Ticks(frame.begin) });
+        if let Some(at) = self.index.find(it, stack) {
+            self.deeper = 0;
+            while self.depth > at + 1 {
+                self.take_off(end, visitor);
+            }
             self.pop(end, Ending::Ended, visitor);
+            return;
+        }
+        if let Some(late) = self.late.remove(&it) {
+            return self.close_late(it, &late, end, visitor);
+        }
+        if self.deeper > 0 {
+            // It may be one of those that are only counted.
             return;
         }
         visitor.closed(&Closed {
@@ -402,6 +472,46 @@ impl Stack {
         });
     }
 
+    /// What is innermost goes on although something around it ends now.
+    fn take_off(&mut self, now: u64, visitor: &mut impl Visitor) {
+        self.depth -= 1;
+        let depth = self.depth;
+        let frame = &mut self.frames[depth];
+        let (it, children) =
+            (OpenSince { open: frame.open, begin: Ticks(frame.begin) }, frame.children);
+        let values = std::mem::take(&mut frame.values);
+        self.index.end(it);
+        self.count_site(it.open, false);
+        let inside = self.inside(it.begin.0, now);
+        let is_callee = !matches!(it.open, Open::Task(_) | Open::Call(_));
+        self.add_to_parent(depth, if is_callee { inside } else { children });
+        let self_time = inside.saturating_sub(children);
+        let outermost = !self.is_open(it.open);
+        let late = Late { taken: now, self_time, depth, outermost, values };
+        // Until it ends, others of its call site are not alone.
+        self.count_site(it.open, true);
+        let is_known = self.late.contains_key(&it);
+        if is_known || self.late.len() >= LATE_MAX {
+            return self.close_late(it, &late, now, visitor);
+        }
+        self.late.insert(it, late);
+    }
+
+    fn close_late(&mut self, it: OpenSince, late: &Late, end: u64, visitor: &mut impl Visitor) {
+        self.count_site(it.open, false);
+        visitor.closed(&Closed {
+            open: it.open,
+            begin: it.begin,
+            end: Ticks(end.max(it.begin.0)),
+            inside: Ticks(self.inside(it.begin.0, end)),
+            self_time: Ticks(late.self_time),
+            depth: late.depth,
+            outermost: late.outermost,
+            values: Values::new(&late.values),
+            ending: Ending::Misnested,
+        });
+    }
+
     /// The restated batch says that this is open, inside what it named before.
     #[cold]
     fn confirm(&mut self, open: Open, begin: u64, at: u64, visitor: &mut impl Visitor) {
@@ -409,7 +519,7 @@ impl Stack {
         let here = self.frames[..self.depth].get(confirmed);
         if here.is_none_or(|frame| (frame.open, frame.begin) != (open, begin)) {
             self.truncate(confirmed, at, Ending::Lost, visitor);
-            self.push(open, begin, Values::new(&[]));
+            self.push(open, begin, Values::new(&[]), visitor);
         }
         self.restating = Some(confirmed + 1);
     }
@@ -427,26 +537,16 @@ impl Stack {
 
     #[inline(always)]
     fn count_site(&mut self, open: Open, more: bool) {
-        let Open::Region(SiteId(site)) = open else { return };
-        match self.open_sites.get_mut(site as usize) {
-            Some(count) if more => *count += 1,
-            Some(count) => *count -= 1,
-            None if more && site <= self.sites_max => {
-                self.open_sites.resize(site as usize + 1, 0);
-                self.open_sites[site as usize] = 1;
-            }
-            None => {}
+        match open {
+            Open::Region(site) if more => self.sites.begin(site),
+            Open::Region(site) => self.sites.end(site),
+            _ => {}
         }
     }
 
     /// Whether a region of the same call site is open.
     #[inline(always)]
     fn is_open(&self, open: Open) -> bool {
-        let Open::Region(SiteId(site)) = open else { return false };
-        match self.open_sites.get(site as usize) {
-            Some(&count) => count > 0,
-            None if site <= self.sites_max => false,
-            None => self.frames[..self.depth].iter().any(|frame| frame.open == open),
-        }
+        matches!(open, Open::Region(site) if self.sites.is_open(site))
     }
 }

@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use trace_format::header::{BatchKind, FLAG_RESTATED};
+use trace_format::header::BatchKind;
 use trace_format::id::{SiteId, ThreadId};
 use trace_format::index::IndexEntry;
 use trace_format::read::{ReadAt, ReadError, ReadErrorKind, Tables, ThreadState, TraceFile};
@@ -20,7 +20,7 @@ use crate::findings::{Finding, FindingKind, Findings};
 use crate::futures::{FutureSummary, Futures};
 use crate::notes::{Name, NoteKind, Notes};
 use crate::regions::RegionSummary;
-use crate::shard::{Shard, ThreadReading};
+use crate::shard::{Part, Shard, ThreadReading};
 use crate::tasks::{Forest, Tasks};
 use crate::threads::ThreadSummary;
 use crate::time::Scale;
@@ -31,7 +31,7 @@ const BUNCH_BYTES: u64 = 8 << 20;
 /// Between two looks at which tasks are over.
 const SETTLE_NOTES: usize = 4096;
 
-/// A greater id of a call site is taken for undefined: sums lie in arrays by id.
+/// A greater id of a call site is taken for undefined: the places of sums lie in an array by id.
 const SITES_MAX: u32 = (1 << 16) - 1;
 
 /// Drift below this is within what two clock readings can tell.
@@ -158,9 +158,9 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
         let sites_max = SiteId(sites.filter(|id| *id <= SITES_MAX).max().unwrap_or(0));
         let entries = wanted(file.index(), from, to, &options.threads);
         let workers = options.workers.clamp(1, 256);
-        // From where on a window counts is decided by `from`; without one, from the beginning.
-        let counted = (if options.from.is_some() { from } else { Ticks(0) }, to);
-        let shard = || Shard::new(sites_max, counted, options.outliers);
+        let counted_from = from.max(zero(file));
+        let part = Part { from, to, counted_from, is_window: options.from.is_some() };
+        let shard = || Shard::new(sites_max, part, options.outliers);
         Self {
             file,
             options: options.clone(),
@@ -170,7 +170,7 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
             shards: std::iter::repeat_with(shard).take(workers).collect(),
             deal: deal(&entries, workers),
             notes: Notes::default(),
-            forest: Forest::new(counted.0, options.trees),
+            forest: Forest::new(from, options.trees),
             futures: Futures::new(sites_max),
             entries,
         }
@@ -209,18 +209,16 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
         });
     }
 
-    /// The tasks that were open when the window began: of the whole trace, those of an earlier
-    /// trace that went on.
+    /// The tasks that were open when the window began: of the whole trace, those that its first
+    /// generation tells of. The events of some of these come, and are then what holds.
     fn tell_open_tasks(&mut self) {
         let generations = &self.file.tables().generations;
         let before = generations.iter().rev().find(|generation| generation.ticks <= self.from);
-        // Events tell of those that began since; the first cut comes a little behind the begin.
-        let until = if self.options.from.is_some() { Ticks(u64::MAX) } else { self.from };
         let first = generations.first();
         let Some(number) = before.or(first).map(|generation| generation.number) else { return };
         if let Ok(Some(state)) = self.file.state_at(number) {
-            for task in state.tasks.into_iter().filter(|task| task.begin < until) {
-                self.forest.begin_named(task.id, task.parent, task.name.as_bytes(), task.begin);
+            for task in state.tasks {
+                self.forest.was_open(task.id, task.parent, task.name.as_bytes(), task.begin);
             }
         }
     }
@@ -251,7 +249,9 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
                 }
                 NoteKind::FutureBegin { future, site } => self.futures.begin(future, site, at),
                 NoteKind::FutureEnd { future, outcome } => self.futures.end(future, outcome, at),
-                NoteKind::Poll { future, end } => self.futures.poll(future, at, Ticks(end)),
+                NoteKind::Poll { future, end, inside } => {
+                    self.futures.poll(future, at, Ticks(end), Ticks(inside));
+                }
             }
         }
     }
@@ -284,7 +284,7 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
             add_open_tasks(&mut findings, &scale, end, count, open);
         }
         let regions = sum.regions.summarise(&scale);
-        let (counters, moments) = (sum.counters.counters(&scale), sum.counters.moments());
+        let (counters, moments) = sum.counters.summarise(&scale);
         let undefined = regions.iter().map(|sum| (sum.site, sum.count));
         let undefined = undefined.chain(counters.iter().map(|sum| (sum.site, sum.count)));
         let undefined = undefined.chain(moments.iter().map(|sum| (sum.site, sum.count)));
@@ -321,13 +321,10 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
         let wanted = |id| self.options.wants(id);
         let states: HashMap<_, &ThreadState> =
             state.threads.iter().filter(|state| wanted(state.id)).map(|s| (s.id, s)).collect();
-        let counted = if self.options.from.is_some() { self.from } else { Ticks(0) };
         for state in states.values().filter(|state| !state.open.is_empty()) {
             // A thread that wrote nothing may still have something open.
             let shard = &mut self.shards[self.deal.get(&state.id).copied().unwrap_or(0)];
-            let sites_max = shard.sites_max();
-            let reading = || ThreadReading::new(sites_max, (counted, self.to));
-            shard.threads.entry(state.id).or_insert_with(reading);
+            shard.come(state.id);
         }
         let elsewhere = self.shards.iter().flat_map(|shard| shard.elsewhere.iter().copied());
         let elsewhere: HashSet<_> = elsewhere.collect();
@@ -356,15 +353,22 @@ pub(crate) fn bounds<S: ReadAt>(file: &TraceFile<S>) -> (Ticks, Ticks) {
     (begin, end.max(begin))
 }
 
+/// The moment that has the time 0: the first look at the clocks, or the begin if there was none.
+/// Nothing that lies before it is in a sum of times.
+fn zero<S: ReadAt>(file: &TraceFile<S>) -> Ticks {
+    let clock = &file.tables().clock;
+    if clock.is_known() { clock.origin().ticks } else { bounds(file).0 }
+}
+
 /// The batches that a window needs: of each thread from the last one on that says what is open.
 fn wanted(index: &[IndexEntry], from: Ticks, to: Ticks, threads: &[ThreadId]) -> Vec<IndexEntry> {
     let wanted = |entry: &&IndexEntry| {
         let is_thread = threads.is_empty() || threads.contains(&entry.thread);
         entry.kind == BatchKind::Events && is_thread && entry.base_ticks < to
     };
-    let mut starts = HashMap::new();
+    let (mut starts, mut before) = (HashMap::new(), HashMap::new());
     for entry in index.iter().filter(wanted) {
-        if entry.flags & FLAG_RESTATED != 0 && entry.base_ticks <= from {
+        if entry.begins_window(before.insert(entry.thread, entry), from) {
             starts.insert(entry.thread, entry.offset);
         }
     }

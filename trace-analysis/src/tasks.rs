@@ -147,6 +147,8 @@ struct Node {
     name: usize,
     begin: u64,
     end: Option<u64>,
+    /// Only the state of a generation has told of it.
+    is_told_by_state: bool,
     /// In which round of [`Tree::settle`] it ended.
     round: u64,
     worked: u64,
@@ -204,6 +206,15 @@ impl Forest {
         self.begin(task, parent, name, at);
     }
 
+    /// A task that was open when the trace, or the window, began. If an event tells of its begin as
+    /// well, that is what holds.
+    pub(crate) fn was_open(&mut self, task: TaskId, parent: TaskId, name: &[u8], at: Ticks) {
+        self.begin_named(task, parent, name, at);
+        if let Some(node) = self.open.get_mut(&task) {
+            node.is_told_by_state = true;
+        }
+    }
+
     /// A task begins whose name is its call site's: `text`.
     pub(crate) fn begin_at_site(
         &mut self,
@@ -238,7 +249,10 @@ impl Forest {
             self.untracked += 1;
             return;
         }
-        if self.open.contains_key(&task) {
+        if let Some(node) = self.open.get_mut(&task) {
+            if std::mem::take(&mut node.is_told_by_state) {
+                (node.name, node.begin) = (name, at.0);
+            }
             return;
         }
         if let Some(parent) = self.open.get_mut(&parent) {

@@ -12,6 +12,7 @@ use trace_format::id::{Open, ThreadId};
 use trace_format::read::{ReadAt, Timed, TraceFile, Window};
 use trace_format::time::Ticks;
 
+use crate::missing::Missing;
 use crate::pending::Pending;
 use crate::summary::{Progress, bounds};
 
@@ -38,14 +39,14 @@ pub(crate) trait Visitor {
 ///
 /// - `is_pending`: which of the things that began without an event are wanted.
 /// - `progress` is called every few megabytes.
-/// - Returns how many batches and events could not be read.
+/// - Returns what could not be read.
 pub(crate) fn walk<S: ReadAt>(
     file: &TraceFile<S>,
     window: Window,
     is_pending: impl Fn(&Open) -> bool,
     visitor: &mut impl Visitor,
     mut progress: impl FnMut(Progress),
-) -> u64 {
+) -> Missing {
     let mut order = file.in_order(window);
     for (&thread, open) in order.open_at_start() {
         visitor.open_at_start(thread, open);
@@ -56,7 +57,7 @@ pub(crate) fn walk<S: ReadAt>(
     let (begin, end) = bounds(file);
     let from = window.from.unwrap_or(begin).0;
     let length = window.to.unwrap_or(end).0.saturating_sub(from).max(1);
-    let (mut count, mut unreadable) = (0_u64, 0);
+    let (mut count, mut missing) = (0_u64, Missing::default());
     loop {
         let walked = order.for_each(|timed| {
             count += 1;
@@ -71,15 +72,14 @@ pub(crate) fn walk<S: ReadAt>(
             visitor.event(timed);
             ControlFlow::Continue(())
         });
-        if walked.is_ok() {
-            break;
-        }
-        unreadable += 1;
+        let Err(error) = walked else { break };
+        missing.note(&error);
         visitor.fault(order.fault_thread());
     }
     while let Some((begin, thread, open)) = pending.before(Ticks(u64::MAX)) {
         visitor.begin_pending(begin, thread, open);
     }
+    missing.events = order.events_lost();
     progress(Progress { bytes: bytes_total, bytes_total });
-    unreadable
+    missing
 }

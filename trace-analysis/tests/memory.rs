@@ -1,4 +1,4 @@
-//! What summing up costs in memory: nothing per event.
+//! What summing up costs in memory: nothing per event, and nothing for ids that are great.
 
 mod common;
 
@@ -36,7 +36,29 @@ fn cost(rounds: u64) -> (u64, usize) {
     (stats.total_blocks - before, stats.max_bytes)
 }
 
+/// The most bytes at once for many threads that each have one event, of the call site `site`.
+fn cost_of_site(site: u32) -> usize {
+    let mut trace = Builder::new();
+    trace.site(site, CallsiteKind::Function, "app::far", &[]);
+    for thread in 1..=2_000 {
+        trace.begin(thread, 10, site, &[]);
+        trace.region(thread, 20, site, 5);
+    }
+    let file = TraceFile::open(trace.stop(1_000)).expect("a trace");
+    let _profiler = dhat::Profiler::builder().testing().build();
+    let summary = Summary::read(&file, &Options::default(), |_| {});
+    assert_eq!((summary.regions[0].count, summary.regions[0].unfinished), (2_000, 2_000));
+    dhat::HeapStats::get().max_bytes
+}
+
 #[test]
+fn memory_follows_the_contents_and_not_their_numbers() {
+    ten_times_the_events_take_no_more_memory();
+    let (low, high) = (cost_of_site(1), cost_of_site(65_535));
+    // One list of places by id, of 4 bytes each, is all that is as long as the greatest id.
+    assert!(high <= low + (512 << 10), "{high} bytes, and {low} with a low id");
+}
+
 fn ten_times_the_events_take_no_more_memory() {
     let (few, few_bytes) = cost(20_000);
     let (many, many_bytes) = cost(200_000);

@@ -1,9 +1,10 @@
 //! The stack of one thread, fed by hand: what it says has ended, when, and how.
 
-use trace_analysis::stack::{Closed, Ending, Stack, Visitor};
+use trace_analysis::stack::{Closed, Ending, Room, Stack, Visitor};
 use trace_format::definition::OpenSince;
 use trace_format::event::{Event, EventKind, Outcome};
 use trace_format::id::{FutureId, Open, SiteId, StackId, TaskId};
+use trace_format::read::NESTING_MAX;
 use trace_format::time::Ticks;
 use trace_format::value::{Value, Values, put_value};
 
@@ -39,6 +40,10 @@ impl Visitor for Told {
     fn end_without_begin(&mut self, at: Ticks) {
         self.0.push(format!("end without begin {}", at.0));
     }
+
+    fn too_deep(&mut self, at: Ticks) {
+        self.0.push(format!("too deep {}", at.0));
+    }
 }
 
 const NONE: Values<'static> = Values::new(&[]);
@@ -66,7 +71,7 @@ fn detached(at: u64, open: Open, since: u64) -> Event<'static> {
 }
 
 fn stack() -> Stack {
-    Stack::new(SiteId(100))
+    Stack::new()
 }
 
 fn feed(stack: &mut Stack, told: &mut Told, events: &[Event<'_>]) {
@@ -120,7 +125,7 @@ fn only_the_outermost_of_a_recursion_stands_alone() {
             "r1 11..12 self 1 depth 0",
         ],
     );
-    // Beyond the array of counts recursion is found by looking.
+    // Whatever its id.
     check(
         &[begin(0, 5000), region(2, 5000, 1), end(10)],
         20,
@@ -138,7 +143,7 @@ fn an_end_with_nothing_open_is_told_and_harmless() {
 }
 
 #[test]
-fn a_detached_end_closes_what_is_above_it() {
+fn a_detached_end_takes_what_is_above_it_off_the_stack() {
     check(
         &[
             begin(0, 1),
@@ -149,11 +154,103 @@ fn a_detached_end_closes_what_is_above_it() {
         ],
         60,
         &[
-            "r3 20..50 self 30 depth 2 misnested",
             "r2 10..50 self 10 depth 1",
             "r1 0..60 self 20 depth 0",
+            "r3 20..50 self 30 depth 2 misnested",
         ],
     );
+}
+
+#[test]
+fn what_is_mis_nested_ends_once_with_its_own_end() {
+    // Two guards of one thread that are not nested: 1 from 0 to 30, 2 from 10 to 60.
+    check(
+        &[
+            begin(0, 1),
+            begin(10, 2),
+            region(12, 3, 5),
+            detached(30, Open::Region(SiteId(1)), 30),
+            region(40, 2, 5),
+            detached(60, Open::Region(SiteId(2)), 50),
+            region(70, 2, 5),
+            detached(80, Open::Region(SiteId(2)), 70),
+        ],
+        90,
+        &[
+            "r3 12..17 self 5 depth 2",
+            "r1 0..30 self 10 depth 0",
+            "r2 40..45 self 5 depth 0 again",
+            "r2 10..60 self 15 depth 1 misnested",
+            "r2 70..75 self 5 depth 0",
+            "r2 10..80 self 0 depth 0 elsewhere",
+        ],
+    );
+}
+
+#[test]
+fn of_what_is_mis_nested_and_never_ends_is_known_when_it_was_left() {
+    check(
+        &[
+            begin(0, 1),
+            begin(10, 2),
+            begin(20, 3),
+            detached(30, Open::Region(SiteId(1)), 30),
+            begin(40, 4),
+        ],
+        50,
+        &[
+            "r1 0..30 self 10 depth 0",
+            "r3 20..30 self 10 depth 2 misnested",
+            "r2 10..30 self 10 depth 1 misnested",
+            "r4 40..50 self 10 depth 0 unfinished",
+        ],
+    );
+}
+
+#[test]
+fn what_lies_too_deep_is_counted_and_its_ends_pair() {
+    let (mut stack, mut told) = (stack(), Told::default());
+    let most = NESTING_MAX as u64;
+    (0..most + 2).for_each(|at| stack.feed(&begin(at, 1), &mut told));
+    assert_eq!(told.0, [format!("too deep {most}"), format!("too deep {}", most + 1)]);
+    assert_eq!((stack.depth(), stack.open().count()), (NESTING_MAX + 2, NESTING_MAX));
+    told.0.clear();
+    let at = most + 10;
+    feed(&mut stack, &mut told, &[region(at, 2, 1), end(at + 2), end(at + 3), end(at + 4)]);
+    let inner = format!("r1 {}..{} self 14 depth {} again", most - 1, at + 4, most - 1);
+    assert_eq!(told.0, [format!("r2 {at}..{} self 1 depth {}", at + 1, most + 2), inner]);
+    assert_eq!(stack.depth(), NESTING_MAX - 1);
+}
+
+#[test]
+fn stacks_that_share_a_room_stay_within_it() {
+    let (room, mut told) = (Room::default(), Told::default());
+    let values = vec![0; 1 << 20];
+    let values = Values::new(&values);
+    let kept = (0..4).map(|thread| {
+        let mut stack = Stack::new().with_room(&room);
+        for at in 0..100 {
+            let kind = EventKind::RegionBegin { site: SiteId(thread), values };
+            stack.feed(&Event { ticks: Ticks(at), kind }, &mut told);
+        }
+        told.0.clear();
+        stack.finish(Ticks(100), &mut told);
+        told.0.drain(..).filter(|line| line.contains("with values")).count()
+    });
+    // 128 MiB, and a little of that is for the places.
+    assert_eq!(kept.sum::<usize>(), 127);
+}
+
+#[test]
+fn detached_ends_of_others_do_not_search_a_deep_stack() {
+    let (mut stack, mut told) = (stack(), Told::default());
+    (0..1_000).for_each(|at| stack.feed(&begin(at, 1), &mut told));
+    let ended = |site, since| detached(1_000, Open::Region(SiteId(site)), since);
+    // The third is open here, and ends what lies above it; then it is so no longer.
+    feed(&mut stack, &mut told, &[ended(7, 10), ended(1, 0), ended(1, 10), ended(1, 10)]);
+    assert_eq!(stack.depth(), 990);
+    let elsewhere = told.0.iter().filter(|line| line.contains("elsewhere")).count();
+    assert_eq!((told.0.len(), elsewhere), (4, 3), "{:?}", told.0);
 }
 
 #[test]
@@ -284,8 +381,10 @@ fn what_the_last_generation_knows_is_unfinished_too() {
 fn forgetting_a_region_leaves_what_is_above_it_open() {
     let (mut stack, mut told) = (stack(), Told::default());
     feed(&mut stack, &mut told, &[begin(0, 1), begin(10, 2), begin(20, 3)]);
-    assert!(stack.forget(Open::Region(SiteId(2)), Ticks(10)));
-    assert!(!stack.forget(Open::Region(SiteId(2)), Ticks(10)));
+    let gone = OpenSince { open: Open::Region(SiteId(2)), begin: Ticks(10) };
+    stack.forget(|it| it == gone);
+    assert_eq!(stack.depth(), 2);
+    stack.forget(|it| it == gone);
     feed(&mut stack, &mut told, &[end(30), end(40)]);
     assert_eq!(told.0, ["r3 20..30 self 10 depth 1", "r1 0..40 self 30 depth 0"]);
 }

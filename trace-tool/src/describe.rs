@@ -9,7 +9,7 @@ use trace_analysis::regions::OwnedValues;
 use trace_analysis::sources;
 use trace_format::event::Outcome;
 use trace_format::id::{Open, ResourceId, SiteId, ThreadId};
-use trace_format::read::{Callsite, Tables};
+use trace_format::read::{Callsite, NESTING_MAX, Tables};
 use trace_format::time::{Nanos, Ticks};
 use trace_format::value::{Value, Values};
 use trace_profile::escape;
@@ -253,6 +253,7 @@ impl<'t> Names<'t> {
                 let begin = units::since(*begin);
                 format!("{}{thread}, begun at {begin}, noticed{at}", self.open(*open))
             }
+            FindingKind::TooDeep => format!("begun{thread}{at}"),
             FindingKind::EndWithoutBegin => format!("an end{thread}{at}"),
             FindingKind::Unfinished { open, open_for } => {
                 format!("{}{thread}, for {}", self.open(*open), time(*open_for))
@@ -275,6 +276,16 @@ impl<'t> Names<'t> {
     }
 }
 
+const _: () = assert!(NESTING_MAX == 65_536, "the heading of `TooDeep` says so");
+
+/// What is left out where nesting is too deep.
+#[must_use]
+pub fn too_deep(count: u64) -> String {
+    let things = units::plural(count, "region, poll or call is", "regions, polls and calls are");
+    let most = units::count(NESTING_MAX as u64);
+    format!("TOO DEEP: {things} nested deeper than {most}, or found no room, and left out")
+}
+
 /// What a kind of finding means, above the lines about each.
 #[must_use]
 pub fn heading(kind: &FindingKind) -> &'static str {
@@ -286,8 +297,11 @@ pub fn heading(kind: &FindingKind) -> &'static str {
             "DROPPED events: memory was full, or a signal interrupted the recorder"
         }
         FindingKind::EndLost { .. } => "LOST ENDS: when these ended is not in the trace",
+        FindingKind::TooDeep => {
+            "TOO DEEP: nested deeper than 65,536 regions, polls and calls, or no room, and left out"
+        }
         FindingKind::EndWithoutBegin => "ends that end nothing",
-        FindingKind::Misnested { .. } => "mis-nested: ended by what was around them",
+        FindingKind::Misnested { .. } => "mis-nested: what was around them ended first",
         FindingKind::EndedElsewhere { .. } => "ended on another thread than they began on",
         FindingKind::Unfinished { .. } => "still open at the end",
         FindingKind::TaskUnfinished { .. } => "tasks still open at the end",

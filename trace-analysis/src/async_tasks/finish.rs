@@ -17,7 +17,8 @@ const CHAIN_MAX: usize = 32;
 
 impl AsyncReport<'_> {
     /// - `unreadable`: batches and events that could not be read.
-    pub(crate) fn finish(mut self, unreadable: u64) -> AsyncTasks {
+    /// - `too_deep`: things that lie deeper than readers keep.
+    pub(crate) fn finish(mut self, unreadable: u64, too_deep: u64) -> AsyncTasks {
         let mut tasks: Vec<_> =
             self.known.iter().filter(|(_, state)| state.is_task() && !state.ended).collect();
         tasks.sort_by_key(|(id, _)| **id);
@@ -49,6 +50,7 @@ impl AsyncReport<'_> {
             workers,
             untracked: self.untracked,
             unreadable,
+            too_deep,
         }
     }
 

@@ -60,7 +60,8 @@ impl AsyncReport<'_> {
         }
     }
 
-    /// A future that lived before the first event, as a definition tells it.
+    /// A future whose begin is not among the events, as a definition tells it. What an old one says
+    /// it waited for may be long over.
     pub(super) fn remember(&mut self, told: &FutureState) {
         let kind = match (told.spawned, told.parent) {
             (true, _) => Kind::Spawned,
@@ -71,8 +72,10 @@ impl AsyncReport<'_> {
         self.tell(told.id, kind, told.site, StackId(0), begin);
         let (since, older) = (self.nanos(told.since), self.moment(told.since).before(self.from));
         let Some(state) = self.known.get_mut(&told.id) else { return };
-        state.waits_at = told.waits_at;
-        if told.since.0 > 0 {
+        if !told.is_old {
+            state.waits_at = told.waits_at;
+        }
+        if told.since.0 > 0 && !told.is_old {
             (state.polls, state.polled, state.older) = (1, (since, since), older);
         }
         if kind == Kind::Child {

@@ -69,6 +69,8 @@ pub struct AsyncTasks {
     pub untracked: u64,
     /// Batches and events that could not be read.
     pub unreadable: u64,
+    /// Polls and others that lie deeper than readers keep: they are not followed.
+    pub too_deep: u64,
 }
 
 /// The async tasks, or the child futures, of one call site.

@@ -10,6 +10,7 @@ use std::collections::{HashSet, VecDeque};
 use trace_format::definition::CallsiteKind;
 use trace_format::header::BatchKind;
 use trace_format::id::{FutureId, Open, SiteId, ThreadId};
+use trace_format::index::IndexEntry;
 use trace_format::read::{ReadAt, Tables, TraceFile};
 use trace_format::time::{Nanos, Ticks};
 
@@ -22,7 +23,6 @@ use super::waits::Waits;
 use super::worker::{LINK_NANOS_MIN, Thread};
 use crate::hash::FastMap;
 use crate::life::Frame;
-use crate::summary::bounds;
 use crate::symbols::Symbols;
 use crate::time::Moment;
 
@@ -55,6 +55,16 @@ pub(super) fn has_futures(tables: &Tables) -> bool {
     !tables.futures.is_empty() || tables.callsites.iter().any(|site| is_future(site.kind))
 }
 
+/// The events of futures that came later are in the trace: the begin of its first generation, or
+/// of the first thread's events.
+fn told_from<S: ReadAt>(file: &TraceFile<S>) -> Ticks {
+    let is_threads =
+        |entry: &&IndexEntry| entry.kind == BatchKind::Events && entry.thread.as_cpu().is_none();
+    let events = file.index().iter().filter(is_threads).map(|entry| entry.base_ticks).min();
+    let generation = file.tables().generations.first().map(|first| first.ticks);
+    events.max(generation).unwrap_or(Ticks(u64::MAX))
+}
+
 impl<'f> AsyncReport<'f> {
     /// - `from`, `to`: the window, in nanoseconds.
     pub(crate) fn new<S: ReadAt>(
@@ -81,9 +91,8 @@ impl<'f> AsyncReport<'f> {
             fast: (tables.clock.frequency_hz() / 1e9 * LINK_NANOS_MIN as f64 / 2.0) as u64,
             untracked: 0,
         };
-        let events = file.index().iter().filter(|entry| entry.kind == BatchKind::Events);
-        let first = events.map(|entry| entry.base_ticks).min().unwrap_or(bounds(file).1);
-        let older = tables.futures.values().filter(|state| state.begin < first);
+        let first = told_from(file);
+        let older = tables.futures.values().filter(|it| !it.is_old && it.begin < first);
         older.for_each(|state| report.remember(state));
         report
     }

@@ -54,7 +54,10 @@ pub(super) fn finish(walk: &mut Walk<'_>, options: &Options) -> Lives {
         concurrency,
         standstills: walk.stops.told().to_vec(),
         faults: walk.faults,
-        unreadable: walk.unreadable,
+        unreadable: walk.missing.items,
+        damage: std::mem::take(&mut walk.missing.damage),
+        events_missing: walk.missing.events,
+        too_deep: saturating_sum(walk.living.iter().map(|living| living.deep_in_all)),
         fine,
     }
 }

@@ -16,7 +16,7 @@
 //! - `thread` is a thread's state; `who` finds it by the system's ids; `futex` tells who woke whom,
 //!   `places` why and where threads wait, `hands` who held locks that have no address.
 //! - `files` puts waiting for many files together.
-//! - `stretches` says what was done in times that were asked for.
+//! - `activity` is what was done in a poll or a task run.
 //! - `cpus` counts what ran at once; `waits` and `calls` put together, by means of `grouped`.
 
 mod activity;
@@ -85,6 +85,12 @@ pub struct Lives {
     pub faults: u64,
     /// Batches and events that could not be read.
     pub unreadable: u64,
+    /// The first of these, in words.
+    pub damage: Vec<String>,
+    /// Events in batches that could not be read.
+    pub events_missing: u64,
+    /// Regions, polls and calls that lie deeper than readers keep: they are in no time.
+    pub too_deep: u64,
     pub(crate) fine: Fine,
 }
 

@@ -11,8 +11,10 @@
 
 use std::collections::VecDeque;
 
+use trace_format::definition::OpenSince;
 use trace_format::id::{CallId, Open, OpenCall, StackId};
-use trace_format::time::Nanos;
+use trace_format::read::{NESTING_MAX, OpenIndex};
+use trace_format::time::{Nanos, Ticks};
 
 use super::Times;
 use super::activity::{Account, Activity};
@@ -37,9 +39,6 @@ pub(crate) struct Spent(pub(super) [u64; SLOTS]);
 
 /// So many stretches are remembered, to say what a lock's holder did while it held it.
 const HISTORY_MAX: usize = 128;
-
-/// Deeper nesting is counted, not kept: a writer of such a trace is not ours.
-const FRAMES_MAX: usize = 4096;
 
 /// What is known of a thread and CPUs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,8 +152,10 @@ pub(super) struct Living {
     closed_call: Option<Call>,
     /// The innermost frame is over then: nothing is inside it.
     pub(super) until: Option<u64>,
-    /// Frames beyond the limit.
+    /// Frames beyond the limit: [`NESTING_MAX`]; those that are open, and all there ever were.
     too_deep: u64,
+    pub(super) deep_in_all: u64,
+    index: OpenIndex,
     spent: Spent,
     /// Of `spent`, the waiting.
     blocked: u64,
@@ -257,6 +258,8 @@ impl Living {
             closed_call: None,
             until: None,
             too_deep: 0,
+            deep_in_all: 0,
+            index: OpenIndex::default(),
             spent: Spent::default(),
             blocked: 0,
             early: Spent::default(),
@@ -386,8 +389,9 @@ impl Living {
     /// Opens something at the present moment. Time must have been made pass.
     pub(super) fn push(&mut self, open: Open, begin: u64, why: Option<(Why, StackId)>) {
         self.touch();
-        if self.frames.len() >= FRAMES_MAX {
+        if self.frames.len() >= NESTING_MAX {
             self.too_deep += 1;
+            self.deep_in_all += 1;
             return;
         }
         if let (Open::Call(open), Some((why, place))) = (open, why) {
@@ -397,6 +401,7 @@ impl Living {
             self.calls.push((self.frames.len(), call));
         }
         let before = self.known();
+        self.index.begin(OpenSince { open, begin: Ticks(begin) });
         self.frames.push(Frame {
             open,
             begin,
@@ -468,6 +473,7 @@ impl Living {
         }
         self.until = None;
         let frame = self.frames.pop()?;
+        self.index.end(OpenSince { open: frame.open, begin: Ticks(frame.begin) });
         if let Some((_, call)) = self.calls.pop_if(|(at, _)| *at == self.frames.len()) {
             self.closed_call = Some(call);
         }
@@ -475,6 +481,13 @@ impl Living {
             self.accounts.pop();
         }
         Some((frame, at))
+    }
+
+    /// The place in `frames` of something that is open, by the moment at which it began.
+    pub(super) fn find(&mut self, open: Open, begin: u64) -> Option<usize> {
+        let frames = self.frames.iter();
+        let frames = frames.map(|frame| OpenSince { open: frame.open, begin: Ticks(frame.begin) });
+        self.index.find(OpenSince { open, begin: Ticks(begin) }, frames)
     }
 
     /// Closes the innermost of what is kept, however deep it goes on.
@@ -488,6 +501,7 @@ impl Living {
         self.frames.clear();
         self.calls.clear();
         self.accounts.clear();
+        self.index.reset();
         (self.until, self.too_deep, self.gap) = (None, 0, true);
     }
 

@@ -31,6 +31,7 @@ use super::{Activity, Lives, OneCall, Stretch, Unended, Wait, Waker};
 use crate::async_tasks::{AsyncReport, Here};
 use crate::hash::FastMap;
 use crate::heap::HeapReport;
+use crate::missing::Missing;
 use crate::reason::Reason;
 use crate::slow_tasks::Runs;
 use crate::standstill::{Stops, standstills};
@@ -90,7 +91,7 @@ pub(crate) struct Walk<'f> {
     has_cpus: bool,
     pub(super) stops: Stops,
     pub(super) faults: u64,
-    pub(super) unreadable: u64,
+    pub(super) missing: Missing,
 }
 
 impl<'f> Walk<'f> {
@@ -129,7 +130,7 @@ impl<'f> Walk<'f> {
             has_cpus,
             stops: Stops::new(standstills(file), from, to),
             faults: 0,
-            unreadable: 0,
+            missing: Missing::default(),
         };
         let mut threads: Vec<_> = tables.threads.values().collect();
         threads.sort_by_key(|thread| (thread.first, thread.id));
@@ -188,7 +189,7 @@ impl<'f> Walk<'f> {
             Open::Region(_) => false,
         };
         let window = Window { from, to: options.to, thread: None };
-        self.unreadable = walk(file, window, is_wanted, self, progress);
+        self.missing = walk(file, window, is_wanted, self, progress);
         self.begin_window();
     }
 
@@ -542,9 +543,7 @@ impl<'f> Walk<'f> {
 
     fn end_detached(&mut self, who: usize, open: Open, begin: u64, at: u64) {
         self.end_early(who, at);
-        let frames = &self.living[who].frames;
-        let place = frames.iter().rposition(|it| it.open == open && it.begin == begin);
-        let Some(place) = place else { return };
+        let Some(place) = self.living[who].find(open, begin) else { return };
         while self.living[who].frames.len() > place {
             self.close(who, at);
         }
@@ -779,8 +778,7 @@ impl Visitor for Walk<'_> {
         let Some(who) = self.thread(thread, at) else { return };
         self.come(who, at);
         self.bring(who, at);
-        let mut frames = self.living[who].frames.iter();
-        if !frames.any(|frame| (frame.open, frame.begin) == (open, at)) {
+        if self.living[who].find(open, at).is_none() {
             self.begin(who, open, begin);
         }
     }

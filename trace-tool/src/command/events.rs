@@ -12,7 +12,7 @@ use trace_format::time::Nanos;
 use super::reading::{self, Reading, Source, symbols};
 use super::{Failure, Verdict};
 use crate::command::lines::{Line, Lines};
-use crate::describe::{Names, WHY_DROPPED};
+use crate::describe::{self, Names, WHY_DROPPED};
 use crate::output::{Output, progress, say};
 use crate::places::Places;
 use crate::symbols::binaries;
@@ -77,7 +77,7 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     };
     walk.all(order)?;
     let (faults, lost) = (walk.faults, walk.lines.dropped());
-    let lost_records = walk.lines.lost_records();
+    let (lost_records, too_deep) = (walk.lines.lost_records(), walk.lines.too_deep());
     let missing = walk.events_lost.saturating_add(reading.file.events_missing());
     for fault in reading.file.faults().iter().chain(&faults).take(FAULTS_SAID) {
         say(&format!("DAMAGED: {fault}"));
@@ -94,8 +94,12 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     if let Some(line) = reading::lost_records(lost_records) {
         say(&line);
     }
+    if too_deep > 0 {
+        say(&describe::too_deep(too_deep));
+    }
     let is_read = reading.file.faults().is_empty() && faults.is_empty();
-    let whole = is_read && lost == (0, 0) && missing == 0 && lost_records == 0;
+    let none_lost = lost == (0, 0) && missing == 0 && lost_records == 0;
+    let whole = is_read && none_lost && too_deep == 0;
     Ok(if whole { Verdict::Fine } else { Verdict::Faulty })
 }
 

@@ -7,12 +7,15 @@ use trace_analysis::{Report, Wanted};
 
 use super::reading::{Reading, Source, lost_records, missing, symbols};
 use super::{Failure, Verdict};
-use crate::describe::{Names, WHY_DROPPED};
+use crate::describe::{Names, WHY_DROPPED, too_deep};
 use crate::json::life::Words;
 use crate::output::say;
 use crate::places::Places;
 use crate::symbols::binaries;
 use crate::units;
+
+/// Maximum number of faults that are said one by one.
+const FAULTS_SAID: usize = 5;
 
 /// A trace, and what its threads did.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub struct Life {
     pub symbols: Symbols,
     /// What was done and waited for.
     pub lives: Lives,
+    /// How many things lie deeper than readers keep.
+    too_deep: u64,
 }
 
 impl Life {
@@ -34,7 +39,8 @@ impl Life {
         let reading = source.open()?;
         let symbols = symbols(&reading.file, naming)?;
         let lives = reading.lives(&symbols);
-        Ok(Self { reading, symbols, lives })
+        let too_deep = lives.too_deep;
+        Ok(Self { reading, symbols, lives, too_deep })
     }
 
     /// The same, and everything else that the trace tells in the order of time: async tasks, the
@@ -48,11 +54,12 @@ impl Life {
     ) -> Result<(Self, Report), Failure> {
         let reading = source.open()?;
         let symbols = symbols(&reading.file, naming)?;
-        let slow_tasks = reading.slow_tasks();
+        let (slow_tasks, summed_too_deep) = reading.slow_tasks();
         let wanted = Wanted { async_tasks: true, heap: true, slow_tasks, tasks_by_name: false };
         let mut report = reading.report(&symbols, wanted);
         let lives = std::mem::take(&mut report.lives);
-        Ok((Self { reading, symbols, lives }, report))
+        let too_deep = lives.too_deep.max(summed_too_deep);
+        Ok((Self { reading, symbols, lives, too_deep }, report))
     }
 
     /// The same, and what its async tasks did.
@@ -67,7 +74,8 @@ impl Life {
         let symbols = symbols(&reading.file, naming)?;
         let wanted = Wanted { async_tasks: true, ..Wanted::default() };
         let Report { lives, async_tasks, .. } = reading.report(&symbols, wanted);
-        Ok((Self { reading, symbols, lives }, async_tasks.unwrap_or_default()))
+        let too_deep = lives.too_deep;
+        Ok((Self { reading, symbols, lives, too_deep }, async_tasks.unwrap_or_default()))
     }
 
     /// The names of its threads.
@@ -91,20 +99,26 @@ impl Life {
             say(&text);
             verdict = Verdict::Faulty;
         };
-        for fault in self.reading.file.faults().iter().take(3) {
+        let file = &self.reading.file;
+        let faults = file.faults().iter().map(ToString::to_string);
+        for fault in faults.chain(self.lives.damage.iter().cloned()).take(FAULTS_SAID) {
             loss(format!("DAMAGED: {fault}"));
         }
-        if !self.reading.file.is_complete() {
+        if !file.is_complete() {
             loss("NOT ENDED: the program was killed or still runs, or the file was cut".to_owned());
         }
-        if self.lives.unreadable > 0 {
-            let items = units::plural(self.lives.unreadable, "item", "items");
-            loss(format!("MISSING: {items} can't be read"));
+        let missing = self.lives.events_missing.saturating_add(file.events_missing());
+        if missing > 0 {
+            let events = units::plural(missing, "event", "events");
+            loss(format!("MISSING: {events} written and not in the file"));
+        }
+        if self.too_deep > 0 {
+            loss(too_deep(self.too_deep));
         }
         if let Some(line) = lost_records(self.lives.lost_records) {
             loss(line);
         }
-        let stop = self.reading.file.tables().stop;
+        let stop = file.tables().stop;
         if let Some(stop) = stop.filter(|stop| stop.dropped_events > 0) {
             let events = units::plural(stop.dropped_events, "event", "events");
             loss(format!("DROPPED: {events} not recorded: {WHY_DROPPED}"));

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Serialize, Serializer};
 use trace_analysis::regions::OwnedValues;
-use trace_analysis::stack::{Closed, Ending, Stack, Visitor};
+use trace_analysis::stack::{Closed, Ending, Room, Stack, Visitor};
 use trace_format::definition::OpenSince;
 use trace_format::event::{Event, EventKind, Outcome};
 use trace_format::id::{FutureId, Open, SiteId, TaskId, ThreadId};
@@ -106,6 +106,7 @@ pub struct Lines<'t> {
     /// If stacks are wanted.
     places: Option<Places<'t>>,
     stacks: BTreeMap<ThreadId, Stack>,
+    room: Room,
     tasks: HashMap<TaskId, String>,
     futures: HashMap<FutureId, SiteId>,
     ended: Ended,
@@ -120,6 +121,8 @@ pub struct Lines<'t> {
 struct Ended {
     closed: Vec<EndedOne>,
     without_begin: bool,
+    /// How many things lay too deep so far.
+    too_deep: u64,
 }
 
 #[derive(Debug)]
@@ -138,7 +141,7 @@ impl Visitor for Ended {
         match closed.ending {
             Ending::Ended => {}
             Ending::With(kind, values) => outcome = Some((kind, OwnedValues::new(values))),
-            Ending::Misnested => note = "  (mis-nested: ended by what is around it)",
+            Ending::Misnested => note = "  (mis-nested: what was around it ended first)",
             Ending::Elsewhere => note = "  (begun on another thread)",
             Ending::Lost => note = "  (its end is missing)",
             Ending::Unfinished => note = "  (still open)",
@@ -150,6 +153,10 @@ impl Visitor for Ended {
     fn end_without_begin(&mut self, _: Ticks) {
         self.without_begin = true;
     }
+
+    fn too_deep(&mut self, _: Ticks) {
+        self.too_deep += 1;
+    }
 }
 
 impl<'t> Lines<'t> {
@@ -160,6 +167,7 @@ impl<'t> Lines<'t> {
             names,
             places,
             stacks: BTreeMap::new(),
+            room: Room::default(),
             tasks: HashMap::new(),
             futures: HashMap::new(),
             ended: Ended::default(),
@@ -181,6 +189,12 @@ impl<'t> Lines<'t> {
         self.dropped
     }
 
+    /// How many things lay deeper than readers keep, so that their ends have no lines.
+    #[must_use]
+    pub fn too_deep(&self) -> u64 {
+        self.ended.too_deep
+    }
+
     /// Records that the system lost, as far as lines say so.
     #[must_use]
     pub fn lost_records(&self) -> u64 {
@@ -189,7 +203,7 @@ impl<'t> Lines<'t> {
 
     /// What was open on a thread when the window began.
     pub fn open_at_start(&mut self, thread: ThreadId, open: &[OpenSince], at: Ticks) {
-        let stack = self.stacks.entry(thread).or_insert_with(|| Stack::new(SiteId(0)));
+        let stack = self.stacks.entry(thread).or_insert_with(|| Stack::new().with_room(&self.room));
         stack.resume(open.iter().copied(), false, at, &mut self.ended);
         for (depth, open) in open.iter().enumerate() {
             let (fields, what) = self.open_fields(open.open);
@@ -200,9 +214,14 @@ impl<'t> Lines<'t> {
         }
     }
 
-    /// What is still open, of all threads.
+    /// What is still open, of all threads, and what is mis-nested and has no end of its own.
     pub fn open_at_end(&mut self) {
-        for (thread, stack) in std::mem::take(&mut self.stacks) {
+        for (thread, mut stack) in std::mem::take(&mut self.stacks) {
+            stack.end_late(&mut self.ended);
+            for ended in std::mem::take(&mut self.ended.closed) {
+                let line = self.end_line(&ended, None);
+                self.push(thread, self.nanos(ended.end), line);
+            }
             for (depth, open) in stack.open().enumerate() {
                 let (fields, what) = self.open_fields(open.open);
                 let duration = self.names.since(open.begin).until(self.nanos(self.last));
@@ -243,7 +262,7 @@ impl<'t> Lines<'t> {
         if thread.as_cpu().is_some() {
             return self.cpu_event(timed);
         }
-        let stack = self.stacks.entry(thread).or_insert_with(|| Stack::new(SiteId(0)));
+        let stack = self.stacks.entry(thread).or_insert_with(|| Stack::new().with_room(&self.room));
         let depth = stack.depth();
         stack.feed(&event, &mut self.ended);
         if let Some(line) = self.line(&event, depth) {

@@ -225,10 +225,13 @@ impl Reading {
         report
     }
 
-    /// The tasks that took longer than is usual, without what threads did in them.
+    /// The tasks that took longer than is usual, without what threads did in them; and how many
+    /// regions and others lie too deep to be summed.
     #[must_use]
-    pub fn slow_tasks(&self) -> Vec<SlowTask> {
-        slow_tasks(&self.file, &self.options(), &self.summary(0, 0))
+    pub fn slow_tasks(&self) -> (Vec<SlowTask>, u64) {
+        let summary = self.summary(0, 0);
+        let slow = slow_tasks(&self.file, &self.options(), &summary);
+        (slow, summary.findings.count("too_deep"))
     }
 
     /// Whether the trace says more of threads than what they recorded themselves: their calls, or

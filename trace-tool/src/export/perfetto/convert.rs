@@ -406,6 +406,9 @@ impl<'t, 'w> Converter<'t, 'w> {
                 _ => false,
             };
             self.totals.misnested += u64::from(!is_held);
+            if !is_held {
+                self.lanes[lane].note_cut(above);
+            }
             let slices = self.lanes[lane].pop_many(above);
             self.send_ends(lane, at, slices, if is_held { HELD } else { MISNESTED })?;
             return self.end(lane, at, None);
@@ -415,6 +418,15 @@ impl<'t, 'w> Converter<'t, 'w> {
         {
             let stamp = row.stamp(at);
             return self.send_held_ends(stamp, ends);
+        }
+        if self.lanes[lane].take_cut(open, begin) {
+            return self.mark_end(
+                lane,
+                at,
+                open,
+                begin,
+                "here: what was around it had ended first",
+            );
         }
         self.end_elsewhere(lane, at, open, begin)
     }
@@ -432,11 +444,23 @@ impl<'t, 'w> Converter<'t, 'w> {
             let slices = self.lanes[other].end_elsewhere(open, begin);
             self.send_ends(other, at, slices, ENDED_ELSEWHERE)?;
         }
+        self.mark_end(lane, at, open, begin, "here: begun elsewhere, or in a gap")
+    }
+
+    /// A mark where something ended that has no slice here.
+    fn mark_end(
+        &mut self,
+        lane: usize,
+        at: u64,
+        open: Open,
+        begin: Ticks,
+        how: &'static str,
+    ) -> io::Result<()> {
         let heading = self.heading(open);
         let duration = at.saturating_sub(self.nanos(begin));
         let event = self.packets.event(EventType::Instant, self.lanes[lane].track);
         heading.put(event);
-        put_word(event, &mut self.names, "ended", "here: begun elsewhere, or in a gap");
+        put_word(event, &mut self.names, "ended", how);
         put_number(event, &mut self.names, "duration_ns", duration);
         self.send(lane, at)
     }

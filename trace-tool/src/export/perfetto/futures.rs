@@ -74,7 +74,8 @@ impl Converter<'_, '_> {
     pub(super) fn begin_futures(&mut self) -> io::Result<()> {
         let tables = self.tables;
         let Some(first) = tables.generations.first() else { return Ok(()) };
-        for state in tables.futures.values().filter(|state| state.begin < first.ticks) {
+        let lived = |state: &&FutureState| !state.is_old && state.begin < first.ticks;
+        for state in tables.futures.values().filter(lived) {
             self.known(state)?;
             if state.since < first.ticks && state.since != Ticks(0) {
                 let since = self.nanos(state.since);

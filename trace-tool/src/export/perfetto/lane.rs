@@ -11,14 +11,18 @@
 //!
 //! Elsewhere: what is sent for each frame (`convert`).
 
+use std::collections::HashSet;
+
+use trace_format::definition::OpenSince;
 use trace_format::id::{FutureId, Open, ResourceId, SiteId, StackId, ThreadId};
+use trace_format::read::{NESTING_MAX, OpenIndex};
 use trace_format::time::Ticks;
 
 /// Viewers drop slices that lie deeper, but not their ends, which then end others: Perfetto's limit
 /// was 255 once and is 512 today.
 const SHOWN_MAX: usize = 250;
-/// Deeper frames are only counted.
-const FRAMES_MAX: usize = 1 << 16;
+/// Maximum number of slices of a lane that were cut and whose own ends are waited for.
+const CUT_MAX: usize = 1 << 12;
 /// A writer restates so many open things at most, the outermost ones.
 const RESTATED_MAX: usize = 32;
 
@@ -30,6 +34,12 @@ struct Frame {
     shown: bool,
     /// It has ended on another thread; its slice ends as soon as L3 lets it.
     ended: bool,
+}
+
+impl Frame {
+    fn since(&self) -> OpenSince {
+        OpenSince { open: self.open, begin: self.begin }
+    }
 }
 
 /// What an end met.
@@ -85,8 +95,11 @@ pub(super) struct Lane {
     shown: usize,
     /// Frames that are both `shown` and `ended`.
     waiting: usize,
-    /// Frames beyond [`FRAMES_MAX`].
+    /// Frames beyond [`NESTING_MAX`].
     deeper: u64,
+    index: OpenIndex,
+    /// What was mis-nested: its own end is still to come, and ends no slice.
+    cut: HashSet<OpenSince>,
     /// So many frames are confirmed by the restated batch whose front is being read.
     restating: Option<usize>,
     /// Frames that a restated batch did not confirm: `Dropped` will count them again.
@@ -114,6 +127,8 @@ impl Lane {
             shown: 0,
             waiting: 0,
             deeper: 0,
+            index: OpenIndex::default(),
+            cut: HashSet::new(),
             restating: None,
             unconfirmed: 0,
             gap: false,
@@ -133,12 +148,13 @@ impl Lane {
 
     /// Something begins. Whether its slice is to be shown.
     pub(super) fn push(&mut self, open: Open, begin: Ticks) -> bool {
-        if self.frames.len() >= FRAMES_MAX {
+        if self.frames.len() >= NESTING_MAX {
             self.deeper += 1;
             return false;
         }
         let shown = self.has_room();
         self.shown += usize::from(shown);
+        self.index.begin(OpenSince { open, begin });
         self.frames.push(Frame { open, begin, shown, ended: false });
         shown
     }
@@ -162,6 +178,7 @@ impl Lane {
         }
         match self.frames.pop() {
             Some(frame) => {
+                self.index.end(frame.since());
                 if let Open::Poll(future) = frame.open {
                     self.polls_over.push(future);
                 }
@@ -182,9 +199,22 @@ impl Lane {
     }
 
     /// How many things lie above `open`, which began at `begin`; `None` if it is not open here.
-    pub(super) fn above(&self, open: Open, begin: Ticks) -> Option<u64> {
-        let found = self.frames.iter().rposition(|f| f.open == open && f.begin == begin)?;
+    pub(super) fn above(&mut self, open: Open, begin: Ticks) -> Option<u64> {
+        let frames = self.frames.iter().map(Frame::since);
+        let found = self.index.find(OpenSince { open, begin }, frames)?;
         Some(self.open_count() - found as u64 - 1)
+    }
+
+    /// The innermost `count` things go on although something around them ends now.
+    pub(super) fn note_cut(&mut self, count: u64) {
+        let kept = self.frames.len().saturating_sub(count.saturating_sub(self.deeper) as usize);
+        let room = CUT_MAX.saturating_sub(self.cut.len());
+        self.cut.extend(self.frames[kept..].iter().take(room).map(Frame::since));
+    }
+
+    /// Something ends: whether it is one of those.
+    pub(super) fn take_cut(&mut self, open: Open, begin: Ticks) -> bool {
+        self.cut.remove(&OpenSince { open, begin })
     }
 
     /// Of the innermost `count` things the regions, outermost first, and when they began.
@@ -284,6 +314,7 @@ impl Lane {
         });
         self.polls_over.extend(polls);
         self.shown -= ended;
+        gone.iter().for_each(|frame| self.index.end(frame.since()));
         self.frames.truncate(kept);
         ended + self.settle()
     }
@@ -340,7 +371,7 @@ mod tests {
 
     #[test]
     fn what_lies_too_deep_is_paired_but_not_shown() {
-        let count = FRAMES_MAX + 5;
+        let count = NESTING_MAX + 5;
         let mut lane = Lane::new(ThreadId(1), 1);
         let shown = (0..count).filter(|_| lane.push(region(1), Ticks(0))).count();
         assert_eq!(shown, SHOWN_MAX);

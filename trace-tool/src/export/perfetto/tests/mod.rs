@@ -365,6 +365,34 @@ fn a_misnested_end_closes_what_lies_above_it_and_nothing_else() {
 }
 
 #[test]
+fn the_own_end_of_what_is_mis_nested_is_a_mark_and_counts_no_second_time() {
+    let mut trace = builder();
+    trace.begin(1, OUTER.0, 10);
+    trace.begin(1, PARSE.0, 20);
+    let detached = |site, since| {
+        let (open, since) = (Open::Region(site), Ticks(since));
+        EventKind::EndDetached { open, since }
+    };
+    trace.event(1, 40, detached(OUTER, 30));
+    trace.event(1, 60, detached(PARSE, 40));
+    let parse = "@src/work.rs:12 in demo::work::parse";
+    let totals = check(
+        &trace.stop(1_000),
+        &[
+            "10 main ( outer [testgen] @src/testgen.rs:2",
+            &format!("20 main ( parse [demo::work] {parse}"),
+            r#"40 main ) ended="with the one around it: mis-nested""#,
+            "40 main )",
+            &format!(
+                "60 main ! parse [demo::work] ended=\"here: what was around it had ended first\" \
+                 duration_ns=40u {parse}"
+            ),
+        ],
+    );
+    assert_eq!(totals.misnested, 1);
+}
+
+#[test]
 fn a_region_that_ends_on_another_thread_ends_its_slice_where_it_began() {
     let mut trace = builder();
     trace.begin(1, OUTER.0, 10);
