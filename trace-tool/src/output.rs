@@ -4,7 +4,11 @@ use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use serde_json::Serializer;
+use serde_json::ser::Formatter;
 use trace_analysis::Progress;
+use trace_format::value::is_shown;
 use unicode_width::UnicodeWidthStr;
 
 /// Shorter files are read before a bar could be looked at.
@@ -87,8 +91,19 @@ impl Output {
     ///
     /// # Errors
     /// If it can't be written.
-    pub fn json(&mut self, value: &impl serde::Serialize) -> io::Result<()> {
-        serde_json::to_writer_pretty(&mut self.out, value)?;
+    pub fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
+        let pretty = serde_json::ser::PrettyFormatter::new();
+        value.serialize(&mut Serializer::with_formatter(&mut self.out, Shown(pretty)))?;
+        self.out.write_all(b"\n")
+    }
+
+    /// One value as JSON, on one line.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn json_line(&mut self, value: &impl Serialize) -> io::Result<()> {
+        let compact = serde_json::ser::CompactFormatter;
+        value.serialize(&mut Serializer::with_formatter(&mut self.out, Shown(compact)))?;
         self.out.write_all(b"\n")
     }
 }
@@ -100,6 +115,73 @@ impl Write for Output {
 
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
+    }
+}
+
+/// JSON in which a terminal sees the characters that are there: what [`is_shown`] does not let
+/// through stands as `\uXXXX`, which says the same to programs.
+struct Shown<F>(F);
+
+impl<F: Formatter> Formatter for Shown<F> {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        mut fragment: &str,
+    ) -> io::Result<()> {
+        while let Some(at) = fragment.find(|character| !is_shown(character)) {
+            let (shown, rest) = fragment.split_at(at);
+            writer.write_all(shown.as_bytes())?;
+            let mut rest = rest.chars();
+            for unit in rest.next().unwrap_or_default().encode_utf16(&mut [0; 2]) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+            fragment = rest.as_str();
+        }
+        writer.write_all(fragment.as_bytes())
+    }
+
+    fn begin_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_array(writer)
+    }
+
+    fn end_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_array(writer)
+    }
+
+    fn begin_array_value<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
+        self.0.begin_array_value(writer, first)
+    }
+
+    fn end_array_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_array_value(writer)
+    }
+
+    fn begin_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_object(writer)
+    }
+
+    fn end_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_object(writer)
+    }
+
+    fn begin_object_key<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
+        self.0.begin_object_key(writer, first)
+    }
+
+    fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_object_value(writer)
+    }
+
+    fn end_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_object_value(writer)
     }
 }
 
@@ -152,6 +234,20 @@ pub fn advance(bar: &ProgressBar, progress: Progress) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_shows_no_character_that_moves_or_turns_text_and_says_the_same() {
+        let text = "a\u{1b}[31m\u{9b}\u{202e}\u{2066}\u{feff}\"\\ é \u{1f600}";
+        let mut out = Vec::new();
+        let compact = serde_json::ser::CompactFormatter;
+        let done = [text].serialize(&mut Serializer::with_formatter(&mut out, Shown(compact)));
+        done.expect("memory takes it");
+        let out = String::from_utf8(out).expect("it is text");
+        assert!(out.chars().all(is_shown), "{out:?}");
+        assert!(out.contains("\\u009b\\u202e\\u2066\\ufeff") && out.contains("é \u{1f600}"));
+        let again: [String; 1] = serde_json::from_str(&out).expect("it is JSON");
+        assert_eq!(again, [text]);
+    }
 
     #[test]
     fn long_lines_break_between_words_and_lose_none() {

@@ -9,6 +9,7 @@ use clap::Args;
 use trace_format::read::{InOrder, ReadAt, ReadError, Window};
 use trace_format::time::Nanos;
 
+use super::raw;
 use super::reading::{self, Reading, Source, symbols};
 use super::{Failure, Verdict};
 use crate::command::lines::{Line, Lines};
@@ -40,6 +41,10 @@ pub struct Arguments {
     /// Show below each event the stack it was recorded at, if there is one.
     #[arg(long)]
     stacks: bool,
+    /// Print what lies in the file, batch by batch, as the lines of FORMAT.md, section 9: for
+    /// looking at bytes, and for tests.
+    #[arg(long, conflicts_with_all = ["from", "to", "thread", "json", "limit", "grep", "stacks"])]
+    raw: bool,
     #[command(flatten)]
     naming: binaries::Options,
 }
@@ -49,6 +54,9 @@ pub struct Arguments {
 /// # Errors
 /// If there is no trace, or the output can't be written.
 pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> {
+    if arguments.raw {
+        return raw::run(&arguments.source.file, out);
+    }
     let reading = arguments.source.open()?;
     let thread = match reading.threads.as_slice() {
         [one] => Some(*one),
@@ -192,8 +200,7 @@ impl Printer<'_, '_> {
             return Ok(false);
         }
         if self.arguments.source.json {
-            serde_json::to_writer(&mut *self.out, line).map_err(std::io::Error::from)?;
-            writeln!(self.out)?;
+            self.out.json_line(line)?;
         } else {
             let at = units::moment(Nanos(line.at_ns));
             let thread = line.thread.map_or_else(String::new, |id| self.names.thread(id));

@@ -4,7 +4,8 @@
 //! use, or there is no trace to read. A closed pipe ends a command early and is no fault.
 //!
 //! - [`summary`]: where the time went.
-//! - [`events`]: every event, in the order of time. [`lines`]: what it prints of each.
+//! - [`events`]: every event, in the order of time. [`lines`]: what it prints of each. [`raw`]:
+//!   what lies in the file.
 //! - [`check`]: whether the file is whole.
 //! - [`regions`], [`tasks`], [`threads`]: tables of each.
 //! - [`explain`]: what made the program slow. [`blocked`], [`syscalls`], [`heap`]: what it waited
@@ -15,8 +16,10 @@
 //! - [`record`]: a trace of a program that runs, over HTTP.
 //! - [`completions`], [`man`]: what shells and `man` want to know of these.
 //! - [`reading`]: what all of them share: opening the file, the window, the warnings.
+//!   [`beside`]: what lies beside it.
 
 pub mod async_tasks;
+pub mod beside;
 pub mod blocked;
 pub mod check;
 pub mod completions;
@@ -28,6 +31,7 @@ pub mod life;
 pub mod lines;
 pub mod man;
 pub mod profile;
+pub mod raw;
 pub mod reading;
 pub mod record;
 pub mod recover;

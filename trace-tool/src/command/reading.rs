@@ -19,6 +19,7 @@ use trace_format::live::{Recovered, recover_part};
 use trace_format::read::{Facility, ReadAt, Tables, TraceFile};
 use trace_format::time::{Nanos, Ticks};
 
+use super::beside::{live_of, open_plain, part_before, read_live};
 use super::{Failure, Verdict};
 use crate::describe::{Names, heading};
 use crate::output::{Output, advance, progress, say};
@@ -121,8 +122,8 @@ pub fn open(path: &PathBuf) -> Result<TraceFile<Bytes>, Failure> {
         return Ok(trace);
     }
     // The process may have been killed, and its memory be there.
-    let Ok(live) = std::fs::read(live_of(path)) else { return Ok(trace) };
-    let before = part_before(path).and_then(|part| File::open(part).ok());
+    let Some(live) = read_live(path, &trace) else { return Ok(trace) };
+    let before = part_before(path).and_then(|part| open_plain(&part).ok());
     let before = before.and_then(|part| TraceFile::open(part).ok());
     match recover_part(trace, &live, before.as_ref()) {
         Ok(recovered) => {
@@ -135,38 +136,11 @@ pub fn open(path: &PathBuf) -> Result<TraceFile<Bytes>, Failure> {
 }
 
 /// The trace that a flight recorder's file has, if it is one.
-fn flight_recorders(file: &File, path: &Path) -> Option<Vec<u8>> {
+pub(super) fn flight_recorders(file: &File, path: &Path) -> Option<Vec<u8>> {
     let mut magic = [0; flight::MAGIC.len()];
     let count = file.read_at(&mut magic, 0).ok()?;
     let is_one = magic[..count] == flight::MAGIC;
     is_one.then(|| flight::unwind(&std::fs::read(path).ok()?))?
-}
-
-/// The file that lies beside a trace while its process writes.
-#[must_use]
-pub fn live_of(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".live");
-    name.into()
-}
-
-/// The newest numbered part of a trace that goes on in several files: `app.000007.trace` for
-/// `app.trace`. `None` if there is none.
-#[must_use]
-pub fn part_before(path: &Path) -> Option<PathBuf> {
-    let (stem, ending) = (path.file_stem()?, path.extension());
-    let number = |entry: &Path| -> Option<u64> {
-        let (name, found) = match ending {
-            Some(_) => (entry.file_stem()?.to_str()?, entry.extension()),
-            None => (entry.file_name()?.to_str()?, None),
-        };
-        let (before, digits) = name.rsplit_once('.')?;
-        let is_number = digits.len() >= 6 && digits.bytes().all(|it| it.is_ascii_digit());
-        (is_number && before == stem.to_str()? && found == ending).then(|| digits.parse().ok())?
-    };
-    let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let entries = std::fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
-    entries.filter_map(|entry| Some((number(&entry)?, entry))).max().map(|(_, entry)| entry)
 }
 
 /// Where a trace's bytes come from.

@@ -8,8 +8,9 @@ use trace_format::read::rewrite::{RewriteError, end};
 use trace_format::read::{ReadError, ReadErrorKind};
 use trace_profile::escape::plain;
 
+use super::beside::live_of;
 use super::export::is_same;
-use super::reading::{live_of, open};
+use super::reading::open;
 use super::{Failure, Verdict};
 use crate::create::create;
 use crate::output::{Output, say};
