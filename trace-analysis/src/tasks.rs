@@ -149,7 +149,7 @@ struct Node {
     end: Option<u64>,
     /// Only the state of a generation has told of it.
     is_told_by_state: bool,
-    /// In which round of [`Tree::settle`] it ended.
+    /// In which round of [`Forest::settle`] it ended.
     round: u64,
     worked: u64,
     runs: u64,
