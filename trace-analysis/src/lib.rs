@@ -6,6 +6,7 @@
 //! are in the trace's tables.
 //!
 //! - [`summary`]: where the time went, of a whole trace or a window. Start here.
+//! - [`report`]: everything that events tell in the order of time, in one walk.
 //! - [`regions`], [`threads`], [`tasks`], [`futures`], [`counters`]: its parts.
 //! - [`slow_tasks`]: which tasks took longer than others of their name, and what was done in them.
 //! - [`async_tasks`]: what executors poll, what it waits for, and who delays whom.
@@ -16,7 +17,9 @@
 //! - [`findings`]: what is odd about a trace or about the traced program.
 //! - [`stack`]: what is open on one thread, for programs that walk events themselves.
 //! - [`symbols`]: names of code addresses. [`sources`]: paths of source files in one spelling.
-//! - `durations` and `time` (private): distributions, and ticks to nanoseconds.
+//! - `walk` (private): the one loop in the order of time; `pending` is what has begun without an
+//!   event, `missing` what could not be read.
+//! - `durations`, `time` and `hash` (private): distributions, ticks to nanoseconds, fast maps.
 //! - `by_site` and `open_sites` (private): sums and counts by call site.
 //! - `shard` and `notes` (private): one worker's share, and what it tells about tasks and futures.
 

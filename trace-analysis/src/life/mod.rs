@@ -11,22 +11,24 @@
 //!
 //! How, in private:
 //!
-//! - `walk` goes through all events, `switches` is its part about CPUs, `pending` about calls
-//!   that never ended, `finish` its end.
+//! - `walk` takes all events; `nesting` is its part about what begins and ends on threads, `closed`
+//!   about what is over, `switches` about CPUs, `finish` its end.
 //! - `thread` is a thread's state; `who` finds it by the system's ids; `futex` tells who woke whom,
 //!   `places` why and where threads wait, `hands` who held locks that have no address.
 //! - `files` puts waiting for many files together.
-//! - `activity` is what was done in a poll or a task run.
+//! - `activity` is what was done in a poll or a task run, `regions` in the regions of a call site.
 //! - `cpus` counts what ran at once; `waits` and `calls` put together, by means of `grouped`.
 
 mod activity;
 mod calls;
+mod closed;
 mod cpus;
 mod files;
 mod finish;
 mod futex;
 mod grouped;
 mod hands;
+mod nesting;
 mod places;
 mod regions;
 mod switches;

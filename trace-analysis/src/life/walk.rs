@@ -3,6 +3,9 @@
 //! Something complete is met at its begin, with its end: it is opened there, and closed as soon as
 //! time has come to its end. For waits at addresses and for polls that must be before anything
 //! later is looked at, as others refer to them, so their ends wait in a heap.
+//!
+//! Elsewhere: what begins and ends on threads (`nesting`), what is over (`closed`), CPUs
+//! (`switches`), the loop itself (`crate::walk`).
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -11,43 +14,36 @@ use trace_format::call::CallClass;
 use trace_format::definition::OpenSince;
 use trace_format::event::{Event, EventKind};
 use trace_format::header::BatchKind;
-use trace_format::id::{
-    CallId, FutureId, Open, OpenCall, ResourceId, SiteId, StackId, TaskId, ThreadId,
-};
+use trace_format::id::{CallId, Open, StackId, ThreadId};
 use trace_format::read::{ClockCursor, ReadAt, Tables, Thread, Timed, TraceFile, Window};
 use trace_format::time::{Nanos, Ticks};
 
-use super::calls::{CallTable, Ended};
+use super::calls::CallTable;
 use super::cpus::Cpus;
-use super::futex::{Futexes, timed_out, woken};
+use super::futex::Futexes;
 use super::grouped::Sum;
 use super::hands::LockHands;
 use super::places::Places;
 use super::regions::RegionTable;
-use super::thread::{Call, Frame, Living};
+use super::thread::{Frame, Living};
 use super::waits::WaitTable;
 use super::who::Who;
-use super::{Activity, Lives, OneCall, Stretch, Unended, Wait, Waker};
+use super::{Lives, Unended};
 use crate::async_tasks::{AsyncReport, Here};
 use crate::hash::FastMap;
 use crate::heap::HeapReport;
 use crate::missing::Missing;
-use crate::reason::Reason;
 use crate::slow_tasks::Runs;
 use crate::standstill::{Stops, standstills};
 use crate::summary::{Options, Progress, bounds};
 use crate::symbols::Symbols;
-use crate::time::Moment;
 use crate::walk::{Visitor, walk};
 
 /// Threads that recorded nothing, known from CPUs: so many.
 const STRANGERS_MAX: usize = 1 << 16;
 
-/// A read or write on a socket or pipe that was over faster did not wait: to be woken takes longer.
-const WAIT_NANOS_MIN: u64 = 5_000;
-
 /// Errors that say that nothing was waited for.
-const EAGAIN: i64 = -11;
+pub(super) const EAGAIN: i64 = -11;
 
 /// What else is to be found out on the way.
 #[derive(Debug, Default)]
@@ -59,7 +55,7 @@ pub(crate) struct Also<'f> {
 
 /// A trace being walked.
 pub(crate) struct Walk<'f> {
-    tables: &'f Tables,
+    pub(super) tables: &'f Tables,
     clock: ClockCursor<'f>,
     pub(super) from: u64,
     pub(super) to: u64,
@@ -80,15 +76,15 @@ pub(crate) struct Walk<'f> {
     /// Samples on CPUs.
     pub(super) samples: FastMap<(StackId, ThreadId), Sum>,
     pub(super) regions: RegionTable,
-    places: Places<'f>,
+    pub(super) places: Places<'f>,
     pub(crate) also: Also<'f>,
     pub(super) unended: Vec<Unended>,
     /// Whether the window ends with the trace: what goes on beyond it may end there.
     pub(super) is_trace_end: bool,
     /// When waits at addresses and polls end, and whose.
-    ends: BinaryHeap<Reverse<(u64, usize)>>,
+    pub(super) ends: BinaryHeap<Reverse<(u64, usize)>>,
     /// Whether the trace has CPUs.
-    has_cpus: bool,
+    pub(super) has_cpus: bool,
     pub(super) stops: Stops,
     pub(super) faults: u64,
     pub(super) missing: Missing,
@@ -237,7 +233,7 @@ impl<'f> Walk<'f> {
     }
 
     /// Whether regions, polls and task runs are followed; else calls alone.
-    fn follows_all(&self) -> bool {
+    pub(super) fn follows_all(&self) -> bool {
         self.has_cpus || self.also.async_tasks.is_some() || self.also.runs.is_some()
     }
 
@@ -382,350 +378,6 @@ impl<'f> Walk<'f> {
         self.living[who].gap = false;
     }
 
-    /// Something begins that has no end yet.
-    fn begin(&mut self, who: usize, open: Open, begin: Ticks) {
-        self.open(who, open, begin, None);
-    }
-
-    fn complete(&mut self, who: usize, open: Open, begin: Ticks, end: u64, waits_at: StackId) {
-        if !self.open(who, open, begin, None) {
-            return self.living[who].pop_too_deep();
-        }
-        self.living[who].until = Some(end);
-        if let (Open::Poll(_), Some(frame)) = (open, self.living[who].frames.last_mut()) {
-            frame.waits_at = waits_at;
-            self.ends.push(Reverse((end, who)));
-        }
-    }
-
-    /// Nothing is inside what is complete: what comes all the same shows that it is over.
-    #[inline]
-    fn end_early(&mut self, who: usize, at: u64) {
-        if self.living[who].until.is_some() {
-            self.close(who, at);
-        }
-    }
-
-    /// Opens something that began then, perhaps before what is read. Whether it is followed.
-    ///
-    /// - `whole`: when it ends and with which result, if that is known.
-    pub(super) fn open(
-        &mut self,
-        who: usize,
-        open: Open,
-        ticks: Ticks,
-        whole: Option<(u64, i64)>,
-    ) -> bool {
-        let begin = self.nanos(ticks);
-        self.end_early(who, begin);
-        if !matches!(open, Open::Call(_)) && !self.follows_all() {
-            return false;
-        }
-        // Beyond what is read is only what begins before it.
-        let older = match begin == self.from {
-            true => Moment(self.tables.clock.signed_nanos(ticks)).before(self.from),
-            false => 0,
-        };
-        let wants_account = match open {
-            Open::Call(call) => {
-                self.open_call(who, call, begin, whole);
-                false
-            }
-            Open::Poll(future) => self.open_poll(who, future, begin, older),
-            Open::Task(task) => {
-                self.living[who].push(open, begin, None);
-                self.also.runs.as_ref().is_some_and(|runs| runs.wants(task))
-            }
-            Open::Region(_) => {
-                self.living[who].push(open, begin, None);
-                false
-            }
-        };
-        let living = &mut self.living[who];
-        if living.is_too_deep() {
-            return false;
-        }
-        if wants_account {
-            living.keep_account();
-        }
-        if let Some(frame) = living.frames.last_mut() {
-            frame.older = older;
-        }
-        true
-    }
-
-    /// A poll begins. Whether it is one of a task.
-    fn open_poll(&mut self, who: usize, future: FutureId, begin: u64, older: u64) -> bool {
-        let is_task = self.also.async_tasks.as_mut().is_some_and(|tasks| {
-            let (thread, frames) = (self.names[who].0, &self.living[who].frames);
-            tasks.begin_poll(Here { who, thread, frames }, future, begin, older)
-        });
-        self.living[who].push(Open::Poll(future), begin, None);
-        is_task
-    }
-
-    fn open_call(&mut self, who: usize, call: OpenCall, begin: u64, whole: Option<(u64, i64)>) {
-        let (mut why, place) = self.places.why(call);
-        if let Some((end, result)) = whole {
-            let is_fast = end - begin < WAIT_NANOS_MIN && call_class(call.call) != CallClass::Futex;
-            why.waits &= result != EAGAIN && !is_fast;
-        }
-        self.living[who].push(Open::Call(call), begin, Some((why, place)));
-        let (thread, resource) = (self.names[who].0, self.places.same(call.resource).0);
-        match call_class(call.call) {
-            CallClass::Futex if whole.is_none_or(|(_, result)| result != EAGAIN) => {
-                if let Some(futex) = self.futexes.at(resource) {
-                    futex.wait(who, thread, begin, why.reason.is_lock());
-                }
-                if let Some((end, _)) = whole {
-                    self.ends.push(Reverse((end, who)));
-                }
-            }
-            CallClass::FutexWake => {
-                let (end, woken) = match whole {
-                    Some((end, result)) => (end, woken(call.call, result)),
-                    None => (u64::MAX, 1),
-                };
-                let Some(futex) = self.futexes.at(resource) else { return };
-                let stops = &self.stops;
-                let since = futex.wake(thread, (call.stack, place), (begin, end), woken, stops);
-                if let Some(since) = since {
-                    let doings = self.living[who].doings(since, begin);
-                    futex.held(thread, place, stops.awake(since, begin), &doings);
-                }
-            }
-            _ => {}
-        }
-        if let Some((_, result)) = whole
-            && !self.living[who].is_too_deep()
-            && let Some((_, call)) = self.living[who].innermost_call()
-        {
-            call.result = Some(result);
-        }
-    }
-
-    /// What was opened last ends.
-    ///
-    /// - `waits_at`: of a poll, where its future waits.
-    fn end(&mut self, who: usize, at: u64, waits_at: StackId) {
-        if !self.follows_all() {
-            return;
-        }
-        self.end_early(who, at);
-        if let Some(frame) = self.living[who].frames.last_mut() {
-            frame.waits_at = waits_at;
-        }
-        self.close(who, at);
-    }
-
-    fn close(&mut self, who: usize, at: u64) {
-        if let Some((frame, end)) = self.living[who].pop(at) {
-            self.closed(who, frame, end);
-        }
-    }
-
-    fn end_call(&mut self, who: usize, at: u64, result: i64) {
-        self.end_early(who, at);
-        if self.living[who].is_too_deep() {
-            return self.close(who, at);
-        }
-        let depth = match self.living[who].innermost_call() {
-            Some((depth, call)) => {
-                call.result = Some(result);
-                depth
-            }
-            None => return self.close(who, at),
-        };
-        while self.living[who].frames.len() >= depth {
-            self.close(who, at);
-        }
-    }
-
-    fn end_detached(&mut self, who: usize, open: Open, begin: u64, at: u64) {
-        self.end_early(who, at);
-        let Some(place) = self.living[who].find(open, begin) else { return };
-        while self.living[who].frames.len() > place {
-            self.close(who, at);
-        }
-    }
-
-    /// Something is no longer open.
-    fn closed(&mut self, who: usize, mut frame: Frame, end: u64) {
-        let activity = self.living[who].activity_in(&mut frame);
-        let here = |walk: &Self| (who, walk.names[who].0);
-        let link = match frame.open {
-            Open::Region(site) => {
-                if self.has_cpus {
-                    self.closed_region(who, site, &frame, end);
-                }
-                let (nanos, here) = (end.saturating_sub(frame.begin), here(self));
-                let tasks = self.also.async_tasks.as_mut();
-                tasks.and_then(|tasks| tasks.closed_region(here, site, nanos))
-            }
-            Open::Call(_) => {
-                if let Some(call) = self.living[who].take_call() {
-                    self.closed_call(who, call, (frame.begin, frame.older), end, true);
-                }
-                None
-            }
-            Open::Poll(future) => {
-                let (thread, frames) = (self.names[who].0, &self.living[who].frames);
-                let here = Here { who, thread, frames };
-                let tasks = self.also.async_tasks.as_mut();
-                tasks.and_then(|tasks| tasks.end_poll(here, future, &frame, end, activity))
-            }
-            Open::Task(task) => {
-                self.closed_run(who, task, (frame.begin, end), activity);
-                None
-            }
-        };
-        if link.is_some() || !frame.chain.links().is_empty() {
-            self.living[who].add_link(link, frame.chain);
-        }
-    }
-
-    fn closed_run(
-        &mut self,
-        who: usize,
-        task: TaskId,
-        (from, to): (u64, u64),
-        activity: Option<Box<Activity>>,
-    ) {
-        if let Some(runs) = &mut self.also.runs {
-            let around = self.living[who].frames.iter().map(|frame| frame.open);
-            let stretch = Stretch { thread: self.names[who].0, from: Nanos(from), to: Nanos(to) };
-            runs.add(task, around, stretch, activity);
-        }
-    }
-
-    fn closed_region(&mut self, who: usize, site: SiteId, frame: &Frame, end: u64) {
-        let living = &self.living[who];
-        let is_inner = living.frames.iter().rev().take(64).any(|it| it.open == frame.open);
-        let times = self.regions.at(site);
-        times.count += 1;
-        if is_inner {
-            return;
-        }
-        let (now, before) = (living.known(), frame.before);
-        let wall = end - frame.begin.min(end);
-        let cpu = (now.cpu - before.cpu).min(wall);
-        let ready = (now.ready - before.ready).min(wall - cpu);
-        let blocked = now.blocked.saturating_sub(before.blocked).min(wall - cpu - ready);
-        times.cpu.0 = times.cpu.0.saturating_add(cpu);
-        times.ready.0 = times.ready.0.saturating_add(ready);
-        times.blocked.0 = times.blocked.0.saturating_add(blocked);
-        let rest = wall - cpu - ready - blocked;
-        let stopped = now.stopped.saturating_sub(before.stopped).min(rest);
-        times.stopped.0 = times.stopped.0.saturating_add(stopped);
-        times.unknown.0 = times.unknown.0.saturating_add(rest - stopped);
-    }
-
-    /// A call is over, or the trace is.
-    pub(super) fn closed_call(
-        &mut self,
-        who: usize,
-        mut call: Call,
-        (begin, older): (u64, u64),
-        end: u64,
-        is_over: bool,
-    ) {
-        let (thread, open) = (self.names[who].0, call.open);
-        let waker = self.leave_futex(who, &call, begin, end, is_over);
-        if let Some((waker, _)) = waker {
-            let nanos = self.living[who].woken(&mut call, waker.at.0);
-            self.add_ready(open.stack, thread, nanos);
-        }
-        let waker_place = waker.map(|(waker, place)| (waker.thread, place));
-        let waker = waker.map(|(waker, _)| waker);
-        let (stack, resource) = (open.stack, self.places.same(open.resource));
-        let since = Moment::older(begin, older);
-        let (inside, duration) = (Nanos(call.blocked), Nanos(call.blocked.saturating_add(older)));
-        let timed_out = is_over && call.result.is_some_and(|it| timed_out(open.call, it));
-        let mut wait =
-            Wait { thread, stack, resource, begin: since, duration, inside, waker, timed_out };
-        if call.blocked > 0 {
-            let places = (call.place, waker_place);
-            self.waits.add(call.why.reason, call.why.named, places, &wait);
-            if !is_over {
-                self.keep_unended(&call, wait);
-            }
-        }
-        if call.faulted > 0 {
-            let (begin, inside) = (Moment::from(Nanos(begin)), Nanos(call.faulted));
-            wait = Wait { begin, duration: inside, inside, waker: None, timed_out: false, ..wait };
-            self.waits.add(Reason::PageFault, false, (stack, None), &wait);
-        }
-        let inside = end - begin.min(end);
-        if let Some(account) = self.living[who].account() {
-            account.call(inside, open.call, stack);
-        }
-        if is_over {
-            self.living[who].calls_ended += 1;
-            let (duration, inside) = (Nanos(inside.saturating_add(older)), Nanos(inside));
-            let result = call.result.unwrap_or(0);
-            let one = OneCall { thread, stack, resource, begin: since, duration, inside, result };
-            let has_bytes = matches!(call_class(open.call), CallClass::Read | CallClass::Write);
-            self.calls.add(&Ended { call: open.call, one, off_cpu: call.off_cpu, has_bytes });
-        }
-    }
-
-    /// Whoever waited at an address, or woke those who do, is done. Returns who ended the wait, and
-    /// one stack for all that do so there.
-    fn leave_futex(
-        &mut self,
-        who: usize,
-        call: &Call,
-        begin: u64,
-        end: u64,
-        is_over: bool,
-    ) -> Option<(Waker, StackId)> {
-        let (thread, open) = (self.names[who].0, call.open);
-        let resource = self.places.same(open.resource).0;
-        match call_class(open.call) {
-            CallClass::Futex if call.result != Some(EAGAIN) => {
-                let is_woken = |result| result >= 0 && !timed_out(open.call, result);
-                let was_woken = is_over && call.result.is_none_or(is_woken);
-                let futex = self.futexes.at(resource)?;
-                let wake = futex.waited(who, thread, (begin, end), was_woken)?;
-                let held_since = self.held_since(thread, call, begin, &wake).map(Nanos);
-                let (thread, stack, at) = (wake.thread, wake.stack, Nanos(wake.begin));
-                Some((Waker { thread, stack, at, held_since }, wake.place))
-            }
-            CallClass::FutexWake => {
-                let futex = self.futexes.at(resource)?;
-                futex.woke(thread, begin, end, woken(open.call, call.result.unwrap_or(0)));
-                None
-            }
-            CallClass::Join if is_over => Some((self.joined(open, end)?, StackId(0))),
-            _ => None,
-        }
-    }
-
-    /// The end of the thread that was waited for.
-    fn joined(&self, open: OpenCall, end: u64) -> Option<Waker> {
-        let resource = self.tables.resources.get(&open.resource)?;
-        let who = self.who.os_thread(resource.value, end)?;
-        let thread = self.names[who].0;
-        let at = Nanos(self.living[who].now.min(end));
-        let is_thread = resource.kind == trace_format::definition::ResourceKind::Thread;
-        is_thread.then_some(Waker { thread, stack: StackId(0), at, held_since: None })
-    }
-
-    /// A thread's wait was not over when the trace stopped.
-    fn keep_unended(&mut self, call: &Call, mut wait: Wait) {
-        if self.is_trace_end && call.result.is_none() && wait.inside.0 > 0 {
-            let (reason, named, call) = (call.why.reason, call.why.named, call.open.call);
-            wait.resource = if named { wait.resource } else { ResourceId(0) };
-            self.unended.push(Unended { reason, call, wait });
-        }
-    }
-
-    pub(super) fn add_ready(&mut self, stack: StackId, thread: ThreadId, nanos: u64) {
-        if nanos > 0 {
-            self.ready.entry((stack, thread)).or_default().add(nanos);
-        }
-    }
-
     /// Ends all lives, and tells what is known.
     pub(crate) fn finish(&mut self, options: &Options) -> Lives {
         self.settle(self.to);
@@ -829,6 +481,6 @@ pub(super) fn cpus_watched(tables: &Tables) -> usize {
     before.rsplit(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
-fn call_class(call: CallId) -> CallClass {
+pub(super) fn call_class(call: CallId) -> CallClass {
     call.info().map_or(CallClass::Other, |info| info.class)
 }

@@ -1,0 +1,193 @@
+//! The walk's part about what is over: what a thread spent in it, what it waited for, and for whom.
+
+use trace_format::call::CallClass;
+use trace_format::id::{Open, OpenCall, ResourceId, SiteId, StackId, TaskId, ThreadId};
+use trace_format::time::Nanos;
+
+use super::calls::Ended;
+use super::futex::{timed_out, woken};
+use super::thread::{Call, Frame};
+use super::walk::{EAGAIN, Walk, call_class};
+use super::{Activity, OneCall, Stretch, Unended, Wait, Waker};
+use crate::async_tasks::Here;
+use crate::reason::Reason;
+use crate::time::Moment;
+
+impl Walk<'_> {
+    /// Something is no longer open.
+    pub(super) fn closed(&mut self, who: usize, mut frame: Frame, end: u64) {
+        let activity = self.living[who].activity_in(&mut frame);
+        let here = |walk: &Self| (who, walk.names[who].0);
+        let link = match frame.open {
+            Open::Region(site) => {
+                if self.has_cpus {
+                    self.closed_region(who, site, &frame, end);
+                }
+                let (nanos, here) = (end.saturating_sub(frame.begin), here(self));
+                let tasks = self.also.async_tasks.as_mut();
+                tasks.and_then(|tasks| tasks.closed_region(here, site, nanos))
+            }
+            Open::Call(_) => {
+                if let Some(call) = self.living[who].take_call() {
+                    self.closed_call(who, call, (frame.begin, frame.older), end, true);
+                }
+                None
+            }
+            Open::Poll(future) => {
+                let (thread, frames) = (self.names[who].0, &self.living[who].frames);
+                let here = Here { who, thread, frames };
+                let tasks = self.also.async_tasks.as_mut();
+                tasks.and_then(|tasks| tasks.end_poll(here, future, &frame, end, activity))
+            }
+            Open::Task(task) => {
+                self.closed_run(who, task, (frame.begin, end), activity);
+                None
+            }
+        };
+        if link.is_some() || !frame.chain.links().is_empty() {
+            self.living[who].add_link(link, frame.chain);
+        }
+    }
+
+    pub(super) fn closed_run(
+        &mut self,
+        who: usize,
+        task: TaskId,
+        (from, to): (u64, u64),
+        activity: Option<Box<Activity>>,
+    ) {
+        if let Some(runs) = &mut self.also.runs {
+            let around = self.living[who].frames.iter().map(|frame| frame.open);
+            let stretch = Stretch { thread: self.names[who].0, from: Nanos(from), to: Nanos(to) };
+            runs.add(task, around, stretch, activity);
+        }
+    }
+
+    pub(super) fn closed_region(&mut self, who: usize, site: SiteId, frame: &Frame, end: u64) {
+        let living = &self.living[who];
+        let is_inner = living.frames.iter().rev().take(64).any(|it| it.open == frame.open);
+        let times = self.regions.at(site);
+        times.count += 1;
+        if is_inner {
+            return;
+        }
+        let (now, before) = (living.known(), frame.before);
+        let wall = end - frame.begin.min(end);
+        let cpu = (now.cpu - before.cpu).min(wall);
+        let ready = (now.ready - before.ready).min(wall - cpu);
+        let blocked = now.blocked.saturating_sub(before.blocked).min(wall - cpu - ready);
+        times.cpu.0 = times.cpu.0.saturating_add(cpu);
+        times.ready.0 = times.ready.0.saturating_add(ready);
+        times.blocked.0 = times.blocked.0.saturating_add(blocked);
+        let rest = wall - cpu - ready - blocked;
+        let stopped = now.stopped.saturating_sub(before.stopped).min(rest);
+        times.stopped.0 = times.stopped.0.saturating_add(stopped);
+        times.unknown.0 = times.unknown.0.saturating_add(rest - stopped);
+    }
+
+    /// A call is over, or the trace is.
+    pub(super) fn closed_call(
+        &mut self,
+        who: usize,
+        mut call: Call,
+        (begin, older): (u64, u64),
+        end: u64,
+        is_over: bool,
+    ) {
+        let (thread, open) = (self.names[who].0, call.open);
+        let waker = self.leave_futex(who, &call, begin, end, is_over);
+        if let Some((waker, _)) = waker {
+            let nanos = self.living[who].woken(&mut call, waker.at.0);
+            self.add_ready(open.stack, thread, nanos);
+        }
+        let waker_place = waker.map(|(waker, place)| (waker.thread, place));
+        let waker = waker.map(|(waker, _)| waker);
+        let (stack, resource) = (open.stack, self.places.same(open.resource));
+        let since = Moment::older(begin, older);
+        let (inside, duration) = (Nanos(call.blocked), Nanos(call.blocked.saturating_add(older)));
+        let timed_out = is_over && call.result.is_some_and(|it| timed_out(open.call, it));
+        let mut wait =
+            Wait { thread, stack, resource, begin: since, duration, inside, waker, timed_out };
+        if call.blocked > 0 {
+            let places = (call.place, waker_place);
+            self.waits.add(call.why.reason, call.why.named, places, &wait);
+            if !is_over {
+                self.keep_unended(&call, wait);
+            }
+        }
+        if call.faulted > 0 {
+            let (begin, inside) = (Moment::from(Nanos(begin)), Nanos(call.faulted));
+            wait = Wait { begin, duration: inside, inside, waker: None, timed_out: false, ..wait };
+            self.waits.add(Reason::PageFault, false, (stack, None), &wait);
+        }
+        let inside = end - begin.min(end);
+        if let Some(account) = self.living[who].account() {
+            account.call(inside, open.call, stack);
+        }
+        if is_over {
+            self.living[who].calls_ended += 1;
+            let (duration, inside) = (Nanos(inside.saturating_add(older)), Nanos(inside));
+            let result = call.result.unwrap_or(0);
+            let one = OneCall { thread, stack, resource, begin: since, duration, inside, result };
+            let has_bytes = matches!(call_class(open.call), CallClass::Read | CallClass::Write);
+            self.calls.add(&Ended { call: open.call, one, off_cpu: call.off_cpu, has_bytes });
+        }
+    }
+
+    /// Whoever waited at an address, or woke those who do, is done. Returns who ended the wait, and
+    /// one stack for all that do so there.
+    pub(super) fn leave_futex(
+        &mut self,
+        who: usize,
+        call: &Call,
+        begin: u64,
+        end: u64,
+        is_over: bool,
+    ) -> Option<(Waker, StackId)> {
+        let (thread, open) = (self.names[who].0, call.open);
+        let resource = self.places.same(open.resource).0;
+        match call_class(open.call) {
+            CallClass::Futex if call.result != Some(EAGAIN) => {
+                let is_woken = |result| result >= 0 && !timed_out(open.call, result);
+                let was_woken = is_over && call.result.is_none_or(is_woken);
+                let futex = self.futexes.at(resource)?;
+                let wake = futex.waited(who, thread, (begin, end), was_woken)?;
+                let held_since = self.held_since(thread, call, begin, &wake).map(Nanos);
+                let (thread, stack, at) = (wake.thread, wake.stack, Nanos(wake.begin));
+                Some((Waker { thread, stack, at, held_since }, wake.place))
+            }
+            CallClass::FutexWake => {
+                let futex = self.futexes.at(resource)?;
+                futex.woke(thread, begin, end, woken(open.call, call.result.unwrap_or(0)));
+                None
+            }
+            CallClass::Join if is_over => Some((self.joined(open, end)?, StackId(0))),
+            _ => None,
+        }
+    }
+
+    /// The end of the thread that was waited for.
+    pub(super) fn joined(&self, open: OpenCall, end: u64) -> Option<Waker> {
+        let resource = self.tables.resources.get(&open.resource)?;
+        let who = self.who.os_thread(resource.value, end)?;
+        let thread = self.names[who].0;
+        let at = Nanos(self.living[who].now.min(end));
+        let is_thread = resource.kind == trace_format::definition::ResourceKind::Thread;
+        is_thread.then_some(Waker { thread, stack: StackId(0), at, held_since: None })
+    }
+
+    /// A thread's wait was not over when the trace stopped.
+    pub(super) fn keep_unended(&mut self, call: &Call, mut wait: Wait) {
+        if self.is_trace_end && call.result.is_none() && wait.inside.0 > 0 {
+            let (reason, named, call) = (call.why.reason, call.why.named, call.open.call);
+            wait.resource = if named { wait.resource } else { ResourceId(0) };
+            self.unended.push(Unended { reason, call, wait });
+        }
+    }
+
+    pub(super) fn add_ready(&mut self, stack: StackId, thread: ThreadId, nanos: u64) {
+        if nanos > 0 {
+            self.ready.entry((stack, thread)).or_default().add(nanos);
+        }
+    }
+}
