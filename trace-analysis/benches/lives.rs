@@ -1,8 +1,9 @@
 //! How fast lives of threads are found: events per second, states, wakers and groups included.
 //!
 //! `cargo bench -p trace-analysis --bench lives`. `locks` is four threads that hand one lock on,
-//! with switches; `workers` is regions in four threads, with few waits and switches; `calls` is short calls of many files without switches; `regions` is a trace
-//! without either, which costs what walking in the order of time costs.
+//! with switches; `workers` is regions in four threads, with few waits and switches; `calls` is
+//! short calls of many files without switches; `regions` is a trace without either, which costs
+//! what walking in the order of time costs.
 
 #![allow(missing_docs, reason = "a bench has no readers of its docs")]
 

@@ -1,8 +1,8 @@
 //! Tasks that took much longer than others of their name, or never ended, and what was done in
 //! them: by the threads that worked for them, or by nobody.
 //!
-//! A summary tells which are slow ([`slow_tasks`]); the walk of [`crate::report`] tells when threads
-//! worked for them, and what these did.
+//! A summary tells which are slow ([`slow_tasks`]); the walk of [`crate::report`] tells when
+//! threads worked for them, and what these did.
 
 use std::collections::HashMap;
 

@@ -219,8 +219,8 @@ pub(crate) mod pages {
     }
 }
 
-/// Zeroed memory in whole pages. There are no signal handlers that interrupt an allocator here. Miri
-/// cannot map pages without access, and reports allocations that are never freed.
+/// Zeroed memory in whole pages. There are no signal handlers that interrupt an allocator here.
+/// Miri cannot map pages without access, and reports allocations that are never freed.
 #[cfg(any(not(unix), miri))]
 pub(crate) mod pages {
     use std::alloc::{Layout, alloc_zeroed, dealloc};
