@@ -162,6 +162,8 @@ pub(super) fn meaning(frames: &[Frame<'_>]) -> Option<(Reason, bool)> {
         let is_vague = |rule: &Rule| rule.functions.is_empty();
         match (rule, found) {
             (Some(rule), Some(before)) if is_vague(rule) && is_channel(before) => {}
+            // The lock inside a channel is held for a moment, whether there is room or not.
+            (Some(rule), Some(before)) if is_of_channel(rule) && before.reason.is_lock() => {}
             (Some(rule), _) => found = Some(rule),
             (None, _) => {}
         }
@@ -228,8 +230,11 @@ impl Rule {
 }
 
 fn is_channel(rule: &Rule) -> bool {
+    is_of_channel(rule) && !rule.functions.is_empty()
+}
+
+fn is_of_channel(rule: &Rule) -> bool {
     matches!(rule.reason, Reason::ChannelSend | Reason::ChannelReceive)
-        && !rule.functions.is_empty()
 }
 
 /// The standard library's sources, as the compiler names them and as an installation does.
