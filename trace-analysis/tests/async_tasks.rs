@@ -114,6 +114,57 @@ fn a_task_is_polled_ready_or_idle_and_the_times_add_up() {
     assert_eq!(tasks.unfinished, []);
 }
 
+/// A task awaits two child futures at once: one at a lock, the other at a timer.
+fn both() -> Executor {
+    let mut e = Executor::new();
+    e.spawn(1, 0, 1, HANDLER);
+    e.begin_poll(1, 10, 1);
+    for (id, stack, at) in [(2, LOCK, 20), (3, TIMER, 30)] {
+        e.begin(1, at, id, QUERY);
+        e.poll(1, at, id, stack, 5);
+    }
+    e.event(1, 40, EventKind::EndPoll { waits_at: StackId(0) });
+    e
+}
+
+fn waited(tasks: &AsyncTasks, stack: u32) -> Nanos {
+    let group = tasks.waits.iter().find(|group| group.stack == StackId(stack));
+    group.map_or(Nanos(0), |group| group.total)
+}
+
+#[test]
+fn a_child_future_that_has_returned_is_waited_for_no_longer() {
+    let mut e = both();
+    // The timer, which took a waker last, is over first; the lock keeps the waker it has.
+    e.wake(2, 100, 3, 0);
+    e.begin_poll(1, 110, 1);
+    e.begin_poll(1, 115, 3);
+    e.end(1, 118, 3, Outcome::Returned);
+    e.event(1, 120, EventKind::End);
+    e.poll(1, 125, 2, 0, 1);
+    e.event(1, 130, EventKind::EndPoll { waits_at: StackId(0) });
+    let ended = {
+        let mut e = both();
+        e.wake(2, 100, 3, 0);
+        e
+    };
+    assert_eq!(waited(&read(ended.stop(200)), TIMER), Nanos(60), "the one whose waker was used");
+    // Nobody is seen to end it: only one can be meant all the same.
+    let tasks = read(e.stop(1000));
+    assert_eq!((waited(&tasks, TIMER), waited(&tasks, LOCK)), (Nanos(60), Nanos(870)));
+    assert_eq!(tasks.unfinished[0].stack, StackId(LOCK));
+}
+
+#[test]
+fn of_several_child_futures_the_one_whose_waker_is_used_is_waited_for() {
+    let mut e = both();
+    e.wake(2, 500, 2, RELEASE);
+    e.poll(1, 510, 1, 0, 10);
+    e.end(1, 515, 1, Outcome::Returned);
+    let tasks = read(e.stop(1000));
+    assert_eq!((waited(&tasks, LOCK), waited(&tasks, TIMER)), (Nanos(460), Nanos(0)));
+}
+
 /// A task sleeps in a poll; another, ready all the time, is polled behind it.
 fn blocked() -> Executor {
     let mut e = Executor::new();

@@ -58,7 +58,8 @@ impl AsyncReport<'_> {
         let state = self.known.get(&id)?;
         let (phase, since) = phase(state);
         let chain = self.chain(state);
-        let (stack, awaited) = self.places.of(state.waits_at);
+        let stack = self.wait_place(state, FutureId(0));
+        let (stack, awaited) = self.places.of(stack);
         Some(Unfinished {
             task: id,
             site: state.site,
@@ -88,6 +89,8 @@ impl AsyncReport<'_> {
 
     /// A task is idle to the end.
     fn still_idle(&mut self, id: FutureId) {
+        let Some(state) = self.known.get(&id) else { return };
+        let stack = self.wait_place(state, FutureId(0));
         let Some(state) = self.known.get_mut(&id) else { return };
         let sums = state.sums;
         let told = self.sums.at(sums);
@@ -96,7 +99,7 @@ impl AsyncReport<'_> {
         told.unwakeable += u64::from(state.unwakeable);
         let Some(since) = state.idle_since().filter(|since| *since < self.to) else { return };
         add(&mut told.idle, self.to - since);
-        let place = self.places.of(state.waits_at);
+        let place = self.places.of(stack);
         let begin = Moment::older(since, state.older);
         let (duration, inside) = (begin.until(Nanos(self.to)), Nanos(self.to - since));
         let idle = Idle { task: id, begin, duration, inside, waker: None };

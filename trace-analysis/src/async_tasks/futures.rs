@@ -157,6 +157,9 @@ impl AsyncReport<'_> {
                 if let Some(outer) = self.known.get_mut(&outer) {
                     outer.child = id;
                 }
+                if let Some(root) = self.known.get_mut(&root) {
+                    root.add_child(id);
+                }
             }
         } else {
             self.begin_task_poll(here, id, at);
@@ -167,6 +170,7 @@ impl AsyncReport<'_> {
         state.open = state.open.saturating_add(1);
         (state.woken, state.ready, state.unwakeable) = (None, None, false);
         (state.polled.0, state.older, state.child_waits_at) = (at, older, StackId(0));
+        state.child_waits_in = FutureId(0);
         state.is_task()
     }
 
@@ -219,6 +223,8 @@ impl AsyncReport<'_> {
         state.is_futile = state.was_woken && !is_full && is_same && state.polls > 1;
         if took != StackId(0) {
             state.waits_at = took;
+            state.waits_in =
+                if waits_at == StackId(0) { state.child_waits_in } else { FutureId(0) };
         }
         let (site, root, sums) = (state.site, state.root, state.sums);
         let (is_task, is_over) = (state.is_task(), state.ended && state.open == 0);
@@ -236,7 +242,7 @@ impl AsyncReport<'_> {
         } else if took != StackId(0)
             && let Some(root) = self.known.get_mut(&root)
         {
-            root.child_waits_at = took;
+            (root.child_waits_at, root.child_waits_in) = (took, id);
         }
         Some(Link { site, future: id, duration: Nanos(nanos.saturating_add(older)) })
     }
@@ -304,14 +310,38 @@ impl AsyncReport<'_> {
         let woken = Woken { at, thread, by, stack, is_childs: is_child };
         task.woken = Some(woken);
         if let Some(since) = idle {
-            self.was_idle(root, (since, at), Some(woken));
+            let by = if is_child { id } else { FutureId(0) };
+            self.was_idle(root, (since, at), Some((woken, by)));
         }
     }
 
+    /// Where a task waits: what one of its open futures took a waker for. If several are open, the
+    /// one whose waker was used, `woken`, else the one that took one last.
+    pub(super) fn wait_place(&self, task: &State, woken: FutureId) -> StackId {
+        let open = |id: FutureId| self.known.get(&id).filter(|it| !it.ended && !it.is_task());
+        let waits_at = |id| open(id).map(|it| it.waits_at).filter(|stack| *stack != StackId(0));
+        if let Some(stack) = waits_at(woken) {
+            return stack;
+        }
+        if task.waits_in == FutureId(0) || open(task.waits_in).is_some() {
+            return task.waits_at;
+        }
+        // The one that took it has returned.
+        let open = task.children.iter().filter_map(|&child| open(child));
+        let waiting = open.filter(|child| child.waits_at != StackId(0));
+        let last = waiting.max_by_key(|child| child.polled.1);
+        last.map_or(StackId(0), |child| child.waits_at)
+    }
+
     /// A task was idle, until it was woken or polled.
-    fn was_idle(&mut self, id: FutureId, (from, to): (u64, u64), woken: Option<Woken>) {
-        let Some(state) = self.known.get_mut(&id).filter(|_| to > from) else { return };
-        let (stack, sums, older) = (state.waits_at, state.sums, state.older);
+    ///
+    /// - `woken`: how, and by which child future's waker; 0 for its own.
+    fn was_idle(&mut self, id: FutureId, (from, to): (u64, u64), woken: Option<(Woken, FutureId)>) {
+        let Some(state) = self.known.get(&id).filter(|_| to > from) else { return };
+        let stack = self.wait_place(state, woken.map_or(FutureId(0), |(_, child)| child));
+        let woken = woken.map(|(woken, _)| woken);
+        let Some(state) = self.known.get_mut(&id) else { return };
+        let (sums, older) = (state.sums, state.older);
         state.remember(Past { from, to, stack });
         add(&mut self.sums.at(sums).idle, to - from);
         let place = self.places.of(stack);
@@ -358,6 +388,9 @@ impl AsyncReport<'_> {
 
     /// What has ended is known no longer than what may come late.
     fn forget(&mut self, id: FutureId, state: &State) {
+        if let Some(root) = self.known.get_mut(&state.root) {
+            root.children.retain(|child| *child != id);
+        }
         for &poll in &state.early {
             self.sums.poll(state.sums, poll);
         }

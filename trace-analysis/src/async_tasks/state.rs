@@ -43,6 +43,9 @@ pub(super) struct Past {
     pub(super) stack: StackId,
 }
 
+/// Maximum number of child futures of one task that are remembered while they are open.
+const CHILDREN_MAX: usize = 64;
+
 /// One future.
 #[derive(Debug)]
 pub(super) struct State {
@@ -74,6 +77,11 @@ pub(super) struct State {
     /// Where it waits, and where a child future took a waker in the present poll.
     pub(super) waits_at: StackId,
     pub(super) child_waits_at: StackId,
+    /// The child future that waits there, in both cases; 0 for the future itself.
+    pub(super) waits_in: FutureId,
+    pub(super) child_waits_in: FutureId,
+    /// Of a task: the child futures that were polled in it and have not ended, as far as they fit.
+    pub(super) children: Vec<FutureId>,
     /// It was woken for its last poll.
     pub(super) was_woken: bool,
     /// Its last poll did nothing, if it turns out that it was pending.
@@ -106,6 +114,9 @@ impl State {
             delay: None,
             waits_at: StackId(0),
             child_waits_at: StackId(0),
+            waits_in: FutureId(0),
+            child_waits_in: FutureId(0),
+            children: Vec::new(),
             was_woken: false,
             is_futile: false,
             unwakeable: false,
@@ -130,6 +141,13 @@ impl State {
         let is_new = self.polls == 0 && self.kind == Kind::Spawned && self.is_told;
         let woken = self.woken.map(|woken| woken.at.max(self.polled.1));
         self.ready.or(woken).or(is_new.then_some(self.begin.inside().0))
+    }
+
+    /// A child future is polled in it.
+    pub(super) fn add_child(&mut self, child: FutureId) {
+        if self.children.len() < CHILDREN_MAX && !self.children.contains(&child) {
+            self.children.push(child);
+        }
     }
 
     /// It was idle.
