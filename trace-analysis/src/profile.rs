@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use trace_format::id::{StackId, ThreadId};
 
-use crate::life::{Lives, Sum, saturating_sum};
+use crate::life::{Lives, Sum};
 use crate::reason::Reason;
 
 /// What a profile is about, and in which unit its values are.
@@ -25,7 +25,7 @@ pub enum ProfileKind {
     Syscall,
     /// Able to run and not on a CPU, at the stack of the call it went off in; nanoseconds.
     Sched,
-    /// Samples of what ran on CPUs; nanoseconds.
+    /// What ran on CPUs, by samples, and the kernel in calls; nanoseconds.
     Cpu,
     /// Live and allocated memory; bytes.
     Heap,
@@ -92,6 +92,8 @@ pub struct ProfileSample {
     pub allocated_count: u64,
     /// Of a heap: their bytes. Else 0.
     pub allocated: u64,
+    /// Of time on CPUs: whether it is the kernel's, in calls that were made at this stack.
+    pub is_kernel: bool,
 }
 
 impl Lives {
@@ -118,29 +120,51 @@ impl Lives {
                 calls.for_each(|(key, sum)| add((key.stack, key.thread), *sum));
             }
             ProfileKind::Sched => self.fine.ready.iter().for_each(|(key, sum)| add(*key, *sum)),
-            ProfileKind::Cpu => {
-                let nanos = self.nanos_per_sample();
-                for (key, sum) in &self.fine.samples {
-                    let total = (sum.count as f64 * nanos) as u64;
-                    add(*key, Sum { count: sum.count, total });
-                }
-            }
+            ProfileKind::Cpu => self.user_times().into_iter().for_each(|(key, sum)| add(key, sum)),
             ProfileKind::Heap => {}
         }
         let samples = sums.into_iter().map(|((stack, thread), Sum { count, total })| {
             ProfileSample { stack, thread, count, value: total, ..ProfileSample::default() }
         });
         let mut samples: Vec<_> = samples.collect();
-        samples.sort_by_key(|sample| (Reverse(sample.value), sample.stack, sample.thread));
+        if kind == ProfileKind::Cpu {
+            let kernel = self.fine.kernel.iter().map(|(key, sum)| (*key, *sum));
+            samples.extend(kernel.map(|((stack, thread), Sum { count, total })| ProfileSample {
+                stack,
+                thread,
+                count,
+                value: total,
+                is_kernel: true,
+                ..ProfileSample::default()
+            }));
+        }
+        samples.sort_by_key(|it| (Reverse(it.value), it.stack, it.thread, it.is_kernel));
         Profile { kind, samples }
     }
 
-    /// What a sample on a CPU stands for: the time on CPUs in equal parts. Where switches do not
-    /// tell that time it is taken for a nanosecond, and shares are all that counts.
-    fn nanos_per_sample(&self) -> f64 {
-        let samples = saturating_sum(self.fine.samples.iter().map(|(_, sum)| sum.count));
-        let busy = saturating_sum(self.cpus.iter().map(|cpu| cpu.busy.0));
-        if busy == 0 || samples == 0 { 1.0 } else { busy as f64 / samples as f64 }
+    /// Time on CPUs in the program's own code: of each thread, in equal parts for its samples. That
+    /// of a thread without a sample has no stack. Where switches do not tell that time, a sample
+    /// stands for a nanosecond, and shares are all that counts.
+    fn user_times(&self) -> Vec<((StackId, ThreadId), Sum)> {
+        let mut threads = HashMap::<ThreadId, (u64, u64)>::new();
+        for ((_, thread), sum) in &self.fine.samples {
+            threads.entry(*thread).or_default().0 += sum.count;
+        }
+        for life in &self.threads {
+            let running = &mut threads.entry(life.thread).or_default().1;
+            *running = running.saturating_add(life.times.running.0);
+        }
+        let is_timed = threads.values().any(|(_, running)| *running > 0);
+        let samples = self.fine.samples.iter().map(|(key, sum)| {
+            let (samples, running) = threads.get(&key.1).copied().unwrap_or_default();
+            let each = if is_timed { running as f64 / samples.max(1) as f64 } else { 1.0 };
+            (*key, Sum { count: sum.count, total: (sum.count as f64 * each) as u64 })
+        });
+        let unseen = threads.iter().filter(|(_, (samples, running))| *samples == 0 && *running > 0);
+        let unseen = unseen.map(|(thread, (_, running))| {
+            ((StackId(0), *thread), Sum { count: 0, total: *running })
+        });
+        samples.chain(unseen).collect()
     }
 }
 

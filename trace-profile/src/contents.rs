@@ -111,7 +111,8 @@ fn row<'a>(tables: &'a Tables, kind: ProfileKind, sample: &ProfileSample) -> Row
         ProfileKind::Heap => [sample.allocated_count, sample.allocated, sample.count, sample.value],
         _ => [sample.count, sample.value, 0, 0],
     };
-    Row { addresses: stack.map_or(&[], |stack| &stack.addresses), thread, values }
+    let is_kernel = sample.is_kernel;
+    Row { addresses: stack.map_or(&[], |stack| &stack.addresses), is_kernel, thread, values }
 }
 
 fn period(kind: ProfileKind, samples: &[ProfileSample], sample_bytes: u64) -> (Kind, u64) {

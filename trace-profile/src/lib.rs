@@ -22,4 +22,4 @@ pub mod pprof;
 mod profile;
 pub mod symbols;
 
-pub use profile::{Code, Kind, NO_STACK, Profile, Row};
+pub use profile::{Code, KERNEL, Kind, NO_STACK, Profile, Row};

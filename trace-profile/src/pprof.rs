@@ -15,7 +15,7 @@ use trace_analysis::symbols::Frame;
 
 use crate::message::{self, Function, Label, Line, Location, Mapping, Sample, ValueType};
 use crate::symbols::program::hex;
-use crate::{Code, Kind, NO_STACK, Profile};
+use crate::{Code, KERNEL, Kind, NO_STACK, Profile};
 
 /// Writes a profile, gzipped.
 ///
@@ -35,7 +35,11 @@ pub fn encode(profile: &Profile<'_>, code: Code<'_>) -> message::Profile {
     let mut tables = Tables::new(code);
     let mut samples = BTreeMap::<(Vec<u64>, &str), [u64; 4]>::new();
     for row in &profile.rows {
-        let locations = tables.locations(row.addresses);
+        let mut locations = tables.locations(row.addresses);
+        if row.is_kernel {
+            let line = Line { function_id: tables.function(KERNEL, ""), line: 0 };
+            locations.insert(0, tables.location_of(0, 0, vec![line]));
+        }
         let sum = samples.entry((locations, &row.thread)).or_default();
         for (sum, value) in sum.iter_mut().zip(row.values) {
             *sum = sum.saturating_add(value);

@@ -19,6 +19,9 @@ pub struct Kind {
     pub unit: &'static str,
 }
 
+/// What the kernel is called in stacks.
+pub const KERNEL: &str = "[kernel]";
+
 /// Stacks with their weights.
 #[derive(Clone, Debug)]
 pub struct Profile<'a> {
@@ -43,6 +46,8 @@ pub struct Profile<'a> {
 pub struct Row<'a> {
     /// Innermost first; may be empty, if no stack was taken.
     pub addresses: &'a [u64],
+    /// Whether the kernel was at work, for the innermost function: then [`KERNEL`] is inside it.
+    pub is_kernel: bool,
     /// What people call the thread.
     pub thread: String,
     /// One for each of the profile's kinds.

@@ -120,6 +120,9 @@ impl Walk<'_> {
             wait = Wait { begin, duration: inside, inside, waker: None, timed_out: false, ..wait };
             self.waits.add(Reason::PageFault, false, (stack, None), &wait);
         }
+        if call.on_cpu > 0 {
+            self.kernel.entry((stack, thread)).or_default().add(call.on_cpu);
+        }
         let inside = end - begin.min(end);
         if let Some(account) = self.living[who].account() {
             account.call(inside, open.call, stack);

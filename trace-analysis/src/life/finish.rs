@@ -35,6 +35,7 @@ pub(super) fn finish(walk: &mut Walk<'_>, options: &Options) -> Lives {
         waits: walk.waits.fine(),
         calls: walk.calls.fine(),
         ready: walk.ready.drain().filter(is_wanted).collect(),
+        kernel: walk.kernel.drain().filter(is_wanted).collect(),
         samples: walk.samples.drain().filter(is_wanted).collect(),
     };
     let mut unended = std::mem::take(&mut walk.unended);

@@ -102,6 +102,7 @@ pub(crate) struct Fine {
     pub(crate) waits: Vec<(WaitKey, Sum)>,
     pub(crate) calls: Vec<(CallKey, Sum)>,
     pub(crate) ready: Vec<((StackId, ThreadId), Sum)>,
+    pub(crate) kernel: Vec<((StackId, ThreadId), Sum)>,
     pub(crate) samples: Vec<((StackId, ThreadId), Sum)>,
 }
 

@@ -68,6 +68,8 @@ pub(crate) struct Call {
     pub(super) faulted: u64,
     /// Of its time, what was not on a CPU, as far as that is known.
     pub(super) off_cpu: u64,
+    /// Of its time, what was on one: the kernel's work.
+    pub(super) on_cpu: u64,
     /// Bytes or a negative error, once it is over.
     pub(super) result: Option<i64>,
     /// The last stretch off the CPU by its own will: the state it counts as, from when to when.
@@ -344,7 +346,8 @@ impl Living {
                     call.last_off = Some((slot, from, at));
                 }
                 Cpu::Preempted => call.off_cpu += nanos,
-                Cpu::Never | Cpu::Lost | Cpu::On(_) => {}
+                Cpu::On(_) => call.on_cpu += nanos,
+                Cpu::Never | Cpu::Lost => {}
             }
         } else if slot >= BLOCKED {
             self.outside += nanos;
@@ -396,8 +399,9 @@ impl Living {
         }
         if let (Open::Call(open), Some((why, place))) = (open, why) {
             let (result, last_off) = (None, None);
-            let (blocked, faulted, off_cpu) = (0, 0, 0);
-            let call = Call { open, why, place, blocked, faulted, off_cpu, result, last_off };
+            let (blocked, faulted, off_cpu, on_cpu) = (0, 0, 0, 0);
+            let call =
+                Call { open, why, place, blocked, faulted, off_cpu, on_cpu, result, last_off };
             self.calls.push((self.frames.len(), call));
         }
         let before = self.known();

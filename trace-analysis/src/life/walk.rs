@@ -73,6 +73,8 @@ pub(crate) struct Walk<'f> {
     pub(super) calls: CallTable,
     /// Time ready, by the stack of the call it was in.
     pub(super) ready: FastMap<(StackId, ThreadId), Sum>,
+    /// Time on CPUs inside calls: the kernel's, by the stack of the call.
+    pub(super) kernel: FastMap<(StackId, ThreadId), Sum>,
     /// Samples on CPUs.
     pub(super) samples: FastMap<(StackId, ThreadId), Sum>,
     pub(super) regions: RegionTable,
@@ -116,6 +118,7 @@ impl<'f> Walk<'f> {
             waits: WaitTable::new(&options.threads),
             calls: CallTable::new(&options.threads),
             ready: FastMap::default(),
+            kernel: FastMap::default(),
             samples: FastMap::default(),
             regions: RegionTable::new(tables),
             places: Places::new(tables, symbols),
@@ -203,7 +206,7 @@ impl<'f> Walk<'f> {
         self.calls.restart();
         self.cpus.restart();
         self.futexes.restart();
-        (self.ready, self.samples) = Default::default();
+        (self.ready, self.kernel, self.samples) = Default::default();
         self.regions = RegionTable::new(self.tables);
         (self.faults, self.unended) = (0, Vec::new());
         if let Some(tasks) = &mut self.also.async_tasks {

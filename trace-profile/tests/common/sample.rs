@@ -46,7 +46,7 @@ pub(crate) fn modules() -> BTreeMap<u64, Module> {
 pub(crate) fn profile() -> Profile<'static> {
     let row = |addresses: &'static [u64], thread: &str, count, nanos| {
         let (thread, values) = (thread.to_owned(), [count, nanos, 0, 0]);
-        Row { addresses, thread, values }
+        Row { addresses, is_kernel: false, thread, values }
     };
     Profile {
         title: "app: waiting".to_owned(),

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 use inferno::flamegraph::color::MultiPalette;
 use inferno::flamegraph::{self, Options, Palette};
-use trace_profile::{Code, NO_STACK, Profile, escape};
+use trace_profile::{Code, KERNEL, NO_STACK, Profile, escape};
 
 /// Longer names are cut: types of futures can be pages long.
 const NAME_CHARS_MAX: usize = 400;
@@ -49,7 +49,11 @@ pub fn lines(profile: &Profile<'_>, code: Code<'_>) -> Vec<String> {
     for row in &profile.rows {
         let value = row.values[profile.shown];
         if value > 0 {
-            let sum = sums.entry(stack(code, row.addresses)).or_default();
+            let mut stack = stack(code, row.addresses);
+            if row.is_kernel {
+                stack.extend([";", KERNEL]);
+            }
+            let sum = sums.entry(stack).or_default();
             *sum = sum.saturating_add(value);
         }
     }

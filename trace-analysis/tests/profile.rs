@@ -1,0 +1,78 @@
+//! Where time on CPUs went: the program's own by samples, the kernel's by the calls it was for.
+
+use trace_analysis::Options;
+use trace_analysis::life::Lives;
+use trace_analysis::profile::{ProfileKind, ProfileSample};
+use trace_analysis::symbols::Symbols;
+use trace_format::batch::Compression;
+use trace_format::definition::ResourceKind;
+use trace_format::id::{CallId, StackId, ThreadId};
+use trace_format::read::TraceFile;
+use trace_format::testgen::{TraceBuilder, open_call, os_id};
+
+const MS: u64 = 1_000_000;
+
+const LOOP: u32 = 1;
+const READ: u32 = 2;
+
+fn cpu_profile(trace: TraceBuilder, end: u64) -> Vec<ProfileSample> {
+    let file = TraceFile::open(trace.stop(end)).expect("a trace");
+    let symbols = Symbols::of_trace(file.tables());
+    let lives = Lives::read(&file, &Options::default(), &symbols, |_| {});
+    lives.profile(ProfileKind::Cpu).samples
+}
+
+fn started() -> TraceBuilder {
+    let mut trace = TraceBuilder::started(Compression::None);
+    for thread in 1..=3 {
+        trace.thread(thread, "t");
+    }
+    for stack in [LOOP, READ] {
+        trace.stack(stack, &[u64::from(stack) * 0x100]);
+    }
+    trace.resource(1, ResourceKind::File, 3, "/dev/zero");
+    trace
+}
+
+#[test]
+fn each_thread_has_its_own_time_and_the_kernels_is_in_the_call() {
+    let mut trace = started();
+    // One computes for 200 ms and is seen four times; one is in `read` for 180 of 200 ms, and seen
+    // once outside; one that nobody saw runs for 30 ms.
+    trace.switch_in(0, 0, os_id(1));
+    trace.switch_in(1, 0, os_id(2));
+    for at in [20, 60, 110, 160] {
+        trace.sample(0, at * MS, os_id(1), LOOP);
+    }
+    trace.sample(1, 5 * MS, os_id(2), LOOP);
+    trace.call(2, open_call(CallId::READ, 1, READ), 10 * MS, 180 * MS, 64);
+    trace.switch_out(0, 200 * MS, os_id(1), false);
+    trace.switch_out(1, 200 * MS, os_id(2), false);
+    trace.switch_in(0, 210 * MS, os_id(3));
+    trace.switch_out(0, 240 * MS, os_id(3), false);
+    let samples = cpu_profile(trace, 250 * MS);
+    let of = |thread, stack, count, value, is_kernel| ProfileSample {
+        thread: ThreadId(thread),
+        stack: StackId(stack),
+        count,
+        value,
+        is_kernel,
+        ..ProfileSample::default()
+    };
+    let expected = [
+        of(1, LOOP, 4, 200 * MS, false),
+        of(2, READ, 1, 180 * MS, true),
+        of(3, 0, 0, 30 * MS, false),
+        of(2, LOOP, 1, 20 * MS, false),
+    ];
+    assert_eq!(samples, expected);
+}
+
+#[test]
+fn without_switches_a_sample_is_one_nanosecond() {
+    let mut trace = started();
+    trace.sample(0, 20 * MS, os_id(1), LOOP);
+    trace.sample(0, 30 * MS, os_id(1), LOOP);
+    let samples = cpu_profile(trace, 100 * MS);
+    assert_eq!(samples.iter().map(|it| (it.count, it.value)).collect::<Vec<_>>(), [(2, 2)]);
+}
