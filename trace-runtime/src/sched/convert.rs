@@ -14,7 +14,14 @@ const LINE_NS_MIN: u64 = 10_000_000;
 
 /// How it is done.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Convert {
+pub(super) struct Convert {
+    way: Way,
+    /// How far `CLOCK_MONOTONIC` of this process is ahead of the kernel's own, in nanoseconds.
+    offset: i64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Way {
     /// By the kernel's own computation, backwards.
     Rate(Rate),
     /// The kernel's times are ticks.
@@ -26,34 +33,35 @@ pub(super) enum Convert {
 impl Convert {
     /// The best there is for events that are stamped with `clock`, if the kernel told `rate`.
     pub(super) fn new(clock: ClockKind, rate: Option<Rate>) -> Self {
-        match (clock, rate) {
-            (ClockKind::Monotonic, _) => Self::Same,
-            (_, Some(rate)) => Self::Rate(rate),
+        let way = match (clock, rate) {
+            (ClockKind::Monotonic, _) => Way::Same,
+            (_, Some(rate)) => Way::Rate(rate),
             (_, None) => {
                 let now = clock::snapshot();
-                Self::Line(now, now)
+                Way::Line(now, now)
             }
-        }
+        };
+        Self { way, offset: own_offset().unwrap_or(0) }
     }
 
     /// Whether it wants times on `CLOCK_MONOTONIC`.
     pub(super) fn wants_monotonic(&self) -> bool {
-        !matches!(self, Self::Rate(_))
+        !matches!(self.way, Way::Rate(_))
     }
 
     /// In words.
     pub(super) fn how(&self) -> &'static str {
-        match self {
-            Self::Rate(_) => "times exact (the kernel tells the counter's rate)",
-            Self::Same => "times on CLOCK_MONOTONIC, as the events'",
-            Self::Line(..) => "times on CLOCK_MONOTONIC, to some ten nanoseconds",
+        match self.way {
+            Way::Rate(_) => "times exact (the kernel tells the counter's rate)",
+            Way::Same => "times on CLOCK_MONOTONIC, as the events'",
+            Way::Line(..) => "times on CLOCK_MONOTONIC, to some ten nanoseconds",
         }
     }
 
     /// To be called just before each look at the rings: what is found there happened since the look
     /// before, and so lies between the ends of the line, or a moment behind.
     pub(super) fn look(&mut self) {
-        if let Self::Line(first, last) = self {
+        if let Way::Line(first, last) = &mut self.way {
             if last.monotonic.0 - first.monotonic.0 >= LINE_NS_MIN {
                 *first = *last;
             }
@@ -63,17 +71,38 @@ impl Convert {
 
     /// Ticks at a time in a record.
     pub(super) fn ticks(&self, time: u64) -> u64 {
-        match self {
-            Self::Rate(rate) => rate.ticks(time),
-            Self::Same => time,
-            Self::Line(first, last) => {
+        // Records have the time outside of a time namespace, the process looks at that inside.
+        let inside = time.wrapping_add_signed(self.offset);
+        match &self.way {
+            Way::Rate(rate) => rate.ticks(time),
+            Way::Same => inside,
+            Way::Line(first, last) => {
                 let nanos = i128::from(last.monotonic.0) - i128::from(first.monotonic.0);
                 let ticks = i128::from(last.ticks.0) - i128::from(first.ticks.0);
-                let since = i128::from(time) - i128::from(first.monotonic.0);
+                let since = i128::from(inside) - i128::from(first.monotonic.0);
                 (i128::from(first.ticks.0) + since * ticks / nanos.max(1)) as u64
             }
         }
     }
+}
+
+/// The offset of the namespace that this process is in; `None` if the system does not tell.
+fn own_offset() -> Option<i64> {
+    let [own, of_children] = ["time", "time_for_children"]
+        .map(|name| std::fs::read_link(format!("/proc/self/ns/{name}")).ok());
+    // What the system tells is that of the children to come.
+    let is_own = own.is_some() && own == of_children;
+    let text = std::fs::read_to_string("/proc/self/timens_offsets").ok().filter(|_| is_own)?;
+    namespace_offset(&text)
+}
+
+/// The offset of `CLOCK_MONOTONIC` in this time namespace, of `/proc/self/timens_offsets`
+/// (time_namespaces(7)): the clock, seconds and nanoseconds.
+fn namespace_offset(text: &str) -> Option<i64> {
+    let line = text.lines().find(|line| line.trim_start().starts_with("monotonic"))?;
+    let mut numbers = line.split_whitespace().skip(1).map(|word| word.parse::<i64>().ok());
+    let (seconds, nanos) = (numbers.next()??, numbers.next()??);
+    seconds.checked_mul(1_000_000_000)?.checked_add(nanos)
 }
 
 impl Rate {
@@ -122,10 +151,21 @@ mod tests {
             monotonic: Nanos(monotonic),
             wall: Nanos(0),
         };
-        let line = Convert::Line(look(1_000, 500), look(4_000, 1_500));
+        let way = Way::Line(look(1_000, 500), look(4_000, 1_500));
+        let line = Convert { way, offset: 0 };
         assert_eq!(
             [400, 500, 1_000, 1_500, 2_000].map(|time| line.ticks(time)),
             [700, 1_000, 2_500, 4_000, 5_500]
         );
+    }
+
+    #[test]
+    fn times_inside_a_namespace_are_ahead_by_its_offset() {
+        let text = "monotonic      500000    7000\nboottime       500000         0\n";
+        assert_eq!(namespace_offset(text), Some(500_000_000_007_000));
+        assert_eq!(namespace_offset("monotonic -3 0"), Some(-3_000_000_000));
+        assert_eq!(namespace_offset("boottime 1 2\n"), None);
+        let convert = Convert { way: Way::Same, offset: -3_000 };
+        assert_eq!(convert.ticks(10_000), 7_000);
     }
 }
