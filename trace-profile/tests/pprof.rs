@@ -110,3 +110,22 @@ fn locations_lie_in_their_mappings_and_all_numbers_lead_somewhere() {
 fn equal_profiles_are_equal_files() {
     assert!(written() == written());
 }
+
+#[test]
+fn the_kernel_stands_inside_the_function_that_called_it() {
+    let mut kernel = profile();
+    kernel.rows.truncate(1);
+    kernel.rows[0].is_kernel = true;
+    let (symbols, modules) = (symbols(), modules());
+    let code = Code { symbols: &symbols, modules: &modules, without_std: false };
+    let mut out = Vec::new();
+    pprof::write(&kernel, code, &mut out).expect("memory");
+    let decoded = decode(&out);
+    let [sample] = decoded.sample.as_slice() else { panic!("one sample") };
+    let innermost = sample.location_id.iter().take(2).flat_map(|id| {
+        let location = decoded.location.iter().find(|it| it.id == *id).expect("it is there");
+        functions(&decoded, location)
+    });
+    let innermost: Vec<_> = innermost.take(2).collect();
+    assert_eq!(innermost, ["[kernel]:0", "std::sync::Mutex<T>::lock:3"]);
+}

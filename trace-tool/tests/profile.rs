@@ -154,6 +154,23 @@ fn equal_profiles_are_equal_graphs() {
 }
 
 #[test]
+fn the_kernel_stands_behind_the_function_that_called_it() {
+    let mut kernel = profile();
+    kernel.rows.truncate(1);
+    kernel.rows.push(kernel.rows[0].clone());
+    kernel.rows[1].is_kernel = true;
+    let (symbols, modules) = (symbols(), modules());
+    let code = Code { symbols: &symbols, modules: &modules, without_std: false };
+    let mut out = Vec::new();
+    write(&kernel, code, Format::Folded, &mut out).expect("memory");
+    let lines = String::from_utf8(out).expect("text");
+    let lines: Vec<_> = lines.lines().collect();
+    let [plain, kernel] = lines.as_slice() else { panic!("{lines:?}") };
+    let (stack, weight) = plain.rsplit_once(' ').expect("a weight");
+    assert_eq!(*kernel, format!("{stack};[kernel] {weight}"));
+}
+
+#[test]
 fn folded_lines_go_from_the_outside_in_and_add_threads_up() {
     let lines = String::from_utf8(written(Format::Folded, false)).expect("text");
     // A semicolon in a name would be a function of its own.
