@@ -19,8 +19,6 @@ use crate::units;
 
 /// So many characters of a name are shown.
 const NAME_CHARS_MAX: usize = 120;
-/// Why events are dropped.
-pub const WHY_DROPPED: &str = "memory was full, or a signal interrupted the recorder";
 /// So many characters of one argument are shown.
 const VALUE_CHARS_MAX: usize = 80;
 
@@ -277,14 +275,6 @@ impl<'t> Names<'t> {
 }
 
 const _: () = assert!(NESTING_MAX == 65_536, "the heading of `TooDeep` says so");
-
-/// What is left out where nesting is too deep.
-#[must_use]
-pub fn too_deep(count: u64) -> String {
-    let things = units::plural(count, "region, poll or call is", "regions, polls and calls are");
-    let most = units::count(NESTING_MAX as u64);
-    format!("TOO DEEP: {things} nested deeper than {most}, or found no room, and left out")
-}
 
 /// What a kind of finding means, above the lines about each.
 #[must_use]

@@ -23,6 +23,7 @@ use trace_analysis::{Quantiles, Summary};
 use trace_format::id::SiteId;
 use trace_format::read::{ReadAt, TraceFile};
 
+use crate::completeness::Completeness;
 use crate::describe::Names;
 pub use values::{Named, OwnedValuesOut, ValueOut};
 
@@ -121,7 +122,13 @@ pub enum Parts {
 impl Report {
     /// A summary, as far as it is wanted.
     #[must_use]
-    pub fn new(trace: Trace, names: &Names<'_>, summary: &Summary, parts: Parts) -> Self {
+    pub fn new(
+        trace: Trace,
+        names: &Names<'_>,
+        summary: &Summary,
+        parts: Parts,
+        missing: &Completeness,
+    ) -> Self {
         let wants = |part| parts == Parts::All || parts == part;
         let all = parts == Parts::All;
         let regions = || summary.regions.iter().map(|region| Region::new(names, region)).collect();
@@ -151,7 +158,7 @@ impl Report {
                 .map(process::FacilityOut::from)
                 .collect(),
             lost_records: summary.lost_records,
-            has_loss: summary.findings.has_loss() || summary.lost_records > 0,
+            has_loss: missing.has_loss(),
             findings: FindingGroup::all(names, summary),
         }
     }
@@ -163,7 +170,6 @@ impl Report {
     pub fn with_lives(mut self, words: life::Words<'_>, lives: &Lives) -> Self {
         self.lives = Some(life::LivesOut::new(words, lives));
         self.lost_records = lives.lost_records;
-        self.has_loss |= lives.lost_records > 0;
         self.with_region_times(&lives.regions)
     }
 

@@ -4,6 +4,7 @@
 //! and never the recorder.
 //!
 //! - [`command`]: the command line, and one file per verb. [`cargo`]: `cargo exectrace`.
+//! - [`completeness`]: what is missing from an answer, in every command's words.
 //! - [`export`]: traces in the formats of other viewers.
 //! - [`describe`], [`call`], [`errno`], [`units`], [`table`], [`graph`]: names, texts, numbers for
 //!   people.
@@ -18,6 +19,7 @@
 pub mod call;
 pub mod cargo;
 pub mod command;
+pub mod completeness;
 pub mod create;
 pub mod describe;
 pub mod errno;

@@ -52,7 +52,7 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     let (life, mut tasks) = Life::read_async(&arguments.source, &arguments.naming)?;
     let names = life.names();
     let words = life.words(&names);
-    let verdict = life.warn();
+    let verdict = life.missing.warn();
     if let Some(wanted) = &arguments.site {
         narrow(&mut tasks, wanted, words);
     }
@@ -69,7 +69,7 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
         let trace = Trace::new(&arguments.source.file, &life.reading.file);
         tasks.unfinished = stuck;
         cut(&mut tasks, arguments.top);
-        out.json(&AsyncReport::new(trace, words, &tasks, others.len()))?;
+        out.json(&AsyncReport::new(trace, words, &tasks, others.len(), &life.missing))?;
         return Ok(verdict);
     }
     if tasks.is_empty() {

@@ -71,10 +71,10 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     }
     let names = life.names();
     let words = life.words(&names);
-    let verdict = life.warn();
+    let verdict = life.missing.warn();
     if arguments.source.json {
         let trace = Trace::new(&arguments.source.file, &life.reading.file);
-        let report = LifeReport::new(trace, words, &life.lives);
+        let report = LifeReport::new(trace, words, &life.lives, &life.missing);
         out.json(&report.with_waits(words, &life.lives.waits))?;
         return Ok(verdict);
     }

@@ -8,9 +8,10 @@ use trace_analysis::threads::ThreadSummary;
 use trace_format::header::BatchKind;
 use trace_format::read::TraceFile;
 
-use super::reading::{Source, lost_records, verdict};
+use super::reading::Source;
 use super::{Failure, Verdict};
-use crate::describe::{Names, heading};
+use crate::completeness::Completeness;
+use crate::describe::Names;
 use crate::json::{Parts, Report, Trace};
 use crate::output::Output;
 use crate::units;
@@ -30,10 +31,11 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     let reading = arguments.source.open()?;
     let summary = reading.summary(0, 0);
     let names = Names::new(reading.file.tables());
-    let verdict = verdict(&summary);
+    let missing = Completeness::new(&reading.file, &summary, None);
+    let verdict = missing.verdict();
     if arguments.source.json {
         let trace = Trace::new(&arguments.source.file, &reading.file);
-        let report = Report::new(trace, &names, &summary, Parts::Findings);
+        let report = Report::new(trace, &names, &summary, Parts::Findings, &missing);
         out.json(&report)?;
         return Ok(verdict);
     }
@@ -46,20 +48,11 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
             writeln!(out, "{}", out.loud(&line))?;
         }
     }
-    for (kept, count) in summary.findings.by_kind().filter(|(kept, _)| kept[0].kind.is_loss()) {
-        let times =
-            if count > 1 { format!(", {} times", units::count(count)) } else { String::new() };
-        writeln!(out, "{}{times}", heading(&kept[0].kind))?;
-        for finding in kept {
-            writeln!(out, "  {}", names.finding(finding))?;
-        }
-        let more = count.saturating_sub(kept.len() as u64);
-        if more > 0 {
-            writeln!(out, "  … and {} more", units::count(more))?;
-        }
-    }
-    if let Some(line) = lost_records(summary.lost_records) {
+    for (line, further) in missing.lines(usize::MAX) {
         writeln!(out, "{line}")?;
+        for line in further {
+            writeln!(out, "{line}")?;
+        }
     }
     print_counts(&reading.file, &summary, out)?;
     Ok(verdict)

@@ -1,29 +1,27 @@
 //! `exectrace events`: every event, in the order of time, indented by depth.
 //!
 //! What begins and ends with nothing inside is one line with its duration; else there are two, with
-//! braces. Faults stand where they were met, and on standard error at the end.
+//! braces. Faults stand where they were met; what is missing from the lines is said on standard
+//! error at the end. With `--limit` that is what is missing up to the last line.
 
 use std::io::Write;
 
 use clap::Args;
-use trace_format::read::{InOrder, ReadAt, ReadError, Window};
-use trace_format::time::Nanos;
+use trace_format::read::{InOrder, ReadAt, Window};
+use trace_format::time::{Nanos, Ticks};
 
 use super::raw;
-use super::reading::{self, Reading, Source, symbols};
+use super::reading::{Reading, Source, symbols};
 use super::{Failure, Verdict};
 use crate::command::lines::{Line, Lines};
-use crate::describe::{self, Names, WHY_DROPPED};
-use crate::output::{Output, progress, say};
+use crate::describe::Names;
+use crate::output::{Output, progress};
 use crate::places::Places;
 use crate::symbols::binaries;
 use crate::units;
 
 /// A deeper line is indented no further.
 const INDENT_MAX: usize = 40;
-/// Of the faults met on the way so many are said again at the end.
-const FAULTS_SAID: usize = 5;
-
 /// Between two looks at the progress bar.
 const PROGRESS_EVENTS: u64 = 1 << 16;
 
@@ -76,47 +74,21 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
         printed: 0,
         out,
     };
-    let mut walk = Walk {
-        reading: &reading,
-        lines: Lines::new(&names, places),
-        printer,
-        faults: Vec::new(),
-        events_lost: 0,
-    };
+    let mut walk =
+        Walk { reading: &reading, lines: Lines::new(&names, places), printer, limited_at: None };
     walk.all(order)?;
-    let (faults, lost) = (walk.faults, walk.lines.dropped());
-    let (lost_records, too_deep) = (walk.lines.lost_records(), walk.lines.too_deep());
-    let missing = walk.events_lost.saturating_add(reading.file.events_missing());
-    for fault in reading.file.faults().iter().chain(&faults).take(FAULTS_SAID) {
-        say(&format!("DAMAGED: {fault}"));
-    }
-    if missing > 0 {
-        let missing = units::plural(missing, "event", "events");
-        say(&format!("MISSING: {missing} written and not in the file"));
-    }
-    if lost != (0, 0) {
-        let events = units::plural(lost.0, "event", "events");
-        let ends = units::plural(lost.1, "end", "ends");
-        say(&format!("DROPPED: {events} and {ends} not recorded: {WHY_DROPPED}"));
-    }
-    if let Some(line) = reading::lost_records(lost_records) {
-        say(&line);
-    }
-    if too_deep > 0 {
-        say(&describe::too_deep(too_deep));
-    }
-    let is_read = reading.file.faults().is_empty() && faults.is_empty();
-    let none_lost = lost == (0, 0) && missing == 0 && lost_records == 0;
-    let whole = is_read && none_lost && too_deep == 0;
-    Ok(if whole { Verdict::Fine } else { Verdict::Faulty })
+    // What is missing from the lines that were printed.
+    let to = walk.limited_at.map(|at| Ticks(at.0.saturating_add(1)));
+    let shown = Reading { to: to.or(reading.to), ..reading };
+    Ok(shown.completeness().warn())
 }
 
 struct Walk<'a, 'o> {
     reading: &'a Reading,
     lines: Lines<'a>,
     printer: Printer<'a, 'o>,
-    faults: Vec<ReadError>,
-    events_lost: u64,
+    /// When the last line was that `--limit` allows, if it came to that.
+    limited_at: Option<Ticks>,
 }
 
 impl Walk<'_, '_> {
@@ -142,21 +114,13 @@ impl Walk<'_, '_> {
                 bar.set_position(count);
             }
             match order.next_event() {
-                None => {
-                    self.events_lost = order.events_lost();
-                    break;
-                }
+                None => break,
                 Some(Ok(timed)) => {
                     if self.wants(timed.thread) {
                         self.lines.event(&timed);
                     }
                 }
-                Some(Err(error)) => {
-                    self.lines.fault(order.fault_thread(), &error);
-                    if self.faults.len() < FAULTS_SAID {
-                        self.faults.push(error);
-                    }
-                }
+                Some(Err(error)) => self.lines.fault(order.fault_thread(), &error),
             }
             done = self.print()?;
         }
@@ -176,6 +140,8 @@ impl Walk<'_, '_> {
     fn print(&mut self) -> Result<bool, Failure> {
         for line in self.lines.take() {
             if self.printer.line(&line)? {
+                let clock = &self.reading.file.tables().clock;
+                self.limited_at = Some(clock.ticks(Nanos(line.at_ns)));
                 return Ok(true);
             }
         }

@@ -47,11 +47,11 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     let insights = explain_all(file, &life.lives, heap, tasks, &life.symbols);
     let names = life.names();
     let words = life.words(&names);
-    let verdict = life.warn();
+    let verdict = life.missing.warn();
     let shown = limited(&insights, arguments.top);
     if arguments.source.json {
         let trace = Trace::new(&arguments.source.file, file);
-        out.json(&ExplainReport::new(trace, words, &life.lives, shown))?;
+        out.json(&ExplainReport::new(trace, words, &life.lives, shown, &life.missing))?;
         return Ok(verdict);
     }
     let path = arguments.source.file.display().to_string();

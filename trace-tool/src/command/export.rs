@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::reading::{open, symbols};
+use super::reading::{Reading, open, symbols};
 use super::{Failure, Verdict};
 use crate::create::create;
-use crate::describe::WHY_DROPPED;
-use crate::export::perfetto::{self, ExportError, Totals};
+use crate::export::perfetto::{self, ExportError};
 use crate::output::{Output, progress, say};
 use crate::symbols::binaries;
 use crate::units;
@@ -41,7 +40,8 @@ enum Format {
 /// # Errors
 /// If there is no trace, or the output can't be written.
 pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> {
-    let file = open(&arguments.file)?;
+    let reading = Reading::whole(open(&arguments.file)?);
+    let file = &reading.file;
     let Format::Perfetto = arguments.format;
     let to_stdout = arguments.output.as_os_str() == "-";
     let events = file.index().iter().map(|entry| u64::from(entry.events)).sum();
@@ -49,17 +49,17 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     bar.set_length(events);
     let mut advance = |done| bar.set_position(done);
     let done = if to_stdout {
-        let symbols = symbols(&file, &arguments.names)?;
-        perfetto::export(&file, &symbols, out, &mut advance)
+        let symbols = symbols(file, &arguments.names)?;
+        perfetto::export(file, &symbols, out, &mut advance)
     } else {
         let target = &arguments.output;
         if is_same(&arguments.file, target) {
             return Err(Failure::Usage("the output would overwrite the trace".to_owned()));
         }
         let created = create(target)?;
-        let symbols = symbols(&file, &arguments.names)?;
+        let symbols = symbols(file, &arguments.names)?;
         let mut target = BufWriter::with_capacity(1 << 18, created);
-        let done = perfetto::export(&file, &symbols, &mut target, &mut advance);
+        let done = perfetto::export(file, &symbols, &mut target, &mut advance);
         done.and_then(|totals| target.flush().map(|()| totals).map_err(ExportError::Write))
     };
     bar.finish_and_clear();
@@ -72,7 +72,11 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
         let path = arguments.output.display().to_string();
         writeln!(out, "{events} events, {bytes}: open {path} at https://ui.perfetto.dev")?;
     }
-    Ok(warn(&file, &totals))
+    if totals.hidden > 0 {
+        let hidden = units::plural(totals.hidden, "item", "items");
+        say(&format!("{hidden} left out that the format has no place for"));
+    }
+    Ok(reading.completeness().warn())
 }
 
 pub(super) fn is_same(one: &Path, other: &Path) -> bool {
@@ -80,34 +84,4 @@ pub(super) fn is_same(one: &Path, other: &Path) -> bool {
         (Ok(one), Ok(other)) => one == other,
         _ => false,
     }
-}
-
-/// Says on standard error what is missing from the export.
-fn warn(file: &trace_format::read::TraceFile<super::reading::Bytes>, totals: &Totals) -> Verdict {
-    let mut verdict = Verdict::Fine;
-    let mut loss = |text: String| {
-        say(&text);
-        verdict = Verdict::Faulty;
-    };
-    if totals.dropped_events + totals.dropped_ends > 0 {
-        let events = units::plural(totals.dropped_events, "event", "events");
-        loss(format!("DROPPED: {events} not recorded: {WHY_DROPPED}"));
-    }
-    if totals.lost_records > 0 {
-        let records = units::plural(totals.lost_records, "record", "records");
-        loss(format!("LOST: the kernel had no room for {records} of what ran where"));
-    }
-    for fault in file.faults() {
-        loss(format!("DAMAGED: {fault}"));
-    }
-    if totals.faults_count > 0 {
-        let first = totals.faults.first().map_or_else(String::new, |fault| format!(": {fault}"));
-        let count = units::plural(totals.faults_count, "batch", "batches");
-        loss(format!("DAMAGED: {count} can't be read{first}"));
-    }
-    if totals.hidden > 0 {
-        let hidden = units::plural(totals.hidden, "item", "items");
-        say(&format!("{hidden} left out that the format has no place for"));
-    }
-    verdict
 }

@@ -10,7 +10,7 @@ use trace_analysis::heap::{Heap, HeapOptions, HeapPoint, HeapStack};
 use trace_format::read::TraceFile;
 use trace_format::time::Nanos;
 
-use super::reading::{limited, missing, open, parse_time, symbols};
+use super::reading::{Reading, limited, missing, open, parse_time, symbols};
 use super::{Failure, Verdict};
 use crate::describe::Names;
 use crate::graph;
@@ -94,10 +94,12 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     {
         return Err(Failure::Usage("--from must be before --at".to_owned()));
     }
-    let file = open(&arguments.file)?;
-    let (mut heap, is_peak) = read(arguments, &file);
+    let reading = Reading::whole(open(&arguments.file)?);
+    let file = &reading.file;
+    let (mut heap, is_peak) = read(arguments, file);
     sort(&mut heap.stacks, arguments.sort);
-    let verdict = warn(&file);
+    let completeness = reading.completeness();
+    let verdict = completeness.warn();
     if heap.points.is_empty() && heap.samples == 0 && !arguments.json {
         let off = missing(file.tables());
         let why = off.iter().find(|line| line.starts_with("without heap")).cloned();
@@ -105,13 +107,13 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
         say(&format!("the trace has nothing about the heap; {why}"));
         return Ok(verdict);
     }
-    let symbols = symbols(&file, &arguments.naming)?;
+    let symbols = symbols(file, &arguments.naming)?;
     let names = Names::new(file.tables());
     let words = Words { names: &names, places: Places::new(file.tables(), &symbols) };
     if arguments.json {
-        let trace = Trace::new(&arguments.file, &file);
+        let trace = Trace::new(&arguments.file, file);
         let shown = limited(&heap.stacks, arguments.top);
-        out.json(&HeapReport::new(trace, words, &heap, shown))?;
+        out.json(&HeapReport::new(trace, words, &heap, shown, &completeness))?;
         return Ok(verdict);
     }
     if is_peak && arguments.at.is_none() {
@@ -161,13 +163,6 @@ fn read_at(
     let heap = Heap::read(file, &options, |progress| advance(&bar, progress));
     bar.finish_and_clear();
     heap
-}
-
-fn warn(file: &TraceFile<super::reading::Bytes>) -> Verdict {
-    for fault in file.faults().iter().take(3) {
-        say(&format!("DAMAGED: {fault}"));
-    }
-    if file.faults().is_empty() { Verdict::Fine } else { Verdict::Faulty }
 }
 
 /// What lived when, as numbers and as a picture.

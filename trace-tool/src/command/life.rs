@@ -5,17 +5,13 @@ use trace_analysis::life::Lives;
 use trace_analysis::symbols::Symbols;
 use trace_analysis::{Report, Wanted};
 
-use super::reading::{Reading, Source, lost_records, missing, symbols};
-use super::{Failure, Verdict};
-use crate::describe::{Names, WHY_DROPPED, too_deep};
+use super::Failure;
+use super::reading::{Reading, Source, missing, symbols};
+use crate::completeness::Completeness;
+use crate::describe::Names;
 use crate::json::life::Words;
-use crate::output::say;
 use crate::places::Places;
 use crate::symbols::binaries;
-use crate::units;
-
-/// Maximum number of faults that are said one by one.
-const FAULTS_SAID: usize = 5;
 
 /// A trace, and what its threads did.
 #[derive(Debug)]
@@ -26,8 +22,8 @@ pub struct Life {
     pub symbols: Symbols,
     /// What was done and waited for.
     pub lives: Lives,
-    /// How many things lie deeper than readers keep.
-    too_deep: u64,
+    /// What is missing from all this.
+    pub missing: Completeness,
 }
 
 impl Life {
@@ -39,8 +35,8 @@ impl Life {
         let reading = source.open()?;
         let symbols = symbols(&reading.file, naming)?;
         let lives = reading.lives(&symbols);
-        let too_deep = lives.too_deep;
-        Ok(Self { reading, symbols, lives, too_deep })
+        let missing = Completeness::new(&reading.file, &reading.summary(0, 0), Some(&lives));
+        Ok(Self { reading, symbols, lives, missing })
     }
 
     /// The same, and everything else that the trace tells in the order of time: async tasks, the
@@ -54,12 +50,13 @@ impl Life {
     ) -> Result<(Self, Report), Failure> {
         let reading = source.open()?;
         let symbols = symbols(&reading.file, naming)?;
-        let (slow_tasks, summed_too_deep) = reading.slow_tasks();
+        let summary = reading.summary(0, 0);
+        let slow_tasks = reading.slow_tasks(&summary);
         let wanted = Wanted { async_tasks: true, heap: true, slow_tasks, tasks_by_name: false };
         let mut report = reading.report(&symbols, wanted);
         let lives = std::mem::take(&mut report.lives);
-        let too_deep = lives.too_deep.max(summed_too_deep);
-        Ok((Self { reading, symbols, lives, too_deep }, report))
+        let missing = Completeness::new(&reading.file, &summary, Some(&lives));
+        Ok((Self { reading, symbols, lives, missing }, report))
     }
 
     /// The same, and what its async tasks did.
@@ -74,8 +71,8 @@ impl Life {
         let symbols = symbols(&reading.file, naming)?;
         let wanted = Wanted { async_tasks: true, ..Wanted::default() };
         let Report { lives, async_tasks, .. } = reading.report(&symbols, wanted);
-        let too_deep = lives.too_deep;
-        Ok((Self { reading, symbols, lives, too_deep }, async_tasks.unwrap_or_default()))
+        let missing = Completeness::new(&reading.file, &reading.summary(0, 0), Some(&lives));
+        Ok((Self { reading, symbols, lives, missing }, async_tasks.unwrap_or_default()))
     }
 
     /// The names of its threads.
@@ -89,41 +86,6 @@ impl Life {
     pub fn words<'t>(&'t self, names: &'t Names<'t>) -> Words<'t> {
         let places = Places::new(self.reading.file.tables(), &self.symbols);
         Words { names, places }
-    }
-
-    /// Says on standard error what is missing from what is shown, and what it means for the exit
-    /// code.
-    pub fn warn(&self) -> Verdict {
-        let mut verdict = Verdict::Fine;
-        let mut loss = |text: String| {
-            say(&text);
-            verdict = Verdict::Faulty;
-        };
-        let file = &self.reading.file;
-        let faults = file.faults().iter().map(ToString::to_string);
-        for fault in faults.chain(self.lives.damage.iter().cloned()).take(FAULTS_SAID) {
-            loss(format!("DAMAGED: {fault}"));
-        }
-        if !file.is_complete() {
-            loss("NOT ENDED: the program was killed or still runs, or the file was cut".to_owned());
-        }
-        let missing = self.lives.events_missing.saturating_add(file.events_missing());
-        if missing > 0 {
-            let events = units::plural(missing, "event", "events");
-            loss(format!("MISSING: {events} written and not in the file"));
-        }
-        if self.too_deep > 0 {
-            loss(too_deep(self.too_deep));
-        }
-        if let Some(line) = lost_records(self.lives.lost_records) {
-            loss(line);
-        }
-        let stop = file.tables().stop;
-        if let Some(stop) = stop.filter(|stop| stop.dropped_events > 0) {
-            let events = units::plural(stop.dropped_events, "event", "events");
-            loss(format!("DROPPED: {events} not recorded: {WHY_DROPPED}"));
-        }
-        verdict
     }
 
     /// Why there is nothing to show, if there is nothing.

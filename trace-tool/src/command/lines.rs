@@ -111,8 +111,6 @@ pub struct Lines<'t> {
     futures: HashMap<FutureId, SiteId>,
     ended: Ended,
     lines: Vec<Line>,
-    dropped: (u64, u64),
-    lost_records: u64,
     last: Ticks,
 }
 
@@ -121,8 +119,6 @@ pub struct Lines<'t> {
 struct Ended {
     closed: Vec<EndedOne>,
     without_begin: bool,
-    /// How many things lay too deep so far.
-    too_deep: u64,
 }
 
 #[derive(Debug)]
@@ -154,9 +150,8 @@ impl Visitor for Ended {
         self.without_begin = true;
     }
 
-    fn too_deep(&mut self, _: Ticks) {
-        self.too_deep += 1;
-    }
+    /// What lies too deep has no line of its own; how much it is, is said at the end.
+    fn too_deep(&mut self, _: Ticks) {}
 }
 
 impl<'t> Lines<'t> {
@@ -172,8 +167,6 @@ impl<'t> Lines<'t> {
             futures: HashMap::new(),
             ended: Ended::default(),
             lines: Vec::new(),
-            dropped: (0, 0),
-            lost_records: 0,
             last: Ticks(0),
         }
     }
@@ -181,24 +174,6 @@ impl<'t> Lines<'t> {
     /// Hands out the lines since the last call.
     pub fn take(&mut self) -> Vec<Line> {
         std::mem::take(&mut self.lines)
-    }
-
-    /// Events and ends that were dropped, as far as lines say so.
-    #[must_use]
-    pub fn dropped(&self) -> (u64, u64) {
-        self.dropped
-    }
-
-    /// How many things lay deeper than readers keep, so that their ends have no lines.
-    #[must_use]
-    pub fn too_deep(&self) -> u64 {
-        self.ended.too_deep
-    }
-
-    /// Records that the system lost, as far as lines say so.
-    #[must_use]
-    pub fn lost_records(&self) -> u64 {
-        self.lost_records
     }
 
     /// What was open on a thread when the window began.
@@ -414,8 +389,6 @@ impl<'t> Lines<'t> {
                 Line { kind: "task_end", text: format!("{what} ends"), ..fields }
             }
             EventKind::Dropped { events, ends, from, to } => {
-                self.dropped.0 = self.dropped.0.saturating_add(events);
-                self.dropped.1 = self.dropped.1.saturating_add(ends);
                 let lost = units::plural(events, "event", "events");
                 let lost_ends = units::plural(ends, "end", "ends");
                 let from = units::moment(self.nanos(from));

@@ -1,7 +1,8 @@
 //! The command line: what can be asked, one file per verb, and what the exit code says.
 //!
-//! Exit codes: 0 all is well; 1 the trace has faults, and what could be read was shown; 2 wrong
-//! use, or there is no trace to read. A closed pipe ends a command early and is no fault.
+//! Exit codes: 0 all is well; 1 something is missing from the trace, which was said
+//! ([`completeness`](crate::completeness)), and what could be read was shown; 2 wrong use, or there
+//! is no trace to read. A closed pipe ends a command early and is no fault.
 //!
 //! - [`summary`]: where the time went.
 //! - [`events`]: every event, in the order of time. [`lines`]: what it prints of each. [`raw`]:
@@ -55,8 +56,8 @@ use crate::output::{Output, say};
 
 /// Shows what a traced program did, and where its time went.
 ///
-/// Exit code 0: all is well. 1: the trace has faults; what could be read was shown. 2: wrong use,
-/// or no trace.
+/// Exit code 0: all is well. 1: the trace is damaged, has no end, or lost events; what could be read
+/// was shown, and standard error or the report says what is missing. 2: wrong use, or no trace.
 #[derive(Debug, Parser)]
 #[command(name = "exectrace", version, max_term_width = 100)]
 pub struct CommandLine {

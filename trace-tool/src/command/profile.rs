@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use trace_analysis::heap::{Heap, HeapOptions};
+use trace_analysis::life::Lives;
 use trace_analysis::profile::{ProfileKind, ProfileSample};
 use trace_analysis::symbols::Symbols;
 use trace_format::read::Tables;
@@ -14,10 +15,10 @@ use trace_profile::escape::plain;
 use trace_profile::{Code, Profile};
 
 use super::export::is_same;
-use super::reading::{Reading, Source, parse_time, say_if_empty, symbols, verdict, warn};
+use super::reading::{Reading, Source, parse_time, say_if_empty, symbols};
 use super::{Failure, Verdict};
+use crate::completeness::Completeness;
 use crate::create::create;
-use crate::describe::Names;
 use crate::output::{Output, advance, progress, say};
 use crate::profile::{Format, write};
 use crate::symbols::binaries;
@@ -104,10 +105,10 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     let tables = reading.file.tables();
     let symbols = symbols(&reading.file, &arguments.binaries)?;
     let summary = reading.summary(0, 0);
-    warn(&Names::new(tables), &summary);
     say_if_empty(&reading, &summary);
     let kind = arguments.kind.kind();
-    let (samples, sample_bytes) = samples(&reading, arguments, &symbols);
+    let (samples, sample_bytes, lives) = samples(&reading, arguments, &symbols);
+    let verdict = Completeness::new(&reading.file, &summary, lives.as_ref()).warn();
     if samples.is_empty() {
         say(&why_empty(tables, kind));
     } else if kind == ProfileKind::Cpu && !has_frame_pointers(tables) {
@@ -121,7 +122,7 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
         return Err(Failure::Usage("there is nothing to draw".to_owned()));
     }
     deliver(arguments, &profile, code, out)?;
-    Ok(verdict(&summary))
+    Ok(verdict)
 }
 
 fn open(arguments: &Arguments) -> Result<Reading, Failure> {
@@ -137,28 +138,25 @@ fn open(arguments: &Arguments) -> Result<Reading, Failure> {
     Source { file, from, to, thread, json: false }.open()
 }
 
-/// The stacks with their weights, and of a heap the bytes between samples.
+/// The stacks with their weights, of a heap the bytes between samples, and the lives that were read
+/// for it.
 fn samples(
     reading: &Reading,
     arguments: &Arguments,
     symbols: &Symbols,
-) -> (Vec<ProfileSample>, u64) {
+) -> (Vec<ProfileSample>, u64, Option<Lives>) {
     if arguments.kind == Wanted::Heap {
         let options = HeapOptions { from: reading.from, at: reading.to };
         let bar = progress(reading.file.bytes());
         let heap = Heap::read(&reading.file, &options, |progress| advance(&bar, progress));
         bar.finish_and_clear();
-        return (heap.profile().samples, heap.sample_bytes);
+        return (heap.profile().samples, heap.sample_bytes, None);
     }
     let lives = reading.lives(symbols);
-    if lives.lost_records > 0 {
-        let lost = units::plural(lives.lost_records, "record", "records");
-        say(&format!("the kernel had no room for {lost} of what ran where"));
-    }
     let mut samples = lives.profile(arguments.kind.kind()).samples;
     let wants = |thread| reading.threads.is_empty() || reading.threads.contains(&thread);
     samples.retain(|sample| wants(sample.thread));
-    (samples, 0)
+    (samples, 0, Some(lives))
 }
 
 /// Whether the recorder's own stacks followed them, which it prefers.

@@ -19,14 +19,15 @@ use trace_format::live::{Recovered, recover_part};
 use trace_format::read::{Facility, ReadAt, Tables, TraceFile};
 use trace_format::time::{Nanos, Ticks};
 
+use super::Failure;
 use super::beside::{live_of, open_plain, part_before, read_live};
-use super::{Failure, Verdict};
+use crate::completeness::Completeness;
 use crate::describe::{Names, heading};
-use crate::output::{Output, advance, progress, say};
+use crate::output::{advance, progress, say};
 use crate::symbols::{self, binaries};
 use crate::units;
 
-/// So many lines are printed about one kind of finding.
+/// Maximum number of lines that are printed about one kind of finding.
 pub const FINDINGS_SHOWN: usize = 5;
 
 /// Times of standing still that have a line of their own.
@@ -183,6 +184,12 @@ impl Reading {
         summary
     }
 
+    /// All of a trace.
+    #[must_use]
+    pub fn whole(file: TraceFile<Bytes>) -> Self {
+        Self { file, from: None, to: None, threads: Vec::new() }
+    }
+
     /// What threads did in the part that is wanted.
     #[must_use]
     pub fn lives(&self, symbols: &Symbols) -> Lives {
@@ -199,13 +206,18 @@ impl Reading {
         report
     }
 
-    /// The tasks that took longer than is usual, without what threads did in them; and how many
-    /// regions and others lie too deep to be summed.
+    /// The tasks that took longer than is usual, without what threads did in them.
+    ///
+    /// - `summary`: of the same part.
     #[must_use]
-    pub fn slow_tasks(&self) -> (Vec<SlowTask>, u64) {
-        let summary = self.summary(0, 0);
-        let slow = slow_tasks(&self.file, &self.options(), &summary);
-        (slow, summary.findings.count("too_deep"))
+    pub fn slow_tasks(&self, summary: &Summary) -> Vec<SlowTask> {
+        slow_tasks(&self.file, &self.options(), summary)
+    }
+
+    /// What is missing from an answer about the part that is wanted.
+    #[must_use]
+    pub fn completeness(&self) -> Completeness {
+        Completeness::new(&self.file, &self.summary(0, 0), None)
     }
 
     /// Whether the trace says more of threads than what they recorded themselves: their calls, or
@@ -278,30 +290,6 @@ pub fn missing(tables: &Tables) -> Vec<String> {
     .collect()
 }
 
-/// What the findings mean for the exit code.
-#[must_use]
-pub fn verdict(summary: &Summary) -> Verdict {
-    let is_faulty = summary.findings.has_loss() || summary.lost_records > 0;
-    if is_faulty { Verdict::Faulty } else { Verdict::Fine }
-}
-
-/// The same with the kernel's losses: what of the threads' lives is not known for them.
-#[must_use]
-pub fn verdict_of_lives(summary: &Summary, lives: Option<&Lives>) -> Verdict {
-    match lives {
-        Some(lives) if lives.lost_records > 0 => Verdict::Faulty,
-        _ => verdict(summary),
-    }
-}
-
-/// A line about what the kernel had no room for; nothing if nothing was lost.
-#[must_use]
-pub fn lost_records(records: u64) -> Option<String> {
-    let counted = units::plural(records, "record", "records");
-    let line = format!("LOST: the kernel had no room for {counted} of what ran where");
-    (records > 0).then_some(line)
-}
-
 /// A line about what is in no group of its own; nothing if all is.
 ///
 /// - `what`: waits or calls.
@@ -340,24 +328,21 @@ pub fn standstills(lives: &Lives) -> Vec<String> {
     shown.chain(more).collect()
 }
 
-/// The lines about findings, each kind under its heading: those that mean that something is
-/// missing, or the others.
+/// The lines about what is odd and no loss, each kind under its heading.
 #[must_use]
-pub fn findings(names: &Names<'_>, summary: &Summary, loss: bool, out: &Output) -> Vec<String> {
+pub fn oddities(names: &Names<'_>, summary: &Summary) -> Vec<String> {
     let mut lines = Vec::new();
     for (kept, count) in summary.findings.by_kind() {
         let kind = &kept[0].kind;
-        if kind.is_loss() != loss {
+        if kind.is_loss() {
             continue;
         }
         let heading = heading(kind);
         if let [only] = kept {
-            let line = format!("{heading}: {}", names.finding(only));
-            lines.push(if loss { out.loud(&format!("!! {line}")) } else { line });
+            lines.push(format!("{heading}: {}", names.finding(only)));
             continue;
         }
-        let line = format!("{heading}: {} times", units::count(count));
-        lines.push(if loss { out.loud(&format!("!! {line}")) } else { line });
+        lines.push(format!("{heading}: {} times", units::count(count)));
         for finding in kept.iter().take(FINDINGS_SHOWN) {
             lines.push(format!("     {}", names.finding(finding)));
         }
@@ -367,17 +352,6 @@ pub fn findings(names: &Names<'_>, summary: &Summary, loss: bool, out: &Output) 
         }
     }
     lines
-}
-
-/// Says on standard error what is missing from what is shown.
-pub fn warn(names: &Names<'_>, summary: &Summary) {
-    for (kept, count) in summary.findings.by_kind() {
-        if kept[0].kind.is_loss() {
-            let times =
-                if count > 1 { format!(" ({} times)", units::count(count)) } else { String::new() };
-            say(&format!("{}{times}: {}", heading(&kept[0].kind), names.finding(&kept[0])));
-        }
-    }
 }
 
 /// A window that reaches beyond the trace shows nothing, and a person may wonder why.

@@ -14,10 +14,9 @@ use ureq::http::{StatusCode, Uri};
 
 use trace_profile::escape::plain;
 
-use super::reading::{open, verdict, warn};
+use super::reading::{Reading, open};
 use super::{Failure, Verdict};
 use crate::create::create;
-use crate::describe::Names;
 use crate::output::{Output, say};
 use crate::units;
 
@@ -67,10 +66,8 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     let (events, bytes) = (units::plural(events, "event", "events"), units::bytes(file.bytes()));
     let path = plain(&target.display().to_string(), 400);
     writeln!(out, "{events}, {bytes}: exectrace summary {path}")?;
-    let reading = super::reading::Reading { file, from: None, to: None, threads: Vec::new() };
-    let summary = reading.summary(0, 0);
-    warn(&Names::new(reading.file.tables()), &summary);
-    Ok(if whole { verdict(&summary) } else { Verdict::Faulty })
+    let verdict = Reading::whole(file).completeness().warn();
+    Ok(if whole { verdict } else { Verdict::Faulty })
 }
 
 fn ask(url: &str, arguments: &Arguments) -> Result<Body, Failure> {

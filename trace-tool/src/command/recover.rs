@@ -10,10 +10,10 @@ use trace_profile::escape::plain;
 
 use super::beside::live_of;
 use super::export::is_same;
-use super::reading::open;
+use super::reading::{Reading, open};
 use super::{Failure, Verdict};
 use crate::create::create;
-use crate::output::{Output, say};
+use crate::output::Output;
 use crate::units;
 
 /// What can be asked.
@@ -38,9 +38,9 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     if is_same(&arguments.file, &target) || is_same(&live_of(&arguments.file), &target) {
         return Err(Failure::Usage("the output would overwrite the trace".to_owned()));
     }
-    let file = open(&arguments.file)?;
+    let reading = Reading::whole(open(&arguments.file)?);
     let mut writer = BufWriter::with_capacity(1 << 18, create(&target)?);
-    let bytes = end(&file, &mut writer).map_err(|error| match error {
+    let bytes = end(&reading.file, &mut writer).map_err(|error| match error {
         RewriteError::Read { offset, source } => {
             let error = ReadError::new(offset, ReadErrorKind::Io(source));
             Failure::Trace(arguments.file.clone(), error)
@@ -49,14 +49,7 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
         other => Failure::Usage(other.to_string()),
     })?;
     writer.flush()?;
-    // That it was cut is what it is recovered from.
-    let is_news = |fault: &&ReadError| !matches!(fault.kind, ReadErrorKind::Truncated);
-    let mut verdict = Verdict::Fine;
-    for fault in file.faults().iter().filter(is_news) {
-        say(&format!("DAMAGED: {fault}"));
-        verdict = Verdict::Faulty;
-    }
     let path = plain(&target.display().to_string(), 400);
     writeln!(out, "{path}: {}", units::plural(bytes, "byte", "bytes"))?;
-    Ok(verdict)
+    Ok(reading.completeness().warn())
 }

@@ -10,8 +10,9 @@ use trace_analysis::regions::RegionSummary;
 use trace_analysis::symbols::Symbols;
 use trace_format::time::Nanos;
 
-use super::reading::{Source, limited, say_if_empty, verdict, warn};
+use super::reading::{Source, limited, say_if_empty};
 use super::{Failure, Verdict};
+use crate::completeness::Completeness;
 use crate::describe::{Names, owned_outcome};
 use crate::json::{Parts, Report, Trace};
 use crate::output::Output;
@@ -65,18 +66,19 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     let mut summary = reading.summary(arguments.outliers.min(1000), 0);
     let names = Names::new(reading.file.tables());
     say_if_empty(&reading, &summary);
-    warn(&names, &summary);
     sort(&mut summary.regions, arguments.sort, &names);
     // What threads did is told without names, which take time to look up.
     let lives = reading.has_life().then(|| reading.lives(&Symbols::default()));
+    let missing = Completeness::new(&reading.file, &summary, lives.as_ref());
+    let verdict = missing.warn();
     let times = lives.as_ref().map_or(&[][..], |lives| &lives.regions);
     if arguments.source.json {
         let kept = limited(&summary.regions, arguments.limit).len();
         summary.regions.truncate(kept);
         let trace = Trace::new(&arguments.source.file, &reading.file);
-        let report = Report::new(trace, &names, &summary, Parts::Regions);
+        let report = Report::new(trace, &names, &summary, Parts::Regions, &missing);
         out.json(&report.with_region_times(times))?;
-        return Ok(verdict(&summary));
+        return Ok(verdict);
     }
     let shown = limited(&summary.regions, arguments.limit);
     if !shown.is_empty() {
@@ -88,7 +90,7 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
             print_outliers(region, &names, out)?;
         }
     }
-    Ok(verdict(&summary))
+    Ok(verdict)
 }
 
 fn print_outliers(

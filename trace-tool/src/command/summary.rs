@@ -8,11 +8,12 @@ use trace_analysis::life::Lives;
 use trace_format::time::Nanos;
 
 use super::reading::{
-    Reading, Source, findings, late, limited, lost_records, missing, say_if_empty, standstills,
-    symbols, verdict_of_lives, warn,
+    FINDINGS_SHOWN, Reading, Source, late, limited, missing, oddities, say_if_empty, standstills,
+    symbols,
 };
 use super::{Failure, Verdict};
 use crate::command::{blocked, regions, tasks, threads};
+use crate::completeness::Completeness;
 use crate::describe::{Names, push_value};
 use crate::json::life::Words;
 use crate::json::{Parts, Report, Trace};
@@ -67,24 +68,26 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
         let places = Places::new(reading.file.tables(), symbols);
         (Words { names: &names, places }, reading.lives(symbols))
     });
+    let lives = life.as_ref().map(|(_, lives)| lives);
+    let completeness = Completeness::new(&reading.file, &summary, lives);
     if arguments.source.json {
         let trace = Trace::new(&arguments.source.file, &reading.file);
-        let report = Report::new(trace, &names, &summary, Parts::All);
+        let report = Report::new(trace, &names, &summary, Parts::All, &completeness);
         match &life {
             Some((words, lives)) => out.json(&report.with_lives(*words, lives))?,
             None => out.json(&report)?,
         }
-        warn(&names, &summary);
+        completeness.warn();
     } else {
         let life = life.as_ref().map(|(words, lives)| (*words, lives));
-        print(arguments, &reading, &summary, (&names, life), out)?;
+        print(arguments, (&reading, &completeness), &summary, (&names, life), out)?;
     }
-    Ok(verdict_of_lives(&summary, life.as_ref().map(|(_, lives)| lives)))
+    Ok(completeness.verdict())
 }
 
 fn print(
     arguments: &Arguments,
-    reading: &Reading,
+    (reading, completeness): (&Reading, &Completeness),
     summary: &Summary,
     (names, life): (&Names<'_>, Option<(Words<'_>, &Lives)>),
     out: &mut Output,
@@ -92,12 +95,11 @@ fn print(
     let recorded = summary.threads.iter().filter(|thread| thread.thread.as_cpu().is_none());
     let threads = life.map_or_else(|| recorded.count(), |(_, lives)| lives.threads.len());
     out.write_all(head(reading, summary, threads as u64, out.width).as_bytes())?;
-    let losses = findings(names, summary, true, out);
-    for line in &losses {
-        writeln!(out, "{line}")?;
-    }
-    if let Some(line) = life.and_then(|(_, lives)| lost_records(lives.lost_records)) {
-        out.wrapped_loud(&format!("!! {line}"), 3)?;
+    for (line, further) in completeness.lines(FINDINGS_SHOWN) {
+        writeln!(out, "{}", out.loud(&format!("!! {line}")))?;
+        for line in further {
+            writeln!(out, "{line}")?;
+        }
     }
     for line in life.iter().flat_map(|(_, lives)| standstills(lives)) {
         out.wrapped_loud(&format!("!! {line}"), 3)?;
@@ -138,7 +140,7 @@ fn print(
     if !summary.counters.is_empty() {
         section(out, "Counters", counters(limited(&summary.counters, limit), names))?;
     }
-    let odd = findings(names, summary, false, out);
+    let odd = oddities(names, summary);
     if !odd.is_empty() {
         writeln!(out, "\n{}", out.bold("Findings"))?;
         for line in odd {

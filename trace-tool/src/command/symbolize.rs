@@ -14,10 +14,10 @@ use trace_format::read::{ReadError, ReadErrorKind, Tables, TraceFile};
 use trace_profile::escape::plain;
 
 use super::export::is_same;
-use super::reading::open;
+use super::reading::{Reading, open};
 use super::{Failure, Verdict};
 use crate::create::create;
-use crate::output::{Output, say};
+use crate::output::Output;
 use crate::symbols::{binaries, resolve_anew};
 use crate::units;
 
@@ -42,20 +42,19 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     if is_same(&arguments.file, &target) {
         return Err(Failure::Usage("the output would overwrite the trace".to_owned()));
     }
-    let file = open(&arguments.file)?;
+    let reading = Reading::whole(open(&arguments.file)?);
+    let file = &reading.file;
     let tables = file.tables();
     let addresses = addresses(tables);
-    let (symbols, unnamed) = resolve_anew(&file, &addresses, &arguments.binaries)?;
+    let (symbols, unnamed) = resolve_anew(file, &addresses, &arguments.binaries)?;
     let to_stdout = target.as_os_str() == "-";
     if to_stdout {
-        put(arguments, &file, &symbols, out)?;
+        put(arguments, file, &symbols, out)?;
     } else {
         let created = create(&target)?;
-        put(arguments, &file, &symbols, &mut BufWriter::with_capacity(1 << 18, created))?;
+        put(arguments, file, &symbols, &mut BufWriter::with_capacity(1 << 18, created))?;
     }
-    for fault in file.faults() {
-        say(&format!("DAMAGED: {fault}"));
-    }
+    let verdict = reading.completeness().warn();
     if !to_stdout {
         let is_named = |address: &&u64| !symbols.functions(**address).is_empty();
         let named = addresses.iter().filter(is_named).count() as u64;
@@ -63,8 +62,8 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
         let path = plain(&target.display().to_string(), 400);
         writeln!(out, "{named} of {} named in {path}", units::plural(all, "address", "addresses"))?;
     }
-    let is_whole = file.faults().is_empty() && !unnamed.iter().any(|it| it.why.is_news());
-    Ok(if is_whole { Verdict::Fine } else { Verdict::Faulty })
+    let is_named = !unnamed.iter().any(|it| it.why.is_news());
+    Ok(if is_named { verdict } else { Verdict::Faulty })
 }
 
 /// All addresses of a trace that can have names: of its stacks, and where its threads began.

@@ -88,11 +88,12 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     }
     let names = life.names();
     let words = life.words(&names);
-    let verdict = life.warn();
+    let verdict = life.missing.warn();
     let calls = &life.lives.calls;
     if arguments.source.json {
         let trace = Trace::new(&arguments.source.file, &life.reading.file);
-        out.json(&LifeReport::new(trace, words, &life.lives).with_calls(words, calls))?;
+        let report = LifeReport::new(trace, words, &life.lives, &life.missing);
+        out.json(&report.with_calls(words, calls))?;
         return Ok(verdict);
     }
     if calls.count == 0 {

@@ -7,8 +7,9 @@ use clap::{Args, ValueEnum};
 use trace_analysis::tasks::{TaskSummary, TaskTree};
 use trace_profile::escape;
 
-use super::reading::{Source, limited, say_if_empty, verdict, warn};
+use super::reading::{Source, limited, say_if_empty};
 use super::{Failure, Verdict};
+use crate::completeness::Completeness;
 use crate::describe::Names;
 use crate::json::{Parts, Report, Trace};
 use crate::output::{Output, say};
@@ -59,14 +60,15 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     let mut summary = reading.summary(0, arguments.trees.min(10_000));
     let names = Names::new(reading.file.tables());
     say_if_empty(&reading, &summary);
-    warn(&names, &summary);
+    let missing = Completeness::new(&reading.file, &summary, None);
+    let verdict = missing.warn();
     sort(&mut summary.tasks.names, arguments.sort);
     let kept = limited(&summary.tasks.names, arguments.limit).len();
     if arguments.source.json {
         summary.tasks.names.truncate(kept);
         let trace = Trace::new(&arguments.source.file, &reading.file);
-        out.json(&Report::new(trace, &names, &summary, Parts::Tasks))?;
-        return Ok(verdict(&summary));
+        out.json(&Report::new(trace, &names, &summary, Parts::Tasks, &missing))?;
+        return Ok(verdict);
     }
     if summary.tasks.untracked > 0 {
         let untracked = units::plural(summary.tasks.untracked, "task", "tasks");
@@ -74,7 +76,7 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     }
     if kept == 0 {
         say("the trace has no tasks here");
-        return Ok(verdict(&summary));
+        return Ok(verdict);
     }
     out.write_all(table(&summary.tasks.names[..kept]).render(out.width).as_bytes())?;
     if !summary.tasks.slowest.is_empty() {
@@ -83,7 +85,7 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
             print_tree(tree, "", "", out)?;
         }
     }
-    Ok(verdict(&summary))
+    Ok(verdict)
 }
 
 fn sort(names: &mut [TaskSummary], by: Sort) {

@@ -15,15 +15,13 @@ use trace_format::id::StackId;
 use trace_format::time::Nanos;
 use trace_profile::escape;
 
-use super::reading::{
-    Source, limited, lost_records, missing, say_if_empty, standstills, symbols, verdict_of_lives,
-    warn,
-};
+use super::reading::{Source, limited, missing, say_if_empty, standstills, symbols};
 use super::{Failure, Verdict};
+use crate::completeness::Completeness;
 use crate::describe::Names;
 use crate::json::life::Words;
 use crate::json::{Parts, Report, Trace};
-use crate::output::{Output, say};
+use crate::output::Output;
 use crate::places::Places;
 use crate::symbols::binaries;
 use crate::table::{Column, Table};
@@ -79,7 +77,6 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     let mut summary = reading.summary(0, 0);
     let names = Names::new(reading.file.tables());
     say_if_empty(&reading, &summary);
-    warn(&names, &summary);
     sort(&mut summary.threads, arguments.sort, &names);
     let kept = limited(&summary.threads, arguments.limit).len();
     let symbols = match reading.has_life() {
@@ -90,11 +87,13 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
         let places = Places::new(reading.file.tables(), symbols);
         (Words { names: &names, places }, reading.lives(symbols))
     });
-    let verdict = verdict_of_lives(&summary, life.as_ref().map(|(_, lives)| lives));
+    let lives = life.as_ref().map(|(_, lives)| lives);
+    let completeness = Completeness::new(&reading.file, &summary, lives);
+    let verdict = completeness.warn();
     if arguments.source.json {
         summary.threads.truncate(kept);
         let trace = Trace::new(&arguments.source.file, &reading.file);
-        let report = Report::new(trace, &names, &summary, Parts::Threads);
+        let report = Report::new(trace, &names, &summary, Parts::Threads, &completeness);
         match life {
             Some((words, lives)) => out.json(&report.with_lives(words, &lives))?,
             None => out.json(&report)?,
@@ -103,7 +102,6 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     }
     match life {
         Some((words, mut lives)) => {
-            lost_records(lives.lost_records).iter().for_each(|line| say(line));
             sort_lives(&mut lives.threads, arguments.sort, &names);
             print_lives(&lives, arguments.limit, words, out)?;
         }

@@ -12,6 +12,7 @@ use trace_format::time::Nanos;
 use super::life::{FrameOut, StackOut, TimesOut, WhoOut, Words};
 use super::{Place, Spread, Trace};
 use crate::call;
+use crate::completeness::Completeness;
 
 /// What `async` answers.
 #[derive(Debug, Serialize)]
@@ -22,6 +23,7 @@ pub struct AsyncReport {
     wall_ns: u64,
     untracked: u64,
     unreadable: u64,
+    has_loss: bool,
     sites: Vec<SiteOut>,
     children: Vec<SiteOut>,
     polls: Vec<PollOut>,
@@ -38,7 +40,13 @@ impl AsyncReport {
     ///
     /// - `omitted`: how many unfinished tasks `tasks` has no longer.
     #[must_use]
-    pub fn new(trace: Trace, words: Words<'_>, tasks: &AsyncTasks, omitted: usize) -> Self {
+    pub fn new(
+        trace: Trace,
+        words: Words<'_>,
+        tasks: &AsyncTasks,
+        omitted: usize,
+        missing: &Completeness,
+    ) -> Self {
         Self {
             trace,
             from_ns: tasks.from.0,
@@ -46,6 +54,7 @@ impl AsyncReport {
             wall_ns: tasks.to.0.saturating_sub(tasks.from.0),
             untracked: tasks.untracked,
             unreadable: tasks.unreadable,
+            has_loss: missing.has_loss(),
             sites: tasks.sites.iter().map(|it| SiteOut::new(words, it)).collect(),
             children: tasks.children.iter().map(|it| SiteOut::new(words, it)).collect(),
             polls: tasks.polls.iter().map(|it| PollOut::new(words, it)).collect(),

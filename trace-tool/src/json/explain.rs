@@ -9,6 +9,7 @@ use super::Trace;
 use super::life::{ResourceOut, StackOut, WhoOut, Words};
 use super::process::FacilityOut;
 use crate::call;
+use crate::completeness::Completeness;
 
 /// What `explain` answers.
 #[derive(Debug, Serialize)]
@@ -18,13 +19,20 @@ pub struct ExplainReport {
     to_ns: u64,
     wall_ns: u64,
     facilities: Vec<FacilityOut>,
+    has_loss: bool,
     insights: Vec<InsightOut>,
 }
 
 impl ExplainReport {
     /// The findings, in this order.
     #[must_use]
-    pub fn new(trace: Trace, words: Words<'_>, lives: &Lives, insights: &[Insight]) -> Self {
+    pub fn new(
+        trace: Trace,
+        words: Words<'_>,
+        lives: &Lives,
+        insights: &[Insight],
+        missing: &Completeness,
+    ) -> Self {
         let facilities = words.names.tables().facilities.values();
         Self {
             trace,
@@ -32,6 +40,7 @@ impl ExplainReport {
             to_ns: lives.to.0,
             wall_ns: lives.to.0.saturating_sub(lives.from.0),
             facilities: facilities.map(FacilityOut::from).collect(),
+            has_loss: missing.has_loss(),
             insights: insights.iter().map(|insight| InsightOut::new(words, insight)).collect(),
         }
     }

@@ -6,6 +6,7 @@ use trace_analysis::heap::{Heap, HeapPoint, HeapStack};
 use super::Trace;
 use super::life::{StackOut, Words};
 use super::process::FacilityOut;
+use crate::completeness::Completeness;
 
 /// What `heap` answers.
 #[derive(Debug, Serialize)]
@@ -18,13 +19,20 @@ pub struct HeapReport {
     sample_bytes: u64,
     samples: u64,
     samples_untold: u64,
+    has_loss: bool,
     stacks: Vec<HeapStackOut>,
 }
 
 impl HeapReport {
     /// The heap, with these stacks.
     #[must_use]
-    pub fn new(trace: Trace, words: Words<'_>, heap: &Heap, stacks: &[HeapStack]) -> Self {
+    pub fn new(
+        trace: Trace,
+        words: Words<'_>,
+        heap: &Heap,
+        stacks: &[HeapStack],
+        missing: &Completeness,
+    ) -> Self {
         let facilities = words.names.tables().facilities.values();
         Self {
             trace,
@@ -35,6 +43,7 @@ impl HeapReport {
             sample_bytes: heap.sample_bytes,
             samples: heap.samples,
             samples_untold: heap.samples_untold,
+            has_loss: missing.has_loss(),
             stacks: stacks.iter().map(|stack| HeapStackOut::new(words, stack)).collect(),
         }
     }

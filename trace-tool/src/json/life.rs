@@ -12,6 +12,7 @@ use trace_format::time::Nanos;
 
 use super::process::{CpuOut, FacilityOut, StandstillOut};
 use super::{Spread, Trace};
+use crate::completeness::Completeness;
 use crate::describe::Names;
 use crate::places::{Place, Places};
 use crate::{call, errno};
@@ -271,6 +272,7 @@ pub struct LifeReport {
     standstills: Vec<StandstillOut>,
     lost_records: u64,
     unreadable: u64,
+    has_loss: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     waits: Option<WaitsOut>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -280,7 +282,7 @@ pub struct LifeReport {
 impl LifeReport {
     /// Only what all of them have.
     #[must_use]
-    pub fn new(trace: Trace, words: Words<'_>, lives: &Lives) -> Self {
+    pub fn new(trace: Trace, words: Words<'_>, lives: &Lives, missing: &Completeness) -> Self {
         let facilities = words.names.tables().facilities.values();
         Self {
             trace,
@@ -291,6 +293,7 @@ impl LifeReport {
             standstills: lives.standstills.iter().map(StandstillOut::from).collect(),
             lost_records: lives.lost_records,
             unreadable: lives.unreadable,
+            has_loss: missing.has_loss(),
             waits: None,
             calls: None,
         }

@@ -141,7 +141,6 @@ impl Lines<'_> {
             }
             EventKind::LostKernel { records } => {
                 let lost = units::plural(records, "record", "records");
-                self.lost_records = self.lost_records.saturating_add(records);
                 ("lost_records", format!("!! LOST {lost} of what ran where"), 0)
             }
             _ => ("unknown", "an unknown event".to_owned(), 0),

@@ -1,0 +1,175 @@
+//! What is missing from a trace is said in the same lines by every command that reads one, and is
+//! the same exit code.
+
+mod common;
+
+use std::path::Path;
+
+use common::{Bench, Run, long, request, request_builder};
+use trace_format::event::EventKind;
+use trace_format::text::from_text;
+use trace_format::time::Ticks;
+
+/// All commands that read a trace, as they are called.
+const LINES: [&str; 17] = [
+    "check FILE",
+    "summary FILE",
+    "summary FILE --json",
+    "explain FILE",
+    "events FILE",
+    "regions FILE",
+    "tasks FILE",
+    "threads FILE",
+    "blocked FILE",
+    "async FILE",
+    "syscalls FILE",
+    "heap FILE",
+    "profile FILE --kind block -o out.pb.gz",
+    "profile FILE --kind heap -o out.pb.gz",
+    "symbolize FILE -o out.trace",
+    "recover FILE -o out.trace",
+    "export FILE --format perfetto -o out.pftrace",
+];
+
+/// Commands that answer with one JSON object.
+const JSON: [&str; 10] = [
+    "summary", "explain", "check", "regions", "tasks", "threads", "blocked", "async", "syscalls",
+    "heap",
+];
+
+/// Beginnings of the lines about losses.
+const HEADINGS: [&str; 8] = [
+    "DAMAGED",
+    "NOT ENDED",
+    "MISSING",
+    "DROPPED",
+    "LOST ENDS",
+    "TOO DEEP",
+    "UNKNOWN CLOCK",
+    "LOST:",
+];
+
+/// The lines about losses, without what shows that they are loud.
+fn losses(run: &Run) -> Vec<String> {
+    let lines = run.out.lines().chain(run.err.lines());
+    let bare = lines.map(|line| line.trim_start_matches("exectrace: ").trim_start_matches("!! "));
+    let is_loss = |line: &&str| HEADINGS.iter().any(|heading| line.starts_with(heading));
+    bare.filter(is_loss).map(str::to_owned).collect()
+}
+
+/// Fails unless every command says these losses, in the same words, and has their exit code.
+#[track_caller]
+fn check(trace: &[u8], headings: &[&str]) {
+    let bench = Bench::new(trace);
+    let code = Some(i32::from(!headings.is_empty()));
+    let said = losses(&bench.run("check FILE"));
+    assert_eq!(said.len(), headings.len(), "{said:#?}");
+    for (line, heading) in said.iter().zip(headings) {
+        assert!(line.starts_with(heading), "{heading}: {said:#?}");
+    }
+    for line in LINES {
+        let run = bench.run(line);
+        assert_eq!(losses(&run), said, "{line}: {}{}", run.out, run.err);
+        assert_eq!(run.code, code, "{line}: {}{}", run.out, run.err);
+    }
+    for verb in JSON {
+        let run = bench.run(&format!("{verb} FILE --json"));
+        let answer: serde_json::Value = serde_json::from_str(&run.out).expect("JSON");
+        assert_eq!(answer["has_loss"], !headings.is_empty(), "{verb}");
+        assert_eq!(run.code, code, "{verb} --json");
+    }
+}
+
+/// The trace of a file of `fixtures/made`, after a change to its text.
+fn made(name: &str, from: &str, to: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/made").join(name);
+    let text = std::fs::read_to_string(&path).expect("it is checked in");
+    assert!(text.contains(from), "{from} is in {name}");
+    from_text(&text.replace(from, to)).expect("it is the text of a trace")
+}
+
+/// What a killed process leaves: whole batches, a second look at the clocks, and no end.
+fn killed() -> Vec<u8> {
+    let mut trace = request_builder();
+    trace.generation(600_000);
+    trace.killed()
+}
+
+#[test]
+fn a_whole_trace_has_no_losses() {
+    check(&request(), &[]);
+    check(&made("base-loose.txt", "trailer", "trailer"), &[]);
+}
+
+#[test]
+fn a_killed_process_s_trace_is_not_ended_and_not_damaged() {
+    let killed = killed();
+    check(&killed, &["NOT ENDED"]);
+    let run = Bench::new(&killed).run("summary FILE");
+    assert!(run.out.contains("exectrace recover"), "it says what to do: {}", run.out);
+}
+
+#[test]
+fn a_recovered_trace_is_not_ended_and_needs_no_recovery() {
+    let bench = Bench::new(&killed());
+    bench.run("recover FILE -o whole.trace");
+    let whole = std::fs::read(bench.path("whole.trace")).expect("it was written");
+    check(&whole, &["NOT ENDED"]);
+    let run = Bench::new(&whole).run("summary FILE");
+    assert!(!run.out.contains("exectrace recover"), "that was done: {}", run.out);
+}
+
+#[test]
+fn a_file_that_was_cut_inside_a_batch_is_damaged_and_not_ended() {
+    let whole = long();
+    check(&whole[..whole.len() / 2], &["DAMAGED", "NOT ENDED"]);
+}
+
+#[test]
+fn dropped_events_are_missing_from_every_answer() {
+    let mut trace = request_builder();
+    for at in [600_000, 700_000] {
+        let (from, to) = (Ticks(at), Ticks(at + 1_000));
+        trace.event(1, at + 1_000, EventKind::Dropped { events: 40, ends: 5, from, to });
+    }
+    let trace = trace.stop(1_000_000);
+    check(&trace, &["DROPPED"]);
+    let run = Bench::new(&trace).run("heap FILE");
+    assert!(run.err.contains(", 2 times (80 events): 40 events and 5 ends"), "{}", run.err);
+}
+
+#[test]
+fn drops_that_only_the_recorder_s_totals_know_are_missing_from_every_answer() {
+    let total = ("stop 1000000 events 3 dropped 0", "stop 1000000 events 3 dropped 9");
+    check(&made("base-loose.txt", total.0, total.1), &["DROPPED"]);
+}
+
+#[test]
+fn a_batch_with_another_number_of_events_than_it_says_is_damage() {
+    let (from, to) = ("last=2005 flags=1 events=1", "last=2005 flags=1 events=2");
+    check(&made("base-loose.txt", from, to), &["DAMAGED"]);
+}
+
+#[test]
+fn a_damaged_batch_and_its_events_are_missing_from_every_answer() {
+    let mut bytes = long();
+    let at = bytes.len() / 2;
+    bytes[at] ^= 0xff;
+    let said = losses(&Bench::new(&bytes).run("check FILE"));
+    assert!(said[0].starts_with("DAMAGED") && said[1].starts_with("MISSING"), "{said:?}");
+    let headings: Vec<_> = said.iter().map(|line| line.split(':').next().expect("one")).collect();
+    check(&bytes, &headings);
+}
+
+#[test]
+fn events_up_to_a_limit_lack_only_what_lies_before_it() {
+    let mut trace = request_builder();
+    let (from, to) = (Ticks(600_000), Ticks(700_000));
+    trace.event(1, 700_000, EventKind::Dropped { events: 40, ends: 0, from, to });
+    let bench = Bench::new(&trace.stop(1_000_000));
+    let run = bench.run("events FILE --limit 2");
+    assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
+    let run = bench.run("events FILE --limit 100");
+    assert_eq!(run.code, Some(1), "all lines are fewer: {}", run.err);
+    assert!(run.err.contains("DROPPED"), "{}", run.err);
+}
