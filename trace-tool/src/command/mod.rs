@@ -56,8 +56,9 @@ use crate::output::{Output, say};
 
 /// Shows what a traced program did, and where its time went.
 ///
-/// Exit code 0: all is well. 1: the trace is damaged, has no end, or lost events; what could be read
-/// was shown, and standard error or the report says what is missing. 2: wrong use, or no trace.
+/// Exit code 0: all is well. 1: the trace is damaged, has no end, or lost events; what could be
+/// read was shown, and standard error or the report says what is missing. 2: wrong use, or no
+/// trace.
 #[derive(Debug, Parser)]
 #[command(name = "exectrace", version, max_term_width = 100)]
 pub struct CommandLine {
