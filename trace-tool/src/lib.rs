@@ -32,3 +32,18 @@ pub mod profile;
 pub mod symbols;
 pub mod table;
 pub mod units;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Runs one command line, the program's name first: `cargo exectrace` if the program is called
+/// `cargo-exectrace`, whatever its folder and ending, or if the first argument is `exectrace`,
+/// which is what cargo gives to its commands; else `exectrace`.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let words: Vec<_> = arguments.into_iter().collect();
+    let is_named = words.first().and_then(|word| Path::new(word).file_stem());
+    let is_named = is_named.is_some_and(|name| name == "cargo-exectrace");
+    let is_told = words.get(1).is_some_and(|word| word == "exectrace");
+    if is_named || is_told { cargo::run(words) } else { command::run(words) }
+}

@@ -168,3 +168,31 @@ fn verbs(bench: &Bench) -> Vec<String> {
     assert!(verbs.len() >= 18, "{verbs:?}");
     verbs
 }
+
+/// The help of this program under this name, with these arguments.
+#[cfg(unix)]
+fn help(program: &str, name: &str, arguments: &[&str]) -> String {
+    use std::os::unix::process::CommandExt as _;
+    let mut command = std::process::Command::new(program);
+    let output = command.arg0(name).args(arguments).arg("--help").output().expect("it runs");
+    assert_eq!(output.status.code(), Some(0));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[cfg(unix)]
+#[test]
+fn one_program_is_both_commands_by_its_name_or_its_first_argument() {
+    let of_cargo = "Usage: cargo exectrace [OPTIONS] <test|bench|run|nextest>";
+    for program in [env!("CARGO_BIN_EXE_exectrace"), env!("CARGO_BIN_EXE_cargo-exectrace")] {
+        for (name, arguments) in [
+            ("/usr/bin/cargo-exectrace", &[][..]),
+            ("cargo-exectrace", &["exectrace"]),
+            ("exectrace", &["exectrace"]),
+        ] {
+            let help = help(program, name, arguments);
+            assert!(help.contains(of_cargo), "{program} {name} {arguments:?}: {help}");
+        }
+        let help = help(program, "/usr/bin/exectrace", &[]);
+        assert!(help.contains("Usage: exectrace <COMMAND>"), "{program}: {help}");
+    }
+}

@@ -1,7 +1,7 @@
-//! `cargo exectrace`: arguments to command to exit code, nothing else.
+//! The same program as `exectrace`, under the name by which cargo finds its commands.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    trace_tool::cargo::run(std::env::args_os())
+    trace_tool::run(std::env::args_os())
 }

@@ -1,7 +1,8 @@
-//! The `exectrace` command: arguments to command to exit code, nothing else.
+//! The `exectrace` command, `cargo exectrace` if it is called so: arguments to command to exit
+//! code, nothing else.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    trace_tool::command::run(std::env::args_os())
+    trace_tool::run(std::env::args_os())
 }
