@@ -227,10 +227,17 @@ pub struct Why {
     /// Why.
     pub reason: Reason,
     /// Whether what is waited for has the call's resource as its name. Not so where each waiting
-    /// thread has a place of its own to wait at, as for channels and in `parking_lot`.
+    /// thread has a place of its own to wait at, as for channels and in `parking_lot`, nor where
+    /// each wait is for another thing, as for child processes.
     pub named: bool,
     /// Whether the call is made to wait: outside switches to other threads tell nothing about it.
     pub waits: bool,
+}
+
+/// Whether waits are told apart by where they are, and not by what they are for: a program that
+/// runs many children waits for each of them once.
+const fn is_by_place(reason: Reason) -> bool {
+    matches!(reason, Reason::Poll | Reason::Sleep | Reason::Process)
 }
 
 /// Why a thread waits in a call.
@@ -241,7 +248,7 @@ pub struct Why {
 pub fn why(call: CallId, kind: Option<ResourceKind>, frames: &[Frame<'_>]) -> Why {
     let (reason, waits) = by_call(call, kind);
     let is_refined = matches!(reason, Reason::Futex | Reason::Poll | Reason::Sleep | Reason::Join);
-    let named = kind.is_some() && !matches!(reason, Reason::Poll | Reason::Sleep);
+    let named = kind.is_some() && !is_by_place(reason);
     let plain = Why { reason, named, waits };
     if !is_refined {
         return plain;

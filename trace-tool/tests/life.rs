@@ -63,6 +63,43 @@ fn waits_until_a_time_was_up_are_told_from_those_that_were_woken() {
 }
 
 #[test]
+fn waits_for_many_child_processes_are_one_group_for_each_call_site() {
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.facility("os", true, "");
+    trace.thread(1, "main");
+    for (site, function) in [(1, "app::build"), (2, "app::link")] {
+        let address = u64::from(site) * 0x100;
+        trace.stack(site, &[address, address + 1]);
+        trace.symbol(address, &[("std::process::Child::wait", "", 0)]);
+        trace.symbol(address + 1, &[(function, "src/main.rs", 10 * site)]);
+    }
+    for child in 1..=4 {
+        trace.resource(child, ResourceKind::Process, 700 + u64::from(child), "");
+        let site = if child == 4 { 2 } else { 1 };
+        let wait = open_call(CallId::WAIT4, child, site);
+        trace.call(1, wait, u64::from(child) * 100_000, 50_000, 0);
+    }
+    let bench = Bench::new(&trace.stop(1_000_000));
+    let run = bench.run("blocked FILE");
+    check(
+        &run,
+        &[
+            "Held up, by locks, files, sockets, processes: 200 µs in 4 waits",
+            "process at app::build (src/main.rs:10)",
+            "3 times",
+            "process at app::link (src/main.rs:20)",
+        ],
+    );
+    assert!(!run.out.contains("pid"), "no child has a group of its own: {}", run.out);
+    let answer = json(&bench.run("blocked FILE --json"));
+    let groups = answer["waits"]["by_lock"].as_array().expect("a list");
+    let counts: Vec<_> = groups.iter().map(|group| group["count"].clone()).collect();
+    assert_eq!(counts, [Value::from(3), Value::from(1)]);
+    let locks = Bench::new(&convoy::convoy()).run("blocked FILE");
+    assert!(locks.out.contains("Held up, by locks, files, sockets: "), "{}", locks.out);
+}
+
+#[test]
 fn waits_are_put_together_by_what_is_asked_for() {
     for (by, expected) in [
         ("reason", "  964 ms  mutex"),
@@ -212,7 +249,9 @@ fn a_trace_of_regions_alone_says_what_it_lacks() {
         assert_eq!((run.code, run.out.as_str()), (Some(0), ""), "{verb}");
         assert!(run.err.contains(what) && run.err.lines().count() == 1, "{verb}: {}", run.err);
     }
-    check(&bench.run("explain FILE"), &["nothing stands out"]);
+    let run = bench.run("explain FILE");
+    let next = format!("more: exectrace threads {}\n", bench.path("a.trace").display());
+    check(&run, &["nothing stands out", &next]);
 }
 
 #[test]

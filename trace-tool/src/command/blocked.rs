@@ -89,7 +89,9 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     let groups = groups(&life.lives, arguments.by);
     let (idle, held): (Vec<_>, Vec<_>) = groups.iter().partition(|group| is_rest(group));
     if !held.is_empty() {
-        let title = heading("Held up, by locks, files, sockets", &held);
+        let processes = held.iter().any(|group| group.reason == Reason::Process);
+        let processes = if processes { ", processes" } else { "" };
+        let title = heading(&format!("Held up, by locks, files, sockets{processes}"), &held);
         writeln!(out, "{}", out.bold(&title))?;
         for group in limited(&held, arguments.top) {
             print_group(group, words, arguments.stacks, out)?;

@@ -65,6 +65,7 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
         if !life.reading.has_life() {
             out.wrapped(WITH_FULL, 2)?;
         }
+        writeln!(out, "   more: exectrace threads {path}")?;
     }
     let more = insights.len() - shown.len();
     if more > 0 {
