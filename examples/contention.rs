@@ -53,9 +53,15 @@ fn run() -> Result<(), Box<dyn Error>> {
     if report.threads == 0 {
         return Err("nothing was recorded: build it with `--features exectrace/full`".into());
     }
-    println!("Why was it slow?   cargo run --bin exectrace -- explain {}", out.display());
-    println!("What was waited for?   cargo run --bin exectrace -- blocked {}", out.display());
-    println!("What did each thread do?   cargo run --bin exectrace -- threads {}", out.display());
+    println!("Why was it slow?   cargo run --release --bin exectrace -- explain {}", out.display());
+    println!(
+        "What was waited for?   cargo run --release --bin exectrace -- blocked {}",
+        out.display()
+    );
+    println!(
+        "What did each thread do?   cargo run --release --bin exectrace -- threads {}",
+        out.display()
+    );
     Ok(())
 }
 

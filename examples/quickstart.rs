@@ -49,9 +49,12 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         report.tracer_cpu.as_secs_f64() * 1e3,
     );
     print_summary(&arguments.out)?;
-    println!("\nMore of it:   cargo run --bin exectrace -- summary {}", arguments.out.display());
     println!(
-        "A picture:    cargo run --bin exectrace -- export --format perfetto {} \
+        "\nMore of it:   cargo run --release --bin exectrace -- summary {}",
+        arguments.out.display()
+    );
+    println!(
+        "A picture:    cargo run --release --bin exectrace -- export --format perfetto {} \
          -o quickstart.pftrace",
         arguments.out.display()
     );

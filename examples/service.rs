@@ -135,8 +135,14 @@ fn run() -> Result<(), Failure> {
     }
     let (events, bytes, dropped) = (report.events, report.bytes, report.dropped_events);
     println!("\n{}: {events} events in {bytes} bytes, {dropped} dropped\n", out.display());
-    println!("What blocked the tasks?  cargo run --bin exectrace -- async {}", out.display());
-    println!("Why was it slow?         cargo run --bin exectrace -- explain {}", out.display());
+    println!(
+        "What blocked the tasks?  cargo run --release --bin exectrace -- async {}",
+        out.display()
+    );
+    println!(
+        "Why was it slow?         cargo run --release --bin exectrace -- explain {}",
+        out.display()
+    );
     Ok(())
 }
 
