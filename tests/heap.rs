@@ -145,6 +145,64 @@ fn totals_are_exact_across_threads_and_their_ends() {
     assert!(samples.values().all(|sample| sample.freed.is_some()), "all of it was freed");
 }
 
+/// The most that lived at a time, more than at the begin.
+fn peak(recorded: &Recorded) -> u64 {
+    let heap = &recorded.trace.tables.heap;
+    let most = heap.iter().map(|state| state.live_bytes).max().expect("there are snapshots");
+    most - heap[0].live_bytes
+}
+
+/// A peak may be too low by twice 64 KiB for each thread of those that lived at one time.
+const THREADS_AT_ONCE: u64 = 16;
+const OFF: u64 = THREADS_AT_ONCE * 2 * (64 << 10);
+
+#[test]
+fn a_burst_between_two_snapshots_is_told() {
+    const TOP: u64 = 64 << 20;
+    for bytes in [64, 4096, 1 << 20, TOP] {
+        let recorded = record(512 << 10, || {
+            let burst: Vec<_> = (0..TOP / bytes).map(|_| Block::new(bytes as usize)).collect();
+            drop(burst);
+            // What comes after is not higher.
+            (0..1000).for_each(|_| drop(Block::new(4096)));
+        });
+        assert_eq!(change(&recorded.trace).live_bytes, 0);
+        let peak = peak(&recorded);
+        assert!(peak <= TOP && peak >= TOP - OFF, "{peak} of {TOP} in blocks of {bytes}");
+    }
+}
+
+#[test]
+fn a_peak_is_what_all_threads_held_together_whoever_frees_it() {
+    const THREADS: u64 = 4;
+    const EACH: u64 = 8 << 20;
+    const BYTES: u64 = 256;
+    let recorded = record(512 << 10, || {
+        let barrier = std::sync::Barrier::new(THREADS as usize);
+        let rounds = || {
+            // Twice, and in between each frees what is its own.
+            for _ in 0..2 {
+                let held: Vec<_> = (0..EACH / BYTES).map(|_| Block::new(BYTES as usize)).collect();
+                barrier.wait();
+                drop(held);
+                barrier.wait();
+            }
+        };
+        thread::scope(|scope| {
+            (0..THREADS).for_each(|_| _ = scope.spawn(rounds));
+        });
+        // One allocates, another frees: never more than one block lives.
+        let (give, take) = mpsc::sync_channel(0);
+        thread::scope(|scope| {
+            scope.spawn(move || take.into_iter().for_each(|block: Block| drop(block)));
+            (0..200).for_each(|_| give.send(Block::new(1 << 20)).expect("somebody takes"));
+            drop(give);
+        });
+    });
+    let (peak, top) = (peak(&recorded), THREADS * EACH);
+    assert!(peak <= top && peak >= top - OFF, "{peak} of {top}");
+}
+
 /// The number of blocks of each size that the samples stand for.
 fn estimate(samples: &BTreeMap<u64, Sample>, mean: u64) -> BTreeMap<u64, f64> {
     let mut sizes = BTreeMap::new();

@@ -8,10 +8,15 @@
 //! add to it atomically.
 //!
 //! **Sampling** is a Poisson process on the bytes that a slot counts: the next point is where the
-//! slot's count of allocated bytes reaches `sample_at`, and an allocation that reaches one or more
-//! points is one sample. 0 is reached at once: then the process begins anew. Invariants:
+//! slot's count of allocated bytes reaches `next_at`, and an allocation that reaches one or more
+//! points is one sample. 0 is reached at once: then the process begins anew.
 //!
-//! - **H3** A slot that is claimed is written by its owner only, but for `sample_at`.
+//! **Looks**: while a trace runs, a slot stops at least every [`STEP`] bytes that it counts, sample
+//! or not, so that `peak` can sum up what lives. That costs the way of most allocations nothing:
+//! `next_at` is the sample's point or the next look, whichever comes first. The process has no
+//! memory, so it begins anew at a look. Invariants:
+//!
+//! - **H3** A slot that is claimed is written by its owner only, but for `next_at`.
 //! - **H4** After `start`, the next allocation of every slot begins its process anew, with the new
 //!   mean; after `stop` none is sampled.
 //! - **H5** What is freed was counted as allocated before: a sum that reads frees first is never
@@ -26,6 +31,12 @@ use std::array;
 /// Slots of a word of `Counters::used`.
 const BITS: usize = if cfg!(exectrace_loom) { 2 } else { 64 };
 
+/// A slot counts at most so many bytes between two looks, and one block.
+pub(crate) const STEP: u64 = 64 << 10;
+
+/// In `Slot::next_at`, beside twice the count: it is a look, and no sample's point.
+const LOOK: u64 = 1;
+
 /// One thread's counts, since the program began.
 #[derive(Debug)]
 #[repr(align(128))]
@@ -34,8 +45,9 @@ pub(crate) struct Slot {
     allocations: AtomicU64,
     freed_bytes: AtomicU64,
     frees: AtomicU64,
-    /// The allocation that brings `allocated_bytes` here is sampled, or more is to be decided.
-    sample_at: AtomicU64,
+    /// Twice the count of `allocated_bytes` at which more is to be decided: a sample's point, or
+    /// with [`LOOK`] none.
+    next_at: AtomicU64,
 }
 
 /// What has been counted by all threads.
@@ -45,6 +57,13 @@ pub(crate) struct Totals {
     pub(crate) allocations: u64,
     pub(crate) freed_bytes: u64,
     pub(crate) frees: u64,
+}
+
+impl Totals {
+    /// Bytes allocated and not freed.
+    pub(crate) fn live_bytes(&self) -> u64 {
+        self.allocated_bytes.saturating_sub(self.freed_bytes)
+    }
 }
 
 /// Counts before and after an allocation that is more than an addition.
@@ -62,15 +81,15 @@ impl Slot {
             allocations: AtomicU64::new(0),
             freed_bytes: AtomicU64::new(0),
             frees: AtomicU64::new(0),
-            sample_at: AtomicU64::new(0),
+            next_at: AtomicU64::new(0),
         }
     }
 
     #[cfg(exectrace_loom)]
     fn new() -> Self {
-        let [allocated_bytes, allocations, freed_bytes, frees, sample_at] =
+        let [allocated_bytes, allocations, freed_bytes, frees, next_at] =
             array::from_fn(|_| AtomicU64::new(0));
-        Self { allocated_bytes, allocations, freed_bytes, frees, sample_at }
+        Self { allocated_bytes, allocations, freed_bytes, frees, next_at }
     }
 
     /// By the slot's owner: it has allocated. What is to be decided, if anything is.
@@ -81,7 +100,7 @@ impl Slot {
         self.allocated_bytes.store(after, Ordering::Relaxed);
         let allocations = self.allocations.load(Ordering::Relaxed);
         self.allocations.store(allocations + 1, Ordering::Relaxed);
-        (after >= self.sample_at.load(Ordering::Relaxed)).then_some(Crossing { before, after })
+        (after >= self.next_at.load(Ordering::Relaxed) >> 1).then_some(Crossing { before, after })
     }
 
     /// By the slot's owner: it frees.
@@ -100,7 +119,7 @@ impl Slot {
         let before = self.allocated_bytes.fetch_add(bytes, Ordering::Relaxed);
         let after = before + bytes;
         self.allocations.fetch_add(1, Ordering::Relaxed);
-        (after >= self.sample_at.load(Ordering::Relaxed)).then_some(Crossing { before, after })
+        (after >= self.next_at.load(Ordering::Relaxed) >> 1).then_some(Crossing { before, after })
     }
 
     /// As [`Slot::freed`], on the shared one.
@@ -174,7 +193,7 @@ impl<const WORDS: usize> Counters<WORDS> {
         // `AcqRel` on both sides orders these against `start`: either that sees this slot and its 0
         // stays, or this thread sees the mean that was set (H4).
         self.reach.fetch_max(index + 1, Ordering::AcqRel);
-        slot.sample_at.swap(0, Ordering::AcqRel);
+        slot.next_at.swap(0, Ordering::AcqRel);
         (index, slot)
     }
 
@@ -189,7 +208,7 @@ impl<const WORDS: usize> Counters<WORDS> {
         let reach = self.reach.fetch_max(0, Ordering::AcqRel);
         for slot in self.slots.iter().flatten().take(reach).chain([&self.shared]) {
             // `AcqRel` on both sides orders this against `decide` (H4).
-            slot.sample_at.swap(0, Ordering::AcqRel);
+            slot.next_at.swap(0, Ordering::AcqRel);
         }
     }
 
@@ -211,49 +230,73 @@ impl<const WORDS: usize> Counters<WORDS> {
         crossing: Crossing,
         draw: impl Fn(u64) -> u64,
     ) -> bool {
+        let Crossing { before, after } = crossing;
         loop {
-            let due = slot.sample_at.load(Ordering::Acquire);
+            let due = slot.next_at.load(Ordering::Acquire);
             let mean = self.mean();
             // The process has no memory: it begins anew with this allocation as with any.
             let point = match (mean, due) {
                 (0, _) => u64::MAX,
-                (_, 0) => crossing.before + draw(mean),
-                _ => due,
+                (_, 0) => before.saturating_add(draw(mean)),
+                // Another thread with this slot, which is the shared one, has come before.
+                _ if due >> 1 > after => return false,
+                _ if due & LOOK != 0 => (due >> 1).saturating_add(draw(mean)),
+                _ => due >> 1,
             };
-            let is_sample = point <= crossing.after;
-            let next = if is_sample { crossing.after + draw(mean) } else { point };
+            let is_sample = point <= after;
+            let next = match (mean, is_sample) {
+                (0, _) => u64::MAX,
+                (_, true) => plan(after, after.saturating_add(draw(mean))),
+                (_, false) => plan(after, point),
+            };
             let order = (Ordering::AcqRel, Ordering::Relaxed);
-            if slot.sample_at.compare_exchange(due, next, order.0, order.1).is_err() {
-                // Another thread with this slot, which is the shared one, or `start`.
+            if slot.next_at.compare_exchange(due, next, order.0, order.1).is_err() {
+                // Another thread with this slot, or `start`.
                 continue;
             }
             if self.mean() == mean {
                 return is_sample;
             }
             // Planned for a trace that is over: begin anew.
-            slot.sample_at.swap(0, Ordering::AcqRel);
+            slot.next_at.swap(0, Ordering::AcqRel);
         }
+    }
+
+    /// No more threads than this had a slot at one time.
+    pub(crate) fn reach(&self) -> usize {
+        self.reach.load(Ordering::Acquire)
+    }
+
+    /// The sums, with no more live than there was at one moment while they were read. Exact if
+    /// nobody allocates or frees meanwhile.
+    pub(crate) fn totals_at_least(&self) -> Totals {
+        // Allocations first: what is freed meanwhile is missing, what is allocated is not there yet.
+        let (allocated_bytes, allocations) =
+            (self.sum(|slot| &slot.allocated_bytes), self.sum(|slot| &slot.allocations));
+        let (freed_bytes, frees) =
+            (self.sum(|slot| &slot.freed_bytes), self.sum(|slot| &slot.frees));
+        Totals { allocated_bytes, allocations, freed_bytes, frees }
     }
 
     /// The sums. Exact if nobody allocates or frees meanwhile; never more freed than allocated.
     pub(crate) fn totals(&self) -> Totals {
-        let reach = self.reach.load(Ordering::Acquire);
-        let slots = || self.slots.iter().flatten().take(reach).chain([&self.shared]);
-        let sum = |count: fn(&Slot) -> &AtomicU64| {
-            slots().map(|slot| count(slot).load(Ordering::Acquire)).sum()
-        };
         // Frees first: `Acquire` pairs with the `Release` in `Slot::freed` (H5).
-        let (freed_bytes, frees) = (sum(|slot| &slot.freed_bytes), sum(|slot| &slot.frees));
-        let reach = self.reach.load(Ordering::Acquire);
-        let slots = || self.slots.iter().flatten().take(reach).chain([&self.shared]);
-        let sum = |count: fn(&Slot) -> &AtomicU64| {
-            slots().map(|slot| count(slot).load(Ordering::Relaxed)).sum()
-        };
-        Totals {
-            allocated_bytes: sum(|slot| &slot.allocated_bytes),
-            allocations: sum(|slot| &slot.allocations),
-            freed_bytes,
-            frees,
-        }
+        let (freed_bytes, frees) =
+            (self.sum(|slot| &slot.freed_bytes), self.sum(|slot| &slot.frees));
+        let (allocated_bytes, allocations) =
+            (self.sum(|slot| &slot.allocated_bytes), self.sum(|slot| &slot.allocations));
+        Totals { allocated_bytes, allocations, freed_bytes, frees }
     }
+
+    /// Of all slots; what is read later is not older.
+    fn sum(&self, count: fn(&Slot) -> &AtomicU64) -> u64 {
+        let slots = self.slots.iter().flatten().take(self.reach()).chain([&self.shared]);
+        slots.map(|slot| count(slot).load(Ordering::Acquire)).sum()
+    }
+}
+
+/// The slot's next stop, after so many bytes: the sample's point, or a look before it.
+fn plan(after: u64, point: u64) -> u64 {
+    let look = after + STEP;
+    if point > look { look << 1 | LOOK } else { point << 1 }
 }

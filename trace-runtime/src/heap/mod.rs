@@ -2,6 +2,7 @@
 //!
 //! - `allocator`: [`Heap`], the global allocator.
 //! - `count`: the counters of all threads, and which allocation is to be sampled.
+//! - `peak`: the most that lived at one time, between two snapshots.
 //! - `own`: a thread's way to its counters.
 //! - `table`: which blocks are sampled, or the recorder's own.
 //! - `sample`: what happens to a block when it is allocated and freed.
@@ -15,6 +16,8 @@ mod allocator;
 pub(crate) mod count;
 #[cfg(not(exectrace_loom))]
 mod own;
+#[cfg(not(exectrace_loom))]
+mod peak;
 #[cfg(not(exectrace_loom))]
 mod sample;
 #[cfg(not(exectrace_loom))]
@@ -39,4 +42,5 @@ static TABLE: table::Table<65_536, 65_536> = table::Table::new();
 #[cfg(not(exectrace_loom))]
 pub(crate) fn forked() {
     COUNTERS.stop();
+    peak::forked();
 }

@@ -7,7 +7,7 @@
 //! trace.
 
 use super::count::{Crossing, Slot};
-use super::{COUNTERS, TABLE, own};
+use super::{COUNTERS, TABLE, own, peak};
 use crate::errno;
 use crate::local;
 use crate::primitive::Ordering;
@@ -106,6 +106,7 @@ fn decide(slot: &Slot, crossing: Crossing, address: usize, bytes: usize) {
     if COUNTERS.decide(slot, crossing, draw) {
         errno::keeping(|| record(address, bytes));
     }
+    errno::keeping(|| peak::look(bytes as u64));
 }
 
 #[cold]

@@ -1,9 +1,10 @@
 //! The source that tells the trace what has been counted: at its begin and end, at every cut, and
-//! in between as often as a curve needs it, while there is anything new.
+//! in between as often as a curve needs it, while there is anything new. Before each snapshot comes
+//! the peak since the one before, if more lived then than at either.
 
-use super::count::Totals;
+use super::count::{STEP, Totals};
+use super::peak::{self, Moment};
 use super::{COUNTERS, sample};
-use crate::clock;
 use crate::options::Options;
 use crate::output::Output;
 use crate::source::Source;
@@ -33,22 +34,32 @@ impl Snapshots {
         Self { mean, last: Totals::default(), at: Instant::now(), untaken: 0, is_on: false }
     }
 
-    fn put(&mut self, output: &mut Output, totals: Totals) {
+    fn put(&mut self, output: &mut Output, peak: Option<Moment>, now: &Moment) {
         if !self.is_on {
             self.is_on = true;
             let note = format!("one sample in {} bytes", self.mean);
             self.put_facility(output, true, &note);
         }
+        // Less is within what the peak may be off.
+        let least = self.last.live_bytes().max(now.totals.live_bytes()) + STEP;
+        if let Some(peak) = peak.filter(|peak| peak.totals.live_bytes() >= least) {
+            self.define(output, &peak);
+        }
+        self.define(output, now);
+        self.last = now.totals;
+        self.at = Instant::now();
+    }
+
+    fn define(&self, output: &mut Output, at: &Moment) {
+        let Moment { ticks, totals } = *at;
         output.define(&Definition::Heap {
-            ticks: Ticks(clock::ticks()),
-            live_bytes: totals.allocated_bytes.saturating_sub(totals.freed_bytes),
+            ticks: Ticks(ticks),
+            live_bytes: totals.live_bytes(),
             live_allocations: totals.allocations.saturating_sub(totals.frees),
             allocated_bytes: totals.allocated_bytes,
             allocations: totals.allocations,
             sample_bytes: self.mean,
         });
-        self.last = totals;
-        self.at = Instant::now();
     }
 
     fn put_facility(&self, output: &mut Output, on: bool, note: &str) {
@@ -69,12 +80,13 @@ impl Snapshots {
 impl Source for Snapshots {
     fn begin(&mut self, output: &mut Output) {
         sample::begin(self.mean);
-        let totals = COUNTERS.totals();
-        if totals == Totals::default() {
+        // The peak is an earlier trace's.
+        let (_, now) = peak::take();
+        if now.totals == Totals::default() {
             // Who starts a trace has allocated before.
             self.put_facility(output, false, "exectrace::Heap is not the global allocator");
         } else {
-            self.put(output, totals);
+            self.put(output, None, &now);
         }
     }
 
@@ -82,16 +94,16 @@ impl Source for Snapshots {
         if self.at.elapsed() < EVERY {
             return;
         }
-        let totals = COUNTERS.totals();
-        if totals != self.last {
-            self.put(output, totals);
+        let (peak, now) = peak::take();
+        if now.totals != self.last {
+            self.put(output, peak, &now);
         }
     }
 
     fn cut(&mut self, output: &mut Output) {
-        let totals = COUNTERS.totals();
-        if totals != Totals::default() {
-            self.put(output, totals);
+        let (peak, now) = peak::take();
+        if now.totals != Totals::default() {
+            self.put(output, peak, &now);
         }
         self.put_untaken(output);
     }
