@@ -1,7 +1,9 @@
 //! The heap over time, and by stack what lives on it: estimated from sampled allocations.
 //!
 //! An allocation of `n` bytes is sampled with probability `1 - exp(-n / mean)`, so each sample
-//! stands for the inverse of that many allocations, and sums are unbiased whatever the sizes.
+//! stands for the inverse of that many allocations, and sums are unbiased whatever the sizes. A few
+//! samples can stand for more than there is: together they never count as more live bytes than the
+//! exact counters have.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -9,7 +11,7 @@ use std::collections::HashMap;
 use trace_format::definition::OpenSince;
 use trace_format::event::{Event, EventKind};
 use trace_format::id::{Open, SampleId, StackId, ThreadId};
-use trace_format::read::{ReadAt, Timed, TraceFile, Window};
+use trace_format::read::{HeapState, ReadAt, Timed, TraceFile, Window};
 use trace_format::time::{Nanos, Ticks};
 
 use crate::profile::{Profile, ProfileKind, ProfileSample};
@@ -30,6 +32,9 @@ pub struct HeapOptions {
     pub from: Option<Ticks>,
     /// When to look at what lives; nothing for the trace's end.
     pub at: Option<Ticks>,
+    /// Until when allocations count, whatever the moment that is looked at; nothing for the trace's
+    /// end.
+    pub to: Option<Ticks>,
 }
 
 /// What is known of the heap.
@@ -39,7 +44,10 @@ pub struct Heap {
     pub from: Nanos,
     /// When it was looked at.
     pub at: Nanos,
-    /// The exact counters over time, in order; empty without the feature.
+    /// Until when allocations count.
+    pub to: Nanos,
+    /// The exact counters until [`Heap::to`], in order; empty without the feature. Between two that
+    /// the recorder takes in turn lies the peak, if more lived then.
     pub points: Vec<HeapPoint>,
     /// By stack, the most live bytes first.
     pub stacks: Vec<HeapStack>,
@@ -47,8 +55,11 @@ pub struct Heap {
     pub samples: u64,
     /// Bytes between samples, in the mean.
     pub sample_bytes: u64,
-    /// Live samples beyond the limit of memory, which are in no stack.
+    /// Live samples beyond the limit of memory, which count as allocated only.
     pub samples_untold: u64,
+    /// Live bytes that the samples stand for. If the counters have fewer, live bytes, counts and
+    /// growth of all stacks are scaled down to those.
+    pub estimated_bytes: u64,
 }
 
 /// The heap's counters at one moment.
@@ -77,7 +88,7 @@ pub struct HeapStack {
     pub live_bytes: u64,
     /// Allocations of them.
     pub live_count: u64,
-    /// Bytes allocated between [`Heap::from`] and [`Heap::at`].
+    /// Bytes allocated between [`Heap::from`] and [`Heap::to`].
     pub allocated_bytes: u64,
     /// Allocations of them.
     pub allocated_count: u64,
@@ -123,7 +134,7 @@ struct Sums {
 }
 
 impl Heap {
-    /// Reads the allocations of a trace up to the moment that `options` names.
+    /// Reads the allocations of a trace up to the end that `options` names.
     ///
     /// - `progress` is called every few megabytes.
     pub fn read<S: ReadAt>(
@@ -132,7 +143,7 @@ impl Heap {
         progress: impl FnMut(Progress),
     ) -> Self {
         let mut report = HeapReport::new(file, options);
-        let to = Some(Ticks(report.at.0.saturating_add(1)));
+        let to = Some(Ticks(report.to.0.saturating_add(1)));
         walk(file, Window { to, ..Window::default() }, |_| false, &mut report, progress);
         report.finish(file)
     }
@@ -158,6 +169,11 @@ pub(crate) struct HeapReport {
     sample_bytes: u64,
     from: Ticks,
     at: Ticks,
+    to: Ticks,
+    /// The last snapshot of the counters until `at`, and about how much was allocated from there
+    /// to `at`.
+    counted: Option<HeapState>,
+    since_counted: f64,
     live: HashMap<SampleId, Live>,
     sums: HashMap<StackId, Sums>,
     samples: u64,
@@ -169,10 +185,15 @@ pub(crate) struct HeapReport {
 impl HeapReport {
     pub(crate) fn new<S: ReadAt>(file: &TraceFile<S>, options: &HeapOptions) -> Self {
         let (tables, (begin, end)) = (file.tables(), bounds(file));
+        let at = options.at.unwrap_or(end).clamp(begin, end);
+        let until = tables.heap.iter().filter(|state| state.ticks <= at);
         Self {
             sample_bytes: tables.heap.iter().map(|state| state.sample_bytes).max().unwrap_or(0),
             from: options.from.unwrap_or(begin).max(begin),
-            at: options.at.unwrap_or(end).clamp(begin, end),
+            at,
+            to: options.to.unwrap_or(end).clamp(at, end),
+            counted: until.max_by_key(|state| state.ticks).copied(),
+            since_counted: 0.0,
             live: HashMap::new(),
             sums: HashMap::new(),
             samples: 0,
@@ -184,9 +205,9 @@ impl HeapReport {
     #[inline]
     pub(crate) fn event(&mut self, event: &Event<'_>) {
         match event.kind {
-            EventKind::Alloc { sample, bytes, stack, .. } if event.ticks <= self.at => {
+            EventKind::Alloc { sample, bytes, stack, .. } if event.ticks <= self.to => {
                 self.pass(event.ticks);
-                self.alloc(sample, bytes, stack);
+                self.alloc(event.ticks, sample, bytes, stack);
             }
             EventKind::Free { sample } if event.ticks <= self.at => {
                 self.pass(event.ticks);
@@ -197,9 +218,12 @@ impl HeapReport {
     }
 
     pub(crate) fn finish<S: ReadAt>(mut self, file: &TraceFile<S>) -> Heap {
-        self.pass(self.at.max(self.from));
+        self.pass(self.to.max(self.from));
         let tables = file.tables();
-        let states = tables.heap.iter().filter(|state| state.ticks <= self.at);
+        let estimated = self.sums.values().map(|sums| sums.live_bytes).sum::<f64>();
+        let next = tables.heap.iter().filter(|state| state.ticks >= self.at);
+        let scale = self.scale(estimated, next.min_by_key(|state| state.ticks));
+        let states = tables.heap.iter().filter(|state| state.ticks <= self.to);
         let points = states.map(|state| HeapPoint {
             at: tables.clock.nanos(state.ticks),
             live_bytes: state.live_bytes,
@@ -212,12 +236,26 @@ impl HeapReport {
         Heap {
             from: tables.clock.nanos(self.from),
             at: tables.clock.nanos(self.at),
+            to: tables.clock.nanos(self.to),
             points,
-            stacks: self.stacks(),
+            stacks: self.stacks(scale),
             samples: self.samples,
             sample_bytes: self.sample_bytes,
             samples_untold: self.untold,
+            estimated_bytes: estimated.round() as u64,
         }
+    }
+
+    /// By how much to shrink what the samples stand for, so that no more lives than the counters
+    /// say: those before, those next, if there are any, and else what was allocated since.
+    fn scale(&self, estimated: f64, next: Option<&HeapState>) -> f64 {
+        let Some(counted) = self.counted else { return 1.0 };
+        let before = counted.live_bytes as f64;
+        let most = match next {
+            Some(next) => before.max(next.live_bytes as f64),
+            None => before + self.since_counted,
+        };
+        if estimated > most { most / estimated } else { 1.0 }
     }
 
     fn pass(&mut self, at: Ticks) {
@@ -234,27 +272,33 @@ impl HeapReport {
         self.sums.entry(if is_full { StackId(0) } else { stack }).or_default()
     }
 
-    fn alloc(&mut self, sample: SampleId, bytes: u64, stack: StackId) {
+    fn alloc(&mut self, at: Ticks, sample: SampleId, bytes: u64, stack: StackId) {
         self.samples += 1;
+        let count = stands_for(bytes, self.sample_bytes);
+        let live = Live { stack, bytes: bytes as f64 * count, count };
+        if self.is_counting {
+            let sums = self.sums(stack);
+            sums.allocated_bytes += live.bytes;
+            sums.allocated_count += live.count;
+        }
+        if at > self.at {
+            return;
+        }
+        if self.counted.is_some_and(|counted| at > counted.ticks) {
+            self.since_counted += live.bytes;
+        }
         if self.live.len() >= LIVE_MAX {
             self.untold += 1;
             return;
         }
-        let count = stands_for(bytes, self.sample_bytes);
-        let live = Live { stack, bytes: bytes as f64 * count, count };
         // Of one sample that is said twice the first was freed unseen.
         if let Some(old) = self.live.insert(sample, live) {
             self.take_away(old);
         }
-        let is_counting = self.is_counting;
         let sums = self.sums(stack);
         sums.live_samples += 1;
         sums.live_bytes += live.bytes;
         sums.live_count += live.count;
-        if is_counting {
-            sums.allocated_bytes += live.bytes;
-            sums.allocated_count += live.count;
-        }
     }
 
     fn free(&mut self, sample: SampleId) {
@@ -274,15 +318,15 @@ impl HeapReport {
         }
     }
 
-    fn stacks(&self) -> Vec<HeapStack> {
+    fn stacks(&self, scale: f64) -> Vec<HeapStack> {
         let stacks = self.sums.iter().map(|(&stack, sums)| HeapStack {
             stack,
             live_samples: sums.live_samples,
-            live_bytes: sums.live_bytes.round() as u64,
-            live_count: sums.live_count.round() as u64,
+            live_bytes: (sums.live_bytes * scale).round() as u64,
+            live_count: (sums.live_count * scale).round() as u64,
             allocated_bytes: sums.allocated_bytes.round() as u64,
             allocated_count: sums.allocated_count.round() as u64,
-            grown_bytes: (sums.live_bytes - sums.before_bytes).round() as i64,
+            grown_bytes: ((sums.live_bytes - sums.before_bytes) * scale).round() as i64,
         });
         let mut stacks: Vec<_> = stacks.collect();
         stacks.sort_by_key(|it| (Reverse((it.live_bytes, it.allocated_bytes)), it.stack));

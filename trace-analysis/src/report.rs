@@ -57,7 +57,7 @@ impl Report {
         let mut walk = Walk::new(file, options, symbols);
         let window = walk.window();
         let heap = heap && !file.tables().heap.is_empty();
-        let heap_options = HeapOptions { from: options.from, at: options.to };
+        let heap_options = HeapOptions { from: options.from, at: options.to, to: options.to };
         walk.also = Also {
             async_tasks: (async_tasks && AsyncTasks::are_in(file))
                 .then(|| AsyncReport::new(file, (window.0.0, window.1.0), symbols)),

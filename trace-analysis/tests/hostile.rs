@@ -293,7 +293,7 @@ fn no_trace_makes_a_life_panic_or_last_longer_than_its_states() {
         for life in &lives.threads {
             assert_eq!(life.times.total().0, life.end.0 - life.begin.0);
         }
-        let heap = Heap::read(&file, &HeapOptions { from, at: to }, |_| {});
+        let heap = Heap::read(&file, &HeapOptions { from, at: to, to: None }, |_| {});
         let said = explain(&file, &lives, Some(&heap), &symbols);
         assert!(said.len() < 40, "few findings");
         ProfileKind::ALL.iter().for_each(|kind| drop(lives.profile(*kind)));

@@ -52,3 +52,40 @@ fn if_nothing_lives_at_the_end_the_moment_is_shown_when_most_lived() {
     let wrong = bench.run("heap FILE --at noon");
     assert_eq!((wrong.code, wrong.err.lines().count()), (Some(2), 1), "{}", wrong.err);
 }
+
+/// Grows to 3 MB between two snapshots, of which the recorder knows the peak; then allocates on.
+fn burst() -> Vec<u8> {
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.thread(1, "main");
+    trace.symbol(0x10, &[("app::burst", "/app/src/burst.rs", 10)]);
+    trace.symbol(0x20, &[("app::after", "/app/src/after.rs", 20)]);
+    trace.stack(1, &[0x10]);
+    trace.stack(2, &[0x20]);
+    trace.heap(10 * MS, (0, 0), (0, 0));
+    (1..=6).for_each(|sample| trace.alloc(1, 20 * MS, sample, MEAN, 1));
+    trace.heap(25 * MS, (6 * MEAN, 6), (6 * MEAN, 6));
+    (1..=6).for_each(|sample| trace.free(1, 30 * MS, sample));
+    trace.heap(40 * MS, (0, 0), (6 * MEAN, 6));
+    for sample in 7..=16 {
+        trace.alloc(1, (40 + sample) * MS, sample, 10 * MEAN, 2);
+        trace.free(1, (40 + sample) * MS + 1, sample);
+    }
+    trace.heap(90 * MS, (0, 0), (106 * MEAN, 16));
+    trace.stop(100 * MS)
+}
+
+#[test]
+fn a_burst_is_shown_at_its_peak_and_allocation_to_the_end() {
+    let bench = Bench::new(&burst());
+    let run = bench.run("heap FILE");
+    let most = "at most 3.15 MB at 0.025000000 s";
+    check(&run, &["3.15 MB live in 6 allocations, at 0.025000000 s", most]);
+    check(&run, &["allocated 55.6 MB in 16 allocations"]);
+    let row = |name: &str| run.out.lines().find(|line| line.contains(name)).expect("a row");
+    assert!(row("app::burst").contains("3.15 MB"), "no more than lived: {}", run.out);
+    assert!(row("app::after").contains("52.4 MB"), "allocated after the peak: {}", run.out);
+    // Six samples that stand for half as much again.
+    check(&run, &["too few samples: those that live stand for 4.98 MB"]);
+    check(&bench.run("heap FILE --at end"), &["0 B live in 0 allocations", most]);
+    assert_eq!(json(&bench.run("heap FILE --json"))["to_ns"], 100 * MS);
+}

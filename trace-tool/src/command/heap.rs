@@ -29,6 +29,9 @@ const GRAPH_COLUMNS_MAX: usize = 100;
 /// The numbers beside the graph, and the margin.
 const GRAPH_MARGIN: usize = 12;
 
+/// If samples stand for more than lived by more than this part, it is said.
+const SCALED_PART: u64 = 8;
+
 /// What can be asked.
 #[derive(Args, Debug)]
 pub struct Arguments {
@@ -158,7 +161,7 @@ fn read_at(
     file: &TraceFile<super::reading::Bytes>,
 ) -> Heap {
     let ticks = |at| file.tables().clock.ticks(at);
-    let options = HeapOptions { from: arguments.from.map(ticks), at: at.map(ticks) };
+    let options = HeapOptions { from: arguments.from.map(ticks), at: at.map(ticks), to: None };
     let bar = progress(file.bytes());
     let heap = Heap::read(file, &options, |progress| advance(&bar, progress));
     bar.finish_and_clear();
@@ -174,14 +177,19 @@ fn print_counters(heap: &Heap, out: &mut Output) -> Result<(), Failure> {
     let allocations = units::plural(last.live_allocations, "allocation", "allocations");
     let title = format!("{live} live in {allocations}, at {} s", units::moment(last.at));
     writeln!(out, "{}", out.bold(&title))?;
-    let most = until.iter().max_by_key(|point| point.live_bytes).unwrap_or(last);
+    let window = || heap.points.iter().filter(|point| point.at >= heap.from);
+    let most = window().max_by_key(|point| point.live_bytes).unwrap_or(last);
     let mut parts =
         vec![format!("at most {} at {} s", units::bytes(most.live_bytes), units::moment(most.at))];
     let passed = last.at.0.saturating_sub(since.at.0);
     if passed > 0 {
         let grown = i128::from(last.live_bytes) - i128::from(since.live_bytes);
         parts.push(format!("{} since {} s", signed(grown), units::moment(since.at)));
-        parts.push(format!("allocated {}", rate(since, last, passed)));
+    }
+    if let (Some(first), Some(end)) = (window().next(), window().next_back())
+        && end.at > first.at
+    {
+        parts.push(allocated(first, end));
     }
     out.wrapped(&parts.join(", "), 2)?;
     let points: Vec<_> = heap.points.iter().map(|point| (point.at.0, point.live_bytes)).collect();
@@ -194,12 +202,20 @@ fn signed(bytes: i128) -> String {
     format!("{}{}", if bytes < 0 { '-' } else { '+' }, units::bytes(size))
 }
 
-fn rate(since: &HeapPoint, last: &HeapPoint, passed: u64) -> String {
-    let seconds = passed as f64 / 1e9;
-    let per_second = |now: u64, then: u64| (now.saturating_sub(then) as f64 / seconds) as u64;
-    let bytes = units::bytes(per_second(last.allocated_bytes, since.allocated_bytes));
-    let count = units::count(per_second(last.allocations, since.allocations));
-    format!("{bytes}/s in {count} allocations/s")
+/// What was allocated in all the window, whenever it was looked at.
+fn allocated(first: &HeapPoint, end: &HeapPoint) -> String {
+    let seconds = end.at.0.saturating_sub(first.at.0) as f64 / 1e9;
+    let bytes = end.allocated_bytes.saturating_sub(first.allocated_bytes);
+    let count = end.allocations.saturating_sub(first.allocations);
+    let per_second = |number: u64| (number as f64 / seconds) as u64;
+    format!(
+        "allocated {} in {} ({}/s, {}/s) until {} s",
+        units::bytes(bytes),
+        units::plural(count, "allocation", "allocations"),
+        units::bytes(per_second(bytes)),
+        units::count(per_second(count)),
+        units::moment(end.at),
+    )
 }
 
 fn print_graph(points: &[(u64, u64)], out: &mut Output) -> Result<(), Failure> {
@@ -245,6 +261,13 @@ fn print_stacks(
     let by = if arguments.stacks { "stack" } else { "place" };
     let title = format!("By {by}, estimated from {samples}, one in {every}");
     writeln!(out, "\n{}", out.bold(&title))?;
+    let live = units::sum(heap.stacks.iter().map(|stack| stack.live_bytes));
+    if heap.estimated_bytes > live.saturating_add(live / SCALED_PART) {
+        let told = units::bytes(heap.estimated_bytes);
+        let few = "too few samples: those that live stand for";
+        let line = format!("{few} {told}, which is shown as the {} that lived", units::bytes(live));
+        out.wrapped(&line, 2)?;
+    }
     let more = if arguments.stacks {
         let shown = limited(&heap.stacks, arguments.top);
         for stack in shown {

@@ -146,7 +146,9 @@ fn samples(
     symbols: &Symbols,
 ) -> (Vec<ProfileSample>, u64, Option<Lives>) {
     if arguments.kind == Wanted::Heap {
-        let options = HeapOptions { from: reading.from, at: reading.to };
+        // With a moment alone the window is the whole trace.
+        let to = if arguments.at.is_some() { None } else { reading.to };
+        let options = HeapOptions { from: reading.from, at: reading.to, to };
         let bar = progress(reading.file.bytes());
         let heap = Heap::read(&reading.file, &options, |progress| advance(&bar, progress));
         bar.finish_and_clear();

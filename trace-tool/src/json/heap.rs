@@ -15,11 +15,13 @@ pub struct HeapReport {
     facilities: Vec<FacilityOut>,
     from_ns: u64,
     at_ns: u64,
+    to_ns: u64,
     points: Vec<PointOut>,
     sample_bytes: u64,
     samples: u64,
     samples_untold: u64,
     has_loss: bool,
+    estimated_bytes: u64,
     stacks: Vec<HeapStackOut>,
 }
 
@@ -39,11 +41,13 @@ impl HeapReport {
             facilities: facilities.map(FacilityOut::from).collect(),
             from_ns: heap.from.0,
             at_ns: heap.at.0,
+            to_ns: heap.to.0,
             points: heap.points.iter().map(PointOut::from).collect(),
             sample_bytes: heap.sample_bytes,
             samples: heap.samples,
             samples_untold: heap.samples_untold,
             has_loss: missing.has_loss(),
+            estimated_bytes: heap.estimated_bytes,
             stacks: stacks.iter().map(|stack| HeapStackOut::new(words, stack)).collect(),
         }
     }
