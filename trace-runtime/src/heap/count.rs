@@ -21,6 +21,8 @@
 //!   mean; after `stop` none is sampled.
 //! - **H5** What is freed was counted as allocated before: a sum that reads frees first is never
 //!   negative.
+//! - **H6** What is freed before an allocation is seen by who sees the allocation: a sum that reads
+//!   allocations first never has more live than lived.
 //!
 //! Elsewhere: which slot is a thread's (`local`), what happens to samples (`sample`).
 
@@ -97,7 +99,9 @@ impl Slot {
     pub(crate) fn allocated(&self, bytes: u64) -> Option<Crossing> {
         let before = self.allocated_bytes.load(Ordering::Relaxed);
         let after = before + bytes;
-        self.allocated_bytes.store(after, Ordering::Relaxed);
+        // `Release`: see `Counters::totals_at_least`. A thread that sees this sees what was freed
+        // before.
+        self.allocated_bytes.store(after, Ordering::Release);
         let allocations = self.allocations.load(Ordering::Relaxed);
         self.allocations.store(allocations + 1, Ordering::Relaxed);
         (after >= self.next_at.load(Ordering::Relaxed) >> 1).then_some(Crossing { before, after })
@@ -116,7 +120,7 @@ impl Slot {
 
     /// As [`Slot::allocated`], on the shared one.
     pub(crate) fn allocated_together(&self, bytes: u64) -> Option<Crossing> {
-        let before = self.allocated_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let before = self.allocated_bytes.fetch_add(bytes, Ordering::Release);
         let after = before + bytes;
         self.allocations.fetch_add(1, Ordering::Relaxed);
         (after >= self.next_at.load(Ordering::Relaxed) >> 1).then_some(Crossing { before, after })
@@ -270,7 +274,7 @@ impl<const WORDS: usize> Counters<WORDS> {
     /// The sums, with no more live than there was at one moment while they were read. Exact if
     /// nobody allocates or frees meanwhile.
     pub(crate) fn totals_at_least(&self) -> Totals {
-        // Allocations first: what is freed meanwhile is missing, what is allocated is not there yet.
+        // Allocations first: `Acquire` pairs with the `Release` in `Slot::allocated` (H6).
         let (allocated_bytes, allocations) =
             (self.sum(|slot| &slot.allocated_bytes), self.sum(|slot| &slot.allocations));
         let (freed_bytes, frees) =

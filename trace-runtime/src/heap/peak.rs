@@ -10,9 +10,9 @@
 //! for. So it is too low by at most twice [`STEP`] for each thread of those that had a slot at the
 //! same time. It is never too high, for a sum is never more than what lived while it was made.
 //!
-//! Who sums up holds a lock meanwhile, so that peaks and snapshots come in the order of time. Nobody
-//! but the recorder's thread waits for it: who finds it held all along some tries leaves word that
-//! the next look is to sum up again. A peak of that very moment may be missed.
+//! The thread that sums up holds a lock meanwhile, so that peaks and snapshots come in the order of
+//! time. Only the recorder's thread waits for that lock. Another thread tries it some times, then
+//! leaves word that the next look sums up again; the peak of that very moment may be missed.
 
 use super::COUNTERS;
 use super::count::{STEP, Totals};

@@ -1,4 +1,4 @@
-//! Models of H1 to H5: blocks are found again by who frees them, counts are exact, and a trace that
+//! Models of H1 to H6: blocks are found again by who frees them, counts are exact, and a trace that
 //! begins is noticed by every thread that allocates.
 
 use super::check;
@@ -207,5 +207,25 @@ fn h5_never_more_is_freed_than_allocated() {
         handed.store(1, Ordering::Release);
         other.join().expect("no panic");
         collector.join().expect("no panic");
+    });
+}
+
+#[test]
+fn h6_never_more_lives_in_a_sum_than_lived() {
+    check(|| {
+        let counters = Arc::new(Counters::<1>::new());
+        let other = thread::spawn({
+            let counters = Arc::clone(&counters);
+            move || {
+                let totals = counters.totals_at_least();
+                assert!(totals.live_bytes() <= 8, "{totals:?}");
+            }
+        });
+        let (_, slot) = counters.claim().expect("two slots for one");
+        slot.allocated(8);
+        slot.freed(8);
+        slot.allocated(8);
+        other.join().expect("no panic");
+        assert_eq!(counters.totals_at_least().live_bytes(), 8);
     });
 }
