@@ -16,7 +16,7 @@ const UNMODELLED: [(&str, &str); 7] = [
     ("B6", "about other processes; `tests/live_changed.rs` has it"),
     ("L2", "one thread by itself: no interleaving to model; `tests/allocator.rs` has it"),
     ("L3", "a thread and its signal handlers; `tests/os_faults.rs` has it"),
-    ("C1", "about functions of libc; `tests/os_conformance.rs` has it"),
+    ("C1", "about functions of libc; `tests/os_conformance/main.rs` has it"),
     ("C2", "about unwinding; `tests/os_faults.rs` has it"),
     ("O1", "statics, which loom can't have; `tests/os_faults.rs` has it"),
     ("O2", "likewise"),

@@ -28,7 +28,7 @@ const EXCEPTIONS: [Exception; 35] = [
     Exception { path: "tests/held.rs", reason: "signals come at different moments" },
     Exception { path: "tests/lifecycle.rs", reason: "long silences, and threads that rest" },
     Exception { path: "tests/mapped.rs", reason: "names that grow old" },
-    Exception { path: "tests/os_conformance.rs", reason: "between two signals" },
+    Exception { path: "tests/os_conformance/", reason: "between two signals" },
     Exception { path: "tests/os_faults.rs", reason: "calls that are recorded" },
     Exception { path: "tests/os_waits.rs", reason: "calls that are recorded" },
     Exception { path: "tests/outputs.rs", reason: "between two looks" },

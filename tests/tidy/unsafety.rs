@@ -96,7 +96,7 @@ const OTHERS: &[Exception] = &[
     Exception { path: "tests/fixtures/os/", reason: "cancelling a thread is unsafe" },
     Exception { path: "tests/fixtures/wasm/", reason: "exporting a function is unsafe" },
     Exception { path: "tests/os_allocator.rs", reason: "allocators are unsafe to be" },
-    Exception { path: "tests/os_conformance.rs", reason: "it calls functions by address" },
+    Exception { path: "tests/os_conformance/", reason: "it calls functions by address" },
     Exception { path: "tests/signals.rs", reason: "functions of libc, and signals" },
     Exception { path: "tests/os_faults.rs", reason: "signals, forks and cancelling are" },
     Exception {

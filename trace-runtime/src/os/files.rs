@@ -17,7 +17,7 @@ use libc::{stat as Stat, stat64 as Stat64, statx as Statx};
 use trace_format::id::CallId;
 
 /// A new descriptor: what is known of its number is of another.
-fn fresh(descriptor: c_int) -> c_int {
+pub(super) fn fresh(descriptor: c_int) -> c_int {
     forget(descriptor);
     descriptor
 }

@@ -1,8 +1,8 @@
 //! What every hook does: call the real function, and if a trace runs, record that.
 //!
 //! A hook has the name of a function of libc and stands in the program itself, so that the program
-//! and every library loaded with it call the hook. The families (`files`, `io`, `wait`, `sync`,
-//! `threads`) list them, a line each. Invariants:
+//! and every library loaded with it call the hook. The families (`files`, `fortified`,
+//! `io`, `wait`, `sync`, `threads`) list them, a line each. Invariants:
 //!
 //! - **C1** A hook calls the real function exactly once, with its own arguments, and returns what
 //!   that returned, with `errno` as it was left; before the call `errno` is as it was found.
@@ -141,8 +141,9 @@ impl Real {
 
 /// Every family's. A static, like what it is made of: before Rust 1.89 a constant can't refer to
 /// what changes.
-static FAMILIES: [&[&Real]; 6] = [
+static FAMILIES: [&[&Real]; 7] = [
     super::files::REAL,
+    super::fortified::REAL,
     super::io::REAL,
     super::musl::REAL,
     super::sync::REAL,
@@ -150,8 +151,9 @@ static FAMILIES: [&[&Real]; 6] = [
     super::wait::REAL,
 ];
 
-const HOOKS: [&[*const ()]; 6] = [
+const HOOKS: [&[*const ()]; 7] = [
     super::files::HOOKS,
+    super::fortified::HOOKS,
     super::io::HOOKS,
     super::musl::HOOKS,
     super::sync::HOOKS,
@@ -375,11 +377,11 @@ macro_rules! hooks {
         }
 
         /// The system calls that serve instead.
-        mod instead {
+        pub(super) mod instead {
             #[allow(unused_imports, reason = "not every family uses all of it")]
             use super::*;
             $(#[allow(unused_unsafe, unused_variables, reason = "a few only say that they can't")]
-            pub(super) unsafe extern "C-unwind" fn $name($($arg: $type),*) -> $result {
+            pub(in crate::os) unsafe extern "C-unwind" fn $name($($arg: $type),*) -> $result {
                 // SAFETY: the arguments are the caller's, who promises what the function wants.
                 unsafe { $instead }
             })*

@@ -5,7 +5,7 @@
 //! it was called. Where `os_hooks` is not set, nothing of that is compiled, and a trace says so.
 //!
 //! - `hook`: what every hook does, and the macro they are made by.
-//! - `files`, `io`, `sync`, `threads`, `wait`: the hooks, by family.
+//! - `files`, `fortified`, `io`, `sync`, `threads`, `wait`: the hooks, by family.
 //! - `musl`: where that libc differs.
 //! - `fd`, `handle`: what descriptors and threads' handles are.
 //! - `waiting`: threads that were there before the trace.
@@ -18,6 +18,8 @@
 pub(crate) mod fd;
 #[cfg(os_hooks)]
 mod files;
+#[cfg(os_hooks)]
+mod fortified;
 #[cfg(os_threads)]
 mod handle;
 #[cfg(os_hooks)]

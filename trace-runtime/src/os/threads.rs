@@ -25,7 +25,7 @@ type Routine = foreign!(fn(*mut c_void) -> *mut c_void);
 /// A number that is no errno.
 #[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
-struct Code(c_int);
+pub(super) struct Code(c_int);
 
 impl Outcome for Code {
     fn outcome(self, _: c_int) -> i64 {

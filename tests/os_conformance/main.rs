@@ -5,162 +5,28 @@
 //! program itself finds, which are the hooks; what it sees must be the same each time. So this
 //! needs a library that is loaded, glibc: with musl a program has one function of each name.
 //!
+//! - [`common`]: what is recorded, read back.
+//! - [`run`]: one run of that program.
+//! - [`files`], [`fortified`]: parts of it.
+//!
 //! May contain `unsafe`: it calls functions by address.
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod files;
+mod fortified;
+mod run;
 
 use common::calls::calls;
 use common::{alone, record_here, with_calls};
-use libc::{c_int, c_void};
+use libc::c_void;
+use run::{Run, Which, call, interrupted};
 use std::collections::BTreeSet;
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::path::Path;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-
-/// Nothing else is ever left in `errno` by chance.
-const MARK: c_int = 7777;
-
-/// Which functions are called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Which {
-    Library,
-    Program,
-}
-
-impl Which {
-    fn address(self, name: &CStr) -> *mut c_void {
-        let handle = match self {
-            // SAFETY: the library is loaded, and stays.
-            Self::Library => unsafe {
-                libc::dlopen(c"libc.so.6".as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD)
-            },
-            Self::Program => libc::RTLD_DEFAULT,
-        };
-        // SAFETY: a handle, and a string.
-        let found = unsafe { libc::dlsym(handle, name.as_ptr()) };
-        assert!(!found.is_null(), "{name:?} is there");
-        found
-    }
-}
-
-/// One run of the program: what it has seen so far.
-struct Run {
-    which: Which,
-    seen: Vec<String>,
-    called: BTreeSet<&'static str>,
-}
-
-/// A pipe, or the like.
-struct Pair(c_int, c_int);
-
-/// Any word-sized argument.
-trait Word {
-    fn word(self) -> usize;
-}
-
-macro_rules! words {
-    ($($type:ty),*) => { $(impl Word for $type { fn word(self) -> usize { self as usize } })* };
-}
-words!(i32, u32, i64, u64, usize);
-
-impl<T> Word for *const T {
-    fn word(self) -> usize {
-        self as usize
-    }
-}
-
-impl<T> Word for *mut T {
-    fn word(self) -> usize {
-        self as usize
-    }
-}
-
-macro_rules! call {
-    ($run:ident, $name:ident($($argument:expr),*)) => {
-        $run.call(stringify!($name), &[$(Word::word($argument)),*])
-    };
-}
-
-impl Run {
-    fn new(which: Which) -> Self {
-        Self { which, seen: Vec::new(), called: BTreeSet::new() }
-    }
-
-    /// Calls a function with words; both ABIs pass seven of them to a function that wants fewer.
-    /// All these functions return an `int`, or a number that fits one.
-    fn call(&mut self, name: &'static str, words: &[usize]) -> c_int {
-        type Function = extern "C" fn(usize, usize, usize, usize, usize, usize, usize) -> usize;
-        let text = CString::new(name).expect("no zero byte");
-        // SAFETY: see above; the arguments are what the function of this name wants.
-        let function =
-            unsafe { std::mem::transmute::<*mut c_void, Function>(self.which.address(&text)) };
-        let mut seven = [0; 7];
-        seven[..words.len()].copy_from_slice(words);
-        let [a, b, c, d, e, f, g] = seven;
-        self.called.insert(name);
-        // SAFETY: the address wants nothing, and is the thread's own.
-        let errno = unsafe { libc::__errno_location() };
-        // SAFETY: as above.
-        unsafe { errno.write(MARK) };
-        let result = function(a, b, c, d, e, f, g) as c_int;
-        // SAFETY: as above.
-        let errno = unsafe { errno.read() };
-        self.seen.push(format!("{name} {result} {errno}"));
-        result
-    }
-
-    /// The last result is a descriptor, whose number is by chance.
-    fn blur(&mut self, descriptor: c_int) -> c_int {
-        assert!(descriptor >= 0, "{:?}", self.seen.last());
-        let last = self.seen.last_mut().expect("something was called");
-        *last = last.replacen(&format!(" {descriptor} "), " fd ", 1);
-        descriptor
-    }
-
-    fn note(&mut self, what: impl std::fmt::Debug) {
-        self.seen.push(format!("{what:?}"));
-    }
-
-    fn pipe(&mut self, flags: c_int) -> Pair {
-        let mut pair = [0; 2];
-        call!(self, pipe2(pair.as_mut_ptr(), flags));
-        Pair(pair[0], pair[1])
-    }
-
-    fn close(&mut self, pair: Pair) {
-        call!(self, close(pair.0));
-        call!(self, close(pair.1));
-    }
-}
-
-/// Runs `act` while signals without restart come to this thread.
-fn interrupted(act: impl FnOnce()) {
-    extern "C" fn nothing(_: c_int) {}
-    // SAFETY: zeros are a valid action.
-    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    action.sa_sigaction = nothing as extern "C" fn(c_int) as usize;
-    // SAFETY: an action whose handler does nothing.
-    unsafe { libc::sigaction(libc::SIGUSR1, &raw const action, ptr::null_mut()) };
-    let done = AtomicBool::new(false);
-    let process = std::process::id();
-    // SAFETY: it wants nothing.
-    let thread = unsafe { libc::gettid() };
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                std::thread::sleep(Duration::from_millis(2));
-                // SAFETY: the thread waits for this one to end.
-                unsafe { libc::syscall(libc::SYS_tgkill, process, thread, libc::SIGUSR1) };
-            }
-        });
-        act();
-        done.store(true, Ordering::Relaxed);
-    });
-}
 
 /// Reading and writing.
 fn read_and_write(run: &mut Run) {
@@ -207,134 +73,6 @@ fn read_and_write(run: &mut Run) {
     call!(run, read(counter, to, 8));
     run.note(buffer);
     call!(run, close(counter));
-}
-
-/// Files, by descriptor and by name.
-fn files(run: &mut Run) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = |name: &str| {
-        let path = folder.path().join(name).into_os_string().into_string();
-        CString::new(path.expect("a plain path")).expect("no zero byte")
-    };
-    let (file, other, inner) = (path("file"), path("other"), path("folder"));
-    let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
-    let fd = call!(run, open(file.as_ptr(), flags, 0o600));
-    run.blur(fd);
-    call!(run, open(file.as_ptr(), flags, 0o600));
-    call!(run, open64(ptr::null::<u8>(), libc::O_RDONLY));
-    let second = call!(run, openat(libc::AT_FDCWD, file.as_ptr(), libc::O_RDONLY));
-    run.blur(second);
-    call!(run, openat64(-1, c"x".as_ptr(), libc::O_RDONLY));
-    let mut buffer = *b"0123456789abcdef";
-    let at = buffer.as_mut_ptr();
-    for offset in [0_i64, 100, -1] {
-        call!(run, pwrite(fd, at, 16, offset));
-        call!(run, pwrite64(fd, at, 16, offset));
-        call!(run, pread(fd, at, 4, offset));
-        call!(run, pread64(fd, at, 4, offset));
-        let slice = libc::iovec { iov_base: at.cast(), iov_len: 8 };
-        call!(run, pwritev(fd, &raw const slice, 1, offset));
-        call!(run, pwritev64(fd, &raw const slice, 1, offset));
-        call!(run, preadv(fd, &raw const slice, 1, offset));
-        call!(run, preadv64(fd, &raw const slice, 1, offset));
-    }
-    call!(run, fsync(fd));
-    call!(run, fdatasync(fd));
-    call!(run, fsync(-1));
-    call!(run, fdatasync(-1));
-    call!(run, ftruncate(fd, 40));
-    call!(run, ftruncate64(fd, -1_i64));
-    call!(run, ftruncate64(second, 4));
-    call!(run, fallocate(fd, 0, 0, 4096));
-    call!(run, fallocate64(fd, 0, 0, 0));
-    call!(run, flock(fd, libc::LOCK_EX | libc::LOCK_NB));
-    call!(run, flock(second, libc::LOCK_EX | libc::LOCK_NB));
-    call!(run, flock(-1, libc::LOCK_EX));
-    run.note(buffer);
-    states(run, fd, [&file, &other]);
-    let from = call!(run, open(file.as_ptr(), libc::O_RDONLY));
-    run.blur(from);
-    call!(run, sendfile(fd, from, ptr::null::<u8>(), 16));
-    call!(run, sendfile64(-1, from, ptr::null::<u8>(), 16));
-    call!(run, copy_file_range(-1, ptr::null::<u8>(), fd, ptr::null::<u8>(), 16, 0));
-    call!(run, splice(from, ptr::null::<u8>(), fd, ptr::null::<u8>(), 16, 0));
-    call!(run, mkdir(inner.as_ptr(), 0o700));
-    call!(run, mkdir(inner.as_ptr(), 0o700));
-    call!(run, rename(file.as_ptr(), other.as_ptr()));
-    call!(run, rename(file.as_ptr(), other.as_ptr()));
-    call!(run, unlink(inner.as_ptr()));
-    call!(run, rmdir(inner.as_ptr()));
-    call!(run, rmdir(inner.as_ptr()));
-    call!(run, unlink(other.as_ptr()));
-    call!(run, unlink(other.as_ptr()));
-    for each in [fd, second, from] {
-        call!(run, close(each));
-    }
-}
-
-fn states(run: &mut Run, fd: c_int, [file, other]: [&CStr; 2]) {
-    // Larger than any of them; bytes 48..56 are the size on both architectures.
-    let mut state = [0_u64; 64];
-    let into = state.as_mut_ptr();
-    let here = libc::AT_FDCWD;
-    call!(run, stat(file.as_ptr(), into));
-    call!(run, stat64(other.as_ptr(), into));
-    call!(run, lstat(file.as_ptr(), into));
-    call!(run, lstat64(other.as_ptr(), into));
-    call!(run, fstat(fd, into));
-    run.note(state[6]);
-    call!(run, fstat64(-1, into));
-    call!(run, fstatat(here, file.as_ptr(), into, 0));
-    call!(run, fstatat64(here, file.as_ptr(), ptr::null::<u8>(), 0));
-    call!(run, statx(here, file.as_ptr(), 0, libc::STATX_SIZE, into));
-    call!(run, statx(here, other.as_ptr(), 0, libc::STATX_SIZE, into));
-    call!(run, fcntl(fd, libc::F_GETFL));
-    call!(run, fcntl64(-1, libc::F_GETFL));
-    let copy = call!(run, fcntl(fd, libc::F_DUPFD_CLOEXEC, 50));
-    run.blur(copy);
-    call!(run, close(copy));
-    // SAFETY: zeros are a lock.
-    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
-    lock.l_type = libc::F_WRLCK as _;
-    call!(run, fcntl(fd, libc::F_SETLKW, &raw const lock));
-    call!(run, fcntl(-1, libc::F_SETLKW, &raw const lock));
-}
-
-/// Descriptors that are made in other ways.
-fn descriptors(run: &mut Run) {
-    let mut pair = [0; 2];
-    call!(run, pipe(pair.as_mut_ptr()));
-    let copy = call!(run, dup(pair[0]));
-    run.blur(copy);
-    call!(run, dup(-1));
-    let other = call!(run, dup2(pair[0], copy));
-    run.blur(other);
-    let same = call!(run, dup2(copy, copy));
-    run.blur(same);
-    call!(run, dup2(-1, -1));
-    call!(run, dup3(copy, copy, 0));
-    let other = call!(run, dup3(pair[0], copy, libc::O_CLOEXEC));
-    run.blur(other);
-    call!(run, pipe2(pair.as_mut_ptr(), -1));
-    call!(run, pipe(ptr::null::<u8>()));
-    let set = call!(run, epoll_create(1));
-    run.blur(set);
-    call!(run, epoll_create1(-1));
-    let timer = call!(run, timerfd_create(libc::CLOCK_MONOTONIC, 0));
-    run.blur(timer);
-    call!(run, timerfd_create(-1, 0));
-    let memory = call!(run, memfd_create(c"m".as_ptr(), 0));
-    run.blur(memory);
-    call!(run, memfd_create(ptr::null::<u8>(), 0));
-    call!(run, eventfd(0, -1));
-    call!(run, close_range(9, 3, 0));
-    for each in [copy, set, timer] {
-        call!(run, close(each));
-    }
-    call!(run, close_range(memory, memory, 0));
-    call!(run, close(memory));
-    call!(run, close(pair[0]));
-    call!(run, close(pair[1]));
 }
 
 /// Sockets, of this machine only.
@@ -521,10 +259,11 @@ fn rest(run: &mut Run) {
 fn program(which: Which) -> Run {
     let mut run = Run::new(which);
     read_and_write(&mut run);
-    files(&mut run);
-    descriptors(&mut run);
+    files::files(&mut run);
+    files::descriptors(&mut run);
     sockets(&mut run);
     polls(&mut run);
+    fortified::fortified(&mut run);
     rest(&mut run);
     run
 }
@@ -533,7 +272,7 @@ fn program(which: Which) -> Run {
 fn hooked() -> BTreeSet<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("trace-runtime/src/os");
     let mut names = BTreeSet::new();
-    for file in ["files", "io", "sync", "threads", "wait"] {
+    for file in ["files", "fortified", "io", "sync", "threads", "wait"] {
         let text = std::fs::read_to_string(folder.join(file).with_extension("rs"));
         let text = text.expect("a family of hooks");
         let (_, list) = text.split_once("\nhooks! {").expect("it lists them");
