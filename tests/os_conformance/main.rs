@@ -7,7 +7,7 @@
 //!
 //! - [`common`]: what is recorded, read back.
 //! - [`run`]: one run of that program.
-//! - [`files`], [`fortified`]: parts of it.
+//! - [`files`], [`folders`], [`fortified`]: parts of it.
 //!
 //! May contain `unsafe`: it calls functions by address.
 
@@ -16,6 +16,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod files;
+mod folders;
 mod fortified;
 mod run;
 
@@ -261,6 +262,7 @@ fn program(which: Which) -> Run {
     read_and_write(&mut run);
     files::files(&mut run);
     files::descriptors(&mut run);
+    folders::folders(&mut run);
     sockets(&mut run);
     polls(&mut run);
     fortified::fortified(&mut run);
@@ -272,7 +274,7 @@ fn program(which: Which) -> Run {
 fn hooked() -> BTreeSet<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("trace-runtime/src/os");
     let mut names = BTreeSet::new();
-    for file in ["files", "fortified", "io", "sync", "threads", "wait"] {
+    for file in ["files", "folders", "fortified", "io", "sync", "threads", "wait"] {
         let text = std::fs::read_to_string(folder.join(file).with_extension("rs"));
         let text = text.expect("a family of hooks");
         let (_, list) = text.split_once("\nhooks! {").expect("it lists them");

@@ -78,9 +78,24 @@ impl Run {
         Self { which, seen: Vec::new(), called: BTreeSet::new() }
     }
 
-    /// Calls a function with words; both ABIs pass seven of them to a function that wants fewer.
-    /// All these functions return an `int`, or a number that fits one.
+    /// Calls a function that returns an `int`, or a number that fits one.
     pub(super) fn call(&mut self, name: &'static str, words: &[usize]) -> c_int {
+        let (result, errno) = self.call_unseen(name, words);
+        let result = result as c_int;
+        self.seen.push(format!("{name} {result} {errno}"));
+        result
+    }
+
+    /// As `call`, of functions that return a pointer, or null.
+    pub(super) fn call_for_pointer(&mut self, name: &'static str, words: &[usize]) -> usize {
+        let (result, errno) = self.call_unseen(name, words);
+        self.seen.push(format!("{name} {} {errno}", result != 0));
+        result
+    }
+
+    /// Calls a function with words; both ABIs pass seven of them to a function that wants fewer.
+    /// What it returned, and `errno` after it.
+    fn call_unseen(&mut self, name: &'static str, words: &[usize]) -> (usize, c_int) {
         type Function = extern "C" fn(usize, usize, usize, usize, usize, usize, usize) -> usize;
         let text = CString::new(name).expect("no zero byte");
         // SAFETY: see above; the arguments are what the function of this name wants.
@@ -94,11 +109,9 @@ impl Run {
         let errno = unsafe { libc::__errno_location() };
         // SAFETY: as above.
         unsafe { errno.write(MARK) };
-        let result = function(a, b, c, d, e, f, g) as c_int;
+        let result = function(a, b, c, d, e, f, g);
         // SAFETY: as above.
-        let errno = unsafe { errno.read() };
-        self.seen.push(format!("{name} {result} {errno}"));
-        result
+        (result, unsafe { errno.read() })
     }
 
     /// The last result is a descriptor, whose number is by chance.

@@ -36,6 +36,7 @@ const RECORDER: &[&str] = &[
     "open_tasks",
     "os/fd",
     "os/files",
+    "os/folders",
     "os/handle",
     "os/hook",
     "os/io",

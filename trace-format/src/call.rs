@@ -176,7 +176,7 @@ calls! {
     54 RENAME rename Metadata Nothing;
     55 MKDIR mkdir Metadata Nothing;
     56 RMDIR rmdir Metadata Nothing;
-    57 READDIR readdir Metadata Nothing;
+    57 READDIR readdir Metadata Descriptor;
     58 FTRUNCATE ftruncate Metadata Descriptor;
     59 FALLOCATE fallocate Metadata Descriptor;
     60 GETRANDOM getrandom Other Nothing;
@@ -199,6 +199,9 @@ calls! {
     77 MMAP mmap Other Nothing;
     78 MUNMAP munmap Other Nothing;
     79 MADVISE madvise Other Nothing;
+    80 OPENDIR opendir Open Nothing;
+    81 CLOSEDIR closedir Close Descriptor;
+    82 GETDENTS64 getdents64 Metadata Descriptor;
 }
 
 impl CallId {

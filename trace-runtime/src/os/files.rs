@@ -55,12 +55,12 @@ fn control(fd: c_int, command: c_int, real: impl FnOnce() -> c_int) -> c_int {
 }
 
 /// Forgets before the number can be another's, and after: a reader may have asked meanwhile.
-fn closing(fd: c_int, real: impl FnOnce() -> c_int) -> c_int {
+pub(super) fn closing(call: CallId, fd: c_int, real: impl FnOnce() -> c_int) -> c_int {
     if musl::is_in_borrowed_memory() {
         return real();
     }
     observe(
-        CallId::CLOSE,
+        call,
         || resource(fd),
         || {
             forget(fd);
@@ -86,7 +86,7 @@ hooks! { real:
         fresh(observe(CallId::OPENAT, || 0, real));
     fn close(fd: c_int) -> c_int,
         system!(SYS_close, fd),
-        closing(fd, real);
+        closing(CallId::CLOSE, fd, real);
     fn fsync(fd: c_int) -> c_int,
         system!(SYS_fsync, fd),
         observe(CallId::FSYNC, || resource(fd), real);

@@ -1,8 +1,8 @@
 //! What every hook does: call the real function, and if a trace runs, record that.
 //!
 //! A hook has the name of a function of libc and stands in the program itself, so that the program
-//! and every library loaded with it call the hook. The families (`files`, `fortified`,
-//! `io`, `wait`, `sync`, `threads`) list them, a line each. Invariants:
+//! and every library loaded with it call the hook. The families (`files`, `folders`,
+//! `fortified`, `io`, `wait`, `sync`, `threads`) list them, a line each. Invariants:
 //!
 //! - **C1** A hook calls the real function exactly once, with its own arguments, and returns what
 //!   that returned, with `errno` as it was left; before the call `errno` is as it was found.
@@ -141,8 +141,9 @@ impl Real {
 
 /// Every family's. A static, like what it is made of: before Rust 1.89 a constant can't refer to
 /// what changes.
-static FAMILIES: [&[&Real]; 7] = [
+static FAMILIES: [&[&Real]; 8] = [
     super::files::REAL,
+    super::folders::REAL,
     super::fortified::REAL,
     super::io::REAL,
     super::musl::REAL,
@@ -151,8 +152,9 @@ static FAMILIES: [&[&Real]; 7] = [
     super::wait::REAL,
 ];
 
-const HOOKS: [&[*const ()]; 7] = [
+const HOOKS: [&[*const ()]; 8] = [
     super::files::HOOKS,
+    super::folders::HOOKS,
     super::fortified::HOOKS,
     super::io::HOOKS,
     super::musl::HOOKS,
@@ -206,6 +208,13 @@ macro_rules! outcomes {
 }
 
 outcomes!(i32, i64, isize);
+
+/// As of `opendir`.
+impl<T> Outcome for *mut T {
+    fn outcome(self, errno: c_int) -> i64 {
+        if self.is_null() { -i64::from(errno) } else { 0 }
+    }
+}
 
 /// As of `sleep`.
 impl Outcome for u32 {

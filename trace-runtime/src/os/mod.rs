@@ -5,7 +5,7 @@
 //! it was called. Where `os_hooks` is not set, nothing of that is compiled, and a trace says so.
 //!
 //! - `hook`: what every hook does, and the macro they are made by.
-//! - `files`, `fortified`, `io`, `sync`, `threads`, `wait`: the hooks, by family.
+//! - `files`, `folders`, `fortified`, `io`, `sync`, `threads`, `wait`: the hooks, by family.
 //! - `musl`: where that libc differs.
 //! - `fd`, `handle`: what descriptors and threads' handles are.
 //! - `waiting`: threads that were there before the trace.
@@ -18,6 +18,8 @@
 pub(crate) mod fd;
 #[cfg(os_hooks)]
 mod files;
+#[cfg(os_threads)]
+mod folders;
 #[cfg(os_hooks)]
 mod fortified;
 #[cfg(os_threads)]
@@ -63,6 +65,13 @@ mod musl {
 }
 
 /// In a static program there is nothing to take the place of these functions.
+#[cfg(all(os_hooks, not(os_threads)))]
+mod folders {
+    pub(super) static REAL: &[&super::hook::Real] = &[];
+    pub(super) const HOOKS: &[*const ()] = &[];
+}
+
+/// As above.
 #[cfg(all(os_hooks, not(os_threads)))]
 mod threads {
     pub(super) static REAL: &[&super::hook::Real] = &[];

@@ -54,7 +54,7 @@ fn waits(number: c_long, operation: usize) -> bool {
 }
 
 /// Numbers that have a function of their own, all about the descriptor that comes first.
-const OF_DESCRIPTORS: [(c_long, CallId); 31] = [
+const OF_DESCRIPTORS: [(c_long, CallId); 32] = [
     (libc::SYS_read, CallId::READ),
     (libc::SYS_write, CallId::WRITE),
     (libc::SYS_pread64, CallId::PREAD64),
@@ -86,6 +86,7 @@ const OF_DESCRIPTORS: [(c_long, CallId); 31] = [
     (libc::SYS_copy_file_range, CallId::COPY_FILE_RANGE),
     (libc::SYS_splice, CallId::SPLICE),
     (libc::SYS_tee, CallId::SPLICE),
+    (libc::SYS_getdents64, CallId::GETDENTS64),
 ];
 
 /// Numbers that have a function of their own, about nothing in particular.

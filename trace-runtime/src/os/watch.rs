@@ -33,7 +33,8 @@ const IS_ON: bool = cfg!(os_hooks);
 const NOTE: &str = if !cfg!(os_hooks) {
     "not on this system: Linux on x86_64 or aarch64 is needed"
 } else if cfg!(not(os_threads)) {
-    "static program: thread starts and joins are not seen, hooked calls are no cancellation points"
+    "static program: thread starts and joins and reading of folders are not seen, \
+     hooked calls are no cancellation points"
 } else {
     "hooks of libc's functions"
 };

@@ -1,0 +1,103 @@
+//! Hooks of reading folders.
+//!
+//! libc asks the system for many entries at a time and keeps them in memory of its own, so there is
+//! nothing to take the place of these functions: in a static program this file is left out. Each
+//! call of `readdir` is recorded, whether it asks the system or not: only libc knows.
+//!
+//! Invariants and the macro are in `hook`; what descriptors are is in `fd`.
+//!
+//! May contain `unsafe`: it defines functions for others to call, and asks libc for a folder's
+//! descriptor.
+
+use crate::errno;
+use crate::os::fd::resource;
+use crate::os::files::{closing, fresh};
+use crate::os::hook::{Outcome, hooks, observe, system};
+use libc::{DIR, c_char, c_int, c_void, dirent, dirent64, size_t, ssize_t};
+use std::ptr;
+use trace_format::id::CallId;
+
+hooks! { real:
+    fn opendir(path: *const c_char) -> *mut DIR,
+        ptr::null_mut(),
+        opening(real);
+    fn readdir(folder: *mut DIR) -> *mut dirent,
+        ptr::null_mut(),
+        // SAFETY: the caller reads a folder that is open.
+        reading(unsafe { descriptor(folder) }, real);
+    fn readdir64(folder: *mut DIR) -> *mut dirent64,
+        ptr::null_mut(),
+        // SAFETY: as above.
+        reading(unsafe { descriptor(folder) }, real);
+    fn closedir(folder: *mut DIR) -> c_int,
+        -1,
+        // SAFETY: as above; it is asked before the folder is closed.
+        closing(CallId::CLOSEDIR, unsafe { descriptor(folder) }, real);
+    fn getdents64(fd: c_int, buffer: *mut c_void, bytes: size_t) -> ssize_t,
+        system!(SYS_getdents64, fd, buffer, bytes),
+        observe(CallId::GETDENTS64, || resource(fd), real);
+}
+
+/// The descriptor of a folder; -1 for null, which libc refuses.
+///
+/// # Safety
+/// The folder is null, or open.
+unsafe fn descriptor(folder: *mut DIR) -> c_int {
+    // SAFETY: the caller's promise.
+    if folder.is_null() { -1 } else { unsafe { libc::dirfd(folder) } }
+}
+
+/// `opendir` while a trace runs.
+fn opening(real: impl FnOnce() -> *mut DIR) -> *mut DIR {
+    let opened = observe(CallId::OPENDIR, || 0, || Opened::new(real()));
+    fresh(opened.descriptor);
+    opened.folder
+}
+
+/// `readdir` of the folder with this descriptor, while a trace runs.
+fn reading<E>(fd: c_int, real: impl FnOnce() -> *mut E) -> *mut E {
+    let real = || {
+        // SAFETY: `errno` is the thread's own.
+        let errno = unsafe { errno::place().read() };
+        Entry { place: real().cast(), errno }
+    };
+    observe(CallId::READDIR, || resource(fd), real).place.cast()
+}
+
+/// A folder that was opened, if it was.
+#[derive(Clone, Copy, Debug)]
+struct Opened {
+    folder: *mut DIR,
+    descriptor: c_int,
+}
+
+impl Opened {
+    fn new(folder: *mut DIR) -> Self {
+        // SAFETY: the folder was just opened, or it is null.
+        Self { folder, descriptor: unsafe { descriptor(folder) } }
+    }
+}
+
+impl Outcome for Opened {
+    fn outcome(self, errno: c_int) -> i64 {
+        self.descriptor.outcome(errno)
+    }
+}
+
+/// An entry of a folder, or null: there are no more, or there was an error.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    place: *mut c_void,
+    /// From before the call: it stays where there are no more entries.
+    errno: c_int,
+}
+
+impl Outcome for Entry {
+    fn outcome(self, errno: c_int) -> i64 {
+        match self.place.is_null() {
+            false => 1,
+            true if errno == self.errno => 0,
+            true => -i64::from(errno),
+        }
+    }
+}
