@@ -20,14 +20,15 @@ mod folders;
 mod fortified;
 mod run;
 
-use common::calls::calls;
-use common::{alone, record_here, with_calls};
+use common::calls::{calls, of_thread};
+use common::{alone, on_thread, record_here, record_with, with_calls};
 use libc::c_void;
 use run::{Run, Which, call, interrupted};
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::path::Path;
 use std::ptr;
+use trace_format::id::CallId;
 
 /// Reading and writing.
 fn read_and_write(run: &mut Run) {
@@ -256,6 +257,22 @@ fn rest(run: &mut Run) {
     run.note(returned);
 }
 
+/// Starting processes.
+fn processes(run: &mut Run) {
+    let (none, mut status) = (ptr::null::<u8>(), 0);
+    let (mut child, arguments) = (0, [c"true".as_ptr(), ptr::null()]);
+    let (into, list) = (&raw mut child, arguments.as_ptr());
+    call!(run, posix_spawn(into, c"/nothing/there".as_ptr(), none, none, list, none));
+    call!(run, posix_spawn(into, c"/bin/true".as_ptr(), none, none, list, none));
+    let ended = call!(run, waitpid(child, &raw mut status, 0));
+    run.blur(ended);
+    run.note(status);
+    call!(run, posix_spawnp(into, c"true".as_ptr(), none, none, list, none));
+    let ended = call!(run, waitpid(child, &raw mut status, 0));
+    run.blur(ended);
+    run.note(status);
+}
+
 /// All of it, in the same order each time.
 fn program(which: Which) -> Run {
     let mut run = Run::new(which);
@@ -266,6 +283,7 @@ fn program(which: Which) -> Run {
     sockets(&mut run);
     polls(&mut run);
     fortified::fortified(&mut run);
+    processes(&mut run);
     rest(&mut run);
     run
 }
@@ -274,7 +292,7 @@ fn program(which: Which) -> Run {
 fn hooked() -> BTreeSet<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("trace-runtime/src/os");
     let mut names = BTreeSet::new();
-    for file in ["files", "folders", "fortified", "io", "sync", "threads", "wait"] {
+    for file in ["files", "folders", "fortified", "io", "processes", "sync", "threads", "wait"] {
         let text = std::fs::read_to_string(folder.join(file).with_extension("rs"));
         let text = text.expect("a family of hooks");
         let (_, list) = text.split_once("\nhooks! {").expect("it lists them");
@@ -314,6 +332,24 @@ fn hooks_change_nothing_the_program_sees() {
         assert!(names.contains(name), "{name} of {names:?}");
     }
     compare(&expected, &program(Which::Program));
+}
+
+#[test]
+fn a_process_that_is_started_is_a_call_that_returns_its_id() {
+    let mut id = 0;
+    let recorded = record_with(with_calls(), || {
+        on_thread("parent", || {
+            let mut child = std::process::Command::new("true").spawn().expect("it is there");
+            id = child.id();
+            assert!(child.wait().expect("it ends").success());
+            std::process::Command::new("/nothing/there").spawn().expect_err("it is not there");
+        });
+    });
+    let trace = &recorded.trace;
+    let mut all = of_thread(trace, trace.thread("parent"));
+    all.retain(|call| call.call == CallId::POSIX_SPAWN);
+    let results: Vec<_> = all.iter().map(|call| call.result).collect();
+    assert_eq!(results, [i64::from(id), -i64::from(libc::ENOENT)]);
 }
 
 #[test]

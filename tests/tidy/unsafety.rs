@@ -41,6 +41,7 @@ const RECORDER: &[&str] = &[
     "os/hook",
     "os/io",
     "os/musl",
+    "os/processes",
     "os/raw",
     "os/threads",
     "os/wait",

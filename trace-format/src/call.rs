@@ -202,6 +202,7 @@ calls! {
     80 OPENDIR opendir Open Nothing;
     81 CLOSEDIR closedir Close Descriptor;
     82 GETDENTS64 getdents64 Metadata Descriptor;
+    83 POSIX_SPAWN posix_spawn Other Nothing;
 }
 
 impl CallId {

@@ -2,7 +2,7 @@
 //!
 //! A hook has the name of a function of libc and stands in the program itself, so that the program
 //! and every library loaded with it call the hook. The families (`files`, `folders`,
-//! `fortified`, `io`, `wait`, `sync`, `threads`) list them, a line each. Invariants:
+//! `fortified`, `io`, `processes`, `wait`, `sync`, `threads`) list them, a line each. Invariants:
 //!
 //! - **C1** A hook calls the real function exactly once, with its own arguments, and returns what
 //!   that returned, with `errno` as it was left; before the call `errno` is as it was found.
@@ -141,23 +141,25 @@ impl Real {
 
 /// Every family's. A static, like what it is made of: before Rust 1.89 a constant can't refer to
 /// what changes.
-static FAMILIES: [&[&Real]; 8] = [
+static FAMILIES: [&[&Real]; 9] = [
     super::files::REAL,
     super::folders::REAL,
     super::fortified::REAL,
     super::io::REAL,
     super::musl::REAL,
+    super::processes::REAL,
     super::sync::REAL,
     super::threads::REAL,
     super::wait::REAL,
 ];
 
-const HOOKS: [&[*const ()]; 8] = [
+const HOOKS: [&[*const ()]; 9] = [
     super::files::HOOKS,
     super::folders::HOOKS,
     super::fortified::HOOKS,
     super::io::HOOKS,
     super::musl::HOOKS,
+    super::processes::HOOKS,
     super::sync::HOOKS,
     super::threads::HOOKS,
     super::wait::HOOKS,

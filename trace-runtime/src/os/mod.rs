@@ -5,7 +5,8 @@
 //! it was called. Where `os_hooks` is not set, nothing of that is compiled, and a trace says so.
 //!
 //! - `hook`: what every hook does, and the macro they are made by.
-//! - `files`, `folders`, `fortified`, `io`, `sync`, `threads`, `wait`: the hooks, by family.
+//! - `files`, `folders`, `fortified`, `io`, `processes`, `sync`, `threads`, `wait`: the hooks, by
+//!   family.
 //! - `musl`: where that libc differs.
 //! - `fd`, `handle`: what descriptors and threads' handles are.
 //! - `waiting`: threads that were there before the trace.
@@ -30,6 +31,8 @@ mod hook;
 mod io;
 #[cfg(all(os_hooks, target_env = "musl"))]
 mod musl;
+#[cfg(os_threads)]
+mod processes;
 #[cfg(os_hooks)]
 pub(crate) mod raw;
 #[cfg(os_hooks)]
@@ -67,6 +70,13 @@ mod musl {
 /// In a static program there is nothing to take the place of these functions.
 #[cfg(all(os_hooks, not(os_threads)))]
 mod folders {
+    pub(super) static REAL: &[&super::hook::Real] = &[];
+    pub(super) const HOOKS: &[*const ()] = &[];
+}
+
+/// As above.
+#[cfg(all(os_hooks, not(os_threads)))]
+mod processes {
     pub(super) static REAL: &[&super::hook::Real] = &[];
     pub(super) const HOOKS: &[*const ()] = &[];
 }

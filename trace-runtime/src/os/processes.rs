@@ -1,0 +1,53 @@
+//! Hooks of starting processes.
+//!
+//! `posix_spawn` returns when the child has begun its program, or failed to. It is more than a
+//! system call, so there is nothing to take its place: in a static program this file is left out.
+//! glibc's child calls none of the hooked functions, whose memory it would share.
+//!
+//! Invariants and the macro are in `hook`.
+//!
+//! May contain `unsafe`: it defines functions for others to call, and reads the child's id.
+
+use crate::os::hook::{Failure, Outcome, hooks, observe};
+use libc::{c_char, c_int, pid_t, posix_spawn_file_actions_t, posix_spawnattr_t};
+use trace_format::id::CallId;
+
+hooks! { real:
+    fn posix_spawn(
+        into: *mut pid_t, path: *const c_char, actions: *const posix_spawn_file_actions_t,
+        attributes: *const posix_spawnattr_t, arguments: *const *mut c_char,
+        environment: *const *mut c_char,
+    ) -> Failure,
+        Failure(libc::EAGAIN),
+        spawning(into, real);
+    fn posix_spawnp(
+        into: *mut pid_t, name: *const c_char, actions: *const posix_spawn_file_actions_t,
+        attributes: *const posix_spawnattr_t, arguments: *const *mut c_char,
+        environment: *const *mut c_char,
+    ) -> Failure,
+        Failure(libc::EAGAIN),
+        spawning(into, real);
+}
+
+/// Either of them while a trace runs.
+fn spawning(into: *const pid_t, real: impl FnOnce() -> Failure) -> Failure {
+    observe(CallId::POSIX_SPAWN, || 0, || Started { failure: real(), into }).failure
+}
+
+/// A process that was started, or why it was not.
+#[derive(Clone, Copy, Debug)]
+struct Started {
+    failure: Failure,
+    /// Where its id is, if the caller wants it.
+    into: *const pid_t,
+}
+
+impl Outcome for Started {
+    fn outcome(self, errno: c_int) -> i64 {
+        if self.failure.0 != 0 || self.into.is_null() {
+            return self.failure.outcome(errno);
+        }
+        // SAFETY: libc has written the id there, into the caller's own place.
+        i64::from(unsafe { self.into.read() })
+    }
+}
