@@ -377,6 +377,17 @@ impl Batch {
         unsafe { std::slice::from_raw_parts(start, to - from) }
     }
 
+    /// By the owner: see [`Storage::put`].
+    ///
+    /// # Safety
+    /// As there.
+    #[cfg(all(test, exectrace_loom))]
+    pub(crate) unsafe fn put(&self, at: usize, byte: u8) {
+        self.will_write(at, at + 1);
+        // SAFETY: the caller's promise.
+        unsafe { self.storage.put(at, byte) };
+    }
+
     /// See [`Front::commit`].
     #[cfg(all(test, exectrace_loom))]
     pub(crate) fn commit(&self, commit: Commit) {
