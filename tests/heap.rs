@@ -168,7 +168,7 @@ fn a_burst_between_two_snapshots_is_told() {
         });
         assert_eq!(change(&recorded.trace).live_bytes, 0);
         let peak = peak(&recorded);
-        assert!(peak <= TOP && peak >= TOP - OFF, "{peak} of {TOP} in blocks of {bytes}");
+        assert!((TOP - OFF..=TOP).contains(&peak), "{peak} of {TOP} in blocks of {bytes}");
     }
 }
 
