@@ -368,14 +368,16 @@ mod tests {
         let handler = handle as extern "C" fn(libc::c_int);
         // SAFETY: `signal` wants a handler that may come at any time: it counts.
         unsafe { libc::signal(libc::SIGUSR2, handler as libc::sighandler_t) };
+        // A number, as some systems have a pointer here, which threads may not share.
+        //
         // SAFETY: `pthread_self` takes nothing.
-        let own = unsafe { libc::pthread_self() };
+        let own = unsafe { libc::pthread_self() } as usize;
         let handled = || HANDLED.iter().map(|it| it.load(Ordering::Relaxed)).sum::<u64>();
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while handled() < SIGNALS {
                     // SAFETY: `pthread_kill` wants a live thread: it waits for this one.
-                    unsafe { libc::pthread_kill(own, libc::SIGUSR2) };
+                    unsafe { libc::pthread_kill(own as libc::pthread_t, libc::SIGUSR2) };
                 }
             });
             while handled() < SIGNALS {
