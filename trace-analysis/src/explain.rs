@@ -153,9 +153,8 @@ pub fn explain<S: ReadAt>(
     explain_all(file, lives, heap, (None, &[]), symbols)
 }
 
-/// The same, of async tasks too, which have been told what their longest polls did
-/// ([`AsyncTasks::tell`]), nothing if the trace has none; and of slow tasks, which have been told
-/// what was done in them ([`SlowTask::tell`]).
+/// The same, of async tasks too, `None` if the trace has none, and of slow tasks: both as
+/// [`crate::Report`] has them.
 #[must_use]
 pub fn explain_all<S: ReadAt>(
     file: &TraceFile<S>,
