@@ -260,7 +260,7 @@ fn children_that_are_not_traced_are_one_line() {
 #[test]
 fn children_to_whom_nobody_listens_are_not_ended_by_that_line() {
     let path = folder("deaf").join("one.trace");
-    let (reader, writer) = std::io::pipe().expect("a pipe can be had");
+    let (reader, writer) = std::io::pipe().expect("the system makes a pipe");
     drop(reader);
     let mut program = program(path.to_str().expect("a plain path"), "workers of C");
     let output = program.stderr(writer).output().expect("it runs");
@@ -419,7 +419,7 @@ fn no_limit_of_file_sizes_and_no_closed_pipe_ends_the_program() {
     }
     // What is wrong is said to nobody, and the trace goes to nobody.
     for variable in [",", "/dev/stderr"] {
-        let (reader, writer) = std::io::pipe().expect("a pipe can be had");
+        let (reader, writer) = std::io::pipe().expect("the system makes a pipe");
         drop(reader);
         let output = program(variable, "return").stderr(writer).output().expect("it runs");
         assert!(output.status.success(), "{variable}: {:?}", output.status);

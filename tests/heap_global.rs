@@ -245,7 +245,7 @@ fn a_forked_child_counts_on_and_samples_in_its_own_trace_only() {
         // SAFETY: `fork` wants that the child does only what it may after a fork from a process
         // with threads. It does more, on purpose: this system's allocator and the recorder cope.
         let child = unsafe { libc::fork() };
-        assert!(child >= 0, "no child can be had");
+        assert!(child >= 0, "fork failed");
         if child == 0 {
             // SAFETY: `alarm` wants nothing. A child that hangs is ended.
             unsafe { libc::alarm(20) };

@@ -317,7 +317,7 @@ fn die_of_pipes() {
 
 /// The end to write to of a pipe that nobody reads.
 fn closed_pipe() -> io::PipeWriter {
-    let (reader, writer) = io::pipe().expect("a pipe can be had");
+    let (reader, writer) = io::pipe().expect("the system makes a pipe");
     drop(reader);
     writer
 }
@@ -334,7 +334,7 @@ fn closed_pipes() {
     let failed = recorder.snapshot(closed_pipe());
     assert!(matches!(&failed, Err(SnapshotError::Write(error)) if is_closed(error)), "{failed:?}");
 
-    let (reader, writer) = io::pipe().expect("a pipe can be had");
+    let (reader, writer) = io::pipe().expect("the system makes a pipe");
     let trace = start_with(annotated(), writer).expect("a pipe has room for the beginning");
     drop(reader);
     record(1_000);

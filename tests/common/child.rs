@@ -9,11 +9,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Runs `act` in a forked child; the text it returns, or why it panicked.
 pub(crate) fn in_child(act: impl FnOnce() -> String) -> String {
-    let (mut from_child, mut to_parent) = std::io::pipe().expect("a pipe can be had");
+    let (mut from_child, mut to_parent) = std::io::pipe().expect("the system makes a pipe");
     // SAFETY: `fork` wants that the child does only what it may after a fork from a process with
     // threads. It does more, on purpose: this system's allocator and the recorder cope.
     let child = unsafe { libc::fork() };
-    assert!(child >= 0, "no child can be had");
+    assert!(child >= 0, "fork failed");
     if child == 0 {
         // A child that hangs is ended, and has not answered.
         // SAFETY: `alarm` wants nothing.

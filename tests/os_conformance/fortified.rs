@@ -73,7 +73,7 @@ fn a_call_of_code_that_checks_itself_is_one_of_the_function() {
 fn end_of_child(which: Which, name: &'static str, words: &[usize]) -> c_int {
     // SAFETY: the child does more than it may after a fork, on purpose: libc's allocator copes.
     let child = unsafe { libc::fork() };
-    assert!(child >= 0, "no child can be had");
+    assert!(child >= 0, "fork failed");
     if child == 0 {
         // SAFETY: the process's own mark, and descriptor: no core, and no words of libc's.
         unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };

@@ -21,7 +21,10 @@ const EXCEPTIONS: [Exception; 14] = [
     Exception { path: "trace-runtime/src/tests/", reason: "models say loom, and statics" },
     Exception { path: "trace-runtime/src/thread.rs", reason: "what only its owner touches" },
     Exception { path: "trace-runtime/src/local.rs", reason: "the way to the thread's state" },
-    Exception { path: "trace-runtime/src/exit.rs", reason: "its destructor tells of the end" },
+    Exception {
+        path: "trace-runtime/src/exit.rs",
+        reason: "a destructor that notices a thread's end",
+    },
     Exception { path: "trace-runtime/src/heap/own.rs", reason: "the way to the thread's counts" },
     Exception { path: "trace-runtime/src/stack/", reason: "what walks know of their thread" },
     Exception { path: "trace-runtime/src/current.rs", reason: "what a thread polls, likewise" },

@@ -322,7 +322,7 @@ fn socket_read() -> Case {
 }
 
 fn pipe_read() -> Case {
-    let (mut reader, mut writer) = std::io::pipe().expect("a pipe can be had");
+    let (mut reader, mut writer) = std::io::pipe().expect("the system makes a pipe");
     #[inline(never)]
     fn wait_pipe(reader: &mut std::io::PipeReader) {
         here!(reader.read_exact(&mut [0])).expect("a byte comes");

@@ -72,7 +72,7 @@ struct Sums {
 #[derive(Debug)]
 pub(crate) struct Futures {
     known: HashMap<FutureId, (SiteId, u64)>,
-    /// The polls of those that are not told of yet: a spawn may be told late.
+    /// Polls of futures whose spawn has not been read yet: that may come later in the file.
     early: HashMap<FutureId, Vec<OnePoll>>,
     ended: VecDeque<FutureId>,
     sums: BySite<Sums>,

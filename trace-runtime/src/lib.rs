@@ -63,10 +63,12 @@
 //! Invariants: B (`batch`), T (`thread`), M (`memory`), D (`drain`), L (`local`), H (`heap`), N
 //! (`intern`), E (`resources`), W (`stack/pool`), C (`os/hook`), O (`os/waiting`), R (`holders`),
 //! F (`living`), Q (`inbox`), S (`running`), P (`thread_ref`), K (`open_tasks`); their models are
-//! in `tests`.
+//! in `tests`. `alone` runs a test in a process of its own.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(all(test, not(exectrace_loom)))]
+mod alone;
 mod arena;
 #[cfg(all(feature = "auto", target_os = "linux", not(exectrace_loom)))]
 mod auto;

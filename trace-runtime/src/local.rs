@@ -486,9 +486,6 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use trace_format::event::opcode;
 
-    /// Says to this program that it runs one test, alone.
-    const ROLE: &str = "EXECTRACE_TEST_LOCAL";
-
     fn own_number() -> u32 {
         let mut number = 0;
         with_attached(|thread| number = thread.id.0);
@@ -497,15 +494,9 @@ mod tests {
 
     #[test]
     fn after_a_panic_the_thread_records_again_and_the_loss_is_counted() {
-        if std::env::var_os(ROLE).is_none() {
-            let program = std::env::current_exe().expect("this program has a path");
-            let name = "local::tests::\
+        let name = "local::tests::\
                         after_a_panic_the_thread_records_again_and_the_loss_is_counted";
-            let mut command = std::process::Command::new(program);
-            let output = command.args([name, "--exact"]).env(ROLE, "").output();
-            let output = output.expect("it can be started");
-            let said = String::from_utf8_lossy(&output.stdout);
-            assert!(output.status.success() && said.contains("1 passed"), "{said}\n{output:?}");
+        if !crate::alone::is_alone(name) {
             return;
         }
         let options = crate::Options::default().os(false).sched(false).heap(false);

@@ -331,20 +331,11 @@ impl Drop for Spares {
 mod tests {
     use super::*;
 
-    /// Says to this program that there is to be no memory.
-    const ROLE: &str = "EXECTRACE_TEST_MEMORY";
-
     #[test]
     fn an_allocator_that_has_no_more_gives_no_batch_and_does_not_end_the_program() {
-        if std::env::var_os(ROLE).is_none() {
-            let program = std::env::current_exe().expect("this program has a path");
-            let name = "memory::tests::an_allocator_that_has_no_more_gives_no_batch_and_does_not_\
+        let name = "memory::tests::an_allocator_that_has_no_more_gives_no_batch_and_does_not_\
                         end_the_program";
-            let mut command = std::process::Command::new(program);
-            let output = command.args([name, "--exact"]).env(ROLE, "").output();
-            let output = output.expect("it can be started");
-            let said = String::from_utf8_lossy(&output.stdout);
-            assert!(output.status.success() && said.contains("1 passed"), "{said}\n{output:?}");
+        if !crate::alone::is_alone(name) {
             return;
         }
         let limit = libc::rlimit { rlim_cur: 256 << 20, rlim_max: 256 << 20 };

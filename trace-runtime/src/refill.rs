@@ -312,9 +312,6 @@ mod tests {
     use crate::record;
     use trace_format::id::{Open, SiteId};
 
-    /// Says to this program that it runs one test, alone.
-    const ROLE: &str = "EXECTRACE_TEST_REFILL";
-
     fn begin(site: u32) -> (u64, u64) {
         let what = Open::Region(SiteId(site)).to_word();
         (record::begin(Head::region(site), what, 0, Patience::Never), what)
@@ -339,15 +336,9 @@ mod tests {
 
     #[test]
     fn what_was_open_in_a_batch_that_is_lost_ends_and_nothing_else_does() {
-        if std::env::var_os(ROLE).is_none() {
-            let program = std::env::current_exe().expect("this program has a path");
-            let name = "refill::tests::\
+        let name = "refill::tests::\
                         what_was_open_in_a_batch_that_is_lost_ends_and_nothing_else_does";
-            let mut command = std::process::Command::new(program);
-            let output = command.args([name, "--exact"]).env(ROLE, "").output();
-            let output = output.expect("it can be started");
-            let said = String::from_utf8_lossy(&output.stdout);
-            assert!(output.status.success() && said.contains("1 passed"), "{said}\n{output:?}");
+        if !crate::alone::is_alone(name) {
             return;
         }
         let options = crate::Options::default().os(false).sched(false).heap(false);

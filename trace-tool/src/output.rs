@@ -119,7 +119,7 @@ impl Write for Output {
 }
 
 /// JSON in which a terminal sees the characters that are there: what [`is_shown`] does not let
-/// through stands as `\uXXXX`, which says the same to programs.
+/// through stands as `\uXXXX`, which JSON readers take for the same character.
 struct Shown<F>(F);
 
 impl<F: Formatter> Formatter for Shown<F> {

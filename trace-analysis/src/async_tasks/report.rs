@@ -1,4 +1,4 @@
-//! Async tasks as the timeline tells of them: polls begin and end, everything else is an event.
+//! The state of all async tasks: the walk (`life`) calls it for polls and for events of futures.
 //!
 //! What happened before the window explains what is so in it, so it is followed from the trace's
 //! begin; times are cut to the window, and what was counted before it is forgotten where it begins.
