@@ -73,6 +73,7 @@ pub mod symbols;
 pub mod tasks;
 pub mod threads;
 mod time;
+pub mod timeline;
 mod walk;
 
 pub use durations::Quantiles;

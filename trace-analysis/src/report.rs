@@ -10,6 +10,7 @@ use crate::life::{Activity, Also, Lives, Walk};
 use crate::slow_tasks::{Runs, SlowTask};
 use crate::summary::{Options, Progress};
 use crate::symbols::Symbols;
+use crate::timeline::Observer;
 
 /// What is to be found out besides what threads did.
 #[derive(Clone, Debug, Default)]
@@ -53,14 +54,26 @@ impl Report {
         symbols: &Symbols,
         progress: impl FnMut(Progress),
     ) -> Self {
+        let mut nobody = ();
+        let walk = Walk::observed(file, options, symbols, &mut nobody);
+        Self::of(walk, (file, symbols), options, wanted, progress)
+    }
+
+    /// The same, of a walk that may have an observer.
+    pub(crate) fn of<'f, S: ReadAt, O: Observer>(
+        mut walk: Walk<'f, O>,
+        (file, symbols): (&'f TraceFile<S>, &'f Symbols),
+        options: &Options,
+        wanted: Wanted,
+        progress: impl FnMut(Progress),
+    ) -> Self {
         let Wanted { async_tasks, heap, slow_tasks: mut slow, tasks_by_name } = wanted;
-        let mut walk = Walk::new(file, options, symbols);
         let window = walk.window();
         let heap = heap && !file.tables().heap.is_empty();
         let heap_options = HeapOptions { from: options.from, at: options.to, to: options.to };
         walk.also = Also {
             async_tasks: (async_tasks && AsyncTasks::are_in(file))
-                .then(|| AsyncReport::new(file, (window.0.0, window.1.0), symbols)),
+                .then(|| AsyncReport::new(file, (window.0.0, window.1.0), symbols, O::IS_ON)),
             heap: heap.then(|| HeapReport::new(file, &heap_options)),
             runs: match (slow.is_empty(), tasks_by_name) {
                 (false, _) => Some(Runs::new(&slow)),

@@ -33,6 +33,11 @@ pub(crate) trait Visitor {
 
     /// Events of this thread or CPU are missing here; `None` if nobody can tell whose.
     fn fault(&mut self, thread: Option<ThreadId>);
+
+    /// Whether it wants no more; asked now and then.
+    fn is_done(&self) -> bool {
+        false
+    }
 }
 
 /// Walks the events of a window.
@@ -65,6 +70,9 @@ pub(crate) fn walk<S: ReadAt>(
                 let part = timed.event.ticks.0.saturating_sub(from) as f64 / length as f64;
                 let bytes = (bytes_total as f64 * part.min(1.0)) as u64;
                 progress(Progress { bytes, bytes_total });
+                if visitor.is_done() {
+                    return ControlFlow::Break(());
+                }
             }
             while let Some((begin, thread, open)) = pending.before(timed.event.ticks) {
                 visitor.begin_pending(begin, thread, open);

@@ -6,11 +6,12 @@ use trace_format::time::Nanos;
 use super::futures::Here;
 use super::polls::PollDone;
 use super::report::{AsyncReport, innermost_poll};
-use super::state::State;
+use super::state::{Kind, State};
 use super::sums::add;
 use super::{AsyncTasks, Idle, Phase, UNFINISHED_MAX, Unfinished};
 use crate::life::{Activity, Frame};
 use crate::time::Moment;
+use crate::timeline::TaskState;
 
 /// A chain of child futures is cut behind so many.
 const CHAIN_MAX: usize = 32;
@@ -74,6 +75,25 @@ impl AsyncReport<'_> {
         })
     }
 
+    /// What tasks still do, for an observer. Polls that are open were told of by their threads.
+    pub(crate) fn draw_unfinished(&mut self) {
+        let tasks = self.known.iter().filter(|(_, state)| state.is_task() && !state.ended);
+        let mut ids: Vec<_> = tasks.map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        for id in ids {
+            let Some(state) = self.known.get(&id) else { continue };
+            let (phase, since) = phase(state);
+            let state = match phase {
+                Phase::Polled => continue,
+                Phase::Idle if state.is_lost => continue,
+                Phase::New if state.kind == Kind::Polled => continue,
+                Phase::New | Phase::Ready => TaskState::Ready,
+                Phase::Idle => TaskState::Idle(self.wait_place(state, FutureId(0))),
+            };
+            self.draw(id, state, since, None);
+        }
+    }
+
     /// The child futures that a task is in, outermost first.
     fn chain(&self, task: &State) -> Vec<(FutureId, SiteId)> {
         let (mut chain, mut next) = (Vec::new(), task.child);
@@ -128,6 +148,8 @@ impl AsyncReport<'_> {
     ) {
         let Some(state) = self.known.get(&id).filter(|state| state.is_task()) else { return };
         let (site, sums) = (state.site, state.sums);
+        let since = Moment::older(frame.begin, frame.older);
+        self.draw(id, TaskState::Polled(here.thread), since, None);
         let nanos = self.to.saturating_sub(frame.begin);
         let is_outermost = innermost_poll(here.frames).is_none();
         let thread = self.thread(here.who, here.thread);

@@ -1,24 +1,38 @@
 //! What happens to futures: they come, are polled, woken, and end.
 
 use trace_format::event::{EventKind, Outcome};
-use trace_format::id::{FutureId, SiteId, StackId, ThreadId};
+use trace_format::id::{FutureId, SiteId, StackId, TaskId, ThreadId};
 use trace_format::read::FutureState;
 use trace_format::time::Nanos;
+use trace_format::value::Values;
 
 use super::polls::{LONG_POLL, Late, PollDone};
-use super::report::{AsyncReport, innermost_poll, is_polling};
+use super::report::{AsyncReport, News, innermost_poll, is_polling};
 use super::state::{EARLY_MAX, Kind, Past, State, Woken};
 use super::sums::{OnePoll, add};
 use super::worker::{LINK_NANOS_MIN, Recent};
 use super::{AsyncWaker, Idle, Link};
 use crate::life::{Activity, Frame};
 use crate::time::Moment;
+use crate::timeline::{FutureBegun, FutureRole, Note, TaskState};
 
 /// So many futures live at once at most; those that begin beyond are only counted.
 const KNOWN_MAX: usize = 1 << 18;
 
 /// So many that have ended stay known, for wakes and polls that come late.
 const ENDED_MAX: usize = 1 << 16;
+
+/// What an event says of a future when it tells of it.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    kind: Kind,
+    site: SiteId,
+    /// From where it was spawned; 0 if unknown.
+    stack: StackId,
+    /// Who spawned it; 0 if unknown.
+    parent: FutureId,
+    task: TaskId,
+}
 
 /// A thread, as the timeline knows it.
 #[derive(Clone, Copy, Debug)]
@@ -34,18 +48,27 @@ impl AsyncReport<'_> {
     /// An event that opens and ends nothing.
     ///
     /// - `ready`: for `Ready`, since when.
-    pub(crate) fn event(&mut self, here: Here<'_>, at: u64, kind: &EventKind<'_>, ready: u64) {
+    pub(crate) fn event(
+        &mut self,
+        here: Here<'_>,
+        at: u64,
+        kind: &EventKind<'_>,
+        ready: u64,
+    ) -> Note {
         match *kind {
-            EventKind::FutureSpawn { future, site, stack, .. } => {
-                self.tell(future, Kind::Spawned, site, stack, Nanos(at).into());
+            EventKind::FutureSpawn { future, parent, task, site, stack } => {
+                let told = Told { kind: Kind::Spawned, site, stack, parent, task };
+                let is_news = self.tell(future, told, Nanos(at).into());
+                return Note { edge: self.spawned(future, is_news), ..Note::default() };
             }
-            EventKind::FutureBegin { future, site, .. } => {
+            EventKind::FutureBegin { future, task, site, .. } => {
                 let around = innermost_poll(here.frames).filter(|it| *it != future);
                 let kind = if around.is_some() { Kind::Child } else { Kind::Polled };
-                self.tell(future, kind, site, StackId(0), Nanos(at).into());
+                let (stack, parent) = (StackId(0), FutureId(0));
+                self.tell(future, Told { kind, site, stack, parent, task }, Nanos(at).into());
             }
             EventKind::FutureEnd { future, outcome, .. } => self.end(future, outcome, at),
-            EventKind::Wake { future, stack } => self.wake(here, future, stack, at),
+            EventKind::Wake { future, stack } => return self.wake(here, future, stack, at),
             EventKind::Ready { future, .. } => {
                 if let Some(state) = self.known.get_mut(&future) {
                     state.ready = Some(ready);
@@ -58,6 +81,20 @@ impl AsyncReport<'_> {
             }
             _ => {}
         }
+        Note::default()
+    }
+
+    /// A future was spawned. Returns the number of the edge to its first poll, if that has not been.
+    fn spawned(&mut self, future: FutureId, is_news: bool) -> u64 {
+        let is_new = |it: &State| it.is_task() && it.polls == 0 && it.woken.is_none();
+        if !is_news || !self.known.get(&future).is_some_and(is_new) {
+            return 0;
+        }
+        let edge = self.edge();
+        if let Some(state) = self.known.get_mut(&future) {
+            state.edge = edge;
+        }
+        edge
     }
 
     /// A future whose begin is not among the events, as a definition tells it. What an old one says
@@ -69,7 +106,10 @@ impl AsyncReport<'_> {
             (false, _) => Kind::Child,
         };
         let begin = self.moment(told.begin);
-        self.tell(told.id, kind, told.site, StackId(0), begin);
+        let (site, task, stack) = (told.site, told.task, StackId(0));
+        // Of what is awaited, only who awaits it is known.
+        let parent = if kind == Kind::Child { FutureId(0) } else { told.parent };
+        self.tell(told.id, Told { kind, site, stack, parent, task }, begin);
         let (since, older) = (self.nanos(told.since), self.moment(told.since).before(self.from));
         let Some(state) = self.known.get_mut(&told.id) else { return };
         if !told.is_old {
@@ -83,20 +123,22 @@ impl AsyncReport<'_> {
         }
     }
 
-    /// An event tells of a future, maybe again.
-    fn tell(&mut self, id: FutureId, kind: Kind, site: SiteId, stack: StackId, at: Moment) {
+    /// An event tells of a future, maybe again. Whether that is news.
+    fn tell(&mut self, id: FutureId, told: Told, at: Moment) -> bool {
+        let Told { kind, site, stack, .. } = told;
         if self.ended.contains_key(&id) {
-            return;
+            return false;
         }
         let site = if self.tables.callsite(site).is_some() { site } else { SiteId(0) };
         let Some(state) = self.known.get_mut(&id) else {
             self.come(id, kind, site, true, stack, at);
-            return;
+            return self.begun(id, told);
         };
         // What was said of it first holds, but for what nobody knew.
         if state.is_told && (state.site != SiteId(0) || site == SiteId(0)) {
-            return;
+            return false;
         }
+        let is_news = !state.is_told;
         let before = state.sums;
         // Who is awaited by another is so, whoever tells it.
         let kind = if state.is_told || kind == Kind::Polled { state.kind } else { kind };
@@ -110,6 +152,19 @@ impl AsyncReport<'_> {
         for poll in std::mem::take(&mut state.early) {
             self.sums.poll(sums, poll);
         }
+        is_news && self.begun(id, told)
+    }
+
+    /// A future is known from now on. Whether there was room for it.
+    fn begun(&mut self, id: FutureId, told: Told) -> bool {
+        let Some(state) = self.known.get(&id) else { return false };
+        if let Some(news) = &mut self.news {
+            let role = if state.is_task() { FutureRole::Task } else { FutureRole::Child };
+            let Told { site, parent, task, .. } = told;
+            let (future, at, values) = (id, state.begin, Values::default());
+            news.push(News::Begun(FutureBegun { future, role, site, at, parent, task, values }));
+        }
+        true
     }
 
     /// A future is there that was not before.
@@ -135,10 +190,17 @@ impl AsyncReport<'_> {
     /// A poll begins.
     ///
     /// - `older`: how long before the window it began.
-    /// - Returns whether it is one of a task, not of a child future.
-    pub(crate) fn begin_poll(&mut self, here: Here<'_>, id: FutureId, at: u64, older: u64) -> bool {
+    /// - Returns whether it is one of a task, not of a child future, and the number of the edge that
+    ///   led to it; 0 if none did.
+    pub(crate) fn begin_poll(
+        &mut self,
+        here: Here<'_>,
+        id: FutureId,
+        at: u64,
+        older: u64,
+    ) -> (bool, u64) {
         if self.ended.contains_key(&id) {
-            return false;
+            return (false, 0);
         }
         let around = innermost_poll(here.frames).filter(|around| *around != id);
         if !self.known.contains_key(&id) {
@@ -150,7 +212,7 @@ impl AsyncReport<'_> {
         }
         let around =
             around.map(|outer| (outer, self.known.get(&outer).map_or(outer, |it| it.root)));
-        let Some(state) = self.known.get_mut(&id) else { return false };
+        let Some(state) = self.known.get_mut(&id) else { return (false, 0) };
         if state.kind == Kind::Child {
             if let Some((outer, root)) = around {
                 (state.parent, state.root) = (outer, root);
@@ -164,14 +226,15 @@ impl AsyncReport<'_> {
         } else {
             self.begin_task_poll(here, id, at);
         }
-        let Some(state) = self.known.get_mut(&id) else { return false };
-        state.was_woken = state.woken.is_some();
+        let Some(state) = self.known.get_mut(&id) else { return (false, 0) };
+        let edge = std::mem::take(&mut state.edge);
+        (state.was_woken, state.is_lost) = (state.woken.is_some(), false);
         state.polls += 1;
         state.open = state.open.saturating_add(1);
         (state.woken, state.ready, state.unwakeable) = (None, None, false);
         (state.polled.0, state.older, state.child_waits_at) = (at, older, StackId(0));
         state.child_waits_in = FutureId(0);
-        state.is_task()
+        (state.is_task(), edge)
     }
 
     /// A task is polled: it is ready no longer.
@@ -188,6 +251,7 @@ impl AsyncReport<'_> {
             self.was_idle(id, (since, ready.unwrap_or(at)), None);
         }
         if let Some(ready) = ready {
+            self.draw(id, TaskState::Ready, Nanos(ready).into(), Some(at));
             let late = Late { task: id, site, ready, at };
             self.thread(here.who, here.thread);
             let sums = &self.sums;
@@ -257,6 +321,7 @@ impl AsyncReport<'_> {
     ) {
         let (begin, older) = (frame.begin, frame.older);
         let nanos = end.saturating_sub(begin);
+        self.draw(task, TaskState::Polled(here.thread), Moment::older(begin, older), Some(end));
         let thread = self.thread(here.who, here.thread);
         if innermost_poll(here.frames).is_none() {
             thread.add_poll(nanos, older, LONG_POLL.0);
@@ -273,26 +338,30 @@ impl AsyncReport<'_> {
     }
 
     /// A waker of a future is used.
-    fn wake(&mut self, here: Here<'_>, id: FutureId, stack: StackId, at: u64) {
+    fn wake(&mut self, here: Here<'_>, id: FutureId, stack: StackId, at: u64) -> Note {
         let Some(state) = self.known.get(&id) else {
             if let Some(&sums) = self.ended.get(&id) {
                 self.sums.at(sums).late_wakes += 1;
             }
-            return;
+            return Note::default();
         };
         let (is_child, root, sums) = (!state.is_task(), state.root, state.sums);
+        let mut note = Note { site: state.site, ..Note::default() };
         if is_child {
             self.sums.at(sums).wakes += 1;
             let is_own = is_polling(here.frames, id);
             self.sums.at(sums).self_wakes += u64::from(is_own);
         }
-        let Some(task) = self.known.get_mut(&root).filter(|task| task.is_task()) else { return };
+        let Some(task) = self.known.get_mut(&root).filter(|task| task.is_task()) else {
+            return note;
+        };
+        (note.task, note.site) = (root, task.site);
         // A child's waker that uses its task's is one wake, whoever tells of it.
         if let Some(woken) = &mut task.woken
             && (is_child || woken.is_childs)
         {
             woken.is_childs = false;
-            return;
+            return note;
         }
         let is_own = is_polling(here.frames, root);
         let told = self.sums.at(task.sums);
@@ -300,10 +369,15 @@ impl AsyncReport<'_> {
         told.self_wakes += u64::from(is_own);
         let by = innermost_poll(here.frames);
         let by = by.map_or(FutureId(0), |by| self.known.get(&by).map_or(by, |it| it.root));
-        let Some(task) = self.known.get_mut(&root) else { return };
-        if task.woken.is_some() {
-            return;
+        let Some(task) = self.known.get(&root).filter(|task| task.woken.is_none()) else {
+            return note;
+        };
+        // One that was spawned and not polled yet is ready already.
+        if task.edge == 0 {
+            note.edge = self.edge();
         }
+        let Some(task) = self.known.get_mut(&root) else { return note };
+        task.edge = if note.edge == 0 { task.edge } else { note.edge };
         let idle = task.idle_since();
         task.unwakeable = false;
         let thread = here.thread;
@@ -313,6 +387,7 @@ impl AsyncReport<'_> {
             let by = if is_child { id } else { FutureId(0) };
             self.was_idle(root, (since, at), Some((woken, by)));
         }
+        note
     }
 
     /// Where a task waits: what one of its open futures took a waker for. If several are open, the
@@ -343,6 +418,7 @@ impl AsyncReport<'_> {
         let Some(state) = self.known.get_mut(&id) else { return };
         let (sums, older) = (state.sums, state.older);
         state.remember(Past { from, to, stack });
+        self.draw(id, TaskState::Idle(stack), Moment::older(from, older), Some(to));
         add(&mut self.sums.at(sums).idle, to - from);
         let place = self.places.of(stack);
         let by = woken.map(|woken| {
@@ -371,9 +447,15 @@ impl AsyncReport<'_> {
         if outcome == Outcome::Dropped && state.is_futile {
             self.sums.at(state.sums).futile_wakes += 1;
         }
-        let idle = state.idle_since().filter(|_| state.kind != Kind::Child);
+        // Whatever else ended it, its last poll did: only who drops it may do so long after that.
+        let is_dropped = outcome == Outcome::Dropped && state.kind != Kind::Child;
+        let idle = state.idle_since().filter(|_| is_dropped);
+        let ready = state.ready_since().filter(|_| is_dropped && state.open == 0);
         if let Some(since) = idle {
             self.was_idle(id, (since, at), None);
+        }
+        if let Some(since) = ready {
+            self.draw(id, TaskState::Ready, Nanos(since).into(), Some(at));
         }
         let Some(state) = self.known.get_mut(&id) else { return };
         (state.ended, state.is_futile) = (true, false);

@@ -32,7 +32,7 @@ use trace_format::read::{ReadAt, TraceFile};
 use trace_format::time::Nanos;
 
 pub(crate) use self::futures::Here;
-pub(crate) use self::report::AsyncReport;
+pub(crate) use self::report::{AsyncReport, News, innermost_poll};
 pub(crate) use self::worker::add_link;
 use crate::durations::Quantiles;
 use crate::life::{Activity, Share};

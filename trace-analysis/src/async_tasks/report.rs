@@ -25,6 +25,7 @@ use crate::hash::FastMap;
 use crate::life::Frame;
 use crate::symbols::Symbols;
 use crate::time::Moment;
+use crate::timeline::{FutureBegun, TaskInterval, TaskState};
 
 /// Everything known of async tasks so far.
 #[derive(Debug)]
@@ -47,7 +48,21 @@ pub(crate) struct AsyncReport<'f> {
     /// Ticks that are surely less than what is worth a place in a chain.
     fast: u64,
     pub(super) untracked: u64,
+    /// What an observer is to be told, if there is one.
+    pub(super) news: Option<Vec<News>>,
+    /// The last number that was given to an edge.
+    pub(super) edges: u64,
 }
+
+/// Something that an observer of the walk is told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum News {
+    /// A future is known from now on; its arguments are with the event.
+    Begun(FutureBegun<'static>),
+    /// A task did something.
+    Interval(TaskInterval),
+}
+
 
 /// Whether a trace may have futures.
 pub(super) fn has_futures(tables: &Tables) -> bool {
@@ -67,10 +82,12 @@ fn told_from<S: ReadAt>(file: &TraceFile<S>) -> Ticks {
 
 impl<'f> AsyncReport<'f> {
     /// - `from`, `to`: the window, in nanoseconds.
+    /// - `is_observed`: whether there is an observer, who takes the news.
     pub(crate) fn new<S: ReadAt>(
         file: &'f TraceFile<S>,
         (from, to): (u64, u64),
         symbols: &'f Symbols,
+        is_observed: bool,
     ) -> Self {
         let tables = file.tables();
         let parked = tables.callsites.iter().filter(|site| site.name == "parked");
@@ -90,6 +107,8 @@ impl<'f> AsyncReport<'f> {
             // The clock's rate may have changed by a little.
             fast: (tables.clock.frequency_hz() / 1e9 * LINK_NANOS_MIN as f64 / 2.0) as u64,
             untracked: 0,
+            news: is_observed.then(Vec::new),
+            edges: 0,
         };
         let first = told_from(file);
         let older = tables.futures.values().filter(|it| !it.is_old && it.begin < first);
@@ -155,16 +174,52 @@ impl<'f> AsyncReport<'f> {
     }
 
     /// Events of a thread are missing: a poll that was open may be so no longer.
-    pub(crate) fn lost_poll(&mut self, future: FutureId) {
-        if let Some(state) = self.known.get_mut(&future) {
-            state.open = state.open.saturating_sub(1);
-            state.polled.1 = state.polled.1.max(state.polled.0);
+    ///
+    /// - `at`: until when it is known to have been.
+    pub(crate) fn lost_poll(&mut self, future: FutureId, thread: ThreadId, at: u64) {
+        let Some(state) = self.known.get_mut(&future) else { return };
+        state.open = state.open.saturating_sub(1);
+        let begin = Moment::older(state.polled.0, state.older);
+        state.polled.1 = state.polled.1.max(state.polled.0);
+        state.is_lost = state.open == 0;
+        let is_task = state.is_task();
+        if is_task {
+            self.draw(future, TaskState::Polled(thread), begin, Some(at));
         }
+    }
+
+    /// A task did this. What nobody has told of yet is not drawn.
+    pub(super) fn draw(&mut self, task: FutureId, state: TaskState, from: Moment, to: Option<u64>) {
+        let Some(news) = &mut self.news else { return };
+        if to.is_some_and(|to| Moment::from(Nanos(to)) <= from) {
+            return;
+        }
+        let to = to.map(Nanos);
+        match self.known.get_mut(&task) {
+            Some(known) if known.is_told => {
+                news.push(News::Interval(TaskInterval { task, state, from, to }));
+            }
+            _ => {}
+        }
+    }
+
+    /// The next number of an edge; 0 if nobody looks.
+    pub(super) fn edge(&mut self) -> u64 {
+        if self.news.is_none() {
+            return 0;
+        }
+        self.edges += 1;
+        self.edges
+    }
+
+    /// What an observer was not told yet.
+    pub(crate) fn take_news(&mut self) -> Vec<News> {
+        self.news.as_mut().map_or(Vec::new(), std::mem::take)
     }
 }
 
 /// The future that is polled innermost.
-pub(super) fn innermost_poll(frames: &[Frame]) -> Option<FutureId> {
+pub(crate) fn innermost_poll(frames: &[Frame]) -> Option<FutureId> {
     frames.iter().rev().find_map(|frame| match frame.open {
         Open::Poll(future) => Some(future),
         _ => None,

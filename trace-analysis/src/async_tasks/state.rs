@@ -86,6 +86,10 @@ pub(super) struct State {
     pub(super) was_woken: bool,
     /// Its last poll did nothing, if it turns out that it was pending.
     pub(super) is_futile: bool,
+    /// The end of its last poll is not in the trace: what came then is not known.
+    pub(super) is_lost: bool,
+    /// The number of the edge to its next poll; 0 if none leads there yet.
+    pub(super) edge: u64,
     pub(super) unwakeable: bool,
     /// It is over, and only its poll is still open.
     pub(super) ended: bool,
@@ -119,6 +123,8 @@ impl State {
             children: Vec::new(),
             was_woken: false,
             is_futile: false,
+            is_lost: false,
+            edge: 0,
             unwakeable: false,
             ended: false,
             past: Vec::new(),
@@ -132,8 +138,8 @@ impl State {
 
     /// Since when it is idle: pending, and not woken; `None` if it is not.
     pub(super) fn idle_since(&self) -> Option<u64> {
-        let is_idle = self.polls > 0 && self.open == 0 && self.woken.is_none() && !self.ended;
-        is_idle.then_some(self.polled.1)
+        let is_over = self.polls > 0 && self.open == 0 && !self.is_lost;
+        (is_over && self.woken.is_none() && !self.ended).then_some(self.polled.1)
     }
 
     /// Since when it has been ready at `at`, if that is known.

@@ -12,10 +12,21 @@ use super::{Activity, OneCall, Stretch, Unended, Wait, Waker};
 use crate::async_tasks::Here;
 use crate::reason::Reason;
 use crate::time::Moment;
+use crate::timeline::{How, Observer};
 
-impl Walk<'_> {
+/// Who ended a wait.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Woken {
+    pub(super) waker: Waker,
+    /// One stack for all that do so there.
+    pub(super) place: StackId,
+    /// The number of the call that did; 0 for the end of a thread.
+    pub(super) edge: u64,
+}
+
+impl<O: Observer> Walk<'_, O> {
     /// Something is no longer open.
-    pub(super) fn closed(&mut self, who: usize, mut frame: Frame, end: u64) {
+    pub(super) fn closed(&mut self, who: usize, mut frame: Frame, end: u64, how: How<'_>) {
         let activity = self.living[who].activity_in(&mut frame);
         let here = |walk: &Self| (who, walk.names[who].0);
         let link = match frame.open {
@@ -47,6 +58,7 @@ impl Walk<'_> {
         if link.is_some() || !frame.chain.links().is_empty() {
             self.living[who].add_link(link, frame.chain);
         }
+        self.tell_end(who, frame.open, end, how);
     }
 
     pub(super) fn closed_run(
@@ -96,12 +108,13 @@ impl Walk<'_> {
     ) {
         let (thread, open) = (self.names[who].0, call.open);
         let waker = self.leave_futex(who, &call, begin, end, is_over);
-        if let Some((waker, _)) = waker {
-            let nanos = self.living[who].woken(&mut call, waker.at.0);
+        if let Some(woken) = &waker {
+            let nanos = self.living[who].woken(&mut call, woken.waker.at.0);
             self.add_ready(open.stack, thread, nanos);
+            self.tell_edge(who, woken, end);
         }
-        let waker_place = waker.map(|(waker, place)| (waker.thread, place));
-        let waker = waker.map(|(waker, _)| waker);
+        let waker_place = waker.map(|woken| (woken.waker.thread, woken.place));
+        let waker = waker.map(|woken| woken.waker);
         let (stack, resource) = (open.stack, self.places.same(open.resource));
         let since = Moment::older(begin, older);
         let (inside, duration) = (Nanos(call.blocked), Nanos(call.blocked.saturating_add(older)));
@@ -137,8 +150,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Whoever waited at an address, or woke those who do, is done. Returns who ended the wait, and
-    /// one stack for all that do so there.
+    /// Whoever waited at an address, or woke those who do, is done. Returns who ended the wait.
     pub(super) fn leave_futex(
         &mut self,
         who: usize,
@@ -146,7 +158,7 @@ impl Walk<'_> {
         begin: u64,
         end: u64,
         is_over: bool,
-    ) -> Option<(Waker, StackId)> {
+    ) -> Option<Woken> {
         let (thread, open) = (self.names[who].0, call.open);
         let resource = self.places.same(open.resource).0;
         match call_class(open.call) {
@@ -157,14 +169,17 @@ impl Walk<'_> {
                 let wake = futex.waited(who, thread, (begin, end), was_woken)?;
                 let held_since = self.held_since(thread, call, begin, &wake).map(Nanos);
                 let (thread, stack, at) = (wake.thread, wake.stack, Nanos(wake.begin));
-                Some((Waker { thread, stack, at, held_since }, wake.place))
+                let waker = Waker { thread, stack, at, held_since };
+                Some(Woken { waker, place: wake.place, edge: wake.edge })
             }
             CallClass::FutexWake => {
                 let futex = self.futexes.at(resource)?;
                 futex.woke(thread, begin, end, woken(open.call, call.result.unwrap_or(0)));
                 None
             }
-            CallClass::Join if is_over => Some((self.joined(open, end)?, StackId(0))),
+            CallClass::Join if is_over => {
+                Some(Woken { waker: self.joined(open, end)?, place: StackId(0), edge: 0 })
+            }
             _ => None,
         }
     }

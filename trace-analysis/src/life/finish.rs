@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use trace_format::id::{ResourceId, StackId, ThreadId};
+use trace_format::read::ThreadEnd;
 use trace_format::time::Nanos;
 
 use super::futex::{Futex, Futexes};
@@ -13,8 +14,9 @@ use super::walk::{Walk, cpus_watched};
 use super::{Fine, Lives, Sum, ThreadLife, WaitGroup, saturating_sum};
 use crate::durations::Scratch;
 use crate::summary::Options;
+use crate::timeline::{Loss, Observer};
 
-pub(super) fn finish(walk: &mut Walk<'_>, options: &Options) -> Lives {
+pub(super) fn finish<O: Observer>(walk: &mut Walk<'_, O>, options: &Options) -> Lives {
     let mut threads = Vec::new();
     for who in 0..walk.living.len() {
         let life = end_life(walk, who);
@@ -84,7 +86,7 @@ fn add_holders(groups: &mut [WaitGroup], futexes: Futexes, hands: &LockHands) {
 }
 
 /// Ends a thread's life: what is still open waits until then.
-fn end_life(walk: &mut Walk<'_>, who: usize) -> ThreadLife {
+fn end_life<O: Observer>(walk: &mut Walk<'_, O>, who: usize) -> ThreadLife {
     let (thread, os_id) = walk.names[who];
     let known = walk.tables().threads.get(&thread);
     let ended = known.and_then(|known| known.end).filter(|end| end.ended);
@@ -95,6 +97,9 @@ fn end_life(walk: &mut Walk<'_>, who: usize) -> ThreadLife {
         }
         None => walk.to.max(walk.living[who].now),
     };
+    if let Some(end) = known.and_then(|known| known.end) {
+        lose_last(walk, who, end);
+    }
     walk.bring_to_end(who, end);
     let living = &walk.living[who];
     let times = living.total().times();
@@ -114,6 +119,18 @@ fn end_life(walk: &mut Walk<'_>, who: usize) -> ThreadLife {
         calls: living.calls_ended,
         yields: living.yields,
         preemptions: living.preemptions,
+    }
+}
+
+/// What a thread lost at its end: no event of its own could say so any more.
+fn lose_last<O: Observer>(walk: &mut Walk<'_, O>, who: usize, end: ThreadEnd) {
+    let (events, ends) = walk.living[who].lost;
+    let events = end.dropped_events.saturating_sub(events);
+    let ends = end.dropped_ends.saturating_sub(ends);
+    if events > 0 || ends > 0 {
+        let from = walk.living[who].now;
+        let to = walk.tables().clock.nanos(end.ticks).0.clamp(walk.from, walk.to).max(from);
+        walk.lose_events(who, to, Loss { events, ends, from: Nanos(from), to: Nanos(to) });
     }
 }
 

@@ -42,6 +42,8 @@ pub(super) struct Wake {
     end: u64,
     /// How many more waits it may have ended.
     left: u64,
+    /// The number of the edges from it; 0 if it woke nobody.
+    pub(super) edge: u64,
     /// For locks: since when the thread is known to have held it.
     pub(super) held_since: Option<u64>,
 }
@@ -88,7 +90,7 @@ impl Wake {
         (begin, end): (u64, u64),
         woken: u64,
     ) -> Self {
-        Self { thread, stack, place, begin, end, left: woken, held_since: None }
+        Self { thread, stack, place, begin, end, left: woken, edge: 0, held_since: None }
     }
 }
 
@@ -171,11 +173,12 @@ impl Futex {
     /// held it; then [`Futex::held`] is to be told what it did meanwhile.
     ///
     /// - `stack`, `place`: where; and one stack for all at that place.
+    /// - `edge`: the number of the edges from it.
     /// - `woken`: how many threads it woke, or may have.
     /// - `stops`: when nobody made anybody wait.
     pub(super) fn wake(
         &mut self,
-        thread: ThreadId,
+        (thread, edge): (ThreadId, u64),
         (stack, place): (StackId, StackId),
         (begin, end): (u64, u64),
         woken: u64,
@@ -197,7 +200,7 @@ impl Futex {
         }
         if woken > 0 {
             let wake = Wake::new(thread, (stack, place), (begin, end), woken);
-            self.wakes.push_back(Wake { held_since: since, ..wake });
+            self.wakes.push_back(Wake { edge, held_since: since, ..wake });
         }
         let is_news = self.blame(thread, place, begin, caused);
         since.filter(|_| is_news)

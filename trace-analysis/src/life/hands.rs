@@ -19,6 +19,7 @@ use super::futex::{Futex, Wake};
 use super::thread::Call;
 use super::walk::Walk;
 use crate::reason::Reason;
+use crate::timeline::Observer;
 
 /// Maximum number of hands that one wait is followed through. What was before stays without a name.
 const HANDS_MAX: usize = 64;
@@ -80,7 +81,7 @@ impl LockHands {
     }
 }
 
-impl Walk<'_> {
+impl<O: Observer> Walk<'_, O> {
     /// Since when the thread that ended a wait for a lock is known to have held it. Who held a lock
     /// that has no address is to blame for the wait from here on.
     pub(super) fn held_since(

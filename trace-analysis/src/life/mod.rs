@@ -17,6 +17,7 @@
 //!   `places` why and where threads wait, `hands` who held locks that have no address.
 //! - `files` puts waiting for many files together.
 //! - `activity` is what was done in a poll or a task run, `regions` in the regions of a call site.
+//! - `observed` tells an observer what was found out, for pictures (`timeline`).
 //! - `cpus` counts what ran at once; `waits` and `calls` put together, by means of `grouped`.
 
 mod activity;
@@ -29,6 +30,7 @@ mod futex;
 mod grouped;
 mod hands;
 mod nesting;
+mod observed;
 mod places;
 mod regions;
 mod switches;

@@ -4,37 +4,59 @@ use std::cmp::Reverse;
 
 use trace_format::call::CallClass;
 use trace_format::id::{FutureId, Open, OpenCall, StackId};
-use trace_format::time::Ticks;
+use trace_format::time::{Nanos, Ticks};
 
 use super::futex::woken;
+use super::observed::Given;
 use super::walk::{EAGAIN, Walk, call_class};
-use crate::async_tasks::Here;
+use crate::async_tasks::{Here, innermost_poll};
 use crate::time::Moment;
+use crate::timeline::{Detached, How, Observer};
+
+/// What ended on another thread than it began on is looked for on so many.
+const SEARCHED_MAX: usize = 1024;
 
 /// A read or write on a socket or pipe that was over faster did not wait: to be woken takes longer.
 const WAIT_NANOS_MIN: u64 = 5_000;
 
-impl Walk<'_> {
+impl<O: Observer> Walk<'_, O> {
     /// Something begins that has no end yet.
-    pub(super) fn begin(&mut self, who: usize, open: Open, begin: Ticks) {
-        self.open(who, open, begin, None);
+    pub(super) fn begin(&mut self, who: usize, open: Open, begin: Ticks, given: Given<'_>) {
+        self.open(who, open, begin, given);
     }
 
+    /// Something is met at its begin that is complete.
+    ///
+    /// - `waits_at`: of a poll, where its future waits.
     pub(super) fn complete(
         &mut self,
         who: usize,
-        open: Open,
+        (open, waits_at): (Open, StackId),
         begin: Ticks,
         end: u64,
-        waits_at: StackId,
+        given: Given<'_>,
     ) {
-        if !self.open(who, open, begin, None) {
+        if !self.open(who, open, begin, given) {
             return self.living[who].pop_too_deep();
         }
         self.living[who].until = Some(end);
         if let (Open::Poll(_), Some(frame)) = (open, self.living[who].frames.last_mut()) {
             frame.waits_at = waits_at;
+        }
+        if O::IS_ON || self.others_wait_for(open, given) {
             self.ends.push(Reverse((end, who)));
+        }
+    }
+
+    /// Whether others refer to the end of something, so that it must not be noticed late.
+    fn others_wait_for(&self, open: Open, given: Given<'_>) -> bool {
+        match open {
+            Open::Poll(_) => true,
+            Open::Call(call) => {
+                let is_wait = given.whole.is_some_and(|(_, result)| result != EAGAIN);
+                is_wait && call_class(call.call) == CallClass::Futex
+            }
+            Open::Region(_) | Open::Task(_) => false,
         }
     }
 
@@ -42,19 +64,19 @@ impl Walk<'_> {
     #[inline]
     pub(super) fn end_early(&mut self, who: usize, at: u64) {
         if self.living[who].until.is_some() {
-            self.close(who, at);
+            self.close(who, at, How::Plain);
         }
     }
 
     /// Opens something that began then, perhaps before what is read. Whether it is followed.
     ///
-    /// - `whole`: when it ends and with which result, if that is known.
+    /// - `given`: what is known of it.
     pub(super) fn open(
         &mut self,
         who: usize,
         open: Open,
         ticks: Ticks,
-        whole: Option<(u64, i64)>,
+        given: Given<'_>,
     ) -> bool {
         let begin = self.nanos(ticks);
         self.end_early(who, begin);
@@ -66,25 +88,27 @@ impl Walk<'_> {
             true => Moment(self.tables.clock.signed_nanos(ticks)).before(self.from),
             false => 0,
         };
-        let wants_account = match open {
-            Open::Call(call) => {
-                self.open_call(who, call, begin, whole);
-                false
-            }
+        let (wants_account, edge) = match open {
+            Open::Call(call) => (false, self.open_call(who, call, begin, given.whole)),
             Open::Poll(future) => self.open_poll(who, future, begin, older),
             Open::Task(task) => {
                 self.living[who].push(open, begin, None);
-                self.also.runs.as_ref().is_some_and(|runs| runs.wants(task))
+                (self.also.runs.as_ref().is_some_and(|runs| runs.wants(task)), 0)
             }
             Open::Region(_) => {
                 self.living[who].push(open, begin, None);
-                false
+                (false, 0)
             }
         };
-        let living = &mut self.living[who];
-        if living.is_too_deep() {
+        if self.living[who].is_too_deep() {
+            if O::IS_ON {
+                let who = self.seen(who);
+                self.observer.too_deep(who);
+            }
             return false;
         }
+        self.tell_begin(who, open, Moment::older(begin, older), given, edge);
+        let living = &mut self.living[who];
         if wants_account {
             living.keep_account();
         }
@@ -94,21 +118,24 @@ impl Walk<'_> {
         true
     }
 
-    /// A poll begins. Whether it is one of a task.
+    /// A poll begins. Whether it is one of a task, and the number of the edge that led to it.
     pub(super) fn open_poll(
         &mut self,
         who: usize,
         future: FutureId,
         begin: u64,
         older: u64,
-    ) -> bool {
-        let is_task = self.also.async_tasks.as_mut().is_some_and(|tasks| {
+    ) -> (bool, u64) {
+        let mut told = (false, 0);
+        if let Some(tasks) = &mut self.also.async_tasks {
             let (thread, frames) = (self.names[who].0, &self.living[who].frames);
-            tasks.begin_poll(Here { who, thread, frames }, future, begin, older)
-        });
+            told = tasks.begin_poll(Here { who, thread, frames }, future, begin, older);
+        }
         self.living[who].push(Open::Poll(future), begin, None);
-        is_task
+        told
     }
+
+    /// A call begins. Returns the number of the edges to those whom it wakes; 0 if it wakes nobody.
 
     pub(super) fn open_call(
         &mut self,
@@ -116,7 +143,7 @@ impl Walk<'_> {
         call: OpenCall,
         begin: u64,
         whole: Option<(u64, i64)>,
-    ) {
+    ) -> u64 {
         let (mut why, place) = self.places.why(call);
         if let Some((end, result)) = whole {
             let is_fast = end - begin < WAIT_NANOS_MIN && call_class(call.call) != CallClass::Futex;
@@ -124,13 +151,11 @@ impl Walk<'_> {
         }
         self.living[who].push(Open::Call(call), begin, Some((why, place)));
         let (thread, resource) = (self.names[who].0, self.places.same(call.resource).0);
+        let mut edge = 0;
         match call_class(call.call) {
             CallClass::Futex if whole.is_none_or(|(_, result)| result != EAGAIN) => {
                 if let Some(futex) = self.futexes.at(resource) {
                     futex.wait(who, thread, begin, why.reason.is_lock());
-                }
-                if let Some((end, _)) = whole {
-                    self.ends.push(Reverse((end, who)));
                 }
             }
             CallClass::FutexWake => {
@@ -138,9 +163,13 @@ impl Walk<'_> {
                     Some((end, result)) => (end, woken(call.call, result)),
                     None => (u64::MAX, 1),
                 };
-                let Some(futex) = self.futexes.at(resource) else { return };
-                let stops = &self.stops;
-                let since = futex.wake(thread, (call.stack, place), (begin, end), woken, stops);
+                let Some(futex) = self.futexes.at(resource) else { return 0 };
+                if woken > 0 {
+                    self.edges += 1;
+                    edge = self.edges;
+                }
+                let (stops, places) = (&self.stops, (call.stack, place));
+                let since = futex.wake((thread, edge), places, (begin, end), woken, stops);
                 if let Some(since) = since {
                     let doings = self.living[who].doings(since, begin);
                     futex.held(thread, place, stops.awake(since, begin), &doings);
@@ -154,12 +183,13 @@ impl Walk<'_> {
         {
             call.result = Some(result);
         }
+        edge
     }
 
     /// What was opened last ends.
     ///
     /// - `waits_at`: of a poll, where its future waits.
-    pub(super) fn end(&mut self, who: usize, at: u64, waits_at: StackId) {
+    pub(super) fn end(&mut self, who: usize, at: u64, waits_at: StackId, how: How<'_>) {
         if !self.follows_all() {
             return;
         }
@@ -167,37 +197,82 @@ impl Walk<'_> {
         if let Some(frame) = self.living[who].frames.last_mut() {
             frame.waits_at = waits_at;
         }
-        self.close(who, at);
+        self.close(who, at, how);
     }
 
-    pub(super) fn close(&mut self, who: usize, at: u64) {
-        if let Some((frame, end)) = self.living[who].pop(at) {
-            self.closed(who, frame, end);
+    pub(super) fn close(&mut self, who: usize, at: u64, how: How<'_>) {
+        let is_kept = !self.living[who].is_too_deep();
+        match self.living[who].pop(at) {
+            Some((frame, end)) => self.closed(who, frame, end, how),
+            None if O::IS_ON && is_kept && !self.living[who].is_unsure => {
+                let who = self.seen(who);
+                self.observer.unmatched(who, Nanos(at));
+            }
+            None => {}
         }
     }
 
     pub(super) fn end_call(&mut self, who: usize, at: u64, result: i64) {
         self.end_early(who, at);
         if self.living[who].is_too_deep() {
-            return self.close(who, at);
+            return self.close(who, at, How::Plain);
         }
         let depth = match self.living[who].innermost_call() {
             Some((depth, call)) => {
                 call.result = Some(result);
                 depth
             }
-            None => return self.close(who, at),
+            None => return self.close(who, at, How::Plain),
         };
-        while self.living[who].frames.len() >= depth {
-            self.close(who, at);
+        while self.living[who].frames.len() > depth {
+            self.close(who, at, How::Around);
         }
+        self.close(who, at, How::Call(result));
     }
 
-    pub(super) fn end_detached(&mut self, who: usize, open: Open, begin: u64, at: u64) {
+    /// Something that is not the innermost ends: all that is inside ends with it, but for regions
+    /// that are held across an await, and so go on without the poll around them.
+    pub(super) fn end_detached(&mut self, who: usize, open: Open, ticks: Ticks, at: u64) {
         self.end_early(who, at);
-        let Some(place) = self.living[who].find(open, begin) else { return };
-        while self.living[who].frames.len() > place {
-            self.close(who, at);
+        let begin = self.nanos(ticks);
+        let Some(place) = self.living[who].find(open, begin) else {
+            return self.end_elsewhere(who, open, ticks, at);
+        };
+        while self.living[who].is_too_deep() {
+            self.living[who].pop_too_deep();
+        }
+        while self.living[who].frames.len() > place + 1 {
+            let inner = self.living[who].frames.last().map(|frame| frame.open);
+            let how = match (open, inner) {
+                (Open::Poll(future), Some(Open::Region(_))) => How::Held(future),
+                _ => How::Around,
+            };
+            self.close(who, at, how);
+        }
+        self.close(who, at, How::Plain);
+    }
+
+    /// Something ends that was not begun on this thread, as far as the trace says.
+    fn end_elsewhere(&mut self, who: usize, open: Open, ticks: Ticks, at: u64) {
+        if !O::IS_ON {
+            return;
+        }
+        let begin = self.nanos(ticks);
+        let (seen, polled) = (self.seen(who), innermost_poll(&self.living[who].frames));
+        let older = Moment(self.tables.clock.signed_nanos(ticks)).before(self.from);
+        let begun = Moment::older(begin, older);
+        let polled = polled.unwrap_or(FutureId(0));
+        let detached = Detached { open, begin: begun, polled };
+        if self.observer.detached(seen, Nanos(at), &detached) {
+            return;
+        }
+        let others = (0..self.living.len().min(SEARCHED_MAX)).filter(|other| *other != who);
+        for other in others {
+            if let Some(depth) = self.living[other].find(open, begin) {
+                self.end_early(other, at);
+                let other = self.seen(other);
+                return self.observer.ended_elsewhere(other, depth, Nanos(at));
+            }
         }
     }
 }

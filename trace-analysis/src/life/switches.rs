@@ -9,8 +9,9 @@ use super::cpus::Switch;
 use super::thread::Cpu;
 use super::walk::Walk;
 use crate::reason::Reason;
+use crate::timeline::Observer;
 
-impl Walk<'_> {
+impl<O: Observer> Walk<'_, O> {
     /// Takes an event of a CPU.
     pub(super) fn cpu_event(&mut self, cpu: u32, event: &Event<'_>) {
         let at = self.nanos(event.ticks);
@@ -39,18 +40,29 @@ impl Walk<'_> {
                     account.sample(stack, 1);
                 }
                 self.samples.entry((stack, self.names[who].0)).or_default().add(0);
+                if O::IS_ON {
+                    let seen = self.seen(who);
+                    self.observer.sample(seen, cpu, Nanos(at), stack);
+                }
             }
-            EventKind::Fault { os_thread, stack, .. } => {
+            EventKind::Fault { os_thread, stack, address } => {
                 self.faults += 1;
                 let Some(who) = self.os_thread(os_thread, at) else { return };
                 self.bring(who, at);
                 self.living[who].fault = Some(stack);
+                if O::IS_ON {
+                    let seen = self.seen(who);
+                    self.observer.fault(seen, Nanos(at), address, stack);
+                }
             }
             EventKind::LostKernel { records } => {
                 self.cpus.lost(cpu, records);
+                if O::IS_ON {
+                    self.observer.lost_records(cpu, Nanos(at), records);
+                }
                 self.lose_switches(at);
             }
-            _ => {}
+            _ => self.observer.unknown(),
         }
     }
 
@@ -129,6 +141,7 @@ impl Walk<'_> {
         let living = &mut self.living[who];
         let before = std::mem::replace(&mut living.cpu, cpu);
         living.since = at;
+        self.tell_intervals(who);
         self.cpus.switched(Switch { at, before, after: cpu });
     }
 

@@ -40,6 +40,9 @@ pub(crate) struct Spent(pub(super) [u64; SLOTS]);
 /// So many stretches are remembered, to say what a lock's holder did while it held it.
 const HISTORY_MAX: usize = 128;
 
+/// Maximum number of open things that a thread restates, the outermost ones.
+const RESTATED_MAX: usize = 32;
+
 /// What is known of a thread and CPUs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cpu {
@@ -124,12 +127,14 @@ pub(crate) struct Known {
 
 /// A stretch of one state.
 #[derive(Clone, Copy, Debug)]
-struct Stretch {
-    from: u64,
-    to: u64,
-    slot: usize,
-    call: CallId,
-    stack: StackId,
+pub(super) struct Stretch {
+    pub(super) from: u64,
+    pub(super) to: u64,
+    pub(super) slot: usize,
+    pub(super) call: CallId,
+    pub(super) stack: StackId,
+    /// The CPU it was on, if it was on one.
+    pub(super) cpu: Option<u32>,
 }
 
 /// What a thread did for a while.
@@ -163,7 +168,20 @@ pub(super) struct Living {
     blocked: u64,
     /// What was spent before the first switch, by what it would be without switches.
     early: Spent,
-    history: VecDeque<Stretch>,
+    pub(super) history: VecDeque<Stretch>,
+    /// How many of `history`, from its front, an observer was told of.
+    pub(super) told: usize,
+    /// What was open when events went missing, outermost first from the end: what of it still is
+    /// shows when the thread restates it.
+    stash: Vec<Frame>,
+    /// How much of it was restated so far.
+    restated: usize,
+    /// Ends that are known to be missing as what they ended was not restated.
+    unconfirmed: u64,
+    /// More may be open than is known: events are missing, and nothing was restated since.
+    pub(super) is_unsure: bool,
+    /// Events and ends that are missing, as far as the thread's events say.
+    pub(super) lost: (u64, u64),
     /// When the whole process was stopped, and the place of the first of these that is not over.
     stops: Stops,
     stops_over: usize,
@@ -266,6 +284,12 @@ impl Living {
             blocked: 0,
             early: Spent::default(),
             history: VecDeque::new(),
+            told: 0,
+            stash: Vec::new(),
+            restated: 0,
+            unconfirmed: 0,
+            is_unsure: false,
+            lost: (0, 0),
             stops,
             stops_over: 0,
             accounts: Vec::new(),
@@ -352,7 +376,11 @@ impl Living {
         } else if slot >= BLOCKED {
             self.outside += nanos;
         }
-        self.remember(Stretch { from, to: at, slot, call: name, stack });
+        let cpu = match self.cpu {
+            Cpu::On(cpu) if slot == RUNNING || slot == IN_CALLS => Some(cpu),
+            _ => None,
+        };
+        self.remember(Stretch { from, to: at, slot, call: name, stack, cpu });
     }
 
     fn slot(&self) -> usize {
@@ -374,10 +402,11 @@ impl Living {
     }
 
     fn remember(&mut self, stretch: Stretch) {
+        // What was told stays as it is.
+        let is_untold = self.told < self.history.len();
         if let Some(last) = self.history.back_mut() {
-            let same =
-                (last.slot, last.call, last.stack) == (stretch.slot, stretch.call, stretch.stack);
-            if same && last.to == stretch.from {
+            let key = |it: &Stretch| (it.slot, it.call, it.stack, it.cpu);
+            if key(last) == key(&stretch) && is_untold && last.to == stretch.from {
                 last.to = stretch.to;
                 return;
             }
@@ -385,6 +414,7 @@ impl Living {
         // Not only one: a wait that is told apart from being ready adds a stretch, too.
         while self.history.len() >= HISTORY_MAX {
             self.history.pop_front();
+            self.told = self.told.saturating_sub(1);
         }
         self.history.push_back(stretch);
     }
@@ -500,13 +530,58 @@ impl Living {
         self.pop(at)
     }
 
-    /// Forgets what is open: events are missing.
-    pub(super) fn lose(&mut self) {
-        self.frames.clear();
-        self.calls.clear();
-        self.accounts.clear();
+    /// Events are missing: puts aside what was open, outermost first, until something shows what of
+    /// it still is.
+    pub(super) fn lose(&mut self, mut open: Vec<Frame>) {
+        open.reverse();
+        (self.stash, self.restated) = (open, 0);
         self.index.reset();
-        (self.until, self.too_deep, self.gap) = (None, 0, true);
+        (self.until, self.too_deep, self.gap, self.is_unsure) = (None, 0, true, true);
+    }
+
+    /// Whether something was put aside.
+    #[inline]
+    pub(super) fn has_stash(&self) -> bool {
+        !self.stash.is_empty()
+    }
+
+    /// A thread restates what is open since `begin`. Returns what was put aside of it.
+    pub(super) fn restate(&mut self, open: Open, begin: u64) -> Option<Frame> {
+        self.is_unsure = false;
+        let found = self.stash.pop_if(|frame| frame.open == open && frame.begin == begin);
+        self.restated += usize::from(found.is_some());
+        found
+    }
+
+    /// Opens again what was put aside.
+    pub(super) fn restore(&mut self, frame: Frame) {
+        if frame.account.is_some() {
+            self.accounts.push(self.frames.len());
+        }
+        self.index.begin(OpenSince { open: frame.open, begin: Ticks(frame.begin) });
+        self.frames.push(frame);
+    }
+
+    /// Nothing more is restated. Returns what is left of what was put aside, outermost first, and
+    /// whether it is open still: a thread restates a limited number.
+    pub(super) fn take_stash(&mut self) -> (Vec<Frame>, bool) {
+        let mut rest = std::mem::take(&mut self.stash);
+        rest.reverse();
+        let is_open = std::mem::take(&mut self.restated) >= RESTATED_MAX;
+        if !is_open {
+            self.unconfirmed += rest.len() as u64;
+        }
+        (rest, is_open)
+    }
+
+    /// So many ends are missing. Returns how many of them end what is open: others ended what was
+    /// not restated, and is known to be over.
+    pub(super) fn take_lost(&mut self, (events, ends): (u64, u64)) -> u64 {
+        let (all, some) = &mut self.lost;
+        (*all, *some) = (all.saturating_add(events), some.saturating_add(ends));
+        let known = self.unconfirmed.min(ends);
+        self.unconfirmed -= known;
+        ends - known
     }
 
     /// What is known to be spent up to now.
@@ -519,6 +594,14 @@ impl Living {
     pub(super) fn resolve(&mut self, on: bool) {
         // Not among what regions compare: they began in the middle of it.
         self.early = self.early.resolved(on);
+        for stretch in self.history.iter_mut().skip(self.told) {
+            stretch.slot = match (on, stretch.slot) {
+                (true, EITHER) => RUNNING,
+                (true, BLOCKED..) => IN_CALLS,
+                (false, EITHER) => UNKNOWN,
+                (_, slot) => slot,
+            };
+        }
         for &at in &self.accounts {
             if let Some(account) = &mut self.frames[at].account {
                 account.before = account.before.resolved(on);
@@ -536,11 +619,15 @@ impl Living {
         self.blocked -= nanos;
         call.blocked -= nanos;
         let at = self.history.iter().rposition(|it| it.slot == slot && it.to == to);
-        if let Some(at) = at {
+        if let Some(at) = at.filter(|at| *at >= self.told) {
             let mut ready = self.history[at];
-            (ready.from, ready.slot) = (from.max(ready.from), READY);
-            self.history[at].to = ready.from;
-            self.history.insert(at + 1, ready);
+            (ready.from, ready.slot) = ((to - nanos).max(ready.from), READY);
+            if ready.from == self.history[at].from {
+                self.history[at].slot = READY;
+            } else {
+                self.history[at].to = ready.from;
+                self.history.insert(at + 1, ready);
+            }
         }
         nanos
     }
@@ -551,6 +638,28 @@ impl Living {
             let moved = nanos.min(self.early.0[EITHER]);
             self.early.0[EITHER] -= moved;
             self.early.0[UNKNOWN] += moved;
+            self.relabel(EITHER, UNKNOWN, moved);
+        }
+    }
+
+    /// The last `nanos` that were spent as `from` were spent as `to`.
+    fn relabel(&mut self, from: usize, to: usize, mut nanos: u64) {
+        let mut at = self.history.len();
+        while nanos > 0 && at > self.told {
+            at -= 1;
+            let mut stretch = self.history[at];
+            if stretch.slot != from {
+                continue;
+            }
+            let moved = nanos.min(stretch.to - stretch.from);
+            nanos -= moved;
+            if moved == stretch.to - stretch.from {
+                self.history[at].slot = to;
+                continue;
+            }
+            (stretch.from, stretch.slot) = (stretch.to - moved, to);
+            self.history[at].to = stretch.from;
+            self.history.insert(at + 1, stretch);
         }
     }
 
@@ -592,6 +701,7 @@ impl Living {
     /// It is over: memory that only a living thread needs is given back.
     pub(super) fn bury(&mut self) {
         (self.frames, self.calls, self.history) = (Vec::new(), Vec::new(), VecDeque::new());
+        (self.told, self.stash) = (0, Vec::new());
         self.accounts = Vec::new();
     }
 }

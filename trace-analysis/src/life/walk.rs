@@ -14,15 +14,17 @@ use trace_format::call::CallClass;
 use trace_format::definition::OpenSince;
 use trace_format::event::{Event, EventKind};
 use trace_format::header::BatchKind;
-use trace_format::id::{CallId, Open, StackId, ThreadId};
+use trace_format::id::{CallId, FutureId, Open, StackId, ThreadId};
 use trace_format::read::{ClockCursor, ReadAt, Tables, Thread, Timed, TraceFile, Window};
 use trace_format::time::{Nanos, Ticks};
+use trace_format::value::Values;
 
 use super::calls::CallTable;
 use super::cpus::Cpus;
 use super::futex::Futexes;
 use super::grouped::Sum;
 use super::hands::LockHands;
+use super::observed::Given;
 use super::places::Places;
 use super::regions::RegionTable;
 use super::thread::{Frame, Living};
@@ -37,6 +39,7 @@ use crate::slow_tasks::Runs;
 use crate::standstill::{Stops, standstills};
 use crate::summary::{Options, Progress, bounds};
 use crate::symbols::Symbols;
+use crate::timeline::{How, Loss, Note, Observer};
 use crate::walk::{Visitor, walk};
 
 /// Threads that recorded nothing, known from CPUs: so many.
@@ -54,7 +57,7 @@ pub(crate) struct Also<'f> {
 }
 
 /// A trace being walked.
-pub(crate) struct Walk<'f> {
+pub(crate) struct Walk<'f, O> {
     pub(super) tables: &'f Tables,
     clock: ClockCursor<'f>,
     pub(super) from: u64,
@@ -90,13 +93,17 @@ pub(crate) struct Walk<'f> {
     pub(super) stops: Stops,
     pub(super) faults: u64,
     pub(super) missing: Missing,
+    pub(super) observer: &'f mut O,
+    /// The last number that was given to an edge.
+    pub(super) edges: u64,
 }
 
-impl<'f> Walk<'f> {
-    pub(crate) fn new<S: ReadAt>(
+impl<'f, O: Observer> Walk<'f, O> {
+    pub(crate) fn observed<S: ReadAt>(
         file: &'f TraceFile<S>,
         options: &Options,
         symbols: &'f Symbols,
+        observer: &'f mut O,
     ) -> Self {
         let tables = file.tables();
         let (from, to) = window(file, options);
@@ -130,6 +137,8 @@ impl<'f> Walk<'f> {
             stops: Stops::new(standstills(file), from, to),
             faults: 0,
             missing: Missing::default(),
+            observer,
+            edges: 0,
         };
         let mut threads: Vec<_> = tables.threads.values().collect();
         threads.sort_by_key(|thread| (thread.first, thread.id));
@@ -183,11 +192,12 @@ impl<'f> Walk<'f> {
         let wants = (is_all, self.also.runs.is_some());
         let is_wanted = |open: &Open| match open {
             Open::Call(_) => true,
-            Open::Poll(_) => wants.0,
-            Open::Task(_) => wants.1,
-            Open::Region(_) => false,
+            Open::Poll(_) => O::IS_ON || wants.0,
+            Open::Task(_) => O::IS_ON || wants.1,
+            Open::Region(_) => O::IS_ON,
         };
         let window = Window { from, to: options.to, thread: None };
+        self.tell_news(Values::default(), FutureId(0));
         self.missing = walk(file, window, is_wanted, self, progress);
         self.begin_window();
     }
@@ -219,11 +229,56 @@ impl<'f> Walk<'f> {
         if thread.as_cpu().is_some() {
             self.lose_switches(self.from);
         } else if let Some(who) = self.thread(thread, self.from) {
-            // What it waited for may be over.
+            self.settle_stash(who, self.living[who].now);
+            let mut open = Vec::new();
             while let Some((frame, _)) = self.living[who].pop_any(0) {
-                self.lose_frame(who, &frame);
+                // What it waited for may be over.
+                if let Some(call) = self.living[who].take_call() {
+                    self.leave_futex(who, &call, frame.begin, frame.begin, false);
+                }
+                open.push(frame);
             }
-            self.living[who].lose();
+            open.reverse();
+            self.living[who].lose(open);
+        }
+    }
+
+    /// A thread restates what is open, as events before are missing.
+    fn reopen(&mut self, who: usize, open: Open, begin: Ticks) {
+        let at = self.nanos(begin);
+        match self.living[who].restate(open, at) {
+            Some(frame) => self.restore(who, frame, begin),
+            None => {
+                self.settle_stash(who, self.living[who].now);
+                self.begin(who, open, begin, Given::default());
+            }
+        }
+    }
+
+    /// Something is open still.
+    fn restore(&mut self, who: usize, frame: Frame, begin: Ticks) {
+        if let Open::Call(_) = frame.open {
+            self.begin(who, frame.open, begin, Given { is_known: true, ..Given::default() });
+        } else {
+            self.living[who].restore(frame);
+        }
+    }
+
+    /// What was open when events went missing, and is not restated, is over.
+    fn settle_stash(&mut self, who: usize, at: u64) {
+        if !self.living[who].has_stash() {
+            return;
+        }
+        let (rest, is_open) = self.living[who].take_stash();
+        if is_open {
+            for frame in rest {
+                let begin = self.tables.clock.ticks(Nanos(frame.begin));
+                self.restore(who, frame, begin);
+            }
+            return;
+        }
+        for frame in rest.iter().rev() {
+            self.lose_frame(who, frame, at);
         }
     }
 
@@ -237,7 +292,10 @@ impl<'f> Walk<'f> {
 
     /// Whether regions, polls and task runs are followed; else calls alone.
     pub(super) fn follows_all(&self) -> bool {
-        self.has_cpus || self.also.async_tasks.is_some() || self.also.runs.is_some()
+        O::IS_ON
+            || self.has_cpus
+            || self.also.async_tasks.is_some()
+            || self.also.runs.is_some()
     }
 
     /// Whether an event says something if calls alone are followed.
@@ -258,7 +316,7 @@ impl<'f> Walk<'f> {
     fn is_idle_region(&self, event: &Event<'_>) -> bool {
         match (event.kind, &self.also.async_tasks) {
             (EventKind::Region { site, duration, .. }, Some(tasks)) => {
-                !self.has_cpus && self.is_inside && tasks.is_fast_region(site, duration)
+                !O::IS_ON && !self.has_cpus && self.is_inside && tasks.is_fast_region(site, duration)
             }
             _ => false,
         }
@@ -270,44 +328,63 @@ impl<'f> Walk<'f> {
         let Some(who) = self.thread(thread, at) else { return };
         self.come(who, at);
         self.bring(who, at);
-        let end = |duration: Ticks| self.nanos(Ticks(event.ticks.0.saturating_add(duration.0)));
         let since = |since: Ticks| Ticks(event.ticks.0.saturating_sub(since.0));
         let ticks = event.ticks;
+        if let EventKind::Reopen { open, since: ago } = event.kind {
+            return self.reopen(who, open, since(ago));
+        }
+        self.settle_stash(who, at);
+        let end = |duration: Ticks| self.nanos(Ticks(ticks.0.saturating_add(duration.0)));
+        let given = Given::default();
         match event.kind {
-            EventKind::Region { site, duration, .. } => {
-                self.complete(who, Open::Region(site), ticks, end(duration), StackId(0));
+            EventKind::Region { site, duration, values } => {
+                let given = Given { values, ..given };
+                self.complete(who, (Open::Region(site), StackId(0)), ticks, end(duration), given);
             }
             EventKind::Poll { future, duration, waits_at } => {
-                self.complete(who, Open::Poll(future), ticks, end(duration), waits_at);
+                self.complete(who, (Open::Poll(future), waits_at), ticks, end(duration), given);
             }
             EventKind::TaskRun { task, duration } => {
-                self.complete(who, Open::Task(task), ticks, end(duration), StackId(0));
+                self.complete(who, (Open::Task(task), StackId(0)), ticks, end(duration), given);
             }
             EventKind::Call { call, result, duration } => {
-                let end = end(duration);
-                match self.open(who, Open::Call(call), ticks, Some((end, result))) {
-                    true => self.living[who].until = Some(end),
-                    false => self.living[who].pop_too_deep(),
-                }
+                let whole = Some((end(duration), result));
+                let given = Given { whole, ..given };
+                self.complete(who, (Open::Call(call), StackId(0)), ticks, end(duration), given);
             }
-            EventKind::RegionBegin { site, .. } => self.begin(who, Open::Region(site), ticks),
-            EventKind::PollBegin { future } => self.begin(who, Open::Poll(future), ticks),
-            EventKind::TaskRunBegin { task } => self.begin(who, Open::Task(task), ticks),
-            EventKind::CallBegin { call } => self.begin(who, Open::Call(call), ticks),
-            EventKind::Reopen { open, since: ago } => self.begin(who, open, since(ago)),
-            EventKind::End | EventKind::EndValue { .. } => self.end(who, at, StackId(0)),
-            EventKind::EndPoll { waits_at } => self.end(who, at, waits_at),
+            EventKind::RegionBegin { site, values } => {
+                self.begin(who, Open::Region(site), ticks, Given { values, ..given });
+            }
+            EventKind::PollBegin { future } => self.begin(who, Open::Poll(future), ticks, given),
+            EventKind::TaskRunBegin { task } => self.begin(who, Open::Task(task), ticks, given),
+            EventKind::CallBegin { call } => self.begin(who, Open::Call(call), ticks, given),
+            EventKind::End => self.end(who, at, StackId(0), How::Plain),
+            EventKind::EndValue { outcome, values } => {
+                self.end(who, at, StackId(0), How::Value(outcome, values));
+            }
+            EventKind::EndPoll { waits_at } => self.end(who, at, waits_at, How::Plain),
             EventKind::EndCall { result } => self.end_call(who, at, result),
             EventKind::EndDetached { open, since: ago } => {
-                let begin = self.nanos(since(ago));
-                self.end_detached(who, open, begin, at);
+                self.end_detached(who, open, since(ago), at);
             }
-            EventKind::Dropped { ends, from, to, .. } => {
-                let (from, to) = (self.nanos(from), self.nanos(to));
-                self.living[who].dropped(to.saturating_sub(from));
-                self.lose_ends(who, ends);
+            EventKind::Dropped { events, ends, from, to } => {
+                let (from, to) = (Nanos(self.nanos(from)), Nanos(self.nanos(to)));
+                self.lose_events(who, at, Loss { events, ends, from, to });
             }
             _ => self.other_event(who, at, event),
+        }
+        self.tell_intervals(who);
+    }
+
+    /// Events of a thread are missing, as it says itself.
+    pub(super) fn lose_events(&mut self, who: usize, at: u64, loss: Loss) {
+        let Loss { events, ends, from, to } = loss;
+        self.living[who].dropped(to.0.saturating_sub(from.0));
+        let ends = self.living[who].take_lost((events, ends));
+        self.lose_ends(who, ends, to.0.min(at));
+        if O::IS_ON {
+            let who = self.seen(who);
+            self.observer.lost(who, Nanos(at), &loss);
         }
     }
 
@@ -321,14 +398,16 @@ impl<'f> Walk<'f> {
             }
             _ => at,
         };
+        let mut note = Note::default();
         if let Some(tasks) = &mut self.also.async_tasks {
             let (thread, frames) = (self.names[who].0, &self.living[who].frames);
-            tasks.event(Here { who, thread, frames }, at, &event.kind, ready);
+            note = tasks.event(Here { who, thread, frames }, at, &event.kind, ready);
         }
+        self.tell_event(who, at, &event.kind, note);
     }
 
-    /// The ends of the innermost things are lost.
-    fn lose_ends(&mut self, who: usize, ends: u64) {
+    /// The ends of the innermost things are lost: they were open until then at most.
+    fn lose_ends(&mut self, who: usize, ends: u64, at: u64) {
         for _ in 0..ends {
             let Some((frame, _)) = self.living[who].pop(0) else {
                 if self.living[who].frames.is_empty() {
@@ -336,18 +415,19 @@ impl<'f> Walk<'f> {
                 }
                 continue;
             };
-            self.lose_frame(who, &frame);
+            self.lose_frame(who, &frame, at);
         }
     }
 
-    /// Something may be over, nobody knows since when.
-    fn lose_frame(&mut self, who: usize, frame: &Frame) {
+    /// Something may be over, nobody knows since when; at the latest then.
+    fn lose_frame(&mut self, who: usize, frame: &Frame, at: u64) {
         if let Some(call) = self.living[who].take_call() {
             self.leave_futex(who, &call, frame.begin, frame.begin, false);
         }
         if let (Open::Poll(future), Some(tasks)) = (frame.open, &mut self.also.async_tasks) {
-            tasks.lost_poll(future);
+            tasks.lost_poll(future, self.names[who].0, at);
         }
+        self.tell_end(who, frame.open, at, How::Lost);
     }
 
     /// A thread does something.
@@ -376,7 +456,7 @@ impl<'f> Walk<'f> {
     #[inline]
     pub(super) fn bring(&mut self, who: usize, at: u64) {
         while let Some((frame, end)) = self.living[who].advance(at) {
-            self.closed(who, frame, end);
+            self.closed(who, frame, end, How::Plain);
         }
         self.living[who].gap = false;
     }
@@ -384,12 +464,20 @@ impl<'f> Walk<'f> {
     /// Ends all lives, and tells what is known.
     pub(crate) fn finish(&mut self, options: &Options) -> Lives {
         self.settle(self.to);
-        super::finish::finish(self, options)
+        let lives = super::finish::finish(self, options);
+        if O::IS_ON {
+            if let Some(tasks) = &mut self.also.async_tasks {
+                tasks.draw_unfinished();
+            }
+            self.tell_news(Values::default(), FutureId(0));
+        }
+        lives
     }
 
     /// Makes time pass for one thread to the end of its life, and tells what it still waited for.
     pub(super) fn bring_to_end(&mut self, who: usize, end: u64) {
         self.bring(who, end);
+        self.settle_stash(who, end);
         self.tell_outside(who);
         while let Some((mut frame, end)) = self.living[who].pop_any(end) {
             let activity = self.living[who].activity_in(&mut frame);
@@ -406,7 +494,9 @@ impl<'f> Walk<'f> {
                 Open::Task(task) => self.closed_run(who, task, (frame.begin, end), activity),
                 Open::Region(_) | Open::Call(_) => {}
             }
+            self.tell_end(who, frame.open, end, How::Open);
         }
+        self.tell_all_intervals(who);
         self.living[who].bury();
     }
 
@@ -415,12 +505,12 @@ impl<'f> Walk<'f> {
     }
 }
 
-impl Visitor for Walk<'_> {
+impl<O: Observer> Visitor for Walk<'_, O> {
     fn open_at_start(&mut self, thread: ThreadId, open: &[OpenSince]) {
         let Some(who) = self.thread(thread, self.from) else { return };
         self.living[who].seen = true;
         for open in open {
-            self.begin(who, open.open, open.begin);
+            self.begin(who, open.open, open.begin, Given::default());
         }
     }
 
@@ -434,7 +524,7 @@ impl Visitor for Walk<'_> {
         self.come(who, at);
         self.bring(who, at);
         if self.living[who].find(open, at).is_none() {
-            self.begin(who, open, begin);
+            self.begin(who, open, begin, Given::default());
         }
     }
 
@@ -465,6 +555,10 @@ impl Visitor for Walk<'_> {
         if let Some(thread) = thread {
             self.lose(thread);
         }
+    }
+
+    fn is_done(&self) -> bool {
+        self.observer.is_done()
     }
 }
 
