@@ -93,7 +93,7 @@ fn a_panic_stops_a_trace() {
     assert!(panic.is_err() && !is_enabled());
     let trace = Decoded::new(&memory.take());
     checks::check(&trace);
-    assert_eq!(trace.tables.stop.unwrap().events, 4);
+    assert_eq!(trace.events_told(), 4);
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn what_began_outside_the_trace_does_not_end_in_it() {
         (first, second)
     };
     checks::check(&first);
-    assert_eq!(first.tables.stop.unwrap().events, 2, "`+ outer` and `leaf`");
+    assert_eq!(first.events_told(), 2, "`+ outer` and `leaf`");
     assert_eq!(second.lines(), ["+ twice", "leaf", "leaf", "-"]);
 }
 

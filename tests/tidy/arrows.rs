@@ -7,14 +7,15 @@ use crate::tree::{Fault, File, Tree};
 use toml::{Table, Value};
 
 /// What each crate may depend on, of the workspace.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("examples", &[]),
     ("exectrace", &["trace-bridges", "trace-macros", "trace-runtime"]),
-    ("exectrace-cli", &["trace-analysis", "trace-format", "trace-profile"]),
+    ("exectrace-cli", &["trace-analysis", "trace-export", "trace-format", "trace-profile"]),
     ("sanitized", &[]),
     ("service", &["exectrace", "trace-http"]),
     ("trace-analysis", &["trace-format"]),
     ("trace-bridges", &["trace-runtime"]),
+    ("trace-export", &["trace-analysis", "trace-format", "trace-profile"]),
     ("trace-format", &[]),
     ("trace-http", &["exectrace", "trace-analysis", "trace-format", "trace-profile"]),
     ("trace-http-off", &[]),

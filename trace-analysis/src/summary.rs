@@ -349,7 +349,9 @@ pub(crate) fn bounds<S: ReadAt>(file: &TraceFile<S>) -> (Ticks, Ticks) {
     let last = events().map(|entry| entry.last_ticks).max();
     let stop = tables.stop.map(|stop| stop.ticks);
     let generation = tables.generations.last().map(|generation| generation.ticks);
-    let end = last.max(stop).max(generation).unwrap_or(begin);
+    // A killed trace may know of a thread's end that came after all events.
+    let ends = tables.threads.values().filter_map(|thread| Some(thread.end?.ticks)).max();
+    let end = last.max(stop).max(generation).max(ends).unwrap_or(begin);
     (begin, end.max(begin))
 }
 

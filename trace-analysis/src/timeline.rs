@@ -51,6 +51,8 @@ pub struct Begun<'e> {
     pub at: Moment,
     /// Arguments; of regions only.
     pub values: Values<'e>,
+    /// Of a call: what it waits for if it waits.
+    pub reason: Option<Reason>,
     /// Of a call that is over already: what it returned.
     pub result: Option<i64>,
     /// Of a call that wakes, and of a poll: the number of the edges that begin or end here; 0 for
@@ -155,7 +157,7 @@ pub struct Edge {
     /// The number of the call that woke, as [`Begun::edge`] had it; 0 for a join.
     pub number: u64,
     /// Who ended the wait.
-    pub from: ThreadId,
+    pub from: Who,
     /// Where; 0 if unknown.
     pub stack: StackId,
     /// When.

@@ -17,7 +17,10 @@ use crate::pending::Pending;
 use crate::summary::{Progress, bounds};
 
 /// Events between two reports of progress.
-const PROGRESS_EVENTS: u64 = 1 << 18;
+const PROGRESS_EVENTS: u64 = 1 << 16;
+
+/// Events between two questions whether the visitor wants more.
+const ASKED_EVENTS: u64 = 1 << 12;
 
 /// Receives a trace's events in the order of time.
 pub(crate) trait Visitor {
@@ -66,13 +69,13 @@ pub(crate) fn walk<S: ReadAt>(
     loop {
         let walked = order.for_each(|timed| {
             count += 1;
+            if count.is_multiple_of(ASKED_EVENTS) && visitor.is_done() {
+                return ControlFlow::Break(());
+            }
             if count.is_multiple_of(PROGRESS_EVENTS) {
                 let part = timed.event.ticks.0.saturating_sub(from) as f64 / length as f64;
                 let bytes = (bytes_total as f64 * part.min(1.0)) as u64;
                 progress(Progress { bytes, bytes_total });
-                if visitor.is_done() {
-                    return ControlFlow::Break(());
-                }
             }
             while let Some((begin, thread, open)) = pending.before(timed.event.ticks) {
                 visitor.begin_pending(begin, thread, open);

@@ -14,8 +14,8 @@ use trace_format::time::{Nanos, Ticks};
 use trace_format::value::{Value, Values};
 use trace_profile::escape;
 
-use crate::places::short_file;
 use crate::units;
+use trace_export::label::place::short_file;
 
 /// So many characters of a name are shown.
 const NAME_CHARS_MAX: usize = 120;
@@ -325,12 +325,6 @@ pub fn outcome(outcome: Outcome, values: Values<'_>) -> String {
 #[must_use]
 pub fn owned_outcome(result: Option<&(Outcome, OwnedValues)>) -> String {
     result.map_or_else(String::new, |(kind, values)| outcome(*kind, values.values()))
-}
-
-/// What other processes call a task, in the words of W3C Trace Context: version 00, and recorded.
-#[must_use]
-pub fn traceparent(trace: u128, span: u64) -> String {
-    format!("00-{trace:032x}-{span:016x}-01")
 }
 
 /// Appends one value.

@@ -8,9 +8,9 @@ use std::process::{Command, Output, Stdio};
 
 use prost::Message;
 use tempfile::TempDir;
+use trace_export::perfetto::message::Trace;
 use trace_format::batch::Compression;
 use trace_format::testgen::{everything, tight_loops};
-use trace_tool::export::perfetto::message::Trace;
 
 fn export(trace: &Path, out: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_exectrace"));

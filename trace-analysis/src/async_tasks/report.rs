@@ -63,7 +63,6 @@ pub(crate) enum News {
     Interval(TaskInterval),
 }
 
-
 /// Whether a trace may have futures.
 pub(super) fn has_futures(tables: &Tables) -> bool {
     let is_future = |kind| kind == CallsiteKind::Future;

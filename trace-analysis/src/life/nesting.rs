@@ -10,6 +10,7 @@ use super::futex::woken;
 use super::observed::Given;
 use super::walk::{EAGAIN, Walk, call_class};
 use crate::async_tasks::{Here, innermost_poll};
+use crate::reason::Reason;
 use crate::time::Moment;
 use crate::timeline::{Detached, How, Observer};
 
@@ -71,13 +72,7 @@ impl<O: Observer> Walk<'_, O> {
     /// Opens something that began then, perhaps before what is read. Whether it is followed.
     ///
     /// - `given`: what is known of it.
-    pub(super) fn open(
-        &mut self,
-        who: usize,
-        open: Open,
-        ticks: Ticks,
-        given: Given<'_>,
-    ) -> bool {
+    pub(super) fn open(&mut self, who: usize, open: Open, ticks: Ticks, given: Given<'_>) -> bool {
         let begin = self.nanos(ticks);
         self.end_early(who, begin);
         if !matches!(open, Open::Call(_)) && !self.follows_all() {
@@ -88,8 +83,13 @@ impl<O: Observer> Walk<'_, O> {
             true => Moment(self.tables.clock.signed_nanos(ticks)).before(self.from),
             false => 0,
         };
+        let mut reason = None;
         let (wants_account, edge) = match open {
-            Open::Call(call) => (false, self.open_call(who, call, begin, given.whole)),
+            Open::Call(call) => {
+                let (edge, why) = self.open_call(who, call, begin, given.whole);
+                reason = Some(why);
+                (false, edge)
+            }
             Open::Poll(future) => self.open_poll(who, future, begin, older),
             Open::Task(task) => {
                 self.living[who].push(open, begin, None);
@@ -107,7 +107,7 @@ impl<O: Observer> Walk<'_, O> {
             }
             return false;
         }
-        self.tell_begin(who, open, Moment::older(begin, older), given, edge);
+        self.tell_begin(who, open, Moment::older(begin, older), given, (edge, reason));
         let living = &mut self.living[who];
         if wants_account {
             living.keep_account();
@@ -135,7 +135,8 @@ impl<O: Observer> Walk<'_, O> {
         told
     }
 
-    /// A call begins. Returns the number of the edges to those whom it wakes; 0 if it wakes nobody.
+    /// A call begins. Returns the number of the edges to those whom it wakes, 0 if it wakes nobody;
+    /// and why it waits if it waits.
 
     pub(super) fn open_call(
         &mut self,
@@ -143,7 +144,7 @@ impl<O: Observer> Walk<'_, O> {
         call: OpenCall,
         begin: u64,
         whole: Option<(u64, i64)>,
-    ) -> u64 {
+    ) -> (u64, Reason) {
         let (mut why, place) = self.places.why(call);
         if let Some((end, result)) = whole {
             let is_fast = end - begin < WAIT_NANOS_MIN && call_class(call.call) != CallClass::Futex;
@@ -163,7 +164,7 @@ impl<O: Observer> Walk<'_, O> {
                     Some((end, result)) => (end, woken(call.call, result)),
                     None => (u64::MAX, 1),
                 };
-                let Some(futex) = self.futexes.at(resource) else { return 0 };
+                let Some(futex) = self.futexes.at(resource) else { return (0, why.reason) };
                 if woken > 0 {
                     self.edges += 1;
                     edge = self.edges;
@@ -183,7 +184,7 @@ impl<O: Observer> Walk<'_, O> {
         {
             call.result = Some(result);
         }
-        edge
+        (edge, why.reason)
     }
 
     /// What was opened last ends.
@@ -269,7 +270,6 @@ impl<O: Observer> Walk<'_, O> {
         let others = (0..self.living.len().min(SEARCHED_MAX)).filter(|other| *other != who);
         for other in others {
             if let Some(depth) = self.living[other].find(open, begin) {
-                self.end_early(other, at);
                 let other = self.seen(other);
                 return self.observer.ended_elsewhere(other, depth, Nanos(at));
             }

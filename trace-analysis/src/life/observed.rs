@@ -44,7 +44,7 @@ impl<O: Observer> Walk<'_, O> {
         open: Open,
         at: Moment,
         given: Given<'_>,
-        edge: u64,
+        (edge, reason): (u64, Option<Reason>),
     ) {
         if !O::IS_ON {
             return;
@@ -53,7 +53,7 @@ impl<O: Observer> Walk<'_, O> {
         if !given.is_known {
             let (values, result) = (given.values, given.whole.map(|(_, result)| result));
             let who = self.seen(who);
-            self.observer.begin(who, &Begun { open, at, values, result, edge });
+            self.observer.begin(who, &Begun { open, at, values, reason, result, edge });
         }
     }
 
@@ -128,7 +128,8 @@ impl<O: Observer> Walk<'_, O> {
         }
         let Woken { waker, edge: number, .. } = *woken;
         let kind = if number == 0 { EdgeKind::Join } else { EdgeKind::Wake };
-        let (from, stack, at) = (waker.thread, waker.stack, waker.at);
+        let Some(from) = self.who.thread(waker.thread) else { return };
+        let (from, stack, at) = (self.seen(from), waker.stack, waker.at);
         let (to, end) = (self.seen(who), Nanos(end));
         self.observer.edge(&Edge { kind, number, from, stack, at, to, end });
     }

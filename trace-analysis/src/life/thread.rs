@@ -534,6 +534,8 @@ impl Living {
     /// it still is.
     pub(super) fn lose(&mut self, mut open: Vec<Frame>) {
         open.reverse();
+        // What was put aside before lies further out.
+        open.append(&mut self.stash);
         (self.stash, self.restated) = (open, 0);
         self.index.reset();
         (self.until, self.too_deep, self.gap, self.is_unsure) = (None, 0, true, true);
@@ -543,6 +545,11 @@ impl Living {
     #[inline]
     pub(super) fn has_stash(&self) -> bool {
         !self.stash.is_empty()
+    }
+
+    /// Whether something of what was put aside was restated.
+    pub(super) fn is_restating(&self) -> bool {
+        self.restated > 0
     }
 
     /// A thread restates what is open since `begin`. Returns what was put aside of it.

@@ -229,7 +229,9 @@ impl<'f, O: Observer> Walk<'f, O> {
         if thread.as_cpu().is_some() {
             self.lose_switches(self.from);
         } else if let Some(who) = self.thread(thread, self.from) {
-            self.settle_stash(who, self.living[who].now);
+            if self.living[who].is_restating() {
+                self.settle_stash(who, self.living[who].now);
+            }
             let mut open = Vec::new();
             while let Some((frame, _)) = self.living[who].pop_any(0) {
                 // What it waited for may be over.
@@ -249,7 +251,7 @@ impl<'f, O: Observer> Walk<'f, O> {
         match self.living[who].restate(open, at) {
             Some(frame) => self.restore(who, frame, begin),
             None => {
-                self.settle_stash(who, self.living[who].now);
+                self.settle_stash(who, at);
                 self.begin(who, open, begin, Given::default());
             }
         }
@@ -292,10 +294,7 @@ impl<'f, O: Observer> Walk<'f, O> {
 
     /// Whether regions, polls and task runs are followed; else calls alone.
     pub(super) fn follows_all(&self) -> bool {
-        O::IS_ON
-            || self.has_cpus
-            || self.also.async_tasks.is_some()
-            || self.also.runs.is_some()
+        O::IS_ON || self.has_cpus || self.also.async_tasks.is_some() || self.also.runs.is_some()
     }
 
     /// Whether an event says something if calls alone are followed.
@@ -316,7 +315,10 @@ impl<'f, O: Observer> Walk<'f, O> {
     fn is_idle_region(&self, event: &Event<'_>) -> bool {
         match (event.kind, &self.also.async_tasks) {
             (EventKind::Region { site, duration, .. }, Some(tasks)) => {
-                !O::IS_ON && !self.has_cpus && self.is_inside && tasks.is_fast_region(site, duration)
+                !O::IS_ON
+                    && !self.has_cpus
+                    && self.is_inside
+                    && tasks.is_fast_region(site, duration)
             }
             _ => false,
         }

@@ -16,9 +16,9 @@ use super::{Failure, Verdict};
 use crate::command::lines::{Line, Lines};
 use crate::describe::Names;
 use crate::output::{Output, progress};
-use crate::places::Places;
 use crate::symbols::binaries;
 use crate::units;
+use trace_export::label::place::Places;
 
 /// A deeper line is indented no further.
 const INDENT_MAX: usize = 40;

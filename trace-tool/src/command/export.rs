@@ -4,14 +4,15 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use trace_analysis::Progress;
 
 use super::reading::{Reading, open, symbols};
 use super::{Failure, Verdict};
 use crate::create::create;
-use crate::export::perfetto::{self, ExportError};
 use crate::output::{Output, progress, say};
 use crate::symbols::binaries;
 use crate::units;
+use trace_export::perfetto;
 
 /// What can be asked.
 #[derive(Args, Debug)]
@@ -44,13 +45,14 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     let file = &reading.file;
     let Format::Perfetto = arguments.format;
     let to_stdout = arguments.output.as_os_str() == "-";
-    let events = file.index().iter().map(|entry| u64::from(entry.events)).sum();
     let bar = progress(file.bytes());
-    bar.set_length(events);
-    let mut advance = |done| bar.set_position(done);
+    let advance = |at: Progress| {
+        bar.set_length(at.bytes_total);
+        bar.set_position(at.bytes);
+    };
     let done = if to_stdout {
         let symbols = symbols(file, &arguments.names)?;
-        perfetto::export(file, &symbols, out, &mut advance)
+        perfetto::export(file, &symbols, out, advance)
     } else {
         let target = &arguments.output;
         if is_same(&arguments.file, target) {
@@ -59,21 +61,19 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
         let created = create(target)?;
         let symbols = symbols(file, &arguments.names)?;
         let mut target = BufWriter::with_capacity(1 << 18, created);
-        let done = perfetto::export(file, &symbols, &mut target, &mut advance);
-        done.and_then(|totals| target.flush().map(|()| totals).map_err(ExportError::Write))
+        let done = perfetto::export(file, &symbols, &mut target, advance);
+        done.and_then(|totals| target.flush().map(|()| totals))
     };
     bar.finish_and_clear();
-    let totals = done.map_err(|error| match error {
-        ExportError::Read(error) => Failure::Trace(arguments.file.clone(), error),
-        ExportError::Write(error) => Failure::Output(error),
-    })?;
+    let totals = done.map_err(Failure::Output)?;
+    let drawn = totals.drawn;
     if !to_stdout {
-        let (events, bytes) = (units::count(totals.events), units::bytes(totals.bytes));
+        let (events, bytes) = (units::count(drawn.events), units::bytes(totals.bytes));
         let path = arguments.output.display().to_string();
         writeln!(out, "{events} events, {bytes}: open {path} at https://ui.perfetto.dev")?;
     }
-    if totals.hidden > 0 {
-        let hidden = units::plural(totals.hidden, "item", "items");
+    if drawn.hidden > 0 {
+        let hidden = units::plural(drawn.hidden, "item", "items");
         say(&format!("{hidden} left out that the format has no place for"));
     }
     Ok(reading.completeness().warn())

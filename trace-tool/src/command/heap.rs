@@ -18,10 +18,10 @@ use crate::json::Trace;
 use crate::json::heap::HeapReport;
 use crate::json::life::Words;
 use crate::output::{Output, advance, progress, say};
-use crate::places::{Place, Places};
 use crate::symbols::binaries;
 use crate::table::{Column, Table};
 use crate::units;
+use trace_export::label::place::{Place, Places};
 
 /// The graph's size, without the numbers beside it.
 const GRAPH_ROWS: usize = 6;

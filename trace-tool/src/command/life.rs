@@ -10,8 +10,8 @@ use super::reading::{Reading, Source, missing, symbols};
 use crate::completeness::Completeness;
 use crate::describe::Names;
 use crate::json::life::Words;
-use crate::places::Places;
 use crate::symbols::binaries;
+use trace_export::label::place::Places;
 
 /// A trace, and what its threads did.
 #[derive(Debug)]

@@ -18,10 +18,10 @@ use trace_profile::escape;
 
 use crate::describe::{Names, outcome, push_value};
 use crate::json::{Named, OwnedValuesOut, ValueOut};
-use crate::places::Places;
 use crate::units;
 use futures::Link;
 use system::System;
+use trace_export::label::place::Places;
 
 mod futures;
 mod system;

@@ -18,10 +18,10 @@ use crate::describe::{Names, push_value};
 use crate::json::life::Words;
 use crate::json::{Parts, Report, Trace};
 use crate::output::Output;
-use crate::places::Places;
 use crate::symbols::binaries;
 use crate::table::{Column, Table};
 use crate::units;
+use trace_export::label::place::Places;
 
 const LIVES: &str = "Threads (parts of their lives; ready: able to run, and had no CPU)";
 const WHERE: &str = "Where the time went (self: without callees; wall%: of the time that passed)";

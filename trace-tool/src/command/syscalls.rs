@@ -18,7 +18,8 @@ use crate::json::life::{LifeReport, Words};
 use crate::output::{Output, say};
 use crate::symbols::binaries;
 use crate::table::{Column, Table};
-use crate::{call, errno, units};
+use crate::{call, units};
+use trace_export::label::errno;
 
 /// So many kinds of errors of a group are named.
 const ERRORS_SHOWN: usize = 2;

@@ -22,10 +22,10 @@ use crate::describe::Names;
 use crate::json::life::Words;
 use crate::json::{Parts, Report, Trace};
 use crate::output::Output;
-use crate::places::Places;
 use crate::symbols::binaries;
 use crate::table::{Column, Table};
 use crate::units;
+use trace_export::label::place::Places;
 
 /// So many reasons for waiting are named of each thread, if there is room.
 const REASONS_SHOWN: usize = 3;

@@ -12,10 +12,11 @@ use trace_format::time::Nanos;
 
 use super::process::{CpuOut, FacilityOut, StandstillOut};
 use super::{Spread, Trace};
+use crate::call;
 use crate::completeness::Completeness;
 use crate::describe::Names;
-use crate::places::{Place, Places};
-use crate::{call, errno};
+use trace_export::label::errno;
+use trace_export::label::place::{Place, Places};
 
 /// What names are given by.
 #[derive(Clone, Copy, Debug)]

@@ -9,9 +9,10 @@ use trace_format::time::Ticks;
 use trace_format::value::Values;
 
 use super::{Line, Lines, NAMES_MAX};
-use crate::describe::{outcome, traceparent};
+use crate::describe::outcome;
 use crate::json::OwnedValuesOut;
 use crate::units;
+use trace_export::label::traceparent;
 
 /// What other processes call a task.
 #[derive(Debug, Serialize)]

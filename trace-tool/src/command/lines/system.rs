@@ -8,7 +8,8 @@ use trace_format::time::Ticks;
 
 use super::{Line, Lines, futures};
 use crate::json::life::FrameOut;
-use crate::{call, errno, units};
+use crate::{call, units};
+use trace_export::label::errno;
 
 /// The fields of such lines. Those that do not apply are left out.
 #[derive(Debug, Default, Serialize)]

@@ -20,7 +20,8 @@ use trace_format::testgen::{TraceBuilder, value_bytes};
 use trace_format::time::{Nanos, Ticks};
 use trace_format::value::{Text, Value, Values};
 
-use super::{Totals, export};
+use super::export;
+use crate::draw::Totals;
 use picture::picture;
 
 const PARSE: SiteId = SiteId(1);
@@ -60,9 +61,9 @@ fn exported(trace: &[u8]) -> (Vec<u8>, Totals) {
 fn exported_with(trace: &[u8], symbols: &Symbols) -> (Vec<u8>, Totals) {
     let file = TraceFile::open(trace).expect("a trace");
     let mut out = Vec::new();
-    let totals = export(&file, symbols, &mut out, &mut |_| {}).expect("a Vec takes anything");
+    let totals = export(&file, symbols, &mut out, |_| {}).expect("a Vec takes anything");
     assert_eq!(totals.bytes, out.len() as u64);
-    (out, totals)
+    (out, totals.drawn)
 }
 
 #[track_caller]
@@ -228,14 +229,14 @@ fn a_future_has_a_track_and_its_polls_are_on_threads() {
         &trace.stop(1_000),
         &[
             &format!("10 {own} ( fetch [testgen] future=1u task=9u {place} ~3 #9"),
-            &format!("10 {own} ( polled [exectrace] thread=\"main\""),
             &format!("10 main ( fetch [testgen] future=1u {place} ~3"),
+            &format!("10 {own} ( polled [exectrace] thread=\"main\""),
             "15 main )",
             &format!("15 {own} )"),
             &format!("15 {own} ( idle [exectrace]"),
             &format!("20 {own} )"),
-            &format!("20 {own} ( polled [exectrace] thread=\"worker-1\""),
             &format!("20 worker-1 ( fetch [testgen] future=1u {place} ~3"),
+            &format!("20 {own} ( polled [exectrace] thread=\"worker-1\""),
             "21 worker-1 ( outer [testgen] @src/testgen.rs:2",
             "22 worker-1 )",
             "25 worker-1 )",
@@ -256,8 +257,8 @@ fn a_slice_ended_from_elsewhere_ends_after_what_lies_in_it() {
     trace.event(2, 20, EventKind::EndDetached { open, since });
     let (out, _) = exported(&trace.stop(1_000));
     let lines = picture(&out);
-    assert_eq!(lines[2..4], ["35 main )", r#"35 main ) ended="on another thread""#]);
-    assert!(lines[4].starts_with("late 20 worker-1 ! outer"), "{}", lines[4]);
+    assert!(lines[2].starts_with("20 worker-1 ! outer"), "{}", lines[2]);
+    assert_eq!(lines[3..5], ["35 main )", r#"35 main ) ended="on another thread""#]);
 }
 
 #[test]
@@ -286,11 +287,11 @@ fn a_region_held_across_an_await_goes_on_below_its_future() {
         &trace.stop(1_000),
         &[
             &format!("10 {own} ( fetch [testgen] future=1u {place} ~3"),
-            &format!("10 {own} ( polled [exectrace] thread=\"main\""),
             &format!("10 main ( fetch [testgen] future=1u {place} ~3"),
+            &format!("10 {own} ( polled [exectrace] thread=\"main\""),
             &format!("11 main ( {outer}"),
+            &format!("11 {own}/held across awaits ( {outer}"),
             &format!("12 main ( {parse}"),
-            &format!("late 11 {own}/held across awaits ( {outer}"),
             &format!("12 {own}/held across awaits ( {parse}"),
             &format!("20 main ) ended={held:?}"),
             &format!("20 main ) ended={held:?}*"),
@@ -298,8 +299,8 @@ fn a_region_held_across_an_await_goes_on_below_its_future() {
             &format!("20 {own} )"),
             &format!("20 {own} ( idle [exectrace]"),
             &format!("30 {own} )"),
-            &format!("30 {own} ( polled [exectrace] thread=\"worker-1\""),
             &format!("30 worker-1 ( fetch [testgen] future=1u {place} ~3"),
+            &format!("30 {own} ( polled [exectrace] thread=\"worker-1\""),
             &format!("32 {own}/held across awaits )"),
             &format!("32 {own}/held across awaits )"),
             "33 worker-1 )",
@@ -410,11 +411,11 @@ fn a_region_that_ends_on_another_thread_ends_its_slice_where_it_began() {
             &format!("10 main ( {outer} @src/testgen.rs:2"),
             &format!("15 worker-1 ( {parse}"),
             "16 worker-1 )",
-            r#"20 main ) ended="on another thread""#,
             &format!(
                 "20 worker-1 ! {outer} ended=\"here: begun elsewhere, or in a gap\" \
                  duration_ns=10u @src/testgen.rs:2"
             ),
+            r#"20 main ) ended="on another thread""#,
             &format!("30 main ( {parse}"),
             "35 main )",
             &format!("40 main ( {parse}"),

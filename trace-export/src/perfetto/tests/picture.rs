@@ -14,7 +14,7 @@ use super::super::message::{
     TrackEvent,
 };
 
-/// Decodes `bytes` and draws their events. Tracks are called by their names; a child of a thread by
+/// Decodes `bytes` and draws their events, in the order of time. Tracks are called by their names; a child of a thread by
 /// `thread/child`.
 pub(super) fn picture(bytes: &[u8]) -> Vec<String> {
     let trace = Trace::decode(bytes).expect("a trace");
@@ -43,12 +43,14 @@ pub(super) fn picture(bytes: &[u8]) -> Vec<String> {
         }
         let Some(text) = names.text(packet, &tracks, default_track) else { continue };
         let time = packet.timestamp.expect("a time");
-        let mark = if packet.timestamp_clock_id == Some(CLOCK_MONOTONIC) { "late " } else { "" };
-        clock = if mark.is_empty() { clock + time } else { clock };
-        let time = if mark.is_empty() { clock } else { time };
-        lines.push(format!("{mark}{} {text}", time - origin));
+        let is_late = packet.timestamp_clock_id == Some(CLOCK_MONOTONIC);
+        clock = if is_late { clock } else { clock + time };
+        let time = if is_late { time } else { clock };
+        lines.push((time, format!("{} {text}", time - origin)));
     }
-    lines
+    // As importers do.
+    lines.sort_by_key(|(time, _)| *time);
+    lines.into_iter().map(|(_, line)| line).collect()
 }
 
 #[derive(Default)]

@@ -62,14 +62,6 @@ impl<'t> Stacks<'t> {
         Some(number)
     }
 
-    /// The functions of a stack, innermost first; none if the trace does not define it.
-    pub(super) fn frames(&self, id: StackId) -> Vec<symbols::Frame<'t>> {
-        match self.tables.stacks.get(&id) {
-            Some(stack) => self.symbols.shown(&stack.addresses),
-            None => Vec::new(),
-        }
-    }
-
     fn frame(&mut self, frame: &symbols::Frame<'_>, fresh: &mut InternedData) -> u64 {
         let function = numbered(&mut self.functions, &frame.name, &mut fresh.function_names);
         let key = (frame.address, function, frame.line);

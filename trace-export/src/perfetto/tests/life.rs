@@ -147,7 +147,8 @@ fn threads_have_states_and_a_woken_one_is_ready_from_the_wake_on() {
     trace.event(cpu, 55, EventKind::Sample { os_thread: main, stack: WAKING });
     let fault = EventKind::Fault { os_thread: main, address: 0xdead, stack: WAKING };
     trace.event(cpu, 57, fault);
-    // It comes again without having left; and a thread that recorded nothing.
+    // It comes again without having left. Then nothing is known of it; and another thread, which
+    // recorded nothing, has left when the next one comes.
     trace.event(cpu, 70, switch_in(main));
     trace.event(cpu, 71, EventKind::LostKernel { records: 9 });
     trace.event(cpu, 80, switch_in(4242));
@@ -164,18 +165,19 @@ fn threads_have_states_and_a_woken_one_is_ready_from_the_wake_on() {
             "12 main 1001 % sleep",
             "13 worker-1 1002 % running on 3",
             &format!("40 worker-1 ( futex_wake [wake] resource=\"0x7f00\"* result=1i ~{flow}"),
+            "40 main 1001 % runnable",
             "43 worker-1 )",
             "50 worker-1 1002 % runnable",
             "52 main 1001 % running on 3",
             &format!("55 1001 of 1 ? {stack} on 3"),
             &format!("57 main ! page fault [exectrace] address=\"0xdead\" {stack}"),
-            "late 40 main 1001 % runnable",
             &format!("60 main ! woken [exectrace] by=\"worker-1\" ~{flow}"),
             "60 main )",
-            "70 main 1001 % sleep",
-            "70 main 1001 % running on 3",
             "71  ! KERNEL RECORDS LOST [exectrace] cpu=3u records=9u",
+            "71 main 1001 % sleep",
+            "71 worker-1 1002 % sleep",
             "80 thread 4242 4242 % running on 3",
+            "81 thread 4242 4242 % sleep",
         ]
     );
     assert_eq!((totals.samples, totals.lost_records, totals.unknown), (1, 9, 0));

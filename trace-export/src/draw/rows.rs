@@ -1,0 +1,333 @@
+//! Who has which track, and the lives of tasks and futures, which have tracks of their own.
+//!
+//! A task or future has a track to itself from its begin to its end; then the next one of its name
+//! takes it over, so there are as many tracks as were alive at once. Viewers show tracks of one
+//! name below one parent as one group. The first async tasks have tracks of their own for good, as
+//! many as one can look at; later ones share like all others. What is alive is bounded: beyond the
+//! limit, tasks and futures are counted, and not shown.
+//!
+//! Elsewhere: threads' slices (`threads`), what is drawn for tasks and futures (`lives`).
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use trace_analysis::Moment;
+use trace_format::id::{FutureId, SiteId, TaskId};
+use trace_format::read::Tables;
+
+use super::threads::thread_kind;
+use crate::scene::{Arrow, Label, Order, Scene, Track, TrackKind, Unit};
+
+/// Maximum number of tasks and futures that are alive at once. One takes about 250 bytes.
+const ALIVE_MAX: usize = 1 << 18;
+/// Maximum number of async tasks that have a track which no other takes over.
+const OWN_TRACKS_MAX: u64 = 1 << 12;
+/// Maximum number of regions of one future that are shown across awaits.
+const HELD_MAX: usize = 64;
+
+/// What has a life of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Life {
+    Task(TaskId),
+    Future(FutureId),
+}
+
+impl Life {
+    /// The arrow that ties its slices together.
+    pub(super) fn arrow(self) -> Arrow {
+        match self {
+            Self::Task(task) => Arrow::Task(task.0),
+            Self::Future(future) => Arrow::Future(future.0),
+        }
+    }
+
+    /// Its id.
+    pub(super) fn number(self) -> u64 {
+        match self {
+            Self::Task(task) => task.0,
+            Self::Future(future) => future.0,
+        }
+    }
+
+    /// What it is called if its begin is not in the trace.
+    pub(super) fn kind(self) -> &'static str {
+        match self {
+            Self::Task(_) => "task",
+            Self::Future(_) => "future",
+        }
+    }
+}
+
+/// Where the track of something alive is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Group {
+    Tasks,
+    /// What is awaited by others.
+    Futures,
+    /// Futures that are polled by whoever runs them: spawned ones, and those begun in no other's
+    /// poll.
+    AsyncTasks,
+}
+
+impl Group {
+    /// What it is called, and the order of its tracks.
+    fn heading(self) -> (&'static str, Order) {
+        match self {
+            Self::Tasks => ("Tasks", Order::Name),
+            Self::Futures => ("Futures", Order::Name),
+            Self::AsyncTasks => ("Async tasks", Order::Time),
+        }
+    }
+}
+
+/// What stands over the slices of a task or a future.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Heading {
+    Site(SiteId),
+    /// A name and its category.
+    Name(Rc<str>, &'static str),
+}
+
+impl Heading {
+    pub(super) fn label(&self) -> Label<'_> {
+        match self {
+            Self::Site(site) => Label::Site(*site),
+            Self::Name(name, category) => Label::Name(name, category),
+        }
+    }
+}
+
+/// A track, and the time of what was put on it last: nothing later is earlier.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row {
+    track: Track,
+    last: u64,
+}
+
+impl Row {
+    pub(super) fn new(track: Track) -> Self {
+        Self { track, last: 0 }
+    }
+
+    /// The track, and the time of the next thing on it.
+    pub(super) fn stamp(&mut self, at: u64) -> (Track, u64) {
+        self.last = self.last.max(at);
+        (self.track, self.last)
+    }
+}
+
+/// A task or future that is alive.
+#[derive(Debug)]
+pub(super) struct Alive {
+    pub(super) row: Row,
+    pub(super) heading: Heading,
+    group: Group,
+    /// Whether others may take the track over.
+    is_shared: bool,
+    /// Regions that are held across an await, outermost first.
+    held: Vec<Held>,
+    /// Their track: of an async task one below its own, where they would lie across its states.
+    held_row: Option<Row>,
+    /// Since when nobody can wake it, until that is drawn.
+    pub(super) unwakeable: Option<u64>,
+}
+
+impl Alive {
+    pub(super) fn is_async_task(&self) -> bool {
+        self.group == Group::AsyncTasks
+    }
+
+    /// How many regions are held, and on which track.
+    pub(super) fn held(&mut self) -> (usize, &mut Row) {
+        (self.held.len(), self.held_row.as_mut().unwrap_or(&mut self.row))
+    }
+}
+
+/// A region that has outlived the poll in which it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Held {
+    region: (SiteId, Moment),
+    /// It has ended, but one that began later has not: slices end innermost first.
+    is_over: bool,
+}
+
+/// What became of something that began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opened {
+    /// It has a track now; and the time of the first thing on it.
+    On(Track, u64),
+    /// It had one already.
+    Again,
+    /// Too much is alive.
+    Full,
+}
+
+/// All tracks.
+#[derive(Debug)]
+pub(super) struct Rows {
+    pub(super) process: Track,
+    alive: HashMap<Life, Alive>,
+    /// Async tasks that have got a track of their own.
+    own_tracks: u64,
+    /// Tracks whose task or future has ended, by group and heading.
+    free: HashMap<(Group, Heading), Vec<(Row, Option<Row>)>>,
+    counters: HashMap<Box<str>, Track>,
+    groups: HashMap<Group, Track>,
+}
+
+impl Rows {
+    /// Makes the process's track.
+    pub(super) fn begin(tables: &Tables, scene: &mut impl Scene) -> Self {
+        let process = tables.process.as_ref();
+        let (pid, line) = process.map_or((0, ""), |it| (it.pid.into(), it.executable.as_str()));
+        Self {
+            process: scene.track(None, "", TrackKind::Process(pid, line)),
+            alive: HashMap::new(),
+            own_tracks: 0,
+            free: HashMap::new(),
+            counters: HashMap::new(),
+            groups: HashMap::new(),
+        }
+    }
+
+    /// A thread's track; `os_id` is 0 if it is not known.
+    pub(super) fn thread(&mut self, scene: &mut impl Scene, name: &str, os_id: u64) -> Track {
+        scene.track(Some(self.process), name, thread_kind(os_id))
+    }
+
+    /// A track below the process.
+    pub(super) fn of_process(&mut self, scene: &mut impl Scene, name: &str) -> Track {
+        scene.track(Some(self.process), name, TrackKind::Row)
+    }
+
+    /// The track of the counter `name`: one for all call sites that count under this name.
+    pub(super) fn counter(&mut self, scene: &mut impl Scene, name: &str, unit: Unit) -> Track {
+        if let Some(&track) = self.counters.get(name) {
+            return track;
+        }
+        let track = scene.track(Some(self.process), name, TrackKind::Counter(unit));
+        self.counters.insert(name.into(), track);
+        track
+    }
+
+    /// Something begins to live at `at`, under `heading`, on a track named `name`.
+    pub(super) fn open(
+        &mut self,
+        scene: &mut impl Scene,
+        (life, group): (Life, Group),
+        (heading, name): (Heading, &str),
+        at: u64,
+    ) -> Opened {
+        if self.alive.contains_key(&life) {
+            return Opened::Again;
+        }
+        if self.alive.len() >= ALIVE_MAX {
+            return Opened::Full;
+        }
+        let ((mut row, held_row), is_shared) = self.rows(scene, life, group, (&heading, name));
+        let (track, at) = row.stamp(at);
+        let held = Vec::new();
+        let unwakeable = None;
+        let alive = Alive { row, heading, group, is_shared, held, held_row, unwakeable };
+        self.alive.insert(life, alive);
+        Opened::On(track, at)
+    }
+
+    /// A track for what begins, and whether others may have it afterwards.
+    fn rows(
+        &mut self,
+        scene: &mut impl Scene,
+        life: Life,
+        group: Group,
+        (heading, name): (&Heading, &str),
+    ) -> ((Row, Option<Row>), bool) {
+        let parent = self.group(scene, group);
+        let mut fresh = |name: &str| Row::new(scene.track(Some(parent), name, TrackKind::Row));
+        if let (Life::Future(future), Group::AsyncTasks) = (life, group)
+            && self.own_tracks < OWN_TRACKS_MAX
+        {
+            self.own_tracks += 1;
+            return ((fresh(&format!("{name} #{}", future.0)), None), false);
+        }
+        let free = self.free.get_mut(&(group, heading.clone())).and_then(Vec::pop);
+        (free.unwrap_or_else(|| (fresh(name), None)), true)
+    }
+
+    fn group(&mut self, scene: &mut impl Scene, group: Group) -> Track {
+        let process = self.process;
+        *self.groups.entry(group).or_insert_with(|| {
+            let (name, order) = group.heading();
+            scene.track(Some(process), name, TrackKind::Group(order))
+        })
+    }
+
+    /// What is known of something alive.
+    pub(super) fn get_mut(&mut self, life: Life) -> Option<&mut Alive> {
+        self.alive.get_mut(&life)
+    }
+
+    /// What stands over its slices.
+    pub(super) fn heading(&self, life: Life) -> Heading {
+        match self.alive.get(&life) {
+            Some(alive) => alive.heading.clone(),
+            None => Heading::Name(life.kind().into(), life.kind()),
+        }
+    }
+
+    /// Something has ended. What is still put on its track comes before it is given back.
+    pub(super) fn close(&mut self, life: Life) -> Option<Alive> {
+        self.alive.remove(&life)
+    }
+
+    /// The track of something that has ended is free from now on.
+    pub(super) fn give_back(&mut self, alive: Alive) {
+        if alive.is_shared {
+            let free = self.free.entry((alive.group, alive.heading)).or_default();
+            free.push((alive.row, alive.held_row));
+        }
+    }
+
+    /// A region outlives a poll of `future`. Returns where it goes on.
+    pub(super) fn hold(
+        &mut self,
+        scene: &mut impl Scene,
+        future: FutureId,
+        region: (SiteId, Moment),
+        at: u64,
+    ) -> Option<(Track, u64)> {
+        let alive = self.alive.get_mut(&Life::Future(future))?;
+        if alive.held.len() >= HELD_MAX {
+            return None;
+        }
+        if alive.group == Group::AsyncTasks && alive.held_row.is_none() {
+            let parent = Some(alive.row.track);
+            let track = scene.track(parent, "held across awaits", TrackKind::Row);
+            alive.held_row = Some(Row::new(track));
+        }
+        alive.held.push(Held { region, is_over: false });
+        Some(alive.held().1.stamp(at))
+    }
+
+    /// A region that outlived a poll of `future` ends. Returns the track, and how many slices end
+    /// there now; `None` if there is no such region.
+    pub(super) fn release(
+        &mut self,
+        future: FutureId,
+        region: (SiteId, Moment),
+        at: u64,
+    ) -> Option<(Track, u64, usize)> {
+        let alive = self.alive.get_mut(&Life::Future(future))?;
+        let held = &mut alive.held;
+        held.iter_mut().rfind(|it| it.region == region && !it.is_over)?.is_over = true;
+        let open = held.iter().rposition(|held| !held.is_over).map_or(0, |last| last + 1);
+        let ends = held.len() - open;
+        held.truncate(open);
+        let (track, at) = alive.held().1.stamp(at);
+        Some((track, at, ends))
+    }
+
+    /// How many slices of tasks, futures and held regions are open.
+    pub(super) fn alive_count(&self) -> u64 {
+        self.alive.values().map(|alive| 1 + alive.held.len() as u64).sum()
+    }
+}

@@ -1,0 +1,20 @@
+//! Traces in the formats of other viewers.
+//!
+//! The timeline of a trace (`trace_analysis::timeline`) is drawn into a [`scene`]: tracks, slices,
+//! instants, arrows, counters, states. An exporter takes a scene and writes it in its format; what
+//! events mean is no business of this crate. A trace is read once, and written while it is read:
+//! memory depends on how much is open at a time, not on how long the trace is.
+//!
+//! - [`scene`]: the vocabulary. [`draw`]: from a timeline to a scene.
+//! - [`perfetto`]: the protobuf format of ui.perfetto.dev.
+//! - [`label`]: what things are called.
+//!
+//! Elsewhere: the command line, where the output goes, what is said on the terminal (`trace-tool`).
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![forbid(unsafe_code)]
+
+pub mod draw;
+pub mod label;
+pub mod perfetto;
+pub mod scene;
