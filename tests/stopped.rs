@@ -31,6 +31,9 @@ const ALL: &str = "EXECTRACE_TEST_STOPPED_ALL";
 const STOP: Duration = Duration::from_millis(300);
 /// How often. A collector that had no CPU for long just when a stop came does not tell of it.
 const STOPS: usize = 4;
+/// Maximum number of processes that are recorded until one tells of a stop: while other programs
+/// want all CPUs, none of a few stops may be proven.
+const PROCESSES_MAX: usize = 10;
 
 /// The system's monotonic clock, which both processes have.
 fn now() -> u64 {
@@ -149,6 +152,21 @@ fn answer(out: &mut impl Write, byte: [u8; 1]) {
     out.flush().expect("somebody reads");
 }
 
+/// What a trace tells of a stop, with the one that was.
+type Pairs = Vec<(Standstill, Stop)>;
+
+/// Records processes that are stopped, until one tells of it. Returns its trace, and what it tells.
+fn told(all: bool) -> (TraceFile<Vec<u8>>, Pairs) {
+    for _ in 0..PROCESSES_MAX {
+        let (trace, stops) = stopped(all);
+        let pairs = matched(&trace, &stops);
+        if !pairs.is_empty() {
+            return (trace, pairs);
+        }
+    }
+    panic!("none of {} stops was told of", STOPS * PROCESSES_MAX);
+}
+
 /// Records a process that is stopped. Returns its trace, and when it was.
 fn stopped(all: bool) -> (TraceFile<Vec<u8>>, Vec<Stop>) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -160,8 +178,8 @@ fn stopped(all: bool) -> (TraceFile<Vec<u8>>, Vec<Stop>) {
     (trace, stops)
 }
 
-/// Each that the trace tells of, with the one that was; each at most once, and one at least.
-fn matched(trace: &TraceFile<Vec<u8>>, stops: &[Stop]) -> Vec<(Standstill, Stop)> {
+/// Each that the trace tells of, with the one that was; each at most once.
+fn matched(trace: &TraceFile<Vec<u8>>, stops: &[Stop]) -> Pairs {
     let origin = trace.tables().clock.origin().monotonic.0;
     let told = standstills(trace).into_iter().map(|mut told| {
         assert_eq!(told.suspended, Nanos(0));
@@ -175,7 +193,6 @@ fn matched(trace: &TraceFile<Vec<u8>>, stops: &[Stop]) -> Vec<(Standstill, Stop)
             (told, *stop.unwrap_or_else(|| panic!("nobody stopped it: {told:?}, {stops:?}")))
         })
         .collect();
-    assert!(!pairs.is_empty(), "it was stopped: {:?}", trace.tables().stops);
     assert!(pairs.windows(2).all(|pair| pair[0].1.before < pair[1].1.before), "{pairs:?}");
     for (told, stop) in &pairs {
         let real = stop.ends - stop.begun;
@@ -186,15 +203,13 @@ fn matched(trace: &TraceFile<Vec<u8>>, stops: &[Stop]) -> Vec<(Standstill, Stop)
 
 #[test]
 fn a_stop_is_told_of_as_far_as_it_is_proven() {
-    let (trace, stops) = stopped(false);
-    matched(&trace, &stops);
+    let (trace, _) = told(false);
     assert!(trace.faults().is_empty(), "{:?}", trace.faults());
 }
 
 #[test]
 fn with_switches_a_stop_is_told_of_from_its_very_begin() {
-    let (trace, stops) = stopped(true);
-    let pairs = matched(&trace, &stops);
+    let (trace, pairs) = told(true);
     let lives = Lives::read(&trace, &<_>::default(), &Symbols::of_trace(trace.tables()), |_| {});
     for life in &lives.threads {
         assert_eq!(life.times.total().0, life.end.0 - life.begin.0, "{}", life.name);

@@ -238,6 +238,9 @@ pub trait Observer {
     /// Whether it sees anything; if not, the walk does nothing for it.
     const IS_ON: bool = true;
 
+    /// Whether sums are wanted, too: if not, [`observe`] returns lives without waits and calls.
+    const WANTS_SUMS: bool = true;
+
     /// Whether it wants no more: then the walk ends soon.
     fn is_done(&self) -> bool {
         false

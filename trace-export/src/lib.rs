@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod draw;
+mod hash;
 pub mod label;
 pub mod perfetto;
 pub mod scene;

@@ -1,11 +1,17 @@
 //! What calls returned, in words.
 
-pub use trace_export::label::call::{class, is_rest, name, resource};
+pub use trace_export::label::call::{class, is_rest, resource};
 use trace_export::label::errno;
 use trace_format::call::{CallClass, CallInfo};
 use trace_format::id::CallId;
 
 use crate::units;
+
+/// The function's name; `call 200` if only a newer version knows it.
+#[must_use]
+pub fn name(call: CallId) -> String {
+    trace_export::label::call::name(call).into_owned()
+}
 
 /// What a call returned: `512 B`, `2 woken`, `ENOENT`, `ok`, or a bare number.
 #[must_use]

@@ -113,8 +113,25 @@ impl<O: Observer> Walk<'_, O> {
             self.add_ready(open.stack, thread, nanos);
             self.tell_edge(who, woken, end);
         }
-        let waker_place = waker.map(|woken| (woken.waker.thread, woken.place));
-        let waker = waker.map(|woken| woken.waker);
+        self.living[who].calls_ended += u64::from(is_over);
+        if O::WANTS_SUMS {
+            self.add_call(who, &call, waker, (begin, older), end, is_over);
+        }
+    }
+
+    /// Adds a call, and what it waited for, to the sums.
+    fn add_call(
+        &mut self,
+        who: usize,
+        call: &Call,
+        woken: Option<Woken>,
+        (begin, older): (u64, u64),
+        end: u64,
+        is_over: bool,
+    ) {
+        let (thread, open) = (self.names[who].0, call.open);
+        let waker_place = woken.map(|woken| (woken.waker.thread, woken.place));
+        let waker = woken.map(|woken| woken.waker);
         let (stack, resource) = (open.stack, self.places.same(open.resource));
         let since = Moment::older(begin, older);
         let (inside, duration) = (Nanos(call.blocked), Nanos(call.blocked.saturating_add(older)));
@@ -125,7 +142,7 @@ impl<O: Observer> Walk<'_, O> {
             let places = (call.place, waker_place);
             self.waits.add(call.why.reason, call.why.named, places, &wait);
             if !is_over {
-                self.keep_unended(&call, wait);
+                self.keep_unended(call, wait);
             }
         }
         if call.faulted > 0 {
@@ -141,7 +158,6 @@ impl<O: Observer> Walk<'_, O> {
             account.call(inside, open.call, stack);
         }
         if is_over {
-            self.living[who].calls_ended += 1;
             let (duration, inside) = (Nanos(inside.saturating_add(older)), Nanos(inside));
             let result = call.result.unwrap_or(0);
             let one = OneCall { thread, stack, resource, begin: since, duration, inside, result };

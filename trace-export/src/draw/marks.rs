@@ -1,15 +1,18 @@
 //! Events that open and end nothing on their thread: instants, messages, counters, sampled
 //! allocations, spawns and wakes, and who ended whose wait.
 
-use std::collections::HashMap;
+use std::rc::Rc;
 
 use trace_analysis::timeline::{Edge, EdgeKind, Note, Who};
 use trace_format::event::{EventKind, Outcome};
-use trace_format::id::{FutureId, SiteId, StackId};
+use trace_format::id::{FutureId, ResourceId, SiteId, StackId};
+use trace_format::read::Tables;
 use trace_format::value::{Text, Value, Values};
 
 use super::rows::{Heading, Life};
 use super::{Drawing, OWN_CATEGORY, is_some};
+use crate::hash::FastMap;
+use crate::label::call;
 use crate::label::place::Places;
 use crate::scene::{Arrow, Detail, Label, Mark, Number, Scene, Unit};
 
@@ -19,15 +22,19 @@ const LOG_NAME_CHARS_MAX: usize = 120;
 /// Maximum number of stacks whose places are remembered in words.
 const PLACES_MAX: usize = 1 << 16;
 
+/// Maximum number of resources that are remembered in words; beyond it all are forgotten at once.
+const RESOURCES_MAX: usize = 1 << 14;
+
 /// The category of tasks that are named by their text.
 const TASK_CATEGORY: &str = "task";
 
 /// Words that come again.
 #[derive(Debug, Default)]
 pub(super) struct Headings {
-    places: HashMap<StackId, Option<String>>,
+    places: FastMap<StackId, Option<String>>,
+    resources: FastMap<ResourceId, Option<Rc<str>>>,
     /// What stands over spawns and wakes, by the future's call site: so bounded by those.
-    futures: HashMap<(&'static str, SiteId), String>,
+    futures: FastMap<(&'static str, SiteId), String>,
 }
 
 impl Headings {
@@ -40,6 +47,19 @@ impl Headings {
         if self.places.len() < PLACES_MAX {
             self.places.insert(stack, shown.clone());
         }
+        shown
+    }
+
+    /// What a call is about.
+    pub(super) fn resource(&mut self, tables: &Tables, id: ResourceId) -> Option<Rc<str>> {
+        if let Some(shown) = self.resources.get(&id) {
+            return shown.clone();
+        }
+        if self.resources.len() >= RESOURCES_MAX {
+            self.resources.clear();
+        }
+        let shown: Option<Rc<str>> = call::resource(tables, id).map(Into::into);
+        self.resources.insert(id, shown.clone());
         shown
     }
 }

@@ -148,6 +148,8 @@ impl<'t, 's, S: Scene> Drawing<'t, 's, S> {
 }
 
 impl<S: Scene> Observer for Drawing<'_, '_, S> {
+    const WANTS_SUMS: bool = false;
+
     fn is_done(&self) -> bool {
         self.scene.has_failed()
     }

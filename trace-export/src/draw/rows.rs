@@ -8,7 +8,6 @@
 //!
 //! Elsewhere: threads' slices (`threads`), what is drawn for tasks and futures (`lives`).
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use trace_analysis::Moment;
@@ -16,6 +15,7 @@ use trace_format::id::{FutureId, SiteId, TaskId};
 use trace_format::read::Tables;
 
 use super::threads::thread_kind;
+use crate::hash::FastMap;
 use crate::scene::{Arrow, Label, Order, Scene, Track, TrackKind, Unit};
 
 /// Maximum number of tasks and futures that are alive at once. One takes about 250 bytes.
@@ -166,13 +166,13 @@ pub(super) enum Opened {
 #[derive(Debug)]
 pub(super) struct Rows {
     pub(super) process: Track,
-    alive: HashMap<Life, Alive>,
+    alive: FastMap<Life, Alive>,
     /// Async tasks that have got a track of their own.
     own_tracks: u64,
     /// Tracks whose task or future has ended, by group and heading.
-    free: HashMap<(Group, Heading), Vec<(Row, Option<Row>)>>,
-    counters: HashMap<Box<str>, Track>,
-    groups: HashMap<Group, Track>,
+    free: FastMap<(Group, Heading), Vec<(Row, Option<Row>)>>,
+    counters: FastMap<Box<str>, Track>,
+    groups: FastMap<Group, Track>,
 }
 
 impl Rows {
@@ -182,11 +182,11 @@ impl Rows {
         let (pid, line) = process.map_or((0, ""), |it| (it.pid.into(), it.executable.as_str()));
         Self {
             process: scene.track(None, "", TrackKind::Process(pid, line)),
-            alive: HashMap::new(),
+            alive: FastMap::default(),
             own_tracks: 0,
-            free: HashMap::new(),
-            counters: HashMap::new(),
-            groups: HashMap::new(),
+            free: FastMap::default(),
+            counters: FastMap::default(),
+            groups: FastMap::default(),
         }
     }
 

@@ -8,6 +8,7 @@
 //!   the thread still had it open.
 //! - **L3** A slice ends only after all slices above it have ended.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use trace_analysis::Moment;
@@ -142,7 +143,7 @@ impl<S: Scene> Drawing<'_, '_, S> {
     }
 
     fn call_begins(&mut self, (track, at): (Track, u64), made: OpenCall, begun: &Begun<'_>) {
-        let resource = call::resource(self.tables, made.resource);
+        let resource = self.headings.resource(self.tables, made.resource);
         let error = begun.result.filter(|result| *result < 0);
         let error = error.map(|result| errno::shown(result.unsigned_abs()));
         let resource = resource.as_deref().map(|resource| Detail::Word("resource", resource));
@@ -316,10 +317,10 @@ impl<S: Scene> Drawing<'_, '_, S> {
 }
 
 /// What stands over a call's slice: the function, or of a wait in memory what it is for.
-fn call_name(made: OpenCall, reason: Option<Reason>) -> String {
+fn call_name(made: OpenCall, reason: Option<Reason>) -> Cow<'static, str> {
     let is_futex = made.call.info().is_some_and(|info| info.class == CallClass::Futex);
     match reason.filter(|reason| is_futex && *reason != Reason::Futex) {
-        Some(reason) => format!("waits: {}", reason.name()),
+        Some(reason) => format!("waits: {}", reason.name()).into(),
         None => call::name(made.call),
     }
 }

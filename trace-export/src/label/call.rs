@@ -1,5 +1,7 @@
 //! Calls into the system in words: which function, and about what.
 
+use std::borrow::Cow;
+
 use trace_format::call::CallClass;
 use trace_format::definition::ResourceKind;
 use trace_format::id::{CallId, ResourceId};
@@ -11,8 +13,11 @@ const NAME_CHARS_MAX: usize = 120;
 
 /// The function's name; `call 200` if only a newer version knows it.
 #[must_use]
-pub fn name(call: CallId) -> String {
-    call.info().map_or_else(|| format!("call {}", call.0), |info| info.name.to_owned())
+pub fn name(call: CallId) -> Cow<'static, str> {
+    match call.info() {
+        Some(info) => info.name.into(),
+        None => format!("call {}", call.0).into(),
+    }
 }
 
 /// What such calls do, in a word.

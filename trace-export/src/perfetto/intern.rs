@@ -5,14 +5,13 @@
 //!
 //! Elsewhere: how fresh names get into the file (`packet`).
 
-use std::collections::HashMap;
-
 use trace_analysis::sources;
 use trace_format::definition::CallsiteKind;
 use trace_format::id::SiteId;
 use trace_format::read::{Callsite, Tables};
 
 use super::message::{Interned, InternedData, SourceLocation, TrackEvent};
+use crate::hash::FastMap;
 
 /// So many names of tasks, call sites and the exporter's own are kept; each is at most a few
 /// hundred bytes, as the format bounds them.
@@ -68,13 +67,13 @@ pub(super) struct Site {
 /// Texts with numbers, from 1.
 #[derive(Debug)]
 pub(super) struct Numbered {
-    numbers: HashMap<Box<str>, u64>,
+    numbers: FastMap<Box<str>, u64>,
     count_max: usize,
 }
 
 impl Numbered {
     pub(super) fn new(count_max: usize) -> Self {
-        Self { numbers: HashMap::new(), count_max }
+        Self { numbers: FastMap::default(), count_max }
     }
 
     /// The number of `text`; `None` if it is new and the table is full.
@@ -96,7 +95,7 @@ impl Numbered {
 #[derive(Debug, Default)]
 pub(super) struct Repeated {
     /// 0 for one that was seen once.
-    numbers: HashMap<Box<str>, u64>,
+    numbers: FastMap<Box<str>, u64>,
     count: u64,
 }
 
@@ -130,7 +129,7 @@ impl Repeated {
 #[derive(Debug)]
 pub(super) struct Interner<'t> {
     tables: &'t Tables,
-    sites: HashMap<SiteId, Site>,
+    sites: FastMap<SiteId, Site>,
     /// Stands for every id that the trace does not define, so that absurd ids cost nothing.
     unknown: Site,
     names: Numbered,
@@ -146,7 +145,7 @@ impl<'t> Interner<'t> {
     pub(super) fn new(tables: &'t Tables) -> Self {
         let mut interner = Self {
             tables,
-            sites: HashMap::new(),
+            sites: FastMap::default(),
             unknown: Site::default(),
             names: Numbered::new(NAMES_MAX),
             categories: Numbered::new(usize::MAX),

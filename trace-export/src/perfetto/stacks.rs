@@ -6,14 +6,13 @@
 //!
 //! Elsewhere: names of addresses (`trace_analysis::symbols`), other names by number (`intern`).
 
-use std::collections::HashMap;
-
 use trace_analysis::symbols::{self, Symbols};
 use trace_format::id::StackId;
 use trace_format::read::Tables;
 
 use super::intern::Numbered;
 use super::message::{Callstack, Frame, InternedData, Mapping};
+use crate::hash::FastMap;
 
 /// A frame is known by its address, the number of its function, and its line.
 type FrameKey = (u64, u64, u32);
@@ -23,9 +22,9 @@ type FrameKey = (u64, u64, u32);
 pub(super) struct Stacks<'t> {
     tables: &'t Tables,
     symbols: &'t Symbols,
-    callstacks: HashMap<StackId, u64>,
-    frames: HashMap<FrameKey, u64>,
-    mappings: HashMap<u64, u64>,
+    callstacks: FastMap<StackId, u64>,
+    frames: FastMap<FrameKey, u64>,
+    mappings: FastMap<u64, u64>,
     functions: Numbered,
     sources: Numbered,
     paths: Numbered,
@@ -38,9 +37,9 @@ impl<'t> Stacks<'t> {
         Self {
             tables,
             symbols,
-            callstacks: HashMap::new(),
-            frames: HashMap::new(),
-            mappings: HashMap::new(),
+            callstacks: FastMap::default(),
+            frames: FastMap::default(),
+            mappings: FastMap::default(),
             functions: unbounded(),
             sources: unbounded(),
             paths: unbounded(),
