@@ -19,10 +19,10 @@
 //! - [`symbols`]: names of code addresses. [`sources`]: paths of source files in one spelling.
 //! - `walk` (private): the one loop in the order of time; `pending` is what has begun without an
 //!   event, `missing` what could not be read.
+//! - [`timeline`]: what that walk finds out, one by one, for those who draw it.
 //! - `durations`, `time` and `hash` (private): distributions, ticks to nanoseconds, fast maps.
 //! - `by_site` and `open_sites` (private): sums and counts by call site.
 //! - `shard` and `notes` (private): one worker's share, and what it tells about tasks and futures.
-
 //!
 //! ```
 //! use trace_analysis::{Options, Summary};

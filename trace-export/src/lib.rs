@@ -7,7 +7,7 @@
 //!
 //! - [`scene`]: the vocabulary. [`draw`]: from a timeline to a scene.
 //! - [`perfetto`]: the protobuf format of ui.perfetto.dev.
-//! - [`label`]: what things are called.
+//! - [`label`]: what things are called. `hash` (private): fast maps.
 //!
 //! Elsewhere: the command line, where the output goes, what is said on the terminal (`trace-tool`).
 

@@ -16,6 +16,7 @@ const PAGE: &str = "/debug/trace/callsites";
 
 #[test]
 fn another_name_or_another_page_is_refused() {
+    let _alone = alone();
     let listener = serve("127.0.0.1:0", Config::new()).expect("a port is free");
     let address = listener.address();
     let status = |headers: &str| get_with(address, PAGE, headers).status;
@@ -69,6 +70,7 @@ fn a_rebound_name_is_refused_where_others_are_let_in() {
 
 #[test]
 fn a_token_is_asked_for() {
+    let _alone = alone();
     let config = Config::new().token("secret");
     assert!(!format!("{config:?}").contains("secret"));
     let listener = serve("127.0.0.1:0", config).expect("a port is free");
@@ -159,6 +161,7 @@ fn guesses_at_once_are_no_more_guesses() {
 
 #[test]
 fn nonsense_is_refused_with_the_limit() {
+    let _alone = alone();
     let config = Config::new().seconds_max(7);
     let listener = serve("127.0.0.1:0", config).expect("a port is free");
     let pages = ["/debug/trace", "/debug/pprof/profile", "/debug/pprof/heap"];

@@ -84,7 +84,7 @@ impl AsyncReport<'_> {
         Note::default()
     }
 
-    /// A future was spawned. Returns the number of the edge to its first poll, if that has not been.
+    /// A future was spawned. Returns the number of the edge to its first poll, if that is to come.
     fn spawned(&mut self, future: FutureId, is_news: bool) -> u64 {
         let is_new = |it: &State| it.is_task() && it.polls == 0 && it.woken.is_none();
         if !is_news || !self.known.get(&future).is_some_and(is_new) {
@@ -190,8 +190,8 @@ impl AsyncReport<'_> {
     /// A poll begins.
     ///
     /// - `older`: how long before the window it began.
-    /// - Returns whether it is one of a task, not of a child future, and the number of the edge that
-    ///   led to it; 0 if none did.
+    /// - Returns whether it is one of a task, not of a child future, and the number of the edge
+    ///   that led to it; 0 if none did.
     pub(crate) fn begin_poll(
         &mut self,
         here: Here<'_>,

@@ -190,16 +190,16 @@ impl<'f> AsyncReport<'f> {
     /// A task did this. What nobody has told of yet is not drawn.
     pub(super) fn draw(&mut self, task: FutureId, state: TaskState, from: Moment, to: Option<u64>) {
         let Some(news) = &mut self.news else { return };
-        if to.is_some_and(|to| Moment::from(Nanos(to)) <= from) {
+        let Some(known) = self.known.get_mut(&task).filter(|known| known.is_told) else { return };
+        // A future that two threads poll at once is in one state all the same.
+        let from = from.max(known.drawn);
+        let to = to.map(Nanos);
+        let until = to.map_or(Moment(i64::MAX), Moment::from);
+        if until <= from {
             return;
         }
-        let to = to.map(Nanos);
-        match self.known.get_mut(&task) {
-            Some(known) if known.is_told => {
-                news.push(News::Interval(TaskInterval { task, state, from, to }));
-            }
-            _ => {}
-        }
+        known.drawn = until;
+        news.push(News::Interval(TaskInterval { task, state, from, to }));
     }
 
     /// The next number of an edge; 0 if nobody looks.

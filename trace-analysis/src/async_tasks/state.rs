@@ -90,6 +90,8 @@ pub(super) struct State {
     pub(super) is_lost: bool,
     /// The number of the edge to its next poll; 0 if none leads there yet.
     pub(super) edge: u64,
+    /// Up to when an observer was told what it did.
+    pub(super) drawn: Moment,
     pub(super) unwakeable: bool,
     /// It is over, and only its poll is still open.
     pub(super) ended: bool,
@@ -125,6 +127,7 @@ impl State {
             is_futile: false,
             is_lost: false,
             edge: 0,
+            drawn: begin,
             unwakeable: false,
             ended: false,
             past: Vec::new(),

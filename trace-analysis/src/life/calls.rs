@@ -1,5 +1,6 @@
 //! All calls: by function, by what they are about, by stack.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use trace_format::id::{CallId, ResourceId, StackId, ThreadId};
@@ -131,7 +132,9 @@ impl CallSums {
         self.max = self.max.max(duration.0);
         self.off_cpu = self.off_cpu.saturating_add(ended.off_cpu);
         self.durations.record(duration.0, budget);
-        keep_longest(&mut self.longest, ended.one, |one| one.duration.0);
+        keep_longest(&mut self.longest, ended.one, |one| {
+            (one.duration, Reverse(one.begin), Reverse(one.thread))
+        });
         match u64::try_from(result) {
             Ok(bytes) if ended.has_bytes && bytes > 0 => {
                 self.bytes = self.bytes.saturating_add(bytes);

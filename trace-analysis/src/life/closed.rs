@@ -6,7 +6,7 @@ use trace_format::time::Nanos;
 
 use super::calls::Ended;
 use super::futex::{timed_out, woken};
-use super::thread::{Call, Frame};
+use super::thread::{Call, Cpu, Frame};
 use super::walk::{EAGAIN, Walk, call_class};
 use super::{Activity, OneCall, Stretch, Unended, Wait, Waker};
 use crate::async_tasks::Here;
@@ -205,7 +205,12 @@ impl<O: Observer> Walk<'_, O> {
         let resource = self.tables.resources.get(&open.resource)?;
         let who = self.who.os_thread(resource.value, end)?;
         let thread = self.names[who].0;
-        let at = Nanos(self.living[who].now.min(end));
+        let known = self.tables.threads.get(&thread).and_then(|known| known.end);
+        let noticed = known.filter(|it| it.ended).map(|it| self.nanos(it.ticks));
+        // When it went off its CPU for the last time, if that is known.
+        let living = &self.living[who];
+        let left = (living.cpu == Cpu::Off).then_some(living.since);
+        let at = Nanos(left.or(noticed).unwrap_or(end).min(end));
         let is_thread = resource.kind == trace_format::definition::ResourceKind::Thread;
         is_thread.then_some(Waker { thread, stack: StackId(0), at, held_since: None })
     }

@@ -124,7 +124,7 @@ fn end_life<O: Observer>(walk: &mut Walk<'_, O>, who: usize) -> ThreadLife {
 
 /// What a thread lost at its end: no event of its own could say so any more.
 fn lose_last<O: Observer>(walk: &mut Walk<'_, O>, who: usize, end: ThreadEnd) {
-    let (events, ends) = walk.living[who].lost;
+    let (events, ends) = walk.living[who].gaps.lost();
     let events = end.dropped_events.saturating_sub(events);
     let ends = end.dropped_ends.saturating_sub(ends);
     if events > 0 || ends > 0 {

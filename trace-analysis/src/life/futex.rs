@@ -14,7 +14,8 @@ use trace_format::call::CallClass;
 use trace_format::id::{CallId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
-use super::thread::{Doings, Spent};
+use super::history::Doings;
+use super::thread::Spent;
 use super::{Holder, TOP};
 use crate::hash::FastMap;
 use crate::standstill::Stops;
@@ -39,6 +40,7 @@ pub(super) struct Wake {
     /// One stack for all at that place of the program.
     pub(super) place: StackId,
     pub(super) begin: u64,
+    /// The greatest number while it goes on: then nobody knows yet how many it wakes.
     end: u64,
     /// How many more waits it may have ended.
     left: u64,
@@ -239,9 +241,10 @@ impl Futex {
         }
     }
 
-    /// How many threads a wake woke, now that it is over.
+    /// How many threads a wake woke, now that it is over; of one that was met whole it is known.
     pub(super) fn woke(&mut self, thread: ThreadId, begin: u64, end: u64, woken: u64) {
-        let fits = |wake: &&mut Wake| wake.thread == thread && wake.begin == begin;
+        let is_open = |wake: &Wake| wake.end == u64::MAX;
+        let fits = |it: &&mut Wake| it.thread == thread && it.begin == begin && is_open(it);
         if let Some(wake) = self.wakes.iter_mut().rev().find(fits) {
             // One may have been used up on the guess that there was one.
             wake.end = end;

@@ -151,11 +151,13 @@ pub(crate) fn top<K: Copy + Ord>(parties: HashMap<K, Sum>) -> Vec<Share<K>> {
 }
 
 /// Keeps the [`TOP`] longest, longest first.
-pub(crate) fn keep_longest<T>(longest: &mut Vec<T>, new: T, nanos: impl Fn(&T) -> u64) {
-    if longest.len() >= TOP && longest.last().is_some_and(|least| nanos(least) >= nanos(&new)) {
+///
+/// - `length`: how long one is; and more, where the order in which they come must not matter.
+pub(crate) fn keep_longest<T, L: Ord>(longest: &mut Vec<T>, new: T, length: impl Fn(&T) -> L) {
+    if longest.len() >= TOP && longest.last().is_some_and(|least| length(least) >= length(&new)) {
         return;
     }
-    let at = longest.partition_point(|old| nanos(old) >= nanos(&new));
+    let at = longest.partition_point(|old| length(old) >= length(&new));
     longest.insert(at, new);
     longest.truncate(TOP);
 }

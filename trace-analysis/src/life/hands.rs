@@ -101,7 +101,7 @@ impl<O: Observer> Walk<'_, O> {
             if lock.blame(hand.thread, place, hand.until, held)
                 && let Some(holder) = self.who.thread(hand.thread)
             {
-                let doings = self.living[holder].doings(hand.from, hand.until);
+                let doings = self.living[holder].history.doings(hand.from, hand.until);
                 lock.held(hand.thread, place, held, &doings);
             }
         }

@@ -13,7 +13,8 @@
 //!
 //! - `walk` takes all events; `nesting` is its part about what begins and ends on threads, `closed`
 //!   about what is over, `switches` about CPUs, `finish` its end.
-//! - `thread` is a thread's state; `who` finds it by the system's ids; `futex` tells who woke whom,
+//! - `thread` is a thread's state, `history` what it did lately, `gaps` what of it goes on behind
+//!   missing events; `who` finds it by the system's ids; `futex` tells who woke whom,
 //!   `places` why and where threads wait, `hands` who held locks that have no address.
 //! - `files` puts waiting for many files together.
 //! - `activity` is what was done in a poll or a task run, `regions` in the regions of a call site.
@@ -27,8 +28,10 @@ mod cpus;
 mod files;
 mod finish;
 mod futex;
+mod gaps;
 mod grouped;
 mod hands;
+mod history;
 mod nesting;
 mod observed;
 mod places;

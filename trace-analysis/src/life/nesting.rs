@@ -172,7 +172,7 @@ impl<O: Observer> Walk<'_, O> {
                 let (stops, places) = (&self.stops, (call.stack, place));
                 let since = futex.wake((thread, edge), places, (begin, end), woken, stops);
                 if let Some(since) = since {
-                    let doings = self.living[who].doings(since, begin);
+                    let doings = self.living[who].history.doings(since, begin);
                     futex.held(thread, place, stops.awake(since, begin), &doings);
                 }
             }
@@ -205,7 +205,7 @@ impl<O: Observer> Walk<'_, O> {
         let is_kept = !self.living[who].is_too_deep();
         match self.living[who].pop(at) {
             Some((frame, end)) => self.closed(who, frame, end, how),
-            None if O::IS_ON && is_kept && !self.living[who].is_unsure => {
+            None if O::IS_ON && is_kept && !self.living[who].gaps.is_unsure() => {
                 let who = self.seen(who);
                 self.observer.unmatched(who, Nanos(at));
             }

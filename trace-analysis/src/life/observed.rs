@@ -6,7 +6,8 @@ use trace_format::time::Nanos;
 use trace_format::value::Values;
 
 use super::closed::Woken;
-use super::thread::{BLOCKED, Cpu, EITHER, IN_CALLS, READY, RUNNING, STOPPED, Stretch};
+use super::history::Stretch;
+use super::thread::{BLOCKED, Cpu, EITHER, IN_CALLS, READY, RUNNING, STOPPED};
 use super::walk::Walk;
 use crate::async_tasks::News;
 use crate::reason::Reason;
@@ -106,7 +107,7 @@ impl<O: Observer> Walk<'_, O> {
             return;
         }
         let living = &self.living[who];
-        let untold = living.history.len() - living.told;
+        let untold = living.history.untold();
         // The last one may still grow.
         let is_settled = living.call().is_none() && (!self.has_cpus || living.cpu != Cpu::Never);
         let kept = if is_settled { 1 } else { UNTOLD_MAX };
@@ -116,8 +117,7 @@ impl<O: Observer> Walk<'_, O> {
     /// The same, of all its states: its life is over.
     pub(super) fn tell_all_intervals(&mut self, who: usize) {
         if O::IS_ON {
-            let living = &self.living[who];
-            self.tell_some(who, living.history.len() - living.told);
+            self.tell_some(who, self.living[who].history.untold());
         }
     }
 
@@ -137,9 +137,7 @@ impl<O: Observer> Walk<'_, O> {
     fn tell_some(&mut self, who: usize, count: usize) {
         let seen = self.seen(who);
         for _ in 0..count {
-            let living = &mut self.living[who];
-            let stretch = living.history[living.told];
-            living.told += 1;
+            let Some(stretch) = self.living[who].history.tell() else { return };
             self.observer.interval(&interval(seen, &stretch));
         }
     }

@@ -7,9 +7,8 @@
 //! - That a wait was over and the thread only ready is known when its call ends and its waker is
 //!   found; time is then moved, within the call.
 //!
-//! Elsewhere: who woke whom (`futex`), sums over threads (`groups`), events (`walk`).
-
-use std::collections::VecDeque;
+//! Elsewhere: what a thread did lately (`history`), what goes on behind missing events (`gaps`), who
+//! woke whom (`futex`), sums over threads (`grouped`), events (`walk`).
 
 use trace_format::definition::OpenSince;
 use trace_format::id::{CallId, Open, OpenCall, StackId};
@@ -18,6 +17,8 @@ use trace_format::time::{Nanos, Ticks};
 
 use super::Times;
 use super::activity::{Account, Activity};
+use super::gaps::Gaps;
+use super::history::{History, Stretch};
 use crate::async_tasks::Link;
 use crate::reason::{Reason, Why};
 use crate::standstill::Stops;
@@ -36,12 +37,6 @@ const SLOTS: usize = BLOCKED + Reason::COUNT;
 /// Nanoseconds by state.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spent(pub(super) [u64; SLOTS]);
-
-/// So many stretches are remembered, to say what a lock's holder did while it held it.
-const HISTORY_MAX: usize = 128;
-
-/// Maximum number of open things that a thread restates, the outermost ones.
-const RESTATED_MAX: usize = 32;
 
 /// What is known of a thread and CPUs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,26 +120,6 @@ pub(crate) struct Known {
     pub(super) stopped: u64,
 }
 
-/// A stretch of one state.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Stretch {
-    pub(super) from: u64,
-    pub(super) to: u64,
-    pub(super) slot: usize,
-    pub(super) call: CallId,
-    pub(super) stack: StackId,
-    /// The CPU it was on, if it was on one.
-    pub(super) cpu: Option<u32>,
-}
-
-/// What a thread did for a while.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Doings {
-    pub(super) spent: Spent,
-    /// The longest stretch in a call: how long, which, where.
-    pub(super) slow: (u64, CallId, StackId),
-}
-
 /// One thread.
 #[derive(Debug)]
 pub(super) struct Living {
@@ -168,20 +143,8 @@ pub(super) struct Living {
     blocked: u64,
     /// What was spent before the first switch, by what it would be without switches.
     early: Spent,
-    pub(super) history: VecDeque<Stretch>,
-    /// How many of `history`, from its front, an observer was told of.
-    pub(super) told: usize,
-    /// What was open when events went missing, outermost first from the end: what of it still is
-    /// shows when the thread restates it.
-    stash: Vec<Frame>,
-    /// How much of it was restated so far.
-    restated: usize,
-    /// Ends that are known to be missing as what they ended was not restated.
-    unconfirmed: u64,
-    /// More may be open than is known: events are missing, and nothing was restated since.
-    pub(super) is_unsure: bool,
-    /// Events and ends that are missing, as far as the thread's events say.
-    pub(super) lost: (u64, u64),
+    pub(super) history: History,
+    pub(super) gaps: Gaps,
     /// When the whole process was stopped, and the place of the first of these that is not over.
     stops: Stops,
     stops_over: usize,
@@ -283,13 +246,8 @@ impl Living {
             spent: Spent::default(),
             blocked: 0,
             early: Spent::default(),
-            history: VecDeque::new(),
-            told: 0,
-            stash: Vec::new(),
-            restated: 0,
-            unconfirmed: 0,
-            is_unsure: false,
-            lost: (0, 0),
+            history: History::default(),
+            gaps: Gaps::default(),
             stops,
             stops_over: 0,
             accounts: Vec::new(),
@@ -380,7 +338,7 @@ impl Living {
             Cpu::On(cpu) if slot == RUNNING || slot == IN_CALLS => Some(cpu),
             _ => None,
         };
-        self.remember(Stretch { from, to: at, slot, call: name, stack, cpu });
+        self.history.add(Stretch { from, to: at, slot, call: name, stack, cpu });
     }
 
     fn slot(&self) -> usize {
@@ -399,24 +357,6 @@ impl Living {
             (Cpu::Never, None) if !self.gap => EITHER,
             (Cpu::Never | Cpu::Lost, None) => UNKNOWN,
         }
-    }
-
-    fn remember(&mut self, stretch: Stretch) {
-        // What was told stays as it is.
-        let is_untold = self.told < self.history.len();
-        if let Some(last) = self.history.back_mut() {
-            let key = |it: &Stretch| (it.slot, it.call, it.stack, it.cpu);
-            if key(last) == key(&stretch) && is_untold && last.to == stretch.from {
-                last.to = stretch.to;
-                return;
-            }
-        }
-        // Not only one: a wait that is told apart from being ready adds a stretch, too.
-        while self.history.len() >= HISTORY_MAX {
-            self.history.pop_front();
-            self.told = self.told.saturating_sub(1);
-        }
-        self.history.push_back(stretch);
     }
 
     /// Opens something at the present moment. Time must have been made pass.
@@ -532,32 +472,10 @@ impl Living {
 
     /// Events are missing: puts aside what was open, outermost first, until something shows what of
     /// it still is.
-    pub(super) fn lose(&mut self, mut open: Vec<Frame>) {
-        open.reverse();
-        // What was put aside before lies further out.
-        open.append(&mut self.stash);
-        (self.stash, self.restated) = (open, 0);
+    pub(super) fn lose(&mut self, open: Vec<Frame>) {
+        self.gaps.begin(open);
         self.index.reset();
-        (self.until, self.too_deep, self.gap, self.is_unsure) = (None, 0, true, true);
-    }
-
-    /// Whether something was put aside.
-    #[inline]
-    pub(super) fn has_stash(&self) -> bool {
-        !self.stash.is_empty()
-    }
-
-    /// Whether something of what was put aside was restated.
-    pub(super) fn is_restating(&self) -> bool {
-        self.restated > 0
-    }
-
-    /// A thread restates what is open since `begin`. Returns what was put aside of it.
-    pub(super) fn restate(&mut self, open: Open, begin: u64) -> Option<Frame> {
-        self.is_unsure = false;
-        let found = self.stash.pop_if(|frame| frame.open == open && frame.begin == begin);
-        self.restated += usize::from(found.is_some());
-        found
+        (self.until, self.too_deep, self.gap) = (None, 0, true);
     }
 
     /// Opens again what was put aside.
@@ -567,28 +485,6 @@ impl Living {
         }
         self.index.begin(OpenSince { open: frame.open, begin: Ticks(frame.begin) });
         self.frames.push(frame);
-    }
-
-    /// Nothing more is restated. Returns what is left of what was put aside, outermost first, and
-    /// whether it is open still: a thread restates a limited number.
-    pub(super) fn take_stash(&mut self) -> (Vec<Frame>, bool) {
-        let mut rest = std::mem::take(&mut self.stash);
-        rest.reverse();
-        let is_open = std::mem::take(&mut self.restated) >= RESTATED_MAX;
-        if !is_open {
-            self.unconfirmed += rest.len() as u64;
-        }
-        (rest, is_open)
-    }
-
-    /// So many ends are missing. Returns how many of them end what is open: others ended what was
-    /// not restated, and is known to be over.
-    pub(super) fn take_lost(&mut self, (events, ends): (u64, u64)) -> u64 {
-        let (all, some) = &mut self.lost;
-        (*all, *some) = (all.saturating_add(events), some.saturating_add(ends));
-        let known = self.unconfirmed.min(ends);
-        self.unconfirmed -= known;
-        ends - known
     }
 
     /// What is known to be spent up to now.
@@ -601,14 +497,7 @@ impl Living {
     pub(super) fn resolve(&mut self, on: bool) {
         // Not among what regions compare: they began in the middle of it.
         self.early = self.early.resolved(on);
-        for stretch in self.history.iter_mut().skip(self.told) {
-            stretch.slot = match (on, stretch.slot) {
-                (true, EITHER) => RUNNING,
-                (true, BLOCKED..) => IN_CALLS,
-                (false, EITHER) => UNKNOWN,
-                (_, slot) => slot,
-            };
-        }
+        self.history.resolve(on);
         for &at in &self.accounts {
             if let Some(account) = &mut self.frames[at].account {
                 account.before = account.before.resolved(on);
@@ -625,17 +514,7 @@ impl Living {
         self.spent.0[READY] += nanos;
         self.blocked -= nanos;
         call.blocked -= nanos;
-        let at = self.history.iter().rposition(|it| it.slot == slot && it.to == to);
-        if let Some(at) = at.filter(|at| *at >= self.told) {
-            let mut ready = self.history[at];
-            (ready.from, ready.slot) = ((to - nanos).max(ready.from), READY);
-            if ready.from == self.history[at].from {
-                self.history[at].slot = READY;
-            } else {
-                self.history[at].to = ready.from;
-                self.history.insert(at + 1, ready);
-            }
-        }
+        self.history.make_ready((slot, to), nanos);
         nanos
     }
 
@@ -645,42 +524,8 @@ impl Living {
             let moved = nanos.min(self.early.0[EITHER]);
             self.early.0[EITHER] -= moved;
             self.early.0[UNKNOWN] += moved;
-            self.relabel(EITHER, UNKNOWN, moved);
+            self.history.relabel(EITHER, UNKNOWN, moved);
         }
-    }
-
-    /// The last `nanos` that were spent as `from` were spent as `to`.
-    fn relabel(&mut self, from: usize, to: usize, mut nanos: u64) {
-        let mut at = self.history.len();
-        while nanos > 0 && at > self.told {
-            at -= 1;
-            let mut stretch = self.history[at];
-            if stretch.slot != from {
-                continue;
-            }
-            let moved = nanos.min(stretch.to - stretch.from);
-            nanos -= moved;
-            if moved == stretch.to - stretch.from {
-                self.history[at].slot = to;
-                continue;
-            }
-            (stretch.from, stretch.slot) = (stretch.to - moved, to);
-            self.history[at].to = stretch.from;
-            self.history.insert(at + 1, stretch);
-        }
-    }
-
-    /// What it did from then to then, as far as it is remembered.
-    pub(super) fn doings(&self, from: u64, to: u64) -> Doings {
-        let mut doings = Doings::default();
-        for stretch in self.history.iter().rev().take_while(|it| it.to > from) {
-            let nanos = stretch.to.min(to).saturating_sub(stretch.from.max(from));
-            doings.spent.0[stretch.slot] += nanos;
-            if stretch.slot != RUNNING && nanos > doings.slow.0 && stretch.call != CallId(0) {
-                doings.slow = (nanos, stretch.call, stretch.stack);
-            }
-        }
-        doings
     }
 
     /// What the thread did in a frame that was closed just now; it takes the account.
@@ -707,8 +552,8 @@ impl Living {
 
     /// It is over: memory that only a living thread needs is given back.
     pub(super) fn bury(&mut self) {
-        (self.frames, self.calls, self.history) = (Vec::new(), Vec::new(), VecDeque::new());
-        (self.told, self.stash) = (0, Vec::new());
+        (self.frames, self.calls) = (Vec::new(), Vec::new());
+        (self.history, self.gaps) = (History::default(), Gaps::default());
         self.accounts = Vec::new();
     }
 }

@@ -1,5 +1,6 @@
 //! All waits: by what is waited for, by reason, by stack, by thread.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use trace_format::id::{ResourceId, StackId, ThreadId};
@@ -134,7 +135,9 @@ impl WaitSums {
         self.max = self.max.max(nanos);
         self.timeouts += u64::from(wait.timed_out);
         self.durations.record(nanos, budget);
-        keep_longest(&mut self.longest, *wait, |wait| wait.duration.0);
+        keep_longest(&mut self.longest, *wait, |wait| {
+            (wait.duration, Reverse(wait.begin), Reverse(wait.thread))
+        });
     }
 
     fn finish(&self, key: &WaitKey, parties: WaitParties, scratch: &mut Scratch) -> WaitGroup {

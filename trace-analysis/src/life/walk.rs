@@ -229,8 +229,12 @@ impl<'f, O: Observer> Walk<'f, O> {
         if thread.as_cpu().is_some() {
             self.lose_switches(self.from);
         } else if let Some(who) = self.thread(thread, self.from) {
-            if self.living[who].is_restating() {
-                self.settle_stash(who, self.living[who].now);
+            // What is complete has its end.
+            if let Some(until) = self.living[who].until {
+                self.bring(who, until);
+            }
+            if self.living[who].gaps.is_restating() {
+                self.settle_gap(who, self.living[who].now);
             }
             let mut open = Vec::new();
             while let Some((frame, _)) = self.living[who].pop_any(0) {
@@ -248,10 +252,10 @@ impl<'f, O: Observer> Walk<'f, O> {
     /// A thread restates what is open, as events before are missing.
     fn reopen(&mut self, who: usize, open: Open, begin: Ticks) {
         let at = self.nanos(begin);
-        match self.living[who].restate(open, at) {
+        match self.living[who].gaps.restate(open, at) {
             Some(frame) => self.restore(who, frame, begin),
             None => {
-                self.settle_stash(who, at);
+                self.settle_gap(who, at);
                 self.begin(who, open, begin, Given::default());
             }
         }
@@ -267,12 +271,12 @@ impl<'f, O: Observer> Walk<'f, O> {
     }
 
     /// What was open when events went missing, and is not restated, is over.
-    fn settle_stash(&mut self, who: usize, at: u64) {
-        if !self.living[who].has_stash() {
+    fn settle_gap(&mut self, who: usize, at: u64) {
+        if !self.living[who].gaps.is_open() {
             return;
         }
-        let (rest, is_open) = self.living[who].take_stash();
-        if is_open {
+        let (rest, goes_on) = self.living[who].gaps.end();
+        if goes_on {
             for frame in rest {
                 let begin = self.tables.clock.ticks(Nanos(frame.begin));
                 self.restore(who, frame, begin);
@@ -335,7 +339,7 @@ impl<'f, O: Observer> Walk<'f, O> {
         if let EventKind::Reopen { open, since: ago } = event.kind {
             return self.reopen(who, open, since(ago));
         }
-        self.settle_stash(who, at);
+        self.settle_gap(who, at);
         let end = |duration: Ticks| self.nanos(Ticks(ticks.0.saturating_add(duration.0)));
         let given = Given::default();
         match event.kind {
@@ -382,7 +386,7 @@ impl<'f, O: Observer> Walk<'f, O> {
     pub(super) fn lose_events(&mut self, who: usize, at: u64, loss: Loss) {
         let Loss { events, ends, from, to } = loss;
         self.living[who].dropped(to.0.saturating_sub(from.0));
-        let ends = self.living[who].take_lost((events, ends));
+        let ends = self.living[who].gaps.lose((events, ends));
         self.lose_ends(who, ends, to.0.min(at));
         if O::IS_ON {
             let who = self.seen(who);
@@ -479,7 +483,7 @@ impl<'f, O: Observer> Walk<'f, O> {
     /// Makes time pass for one thread to the end of its life, and tells what it still waited for.
     pub(super) fn bring_to_end(&mut self, who: usize, end: u64) {
         self.bring(who, end);
-        self.settle_stash(who, end);
+        self.settle_gap(who, end);
         self.tell_outside(who);
         while let Some((mut frame, end)) = self.living[who].pop_any(end) {
             let activity = self.living[who].activity_in(&mut frame);

@@ -14,8 +14,8 @@ use super::super::message::{
     TrackEvent,
 };
 
-/// Decodes `bytes` and draws their events, in the order of time. Tracks are called by their names; a child of a thread by
-/// `thread/child`.
+/// Decodes `bytes` and draws their events, in the order of time. Tracks are called by their names;
+/// a child of a thread by `thread/child`.
 pub(super) fn picture(bytes: &[u8]) -> Vec<String> {
     let trace = Trace::decode(bytes).expect("a trace");
     let first = &trace.packet[0];

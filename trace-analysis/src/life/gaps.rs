@@ -1,0 +1,88 @@
+//! What a thread had open when events of it went missing, and what of that goes on.
+//!
+//! Behind a gap a thread restates what is open, the outermost things first, a limited number. What
+//! it names goes on as if nothing had been missing; what it does not name has ended somewhere in
+//! the gap. Such ends are told once more, as lost: they must not end anything else.
+
+use trace_format::id::Open;
+
+use super::thread::Frame;
+
+/// Maximum number of open things that a thread restates, the outermost ones.
+const RESTATED_MAX: usize = 32;
+
+/// Gaps of one thread.
+#[derive(Debug, Default)]
+pub(super) struct Gaps {
+    /// What was open and is not restated yet: the outermost thing is the last.
+    rest: Vec<Frame>,
+    /// How much of it was restated so far.
+    restated: usize,
+    /// Ends that are known to be missing, as what they ended was not restated.
+    unconfirmed: u64,
+    /// More may be open than is known: events are missing, and nothing was restated since.
+    is_unsure: bool,
+    /// Events and ends that are missing, as far as the thread's events say.
+    lost: (u64, u64),
+}
+
+impl Gaps {
+    /// Events are missing: takes what was open, outermost first.
+    pub(super) fn begin(&mut self, mut open: Vec<Frame>) {
+        open.reverse();
+        // What was put aside before lies further out.
+        open.append(&mut self.rest);
+        (self.rest, self.restated, self.is_unsure) = (open, 0, true);
+    }
+
+    /// Whether it is not known yet what of it goes on.
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        !self.rest.is_empty()
+    }
+
+    /// Whether more may be open than is known.
+    pub(super) fn is_unsure(&self) -> bool {
+        self.is_unsure
+    }
+
+    /// Whether something of what was put aside was restated.
+    pub(super) fn is_restating(&self) -> bool {
+        self.restated > 0
+    }
+
+    /// The thread restates what is open since `begin`. Returns what was put aside of it.
+    pub(super) fn restate(&mut self, open: Open, begin: u64) -> Option<Frame> {
+        self.is_unsure = false;
+        let found = self.rest.pop_if(|frame| frame.open == open && frame.begin == begin);
+        self.restated += usize::from(found.is_some());
+        found
+    }
+
+    /// Nothing more is restated. Returns what is left of what was put aside, outermost first, and
+    /// whether it goes on all the same: a thread restates a limited number.
+    pub(super) fn end(&mut self) -> (Vec<Frame>, bool) {
+        let mut rest = std::mem::take(&mut self.rest);
+        rest.reverse();
+        let goes_on = std::mem::take(&mut self.restated) >= RESTATED_MAX;
+        if !goes_on {
+            self.unconfirmed += rest.len() as u64;
+        }
+        (rest, goes_on)
+    }
+
+    /// The thread says that events and ends are missing. Returns how many of these ends end what is
+    /// open: others ended what was not restated, and is known to be over.
+    pub(super) fn lose(&mut self, (events, ends): (u64, u64)) -> u64 {
+        let (all, some) = &mut self.lost;
+        (*all, *some) = (all.saturating_add(events), some.saturating_add(ends));
+        let known = self.unconfirmed.min(ends);
+        self.unconfirmed -= known;
+        ends - known
+    }
+
+    /// Events and ends that are missing, as far as the thread's events say.
+    pub(super) fn lost(&self) -> (u64, u64) {
+        self.lost
+    }
+}
