@@ -7,8 +7,8 @@
 //! - That a wait was over and the thread only ready is known when its call ends and its waker is
 //!   found; time is then moved, within the call.
 //!
-//! Elsewhere: what a thread did lately (`history`), what goes on behind missing events (`gaps`), who
-//! woke whom (`futex`), sums over threads (`grouped`), events (`walk`).
+//! Elsewhere: what a thread did lately (`history`), what goes on behind missing events (`gaps`),
+//! who woke whom (`futex`), sums over threads (`grouped`), events (`walk`).
 
 use trace_format::definition::OpenSince;
 use trace_format::id::{CallId, Open, OpenCall, StackId};

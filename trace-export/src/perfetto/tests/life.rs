@@ -115,6 +115,34 @@ fn an_arrow_leads_from_the_wake_to_the_end_of_the_wait() {
 }
 
 #[test]
+fn an_arrow_leads_from_the_end_of_a_thread_to_who_joined_it() {
+    let mut trace = life();
+    let (id, thread) = (ResourceId(3), ThreadId(2));
+    trace.define(&Definition::Resource { id, kind: ResourceKind::Thread, value: 1002, name: b"" });
+    trace.region(2, OUTER.0, 10, 20);
+    trace.event(1, 15, whole(call(CallId::PTHREAD_JOIN, id, NOWHERE), 0, 45));
+    let (ended, ticks, events, dropped_events, dropped_ends) = (true, Ticks(50), 1, 0, 0);
+    trace.define(&Definition::ThreadEnd {
+        id: thread,
+        ended,
+        ticks,
+        events,
+        dropped_events,
+        dropped_ends,
+    });
+    let (out, _) = exported(&trace.stop(1_000));
+    let flow = 1_u64 << 61 | 2;
+    assert_eq!(
+        picture(&out)[3..],
+        [
+            &format!("50 worker-1 ! thread ends [exectrace] ~{flow}"),
+            &format!("60 main ! woken [exectrace] by=\"worker-1\" ~{flow}"),
+            "60 main )",
+        ]
+    );
+}
+
+#[test]
 fn a_wait_is_called_by_what_it_is_for_where_names_tell() {
     let mut trace = life();
     trace.event(1, 10, whole(call(CallId::FUTEX_WAIT, LOCK, WAITING), -110, 5));

@@ -1,0 +1,185 @@
+//! A picture says what the reports say of the same trace: times in every state, calls, wakes, polls,
+//! regions.
+
+#[path = "../../trace-analysis/tests/common/machine.rs"]
+mod machine;
+
+use std::collections::HashMap;
+
+use machine::Machine;
+use trace_analysis::async_tasks::AsyncTasks;
+use trace_analysis::life::Lives;
+use trace_analysis::symbols::Symbols;
+use trace_analysis::{Options, Summary};
+use trace_export::draw::{Totals, draw};
+use trace_export::scene::{
+    Arrow, Detail, Label, Mark, Number, OsThread, Scene, State, Track, TrackKind,
+};
+use trace_format::batch::Compression;
+use trace_format::id::StackId;
+use trace_format::read::TraceFile;
+use trace_format::testgen::{everything, tight_loops};
+
+/// A picture, as sums.
+#[derive(Default)]
+struct Sums {
+    tracks: u64,
+    last: HashMap<Track, u64>,
+    /// What is open on each track: when it began, and its label.
+    open: HashMap<Track, Vec<(u64, String)>>,
+    /// Of each label: how many slices ended, and their time.
+    slices: HashMap<String, (u64, u64)>,
+    /// Of each thread: its state, and since when.
+    states: HashMap<u64, (State, u64)>,
+    /// Time running, ready, asleep.
+    spent: [u64; 3],
+    arrows: HashMap<Arrow, u64>,
+    instants: HashMap<String, u64>,
+    samples: u64,
+}
+
+fn label(label: Label<'_>) -> String {
+    match label {
+        Label::Site(site) => format!("site {}", site.0),
+        Label::Name(name, _) | Label::Text(name, ..) => name.to_owned(),
+    }
+}
+
+impl Sums {
+    /// S2: on a track time does not run back.
+    fn at(&mut self, track: Track, at: u64) {
+        let last = self.last.insert(track, at).unwrap_or(0);
+        assert!(last <= at, "S2: {last} and then {at} on {track:?}");
+        assert!(track.0 < self.tracks, "S3: {track:?} was made");
+    }
+
+    fn arrows(&mut self, mark: &Mark<'_>) {
+        for arrow in mark.arrows {
+            *self.arrows.entry(*arrow).or_default() += 1;
+        }
+    }
+
+    fn spend(&mut self, state: State, nanos: u64) {
+        match state {
+            State::Running(_) => self.spent[0] += nanos,
+            State::Ready => self.spent[1] += nanos,
+            State::Asleep => self.spent[2] += nanos,
+            State::Unknown => {}
+        }
+    }
+
+    fn finish(&mut self, end: u64) {
+        for (state, since) in std::mem::take(&mut self.states).into_values() {
+            self.spend(state, end - since);
+        }
+    }
+}
+
+impl Scene for Sums {
+    const DEPTH_MAX: usize = 64;
+
+    fn has_failed(&self) -> bool {
+        false
+    }
+
+    fn track(&mut self, _: Option<Track>, _: &str, _: TrackKind<'_>) -> Track {
+        self.tracks += 1;
+        Track(self.tracks - 1)
+    }
+
+    fn begin(&mut self, track: Track, at: u64, mark: &Mark<'_>) {
+        self.at(track, at);
+        self.arrows(mark);
+        let open = self.open.entry(track).or_default();
+        open.push((at, label(mark.label)));
+        assert!(open.len() <= Self::DEPTH_MAX, "S1");
+    }
+
+    fn end(&mut self, track: Track, at: u64, _: &[Detail<'_>]) {
+        self.at(track, at);
+        let open = self.open.entry(track).or_default();
+        let (begin, label) = open.pop().expect("S1: something is open");
+        let slices = self.slices.entry(label).or_default();
+        *slices = (slices.0 + 1, slices.1 + at - begin);
+    }
+
+    fn instant(&mut self, track: Track, at: u64, mark: &Mark<'_>) {
+        self.at(track, at);
+        self.arrows(mark);
+        *self.instants.entry(label(mark.label)).or_default() += 1;
+    }
+
+    fn counter(&mut self, track: Track, at: u64, _: Number) {
+        self.at(track, at);
+    }
+
+    fn state(&mut self, thread: OsThread<'_>, at: u64, state: State) {
+        if let Some((before, since)) = self.states.insert(thread.id, (state, at)) {
+            self.spend(before, at - since);
+        }
+    }
+
+    fn sample(&mut self, _: OsThread<'_>, _: u32, _: u64, _: StackId) -> bool {
+        self.samples += 1;
+        true
+    }
+}
+
+/// The picture, and what the reports say.
+fn drawn(bytes: &[u8]) -> (Sums, Totals, Lives, AsyncTasks, Summary) {
+    let file = TraceFile::open(bytes).expect("a trace");
+    let symbols = Symbols::of_trace(file.tables());
+    let mut sums = Sums::default();
+    let totals = draw(&file, &symbols, &mut sums, |_| {});
+    let options = Options::default();
+    let lives = Lives::read(&file, &options, &symbols, |_| {});
+    let tasks = AsyncTasks::read(&file, &options, &symbols, |_| {});
+    let summary = Summary::read(&file, &options, |_| {});
+    sums.finish(file.tables().clock.origin().monotonic.0 + lives.to.0);
+    let open: usize = sums.open.values().map(Vec::len).sum();
+    assert_eq!(totals.unfinished, open as u64);
+    assert_eq!((totals.unreadable, totals.lost_records), (lives.unreadable, lives.lost_records));
+    (sums, totals, lives, tasks, summary)
+}
+
+#[test]
+fn states_calls_and_wakes_are_those_of_the_report() {
+    for seed in 1..20 {
+        let mut machine = Machine::new(0x2545_f491_4f6c_dd1d ^ seed << 32);
+        (0..3_000).for_each(|_| machine.step());
+        let (bytes, threads, _, wakes) = machine.finish();
+        let (sums, _, lives, ..) = drawn(&bytes);
+        let spent: Vec<u64> =
+            (0..4).map(|at| threads.iter().map(|it| it.spent[at]).sum()).collect();
+        assert_eq!(sums.spent, [spent[0] + spent[1], spent[2], spent[3]], "seed {seed}");
+        let ready: u64 = lives.threads.iter().map(|life| life.times.ready.0).sum();
+        assert_eq!(sums.spent[1], ready);
+        assert_eq!(sums.instants["woken"], wakes, "seed {seed}");
+        for group in &lives.calls.by_call {
+            let name = group.call.info().expect("a known call").name;
+            assert_eq!(sums.slices[name], (group.count, group.total.0), "seed {seed}: {name}");
+        }
+        let ends = sums.arrows.iter().filter(|(arrow, _)| matches!(arrow, Arrow::Wake(_)));
+        assert_eq!(ends.map(|(_, count)| count - 1).sum::<u64>(), wakes, "each leads somewhere");
+        let regions: u64 = lives.regions.iter().map(|region| region.count).sum();
+        assert_eq!(sums.slices["site 1"].0, regions);
+    }
+}
+
+#[test]
+fn regions_polls_and_counts_are_those_of_the_report() {
+    for bytes in [everything(Compression::Lz4), tight_loops(3, 2_000, Compression::None)] {
+        let (sums, totals, lives, tasks, summary) = drawn(&bytes);
+        for region in summary.regions.iter().filter(|region| region.count > 0) {
+            let slices = sums.slices.get(&format!("site {}", region.site.0));
+            assert!(slices.is_some_and(|(count, _)| *count >= region.count), "{region:?}");
+        }
+        assert_eq!(totals.samples, lives.cpus.iter().map(|cpu| cpu.samples).sum::<u64>());
+        assert_eq!(totals.samples, sums.samples);
+        let polls: u64 = tasks.sites.iter().map(|site| site.polls).sum();
+        let polled = sums.slices.get("polled").map_or(0, |(count, _)| *count);
+        assert!(polled <= polls, "a poll of no time has no slice: {polled} of {polls}");
+        let dropped: u64 = summary.threads.iter().map(|thread| thread.dropped_events).sum();
+        assert_eq!(totals.dropped_events, dropped);
+    }
+}
