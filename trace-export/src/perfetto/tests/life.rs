@@ -130,7 +130,8 @@ fn an_arrow_leads_from_the_end_of_a_thread_to_who_joined_it() {
         dropped_events,
         dropped_ends,
     });
-    let (out, _) = exported(&trace.stop(1_000));
+    [1, 2].into_iter().for_each(|thread| trace.seal(thread));
+    let (out, _) = exported(&trace.killed());
     let flow = 1_u64 << 61 | 2;
     assert_eq!(
         picture(&out)[3..],
