@@ -20,6 +20,7 @@
 //! - `walk` (private): the one loop in the order of time; `pending` is what has begun without an
 //!   event, `missing` what could not be read.
 //! - `durations`, `time` and `hash` (private): distributions, ticks to nanoseconds, fast maps.
+//! - `path` (private): the critical path of a thread.
 //! - `by_site` and `open_sites` (private): sums and counts by call site.
 //! - `shard` and `notes` (private): one worker's share, and what it tells about tasks and futures.
 
@@ -58,6 +59,7 @@ pub mod life;
 mod missing;
 mod notes;
 mod open_sites;
+mod path;
 mod pending;
 pub mod profile;
 pub mod reason;

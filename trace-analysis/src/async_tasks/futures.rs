@@ -1,16 +1,16 @@
 //! What happens to futures: they come, are polled, woken, and end.
 
 use trace_format::event::{EventKind, Outcome};
-use trace_format::id::{FutureId, SiteId, StackId, ThreadId};
+use trace_format::id::{FutureId, SiteId, StackId, TaskId, ThreadId};
 use trace_format::read::FutureState;
 use trace_format::time::Nanos;
 
+use super::Link;
 use super::polls::{LONG_POLL, Late, PollDone};
 use super::report::{AsyncReport, innermost_poll, is_polling};
-use super::state::{EARLY_MAX, Kind, Past, State, Woken};
-use super::sums::{OnePoll, add};
+use super::state::{EARLY_MAX, Kind, State, Woken};
+use super::sums::OnePoll;
 use super::worker::{LINK_NANOS_MIN, Recent};
-use super::{AsyncWaker, Idle, Link};
 use crate::life::{Activity, Frame};
 use crate::time::Moment;
 
@@ -36,13 +36,15 @@ impl AsyncReport<'_> {
     /// - `ready`: for `Ready`, since when.
     pub(crate) fn event(&mut self, here: Here<'_>, at: u64, kind: &EventKind<'_>, ready: u64) {
         match *kind {
-            EventKind::FutureSpawn { future, site, stack, .. } => {
+            EventKind::FutureSpawn { future, task, site, stack, .. } => {
                 self.tell(future, Kind::Spawned, site, stack, Nanos(at).into());
+                self.works_for(future, task);
             }
-            EventKind::FutureBegin { future, site, .. } => {
+            EventKind::FutureBegin { future, task, site, .. } => {
                 let around = innermost_poll(here.frames).filter(|it| *it != future);
                 let kind = if around.is_some() { Kind::Child } else { Kind::Polled };
                 self.tell(future, kind, site, StackId(0), Nanos(at).into());
+                self.works_for(future, task);
             }
             EventKind::FutureEnd { future, outcome, .. } => self.end(future, outcome, at),
             EventKind::Wake { future, stack } => self.wake(here, future, stack, at),
@@ -56,7 +58,16 @@ impl AsyncReport<'_> {
                     state.unwakeable = state.woken.is_none();
                 }
             }
-            _ => {}
+            _ => self.for_tasks.event(kind),
+        }
+    }
+
+    /// A future works for this task of the user's; 0 for none.
+    fn works_for(&mut self, future: FutureId, task: TaskId) {
+        if let Some(state) = self.known.get_mut(&future)
+            && task != TaskId(0)
+        {
+            state.works_for = task;
         }
     }
 
@@ -72,8 +83,9 @@ impl AsyncReport<'_> {
         self.tell(told.id, kind, told.site, StackId(0), begin);
         let (since, older) = (self.nanos(told.since), self.moment(told.since).before(self.from));
         let Some(state) = self.known.get_mut(&told.id) else { return };
+        state.works_for = told.task;
         if !told.is_old {
-            state.waits_at = told.waits_at;
+            (state.waits_at, state.own_waits_at) = (told.waits_at, told.waits_at);
         }
         if told.since.0 > 0 && !told.is_old {
             (state.polls, state.polled, state.older) = (1, (since, since), older);
@@ -170,7 +182,7 @@ impl AsyncReport<'_> {
         state.open = state.open.saturating_add(1);
         (state.woken, state.ready, state.unwakeable) = (None, None, false);
         (state.polled.0, state.older, state.child_waits_at) = (at, older, StackId(0));
-        state.child_waits_in = FutureId(0);
+        (state.child_waits_in, state.has_new_child) = (FutureId(0), false);
         state.is_task()
     }
 
@@ -221,12 +233,19 @@ impl AsyncReport<'_> {
         let took = if waits_at == StackId(0) { state.child_waits_at } else { waits_at };
         let is_same = took == StackId(0) || took == state.waits_at;
         state.is_futile = state.was_woken && !is_full && is_same && state.polls > 1;
+        let mut took_in = if waits_at == StackId(0) { state.child_waits_in } else { FutureId(0) };
         if took != StackId(0) {
-            state.waits_at = took;
-            state.waits_in =
-                if waits_at == StackId(0) { state.child_waits_in } else { FutureId(0) };
+            (state.waits_at, state.waits_in) = (took, took_in);
+        }
+        if waits_at != StackId(0) {
+            state.own_waits_at = waits_at;
+            took_in = id;
+        } else if state.has_new_child {
+            // It went on to another future.
+            state.own_waits_at = StackId(0);
         }
         let (site, root, sums) = (state.site, state.root, state.sums);
+        let (parent, polled) = (state.parent, state.polls);
         let (is_task, is_over) = (state.is_task(), state.ended && state.open == 0);
         let poll = OnePoll { nanos, older, ready: state.delay.take() };
         if state.is_told || state.early.len() >= EARLY_MAX {
@@ -237,12 +256,16 @@ impl AsyncReport<'_> {
         if is_over && let Some(state) = self.known.remove(&id) {
             self.forget(id, &state);
         }
+        if waits_at != StackId(0) {
+            self.went_on(root, id, waits_at);
+        }
         if is_task {
             self.end_task_poll(here, (id, site, sums), frame, end, activity);
         } else if took != StackId(0)
-            && let Some(root) = self.known.get_mut(&root)
+            && let Some(parent) = self.known.get_mut(&parent)
         {
-            (root.child_waits_at, root.child_waits_in) = (took, id);
+            (parent.child_waits_at, parent.child_waits_in) = (took, took_in);
+            parent.has_new_child |= polled == 1;
         }
         Some(Link { site, future: id, duration: Nanos(nanos.saturating_add(older)) })
     }
@@ -315,56 +338,6 @@ impl AsyncReport<'_> {
         }
     }
 
-    /// Where a task waits: what one of its open futures took a waker for. If several are open, the
-    /// one whose waker was used, `woken`, else the one that took one last.
-    pub(super) fn wait_place(&self, task: &State, woken: FutureId) -> StackId {
-        let open = |id: FutureId| self.known.get(&id).filter(|it| !it.ended && !it.is_task());
-        let waits_at = |id| open(id).map(|it| it.waits_at).filter(|stack| *stack != StackId(0));
-        if let Some(stack) = waits_at(woken) {
-            return stack;
-        }
-        if task.waits_in == FutureId(0) || open(task.waits_in).is_some() {
-            return task.waits_at;
-        }
-        // The one that took it has returned.
-        let open = task.children.iter().filter_map(|&child| open(child));
-        let waiting = open.filter(|child| child.waits_at != StackId(0));
-        let last = waiting.max_by_key(|child| child.polled.1);
-        last.map_or(StackId(0), |child| child.waits_at)
-    }
-
-    /// A task was idle, until it was woken or polled.
-    ///
-    /// - `woken`: how, and by which child future's waker; 0 for its own.
-    fn was_idle(&mut self, id: FutureId, (from, to): (u64, u64), woken: Option<(Woken, FutureId)>) {
-        let Some(state) = self.known.get(&id).filter(|_| to > from) else { return };
-        let stack = self.wait_place(state, woken.map_or(FutureId(0), |(_, child)| child));
-        let woken = woken.map(|(woken, _)| woken);
-        let Some(state) = self.known.get_mut(&id) else { return };
-        let (sums, older) = (state.sums, state.older);
-        state.remember(Past { from, to, stack });
-        add(&mut self.sums.at(sums).idle, to - from);
-        let place = self.places.of(stack);
-        let by = woken.map(|woken| {
-            let holder = self.known.get(&woken.by);
-            (holder.map(|holder| holder.site), self.places.of(woken.stack).0)
-        });
-        let waker =
-            woken.map(|Woken { thread, by, stack, .. }| AsyncWaker { thread, task: by, stack });
-        let begin = Moment::older(from, older);
-        let (duration, inside) = (begin.until(Nanos(to)), Nanos(to - from));
-        let idle = Idle { task: id, begin, duration, inside, waker };
-        self.waits.add(sums, place, idle, by, true);
-        let Some(woken) = woken.filter(|woken| place.1.awaited.is_lock() && woken.by != id) else {
-            return;
-        };
-        if let Some(holder) = self.known.get(&woken.by) {
-            let released_at = self.places.of(woken.stack).0;
-            let holder = (woken.by, holder, released_at);
-            self.waits.held(sums, place, (from, to), holder, &mut self.places);
-        }
-    }
-
     /// A future is done, or dropped.
     fn end(&mut self, id: FutureId, outcome: Outcome, at: u64) {
         let Some(state) = self.known.get_mut(&id).filter(|state| !state.ended) else { return };
@@ -375,8 +348,17 @@ impl AsyncReport<'_> {
         if let Some(since) = idle {
             self.was_idle(id, (since, at), None);
         }
+        let Some(state) = self.known.get(&id) else { return };
+        let (root, is_dropped) = (state.root, outcome == Outcome::Dropped);
+        match is_dropped {
+            _ if root == id && is_dropped => self.decide(id),
+            true => self.was_dropped(root, id),
+            false => self.went_on(root, id, StackId(0)),
+        }
         let Some(state) = self.known.get_mut(&id) else { return };
         (state.ended, state.is_futile) = (true, false);
+        self.decide(id);
+        let Some(state) = self.known.get(&id) else { return };
         self.sums.end(state.sums, state.begin.until(Nanos(at)).0, outcome);
         self.sums.at(state.sums).never_polled += u64::from(state.polls == 0);
         if state.open == 0

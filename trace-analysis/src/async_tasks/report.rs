@@ -15,6 +15,7 @@ use trace_format::read::{ReadAt, Tables, TraceFile};
 use trace_format::time::{Nanos, Ticks};
 
 use super::Link;
+use super::for_tasks::ForTasks;
 use super::places::Places;
 use super::polls::Polls;
 use super::state::State;
@@ -23,6 +24,7 @@ use super::waits::Waits;
 use super::worker::{LINK_NANOS_MIN, Thread};
 use crate::hash::FastMap;
 use crate::life::Frame;
+use crate::slow_tasks::SlowTask;
 use crate::symbols::Symbols;
 use crate::time::Moment;
 
@@ -42,6 +44,7 @@ pub(crate) struct AsyncReport<'f> {
     pub(super) waits: Waits,
     pub(super) polls: Polls,
     pub(super) places: Places<'f>,
+    pub(super) for_tasks: ForTasks,
     /// Regions in which workers have nothing to do.
     parked: HashSet<SiteId>,
     /// Ticks that are surely less than what is worth a place in a chain.
@@ -67,9 +70,11 @@ fn told_from<S: ReadAt>(file: &TraceFile<S>) -> Ticks {
 
 impl<'f> AsyncReport<'f> {
     /// - `from`, `to`: the window, in nanoseconds.
+    /// - `slow`: tasks of the user's whose futures are followed.
     pub(crate) fn new<S: ReadAt>(
         file: &'f TraceFile<S>,
         (from, to): (u64, u64),
+        slow: &[SlowTask],
         symbols: &'f Symbols,
     ) -> Self {
         let tables = file.tables();
@@ -86,6 +91,7 @@ impl<'f> AsyncReport<'f> {
             waits: Waits::new(),
             polls: Polls::default(),
             places: Places::new(tables, symbols),
+            for_tasks: ForTasks::new(slow, (from, to)),
             parked: parked.map(|site| site.id).collect(),
             // The clock's rate may have changed by a little.
             fast: (tables.clock.frequency_hz() / 1e9 * LINK_NANOS_MIN as f64 / 2.0) as u64,
@@ -129,6 +135,7 @@ impl<'f> AsyncReport<'f> {
             (state.polls, state.is_futile) = (state.polls.min(1), false);
             state.past.clear();
             state.early.clear();
+            state.undecided = None;
         }
     }
 

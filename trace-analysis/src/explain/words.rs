@@ -93,6 +93,17 @@ impl<'a> Facts<'a> {
             .map_or_else(String::new, |frame| named_at(without_closures(&frame.name), frame))
     }
 
+    /// The program's own function that a stack is in, or else the library's; nothing if unknown.
+    pub(super) fn function(&self, stack: StackId) -> Option<String> {
+        let frames = self.frames(stack);
+        await_place(&frames).map(|frame| cut(without_closures(&frame.name)))
+    }
+
+    /// `app::f (src/app.rs:13)`: the same with its place.
+    pub(super) fn in_function(&self, stack: StackId) -> String {
+        self.own_at(stack).trim_start_matches(" at ").to_owned()
+    }
+
     /// Whether the thread had given its other tasks away before it blocked there.
     pub(super) fn blocks_in_place(&self, stack: StackId) -> bool {
         blocks_in_place(&self.frames(stack))
@@ -100,7 +111,7 @@ impl<'a> Facts<'a> {
 
     /// A name that is not too long.
     pub(super) fn short(&self, name: &str) -> String {
-        name.chars().take(NAME_CHARS_MAX).collect()
+        cut(name)
     }
 
     fn frames(&self, stack: StackId) -> Vec<Frame<'a>> {
@@ -124,6 +135,10 @@ impl<'a> Facts<'a> {
             name => name.to_owned(),
         }
     }
+}
+
+fn cut(name: &str) -> String {
+    name.chars().take(NAME_CHARS_MAX).collect()
 }
 
 /// ` at app::f (src/app.rs:13)`.

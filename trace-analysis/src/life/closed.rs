@@ -133,6 +133,7 @@ impl Walk<'_> {
             let result = call.result.unwrap_or(0);
             let one = OneCall { thread, stack, resource, begin: since, duration, inside, result };
             let has_bytes = matches!(call_class(open.call), CallClass::Read | CallClass::Write);
+            self.waits.long.ended(open.call, &one);
             self.calls.add(&Ended { call: open.call, one, off_cpu: call.off_cpu, has_bytes });
         }
     }

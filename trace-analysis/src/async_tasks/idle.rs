@@ -1,0 +1,235 @@
+//! Where a task waits, and what is counted once that is over.
+//!
+//! A task waits where its open futures took wakers: where its own code did, and where child futures
+//! did that have not ended. Mostly that is one place. With `join!`, `select!` and their like it may
+//! be several; all share the task's waker, so who used it says nothing, but what happens next does:
+//! the future that returns in the polls that follow, or goes on to wait elsewhere, is what the task
+//! had waited for. If none does, the task waited for one of them, and that is what is said.
+
+use trace_format::id::{FutureId, SiteId, StackId, TaskId};
+use trace_format::time::Nanos;
+
+use super::for_tasks::TaskIdle;
+use super::report::AsyncReport;
+use super::state::{Past, State, Woken};
+use super::sums::add;
+use super::{AsyncWaker, Idle};
+use crate::reason::Await;
+use crate::time::Moment;
+
+/// Maximum number of places that an answer names if the task waited at one of several.
+const ONE_OF_MAX: usize = 4;
+
+/// An open future of a task, and where it took a waker.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiting {
+    pub(super) future: FutureId,
+    pub(super) stack: StackId,
+    /// The user's task that it works for; 0 for none.
+    pub(super) works_for: TaskId,
+}
+
+/// What a holder of a lock had done by the time it gave the lock up.
+#[derive(Clone, Debug)]
+pub(super) struct HolderThen {
+    pub(super) id: FutureId,
+    pub(super) site: SiteId,
+    pub(super) begin: u64,
+    pub(super) past: Vec<Past>,
+    /// One stack for all that give locks up there.
+    pub(super) released_at: StackId,
+}
+
+/// A time in which a task was idle, until it is known what for.
+#[derive(Clone, Debug)]
+pub(super) struct Undecided {
+    idle: Idle,
+    /// From when to when, of what is read.
+    span: (u64, u64),
+    /// Whose wake ended it: the spawn site, and one stack for all that wake there.
+    by: Option<(Option<SiteId>, StackId)>,
+    /// The user's task that whoever woke it works for; 0 for none.
+    waker_works_for: TaskId,
+    holder: Option<HolderThen>,
+    among: Vec<Waiting>,
+    /// Those that were dropped since.
+    dropped: Vec<FutureId>,
+}
+
+impl AsyncReport<'_> {
+    /// Where a task waits: the open futures in it that took a waker, each with its place.
+    ///
+    /// - `woken`: the child future whose own waker was used; 0 if none was.
+    pub(super) fn waiting(&self, id: FutureId, task: &State, woken: FutureId) -> Vec<Waiting> {
+        let open = |id: FutureId| self.known.get(&id).filter(|it| !it.ended && !it.is_task());
+        let at = |future, stack, state: &State| {
+            let works_for =
+                if state.works_for == TaskId(0) { task.works_for } else { state.works_for };
+            Waiting { future, stack, works_for }
+        };
+        if let Some(child) = open(woken).filter(|it| it.waits_at != StackId(0)) {
+            return vec![at(woken, child.waits_at, child)];
+        }
+        let children = task.children.iter().filter_map(|&child| Some((child, open(child)?)));
+        let own = std::iter::once((id, task)).chain(children);
+        let own = own.filter(|(_, it)| it.own_waits_at != StackId(0));
+        let mut all: Vec<_> = own.map(|(id, it)| at(id, it.own_waits_at, it)).collect();
+        if all.is_empty() && (task.waits_in == FutureId(0) || open(task.waits_in).is_some()) {
+            all.push(at(id, task.waits_at, task));
+        }
+        // The one that took its waker last is the first.
+        let polled = |it: &Waiting| self.known.get(&it.future).map_or(0, |it| it.polled.1);
+        all.sort_by_key(|it| std::cmp::Reverse((it.future != id, polled(it))));
+        all
+    }
+
+    /// One stack for each of these places, each once; in their order.
+    pub(super) fn places_of(&mut self, all: &[Waiting]) -> Vec<StackId> {
+        let mut places = Vec::new();
+        for it in all {
+            let (place, _) = self.places.of(it.stack);
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+        places
+    }
+
+    /// Where a task waits, and for what: one stack for all at each place. One at least; several if
+    /// it waits at several at once.
+    pub(super) fn waits_at(&mut self, id: FutureId) -> Vec<(StackId, Await)> {
+        let task = self.known.get(&id);
+        let all = task.map(|task| self.waiting(id, task, FutureId(0))).unwrap_or_default();
+        let mut places = self.places_of(&all);
+        places.truncate(ONE_OF_MAX);
+        if places.is_empty() {
+            places.push(StackId(0));
+        }
+        places.into_iter().map(|stack| self.places.of(stack)).collect()
+    }
+
+    /// A task was idle, until it was woken or polled.
+    ///
+    /// - `woken`: how, and by which child future's waker; 0 for its own.
+    pub(super) fn was_idle(
+        &mut self,
+        id: FutureId,
+        (from, to): (u64, u64),
+        woken: Option<(Woken, FutureId)>,
+    ) {
+        self.decide(id);
+        let Some(state) = self.known.get(&id).filter(|_| to > from) else { return };
+        let among = self.waiting(id, state, woken.map_or(FutureId(0), |(_, child)| child));
+        let stack = among.first().map_or(StackId(0), |it| it.stack);
+        let (sums, older) = (state.sums, state.older);
+        let woken = woken.map(|(woken, _)| woken);
+        let by = woken.map(|woken| {
+            let holder = self.known.get(&woken.by);
+            (holder.map(|holder| holder.site), self.places.of(woken.stack).0)
+        });
+        let holder = woken.filter(|woken| woken.by != id).and_then(|woken| {
+            let is_lock = among.iter().any(|it| self.places.is_lock(it.stack));
+            let holder = self.known.get(&woken.by).filter(|_| is_lock)?;
+            Some(HolderThen {
+                id: woken.by,
+                site: holder.site,
+                begin: holder.begin.inside().0,
+                past: holder.past.clone(),
+                released_at: by.map_or(StackId(0), |(_, place)| place),
+            })
+        });
+        let waker_works_for = woken.and_then(|woken| self.known.get(&woken.by));
+        let waker_works_for = waker_works_for.map_or(TaskId(0), |it| it.works_for);
+        let waker =
+            woken.map(|Woken { thread, by, stack, .. }| AsyncWaker { thread, task: by, stack });
+        let begin = Moment::older(from, older);
+        let (duration, inside) = (begin.until(Nanos(to)), Nanos(to - from));
+        let idle = Idle { task: id, begin, duration, inside, waker };
+        let is_clear = self.places_of(&among).len() <= 1;
+        let Some(state) = self.known.get_mut(&id) else { return };
+        state.remember(Past { from, to, stack });
+        add(&mut self.sums.at(sums).idle, to - from);
+        state.undecided = Some(Box::new(Undecided {
+            idle,
+            span: (from, to),
+            by,
+            waker_works_for,
+            holder,
+            among,
+            dropped: Vec::new(),
+        }));
+        if is_clear {
+            self.decide(id);
+        }
+    }
+
+    /// A future in a task has gone on: that is what the task had waited for, if it was not clear.
+    ///
+    /// - `place`: where it waits now; 0 if it does not.
+    pub(super) fn went_on(&mut self, root: FutureId, future: FutureId, place: StackId) {
+        let Some(task) = self.known.get(&root) else { return };
+        let Some(undecided) = task.undecided.as_ref().filter(|_| task.open > 0) else { return };
+        let Some(&it) = undecided.among.iter().find(|it| it.future == future) else { return };
+        // Some futures take a new waker in each poll: that is no progress.
+        if place != StackId(0) && self.places.of(place).0 == self.places.of(it.stack).0 {
+            return;
+        }
+        self.decide_for(root, &[it]);
+    }
+
+    /// A future in a task was dropped: `select!` does that to those that were not what it waited
+    /// for.
+    pub(super) fn was_dropped(&mut self, root: FutureId, future: FutureId) {
+        let Some(task) = self.known.get_mut(&root).filter(|task| task.open > 0) else { return };
+        if let Some(undecided) = &mut task.undecided
+            && undecided.among.iter().any(|it| it.future == future)
+        {
+            undecided.dropped.push(future);
+        }
+    }
+
+    /// Nothing more can tell what a task had waited for.
+    pub(super) fn decide(&mut self, id: FutureId) {
+        let Some(task) = self.known.get(&id) else { return };
+        let Some(undecided) = &task.undecided else { return };
+        let is_left = |it: &&Waiting| !undecided.dropped.contains(&it.future);
+        let mut left: Vec<Waiting> = undecided.among.iter().filter(is_left).copied().collect();
+        let is_own = |it: &Waiting| it.future == id;
+        if (!undecided.dropped.is_empty() || task.ended) && left.iter().any(is_own) {
+            // What is not a future of its own in the trace went on.
+            left.retain(is_own);
+        }
+        let left = if left.is_empty() { undecided.among.clone() } else { left };
+        self.decide_for(id, &left);
+    }
+
+    /// A task had waited for one of these.
+    fn decide_for(&mut self, id: FutureId, left: &[Waiting]) {
+        let Some(task) = self.known.get_mut(&id) else { return };
+        let Some(undecided) = task.undecided.take() else { return };
+        let Undecided { idle, span, by, holder, waker_works_for, .. } = *undecided;
+        let (sums, site) = (task.sums, task.site);
+        if let (Some(past), Some(it)) = (task.past.last_mut(), left.first())
+            && past.from == span.0
+        {
+            past.stack = it.stack;
+        }
+        let mut places = self.places_of(left);
+        places.truncate(ONE_OF_MAX);
+        // The same places are one group, whichever of them was waited at last.
+        if places.len() > 1 {
+            places.sort_unstable();
+        }
+        let stack = places.first().copied().unwrap_or(StackId(0));
+        let place = self.places.of(stack);
+        let is_one = places.len() <= 1;
+        let others = if is_one { &[] } else { &places[1..] };
+        self.waits.add(sums, place, others, idle, by, true);
+        let works_for = left.first().map_or(TaskId(0), |it| it.works_for);
+        let idle = TaskIdle { site, place, others, span, waker_works_for };
+        self.for_tasks.add(works_for, &idle);
+        if let Some(holder) = holder.filter(|_| is_one && place.1.awaited.is_lock()) {
+            self.waits.held(sums, place, span, &holder, &mut self.places);
+        }
+    }
+}
