@@ -63,7 +63,7 @@ impl Path {
             return Self::default();
         };
         let mut walker = Walker { lives, at: life.end.0, thread, path: Self::default() };
-        while walker.path.steps.len() < STEPS_MAX && walker.at > lives.from.0 {
+        while walker.steps() < STEPS_MAX && walker.at > lives.from.0 {
             if !walker.step() {
                 break;
             }
@@ -95,16 +95,18 @@ struct Walker<'l> {
 }
 
 impl Walker<'_> {
+    fn steps(&self) -> usize {
+        self.path.steps.len() + self.path.hands.len()
+    }
+
     /// Goes back by one wait, or to where the thread began. Whether that went anywhere.
     fn step(&mut self) -> bool {
         let Some(wait) = self.last_wait() else { return self.to_begin() };
         self.add(wait.to, Doing::Working);
-        let waker = wait.waker.filter(|waker| {
-            waker.thread != self.thread && waker.at < wait.to.max(wait.from + 1) && waker.at > 0
-        });
-        match waker {
+        let is_inside = |at: u64| at >= wait.from && at <= self.at;
+        match wait.waker.filter(|it| it.thread != self.thread && is_inside(it.at)) {
             Some(waker) => {
-                self.add(waker.at.max(wait.from), Doing::Working);
+                self.add(waker.at, Doing::Working);
                 self.path.hands.push(HandOver {
                     waiter: self.thread,
                     reason: wait.reason,
@@ -112,10 +114,9 @@ impl Walker<'_> {
                     waited: wait.nanos(),
                     other: waker.thread,
                 });
-                let is_back = waker.at < self.at;
-                (self.thread, self.at) = (waker.thread, self.at.min(waker.at));
+                self.thread = waker.thread;
                 // Two that woke each other at one moment would go on for ever.
-                self.at -= u64::from(!is_back).min(self.at);
+                self.at = self.at.saturating_sub(1);
             }
             None => self.add(wait.from, Doing::Waiting(wait.reason, wait.stack)),
         }

@@ -72,7 +72,7 @@ pub struct TaskWait {
     /// What for.
     pub awaited: Await,
     /// The other places, if it is not known at which of several it waited.
-    pub one_of: Vec<StackId>,
+    pub one_of: Vec<(StackId, Await)>,
     /// How often.
     pub count: u64,
     /// How long in all, within the task's life.

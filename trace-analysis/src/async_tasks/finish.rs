@@ -72,7 +72,6 @@ impl AsyncReport<'_> {
         let unwakeable = state.unwakeable;
         let mut places = self.waits_at(id);
         let (stack, awaited) = places.remove(0);
-        let one_of = places.into_iter().map(|(stack, _)| stack).collect();
         Some(Unfinished {
             task: id,
             site,
@@ -82,7 +81,7 @@ impl AsyncReport<'_> {
             since,
             stack,
             awaited,
-            one_of,
+            one_of: places,
             unwakeable,
             chain,
         })
@@ -105,7 +104,6 @@ impl AsyncReport<'_> {
     fn still_idle(&mut self, id: FutureId) {
         let mut places = self.waits_at(id);
         let place = places.remove(0);
-        let others: Vec<_> = places.into_iter().map(|(stack, _)| stack).collect();
         let Some(state) = self.known.get_mut(&id) else { return };
         let sums = state.sums;
         let told = self.sums.at(sums);
@@ -117,11 +115,11 @@ impl AsyncReport<'_> {
         let begin = Moment::older(since, state.older);
         let (duration, inside) = (begin.until(Nanos(self.to)), Nanos(self.to - since));
         let idle = Idle { task: id, begin, duration, inside, waker: None };
-        self.waits.add(sums, place, &others, idle, None, false);
+        self.waits.add(sums, place, &places, idle, None, false);
         let works_for = state.works_for;
         let span = (since, self.to);
         let waker_works_for = TaskId(0);
-        let idle = TaskIdle { site: state.site, place, others: &others, span, waker_works_for };
+        let idle = TaskIdle { site: state.site, place, others: &places, span, waker_works_for };
         self.for_tasks.add(works_for, &idle);
     }
 

@@ -25,7 +25,7 @@ pub(super) struct TaskIdle<'a> {
     pub(super) site: SiteId,
     /// Where it waited and for what; and where else it may have.
     pub(super) place: (StackId, Await),
-    pub(super) others: &'a [StackId],
+    pub(super) others: &'a [(StackId, Await)],
     pub(super) span: (u64, u64),
     /// For which task the future worked that ended this; 0 for none.
     pub(super) waker_works_for: TaskId,
@@ -50,7 +50,7 @@ struct OneOfThem {
 struct Key {
     site: SiteId,
     stack: StackId,
-    one_of: Vec<StackId>,
+    one_of: Vec<(StackId, Await)>,
     is_handed_on: bool,
 }
 

@@ -344,7 +344,9 @@ impl AsyncReport<'_> {
         if outcome == Outcome::Dropped && state.is_futile {
             self.sums.at(state.sums).futile_wakes += 1;
         }
-        let idle = state.idle_since().filter(|_| state.kind != Kind::Child);
+        // What returns was not idle since its last poll.
+        let is_cut = matches!(outcome, Outcome::Dropped | Outcome::Ended);
+        let idle = state.idle_since().filter(|_| is_cut && state.kind != Kind::Child);
         if let Some(since) = idle {
             self.was_idle(id, (since, at), None);
         }

@@ -77,21 +77,24 @@ impl AsyncReport<'_> {
         if all.is_empty() && (task.waits_in == FutureId(0) || open(task.waits_in).is_some()) {
             all.push(at(id, task.waits_at, task));
         }
-        // The one that took its waker last is the first.
+        // Child futures first, the one that was polled last before all.
         let polled = |it: &Waiting| self.known.get(&it.future).map_or(0, |it| it.polled.1);
         all.sort_by_key(|it| std::cmp::Reverse((it.future != id, polled(it))));
         all
     }
 
-    /// One stack for each of these places, each once; in their order.
-    pub(super) fn places_of(&mut self, all: &[Waiting]) -> Vec<StackId> {
+    /// One stack for each of these places, each once, and what is awaited there. The same places
+    /// have the same order, whichever of them took its waker last.
+    fn places_of(&mut self, all: &[Waiting]) -> Vec<(StackId, Await)> {
         let mut places = Vec::new();
         for it in all {
-            let (place, _) = self.places.of(it.stack);
+            let place = self.places.of(it.stack);
             if !places.contains(&place) {
                 places.push(place);
             }
         }
+        places.truncate(ONE_OF_MAX);
+        places.sort_unstable();
         places
     }
 
@@ -101,11 +104,10 @@ impl AsyncReport<'_> {
         let task = self.known.get(&id);
         let all = task.map(|task| self.waiting(id, task, FutureId(0))).unwrap_or_default();
         let mut places = self.places_of(&all);
-        places.truncate(ONE_OF_MAX);
         if places.is_empty() {
-            places.push(StackId(0));
+            places.push((StackId(0), Await::UNKNOWN));
         }
-        places.into_iter().map(|stack| self.places.of(stack)).collect()
+        places
     }
 
     /// A task was idle, until it was woken or polled.
@@ -121,67 +123,67 @@ impl AsyncReport<'_> {
         let Some(state) = self.known.get(&id).filter(|_| to > from) else { return };
         let among = self.waiting(id, state, woken.map_or(FutureId(0), |(_, child)| child));
         let stack = among.first().map_or(StackId(0), |it| it.stack);
-        let (sums, older) = (state.sums, state.older);
+        let begin = Moment::older(from, state.older);
         let woken = woken.map(|(woken, _)| woken);
-        let by = woken.map(|woken| {
-            let holder = self.known.get(&woken.by);
-            (holder.map(|holder| holder.site), self.places.of(woken.stack).0)
-        });
-        let holder = woken.filter(|woken| woken.by != id).and_then(|woken| {
-            let is_lock = among.iter().any(|it| self.places.is_lock(it.stack));
-            let holder = self.known.get(&woken.by).filter(|_| is_lock)?;
-            Some(HolderThen {
-                id: woken.by,
-                site: holder.site,
-                begin: holder.begin.inside().0,
-                past: holder.past.clone(),
-                released_at: by.map_or(StackId(0), |(_, place)| place),
-            })
-        });
-        let waker_works_for = woken.and_then(|woken| self.known.get(&woken.by));
-        let waker_works_for = waker_works_for.map_or(TaskId(0), |it| it.works_for);
+        let waker = woken.and_then(|woken| self.known.get(&woken.by));
+        let waker_works_for = waker.map_or(TaskId(0), |waker| waker.works_for);
+        let waker_site = waker.map(|waker| waker.site);
+        let by = woken.map(|woken| (waker_site, self.places.of(woken.stack).0));
+        let holder = woken.filter(|woken| woken.by != id);
+        let holder = holder.and_then(|woken| self.holder_then(&woken, &among));
         let waker =
             woken.map(|Woken { thread, by, stack, .. }| AsyncWaker { thread, task: by, stack });
-        let begin = Moment::older(from, older);
         let (duration, inside) = (begin.until(Nanos(to)), Nanos(to - from));
         let idle = Idle { task: id, begin, duration, inside, waker };
         let is_clear = self.places_of(&among).len() <= 1;
         let Some(state) = self.known.get_mut(&id) else { return };
         state.remember(Past { from, to, stack });
-        add(&mut self.sums.at(sums).idle, to - from);
-        state.undecided = Some(Box::new(Undecided {
-            idle,
-            span: (from, to),
-            by,
-            waker_works_for,
-            holder,
-            among,
-            dropped: Vec::new(),
-        }));
+        add(&mut self.sums.at(state.sums).idle, to - from);
+        let (span, dropped) = ((from, to), Vec::new());
+        let over = Undecided { idle, span, by, waker_works_for, holder, among, dropped };
         if is_clear {
-            self.decide(id);
+            let among = over.among.clone();
+            self.count(id, over, &among);
+        } else {
+            state.undecided = Some(Box::new(over));
         }
+    }
+
+    /// Who held the lock that a task may have waited for: who woke it, as it was then.
+    fn holder_then(&mut self, woken: &Woken, among: &[Waiting]) -> Option<HolderThen> {
+        let is_lock = among.iter().any(|it| self.places.is_lock(it.stack));
+        let holder = self.known.get(&woken.by).filter(|_| is_lock)?;
+        Some(HolderThen {
+            id: woken.by,
+            site: holder.site,
+            begin: holder.begin.inside().0,
+            past: holder.past.clone(),
+            released_at: self.places.of(woken.stack).0,
+        })
     }
 
     /// A future in a task has gone on: that is what the task had waited for, if it was not clear.
     ///
-    /// - `place`: where it waits now; 0 if it does not.
+    /// - `place`: where it waits now; 0 if it is over.
     pub(super) fn went_on(&mut self, root: FutureId, future: FutureId, place: StackId) {
         let Some(task) = self.known.get(&root) else { return };
-        let Some(undecided) = task.undecided.as_ref().filter(|_| task.open > 0) else { return };
+        let Some(undecided) = &task.undecided else { return };
         let Some(&it) = undecided.among.iter().find(|it| it.future == future) else { return };
         // Some futures take a new waker in each poll: that is no progress.
         if place != StackId(0) && self.places.of(place).0 == self.places.of(it.stack).0 {
             return;
         }
-        self.decide_for(root, &[it]);
+        let undecided = self.known.get_mut(&root).and_then(|task| task.undecided.take());
+        if let Some(undecided) = undecided {
+            self.count(root, *undecided, &[it]);
+        }
     }
 
     /// A future in a task was dropped: `select!` does that to those that were not what it waited
     /// for.
     pub(super) fn was_dropped(&mut self, root: FutureId, future: FutureId) {
-        let Some(task) = self.known.get_mut(&root).filter(|task| task.open > 0) else { return };
-        if let Some(undecided) = &mut task.undecided
+        let task = self.known.get_mut(&root).filter(|task| task.open > 0);
+        if let Some(undecided) = task.and_then(|task| task.undecided.as_mut())
             && undecided.among.iter().any(|it| it.future == future)
         {
             undecided.dropped.push(future);
@@ -190,45 +192,36 @@ impl AsyncReport<'_> {
 
     /// Nothing more can tell what a task had waited for.
     pub(super) fn decide(&mut self, id: FutureId) {
-        let Some(task) = self.known.get(&id) else { return };
-        let Some(undecided) = &task.undecided else { return };
+        let undecided = self.known.get_mut(&id).and_then(|task| task.undecided.take());
+        let Some(undecided) = undecided else { return };
         let is_left = |it: &&Waiting| !undecided.dropped.contains(&it.future);
         let mut left: Vec<Waiting> = undecided.among.iter().filter(is_left).copied().collect();
         let is_own = |it: &Waiting| it.future == id;
-        if (!undecided.dropped.is_empty() || task.ended) && left.iter().any(is_own) {
+        if !undecided.dropped.is_empty() && left.iter().any(is_own) {
             // What is not a future of its own in the trace went on.
             left.retain(is_own);
         }
         let left = if left.is_empty() { undecided.among.clone() } else { left };
-        self.decide_for(id, &left);
+        self.count(id, *undecided, &left);
     }
 
-    /// A task had waited for one of these.
-    fn decide_for(&mut self, id: FutureId, left: &[Waiting]) {
+    /// A task had waited for one of these: it is counted.
+    fn count(&mut self, id: FutureId, over: Undecided, left: &[Waiting]) {
         let Some(task) = self.known.get_mut(&id) else { return };
-        let Some(undecided) = task.undecided.take() else { return };
-        let Undecided { idle, span, by, holder, waker_works_for, .. } = *undecided;
+        let Undecided { idle, span, by, waker_works_for, holder, .. } = over;
         let (sums, site) = (task.sums, task.site);
         if let (Some(past), Some(it)) = (task.past.last_mut(), left.first())
             && past.from == span.0
         {
             past.stack = it.stack;
         }
-        let mut places = self.places_of(left);
-        places.truncate(ONE_OF_MAX);
-        // The same places are one group, whichever of them was waited at last.
-        if places.len() > 1 {
-            places.sort_unstable();
-        }
-        let stack = places.first().copied().unwrap_or(StackId(0));
-        let place = self.places.of(stack);
-        let is_one = places.len() <= 1;
-        let others = if is_one { &[] } else { &places[1..] };
+        let places = self.places_of(left);
+        let place = places.first().copied().unwrap_or((StackId(0), Await::UNKNOWN));
+        let others = places.get(1..).unwrap_or_default();
         self.waits.add(sums, place, others, idle, by, true);
         let works_for = left.first().map_or(TaskId(0), |it| it.works_for);
-        let idle = TaskIdle { site, place, others, span, waker_works_for };
-        self.for_tasks.add(works_for, &idle);
-        if let Some(holder) = holder.filter(|_| is_one && place.1.awaited.is_lock()) {
+        self.for_tasks.add(works_for, &TaskIdle { site, place, others, span, waker_works_for });
+        if let Some(holder) = holder.filter(|_| others.is_empty() && place.1.awaited.is_lock()) {
             self.waits.held(sums, place, span, &holder, &mut self.places);
         }
     }

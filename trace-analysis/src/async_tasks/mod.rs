@@ -213,7 +213,7 @@ pub struct AwaitGroup {
     pub awaited: Await,
     /// The other places: the task waited at one of them or at `stack`, and nobody can tell which.
     /// Mostly empty.
-    pub one_of: Vec<StackId>,
+    pub one_of: Vec<(StackId, Await)>,
     /// How often.
     pub count: u64,
     /// How long in all.
@@ -300,7 +300,7 @@ pub struct Unfinished {
     /// What for.
     pub awaited: Await,
     /// Other places at which it waits at the same time, and one of them may be enough.
-    pub one_of: Vec<StackId>,
+    pub one_of: Vec<(StackId, Await)>,
     /// Whether nobody can wake it any more.
     pub unwakeable: bool,
     /// The child futures it is in, outermost first, each with its call site.

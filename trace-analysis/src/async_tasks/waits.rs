@@ -49,7 +49,7 @@ struct Held {
 }
 
 /// The spawn site among the sums, the place, and the other places if it is not known which.
-type GroupKey = (usize, StackId, Vec<StackId>);
+type GroupKey = (usize, StackId, Vec<(StackId, Await)>);
 
 /// All groups.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl Waits {
         &mut self,
         sums: usize,
         (stack, awaited): (StackId, Await),
-        others: &[StackId],
+        others: &[(StackId, Await)],
     ) -> &mut Group {
         let mut key = (sums, stack, others.to_vec());
         let mut awaited = awaited;
@@ -96,7 +96,7 @@ impl Waits {
         &mut self,
         sums: usize,
         place: (StackId, Await),
-        others: &[StackId],
+        others: &[(StackId, Await)],
         idle: Idle,
         waker: Option<(Option<SiteId>, StackId)>,
         is_over: bool,

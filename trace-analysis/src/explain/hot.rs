@@ -8,13 +8,13 @@ use trace_format::time::Nanos;
 
 use super::words::{Facts, count, percent, plural, time};
 use super::{Insight, InsightKind};
-use crate::life::saturating_sum;
+use crate::life::{Times, saturating_sum};
 use crate::profile::ProfileKind;
 
 /// A function is a finding if it has so much of all CPU time, in per cents ...
 const FUNCTION_PERCENT: u64 = 50;
 
-/// ... and one CPU had something to do for so much of the trace, in per cents.
+/// ... and the program had use for one CPU for so much of the trace, in per cents.
 const BUSY_PERCENT: u64 = 50;
 
 /// Fewer samples than this tell nothing.
@@ -39,13 +39,17 @@ struct Function {
 /// The function in which the program spends most of its CPU time.
 pub(super) fn function(facts: &Facts<'_>) -> Option<Insight> {
     let functions = functions(facts);
-    let threads = facts.lives.threads.iter();
-    let cpu = saturating_sum(threads.map(|life| life.times.cpu().0));
+    let sum = |of: fn(&Times) -> u64| {
+        saturating_sum(facts.lives.threads.iter().map(|life| of(&life.times)))
+    };
+    let cpu = sum(|times| times.cpu().0);
+    // Who was ready and had no CPU had use for one.
+    let able = cpu.saturating_add(sum(|times| times.ready.0));
     let (name, most) = functions.first()?;
     let samples = saturating_sum(functions.iter().map(|(_, it)| it.samples));
     if samples < SAMPLES_MIN
         || !is_part(most.nanos, cpu, FUNCTION_PERCENT)
-        || !is_part(cpu, facts.wall(), BUSY_PERCENT)
+        || !is_part(able, facts.wall(), BUSY_PERCENT)
         || uses_all_cpus(facts, cpu)
     {
         return None;

@@ -1,5 +1,6 @@
 //! Rules about the critical path: what the program's main thread waited for in the end, through
-//! however many other threads.
+//! however many other threads. Or another thread that no thread of the trace made: the one in which
+//! a test runs.
 
 use std::collections::HashMap;
 
@@ -19,6 +20,9 @@ const CAUSE_THOUSANDTHS: u64 = 400;
 /// compute as well the work is shared.
 const ALONE_PERCENT: u64 = 80;
 
+/// Maximum number of threads whose paths are looked at.
+const FIRST_MAX: usize = 16;
+
 /// Maximum number of hand-overs that are named; of a longer chain the first and the last.
 const CHAIN_SAID: usize = 6;
 
@@ -35,7 +39,10 @@ struct Cause {
 ///
 /// - `told`: the findings so far.
 pub(super) fn cause(facts: &Facts<'_>, told: &[Insight]) -> Option<Insight> {
-    let main = main_thread(facts)?;
+    first_threads(facts).into_iter().find_map(|first| cause_of(facts, told, first))
+}
+
+fn cause_of(facts: &Facts<'_>, told: &[Insight], main: ThreadId) -> Option<Insight> {
     let path = Path::of(facts.lives, main);
     let whole = saturating_sum(path.steps.iter().map(|step| step.to.0 - step.from.0));
     let cause = causes(facts, &path).into_iter().find(|cause| cause.thread != main)?;
@@ -49,15 +56,16 @@ pub(super) fn cause(facts: &Facts<'_>, told: &[Insight]) -> Option<Insight> {
     (!chain.is_empty()).then(|| tell(facts, (main, whole), &cause, &chain))
 }
 
-/// The thread the process began with.
-fn main_thread(facts: &Facts<'_>) -> Option<ThreadId> {
-    let threads = facts.lives.threads.iter();
-    let mut own = threads.filter(|life| life.thread != ThreadId(0) && life.parent == ThreadId(0));
+/// The threads that no thread of the trace made, the one that the process began with first.
+fn first_threads(facts: &Facts<'_>) -> Vec<ThreadId> {
     let process = facts.tables.process.as_ref().map(|process| process.pid);
-    own.clone()
-        .find(|life| process.is_some_and(|process| life.os_id == process))
-        .or_else(|| own.find(|life| life.name == "main"))
-        .map(|life| life.thread)
+    let threads = facts.lives.threads.iter();
+    let own = threads.filter(|life| life.thread != ThreadId(0) && life.parent == ThreadId(0));
+    let mut own: Vec<_> = own.collect();
+    own.sort_by_key(|life| {
+        (Some(life.os_id) != process, life.name != "main", life.begin, life.thread)
+    });
+    own.into_iter().take(FIRST_MAX).map(|life| life.thread).collect()
 }
 
 /// What the path consists of, the most time first.

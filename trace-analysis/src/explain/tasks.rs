@@ -6,7 +6,6 @@ use trace_format::time::Nanos;
 use super::async_tasks::what;
 use super::words::{Facts, count, moment, percent, plural, time};
 use super::{Insight, InsightKind};
-use crate::reason::Awaited;
 use crate::slow_tasks::{SlowTask, TaskWait};
 use crate::time::Moment;
 
@@ -62,6 +61,8 @@ fn tell(facts: &Facts<'_>, slow: &SlowTask) -> Insight {
     };
     insight.evidence.push(line);
     let waits = slow.waits.iter().filter(|wait| wait.total.0 >= slow.unworked.0 / WAIT_PART);
+    // The title has the main one.
+    let waits = waits.filter(|wait| Some(*wait) != main_wait(slow));
     insight.evidence.extend(waits.take(SAID).map(|wait| waited(facts, slow, wait)));
     if !slow.others.is_empty() {
         let others = slow.others.iter().take(SAID);
@@ -131,16 +132,8 @@ fn main_wait(slow: &SlowTask) -> Option<&TaskWait> {
 fn waited(facts: &Facts<'_>, slow: &SlowTask, wait: &TaskWait) -> String {
     let (who, long) = (facts.site(wait.site), time(wait.total));
     let share = percent(wait.total.0, slow.task.latency.0);
-    let what = match (wait.awaited.awaited, wait.one_of.len()) {
-        (Awaited::Unknown, _) => "something".to_owned(),
-        (_, 0) => wait.awaited.name(),
-        (_, others) => {
-            let others = plural(others as u64, "other thing", "other things");
-            format!("{} or one of {others}", wait.awaited.name())
-        }
-    };
-    let at = facts.own_at(wait.stack);
-    format!("{who} waited {long} ({share}) of it for {what}{at}")
+    let what = facts.awaited((wait.stack, wait.awaited), &wait.one_of);
+    format!("{who} waited {long} ({share}) of it for {what}")
 }
 
 /// As options have it: `1.234567s`.

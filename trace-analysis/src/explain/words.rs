@@ -7,7 +7,7 @@ use trace_format::read::Tables;
 use trace_format::time::Nanos;
 
 use crate::life::Lives;
-use crate::reason::{await_place, blocks_in_place, place, without_closures};
+use crate::reason::{Await, Awaited, await_place, blocks_in_place, place, without_closures};
 use crate::sources;
 use crate::symbols::{Frame, Symbols};
 use crate::time::Moment;
@@ -102,6 +102,16 @@ impl<'a> Facts<'a> {
     /// `app::f (src/app.rs:13)`: the same with its place.
     pub(super) fn in_function(&self, stack: StackId) -> String {
         self.own_at(stack).trim_start_matches(" at ").to_owned()
+    }
+
+    /// `tokio timer at app::f (src/app.rs:13)`; `one of ...` if it may have been another.
+    pub(super) fn awaited(&self, one: (StackId, Await), others: &[(StackId, Await)]) -> String {
+        let name = |(stack, awaited): (StackId, Await)| match awaited.awaited {
+            Awaited::Unknown => format!("something{}", self.own_at(stack)),
+            _ => format!("{}{}", awaited.name(), self.own_at(stack)),
+        };
+        let all: Vec<_> = std::iter::once(one).chain(others.iter().copied()).map(name).collect();
+        if others.is_empty() { all.concat() } else { format!("one of {}", all.join(", ")) }
     }
 
     /// Whether the thread had given its other tasks away before it blocked there.
