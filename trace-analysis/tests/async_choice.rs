@@ -102,7 +102,7 @@ fn of_a_selection_it_is_the_branch_that_was_not_dropped() {
     end_poll(&mut e, 530, 0);
     e.wake(2, 600, ROOT, 0);
     e.poll(1, 610, ROOT, 0, 5);
-    assert_eq!(waits(&read(e, 700))[0], (PASS, 400 + 70, vec![]));
+    assert_eq!(waits(&read(e, 615))[0], (PASS, 400 + 70, vec![]));
 }
 
 #[test]

@@ -177,6 +177,16 @@ fn who_shares_the_work_or_waits_for_the_world_is_well() {
     (STAGE..=SOURCE).for_each(|thread| gone(&mut trace, thread, 299 * MS));
     off(&mut trace, MAIN, SLEEP, MS, 300 * MS);
     assert_eq!(insights(trace, 301 * MS), []);
+    // The one that is waited for waits as well, too shortly to be told.
+    let mut trace = started();
+    for at in 0..28_000_u64 {
+        off(&mut trace, STAGE, SLEEP, MS + at * 10_000, MS + at * 10_000 + 9_000);
+    }
+    (READER..=SOURCE).for_each(|thread| gone(&mut trace, thread, MS));
+    gone(&mut trace, STAGE, 299 * MS);
+    off(&mut trace, MAIN, join(4), MS, 300 * MS);
+    let found = insights(trace, 301 * MS);
+    assert!(found.iter().all(|it| it.kind != InsightKind::OneThread), "{found:?}");
     // It still waits when the trace stops: what for is not decided.
     let mut trace = started();
     off(&mut trace, SOURCE, SLEEP, MS, 300 * MS);

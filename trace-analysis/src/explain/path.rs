@@ -20,6 +20,10 @@ const CAUSE_THOUSANDTHS: u64 = 400;
 /// compute as well the work is shared.
 const ALONE_PERCENT: u64 = 80;
 
+/// And if it was on a CPU, or ready, for so much of its time on the path, in per cents: short waits
+/// are not told apart there.
+const ABLE_PERCENT: u64 = 70;
+
 /// Maximum number of threads whose paths are looked at.
 const FIRST_MAX: usize = 16;
 
@@ -99,7 +103,7 @@ fn causes(facts: &Facts<'_>, path: &Path) -> Vec<Cause> {
 fn is_worth(facts: &Facts<'_>, cause: &Cause) -> bool {
     use Reason::{File, FileLock, FileRead, FileSync, FileWrite, PageFault, PipeRead, PipeWrite};
     match cause.doing {
-        Doing::Working => works_alone(facts, cause.thread),
+        Doing::Working => works_alone(facts, cause),
         Doing::Waiting(reason, _) => matches!(
             reason,
             Reason::Sleep
@@ -116,14 +120,19 @@ fn is_worth(facts: &Facts<'_>, cause: &Cause) -> bool {
     }
 }
 
-fn works_alone(facts: &Facts<'_>, thread: ThreadId) -> bool {
+fn works_alone(facts: &Facts<'_>, cause: &Cause) -> bool {
     let lives = facts.lives;
     let all = saturating_sum(lives.threads.iter().map(|life| life.times.cpu().0));
-    let own = lives.threads.iter().find(|life| life.thread == thread);
-    let own = own.map_or(0, |life| life.times.cpu().0);
+    let own = lives.threads.iter().find(|life| life.thread == cause.thread);
+    let times = own.map(|life| life.times).unwrap_or_default();
+    let able = times.cpu().0.saturating_add(times.ready.0);
+    let is_part = |part: u64, whole: u64, percent: u64| {
+        u128::from(part) * 100 >= u128::from(whole) * u128::from(percent)
+    };
     lives.cpus_watched >= 2
-        && own > 0
-        && u128::from(own) * 100 >= u128::from(all) * u128::from(ALONE_PERCENT)
+        && times.cpu().0 > 0
+        && is_part(times.cpu().0, all, ALONE_PERCENT)
+        && is_part(able, cause.total, ABLE_PERCENT)
 }
 
 /// Whether a finding has the cause already: its thread or its place.
