@@ -80,23 +80,18 @@ pub(crate) fn set_node(node: usize) {
 }
 
 /// A waker was taken here.
+///
+/// - `is_inner`: by a future inside this one, whose own poll says so in the trace. Where this future
+///   itself took one is worth more.
 #[inline(always)]
-pub(crate) fn set_waits_at(stack: u32) {
+pub(crate) fn set_waits_at(stack: u32, is_inner: bool) {
     CURRENT.with(|current| {
         let place = current.place.get();
-        current.place.set(place & !(u64::from(u32::MAX) | INNER) | u64::from(stack));
-    });
-}
-
-/// A future inside this one took a waker, of those that are handed out here; its own poll says so
-/// in the trace. What this future took itself is worth more.
-#[inline(always)]
-pub(crate) fn set_inner_waits_at(stack: u32) {
-    CURRENT.with(|current| {
-        let place = current.place.get();
-        if place as u32 == 0 || place & INNER != 0 {
-            current.place.set(place & !u64::from(u32::MAX) | u64::from(stack) | INNER);
+        if is_inner && place as u32 != 0 && place & INNER == 0 {
+            return;
         }
+        let inner = if is_inner { INNER } else { 0 };
+        current.place.set(place & !(u64::from(u32::MAX) | INNER) | inner | u64::from(stack));
     });
 }
 

@@ -394,10 +394,7 @@ impl<'p> Polling<'p> {
             // A spawned future is a task of its own to readers: they do not look into it for what
             // the one around it waits for.
             let is_inner = if is_told { !self.guard.spawned } else { taken.is_inner() };
-            match is_inner {
-                true => current::set_inner_waits_at(waits_at),
-                false => current::set_waits_at(waits_at),
-            }
+            current::set_waits_at(waits_at, is_inner);
         }
         match self.begin {
             0 => {}

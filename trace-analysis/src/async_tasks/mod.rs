@@ -12,8 +12,8 @@
 //!
 //! - `report` is everything known so far, fed by the timeline (`life`); `futures` is its part about
 //!   futures, `finish` its end.
-//! - `idle` tells where a task waits, and for which of several futures; `for_tasks` what of that was
-//!   for a slow task of the user's.
+//! - `idle` tells where a task waits, and for which of several futures; `for_tasks` what of that
+//!   was for a slow task of the user's.
 //! - `state` is one future, `worker` one thread, `sums` a spawn site, `waits` a place where tasks
 //!   wait, `polls` the longest polls and delays; `places` tells where stacks are in the program.
 //!

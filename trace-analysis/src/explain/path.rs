@@ -221,7 +221,6 @@ fn computed(facts: &Facts<'_>, thread: ThreadId) -> Option<String> {
     let used = all as f64 / facts.wall() as f64;
     let cpus = count(lives.cpus_watched as u64);
     let name = facts.thread(thread);
-    Some(format!(
-        "{name} was on a CPU for {cpu}{ready}; the program used {used:.2} CPUs in the mean, of {cpus}"
-    ))
+    let program = format!("the program used {used:.2} CPUs in the mean, of {cpus}");
+    Some(format!("{name} was on a CPU for {cpu}{ready}; {program}"))
 }

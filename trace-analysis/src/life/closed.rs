@@ -110,6 +110,7 @@ impl Walk<'_> {
             Wait { thread, stack, resource, begin: since, duration, inside, waker, timed_out };
         if call.blocked > 0 {
             let places = (call.place, waker_place);
+            self.waits.long.add(call.why.reason, &wait, end);
             self.waits.add(call.why.reason, call.why.named, places, &wait);
             if !is_over {
                 self.keep_unended(&call, wait);
@@ -118,6 +119,7 @@ impl Walk<'_> {
         if call.faulted > 0 {
             let (begin, inside) = (Moment::from(Nanos(begin)), Nanos(call.faulted));
             wait = Wait { begin, duration: inside, inside, waker: None, timed_out: false, ..wait };
+            self.waits.long.add(Reason::PageFault, &wait, end);
             self.waits.add(Reason::PageFault, false, (stack, None), &wait);
         }
         if call.on_cpu > 0 {

@@ -35,7 +35,10 @@ pub(crate) struct LongWait {
     pub(crate) resource: ResourceId,
     pub(crate) stack: StackId,
     pub(crate) from: u64,
+    /// When it was woken, or its waiting was over.
     pub(crate) to: u64,
+    /// When it went on: it was ready meanwhile.
+    end: u64,
     pub(crate) waker: Option<LongWaker>,
 }
 
@@ -84,26 +87,27 @@ impl LongWaits {
         self.waits.clear();
     }
 
-    /// A thread has waited.
+    /// A thread has waited, and went on at `end`.
     #[inline]
-    pub(super) fn add(&mut self, reason: Reason, wait: &Wait) {
+    pub(super) fn add(&mut self, reason: Reason, wait: &Wait, end: u64) {
         if wait.inside.0 >= self.nanos_min {
-            self.keep(reason, wait);
+            self.keep(reason, wait, end);
         }
     }
 
     #[inline(never)]
-    fn keep(&mut self, reason: Reason, wait: &Wait) {
+    fn keep(&mut self, reason: Reason, wait: &Wait, end: u64) {
         let from = wait.begin.inside().0;
-        let to = from.saturating_add(wait.inside.0);
         let waker = wait.waker.map(|waker| LongWaker {
             thread: waker.thread,
             stack: waker.stack,
             at: waker.at.0,
         });
-        let waker = waker.or_else(|| self.writer(reason, wait, to));
+        let waker = waker.or_else(|| self.writer(reason, wait, end));
         let (thread, resource, stack) = (wait.thread, wait.resource, wait.stack);
-        self.waits.push(LongWait { thread, reason, resource, stack, from, to, waker });
+        // A call runs a little before it waits: that is in `inside` no more.
+        let to = from.saturating_add(wait.inside.0).max(waker.map_or(0, |waker| waker.at));
+        self.waits.push(LongWait { thread, reason, resource, stack, from, to, end, waker });
         while self.waits.len() > WAITS_MAX {
             self.nanos_min = self.nanos_min.saturating_mul(2);
             let least = self.nanos_min;
@@ -112,10 +116,11 @@ impl LongWaits {
     }
 
     /// Who wrote last to the pipe that was read, of what is over.
-    fn writer(&self, reason: Reason, wait: &Wait, to: u64) -> Option<LongWaker> {
+    fn writer(&self, reason: Reason, wait: &Wait, until: u64) -> Option<LongWaker> {
         let pipe = self.pipes.get(self.ends.get(&wait.resource).filter(|_| reads(reason))?)?;
         let from = wait.begin.inside().0;
-        let write = pipe.writes.iter().rev().find(|(begin, end, _)| *begin <= to && *end >= from);
+        let write =
+            pipe.writes.iter().rev().find(|(begin, end, _)| *begin <= until && *end >= from);
         write.map(|(.., waker)| *waker).filter(|waker| waker.thread != wait.thread)
     }
 
@@ -141,8 +146,8 @@ impl LongWaits {
             reads(wait.reason) && wait.waker.is_none() && ends.get(&wait.resource) == Some(&pipe)
         });
         for read in reads {
-            if from <= read.to && to >= read.from && read.thread != one.thread {
-                read.waker = Some(waker);
+            if from <= read.end && to >= read.from && read.thread != one.thread {
+                (read.to, read.waker) = (read.to.max(from), Some(waker));
             }
         }
         let pipe = self.pipes.entry(pipe).or_default();

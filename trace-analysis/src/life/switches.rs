@@ -104,6 +104,8 @@ impl Walk<'_> {
             waker: None,
             timed_out: false,
         };
+        let now = self.living[who].now;
+        self.waits.long.add(reason, &wait, now);
         self.waits.add(reason, false, (stack, None), &wait);
     }
 

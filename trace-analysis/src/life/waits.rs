@@ -89,7 +89,6 @@ impl WaitTable {
         (place, waker): (StackId, Option<(ThreadId, StackId)>),
         wait: &Wait,
     ) {
-        self.long.add(reason, wait);
         if !self.threads.is_empty() && !self.threads.contains(&wait.thread) {
             return;
         }
