@@ -101,7 +101,7 @@ impl Walker<'_> {
 
     /// Goes back by one wait, or to where the thread began. Whether that went anywhere.
     fn step(&mut self) -> bool {
-        let Some(wait) = self.last_wait() else { return self.to_begin() };
+        let Some(wait) = self.last_wait() else { return self.before_it_waited() };
         self.add(wait.to, Doing::Working);
         let is_inside = |at: u64| at >= wait.from && at <= self.at;
         match wait.waker.filter(|it| it.thread != self.thread && is_inside(it.at)) {
@@ -141,7 +141,7 @@ impl Walker<'_> {
     }
 
     /// The thread has not waited before: it works since its begin, and then the one that made it.
-    fn to_begin(&mut self) -> bool {
+    fn before_it_waited(&mut self) -> bool {
         let life = self.lives.threads.iter().find(|life| life.thread == self.thread);
         let (begin, parent) = life.map_or((self.at, ThreadId(0)), |it| (it.begin.0, it.parent));
         self.add(begin.max(self.lives.from.0), Doing::Working);
