@@ -19,19 +19,19 @@ const STEPS_MAX: usize = 1 << 14;
 
 /// One step of a path, the last in time first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Step {
+pub(crate) struct PathStep {
     pub(crate) thread: ThreadId,
     pub(crate) from: Nanos,
     pub(crate) to: Nanos,
-    pub(crate) doing: Doing,
-    /// How many hand-overs lie between the path's begin and this step: of [`Path::hands`], those
+    pub(crate) doing: PathDoing,
+    /// How many hand-overs lie between the path's begin and this step: of [`CriticalPath::hands`], those
     /// before this place.
     pub(crate) hands: usize,
 }
 
 /// What a thread does in a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Doing {
+pub(crate) enum PathDoing {
     /// It works, or is ready to.
     Working,
     /// It waits for what no thread of the trace ended, at this stack.
@@ -51,18 +51,18 @@ pub(crate) struct HandOver {
 
 /// A critical path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Path {
-    pub(crate) steps: Vec<Step>,
+pub(crate) struct CriticalPath {
+    pub(crate) steps: Vec<PathStep>,
     pub(crate) hands: Vec<HandOver>,
 }
 
-impl Path {
+impl CriticalPath {
     /// The path to the end of a thread's life, as far as that is read.
     pub(crate) fn of(lives: &Lives, thread: ThreadId) -> Self {
         let Some(life) = lives.threads.iter().find(|life| life.thread == thread) else {
             return Self::default();
         };
-        let mut walker = Walker { lives, at: life.end.0, thread, path: Self::default() };
+        let mut walker = PathWalker { lives, at: life.end.0, thread, path: Self::default() };
         while walker.steps() < STEPS_MAX && walker.at > lives.from.0 {
             if !walker.step() {
                 break;
@@ -72,7 +72,7 @@ impl Path {
     }
 
     /// The hand-overs that lead to a step, the path's own thread first: each pair of threads once.
-    pub(crate) fn chain(&self, step: &Step) -> Vec<HandOver> {
+    pub(crate) fn chain(&self, step: &PathStep) -> Vec<HandOver> {
         // Back from the step, each time to the wait that led to that thread, until the path's own.
         let Some(first) = self.hands.first().map(|hand| hand.waiter) else { return Vec::new() };
         let (mut chain, mut next) = (Vec::new(), step.thread);
@@ -87,14 +87,14 @@ impl Path {
     }
 }
 
-struct Walker<'l> {
+struct PathWalker<'l> {
     lives: &'l Lives,
     thread: ThreadId,
     at: u64,
-    path: Path,
+    path: CriticalPath,
 }
 
-impl Walker<'_> {
+impl PathWalker<'_> {
     fn steps(&self) -> usize {
         self.path.steps.len() + self.path.hands.len()
     }
@@ -102,11 +102,11 @@ impl Walker<'_> {
     /// Goes back by one wait, or to where the thread began. Whether that went anywhere.
     fn step(&mut self) -> bool {
         let Some(wait) = self.last_wait() else { return self.before_it_waited() };
-        self.add(wait.to, Doing::Working);
+        self.add(wait.to, PathDoing::Working);
         let is_inside = |at: u64| at >= wait.from && at <= self.at;
         match wait.waker.filter(|it| it.thread != self.thread && is_inside(it.at)) {
             Some(waker) => {
-                self.add(waker.at, Doing::Working);
+                self.add(waker.at, PathDoing::Working);
                 self.path.hands.push(HandOver {
                     waiter: self.thread,
                     reason: wait.reason,
@@ -118,7 +118,7 @@ impl Walker<'_> {
                 // Two that woke each other at one moment would go on for ever.
                 self.at = self.at.saturating_sub(1);
             }
-            None => self.add(wait.from, Doing::Waiting(wait.reason, wait.stack)),
+            None => self.add(wait.from, PathDoing::Waiting(wait.reason, wait.stack)),
         }
         true
     }
@@ -131,11 +131,11 @@ impl Walker<'_> {
     }
 
     /// The thread does this from then until now.
-    fn add(&mut self, from: u64, doing: Doing) {
+    fn add(&mut self, from: u64, doing: PathDoing) {
         if from < self.at {
             let (thread, hands) = (self.thread, self.path.hands.len());
             let (from, to) = (Nanos(from), Nanos(self.at));
-            self.path.steps.push(Step { thread, from, to, doing, hands });
+            self.path.steps.push(PathStep { thread, from, to, doing, hands });
             self.at = from.0;
         }
     }
@@ -144,7 +144,7 @@ impl Walker<'_> {
     fn before_it_waited(&mut self) -> bool {
         let life = self.lives.threads.iter().find(|life| life.thread == self.thread);
         let (begin, parent) = life.map_or((self.at, ThreadId(0)), |it| (it.begin.0, it.parent));
-        self.add(begin.max(self.lives.from.0), Doing::Working);
+        self.add(begin.max(self.lives.from.0), PathDoing::Working);
         let is_parent = parent != ThreadId(0) && parent != self.thread;
         self.thread = parent;
         is_parent

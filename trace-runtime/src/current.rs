@@ -30,9 +30,9 @@ const INNER: u64 = 1 << 34;
 
 /// Where a poll took a waker, as [`leave`] finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Taken(u64);
+pub(crate) struct TakenAt(u64);
 
-impl Taken {
+impl TakenAt {
     /// The stack; 0 if none was taken, or it is not known where.
     #[inline(always)]
     pub(crate) fn stack(self) -> u32 {
@@ -137,9 +137,9 @@ pub(crate) fn enter_hooked(future: u64) -> Before {
 
 /// The poll is over. Whose wakers it handed out, and where it took one last.
 #[inline(always)]
-pub(crate) fn leave(before: &Before) -> (usize, Taken) {
+pub(crate) fn leave(before: &Before) -> (usize, TakenAt) {
     CURRENT.with(|current| {
         current.future.set(before.future);
-        (current.node.replace(before.node), Taken(current.place.replace(before.place)))
+        (current.node.replace(before.node), TakenAt(current.place.replace(before.place)))
     })
 }

@@ -3,7 +3,7 @@
 
 use crate::callsite::{Callsite, CallsiteKind};
 use crate::clock;
-use crate::current::{self, Before, Taken};
+use crate::current::{self, Before, TakenAt};
 use crate::encoded::Head;
 use crate::living::{Life, Listed};
 use crate::primitive::Ordering;
@@ -388,7 +388,7 @@ impl<'p> Polling<'p> {
     /// The same, where a waker was taken in the poll. The future that took it says where; those
     /// around it, which share the waker, only remember it.
     #[inline(never)]
-    fn close_at(&self, node: usize, what: u64, taken: Taken) {
+    fn close_at(&self, node: usize, what: u64, taken: TakenAt) {
         let (waits_at, is_told) = (taken.stack(), self.begin != 0);
         if node == self.before.node || !is_told {
             // A spawned future is a task of its own to readers: they do not look into it for what

@@ -42,12 +42,12 @@ pub(super) struct ForTasks {
 struct OneOfThem {
     /// Its life, as far as it is read.
     span: (u64, u64),
-    waits: HashMap<Key, (Await, Sum)>,
+    waits: HashMap<TaskWaitKey, (Await, Sum)>,
 }
 
 /// What waits are told apart by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Key {
+struct TaskWaitKey {
     site: SiteId,
     stack: StackId,
     one_of: Vec<(StackId, Await)>,
@@ -85,7 +85,7 @@ impl ForTasks {
         }
         let is_handed_on = self.owners.owner(idle.waker_works_for) == Some(owner);
         let one_of = idle.others.to_vec();
-        let key = Key { site: idle.site, stack: idle.place.0, one_of, is_handed_on };
+        let key = TaskWaitKey { site: idle.site, stack: idle.place.0, one_of, is_handed_on };
         if task.waits.len() < PLACES_MAX || task.waits.contains_key(&key) {
             let (_, sum) = task.waits.entry(key).or_insert((idle.place.1, Sum::default()));
             sum.add(to - from);
@@ -99,7 +99,7 @@ impl ForTasks {
     }
 }
 
-fn waits_of(waits: HashMap<Key, (Await, Sum)>) -> Vec<TaskWait> {
+fn waits_of(waits: HashMap<TaskWaitKey, (Await, Sum)>) -> Vec<TaskWait> {
     let waits = waits.into_iter().map(|(key, (awaited, sum))| TaskWait {
         site: key.site,
         stack: key.stack,

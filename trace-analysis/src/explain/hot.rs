@@ -28,7 +28,7 @@ const OTHERS_SAID: usize = 3;
 
 /// A function, and what it has.
 #[derive(Debug, Default)]
-struct Function {
+struct HotFunction {
     nanos: u64,
     samples: u64,
     threads: HashMap<ThreadId, u64>,
@@ -81,8 +81,8 @@ pub(super) fn function(facts: &Facts<'_>) -> Option<Insight> {
 }
 
 /// CPU time in the program's own code by function, the most first; what has no name is without.
-fn functions<'a>(facts: &Facts<'a>) -> Vec<(String, Function)> {
-    let mut functions: HashMap<String, Function> = HashMap::new();
+fn functions<'a>(facts: &Facts<'a>) -> Vec<(String, HotFunction)> {
+    let mut functions: HashMap<String, HotFunction> = HashMap::new();
     let profile = facts.lives.profile(ProfileKind::Cpu);
     for sample in profile.samples.iter().filter(|it| !it.is_kernel && it.count > 0) {
         let Some(name) = facts.function(sample.stack) else { continue };

@@ -10,7 +10,7 @@ use trace_format::time::Nanos;
 use super::words::{Facts, count, percent, time};
 use super::{Insight, InsightKind};
 use crate::life::saturating_sum;
-use crate::path::{Doing, HandOver, Path, Step};
+use crate::path::{CriticalPath, HandOver, PathDoing, PathStep};
 use crate::reason::Reason;
 
 /// One cause is a finding from this part on of the main thread's time, in thousandths.
@@ -34,9 +34,9 @@ const CHAIN_SAID: usize = 6;
 #[derive(Debug)]
 struct Cause {
     thread: ThreadId,
-    doing: Doing,
+    doing: PathDoing,
     total: u64,
-    longest: Step,
+    longest: PathStep,
 }
 
 /// What the main thread waited for in the end, if it is one thing and no other rule has named it.
@@ -47,7 +47,7 @@ pub(super) fn cause(facts: &Facts<'_>, told: &[Insight]) -> Option<Insight> {
 }
 
 fn cause_of(facts: &Facts<'_>, told: &[Insight], main: ThreadId) -> Option<Insight> {
-    let path = Path::of(facts.lives, main);
+    let path = CriticalPath::of(facts.lives, main);
     let whole = saturating_sum(path.steps.iter().map(|step| step.to.0 - step.from.0));
     let cause = causes(facts, &path).into_iter().find(|cause| cause.thread != main)?;
     let is_main =
@@ -73,12 +73,12 @@ fn first_threads(facts: &Facts<'_>) -> Vec<ThreadId> {
 }
 
 /// What the path consists of, the most time first.
-fn causes(facts: &Facts<'_>, path: &Path) -> Vec<Cause> {
+fn causes(facts: &Facts<'_>, path: &CriticalPath) -> Vec<Cause> {
     let mut places: HashMap<(ThreadId, Option<Reason>, String), Cause> = HashMap::new();
     for step in &path.steps {
         let (reason, at) = match step.doing {
-            Doing::Working => (None, String::new()),
-            Doing::Waiting(reason, stack) => (Some(reason), facts.at(stack)),
+            PathDoing::Working => (None, String::new()),
+            PathDoing::Waiting(reason, stack) => (Some(reason), facts.at(stack)),
         };
         let nanos = step.to.0 - step.from.0;
         let (thread, doing) = (step.thread, step.doing);
@@ -103,8 +103,8 @@ fn causes(facts: &Facts<'_>, path: &Path) -> Vec<Cause> {
 fn is_worth(facts: &Facts<'_>, cause: &Cause) -> bool {
     use Reason::{File, FileLock, FileRead, FileSync, FileWrite, PageFault, PipeRead, PipeWrite};
     match cause.doing {
-        Doing::Working => works_alone(facts, cause),
-        Doing::Waiting(reason, _) => matches!(
+        PathDoing::Working => works_alone(facts, cause),
+        PathDoing::Waiting(reason, _) => matches!(
             reason,
             Reason::Sleep
                 | Reason::Process
@@ -140,8 +140,8 @@ fn names(insight: &Insight, cause: &Cause) -> bool {
     let is_about_cpus =
         matches!(insight.kind, InsightKind::CpusTaken | InsightKind::Oversubscribed);
     let is_place = match cause.doing {
-        Doing::Waiting(_, stack) => insight.stacks.contains(&stack),
-        Doing::Working => false,
+        PathDoing::Waiting(_, stack) => insight.stacks.contains(&stack),
+        PathDoing::Working => false,
     };
     !is_about_cpus && (is_place || insight.threads.first() == Some(&cause.thread))
 }
@@ -155,13 +155,13 @@ fn tell(
     let (who, whose) = (facts.thread(cause.thread), facts.thread(main));
     let (share, total) = (percent(cause.total, whole), time(Nanos(cause.total)));
     let (kind, lost, did) = match cause.doing {
-        Doing::Working => {
+        PathDoing::Working => {
             // What others could have done at the same time.
             let cpus = facts.lives.cpus_watched.max(1) as u64;
             let lost = cause.total - cause.total / cpus;
             (InsightKind::OneThread, lost, "which computed".to_owned())
         }
-        Doing::Waiting(reason, stack) => {
+        PathDoing::Waiting(reason, stack) => {
             let did = match reason {
                 Reason::Sleep => "which slept".to_owned(),
                 reason => format!("which waited ({})", reason.name()),
@@ -173,14 +173,14 @@ fn tell(
     let title = format!("{share} of {whose}'s {whole} depend on {who}, {did}: {total}");
     let mut insight = Insight::new(kind, Nanos(lost), title);
     insight.evidence.push(chain_line(facts, chain));
-    if cause.doing == Doing::Working {
+    if cause.doing == PathDoing::Working {
         insight.evidence.extend(computed(facts, cause.thread));
     }
     insight.threads = vec![cause.thread, main];
     let stacks = chain.iter().rev().map(|hand| hand.stack);
     insight.stacks = match cause.doing {
-        Doing::Waiting(_, stack) => std::iter::once(stack).chain(stacks).collect(),
-        Doing::Working => stacks.collect(),
+        PathDoing::Waiting(_, stack) => std::iter::once(stack).chain(stacks).collect(),
+        PathDoing::Working => stacks.collect(),
     };
     insight.stacks.retain(|stack| *stack != StackId(0));
     insight.at = Some(cause.longest.from.into());

@@ -57,12 +57,12 @@ pub(super) struct LongWaits {
     nanos_min: u64,
     /// The pipe that each descriptor is an end of.
     ends: FastMap<ResourceId, u32>,
-    pipes: HashMap<u32, Pipe>,
+    pipes: HashMap<u32, PipeWrites>,
 }
 
 /// One pipe.
 #[derive(Debug, Default)]
-struct Pipe {
+struct PipeWrites {
     /// The last writes that are over: from when to when, and by whom.
     writes: VecDeque<(u64, u64, LongWaker)>,
 }
