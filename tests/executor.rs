@@ -6,6 +6,7 @@
 mod common;
 
 use common::decoded::Decoded;
+use common::story::{lives, one};
 use common::{alone, annotated, on_thread, record, record_here};
 use exectrace::{Options, Task, Traced, TracedExt, instant, traced};
 use std::future::poll_fn;
@@ -405,6 +406,59 @@ fn where_a_task_waits_and_who_wakes_it_have_stacks_unless_told_otherwise() {
         assert_eq!(stacks.len(), 2 + usize::from(wanted), "a spawn, a wake, a wait");
         assert!(stacks.iter().all(|stack| (stack.0 != 0) == wanted), "{wanted}: {stacks:?}");
     }
+}
+
+#[traced]
+async fn left(gate: Gate) {
+    gate.pass().await;
+}
+
+#[traced]
+async fn right(gate: Gate) {
+    gate.pass().await;
+}
+
+/// Awaits two futures at once, both of which are over in one poll.
+async fn both(gates: [Gate; 2]) {
+    let [one, other] = gates;
+    let (mut left, mut right) = (Box::pin(left(one)), Box::pin(right(other)));
+    poll_fn(|context| {
+        let polled = [left.as_mut().poll(context), right.as_mut().poll(context)];
+        if polled.iter().all(Poll::is_ready) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+#[test]
+fn each_future_says_itself_where_it_waits() {
+    let gates = [Gate::default(), Gate::default()];
+    let recorded = record(|| {
+        let mut job = Job::new(both(gates.clone()).traced("both"));
+        assert!(job.poll().is_pending());
+        gates.iter().for_each(Gate::open);
+        assert!(job.poll().is_ready());
+    });
+    let lives = lives(&recorded.trace);
+    let waits = |name: &str| one(&lives, name).waits[0];
+    let (left, right) = (waits("executor::left"), waits("executor::right"));
+    assert!(left != StackId(0) && right != StackId(0) && left != right, "{left:?} {right:?}");
+    // It took no waker itself, and its poll has things inside.
+    assert_eq!(one(&lives, "both").waits, []);
+}
+
+#[test]
+fn a_spawned_future_inside_another_waits_for_both() {
+    let gate = Gate::default();
+    let recorded = record(|| {
+        let inner = through(gate.clone()).traced("inner");
+        let mut job = Job::new(async { inner.await }.traced("outer"));
+        assert!(job.poll().is_pending());
+        gate.open();
+        assert!(job.poll().is_ready());
+    });
+    let lives = lives(&recorded.trace);
+    let (inner, outer) = (one(&lives, "inner").waits[0], one(&lives, "outer").waits[0]);
+    assert!(inner != StackId(0) && inner == outer, "{inner:?} {outer:?}");
 }
 
 #[test]

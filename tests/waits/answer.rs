@@ -23,10 +23,15 @@ pub(crate) struct Answer {
 impl Answer {
     /// Records what `act` does. One at a time: there is one trace in a process.
     pub(crate) fn record(act: impl FnOnce()) -> Self {
+        Self::record_with(exectrace::Options::new(), act)
+    }
+
+    /// The same, with these options.
+    pub(crate) fn record_with(options: exectrace::Options, act: impl FnOnce()) -> Self {
         static ONE: Mutex<()> = Mutex::new(());
         let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         let memory = Memory::default();
-        let trace = exectrace::start(memory.clone()).expect("no trace is running");
+        let trace = exectrace::start_with(options, memory.clone()).expect("no trace is running");
         act();
         let report = trace.stop().expect("memory takes every byte");
         drop(one);

@@ -3,8 +3,9 @@
 //! A finding must be worth a person's time: every rule has a least share of the trace's time, or
 //! of what it is about, below which it is silent. A program that is well gives no findings.
 //!
-//! - `stopped`, `locks`, `stuck`, `cpus`, `calls`, `memory`, `tasks`, `async_tasks` (private): the
-//!   rules, with their limits.
+//! - `stopped`, `locks`, `stuck`, `cpus`, `hot`, `calls`, `memory`, `tasks`, `async_tasks`, `path`
+//!   (private): the rules, with their limits. `path` comes last: it says nothing of a cause that
+//!   another rule has named.
 //! - `words` (private): names, places and numbers as sentences have them.
 
 use std::cmp::Reverse;
@@ -23,8 +24,10 @@ use crate::time::Moment;
 mod async_tasks;
 mod calls;
 mod cpus;
+mod hot;
 mod locks;
 mod memory;
+mod path;
 mod stopped;
 mod stuck;
 mod tasks;
@@ -64,6 +67,10 @@ pub enum InsightKind {
     ChattyCalls,
     /// One thread works, and the others wait.
     OneThread,
+    /// The main thread waited, through others, for one that slept or waited itself.
+    CriticalPath,
+    /// One function has most of the CPU time.
+    HotFunction,
     /// A thread sleeps again and again, to look whether something has happened.
     SleepLoop,
     /// Memory had to be read from disk.
@@ -101,6 +108,8 @@ impl InsightKind {
             Self::SlowCalls => "slow_calls",
             Self::ChattyCalls => "chatty_calls",
             Self::OneThread => "one_thread",
+            Self::CriticalPath => "critical_path",
+            Self::HotFunction => "hot_function",
             Self::SleepLoop => "sleep_loop",
             Self::PageFaults => "page_faults",
             Self::HeapGrowth => "heap_growth",
@@ -172,6 +181,7 @@ pub fn explain_all<S: ReadAt>(
     insights.extend(locks::full_channels(&facts));
     insights.extend(cpus::without_cpu(&facts));
     insights.extend(cpus::one_thread(&facts));
+    insights.extend(hot::function(&facts));
     insights.extend(calls::slow(&facts));
     insights.extend(calls::chatty(&facts));
     insights.extend(calls::sleep_loops(&facts));
@@ -179,6 +189,7 @@ pub fn explain_all<S: ReadAt>(
     insights.extend(heap.into_iter().flat_map(|heap| memory::growth(&facts, heap)));
     insights.extend(tasks.into_iter().flat_map(|tasks| async_tasks::all(&facts, tasks)));
     insights.extend(tasks::slow(&facts, slow));
+    insights.extend(path::cause(&facts, &insights));
     // Losses and stops come first, as all else is to be read with them in mind.
     let rank = |kind| match kind {
         InsightKind::Loss => 0,

@@ -21,6 +21,7 @@
 //!   event, `missing` what could not be read.
 //! - [`timeline`]: what that walk finds out, one by one, for those who draw it.
 //! - `durations`, `time` and `hash` (private): distributions, ticks to nanoseconds, fast maps.
+//! - `path` (private): the critical path of a thread.
 //! - `by_site` and `open_sites` (private): sums and counts by call site.
 //! - `shard` and `notes` (private): one worker's share, and what it tells about tasks and futures.
 //!
@@ -58,6 +59,7 @@ pub mod life;
 mod missing;
 mod notes;
 mod open_sites;
+mod path;
 mod pending;
 pub mod profile;
 pub mod reason;

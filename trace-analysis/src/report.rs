@@ -72,8 +72,9 @@ impl Report {
         let heap = heap && !file.tables().heap.is_empty();
         let heap_options = HeapOptions { from: options.from, at: options.to, to: options.to };
         walk.also = Also {
-            async_tasks: (async_tasks && AsyncTasks::are_in(file))
-                .then(|| AsyncReport::new(file, (window.0.0, window.1.0), symbols, O::IS_ON)),
+            async_tasks: (async_tasks && AsyncTasks::are_in(file)).then(|| {
+                AsyncReport::new(file, (window.0.0, window.1.0), &slow, symbols, O::IS_ON)
+            }),
             heap: heap.then(|| HeapReport::new(file, &heap_options)),
             runs: match (slow.is_empty(), tasks_by_name) {
                 (false, _) => Some(Runs::new(&slow)),
@@ -90,7 +91,11 @@ impl Report {
             Some(runs) => runs.give(&mut slow, window),
             None => {}
         }
-        let async_tasks = async_tasks.map(|tasks| tasks.finish(lives.unreadable, lives.too_deep));
+        let finished = async_tasks.map(|tasks| tasks.finish(lives.unreadable, lives.too_deep));
+        let (async_tasks, waits) = finished.unzip();
+        for (slow, waits) in slow.iter_mut().zip(waits.unwrap_or_default()) {
+            slow.waits = waits;
+        }
         Self {
             async_tasks: async_tasks.filter(|tasks| !tasks.is_empty()),
             heap: heap.map(|heap| heap.finish(file)),

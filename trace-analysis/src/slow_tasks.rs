@@ -7,11 +7,12 @@
 use std::collections::HashMap;
 
 use trace_format::event::EventKind;
-use trace_format::id::{Open, TaskId};
+use trace_format::id::{Open, SiteId, StackId, TaskId};
 use trace_format::read::{ReadAt, Tables, TraceFile};
 use trace_format::time::Nanos;
 
 use crate::life::{Activity, Stretch, saturating_sum};
+use crate::reason::Await;
 use crate::summary::{Options, Summary, bounds};
 use crate::tasks::{OneTask, TaskSummary};
 
@@ -55,6 +56,30 @@ pub struct SlowTask {
     pub unworked: Nanos,
     /// What the threads did in all runs: the times of all, and the longest call of any.
     pub activity: Option<Activity>,
+    /// What futures waited for that worked for it, wherever they were polled: first what was ended
+    /// from outside, then what another of its futures ended, each by time. [`crate::life::TOP`] at
+    /// most; empty unless async tasks are followed, too.
+    pub waits: Vec<TaskWait>,
+}
+
+/// Waiting of futures that worked for a task of the user's, at one place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskWait {
+    /// The spawn site of the async task that waited.
+    pub site: SiteId,
+    /// Where; 0 if unknown. One stack for all at that place in the program.
+    pub stack: StackId,
+    /// What for.
+    pub awaited: Await,
+    /// The other places, if it is not known at which of several it waited.
+    pub one_of: Vec<(StackId, Await)>,
+    /// How often.
+    pub count: u64,
+    /// How long in all, within the task's life.
+    pub total: Nanos,
+    /// Whether another future that works for the same task ended it: what that one did meanwhile
+    /// says more.
+    pub is_handed_on: bool,
 }
 
 impl SlowTask {
@@ -62,6 +87,13 @@ impl SlowTask {
     #[must_use]
     pub fn lost(&self) -> Nanos {
         Nanos(self.task.latency.0.saturating_sub(self.usual.0))
+    }
+
+    /// When it ended, or what is read does.
+    #[must_use]
+    pub fn end(&self) -> Nanos {
+        let OneTask { begin, latency, .. } = self.task;
+        Nanos(begin.inside().0.saturating_add(latency.0.saturating_sub(begin.before_trace().0)))
     }
 }
 
@@ -105,11 +137,41 @@ fn slowest(name: &TaskSummary, is_trace_end: bool) -> Option<SlowTask> {
     })
 }
 
+/// To which of the slow tasks, or to which name, a task belongs.
+#[derive(Debug, Default)]
+pub(crate) struct Owners(HashMap<TaskId, usize>);
+
+impl Owners {
+    /// Each of these, by its place.
+    pub(crate) fn of(slow: &[SlowTask]) -> Self {
+        Self(slow.iter().enumerate().map(|(at, it)| (it.task.id, at)).collect())
+    }
+
+    /// The place of a task's owner.
+    #[inline]
+    pub(crate) fn owner(&self, task: TaskId) -> Option<usize> {
+        // Mostly there are none.
+        if self.0.is_empty() { None } else { self.0.get(&task).copied() }
+    }
+
+    /// What a sub-task does, its task does.
+    pub(crate) fn inherit(&mut self, task: TaskId, parent: TaskId) {
+        if let Some(owner) = self.owner(parent) {
+            self.add(task, owner);
+        }
+    }
+
+    fn add(&mut self, task: TaskId, owner: usize) {
+        if self.0.len() < TASKS_MAX {
+            self.0.entry(task).or_insert(owner);
+        }
+    }
+}
+
 /// When threads worked for some tasks, and what they did then: filled while a trace is walked.
 #[derive(Debug, Default)]
 pub(crate) struct Runs {
-    /// To which of the slow tasks, or to which name, a task belongs.
-    owners: HashMap<TaskId, usize>,
+    owners: Owners,
     tasks: Vec<TaskRuns>,
     /// The names and their places, if all tasks are wanted, by name.
     names: Option<HashMap<String, usize>>,
@@ -124,8 +186,8 @@ struct TaskRuns {
 
 impl Runs {
     pub(crate) fn new(slow: &[SlowTask]) -> Self {
-        let owners = slow.iter().enumerate().map(|(at, it)| (it.task.id, at)).collect();
-        Self { owners, tasks: vec![TaskRuns::default(); slow.len()], names: None }
+        let tasks = vec![TaskRuns::default(); slow.len()];
+        Self { owners: Owners::of(slow), tasks, names: None }
     }
 
     /// All tasks, by name.
@@ -136,7 +198,7 @@ impl Runs {
     /// Whether this task is one of them.
     #[inline]
     pub(crate) fn wants(&self, task: TaskId) -> bool {
-        self.owners.contains_key(&task)
+        self.owners.owner(task).is_some()
     }
 
     /// What a sub-task does, its task does; of all tasks each counts for its own name.
@@ -155,23 +217,13 @@ impl Runs {
     }
 
     fn begin(&mut self, task: TaskId, parent: TaskId, name: impl FnOnce() -> String) {
-        if self.owners.len() >= TASKS_MAX {
-            return;
+        let Some(names) = &mut self.names else { return self.owners.inherit(task, parent) };
+        let next = names.len();
+        let place = *names.entry(name()).or_insert(next);
+        if place == next {
+            self.tasks.push(TaskRuns::default());
         }
-        let owner = match &mut self.names {
-            Some(names) => {
-                let next = names.len();
-                let place = *names.entry(name()).or_insert(next);
-                if place == next {
-                    self.tasks.push(TaskRuns::default());
-                }
-                Some(place)
-            }
-            None => self.owners.get(&parent).copied(),
-        };
-        if let Some(owner) = owner {
-            self.owners.entry(task).or_insert(owner);
-        }
+        self.owners.add(task, place);
     }
 
     /// A run is over, or the trace is.
@@ -185,9 +237,9 @@ impl Runs {
         run: Stretch,
         activity: Option<Box<Activity>>,
     ) {
-        let Some(&owner) = self.owners.get(&task) else { return };
+        let Some(owner) = self.owners.owner(task) else { return };
         let is_inner = around.any(|open| match open {
-            Open::Task(outer) => self.owners.get(&outer) == Some(&owner),
+            Open::Task(outer) => self.owners.owner(outer) == Some(owner),
             _ => false,
         });
         if is_inner {
@@ -213,7 +265,7 @@ impl Runs {
     pub(crate) fn give(self, slow: &mut [SlowTask], (begin, end): (Nanos, Nanos)) {
         for (slow, TaskRuns { mut runs, activity }) in slow.iter_mut().zip(self.tasks) {
             let from = slow.task.begin.inside().max(begin);
-            let to = end_of(slow).min(end).max(from);
+            let to = slow.end().min(end).max(from);
             for run in &mut runs {
                 (run.from, run.to) = (run.from.max(from), run.to.min(to));
             }
@@ -226,11 +278,6 @@ impl Runs {
             (slow.runs, slow.activity) = (runs, activity);
         }
     }
-}
-
-fn end_of(task: &SlowTask) -> Nanos {
-    let OneTask { begin, latency, .. } = task.task;
-    Nanos(begin.inside().0.saturating_add(latency.0.saturating_sub(begin.before_trace().0)))
 }
 
 /// How long there was any.

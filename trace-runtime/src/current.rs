@@ -15,7 +15,7 @@ struct Current {
     /// Whose wakers it hands out: an address to compare with, of a node of `waker`; 0 for none.
     node: Cell<usize>,
     /// Where a waker was taken last in this poll (the low half; 0 for nowhere that is known), and
-    /// [`HOOKED`], [`ENDED`].
+    /// [`HOOKED`], [`ENDED`], [`INNER`].
     place: Cell<u64>,
 }
 
@@ -24,6 +24,27 @@ const HOOKED: u64 = 1 << 32;
 
 /// The future has said itself how it ended.
 const ENDED: u64 = 1 << 33;
+
+/// The waker was taken by a future inside this one, whose own poll says so in the trace.
+const INNER: u64 = 1 << 34;
+
+/// Where a poll took a waker, as [`leave`] finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TakenAt(u64);
+
+impl TakenAt {
+    /// The stack; 0 if none was taken, or it is not known where.
+    #[inline(always)]
+    pub(crate) fn stack(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// Whether a future inside took it, whose own poll says so.
+    #[inline(always)]
+    pub(crate) fn is_inner(self) -> bool {
+        self.0 & INNER != 0
+    }
+}
 
 thread_local! {
     static CURRENT: Current =
@@ -59,11 +80,18 @@ pub(crate) fn set_node(node: usize) {
 }
 
 /// A waker was taken here.
+///
+/// - `is_inner`: by a future inside this one, whose own poll says so in the trace. Where this future
+///   itself took one is worth more.
 #[inline(always)]
-pub(crate) fn set_waits_at(stack: u32) {
+pub(crate) fn set_waits_at(stack: u32, is_inner: bool) {
     CURRENT.with(|current| {
         let place = current.place.get();
-        current.place.set(place & !u64::from(u32::MAX) | u64::from(stack));
+        if is_inner && place as u32 != 0 && place & INNER == 0 {
+            return;
+        }
+        let inner = if is_inner { INNER } else { 0 };
+        current.place.set(place & !(u64::from(u32::MAX) | INNER) | inner | u64::from(stack));
     });
 }
 
@@ -109,9 +137,9 @@ pub(crate) fn enter_hooked(future: u64) -> Before {
 
 /// The poll is over. Whose wakers it handed out, and where it took one last.
 #[inline(always)]
-pub(crate) fn leave(before: &Before) -> (usize, u32) {
+pub(crate) fn leave(before: &Before) -> (usize, TakenAt) {
     CURRENT.with(|current| {
         current.future.set(before.future);
-        (current.node.replace(before.node), current.place.replace(before.place) as u32)
+        (current.node.replace(before.node), TakenAt(current.place.replace(before.place)))
     })
 }

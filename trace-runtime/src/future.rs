@@ -3,7 +3,7 @@
 
 use crate::callsite::{Callsite, CallsiteKind};
 use crate::clock;
-use crate::current::{self, Before};
+use crate::current::{self, Before, TakenAt};
 use crate::encoded::Head;
 use crate::living::{Life, Listed};
 use crate::primitive::Ordering;
@@ -365,10 +365,10 @@ impl<'p> Polling<'p> {
     #[inline(always)]
     fn close(&mut self, waits: bool) {
         self.is_open = false;
-        let (node, waits_at) = current::leave(&self.before);
+        let (node, taken) = current::leave(&self.before);
         let what = Open::Poll(FutureId(self.lazy.future())).to_word();
-        if waits_at != 0 {
-            self.close_at(node, what, waits_at);
+        if taken.stack() != 0 {
+            self.close_at(node, what, taken);
         } else if self.begin != 0 {
             record::end(self.begin, what);
         }
@@ -378,24 +378,27 @@ impl<'p> Polling<'p> {
             _ => false,
         };
         if waits {
-            self.guard.listed.wait(waits_at, self.begin);
+            self.guard.listed.wait(taken.stack(), self.begin);
             if is_lost {
                 self.lazy.note_lost();
             }
         }
     }
 
-    /// The same, where a waker was taken in the poll.
+    /// The same, where a waker was taken in the poll. The future that took it says where; those
+    /// around it, which share the waker, only remember it.
     #[inline(never)]
-    fn close_at(&self, node: usize, what: u64, waits_at: u32) {
-        // Wakers that are handed out further out: who waits is the future there.
-        let is_passed_on = node == self.before.node || self.begin == 0;
-        if is_passed_on {
-            current::set_waits_at(waits_at);
+    fn close_at(&self, node: usize, what: u64, taken: TakenAt) {
+        let (waits_at, is_told) = (taken.stack(), self.begin != 0);
+        if node == self.before.node || !is_told {
+            // A spawned future is a task of its own to readers: they do not look into it for what
+            // the one around it waits for.
+            let is_inner = if is_told { !self.guard.spawned } else { taken.is_inner() };
+            current::set_waits_at(waits_at, is_inner);
         }
         match self.begin {
             0 => {}
-            begin if is_passed_on => record::end(begin, what),
+            begin if taken.is_inner() => record::end(begin, what),
             begin => record::end_poll(begin, what, waits_at),
         }
     }

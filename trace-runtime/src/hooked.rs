@@ -106,11 +106,12 @@ impl HookedPoll {
     /// It ends.
     #[inline]
     pub fn end(self) {
-        let (_, waits_at) = current::leave(&self.before);
+        let (_, taken) = current::leave(&self.before);
         let what = Open::Poll(FutureId(self.future)).to_word();
-        match (self.begin, waits_at) {
+        match (self.begin, taken.stack()) {
             (0, _) => {}
             (begin, 0) => record::end(begin, what),
+            (begin, _) if taken.is_inner() => record::end(begin, what),
             (begin, waits_at) => record::end_poll(begin, what, waits_at),
         }
     }

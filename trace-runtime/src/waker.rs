@@ -65,7 +65,7 @@ impl Node {
 fn note_place() {
     let stack = stack::for_async();
     if stack != 0 {
-        current::set_waits_at(stack);
+        current::set_waits_at(stack, false);
     }
 }
 

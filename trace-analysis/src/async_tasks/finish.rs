@@ -1,8 +1,9 @@
 //! The end of the trace: what is open lasts until then, and sums become what is returned.
 
-use trace_format::id::{FutureId, SiteId};
+use trace_format::id::{FutureId, SiteId, StackId, TaskId};
 use trace_format::time::Nanos;
 
+use super::for_tasks::TaskIdle;
 use super::futures::Here;
 use super::polls::PollDone;
 use super::report::{AsyncReport, innermost_poll};
@@ -10,6 +11,7 @@ use super::state::{Kind, State};
 use super::sums::add;
 use super::{AsyncTasks, Idle, Phase, UNFINISHED_MAX, Unfinished};
 use crate::life::{Activity, Frame};
+use crate::slow_tasks::TaskWait;
 use crate::time::Moment;
 use crate::timeline::TaskState;
 
@@ -19,7 +21,13 @@ const CHAIN_MAX: usize = 32;
 impl AsyncReport<'_> {
     /// - `unreadable`: batches and events that could not be read.
     /// - `too_deep`: things that lie deeper than readers keep.
-    pub(crate) fn finish(mut self, unreadable: u64, too_deep: u64) -> AsyncTasks {
+    /// - Returns what is known of all, and what futures waited for that worked for the slow tasks,
+    ///   of each of these.
+    pub(crate) fn finish(
+        mut self,
+        unreadable: u64,
+        too_deep: u64,
+    ) -> (AsyncTasks, Vec<Vec<TaskWait>>) {
         let mut tasks: Vec<_> =
             self.known.iter().filter(|(_, state)| state.is_task() && !state.ended).collect();
         tasks.sort_by_key(|(id, _)| **id);
@@ -28,6 +36,7 @@ impl AsyncReport<'_> {
         unfinished.sort_by_key(|task| (task.since, task.task));
         unfinished.truncate(UNFINISHED_MAX);
         for id in ids {
+            self.decide(id);
             self.still_idle(id);
         }
         self.flush_early();
@@ -39,7 +48,7 @@ impl AsyncReport<'_> {
         let threads = self.threads.iter().map(|thread| thread.sums);
         let mut workers: Vec<_> = threads.filter(|sums| sums.polls > 0).collect();
         workers.sort_by_key(|worker| worker.thread);
-        AsyncTasks {
+        let tasks = AsyncTasks {
             from: Nanos(self.from),
             to: Nanos(self.to),
             sites,
@@ -52,25 +61,29 @@ impl AsyncReport<'_> {
             untracked: self.untracked,
             unreadable,
             too_deep,
-        }
+        };
+        (tasks, self.for_tasks.finish())
     }
 
     fn unfinished(&mut self, id: FutureId) -> Option<Unfinished> {
         let state = self.known.get(&id)?;
         let (phase, since) = phase(state);
         let chain = self.chain(state);
-        let stack = self.wait_place(state, FutureId(0));
-        let (stack, awaited) = self.places.of(stack);
+        let (site, begin, polls) = (state.site, state.begin, state.polls);
+        let unwakeable = state.unwakeable;
+        let mut places = self.waits_at(id);
+        let (stack, awaited) = places.remove(0);
         Some(Unfinished {
             task: id,
-            site: state.site,
-            begin: state.begin,
-            polls: state.polls,
+            site,
+            begin,
+            polls,
             phase,
             since,
             stack,
             awaited,
-            unwakeable: state.unwakeable,
+            one_of: places,
+            unwakeable,
             chain,
         })
     }
@@ -81,6 +94,7 @@ impl AsyncReport<'_> {
         let mut ids: Vec<_> = tasks.map(|(id, _)| *id).collect();
         ids.sort_unstable();
         for id in ids {
+            self.decide(id);
             let Some(state) = self.known.get(&id) else { continue };
             let (phase, since) = phase(state);
             let state = match phase {
@@ -88,7 +102,10 @@ impl AsyncReport<'_> {
                 Phase::Idle if state.is_lost => continue,
                 Phase::New if state.kind == Kind::Polled => continue,
                 Phase::New | Phase::Ready => TaskState::Ready,
-                Phase::Idle => TaskState::Idle(self.wait_place(state, FutureId(0))),
+                Phase::Idle => {
+                    let waiting = self.waiting(id, state, FutureId(0));
+                    TaskState::Idle(waiting.first().map_or(StackId(0), |it| it.stack))
+                }
             };
             self.draw(id, state, since, None);
         }
@@ -109,8 +126,8 @@ impl AsyncReport<'_> {
 
     /// A task is idle to the end.
     fn still_idle(&mut self, id: FutureId) {
-        let Some(state) = self.known.get(&id) else { return };
-        let stack = self.wait_place(state, FutureId(0));
+        let mut places = self.waits_at(id);
+        let place = places.remove(0);
         let Some(state) = self.known.get_mut(&id) else { return };
         let sums = state.sums;
         let told = self.sums.at(sums);
@@ -119,11 +136,15 @@ impl AsyncReport<'_> {
         told.unwakeable += u64::from(state.unwakeable);
         let Some(since) = state.idle_since().filter(|since| *since < self.to) else { return };
         add(&mut told.idle, self.to - since);
-        let place = self.places.of(stack);
         let begin = Moment::older(since, state.older);
         let (duration, inside) = (begin.until(Nanos(self.to)), Nanos(self.to - since));
         let idle = Idle { task: id, begin, duration, inside, waker: None };
-        self.waits.add(sums, place, idle, None, false);
+        self.waits.add(sums, place, &places, idle, None, false);
+        let works_for = state.works_for;
+        let span = (since, self.to);
+        let waker_works_for = TaskId(0);
+        let idle = TaskIdle { site: state.site, place, others: &places, span, waker_works_for };
+        self.for_tasks.add(works_for, &idle);
     }
 
     /// Polls of which no event told whose they were.

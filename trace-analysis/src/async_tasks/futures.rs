@@ -6,12 +6,12 @@ use trace_format::read::FutureState;
 use trace_format::time::Nanos;
 use trace_format::value::Values;
 
+use super::Link;
 use super::polls::{LONG_POLL, Late, PollDone};
 use super::report::{AsyncReport, News, innermost_poll, is_polling};
-use super::state::{EARLY_MAX, Kind, Past, State, Woken};
-use super::sums::{OnePoll, add};
+use super::state::{EARLY_MAX, Kind, State, Woken};
+use super::sums::OnePoll;
 use super::worker::{LINK_NANOS_MIN, Recent};
-use super::{AsyncWaker, Idle, Link};
 use crate::life::{Activity, Frame};
 use crate::time::Moment;
 use crate::timeline::{FutureBegun, FutureRole, Note, TaskState};
@@ -59,6 +59,7 @@ impl AsyncReport<'_> {
             EventKind::FutureSpawn { future, parent, task, site, stack } => {
                 let told = Told { kind: Kind::Spawned, site, stack, parent, task };
                 let is_news = self.tell(future, told, Nanos(at).into());
+                self.works_for(future, task);
                 return Note { edge: self.spawned(future, is_news), ..Note::default() };
             }
             EventKind::FutureBegin { future, task, site, .. } => {
@@ -66,6 +67,7 @@ impl AsyncReport<'_> {
                 let kind = if around.is_some() { Kind::Child } else { Kind::Polled };
                 let (stack, parent) = (StackId(0), FutureId(0));
                 self.tell(future, Told { kind, site, stack, parent, task }, Nanos(at).into());
+                self.works_for(future, task);
             }
             EventKind::FutureEnd { future, outcome, .. } => self.end(future, outcome, at),
             EventKind::Wake { future, stack } => return self.wake(here, future, stack, at),
@@ -79,9 +81,18 @@ impl AsyncReport<'_> {
                     state.unwakeable = state.woken.is_none();
                 }
             }
-            _ => {}
+            _ => self.for_tasks.event(kind),
         }
         Note::default()
+    }
+
+    /// A future works for this task of the user's; 0 for none.
+    fn works_for(&mut self, future: FutureId, task: TaskId) {
+        if let Some(state) = self.known.get_mut(&future)
+            && task != TaskId(0)
+        {
+            state.works_for = task;
+        }
     }
 
     /// A future was spawned. Returns the number of the edge to its first poll, if that is to come.
@@ -112,8 +123,9 @@ impl AsyncReport<'_> {
         self.tell(told.id, Told { kind, site, stack, parent, task }, begin);
         let (since, older) = (self.nanos(told.since), self.moment(told.since).before(self.from));
         let Some(state) = self.known.get_mut(&told.id) else { return };
+        state.works_for = told.task;
         if !told.is_old {
-            state.waits_at = told.waits_at;
+            (state.waits_at, state.own_waits_at) = (told.waits_at, told.waits_at);
         }
         if told.since.0 > 0 && !told.is_old {
             (state.polls, state.polled, state.older) = (1, (since, since), older);
@@ -233,7 +245,7 @@ impl AsyncReport<'_> {
         state.open = state.open.saturating_add(1);
         (state.woken, state.ready, state.unwakeable) = (None, None, false);
         (state.polled.0, state.older, state.child_waits_at) = (at, older, StackId(0));
-        state.child_waits_in = FutureId(0);
+        (state.child_waits_in, state.has_new_child) = (FutureId(0), false);
         (state.is_task(), edge)
     }
 
@@ -285,12 +297,19 @@ impl AsyncReport<'_> {
         let took = if waits_at == StackId(0) { state.child_waits_at } else { waits_at };
         let is_same = took == StackId(0) || took == state.waits_at;
         state.is_futile = state.was_woken && !is_full && is_same && state.polls > 1;
+        let mut took_in = if waits_at == StackId(0) { state.child_waits_in } else { FutureId(0) };
         if took != StackId(0) {
-            state.waits_at = took;
-            state.waits_in =
-                if waits_at == StackId(0) { state.child_waits_in } else { FutureId(0) };
+            (state.waits_at, state.waits_in) = (took, took_in);
+        }
+        if waits_at != StackId(0) {
+            state.own_waits_at = waits_at;
+            took_in = id;
+        } else if state.has_new_child {
+            // It went on to another future.
+            state.own_waits_at = StackId(0);
         }
         let (site, root, sums) = (state.site, state.root, state.sums);
+        let (parent, polled) = (state.parent, state.polls);
         let (is_task, is_over) = (state.is_task(), state.ended && state.open == 0);
         let poll = OnePoll { nanos, older, ready: state.delay.take() };
         if state.is_told || state.early.len() >= EARLY_MAX {
@@ -301,12 +320,16 @@ impl AsyncReport<'_> {
         if is_over && let Some(state) = self.known.remove(&id) {
             self.forget(id, &state);
         }
+        if waits_at != StackId(0) {
+            self.went_on(root, id, waits_at);
+        }
         if is_task {
             self.end_task_poll(here, (id, site, sums), frame, end, activity);
         } else if took != StackId(0)
-            && let Some(root) = self.known.get_mut(&root)
+            && let Some(parent) = self.known.get_mut(&parent)
         {
-            (root.child_waits_at, root.child_waits_in) = (took, id);
+            (parent.child_waits_at, parent.child_waits_in) = (took, took_in);
+            parent.has_new_child |= polled == 1;
         }
         Some(Link { site, future: id, duration: Nanos(nanos.saturating_add(older)) })
     }
@@ -390,75 +413,34 @@ impl AsyncReport<'_> {
         note
     }
 
-    /// Where a task waits: what one of its open futures took a waker for. If several are open, the
-    /// one whose waker was used, `woken`, else the one that took one last.
-    pub(super) fn wait_place(&self, task: &State, woken: FutureId) -> StackId {
-        let open = |id: FutureId| self.known.get(&id).filter(|it| !it.ended && !it.is_task());
-        let waits_at = |id| open(id).map(|it| it.waits_at).filter(|stack| *stack != StackId(0));
-        if let Some(stack) = waits_at(woken) {
-            return stack;
-        }
-        if task.waits_in == FutureId(0) || open(task.waits_in).is_some() {
-            return task.waits_at;
-        }
-        // The one that took it has returned.
-        let open = task.children.iter().filter_map(|&child| open(child));
-        let waiting = open.filter(|child| child.waits_at != StackId(0));
-        let last = waiting.max_by_key(|child| child.polled.1);
-        last.map_or(StackId(0), |child| child.waits_at)
-    }
-
-    /// A task was idle, until it was woken or polled.
-    ///
-    /// - `woken`: how, and by which child future's waker; 0 for its own.
-    fn was_idle(&mut self, id: FutureId, (from, to): (u64, u64), woken: Option<(Woken, FutureId)>) {
-        let Some(state) = self.known.get(&id).filter(|_| to > from) else { return };
-        let stack = self.wait_place(state, woken.map_or(FutureId(0), |(_, child)| child));
-        let woken = woken.map(|(woken, _)| woken);
-        let Some(state) = self.known.get_mut(&id) else { return };
-        let (sums, older) = (state.sums, state.older);
-        state.remember(Past { from, to, stack });
-        self.draw(id, TaskState::Idle(stack), Moment::older(from, older), Some(to));
-        add(&mut self.sums.at(sums).idle, to - from);
-        let place = self.places.of(stack);
-        let by = woken.map(|woken| {
-            let holder = self.known.get(&woken.by);
-            (holder.map(|holder| holder.site), self.places.of(woken.stack).0)
-        });
-        let waker =
-            woken.map(|Woken { thread, by, stack, .. }| AsyncWaker { thread, task: by, stack });
-        let begin = Moment::older(from, older);
-        let (duration, inside) = (begin.until(Nanos(to)), Nanos(to - from));
-        let idle = Idle { task: id, begin, duration, inside, waker };
-        self.waits.add(sums, place, idle, by, true);
-        let Some(woken) = woken.filter(|woken| place.1.awaited.is_lock() && woken.by != id) else {
-            return;
-        };
-        if let Some(holder) = self.known.get(&woken.by) {
-            let released_at = self.places.of(woken.stack).0;
-            let holder = (woken.by, holder, released_at);
-            self.waits.held(sums, place, (from, to), holder, &mut self.places);
-        }
-    }
-
     /// A future is done, or dropped.
     fn end(&mut self, id: FutureId, outcome: Outcome, at: u64) {
         let Some(state) = self.known.get_mut(&id).filter(|state| !state.ended) else { return };
         if outcome == Outcome::Dropped && state.is_futile {
             self.sums.at(state.sums).futile_wakes += 1;
         }
-        // Whatever else ended it, its last poll did: only who drops it may do so long after that.
-        let is_dropped = outcome == Outcome::Dropped && state.kind != Kind::Child;
-        let idle = state.idle_since().filter(|_| is_dropped);
-        let ready = state.ready_since().filter(|_| is_dropped && state.open == 0);
+        // What returns was not idle since its last poll, and not ready.
+        let is_cut = matches!(outcome, Outcome::Dropped | Outcome::Ended);
+        let is_cut = is_cut && state.kind != Kind::Child;
+        let idle = state.idle_since().filter(|_| is_cut);
+        let ready = state.ready_since().filter(|_| is_cut && state.open == 0);
         if let Some(since) = idle {
             self.was_idle(id, (since, at), None);
         }
         if let Some(since) = ready {
             self.draw(id, TaskState::Ready, Nanos(since).into(), Some(at));
         }
+        let Some(state) = self.known.get(&id) else { return };
+        let (root, is_dropped) = (state.root, outcome == Outcome::Dropped);
+        match is_dropped {
+            _ if root == id && is_dropped => self.decide(id),
+            true => self.was_dropped(root, id),
+            false => self.went_on(root, id, StackId(0)),
+        }
         let Some(state) = self.known.get_mut(&id) else { return };
         (state.ended, state.is_futile) = (true, false);
+        self.decide(id);
+        let Some(state) = self.known.get(&id) else { return };
         self.sums.end(state.sums, state.begin.until(Nanos(at)).0, outcome);
         self.sums.at(state.sums).never_polled += u64::from(state.polls == 0);
         if state.open == 0

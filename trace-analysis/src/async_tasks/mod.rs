@@ -12,13 +12,17 @@
 //!
 //! - `report` is everything known so far, fed by the timeline (`life`); `futures` is its part about
 //!   futures, `finish` its end.
+//! - `idle` tells where a task waits, and for which of several futures; `for_tasks` what of that
+//!   was for a slow task of the user's.
 //! - `state` is one future, `worker` one thread, `sums` a spawn site, `waits` a place where tasks
 //!   wait, `polls` the longest polls and delays; `places` tells where stacks are in the program.
 //!
 //! Elsewhere: what a thread did in a poll (`life`), what is awaited by its names (`reason`).
 
 mod finish;
+mod for_tasks;
 mod futures;
+mod idle;
 mod places;
 mod polls;
 mod report;
@@ -207,6 +211,9 @@ pub struct AwaitGroup {
     pub stack: StackId,
     /// What is awaited there.
     pub awaited: Await,
+    /// The other places: the task waited at one of them or at `stack`, and nobody can tell which.
+    /// Mostly empty.
+    pub one_of: Vec<(StackId, Await)>,
     /// How often.
     pub count: u64,
     /// How long in all.
@@ -292,6 +299,8 @@ pub struct Unfinished {
     pub stack: StackId,
     /// What for.
     pub awaited: Await,
+    /// Other places at which it waits at the same time, and one of them may be enough.
+    pub one_of: Vec<(StackId, Await)>,
     /// Whether nobody can wake it any more.
     pub unwakeable: bool,
     /// The child futures it is in, outermost first, each with its call site.

@@ -15,6 +15,7 @@ use trace_format::read::{ReadAt, Tables, TraceFile};
 use trace_format::time::{Nanos, Ticks};
 
 use super::Link;
+use super::for_tasks::ForTasks;
 use super::places::Places;
 use super::polls::Polls;
 use super::state::State;
@@ -23,6 +24,7 @@ use super::waits::Waits;
 use super::worker::{LINK_NANOS_MIN, Thread};
 use crate::hash::FastMap;
 use crate::life::Frame;
+use crate::slow_tasks::SlowTask;
 use crate::symbols::Symbols;
 use crate::time::Moment;
 use crate::timeline::{FutureBegun, TaskInterval, TaskState};
@@ -43,6 +45,7 @@ pub(crate) struct AsyncReport<'f> {
     pub(super) waits: Waits,
     pub(super) polls: Polls,
     pub(super) places: Places<'f>,
+    pub(super) for_tasks: ForTasks,
     /// Regions in which workers have nothing to do.
     parked: HashSet<SiteId>,
     /// Ticks that are surely less than what is worth a place in a chain.
@@ -81,10 +84,12 @@ fn told_from<S: ReadAt>(file: &TraceFile<S>) -> Ticks {
 
 impl<'f> AsyncReport<'f> {
     /// - `from`, `to`: the window, in nanoseconds.
+    /// - `slow`: tasks of the user's whose futures are followed.
     /// - `is_observed`: whether there is an observer, who takes the news.
     pub(crate) fn new<S: ReadAt>(
         file: &'f TraceFile<S>,
         (from, to): (u64, u64),
+        slow: &[SlowTask],
         symbols: &'f Symbols,
         is_observed: bool,
     ) -> Self {
@@ -102,6 +107,7 @@ impl<'f> AsyncReport<'f> {
             waits: Waits::new(),
             polls: Polls::default(),
             places: Places::new(tables, symbols),
+            for_tasks: ForTasks::new(slow, (from, to)),
             parked: parked.map(|site| site.id).collect(),
             // The clock's rate may have changed by a little.
             fast: (tables.clock.frequency_hz() / 1e9 * LINK_NANOS_MIN as f64 / 2.0) as u64,
@@ -147,6 +153,7 @@ impl<'f> AsyncReport<'f> {
             (state.polls, state.is_futile) = (state.polls.min(1), false);
             state.past.clear();
             state.early.clear();
+            state.undecided = None;
         }
     }
 
@@ -187,19 +194,35 @@ impl<'f> AsyncReport<'f> {
         }
     }
 
-    /// A task did this. What nobody has told of yet is not drawn.
+    /// A task did this.
     pub(super) fn draw(&mut self, task: FutureId, state: TaskState, from: Moment, to: Option<u64>) {
-        let Some(news) = &mut self.news else { return };
-        let Some(known) = self.known.get_mut(&task).filter(|known| known.is_told) else { return };
+        let Some(interval) = self.drawn(task, state, from, to) else { return };
+        match self.known.get_mut(&task) {
+            Some(known) if known.undecided.is_some() => known.untold.push(interval),
+            _ => self.news.iter_mut().for_each(|news| news.push(News::Interval(interval))),
+        }
+    }
+
+    /// A task did this: what an observer is to be told, if there is one. What nobody has told of
+    /// yet is not drawn.
+    pub(super) fn drawn(
+        &mut self,
+        task: FutureId,
+        state: TaskState,
+        from: Moment,
+        to: Option<u64>,
+    ) -> Option<TaskInterval> {
+        self.news.as_ref()?;
+        let known = self.known.get_mut(&task).filter(|known| known.is_told)?;
         // A future that two threads poll at once is in one state all the same.
         let from = from.max(known.drawn);
         let to = to.map(Nanos);
         let until = to.map_or(Moment(i64::MAX), Moment::from);
         if until <= from {
-            return;
+            return None;
         }
         known.drawn = until;
-        news.push(News::Interval(TaskInterval { task, state, from, to }));
+        Some(TaskInterval { task, state, from, to })
     }
 
     /// The next number of an edge; 0 if nobody looks.

@@ -1,9 +1,11 @@
 //! One future as time goes by.
 
-use trace_format::id::{FutureId, SiteId, StackId, ThreadId};
+use trace_format::id::{FutureId, SiteId, StackId, TaskId, ThreadId};
 
+use super::idle::Undecided;
 use super::sums::OnePoll;
 use crate::time::Moment;
+use crate::timeline::TaskInterval;
 
 /// So many of the last times in which a task was idle are remembered, to say what it did while it
 /// held a lock.
@@ -74,12 +76,20 @@ pub(super) struct State {
     pub(super) ready: Option<u64>,
     /// How long it had been ready when its present poll began.
     pub(super) delay: Option<u64>,
+    /// The user's task that it works for; 0 for none.
+    pub(super) works_for: TaskId,
     /// Where it waits, and where a child future took a waker in the present poll.
     pub(super) waits_at: StackId,
     pub(super) child_waits_at: StackId,
     /// The child future that waits there, in both cases; 0 for the future itself.
     pub(super) waits_in: FutureId,
     pub(super) child_waits_in: FutureId,
+    /// A child future was polled in the present poll for the first time, and waits.
+    pub(super) has_new_child: bool,
+    /// Where the future itself last took a waker; 0 if it went on since, or never did.
+    pub(super) own_waits_at: StackId,
+    /// Of a task: how it was idle last, if it is not yet known what for.
+    pub(super) undecided: Option<Box<Undecided>>,
     /// Of a task: the child futures that were polled in it and have not ended, as far as they fit.
     pub(super) children: Vec<FutureId>,
     /// It was woken for its last poll.
@@ -92,6 +102,8 @@ pub(super) struct State {
     pub(super) edge: u64,
     /// Up to when an observer was told what it did.
     pub(super) drawn: Moment,
+    /// What it did since it was idle, while it is not known what for: an observer is told later.
+    pub(super) untold: Vec<TaskInterval>,
     pub(super) unwakeable: bool,
     /// It is over, and only its poll is still open.
     pub(super) ended: bool,
@@ -118,16 +130,21 @@ impl State {
             woken: None,
             ready: None,
             delay: None,
+            works_for: TaskId(0),
             waits_at: StackId(0),
             child_waits_at: StackId(0),
             waits_in: FutureId(0),
             child_waits_in: FutureId(0),
+            has_new_child: false,
+            own_waits_at: StackId(0),
+            undecided: None,
             children: Vec::new(),
             was_woken: false,
             is_futile: false,
             is_lost: false,
             edge: 0,
             drawn: begin,
+            untold: Vec::new(),
             unwakeable: false,
             ended: false,
             past: Vec::new(),

@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use trace_format::id::{FutureId, SiteId, StackId};
 use trace_format::time::Nanos;
 
+use super::idle::HolderThen;
 use super::places::Places;
-use super::state::State;
 use super::sums::add;
 use super::{AsyncHolder, AwaitGroup, Idle};
 use crate::durations::{Budget, Durations, Scratch};
@@ -48,10 +48,13 @@ struct Held {
     task: FutureId,
 }
 
+/// The spawn site among the sums, the place, and the other places if it is not known which.
+type GroupKey = (usize, StackId, Vec<(StackId, Await)>);
+
 /// All groups.
 #[derive(Debug)]
 pub(super) struct Waits {
-    groups: HashMap<(usize, StackId), Group>,
+    groups: HashMap<GroupKey, Group>,
     budget: Budget,
 }
 
@@ -61,11 +64,18 @@ impl Waits {
         Self { groups: HashMap::new(), budget }
     }
 
-    fn group(&mut self, sums: usize, stack: StackId, awaited: Await) -> &mut Group {
-        let is_full = self.groups.len() >= GROUPS_MAX && !self.groups.contains_key(&(sums, stack));
-        let (stack, awaited) =
-            if is_full { (StackId(0), Await::UNKNOWN) } else { (stack, awaited) };
-        self.groups.entry((sums, stack)).or_insert_with(|| Group {
+    fn group(
+        &mut self,
+        sums: usize,
+        (stack, awaited): (StackId, Await),
+        others: &[(StackId, Await)],
+    ) -> &mut Group {
+        let mut key = (sums, stack, others.to_vec());
+        let mut awaited = awaited;
+        if self.groups.len() >= GROUPS_MAX && !self.groups.contains_key(&key) {
+            (key, awaited) = ((sums, StackId(0), Vec::new()), Await::UNKNOWN);
+        }
+        self.groups.entry(key).or_insert_with(|| Group {
             awaited,
             sum: Sum::default(),
             max: 0,
@@ -80,18 +90,20 @@ impl Waits {
     /// A task was idle, or still is.
     ///
     /// - `place`: one stack for all at that place, and what is awaited there.
+    /// - `others`: the other places, if it is not known for which of them it waited.
     /// - `waker`: the spawn site of the task that woke it, and where, as one stack for all.
     pub(super) fn add(
         &mut self,
         sums: usize,
-        (stack, awaited): (StackId, Await),
+        place: (StackId, Await),
+        others: &[(StackId, Await)],
         idle: Idle,
         waker: Option<(Option<SiteId>, StackId)>,
         is_over: bool,
     ) {
         // The budget is the groups', not the group's.
         let mut budget = std::mem::replace(&mut self.budget, Budget::new(0));
-        let group = self.group(sums, stack, awaited);
+        let group = self.group(sums, place, others);
         let (nanos, inside) = (idle.duration.0, idle.inside.0);
         group.sum.add(inside);
         group.max = group.max.max(nanos);
@@ -116,14 +128,14 @@ impl Waits {
         sums: usize,
         place: (StackId, Await),
         waited: (u64, u64),
-        (id, holder, released_at): (FutureId, &State, StackId),
+        holder: &HolderThen,
         places: &mut Places<'_>,
     ) {
         let last = holder.past.iter().rev().find(|past| places.is_lock(past.stack));
-        let from = waited.0.max(last.map_or(0, |past| past.to)).max(holder.begin.inside().0);
+        let from = waited.0.max(last.map_or(0, |past| past.to)).max(holder.begin);
         let Some(nanos) = waited.1.checked_sub(from).filter(|nanos| *nanos > 0) else { return };
-        let group = self.group(sums, place.0, place.1);
-        let key = (holder.site, released_at);
+        let group = self.group(sums, place, &[]);
+        let key = (holder.site, holder.released_at);
         if group.holders.len() >= PARTIES_MAX && !group.holders.contains_key(&key) {
             return;
         }
@@ -131,7 +143,7 @@ impl Waits {
         held.count += 1;
         add(&mut held.held, nanos);
         if Nanos(nanos) > held.held_max {
-            (held.held_max, held.task) = (Nanos(nanos), id);
+            (held.held_max, held.task) = (Nanos(nanos), holder.id);
         }
         for past in &holder.past {
             let idle = past.to.min(waited.1).saturating_sub(past.from.max(from));
@@ -158,9 +170,10 @@ impl Waits {
         let mut groups: Vec<_> = self
             .groups
             .drain()
-            .map(|((sums, stack), group)| AwaitGroup {
+            .map(|((sums, stack, one_of), group)| AwaitGroup {
                 site: site_of(sums),
                 stack,
+                one_of,
                 awaited: group.awaited,
                 count: group.sum.count,
                 total: Nanos(group.sum.total),
@@ -171,7 +184,10 @@ impl Waits {
                 longest: group.longest,
             })
             .collect();
-        groups.sort_by_key(|group| (Reverse((group.total, group.count)), group.site, group.stack));
+        groups.sort_by(|a, b| {
+            let key = |it: &AwaitGroup| (Reverse((it.total, it.count)), it.site, it.stack);
+            key(a).cmp(&key(b)).then_with(|| a.one_of.cmp(&b.one_of))
+        });
         groups
     }
 }

@@ -4,9 +4,9 @@ use trace_format::id::{CallId, StackId};
 use trace_format::time::Nanos;
 
 use super::async_tasks::what;
-use super::words::{Facts, count, moment, plural, time};
+use super::words::{Facts, count, moment, percent, plural, time};
 use super::{Insight, InsightKind};
-use crate::slow_tasks::SlowTask;
+use crate::slow_tasks::{SlowTask, TaskWait};
 use crate::time::Moment;
 
 /// A task without any of its name to compare it with is slow if it is open for so long when the
@@ -19,6 +19,9 @@ const SHORT: u64 = 1_000_000;
 
 /// So many others are named.
 const SAID: usize = 3;
+
+/// Waiting of its futures is told from this part on of the time in which no thread worked for it.
+const WAIT_PART: u64 = 10;
 
 /// The slowest task of each name.
 pub(super) fn slow(facts: &Facts<'_>, tasks: &[SlowTask]) -> Vec<Insight> {
@@ -57,6 +60,10 @@ fn tell(facts: &Facts<'_>, slow: &SlowTask) -> Insight {
         }
     };
     insight.evidence.push(line);
+    let waits = slow.waits.iter().filter(|wait| wait.total.0 >= slow.unworked.0 / WAIT_PART);
+    // The title has the main one.
+    let waits = waits.filter(|wait| Some(*wait) != main_wait(slow));
+    insight.evidence.extend(waits.take(SAID).map(|wait| waited(facts, slow, wait)));
     if !slow.others.is_empty() {
         let others = slow.others.iter().take(SAID);
         let others = others.map(|it| format!("#{} {}", it.id.0, time(it.latency)));
@@ -64,11 +71,12 @@ fn tell(facts: &Facts<'_>, slow: &SlowTask) -> Insight {
         let others = others.collect::<Vec<_>>().join(", ");
         insight.evidence.push(format!("others of that name that were slow: {others}{more}"));
     }
+    insight.stacks = main_wait(slow).map(|wait| wait.stack).into_iter().collect();
     if let Some(doing) = &slow.activity {
-        insight.stacks = vec![doing.slow_stack, doing.sampled];
-        insight.stacks.retain(|stack| *stack != StackId(0));
+        insight.stacks.extend([doing.slow_stack, doing.sampled]);
         insight.call = Some(doing.slow_call).filter(|call| *call != CallId(0));
     }
+    insight.stacks.retain(|stack| *stack != StackId(0));
     insight.at = Some(slow.task.begin);
     let from = slow.task.begin.inside().0;
     let whole = slow.task.latency.0.saturating_sub(slow.task.begin.before_trace().0);
@@ -95,6 +103,9 @@ fn usual(slow: &SlowTask) -> String {
 
 /// What was done in it: `: sleep for 99% of it, in clock_nanosleep at app::f (src/app.rs:12)`.
 fn meanwhile(facts: &Facts<'_>, slow: &SlowTask) -> String {
+    if let Some(wait) = main_wait(slow) {
+        return format!(": {}", waited(facts, slow, wait));
+    }
     if slow.runs.is_empty() {
         return ": no thread worked for it".to_owned();
     }
@@ -107,6 +118,22 @@ fn meanwhile(facts: &Facts<'_>, slow: &SlowTask) -> String {
         let culprit = if doing.is_slow_call() { doing.slow_stack } else { doing.sampled };
         what(facts, doing, culprit)
     })
+}
+
+/// What its futures waited for the longest while no thread worked for it, if that explains much of
+/// it. What another of its futures ended is explained by what that one did.
+fn main_wait(slow: &SlowTask) -> Option<&TaskWait> {
+    let explains = |wait: &&TaskWait| wait.total.0 >= slow.unworked.0 / 2;
+    let mut waits = slow.waits.iter().filter(|wait| wait.stack != StackId(0));
+    waits.find(explains).filter(|_| slow.unworked > slow.worked)
+}
+
+/// `store (src/store.rs:9) waited 92.0 ms of it for tokio timer at app::compact (src/store.rs:3)`.
+fn waited(facts: &Facts<'_>, slow: &SlowTask, wait: &TaskWait) -> String {
+    let (who, long) = (facts.site(wait.site), time(wait.total));
+    let share = percent(wait.total.0, slow.task.latency.0);
+    let what = facts.awaited((wait.stack, wait.awaited), &wait.one_of);
+    format!("{who} waited {long} ({share}) of it for {what}")
 }
 
 /// As options have it: `1.234567s`.

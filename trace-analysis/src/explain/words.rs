@@ -7,7 +7,7 @@ use trace_format::read::Tables;
 use trace_format::time::Nanos;
 
 use crate::life::Lives;
-use crate::reason::{await_place, blocks_in_place, place, without_closures};
+use crate::reason::{Await, Awaited, await_place, blocks_in_place, place, without_closures};
 use crate::sources;
 use crate::symbols::{Frame, Symbols};
 use crate::time::Moment;
@@ -93,6 +93,27 @@ impl<'a> Facts<'a> {
             .map_or_else(String::new, |frame| named_at(without_closures(&frame.name), frame))
     }
 
+    /// The program's own function that a stack is in, or else the library's; nothing if unknown.
+    pub(super) fn function(&self, stack: StackId) -> Option<String> {
+        let frames = self.frames(stack);
+        await_place(&frames).map(|frame| cut(without_closures(&frame.name)))
+    }
+
+    /// `app::f (src/app.rs:13)`: the same with its place.
+    pub(super) fn in_function(&self, stack: StackId) -> String {
+        self.own_at(stack).trim_start_matches(" at ").to_owned()
+    }
+
+    /// `tokio timer at app::f (src/app.rs:13)`; `one of ...` if it may have been another.
+    pub(super) fn awaited(&self, one: (StackId, Await), others: &[(StackId, Await)]) -> String {
+        let name = |(stack, awaited): (StackId, Await)| match awaited.awaited {
+            Awaited::Unknown => format!("something{}", self.own_at(stack)),
+            _ => format!("{}{}", awaited.name(), self.own_at(stack)),
+        };
+        let all: Vec<_> = std::iter::once(one).chain(others.iter().copied()).map(name).collect();
+        if others.is_empty() { all.concat() } else { format!("one of {}", all.join(", ")) }
+    }
+
     /// Whether the thread had given its other tasks away before it blocked there.
     pub(super) fn blocks_in_place(&self, stack: StackId) -> bool {
         blocks_in_place(&self.frames(stack))
@@ -100,7 +121,7 @@ impl<'a> Facts<'a> {
 
     /// A name that is not too long.
     pub(super) fn short(&self, name: &str) -> String {
-        name.chars().take(NAME_CHARS_MAX).collect()
+        cut(name)
     }
 
     fn frames(&self, stack: StackId) -> Vec<Frame<'a>> {
@@ -124,6 +145,10 @@ impl<'a> Facts<'a> {
             name => name.to_owned(),
         }
     }
+}
+
+fn cut(name: &str) -> String {
+    name.chars().take(NAME_CHARS_MAX).collect()
 }
 
 /// ` at app::f (src/app.rs:13)`.

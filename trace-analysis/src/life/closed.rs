@@ -140,6 +140,7 @@ impl<O: Observer> Walk<'_, O> {
             Wait { thread, stack, resource, begin: since, duration, inside, waker, timed_out };
         if call.blocked > 0 {
             let places = (call.place, waker_place);
+            self.waits.long.add(call.why.reason, &wait, end);
             self.waits.add(call.why.reason, call.why.named, places, &wait);
             if !is_over {
                 self.keep_unended(call, wait);
@@ -148,6 +149,7 @@ impl<O: Observer> Walk<'_, O> {
         if call.faulted > 0 {
             let (begin, inside) = (Moment::from(Nanos(begin)), Nanos(call.faulted));
             wait = Wait { begin, duration: inside, inside, waker: None, timed_out: false, ..wait };
+            self.waits.long.add(Reason::PageFault, &wait, end);
             self.waits.add(Reason::PageFault, false, (stack, None), &wait);
         }
         if call.on_cpu > 0 {
@@ -162,6 +164,7 @@ impl<O: Observer> Walk<'_, O> {
             let result = call.result.unwrap_or(0);
             let one = OneCall { thread, stack, resource, begin: since, duration, inside, result };
             let has_bytes = matches!(call_class(open.call), CallClass::Read | CallClass::Write);
+            self.waits.long.ended(open.call, &one);
             self.calls.add(&Ended { call: open.call, one, off_cpu: call.off_cpu, has_bytes });
         }
     }

@@ -39,6 +39,7 @@ pub(super) fn finish<O: Observer>(walk: &mut Walk<'_, O>, options: &Options) -> 
         ready: walk.ready.drain().filter(is_wanted).collect(),
         kernel: walk.kernel.drain().filter(is_wanted).collect(),
         samples: walk.samples.drain().filter(is_wanted).collect(),
+        long_waits: walk.waits.long.finish(),
     };
     let mut unended = std::mem::take(&mut walk.unended);
     unended.retain(|it| wanted(it.wait.thread));

@@ -16,6 +16,7 @@
 //! - `thread` is a thread's state, `history` what it did lately, `gaps` what of it goes on behind
 //!   missing events; `who` finds it by the system's ids; `futex` tells who woke whom,
 //!   `places` why and where threads wait, `hands` who held locks that have no address.
+//! - `long` keeps the long waits one by one.
 //! - `files` puts waiting for many files together.
 //! - `activity` is what was done in a poll or a task run, `regions` in the regions of a call site.
 //! - `observed` tells an observer what was found out, for pictures (`timeline`).
@@ -32,6 +33,7 @@ mod gaps;
 mod grouped;
 mod hands;
 mod history;
+mod long;
 mod nesting;
 mod observed;
 mod places;
@@ -48,6 +50,7 @@ use trace_format::time::Nanos;
 pub use self::activity::{Activity, Stretch};
 use self::calls::CallKey;
 pub(crate) use self::grouped::{Sum, keep_longest, top};
+pub(crate) use self::long::LongWait;
 pub(crate) use self::places::Place;
 pub(crate) use self::thread::Frame;
 use self::waits::WaitKey;
@@ -109,6 +112,8 @@ pub(crate) struct Fine {
     pub(crate) ready: Vec<((StackId, ThreadId), Sum)>,
     pub(crate) kernel: Vec<((StackId, ThreadId), Sum)>,
     pub(crate) samples: Vec<((StackId, ThreadId), Sum)>,
+    /// Of all threads, by thread and time.
+    pub(crate) long_waits: Vec<LongWait>,
 }
 
 /// One thread's life, as far as it lies in the window.
@@ -430,6 +435,16 @@ pub struct OneCall {
     pub inside: Nanos,
     /// Bytes or a count; negative: minus the error number.
     pub result: i64,
+}
+
+impl Lives {
+    /// The long waits of a thread, by time.
+    pub(crate) fn long_waits(&self, thread: ThreadId) -> &[LongWait] {
+        let all = &self.fine.long_waits;
+        let from = all.partition_point(|wait| wait.thread < thread);
+        let to = all.partition_point(|wait| wait.thread <= thread);
+        &all[from..to]
+    }
 }
 
 impl Default for Times {

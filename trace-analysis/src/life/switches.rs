@@ -116,6 +116,8 @@ impl<O: Observer> Walk<'_, O> {
             waker: None,
             timed_out: false,
         };
+        let now = self.living[who].now;
+        self.waits.long.add(reason, &wait, now);
         self.waits.add(reason, false, (stack, None), &wait);
     }
 

@@ -7,6 +7,7 @@ use trace_format::id::{ResourceId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
 use super::grouped::{Grouped, Key, Sum, keep_longest, top, whole};
+use super::long::LongWaits;
 use super::{Wait, WaitGroup, Waits};
 use crate::durations::{Budget, Durations, SLOT_BYTES_MAX, Scratch};
 use crate::reason::Reason;
@@ -61,18 +62,20 @@ pub(super) struct WaitTable {
     budget: Budget,
     /// Only waits of these threads; empty for all.
     threads: Vec<ThreadId>,
+    /// The long ones of all threads.
+    pub(super) long: LongWaits,
 }
 
 impl WaitTable {
-    pub(super) fn new(threads: &[ThreadId]) -> Self {
+    pub(super) fn new(threads: &[ThreadId], long: LongWaits) -> Self {
         let (waits, budget) = (Grouped::new(), Budget::new(SLOT_BYTES_MAX));
-        Self { waits, budget, threads: threads.to_vec() }
+        Self { waits, budget, threads: threads.to_vec(), long }
     }
 
     /// The window begins.
     pub(super) fn restart(&mut self) {
-        let threads = std::mem::take(&mut self.threads);
-        *self = Self { threads, ..Self::new(&[]) };
+        (self.waits, self.budget) = (Grouped::new(), Budget::new(SLOT_BYTES_MAX));
+        self.long.restart();
     }
 
     /// Adds a wait.

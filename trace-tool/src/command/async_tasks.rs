@@ -11,6 +11,7 @@ use trace_analysis::async_tasks::{
     AsyncHolder, AsyncTasks, AwaitGroup, LONG_POLL, LongPoll, Phase, SpawnSite, Unfinished,
 };
 use trace_analysis::life::Lives;
+use trace_analysis::reason::Await;
 use trace_format::id::{CallId, SiteId, StackId};
 use trace_format::time::Nanos;
 
@@ -262,7 +263,7 @@ fn print_waits(
 
 fn print_wait(group: &AwaitGroup, words: Words<'_>, out: &mut Output) -> Result<(), Failure> {
     let (total, who) = (units::time(group.total), words.names.site(group.site));
-    let what = awaited(words, &group.awaited.name(), group.stack);
+    let what = one_of(words, (group.stack, group.awaited), &group.one_of);
     let spread = &group.quantiles;
     let times = units::plural(group.count, "time", "times");
     let (p99, max) = (units::time(spread.p99), units::time(spread.max));
@@ -415,7 +416,10 @@ fn print_unfinished(
         more => format!("{} of {who} (task {id}, …)", units::count(more as u64)),
     };
     let doing = match task.phase {
-        Phase::Idle => format!("waits for {}", awaited(words, &task.awaited.name(), task.stack)),
+        Phase::Idle => {
+            let what = one_of(words, (task.stack, task.awaited), &task.one_of);
+            format!("waits for {what}")
+        }
         phase => phase.name().to_owned(),
     };
     let line = format!("{long:>8}  {which} {doing}");
@@ -462,6 +466,13 @@ fn print_workers(
     let table = table.without_empty("parked", "0%");
     out.write_all(table.render(out.width).as_bytes())?;
     more(tasks.workers.len(), rows, out)
+}
+
+/// The same; `one of ...` if it may be, or have been, another of these.
+fn one_of(words: Words<'_>, one: (StackId, Await), others: &[(StackId, Await)]) -> String {
+    let all = std::iter::once(&one).chain(others);
+    let all: Vec<_> = all.map(|(stack, what)| awaited(words, &what.name(), *stack)).collect();
+    if others.is_empty() { all.concat() } else { format!("one of {}", all.join(", ")) }
 }
 
 /// `tokio mutex at app::f (src/app.rs:88)`.

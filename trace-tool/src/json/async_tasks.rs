@@ -286,6 +286,10 @@ impl AwaitedOut {
             at: StackOut::new(words, stack),
         }
     }
+
+    fn all(words: Words<'_>, all: &[(StackId, Await)]) -> Vec<Self> {
+        all.iter().map(|(stack, awaited)| Self::new(words, *awaited, *stack)).collect()
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -294,6 +298,7 @@ struct AwaitOut {
     name: Option<String>,
     #[serde(flatten)]
     what: AwaitedOut,
+    one_of: Vec<AwaitedOut>,
     count: u64,
     total_ns: u64,
     #[serde(flatten)]
@@ -342,6 +347,7 @@ impl AwaitOut {
             site: group.site.0,
             name: name(words, group.site),
             what: AwaitedOut::new(words, group.awaited, group.stack),
+            one_of: AwaitedOut::all(words, &group.one_of),
             count: group.count,
             total_ns: group.total.0,
             spread: group.quantiles.into(),
@@ -408,6 +414,7 @@ struct UnfinishedOut {
     waited_ns: u64,
     #[serde(flatten)]
     what: AwaitedOut,
+    one_of: Vec<AwaitedOut>,
     unwakeable: bool,
     chain: Vec<FutureOut>,
 }
@@ -423,6 +430,7 @@ impl UnfinishedOut {
             since_ns: task.since.0,
             waited_ns: task.since.until(to).0,
             what: AwaitedOut::new(words, task.awaited, task.stack),
+            one_of: AwaitedOut::all(words, &task.one_of),
             unwakeable: task.unwakeable,
             chain: chain.collect(),
         }

@@ -1,0 +1,110 @@
+//! A rule about the function that has most of the CPU time, where samples tell.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use trace_format::id::{StackId, ThreadId};
+use trace_format::time::Nanos;
+
+use super::words::{Facts, count, percent, plural, time};
+use super::{Insight, InsightKind};
+use crate::life::{Times, saturating_sum};
+use crate::profile::ProfileKind;
+
+/// A function is a finding if it has so much of all CPU time, in per cents ...
+const FUNCTION_PERCENT: u64 = 50;
+
+/// ... and the program had use for one CPU for so much of the trace, in per cents.
+const BUSY_PERCENT: u64 = 50;
+
+/// Fewer samples than this tell nothing.
+const SAMPLES_MIN: u64 = 20;
+
+/// Where so much of all CPUs is used, in per cents, the program does what the machine can.
+const ALL_PERCENT: u64 = 80;
+
+/// Maximum number of other functions that are named.
+const OTHERS_SAID: usize = 3;
+
+/// A function, and what it has.
+#[derive(Debug, Default)]
+struct HotFunction {
+    nanos: u64,
+    samples: u64,
+    threads: HashMap<ThreadId, u64>,
+    /// Its stack with the most samples, and how many.
+    stack: (u64, StackId),
+}
+
+/// The function in which the program spends most of its CPU time.
+pub(super) fn function(facts: &Facts<'_>) -> Option<Insight> {
+    let functions = functions(facts);
+    let sum = |of: fn(&Times) -> u64| {
+        saturating_sum(facts.lives.threads.iter().map(|life| of(&life.times)))
+    };
+    let cpu = sum(|times| times.cpu().0);
+    // Who was ready and had no CPU had use for one.
+    let able = cpu.saturating_add(sum(|times| times.ready.0));
+    let (name, most) = functions.first()?;
+    let samples = saturating_sum(functions.iter().map(|(_, it)| it.samples));
+    if samples < SAMPLES_MIN
+        || !is_part(most.nanos, cpu, FUNCTION_PERCENT)
+        || !is_part(able, facts.wall(), BUSY_PERCENT)
+        || uses_all_cpus(facts, cpu)
+    {
+        return None;
+    }
+    let mut threads: Vec<_> =
+        most.threads.iter().map(|(thread, nanos)| (*thread, *nanos)).collect();
+    threads.sort_by_key(|&(thread, nanos)| (Reverse(nanos), thread));
+    let threads: Vec<_> = threads.into_iter().map(|(thread, _)| thread).collect();
+    let (who, spent) = (facts.threads(&threads), time(Nanos(most.nanos)));
+    let (share, at) = (percent(most.nanos, cpu), facts.in_function(most.stack.1));
+    let title = format!("{who} spent {spent} of CPU time in {at}: {share} of all");
+    let mut insight = Insight::new(InsightKind::HotFunction, Nanos(most.nanos), title);
+    let of = plural(samples, "sample", "samples");
+    let found = count(most.samples);
+    insight
+        .evidence
+        .push(format!("{found} of {of} found it there, on CPUs for {}", time(Nanos(cpu))));
+    let others = functions.iter().filter(|(other, _)| other != name).take(OTHERS_SAID);
+    let others = others.filter(|(other, it)| !other.is_empty() && it.nanos >= cpu / 100);
+    let others: Vec<_> =
+        others.map(|(other, it)| format!("{other} {}", percent(it.nanos, cpu))).collect();
+    if !others.is_empty() {
+        insight.evidence.push(format!("next: {}", others.join(", ")));
+    }
+    insight.threads = threads;
+    insight.stacks = vec![most.stack.1];
+    insight.command = "profile --kind cpu".to_owned();
+    Some(insight)
+}
+
+/// CPU time in the program's own code by function, the most first; what has no name is without.
+fn functions<'a>(facts: &Facts<'a>) -> Vec<(String, HotFunction)> {
+    let mut functions: HashMap<String, HotFunction> = HashMap::new();
+    let profile = facts.lives.profile(ProfileKind::Cpu);
+    for sample in profile.samples.iter().filter(|it| !it.is_kernel && it.count > 0) {
+        let Some(name) = facts.function(sample.stack) else { continue };
+        let function = functions.entry(name).or_default();
+        function.nanos = function.nanos.saturating_add(sample.value);
+        function.samples = function.samples.saturating_add(sample.count);
+        *function.threads.entry(sample.thread).or_default() += sample.value;
+        if sample.count > function.stack.0 {
+            function.stack = (sample.count, sample.stack);
+        }
+    }
+    let mut functions: Vec<_> = functions.into_iter().collect();
+    functions.sort_by(|a, b| (b.1.nanos, &a.0).cmp(&(a.1.nanos, &b.0)));
+    functions
+}
+
+fn uses_all_cpus(facts: &Facts<'_>, cpu: u64) -> bool {
+    let cpus = facts.lives.cpus_watched as u64;
+    cpus > 1 && is_part(cpu, facts.wall().saturating_mul(cpus), ALL_PERCENT)
+}
+
+/// Whether a part is at least so many per cents of a whole.
+fn is_part(part: u64, whole: u64, percent: u64) -> bool {
+    u128::from(part) * 100 >= u128::from(whole) * u128::from(percent)
+}

@@ -1,0 +1,121 @@
+//! What is said of slow tasks whose work is done by futures, in whichever service.
+
+mod executor;
+
+use executor::{Executor, HANDLER, LOCK, PASS, TIMER, WRITER};
+use trace_analysis::explain::{Insight, InsightKind, explain_all};
+use trace_analysis::slow_tasks::{SlowTask, slow_tasks};
+use trace_analysis::symbols::Symbols;
+use trace_analysis::{Options, Report, Summary, Wanted};
+use trace_format::event::{EventKind, Outcome};
+use trace_format::id::{FutureId, SiteId, StackId, TaskId};
+use trace_format::read::TraceFile;
+use trace_format::time::Nanos;
+use trace_format::value::Text;
+
+const MS: u64 = 1_000_000;
+
+/// The slow request.
+const SLOW: u64 = 50;
+
+fn task(e: &mut Executor, at: u64, id: u64, parent: u64) {
+    let name = Text { bytes: b"request", bytes_before: 7 };
+    let (task, parent) = (TaskId(id), TaskId(parent));
+    e.event(1, at, EventKind::TaskBegin { task, parent, name });
+}
+
+fn end_task(e: &mut Executor, at: u64, id: u64) {
+    e.event(1, at, EventKind::TaskEnd { task: TaskId(id) });
+}
+
+/// A future that works for a task.
+fn spawn_for(e: &mut Executor, at: u64, future: u64, site: u32, task: u64) {
+    let (future, parent, task) = (FutureId(future), FutureId(0), TaskId(task));
+    let (site, stack) = (SiteId(site), StackId(0));
+    e.event(1, at, EventKind::FutureSpawn { future, parent, task, site, stack });
+}
+
+/// Twenty requests of 3 ms, and one that takes 300 ms, from 200 ms on.
+fn requests() -> Executor {
+    let mut e = Executor::new();
+    for id in 1..=20 {
+        task(&mut e, id * 5 * MS, id, 0);
+        end_task(&mut e, id * 5 * MS + 3 * MS, id);
+    }
+    task(&mut e, 200 * MS, SLOW, 0);
+    e
+}
+
+fn read(mut e: Executor) -> (SlowTask, Insight) {
+    end_task(&mut e, 500 * MS, SLOW);
+    let file = TraceFile::open(e.stop(1_000 * MS)).expect("a trace");
+    let (options, symbols) = (Options::default(), Symbols::of_trace(file.tables()));
+    let summary = Summary::read(&file, &options, |_| {});
+    let slow_tasks = slow_tasks(&file, &options, &summary);
+    let wanted = Wanted { slow_tasks, async_tasks: true, ..Wanted::default() };
+    let report = Report::read(&file, &options, wanted, &symbols, |_| {});
+    let (lives, tasks, slow) = (report.lives, report.async_tasks, report.slow_tasks);
+    let found = explain_all(&file, &lives, None, (tasks.as_ref(), &slow), &symbols);
+    let insight = found.into_iter().find(|it| it.kind == InsightKind::SlowTask).expect("one");
+    let [slow] = slow.try_into().expect("one slow task");
+    (slow, insight)
+}
+
+#[test]
+fn a_request_is_followed_into_the_service_that_was_slow() {
+    let mut e = requests();
+    // One service waits for the other's answer; that one works for the request and waits longest.
+    spawn_for(&mut e, 201 * MS, 1, HANDLER, SLOW);
+    e.poll(1, 202 * MS, 1, PASS, MS);
+    spawn_for(&mut e, 204 * MS, 2, WRITER, SLOW);
+    e.poll(1, 205 * MS, 2, TIMER, MS);
+    e.wake(2, 490 * MS, 2, 0);
+    e.begin_poll(1, 491 * MS, 2);
+    e.wake(1, 492 * MS, 1, 0);
+    e.event(1, 493 * MS, EventKind::End);
+    e.end(1, 493 * MS, 2, Outcome::Returned);
+    e.poll(1, 494 * MS, 1, 0, MS);
+    e.end(1, 495 * MS, 1, Outcome::Returned);
+    let (slow, insight) = read(e);
+    let told: Vec<_> =
+        slow.waits.iter().map(|it| (it.site.0, it.stack.0, it.total, it.is_handed_on)).collect();
+    let expected =
+        [(WRITER, TIMER, Nanos(284 * MS), false), (HANDLER, PASS, Nanos(289 * MS), true)];
+    assert_eq!(told, expected);
+    let why = ": writer (src/testgen.rs:2) waited 284 ms (95%) of it for tokio timer at \
+               app::writer (src/app.rs:66)";
+    assert!(insight.title.ends_with(why), "{}", insight.title);
+    assert_eq!(insight.stacks[0], StackId(TIMER));
+}
+
+#[test]
+fn only_what_lies_in_the_requests_time_counts_and_sub_tasks_belong_to_it() {
+    let mut e = Executor::new();
+    // A future of an older sub-task waits since before the request.
+    spawn_for(&mut e, 0, 1, WRITER, 2 * SLOW);
+    e.poll(1, MS, 1, LOCK, MS);
+    for id in 1..=20 {
+        task(&mut e, id * 5 * MS, id, 0);
+        end_task(&mut e, id * 5 * MS + 3 * MS, id);
+    }
+    task(&mut e, 200 * MS, SLOW, 0);
+    task(&mut e, 200 * MS, 2 * SLOW, SLOW);
+    e.wake(2, 450 * MS, 1, 0);
+    e.poll(1, 451 * MS, 1, 0, MS);
+    e.end(1, 452 * MS, 1, Outcome::Returned);
+    end_task(&mut e, 460 * MS, 2 * SLOW);
+    let (slow, _) = read(e);
+    assert_eq!((slow.waits.len(), slow.waits[0].total), (1, Nanos(250 * MS)));
+}
+
+#[test]
+fn what_works_for_others_explains_nothing() {
+    let mut e = requests();
+    spawn_for(&mut e, 201 * MS, 1, WRITER, 3);
+    e.poll(1, 205 * MS, 1, TIMER, MS);
+    e.wake(2, 490 * MS, 1, 0);
+    e.poll(1, 491 * MS, 1, 0, MS);
+    let (slow, insight) = read(e);
+    assert_eq!(slow.waits, []);
+    assert!(insight.title.ends_with(": no thread worked for it"), "{}", insight.title);
+}
