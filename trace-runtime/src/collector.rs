@@ -26,6 +26,7 @@ use crate::session::{Request, Session};
 use crate::source::Source;
 use crate::standstill::Standstill;
 use crate::task;
+use crate::thread_time;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -174,6 +175,7 @@ impl Collector {
                 stack: StackId(thread.identity.spawn.stack),
                 entry: thread.identity.spawn.entry,
             });
+            self.tell(thread_time::at_begin(&thread));
             self.drains.push(Drain::new(thread));
         }
         for (id, ticks, name) in news.names {
@@ -493,6 +495,7 @@ impl Collector {
     fn put_ends(&mut self, drains: &[Drain]) {
         for drain in drains {
             let lost = counted_of(drain).all();
+            self.tell(thread_time::at_end(drain));
             self.output.define(&thread_end(drain, lost));
             self.lost += lost;
         }

@@ -164,6 +164,7 @@ mod task;
 mod tests;
 mod thread;
 mod thread_ref;
+mod thread_time;
 mod traceparent;
 mod value;
 mod waker;

@@ -9,6 +9,7 @@ use crate::clock;
 use crate::living;
 use crate::recorder;
 use crate::task;
+use crate::thread_time;
 use std::time::Duration;
 use trace_format::definition::{Definition, OpenSince};
 
@@ -57,6 +58,7 @@ impl Collector {
         self.put_futures();
         // Where they wait.
         self.output.define_interned();
+        self.put_times();
         self.sources.iter_mut().for_each(|source| source.cut(&mut self.output));
     }
 
@@ -73,6 +75,12 @@ impl Collector {
         task::for_each_live(|task| {
             self.output.define(task);
         });
+    }
+
+    /// What the kernel has counted for threads.
+    fn put_times(&mut self) {
+        let (generation, output) = (self.output.generation, &mut self.output);
+        thread_time::of_all(&mut self.drains, generation, &mut |time| output.define(time));
     }
 
     /// What is open on a thread exactly after what has been written of it.

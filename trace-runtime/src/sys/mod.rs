@@ -11,7 +11,8 @@
 //! - `IS_SUPPORTED`: whether a trace can be recorded. If not, each start is an error.
 //! - `at_fork`: has a function called in every forked child.
 //! - `around_fork`: the same, and before each fork and after it. Only where stacks are had.
-//! - `monotonic`, `thread_cpu`: the system's clocks, in nanoseconds. They never panic.
+//! - `monotonic`, `thread_cpu`, `thread_cpu_of`: the system's clocks, in nanoseconds. They never
+//!   panic.
 //! - `suspended`, `thread_counts`: what tells that the process was stopped (`standstill`).
 //!
 //! Elsewhere: files in memory (`arena`), ends of threads (`local`, `heap/own`), system calls of
@@ -24,4 +25,6 @@ mod system;
 
 #[cfg(stacks)]
 pub(crate) use system::around_fork;
-pub(crate) use system::{IS_SUPPORTED, at_fork, monotonic, suspended, thread_counts, thread_cpu};
+pub(crate) use system::{
+    IS_SUPPORTED, at_fork, monotonic, suspended, thread_counts, thread_cpu, thread_cpu_of,
+};

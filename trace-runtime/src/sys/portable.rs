@@ -24,6 +24,12 @@ pub(crate) fn thread_cpu() -> u64 {
     0
 }
 
+/// CPU time that a thread of this process has used: std does not tell.
+pub(crate) fn thread_cpu_of(os_id: u64) -> Option<u64> {
+    let _ = os_id;
+    None
+}
+
 /// How long the machine has been suspended: std does not tell.
 pub(crate) fn suspended() -> Suspended {
     Suspended { min: Nanos(0), max: Nanos(0) }

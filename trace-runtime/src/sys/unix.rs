@@ -41,6 +41,27 @@ pub(crate) fn thread_cpu() -> u64 {
     read_system_clock(libc::CLOCK_THREAD_CPUTIME_ID)
 }
 
+/// CPU time that a thread of this process has used, by the system's id.
+#[cfg(all(target_os = "linux", not(exectrace_loom)))]
+pub(crate) fn thread_cpu_of(os_id: u64) -> Option<u64> {
+    /// In the kernel's `posix-timers_types.h`: `CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED`.
+    const OF_THREAD: libc::clockid_t = 4 | 2;
+    // The clock of thread 0 is that of the caller.
+    let id = libc::pid_t::try_from(os_id).ok().filter(|id| *id > 0)?;
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `clock_gettime` wants a valid pointer to a timespec; `now` is one. It fails if there
+    // is no such thread.
+    let failed = unsafe { libc::clock_gettime((!id << 3) | OF_THREAD, &raw mut now) } != 0;
+    (!failed).then_some(now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64)
+}
+
+/// CPU time that another thread has used: the system is not asked.
+#[cfg(any(not(target_os = "linux"), exectrace_loom))]
+pub(crate) fn thread_cpu_of(os_id: u64) -> Option<u64> {
+    let _ = os_id;
+    None
+}
+
 /// How long the machine has been suspended since it was started.
 #[cfg(target_os = "linux")]
 pub(crate) fn suspended() -> Suspended {

@@ -8,6 +8,7 @@ use std::io::Write;
 
 use clap::{Args, ValueEnum};
 use trace_analysis::Summary;
+use trace_analysis::kernel_times::{KernelTimes, Unseen};
 use trace_analysis::life::{Lives, ThreadLife, Times, Unended};
 use trace_analysis::reason::Reason;
 use trace_analysis::threads::ThreadSummary;
@@ -37,6 +38,9 @@ const TIMES_WIDTH_MIN: usize = 110;
 const UNENDED_SHOWN: usize = 12;
 const UNENDED_NANOS_MIN: u64 = 100_000_000;
 const UNENDED_SHARE: u64 = 20;
+
+/// Maximum number of threads named of which the kernel counted more than events show.
+const UNSEEN_SHOWN: usize = 3;
 
 /// What can be asked.
 #[derive(Args, Debug)]
@@ -172,6 +176,9 @@ fn print_lives(
     for line in standstills(lives) {
         out.wrapped_loud(&line, 2)?;
     }
+    for line in unseen(lives, words.names) {
+        out.wrapped(&line, 2)?;
+    }
     let cpus = cpu_use(lives);
     if !cpus.is_empty() {
         writeln!(out)?;
@@ -212,6 +219,41 @@ fn unended_table(unended: &[&Unended], words: Words<'_>) -> Table {
         ]);
     }
     table.without_empty("at", "")
+}
+
+/// Lines about times that the kernel counted and events do not show, the most first.
+fn unseen(lives: &Lives, names: &Names<'_>) -> Vec<String> {
+    let times = |life: &ThreadLife| KernelTimes::new(names.tables(), life.thread);
+    let lines = |of: &dyn Fn(&ThreadLife) -> Option<Unseen>, what: &str, shown: &str, why: &str| {
+        let mut found: Vec<_> =
+            lives.threads.iter().filter_map(|life| Some((of(life)?, life))).collect();
+        let missing = |it: &Unseen| it.counted.0.saturating_sub(it.shown.0);
+        found.sort_by_key(|(it, _)| Reverse(missing(it)));
+        let more = found.len().saturating_sub(UNSEEN_SHOWN);
+        let line = |(it, life): &(Unseen, &ThreadLife)| {
+            let (counted, seen) = (units::time(it.counted), units::time(it.shown));
+            let name = name(life, names);
+            format!("{name}: the kernel counted {counted} {what}, {shown} {seen}: {why}")
+        };
+        let mut lines: Vec<_> = found.iter().take(UNSEEN_SHOWN).map(line).collect();
+        if more > 0 {
+            lines.push(format!("… and {more} more: --json"));
+        }
+        lines
+    };
+    let cpu = lines(
+        &|life| times(life).unseen_cpu(life),
+        "of CPU time",
+        "switches show",
+        "the switching itself is in no event",
+    );
+    let ready = lines(
+        &|life| times(life).unseen_ready(life),
+        "of waiting for a CPU",
+        "events show",
+        "after a timer or a device no event says that a thread is ready, so it counts as blocked",
+    );
+    cpu.into_iter().chain(ready).collect()
 }
 
 /// How busy the program kept the CPUs: `CPUs: 1.62 of 2 in use, 3 threads able to run at most`.

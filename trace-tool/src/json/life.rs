@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use trace_analysis::kernel_times::{Elapsed, KernelTimes};
 use trace_analysis::life::{
     CallGroup, Calls, Holder, Lives, OneCall, RegionTimes, Share, ThreadLife, Times, Unended, Wait,
     WaitGroup, Waits,
@@ -140,6 +141,21 @@ impl From<&Times> for TimesOut {
     }
 }
 
+/// What the kernel counted for a thread between two moments.
+#[derive(Debug, Serialize)]
+pub struct ElapsedOut {
+    from_ns: u64,
+    to_ns: u64,
+    time_ns: u64,
+}
+
+impl From<Elapsed> for ElapsedOut {
+    fn from(elapsed: Elapsed) -> Self {
+        let Elapsed { from, to, time } = elapsed;
+        Self { from_ns: from.0, to_ns: to.0, time_ns: time.0 }
+    }
+}
+
 /// A thread's life.
 #[derive(Debug, Serialize)]
 pub struct ThreadLifeOut {
@@ -155,6 +171,8 @@ pub struct ThreadLifeOut {
     entry: Option<String>,
     #[serde(flatten)]
     times: TimesOut,
+    kernel_cpu: Option<ElapsedOut>,
+    kernel_ready: Option<ElapsedOut>,
     calls: u64,
     yields: u64,
     preemptions: u64,
@@ -162,6 +180,7 @@ pub struct ThreadLifeOut {
 
 impl ThreadLifeOut {
     fn new(words: Words<'_>, life: &ThreadLife) -> Self {
+        let kernel = KernelTimes::new(words.names.tables(), life.thread);
         Self {
             thread: (life.thread.0 > 0).then_some(life.thread.0),
             name: life.name.clone(),
@@ -174,6 +193,8 @@ impl ThreadLifeOut {
             made_at: StackOut::new(words, life.stack),
             entry: words.places.function_at(life.entry),
             times: (&life.times).into(),
+            kernel_cpu: kernel.cpu.map(ElapsedOut::from),
+            kernel_ready: kernel.ready.map(ElapsedOut::from),
             calls: life.calls,
             yields: life.yields,
             preemptions: life.preemptions,

@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 pub use items::{
-    FutureState, Generation, Process, Stop, Stopped, Switch, TaskState, Thread, ThreadEnd,
-    ThreadState,
+    Counted, FutureState, Generation, Process, Stop, Stopped, Switch, TaskState, Thread, ThreadEnd,
+    ThreadState, ThreadTimes,
 };
 pub use program::{Facility, Function, HeapState, Module, Resource, Stack};
 pub use sites::{Callsite, Callsites};
@@ -63,6 +63,8 @@ pub struct Tables {
     pub futures: BTreeMap<FutureId, FutureState>,
     /// When the whole process stood still, in file order; of [`STOPS_MAX`] the first.
     pub stops: Vec<Stopped>,
+    /// What the kernel has counted for threads.
+    pub thread_times: BTreeMap<ThreadId, ThreadTimes>,
     /// How many definitions were of a kind that only a newer version knows.
     pub unknown: u64,
     /// How many addresses `stacks` hold.
@@ -195,6 +197,9 @@ impl Tables {
                 if self.stops.len() < STOPS_MAX {
                     self.stops.push(Stopped { from, to, suspended });
                 }
+            }
+            &Definition::ThreadTime { id, ticks, cpu, ready } => {
+                self.thread_times.entry(id).or_default().note(ticks, cpu, ready);
             }
             _ => self.unknown += 1,
         }
