@@ -64,6 +64,13 @@ impl KernelTimes {
         Self { cpu: elapsed(times.cpu), ready: elapsed(times.ready) }
     }
 
+    /// CPU time in a thread's life, or in a part of it; `None` if the trace does not say, or only of
+    /// more than that life.
+    #[must_use]
+    pub fn cpu_in(&self, life: &ThreadLife) -> Option<Nanos> {
+        self.cpu.filter(|cpu| cpu.is_in(life)).map(|cpu| cpu.time)
+    }
+
     /// CPU time that switches do not show; `None` if they show it, or were not recorded.
     #[must_use]
     pub fn unseen_cpu(&self, life: &ThreadLife) -> Option<Unseen> {
@@ -78,16 +85,21 @@ impl KernelTimes {
     }
 }
 
+impl Elapsed {
+    fn is_in(&self, life: &ThreadLife) -> bool {
+        self.from.0.saturating_add(SLACK_NANOS) >= life.begin.0
+            && self.to.0 <= life.end.0.saturating_add(SLACK_NANOS)
+    }
+}
+
 /// What was counted in a part of a life is no more than in all of it. So it is missing from what is
 /// shown of the life if it is more than that.
 fn unseen(elapsed: Elapsed, life: &ThreadLife, shown: Nanos) -> Option<Unseen> {
-    let is_inside = elapsed.from.0.saturating_add(SLACK_NANOS) >= life.begin.0
-        && elapsed.to.0 <= life.end.0.saturating_add(SLACK_NANOS);
-    let has_switches = life.times.running_or_ready == Nanos(0) && life.times.cpu() > Nanos(0);
+    let has_switches = life.times.running > Nanos(0);
     let counted = elapsed.time;
     let missing = counted.0.saturating_sub(shown.0);
     let is_much = missing >= (counted.0 / DIFFERENCE_PART).max(DIFFERENCE_NANOS_MIN);
-    (is_inside && has_switches && is_much).then_some(Unseen { counted, shown })
+    (elapsed.is_in(life) && has_switches && is_much).then_some(Unseen { counted, shown })
 }
 
 #[cfg(test)]
@@ -103,7 +115,11 @@ mod tests {
         let mut tables = Tables::default();
         for ticks in [1_000, 1_000 + 1_000 * MS] {
             let (ticks, nanos) = (Ticks(ticks), Nanos(ticks - 1_000));
-            tables.apply(&Definition::Clock(ClockSnapshot { ticks, monotonic: nanos, wall: nanos }));
+            tables.apply(&Definition::Clock(ClockSnapshot {
+                ticks,
+                monotonic: nanos,
+                wall: nanos,
+            }));
         }
         for (at, cpu, ready) in [(0, 5, None), (10, 6, Some(3)), (900, 249, Some(38))] {
             tables.apply(&Definition::ThreadTime {
@@ -151,8 +167,9 @@ mod tests {
         assert_eq!(times.unseen_cpu(&window), None);
         let late = ThreadLife { begin: Nanos(500 * MS), ..life(122, 0) };
         assert_eq!(times.unseen_cpu(&late), None);
-        let mut unknown = life(122, 0);
-        unknown.times.running_or_ready = Nanos(1);
-        assert_eq!(times.unseen_cpu(&unknown), None, "without switches nothing is compared");
+        let (unknown, in_calls) = (Nanos(800 * MS), Nanos(MS));
+        let without_switches =
+            ThreadLife { times: Times { unknown, in_calls, ..Times::default() }, ..life(0, 0) };
+        assert_eq!(times.unseen_cpu(&without_switches), None);
     }
 }

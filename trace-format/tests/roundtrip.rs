@@ -208,12 +208,7 @@ impl Seed {
                 since: Ticks(self.duration),
             },
             8 => Definition::Stopped { from: ticks, to: Ticks(c), suspended: Nanos(a) },
-            9 => Definition::ThreadTime {
-                id,
-                ticks,
-                cpu: Nanos(a),
-                ready: on.then_some(Nanos(c)),
-            },
+            9 => Definition::ThreadTime { id, ticks, cpu: Nanos(a), ready: on.then_some(Nanos(c)) },
             _ => {
                 let (parent, first) = (ThreadId(c as u32 % 2), ticks);
                 let stack = if on { stack } else { StackId(0) };

@@ -128,9 +128,10 @@ fn sort(threads: &mut [ThreadSummary], by: Sort, names: &Names<'_>) {
 }
 
 fn sort_lives(threads: &mut [ThreadLife], by: Sort, names: &Names<'_>) {
-    let busy = |times: &Times| times.cpu().0.saturating_add(times.running_or_ready.0);
+    let busy =
+        |life: &ThreadLife| life.times.cpu().max(kernel_cpu(life, names).unwrap_or_default());
     match by {
-        Sort::Busy => threads.sort_by_key(|life| Reverse(busy(&life.times))),
+        Sort::Busy => threads.sort_by_key(|life| Reverse(busy(life))),
         Sort::Blocked => threads.sort_by_key(|life| Reverse(life.times.blocked())),
         Sort::Events => threads.sort_by_key(|life| Reverse(life.calls)),
         Sort::Id => threads.sort_by_key(|life| (life.begin, life.os_id)),
@@ -276,8 +277,14 @@ pub fn cpu_use(lives: &Lives) -> String {
     format!("CPU use: {used:.2} on average, on {cpus}{each}{waiting}")
 }
 
+/// CPU time as the kernel counted it.
+fn kernel_cpu(life: &ThreadLife, names: &Names<'_>) -> Option<Nanos> {
+    KernelTimes::new(names.tables(), life.thread).cpu_in(life)
+}
+
 /// A row for each thread; its parts add up to its life. `running` is on a CPU in the program's own
-/// code, `in calls` on a CPU in the system, `ready` able to run and not on a CPU.
+/// code, `in calls` on a CPU in the system, `ready` able to run and not on a CPU. `CPU time` is no
+/// part: where switches do not say when a thread ran, it says how long in all.
 #[must_use]
 pub fn life_table(threads: &[ThreadLife], words: Words<'_>, width: Option<usize>) -> Table {
     let mut table = Table::new(&[
@@ -287,14 +294,15 @@ pub fn life_table(threads: &[ThreadLife], words: Words<'_>, width: Option<usize>
         Column::Number("running"),
         Column::Number("in calls"),
         Column::Number("ready"),
-        Column::Number("run or ready"),
         Column::Number("blocked"),
         Column::Number("unknown"),
+        Column::Number("CPU time"),
         Column::Number("stopped"),
         Column::OptionalText("mostly for", 3),
         Column::Optional("preempted", 2),
         Column::OptionalText("made by", 1),
     ]);
+    let has_switches = threads.iter().any(|life| life.times.running > Nanos(0));
     let with_times = width.is_none_or(|width| width >= TIMES_WIDTH_MIN);
     for life in threads {
         let times = &life.times;
@@ -313,16 +321,16 @@ pub fn life_table(threads: &[ThreadLife], words: Words<'_>, width: Option<usize>
             part(times.running),
             part(times.in_calls),
             part(times.ready),
-            part(times.running_or_ready),
             part(times.blocked()),
             part(times.unknown),
+            kernel_cpu(life, words.names).filter(|_| !has_switches).map_or("-".to_owned(), part),
             part(times.stopped),
             reasons(times, whole, if with_times { REASONS_SHOWN } else { 1 }),
             units::count(life.preemptions),
             made_by(life, words),
         ]);
     }
-    for column in ["running", "in calls", "ready", "run or ready", "unknown", "stopped"] {
+    for column in ["running", "in calls", "ready", "unknown", "CPU time", "stopped"] {
         table = table.without_empty(column, "-");
     }
     table
