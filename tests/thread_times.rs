@@ -9,6 +9,7 @@ use common::decoded::Decoded;
 use common::waiting::wait_for_generations;
 use common::{on_thread, record, record_with};
 use exectrace::{Options, trace_region};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 use trace_format::definition::Definition;
@@ -62,7 +63,7 @@ fn a_thread_that_has_ended_has_all_its_cpu_time() {
 }
 
 #[test]
-fn of_a_thread_that_lives_each_generation_says_its_times() {
+fn of_a_thread_that_runs_generations_say_its_times() {
     let options = Options::new().os(false).sched(false).generation(Duration::from_millis(10));
     let recorded = record_with(options, || {
         trace_region!("here");
@@ -71,13 +72,36 @@ fn of_a_thread_that_lives_each_generation_says_its_times() {
     let trace = &recorded.trace;
     let main = ThreadId(1);
     let told: Vec<_> = trace.definitions().filter_map(|it| of_thread(&it, main)).collect();
-    let generations = trace.tables.generations.len();
-    // Beside its `Thread`, and in each generation since it is known.
-    assert!(told.len() >= generations - 1, "{told:?} in {generations} generations");
+    assert!(told.len() >= 3, "beside its `Thread`, and since: {told:?}");
     assert!(told.is_sorted_by_key(|(ticks, ..)| *ticks), "{told:?}");
     assert!(told.is_sorted_by_key(|(_, cpu, _)| *cpu), "{told:?}");
     let ready: Vec<_> = told.iter().filter_map(|(.., ready)| *ready).collect();
     assert!(!ready.is_empty() && ready.is_sorted(), "{told:?}");
+}
+
+#[test]
+fn of_a_thread_that_rests_it_is_said_once_and_again_when_it_goes_on() {
+    let options = Options::new().os(false).sched(false).generation(Duration::from_millis(5));
+    let (go, goes) = mpsc::channel();
+    let recorded = record_with(options, || {
+        thread::scope(|scope| {
+            let worker = thread::Builder::new().name("worker".to_owned());
+            let work = move || {
+                trace_region!("before");
+                goes.recv().expect("it is told");
+                spin(Duration::from_millis(5));
+            };
+            worker.spawn_scoped(scope, work).expect("a thread");
+            wait_for_generations(10);
+            go.send(()).expect("it listens");
+        });
+    });
+    let trace = &recorded.trace;
+    let worker = trace.thread("worker");
+    let told: Vec<_> = trace.definitions().filter_map(|it| of_thread(&it, worker)).collect();
+    let generations = trace.tables.generations.len();
+    assert!(told.len() + 4 <= generations, "{told:?} in {generations} generations");
+    assert!(used(&times(trace, "worker")) >= 5_000_000, "{told:?}");
 }
 
 fn of_thread(definition: &Definition<'_>, of: ThreadId) -> Option<(Ticks, Nanos, Option<Nanos>)> {

@@ -164,6 +164,7 @@ impl Drain {
     /// What is open is news to somebody.
     pub(crate) fn tell_again(&mut self) {
         self.rests_at = None;
+        self.kernel.tell_again();
     }
 
     /// Whether the open batch holds anything.

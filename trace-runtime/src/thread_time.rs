@@ -22,11 +22,23 @@ use trace_format::time::{Nanos, Ticks};
 /// in the next ones. Each takes some 5 us: with a generation a second, 0.13 % of a CPU.
 const READS_MAX: usize = 256;
 
-/// What was read last of a thread.
+/// What was read last of a thread. While it does not run that is not said again.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TimeRead {
     cpu: Option<u64>,
     ready: Option<u64>,
+    at: Ticks,
+    /// The trace says it, as of `at` or before.
+    is_told: bool,
+    /// It was the same later than the trace says.
+    is_older: bool,
+}
+
+impl TimeRead {
+    /// It is news to somebody.
+    pub(crate) fn tell_again(&mut self) {
+        self.is_told = false;
+    }
 }
 
 /// What had been counted for a thread when it was attached; `None` if the system does not say.
@@ -49,29 +61,37 @@ pub(crate) fn of_all(drains: &mut [Drain], generation: u32, tell: &mut dyn FnMut
     let (late, early) = drains.split_at_mut(turn);
     let mut reads = READS_MAX;
     for drain in early.iter_mut().chain(late) {
-        if drain.exited.is_none()
-            && let Some(time) = of_one(drain, &mut reads)
-        {
-            tell(&time);
+        if drain.exited.is_none() {
+            of_one(drain, &mut reads, tell);
         }
     }
 }
 
-fn of_one(drain: &mut Drain, reads: &mut usize) -> Option<Definition<'static>> {
+fn of_one(drain: &mut Drain, reads: &mut usize, tell: &mut dyn FnMut(&Definition<'_>)) {
     let (id, os_id) = (drain.thread.id, drain.thread.identity.os_id);
-    let cpu = sys::thread_cpu_of(os_id)?;
-    let before = drain.kernel;
-    let ready = if before.cpu == Some(cpu) && before.ready.is_some() {
+    let Some(cpu) = sys::thread_cpu_of(os_id) else { return };
+    let (before, at) = (drain.kernel, Ticks(clock::ticks()));
+    if before.cpu == Some(cpu) && before.ready.is_some() {
         // It has not run, and the kernel counts readiness when it is over.
-        before.ready
-    } else if *reads > 0 {
+        let is_older = before.is_told;
+        drain.kernel = TimeRead { at, is_told: true, is_older, ..before };
+        if !before.is_told {
+            tell(&definition(id, at, cpu, before.ready));
+        }
+        return;
+    }
+    if let Some(cpu) = before.cpu.filter(|_| before.is_older) {
+        // So that who has only the end of the trace knows what it was when the thread went on.
+        tell(&definition(id, before.at, cpu, before.ready));
+    }
+    let ready = if *reads > 0 {
         *reads -= 1;
         ready(os_id)
     } else {
         None
     };
-    drain.kernel = TimeRead { cpu: Some(cpu), ready };
-    Some(definition(id, Ticks(clock::ticks()), cpu, ready))
+    drain.kernel = TimeRead { cpu: Some(cpu), ready, at, is_told: true, is_older: false };
+    tell(&definition(id, at, cpu, ready));
 }
 
 fn definition(id: ThreadId, ticks: Ticks, cpu: u64, ready: Option<u64>) -> Definition<'static> {
