@@ -136,6 +136,8 @@ mod poll;
 #[path = "stack/pool.rs"]
 mod pool;
 mod primitive;
+#[cfg(all(any(feature = "os", feature = "sched"), target_os = "linux", not(exectrace_loom)))]
+mod proc_folder;
 mod record;
 mod recorder;
 mod refill;
