@@ -37,9 +37,10 @@ impl Outcome for Messages {
         let bytes = |at: usize| {
             // SAFETY: `add` wants a place in the list: the kernel has gone through so many.
             let message = unsafe { self.list.add(at) };
-            // SAFETY: the kernel has written the length there, into the caller's own list.
-            let bytes = unsafe { (&raw const (*message).msg_len).read() };
-            i64::from(bytes)
+            // SAFETY: `read` wants a message: the caller's own, of which the kernel has written the
+            // length.
+            let message = unsafe { message.read() };
+            i64::from(message.msg_len)
         };
         (0..count).map(bytes).sum()
     }
