@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use trace_analysis::kernel_times::{Elapsed, KernelTimes};
+use trace_analysis::kernel_times::KernelTimes;
 use trace_analysis::life::{
     CallGroup, Calls, Holder, Lives, OneCall, RegionTimes, Share, ThreadLife, Times, Unended, Wait,
     WaitGroup, Waits,
@@ -11,7 +11,7 @@ use trace_analysis::life::{
 use trace_format::id::{CallId, ResourceId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
-use super::process::{CpuOut, FacilityOut, StandstillOut};
+use super::process::{CpuOut, ElapsedOut, FacilityOut, StandstillOut};
 use super::{Spread, Trace};
 use crate::completeness::Completeness;
 use crate::describe::Names;
@@ -136,21 +136,6 @@ impl From<&Times> for TimesOut {
             blocked_ns: times.blocked().0,
             blocked: reasons.into_iter().map(|(reason, time)| (reason.name(), time.0)).collect(),
         }
-    }
-}
-
-/// What the kernel counted for a thread between two moments.
-#[derive(Debug, Serialize)]
-pub struct ElapsedOut {
-    from_ns: u64,
-    to_ns: u64,
-    time_ns: u64,
-}
-
-impl From<Elapsed> for ElapsedOut {
-    fn from(elapsed: Elapsed) -> Self {
-        let Elapsed { from, to, time } = elapsed;
-        Self { from_ns: from.0, to_ns: to.0, time_ns: time.0 }
     }
 }
 

@@ -147,12 +147,7 @@ impl Tables {
                 self.resources.entry(id).or_insert_with(resource);
             }
             Definition::Symbol { address, functions } => {
-                let functions = functions.iter().map(|it| Function {
-                    name: text(it.name),
-                    file: text(it.file),
-                    line: it.line,
-                });
-                self.symbols.insert(*address, functions.collect());
+                self.symbols.insert(*address, functions.iter().map(Function::new).collect());
             }
             &Definition::Facility { name, on, note } => {
                 let (name, note) = (text(name), text(note));
