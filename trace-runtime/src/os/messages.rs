@@ -35,7 +35,7 @@ impl Outcome for Messages {
     fn outcome(self, errno: c_int) -> i64 {
         let Ok(count) = usize::try_from(self.count) else { return -i64::from(errno) };
         let bytes = |at: usize| {
-            // SAFETY: `add` wants a place in the list: the kernel has gone through so many.
+            // SAFETY: `add` wants a place in the list: the kernel has gone through `count`.
             let message = unsafe { self.list.add(at) };
             // SAFETY: `read` wants a message: the caller's own, of which the kernel has written the
             // length.
