@@ -390,10 +390,9 @@ fn a_process_that_is_started_is_a_call_that_returns_its_id() {
 fn several_messages_at_once_are_as_many_bytes_as_all_of_them() {
     let recorded = record_with(with_calls(), || {
         on_thread("sender", || {
-            let mut pair = [0; 2];
+            let (mut pair, kind) = ([0; 2], libc::SOCK_DGRAM | libc::SOCK_NONBLOCK);
             // SAFETY: the call wants room for two descriptors: `pair` is that.
-            let failed =
-                unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_DGRAM, 0, pair.as_mut_ptr()) };
+            let failed = unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, pair.as_mut_ptr()) };
             assert_eq!(failed, 0);
             several_messages(&mut Run::new(Which::Program), pair);
         });
