@@ -64,8 +64,9 @@ impl KernelTimes {
         Self { cpu: elapsed(times.cpu), ready: elapsed(times.ready) }
     }
 
-    /// CPU time in a thread's life, or in a part of it; `None` if the trace does not say, or only of
-    /// more than that life.
+    /// CPU time in a thread's life, or in a part of it.
+    ///
+    /// - Returns `None` if the trace does not say, or only of more than that life.
     #[must_use]
     pub fn cpu_in(&self, life: &ThreadLife) -> Option<Nanos> {
         self.cpu.filter(|cpu| cpu.is_in(life)).map(|cpu| cpu.time)

@@ -146,8 +146,8 @@ pub struct Times {
     pub in_calls: Nanos,
     /// Able to run, and not on a CPU: preempted, or woken and not yet there.
     pub ready: Nanos,
-    /// Where records are missing, and outside recorded calls where no switches were recorded: it may
-    /// have run there, been ready, or waited in a call that is not hooked.
+    /// Where records are missing, and outside recorded calls where no switches were recorded: it
+    /// may have run there, been ready, or waited in a call that is not hooked.
     pub unknown: Nanos,
     /// The whole process was stopped, whatever the thread was about to do.
     pub stopped: Nanos,

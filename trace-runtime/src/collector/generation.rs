@@ -128,7 +128,7 @@ fn clock_note(ahead: i64) -> String {
     let (seconds, millis) = (millis / 1_000, millis % 1_000);
     let side = if ahead < 0 { "behind" } else { "ahead of" };
     format!(
-        "the program's CLOCK_MONOTONIC is {seconds}.{millis:03} s {side} the kernel's, as a library \
-         that was loaded first answers clock_gettime; all times here are the kernel's"
+        "the program's CLOCK_MONOTONIC is {seconds}.{millis:03} s {side} the kernel's, as a \
+         library that was loaded first answers clock_gettime; all times here are the kernel's"
     )
 }

@@ -2,8 +2,8 @@
 //!
 //! A hook has the name of a function of libc and stands in the program itself, so that the program
 //! and every library loaded with it call the hook. The families (`files`, `folders`,
-//! `fortified`, `io`, `messages`, `older`, `processes`, `wait`, `sync`, `threads`) list them, a line
-//! each. Invariants:
+//! `fortified`, `io`, `messages`, `older`, `processes`, `wait`, `sync`, `threads`) list them, a
+//! line each. Invariants:
 //!
 //! - **C1** A hook calls the real function exactly once, with its own arguments, and returns what
 //!   that returned, with `errno` as it was left; before the call `errno` is as it was found.

@@ -1,9 +1,9 @@
 //! Hooks of the names by which programs and libraries that were built against glibc before 2.33
 //! call functions that are hooked by their present names.
 //!
-//! `stat` was a piece of each program then, which called `__xstat` with the version of the structure
-//! that it knows. The only one on 64-bit systems is the kernel's. A call is recorded as the function
-//! that it is today.
+//! `stat` was a piece of each program then, which called `__xstat` with the version of the
+//! structure that it knows. The only one on 64-bit systems is the kernel's. A call is recorded as
+//! the function that it is today.
 //!
 //! Invariants and the macro are in `hook`.
 
