@@ -170,6 +170,54 @@ fn numbers_of_descriptors_that_are_somebody_elses_are_not_closed() {
     child("child_that_closes_all_descriptors", |_| ());
 }
 
+/// In a container that has no `/proc`.
+#[test]
+fn child_without_proc() {
+    if !is_told() {
+        return;
+    }
+    let recorded = record_with(Options::new().heap(false), leaf);
+    let (on, note) = told(&recorded, "proc");
+    assert!(!on && note.starts_with("/proc/self/task can't be read: "), "{note}");
+    let (on, note) = told(&recorded, "sched");
+    assert!(!on && note.starts_with("/proc/self/task can't be read: "), "{note}");
+    let own = std::env::args_os().next().expect("it was started as something");
+    let own = std::path::Path::new(&own);
+    let tables = &recorded.trace.tables;
+    let process = tables.process.as_ref().expect("a process");
+    assert_eq!(Some(std::ffi::OsStr::new(&process.executable)), own.file_name());
+    let here = child_without_proc as fn() as usize as u64;
+    let module = tables.module_at(here).expect("the program itself");
+    assert_eq!(std::path::Path::new(&module.path), own, "its names can be found");
+}
+
+/// From here on this process sees an empty `/proc`, and nobody else does.
+fn hide_proc() -> std::io::Result<()> {
+    let done = |result: i32| match result {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    };
+    // SAFETY: the call takes nothing.
+    let is_root = unsafe { libc::geteuid() } == 0;
+    let apart = if is_root { libc::CLONE_NEWNS } else { libc::CLONE_NEWUSER | libc::CLONE_NEWNS };
+    // SAFETY: the call takes a number, and the process has one thread.
+    done(unsafe { libc::unshare(apart) })?;
+    let (none, root, kind) = (std::ptr::null(), c"/".as_ptr(), c"tmpfs".as_ptr());
+    let private = libc::MS_REC | libc::MS_PRIVATE;
+    // SAFETY: the call wants texts, of which it needs one here.
+    done(unsafe { libc::mount(none, root, none, private, std::ptr::null()) })?;
+    // SAFETY: the call wants texts.
+    done(unsafe { libc::mount(kind, c"/proc".as_ptr(), kind, 0, std::ptr::null()) })
+}
+
+#[test]
+fn a_missing_proc_is_said_once_and_is_no_missing_cpu() {
+    child("child_without_proc", |command| {
+        // SAFETY: what runs between fork and exec makes system calls and nothing else.
+        unsafe { command.pre_exec(hide_proc) };
+    });
+}
+
 #[test]
 fn child_as_an_ordinary_user() {
     if !is_told() {

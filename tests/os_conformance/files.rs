@@ -70,11 +70,28 @@ pub(super) fn files(run: &mut Run) {
     }
 }
 
+/// By the names from before glibc 2.33.
+fn older_states(run: &mut Run, fd: c_int, [file, other]: [&CStr; 2]) {
+    // What is called the version there, and the kernel's only one.
+    let version = if cfg!(target_arch = "x86_64") { 1 } else { 0 };
+    let mut state = [0_u64; 64];
+    let (into, here) = (state.as_mut_ptr(), libc::AT_FDCWD);
+    call!(run, __xstat(version, file.as_ptr(), into));
+    call!(run, __xstat64(version, other.as_ptr(), into));
+    call!(run, __lxstat(version, file.as_ptr(), into));
+    call!(run, __lxstat64(version, other.as_ptr(), into));
+    call!(run, __fxstat(version, fd, into));
+    call!(run, __fxstat64(version, -1, into));
+    call!(run, __fxstatat(version, here, file.as_ptr(), into, 0));
+    call!(run, __fxstatat64(version, here, other.as_ptr(), into, -1));
+}
+
 fn states(run: &mut Run, fd: c_int, [file, other]: [&CStr; 2]) {
     // Larger than any of them; bytes 48..56 are the size on both architectures.
     let mut state = [0_u64; 64];
     let into = state.as_mut_ptr();
     let here = libc::AT_FDCWD;
+    older_states(run, fd, [file, other]);
     call!(run, stat(file.as_ptr(), into));
     call!(run, stat64(other.as_ptr(), into));
     call!(run, lstat(file.as_ptr(), into));

@@ -43,6 +43,7 @@ pub(super) fn folders(run: &mut Run) {
         call!(run, closedir(opened));
     }
     call!(run, closedir(none));
+    read_into(run, &path);
     let missing = string(&folder.path().join("missing"));
     run.call_for_pointer("opendir", &[missing.as_ptr() as usize]);
     run.call_for_pointer("opendir", &[c"/dev/null".as_ptr() as usize]);
@@ -56,6 +57,23 @@ pub(super) fn folders(run: &mut Run) {
     call!(run, getdents64(-1, into, bytes));
     call!(run, syscall(libc::SYS_getdents64, -1, into, bytes));
     call!(run, close(fd));
+}
+
+/// Entries into memory of the caller's.
+fn read_into(run: &mut Run, path: &CStr) {
+    for reads in ["readdir_r", "readdir64_r"] {
+        let folder = run.call_for_pointer("opendir", &[path.as_ptr() as usize]);
+        let (mut room, mut found) = ([0_u64; 64], ptr::null_mut::<u8>());
+        let (entry, into) = (room.as_mut_ptr() as usize, &raw mut found as usize);
+        loop {
+            run.call(reads, &[folder, entry, into]);
+            run.note(found.is_null());
+            if found.is_null() {
+                break;
+            }
+        }
+        call!(run, closedir(folder));
+    }
 }
 
 #[test]

@@ -101,6 +101,7 @@ fn sockets(run: &mut Run) {
     call!(run, recvmsg(pair[1], &raw mut message, 0));
     call!(run, recvmsg(pair[1], &raw mut message, 0));
     call!(run, sendmsg(-1, &raw const message, 0));
+    several_messages(run, pair);
     call!(run, shutdown(pair[0], libc::SHUT_RDWR));
     call!(run, send(pair[0], at, 9, libc::MSG_NOSIGNAL));
     call!(run, shutdown(-1, 0));
@@ -145,6 +146,28 @@ fn sockets(run: &mut Run) {
         run,
         getaddrinfo(ptr::null::<u8>(), ptr::null::<u8>(), ptr::null::<u8>(), &raw mut found)
     );
+}
+
+/// Two messages at once, to and fro, and what refuses them.
+fn several_messages(run: &mut Run, pair: [i32; 2]) {
+    let mut bytes = *b"one and two";
+    let at = bytes.as_mut_ptr();
+    let slice = |from, len| libc::iovec { iov_base: at.wrapping_add(from).cast(), iov_len: len };
+    let mut slices = [slice(0, 3), slice(8, 3)];
+    // SAFETY: zeros are messages.
+    let mut list: [libc::mmsghdr; 2] = unsafe { std::mem::zeroed() };
+    for (message, slice) in list.iter_mut().zip(&mut slices) {
+        message.msg_hdr.msg_iov = ptr::from_mut(slice);
+        message.msg_hdr.msg_iovlen = 1;
+    }
+    let (none, list) = (ptr::null::<u8>(), list.as_mut_ptr());
+    assert_eq!(call!(run, sendmmsg(pair[0], list, 2, 0)), 2);
+    call!(run, recvmmsg(pair[1], list, 2, 0, none));
+    call!(run, recvmmsg(pair[1], list, 2, 0, none));
+    call!(run, sendmmsg(pair[0], list, 0, 0));
+    call!(run, sendmmsg(-1, list, 2, 0));
+    call!(run, recvmmsg(-1, list, 2, 0, none));
+    run.note(bytes);
 }
 
 /// Waiting for descriptors.
@@ -292,7 +315,18 @@ fn program(which: Which) -> Run {
 fn hooked() -> BTreeSet<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("trace-runtime/src/os");
     let mut names = BTreeSet::new();
-    for file in ["files", "folders", "fortified", "io", "processes", "sync", "threads", "wait"] {
+    for file in [
+        "files",
+        "folders",
+        "fortified",
+        "io",
+        "messages",
+        "older",
+        "processes",
+        "sync",
+        "threads",
+        "wait",
+    ] {
         let text = std::fs::read_to_string(folder.join(file).with_extension("rs"));
         let text = text.expect("a family of hooks");
         let (_, list) = text.split_once("\nhooks! {").expect("it lists them");
@@ -350,6 +384,23 @@ fn a_process_that_is_started_is_a_call_that_returns_its_id() {
     all.retain(|call| call.call == CallId::POSIX_SPAWN);
     let results: Vec<_> = all.iter().map(|call| call.result).collect();
     assert_eq!(results, [i64::from(id), -i64::from(libc::ENOENT)]);
+}
+
+#[test]
+fn several_messages_at_once_are_as_many_bytes_as_all_of_them() {
+    let recorded = record_with(with_calls(), || {
+        on_thread("sender", || {
+            let (mut pair, kind) = ([0; 2], libc::SOCK_DGRAM | libc::SOCK_NONBLOCK);
+            // SAFETY: the call wants room for two descriptors: `pair` is that.
+            let failed = unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, pair.as_mut_ptr()) };
+            assert_eq!(failed, 0);
+            several_messages(&mut Run::new(Which::Program), pair);
+        });
+    });
+    let trace = &recorded.trace;
+    let all = of_thread(trace, trace.thread("sender"));
+    let bytes_of = |call| all.iter().find(|each| each.call == call).map(|each| each.result);
+    assert_eq!((bytes_of(CallId::SENDMMSG), bytes_of(CallId::RECVMMSG)), (Some(6), Some(6)));
 }
 
 #[test]

@@ -12,6 +12,7 @@
 //! - [`async_tasks`]: what executors poll, what it waits for, and who delays whom.
 //! - [`life`]: what each thread did with its time, what it waited for, who woke it. [`reason`]: why
 //!   a thread waits. [`heap`]: what lives on the heap. [`profile`]: any of it by stack.
+//! - [`kernel_times`]: what the kernel counted for threads, beside what events show of them.
 //! - [`standstill`]: when the whole process was stopped.
 //! - [`explain`]: what made the program slow, in words.
 //! - [`findings`]: what is odd about a trace or about the traced program.
@@ -55,6 +56,7 @@ pub mod findings;
 pub mod futures;
 mod hash;
 pub mod heap;
+pub mod kernel_times;
 pub mod life;
 mod missing;
 mod notes;

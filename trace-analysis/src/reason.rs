@@ -72,6 +72,8 @@ pub enum Reason {
     Poll,
     /// For another process.
     Process,
+    /// For another process to begin its program.
+    ProcessStart,
     /// In a futex that no known library explains.
     Futex,
     /// For a page of memory to be read from disk.
@@ -99,7 +101,7 @@ pub enum ReasonKind {
 
 impl Reason {
     /// Every reason, in the order of the enumeration.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::Mutex,
         Self::RwLockRead,
         Self::RwLockWrite,
@@ -126,6 +128,7 @@ impl Reason {
         Self::Write,
         Self::Poll,
         Self::Process,
+        Self::ProcessStart,
         Self::Futex,
         Self::PageFault,
         Self::OtherCall,
@@ -165,6 +168,7 @@ impl Reason {
             Self::Write => "write",
             Self::Poll => "poll",
             Self::Process => "process",
+            Self::ProcessStart => "process start",
             Self::Futex => "futex",
             Self::PageFault => "page fault",
             Self::OtherCall => "other call",
@@ -201,6 +205,7 @@ impl Reason {
             | Self::Write
             | Self::Poll
             | Self::Process
+            | Self::ProcessStart
             | Self::PageFault => ReasonKind::Outside,
             Self::Sleep => ReasonKind::Time,
             Self::Futex | Self::OtherCall | Self::Unseen => ReasonKind::Untold,
@@ -286,14 +291,16 @@ fn by_call(call: CallId, kind: Option<ResourceKind>) -> (Reason, bool) {
         (CallClass::Sync, _) => (Reason::FileSync, false),
         (CallClass::Open | CallClass::Close | CallClass::Metadata, _) => (Reason::File, false),
         _ if matches!(call, CallId::FLOCK | CallId::FCNTL_LOCK) => (Reason::FileLock, true),
+        _ if call == CallId::POSIX_SPAWN => (Reason::ProcessStart, false),
         _ => (Reason::OtherCall, false),
     }
 }
 
 /// Whether a call reads or writes nothing but sockets.
 fn is_of_sockets(call: CallId) -> bool {
-    let reads = matches!(call, CallId::RECV | CallId::RECVFROM | CallId::RECVMSG);
-    reads || matches!(call, CallId::SEND | CallId::SENDTO | CallId::SENDMSG)
+    let one = matches!(call, CallId::RECV | CallId::RECVFROM | CallId::SEND | CallId::SENDTO);
+    let list = matches!(call, CallId::RECVMMSG | CallId::SENDMMSG);
+    one || list || matches!(call, CallId::RECVMSG | CallId::SENDMSG)
 }
 
 fn by_futex(call: CallId) -> Reason {
@@ -303,5 +310,24 @@ fn by_futex(call: CallId) -> Reason {
         CallId::PTHREAD_RWLOCK_RDLOCK => Reason::RwLockRead,
         CallId::PTHREAD_RWLOCK_WRLOCK => Reason::RwLockWrite,
         _ => Reason::Futex,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn starting_a_process_is_not_waiting_for_one_and_no_other_call() {
+        let why = why(CallId::POSIX_SPAWN, None, &[]);
+        assert_eq!((why.reason, why.reason.name()), (Reason::ProcessStart, "process start"));
+        assert_eq!(why.reason.kind(), ReasonKind::Outside);
+        assert_eq!(self::why(CallId::WAITPID, None, &[]).reason, Reason::Process);
+    }
+
+    #[test]
+    fn several_messages_at_once_are_of_a_socket_whatever_the_trace_knows_of_it() {
+        assert_eq!(why(CallId::RECVMMSG, None, &[]).reason, Reason::SocketRead);
+        assert_eq!(why(CallId::SENDMMSG, None, &[]).reason, Reason::SocketWrite);
     }
 }

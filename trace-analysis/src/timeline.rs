@@ -89,9 +89,7 @@ pub enum ThreadState {
     InCall(Option<u32>),
     /// Able to run, and not on a CPU.
     Ready,
-    /// Outside calls, where no switches were recorded.
-    RunningOrReady,
-    /// Records are missing.
+    /// Records are missing, or no switches were recorded and it is outside calls.
     Unknown,
     /// The whole process was stopped.
     Stopped,

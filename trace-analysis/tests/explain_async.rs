@@ -92,7 +92,7 @@ fn a_poll_that_sleeps_or_keeps_others_waiting_blocks_its_worker() {
     assert_eq!((found.threads, found.stacks), (vec![ThreadId(1)], vec![StackId(BLOCK)]));
     assert_eq!(found.call, Some(CallId::CLOCK_NANOSLEEP));
     let found = only(long_poll(false, true), 500 * MS, InsightKind::BlockedWorker);
-    assert!(found.title.ends_with("for 40.0 ms: running or ready for 100% of it"), "{found:?}");
+    assert!(found.title.ends_with("for 40.0 ms: in no recorded call for 100% of it"), "{found:?}");
     // To sleep is wrong though nobody waits; to compute is not.
     only(long_poll(true, false), 500 * MS, InsightKind::BlockedWorker);
     assert_eq!(insights(long_poll(false, false), 500 * MS), []);

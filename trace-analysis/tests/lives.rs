@@ -100,13 +100,13 @@ fn who_unlocks_is_who_held_and_who_is_woken_holds_next() {
 }
 
 #[test]
-fn without_switches_what_is_outside_calls_is_running_or_ready() {
+fn without_switches_what_is_outside_calls_is_unknown() {
     let lives = lives(convoy());
     let times = times(&lives, 2);
     assert_eq!(times.blocked_by(Reason::Mutex), Nanos(4_100));
     assert_eq!((times.running, times.ready), (Nanos(0), Nanos(0)));
     assert_eq!(times.in_calls, Nanos(10));
-    assert_eq!(times.running_or_ready, Nanos(10_000 - 4_100 - 10));
+    assert_eq!(times.unknown, Nanos(10_000 - 4_100 - 10));
     assert_eq!(lives.cpus, []);
     assert_eq!(lives.regions, []);
 }

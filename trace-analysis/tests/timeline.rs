@@ -99,7 +99,6 @@ impl Checks {
                 ThreadState::Running(_) => &mut times.running,
                 ThreadState::InCall(_) => &mut times.in_calls,
                 ThreadState::Ready => &mut times.ready,
-                ThreadState::RunningOrReady => &mut times.running_or_ready,
                 ThreadState::Unknown => &mut times.unknown,
                 ThreadState::Stopped => &mut times.stopped,
                 ThreadState::Blocked(reason) => &mut times.blocked[reason as usize],

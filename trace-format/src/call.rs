@@ -203,6 +203,8 @@ calls! {
     81 CLOSEDIR closedir Close Descriptor;
     82 GETDENTS64 getdents64 Metadata Descriptor;
     83 POSIX_SPAWN posix_spawn Other Nothing;
+    84 SENDMMSG sendmmsg Write Descriptor;
+    85 RECVMMSG recvmmsg Read Descriptor;
 }
 
 impl CallId {

@@ -171,7 +171,7 @@ impl Seed {
         let [a, b, c] = self.ids;
         let (id, ticks, name) = (ThreadId(a as u32), Ticks(b), self.text.as_slice());
         let (stack, on) = (self.stack(), a.is_multiple_of(2));
-        match self.which % 10 {
+        match self.which % 11 {
             0 => Definition::ThreadName { id, ticks, name },
             1 => Definition::Module { first: a, last: b, bias: c, build_id: values, path: name },
             2 => {
@@ -208,6 +208,7 @@ impl Seed {
                 since: Ticks(self.duration),
             },
             8 => Definition::Stopped { from: ticks, to: Ticks(c), suspended: Nanos(a) },
+            9 => Definition::ThreadTime { id, ticks, cpu: Nanos(a), ready: on.then_some(Nanos(c)) },
             _ => {
                 let (parent, first) = (ThreadId(c as u32 % 2), ticks);
                 let stack = if on { stack } else { StackId(0) };

@@ -223,7 +223,7 @@ fn every_definition_row_has_the_codes_number_and_name() {
         let (code, name) = (usize::from(number(&row[0])), &row[1]);
         assert_eq!(&seen[code], name, "{row:?}");
     }
-    assert_eq!(rows.len(), usize::from(kind::STOPPED));
+    assert_eq!(rows.len(), usize::from(kind::THREAD_TIME));
     let callsite = &rows[usize::from(kind::CALLSITE) - 1][2];
     for kind in CallsiteKind::ALL {
         let text = format!("{} {}", kind.to_byte(), kind.name());
@@ -378,7 +378,7 @@ fn every_definition_kind_is_decoded() {
         let wire = [vec![code, 30], vec![0; 30]].concat();
         let mut definitions = trace_format::definition::Definitions::new(&wire);
         let definition = definitions.next().expect("a definition");
-        let known = (kind::PROCESS..=kind::STOPPED).contains(&code);
+        let known = (kind::PROCESS..=kind::THREAD_TIME).contains(&code);
         assert_eq!(!matches!(definition, Definition::Unknown { .. }), known, "kind {code}");
         assert_eq!(definitions.rest(), 0);
     }

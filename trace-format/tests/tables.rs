@@ -7,7 +7,7 @@ use trace_format::definition::{
     Definition, Definitions, FRAMES_MAX, FUNCTIONS_MAX, FoundBy, ResourceKind, StackFlags, kind,
 };
 use trace_format::id::{ResourceId, StackId, ThreadId};
-use trace_format::read::{Tables, TraceFile};
+use trace_format::read::{Counted, Tables, TraceFile};
 use trace_format::text::from_text;
 use trace_format::time::Ticks;
 use trace_format::varint::{put_varint, zigzag};
@@ -89,6 +89,23 @@ fn stacks_resources_symbols_and_the_heap_are_kept() {
     let tables = golden("heap.txt");
     assert_eq!(tables.heap.iter().map(|it| it.live_allocations).collect::<Vec<_>>(), [3, 4]);
     assert_eq!(tables.heap[1].live_bytes, u64::MAX);
+}
+
+#[test]
+fn of_a_threads_times_the_first_and_the_last_are_kept() {
+    let tables = golden("thread-times.txt");
+    let pair = |kept: Option<(Counted, Counted)>| {
+        kept.map(|(first, last)| [first, last].map(|it| (it.ticks.0, it.nanos.0)))
+    };
+    let main = tables.thread_times[&ThreadId(1)];
+    assert_eq!(pair(main.cpu), Some([(0, 5000), (2900, 5900)]));
+    assert_eq!(pair(main.ready), Some([(0, 300), (2900, 450)]));
+    let worker = tables.thread_times[&ThreadId(2)];
+    assert_eq!(pair(worker.cpu), Some([(100, 70), (3000, u64::MAX)]));
+    assert_eq!(pair(worker.ready), Some([(2900, 20), (2900, 20)]), "unknown is not 0");
+    assert_eq!(pair(tables.thread_times[&ThreadId(77)].ready), None);
+    assert!(!tables.threads.contains_key(&ThreadId(77)), "a time makes no thread");
+    assert_eq!(tables.unknown, 0);
 }
 
 #[test]

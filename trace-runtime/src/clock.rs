@@ -9,8 +9,12 @@
 
 use crate::primitive::Ordering;
 use crate::primitive::global::{AtomicBool, AtomicU64};
-pub(crate) use crate::sys::{monotonic, suspended, thread_counts, thread_cpu};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use crate::sys::wall;
+pub(crate) use crate::sys::{
+    check_clock, clock_faked_by, monotonic, suspended, thread_counts, thread_cpu,
+};
+use std::ops::Add;
+use std::time::Duration;
 use trace_format::time::{ClockKind, ClockSnapshot, Nanos, Ticks};
 
 /// Whether the processor's counter serves. Set before the first event by [`prepare`].
@@ -119,6 +123,7 @@ pub(crate) fn kind() -> ClockKind {
 /// One moment on three clocks. Of a few tries the one that took the least time is kept: a
 /// preemption between the reads would tilt every time of the trace.
 pub(crate) fn snapshot() -> ClockSnapshot {
+    check_clock();
     let mut best = ClockSnapshot::default();
     let mut best_took = u64::MAX;
     for _ in 0..4 {
@@ -127,15 +132,44 @@ pub(crate) fn snapshot() -> ClockSnapshot {
         let took = ticks().saturating_sub(before);
         if took < best_took {
             best_took = took;
-            let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
             best = ClockSnapshot {
                 ticks: Ticks(before + took / 2),
                 monotonic: Nanos(monotonic),
-                wall: Nanos(wall.as_nanos() as u64),
+                wall: Nanos(wall()),
             };
         }
     }
     best
+}
+
+/// A moment on the recorder's own monotonic clock, for what it waits for. Not the standard
+/// library's: a library that stands still by a program's clock, or runs ahead of it, must not keep
+/// the recorder from its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Instant(u64);
+
+impl Instant {
+    pub(crate) fn now() -> Self {
+        Self(monotonic())
+    }
+
+    /// How long ago it was; nothing if it is yet to come.
+    pub(crate) fn elapsed(self) -> Duration {
+        Self::now().since(self)
+    }
+
+    /// How much later it is; nothing if it is not.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Self;
+
+    fn add(self, time: Duration) -> Self {
+        Self(self.0.saturating_add(nanos(time)))
+    }
 }
 
 /// As many nanoseconds as fit: longer than 584 years is for ever.
@@ -153,7 +187,7 @@ pub(crate) fn ticks_in(nanos: u64) -> u64 {
         let first = snapshot();
         let begin = Instant::now();
         while begin.elapsed() < Duration::from_micros(200) {
-            std::hint::spin_loop();
+            check_clock();
         }
         let last = snapshot();
         let elapsed = u128::from(last.monotonic.0 - first.monotonic.0).max(1);

@@ -10,7 +10,7 @@
 mod generation;
 
 use self::generation::States;
-use crate::clock;
+use crate::clock::{self, Instant};
 use crate::drain::Drain;
 use crate::error::Report;
 use crate::handler;
@@ -26,10 +26,11 @@ use crate::session::{Request, Session};
 use crate::source::Source;
 use crate::standstill::Standstill;
 use crate::task;
+use crate::thread_time;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use trace_format::definition::Definition;
 #[cfg(os_hooks)]
 use trace_format::id::Open;
@@ -59,6 +60,8 @@ pub(crate) struct Collector {
     /// The last look at it.
     clock: ClockSnapshot,
     threads: u64,
+    /// The trace says that the program's clock is not the kernel's.
+    tells_clock: bool,
     /// What was lost by threads that have ended.
     lost: Losses,
 }
@@ -84,6 +87,7 @@ impl Collector {
             every,
             clock: ClockSnapshot::default(),
             threads: 0,
+            tells_clock: false,
             lost: Losses::default(),
         };
         beginning.iter().for_each(|definition| collector.output.define(definition));
@@ -174,6 +178,7 @@ impl Collector {
                 stack: StackId(thread.identity.spawn.stack),
                 entry: thread.identity.spawn.entry,
             });
+            self.tell(thread_time::at_begin(&thread));
             self.drains.push(Drain::new(thread));
         }
         for (id, ticks, name) in news.names {
@@ -454,6 +459,8 @@ impl Collector {
         self.collect();
         self.end_leaving();
         let states = self.states();
+        // What the kernel counted is told until the end, also of threads that rest.
+        self.drains.iter_mut().for_each(|drain| drain.kernel.tell_again());
         self.put_cut(states);
         self.sources.iter_mut().for_each(|source| source.stop(&mut self.output));
         self.look_after_kept();
@@ -493,6 +500,7 @@ impl Collector {
     fn put_ends(&mut self, drains: &[Drain]) {
         for drain in drains {
             let lost = counted_of(drain).all();
+            self.tell(thread_time::at_end(drain));
             self.output.define(&thread_end(drain, lost));
             self.lost += lost;
         }

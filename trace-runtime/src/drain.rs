@@ -13,6 +13,7 @@ use crate::losses::Reported;
 use crate::memory;
 use crate::primitive::Ordering;
 use crate::thread_ref::ThreadRef;
+use crate::thread_time::TimeRead;
 use trace_format::batch::BatchInfo;
 use trace_format::definition::OpenSince;
 use trace_format::header::{BatchKind, FLAG_RESTATED};
@@ -30,6 +31,8 @@ pub(crate) struct Drain {
     pub(crate) exited: Option<Ticks>,
     /// Where it was said of the thread that nothing is open.
     rests_at: Option<(u32, u32)>,
+    /// What the kernel had counted for it when asked last.
+    pub(crate) kernel: TimeRead,
     /// What the thread has lost, as what has been handed out says.
     pub(crate) reported: Reported,
 }
@@ -41,8 +44,15 @@ unsafe impl Send for Drain {}
 impl Drain {
     pub(crate) fn new(thread: ThreadRef) -> Self {
         let batch = thread.first.load(Ordering::Acquire);
-        let reported = Reported::default();
-        Self { thread, batch, taken: Commit::default(), exited: None, rests_at: None, reported }
+        Self {
+            thread,
+            batch,
+            taken: Commit::default(),
+            exited: None,
+            rests_at: None,
+            kernel: TimeRead::default(),
+            reported: Reported::default(),
+        }
     }
 
     fn batch<'a>(&self) -> &'a Batch {
@@ -154,6 +164,7 @@ impl Drain {
     /// What is open is news to somebody.
     pub(crate) fn tell_again(&mut self) {
         self.rests_at = None;
+        self.kernel.tell_again();
     }
 
     /// Whether the open batch holds anything.

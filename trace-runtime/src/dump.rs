@@ -13,7 +13,7 @@
 //! May contain `unsafe`: it registers a signal's handler, wakes a thread from there, and leaves a
 //! lock behind at a fork.
 
-use crate::clock;
+use crate::clock::{self, Instant};
 use crate::error::SnapshotError;
 use crate::flight;
 use crate::folder;
@@ -28,7 +28,7 @@ use std::io;
 use std::path::{self, Path, PathBuf};
 use std::ptr;
 use std::sync::{Arc, Mutex, Once, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A pause of two years is one for ever; in ticks it fits a word.
 const NEVER_NANOS: u128 = 1 << 56;
@@ -273,7 +273,7 @@ fn dump_panic() {
 impl Watched {
     fn may_dump(&mut self) -> bool {
         let now = Instant::now();
-        let may = self.last.is_none_or(|last| now.duration_since(last) >= self.limits.every);
+        let may = self.last.is_none_or(|last| now.since(last) >= self.limits.every);
         if may {
             self.last = Some(now);
             let nanos = self.limits.every.as_nanos().min(NEVER_NANOS) as u64;

@@ -38,7 +38,8 @@
 //! `errno` keeps what a failed call has left there. `file_lock` locks files against other
 //! processes; `open_file` leaves alone what a program has opened under a number of ours;
 //! `bus_error` lets the program go on when somebody shortens the file that is mapped. `standstill`
-//! proves that the whole process was stopped. `buffers` tests buffers for Miri.
+//! proves that the whole process was stopped; `thread_time` reads what the kernel counts for each
+//! thread, `proc_folder` whether `/proc` can be read. `buffers` tests buffers for Miri.
 //!
 //! Annotations are `region`, `task` and `future`, all by way of `record`; `open_tasks` has the
 //! tasks that are open, `working` whom a thread works for; `value` turns arguments into bytes;
@@ -136,6 +137,8 @@ mod poll;
 #[path = "stack/pool.rs"]
 mod pool;
 mod primitive;
+#[cfg(all(any(feature = "os", feature = "sched"), target_os = "linux", not(exectrace_loom)))]
+mod proc_folder;
 mod record;
 mod recorder;
 mod refill;
@@ -164,6 +167,7 @@ mod task;
 mod tests;
 mod thread;
 mod thread_ref;
+mod thread_time;
 mod traceparent;
 mod value;
 mod waker;

@@ -429,6 +429,8 @@ fn release(local: &Local) {
     }
     // SAFETY: `from_raw` wants the pointer of one `into_raw`, once: L1, and it is null now.
     let thread = unsafe { ThreadRef::from_raw(thread) };
+    let cpu = crate::sys::thread_cpu_of(thread.identity.os_id).unwrap_or(0);
+    thread.cpu_end.store(cpu, Ordering::Relaxed);
     thread.exited.store(crate::clock::ticks(), Ordering::Release);
 }
 

@@ -79,9 +79,10 @@ fn each(act: &mut dyn FnMut(&libc::dl_phdr_info) -> bool) {
 /// meanwhile until it has forked. Neither waits long: who forks may be a signal's handler that has
 /// interrupted the other.
 mod forks {
+    use crate::clock::Instant;
     use crate::primitive::Ordering;
     use crate::primitive::global::{AtomicBool, AtomicUsize};
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     /// Copying the tables of hundreds of libraries takes less, also on a machine that is busy.
     const WAIT_MAX: Duration = Duration::from_secs(2);
@@ -235,8 +236,7 @@ fn build_id(notes: &[u8]) -> Option<Vec<u8>> {
 
 fn path(info: &libc::dl_phdr_info, is_program: bool) -> Vec<u8> {
     let mut path = if is_program {
-        let target = std::fs::read_link("/proc/self/exe");
-        target.map(|target| target.into_os_string().into_vec()).unwrap_or_default()
+        crate::sys::program().unwrap_or_default().into_os_string().into_vec()
     } else if info.dlpi_name.is_null() {
         Vec::new()
     } else {

@@ -70,6 +70,7 @@ impl Output {
                 | Definition::Clock(_)
                 | Definition::ThreadState { .. }
                 | Definition::TaskState { .. }
+                | Definition::ThreadTime { .. }
                 | Definition::FutureState { .. }
                 | Definition::Heap { .. }
         );

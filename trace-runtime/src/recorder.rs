@@ -368,7 +368,7 @@ impl Drop for EndOnDrop {
 pub(crate) fn executable() -> &'static str {
     static NAME: OnceLock<String> = OnceLock::new();
     NAME.get_or_init(|| {
-        let path = std::env::current_exe().unwrap_or_default();
+        let path = sys::program().unwrap_or_default();
         path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
     })
 }

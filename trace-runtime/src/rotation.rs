@@ -9,6 +9,7 @@
 //! that one process writes (`file`).
 
 use crate::claimed::Claimed;
+use crate::clock::Instant;
 use crate::destination::{self, Access};
 use crate::error::StartError;
 use crate::file::with_ending;
@@ -18,7 +19,7 @@ use std::fs;
 use std::io::{self, IoSlice, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How a trace is cut into parts, and how many are kept.
 ///
@@ -151,13 +152,13 @@ impl Series {
     /// Whether the part that is written now, with so many bytes, should end.
     pub(crate) fn is_due(&self, bytes: u64, now: Instant) -> bool {
         let limit = self.rotation.part_bytes.max(2 * self.bytes_at_begin);
-        let age = now.saturating_duration_since(self.began);
+        let age = now.since(self.began);
         bytes >= limit || self.rotation.every.is_some_and(|every| age >= every)
     }
 
     /// Whether it is time to try the next part, as this one could not be written.
     pub(crate) fn may_retry(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.began) >= RETRY
+        now.since(self.began) >= RETRY
     }
 
     /// The part that is written now could not even begin: the name stays with the one before.

@@ -4,6 +4,7 @@
 //! May contain `unsafe`: references to threads lie in an inbox as pointers.
 
 use crate::callsite::SwitchEvent;
+use crate::clock::Instant;
 use crate::error::Report;
 use crate::inbox::Inbox;
 use crate::options::{OnFull, Options};
@@ -16,7 +17,7 @@ use crate::thread_ref::ThreadRef;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use trace_format::id::ThreadId;
 
 /// The collector is woken once this much is sealed: a few batches, so that a wake-up, some

@@ -41,6 +41,13 @@ pub(crate) fn sources(options: &Options) -> Vec<Box<dyn Source>> {
         // First: what the others intern needs its tables.
         #[cfg(feature = "stacks")]
         Some(Box::new(crate::stack::StackSource::default()) as Box<dyn Source>),
+        #[cfg(all(
+            any(feature = "os", feature = "sched"),
+            target_os = "linux",
+            not(exectrace_loom)
+        ))]
+        (options.os || options.sched)
+            .then(|| Box::new(crate::proc_folder::ProcFolder) as Box<dyn Source>),
         #[cfg(feature = "os")]
         options.os.then(|| Box::new(crate::os::Watch) as Box<dyn Source>),
         #[cfg(all(feature = "heap", not(exectrace_loom)))]

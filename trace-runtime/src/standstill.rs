@@ -16,13 +16,16 @@
 //!
 //! Nobody is woken for this: a stop that is over before the collector's next moment is not seen.
 
-use crate::clock;
-use std::time::{Duration, Instant};
+use crate::clock::{self, Instant};
+use std::time::Duration;
 use trace_format::definition::Definition;
 use trace_format::time::{Nanos, Ticks};
 
 /// What is shorter is not told: it explains nothing that a person would ask about.
 const STOP_MIN: Duration = Duration::from_millis(10);
+
+/// How long the collector sleeps at most where it can't be woken.
+const NAP: Duration = Duration::from_millis(5);
 
 /// Ticks are converted to no better than one part in so many.
 const RATE_PART: u64 = 64;
@@ -62,8 +65,14 @@ impl Standstill {
 
     /// Sleeps until then, or until it is unparked. Returns what the trace is to say of it.
     pub(crate) fn park_until(&mut self, until: Instant) -> Option<Definition<'static>> {
+        if clock::clock_faked_by().is_some() {
+            // The standard library parks until a moment of the program's clock, which may never
+            // come for the kernel, or be over.
+            std::thread::sleep(until.since(Instant::now()).min(NAP));
+            return None;
+        }
         let before = clock::thread_counts();
-        std::thread::park_timeout(until.saturating_duration_since(Instant::now()));
+        std::thread::park_timeout(until.since(Instant::now()));
         let late = until.elapsed();
         if late < STOP_MIN {
             return None;

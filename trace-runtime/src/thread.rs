@@ -30,6 +30,7 @@ use crate::own::Own;
 use crate::primitive::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use crate::refill::Patience;
 use crate::session::Session;
+use crate::sys;
 use crate::value::{Body, put_number};
 use std::cell::UnsafeCell;
 use std::sync::Arc;
@@ -52,6 +53,9 @@ pub(crate) struct Thread {
     pub(crate) spares: Spares,
     /// When it ended, in ticks: it will record no more. 0 while it may.
     pub(crate) exited: AtomicU64,
+    /// CPU time it had used when it ended, in nanoseconds; 0 if that is not known. Stored before
+    /// `exited`.
+    pub(crate) cpu_end: AtomicU64,
     pub(crate) dropped_events: AtomicU64,
     pub(crate) dropped_ends: AtomicU64,
     /// Events lost by signal handlers that came while the thread was recording. Their own counter:
@@ -63,6 +67,8 @@ pub(crate) struct Thread {
     pub(crate) id: ThreadId,
     pub(crate) identity: Identity,
     pub(crate) begin: u64,
+    /// CPU time it had used by then, in nanoseconds, if the system says so.
+    pub(crate) cpu_begin: Option<u64>,
     /// How many `ThreadRef`s there are.
     pub(crate) references: AtomicUsize,
     /// For the inboxes it is in, one after the other: its session's, and `limbo`.
@@ -107,12 +113,14 @@ impl Thread {
             first: AtomicPtr::new(batch),
             spares: Spares::new(),
             exited: AtomicU64::new(0),
+            cpu_end: AtomicU64::new(0),
             dropped_events: AtomicU64::new(0),
             dropped_ends: AtomicU64::new(0),
             interrupted: AtomicU64::new(0),
             unfinished: AtomicBool::new(false),
             session,
             id,
+            cpu_begin: sys::thread_cpu_of(identity.os_id),
             identity,
             begin: now,
             references: AtomicUsize::new(1),

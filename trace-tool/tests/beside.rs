@@ -8,6 +8,7 @@ use std::process::Command;
 
 use common::{Bench, Run, request_builder};
 use trace_format::live::{Header, PAGE_BYTES};
+use trace_tool::command::beside::part_before;
 
 /// A trace whose process was killed; the process's number is 1.
 fn killed() -> Bench {
@@ -68,4 +69,22 @@ fn other_bytes_are_refused() {
     let bench = killed();
     std::fs::write(bench.path("a.trace.live"), "mine").expect("it can be written");
     check_refused(&bench.run("check FILE"), "it is no file of a recorder");
+}
+
+#[test]
+fn a_part_under_two_names_is_read_once_and_that_is_said() {
+    let bench = Bench::new(&request_builder().stop(1_000_000));
+    let alone = bench.run("check FILE");
+    assert!(!alone.err.contains("one file"), "{}", alone.err);
+    // As a process leaves them that is killed between the link and the renaming.
+    let numbered = bench.path("a.000001.trace");
+    std::fs::hard_link(bench.path("a.trace"), &numbered).expect("a link");
+    for command in ["check FILE", "recover FILE"] {
+        let run = bench.run(command);
+        let said = "a.000001.trace are one file: what is in it counts once";
+        assert!(run.err.contains(said), "{command}: {}", run.err);
+    }
+    assert_eq!(part_before(&bench.path("a.trace")), None, "it is not before itself");
+    std::fs::write(bench.path("a.000000.trace"), "").expect("it can be written");
+    assert_eq!(part_before(&bench.path("a.trace")), Some(bench.path("a.000000.trace")));
 }

@@ -5,10 +5,11 @@ mod common;
 use common::{Bench, Run, check, convoy, json};
 use serde_json::Value;
 use trace_format::batch::Compression;
-use trace_format::definition::ResourceKind;
+use trace_format::definition::{Definition, ResourceKind};
 use trace_format::event::EventKind;
 use trace_format::id::{CallId, ThreadId};
 use trace_format::testgen::{TraceBuilder, open_call, os_id};
+use trace_format::time::{Nanos, Ticks};
 
 fn bench() -> Bench {
     Bench::new(&convoy::convoy())
@@ -122,20 +123,86 @@ fn the_parts_of_a_thread_s_life_add_up() {
     assert_eq!(threads.len(), 4);
     for thread in threads {
         let part = |name: &str| thread[name].as_u64().expect("a number");
-        let parts = [
-            "running_ns",
-            "in_calls_ns",
-            "ready_ns",
-            "running_or_ready_ns",
-            "unknown_ns",
-            "stopped_ns",
-        ];
+        let parts = ["running_ns", "in_calls_ns", "ready_ns", "unknown_ns", "stopped_ns"];
         let sum: u64 = parts.into_iter().map(part).sum();
         assert_eq!(sum + part("blocked_ns"), part("life_ns"), "{thread}");
         let blocked = thread["blocked"].as_object().expect("reasons");
         let blocked: u64 = blocked.values().filter_map(Value::as_u64).sum();
         assert_eq!(blocked, part("blocked_ns"), "{thread}");
     }
+}
+
+/// On a CPU for 50 of 100 ms, and asleep between; the kernel has counted what is given.
+fn beside_the_kernel(cpu_ms: u64, ready_ms: u64) -> Bench {
+    const MS: u64 = 1_000_000;
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.facility("os", true, "");
+    trace.facility("sched", true, "");
+    trace.thread(1, "main");
+    let times = |ticks: u64, cpu: u64, ready: u64| Definition::ThreadTime {
+        id: ThreadId(1),
+        ticks: Ticks(ticks),
+        cpu: Nanos(cpu * MS),
+        ready: Some(Nanos(ready * MS)),
+    };
+    trace.define(&times(0, 7, 3));
+    trace.switch_in(0, 0, os_id(1));
+    trace.call(1, open_call(CallId::NANOSLEEP, 0, 0), 10 * MS, 51 * MS, 0);
+    trace.switch_out(0, 10 * MS + 1, os_id(1), false);
+    trace.switch_in(0, 60 * MS + 1, os_id(1));
+    trace.define(&times(100 * MS, 7 + cpu_ms, 3 + ready_ms));
+    Bench::new(&trace.stop(100 * MS))
+}
+
+#[test]
+fn threads_says_what_the_kernel_counted_and_events_do_not_show() {
+    let bench = beside_the_kernel(58, 20);
+    check(
+        &bench.run("threads FILE"),
+        &[
+            "main: the kernel counted 58.0 ms of CPU time, switches show 50.0 ms: the switching",
+            "main: the kernel counted 20.0 ms of waiting for a CPU, events show 0 ns: after a",
+        ],
+    );
+    let answer = json(&bench.run("threads FILE --json"));
+    let thread = &answer["lives"]["threads"][0];
+    let told = |name: &str| {
+        ["from_ns", "to_ns", "time_ns"].map(|field| thread[name][field].as_u64().expect("told"))
+    };
+    assert_eq!(told("kernel_cpu"), [0, 100_000_000, 58_000_000]);
+    assert_eq!(told("kernel_ready"), [0, 100_000_000, 20_000_000]);
+    assert_eq!(
+        thread["running_ns"].as_u64().zip(thread["in_calls_ns"].as_u64()),
+        Some((49_000_000, 1_000_000))
+    );
+}
+
+#[test]
+fn without_switches_what_is_outside_calls_is_unknown_and_the_kernel_says_the_cpu_time() {
+    const MS: u64 = 1_000_000;
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.facility("os", true, "");
+    trace.facility("sched", false, "not asked for");
+    trace.thread(1, "main");
+    trace.call(1, open_call(CallId::NANOSLEEP, 0, 0), 0, 20 * MS, 0);
+    for (ticks, cpu) in [(0, 7), (100, 10)] {
+        let (ticks, cpu) = (Ticks(ticks * MS), Nanos(cpu * MS));
+        trace.define(&Definition::ThreadTime { id: ThreadId(1), ticks, cpu, ready: None });
+    }
+    let bench = Bench::new(&trace.stop(100 * MS));
+    let text = bench.run("threads FILE");
+    check(&text, &["unknown       CPU time", "80.0 ms 80.0%  3.00 ms  3.0%"]);
+    assert!(!text.out.contains("run or ready"), "{}", text.out);
+    let answer = json(&bench.run("threads FILE --json"));
+    assert_eq!(answer["lives"]["threads"][0]["unknown_ns"], Value::from(80 * MS));
+}
+
+#[test]
+fn threads_does_not_speak_of_what_events_show() {
+    let agree = beside_the_kernel(50, 0).run("threads FILE");
+    assert!(!agree.out.contains("the kernel counted"), "{}", agree.out);
+    let window = beside_the_kernel(58, 20).run("threads FILE --to 90ms");
+    assert!(!window.out.contains("the kernel counted"), "{}", window.out);
 }
 
 #[test]

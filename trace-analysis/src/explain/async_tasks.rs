@@ -113,7 +113,7 @@ fn advice(is_in_place: bool) -> &'static str {
 pub(super) fn what(facts: &Facts<'_>, doing: &Activity, culprit: StackId) -> String {
     let (times, whole) = (&doing.times, doing.times.total().0);
     let mut parts = vec![(times.running, "running"), (times.in_calls, "in calls")];
-    parts.extend([(times.ready, "without a CPU"), (times.running_or_ready, "running or ready")]);
+    parts.extend([(times.ready, "without a CPU"), (times.unknown, "in no recorded call")]);
     parts.extend(times.reasons().into_iter().map(|(reason, time)| (time, reason.name())));
     let Some((most, word)) = parts.into_iter().max_by_key(|(time, _)| *time) else {
         return String::new();

@@ -4,7 +4,7 @@
 //! of time, in memory that does not grow with the trace's length. Three things always hold:
 //!
 //! - The times of a thread add up to its life, to the nanosecond. What can't be known is a time of
-//!   its own ([`Times::running_or_ready`], [`Times::unknown`]), never left out.
+//!   its own ([`Times::unknown`]), never left out.
 //! - While the whole process was stopped (`standstill`), no thread did or waited for anything.
 //! - What a wait's waker or a lock's holder is said to be follows from events: a wake of the same
 //!   futex inside the wait, by the thread that is named. Where there is none, nobody is named.
@@ -156,9 +156,8 @@ pub struct Times {
     pub in_calls: Nanos,
     /// Able to run, and not on a CPU: preempted, or woken and not yet there.
     pub ready: Nanos,
-    /// Outside calls, where no switches were recorded: running or ready, nobody knows which.
-    pub running_or_ready: Nanos,
-    /// Where records are missing.
+    /// Where records are missing, and outside recorded calls where no switches were recorded: it
+    /// may have run there, been ready, or waited in a call that is not hooked.
     pub unknown: Nanos,
     /// The whole process was stopped, whatever the thread was about to do.
     pub stopped: Nanos,
@@ -453,7 +452,6 @@ impl Default for Times {
             running: Nanos(0),
             in_calls: Nanos(0),
             ready: Nanos(0),
-            running_or_ready: Nanos(0),
             unknown: Nanos(0),
             stopped: Nanos(0),
             blocked: [Nanos(0); Reason::COUNT],
@@ -492,8 +490,8 @@ impl Times {
     /// All of it.
     #[must_use]
     pub fn total(&self) -> Nanos {
-        let parts = [self.running, self.in_calls, self.ready, self.running_or_ready];
-        let parts = parts.into_iter().chain([self.unknown, self.stopped]).chain(self.blocked);
+        let parts = [self.running, self.in_calls, self.ready, self.unknown, self.stopped];
+        let parts = parts.into_iter().chain(self.blocked);
         Nanos(saturating_sum(parts.map(|time| time.0)))
     }
 
@@ -503,7 +501,6 @@ impl Times {
         add(&mut self.running, other.running);
         add(&mut self.in_calls, other.in_calls);
         add(&mut self.ready, other.ready);
-        add(&mut self.running_or_ready, other.running_or_ready);
         add(&mut self.unknown, other.unknown);
         add(&mut self.stopped, other.stopped);
         for (mine, theirs) in self.blocked.iter_mut().zip(other.blocked) {

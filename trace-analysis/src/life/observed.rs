@@ -7,7 +7,7 @@ use trace_format::value::Values;
 
 use super::closed::Woken;
 use super::history::Stretch;
-use super::thread::{BLOCKED, Cpu, EITHER, IN_CALLS, READY, RUNNING, STOPPED};
+use super::thread::{BLOCKED, Cpu, IN_CALLS, READY, RUNNING, STOPPED};
 use super::walk::Walk;
 use crate::async_tasks::News;
 use crate::reason::Reason;
@@ -148,7 +148,6 @@ fn interval(who: Who, stretch: &Stretch) -> Interval {
         RUNNING => ThreadState::Running(stretch.cpu),
         IN_CALLS => ThreadState::InCall(stretch.cpu),
         READY => ThreadState::Ready,
-        EITHER => ThreadState::RunningOrReady,
         STOPPED => ThreadState::Stopped,
         slot => match slot.checked_sub(BLOCKED).and_then(|at| Reason::ALL.get(at)) {
             Some(&reason) => ThreadState::Blocked(reason),

@@ -27,6 +27,8 @@ use crate::standstill::Stops;
 pub(super) const RUNNING: usize = 0;
 pub(super) const IN_CALLS: usize = 1;
 pub(super) const READY: usize = 2;
+/// Outside calls, and no switch has been seen: what it did is unknown, unless the first switch says
+/// that it had been on a CPU.
 pub(super) const EITHER: usize = 3;
 pub(super) const UNKNOWN: usize = 4;
 pub(super) const STOPPED: usize = 5;
@@ -183,8 +185,7 @@ impl Spent {
             running: Nanos(self.0[RUNNING]),
             in_calls: Nanos(self.0[IN_CALLS]),
             ready: Nanos(self.0[READY]),
-            running_or_ready: Nanos(self.0[EITHER]),
-            unknown: Nanos(self.0[UNKNOWN]),
+            unknown: Nanos(self.0[UNKNOWN].saturating_add(self.0[EITHER])),
             stopped: Nanos(self.0[STOPPED]),
             ..Times::default()
         };

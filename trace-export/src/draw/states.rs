@@ -23,10 +23,9 @@ impl<S: Scene> Drawing<'_, '_, S> {
             ThreadState::Running(Some(cpu)) | ThreadState::InCall(Some(cpu)) => State::Running(cpu),
             ThreadState::Ready => State::Ready,
             ThreadState::Blocked(_) | ThreadState::Stopped => State::Asleep,
-            ThreadState::Running(None)
-            | ThreadState::InCall(None)
-            | ThreadState::RunningOrReady
-            | ThreadState::Unknown => State::Unknown,
+            ThreadState::Running(None) | ThreadState::InCall(None) | ThreadState::Unknown => {
+                State::Unknown
+            }
         };
         let at = self.time(interval.from);
         let thread = self.thread(who);

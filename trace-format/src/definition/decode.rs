@@ -155,6 +155,12 @@ fn take_of_system<'a>(kind: u8, b: &mut &'a [u8]) -> Option<Definition<'a>> {
             to: Ticks(take_varint(b)?),
             suspended: Nanos(take_varint(b)?),
         },
+        kind::THREAD_TIME => {
+            let (id, ticks, cpu) = (take_thread(b)?, Ticks(take_varint(b)?), take_varint(b)?);
+            let (is_known, ready) = (take_varint(b)? != 0, Nanos(take_varint(b)?));
+            let (cpu, ready) = (Nanos(cpu), is_known.then_some(ready));
+            Definition::ThreadTime { id, ticks, cpu, ready }
+        }
         kind => Definition::Unknown { kind },
     })
 }

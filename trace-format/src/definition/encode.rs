@@ -142,6 +142,11 @@ fn put_of_system(out: &mut Vec<u8>, definition: &Definition<'_>) -> u8 {
             put_all(out, &[from.0, to.0, suspended.0]);
             kind::STOPPED
         }
+        &Definition::ThreadTime { id, ticks, cpu, ready } => {
+            let (is_known, ready) = (u64::from(ready.is_some()), ready.unwrap_or_default());
+            put_all(out, &[u64::from(id.0), ticks.0, cpu.0, is_known, ready.0]);
+            kind::THREAD_TIME
+        }
         _ => unreachable!("put_body has written the others"),
     }
 }

@@ -277,6 +277,17 @@ pub enum Definition<'a> {
         /// this long, somewhere in between, and the monotonic clock did not count that.
         suspended: Nanos,
     },
+    /// What the kernel has counted for a thread since it was made.
+    ThreadTime {
+        /// Which.
+        id: ThreadId,
+        /// When that was read.
+        ticks: Ticks,
+        /// On a CPU, in the program's code and in the system.
+        cpu: Nanos,
+        /// Able to run, and not on a CPU; `None` if that was not read.
+        ready: Option<Nanos>,
+    },
     /// Of a newer version.
     Unknown {
         /// Its kind byte.
@@ -315,4 +326,5 @@ pub mod kind {
     pub const HEAP: u8 = 17;
     pub const FUTURE_STATE: u8 = 18;
     pub const STOPPED: u8 = 19;
+    pub const THREAD_TIME: u8 = 20;
 }

@@ -41,6 +41,7 @@ pub use sequel::Sequel;
 pub use source::ReadAt;
 pub use stream::{Batch, BatchReader};
 pub use tables::{
-    Callsite, Callsites, Facility, Function, FutureState, Generation, HeapState, Module, Process,
-    Resource, Stack, Stop, Stopped, Switch, Tables, TaskState, Thread, ThreadEnd, ThreadState,
+    Callsite, Callsites, Counted, Facility, Function, FutureState, Generation, HeapState, Module,
+    Process, Resource, Stack, Stop, Stopped, Switch, Tables, TaskState, Thread, ThreadEnd,
+    ThreadState, ThreadTimes,
 };

@@ -194,6 +194,9 @@ fn every_definition_of_the_program(trace: &mut TraceBuilder) {
     let (from, to) = (Ticks(1_550), Ticks(1_560));
     trace.define(&Definition::Stopped { from, to, suspended: Nanos(0) });
     trace.define(&Definition::Stopped { from, to, suspended: Nanos(u64::MAX) });
+    let (id, ticks, cpu) = (ThreadId(3), Ticks(1_570), Nanos(u64::MAX));
+    trace.define(&Definition::ThreadTime { id, ticks, cpu, ready: None });
+    trace.define(&Definition::ThreadTime { id, ticks, cpu: Nanos(0), ready: Some(Nanos(7)) });
 }
 
 fn every_event_of_the_program(trace: &mut TraceBuilder) {

@@ -124,6 +124,7 @@ fn of_program(word: &str, out: &mut Vec<u8>, line: &mut Line<'_>) -> Parsed<()> 
             let suspended = Nanos(line.number()?);
             put_definition(out, &Definition::Stopped { from, to, suspended });
         }
+        "thread-time" => thread_time(out, line)?,
         _ => return Err(expected("a definition", word)),
     }
     Ok(())
@@ -179,6 +180,22 @@ fn future_state(out: &mut Vec<u8>, line: &mut Line<'_>) -> Parsed<()> {
         out,
         &Definition::FutureState { id, parent, task, site, begin, spawned, waits_at, since },
     );
+    Ok(())
+}
+
+fn thread_time(out: &mut Vec<u8>, line: &mut Line<'_>) -> Parsed<()> {
+    let (id, ticks) = (ThreadId(line.small()?), Ticks(line.number()?));
+    line.keyword("cpu")?;
+    let cpu = Nanos(line.number()?);
+    line.keyword("ready")?;
+    let ready = match line.next() {
+        "unknown" => {
+            line.word();
+            None
+        }
+        _ => Some(Nanos(line.number()?)),
+    };
+    put_definition(out, &Definition::ThreadTime { id, ticks, cpu, ready });
     Ok(())
 }
 

@@ -404,6 +404,13 @@ fn put_words_of_program(out: &mut String, definition: &Definition<'_>) -> fmt::R
         Definition::Stopped { from, to, suspended } => {
             write!(out, "stopped from {} to {} suspended {}", from.0, to.0, suspended.0)?;
         }
+        Definition::ThreadTime { id, ticks, cpu, ready } => {
+            write!(out, "thread-time {} {} cpu {} ready ", id.0, ticks.0, cpu.0)?;
+            match ready {
+                Some(ready) => write!(out, "{}", ready.0)?,
+                None => write!(out, "unknown")?,
+            }
+        }
         // Such a definition stands as its bytes.
         _ => {}
     }

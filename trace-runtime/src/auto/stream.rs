@@ -7,13 +7,14 @@
 //! Symbolic links are not followed, as for files, but for those in `/dev` and `/proc`: they are the
 //! system's own, as `/dev/stdout` is.
 
+use crate::clock::Instant;
 use crate::destination::{Access, linked, options};
 use crate::open_file::OpenFile;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Component, Path};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a pipe may be full before its reader is given up.
 const STALL_MAX: Duration =

@@ -9,6 +9,7 @@ use crate::clock;
 use crate::living;
 use crate::recorder;
 use crate::task;
+use crate::thread_time;
 use std::time::Duration;
 use trace_format::definition::{Definition, OpenSince};
 
@@ -57,6 +58,7 @@ impl Collector {
         self.put_futures();
         // Where they wait.
         self.output.define_interned();
+        self.put_times();
         self.sources.iter_mut().for_each(|source| source.cut(&mut self.output));
     }
 
@@ -73,6 +75,12 @@ impl Collector {
         task::for_each_live(|task| {
             self.output.define(task);
         });
+    }
+
+    /// What the kernel has counted for threads.
+    fn put_times(&mut self) {
+        let (generation, output) = (self.output.generation, &mut self.output);
+        thread_time::of_all(&mut self.drains, generation, &mut |time| output.define(time));
     }
 
     /// What is open on a thread exactly after what has been written of it.
@@ -92,6 +100,13 @@ impl Collector {
         self.output.define(&Definition::Generation { number, ticks });
         self.output.define(&Definition::Clock(clock));
         self.clock = clock;
+        if let Some(ahead) = clock::clock_faked_by()
+            && !std::mem::replace(&mut self.tells_clock, true)
+        {
+            let note = clock_note(ahead);
+            let (name, on, note) = (b"clock".as_slice(), true, note.as_bytes());
+            self.output.define(&Definition::Facility { name, on, note });
+        }
     }
 
     /// A file that begins has a second look at the clock at once: one alone does not say how long a
@@ -100,8 +115,20 @@ impl Collector {
         let Some(file) = self.output.file() else { return };
         let from = self.clock.monotonic.0;
         while clock::monotonic() < from + SECOND_LOOK.as_nanos() as u64 {
-            std::hint::spin_loop();
+            // One that stands still would never come there.
+            clock::check_clock();
         }
         file.define(&Definition::Clock(clock::snapshot()));
     }
+}
+
+/// For people: which clock tells what, and what was done about it.
+fn clock_note(ahead: i64) -> String {
+    let millis = ahead.unsigned_abs().saturating_add(500_000) / 1_000_000;
+    let (seconds, millis) = (millis / 1_000, millis % 1_000);
+    let side = if ahead < 0 { "behind" } else { "ahead of" };
+    format!(
+        "the program's CLOCK_MONOTONIC is {seconds}.{millis:03} s {side} the kernel's, as a \
+         library that was loaded first answers clock_gettime; all times here are the kernel's"
+    )
 }

@@ -12,7 +12,7 @@
 use crate::errno;
 use crate::os::fd::resource;
 use crate::os::files::{closing, fresh};
-use crate::os::hook::{Outcome, hooks, observe, system};
+use crate::os::hook::{Failure, Outcome, hooks, observe, system};
 use libc::{DIR, c_char, c_int, c_void, dirent, dirent64, size_t, ssize_t};
 use std::ptr;
 use trace_format::id::CallId;
@@ -29,6 +29,14 @@ hooks! { real:
         ptr::null_mut(),
         // SAFETY: as above.
         reading(unsafe { descriptor(folder) }, real);
+    fn readdir_r(folder: *mut DIR, entry: *mut dirent, into: *mut *mut dirent) -> Failure,
+        Failure(libc::ENOSYS),
+        // SAFETY: as above.
+        reading_into(unsafe { descriptor(folder) }, into, real);
+    fn readdir64_r(folder: *mut DIR, entry: *mut dirent64, into: *mut *mut dirent64) -> Failure,
+        Failure(libc::ENOSYS),
+        // SAFETY: as above.
+        reading_into(unsafe { descriptor(folder) }, into, real);
     fn closedir(folder: *mut DIR) -> c_int,
         -1,
         // SAFETY: as above; it is asked before the folder is closed.
@@ -62,6 +70,31 @@ fn reading<E>(fd: c_int, real: impl FnOnce() -> *mut E) -> *mut E {
         Entry { place: real().cast(), errno }
     };
     observe(CallId::READDIR, || resource(fd), real).place.cast()
+}
+
+/// `readdir_r` of the folder with this descriptor, while a trace runs.
+fn reading_into<E>(fd: c_int, into: *const *mut E, real: impl FnOnce() -> Failure) -> Failure {
+    let real = || EntryInto { failure: real(), into: into.cast() };
+    observe(CallId::READDIR, || resource(fd), real).failure
+}
+
+/// An entry of a folder in the caller's memory, or why there is none.
+#[derive(Clone, Copy, Debug)]
+struct EntryInto {
+    failure: Failure,
+    /// Where it says whether there is one: null if there are no more.
+    into: *const *mut c_void,
+}
+
+impl Outcome for EntryInto {
+    fn outcome(self, errno: c_int) -> i64 {
+        if self.failure.0 != 0 {
+            return self.failure.outcome(errno);
+        }
+        // SAFETY: libc has written there, into the caller's own place, as it did not fail.
+        let entry = unsafe { self.into.read() };
+        i64::from(!entry.is_null())
+    }
 }
 
 /// A folder that was opened, if it was.

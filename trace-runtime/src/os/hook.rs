@@ -2,7 +2,8 @@
 //!
 //! A hook has the name of a function of libc and stands in the program itself, so that the program
 //! and every library loaded with it call the hook. The families (`files`, `folders`,
-//! `fortified`, `io`, `processes`, `wait`, `sync`, `threads`) list them, a line each. Invariants:
+//! `fortified`, `io`, `messages`, `older`, `processes`, `wait`, `sync`, `threads`) list them, a
+//! line each. Invariants:
 //!
 //! - **C1** A hook calls the real function exactly once, with its own arguments, and returns what
 //!   that returned, with `errno` as it was left; before the call `errno` is as it was found.
@@ -141,24 +142,28 @@ impl Real {
 
 /// Every family's. A static, like what it is made of: before Rust 1.89 a constant can't refer to
 /// what changes.
-static FAMILIES: [&[&Real]; 9] = [
+static FAMILIES: [&[&Real]; 11] = [
     super::files::REAL,
     super::folders::REAL,
     super::fortified::REAL,
     super::io::REAL,
+    super::messages::REAL,
     super::musl::REAL,
+    super::older::REAL,
     super::processes::REAL,
     super::sync::REAL,
     super::threads::REAL,
     super::wait::REAL,
 ];
 
-const HOOKS: [&[*const ()]; 9] = [
+const HOOKS: [&[*const ()]; 11] = [
     super::files::HOOKS,
     super::folders::HOOKS,
     super::fortified::HOOKS,
     super::io::HOOKS,
+    super::messages::HOOKS,
     super::musl::HOOKS,
+    super::older::HOOKS,
     super::processes::HOOKS,
     super::sync::HOOKS,
     super::threads::HOOKS,

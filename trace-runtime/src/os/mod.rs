@@ -5,8 +5,8 @@
 //! it was called. Where `os_hooks` is not set, nothing of that is compiled, and a trace says so.
 //!
 //! - `hook`: what every hook does, and the macro they are made by.
-//! - `files`, `folders`, `fortified`, `io`, `processes`, `sync`, `threads`, `wait`: the hooks, by
-//!   family.
+//! - `files`, `folders`, `fortified`, `io`, `messages`, `older`, `processes`, `sync`, `threads`,
+//!   `wait`: the hooks, by family.
 //! - `musl`: where that libc differs.
 //! - `fd`, `handle`: what descriptors and threads' handles are.
 //! - `waiting`: threads that were there before the trace.
@@ -29,8 +29,12 @@ mod handle;
 mod hook;
 #[cfg(os_hooks)]
 mod io;
+#[cfg(os_threads)]
+mod messages;
 #[cfg(all(os_hooks, target_env = "musl"))]
 mod musl;
+#[cfg(os_threads)]
+mod older;
 #[cfg(os_threads)]
 mod processes;
 #[cfg(os_hooks)]
@@ -70,6 +74,20 @@ mod musl {
 /// In a static program there is nothing to take the place of these functions.
 #[cfg(all(os_hooks, not(os_threads)))]
 mod folders {
+    pub(super) static REAL: &[&super::hook::Real] = &[];
+    pub(super) const HOOKS: &[*const ()] = &[];
+}
+
+/// As above.
+#[cfg(all(os_hooks, not(os_threads)))]
+mod messages {
+    pub(super) static REAL: &[&super::hook::Real] = &[];
+    pub(super) const HOOKS: &[*const ()] = &[];
+}
+
+/// As above.
+#[cfg(all(os_hooks, not(os_threads)))]
+mod older {
     pub(super) static REAL: &[&super::hook::Real] = &[];
     pub(super) const HOOKS: &[*const ()] = &[];
 }

@@ -21,6 +21,7 @@ use crate::os::raw;
 use crate::os::sync::Seen;
 use crate::primitive::Ordering;
 use crate::primitive::global::{AtomicBool, AtomicPtr, AtomicU32};
+use crate::proc_folder::threads;
 use crate::session::Session;
 use crate::thread::{Identity, Thread};
 use crate::thread_ref::{Room, ThreadRef};
@@ -61,7 +62,7 @@ pub(super) fn begin_looking() {
 pub(super) fn look(session: &Arc<Session>) {
     let own = local::system_id();
     let mut left = THREADS_MAX;
-    for id in threads() {
+    for id in threads().unwrap_or_default() {
         if left > 0 && u64::from(id) != own && id != session.collector_id() {
             left -= 1;
             prepare(session, id);
@@ -176,13 +177,6 @@ fn prepare(session: &Arc<Session>, id: u32) {
     }
     // If the session has ended meanwhile, nobody takes the state.
     session.join(&made);
-}
-
-/// The process's threads, as the system lists them.
-fn threads() -> Vec<u32> {
-    let Ok(folder) = std::fs::read_dir("/proc/self/task") else { return Vec::new() };
-    let names = folder.flatten().map(|entry| entry.file_name());
-    names.filter_map(|name| name.to_str()?.parse().ok()).collect()
 }
 
 fn name(id: u32) -> Name {

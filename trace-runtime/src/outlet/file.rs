@@ -5,13 +5,12 @@
 
 use super::told::Told;
 use crate::claimed::Claimed;
-use crate::clock;
+use crate::clock::{self, Instant};
 use crate::error::Report;
 use crate::losses::{Losses, Tally};
 use crate::rotation::Series;
 use crate::sink::Sink;
 use std::io;
-use std::time::Instant;
 use trace_format::batch::{BatchInfo, Compression};
 use trace_format::definition::{Definition, put_definition};
 use trace_format::header::PAYLOAD_BYTES_MAX;

@@ -112,6 +112,7 @@ impl Mirror {
             }
             Definition::ThreadState { .. }
             | Definition::ThreadEnd { .. }
+            | Definition::ThreadTime { .. }
             | Definition::TaskState { .. }
             | Definition::Switch { .. }
             | Definition::Heap { .. }

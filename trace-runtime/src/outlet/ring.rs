@@ -167,6 +167,7 @@ impl Ring {
                 }
             }
             Definition::TaskState { .. }
+            | Definition::ThreadTime { .. }
             | Definition::Switch { .. }
             | Definition::Heap { .. }
             | Definition::Stopped { .. } => {

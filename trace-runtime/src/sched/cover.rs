@@ -7,6 +7,7 @@
 use super::perf::{Event, Kind, Manner, descriptors_max, refusal, refusal_of_memory};
 use super::ring::{Ring, page_bytes};
 use crate::clock;
+use crate::proc_folder::{self, threads};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -66,13 +67,15 @@ impl Cover {
         };
         let descriptors = descriptors_max() / DESCRIPTORS_SHARE;
         let mut cpus = online();
-        if threads().len() * cpus.len() * cover.kinds.len() > descriptors {
+        let listed = threads().map_err(|error| proc_folder::refusal(&error))?;
+        if listed.len() * cpus.len() * cover.kinds.len() > descriptors {
             let allowed = allowed();
             cpus.retain(|cpu| allowed.contains(cpu));
         }
         let mut seen = BTreeSet::new();
         for _ in 0..ROUNDS {
-            let fresh: Vec<_> = threads().into_iter().filter(|id| seen.insert(*id)).collect();
+            let listed = threads().unwrap_or_default();
+            let fresh: Vec<_> = listed.into_iter().filter(|id| seen.insert(*id)).collect();
             if fresh.is_empty() {
                 break;
             }
@@ -187,17 +190,6 @@ impl Cover {
     }
 }
 
-/// The system's ids of all threads of this process; first the one that has been there the longest.
-fn threads() -> Vec<u32> {
-    numbered("/proc/self/task")
-}
-
-/// The numbers that are names in a folder.
-fn numbered(folder: &str) -> Vec<u32> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
-}
-
 /// The CPUs that are there.
 fn online() -> Vec<u32> {
     let told = fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
@@ -217,7 +209,7 @@ pub(super) fn any_cpu() -> u32 {
 /// The CPUs that some thread of this process may run on now.
 fn allowed() -> BTreeSet<u32> {
     let mut cpus = BTreeSet::new();
-    for thread in threads() {
+    for thread in threads().unwrap_or_default() {
         let status = fs::read_to_string(format!("/proc/self/task/{thread}/status"));
         let status = status.unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));

@@ -11,7 +11,10 @@
 //! - `IS_SUPPORTED`: whether a trace can be recorded. If not, each start is an error.
 //! - `at_fork`: has a function called in every forked child.
 //! - `around_fork`: the same, and before each fork and after it. Only where stacks are had.
-//! - `monotonic`, `thread_cpu`: the system's clocks, in nanoseconds. They never panic.
+//! - `monotonic`, `wall`, `thread_cpu`, `thread_cpu_of`: the system's clocks, in nanoseconds. They
+//!   never panic.
+//! - `check_clock`, `clock_faked_by`: whether a library tells another time than the kernel.
+//! - `program`: the executable's path.
 //! - `suspended`, `thread_counts`: what tells that the process was stopped (`standstill`).
 //!
 //! Elsewhere: files in memory (`arena`), ends of threads (`local`, `heap/own`), system calls of
@@ -24,4 +27,7 @@ mod system;
 
 #[cfg(stacks)]
 pub(crate) use system::around_fork;
-pub(crate) use system::{IS_SUPPORTED, at_fork, monotonic, suspended, thread_counts, thread_cpu};
+pub(crate) use system::{
+    IS_SUPPORTED, at_fork, check_clock, clock_faked_by, monotonic, program, suspended,
+    thread_counts, thread_cpu, thread_cpu_of, wall,
+};

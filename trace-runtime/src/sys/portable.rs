@@ -24,6 +24,31 @@ pub(crate) fn thread_cpu() -> u64 {
     0
 }
 
+/// CPU time that a thread of this process has used: std does not tell.
+pub(crate) fn thread_cpu_of(os_id: u64) -> Option<u64> {
+    let _ = os_id;
+    None
+}
+
+/// The executable.
+pub(crate) fn program() -> Option<std::path::PathBuf> {
+    std::env::current_exe().ok()
+}
+
+/// The time of day, in nanoseconds since 1970.
+pub(crate) fn wall() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_nanos() as u64)
+}
+
+/// There is no second opinion about the time.
+pub(crate) fn check_clock() {}
+
+/// As above.
+pub(crate) fn clock_faked_by() -> Option<i64> {
+    None
+}
+
 /// How long the machine has been suspended: std does not tell.
 pub(crate) fn suspended() -> Suspended {
     Suspended { min: Nanos(0), max: Nanos(0) }

@@ -25,6 +25,30 @@ pub(crate) fn thread_cpu() -> u64 {
     0
 }
 
+/// CPU time that a thread of this process has used: there is no clock.
+pub(crate) fn thread_cpu_of(os_id: u64) -> Option<u64> {
+    let _ = os_id;
+    None
+}
+
+/// There is no executable.
+pub(crate) fn program() -> Option<std::path::PathBuf> {
+    None
+}
+
+/// There is no clock.
+pub(crate) fn wall() -> u64 {
+    0
+}
+
+/// There is no second opinion about the time.
+pub(crate) fn check_clock() {}
+
+/// As above.
+pub(crate) fn clock_faked_by() -> Option<i64> {
+    None
+}
+
 /// How long the machine has been suspended: there is no clock.
 pub(crate) fn suspended() -> Suspended {
     Suspended { min: Nanos(0), max: Nanos(0) }

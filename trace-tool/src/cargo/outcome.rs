@@ -12,6 +12,7 @@ use trace_format::time::Nanos;
 use trace_profile::escape;
 
 use super::runs::{self, Spent};
+use crate::command::beside::{has_other_names, is_same_file};
 use crate::command::reading::{Source, limited};
 use crate::command::{Failure, summary};
 use crate::describe::Names;
@@ -33,7 +34,21 @@ pub(super) fn traces(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let is_trace = |path: &PathBuf| path.extension().is_some_and(|name| name == "trace");
     let mut traces: Vec<_> = paths.filter(is_trace).collect();
     traces.sort();
-    Ok(traces)
+    Ok(once(traces))
+}
+
+/// Each file once. A process that was killed while it gave a part its number leaves one under two
+/// names; the one without a number, which comes last, has more beside it.
+fn once(traces: Vec<PathBuf>) -> Vec<PathBuf> {
+    let mut kept: Vec<PathBuf> = Vec::with_capacity(traces.len());
+    for path in traces.into_iter().rev() {
+        let is_there = |other: &PathBuf| is_same_file(&path, other);
+        if !has_other_names(&path) || !kept.iter().any(is_there) {
+            kept.push(path);
+        }
+    }
+    kept.reverse();
+    kept
 }
 
 /// What is wanted of it.

@@ -86,5 +86,55 @@ pub fn part_before(path: &Path) -> Option<PathBuf> {
     };
     let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let entries = std::fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
-    entries.filter_map(|entry| Some((number(&entry)?, entry))).max().map(|(_, entry)| entry)
+    let others = entries.filter(|entry| !is_same_file(path, entry));
+    others.filter_map(|entry| Some((number(&entry)?, entry))).max().map(|(_, entry)| entry)
+}
+
+/// Says so if the trace has a second name in its folder. A process that is killed while it gives a
+/// part its number leaves the part under both, and who reads both reads everything twice.
+pub(super) fn say_other_name(path: &Path) {
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !has_other_names(path) {
+        return;
+    }
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_other =
+        |entry: &PathBuf| entry.file_name() != path.file_name() && is_same_file(path, entry);
+    if let Some(other) = entries.map(|entry| entry.path()).find(is_other) {
+        let [one, other] = [path, &other].map(|path| path.display().to_string());
+        let plain = |path: &str| trace_profile::escape::plain(path, 400);
+        let (one, other) = (plain(&one), plain(&other));
+        say(&format!("{one} and {other} are one file: what is in it counts once"));
+    }
+}
+
+/// Whether a file has more than one name.
+#[cfg(unix)]
+#[must_use]
+pub fn has_other_names(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    path.symlink_metadata().is_ok_and(|kind| kind.is_file() && kind.nlink() > 1)
+}
+
+/// Where it can't be told.
+#[cfg(not(unix))]
+#[must_use]
+pub fn has_other_names(_: &Path) -> bool {
+    false
+}
+
+/// Whether two names are those of one file.
+#[cfg(unix)]
+#[must_use]
+pub fn is_same_file(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let of = |path: &Path| path.symlink_metadata().map(|kind| (kind.dev(), kind.ino()));
+    matches!((of(one), of(other)), (Ok(one), Ok(other)) if one == other)
+}
+
+/// Where it can't be told.
+#[cfg(not(unix))]
+#[must_use]
+pub fn is_same_file(_: &Path, _: &Path) -> bool {
+    false
 }

@@ -358,7 +358,7 @@ pub fn shares(times: &Times) -> Vec<String> {
         ("running", times.running),
         ("in calls", times.in_calls),
         ("ready, without a CPU", times.ready),
-        ("running or ready", times.running_or_ready),
+        ("unknown", times.unknown),
         ("stopped, with the whole process", times.stopped),
     ];
     let blocked = times.reasons().into_iter().map(|(reason, time)| (reason.name(), time));

@@ -20,7 +20,7 @@ use trace_format::read::{Facility, ReadAt, Tables, TraceFile};
 use trace_format::time::{Nanos, Ticks};
 
 use super::Failure;
-use super::beside::{live_of, open_plain, part_before, read_live};
+use super::beside::{live_of, open_plain, part_before, read_live, say_other_name};
 use crate::completeness::Completeness;
 use crate::describe::{Names, heading};
 use crate::output::{advance, progress, say};
@@ -119,6 +119,7 @@ pub fn open(path: &PathBuf) -> Result<TraceFile<Bytes>, Failure> {
         Some(trace) => TraceFile::open(Bytes::Memory(trace)).map_err(fail)?,
         None => TraceFile::open(Bytes::File(file)).map_err(fail)?,
     };
+    say_other_name(path);
     if trace.is_complete() {
         return Ok(trace);
     }

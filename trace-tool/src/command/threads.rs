@@ -8,6 +8,7 @@ use std::io::Write;
 
 use clap::{Args, ValueEnum};
 use trace_analysis::Summary;
+use trace_analysis::kernel_times::{KernelTimes, Unseen};
 use trace_analysis::life::{Lives, ThreadLife, Times, Unended};
 use trace_analysis::reason::Reason;
 use trace_analysis::threads::ThreadSummary;
@@ -37,6 +38,9 @@ const TIMES_WIDTH_MIN: usize = 110;
 const UNENDED_SHOWN: usize = 12;
 const UNENDED_NANOS_MIN: u64 = 100_000_000;
 const UNENDED_SHARE: u64 = 20;
+
+/// Maximum number of threads named of which the kernel counted more than events show.
+const UNSEEN_SHOWN: usize = 3;
 
 /// What can be asked.
 #[derive(Args, Debug)]
@@ -124,9 +128,10 @@ fn sort(threads: &mut [ThreadSummary], by: Sort, names: &Names<'_>) {
 }
 
 fn sort_lives(threads: &mut [ThreadLife], by: Sort, names: &Names<'_>) {
-    let busy = |times: &Times| times.cpu().0.saturating_add(times.running_or_ready.0);
+    let busy =
+        |life: &ThreadLife| life.times.cpu().max(kernel_cpu(life, names).unwrap_or_default());
     match by {
-        Sort::Busy => threads.sort_by_key(|life| Reverse(busy(&life.times))),
+        Sort::Busy => threads.sort_by_key(|life| Reverse(busy(life))),
         Sort::Blocked => threads.sort_by_key(|life| Reverse(life.times.blocked())),
         Sort::Events => threads.sort_by_key(|life| Reverse(life.calls)),
         Sort::Id => threads.sort_by_key(|life| (life.begin, life.os_id)),
@@ -172,6 +177,9 @@ fn print_lives(
     for line in standstills(lives) {
         out.wrapped_loud(&line, 2)?;
     }
+    for line in unseen(lives, words.names) {
+        out.wrapped(&line, 2)?;
+    }
     let cpus = cpu_use(lives);
     if !cpus.is_empty() {
         writeln!(out)?;
@@ -214,6 +222,41 @@ fn unended_table(unended: &[&Unended], words: Words<'_>) -> Table {
     table.without_empty("at", "")
 }
 
+/// Lines about times that the kernel counted and events do not show, the most first.
+fn unseen(lives: &Lives, names: &Names<'_>) -> Vec<String> {
+    let times = |life: &ThreadLife| KernelTimes::new(names.tables(), life.thread);
+    let lines = |of: &dyn Fn(&ThreadLife) -> Option<Unseen>, what: &str, shown: &str, why: &str| {
+        let mut found: Vec<_> =
+            lives.threads.iter().filter_map(|life| Some((of(life)?, life))).collect();
+        let missing = |it: &Unseen| it.counted.0.saturating_sub(it.shown.0);
+        found.sort_by_key(|(it, _)| Reverse(missing(it)));
+        let more = found.len().saturating_sub(UNSEEN_SHOWN);
+        let line = |(it, life): &(Unseen, &ThreadLife)| {
+            let (counted, seen) = (units::time(it.counted), units::time(it.shown));
+            let name = name(life, names);
+            format!("{name}: the kernel counted {counted} {what}, {shown} {seen}: {why}")
+        };
+        let mut lines: Vec<_> = found.iter().take(UNSEEN_SHOWN).map(line).collect();
+        if more > 0 {
+            lines.push(format!("… and {more} more: --json"));
+        }
+        lines
+    };
+    let cpu = lines(
+        &|life| times(life).unseen_cpu(life),
+        "of CPU time",
+        "switches show",
+        "the switching itself is in no event",
+    );
+    let ready = lines(
+        &|life| times(life).unseen_ready(life),
+        "of waiting for a CPU",
+        "events show",
+        "after a timer or a device no event says that a thread is ready, so it counts as blocked",
+    );
+    cpu.into_iter().chain(ready).collect()
+}
+
 /// How busy the program kept the CPUs: `CPUs: 1.62 of 2 in use, 3 threads able to run at most`.
 #[must_use]
 pub fn cpu_use(lives: &Lives) -> String {
@@ -234,8 +277,14 @@ pub fn cpu_use(lives: &Lives) -> String {
     format!("CPU use: {used:.2} on average, on {cpus}{each}{waiting}")
 }
 
+/// CPU time as the kernel counted it.
+fn kernel_cpu(life: &ThreadLife, names: &Names<'_>) -> Option<Nanos> {
+    KernelTimes::new(names.tables(), life.thread).cpu_in(life)
+}
+
 /// A row for each thread; its parts add up to its life. `running` is on a CPU in the program's own
-/// code, `in calls` on a CPU in the system, `ready` able to run and not on a CPU.
+/// code, `in calls` on a CPU in the system, `ready` able to run and not on a CPU. `CPU time` is no
+/// part: where switches do not say when a thread ran, it says how long in all.
 #[must_use]
 pub fn life_table(threads: &[ThreadLife], words: Words<'_>, width: Option<usize>) -> Table {
     let mut table = Table::new(&[
@@ -245,14 +294,15 @@ pub fn life_table(threads: &[ThreadLife], words: Words<'_>, width: Option<usize>
         Column::Number("running"),
         Column::Number("in calls"),
         Column::Number("ready"),
-        Column::Number("run or ready"),
         Column::Number("blocked"),
         Column::Number("unknown"),
+        Column::Number("CPU time"),
         Column::Number("stopped"),
         Column::OptionalText("mostly for", 3),
         Column::Optional("preempted", 2),
         Column::OptionalText("made by", 1),
     ]);
+    let has_switches = threads.iter().any(|life| life.times.running > Nanos(0));
     let with_times = width.is_none_or(|width| width >= TIMES_WIDTH_MIN);
     for life in threads {
         let times = &life.times;
@@ -271,16 +321,16 @@ pub fn life_table(threads: &[ThreadLife], words: Words<'_>, width: Option<usize>
             part(times.running),
             part(times.in_calls),
             part(times.ready),
-            part(times.running_or_ready),
             part(times.blocked()),
             part(times.unknown),
+            kernel_cpu(life, words.names).filter(|_| !has_switches).map_or("-".to_owned(), part),
             part(times.stopped),
             reasons(times, whole, if with_times { REASONS_SHOWN } else { 1 }),
             units::count(life.preemptions),
             made_by(life, words),
         ]);
     }
-    for column in ["running", "in calls", "ready", "run or ready", "unknown", "stopped"] {
+    for column in ["running", "in calls", "ready", "unknown", "CPU time", "stopped"] {
         table = table.without_empty(column, "-");
     }
     table

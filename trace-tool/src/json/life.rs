@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use trace_analysis::kernel_times::KernelTimes;
 use trace_analysis::life::{
     CallGroup, Calls, Holder, Lives, OneCall, RegionTimes, Share, ThreadLife, Times, Unended, Wait,
     WaitGroup, Waits,
@@ -10,7 +11,7 @@ use trace_analysis::life::{
 use trace_format::id::{CallId, ResourceId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
-use super::process::{CpuOut, FacilityOut, StandstillOut};
+use super::process::{CpuOut, ElapsedOut, FacilityOut, StandstillOut};
 use super::{Spread, Trace};
 use crate::call;
 use crate::completeness::Completeness;
@@ -118,7 +119,6 @@ pub struct TimesOut {
     running_ns: u64,
     in_calls_ns: u64,
     ready_ns: u64,
-    running_or_ready_ns: u64,
     unknown_ns: u64,
     stopped_ns: u64,
     blocked_ns: u64,
@@ -132,7 +132,6 @@ impl From<&Times> for TimesOut {
             running_ns: times.running.0,
             in_calls_ns: times.in_calls.0,
             ready_ns: times.ready.0,
-            running_or_ready_ns: times.running_or_ready.0,
             unknown_ns: times.unknown.0,
             stopped_ns: times.stopped.0,
             blocked_ns: times.blocked().0,
@@ -156,6 +155,8 @@ pub struct ThreadLifeOut {
     entry: Option<String>,
     #[serde(flatten)]
     times: TimesOut,
+    kernel_cpu: Option<ElapsedOut>,
+    kernel_ready: Option<ElapsedOut>,
     calls: u64,
     yields: u64,
     preemptions: u64,
@@ -163,6 +164,7 @@ pub struct ThreadLifeOut {
 
 impl ThreadLifeOut {
     fn new(words: Words<'_>, life: &ThreadLife) -> Self {
+        let kernel = KernelTimes::new(words.names.tables(), life.thread);
         Self {
             thread: (life.thread.0 > 0).then_some(life.thread.0),
             name: life.name.clone(),
@@ -175,6 +177,8 @@ impl ThreadLifeOut {
             made_at: StackOut::new(words, life.stack),
             entry: words.places.function_at(life.entry),
             times: (&life.times).into(),
+            kernel_cpu: kernel.cpu.map(ElapsedOut::from),
+            kernel_ready: kernel.ready.map(ElapsedOut::from),
             calls: life.calls,
             yields: life.yields,
             preemptions: life.preemptions,

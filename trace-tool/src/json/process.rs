@@ -1,7 +1,8 @@
-//! What a trace says of the whole process: which parts of the recorder served, and when it stood
-//! still.
+//! What a trace says of the whole process: which parts of the recorder served, when it stood
+//! still, and what the kernel counted.
 
 use serde::Serialize;
+use trace_analysis::kernel_times::Elapsed;
 use trace_analysis::life::CpuLife;
 use trace_analysis::standstill::Standstill;
 use trace_format::read::Facility;
@@ -51,5 +52,20 @@ impl From<&CpuLife> for CpuOut {
     fn from(life: &CpuLife) -> Self {
         let CpuLife { cpu, busy, switches, preemptions, samples, lost_records } = *life;
         Self { cpu, busy_ns: busy.0, switches, preemptions, samples, lost_records }
+    }
+}
+
+/// What the kernel counted for a thread between two moments.
+#[derive(Debug, Serialize)]
+pub struct ElapsedOut {
+    from_ns: u64,
+    to_ns: u64,
+    time_ns: u64,
+}
+
+impl From<Elapsed> for ElapsedOut {
+    fn from(elapsed: Elapsed) -> Self {
+        let Elapsed { from, to, time } = elapsed;
+        Self { from_ns: from.0, to_ns: to.0, time_ns: time.0 }
     }
 }

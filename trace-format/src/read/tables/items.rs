@@ -76,6 +76,44 @@ pub struct ThreadEnd {
     pub dropped_ends: u64,
 }
 
+/// What the kernel has counted for a thread, as far as the trace says so. Each time is counted
+/// since the thread was made, so what it spent in the trace is the last minus the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ThreadTimes {
+    /// On a CPU: first and last.
+    pub cpu: Option<(Counted, Counted)>,
+    /// Able to run, and not on a CPU: first and last.
+    pub ready: Option<(Counted, Counted)>,
+}
+
+/// A time that had been counted by a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// The moment.
+    pub ticks: Ticks,
+    /// The time.
+    pub nanos: Nanos,
+}
+
+impl ThreadTimes {
+    pub(super) fn note(&mut self, ticks: Ticks, cpu: Nanos, ready: Option<Nanos>) {
+        let note = |place: &mut Option<(Counted, Counted)>, nanos| {
+            let counted = Counted { ticks, nanos };
+            let (first, last) = place.get_or_insert((counted, counted));
+            if counted.ticks < first.ticks {
+                *first = counted;
+            }
+            if counted.ticks >= last.ticks {
+                *last = counted;
+            }
+        };
+        note(&mut self.cpu, cpu);
+        if let Some(ready) = ready {
+            note(&mut self.ready, ready);
+        }
+    }
+}
+
 /// What was traced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {

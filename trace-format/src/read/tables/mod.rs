@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 pub use items::{
-    FutureState, Generation, Process, Stop, Stopped, Switch, TaskState, Thread, ThreadEnd,
-    ThreadState,
+    Counted, FutureState, Generation, Process, Stop, Stopped, Switch, TaskState, Thread, ThreadEnd,
+    ThreadState, ThreadTimes,
 };
 pub use program::{Facility, Function, HeapState, Module, Resource, Stack};
 pub use sites::{Callsite, Callsites};
@@ -63,6 +63,8 @@ pub struct Tables {
     pub futures: BTreeMap<FutureId, FutureState>,
     /// When the whole process stood still, in file order; of [`STOPS_MAX`] the first.
     pub stops: Vec<Stopped>,
+    /// What the kernel has counted for threads.
+    pub thread_times: BTreeMap<ThreadId, ThreadTimes>,
     /// How many definitions were of a kind that only a newer version knows.
     pub unknown: u64,
     /// How many addresses `stacks` hold.
@@ -145,12 +147,7 @@ impl Tables {
                 self.resources.entry(id).or_insert_with(resource);
             }
             Definition::Symbol { address, functions } => {
-                let functions = functions.iter().map(|it| Function {
-                    name: text(it.name),
-                    file: text(it.file),
-                    line: it.line,
-                });
-                self.symbols.insert(*address, functions.collect());
+                self.symbols.insert(*address, functions.iter().map(Function::new).collect());
             }
             &Definition::Facility { name, on, note } => {
                 let (name, note) = (text(name), text(note));
@@ -195,6 +192,9 @@ impl Tables {
                 if self.stops.len() < STOPS_MAX {
                     self.stops.push(Stopped { from, to, suspended });
                 }
+            }
+            &Definition::ThreadTime { id, ticks, cpu, ready } => {
+                self.thread_times.entry(id).or_default().note(ticks, cpu, ready);
             }
             _ => self.unknown += 1,
         }

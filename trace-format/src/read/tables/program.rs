@@ -1,7 +1,8 @@
 //! What definitions say of the program itself, owned: its modules, stacks and functions, what its
 //! calls are about, its heap.
 
-use crate::definition::{ResourceKind, StackFlags};
+use super::text;
+use crate::definition::{self, ResourceKind, StackFlags};
 use crate::id::{ResourceId, StackId};
 use crate::time::Ticks;
 
@@ -67,6 +68,13 @@ pub struct Function {
     pub file: String,
     /// From 1; 0 if unknown.
     pub line: u32,
+}
+
+impl Function {
+    pub(super) fn new(function: &definition::Function<'_>) -> Self {
+        let (name, file) = (text(function.name), text(function.file));
+        Self { name, file, line: function.line }
+    }
 }
 
 /// Whether a part of the recorder served, and how, or why not.
