@@ -440,7 +440,7 @@ fn each_future_says_itself_where_it_waits() {
     });
     let lives = lives(&recorded.trace);
     let waits = |name: &str| one(&lives, name).waits[0];
-    let (left, right) = (waits("executor::left"), waits("executor::right"));
+    let (left, right) = (waits("left"), waits("right"));
     assert!(left != StackId(0) && right != StackId(0) && left != right, "{left:?} {right:?}");
     // It took no waker itself, and its poll has things inside.
     assert_eq!(one(&lives, "both").waits, []);

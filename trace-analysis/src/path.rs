@@ -24,8 +24,8 @@ pub(crate) struct PathStep {
     pub(crate) from: Nanos,
     pub(crate) to: Nanos,
     pub(crate) doing: PathDoing,
-    /// How many hand-overs lie between the path's begin and this step: of [`CriticalPath::hands`], those
-    /// before this place.
+    /// How many hand-overs lie between the path's begin and this step: the first of
+    /// [`CriticalPath::hands`].
     pub(crate) hands: usize,
 }
 

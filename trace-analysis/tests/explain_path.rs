@@ -190,7 +190,7 @@ fn who_shares_the_work_or_waits_for_the_world_is_well() {
     // It still waits when the trace stops: what for is not decided.
     let mut trace = started();
     off(&mut trace, SOURCE, SLEEP, MS, 300 * MS);
-    (READER..=STAGE).for_each(|thread| gone(&mut trace, thread, 3 * MS));
+    (STAGE..=READER).for_each(|thread| gone(&mut trace, thread, 3 * MS));
     trace.begin_call(MAIN, join(7), MS);
     gone(&mut trace, MAIN, MS + 10);
     let found = insights(trace, 301 * MS);

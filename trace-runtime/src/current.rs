@@ -81,8 +81,8 @@ pub(crate) fn set_node(node: usize) {
 
 /// A waker was taken here.
 ///
-/// - `is_inner`: by a future inside this one, whose own poll says so in the trace. Where this future
-///   itself took one is worth more.
+/// - `is_inner`: by a future inside this one, whose own poll says so in the trace. Where this
+///   future itself took one is worth more.
 #[inline(always)]
 pub(crate) fn set_waits_at(stack: u32, is_inner: bool) {
     CURRENT.with(|current| {
