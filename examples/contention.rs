@@ -7,6 +7,7 @@
 //! slow? The trace knows: the features `os`, `sched` and `heap` record threads, waits, system
 //! calls and stacks.
 
+use exectrace::Options;
 use std::error::Error;
 use std::fs::File;
 use std::io::Write;
@@ -36,7 +37,8 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let out = out()?;
-    let trace = exectrace::start(File::create(&out)?)?;
+    // It brings its names along, so it can be read when this program has been built anew.
+    let trace = exectrace::start_with(Options::new().names(true), File::create(&out)?)?;
     let begin = Instant::now();
     let slowest = Shop::default().open()?;
     let took = begin.elapsed();

@@ -35,7 +35,10 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let search = Search::new(&arguments.dir, &arguments.pattern)?;
-    let trace = exectrace::start(File::create(&arguments.out)?)?;
+    // With the feature `full` it has stacks, and brings their names along: it can be read when this
+    // program has been built anew.
+    let options = exectrace::Options::new().names(true);
+    let trace = exectrace::start_with(options, File::create(&arguments.out)?)?;
     search.run()?;
     let report = trace.stop()?;
 

@@ -123,7 +123,8 @@ fn run() -> Result<(), Failure> {
     if let Some(address) = serve {
         return serve_on(&address, &dumps);
     }
-    let trace = exectrace::start(File::create(&out)?)?;
+    // It brings its names along, so it can be read when this program has been built anew.
+    let trace = exectrace::start_with(Options::new().names(true), File::create(&out)?)?;
     let latencies = serve_under_load(load_for)?;
     let report = trace.stop()?;
 
@@ -150,7 +151,7 @@ fn run() -> Result<(), Failure> {
 /// from `/debug/trace/`.
 fn serve_on(address: &str, dumps: &FilePath) -> Result<(), Failure> {
     // Samples cost little, and without them nothing can be said of what ran on CPUs.
-    let options = Options::new().cpu_samples(100);
+    let options = Options::new().cpu_samples(100).names(true);
     std::fs::create_dir_all(dumps)?;
     let last = dumps.join("last.trace");
     let recorder = FlightRecorder::builder().options(options).mapped(&last).start()?;

@@ -91,6 +91,10 @@ pub mod __private {
     #[cfg(feature = "enabled")]
     pub use trace_runtime::__private::*;
 
+    /// For the crate `trace-http`: there are no traces, and no names.
+    #[cfg(not(feature = "enabled"))]
+    pub const HAS_NAMES: bool = false;
+
     /// For the crate `trace-http`, whose threads have nothing to keep out of without a recorder.
     #[cfg(not(feature = "enabled"))]
     pub fn without_signals<T>(act: impl FnOnce() -> T) -> T {

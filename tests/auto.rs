@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 use trace_format::event::EventKind;
-use trace_format::read::{TraceFile, Window};
+use trace_format::read::{Function, TraceFile, Window};
 
 /// The program, built.
 static PROGRAM: LazyLock<PathBuf> = LazyLock::new(build);
@@ -42,7 +42,7 @@ fn build() -> PathBuf {
             member(
                 "program",
                 ("src/main.rs", program),
-                Some("\"auto\""),
+                Some("\"auto\", \"names\""),
                 "libc = \"0.2\"\nlibrary.path = \"../library\"\n",
             ),
         ],
@@ -98,6 +98,21 @@ fn the_trace_goes_from_before_main_to_the_exit() {
         assert_eq!((output.status.code(), &*error), (Some(code), ""), "{how}");
         assert_eq!(out, "enabled: true\n", "{how}");
         check(&read(&path));
+    }
+}
+
+#[test]
+fn a_trace_with_names_has_them_however_the_program_exits() {
+    let folder = folder("names");
+    for how in ["return", "exit", "exit-in-thread"] {
+        let path = folder.join(how);
+        let (_, out, error) = run(&format!("{},stacks,names", path.display()), how);
+        assert_eq!((&*out, &*error), ("enabled: true\n", ""), "{how}");
+        let trace = read(&path);
+        check(&trace);
+        let mut functions = trace.tables.symbols.values().flatten();
+        let is_own = |it: &Function| it.name == "program::of_program" && it.line > 0;
+        assert!(functions.any(is_own), "{how}: {:?}", trace.tables.symbols);
     }
 }
 
@@ -453,6 +468,7 @@ fn variable() -> impl Strategy<Value = OsString> {
         "on_full",
         "generation",
         "lz4",
+        "names",
         "survive",
         "total",
         "part",

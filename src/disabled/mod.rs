@@ -213,6 +213,12 @@ impl Options {
     pub fn heap_sample_bytes(self, _bytes: u64) -> Self {
         self
     }
+
+    /// Whether the trace brings the names of the functions in its stacks along.
+    #[must_use]
+    pub fn names(self, _on: bool) -> Self {
+        self
+    }
 }
 
 /// What happens to events when memory is at its bound.

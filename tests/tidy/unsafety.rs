@@ -88,6 +88,7 @@ const OTHERS: &[Exception] = &[
     Exception { path: "tests/faked_clock.rs", reason: "it takes the place of libc's clock" },
     Exception { path: "tests/held.rs", reason: "signals are unsafe to send and to handle" },
     Exception { path: "tests/host.rs", reason: "limits, and masks of signals" },
+    Exception { path: "tests/names.rs", reason: "limits are unsafe to set" },
     Exception { path: "tests/options.rs", reason: "limits are unsafe to set" },
     Exception { path: "tests/sched.rs", reason: "pinning threads is unsafe to call" },
     Exception { path: "tests/sched_refused.rs", reason: "filters and limits, likewise" },

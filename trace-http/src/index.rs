@@ -3,6 +3,7 @@
 use axum::extract::{RawQuery, State};
 use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
+use exectrace::__private::HAS_NAMES;
 
 use crate::query::Query;
 use crate::refusal::Refusal;
@@ -31,6 +32,7 @@ pub(crate) async fn page(
         .replace("{program}", program())
         .replace("{state}", state)
         .replace("{hidden}", is_hidden)
+        .replace("{names}", if HAS_NAMES { "" } else { " hidden" })
         .replace("{callsites}", &exectrace::callsites().count().to_string())
         .replace("{seconds_max}", &config.seconds_max.to_string())
         .replace("{seconds}", &config.seconds_max.min(5).to_string());

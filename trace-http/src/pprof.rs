@@ -62,7 +62,7 @@ async fn of_kind(
     let query = Query::parse(query.as_deref(), &["seconds", "from"], config.seconds_max)?;
     let (trace, turn) = if query.from_snapshot {
         let turn = TURN.acquire().await;
-        (snapshot_of(&config).await?, turn)
+        (snapshot_of(&config, false).await?, turn)
     } else {
         (recorded(&config, kind, query.length).await?, TURN.acquire().await)
     };
@@ -83,6 +83,8 @@ async fn recorded(
         ProfileKind::Cpu => config.options.clone().cpu_samples(CPU_SAMPLES),
         _ => config.options.clone(),
     };
+    // They are found when the profile is made.
+    let options = options.names(false);
     let mut limits = limits(config);
     limits.bytes_max = limits.bytes_max.min(TRACE_BYTES_MAX);
     let trace = record(options, length, limits).await?;

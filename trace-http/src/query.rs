@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use axum::http::StatusCode;
+use exectrace::__private::HAS_NAMES;
+
 use crate::refusal::Refusal;
 
 /// If nobody says how long.
@@ -17,6 +20,8 @@ pub(crate) struct Query {
     pub(crate) length: Duration,
     /// Not to record, but to take what the flight recorder has.
     pub(crate) from_snapshot: bool,
+    /// With the names of functions.
+    pub(crate) with_names: bool,
 }
 
 impl Query {
@@ -30,13 +35,17 @@ impl Query {
         if text.len() > QUERY_BYTES_MAX {
             return Err(Refusal::bad("the query is too long"));
         }
-        let (mut seconds, mut from) = (None, None);
+        let (mut seconds, mut from, mut names) = (None, None, None);
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             if !keys.contains(&key) {
                 return Err(Refusal::bad(unknown(key, keys)));
             }
-            let place = if key == "seconds" { &mut seconds } else { &mut from };
+            let place = match key {
+                "seconds" => &mut seconds,
+                "names" => &mut names,
+                _ => &mut from,
+            };
             if place.replace(value).is_some() {
                 return Err(Refusal::bad(format!("`{key}` stands there twice")));
             }
@@ -45,6 +54,15 @@ impl Query {
             None => false,
             Some("snapshot") => true,
             Some(_) => return Err(Refusal::bad("`from` can be `snapshot`, and nothing else")),
+        };
+        let with_names = match names {
+            None => false,
+            Some("1") if HAS_NAMES => true,
+            Some("1") => {
+                let why = "this program was built without exectrace's feature `names`";
+                return Err(Refusal::new(StatusCode::NOT_FOUND, why));
+            }
+            Some(_) => return Err(Refusal::bad("`names` can be `1`, and nothing else")),
         };
         if from_snapshot && seconds.is_some() {
             return Err(Refusal::bad("a snapshot has the seconds that it has: leave one out"));
@@ -57,7 +75,7 @@ impl Query {
                 Refusal::bad(limit)
             })
         })?;
-        Ok(Self { length: Duration::from_secs_f64(length), from_snapshot })
+        Ok(Self { length: Duration::from_secs_f64(length), from_snapshot, with_names })
     }
 }
 
@@ -107,6 +125,17 @@ mod tests {
         assert_eq!(parsed(&format!("seconds=1{}", "0".repeat(200))), None);
         let short = Query::parse(None, &["seconds"], 2).expect("the default gives way");
         assert_eq!(short.length, Duration::from_secs(2));
+    }
+
+    #[test]
+    fn names_are_asked_for_where_they_are_known() {
+        let query = |text| Query::parse(Some(text), &["names"], 60);
+        assert_eq!(query("names=1").map(|it| it.with_names).ok(), HAS_NAMES.then_some(true));
+        assert_eq!(query("").map(|it| it.with_names).ok(), Some(false));
+        for text in ["names", "names=", "names=0", "names=1&names=1"] {
+            assert!(query(text).is_err(), "{text}");
+        }
+        assert!(Query::parse(Some("names=1"), &["seconds"], 60).is_err());
     }
 
     #[test]

@@ -21,8 +21,12 @@ pub(crate) async fn stream(
     State(config): State<Shared>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
-    let query = Query::parse(query.as_deref(), &["seconds"], config.seconds_max)?;
-    let trace = record(config.options.clone(), query.length, limits(&config)).await?;
+    let query = Query::parse(query.as_deref(), &["seconds", "names"], config.seconds_max)?;
+    let mut options = config.options.clone();
+    if query.with_names {
+        options = options.names(true);
+    }
+    let trace = record(options, query.length, limits(&config)).await?;
     Ok(file(Body::new(trace), "trace"))
 }
 
@@ -31,16 +35,17 @@ pub(crate) async fn snapshot(
     State(config): State<Shared>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
-    Query::parse(query.as_deref(), &[], config.seconds_max)?;
-    Ok(file(Body::from(Bytes::from(snapshot_of(&config).await?)), "trace"))
+    let query = Query::parse(query.as_deref(), &["names"], config.seconds_max)?;
+    let snapshot = snapshot_of(&config, query.with_names).await?;
+    Ok(file(Body::from(Bytes::from(snapshot)), "trace"))
 }
 
 pub(crate) fn limits(config: &Config) -> Limits {
     Limits { bytes_max: config.bytes_max, stall_timeout: config.stall_timeout }
 }
 
-/// A snapshot; its size is the flight recorder's bound at most.
-pub(crate) async fn snapshot_of(config: &Config) -> Result<Vec<u8>, Refusal> {
+/// A snapshot; its size is the flight recorder's bound at most, and names on top.
+pub(crate) async fn snapshot_of(config: &Config, with_names: bool) -> Result<Vec<u8>, Refusal> {
     let none = |why: &str| {
         let text = format!("{why}: /debug/trace?seconds=5 records anew");
         Refusal::new(StatusCode::NOT_FOUND, text)
@@ -48,12 +53,16 @@ pub(crate) async fn snapshot_of(config: &Config) -> Result<Vec<u8>, Refusal> {
     let Some(recorder) = config.recorder.as_ref().map(Arc::clone) else {
         return Err(none("this program gave no flight recorder (Config::recorder)"));
     };
-    aside(move || take(&recorder)).await?.map_err(|error| none(&error))
+    aside(move || take(&recorder, with_names)).await?.map_err(|error| none(&error))
 }
 
-fn take(recorder: &FlightRecorder) -> Result<Vec<u8>, String> {
+fn take(recorder: &FlightRecorder, with_names: bool) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    recorder.snapshot(&mut bytes).map_err(|error| error.to_string())?;
+    let taken = match with_names {
+        true => recorder.snapshot_with_names(&mut bytes),
+        false => recorder.snapshot(&mut bytes),
+    };
+    taken.map_err(|error| error.to_string())?;
     Ok(bytes)
 }
 

@@ -232,7 +232,9 @@ fn the_page_for_people_has_what_there_is() {
     for part in ["<h1>access-", "max=\"60\"", "../pprof/mutex?seconds=5", "no flight recorder"] {
         assert!(text.contains(part), "{part} in {text}");
     }
-    for placeholder in ["program", "state", "hidden", "callsites", "seconds_max", "seconds"] {
+    for placeholder in
+        ["program", "state", "hidden", "names", "callsites", "seconds_max", "seconds"]
+    {
         assert!(!text.contains(&format!("{{{placeholder}}}")), "{placeholder} is filled in");
     }
 }

@@ -76,6 +76,20 @@ fn a_trace_is_fetched_and_said_to_be_there() {
 }
 
 #[test]
+fn names_are_fetched_if_they_are_asked_for() {
+    let (_alone, folder) = (alone(), folder());
+    let listener = serve("127.0.0.1:0", Config::new()).expect("a port is free");
+    let _program = Program::start();
+    let address = listener.address().to_string();
+    let words = [&address, "--names", "--seconds", "0.3", "-o", "a.trace"];
+    let run = record(folder.path(), &words, None);
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    let trace = open(folder.path());
+    let mut functions = trace.tables().symbols.values().flatten();
+    assert!(functions.any(|it| it.name == "record::common::hold"), "{:?}", trace.tables().symbols);
+}
+
+#[test]
 fn a_snapshot_is_fetched() {
     let (_alone, folder) = (alone(), folder());
     let recorder = Arc::new(FlightRecorder::start().expect("none is running"));

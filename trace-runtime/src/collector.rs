@@ -6,9 +6,12 @@
 //! is asked to restate with its next event. Nothing here ever waits for a recording thread.
 //!
 //! - `generation`: what a generation begins with.
+//! - `ending`: how a file ends, and a part of a trace.
 
+mod ending;
 mod generation;
 
+use self::ending::Ending;
 use self::generation::States;
 use crate::clock::{self, Instant};
 use crate::drain::Drain;
@@ -18,7 +21,7 @@ use crate::hooked;
 use crate::kept;
 use crate::losses::{Losses, Tally, ThreadLosses};
 use crate::memory::BUDGET;
-use crate::outlet::{File, Outlet};
+use crate::outlet::Outlet;
 use crate::output::Output;
 use crate::primitive::{AtomicU64, Ordering};
 use crate::recorder;
@@ -64,6 +67,8 @@ pub(crate) struct Collector {
     tells_clock: bool,
     /// What was lost by threads that have ended.
     lost: Losses,
+    /// The part before, while it ends on a thread of its own.
+    part_ending: Option<Ending>,
 }
 
 impl Collector {
@@ -89,6 +94,7 @@ impl Collector {
             threads: 0,
             tells_clock: false,
             lost: Losses::default(),
+            part_ending: None,
         };
         beginning.iter().for_each(|definition| collector.output.define(definition));
         #[cfg(os_hooks)]
@@ -236,6 +242,7 @@ impl Collector {
         if !self.output.take_leaving_busy() {
             self.end_leaving();
         }
+        self.take_ended_part();
         let states = self.states();
         self.put_cut(states);
         self.turn_names();
@@ -299,11 +306,8 @@ impl Collector {
             }
             Request::EndFile(done) => {
                 self.cut();
-                // A writer that panics when it is dropped is the trace's fault, and nobody else's:
-                // without an answer, the trace knows.
-                let end = || self.output.detach_file().map(|file| self.finish(file));
-                if let Ok(Some(ended)) = catch_unwind(AssertUnwindSafe(end)) {
-                    let _ = done.send(ended);
+                if let Some(file) = self.output.detach_file() {
+                    self.end_file(file, done);
                 }
             }
             Request::EndRing(done) => {
@@ -355,6 +359,11 @@ impl Collector {
         // The part before gets what is left for it; what comes later is in no part.
         self.collect();
         self.end_leaving();
+        self.take_ended_part();
+        if self.part_ending.is_some() {
+            // The next part's beginning would take the name that this one is to have.
+            return false;
+        }
         let states = self.states();
         let Some(next) = self.output.next_part() else { return false };
         self.attach(next, states);
@@ -364,15 +373,6 @@ impl Collector {
         // What came meanwhile is in the part before, should the process end now.
         self.collect();
         true
-    }
-
-    /// Ends the part before the one that is written now.
-    fn end_leaving(&mut self) {
-        let Some(leaving) = self.output.take_leaving() else { return };
-        let ended = self.finish(leaving);
-        if let Some(file) = self.output.file() {
-            file.add_before(ended);
-        }
     }
 
     /// Another outlet begins here, all having been collected: with what lasts, and then with a
@@ -410,15 +410,6 @@ impl Collector {
         hooked::begin_generation();
     }
 
-    /// Ends a file while the session goes on.
-    fn finish(&self, mut file: Box<File>) -> (Report, Option<io::Error>) {
-        let lost = self.tally(counted_of);
-        for (drain, lost) in self.drains.iter().zip(&lost.threads) {
-            file.define(&thread_end(drain, lost.all()));
-        }
-        self.end_file(file, lost.total())
-    }
-
     /// What the session has lost so far; `of`: as it is counted, or as events report it.
     fn tally(&self, of: fn(&Drain) -> ThreadLosses) -> Tally {
         Tally {
@@ -426,29 +417,6 @@ impl Collector {
             ended: self.lost,
             unattached: recorder::unattached(),
         }
-    }
-
-    /// The last definition, and the end of a file. `lost`: in the whole session.
-    fn end_file(&self, mut file: Box<File>, lost: Losses) -> (Report, Option<io::Error>) {
-        let tracer_cpu = Nanos(clock::thread_cpu());
-        let memory_max = BUDGET.used_max() as u64;
-        let Losses { events: dropped_events, ends: dropped_ends } = file.lost(lost);
-        file.define(&Definition::Stop {
-            ticks: Ticks(clock::ticks()),
-            events: file.events_told(),
-            dropped_events,
-            dropped_ends,
-            tracer_cpu,
-            memory_max,
-        });
-        file.end(Report {
-            threads: self.threads,
-            dropped_events,
-            dropped_ends,
-            tracer_cpu: Duration::from_nanos(tracer_cpu.0),
-            memory_max,
-            ..Report::default()
-        })
     }
 
     /// The last cut. No thread opens another batch any more.
@@ -469,11 +437,13 @@ impl Collector {
         drains.iter().for_each(|drain| _ = drain.thread.spares.trim(0));
         let lost = self.tally(counted_of).total();
         self.end_ring(lost);
-        let Some(file) = self.output.detach_file() else {
+        self.wait_for_part();
+        let Some(mut file) = self.output.detach_file() else {
             let Losses { events: dropped_events, ends: dropped_ends } = lost;
             return (Report { dropped_events, dropped_ends, ..Report::default() }, None);
         };
-        self.end_file(file, lost)
+        let report = self.put_stop(&mut file, lost);
+        file.end(report)
     }
 
     /// Ends the ring, after the ends of its threads: what it has in a file is a whole trace.

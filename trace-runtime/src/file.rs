@@ -137,7 +137,7 @@ fn start_quietly(options: &Options, survival: Survival, path: &Path) -> Result<T
                 FileOutlet::first_of(series, Sink::unbuffered(Box::new(part)))
             }
         };
-        Ok(Outlet::File(Box::new(outlet)))
+        Ok(Outlet::File(Box::new(outlet.named(options.names))))
     })?;
     Ok(Trace::new(session, kept))
 }

@@ -11,7 +11,7 @@ use crate::file;
 use crate::kept::Kept;
 use crate::local;
 use crate::options::Options;
-use crate::outlet::{Mirror, Outlet, Ring};
+use crate::outlet::{Mirror, Outlet, Ring, Snapshot};
 use crate::recorder::{self, Occupied, Party};
 use crate::session::{Request, Session};
 use crate::signals::Shield;
@@ -80,6 +80,15 @@ impl FlightRecorder {
         snapshot(&self.session, writer)
     }
 
+    /// As [`FlightRecorder::snapshot`], with the names of the functions in its stacks, whatever
+    /// [`Options::names`] says, which tells what that takes.
+    ///
+    /// # Errors
+    /// Those of [`FlightRecorder::snapshot`].
+    pub fn snapshot_with_names(&self, writer: impl Write) -> Result<SnapshotReport, SnapshotError> {
+        snapshot_as(&self.session, Snapshot::named, writer)
+    }
+
     /// From now on, whenever a task of this name has taken so long, a snapshot is written into the
     /// folder `dir`, which is made if it is not there: its name tells when, and why. Another thread
     /// writes it; nobody waits.
@@ -138,8 +147,9 @@ impl FlightRecorderBuilder {
         self
     }
 
-    /// The most bytes a snapshot has, definitions included, and what is kept takes in memory; 16
-    /// MiB unless told otherwise, at least 256 KiB. A snapshot that is being written keeps what it
+    /// The most bytes a snapshot has, definitions included but for names of functions
+    /// ([`Options::names`]), and what is kept takes in memory; 16 MiB unless told otherwise, at
+    /// least 256 KiB. A snapshot that is being written keeps what it
     /// has until it is done. What threads are just filling is beside it, and has the bound of
     /// [`Options::memory_max`].
     pub fn max_bytes(mut self, bytes: usize) -> Self {
@@ -194,6 +204,7 @@ impl FlightRecorderBuilder {
                     None => None,
                 };
                 let ring = Ring::new(self.max_bytes, self.min_age, mirror);
+                let ring = ring.named(self.options.names);
                 Ok(Outlet::Ring(Box::new(ring)))
             })?
         };
@@ -211,6 +222,14 @@ pub(crate) fn snapshot(
     session: &Session,
     writer: impl Write,
 ) -> Result<SnapshotReport, SnapshotError> {
+    snapshot_as(session, |snapshot| snapshot, writer)
+}
+
+fn snapshot_as(
+    session: &Session,
+    change: impl FnOnce(Snapshot) -> Snapshot,
+    writer: impl Write,
+) -> Result<SnapshotReport, SnapshotError> {
     if session.process != std::process::id() || session.is_ended() {
         return Err(SnapshotError::NotRunning);
     }
@@ -219,6 +238,7 @@ pub(crate) fn snapshot(
     let (done, is_done) = mpsc::sync_channel(1);
     session.ask(Request::Snapshot(done));
     let snapshot = session.wait_for_answer(&is_done).ok_or(SnapshotError::NotRunning)?;
+    let snapshot = change(snapshot);
     // The program does not end because there is no room for a snapshot, or no reader.
     let _shield = Shield::new();
     snapshot.write(BufWriter::with_capacity(64 << 10, writer)).map_err(SnapshotError::Write)

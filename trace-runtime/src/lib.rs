@@ -47,7 +47,7 @@
 //! `primitive` swaps in loom; `sys` is what differs by system. `heap` is the allocator that counts
 //! and samples. `stack` finds the calling thread's stack, in what `modules` knows is mapped;
 //! `intern` names it by a number, which `interned` tells the trace, as it does what calls are about
-//! (`resources`). `losses` counts what is lost.
+//! (`resources`). `losses` counts what is lost. `names` names what is in stacks when a trace ends.
 //!
 //! # Locks
 //!
@@ -123,6 +123,8 @@ mod losses;
 mod memory;
 #[cfg(stacks)]
 mod modules;
+#[cfg_attr(not(all(feature = "names", stacks)), path = "names/disabled.rs")]
+mod names;
 mod naming;
 mod open_file;
 mod open_tasks;
@@ -206,6 +208,9 @@ pub mod __private {
     pub use inventory;
     /// Not by `::core` and `::std`, which may be other crates where a macro is used.
     pub use {core, std};
+
+    /// Whether traces can bring names of functions along.
+    pub const HAS_NAMES: bool = cfg!(all(feature = "names", stacks));
 
     /// A returned value on its way to being recorded: typed if the trace keeps its type.
     #[derive(Debug)]

@@ -71,7 +71,14 @@ fn each(act: &mut dyn FnMut(&libc::dl_phdr_info) -> bool) {
     unsafe { libc::dl_iterate_phdr(Some(found), (&raw mut act).cast()) };
 }
 
-/// No process forks while the loader lists modules for the recorder.
+/// Forks wait while this lives: what it is held for has a lock that a child would find locked. Not
+/// for long.
+#[cfg(feature = "names")]
+pub(crate) fn no_fork() -> impl Drop {
+    forks::Inside::new()
+}
+
+/// No process forks while the loader lists modules for the recorder, or names are resolved.
 ///
 /// The loader has a lock meanwhile, and a child has that as it was at the fork. Were it held by a
 /// thread that the child does not have, the child would wait for ever where it takes it next: to
@@ -215,7 +222,7 @@ impl Module {
 }
 
 /// Notes are three words, a name and a description, each padded to four bytes.
-fn build_id(notes: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn build_id(notes: &[u8]) -> Option<Vec<u8>> {
     const BUILD_ID: u32 = 3;
     let mut rest = notes;
     while let Some((head, behind)) = rest.split_at_checked(12) {

@@ -56,6 +56,7 @@ pub struct Options {
     pub(crate) page_faults: bool,
     pub(crate) heap: bool,
     pub(crate) heap_sample_bytes: u64,
+    pub(crate) names: bool,
 }
 
 impl Default for Options {
@@ -73,6 +74,7 @@ impl Default for Options {
             page_faults: true,
             heap: true,
             heap_sample_bytes: 512 << 10,
+            names: false,
         }
     }
 }
@@ -185,6 +187,34 @@ impl Options {
     #[must_use]
     pub fn heap_sample_bytes(mut self, bytes: u64) -> Self {
         self.heap_sample_bytes = bytes.clamp(1, 1 << 40);
+        self
+    }
+
+    /// Whether the trace, or each snapshot, brings the names of the functions in its stacks along,
+    /// with files, lines and inlined functions; off. It can then be read where the program's files
+    /// are not. Needs the feature `names`, which is in `full`; on Linux (x86_64 and aarch64).
+    ///
+    /// Names are resolved in this process when the trace, a part of it, or a snapshot ends, from
+    /// the program's file and those of its libraries, by the crate `backtrace`. A thread of the
+    /// recorder's does that, and no other thread of the program waits for it, but:
+    ///
+    /// - [`Trace::stop`](crate::Trace::stop) and
+    ///   [`FlightRecorder::snapshot`](crate::FlightRecorder::snapshot) return when names are
+    ///   written, and so does a dump for a panic;
+    /// - a fork, or a thread that uses the crate `backtrace` itself, waits until the address that
+    ///   is being resolved is done; a fork for two seconds at most. The first one of a large file
+    ///   may take a second.
+    ///
+    /// Limits: 65,536 addresses, 16 MiB of names, 8 s. Memory is taken meanwhile, some tens of
+    /// megabytes, and given back to the allocator.
+    /// Left to whoever reads the trace, as without this option, is what is beyond the limits; what
+    /// is in no file, or in one that is not the one that runs any more; and what is in libraries,
+    /// once one has been unloaded, or that were loaded after the first names were resolved. A
+    /// trace that is killed has no names, and nor does the recorder's own file
+    /// ([`FlightRecorderBuilder::mapped`](crate::FlightRecorderBuilder::mapped)).
+    #[must_use]
+    pub fn names(mut self, on: bool) -> Self {
+        self.names = on;
         self
     }
 }

@@ -170,7 +170,9 @@ fn start_quietly(
     let _quiet = local::quiet();
     let place = Occupied::new(Party::Trace)?;
     let sink = || Sink::new(Box::new(writer), options.compression);
-    let session = join(place, options, || Ok(Outlet::File(Box::new(File::new(sink())))))?;
+    let session = join(place, options, || {
+        Ok(Outlet::File(Box::new(File::new(sink()).named(options.names))))
+    })?;
     Ok(Trace::new(session, None))
 }
 

@@ -52,6 +52,11 @@ impl<T: Send + 'static> Worker<T> {
         self.handle.system_id()
     }
 
+    /// Whether it has done its work.
+    pub(crate) fn is_done(&self) -> bool {
+        self.result.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// Waits for its end; what it came to, or its panic.
     pub(crate) fn join(self) -> thread::Result<T> {
         self.handle.join();

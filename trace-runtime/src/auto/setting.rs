@@ -9,8 +9,8 @@ use std::time::Duration;
 
 /// What there is, for whoever has asked for something else.
 const KNOWN: &str = "there are os, sched, heap, page_faults, async_stacks, cpu_samples, \
-                     heap_sample, stacks, memory, on_full, generation, lz4, survive, total, part \
-                     and every";
+                     heap_sample, stacks, memory, on_full, generation, lz4, names, survive, total, \
+                     part and every";
 
 /// What the variable says, read.
 #[derive(Debug)]
@@ -94,6 +94,7 @@ fn option(options: Options, key: &str, value: &str) -> Result<Options, String> {
             let number = number.filter(|number| (10..=1000).contains(number));
             options.generation(Duration::from_millis(number.ok_or_else(wanted)?))
         }
+        "names" => options.names(names(switch(key, value)?)?),
         "lz4" => options.compression(compression(switch(key, value)?)?),
         _ => return Err(format!("unknown option `{key}`: {KNOWN}")),
     };
@@ -145,6 +146,13 @@ fn stacks(key: &str, value: &str) -> Result<Stacks, String> {
     }
 }
 
+fn names(on: bool) -> Result<bool, String> {
+    if on && !crate::__private::HAS_NAMES {
+        return Err("`names`: the program was built without this feature of exectrace".to_owned());
+    }
+    Ok(on)
+}
+
 fn compression(on: bool) -> Result<Compression, String> {
     if !on {
         return Ok(Compression::None);
@@ -163,14 +171,14 @@ mod tests {
     fn options_come_behind_the_name() {
         let text = "a b.trace, os=off,sched=off,heap=off,page_faults=off,async_stacks=off,\
                     cpu_samples=100,heap_sample=4K,stacks=7,memory=1M,on_full=wait,\
-                    generation=20ms,lz4=off";
+                    generation=20ms,lz4=off,names=off";
         let Setting { name, options, survives, rotation } =
             Setting::parse(text).expect("all of it is known");
         assert_eq!((survives, rotation), (None, None));
         assert_eq!(name, "a b.trace");
         let switches = [options.os, options.sched, options.heap, options.page_faults];
         assert_eq!(switches, [false; 4]);
-        assert!(!options.async_stacks);
+        assert!(!options.async_stacks && !options.names);
         assert_eq!((options.cpu_samples, options.heap_sample_bytes), (100, 4096));
         assert_eq!((options.memory_max, options.on_full), (1 << 20, OnFull::Wait));
         assert_eq!(options.stacks, Stacks::Sampled { one_in: 7 });
@@ -217,7 +225,9 @@ mod tests {
     }
 
     #[test]
-    fn lz4_is_had_where_it_is_compiled_in() {
+    fn lz4_and_names_are_had_where_they_are_compiled_in() {
         assert_eq!(Setting::parse("x,lz4").is_ok(), cfg!(feature = "lz4"));
+        let named = Setting::parse("x,names").map(|setting| setting.options.names);
+        assert_eq!(named.ok(), cfg!(all(feature = "names", stacks)).then_some(true));
     }
 }

@@ -4,12 +4,15 @@
 //! Elsewhere: bytes (`sink`).
 
 use super::told::Told;
+use crate::__private::HAS_NAMES;
 use crate::claimed::Claimed;
 use crate::clock::{self, Instant};
 use crate::error::Report;
 use crate::losses::{Losses, Tally};
+use crate::names;
 use crate::rotation::Series;
 use crate::sink::Sink;
+use std::collections::BTreeSet;
 use std::io;
 use trace_format::batch::{BatchInfo, Compression};
 use trace_format::definition::{Definition, put_definition};
@@ -35,6 +38,10 @@ pub(crate) struct File {
     own: Option<Claimed>,
     /// What has become of the parts before.
     before: Before,
+    /// Whether it brings names of functions along.
+    has_names: bool,
+    /// Where the threads in it began.
+    entries: BTreeSet<u64>,
 }
 
 /// The parts of a trace that have ended.
@@ -61,7 +68,23 @@ impl File {
             series: None,
             own: None,
             before: Before::default(),
+            has_names: false,
+            entries: BTreeSet::new(),
         }
+    }
+
+    /// The same, and whether it brings the names of functions along.
+    pub(crate) fn named(self, has_names: bool) -> Self {
+        Self { has_names, ..self }
+    }
+
+    /// Whether ending it takes long, for names are to be resolved.
+    pub(crate) fn is_slow_to_end(&self) -> bool {
+        HAS_NAMES && self.wants_names()
+    }
+
+    fn wants_names(&self) -> bool {
+        self.has_names && !self.sink.has_failed()
     }
 
     /// One in a file of this process.
@@ -108,11 +131,11 @@ impl File {
         let next = match (&mut self.series, self.own.take()) {
             (Some(series), _) => series.next().map(|part| {
                 let sink = Sink::unbuffered(Box::new(part));
-                Self { series: self.series.take(), ..Self::new(sink) }
+                Self { series: self.series.take(), ..Self::new(sink).named(self.has_names) }
             }),
             (None, Some(own)) => own.again().map(|own| {
                 let (shared, sink) = (own.share(), self.sink.again(Box::new(own)));
-                Self { own: Some(shared), ..Self::new(sink) }
+                Self { own: Some(shared), ..Self::new(sink).named(self.has_names) }
             }),
             (None, None) => return None,
         };
@@ -170,6 +193,10 @@ impl File {
                 self.put(&self.told.end(definition).unwrap_or_else(|| definition.clone()));
                 self.told.forget(*id);
             }
+            Definition::Thread { entry, .. } if self.has_names => {
+                self.entries.insert(*entry);
+                self.put(definition);
+            }
             _ => self.put(definition),
         }
     }
@@ -213,6 +240,10 @@ impl File {
 
     /// Ends the file. What it came to, with the parts before it; the other fields are `report`'s.
     pub(crate) fn end(mut self, report: Report) -> (Report, Option<io::Error>) {
+        if self.wants_names() {
+            let entries = std::mem::take(&mut self.entries);
+            names::resolve_all(entries).tell(|definition| self.put(definition));
+        }
         self.write_definitions();
         self.sink.finish();
         let report = Report {

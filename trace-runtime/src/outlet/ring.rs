@@ -16,7 +16,7 @@ use super::told::Bound;
 use crate::headroom;
 use crate::losses::{Losses, Reported, Tally};
 use crate::recorder;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use trace_format::batch::BatchInfo;
@@ -101,6 +101,10 @@ pub(crate) struct Ring {
     lost_before: Bound,
     /// A file that has the same, if it is to survive the process.
     mirror: Option<Box<Mirror>>,
+    /// Whether snapshots bring names of functions along.
+    has_names: bool,
+    /// Where threads began: a few functions.
+    entries: BTreeSet<u64>,
 }
 
 impl Ring {
@@ -108,7 +112,24 @@ impl Ring {
         let (generations, threads) = (VecDeque::new(), BTreeMap::new());
         let mirror = mirror.map(Box::new);
         let (gone, lost_before) = (0, Bound::default());
-        Self { bytes_max, min_age, generations, threads, bytes: 0, gone, lost_before, mirror }
+        let (has_names, entries) = (false, BTreeSet::new());
+        Self {
+            bytes_max,
+            min_age,
+            generations,
+            threads,
+            bytes: 0,
+            gone,
+            lost_before,
+            mirror,
+            has_names,
+            entries,
+        }
+    }
+
+    /// The same, and whether its snapshots bring the names of functions along.
+    pub(crate) fn named(self, has_names: bool) -> Self {
+        Self { has_names, ..self }
     }
 
     /// It begins when the session has lost this.
@@ -150,6 +171,9 @@ impl Ring {
                 }
             }
             Definition::Thread { id, .. } | Definition::ThreadName { id, .. } => {
+                if let Definition::Thread { entry, .. } = definition {
+                    self.entries.insert(*entry);
+                }
                 let known = self.threads.entry(*id).or_default();
                 let before = known.bytes.len();
                 put_definition(&mut known.bytes, definition);
@@ -416,7 +440,9 @@ impl Ring {
             let (ticks, lost, _) = known.end?;
             Some((*id, ticks, lost))
         });
-        Snapshot { head: head.batches, generations, ended: ended.collect(), reported, lost }
+        let (ended, head) = (ended.collect(), head.batches);
+        let (has_names, entries) = (self.has_names, self.entries.clone());
+        Snapshot { head, generations, ended, reported, lost, has_names, entries }
     }
 }
 

@@ -7,7 +7,8 @@ use super::told::Told;
 use crate::clock;
 use crate::error::SnapshotReport;
 use crate::losses::{Losses, Reported, Tally, ThreadLosses};
-use std::collections::BTreeMap;
+use crate::names;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::time::Duration;
 use trace_format::batch::{BatchInfo, Compression, FileEncoder};
@@ -27,6 +28,10 @@ pub(crate) struct Snapshot {
     pub(super) reported: BTreeMap<ThreadId, Losses>,
     /// What the session had lost when it was taken.
     pub(super) lost: Tally,
+    /// Whether it brings names of functions along.
+    pub(super) has_names: bool,
+    /// Where threads began.
+    pub(super) entries: BTreeSet<u64>,
 }
 
 /// A snapshot on its way into a writer.
@@ -39,6 +44,11 @@ struct Writing<W> {
 }
 
 impl Snapshot {
+    /// The same, with the names of functions.
+    pub(crate) fn named(self) -> Self {
+        Self { has_names: true, ..self }
+    }
+
     /// Writes it: a whole trace.
     ///
     /// # Errors
@@ -71,6 +81,9 @@ impl Snapshot {
         }
         told.begin_at(&self.begin(reported));
         let events = told.events();
+        if self.has_names {
+            self.put_names(&mut out)?;
+        }
         let lost = self.put_ends(&mut out, &told)?;
         let end = out.encoder.end();
         out.writer.write_all(&end)?;
@@ -81,6 +94,19 @@ impl Snapshot {
         let age = Duration::from_nanos(nanos(last).saturating_sub(nanos(first)));
         let dropped_events = lost.events;
         Ok(SnapshotReport { events, bytes: out.encoder.offset(), age, dropped_events })
+    }
+
+    /// Names, behind all events, which are there even if the process ends meanwhile.
+    fn put_names<W: Write>(&self, out: &mut Writing<W>) -> io::Result<()> {
+        let (mut bytes, mut count, mut result) = (Vec::new(), 0, Ok(()));
+        names::resolve_all(self.entries.iter().copied()).tell(|definition| {
+            put_definition(&mut bytes, definition);
+            count += 1;
+            if bytes.len() > PAYLOAD_BYTES_MAX / 2 && result.is_ok() {
+                result = out.definitions(&std::mem::take(&mut bytes), std::mem::take(&mut count));
+            }
+        });
+        result.and_then(|()| out.definitions(&bytes, count))
     }
 
     /// What had been lost where the snapshot begins, which is at its first batch of each thread.

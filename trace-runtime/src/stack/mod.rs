@@ -158,10 +158,6 @@ impl Frames {
         has_room
     }
 
-    fn is_full(&self) -> bool {
-        self.count == FRAMES_MAX
-    }
-
     /// Its id.
     #[inline(always)]
     fn intern(&mut self, flags: u64) -> u32 {
@@ -211,7 +207,7 @@ pub(crate) fn capture() -> u32 {
 fn capture_otherwise(registers: &Registers, bounds: Bounds, frames: &mut Frames) -> u32 {
     let method = METHOD.load(Ordering::Relaxed);
     if method == Method::System as u32 {
-        return system::walk(frames);
+        return system::walk(registers, frames);
     }
     frames.count = 0;
     let Some(mut walker) = Walker::take() else {

@@ -1,44 +1,25 @@
 //! Walking by the unwinder that panics use, for programs whose unwind tables have no index.
 //!
-//! It searches all of them for every frame, so only one stack in [`ONE_IN`] is had.
+//! The crate `backtrace` calls that unwinder, without its lock: `trace_unsynchronized` takes none
+//! and allocates nothing itself. The unwinder may do both, so a thread that may be in a signal
+//! handler does not walk; its stack is counted as missed. The unwinder searches all tables for
+//! every frame, so a thread gets one stack in [`ONE_IN`].
 //!
 //! May contain `unsafe`: it calls that unwinder.
 
-use super::{Frames, MISSED, Method};
+use super::{Frames, MISSED, Method, Registers};
 use crate::primitive::Ordering;
 use std::cell::Cell;
-use std::ffi::{c_int, c_void};
 
-/// Of so many stacks that are asked for on a thread, one is had.
+/// A thread gets one of this many stacks that it asks for.
 pub(super) const ONE_IN: u32 = 64;
 
 thread_local!(static ASKED: Cell<u32> = const { Cell::new(0) });
 
-unsafe extern "C" {
-    fn _Unwind_Backtrace(
-        found: extern "C" fn(context: *mut c_void, frames: *mut c_void) -> c_int,
-        frames: *mut c_void,
-    ) -> c_int;
-    fn _Unwind_GetIP(context: *mut c_void) -> usize;
-}
-
-/// What the unwinder is told: more, or enough.
-const MORE: c_int = 0;
-const ENOUGH: c_int = 5;
-
-/// What it says at the thread's start.
-const END_OF_STACK: c_int = 5;
-
 /// The id of the calling thread's stack, or 0.
-pub(super) fn walk(frames: &mut Frames) -> u32 {
-    extern "C" fn found(context: *mut c_void, frames: *mut c_void) -> c_int {
-        // SAFETY: `_Unwind_GetIP` wants the context that the unwinder has just handed out.
-        let back = unsafe { _Unwind_GetIP(context) } as u64;
-        // SAFETY: a unique reference wants the object behind it, lent to nobody else: `walk` lends
-        // it for the time of its call.
-        let frames = unsafe { &mut *frames.cast::<Frames>() };
-        if frames.push(back.wrapping_sub(1)) { MORE } else { ENOUGH }
-    }
+///
+/// - `registers`: of the function whose callers are wanted.
+pub(super) fn walk(registers: &Registers, frames: &mut Frames) -> u32 {
     let asked = ASKED.get();
     ASKED.set(asked.wrapping_add(1));
     if !asked.is_multiple_of(ONE_IN) {
@@ -49,8 +30,67 @@ pub(super) fn walk(frames: &mut Frames) -> u32 {
         MISSED.fetch_add(1, Ordering::Relaxed);
         return 0;
     }
-    let frames_to = (&raw mut *frames).cast();
-    // SAFETY: `_Unwind_Backtrace` wants a function to call, and what to call it with: both live.
-    let end = unsafe { _Unwind_Backtrace(found, frames_to) };
-    frames.intern(Method::System.flags(end != END_OF_STACK || frames.is_full()))
+    let is_whole = follow(registers, frames);
+    frames.intern(Method::System.flags(!is_whole))
+}
+
+/// Adds the callers of the function with these registers. Whether the walk came to the thread's
+/// start.
+fn follow(registers: &Registers, frames: &mut Frames) -> bool {
+    frames.count = 0;
+    let (mut has_begun, mut is_whole) = (false, false);
+    let mut take = |frame: &backtrace::Frame| {
+        // Once begun, stack pointers mean nothing: a handler's stack may lie above the thread's.
+        has_begun = has_begun || frame.sp().addr() > registers.sp as usize;
+        if !has_begun {
+            return true;
+        }
+        // What starts a thread says that nobody called it, and the unwinder hands that out as the
+        // last return address. A walk that ends before was lost.
+        is_whole = frame.ip().is_null();
+        !is_whole && frames.push((frame.ip().addr() as u64).wrapping_sub(1))
+    };
+    // SAFETY: `trace_unsynchronized` wants that nobody else uses the crate's shared state: walking
+    // has none on systems with this unwinder, and `take` does not call the crate again but for
+    // what the frame says.
+    unsafe { backtrace::trace_unsynchronized(&mut take) };
+    is_whole
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Bounds, End, Walker, facility};
+    use super::*;
+    use crate::source::Source;
+
+    /// Walks by both ways from the same place.
+    #[inline(never)]
+    fn both(walker: &mut Walker) -> [(Vec<u64>, bool); 2] {
+        let registers = Registers::here();
+        let mut frames = Frames::new();
+        let is_whole = follow(&registers, &mut frames);
+        let by_system = (addresses(&frames), is_whole);
+        frames.count = 0;
+        let end = walker.walk(&registers, Bounds::at(registers.sp as usize), &mut frames);
+        [by_system, (addresses(&frames), end == End::Start)]
+    }
+
+    fn addresses(frames: &Frames) -> Vec<u64> {
+        // SAFETY: `assume_init_ref` wants words that were written: `push` has written those that
+        // it has counted.
+        let read = |word: &std::mem::MaybeUninit<u64>| unsafe { *word.assume_init_ref() };
+        frames.words[1..=frames.count].iter().map(read).collect()
+    }
+
+    #[test]
+    fn the_stack_is_the_one_that_unwind_tables_give_and_has_nothing_of_the_unwinder() {
+        assert!(facility::prepare(), "there is memory");
+        let sink = crate::sink::Sink::new(Box::new(std::io::sink()), Default::default());
+        let mut source = facility::StackSource::default();
+        source.begin(&mut crate::output::Output::to_sink(sink));
+        let mut walker = Walker::take().expect("nobody else walks for long");
+        let [by_system, by_tables] = both(&mut walker);
+        assert_eq!(by_system, by_tables);
+        assert!(by_tables.0.len() > 2 && by_tables.1, "{by_tables:x?}");
+    }
 }

@@ -54,7 +54,7 @@ struct CommandLine {
     /// Where the traces go; a new folder in the target folder, if not said.
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// More features of exectrace: os, sched, heap, full, lz4.
+    /// More features of exectrace: os, sched, heap, names, full, lz4.
     #[arg(long, value_name = "FEATURES", value_delimiter = ',')]
     record: Vec<String>,
     /// How to record, as EXECTRACE has it behind the name: os=off,memory=256M.

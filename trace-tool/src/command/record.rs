@@ -23,6 +23,9 @@ use crate::units;
 /// For a connection, and for the first word of an answer.
 const ANSWER: Duration = Duration::from_secs(10);
 
+/// For the first word if the program names functions first.
+const ANSWER_WITH_NAMES: Duration = Duration::from_secs(30);
+
 /// For what a trace still takes to arrive once its time is over.
 const ARRIVAL: Duration = Duration::from_secs(300);
 
@@ -49,6 +52,10 @@ pub struct Arguments {
     /// Take the last seconds, as the program's flight recorder has them.
     #[arg(long, conflicts_with = "seconds")]
     snapshot: bool,
+    /// Have the program name the functions in stacks, for a trace that is read where its files are
+    /// not. It needs exectrace's feature `names`, which is in `full`.
+    #[arg(long)]
+    names: bool,
 }
 
 /// Fetches the trace, and says what is in it.
@@ -72,13 +79,14 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
 
 fn ask(url: &str, arguments: &Arguments) -> Result<Body, Failure> {
     let length = Duration::from_secs_f64(if arguments.snapshot { 0.0 } else { arguments.seconds });
+    let answer = if arguments.names { ANSWER_WITH_NAMES } else { ANSWER };
     let mut request = ureq::get(url)
         .config()
         .http_status_as_error(false)
         .max_redirects(0)
         .proxy(None)
         .timeout_connect(Some(ANSWER))
-        .timeout_recv_response(Some(ANSWER))
+        .timeout_recv_response(Some(answer))
         .timeout_recv_body(Some(length + ARRIVAL))
         .build();
     let token = arguments.token.clone().or_else(|| std::env::var(TOKEN).ok());
@@ -119,10 +127,11 @@ fn address(typed: &str, arguments: &Arguments) -> Result<String, Failure> {
     let path = uri.path().trim_end_matches('/');
     let path = path.strip_suffix("/snapshot").unwrap_or(path);
     let prefix = path.strip_suffix("/debug/trace").unwrap_or(path);
-    let page = if arguments.snapshot {
-        "/debug/trace/snapshot".to_owned()
-    } else {
-        format!("/debug/trace?seconds={}", arguments.seconds)
+    let page = match (arguments.snapshot, arguments.names) {
+        (true, false) => "/debug/trace/snapshot".to_owned(),
+        (true, true) => "/debug/trace/snapshot?names=1".to_owned(),
+        (false, false) => format!("/debug/trace?seconds={}", arguments.seconds),
+        (false, true) => format!("/debug/trace?seconds={}&names=1", arguments.seconds),
     };
     Ok(format!("http://{host}{prefix}{page}"))
 }
@@ -232,6 +241,7 @@ mod tests {
             output: PathBuf::new(),
             token: None,
             snapshot,
+            names: false,
         };
         address(typed, &arguments).map_err(|failure| failure.to_string())
     }

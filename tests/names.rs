@@ -1,0 +1,340 @@
+//! The feature `names`: traces and snapshots that bring the names of their functions along are read
+//! where the program's file is not, and name functions as `exectrace symbolize` does where it is.
+//! And nothing waits for ever for whoever resolves them: no child of a fork, and no panic.
+//!
+//! Programs here are copies of this test program, which are removed once they have run. Elsewhere:
+//! pages over HTTP (`trace-http/tests/names.rs`), how functions are spelled
+//! (`trace_format::function`).
+//!
+//! May contain `unsafe`: limits.
+#![cfg(target_os = "linux")]
+
+#[path = "common/child.rs"]
+mod child;
+mod common;
+
+use child::in_child;
+use common::{Ends, alone, annotated, in_own_process, with_calls};
+use exectrace::{FlightRecorder, Options, Rotation, Stacks, start_file_with, start_rotating};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+use trace_analysis::symbols::{Function, Symbols};
+use trace_format::read::TraceFile;
+
+/// Says to a copy of this program where to write.
+const FOLDER: &str = "EXECTRACE_TEST_NAMES";
+
+/// The words for the command, one a line.
+const WORDS: &str = "EXECTRACE_TEST_WORDS";
+
+/// No test but what a copy of this program does.
+#[test]
+fn as_the_program() {
+    let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
+    let options = with_calls().stacks(Stacks::All);
+    let traced = |options: Options, name: &str, act: &dyn Fn()| {
+        let file = fs::File::create(folder.join(name)).expect("a name is free");
+        let trace = exectrace::start_with(options, file).expect("no trace is running");
+        act();
+        trace.stop().expect("there is room");
+    };
+    let named = options.clone().names(true);
+    traced(named.clone(), "named.trace", &outer);
+    traced(options.clone(), "plain.trace", &outer);
+    let trace = start_file_with(named.clone(), folder.join("mapped.trace")).expect("there is room");
+    outer();
+    trace.stop().expect("there is room");
+
+    let rotation = Rotation::new(64 << 20).part_bytes(64 << 10);
+    let trace = start_rotating(named.clone(), rotation, folder.join("parts.trace"));
+    let trace = trace.expect("there is room");
+    outer();
+    let is_next = || folder.join("parts.000001.trace").exists();
+    common::waiting::wait_until("a part ends", || {
+        (0..1000).for_each(|_| leaf());
+        is_next()
+    });
+    outer();
+    trace.stop().expect("there is room");
+
+    let recorder = FlightRecorder::builder().options(options).start().expect("none is running");
+    // It has names, though the recorder's options have not, and ends while that goes on.
+    traced(named, "beside.trace", &outer);
+    let create = |name: &str| fs::File::create(folder.join(name)).expect("a name is free");
+    recorder.snapshot_with_names(create("snapshot.trace")).expect("there is room");
+    recorder.snapshot(create("nameless.trace")).expect("there is room");
+}
+
+#[inline(never)]
+fn outer() {
+    let worker = thread::Builder::new().name("worker".to_owned()).spawn(inner);
+    worker.expect("a thread").join().expect("it has not panicked");
+}
+
+#[inline(never)]
+fn inner() {
+    inlined();
+    leaf();
+}
+
+#[inline(always)]
+fn inlined() {
+    thread::sleep(Duration::from_millis(3));
+}
+
+#[exectrace::traced]
+fn leaf() {
+    std::hint::black_box(0);
+}
+
+/// No test but the command itself, when it is asked for.
+#[test]
+fn as_the_command() {
+    let Ok(words) = std::env::var(WORDS) else { return };
+    let words = ["exectrace"].into_iter().chain(words.lines()).map(OsString::from);
+    let code = trace_tool::command::run(words);
+    std::process::exit(i32::from(code != ExitCode::SUCCESS));
+}
+
+/// What the command prints of these words, which it takes without a fault.
+fn command(folder: &Path, words: &[&str]) -> String {
+    let own = std::env::current_exe().expect("this program is a file");
+    let mut command = Command::new(own);
+    command.args(["--exact", "as_the_command", "--nocapture"]).current_dir(folder);
+    command.env(WORDS, words.join("\n")).env_remove("RUST_BACKTRACE");
+    let output = command.output().expect("it runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, error) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{words:?}: {error}{out}");
+    assert!(!error.contains("no names for"), "{words:?}: {error}");
+    out
+}
+
+/// Functions with files and lines, by address.
+type Functions = BTreeMap<u64, Vec<(String, String, u32)>>;
+
+fn read(folder: &Path, name: &str) -> TraceFile<fs::File> {
+    let file = fs::File::open(folder.join(name)).expect("it is there");
+    let file = TraceFile::open(file).expect("a trace");
+    assert!(file.is_complete() && file.faults().is_empty(), "{name}: {:?}", file.faults());
+    file
+}
+
+/// As a reader has them: of `./a.rs` and `a.rs` there is one spelling.
+fn functions(file: &TraceFile<fs::File>) -> Functions {
+    let symbols = Symbols::of_trace(file.tables());
+    let plain = |of: &Function| (of.name.clone(), of.file.clone(), of.line);
+    symbols.iter().map(|(at, functions)| (at, functions.iter().map(plain).collect())).collect()
+}
+
+/// What a copy of this program has recorded, which is gone since; `symbolized.trace` was named by
+/// the tool while it was there.
+static RECORDED: LazyLock<PathBuf> = LazyLock::new(|| {
+    let folder = common::fixture::folder("names");
+    let program = folder.join("program");
+    fs::copy(std::env::current_exe().expect("there is one"), &program).expect("there is room");
+    let mut command = Command::new(&program);
+    command.args(["--exact", "as_the_program", "--test-threads=1"]).env(FOLDER, &folder);
+    let output = command.output().expect("it can be started");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    self::command(&folder, &["symbolize", "plain.trace", "-o", "symbolized.trace", "--no-cache"]);
+    fs::remove_file(program).expect("it was copied");
+    folder
+});
+
+/// This program's own source, as debug information has it.
+fn is_here(file: &str) -> bool {
+    file.ends_with("tests/names.rs")
+}
+
+#[test]
+fn a_trace_with_names_is_read_where_the_program_is_not() {
+    let folder = &*RECORDED;
+    let names = [
+        "named.trace",
+        "mapped.trace",
+        "parts.trace",
+        "parts.000001.trace",
+        "beside.trace",
+        "snapshot.trace",
+    ];
+    for name in names {
+        let found = functions(&read(folder, name));
+        // An inlined function stands before the one it is in, each with its own line.
+        let is_one = |functions: &Vec<(String, String, u32)>| {
+            let at = |name: &str| functions.iter().position(|it| it.0.ends_with(name));
+            let here = functions.iter().filter(|it| is_here(&it.1) && it.2 > 0).count();
+            // Where line tables alone know it, it has no path.
+            at("inlined").zip(at("names::inner")).is_some_and(|(a, b)| a < b) && here >= 2
+        };
+        assert!(found.values().any(is_one), "{name}: {found:#?}");
+        let blocked = command(folder, &["blocked", name, "--no-cache"]);
+        assert!(blocked.contains("names.rs:"), "{name}: {blocked}");
+        let words = ["profile", name, "--kind", "block", "--format", "folded", "-o", "-"];
+        let profile = command(folder, &[&words[..], &["--no-cache"]].concat());
+        assert!(profile.contains("names::inner"), "{name}: {profile}");
+        let events = command(folder, &["events", name, "--stacks", "--no-cache"]);
+        assert!(events.contains("names::outer") && events.contains("names.rs:"), "{events}");
+        command(folder, &["explain", name, "--no-cache"]);
+    }
+}
+
+#[test]
+fn names_are_those_that_symbolize_finds_where_the_program_is() {
+    let by_tool = functions(&read(&RECORDED, "symbolized.trace"));
+    let by_recorder = functions(&read(&RECORDED, "snapshot.trace"));
+    assert!(by_tool.len() > 20, "{by_tool:#?}");
+    for (address, functions) in &by_tool {
+        assert_eq!(by_recorder.get(address), Some(functions));
+    }
+}
+
+#[test]
+fn what_is_not_asked_for_is_not_there_and_what_was_says_what_it_took() {
+    let folder = &*RECORDED;
+    for name in ["plain.trace", "nameless.trace"] {
+        let file = read(folder, name);
+        assert!(functions(&file).is_empty(), "{name}");
+        assert!(!file.tables().facilities.contains_key("symbols"), "{name}");
+    }
+    let file = read(folder, "named.trace");
+    let told = &file.tables().facilities["symbols"];
+    assert!(told.on && told.note.contains(" addresses were named in "), "{told:?}");
+    // Where the worker began is in no stack of its own.
+    let entries = file.tables().threads.values().map(|thread| thread.entry);
+    let named = functions(&file);
+    let of_entries: Vec<_> = entries.filter(|entry| *entry != 0).collect();
+    assert!(!of_entries.is_empty() && of_entries.iter().all(|entry| named.contains_key(entry)));
+}
+
+#[test]
+fn where_memory_is_short_the_trace_is_whole_and_says_that_names_are_left_out() {
+    let name = "where_memory_is_short_the_trace_is_whole_and_says_that_names_are_left_out";
+    if !in_own_process(name) {
+        return;
+    }
+    let _alone = alone();
+    let memory = common::writers::Memory::default();
+    let options = annotated().stacks(Stacks::All).names(true);
+    let trace = exectrace::start_with(options, memory.clone()).expect("no trace is running");
+    leaf();
+    // Less than reading the file of this program takes.
+    let pages = fs::read_to_string("/proc/self/statm").expect("Linux has it");
+    let pages: u64 = pages.split(' ').next().and_then(|it| it.parse().ok()).expect("a number");
+    let bytes = pages * 4096 + (40 << 20);
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: `setrlimit` wants a limit.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) }, 0);
+    trace.stop().expect("memory takes all");
+    let file = TraceFile::open(memory.take()).expect("a trace");
+    assert!(file.is_complete());
+    let told = &file.tables().facilities["symbols"];
+    assert!(told.note.contains("there was too little memory for the rest"), "{told:?}");
+}
+
+/// Takes snapshots with names on a thread of its own until dropped, and has made one.
+fn resolving(recorder: &FlightRecorder, act: impl FnOnce()) {
+    static DONE: AtomicU64 = AtomicU64::new(0);
+    let is_over = AtomicBool::new(false);
+    let before = DONE.load(Ordering::Relaxed);
+    thread::scope(|scope| {
+        let _ends = Ends(&is_over);
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                recorder.snapshot_with_names(std::io::sink()).expect("a sink takes all");
+                DONE.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        common::waiting::wait_until("names are resolved", || DONE.load(Ordering::Relaxed) > before);
+        act();
+    });
+}
+
+fn recorder() -> FlightRecorder {
+    let options = annotated().stacks(Stacks::All).names(true);
+    let limits = (Duration::ZERO, 3);
+    let builder = FlightRecorder::builder().options(options).dumps(limits.0, limits.1);
+    let recorder = builder.start().expect("none is running");
+    leaf();
+    recorder
+}
+
+#[test]
+fn a_child_that_is_forked_while_names_are_resolved_can_resolve_some() {
+    if !in_own_process("a_child_that_is_forked_while_names_are_resolved_can_resolve_some") {
+        return;
+    }
+    let _alone = alone();
+    let recorder = recorder();
+    resolving(&recorder, || {
+        for round in 0..8 {
+            let said = in_child(|| {
+                let found = backtrace::Backtrace::new();
+                assert!(!found.frames().is_empty());
+                // And what the recorder does, in the child's own trace.
+                if round % 4 == 0 {
+                    let bytes = common::writers::Memory::default();
+                    let options = annotated().stacks(Stacks::All).names(true);
+                    let trace = exectrace::start_with(options, bytes.clone());
+                    leaf();
+                    trace.expect("none runs in the child").stop().expect("memory takes all");
+                    let file = TraceFile::open(bytes.take()).expect("a trace");
+                    assert!(!file.tables().symbols.is_empty(), "no names");
+                }
+                "fine".to_owned()
+            });
+            assert_eq!(said, "fine");
+        }
+    });
+}
+
+#[test]
+fn a_panic_while_names_are_resolved_has_its_backtrace_and_its_dump() {
+    if !in_own_process("a_panic_while_names_are_resolved_has_its_backtrace_and_its_dump") {
+        return;
+    }
+    let _alone = alone();
+    let folder = tempfile::tempdir().expect("a folder");
+    static CAUGHT: AtomicU64 = AtomicU64::new(0);
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        // As many a program's hook does; the standard library's is asked, too.
+        let own = format!("{:?}", backtrace::Backtrace::new());
+        let std = std::backtrace::Backtrace::force_capture().to_string();
+        let is_named = |text: &str| text.contains("panics_with_stack");
+        CAUGHT.fetch_add(u64::from(is_named(&own) && is_named(&std)), Ordering::Relaxed);
+        before(info);
+    }));
+    let recorder = recorder();
+    recorder.on_panic(folder.path()).expect("a folder");
+    resolving(&recorder, || {
+        for _ in 0..3 {
+            let panicked =
+                thread::Builder::new().name("panics".to_owned()).spawn(panics_with_stack);
+            panicked.expect("a thread").join().expect_err("it panics");
+        }
+    });
+    assert_eq!(CAUGHT.load(Ordering::Relaxed), 3);
+    let dumps = fs::read_dir(folder.path()).expect("a folder").map(|it| it.expect("a name").path());
+    let dumps: Vec<PathBuf> = dumps.collect();
+    assert_eq!(dumps.len(), 3, "{dumps:?}");
+    for dump in dumps {
+        let file = TraceFile::open(fs::File::open(&dump).expect("it is there")).expect("a trace");
+        let functions = functions(&file);
+        let is_leaf = |it: &(String, String, u32)| it.0.ends_with("names::leaf") && is_here(&it.1);
+        assert!(functions.values().flatten().any(is_leaf), "{}", dump.display());
+    }
+}
+
+#[inline(never)]
+fn panics_with_stack() {
+    leaf();
+    panic!("on purpose");
+}
