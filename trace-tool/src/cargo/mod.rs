@@ -21,7 +21,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::command::Failure;
+use crate::error::Failure;
 use crate::output::{Output, say};
 use outcome::Ask;
 use project::{Plan, Project};

@@ -10,7 +10,7 @@ use trace_profile::symbols::binaries::Binaries;
 use trace_profile::symbols::cache::Cache;
 use trace_profile::symbols::program::hex;
 
-use crate::command::Failure;
+use crate::error::Failure;
 use crate::output::say;
 
 /// Where names may come from, besides the files that ran.

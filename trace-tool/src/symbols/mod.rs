@@ -15,9 +15,9 @@ use trace_profile::escape::plain;
 use trace_profile::symbols::{Unnamed, name};
 
 use self::binaries::Options;
-use crate::command::Failure;
+use crate::error::Failure;
+use crate::label::units;
 use crate::output::say;
-use crate::units;
 
 /// So many lines at most say whose names are missing.
 const LINES_MAX: usize = 8;
