@@ -4,8 +4,8 @@
 //! and never the recorder.
 //!
 //! - [`cli`]: the command line, one file per verb. [`cargo`]: `cargo exectrace`.
-//! - [`answer`]: what each verb answers, plain values; [`text`] and [`json`] show them, one file per
-//!   verb. JSON.md beside this crate describes the fields.
+//! - [`answer`]: what each verb answers, plain values; [`text`] and [`json`] show them, one file
+//!   per verb. JSON.md beside this crate describes the fields.
 //! - [`label`]: what things are called. [`symbols`]: names of addresses, and which are missing.
 //! - [`source`]: opening a trace. [`error`]: failures and exit codes. [`output`]: standard output
 //!   and standard error. [`create`](mod@create): files by name.

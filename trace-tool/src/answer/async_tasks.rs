@@ -13,7 +13,7 @@ use crate::label::{Labels, units};
 
 /// What is asked.
 #[derive(Clone, Debug)]
-pub struct Ask {
+pub struct AsyncAsk {
     /// Maximum length of each list; 0 for all.
     pub top: usize,
     /// Only the tasks of spawn sites whose names contain this.
@@ -32,7 +32,7 @@ pub struct AsyncAnswer {
     /// have waited for as long as was asked.
     pub tasks: AsyncTasks,
     /// Sums over all spawn sites.
-    pub totals: Totals,
+    pub totals: AsyncTotals,
     /// The longest poll, whatever was cut.
     pub longest_poll: Option<Nanos>,
     /// The polls that kept their threads for [`LONG_POLL`] or more, those of one place together,
@@ -45,7 +45,7 @@ pub struct AsyncAnswer {
     /// Places that were left out of the waits.
     pub waits_omitted: usize,
     /// Unfinished tasks that are alike, in the order in which they are worth a look, cut.
-    pub stuck: Vec<Vec<Unfinished>>,
+    pub stuck: Vec<StuckGroup>,
     /// Kinds of these that were left out.
     pub stuck_omitted: usize,
     /// Unfinished tasks that have not waited for long enough.
@@ -53,19 +53,34 @@ pub struct AsyncAnswer {
     /// Whether the trace says what ran where.
     pub has_cpus: bool,
     /// What was asked.
-    pub ask: Ask,
+    pub ask: AsyncAsk,
 }
 
-/// Polls of one spawn site that spent their time at one place, the longest first.
+/// Polls of one spawn site that spent their time at one place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PollGroup {
-    /// At least one.
-    pub polls: Vec<LongPoll>,
+    /// How many: of each spawn site the longest are kept.
+    pub count: usize,
+    /// The longest.
+    pub longest: LongPoll,
+    /// How many tasks were ready and waited behind one of them.
+    pub delayed: u64,
+    /// The task that waited longest behind one of them: whose it was, and for how long.
+    pub delayed_most: Option<(SiteId, Nanos)>,
+}
+
+/// Unfinished tasks of one spawn site that wait alike at one place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StuckGroup {
+    /// How many.
+    pub count: usize,
+    /// The one that has waited longest.
+    pub longest: Unfinished,
 }
 
 /// Sums over spawn sites.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
+pub struct AsyncTotals {
     /// Async tasks.
     pub count: u64,
     /// Those that had not ended.
@@ -82,7 +97,7 @@ pub struct Totals {
     pub waited: Nanos,
 }
 
-impl Totals {
+impl AsyncTotals {
     fn new(tasks: &AsyncTasks) -> Self {
         let sum = |of: fn(&SpawnSite) -> u64| units::sum(tasks.sites.iter().map(of));
         Self {
@@ -98,23 +113,15 @@ impl Totals {
 }
 
 impl PollGroup {
-    /// The longest.
-    #[must_use]
-    pub fn longest(&self) -> &LongPoll {
-        &self.polls[0]
+    fn new(longest: &LongPoll) -> Self {
+        Self { count: 0, longest: longest.clone(), delayed: 0, delayed_most: None }
     }
 
-    /// How many tasks were ready and waited behind one of these.
-    #[must_use]
-    pub fn delayed(&self) -> u64 {
-        units::sum(self.polls.iter().map(|poll| poll.delayed))
-    }
-
-    /// The task that waited longest behind one of these: whose it was, and for how long.
-    #[must_use]
-    pub fn delayed_most(&self) -> Option<(SiteId, Nanos)> {
-        let most = self.polls.iter().filter_map(|poll| poll.delayed_most);
-        most.max_by_key(|most| most.2).map(|(_, site, ready)| (site, ready))
+    fn add(&mut self, poll: &LongPoll) {
+        self.count += 1;
+        self.delayed = self.delayed.saturating_add(poll.delayed);
+        let most = poll.delayed_most.map(|(_, site, ready)| (site, ready));
+        self.delayed_most = self.delayed_most.into_iter().chain(most).max_by_key(|most| most.1);
     }
 }
 
@@ -123,7 +130,7 @@ impl AsyncAnswer {
     ///
     /// # Errors
     /// If there is none, or a file that names were to be taken from can't be read.
-    pub fn read(question: &Question, ask: Ask) -> Result<Self, Failure> {
+    pub fn read(question: &Question, ask: AsyncAsk) -> Result<Self, Failure> {
         let wanted = || Wanted { async_tasks: true, ..Wanted::default() };
         let LifeReading { subject, report } = LifeReading::read(question, |_, _| wanted())?;
         let has_cpus = !report.lives.cpus.is_empty();
@@ -131,7 +138,7 @@ impl AsyncAnswer {
         let mut answer = Self {
             subject,
             tasks,
-            totals: Totals::default(),
+            totals: AsyncTotals::default(),
             longest_poll: None,
             long_polls: Vec::new(),
             long_polls_omitted: 0,
@@ -144,7 +151,7 @@ impl AsyncAnswer {
             ask,
         };
         answer.narrow();
-        answer.totals = Totals::new(&answer.tasks);
+        answer.totals = AsyncTotals::new(&answer.tasks);
         answer.find_long_polls();
         answer.find_stuck();
         answer.sort_and_cut();
@@ -182,11 +189,12 @@ impl AsyncAnswer {
         let mut alike: Vec<(SiteId, String, PollGroup)> = Vec::new();
         for poll in self.tasks.polls.iter().filter(is_long) {
             let place = own_place(labels, poll.culprit());
-            let found = alike.iter_mut().find(|it| (it.0, &it.1) == (poll.site, &place));
-            match found {
-                Some((.., group)) => group.polls.push(poll.clone()),
-                None => alike.push((poll.site, place, PollGroup { polls: vec![poll.clone()] })),
+            let found = alike.iter().position(|it| (it.0, &it.1) == (poll.site, &place));
+            let at = found.unwrap_or(alike.len());
+            if at == alike.len() {
+                alike.push((poll.site, place, PollGroup::new(poll)));
             }
+            alike[at].2.add(poll);
         }
         let ended = units::sum(self.tasks.sites.iter().map(|site| site.long_polls));
         let open = self.tasks.polls.iter().filter(is_long).filter(|poll| !poll.ended);
@@ -200,10 +208,11 @@ impl AsyncAnswer {
         let count = self.tasks.unfinished.len();
         self.tasks.unfinished.retain(|task| task.since.until(to) >= idle);
         self.unfinished_omitted = count - self.tasks.unfinished.len();
-        let mut alike: BTreeMap<(u8, SiteId, StackId, Phase), Vec<Unfinished>> = BTreeMap::new();
+        let mut alike: BTreeMap<(u8, SiteId, StackId, Phase), StuckGroup> = BTreeMap::new();
         for task in &self.tasks.unfinished {
             let key = (rank(task), task.site, task.stack, task.phase);
-            alike.entry(key).or_default().push(task.clone());
+            let group = || StuckGroup { count: 0, longest: task.clone() };
+            alike.entry(key).or_insert_with(group).count += 1;
         }
         self.stuck = alike.into_values().collect();
     }

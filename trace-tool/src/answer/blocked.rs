@@ -17,7 +17,7 @@ use crate::label::units;
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
-pub struct Ask {
+pub struct BlockedAsk {
     /// What waits are put together by.
     pub by: By,
     /// Maximum number of groups of each kind; 0 for all.
@@ -89,7 +89,7 @@ impl BlockedAnswer {
     ///
     /// # Errors
     /// If there is none, or a file that names were to be taken from can't be read.
-    pub fn read(question: &Question, ask: Ask) -> Result<Self, Failure> {
+    pub fn read(question: &Question, ask: BlockedAsk) -> Result<Self, Failure> {
         let LifeReading { subject, report } =
             LifeReading::read(question, |_, _| Wanted::default())?;
         let by_lock = WaitGroups::new(report.lives.waits_by_resource(), ask.top);

@@ -16,12 +16,12 @@ pub struct CheckAnswer {
     /// What was read.
     pub summary: Summary,
     /// What there is in the file.
-    pub contents: Contents,
+    pub contents: FileContents,
 }
 
 /// What there is in the file, and what the recorder says of itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Contents {
+pub struct FileContents {
     /// Threads that recorded in the window.
     pub threads: u64,
     /// CPUs of which there are events in the window.
@@ -52,12 +52,12 @@ impl CheckAnswer {
     pub fn read(question: &Question) -> Result<Self, Failure> {
         let reading = Reading::open(&question.file, &question.part)?;
         let summary = reading.summary(0, 0);
-        let contents = Contents::new(&reading, &summary);
+        let contents = FileContents::new(&reading, &summary);
         Ok(Self { subject: Subject::of_summary(reading, &summary), summary, contents })
     }
 }
 
-impl Contents {
+impl FileContents {
     fn new(reading: &Reading, summary: &Summary) -> Self {
         let (file, tables) = (&reading.file, reading.file.tables());
         let is_definition = |entry: &&IndexEntry| entry.kind == BatchKind::Definitions;

@@ -19,7 +19,7 @@ const PROGRESS_EVENTS: u64 = 1 << 16;
 
 /// What is asked.
 #[derive(Clone, Debug, Default)]
-pub struct Ask {
+pub struct EventsAsk {
     /// Maximum number of lines; 0 for all.
     pub limit: u64,
     /// Only lines that contain this text.
@@ -45,7 +45,11 @@ pub trait Show {
 ///
 /// # Errors
 /// If there is no trace, or a line can't be written.
-pub fn read(question: &Question, ask: &Ask, show: &mut impl Show) -> Result<Subject, Failure> {
+pub fn read(
+    question: &Question,
+    ask: &EventsAsk,
+    show: &mut impl Show,
+) -> Result<Subject, Failure> {
     let reading = Reading::open(&question.file, &question.part)?;
     let thread = match reading.threads.as_slice() {
         [one] => Some(*one),
@@ -76,7 +80,7 @@ pub fn read(question: &Question, ask: &Ask, show: &mut impl Show) -> Result<Subj
 struct Walk<'a, 's, S> {
     reading: &'a Reading,
     names: &'a Names<'a>,
-    ask: &'a Ask,
+    ask: &'a EventsAsk,
     lines: Lines<'a>,
     show: &'s mut S,
     shown: u64,

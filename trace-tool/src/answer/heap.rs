@@ -13,7 +13,7 @@ use crate::label::{Labels, units};
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
-pub struct Ask {
+pub struct HeapAsk {
     /// When to look at what lives; if nothing is said, at the trace's end, or at the peak if
     /// nothing lives then.
     pub at: Option<At>,
@@ -58,7 +58,7 @@ pub struct HeapAnswer {
     /// Live bytes of all stacks.
     pub live: u64,
     /// What the counters say; none without counters.
-    pub counters: Option<Counters>,
+    pub counters: Option<HeapCounters>,
     /// Whether it was looked at when most lived, unasked: nothing that was sampled lives at the
     /// end.
     pub is_peak_instead: bool,
@@ -70,7 +70,7 @@ pub struct HeapAnswer {
 
 /// What the exact counters say of the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Counters {
+pub struct HeapCounters {
     /// When it was looked at, or just before.
     pub at: HeapPoint,
     /// When most lived.
@@ -81,7 +81,7 @@ pub struct Counters {
     pub last: HeapPoint,
 }
 
-impl Counters {
+impl HeapCounters {
     fn new(heap: &Heap) -> Option<Self> {
         let at = *heap.points.iter().rfind(|point| point.at <= heap.at)?;
         let window = || heap.points.iter().filter(|point| point.at >= heap.from);
@@ -114,7 +114,7 @@ impl HeapAnswer {
     ///
     /// # Errors
     /// If there is none, or a file that names were to be taken from can't be read.
-    pub fn read(question: &Question, ask: Ask) -> Result<Self, Failure> {
+    pub fn read(question: &Question, ask: HeapAsk) -> Result<Self, Failure> {
         let from = question.part.from;
         if let (Some(from), Some(At::Time(at))) = (from, ask.at)
             && from >= at
@@ -137,7 +137,7 @@ impl HeapAnswer {
         drop(names);
         let live = units::sum(heap.stacks.iter().map(|stack| stack.live_bytes));
         Ok(Self {
-            counters: Counters::new(&heap),
+            counters: HeapCounters::new(&heap),
             places_omitted: cut(&mut places, ask.top),
             stacks_omitted: cut(&mut heap.stacks, ask.top),
             subject,

@@ -1,10 +1,13 @@
 //! What each verb answers: plain values, cut to what was asked. [`text`](crate::text) and
 //! [`json`](crate::json) show the same answer, so that they can't disagree.
 //!
-//! - [`Part`] is what can be asked of any trace, [`Reading`] the trace that is opened for it, and
-//!   [`Subject`] what every answer has: its trace, its names, its window, what is missing.
+//! - [`Selection`] is what can be asked of any trace, [`Reading`] (in [`reading`]) the trace that
+//!   is opened for it, and [`Subject`] what every answer has: its trace, its names, its window,
+//!   what is missing.
 //! - [`completeness`]: what is missing, in every command's words.
-//! - One file per verb. [`lines`] makes the lines of [`events`].
+//! - One file per verb: [`summary`], [`regions`], [`tasks`], [`threads`], [`check`], [`events`];
+//!   [`blocked`], [`syscalls`], [`heap`], [`explain`], [`async_tasks`], [`profile`].
+//! - [`lines`] makes the lines of [`events`].
 
 pub mod async_tasks;
 pub mod blocked;
@@ -31,7 +34,7 @@ use trace_analysis::{Summary, Wanted};
 use trace_format::time::Nanos;
 
 use self::completeness::Completeness;
-pub use self::reading::{Part, Reading};
+pub use self::reading::{Reading, Selection};
 use crate::error::{Failure, Verdict};
 use crate::label::Labels;
 use crate::label::names::Names;
@@ -44,7 +47,7 @@ pub struct Question {
     /// The trace.
     pub file: PathBuf,
     /// The part.
-    pub part: Part,
+    pub part: Selection,
     /// The names.
     pub naming: binaries::Options,
 }

@@ -10,7 +10,7 @@ use crate::error::Failure;
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
-pub struct Ask {
+pub struct ProfileAsk {
     /// What stacks are weighted by.
     pub kind: ProfileKind,
     /// Of the heap: what lives at this time; if nothing is said, at the window's end.
@@ -38,7 +38,7 @@ impl ProfileAnswer {
     ///
     /// # Errors
     /// If there is none, or a file that names were to be taken from can't be read.
-    pub fn read(question: &Question, ask: Ask) -> Result<Self, Failure> {
+    pub fn read(question: &Question, ask: ProfileAsk) -> Result<Self, Failure> {
         if ask.at.is_some() && ask.kind != ProfileKind::Heap {
             return Err(Failure::Usage("--at is for --kind heap".to_owned()));
         }

@@ -27,7 +27,7 @@ const NAMELESS_PART: usize = 20;
 
 /// A part of a trace; all of it by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Part {
+pub struct Selection {
     /// From this time on, since the trace's begin.
     pub from: Option<Nanos>,
     /// Until this time.
@@ -56,7 +56,7 @@ impl Reading {
     ///
     /// # Errors
     /// If there is none, or nothing can be in the part that is wanted.
-    pub fn open(path: &Path, part: &Part) -> Result<Self, Failure> {
+    pub fn open(path: &Path, part: &Selection) -> Result<Self, Failure> {
         if let (Some(from), Some(to)) = (part.from, part.to)
             && from >= to
         {
@@ -78,7 +78,7 @@ impl Reading {
     /// # Errors
     /// If there is none.
     pub fn whole(path: &Path) -> Result<Self, Failure> {
-        Self::open(path, &Part::default())
+        Self::open(path, &Selection::default())
     }
 
     /// Whether all of the trace is wanted.

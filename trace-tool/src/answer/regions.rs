@@ -19,7 +19,7 @@ const OUTLIERS_MAX: usize = 1000;
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Ask {
+pub struct RegionsAsk {
     /// Maximum number of call sites; 0 for all.
     pub limit: usize,
     /// What they are sorted by.
@@ -71,7 +71,7 @@ impl RegionsAnswer {
     ///
     /// # Errors
     /// If there is none.
-    pub fn read(question: &Question, ask: Ask) -> Result<Self, Failure> {
+    pub fn read(question: &Question, ask: RegionsAsk) -> Result<Self, Failure> {
         let reading = Reading::open(&question.file, &question.part)?;
         let mut summary = reading.summary(ask.outliers.min(OUTLIERS_MAX), 0);
         // No name is looked up, which takes time: these times do not depend on reasons.

@@ -18,7 +18,7 @@ const TREES: usize = 10;
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Ask {
+pub struct SummaryAsk {
     /// Maximum number of rows in each list; 0 for all.
     pub limit: usize,
     /// What the regions are sorted by.
@@ -35,7 +35,7 @@ pub struct SummaryAnswer {
     /// What threads did, if the trace says so; its threads are cut as well.
     pub lives: Option<Lives>,
     /// How many rows were left out of each list.
-    pub omitted: Omitted,
+    pub omitted: SummaryOmitted,
     /// Threads of the program that were seen.
     pub threads: u64,
     /// The sum of all regions' own time.
@@ -50,7 +50,7 @@ pub struct SummaryAnswer {
 
 /// How many rows were left out of each list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Omitted {
+pub struct SummaryOmitted {
     /// Call sites of regions.
     pub regions: usize,
     /// Threads, by what they recorded.
@@ -72,13 +72,18 @@ impl SummaryAnswer {
     ///
     /// # Errors
     /// If there is none.
-    pub fn read(question: &Question, ask: Ask) -> Result<Self, Failure> {
+    pub fn read(question: &Question, ask: SummaryAsk) -> Result<Self, Failure> {
         let SummaryReading { subject, summary, lives } =
             SummaryReading::read(question, OUTLIERS, TREES)?;
         Ok(Self::new(subject, summary, lives, ask))
     }
 
-    fn new(subject: Subject, mut summary: Summary, mut lives: Option<Lives>, ask: Ask) -> Self {
+    fn new(
+        subject: Subject,
+        mut summary: Summary,
+        mut lives: Option<Lives>,
+        ask: SummaryAsk,
+    ) -> Self {
         regions::sort(&mut summary.regions, ask.sort, &subject.names());
         let threads = match &lives {
             Some(lives) => lives.threads.len(),
@@ -91,7 +96,7 @@ impl SummaryAnswer {
         let waits = lives.as_ref().map(Lives::waits_by_resource).unwrap_or_default();
         let top_wait = waits.into_iter().find(|group| !is_rest(group));
         let cpus = lives.as_ref().map(CpuUse::new).unwrap_or_default();
-        let omitted = Omitted {
+        let omitted = SummaryOmitted {
             regions: cut(&mut summary.regions, ask.limit),
             threads: cut(&mut summary.threads, ask.limit),
             lives: lives.as_mut().map_or(0, |lives| cut(&mut lives.threads, ask.limit)),

@@ -14,7 +14,7 @@ use crate::label::{call, units};
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
-pub struct Ask {
+pub struct SyscallsAsk {
     /// What calls are put together by.
     pub by: By,
     /// What groups are sorted by.
@@ -61,7 +61,7 @@ pub struct SyscallsAnswer {
     /// All calls; the lists are sorted and cut.
     pub calls: Calls,
     /// How many groups were left out of each list.
-    pub omitted: Omitted,
+    pub omitted: CallsOmitted,
     /// The longest call of each kind, calls that wait for threads or time left out.
     pub longest: Vec<(CallId, OneCall)>,
     /// What people asked for.
@@ -70,7 +70,7 @@ pub struct SyscallsAnswer {
 
 /// How many groups were left out of each list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Omitted {
+pub struct CallsOmitted {
     /// By the function.
     pub by_call: usize,
     /// By the function and what it was about.
@@ -84,7 +84,7 @@ impl SyscallsAnswer {
     ///
     /// # Errors
     /// If there is none, or a file that names were to be taken from can't be read.
-    pub fn read(question: &Question, ask: Ask) -> Result<Self, Failure> {
+    pub fn read(question: &Question, ask: SyscallsAsk) -> Result<Self, Failure> {
         let LifeReading { subject, report } =
             LifeReading::read(question, |_, _| Wanted::default())?;
         let disturbances = Disturbances::new(&report.lives);
@@ -93,7 +93,7 @@ impl SyscallsAnswer {
         for groups in [&mut calls.by_call, &mut calls.by_resource, &mut calls.by_stack] {
             sort(groups, ask.sort);
         }
-        let omitted = Omitted {
+        let omitted = CallsOmitted {
             by_call: cut(&mut calls.by_call, ask.top),
             by_resource: cut(&mut calls.by_resource, ask.top),
             by_stack: cut(&mut calls.by_stack, ask.top),

@@ -14,7 +14,7 @@ const TREES_MAX: usize = 10_000;
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
-pub struct Ask {
+pub struct TasksAsk {
     /// Maximum number of names; 0 for all.
     pub limit: usize,
     /// What they are sorted by.
@@ -58,7 +58,7 @@ impl TasksAnswer {
     ///
     /// # Errors
     /// If there is none.
-    pub fn read(question: &Question, ask: Ask) -> Result<Self, Failure> {
+    pub fn read(question: &Question, ask: TasksAsk) -> Result<Self, Failure> {
         let reading = Reading::open(&question.file, &question.part)?;
         let mut summary = reading.summary(0, ask.trees.min(TREES_MAX));
         let subject = Subject::of_summary(reading, &summary);

@@ -24,7 +24,7 @@ const UNENDED_SHARE: u64 = 20;
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
-pub struct Ask {
+pub struct ThreadsAsk {
     /// Maximum number of threads; 0 for all.
     pub limit: usize,
     /// What they are sorted by.
@@ -68,12 +68,17 @@ impl ThreadsAnswer {
     ///
     /// # Errors
     /// If there is none.
-    pub fn read(question: &Question, ask: Ask) -> Result<Self, Failure> {
+    pub fn read(question: &Question, ask: ThreadsAsk) -> Result<Self, Failure> {
         let SummaryReading { subject, summary, lives } = SummaryReading::read(question, 0, 0)?;
         Ok(Self::new(subject, summary, lives, ask))
     }
 
-    fn new(subject: Subject, mut summary: Summary, mut lives: Option<Lives>, ask: Ask) -> Self {
+    fn new(
+        subject: Subject,
+        mut summary: Summary,
+        mut lives: Option<Lives>,
+        ask: ThreadsAsk,
+    ) -> Self {
         let names = subject.names();
         sort(&mut summary.threads, ask.sort, &names);
         let omitted = cut(&mut summary.threads, ask.limit);

@@ -12,7 +12,7 @@ use trace_format::time::Nanos;
 use trace_profile::escape;
 
 use super::runs::{self, Spent};
-use crate::answer::summary::{Ask as SummaryAsk, SummaryAnswer};
+use crate::answer::summary::{SummaryAnswer, SummaryAsk};
 use crate::answer::{Question, Reading, limited};
 use crate::error::Failure;
 use crate::label::names::Names;
@@ -41,7 +41,7 @@ pub(super) fn traces(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 /// What is wanted of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ask {
-    /// At most so many rows in a table; 0 for all.
+    /// Maximum number of rows in a table; 0 for all.
     pub(super) limit: usize,
     /// A summary of each trace.
     pub(super) every: bool,

@@ -4,7 +4,7 @@ use clap::Args;
 use trace_format::time::Nanos;
 
 use super::{TraceArguments, parse_time};
-use crate::answer::async_tasks::{Ask, AsyncAnswer};
+use crate::answer::async_tasks::{AsyncAnswer, AsyncAsk};
 use crate::error::{Failure, Verdict};
 use crate::output::Output;
 use crate::symbols::binaries;
@@ -15,13 +15,13 @@ use crate::{json, text};
 pub struct Arguments {
     #[command(flatten)]
     trace: TraceArguments,
-    /// At most so many in each list; 0 for all.
+    /// Maximum length of each list; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 3)]
     top: usize,
     /// Only the tasks of spawn sites whose names contain this.
     #[arg(long, value_name = "NAME")]
     site: Option<String>,
-    /// Unfinished tasks are shown that have waited for so long.
+    /// Show unfinished tasks that have waited for at least this long.
     #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "100ms")]
     idle: Nanos,
     #[command(flatten)]
@@ -34,7 +34,7 @@ pub struct Arguments {
 /// If there is no trace, or the output can't be written.
 pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
     let Arguments { trace, top, site, idle, naming } = arguments;
-    let answer = AsyncAnswer::read(&trace.question(naming), Ask { top, site, idle })?;
+    let answer = AsyncAnswer::read(&trace.question(naming), AsyncAsk { top, site, idle })?;
     let verdict = text::warn(&answer.subject.missing);
     match trace.json {
         true => json::async_tasks::print(&answer, out)?,

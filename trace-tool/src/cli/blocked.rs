@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::TraceArguments;
-use crate::answer::blocked::{Ask, BlockedAnswer, By};
+use crate::answer::blocked::{BlockedAnswer, BlockedAsk, By};
 use crate::error::{Failure, Verdict};
 use crate::output::Output;
 use crate::symbols::binaries;
@@ -17,7 +17,7 @@ pub struct Arguments {
     /// What waits are put together by.
     #[arg(long, value_enum, default_value_t = By::Lock)]
     by: By,
-    /// At most so many groups in each list; 0 for all.
+    /// Maximum number of groups in each list; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 5)]
     top: usize,
     /// Show whole stacks: of the waiting, and of who ended it.
@@ -33,7 +33,7 @@ pub struct Arguments {
 /// If there is no trace, or the output can't be written.
 pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
     let Arguments { trace, by, top, stacks, naming } = arguments;
-    let answer = BlockedAnswer::read(&trace.question(naming), Ask { by, top })?;
+    let answer = BlockedAnswer::read(&trace.question(naming), BlockedAsk { by, top })?;
     let verdict = text::warn(&answer.subject.missing);
     match trace.json {
         true => json::blocked::print(&answer, out)?,

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::TraceArguments;
-use crate::answer::events::{self, Ask};
+use crate::answer::events::{self, EventsAsk};
 use crate::error::{Failure, Verdict};
 use crate::output::Output;
 use crate::symbols::binaries;
@@ -14,7 +14,7 @@ use crate::{json, raw, text};
 pub struct Arguments {
     #[command(flatten)]
     trace: TraceArguments,
-    /// Stop after so many lines; 0 for all.
+    /// Maximum number of lines; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 0)]
     limit: u64,
     /// Only lines that contain this text.
@@ -41,10 +41,10 @@ pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
         return raw::run(&trace.file, out);
     }
     let question = trace.question(naming);
-    let ask = Ask { limit, grep, stacks, is_shown: out.width.is_some() };
+    let ask = EventsAsk { limit, grep, stacks, is_shown: out.width.is_some() };
     let subject = match trace.json {
-        true => events::read(&question, &ask, &mut json::events::Printer::new(out))?,
-        false => events::read(&question, &ask, &mut text::events::Printer::new(out))?,
+        true => events::read(&question, &ask, &mut json::events::JsonLines::new(out))?,
+        false => events::read(&question, &ask, &mut text::events::TextLines::new(out))?,
     };
     Ok(text::warn(&subject.missing))
 }

@@ -14,7 +14,7 @@ use crate::{json, text};
 pub struct Arguments {
     #[command(flatten)]
     trace: TraceArguments,
-    /// At most so many findings; 0 for all.
+    /// Maximum number of findings; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 6)]
     top: usize,
     #[command(flatten)]

@@ -6,8 +6,8 @@ use clap::Args;
 use trace_format::time::Nanos;
 
 use super::parse_time;
-use crate::answer::heap::{Ask, At, HeapAnswer, Sort};
-use crate::answer::{Part, Question};
+use crate::answer::heap::{At, HeapAnswer, HeapAsk, Sort};
+use crate::answer::{Question, Selection};
 use crate::error::{Failure, Verdict};
 use crate::output::Output;
 use crate::symbols::binaries;
@@ -28,7 +28,7 @@ pub struct Arguments {
     /// What stacks are sorted by; the greatest first.
     #[arg(long, value_enum, default_value_t = Sort::Live)]
     sort: Sort,
-    /// At most so many places or stacks; 0 for all.
+    /// Maximum number of places or stacks; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 10)]
     top: usize,
     /// Show whole stacks; else those of one place in the program are put together.
@@ -47,8 +47,8 @@ pub struct Arguments {
 /// If there is no trace, or the output can't be written.
 pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
     let Arguments { file, at, from, sort, top, stacks, json, naming } = arguments;
-    let question = Question { file, part: Part { from, ..Part::default() }, naming };
-    let answer = HeapAnswer::read(&question, Ask { at, sort, top })?;
+    let question = Question { file, part: Selection { from, ..Selection::default() }, naming };
+    let answer = HeapAnswer::read(&question, HeapAsk { at, sort, top })?;
     let verdict = text::warn(&answer.subject.missing);
     match json {
         true => json::heap::print(&answer, out)?,

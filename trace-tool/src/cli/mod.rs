@@ -1,5 +1,10 @@
 //! The command line: what can be asked, one file per verb: arguments, help and the exit code.
 //!
+//! - Verbs that answer: [`summary`], [`regions`], [`tasks`], [`threads`], [`check`], [`events`];
+//!   [`blocked`], [`syscalls`], [`heap`], [`explain`], [`async_tasks`].
+//! - Verbs that write files: [`profile`], [`symbolize`], [`recover`], [`export`], [`record`],
+//!   [`completions`], [`man`].
+//!
 //! A verb's answer is made in [`answer`](crate::answer) and shown by [`text`](crate::text) or
 //! [`json`](crate::json); what the exit codes mean, [`error`](crate::error) says.
 
@@ -32,7 +37,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use jiff::SignedDuration;
 use trace_format::time::Nanos;
 
-use crate::answer::{Part, Question};
+use crate::answer::{Question, Selection};
 use crate::error::{Failure, Verdict};
 use crate::output::{Output, say};
 use crate::symbols::binaries;
@@ -113,7 +118,7 @@ impl TraceArguments {
     #[must_use]
     pub fn question(&self, naming: binaries::Options) -> Question {
         let (from, to, thread) = (self.from, self.to, self.thread.clone());
-        Question { file: self.file.clone(), part: Part { from, to, thread }, naming }
+        Question { file: self.file.clone(), part: Selection { from, to, thread }, naming }
     }
 
     /// The same for verbs that show no stacks.

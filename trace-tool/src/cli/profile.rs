@@ -10,8 +10,8 @@ use trace_profile::Code;
 use trace_profile::contents::profile;
 
 use super::{named_by, parse_time};
-use crate::answer::profile::{Ask, ProfileAnswer};
-use crate::answer::{Part, Question};
+use crate::answer::profile::{ProfileAnswer, ProfileAsk};
+use crate::answer::{Question, Selection};
 use crate::create::create;
 use crate::error::{Failure, Verdict};
 use crate::output::Output;
@@ -100,8 +100,8 @@ pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
     let kind = arguments.kind.kind();
     let target = arguments.target();
     let Arguments { file, format, from, to, at, thread, no_std, binaries, .. } = arguments;
-    let question = Question { file, part: Part { from, to, thread }, naming: binaries };
-    let answer = ProfileAnswer::read(&question, Ask { kind, at })?;
+    let question = Question { file, part: Selection { from, to, thread }, naming: binaries };
+    let answer = ProfileAnswer::read(&question, ProfileAsk { kind, at })?;
     let subject = &answer.subject;
     let verdict = text::warn(&subject.missing);
     text::profile::say_doubts(&answer, kind);

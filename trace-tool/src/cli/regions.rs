@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::TraceArguments;
-use crate::answer::regions::{Ask, RegionsAnswer, Sort};
+use crate::answer::regions::{RegionsAnswer, RegionsAsk, Sort};
 use crate::error::{Failure, Verdict};
 use crate::output::Output;
 use crate::{json, text};
@@ -13,13 +13,13 @@ use crate::{json, text};
 pub struct Arguments {
     #[command(flatten)]
     trace: TraceArguments,
-    /// At most so many call sites; 0 for all.
+    /// Maximum number of call sites; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 0)]
     limit: usize,
     /// What they are sorted by.
     #[arg(long, value_enum, default_value_t = Sort::SelfTime)]
     sort: Sort,
-    /// Show so many of the longest regions of each call site, with their arguments.
+    /// How many of the longest regions of each call site are shown, with their arguments.
     #[arg(long, value_name = "N", default_value_t = 3)]
     outliers: usize,
 }
@@ -30,7 +30,7 @@ pub struct Arguments {
 /// If there is no trace, or the output can't be written.
 pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
     let Arguments { trace, limit, sort, outliers } = arguments;
-    let answer = RegionsAnswer::read(&trace.unnamed(), Ask { limit, sort, outliers })?;
+    let answer = RegionsAnswer::read(&trace.unnamed(), RegionsAsk { limit, sort, outliers })?;
     text::say_if_empty(&answer.subject.reading, answer.summary.events);
     let verdict = text::warn(&answer.subject.missing);
     match trace.json {

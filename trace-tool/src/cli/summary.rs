@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::TraceArguments;
 use crate::answer::regions::Sort;
-use crate::answer::summary::{Ask, SummaryAnswer};
+use crate::answer::summary::{SummaryAnswer, SummaryAsk};
 use crate::error::{Failure, Verdict};
 use crate::output::Output;
 use crate::symbols::binaries;
@@ -18,7 +18,7 @@ const ROWS: usize = 12;
 pub struct Arguments {
     #[command(flatten)]
     trace: TraceArguments,
-    /// At most so many rows in each table; 0 for all [default: 12; with --json all].
+    /// Maximum number of rows in each table; 0 for all [default: 12; with --json all].
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
     /// What the regions are sorted by.
@@ -35,7 +35,7 @@ pub struct Arguments {
 pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
     let Arguments { trace, limit, sort, naming } = arguments;
     let limit = limit.unwrap_or(if trace.json { 0 } else { ROWS });
-    let answer = SummaryAnswer::read(&trace.question(naming), Ask { limit, sort })?;
+    let answer = SummaryAnswer::read(&trace.question(naming), SummaryAsk { limit, sort })?;
     text::say_if_empty(&answer.subject.reading, answer.summary.events);
     match trace.json {
         true => {

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::TraceArguments;
-use crate::answer::syscalls::{Ask, By, Sort, SyscallsAnswer};
+use crate::answer::syscalls::{By, Sort, SyscallsAnswer, SyscallsAsk};
 use crate::error::{Failure, Verdict};
 use crate::output::Output;
 use crate::symbols::binaries;
@@ -20,10 +20,10 @@ pub struct Arguments {
     /// What groups are sorted by; the greatest first.
     #[arg(long, value_enum, default_value_t = Sort::Total)]
     sort: Sort,
-    /// At most so many groups; 0 for all.
+    /// Maximum number of groups; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 20)]
     top: usize,
-    /// Show so many of the longest calls, waits left out.
+    /// How many of the longest calls are shown, waits left out.
     #[arg(long, value_name = "N", default_value_t = 5)]
     longest: usize,
     /// Show whole stacks of the longest calls.
@@ -39,7 +39,7 @@ pub struct Arguments {
 /// If there is no trace, or the output can't be written.
 pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
     let Arguments { trace, by, sort, top, longest, stacks, naming } = arguments;
-    let ask = Ask { by, sort, top, longest };
+    let ask = SyscallsAsk { by, sort, top, longest };
     let answer = SyscallsAnswer::read(&trace.question(naming), ask)?;
     let verdict = text::warn(&answer.subject.missing);
     match trace.json {

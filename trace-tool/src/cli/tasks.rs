@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::TraceArguments;
-use crate::answer::tasks::{Ask, Sort, TasksAnswer};
+use crate::answer::tasks::{Sort, TasksAnswer, TasksAsk};
 use crate::error::{Failure, Verdict};
 use crate::output::Output;
 use crate::{json, text};
@@ -13,13 +13,13 @@ use crate::{json, text};
 pub struct Arguments {
     #[command(flatten)]
     trace: TraceArguments,
-    /// At most so many names; 0 for all.
+    /// Maximum number of names; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 0)]
     limit: usize,
     /// What they are sorted by.
     #[arg(long, value_enum, default_value_t = Sort::Total)]
     sort: Sort,
-    /// Show so many of the slowest tasks with their sub-tasks.
+    /// How many of the slowest tasks are shown, with their sub-tasks.
     #[arg(long, value_name = "N", default_value_t = 3)]
     trees: usize,
 }
@@ -30,7 +30,7 @@ pub struct Arguments {
 /// If there is no trace, or the output can't be written.
 pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
     let Arguments { trace, limit, sort, trees } = arguments;
-    let answer = TasksAnswer::read(&trace.unnamed(), Ask { limit, sort, trees })?;
+    let answer = TasksAnswer::read(&trace.unnamed(), TasksAsk { limit, sort, trees })?;
     text::say_if_empty(&answer.subject.reading, answer.summary.events);
     let verdict = text::warn(&answer.subject.missing);
     match trace.json {

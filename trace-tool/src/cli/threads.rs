@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::TraceArguments;
-use crate::answer::threads::{Ask, Sort, ThreadsAnswer};
+use crate::answer::threads::{Sort, ThreadsAnswer, ThreadsAsk};
 use crate::error::{Failure, Verdict};
 use crate::output::Output;
 use crate::symbols::binaries;
@@ -14,7 +14,7 @@ use crate::{json, text};
 pub struct Arguments {
     #[command(flatten)]
     trace: TraceArguments,
-    /// At most so many threads; 0 for all.
+    /// Maximum number of threads; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 0)]
     limit: usize,
     /// What they are sorted by.
@@ -30,7 +30,7 @@ pub struct Arguments {
 /// If there is no trace, or the output can't be written.
 pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
     let Arguments { trace, limit, sort, naming } = arguments;
-    let answer = ThreadsAnswer::read(&trace.question(naming), Ask { limit, sort })?;
+    let answer = ThreadsAnswer::read(&trace.question(naming), ThreadsAsk { limit, sort })?;
     text::say_if_empty(&answer.subject.reading, answer.summary.events);
     let verdict = text::warn(&answer.subject.missing);
     match trace.json {

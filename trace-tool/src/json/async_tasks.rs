@@ -8,7 +8,7 @@ use super::awaits::{AwaitOut, AwaitedOut};
 use super::head::HeadOut;
 use super::polls::{DelayOut, NamedFutureOut, PollGroupOut, PollOut};
 use super::stacks::{SiteOut, SpreadOut, StackOut, WhoOut};
-use crate::answer::async_tasks::{AsyncAnswer, Totals};
+use crate::answer::async_tasks::{AsyncAnswer, AsyncTotals};
 use crate::error::Failure;
 use crate::label::Labels;
 use crate::output::Output;
@@ -47,7 +47,7 @@ pub struct AsyncOut {
     waits_omitted: usize,
     /// Unfinished tasks that have waited for as long as `--idle` says.
     unfinished: Vec<UnfinishedOut>,
-    /// Unfinished tasks that have not waited for so long.
+    /// Unfinished tasks that have not waited for that long.
     unfinished_omitted: usize,
     /// The threads that polled.
     workers: Vec<WorkerOut>,
@@ -110,9 +110,9 @@ pub struct TotalsOut {
     waited_ns: u64,
 }
 
-impl From<Totals> for TotalsOut {
-    fn from(totals: Totals) -> Self {
-        let Totals { count, alive, polls, busy, ready, idle, waited } = totals;
+impl From<AsyncTotals> for TotalsOut {
+    fn from(totals: AsyncTotals) -> Self {
+        let AsyncTotals { count, alive, polls, busy, ready, idle, waited } = totals;
         Self {
             count,
             alive,

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::findings::ReadOut;
 use super::head::HeadOut;
-use crate::answer::check::{CheckAnswer, Contents};
+use crate::answer::check::{CheckAnswer, FileContents};
 use crate::error::Failure;
 use crate::output::Output;
 
@@ -55,8 +55,8 @@ pub struct ContentsOut {
     dropped_events: Option<u64>,
 }
 
-impl From<Contents> for ContentsOut {
-    fn from(contents: Contents) -> Self {
+impl From<FileContents> for ContentsOut {
+    fn from(contents: FileContents) -> Self {
         Self {
             threads: contents.threads,
             cpus: contents.cpus,

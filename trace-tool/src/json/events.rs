@@ -14,18 +14,18 @@ use crate::output::Output;
 
 /// Prints lines as they come.
 #[derive(Debug)]
-pub struct Printer<'o> {
+pub struct JsonLines<'o> {
     out: &'o mut Output,
 }
 
-impl<'o> Printer<'o> {
+impl<'o> JsonLines<'o> {
     /// Nothing is printed yet.
     pub fn new(out: &'o mut Output) -> Self {
         Self { out }
     }
 }
 
-impl Show for Printer<'_> {
+impl Show for JsonLines<'_> {
     fn line(&mut self, line: Line, _: &Names<'_>) -> Result<(), Failure> {
         Ok(self.out.json_line(&LineOut::from(line))?)
     }

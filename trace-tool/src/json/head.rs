@@ -153,6 +153,8 @@ pub struct StandstillOut {
     from_ns: u64,
     /// When it was over.
     to_ns: u64,
+    /// From the one to the other.
+    duration_ns: u64,
     /// 0 if the whole process was stopped from the one to the other, by a signal or a debugger, for
     /// example; else the machine was suspended for this long, at some time in between, which no
     /// other number counts.
@@ -161,7 +163,12 @@ pub struct StandstillOut {
 
 impl From<&Standstill> for StandstillOut {
     fn from(it: &Standstill) -> Self {
-        Self { from_ns: it.from.0, to_ns: it.to.0, suspended_ns: it.suspended.0 }
+        Self {
+            from_ns: it.from.0,
+            to_ns: it.to.0,
+            duration_ns: it.to.0.saturating_sub(it.from.0),
+            suspended_ns: it.suspended.0,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use trace_analysis::heap::{HeapPoint, HeapStack};
 
 use super::head::HeadOut;
 use super::stacks::{FrameOut, StackOut};
-use crate::answer::heap::{Counters, HeapAnswer};
+use crate::answer::heap::{HeapAnswer, HeapCounters};
 use crate::error::Failure;
 use crate::label::Labels;
 use crate::output::Output;
@@ -110,8 +110,8 @@ pub struct CountersOut {
     allocations: Option<u64>,
 }
 
-impl From<&Counters> for CountersOut {
-    fn from(counters: &Counters) -> Self {
+impl From<&HeapCounters> for CountersOut {
+    fn from(counters: &HeapCounters) -> Self {
         Self {
             at: (&counters.at).into(),
             most: (&counters.most).into(),

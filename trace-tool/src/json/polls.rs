@@ -133,10 +133,10 @@ pub struct PollGroupOut {
 impl PollGroupOut {
     pub(super) fn new(labels: Labels<'_>, group: &PollGroup) -> Self {
         Self {
-            count: group.polls.len(),
-            longest: PollOut::new(labels, group.longest()),
-            delayed: group.delayed(),
-            delayed_most_ns: group.delayed_most().map(|(_, ready)| ready.0),
+            count: group.count,
+            longest: PollOut::new(labels, &group.longest),
+            delayed: group.delayed,
+            delayed_most_ns: group.delayed_most.map(|(_, ready)| ready.0),
         }
     }
 }

@@ -15,7 +15,7 @@ use super::stacks::{SiteOut, SpreadOut};
 use super::tasks::TaskReportOut;
 use super::threads::ThreadOut;
 use super::values::ValueOut;
-use crate::answer::summary::{Omitted, SummaryAnswer};
+use crate::answer::summary::{SummaryAnswer, SummaryOmitted};
 use crate::error::Failure;
 use crate::label::names::Names;
 use crate::output::Output;
@@ -209,9 +209,9 @@ pub struct OmittedOut {
     moments: usize,
 }
 
-impl From<Omitted> for OmittedOut {
-    fn from(omitted: Omitted) -> Self {
-        let Omitted { regions, threads, lives, tasks, futures, counters, moments } = omitted;
+impl From<SummaryOmitted> for OmittedOut {
+    fn from(omitted: SummaryOmitted) -> Self {
+        let SummaryOmitted { regions, threads, lives, tasks, futures, counters, moments } = omitted;
         Self { regions, threads, lives, tasks, futures, counters, moments }
     }
 }

@@ -7,7 +7,7 @@ use trace_format::id::{CallId, StackId, ThreadId};
 use super::blocked::{AtOut, PartyOut};
 use super::head::{DisturbancesOut, HeadOut};
 use super::stacks::{ResourceOut, SpreadOut, StackOut, WhoOut};
-use crate::answer::syscalls::{Omitted, SyscallsAnswer};
+use crate::answer::syscalls::{CallsOmitted, SyscallsAnswer};
 use crate::error::Failure;
 use crate::label::{Labels, call, errno};
 use crate::output::Output;
@@ -91,9 +91,9 @@ pub struct CallsOmittedOut {
     by_stack: usize,
 }
 
-impl From<Omitted> for CallsOmittedOut {
-    fn from(omitted: Omitted) -> Self {
-        let Omitted { by_call, by_resource, by_stack } = omitted;
+impl From<CallsOmitted> for CallsOmittedOut {
+    fn from(omitted: CallsOmitted) -> Self {
+        let CallsOmitted { by_call, by_resource, by_stack } = omitted;
         Self { by_call, by_resource, by_stack }
     }
 }

@@ -8,7 +8,7 @@ use trace_profile::escape;
 
 use super::{errno, units};
 
-/// So many characters of a resource's name are shown; of a longer path the end says most.
+/// Maximum number of characters of a resource's name that are shown.
 const NAME_CHARS_MAX: usize = 120;
 
 /// The function's name; `call 200` if only a newer version knows it.

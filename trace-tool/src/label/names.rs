@@ -18,9 +18,9 @@ use trace_profile::escape;
 use super::places::short_file;
 use super::units;
 
-/// So many characters of a name are shown.
+/// Maximum number of characters of a name that are shown.
 const NAME_CHARS_MAX: usize = 120;
-/// So many characters of one argument are shown.
+/// Maximum number of characters of one argument that are shown.
 const VALUE_CHARS_MAX: usize = 80;
 
 /// The names of one trace.

@@ -49,7 +49,7 @@ impl Options {
     }
 }
 
-/// A typing error isn't met by silence.
+/// Reports files that were given in vain, as typing errors are.
 fn say_unused(binaries: &Binaries, modules: &BTreeMap<u64, Module>) {
     for program in binaries.unused(modules) {
         let path = program.path.display();

@@ -7,14 +7,14 @@
 use std::io::Write;
 
 use trace_analysis::async_tasks::{
-    AsyncHolder, AsyncTasks, AwaitGroup, LONG_POLL, LongPoll, Phase, SpawnSite, Unfinished,
+    AsyncHolder, AsyncTasks, AwaitGroup, LONG_POLL, LongPoll, Phase, SpawnSite,
 };
 use trace_format::id::{CallId, SiteId, StackId};
 
 use super::blocked::shares;
 use super::table::{Column, Table};
 use super::{print_more, print_table};
-use crate::answer::async_tasks::{AsyncAnswer, PollGroup, own_place as place};
+use crate::answer::async_tasks::{AsyncAnswer, PollGroup, StuckGroup, own_place as place};
 use crate::answer::limited;
 use crate::error::Failure;
 use crate::label::{Labels, call, units};
@@ -97,11 +97,11 @@ fn print_poll(
     labels: Labels<'_>,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    let poll = group.longest();
+    let poll = &group.longest;
     let (long, who) = (units::time(poll.duration), site(labels, poll.site));
     let (thread, at) = (labels.names.thread(poll.thread), units::since(poll.begin));
     let over = if poll.ended { "" } else { ", not over at the end" };
-    let times = match group.polls.len() {
+    let times = match group.count {
         1 => String::new(),
         more => format!(", {more} times"),
     };
@@ -122,8 +122,8 @@ fn print_poll(
     if !chain.is_empty() {
         out.wrapped(&format!("{:10}inside: {}", "", chain.join(" > ")), 12)?;
     }
-    if let Some((who, most)) = group.delayed_most() {
-        let tasks = units::plural(group.delayed(), "task", "tasks");
+    if let Some((who, most)) = group.delayed_most {
+        let tasks = units::plural(group.delayed, "task", "tasks");
         let (who, most) = (labels.names.site(who), units::time(most));
         let line = format!("{:10}{tasks} waited behind it, ready: {who} for {most}", "");
         out.wrapped(&line, 12)?;
@@ -292,14 +292,14 @@ fn print_stuck(answer: &AsyncAnswer, labels: Labels<'_>, out: &mut Output) -> Re
 
 fn print_unfinished(
     tasks: &AsyncTasks,
-    group: &[Unfinished],
+    group: &StuckGroup,
     labels: Labels<'_>,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    let task = &group[0];
+    let task = &group.longest;
     let long = units::time(task.since.until(tasks.to));
     let (who, id) = (labels.names.site(task.site), task.task.0);
-    let which = match group.len() {
+    let which = match group.count {
         1 => format!("{who} (task {id})"),
         more => format!("{} of {who} (task {id}, …)", units::count(more as u64)),
     };

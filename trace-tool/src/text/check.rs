@@ -5,7 +5,7 @@ use std::io::Write;
 use trace_profile::escape;
 
 use super::path;
-use crate::answer::check::{CheckAnswer, Contents};
+use crate::answer::check::{CheckAnswer, FileContents};
 use crate::error::{Failure, Verdict};
 use crate::label::units;
 use crate::output::Output;
@@ -36,7 +36,7 @@ pub fn print(answer: &CheckAnswer, out: &mut Output) -> Result<(), Failure> {
 
 /// What there is in the file.
 fn print_counts(answer: &CheckAnswer, out: &mut Output) -> Result<(), Failure> {
-    let Contents { threads, cpus, definition_batches, stacks, modules, resources, .. } =
+    let FileContents { threads, cpus, definition_batches, stacks, modules, resources, .. } =
         answer.contents;
     let events = units::plural(answer.summary.events, "event", "events");
     let batches = units::plural(answer.summary.batches, "batch", "batches");
@@ -74,7 +74,8 @@ fn print_facilities(answer: &CheckAnswer, out: &mut Output) -> Result<(), Failur
 }
 
 fn print_file(answer: &CheckAnswer, out: &mut Output) -> Result<(), Failure> {
-    let Contents { bytes_unreadable, has_end, dropped_events, memory_max, .. } = answer.contents;
+    let FileContents { bytes_unreadable, has_end, dropped_events, memory_max, .. } =
+        answer.contents;
     let ended = if has_end { "has its index and its end" } else { "has no end" };
     let size = units::bytes(answer.subject.reading.file.bytes());
     match bytes_unreadable {

@@ -21,20 +21,20 @@ const THREAD_WIDTH_MAX: usize = 24;
 
 /// Prints lines as they come.
 #[derive(Debug)]
-pub struct Printer<'o> {
+pub struct TextLines<'o> {
     out: &'o mut Output,
     /// Of the column of threads, once it is known.
     thread_width: Option<usize>,
 }
 
-impl<'o> Printer<'o> {
+impl<'o> TextLines<'o> {
     /// Nothing is printed yet.
     pub fn new(out: &'o mut Output) -> Self {
         Self { out, thread_width: None }
     }
 }
 
-impl Show for Printer<'_> {
+impl Show for TextLines<'_> {
     fn line(&mut self, line: Line, names: &Names<'_>) -> Result<(), Failure> {
         let width = *self.thread_width.get_or_insert_with(|| thread_width(names));
         let at = units::moment(Nanos(line.at_ns));

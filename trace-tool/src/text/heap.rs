@@ -6,7 +6,7 @@ use trace_analysis::heap::HeapStack;
 
 use super::table::{Column, Table};
 use super::{facilities_off, graph, print_more, print_stack, print_table};
-use crate::answer::heap::{Counters, HeapAnswer};
+use crate::answer::heap::{HeapAnswer, HeapCounters};
 use crate::error::Failure;
 use crate::label::places::Place;
 use crate::label::{Labels, units};
@@ -49,8 +49,8 @@ pub fn print(answer: &HeapAnswer, with_stacks: bool, out: &mut Output) -> Result
 }
 
 /// What lived when, as numbers.
-fn print_counters(counters: &Counters, out: &mut Output) -> Result<(), Failure> {
-    let Counters { at, most, first, last } = counters;
+fn print_counters(counters: &HeapCounters, out: &mut Output) -> Result<(), Failure> {
+    let HeapCounters { at, most, first, last } = counters;
     let live = units::bytes(at.live_bytes);
     let allocations = units::plural(at.live_allocations, "allocation", "allocations");
     let title = format!("{live} live in {allocations}, at {} s", units::moment(at.at));

@@ -1,5 +1,7 @@
-//! Answers as text for people: one file per verb, over the values of [`answer`](crate::answer).
+//! Answers as text for people, over the values of [`answer`](crate::answer).
 //!
+//! - One file per verb: [`summary`], [`regions`], [`tasks`], [`threads`], [`check`], [`events`];
+//!   [`blocked`], [`syscalls`], [`heap`], [`explain`], [`async_tasks`], [`profile`].
 //! - [`table`], [`graph`]: tables that fit the terminal, and small pictures.
 //! - This file: what several verbs print.
 

@@ -24,9 +24,10 @@ pub use system::SystemFields;
 mod futures;
 mod system;
 
-/// So many names of tasks and futures are remembered; others are shown by their number alone.
+/// Maximum number of names of tasks and of futures that are remembered; others are shown by their
+/// number alone.
 const NAMES_MAX: usize = 1 << 20;
-/// So many characters of a message are shown.
+/// Maximum number of characters of a message that are shown.
 const MESSAGE_CHARS_MAX: usize = 1000;
 
 /// One line. `text` is for people, safe to print; the other fields are for programs, and those
