@@ -1,5 +1,5 @@
 //! A trace that is opened, and the part of it that is asked about: reading it, with names for its
-//! stacks. Opening the file itself lives in [`source`](crate::source).
+//! stacks. Opening the file itself lives in [`source`].
 
 use std::collections::BTreeSet;
 use std::num::NonZero;
