@@ -42,7 +42,7 @@ pub struct InsightOut {
     /// `loss`, `stuck`, `lock_contention`, `slow_holder`, `holder_preempted`, `oversubscribed`,
     /// `slow_calls`, `chatty_calls`, `one_thread`, `sleep_loop`, `page_faults`, `heap_growth`,
     /// `blocked_worker`, `lock_across_await`, `slow_ready`, `leaked_tasks`, `busy_waker`,
-    /// `slow_task`, `full_channel`, `cpus_taken`.
+    /// `slow_task`, `full_channel`, `cpus_taken`, `stopped`.
     kind: &'static str,
     /// What it cost, of threads' time.
     lost_ns: u64,
