@@ -99,7 +99,7 @@ fn leaf() {
 fn as_the_command() {
     let Ok(words) = std::env::var(WORDS) else { return };
     let words = ["exectrace"].into_iter().chain(words.lines()).map(OsString::from);
-    let code = trace_tool::command::run(words);
+    let code = trace_tool::run(words);
     std::process::exit(i32::from(code != ExitCode::SUCCESS));
 }
 

@@ -142,10 +142,23 @@ impl Heap {
         options: &HeapOptions,
         progress: impl FnMut(Progress),
     ) -> Self {
-        let mut report = HeapReport::new(file, options);
-        let to = Some(Ticks(report.to.0.saturating_add(1)));
-        walk(file, Window { to, ..Window::default() }, |_| false, &mut report, progress);
-        report.finish(file)
+        let mut heaps = Self::read_each(file, std::slice::from_ref(options), progress);
+        heaps.pop().unwrap_or_default()
+    }
+
+    /// Reads the same trace once and looks at the heap in several ways, in the order of `options`.
+    ///
+    /// - `progress` is called every few megabytes.
+    pub fn read_each<S: ReadAt>(
+        file: &TraceFile<S>,
+        options: &[HeapOptions],
+        progress: impl FnMut(Progress),
+    ) -> Vec<Self> {
+        let reports = options.iter().map(|options| HeapReport::new(file, options));
+        let mut reports = HeapReports(reports.collect());
+        let to = reports.0.iter().map(|report| Ticks(report.to.0.saturating_add(1))).max();
+        walk(file, Window { to, ..Window::default() }, |_| false, &mut reports, progress);
+        reports.0.into_iter().map(|report| report.finish(file)).collect()
     }
 
     /// As a profile.
@@ -334,14 +347,19 @@ impl HeapReport {
     }
 }
 
-impl Visitor for HeapReport {
+/// Several at once.
+struct HeapReports(Vec<HeapReport>);
+
+impl Visitor for HeapReports {
     fn open_at_start(&mut self, _: ThreadId, _: &[OpenSince]) {}
 
     fn begin_pending(&mut self, _: Ticks, _: ThreadId, _: Open) {}
 
     #[inline]
     fn event(&mut self, timed: Timed<'_>) {
-        self.event(&timed.event);
+        for report in &mut self.0 {
+            report.event(&timed.event);
+        }
     }
 
     fn fault(&mut self, _: Option<ThreadId>) {}

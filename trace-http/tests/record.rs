@@ -33,7 +33,7 @@ struct Run {
 fn as_the_command() {
     let Ok(words) = std::env::var(WORDS) else { return };
     let words = ["exectrace"].into_iter().chain(words.lines()).map(OsString::from);
-    let code = trace_tool::command::run(words);
+    let code = trace_tool::run(words);
     let codes = [0_u8, 1, 2].into_iter();
     let mut codes = codes.filter(|it| std::process::ExitCode::from(*it) == code);
     std::process::exit(codes.next().map_or(99, i32::from));

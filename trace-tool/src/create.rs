@@ -4,7 +4,7 @@
 //! (mode 0600); one that is there keeps its mode. A symbolic link is not followed, for somebody
 //! else may have planted it, but for those in `/dev` and `/proc`, as `/dev/stdout`.
 
-use crate::command::Failure;
+use crate::error::Failure;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Component, Path};

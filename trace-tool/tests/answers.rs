@@ -151,8 +151,8 @@ fn json_has_the_same_numbers_and_the_documented_fields() {
     for verb in ["regions", "tasks", "threads", "check"] {
         let part = json(&bench, &format!("{verb} FILE --json"));
         for (name, value) in part.as_object().expect("an object") {
-            if name != "tasks" && name != "regions" {
-                assert_eq!(value, &all[name], "{verb} {name}");
+            if let Some(of_all) = all.get(name).filter(|_| name != "tasks" && name != "regions") {
+                assert_eq!(value, of_all, "{verb} {name}");
             }
         }
     }

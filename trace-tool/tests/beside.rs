@@ -8,7 +8,7 @@ use std::process::Command;
 
 use common::{Bench, Run, request_builder};
 use trace_format::live::{Header, PAGE_BYTES};
-use trace_tool::command::beside::part_before;
+use trace_tool::source::beside::part_before;
 
 /// A trace whose process was killed; the process's number is 1.
 fn killed() -> Bench {

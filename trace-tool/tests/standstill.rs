@@ -47,7 +47,9 @@ fn every_command_says_that_the_process_was_stopped() {
 fn programs_are_told_the_same() {
     let bench = bench();
     let stop = serde_json::json!([
-        { "from_ns": 45 * MS, "to_ns": 1_045 * MS, "suspended_ns": 0 }
+        {
+            "from_ns": 45 * MS, "to_ns": 1_045 * MS, "duration_ns": 1_000 * MS, "suspended_ns": 0
+        }
     ]);
     assert_eq!(json(&bench.run("blocked FILE --json"))["standstills"], stop);
     let answer = json(&bench.run("threads FILE --json"));

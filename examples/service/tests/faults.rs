@@ -20,7 +20,7 @@ const SOURCE: &str = include_str!("../../service.rs");
 
 fn main() -> ExitCode {
     if std::env::var_os(TOOL).is_some() {
-        return trace_tool::command::run(std::env::args_os());
+        return trace_tool::run(std::env::args_os());
     }
     let folder = tempfile::TempDir::new().expect("a temporary folder");
     let trace = folder.path().join("service.trace");

@@ -11,9 +11,9 @@ use trace_format::id::StackId;
 use trace_format::read::Tables;
 use trace_profile::escape;
 
-/// So many characters of a function's name are shown.
+/// Maximum number of characters of a function's name that are shown.
 const NAME_CHARS_MAX: usize = 120;
-/// Of a path, so many parts at its end are shown.
+/// Maximum number of parts of a path that are shown, those at its end.
 const PATH_PARTS_MAX: usize = 3;
 
 /// The stacks of one trace.

@@ -21,7 +21,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::command::Failure;
+use crate::error::Failure;
 use crate::output::{Output, say};
 use outcome::Ask;
 use project::{Plan, Project};
@@ -60,7 +60,7 @@ struct CommandLine {
     /// How to record, as EXECTRACE has it behind the name: os=off,memory=256M.
     #[arg(long, value_name = "OPTIONS")]
     options: Option<String>,
-    /// At most so many rows in each table; 0 for all.
+    /// Maximum number of rows in each table; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: usize,
     /// Print the summary of every trace, and not only of a single one.
@@ -186,7 +186,7 @@ fn start(plan: &Plan, call: Call<'_>, variable: &str) -> Result<ExitStatus, Fail
 }
 
 /// An interrupt from the terminal goes to the program as well, and ends that: what it has left is
-/// what whoever interrupts it wants to see.
+/// what the user wants to see.
 fn outlive_interrupts() {
     let signal = signal_hook::consts::SIGINT;
     // If it can't be had, an interrupt ends this as it would have.

@@ -12,13 +12,15 @@ use trace_format::time::Nanos;
 use trace_profile::escape;
 
 use super::runs::{self, Spent};
-use crate::command::beside::{has_other_names, is_same_file};
-use crate::command::reading::{Source, limited};
-use crate::command::{Failure, summary};
-use crate::describe::Names;
+use crate::answer::summary::{SummaryAnswer, SummaryAsk};
+use crate::answer::{Question, Reading, limited};
+use crate::error::Failure;
+use crate::label::names::Names;
+use crate::label::units;
 use crate::output::{Output, say};
-use crate::table::{Column, Table};
-use crate::{symbols, units};
+use crate::source::beside::{has_other_names, is_same_file};
+use crate::text::table::{Column, Table};
+use crate::{symbols, text};
 
 /// Maximum number of traces whose names are read at once: each costs up to a second.
 const NAMED_MAX: usize = 64;
@@ -54,7 +56,7 @@ fn once(traces: Vec<PathBuf>) -> Vec<PathBuf> {
 /// What is wanted of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ask {
-    /// At most so many rows in a table; 0 for all.
+    /// Maximum number of rows in a table; 0 for all.
     pub(super) limit: usize,
     /// A summary of each trace.
     pub(super) every: bool,
@@ -130,7 +132,9 @@ pub(super) fn show(
     if ask.every || paths.len() == 1 && (ask.is_run || outcome.tasks.is_empty()) {
         for path in &paths {
             writeln!(out)?;
-            summary::run(&summary::Arguments::of(path.clone(), ask.limit), out)?;
+            let question = Question { file: path.clone(), ..Question::default() };
+            let summary = SummaryAsk { limit: ask.limit, ..SummaryAsk::default() };
+            text::summary::print(&SummaryAnswer::read(&question, summary)?, out)?;
         }
     }
     outcome.print(ask.limit, out)?;
@@ -158,7 +162,7 @@ fn why_bare(ask: Ask, status: ExitStatus) -> &'static str {
 
 impl Outcome {
     fn add(&mut self, path: &Path) -> Result<(), Failure> {
-        let reading = Source::whole(path.to_path_buf()).open()?;
+        let reading = Reading::whole(path)?;
         let summary = reading.summary(0, 0);
         // While the program is there: after the next build it is another.
         if self.processes.len() < NAMED_MAX {

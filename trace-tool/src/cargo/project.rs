@@ -12,7 +12,7 @@ use std::process::Command;
 
 use serde::Deserialize;
 
-use crate::command::Failure;
+use crate::error::Failure;
 
 const NAME: &str = "exectrace";
 

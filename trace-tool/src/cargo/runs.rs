@@ -8,7 +8,7 @@ use trace_analysis::Wanted;
 use trace_analysis::symbols::Symbols;
 use trace_format::time::Nanos;
 
-use crate::command::reading::Reading;
+use crate::answer::Reading;
 
 /// How the time went that threads worked for a task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,113 +1,193 @@
-//! What async tasks did, for programs.
+//! `exectrace async` for programs.
 
 use serde::Serialize;
-use trace_analysis::async_tasks::{
-    AsyncHolder, AsyncTasks, AwaitGroup, Delay, Idle, LongPoll, SpawnSite, Unfinished, Worker,
-};
-use trace_analysis::life::{Activity, Share};
-use trace_analysis::reason::Await;
-use trace_format::id::{CallId, FutureId, SiteId, StackId};
+use trace_analysis::async_tasks::{AsyncTasks, SpawnSite, Unfinished, Worker};
 use trace_format::time::Nanos;
 
-use super::life::{FrameOut, StackOut, TimesOut, WhoOut, Words};
-use super::{Place, Spread, Trace};
-use crate::call;
-use crate::completeness::Completeness;
+use super::awaits::{AwaitOut, AwaitedOut};
+use super::head::HeadOut;
+use super::polls::{DelayOut, NamedFutureOut, PollGroupOut, PollOut};
+use super::stacks::{SiteOut, SpreadOut, StackOut, WhoOut};
+use crate::answer::async_tasks::{AsyncAnswer, AsyncTotals};
+use crate::error::Failure;
+use crate::label::Labels;
+use crate::output::Output;
 
-/// What `async` answers.
+/// What `async` answers, of async tasks: futures that were spawned, or that no other awaits.
 #[derive(Debug, Serialize)]
-pub struct AsyncReport {
-    trace: Trace,
-    from_ns: u64,
-    to_ns: u64,
-    wall_ns: u64,
+pub struct AsyncOut {
+    #[serde(flatten)]
+    head: HeadOut,
+    /// Futures that began while too many lived to follow another one.
     untracked: u64,
+    /// Batches and events that could not be read.
     unreadable: u64,
-    has_loss: bool,
-    sites: Vec<SiteOut>,
-    children: Vec<SiteOut>,
+    /// Sums over all sites.
+    totals: TotalsOut,
+    /// Per call site, the most time in polls first.
+    sites: Vec<SpawnSiteOut>,
+    /// The futures that these await, per call site, the most time in polls first.
+    children: Vec<SpawnSiteOut>,
+    /// How long the longest poll took.
+    longest_poll_ns: Option<u64>,
+    /// How many polls took 10 ms or more.
+    long_polls_count: u64,
+    /// These polls, those of one place together, the longest first, `--top` places at most.
+    long_polls: Vec<PollGroupOut>,
+    /// Places that `--top` left out.
+    long_polls_omitted: usize,
+    /// The longest polls, longest first, `--top` at most.
     polls: Vec<PollOut>,
+    /// The longest times that tasks were ready and not polled, longest first, `--top` at most.
     delays: Vec<DelayOut>,
+    /// Where tasks were idle, `--top` at most: locks first, timers last, and of each the most time
+    /// first.
     waits: Vec<AwaitOut>,
+    /// Places that `--top` left out.
+    waits_omitted: usize,
+    /// Unfinished tasks that have waited for as long as `--idle` says.
     unfinished: Vec<UnfinishedOut>,
-    /// Unfinished tasks that have not waited for so long.
+    /// Unfinished tasks that have not waited for that long.
     unfinished_omitted: usize,
+    /// The threads that polled.
     workers: Vec<WorkerOut>,
 }
 
-impl AsyncReport {
-    /// All of it.
-    ///
-    /// - `omitted`: how many unfinished tasks `tasks` has no longer.
-    #[must_use]
-    pub fn new(
-        trace: Trace,
-        words: Words<'_>,
-        tasks: &AsyncTasks,
-        omitted: usize,
-        missing: &Completeness,
-    ) -> Self {
+/// Prints the answer.
+///
+/// # Errors
+/// If it can't be written.
+pub fn print(answer: &AsyncAnswer, out: &mut Output) -> Result<(), Failure> {
+    let names = answer.subject.names();
+    let labels = answer.subject.labels(&names);
+    Ok(out.json(&AsyncOut::new(labels, answer))?)
+}
+
+impl AsyncOut {
+    fn new(labels: Labels<'_>, answer: &AsyncAnswer) -> Self {
+        let AsyncTasks { untracked, unreadable, to, .. } = answer.tasks;
+        let AsyncTasks { sites, children, polls, delays, waits, unfinished, workers, .. } =
+            &answer.tasks;
+        let long_polls = answer.long_polls.iter();
         Self {
-            trace,
-            from_ns: tasks.from.0,
-            to_ns: tasks.to.0,
-            wall_ns: tasks.to.0.saturating_sub(tasks.from.0),
-            untracked: tasks.untracked,
-            unreadable: tasks.unreadable,
-            has_loss: missing.has_loss(),
-            sites: tasks.sites.iter().map(|it| SiteOut::new(words, it)).collect(),
-            children: tasks.children.iter().map(|it| SiteOut::new(words, it)).collect(),
-            polls: tasks.polls.iter().map(|it| PollOut::new(words, it)).collect(),
-            delays: tasks.delays.iter().map(|it| DelayOut::new(words, it)).collect(),
-            waits: tasks.waits.iter().map(|it| AwaitOut::new(words, it)).collect(),
-            unfinished: tasks
-                .unfinished
-                .iter()
-                .map(|it| UnfinishedOut::new(words, it, tasks.to))
-                .collect(),
-            unfinished_omitted: omitted,
-            workers: tasks.workers.iter().map(|it| WorkerOut::new(words, it)).collect(),
+            head: HeadOut::new(&answer.subject),
+            untracked,
+            unreadable,
+            totals: answer.totals.into(),
+            sites: sites.iter().map(|it| SpawnSiteOut::new(labels, it)).collect(),
+            children: children.iter().map(|it| SpawnSiteOut::new(labels, it)).collect(),
+            longest_poll_ns: answer.longest_poll.map(|longest| longest.0),
+            long_polls_count: answer.long_polls_count,
+            long_polls: long_polls.map(|group| PollGroupOut::new(labels, group)).collect(),
+            long_polls_omitted: answer.long_polls_omitted,
+            polls: polls.iter().map(|it| PollOut::new(labels, it)).collect(),
+            delays: delays.iter().map(|it| DelayOut::new(labels, it)).collect(),
+            waits: waits.iter().map(|it| AwaitOut::new(labels, it)).collect(),
+            waits_omitted: answer.waits_omitted,
+            unfinished: unfinished.iter().map(|it| UnfinishedOut::new(labels, it, to)).collect(),
+            unfinished_omitted: answer.unfinished_omitted,
+            workers: workers.iter().map(|it| WorkerOut::new(labels, it)).collect(),
         }
     }
 }
 
+/// Sums over all sites.
 #[derive(Debug, Serialize)]
-struct SiteOut {
-    #[serde(flatten)]
-    place: Place,
-    spawned: bool,
-    spawned_at: Option<StackOut>,
+pub struct TotalsOut {
+    /// Async tasks.
     count: u64,
+    /// Those that had not ended.
     alive: u64,
-    alive_max: u64,
+    /// Polls.
     polls: u64,
+    /// Time inside polls.
     busy_ns: u64,
-    poll: Spread,
-    long_polls: u64,
-    long_total_ns: u64,
-    ready_total_ns: u64,
-    ready: Spread,
+    /// Time in which tasks were woken and not yet polled.
+    ready_ns: u64,
+    /// Time in which tasks were not woken.
     idle_ns: u64,
-    life: Spread,
+    /// The sum of `total_ns` of all `waits`, those left out included.
+    waited_ns: u64,
+}
+
+impl From<AsyncTotals> for TotalsOut {
+    fn from(totals: AsyncTotals) -> Self {
+        let AsyncTotals { count, alive, polls, busy, ready, idle, waited } = totals;
+        Self {
+            count,
+            alive,
+            polls,
+            busy_ns: busy.0,
+            ready_ns: ready.0,
+            idle_ns: idle.0,
+            waited_ns: waited.0,
+        }
+    }
+}
+
+/// The async tasks, or the child futures, of one call site.
+#[derive(Debug, Serialize)]
+pub struct SpawnSiteOut {
+    #[serde(flatten)]
+    site: SiteOut,
+    /// Whether they were spawned; else they are awaited, and by no other future.
+    spawned: bool,
+    /// Where they were spawned.
+    spawned_at: Option<StackOut>,
+    /// Those that lived in the window.
+    count: u64,
+    /// Those that had not ended.
+    alive: u64,
+    /// Maximum number that lived at once.
+    alive_max: u64,
+    /// Polls.
+    polls: u64,
+    /// Time inside polls.
+    busy_ns: u64,
+    /// Of polls.
+    poll: SpreadOut,
+    /// Polls that took 10 ms or more.
+    long_polls: u64,
+    /// How long these took together.
+    long_total_ns: u64,
+    /// Time in which they were woken and not yet polled.
+    ready_total_ns: u64,
+    /// Of these times.
+    ready: SpreadOut,
+    /// Time in which they were not woken.
+    idle_ns: u64,
+    /// From begin to end.
+    life: SpreadOut,
+    /// Those that returned.
     returned: u64,
+    /// Those that returned an error.
     failed: u64,
+    /// Those that were dropped before they were ready.
     dropped: u64,
+    /// Those that panicked.
     panicked: u64,
+    /// Those that ended, nobody knows how.
     ended: u64,
+    /// Wakes.
     wakes: u64,
+    /// Wakes of a task by itself.
     self_wakes: u64,
+    /// Wakes of what had been woken already.
     futile_wakes: u64,
+    /// Wakes after the end.
     late_wakes: u64,
+    /// Those that were never polled.
     never_polled: u64,
+    /// Those of which no waker is left.
     unwakeable: u64,
 }
 
-impl SiteOut {
-    fn new(words: Words<'_>, it: &SpawnSite) -> Self {
+impl SpawnSiteOut {
+    fn new(labels: Labels<'_>, it: &SpawnSite) -> Self {
         Self {
-            place: Place::new(words.names, it.site),
+            site: SiteOut::new(labels.names, it.site),
             spawned: it.spawned,
-            spawned_at: StackOut::new(words, it.stack),
+            spawned_at: StackOut::new(labels, it.stack),
             count: it.count,
             alive: it.alive,
             alive_max: it.alive_max,
@@ -135,324 +215,72 @@ impl SiteOut {
     }
 }
 
-/// A call site's own name.
-fn name(words: Words<'_>, site: SiteId) -> Option<String> {
-    words.names.callsite(site).map(|known| known.name.clone())
-}
-
-/// A future, and where it came from.
+/// A task that had not ended.
 #[derive(Debug, Serialize)]
-struct FutureOut {
-    future: u64,
-    site: u32,
-    name: Option<String>,
-}
-
-impl FutureOut {
-    fn new(words: Words<'_>, future: FutureId, site: SiteId) -> Self {
-        Self { future: future.0, site: site.0, name: name(words, site) }
-    }
-}
-
-#[derive(Debug, Serialize)]
-struct PollOut {
-    task: FutureOut,
-    #[serde(flatten)]
-    thread: Option<WhoOut>,
+pub struct UnfinishedOut {
+    /// The task.
+    task: NamedFutureOut,
+    /// When it began; negative if that was before the trace.
     begin_ns: i64,
-    duration_ns: u64,
-    ended: bool,
-    inside: Vec<LinkOut>,
-    delayed: u64,
-    delayed_total_ns: u64,
-    delayed_most: Option<DelayedOut>,
-    culprit: Option<StackOut>,
-    in_place: bool,
-    doing: Option<DoingOut>,
-}
-
-#[derive(Debug, Serialize)]
-struct LinkOut {
-    #[serde(flatten)]
-    what: FutureOut,
-    duration_ns: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct DelayedOut {
-    task: FutureOut,
-    ready_ns: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct DoingOut {
-    times: TimesOut,
-    slow_call: Option<String>,
-    slow_ns: u64,
-    slow_at: Option<StackOut>,
-    sampled_at: Option<StackOut>,
-    samples: u64,
-    samples_total: u64,
-}
-
-impl PollOut {
-    fn new(words: Words<'_>, poll: &LongPoll) -> Self {
-        let chain = poll.chain.iter().map(|link| LinkOut {
-            what: FutureOut::new(words, link.future, link.site),
-            duration_ns: link.duration.0,
-        });
-        Self {
-            task: FutureOut::new(words, poll.task, poll.site),
-            thread: WhoOut::new(words, poll.thread),
-            begin_ns: poll.begin.0,
-            duration_ns: poll.duration.0,
-            ended: poll.ended,
-            inside: chain.collect(),
-            delayed: poll.delayed,
-            delayed_total_ns: poll.delayed_total.0,
-            delayed_most: poll.delayed_most.map(|(task, site, ready)| DelayedOut {
-                task: FutureOut::new(words, task, site),
-                ready_ns: ready.0,
-            }),
-            culprit: StackOut::new(words, poll.culprit()),
-            in_place: words.places.blocks_in_place(poll.culprit()),
-            doing: poll.activity.as_ref().map(|doing| DoingOut::new(words, doing)),
-        }
-    }
-}
-
-impl DoingOut {
-    fn new(words: Words<'_>, doing: &Activity) -> Self {
-        Self {
-            times: (&doing.times).into(),
-            slow_call: (doing.slow_call != CallId(0)).then(|| call::name(doing.slow_call)),
-            slow_ns: doing.slow.0,
-            slow_at: StackOut::new(words, doing.slow_stack),
-            sampled_at: StackOut::new(words, doing.sampled),
-            samples: doing.samples.0,
-            samples_total: doing.samples.1,
-        }
-    }
-}
-
-#[derive(Debug, Serialize)]
-struct DelayOut {
-    task: FutureOut,
-    #[serde(flatten)]
-    thread: Option<WhoOut>,
-    ready_ns: u64,
-    duration_ns: u64,
-    behind: Option<BehindOut>,
-}
-
-#[derive(Debug, Serialize)]
-struct BehindOut {
-    task: FutureOut,
-    begin_ns: i64,
-    duration_ns: u64,
-}
-
-impl DelayOut {
-    fn new(words: Words<'_>, delay: &Delay) -> Self {
-        Self {
-            task: FutureOut::new(words, delay.task, delay.site),
-            thread: WhoOut::new(words, delay.thread),
-            ready_ns: delay.ready.0,
-            duration_ns: delay.duration.0,
-            behind: delay.behind.map(|behind| BehindOut {
-                task: FutureOut::new(words, behind.task, behind.site),
-                begin_ns: behind.begin.0,
-                duration_ns: behind.duration.0,
-            }),
-        }
-    }
-}
-
-/// What is awaited, and where.
-#[derive(Debug, Serialize)]
-struct AwaitedOut {
-    awaited: &'static str,
-    library: &'static str,
-    place: Option<FrameOut>,
-    at: Option<StackOut>,
-}
-
-impl AwaitedOut {
-    fn new(words: Words<'_>, awaited: Await, stack: StackId) -> Self {
-        Self {
-            awaited: awaited.awaited.name(),
-            library: awaited.library,
-            place: words.places.own(stack).map(FrameOut::new),
-            at: StackOut::new(words, stack),
-        }
-    }
-
-    fn all(words: Words<'_>, all: &[(StackId, Await)]) -> Vec<Self> {
-        all.iter().map(|(stack, awaited)| Self::new(words, *awaited, *stack)).collect()
-    }
-}
-
-#[derive(Debug, Serialize)]
-struct AwaitOut {
-    site: u32,
-    name: Option<String>,
-    #[serde(flatten)]
-    what: AwaitedOut,
-    one_of: Vec<AwaitedOut>,
-    count: u64,
-    total_ns: u64,
-    #[serde(flatten)]
-    spread: Spread,
-    waiting: u64,
-    wakers: Vec<WakerOut>,
-    holders: Vec<HolderOut>,
-    longest: Vec<IdleOut>,
-}
-
-#[derive(Debug, Serialize)]
-struct WakerOut {
-    site: Option<u32>,
-    name: Option<String>,
-    at: Option<StackOut>,
-    count: u64,
-    total_ns: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct HolderOut {
-    site: u32,
-    name: Option<String>,
-    released_at: Option<StackOut>,
-    count: u64,
-    held_ns: u64,
-    held_max_ns: u64,
-    held_longest_by: u64,
-    idle_ns: u64,
-    idle: Option<AwaitedOut>,
-}
-
-#[derive(Debug, Serialize)]
-struct IdleOut {
-    task: u64,
-    begin_ns: i64,
-    duration_ns: u64,
-    woken_on: Option<WhoOut>,
-    woken_by: Option<u64>,
-    woken_at: Option<StackOut>,
-}
-
-impl AwaitOut {
-    fn new(words: Words<'_>, group: &AwaitGroup) -> Self {
-        Self {
-            site: group.site.0,
-            name: name(words, group.site),
-            what: AwaitedOut::new(words, group.awaited, group.stack),
-            one_of: AwaitedOut::all(words, &group.one_of),
-            count: group.count,
-            total_ns: group.total.0,
-            spread: group.quantiles.into(),
-            waiting: group.waiting,
-            wakers: group.wakers.iter().map(|waker| WakerOut::new(words, waker)).collect(),
-            holders: group.holders.iter().map(|holder| HolderOut::new(words, holder)).collect(),
-            longest: group.longest.iter().map(|idle| IdleOut::new(words, idle)).collect(),
-        }
-    }
-}
-
-impl WakerOut {
-    fn new(words: Words<'_>, share: &Share<(Option<SiteId>, StackId)>) -> Self {
-        let (site, stack) = share.of;
-        Self {
-            site: site.map(|site| site.0),
-            name: site.and_then(|site| name(words, site)),
-            at: StackOut::new(words, stack),
-            count: share.count,
-            total_ns: share.total.0,
-        }
-    }
-}
-
-impl HolderOut {
-    fn new(words: Words<'_>, holder: &AsyncHolder) -> Self {
-        let idle = AwaitedOut::new(words, holder.idle_awaited, holder.idle_stack);
-        Self {
-            site: holder.site.0,
-            name: name(words, holder.site),
-            released_at: StackOut::new(words, holder.stack),
-            count: holder.count,
-            held_ns: holder.held.0,
-            held_max_ns: holder.held_max.0,
-            held_longest_by: holder.task.0,
-            idle_ns: holder.idle.0,
-            idle: (holder.idle.0 > 0).then_some(idle),
-        }
-    }
-}
-
-impl IdleOut {
-    fn new(words: Words<'_>, idle: &Idle) -> Self {
-        let waker = idle.waker;
-        let task = waker.map(|waker| waker.task).filter(|task| *task != FutureId(0));
-        Self {
-            task: idle.task.0,
-            begin_ns: idle.begin.0,
-            duration_ns: idle.duration.0,
-            woken_on: waker.and_then(|waker| WhoOut::new(words, waker.thread)),
-            woken_by: task.map(|task| task.0),
-            woken_at: waker.and_then(|waker| StackOut::new(words, waker.stack)),
-        }
-    }
-}
-
-#[derive(Debug, Serialize)]
-struct UnfinishedOut {
-    task: FutureOut,
-    begin_ns: i64,
+    /// How often it was polled in the window.
     polls: u64,
+    /// `polled`, `never polled`, `ready`, `idle`.
     phase: &'static str,
+    /// Since when; negative if that was before the trace.
     since_ns: i64,
+    /// For how long.
     waited_ns: u64,
     #[serde(flatten)]
     what: AwaitedOut,
+    /// What else it may wait for, if it waits at several places at once.
     one_of: Vec<AwaitedOut>,
+    /// Whether no waker is left.
     unwakeable: bool,
-    chain: Vec<FutureOut>,
+    /// The child futures it is in, outermost first.
+    chain: Vec<NamedFutureOut>,
 }
 
 impl UnfinishedOut {
-    fn new(words: Words<'_>, task: &Unfinished, to: Nanos) -> Self {
-        let chain = task.chain.iter().map(|(id, site)| FutureOut::new(words, *id, *site));
+    fn new(labels: Labels<'_>, task: &Unfinished, to: Nanos) -> Self {
+        let chain = task.chain.iter().map(|(id, site)| NamedFutureOut::new(labels, *id, *site));
         Self {
-            task: FutureOut::new(words, task.task, task.site),
+            task: NamedFutureOut::new(labels, task.task, task.site),
             begin_ns: task.begin.0,
             polls: task.polls,
             phase: task.phase.name(),
             since_ns: task.since.0,
             waited_ns: task.since.until(to).0,
-            what: AwaitedOut::new(words, task.awaited, task.stack),
-            one_of: AwaitedOut::all(words, &task.one_of),
+            what: AwaitedOut::new(labels, task.awaited, task.stack),
+            one_of: AwaitedOut::all(labels, &task.one_of),
             unwakeable: task.unwakeable,
             chain: chain.collect(),
         }
     }
 }
 
+/// A thread that polled.
 #[derive(Debug, Serialize)]
-struct WorkerOut {
+pub struct WorkerOut {
     #[serde(flatten)]
     thread: Option<WhoOut>,
+    /// Polls.
     polls: u64,
+    /// Time inside polls.
     busy_ns: u64,
+    /// Time in which it had nothing to do, as far as the trace says so.
     parked_ns: u64,
+    /// Time in long polls while tasks were ready that were polled there later.
     starved_ns: u64,
+    /// The longest poll.
     longest_ns: u64,
+    /// Polls that took 10 ms or more.
     long_polls: u64,
 }
 
 impl WorkerOut {
-    fn new(words: Words<'_>, worker: &Worker) -> Self {
+    fn new(labels: Labels<'_>, worker: &Worker) -> Self {
         Self {
-            thread: WhoOut::new(words, worker.thread),
+            thread: WhoOut::new(labels, worker.thread),
             polls: worker.polls,
             busy_ns: worker.busy.0,
             parked_ns: worker.parked.0,

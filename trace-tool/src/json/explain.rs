@@ -1,69 +1,73 @@
-//! What was found to make the program slow, for programs.
+//! `exectrace explain` for programs.
 
 use serde::Serialize;
 use trace_analysis::Moment;
 use trace_analysis::explain::Insight;
-use trace_analysis::life::Lives;
 
-use super::Trace;
-use super::life::{ResourceOut, StackOut, WhoOut, Words};
-use super::process::FacilityOut;
-use crate::call;
-use crate::completeness::Completeness;
+use super::head::HeadOut;
+use super::stacks::{ResourceOut, StackOut, WhoOut};
+use crate::answer::explain::ExplainAnswer;
+use crate::error::Failure;
+use crate::label::{Labels, call};
+use crate::output::Output;
 
 /// What `explain` answers.
 #[derive(Debug, Serialize)]
-pub struct ExplainReport {
-    trace: Trace,
-    from_ns: u64,
-    to_ns: u64,
-    wall_ns: u64,
-    facilities: Vec<FacilityOut>,
-    has_loss: bool,
+pub struct ExplainOut {
+    #[serde(flatten)]
+    head: HeadOut,
+    /// What was found, worst first, `--top` at most.
     insights: Vec<InsightOut>,
+    /// Those that `--top` left out.
+    insights_omitted: usize,
 }
 
-impl ExplainReport {
-    /// The findings, in this order.
-    #[must_use]
-    pub fn new(
-        trace: Trace,
-        words: Words<'_>,
-        lives: &Lives,
-        insights: &[Insight],
-        missing: &Completeness,
-    ) -> Self {
-        let facilities = words.names.tables().facilities.values();
-        Self {
-            trace,
-            from_ns: lives.from.0,
-            to_ns: lives.to.0,
-            wall_ns: lives.to.0.saturating_sub(lives.from.0),
-            facilities: facilities.map(FacilityOut::from).collect(),
-            has_loss: missing.has_loss(),
-            insights: insights.iter().map(|insight| InsightOut::new(words, insight)).collect(),
-        }
-    }
+/// Prints the answer.
+///
+/// # Errors
+/// If it can't be written.
+pub fn print(answer: &ExplainAnswer, out: &mut Output) -> Result<(), Failure> {
+    let names = answer.subject.names();
+    let labels = answer.subject.labels(&names);
+    Ok(out.json(&ExplainOut {
+        head: HeadOut::new(&answer.subject),
+        insights: answer.insights.iter().map(|it| InsightOut::new(labels, it)).collect(),
+        insights_omitted: answer.omitted,
+    })?)
 }
 
+/// Something that made the program slow.
 #[derive(Debug, Serialize)]
-struct InsightOut {
+pub struct InsightOut {
+    /// `loss`, `stuck`, `lock_contention`, `slow_holder`, `holder_preempted`, `oversubscribed`,
+    /// `slow_calls`, `chatty_calls`, `one_thread`, `sleep_loop`, `page_faults`, `heap_growth`,
+    /// `blocked_worker`, `lock_across_await`, `slow_ready`, `leaked_tasks`, `busy_waker`,
+    /// `slow_task`, `full_channel`, `cpus_taken`, `stopped`.
     kind: &'static str,
+    /// What it cost, of threads' time.
     lost_ns: u64,
+    /// What it is, in a sentence.
     title: String,
+    /// What shows it, in sentences.
     evidence: Vec<String>,
+    /// The threads that it concerns.
     threads: Vec<WhoOut>,
+    /// Where.
     stacks: Vec<StackOut>,
+    /// What was waited for or called.
     resource: Option<ResourceOut>,
+    /// The function that was called.
     call: Option<String>,
+    /// When it was worst; negative if that was before the trace.
     at_ns: Option<i64>,
+    /// What to ask this tool for more; empty if nothing.
     command: String,
 }
 
 impl InsightOut {
-    fn new(words: Words<'_>, insight: &Insight) -> Self {
-        let threads = insight.threads.iter().filter_map(|id| WhoOut::new(words, *id));
-        let stacks = insight.stacks.iter().filter_map(|id| StackOut::new(words, *id));
+    fn new(labels: Labels<'_>, insight: &Insight) -> Self {
+        let threads = insight.threads.iter().filter_map(|id| WhoOut::new(labels, *id));
+        let stacks = insight.stacks.iter().filter_map(|id| StackOut::new(labels, *id));
         Self {
             kind: insight.kind.name(),
             lost_ns: insight.lost.0,
@@ -71,7 +75,7 @@ impl InsightOut {
             evidence: insight.evidence.clone(),
             threads: threads.collect(),
             stacks: stacks.collect(),
-            resource: insight.resource.and_then(|id| ResourceOut::new(words, id)),
+            resource: insight.resource.and_then(|id| ResourceOut::new(labels, id)),
             call: insight.call.map(call::name),
             at_ns: insight.at.map(|Moment(at)| at),
             command: insight.command.clone(),

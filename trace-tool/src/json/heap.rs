@@ -1,64 +1,90 @@
-//! The heap, for programs.
+//! `exectrace heap` for programs.
 
 use serde::Serialize;
-use trace_analysis::heap::{Heap, HeapPoint, HeapStack};
+use trace_analysis::heap::{HeapPoint, HeapStack};
 
-use super::Trace;
-use super::life::{StackOut, Words};
-use super::process::FacilityOut;
-use crate::completeness::Completeness;
+use super::head::HeadOut;
+use super::stacks::{FrameOut, StackOut};
+use crate::answer::heap::{HeapAnswer, HeapCounters};
+use crate::error::Failure;
+use crate::label::Labels;
+use crate::output::Output;
 
-/// What `heap` answers.
+/// What `heap` answers. Its window begins where growth begins to be measured (`--from`), and ends
+/// with the trace, whenever it was looked at: allocations count until then.
 #[derive(Debug, Serialize)]
-pub struct HeapReport {
-    trace: Trace,
-    facilities: Vec<FacilityOut>,
-    from_ns: u64,
+pub struct HeapOut {
+    #[serde(flatten)]
+    head: HeadOut,
+    /// When it was looked at: as `--at` says; without it at the end, or at the peak if nothing
+    /// lives then.
     at_ns: u64,
-    to_ns: u64,
+    /// Whether that is the peak though it was not asked for.
+    is_peak_instead: bool,
+    /// The exact counters, to the trace's end. Between two snapshots of the recorder lies the peak,
+    /// if more lived then.
     points: Vec<PointOut>,
+    /// What these say of the window; `null` without counters.
+    counters: Option<CountersOut>,
+    /// Bytes between two samples, in the mean.
     sample_bytes: u64,
+    /// Sampled allocations.
     samples: u64,
+    /// Live samples beyond the limit of memory, which count as allocated only.
     samples_untold: u64,
-    has_loss: bool,
+    /// Bytes that the live samples stand for. If the counters have fewer, what lives in `stacks`
+    /// and `places` is scaled down to those.
     estimated_bytes: u64,
-    stacks: Vec<HeapStackOut>,
-}
-
-impl HeapReport {
-    /// The heap, with these stacks.
-    #[must_use]
-    pub fn new(
-        trace: Trace,
-        words: Words<'_>,
-        heap: &Heap,
-        stacks: &[HeapStack],
-        missing: &Completeness,
-    ) -> Self {
-        let facilities = words.names.tables().facilities.values();
-        Self {
-            trace,
-            facilities: facilities.map(FacilityOut::from).collect(),
-            from_ns: heap.from.0,
-            at_ns: heap.at.0,
-            to_ns: heap.to.0,
-            points: heap.points.iter().map(PointOut::from).collect(),
-            sample_bytes: heap.sample_bytes,
-            samples: heap.samples,
-            samples_untold: heap.samples_untold,
-            has_loss: missing.has_loss(),
-            estimated_bytes: heap.estimated_bytes,
-            stacks: stacks.iter().map(|stack| HeapStackOut::new(words, stack)).collect(),
-        }
-    }
-}
-
-#[derive(Debug, Serialize)]
-struct PointOut {
-    at_ns: u64,
+    /// Live bytes of all stacks, those left out included.
     live_bytes: u64,
+    /// By stack, estimated, as `--sort` and `--top` have them.
+    stacks: Vec<HeapStackOut>,
+    /// Stacks that `--top` left out.
+    stacks_omitted: usize,
+    /// By place in the program, estimated, as `--sort` and `--top` have them.
+    places: Vec<HeapPlaceOut>,
+    /// Places that `--top` left out.
+    places_omitted: usize,
+}
+
+/// Prints the answer.
+///
+/// # Errors
+/// If it can't be written.
+pub fn print(answer: &HeapAnswer, out: &mut Output) -> Result<(), Failure> {
+    let names = answer.subject.names();
+    let labels = answer.subject.labels(&names);
+    let heap = &answer.heap;
+    Ok(out.json(&HeapOut {
+        head: HeadOut::new(&answer.subject),
+        at_ns: heap.at.0,
+        is_peak_instead: answer.is_peak_instead,
+        points: heap.points.iter().map(PointOut::from).collect(),
+        counters: answer.counters.as_ref().map(CountersOut::from),
+        sample_bytes: heap.sample_bytes,
+        samples: heap.samples,
+        samples_untold: heap.samples_untold,
+        estimated_bytes: heap.estimated_bytes,
+        live_bytes: answer.live,
+        stacks: heap.stacks.iter().map(|stack| HeapStackOut::new(labels, stack)).collect(),
+        stacks_omitted: answer.stacks_omitted,
+        places: answer.places.iter().map(|place| HeapPlaceOut::new(labels, place)).collect(),
+        places_omitted: answer.places_omitted,
+    })?)
+}
+
+/// The exact counters at one moment.
+#[derive(Debug, Serialize)]
+pub struct PointOut {
+    /// When.
+    at_ns: u64,
+    /// Bytes allocated and not freed.
+    live_bytes: u64,
+    /// Allocations not freed.
     live_allocations: u64,
+    /// Bytes allocated since the program began.
     allocated_bytes: u64,
+    /// Allocations since the program began.
     allocations: u64,
 }
 
@@ -69,21 +95,53 @@ impl From<&HeapPoint> for PointOut {
     }
 }
 
+/// What the exact counters say of the window.
 #[derive(Debug, Serialize)]
-struct HeapStackOut {
-    at: Option<StackOut>,
+pub struct CountersOut {
+    /// When it was looked at, or just before.
+    at: PointOut,
+    /// When most lived.
+    most: PointOut,
+    /// How many more bytes lived at `at` than at the window's begin; `null` if no time had passed.
+    grown_bytes: Option<i128>,
+    /// Bytes allocated in the window; `null` if no time has passed.
+    allocated_bytes: Option<u64>,
+    /// Allocations in the window; `null` if no time has passed.
+    allocations: Option<u64>,
+}
+
+impl From<&HeapCounters> for CountersOut {
+    fn from(counters: &HeapCounters) -> Self {
+        Self {
+            at: (&counters.at).into(),
+            most: (&counters.most).into(),
+            grown_bytes: counters.grown(),
+            allocated_bytes: counters.allocated().map(|(bytes, _)| bytes),
+            allocations: counters.allocated().map(|(_, count)| count),
+        }
+    }
+}
+
+/// What a stack or a place allocated, estimated.
+#[derive(Debug, Serialize)]
+pub struct HeapSumsOut {
+    /// Samples among those live.
     live_samples: u64,
+    /// Bytes live when it was looked at, of what was allocated while the trace ran.
     live_bytes: u64,
+    /// Allocations of them.
     live_count: u64,
+    /// Bytes allocated in the window.
     allocated_bytes: u64,
+    /// Allocations of them.
     allocated_count: u64,
+    /// Bytes live when it was looked at, less those at the window's begin.
     grown_bytes: i64,
 }
 
-impl HeapStackOut {
-    fn new(words: Words<'_>, stack: &HeapStack) -> Self {
+impl From<&HeapStack> for HeapSumsOut {
+    fn from(stack: &HeapStack) -> Self {
         Self {
-            at: StackOut::new(words, stack.stack),
             live_samples: stack.live_samples,
             live_bytes: stack.live_bytes,
             live_count: stack.live_count,
@@ -91,5 +149,36 @@ impl HeapStackOut {
             allocated_count: stack.allocated_count,
             grown_bytes: stack.grown_bytes,
         }
+    }
+}
+
+/// What one stack allocated.
+#[derive(Debug, Serialize)]
+pub struct HeapStackOut {
+    /// The stack; `null` if it is not known.
+    at: Option<StackOut>,
+    #[serde(flatten)]
+    sums: HeapSumsOut,
+}
+
+impl HeapStackOut {
+    fn new(labels: Labels<'_>, stack: &HeapStack) -> Self {
+        Self { at: StackOut::new(labels, stack.stack), sums: stack.into() }
+    }
+}
+
+/// What the stacks of one place in the program allocated together.
+#[derive(Debug, Serialize)]
+pub struct HeapPlaceOut {
+    /// The place; `null` if it is not known.
+    place: Option<FrameOut>,
+    #[serde(flatten)]
+    sums: HeapSumsOut,
+}
+
+impl HeapPlaceOut {
+    fn new(labels: Labels<'_>, place: &HeapStack) -> Self {
+        let at = labels.places.own(place.stack);
+        Self { place: at.map(FrameOut::from), sums: place.into() }
     }
 }

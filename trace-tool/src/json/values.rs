@@ -3,35 +3,18 @@
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 use trace_analysis::regions::OwnedValues;
-use trace_format::id::SiteId;
-use trace_format::value::{Text, Value, Values};
+use trace_format::value::{Text, Value};
 
-use crate::describe::Names;
+use crate::label::names::NamedValues;
 
 /// Arguments as an object, by name, in the call site's order.
 #[derive(Debug)]
-pub struct Named(Vec<String>, OwnedValues);
-
-impl Named {
-    /// The values of an event of this call site. Those that have no name are called `#2`.
-    #[must_use]
-    pub fn new(names: &Names<'_>, site: SiteId, values: Values<'_>) -> Self {
-        let name =
-            |at| names.argument_name(site, at).map_or_else(|| format!("#{at}"), str::to_owned);
-        Self((0..values.count()).map(name).collect(), OwnedValues::new(values))
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
+pub struct Named(pub NamedValues);
 
 impl Serialize for Named {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (name, value) in self.0.iter().zip(self.1.values()) {
+        let mut map = serializer.serialize_map(Some(self.0.names.len()))?;
+        for (name, value) in self.0.names.iter().zip(self.0.values.values()) {
             map.serialize_entry(name, &ValueOut(value))?;
         }
         map.end()
@@ -56,9 +39,12 @@ impl Serialize for OwnedValuesOut {
 #[derive(Debug)]
 pub struct ValueOut<'a>(pub Value<'a>);
 
-#[derive(Serialize)]
-struct Cut {
+/// A text that was cut when it was recorded.
+#[derive(Debug, Serialize)]
+struct CutTextOut {
+    /// What was kept.
     text: String,
+    /// How long it was, in bytes.
     bytes_before: u64,
 }
 
@@ -88,6 +74,6 @@ fn text_out<S: Serializer>(text: Text<'_>, hex: bool, serializer: S) -> Result<S
     };
     match text.missing() {
         0 => serializer.serialize_str(&shown),
-        _ => Cut { text: shown, bytes_before: text.bytes_before }.serialize(serializer),
+        _ => CutTextOut { text: shown, bytes_before: text.bytes_before }.serialize(serializer),
     }
 }

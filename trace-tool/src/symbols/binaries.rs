@@ -10,7 +10,7 @@ use trace_profile::symbols::binaries::Binaries;
 use trace_profile::symbols::cache::Cache;
 use trace_profile::symbols::program::hex;
 
-use crate::command::Failure;
+use crate::error::Failure;
 use crate::output::say;
 
 /// Where names may come from, besides the files that ran.
@@ -49,7 +49,7 @@ impl Options {
     }
 }
 
-/// A typing error isn't met by silence.
+/// Reports files that were given in vain, as typing errors are.
 fn say_unused(binaries: &Binaries, modules: &BTreeMap<u64, Module>) {
     for program in binaries.unused(modules) {
         let path = program.path.display();

@@ -15,14 +15,14 @@ use trace_profile::escape::plain;
 use trace_profile::symbols::{Unnamed, name};
 
 use self::binaries::Options;
-use crate::command::Failure;
+use crate::error::Failure;
+use crate::label::units;
 use crate::output::say;
-use crate::units;
 
-/// So many lines at most say whose names are missing.
+/// Maximum number of lines that say whose names are missing.
 const LINES_MAX: usize = 8;
 
-/// Names for `addresses`, and one line on standard error for each file that is not to be had.
+/// Names for `addresses`, and one line on standard error for each file that is missing.
 ///
 /// # Errors
 /// If a file that `options` names can't be read.
@@ -45,7 +45,7 @@ pub fn resolve<S: ReadAt>(
 }
 
 /// Reads the names of a trace's stacks, so that they are in the user's cache when the program is
-/// built anew. Silent: whoever reads the trace hears what is missing.
+/// built anew. Silent: what is missing is said when the trace is read.
 pub fn keep<S: ReadAt>(file: &TraceFile<S>) {
     let tables = file.tables();
     let stacks = tables.stacks.values().flat_map(|stack| stack.addresses.iter().copied());

@@ -1,0 +1,250 @@
+//! What kept executors' threads, what async tasks waited for, and which of them are stuck.
+
+use std::collections::BTreeMap;
+
+use trace_analysis::Wanted;
+use trace_analysis::async_tasks::{AsyncTasks, LONG_POLL, LongPoll, Phase, SpawnSite, Unfinished};
+use trace_format::id::{SiteId, StackId};
+use trace_format::time::Nanos;
+
+use super::{LifeReading, Question, Subject, cut};
+use crate::error::Failure;
+use crate::label::{Labels, units};
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct AsyncAsk {
+    /// Maximum length of each list; 0 for all.
+    pub top: usize,
+    /// Only the tasks of spawn sites whose names contain this.
+    pub site: Option<String>,
+    /// Only unfinished tasks that have waited for this long.
+    pub idle: Nanos,
+}
+
+/// The answer.
+#[derive(Debug)]
+pub struct AsyncAnswer {
+    /// What it is about.
+    pub subject: Subject,
+    /// The tasks that were asked for. Polls, delays and waits are cut; waits for locks stand first,
+    /// and waits for timers last, for that is how tasks rest. The unfinished tasks are those that
+    /// have waited for as long as was asked.
+    pub tasks: AsyncTasks,
+    /// Sums over all spawn sites.
+    pub totals: AsyncTotals,
+    /// The longest poll, whatever was cut.
+    pub longest_poll: Option<Nanos>,
+    /// The polls that kept their threads for [`LONG_POLL`] or more, those of one place together,
+    /// cut.
+    pub long_polls: Vec<PollGroup>,
+    /// Places that were left out of these.
+    pub long_polls_omitted: usize,
+    /// How many polls took that long.
+    pub long_polls_count: u64,
+    /// Places that were left out of the waits.
+    pub waits_omitted: usize,
+    /// Unfinished tasks that are alike, in the order in which they are worth a look, cut.
+    pub stuck: Vec<StuckGroup>,
+    /// Kinds of these that were left out.
+    pub stuck_omitted: usize,
+    /// Unfinished tasks that have not waited for long enough.
+    pub unfinished_omitted: usize,
+    /// Whether the trace says what ran where.
+    pub has_cpus: bool,
+    /// What was asked.
+    pub ask: AsyncAsk,
+}
+
+/// Polls of one spawn site that spent their time at one place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PollGroup {
+    /// How many: of each spawn site the longest are kept.
+    pub count: usize,
+    /// The longest.
+    pub longest: LongPoll,
+    /// How many tasks were ready and waited behind one of them.
+    pub delayed: u64,
+    /// The task that waited longest behind one of them: whose it was, and for how long.
+    pub delayed_most: Option<(SiteId, Nanos)>,
+}
+
+/// Unfinished tasks of one spawn site that wait alike at one place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StuckGroup {
+    /// How many.
+    pub count: usize,
+    /// The one that has waited longest.
+    pub longest: Unfinished,
+}
+
+/// Sums over spawn sites.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AsyncTotals {
+    /// Async tasks.
+    pub count: u64,
+    /// Those that had not ended.
+    pub alive: u64,
+    /// Polls.
+    pub polls: u64,
+    /// Time inside polls.
+    pub busy: Nanos,
+    /// Time in which tasks were woken and not yet polled.
+    pub ready: Nanos,
+    /// Time in which tasks were not woken.
+    pub idle: Nanos,
+    /// The same as the places have it where tasks waited.
+    pub waited: Nanos,
+}
+
+impl AsyncTotals {
+    fn new(tasks: &AsyncTasks) -> Self {
+        let sum = |of: fn(&SpawnSite) -> u64| units::sum(tasks.sites.iter().map(of));
+        Self {
+            count: sum(|site| site.count),
+            alive: sum(|site| site.alive),
+            polls: sum(|site| site.polls),
+            busy: Nanos(sum(|site| site.busy.0)),
+            ready: Nanos(sum(|site| site.ready_total.0)),
+            idle: Nanos(sum(|site| site.idle.0)),
+            waited: Nanos(units::sum(tasks.waits.iter().map(|group| group.total.0))),
+        }
+    }
+}
+
+impl PollGroup {
+    fn new(longest: &LongPoll) -> Self {
+        Self { count: 0, longest: longest.clone(), delayed: 0, delayed_most: None }
+    }
+
+    fn add(&mut self, poll: &LongPoll) {
+        self.count += 1;
+        self.delayed = self.delayed.saturating_add(poll.delayed);
+        let most = poll.delayed_most.map(|(_, site, ready)| (site, ready));
+        self.delayed_most = self.delayed_most.into_iter().chain(most).max_by_key(|most| most.1);
+    }
+}
+
+impl AsyncAnswer {
+    /// Reads the trace.
+    ///
+    /// # Errors
+    /// If there is none, or a file that names were to be taken from can't be read.
+    pub fn read(question: &Question, ask: AsyncAsk) -> Result<Self, Failure> {
+        let wanted = || Wanted { async_tasks: true, ..Wanted::default() };
+        let LifeReading { subject, report } = LifeReading::read(question, |_, _| wanted())?;
+        let has_cpus = !report.lives.cpus.is_empty();
+        let tasks = report.async_tasks.unwrap_or_default();
+        let mut answer = Self {
+            subject,
+            tasks,
+            totals: AsyncTotals::default(),
+            longest_poll: None,
+            long_polls: Vec::new(),
+            long_polls_omitted: 0,
+            long_polls_count: 0,
+            waits_omitted: 0,
+            stuck: Vec::new(),
+            stuck_omitted: 0,
+            unfinished_omitted: 0,
+            has_cpus,
+            ask,
+        };
+        answer.narrow();
+        answer.totals = AsyncTotals::new(&answer.tasks);
+        answer.find_long_polls();
+        answer.find_stuck();
+        answer.sort_and_cut();
+        Ok(answer)
+    }
+
+    /// Whether the trace has async tasks, though none of those that were asked for.
+    #[must_use]
+    pub fn has_others(&self) -> bool {
+        self.ask.site.is_some() && AsyncTasks::are_in(&self.subject.reading.file)
+    }
+
+    /// Leaves what belongs to the spawn sites and the threads that were asked for.
+    fn narrow(&mut self) {
+        let (subject, tasks) = (&self.subject, &mut self.tasks);
+        if let Some(wanted) = &self.ask.site {
+            let names = subject.names();
+            let is = |site: SiteId| names.site(site).contains(wanted);
+            tasks.sites.retain(|it| is(it.site));
+            tasks.children.retain(|it| is(it.site));
+            tasks.polls.retain(|it| is(it.site));
+            tasks.delays.retain(|it| is(it.site));
+            tasks.waits.retain(|it| is(it.site));
+            tasks.unfinished.retain(|it| is(it.site));
+        }
+        tasks.polls.retain(|it| subject.reading.wants(it.thread));
+        tasks.delays.retain(|it| subject.reading.wants(it.thread));
+        tasks.workers.retain(|it| subject.reading.wants(it.thread));
+    }
+
+    fn find_long_polls(&mut self) {
+        let names = self.subject.names();
+        let labels = self.subject.labels(&names);
+        let is_long = |poll: &&LongPoll| poll.duration >= LONG_POLL;
+        let mut alike: Vec<(SiteId, String, PollGroup)> = Vec::new();
+        for poll in self.tasks.polls.iter().filter(is_long) {
+            let place = own_place(labels, poll.culprit());
+            let found = alike.iter().position(|it| (it.0, &it.1) == (poll.site, &place));
+            let at = found.unwrap_or(alike.len());
+            if at == alike.len() {
+                alike.push((poll.site, place, PollGroup::new(poll)));
+            }
+            alike[at].2.add(poll);
+        }
+        let ended = units::sum(self.tasks.sites.iter().map(|site| site.long_polls));
+        let open = self.tasks.polls.iter().filter(is_long).filter(|poll| !poll.ended);
+        self.long_polls_count = ended.saturating_add(open.count() as u64);
+        self.longest_poll = self.tasks.polls.first().map(|poll| poll.duration);
+        self.long_polls = alike.into_iter().map(|(.., group)| group).collect();
+    }
+
+    fn find_stuck(&mut self) {
+        let (to, idle) = (self.tasks.to, self.ask.idle);
+        let count = self.tasks.unfinished.len();
+        self.tasks.unfinished.retain(|task| task.since.until(to) >= idle);
+        self.unfinished_omitted = count - self.tasks.unfinished.len();
+        let mut alike: BTreeMap<(u8, SiteId, StackId, Phase), StuckGroup> = BTreeMap::new();
+        for task in &self.tasks.unfinished {
+            let key = (rank(task), task.site, task.stack, task.phase);
+            let group = || StuckGroup { count: 0, longest: task.clone() };
+            alike.entry(key).or_insert_with(group).count += 1;
+        }
+        self.stuck = alike.into_values().collect();
+    }
+
+    fn sort_and_cut(&mut self) {
+        let top = self.ask.top;
+        let AsyncTasks { polls, delays, waits, .. } = &mut self.tasks;
+        waits.sort_by_key(|group| {
+            let awaited = group.awaited.awaited;
+            (!awaited.is_lock(), awaited.is_rest())
+        });
+        cut(polls, top);
+        cut(delays, top);
+        self.waits_omitted = cut(waits, top);
+        self.long_polls_omitted = cut(&mut self.long_polls, top);
+        self.stuck_omitted = cut(&mut self.stuck, top);
+    }
+}
+
+/// What is worse has a lower rank.
+fn rank(task: &Unfinished) -> u8 {
+    match task.phase {
+        _ if task.unwakeable => 0,
+        Phase::New | Phase::Ready => 1,
+        Phase::Polled => 2,
+        Phase::Idle if task.awaited.awaited.is_lock() => 3,
+        Phase::Idle => 4 + u8::from(task.awaited.awaited.is_rest()),
+    }
+}
+
+/// A place in the program's own code; empty if it is not known.
+#[must_use]
+pub fn own_place(labels: Labels<'_>, stack: StackId) -> String {
+    labels.places.own(stack).map(|place| place.shown()).unwrap_or_default()
+}

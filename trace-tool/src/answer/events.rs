@@ -1,0 +1,143 @@
+//! Every event as a line, in the order of time.
+//!
+//! Lines are handed on one by one: a trace has more of them than fit into memory. Faults stand
+//! where they were met; what is missing from the lines is known at the end. With a limit that is
+//! what is missing up to the last line.
+
+use trace_format::read::{InOrder, ReadAt, Window};
+use trace_format::time::{Nanos, Ticks};
+
+use super::lines::{Line, Lines};
+use super::{Question, Reading, Subject};
+use crate::error::Failure;
+use crate::label::names::Names;
+use crate::label::places::Places;
+use crate::output::progress;
+
+/// Between two looks at the progress bar.
+const PROGRESS_EVENTS: u64 = 1 << 16;
+
+/// What is asked.
+#[derive(Clone, Debug, Default)]
+pub struct EventsAsk {
+    /// Maximum number of lines; 0 for all.
+    pub limit: u64,
+    /// Only lines that contain this text.
+    pub grep: Option<String>,
+    /// Whether the stacks of events are wanted.
+    pub stacks: bool,
+    /// Whether a progress bar would disturb: lines are shown on the same terminal.
+    pub is_shown: bool,
+}
+
+/// Receives the lines.
+pub trait Show {
+    /// The next line.
+    ///
+    /// - `names`: of the same trace.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    fn line(&mut self, line: Line, names: &Names<'_>) -> Result<(), Failure>;
+}
+
+/// Reads the trace and hands on its lines. The answer says what is missing from them.
+///
+/// # Errors
+/// If there is no trace, or a line can't be written.
+pub fn read(
+    question: &Question,
+    ask: &EventsAsk,
+    show: &mut impl Show,
+) -> Result<Subject, Failure> {
+    let reading = Reading::open(&question.file, &question.part)?;
+    let thread = match reading.threads.as_slice() {
+        [one] => Some(*one),
+        _ => None,
+    };
+    let order = reading.file.in_order(Window { from: reading.from, to: reading.to, thread });
+    let symbols = match ask.stacks {
+        true => Some(reading.symbols(&question.naming)?),
+        false => None,
+    };
+    let limited_at = {
+        let tables = reading.file.tables();
+        let names = Names::new(tables);
+        let places = symbols.as_ref().map(|symbols| Places::new(tables, symbols));
+        let lines = Lines::new(&names, places);
+        let mut walk =
+            Walk { reading: &reading, names: &names, ask, lines, show, shown: 0, limited_at: None };
+        walk.all(order)?;
+        walk.limited_at
+    };
+    // What is missing from the lines that were shown.
+    let to = limited_at.map(|at| Ticks(at.0.saturating_add(1)));
+    let shown = Reading { to: to.or(reading.to), ..reading };
+    let summary = shown.summary(0, 0);
+    Ok(Subject::of_summary(shown, &summary))
+}
+
+struct Walk<'a, 's, S> {
+    reading: &'a Reading,
+    names: &'a Names<'a>,
+    ask: &'a EventsAsk,
+    lines: Lines<'a>,
+    show: &'s mut S,
+    shown: u64,
+    /// When the last line was that the limit allows, if it came to that.
+    limited_at: Option<Ticks>,
+}
+
+impl<Shown: Show> Walk<'_, '_, Shown> {
+    fn all<S: ReadAt>(&mut self, mut order: InOrder<'_, S>) -> Result<(), Failure> {
+        for (thread, open) in order.open_at_start() {
+            if self.reading.wants(*thread) {
+                self.lines.open_at_start(*thread, open, self.reading.from.unwrap_or_default());
+            }
+        }
+        self.show()?;
+        let bar = progress(if self.ask.is_shown { 0 } else { self.reading.file.bytes() });
+        let events = self.reading.file.index().iter().map(|entry| u64::from(entry.events));
+        bar.set_length(events.sum());
+        let (mut done, mut count) = (false, 0_u64);
+        while !done {
+            count += 1;
+            if count.is_multiple_of(PROGRESS_EVENTS) {
+                bar.set_position(count);
+            }
+            match order.next_event() {
+                None => break,
+                Some(Ok(timed)) => {
+                    if self.reading.wants(timed.thread) {
+                        self.lines.event(&timed);
+                    }
+                }
+                Some(Err(error)) => self.lines.fault(order.fault_thread(), &error),
+            }
+            done = self.show()?;
+        }
+        bar.finish_and_clear();
+        if !done && self.reading.to.is_none() {
+            self.lines.open_at_end();
+            self.show()?;
+        }
+        Ok(())
+    }
+
+    /// Hands on the lines of one event, those that are wanted; whether there are enough.
+    fn show(&mut self) -> Result<bool, Failure> {
+        for line in self.lines.take() {
+            if self.ask.grep.as_ref().is_some_and(|wanted| !line.text.contains(wanted)) {
+                continue;
+            }
+            let at = Nanos(line.at_ns);
+            self.show.line(line, self.names)?;
+            self.shown += 1;
+            if self.ask.limit > 0 && self.shown >= self.ask.limit {
+                self.limited_at = Some(self.reading.file.tables().clock.ticks(at));
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}

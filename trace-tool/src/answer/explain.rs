@@ -1,0 +1,38 @@
+//! What made the program slow, worst first.
+
+use trace_analysis::Wanted;
+use trace_analysis::explain::{Insight, explain_all};
+
+use super::{LifeReading, Question, Subject, cut};
+use crate::error::Failure;
+
+/// The answer.
+#[derive(Debug)]
+pub struct ExplainAnswer {
+    /// What it is about.
+    pub subject: Subject,
+    /// What was found, worst first, cut.
+    pub insights: Vec<Insight>,
+    /// How many were left out.
+    pub omitted: usize,
+}
+
+impl ExplainAnswer {
+    /// Reads the trace.
+    ///
+    /// - `top`: maximum number of findings; 0 for all.
+    ///
+    /// # Errors
+    /// If there is none, or a file that names were to be taken from can't be read.
+    pub fn read(question: &Question, top: usize) -> Result<Self, Failure> {
+        let LifeReading { subject, report } = LifeReading::read(question, |reading, summary| {
+            let slow_tasks = reading.slow_tasks(summary);
+            Wanted { async_tasks: true, heap: true, slow_tasks, tasks_by_name: false }
+        })?;
+        let tasks = (report.async_tasks.as_ref(), report.slow_tasks.as_slice());
+        let (file, heap) = (&subject.reading.file, report.heap.as_ref());
+        let mut insights = explain_all(file, &report.lives, heap, tasks, &subject.symbols);
+        let omitted = cut(&mut insights, top);
+        Ok(Self { subject, insights, omitted })
+    }
+}

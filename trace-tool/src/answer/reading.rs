@@ -1,0 +1,240 @@
+//! A trace that is opened, and the part of it that is asked about: reading it, with names for its
+//! stacks. Opening the file itself lives in [`source`].
+
+use std::collections::BTreeSet;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+
+use trace_analysis::heap::{Heap, HeapOptions};
+use trace_analysis::life::Lives;
+use trace_analysis::slow_tasks::{SlowTask, slow_tasks};
+use trace_analysis::symbols::Symbols;
+use trace_analysis::{Options, Report, Summary, Wanted};
+use trace_format::id::ThreadId;
+use trace_format::read::{Facility, Tables, TraceFile};
+use trace_format::time::{Nanos, Ticks};
+
+use super::completeness::Completeness;
+use crate::error::Failure;
+use crate::label::names::Names;
+use crate::label::units;
+use crate::output::{advance, progress, say};
+use crate::source::{self, Bytes};
+use crate::symbols::{self, binaries};
+
+/// Unnamed stacks are reported if they are at least one in this many.
+const NAMELESS_PART: usize = 20;
+
+/// A part of a trace; all of it by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// From this time on, since the trace's begin.
+    pub from: Option<Nanos>,
+    /// Until this time.
+    pub to: Option<Nanos>,
+    /// Only the threads with this name, or the one with this id.
+    pub thread: Option<String>,
+}
+
+/// An open trace, and the part of it that is wanted.
+#[derive(Debug)]
+pub struct Reading {
+    /// Where the trace is.
+    pub path: PathBuf,
+    /// The trace.
+    pub file: TraceFile<Bytes>,
+    /// From when on.
+    pub from: Option<Ticks>,
+    /// Until when.
+    pub to: Option<Ticks>,
+    /// Which threads; empty for all.
+    pub threads: Vec<ThreadId>,
+}
+
+impl Reading {
+    /// Opens a trace.
+    ///
+    /// # Errors
+    /// If there is none, or nothing can be in the part that is wanted.
+    pub fn open(path: &Path, part: &Selection) -> Result<Self, Failure> {
+        if let (Some(from), Some(to)) = (part.from, part.to)
+            && from >= to
+        {
+            return Err(Failure::Usage("--from must be before --to".to_owned()));
+        }
+        let file = source::open(path)?;
+        let tables = file.tables();
+        let ticks = |at| tables.clock.ticks(at);
+        let threads = match &part.thread {
+            Some(wanted) => threads(tables, wanted)?,
+            None => Vec::new(),
+        };
+        let (from, to) = (part.from.map(ticks), part.to.map(ticks));
+        Ok(Self { path: path.to_owned(), file, from, to, threads })
+    }
+
+    /// Opens all of a trace.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn whole(path: &Path) -> Result<Self, Failure> {
+        Self::open(path, &Selection::default())
+    }
+
+    /// Whether all of the trace is wanted.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.from.is_none() && self.to.is_none() && self.threads.is_empty()
+    }
+
+    /// Whether a thread is wanted.
+    #[must_use]
+    pub fn wants(&self, thread: ThreadId) -> bool {
+        self.threads.is_empty() || self.threads.contains(&thread)
+    }
+
+    /// Sums up the part that is wanted.
+    #[must_use]
+    pub fn summary(&self, outliers: usize, trees: usize) -> Summary {
+        let options = Options { outliers, trees, ..self.options() };
+        let bar = progress(self.file.bytes());
+        let summary = Summary::read(&self.file, &options, |progress| advance(&bar, progress));
+        bar.finish_and_clear();
+        summary
+    }
+
+    /// What threads did in the part that is wanted.
+    #[must_use]
+    pub fn lives(&self, symbols: &Symbols) -> Lives {
+        self.report(symbols, Wanted::default()).lives
+    }
+
+    /// The same, and what else is wanted.
+    #[must_use]
+    pub fn report(&self, symbols: &Symbols, wanted: Wanted) -> Report {
+        let bar = progress(self.file.bytes());
+        let advance = |progress| advance(&bar, progress);
+        let report = Report::read(&self.file, &self.options(), wanted, symbols, advance);
+        bar.finish_and_clear();
+        report
+    }
+
+    /// The heap, looked at in several ways.
+    #[must_use]
+    pub fn heaps(&self, options: &[HeapOptions]) -> Vec<Heap> {
+        let bar = progress(self.file.bytes());
+        let heaps = Heap::read_each(&self.file, options, |progress| advance(&bar, progress));
+        bar.finish_and_clear();
+        heaps
+    }
+
+    /// The tasks that took longer than is usual, without what threads did in them.
+    ///
+    /// - `summary`: of the same part.
+    #[must_use]
+    pub fn slow_tasks(&self, summary: &Summary) -> Vec<SlowTask> {
+        slow_tasks(&self.file, &self.options(), summary)
+    }
+
+    /// What is missing from an answer about the part that is wanted.
+    #[must_use]
+    pub fn completeness(&self) -> Completeness {
+        Completeness::new(&self.file, &self.summary(0, 0), None)
+    }
+
+    /// Whether the trace says more of threads than what they recorded themselves: their calls, or
+    /// where they ran.
+    #[must_use]
+    pub fn has_life(&self) -> bool {
+        let tables = self.file.tables();
+        let is_on = |name: &str| tables.facilities.get(name).is_some_and(|facility| facility.on);
+        is_on("os")
+            || is_on("sched")
+            || !tables.resources.is_empty()
+            || self.file.index().iter().any(|entry| entry.thread.as_cpu().is_some())
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            from: self.from,
+            to: self.to,
+            threads: self.threads.clone(),
+            workers: std::thread::available_parallelism().map_or(1, NonZero::get),
+            ..Options::default()
+        }
+    }
+
+    /// Names for all stacks of the trace. A line on standard error reports files that are missing.
+    ///
+    /// # Errors
+    /// If a file that `options` names can't be read.
+    pub fn symbols(&self, options: &binaries::Options) -> Result<Symbols, Failure> {
+        symbols(&self.file, options)
+    }
+
+    /// Which parts of the recorder did not serve.
+    #[must_use]
+    pub fn facilities_off(&self) -> Vec<&Facility> {
+        let is_off =
+            |facility: &&Facility| !facility.on && !facility.note.starts_with("not asked for");
+        self.file.tables().facilities.values().filter(is_off).collect()
+    }
+}
+
+/// Names for all stacks of a trace. A line on standard error reports files that are missing.
+///
+/// # Errors
+/// If a file that `options` names can't be read.
+pub fn symbols(file: &TraceFile<Bytes>, options: &binaries::Options) -> Result<Symbols, Failure> {
+    let tables = file.tables();
+    let stacks = tables.stacks.values().flat_map(|stack| stack.addresses.iter().copied());
+    let entries = tables.threads.values().map(|thread| thread.entry).filter(|entry| *entry > 0);
+    let addresses: BTreeSet<u64> = stacks.chain(entries).collect();
+    let symbols = symbols::resolve(file, addresses, options)?;
+    say_nameless(tables, &symbols);
+    Ok(symbols)
+}
+
+/// Says so if the code of many stacks is nowhere. That of a few is nobody's concern, and of what
+/// stands behind a stack's true end there is no code.
+fn say_nameless(tables: &Tables, symbols: &Symbols) {
+    let is_nowhere = |address: &&u64| {
+        symbols.module(**address).is_none() && symbols.functions(**address).is_empty()
+    };
+    let inner = tables.stacks.values().filter_map(|stack| stack.addresses.first());
+    let (all, nowhere) = (inner.clone().count(), inner.filter(is_nowhere).count());
+    if nowhere > 0 && nowhere.saturating_mul(NAMELESS_PART) >= all {
+        let (nowhere, all) = (units::count(nowhere as u64), units::count(all as u64));
+        say(&format!(
+            "no names for the innermost functions of {nowhere} of {all} stacks: their code was \
+             made while the program ran, or unloaded before the trace stopped; keep its libraries \
+             loaded"
+        ));
+    }
+}
+
+fn threads(tables: &Tables, wanted: &str) -> Result<Vec<ThreadId>, Failure> {
+    let by_name = tables.threads.values().filter(|thread| thread.name == wanted);
+    let found: Vec<_> = by_name.map(|thread| thread.id).collect();
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let cpu = wanted.strip_prefix("CPU ").and_then(|number| number.parse::<u32>().ok());
+    if let Some(cpu) = cpu.filter(|cpu| *cpu < ThreadId::CPU_FIRST) {
+        return Ok(vec![ThreadId::cpu(cpu)]);
+    }
+    let number = wanted.trim_start_matches("thread ").trim_start_matches('#').parse::<u64>();
+    if let Ok(number) = number {
+        let ids = tables.threads.values().find(|thread| u64::from(thread.id.0) == number);
+        let found = ids.or_else(|| tables.threads.values().find(|thread| thread.os_id == number));
+        if let Some(thread) = found {
+            return Ok(vec![thread.id]);
+        }
+    }
+    let names = Names::new(tables);
+    let some: Vec<_> = tables.threads.keys().take(8).map(|id| names.thread(*id)).collect();
+    let more = if tables.threads.len() > 8 { ", …" } else { "" };
+    let wanted = trace_profile::escape::plain(wanted, 80);
+    let there_are = some.join(", ");
+    Err(Failure::Usage(format!("no thread `{wanted}` in the trace; there are {there_are}{more}")))
+}

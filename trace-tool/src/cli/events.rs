@@ -1,0 +1,50 @@
+//! `exectrace events`: every event, in the order of time.
+
+use clap::Args;
+
+use super::TraceArguments;
+use crate::answer::events::{self, EventsAsk};
+use crate::error::{Failure, Verdict};
+use crate::output::Output;
+use crate::symbols::binaries;
+use crate::{json, raw, text};
+
+/// What can be asked.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    #[command(flatten)]
+    trace: TraceArguments,
+    /// Maximum number of lines; 0 for all.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    limit: u64,
+    /// Only lines that contain this text.
+    #[arg(long, value_name = "TEXT")]
+    grep: Option<String>,
+    /// Show below each event the stack it was recorded at, if there is one.
+    #[arg(long)]
+    stacks: bool,
+    /// Print what lies in the file, batch by batch, as the lines of FORMAT.md, section 9: for
+    /// looking at bytes, and for tests.
+    #[arg(long, conflicts_with_all = ["from", "to", "thread", "json", "limit", "grep", "stacks"])]
+    raw: bool,
+    #[command(flatten)]
+    naming: binaries::Options,
+}
+
+/// Answers.
+///
+/// # Errors
+/// If there is no trace, or the output can't be written.
+pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
+    let Arguments { trace, limit, grep, stacks, raw, naming } = arguments;
+    if raw {
+        return raw::run(&trace.file, out);
+    }
+    let question = trace.question(naming);
+    let ask = EventsAsk { limit, grep, stacks, is_shown: out.width.is_some() };
+    let subject = match trace.json {
+        true => events::read(&question, &ask, &mut json::events::JsonLines::new(out))?,
+        false => events::read(&question, &ask, &mut text::events::TextLines::new(out))?,
+    };
+    Ok(text::warn(&subject.missing))
+}

@@ -1,0 +1,82 @@
+//! `exectrace export`: a trace for another viewer.
+
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use trace_analysis::Progress;
+
+use crate::answer::Reading;
+use crate::create::create;
+use crate::error::{Failure, Verdict};
+use crate::label::units;
+use crate::output::{Output, progress, say};
+use crate::source::is_same;
+use crate::symbols::binaries;
+use crate::text;
+use trace_export::perfetto;
+
+/// What can be asked.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// The trace.
+    file: PathBuf,
+    /// For which viewer.
+    #[arg(long, value_enum)]
+    format: Format,
+    /// The file to write; - is standard output.
+    #[arg(short, long, value_name = "OUT")]
+    output: PathBuf,
+    #[command(flatten)]
+    names: binaries::Options,
+}
+
+/// A viewer's format.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// Protobuf, for ui.perfetto.dev.
+    Perfetto,
+}
+
+/// Writes the export.
+///
+/// # Errors
+/// If there is no trace, or the output can't be written.
+pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> {
+    let reading = Reading::whole(&arguments.file)?;
+    let file = &reading.file;
+    let Format::Perfetto = arguments.format;
+    let to_stdout = arguments.output.as_os_str() == "-";
+    let bar = progress(file.bytes());
+    let advance = |at: Progress| {
+        bar.set_length(at.bytes_total);
+        bar.set_position(at.bytes);
+    };
+    let done = if to_stdout {
+        let symbols = reading.symbols(&arguments.names)?;
+        perfetto::export(file, &symbols, out, advance)
+    } else {
+        let target = &arguments.output;
+        if is_same(&arguments.file, target) {
+            return Err(Failure::Usage("the output would overwrite the trace".to_owned()));
+        }
+        let created = create(target)?;
+        let symbols = reading.symbols(&arguments.names)?;
+        let mut target = BufWriter::with_capacity(1 << 18, created);
+        let done = perfetto::export(file, &symbols, &mut target, advance);
+        done.and_then(|totals| target.flush().map(|()| totals))
+    };
+    bar.finish_and_clear();
+    let totals = done.map_err(Failure::Output)?;
+    let drawn = totals.drawn;
+    if !to_stdout {
+        let (events, bytes) = (units::count(drawn.events), units::bytes(totals.bytes));
+        let path = arguments.output.display().to_string();
+        writeln!(out, "{events} events, {bytes}: open {path} at https://ui.perfetto.dev")?;
+    }
+    if drawn.hidden > 0 {
+        let hidden = units::plural(drawn.hidden, "item", "items");
+        say(&format!("{hidden} left out that the format has no place for"));
+    }
+    Ok(text::warn(&reading.completeness()))
+}

@@ -1,0 +1,141 @@
+//! `exectrace profile`: stacks and what they cost, for `pprof`, as lines, or as a flame graph.
+
+use std::io::BufWriter;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use trace_analysis::profile::ProfileKind;
+use trace_format::time::Nanos;
+use trace_profile::Code;
+use trace_profile::contents::profile;
+
+use super::{named_by, parse_time};
+use crate::answer::profile::{ProfileAnswer, ProfileAsk};
+use crate::answer::{Question, Selection};
+use crate::create::create;
+use crate::error::{Failure, Verdict};
+use crate::output::Output;
+use crate::profile::{Format, write};
+use crate::source::is_same;
+use crate::symbols::binaries;
+use crate::text;
+
+/// What can be asked.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// The trace.
+    file: PathBuf,
+    /// What stacks are weighted by.
+    #[arg(long, value_enum)]
+    kind: Wanted,
+    /// For whom.
+    #[arg(long, value_enum, default_value_t = Format::Pprof)]
+    format: Format,
+    /// The file to write; - is standard output [default: named by the trace and the kind].
+    #[arg(short, long, value_name = "OUT")]
+    output: Option<PathBuf>,
+    /// From this time on, since the trace's begin: 1.5s, 200ms, 30us.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    from: Option<Nanos>,
+    /// Until this time.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    to: Option<Nanos>,
+    /// Of the heap: what lives at this time [default: at the end].
+    #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with = "to")]
+    at: Option<Nanos>,
+    /// Only the threads with this name, or the one with this id.
+    #[arg(long, value_name = "NAME|ID")]
+    thread: Option<String>,
+    /// Leave out the functions of the standard library.
+    #[arg(long)]
+    no_std: bool,
+    #[command(flatten)]
+    binaries: binaries::Options,
+}
+
+/// What stacks are weighted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Wanted {
+    /// All waiting.
+    Block,
+    /// Waiting for other threads: locks, conditions, channels, parking, joins.
+    Sync,
+    /// Waiting for locks.
+    Lock,
+    /// Waiting for sockets and pollers.
+    Net,
+    /// Waiting for files and pipes.
+    Io,
+    /// The time of all calls into the system.
+    Syscall,
+    /// Being able to run and having no CPU.
+    Sched,
+    /// Running, by samples.
+    Cpu,
+    /// Memory: live, and allocated.
+    Heap,
+}
+
+impl Wanted {
+    fn kind(self) -> ProfileKind {
+        match self {
+            Self::Block => ProfileKind::Block,
+            Self::Sync => ProfileKind::Sync,
+            Self::Lock => ProfileKind::Lock,
+            Self::Net => ProfileKind::Net,
+            Self::Io => ProfileKind::Io,
+            Self::Syscall => ProfileKind::Syscall,
+            Self::Sched => ProfileKind::Sched,
+            Self::Cpu => ProfileKind::Cpu,
+            Self::Heap => ProfileKind::Heap,
+        }
+    }
+}
+
+/// Writes the profile.
+///
+/// # Errors
+/// If there is no trace, or the output can't be written.
+pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
+    let kind = arguments.kind.kind();
+    let target = arguments.target();
+    let Arguments { file, format, from, to, at, thread, no_std, binaries, .. } = arguments;
+    let question = Question { file, part: Selection { from, to, thread }, naming: binaries };
+    let answer = ProfileAnswer::read(&question, ProfileAsk { kind, at })?;
+    let subject = &answer.subject;
+    let verdict = text::warn(&subject.missing);
+    text::profile::say_doubts(&answer, kind);
+    if format == Format::Svg && answer.samples.is_empty() {
+        return Err(Failure::Usage("there is nothing to draw".to_owned()));
+    }
+    let tables = subject.reading.file.tables();
+    let window = subject.from..subject.to;
+    let profile = profile(tables, kind, &answer.samples, answer.sample_bytes, window);
+    let modules = &tables.modules;
+    let code = Code { symbols: &subject.symbols, modules, without_std: no_std };
+    if target.as_os_str() == "-" {
+        write(&profile, code, format, out)?;
+        return Ok(verdict);
+    }
+    if is_same(&question.file, &target) {
+        return Err(Failure::Usage("the output would overwrite the trace".to_owned()));
+    }
+    let created = create(&target)?;
+    write(&profile, code, format, &mut BufWriter::new(created))?;
+    text::profile::print_written(profile.rows.len(), &target, format, out)?;
+    Ok(verdict)
+}
+
+impl Arguments {
+    /// In the current folder if nothing is said: `app.trace` and `--kind block` give
+    /// `app.block.pb.gz`.
+    fn target(&self) -> PathBuf {
+        let ending = match self.format {
+            Format::Pprof => "pb.gz",
+            Format::Folded => "folded",
+            Format::Svg => "svg",
+        };
+        let ending = format!("{}.{ending}", self.kind.kind().name());
+        self.output.clone().unwrap_or_else(|| named_by(&self.file, &ending))
+    }
+}

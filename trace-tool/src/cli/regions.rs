@@ -1,0 +1,41 @@
+//! `exectrace regions`: every call site, and its longest regions.
+
+use clap::Args;
+
+use super::TraceArguments;
+use crate::answer::regions::{RegionsAnswer, RegionsAsk, Sort};
+use crate::error::{Failure, Verdict};
+use crate::output::Output;
+use crate::{json, text};
+
+/// What can be asked.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    #[command(flatten)]
+    trace: TraceArguments,
+    /// Maximum number of call sites; 0 for all.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    limit: usize,
+    /// What they are sorted by.
+    #[arg(long, value_enum, default_value_t = Sort::SelfTime)]
+    sort: Sort,
+    /// How many of the longest regions of each call site are shown, with their arguments.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    outliers: usize,
+}
+
+/// Answers.
+///
+/// # Errors
+/// If there is no trace, or the output can't be written.
+pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
+    let Arguments { trace, limit, sort, outliers } = arguments;
+    let answer = RegionsAnswer::read(&trace.unnamed(), RegionsAsk { limit, sort, outliers })?;
+    text::say_if_empty(&answer.subject.reading, answer.summary.events);
+    let verdict = text::warn(&answer.subject.missing);
+    match trace.json {
+        true => json::regions::print(&answer, out)?,
+        false => text::regions::print(&answer, out)?,
+    }
+    Ok(verdict)
+}

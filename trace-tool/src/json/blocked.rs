@@ -1,0 +1,342 @@
+//! `exectrace blocked` for programs.
+
+use serde::Serialize;
+use trace_analysis::life::{Holder, Share, Wait, WaitGroup};
+use trace_format::id::{CallId, StackId, ThreadId};
+use trace_format::time::Nanos;
+
+use super::head::{DisturbancesOut, HeadOut};
+use super::lives::TimesOut;
+use super::stacks::{ResourceOut, SpreadOut, StackOut, WhoOut};
+use crate::answer::blocked::{BlockedAnswer, WaitGroups, WaitKind, is_rest};
+use crate::error::Failure;
+use crate::label::{Labels, call};
+use crate::output::Output;
+
+/// What `blocked` answers.
+#[derive(Debug, Serialize)]
+pub struct BlockedOut {
+    #[serde(flatten)]
+    head: HeadOut,
+    #[serde(flatten)]
+    disturbances: DisturbancesOut,
+    /// The waits.
+    waits: WaitsOut,
+}
+
+/// Prints the answer.
+///
+/// # Errors
+/// If it can't be written.
+pub fn print(answer: &BlockedAnswer, out: &mut Output) -> Result<(), Failure> {
+    let names = answer.subject.names();
+    let labels = answer.subject.labels(&names);
+    Ok(out.json(&BlockedOut {
+        head: HeadOut::new(&answer.subject),
+        disturbances: (&answer.disturbances).into(),
+        waits: WaitsOut::new(labels, answer),
+    })?)
+}
+
+/// All waits, four times in groups. A list has the groups of both kinds, `--top` of each at most,
+/// the most time first: what holds threads up, and how they rest.
+#[derive(Debug, Serialize)]
+pub struct WaitsOut {
+    /// How many there were.
+    count: u64,
+    /// How long they took together.
+    total_ns: u64,
+    /// How many are in groups without `resource`, `at` and `thread`, because a table of 8,192
+    /// groups was full.
+    late: u64,
+    /// By what is waited for; by the place where that has no name, and for child processes. Files
+    /// that cost little are one group if they are many.
+    by_lock: Vec<WaitGroupOut>,
+    /// By the reason.
+    by_reason: Vec<WaitGroupOut>,
+    /// By the stack.
+    by_stack: Vec<WaitGroupOut>,
+    /// By the thread.
+    by_thread: Vec<WaitGroupOut>,
+    /// Sums of each list, those left out included.
+    sums: WaitSumsOut,
+}
+
+impl WaitsOut {
+    fn new(labels: Labels<'_>, answer: &BlockedAnswer) -> Self {
+        let BlockedAnswer { by_lock, by_reason, by_stack, by_thread, .. } = answer;
+        Self {
+            count: answer.count,
+            total_ns: answer.total.0,
+            late: answer.late,
+            by_lock: WaitGroupOut::all(labels, by_lock),
+            by_reason: WaitGroupOut::all(labels, by_reason),
+            by_stack: WaitGroupOut::all(labels, by_stack),
+            by_thread: WaitGroupOut::all(labels, by_thread),
+            sums: WaitSumsOut {
+                by_lock: by_lock.into(),
+                by_reason: by_reason.into(),
+                by_stack: by_stack.into(),
+                by_thread: by_thread.into(),
+            },
+        }
+    }
+}
+
+/// Sums of each list.
+#[derive(Debug, Serialize)]
+pub struct WaitSumsOut {
+    /// Of `by_lock`.
+    by_lock: WaitKindsOut,
+    /// Of `by_reason`.
+    by_reason: WaitKindsOut,
+    /// Of `by_stack`.
+    by_stack: WaitKindsOut,
+    /// Of `by_thread`.
+    by_thread: WaitKindsOut,
+}
+
+/// The two kinds of waits in a list.
+#[derive(Debug, Serialize)]
+pub struct WaitKindsOut {
+    /// What holds threads up.
+    held_up: WaitKindOut,
+    /// How threads rest: waiting for work, time, or other threads.
+    at_rest: WaitKindOut,
+}
+
+impl From<&WaitGroups> for WaitKindsOut {
+    fn from(groups: &WaitGroups) -> Self {
+        Self { held_up: (&groups.held_up).into(), at_rest: (&groups.at_rest).into() }
+    }
+}
+
+/// The waits of one kind in a list.
+#[derive(Debug, Serialize)]
+pub struct WaitKindOut {
+    /// How many waits there are in all groups.
+    count: u64,
+    /// How long they took together.
+    total_ns: u64,
+    /// Groups that `--top` left out.
+    omitted: usize,
+}
+
+impl From<&WaitKind> for WaitKindOut {
+    fn from(kind: &WaitKind) -> Self {
+        let WaitKind { count, total, omitted, groups: _ } = *kind;
+        Self { count, total_ns: total.0, omitted }
+    }
+}
+
+/// Waits that have something in common. `resource`, `at`, `thread` and `thread_name` are there if
+/// all of them have the same.
+#[derive(Debug, Serialize)]
+pub struct WaitGroupOut {
+    /// Why they waited: see `blocked` of [Times](#times).
+    reason: &'static str,
+    /// Whether this is how threads rest, rather than what holds them up.
+    at_rest: bool,
+    /// What they waited for.
+    resource: Option<ResourceOut>,
+    /// How many files these are, if they are put together; else 0 or 1.
+    resources: u64,
+    /// Where they waited.
+    at: Option<StackOut>,
+    #[serde(flatten)]
+    who: Option<WhoOut>,
+    /// How many there were.
+    count: u64,
+    /// How long they took together, as far as it lies in the trace.
+    total_ns: u64,
+    #[serde(flatten)]
+    spread: SpreadOut,
+    /// How many ended because their time was up, and nobody woke the thread.
+    timeouts: u64,
+    /// Maximum number of threads that waited at once.
+    waiters_max: u32,
+    /// Where, the most time first.
+    stacks: Vec<AtOut>,
+    /// Who waited, the most time first.
+    waiters: Vec<PartyOut>,
+    /// Who ended it, and where, the most time first.
+    wakers: Vec<PartyOut>,
+    /// Who held the lock, the most waiting caused first.
+    holders: Vec<HolderOut>,
+    /// The longest, longest first.
+    longest: Vec<WaitOut>,
+}
+
+impl WaitGroupOut {
+    fn all(labels: Labels<'_>, groups: &WaitGroups) -> Vec<Self> {
+        let WaitGroups { held_up, at_rest } = groups;
+        let mut all: Vec<_> = held_up.groups.iter().chain(&at_rest.groups).collect();
+        all.sort_by_key(|group| std::cmp::Reverse(group.total));
+        all.into_iter().map(|group| Self::new(labels, group)).collect()
+    }
+
+    /// Of a group.
+    #[must_use]
+    pub fn new(labels: Labels<'_>, group: &WaitGroup) -> Self {
+        let waiter = |share: &Share<ThreadId>| PartyOut::new(labels, share, share.of, StackId(0));
+        let waker = |share: &Share<_>| {
+            let (thread, stack) = share.of;
+            PartyOut::new(labels, share, thread, stack)
+        };
+        Self {
+            reason: group.reason.name(),
+            at_rest: is_rest(group),
+            resource: ResourceOut::new(labels, group.resource),
+            resources: group.resources,
+            at: StackOut::new(labels, group.stack),
+            who: WhoOut::new(labels, group.thread),
+            count: group.count,
+            total_ns: group.total.0,
+            spread: group.quantiles.into(),
+            timeouts: group.timeouts,
+            waiters_max: group.waiters_max,
+            stacks: group.stacks.iter().map(|share| AtOut::new(labels, share)).collect(),
+            waiters: group.waiters.iter().map(waiter).collect(),
+            wakers: group.wakers.iter().map(waker).collect(),
+            holders: group.holders.iter().map(|holder| HolderOut::new(labels, holder)).collect(),
+            longest: group.longest.iter().map(|wait| WaitOut::new(labels, wait)).collect(),
+        }
+    }
+}
+
+/// A place's share of a group.
+#[derive(Debug, Serialize)]
+pub struct AtOut {
+    /// The place.
+    at: Option<StackOut>,
+    /// How many were there.
+    count: u64,
+    /// How long they took together.
+    total_ns: u64,
+}
+
+impl AtOut {
+    /// Of a stack's share.
+    #[must_use]
+    pub fn new(labels: Labels<'_>, share: &Share<StackId>) -> Self {
+        let at = StackOut::new(labels, share.of);
+        Self { at, count: share.count, total_ns: share.total.0 }
+    }
+}
+
+/// A thread's share of a group.
+#[derive(Debug, Serialize)]
+pub struct PartyOut {
+    #[serde(flatten)]
+    who: Option<WhoOut>,
+    /// Where, of those who ended waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<StackOut>,
+    /// How many were its.
+    count: u64,
+    /// How long they took together.
+    total_ns: u64,
+}
+
+impl PartyOut {
+    /// Of a thread's share.
+    #[must_use]
+    pub fn new<T>(labels: Labels<'_>, share: &Share<T>, thread: ThreadId, stack: StackId) -> Self {
+        Self {
+            who: WhoOut::new(labels, thread),
+            at: StackOut::new(labels, stack),
+            count: share.count,
+            total_ns: share.total.0,
+        }
+    }
+}
+
+/// A thread that held what others waited for.
+#[derive(Debug, Serialize)]
+pub struct HolderOut {
+    #[serde(flatten)]
+    who: Option<WhoOut>,
+    /// Where it let go.
+    released_at: Option<StackOut>,
+    /// How many waits it caused.
+    count: u64,
+    /// Waiting of others meanwhile.
+    caused_ns: u64,
+    /// How long it held it while a thread waited.
+    held_ns: u64,
+    /// The longest of these times.
+    held_max_ns: u64,
+    /// What it did then.
+    times: TimesOut,
+    /// Where it was held up the longest itself.
+    slow_at: Option<StackOut>,
+    /// The call that it was in there.
+    slow_call: Option<String>,
+}
+
+impl HolderOut {
+    fn new(labels: Labels<'_>, holder: &Holder) -> Self {
+        Self {
+            who: WhoOut::new(labels, holder.thread),
+            released_at: StackOut::new(labels, holder.stack),
+            count: holder.count,
+            caused_ns: holder.caused.0,
+            held_ns: holder.held.0,
+            held_max_ns: holder.held_max.0,
+            times: (&holder.times).into(),
+            slow_at: StackOut::new(labels, holder.slow_stack),
+            slow_call: (holder.slow_call != CallId(0)).then(|| call::name(holder.slow_call)),
+        }
+    }
+}
+
+/// One wait.
+#[derive(Debug, Serialize)]
+pub struct WaitOut {
+    #[serde(flatten)]
+    who: Option<WhoOut>,
+    /// Where.
+    at: Option<StackOut>,
+    /// What for.
+    resource: Option<ResourceOut>,
+    /// Since when; negative if that was before the trace.
+    begin_ns: i64,
+    /// For how long, all of it.
+    duration_ns: u64,
+    /// Whether it ended because its time was up.
+    timed_out: bool,
+    /// Who ended it.
+    woken: Option<WokenOut>,
+}
+
+impl WaitOut {
+    fn new(labels: Labels<'_>, wait: &Wait) -> Self {
+        Self {
+            who: WhoOut::new(labels, wait.thread),
+            at: StackOut::new(labels, wait.stack),
+            resource: ResourceOut::new(labels, wait.resource),
+            begin_ns: wait.begin.0,
+            duration_ns: wait.duration.0,
+            timed_out: wait.timed_out,
+            woken: wait.waker.map(|waker| WokenOut {
+                by: WhoOut::new(labels, waker.thread),
+                at: StackOut::new(labels, waker.stack),
+                at_ns: waker.at.0,
+                held_since_ns: waker.held_since.map(|Nanos(since)| since),
+            }),
+        }
+    }
+}
+
+/// Who ended a wait.
+#[derive(Debug, Serialize)]
+pub struct WokenOut {
+    #[serde(flatten)]
+    by: Option<WhoOut>,
+    /// Where.
+    at: Option<StackOut>,
+    /// When.
+    at_ns: u64,
+    /// Since when at the latest it had held the lock.
+    held_since_ns: Option<u64>,
+}

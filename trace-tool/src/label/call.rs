@@ -1,0 +1,67 @@
+//! What calls returned, in words.
+
+pub use trace_export::label::call::{class, is_rest, resource};
+use trace_export::label::errno;
+use trace_format::call::{CallClass, CallInfo};
+use trace_format::id::CallId;
+
+use super::units;
+
+/// The function's name; `call 200` if only a newer version knows it.
+#[must_use]
+pub fn name(call: CallId) -> String {
+    trace_export::label::call::name(call).into_owned()
+}
+
+/// What a call returned: `512 B`, `2 woken`, `ENOENT`, `ok`, or a bare number.
+#[must_use]
+pub fn result(call: CallId, result: i64) -> String {
+    let Ok(count) = u64::try_from(result) else { return errno::shown(result.unsigned_abs()) };
+    match call.info().map(|info| info.class) {
+        Some(CallClass::Read | CallClass::Write) => units::bytes(count),
+        Some(CallClass::FutexWake) if wakes(call, result) == Some(count) => {
+            format!("{} woken", units::count(count))
+        }
+        Some(CallClass::Poll) => format!("{} ready", units::count(count)),
+        Some(CallClass::Open | CallClass::Accept) => format!("fd {count}"),
+        _ if count == 0 => "ok".to_owned(),
+        _ => count.to_string(),
+    }
+}
+
+/// How many waits a call may have ended, going by its result; none if it is no wake.
+#[must_use]
+pub fn wakes(call: CallId, result: i64) -> Option<u64> {
+    let info: &CallInfo = call.info()?;
+    if info.class != CallClass::FutexWake {
+        return None;
+    }
+    match call {
+        CallId::PTHREAD_COND_BROADCAST if result == 0 => Some(u64::MAX),
+        CallId::PTHREAD_COND_SIGNAL | CallId::PTHREAD_MUTEX_UNLOCK if result == 0 => Some(1),
+        _ => Some(u64::try_from(result).unwrap_or(0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_say_what_their_call_returns() {
+        let cases = [
+            (CallId::READ, 512, "512 B"),
+            (CallId::READ, -11, "EAGAIN"),
+            (CallId::FUTEX_WAKE, 2, "2 woken"),
+            (CallId::PTHREAD_MUTEX_UNLOCK, 0, "ok"),
+            (CallId::OPENAT, 3, "fd 3"),
+            (CallId::NANOSLEEP, 0, "ok"),
+            (CallId::EPOLL_WAIT, 0, "0 ready"),
+            (CallId(250), 7, "7"),
+        ];
+        for (call, value, expected) in cases {
+            assert_eq!(result(call, value), expected, "{}", name(call));
+        }
+        assert_eq!(name(CallId(250)), "call 250");
+    }
+}

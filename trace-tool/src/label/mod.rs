@@ -1,0 +1,23 @@
+//! What things in a trace are called, in text that is safe to print. Nothing here prints.
+//!
+//! - [`names`]: threads, call sites, arguments, findings. [`places`]: stacks.
+//! - [`call`], [`errno`]: calls into the system, and the errors that they return.
+//! - [`units`]: times, counts and sizes.
+
+pub mod call;
+pub mod names;
+pub mod units;
+
+pub use trace_export::label::{errno, place as places};
+
+use names::Names;
+use places::Places;
+
+/// All names of one trace.
+#[derive(Clone, Copy, Debug)]
+pub struct Labels<'t> {
+    /// Of threads, call sites and resources.
+    pub names: &'t Names<'t>,
+    /// Of stacks.
+    pub places: Places<'t>,
+}

@@ -1,0 +1,140 @@
+//! What lies beside a trace and belongs to it: the memory of the process that writes it, and the
+//! part before. Names say where, and a name can be anybody's: what is found is used only if it is a
+//! plain file, and of the same process.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use trace_format::live::{HEADER_BYTES, Header};
+use trace_format::read::TraceFile;
+
+use super::Bytes;
+use crate::label::units;
+use crate::output::say;
+
+/// Maximum size of a file beside a trace that is read: it is read into memory. A recorder's is as
+/// large as the memory it may use, 64 MiB by default.
+const LIVE_BYTES_MAX: u64 = 4 << 30;
+
+/// The bytes of the file that lies beside a trace, if they belong to it. If there is a file that
+/// does not, a line on standard error says why it is not used.
+pub fn read_live(path: &Path, trace: &TraceFile<Bytes>) -> Option<Vec<u8>> {
+    let path = live_of(path);
+    path.symlink_metadata().ok()?;
+    let refuse = |why: &str| {
+        let path = path.display().to_string();
+        say(&format!("{}: not used: {why}", trace_profile::escape::plain(&path, 400)));
+        None
+    };
+    let file = match open_plain(&path) {
+        Ok(file) => file,
+        Err(error) => return refuse(&error.to_string()),
+    };
+    let mut bytes = Vec::new();
+    match file.take(LIVE_BYTES_MAX + 1).read_to_end(&mut bytes) {
+        Err(error) => return refuse(&error.to_string()),
+        Ok(read) if read as u64 > LIVE_BYTES_MAX => {
+            return refuse(&format!("it is larger than {}", units::bytes(LIVE_BYTES_MAX)));
+        }
+        Ok(_) => {}
+    }
+    match bytes.first_chunk::<HEADER_BYTES>().and_then(Header::decode) {
+        Some(header) if header.is_of(trace) => Some(bytes),
+        Some(header) => {
+            let process = trace.tables().process.as_ref().map_or(0, |process| process.pid);
+            let owner = header.process;
+            refuse(&format!("process {owner} wrote it, and process {process} the trace"))
+        }
+        None => refuse("it is no file of a recorder"),
+    }
+}
+
+/// Opens a file that is neither a link nor a pipe nor a device: to open one of these may take
+/// forever, or lead to somebody else's file.
+pub fn open_plain(path: &Path) -> io::Result<File> {
+    let not_plain = || io::Error::other("it is not a plain file");
+    if !path.symlink_metadata()?.is_file() {
+        return Err(not_plain());
+    }
+    let file = File::open(path)?;
+    // It may have been replaced meanwhile.
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_plain()) }
+}
+
+/// The file that lies beside a trace while its process writes.
+#[must_use]
+pub fn live_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".live");
+    name.into()
+}
+
+/// The newest numbered part of a trace that goes on in several files: `app.000007.trace` for
+/// `app.trace`. `None` if there is none.
+#[must_use]
+pub fn part_before(path: &Path) -> Option<PathBuf> {
+    let (stem, ending) = (path.file_stem()?, path.extension());
+    let number = |entry: &Path| -> Option<u64> {
+        let (name, found) = match ending {
+            Some(_) => (entry.file_stem()?.to_str()?, entry.extension()),
+            None => (entry.file_name()?.to_str()?, None),
+        };
+        let (before, digits) = name.rsplit_once('.')?;
+        let is_number = digits.len() >= 6 && digits.bytes().all(|it| it.is_ascii_digit());
+        (is_number && before == stem.to_str()? && found == ending).then(|| digits.parse().ok())?
+    };
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let entries = std::fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    let others = entries.filter(|entry| !is_same_file(path, entry));
+    others.filter_map(|entry| Some((number(&entry)?, entry))).max().map(|(_, entry)| entry)
+}
+
+/// Says so if the trace has a second name in its folder. A process that is killed while it gives a
+/// part its number leaves the part under both, and who reads both reads everything twice.
+pub(super) fn say_other_name(path: &Path) {
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !has_other_names(path) {
+        return;
+    }
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_other =
+        |entry: &PathBuf| entry.file_name() != path.file_name() && is_same_file(path, entry);
+    if let Some(other) = entries.map(|entry| entry.path()).find(is_other) {
+        let [one, other] = [path, &other].map(|path| path.display().to_string());
+        let plain = |path: &str| trace_profile::escape::plain(path, 400);
+        let (one, other) = (plain(&one), plain(&other));
+        say(&format!("{one} and {other} are one file: what is in it counts once"));
+    }
+}
+
+/// Whether a file has more than one name.
+#[cfg(unix)]
+#[must_use]
+pub fn has_other_names(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    path.symlink_metadata().is_ok_and(|kind| kind.is_file() && kind.nlink() > 1)
+}
+
+/// Where it can't be told.
+#[cfg(not(unix))]
+#[must_use]
+pub fn has_other_names(_: &Path) -> bool {
+    false
+}
+
+/// Whether two names are those of one file.
+#[cfg(unix)]
+#[must_use]
+pub fn is_same_file(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let of = |path: &Path| path.symlink_metadata().map(|kind| (kind.dev(), kind.ino()));
+    matches!((of(one), of(other)), (Ok(one), Ok(other)) if one == other)
+}
+
+/// Where it can't be told.
+#[cfg(not(unix))]
+#[must_use]
+pub fn is_same_file(_: &Path, _: &Path) -> bool {
+    false
+}

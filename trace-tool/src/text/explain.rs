@@ -1,0 +1,70 @@
+//! `exectrace explain`: what made the program slow, in words, worst first.
+
+use std::io::Write;
+
+use trace_analysis::explain::Insight;
+use trace_profile::escape;
+
+use super::{facilities_off, path, print_more};
+use crate::answer::explain::ExplainAnswer;
+use crate::error::Failure;
+use crate::output::Output;
+
+/// What a trace of annotations alone lacks.
+const WITH_FULL: &str = "with the feature `full` it would say what threads waited for and who made \
+    them, which calls were slow, and who had no CPU: features = [\"full\"] in place of \
+    \"enabled\" in Cargo.toml, or cargo exectrace --record full run";
+
+/// Maximum number of characters of a sentence that are shown.
+const SENTENCE_CHARS_MAX: usize = 1000;
+
+/// Prints what was found.
+///
+/// # Errors
+/// If it can't be written.
+pub fn print(answer: &ExplainAnswer, out: &mut Output) -> Result<(), Failure> {
+    let reading = &answer.subject.reading;
+    let path = path(&reading.path);
+    for (at, insight) in answer.insights.iter().enumerate() {
+        print_insight(at + 1, insight, &path, out)?;
+    }
+    if answer.insights.is_empty() {
+        let about = if reading.has_life() { "" } else { " that regions alone can show" };
+        writeln!(out, "nothing stands out{about}")?;
+        if !reading.has_life() {
+            out.wrapped(WITH_FULL, 2)?;
+        }
+        writeln!(out, "   more: exectrace threads {path}")?;
+    }
+    print_more(out, answer.omitted, "--top 0")?;
+    for line in facilities_off(reading) {
+        out.wrapped(&format!("({line})"), 2)?;
+    }
+    Ok(())
+}
+
+fn print_insight(
+    number: usize,
+    insight: &Insight,
+    path: &str,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    if number > 1 {
+        writeln!(out)?;
+    }
+    let title = escape::plain(&insight.title, SENTENCE_CHARS_MAX);
+    out.wrapped_bold(&format!("{number}. {title}"), 3)?;
+    for sentence in &insight.evidence {
+        let sentence = escape::plain(sentence, SENTENCE_CHARS_MAX);
+        out.wrapped(&format!("   - {sentence}"), 5)?;
+    }
+    if !insight.command.is_empty() {
+        let command = escape::plain(&insight.command, SENTENCE_CHARS_MAX);
+        let command = match command.split_once(' ') {
+            Some((verb, rest)) => format!("{verb} {path} {rest}"),
+            None => format!("{command} {path}"),
+        };
+        writeln!(out, "   more: exectrace {command}")?;
+    }
+    Ok(())
+}

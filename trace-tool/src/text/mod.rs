@@ -1,0 +1,198 @@
+//! Answers as text for people, over the values of [`answer`](crate::answer).
+//!
+//! - One file per verb: [`summary`], [`regions`], [`tasks`], [`threads`], [`check`], [`events`];
+//!   [`blocked`], [`syscalls`], [`heap`], [`explain`], [`async_tasks`], [`profile`].
+//! - [`table`], [`graph`]: tables that fit the terminal, and small pictures.
+//! - This file: what several verbs print.
+
+pub mod async_tasks;
+pub mod blocked;
+pub mod check;
+pub mod events;
+pub mod explain;
+pub mod graph;
+pub mod heap;
+pub mod profile;
+pub mod regions;
+pub mod summary;
+pub mod syscalls;
+pub mod table;
+pub mod tasks;
+pub mod threads;
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use trace_analysis::Summary;
+use trace_analysis::standstill::Standstill;
+use trace_format::id::StackId;
+use trace_format::read::Facility;
+use trace_format::time::Nanos;
+use trace_profile::escape;
+
+use self::table::Table;
+use crate::answer::completeness::Completeness;
+use crate::answer::{Reading, Subject};
+use crate::error::Verdict;
+use crate::label::names::{Names, heading};
+use crate::label::{Labels, units};
+use crate::output::{Output, say};
+
+/// Maximum number of lines that are printed about one kind of finding.
+pub const FINDINGS_SHOWN: usize = 5;
+
+/// Times of standing still that have a line of their own.
+const STANDSTILLS_SHOWN: usize = 3;
+
+/// Says on standard error what is missing, a line for each kind of loss, and what it means for the
+/// exit code.
+pub fn warn(missing: &Completeness) -> Verdict {
+    missing.losses.iter().for_each(|loss| say(&loss.line()));
+    missing.verdict()
+}
+
+/// Says on standard error how long the trace is if a window shows nothing: it may lie beyond.
+///
+/// - `events`: in the window.
+pub fn say_if_empty(reading: &Reading, events: u64) {
+    if events == 0 && (reading.from.is_some() || reading.to.is_some()) {
+        say(&format!("nothing in this window; {}", length(reading)));
+    }
+}
+
+fn length(reading: &Reading) -> String {
+    let tables = reading.file.tables();
+    let last = reading.file.index().iter().map(|entry| entry.last_ticks).max().unwrap_or_default();
+    let last = tables.stop.map_or(last, |stop| stop.ticks);
+    format!("the trace is {} long", units::time(tables.clock.nanos(last)))
+}
+
+/// A line for each part of the recorder that did not serve, and why. What was not asked for is not
+/// among them.
+#[must_use]
+pub fn facilities_off(reading: &Reading) -> Vec<String> {
+    let line = |facility: &Facility| {
+        let name = escape::plain(&facility.name, 40);
+        let note = escape::plain(&facility.note, 300);
+        let note = if note.is_empty() { String::new() } else { format!(": {note}") };
+        format!("without {name}{note}")
+    };
+    reading.facilities_off().into_iter().map(line).collect()
+}
+
+/// Why there is nothing to show, if there is nothing.
+#[must_use]
+pub fn why_nothing(subject: &Subject, what: &str, feature: &str) -> String {
+    let off = facilities_off(&subject.reading);
+    let why = match off.iter().find(|line| line.starts_with(&format!("without {feature}"))) {
+        Some(line) => line.clone(),
+        None => format!("was the program built with the feature `{feature}`?"),
+    };
+    format!("the trace has no {what} here; {why}")
+}
+
+/// A line about what is in no group of its own; nothing if all is.
+///
+/// - `what`: waits or calls.
+#[must_use]
+pub fn late(late: u64, what: &str) -> Option<String> {
+    let count = units::count(late);
+    (late > 0).then(|| {
+        format!(
+            "(the table is full: {count} {what} came when it had no room for another group, and \
+             are in groups without a place or a file; --from and --to show less at a time)"
+        )
+    })
+}
+
+/// A line about each of the longest times in which the whole process stood still.
+#[must_use]
+pub fn standstills(all: &[Standstill]) -> Vec<String> {
+    let mut longest: Vec<_> = all.iter().collect();
+    longest.sort_by_key(|it| std::cmp::Reverse((it.suspended, it.to.0.saturating_sub(it.from.0))));
+    let shown = longest.iter().take(STANDSTILLS_SHOWN).map(|it| {
+        let (from, to) = (units::moment(it.from), units::moment(it.to));
+        let length = units::time(Nanos(it.to.0.saturating_sub(it.from.0)));
+        match it.suspended {
+            Nanos(0) => format!(
+                "STOPPED: the whole process stood still from {from} s to {to} s, for {length}"
+            ),
+            suspended => format!(
+                "SUSPENDED: the machine was, for {}, between {from} s and {to} s; no time here \
+                 counts that",
+                units::time(suspended)
+            ),
+        }
+    });
+    let more = longest.len().saturating_sub(STANDSTILLS_SHOWN);
+    let more = (more > 0).then(|| format!("… and {more} more: --json"));
+    shown.chain(more).collect()
+}
+
+/// The lines about what is odd and no loss, each kind under its heading.
+#[must_use]
+pub fn oddities(names: &Names<'_>, summary: &Summary) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (kept, count) in summary.findings.by_kind() {
+        let kind = &kept[0].kind;
+        if kind.is_loss() {
+            continue;
+        }
+        let heading = heading(kind);
+        if let [only] = kept {
+            lines.push(format!("{heading}: {}", names.finding(only)));
+            continue;
+        }
+        lines.push(format!("{heading}: {} times", units::count(count)));
+        for finding in kept.iter().take(FINDINGS_SHOWN) {
+            lines.push(format!("     {}", names.finding(finding)));
+        }
+        let more = count.saturating_sub(FINDINGS_SHOWN as u64);
+        if more > 0 {
+            lines.push(format!("     … and {} more", units::count(more)));
+        }
+    }
+    lines
+}
+
+/// A path that is safe to print.
+#[must_use]
+pub fn path(path: &Path) -> String {
+    escape::plain(&path.display().to_string(), 400)
+}
+
+/// Prints a table.
+///
+/// # Errors
+/// If it can't be written.
+pub fn print_table(out: &mut Output, table: Table) -> io::Result<()> {
+    let text = table.render(out.width);
+    out.write_all(text.as_bytes())
+}
+
+/// Prints how many more there are, and the option that shows them; nothing if there are none.
+///
+/// # Errors
+/// If it can't be written.
+pub fn print_more(out: &mut Output, omitted: usize, option: &str) -> io::Result<()> {
+    if omitted == 0 {
+        return Ok(());
+    }
+    writeln!(out, "… and {}: {option}", units::plural(omitted as u64, "more", "more"))
+}
+
+/// Prints a stack, a line for each function.
+///
+/// # Errors
+/// If it can't be written.
+pub fn print_stack(
+    out: &mut Output,
+    labels: Labels<'_>,
+    stack: StackId,
+    indent: usize,
+) -> io::Result<()> {
+    for line in labels.places.lines(stack) {
+        out.wrapped(&format!("{:indent$}{line}", ""), indent + 4)?;
+    }
+    Ok(())
+}
