@@ -451,7 +451,7 @@ fn a_spawned_future_inside_another_waits_for_both() {
     let gate = Gate::default();
     let recorded = record(|| {
         let inner = through(gate.clone()).traced("inner");
-        let mut job = Job::new(async { inner.await }.traced("outer"));
+        let mut job = Job::new(inner.traced("outer"));
         assert!(job.poll().is_pending());
         gate.open();
         assert!(job.poll().is_ready());

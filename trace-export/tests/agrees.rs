@@ -1,5 +1,5 @@
-//! A picture says what the reports say of the same trace: times in every state, calls, wakes, polls,
-//! regions.
+//! A picture says what the reports say of the same trace: times in every state, calls, wakes,
+//! polls, regions.
 
 #[path = "../../trace-analysis/tests/common/machine.rs"]
 mod machine;

@@ -137,7 +137,6 @@ impl<O: Observer> Walk<'_, O> {
 
     /// A call begins. Returns the number of the edges to those whom it wakes, 0 if it wakes nobody;
     /// and why it waits if it waits.
-
     pub(super) fn open_call(
         &mut self,
         who: usize,

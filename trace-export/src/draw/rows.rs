@@ -116,6 +116,9 @@ impl Row {
     }
 }
 
+/// The track of something alive, and the one below it of its held regions if there is one.
+type RowPair = (Row, Option<Row>);
+
 /// A task or future that is alive.
 #[derive(Debug)]
 pub(super) struct Alive {
@@ -170,7 +173,7 @@ pub(super) struct Rows {
     /// Async tasks that have got a track of their own.
     own_tracks: u64,
     /// Tracks whose task or future has ended, by group and heading.
-    free: FastMap<(Group, Heading), Vec<(Row, Option<Row>)>>,
+    free: FastMap<(Group, Heading), Vec<RowPair>>,
     counters: FastMap<Box<str>, Track>,
     groups: FastMap<Group, Track>,
 }
@@ -179,7 +182,7 @@ impl Rows {
     /// Makes the process's track.
     pub(super) fn begin(tables: &Tables, scene: &mut impl Scene) -> Self {
         let process = tables.process.as_ref();
-        let (pid, line) = process.map_or((0, ""), |it| (it.pid.into(), it.executable.as_str()));
+        let (pid, line) = process.map_or((0, ""), |it| (it.pid, it.executable.as_str()));
         Self {
             process: scene.track(None, "", TrackKind::Process(pid, line)),
             alive: FastMap::default(),
@@ -240,7 +243,7 @@ impl Rows {
         life: Life,
         group: Group,
         (heading, name): (&Heading, &str),
-    ) -> ((Row, Option<Row>), bool) {
+    ) -> (RowPair, bool) {
         let parent = self.group(scene, group);
         let mut fresh = |name: &str| Row::new(scene.track(Some(parent), name, TrackKind::Row));
         if let (Life::Future(future), Group::AsyncTasks) = (life, group)
