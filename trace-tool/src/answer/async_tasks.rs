@@ -132,7 +132,7 @@ impl AsyncAnswer {
     /// If there is none, or a file that names were to be taken from can't be read.
     pub fn read(question: &Question, ask: AsyncAsk) -> Result<Self, Failure> {
         let wanted = || Wanted { async_tasks: true, ..Wanted::default() };
-        let LifeReading { subject, report } = LifeReading::read(question, |_, _| wanted())?;
+        let LifeReading { subject, report } = LifeReading::read(question, wanted())?;
         let has_cpus = !report.lives.cpus.is_empty();
         let tasks = report.async_tasks.unwrap_or_default();
         let mut answer = Self {

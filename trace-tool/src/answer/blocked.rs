@@ -90,8 +90,7 @@ impl BlockedAnswer {
     /// # Errors
     /// If there is none, or a file that names were to be taken from can't be read.
     pub fn read(question: &Question, ask: BlockedAsk) -> Result<Self, Failure> {
-        let LifeReading { subject, report } =
-            LifeReading::read(question, |_, _| Wanted::default())?;
+        let LifeReading { subject, report } = LifeReading::read(question, Wanted::default())?;
         let by_lock = WaitGroups::new(report.lives.waits_by_resource(), ask.top);
         let disturbances = Disturbances::new(&report.lives);
         let Waits { count, total, late, by_reason, by_stack, by_thread, .. } = report.lives.waits;

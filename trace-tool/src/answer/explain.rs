@@ -25,10 +25,11 @@ impl ExplainAnswer {
     /// # Errors
     /// If there is none, or a file that names were to be taken from can't be read.
     pub fn read(question: &Question, top: usize) -> Result<Self, Failure> {
-        let LifeReading { subject, report } = LifeReading::read(question, |reading, summary| {
-            let slow_tasks = reading.slow_tasks(summary);
-            Wanted { async_tasks: true, heap: true, slow_tasks, tasks_by_name: false }
-        })?;
+        let LifeReading { subject, report } =
+            LifeReading::read_after(question, |reading, summary| {
+                let slow_tasks = reading.slow_tasks(summary);
+                Wanted { async_tasks: true, heap: true, slow_tasks, tasks_by_name: false }
+            })?;
         let tasks = (report.async_tasks.as_ref(), report.slow_tasks.as_slice());
         let (file, heap) = (&subject.reading.file, report.heap.as_ref());
         let mut insights = explain_all(file, &report.lives, heap, tasks, &subject.symbols);

@@ -139,13 +139,15 @@ impl SummaryReading {
     /// - `outliers`, `trees`: how many of the longest regions and tasks are kept.
     fn read(question: &Question, outliers: usize, trees: usize) -> Result<Self, Failure> {
         let reading = Reading::open(&question.file, &question.part)?;
-        let summary = reading.summary(outliers, trees);
         if !reading.has_life() {
+            let summary = reading.summary(outliers, trees);
             let subject = Subject::of_summary(reading, &summary);
             return Ok(Self { subject, summary, lives: None });
         }
         let symbols = reading.symbols(&question.naming)?;
-        let lives = reading.lives(&symbols);
+        let wanted = Wanted::default();
+        let (summary, report) = reading.summary_and_report((outliers, trees), &symbols, wanted);
+        let lives = report.lives;
         let subject = Subject::of_lives(reading, symbols, &summary, &lives);
         Ok(Self { subject, summary, lives: Some(lives) })
     }
@@ -159,10 +161,21 @@ struct LifeReading {
 }
 
 impl LifeReading {
-    /// Reads a trace: once for what is missing, once in the order of time.
+    /// Reads a trace: for what is missing, and at the same time in the order of time.
+    ///
+    /// - `wanted`: what is wanted besides what threads did.
+    fn read(question: &Question, wanted: Wanted) -> Result<Self, Failure> {
+        let reading = Reading::open(&question.file, &question.part)?;
+        let symbols = reading.symbols(&question.naming)?;
+        let (summary, report) = reading.summary_and_report((0, 0), &symbols, wanted);
+        let subject = Subject::of_lives(reading, symbols, &summary, &report.lives);
+        Ok(Self { subject, report })
+    }
+
+    /// The same, one after the other.
     ///
     /// - `wants`: what is wanted besides what threads did, given the summary.
-    fn read(
+    fn read_after(
         question: &Question,
         wants: impl FnOnce(&Reading, &Summary) -> Wanted,
     ) -> Result<Self, Failure> {

@@ -119,6 +119,28 @@ impl Reading {
         report
     }
 
+    /// Sums up the part that is wanted, and at the same time walks it in the order of time, which
+    /// takes a core of its own.
+    ///
+    /// - `outliers`, `trees`: how many of the longest regions and tasks are kept.
+    #[must_use]
+    pub fn summary_and_report(
+        &self,
+        (outliers, trees): (usize, usize),
+        symbols: &Symbols,
+        wanted: Wanted,
+    ) -> (Summary, Report) {
+        let options = self.options();
+        let workers = options.workers.saturating_sub(1).max(1);
+        let options = Options { outliers, trees, workers, ..options };
+        std::thread::scope(|scope| {
+            let summary = scope.spawn(|| Summary::read(&self.file, &options, |_| {}));
+            let report = self.report(symbols, wanted);
+            let summary = summary.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            (summary, report)
+        })
+    }
+
     /// The heap, looked at in several ways.
     #[must_use]
     pub fn heaps(&self, options: &[HeapOptions]) -> Vec<Heap> {

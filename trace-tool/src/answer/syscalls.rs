@@ -85,8 +85,7 @@ impl SyscallsAnswer {
     /// # Errors
     /// If there is none, or a file that names were to be taken from can't be read.
     pub fn read(question: &Question, ask: SyscallsAsk) -> Result<Self, Failure> {
-        let LifeReading { subject, report } =
-            LifeReading::read(question, |_, _| Wanted::default())?;
+        let LifeReading { subject, report } = LifeReading::read(question, Wanted::default())?;
         let disturbances = Disturbances::new(&report.lives);
         let mut calls = report.lives.calls;
         let longest = longest(&calls, ask.longest);
