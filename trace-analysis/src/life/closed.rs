@@ -6,13 +6,20 @@ use trace_format::time::Nanos;
 
 use super::calls::Ended;
 use super::futex::{timed_out, woken};
-use super::thread::{Call, Cpu, Frame};
+use super::thread::{Call, Cpu, Frame, Known, Leaf};
 use super::walk::{EAGAIN, Walk, call_class};
 use super::{Activity, OneCall, Stretch, Unended, Wait, Waker};
 use crate::async_tasks::Here;
 use crate::reason::Reason;
 use crate::time::Moment;
 use crate::timeline::{How, Observer};
+
+/// Something is over, at this time.
+#[derive(Debug)]
+pub(super) enum Over {
+    Frame(Frame, u64),
+    Leaf(Leaf, u64),
+}
 
 /// Who ended a wait.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +39,7 @@ impl<O: Observer> Walk<'_, O> {
         let link = match frame.open {
             Open::Region(site) => {
                 if self.has_cpus {
-                    self.closed_region(who, site, &frame, end);
+                    self.closed_region(who, site, (frame.begin, end), frame.before);
                 }
                 let (nanos, here) = (end.saturating_sub(frame.begin), here(self));
                 let tasks = self.also.async_tasks.as_mut();
@@ -75,16 +82,30 @@ impl<O: Observer> Walk<'_, O> {
         }
     }
 
-    pub(super) fn closed_region(&mut self, who: usize, site: SiteId, frame: &Frame, end: u64) {
-        let living = &self.living[who];
-        let is_inner = living.frames.iter().rev().take(64).any(|it| it.open == frame.open);
+    /// A region is over that was no frame.
+    #[inline]
+    pub(super) fn closed_leaf(&mut self, who: usize, leaf: Leaf, end: u64) {
+        if self.has_cpus {
+            self.closed_region(who, leaf.site, (leaf.begin, end), leaf.before);
+        }
+    }
+
+    pub(super) fn closed_region(
+        &mut self,
+        who: usize,
+        site: SiteId,
+        (begin, end): (u64, u64),
+        before: Known,
+    ) {
+        let (living, open) = (&self.living[who], Open::Region(site));
+        let is_inner = living.frames.iter().rev().take(64).any(|it| it.open == open);
         let times = self.regions.at(site);
         times.count += 1;
         if is_inner {
             return;
         }
-        let (now, before) = (living.known(), frame.before);
-        let wall = end - frame.begin.min(end);
+        let now = living.known();
+        let wall = end - begin.min(end);
         let cpu = (now.cpu - before.cpu).min(wall);
         let ready = (now.ready - before.ready).min(wall - cpu);
         let blocked = now.blocked.saturating_sub(before.blocked).min(wall - cpu - ready);

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use trace_format::call::CallClass;
-use trace_format::id::{FutureId, Open, OpenCall, StackId};
+use trace_format::id::{FutureId, Open, OpenCall, SiteId, StackId};
 use trace_format::time::{Nanos, Ticks};
 
 use super::futex::woken;
@@ -64,9 +64,31 @@ impl<O: Observer> Walk<'_, O> {
     /// Nothing is inside what is complete: what comes all the same shows that it is over.
     #[inline]
     pub(super) fn end_early(&mut self, who: usize, at: u64) {
-        if self.living[who].until.is_some() {
-            self.close(who, at, How::Plain);
+        if self.living[who].until.is_none() {
+            return;
         }
+        match self.living[who].take_leaf() {
+            Some(leaf) => self.closed_leaf(who, leaf, at),
+            None => self.close(who, at, How::Plain),
+        }
+    }
+
+    /// Whether a complete region tells nothing but its times.
+    #[inline]
+    pub(super) fn is_leaf(&self, site: SiteId, duration: Ticks) -> bool {
+        let tasks = self.also.async_tasks.as_ref();
+        !O::IS_ON && tasks.is_none_or(|tasks| tasks.is_fast_region(site, duration))
+    }
+
+    /// Such a region is met at its begin.
+    #[inline]
+    pub(super) fn begin_leaf(&mut self, who: usize, site: SiteId, ticks: Ticks, end: u64) {
+        let begin = self.nanos(ticks);
+        self.end_early(who, begin);
+        if !self.living[who].is_too_deep() && self.living[who].begin_leaf(site, begin, end) {
+            return;
+        }
+        self.complete(who, (Open::Region(site), StackId(0)), ticks, end, Given::default());
     }
 
     /// Opens something that began then, perhaps before what is read. Whether it is followed.

@@ -11,12 +11,13 @@
 //! who woke whom (`futex`), sums over threads (`grouped`), events (`walk`).
 
 use trace_format::definition::OpenSince;
-use trace_format::id::{CallId, Open, OpenCall, StackId};
+use trace_format::id::{CallId, Open, OpenCall, SiteId, StackId};
 use trace_format::read::{NESTING_MAX, OpenIndex};
 use trace_format::time::{Nanos, Ticks};
 
 use super::Times;
 use super::activity::{Account, Activity};
+use super::closed::Over;
 use super::gaps::Gaps;
 use super::history::{History, Stretch};
 use crate::async_tasks::Link;
@@ -113,6 +114,15 @@ impl Chain {
     }
 }
 
+/// A complete region that tells nothing but its times, as most do: it is no frame.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Leaf {
+    pub(super) site: SiteId,
+    pub(super) begin: u64,
+    /// What was known to be spent when it began.
+    pub(super) before: Known,
+}
+
 /// Time spent on CPUs, ready, waiting and stopped, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Known {
@@ -134,8 +144,9 @@ pub(super) struct Living {
     calls: Vec<(usize, Call)>,
     /// The call that was closed last, until it is taken.
     closed_call: Option<Call>,
-    /// The innermost frame is over then: nothing is inside it.
+    /// The innermost frame, or the leaf, is over then: nothing is inside it.
     pub(super) until: Option<u64>,
+    leaf: Option<Leaf>,
     /// Frames beyond the limit: [`NESTING_MAX`]; those that are open, and all there ever were.
     too_deep: u64,
     pub(super) deep_in_all: u64,
@@ -241,6 +252,7 @@ impl Living {
             calls: Vec::new(),
             closed_call: None,
             until: None,
+            leaf: None,
             too_deep: 0,
             deep_in_all: 0,
             index: OpenIndex::default(),
@@ -271,10 +283,13 @@ impl Living {
     /// Makes time pass up to `at`, or to where the innermost frame is over: then that is returned,
     /// with its end, and more time is to be made pass.
     #[inline]
-    pub(super) fn advance(&mut self, at: u64) -> Option<(Frame, u64)> {
+    pub(super) fn advance(&mut self, at: u64) -> Option<Over> {
         if let Some(until) = self.until.filter(|until| *until <= at) {
             self.spend(until);
-            return self.pop(until);
+            if let Some(leaf) = self.take_leaf() {
+                return Some(Over::Leaf(leaf, until));
+            }
+            return self.pop(until).map(|(frame, end)| Over::Frame(frame, end));
         }
         self.spend(at);
         None
@@ -389,6 +404,26 @@ impl Living {
         });
     }
 
+    /// A leaf begins at the present moment. Whether there is room for it as for a frame.
+    #[inline]
+    pub(super) fn begin_leaf(&mut self, site: SiteId, begin: u64, end: u64) -> bool {
+        if self.frames.len() >= NESTING_MAX {
+            return false;
+        }
+        self.touch();
+        self.leaf = Some(Leaf { site, begin, before: self.known() });
+        self.until = Some(end);
+        true
+    }
+
+    /// The leaf, which is over.
+    #[inline]
+    pub(super) fn take_leaf(&mut self) -> Option<Leaf> {
+        let leaf = self.leaf.take()?;
+        self.until = None;
+        Some(leaf)
+    }
+
     /// Accounts for what the thread does in what was opened last. That must have been kept.
     pub(super) fn keep_account(&mut self) {
         let total = self.total();
@@ -476,7 +511,7 @@ impl Living {
     pub(super) fn lose(&mut self, open: Vec<Frame>) {
         self.gaps.begin(open);
         self.index.reset();
-        (self.until, self.too_deep, self.gap) = (None, 0, true);
+        (self.until, self.leaf, self.too_deep, self.gap) = (None, None, 0, true);
     }
 
     /// Opens again what was put aside.
@@ -555,6 +590,6 @@ impl Living {
     pub(super) fn bury(&mut self) {
         (self.frames, self.calls) = (Vec::new(), Vec::new());
         (self.history, self.gaps) = (History::default(), Gaps::default());
-        self.accounts = Vec::new();
+        (self.accounts, self.leaf) = (Vec::new(), None);
     }
 }

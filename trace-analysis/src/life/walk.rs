@@ -20,6 +20,7 @@ use trace_format::time::{Nanos, Ticks};
 use trace_format::value::Values;
 
 use super::calls::CallTable;
+use super::closed::Over;
 use super::cpus::Cpus;
 use super::futex::Futexes;
 use super::grouped::Sum;
@@ -344,6 +345,9 @@ impl<'f, O: Observer> Walk<'f, O> {
         let end = |duration: Ticks| self.nanos(Ticks(ticks.0.saturating_add(duration.0)));
         let given = Given::default();
         match event.kind {
+            EventKind::Region { site, duration, .. } if self.is_leaf(site, duration) => {
+                self.begin_leaf(who, site, ticks, end(duration));
+            }
             EventKind::Region { site, duration, values } => {
                 let given = Given { values, ..given };
                 self.complete(who, (Open::Region(site), StackId(0)), ticks, end(duration), given);
@@ -386,6 +390,7 @@ impl<'f, O: Observer> Walk<'f, O> {
     /// Events of a thread are missing, as it says itself.
     pub(super) fn lose_events(&mut self, who: usize, at: u64, loss: Loss) {
         let Loss { events, ends, from, to } = loss;
+        self.end_early(who, at);
         self.living[who].dropped(to.0.saturating_sub(from.0));
         let ends = self.living[who].gaps.lose((events, ends));
         self.lose_ends(who, ends, to.0.min(at));
@@ -462,8 +467,11 @@ impl<'f, O: Observer> Walk<'f, O> {
     /// Makes time pass for one thread.
     #[inline]
     pub(super) fn bring(&mut self, who: usize, at: u64) {
-        while let Some((frame, end)) = self.living[who].advance(at) {
-            self.closed(who, frame, end, How::Plain);
+        while let Some(over) = self.living[who].advance(at) {
+            match over {
+                Over::Frame(frame, end) => self.closed(who, frame, end, How::Plain),
+                Over::Leaf(leaf, end) => self.closed_leaf(who, leaf, end),
+            }
         }
         self.living[who].gap = false;
     }
