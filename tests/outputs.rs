@@ -14,6 +14,7 @@ mod common;
 use child::in_child;
 use common::crashed::live_of;
 use common::decoded::Decoded;
+use common::waiting::wait_until;
 use common::{alone, annotated, checks};
 use exectrace::{
     FlightRecorder, FlightRecorderBuilder, Options, Rotation, StartError, StopError, Task, instant,
@@ -30,6 +31,9 @@ use std::time::Duration;
 #[traced]
 fn leaf() {}
 
+/// When a part is full.
+const PART_BYTES: u64 = 64 << 10;
+
 fn small() -> Options {
     annotated().memory_max(256 << 10)
 }
@@ -40,7 +44,7 @@ fn recorder() -> FlightRecorderBuilder {
 
 /// Parts that end soon.
 fn rotation() -> Rotation {
-    Rotation::new(1 << 30).part_bytes(64 << 10)
+    Rotation::new(1 << 30).part_bytes(PART_BYTES)
 }
 
 fn read(path: &Path) -> Decoded {
@@ -180,17 +184,25 @@ fn a_planted_link_at_a_name_for_a_moment_is_not_followed() {
         victim.check();
         assert_eq!(read(&path).events_told(), 1);
     }
-    // Where the next part is to be, nothing is removed that might be somebody's.
-    let folder = tempfile::tempdir().expect("a folder");
-    let victim = Victim::new(folder.path());
-    let path = folder.path().join("app.trace");
-    victim.plant(&folder.path().join("app.trace.next"), false);
-    let trace = start_rotating(small(), rotation(), &path).expect("there is room");
-    (0..50_000).for_each(|_| leaf());
-    let stopped = trace.stop();
-    let Err(StopError::Write { error, .. }) = stopped else { panic!("{stopped:?}") };
+    // Where the next part is to be, nothing is removed that might be somebody's. A collector that
+    // gets no CPU until the stop puts all into one part.
+    let failed = (0..10).find_map(|_| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let victim = Victim::new(folder.path());
+        let path = folder.path().join("app.trace");
+        victim.plant(&folder.path().join("app.trace.next"), false);
+        let trace = start_rotating(small(), rotation(), &path).expect("there is room");
+        wait_until("a part is full", || {
+            (0..5_000).for_each(|_| leaf());
+            fs::metadata(&path).is_ok_and(|it| it.len() > PART_BYTES)
+        });
+        (0..5_000).for_each(|_| leaf());
+        let stopped = trace.stop();
+        victim.check();
+        stopped.err()
+    });
+    let Some(StopError::Write { error, .. }) = failed else { panic!("{failed:?}") };
     assert!(error.to_string().contains("symbolic link"), "{error}");
-    victim.check();
 }
 
 #[test]

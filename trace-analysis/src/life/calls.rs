@@ -32,6 +32,12 @@ impl Key<3> for CallKey {
         let (Self { resource, stack, .. }, of) = (self, self.late());
         [of, Self { resource, ..of }, Self { stack, ..of }]
     }
+
+    #[inline]
+    fn slot(&self) -> usize {
+        let Self { call, resource, stack, thread } = self;
+        (resource.0 ^ stack.0 ^ (thread.0 << 3) ^ u32::from(call.0)) as usize
+    }
 }
 
 #[derive(Debug, Default)]

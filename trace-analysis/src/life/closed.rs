@@ -5,8 +5,9 @@ use trace_format::id::{Open, OpenCall, ResourceId, SiteId, StackId, TaskId, Thre
 use trace_format::time::Nanos;
 
 use super::calls::Ended;
+use super::frame::{Frame, Leaf};
 use super::futex::{timed_out, woken};
-use super::thread::{Call, Cpu, Frame, Known, Leaf};
+use super::thread::{Call, Cpu, Known};
 use super::walk::{EAGAIN, Walk, call_class};
 use super::{Activity, OneCall, Stretch, Unended, Wait, Waker};
 use crate::async_tasks::Here;
@@ -153,7 +154,7 @@ impl<O: Observer> Walk<'_, O> {
         let (thread, open) = (self.names[who].0, call.open);
         let waker_place = woken.map(|woken| (woken.waker.thread, woken.place));
         let waker = woken.map(|woken| woken.waker);
-        let (stack, resource) = (open.stack, self.places.same(open.resource));
+        let (stack, resource) = (open.stack, call.resource);
         let since = Moment::older(begin, older);
         let (inside, duration) = (Nanos(call.blocked), Nanos(call.blocked.saturating_add(older)));
         let timed_out = is_over && call.result.is_some_and(|it| timed_out(open.call, it));
@@ -200,7 +201,7 @@ impl<O: Observer> Walk<'_, O> {
         is_over: bool,
     ) -> Option<Woken> {
         let (thread, open) = (self.names[who].0, call.open);
-        let resource = self.places.same(open.resource).0;
+        let resource = call.resource.0;
         match call_class(open.call) {
             CallClass::Futex if call.result != Some(EAGAIN) => {
                 let is_woken = |result| result >= 0 && !timed_out(open.call, result);

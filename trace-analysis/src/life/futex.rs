@@ -243,9 +243,9 @@ impl Futex {
 
     /// How many threads a wake woke, now that it is over; of one that was met whole it is known.
     pub(super) fn woke(&mut self, thread: ThreadId, begin: u64, end: u64, woken: u64) {
-        let is_open = |wake: &Wake| wake.end == u64::MAX;
-        let fits = |it: &&mut Wake| it.thread == thread && it.begin == begin && is_open(it);
-        if let Some(wake) = self.wakes.iter_mut().rev().find(fits) {
+        let fits = |it: &&mut Wake| it.thread == thread && it.begin == begin;
+        let found = self.wakes.iter_mut().rev().find(fits);
+        if let Some(wake) = found.filter(|wake| wake.end == u64::MAX) {
             // One may have been used up on the guess that there was one.
             wake.end = end;
             wake.left = woken.saturating_sub(u64::from(wake.left == 0));

@@ -6,7 +6,7 @@
 
 use trace_format::id::Open;
 
-use super::thread::Frame;
+use super::frame::Frame;
 
 /// Maximum number of open things that a thread restates, the outermost ones.
 const RESTATED_MAX: usize = 32;

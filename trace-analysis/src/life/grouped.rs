@@ -44,7 +44,13 @@ pub(super) trait Key<const N: usize>: Copy + Eq + Hash {
 
     /// The key of its group: of each view one.
     fn groups(self) -> [Self; N];
+
+    /// A number that most keys that come near each other do not share.
+    fn slot(&self) -> usize;
 }
+
+/// Number of fine entries that are found without their hash, as they came lately; a power of two.
+const RECENT_MAX: usize = 64;
 
 /// One view: its groups, and where they are.
 #[derive(Debug)]
@@ -56,7 +62,11 @@ struct View<K, V> {
 /// All things.
 #[derive(Debug)]
 pub(super) struct Grouped<K, V, const N: usize> {
-    fine: FastMap<K, FineEntry<N>>,
+    fine: Vec<(K, FineEntry<N>)>,
+    /// The place of each in `fine`.
+    places: FastMap<K, u32>,
+    /// Of each slot the key that came last, and its place.
+    recent: Vec<Option<(K, u32)>>,
     views: [View<K, V>; N],
     /// How many things had no room for a fine entry.
     late: u64,
@@ -75,35 +85,61 @@ struct FineEntry<const N: usize> {
 impl<K: Key<N>, V: Default, const N: usize> Grouped<K, V, N> {
     pub(super) fn new() -> Self {
         let view = |_| View { places: FastMap::default(), groups: Vec::new() };
-        Self { fine: FastMap::default(), views: std::array::from_fn(view), late: 0 }
+        Self {
+            fine: Vec::new(),
+            places: FastMap::default(),
+            recent: vec![None; RECENT_MAX],
+            views: std::array::from_fn(view),
+            late: 0,
+        }
     }
 
     /// Adds a thing that took so long; `each` is called with each of its groups.
     pub(super) fn add(&mut self, key: K, nanos: u64, mut each: impl FnMut(&mut V)) {
-        let is_full = self.fine.len() >= FINE_MAX && !self.fine.contains_key(&key);
-        let key = if is_full { key.late() } else { key };
-        let views = &mut self.views;
-        self.late += u64::from(is_full);
-        let fine = self.fine.entry(key).or_insert_with(|| {
-            let groups = key.groups();
-            let mut is_late = false;
-            let places = std::array::from_fn(|at| {
-                let (place, is_of_others) = views[at].place(groups[at], key.late());
-                is_late |= is_of_others;
-                place
-            });
-            FineEntry { sum: Sum::default(), places, is_late }
-        });
+        let slot = key.slot() % RECENT_MAX;
+        let at = match self.recent[slot] {
+            Some((recent, at)) if recent == key => at,
+            _ => self.find(key, slot),
+        };
+        let (_, fine) = &mut self.fine[at as usize];
         fine.sum.add(nanos);
-        for (view, &place) in views.iter_mut().zip(fine.places.iter()) {
+        for (view, &place) in self.views.iter_mut().zip(fine.places.iter()) {
             each(&mut view.groups[place as usize].1);
         }
     }
 
+    /// The place of a key's entry, which there is from now on.
+    fn find(&mut self, key: K, slot: usize) -> u32 {
+        let is_full = self.fine.len() >= FINE_MAX && !self.places.contains_key(&key);
+        if is_full {
+            self.late += 1;
+            return self.place(key.late());
+        }
+        let at = self.place(key);
+        self.recent[slot] = Some((key, at));
+        at
+    }
+
+    fn place(&mut self, key: K) -> u32 {
+        let next = self.fine.len() as u32;
+        let at = *self.places.entry(key).or_insert(next);
+        if at == next {
+            let groups = key.groups();
+            let mut is_late = false;
+            let places = std::array::from_fn(|view| {
+                let (place, is_of_others) = self.views[view].place(groups[view], key.late());
+                is_late |= is_of_others;
+                place
+            });
+            self.fine.push((key, FineEntry { sum: Sum::default(), places, is_late }));
+        }
+        at
+    }
+
     /// How many things were put to others, as there was no room for a group of their own.
     pub(super) fn late(&self) -> u64 {
-        let late = self.fine.values().filter(|fine| fine.is_late);
-        self.late + late.map(|fine| fine.sum.count).sum::<u64>()
+        let late = self.fine.iter().filter(|(_, fine)| fine.is_late);
+        self.late + late.map(|(_, fine)| fine.sum.count).sum::<u64>()
     }
 
     /// The fine entries.
@@ -180,6 +216,10 @@ mod tests {
 
         fn groups(self) -> [Self; 1] {
             [self]
+        }
+
+        fn slot(&self) -> usize {
+            *self as usize
         }
     }
 

@@ -42,6 +42,7 @@ pub(super) struct History {
 
 impl History {
     /// Time has passed.
+    #[inline]
     pub(super) fn add(&mut self, stretch: Stretch) {
         let is_untold = self.untold() > 0;
         if let Some(last) = self.stretches.back_mut() {

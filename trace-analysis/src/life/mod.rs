@@ -13,7 +13,7 @@
 //!
 //! - `walk` takes all events; `nesting` is its part about what begins and ends on threads, `closed`
 //!   about what is over, `switches` about CPUs, `finish` its end.
-//! - `thread` is a thread's state, `history` what it did lately, `gaps` what of it goes on behind
+//! - `thread` is a thread's state, `frame` what is open on it, `history` what it did lately, `gaps` what of it goes on behind
 //!   missing events; `who` finds it by the system's ids; `futex` tells who woke whom,
 //!   `places` why and where threads wait, `hands` who held locks that have no address.
 //! - `long` keeps the long waits one by one.
@@ -28,6 +28,7 @@ mod closed;
 mod cpus;
 mod files;
 mod finish;
+mod frame;
 mod futex;
 mod gaps;
 mod grouped;
@@ -49,10 +50,10 @@ use trace_format::time::Nanos;
 
 pub use self::activity::{Activity, Stretch};
 use self::calls::CallKey;
+pub(crate) use self::frame::Frame;
 pub(crate) use self::grouped::{Sum, keep_longest, top};
 pub(crate) use self::long::LongWait;
 pub(crate) use self::places::Place;
-pub(crate) use self::thread::Frame;
 use self::waits::WaitKey;
 pub(crate) use self::walk::{Also, Walk};
 use crate::durations::Quantiles;

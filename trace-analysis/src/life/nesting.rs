@@ -8,6 +8,7 @@ use trace_format::time::{Nanos, Ticks};
 
 use super::futex::woken;
 use super::observed::Given;
+use super::places::Meaning;
 use super::walk::{EAGAIN, Walk, call_class};
 use crate::async_tasks::{Here, innermost_poll};
 use crate::reason::Reason;
@@ -166,13 +167,14 @@ impl<O: Observer> Walk<'_, O> {
         begin: u64,
         whole: Option<(u64, i64)>,
     ) -> (u64, Reason) {
-        let (mut why, place) = self.places.why(call);
+        let mut meaning = self.places.meaning(call);
         if let Some((end, result)) = whole {
             let is_fast = end - begin < WAIT_NANOS_MIN && call_class(call.call) != CallClass::Futex;
-            why.waits &= result != EAGAIN && !is_fast;
+            meaning.why.waits &= result != EAGAIN && !is_fast;
         }
-        self.living[who].push(Open::Call(call), begin, Some((why, place)));
-        let (thread, resource) = (self.names[who].0, self.places.same(call.resource).0);
+        let Meaning { why, place, resource } = meaning;
+        self.living[who].push(Open::Call(call), begin, Some(meaning));
+        let (thread, resource) = (self.names[who].0, resource.0);
         let mut edge = 0;
         match call_class(call.call) {
             CallClass::Futex if whole.is_none_or(|(_, result)| result != EAGAIN) => {

@@ -53,26 +53,58 @@ pub(super) struct Places<'f> {
     whys: FastMap<(CallId, Option<ResourceKind>, StackId), (Why, StackId)>,
     /// Of each place in the program where threads wait, the first stack that was seen.
     places: HashMap<(Reason, Place), StackId>,
-    /// Resources that mean the same, such as a file that was opened again.
-    same: FastMap<ResourceId, ResourceId>,
+    resources: Resources,
+    /// Calls that were looked up lately, by the low bits of what they are about.
+    recent: Vec<Option<(OpenCall, Meaning)>>,
+}
+
+/// Number of calls that are found without a search; a power of two.
+const RECENT_MAX: usize = 64;
+
+/// What is known of a call: why it waits, one stack for its place, one resource for all that mean
+/// the same.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Meaning {
+    pub(super) why: Why,
+    pub(super) place: StackId,
+    pub(super) resource: ResourceId,
 }
 
 impl<'f> Places<'f> {
     pub(super) fn new(tables: &'f Tables, symbols: &'f Symbols) -> Self {
-        let same = same_resources(tables);
-        Self { tables, symbols, whys: FastMap::default(), places: HashMap::new(), same }
+        let (whys, recent) = (FastMap::default(), vec![None; RECENT_MAX]);
+        let resources = Resources::new(tables);
+        Self { tables, symbols, whys, places: HashMap::new(), resources, recent }
     }
 
-    /// One resource for all that mean the same.
-    pub(super) fn same(&self, resource: ResourceId) -> ResourceId {
-        self.same.get(&resource).copied().unwrap_or(resource)
+    /// What is known of a call.
+    #[inline]
+    pub(super) fn meaning(&mut self, open: OpenCall) -> Meaning {
+        let slot = open.resource.0 ^ open.stack.0 ^ u32::from(open.call.0);
+        let slot = slot as usize % RECENT_MAX;
+        match self.recent[slot] {
+            Some((recent, meaning)) if recent == open => meaning,
+            _ => self.look_up(open, slot),
+        }
+    }
+
+    #[inline(never)]
+    fn look_up(&mut self, open: OpenCall, slot: usize) -> Meaning {
+        let (kind, resource) = match self.resources.get(open.resource) {
+            Some((kind, same)) => (Some(kind), same),
+            None => (None, open.resource),
+        };
+        let (why, place) = self.why(open, kind);
+        let meaning = Meaning { why, place, resource };
+        self.recent[slot] = Some((open, meaning));
+        meaning
     }
 
     /// Why a thread waits in a call, and one stack for all that wait at the same place of the
     /// program for the same reason.
-    pub(super) fn why(&mut self, open: OpenCall) -> (Why, StackId) {
-        let resource = self.tables.resources.get(&open.resource);
-        let kind = resource.map(|resource| resource.kind);
+    ///
+    /// - `kind`: of what the call is about; `None` if the trace does not say.
+    fn why(&mut self, open: OpenCall, kind: Option<ResourceKind>) -> (Why, StackId) {
         let key = (open.call, kind, open.stack);
         if let Some(known) = self.whys.get(&key) {
             return *known;
@@ -94,6 +126,43 @@ impl<'f> Places<'f> {
         }
         self.whys.insert(key, (why, place));
         (why, place)
+    }
+}
+
+/// What is looked up with every call about what it is about: its kind, and one for all that mean
+/// the same, such as a file that was opened again.
+#[derive(Debug)]
+struct Resources {
+    /// By id, while ids are not much more than there are resources.
+    dense: Vec<Option<(ResourceKind, ResourceId)>>,
+    /// The others.
+    sparse: FastMap<ResourceId, (ResourceKind, ResourceId)>,
+}
+
+impl Resources {
+    fn new(tables: &Tables) -> Self {
+        let same = same_resources(tables);
+        let dense_max = (4 * tables.resources.len() + 1024) as u32;
+        let (mut dense, mut sparse) = (Vec::new(), FastMap::default());
+        for (&id, resource) in &tables.resources {
+            let told = (resource.kind, same.get(&id).copied().unwrap_or(id));
+            if id.0 >= dense_max {
+                sparse.insert(id, told);
+                continue;
+            }
+            if dense.len() <= id.0 as usize {
+                dense.resize(id.0 as usize + 1, None);
+            }
+            dense[id.0 as usize] = Some(told);
+        }
+        Self { dense, sparse }
+    }
+
+    fn get(&self, id: ResourceId) -> Option<(ResourceKind, ResourceId)> {
+        match self.dense.get(id.0 as usize) {
+            Some(told) => *told,
+            None => self.sparse.get(&id).copied(),
+        }
     }
 }
 

@@ -11,15 +11,17 @@
 //! who woke whom (`futex`), sums over threads (`grouped`), events (`walk`).
 
 use trace_format::definition::OpenSince;
-use trace_format::id::{CallId, Open, OpenCall, SiteId, StackId};
+use trace_format::id::{CallId, Open, OpenCall, ResourceId, SiteId, StackId};
 use trace_format::read::{NESTING_MAX, OpenIndex};
 use trace_format::time::{Nanos, Ticks};
 
 use super::Times;
 use super::activity::{Account, Activity};
 use super::closed::Over;
+use super::frame::{Chain, Frame, Leaf};
 use super::gaps::Gaps;
 use super::history::{History, Stretch};
+use super::places::Meaning;
 use crate::async_tasks::Link;
 use crate::reason::{Reason, Why};
 use crate::standstill::Stops;
@@ -63,6 +65,8 @@ pub(crate) struct Call {
     pub(super) why: Why,
     /// One stack for all that wait at the same place of the program.
     pub(super) place: StackId,
+    /// One resource for all that mean the same.
+    pub(super) resource: ResourceId,
     /// Of its time, what was waiting for its reason.
     pub(super) blocked: u64,
     /// Of its time, what was waiting for memory to be read.
@@ -75,52 +79,6 @@ pub(crate) struct Call {
     pub(super) result: Option<i64>,
     /// The last stretch off the CPU by its own will: the state it counts as, from when to when.
     last_off: Option<(usize, u64, u64)>,
-}
-
-/// Something open on a thread.
-#[derive(Debug)]
-pub(crate) struct Frame {
-    pub(crate) open: Open,
-    pub(crate) begin: u64,
-    /// How long it had been open before what is read: `begin` is its first moment then.
-    pub(crate) older: u64,
-    /// What was known to be spent when it began.
-    pub(super) before: Known,
-    /// What the thread does in it, of polls and task runs, if that is wanted.
-    pub(super) account: Option<Box<Account>>,
-    /// What took longest inside, and in that, and so on; empty unless polls are followed.
-    pub(crate) chain: Chain,
-    /// Of a complete poll: where its future waits.
-    pub(crate) waits_at: StackId,
-    /// Whether something was recorded inside.
-    pub(crate) is_full: bool,
-}
-
-/// Links, mostly none.
-#[derive(Debug, Default)]
-#[expect(clippy::box_collection, reason = "most frames have none, and each word of a frame costs")]
-pub(crate) struct Chain(Option<Box<Vec<Link>>>);
-
-impl Chain {
-    pub(crate) fn links(&self) -> &[Link] {
-        self.0.as_ref().map_or(&[], |links| links.as_slice())
-    }
-
-    /// Something is over inside, see [`crate::async_tasks::add_link`].
-    fn add(&mut self, link: Option<Link>, inner: Self) {
-        let inner = inner.0.map_or(Vec::new(), |links| *links);
-        let links = self.0.get_or_insert_default();
-        crate::async_tasks::add_link(links, link, inner);
-    }
-}
-
-/// A complete region that tells nothing but its times, as most do: it is no frame.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Leaf {
-    pub(super) site: SiteId,
-    pub(super) begin: u64,
-    /// What was known to be spent when it began.
-    pub(super) before: Known,
 }
 
 /// Time spent on CPUs, ready, waiting and stopped, in nanoseconds.
@@ -376,18 +334,29 @@ impl Living {
     }
 
     /// Opens something at the present moment. Time must have been made pass.
-    pub(super) fn push(&mut self, open: Open, begin: u64, why: Option<(Why, StackId)>) {
+    pub(super) fn push(&mut self, open: Open, begin: u64, meaning: Option<Meaning>) {
         self.touch();
         if self.frames.len() >= NESTING_MAX {
             self.too_deep += 1;
             self.deep_in_all += 1;
             return;
         }
-        if let (Open::Call(open), Some((why, place))) = (open, why) {
+        if let (Open::Call(open), Some(meaning)) = (open, meaning) {
+            let Meaning { why, place, resource } = meaning;
             let (result, last_off) = (None, None);
             let (blocked, faulted, off_cpu, on_cpu) = (0, 0, 0, 0);
-            let call =
-                Call { open, why, place, blocked, faulted, off_cpu, on_cpu, result, last_off };
+            let call = Call {
+                open,
+                why,
+                place,
+                resource,
+                blocked,
+                faulted,
+                off_cpu,
+                on_cpu,
+                result,
+                last_off,
+            };
             self.calls.push((self.frames.len(), call));
         }
         let before = self.known();

@@ -43,6 +43,13 @@ impl Key<4> for WaitKey {
         let by_resource = Self { resource, place, ..of };
         [by_resource, of, Self { stack, ..of }, Self { thread, ..of }]
     }
+
+    #[inline]
+    fn slot(&self) -> usize {
+        let waker = self.waker.map_or(0, |(thread, _)| thread.0);
+        let Self { resource, stack, thread, .. } = self;
+        (resource.0 ^ stack.0 ^ (thread.0 << 3) ^ waker) as usize
+    }
 }
 
 #[derive(Debug, Default)]

@@ -22,6 +22,7 @@ use trace_format::value::Values;
 use super::calls::CallTable;
 use super::closed::Over;
 use super::cpus::Cpus;
+use super::frame::Frame;
 use super::futex::Futexes;
 use super::grouped::Sum;
 use super::hands::LockHands;
@@ -29,7 +30,7 @@ use super::long::LongWaits;
 use super::observed::Given;
 use super::places::Places;
 use super::regions::RegionTable;
-use super::thread::{Frame, Living};
+use super::thread::Living;
 use super::waits::WaitTable;
 use super::who::Who;
 use super::{Lives, Unended};
@@ -593,6 +594,7 @@ pub(super) fn cpus_watched(tables: &Tables) -> usize {
     before.rsplit(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
+#[inline]
 pub(super) fn call_class(call: CallId) -> CallClass {
     call.info().map_or(CallClass::Other, |info| info.class)
 }
