@@ -90,7 +90,16 @@ mod tests {
         source.begin(&mut crate::output::Output::to_sink(sink));
         let mut walker = Walker::take().expect("nobody else walks for long");
         let [by_system, by_tables] = both(&mut walker);
-        assert_eq!(by_system, by_tables);
+        // What starts a thread has no unwind table everywhere: one of the walks may end before it.
+        let common = by_system.0.len().min(by_tables.0.len());
+        assert_eq!(by_system.0[..common], by_tables.0[..common]);
+        assert!(
+            by_system.0.len().abs_diff(by_tables.0.len()) <= 1,
+            "{by_system:x?} {by_tables:x?}"
+        );
+        if cfg!(all(target_arch = "x86_64", target_env = "gnu")) {
+            assert_eq!(by_system, by_tables);
+        }
         assert!(by_tables.0.len() > 2 && by_tables.1, "{by_tables:x?}");
     }
 }
