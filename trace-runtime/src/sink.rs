@@ -151,23 +151,78 @@ fn guarded(write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         .unwrap_or_else(|_| Err(io::Error::other("the writer panicked")))
 }
 
+/// Maximum number of times that a write is tried again after a page was missing: files can be
+/// shortened again and again.
+const TRIES_MAX: u32 = 8;
+
 /// One system call for both where the writer can do that.
 fn write_both(writer: &mut dyn Write, front: &[u8], back: &[u8]) -> io::Result<()> {
     let mut slices = [IoSlice::new(front), IoSlice::new(back)];
-    let mut rest = slices.as_mut_slice();
+    let (mut rest, mut tries) = (slices.as_mut_slice(), 0);
     while rest.iter().any(|slice| !slice.is_empty()) {
         match writer.write_vectored(rest) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(count) => IoSlice::advance_slices(&mut rest, count),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if is_missing_page(&error) && tries < TRIES_MAX => {
+                tries += 1;
+                rest.iter().for_each(|slice| touch(slice));
+            }
             Err(error) => return Err(error),
         }
     }
     Ok(())
 }
 
+/// The system found no page where it was to read what is written. A mapped file that somebody has
+/// shortened has none: the system does not send itself the signal that puts one there.
+fn is_missing_page(error: &io::Error) -> bool {
+    /// Linux's and all others' number.
+    const EFAULT: i32 = 14;
+    cfg!(unix) && error.raw_os_error() == Some(EFAULT)
+}
+
+/// Reads something of every page, so that each that is missing is put there (`bus_error`).
+fn touch(bytes: &[u8]) {
+    /// No system's pages are smaller.
+    const PAGE_BYTES: usize = 4096;
+    let pages = bytes.iter().step_by(PAGE_BYTES).chain(bytes.last());
+    pages.for_each(|byte| _ = std::hint::black_box(*byte));
+}
+
 impl std::fmt::Debug for Sink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Sink").field("bytes", &self.bytes).field("error", &self.error).finish()
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    /// Finds no page, this often.
+    struct Missing(u32, Vec<u8>);
+
+    impl Write for Missing {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.0 > 0 {
+                self.0 -= 1;
+                return Err(io::Error::from_raw_os_error(14));
+            }
+            self.1.write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_the_system_finds_no_page_for_is_written_again() {
+        let mut writer = Missing(3, Vec::new());
+        write_both(&mut writer, b"front", &[7; 10_000]).expect("the page is there by then");
+        assert_eq!((writer.1.len(), &writer.1[..5]), (10_005, &b"front"[..]));
+        let error = write_both(&mut Missing(u32::MAX, Vec::new()), b"front", b"back");
+        assert!(error.is_err_and(|error| is_missing_page(&error)), "not for ever");
     }
 }

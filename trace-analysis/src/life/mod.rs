@@ -13,9 +13,10 @@
 //!
 //! - `walk` takes all events; `nesting` is its part about what begins and ends on threads, `closed`
 //!   about what is over, `switches` about CPUs, `finish` its end.
-//! - `thread` is a thread's state, `frame` what is open on it, `history` what it did lately, `gaps` what of it goes on behind
-//!   missing events; `who` finds it by the system's ids; `futex` tells who woke whom,
-//!   `places` why and where threads wait, `hands` who held locks that have no address.
+//! - `thread` is a thread's state, `frame` what is open on it, `history` what it did lately, `gaps`
+//!   what of it goes on behind missing events; `who` finds it by the system's ids; `futex` tells
+//!   who woke whom, `places` why and where threads wait, `hands` who held locks that have no
+//!   address.
 //! - `long` keeps the long waits one by one.
 //! - `files` puts waiting for many files together.
 //! - `activity` is what was done in a poll or a task run, `regions` in the regions of a call site.
