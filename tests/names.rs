@@ -1,6 +1,6 @@
 //! The feature `names`: traces and snapshots that bring the names of their functions along are read
 //! where the program's file is not, and name functions as `exectrace symbolize` does where it is.
-//! And nothing waits for ever for whoever resolves them: no child of a fork, and no panic.
+//! Resolving names never blocks a forked child or a panicking thread for ever.
 //!
 //! Programs here are copies of this test program, which are removed once they have run. Elsewhere:
 //! pages over HTTP (`trace-http/tests/names.rs`), how functions are spelled

@@ -31,8 +31,8 @@ const ALL: &str = "EXECTRACE_TEST_STOPPED_ALL";
 const STOP: Duration = Duration::from_millis(300);
 /// How often. A collector that had no CPU for long just when a stop came does not tell of it.
 const STOPS: usize = 4;
-/// Maximum number of processes that are recorded until one tells of a stop: while other programs
-/// want all CPUs, none of a few stops may be proven.
+/// Maximum number of processes that a test records. While other programs use all CPUs, a trace may
+/// prove none of its stops, and the test records another process.
 const PROCESSES_MAX: usize = 10;
 
 /// The system's monotonic clock, which both processes have.
@@ -152,10 +152,11 @@ fn answer(out: &mut impl Write, byte: [u8; 1]) {
     out.flush().expect("somebody reads");
 }
 
-/// What a trace tells of a stop, with the one that was.
+/// The standstills in a trace, each with the stop that caused it.
 type Pairs = Vec<(Standstill, Stop)>;
 
-/// Records processes that are stopped, until one tells of it. Returns its trace, and what it tells.
+/// Records processes and stops them, until a trace has a standstill. Returns that trace, and its
+/// standstills.
 fn told(all: bool) -> (TraceFile<Vec<u8>>, Pairs) {
     for _ in 0..PROCESSES_MAX {
         let (trace, stops) = stopped(all);
@@ -164,7 +165,7 @@ fn told(all: bool) -> (TraceFile<Vec<u8>>, Pairs) {
             return (trace, pairs);
         }
     }
-    panic!("none of {} stops was told of", STOPS * PROCESSES_MAX);
+    panic!("no trace has one of {} stops", STOPS * PROCESSES_MAX);
 }
 
 /// Records a process that is stopped. Returns its trace, and when it was.
@@ -178,7 +179,7 @@ fn stopped(all: bool) -> (TraceFile<Vec<u8>>, Vec<Stop>) {
     (trace, stops)
 }
 
-/// Each that the trace tells of, with the one that was; each at most once.
+/// Matches each standstill in the trace with the stop that caused it; no stop is used twice.
 fn matched(trace: &TraceFile<Vec<u8>>, stops: &[Stop]) -> Pairs {
     let origin = trace.tables().clock.origin().monotonic.0;
     let told = standstills(trace).into_iter().map(|mut told| {
