@@ -18,6 +18,7 @@
 //! - [`findings`]: what is odd about a trace or about the traced program.
 //! - [`stack`]: what is open on one thread, for programs that walk events themselves.
 //! - [`symbols`]: names of code addresses. [`sources`]: paths of source files in one spelling.
+//! - [`units`]: times, counts and sizes as people read them.
 //! - `walk` (private): the one loop in the order of time; `pending` is what has begun without an
 //!   event, `missing` what could not be read.
 //! - [`timeline`]: what that walk finds out, one by one, for those who draw it.
@@ -78,6 +79,7 @@ pub mod tasks;
 pub mod threads;
 mod time;
 pub mod timeline;
+pub mod units;
 mod walk;
 
 pub use durations::Quantiles;

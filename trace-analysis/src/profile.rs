@@ -61,6 +61,22 @@ impl ProfileKind {
         }
     }
 
+    /// What it is about, in a few words.
+    #[must_use]
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::Block => "All waiting",
+            Self::Sync => "Waiting for other threads: locks, conditions, channels, parking, joins",
+            Self::Lock => "Waiting for locks",
+            Self::Net => "Waiting for sockets and pollers",
+            Self::Io => "Waiting for files and pipes",
+            Self::Syscall => "The time of all calls into the system",
+            Self::Sched => "Being able to run and having no CPU",
+            Self::Cpu => "Running, by samples, and the kernel in calls",
+            Self::Heap => "Memory: live, and allocated",
+        }
+    }
+
     /// The kind with this name.
     #[must_use]
     pub fn by_name(name: &str) -> Option<Self> {

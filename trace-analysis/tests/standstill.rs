@@ -181,5 +181,5 @@ fn a_machine_that_was_suspended_takes_no_time_from_anybody() {
     assert_eq!(lives.threads[0].times.stopped, Nanos(0));
     let insights = explain(&file, &lives, None, &Symbols::of_trace(file.tables()));
     let title = &insights[0].title;
-    assert!(title.contains("suspended for 3600 s"), "{title}");
+    assert!(title.contains("suspended for 1h 00m"), "{title}");
 }

@@ -11,6 +11,7 @@ use crate::reason::{Await, Awaited, await_place, blocks_in_place, place, without
 use crate::sources;
 use crate::symbols::{Frame, Symbols};
 use crate::time::Moment;
+pub(super) use crate::units::{bytes, count, plural, time};
 
 /// Longer names are cut: type arguments of a library fill a screen.
 const NAME_CHARS_MAX: usize = 80;
@@ -173,40 +174,6 @@ fn short_path(path: &str) -> String {
     }
 }
 
-/// Three significant digits and a unit.
-pub(super) fn time(nanos: Nanos) -> String {
-    match nanos.0 {
-        0..1_000 => format!("{} ns", nanos.0),
-        _ => scaled(nanos.0 as f64, &["ns", "µs", "ms", "s"]),
-    }
-}
-
-/// The same of bytes; a MB has a million.
-pub(super) fn bytes(bytes: u64) -> String {
-    match bytes {
-        0..1_000 => format!("{bytes} B"),
-        _ => scaled(bytes as f64, &["B", "kB", "MB", "GB", "TB", "PB", "EB"]),
-    }
-}
-
-/// With commas: `1,234`.
-pub(super) fn count(count: u64) -> String {
-    let digits = count.to_string();
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// `1 time`, `2 times`.
-pub(super) fn plural(number: u64, one: &str, many: &str) -> String {
-    format!("{} {}", count(number), if number == 1 { one } else { many })
-}
-
 /// A share in whole per cents; less than one is said to be so.
 pub(super) fn percent(part: u64, whole: u64) -> String {
     let percent = part as f64 / whole.max(1) as f64 * 100.0;
@@ -221,15 +188,4 @@ pub(super) fn moment(at: impl Into<Moment>) -> String {
     }
     let at = at.inside();
     format!("{}.{:06} s", at.0 / 1_000_000_000, at.0 / 1_000 % 1_000_000)
-}
-
-fn scaled(mut value: f64, units: &[&str]) -> String {
-    let mut at = 0;
-    // 999.5 would be said as 1000.
-    while value >= 999.5 && at + 1 < units.len() {
-        value /= 1000.0;
-        at += 1;
-    }
-    let digits = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
-    format!("{value:.digits$} {}", units[at])
 }

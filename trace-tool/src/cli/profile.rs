@@ -3,7 +3,8 @@
 use std::io::BufWriter;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use trace_analysis::profile::ProfileKind;
 use trace_format::time::Nanos;
 use trace_profile::Code;
@@ -26,8 +27,8 @@ pub struct Arguments {
     /// The trace.
     file: PathBuf,
     /// What stacks are weighted by.
-    #[arg(long, value_enum)]
-    kind: Wanted,
+    #[arg(long, value_parser = kinds())]
+    kind: ProfileKind,
     /// For whom.
     #[arg(long, value_enum, default_value_t = Format::Pprof)]
     format: Format,
@@ -53,43 +54,11 @@ pub struct Arguments {
     binaries: binaries::Options,
 }
 
-/// What stacks are weighted by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Wanted {
-    /// All waiting.
-    Block,
-    /// Waiting for other threads: locks, conditions, channels, parking, joins.
-    Sync,
-    /// Waiting for locks.
-    Lock,
-    /// Waiting for sockets and pollers.
-    Net,
-    /// Waiting for files and pipes.
-    Io,
-    /// The time of all calls into the system.
-    Syscall,
-    /// Being able to run and having no CPU.
-    Sched,
-    /// Running, by samples.
-    Cpu,
-    /// Memory: live, and allocated.
-    Heap,
-}
-
-impl Wanted {
-    fn kind(self) -> ProfileKind {
-        match self {
-            Self::Block => ProfileKind::Block,
-            Self::Sync => ProfileKind::Sync,
-            Self::Lock => ProfileKind::Lock,
-            Self::Net => ProfileKind::Net,
-            Self::Io => ProfileKind::Io,
-            Self::Syscall => ProfileKind::Syscall,
-            Self::Sched => ProfileKind::Sched,
-            Self::Cpu => ProfileKind::Cpu,
-            Self::Heap => ProfileKind::Heap,
-        }
-    }
+/// Takes a kind by its name; help says what each is.
+fn kinds() -> impl TypedValueParser<Value = ProfileKind> {
+    let value = |kind: ProfileKind| PossibleValue::new(kind.name()).help(kind.what());
+    PossibleValuesParser::new(ProfileKind::ALL.map(value))
+        .map(|name| ProfileKind::by_name(&name).expect("only names of kinds are let through"))
 }
 
 /// Writes the profile.
@@ -97,9 +66,8 @@ impl Wanted {
 /// # Errors
 /// If there is no trace, or the output can't be written.
 pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
-    let kind = arguments.kind.kind();
     let target = arguments.target();
-    let Arguments { file, format, from, to, at, thread, no_std, binaries, .. } = arguments;
+    let Arguments { file, kind, format, from, to, at, thread, no_std, binaries, .. } = arguments;
     let question = Question { file, part: Selection { from, to, thread }, naming: binaries };
     let answer = ProfileAnswer::read(&question, ProfileAsk { kind, at })?;
     let subject = &answer.subject;
@@ -135,7 +103,7 @@ impl Arguments {
             Format::Folded => "folded",
             Format::Svg => "svg",
         };
-        let ending = format!("{}.{ending}", self.kind.kind().name());
+        let ending = format!("{}.{ending}", self.kind.name());
         self.output.clone().unwrap_or_else(|| named_by(&self.file, &ending))
     }
 }

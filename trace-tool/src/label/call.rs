@@ -2,7 +2,7 @@
 
 pub use trace_export::label::call::{class, is_rest, resource};
 use trace_export::label::errno;
-use trace_format::call::{CallClass, CallInfo};
+use trace_format::call::CallClass;
 use trace_format::id::CallId;
 
 use super::units;
@@ -19,27 +19,14 @@ pub fn result(call: CallId, result: i64) -> String {
     let Ok(count) = u64::try_from(result) else { return errno::shown(result.unsigned_abs()) };
     match call.info().map(|info| info.class) {
         Some(CallClass::Read | CallClass::Write) => units::bytes(count),
-        Some(CallClass::FutexWake) if wakes(call, result) == Some(count) => {
+        // Only the system call says how many: functions of the C library return 0.
+        Some(CallClass::FutexWake) if !name(call).starts_with("pthread_") => {
             format!("{} woken", units::count(count))
         }
         Some(CallClass::Poll) => format!("{} ready", units::count(count)),
         Some(CallClass::Open | CallClass::Accept) => format!("fd {count}"),
         _ if count == 0 => "ok".to_owned(),
         _ => count.to_string(),
-    }
-}
-
-/// How many waits a call may have ended, going by its result; none if it is no wake.
-#[must_use]
-pub fn wakes(call: CallId, result: i64) -> Option<u64> {
-    let info: &CallInfo = call.info()?;
-    if info.class != CallClass::FutexWake {
-        return None;
-    }
-    match call {
-        CallId::PTHREAD_COND_BROADCAST if result == 0 => Some(u64::MAX),
-        CallId::PTHREAD_COND_SIGNAL | CallId::PTHREAD_MUTEX_UNLOCK if result == 0 => Some(1),
-        _ => Some(u64::try_from(result).unwrap_or(0)),
     }
 }
 

@@ -6,8 +6,8 @@
 
 pub mod call;
 pub mod names;
-pub mod units;
 
+pub use trace_analysis::units;
 pub use trace_export::label::{errno, place as places};
 
 use names::Names;

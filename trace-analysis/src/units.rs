@@ -1,6 +1,6 @@
 //! Numbers as people read them: three significant digits and a unit.
 
-use trace_analysis::Moment;
+use crate::time::Moment;
 use trace_format::time::Nanos;
 
 /// A duration: `12.3 ms`. From 1000 s on in hours, minutes and seconds.
