@@ -7,12 +7,15 @@
 //! `crash_system`), threads that are held (`held`).
 
 mod common;
+#[path = "common/quiet.rs"]
+mod quiet;
 
 use common::decoded::Decoded;
 use common::waiting::wait_for_generations;
 use common::writers::Memory;
 use common::{Ends, alone, annotated, checks, record_with};
 use exectrace::{FlightRecorder, SnapshotError, start_with, trace_region, traced};
+use quiet::{ON_PURPOSE, quiet_on_purpose};
 use std::fs;
 use std::panic::catch_unwind;
 use std::path::Path;
@@ -22,9 +25,6 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::Duration;
 use trace_format::definition::Definition;
-
-/// What panics say that are no fault.
-const ON_PURPOSE: &str = "on purpose";
 
 /// So long a test waits for what never takes so long.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -73,13 +73,7 @@ fn in_time<T: Send + 'static>(what: &str, act: impl FnOnce() -> T + Send + 'stat
 #[test]
 fn a_panic_while_the_recorder_stops_is_not_waited_for() {
     let _alone = alone();
-    // Of those on purpose there is nothing to hear.
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        if info.payload_as_str() != Some(ON_PURPOSE) {
-            hook(info);
-        }
-    }));
+    quiet_on_purpose();
     let dir = tempfile::tempdir().expect("a folder");
     let folder = dir.path().to_owned();
     let written = in_time("a panic", move || {
@@ -105,7 +99,6 @@ fn a_panic_while_the_recorder_stops_is_not_waited_for() {
         });
         names(&folder)
     });
-    drop(std::panic::take_hook());
     assert!(!written.is_empty(), "some were written");
     for name in &written {
         assert!(name.ends_with("-panic.trace"), "{written:?}");

@@ -8,6 +8,8 @@
 #[path = "common/child.rs"]
 mod child;
 mod common;
+#[path = "common/quiet.rs"]
+mod quiet;
 
 use child::in_child;
 use common::crashed::{live_of, recovered};
@@ -16,6 +18,7 @@ use common::{Ends, alone, annotated, checks, lines};
 use exectrace::{
     FlightRecorder, SnapshotError, Task, instant, is_enabled, start_file_with, traced,
 };
+use quiet::{ON_PURPOSE, quiet_on_purpose};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,6 +30,7 @@ use std::time::Duration;
 fn leaf() {}
 
 fn recorder() -> FlightRecorder {
+    quiet_on_purpose();
     let builder = FlightRecorder::builder().max_bytes(1 << 20).options(annotated());
     builder.dumps(Duration::ZERO, 3).start().expect("none is running")
 }
@@ -64,7 +68,7 @@ fn a_childs_faults_are_none_of_its_parents_recorder() {
         let mut bytes = Vec::new();
         let refused = matches!(recorder.snapshot(&mut bytes), Err(SnapshotError::NotRunning));
         Task::new("slow").end();
-        let panicked = std::panic::catch_unwind(|| panic!("in the child, on purpose")).is_err();
+        let panicked = std::panic::catch_unwind(|| panic!("{ON_PURPOSE}")).is_err();
         thread::sleep(Duration::from_millis(100));
         format!("{} {refused} {panicked} {}", is_enabled(), bytes.len())
     });
@@ -95,7 +99,7 @@ fn a_fork_while_threads_have_their_locks_leaves_the_child_free() {
         for _ in 0..100 {
             let answer = in_child(|| {
                 Task::new("slow").end();
-                let panicked = std::panic::catch_unwind(|| panic!("on purpose")).is_err();
+                let panicked = std::panic::catch_unwind(|| panic!("{ON_PURPOSE}")).is_err();
                 let own = FlightRecorder::builder().max_bytes(256 << 10).options(annotated());
                 let own = own.start().expect("the child has none");
                 own.on_panic(dir.path().join("of a child")).expect("a folder");
