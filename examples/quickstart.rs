@@ -14,7 +14,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
-use trace_analysis::{Options, Summary};
+use trace_analysis::{Summary, Trace};
 use trace_format::read::TraceFile;
 
 /// Files larger than this are data, not code.
@@ -213,7 +213,7 @@ fn read(path: &Path) -> Result<Vec<u8>, std::io::Error> {
 /// Where the time went, from the trace that was just written.
 fn print_summary(path: &Path) -> Result<(), Box<dyn Error>> {
     let file = TraceFile::open(File::open(path)?)?;
-    let summary = Summary::read(&file, &Options::default(), |_| ());
+    let summary = Summary::read(&Trace::new(&file), |_| ());
     let ms = |nanos: u64| nanos as f64 / 1e6;
     println!(
         "{:<20} {:>9} {:>11} {:>11} {:>9}",

@@ -23,7 +23,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use trace_analysis::findings::FindingKind;
 use trace_analysis::tasks::TaskTree;
-use trace_analysis::{Options, Summary};
+use trace_analysis::{Options, Summary, Trace};
 use trace_format::definition::Definition;
 use trace_format::event::EventKind;
 use trace_format::id::{SiteId, TaskId};
@@ -126,7 +126,7 @@ impl Running {
         assert_eq!(report.dropped_events, 0);
         let file = TraceFile::open(bytes.as_slice()).expect("a trace");
         let options = Options { trees: 1000, workers: 2, ..Options::default() };
-        Told::new(&trace, &Summary::read(&file, &options, |_| {})).text()
+        Told::new(&trace, &Summary::read(&Trace::new(&file).with(options), |_| {})).text()
     }
 }
 

@@ -16,6 +16,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use trace_analysis::Trace;
 use trace_analysis::life::Lives;
 use trace_analysis::standstill::{Standstill, standstills};
 use trace_analysis::symbols::Symbols;
@@ -211,7 +212,7 @@ fn a_stop_is_told_of_as_far_as_it_is_proven() {
 #[test]
 fn with_switches_a_stop_is_told_of_from_its_very_begin() {
     let (trace, pairs) = told(true);
-    let lives = Lives::read(&trace, &<_>::default(), &Symbols::of_trace(trace.tables()), |_| {});
+    let lives = Lives::read(&Trace::new(&trace).named(&Symbols::of_trace(trace.tables())), |_| {});
     for life in &lives.threads {
         assert_eq!(life.times.total().0, life.end.0 - life.begin.0, "{}", life.name);
     }

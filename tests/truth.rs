@@ -19,9 +19,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot::{Receiver, Sender};
 use tokio::sync::{mpsc, oneshot};
 use trace_analysis::async_tasks::{AsyncTasks, AwaitGroup};
-use trace_analysis::explain::{Insight, InsightKind, explain_all};
+use trace_analysis::explain::{Insight, InsightKind, explain};
 use trace_analysis::slow_tasks::slow_tasks;
-use trace_analysis::{Options, Report, Summary, Wanted};
+use trace_analysis::{Report, Summary, Trace, Wanted};
 
 fn named<T: Send + 'static>(name: &str, act: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     thread::Builder::new().name(name.to_owned()).spawn(act).expect("a thread starts")
@@ -49,7 +49,7 @@ fn find(found: Vec<Insight>, kind: InsightKind) -> Insight {
 
 /// Whether the kernel told who ran when; says so if not.
 fn has_cpus(answer: &Answer) -> bool {
-    let has = !answer.lives.cpus.is_empty();
+    let has = !answer.report.lives.cpus.is_empty();
     if !has {
         loudly(&format!("SKIPPED: no switches were recorded: {:?}", answer.facilities()));
     }
@@ -112,7 +112,7 @@ fn who_waits_for_the_only_one_that_works_is_told_so() {
         named("only-worker", || burn(Duration::from_millis(100))).join().expect("no panic");
         helper.join().expect("no panic");
     });
-    if !has_cpus(&answer) || answer.lives.cpus_watched < 2 {
+    if !has_cpus(&answer) || answer.report.lives.cpus_watched < 2 {
         return;
     }
     let found = find(answer.explain(), InsightKind::OneThread);
@@ -148,7 +148,7 @@ fn the_function_that_has_the_cpu_time_is_told() {
         return;
     }
     let found = answer.explain();
-    let spent = answer.lives.threads.iter().map(|life| life.times.cpu().0).sum::<u64>();
+    let spent = answer.report.lives.threads.iter().map(|life| life.times.cpu().0).sum::<u64>();
     if spent < 40_000_000 {
         return loudly("SKIPPED: other programs had the CPU, there are too few samples");
     }
@@ -157,7 +157,7 @@ fn the_function_that_has_the_cpu_time_is_told() {
 }
 
 fn tasks(answer: &Answer) -> AsyncTasks {
-    AsyncTasks::read(&answer.file, &Options::default(), &answer.symbols, |_| ())
+    AsyncTasks::read(&Trace::new(&answer.file).named(&answer.symbols), |_| ())
 }
 
 /// The places at which the task of this name waited, with how often, and whether it is known that
@@ -294,13 +294,10 @@ fn a_slow_request_is_followed_into_another_service() {
             }
         });
     });
-    let (file, options) = (&answer.file, Options::default());
-    let summary = Summary::read(file, &options, |_| ());
-    let slow_tasks = slow_tasks(file, &options, &summary);
+    let trace = Trace::new(&answer.file).named(&answer.symbols);
+    let slow_tasks = slow_tasks(&trace, &Summary::read(&trace, |_| ()));
     let wanted = Wanted { slow_tasks, async_tasks: true, ..Wanted::default() };
-    let report = Report::read(file, &options, wanted, &answer.symbols, |_| ());
-    let (tasks, slow) = (report.async_tasks, report.slow_tasks);
-    let found = explain_all(file, &report.lives, None, (tasks.as_ref(), &slow), &answer.symbols);
+    let found = explain(&trace, &Report::read(&trace, wanted, |_| ()));
     let found = find(found, InsightKind::SlowTask);
     assert!(found.title.contains("for tokio timer at truth::compact_segment"), "{found:#?}");
 }

@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use trace_analysis::{Options, Summary};
+use trace_analysis::{Summary, Trace};
 use trace_format::event::{Event, EventKind};
 use trace_format::header::BatchKind;
 use trace_format::read::{BatchBuffer, TraceFile, Window};
@@ -125,6 +125,6 @@ fn in_order(file: &TraceFile<Vec<u8>>, expected: u64) {
 }
 
 fn summary(file: &TraceFile<Vec<u8>>, expected: u64) {
-    let summary = Summary::read(file, &Options::default(), |_| ());
+    let summary = Summary::read(&Trace::new(file), |_| ());
     assert_eq!(summary.events, expected);
 }

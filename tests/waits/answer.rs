@@ -3,11 +3,10 @@
 
 use crate::writers::Memory;
 use std::sync::{Mutex, PoisonError};
-use trace_analysis::Options;
 use trace_analysis::explain::{Insight, explain};
-use trace_analysis::life::Lives;
 use trace_analysis::reason;
 use trace_analysis::symbols::{Frame, Symbols, strip_recorder};
+use trace_analysis::{Report, Trace, Wanted};
 use trace_format::id::{StackId, ThreadId};
 use trace_format::read::TraceFile;
 use trace_tool::symbols::{binaries, resolve};
@@ -15,7 +14,7 @@ use trace_tool::symbols::{binaries, resolve};
 /// What a trace says.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    pub(crate) lives: Lives,
+    pub(crate) report: Report,
     pub(crate) file: TraceFile<Vec<u8>>,
     pub(crate) symbols: Symbols,
 }
@@ -45,18 +44,18 @@ impl Answer {
         let addresses: Vec<u64> = addresses.collect();
         let symbols = resolve(&file, addresses, &binaries::Options::default());
         let symbols = symbols.expect("no file is asked for by name");
-        let lives = Lives::read(&file, &Options::default(), &symbols, |_| ());
-        Self { lives, file, symbols }
+        let report = Report::read(&Trace::new(&file).named(&symbols), Wanted::default(), |_| ());
+        Self { report, file, symbols }
     }
 
     /// The thread of this name.
     pub(crate) fn thread(&self, name: &str) -> ThreadId {
-        let named = self.lives.threads.iter().find(|life| life.name == name);
+        let named = self.report.lives.threads.iter().find(|life| life.name == name);
         named.unwrap_or_else(|| panic!("no thread is called `{name}`")).thread
     }
 
     pub(crate) fn name(&self, thread: ThreadId) -> &str {
-        let life = self.lives.threads.iter().find(|life| life.thread == thread);
+        let life = self.report.lives.threads.iter().find(|life| life.thread == thread);
         life.map_or("", |life| &life.name)
     }
 
@@ -83,7 +82,7 @@ impl Answer {
 
     /// The findings, worst first.
     pub(crate) fn explain(&self) -> Vec<Insight> {
-        explain(&self.file, &self.lives, None, &self.symbols)
+        explain(&Trace::new(&self.file).named(&self.symbols), &self.report)
     }
 
     /// What could be recorded, and why the rest could not.

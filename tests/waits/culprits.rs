@@ -32,10 +32,11 @@ fn named<'s>(
 
 /// The first of what threads were held up by.
 fn first(answer: &Answer) -> &WaitGroup {
-    let mut groups = answer.lives.waits.by_resource.iter();
+    let mut groups = answer.report.lives.waits.by_resource.iter();
     let contended = groups.find(|group| group.reason.kind() == ReasonKind::Contention);
-    contended
-        .unwrap_or_else(|| panic!("nothing was contended: {:#?}", answer.lives.waits.by_reason))
+    contended.unwrap_or_else(|| {
+        panic!("nothing was contended: {:#?}", answer.report.lives.waits.by_reason)
+    })
 }
 
 /// `culprit` gave the lock of the first group up in `function`, and is in the first sentence.
@@ -133,7 +134,7 @@ fn of_a_priority_inversion_the_preempted_holder_is_named() {
             });
         });
     });
-    if answer.lives.cpus.is_empty() {
+    if answer.report.lives.cpus.is_empty() {
         eprintln!("SKIPPED: the kernel does not say which thread runs: {:?}", answer.facilities());
         return;
     }

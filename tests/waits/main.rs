@@ -35,7 +35,7 @@ fn check(provoke: fn() -> Vec<Case>) {
 /// What is wrong with what the trace says of `case`.
 fn judge(answer: &Answer, case: &Case) -> Result<(), String> {
     let thread = answer.thread(case.name);
-    let groups = answer.lives.waits.by_thread.iter().filter(|group| group.thread == thread);
+    let groups = answer.report.lives.waits.by_thread.iter().filter(|group| group.thread == thread);
     let groups: Vec<&WaitGroup> = groups.collect();
     let groups_told = || {
         let told = groups.iter().map(|group| {
@@ -109,8 +109,8 @@ fn waits_of_tokio_are_told_with_reason_place_and_waker() {
 #[test]
 fn the_times_of_every_thread_add_up_to_its_life() {
     let answer = Answer::record(|| drop((blocking::of_std(), blocking::of_crossbeam())));
-    assert!(answer.lives.threads.len() > 20, "each way to wait has two threads");
-    for life in &answer.lives.threads {
+    assert!(answer.report.lives.threads.len() > 20, "each way to wait has two threads");
+    for life in &answer.report.lives.threads {
         assert_eq!(life.times.total().0, life.end.0 - life.begin.0, "{life:?}");
     }
 }

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use trace_analysis::Options;
+use trace_analysis::Trace;
 use trace_analysis::life::Lives;
 use trace_analysis::symbols::Symbols;
 use trace_format::batch::Compression;
@@ -105,7 +105,7 @@ fn bench(bencher: Bencher<'_, '_>, bytes: &'static [u8]) {
     let symbols = Symbols::of_trace(file.tables());
     bencher
         .counter(ItemsCount::new(EVENTS))
-        .bench_local(|| Lives::read(&file, &Options::default(), &symbols, |_| {}));
+        .bench_local(|| Lives::read(&Trace::new(&file).named(&symbols), |_| {}));
 }
 
 #[divan::bench(sample_count = 10, sample_size = 1)]

@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 use common::Builder;
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
-use trace_analysis::{Options, Summary};
+use trace_analysis::{Options, Summary, Trace};
 use trace_format::batch::Compression;
 use trace_format::definition::CallsiteKind;
 use trace_format::read::TraceFile;
@@ -49,10 +49,10 @@ fn main() {
 
 fn bench(bencher: Bencher<'_, '_>, bytes: &'static [u8], workers: usize) {
     let file = TraceFile::open(bytes).expect("it is a trace");
-    let options = Options { workers, ..Options::default() };
+    let trace = Trace::new(&file).with(Options { workers, ..Options::default() });
     let bencher = bencher.counter(ItemsCount::new(EVENTS)).counter(BytesCount::new(bytes.len()));
     bencher.bench_local(|| {
-        let summary = Summary::read(&file, &options, |_| {});
+        let summary = Summary::read(&trace, |_| {});
         assert_eq!(summary.events / 1000, EVENTS / 1000);
         summary
     });

@@ -11,15 +11,12 @@
 use std::cmp::Reverse;
 
 use trace_format::id::{CallId, ResourceId, StackId, ThreadId};
-use trace_format::read::{ReadAt, TraceFile};
+use trace_format::read::ReadAt;
 use trace_format::time::Nanos;
 
-use crate::async_tasks::AsyncTasks;
-use crate::heap::Heap;
-use crate::life::Lives;
-use crate::slow_tasks::SlowTask;
-use crate::symbols::Symbols;
+use crate::report::Report;
 use crate::time::Moment;
+use crate::trace::Trace;
 
 mod async_tasks;
 mod calls;
@@ -148,32 +145,14 @@ pub struct Insight {
     pub command: String,
 }
 
-/// Finds what made the program slow.
-///
-/// - `heap`: nothing if the trace has no allocations.
-/// - `symbols`: the names that sentences use; without them places are numbers.
+/// Finds what made the program slow: all that a report of this trace shows, and nothing of what was
+/// not wanted of it.
 #[must_use]
-pub fn explain<S: ReadAt>(
-    file: &TraceFile<S>,
-    lives: &Lives,
-    heap: Option<&Heap>,
-    symbols: &Symbols,
-) -> Vec<Insight> {
-    explain_all(file, lives, heap, (None, &[]), symbols)
-}
-
-/// The same, of async tasks too, `None` if the trace has none, and of slow tasks: both as
-/// [`crate::Report`] has them.
-#[must_use]
-pub fn explain_all<S: ReadAt>(
-    file: &TraceFile<S>,
-    lives: &Lives,
-    heap: Option<&Heap>,
-    (tasks, slow): (Option<&AsyncTasks>, &[SlowTask]),
-    symbols: &Symbols,
-) -> Vec<Insight> {
-    let shared = words::shared_names(file.tables());
-    let facts = Facts::new(file.tables(), lives, symbols, &shared);
+pub fn explain<S: ReadAt>(trace: &Trace<'_, S>, report: &Report) -> Vec<Insight> {
+    let Report { lives, async_tasks: tasks, heap, slow_tasks: slow, tasks_by_name: _ } = report;
+    let tables = trace.file.tables();
+    let shared = words::shared_names(tables);
+    let facts = Facts::new(tables, lives, trace.symbols, &shared);
     let mut insights = memory::loss(&facts);
     insights.extend(stopped::stopped(&facts));
     insights.extend(stuck::in_locks(&facts));
@@ -186,8 +165,8 @@ pub fn explain_all<S: ReadAt>(
     insights.extend(calls::chatty(&facts));
     insights.extend(calls::sleep_loops(&facts));
     insights.extend(calls::page_faults(&facts));
-    insights.extend(heap.into_iter().flat_map(|heap| memory::growth(&facts, heap)));
-    insights.extend(tasks.into_iter().flat_map(|tasks| async_tasks::all(&facts, tasks)));
+    insights.extend(heap.iter().flat_map(|heap| memory::growth(&facts, heap)));
+    insights.extend(tasks.iter().flat_map(|tasks| async_tasks::all(&facts, tasks)));
     insights.extend(tasks::slow(&facts, slow));
     insights.extend(path::cause(&facts, &insights));
     // Losses and stops come first, as all else is to be read with them in mind.

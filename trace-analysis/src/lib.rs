@@ -5,6 +5,7 @@
 //! trace's first clock snapshot; a [`Moment`] may lie before it. Names of call sites and threads
 //! are in the trace's tables.
 //!
+//! - [`Trace`]: the file, the names of its code, and the part that is asked about.
 //! - [`summary`]: where the time went, of a whole trace or a window. Start here.
 //! - [`report`]: everything that events tell in the order of time, in one walk.
 //! - [`regions`], [`threads`], [`tasks`], [`futures`], [`counters`]: its parts.
@@ -28,13 +29,13 @@
 //! - `shard` and `notes` (private): one worker's share, and what it tells about tasks and futures.
 //!
 //! ```
-//! use trace_analysis::{Options, Summary};
+//! use trace_analysis::{Summary, Trace};
 //! use trace_format::read::TraceFile;
 //!
 //! # fn main() -> Result<(), trace_format::read::ReadError> {
 //! # let bytes = trace_format::testgen::tight_loops(1, 1000, Default::default());
 //! let file = TraceFile::open(bytes)?; // or a `std::fs::File`
-//! let summary = Summary::read(&file, &Options::default(), |_| {});
+//! let summary = Summary::read(&Trace::new(&file), |_| {});
 //! for region in &summary.regions {
 //!     let site = file.tables().callsite(region.site);
 //!     let name = site.map_or("?", |site| site.name.as_str());
@@ -79,6 +80,7 @@ pub mod tasks;
 pub mod threads;
 mod time;
 pub mod timeline;
+mod trace;
 pub mod units;
 mod walk;
 
@@ -87,3 +89,4 @@ pub use findings::{Finding, FindingKind, Findings};
 pub use report::{Report, Wanted};
 pub use summary::{Options, Progress, Summary};
 pub use time::Moment;
+pub use trace::Trace;

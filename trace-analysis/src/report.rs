@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 
-use trace_format::read::{ReadAt, TraceFile};
+use trace_format::read::ReadAt;
 
 use crate::async_tasks::{AsyncReport, AsyncTasks};
 use crate::heap::{Heap, HeapOptions, HeapReport};
 use crate::life::{Activity, Also, Lives, Walk};
 use crate::slow_tasks::{Runs, SlowTask};
-use crate::summary::{Options, Progress};
-use crate::symbols::Symbols;
+use crate::summary::Progress;
 use crate::timeline::Observer;
+use crate::trace::Trace;
 
 /// What is to be found out besides what threads did.
 #[derive(Clone, Debug, Default)]
@@ -41,32 +41,29 @@ pub struct Report {
 }
 
 impl Report {
-    /// Walks a trace once, or the window of it that `options` names (its `outliers`, `trees` and
+    /// Walks a trace once, or the part of it that its options name (its `outliers`, `trees` and
     /// `workers` do not matter here; `threads` narrows what is returned, not what is read, as
     /// wakers and holders are found among all).
     ///
-    /// - `symbols`: what reasons are told by; without names a lock is only a futex.
     /// - `progress` is called every few megabytes.
     pub fn read<S: ReadAt>(
-        file: &TraceFile<S>,
-        options: &Options,
+        trace: &Trace<'_, S>,
         wanted: Wanted,
-        symbols: &Symbols,
         progress: impl FnMut(Progress),
     ) -> Self {
         let mut nobody = ();
-        let walk = Walk::observed(file, options, symbols, &mut nobody);
-        Self::of(walk, (file, symbols), options, wanted, progress)
+        let walk = Walk::observed(trace, &mut nobody);
+        Self::of(walk, trace, wanted, progress)
     }
 
     /// The same, of a walk that may have an observer.
     pub(crate) fn of<'f, S: ReadAt, O: Observer>(
         mut walk: Walk<'f, O>,
-        (file, symbols): (&'f TraceFile<S>, &'f Symbols),
-        options: &Options,
+        trace: &'f Trace<'f, S>,
         wanted: Wanted,
         progress: impl FnMut(Progress),
     ) -> Self {
+        let (file, symbols, options) = (trace.file, trace.symbols, &trace.options);
         let Wanted { async_tasks, heap, slow_tasks: mut slow, tasks_by_name } = wanted;
         let window = walk.window();
         let heap = heap && !file.tables().heap.is_empty();
@@ -108,25 +105,15 @@ impl Report {
 
 impl Lives {
     /// What threads did, and nothing else: see [`Report::read`].
-    pub fn read<S: ReadAt>(
-        file: &TraceFile<S>,
-        options: &Options,
-        symbols: &Symbols,
-        progress: impl FnMut(Progress),
-    ) -> Self {
-        Report::read(file, options, Wanted::default(), symbols, progress).lives
+    pub fn read<S: ReadAt>(trace: &Trace<'_, S>, progress: impl FnMut(Progress)) -> Self {
+        Report::read(trace, Wanted::default(), progress).lives
     }
 }
 
 impl AsyncTasks {
     /// What async tasks did, and nothing else: see [`Report::read`].
-    pub fn read<S: ReadAt>(
-        file: &TraceFile<S>,
-        options: &Options,
-        symbols: &Symbols,
-        progress: impl FnMut(Progress),
-    ) -> Self {
+    pub fn read<S: ReadAt>(trace: &Trace<'_, S>, progress: impl FnMut(Progress)) -> Self {
         let wanted = Wanted { async_tasks: true, ..Wanted::default() };
-        Report::read(file, options, wanted, symbols, progress).async_tasks.unwrap_or_default()
+        Report::read(trace, wanted, progress).async_tasks.unwrap_or_default()
     }
 }

@@ -8,13 +8,14 @@ use std::collections::HashMap;
 
 use trace_format::event::EventKind;
 use trace_format::id::{Open, SiteId, StackId, TaskId};
-use trace_format::read::{ReadAt, Tables, TraceFile};
+use trace_format::read::{ReadAt, Tables};
 use trace_format::time::Nanos;
 
 use crate::life::{Activity, Stretch, saturating_sum};
 use crate::reason::Await;
-use crate::summary::{Options, Summary, bounds};
+use crate::summary::{Summary, bounds};
 use crate::tasks::{OneTask, TaskSummary};
+use crate::trace::Trace;
 
 /// A task is slow that took so many times as long as half of them, and not less than this.
 pub const SLOW_TIMES: u64 = 3;
@@ -97,16 +98,11 @@ impl SlowTask {
     }
 }
 
-/// The slow tasks of a summary that was made with these options; when threads worked for them is
-/// not known yet.
+/// The slow tasks of a trace's summary; when threads worked for them is not known yet.
 #[must_use]
-pub fn slow_tasks<S: ReadAt>(
-    file: &TraceFile<S>,
-    options: &Options,
-    summary: &Summary,
-) -> Vec<SlowTask> {
-    let end = bounds(file).1;
-    let is_trace_end = options.to.is_none_or(|to| to >= end);
+pub fn slow_tasks<S: ReadAt>(trace: &Trace<'_, S>, summary: &Summary) -> Vec<SlowTask> {
+    let end = bounds(trace.file).1;
+    let is_trace_end = trace.options.to.is_none_or(|to| to >= end);
     let names = summary.tasks.names.iter();
     let mut slow: Vec<_> = names.filter_map(|name| slowest(name, is_trace_end)).collect();
     slow.sort_by_key(|task| std::cmp::Reverse(task.lost()));

@@ -24,6 +24,7 @@ use crate::shard::{Part, Shard, ThreadReading};
 use crate::tasks::{Forest, Tasks};
 use crate::threads::ThreadSummary;
 use crate::time::Scale;
+use crate::trace::Trace;
 
 /// Bytes that are read between two looks at tasks, futures and progress.
 const BUNCH_BYTES: u64 = 8 << 20;
@@ -114,12 +115,8 @@ impl Summary {
     /// Sums up a trace. Whatever is wrong with it is among the findings.
     ///
     /// - `progress` is called every few megabytes.
-    pub fn read<S: ReadAt + Sync>(
-        file: &TraceFile<S>,
-        options: &Options,
-        progress: impl FnMut(Progress),
-    ) -> Self {
-        Reading::new(file, options).read(progress)
+    pub fn read<S: ReadAt + Sync>(trace: &Trace<'_, S>, progress: impl FnMut(Progress)) -> Self {
+        Reading::new(trace).read(progress)
     }
 
     /// How long the time is that was read.
@@ -131,7 +128,7 @@ impl Summary {
 
 struct Reading<'f, S> {
     file: &'f TraceFile<S>,
-    options: Options,
+    options: &'f Options,
     from: Ticks,
     to: Ticks,
     /// Whether the window reaches the end of the trace.
@@ -146,7 +143,8 @@ struct Reading<'f, S> {
 }
 
 impl<'f, S: ReadAt + Sync> Reading<'f, S> {
-    fn new(file: &'f TraceFile<S>, options: &Options) -> Self {
+    fn new(trace: &'f Trace<'_, S>) -> Self {
+        let (file, options) = (trace.file, &trace.options);
         let tables = file.tables();
         let (begin, end) = bounds(file);
         let from = options.from.unwrap_or(begin).max(begin);
@@ -163,7 +161,7 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
         let shard = || Shard::new(sites_max, part, options.outliers);
         Self {
             file,
-            options: options.clone(),
+            options,
             from,
             to,
             is_trace_end,

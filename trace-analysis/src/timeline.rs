@@ -20,16 +20,16 @@
 
 use trace_format::event::{EventKind, Outcome};
 use trace_format::id::{CallId, FutureId, Open, SiteId, StackId, TaskId, ThreadId};
-use trace_format::read::{ReadAt, TraceFile};
+use trace_format::read::ReadAt;
 use trace_format::time::Nanos;
 use trace_format::value::Values;
 
 use crate::life::{Lives, Walk};
 use crate::reason::Reason;
 use crate::report::{Report, Wanted};
-use crate::summary::{Options, Progress};
-use crate::symbols::Symbols;
+use crate::summary::Progress;
 use crate::time::Moment;
+use crate::trace::Trace;
 
 /// A thread of the traced program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -303,18 +303,16 @@ impl Observer for () {
     const IS_ON: bool = false;
 }
 
-/// Walks a whole trace once, and shows `observer` what is found out.
+/// Walks a trace once, or the part of it that its options name, and shows `observer` what is found
+/// out.
 ///
-/// - `symbols`: what reasons are told by.
 /// - `progress` is called every few megabytes.
 /// - Returns the sums over what was shown; see [`Report::read`].
 pub fn observe<S: ReadAt>(
-    file: &TraceFile<S>,
-    symbols: &Symbols,
+    trace: &Trace<'_, S>,
     observer: &mut impl Observer,
     progress: impl FnMut(Progress),
 ) -> Lives {
     let wanted = Wanted { async_tasks: true, ..Wanted::default() };
-    let walk = Walk::observed(file, &Options::default(), symbols, observer);
-    Report::of(walk, (file, symbols), &Options::default(), wanted, progress).lives
+    Report::of(Walk::observed(trace, observer), trace, wanted, progress).lives
 }

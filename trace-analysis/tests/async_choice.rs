@@ -7,7 +7,7 @@ use executor::{Executor, HANDLER, LOCK, PASS, QUERY, RELEASE, TIMER, WRITER};
 use trace_analysis::async_tasks::{AsyncTasks, AwaitGroup};
 use trace_analysis::reason::Await;
 use trace_analysis::symbols::Symbols;
-use trace_analysis::{Options, Report, Wanted};
+use trace_analysis::{Report, Trace, Wanted};
 use trace_format::event::{EventKind, Outcome};
 use trace_format::id::{FutureId, StackId};
 use trace_format::read::TraceFile;
@@ -19,7 +19,7 @@ fn read(e: Executor, end: u64) -> AsyncTasks {
     let file = TraceFile::open(e.stop(end)).expect("a trace");
     let symbols = Symbols::of_trace(file.tables());
     let wanted = Wanted { async_tasks: true, ..Wanted::default() };
-    let report = Report::read(&file, &Options::default(), wanted, &symbols, |_| {});
+    let report = Report::read(&Trace::new(&file).named(&symbols), wanted, |_| {});
     report.async_tasks.expect("there are some")
 }
 

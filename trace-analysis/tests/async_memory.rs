@@ -4,7 +4,7 @@
 mod executor;
 
 use executor::{Executor, HANDLER, LOCK, QUERY, RELEASE, WRITER};
-use trace_analysis::Options;
+use trace_analysis::Trace;
 use trace_analysis::async_tasks::AsyncTasks;
 use trace_analysis::symbols::Symbols;
 use trace_format::event::{EventKind, Outcome};
@@ -41,7 +41,7 @@ fn cost(turns: u64) -> usize {
     let file = TraceFile::open(trace(turns)).expect("a trace");
     let symbols = Symbols::of_trace(file.tables());
     let _profiler = dhat::Profiler::builder().testing().build();
-    let tasks = AsyncTasks::read(&file, &Options::default(), &symbols, |_| {});
+    let tasks = AsyncTasks::read(&Trace::new(&file).named(&symbols), |_| {});
     let polls: u64 = tasks.sites.iter().map(|site| site.polls).sum();
     assert_eq!(polls, 3 * turns);
     dhat::HeapStats::get().max_bytes

@@ -10,7 +10,7 @@ use trace_analysis::async_tasks::{
 };
 use trace_analysis::reason::{Awaited, Reason};
 use trace_analysis::symbols::Symbols;
-use trace_analysis::{Options, Report, Wanted};
+use trace_analysis::{Options, Report, Trace, Wanted};
 use trace_format::definition::{Definition, OpenSince};
 use trace_format::event::{EventKind, Outcome};
 use trace_format::id::{CallId, FutureId, Open, SiteId, StackId, TaskId, ThreadId};
@@ -30,7 +30,7 @@ fn read_window(bytes: Vec<u8>, from: Option<u64>, to: Option<u64>) -> AsyncTasks
     let symbols = Symbols::of_trace(file.tables());
     let options = Options { from: from.map(Ticks), to: to.map(Ticks), ..Options::default() };
     let wanted = Wanted { async_tasks: true, ..Wanted::default() };
-    let report = Report::read(&file, &options, wanted, &symbols, |_| {});
+    let report = Report::read(&Trace::new(&file).named(&symbols).with(options), wanted, |_| {});
     report.async_tasks.unwrap_or_default()
 }
 

@@ -5,7 +5,7 @@ use trace_analysis::explain::{InsightKind, explain};
 use trace_analysis::findings::FindingKind;
 use trace_analysis::life::Lives;
 use trace_analysis::symbols::Symbols;
-use trace_analysis::{Moment, Options, Summary};
+use trace_analysis::{Moment, Options, Report, Summary, Trace};
 use trace_format::batch::Compression;
 use trace_format::definition::{CallsiteKind, Definition, OpenSince, ResourceKind};
 use trace_format::event::EventKind;
@@ -66,7 +66,7 @@ fn state(trace: &mut TraceBuilder, thread: u32, open: Vec<OpenSince>) {
 fn lives(bytes: Vec<u8>) -> (TraceFile<Vec<u8>>, Symbols, Lives) {
     let file = TraceFile::open(bytes).expect("a trace");
     let symbols = Symbols::of_trace(file.tables());
-    let lives = Lives::read(&file, &Options::default(), &symbols, |_| {});
+    let lives = Lives::read(&Trace::new(&file).named(&symbols), |_| {});
     (file, symbols, lives)
 }
 
@@ -88,7 +88,8 @@ fn a_wait_has_its_true_length_and_its_thread_only_the_traces() {
     let read = &lives.calls.by_call[0];
     assert_eq!((read.total, read.quantiles.max), (Nanos(500 * MS), Nanos(1_500 * MS)));
     assert_eq!(read.longest[0].begin, Moment(-1_000 * MS as i64));
-    let found = explain(&file, &lives, None, &symbols);
+    let report = Report { lives, ..Report::default() };
+    let found = explain(&Trace::new(&file).named(&symbols), &report);
     assert_eq!((found.len(), found[0].kind), (1, InsightKind::Stuck));
     let evidence = &found[0].evidence[0];
     assert!(evidence.ends_with("since 4.00 s before the trace, for 6.00 s"), "{evidence}");
@@ -105,7 +106,7 @@ fn findings_say_how_long_something_has_been_open() {
     });
     let file = TraceFile::open(trace.stop(START + 2_000 * MS)).expect("a trace");
     let options = Options { trees: 1, ..Options::default() };
-    let summary = Summary::read(&file, &options, |_| {});
+    let summary = Summary::read(&Trace::new(&file).with(options), |_| {});
     let open: Vec<_> = summary
         .findings
         .iter()
@@ -143,7 +144,7 @@ fn async_tasks_have_waited_for_as_long_as_they_have() {
     trace.event(2, START + 600 * MS, EventKind::Region { site, duration, values });
     let file = TraceFile::open(trace.stop(START + 1_000 * MS)).expect("a trace");
     let symbols = Symbols::of_trace(file.tables());
-    let tasks = AsyncTasks::read(&file, &Options::default(), &symbols, |_| {});
+    let tasks = AsyncTasks::read(&Trace::new(&file).named(&symbols), |_| {});
     let idle = tasks.unfinished.iter().find(|task| task.task == FutureId(1)).expect("it is idle");
     assert_eq!((idle.phase, idle.since), (Phase::Idle, Moment(-3_000 * MS as i64)));
     assert_eq!(idle.begin, Moment(-4_000 * MS as i64));
@@ -162,7 +163,7 @@ fn a_window_leaves_a_wait_its_begin() {
     let file = TraceFile::open(trace.stop(START + 2_000 * MS)).expect("a trace");
     let symbols = Symbols::of_trace(file.tables());
     let options = Options { from: Some(Ticks(START + 1_000 * MS)), ..Options::default() };
-    let lives = Lives::read(&file, &options, &symbols, |_| {});
+    let lives = Lives::read(&Trace::new(&file).named(&symbols).with(options), |_| {});
     let wait = lives.unended[0].wait;
     assert_eq!(wait.resource, ResourceId(1));
     assert_eq!((wait.duration, wait.inside), (Nanos(6_000 * MS), Nanos(1_000 * MS)));

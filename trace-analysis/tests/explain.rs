@@ -1,10 +1,8 @@
 //! What is said of programs made slow on purpose, and of those that are well.
 
-use trace_analysis::Options;
 use trace_analysis::explain::{Insight, InsightKind, explain};
-use trace_analysis::heap::{Heap, HeapOptions};
-use trace_analysis::life::Lives;
 use trace_analysis::symbols::Symbols;
+use trace_analysis::{Report, Trace, Wanted};
 use trace_format::batch::Compression;
 use trace_format::definition::{Definition, ResourceKind};
 use trace_format::id::{CallId, OpenCall, ResourceId, StackId, ThreadId};
@@ -56,9 +54,9 @@ fn started() -> TraceBuilder {
 fn insights(bytes: Vec<u8>) -> Vec<Insight> {
     let file = TraceFile::open(bytes).expect("a trace");
     let symbols = Symbols::of_trace(file.tables());
-    let lives = Lives::read(&file, &Options::default(), &symbols, |_| {});
-    let heap = Heap::read(&file, &HeapOptions::default(), |_| {});
-    explain(&file, &lives, Some(&heap), &symbols)
+    let trace = Trace::new(&file).named(&symbols);
+    let wanted = Wanted { heap: true, ..Wanted::default() };
+    explain(&trace, &Report::read(&trace, wanted, |_| {}))
 }
 
 /// What is found, of one kind only.

@@ -3,9 +3,9 @@
 mod executor;
 
 use executor::{BLOCK, Executor, HANDLER, IN_PLACE, LOCK, PARKED, PASS, RELEASE, TIMER, WRITER};
-use trace_analysis::explain::{Insight, InsightKind, explain, explain_all};
+use trace_analysis::explain::{Insight, InsightKind, explain};
 use trace_analysis::symbols::Symbols;
-use trace_analysis::{Options, Report, Wanted};
+use trace_analysis::{Report, Trace, Wanted};
 use trace_format::event::{EventKind, Outcome};
 use trace_format::id::{CallId, FutureId, StackId, ThreadId};
 use trace_format::read::TraceFile;
@@ -18,11 +18,12 @@ const MS: u64 = 1_000_000;
 fn insights(e: Executor, end: u64) -> Vec<Insight> {
     let file = TraceFile::open(e.stop(end)).expect("a trace");
     let symbols = Symbols::of_trace(file.tables());
-    let options = Options::default();
+    let trace = Trace::new(&file).named(&symbols);
     let wanted = Wanted { async_tasks: true, ..Wanted::default() };
-    let Report { lives, async_tasks, .. } = Report::read(&file, &options, wanted, &symbols, |_| {});
-    assert_eq!(explain(&file, &lives, None, &symbols), [], "threads alone are well");
-    explain_all(&file, &lives, None, (async_tasks.as_ref(), &[]), &symbols)
+    let mut report = Report::read(&trace, wanted, |_| {});
+    let tasks = report.async_tasks.take();
+    assert_eq!(explain(&trace, &report), [], "threads alone are well");
+    explain(&trace, &Report { async_tasks: tasks, ..report })
 }
 
 /// What is found, of one kind only.

@@ -1,9 +1,8 @@
 //! What is said of programs whose main thread waits for others, and of functions that are hot.
 
-use trace_analysis::Options;
 use trace_analysis::explain::{Insight, InsightKind, explain};
-use trace_analysis::life::Lives;
 use trace_analysis::symbols::Symbols;
+use trace_analysis::{Report, Trace, Wanted};
 use trace_format::batch::Compression;
 use trace_format::definition::ResourceKind;
 use trace_format::id::{CallId, OpenCall, StackId, ThreadId};
@@ -76,8 +75,8 @@ fn gone(trace: &mut TraceBuilder, thread: u32, at: u64) {
 fn insights(trace: TraceBuilder, end: u64) -> Vec<Insight> {
     let file = TraceFile::open(trace.stop(end)).expect("a trace");
     let symbols = Symbols::of_trace(file.tables());
-    let lives = Lives::read(&file, &Options::default(), &symbols, |_| {});
-    explain(&file, &lives, None, &symbols)
+    let trace = Trace::new(&file).named(&symbols);
+    explain(&trace, &Report::read(&trace, Wanted::default(), |_| {}))
 }
 
 #[track_caller]

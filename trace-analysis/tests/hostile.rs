@@ -7,7 +7,7 @@ use trace_analysis::explain::explain;
 use trace_analysis::heap::{Heap, HeapOptions};
 use trace_analysis::profile::ProfileKind;
 use trace_analysis::symbols::Symbols;
-use trace_analysis::{Options, Report, Summary, Wanted};
+use trace_analysis::{Options, Report, Summary, Trace, Wanted};
 use trace_format::batch::{BatchInfo, Compression};
 use trace_format::definition::{CallsiteKind, Definition, OpenSince, ResourceKind};
 use trace_format::event::{Event, EventKind, Outcome, put_event};
@@ -246,13 +246,16 @@ fn no_trace_makes_a_summary_panic_or_depend_on_the_workers() {
     for _ in 0..300 {
         let bytes = random.trace();
         let Ok(file) = TraceFile::open(bytes) else { continue };
-        let one = Summary::read(&file, &Options::default(), |_| {});
+        let one = Summary::read(&Trace::new(&file), |_| {});
         let many = Options { workers: 3, ..Options::default() };
-        let many = Summary::read(&file, &many, |_| {});
+        let many = Summary::read(&Trace::new(&file).with(many.clone()), |_| {});
         assert_eq!((many.events, many.batches, many.bytes), (one.events, one.batches, one.bytes));
         let (from, to) = (Some(Ticks(random.number())), Some(Ticks(random.number())));
         let threads = if random.below(2) == 0 { vec![ThreadId(1)] } else { vec![] };
-        Summary::read(&file, &Options { from, to, threads, ..Options::default() }, |_| {});
+        Summary::read(
+            &Trace::new(&file).with(Options { from, to, threads, ..Options::default() }),
+            |_| {},
+        );
     }
 }
 
@@ -287,15 +290,14 @@ fn no_trace_makes_a_life_panic_or_last_longer_than_its_states() {
         };
         let options = Options { from, to, ..Options::default() };
         let wanted = Wanted { async_tasks: true, heap: true, ..Wanted::default() };
-        let Report { lives, async_tasks, .. } =
-            Report::read(&file, &options, wanted, &symbols, |_| {});
-        check_tasks(&async_tasks.unwrap_or_default());
-        for life in &lives.threads {
+        let trace = Trace::new(&file).named(&symbols).with(options);
+        let mut report = Report::read(&trace, wanted, |_| {});
+        check_tasks(&report.async_tasks.take().unwrap_or_default());
+        for life in &report.lives.threads {
             assert_eq!(life.times.total().0, life.end.0 - life.begin.0);
         }
-        let heap = Heap::read(&file, &HeapOptions { from, at: to, to: None }, |_| {});
-        let said = explain(&file, &lives, Some(&heap), &symbols);
-        assert!(said.len() < 40, "few findings");
-        ProfileKind::ALL.iter().for_each(|kind| drop(lives.profile(*kind)));
+        report.heap = Some(Heap::read(&file, &HeapOptions { from, at: to, to: None }, |_| {}));
+        assert!(explain(&trace, &report).len() < 40, "few findings");
+        ProfileKind::ALL.iter().for_each(|kind| drop(report.lives.profile(*kind)));
     }
 }

@@ -3,7 +3,7 @@
 use trace_analysis::life::{Lives, Times, Unended, WaitGroup};
 use trace_analysis::reason::Reason;
 use trace_analysis::symbols::Symbols;
-use trace_analysis::{Moment, Options, Summary};
+use trace_analysis::{Moment, Options, Summary, Trace};
 use trace_format::batch::Compression;
 use trace_format::definition::{CallsiteKind, Definition, OpenSince, ResourceKind};
 use trace_format::id::{CallId, Open, ResourceId, StackId, ThreadId};
@@ -46,7 +46,10 @@ fn lives(bytes: Vec<u8>) -> Lives {
 fn lives_of(bytes: Vec<u8>, options: &Options) -> Lives {
     let file = TraceFile::open(bytes).expect("a trace");
     assert!(file.faults().is_empty());
-    Lives::read(&file, options, &Symbols::of_trace(file.tables()), |_| {})
+    Lives::read(
+        &Trace::new(&file).named(&Symbols::of_trace(file.tables())).with(options.clone()),
+        |_| {},
+    )
 }
 
 fn times(lives: &Lives, thread: u32) -> Times {
@@ -280,7 +283,7 @@ fn waits_from_before_the_trace_are_together_and_no_finding() {
     let mut still = started();
     still.begin_call(1, open_call(CallId::FUTEX_WAIT, LOCK, WAIT), 1_000);
     let file = TraceFile::open(still.stop(10_000)).expect("a trace");
-    let summary = Summary::read(&file, &Options::default(), |_| {});
+    let summary = Summary::read(&Trace::new(&file), |_| {});
     assert_eq!(summary.findings.iter().count(), 0);
 }
 
@@ -374,7 +377,7 @@ fn calls_are_no_callees_of_a_region() {
     trace.end(1, 6_000);
     let bytes = trace.stop(10_000);
     let file = TraceFile::open(bytes.clone()).expect("a trace");
-    let summary = Summary::read(&file, &Options::default(), |_| {});
+    let summary = Summary::read(&Trace::new(&file), |_| {});
     assert_eq!(summary.regions[0].self_time, Nanos(5_000));
     let lives = lives(bytes);
     assert_eq!(lives.calls.by_resource[0].errors, [(9, 1)]);

@@ -1,6 +1,6 @@
 //! What finding lives costs in memory: nothing per event.
 
-use trace_analysis::Options;
+use trace_analysis::Trace;
 use trace_analysis::life::Lives;
 use trace_analysis::symbols::Symbols;
 use trace_format::batch::Compression;
@@ -39,7 +39,7 @@ fn cost(turns: u64) -> (u64, usize) {
     let symbols = Symbols::of_trace(file.tables());
     let _profiler = dhat::Profiler::builder().testing().build();
     let before = dhat::HeapStats::get().total_blocks;
-    let lives = Lives::read(&file, &Options::default(), &symbols, |_| {});
+    let lives = Lives::read(&Trace::new(&file).named(&symbols), |_| {});
     let stats = dhat::HeapStats::get();
     assert_eq!(lives.calls.count, 3 * turns);
     (stats.total_blocks - before, stats.max_bytes)

@@ -6,8 +6,7 @@ mod common;
 use common::Builder;
 use trace_analysis::async_tasks::AsyncTasks;
 use trace_analysis::life::Lives;
-use trace_analysis::symbols::Symbols;
-use trace_analysis::{FindingKind, Moment, Options, Summary};
+use trace_analysis::{FindingKind, Moment, Options, Summary, Trace};
 use trace_format::batch::{BatchInfo, Compression};
 use trace_format::definition::{CallsiteKind, Definition, put_definition};
 use trace_format::event::{Event, EventKind, put_event};
@@ -75,7 +74,7 @@ fn region(site: u32, duration: u64) -> EventKind<'static> {
 }
 
 fn summary(file: &TraceFile<Vec<u8>>, options: &Options) -> Summary {
-    Summary::read(file, options, |_| {})
+    Summary::read(&Trace::new(file).with(options.clone()), |_| {})
 }
 
 #[test]
@@ -200,7 +199,7 @@ fn what_began_before_the_first_clock_counts_wherever_cpus_begin() {
         let tasks = summary(&file, &Options::default()).tasks;
         assert_eq!(tasks.names[0].count, 1, "{ago} ns before");
         assert_eq!(tasks.names[0].slowest[0].begin, Moment(-(ago as i64)));
-        let tasks = AsyncTasks::read(&file, &Options::default(), &Symbols::default(), |_| {});
+        let tasks = AsyncTasks::read(&Trace::new(&file), |_| {});
         assert_eq!(tasks.unfinished.len(), 1, "{ago} ns before");
         assert_eq!(tasks.unfinished[0].begin, Moment(-(ago as i64)));
     }
@@ -252,7 +251,7 @@ fn an_old_future_is_known_by_its_events_alone() {
     trace.event(1, 1_000, EventKind::Poll { future, waits_at: StackId(0), duration: Ticks(10) });
     trace.region(1, 1, 2_000, 10);
     let file = TraceFile::open(trace.killed()).expect("a trace");
-    let tasks = AsyncTasks::read(&file, &Options::default(), &Symbols::default(), |_| {});
+    let tasks = AsyncTasks::read(&Trace::new(&file), |_| {});
     let unfinished: Vec<_> = tasks.unfinished.iter().map(|it| (it.task.0, it.site.0)).collect();
     assert_eq!(unfinished, [(2, 1)], "it was polled, and its definition says what it is");
     assert_eq!(tasks.unfinished[0].since, Moment(1_010), "it waits since its poll");
@@ -276,7 +275,7 @@ fn begins_without_end_are_counted_beyond_the_limit() {
     assert!(summary.findings.has_loss());
     assert_eq!((summary.regions[0].count, summary.regions[0].unfinished), (1, most - 1));
     // Others that follow a stack keep as much, and end without a word about it.
-    let lives = Lives::read(&file, &Options::default(), &Symbols::default(), |_| {});
+    let lives = Lives::read(&Trace::new(&file), |_| {});
     assert_eq!(lives.threads.len(), 1);
 }
 
@@ -297,6 +296,6 @@ fn an_event_on_the_wrong_lane_is_counted_and_says_nothing() {
     let summary = summary(&file, &Options::default());
     assert_eq!((summary.events, summary.regions[0].count), (6, 1));
     assert_eq!((summary.regions[0].unfinished, summary.findings.count("damage")), (0, 0));
-    let lives = Lives::read(&file, &Options::default(), &Symbols::default(), |_| {});
+    let lives = Lives::read(&Trace::new(&file), |_| {});
     assert_eq!(lives.threads[0].times.running, Nanos(30), "the CPU says when it ran");
 }

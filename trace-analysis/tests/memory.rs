@@ -3,7 +3,7 @@
 mod common;
 
 use common::Builder;
-use trace_analysis::{Options, Summary};
+use trace_analysis::{Summary, Trace};
 use trace_format::definition::CallsiteKind;
 use trace_format::read::TraceFile;
 use trace_format::value::Value;
@@ -30,7 +30,7 @@ fn cost(rounds: u64) -> (u64, usize) {
     let file = TraceFile::open(trace(rounds)).expect("a trace");
     let _profiler = dhat::Profiler::builder().testing().build();
     let before = dhat::HeapStats::get().total_blocks;
-    let summary = Summary::read(&file, &Options::default(), |_| {});
+    let summary = Summary::read(&Trace::new(&file), |_| {});
     let stats = dhat::HeapStats::get();
     assert_eq!(summary.regions[0].count, rounds);
     (stats.total_blocks - before, stats.max_bytes)
@@ -46,7 +46,7 @@ fn cost_of_site(site: u32) -> usize {
     }
     let file = TraceFile::open(trace.stop(1_000)).expect("a trace");
     let _profiler = dhat::Profiler::builder().testing().build();
-    let summary = Summary::read(&file, &Options::default(), |_| {});
+    let summary = Summary::read(&Trace::new(&file), |_| {});
     assert_eq!((summary.regions[0].count, summary.regions[0].unfinished), (2_000, 2_000));
     dhat::HeapStats::get().max_bytes
 }

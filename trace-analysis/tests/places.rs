@@ -1,7 +1,7 @@
 //! Where and why threads wait, and who made them, from traces made by hand: one tick is a
 //! nanosecond.
 
-use trace_analysis::Options;
+use trace_analysis::Trace;
 use trace_analysis::life::{Lives, WaitGroup};
 use trace_analysis::reason::{self, Reason};
 use trace_analysis::symbols::Symbols;
@@ -36,7 +36,7 @@ fn stack(trace: &mut TraceBuilder, stack: u32, functions: &[&str]) {
 fn lives(bytes: Vec<u8>) -> Lives {
     let file = TraceFile::open(bytes).expect("a trace");
     assert!(file.faults().is_empty());
-    Lives::read(&file, &Options::default(), &Symbols::of_trace(file.tables()), |_| {})
+    Lives::read(&Trace::new(&file).named(&Symbols::of_trace(file.tables())), |_| {})
 }
 
 fn of(lives: &Lives, reason: Reason) -> Vec<&WaitGroup> {

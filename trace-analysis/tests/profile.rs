@@ -1,6 +1,6 @@
 //! Where time on CPUs went: the program's own by samples, the kernel's by the calls it was for.
 
-use trace_analysis::Options;
+use trace_analysis::Trace;
 use trace_analysis::life::Lives;
 use trace_analysis::profile::{ProfileKind, ProfileSample};
 use trace_analysis::symbols::Symbols;
@@ -18,7 +18,7 @@ const READ: u32 = 2;
 fn cpu_profile(trace: TraceBuilder, end: u64) -> Vec<ProfileSample> {
     let file = TraceFile::open(trace.stop(end)).expect("a trace");
     let symbols = Symbols::of_trace(file.tables());
-    let lives = Lives::read(&file, &Options::default(), &symbols, |_| {});
+    let lives = Lives::read(&Trace::new(&file).named(&symbols), |_| {});
     lives.profile(ProfileKind::Cpu).samples
 }
 

@@ -3,10 +3,10 @@
 mod executor;
 
 use executor::{Executor, HANDLER, LOCK, PASS, TIMER, WRITER};
-use trace_analysis::explain::{Insight, InsightKind, explain_all};
+use trace_analysis::explain::{Insight, InsightKind, explain};
 use trace_analysis::slow_tasks::{SlowTask, slow_tasks};
 use trace_analysis::symbols::Symbols;
-use trace_analysis::{Options, Report, Summary, Wanted};
+use trace_analysis::{Report, Summary, Trace, Wanted};
 use trace_format::event::{EventKind, Outcome};
 use trace_format::id::{FutureId, SiteId, StackId, TaskId};
 use trace_format::read::TraceFile;
@@ -49,15 +49,14 @@ fn requests() -> Executor {
 fn read(mut e: Executor) -> (SlowTask, Insight) {
     end_task(&mut e, 500 * MS, SLOW);
     let file = TraceFile::open(e.stop(1_000 * MS)).expect("a trace");
-    let (options, symbols) = (Options::default(), Symbols::of_trace(file.tables()));
-    let summary = Summary::read(&file, &options, |_| {});
-    let slow_tasks = slow_tasks(&file, &options, &summary);
+    let symbols = Symbols::of_trace(file.tables());
+    let trace = Trace::new(&file).named(&symbols);
+    let slow_tasks = slow_tasks(&trace, &Summary::read(&trace, |_| {}));
     let wanted = Wanted { slow_tasks, async_tasks: true, ..Wanted::default() };
-    let report = Report::read(&file, &options, wanted, &symbols, |_| {});
-    let (lives, tasks, slow) = (report.lives, report.async_tasks, report.slow_tasks);
-    let found = explain_all(&file, &lives, None, (tasks.as_ref(), &slow), &symbols);
+    let report = Report::read(&trace, wanted, |_| {});
+    let found = explain(&trace, &report);
     let insight = found.into_iter().find(|it| it.kind == InsightKind::SlowTask).expect("one");
-    let [slow] = slow.try_into().expect("one slow task");
+    let [slow] = report.slow_tasks.try_into().expect("one slow task");
     (slow, insight)
 }
 

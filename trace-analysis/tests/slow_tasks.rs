@@ -1,9 +1,9 @@
 //! What is said of tasks that took longer than others of their name.
 
-use trace_analysis::explain::{Insight, InsightKind, explain_all};
+use trace_analysis::explain::{Insight, InsightKind, explain};
 use trace_analysis::slow_tasks::{SlowTask, slow_tasks};
 use trace_analysis::symbols::Symbols;
-use trace_analysis::{Options, Report, Summary, Wanted};
+use trace_analysis::{Report, Summary, Trace, Wanted};
 use trace_format::batch::Compression;
 use trace_format::event::EventKind;
 use trace_format::id::{CallId, OpenCall, TaskId};
@@ -49,14 +49,13 @@ fn run(trace: &mut TraceBuilder, thread: u32, id: u64, (from, to): (u64, u64)) {
 
 fn read(bytes: Vec<u8>) -> (Vec<SlowTask>, Vec<Insight>) {
     let file = TraceFile::open(bytes).expect("a trace");
-    let (options, symbols) = (Options::default(), Symbols::of_trace(file.tables()));
-    let summary = Summary::read(&file, &options, |_| {});
-    let slow_tasks = slow_tasks(&file, &options, &summary);
+    let symbols = Symbols::of_trace(file.tables());
+    let trace = Trace::new(&file).named(&symbols);
+    let slow_tasks = slow_tasks(&trace, &Summary::read(&trace, |_| {}));
     let wanted = Wanted { slow_tasks, ..Wanted::default() };
-    let Report { lives, slow_tasks: slow, .. } =
-        Report::read(&file, &options, wanted, &symbols, |_| {});
-    let insights = explain_all(&file, &lives, None, (None, &slow), &symbols);
-    (slow, insights)
+    let report = Report::read(&trace, wanted, |_| {});
+    let insights = explain(&trace, &report);
+    (report.slow_tasks, insights)
 }
 
 #[test]

@@ -5,7 +5,7 @@ use trace_analysis::life::Lives;
 use trace_analysis::reason::Reason;
 use trace_analysis::standstill::{Standstill, standstills};
 use trace_analysis::symbols::Symbols;
-use trace_analysis::{Moment, Options};
+use trace_analysis::{Moment, Options, Report, Trace, Wanted};
 use trace_format::batch::Compression;
 use trace_format::definition::{CallsiteKind, Definition};
 use trace_format::id::{CallId, ThreadId};
@@ -38,7 +38,10 @@ fn found(bytes: Vec<u8>) -> Vec<(u64, u64)> {
 
 fn lives_of(bytes: Vec<u8>, options: &Options) -> Lives {
     let file = TraceFile::open(bytes).expect("a trace");
-    Lives::read(&file, options, &Symbols::of_trace(file.tables()), |_| {})
+    Lives::read(
+        &Trace::new(&file).named(&Symbols::of_trace(file.tables())).with(options.clone()),
+        |_| {},
+    )
 }
 
 fn lives(bytes: Vec<u8>) -> Lives {
@@ -161,8 +164,8 @@ fn a_stop_is_the_first_thing_that_is_explained() {
     let bytes = switched().stop(2_000 * MS);
     let file = TraceFile::open(bytes).expect("a trace");
     let symbols = Symbols::of_trace(file.tables());
-    let lives = Lives::read(&file, &Options::default(), &symbols, |_| {});
-    let insights = explain(&file, &lives, None, &symbols);
+    let trace = Trace::new(&file).named(&symbols);
+    let insights = explain(&trace, &Report::read(&trace, Wanted::default(), |_| {}));
     assert_eq!(insights[0].kind, InsightKind::Stopped);
     let title = &insights[0].title;
     assert!(title.contains("stood still from 0.045000 s to 1.045000 s"), "{title}");
@@ -176,10 +179,11 @@ fn a_machine_that_was_suspended_takes_no_time_from_anybody() {
     sleep(&mut trace, 1, 40 * MS, 90 * MS);
     stopped(&mut trace, 30 * MS, 95 * MS, 3_600_000_000_000);
     let bytes = trace.stop(100 * MS);
-    let file = TraceFile::open(bytes.clone()).expect("a trace");
-    let lives = lives(bytes);
-    assert_eq!(lives.threads[0].times.stopped, Nanos(0));
-    let insights = explain(&file, &lives, None, &Symbols::of_trace(file.tables()));
+    let file = TraceFile::open(bytes).expect("a trace");
+    let trace = Trace::new(&file);
+    let report = Report::read(&trace, Wanted::default(), |_| {});
+    assert_eq!(report.lives.threads[0].times.stopped, Nanos(0));
+    let insights = explain(&trace, &report);
     let title = &insights[0].title;
     assert!(title.contains("suspended for 1h 00m"), "{title}");
 }

@@ -5,10 +5,10 @@
 mod machine;
 
 use machine::Machine;
-use trace_analysis::Options;
 use trace_analysis::life::{Lives, Times};
 use trace_analysis::reason::Reason;
 use trace_analysis::symbols::Symbols;
+use trace_analysis::{Options, Trace};
 use trace_format::id::ThreadId;
 use trace_format::read::TraceFile;
 use trace_format::time::{Nanos, Ticks};
@@ -16,7 +16,10 @@ use trace_format::time::{Nanos, Ticks};
 fn lives(bytes: &[u8], options: &Options) -> Lives {
     let file = TraceFile::open(bytes).expect("a trace");
     assert!(file.faults().is_empty(), "{:?}", file.faults());
-    Lives::read(&file, options, &Symbols::of_trace(file.tables()), |_| {})
+    Lives::read(
+        &Trace::new(&file).named(&Symbols::of_trace(file.tables())).with(options.clone()),
+        |_| {},
+    )
 }
 
 fn states(times: &Times) -> [u64; 4] {

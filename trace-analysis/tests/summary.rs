@@ -4,7 +4,7 @@ mod common;
 
 use common::Builder;
 use trace_analysis::findings::FindingKind;
-use trace_analysis::{Options, Progress, Summary};
+use trace_analysis::{Options, Progress, Summary, Trace};
 use trace_format::definition::CallsiteKind;
 use trace_format::event::{EventKind, Outcome};
 use trace_format::id::{FutureId, Open, SiteId, StackId, TaskId, ThreadId};
@@ -16,7 +16,7 @@ const NONE: Values<'static> = Values::new(&[]);
 
 fn read_with(bytes: &[u8], options: &Options) -> Summary {
     let file = TraceFile::open(bytes.to_vec()).expect("the file begins like a trace");
-    Summary::read(&file, options, |_| {})
+    Summary::read(&Trace::new(&file).with(options.clone()), |_| {})
 }
 
 fn read(bytes: &[u8]) -> Summary {
@@ -168,7 +168,7 @@ fn one_threads_window_is_that_thread() {
 fn progress_reaches_the_total() {
     let file = TraceFile::open(large()).expect("a trace");
     let mut last = Progress { bytes: 0, bytes_total: 1 };
-    Summary::read(&file, &Options::default(), |progress| last = progress);
+    Summary::read(&Trace::new(&file), |progress| last = progress);
     assert_eq!(last.bytes, last.bytes_total);
 }
 
@@ -282,7 +282,7 @@ fn any_flipped_byte_is_survived() {
         let mut flipped = bytes.clone();
         flipped[at] ^= 1 << (at % 8);
         if let Ok(file) = TraceFile::open(flipped) {
-            Summary::read(&file, &Options::default(), |_| {});
+            Summary::read(&Trace::new(&file), |_| {});
         }
     }
 }

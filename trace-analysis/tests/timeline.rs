@@ -14,7 +14,7 @@ use trace_analysis::timeline::{
     Begun, Edge, EdgeKind, FutureBegun, How, Interval, Observer, TaskInterval, TaskState,
     ThreadState, Who, observe,
 };
-use trace_analysis::{Moment, Options};
+use trace_analysis::{Moment, Trace};
 use trace_format::batch::Compression;
 use trace_format::definition::{CallsiteKind, ResourceKind};
 use trace_format::event::{EventKind, Outcome};
@@ -129,9 +129,9 @@ fn observed(bytes: &[u8]) -> (Checks, Lives, AsyncTasks) {
     let file = TraceFile::open(bytes).expect("a trace");
     let symbols = Symbols::of_trace(file.tables());
     let mut checks = Checks::default();
-    let lives = observe(&file, &symbols, &mut checks, |_| {});
+    let lives = observe(&Trace::new(&file).named(&symbols), &mut checks, |_| {});
     assert!(checks.open.values().all(Vec::is_empty), "all that began has ended, or is told open");
-    let report = Lives::read(&file, &Options::default(), &symbols, |_| {});
+    let report = Lives::read(&Trace::new(&file).named(&symbols), |_| {});
     assert_eq!(lives.threads, report.threads);
     assert_eq!((&lives.waits, &lives.calls), (&report.waits, &report.calls));
     assert_eq!((&lives.cpus, &lives.concurrency), (&report.cpus, &report.concurrency));
@@ -143,7 +143,7 @@ fn observed(bytes: &[u8]) -> (Checks, Lives, AsyncTasks) {
         threads.remove(found.unwrap_or_else(|| panic!("T2: {times:?} is in {threads:#?}")));
     }
     assert!(threads.iter().all(|times| times.total() == Nanos(0)), "{threads:?}");
-    let tasks = AsyncTasks::read(&file, &Options::default(), &symbols, |_| {});
+    let tasks = AsyncTasks::read(&Trace::new(&file).named(&symbols), |_| {});
     (checks, lives, tasks)
 }
 

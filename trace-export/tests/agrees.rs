@@ -10,7 +10,7 @@ use machine::Machine;
 use trace_analysis::async_tasks::AsyncTasks;
 use trace_analysis::life::Lives;
 use trace_analysis::symbols::Symbols;
-use trace_analysis::{Options, Summary};
+use trace_analysis::{Summary, Trace};
 use trace_export::draw::{Totals, draw};
 use trace_export::scene::{
     Arrow, Detail, Label, Mark, Number, OsThread, Scene, State, Track, TrackKind,
@@ -131,10 +131,10 @@ fn drawn(bytes: &[u8]) -> (Sums, Totals, Lives, AsyncTasks, Summary) {
     let symbols = Symbols::of_trace(file.tables());
     let mut sums = Sums::default();
     let totals = draw(&file, &symbols, &mut sums, |_| {});
-    let options = Options::default();
-    let lives = Lives::read(&file, &options, &symbols, |_| {});
-    let tasks = AsyncTasks::read(&file, &options, &symbols, |_| {});
-    let summary = Summary::read(&file, &options, |_| {});
+    let trace = Trace::new(&file).named(&symbols);
+    let lives = Lives::read(&trace, |_| {});
+    let tasks = AsyncTasks::read(&trace, |_| {});
+    let summary = Summary::read(&trace, |_| {});
     sums.finish(file.tables().clock.origin().monotonic.0 + lives.to.0);
     let open: usize = sums.open.values().map(Vec::len).sum();
     assert_eq!(totals.unfinished, open as u64);

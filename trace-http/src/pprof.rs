@@ -10,7 +10,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use tokio::sync::Semaphore;
-use trace_analysis::Options;
+use trace_analysis::Trace;
 use trace_analysis::heap::{Heap, HeapOptions};
 use trace_analysis::life::Lives;
 use trace_analysis::profile::ProfileKind;
@@ -102,12 +102,11 @@ fn encode(trace: Vec<u8>, kind: ProfileKind) -> Result<Vec<u8>, Refusal> {
         return Err(Refusal::new(StatusCode::NOT_FOUND, why_empty(tables, kind)));
     }
     let symbols = symbols(&trace);
-    let options = Options::default();
     let (samples, sample_bytes, time) = if kind == ProfileKind::Heap {
         let heap = Heap::read(&trace, &HeapOptions::default(), |_| {});
         (heap.profile().samples, heap.sample_bytes, heap.from..heap.at)
     } else {
-        let lives = Lives::read(&trace, &options, &symbols, |_| {});
+        let lives = Lives::read(&Trace::new(&trace).named(&symbols), |_| {});
         (lives.profile(kind).samples, 0, lives.from..lives.to)
     };
     let profile = profile(tables, kind, &samples, sample_bytes, time);

@@ -41,8 +41,8 @@ use crate::missing::Missing;
 use crate::slow_tasks::Runs;
 use crate::standstill::{Stops, standstills};
 use crate::summary::{Options, Progress, bounds};
-use crate::symbols::Symbols;
 use crate::timeline::{How, Loss, Note, Observer};
+use crate::trace::Trace;
 use crate::walk::{Visitor, walk};
 
 /// Threads that recorded nothing, known from CPUs: so many.
@@ -102,12 +102,8 @@ pub(crate) struct Walk<'f, O> {
 }
 
 impl<'f, O: Observer> Walk<'f, O> {
-    pub(crate) fn observed<S: ReadAt>(
-        file: &'f TraceFile<S>,
-        options: &Options,
-        symbols: &'f Symbols,
-        observer: &'f mut O,
-    ) -> Self {
+    pub(crate) fn observed<S: ReadAt>(trace: &'f Trace<'_, S>, observer: &'f mut O) -> Self {
+        let (file, symbols, options) = (trace.file, trace.symbols, &trace.options);
         let tables = file.tables();
         let (from, to) = window(file, options);
         let events = file.index().iter().filter(|entry| entry.kind == BatchKind::Events);

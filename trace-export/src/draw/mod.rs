@@ -30,7 +30,7 @@ use trace_analysis::timeline::{
     Begun, Detached, Edge, FutureBegun, How, Interval, Loss, Note, Observer, TaskInterval, Who,
     observe,
 };
-use trace_analysis::{Moment, Progress};
+use trace_analysis::{Moment, Progress, Trace};
 use trace_format::event::EventKind;
 use trace_format::header::BatchKind;
 use trace_format::id::{FutureId, Open, StackId};
@@ -88,7 +88,8 @@ pub fn draw<S: ReadAt>(
     progress: impl FnMut(Progress),
 ) -> Totals {
     let mut drawing = Drawing::begin(file, symbols, scene);
-    let lives = observe(file, symbols, &mut drawing, progress);
+    let trace = Trace::new(file).named(symbols);
+    let lives = observe(&trace, &mut drawing, progress);
     drawing.heap_until(u64::MAX);
     drawing.standstills(&lives.standstills);
     let mut totals = drawing.finish();

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use exectrace::traced;
+use trace_analysis::{Summary, Trace};
 use trace_format::read::TraceFile;
 
 /// Longer than anything takes that ends at all, however busy the machine is.
@@ -183,8 +184,7 @@ pub(crate) fn leaf() {
 
 /// How many regions of this name are in a trace.
 pub(crate) fn regions(trace: &TraceFile<Vec<u8>>, name: &str) -> u64 {
-    let options = trace_analysis::Options::default();
-    let summary = trace_analysis::Summary::read(trace, &options, |_| {});
+    let summary = Summary::read(&Trace::new(trace), |_| {});
     let of_name = |site| trace.tables().callsites.get(site).is_some_and(|site| site.name == name);
     summary.regions.iter().filter(|it| of_name(it.site)).map(|it| it.count).sum()
 }

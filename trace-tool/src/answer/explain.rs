@@ -1,7 +1,7 @@
 //! What made the program slow, worst first.
 
 use trace_analysis::Wanted;
-use trace_analysis::explain::{Insight, explain_all};
+use trace_analysis::explain::{Insight, explain};
 
 use super::{LifeReading, Question, Subject, cut};
 use crate::error::Failure;
@@ -30,9 +30,7 @@ impl ExplainAnswer {
                 let slow_tasks = reading.slow_tasks(summary);
                 Wanted { async_tasks: true, heap: true, slow_tasks, tasks_by_name: false }
             })?;
-        let tasks = (report.async_tasks.as_ref(), report.slow_tasks.as_slice());
-        let (file, heap) = (&subject.reading.file, report.heap.as_ref());
-        let mut insights = explain_all(file, &report.lives, heap, tasks, &subject.symbols);
+        let mut insights = explain(&subject.reading.trace(&subject.symbols), &report);
         let omitted = cut(&mut insights, top);
         Ok(Self { subject, insights, omitted })
     }

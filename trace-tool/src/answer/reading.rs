@@ -9,7 +9,7 @@ use trace_analysis::heap::{Heap, HeapOptions};
 use trace_analysis::life::Lives;
 use trace_analysis::slow_tasks::{SlowTask, slow_tasks};
 use trace_analysis::symbols::Symbols;
-use trace_analysis::{Options, Report, Summary, Wanted};
+use trace_analysis::{Options, Report, Summary, Trace, Wanted};
 use trace_format::id::ThreadId;
 use trace_format::read::{Facility, Tables, TraceFile};
 use trace_format::time::{Nanos, Ticks};
@@ -98,7 +98,8 @@ impl Reading {
     pub fn summary(&self, outliers: usize, trees: usize) -> Summary {
         let options = Options { outliers, trees, ..self.options() };
         let bar = progress(self.file.bytes());
-        let summary = Summary::read(&self.file, &options, |progress| advance(&bar, progress));
+        let trace = Trace::new(&self.file).with(options);
+        let summary = Summary::read(&trace, |progress| advance(&bar, progress));
         bar.finish_and_clear();
         summary
     }
@@ -114,7 +115,7 @@ impl Reading {
     pub fn report(&self, symbols: &Symbols, wanted: Wanted) -> Report {
         let bar = progress(self.file.bytes());
         let advance = |progress| advance(&bar, progress);
-        let report = Report::read(&self.file, &self.options(), wanted, symbols, advance);
+        let report = Report::read(&self.trace(symbols), wanted, advance);
         bar.finish_and_clear();
         report
     }
@@ -132,9 +133,9 @@ impl Reading {
     ) -> (Summary, Report) {
         let options = self.options();
         let workers = options.workers.saturating_sub(1).max(1);
-        let options = Options { outliers, trees, workers, ..options };
+        let trace = Trace::new(&self.file).with(Options { outliers, trees, workers, ..options });
         std::thread::scope(|scope| {
-            let summary = scope.spawn(|| Summary::read(&self.file, &options, |_| {}));
+            let summary = scope.spawn(|| Summary::read(&trace, |_| {}));
             let report = self.report(symbols, wanted);
             let summary = summary.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             (summary, report)
@@ -155,7 +156,7 @@ impl Reading {
     /// - `summary`: of the same part.
     #[must_use]
     pub fn slow_tasks(&self, summary: &Summary) -> Vec<SlowTask> {
-        slow_tasks(&self.file, &self.options(), summary)
+        slow_tasks(&Trace::new(&self.file).with(self.options()), summary)
     }
 
     /// What is missing from an answer about the part that is wanted.
@@ -174,6 +175,12 @@ impl Reading {
             || is_on("sched")
             || !tables.resources.is_empty()
             || self.file.index().iter().any(|entry| entry.thread.as_cpu().is_some())
+    }
+
+    /// The part that is wanted, with names.
+    #[must_use]
+    pub fn trace<'t>(&'t self, symbols: &'t Symbols) -> Trace<'t, Bytes> {
+        Trace::new(&self.file).named(symbols).with(self.options())
     }
 
     fn options(&self) -> Options {
