@@ -7,7 +7,7 @@ use trace_format::id::{CallId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
 use super::Times;
-use super::thread::Spent;
+use super::spent::Spent;
 
 /// Maximum number of different stacks of samples in one account; samples of others only count.
 const SAMPLED_MAX: usize = 256;

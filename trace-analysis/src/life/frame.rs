@@ -3,7 +3,7 @@
 use trace_format::id::{Open, SiteId, StackId};
 
 use super::activity::Account;
-use super::thread::Known;
+use super::spent::Known;
 use crate::async_tasks::Link;
 
 /// Something open on a thread.

@@ -15,7 +15,7 @@ use trace_format::id::{CallId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
 use super::history::Doings;
-use super::thread::Spent;
+use super::spent::Spent;
 use super::{Holder, TOP};
 use crate::hash::FastMap;
 use crate::standstill::Stops;

@@ -101,6 +101,7 @@ impl<O: Observer> Walk<'_, O> {
             if lock.blame(hand.thread, place, hand.until, held)
                 && let Some(holder) = self.who.thread(hand.thread)
             {
+                self.living[holder].catch_up();
                 let doings = self.living[holder].history.doings(hand.from, hand.until);
                 lock.held(hand.thread, place, held, &doings);
             }

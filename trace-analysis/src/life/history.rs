@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use trace_format::id::{CallId, StackId};
 
-use super::thread::{BLOCKED, EITHER, IN_CALLS, READY, RUNNING, Spent, UNKNOWN};
+use super::spent::{BLOCKED, EITHER, IN_CALLS, READY, RUNNING, Spent, UNKNOWN};
 
 /// Maximum number of stretches that are remembered.
 const HISTORY_MAX: usize = 128;

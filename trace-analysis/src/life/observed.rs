@@ -7,7 +7,8 @@ use trace_format::value::Values;
 
 use super::closed::Woken;
 use super::history::Stretch;
-use super::thread::{BLOCKED, Cpu, IN_CALLS, READY, RUNNING, STOPPED};
+use super::spent::{BLOCKED, IN_CALLS, READY, RUNNING, STOPPED};
+use super::thread::Cpu;
 use super::walk::Walk;
 use crate::async_tasks::News;
 use crate::reason::Reason;

@@ -77,7 +77,7 @@ impl<O: Observer> Walk<'_, O> {
     fn come_back(&mut self, who: usize, at: u64) {
         let living = &mut self.living[who];
         if living.now == living.begin && at < living.begin {
-            (living.begin, living.now, living.since) = (at, at, at);
+            living.begin_at(at);
         }
         living.seen = true;
         self.bring(who, at);

@@ -2,46 +2,31 @@
 //!
 //! - Time is spent once: [`Living::spend`] gives the stretch since the last moment to the state
 //!   the thread was in, so all states add up to the life, whatever the events say.
+//! - What begins and ends a region changes no state, so time passes there without being spent
+//!   ([`Living::advance_in_state`]): it is spent before the state changes or a sum is read.
 //! - Before a thread's first switch nothing is known of CPUs; the first one tells what it was all
 //!   along. Until then time is kept apart, in `early`.
 //! - That a wait was over and the thread only ready is known when its call ends and its waker is
 //!   found; time is then moved, within the call.
 //!
-//! Elsewhere: what a thread did lately (`history`), what goes on behind missing events (`gaps`),
+//! Elsewhere: the sums (`spent`), what a thread did lately (`history`), what goes on behind missing events (`gaps`),
 //! who woke whom (`futex`), sums over threads (`grouped`), events (`walk`).
 
 use trace_format::definition::OpenSince;
 use trace_format::id::{CallId, Open, OpenCall, ResourceId, SiteId, StackId};
 use trace_format::read::{NESTING_MAX, OpenIndex};
-use trace_format::time::{Nanos, Ticks};
+use trace_format::time::Ticks;
 
-use super::Times;
 use super::activity::{Account, Activity};
 use super::closed::Over;
 use super::frame::{Chain, Frame, Leaf};
 use super::gaps::Gaps;
 use super::history::{History, Stretch};
 use super::places::Meaning;
+use super::spent::{BLOCKED, EITHER, IN_CALLS, Known, READY, RUNNING, STOPPED, Spent, UNKNOWN};
 use crate::async_tasks::Link;
 use crate::reason::{Reason, Why};
 use crate::standstill::Stops;
-
-/// The states, as places in [`Spent`].
-pub(super) const RUNNING: usize = 0;
-pub(super) const IN_CALLS: usize = 1;
-pub(super) const READY: usize = 2;
-/// Outside calls, and no switch has been seen: what it did is unknown, unless the first switch says
-/// that it had been on a CPU.
-pub(super) const EITHER: usize = 3;
-pub(super) const UNKNOWN: usize = 4;
-pub(super) const STOPPED: usize = 5;
-/// From here on one for each reason.
-pub(super) const BLOCKED: usize = 6;
-const SLOTS: usize = BLOCKED + Reason::COUNT;
-
-/// Nanoseconds by state.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Spent(pub(super) [u64; SLOTS]);
 
 /// What is known of a thread and CPUs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,22 +66,15 @@ pub(crate) struct Call {
     last_off: Option<(usize, u64, u64)>,
 }
 
-/// Time spent on CPUs, ready, waiting and stopped, in nanoseconds.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Known {
-    pub(super) cpu: u64,
-    pub(super) ready: u64,
-    pub(super) blocked: u64,
-    pub(super) stopped: u64,
-}
-
 /// One thread.
 #[derive(Debug)]
 pub(super) struct Living {
     pub(super) cpu: Cpu,
     pub(super) begin: u64,
-    /// All time before is spent.
+    /// The present moment.
     pub(super) now: u64,
+    /// All time before is spent. From here to `now` the state is the same, and it is no stop.
+    spent_to: u64,
     pub(super) frames: Vec<Frame>,
     /// The calls among `frames`, and their places.
     calls: Vec<(usize, Call)>,
@@ -136,76 +114,13 @@ pub(super) struct Living {
     pub(super) preemptions: u64,
 }
 
-impl Default for Spent {
-    fn default() -> Self {
-        Self([0; SLOTS])
-    }
-}
-
-impl Spent {
-    pub(super) fn add(&mut self, other: &Self) {
-        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
-            *mine = mine.saturating_add(theirs);
-        }
-    }
-
-    pub(super) fn times(&self) -> Times {
-        let mut times = Times {
-            running: Nanos(self.0[RUNNING]),
-            in_calls: Nanos(self.0[IN_CALLS]),
-            ready: Nanos(self.0[READY]),
-            unknown: Nanos(self.0[UNKNOWN].saturating_add(self.0[EITHER])),
-            stopped: Nanos(self.0[STOPPED]),
-            ..Times::default()
-        };
-        for (time, spent) in times.blocked.iter_mut().zip(&self.0[BLOCKED..]) {
-            *time = Nanos(*spent);
-        }
-        times
-    }
-
-    /// What was spent since `before`.
-    pub(super) fn since(&self, before: &Self) -> Self {
-        let mut since = *self;
-        for (mine, theirs) in since.0.iter_mut().zip(before.0) {
-            *mine = mine.saturating_sub(theirs);
-        }
-        since
-    }
-
-    /// The same of a time before the first switch, which says whether the thread had been on a CPU.
-    fn resolved(&self, on: bool) -> Self {
-        let mut told = Self::default();
-        if on {
-            // What looked like waiting was a call that came back at once.
-            told.0[RUNNING] = self.0[EITHER];
-            told.0[IN_CALLS] = self.0[IN_CALLS] + self.0[BLOCKED..].iter().sum::<u64>();
-            (told.0[UNKNOWN], told.0[STOPPED]) = (self.0[UNKNOWN], self.0[STOPPED]);
-        } else {
-            told = *self;
-            told.0[UNKNOWN] += std::mem::take(&mut told.0[EITHER]);
-        }
-        told
-    }
-
-    /// - `blocked`: the sum of all waiting.
-    #[inline]
-    fn known(&self, blocked: u64) -> Known {
-        Known {
-            cpu: self.0[RUNNING] + self.0[IN_CALLS],
-            ready: self.0[READY],
-            blocked,
-            stopped: self.0[STOPPED],
-        }
-    }
-}
-
 impl Living {
     pub(super) fn new(begin: u64, stops: Stops) -> Self {
         Self {
             cpu: Cpu::Never,
             begin,
             now: begin,
+            spent_to: begin,
             frames: Vec::new(),
             calls: Vec::new(),
             closed_call: None,
@@ -253,11 +168,52 @@ impl Living {
         None
     }
 
+    /// The same where nothing but regions begins and ends: no time is spent for these.
+    #[inline]
+    pub(super) fn advance_in_state(&mut self, at: u64) -> Option<Over> {
+        if let Some(until) = self.until.filter(|until| *until <= at) {
+            self.pass(until);
+            if let Some(leaf) = self.take_leaf() {
+                return Some(Over::Leaf(leaf, until));
+            }
+            return self.pop(until).map(|(frame, end)| Over::Frame(frame, end));
+        }
+        self.pass(at);
+        None
+    }
+
+    /// Whether time may pass without being spent until the next event.
+    #[inline]
+    pub(super) fn is_steady(&self) -> bool {
+        !self.gap && !self.gaps.is_open()
+    }
+
+    /// Time passes in the same state, save where the process was stopped.
+    #[inline]
+    fn pass(&mut self, at: u64) {
+        let stop = self.stops.next(&mut self.stops_over, self.spent_to);
+        match stop.is_some_and(|(from, _)| from < at) {
+            true => self.spend(at),
+            false => self.now = self.now.max(at),
+        }
+    }
+
+    /// Spends what has passed.
+    pub(super) fn catch_up(&mut self) {
+        self.spend(self.now);
+    }
+
+    /// The life begins earlier than was known. Nothing has passed of it yet.
+    pub(super) fn begin_at(&mut self, at: u64) {
+        (self.begin, self.now, self.spent_to, self.since) = (at, at, at, at);
+    }
+
     /// The stretch since the last moment goes to the state of now, save where the process was
     /// stopped.
     #[inline]
     fn spend(&mut self, at: u64) {
-        while let Some((from, to)) = self.stops.next(&mut self.stops_over, self.now)
+        let at = at.max(self.now);
+        while let Some((from, to)) = self.stops.next(&mut self.stops_over, self.spent_to)
             && from < at
         {
             self.spend_as(self.slot(), from);
@@ -271,11 +227,11 @@ impl Living {
 
     #[inline]
     fn spend_as(&mut self, slot: usize, at: u64) {
-        if at <= self.now {
+        if at <= self.spent_to {
             return;
         }
-        let (from, nanos) = (self.now, at - self.now);
-        self.now = at;
+        let (from, nanos) = (self.spent_to, at - self.spent_to);
+        (self.spent_to, self.now) = (at, self.now.max(at));
         if self.cpu == Cpu::Never {
             self.early.0[slot] += nanos;
         } else {
@@ -451,6 +407,9 @@ impl Living {
             return None;
         }
         self.until = None;
+        if self.frames.last().is_some_and(|frame| !matches!(frame.open, Open::Region(_))) {
+            self.catch_up();
+        }
         let frame = self.frames.pop()?;
         self.index.end(OpenSince { open: frame.open, begin: Ticks(frame.begin) });
         if let Some((_, call)) = self.calls.pop_if(|(at, _)| *at == self.frames.len()) {
@@ -478,6 +437,7 @@ impl Living {
     /// Events are missing: puts aside what was open, outermost first, until something shows what of
     /// it still is.
     pub(super) fn lose(&mut self, open: Vec<Frame>) {
+        self.catch_up();
         self.gaps.begin(open);
         self.index.reset();
         (self.until, self.leaf, self.too_deep, self.gap) = (None, None, 0, true);
@@ -492,10 +452,20 @@ impl Living {
         self.frames.push(frame);
     }
 
-    /// What is known to be spent up to now.
+    /// What is known to be spent up to now, that which has only passed included.
     #[inline]
     pub(super) fn known(&self) -> Known {
-        self.spent.known(self.blocked)
+        let mut known = self.spent.known(self.blocked);
+        let passed = self.now - self.spent_to;
+        if passed > 0 && self.cpu != Cpu::Never {
+            match self.slot() {
+                RUNNING | IN_CALLS => known.cpu += passed,
+                READY => known.ready += passed,
+                BLOCKED.. => known.blocked += passed,
+                _ => {}
+            }
+        }
+        known
     }
 
     /// The first switch has come: `on` says whether the thread had been on a CPU until then.

@@ -22,7 +22,6 @@ use trace_format::value::Values;
 use super::calls::CallTable;
 use super::closed::Over;
 use super::cpus::Cpus;
-use super::frame::Frame;
 use super::futex::Futexes;
 use super::grouped::Sum;
 use super::hands::LockHands;
@@ -223,70 +222,6 @@ impl<'f, O: Observer> Walk<'f, O> {
         }
     }
 
-    /// Events of a thread or of a CPU are missing.
-    fn lose(&mut self, thread: ThreadId) {
-        if thread.as_cpu().is_some() {
-            self.lose_switches(self.from);
-        } else if let Some(who) = self.thread(thread, self.from) {
-            // What is complete has its end.
-            if let Some(until) = self.living[who].until {
-                self.bring(who, until);
-            }
-            if self.living[who].gaps.is_restating() {
-                self.settle_gap(who, self.living[who].now);
-            }
-            let mut open = Vec::new();
-            while let Some((frame, _)) = self.living[who].pop_any(0) {
-                // What it waited for may be over.
-                if let Some(call) = self.living[who].take_call() {
-                    self.leave_futex(who, &call, frame.begin, frame.begin, false);
-                }
-                open.push(frame);
-            }
-            open.reverse();
-            self.living[who].lose(open);
-        }
-    }
-
-    /// A thread restates what is open, as events before are missing.
-    fn reopen(&mut self, who: usize, open: Open, begin: Ticks) {
-        let at = self.nanos(begin);
-        match self.living[who].gaps.restate(open, at) {
-            Some(frame) => self.restore(who, frame, begin),
-            None => {
-                self.settle_gap(who, at);
-                self.begin(who, open, begin, Given::default());
-            }
-        }
-    }
-
-    /// Something is open still.
-    fn restore(&mut self, who: usize, frame: Frame, begin: Ticks) {
-        if let Open::Call(_) = frame.open {
-            self.begin(who, frame.open, begin, Given { is_known: true, ..Given::default() });
-        } else {
-            self.living[who].restore(frame);
-        }
-    }
-
-    /// What was open when events went missing, and is not restated, is over.
-    fn settle_gap(&mut self, who: usize, at: u64) {
-        if !self.living[who].gaps.is_open() {
-            return;
-        }
-        let (rest, goes_on) = self.living[who].gaps.end();
-        if goes_on {
-            for frame in rest {
-                let begin = self.tables.clock.ticks(Nanos(frame.begin));
-                self.restore(who, frame, begin);
-            }
-            return;
-        }
-        for frame in rest.iter().rev() {
-            self.lose_frame(who, frame, at);
-        }
-    }
-
     #[inline]
     pub(super) fn thread(&mut self, thread: ThreadId, at: u64) -> Option<usize> {
         match self.who.thread(thread) {
@@ -332,7 +267,11 @@ impl<'f, O: Observer> Walk<'f, O> {
         self.settle(at);
         let Some(who) = self.thread(thread, at) else { return };
         self.come(who, at);
-        self.bring(who, at);
+        if !O::IS_ON && is_of_regions(&event.kind) && self.living[who].is_steady() {
+            self.bring_in_state(who, at);
+        } else {
+            self.bring(who, at);
+        }
         let since = |since: Ticks| Ticks(event.ticks.0.saturating_sub(since.0));
         let ticks = event.ticks;
         if let EventKind::Reopen { open, since: ago } = event.kind {
@@ -384,19 +323,6 @@ impl<'f, O: Observer> Walk<'f, O> {
         self.tell_intervals(who);
     }
 
-    /// Events of a thread are missing, as it says itself.
-    pub(super) fn lose_events(&mut self, who: usize, at: u64, loss: Loss) {
-        let Loss { events, ends, from, to } = loss;
-        self.end_early(who, at);
-        self.living[who].dropped(to.0.saturating_sub(from.0));
-        let ends = self.living[who].gaps.lose((events, ends));
-        self.lose_ends(who, ends, to.0.min(at));
-        if O::IS_ON {
-            let who = self.seen(who);
-            self.observer.lost(who, Nanos(at), &loss);
-        }
-    }
-
     /// An event that opens and ends nothing.
     fn other_event(&mut self, who: usize, at: u64, event: &Event<'_>) {
         self.end_early(who, at);
@@ -415,36 +341,12 @@ impl<'f, O: Observer> Walk<'f, O> {
         self.tell_event(who, at, &event.kind, note);
     }
 
-    /// The ends of the innermost things are lost: they were open until then at most.
-    fn lose_ends(&mut self, who: usize, ends: u64, at: u64) {
-        for _ in 0..ends {
-            let Some((frame, _)) = self.living[who].pop(0) else {
-                if self.living[who].frames.is_empty() {
-                    return;
-                }
-                continue;
-            };
-            self.lose_frame(who, &frame, at);
-        }
-    }
-
-    /// Something may be over, nobody knows since when; at the latest then.
-    fn lose_frame(&mut self, who: usize, frame: &Frame, at: u64) {
-        if let Some(call) = self.living[who].take_call() {
-            self.leave_futex(who, &call, frame.begin, frame.begin, false);
-        }
-        if let (Open::Poll(future), Some(tasks)) = (frame.open, &mut self.also.async_tasks) {
-            tasks.lost_poll(future, self.names[who].0, at);
-        }
-        self.tell_end(who, frame.open, at, How::Lost);
-    }
-
     /// A thread does something.
     #[inline]
     pub(super) fn come(&mut self, who: usize, at: u64) {
         let living = &mut self.living[who];
         if living.now == living.begin && at < living.begin {
-            (living.begin, living.now, living.since) = (at, at, at);
+            living.begin_at(at);
         }
         (living.seen, living.fault) = (true, None);
     }
@@ -471,6 +373,17 @@ impl<'f, O: Observer> Walk<'f, O> {
             }
         }
         self.living[who].gap = false;
+    }
+
+    /// The same before an event that changes no state.
+    #[inline]
+    fn bring_in_state(&mut self, who: usize, at: u64) {
+        while let Some(over) = self.living[who].advance_in_state(at) {
+            match over {
+                Over::Frame(frame, end) => self.closed(who, frame, end, How::Plain),
+                Over::Leaf(leaf, end) => self.closed_leaf(who, leaf, end),
+            }
+        }
     }
 
     /// Ends all lives, and tells what is known.
@@ -572,6 +485,19 @@ impl<O: Observer> Visitor for Walk<'_, O> {
     fn is_done(&self) -> bool {
         self.observer.is_done()
     }
+}
+
+/// Whether all that an event does is to begin or end regions, as far as can be told from it alone:
+/// an end may be that of something else.
+#[inline]
+fn is_of_regions(kind: &EventKind<'_>) -> bool {
+    matches!(
+        kind,
+        EventKind::Region { .. }
+            | EventKind::RegionBegin { .. }
+            | EventKind::End
+            | EventKind::EndValue { .. }
+    )
 }
 
 /// A window in nanoseconds.
