@@ -96,7 +96,17 @@ impl ReadAt for Bytes {
     }
 }
 
-/// Whether two paths lead to the same file.
+/// Whether two paths lead to the same file: hard links of one file have different paths.
+#[cfg(unix)]
+#[must_use]
+pub fn is_same(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let of = |path: &Path| path.metadata().map(|found| (found.dev(), found.ino()));
+    matches!((of(one), of(other)), (Ok(one), Ok(other)) if one == other)
+}
+
+/// Whether two paths lead to the same file, where hard links can't be told.
+#[cfg(not(unix))]
 #[must_use]
 pub fn is_same(one: &Path, other: &Path) -> bool {
     match (one.canonicalize(), other.canonicalize()) {
