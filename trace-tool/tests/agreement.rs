@@ -130,14 +130,23 @@ fn traces_that_others_have_made() {
 #[test]
 fn what_an_option_leaves_out_is_left_out_of_both_and_counted() {
     let (locks, tasks) = (Bench::new(&convoy::convoy()), Bench::new(&server::server()));
+    let annotated = Bench::new(&long());
     for (question, list, omitted) in [
         ("threads FILE --limit", "/lives/threads", "/lives_omitted"),
         ("summary FILE --limit", "/lives/threads", "/omitted/lives"),
         ("syscalls FILE --top", "/calls/by_call", "/calls/omitted/by_call"),
         ("blocked FILE --by thread --top", "/waits/by_thread", "/waits/sums/by_thread"),
         ("explain FILE --top", "/insights", "/insights_omitted"),
+        ("regions FILE --outliers 0 --limit", "/regions", "/regions_omitted"),
+        ("tasks FILE --trees 0 --sort name --limit", "/tasks", "/tasks_omitted"),
+        ("threads FILE --sort name --limit", "/threads", "/threads_omitted"),
     ] {
-        let bench = if question.starts_with("explain") { &tasks } else { &locks };
+        let bench = match question.split(' ').next() {
+            Some("explain") => &tasks,
+            Some("regions" | "tasks") => &annotated,
+            Some(_) if question.contains("--sort name") => &annotated,
+            _ => &locks,
+        };
         let count = |answer: &Value| {
             answer.pointer(list).and_then(Value::as_array).map_or(0, Vec::len) as u64
         };
