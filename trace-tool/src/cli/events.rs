@@ -43,9 +43,12 @@ pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
     }
     let question = trace.question(naming);
     let ask = EventsAsk { limit, grep, stacks, is_shown: out.width.is_some() };
-    let EventsAnswer { subject, .. } = match trace.json {
+    let EventsAnswer { subject, shown } = match trace.json {
         true => events::read(&question, &ask, &mut json::events::JsonLines::new(out))?,
         false => events::read(&question, &ask, &mut text::events::TextLines::new(out))?,
     };
+    if shown == 0 {
+        text::say_if_empty(&subject);
+    }
     Ok(text::warn(&subject.missing))
 }
