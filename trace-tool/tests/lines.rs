@@ -116,7 +116,7 @@ fn a_task_has_one_name_in_events_and_tasks() {
     trace.event(1, 630_000, EventKind::TaskEnd { task });
     let bench = Bench::new(&trace.stop(1_000_000));
     let tasks = json(&bench.run("tasks FILE --json"));
-    let tasks = tasks["tasks"].as_array().expect("a list");
+    let tasks = tasks["tasks"]["names"].as_array().expect("a list");
     let events = lines(&bench.run("events FILE --json"));
     for name in ["a\nb", "job"] {
         assert!(tasks.iter().any(|task| task["name"] == name), "{name:?}: {tasks:#?}");

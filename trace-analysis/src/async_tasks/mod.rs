@@ -48,9 +48,9 @@ pub use self::polls::{DELAYS_MAX, LONG_POLL, POLLS_MAX};
 /// So many unfinished tasks are kept, those that have waited longest; all are counted.
 pub const UNFINISHED_MAX: usize = 1000;
 
-/// All async tasks of a trace, or of a window of it. Tasks go from thread to thread: if threads were
-/// asked for, polls and their times, and how long tasks were ready before them, are those on these
-/// threads, and all else is of all.
+/// All async tasks of a trace, or of a window of it. Tasks go from thread to thread: if threads
+/// were asked for, polls and their times, and how long tasks were ready before them, are those on
+/// these threads, and all else is of all.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AsyncTasks {
     /// The begin of what was read, since the first clock snapshot.

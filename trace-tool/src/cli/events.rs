@@ -17,8 +17,8 @@ pub struct Arguments {
     /// Maximum number of lines; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 0)]
     limit: u64,
-    /// Only events whose description contains this text: what stands behind the time and the thread,
-    /// without the stack. For threads there is --thread.
+    /// Only events whose description contains this text: what stands behind the time and the
+    /// thread, without the stack. For threads there is --thread.
     #[arg(long, value_name = "TEXT")]
     grep: Option<String>,
     /// Show below each event the stack it was recorded at, if there is one.
