@@ -66,7 +66,7 @@ pub fn open(path: &Path) -> Result<TraceFile<Bytes>, Failure> {
 /// The trace that was made of a flight recorder's file; `None` if the file is none.
 ///
 /// # Errors
-/// If it can't be read, or is too large.
+/// If it is one, and can't be read, is too large, or its header is damaged.
 pub fn unwound(file: &File, path: &Path) -> Result<Option<Vec<u8>>, Failure> {
     let mut magic = [0; flight::MAGIC.len()];
     let is_one = file.read_at(&mut magic, 0).is_ok_and(|count| magic[..count] == flight::MAGIC);
