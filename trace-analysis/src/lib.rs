@@ -9,6 +9,7 @@
 //! - [`summary`]: where the time went, of a whole trace or a window. Start here.
 //! - [`report`]: everything that events tell in the order of time, in one walk.
 //! - [`regions`], [`threads`], [`tasks`], [`futures`], [`counters`]: its parts.
+//! - [`open_tasks`]: tasks that began before what is read, and what tasks are called.
 //! - [`slow_tasks`]: which tasks took longer than others of their name, and what was done in them.
 //! - [`async_tasks`]: what executors poll, what it waits for, and who delays whom.
 //! - [`life`]: what each thread did with its time, what it waited for, who woke it. [`reason`]: why
@@ -63,6 +64,7 @@ pub mod life;
 mod missing;
 mod notes;
 mod open_sites;
+pub mod open_tasks;
 mod path;
 mod pending;
 pub mod profile;

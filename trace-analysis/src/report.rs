@@ -71,6 +71,7 @@ impl Report {
         walk.also = Also {
             async_tasks: (async_tasks && AsyncTasks::are_in(file)).then(|| {
                 AsyncReport::new(file, (window.0.0, window.1.0), &slow, symbols, O::IS_ON)
+                    .with_threads(&options.threads)
             }),
             heap: heap.then(|| HeapReport::new(file, &heap_options)),
             runs: match (slow.is_empty(), tasks_by_name) {

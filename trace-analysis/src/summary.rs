@@ -19,6 +19,7 @@ use crate::counters::{CounterSummary, MomentSummary};
 use crate::findings::{Finding, FindingKind, Findings};
 use crate::futures::{FutureSummary, Futures};
 use crate::notes::{Name, NoteKind, Notes};
+use crate::open_tasks::{open_tasks, site_name};
 use crate::regions::RegionSummary;
 use crate::shard::{Part, Shard, ThreadReading};
 use crate::tasks::{Forest, Tasks};
@@ -210,14 +211,8 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
     /// The tasks that were open when the window began: of the whole trace, those that its first
     /// generation tells of. The events of some of these come, and are then what holds.
     fn tell_open_tasks(&mut self) {
-        let generations = &self.file.tables().generations;
-        let before = generations.iter().rev().find(|generation| generation.ticks <= self.from);
-        let first = generations.first();
-        let Some(number) = before.or(first).map(|generation| generation.number) else { return };
-        if let Ok(Some(state)) = self.file.state_at(number) {
-            for task in state.tasks {
-                self.forest.was_open(task.id, task.parent, task.name.as_bytes(), task.begin);
-            }
+        for task in open_tasks(self.file, self.from) {
+            self.forest.was_open(task.id, task.parent, task.name.as_bytes(), task.begin);
         }
     }
 
@@ -411,10 +406,6 @@ fn bunch(entries: &[IndexEntry]) -> usize {
         bytes >= BUNCH_BYTES
     });
     full.map_or(entries.len(), |at| at + 1)
-}
-
-fn site_name(tables: &Tables, site: SiteId) -> String {
-    tables.callsite(site).map_or_else(|| format!("call site {}", site.0), |site| site.name.clone())
 }
 
 fn threads<S: ReadAt>(

@@ -3,7 +3,8 @@
 //! The timeline of a trace (`trace_analysis::timeline`) is drawn into a [`scene`]: tracks, slices,
 //! instants, arrows, counters, states. An exporter takes a scene and writes it in its format; what
 //! events mean is no business of this crate. A trace is read once, and written while it is read:
-//! memory depends on how much is open at a time, not on how long the trace is.
+//! memory depends on how much is open at a time and, up to a limit, on how many names tasks have,
+//! not on how long the trace is.
 //!
 //! - [`scene`]: the vocabulary. [`draw`]: from a timeline to a scene.
 //! - [`perfetto`]: the protobuf format of ui.perfetto.dev.

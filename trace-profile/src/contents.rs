@@ -51,14 +51,21 @@ pub fn profile<'a>(
 /// Whether the recorder could not, was not asked, or there was nothing.
 #[must_use]
 pub fn why_empty(tables: &Tables, kind: ProfileKind) -> String {
-    let name = facility(kind);
     let nothing = format!("the trace has nothing of this kind ({})", title(kind));
-    match tables.facilities.get(name) {
-        Some(facility) if !facility.on => {
-            format!("{nothing}: `{name}` was off: {}", plain(&facility.note, 200))
-        }
-        Some(_) => nothing,
-        None => format!("{nothing}: it was recorded without `{name}`"),
+    match why_silent(tables, facility(kind)) {
+        Some(why) => format!("{nothing}: {why}"),
+        None => nothing,
+    }
+}
+
+/// Why a part of the recorder has told nothing, by its name in the trace; `None` if it was at work:
+/// then there was nothing.
+#[must_use]
+pub fn why_silent(tables: &Tables, facility: &str) -> Option<String> {
+    match tables.facilities.get(facility) {
+        Some(found) if found.on => None,
+        Some(found) => Some(format!("`{facility}` was off: {}", plain(&found.note, 200))),
+        None => Some(format!("it was recorded without `{facility}`")),
     }
 }
 

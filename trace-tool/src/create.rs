@@ -4,10 +4,24 @@
 //! (mode 0600); one that is there keeps its mode. A symbolic link is not followed, for somebody
 //! else may have planted it, but for those in `/dev` and `/proc`, as `/dev/stdout`.
 
-use crate::error::Failure;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Component, Path};
+
+use crate::error::Failure;
+use crate::source::beside::live_of;
+use crate::source::is_same;
+
+/// Makes the file for what a command makes of `trace`.
+///
+/// # Errors
+/// Those of [`create`]; or it is the trace, by whatever name, or what lies beside it in `.live`.
+pub fn create_beside(trace: &Path, target: &Path) -> Result<File, Failure> {
+    if is_same(trace, target) || is_same(&live_of(trace), target) {
+        return Err(Failure::Usage("the output would overwrite the trace".to_owned()));
+    }
+    create(target)
+}
 
 /// Makes a file, or empties the one of this name.
 ///

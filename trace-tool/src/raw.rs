@@ -12,7 +12,7 @@ use trace_format::text::{TextWriteError, write_text};
 
 use crate::error::{Failure, Verdict};
 use crate::output::Output;
-use crate::source::flight_recorders;
+use crate::source::unwound;
 
 /// Writes the lines.
 ///
@@ -20,7 +20,7 @@ use crate::source::flight_recorders;
 /// If there is no trace, or the output can't be written.
 pub fn run(path: &Path, out: &mut Output) -> Result<Verdict, Failure> {
     let file = File::open(path).map_err(|error| Failure::Open(path.to_owned(), error))?;
-    match flight_recorders(&file, path) {
+    match unwound(&file, path)? {
         Some(trace) => write(path, Cursor::new(trace), out),
         None => write(path, file, out),
     }

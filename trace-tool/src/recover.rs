@@ -6,12 +6,10 @@ use std::path::Path;
 use trace_format::read::rewrite::end;
 
 use crate::answer::Reading;
-use crate::create::create;
+use crate::create::create_beside;
 use crate::error::{Failure, Verdict};
 use crate::label::units;
 use crate::output::Output;
-use crate::source::beside::live_of;
-use crate::source::is_same;
 use crate::text;
 
 /// Writes the trace `path` anew to `target`, with all that was in the killed process's memory, an
@@ -20,11 +18,8 @@ use crate::text;
 /// # Errors
 /// If there is no trace, or the output can't be written.
 pub fn run(path: &Path, target: &Path, out: &mut Output) -> Result<Verdict, Failure> {
-    if is_same(path, target) || is_same(&live_of(path), target) {
-        return Err(Failure::Usage("the output would overwrite the trace".to_owned()));
-    }
     let reading = Reading::whole(path)?;
-    let mut writer = BufWriter::with_capacity(1 << 18, create(target)?);
+    let mut writer = BufWriter::with_capacity(1 << 18, create_beside(path, target)?);
     let written = end(&reading.file, &mut writer);
     let bytes = written.map_err(|error| Failure::of_rewrite(path, error))?;
     writer.flush()?;

@@ -12,11 +12,10 @@ use trace_format::read::Tables;
 use trace_format::read::rewrite::rewrite;
 
 use crate::answer::Reading;
-use crate::create::create;
+use crate::create::create_beside;
 use crate::error::{Failure, Verdict};
 use crate::label::units;
 use crate::output::Output;
-use crate::source::is_same;
 use crate::symbols::{binaries, resolve_anew};
 use crate::text;
 
@@ -30,9 +29,6 @@ pub fn run(
     naming: &binaries::Options,
     out: &mut Output,
 ) -> Result<Verdict, Failure> {
-    if is_same(path, target) {
-        return Err(Failure::Usage("the output would overwrite the trace".to_owned()));
-    }
     let reading = Reading::whole(path)?;
     let addresses = addresses(reading.file.tables());
     let (symbols, unnamed) = resolve_anew(&reading.file, &addresses, naming)?;
@@ -40,7 +36,7 @@ pub fn run(
     if to_stdout {
         put(&reading, &symbols, out)?;
     } else {
-        let created = create(target)?;
+        let created = create_beside(path, target)?;
         put(&reading, &symbols, &mut BufWriter::with_capacity(1 << 18, created))?;
     }
     let verdict = text::warn(&reading.completeness());

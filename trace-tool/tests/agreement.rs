@@ -14,8 +14,10 @@ use common::{Bench, Run, convoy, long, request, request_builder, server};
 use serde_json::Value;
 use trace_analysis::Moment;
 use trace_format::event::EventKind;
+use trace_format::id::TaskId;
 use trace_format::text::from_text;
 use trace_format::time::{Nanos, Ticks};
+use trace_format::value::Text;
 use trace_tool::label::units;
 
 /// Questions with one object as the answer, and `events`.
@@ -130,14 +132,24 @@ fn traces_that_others_have_made() {
 #[test]
 fn what_an_option_leaves_out_is_left_out_of_both_and_counted() {
     let (locks, tasks) = (Bench::new(&convoy::convoy()), Bench::new(&server::server()));
+    let (annotated, named) = (Bench::new(&long()), Bench::new(&two_tasks()));
     for (question, list, omitted) in [
         ("threads FILE --limit", "/lives/threads", "/lives_omitted"),
         ("summary FILE --limit", "/lives/threads", "/omitted/lives"),
         ("syscalls FILE --top", "/calls/by_call", "/calls/omitted/by_call"),
         ("blocked FILE --by thread --top", "/waits/by_thread", "/waits/sums/by_thread"),
         ("explain FILE --top", "/insights", "/insights_omitted"),
+        ("regions FILE --outliers 0 --limit", "/regions", "/regions_omitted"),
+        ("tasks FILE --trees 0 --sort name --limit", "/tasks/names", "/tasks_omitted"),
+        ("threads FILE --sort name --limit", "/threads", "/threads_omitted"),
     ] {
-        let bench = if question.starts_with("explain") { &tasks } else { &locks };
+        let bench = match question.split(' ').next() {
+            Some("explain") => &tasks,
+            Some("regions") => &annotated,
+            Some("tasks") => &named,
+            Some(_) if question.contains("--sort name") => &annotated,
+            _ => &locks,
+        };
         let count = |answer: &Value| {
             answer.pointer(list).and_then(Value::as_array).map_or(0, Vec::len) as u64
         };
@@ -156,6 +168,15 @@ fn what_an_option_leaves_out_is_left_out_of_both_and_counted() {
         let told = told.filter_map(|rest| rest.split(' ').next()?.parse::<u64>().ok());
         assert_eq!(told.sum::<u64>(), left_out, "{question}: {shown}");
     }
+}
+
+/// Two tasks with different names.
+fn two_tasks() -> Vec<u8> {
+    let mut trace = request_builder();
+    let (task, parent, name) = (TaskId(2), TaskId(0), Text::cut(b"other", 256));
+    trace.event(1, 600_000, EventKind::TaskBegin { task, parent, name });
+    trace.event(1, 700_000, EventKind::TaskEnd { task });
+    trace.stop(1_000_000)
 }
 
 #[test]

@@ -2,7 +2,13 @@
 
 mod common;
 
-use common::{Bench, check, convoy, json, server};
+use common::{Bench, Words as _, check, convoy, json, server};
+use trace_format::batch::Compression;
+use trace_format::definition::CallsiteKind;
+use trace_format::event::EventKind;
+use trace_format::id::{FutureId, SiteId, StackId, TaskId};
+use trace_format::testgen::TraceBuilder;
+use trace_format::time::Ticks;
 
 fn bench() -> Bench {
     Bench::new(&server::server())
@@ -51,11 +57,73 @@ fn what_is_asked_for_is_shown_and_no_more() {
     assert!(!all.out.contains("--top 0"), "{}", all.out);
     let window = bench.run("async FILE --from 100ms --to 115ms");
     check(&window, &["no worker was blocked", "held across an await"]);
-    let thread = bench.run("async FILE --thread worker-1");
-    check(&thread, &["no worker was blocked", "on 1 thread", "worker-1    202"]);
-    assert!(!thread.out.contains("worker-0"), "{}", thread.out);
     let wrong = bench.run("async FILE --idle 5");
     assert_eq!((wrong.code, wrong.out.as_str()), (Some(2), ""), "{}", wrong.err);
+}
+
+#[test]
+fn polls_of_a_thread_are_counted_apart_and_tasks_are_of_all_threads() {
+    let bench = bench();
+    let [one, other] = ["worker-0", "worker-1"].map(|thread| {
+        let run = bench.run(&format!("async FILE --thread {thread}"));
+        check(&run, &["112 async tasks of all threads, 2 alive at the end", "on 1 thread"]);
+        (run.out, json(&bench.run(&format!("async FILE --thread {thread} --json"))))
+    });
+    // 5 reports and the 5 handlers behind them; all else is on the other.
+    for (answer, polls, long, longest) in [(&one, 10, 5, 30_280_000), (&other, 202, 0, 200_000)] {
+        let (text, answer) = answer;
+        assert!(text.contains(&format!("; {polls} polls, busy ")), "{text}");
+        assert_eq!(answer["totals"]["polls"], polls);
+        assert_eq!(answer["workers"].as_array().map(Vec::len), Some(1));
+        assert_eq!(answer["workers"][0]["polls"], polls);
+        assert_eq!(answer["long_polls_count"], long);
+        assert_eq!(answer["longest_poll_ns"], longest);
+    }
+    assert!(one.0.contains("Blocked workers: 5 polls of 10.0 ms or more"), "{}", one.0);
+    assert!(other.0.contains("no worker was blocked: no poll took 10.0 ms"), "{}", other.0);
+    assert!(!other.0.contains("worker-0"), "{}", other.0);
+    assert_eq!(other.1["long_polls"].as_array().map(Vec::len), Some(0));
+    assert_eq!(one.1["long_polls"][0]["count"], 5);
+}
+
+/// Eight tasks block `worker-0` eight times for a second each, which is as many as are kept; a
+/// ninth one blocks `worker-1` for half a second.
+fn nine() -> Vec<u8> {
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.thread(1, "worker-0");
+    trace.thread(2, "worker-1");
+    for id in 1..=9 {
+        let name = if id == 9 { "app::ninth".to_owned() } else { format!("app::other_{id}") };
+        trace.site(id, CallsiteKind::Future, &name, &[]);
+        let (future, site) = (FutureId(id.into()), SiteId(id));
+        let (parent, task, stack) = (FutureId(0), TaskId(0), StackId(0));
+        let spawn = EventKind::FutureSpawn { future, parent, task, site, stack };
+        trace.event(2, u64::from(id), spawn);
+    }
+    let mut poll = |thread, at: u64, future, duration| {
+        let (waits_at, duration) = (StackId(0), Ticks(duration));
+        trace.event(thread, at, EventKind::Poll { future: FutureId(future), waits_at, duration });
+    };
+    for (at, task) in (0..8).flat_map(|round| (1..=8).map(move |task| (round * 8 + task, task))) {
+        poll(1, at * 1_100_000_000, task, 1_000_000_000);
+    }
+    poll(2, 1_000_000_000, 9, 500_000_000);
+    trace.stop(80_000_000_000)
+}
+
+#[test]
+fn a_blocked_worker_is_not_denied_because_others_were_blocked_for_longer() {
+    let bench = Bench::new(&nine());
+    let thread = bench.run("async FILE --thread worker-1");
+    check(&thread, &["Blocked workers: 1 poll of 10.0 ms or more", "500 ms  ninth"]);
+    let site = bench.run("async FILE --site ninth");
+    check(&site, &["Blocked workers: 1 poll of 10.0 ms or more", "(none of them is among"]);
+    for (asked, shown) in [("--thread worker-1", 1), ("--site ninth", 0)] {
+        let answer = json(&bench.run(&format!("async FILE {asked} --json")));
+        assert_eq!(answer["long_polls_count"], 1, "{asked}");
+        assert_eq!(answer["longest_poll_ns"], 500_000_000, "{asked}");
+        assert_eq!(answer["long_polls"].as_array().map(Vec::len), Some(shown), "{asked}");
+    }
 }
 
 #[test]

@@ -49,6 +49,8 @@ fn if_nothing_lives_at_the_end_the_moment_is_shown_when_most_lived() {
     assert_eq!(run.out.split_once('\n').expect("a line").1, peak.out);
     check(&bench.run("heap FILE --at end"), &["0 B live in 0 allocations, at 0.095000000 s"]);
     assert_eq!(json(&bench.run("heap FILE --json"))["at_ns"], 81 * MS);
+    let beyond = bench.run("heap FILE --from 200ms");
+    assert_eq!(beyond.err, "exectrace: nothing in this window; the trace is 100 ms long\n");
     let wrong = bench.run("heap FILE --at noon");
     assert_eq!((wrong.code, wrong.err.lines().count()), (Some(2), 1), "{}", wrong.err);
 }

@@ -45,8 +45,10 @@ impl AsyncReport<'_> {
         let waits = self.waits.finish(|place| sites[place]);
         let (polls, delays) = self.polls.finish();
         let (sites, children) = self.sums.finish();
+        let counts = |thread| self.counts_polls_of(thread);
         let threads = self.threads.iter().map(|thread| thread.sums);
-        let mut workers: Vec<_> = threads.filter(|sums| sums.polls > 0).collect();
+        let polled = threads.filter(|sums| sums.polls > 0);
+        let mut workers: Vec<_> = polled.filter(|it| counts(it.thread)).collect();
         workers.sort_by_key(|worker| worker.thread);
         let tasks = AsyncTasks {
             from: Nanos(self.from),
@@ -177,7 +179,10 @@ impl AsyncReport<'_> {
         if is_outermost {
             thread.add_poll(nanos, frame.older, super::LONG_POLL.0);
         }
-        add(&mut self.sums.at(sums).busy, nanos);
+        if !self.counts_polls_of(here.thread) {
+            return;
+        }
+        self.sums.open_poll(sums, nanos, frame.older);
         let begin = Moment::older(frame.begin, frame.older);
         let (task, thread, end) = (id, here.thread, self.to);
         let done = PollDone { task, site, thread, begin, end, is_over: false };

@@ -264,6 +264,8 @@ impl AsyncReport<'_> {
         }
         if let Some(ready) = ready {
             self.draw(id, TaskState::Ready, Nanos(ready).into(), Some(at));
+        }
+        if let Some(ready) = ready.filter(|_| self.counts_polls_of(here.thread)) {
             let late = Late { task: id, site, ready, at };
             self.thread(here.who, here.thread);
             let sums = &self.sums;
@@ -291,6 +293,7 @@ impl AsyncReport<'_> {
     ) -> Option<Link> {
         let Frame { begin, older, is_full, waits_at, .. } = *frame;
         let nanos = end.saturating_sub(begin);
+        let counts = self.counts_polls_of(here.thread);
         let state = self.known.get_mut(&id)?;
         state.open = state.open.saturating_sub(1);
         (state.polled.1, state.older) = (end.max(state.polled.1), 0);
@@ -312,9 +315,9 @@ impl AsyncReport<'_> {
         let (parent, polled) = (state.parent, state.polls);
         let (is_task, is_over) = (state.is_task(), state.ended && state.open == 0);
         let poll = OnePoll { nanos, older, ready: state.delay.take() };
-        if state.is_told || state.early.len() >= EARLY_MAX {
+        if counts && (state.is_told || state.early.len() >= EARLY_MAX) {
             self.sums.poll(sums, poll);
-        } else {
+        } else if counts {
             state.early.push(poll);
         }
         if is_over && let Some(state) = self.known.remove(&id) {
@@ -349,7 +352,7 @@ impl AsyncReport<'_> {
         if innermost_poll(here.frames).is_none() {
             thread.add_poll(nanos, older, LONG_POLL.0);
         }
-        if nanos < LINK_NANOS_MIN {
+        if nanos < LINK_NANOS_MIN || !self.counts_polls_of(here.thread) {
             return;
         }
         let since = Moment::older(begin, older);

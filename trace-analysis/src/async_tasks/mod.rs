@@ -48,7 +48,9 @@ pub use self::polls::{DELAYS_MAX, LONG_POLL, POLLS_MAX};
 /// So many unfinished tasks are kept, those that have waited longest; all are counted.
 pub const UNFINISHED_MAX: usize = 1000;
 
-/// All async tasks of a trace, or of a window of it.
+/// All async tasks of a trace, or of a window of it. Tasks go from thread to thread: if threads
+/// were asked for, polls and their times, and how long tasks were ready before them, are those on
+/// these threads, and all else is of all.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AsyncTasks {
     /// The begin of what was read, since the first clock snapshot.
@@ -96,9 +98,9 @@ pub struct SpawnSite {
     pub polls: u64,
     /// Time in polls.
     pub busy: Nanos,
-    /// How long polls were.
+    /// How long polls were; the longest may not be over.
     pub poll: Quantiles,
-    /// Polls that were longer than [`LONG_POLL`].
+    /// Polls that were longer than [`LONG_POLL`], or are so far.
     pub long_polls: u64,
     /// Time in these.
     pub long_total: Nanos,

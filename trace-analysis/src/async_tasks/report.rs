@@ -44,6 +44,8 @@ pub(crate) struct AsyncReport<'f> {
     pub(super) sums: SumTable,
     pub(super) waits: Waits,
     pub(super) polls: Polls,
+    /// The threads whose polls count; empty for all.
+    of_threads: Vec<ThreadId>,
     pub(super) places: Places<'f>,
     pub(super) for_tasks: ForTasks,
     /// Regions in which workers have nothing to do.
@@ -106,6 +108,7 @@ impl<'f> AsyncReport<'f> {
             sums: SumTable::new(),
             waits: Waits::new(),
             polls: Polls::default(),
+            of_threads: Vec::new(),
             places: Places::new(tables, symbols),
             for_tasks: ForTasks::new(slow, (from, to)),
             parked: parked.map(|site| site.id).collect(),
@@ -119,6 +122,17 @@ impl<'f> AsyncReport<'f> {
         let older = tables.futures.values().filter(|it| !it.is_old && it.begin < first);
         older.for_each(|state| report.remember(state));
         report
+    }
+
+    /// Only polls on these threads count, and what was ready for them; empty for all.
+    pub(crate) fn with_threads(mut self, threads: &[ThreadId]) -> Self {
+        self.of_threads = threads.to_vec();
+        self
+    }
+
+    /// Whether polls on this thread count.
+    pub(super) fn counts_polls_of(&self, thread: ThreadId) -> bool {
+        self.of_threads.is_empty() || self.of_threads.contains(&thread)
     }
 
     pub(super) fn nanos(&self, ticks: Ticks) -> u64 {

@@ -103,6 +103,18 @@ impl SumTable {
         }
     }
 
+    /// A poll is open when the trace ends: it has no length yet, but is long already if it is.
+    pub(super) fn open_poll(&mut self, place: usize, nanos: u64, older: u64) {
+        let whole = nanos.saturating_add(older);
+        let sums = &mut self.all[place].1;
+        add(&mut sums.told.busy, nanos);
+        sums.poll_max = sums.poll_max.max(whole);
+        if whole >= LONG_POLL.0 {
+            sums.told.long_polls += 1;
+            add(&mut sums.told.long_total, nanos);
+        }
+    }
+
     pub(super) fn end(&mut self, place: usize, nanos: u64, outcome: Outcome) {
         let sums = &mut self.all[place].1;
         sums.life_max = sums.life_max.max(nanos);

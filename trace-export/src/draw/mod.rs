@@ -10,7 +10,7 @@
 //! waited. Threads have states, samples and stacks. What has not ended has no end.
 //!
 //! Memory is bounded by what is open at a time: per thread its open slices, and tasks and futures
-//! that are alive, each with a limit.
+//! that are alive; and by the names of tasks that have had a track. Each has a limit.
 //!
 //! - `threads`: what nests on threads. `lives`: tasks and futures. `marks`: instants and counters.
 //! - `states`: states of threads, samples, page faults. `losses`: what is missing.

@@ -3,8 +3,9 @@
 //! A task or future has a track to itself from its begin to its end; then the next one of its name
 //! takes it over, so there are as many tracks as were alive at once. Viewers show tracks of one
 //! name below one parent as one group. The first async tasks have tracks of their own for good, as
-//! many as one can look at; later ones share like all others. What is alive is bounded: beyond the
-//! limit, tasks and futures are counted, and not shown.
+//! many as one can look at; later ones share like all others. A program may give every task another
+//! name: behind the limit, new names share the tracks `(others)`. What is alive is bounded: beyond
+//! the limit, tasks and futures are counted, and not shown.
 //!
 //! Elsewhere: threads' slices (`threads`), what is drawn for tasks and futures (`lives`).
 
@@ -22,6 +23,11 @@ use crate::scene::{Arrow, Label, Order, Scene, Track, TrackKind, Unit};
 const ALIVE_MAX: usize = 1 << 18;
 /// Maximum number of async tasks that have a track which no other takes over.
 const OWN_TRACKS_MAX: u64 = 1 << 12;
+/// Maximum number of tracks that have a task's or a future's name and are kept for the next one of
+/// that name. One takes about 150 bytes.
+const NAMED_TRACKS_MAX: u64 = 1 << 16;
+/// What tracks are called that tasks and futures of any name share.
+const OTHERS: &str = "(others)";
 /// Maximum number of regions of one future that are shown across awaits.
 const HELD_MAX: usize = 64;
 
@@ -119,14 +125,23 @@ impl Row {
 /// The track of something alive, and the one below it of its held regions if there is one.
 type RowPair = (Row, Option<Row>);
 
+/// Who may have a track next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Nobody,
+    /// What has the same heading.
+    Namesakes,
+    /// What is in the same group.
+    Anybody,
+}
+
 /// A task or future that is alive.
 #[derive(Debug)]
 pub(super) struct Alive {
     pub(super) row: Row,
     pub(super) heading: Heading,
     group: Group,
-    /// Whether others may take the track over.
-    is_shared: bool,
+    next: Next,
     /// Regions that are held across an await, outermost first.
     held: Vec<Held>,
     /// Their track: of an async task one below its own, where they would lie across its states.
@@ -172,8 +187,11 @@ pub(super) struct Rows {
     alive: FastMap<Life, Alive>,
     /// Async tasks that have got a track of their own.
     own_tracks: u64,
-    /// Tracks whose task or future has ended, by group and heading.
-    free: FastMap<(Group, Heading), Vec<RowPair>>,
+    /// Tracks that have been made for namesakes.
+    named_tracks: u64,
+    /// Tracks whose task or future has ended, by group and heading; without one if they are for
+    /// anybody.
+    free: FastMap<(Group, Option<Heading>), Vec<RowPair>>,
     counters: FastMap<Box<str>, Track>,
     groups: FastMap<Group, Track>,
 }
@@ -187,6 +205,7 @@ impl Rows {
             process: scene.track(None, "", TrackKind::Process(pid, line)),
             alive: FastMap::default(),
             own_tracks: 0,
+            named_tracks: 0,
             free: FastMap::default(),
             counters: FastMap::default(),
             groups: FastMap::default(),
@@ -227,33 +246,41 @@ impl Rows {
         if self.alive.len() >= ALIVE_MAX {
             return Opened::Full;
         }
-        let ((mut row, held_row), is_shared) = self.rows(scene, life, group, (&heading, name));
+        let ((mut row, held_row), next) = self.rows(scene, life, group, (&heading, name));
         let (track, at) = row.stamp(at);
         let held = Vec::new();
         let unwakeable = None;
-        let alive = Alive { row, heading, group, is_shared, held, held_row, unwakeable };
+        let alive = Alive { row, heading, group, next, held, held_row, unwakeable };
         self.alive.insert(life, alive);
         Opened::On(track, at)
     }
 
-    /// A track for what begins, and whether others may have it afterwards.
+    /// A track for what begins, and who may have it afterwards.
     fn rows(
         &mut self,
         scene: &mut impl Scene,
         life: Life,
         group: Group,
         (heading, name): (&Heading, &str),
-    ) -> (RowPair, bool) {
+    ) -> (RowPair, Next) {
         let parent = self.group(scene, group);
         let mut fresh = |name: &str| Row::new(scene.track(Some(parent), name, TrackKind::Row));
         if let (Life::Future(future), Group::AsyncTasks) = (life, group)
             && self.own_tracks < OWN_TRACKS_MAX
         {
             self.own_tracks += 1;
-            return ((fresh(&format!("{name} #{}", future.0)), None), false);
+            return ((fresh(&format!("{name} #{}", future.0)), None), Next::Nobody);
         }
-        let free = self.free.get_mut(&(group, heading.clone())).and_then(Vec::pop);
-        (free.unwrap_or_else(|| (fresh(name), None)), true)
+        let own = self.free.get_mut(&(group, Some(heading.clone()))).and_then(Vec::pop);
+        if let Some(own) = own {
+            return (own, Next::Namesakes);
+        }
+        if self.named_tracks < NAMED_TRACKS_MAX {
+            self.named_tracks += 1;
+            return ((fresh(name), None), Next::Namesakes);
+        }
+        let others = self.free.get_mut(&(group, None)).and_then(Vec::pop);
+        (others.unwrap_or_else(|| (fresh(OTHERS), None)), Next::Anybody)
     }
 
     fn group(&mut self, scene: &mut impl Scene, group: Group) -> Track {
@@ -284,10 +311,12 @@ impl Rows {
 
     /// The track of something that has ended is free from now on.
     pub(super) fn give_back(&mut self, alive: Alive) {
-        if alive.is_shared {
-            let free = self.free.entry((alive.group, alive.heading)).or_default();
-            free.push((alive.row, alive.held_row));
-        }
+        let heading = match alive.next {
+            Next::Nobody => return,
+            Next::Namesakes => Some(alive.heading),
+            Next::Anybody => None,
+        };
+        self.free.entry((alive.group, heading)).or_default().push((alive.row, alive.held_row));
     }
 
     /// A region outlives a poll of `future`. Returns where it goes on.
@@ -332,5 +361,64 @@ impl Rows {
     /// How many slices of tasks, futures and held regions are open.
     pub(super) fn alive_count(&self) -> u64 {
         self.alive.values().map(|alive| 1 + alive.held.len() as u64).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scene::{Detail, Mark, Number, OsThread, State};
+    use trace_format::id::StackId;
+
+    /// Keeps the names of tracks.
+    #[derive(Default)]
+    struct TrackNames(Vec<String>);
+
+    impl Scene for TrackNames {
+        const DEPTH_MAX: usize = 1;
+
+        fn has_failed(&self) -> bool {
+            false
+        }
+
+        fn track(&mut self, _: Option<Track>, name: &str, _: TrackKind<'_>) -> Track {
+            self.0.push(name.to_owned());
+            Track(self.0.len() as u64 - 1)
+        }
+
+        fn begin(&mut self, _: Track, _: u64, _: &Mark<'_>) {}
+        fn end(&mut self, _: Track, _: u64, _: &[Detail<'_>]) {}
+        fn instant(&mut self, _: Track, _: u64, _: &Mark<'_>) {}
+        fn counter(&mut self, _: Track, _: u64, _: Number) {}
+        fn state(&mut self, _: OsThread<'_>, _: u64, _: State) {}
+
+        fn sample(&mut self, _: OsThread<'_>, _: u32, _: u64, _: StackId) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn tasks_that_all_have_other_names_share_tracks_behind_the_limit() {
+        let mut scene = TrackNames::default();
+        let mut rows = Rows::begin(&Tables::default(), &mut scene);
+        let mut lives = |rows: &mut Rows, id: u64, of: &str| {
+            let (life, heading) = (Life::Task(TaskId(id)), Heading::Name(of.into(), "task"));
+            let opened = rows.open(&mut scene, (life, Group::Tasks), (heading, of), id);
+            let Opened::On(track, _) = opened else { panic!("{of}: {opened:?}") };
+            let alive = rows.close(life).expect("it is alive");
+            rows.give_back(alive);
+            scene.0[track.0 as usize].clone()
+        };
+        for id in 0..NAMED_TRACKS_MAX {
+            assert_eq!(lives(&mut rows, id, &format!("request {id}")), format!("request {id}"));
+        }
+        for id in NAMED_TRACKS_MAX..NAMED_TRACKS_MAX + 1000 {
+            assert_eq!(lives(&mut rows, id, &format!("request {id}")), OTHERS);
+        }
+        assert_eq!(lives(&mut rows, 7, "request 7"), "request 7", "that track waits for it");
+        let parked: usize = rows.free.values().map(Vec::len).sum();
+        let all = NAMED_TRACKS_MAX as usize + 1;
+        assert_eq!((rows.free.len(), parked), (all, all));
+        assert_eq!(scene.0.len(), all + 2, "these, the process's and the group's");
     }
 }

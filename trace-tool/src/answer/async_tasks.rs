@@ -33,10 +33,10 @@ pub struct AsyncAnswer {
     pub tasks: AsyncTasks,
     /// Sums over all spawn sites.
     pub totals: AsyncTotals,
-    /// The longest poll, whatever was cut.
+    /// The longest poll, whether it is kept or not.
     pub longest_poll: Option<Nanos>,
     /// The polls that kept their threads for [`LONG_POLL`] or more, those of one place together,
-    /// cut.
+    /// cut. Only some of the longest are kept, so there may be none though there were such polls.
     pub long_polls: Vec<PollGroup>,
     /// Places that were left out of these.
     pub long_polls_omitted: usize,
@@ -164,22 +164,18 @@ impl AsyncAnswer {
         self.ask.site.is_some() && AsyncTasks::are_in(&self.subject.reading.file)
     }
 
-    /// Leaves what belongs to the spawn sites and the threads that were asked for.
+    /// Leaves what belongs to the spawn sites that were asked for.
     fn narrow(&mut self) {
         let (subject, tasks) = (&self.subject, &mut self.tasks);
-        if let Some(wanted) = &self.ask.site {
-            let names = subject.names();
-            let is = |site: SiteId| names.site(site).contains(wanted);
-            tasks.sites.retain(|it| is(it.site));
-            tasks.children.retain(|it| is(it.site));
-            tasks.polls.retain(|it| is(it.site));
-            tasks.delays.retain(|it| is(it.site));
-            tasks.waits.retain(|it| is(it.site));
-            tasks.unfinished.retain(|it| is(it.site));
-        }
-        tasks.polls.retain(|it| subject.reading.wants(it.thread));
-        tasks.delays.retain(|it| subject.reading.wants(it.thread));
-        tasks.workers.retain(|it| subject.reading.wants(it.thread));
+        let Some(wanted) = &self.ask.site else { return };
+        let names = subject.names();
+        let is = |site: SiteId| names.site(site).contains(wanted);
+        tasks.sites.retain(|it| is(it.site));
+        tasks.children.retain(|it| is(it.site));
+        tasks.polls.retain(|it| is(it.site));
+        tasks.delays.retain(|it| is(it.site));
+        tasks.waits.retain(|it| is(it.site));
+        tasks.unfinished.retain(|it| is(it.site));
     }
 
     fn find_long_polls(&mut self) {
@@ -196,10 +192,11 @@ impl AsyncAnswer {
             }
             alike[at].2.add(poll);
         }
-        let ended = units::sum(self.tasks.sites.iter().map(|site| site.long_polls));
-        let open = self.tasks.polls.iter().filter(is_long).filter(|poll| !poll.ended);
-        self.long_polls_count = ended.saturating_add(open.count() as u64);
-        self.longest_poll = self.tasks.polls.first().map(|poll| poll.duration);
+        // Of the sites, which count all: the polls above are some of the longest.
+        let sites = &self.tasks.sites;
+        self.long_polls_count = units::sum(sites.iter().map(|site| site.long_polls));
+        let longest = sites.iter().map(|site| site.poll.max).max();
+        self.longest_poll = longest.filter(|longest| longest.0 > 0);
         self.long_polls = alike.into_iter().map(|(.., group)| group).collect();
     }
 

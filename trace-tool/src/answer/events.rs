@@ -4,6 +4,7 @@
 //! where they were met; what is missing from the lines is known at the end. With a limit that is
 //! what is missing up to the last line.
 
+use trace_analysis::open_tasks::open_tasks;
 use trace_format::read::{InOrder, ReadAt, Window};
 use trace_format::time::{Nanos, Ticks};
 
@@ -22,12 +23,21 @@ const PROGRESS_EVENTS: u64 = 1 << 16;
 pub struct EventsAsk {
     /// Maximum number of lines; 0 for all.
     pub limit: u64,
-    /// Only lines that contain this text.
+    /// Only lines whose text contains this.
     pub grep: Option<String>,
     /// Whether the stacks of events are wanted.
     pub stacks: bool,
     /// Whether a progress bar would disturb: lines are shown on the same terminal.
     pub is_shown: bool,
+}
+
+/// The answer, besides the lines.
+#[derive(Debug)]
+pub struct EventsAnswer {
+    /// What it is about. With a limit, the window ends behind the last line.
+    pub subject: Subject,
+    /// How many lines there were.
+    pub shown: u64,
 }
 
 /// Receives the lines.
@@ -49,7 +59,7 @@ pub fn read(
     question: &Question,
     ask: &EventsAsk,
     show: &mut impl Show,
-) -> Result<Subject, Failure> {
+) -> Result<EventsAnswer, Failure> {
     let reading = Reading::open(&question.file, &question.part)?;
     let thread = match reading.threads.as_slice() {
         [one] => Some(*one),
@@ -60,7 +70,7 @@ pub fn read(
         true => Some(reading.symbols(&question.naming)?),
         false => None,
     };
-    let limited_at = {
+    let (shown, limited_at) = {
         let tables = reading.file.tables();
         let names = Names::new(tables);
         let places = symbols.as_ref().map(|symbols| Places::new(tables, symbols));
@@ -68,13 +78,13 @@ pub fn read(
         let mut walk =
             Walk { reading: &reading, names: &names, ask, lines, show, shown: 0, limited_at: None };
         walk.all(order)?;
-        walk.limited_at
+        (walk.shown, walk.limited_at)
     };
     // What is missing from the lines that were shown.
     let to = limited_at.map(|at| Ticks(at.0.saturating_add(1)));
-    let shown = Reading { to: to.or(reading.to), ..reading };
-    let summary = shown.summary(0, 0);
-    Ok(Subject::of_summary(shown, &summary))
+    let reading = Reading { to: to.or(reading.to), ..reading };
+    let summary = reading.summary(0, 0);
+    Ok(EventsAnswer { subject: Subject::of_summary(reading, &summary), shown })
 }
 
 struct Walk<'a, 's, S> {
@@ -90,6 +100,9 @@ struct Walk<'a, 's, S> {
 
 impl<Shown: Show> Walk<'_, '_, Shown> {
     fn all<S: ReadAt>(&mut self, mut order: InOrder<'_, S>) -> Result<(), Failure> {
+        for task in open_tasks(&self.reading.file, self.reading.from.unwrap_or_default()) {
+            self.lines.name_task(task.id, task.name);
+        }
         for (thread, open) in order.open_at_start() {
             if self.reading.wants(*thread) {
                 self.lines.open_at_start(*thread, open, self.reading.from.unwrap_or_default());
@@ -112,7 +125,12 @@ impl<Shown: Show> Walk<'_, '_, Shown> {
                         self.lines.event(&timed);
                     }
                 }
-                Some(Err(error)) => self.lines.fault(order.fault_thread(), &error),
+                Some(Err(error)) => {
+                    let thread = order.fault_thread();
+                    if thread.is_none_or(|thread| self.reading.wants(thread)) {
+                        self.lines.fault(thread, &error);
+                    }
+                }
             }
             done = self.show()?;
         }

@@ -63,6 +63,8 @@ pub struct Subject {
     pub from: Nanos,
     /// Its end.
     pub to: Nanos,
+    /// Events in the window, of the threads that were asked for.
+    pub events: u64,
     /// What is missing from the answer.
     pub missing: Completeness,
 }
@@ -95,8 +97,8 @@ impl Subject {
     /// Of an answer that a summary alone gives.
     fn of_summary(reading: Reading, summary: &Summary) -> Self {
         let missing = Completeness::new(&reading.file, summary, None);
-        let (from, to) = (summary.from, summary.to);
-        Self { reading, symbols: Symbols::default(), from, to, missing }
+        let Summary { from, to, events, .. } = *summary;
+        Self { reading, symbols: Symbols::default(), from, to, events, missing }
     }
 
     /// Of an answer about what threads did.
@@ -104,7 +106,8 @@ impl Subject {
     /// - `summary`, `lives`: of the same part.
     fn of_lives(reading: Reading, symbols: Symbols, summary: &Summary, lives: &Lives) -> Self {
         let missing = Completeness::new(&reading.file, summary, Some(lives));
-        Self { reading, symbols, from: lives.from, to: lives.to, missing }
+        let (from, to, events) = (lives.from, lives.to, summary.events);
+        Self { reading, symbols, from, to, events, missing }
     }
 }
 

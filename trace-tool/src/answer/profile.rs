@@ -26,8 +26,6 @@ pub struct ProfileAnswer {
     pub samples: Vec<ProfileSample>,
     /// Of a heap the bytes between samples; else 0.
     pub sample_bytes: u64,
-    /// Events in the window.
-    pub events: u64,
     /// Whether callers may be missing or wrong: samples follow frame pointers, and the program was
     /// built without.
     pub lacks_callers: bool,
@@ -65,7 +63,7 @@ impl ProfileAnswer {
             (samples, 0, Subject::of_lives(reading, symbols, &summary, &lives))
         };
         (subject.from, subject.to) = (summary.from, summary.to);
-        Ok(Self { subject, samples, sample_bytes, events: summary.events, lacks_callers })
+        Ok(Self { subject, samples, sample_bytes, lacks_callers })
     }
 }
 

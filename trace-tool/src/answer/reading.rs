@@ -248,6 +248,11 @@ fn threads(tables: &Tables, wanted: &str) -> Result<Vec<ThreadId>, Failure> {
     if !found.is_empty() {
         return Ok(found);
     }
+    // As it is shown: with its number if another has the same name, and safe to print.
+    let names = Names::new(tables);
+    if let Some(id) = tables.threads.keys().find(|id| names.thread(**id) == wanted) {
+        return Ok(vec![*id]);
+    }
     let cpu = wanted.strip_prefix("CPU ").and_then(|number| number.parse::<u32>().ok());
     if let Some(cpu) = cpu.filter(|cpu| *cpu < ThreadId::CPU_FIRST) {
         return Ok(vec![ThreadId::cpu(cpu)]);
@@ -260,7 +265,6 @@ fn threads(tables: &Tables, wanted: &str) -> Result<Vec<ThreadId>, Failure> {
             return Ok(vec![thread.id]);
         }
     }
-    let names = Names::new(tables);
     let some: Vec<_> = tables.threads.keys().take(8).map(|id| names.thread(*id)).collect();
     let more = if tables.threads.len() > 8 { ", …" } else { "" };
     let wanted = trace_profile::escape::plain(wanted, 80);

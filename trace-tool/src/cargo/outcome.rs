@@ -12,6 +12,7 @@ use trace_format::time::Nanos;
 use trace_profile::escape;
 
 use super::runs::{self, Spent};
+use crate::answer::completeness::Completeness;
 use crate::answer::summary::{SummaryAnswer, SummaryAsk};
 use crate::answer::{Question, Reading, limited};
 use crate::error::Failure;
@@ -130,15 +131,21 @@ pub(super) fn show(
     }
     // Tests are ranked; of one program there is more to say.
     if ask.every || paths.len() == 1 && (ask.is_run || outcome.tasks.is_empty()) {
-        for path in &paths {
-            writeln!(out)?;
+        // Of those that can't be read it has been said.
+        for Process { path, .. } in &outcome.processes {
             let question = Question { file: path.clone(), ..Question::default() };
             let summary = SummaryAsk { limit: ask.limit, ..SummaryAsk::default() };
-            text::summary::print(&SummaryAnswer::read(&question, summary)?, out)?;
+            match SummaryAnswer::read(&question, summary) {
+                Ok(answer) => {
+                    writeln!(out)?;
+                    text::summary::print(&answer, out)?;
+                }
+                Err(failure) => say(&failure.to_string()),
+            }
         }
     }
     outcome.print(ask.limit, out)?;
-    if outcome.is_bare() {
+    if !outcome.processes.is_empty() && outcome.is_bare() {
         writeln!(out)?;
         out.wrapped(why_bare(ask, status), 2)?;
     }
@@ -171,7 +178,7 @@ impl Outcome {
         let names = Names::new(reading.file.tables());
         let fault = match () {
             () if !reading.file.is_complete() => "cut",
-            () if summary.findings.has_loss() => "LOST",
+            () if Completeness::new(&reading.file, &summary, None).has_loss() => "LOST",
             () => "",
         };
         let (life, events) = (summary.wall(), summary.events);
@@ -355,4 +362,47 @@ fn regions_table(regions: &[&Ranked]) -> Table {
         ]);
     }
     table
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt as _;
+    use trace_format::batch::Compression;
+    use trace_format::event::EventKind;
+    use trace_format::id::ThreadId;
+    use trace_format::testgen::TraceBuilder;
+
+    fn trace() -> TraceBuilder {
+        let mut trace = TraceBuilder::started(Compression::None);
+        trace.thread(1, "main");
+        trace
+    }
+
+    #[test]
+    fn a_trace_that_cannot_be_read_does_not_end_the_report() {
+        for others in [&["b.trace"][..], &[]] {
+            let folder = tempfile::tempdir().expect("a folder");
+            std::fs::write(folder.path().join("a.trace"), "").expect("it can be written");
+            for name in others {
+                let bytes = trace().stop(1_000);
+                std::fs::write(folder.path().join(name), bytes).expect("it can be written");
+            }
+            let ask = Ask { limit: 0, every: true, is_run: false };
+            let shown = show(folder.path(), ask, ExitStatus::from_raw(0), &mut Output::stdout());
+            assert!(shown.is_ok(), "{others:?}: {shown:?}");
+        }
+    }
+
+    #[test]
+    fn a_process_whose_records_the_kernel_lost_is_marked_as_every_command_does() {
+        let mut trace = trace();
+        trace.event(ThreadId::cpu(0).0, 200, EventKind::LostKernel { records: 7 });
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.trace");
+        std::fs::write(&path, trace.stop(1_000)).expect("it can be written");
+        let mut outcome = Outcome::default();
+        outcome.add(&path).expect("it can be read");
+        assert_eq!(outcome.processes[0].fault, "LOST");
+    }
 }

@@ -35,6 +35,7 @@ pub struct Arguments {
 pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
     let Arguments { trace, top, site, idle, naming } = arguments;
     let answer = AsyncAnswer::read(&trace.question(naming), AsyncAsk { top, site, idle })?;
+    text::say_if_empty(&answer.subject);
     let verdict = text::warn(&answer.subject.missing);
     match trace.json {
         true => json::async_tasks::print(&answer, out)?,

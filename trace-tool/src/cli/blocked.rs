@@ -34,6 +34,7 @@ pub struct Arguments {
 pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
     let Arguments { trace, by, top, stacks, naming } = arguments;
     let answer = BlockedAnswer::read(&trace.question(naming), BlockedAsk { by, top })?;
+    text::say_if_empty(&answer.subject);
     let verdict = text::warn(&answer.subject.missing);
     match trace.json {
         true => json::blocked::print(&answer, out)?,

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::TraceArguments;
-use crate::answer::events::{self, EventsAsk};
+use crate::answer::events::{self, EventsAnswer, EventsAsk};
 use crate::error::{Failure, Verdict};
 use crate::output::Output;
 use crate::symbols::binaries;
@@ -17,7 +17,8 @@ pub struct Arguments {
     /// Maximum number of lines; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 0)]
     limit: u64,
-    /// Only lines that contain this text.
+    /// Only events whose description contains this text: what stands behind the time and the
+    /// thread, without the stack. For threads there is --thread.
     #[arg(long, value_name = "TEXT")]
     grep: Option<String>,
     /// Show below each event the stack it was recorded at, if there is one.
@@ -42,9 +43,12 @@ pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
     }
     let question = trace.question(naming);
     let ask = EventsAsk { limit, grep, stacks, is_shown: out.width.is_some() };
-    let subject = match trace.json {
+    let EventsAnswer { subject, shown } = match trace.json {
         true => events::read(&question, &ask, &mut json::events::JsonLines::new(out))?,
         false => events::read(&question, &ask, &mut text::events::TextLines::new(out))?,
     };
+    if shown == 0 {
+        text::say_if_empty(&subject);
+    }
     Ok(text::warn(&subject.missing))
 }

@@ -28,6 +28,7 @@ pub struct Arguments {
 pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
     let Arguments { trace, top, naming } = arguments;
     let answer = ExplainAnswer::read(&trace.question(naming), top)?;
+    text::say_if_empty(&answer.subject);
     let verdict = text::warn(&answer.subject.missing);
     match trace.json {
         true => json::explain::print(&answer, out)?,

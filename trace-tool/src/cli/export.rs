@@ -7,11 +7,10 @@ use clap::{Args, ValueEnum};
 use trace_analysis::Progress;
 
 use crate::answer::Reading;
-use crate::create::create;
+use crate::create::create_beside;
 use crate::error::{Failure, Verdict};
 use crate::label::units;
 use crate::output::{Output, progress, say};
-use crate::source::is_same;
 use crate::symbols::binaries;
 use crate::text;
 use trace_export::perfetto;
@@ -47,21 +46,17 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     let file = &reading.file;
     let Format::Perfetto = arguments.format;
     let to_stdout = arguments.output.as_os_str() == "-";
+    // Before anything is written: an older export stays as it is if a file with names is missing.
+    let symbols = reading.symbols(&arguments.names)?;
     let bar = progress(file.bytes());
     let advance = |at: Progress| {
         bar.set_length(at.bytes_total);
         bar.set_position(at.bytes);
     };
     let done = if to_stdout {
-        let symbols = reading.symbols(&arguments.names)?;
         perfetto::export(file, &symbols, out, advance)
     } else {
-        let target = &arguments.output;
-        if is_same(&arguments.file, target) {
-            return Err(Failure::Usage("the output would overwrite the trace".to_owned()));
-        }
-        let created = create(target)?;
-        let symbols = reading.symbols(&arguments.names)?;
+        let created = create_beside(&arguments.file, &arguments.output)?;
         let mut target = BufWriter::with_capacity(1 << 18, created);
         let done = perfetto::export(file, &symbols, &mut target, advance);
         done.and_then(|totals| target.flush().map(|()| totals))

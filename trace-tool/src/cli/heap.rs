@@ -49,6 +49,9 @@ pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
     let Arguments { file, at, from, sort, top, stacks, json, naming } = arguments;
     let question = Question { file, part: Selection { from, ..Selection::default() }, naming };
     let answer = HeapAnswer::read(&question, HeapAsk { at, sort, top })?;
+    if from.is_some() && answer.subject.from >= answer.subject.to {
+        text::say_empty_window(&answer.subject);
+    }
     let verdict = text::warn(&answer.subject.missing);
     match json {
         true => json::heap::print(&answer, out)?,

@@ -13,11 +13,10 @@ use trace_profile::contents::profile;
 use super::{named_by, parse_time};
 use crate::answer::profile::{ProfileAnswer, ProfileAsk};
 use crate::answer::{Question, Selection};
-use crate::create::create;
+use crate::create::create_beside;
 use crate::error::{Failure, Verdict};
 use crate::output::Output;
 use crate::profile::{Format, write};
-use crate::source::is_same;
 use crate::symbols::binaries;
 use crate::text;
 
@@ -85,10 +84,7 @@ pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
         write(&profile, code, format, out)?;
         return Ok(verdict);
     }
-    if is_same(&question.file, &target) {
-        return Err(Failure::Usage("the output would overwrite the trace".to_owned()));
-    }
-    let created = create(&target)?;
+    let created = create_beside(&question.file, &target)?;
     write(&profile, code, format, &mut BufWriter::new(created))?;
     text::profile::print_written(profile.rows.len(), &target, format, out)?;
     Ok(verdict)

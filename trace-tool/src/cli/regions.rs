@@ -31,7 +31,7 @@ pub struct Arguments {
 pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
     let Arguments { trace, limit, sort, outliers } = arguments;
     let answer = RegionsAnswer::read(&trace.unnamed(), RegionsAsk { limit, sort, outliers })?;
-    text::say_if_empty(&answer.subject.reading, answer.summary.events);
+    text::say_if_empty(&answer.subject);
     let verdict = text::warn(&answer.subject.missing);
     match trace.json {
         true => json::regions::print(&answer, out)?,

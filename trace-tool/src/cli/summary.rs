@@ -36,7 +36,7 @@ pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
     let Arguments { trace, limit, sort, naming } = arguments;
     let limit = limit.unwrap_or(if trace.json { 0 } else { ROWS });
     let answer = SummaryAnswer::read(&trace.question(naming), SummaryAsk { limit, sort })?;
-    text::say_if_empty(&answer.subject.reading, answer.summary.events);
+    text::say_if_empty(&answer.subject);
     match trace.json {
         true => {
             text::warn(&answer.subject.missing);

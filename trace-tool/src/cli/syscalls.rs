@@ -41,6 +41,7 @@ pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
     let Arguments { trace, by, sort, top, longest, stacks, naming } = arguments;
     let ask = SyscallsAsk { by, sort, top, longest };
     let answer = SyscallsAnswer::read(&trace.question(naming), ask)?;
+    text::say_if_empty(&answer.subject);
     let verdict = text::warn(&answer.subject.missing);
     match trace.json {
         true => json::syscalls::print(&answer, out)?,

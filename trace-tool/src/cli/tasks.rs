@@ -31,7 +31,7 @@ pub struct Arguments {
 pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
     let Arguments { trace, limit, sort, trees } = arguments;
     let answer = TasksAnswer::read(&trace.unnamed(), TasksAsk { limit, sort, trees })?;
-    text::say_if_empty(&answer.subject.reading, answer.summary.events);
+    text::say_if_empty(&answer.subject);
     let verdict = text::warn(&answer.subject.missing);
     match trace.json {
         true => json::tasks::print(&answer, out)?,

@@ -13,7 +13,9 @@ use crate::error::Failure;
 use crate::label::Labels;
 use crate::output::Output;
 
-/// What `async` answers, of async tasks: futures that were spawned, or that no other awaits.
+/// What `async` answers, of async tasks: futures that were spawned, or that no other awaits. With
+/// `--thread`, polls and their times, and times in which tasks were ready, are those of these
+/// threads, and all else is of all.
 #[derive(Debug, Serialize)]
 pub struct AsyncOut {
     #[serde(flatten)]
@@ -32,7 +34,8 @@ pub struct AsyncOut {
     longest_poll_ns: Option<u64>,
     /// How many polls took 10 ms or more.
     long_polls_count: u64,
-    /// These polls, those of one place together, the longest first, `--top` places at most.
+    /// These polls, those of one place together, the longest first, `--top` places at most. Of all
+    /// spawn sites, 64 of the longest polls are kept: there may be none of those of `--site`.
     long_polls: Vec<PollGroupOut>,
     /// Places that `--top` left out.
     long_polls_omitted: usize,

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use trace_analysis::Moment;
 use trace_analysis::findings::{Finding, FindingKind};
 use trace_analysis::life::ThreadLife;
+use trace_analysis::open_tasks::site_name;
 use trace_analysis::regions::OwnedValues;
 use trace_analysis::sources;
 use trace_format::event::Outcome;
@@ -137,6 +138,13 @@ impl<'t> Names<'t> {
             module => format!("{module}::{}", site.name),
         };
         escape::plain(&path, NAME_CHARS_MAX)
+    }
+
+    /// Just the name of a call site as the trace has it, not made safe to print: what tasks that
+    /// begin there are called.
+    #[must_use]
+    pub fn raw_site(&self, id: SiteId) -> String {
+        site_name(self.tables, id)
     }
 
     /// Just the name of a call site: of a counter or a log's category.

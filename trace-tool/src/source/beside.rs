@@ -3,19 +3,14 @@
 //! plain file, and of the same process.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use trace_format::live::{HEADER_BYTES, Header};
 use trace_format::read::TraceFile;
 
-use super::Bytes;
-use crate::label::units;
+use super::{Bytes, read_whole};
 use crate::output::say;
-
-/// Maximum size of a file beside a trace that is read: it is read into memory. A recorder's is as
-/// large as the memory it may use, 64 MiB by default.
-const LIVE_BYTES_MAX: u64 = 4 << 30;
 
 /// The bytes of the file that lies beside a trace, if they belong to it. If there is a file that
 /// does not, a line on standard error says why it is not used.
@@ -27,18 +22,10 @@ pub fn read_live(path: &Path, trace: &TraceFile<Bytes>) -> Option<Vec<u8>> {
         say(&format!("{}: not used: {why}", trace_profile::escape::plain(&path, 400)));
         None
     };
-    let file = match open_plain(&path) {
-        Ok(file) => file,
+    let bytes = match open_plain(&path).and_then(|file| read_whole(&file)) {
+        Ok(bytes) => bytes,
         Err(error) => return refuse(&error.to_string()),
     };
-    let mut bytes = Vec::new();
-    match file.take(LIVE_BYTES_MAX + 1).read_to_end(&mut bytes) {
-        Err(error) => return refuse(&error.to_string()),
-        Ok(read) if read as u64 > LIVE_BYTES_MAX => {
-            return refuse(&format!("it is larger than {}", units::bytes(LIVE_BYTES_MAX)));
-        }
-        Ok(_) => {}
-    }
     match bytes.first_chunk::<HEADER_BYTES>().and_then(Header::decode) {
         Some(header) if header.is_of(trace) => Some(bytes),
         Some(header) => {

@@ -11,12 +11,17 @@ use std::path::Path;
 
 use trace_format::flight;
 use trace_format::live::{Recovered, recover_part};
-use trace_format::read::{ReadAt, TraceFile};
+use trace_format::read::{ReadAt, ReadError, ReadErrorKind, TraceFile};
 
 use self::beside::{live_of, open_plain, part_before, read_live, say_other_name};
 use crate::error::Failure;
 use crate::label::units;
 use crate::output::say;
+
+/// Maximum size of a recorder's own file that is read, a flight recorder's or the one beside a
+/// trace: it is read into memory. It is as large as the memory the recorder may use, 64 MiB by
+/// default.
+const RECORDER_BYTES_MAX: u64 = 4 << 30;
 
 /// Opens a trace.
 ///
@@ -36,7 +41,7 @@ pub fn open(path: &Path) -> Result<TraceFile<Bytes>, Failure> {
         return Err(Failure::Usage(format!("{}: at byte 0: {why}", path.display())));
     }
     let fail = |error| Failure::Trace(path.to_owned(), error);
-    let trace = match flight_recorders(&file, path) {
+    let trace = match unwound(&file, path)? {
         Some(trace) => TraceFile::open(Bytes::Memory(trace)).map_err(fail)?,
         None => TraceFile::open(Bytes::File(file)).map_err(fail)?,
     };
@@ -58,13 +63,41 @@ pub fn open(path: &Path) -> Result<TraceFile<Bytes>, Failure> {
     }
 }
 
-/// The trace that a flight recorder's file has, if it is one.
-#[must_use]
-pub fn flight_recorders(file: &File, path: &Path) -> Option<Vec<u8>> {
+/// The trace that was made of a flight recorder's file; `None` if the file is none.
+///
+/// # Errors
+/// If it is one, and can't be read, is too large, or its header is damaged.
+pub fn unwound(file: &File, path: &Path) -> Result<Option<Vec<u8>>, Failure> {
     let mut magic = [0; flight::MAGIC.len()];
-    let count = file.read_at(&mut magic, 0).ok()?;
-    let is_one = magic[..count] == flight::MAGIC;
-    is_one.then(|| flight::unwind(&std::fs::read(path).ok()?))?
+    let is_one = file.read_at(&mut magic, 0).is_ok_and(|count| magic[..count] == flight::MAGIC);
+    if !is_one {
+        // What can't be read is told by whoever reads the trace.
+        return Ok(None);
+    }
+    let fail = |kind| Failure::Trace(path.to_owned(), ReadError::new(0, kind));
+    let bytes = read_whole(file).map_err(|error| fail(ReadErrorKind::Io(error)))?;
+    let trace = flight::unwind(&bytes).ok_or_else(|| fail(ReadErrorKind::HeaderDamaged))?;
+    Ok(Some(trace))
+}
+
+/// All bytes of a recorder's file.
+///
+/// # Errors
+/// If it can't be read, or is larger than [`RECORDER_BYTES_MAX`].
+fn read_whole(mut file: &File) -> io::Result<Vec<u8>> {
+    use std::io::{Read as _, Seek as _};
+    let too_large = || {
+        let limit = units::bytes(RECORDER_BYTES_MAX);
+        io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {limit}"))
+    };
+    if file.metadata()?.len() > RECORDER_BYTES_MAX {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    // It may grow meanwhile.
+    let read = file.take(RECORDER_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if read as u64 > RECORDER_BYTES_MAX { Err(too_large()) } else { Ok(bytes) }
 }
 
 /// Where a trace's bytes come from.
@@ -96,7 +129,17 @@ impl ReadAt for Bytes {
     }
 }
 
-/// Whether two paths lead to the same file.
+/// Whether two paths lead to the same file: hard links of one file have different paths.
+#[cfg(unix)]
+#[must_use]
+pub fn is_same(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let of = |path: &Path| path.metadata().map(|found| (found.dev(), found.ino()));
+    matches!((of(one), of(other)), (Ok(one), Ok(other)) if one == other)
+}
+
+/// Whether two paths lead to the same file, where hard links can't be told.
+#[cfg(not(unix))]
 #[must_use]
 pub fn is_same(one: &Path, other: &Path) -> bool {
     match (one.canonicalize(), other.canonicalize()) {

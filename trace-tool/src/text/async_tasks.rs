@@ -47,6 +47,9 @@ fn nothing(answer: &AsyncAnswer) -> String {
             let site = trace_profile::escape::plain(site, 80);
             format!("no spawn site is called `{site}`; without --site all are shown")
         }
+        _ if AsyncTasks::are_in(&answer.subject.reading.file) => {
+            "the trace has no async tasks here".to_owned()
+        }
         _ => "the trace has no async tasks here; were they spawned with `exectrace::tokio::spawn` \
               or traced with `.traced(name)`?"
             .to_owned(),
@@ -56,16 +59,20 @@ fn nothing(answer: &AsyncAnswer) -> String {
 /// How much there was of everything.
 fn head(answer: &AsyncAnswer) -> String {
     let (totals, tasks) = (&answer.totals, &answer.tasks);
-    let parts = [
-        units::plural(totals.count, "async task", "async tasks"),
-        format!("{} alive at the end", units::count(totals.alive)),
-        units::plural(totals.polls, "poll", "polls"),
-        format!("busy {}", units::time(totals.busy)),
-        format!("ready {}", units::time(totals.ready)),
-        format!("idle {}", units::time(totals.idle)),
-        format!("on {}", units::plural(tasks.workers.len() as u64, "thread", "threads")),
-    ];
-    let mut text = parts.join(", ");
+    let count = units::plural(totals.count, "async task", "async tasks");
+    let alive = format!("{} alive at the end", units::count(totals.alive));
+    let polls = units::plural(totals.polls, "poll", "polls");
+    let [busy, ready, idle] = [totals.busy, totals.ready, totals.idle].map(units::time);
+    let threads = units::plural(tasks.workers.len() as u64, "thread", "threads");
+    // Tasks go from thread to thread; a poll is one thread's.
+    let mut text = if answer.subject.reading.threads.is_empty() {
+        format!("{count}, {alive}, {polls}, busy {busy}, ready {ready}, idle {idle}, on {threads}")
+    } else {
+        format!(
+            "{count} of all threads, {alive}, idle {idle}; {polls}, busy {busy}, ready {ready}, \
+             on {threads}"
+        )
+    };
     if tasks.untracked > 0 {
         let more = units::plural(tasks.untracked, "future", "futures");
         text.push_str(&format!("; {more} more, too many at once, left out"));
@@ -76,7 +83,7 @@ fn head(answer: &AsyncAnswer) -> String {
 /// The polls that kept their threads the longest, those of one place together.
 fn print_polls(answer: &AsyncAnswer, labels: Labels<'_>, out: &mut Output) -> Result<(), Failure> {
     let limit = units::time(LONG_POLL);
-    if answer.long_polls.is_empty() {
+    if answer.long_polls_count == 0 {
         let longest = answer.longest_poll;
         let longest = longest.map(|poll| format!(": the longest took {}", units::time(poll)));
         let longest = longest.unwrap_or_default();
@@ -86,6 +93,12 @@ fn print_polls(answer: &AsyncAnswer, labels: Labels<'_>, out: &mut Output) -> Re
     let many = units::plural(answer.long_polls_count, "poll", "polls");
     let title = format!("Blocked workers: {many} of {limit} or more");
     writeln!(out, "\n{}", out.bold(&title))?;
+    if answer.long_polls.is_empty() {
+        writeln!(
+            out,
+            "(none of them is among the longest, which are kept; --from and --to show less)"
+        )?;
+    }
     for group in &answer.long_polls {
         print_poll(group, answer.has_cpus, labels, out)?;
     }

@@ -33,7 +33,7 @@ pub fn print(answer: &BlockedAnswer, with_stacks: bool, out: &mut Output) -> Res
         out.wrapped_loud(&line, 2)?;
     }
     if answer.count == 0 {
-        say(&why_nothing(&answer.subject, "waits", "os"));
+        say(&why_nothing(&answer.subject, "no waits here", "os"));
         return Ok(());
     }
     let groups = answer.groups();

@@ -5,7 +5,7 @@ use std::io::Write;
 use trace_analysis::heap::HeapStack;
 
 use super::table::{Column, Table};
-use super::{facilities_off, graph, print_more, print_stack, print_table};
+use super::{graph, print_more, print_stack, print_table, why_nothing};
 use crate::answer::heap::{HeapAnswer, HeapCounters};
 use crate::error::Failure;
 use crate::label::places::Place;
@@ -29,10 +29,7 @@ const SCALED_PART: u64 = 8;
 /// If it can't be written.
 pub fn print(answer: &HeapAnswer, with_stacks: bool, out: &mut Output) -> Result<(), Failure> {
     if answer.is_empty() {
-        let off = facilities_off(&answer.subject.reading);
-        let why = off.iter().find(|line| line.starts_with("without heap")).cloned();
-        let why = why.unwrap_or_else(|| "is `exectrace::Heap` its global allocator?".to_owned());
-        say(&format!("the trace has nothing about the heap; {why}"));
+        say(&why_nothing(&answer.subject, "nothing about the heap", "heap"));
         return Ok(());
     }
     if answer.is_peak_instead {

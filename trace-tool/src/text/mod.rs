@@ -28,6 +28,7 @@ use trace_analysis::standstill::Standstill;
 use trace_format::id::StackId;
 use trace_format::read::Facility;
 use trace_format::time::Nanos;
+use trace_profile::contents::why_silent;
 use trace_profile::escape;
 
 use self::table::Table;
@@ -52,15 +53,20 @@ pub fn warn(missing: &Completeness) -> Verdict {
 }
 
 /// Says on standard error how long the trace is if a window shows nothing: it may lie beyond.
-///
-/// - `events`: in the window.
-pub fn say_if_empty(reading: &Reading, events: u64) {
-    if events == 0 && (reading.from.is_some() || reading.to.is_some()) {
-        say(&format!("nothing in this window; {}", length(reading)));
+pub fn say_if_empty(subject: &Subject) {
+    let reading = &subject.reading;
+    if subject.events == 0 && (reading.from.is_some() || reading.to.is_some()) {
+        say_empty_window(subject);
     }
 }
 
-fn length(reading: &Reading) -> String {
+/// The same of a window that is known to show nothing.
+pub fn say_empty_window(subject: &Subject) {
+    say(&format!("nothing in this window; {}", length(subject)));
+}
+
+fn length(subject: &Subject) -> String {
+    let reading = &subject.reading;
     let tables = reading.file.tables();
     let last = reading.file.index().iter().map(|entry| entry.last_ticks).max().unwrap_or_default();
     let last = tables.stop.map_or(last, |stop| stop.ticks);
@@ -80,15 +86,16 @@ pub fn facilities_off(reading: &Reading) -> Vec<String> {
     reading.facilities_off().into_iter().map(line).collect()
 }
 
-/// Why there is nothing to show, if there is nothing.
+/// That there is nothing to show, and why, unless what would have recorded it was at work.
+///
+/// - `what`: waits or calls, with where they would be: `no waits here`.
+/// - `facility`: the part of the recorder that tells of them.
 #[must_use]
-pub fn why_nothing(subject: &Subject, what: &str, feature: &str) -> String {
-    let off = facilities_off(&subject.reading);
-    let why = match off.iter().find(|line| line.starts_with(&format!("without {feature}"))) {
-        Some(line) => line.clone(),
-        None => format!("was the program built with the feature `{feature}`?"),
-    };
-    format!("the trace has no {what} here; {why}")
+pub fn why_nothing(subject: &Subject, what: &str, facility: &str) -> String {
+    match why_silent(subject.reading.file.tables(), facility) {
+        Some(why) => format!("the trace has {what}; {why}"),
+        None => format!("the trace has {what}"),
+    }
 }
 
 /// A line about what is in no group of its own; nothing if all is.

@@ -15,10 +15,9 @@ use crate::profile::Format;
 
 /// Says on standard error why a profile is empty, or what may be wrong with it.
 pub fn say_doubts(answer: &ProfileAnswer, kind: ProfileKind) {
-    let reading = &answer.subject.reading;
-    say_if_empty(reading, answer.events);
+    say_if_empty(&answer.subject);
     if answer.samples.is_empty() {
-        say(&why_empty(reading.file.tables(), kind));
+        say(&why_empty(answer.subject.reading.file.tables(), kind));
     } else if answer.lacks_callers {
         say("samples follow frame pointers, which this program was built without: callers are \
              missing or wrong; build it with RUSTFLAGS=\"-C force-frame-pointers=yes\"");

@@ -7,8 +7,8 @@ use trace_analysis::life::RegionTimes;
 use trace_analysis::regions::RegionSummary;
 use trace_format::time::Nanos;
 
-use super::print_table;
 use super::table::{Column, Table};
+use super::{print_more, print_table};
 use crate::answer::regions::RegionsAnswer;
 use crate::error::Failure;
 use crate::label::names::{Names, owned_outcome};
@@ -20,12 +20,13 @@ use crate::output::Output;
 /// # Errors
 /// If it can't be written.
 pub fn print(answer: &RegionsAnswer, out: &mut Output) -> Result<(), Failure> {
-    let RegionsAnswer { subject, summary, times, regions_self, .. } = answer;
+    let RegionsAnswer { subject, summary, times, regions_self, omitted } = answer;
     let names = subject.names();
     if summary.regions.is_empty() {
         return Ok(());
     }
     print_table(out, table(summary, times, *regions_self, &names))?;
+    print_more(out, *omitted, "--limit 0")?;
     let with_outliers = || summary.regions.iter().filter(|region| !region.outliers.is_empty());
     if with_outliers().next().is_some() {
         writeln!(out, "\n{}", out.bold("The longest of each"))?;

@@ -26,7 +26,7 @@ const ERRORS_SHOWN: usize = 2;
 pub fn print(answer: &SyscallsAnswer, with_stacks: bool, out: &mut Output) -> Result<(), Failure> {
     let calls = &answer.calls;
     if calls.count == 0 {
-        say(&why_nothing(&answer.subject, "calls", "os"));
+        say(&why_nothing(&answer.subject, "no calls here", "os"));
         return Ok(());
     }
     let names = answer.subject.names();

@@ -5,8 +5,8 @@ use std::io::Write;
 use trace_analysis::tasks::{TaskSummary, TaskTree};
 use trace_profile::escape;
 
-use super::print_table;
 use super::table::{Column, Table};
+use super::{print_more, print_table};
 use crate::answer::tasks::TasksAnswer;
 use crate::error::Failure;
 use crate::label::units;
@@ -27,6 +27,7 @@ pub fn print(answer: &TasksAnswer, out: &mut Output) -> Result<(), Failure> {
         return Ok(());
     }
     print_table(out, table(&tasks.names))?;
+    print_more(out, answer.omitted, "--limit 0")?;
     if !tasks.slowest.is_empty() {
         writeln!(out, "\n{}", out.bold("The slowest"))?;
         for tree in &tasks.slowest {

@@ -40,6 +40,7 @@ pub fn print(answer: &ThreadsAnswer, out: &mut Output) -> Result<(), Failure> {
         Some(lives) => print_lives(answer, lives, subject.labels(&names), out)?,
         None if !summary.threads.is_empty() => {
             print_table(out, table(&summary.threads, subject, &names))?;
+            print_more(out, answer.omitted, "--limit 0")?;
         }
         None => {}
     }

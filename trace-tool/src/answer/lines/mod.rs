@@ -96,6 +96,7 @@ pub struct Lines<'t> {
     places: Option<Places<'t>>,
     stacks: BTreeMap<ThreadId, Stack>,
     room: Room,
+    /// Their names as the trace has them.
     tasks: HashMap<TaskId, String>,
     futures: HashMap<FutureId, SiteId>,
     ended: Ended,
@@ -202,7 +203,10 @@ impl<'t> Lines<'t> {
     pub fn fault(&mut self, thread: Option<ThreadId>, error: &ReadError) {
         if let Some(stack) = thread.and_then(|thread| self.stacks.get_mut(&thread)) {
             stack.gap(self.last, &mut self.ended);
-            self.ended.closed.clear();
+        }
+        if let Some(thread) = thread {
+            let lost = std::mem::take(&mut self.ended.closed);
+            self.lost(thread, self.last, &lost);
         }
         let message = error.to_string();
         let text = format!("!! DAMAGED: {}", escape::plain(&message, MESSAGE_CHARS_MAX));
@@ -228,8 +232,14 @@ impl<'t> Lines<'t> {
             return self.cpu_event(timed);
         }
         let stack = self.stacks.entry(thread).or_insert_with(|| Stack::new().with_room(&self.room));
+        if !matches!(event.kind, EventKind::Reopen { .. }) {
+            stack.passes(&event, &mut self.ended);
+        }
+        // What was not restated has lost its end, whatever this event is.
+        let lost: Vec<_> = self.ended.closed.drain(..).collect();
         let depth = stack.depth();
         stack.feed(&event, &mut self.ended);
+        self.lost(thread, event.ticks, &lost);
         if let Some(line) = self.line(&event, depth) {
             self.ended.closed.clear();
             self.push_with_stack(thread, &event.kind, event.ticks, line);
@@ -247,6 +257,14 @@ impl<'t> Lines<'t> {
             let text = "} an end of nothing".to_owned();
             let line = Line { kind: "region_end", text, ..Line::default() };
             self.push(thread, self.nanos(event.ticks), line);
+        }
+    }
+
+    /// The lines of what was closed on a thread because its end is missing.
+    fn lost(&mut self, thread: ThreadId, at: Ticks, lost: &[EndedOne]) {
+        for ended in lost {
+            let line = self.end_line(ended, None);
+            self.push(thread, self.nanos(at), line);
         }
     }
 
@@ -364,13 +382,11 @@ impl<'t> Lines<'t> {
                 Line { kind: "counter", text, value, ..self.site_fields(site) }
             }
             EventKind::TaskBegin { task, parent, name } => {
-                let mut shown = String::new();
-                escape::push_text(&mut shown, name, MESSAGE_CHARS_MAX);
-                self.task_begin(task, parent, shown, String::new())
+                self.task_begin(task, parent, name.readable().into_owned(), "")
             }
             EventKind::TaskBeginSite { task, parent, site, values } => {
                 let (shown, arguments) = self.arguments(Open::Region(site), values);
-                let line = self.task_begin(task, parent, self.names.site(site), shown);
+                let line = self.task_begin(task, parent, self.names.raw_site(site), &shown);
                 Line { arguments, site: Some(site), ..line }
             }
             EventKind::TaskEnd { task } => {
@@ -398,15 +414,22 @@ impl<'t> Lines<'t> {
         }
     }
 
-    fn task_begin(&mut self, task: TaskId, parent: TaskId, name: String, shown: String) -> Line {
+    /// - `arguments`: as they are shown.
+    fn task_begin(&mut self, task: TaskId, parent: TaskId, name: String, arguments: &str) -> Line {
         let within = if parent.0 == 0 { String::new() } else { format!(" in #{}", parent.0) };
-        let text = format!("task {name}{shown} #{} begins{within}", task.0);
-        if self.tasks.len() < NAMES_MAX {
-            self.tasks.insert(task, name.clone());
-        }
+        let shown = escape::plain(&name, MESSAGE_CHARS_MAX);
+        let text = format!("task {shown}{arguments} #{} begins{within}", task.0);
+        self.name_task(task, name.clone());
         let (name, task) = (Some(name), Some(task));
         let parent = (parent.0 > 0).then_some(parent.0);
         Line { kind: "task_begin", text, name, task, parent, ..Line::default() }
+    }
+
+    /// What a task is called, as the trace has it.
+    pub fn name_task(&mut self, task: TaskId, name: String) {
+        if self.tasks.len() < NAMES_MAX {
+            self.tasks.insert(task, name);
+        }
     }
 
     /// The fields that say what is open, and the same for people.
@@ -422,7 +445,9 @@ impl<'t> Lines<'t> {
             Open::Task(task) => {
                 let name = self.tasks.get(&task).cloned();
                 let text = match &name {
-                    Some(name) => format!("task {name} #{}", task.0),
+                    Some(name) => {
+                        format!("task {} #{}", escape::plain(name, MESSAGE_CHARS_MAX), task.0)
+                    }
                     None => format!("task #{}", task.0),
                 };
                 (Line { task: Some(task), name, ..Line::default() }, text)
