@@ -5,6 +5,7 @@
 use std::ops::Range;
 
 use trace_analysis::profile::{ProfileKind, ProfileSample};
+use trace_format::facility;
 use trace_format::read::Tables;
 use trace_format::time::Nanos;
 
@@ -51,7 +52,7 @@ pub fn profile<'a>(
 /// Whether the recorder could not, was not asked, or there was nothing.
 #[must_use]
 pub fn why_empty(tables: &Tables, kind: ProfileKind) -> String {
-    let name = facility(kind);
+    let name = facility_of(kind);
     let nothing = format!("the trace has nothing of this kind ({})", title(kind));
     match tables.facilities.get(name) {
         Some(facility) if !facility.on => {
@@ -65,16 +66,16 @@ pub fn why_empty(tables: &Tables, kind: ProfileKind) -> String {
 /// Whether the part of the recorder that a kind comes from was at work.
 #[must_use]
 pub fn was_recorded(tables: &Tables, kind: ProfileKind) -> bool {
-    tables.facilities.get(facility(kind)).is_some_and(|facility| facility.on)
+    tables.facilities.get(facility_of(kind)).is_some_and(|facility| facility.on)
 }
 
 /// The part of the recorder that it comes from, as facilities are named in traces.
-fn facility(kind: ProfileKind) -> &'static str {
+fn facility_of(kind: ProfileKind) -> &'static str {
     match kind {
-        ProfileKind::Sched => "sched",
-        ProfileKind::Cpu => "samples",
-        ProfileKind::Heap => "heap",
-        _ => "os",
+        ProfileKind::Sched => facility::SCHED,
+        ProfileKind::Cpu => facility::SAMPLES,
+        ProfileKind::Heap => facility::HEAP,
+        _ => facility::OS,
     }
 }
 

@@ -10,6 +10,7 @@ use trace_analysis::life::Lives;
 use trace_analysis::slow_tasks::{SlowTask, slow_tasks};
 use trace_analysis::symbols::Symbols;
 use trace_analysis::{Options, Report, Summary, Wanted};
+use trace_format::facility;
 use trace_format::id::ThreadId;
 use trace_format::read::{Facility, Tables, TraceFile};
 use trace_format::time::{Nanos, Ticks};
@@ -170,8 +171,8 @@ impl Reading {
     pub fn has_life(&self) -> bool {
         let tables = self.file.tables();
         let is_on = |name: &str| tables.facilities.get(name).is_some_and(|facility| facility.on);
-        is_on("os")
-            || is_on("sched")
+        is_on(facility::OS)
+            || is_on(facility::SCHED)
             || !tables.resources.is_empty()
             || self.file.index().iter().any(|entry| entry.thread.as_cpu().is_some())
     }
@@ -194,11 +195,10 @@ impl Reading {
         symbols(&self.file, options)
     }
 
-    /// Which parts of the recorder did not serve.
+    /// Which parts of the recorder did not serve. What [`Completeness`] speaks of is not among them.
     #[must_use]
     pub fn facilities_off(&self) -> Vec<&Facility> {
-        let is_off =
-            |facility: &&Facility| !facility.on && !facility.note.starts_with("not asked for");
+        let is_off = |it: &&Facility| !it.on && !it.is_unasked() && it.name != facility::NAMES;
         self.file.tables().facilities.values().filter(is_off).collect()
     }
 }
