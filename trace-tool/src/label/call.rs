@@ -1,6 +1,6 @@
 //! What calls returned, in words.
 
-pub use trace_export::label::call::{class, is_rest, resource};
+pub use trace_export::label::call::{class, resource};
 use trace_export::label::errno;
 use trace_format::call::CallClass;
 use trace_format::id::CallId;
