@@ -1,7 +1,6 @@
 //! A trace that is opened, and the part of it that is asked about: reading it, with names for its
 //! stacks. Opening the file itself lives in [`source`].
 
-use std::collections::BTreeSet;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
@@ -209,10 +208,7 @@ impl Reading {
 /// If a file that `options` names can't be read.
 pub fn symbols(file: &TraceFile<Bytes>, options: &binaries::Options) -> Result<Symbols, Failure> {
     let tables = file.tables();
-    let stacks = tables.stacks.values().flat_map(|stack| stack.addresses.iter().copied());
-    let entries = tables.threads.values().map(|thread| thread.entry).filter(|entry| *entry > 0);
-    let addresses: BTreeSet<u64> = stacks.chain(entries).collect();
-    let symbols = symbols::resolve(file, addresses, options)?;
+    let symbols = symbols::resolve(file, symbols::addresses(tables), options)?;
     say_nameless(tables, &symbols);
     Ok(symbols)
 }
