@@ -46,7 +46,7 @@ pub fn run(
         let is_named = |address: &&u64| !symbols.functions(**address).is_empty();
         let named = units::count(addresses.iter().filter(is_named).count() as u64);
         let all = units::plural(addresses.len() as u64, "address", "addresses");
-        writeln!(out, "{named} of {all} named in {}", text::path(target))?;
+        writeln!(out, "{named} of {all} named in {}", label::path(target))?;
     }
     let is_named = !unnamed.iter().any(|it| it.why.is_news());
     Ok(if is_named { verdict } else { Verdict::Faulty })

@@ -57,6 +57,22 @@ fn what_is_no_trace_is_one_line_and_exit_2() {
 }
 
 #[test]
+fn hidden_characters_of_a_file_s_name_do_not_reach_the_terminal() {
+    let bench = Bench::new(&request());
+    let name = "\u{1b}]0;x\u{7}.trace";
+    for line in [format!("check {name}"), format!("explain FILE --binary {name}")] {
+        check_refused(&bench, &line, r"\u{1b}]0;x\u{7}.trace: No such file");
+    }
+    std::fs::write(bench.path(name), b"").expect("it can be written");
+    check_refused(&bench, &format!("check {name}"), r"\u{1b}]0;x\u{7}.trace: at byte 0");
+    std::fs::write(bench.path(name), request()).expect("it can be written");
+    let run = bench.run(&format!("explain {name}"));
+    assert!(run.out.contains(r"exectrace threads '\u{1b}]0;x\u{7}.trace'"), "{}", run.out);
+    let run = bench.run(&format!("export {name} --format perfetto -o {name}.pftrace"));
+    assert!(!run.out.contains('\u{1b}'), "{}", run.out);
+}
+
+#[test]
 fn help_and_version_are_no_errors() {
     let bench = Bench::new(&request());
     for line in ["--help", "help", "--version", "summary --help", "export --help"] {

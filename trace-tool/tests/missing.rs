@@ -120,6 +120,18 @@ fn a_recovered_trace_is_not_ended_and_needs_no_recovery() {
 }
 
 #[test]
+fn a_trace_is_recovered_to_standard_output_if_that_is_asked_for() {
+    let bench = Bench::new(&killed());
+    bench.run("recover FILE -o whole.trace");
+    let mut command = common::command();
+    command.args(["recover", "a.trace", "-o", "-"]).current_dir(bench.path(""));
+    let output = command.output().expect("it runs");
+    let whole = std::fs::read(bench.path("whole.trace")).expect("it was written");
+    assert!(output.stdout == whole, "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!bench.path("-").exists(), "no file is called so");
+}
+
+#[test]
 fn a_file_that_was_cut_inside_a_batch_is_damaged_and_not_ended() {
     let whole = long();
     check(&whole[..whole.len() / 2], &["DAMAGED", "NOT ENDED"]);

@@ -4,10 +4,9 @@ use std::io::Write;
 
 use trace_profile::escape;
 
-use super::path;
 use crate::answer::check::{CheckAnswer, FileContents};
 use crate::error::{Failure, Verdict};
-use crate::label::units;
+use crate::label::{path, units};
 use crate::output::Output;
 
 /// Prints a verdict.

@@ -21,7 +21,6 @@ pub mod tasks;
 pub mod threads;
 
 use std::io::{self, Write};
-use std::path::Path;
 
 use trace_analysis::Summary;
 use trace_analysis::standstill::Standstill;
@@ -153,12 +152,6 @@ pub fn oddities(names: &Names<'_>, summary: &Summary) -> Vec<String> {
         }
     }
     lines
-}
-
-/// A path that is safe to print.
-#[must_use]
-pub fn path(path: &Path) -> String {
-    escape::plain(&path.display().to_string(), 400)
 }
 
 /// Prints a table.
