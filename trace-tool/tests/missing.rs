@@ -38,7 +38,7 @@ const JSON: [&str; 10] = [
 ];
 
 /// Beginnings of the lines about losses.
-const HEADINGS: [&str; 8] = [
+const HEADINGS: [&str; 9] = [
     "DAMAGED",
     "NOT ENDED",
     "MISSING",
@@ -47,6 +47,7 @@ const HEADINGS: [&str; 8] = [
     "TOO DEEP",
     "UNKNOWN CLOCK",
     "LOST:",
+    "NOT NAMED",
 ];
 
 /// The lines about losses, without what shows that they are loud.
@@ -148,6 +149,31 @@ fn dropped_events_are_missing_from_every_answer() {
     check(&trace, &["DROPPED"]);
     let run = Bench::new(&trace).run("heap FILE");
     assert!(run.err.contains(", 2 times (80 events): 40 events and 5 ends"), "{}", run.err);
+}
+
+#[test]
+fn a_report_shows_five_of_a_kind_and_counts_the_others() {
+    let mut trace = request_builder();
+    for at in (600_000..670_000).step_by(10_000) {
+        let (from, to) = (Ticks(at), Ticks(at + 1_000));
+        trace.event(1, at + 1_000, EventKind::Dropped { events: 40, ends: 5, from, to });
+    }
+    let run = Bench::new(&trace.stop(1_000_000)).run("summary FILE");
+    let shown = run.out.lines().filter(|line| line.contains("40 events and 5 ends"));
+    assert_eq!(shown.count(), 5, "{}", run.out);
+    assert!(run.out.contains("… and 2 more"), "{}", run.out);
+}
+
+#[test]
+fn stacks_and_locks_without_a_name_are_missing_from_every_answer() {
+    let mut trace = request_builder();
+    let note = "9 times a stack, 2 times a lock, file or socket was not recorded";
+    trace.facility("names", false, note);
+    let trace = trace.stop(1_000_000);
+    check(&trace, &["NOT NAMED"]);
+    let run = Bench::new(&trace).run("threads FILE");
+    assert_eq!(run.err, format!("exectrace: NOT NAMED: {note}\n"));
+    assert!(!run.out.contains("without names"), "once is enough: {}", run.out);
 }
 
 #[test]

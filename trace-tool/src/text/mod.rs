@@ -37,7 +37,7 @@ use crate::label::names::{Names, heading};
 use crate::label::{Labels, units};
 use crate::output::{Output, say};
 
-/// Maximum number of lines that are printed about one kind of finding.
+/// Maximum number of findings of one kind that are printed.
 pub const FINDINGS_SHOWN: usize = 5;
 
 /// Times of standing still that have a line of their own.
@@ -124,7 +124,7 @@ pub fn standstills(all: &[Standstill]) -> Vec<String> {
         }
     });
     let more = longest.len().saturating_sub(STANDSTILLS_SHOWN);
-    let more = (more > 0).then(|| format!("… and {more} more: --json"));
+    let more = (more > 0).then(|| format!("… and {} more: --json", units::count(more as u64)));
     shown.chain(more).collect()
 }
 
