@@ -134,9 +134,9 @@ fn print_longest(
         if let Some(resource) = call::resource(labels.names.tables(), one.resource) {
             line = format!("{line} {resource}");
         }
-        let result = call::result(*made, one.result);
+        let ending = call::ending(*made, one.result);
         let (thread, begin) = (labels.names.thread(one.thread), units::since(one.begin));
-        line = format!("{line} = {result}, on {thread} at {begin}");
+        line = format!("{line}{ending}, on {thread} at {begin}");
         if let Some(place) = labels.places.shown(one.stack) {
             line = format!("{line}, in {place}");
         }
