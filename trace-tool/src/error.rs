@@ -2,7 +2,8 @@
 //!
 //! Exit codes: 0 all is well; 1 something is missing from the trace, which was said
 //! ([`completeness`](crate::answer::completeness)), and what could be read was shown, or names are
-//! missing that `symbolize` was asked for; 2 wrong use, or there is no trace to read. A closed pipe ends a command early and is no fault.
+//! missing that `symbolize` was asked for; 2 wrong use, or there is no trace to read. A closed pipe
+//! ends a command early and is no fault.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -194,7 +194,7 @@ impl Reading {
         symbols(&self.file, options)
     }
 
-    /// Which parts of the recorder did not serve. What [`Completeness`] speaks of is not among them.
+    /// Which parts of the recorder did not serve. What [`Completeness`] has is not among them.
     #[must_use]
     pub fn facilities_off(&self) -> Vec<&Facility> {
         let is_off = |it: &&Facility| !it.on && !it.is_unasked() && it.name != facility::NAMES;

@@ -44,8 +44,8 @@ pub fn resolve<S: ReadAt>(
     Ok(symbols)
 }
 
-/// Reads the names of a trace's stacks and threads, so that they are in the user's cache when the program is
-/// built anew. Silent: what is missing is said when the trace is read.
+/// Reads the names of a trace's stacks and threads, so that they are in the user's cache when the
+/// program is built anew. Silent: what is missing is said when the trace is read.
 pub fn keep<S: ReadAt>(file: &TraceFile<S>) {
     let tables = file.tables();
     if let Ok(binaries) = Options::default().open(file) {
