@@ -29,6 +29,7 @@ fn every_wrong_command_line_is_one_line_and_exit_2() {
     check_refused(&bench, "summary FILE --from 2ms --to 1ms", "--from must be before --to");
     check_refused(&bench, "regions FILE --sort colour", "colour");
     check_refused(&bench, "events FILE --thread nobody", "there are main, worker");
+    check_refused(&bench, "profile FILE --kind heap --from 2s --at 1s", "be before --at");
     check_refused(&bench, "export FILE", "--format");
     check_refused(&bench, "export --format svg FILE -o x", "svg");
     check_refused(&bench, "export --format perfetto FILE -o FILE", "overwrite");

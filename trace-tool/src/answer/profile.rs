@@ -48,6 +48,11 @@ impl ProfileAnswer {
             return Err(Failure::Usage("--thread is not for --kind heap".to_owned()));
         }
         let mut part = question.part.clone();
+        if let (Some(from), Some(at)) = (part.from, ask.at)
+            && from >= at
+        {
+            return Err(Failure::Usage("--from must be before --at".to_owned()));
+        }
         part.to = ask.at.or(part.to);
         let reading = Reading::open(&question.file, &part)?;
         let symbols = reading.symbols(&question.naming)?;

@@ -114,7 +114,7 @@ fn unseen_lines(lives: &Lives, names: &Names<'_>) -> Vec<String> {
         let mut lines: Vec<_> = limited(found, UNSEEN_SHOWN).iter().map(line).collect();
         let more = found.len().saturating_sub(UNSEEN_SHOWN);
         if more > 0 {
-            lines.push(format!("… and {more} more: --json"));
+            lines.push(format!("… and {} more: --json", units::count(more as u64)));
         }
         lines
     };
