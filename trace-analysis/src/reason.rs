@@ -212,6 +212,21 @@ impl Reason {
         }
     }
 
+    /// Whether to wait so is how a program rests, for work, time, other threads or whatever comes
+    /// first, rather than what holds it up.
+    #[must_use]
+    pub const fn is_rest(self) -> bool {
+        matches!(self, Self::Poll) || matches!(self.kind(), ReasonKind::Others | ReasonKind::Time)
+    }
+
+    /// Whether a thread that waits so for ever may only have nothing to do: it waits for its next
+    /// piece of work, or for time. Unlike one that waits for a message or a thread's end, which
+    /// rests, too, it does not keep others from going on.
+    #[must_use]
+    pub const fn is_idle(self) -> bool {
+        matches!(self, Self::Worker | Self::Sleep | Self::Poll | Self::Unseen)
+    }
+
     /// Whether it is about a file.
     #[must_use]
     pub const fn is_file(self) -> bool {

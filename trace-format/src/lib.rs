@@ -8,7 +8,8 @@
 //! - [`call`]: the functions of the system whose calls are recorded.
 //! - [`value`]: arguments of events, with their types kept.
 //! - [`definition`]: what the collector writes: call sites, threads, clocks, states.
-//! - [`function`]: what functions are called in there.
+//! - [`function`]: what functions are called in there. [`facility`]: what parts of the recorder
+//!   are.
 //! - [`index`]: where every batch lies, written at the end.
 //! - [`flight`]: the file in which a flight recorder keeps what it has.
 //! - [`live`]: the file that lies beside a trace while its process writes.
@@ -47,6 +48,7 @@ pub mod batch;
 pub mod call;
 pub mod definition;
 pub mod event;
+pub mod facility;
 pub mod flight;
 pub mod function;
 pub mod header;

@@ -5,6 +5,7 @@
 use std::ops::Range;
 
 use trace_analysis::profile::{ProfileKind, ProfileSample};
+use trace_format::facility;
 use trace_format::read::Tables;
 use trace_format::time::Nanos;
 
@@ -52,7 +53,7 @@ pub fn profile<'a>(
 #[must_use]
 pub fn why_empty(tables: &Tables, kind: ProfileKind) -> String {
     let nothing = format!("the trace has nothing of this kind ({})", title(kind));
-    match why_silent(tables, facility(kind)) {
+    match why_silent(tables, facility_of(kind)) {
         Some(why) => format!("{nothing}: {why}"),
         None => nothing,
     }
@@ -72,16 +73,16 @@ pub fn why_silent(tables: &Tables, facility: &str) -> Option<String> {
 /// Whether the part of the recorder that a kind comes from was at work.
 #[must_use]
 pub fn was_recorded(tables: &Tables, kind: ProfileKind) -> bool {
-    tables.facilities.get(facility(kind)).is_some_and(|facility| facility.on)
+    tables.facilities.get(facility_of(kind)).is_some_and(|facility| facility.on)
 }
 
 /// The part of the recorder that it comes from, as facilities are named in traces.
-fn facility(kind: ProfileKind) -> &'static str {
+fn facility_of(kind: ProfileKind) -> &'static str {
     match kind {
-        ProfileKind::Sched => "sched",
-        ProfileKind::Cpu => "samples",
-        ProfileKind::Heap => "heap",
-        _ => "os",
+        ProfileKind::Sched => facility::SCHED,
+        ProfileKind::Cpu => facility::SAMPLES,
+        ProfileKind::Heap => facility::HEAP,
+        _ => facility::OS,
     }
 }
 

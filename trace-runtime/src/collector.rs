@@ -36,6 +36,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use trace_format::definition::Definition;
 #[cfg(os_hooks)]
+use trace_format::facility;
 use trace_format::id::Open;
 use trace_format::id::{SiteId, StackId};
 use trace_format::time::{ClockSnapshot, Nanos, Ticks};
@@ -284,7 +285,7 @@ impl Collector {
     fn look_after_ring(&mut self) {
         self.output.renew_names();
         if let Some((on, news)) = self.output.ring_mut().and_then(|ring| ring.take_news()) {
-            let (name, note) = (b"mapped".as_slice(), news.as_bytes());
+            let (name, note) = (facility::MAPPED.as_bytes(), news.as_bytes());
             self.output.define(&Definition::Facility { name, on, note });
         }
     }
@@ -292,7 +293,7 @@ impl Collector {
     /// Others may do something to the file beside the trace, too.
     fn look_after_kept(&mut self) {
         if let Some(fault) = kept::take_fault() {
-            let (name, note) = (b"live".as_slice(), fault.as_bytes());
+            let (name, note) = (facility::LIVE.as_bytes(), fault.as_bytes());
             self.output.define(&Definition::Facility { name, on: false, note });
         }
     }

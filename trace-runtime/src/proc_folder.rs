@@ -6,6 +6,7 @@ use crate::output::Output;
 use crate::source::Source;
 use std::io;
 use trace_format::definition::Definition;
+use trace_format::facility;
 
 /// Says in the trace that `/proc` does not serve, if it does not.
 #[derive(Debug)]
@@ -14,8 +15,8 @@ pub(crate) struct ProcFolder;
 impl Source for ProcFolder {
     fn begin(&mut self, output: &mut Output) {
         let Err(error) = threads() else { return };
-        let note = refusal(&error);
-        output.define(&Definition::Facility { name: b"proc", on: false, note: note.as_bytes() });
+        let (name, note) = (facility::PROC.as_bytes(), refusal(&error));
+        output.define(&Definition::Facility { name, on: false, note: note.as_bytes() });
     }
 }
 

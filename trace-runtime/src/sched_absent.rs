@@ -4,6 +4,7 @@ use crate::options::Options;
 use crate::output::Output;
 use crate::source::Source;
 use trace_format::definition::Definition;
+use trace_format::facility;
 
 /// A source of nothing.
 #[derive(Debug)]
@@ -18,7 +19,7 @@ impl Sched {
 
 impl Source for Sched {
     fn begin(&mut self, output: &mut Output) {
-        for name in ["sched", "samples", "faults"] {
+        for name in [facility::SCHED, facility::SAMPLES, facility::FAULTS] {
             let note = b"only on Linux, and on x86_64 and aarch64";
             output.define(&Definition::Facility { name: name.as_bytes(), on: false, note });
         }

@@ -1,8 +1,9 @@
 //! How a command ends: what it says when it could not do its work, and its exit code.
 //!
 //! Exit codes: 0 all is well; 1 something is missing from the trace, which was said
-//! ([`completeness`](crate::answer::completeness)), and what could be read was shown; 2 wrong use,
-//! or there is no trace to read. A closed pipe ends a command early and is no fault.
+//! ([`completeness`](crate::answer::completeness)), and what could be read was shown, or names are
+//! missing that `symbolize` was asked for; 2 wrong use, or there is no trace to read. A closed pipe
+//! ends a command early and is no fault.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,8 @@ use std::process::ExitCode;
 
 use trace_format::read::rewrite::RewriteError;
 use trace_format::read::{ReadError, ReadErrorKind};
+
+use crate::label;
 
 /// How a command ended that could do its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +30,7 @@ pub enum Failure {
     Usage(String),
     /// The file is no trace, or can't be read.
     Trace(PathBuf, ReadError),
-    /// The file can't be opened.
+    /// The file can't be opened, made, read or written.
     Open(PathBuf, io::Error),
     /// The answer can't be written.
     Output(io::Error),
@@ -83,10 +86,10 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Usage(what) => write!(f, "{what}"),
-            Self::Open(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Open(path, error) => write!(f, "{}: {error}", label::path(path)),
             Self::Output(error) => write!(f, "can't write the output: {error}"),
             Self::Trace(path, error) => {
-                write!(f, "{}: {error}", path.display())?;
+                write!(f, "{}: {error}", label::path(path))?;
                 match std::error::Error::source(error) {
                     Some(cause) => write!(f, ": {cause}"),
                     None => Ok(()),

@@ -214,13 +214,14 @@ pub fn say(text: &str) {
     let _ = writeln!(io::stderr(), "exectrace: {text}");
 }
 
-/// A bar on standard error while a long file is read; nothing if that is no terminal.
+/// A bar on standard error while a long file is read; nothing if that is no terminal. It may go by
+/// bytes or by events, so it shows neither.
 #[must_use]
 pub fn progress(bytes: u64) -> ProgressBar {
     if bytes < PROGRESS_BYTES_MIN || !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec}");
+    let style = ProgressStyle::with_template("{bar:40} {percent:>3}%");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(bytes).with_style(style)
 }

@@ -16,7 +16,7 @@ use trace_profile::escape::plain;
 use crate::answer::Reading;
 use crate::create::create;
 use crate::error::{Failure, Verdict};
-use crate::label::units;
+use crate::label::{pasted, units};
 use crate::output::{Output, say};
 use crate::text;
 
@@ -66,7 +66,7 @@ pub fn run(arguments: &Recording, out: &mut Output) -> Result<Verdict, Failure> 
     let file = &reading.file;
     let events = file.index().iter().map(|entry| u64::from(entry.events)).sum();
     let (events, bytes) = (units::plural(events, "event", "events"), units::bytes(file.bytes()));
-    let path = text::path(target);
+    let path = pasted(target);
     writeln!(out, "{events}, {bytes}: exectrace summary {path}")?;
     let verdict = text::warn(&reading.completeness());
     Ok(if whole { verdict } else { Verdict::Faulty })

@@ -1,22 +1,20 @@
 //! A trace that brings the names of its stacks along, so that it can be read where the program's
 //! files are not.
 
-use std::collections::BTreeSet;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use trace_analysis::symbols::Symbols;
 use trace_format::batch::Compression;
 use trace_format::definition::{Definition, Function};
-use trace_format::read::Tables;
 use trace_format::read::rewrite::rewrite;
 
 use crate::answer::Reading;
 use crate::create::create_beside;
 use crate::error::{Failure, Verdict};
-use crate::label::units;
+use crate::label::{self, units};
 use crate::output::Output;
-use crate::symbols::{binaries, resolve_anew};
+use crate::symbols::{addresses, binaries, resolve_anew};
 use crate::text;
 
 /// Writes the trace `path` anew to `target`, with names; `-` is standard output.
@@ -44,17 +42,10 @@ pub fn run(
         let is_named = |address: &&u64| !symbols.functions(**address).is_empty();
         let named = units::count(addresses.iter().filter(is_named).count() as u64);
         let all = units::plural(addresses.len() as u64, "address", "addresses");
-        writeln!(out, "{named} of {all} named in {}", text::path(target))?;
+        writeln!(out, "{named} of {all} named in {}", label::path(target))?;
     }
     let is_named = !unnamed.iter().any(|it| it.why.is_news());
     Ok(if is_named { verdict } else { Verdict::Faulty })
-}
-
-/// All addresses of a trace that can have names: of its stacks, and where its threads began.
-fn addresses(tables: &Tables) -> BTreeSet<u64> {
-    let stacks = tables.stacks.values().flat_map(|stack| stack.addresses.iter().copied());
-    let entries = tables.threads.values().map(|thread| thread.entry);
-    stacks.chain(entries.filter(|entry| *entry != 0)).collect()
 }
 
 /// Writes the trace, and behind it the names that it does not have.

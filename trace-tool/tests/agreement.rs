@@ -269,7 +269,7 @@ impl Known {
         let count = NOUNS.iter().find_map(|noun| number.strip_suffix(noun)).map(str::trim_end);
         CONSTANTS.contains(&number)
             || self.numbers.contains(count.unwrap_or(number))
-            || self.sentences.iter().any(|sentence| sentence.contains(number))
+            || self.sentences.iter().any(|sentence| has_word(sentence, number))
     }
 
     fn add(&mut self, value: &Value) {
@@ -292,6 +292,15 @@ impl Known {
             _ => {}
         }
     }
+}
+
+/// Whether a number stands in a sentence, and is no part of a longer one.
+fn has_word(sentence: &str, number: &str) -> bool {
+    let is_part = |it: char| it.is_alphanumeric() || matches!(it, '.' | ',');
+    sentence.match_indices(number).any(|(at, _)| {
+        let (before, after) = (&sentence[..at], &sentence[at + number.len()..]);
+        !before.ends_with(is_part) && !after.starts_with(char::is_alphanumeric)
+    })
 }
 
 /// Times, sizes and counts in a line: `12.3 ms`, `1.50 kB`, `1,234 events`; and cells of tables

@@ -29,6 +29,7 @@ fn every_wrong_command_line_is_one_line_and_exit_2() {
     check_refused(&bench, "summary FILE --from 2ms --to 1ms", "--from must be before --to");
     check_refused(&bench, "regions FILE --sort colour", "colour");
     check_refused(&bench, "events FILE --thread nobody", "there are main, worker");
+    check_refused(&bench, "profile FILE --kind heap --from 2s --at 1s", "be before --at");
     check_refused(&bench, "export FILE", "--format");
     check_refused(&bench, "export --format svg FILE -o x", "svg");
     check_refused(&bench, "export --format perfetto FILE -o FILE", "overwrite");
@@ -54,6 +55,22 @@ fn what_is_no_trace_is_one_line_and_exit_2() {
         check_refused(&bench, &format!("{verb} newer"), "trace version 9.0");
         check_refused(&bench, &format!("{verb} ."), "is a folder");
     }
+}
+
+#[test]
+fn hidden_characters_of_a_file_s_name_do_not_reach_the_terminal() {
+    let bench = Bench::new(&request());
+    let name = "\u{1b}]0;x\u{7}.trace";
+    for line in [format!("check {name}"), format!("explain FILE --binary {name}")] {
+        check_refused(&bench, &line, r"\u{1b}]0;x\u{7}.trace: No such file");
+    }
+    std::fs::write(bench.path(name), b"").expect("it can be written");
+    check_refused(&bench, &format!("check {name}"), r"\u{1b}]0;x\u{7}.trace: at byte 0");
+    std::fs::write(bench.path(name), request()).expect("it can be written");
+    let run = bench.run(&format!("explain {name}"));
+    assert!(run.out.contains(r"exectrace threads '\u{1b}]0;x\u{7}.trace'"), "{}", run.out);
+    let run = bench.run(&format!("export {name} --format perfetto -o {name}.pftrace"));
+    assert!(!run.out.contains('\u{1b}'), "{}", run.out);
 }
 
 #[test]

@@ -7,6 +7,8 @@ use trace_format::event::EventKind;
 use trace_format::id::TaskId;
 use trace_format::value::{LOG_BYTES_MAX, Text};
 
+/// What a line of `events` shows of a message.
+const SHOWN_BYTES_MAX: usize = 1000;
 /// What the recorder keeps of a task's name.
 const NAME_BYTES_MAX: usize = 256;
 
@@ -24,7 +26,9 @@ fn bench() -> Bench {
 fn a_log_message_that_was_cut_says_so() {
     let bench = bench();
     let run = bench.run("events FILE");
-    assert!(run.out.contains("bytes)"), "{}", run.out);
+    let line = run.out.lines().find(|line| line.contains("mmm")).expect("it has a line");
+    let left_out = LOG_BYTES_MAX + 8 - SHOWN_BYTES_MAX;
+    assert!(line.ends_with(&format!("m…(+{left_out} bytes)")), "{line}");
     let whole = format!("m… ({} bytes in all)", LOG_BYTES_MAX + 8);
     let run = bench.run("events FILE --json");
     let line = run.out.lines().find(|line| line.contains("\"message\":\"mmm"));

@@ -198,6 +198,43 @@ fn without_switches_what_is_outside_calls_is_unknown_and_the_kernel_says_the_cpu
 }
 
 #[test]
+fn a_thread_that_only_waits_for_its_next_work_does_not_stand_out() {
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.facility("os", true, "");
+    for (id, name, call) in [
+        (1, "poller", CallId::EPOLL_WAIT),
+        (2, "sleeper", CallId::NANOSLEEP),
+        (3, "joiner", CallId::PTHREAD_JOIN),
+    ] {
+        trace.thread(id, name);
+        trace.event(id, 1_000, EventKind::CallBegin { call: open_call(call, 0, 0) });
+    }
+    let run = Bench::new(&trace.stop(1_000_000_000)).run("threads FILE");
+    let (_, waiting) = run.out.split_once("Still waiting when the trace stopped").expect("one is");
+    assert!(waiting.contains("joiner"), "{}", run.out);
+    assert!(!waiting.contains("poller") && !waiting.contains("sleeper"), "{}", run.out);
+}
+
+#[test]
+fn threads_with_the_most_events_come_first_whatever_they_called() {
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.facility("os", true, "");
+    trace.thread(1, "calls");
+    trace.thread(2, "regions");
+    for at in 1..=3 {
+        trace.call(1, open_call(CallId::READ, 0, 0), at * 1_000, 10, 1);
+    }
+    for at in 1..=9 {
+        trace.region(2, 7, at * 1_000, 10);
+    }
+    let answer = json(&Bench::new(&trace.stop(100_000)).run("threads FILE --sort events --json"));
+    for list in ["/threads", "/lives/threads"] {
+        let first = answer.pointer(list).and_then(|list| list[0]["name"].as_str());
+        assert_eq!(first, Some("regions"), "{list} of {answer:#}");
+    }
+}
+
+#[test]
 fn threads_does_not_speak_of_what_events_show() {
     let agree = beside_the_kernel(50, 0).run("threads FILE");
     assert!(!agree.out.contains("the kernel counted"), "{}", agree.out);

@@ -38,7 +38,7 @@ const JSON: [&str; 10] = [
 ];
 
 /// Beginnings of the lines about losses.
-const HEADINGS: [&str; 8] = [
+const HEADINGS: [&str; 9] = [
     "DAMAGED",
     "NOT ENDED",
     "MISSING",
@@ -47,6 +47,7 @@ const HEADINGS: [&str; 8] = [
     "TOO DEEP",
     "UNKNOWN CLOCK",
     "LOST:",
+    "NOT NAMED",
 ];
 
 /// The lines about losses, without what shows that they are loud.
@@ -120,6 +121,18 @@ fn a_recovered_trace_is_not_ended_and_needs_no_recovery() {
 }
 
 #[test]
+fn a_trace_is_recovered_to_standard_output_if_that_is_asked_for() {
+    let bench = Bench::new(&killed());
+    bench.run("recover FILE -o whole.trace");
+    let mut command = common::command();
+    command.args(["recover", "a.trace", "-o", "-"]).current_dir(bench.path(""));
+    let output = command.output().expect("it runs");
+    let whole = std::fs::read(bench.path("whole.trace")).expect("it was written");
+    assert!(output.stdout == whole, "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!bench.path("-").exists(), "no file is called so");
+}
+
+#[test]
 fn a_file_that_was_cut_inside_a_batch_is_damaged_and_not_ended() {
     let whole = long();
     check(&whole[..whole.len() / 2], &["DAMAGED", "NOT ENDED"]);
@@ -136,6 +149,31 @@ fn dropped_events_are_missing_from_every_answer() {
     check(&trace, &["DROPPED"]);
     let run = Bench::new(&trace).run("heap FILE");
     assert!(run.err.contains(", 2 times (80 events): 40 events and 5 ends"), "{}", run.err);
+}
+
+#[test]
+fn a_report_shows_five_of_a_kind_and_counts_the_others() {
+    let mut trace = request_builder();
+    for at in (600_000..670_000).step_by(10_000) {
+        let (from, to) = (Ticks(at), Ticks(at + 1_000));
+        trace.event(1, at + 1_000, EventKind::Dropped { events: 40, ends: 5, from, to });
+    }
+    let run = Bench::new(&trace.stop(1_000_000)).run("summary FILE");
+    let shown = run.out.lines().filter(|line| line.contains("40 events and 5 ends"));
+    assert_eq!(shown.count(), 5, "{}", run.out);
+    assert!(run.out.contains("… and 2 more"), "{}", run.out);
+}
+
+#[test]
+fn stacks_and_locks_without_a_name_are_missing_from_every_answer() {
+    let mut trace = request_builder();
+    let note = "9 times a stack, 2 times a lock, file or socket was not recorded";
+    trace.facility("names", false, note);
+    let trace = trace.stop(1_000_000);
+    check(&trace, &["NOT NAMED"]);
+    let run = Bench::new(&trace).run("threads FILE");
+    assert_eq!(run.err, format!("exectrace: NOT NAMED: {note}\n"));
+    assert!(!run.out.contains("without names"), "once is enough: {}", run.out);
 }
 
 #[test]

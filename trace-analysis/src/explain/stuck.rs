@@ -9,11 +9,6 @@ use super::{Insight, InsightKind};
 use crate::life::{Unended, WaitGroup, saturating_sum};
 use crate::reason::Reason;
 
-/// Whoever has waited for a lock for so long when the trace stops may wait for ever: locks that are
-/// only busy change hands faster. In nanoseconds, and in thousandths of the trace's time.
-const STUCK_NANOS: u64 = 200_000_000;
-const STUCK_THOUSANDTHS: u64 = 50;
-
 /// So many threads are named, of those in locks and of the others.
 const THREADS_SAID: usize = 4;
 
@@ -48,8 +43,9 @@ pub(super) fn in_locks(facts: &Facts<'_>) -> Option<Insight> {
     };
     let lost = saturating_sum(stuck.iter().map(|it| it.wait.duration.0));
     let mut insight = Insight::new(InsightKind::Stuck, Nanos(lost), title);
+    // One that waits for a lock waits for it itself; any other may be who holds it.
     let others = facts.lives.unended.iter();
-    let others = others.filter(|it| may_hold(it.reason) && is_long(facts, it));
+    let others = others.filter(|it| !it.reason.is_lock() && it.stands_out(facts.lives));
     for it in stuck.iter().copied().take(THREADS_SAID).chain(others.take(THREADS_SAID)) {
         insight.evidence.push(waits(facts, it));
     }
@@ -67,19 +63,8 @@ pub(super) fn in_locks(facts: &Facts<'_>) -> Option<Insight> {
 }
 
 fn stuck<'a>(facts: &Facts<'a>) -> impl Iterator<Item = &'a Unended> {
-    let facts = *facts;
-    let unended = facts.lives.unended.iter();
-    unended.filter(move |it| it.reason.is_lock() && is_long(&facts, it))
-}
-
-/// Whether who waits so to the end may be who holds the lock; who waits for work or time is not.
-fn may_hold(reason: Reason) -> bool {
-    use Reason::{Poll, Sleep, Unseen, Worker};
-    !reason.is_lock() && !matches!(reason, Worker | Sleep | Poll | Unseen)
-}
-
-fn is_long(facts: &Facts<'_>, it: &Unended) -> bool {
-    it.wait.duration.0 >= STUCK_NANOS && facts.is_worth(it.wait.duration, STUCK_THOUSANDTHS)
+    let lives = facts.lives;
+    lives.unended.iter().filter(|it| it.reason.is_lock() && it.is_long(lives))
 }
 
 /// `worker waits for mutex 0x1234 at app::f (src/app.rs:13), since 0.051 s, for 1.95 s`.

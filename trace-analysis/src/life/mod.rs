@@ -18,7 +18,7 @@
 //!   who woke whom, `places` why and where threads wait, `hands` who held locks that have no
 //!   address.
 //! - `long` keeps the long waits one by one.
-//! - `files` puts waiting for many files together.
+//! - `files` puts waiting for many files together. `rest` tells which waiting is rest.
 //! - `activity` is what was done in a poll or a task run, `regions` in the regions of a call site.
 //! - `observed` tells an observer what was found out, for pictures (`timeline`).
 //! - `cpus` counts what ran at once; `waits` and `calls` put together, by means of `grouped`.
@@ -41,6 +41,7 @@ mod nesting;
 mod observed;
 mod places;
 mod regions;
+mod rest;
 mod spent;
 mod switches;
 mod thread;

@@ -15,7 +15,6 @@ use trace_analysis::Moment;
 use trace_format::id::{FutureId, SiteId, TaskId};
 use trace_format::read::Tables;
 
-use super::threads::thread_kind;
 use crate::hash::FastMap;
 use crate::scene::{Arrow, Label, Order, Scene, Track, TrackKind, Unit};
 
@@ -214,7 +213,7 @@ impl Rows {
 
     /// A thread's track; `os_id` is 0 if it is not known.
     pub(super) fn thread(&mut self, scene: &mut impl Scene, name: &str, os_id: u64) -> Track {
-        scene.track(Some(self.process), name, thread_kind(os_id))
+        scene.track(Some(self.process), name, TrackKind::Thread(os_id))
     }
 
     /// A track below the process.

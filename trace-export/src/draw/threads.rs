@@ -21,7 +21,7 @@ use super::rows::{Life, Row};
 use super::states::Shown;
 use super::{Drawing, OWN_CATEGORY};
 use crate::label::{call, errno};
-use crate::scene::{Arrow, Detail, Label, Mark, Scene, Track, TrackKind};
+use crate::scene::{Arrow, Detail, Label, Mark, Scene, Track};
 
 /// Maximum number of slices of a thread that were closed with what was around them, and whose own
 /// ends are waited for.
@@ -323,9 +323,4 @@ fn call_name(made: OpenCall, reason: Option<Reason>) -> Cow<'static, str> {
         Some(reason) => format!("waits: {}", reason.name()).into(),
         None => call::name(made.call),
     }
-}
-
-/// The track of a thread below the process.
-pub(super) fn thread_kind(os_id: u64) -> TrackKind<'static> {
-    TrackKind::Thread(os_id)
 }

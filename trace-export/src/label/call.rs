@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use trace_format::call::CallClass;
 use trace_format::definition::ResourceKind;
 use trace_format::id::{CallId, ResourceId};
 use trace_format::read::{Resource, Tables};
@@ -63,12 +62,4 @@ fn shown(resource: &Resource) -> String {
 
 fn address(value: u64, name: &str) -> String {
     if name.is_empty() { format!("{value:#x}") } else { format!("{name} at {value:#x}") }
-}
-
-/// Whether a call is made to wait for another thread or for time to pass, so that how long it takes
-/// says nothing about the system.
-#[must_use]
-pub fn is_rest(call: CallId) -> bool {
-    use CallClass::{Futex, Join, Poll, Process, Sleep};
-    call.info().is_some_and(|info| matches!(info.class, Futex | Join | Poll | Process | Sleep))
 }

@@ -188,7 +188,9 @@ impl<'t> Interner<'t> {
         Heading { name: self.name(name), category: self.category(category), location: None }
     }
 
-    /// The number of an annotation's name; the exporter's own words only.
+    /// The number of an annotation's name: one of the exporter's own words, or what an argument of
+    /// a call site is called. The trace's tables hold all of those anyway, so this one has no limit
+    /// of its own.
     pub(super) fn argument(&mut self, name: &str) -> u64 {
         let fresh = &mut self.fresh.debug_annotation_names;
         self.arguments.number(name, fresh).expect("this table has no limit")

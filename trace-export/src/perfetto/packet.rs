@@ -8,7 +8,7 @@
 //! Most packets differ from an earlier one in nothing but their time. Those are encoded once and
 //! copied: measured, that is half of the export's time.
 //!
-//! Elsewhere: what is in an event (`convert`), what ids mean (`intern`).
+//! Elsewhere: what is in an event (`encode`), what ids mean (`intern`).
 
 use std::fmt;
 use std::io::{self, Write};

@@ -225,7 +225,7 @@ pub enum Definition<'a> {
     },
     /// Whether a part of the recorder serves, and how, or why not.
     Facility {
-        /// `stacks`, `os`, `sched`, `samples`, `faults`, `heap`.
+        /// One of [`facility`](crate::facility)'s, or a later version's.
         name: &'a [u8],
         /// Whether it does.
         on: bool,

@@ -12,6 +12,7 @@ use crate::task;
 use crate::thread_time;
 use std::time::Duration;
 use trace_format::definition::{Definition, OpenSince};
+use trace_format::facility;
 
 /// How often a thread's open things are read anew if it keeps changing them. A thread that is so
 /// busy restates soon, and is known from there on.
@@ -104,7 +105,7 @@ impl Collector {
             && !std::mem::replace(&mut self.tells_clock, true)
         {
             let note = clock_note(ahead);
-            let (name, on, note) = (b"clock".as_slice(), true, note.as_bytes());
+            let (name, on, note) = (facility::CLOCK.as_bytes(), true, note.as_bytes());
             self.output.define(&Definition::Facility { name, on, note });
         }
     }

@@ -11,6 +11,7 @@ use crate::output::Output;
 use crate::source::Source;
 use std::time::Duration;
 use trace_format::definition::Definition;
+use trace_format::facility;
 use trace_format::time::Ticks;
 
 /// Points of the curve are so far apart, while it changes.
@@ -64,7 +65,8 @@ impl Snapshots {
     }
 
     fn put_facility(&self, output: &mut Output, on: bool, note: &str) {
-        output.define(&Definition::Facility { name: b"heap", on, note: note.as_bytes() });
+        let name = facility::HEAP.as_bytes();
+        output.define(&Definition::Facility { name, on, note: note.as_bytes() });
     }
 
     fn put_untaken(&mut self, output: &mut Output) {

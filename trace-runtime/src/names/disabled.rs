@@ -1,6 +1,7 @@
 //! Names where they are not resolved: the feature is off, or there are no stacks on this target.
 
 use trace_format::definition::Definition;
+use trace_format::facility;
 
 /// None.
 #[derive(Debug)]
@@ -11,7 +12,8 @@ impl Names {
     pub(crate) fn tell(&self, mut tell: impl FnMut(&Definition<'_>)) {
         if cfg!(stacks) {
             let note = b"the program was built without the feature `names`";
-            tell(&Definition::Facility { name: b"symbols", on: false, note });
+            let name = facility::SYMBOLS.as_bytes();
+            tell(&Definition::Facility { name, on: false, note });
         }
     }
 }

@@ -36,6 +36,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 use trace_format::definition::{Definition, Definitions};
+use trace_format::facility;
 
 /// How long an end waits for names.
 const WAIT_MAX: Duration = Duration::from_secs(10);
@@ -62,7 +63,7 @@ impl Names {
     /// Hands out all definitions: a `Symbol` per address that has names, and a `Facility`.
     pub(crate) fn tell(&self, mut tell: impl FnMut(&Definition<'_>)) {
         Definitions::new(&self.definitions).for_each(|definition| tell(&definition));
-        let (name, on, note) = (b"symbols".as_slice(), self.is_on, self.note.as_bytes());
+        let (name, on, note) = (facility::SYMBOLS.as_bytes(), self.is_on, self.note.as_bytes());
         tell(&Definition::Facility { name, on, note });
     }
 

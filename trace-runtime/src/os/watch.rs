@@ -4,6 +4,7 @@
 use crate::output::Output;
 use crate::source::Source;
 use trace_format::definition::Definition;
+use trace_format::facility;
 
 /// Says in the trace whether calls are recorded, and takes note of threads that have ended unseen.
 #[derive(Debug)]
@@ -15,7 +16,8 @@ impl Source for Watch {
         let (on, note) = if super::hook::are_in_place() { (IS_ON, NOTE) } else { (false, ABSENT) };
         #[cfg(not(os_hooks))]
         let (on, note) = (IS_ON, NOTE);
-        output.define(&Definition::Facility { name: b"os", on, note: note.as_bytes() });
+        let name = facility::OS.as_bytes();
+        output.define(&Definition::Facility { name, on, note: note.as_bytes() });
     }
 
     #[cfg(os_hooks)]

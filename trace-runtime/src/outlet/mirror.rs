@@ -15,6 +15,7 @@ use crate::clock;
 use std::io;
 use trace_format::batch::BatchInfo;
 use trace_format::definition::{Definition, put_definition};
+use trace_format::facility;
 use trace_format::flight::{END, Header, TABLE_HEADER_BYTES};
 use trace_format::header::BATCH_HEADER_BYTES;
 use trace_format::time::{ClockSnapshot, Ticks};
@@ -172,7 +173,7 @@ impl Mirror {
         let mut told = Vec::new();
         if lost > 0 {
             let note = format!("{lost} names did not fit into the recorder's file");
-            let (name, note) = (b"mapped".as_slice(), note.as_bytes());
+            let (name, note) = (facility::MAPPED.as_bytes(), note.as_bytes());
             put_definition(&mut told, &Definition::Facility { name, on: false, note });
         }
         if let Some(clock) = self.clock {

@@ -40,6 +40,7 @@ use std::io;
 use std::time::Duration;
 use trace_format::definition::Definition;
 use trace_format::event::EventKind;
+use trace_format::facility;
 use trace_format::id::StackId;
 
 /// How often rings of the full size are looked at: they last for 200,000 switches a second and CPU
@@ -103,10 +104,10 @@ impl Source for Sched {
         match Watch::begin(self.wanted, output) {
             Ok(watch) => {
                 let note = format!("{}; {}", watch.cover.how(), watch.convert.how());
-                facility(output, "sched", Ok(&note));
+                tell(output, facility::SCHED, Ok(&note));
                 self.watch = Some(watch);
             }
-            Err(refusal) => facility(output, "sched", Err(&refusal)),
+            Err(refusal) => tell(output, facility::SCHED, Err(&refusal)),
         }
     }
 
@@ -137,9 +138,14 @@ impl Source for Sched {
 }
 
 /// Tells the trace whether it has something, and how, or why not.
-fn facility(output: &mut Output, name: &str, how: Result<&str, &str>) {
+fn tell(output: &mut Output, name: &str, how: Result<&str, &str>) {
     let (on, note) = how.map_or_else(|why_not| (false, why_not), |how| (true, how));
     output.define(&Definition::Facility { name: name.as_bytes(), on, note: note.as_bytes() });
+}
+
+/// Why something is off that `option` would switch on.
+fn unasked(option: &str) -> String {
+    format!("{} ({option})", facility::NOT_ASKED_FOR)
 }
 
 impl Watch {
@@ -161,22 +167,22 @@ impl Watch {
         manner.threads_only = can_be_had(Kind::Switches, manner, &mut tried).is_ok();
         let mut kinds = vec![Kind::Switches];
         if !wanted.faults {
-            facility(output, "faults", Err("not asked for (Options::page_faults)"));
+            tell(output, facility::FAULTS, Err(&unasked("Options::page_faults")));
         } else if let Err(error) = can_be_had(Kind::SwitchesAndFaults, manner, &mut tried) {
-            facility(output, "faults", Err(&perf::refusal(&error)));
+            tell(output, facility::FAULTS, Err(&perf::refusal(&error)));
         } else {
-            facility(output, "faults", Ok("major page faults in the program's own code"));
+            tell(output, facility::FAULTS, Ok("major page faults in the program's own code"));
             kinds = vec![Kind::SwitchesAndFaults];
         }
         let every_ns = 1_000_000_000 / u64::from(wanted.samples_per_second.max(1));
         let samples = Kind::Samples { every_ns };
         if wanted.samples_per_second == 0 {
-            facility(output, "samples", Err("not asked for (Options::cpu_samples)"));
+            tell(output, facility::SAMPLES, Err(&unasked("Options::cpu_samples")));
         } else if let Err(error) = can_be_had(samples, manner, &mut tried) {
-            facility(output, "samples", Err(&perf::refusal(&error)));
+            tell(output, facility::SAMPLES, Err(&perf::refusal(&error)));
         } else {
             let how = format!("one per {every_ns} ns of CPU time, stacks by frame pointers");
-            facility(output, "samples", Ok(&how));
+            tell(output, facility::SAMPLES, Ok(&how));
             kinds.push(samples);
         }
         let cover = Cover::new(kinds, manner)?;

@@ -46,6 +46,7 @@ mod source {
     use crate::output::Output;
     use crate::source::Source;
     use trace_format::definition::Definition;
+    use trace_format::facility;
 
     /// Says that there are none.
     #[derive(Debug, Default)]
@@ -54,7 +55,8 @@ mod source {
     impl Source for StackSource {
         fn begin(&mut self, output: &mut Output) {
             let note = b"stacks are had on Linux, on x86_64 and aarch64";
-            output.define(&Definition::Facility { name: b"stacks", on: false, note });
+            let name = facility::STACKS.as_bytes();
+            output.define(&Definition::Facility { name, on: false, note });
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::primitive::Ordering;
 use crate::source::Source;
 use std::fmt;
 use trace_format::definition::Definition;
+use trace_format::facility;
 
 /// Makes sure that there is memory for stacks: for tables, and for those who walk. Whether the
 /// system gives it.
@@ -67,7 +68,7 @@ impl StackSource {
             "{stacks} times a stack, {resources} times a lock, file or socket was not recorded: \
              there were too many distinct ones"
         );
-        let name = b"names";
+        let name = facility::NAMES.as_bytes();
         output.define(&Definition::Facility { name, on: false, note: note.as_bytes() });
     }
 
@@ -93,7 +94,7 @@ impl Source for StackSource {
         self.missed_before = MISSED.load(Ordering::Relaxed);
         self.unnamed_before = resources_lost();
         self.tell_modules(output);
-        define(output, how());
+        define(output, &how());
     }
 
     fn cut(&mut self, output: &mut Output) {
@@ -107,7 +108,7 @@ impl Source for StackSource {
         self.tell_unnamed(output);
         let busy = MISSED.load(Ordering::Relaxed) - self.missed_before;
         let lacking = self.known.lacking();
-        let mut note = how().to_owned();
+        let mut note = how();
         if busy > 0 {
             note += &format!("; {busy} were not had, for too many threads wanted one at once");
         }
@@ -132,20 +133,23 @@ fn resources_lost() -> u64 {
 }
 
 fn define(output: &mut Output, note: &str) {
-    let name = b"stacks";
+    let name = facility::STACKS.as_bytes();
     output.define(&Definition::Facility { name, on: true, note: note.as_bytes() });
 }
 
 /// For people.
-fn how() -> &'static str {
+fn how() -> String {
+    let pointers = facility::FRAME_POINTERS;
     match METHOD.load(Ordering::Relaxed) {
         method if method == Method::Pointers as u32 => {
-            "frame pointers, and unwind tables where they do not lead to a thread's start"
+            format!("{pointers}, and unwind tables where they do not lead to a thread's start")
         }
         method if method == Method::Tables as u32 => {
             "unwind tables; for stacks that seldom repeat -C force-frame-pointers=yes is faster"
+                .to_owned()
         }
-        _ => "the system's unwinder, one in 64; the program has no index of its unwind tables",
+        _ => "the system's unwinder, one in 64; the program has no index of its unwind tables"
+            .to_owned(),
     }
 }
 

@@ -7,8 +7,6 @@
 use clap::ValueEnum;
 use trace_analysis::Wanted;
 use trace_analysis::life::{WaitGroup, Waits};
-use trace_analysis::reason::{Reason, ReasonKind};
-use trace_format::id::StackId;
 use trace_format::time::Nanos;
 
 use super::{Disturbances, LifeReading, Question, Subject, cut};
@@ -122,7 +120,7 @@ impl BlockedAnswer {
 
 impl WaitGroups {
     fn new(groups: Vec<WaitGroup>, top: usize) -> Self {
-        let (at_rest, held_up) = groups.into_iter().partition(is_rest);
+        let (at_rest, held_up) = groups.into_iter().partition(WaitGroup::is_rest);
         Self { held_up: WaitKind::new(held_up, top), at_rest: WaitKind::new(at_rest, top) }
     }
 }
@@ -134,25 +132,4 @@ impl WaitKind {
         let omitted = cut(&mut groups, top);
         Self { count, total, groups, omitted }
     }
-}
-
-/// Whether waiting so is how a program rests, rather than what holds it up. A thread that was
-/// waiting when the trace began, for nobody knows what, mostly waited for work.
-#[must_use]
-pub fn is_rest(group: &WaitGroup) -> bool {
-    let reason = group.reason;
-    let is_idle = matches!(reason.kind(), ReasonKind::Others | ReasonKind::Time);
-    is_idle || reason == Reason::Poll || is_older(group)
-}
-
-/// Whether threads waited so since before the trace: then no stack says for what.
-#[must_use]
-pub fn is_older(group: &WaitGroup) -> bool {
-    group.reason == Reason::Futex && stacks(group).all(|stack| stack == StackId(0))
-}
-
-/// The stacks of a group's waits, the most time first.
-pub fn stacks(group: &WaitGroup) -> impl Iterator<Item = StackId> {
-    let own = (group.stack != StackId(0)).then_some(group.stack);
-    own.into_iter().chain(group.stacks.iter().map(|share| share.of))
 }

@@ -9,7 +9,9 @@
 use trace_analysis::Summary;
 use trace_analysis::findings::{Finding, FindingKind};
 use trace_analysis::life::Lives;
-use trace_format::read::{ReadAt, TraceFile};
+use trace_format::facility;
+use trace_format::read::{ReadAt, Tables, TraceFile};
+use trace_profile::escape;
 
 use crate::error::Verdict;
 use crate::label::names::{Names, heading};
@@ -17,6 +19,9 @@ use crate::label::units;
 
 /// What to do about a file without an end.
 const HOW_TO_END: &str = "`exectrace recover FILE` makes a whole trace of what is there";
+
+/// Maximum number of characters of a note of the recorder's that are shown.
+const NOTE_CHARS_MAX: usize = 300;
 
 /// What is missing from an answer, the worst first.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -56,7 +61,7 @@ impl Completeness {
         let losses = kinds.map(|(kept, count)| Lack::of_findings(&names, kept, count)).collect();
         let mut missing = Self { losses, lost_records: 0 };
         for loss in &mut missing.losses {
-            if loss.heading == heading(&FindingKind::NotStopped) && !file.is_complete() {
+            if loss.kind == FindingKind::NotStopped.name() && !file.is_complete() {
                 loss.evidence[0].push_str(&format!("; {HOW_TO_END}"));
             }
         }
@@ -65,6 +70,7 @@ impl Completeness {
             lost_records = lost_records.max(lives.lost_records);
             missing.add_of_lives(lives);
         }
+        missing.add_unnamed(file.tables());
         missing.lost_records = lost_records;
         if lost_records > 0 {
             let records = units::plural(lost_records, "record", "records");
@@ -97,6 +103,14 @@ impl Completeness {
         }
     }
 
+    /// Of which stacks and resources the trace has no name, as the recorder had no room for more.
+    fn add_unnamed(&mut self, tables: &Tables) {
+        if let Some(names) = tables.facilities.get(facility::NAMES).filter(|it| !it.on) {
+            let note = escape::plain(&names.note, NOTE_CHARS_MAX);
+            self.add(("not_named", "NOT NAMED"), (1, None), vec![note]);
+        }
+    }
+
     fn add(
         &mut self,
         (kind, heading): (&'static str, &'static str),
@@ -107,7 +121,7 @@ impl Completeness {
     }
 
     fn has(&self, kind: &FindingKind) -> bool {
-        self.losses.iter().any(|loss| loss.heading == heading(kind))
+        self.losses.iter().any(|loss| loss.kind == kind.name())
     }
 
     /// Whether anything is missing.

@@ -2,7 +2,8 @@
 
 use trace_analysis::heap::HeapOptions;
 use trace_analysis::profile::{ProfileKind, ProfileSample};
-use trace_format::read::Tables;
+use trace_format::facility;
+use trace_format::read::{Facility, Tables};
 use trace_format::time::{Nanos, Ticks};
 
 use super::{Question, Reading, Subject};
@@ -45,6 +46,11 @@ impl ProfileAnswer {
             return Err(Failure::Usage("--thread is not for --kind heap".to_owned()));
         }
         let mut part = question.part.clone();
+        if let (Some(from), Some(at)) = (part.from, ask.at)
+            && from >= at
+        {
+            return Err(Failure::Usage("--from must be before --at".to_owned()));
+        }
         part.to = ask.at.or(part.to);
         let reading = Reading::open(&question.file, &part)?;
         let symbols = reading.symbols(&question.naming)?;
@@ -76,6 +82,5 @@ fn heap_samples(reading: &Reading, to: Option<Ticks>) -> (Vec<ProfileSample>, u6
 
 /// Whether the recorder's own stacks followed them, which it prefers.
 fn has_frame_pointers(tables: &Tables) -> bool {
-    let stacks = tables.facilities.get("stacks");
-    stacks.is_none_or(|stacks| stacks.note.starts_with("frame pointers"))
+    tables.facilities.get(facility::STACKS).is_none_or(Facility::follows_frame_pointers)
 }

@@ -1,7 +1,6 @@
 //! A trace that is opened, and the part of it that is asked about: reading it, with names for its
 //! stacks. Opening the file itself lives in [`source`].
 
-use std::collections::BTreeSet;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +9,7 @@ use trace_analysis::life::Lives;
 use trace_analysis::slow_tasks::{SlowTask, slow_tasks};
 use trace_analysis::symbols::Symbols;
 use trace_analysis::{Options, Report, Summary, Trace, Wanted};
+use trace_format::facility;
 use trace_format::id::ThreadId;
 use trace_format::read::{Facility, Tables, TraceFile};
 use trace_format::time::{Nanos, Ticks};
@@ -171,8 +171,8 @@ impl Reading {
     pub fn has_life(&self) -> bool {
         let tables = self.file.tables();
         let is_on = |name: &str| tables.facilities.get(name).is_some_and(|facility| facility.on);
-        is_on("os")
-            || is_on("sched")
+        is_on(facility::OS)
+            || is_on(facility::SCHED)
             || !tables.resources.is_empty()
             || self.file.index().iter().any(|entry| entry.thread.as_cpu().is_some())
     }
@@ -201,11 +201,10 @@ impl Reading {
         symbols(&self.file, options)
     }
 
-    /// Which parts of the recorder did not serve.
+    /// Which parts of the recorder did not serve. What [`Completeness`] has is not among them.
     #[must_use]
     pub fn facilities_off(&self) -> Vec<&Facility> {
-        let is_off =
-            |facility: &&Facility| !facility.on && !facility.note.starts_with("not asked for");
+        let is_off = |it: &&Facility| !it.on && !it.is_unasked() && it.name != facility::NAMES;
         self.file.tables().facilities.values().filter(is_off).collect()
     }
 }
@@ -216,10 +215,7 @@ impl Reading {
 /// If a file that `options` names can't be read.
 pub fn symbols(file: &TraceFile<Bytes>, options: &binaries::Options) -> Result<Symbols, Failure> {
     let tables = file.tables();
-    let stacks = tables.stacks.values().flat_map(|stack| stack.addresses.iter().copied());
-    let entries = tables.threads.values().map(|thread| thread.entry).filter(|entry| *entry > 0);
-    let addresses: BTreeSet<u64> = stacks.chain(entries).collect();
-    let symbols = symbols::resolve(file, addresses, options)?;
+    let symbols = symbols::resolve(file, symbols::addresses(tables), options)?;
     say_nameless(tables, &symbols);
     Ok(symbols)
 }

@@ -1,12 +1,14 @@
 //! Every call site, and its longest regions.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use clap::ValueEnum;
 use trace_analysis::Summary;
 use trace_analysis::life::RegionTimes;
 use trace_analysis::regions::RegionSummary;
 use trace_analysis::symbols::Symbols;
+use trace_format::id::SiteId;
 use trace_format::time::Nanos;
 
 use super::{Question, Reading, Subject, cut};
@@ -102,6 +104,12 @@ pub fn sort(regions: &mut [RegionSummary], by: Sort, names: &Names<'_>) {
         Sort::Max => regions.sort_by_key(|region| Reverse(region.quantiles.max)),
         Sort::Name => regions.sort_by_cached_key(|region| names.site(region.site)),
     }
+}
+
+/// What threads did in regions, by call site: a trace may have tens of thousands of these.
+#[must_use]
+pub fn by_site(times: &[RegionTimes]) -> BTreeMap<SiteId, &RegionTimes> {
+    times.iter().map(|times| (times.site, times)).collect()
 }
 
 /// The sum of regions' own time.

@@ -5,7 +5,6 @@ use trace_analysis::life::{Lives, WaitGroup};
 use trace_format::id::SiteId;
 use trace_format::time::Nanos;
 
-use super::blocked::is_rest;
 use super::regions::{self, Sort};
 use super::threads::{CpuUse, recorded};
 use super::{Question, Subject, SummaryReading, cut};
@@ -94,7 +93,7 @@ impl SummaryAnswer {
         let longest_poll = longest_poll.map(|future| (future.poll.max, future.site));
         let regions_self = regions::self_total(&summary.regions);
         let waits = lives.as_ref().map(Lives::waits_by_resource).unwrap_or_default();
-        let top_wait = waits.into_iter().find(|group| !is_rest(group));
+        let top_wait = waits.into_iter().find(|group| !group.is_rest());
         let cpus = lives.as_ref().map(CpuUse::new).unwrap_or_default();
         let omitted = SummaryOmitted {
             regions: cut(&mut summary.regions, ask.limit),

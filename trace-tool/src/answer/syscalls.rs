@@ -10,7 +10,7 @@ use trace_format::id::CallId;
 
 use super::{Disturbances, LifeReading, Question, Subject, cut};
 use crate::error::Failure;
-use crate::label::{call, units};
+use crate::label::units;
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
@@ -128,7 +128,7 @@ fn failed(group: &CallGroup) -> u64 {
 /// The longest calls, one of each kind: those that are not made to wait for another thread or for
 /// time to pass.
 fn longest(calls: &Calls, count: usize) -> Vec<(CallId, OneCall)> {
-    let own = calls.by_call.iter().filter(|group| !call::is_rest(group.call));
+    let own = calls.by_call.iter().filter(|group| !group.is_rest());
     let all = own.flat_map(|group| group.longest.iter().map(|one| (group.call, *one)));
     let mut longest: Vec<_> = all.collect();
     longest.sort_by_key(|(_, one)| Reverse(one.duration));

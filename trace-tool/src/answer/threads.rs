@@ -4,24 +4,20 @@
 //! long it was inside regions.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 
 use clap::ValueEnum;
 use trace_analysis::Summary;
 use trace_analysis::kernel_times::{KernelTimes, Unseen};
-use trace_analysis::life::{Lives, ThreadLife, Unended};
-use trace_analysis::reason::Reason;
+use trace_analysis::life::{Lives, ThreadLife};
 use trace_analysis::threads::ThreadSummary;
+use trace_format::id::ThreadId;
 use trace_format::time::Nanos;
 
 use super::{Question, Subject, SummaryReading, cut};
 use crate::error::Failure;
 use crate::label::names::Names;
 use crate::label::units;
-
-/// A wait that never ended stands out if it took this long,
-const UNENDED_NANOS_MIN: u64 = 100_000_000;
-/// and one part in this many of the trace.
-const UNENDED_SHARE: u64 = 20;
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +33,7 @@ pub struct ThreadsAsk {
 pub enum Sort {
     /// The busiest first: those that ran the longest, if that is known.
     Busy,
-    /// Those first that waited the longest.
+    /// Those first that waited the longest; where that is not known, the busiest.
     Blocked,
     /// The most events first.
     Events,
@@ -81,11 +77,13 @@ impl ThreadsAnswer {
         ask: ThreadsAsk,
     ) -> Self {
         let names = subject.names();
+        let events: HashMap<_, _> =
+            summary.threads.iter().map(|it| (it.thread, it.events)).collect();
         sort(&mut summary.threads, ask.sort, &names);
         let omitted = cut(&mut summary.threads, ask.limit);
         let cpus = lives.as_ref().map(CpuUse::new).unwrap_or_default();
         let lives_omitted = lives.as_mut().map_or(0, |lives| {
-            sort_lives(&mut lives.threads, ask.sort, &names);
+            sort_lives(&mut lives.threads, ask.sort, &events, &names);
             cut(&mut lives.threads, ask.limit)
         });
         drop(names);
@@ -118,16 +116,6 @@ pub fn recorded(threads: &[ThreadSummary]) -> impl Iterator<Item = &ThreadSummar
     threads.iter().filter(|thread| thread.thread.as_cpu().is_none())
 }
 
-/// Whether a wait that never ended stands out: not if the thread waits for time or for its next
-/// piece of work, and not if it has only begun.
-#[must_use]
-pub fn stands_out(lives: &Lives, unended: &Unended) -> bool {
-    let wall = lives.to.0.saturating_sub(lives.from.0);
-    let nanos = unended.wait.duration.0;
-    let is_rest = matches!(unended.reason, Reason::Sleep | Reason::Worker | Reason::Unseen);
-    !is_rest && nanos >= UNENDED_NANOS_MIN && nanos.saturating_mul(UNENDED_SHARE) >= wall
-}
-
 fn sort(threads: &mut [ThreadSummary], by: Sort, names: &Names<'_>) {
     match by {
         Sort::Busy | Sort::Blocked => threads.sort_by_key(|thread| Reverse(thread.busy)),
@@ -137,13 +125,19 @@ fn sort(threads: &mut [ThreadSummary], by: Sort, names: &Names<'_>) {
     }
 }
 
-fn sort_lives(threads: &mut [ThreadLife], by: Sort, names: &Names<'_>) {
+/// - `events`: how many each thread has recorded.
+fn sort_lives(
+    threads: &mut [ThreadLife],
+    by: Sort,
+    events: &HashMap<ThreadId, u64>,
+    names: &Names<'_>,
+) {
     let busy =
         |life: &ThreadLife| life.times.cpu().max(kernel_cpu(life, names).unwrap_or_default());
     match by {
         Sort::Busy => threads.sort_by_key(|life| Reverse(busy(life))),
         Sort::Blocked => threads.sort_by_key(|life| Reverse(life.times.blocked())),
-        Sort::Events => threads.sort_by_key(|life| Reverse(life.calls)),
+        Sort::Events => threads.sort_by_key(|life| Reverse(events.get(&life.thread))),
         Sort::Id => threads.sort_by_key(|life| (life.begin, life.os_id)),
         Sort::Name => threads.sort_by_cached_key(|life| names.life(life)),
     }

@@ -1,4 +1,4 @@
-//! `cargo exectrace test|bench|run`: cargo's own command, traced, and what came of it.
+//! `cargo exectrace test|bench|run|nextest`: cargo's own command, traced, and what came of it.
 //!
 //! The feature `auto` of exectrace is switched on for this build, and `EXECTRACE` says where each
 //! process writes its trace. Nothing of the project is changed, and the exit code is cargo's.
@@ -18,10 +18,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::error::Failure;
+use crate::label;
 use crate::output::{Output, say};
 use outcome::Ask;
 use project::{Plan, Project};
@@ -100,11 +100,53 @@ impl<'a> Call<'a> {
         Ok(Self { verb, rest })
     }
 
+    /// Whether a program is run, and no tests or benches.
+    fn is_run(&self) -> bool {
+        self.verb.len() == 1 && self.verb[0].to_string_lossy().starts_with('r')
+    }
+
     /// Those of the words that are for cargo and not for the program.
     fn own(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
-        let own = self.rest.iter().take_while(|word| *word != OsStr::new("--"));
+        let end = if self.is_run() { program_words(self.rest) } else { self.rest.len() };
+        let own = self.rest[..end].iter().take_while(|word| *word != OsStr::new("--"));
         own.filter_map(|word| word.to_str())
     }
+}
+
+/// Options of `cargo run` whose value is the next word.
+const WITH_VALUE: [&str; 18] = [
+    "-p",
+    "--package",
+    "--bin",
+    "--example",
+    "-F",
+    "--features",
+    "--profile",
+    "--target",
+    "--target-dir",
+    "--manifest-path",
+    "--lockfile-path",
+    "-j",
+    "--jobs",
+    "--config",
+    "--color",
+    "--message-format",
+    "-Z",
+    "-C",
+];
+
+/// Where the program's own words begin behind `cargo run`: all from the first one on that is no
+/// option of cargo's and no value of one.
+fn program_words(words: &[OsString]) -> usize {
+    let mut is_value = false;
+    let is_of_cargo = |word: &&OsString| {
+        let word = word.to_string_lossy();
+        let is_option = !is_value && word.starts_with('-');
+        let is_one = is_value || is_option;
+        is_value = is_option && WITH_VALUE.contains(&&*word);
+        is_one
+    };
+    words.iter().take_while(is_of_cargo).count()
 }
 
 /// Runs one command line: the program's name first, then, if cargo has started it, `exectrace`.
@@ -141,12 +183,16 @@ fn execute(line: &CommandLine) -> Result<ExitCode, Failure> {
     let status = start(&plan, call, &variable)?;
     let mut out = Output::stdout();
     // Whatever can't be shown: cargo's answer is the one that counts.
-    let is_run = call.verb[0].to_string_lossy().starts_with('r');
-    let ask = Ask { limit: line.limit, every: line.summary, is_run };
-    if let Err(failure) = outcome::show(&folder, ask, status, &mut out) {
-        say(&failure.to_string());
+    let ask = Ask { limit: line.limit, every: line.summary, is_run: call.is_run() };
+    match outcome::show(&folder, ask, status, &mut out) {
+        Err(failure) if failure.is_closed_pipe() => {
+            // What is still in the buffer has no reader: writing it again would only fail again.
+            std::process::exit(code(status).into());
+        }
+        Err(failure) => say(&failure.to_string()),
+        Ok(()) => {}
     }
-    Ok(code(status))
+    Ok(code(status).into())
 }
 
 fn folder(out: Option<&Path>, project: &Project) -> Result<PathBuf, Failure> {
@@ -161,14 +207,14 @@ fn folder(out: Option<&Path>, project: &Project) -> Result<PathBuf, Failure> {
         return Ok(folder);
     }
     let why = "has traces already, of another run; name an empty folder";
-    Err(Failure::Usage(format!("{} {why}", folder.display())))
+    Err(Failure::Usage(format!("{} {why}", label::path(&folder))))
 }
 
 /// What `EXECTRACE` says.
 fn variable(folder: &Path, options: Option<&str>) -> Result<String, Failure> {
     let text = folder.to_str().filter(|text| !text.contains(','));
     let wrong = || {
-        let path = folder.display();
+        let path = label::path(folder);
         Failure::Usage(format!("{path}: traces go where a path is UTF-8 without commas; see --out"))
     };
     let name = format!("{}/%e-%p.trace", text.ok_or_else(wrong)?.replace('%', "%%"));
@@ -193,29 +239,38 @@ fn outlive_interrupts() {
     let _ = signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)));
 }
 
-fn code(status: ExitStatus) -> ExitCode {
+/// Cargo's exit code; of one that a signal has ended that of a shell.
+fn code(status: ExitStatus) -> u8 {
     #[cfg(unix)]
     let signal = std::os::unix::process::ExitStatusExt::signal(&status);
     #[cfg(not(unix))]
     let signal = None;
     let code = status.code().or_else(|| signal.map(|signal: i32| 128 + signal));
-    ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
 }
 
 /// Help is printed as clap made it; a fault is one line.
 fn refuse(error: &clap::Error) -> ExitCode {
-    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        let _ = error.print();
-        return ExitCode::SUCCESS;
-    }
-    let text = error.render().to_string();
-    let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-    let what = match error.kind() {
-        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            "a command of cargo's is needed: one of test, bench, run, nextest"
+    let of_cargo = "a command of cargo's is needed: one of test, bench, run, nextest";
+    crate::cli::refuse(error, of_cargo, "cargo exectrace --help")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_the_first_word_of_a_program_s_own_is_the_program_s() {
+        for (line, own) in [
+            ("run input.txt -p 3 --workspace", ""),
+            ("run -p app --release input.txt --manifest-path x", "-p app --release"),
+            ("run --features=a -j 2 -- -p 3", "--features=a -j 2"),
+            ("test name -p app", "name -p app"),
+            ("nextest run name -p app -- -p 3", "name -p app"),
+        ] {
+            let words: Vec<_> = line.split(' ').map(OsString::from).collect();
+            let call = Call::read(&words).expect("a command of cargo's");
+            assert_eq!(call.own().collect::<Vec<_>>().join(" "), own, "{line}");
         }
-        _ => first,
-    };
-    say(&format!("{} (see cargo exectrace --help)", trace_profile::escape::plain(what, 400)));
-    ExitCode::from(2)
+    }
 }

@@ -17,7 +17,7 @@ use crate::answer::summary::{SummaryAnswer, SummaryAsk};
 use crate::answer::{Question, Reading, limited};
 use crate::error::Failure;
 use crate::label::names::Names;
-use crate::label::units;
+use crate::label::{self, pasted, units};
 use crate::output::{Output, say};
 use crate::source::beside::{has_other_names, is_same_file};
 use crate::text::table::{Column, Table};
@@ -149,9 +149,9 @@ pub(super) fn show(
         writeln!(out)?;
         out.wrapped(why_bare(ask, status), 2)?;
     }
-    writeln!(out, "\nTraces: {}", folder.display())?;
+    writeln!(out, "\nTraces: {}", label::path(folder))?;
     if let Some(path) = outcome.worth_reading() {
-        writeln!(out, "  more: exectrace summary {}", path.display())?;
+        writeln!(out, "  more: exectrace summary {}", pasted(path))?;
     }
     out.flush()?;
     Ok(())

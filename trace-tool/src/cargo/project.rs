@@ -13,6 +13,7 @@ use std::process::Command;
 use serde::Deserialize;
 
 use crate::error::Failure;
+use crate::label;
 
 const NAME: &str = "exectrace";
 
@@ -152,9 +153,9 @@ impl Project {
              exectrace = \"{}\"\n\nand to {}, so that it is linked\n\n    \
              use exectrace as _;\n{others}",
             names.join(", "),
-            manifest.display(),
+            label::path(manifest),
             env!("CARGO_PKG_VERSION"),
-            first.root().display(),
+            label::path(&first.root()),
         )
     }
 }
@@ -216,17 +217,33 @@ fn joined<'a>(word: &'a str, name: &str) -> Option<&'a str> {
     }
 }
 
-/// Whether a package specification means a name: `name`, `name@1.2`, `name-*`.
+/// Whether a package specification means a name: `name`, `name@1.2`, `name-*`, `URL#name@1.2`, or
+/// `URL#1.2`, where the URL ends in the name.
 fn matches(specification: &str, name: &str) -> bool {
-    let specification = specification.rsplit(['/', '#']).next().unwrap_or(specification);
-    let pattern = specification.split('@').next().unwrap_or(specification);
-    match pattern.split_once('*') {
-        Some((front, back)) => {
-            name.len() >= front.len() + back.len()
-                && name.starts_with(front)
-                && name.ends_with(back)
+    let is_version = |text: &str| text.starts_with(|it: char| it.is_ascii_digit());
+    let named = match specification.split_once('#') {
+        Some((_, fragment)) if !is_version(fragment) => fragment,
+        Some((url, _)) => url,
+        None => specification,
+    };
+    let named = named.rsplit('/').next().unwrap_or(named);
+    is_like(named.split(['@', ':']).next().unwrap_or(named), name)
+}
+
+/// Whether a name is like a pattern, in which `*` stands for any characters and `?` for one.
+fn is_like(pattern: &str, name: &str) -> bool {
+    let mut characters = pattern.chars();
+    match characters.next() {
+        None => name.is_empty(),
+        Some('*') => {
+            let mut rests = name.char_indices().map(|(at, _)| &name[at..]).chain([""]);
+            rests.any(|rest| is_like(characters.as_str(), rest))
         }
-        None => pattern == name,
+        Some(first) => {
+            let mut rest = name.chars();
+            let is_first = rest.next().is_some_and(|it| first == '?' || first == it);
+            is_first && is_like(characters.as_str(), rest.as_str())
+        }
     }
 }
 
@@ -291,6 +308,26 @@ mod tests {
         assert_eq!(plan(root, "--workspace --exclude library", &[]), tool);
         let more = "exectrace/auto,exectrace/os,library/trace";
         assert_eq!(plan(root, "", &["os"]), Ok(more.to_owned()));
+    }
+
+    #[test]
+    fn packages_are_named_as_cargo_names_them() {
+        for (specification, is_meant) in [
+            ("library", true),
+            ("library@1.0.0", true),
+            ("lib*", true),
+            ("*r*", true),
+            ("l?b*y", true),
+            ("path+file:///w/library#1.0.0", true),
+            ("path+file:///w/folder#library@1.0.0", true),
+            ("file:///w/library", true),
+            ("lib", false),
+            ("lib?", false),
+            ("*z*", false),
+            ("path+file:///w/library#other@1.0.0", false),
+        ] {
+            assert_eq!(matches(specification, "library"), is_meant, "{specification}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::{json, text};
 pub struct Arguments {
     #[command(flatten)]
     trace: TraceArguments,
-    /// Maximum length of each list; 0 for all.
+    /// Maximum length of each list; a table has twice as many rows. 0 for all.
     #[arg(long, value_name = "N", default_value_t = 3)]
     top: usize,
     /// Only the tasks of spawn sites whose names contain this.

@@ -4,13 +4,12 @@ use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use trace_analysis::Progress;
 
 use crate::answer::Reading;
 use crate::create::create_beside;
 use crate::error::{Failure, Verdict};
-use crate::label::units;
-use crate::output::{Output, progress, say};
+use crate::label::{self, units};
+use crate::output::{Output, advance, progress, say};
 use crate::symbols::binaries;
 use crate::text;
 use trace_export::perfetto;
@@ -49,10 +48,7 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     // Before anything is written: an older export stays as it is if a file with names is missing.
     let symbols = reading.symbols(&arguments.names)?;
     let bar = progress(file.bytes());
-    let advance = |at: Progress| {
-        bar.set_length(at.bytes_total);
-        bar.set_position(at.bytes);
-    };
+    let advance = |at| advance(&bar, at);
     let done = if to_stdout {
         perfetto::export(file, &symbols, out, advance)
     } else {
@@ -65,9 +61,10 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     let totals = done.map_err(Failure::Output)?;
     let drawn = totals.drawn;
     if !to_stdout {
-        let (events, bytes) = (units::count(drawn.events), units::bytes(totals.bytes));
-        let path = arguments.output.display().to_string();
-        writeln!(out, "{events} events, {bytes}: open {path} at https://ui.perfetto.dev")?;
+        let (events, bytes) =
+            (units::plural(drawn.events, "event", "events"), units::bytes(totals.bytes));
+        let path = label::path(&arguments.output);
+        writeln!(out, "{events}, {bytes}: open {path} at https://ui.perfetto.dev")?;
     }
     if drawn.hidden > 0 {
         let hidden = units::plural(drawn.hidden, "item", "items");

@@ -9,9 +9,8 @@ use clap::{Args, CommandFactory};
 use super::CommandLine;
 use crate::cargo;
 use crate::error::{Failure, Verdict};
-use crate::label::units;
+use crate::label::{self, units};
 use crate::output::Output;
-use crate::text;
 
 /// What can be asked.
 #[derive(Args, Debug)]
@@ -34,6 +33,6 @@ pub fn run(arguments: &Arguments, out: &mut Output) -> Result<Verdict, Failure> 
     let pages = line.get_subcommands().count() + 2;
     clap_mangen::generate_to(line, dir).map_err(fail)?;
     clap_mangen::Man::new(cargo::command_line()).generate_to(dir).map_err(fail)?;
-    writeln!(out, "{}: {}", text::path(dir), units::plural(pages as u64, "page", "pages"))?;
+    writeln!(out, "{}: {}", label::path(dir), units::plural(pages as u64, "page", "pages"))?;
     Ok(Verdict::Fine)
 }

@@ -44,9 +44,9 @@ use crate::symbols::binaries;
 
 /// Shows what a traced program did, and where its time went.
 ///
-/// Exit code 0: all is well. 1: the trace is damaged, has no end, or lost events; what could be
-/// read was shown, and standard error or the report says what is missing. 2: wrong use, or no
-/// trace.
+/// Exit code 0: all is well. 1: the trace is damaged, has no end, or lost events, or names that
+/// `symbolize` was asked for are missing; what could be read was shown, and standard error or the
+/// report says what is missing. 2: wrong use, or no trace.
 #[derive(Debug, Parser)]
 #[command(name = "exectrace", version, max_term_width = 100)]
 pub struct CommandLine {
@@ -132,7 +132,12 @@ impl TraceArguments {
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let line = match CommandLine::try_parse_from(arguments) {
         Ok(line) => line,
-        Err(error) => return refuse(&error),
+        Err(error) => {
+            let line = CommandLine::command();
+            let verbs: Vec<_> = line.get_subcommands().map(clap::Command::get_name).collect();
+            let needed = format!("a command is needed: one of {}", verbs.join(", "));
+            return refuse(&error, &needed, "exectrace --help");
+        }
     };
     let mut out = Output::stdout();
     let done = execute(line.verb, &mut out).and_then(|verdict| {
@@ -176,22 +181,25 @@ fn execute(verb: Verb, out: &mut Output) -> Result<Verdict, Failure> {
 }
 
 /// Help is printed as clap made it; a fault is one line.
-fn refuse(error: &clap::Error) -> ExitCode {
-    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        let _ = error.print();
-        return ExitCode::SUCCESS;
-    }
-    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        let line = CommandLine::command();
-        let verbs: Vec<_> = line.get_subcommands().map(clap::Command::get_name).collect();
-        say(&format!("a command is needed: one of {}", verbs.join(", ")));
-        return ExitCode::from(2);
+///
+/// - `needed`: what is said if there is no command. `help`: what shows more.
+pub(crate) fn refuse(error: &clap::Error, needed: &str, help: &str) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            say(&format!("{needed} (see {help})"));
+            return ExitCode::from(2);
+        }
+        _ => {}
     }
     let text = error.render().to_string();
     let first: Vec<_> = text.lines().take_while(|line| !line.trim().is_empty()).collect();
     let joined = first.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
     let fault = joined.trim_start_matches("error: ");
-    say(&format!("{} (see exectrace --help)", trace_profile::escape::plain(fault, 400)));
+    say(&format!("{} (see {help})", trace_profile::escape::plain(fault, 400)));
     ExitCode::from(2)
 }
 

@@ -14,7 +14,8 @@ use crate::recover;
 pub struct Arguments {
     /// The trace. What lies beside it in FILE.live is taken in.
     file: PathBuf,
-    /// The trace to write [default: app.trace gives app.recovered.trace here].
+    /// The trace to write; - is standard output [default: app.trace gives app.recovered.trace
+    /// here].
     #[arg(short, long, value_name = "OUT")]
     output: Option<PathBuf>,
 }

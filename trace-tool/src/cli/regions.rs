@@ -19,7 +19,8 @@ pub struct Arguments {
     /// What they are sorted by.
     #[arg(long, value_enum, default_value_t = Sort::SelfTime)]
     sort: Sort,
-    /// How many of the longest regions of each call site are shown, with their arguments.
+    /// How many of the longest regions of each call site are shown, with their arguments: 1000 at
+    /// most.
     #[arg(long, value_name = "N", default_value_t = 3)]
     outliers: usize,
 }

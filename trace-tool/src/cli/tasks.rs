@@ -19,7 +19,7 @@ pub struct Arguments {
     /// What they are sorted by.
     #[arg(long, value_enum, default_value_t = Sort::Total)]
     sort: Sort,
-    /// How many of the slowest tasks are shown, with their sub-tasks.
+    /// How many of the slowest tasks are shown, with their sub-tasks: 10000 at most.
     #[arg(long, value_name = "N", default_value_t = 3)]
     trees: usize,
 }

@@ -26,7 +26,8 @@ pub struct AsyncOut {
     unreadable: u64,
     /// Sums over all sites.
     totals: TotalsOut,
-    /// Per call site, the most time in polls first.
+    /// Per call site, the most time in polls first; this list and all that do not speak of `--top`
+    /// are whole.
     sites: Vec<SpawnSiteOut>,
     /// The futures that these await, per call site, the most time in polls first.
     children: Vec<SpawnSiteOut>,

@@ -8,7 +8,7 @@ use trace_format::time::Nanos;
 use super::head::{DisturbancesOut, HeadOut};
 use super::lives::TimesOut;
 use super::stacks::{ResourceOut, SpreadOut, StackOut, WhoOut};
-use crate::answer::blocked::{BlockedAnswer, WaitGroups, WaitKind, is_rest};
+use crate::answer::blocked::{BlockedAnswer, WaitGroups, WaitKind};
 use crate::error::Failure;
 use crate::label::{Labels, call};
 use crate::output::Output;
@@ -185,7 +185,7 @@ impl WaitGroupOut {
         };
         Self {
             reason: group.reason.name(),
-            at_rest: is_rest(group),
+            at_rest: group.is_rest(),
             resource: ResourceOut::new(labels, group.resource),
             resources: group.resources,
             at: StackOut::new(labels, group.stack),

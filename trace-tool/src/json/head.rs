@@ -121,7 +121,8 @@ impl From<&Facility> for FacilityOut {
 #[derive(Debug, Serialize)]
 pub struct MissingOut {
     /// `damage`, `not_stopped`, `missing`, `dropped`, `end_lost`, `too_deep`, `clock_unknown`,
-    /// `lost_records`: see [FindingGroup](#findinggroup).
+    /// `not_named` (stacks or resources that the recorder had no room to name), `lost_records`: see
+    /// [FindingGroup](#findinggroup).
     kind: &'static str,
     /// How often it was found.
     count: u64,

@@ -1,6 +1,7 @@
 //! `exectrace regions` for programs.
 
 use serde::Serialize;
+use trace_analysis::Summary;
 use trace_analysis::life::RegionTimes;
 use trace_analysis::regions::{Outlier, RegionSummary};
 use trace_format::id::SiteId;
@@ -10,7 +11,7 @@ use super::head::HeadOut;
 use super::lives::RegionTimesOut;
 use super::stacks::{SiteOut, SpreadOut};
 use super::values::{Named, OwnedValuesOut};
-use crate::answer::regions::RegionsAnswer;
+use crate::answer::regions::{RegionsAnswer, by_site};
 use crate::error::Failure;
 use crate::label::names::Names;
 use crate::output::Output;
@@ -36,12 +37,11 @@ pub struct RegionsOut {
 /// If it can't be written.
 pub fn print(answer: &RegionsAnswer, out: &mut Output) -> Result<(), Failure> {
     let names = answer.subject.names();
-    let (summary, times) = (&answer.summary, &answer.times);
-    let regions = summary.regions.iter().map(|region| RegionOut::new(&names, region, times));
+    let summary = &answer.summary;
     Ok(out.json(&RegionsOut {
         head: HeadOut::new(&answer.subject),
         read: ReadOut::new(&names, summary),
-        regions: regions.collect(),
+        regions: RegionOut::all(&names, summary, &answer.times),
         regions_omitted: answer.omitted,
         regions_self_ns: answer.regions_self.0,
     })?)
@@ -77,11 +77,18 @@ pub struct RegionOut {
 }
 
 impl RegionOut {
-    /// Of a call site.
+    /// Of all call sites.
+    ///
+    /// - `times`: what threads did in them, where the trace says so.
     #[must_use]
-    pub fn new(names: &Names<'_>, region: &RegionSummary, times: &[RegionTimes]) -> Self {
+    pub fn all(names: &Names<'_>, summary: &Summary, times: &[RegionTimes]) -> Vec<Self> {
+        let times = by_site(times);
+        let own = |region: &RegionSummary| times.get(&region.site).copied();
+        summary.regions.iter().map(|region| Self::new(names, region, own(region))).collect()
+    }
+
+    fn new(names: &Names<'_>, region: &RegionSummary, own: Option<&RegionTimes>) -> Self {
         let outliers = region.outliers.iter();
-        let own = times.iter().find(|times| times.site == region.site);
         Self {
             site: SiteOut::new(names, region.site),
             count: region.count,

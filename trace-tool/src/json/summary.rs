@@ -63,12 +63,11 @@ pub fn print(answer: &SummaryAnswer, out: &mut Output) -> Result<(), Failure> {
     let labels = answer.subject.labels(&names);
     let (summary, lives) = (&answer.summary, answer.lives.as_ref());
     let times = lives.map_or(&[][..], |lives| &lives.regions);
-    let regions = summary.regions.iter().map(|it| RegionOut::new(&names, it, times));
     Ok(out.json(&SummaryOut {
         head: HeadOut::new(&answer.subject),
         read: ReadOut::new(&names, summary),
         thread_count: answer.threads,
-        regions: regions.collect(),
+        regions: RegionOut::all(&names, summary, times),
         regions_self_ns: answer.regions_self.0,
         threads: ThreadOut::all(&names, &summary.threads),
         tasks: TaskReportOut::new(&summary.tasks),

@@ -1,6 +1,6 @@
 //! What calls returned, in words.
 
-pub use trace_export::label::call::{class, is_rest, resource};
+pub use trace_export::label::call::{class, resource};
 use trace_export::label::errno;
 use trace_format::call::CallClass;
 use trace_format::id::CallId;
@@ -30,6 +30,13 @@ pub fn result(call: CallId, result: i64) -> String {
     }
 }
 
+/// What follows a call that has ended: ` = 512 B`, ` failed: ENOENT`.
+#[must_use]
+pub fn ending(call: CallId, result: i64) -> String {
+    let shown = self::result(call, result);
+    if result < 0 { format!(" failed: {shown}") } else { format!(" = {shown}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,6 +56,8 @@ mod tests {
         for (call, value, expected) in cases {
             assert_eq!(result(call, value), expected, "{}", name(call));
         }
+        assert_eq!(ending(CallId::READ, 512), " = 512 B");
+        assert_eq!(ending(CallId::READ, -11), " failed: EAGAIN");
         assert_eq!(name(CallId(250)), "call 250");
     }
 }

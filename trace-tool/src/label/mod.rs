@@ -2,11 +2,13 @@
 //!
 //! - [`names`]: threads, call sites, arguments, findings. [`places`]: stacks.
 //! - [`call`], [`errno`]: calls into the system, and the errors that they return.
-//! - [`units`]: times, counts and sizes.
+//! - [`path`], [`pasted`]: paths, in messages and in commands. [`units`]: times, counts and sizes.
 
 pub mod call;
 pub mod names;
+mod path;
 
+pub use path::{pasted, path};
 pub use trace_analysis::units;
 pub use trace_export::label::{errno, place as places};
 

@@ -10,6 +10,7 @@ use trace_format::live::{HEADER_BYTES, Header};
 use trace_format::read::TraceFile;
 
 use super::{Bytes, read_whole};
+use crate::label;
 use crate::output::say;
 
 /// The bytes of the file that lies beside a trace, if they belong to it. If there is a file that
@@ -18,8 +19,7 @@ pub fn read_live(path: &Path, trace: &TraceFile<Bytes>) -> Option<Vec<u8>> {
     let path = live_of(path);
     path.symlink_metadata().ok()?;
     let refuse = |why: &str| {
-        let path = path.display().to_string();
-        say(&format!("{}: not used: {why}", trace_profile::escape::plain(&path, 400)));
+        say(&format!("{}: not used: {why}", label::path(&path)));
         None
     };
     let bytes = match open_plain(&path).and_then(|file| read_whole(&file)) {
@@ -88,9 +88,7 @@ pub(super) fn say_other_name(path: &Path) {
     let is_other =
         |entry: &PathBuf| entry.file_name() != path.file_name() && is_same_file(path, entry);
     if let Some(other) = entries.map(|entry| entry.path()).find(is_other) {
-        let [one, other] = [path, &other].map(|path| path.display().to_string());
-        let plain = |path: &str| trace_profile::escape::plain(path, 400);
-        let (one, other) = (plain(&one), plain(&other));
+        let [one, other] = [path, &other].map(label::path);
         say(&format!("{one} and {other} are one file: what is in it counts once"));
     }
 }

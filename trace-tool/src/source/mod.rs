@@ -15,7 +15,7 @@ use trace_format::read::{ReadAt, ReadError, ReadErrorKind, TraceFile};
 
 use self::beside::{live_of, open_plain, part_before, read_live, say_other_name};
 use crate::error::Failure;
-use crate::label::units;
+use crate::label::{self, units};
 use crate::output::say;
 
 /// Maximum size of a recorder's own file that is read, a flight recorder's or the one beside a
@@ -33,12 +33,12 @@ pub fn open(path: &Path) -> Result<TraceFile<Bytes>, Failure> {
     let kind = file.metadata().map_err(fail)?;
     // A folder opens like a file and fails at the first read, with a puzzling message.
     if kind.is_dir() {
-        return Err(Failure::Usage(format!("{}: is a folder, not a trace", path.display())));
+        return Err(Failure::Usage(format!("{}: is a folder, not a trace", label::path(path))));
     }
     if kind.is_file() && kind.len() == 0 {
         let why = "the file is empty: was its program built with the feature `enabled`? or was \
                    the start refused (`AlreadyRunning`) after `File::create` had emptied it?";
-        return Err(Failure::Usage(format!("{}: at byte 0: {why}", path.display())));
+        return Err(Failure::Usage(format!("{}: at byte 0: {why}", label::path(path))));
     }
     let fail = |error| Failure::Trace(path.to_owned(), error);
     let trace = match unwound(&file, path)? {
@@ -55,8 +55,8 @@ pub fn open(path: &Path) -> Result<TraceFile<Bytes>, Failure> {
     let before = before.and_then(|part| TraceFile::open(part).ok());
     match recover_part(trace, &live, before.as_ref()) {
         Ok(recovered) => {
-            let events = units::count(recovered.events);
-            say(&format!("recovered: {events} events of {}", live_of(path).display()));
+            let events = units::plural(recovered.events, "event", "events");
+            say(&format!("recovered: {events} of {}", label::path(&live_of(path))));
             TraceFile::open(Bytes::Recovered(Box::new(recovered))).map_err(fail)
         }
         Err(trace) => Ok(*trace),

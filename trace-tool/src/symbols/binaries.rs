@@ -11,6 +11,7 @@ use trace_profile::symbols::cache::Cache;
 use trace_profile::symbols::program::hex;
 
 use crate::error::Failure;
+use crate::label;
 use crate::output::say;
 
 /// Where names may come from, besides the files that ran.
@@ -52,7 +53,7 @@ impl Options {
 /// Reports files that were given in vain, as typing errors are.
 fn say_unused(binaries: &Binaries, modules: &BTreeMap<u64, Module>) {
     for program in binaries.unused(modules) {
-        let path = program.path.display();
+        let path = label::path(&program.path);
         let id = match hex(&program.build_id) {
             id if id.is_empty() => "no build id".to_owned(),
             id => format!("build id {id}"),

@@ -10,7 +10,7 @@ pub mod binaries;
 use std::collections::BTreeSet;
 
 use trace_analysis::symbols::{Symbols, file_name};
-use trace_format::read::{Module, ReadAt, TraceFile};
+use trace_format::read::{Module, ReadAt, Tables, TraceFile};
 use trace_profile::escape::plain;
 use trace_profile::symbols::{Unnamed, name};
 
@@ -44,14 +44,21 @@ pub fn resolve<S: ReadAt>(
     Ok(symbols)
 }
 
-/// Reads the names of a trace's stacks, so that they are in the user's cache when the program is
-/// built anew. Silent: what is missing is said when the trace is read.
+/// Reads the names of a trace's stacks and threads, so that they are in the user's cache when the
+/// program is built anew. Silent: what is missing is said when the trace is read.
 pub fn keep<S: ReadAt>(file: &TraceFile<S>) {
     let tables = file.tables();
-    let stacks = tables.stacks.values().flat_map(|stack| stack.addresses.iter().copied());
     if let Ok(binaries) = Options::default().open(file) {
-        name(&mut Symbols::of_trace(tables), stacks, &binaries);
+        name(&mut Symbols::of_trace(tables), addresses(tables), &binaries);
     }
+}
+
+/// All addresses of a trace that can have names: of its stacks, and where its threads began.
+#[must_use]
+pub fn addresses(tables: &Tables) -> BTreeSet<u64> {
+    let stacks = tables.stacks.values().flat_map(|stack| stack.addresses.iter().copied());
+    let entries = tables.threads.values().map(|thread| thread.entry);
+    stacks.chain(entries.filter(|entry| *entry != 0)).collect()
 }
 
 /// The program, if functions of it are named and not one has a line: release builds are so, unless

@@ -117,7 +117,7 @@ fn print_poll(
     let over = if poll.ended { "" } else { ", not over at the end" };
     let times = match group.count {
         1 => String::new(),
-        more => format!(", {more} times"),
+        more => format!(", {} times", units::count(more as u64)),
     };
     let line = format!("{long:>8}  {who} kept {thread} from {at} on{over}{times}");
     out.wrapped_loud(&line, 10)?;
@@ -235,7 +235,7 @@ fn print_sites(
     Ok(print_more(out, tasks.sites.len() - shown.len(), "--top 0")?)
 }
 
-/// A row for each spawn site, or call site of child futures.
+/// A row for each spawn site.
 fn table(sites: &[SpawnSite], labels: Labels<'_>) -> Table {
     let mut table = Table::new(&[
         Column::Name("spawned"),

@@ -5,12 +5,13 @@ use std::io::Write;
 use trace_analysis::life::{Holder, Share, Times, Wait, WaitGroup};
 use trace_analysis::reason::Reason;
 use trace_format::definition::ResourceKind;
+use trace_format::facility;
 use trace_format::id::{CallId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
 use super::table::{Column, Table};
 use super::{late, print_more, print_stack, print_table, standstills, why_nothing};
-use crate::answer::blocked::{BlockedAnswer, WaitKind, is_older, stacks};
+use crate::answer::blocked::{BlockedAnswer, WaitKind};
 use crate::error::Failure;
 use crate::label::{Labels, call, units};
 use crate::output::{Output, say};
@@ -33,7 +34,7 @@ pub fn print(answer: &BlockedAnswer, with_stacks: bool, out: &mut Output) -> Res
         out.wrapped_loud(&line, 2)?;
     }
     if answer.count == 0 {
-        say(&why_nothing(&answer.subject, "no waits here", "os"));
+        say(&why_nothing(&answer.subject, "no waits here", facility::OS));
         return Ok(());
     }
     let groups = answer.groups();
@@ -79,7 +80,7 @@ pub fn subject(group: &WaitGroup, labels: Labels<'_>) -> String {
 fn reason(group: &WaitGroup, labels: Labels<'_>) -> String {
     let mut text = match group.reason {
         Reason::Unseen => "off its CPU in no call that was recorded".to_owned(),
-        _ if is_older(group) => "unknown, since before the trace".to_owned(),
+        _ if group.is_since_before() => "unknown, since before the trace".to_owned(),
         reason => reason.name().to_owned(),
     };
     if group.resources > 1 {
@@ -121,7 +122,7 @@ fn resource(labels: Labels<'_>, group: &WaitGroup) -> Option<String> {
 /// The different places of a group's waits, the most time first.
 fn places(group: &WaitGroup, labels: Labels<'_>) -> Vec<String> {
     let mut places = Vec::new();
-    for place in stacks(group).filter_map(|stack| labels.places.shown(stack)) {
+    for place in group.all_stacks().filter_map(|stack| labels.places.shown(stack)) {
         if !places.contains(&place) {
             places.push(place);
         }
@@ -195,8 +196,7 @@ fn print_holder(
     out: &mut Output,
 ) -> Result<(), Failure> {
     let who = labels.names.thread(holder.thread);
-    // Several may hold at once, as readers do.
-    let part = units::percent(holder.caused.0.min(group.total.0), group.total.0);
+    let part = part_of(group, holder);
     let place = labels.places.shown(holder.stack);
     let place = place.map_or_else(String::new, |place| format!(", released at {place}"));
     let held = units::time(holder.held_max);
@@ -211,8 +211,7 @@ fn print_holder(
     }
     if group.holders.len() > 1 {
         let others = group.holders.iter().skip(1).take(PARTIES_SHOWN).map(|holder| {
-            let part = units::percent(holder.caused.0, group.total.0);
-            format!("{} {part}", labels.names.thread(holder.thread))
+            format!("{} {}", labels.names.thread(holder.thread), part_of(group, holder))
         });
         let others = others.collect::<Vec<_>>().join(", ");
         out.wrapped(&format!("{:10}also held by {others}", ""), 12)?;
@@ -221,6 +220,11 @@ fn print_holder(
         Some(wait) => Ok(out.wrapped(&format!("{:10}{}", "", longest(wait, labels)), 12)?),
         None => Ok(()),
     }
+}
+
+/// The part of a group's waiting that a holder caused. Several may hold at once, as readers do.
+fn part_of(group: &WaitGroup, holder: &Holder) -> String {
+    units::percent(holder.caused.0.min(group.total.0), group.total.0)
 }
 
 /// One wait: `longest: worker-1 at 0.512 s, until slow-poke let go, which held it since 0.497 s`.
@@ -313,7 +317,8 @@ fn table(groups: &[WaitGroup], labels: Labels<'_>) -> Table {
     ]);
     for group in groups {
         let by = group.wakers.first().map(|waker| labels.names.thread(waker.of.0));
-        let place = stacks(group).find_map(|stack| labels.places.place(stack)).unwrap_or_default();
+        let place =
+            group.all_stacks().find_map(|stack| labels.places.place(stack)).unwrap_or_default();
         let more = places(group, labels).len().saturating_sub(1);
         let more = if more > 0 { format!(" +{more}") } else { String::new() };
         table.row([

@@ -2,12 +2,12 @@
 
 use std::io::Write;
 
+use trace_format::facility;
 use trace_profile::escape;
 
-use super::path;
 use crate::answer::check::{CheckAnswer, FileContents};
 use crate::error::{Failure, Verdict};
-use crate::label::units;
+use crate::label::{path, units};
 use crate::output::Output;
 
 /// Prints a verdict.
@@ -58,15 +58,13 @@ fn print_counts(answer: &CheckAnswer, out: &mut Output) -> Result<(), Failure> {
 /// What the recorder says of its parts.
 fn print_facilities(answer: &CheckAnswer, out: &mut Output) -> Result<(), Failure> {
     for facility in answer.subject.reading.file.tables().facilities.values() {
+        if facility.name == facility::NAMES {
+            // What is missing is said above.
+            continue;
+        }
         let is_on = if facility.on { "on" } else { "off" };
         let name = escape::plain(&facility.name, 40);
         let note = escape::plain(&facility.note, 300);
-        if facility.name == "names" {
-            // A loss, not a part of the recorder that is switched off.
-            let line = format!("NOT NAMED: {note}");
-            writeln!(out, "{}", out.loud(&line))?;
-            continue;
-        }
         let note = if note.is_empty() { note } else { format!(": {note}") };
         out.wrapped(&format!("{name} {is_on}{note}"), 2)?;
     }

@@ -5,9 +5,10 @@ use std::io::Write;
 use trace_analysis::explain::Insight;
 use trace_profile::escape;
 
-use super::{facilities_off, path, print_more};
+use super::{facilities_off, print_more};
 use crate::answer::explain::ExplainAnswer;
 use crate::error::Failure;
+use crate::label::pasted;
 use crate::output::Output;
 
 /// What a trace of annotations alone lacks.
@@ -24,7 +25,7 @@ const SENTENCE_CHARS_MAX: usize = 1000;
 /// If it can't be written.
 pub fn print(answer: &ExplainAnswer, out: &mut Output) -> Result<(), Failure> {
     let reading = &answer.subject.reading;
-    let path = path(&reading.path);
+    let path = pasted(&reading.path);
     for (at, insight) in answer.insights.iter().enumerate() {
         print_insight(at + 1, insight, &path, out)?;
     }

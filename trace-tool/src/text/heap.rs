@@ -5,6 +5,8 @@ use std::io::Write;
 use trace_analysis::heap::HeapStack;
 
 use super::table::{Column, Table};
+use trace_format::facility;
+
 use super::{graph, print_more, print_stack, print_table, why_nothing};
 use crate::answer::heap::{HeapAnswer, HeapCounters};
 use crate::error::Failure;
@@ -29,7 +31,7 @@ const SCALED_PART: u64 = 8;
 /// If it can't be written.
 pub fn print(answer: &HeapAnswer, with_stacks: bool, out: &mut Output) -> Result<(), Failure> {
     if answer.is_empty() {
-        say(&why_nothing(&answer.subject, "nothing about the heap", "heap"));
+        say(&why_nothing(&answer.subject, "nothing about the heap", facility::HEAP));
         return Ok(());
     }
     if answer.is_peak_instead {

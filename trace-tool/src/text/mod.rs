@@ -21,7 +21,6 @@ pub mod tasks;
 pub mod threads;
 
 use std::io::{self, Write};
-use std::path::Path;
 
 use trace_analysis::Summary;
 use trace_analysis::standstill::Standstill;
@@ -39,7 +38,7 @@ use crate::label::names::{Names, heading};
 use crate::label::{Labels, units};
 use crate::output::{Output, say};
 
-/// Maximum number of lines that are printed about one kind of finding.
+/// Maximum number of findings of one kind that are printed.
 pub const FINDINGS_SHOWN: usize = 5;
 
 /// Times of standing still that have a line of their own.
@@ -132,7 +131,7 @@ pub fn standstills(all: &[Standstill]) -> Vec<String> {
         }
     });
     let more = longest.len().saturating_sub(STANDSTILLS_SHOWN);
-    let more = (more > 0).then(|| format!("… and {more} more: --json"));
+    let more = (more > 0).then(|| format!("… and {} more: --json", units::count(more as u64)));
     shown.chain(more).collect()
 }
 
@@ -160,12 +159,6 @@ pub fn oddities(names: &Names<'_>, summary: &Summary) -> Vec<String> {
         }
     }
     lines
-}
-
-/// A path that is safe to print.
-#[must_use]
-pub fn path(path: &Path) -> String {
-    escape::plain(&path.display().to_string(), 400)
 }
 
 /// Prints a table.

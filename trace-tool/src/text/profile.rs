@@ -6,10 +6,10 @@ use std::path::Path;
 use trace_analysis::profile::ProfileKind;
 use trace_profile::contents::why_empty;
 
-use super::{path, say_if_empty};
+use super::say_if_empty;
 use crate::answer::profile::ProfileAnswer;
 use crate::error::Failure;
-use crate::label::units;
+use crate::label::{path, units};
 use crate::output::{Output, say};
 use crate::profile::Format;
 

@@ -9,7 +9,7 @@ use trace_format::time::Nanos;
 
 use super::table::{Column, Table};
 use super::{print_more, print_table};
-use crate::answer::regions::RegionsAnswer;
+use crate::answer::regions::{RegionsAnswer, by_site};
 use crate::error::Failure;
 use crate::label::names::{Names, owned_outcome};
 use crate::label::units;
@@ -87,11 +87,12 @@ pub fn table(
         Column::Optional("open", 3),
         Column::OptionalText("where", 0),
     ]);
+    let times = by_site(times);
     for region in &summary.regions {
         // Of regions that have not ended there is no duration.
         let time = |time| if region.count > 0 { units::time(time) } else { "-".to_owned() };
-        let own = times.iter().find(|times| times.site == region.site);
-        let part = |time: fn(&RegionTimes) -> Nanos| match own.map(time) {
+        let own = times.get(&region.site);
+        let part = |time: fn(&RegionTimes) -> Nanos| match own.map(|times| time(times)) {
             Some(time) => units::time(time),
             None => "-".to_owned(),
         };

@@ -47,7 +47,7 @@ pub fn print(answer: &SummaryAnswer, out: &mut Output) -> Result<(), Failure> {
 /// What was traced, and what is missing.
 fn print_head(answer: &SummaryAnswer, out: &mut Output) -> Result<(), Failure> {
     out.write_all(head(answer, out.width).as_bytes())?;
-    for (line, further) in answer.subject.missing.lines(FINDINGS_SHOWN) {
+    for (line, further) in answer.subject.missing.lines(FINDINGS_SHOWN - 1) {
         writeln!(out, "{}", out.loud(&format!("!! {line}")))?;
         for line in further {
             writeln!(out, "{line}")?;

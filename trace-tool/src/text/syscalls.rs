@@ -4,6 +4,7 @@
 use std::io::Write;
 
 use trace_analysis::life::CallGroup;
+use trace_format::facility;
 use trace_format::id::StackId;
 use trace_format::time::Nanos;
 
@@ -26,7 +27,7 @@ const ERRORS_SHOWN: usize = 2;
 pub fn print(answer: &SyscallsAnswer, with_stacks: bool, out: &mut Output) -> Result<(), Failure> {
     let calls = &answer.calls;
     if calls.count == 0 {
-        say(&why_nothing(&answer.subject, "no calls here", "os"));
+        say(&why_nothing(&answer.subject, "no calls here", facility::OS));
         return Ok(());
     }
     let names = answer.subject.names();
@@ -134,9 +135,9 @@ fn print_longest(
         if let Some(resource) = call::resource(labels.names.tables(), one.resource) {
             line = format!("{line} {resource}");
         }
-        let result = call::result(*made, one.result);
+        let ending = call::ending(*made, one.result);
         let (thread, begin) = (labels.names.thread(one.thread), units::since(one.begin));
-        line = format!("{line} = {result}, on {thread} at {begin}");
+        line = format!("{line}{ending}, on {thread} at {begin}");
         if let Some(place) = labels.places.shown(one.stack) {
             line = format!("{line}, in {place}");
         }

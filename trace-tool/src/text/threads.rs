@@ -11,7 +11,7 @@ use trace_profile::escape;
 
 use super::table::{Column, Table};
 use super::{facilities_off, print_more, print_table, standstills};
-use crate::answer::threads::{CpuUse, ThreadsAnswer, kernel_cpu, stands_out, unseen};
+use crate::answer::threads::{CpuUse, ThreadsAnswer, kernel_cpu, unseen};
 use crate::answer::{Subject, limited};
 use crate::error::Failure;
 use crate::label::names::Names;
@@ -58,7 +58,7 @@ fn print_lives(
     }
     print_table(out, life_table(&lives.threads, labels, out.width))?;
     print_more(out, answer.lives_omitted, "--limit 0")?;
-    let unended: Vec<_> = lives.unended.iter().filter(|it| stands_out(lives, it)).collect();
+    let unended: Vec<_> = lives.unended.iter().filter(|it| it.stands_out(lives)).collect();
     if !unended.is_empty() {
         writeln!(out, "\n{}", out.bold("Still waiting when the trace stopped"))?;
         let shown = limited(&unended, UNENDED_SHOWN);
@@ -115,7 +115,7 @@ fn unseen_lines(lives: &Lives, names: &Names<'_>) -> Vec<String> {
         let mut lines: Vec<_> = limited(found, UNSEEN_SHOWN).iter().map(line).collect();
         let more = found.len().saturating_sub(UNSEEN_SHOWN);
         if more > 0 {
-            lines.push(format!("… and {more} more: --json"));
+            lines.push(format!("… and {} more: --json", units::count(more as u64)));
         }
         lines
     };

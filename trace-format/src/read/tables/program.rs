@@ -3,6 +3,7 @@
 
 use super::text;
 use crate::definition::{self, ResourceKind, StackFlags};
+use crate::facility;
 use crate::id::{ResourceId, StackId};
 use crate::time::Ticks;
 
@@ -80,12 +81,26 @@ impl Function {
 /// Whether a part of the recorder served, and how, or why not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facility {
-    /// `stacks`, `os`, `sched`, `samples`, `faults`, `heap`.
+    /// One of [`facility`]'s, or a later version's.
     pub name: String,
     /// Whether it did.
     pub on: bool,
     /// In words.
     pub note: String,
+}
+
+impl Facility {
+    /// Whether it is off for no other reason than that nobody asked for it.
+    #[must_use]
+    pub fn is_unasked(&self) -> bool {
+        !self.on && self.note.starts_with(facility::NOT_ASKED_FOR)
+    }
+
+    /// Of [`facility::STACKS`]: whether stacks follow the frame pointers that the program keeps.
+    #[must_use]
+    pub fn follows_frame_pointers(&self) -> bool {
+        self.on && self.note.starts_with(facility::FRAME_POINTERS)
+    }
 }
 
 /// The heap at one moment.

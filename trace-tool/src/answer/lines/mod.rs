@@ -17,7 +17,7 @@ use trace_profile::escape;
 
 use crate::label::names::{NamedValues, Names, outcome, push_value};
 use crate::label::places::Places;
-use crate::label::units;
+use crate::label::{call, units};
 pub use futures::TaskLink;
 pub use system::SystemFields;
 
@@ -338,7 +338,7 @@ impl<'t> Lines<'t> {
     fn end_line(&self, ended: &EndedOne, returned: Option<i64>) -> Line {
         let (mut fields, mut what) = self.open_fields(ended.open);
         if let (Open::Call(made), Some(returned)) = (ended.open, returned) {
-            what.push_str(&system::result(made, returned));
+            what.push_str(&call::ending(made.call, returned));
             fields.system.get_or_insert_default().set_result(returned);
         }
         let kind = match ended.open {
@@ -407,9 +407,10 @@ impl<'t> Lines<'t> {
                 let text = format!("event {opcode:#04x} of a newer version");
                 Line { kind: "unknown", text, ..Line::default() }
             }
-            EventKind::Alloc { .. } | EventKind::Free { .. } => {
-                self.heap_line(kind).unwrap_or_default()
+            EventKind::Alloc { sample, address, bytes, .. } => {
+                system::allocation(sample, address, bytes)
             }
+            EventKind::Free { sample } => system::freed(sample),
             _ => self.future(kind, at),
         }
     }

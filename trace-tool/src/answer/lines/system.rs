@@ -48,12 +48,6 @@ impl SystemFields {
     }
 }
 
-/// What follows a call that has ended: ` = 512 B`, ` failed: ENOENT`.
-pub(super) fn result(made: OpenCall, result: i64) -> String {
-    let shown = call::result(made.call, result);
-    if result < 0 { format!(" failed: {shown}") } else { format!(" = {shown}") }
-}
-
 /// The stack that an event was recorded at.
 pub(super) fn stack_of(kind: &EventKind<'_>) -> Option<StackId> {
     let stack = match *kind {
@@ -68,6 +62,21 @@ pub(super) fn stack_of(kind: &EventKind<'_>) -> Option<StackId> {
         _ => futures::stack_of(kind),
     };
     stack.filter(|stack| *stack != StackId(0))
+}
+
+/// An allocation that is a sample.
+pub(super) fn allocation(sample: SampleId, address: u64, bytes: u64) -> Line {
+    let text = format!("sampled allocation #{} of {}", sample.0, units::bytes(bytes));
+    let (sample, address, bytes) = (Some(sample), Some(address), Some(bytes));
+    let fields = SystemFields { sample, address, bytes, ..SystemFields::default() };
+    Line { kind: "alloc", text, system: Some(Box::new(fields)), ..Line::default() }
+}
+
+/// The end of one.
+pub(super) fn freed(sample: SampleId) -> Line {
+    let text = format!("sampled allocation #{} freed", sample.0);
+    let fields = SystemFields { sample: Some(sample), ..SystemFields::default() };
+    Line { kind: "free", text, system: Some(Box::new(fields)), ..Line::default() }
 }
 
 impl Lines<'_> {
@@ -92,28 +101,12 @@ impl Lines<'_> {
     pub(super) fn call(&self, made: OpenCall, at: Ticks, returned: i64, duration: Ticks) -> Line {
         let (mut line, text) = self.call_fields(made);
         let duration = self.names.duration(at, duration);
-        line.text = format!("{text}{}  {}", result(made, returned), units::time(duration));
+        line.text =
+            format!("{text}{}  {}", call::ending(made.call, returned), units::time(duration));
         line.kind = "call";
         line.duration = Some(duration);
         line.system.get_or_insert_default().set_result(returned);
         line
-    }
-
-    /// A sampled allocation, made or freed.
-    pub(super) fn heap_line(&self, kind: &EventKind<'_>) -> Option<Line> {
-        let (name, text, system) = match *kind {
-            EventKind::Alloc { sample, address, bytes, .. } => {
-                let text = format!("sampled allocation #{} of {}", sample.0, units::bytes(bytes));
-                let (sample, address, bytes) = (Some(sample), Some(address), Some(bytes));
-                ("alloc", text, SystemFields { sample, address, bytes, ..SystemFields::default() })
-            }
-            EventKind::Free { sample } => {
-                let text = format!("sampled allocation #{} freed", sample.0);
-                ("free", text, SystemFields { sample: Some(sample), ..SystemFields::default() })
-            }
-            _ => return None,
-        };
-        Some(Line { kind: name, text, system: Some(Box::new(system)), ..Line::default() })
     }
 
     /// What happened on a CPU.
