@@ -268,7 +268,7 @@ fn resolving(recorder: &FlightRecorder, act: impl FnOnce()) {
             while !is_over.load(Ordering::Relaxed) {
                 recorder.snapshot_with_names(std::io::sink()).expect("a sink takes all");
                 DONE.fetch_add(1, Ordering::Relaxed);
-                // Whoever waits for a turn looks every millisecond.
+                // Another thread that waits for its turn looks every millisecond.
                 thread::sleep(Duration::from_millis(5));
             }
         });
