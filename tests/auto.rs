@@ -371,10 +371,7 @@ fn privileged(folder: &Path) -> Option<Command> {
         return None;
     }
     let copy = folder.join("program");
-    // By another process: who holds a file open for writing while another test starts a program
-    // makes it busy for as long as that takes.
-    let copied = Command::new("cp").arg(&*PROGRAM).arg(&copy).status().expect("there is cp");
-    assert!(copied.success(), "there is room");
+    fixture::copy_program(&PROGRAM, &copy);
     everybody(folder, 0o755).and_then(|()| everybody(&copy, 0o4755)).expect("it is ours");
     let command = || {
         let mut command = Command::new(&copy);

@@ -132,6 +132,19 @@ fn a_clock_that_becomes_wrong_while_the_trace_runs_is_noticed() {
 }
 
 #[test]
+fn a_clock_that_stops_while_the_trace_runs_is_noticed() {
+    if in_own_process("a_clock_that_stops_while_the_trace_runs_is_noticed") {
+        let options = with_calls().generation(Duration::from_millis(5));
+        let recorded = record(options, || {
+            common::waiting::wait_for_generations(2);
+            fake(FROZEN);
+            common::waiting::wait_for_generations(4);
+        });
+        check(recorded, " s behind the kernel's");
+    }
+}
+
+#[test]
 fn of_a_clock_that_is_right_nothing_is_said() {
     if in_own_process("of_a_clock_that_is_right_nothing_is_said") {
         let (recorded, _) = record(with_calls(), || thread::sleep(Duration::from_millis(5)));

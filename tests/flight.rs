@@ -6,7 +6,7 @@ mod common;
 use common::decoded::Decoded;
 use common::waiting::{PATIENCE, wait_until};
 use common::writers::{Fault, Faulty, Memory};
-use common::{Ends, alone, annotated, checks, lines, on_thread};
+use common::{Ends, alone, annotated, checks, lines, loudly, on_thread};
 use exectrace::{
     FlightRecorder, SnapshotError, StartError, Task, Trace, TracedExt, instant, is_enabled,
     start_with, trace_region, traced,
@@ -144,8 +144,12 @@ fn what_is_too_old_goes() {
     let recorder = builder.start().expect("none is running");
     instant!("old");
     wait_until("it is gone", || !all_lines(&snapshot(&recorder)).contains(&"! old".to_owned()));
-    instant!("new");
-    assert_eq!(all_lines(&snapshot(&recorder)), ["! new"]);
+    // A snapshot that comes late finds none, for the new one is too old as well.
+    wait_until("a new one is there, and no old one", || {
+        instant!("new");
+        let lines = all_lines(&snapshot(&recorder));
+        !lines.is_empty() && lines.iter().all(|line| line == "! new")
+    });
 }
 
 /// Stops a trace, and checks it as a trace that stands by itself; its lines.
@@ -329,7 +333,9 @@ fn a_slow_task_leaves_a_trace_and_a_fast_one_does_not() {
     recorder.on_slow("request", slow_after, &folder).expect("a folder");
     let begin = Instant::now();
     Task::new("request").end();
-    assert!(begin.elapsed() < slow_after, "no machine is as busy as that");
+    if begin.elapsed() >= slow_after {
+        return loudly("SKIPPED: other programs had the CPU, a fast task was slow");
+    }
     let other = Task::new("other");
     let slow = Task::new("request");
     instant!("culprit");

@@ -248,7 +248,7 @@ fn a_forked_child_counts_on_and_samples_in_its_own_trace_only() {
         assert!(child >= 0, "fork failed");
         if child == 0 {
             // SAFETY: `alarm` wants nothing. A child that hangs is ended.
-            unsafe { libc::alarm(20) };
+            unsafe { libc::alarm(120) };
             // The parent's samples end here, and nobody is told.
             drop(before);
             let file = std::fs::File::create(&path);

@@ -139,16 +139,22 @@ extern "C" fn hold(_: libc::c_int) {
     IS_HELD.store(false, Ordering::SeqCst);
 }
 
+/// Maximum number of steps of one round: they fit the memory, however late the signal comes.
+const STEPS_MAX: u64 = 200_000;
+
 /// What records into a trace, and is held: how many it has recorded is in `done`.
 fn steps(done: &AtomicU64, is_over: &AtomicBool) {
     trace_region!("around");
-    for n in 0_u64.. {
+    for n in 0..STEPS_MAX {
         if is_over.load(Ordering::Relaxed) {
             return;
         }
         instant!("step", n);
         done.store(n + 1, Ordering::SeqCst);
         trace_region!("inside");
+    }
+    while !is_over.load(Ordering::Relaxed) {
+        thread::yield_now();
     }
 }
 

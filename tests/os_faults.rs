@@ -344,7 +344,6 @@ fn names_of_threads_are_whole() {
 /// Set for the process that is to overflow.
 const OVERFLOW: &str = "EXECTRACE_TEST_OVERFLOW";
 
-/// Deeper than any stack.
 /// A writer that takes a lock which the program takes as well.
 struct Locking {
     lock: Arc<Mutex<()>>,
@@ -395,6 +394,7 @@ fn a_program_that_holds_a_lock_of_its_writer_goes_on() {
     assert_eq!(moments.filter(|event| is_moment(event.kind)).count(), 20_000);
 }
 
+/// Deeper than any stack.
 fn sink(depth: u64) -> u64 {
     let room = std::hint::black_box([depth; 64]);
     if depth == u64::MAX { 0 } else { sink(depth + 1) + room[3] }

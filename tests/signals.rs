@@ -28,7 +28,7 @@ use trace_format::event::EventKind;
 static HEAP: Heap = Heap::system();
 
 /// A process that stands still so long is ended.
-const PATIENCE_SECONDS: u32 = 100;
+const PATIENCE_SECONDS: u32 = 300;
 
 /// The allocator, with the system's behind it.
 mod allocator {

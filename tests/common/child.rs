@@ -7,6 +7,9 @@
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+/// After which a child is ended. Longer than anything takes that ends at all.
+const PATIENCE_SECONDS: u32 = 120;
+
 /// Runs `act` in a forked child; the text it returns, or why it panicked.
 pub(crate) fn in_child(act: impl FnOnce() -> String) -> String {
     let (mut from_child, mut to_parent) = std::io::pipe().expect("the system makes a pipe");
@@ -17,7 +20,7 @@ pub(crate) fn in_child(act: impl FnOnce() -> String) -> String {
     if child == 0 {
         // A child that hangs is ended, and has not answered.
         // SAFETY: `alarm` wants nothing.
-        unsafe { libc::alarm(20) };
+        unsafe { libc::alarm(PATIENCE_SECONDS) };
         let answer = catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             format!("panicked: {}", text.or(panic.downcast_ref().copied()).unwrap_or("?"))

@@ -57,6 +57,13 @@ pub(crate) fn build(name: &str, members: &[Member<'_>]) -> PathBuf {
     target.join("debug")
 }
 
+/// Copies a program, by another process: a program cannot be started while a descriptor of its file
+/// is open for writing, and a process that another test starts has ours until it runs its program.
+pub(crate) fn copy_program(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg(from).arg(to).status().expect("there is `cp`");
+    assert!(copied.success(), "there is room");
+}
+
 /// A folder for the files of one test, empty.
 pub(crate) fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);

@@ -1,8 +1,10 @@
 //! In the recorder, atomics, cells and thread-locals are spelled in `primitive.rs` alone, so that
-//! loom can take their place in every protocol.
+//! loom can take their place in every protocol; and it waits by its own clock, as a library may
+//! have put the program's wrong.
 //!
 //! A tidy check and not a lint: clippy's bans see through re-exports, and fire on their uses too.
 
+use crate::tokens::Tokens;
 use crate::tree::{Exception, Fault, Tree, excuse};
 
 const SOURCES: &str = "trace-runtime/src/";
@@ -16,7 +18,7 @@ const BANNED: [(&[&str], &str); 5] = [
     (&["loom", ":", ":"], "have `primitive` choose between loom and std"),
 ];
 
-const EXCEPTIONS: [Exception; 14] = [
+const EXCEPTIONS: [Exception; 15] = [
     Exception { path: "trace-runtime/src/primitive.rs", reason: "the one place" },
     Exception { path: "trace-runtime/src/tests/", reason: "models say loom, and statics" },
     Exception { path: "trace-runtime/src/thread.rs", reason: "what only its owner touches" },
@@ -34,6 +36,7 @@ const EXCEPTIONS: [Exception; 14] = [
     Exception { path: "trace-runtime/src/open_tasks.rs", reason: "where a thread looks first" },
     Exception { path: "trace-runtime/src/body.rs", reason: "memory that a thread keeps" },
     Exception { path: "trace-runtime/src/clock.rs", reason: "the models' clock" },
+    Exception { path: "trace-runtime/src/sys/portable.rs", reason: "the one clock there is" },
 ];
 
 pub(crate) fn faults(tree: &Tree) -> Vec<Fault> {
@@ -49,8 +52,23 @@ fn used(tree: &Tree) -> Vec<Fault> {
                 faults.push(Fault::new(&file.path, token.line, what));
             }
         }
+        for line in instants(tokens) {
+            let what = "`std::time::Instant` in the recorder, take `clock::Instant`".to_owned();
+            faults.push(Fault::new(&file.path, line, what));
+        }
     }
     faults
+}
+
+/// The lines where the standard library's `Instant` is named, alone or in a list.
+fn instants(tokens: &Tokens) -> impl Iterator<Item = usize> {
+    const MODULE: [&str; 6] = ["std", ":", ":", "time", ":", ":"];
+    let of = |(at, _): (usize, &_)| {
+        let first = at + MODULE.len();
+        let end = tokens.0[first].mate.unwrap_or(first);
+        tokens.0[first..=end].iter().filter(|token| token.text == "Instant" && !token.in_test)
+    };
+    tokens.find(&MODULE).flat_map(of).map(|token| token.line)
 }
 
 mod tests {
@@ -64,6 +82,9 @@ mod tests {
             "struct A(std::cell::UnsafeCell<u8>);",
             "thread_local! { static A: u8 = 1; }",
             "use loom::thread;",
+            "use std::time::Instant;",
+            "use std::time::{Duration, Instant};",
+            "fn f() { std::time::Instant::now(); }",
         ] {
             let tree = Tree::sample(&[("trace-runtime/src/a.rs", text), ("src/lib.rs", text)]);
             assert_eq!(used(&tree).len(), 1, "{text}");
@@ -72,7 +93,8 @@ mod tests {
 
     #[test]
     fn comments_may_speak_of_them() {
-        let text = "//! No `UnsafeCell` here.\nuse crate::primitive::AtomicBool;";
+        let text = "//! No `UnsafeCell` here.\nuse crate::primitive::AtomicBool;\n\
+                    use crate::clock::Instant;\nuse std::time::Duration;";
         assert_eq!(used(&Tree::sample(&[("trace-runtime/src/a.rs", text)])), []);
     }
 }

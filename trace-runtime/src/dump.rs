@@ -20,7 +20,7 @@ use crate::folder;
 use crate::local;
 use crate::open_tasks::{self, NameWords, Seen};
 use crate::primitive::Ordering;
-use crate::primitive::global::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
+use crate::primitive::global::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};
 use crate::session::Session;
 use crate::worker::Worker;
 use std::fs;
@@ -92,9 +92,6 @@ struct Watched {
 /// it points to is never freed.
 static WATCHED: AtomicPtr<Mutex<Option<Watched>>> = AtomicPtr::new(ptr::null_mut());
 
-/// The system's id of the thread that writes, or of the last one; 0 if there was none.
-static WRITER: AtomicU32 = AtomicU32::new(0);
-
 /// A signal has come.
 static SIGNALLED: AtomicBool = AtomicBool::new(false);
 
@@ -148,13 +145,6 @@ fn watch(
             None => Ok(()),
         }
     })
-}
-
-/// The system's id of the thread that writes, if there is one: what it does is no part of the
-/// program's life.
-#[cfg(all(feature = "sched", stacks))]
-pub(crate) fn writer() -> u32 {
-    WRITER.load(Ordering::Relaxed)
 }
 
 /// See `FlightRecorder::on_slow`.
@@ -305,9 +295,7 @@ fn start_writer(session: &Arc<Session>) -> io::Result<()> {
             }
         }
     };
-    let worker = Worker::spawn(c"exectrace dumps", write)?;
-    WRITER.store(worker.system_id(), Ordering::Relaxed);
-    Ok(())
+    Worker::spawn(c"exectrace dumps", write).map(drop)
 }
 
 /// What the thread that writes does next.

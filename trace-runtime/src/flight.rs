@@ -149,9 +149,8 @@ impl FlightRecorderBuilder {
 
     /// The most bytes a snapshot has, definitions included but for names of functions
     /// ([`Options::names`]), and what is kept takes in memory; 16 MiB unless told otherwise, at
-    /// least 256 KiB. A snapshot that is being written keeps what it
-    /// has until it is done. What threads are just filling is beside it, and has the bound of
-    /// [`Options::memory_max`].
+    /// least 256 KiB. A snapshot that is being written keeps what it has until it is done. What
+    /// threads are just filling is beside it, and has the bound of [`Options::memory_max`].
     pub fn max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes.max(BYTES_MIN);
         self

@@ -385,8 +385,9 @@ impl<'p> Polling<'p> {
         }
     }
 
-    /// The same, where a waker was taken in the poll. The future that took it says where; those
-    /// around it, which share the waker, only remember it.
+    /// The same, where a waker was taken in the poll. The future that took it says where. Those
+    /// around it, which share the waker, only remember it, unless it was spawned: then they say it,
+    /// too.
     #[inline(never)]
     fn close_at(&self, node: usize, what: u64, taken: TakenAt) {
         let (waits_at, is_told) = (taken.stack(), self.begin != 0);

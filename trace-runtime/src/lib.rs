@@ -14,13 +14,13 @@
 //!    where it lies, writes it (`output`, `outlet`, `sink`), and gives batches back as spares. What
 //!    the kernel and the system tell beside, it collects from each `source`: the kernel's switches
 //!    (`sched`).
-//! 6. Start and stop are `recorder`'s; the recorder's own threads are made by `worker`, and
-//!    `signals` keeps the program's signals away from them; the flight recorder (`flight`) is
-//!    another outlet, and writes by itself what is worth it (`dump`, into a `folder`); a trace that
-//!    survives its process is started by `file`, which shares its batches by way of `kept`, and may
-//!    go on in another file (`rotation`); `claimed` says which process a file belongs to, and
-//!    `destination` what may be opened as one; what threads and the collector share of one trace is
-//!    in `session`.
+//! 6. Start and stop are `recorder`'s; the recorder's own threads are made by `worker`, listed by
+//!    `own_threads`, and `signals` keeps the program's signals away from them; the flight recorder
+//!    (`flight`) is another outlet, and writes by itself what is worth it (`dump`, into a
+//!    `folder`); a trace that survives its process is started by `file`, which shares its batches
+//!    by way of `kept`, and may go on in another file (`rotation`); `claimed` says which process a
+//!    file belongs to, and `destination` what may be opened as one; what threads and the collector
+//!    share of one trace is in `session`.
 //!
 //! `auto` starts a trace before `main`, if the environment says so; `keep` keeps what led to a test
 //! that fails.
@@ -133,6 +133,8 @@ mod os;
 mod outlet;
 mod output;
 mod own;
+#[cfg(all(feature = "sched", stacks))]
+mod own_threads;
 mod owner;
 mod poll;
 #[cfg(all(test, exectrace_loom))]

@@ -83,18 +83,19 @@ pub(crate) fn no_fork() -> impl Drop {
 /// The loader has a lock meanwhile, and a child has that as it was at the fork. Were it held by a
 /// thread that the child does not have, the child would wait for ever where it takes it next: to
 /// load a library, or to start a trace. So who forks waits until all are done, and who comes in
-/// meanwhile until it has forked. Neither waits long: who forks may be a signal's handler that has
-/// interrupted the other.
+/// meanwhile until it has forked. Neither waits for ever: who forks may be a signal's handler that
+/// has interrupted the other.
 mod forks {
     use crate::clock::Instant;
     use crate::primitive::Ordering;
     use crate::primitive::global::{AtomicBool, AtomicUsize};
     use std::time::Duration;
 
-    /// Copying the tables of hundreds of libraries takes less, also on a machine that is busy.
-    const WAIT_MAX: Duration = Duration::from_secs(2);
+    /// How long a fork waits. Longer than names are resolved for (`names`): a child that is forked
+    /// earlier would find a lock taken for ever. Listing modules takes milliseconds.
+    const WAIT_MAX: Duration = Duration::from_secs(10);
 
-    /// Threads that are listing modules.
+    /// Threads that list modules, or resolve names.
     static INSIDE: AtomicUsize = AtomicUsize::new(0);
     /// Threads that are forking.
     static FORKING: AtomicUsize = AtomicUsize::new(0);
@@ -138,7 +139,8 @@ mod forks {
 
     extern "C" fn before() {
         FORKING.fetch_add(1, Ordering::SeqCst);
-        // Who is quiet here lists modules itself, and a handler has interrupted that.
+        // Who is quiet here lists modules itself or resolves names, and a handler has interrupted
+        // that.
         if crate::local::is_quiet() {
             return;
         }
@@ -271,7 +273,7 @@ mod tests {
                 // One that hangs is ended.
                 //
                 // SAFETY: `alarm` takes a number.
-                unsafe { libc::alarm(20) };
+                unsafe { libc::alarm(120) };
                 version();
                 // SAFETY: `_exit` takes a number.
                 unsafe { libc::_exit(0) };

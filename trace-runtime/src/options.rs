@@ -202,15 +202,16 @@ impl Options {
     ///   [`FlightRecorder::snapshot`](crate::FlightRecorder::snapshot) return when names are
     ///   written, and so does a dump for a panic;
     /// - a fork, or a thread that uses the crate `backtrace` itself, waits until the address that
-    ///   is being resolved is done; a fork for two seconds at most. The first one of a large file
-    ///   may take a second.
+    ///   is being resolved is done. The first one of a large file may take a second. After ten
+    ///   seconds a fork goes on, and the child must not resolve names.
     ///
     /// Limits: 65,536 addresses, 16 MiB of names, 8 s. Memory is taken meanwhile, some tens of
     /// megabytes, and given back to the allocator.
-    /// Left to whoever reads the trace, as without this option, is what is beyond the limits; what
-    /// is in no file, or in one that is not the one that runs any more; and what is in libraries,
-    /// once one has been unloaded, or that were loaded after the first names were resolved. A
-    /// trace that is killed has no names, and nor does the recorder's own file
+    ///
+    /// Readers name these addresses from the program's files, as without this option: those beyond
+    /// the limits; those in no file, or in a file that has changed since; those in libraries that
+    /// were loaded after the first names were resolved, and in all libraries once one was unloaded.
+    /// A trace whose process was killed has no names, and neither has the recorder's own file
     /// ([`FlightRecorderBuilder::mapped`](crate::FlightRecorderBuilder::mapped)).
     #[must_use]
     pub fn names(mut self, on: bool) -> Self {

@@ -510,6 +510,8 @@ extern "C" fn forked() {
     #[cfg(os_hooks)]
     crate::os::forked(goes_on);
     crate::dump::forked();
+    #[cfg(all(feature = "sched", stacks))]
+    crate::own_threads::OWN_THREADS.forked();
     local::abandon();
     #[cfg(all(feature = "heap", not(exectrace_loom)))]
     crate::heap::forked();

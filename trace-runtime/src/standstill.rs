@@ -65,6 +65,9 @@ impl Standstill {
 
     /// Sleeps until then, or until it is unparked. Returns what the trace is to say of it.
     pub(crate) fn park_until(&mut self, until: Instant) -> Option<Definition<'static>> {
+        // By a clock that has stopped, or was set back, `until` never comes, and the kernel ends
+        // each park at once.
+        clock::check_clock();
         if clock::clock_faked_by().is_some() {
             // The standard library parks until a moment of the program's clock, which may never
             // come for the kernel, or be over.

@@ -1,4 +1,5 @@
-//! The recorder's own threads: the collector, and the one that writes dumps.
+//! The recorder's own threads: the collector, the one that writes dumps, one that ends a part of a
+//! trace, and one that resolves names.
 //!
 //! They are no threads of the program: they are quiet from their first instruction to their last,
 //! so nothing they do is recorded, and they take no signals of the program's. Nobody has to wait
@@ -86,6 +87,8 @@ fn pin() {
 #[cfg(unix)]
 mod system {
     use crate::local;
+    #[cfg(all(feature = "sched", stacks))]
+    use crate::own_threads::OWN_THREADS;
     use std::ffi::{CStr, c_void};
     use std::io;
     use std::mem::{ManuallyDrop, MaybeUninit};
@@ -108,6 +111,8 @@ mod system {
     unsafe impl Send for Handle {}
 
     pub(super) fn spawn(name: &'static CStr, work: Box<dyn FnOnce() + Send>) -> io::Result<Handle> {
+        #[cfg(all(feature = "sched", stacks))]
+        OWN_THREADS.start();
         let start = Box::into_raw(Box::new(Start { name, work }));
         let mut failed = create(start, Some(STACK_BYTES));
         if let Err(libc::EINVAL) = failed {
@@ -115,6 +120,8 @@ mod system {
             failed = create(start, None);
         }
         failed.map(Handle).map_err(|error| {
+            #[cfg(all(feature = "sched", stacks))]
+            OWN_THREADS.not_started();
             // SAFETY: `from_raw` wants the pointer of `into_raw`, once: there is no thread.
             drop(unsafe { Box::from_raw(start) });
             io::Error::from_raw_os_error(error)
@@ -151,6 +158,8 @@ mod system {
     extern "C" fn enter(start: *mut c_void) -> *mut c_void {
         // For good: what the thread frees when it ends is not the program's either.
         let _quiet = ManuallyDrop::new(local::quiet());
+        #[cfg(all(feature = "sched", stacks))]
+        let _listed = OWN_THREADS.list(local::system_id() as u32);
         // SAFETY: `from_raw` wants the pointer of `into_raw`, once: `spawn` has made it for this
         // thread.
         let Start { name, work } = *unsafe { Box::from_raw(start.cast::<Start>()) };

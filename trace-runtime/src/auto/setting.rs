@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn lz4_and_names_are_had_where_they_are_compiled_in() {
+    fn lz4_and_names_are_options_where_they_are_compiled_in() {
         assert_eq!(Setting::parse("x,lz4").is_ok(), cfg!(feature = "lz4"));
         let named = Setting::parse("x,names").map(|setting| setting.options.names);
         assert_eq!(named.ok(), cfg!(all(feature = "names", stacks)).then_some(true));

@@ -1,10 +1,11 @@
 //! Names of functions, resolved inside the process when a trace or a snapshot ends: the feature
 //! `names`, and `Options::names`. Such a trace can be read where the program's files are not.
 //!
-//! What is resolved is every address that a trace has: those in the table of stacks, and where
-//! threads began. A thread of the recorder's own does it (`exectrace names`), with all signals
-//! blocked and a stack of its own; whoever ends the trace waits for it, for [`WAIT_MAX`] at most,
-//! and takes what there is by then. Readers resolve the rest from the program's files, as ever.
+//! What is resolved is every address in the table of stacks, of earlier traces, too, the newest
+//! first, and where threads began. A thread of the recorder's own does it (`exectrace names`), with
+//! all signals blocked and a stack of its own; whoever ends the trace waits for it, for
+//! [`WAIT_MAX`] at most, and takes what there is by then. Readers resolve the rest from the
+//! program's files, as ever.
 //!
 //! **What can't happen.** The crate `backtrace` resolves, under a lock that it has for the whole
 //! process, and allocates.
@@ -13,9 +14,10 @@
 //! - *A panic*: the standard library's own backtraces have another lock. A program that uses the
 //!   crate itself, in a panic's hook too, waits for one address at most. A dump for a panic waits
 //!   for [`WAIT_MAX`] at most, whatever became of the thread that resolves.
-//! - *A fork* waits until the address that is being resolved is done, two seconds at most, as it
+//! - *A fork* waits until the address that is being resolved is done, ten seconds at most, as it
 //!   does for the list of modules (`modules::forks`). So the child finds the crate's lock and the
-//!   loader's free, and [`TURN`] says that its owner was of another process.
+//!   loader's free, and [`TURN`] says that its owner was of another process. Should one address
+//!   take longer than that, the fork goes on, and the child must not resolve names.
 //! - *The program's memory*: it is asked for first (`headroom`); all is given back at the end.
 //!
 //! - `resolve`: from addresses to definitions.
@@ -24,6 +26,7 @@
 mod program;
 mod resolve;
 
+use crate::clock::Instant;
 use crate::intern::STACKS;
 use crate::primitive::Ordering;
 use crate::primitive::global::AtomicU32;
@@ -32,9 +35,9 @@ use resolve::Resolved;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use trace_format::definition::{Definition, Definitions};
 use trace_format::facility;
 
@@ -43,6 +46,10 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// How long the thread that resolves goes on: it notices after each address.
 const RESOLVE_MAX: Duration = Duration::from_secs(8);
+
+/// Between two looks of who waits. It looks, and is not woken: the standard library's waits with a
+/// limit end by the program's clock, which a library may have put wrong.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Maximum number of addresses that are resolved for one trace, but for those of one stack.
 const ADDRESSES_MAX: usize = 1 << 16;
@@ -73,46 +80,55 @@ impl Names {
     }
 }
 
-/// The names of all that stacks hold, and of these functions. Waits; not for who holds a lock that
-/// the program may want.
+/// The names of all that stacks hold, and of these functions. Waits for the thread that resolves,
+/// for [`WAIT_MAX`] at most, and takes no lock meanwhile that the program may hold.
 ///
 /// - `entries`: where threads began; 0 is none.
 pub(crate) fn resolve_all(entries: impl IntoIterator<Item = u64>) -> Names {
     let begin = Instant::now();
     let mut wanted: BTreeSet<u64> = entries.into_iter().filter(|entry| *entry != 0).collect();
-    let left_out = add_stacks(&mut wanted);
+    let stacks = newest_first(STACKS.count(), |id| STACKS.get(id));
+    let left_out = add_stacks(&mut wanted, stacks);
     let all = wanted.len();
     // No channel: it would have the new thread register a destructor, for which the loader's lock
     // is taken, and a library that is being loaded or unloaded may be what ends the trace.
-    let place = Arc::new((Mutex::new(None), Condvar::new()));
+    let place = Arc::new(Mutex::new(None));
     let result = Arc::clone(&place);
     let work = move || {
         let until = begin + RESOLVE_MAX;
         let work = || take_turn(until, || resolve::all(&wanted, until));
         // Whoever waits is told in any case. The crate panics if the program has panicked in it.
         let resolved = catch_unwind(AssertUnwindSafe(work)).ok().flatten();
-        let (place, is_done) = &*result;
-        *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(resolved);
-        is_done.notify_all();
+        *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(resolved);
     };
     if let Err(error) = Worker::spawn(c"exectrace names", work) {
         return Names::none(&error.to_string());
     }
-    let (place, is_done) = &*place;
-    let waiting = place.lock().unwrap_or_else(PoisonError::into_inner);
-    let is_waiting = |place: &mut Option<Option<Resolved>>| place.is_none();
-    let waited = is_done.wait_timeout_while(waiting, WAIT_MAX, is_waiting);
-    let mut place = waited.unwrap_or_else(PoisonError::into_inner).0;
-    match place.take().flatten() {
+    let take = || place.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let mut resolved = take();
+    while resolved.is_none() && begin.elapsed() < WAIT_MAX {
+        thread::sleep(PAUSE);
+        resolved = take();
+    }
+    match resolved.flatten() {
         Some(resolved) => named(resolved, all, left_out, begin.elapsed()),
         None => Names::none("it took too long, or has failed"),
     }
 }
 
-/// Adds what stacks hold, up to the limit. What was left out.
-fn add_stacks(wanted: &mut BTreeSet<u64>) -> Option<&'static str> {
-    for words in (1..=STACKS.count()).filter_map(|id| STACKS.get(id)) {
-        wanted.extend(words.iter().skip(1));
+/// Of so many stacks, which are numbered from 1. Where there are too many, a trace lacks the names
+/// of those that only earlier traces have.
+fn newest_first<S>(count: u32, get: impl Fn(u32) -> Option<S>) -> impl Iterator<Item = S> {
+    (1..=count).rev().filter_map(get)
+}
+
+/// Adds what these stacks hold, up to the limit. What was left out.
+fn add_stacks(
+    wanted: &mut BTreeSet<u64>,
+    stacks: impl Iterator<Item = impl AsRef<[u64]>>,
+) -> Option<&'static str> {
+    for words in stacks {
+        wanted.extend(words.as_ref().iter().skip(1));
         if wanted.len() > ADDRESSES_MAX {
             return Some("there were too many addresses for the rest");
         }
@@ -149,13 +165,29 @@ fn take_turn<T>(until: Instant, act: impl FnOnce() -> T) -> Option<T> {
         if Instant::now() >= until {
             return None;
         }
-        thread::sleep(Duration::from_millis(1));
+        thread::sleep(PAUSE);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_too_many_stacks_the_newest_are_resolved() {
+        let oldest = vec![0, 7];
+        let newer: Vec<u64> = (0..=ADDRESSES_MAX as u64).map(|at| 1_000 + at).collect();
+        let mut wanted = BTreeSet::new();
+        let left_out = add_stacks(
+            &mut wanted,
+            newest_first(2, |id| match id {
+                1 => Some(oldest.clone()),
+                _ => Some([vec![0], newer.clone()].concat()),
+            }),
+        );
+        assert!(left_out.is_some());
+        assert!(newer.iter().all(|address| wanted.contains(address)) && !wanted.contains(&7));
+    }
 
     #[test]
     fn the_turn_of_a_process_that_was_forked_from_is_not_waited_for() {

@@ -5,12 +5,12 @@
 //! any library was unloaded, for another may lie there now. The program itself stays.
 
 use super::program::ProgramFile;
+use crate::clock::Instant;
 use crate::headroom;
 use crate::modules::{self, Module};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::c_void;
 use std::ptr;
-use std::time::Instant;
 use trace_format::definition::{Definition, Function, put_definition};
 use trace_format::function::{DebugFunction, name_all, plain};
 

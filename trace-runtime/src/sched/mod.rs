@@ -23,10 +23,9 @@ mod record;
 mod ring;
 
 use crate::clock;
-use crate::dump;
-use crate::local;
 use crate::options::Options;
 use crate::output::Output;
+use crate::own_threads::OWN_THREADS;
 use crate::source::Source;
 use crate::stack::{FRAMES_MAX, intern_frames};
 use convert::Convert;
@@ -112,7 +111,10 @@ impl Source for Sched {
     }
 
     fn collect(&mut self, output: &mut Output) {
-        if let Some(watch) = &mut self.watch {
+        // Records of a thread that is not listed yet would be taken for the program's.
+        if let Some(watch) = &mut self.watch
+            && !OWN_THREADS.is_one_starting()
+        {
             watch.look(output);
         }
     }
@@ -206,8 +208,6 @@ impl Watch {
         let running = if self.has_looked { Vec::new() } else { self.running_silently() };
         self.has_looked = true;
         self.convert.look();
-        // What the collector does is no part of the program's life, nor who writes snapshots.
-        let own = [local::system_id() as u32, dump::writer()];
         self.looked = clock::ticks();
         for at in 0..self.lanes.len() {
             let mut bytes = std::mem::take(&mut self.bytes);
@@ -215,7 +215,7 @@ impl Watch {
             self.cover.rings[at].1.take(&mut bytes);
             for record in Records(&bytes) {
                 let lost = matches!(record.what, What::Lost(_));
-                if lost || (record.process == self.process && !own.contains(&record.thread)) {
+                if lost || (record.process == self.process && !OWN_THREADS.has(record.thread)) {
                     self.tell(at, &record);
                 }
                 if self.lanes[at].is_long() {
@@ -224,12 +224,12 @@ impl Watch {
             }
             self.bytes = bytes;
         }
-        for (thread, at) in running {
+        for (thread, at) in running.into_iter().filter(|(thread, _)| !OWN_THREADS.has(*thread)) {
             if let Some(Silent { since, ceased: false }) = self.silent.remove(&thread) {
                 self.lanes[at].switch_in(since, thread);
             }
         }
-        own.iter().for_each(|own| _ = self.silent.remove(own));
+        self.silent.retain(|thread, _| !OWN_THREADS.has(*thread));
         self.lanes.iter_mut().for_each(|lane| lane.write(output));
     }
 
