@@ -97,8 +97,8 @@ fn damage(bytes: &mut [u8], thread: u32, place: usize) {
     let at = {
         let file = TraceFile::open(&*bytes).expect("a trace");
         let is_of = |kind, of| kind == BatchKind::Events && of == ThreadId(thread);
-        let entries = file.index().iter().filter(|entry| is_of(entry.kind, entry.thread));
-        let entry = entries.skip(place).next().expect("it has so many");
+        let mut entries = file.index().iter().filter(|entry| is_of(entry.kind, entry.thread));
+        let entry = entries.nth(place).expect("it has so many");
         entry.offset + u64::from(entry.bytes) - 1
     };
     bytes[usize::try_from(at).expect("it is in memory")] ^= 0xff;
