@@ -63,6 +63,7 @@ use crate::durations::Quantiles;
 use crate::reason::Reason;
 use crate::standstill::Standstill;
 use crate::time::Moment;
+pub(crate) use crate::units::sum as saturating_sum;
 
 /// How many of the slowest are kept of each group, and of its parties.
 pub const TOP: usize = 8;
@@ -511,9 +512,4 @@ impl Times {
             add(mine, theirs);
         }
     }
-}
-
-/// Of many threads' times, which a false trace may make any number.
-pub(crate) fn saturating_sum(times: impl Iterator<Item = u64>) -> u64 {
-    times.fold(0, u64::saturating_add)
 }
