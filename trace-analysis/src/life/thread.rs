@@ -105,6 +105,8 @@ pub(super) struct Living {
     pub(super) outside: u64,
     /// Since when it has been in the state of [`Living::cpu`].
     pub(super) since: u64,
+    /// Whether it is among those of which it is known whether they run.
+    pub(super) is_switched: bool,
     /// Events are missing since the last that was read.
     pub(super) gap: bool,
     /// Whether it is known to have existed: it wrote something, or ran.
@@ -140,6 +142,7 @@ impl Living {
             fault: None,
             outside: 0,
             since: begin,
+            is_switched: false,
             gap: false,
             seen: false,
             calls_ended: 0,

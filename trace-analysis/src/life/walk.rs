@@ -44,7 +44,7 @@ use crate::timeline::{How, Loss, Note, Observer};
 use crate::trace::Trace;
 use crate::walk::{Visitor, walk};
 
-/// Threads that recorded nothing, known from CPUs: so many.
+/// Maximum number of threads that recorded nothing and are known from CPUs.
 const STRANGERS_MAX: usize = 1 << 16;
 
 /// Errors that say that nothing was waited for.
@@ -72,6 +72,8 @@ pub(crate) struct Walk<'f, O> {
     pub(super) who: Who,
     strangers: usize,
     pub(super) cpus: Cpus,
+    /// Threads of which it is known whether they run, and some of which it was.
+    pub(super) switched: Vec<usize>,
     pub(super) futexes: Futexes,
     pub(super) hands: LockHands,
     pub(super) waits: WaitTable,
@@ -118,6 +120,7 @@ impl<'f, O: Observer> Walk<'f, O> {
             who: Who::default(),
             strangers: 0,
             cpus: Cpus::new(from, cpus_watched(tables)),
+            switched: Vec::new(),
             futexes: Futexes::default(),
             hands: LockHands::default(),
             waits: WaitTable::new(&options.threads, LongWaits::new(tables, to - from)),
