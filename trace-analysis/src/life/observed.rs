@@ -28,8 +28,6 @@ pub(super) struct Given<'e> {
     pub(super) whole: Option<(u64, i64)>,
     /// Arguments.
     pub(super) values: Values<'e>,
-    /// Whether an observer knows it already.
-    pub(super) is_known: bool,
 }
 
 impl<O: Observer> Walk<'_, O> {
@@ -52,11 +50,9 @@ impl<O: Observer> Walk<'_, O> {
             return;
         }
         self.tell_news(Values::default(), FutureId(0));
-        if !given.is_known {
-            let (values, result) = (given.values, given.whole.map(|(_, result)| result));
-            let who = self.seen(who);
-            self.observer.begin(who, &Begun { open, at, values, reason, result, edge });
-        }
+        let (values, result) = (given.values, given.whole.map(|(_, result)| result));
+        let who = self.seen(who);
+        self.observer.begin(who, &Begun { open, at, values, reason, result, edge });
     }
 
     /// Tells that something ends.

@@ -9,8 +9,8 @@
 //! - That a wait was over and the thread only ready is known when its call ends and its waker is
 //!   found; time is then moved, within the call.
 //!
-//! Elsewhere: the sums (`spent`), what a thread did lately (`history`), what goes on behind missing events (`gaps`),
-//! who woke whom (`futex`), sums over threads (`grouped`), events (`walk`).
+//! Elsewhere: the sums (`spent`), what a thread did lately (`history`), what goes on behind missing
+//! events (`gaps`), who woke whom (`futex`), sums over threads (`grouped`), events (`walk`).
 
 use trace_format::definition::OpenSince;
 use trace_format::id::{CallId, Open, OpenCall, ResourceId, SiteId, StackId};
@@ -20,7 +20,7 @@ use trace_format::time::Ticks;
 use super::activity::{Account, Activity};
 use super::closed::Over;
 use super::frame::{Chain, Frame, Leaf};
-use super::gaps::Gaps;
+use super::gaps::{Aside, Gaps};
 use super::history::{History, Stretch};
 use super::places::Meaning;
 use super::spent::{BLOCKED, EITHER, IN_CALLS, Known, READY, RUNNING, STOPPED, Spent, UNKNOWN};
@@ -439,7 +439,7 @@ impl Living {
 
     /// Events are missing: puts aside what was open, outermost first, until something shows what of
     /// it still is.
-    pub(super) fn lose(&mut self, open: Vec<Frame>) {
+    pub(super) fn lose(&mut self, open: Vec<Aside>) {
         self.catch_up();
         self.gaps.begin(open);
         self.index.reset();
@@ -447,7 +447,11 @@ impl Living {
     }
 
     /// Opens again what was put aside.
-    pub(super) fn restore(&mut self, frame: Frame) {
+    pub(super) fn restore(&mut self, aside: Aside) {
+        let Aside { frame, call } = aside;
+        if let Some(call) = call {
+            self.calls.push((self.frames.len(), call));
+        }
         if frame.account.is_some() {
             self.accounts.push(self.frames.len());
         }

@@ -274,6 +274,8 @@ impl<'f, O: Observer> Walk<'f, O> {
             self.bring_in_state(who, at);
         } else {
             self.bring(who, at);
+            // Only what the thread itself wrote ends a gap.
+            self.living[who].gap = false;
         }
         let since = |since: Ticks| Ticks(event.ticks.0.saturating_sub(since.0));
         let ticks = event.ticks;
@@ -375,7 +377,6 @@ impl<'f, O: Observer> Walk<'f, O> {
                 Over::Leaf(leaf, end) => self.closed_leaf(who, leaf, end),
             }
         }
-        self.living[who].gap = false;
     }
 
     /// The same before an event that changes no state.
@@ -451,6 +452,7 @@ impl<O: Observer> Visitor for Walk<'_, O> {
         let Some(who) = self.thread(thread, at) else { return };
         self.come(who, at);
         self.bring(who, at);
+        self.living[who].gap = false;
         if self.living[who].find(open, at).is_none() {
             self.begin(who, open, begin, Given::default());
         }
