@@ -204,7 +204,7 @@ impl<'f> AsyncReport<'f> {
     }
 
     /// A task did this: what an observer is to be told, if there is one. What nobody has told of
-    /// yet is not drawn.
+    /// yet is not drawn, and nothing behind the end of a task.
     pub(super) fn drawn(
         &mut self,
         task: FutureId,
@@ -213,7 +213,7 @@ impl<'f> AsyncReport<'f> {
         to: Option<u64>,
     ) -> Option<TaskInterval> {
         self.news.as_ref()?;
-        let known = self.known.get_mut(&task).filter(|known| known.is_told)?;
+        let known = self.known.get_mut(&task).filter(|known| known.is_told && !known.ended)?;
         // A future that two threads poll at once is in one state all the same.
         let from = from.max(known.drawn);
         let to = to.map(Nanos);
