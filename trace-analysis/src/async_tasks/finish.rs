@@ -175,7 +175,7 @@ impl AsyncReport<'_> {
         let since = Moment::older(frame.begin, frame.older);
         self.draw(id, TaskState::Polled(here.thread), since, None);
         let nanos = self.to.saturating_sub(frame.begin);
-        let is_outermost = innermost_poll(here.frames).is_none();
+        let is_outermost = innermost_poll(here.polls).is_none();
         let thread = self.thread(here.who, here.thread);
         if is_outermost {
             thread.add_poll(nanos, frame.older, super::LONG_POLL.0);

@@ -40,8 +40,9 @@ pub(crate) struct Here<'t> {
     /// Its number, and its id.
     pub(crate) who: usize,
     pub(crate) thread: ThreadId,
-    /// What is open on it; of what begins or ends just now, what is around that.
-    pub(crate) frames: &'t [Frame],
+    /// The futures that are polled on it, innermost last; of a poll that begins or ends just now,
+    /// those around it.
+    pub(crate) polls: &'t [FutureId],
 }
 
 impl AsyncReport<'_> {
@@ -63,7 +64,7 @@ impl AsyncReport<'_> {
                 return Note { edge: self.spawned(future, is_news), ..Note::default() };
             }
             EventKind::FutureBegin { future, task, site, .. } => {
-                let around = innermost_poll(here.frames).filter(|it| *it != future);
+                let around = innermost_poll(here.polls).filter(|it| *it != future);
                 let kind = if around.is_some() { Kind::Child } else { Kind::Polled };
                 let (stack, parent) = (StackId(0), FutureId(0));
                 self.tell(future, Told { kind, site, stack, parent, task }, Nanos(at).into());
@@ -215,7 +216,7 @@ impl AsyncReport<'_> {
         if self.ended.contains_key(&id) {
             return (false, 0);
         }
-        let around = innermost_poll(here.frames).filter(|around| *around != id);
+        let around = innermost_poll(here.polls).filter(|around| *around != id);
         if !self.known.contains_key(&id) {
             let kind = if around.is_some() { Kind::Child } else { Kind::Polled };
             match self.tables.futures.get(&id) {
@@ -348,7 +349,7 @@ impl AsyncReport<'_> {
         self.draw(task, TaskState::Polled(here.thread), Moment::older(begin, older), Some(end));
         self.polled_undecided(task);
         let thread = self.thread(here.who, here.thread);
-        if innermost_poll(here.frames).is_none() {
+        if innermost_poll(here.polls).is_none() {
             thread.add_poll(nanos, older, LONG_POLL.0);
         }
         if nanos < LINK_NANOS_MIN {
@@ -374,7 +375,7 @@ impl AsyncReport<'_> {
         let mut note = Note { site: state.site, ..Note::default() };
         if is_child {
             self.sums.at(sums).wakes += 1;
-            let is_own = is_polling(here.frames, id);
+            let is_own = is_polling(here.polls, id);
             self.sums.at(sums).self_wakes += u64::from(is_own);
         }
         let Some(task) = self.known.get_mut(&root).filter(|task| task.is_task()) else {
@@ -388,7 +389,7 @@ impl AsyncReport<'_> {
             woken.is_childs = false;
             return note;
         }
-        let is_own = is_polling(here.frames, root);
+        let is_own = is_polling(here.polls, root);
         let told = self.sums.at(task.sums);
         told.wakes += 1;
         told.self_wakes += u64::from(is_own);
@@ -417,7 +418,7 @@ impl AsyncReport<'_> {
     /// The task that is polled on a thread, and for which task of the user's the innermost future
     /// in it works: 0 if there is none.
     fn polled_here(&self, here: Here<'_>) -> (FutureId, TaskId) {
-        let Some(by) = innermost_poll(here.frames) else { return (FutureId(0), TaskId(0)) };
+        let Some(by) = innermost_poll(here.polls) else { return (FutureId(0), TaskId(0)) };
         let Some(state) = self.known.get(&by) else { return (by, TaskId(0)) };
         let root = self.known.get(&state.root);
         let works_for = match state.works_for {
@@ -469,7 +470,7 @@ impl AsyncReport<'_> {
     /// as nothing is told of a task behind its end.
     fn draw_last_poll(&mut self, here: Here<'_>, id: FutureId, at: u64) {
         let Some(state) = self.known.get(&id) else { return };
-        if state.is_task() && is_polling(here.frames, id) {
+        if state.is_task() && is_polling(here.polls, id) {
             let begin = Moment::older(state.polled.0, state.older);
             self.draw(id, TaskState::Polled(here.thread), begin, Some(at));
         }

@@ -11,7 +11,6 @@ use super::spent::Known;
 use super::thread::{Call, Cpu};
 use super::walk::{EAGAIN, Walk, call_class};
 use super::{Activity, OneCall, Stretch, Unended, Wait, Waker};
-use crate::async_tasks::Here;
 use crate::reason::Reason;
 use crate::time::Moment;
 use crate::timeline::{How, Observer};
@@ -54,8 +53,7 @@ impl<O: Observer> Walk<'_, O> {
                 None
             }
             Open::Poll(future) => {
-                let (thread, frames) = (self.names[who].0, &self.living[who].frames);
-                let here = Here { who, thread, frames };
+                let here = self.living[who].here(who, self.names[who].0);
                 let tasks = self.also.async_tasks.as_mut();
                 tasks.and_then(|tasks| tasks.end_poll(here, future, &frame, end, activity))
             }
@@ -78,7 +76,7 @@ impl<O: Observer> Walk<'_, O> {
         activity: Option<Box<Activity>>,
     ) {
         if let Some(runs) = &mut self.also.runs {
-            let around = self.living[who].frames.iter().map(|frame| frame.open);
+            let around = self.living[who].runs();
             let stretch = Stretch { thread: self.names[who].0, from: Nanos(from), to: Nanos(to) };
             runs.add(task, around, stretch, activity);
         }

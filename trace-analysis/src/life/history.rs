@@ -10,7 +10,7 @@ use trace_format::id::{CallId, StackId};
 use super::spent::{BLOCKED, EITHER, IN_CALLS, READY, RUNNING, Spent, UNKNOWN};
 
 /// Maximum number of stretches that are remembered.
-const HISTORY_MAX: usize = 128;
+pub(super) const HISTORY_MAX: usize = 128;
 
 /// A stretch of one state.
 #[derive(Clone, Copy, Debug)]

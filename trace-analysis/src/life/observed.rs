@@ -6,7 +6,7 @@ use trace_format::time::Nanos;
 use trace_format::value::Values;
 
 use super::closed::Woken;
-use super::history::Stretch;
+use super::history::{HISTORY_MAX, Stretch};
 use super::spent::{BLOCKED, IN_CALLS, READY, RUNNING, STOPPED};
 use super::thread::Cpu;
 use super::walk::Walk;
@@ -20,6 +20,9 @@ use crate::timeline::{
 /// Intervals of a thread that wait to be told: only when its call is over is it known since when it
 /// could have gone on.
 const UNTOLD_MAX: usize = 100;
+
+// Between two times of telling come a stop, the end of a call, and when that was woken: a few each.
+const _: () = assert!(UNTOLD_MAX + 8 < HISTORY_MAX);
 
 /// What is known of something when it begins.
 #[derive(Clone, Copy, Debug, Default)]

@@ -13,7 +13,9 @@
 //! events (`gaps`), who woke whom (`futex`), sums over threads (`grouped`), events (`walk`).
 
 use trace_format::definition::OpenSince;
-use trace_format::id::{CallId, Open, OpenCall, ResourceId, SiteId, StackId};
+use trace_format::id::{
+    CallId, FutureId, Open, OpenCall, ResourceId, SiteId, StackId, TaskId, ThreadId,
+};
 use trace_format::read::{NESTING_MAX, OpenIndex};
 use trace_format::time::Ticks;
 
@@ -24,7 +26,7 @@ use super::gaps::{Aside, Gaps};
 use super::history::{History, Stretch};
 use super::places::Meaning;
 use super::spent::{BLOCKED, EITHER, IN_CALLS, Known, READY, RUNNING, STOPPED, Spent, UNKNOWN};
-use crate::async_tasks::Link;
+use crate::async_tasks::{Here, Link};
 use crate::reason::{Reason, Why};
 use crate::standstill::Stops;
 
@@ -80,7 +82,7 @@ pub(super) struct Living {
     calls: Vec<(usize, Call)>,
     /// The call that was closed last, until it is taken.
     closed_call: Option<Call>,
-    /// The innermost frame, or the leaf, is over then: nothing is inside it.
+    /// The leaf, if there is one, or else the innermost frame is over then: nothing is inside it.
     pub(super) until: Option<u64>,
     leaf: Option<Leaf>,
     /// Frames beyond the limit: [`NESTING_MAX`]; those that are open, and all there ever were.
@@ -99,6 +101,9 @@ pub(super) struct Living {
     stops_over: usize,
     /// Places in `frames` that have an account.
     accounts: Vec<usize>,
+    /// The polls and the task runs among `frames`: who asks for them must not search all of these.
+    polls: Vec<FutureId>,
+    runs: Vec<TaskId>,
     /// Where it touched a page that had to be read, since it came onto its CPU.
     pub(super) fault: Option<StackId>,
     /// How long it has been off its CPU by its own will outside calls, since it last came onto one.
@@ -139,6 +144,8 @@ impl Living {
             stops,
             stops_over: 0,
             accounts: Vec::new(),
+            polls: Vec::new(),
+            runs: Vec::new(),
             fault: None,
             outside: 0,
             since: begin,
@@ -154,6 +161,27 @@ impl Living {
     /// The innermost call that is open.
     pub(super) fn call(&self) -> Option<&Call> {
         self.calls.last().map(|(_, call)| call)
+    }
+
+    /// A thread with its number and id, as async tasks know it.
+    pub(super) fn here(&self, who: usize, thread: ThreadId) -> Here<'_> {
+        Here { who, thread, polls: &self.polls }
+    }
+
+    /// The futures that are polled, innermost last.
+    pub(super) fn polls(&self) -> &[FutureId] {
+        &self.polls
+    }
+
+    /// The task runs that are open, innermost last.
+    pub(super) fn runs(&self) -> &[TaskId] {
+        &self.runs
+    }
+
+    /// The end of the next stop, if that comes before then.
+    pub(super) fn next_stop_end(&mut self, at: u64) -> Option<u64> {
+        let stop = self.stops.next(&mut self.stops_over, self.spent_to);
+        stop.map(|(_, end)| end).filter(|end| *end < at)
     }
 
     /// Makes time pass up to `at`, or to where the innermost frame is over: then that is returned,
@@ -295,7 +323,7 @@ impl Living {
     /// Opens something at the present moment. Time must have been made pass.
     pub(super) fn push(&mut self, open: Open, begin: u64, meaning: Option<Meaning>) {
         self.touch();
-        if self.frames.len() >= NESTING_MAX {
+        if !self.has_room() {
             self.too_deep += 1;
             self.deep_in_all += 1;
             return;
@@ -319,6 +347,7 @@ impl Living {
             self.calls.push((self.frames.len(), call));
         }
         let before = self.known();
+        self.add_open(open);
         self.index.begin(OpenSince { open, begin: Ticks(begin) });
         self.frames.push(Frame {
             open,
@@ -332,10 +361,24 @@ impl Living {
         });
     }
 
+    /// Whether another thing that is opened is kept: else it lies too deep, and is only counted.
+    #[inline]
+    pub(super) fn has_room(&self) -> bool {
+        self.frames.len() < NESTING_MAX
+    }
+
+    fn add_open(&mut self, open: Open) {
+        match open {
+            Open::Poll(future) => self.polls.push(future),
+            Open::Task(task) => self.runs.push(task),
+            Open::Region(_) | Open::Call(_) => {}
+        }
+    }
+
     /// A leaf begins at the present moment. Whether there is room for it as for a frame.
     #[inline]
     pub(super) fn begin_leaf(&mut self, site: SiteId, begin: u64, end: u64) -> bool {
-        if self.frames.len() >= NESTING_MAX {
+        if !self.has_room() {
             return false;
         }
         self.touch();
@@ -410,8 +453,15 @@ impl Living {
             return None;
         }
         self.until = None;
-        if self.frames.last().is_some_and(|frame| !matches!(frame.open, Open::Region(_))) {
+        if let Some(open) = self.frames.last().map(|frame| frame.open)
+            && !matches!(open, Open::Region(_))
+        {
             self.catch_up();
+            match open {
+                Open::Poll(_) => drop(self.polls.pop()),
+                Open::Task(_) => drop(self.runs.pop()),
+                Open::Region(_) | Open::Call(_) => {}
+            }
         }
         let frame = self.frames.pop()?;
         self.index.end(OpenSince { open: frame.open, begin: Ticks(frame.begin) });
@@ -452,6 +502,7 @@ impl Living {
         if let Some(call) = call {
             self.calls.push((self.frames.len(), call));
         }
+        self.add_open(frame.open);
         if frame.account.is_some() {
             self.accounts.push(self.frames.len());
         }
@@ -537,5 +588,6 @@ impl Living {
         (self.frames, self.calls) = (Vec::new(), Vec::new());
         (self.history, self.gaps) = (History::default(), Gaps::default());
         (self.accounts, self.leaf) = (Vec::new(), None);
+        (self.polls, self.runs) = (Vec::new(), Vec::new());
     }
 }

@@ -33,7 +33,7 @@ use super::thread::Living;
 use super::waits::WaitTable;
 use super::who::Who;
 use super::{Lives, Unended};
-use crate::async_tasks::{AsyncReport, Here};
+use crate::async_tasks::AsyncReport;
 use crate::hash::FastMap;
 use crate::heap::HeapReport;
 use crate::missing::Missing;
@@ -90,7 +90,8 @@ pub(crate) struct Walk<'f, O> {
     pub(super) unended: Vec<Unended>,
     /// Whether the window ends with the trace: what goes on beyond it may end there.
     pub(super) is_trace_end: bool,
-    /// When waits at addresses and polls end, and whose.
+    /// When what is complete ends, and whose that is: waits at addresses and polls; for an observer
+    /// everything. Some have ended early.
     pub(super) ends: BinaryHeap<Reverse<(u64, usize)>>,
     /// Whether the trace has CPUs.
     pub(super) has_cpus: bool,
@@ -340,8 +341,8 @@ impl<'f, O: Observer> Walk<'f, O> {
         };
         let mut note = Note::default();
         if let Some(tasks) = &mut self.also.async_tasks {
-            let (thread, frames) = (self.names[who].0, &self.living[who].frames);
-            note = tasks.event(Here { who, thread, frames }, at, &event.kind, ready);
+            let here = self.living[who].here(who, self.names[who].0);
+            note = tasks.event(here, at, &event.kind, ready);
         }
         self.tell_event(who, at, &event.kind, note);
     }
@@ -371,6 +372,18 @@ impl<'f, O: Observer> Walk<'f, O> {
     /// Makes time pass for one thread.
     #[inline]
     pub(super) fn bring(&mut self, who: usize, at: u64) {
+        // Each stop adds to what an observer is yet to be told, which is limited.
+        while O::IS_ON
+            && let Some(end) = self.living[who].next_stop_end(at)
+        {
+            self.bring_past(who, end);
+            self.tell_intervals(who);
+        }
+        self.bring_past(who, at);
+    }
+
+    #[inline]
+    fn bring_past(&mut self, who: usize, at: u64) {
         while let Some(over) = self.living[who].advance(at) {
             match over {
                 Over::Frame(frame, end) => self.closed(who, frame, end, How::Plain),
@@ -415,9 +428,9 @@ impl<'f, O: Observer> Walk<'f, O> {
             }
             match frame.open {
                 Open::Poll(future) => {
-                    let (thread, frames) = (self.names[who].0, &self.living[who].frames);
+                    let here = self.living[who].here(who, self.names[who].0);
                     if let Some(tasks) = &mut self.also.async_tasks {
-                        tasks.open_at_end(Here { who, thread, frames }, future, &frame, activity);
+                        tasks.open_at_end(here, future, &frame, activity);
                     }
                 }
                 Open::Task(task) => self.closed_run(who, task, (frame.begin, end), activity),
