@@ -16,8 +16,8 @@ use trace_format::time::Nanos;
 use crate::life::{Lives, LongWait, ThreadLife};
 use crate::reason::Reason;
 
-/// Maximum number of turns of a path, each back by one wait or to who made a thread; what lies before
-/// is left out.
+/// Maximum number of turns of a path, each back by one wait or to who made a thread; what lies
+/// before is left out.
 const TURNS_MAX: usize = 1 << 14;
 
 /// One step of a path, the last in time first.

@@ -31,8 +31,8 @@ pub const NAMES_MAX: usize = 8;
 /// So many runs of one task are looked at, the longest.
 const RUNS_MAX: usize = 64;
 
-/// Maximum number of runs around another one that are looked at: inside one of its own task a run is
-/// not counted again.
+/// Maximum number of runs around another one that are looked at: inside one of its own task a run
+/// is not counted again.
 const AROUND_MAX: usize = 64;
 
 /// Maximum number of tasks that are followed; what later ones do is left out.

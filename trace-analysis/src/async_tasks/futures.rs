@@ -466,8 +466,8 @@ impl AsyncReport<'_> {
         }
     }
 
-    /// A task ends in its own poll, as tokio's hooks tell it: for an observer the poll is over here,
-    /// as nothing is told of a task behind its end.
+    /// A task ends in its own poll, as tokio's hooks tell it: for an observer the poll is over
+    /// here, as nothing is told of a task behind its end.
     fn draw_last_poll(&mut self, here: Here<'_>, id: FutureId, at: u64) {
         let Some(state) = self.known.get(&id) else { return };
         if state.is_task() && is_polling(here.polls, id) {

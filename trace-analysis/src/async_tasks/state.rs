@@ -7,11 +7,12 @@ use super::sums::OnePoll;
 use crate::time::Moment;
 use crate::timeline::TaskInterval;
 
-/// Maximum number of the last times in which a task was idle that are remembered, to say what it did
-/// while it held a lock.
+/// Maximum number of the last times in which a task was idle that are remembered, to say what it
+/// did while it held a lock.
 const PAST_MAX: usize = 8;
 
-/// Maximum number of polls that wait to be told which call site is theirs: a spawn may be told late.
+/// Maximum number of polls that wait to be told which call site is theirs: a spawn may be told
+/// late.
 pub(super) const EARLY_MAX: usize = 4;
 
 /// What a future is to those who count.

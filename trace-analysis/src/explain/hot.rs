@@ -14,8 +14,8 @@ use crate::profile::ProfileKind;
 /// Least part of all CPU time that makes a function a finding, in per cents.
 const FUNCTION_PERCENT: u64 = 50;
 
-/// Least part of the trace for which a program had use for one CPU if a function is a finding, in per
-/// cents.
+/// Least part of the trace for which a program had use for one CPU if a function is a finding, in
+/// per cents.
 const BUSY_PERCENT: u64 = 50;
 
 /// Fewer samples than this tell nothing.

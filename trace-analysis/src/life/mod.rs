@@ -14,7 +14,8 @@
 //! - `walk` takes all events; `nesting` is its part about what begins and ends on threads, `closed`
 //!   about what is over, `switches` about CPUs, `lost` about missing events, `finish` its end.
 //! - `thread` is a thread's state, `spent` how long it was in which, `frame` what is open on it,
-//!   `history` what it did lately, `gaps` what of that goes on behind missing events; `who` finds it by the system's ids; `futex` tells
+//!   `history` what it did lately, `gaps` what of that goes on behind missing events; `who` finds
+//!   it by the system's ids; `futex` tells
 //!   who woke whom, `places` why and where threads wait, `hands` who held locks that have no
 //!   address.
 //! - `long` keeps the long waits one by one.
