@@ -62,7 +62,7 @@ fn lives(bytes: &[u8]) -> Lives {
     let file = TraceFile::open(bytes).expect("a trace");
     let symbols = Symbols::of_trace(file.tables());
     let lives = Lives::read(&Trace::new(&file).named(&symbols), |_| {});
-    assert_eq!(lives.unreadable, 1, "the batch is damaged");
+    assert!(lives.unreadable > 0, "the batch is damaged");
     lives
 }
 
@@ -108,7 +108,6 @@ fn a_wake_that_goes_on_behind_a_gap_has_the_edge_it_began_with() {
     trace.call(2, WAIT, START + 500, 9_000, 0);
     trace.begin_call(1, WAKE, START + 1_000);
     let damaged = unreadable(&mut trace, 1, START + 1_200);
-    reopen(&mut trace, 1, START + 2_000, Open::Call(WAKE), START + 1_000);
     trace.end_call(1, START + 9_900, 1);
     let bytes = stop(trace, START + 20_000, damaged);
     let file = TraceFile::open(bytes.as_slice()).expect("a trace");
@@ -125,7 +124,7 @@ fn a_wait_that_goes_on_behind_a_gap_has_what_it_waited_before() {
     let (future, stack) = (FutureId(9), StackId(0));
     trace.event(1, START + 60_000, EventKind::Wake { future, stack });
     let damaged = unreadable(&mut trace, 1, START + 61_000);
-    reopen(&mut trace, 1, START + 70_000, Open::Call(READ), START + 10_000);
+    trace.event(1, START + 70_000, EventKind::Wake { future, stack });
     trace.end_call(1, START + 90_000, 1);
     let lives = lives(&stop(trace, START + 100_000, damaged));
     let blocked = lives.threads[0].times.blocked_by(Reason::PipeRead);

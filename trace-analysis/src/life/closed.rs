@@ -40,7 +40,8 @@ impl<O: Observer> Walk<'_, O> {
         let link = match frame.open {
             Open::Region(site) => {
                 if self.has_cpus {
-                    self.closed_region(who, site, (frame.begin, end), frame.before);
+                    let inside = self.living[who].known().since(&frame.before);
+                    self.closed_region(who, site, end - frame.begin.min(end), &inside);
                 }
                 let (nanos, here) = (end.saturating_sub(frame.begin), here(self));
                 let tasks = self.also.async_tasks.as_mut();
@@ -86,17 +87,12 @@ impl<O: Observer> Walk<'_, O> {
     #[inline]
     pub(super) fn closed_leaf(&mut self, who: usize, leaf: Leaf, end: u64) {
         if self.has_cpus {
-            self.closed_region(who, leaf.site, (leaf.begin, end), leaf.before);
+            let inside = self.living[who].in_leaf(leaf.begin);
+            self.closed_region(who, leaf.site, end - leaf.begin.min(end), &inside);
         }
     }
 
-    pub(super) fn closed_region(
-        &mut self,
-        who: usize,
-        site: SiteId,
-        (begin, end): (u64, u64),
-        before: Known,
-    ) {
+    pub(super) fn closed_region(&mut self, who: usize, site: SiteId, wall: u64, inside: &Known) {
         let (living, open) = (&self.living[who], Open::Region(site));
         let is_inner = living.frames.iter().rev().take(64).any(|it| it.open == open);
         let times = self.regions.at(site);
@@ -104,16 +100,14 @@ impl<O: Observer> Walk<'_, O> {
         if is_inner {
             return;
         }
-        let now = living.known();
-        let wall = end - begin.min(end);
-        let cpu = (now.cpu - before.cpu).min(wall);
-        let ready = (now.ready - before.ready).min(wall - cpu);
-        let blocked = now.blocked.saturating_sub(before.blocked).min(wall - cpu - ready);
+        let cpu = inside.cpu.min(wall);
+        let ready = inside.ready.min(wall - cpu);
+        let blocked = inside.blocked.min(wall - cpu - ready);
         times.cpu.0 = times.cpu.0.saturating_add(cpu);
         times.ready.0 = times.ready.0.saturating_add(ready);
         times.blocked.0 = times.blocked.0.saturating_add(blocked);
         let rest = wall - cpu - ready - blocked;
-        let stopped = now.stopped.saturating_sub(before.stopped).min(rest);
+        let stopped = inside.stopped.min(rest);
         times.stopped.0 = times.stopped.0.saturating_add(stopped);
         times.unknown.0 = times.unknown.0.saturating_add(rest - stopped);
     }

@@ -48,6 +48,4 @@ impl Chain {
 pub(super) struct Leaf {
     pub(super) site: SiteId,
     pub(super) begin: u64,
-    /// What was known to be spent when it began.
-    pub(super) before: Known,
 }

@@ -31,6 +31,30 @@ pub(crate) struct Known {
     pub(super) stopped: u64,
 }
 
+impl Known {
+    /// Both together.
+    #[inline]
+    pub(super) fn plus(&self, other: &Self) -> Self {
+        Self {
+            cpu: self.cpu + other.cpu,
+            ready: self.ready + other.ready,
+            blocked: self.blocked + other.blocked,
+            stopped: self.stopped + other.stopped,
+        }
+    }
+
+    /// What was spent since `before`. Of waiting some may have turned out to be being ready.
+    #[inline]
+    pub(super) fn since(&self, before: &Self) -> Self {
+        Self {
+            cpu: self.cpu.saturating_sub(before.cpu),
+            ready: self.ready.saturating_sub(before.ready),
+            blocked: self.blocked.saturating_sub(before.blocked),
+            stopped: self.stopped.saturating_sub(before.stopped),
+        }
+    }
+}
+
 impl Default for Spent {
     fn default() -> Self {
         Self([0; SLOTS])

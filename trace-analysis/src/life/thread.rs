@@ -3,7 +3,7 @@
 //! - Time is spent once: [`Living::spend`] gives the stretch since the last moment to the state
 //!   the thread was in, so all states add up to the life, whatever the events say.
 //! - What begins and ends a region changes no state, so time passes there without being spent
-//!   ([`Living::advance_in_state`]): it is spent before the state changes or a sum is read.
+//!   ([`Living::pass`]): it is spent before the state changes or a sum is read.
 //! - Before a thread's first switch nothing is known of CPUs; the first one tells what it was all
 //!   along. Until then time is kept apart, in `early`.
 //! - That a wait was over and the thread only ready is known when its call ends and its waker is
@@ -85,6 +85,8 @@ pub(super) struct Living {
     /// The leaf, if there is one, or else the innermost frame is over then: nothing is inside it.
     pub(super) until: Option<u64>,
     leaf: Option<Leaf>,
+    /// What was known to be spent when the leaf began, if something was spent since.
+    leaf_before: Option<Known>,
     /// Frames beyond the limit: [`NESTING_MAX`]; those that are open, and all there ever were.
     too_deep: u64,
     pub(super) deep_in_all: u64,
@@ -133,6 +135,7 @@ impl Living {
             closed_call: None,
             until: None,
             leaf: None,
+            leaf_before: None,
             too_deep: 0,
             deep_in_all: 0,
             index: OpenIndex::default(),
@@ -199,18 +202,14 @@ impl Living {
         None
     }
 
-    /// The same where nothing but regions begins and ends: no time is spent for these.
+    /// Makes time pass to where the innermost frame or the leaf is over, if that is not behind `at`:
+    /// the caller takes it. No time is spent.
     #[inline]
-    pub(super) fn advance_in_state(&mut self, at: u64) -> Option<Over> {
-        if let Some(until) = self.until.filter(|until| *until <= at) {
-            self.pass(until);
-            if let Some(leaf) = self.take_leaf() {
-                return Some(Over::Leaf(leaf, until));
-            }
-            return self.pop(until).map(|(frame, end)| Over::Frame(frame, end));
-        }
-        self.pass(at);
-        None
+    pub(super) fn pass_to_end(&mut self, at: u64) -> Option<u64> {
+        let until = self.until.filter(|until| *until <= at)?;
+        self.pass(until);
+        self.until = None;
+        Some(until)
     }
 
     /// Whether time may pass without being spent until the next event.
@@ -221,12 +220,36 @@ impl Living {
 
     /// Time passes in the same state, save where the process was stopped.
     #[inline]
-    fn pass(&mut self, at: u64) {
+    pub(super) fn pass(&mut self, at: u64) {
         let stop = self.stops.next(&mut self.stops_over, self.spent_to);
         match stop.is_some_and(|(from, _)| from < at) {
             true => self.spend(at),
             false => self.now = self.now.max(at),
         }
+    }
+
+    /// What a leaf that was taken just now had in which state, as far as it is known.
+    #[inline]
+    pub(super) fn in_leaf(&self, begin: u64) -> Known {
+        match self.leaf_before {
+            Some(before) => self.known().since(&before),
+            None => self.passed(self.now.saturating_sub(begin)),
+        }
+    }
+
+    /// So much time in the state of now.
+    #[inline]
+    fn passed(&self, nanos: u64) -> Known {
+        let mut known = Known::default();
+        if nanos > 0 && self.cpu != Cpu::Never {
+            match self.slot() {
+                RUNNING | IN_CALLS => known.cpu = nanos,
+                READY => known.ready = nanos,
+                BLOCKED.. => known.blocked = nanos,
+                _ => {}
+            }
+        }
+        known
     }
 
     /// Spends what has passed.
@@ -244,6 +267,9 @@ impl Living {
     #[inline]
     fn spend(&mut self, at: u64) {
         let at = at.max(self.now);
+        if self.leaf.is_some() && self.leaf_before.is_none() {
+            self.leaf_before = Some(self.known());
+        }
         while let Some((from, to)) = self.stops.next(&mut self.stops_over, self.spent_to)
             && from < at
         {
@@ -382,7 +408,7 @@ impl Living {
             return false;
         }
         self.touch();
-        self.leaf = Some(Leaf { site, begin, before: self.known() });
+        (self.leaf, self.leaf_before) = (Some(Leaf { site, begin }), None);
         self.until = Some(end);
         true
     }
@@ -513,17 +539,7 @@ impl Living {
     /// What is known to be spent up to now, that which has only passed included.
     #[inline]
     pub(super) fn known(&self) -> Known {
-        let mut known = self.spent.known(self.blocked);
-        let passed = self.now - self.spent_to;
-        if passed > 0 && self.cpu != Cpu::Never {
-            match self.slot() {
-                RUNNING | IN_CALLS => known.cpu += passed,
-                READY => known.ready += passed,
-                BLOCKED.. => known.blocked += passed,
-                _ => {}
-            }
-        }
-        known
+        self.spent.known(self.blocked).plus(&self.passed(self.now - self.spent_to))
     }
 
     /// The first switch has come: `on` says whether the thread had been on a CPU until then.

@@ -266,18 +266,46 @@ impl<'f, O: Observer> Walk<'f, O> {
         }
     }
 
+    /// An event of a thread that begins or ends regions, as most do: nothing is done for it that
+    /// only other events need.
+    #[inline]
+    fn region_event(&mut self, thread: ThreadId, event: &Event<'_>) {
+        let at = self.nanos(event.ticks);
+        self.settle(at);
+        let Some(who) = self.thread(thread, at) else { return };
+        if !self.living[who].is_steady() {
+            return self.thread_event(thread, event);
+        }
+        self.come(who, at);
+        self.bring_in_state(who, at);
+        let end = |duration: Ticks| self.nanos(Ticks(event.ticks.0.saturating_add(duration.0)));
+        match event.kind {
+            EventKind::Region { site, duration, .. } if self.is_leaf(site, duration) => {
+                self.begin_leaf(who, site, event.ticks, end(duration));
+            }
+            EventKind::Region { site, duration, values } => {
+                let (given, end) = (Given { values, ..Given::default() }, end(duration));
+                self.complete(who, (Open::Region(site), StackId(0)), event.ticks, end, given);
+            }
+            EventKind::RegionBegin { site, values } => {
+                let given = Given { values, ..Given::default() };
+                self.begin(who, Open::Region(site), event.ticks, given);
+            }
+            EventKind::EndValue { outcome, values } => {
+                self.end(who, at, StackId(0), How::Value(outcome, values));
+            }
+            _ => self.end(who, at, StackId(0), How::Plain),
+        }
+    }
+
     fn thread_event(&mut self, thread: ThreadId, event: &Event<'_>) {
         let at = self.nanos(event.ticks);
         self.settle(at);
         let Some(who) = self.thread(thread, at) else { return };
         self.come(who, at);
-        if !O::IS_ON && is_of_regions(&event.kind) && self.living[who].is_steady() {
-            self.bring_in_state(who, at);
-        } else {
-            self.bring(who, at);
-            // Only what the thread itself wrote ends a gap.
-            self.living[who].gap = false;
-        }
+        self.bring(who, at);
+        // Only what the thread itself wrote ends a gap.
+        self.living[who].gap = false;
         let since = |since: Ticks| Ticks(event.ticks.0.saturating_sub(since.0));
         let ticks = event.ticks;
         if let EventKind::Reopen { open, since: ago } = event.kind {
@@ -395,12 +423,14 @@ impl<'f, O: Observer> Walk<'f, O> {
     /// The same before an event that changes no state.
     #[inline]
     fn bring_in_state(&mut self, who: usize, at: u64) {
-        while let Some(over) = self.living[who].advance_in_state(at) {
-            match over {
-                Over::Frame(frame, end) => self.closed(who, frame, end, How::Plain),
-                Over::Leaf(leaf, end) => self.closed_leaf(who, leaf, end),
+        while let Some(until) = self.living[who].pass_to_end(at) {
+            if let Some(leaf) = self.living[who].take_leaf() {
+                self.closed_leaf(who, leaf, until);
+            } else if let Some((frame, end)) = self.living[who].pop(until) {
+                self.closed(who, frame, end, How::Plain);
             }
         }
+        self.living[who].pass(at);
     }
 
     /// Ends all lives, and tells what is known.
@@ -473,24 +503,26 @@ impl<O: Observer> Visitor for Walk<'_, O> {
 
     #[inline]
     fn event(&mut self, timed: Timed<'_>) {
-        let Timed { thread, event } = timed;
+        let (thread, event) = (timed.thread, &timed.event);
         if !self.is_inside && self.clock.nanos(event.ticks).0 >= self.from {
             self.begin_window();
         }
         if let Some(heap) = &mut self.also.heap {
-            heap.event(&event);
+            heap.event(event);
         }
         if let Some(runs) = &mut self.also.runs {
             runs.event(&event.kind, self.tables);
         }
         if let Some(cpu) = thread.as_cpu() {
-            self.cpu_event(cpu, &event);
-        } else if self.is_idle_region(&event) {
+            self.cpu_event(cpu, event);
+        } else if self.is_idle_region(event) {
             if let Some(who) = self.who.thread(thread) {
                 self.living[who].touch();
             }
-        } else if self.follows_all() || Self::is_about_calls(&event) {
-            self.thread_event(thread, &event);
+        } else if self.follows_all() && !O::IS_ON && is_of_regions(&event.kind) {
+            self.region_event(thread, event);
+        } else if self.follows_all() || Self::is_about_calls(event) {
+            self.thread_event(thread, event);
         }
     }
 

@@ -96,7 +96,7 @@ impl<'a> Events<'a> {
         loop {
             // Of the commonest events nothing comes by way of memory, as it does of those whose
             // decoding is a call: where both ways met, all would.
-            if let Some(event) = self.take_common() {
+            if let Some(event) = self.take_common(u64::MAX) {
                 visit(event);
                 continue;
             }
@@ -108,10 +108,10 @@ impl<'a> Events<'a> {
         }
     }
 
-    /// The next event, if it is a short region, whole or its begin, or an end, without fault. Else
-    /// nothing is taken.
+    /// The next event, if it is a short region, whole or its begin, or an end, without fault, and
+    /// not behind `limit`. Else nothing is taken.
     #[inline(always)]
-    fn take_common(&mut self) -> Option<Event<'a>> {
+    pub(crate) fn take_common(&mut self, limit: u64) -> Option<Event<'a>> {
         let (&code, mut rest) = self.bytes.split_first()?;
         if code & opcode::REGION_SHORT == 0 && code != opcode::END {
             return None;
@@ -127,7 +127,7 @@ impl<'a> Events<'a> {
             (EventKind::Region { site, duration: Ticks(duration), values }, duration)
         };
         let end = ticks.checked_add(duration)?;
-        if ticks > self.last {
+        if ticks > limit.min(self.last) {
             return None;
         }
         self.ticks = end;
@@ -169,9 +169,10 @@ impl<'a> Events<'a> {
     }
 }
 
+/// Visits what comes by way of memory, where that does not concern what comes in registers.
 #[inline(never)]
-fn visit_apart<'a>(visit: &mut impl FnMut(Event<'a>), event: Event<'a>) {
-    visit(event);
+pub(crate) fn visit_apart<T, R>(visit: &mut impl FnMut(T) -> R, it: T) -> R {
+    visit(it)
 }
 
 /// What comes next in a payload.

@@ -14,9 +14,9 @@
 mod decode;
 mod encode;
 
-#[cfg(feature = "read")]
-pub(crate) use decode::Step;
 pub use decode::{EventError, Events};
+#[cfg(feature = "read")]
+pub(crate) use decode::{Step, visit_apart};
 pub use encode::put_event;
 
 use crate::id::{FutureId, Open, OpenCall, SampleId, SiteId, StackId, TaskId};

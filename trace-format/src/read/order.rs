@@ -19,7 +19,7 @@ use super::file::{BatchBuffer, TraceFile};
 use super::open::OpenStack;
 use super::source::ReadAt;
 use crate::definition::OpenSince;
-use crate::event::{Event, Step};
+use crate::event::{Event, Step, visit_apart};
 use crate::header::BatchKind;
 use crate::id::ThreadId;
 use crate::time::Ticks;
@@ -156,9 +156,16 @@ impl<'f, S: ReadAt> InOrder<'f, S> {
             let mut events = cursor.events();
             let mut flow = ControlFlow::Continue(());
             let stop = loop {
-                match events.step(limit) {
-                    Step::Event(event) => flow = visit(Timed { thread, event }),
-                    other => break other,
+                // Apart, as in `Events::walk`.
+                if let Some(event) = events.take_common(limit) {
+                    flow = visit(Timed { thread, event });
+                } else {
+                    match events.step(limit) {
+                        Step::Event(event) => {
+                            flow = visit_apart(&mut visit, Timed { thread, event });
+                        }
+                        other => break other,
+                    }
                 }
                 if flow.is_break() {
                     break Step::End;
