@@ -2,16 +2,16 @@
 
 mod executor;
 
-use executor::{Executor, HANDLER, LOCK, NONE, QUERY, TIMER};
+use executor::{Executor, HANDLER, LOCK, QUERY, TIMER};
 use trace_analysis::async_tasks::{AsyncTasks, Phase};
 use trace_analysis::life::Lives;
 use trace_analysis::symbols::Symbols;
-use trace_analysis::timeline::{Interval, Note, Observer, TaskInterval, Who, observe};
+use trace_analysis::timeline::{Interval, Note, Observer, TaskInterval, ThreadState, Who, observe};
 use trace_analysis::{Moment, Trace};
 use trace_format::batch::Compression;
 use trace_format::definition::{CallsiteKind, Definition, ResourceKind};
 use trace_format::event::{EventKind, Outcome};
-use trace_format::id::{CallId, FutureId, SiteId, StackId};
+use trace_format::id::{CallId, FutureId, StackId, ThreadId};
 use trace_format::read::{NESTING_MAX, TraceFile};
 use trace_format::testgen::{TraceBuilder, open_call, os_id};
 use trace_format::time::{Nanos, Ticks};
@@ -50,6 +50,39 @@ fn no_interval_is_lost_among_many_stops() {
 }
 
 #[test]
+fn a_wait_that_was_over_long_ago_is_told_as_it_is_summed() {
+    let mut trace = TraceBuilder::started(Compression::None);
+    (1..=2).for_each(|thread| trace.thread(thread, "t"));
+    trace.resource(1, ResourceKind::Address, 0xf00, "");
+    trace.switch_in(0, 0, os_id(1));
+    trace.begin_call(1, open_call(CallId::FUTEX_WAIT, 1, 0), 100);
+    trace.switch_out(0, 200, os_id(1), false);
+    trace.call(2, open_call(CallId::FUTEX_WAKE, 1, 0), 900, 50, 1);
+    // Ready since 900, it then gets its CPU a little at a time.
+    for n in 1..=300 {
+        trace.switch_in(0, 1_000 * n, os_id(1));
+        trace.switch_out(0, 1_000 * n + 500, os_id(1), true);
+    }
+    trace.end_call(1, 301_000, 0);
+    let bytes = trace.stop(400_000);
+    let file = TraceFile::open(bytes.as_slice()).expect("a trace");
+    let mut told = Intervals::default();
+    let lives = observe(&Trace::new(&file), &mut told, |_| {});
+    assert_eq!(lives.threads, Lives::read(&Trace::new(&file), |_| {}).threads);
+    let blocked = told.0.iter().filter(|it| matches!(it.state, ThreadState::Blocked(_)));
+    let blocked: u64 = blocked.map(|it| it.to.0 - it.from.0).sum();
+    let life = lives.threads.iter().find(|life| life.thread == ThreadId(1)).expect("it ran");
+    assert_eq!(life.times.blocked(), Nanos(blocked));
+}
+
+/// As many regions as are kept, one in another, on thread 1 in one batch: each batch restates what
+/// is open.
+fn nest(trace: &mut TraceBuilder, site: u32) {
+    trace.batch_bytes_max(usize::MAX);
+    (0..NESTING_MAX as u64).for_each(|at| trace.begin(1, site, at));
+}
+
+#[test]
 fn calls_that_lie_too_deep_wait_for_nobody() {
     let mut trace = TraceBuilder::started(Compression::None);
     trace.callsite(1, CallsiteKind::Region, "deep");
@@ -59,8 +92,7 @@ fn calls_that_lie_too_deep_wait_for_nobody() {
     trace.symbol(0x100, &[("std::sys::sync::mutex::futex::Mutex::lock_contended", "", 0)]);
     // Only with CPUs regions are followed.
     trace.switch_in(0, 0, os_id(1));
-    let deep = NESTING_MAX as u64;
-    (0..deep).for_each(|at| trace.begin(1, 1, at));
+    nest(&mut trace, 1);
     let (wait, wake) = (open_call(CallId::FUTEX_WAIT, 1, 1), open_call(CallId::FUTEX_WAKE, 1, 0));
     for n in 0..5 {
         trace.call(1, wait, 100_000 + 100 * n, 10, 0);
@@ -83,9 +115,7 @@ fn calls_that_lie_too_deep_wait_for_nobody() {
 fn a_poll_that_lies_too_deep_does_not_last() {
     let mut e = Executor::new();
     e.spawn(2, 0, 1, HANDLER);
-    for at in 0..NESTING_MAX as u64 {
-        e.event(1, at, EventKind::RegionBegin { site: SiteId(QUERY), values: NONE });
-    }
+    nest(&mut e.0, QUERY);
     e.begin_poll(1, 100_000, 1);
     e.event(1, 100_010, EventKind::EndPoll { waits_at: StackId(LOCK) });
     let file = TraceFile::open(e.stop(200_000)).expect("a trace");

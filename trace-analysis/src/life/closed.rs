@@ -4,11 +4,12 @@ use trace_format::call::CallClass;
 use trace_format::id::{Open, OpenCall, ResourceId, SiteId, StackId, TaskId, ThreadId};
 use trace_format::time::Nanos;
 
+use super::call::Call;
 use super::calls::Ended;
 use super::frame::{Frame, Leaf};
 use super::futex::{timed_out, woken};
 use super::spent::Known;
-use super::thread::{Call, Cpu};
+use super::thread::Cpu;
 use super::walk::{EAGAIN, Walk, call_class};
 use super::{Activity, OneCall, Stretch, Unended, Wait, Waker};
 use crate::reason::Reason;

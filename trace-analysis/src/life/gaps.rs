@@ -6,8 +6,8 @@
 
 use trace_format::id::Open;
 
+use super::call::Call;
 use super::frame::Frame;
-use super::thread::Call;
 
 /// Maximum number of open things that a thread restates, the outermost ones.
 const RESTATED_MAX: usize = 32;

@@ -4,10 +4,10 @@ use trace_format::call::CallClass;
 use trace_format::id::{Open, ThreadId};
 use trace_format::time::{Nanos, Ticks};
 
+use super::call::Call;
 use super::frame::Frame;
 use super::gaps::Aside;
 use super::observed::Given;
-use super::thread::Call;
 use super::walk::{Walk, call_class};
 use crate::timeline::{How, Loss, Observer};
 
@@ -26,7 +26,10 @@ impl<O: Observer> Walk<'_, O> {
             }
             let mut open = Vec::new();
             while let Some((frame, _)) = self.living[who].pop_any(0) {
-                let call = self.living[who].take_call();
+                let mut call = self.living[who].take_call();
+                if let Some(call) = &mut call {
+                    call.settle();
+                }
                 // What it waited for may be over. Whom it wakes is said once it is known to be.
                 if let Some(call) = call.filter(is_futex_wait) {
                     self.leave_futex(who, &call, frame.begin, frame.begin, false);

@@ -14,10 +14,9 @@
 //! - `walk` takes all events; `nesting` is its part about what begins and ends on threads, `closed`
 //!   about what is over, `switches` about CPUs, `lost` about missing events, `finish` its end.
 //! - `thread` is a thread's state, `spent` how long it was in which, `frame` what is open on it,
-//!   `history` what it did lately, `gaps` what of that goes on behind missing events; `who` finds
-//!   it by the system's ids; `futex` tells
-//!   who woke whom, `places` why and where threads wait, `hands` who held locks that have no
-//!   address.
+//!   `call` what it did in a call, `history` what it did lately, `gaps` what of that goes on behind
+//!   missing events; `who` finds it by the system's ids; `futex` tells who woke whom, `places` why
+//!   and where threads wait, `hands` who held locks that have no address.
 //! - `long` keeps the long waits one by one.
 //! - `files` puts waiting for many files together.
 //! - `activity` is what was done in a poll or a task run, `regions` in the regions of a call site.
@@ -25,6 +24,7 @@
 //! - `cpus` counts what ran at once; `waits` and `calls` put together, by means of `grouped`.
 
 mod activity;
+mod call;
 mod calls;
 mod closed;
 mod cpus;

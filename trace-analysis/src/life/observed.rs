@@ -19,7 +19,7 @@ use crate::timeline::{
 
 /// Intervals of a thread that wait to be told: only when its call is over is it known since when it
 /// could have gone on.
-const UNTOLD_MAX: usize = 100;
+pub(super) const UNTOLD_MAX: usize = 100;
 
 // Between two times of telling come a stop, the end of a call, and when that was woken: a few each.
 const _: () = assert!(UNTOLD_MAX + 8 < HISTORY_MAX);

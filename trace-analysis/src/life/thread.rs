@@ -13,13 +13,12 @@
 //! events (`gaps`), who woke whom (`futex`), sums over threads (`grouped`), events (`walk`).
 
 use trace_format::definition::OpenSince;
-use trace_format::id::{
-    CallId, FutureId, Open, OpenCall, ResourceId, SiteId, StackId, TaskId, ThreadId,
-};
+use trace_format::id::{CallId, FutureId, Open, SiteId, StackId, TaskId, ThreadId};
 use trace_format::read::{NESTING_MAX, OpenIndex};
 use trace_format::time::Ticks;
 
 use super::activity::{Account, Activity};
+use super::call::Call;
 use super::closed::Over;
 use super::frame::{Chain, Frame, Leaf};
 use super::gaps::{Aside, Gaps};
@@ -27,7 +26,7 @@ use super::history::{History, Stretch};
 use super::places::Meaning;
 use super::spent::{BLOCKED, EITHER, IN_CALLS, Known, READY, RUNNING, STOPPED, Spent, UNKNOWN};
 use crate::async_tasks::{Here, Link};
-use crate::reason::{Reason, Why};
+use crate::reason::Reason;
 use crate::standstill::Stops;
 
 /// What is known of a thread and CPUs.
@@ -43,29 +42,6 @@ pub(super) enum Cpu {
     Preempted,
     /// It does not, by its own will.
     Off,
-}
-
-/// A call that is or was open.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Call {
-    pub(super) open: OpenCall,
-    pub(super) why: Why,
-    /// One stack for all that wait at the same place of the program.
-    pub(super) place: StackId,
-    /// One resource for all that mean the same.
-    pub(super) resource: ResourceId,
-    /// Of its time, what was waiting for its reason.
-    pub(super) blocked: u64,
-    /// Of its time, what was waiting for memory to be read.
-    pub(super) faulted: u64,
-    /// Of its time, what was not on a CPU, as far as that is known.
-    pub(super) off_cpu: u64,
-    /// Of its time, what was on one: the kernel's work.
-    pub(super) on_cpu: u64,
-    /// Bytes or a negative error, once it is over.
-    pub(super) result: Option<i64>,
-    /// The last stretch off the CPU by its own will: the state it counts as, from when to when.
-    last_off: Option<(usize, u64, u64)>,
 }
 
 /// One thread.
@@ -202,8 +178,8 @@ impl Living {
         None
     }
 
-    /// Makes time pass to where the innermost frame or the leaf is over, if that is not behind `at`:
-    /// the caller takes it. No time is spent.
+    /// Makes time pass to where the innermost frame or the leaf is over, if that is not behind
+    /// `at`: the caller takes it. No time is spent.
     #[inline]
     pub(super) fn pass_to_end(&mut self, at: u64) -> Option<u64> {
         let until = self.until.filter(|until| *until <= at)?;
@@ -300,24 +276,7 @@ impl Living {
             && let Some((_, call)) = self.calls.last_mut()
         {
             (name, stack) = (call.open.call, call.open.stack);
-            if slot == BLOCKED + call.why.reason as usize {
-                call.blocked += nanos;
-            } else if slot >= BLOCKED {
-                call.faulted += nanos;
-            }
-            match self.cpu {
-                Cpu::Off => {
-                    call.off_cpu += nanos;
-                    let from = match call.last_off {
-                        Some((before, from, to)) if before == slot && to == at - nanos => from,
-                        _ => from,
-                    };
-                    call.last_off = Some((slot, from, at));
-                }
-                Cpu::Preempted => call.off_cpu += nanos,
-                Cpu::On(_) => call.on_cpu += nanos,
-                Cpu::Never | Cpu::Lost => {}
-            }
+            call.spend(slot, self.cpu, from, at);
         } else if slot >= BLOCKED {
             self.outside += nanos;
         }
@@ -355,22 +314,7 @@ impl Living {
             return;
         }
         if let (Open::Call(open), Some(meaning)) = (open, meaning) {
-            let Meaning { why, place, resource } = meaning;
-            let (result, last_off) = (None, None);
-            let (blocked, faulted, off_cpu, on_cpu) = (0, 0, 0, 0);
-            let call = Call {
-                open,
-                why,
-                place,
-                resource,
-                blocked,
-                faulted,
-                off_cpu,
-                on_cpu,
-                result,
-                last_off,
-            };
-            self.calls.push((self.frames.len(), call));
+            self.calls.push((self.frames.len(), Call::new(open, meaning)));
         }
         let before = self.known();
         self.add_open(open);
@@ -559,11 +503,13 @@ impl Living {
         let Some((slot, from, to)) = call.last_off.filter(|off| off.2 > woken) else { return 0 };
         let from = from.max(woken);
         let nanos = (to - from).min(call.blocked).min(self.spent.0[slot]);
+        if nanos == 0 || !self.history.make_ready((slot, to), nanos) {
+            return 0;
+        }
         self.spent.0[slot] -= nanos;
         self.spent.0[READY] += nanos;
         self.blocked -= nanos;
         call.blocked -= nanos;
-        self.history.make_ready((slot, to), nanos);
         nanos
     }
 
