@@ -32,7 +32,7 @@ mod words;
 
 use words::Facts;
 
-/// So many findings of one kind: the worst tell the story.
+/// Maximum number of findings of one kind: the worst tell the story.
 const OF_A_KIND_MAX: usize = 3;
 
 /// What an [`Insight`] is about.
@@ -168,7 +168,13 @@ pub fn explain<S: ReadAt>(trace: &Trace<'_, S>, report: &Report) -> Vec<Insight>
     insights.extend(heap.iter().flat_map(|heap| memory::growth(&facts, heap)));
     insights.extend(tasks.iter().flat_map(|tasks| async_tasks::all(&facts, tasks)));
     insights.extend(tasks::slow(&facts, slow));
+    let mut insights = worst_of_each(insights);
     insights.extend(path::cause(&facts, &insights));
+    worst_of_each(insights)
+}
+
+/// The worst findings of each kind, worst first.
+fn worst_of_each(mut insights: Vec<Insight>) -> Vec<Insight> {
     // Losses and stops come first, as all else is to be read with them in mind.
     let rank = |kind| match kind {
         InsightKind::Loss => 0,

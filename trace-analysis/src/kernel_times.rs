@@ -12,10 +12,10 @@ use trace_format::time::Nanos;
 
 use crate::life::ThreadLife;
 
-/// Differences below this are not worth a word.
+/// Maximum difference that is left out, in nanoseconds.
 const DIFFERENCE_NANOS_MIN: u64 = 1_000_000;
 
-/// And below this part of what the kernel counted.
+/// Maximum difference that is left out: what the kernel counted, divided by this.
 const DIFFERENCE_PART: u64 = 20;
 
 /// How far what the kernel counted may reach beyond a life that it is compared with.

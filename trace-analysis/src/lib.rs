@@ -5,7 +5,7 @@
 //! trace's first clock snapshot; a [`Moment`] may lie before it. Names of call sites and threads
 //! are in the trace's tables.
 //!
-//! - [`Trace`]: the file, the names of its code, and the part that is asked about.
+//! - [`Trace`] (in `trace`): the file, the names of its code, and the part that is asked about.
 //! - [`summary`]: where the time went, of a whole trace or a window. Start here.
 //! - [`report`]: everything that events tell in the order of time, in one walk.
 //! - [`regions`], [`threads`], [`tasks`], [`futures`], [`counters`]: its parts.

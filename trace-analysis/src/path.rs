@@ -8,14 +8,17 @@
 //!
 //! Waits that are too short to matter are not known here: they count as work.
 
+use std::collections::HashMap;
+
 use trace_format::id::{StackId, ThreadId};
 use trace_format::time::Nanos;
 
-use crate::life::{Lives, LongWait};
+use crate::life::{Lives, LongWait, ThreadLife};
 use crate::reason::Reason;
 
-/// Maximum number of steps of a path; what lies before is left out.
-const STEPS_MAX: usize = 1 << 14;
+/// Maximum number of turns of a path, each back by one wait or to who made a thread; what lies
+/// before is left out.
+const TURNS_MAX: usize = 1 << 14;
 
 /// One step of a path, the last in time first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,12 +62,17 @@ pub(crate) struct CriticalPath {
 impl CriticalPath {
     /// The path to the end of a thread's life, as far as that is read.
     pub(crate) fn of(lives: &Lives, thread: ThreadId) -> Self {
-        let Some(life) = lives.threads.iter().find(|life| life.thread == thread) else {
+        // The first of each, if a false trace has several.
+        let threads: HashMap<_, _> =
+            lives.threads.iter().rev().map(|life| (life.thread, life)).collect();
+        let Some(at) = threads.get(&thread).map(|life| life.end.0) else {
             return Self::default();
         };
-        let mut walker = PathWalker { lives, at: life.end.0, thread, path: Self::default() };
-        while walker.steps() < STEPS_MAX && walker.at > lives.from.0 {
-            if !walker.step() {
+        let mut walker = PathWalker { lives, threads, at, thread, path: Self::default() };
+        // Each turn goes back in time, or from a thread to the one that made it: a false trace may
+        // have threads that made each other.
+        for _ in 0..TURNS_MAX {
+            if walker.at <= lives.from.0 || !walker.step() {
                 break;
             }
         }
@@ -89,16 +97,13 @@ impl CriticalPath {
 
 struct PathWalker<'l> {
     lives: &'l Lives,
+    threads: HashMap<ThreadId, &'l ThreadLife>,
     thread: ThreadId,
     at: u64,
     path: CriticalPath,
 }
 
 impl PathWalker<'_> {
-    fn steps(&self) -> usize {
-        self.path.steps.len() + self.path.hands.len()
-    }
-
     /// Goes back by one wait, or to where the thread began. Whether that went anywhere.
     fn step(&mut self) -> bool {
         let Some(wait) = self.last_wait() else { return self.before_it_waited() };
@@ -142,7 +147,7 @@ impl PathWalker<'_> {
 
     /// The thread has not waited before: it works since its begin, and then the one that made it.
     fn before_it_waited(&mut self) -> bool {
-        let life = self.lives.threads.iter().find(|life| life.thread == self.thread);
+        let life = self.threads.get(&self.thread);
         let (begin, parent) = life.map_or((self.at, ThreadId(0)), |it| (it.begin.0, it.parent));
         self.add(begin.max(self.lives.from.0), PathDoing::Working);
         let is_parent = parent != ThreadId(0) && parent != self.thread;

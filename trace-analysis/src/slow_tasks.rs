@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use trace_format::event::EventKind;
-use trace_format::id::{Open, SiteId, StackId, TaskId};
+use trace_format::id::{SiteId, StackId, TaskId};
 use trace_format::read::{ReadAt, Tables};
 use trace_format::time::Nanos;
 
@@ -31,6 +31,10 @@ pub const NAMES_MAX: usize = 8;
 /// So many runs of one task are looked at, the longest.
 const RUNS_MAX: usize = 64;
 
+/// Maximum number of runs around another one that are looked at: inside one of its own task a run
+/// is not counted again.
+const AROUND_MAX: usize = 64;
+
 /// Maximum number of tasks that are followed; what later ones do is left out.
 const TASKS_MAX: usize = 1 << 18;
 
@@ -51,9 +55,9 @@ pub struct SlowTask {
     pub others: Vec<OneTask>,
     /// When threads worked for it or its sub-tasks, in what was read: the longest.
     pub runs: Vec<Stretch>,
-    /// How long any did, and how long nobody did, of its time in what was read.
+    /// How long any thread worked for it, of its time in what was read.
     pub worked: Nanos,
-    /// See there.
+    /// The rest of that time: no thread worked for it.
     pub unworked: Nanos,
     /// What the threads did in all runs: the times of all, and the longest call of any.
     pub activity: Option<Activity>,
@@ -224,21 +228,18 @@ impl Runs {
 
     /// A run is over, or the trace is.
     ///
-    /// - `around`: what is open around it.
+    /// - `around`: the runs around it, innermost last.
     /// - `activity`: what the thread did in it.
     pub(crate) fn add(
         &mut self,
         task: TaskId,
-        mut around: impl Iterator<Item = Open>,
+        around: &[TaskId],
         run: Stretch,
         activity: Option<Box<Activity>>,
     ) {
         let Some(owner) = self.owners.owner(task) else { return };
-        let is_inner = around.any(|open| match open {
-            Open::Task(outer) => self.owners.owner(outer) == Some(owner),
-            _ => false,
-        });
-        if is_inner {
+        let mut around = around.iter().rev().take(AROUND_MAX);
+        if around.any(|outer| self.owners.owner(*outer) == Some(owner)) {
             return;
         }
         let task = &mut self.tasks[owner];

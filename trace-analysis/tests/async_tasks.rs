@@ -409,6 +409,33 @@ fn futures_that_lived_before_the_trace_are_known_by_their_definitions() {
 }
 
 #[test]
+fn where_a_child_future_waited_before_the_trace_is_not_its_tasks_own_place() {
+    let mut e = Executor::new();
+    for (id, parent, site) in [(7, 0, WRITER), (8, 7, QUERY)] {
+        e.0.define(&Definition::FutureState {
+            id: FutureId(id),
+            parent: FutureId(parent),
+            task: TaskId(0),
+            site: SiteId(site),
+            begin: Ticks(100),
+            spawned: parent == 0,
+            waits_at: StackId(LOCK),
+            since: Ticks(200),
+        });
+    }
+    e.wake(2, 500, 7, 0);
+    e.begin_poll(1, 510, 7);
+    e.poll(1, 520, 8, TIMER, 5);
+    e.event(1, 530, EventKind::EndPoll { waits_at: StackId(0) });
+    let tasks = read(e.stop(1000));
+    let [task] = tasks.unfinished.as_slice() else { panic!("{:?}", tasks.unfinished) };
+    assert_eq!((task.stack, task.one_of.len()), (StackId(TIMER), 0));
+    let waits: Vec<_> =
+        tasks.waits.iter().map(|it| (it.stack, it.total, it.one_of.len())).collect();
+    assert_eq!(waits, [(StackId(TIMER), Nanos(470), 0), (StackId(LOCK), Nanos(300), 0)]);
+}
+
+#[test]
 fn lost_ends_leave_no_poll_that_lasts_for_ever() {
     let mut e = Executor::new();
     e.spawn(1, 0, 1, HANDLER);

@@ -1,5 +1,9 @@
 //! What is said of programs whose main thread waits for others, and of functions that are hot.
 
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
 use trace_analysis::explain::{Insight, InsightKind, explain};
 use trace_analysis::symbols::Symbols;
 use trace_analysis::{Report, Trace, Wanted};
@@ -101,6 +105,20 @@ fn chain() -> TraceBuilder {
     gone(&mut trace, STAGE, 209 * MS);
     off(&mut trace, MAIN, join(4), 4 * MS, 210 * MS);
     trace
+}
+
+#[test]
+fn a_path_through_threads_that_made_each_other_has_an_end() {
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.thread(1, "main");
+    trace.spawned(2, "hen", 1_000, (3, 0, 0));
+    trace.spawned(3, "egg", 1_000, (2, 0, 0));
+    trace.resource(1, ResourceKind::Address, 0xf00, "");
+    trace.call(1, RECEIVE, 10 * MS, 190 * MS, 0);
+    trace.call(2, SEND, 199 * MS, 1_000, 1);
+    let (found, finding) = mpsc::channel();
+    thread::spawn(move || found.send(insights(trace, 212 * MS)));
+    assert!(finding.recv_timeout(Duration::from_secs(60)).is_ok(), "it goes on for ever");
 }
 
 #[test]

@@ -102,7 +102,7 @@ impl Random {
             0 => EventKind::FutureBegin { future, task, site, values },
             1 => EventKind::FutureSpawn { future, parent, task, site, stack },
             2 => {
-                let outcome = Outcome::ALL[self.below(4) as usize];
+                let outcome = Outcome::ALL[self.below(Outcome::ALL.len() as u64) as usize];
                 EventKind::FutureEnd { future, outcome, values }
             }
             3 | 4 => EventKind::PollBegin { future },
@@ -271,7 +271,7 @@ fn check_tasks(tasks: &AsyncTasks) {
         assert!(idle.inside.0 <= wall && idle.duration <= idle.begin.until(tasks.to), "{idle:?}");
     }
     for site in &tasks.sites {
-        let ended = site.returned + site.failed + site.dropped + site.panicked;
+        let ended = site.returned + site.failed + site.dropped + site.panicked + site.ended;
         assert!(site.alive <= site.alive_max && site.alive_max <= site.count, "{site:?}");
         assert!(ended <= site.count, "{site:?}");
     }

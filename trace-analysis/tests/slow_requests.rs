@@ -2,7 +2,7 @@
 
 mod executor;
 
-use executor::{Executor, HANDLER, LOCK, PASS, TIMER, WRITER};
+use executor::{Executor, HANDLER, LOCK, NONE, PASS, QUERY, TIMER, WRITER};
 use trace_analysis::explain::{Insight, InsightKind, explain};
 use trace_analysis::slow_tasks::{SlowTask, slow_tasks};
 use trace_analysis::symbols::Symbols;
@@ -85,6 +85,53 @@ fn a_request_is_followed_into_the_service_that_was_slow() {
                app::writer (src/app.rs:66)";
     assert!(insight.title.ends_with(why), "{}", insight.title);
     assert_eq!(insight.stacks[0], StackId(TIMER));
+}
+
+/// A future that works for the request begins in another.
+fn begin_for(e: &mut Executor, at: u64, future: u64) {
+    let (future, task, site) = (FutureId(future), TaskId(SLOW), SiteId(QUERY));
+    e.event(1, at, EventKind::FutureBegin { future, task, site, values: NONE });
+}
+
+fn end_poll(e: &mut Executor, at: u64) {
+    e.event(1, at, EventKind::EndPoll { waits_at: StackId(0) });
+}
+
+#[test]
+fn a_request_that_is_a_future_in_a_connections_task_waits_for_itself() {
+    let mut e = requests();
+    spawn_for(&mut e, 201 * MS, 1, WRITER, 0);
+    e.begin_poll(1, 202 * MS, 1);
+    begin_for(&mut e, 202 * MS, 2);
+    e.poll(1, 203 * MS, 2, TIMER, MS);
+    end_poll(&mut e, 205 * MS);
+    let (slow, _) = read(e);
+    let told: Vec<_> = slow.waits.iter().map(|it| (it.site.0, it.stack.0, it.total)).collect();
+    assert_eq!(told, [(WRITER, TIMER, Nanos(295 * MS))], "to the end of the request");
+}
+
+#[test]
+fn an_answer_of_a_future_in_a_connections_task_is_the_requests_own() {
+    let mut e = requests();
+    spawn_for(&mut e, 201 * MS, 1, HANDLER, SLOW);
+    e.poll(1, 202 * MS, 1, PASS, MS);
+    spawn_for(&mut e, 204 * MS, 2, WRITER, 0);
+    e.begin_poll(1, 205 * MS, 2);
+    begin_for(&mut e, 205 * MS, 3);
+    e.poll(1, 205 * MS, 3, TIMER, MS);
+    end_poll(&mut e, 206 * MS);
+    e.wake(2, 490 * MS, 2, 0);
+    e.begin_poll(1, 491 * MS, 2);
+    e.begin_poll(1, 491 * MS, 3);
+    e.wake(1, 492 * MS, 1, 0);
+    end_poll(&mut e, 493 * MS);
+    e.end(1, 493 * MS, 3, Outcome::Returned);
+    end_poll(&mut e, 494 * MS);
+    e.poll(1, 495 * MS, 1, 0, MS);
+    e.end(1, 496 * MS, 1, Outcome::Returned);
+    let (slow, _) = read(e);
+    let told: Vec<_> = slow.waits.iter().map(|it| (it.stack.0, it.is_handed_on)).collect();
+    assert_eq!(told, [(TIMER, false), (PASS, true)]);
 }
 
 #[test]

@@ -22,7 +22,7 @@ use trace_format::id::{CallId, FutureId, Open, SiteId, StackId, TaskId, ThreadId
 use trace_format::read::TraceFile;
 use trace_format::testgen::{TraceBuilder, everything, open_call, os_id, tight_loops};
 use trace_format::time::{Nanos, Ticks};
-use trace_format::value::Values;
+use trace_format::value::{Text, Values};
 
 /// Checks what must be true of every trace, and keeps the rest.
 #[derive(Default)]
@@ -32,6 +32,8 @@ struct Checks {
     tasks: BTreeMap<FutureId, Vec<TaskInterval>>,
     futures: HashMap<FutureId, Moment>,
     edges: Vec<Edge>,
+    /// The numbers of the edges that were told with what began.
+    begun_edges: HashSet<u64>,
     calls: u64,
     /// Futures whose poll's end was lost just now: how long it was is in no sum.
     lost: HashSet<FutureId>,
@@ -42,6 +44,7 @@ struct Checks {
 impl Observer for Checks {
     fn begin(&mut self, who: Who, begun: &Begun<'_>) {
         self.open.entry(who.number).or_default().push(begun.open);
+        self.begun_edges.insert(begun.edge);
     }
 
     fn end(&mut self, who: Who, open: Open, _: Nanos, how: How<'_>) {
@@ -86,6 +89,8 @@ impl Observer for Checks {
 
     fn edge(&mut self, edge: &Edge) {
         assert!(edge.at <= edge.end, "T3: {edge:?}");
+        let is_begun = edge.kind == EdgeKind::Join || self.begun_edges.contains(&edge.number);
+        assert!(is_begun, "something that was told leads there: {edge:?}");
         self.edges.push(*edge);
     }
 }
@@ -136,13 +141,14 @@ fn observed(bytes: &[u8]) -> (Checks, Lives, AsyncTasks) {
     assert_eq!((&lives.waits, &lives.calls), (&report.waits, &report.calls));
     assert_eq!((&lives.cpus, &lives.concurrency), (&report.cpus, &report.concurrency));
     assert_eq!((lives.unreadable, lives.too_deep), (report.unreadable, report.too_deep));
-    let mut threads: Vec<_> = lives.threads.iter().map(|life| &life.times).collect();
-    for number in checks.intervals.keys() {
-        let times = checks.times(*number);
-        let found = threads.iter().position(|life| **life == times);
-        threads.remove(found.unwrap_or_else(|| panic!("T2: {times:?} is in {threads:#?}")));
+    let mut threads: HashMap<_, _> =
+        lives.threads.iter().map(|life| ((life.thread, life.os_id), life.times)).collect();
+    for (number, all) in &checks.intervals {
+        let who = all[0].who;
+        let times = threads.remove(&(who.thread, who.os_id));
+        assert_eq!(Some(checks.times(*number)), times, "T2: {who:?}");
     }
-    assert!(threads.iter().all(|times| times.total() == Nanos(0)), "{threads:?}");
+    assert!(threads.values().all(|times| times.total() == Nanos(0)), "{threads:?}");
     let tasks = AsyncTasks::read(&Trace::new(&file).named(&symbols), |_| {});
     (checks, lives, tasks)
 }
@@ -207,7 +213,7 @@ fn any_event(random: &mut Random, ticks: u64) -> EventKind<'static> {
     let open = [Open::Region(site), Open::Poll(future), Open::Task(task), Open::Call(call)];
     let open = open[random.below(4) as usize];
     let result = random.below(3) as i64 - 1;
-    match random.below(32) {
+    match random.below(36) {
         0 => EventKind::Region { site, duration, values },
         1..=3 => EventKind::RegionBegin { site, values },
         4 | 5 => EventKind::Poll { future, waits_at: stack, duration },
@@ -221,13 +227,16 @@ fn any_event(random: &mut Random, ticks: u64) -> EventKind<'static> {
         20 | 21 => EventKind::EndDetached { open, since },
         22 => EventKind::FutureBegin { future, task, site, values },
         23 => {
-            EventKind::FutureEnd { future, outcome: Outcome::ALL[random.below(4) as usize], values }
+            let outcome = Outcome::ALL[random.below(Outcome::ALL.len() as u64) as usize];
+            EventKind::FutureEnd { future, outcome, values }
         }
         24 => EventKind::EndPoll { waits_at: stack },
         25 => EventKind::FutureSpawn { future, parent: future, task, site, stack },
         26..=28 => EventKind::Wake { future, stack },
         29 => EventKind::Ready { future, since },
         30 => EventKind::Unwakeable { future },
+        31..=33 => EventKind::Reopen { open, since },
+        34 => EventKind::TaskBegin { task, parent: TaskId(0), name: Text::cut(b"job", 256) },
         _ => EventKind::Dropped {
             events: 1,
             ends: random.below(3),
@@ -332,8 +341,21 @@ fn what_async_tasks_do_adds_up_to_their_report() {
             at += duration.0 + random.below(20);
             trace.event(1, at, EventKind::Wake { future, stack });
         }
-        let outcome = Outcome::Dropped;
-        trace.event(1, at + 5, EventKind::FutureEnd { future, outcome, values: Values::new(&[]) });
+        let values = Values::new(&[]);
+        at += 5;
+        let outcome = match id % 2 {
+            0 => Outcome::Dropped,
+            _ => {
+                trace.event(2, at, EventKind::PollBegin { future });
+                at += 10;
+                Outcome::Ended
+            }
+        };
+        // Executors' hooks tell of the end inside the last poll.
+        trace.event(2, at, EventKind::FutureEnd { future, outcome, values });
+        if outcome == Outcome::Ended {
+            trace.event(2, at, EventKind::EndPoll { waits_at: StackId(0) });
+        }
     }
     let (checks, _, tasks) = observed(&trace.stop(100_000));
     let [_, polled, idle] = checks.tasks();

@@ -15,7 +15,7 @@ use crate::slow_tasks::TaskWait;
 use crate::time::Moment;
 use crate::timeline::TaskState;
 
-/// A chain of child futures is cut behind so many.
+/// Maximum length of a chain of child futures; what lies further in is left out.
 const CHAIN_MAX: usize = 32;
 
 impl AsyncReport<'_> {
@@ -128,6 +128,10 @@ impl AsyncReport<'_> {
 
     /// A task is idle to the end.
     fn still_idle(&mut self, id: FutureId) {
+        let Some(task) = self.known.get(&id) else { return };
+        // A future in it that waits may work for a task that it does not work for itself.
+        let waiting = self.waiting(id, task, FutureId(0));
+        let works_for = waiting.first().map_or(task.works_for, |it| it.works_for);
         let mut places = self.waits_at(id);
         let place = places.remove(0);
         let Some(state) = self.known.get_mut(&id) else { return };
@@ -142,7 +146,6 @@ impl AsyncReport<'_> {
         let (duration, inside) = (begin.until(Nanos(self.to)), Nanos(self.to - since));
         let idle = Idle { task: id, begin, duration, inside, waker: None };
         self.waits.add(sums, place, &places, idle, None, false);
-        let works_for = state.works_for;
         let span = (since, self.to);
         let waker_works_for = TaskId(0);
         let idle = TaskIdle { site: state.site, place, others: &places, span, waker_works_for };
@@ -174,7 +177,7 @@ impl AsyncReport<'_> {
         let since = Moment::older(frame.begin, frame.older);
         self.draw(id, TaskState::Polled(here.thread), since, None);
         let nanos = self.to.saturating_sub(frame.begin);
-        let is_outermost = innermost_poll(here.frames).is_none();
+        let is_outermost = innermost_poll(here.polls).is_none();
         let thread = self.thread(here.who, here.thread);
         if is_outermost {
             thread.add_poll(nanos, frame.older, super::LONG_POLL.0);

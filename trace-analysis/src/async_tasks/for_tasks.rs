@@ -112,7 +112,7 @@ fn waits_of(waits: HashMap<TaskWaitKey, (Await, Sum)>) -> Vec<TaskWait> {
     let mut waits: Vec<_> = waits.collect();
     waits.sort_by(|a, b| {
         let key = |it: &TaskWait| (it.is_handed_on, Reverse(it.total), it.site, it.stack);
-        key(a).cmp(&key(b))
+        key(a).cmp(&key(b)).then_with(|| a.one_of.cmp(&b.one_of))
     });
     waits.truncate(TOP);
     waits

@@ -16,10 +16,10 @@ use crate::life::{Activity, Frame};
 use crate::time::Moment;
 use crate::timeline::{FutureBegun, FutureRole, Note, TaskState};
 
-/// So many futures live at once at most; those that begin beyond are only counted.
+/// Maximum number of live futures that are followed; those that begin beyond are only counted.
 const KNOWN_MAX: usize = 1 << 18;
 
-/// So many that have ended stay known, for wakes and polls that come late.
+/// Maximum number of ended futures that stay known, for wakes and polls that come late.
 const ENDED_MAX: usize = 1 << 16;
 
 /// What an event says of a future when it tells of it.
@@ -40,8 +40,9 @@ pub(crate) struct Here<'t> {
     /// Its number, and its id.
     pub(crate) who: usize,
     pub(crate) thread: ThreadId,
-    /// What is open on it; of what begins or ends just now, what is around that.
-    pub(crate) frames: &'t [Frame],
+    /// The futures that are polled on it, innermost last; of a poll that begins or ends just now,
+    /// those around it.
+    pub(crate) polls: &'t [FutureId],
 }
 
 impl AsyncReport<'_> {
@@ -63,13 +64,13 @@ impl AsyncReport<'_> {
                 return Note { edge: self.spawned(future, is_news), ..Note::default() };
             }
             EventKind::FutureBegin { future, task, site, .. } => {
-                let around = innermost_poll(here.frames).filter(|it| *it != future);
+                let around = innermost_poll(here.polls).filter(|it| *it != future);
                 let kind = if around.is_some() { Kind::Child } else { Kind::Polled };
                 let (stack, parent) = (StackId(0), FutureId(0));
                 self.tell(future, Told { kind, site, stack, parent, task }, Nanos(at).into());
                 self.works_for(future, task);
             }
-            EventKind::FutureEnd { future, outcome, .. } => self.end(future, outcome, at),
+            EventKind::FutureEnd { future, outcome, .. } => self.end(here, future, outcome, at),
             EventKind::Wake { future, stack } => return self.wake(here, future, stack, at),
             EventKind::Ready { future, .. } => {
                 if let Some(state) = self.known.get_mut(&future) {
@@ -124,8 +125,9 @@ impl AsyncReport<'_> {
         let (since, older) = (self.nanos(told.since), self.moment(told.since).before(self.from));
         let Some(state) = self.known.get_mut(&told.id) else { return };
         state.works_for = told.task;
+        // That may be where a future in it took the waker: it is not its own place for sure.
         if !told.is_old {
-            (state.waits_at, state.own_waits_at) = (told.waits_at, told.waits_at);
+            state.waits_at = told.waits_at;
         }
         if told.since.0 > 0 && !told.is_old {
             (state.polls, state.polled, state.older) = (1, (since, since), older);
@@ -214,7 +216,7 @@ impl AsyncReport<'_> {
         if self.ended.contains_key(&id) {
             return (false, 0);
         }
-        let around = innermost_poll(here.frames).filter(|around| *around != id);
+        let around = innermost_poll(here.polls).filter(|around| *around != id);
         if !self.known.contains_key(&id) {
             let kind = if around.is_some() { Kind::Child } else { Kind::Polled };
             match self.tables.futures.get(&id) {
@@ -348,8 +350,9 @@ impl AsyncReport<'_> {
         let (begin, older) = (frame.begin, frame.older);
         let nanos = end.saturating_sub(begin);
         self.draw(task, TaskState::Polled(here.thread), Moment::older(begin, older), Some(end));
+        self.polled_undecided(task);
         let thread = self.thread(here.who, here.thread);
-        if innermost_poll(here.frames).is_none() {
+        if innermost_poll(here.polls).is_none() {
             thread.add_poll(nanos, older, LONG_POLL.0);
         }
         if nanos < LINK_NANOS_MIN || !self.counts_polls_of(here.thread) {
@@ -375,7 +378,7 @@ impl AsyncReport<'_> {
         let mut note = Note { site: state.site, ..Note::default() };
         if is_child {
             self.sums.at(sums).wakes += 1;
-            let is_own = is_polling(here.frames, id);
+            let is_own = is_polling(here.polls, id);
             self.sums.at(sums).self_wakes += u64::from(is_own);
         }
         let Some(task) = self.known.get_mut(&root).filter(|task| task.is_task()) else {
@@ -389,12 +392,11 @@ impl AsyncReport<'_> {
             woken.is_childs = false;
             return note;
         }
-        let is_own = is_polling(here.frames, root);
+        let is_own = is_polling(here.polls, root);
         let told = self.sums.at(task.sums);
         told.wakes += 1;
         told.self_wakes += u64::from(is_own);
-        let by = innermost_poll(here.frames);
-        let by = by.map_or(FutureId(0), |by| self.known.get(&by).map_or(by, |it| it.root));
+        let (by, works_for) = self.polled_here(here);
         let Some(task) = self.known.get(&root).filter(|task| task.woken.is_none()) else {
             return note;
         };
@@ -407,7 +409,7 @@ impl AsyncReport<'_> {
         let idle = task.idle_since();
         task.unwakeable = false;
         let thread = here.thread;
-        let woken = Woken { at, thread, by, stack, is_childs: is_child };
+        let woken = Woken { at, thread, by, works_for, stack, is_childs: is_child };
         task.woken = Some(woken);
         if let Some(since) = idle {
             let by = if is_child { id } else { FutureId(0) };
@@ -416,8 +418,21 @@ impl AsyncReport<'_> {
         note
     }
 
+    /// The task that is polled on a thread, and for which task of the user's the innermost future
+    /// in it works: 0 if there is none.
+    fn polled_here(&self, here: Here<'_>) -> (FutureId, TaskId) {
+        let Some(by) = innermost_poll(here.polls) else { return (FutureId(0), TaskId(0)) };
+        let Some(state) = self.known.get(&by) else { return (by, TaskId(0)) };
+        let root = self.known.get(&state.root);
+        let works_for = match state.works_for {
+            TaskId(0) => root.map_or(TaskId(0), |root| root.works_for),
+            own => own,
+        };
+        (state.root, works_for)
+    }
+
     /// A future is done, or dropped.
-    fn end(&mut self, id: FutureId, outcome: Outcome, at: u64) {
+    fn end(&mut self, here: Here<'_>, id: FutureId, outcome: Outcome, at: u64) {
         let Some(state) = self.known.get_mut(&id).filter(|state| !state.ended) else { return };
         if outcome == Outcome::Dropped && state.is_futile {
             self.sums.at(state.sums).futile_wakes += 1;
@@ -434,12 +449,13 @@ impl AsyncReport<'_> {
             self.draw(id, TaskState::Ready, Nanos(since).into(), Some(at));
         }
         let Some(state) = self.known.get(&id) else { return };
-        let (root, is_dropped) = (state.root, outcome == Outcome::Dropped);
-        match is_dropped {
-            _ if root == id && is_dropped => self.decide(id),
-            true => self.was_dropped(root, id),
-            false => self.went_on(root, id, StackId(0)),
+        let root = state.root;
+        match (outcome, root == id) {
+            (Outcome::Dropped, true) => self.decide(id),
+            (Outcome::Dropped, false) => self.was_dropped(root, id),
+            _ => self.went_on(root, id, StackId(0)),
         }
+        self.draw_last_poll(here, id, at);
         let Some(state) = self.known.get_mut(&id) else { return };
         (state.ended, state.is_futile) = (true, false);
         self.decide(id);
@@ -450,6 +466,16 @@ impl AsyncReport<'_> {
             && let Some(state) = self.known.remove(&id)
         {
             self.forget(id, &state);
+        }
+    }
+
+    /// A task ends in its own poll, as tokio's hooks tell it: for an observer the poll is over
+    /// here, as nothing is told of a task behind its end.
+    fn draw_last_poll(&mut self, here: Here<'_>, id: FutureId, at: u64) {
+        let Some(state) = self.known.get(&id) else { return };
+        if state.is_task() && is_polling(here.polls, id) {
+            let begin = Moment::older(state.polled.0, state.older);
+            self.draw(id, TaskState::Polled(here.thread), begin, Some(at));
         }
     }
 

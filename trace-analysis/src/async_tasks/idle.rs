@@ -21,6 +21,10 @@ use crate::timeline::{TaskInterval, TaskState};
 /// Maximum number of places that an answer names if the task waited at one of several.
 const ONE_OF_MAX: usize = 4;
 
+/// Maximum number of polls in which it may turn out what a task had waited for. An observer waits
+/// meanwhile for all that the task does.
+const UNDECIDED_POLLS_MAX: u32 = 16;
+
 /// An open future of a task, and where it took a waker.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waiting {
@@ -57,6 +61,8 @@ pub(super) struct Undecided {
     drawn: Option<TaskInterval>,
     /// Those that were dropped since.
     dropped: Vec<FutureId>,
+    /// How many polls of the task are over since.
+    polls: u32,
 }
 
 impl AsyncReport<'_> {
@@ -129,7 +135,7 @@ impl AsyncReport<'_> {
         let begin = Moment::older(from, state.older);
         let woken = woken.map(|(woken, _)| woken);
         let waker = woken.and_then(|woken| self.known.get(&woken.by));
-        let waker_works_for = waker.map_or(TaskId(0), |waker| waker.works_for);
+        let waker_works_for = woken.map_or(TaskId(0), |woken| woken.works_for);
         let waker_site = waker.map(|waker| waker.site);
         let by = woken.map(|woken| (waker_site, self.places.of(woken.stack).0));
         let holder = woken.filter(|woken| woken.by != id);
@@ -144,7 +150,8 @@ impl AsyncReport<'_> {
         state.remember(Past { from, to, stack });
         add(&mut self.sums.at(state.sums).idle, to - from);
         let (span, dropped) = ((from, to), Vec::new());
-        let over = Undecided { idle, span, by, waker_works_for, holder, among, drawn, dropped };
+        let over =
+            Undecided { idle, span, by, waker_works_for, holder, among, drawn, dropped, polls: 0 };
         if is_clear {
             let among = over.among.clone();
             self.count(id, over, &among);
@@ -191,6 +198,16 @@ impl AsyncReport<'_> {
             && undecided.among.iter().any(|it| it.future == future)
         {
             undecided.dropped.push(future);
+        }
+    }
+
+    /// A poll of a task is over, and it may still be unclear what the task had waited for before.
+    pub(super) fn polled_undecided(&mut self, id: FutureId) {
+        let task = self.known.get_mut(&id);
+        let Some(undecided) = task.and_then(|task| task.undecided.as_mut()) else { return };
+        undecided.polls += 1;
+        if undecided.polls >= UNDECIDED_POLLS_MAX {
+            self.decide(id);
         }
     }
 

@@ -9,7 +9,7 @@ use std::collections::{HashSet, VecDeque};
 
 use trace_format::definition::CallsiteKind;
 use trace_format::header::BatchKind;
-use trace_format::id::{FutureId, Open, SiteId, ThreadId};
+use trace_format::id::{FutureId, SiteId, ThreadId};
 use trace_format::index::IndexEntry;
 use trace_format::read::{ReadAt, Tables, TraceFile};
 use trace_format::time::{Nanos, Ticks};
@@ -23,7 +23,6 @@ use super::sums::{SumTable, add};
 use super::waits::Waits;
 use super::worker::{LINK_NANOS_MIN, Thread};
 use crate::hash::FastMap;
-use crate::life::Frame;
 use crate::slow_tasks::SlowTask;
 use crate::symbols::Symbols;
 use crate::time::Moment;
@@ -218,7 +217,7 @@ impl<'f> AsyncReport<'f> {
     }
 
     /// A task did this: what an observer is to be told, if there is one. What nobody has told of
-    /// yet is not drawn.
+    /// yet is not drawn, and nothing behind the end of a task.
     pub(super) fn drawn(
         &mut self,
         task: FutureId,
@@ -227,7 +226,7 @@ impl<'f> AsyncReport<'f> {
         to: Option<u64>,
     ) -> Option<TaskInterval> {
         self.news.as_ref()?;
-        let known = self.known.get_mut(&task).filter(|known| known.is_told)?;
+        let known = self.known.get_mut(&task).filter(|known| known.is_told && !known.ended)?;
         // A future that two threads poll at once is in one state all the same.
         let from = from.max(known.drawn);
         let to = to.map(Nanos);
@@ -255,14 +254,11 @@ impl<'f> AsyncReport<'f> {
 }
 
 /// The future that is polled innermost.
-pub(crate) fn innermost_poll(frames: &[Frame]) -> Option<FutureId> {
-    frames.iter().rev().find_map(|frame| match frame.open {
-        Open::Poll(future) => Some(future),
-        _ => None,
-    })
+pub(crate) fn innermost_poll(polls: &[FutureId]) -> Option<FutureId> {
+    polls.last().copied()
 }
 
 /// Whether this future is polled.
-pub(super) fn is_polling(frames: &[Frame], future: FutureId) -> bool {
-    frames.iter().any(|frame| frame.open == Open::Poll(future))
+pub(super) fn is_polling(polls: &[FutureId], future: FutureId) -> bool {
+    polls.contains(&future)
 }

@@ -7,11 +7,12 @@ use super::sums::OnePoll;
 use crate::time::Moment;
 use crate::timeline::TaskInterval;
 
-/// So many of the last times in which a task was idle are remembered, to say what it did while it
-/// held a lock.
+/// Maximum number of the last times in which a task was idle that are remembered, to say what it
+/// did while it held a lock.
 const PAST_MAX: usize = 8;
 
-/// So many polls wait to be told which call site is theirs: a spawn may be told late.
+/// Maximum number of polls that wait to be told which call site is theirs: a spawn may be told
+/// late.
 pub(super) const EARLY_MAX: usize = 4;
 
 /// What a future is to those who count.
@@ -32,6 +33,8 @@ pub(super) struct Woken {
     pub(super) thread: ThreadId,
     /// The task that was polled there.
     pub(super) by: FutureId,
+    /// The user's task that the future worked for that was polled innermost there; 0 for none.
+    pub(super) works_for: TaskId,
     pub(super) stack: StackId,
     /// It was a child future's waker.
     pub(super) is_childs: bool,

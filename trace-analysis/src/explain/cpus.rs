@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use trace_format::time::Nanos;
 
-use super::words::{Facts, count, percent, plural, time};
+use super::words::{Facts, count, is_part, percent, plural, time};
 use super::{Insight, InsightKind};
 use crate::life::{ThreadLife, saturating_sum};
 use crate::reason::ReasonKind;
@@ -120,9 +120,4 @@ pub(super) fn one_thread(facts: &Facts<'_>) -> Option<Insight> {
     insight.threads = std::iter::once(worker.thread).chain(threads).collect();
     insight.command = "threads".to_owned();
     Some(insight)
-}
-
-/// Whether a part is at least so many per cents of a whole.
-fn is_part(part: u64, whole: u64, percent: u64) -> bool {
-    u128::from(part) * 100 >= u128::from(whole) * u128::from(percent)
 }

@@ -6,15 +6,16 @@ use std::collections::HashMap;
 use trace_format::id::{StackId, ThreadId};
 use trace_format::time::Nanos;
 
-use super::words::{Facts, count, percent, plural, time};
+use super::words::{Facts, count, is_part, percent, plural, time};
 use super::{Insight, InsightKind};
 use crate::life::{Times, saturating_sum};
 use crate::profile::ProfileKind;
 
-/// A function is a finding if it has so much of all CPU time, in per cents ...
+/// Least part of all CPU time that makes a function a finding, in per cents.
 const FUNCTION_PERCENT: u64 = 50;
 
-/// ... and the program had use for one CPU for so much of the trace, in per cents.
+/// Least part of the trace for which a program had use for one CPU if a function is a finding, in
+/// per cents.
 const BUSY_PERCENT: u64 = 50;
 
 /// Fewer samples than this tell nothing.
@@ -89,7 +90,8 @@ fn functions<'a>(facts: &Facts<'a>) -> Vec<(String, HotFunction)> {
         let function = functions.entry(name).or_default();
         function.nanos = function.nanos.saturating_add(sample.value);
         function.samples = function.samples.saturating_add(sample.count);
-        *function.threads.entry(sample.thread).or_default() += sample.value;
+        let of_thread = function.threads.entry(sample.thread).or_default();
+        *of_thread = of_thread.saturating_add(sample.value);
         if sample.count > function.stack.0 {
             function.stack = (sample.count, sample.stack);
         }
@@ -102,9 +104,4 @@ fn functions<'a>(facts: &Facts<'a>) -> Vec<(String, HotFunction)> {
 fn uses_all_cpus(facts: &Facts<'_>, cpu: u64) -> bool {
     let cpus = facts.lives.cpus_watched as u64;
     cpus > 1 && is_part(cpu, facts.wall().saturating_mul(cpus), ALL_PERCENT)
-}
-
-/// Whether a part is at least so many per cents of a whole.
-fn is_part(part: u64, whole: u64, percent: u64) -> bool {
-    u128::from(part) * 100 >= u128::from(whole) * u128::from(percent)
 }

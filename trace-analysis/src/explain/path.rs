@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use trace_format::id::{StackId, ThreadId};
 use trace_format::time::Nanos;
 
-use super::words::{Facts, count, percent, time};
+use super::words::{Facts, count, is_part, percent, time};
 use super::{Insight, InsightKind};
 use crate::life::saturating_sum;
 use crate::path::{CriticalPath, HandOver, PathDoing, PathStep};
@@ -20,8 +20,8 @@ const CAUSE_THOUSANDTHS: u64 = 400;
 /// compute as well the work is shared.
 const ALONE_PERCENT: u64 = 80;
 
-/// And if it was on a CPU, or ready, for so much of its time on the path, in per cents: short waits
-/// are not told apart there.
+/// A thread that computes is a cause if all its time on CPUs and ready, wherever in its life, is at
+/// least this part of its time on the path, in per cents: there short waits look like work.
 const ABLE_PERCENT: u64 = 70;
 
 /// Maximum number of threads whose paths are looked at.
@@ -126,9 +126,6 @@ fn works_alone(facts: &Facts<'_>, cause: &Cause) -> bool {
     let own = lives.threads.iter().find(|life| life.thread == cause.thread);
     let times = own.map(|life| life.times).unwrap_or_default();
     let able = times.cpu().0.saturating_add(times.ready.0);
-    let is_part = |part: u64, whole: u64, percent: u64| {
-        u128::from(part) * 100 >= u128::from(whole) * u128::from(percent)
-    };
     lives.cpus_watched >= 2
         && times.cpu().0 > 0
         && is_part(times.cpu().0, all, ALONE_PERCENT)

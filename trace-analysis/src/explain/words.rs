@@ -16,7 +16,7 @@ pub(super) use crate::units::{bytes, count, plural, time};
 /// Longer names are cut: type arguments of a library fill a screen.
 const NAME_CHARS_MAX: usize = 80;
 
-/// So many last parts of a file's path are said.
+/// Number of the last parts of a file's path that are said.
 const PATH_PARTS: usize = 3;
 
 /// What rules look at.
@@ -133,8 +133,8 @@ impl<'a> Facts<'a> {
     /// `handler (src/app.rs:13)`: a call site's name and place.
     pub(super) fn site(&self, site: SiteId) -> String {
         let Some(site) = self.tables.callsite(site) else { return "an unknown future".to_owned() };
-        let name: String = site.name.chars().take(NAME_CHARS_MAX).collect();
-        format!("{name} ({}:{})", short_path(&sources::normal(&site.file)), site.line)
+        let place = (short_path(&sources::normal(&site.file)), site.line);
+        format!("{} ({}:{})", cut(&site.name), place.0, place.1)
     }
 
     /// A file's path, a lock's address; empty if it has no name.
@@ -158,7 +158,7 @@ fn at(frame: &Frame<'_>) -> String {
 }
 
 fn named_at(name: &str, frame: &Frame<'_>) -> String {
-    let name: String = name.chars().take(NAME_CHARS_MAX).collect();
+    let name = cut(name);
     if frame.file.is_empty() {
         return format!(" at {name}");
     }
@@ -172,6 +172,11 @@ fn short_path(path: &str) -> String {
         Some(at) if at > 0 => format!("…{}", &path[at..]),
         _ => path.to_owned(),
     }
+}
+
+/// Whether a part is at least so many per cents of a whole.
+pub(super) fn is_part(part: u64, whole: u64, percent: u64) -> bool {
+    u128::from(part) * 100 >= u128::from(whole) * u128::from(percent)
 }
 
 /// A share in whole per cents; less than one is said to be so.

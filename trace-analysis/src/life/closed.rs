@@ -4,14 +4,14 @@ use trace_format::call::CallClass;
 use trace_format::id::{Open, OpenCall, ResourceId, SiteId, StackId, TaskId, ThreadId};
 use trace_format::time::Nanos;
 
+use super::call::Call;
 use super::calls::Ended;
 use super::frame::{Frame, Leaf};
 use super::futex::{timed_out, woken};
 use super::spent::Known;
-use super::thread::{Call, Cpu};
+use super::thread::Cpu;
 use super::walk::{EAGAIN, Walk, call_class};
 use super::{Activity, OneCall, Stretch, Unended, Wait, Waker};
-use crate::async_tasks::Here;
 use crate::reason::Reason;
 use crate::time::Moment;
 use crate::timeline::{How, Observer};
@@ -55,8 +55,7 @@ impl<O: Observer> Walk<'_, O> {
                 None
             }
             Open::Poll(future) => {
-                let (thread, frames) = (self.names[who].0, &self.living[who].frames);
-                let here = Here { who, thread, frames };
+                let here = self.living[who].here(who, self.names[who].0);
                 let tasks = self.also.async_tasks.as_mut();
                 tasks.and_then(|tasks| tasks.end_poll(here, future, &frame, end, activity))
             }
@@ -79,7 +78,7 @@ impl<O: Observer> Walk<'_, O> {
         activity: Option<Box<Activity>>,
     ) {
         if let Some(runs) = &mut self.also.runs {
-            let around = self.living[who].frames.iter().map(|frame| frame.open);
+            let around = self.living[who].runs();
             let stretch = Stretch { thread: self.names[who].0, from: Nanos(from), to: Nanos(to) };
             runs.add(task, around, stretch, activity);
         }

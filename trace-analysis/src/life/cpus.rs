@@ -10,7 +10,7 @@ use super::{Concurrency, CpuLife};
 /// More threads at once than this count as this many.
 const AT_ONCE_MAX: usize = 1024;
 
-/// So many CPUs are told apart; the largest machines have fewer.
+/// Maximum number of CPUs that are told apart; the largest machines have fewer.
 const CPUS_MAX: usize = 1 << 16;
 
 /// A thread's change from one state to another, as far as CPUs matter.
@@ -28,12 +28,16 @@ struct Lane {
     current: Option<(usize, u64)>,
     /// Whether anything is known of it yet, or again.
     is_known: bool,
+    /// Whether it is among [`Cpus::used`].
+    is_used: bool,
 }
 
 /// All CPUs.
 #[derive(Debug)]
 pub(super) struct Cpus {
     lanes: BTreeMap<u32, Lane>,
+    /// Those that something has run on since records were lost.
+    used: Vec<u32>,
     from: u64,
     on: usize,
     able: usize,
@@ -46,7 +50,8 @@ pub(super) struct Cpus {
 impl Cpus {
     pub(super) fn new(from: u64, watched: usize) -> Self {
         let concurrency = Concurrency::default();
-        Self { lanes: BTreeMap::new(), from, on: 0, able: 0, since: from, watched, concurrency }
+        let (lanes, used) = (BTreeMap::new(), Vec::new());
+        Self { lanes, used, from, on: 0, able: 0, since: from, watched, concurrency }
     }
 
     /// The window begins: who runs is known, what was counted does not count.
@@ -79,7 +84,11 @@ impl Cpus {
             return None;
         }
         lane.life.switches += 1;
-        lane.current.replace((who, at)).map(|(before, _)| before)
+        let before = lane.current.replace((who, at)).map(|(before, _)| before);
+        if !std::mem::replace(&mut lane.is_used, true) {
+            self.used.push(cpu);
+        }
+        before
     }
 
     /// A thread goes off a CPU.
@@ -110,8 +119,10 @@ impl Cpus {
 
     /// Nothing is known of what runs now.
     pub(super) fn lose(&mut self) {
-        for lane in self.lanes.values_mut() {
-            lane.current = None;
+        for cpu in std::mem::take(&mut self.used) {
+            if let Some(lane) = self.lanes.get_mut(&cpu) {
+                (lane.current, lane.is_used) = (None, false);
+            }
         }
     }
 

@@ -6,16 +6,25 @@
 
 use trace_format::id::Open;
 
+use super::call::Call;
 use super::frame::Frame;
 
 /// Maximum number of open things that a thread restates, the outermost ones.
 const RESTATED_MAX: usize = 32;
 
+/// Something that was open when events went missing.
+#[derive(Debug)]
+pub(super) struct Aside {
+    pub(super) frame: Frame,
+    /// What is known of it if it is a call.
+    pub(super) call: Option<Call>,
+}
+
 /// Gaps of one thread.
 #[derive(Debug, Default)]
 pub(super) struct Gaps {
     /// What was open and is not restated yet: the outermost thing is the last.
-    rest: Vec<Frame>,
+    rest: Vec<Aside>,
     /// How much of it was restated so far.
     restated: usize,
     /// Ends that are known to be missing, as what they ended was not restated.
@@ -28,7 +37,7 @@ pub(super) struct Gaps {
 
 impl Gaps {
     /// Events are missing: takes what was open, outermost first.
-    pub(super) fn begin(&mut self, mut open: Vec<Frame>) {
+    pub(super) fn begin(&mut self, mut open: Vec<Aside>) {
         open.reverse();
         // What was put aside before lies further out.
         open.append(&mut self.rest);
@@ -52,16 +61,16 @@ impl Gaps {
     }
 
     /// The thread restates what is open since `begin`. Returns what was put aside of it.
-    pub(super) fn restate(&mut self, open: Open, begin: u64) -> Option<Frame> {
+    pub(super) fn restate(&mut self, open: Open, begin: u64) -> Option<Aside> {
         self.is_unsure = false;
-        let found = self.rest.pop_if(|frame| frame.open == open && frame.begin == begin);
+        let found = self.rest.pop_if(|it| it.frame.open == open && it.frame.begin == begin);
         self.restated += usize::from(found.is_some());
         found
     }
 
     /// Nothing more is restated. Returns what is left of what was put aside, outermost first, and
     /// whether it goes on all the same: a thread restates a limited number.
-    pub(super) fn end(&mut self) -> (Vec<Frame>, bool) {
+    pub(super) fn end(&mut self) -> (Vec<Aside>, bool) {
         let mut rest = std::mem::take(&mut self.rest);
         rest.reverse();
         let goes_on = std::mem::take(&mut self.restated) >= RESTATED_MAX;

@@ -167,13 +167,15 @@ impl<K: Copy + Eq + Hash, V: Default> View<K, V> {
     /// The place of a key's group, and whether that is the one for what came too late.
     fn place(&mut self, key: K, late: K) -> (u32, bool) {
         let is_full = self.groups.len() >= GROUPS_MAX && !self.places.contains_key(&key);
+        // Its own group may be the one for what came too late.
+        let is_of_others = is_full && key != late;
         let key = if is_full { late } else { key };
         let next = self.groups.len() as u32;
         let place = *self.places.entry(key).or_insert(next);
         if place == next {
             self.groups.push((key, V::default()));
         }
-        (place, is_full)
+        (place, is_of_others)
     }
 }
 
@@ -221,6 +223,16 @@ mod tests {
         fn slot(&self) -> usize {
             *self as usize
         }
+    }
+
+    #[test]
+    fn what_is_of_others_by_itself_is_not_late() {
+        let mut grouped: Grouped<u32, u64, 1> = Grouped::new();
+        for key in 1..=GROUPS_MAX as u32 {
+            grouped.add(key, 1, |_| {});
+        }
+        grouped.add(0, 1, |_| {});
+        assert_eq!(grouped.late(), 0, "it is in the group that it belongs to");
     }
 
     #[test]

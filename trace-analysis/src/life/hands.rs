@@ -15,8 +15,8 @@ use std::collections::HashMap;
 
 use trace_format::id::{StackId, ThreadId};
 
+use super::call::Call;
 use super::futex::{Futex, Wake};
-use super::thread::Call;
 use super::walk::Walk;
 use crate::reason::Reason;
 use crate::timeline::Observer;

@@ -7,10 +7,11 @@ use std::collections::VecDeque;
 
 use trace_format::id::{CallId, StackId};
 
+use super::observed::UNTOLD_MAX;
 use super::spent::{BLOCKED, EITHER, IN_CALLS, READY, RUNNING, Spent, UNKNOWN};
 
 /// Maximum number of stretches that are remembered.
-const HISTORY_MAX: usize = 128;
+pub(super) const HISTORY_MAX: usize = 128;
 
 /// A stretch of one state.
 #[derive(Clone, Copy, Debug)]
@@ -84,12 +85,24 @@ impl History {
         }
     }
 
-    /// The last `nanos` of the stretch of this state that ended at `to` were being ready.
-    pub(super) fn make_ready(&mut self, (slot, to): (usize, u64), nanos: u64) {
-        let at = self.stretches.iter().rposition(|it| it.slot == slot && it.to == to);
-        if let Some(at) = at.filter(|at| *at >= self.told && nanos > 0) {
-            self.split(at, READY, nanos);
+    /// The last `nanos` up to `to`, which were of this state, were being ready. Whether that can
+    /// still be said: an observer may have been told of what lies further back.
+    ///
+    /// The stretch may go on behind `to`: a call inside another one can be like it.
+    pub(super) fn make_ready(&mut self, (slot, to): (usize, u64), nanos: u64) -> bool {
+        let is_it = |it: &Stretch| it.slot == slot && it.from < to && to <= it.to;
+        let Some(at) = self.stretches.iter().rposition(is_it) else { return false };
+        // Whether or not there is an observer, so that both hear the same.
+        if at + UNTOLD_MAX < self.stretches.len() || at < self.told {
+            return false;
         }
+        let rest = Stretch { from: to, ..self.stretches[at] };
+        if rest.from < rest.to {
+            self.stretches[at].to = to;
+            self.stretches.insert(at + 1, rest);
+        }
+        self.split(at, READY, nanos);
+        true
     }
 
     /// The last `nanos` that were spent as `from` were spent as `to`.

@@ -17,8 +17,10 @@ use super::{OneCall, Wait};
 use crate::hash::FastMap;
 use crate::reason::Reason;
 
-/// Waits that are shorter than this part of what is read are left out, and than this.
+/// Waits that are shorter than what is read divided by this are left out.
 const PART: u64 = 4_000;
+
+/// Waits that are shorter than this, in nanoseconds, are left out.
 const NANOS_MIN: u64 = 20_000;
 
 /// Maximum number of waits that are kept; beyond, the least length is doubled.
@@ -111,7 +113,8 @@ impl LongWaits {
         while self.waits.len() > WAITS_MAX {
             self.nanos_min = self.nanos_min.saturating_mul(2);
             let least = self.nanos_min;
-            self.waits.retain(|wait| wait.to - wait.from >= least);
+            // Longer than that: the greatest length cannot be doubled.
+            self.waits.retain(|wait| wait.to - wait.from > least);
         }
     }
 
@@ -119,9 +122,10 @@ impl LongWaits {
     fn writer(&self, reason: Reason, wait: &Wait, until: u64) -> Option<LongWaker> {
         let pipe = self.pipes.get(self.ends.get(&wait.resource).filter(|_| reads(reason))?)?;
         let from = wait.begin.inside().0;
-        let write =
-            pipe.writes.iter().rev().find(|(begin, end, _)| *begin <= until && *end >= from);
-        write.map(|(.., waker)| *waker).filter(|waker| waker.thread != wait.thread)
+        let write = pipe.writes.iter().rev().find(|(begin, end, waker)| {
+            *begin <= until && *end >= from && waker.thread != wait.thread
+        });
+        write.map(|(.., waker)| *waker)
     }
 
     /// A call is over: if it wrote to a pipe, it may have ended a read there.
@@ -173,5 +177,61 @@ impl LongWait {
     /// How long it was.
     pub(crate) fn nanos(&self) -> Nanos {
         Nanos(self.to - self.from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn wait(thread: u32, resource: u32, (from, to): (u64, u64)) -> Wait {
+        Wait {
+            thread: ThreadId(thread),
+            stack: StackId(0),
+            resource: ResourceId(resource),
+            begin: Nanos(from).into(),
+            duration: Nanos(to - from),
+            inside: Nanos(to - from),
+            waker: None,
+            timed_out: false,
+        }
+    }
+
+    #[test]
+    fn any_number_of_waits_of_the_greatest_length_is_limited() {
+        let (done, waiting) = mpsc::channel();
+        thread::spawn(move || {
+            let mut long = LongWaits::new(&Tables::default(), 0);
+            for thread in 0..WAITS_MAX as u32 + 10 {
+                long.add(Reason::Sleep, &wait(thread, 0, (0, u64::MAX)), u64::MAX);
+            }
+            done.send(long.finish().len())
+        });
+        let kept = waiting.recv_timeout(Duration::from_secs(60));
+        assert!(kept.is_ok_and(|kept| kept <= WAITS_MAX), "{kept:?}");
+    }
+
+    #[test]
+    fn a_reader_that_writes_as_well_was_woken_by_another() {
+        let mut long = LongWaits::new(&Tables::default(), 0);
+        long.ends.insert(ResourceId(1), 0);
+        let wrote = |thread, at| OneCall {
+            thread: ThreadId(thread),
+            stack: StackId(0),
+            resource: ResourceId(1),
+            begin: Nanos(at).into(),
+            duration: Nanos(10),
+            inside: Nanos(10),
+            result: 1,
+        };
+        long.ended(CallId::WRITE, &wrote(2, 40_000));
+        long.ended(CallId::WRITE, &wrote(1, 45_000));
+        long.add(Reason::PipeRead, &wait(1, 1, (10_000, 50_000)), 50_000);
+        let waits = long.finish();
+        assert_eq!(waits[0].waker.map(|waker| waker.thread), Some(ThreadId(2)));
     }
 }

@@ -1,11 +1,14 @@
 //! The walk's part about events that are missing: what was open goes on, or is over.
 
+use trace_format::call::CallClass;
 use trace_format::id::{Open, ThreadId};
 use trace_format::time::{Nanos, Ticks};
 
+use super::call::Call;
 use super::frame::Frame;
+use super::gaps::Aside;
 use super::observed::Given;
-use super::walk::Walk;
+use super::walk::{Walk, call_class};
 use crate::timeline::{How, Loss, Observer};
 
 impl<O: Observer> Walk<'_, O> {
@@ -23,11 +26,15 @@ impl<O: Observer> Walk<'_, O> {
             }
             let mut open = Vec::new();
             while let Some((frame, _)) = self.living[who].pop_any(0) {
-                // What it waited for may be over.
-                if let Some(call) = self.living[who].take_call() {
+                let mut call = self.living[who].take_call();
+                if let Some(call) = &mut call {
+                    call.settle();
+                }
+                // What it waited for may be over. Whom it wakes is said once it is known to be.
+                if let Some(call) = call.filter(is_futex_wait) {
                     self.leave_futex(who, &call, frame.begin, frame.begin, false);
                 }
-                open.push(frame);
+                open.push(Aside { frame, call });
             }
             open.reverse();
             self.living[who].lose(open);
@@ -38,7 +45,7 @@ impl<O: Observer> Walk<'_, O> {
     pub(super) fn reopen(&mut self, who: usize, open: Open, begin: Ticks) {
         let at = self.nanos(begin);
         match self.living[who].gaps.restate(open, at) {
-            Some(frame) => self.restore(who, frame, begin),
+            Some(aside) => self.restore(who, aside),
             None => {
                 self.settle_gap(who, at);
                 self.begin(who, open, begin, Given::default());
@@ -46,13 +53,15 @@ impl<O: Observer> Walk<'_, O> {
         }
     }
 
-    /// Something is open still.
-    pub(super) fn restore(&mut self, who: usize, frame: Frame, begin: Ticks) {
-        if let Open::Call(_) = frame.open {
-            self.begin(who, frame.open, begin, Given { is_known: true, ..Given::default() });
-        } else {
-            self.living[who].restore(frame);
+    /// Something is open still: it goes on as it was, and waits again if it waited.
+    pub(super) fn restore(&mut self, who: usize, aside: Aside) {
+        let begin = aside.frame.begin;
+        if let Some(call) = aside.call.filter(is_futex_wait)
+            && let Some(futex) = self.futexes.at(call.resource.0)
+        {
+            futex.wait(who, self.names[who].0, begin, call.why.reason.is_lock());
         }
+        self.living[who].restore(aside);
     }
 
     /// What was open when events went missing, and is not restated, is over.
@@ -62,13 +71,15 @@ impl<O: Observer> Walk<'_, O> {
         }
         let (rest, goes_on) = self.living[who].gaps.end();
         if goes_on {
-            for frame in rest {
-                let begin = self.tables.clock.ticks(Nanos(frame.begin));
-                self.restore(who, frame, begin);
+            for aside in rest {
+                self.restore(who, aside);
             }
             return;
         }
-        for frame in rest.iter().rev() {
+        for Aside { frame, call } in rest.iter().rev() {
+            if let Some(call) = call.filter(|call| !is_futex_wait(call)) {
+                self.leave_futex(who, &call, frame.begin, frame.begin, false);
+            }
             self.lose_frame(who, frame, at);
         }
     }
@@ -109,4 +120,8 @@ impl<O: Observer> Walk<'_, O> {
         }
         self.tell_end(who, frame.open, at, How::Lost);
     }
+}
+
+fn is_futex_wait(call: &Call) -> bool {
+    call_class(call.open.call) == CallClass::Futex
 }

@@ -14,9 +14,9 @@
 //! - `walk` takes all events; `nesting` is its part about what begins and ends on threads, `closed`
 //!   about what is over, `switches` about CPUs, `lost` about missing events, `finish` its end.
 //! - `thread` is a thread's state, `spent` how long it was in which, `frame` what is open on it,
-//!   `history` what it did lately, `gaps` what of that goes on behind missing events; `who` finds it by the system's ids; `futex` tells
-//!   who woke whom, `places` why and where threads wait, `hands` who held locks that have no
-//!   address.
+//!   `call` what it did in a call, `history` what it did lately, `gaps` what of that goes on behind
+//!   missing events; `who` finds it by the system's ids; `futex` tells who woke whom, `places` why
+//!   and where threads wait, `hands` who held locks that have no address.
 //! - `long` keeps the long waits one by one.
 //! - `files` puts waiting for many files together. `rest` tells which waiting is rest.
 //! - `activity` is what was done in a poll or a task run, `regions` in the regions of a call site.
@@ -24,6 +24,7 @@
 //! - `cpus` counts what ran at once; `waits` and `calls` put together, by means of `grouped`.
 
 mod activity;
+mod call;
 mod calls;
 mod closed;
 mod cpus;
@@ -64,6 +65,7 @@ use crate::durations::Quantiles;
 use crate::reason::Reason;
 use crate::standstill::Standstill;
 use crate::time::Moment;
+pub(crate) use crate::units::sum as saturating_sum;
 
 /// How many of the slowest are kept of each group, and of its parties.
 pub const TOP: usize = 8;
@@ -512,9 +514,4 @@ impl Times {
             add(mine, theirs);
         }
     }
-}
-
-/// Of many threads' times, which a false trace may make any number.
-pub(crate) fn saturating_sum(times: impl Iterator<Item = u64>) -> u64 {
-    times.fold(0, u64::saturating_add)
 }

@@ -10,12 +10,15 @@ use super::futex::woken;
 use super::observed::Given;
 use super::places::Meaning;
 use super::walk::{EAGAIN, Walk, call_class};
-use crate::async_tasks::{Here, innermost_poll};
+use crate::async_tasks::innermost_poll;
 use crate::reason::Reason;
 use crate::time::Moment;
 use crate::timeline::{Detached, How, Observer};
 
-/// What ended on another thread than it began on is looked for on so many.
+/// Ends that are kept in any case, whether or not they mean something.
+const ENDS_SLACK: usize = 1 << 12;
+
+/// Maximum number of threads on which something is looked for that ended on another one.
 const SEARCHED_MAX: usize = 1024;
 
 /// A read or write on a socket or pipe that was over faster did not wait: to be woken takes longer.
@@ -47,6 +50,17 @@ impl<O: Observer> Walk<'_, O> {
         }
         if O::IS_ON || self.others_wait_for(open, given) {
             self.ends.push(Reverse((end, who)));
+            self.limit_ends();
+        }
+    }
+
+    /// What was ended early has left its place among the ends behind: each thread has one at most
+    /// that means something.
+    #[inline]
+    fn limit_ends(&mut self) {
+        if self.ends.len() > ENDS_SLACK + 2 * self.living.len() {
+            let ends = self.living.iter().enumerate();
+            self.ends = ends.filter_map(|(who, it)| Some(Reverse((it.until?, who)))).collect();
         }
     }
 
@@ -150,9 +164,12 @@ impl<O: Observer> Walk<'_, O> {
         older: u64,
     ) -> (bool, u64) {
         let mut told = (false, 0);
-        if let Some(tasks) = &mut self.also.async_tasks {
-            let (thread, frames) = (self.names[who].0, &self.living[who].frames);
-            told = tasks.begin_poll(Here { who, thread, frames }, future, begin, older);
+        // What lies too deep is not followed: nobody tells of its end.
+        if self.living[who].has_room()
+            && let Some(tasks) = &mut self.also.async_tasks
+        {
+            let here = self.living[who].here(who, self.names[who].0);
+            told = tasks.begin_poll(here, future, begin, older);
         }
         self.living[who].push(Open::Poll(future), begin, None);
         told
@@ -174,6 +191,10 @@ impl<O: Observer> Walk<'_, O> {
         }
         let Meaning { why, place, resource } = meaning;
         self.living[who].push(Open::Call(call), begin, Some(meaning));
+        // Nobody tells of its end.
+        if self.living[who].is_too_deep() {
+            return (0, why.reason);
+        }
         let (thread, resource) = (self.names[who].0, resource.0);
         let mut edge = 0;
         match call_class(call.call) {
@@ -202,7 +223,6 @@ impl<O: Observer> Walk<'_, O> {
             _ => {}
         }
         if let Some((_, result)) = whole
-            && !self.living[who].is_too_deep()
             && let Some((_, call)) = self.living[who].innermost_call()
         {
             call.result = Some(result);
@@ -282,7 +302,7 @@ impl<O: Observer> Walk<'_, O> {
             return;
         }
         let begin = self.nanos(ticks);
-        let (seen, polled) = (self.seen(who), innermost_poll(&self.living[who].frames));
+        let (seen, polled) = (self.seen(who), innermost_poll(self.living[who].polls()));
         let older = Moment(self.tables.clock.signed_nanos(ticks)).before(self.from);
         let begun = Moment::older(begin, older);
         let polled = polled.unwrap_or(FutureId(0));

@@ -6,7 +6,7 @@ use trace_format::time::Nanos;
 use trace_format::value::Values;
 
 use super::closed::Woken;
-use super::history::Stretch;
+use super::history::{HISTORY_MAX, Stretch};
 use super::spent::{BLOCKED, IN_CALLS, READY, RUNNING, STOPPED};
 use super::thread::Cpu;
 use super::walk::Walk;
@@ -19,7 +19,10 @@ use crate::timeline::{
 
 /// Intervals of a thread that wait to be told: only when its call is over is it known since when it
 /// could have gone on.
-const UNTOLD_MAX: usize = 100;
+pub(super) const UNTOLD_MAX: usize = 100;
+
+// Between two times of telling come a stop, the end of a call, and when that was woken: a few each.
+const _: () = assert!(UNTOLD_MAX + 8 < HISTORY_MAX);
 
 /// What is known of something when it begins.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,8 +31,6 @@ pub(super) struct Given<'e> {
     pub(super) whole: Option<(u64, i64)>,
     /// Arguments.
     pub(super) values: Values<'e>,
-    /// Whether an observer knows it already.
-    pub(super) is_known: bool,
 }
 
 impl<O: Observer> Walk<'_, O> {
@@ -52,11 +53,9 @@ impl<O: Observer> Walk<'_, O> {
             return;
         }
         self.tell_news(Values::default(), FutureId(0));
-        if !given.is_known {
-            let (values, result) = (given.values, given.whole.map(|(_, result)| result));
-            let who = self.seen(who);
-            self.observer.begin(who, &Begun { open, at, values, reason, result, edge });
-        }
+        let (values, result) = (given.values, given.whole.map(|(_, result)| result));
+        let who = self.seen(who);
+        self.observer.begin(who, &Begun { open, at, values, reason, result, edge });
     }
 
     /// Tells that something ends.

@@ -106,6 +106,9 @@ impl<O: Observer> Walk<'_, O> {
             Some(stack) => (Reason::PageFault, stack),
             None => (Reason::Unseen, StackId(0)),
         };
+        if !O::WANTS_SUMS {
+            return;
+        }
         let wait = Wait {
             thread: self.names[who].0,
             stack,
@@ -143,17 +146,22 @@ impl<O: Observer> Walk<'_, O> {
         let living = &mut self.living[who];
         let before = std::mem::replace(&mut living.cpu, cpu);
         living.since = at;
+        if !std::mem::replace(&mut living.is_switched, true) {
+            self.switched.push(who);
+        }
         self.tell_intervals(who);
         self.cpus.switched(Switch { at, before, after: cpu });
     }
 
     /// Records of switches are missing: nothing is known of any thread and CPUs.
     pub(super) fn lose_switches(&mut self, at: u64) {
-        for who in 0..self.living.len() {
-            if !matches!(self.living[who].cpu, Cpu::Never | Cpu::Lost) {
+        // Not all threads: a false trace may have many of them, and lose records again and again.
+        for who in std::mem::take(&mut self.switched) {
+            if self.living[who].cpu != Cpu::Lost {
                 self.bring(who, at);
                 self.put(who, Cpu::Lost, at);
             }
+            self.living[who].is_switched = false;
         }
         self.cpus.lose();
     }

@@ -9,23 +9,24 @@
 //! - That a wait was over and the thread only ready is known when its call ends and its waker is
 //!   found; time is then moved, within the call.
 //!
-//! Elsewhere: the sums (`spent`), what a thread did lately (`history`), what goes on behind missing events (`gaps`),
-//! who woke whom (`futex`), sums over threads (`grouped`), events (`walk`).
+//! Elsewhere: the sums (`spent`), what a thread did lately (`history`), what goes on behind missing
+//! events (`gaps`), who woke whom (`futex`), sums over threads (`grouped`), events (`walk`).
 
 use trace_format::definition::OpenSince;
-use trace_format::id::{CallId, Open, OpenCall, ResourceId, SiteId, StackId};
+use trace_format::id::{CallId, FutureId, Open, SiteId, StackId, TaskId, ThreadId};
 use trace_format::read::{NESTING_MAX, OpenIndex};
 use trace_format::time::Ticks;
 
 use super::activity::{Account, Activity};
+use super::call::Call;
 use super::closed::Over;
 use super::frame::{Chain, Frame, Leaf};
-use super::gaps::Gaps;
+use super::gaps::{Aside, Gaps};
 use super::history::{History, Stretch};
 use super::places::Meaning;
 use super::spent::{BLOCKED, EITHER, IN_CALLS, Known, READY, RUNNING, STOPPED, Spent, UNKNOWN};
-use crate::async_tasks::Link;
-use crate::reason::{Reason, Why};
+use crate::async_tasks::{Here, Link};
+use crate::reason::Reason;
 use crate::standstill::Stops;
 
 /// What is known of a thread and CPUs.
@@ -43,29 +44,6 @@ pub(super) enum Cpu {
     Off,
 }
 
-/// A call that is or was open.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Call {
-    pub(super) open: OpenCall,
-    pub(super) why: Why,
-    /// One stack for all that wait at the same place of the program.
-    pub(super) place: StackId,
-    /// One resource for all that mean the same.
-    pub(super) resource: ResourceId,
-    /// Of its time, what was waiting for its reason.
-    pub(super) blocked: u64,
-    /// Of its time, what was waiting for memory to be read.
-    pub(super) faulted: u64,
-    /// Of its time, what was not on a CPU, as far as that is known.
-    pub(super) off_cpu: u64,
-    /// Of its time, what was on one: the kernel's work.
-    pub(super) on_cpu: u64,
-    /// Bytes or a negative error, once it is over.
-    pub(super) result: Option<i64>,
-    /// The last stretch off the CPU by its own will: the state it counts as, from when to when.
-    last_off: Option<(usize, u64, u64)>,
-}
-
 /// One thread.
 #[derive(Debug)]
 pub(super) struct Living {
@@ -80,7 +58,7 @@ pub(super) struct Living {
     calls: Vec<(usize, Call)>,
     /// The call that was closed last, until it is taken.
     closed_call: Option<Call>,
-    /// The innermost frame, or the leaf, is over then: nothing is inside it.
+    /// The leaf, if there is one, or else the innermost frame is over then: nothing is inside it.
     pub(super) until: Option<u64>,
     leaf: Option<Leaf>,
     /// What was known to be spent when the leaf began, if something was spent since.
@@ -101,12 +79,17 @@ pub(super) struct Living {
     stops_over: usize,
     /// Places in `frames` that have an account.
     accounts: Vec<usize>,
+    /// The polls and the task runs among `frames`: who asks for them must not search all of these.
+    polls: Vec<FutureId>,
+    runs: Vec<TaskId>,
     /// Where it touched a page that had to be read, since it came onto its CPU.
     pub(super) fault: Option<StackId>,
     /// How long it has been off its CPU by its own will outside calls, since it last came onto one.
     pub(super) outside: u64,
     /// Since when it has been in the state of [`Living::cpu`].
     pub(super) since: u64,
+    /// Whether it is among those of which it is known whether they run.
+    pub(super) is_switched: bool,
     /// Events are missing since the last that was read.
     pub(super) gap: bool,
     /// Whether it is known to have existed: it wrote something, or ran.
@@ -140,9 +123,12 @@ impl Living {
             stops,
             stops_over: 0,
             accounts: Vec::new(),
+            polls: Vec::new(),
+            runs: Vec::new(),
             fault: None,
             outside: 0,
             since: begin,
+            is_switched: false,
             gap: false,
             seen: false,
             calls_ended: 0,
@@ -154,6 +140,27 @@ impl Living {
     /// The innermost call that is open.
     pub(super) fn call(&self) -> Option<&Call> {
         self.calls.last().map(|(_, call)| call)
+    }
+
+    /// A thread with its number and id, as async tasks know it.
+    pub(super) fn here(&self, who: usize, thread: ThreadId) -> Here<'_> {
+        Here { who, thread, polls: &self.polls }
+    }
+
+    /// The futures that are polled, innermost last.
+    pub(super) fn polls(&self) -> &[FutureId] {
+        &self.polls
+    }
+
+    /// The task runs that are open, innermost last.
+    pub(super) fn runs(&self) -> &[TaskId] {
+        &self.runs
+    }
+
+    /// The end of the next stop, if that comes before then.
+    pub(super) fn next_stop_end(&mut self, at: u64) -> Option<u64> {
+        let stop = self.stops.next(&mut self.stops_over, self.spent_to);
+        stop.map(|(_, end)| end).filter(|end| *end < at)
     }
 
     /// Makes time pass up to `at`, or to where the innermost frame is over: then that is returned,
@@ -171,8 +178,8 @@ impl Living {
         None
     }
 
-    /// Makes time pass to where the innermost frame or the leaf is over, if that is not behind `at`:
-    /// the caller takes it. No time is spent.
+    /// Makes time pass to where the innermost frame or the leaf is over, if that is not behind
+    /// `at`: the caller takes it. No time is spent.
     #[inline]
     pub(super) fn pass_to_end(&mut self, at: u64) -> Option<u64> {
         let until = self.until.filter(|until| *until <= at)?;
@@ -269,24 +276,7 @@ impl Living {
             && let Some((_, call)) = self.calls.last_mut()
         {
             (name, stack) = (call.open.call, call.open.stack);
-            if slot == BLOCKED + call.why.reason as usize {
-                call.blocked += nanos;
-            } else if slot >= BLOCKED {
-                call.faulted += nanos;
-            }
-            match self.cpu {
-                Cpu::Off => {
-                    call.off_cpu += nanos;
-                    let from = match call.last_off {
-                        Some((before, from, to)) if before == slot && to == at - nanos => from,
-                        _ => from,
-                    };
-                    call.last_off = Some((slot, from, at));
-                }
-                Cpu::Preempted => call.off_cpu += nanos,
-                Cpu::On(_) => call.on_cpu += nanos,
-                Cpu::Never | Cpu::Lost => {}
-            }
+            call.spend(slot, self.cpu, from, at);
         } else if slot >= BLOCKED {
             self.outside += nanos;
         }
@@ -318,30 +308,16 @@ impl Living {
     /// Opens something at the present moment. Time must have been made pass.
     pub(super) fn push(&mut self, open: Open, begin: u64, meaning: Option<Meaning>) {
         self.touch();
-        if self.frames.len() >= NESTING_MAX {
+        if !self.has_room() {
             self.too_deep += 1;
             self.deep_in_all += 1;
             return;
         }
         if let (Open::Call(open), Some(meaning)) = (open, meaning) {
-            let Meaning { why, place, resource } = meaning;
-            let (result, last_off) = (None, None);
-            let (blocked, faulted, off_cpu, on_cpu) = (0, 0, 0, 0);
-            let call = Call {
-                open,
-                why,
-                place,
-                resource,
-                blocked,
-                faulted,
-                off_cpu,
-                on_cpu,
-                result,
-                last_off,
-            };
-            self.calls.push((self.frames.len(), call));
+            self.calls.push((self.frames.len(), Call::new(open, meaning)));
         }
         let before = self.known();
+        self.add_open(open);
         self.index.begin(OpenSince { open, begin: Ticks(begin) });
         self.frames.push(Frame {
             open,
@@ -355,10 +331,24 @@ impl Living {
         });
     }
 
+    /// Whether another thing that is opened is kept: else it lies too deep, and is only counted.
+    #[inline]
+    pub(super) fn has_room(&self) -> bool {
+        self.frames.len() < NESTING_MAX
+    }
+
+    fn add_open(&mut self, open: Open) {
+        match open {
+            Open::Poll(future) => self.polls.push(future),
+            Open::Task(task) => self.runs.push(task),
+            Open::Region(_) | Open::Call(_) => {}
+        }
+    }
+
     /// A leaf begins at the present moment. Whether there is room for it as for a frame.
     #[inline]
     pub(super) fn begin_leaf(&mut self, site: SiteId, begin: u64, end: u64) -> bool {
-        if self.frames.len() >= NESTING_MAX {
+        if !self.has_room() {
             return false;
         }
         self.touch();
@@ -433,8 +423,15 @@ impl Living {
             return None;
         }
         self.until = None;
-        if self.frames.last().is_some_and(|frame| !matches!(frame.open, Open::Region(_))) {
+        if let Some(open) = self.frames.last().map(|frame| frame.open)
+            && !matches!(open, Open::Region(_))
+        {
             self.catch_up();
+            match open {
+                Open::Poll(_) => drop(self.polls.pop()),
+                Open::Task(_) => drop(self.runs.pop()),
+                Open::Region(_) | Open::Call(_) => {}
+            }
         }
         let frame = self.frames.pop()?;
         self.index.end(OpenSince { open: frame.open, begin: Ticks(frame.begin) });
@@ -462,7 +459,7 @@ impl Living {
 
     /// Events are missing: puts aside what was open, outermost first, until something shows what of
     /// it still is.
-    pub(super) fn lose(&mut self, open: Vec<Frame>) {
+    pub(super) fn lose(&mut self, open: Vec<Aside>) {
         self.catch_up();
         self.gaps.begin(open);
         self.index.reset();
@@ -470,7 +467,12 @@ impl Living {
     }
 
     /// Opens again what was put aside.
-    pub(super) fn restore(&mut self, frame: Frame) {
+    pub(super) fn restore(&mut self, aside: Aside) {
+        let Aside { frame, call } = aside;
+        if let Some(call) = call {
+            self.calls.push((self.frames.len(), call));
+        }
+        self.add_open(frame.open);
         if frame.account.is_some() {
             self.accounts.push(self.frames.len());
         }
@@ -501,11 +503,13 @@ impl Living {
         let Some((slot, from, to)) = call.last_off.filter(|off| off.2 > woken) else { return 0 };
         let from = from.max(woken);
         let nanos = (to - from).min(call.blocked).min(self.spent.0[slot]);
+        if nanos == 0 || !self.history.make_ready((slot, to), nanos) {
+            return 0;
+        }
         self.spent.0[slot] -= nanos;
         self.spent.0[READY] += nanos;
         self.blocked -= nanos;
         call.blocked -= nanos;
-        self.history.make_ready((slot, to), nanos);
         nanos
     }
 
@@ -546,5 +550,6 @@ impl Living {
         (self.frames, self.calls) = (Vec::new(), Vec::new());
         (self.history, self.gaps) = (History::default(), Gaps::default());
         (self.accounts, self.leaf) = (Vec::new(), None);
+        (self.polls, self.runs) = (Vec::new(), Vec::new());
     }
 }

@@ -33,7 +33,7 @@ use super::thread::Living;
 use super::waits::WaitTable;
 use super::who::Who;
 use super::{Lives, Unended};
-use crate::async_tasks::{AsyncReport, Here};
+use crate::async_tasks::AsyncReport;
 use crate::hash::FastMap;
 use crate::heap::HeapReport;
 use crate::missing::Missing;
@@ -44,7 +44,7 @@ use crate::timeline::{How, Loss, Note, Observer};
 use crate::trace::Trace;
 use crate::walk::{Visitor, walk};
 
-/// Threads that recorded nothing, known from CPUs: so many.
+/// Maximum number of threads that recorded nothing and are known from CPUs.
 const STRANGERS_MAX: usize = 1 << 16;
 
 /// Errors that say that nothing was waited for.
@@ -72,6 +72,8 @@ pub(crate) struct Walk<'f, O> {
     pub(super) who: Who,
     strangers: usize,
     pub(super) cpus: Cpus,
+    /// Threads of which it is known whether they run, and some of which it was.
+    pub(super) switched: Vec<usize>,
     pub(super) futexes: Futexes,
     pub(super) hands: LockHands,
     pub(super) waits: WaitTable,
@@ -88,7 +90,8 @@ pub(crate) struct Walk<'f, O> {
     pub(super) unended: Vec<Unended>,
     /// Whether the window ends with the trace: what goes on beyond it may end there.
     pub(super) is_trace_end: bool,
-    /// When waits at addresses and polls end, and whose.
+    /// When what is complete ends, and whose that is: waits at addresses and polls; for an observer
+    /// everything. Some have ended early.
     pub(super) ends: BinaryHeap<Reverse<(u64, usize)>>,
     /// Whether the trace has CPUs.
     pub(super) has_cpus: bool,
@@ -118,6 +121,7 @@ impl<'f, O: Observer> Walk<'f, O> {
             who: Who::default(),
             strangers: 0,
             cpus: Cpus::new(from, cpus_watched(tables)),
+            switched: Vec::new(),
             futexes: Futexes::default(),
             hands: LockHands::default(),
             waits: WaitTable::new(&options.threads, LongWaits::new(tables, to - from)),
@@ -300,6 +304,8 @@ impl<'f, O: Observer> Walk<'f, O> {
         let Some(who) = self.thread(thread, at) else { return };
         self.come(who, at);
         self.bring(who, at);
+        // Only what the thread itself wrote ends a gap.
+        self.living[who].gap = false;
         let since = |since: Ticks| Ticks(event.ticks.0.saturating_sub(since.0));
         let ticks = event.ticks;
         if let EventKind::Reopen { open, since: ago } = event.kind {
@@ -363,8 +369,8 @@ impl<'f, O: Observer> Walk<'f, O> {
         };
         let mut note = Note::default();
         if let Some(tasks) = &mut self.also.async_tasks {
-            let (thread, frames) = (self.names[who].0, &self.living[who].frames);
-            note = tasks.event(Here { who, thread, frames }, at, &event.kind, ready);
+            let here = self.living[who].here(who, self.names[who].0);
+            note = tasks.event(here, at, &event.kind, ready);
         }
         self.tell_event(who, at, &event.kind, note);
     }
@@ -394,13 +400,24 @@ impl<'f, O: Observer> Walk<'f, O> {
     /// Makes time pass for one thread.
     #[inline]
     pub(super) fn bring(&mut self, who: usize, at: u64) {
+        // Each stop adds to what an observer is yet to be told, which is limited.
+        while O::IS_ON
+            && let Some(end) = self.living[who].next_stop_end(at)
+        {
+            self.bring_past(who, end);
+            self.tell_intervals(who);
+        }
+        self.bring_past(who, at);
+    }
+
+    #[inline]
+    fn bring_past(&mut self, who: usize, at: u64) {
         while let Some(over) = self.living[who].advance(at) {
             match over {
                 Over::Frame(frame, end) => self.closed(who, frame, end, How::Plain),
                 Over::Leaf(leaf, end) => self.closed_leaf(who, leaf, end),
             }
         }
-        self.living[who].gap = false;
     }
 
     /// The same before an event that changes no state.
@@ -441,9 +458,9 @@ impl<'f, O: Observer> Walk<'f, O> {
             }
             match frame.open {
                 Open::Poll(future) => {
-                    let (thread, frames) = (self.names[who].0, &self.living[who].frames);
+                    let here = self.living[who].here(who, self.names[who].0);
                     if let Some(tasks) = &mut self.also.async_tasks {
-                        tasks.open_at_end(Here { who, thread, frames }, future, &frame, activity);
+                        tasks.open_at_end(here, future, &frame, activity);
                     }
                 }
                 Open::Task(task) => self.closed_run(who, task, (frame.begin, end), activity),
@@ -478,6 +495,7 @@ impl<O: Observer> Visitor for Walk<'_, O> {
         let Some(who) = self.thread(thread, at) else { return };
         self.come(who, at);
         self.bring(who, at);
+        self.living[who].gap = false;
         if self.living[who].find(open, at).is_none() {
             self.begin(who, open, begin, Given::default());
         }
