@@ -140,6 +140,8 @@ fn observed(bytes: &[u8]) -> (Checks, Lives, AsyncTasks) {
     assert_eq!(lives.threads, report.threads);
     assert_eq!((&lives.waits, &lives.calls), (&report.waits, &report.calls));
     assert_eq!((&lives.cpus, &lives.concurrency), (&report.cpus, &report.concurrency));
+    // Without an observer no time is spent on what only regions do.
+    assert_eq!(lives.regions, report.regions);
     assert_eq!((lives.unreadable, lives.too_deep), (report.unreadable, report.too_deep));
     let mut threads: HashMap<_, _> =
         lives.threads.iter().map(|life| ((life.thread, life.os_id), life.times)).collect();
