@@ -35,8 +35,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 use trace_format::definition::Definition;
-#[cfg(os_hooks)]
 use trace_format::facility;
+#[cfg(os_hooks)]
 use trace_format::id::Open;
 use trace_format::id::{SiteId, StackId};
 use trace_format::time::{ClockSnapshot, Nanos, Ticks};
