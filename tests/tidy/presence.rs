@@ -3,13 +3,15 @@
 use crate::tree::{Fault, File, Tree};
 use regex::Regex;
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 10] = [
     "ARCHITECTURE.md",
     "CHANGELOG.md",
+    "CONTRIBUTING.md",
     "Cargo.lock",
     "LICENSE-APACHE",
     "LICENSE-MIT",
     "README.md",
+    "SECURITY.md",
     ".ci/run",
     "trace-format/FORMAT.md",
 ];
