@@ -5,11 +5,11 @@ mod common;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use common::{Answer, Program, alone, begin, connect, get, post, regions, until};
+use common::{Answer, Program, alone, connect, get, post, regions, until};
 use trace_http::{Config, Listener, serve};
 
 const CLIENTS: usize = 100;
@@ -18,28 +18,18 @@ fn listen(config: Config) -> Listener {
     serve("127.0.0.1:0", config).expect("a port is free")
 }
 
-/// Longer than any test.
-const FOR_EVER: &str = "/debug/trace?seconds=3600";
-
-/// All ask for a recording at once: those that record, and the answers of the others.
-fn together(address: SocketAddr) -> (Vec<TcpStream>, Vec<Answer>) {
+/// Sends all of them at once.
+fn together(address: SocketAddr, path: &'static str) -> Vec<Answer> {
     let gate = Arc::new(Barrier::new(CLIENTS));
     let client = |_| {
         let gate = Arc::clone(&gate);
         thread::spawn(move || {
             gate.wait();
-            begin(address, FOR_EVER)
+            get(address, path)
         })
     };
     let clients: Vec<_> = (0..CLIENTS).map(client).collect();
-    let (mut recording, mut refused) = (Vec::new(), Vec::new());
-    for client in clients {
-        match client.join().expect("no panic") {
-            Ok(stream) => recording.push(stream),
-            Err(answer) => refused.push(answer),
-        }
-    }
-    (recording, refused)
+    clients.into_iter().map(|client| client.join().expect("no panic")).collect()
 }
 
 /// Descriptors and threads of this process; `None` where the system does not tell.
@@ -68,15 +58,15 @@ fn one_of_a_hundred_records_and_the_others_are_told_so() {
     let _alone = alone();
     let (listener, _program) = (listen(Config::new().requests_max(CLIENTS)), Program::start());
     let before = warmed(listener.address());
-    let (recording, refused) = together(listener.address());
-    assert_eq!((recording.len(), refused.len()), (1, CLIENTS - 1));
-    for answer in refused {
-        assert_eq!(answer.status, 409, "{}", answer.text());
+    let answers = together(listener.address(), "/debug/trace?seconds=4");
+    let of = |status| answers.iter().filter(move |answer| answer.status == status);
+    assert_eq!((of(200).count(), of(409).count()), (1, CLIENTS - 1));
+    for answer in of(409) {
         assert!(answer.text().contains("running already"), "{}", answer.text());
         assert_eq!(answer.header("retry-after"), Some("1"));
     }
-    drop(recording);
-    until("the recording ends", common::is_free);
+    let trace = answers.into_iter().find(|answer| answer.status == 200).expect("one").trace();
+    assert!(regions(&trace, "hold") > 100, "the program worked on meanwhile");
     until("descriptors and threads are given back", || has_no_more_than(before));
     let again = get(listener.address(), "/debug/trace?seconds=0.1").trace();
     assert!(regions(&again, "hold") > 0, "and works on");
@@ -85,22 +75,14 @@ fn one_of_a_hundred_records_and_the_others_are_told_so() {
 #[test]
 fn whoever_is_too_many_is_told_so() {
     let _alone = alone();
-    let listener = listen(Config::new().requests_max(1));
+    let listener = listen(Config::new().requests_max(2));
     let before = warmed(listener.address());
-    let mut first = None;
-    // The place of the answer before may still be taken.
-    until("one has the only place", || {
-        first = begin(listener.address(), FOR_EVER).ok();
-        first.is_some()
-    });
-    let (recording, refused) = together(listener.address());
-    assert_eq!((recording.len(), refused.len()), (0, CLIENTS));
-    for answer in refused {
-        assert_eq!(answer.status, 429, "{}", answer.text());
-        assert_eq!(answer.header("retry-after"), Some("1"));
-    }
-    drop(first);
-    until("the recording ends", common::is_free);
+    let answers = together(listener.address(), "/debug/trace?seconds=4");
+    let count = |status| answers.iter().filter(|answer| answer.status == status).count();
+    assert_eq!((count(200), count(409) + count(429)), (1, CLIENTS - 1));
+    assert!(count(429) > 0, "two places are not enough");
+    let of_429 = answers.iter().find(|answer| answer.status == 429).expect("some");
+    assert_eq!(of_429.header("retry-after"), Some("1"));
     until("descriptors and threads are given back", || has_no_more_than(before));
 }
 

@@ -4,17 +4,28 @@
 
 mod common;
 
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Program, alone, get, is_free, leaf, post, regions, streams, until};
+use common::{Program, alone, connect, get, is_free, leaf, post, regions, until};
 use exectrace::{FlightRecorder, is_enabled};
 use trace_http::{Config, Listener, serve};
 
 fn listen(config: Config) -> Listener {
     serve("127.0.0.1:0", config).expect("a port is free")
+}
+
+fn streams(address: SocketAddr, path: &str) -> std::net::TcpStream {
+    let mut stream = connect(address);
+    let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    stream.write_all(head.as_bytes()).expect("it is taken");
+    let mut begin = [0; 4_096];
+    let read = stream.read(&mut begin).expect("it begins");
+    assert!(begin[..read].starts_with(b"HTTP/1.1 200"), "it records");
+    stream
 }
 
 #[test]
@@ -38,7 +49,6 @@ fn it_is_sent_while_it_is_recorded() {
     let _alone = alone();
     let listener = listen(Config::new());
     let mut stream = streams(listener.address(), "/debug/trace?seconds=60");
-    assert!(stream.read(&mut [0; 4_096]).expect("it begins") > 0);
     assert!(is_enabled());
     // The collector cuts every second; nothing has ended by then.
     let mut more = [0; 64];

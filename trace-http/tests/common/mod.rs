@@ -29,7 +29,7 @@ pub(crate) fn is_free() -> bool {
     !exectrace::is_enabled() && exectrace::start(std::io::sink()).is_ok()
 }
 
-pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
     let end = Instant::now() + TIMEOUT;
     while !is_so() {
         assert!(Instant::now() < end, "never: {what}");
@@ -96,26 +96,6 @@ pub(crate) fn ask(address: SocketAddr, head: &str, body: &str) -> Answer {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).expect("it answers in time");
     answer(&bytes)
-}
-
-/// Asks for a recording; the rest of the answer once it has begun, or whole if it is another one.
-pub(crate) fn begin(address: SocketAddr, path: &str) -> Result<TcpStream, Answer> {
-    let mut stream = connect(address);
-    let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-    stream.write_all(head.as_bytes()).expect("it is taken");
-    let mut begin = [0; 16];
-    stream.read_exact(&mut begin).expect("it begins");
-    if begin.starts_with(b"HTTP/1.1 200") {
-        return Ok(stream);
-    }
-    let mut bytes = begin.to_vec();
-    stream.read_to_end(&mut bytes).expect("it answers in time");
-    Err(answer(&bytes))
-}
-
-/// The same of a recording that has to begin.
-pub(crate) fn streams(address: SocketAddr, path: &str) -> TcpStream {
-    begin(address, path).expect("it records")
 }
 
 fn answer(bytes: &[u8]) -> Answer {
