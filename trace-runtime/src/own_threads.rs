@@ -57,18 +57,21 @@ impl OwnThreads {
 
     /// Lists the thread with this id, which is what it does first.
     pub(crate) fn list(&self, id: u32) -> Listed<'_> {
-        let first = self.next.fetch_add(1, Ordering::Relaxed);
-        let places = || (0..PLACES).map(|at| &self.places[(first + at) % PLACES]);
-        let take = |place: &&AtomicU64, may_take: fn(u64) -> bool| {
-            let word = place.load(Ordering::Relaxed);
+        let first = self.next.load(Ordering::Relaxed);
+        let places = || (0..PLACES).map(|at| (first + at) % PLACES);
+        let take = |at: usize, may_take: fn(u64) -> bool| {
+            let word = self.places[at].load(Ordering::Relaxed);
             let (order, failed) = (Ordering::SeqCst, Ordering::Relaxed);
-            may_take(word) && place.compare_exchange(word, id.into(), order, failed).is_ok()
+            let exchange = || self.places[at].compare_exchange(word, id.into(), order, failed);
+            may_take(word) && exchange().is_ok()
         };
-        let free = places().find(|place| take(place, |word| word == 0));
-        let place =
-            free.or_else(|| places().find(|place| take(place, |word| word & HAS_ENDED > 0)));
+        let free = places().find(|at| take(*at, |word| word == 0));
+        let place = free.or_else(|| places().find(|at| take(*at, |word| word & HAS_ENDED > 0)));
+        if let Some(at) = place {
+            self.next.store((at + 1) % PLACES, Ordering::Relaxed);
+        }
         self.not_started();
-        Listed(place)
+        Listed(place.map(|at| &self.places[at]))
     }
 
     /// Whether the thread with this id is or was one of them.
