@@ -499,6 +499,8 @@ impl Sink<'_> {
         }
         let kind = match closed.open {
             Open::Region(_) | Open::Call(_) => return,
+            // What is done in a run inside another one of the task is done in that.
+            Open::Task(_) if !closed.outermost => return,
             Open::Poll(future) => {
                 self.ended += 1;
                 NoteKind::Poll { future, end, inside: closed.inside.0 }

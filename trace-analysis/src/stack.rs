@@ -37,6 +37,9 @@ use crate::open_sites::OpenSites;
 
 mod closed;
 
+/// Maximum number of open things that are searched for another run of a task, innermost first.
+const RUNS_SEARCHED_MAX: usize = 64;
+
 /// Maximum number of open things that a writer restates: the outermost ones.
 const RESTATED_MAX: usize = 32;
 
@@ -544,9 +547,19 @@ impl Stack {
         }
     }
 
-    /// Whether a region of the same call site is open.
+    /// Whether a region of the same call site, or a run of the same task, is open.
     #[inline(always)]
     fn is_open(&self, open: Open) -> bool {
-        matches!(open, Open::Region(site) if self.sites.is_open(site))
+        match open {
+            Open::Region(site) => self.sites.is_open(site),
+            Open::Task(_) => self.is_running(open),
+            Open::Poll(_) | Open::Call(_) => false,
+        }
+    }
+
+    #[inline(never)]
+    fn is_running(&self, open: Open) -> bool {
+        let mut inner = self.frames[..self.depth].iter().rev().take(RUNS_SEARCHED_MAX);
+        inner.any(|frame| frame.open == open)
     }
 }

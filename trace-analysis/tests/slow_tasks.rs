@@ -80,6 +80,30 @@ fn a_task_that_is_slow_beside_others_is_named_with_what_was_done_in_it() {
 }
 
 #[test]
+fn a_run_inside_another_of_its_task_is_not_worked_twice() {
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.thread(1, "server");
+    begin(&mut trace, 100, 1, 0);
+    trace.event(1, 100, EventKind::TaskRunBegin { task: TaskId(1) });
+    run(&mut trace, 1, 1, (200, 300));
+    // One of another task, and in that one of the first.
+    begin(&mut trace, 400, 2, 1);
+    trace.event(1, 400, EventKind::TaskRunBegin { task: TaskId(2) });
+    run(&mut trace, 1, 1, (410, 420));
+    trace.event(1, 500, EventKind::End);
+    trace.event(1, 600, EventKind::End);
+    end(&mut trace, 700, 2);
+    end(&mut trace, 700, 1);
+    let bytes = trace.stop(1_000);
+    let file = TraceFile::open(bytes).expect("a trace");
+    let summary = Summary::read(&Trace::new(&file), |_| {});
+    let tree = &summary.tasks.slowest[0];
+    assert_eq!((tree.worked, tree.runs), (Nanos(500), 1));
+    let name = &summary.tasks.names[0];
+    assert_eq!(name.worked, Nanos(500 + 100), "that of the sub-task is of this name, too");
+}
+
+#[test]
 fn a_task_that_nobody_works_for_is_told_so() {
     let mut trace = requests();
     begin(&mut trace, 200 * MS, 50, 0);

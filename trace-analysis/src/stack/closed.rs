@@ -20,7 +20,8 @@ pub struct Closed<'a> {
     pub self_time: Ticks,
     /// How many things were open around it.
     pub depth: usize,
-    /// Whether it stands alone: no other region of its call site was open around it.
+    /// Whether it stands alone: no other region of its call site, or run of its task, was open
+    /// around it.
     pub outermost: bool,
     /// Its arguments; empty if its begin is not in the file.
     pub values: Values<'a>,
