@@ -63,8 +63,9 @@ pub struct Subject {
     pub from: Nanos,
     /// Its end.
     pub to: Nanos,
-    /// Events in the window, of the threads that were asked for.
-    pub events: u64,
+    /// Whether the threads that were asked for recorded nothing in the window, and, as far as is
+    /// known, were not there.
+    pub is_empty: bool,
     /// What is missing from the answer.
     pub missing: Completeness,
 }
@@ -97,8 +98,8 @@ impl Subject {
     /// Of an answer that a summary alone gives.
     fn of_summary(reading: Reading, summary: &Summary) -> Self {
         let missing = Completeness::new(&reading.file, summary, None);
-        let Summary { from, to, events, .. } = *summary;
-        Self { reading, symbols: Symbols::default(), from, to, events, missing }
+        let (from, to, is_empty) = (summary.from, summary.to, summary.events == 0);
+        Self { reading, symbols: Symbols::default(), from, to, is_empty, missing }
     }
 
     /// Of an answer about what threads did.
@@ -106,8 +107,10 @@ impl Subject {
     /// - `summary`, `lives`: of the same part.
     fn of_lives(reading: Reading, symbols: Symbols, summary: &Summary, lives: &Lives) -> Self {
         let missing = Completeness::new(&reading.file, summary, Some(lives));
-        let (from, to, events) = (lives.from, lives.to, summary.events);
-        Self { reading, symbols, from, to, events, missing }
+        // Who waits through all of the window has no event in it.
+        let is_there = lives.threads.iter().any(|life| life.end > life.begin);
+        let (from, to, is_empty) = (lives.from, lives.to, summary.events == 0 && !is_there);
+        Self { reading, symbols, from, to, is_empty, missing }
     }
 }
 

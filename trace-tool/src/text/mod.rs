@@ -54,7 +54,7 @@ pub fn warn(missing: &Completeness) -> Verdict {
 /// Says on standard error how long the trace is if a window shows nothing: it may lie beyond.
 pub fn say_if_empty(subject: &Subject) {
     let reading = &subject.reading;
-    if subject.events == 0 && (reading.from.is_some() || reading.to.is_some()) {
+    if subject.is_empty && (reading.from.is_some() || reading.to.is_some()) {
         say_empty_window(subject);
     }
 }

@@ -13,7 +13,7 @@ use crate::answer::regions::{RegionsAnswer, by_site};
 use crate::error::Failure;
 use crate::label::names::{Names, owned_outcome};
 use crate::label::units;
-use crate::output::Output;
+use crate::output::{Output, say};
 
 /// Prints the regions.
 ///
@@ -23,6 +23,7 @@ pub fn print(answer: &RegionsAnswer, out: &mut Output) -> Result<(), Failure> {
     let RegionsAnswer { subject, summary, times, regions_self, omitted } = answer;
     let names = subject.names();
     if summary.regions.is_empty() {
+        say("the trace has no regions here");
         return Ok(());
     }
     print_table(out, table(summary, times, *regions_self, &names))?;
