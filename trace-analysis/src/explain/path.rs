@@ -156,7 +156,11 @@ fn tell(
             // What others could have done at the same time.
             let cpus = facts.lives.cpus_watched.max(1) as u64;
             let lost = cause.total - cause.total / cpus;
-            (InsightKind::OneThread, lost, "which computed".to_owned())
+            // A thread that others kept off the CPUs has not computed all that time.
+            let own = facts.lives.threads.iter().find(|life| life.thread == cause.thread);
+            let had_none = own.is_some_and(|life| life.times.ready > life.times.cpu());
+            let did = if had_none { "which computed, or had no CPU" } else { "which computed" };
+            (InsightKind::OneThread, lost, did.to_owned())
         }
         PathDoing::Waiting(reason, stack) => {
             let did = match reason {

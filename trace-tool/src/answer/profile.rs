@@ -27,6 +27,8 @@ pub struct ProfileAnswer {
     pub samples: Vec<ProfileSample>,
     /// Of a heap the bytes between samples; else 0.
     pub sample_bytes: u64,
+    /// Whether no samples were taken, which a profile of CPUs needs for the program's own code.
+    pub lacks_samples: bool,
     /// Whether callers may be missing or wrong: samples follow frame pointers, and the program was
     /// built without.
     pub lacks_callers: bool,
@@ -55,8 +57,11 @@ impl ProfileAnswer {
         let reading = Reading::open(&question.file, &part)?;
         let symbols = reading.symbols(&question.naming)?;
         let summary = reading.summary(0, 0);
-        let lacks_callers =
-            ask.kind == ProfileKind::Cpu && !has_frame_pointers(reading.file.tables());
+        let tables = reading.file.tables();
+        let is_cpu = ask.kind == ProfileKind::Cpu;
+        let samples = tables.facilities.get(facility::SAMPLES);
+        let lacks_samples = is_cpu && samples.is_none_or(|facility| !facility.on);
+        let lacks_callers = is_cpu && !lacks_samples && !has_frame_pointers(tables);
         let (samples, sample_bytes, mut subject) = if ask.kind == ProfileKind::Heap {
             let to = if ask.at.is_some() { None } else { reading.to };
             let (samples, sample_bytes) = heap_samples(&reading, to);
@@ -69,7 +74,7 @@ impl ProfileAnswer {
             (samples, 0, Subject::of_lives(reading, symbols, &summary, &lives))
         };
         (subject.from, subject.to) = (summary.from, summary.to);
-        Ok(Self { subject, samples, sample_bytes, lacks_callers })
+        Ok(Self { subject, samples, sample_bytes, lacks_samples, lacks_callers })
     }
 }
 

@@ -18,6 +18,9 @@ pub fn say_doubts(answer: &ProfileAnswer, kind: ProfileKind) {
     say_if_empty(&answer.subject);
     if answer.samples.is_empty() {
         say(&why_empty(answer.subject.reading.file.tables(), kind));
+    } else if answer.lacks_samples {
+        say("no samples were taken, so time in the program's own code has no stack: record with \
+             `cpu_samples=1000` in EXECTRACE, or `Options::cpu_samples(1000)`");
     } else if answer.lacks_callers {
         say("samples follow frame pointers, which this program was built without: callers are \
              missing or wrong; build it with RUSTFLAGS=\"-C force-frame-pointers=yes\"");
