@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use syn::{Attribute, Expr, Field, GenericArgument, Item, ItemStruct, Lit, Meta, PathArguments};
 
-const MADE: &str = "<!-- Made by `BLESS=1 cargo test -p exectrace-cli --test json_reference` from \
+const MADE: &str = "<!-- Made by `BLESS=1 cargo test -p exectrace-cli --test json_reference` from\n\
                     src/json: edit there. -->\n\n";
 
 fn folder() -> PathBuf {
@@ -112,12 +112,30 @@ fn table(item: &ItemStruct) -> String {
     let name = item.ident.to_string();
     let doc = doc(&item.attrs);
     assert!(!doc.is_empty(), "{name} has no documentation");
-    let mut text = format!("### {}\n\n{doc}\n\n| field | type | |\n|---|---|---|\n", shown(&name));
+    let (name_shown, doc) = (shown(&name), wrapped(&doc));
+    let mut text = format!("### {name_shown}\n\n{doc}\n\n| field | type | |\n|---|---|---|\n");
     for field in &item.fields {
         let row = row(&name, field);
         writeln!(text, "{row}").expect("memory takes it");
     }
     text
+}
+
+/// In lines of at most 100 columns.
+fn wrapped(text: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("there is one");
+        match line.is_empty() {
+            true => line.push_str(word),
+            false if line.chars().count() + 1 + word.chars().count() <= 100 => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            false => lines.push(word.to_owned()),
+        }
+    }
+    lines.join("\n")
 }
 
 fn row(owner: &str, field: &Field) -> String {
