@@ -303,6 +303,19 @@ fn numbers_in_the_prose_are_the_codes_own() {
     says("and 256 functions of a `Symbol`");
 }
 
+/// A formula that is broken over lines, or joined with the next one, can't be read.
+#[test]
+fn formulas_have_lines_of_their_own() {
+    let lines: Vec<_> = SPEC.lines().map(str::trim_end).collect();
+    for formula in [
+        "slope = floor((nanos behind - nanos before) * 2^48 / (ticks behind - ticks before))",
+        "nanos = s.nanos - first.nanos + floor((ticks - s.ticks) * slope / 2^48)  if ticks >= s.ticks",
+        "nanos = -floor((first.ticks - ticks) * slope / 2^48)                     if ticks < first.ticks",
+    ] {
+        assert!(lines.contains(&formula), "FORMAT.md has no such line: {formula}");
+    }
+}
+
 #[test]
 fn the_calls_table_is_the_codes_own() {
     let rows = table(10);
