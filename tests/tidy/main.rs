@@ -4,7 +4,7 @@
 //! Every check is a function from a [`Tree`] to its faults: called here once on the real tree, and
 //! in its own file on small bad ones, so that each is known to be able to fail. `tree` reads files,
 //! `tokens` reads Rust; the checks are `lengths`, `headers`, `unsafety`, `invariants`,
-//! `primitives`, `arrows`, `leftovers`, `sleeps`, `data`, `words` and `presence`.
+//! `primitives`, `arrows`, `folders`, `leftovers`, `sleeps`, `data`, `words` and `presence`.
 //!
 //! Exceptions stand beside their check with a reason; one that excuses nothing is a fault itself,
 //! so these lists only shrink. Elsewhere: that FORMAT.md and the code agree
@@ -12,6 +12,7 @@
 
 mod arrows;
 mod data;
+mod folders;
 mod headers;
 mod invariants;
 mod leftovers;
@@ -68,6 +69,11 @@ fn atomics_and_cells_come_by_way_of_primitive() {
 #[exectrace::test]
 fn dependencies_point_down() {
     check(&arrows::faults(&TREE));
+}
+
+#[exectrace::test]
+fn folders_of_a_crate_point_down() {
+    check(&folders::faults(&TREE));
 }
 
 #[exectrace::test]

@@ -2,9 +2,11 @@
 
 use std::sync::LazyLock;
 
-use trace_format::read::TraceFile;
+use trace_format::header::BatchKind;
+use trace_format::id::ThreadId;
+use trace_format::read::{ReadAt, TraceFile};
+use trace_format::time::Ticks;
 
-use crate::summary::Options;
 use crate::symbols::Symbols;
 
 /// The names of a trace's code if nobody gives any.
@@ -45,9 +47,88 @@ impl<'t, S> Trace<'t, S> {
         Self { symbols, ..self }
     }
 
+    /// How long the part is, in nanoseconds.
+    pub(crate) fn nanos(&self) -> u64
+    where
+        S: ReadAt,
+    {
+        let (begin, end) = bounds(self.file);
+        let nanos = |ticks: Ticks| self.file.tables().clock.nanos(ticks).0;
+        let from = nanos(self.options.from.unwrap_or(begin).max(begin));
+        nanos(self.options.to.unwrap_or(end).min(end)).saturating_sub(from)
+    }
+
     /// The part that these options name.
     #[must_use]
     pub fn with(self, options: Options) -> Self {
         Self { options, ..self }
     }
+}
+
+/// What to read, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// From when on; nothing for the beginning of the trace.
+    pub from: Option<Ticks>,
+    /// Until when, exclusively; nothing for the end of the trace.
+    pub to: Option<Ticks>,
+    /// Which threads; empty for all.
+    pub threads: Vec<ThreadId>,
+    /// How many threads read; each takes whole threads of the trace. At least 1.
+    pub workers: usize,
+    /// How many of the longest regions are kept of each call site.
+    pub outliers: usize,
+    /// How many of the slowest task trees are kept.
+    pub trees: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { from: None, to: None, threads: Vec::new(), workers: 1, outliers: 5, trees: 10 }
+    }
+}
+
+impl Options {
+    pub(crate) fn wants(&self, thread: ThreadId) -> bool {
+        self.threads.is_empty() || self.threads.contains(&thread)
+    }
+
+    pub(crate) fn is_whole(&self) -> bool {
+        self.from.is_none() && self.to.is_none() && self.threads.is_empty()
+    }
+}
+
+/// How far reading has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Read so far.
+    pub bytes: u64,
+    /// To be read.
+    pub bytes_total: u64,
+}
+
+/// The first and the last moment of a trace.
+pub(crate) fn bounds<S: ReadAt>(file: &TraceFile<S>) -> (Ticks, Ticks) {
+    let tables = file.tables();
+    let events = || file.index().iter().filter(|entry| entry.kind == BatchKind::Events);
+    let first = events().map(|entry| entry.base_ticks).min();
+    let origin = tables.clock.is_known().then(|| tables.clock.origin().ticks);
+    let begin = match (origin, first) {
+        (Some(origin), Some(first)) => origin.min(first),
+        (origin, first) => origin.or(first).unwrap_or_default(),
+    };
+    let last = events().map(|entry| entry.last_ticks).max();
+    let stop = tables.stop.map(|stop| stop.ticks);
+    let generation = tables.generations.last().map(|generation| generation.ticks);
+    // A killed trace may know of a thread's end that came after all events.
+    let ends = tables.threads.values().filter_map(|thread| Some(thread.end?.ticks)).max();
+    let end = last.max(stop).max(generation).max(ends).unwrap_or(begin);
+    (begin, end.max(begin))
+}
+
+/// The moment that has the time 0: the first look at the clocks, or the begin if there was none.
+/// Nothing that lies before it is in a sum of times.
+pub(crate) fn zero<S: ReadAt>(file: &TraceFile<S>) -> Ticks {
+    let clock = &file.tables().clock;
+    if clock.is_known() { clock.origin().ticks } else { bounds(file).0 }
 }

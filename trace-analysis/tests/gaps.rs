@@ -3,8 +3,9 @@
 
 use trace_analysis::life::Lives;
 use trace_analysis::reason::Reason;
+use trace_analysis::report::observe;
 use trace_analysis::symbols::Symbols;
-use trace_analysis::timeline::{Begun, Edge, Observer, Who, observe};
+use trace_analysis::timeline::{Begun, Edge, Observer, Who};
 use trace_analysis::{Moment, Trace};
 use trace_format::batch::Compression;
 use trace_format::definition::{CallsiteKind, Definition, ResourceKind};

@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use machine::{Machine, Random, THREADS};
 use trace_analysis::async_tasks::AsyncTasks;
 use trace_analysis::life::{Lives, Times};
+use trace_analysis::report::observe;
 use trace_analysis::symbols::Symbols;
 use trace_analysis::timeline::{
     Begun, Edge, EdgeKind, FutureBegun, How, Interval, Observer, TaskInterval, TaskState,
-    ThreadState, Who, observe,
+    ThreadState, Who,
 };
 use trace_analysis::{Moment, Trace};
 use trace_format::batch::Compression;

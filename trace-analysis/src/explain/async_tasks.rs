@@ -9,10 +9,10 @@ use trace_format::time::Nanos;
 
 use super::words::{Facts, count, moment, percent, plural, time};
 use super::{Insight, InsightKind};
-use crate::async_tasks::{
+use crate::report::async_tasks::{
     AsyncHolder, AsyncTasks, AwaitGroup, LONG_POLL, LongPoll, Phase, SpawnSite, Unfinished,
 };
-use crate::life::{Activity, saturating_sum};
+use crate::report::life::{Activity, saturating_sum};
 
 /// Long polls cost something from this part of the trace's time on, in thousandths.
 const BLOCKED_THOUSANDTHS: u64 = 20;

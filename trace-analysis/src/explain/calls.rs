@@ -6,8 +6,8 @@ use trace_format::time::Nanos;
 
 use super::words::{Facts, count, plural, time};
 use super::{Insight, InsightKind};
-use crate::life::{CallGroup, Share, Wait, WaitGroup};
 use crate::reason::Reason;
+use crate::report::life::{CallGroup, Share, Wait, WaitGroup};
 use crate::time::Moment;
 
 /// So many calls about one thing with few bytes each are many.

@@ -6,8 +6,8 @@ use trace_format::time::Nanos;
 
 use super::words::{Facts, count, is_part, percent, plural, time};
 use super::{Insight, InsightKind};
-use crate::life::{ThreadLife, saturating_sum};
 use crate::reason::ReasonKind;
+use crate::report::life::{ThreadLife, saturating_sum};
 
 /// Threads that are ready so much of the time in which they could run, in per cents, are short of
 /// CPUs: any scheduler lets threads wait a little.

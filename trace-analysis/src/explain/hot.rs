@@ -8,8 +8,8 @@ use trace_format::time::Nanos;
 
 use super::words::{Facts, count, is_part, percent, plural, time};
 use super::{Insight, InsightKind};
-use crate::life::{Times, saturating_sum};
-use crate::profile::ProfileKind;
+use crate::report::life::{Times, saturating_sum};
+use crate::report::profile::ProfileKind;
 
 /// Least part of all CPU time that makes a function a finding, in per cents.
 const FUNCTION_PERCENT: u64 = 50;

@@ -8,8 +8,8 @@ use trace_format::time::Nanos;
 use super::stuck;
 use super::words::{Facts, moment, percent, plural, time};
 use super::{Insight, InsightKind};
-use crate::life::{Holder, Times, WaitGroup, saturating_sum};
 use crate::reason::Reason;
+use crate::report::life::{Holder, Times, WaitGroup, saturating_sum};
 
 /// A lock costs something if threads waited for it for this part of the trace's time, in
 /// thousandths. Several threads wait at once, so this is less than it sounds.

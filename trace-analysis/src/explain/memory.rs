@@ -4,7 +4,7 @@ use trace_format::time::Nanos;
 
 use super::words::{Facts, bytes, count, plural, time};
 use super::{Insight, InsightKind};
-use crate::heap::{Heap, HeapPoint};
+use crate::report::heap::{Heap, HeapPoint};
 
 /// Growth of the heap by so much ...
 const GROWTH_BYTES_MIN: u64 = 16 << 20;

@@ -9,9 +9,9 @@ use trace_format::time::Nanos;
 
 use super::words::{Facts, count, is_part, percent, time};
 use super::{Insight, InsightKind};
-use crate::life::saturating_sum;
-use crate::path::{CriticalPath, HandOver, PathDoing, PathStep};
 use crate::reason::Reason;
+use crate::report::life::saturating_sum;
+use crate::report::path::{CriticalPath, HandOver, PathDoing, PathStep};
 
 /// One cause is a finding from this part on of the main thread's time, in thousandths.
 const CAUSE_THOUSANDTHS: u64 = 400;

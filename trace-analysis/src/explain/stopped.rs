@@ -4,7 +4,7 @@ use trace_format::time::Nanos;
 
 use super::words::{Facts, moment, plural, time};
 use super::{Insight, InsightKind};
-use crate::standstill::Standstill;
+use crate::timeline::standstill::Standstill;
 
 /// The longest are told one by one.
 const TOLD_MAX: usize = 3;
@@ -31,7 +31,7 @@ fn length(stop: &Standstill) -> Nanos {
 }
 
 fn of_process(longest: &Standstill, all: &[&Standstill]) -> Insight {
-    let total = Nanos(crate::life::saturating_sum(all.iter().map(|it| length(it).0)));
+    let total = Nanos(crate::report::life::saturating_sum(all.iter().map(|it| length(it).0)));
     let title = format!(
         "The whole process stood still from {} to {}, for {}: it was stopped by a signal or a \
          debugger, or frozen with its control group",

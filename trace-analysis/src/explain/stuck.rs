@@ -6,8 +6,8 @@ use trace_format::time::Nanos;
 use super::locks::lock_word;
 use super::words::{Facts, moment, plural, time};
 use super::{Insight, InsightKind};
-use crate::life::{Unended, WaitGroup, saturating_sum};
 use crate::reason::Reason;
+use crate::report::life::{Unended, WaitGroup, saturating_sum};
 
 /// So many threads are named, of those in locks and of the others.
 const THREADS_SAID: usize = 4;

@@ -6,7 +6,7 @@ use trace_format::time::Nanos;
 use super::async_tasks::what;
 use super::words::{Facts, count, moment, percent, plural, time};
 use super::{Insight, InsightKind};
-use crate::slow_tasks::{SlowTask, TaskWait};
+use crate::report::slow_tasks::{SlowTask, TaskWait};
 use crate::time::Moment;
 
 /// A task without any of its name to compare it with is slow if it is open for so long when the

@@ -6,8 +6,8 @@ use trace_format::id::{ResourceId, SiteId, StackId, ThreadId};
 use trace_format::read::Tables;
 use trace_format::time::Nanos;
 
-use crate::life::Lives;
 use crate::reason::{Await, Awaited, await_place, blocks_in_place, place, without_closures};
+use crate::report::life::Lives;
 use crate::sources;
 use crate::symbols::{Frame, Symbols};
 use crate::time::Moment;

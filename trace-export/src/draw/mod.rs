@@ -25,10 +25,10 @@ mod rows;
 mod states;
 mod threads;
 
+use trace_analysis::report::observe;
 use trace_analysis::symbols::Symbols;
 use trace_analysis::timeline::{
     Begun, Detached, Edge, FutureBegun, How, Interval, Loss, Note, Observer, TaskInterval, Who,
-    observe,
 };
 use trace_analysis::{Moment, Progress, Trace};
 use trace_format::event::EventKind;

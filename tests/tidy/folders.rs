@@ -1,0 +1,112 @@
+//! Inside a crate, folders and the files beside them point down only: the rules that give events
+//! a meaning know nothing of the sums that are made of them, and a picture nothing of its encoding.
+
+use crate::tree::{Fault, Tree};
+
+/// Of each crate that keeps to it: its folders and top files, the lowest first. One may use those
+/// before it.
+const LADDERS: [(&str, &[&str]); 2] = [
+    (
+        "trace-analysis/src/",
+        &[
+            "hash",
+            "units",
+            "time",
+            "durations",
+            "sources",
+            "symbols",
+            "reason",
+            "trace",
+            "walk",
+            "timeline",
+            "report",
+            "parallel",
+            "explain",
+        ],
+    ),
+    ("trace-export/src/", &["hash", "label", "scene", "draw", "perfetto"]),
+];
+
+/// Arrows that point up: from where, to what, and why.
+const UPWARDS: [(&str, &str, &str); 2] = [
+    ("trace-analysis/src/timeline/futures/", "report", "async tasks add up as they go"),
+    ("trace-analysis/src/units.rs", "time", "a moment is written like other times"),
+];
+
+pub(crate) fn faults(tree: &Tree) -> Vec<Fault> {
+    let (mut faults, mut used) = (Vec::new(), [false; UPWARDS.len()]);
+    for (file, tokens) in tree.sources() {
+        let Some((root, ladder)) = LADDERS.iter().find(|(root, _)| file.path.starts_with(root))
+        else {
+            continue;
+        };
+        let own = file.path[root.len()..].trim_end_matches(".rs").split('/').next();
+        let Some(own) = own.filter(|own| *own != "lib") else { continue };
+        let place = |name: &str| ladder.iter().position(|step| *step == name);
+        let Some(here) = place(own) else {
+            faults.push(Fault::new(&file.path, 1, format!("`{own}` has no place in LADDERS")));
+            continue;
+        };
+        for (at, token) in tokens.find(&["crate", ":", ":"]).filter(|(_, token)| !token.in_test) {
+            let name = tokens.text(at + 3);
+            let excuse =
+                UPWARDS.iter().position(|(from, to, _)| file.path.starts_with(from) && *to == name);
+            match (place(name), excuse) {
+                (Some(there), _) if there <= here => {}
+                (Some(_), Some(excuse)) => used[excuse] = true,
+                (Some(_), None) => {
+                    let what = format!("`{name}` lies above `{own}`, move what is needed below");
+                    faults.push(Fault::new(&file.path, token.line, what));
+                }
+                (None, _) => {
+                    let what = format!("`crate::{name}`: say in which folder it lies");
+                    faults.push(Fault::new(&file.path, token.line, what));
+                }
+            }
+        }
+    }
+    let whole = tree.get("Cargo.toml").is_some();
+    for ((from, to, _), used) in UPWARDS.iter().zip(used) {
+        if whole && !used {
+            faults.push(Fault::new(from, 1, format!("UPWARDS excuses `{to}`, which is not used")));
+        }
+    }
+    faults
+}
+
+mod tests {
+    use super::*;
+
+    const PATH: &str = "trace-analysis/src/walk/mod.rs";
+
+    #[test]
+    fn an_arrow_down_or_within_is_fine() {
+        let text = "//! A.\nuse crate::trace::Trace;\nuse crate::walk::Missing;\nuse super::x;\n";
+        assert_eq!(faults(&Tree::sample(&[(PATH, text)])), []);
+    }
+
+    #[test]
+    fn an_arrow_up_is_a_fault_wherever_it_stands() {
+        let text = "//! A.\nuse crate::report::Report;\nfn f() { crate::explain::explain() }\n";
+        let found = faults(&Tree::sample(&[(PATH, text)]));
+        assert_eq!(found.len(), 2);
+        let what = "`report` lies above `walk`, move what is needed below";
+        assert_eq!(found[0], Fault::new(PATH, 2, what));
+    }
+
+    #[test]
+    fn a_name_that_stands_for_another_is_a_fault() {
+        let found = faults(&Tree::sample(&[(PATH, "//! A.\nuse crate::life::Lives;\n")]));
+        assert_eq!(found, [Fault::new(PATH, 2, "`crate::life`: say in which folder it lies")]);
+        let found = faults(&Tree::sample(&[("trace-analysis/src/new.rs", "//! A.\n")]));
+        assert_eq!(found.len(), 1);
+    }
+
+    #[test]
+    fn what_only_tests_use_and_other_crates_are_left_alone() {
+        let text = "//! A.\n#[cfg(test)]\nmod tests { use crate::report::Report; }\n";
+        assert_eq!(faults(&Tree::sample(&[(PATH, text)])), []);
+        let text = "//! A.\nuse crate::anything;\n";
+        assert_eq!(faults(&Tree::sample(&[("trace-tool/src/walk.rs", text)])), []);
+    }
+}

@@ -1,0 +1,203 @@
+//! The end of the trace: what is open lasts until then, and sums become what is returned.
+
+use trace_format::id::{FutureId, SiteId, StackId, TaskId};
+use trace_format::time::Nanos;
+
+use super::for_tasks::TaskIdle;
+use super::polls::PollDone;
+use super::sums::add;
+use super::{AsyncTasks, Idle, Phase, UNFINISHED_MAX, Unfinished};
+use crate::report::slow_tasks::TaskWait;
+use crate::time::Moment;
+use crate::timeline::futures::{AsyncReport, Here, Kind, State, innermost_poll};
+use crate::timeline::{Activity, Frame, TaskState};
+
+/// Maximum length of a chain of child futures; what lies further in is left out.
+const CHAIN_MAX: usize = 32;
+
+impl AsyncReport<'_> {
+    /// - `unreadable`: batches and events that could not be read.
+    /// - `too_deep`: things that lie deeper than readers keep.
+    /// - Returns what is known of all, and what futures waited for that worked for the slow tasks,
+    ///   of each of these.
+    pub(crate) fn finish(
+        mut self,
+        unreadable: u64,
+        too_deep: u64,
+    ) -> (AsyncTasks, Vec<Vec<TaskWait>>) {
+        let mut tasks: Vec<_> =
+            self.known.iter().filter(|(_, state)| state.is_task() && !state.ended).collect();
+        tasks.sort_by_key(|(id, _)| **id);
+        let ids: Vec<_> = tasks.into_iter().map(|(id, _)| *id).collect();
+        let mut unfinished: Vec<_> = ids.iter().filter_map(|id| self.unfinished(*id)).collect();
+        unfinished.sort_by_key(|task| (task.since, task.task));
+        unfinished.truncate(UNFINISHED_MAX);
+        for id in ids {
+            self.decide(id);
+            self.still_idle(id);
+        }
+        self.flush_early();
+        let sums = &self.sums;
+        let sites: Vec<SiteId> = sums.all.iter().map(|(_, sums)| sums.told.site).collect();
+        let waits = self.waits.finish(|place| sites[place]);
+        let (polls, delays) = self.polls.finish();
+        let (sites, children) = self.sums.finish();
+        let counts = |thread| self.counts_polls_of(thread);
+        let threads = self.threads.iter().map(|thread| thread.sums);
+        let polled = threads.filter(|sums| sums.polls > 0);
+        let mut workers: Vec<_> = polled.filter(|it| counts(it.thread)).collect();
+        workers.sort_by_key(|worker| worker.thread);
+        let tasks = AsyncTasks {
+            from: Nanos(self.from),
+            to: Nanos(self.to),
+            sites,
+            children,
+            polls,
+            delays,
+            waits,
+            unfinished,
+            workers,
+            untracked: self.untracked,
+            unreadable,
+            too_deep,
+        };
+        (tasks, self.for_tasks.finish())
+    }
+
+    fn unfinished(&mut self, id: FutureId) -> Option<Unfinished> {
+        let state = self.known.get(&id)?;
+        let (phase, since) = phase(state);
+        let chain = self.chain(state);
+        let (site, begin, polls) = (state.site, state.begin, state.polls);
+        let unwakeable = state.unwakeable;
+        let mut places = self.waits_at(id);
+        let (stack, awaited) = places.remove(0);
+        Some(Unfinished {
+            task: id,
+            site,
+            begin,
+            polls,
+            phase,
+            since,
+            stack,
+            awaited,
+            one_of: places,
+            unwakeable,
+            chain,
+        })
+    }
+
+    /// What tasks still do, for an observer. Polls that are open were told of by their threads.
+    pub(crate) fn draw_unfinished(&mut self) {
+        let tasks = self.known.iter().filter(|(_, state)| state.is_task() && !state.ended);
+        let mut ids: Vec<_> = tasks.map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        for id in ids {
+            self.decide(id);
+            let Some(state) = self.known.get(&id) else { continue };
+            let (phase, since) = phase(state);
+            let state = match phase {
+                Phase::Polled => continue,
+                Phase::Idle if state.is_lost => continue,
+                Phase::New if state.kind == Kind::Polled => continue,
+                Phase::New | Phase::Ready => TaskState::Ready,
+                Phase::Idle => {
+                    let waiting = self.waiting(id, state, FutureId(0));
+                    TaskState::Idle(waiting.first().map_or(StackId(0), |it| it.stack))
+                }
+            };
+            self.draw(id, state, since, None);
+        }
+    }
+
+    /// The child futures that a task is in, outermost first.
+    fn chain(&self, task: &State) -> Vec<(FutureId, SiteId)> {
+        let (mut chain, mut next) = (Vec::new(), task.child);
+        while let Some(child) = self.known.get(&next).filter(|it| !it.ended && !it.is_task()) {
+            if chain.len() >= CHAIN_MAX {
+                break;
+            }
+            chain.push((next, child.site));
+            next = child.child;
+        }
+        chain
+    }
+
+    /// A task is idle to the end.
+    fn still_idle(&mut self, id: FutureId) {
+        let Some(task) = self.known.get(&id) else { return };
+        // A future in it that waits may work for a task that it does not work for itself.
+        let waiting = self.waiting(id, task, FutureId(0));
+        let works_for = waiting.first().map_or(task.works_for, |it| it.works_for);
+        let mut places = self.waits_at(id);
+        let place = places.remove(0);
+        let Some(state) = self.known.get_mut(&id) else { return };
+        let sums = state.sums;
+        let told = self.sums.at(sums);
+        told.futile_wakes += u64::from(std::mem::take(&mut state.is_futile));
+        told.never_polled += u64::from(state.polls == 0);
+        told.unwakeable += u64::from(state.unwakeable);
+        let Some(since) = state.idle_since().filter(|since| *since < self.to) else { return };
+        add(&mut told.idle, self.to - since);
+        let begin = Moment::older(since, state.older);
+        let (duration, inside) = (begin.until(Nanos(self.to)), Nanos(self.to - since));
+        let idle = Idle { task: id, begin, duration, inside, waker: None };
+        self.waits.add(sums, place, &places, idle, None, false);
+        let span = (since, self.to);
+        let waker_works_for = TaskId(0);
+        let idle = TaskIdle { site: state.site, place, others: &places, span, waker_works_for };
+        self.for_tasks.add(works_for, &idle);
+    }
+
+    /// Polls of which no event told whose they were.
+    fn flush_early(&mut self) {
+        for state in self.known.values_mut() {
+            for poll in std::mem::take(&mut state.early) {
+                self.sums.poll(state.sums, poll);
+            }
+        }
+    }
+
+    /// A poll is open when the trace ends, outermost first: a thread that is stuck has nothing else
+    /// to show.
+    ///
+    /// - `here`: what is around it.
+    pub(crate) fn open_at_end(
+        &mut self,
+        here: Here<'_>,
+        id: FutureId,
+        frame: &Frame,
+        activity: Option<Box<Activity>>,
+    ) {
+        let Some(state) = self.known.get(&id).filter(|state| state.is_task()) else { return };
+        let (site, sums) = (state.site, state.sums);
+        let since = Moment::older(frame.begin, frame.older);
+        self.draw(id, TaskState::Polled(here.thread), since, None);
+        let nanos = self.to.saturating_sub(frame.begin);
+        let is_outermost = innermost_poll(here.polls).is_none();
+        let thread = self.thread(here.who, here.thread);
+        if is_outermost {
+            thread.add_poll(nanos, frame.older, super::LONG_POLL.0);
+        }
+        if !self.counts_polls_of(here.thread) {
+            return;
+        }
+        self.sums.open_poll(sums, nanos, frame.older);
+        let begin = Moment::older(frame.begin, frame.older);
+        let (task, thread, end) = (id, here.thread, self.to);
+        let done = PollDone { task, site, thread, begin, end, is_over: false };
+        self.polls.add(sums, done, frame.chain.links(), activity);
+    }
+}
+
+/// What a task is doing, and since when.
+fn phase(state: &State) -> (Phase, Moment) {
+    if state.open > 0 {
+        return (Phase::Polled, Moment::older(state.polled.0, state.older));
+    }
+    match (state.woken, state.polls) {
+        (Some(woken), _) => (Phase::Ready, Nanos(woken.at.max(state.polled.1)).into()),
+        (None, 0) => (Phase::New, state.begin),
+        (None, _) => (Phase::Idle, Moment::older(state.polled.1, state.older)),
+    }
+}

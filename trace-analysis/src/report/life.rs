@@ -1,0 +1,247 @@
+//! What each thread did with its time, what it waited for, and who was to blame.
+//!
+//! [`Lives::read`] walks the calls of all threads and the switches of all CPUs once, in the order
+//! of time, in memory that does not grow with the trace's length. Three things always hold:
+//!
+//! - The times of a thread add up to its life, to the nanosecond. What can't be known is a time of
+//!   its own ([`Times::unknown`]), never left out.
+//! - While the whole process was stopped (`standstill`), no thread did or waited for anything.
+//! - What a wait's waker or a lock's holder is said to be follows from events: a wake of the same
+//!   futex inside the wait, by the thread that is named. Where there is none, nobody is named.
+//!
+//! The rules are the timeline's (`crate::timeline`); here is what they are added up to.
+
+use trace_format::id::{CallId, ResourceId, SiteId, StackId, ThreadId};
+use trace_format::time::Nanos;
+
+use super::calls::CallKey;
+pub(crate) use super::grouped::{Sum, keep_longest, top};
+pub(crate) use super::long::LongWait;
+use super::waits::WaitKey;
+use crate::durations::Quantiles;
+use crate::reason::Reason;
+use crate::timeline::standstill::Standstill;
+pub use crate::timeline::{
+    Activity, Concurrency, CpuLife, Holder, OneCall, Stretch, ThreadLife, Times, Unended, Wait,
+    Waker,
+};
+pub(crate) use crate::units::sum as saturating_sum;
+
+/// How many of the slowest are kept of each group, and of its parties.
+pub const TOP: usize = 8;
+
+/// Everything about how the threads of a trace, or of a window of it, spent their time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Lives {
+    /// The begin of what was read, since the first clock snapshot.
+    pub from: Nanos,
+    /// The end of what was read.
+    pub to: Nanos,
+    /// Per thread, by its begin.
+    pub threads: Vec<ThreadLife>,
+    /// Per CPU on which a thread ran, by number; empty if no switches were recorded.
+    pub cpus: Vec<CpuLife>,
+    /// How many CPUs there were to run on, as far as is known; 0 if no switches were recorded.
+    pub cpus_watched: usize,
+    /// Every stretch of waiting, in groups.
+    pub waits: Waits,
+    /// What threads still waited for when the trace stopped, the longest first.
+    pub unended: Vec<Unended>,
+    /// Every call, in groups.
+    pub calls: Calls,
+    /// Per call site whose regions ended: what the threads did in them, where that is known;
+    /// empty if no switches were recorded.
+    pub regions: Vec<RegionTimes>,
+    /// How much ran at once; all zero if no switches were recorded.
+    pub concurrency: Concurrency,
+    /// Switches and samples that the kernel had no room for.
+    pub lost_records: u64,
+    /// When the whole process stood still, as far as that lies in what was read, by time.
+    pub standstills: Vec<Standstill>,
+    /// Major page faults.
+    pub faults: u64,
+    /// Batches and events that could not be read.
+    pub unreadable: u64,
+    /// The first of these, in words.
+    pub damage: Vec<String>,
+    /// Events in batches that could not be read.
+    pub events_missing: u64,
+    /// Regions, polls and calls that lie deeper than readers keep: they are in no time.
+    pub too_deep: u64,
+    pub(crate) fine: Fine,
+}
+
+/// The finest sums, for profiles.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Fine {
+    pub(crate) waits: Vec<(WaitKey, Sum)>,
+    pub(crate) calls: Vec<(CallKey, Sum)>,
+    pub(crate) ready: Vec<((StackId, ThreadId), Sum)>,
+    pub(crate) kernel: Vec<((StackId, ThreadId), Sum)>,
+    pub(crate) samples: Vec<((StackId, ThreadId), Sum)>,
+    /// Of all threads, by thread and time.
+    pub(crate) long_waits: Vec<LongWait>,
+}
+
+/// What the threads did inside the regions of one call site that ended, whole regions counted, and
+/// of nested ones of the same site only the outermost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RegionTimes {
+    /// Which.
+    pub site: SiteId,
+    /// How many ended.
+    pub count: u64,
+    /// On a CPU, inside calls or outside.
+    pub cpu: Nanos,
+    /// Able to run, and not on a CPU.
+    pub ready: Nanos,
+    /// Waiting.
+    pub blocked: Nanos,
+    /// The process was stopped.
+    pub stopped: Nanos,
+    /// What can't be known.
+    pub unknown: Nanos,
+}
+
+/// By what waits are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum By {
+    /// Reason, and lock, channel, file: what is waited for, where it has an address or a
+    /// descriptor of its own; else where the waiting is.
+    Resource,
+    /// Reason alone.
+    Reason,
+    /// Reason and stack.
+    Stack,
+    /// Reason and waiting thread.
+    Thread,
+}
+
+/// All waiting of the window.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Waits {
+    /// Stretches of waiting.
+    pub count: u64,
+    /// Their time, of all threads.
+    pub total: Nanos,
+    /// How many are in groups for what came too late, as there is room for a limited number of
+    /// groups: such a group has a reason and no more.
+    pub late: u64,
+    /// By [`By::Resource`], the most time first.
+    pub by_resource: Vec<WaitGroup>,
+    /// By [`By::Reason`], the most time first.
+    pub by_reason: Vec<WaitGroup>,
+    /// By [`By::Stack`], the most time first.
+    pub by_stack: Vec<WaitGroup>,
+    /// By [`By::Thread`], the most time first.
+    pub by_thread: Vec<WaitGroup>,
+}
+
+/// Some waits that have something in common.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WaitGroup {
+    /// Why.
+    pub reason: Reason,
+    /// For what; 0 if for several things, or for nothing that has a name.
+    pub resource: ResourceId,
+    /// Where: one stack of that place in the program; 0 if at several: then see `stacks`.
+    pub stack: StackId,
+    /// Who; 0 if several threads: then see `waiters`.
+    pub thread: ThreadId,
+    /// How many things are put together here that were waited for: 1, if nobody did so
+    /// ([`Lives::waits_by_resource`]).
+    pub resources: u64,
+    /// How often.
+    pub count: u64,
+    /// How many of these ended because their time was up, and nobody woke the thread.
+    pub timeouts: u64,
+    /// How long in all.
+    pub total: Nanos,
+    /// How long each.
+    pub quantiles: Quantiles,
+    /// How many threads waited at once at most; of [`By::Resource`] only.
+    pub waiters_max: u32,
+    /// Where, the most time first; [`TOP`] at most.
+    pub stacks: Vec<Share<StackId>>,
+    /// Who, the most time first; [`TOP`] at most.
+    pub waiters: Vec<Share<ThreadId>>,
+    /// Who ended the waiting and where, the most waiting time first; [`TOP`] at most.
+    pub wakers: Vec<Share<(ThreadId, StackId)>>,
+    /// Who held what was waited for, the most waiting caused first; [`TOP`] at most.
+    pub holders: Vec<Holder>,
+    /// The longest, longest first; [`TOP`] at most.
+    pub longest: Vec<Wait>,
+}
+
+/// What one party has of a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Share<T> {
+    /// The party.
+    pub of: T,
+    /// How often.
+    pub count: u64,
+    /// How long in all.
+    pub total: Nanos,
+}
+
+/// All calls of the window that ended.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Calls {
+    /// How many.
+    pub count: u64,
+    /// Their time, of all threads.
+    pub total: Nanos,
+    /// How many are in groups for what came too late, as there is room for a limited number of
+    /// groups: such a group has a call and no more.
+    pub late: u64,
+    /// By call, the most time first.
+    pub by_call: Vec<CallGroup>,
+    /// By call and resource, the most time first.
+    pub by_resource: Vec<CallGroup>,
+    /// By call and stack, the most time first.
+    pub by_stack: Vec<CallGroup>,
+}
+
+/// Calls that have something in common.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallGroup {
+    /// Which.
+    pub call: CallId,
+    /// About what; 0 if about several things or nothing.
+    pub resource: ResourceId,
+    /// From where; 0 if from several places.
+    pub stack: StackId,
+    /// How often.
+    pub count: u64,
+    /// How long in all.
+    pub total: Nanos,
+    /// Of that, off the CPU, where switches were recorded.
+    pub off_cpu: Nanos,
+    /// How long each.
+    pub quantiles: Quantiles,
+    /// Bytes read or written.
+    pub bytes: u64,
+    /// Of those that read or wrote something, how many less than [`TINY_BYTES`].
+    pub tiny: u64,
+    /// How many failed, per error number, the most frequent first.
+    pub errors: Vec<(u32, u64)>,
+    /// From where, the most time first; [`TOP`] at most.
+    pub stacks: Vec<Share<StackId>>,
+    /// By whom, the most time first; [`TOP`] at most.
+    pub threads: Vec<Share<ThreadId>>,
+    /// The longest, longest first; [`TOP`] at most.
+    pub longest: Vec<OneCall>,
+}
+
+/// Reading or writing fewer bytes in a call is called tiny: the call costs more than the bytes.
+pub const TINY_BYTES: u64 = 512;
+
+impl Lives {
+    /// The long waits of a thread, by time.
+    pub(crate) fn long_waits(&self, thread: ThreadId) -> &[LongWait] {
+        let all = &self.fine.long_waits;
+        let from = all.partition_point(|wait| wait.thread < thread);
+        let to = all.partition_point(|wait| wait.thread <= thread);
+        &all[from..to]
+    }
+}

@@ -1,0 +1,65 @@
+//! Which waiting is how a program rests, and which never came to an end: what reports say apart
+//! from what holds a program up.
+//!
+//! The rules that need the reason alone are [`Reason`]'s.
+
+use trace_format::call::CallClass;
+use trace_format::id::StackId;
+use trace_format::time::Nanos;
+
+use super::life::{CallGroup, Lives, Unended, WaitGroup};
+use crate::reason::Reason;
+
+/// Minimum time of a wait that never ended and is worth a word, in nanoseconds: locks that are only
+/// busy change hands faster,
+const UNENDED_NANOS_MIN: u64 = 200_000_000;
+/// and its minimum share of the time that was read: one part in this many.
+const UNENDED_SHARE: u64 = 20;
+
+impl WaitGroup {
+    /// Whether to wait so is how a program rests, rather than what holds it up. A thread that was
+    /// waiting when the trace began, nobody knows for what, mostly waited for work.
+    #[must_use]
+    pub fn is_rest(&self) -> bool {
+        self.reason.is_rest() || self.is_since_before()
+    }
+
+    /// Whether threads waited so since before the trace: then no stack says for what.
+    #[must_use]
+    pub fn is_since_before(&self) -> bool {
+        self.reason == Reason::Futex && self.all_stacks().all(|stack| stack == StackId(0))
+    }
+
+    /// The stacks of its waits, the most time first.
+    pub fn all_stacks(&self) -> impl Iterator<Item = StackId> {
+        let own = (self.stack != StackId(0)).then_some(self.stack);
+        own.into_iter().chain(self.stacks.iter().map(|share| share.of))
+    }
+}
+
+impl CallGroup {
+    /// Whether such calls are made to wait for another thread or process, or for time to pass, so
+    /// that how long they take says nothing about the system.
+    #[must_use]
+    pub fn is_rest(&self) -> bool {
+        use CallClass::{Futex, Join, Poll, Process, Sleep};
+        let class = self.call.info().map(|info| info.class);
+        class.is_some_and(|class| matches!(class, Futex | Join | Poll | Process | Sleep))
+    }
+}
+
+impl Unended {
+    /// Whether somebody should look at it: it has lasted long, and the thread does not merely wait
+    /// for its next piece of work or for time.
+    #[must_use]
+    pub fn stands_out(&self, lives: &Lives) -> bool {
+        !self.reason.is_idle() && self.is_long(lives)
+    }
+
+    /// Whether it has lasted long, alone and as a part of what was read.
+    pub(crate) fn is_long(&self, lives: &Lives) -> bool {
+        let Nanos(time) = self.wait.duration;
+        let wall = lives.to.0.saturating_sub(lives.from.0);
+        time >= UNENDED_NANOS_MIN && time.saturating_mul(UNENDED_SHARE) >= wall
+    }
+}

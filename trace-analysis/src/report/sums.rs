@@ -1,0 +1,195 @@
+//! Everything that the timeline tells, added up.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use trace_format::event::Event;
+use trace_format::id::{ResourceId, StackId, TaskId, ThreadId};
+use trace_format::read::{ReadAt, Tables};
+use trace_format::time::Nanos;
+
+use super::calls::CallTable;
+use super::grouped::Sum;
+use super::heap::HeapReport;
+use super::life::{Fine, Lives, WaitGroup, saturating_sum};
+use super::long::LongWaits;
+use super::region_times::RegionTable;
+use super::slow_tasks::Runs;
+use super::waits::WaitTable;
+use crate::durations::Scratch;
+use crate::hash::FastMap;
+use crate::timeline::{EndedCall, EndedRegion, EndedRun, Fold, Found, Unended, Waited};
+use crate::trace::{Options, Trace};
+
+/// Time by stack and thread.
+type ByStack = FastMap<(StackId, ThreadId), Sum>;
+
+/// All sums.
+pub(super) struct Sums<'t> {
+    tables: &'t Tables,
+    waits: WaitTable,
+    long: LongWaits,
+    calls: CallTable,
+    /// Time ready, by the stack of the call it was in.
+    ready: ByStack,
+    /// Time on CPUs inside calls: the kernel's, by the stack of the call.
+    kernel: ByStack,
+    /// Samples on CPUs.
+    samples: ByStack,
+    regions: RegionTable,
+    unended: Vec<Unended>,
+    pub(super) heap: Option<HeapReport>,
+    pub(super) runs: Option<Runs>,
+}
+
+impl<'t> Sums<'t> {
+    pub(super) fn new<S: ReadAt>(trace: &Trace<'t, S>) -> Self {
+        let (tables, threads) = (trace.file.tables(), &trace.options.threads);
+        Self {
+            tables,
+            waits: WaitTable::new(threads),
+            long: LongWaits::new(tables, trace.nanos()),
+            calls: CallTable::new(threads),
+            ready: ByStack::default(),
+            kernel: ByStack::default(),
+            samples: ByStack::default(),
+            regions: RegionTable::new(tables),
+            unended: Vec::new(),
+            heap: None,
+            runs: None,
+        }
+    }
+
+    /// What is returned of it, with what the timeline found out itself.
+    pub(super) fn finish(
+        mut self,
+        found: Found,
+        options: &Options,
+    ) -> (Lives, Option<HeapReport>, Option<Runs>) {
+        let wanted = |thread: ThreadId| options.wants(thread);
+        let by_stack = |sums: ByStack| {
+            sums.into_iter().filter(|((_, thread), _)| wanted(*thread)).collect::<Vec<_>>()
+        };
+        let mut scratch = Scratch::new();
+        let mut waits = self.waits.finish(&mut scratch);
+        add_holders(&mut waits.by_resource, &found);
+        let fine = Fine {
+            waits: self.waits.fine(),
+            calls: self.calls.fine(),
+            ready: by_stack(self.ready),
+            kernel: by_stack(self.kernel),
+            samples: by_stack(self.samples),
+            long_waits: self.long.finish(),
+        };
+        let mut unended = self.unended;
+        unended.retain(|it| wanted(it.wait.thread));
+        unended.sort_by_key(|it| (Reverse(it.wait.duration), it.wait.thread));
+        let threads = found.threads.into_iter().filter(|life| wanted(life.thread)).collect();
+        let lives = Lives {
+            from: found.from,
+            to: found.to,
+            lost_records: saturating_sum(found.cpus.iter().map(|cpu| cpu.lost_records)),
+            threads,
+            cpus_watched: found.cpus_watched,
+            cpus: found.cpus,
+            waits,
+            unended,
+            calls: self.calls.finish(&mut scratch),
+            regions: self.regions.finish(),
+            concurrency: found.concurrency,
+            standstills: found.standstills,
+            faults: found.faults,
+            unreadable: found.missing.items,
+            damage: found.missing.damage,
+            events_missing: found.missing.events,
+            too_deep: found.too_deep,
+            fine,
+        };
+        (lives, self.heap, self.runs)
+    }
+}
+
+/// Locks get their holders.
+fn add_holders(groups: &mut [WaitGroup], found: &Found) {
+    let mut by_resource: HashMap<u32, Vec<&mut WaitGroup>> = HashMap::new();
+    for group in groups.iter_mut().filter(|group| group.reason.is_lock()) {
+        if group.resource == ResourceId(0) {
+            group.holders = found.holders_at(group.reason, group.stack);
+            continue;
+        }
+        by_resource.entry(group.resource.0).or_default().push(group);
+    }
+    // Readers and writers of one lock are two groups.
+    for (resource, groups) in by_resource {
+        let Some((waiters_max, holders)) = found.holders_of(resource) else { continue };
+        for group in groups {
+            (group.waiters_max, group.holders) = (waiters_max, holders.clone());
+        }
+    }
+}
+
+impl Fold for Sums<'_> {
+    fn restart(&mut self) {
+        self.waits.restart();
+        self.long.restart();
+        self.calls.restart();
+        (self.ready, self.kernel, self.samples) = Default::default();
+        self.regions = RegionTable::new(self.tables);
+        self.unended.clear();
+    }
+
+    #[inline]
+    fn raw(&mut self, event: &Event<'_>, tables: &Tables) {
+        if let Some(heap) = &mut self.heap {
+            heap.event(event);
+        }
+        if let Some(runs) = &mut self.runs {
+            runs.event(&event.kind, tables);
+        }
+    }
+
+    fn wait(&mut self, waited: &Waited) {
+        self.long.add(waited.reason, &waited.wait, waited.end);
+        self.waits.add(waited);
+    }
+
+    fn unended(&mut self, unended: Unended) {
+        self.unended.push(unended);
+    }
+
+    fn call(&mut self, call: &EndedCall) {
+        self.long.ended(call.call, &call.one);
+        self.calls.add(call);
+    }
+
+    fn ready(&mut self, thread: ThreadId, stack: StackId, time: Nanos) {
+        self.ready.entry((stack, thread)).or_default().add(time.0);
+    }
+
+    fn in_kernel(&mut self, thread: ThreadId, stack: StackId, time: Nanos) {
+        self.kernel.entry((stack, thread)).or_default().add(time.0);
+    }
+
+    fn sampled(&mut self, thread: ThreadId, stack: StackId) {
+        self.samples.entry((stack, thread)).or_default().add(0);
+    }
+
+    #[inline]
+    fn region(&mut self, region: &EndedRegion) {
+        self.regions.add(region);
+    }
+
+    fn wants_runs(&self) -> bool {
+        self.runs.is_some()
+    }
+
+    fn wants_run(&self, task: TaskId) -> bool {
+        self.runs.as_ref().is_some_and(|runs| runs.wants(task))
+    }
+
+    fn run(&mut self, run: EndedRun<'_>) {
+        if let Some(runs) = &mut self.runs {
+            runs.add(run.task, run.around, run.stretch, run.activity);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! All waits: by what is waited for, by reason, by stack, by thread.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use trace_format::id::{ResourceId, StackId, ThreadId};
+use trace_format::time::Nanos;
+
+use super::grouped::{Grouped, Key, Sum, keep_longest, top, whole};
+use super::life::{Wait, WaitGroup, Waits};
+use crate::durations::{Budget, Durations, SLOT_BYTES_MAX, Scratch};
+use crate::reason::Reason;
+use crate::timeline::Waited;
+
+/// What waits are told apart by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct WaitKey {
+    pub(crate) reason: Reason,
+    /// 0 if what is waited for has no name.
+    resource: ResourceId,
+    /// Where it is waited for, if it has no name: one stack of all at that place.
+    place: StackId,
+    pub(crate) stack: StackId,
+    pub(crate) thread: ThreadId,
+    waker: Option<(ThreadId, StackId)>,
+}
+
+impl Key<4> for WaitKey {
+    fn late(self) -> Self {
+        Self {
+            reason: self.reason,
+            resource: ResourceId(0),
+            place: StackId(0),
+            stack: StackId(0),
+            thread: ThreadId(0),
+            waker: None,
+        }
+    }
+
+    fn groups(self) -> [Self; 4] {
+        let Self { resource, place, stack, thread, .. } = self;
+        let of = self.late();
+        let by_resource = Self { resource, place, ..of };
+        [by_resource, of, Self { stack, ..of }, Self { thread, ..of }]
+    }
+
+    #[inline]
+    fn slot(&self) -> usize {
+        let waker = self.waker.map_or(0, |(thread, _)| thread.0);
+        let Self { resource, stack, thread, .. } = self;
+        (resource.0 ^ stack.0 ^ (thread.0 << 3) ^ waker) as usize
+    }
+}
+
+#[derive(Debug, Default)]
+struct WaitSums {
+    sum: Sum,
+    max: u64,
+    timeouts: u64,
+    durations: Durations,
+    /// By duration, the longest first.
+    longest: Vec<Wait>,
+}
+
+/// All waits.
+#[derive(Debug)]
+pub(super) struct WaitTable {
+    waits: Grouped<WaitKey, WaitSums, 4>,
+    budget: Budget,
+    /// Only waits of these threads; empty for all.
+    threads: Vec<ThreadId>,
+}
+
+impl WaitTable {
+    pub(super) fn new(threads: &[ThreadId]) -> Self {
+        let (waits, budget) = (Grouped::new(), Budget::new(SLOT_BYTES_MAX));
+        Self { waits, budget, threads: threads.to_vec() }
+    }
+
+    /// The window begins.
+    pub(super) fn restart(&mut self) {
+        (self.waits, self.budget) = (Grouped::new(), Budget::new(SLOT_BYTES_MAX));
+    }
+
+    /// Adds a wait.
+    pub(super) fn add(&mut self, waited: &Waited) {
+        let Waited { reason, named, waker_place: waker, ref wait, .. } = *waited;
+        let Wait { thread, stack, .. } = *wait;
+        if !self.threads.is_empty() && !self.threads.contains(&thread) {
+            return;
+        }
+        let resource = if named { wait.resource } else { ResourceId(0) };
+        let place = if resource == ResourceId(0) { waited.place } else { StackId(0) };
+        let key = WaitKey { reason, resource, place, stack, thread, waker };
+        let budget = &mut self.budget;
+        self.waits.add(key, wait.inside.0, |sums| sums.add(wait, budget));
+    }
+
+    pub(super) fn fine(&self) -> Vec<(WaitKey, Sum)> {
+        self.waits.fine().collect()
+    }
+
+    pub(super) fn finish(&self, scratch: &mut Scratch) -> Waits {
+        let Sum { count, total } = whole(self.waits.fine());
+        let mut view = |view| self.view(view, scratch);
+        Waits {
+            count,
+            total: Nanos(total),
+            late: self.waits.late(),
+            by_resource: view(0),
+            by_reason: view(1),
+            by_stack: view(2),
+            by_thread: view(3),
+        }
+    }
+
+    fn view(&self, view: usize, scratch: &mut Scratch) -> Vec<WaitGroup> {
+        let groups = self.waits.view(view, WaitParties::add).into_iter();
+        let groups = groups.map(|(key, sums, parties)| sums.finish(&key, parties, scratch));
+        let mut groups: Vec<_> = groups.collect();
+        groups.sort_by_key(|group| {
+            let ids = (group.reason, group.resource, group.stack, group.thread);
+            (std::cmp::Reverse(group.total), ids)
+        });
+        groups
+    }
+}
+
+impl WaitSums {
+    fn add(&mut self, wait: &Wait, budget: &mut Budget) {
+        let nanos = wait.duration.0;
+        self.sum.add(wait.inside.0);
+        self.max = self.max.max(nanos);
+        self.timeouts += u64::from(wait.timed_out);
+        self.durations.record(nanos, budget);
+        keep_longest(&mut self.longest, *wait, |wait| {
+            (wait.duration, Reverse(wait.begin), Reverse(wait.thread))
+        });
+    }
+
+    fn finish(&self, key: &WaitKey, parties: WaitParties, scratch: &mut Scratch) -> WaitGroup {
+        WaitGroup {
+            reason: key.reason,
+            resource: key.resource,
+            // Of a view one of them is said at most.
+            stack: key.stack.max(key.place),
+            thread: key.thread,
+            resources: 1,
+            count: self.sum.count,
+            timeouts: self.timeouts,
+            total: Nanos(self.sum.total),
+            quantiles: self.durations.quantiles(Nanos(self.max), 1.0, scratch),
+            waiters_max: 0,
+            stacks: top(parties.stacks),
+            waiters: top(parties.waiters),
+            wakers: top(parties.wakers),
+            holders: Vec::new(),
+            longest: self.longest.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct WaitParties {
+    stacks: HashMap<StackId, Sum>,
+    waiters: HashMap<ThreadId, Sum>,
+    wakers: HashMap<(ThreadId, StackId), Sum>,
+}
+
+impl WaitParties {
+    fn add(&mut self, key: &WaitKey, sum: Sum) {
+        self.stacks.entry(key.stack).or_default().merge(sum);
+        self.waiters.entry(key.thread).or_default().merge(sum);
+        if let Some(waker) = key.waker {
+            self.wakers.entry(waker).or_default().merge(sum);
+        }
+    }
+}

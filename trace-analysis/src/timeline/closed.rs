@@ -1,0 +1,235 @@
+//! The walk's part about what is over: what a thread spent in it, what it waited for, and for whom.
+
+use trace_format::call::CallClass;
+use trace_format::id::{Open, OpenCall, ResourceId, SiteId, StackId, TaskId, ThreadId};
+use trace_format::time::Nanos;
+
+use super::call::Call;
+use super::frame::{Frame, Leaf};
+use super::futex::{timed_out, woken};
+use super::spent::Known;
+use super::thread::Cpu;
+use super::walk::{EAGAIN, Walk, call_class};
+use super::{
+    Activity, EndedCall, EndedRegion, EndedRun, Fold, How, Observer, OneCall, Stretch, Unended,
+    Wait, Waited, Waker,
+};
+use crate::reason::Reason;
+use crate::time::Moment;
+
+/// Something is over, at this time.
+#[derive(Debug)]
+pub(super) enum Over {
+    Frame(Frame, u64),
+    Leaf(Leaf, u64),
+}
+
+/// Who ended a wait.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Woken {
+    pub(super) waker: Waker,
+    /// One stack for all that do so there.
+    pub(super) place: StackId,
+    /// The number of the call that did; 0 for the end of a thread.
+    pub(super) edge: u64,
+}
+
+impl<O: Observer, F: Fold> Walk<'_, O, F> {
+    /// Something is no longer open.
+    pub(super) fn closed(&mut self, who: usize, mut frame: Frame, end: u64, how: How<'_>) {
+        let activity = self.living[who].activity_in(&mut frame);
+        let here = |walk: &Self| (who, walk.names[who].0);
+        let link = match frame.open {
+            Open::Region(site) => {
+                if self.has_cpus {
+                    let inside = self.living[who].known().since(&frame.before);
+                    self.closed_region(who, site, end - frame.begin.min(end), &inside);
+                }
+                let (nanos, here) = (end.saturating_sub(frame.begin), here(self));
+                let tasks = self.async_tasks.as_mut();
+                tasks.and_then(|tasks| tasks.closed_region(here, site, nanos))
+            }
+            Open::Call(_) => {
+                if let Some(call) = self.living[who].take_call() {
+                    self.closed_call(who, call, (frame.begin, frame.older), end, true);
+                }
+                None
+            }
+            Open::Poll(future) => {
+                let here = self.living[who].here(who, self.names[who].0);
+                let tasks = self.async_tasks.as_mut();
+                tasks.and_then(|tasks| tasks.end_poll(here, future, &frame, end, activity))
+            }
+            Open::Task(task) => {
+                self.closed_run(who, task, (frame.begin, end), activity);
+                None
+            }
+        };
+        if link.is_some() || !frame.chain.links().is_empty() {
+            self.living[who].add_link(link, frame.chain);
+        }
+        self.tell_end(who, frame.open, end, how);
+    }
+
+    pub(super) fn closed_run(
+        &mut self,
+        who: usize,
+        task: TaskId,
+        (from, to): (u64, u64),
+        activity: Option<Box<Activity>>,
+    ) {
+        let around = self.living[who].runs();
+        let stretch = Stretch { thread: self.names[who].0, from: Nanos(from), to: Nanos(to) };
+        self.sums.run(EndedRun { task, around, stretch, activity });
+    }
+
+    /// A region is over that was no frame.
+    #[inline]
+    pub(super) fn closed_leaf(&mut self, who: usize, leaf: Leaf, end: u64) {
+        if self.has_cpus {
+            let inside = self.living[who].in_leaf(leaf.begin);
+            self.closed_region(who, leaf.site, end - leaf.begin.min(end), &inside);
+        }
+    }
+
+    pub(super) fn closed_region(&mut self, who: usize, site: SiteId, wall: u64, inside: &Known) {
+        let (living, open) = (&self.living[who], Open::Region(site));
+        let is_inner = living.frames.iter().rev().take(64).any(|it| it.open == open);
+        self.sums.region(&EndedRegion { site, is_inner, wall, inside: *inside });
+    }
+
+    /// A call is over, or the trace is.
+    pub(super) fn closed_call(
+        &mut self,
+        who: usize,
+        mut call: Call,
+        (begin, older): (u64, u64),
+        end: u64,
+        is_over: bool,
+    ) {
+        let (thread, open) = (self.names[who].0, call.open);
+        let waker = self.leave_futex(who, &call, begin, end, is_over);
+        if let Some(woken) = &waker {
+            let nanos = self.living[who].woken(&mut call, woken.waker.at.0);
+            self.add_ready(open.stack, thread, nanos);
+            self.tell_edge(who, woken, end);
+        }
+        self.living[who].calls_ended += u64::from(is_over);
+        if O::WANTS_SUMS {
+            self.add_call(who, &call, waker, (begin, older), end, is_over);
+        }
+    }
+
+    /// Adds a call, and what it waited for, to the sums.
+    fn add_call(
+        &mut self,
+        who: usize,
+        call: &Call,
+        woken: Option<Woken>,
+        (begin, older): (u64, u64),
+        end: u64,
+        is_over: bool,
+    ) {
+        let (thread, open) = (self.names[who].0, call.open);
+        let waker_place = woken.map(|woken| (woken.waker.thread, woken.place));
+        let waker = woken.map(|woken| woken.waker);
+        let (stack, resource) = (open.stack, call.resource);
+        let since = Moment::older(begin, older);
+        let (inside, duration) = (Nanos(call.blocked), Nanos(call.blocked.saturating_add(older)));
+        let timed_out = is_over && call.result.is_some_and(|it| timed_out(open.call, it));
+        let mut wait =
+            Wait { thread, stack, resource, begin: since, duration, inside, waker, timed_out };
+        if call.blocked > 0 {
+            let (reason, named, place) = (call.why.reason, call.why.named, call.place);
+            self.sums.wait(&Waited { reason, named, place, waker_place, wait, end });
+            if !is_over {
+                self.keep_unended(call, wait);
+            }
+        }
+        if call.faulted > 0 {
+            let (begin, inside) = (Moment::from(Nanos(begin)), Nanos(call.faulted));
+            wait = Wait { begin, duration: inside, inside, waker: None, timed_out: false, ..wait };
+            let (reason, named, waker_place) = (Reason::PageFault, false, None);
+            self.sums.wait(&Waited { reason, named, place: stack, waker_place, wait, end });
+        }
+        if call.on_cpu > 0 {
+            self.sums.in_kernel(thread, stack, Nanos(call.on_cpu));
+        }
+        let inside = end - begin.min(end);
+        if let Some(account) = self.living[who].account() {
+            account.call(inside, open.call, stack);
+        }
+        if is_over {
+            let (duration, inside) = (Nanos(inside.saturating_add(older)), Nanos(inside));
+            let result = call.result.unwrap_or(0);
+            let one = OneCall { thread, stack, resource, begin: since, duration, inside, result };
+            let has_bytes = matches!(call_class(open.call), CallClass::Read | CallClass::Write);
+            let off_cpu = call.off_cpu;
+            self.sums.call(&EndedCall { call: open.call, one, off_cpu, has_bytes });
+        }
+    }
+
+    /// Whoever waited at an address, or woke those who do, is done. Returns who ended the wait.
+    pub(super) fn leave_futex(
+        &mut self,
+        who: usize,
+        call: &Call,
+        begin: u64,
+        end: u64,
+        is_over: bool,
+    ) -> Option<Woken> {
+        let (thread, open) = (self.names[who].0, call.open);
+        let resource = call.resource.0;
+        match call_class(open.call) {
+            CallClass::Futex if call.result != Some(EAGAIN) => {
+                let is_woken = |result| result >= 0 && !timed_out(open.call, result);
+                let was_woken = is_over && call.result.is_none_or(is_woken);
+                let futex = self.futexes.at(resource)?;
+                let wake = futex.waited(who, thread, (begin, end), was_woken)?;
+                let held_since = self.held_since(thread, call, begin, &wake).map(Nanos);
+                let (thread, stack, at) = (wake.thread, wake.stack, Nanos(wake.begin));
+                let waker = Waker { thread, stack, at, held_since };
+                Some(Woken { waker, place: wake.place, edge: wake.edge })
+            }
+            CallClass::FutexWake => {
+                let futex = self.futexes.at(resource)?;
+                futex.woke(thread, begin, end, woken(open.call, call.result.unwrap_or(0)));
+                None
+            }
+            CallClass::Join if is_over => {
+                Some(Woken { waker: self.joined(open, end)?, place: StackId(0), edge: 0 })
+            }
+            _ => None,
+        }
+    }
+
+    /// The end of the thread that was waited for.
+    pub(super) fn joined(&self, open: OpenCall, end: u64) -> Option<Waker> {
+        let resource = self.tables.resources.get(&open.resource)?;
+        let who = self.who.os_thread(resource.value, end)?;
+        let thread = self.names[who].0;
+        let known = self.tables.threads.get(&thread).and_then(|known| known.end);
+        let noticed = known.filter(|it| it.ended).map(|it| self.nanos(it.ticks));
+        // When it went off its CPU for the last time, if that is known.
+        let living = &self.living[who];
+        let left = (living.cpu == Cpu::Off).then_some(living.since);
+        let at = Nanos(left.or(noticed).unwrap_or(end).min(end));
+        let is_thread = resource.kind == trace_format::definition::ResourceKind::Thread;
+        is_thread.then_some(Waker { thread, stack: StackId(0), at, held_since: None })
+    }
+
+    /// A thread's wait was not over when the trace stopped.
+    pub(super) fn keep_unended(&mut self, call: &Call, mut wait: Wait) {
+        if self.is_trace_end && call.result.is_none() && wait.inside.0 > 0 {
+            let (reason, named, call) = (call.why.reason, call.why.named, call.open.call);
+            wait.resource = if named { wait.resource } else { ResourceId(0) };
+            self.sums.unended(Unended { reason, call, wait });
+        }
+    }
+
+    pub(super) fn add_ready(&mut self, stack: StackId, thread: ThreadId, nanos: u64) {
+        if nanos > 0 {
+            self.sums.ready(thread, stack, Nanos(nanos));
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The end of the walk: all lives end, and what was found out is handed over.
+
+use trace_format::id::{StackId, ThreadId};
+use trace_format::read::ThreadEnd;
+use trace_format::time::Nanos;
+
+use super::cpus::{Concurrency, CpuLife};
+use super::futex::{Futex, Futexes};
+use super::hands::LockHands;
+use super::standstill::Standstill;
+use super::thread::{Cpu, Living};
+use super::walk::{Walk, cpus_watched};
+use super::{Fold, Holder, Loss, Observer, ThreadLife};
+use crate::reason::Reason;
+use crate::walk::Missing;
+
+/// What the timeline has found out that was told to nobody while it was walked.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// What was read.
+    pub(crate) from: Nanos,
+    pub(crate) to: Nanos,
+    /// All that existed, by begin.
+    pub(crate) threads: Vec<ThreadLife>,
+    /// By number.
+    pub(crate) cpus: Vec<CpuLife>,
+    pub(crate) cpus_watched: usize,
+    pub(crate) concurrency: Concurrency,
+    pub(crate) standstills: Vec<Standstill>,
+    /// Major page faults.
+    pub(crate) faults: u64,
+    pub(crate) missing: Missing,
+    /// What lies deeper than readers keep.
+    pub(crate) too_deep: u64,
+    futexes: Futexes,
+    hands: LockHands,
+}
+
+impl Found {
+    /// How many threads waited at once at an address, and who held the lock there.
+    pub(crate) fn holders_of(&self, resource: u32) -> Option<(u32, Vec<Holder>)> {
+        let futex = self.futexes.get(resource)?;
+        Some((futex.waiters_max, futex.holders()))
+    }
+
+    /// Who held the lock without an address for which threads waited at a place.
+    pub(crate) fn holders_at(&self, reason: Reason, place: StackId) -> Vec<Holder> {
+        self.hands.found(reason, place).map_or(Vec::new(), Futex::holders)
+    }
+}
+
+pub(super) fn finish<O: Observer, F: Fold>(walk: &mut Walk<'_, O, F>) -> Found {
+    let mut threads = Vec::new();
+    for who in 0..walk.living.len() {
+        let life = end_life(walk, who);
+        if life.end > life.begin || walk.living[who].seen {
+            threads.push(life);
+        }
+    }
+    threads.sort_by_key(|life| (life.begin, life.thread, life.os_id));
+    let (cpus, concurrency) = walk.cpus.finish(walk.to);
+    let deep = walk.living.iter().map(|living| living.deep_in_all);
+    Found {
+        from: Nanos(walk.from),
+        to: Nanos(walk.to),
+        threads,
+        cpus_watched: if cpus.is_empty() { 0 } else { cpus_watched(walk.tables()).max(cpus.len()) },
+        cpus,
+        concurrency,
+        standstills: walk.stops.told().to_vec(),
+        faults: walk.faults,
+        missing: std::mem::take(&mut walk.missing),
+        too_deep: crate::units::sum(deep),
+        futexes: std::mem::take(&mut walk.futexes),
+        hands: std::mem::take(&mut walk.hands),
+    }
+}
+
+/// Ends a thread's life: what is still open waits until then.
+fn end_life<O: Observer, F: Fold>(walk: &mut Walk<'_, O, F>, who: usize) -> ThreadLife {
+    let (thread, os_id) = walk.names[who];
+    let known = walk.tables().threads.get(&thread);
+    let ended = known.and_then(|known| known.end).filter(|end| end.ended);
+    let end = match ended {
+        Some(end) => {
+            let noticed = walk.tables().clock.nanos(end.ticks).0.clamp(walk.from, walk.to);
+            end_of(&walk.living[who], noticed)
+        }
+        None => walk.to.max(walk.living[who].now),
+    };
+    if let Some(end) = known.and_then(|known| known.end) {
+        lose_last(walk, who, end);
+    }
+    walk.bring_to_end(who, end);
+    let living = &walk.living[who];
+    let times = living.total().times();
+    let (begin, end) = (living.begin, living.now);
+    assert_eq!(times.total().0, end - begin, "every moment is in one state");
+    ThreadLife {
+        thread,
+        os_id,
+        name: known.map(|known| known.name.clone()).unwrap_or_default(),
+        parent: known.map_or(ThreadId(0), |known| known.parent),
+        stack: known.map_or(StackId(0), |known| known.stack),
+        entry: known.map_or(0, |known| known.entry),
+        begin: Nanos(begin),
+        end: Nanos(end),
+        ended: ended.is_some(),
+        times,
+        calls: living.calls_ended,
+        yields: living.yields,
+        preemptions: living.preemptions,
+    }
+}
+
+/// What a thread lost at its end: no event of its own could say so any more.
+fn lose_last<O: Observer, F: Fold>(walk: &mut Walk<'_, O, F>, who: usize, end: ThreadEnd) {
+    let (events, ends) = walk.living[who].gaps.lost();
+    let events = end.dropped_events.saturating_sub(events);
+    let ends = end.dropped_ends.saturating_sub(ends);
+    if events > 0 || ends > 0 {
+        let from = walk.living[who].now;
+        let to = walk.tables().clock.nanos(end.ticks).0.clamp(walk.from, walk.to).max(from);
+        walk.lose_events(who, to, Loss { events, ends, from: Nanos(from), to: Nanos(to) });
+    }
+}
+
+/// When a thread ended: when it went off its CPU for the last time, if that is known; else when
+/// its end was noticed.
+fn end_of(living: &Living, noticed: u64) -> u64 {
+    let is_gone = living.cpu == Cpu::Off && living.call().is_none();
+    if is_gone { living.since.max(living.begin) } else { noticed.max(living.now) }
+}

@@ -1,0 +1,85 @@
+//! One thread: the polls it did last, and its sums.
+
+use std::collections::VecDeque;
+
+use trace_format::id::{FutureId, SiteId, ThreadId};
+use trace_format::time::Nanos;
+
+use crate::report::async_tasks::Worker;
+
+/// Number of a thread's last polls that are remembered, to say what others waited for.
+const RECENT_MAX: usize = 64;
+
+/// Faster things are not worth a place in a chain, faster polls not one in a thread's memory.
+pub(crate) const LINK_NANOS_MIN: u64 = 50_000;
+
+/// Maximum length of a chain.
+const CHAIN_MAX: usize = 8;
+
+/// Something that took long inside a poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Which call site's.
+    pub site: SiteId,
+    /// The child future; 0 for a region.
+    pub future: FutureId,
+    /// How long.
+    pub duration: Nanos,
+}
+
+/// A poll of a task that is over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Recent {
+    pub(crate) serial: u64,
+    pub(crate) task: FutureId,
+    pub(crate) sums: usize,
+    pub(crate) begin: u64,
+    pub(crate) end: u64,
+    /// How long it had gone on before what is read.
+    pub(crate) older: u64,
+    /// From when on another task was ready that ran here later; its end if none was.
+    pub(crate) starved_from: u64,
+}
+
+/// One thread.
+#[derive(Debug)]
+pub(crate) struct Thread {
+    pub(crate) recent: VecDeque<Recent>,
+    pub(crate) sums: Worker,
+}
+
+impl Thread {
+    pub(crate) fn new(thread: ThreadId) -> Self {
+        Self { recent: VecDeque::new(), sums: Worker { thread, ..Worker::default() } }
+    }
+
+    /// A task's poll is over.
+    pub(crate) fn remember(&mut self, recent: Recent) {
+        if self.recent.len() >= RECENT_MAX {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(recent);
+    }
+
+    /// Counts a poll that no other is around.
+    pub(crate) fn add_poll(&mut self, nanos: u64, older: u64, long: u64) {
+        let whole = nanos.saturating_add(older);
+        let sums = &mut self.sums;
+        sums.polls += 1;
+        sums.busy.0 = sums.busy.0.saturating_add(nanos);
+        sums.longest = sums.longest.max(Nanos(whole));
+        sums.long_polls += u64::from(whole >= long);
+    }
+}
+
+/// Something is over inside of what has this chain.
+///
+/// - `link`: what to call it; what has no name only passes on what was in it.
+/// - `inner`: the chain of what is over.
+pub(crate) fn add_link(chain: &mut Vec<Link>, link: Option<Link>, inner: Vec<Link>) {
+    let own = link.map_or_else(|| inner.first().map_or(0, |it| it.duration.0), |it| it.duration.0);
+    let most = chain.first().map_or(0, |it| it.duration.0);
+    if own >= LINK_NANOS_MIN && own > most {
+        *chain = link.into_iter().chain(inner).take(CHAIN_MAX).collect();
+    }
+}

@@ -1,0 +1,321 @@
+//! The walk's part about what begins and ends on threads: regions, polls, task runs, calls.
+
+use std::cmp::Reverse;
+
+use trace_format::call::CallClass;
+use trace_format::id::{FutureId, Open, OpenCall, SiteId, StackId};
+use trace_format::time::{Nanos, Ticks};
+
+use super::futex::woken;
+use super::futures::innermost_poll;
+use super::observed::Given;
+use super::places::Meaning;
+use super::walk::{EAGAIN, Walk, call_class};
+use super::{Detached, Fold, How, Observer};
+use crate::reason::Reason;
+use crate::time::Moment;
+
+/// Ends that are kept in any case, whether or not they mean something.
+const ENDS_SLACK: usize = 1 << 12;
+
+/// Maximum number of threads on which something is looked for that ended on another one.
+const SEARCHED_MAX: usize = 1024;
+
+/// A read or write on a socket or pipe that was over faster did not wait: to be woken takes longer.
+const WAIT_NANOS_MIN: u64 = 5_000;
+
+impl<O: Observer, F: Fold> Walk<'_, O, F> {
+    /// Something begins that has no end yet.
+    pub(super) fn begin(&mut self, who: usize, open: Open, begin: Ticks, given: Given<'_>) {
+        self.open(who, open, begin, given);
+    }
+
+    /// Something is met at its begin that is complete.
+    ///
+    /// - `waits_at`: of a poll, where its future waits.
+    pub(super) fn complete(
+        &mut self,
+        who: usize,
+        (open, waits_at): (Open, StackId),
+        begin: Ticks,
+        end: u64,
+        given: Given<'_>,
+    ) {
+        if !self.open(who, open, begin, given) {
+            return self.living[who].pop_too_deep();
+        }
+        self.living[who].until = Some(end);
+        if let (Open::Poll(_), Some(frame)) = (open, self.living[who].frames.last_mut()) {
+            frame.waits_at = waits_at;
+        }
+        if O::IS_ON || self.others_wait_for(open, given) {
+            self.ends.push(Reverse((end, who)));
+            self.limit_ends();
+        }
+    }
+
+    /// What was ended early has left its place among the ends behind: each thread has one at most
+    /// that means something.
+    #[inline]
+    fn limit_ends(&mut self) {
+        if self.ends.len() > ENDS_SLACK + 2 * self.living.len() {
+            let ends = self.living.iter().enumerate();
+            self.ends = ends.filter_map(|(who, it)| Some(Reverse((it.until?, who)))).collect();
+        }
+    }
+
+    /// Whether others refer to the end of something, so that it must not be noticed late.
+    fn others_wait_for(&self, open: Open, given: Given<'_>) -> bool {
+        match open {
+            Open::Poll(_) => true,
+            Open::Call(call) => {
+                let is_wait = given.whole.is_some_and(|(_, result)| result != EAGAIN);
+                is_wait && call_class(call.call) == CallClass::Futex
+            }
+            Open::Region(_) | Open::Task(_) => false,
+        }
+    }
+
+    /// Nothing is inside what is complete: what comes all the same shows that it is over.
+    #[inline]
+    pub(super) fn end_early(&mut self, who: usize, at: u64) {
+        if self.living[who].until.is_none() {
+            return;
+        }
+        match self.living[who].take_leaf() {
+            Some(leaf) => self.closed_leaf(who, leaf, at),
+            None => self.close(who, at, How::Plain),
+        }
+    }
+
+    /// Whether a complete region tells nothing but its times.
+    #[inline]
+    pub(super) fn is_leaf(&self, site: SiteId, duration: Ticks) -> bool {
+        let tasks = self.async_tasks.as_ref();
+        !O::IS_ON && tasks.is_none_or(|tasks| tasks.is_fast_region(site, duration))
+    }
+
+    /// Such a region is met at its begin.
+    #[inline]
+    pub(super) fn begin_leaf(&mut self, who: usize, site: SiteId, ticks: Ticks, end: u64) {
+        let begin = self.nanos(ticks);
+        self.end_early(who, begin);
+        if !self.living[who].is_too_deep() && self.living[who].begin_leaf(site, begin, end) {
+            return;
+        }
+        self.complete(who, (Open::Region(site), StackId(0)), ticks, end, Given::default());
+    }
+
+    /// Opens something that began then, perhaps before what is read. Whether it is followed.
+    ///
+    /// - `given`: what is known of it.
+    pub(super) fn open(&mut self, who: usize, open: Open, ticks: Ticks, given: Given<'_>) -> bool {
+        let begin = self.nanos(ticks);
+        self.end_early(who, begin);
+        if !matches!(open, Open::Call(_)) && !self.follows_all() {
+            return false;
+        }
+        // Beyond what is read is only what begins before it.
+        let older = match begin == self.from {
+            true => Moment(self.tables.clock.signed_nanos(ticks)).before(self.from),
+            false => 0,
+        };
+        let mut reason = None;
+        let (wants_account, edge) = match open {
+            Open::Call(call) => {
+                let (edge, why) = self.open_call(who, call, begin, given.whole);
+                reason = Some(why);
+                (false, edge)
+            }
+            Open::Poll(future) => self.open_poll(who, future, begin, older),
+            Open::Task(task) => {
+                self.living[who].push(open, begin, None);
+                (self.sums.wants_run(task), 0)
+            }
+            Open::Region(_) => {
+                self.living[who].push(open, begin, None);
+                (false, 0)
+            }
+        };
+        if self.living[who].is_too_deep() {
+            if O::IS_ON {
+                let who = self.seen(who);
+                self.observer.too_deep(who);
+            }
+            return false;
+        }
+        self.tell_begin(who, open, Moment::older(begin, older), given, (edge, reason));
+        let living = &mut self.living[who];
+        if wants_account {
+            living.keep_account();
+        }
+        if let Some(frame) = living.frames.last_mut() {
+            frame.older = older;
+        }
+        true
+    }
+
+    /// A poll begins. Whether it is one of a task, and the number of the edge that led to it.
+    pub(super) fn open_poll(
+        &mut self,
+        who: usize,
+        future: FutureId,
+        begin: u64,
+        older: u64,
+    ) -> (bool, u64) {
+        let mut told = (false, 0);
+        // What lies too deep is not followed: nobody tells of its end.
+        if self.living[who].has_room()
+            && let Some(tasks) = &mut self.async_tasks
+        {
+            let here = self.living[who].here(who, self.names[who].0);
+            told = tasks.begin_poll(here, future, begin, older);
+        }
+        self.living[who].push(Open::Poll(future), begin, None);
+        told
+    }
+
+    /// A call begins. Returns the number of the edges to those whom it wakes, 0 if it wakes nobody;
+    /// and why it waits if it waits.
+    pub(super) fn open_call(
+        &mut self,
+        who: usize,
+        call: OpenCall,
+        begin: u64,
+        whole: Option<(u64, i64)>,
+    ) -> (u64, Reason) {
+        let mut meaning = self.places.meaning(call);
+        if let Some((end, result)) = whole {
+            let is_fast = end - begin < WAIT_NANOS_MIN && call_class(call.call) != CallClass::Futex;
+            meaning.why.waits &= result != EAGAIN && !is_fast;
+        }
+        let Meaning { why, place, resource } = meaning;
+        self.living[who].push(Open::Call(call), begin, Some(meaning));
+        // Nobody tells of its end.
+        if self.living[who].is_too_deep() {
+            return (0, why.reason);
+        }
+        let (thread, resource) = (self.names[who].0, resource.0);
+        let mut edge = 0;
+        match call_class(call.call) {
+            CallClass::Futex if whole.is_none_or(|(_, result)| result != EAGAIN) => {
+                if let Some(futex) = self.futexes.at(resource) {
+                    futex.wait(who, thread, begin, why.reason.is_lock());
+                }
+            }
+            CallClass::FutexWake => {
+                let (end, woken) = match whole {
+                    Some((end, result)) => (end, woken(call.call, result)),
+                    None => (u64::MAX, 1),
+                };
+                let Some(futex) = self.futexes.at(resource) else { return (0, why.reason) };
+                if woken > 0 {
+                    self.edges += 1;
+                    edge = self.edges;
+                }
+                let (stops, places) = (&self.stops, (call.stack, place));
+                let since = futex.wake((thread, edge), places, (begin, end), woken, stops);
+                if let Some(since) = since {
+                    let doings = self.living[who].history.doings(since, begin);
+                    futex.held(thread, place, stops.awake(since, begin), &doings);
+                }
+            }
+            _ => {}
+        }
+        if let Some((_, result)) = whole
+            && let Some((_, call)) = self.living[who].innermost_call()
+        {
+            call.result = Some(result);
+        }
+        (edge, why.reason)
+    }
+
+    /// What was opened last ends.
+    ///
+    /// - `waits_at`: of a poll, where its future waits.
+    pub(super) fn end(&mut self, who: usize, at: u64, waits_at: StackId, how: How<'_>) {
+        if !self.follows_all() {
+            return;
+        }
+        self.end_early(who, at);
+        if let Some(frame) = self.living[who].frames.last_mut() {
+            frame.waits_at = waits_at;
+        }
+        self.close(who, at, how);
+    }
+
+    pub(super) fn close(&mut self, who: usize, at: u64, how: How<'_>) {
+        let is_kept = !self.living[who].is_too_deep();
+        match self.living[who].pop(at) {
+            Some((frame, end)) => self.closed(who, frame, end, how),
+            None if O::IS_ON && is_kept && !self.living[who].gaps.is_unsure() => {
+                let who = self.seen(who);
+                self.observer.unmatched(who, Nanos(at));
+            }
+            None => {}
+        }
+    }
+
+    pub(super) fn end_call(&mut self, who: usize, at: u64, result: i64) {
+        self.end_early(who, at);
+        if self.living[who].is_too_deep() {
+            return self.close(who, at, How::Plain);
+        }
+        let depth = match self.living[who].innermost_call() {
+            Some((depth, call)) => {
+                call.result = Some(result);
+                depth
+            }
+            None => return self.close(who, at, How::Plain),
+        };
+        while self.living[who].frames.len() > depth {
+            self.close(who, at, How::Around);
+        }
+        self.close(who, at, How::Call(result));
+    }
+
+    /// Something that is not the innermost ends: all that is inside ends with it, but for regions
+    /// that are held across an await, and so go on without the poll around them.
+    pub(super) fn end_detached(&mut self, who: usize, open: Open, ticks: Ticks, at: u64) {
+        self.end_early(who, at);
+        let begin = self.nanos(ticks);
+        let Some(place) = self.living[who].find(open, begin) else {
+            return self.end_elsewhere(who, open, ticks, at);
+        };
+        while self.living[who].is_too_deep() {
+            self.living[who].pop_too_deep();
+        }
+        while self.living[who].frames.len() > place + 1 {
+            let inner = self.living[who].frames.last().map(|frame| frame.open);
+            let how = match (open, inner) {
+                (Open::Poll(future), Some(Open::Region(_))) => How::Held(future),
+                _ => How::Around,
+            };
+            self.close(who, at, how);
+        }
+        self.close(who, at, How::Plain);
+    }
+
+    /// Something ends that was not begun on this thread, as far as the trace says.
+    fn end_elsewhere(&mut self, who: usize, open: Open, ticks: Ticks, at: u64) {
+        if !O::IS_ON {
+            return;
+        }
+        let begin = self.nanos(ticks);
+        let (seen, polled) = (self.seen(who), innermost_poll(self.living[who].polls()));
+        let older = Moment(self.tables.clock.signed_nanos(ticks)).before(self.from);
+        let begun = Moment::older(begin, older);
+        let polled = polled.unwrap_or(FutureId(0));
+        let detached = Detached { open, begin: begun, polled };
+        if self.observer.detached(seen, Nanos(at), &detached) {
+            return;
+        }
+        let others = (0..self.living.len().min(SEARCHED_MAX)).filter(|other| *other != who);
+        for other in others {
+            if let Some(depth) = self.living[other].find(open, begin) {
+                let other = self.seen(other);
+                return self.observer.ended_elsewhere(other, depth, Nanos(at));
+            }
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The walk's part about CPUs: threads come onto them and go off them.
+
+use trace_format::event::{Event, EventKind};
+use trace_format::id::{ResourceId, StackId, ThreadId};
+use trace_format::time::Nanos;
+
+use super::cpus::Switch;
+use super::thread::Cpu;
+use super::walk::Walk;
+use super::{Fold, Observer, Wait, Waited};
+use crate::reason::Reason;
+
+impl<O: Observer, F: Fold> Walk<'_, O, F> {
+    /// Takes an event of a CPU.
+    pub(super) fn cpu_event(&mut self, cpu: u32, event: &Event<'_>) {
+        let at = self.nanos(event.ticks);
+        self.settle(at);
+        match event.kind {
+            EventKind::SwitchIn { os_thread } => {
+                let Some(who) = self.os_thread(os_thread, at) else { return };
+                self.come_back(who, at);
+                let before = self.cpus.switch_in(cpu, who, at);
+                // Its own going off was not recorded.
+                if let Some(lost) = before.filter(|&lost| self.living[lost].cpu == Cpu::On(cpu)) {
+                    self.bring(lost, at);
+                    self.put(lost, Cpu::Lost, at);
+                }
+                self.put(who, Cpu::On(cpu), at);
+            }
+            EventKind::SwitchOut { os_thread, preempted } => {
+                let Some(who) = self.os_thread(os_thread, at) else { return };
+                self.cpus.switch_out(cpu, who, at, preempted);
+                self.go_off(who, cpu, at, preempted);
+            }
+            EventKind::Sample { os_thread, stack } => {
+                self.cpus.sample(cpu);
+                let Some(who) = self.os_thread(os_thread, at) else { return };
+                if let Some(account) = self.living[who].account() {
+                    account.sample(stack, 1);
+                }
+                self.sums.sampled(self.names[who].0, stack);
+                if O::IS_ON {
+                    let seen = self.seen(who);
+                    self.observer.sample(seen, cpu, Nanos(at), stack);
+                }
+            }
+            EventKind::Fault { os_thread, stack, address } => {
+                self.faults += 1;
+                let Some(who) = self.os_thread(os_thread, at) else { return };
+                self.bring(who, at);
+                self.living[who].fault = Some(stack);
+                if O::IS_ON {
+                    let seen = self.seen(who);
+                    self.observer.fault(seen, Nanos(at), address, stack);
+                }
+            }
+            EventKind::LostKernel { records } => {
+                self.cpus.lost(cpu, records);
+                if O::IS_ON {
+                    self.observer.lost_records(cpu, Nanos(at), records);
+                }
+                self.lose_switches(at);
+            }
+            _ => self.observer.unknown(),
+        }
+    }
+
+    fn os_thread(&mut self, os_id: u64, at: u64) -> Option<usize> {
+        match self.who.os_thread(os_id, at) {
+            Some(who) => Some(who),
+            None => self.meet_stranger(ThreadId(0), os_id, at),
+        }
+    }
+
+    /// A thread comes onto a CPU.
+    fn come_back(&mut self, who: usize, at: u64) {
+        let living = &mut self.living[who];
+        if living.now == living.begin && at < living.begin {
+            living.begin_at(at);
+        }
+        living.seen = true;
+        self.bring(who, at);
+        let living = &mut self.living[who];
+        match living.cpu {
+            Cpu::Never => living.resolve(false),
+            Cpu::Preempted => {
+                let stack = living.call().map_or(StackId(0), |call| call.open.stack);
+                let nanos = at - living.since.min(at);
+                self.add_ready(stack, self.names[who].0, nanos);
+            }
+            Cpu::Off | Cpu::Lost | Cpu::On(_) => {}
+        }
+        self.tell_outside(who);
+        self.living[who].fault = None;
+    }
+
+    /// Waiting outside calls is over.
+    pub(super) fn tell_outside(&mut self, who: usize) {
+        let living = &mut self.living[who];
+        let nanos = std::mem::take(&mut living.outside);
+        if nanos == 0 {
+            return;
+        }
+        let (reason, stack) = match living.fault {
+            Some(stack) => (Reason::PageFault, stack),
+            None => (Reason::Unseen, StackId(0)),
+        };
+        if !O::WANTS_SUMS {
+            return;
+        }
+        let wait = Wait {
+            thread: self.names[who].0,
+            stack,
+            resource: ResourceId(0),
+            begin: Nanos(living.now - nanos.min(living.now)).into(),
+            duration: Nanos(nanos),
+            inside: Nanos(nanos),
+            waker: None,
+            timed_out: false,
+        };
+        let end = self.living[who].now;
+        let (named, waker_place) = (false, None);
+        self.sums.wait(&Waited { reason, named, place: stack, waker_place, wait, end });
+    }
+
+    /// A thread goes off its CPU.
+    fn go_off(&mut self, who: usize, cpu: u32, at: u64, preempted: bool) {
+        let living = &mut self.living[who];
+        // Clocks of CPUs differ by a little: it may be on another already.
+        if matches!(living.cpu, Cpu::On(other) if other != cpu) {
+            return;
+        }
+        living.seen = true;
+        self.bring(who, at);
+        let living = &mut self.living[who];
+        if living.cpu == Cpu::Never {
+            living.resolve(true);
+        }
+        let count = if preempted { &mut living.preemptions } else { &mut living.yields };
+        *count += 1;
+        self.put(who, if preempted { Cpu::Preempted } else { Cpu::Off }, at);
+    }
+
+    fn put(&mut self, who: usize, cpu: Cpu, at: u64) {
+        let living = &mut self.living[who];
+        let before = std::mem::replace(&mut living.cpu, cpu);
+        living.since = at;
+        if !std::mem::replace(&mut living.is_switched, true) {
+            self.switched.push(who);
+        }
+        self.tell_intervals(who);
+        self.cpus.switched(Switch { at, before, after: cpu });
+    }
+
+    /// Records of switches are missing: nothing is known of any thread and CPUs.
+    pub(super) fn lose_switches(&mut self, at: u64) {
+        // Not all threads: a false trace may have many of them, and lose records again and again.
+        for who in std::mem::take(&mut self.switched) {
+            if self.living[who].cpu != Cpu::Lost {
+                self.bring(who, at);
+                self.put(who, Cpu::Lost, at);
+            }
+            self.living[who].is_switched = false;
+        }
+        self.cpus.lose();
+    }
+}

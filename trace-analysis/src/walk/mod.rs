@@ -1,0 +1,100 @@
+//! The one loop over the events of all threads and CPUs in the order of time.
+//!
+//! Everything that follows a trace in order goes through here, so all of it has the same window,
+//! counts the same damage, reports progress in the same way, and knows the same of what was open
+//! when the window began and of what had begun without an event of its own (`pending`). What could
+//! not be read is counted (`missing`).
+
+mod missing;
+mod pending;
+
+use std::ops::ControlFlow;
+
+use trace_format::definition::OpenSince;
+use trace_format::header::BatchKind;
+use trace_format::id::{Open, ThreadId};
+use trace_format::read::{ReadAt, Timed, TraceFile, Window};
+use trace_format::time::Ticks;
+
+pub(crate) use self::missing::Missing;
+use self::pending::Pending;
+use crate::trace::{Progress, bounds};
+
+/// Events between two reports of progress.
+const PROGRESS_EVENTS: u64 = 1 << 16;
+
+/// Events between two questions whether the visitor wants more.
+const ASKED_EVENTS: u64 = 1 << 12;
+
+/// Receives a trace's events in the order of time.
+pub(crate) trait Visitor {
+    /// What a thread had open when the window began, outermost first.
+    fn open_at_start(&mut self, thread: ThreadId, open: &[OpenSince]);
+
+    /// Something begins of which the trace has no event: only the state at the last generation
+    /// names it.
+    fn begin_pending(&mut self, begin: Ticks, thread: ThreadId, open: Open);
+
+    /// The next event.
+    fn event(&mut self, timed: Timed<'_>);
+
+    /// Events of this thread or CPU are missing here; `None` if nobody can tell whose.
+    fn fault(&mut self, thread: Option<ThreadId>);
+
+    /// Whether it wants no more; asked now and then.
+    fn is_done(&self) -> bool {
+        false
+    }
+}
+
+/// Walks the events of a window.
+///
+/// - `is_pending`: which of the things that began without an event are wanted.
+/// - `progress` is called every few megabytes.
+/// - Returns what could not be read.
+pub(crate) fn walk<S: ReadAt>(
+    file: &TraceFile<S>,
+    window: Window,
+    is_pending: impl Fn(&Open) -> bool,
+    visitor: &mut impl Visitor,
+    mut progress: impl FnMut(Progress),
+) -> Missing {
+    let mut order = file.in_order(window);
+    for (&thread, open) in order.open_at_start() {
+        visitor.open_at_start(thread, open);
+    }
+    let mut pending = Pending::of(file, is_pending);
+    let events = file.index().iter().filter(|entry| entry.kind == BatchKind::Events);
+    let bytes_total = events.map(|entry| u64::from(entry.bytes)).sum::<u64>();
+    let (begin, end) = bounds(file);
+    let from = window.from.unwrap_or(begin).0;
+    let length = window.to.unwrap_or(end).0.saturating_sub(from).max(1);
+    let (mut count, mut missing) = (0_u64, Missing::default());
+    loop {
+        let walked = order.for_each(|timed| {
+            count += 1;
+            if count.is_multiple_of(ASKED_EVENTS) && visitor.is_done() {
+                return ControlFlow::Break(());
+            }
+            if count.is_multiple_of(PROGRESS_EVENTS) {
+                let part = timed.event.ticks.0.saturating_sub(from) as f64 / length as f64;
+                let bytes = (bytes_total as f64 * part.min(1.0)) as u64;
+                progress(Progress { bytes, bytes_total });
+            }
+            while let Some((begin, thread, open)) = pending.before(timed.event.ticks) {
+                visitor.begin_pending(begin, thread, open);
+            }
+            visitor.event(timed);
+            ControlFlow::Continue(())
+        });
+        let Err(error) = walked else { break };
+        missing.note(&error);
+        visitor.fault(order.fault_thread());
+    }
+    while let Some((begin, thread, open)) = pending.before(Ticks(u64::MAX)) {
+        visitor.begin_pending(begin, thread, open);
+    }
+    missing.events = order.events_lost();
+    progress(Progress { bytes: bytes_total, bytes_total });
+    missing
+}
