@@ -62,8 +62,8 @@ pub struct SlowTask {
     /// What the threads did in all runs: the times of all, and the longest call of any.
     pub activity: Option<Activity>,
     /// What futures waited for that worked for it, wherever they were polled: first what was ended
-    /// from outside, then what another of its futures ended, each by time. [`crate::report::life::TOP`] at
-    /// most; empty unless async tasks are followed, too.
+    /// from outside, then what another of its futures ended, each by time; eight at most, and
+    /// empty unless async tasks are followed, too.
     pub waits: Vec<TaskWait>,
 }
 

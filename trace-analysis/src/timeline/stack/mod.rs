@@ -19,6 +19,8 @@
 //! task run is no callee: what lies inside it counts as if it lay in the region around it. The time
 //! of something mis-nested is its own until it was taken off the stack, and from then on also that
 //! of what was around it.
+//!
+//! `closed` is what it tells; `open_sites` counts how often each call site is open.
 
 use std::collections::HashMap;
 use std::sync::Arc;
