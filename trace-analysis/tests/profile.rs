@@ -6,6 +6,7 @@ use trace_analysis::profile::{ProfileKind, ProfileSample};
 use trace_analysis::symbols::Symbols;
 use trace_format::batch::Compression;
 use trace_format::definition::ResourceKind;
+use trace_format::event::EventKind;
 use trace_format::id::{CallId, StackId, ThreadId};
 use trace_format::read::TraceFile;
 use trace_format::testgen::{TraceBuilder, open_call, os_id};
@@ -66,6 +67,29 @@ fn each_thread_has_its_own_time_and_the_kernels_is_in_the_call() {
         of(2, LOOP, 1, 20 * MS, false),
     ];
     assert_eq!(samples, expected);
+}
+
+#[test]
+fn what_the_kernel_does_for_a_page_is_no_time_of_the_programs_own() {
+    let mut trace = started();
+    trace.switch_in(0, 0, os_id(1));
+    trace.sample(0, 10 * MS, os_id(1), LOOP);
+    let fault =
+        |stack| EventKind::Fault { os_thread: os_id(1), address: 0x7000, stack: StackId(stack) };
+    // The page is asked for in 3 ms and comes 10 ms later.
+    trace.event(ThreadId::cpu(0).0, 20 * MS, fault(READ));
+    trace.switch_out(0, 23 * MS, os_id(1), false);
+    trace.switch_in(0, 33 * MS, os_id(1));
+    // Another is there by then: the thread goes on, and nobody knows since when.
+    trace.event(ThreadId::cpu(0).0, 40 * MS, fault(READ));
+    trace.region(1, 1, 41 * MS, MS);
+    trace.switch_out(0, 60 * MS, os_id(1), false);
+    let samples = cpu_profile(trace, 100 * MS);
+    let kernel: Vec<_> = samples.iter().filter(|it| it.is_kernel).collect();
+    assert_eq!(kernel.len(), 1);
+    assert_eq!((kernel[0].stack, kernel[0].value), (StackId(READ), 3 * MS));
+    let own: u64 = samples.iter().filter(|it| !it.is_kernel).map(|it| it.value).sum();
+    assert_eq!(own, 47 * MS, "of 50 ms on the CPU");
 }
 
 #[test]

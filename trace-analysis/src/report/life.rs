@@ -78,6 +78,7 @@ pub(crate) struct Fine {
     pub(crate) calls: Vec<(CallKey, Sum)>,
     pub(crate) ready: Vec<((StackId, ThreadId), Sum)>,
     pub(crate) kernel: Vec<((StackId, ThreadId), Sum)>,
+    pub(crate) faults: Vec<((StackId, ThreadId), Sum)>,
     pub(crate) samples: Vec<((StackId, ThreadId), Sum)>,
     /// Of all threads, by thread and time.
     pub(crate) long_waits: Vec<LongWait>,

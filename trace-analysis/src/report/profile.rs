@@ -108,7 +108,8 @@ pub struct ProfileSample {
     pub allocated_count: u64,
     /// Of a heap: their bytes. Else 0.
     pub allocated: u64,
-    /// Of time on CPUs: whether it is the kernel's, in calls that were made at this stack.
+    /// Of time on CPUs: whether it is the kernel's, in calls that were made at this stack, or for
+    /// pages that were touched there.
     pub is_kernel: bool,
 }
 
@@ -144,7 +145,11 @@ impl Lives {
         });
         let mut samples: Vec<_> = samples.collect();
         if kind == ProfileKind::Cpu {
-            let kernel = self.fine.kernel.iter().map(|(key, sum)| (*key, *sum));
+            let mut kernel = HashMap::<(StackId, ThreadId), Sum>::new();
+            for (key, sum) in self.fine.kernel.iter().chain(&self.fine.faults) {
+                kernel.entry(*key).or_default().merge(*sum);
+            }
+            let kernel = kernel.into_iter();
             samples.extend(kernel.map(|((stack, thread), Sum { count, total })| ProfileSample {
                 stack,
                 thread,
@@ -169,6 +174,11 @@ impl Lives {
         for life in &self.threads {
             let running = &mut threads.entry(life.thread).or_default().1;
             *running = running.saturating_add(life.times.running.0);
+        }
+        for ((_, thread), sum) in &self.fine.faults {
+            if let Some((_, running)) = threads.get_mut(thread) {
+                *running = running.saturating_sub(sum.total);
+            }
         }
         let is_timed = threads.values().any(|(_, running)| *running > 0);
         let samples = self.fine.samples.iter().map(|(key, sum)| {

@@ -34,6 +34,8 @@ pub(super) struct Sums<'t> {
     ready: ByStack,
     /// Time on CPUs inside calls: the kernel's, by the stack of the call.
     kernel: ByStack,
+    /// Time on CPUs where a page had to be read, by the stack that touched it: the kernel's.
+    faults: ByStack,
     /// Samples on CPUs.
     samples: ByStack,
     regions: RegionTable,
@@ -52,6 +54,7 @@ impl<'t> Sums<'t> {
             calls: CallTable::new(threads),
             ready: ByStack::default(),
             kernel: ByStack::default(),
+            faults: ByStack::default(),
             samples: ByStack::default(),
             regions: RegionTable::new(tables),
             unended: Vec::new(),
@@ -78,6 +81,7 @@ impl<'t> Sums<'t> {
             calls: self.calls.fine(),
             ready: by_stack(self.ready),
             kernel: by_stack(self.kernel),
+            faults: by_stack(self.faults),
             samples: by_stack(self.samples),
             long_waits: self.long.finish(),
         };
@@ -133,7 +137,7 @@ impl Fold for Sums<'_> {
         self.waits.restart();
         self.long.restart();
         self.calls.restart();
-        (self.ready, self.kernel, self.samples) = Default::default();
+        (self.ready, self.kernel, self.faults, self.samples) = Default::default();
         self.regions = RegionTable::new(self.tables);
         self.unended.clear();
     }
@@ -168,6 +172,10 @@ impl Fold for Sums<'_> {
 
     fn in_kernel(&mut self, thread: ThreadId, stack: StackId, time: Nanos) {
         self.kernel.entry((stack, thread)).or_default().add(time.0);
+    }
+
+    fn in_fault(&mut self, thread: ThreadId, stack: StackId, time: Nanos) {
+        self.faults.entry((stack, thread)).or_default().add(time.0);
     }
 
     fn sampled(&mut self, thread: ThreadId, stack: StackId) {

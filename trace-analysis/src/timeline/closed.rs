@@ -7,6 +7,7 @@ use trace_format::time::Nanos;
 use super::call::Call;
 use super::frame::{Frame, Leaf};
 use super::futex::{timed_out, woken};
+use super::futures::Link;
 use super::spent::Known;
 use super::thread::Cpu;
 use super::walk::{EAGAIN, Walk, call_class};
@@ -16,6 +17,9 @@ use super::{
 };
 use crate::reason::Reason;
 use crate::time::Moment;
+
+/// Maximum number of open things that are searched for a region of the same site, innermost first.
+const AROUND_MAX: usize = 64;
 
 /// Something is over, at this time.
 #[derive(Debug)]
@@ -38,33 +42,42 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
     /// Something is no longer open.
     pub(super) fn closed(&mut self, who: usize, mut frame: Frame, end: u64, how: How<'_>) {
         let activity = self.living[who].activity_in(&mut frame);
-        let here = |walk: &Self| (who, walk.names[who].0);
-        let link = match frame.open {
-            Open::Region(site) => {
-                if self.has_cpus {
-                    let inside = self.living[who].known().since(&frame.before);
-                    self.closed_region(who, site, end - frame.begin.min(end), &inside);
-                }
-                let (nanos, here) = (end.saturating_sub(frame.begin), here(self));
-                let tasks = self.async_tasks.as_mut();
-                tasks.and_then(|tasks| tasks.closed_region(here, site, nanos))
+        match frame.open {
+            Open::Region(site) if self.has_cpus => {
+                let inside = self.living[who].known().since(&frame.before);
+                self.closed_region(who, site, end - frame.begin.min(end), &inside);
             }
+            Open::Region(_) => {}
             Open::Call(_) => {
                 if let Some(call) = self.living[who].take_call() {
                     self.closed_call(who, call, (frame.begin, frame.older), end, true);
                 }
-                None
             }
             Open::Poll(future) => {
                 let here = self.living[who].here(who, self.names[who].0);
                 let tasks = self.async_tasks.as_mut();
-                tasks.and_then(|tasks| tasks.end_poll(here, future, &frame, end, activity))
+                let link = tasks.and_then(|it| it.end_poll(here, future, &frame, end, activity));
+                return self.left(who, frame, link, end, how);
             }
-            Open::Task(task) => {
-                self.closed_run(who, task, (frame.begin, end), activity);
-                None
+            Open::Task(task) => self.closed_run(who, task, (frame.begin, end), activity),
+        }
+        self.leave(who, frame, end, how);
+    }
+
+    /// Something is no longer among what is open, whether or not it goes on.
+    pub(super) fn leave(&mut self, who: usize, frame: Frame, end: u64, how: How<'_>) {
+        let link = match frame.open {
+            Open::Region(site) => {
+                let (nanos, here) = (end.saturating_sub(frame.begin), (who, self.names[who].0));
+                let tasks = self.async_tasks.as_mut();
+                tasks.and_then(|tasks| tasks.closed_region(here, site, nanos))
             }
+            _ => None,
         };
+        self.left(who, frame, link, end, how);
+    }
+
+    fn left(&mut self, who: usize, frame: Frame, link: Option<Link>, end: u64, how: How<'_>) {
         if link.is_some() || !frame.chain.links().is_empty() {
             self.living[who].add_link(link, frame.chain);
         }
@@ -93,9 +106,16 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
     }
 
     pub(super) fn closed_region(&mut self, who: usize, site: SiteId, wall: u64, inside: &Known) {
-        let (living, open) = (&self.living[who], Open::Region(site));
-        let is_inner = living.frames.iter().rev().take(64).any(|it| it.open == open);
+        let is_inner = self.is_inner(who, Open::Region(site));
         self.sums.region(&EndedRegion { site, is_inner, wall, inside: *inside });
+    }
+
+    /// Whether another region of the same site is around one that is no longer among what is open.
+    #[inline]
+    pub(super) fn is_inner(&self, who: usize, open: Open) -> bool {
+        let living = &self.living[who];
+        let mut around = living.frames.iter().rev().take(AROUND_MAX);
+        around.any(|it| it.open == open) || living.late.has(open)
     }
 
     /// A call is over, or the trace is.

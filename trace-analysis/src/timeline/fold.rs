@@ -81,6 +81,9 @@ pub(crate) trait Fold {
     /// A thread was on a CPU inside a call at this stack.
     fn in_kernel(&mut self, thread: ThreadId, stack: StackId, time: Nanos);
 
+    /// A thread was on a CPU outside calls, where it touched a page that had to be read.
+    fn in_fault(&mut self, thread: ThreadId, stack: StackId, time: Nanos);
+
     /// A thread was seen on a CPU.
     fn sampled(&mut self, thread: ThreadId, stack: StackId);
 

@@ -19,7 +19,8 @@
 //! How, in private:
 //!
 //! - `walk` takes all events; `nesting` is its part about what begins and ends on threads, `closed`
-//!   about what is over, `switches` about CPUs, `lost` about missing events, `finish` its end.
+//!   about what is over, `late` about what outlives what was around it, `switches` about CPUs,
+//!   `lost` about missing events, `finish` its end.
 //! - `thread` is a thread's state, `spent` how long it was in which, `frame` what is open on it,
 //!   `call` what it did in a call, `history` what it did lately, `gaps` what of that goes on behind
 //!   missing events; `who` finds it by the system's ids; `futex` tells who woke whom, `places` why
@@ -45,6 +46,7 @@ pub(crate) mod futures;
 mod gaps;
 mod hands;
 mod history;
+mod late;
 mod life;
 mod lost;
 mod nesting;

@@ -291,17 +291,19 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
                 (Open::Poll(future), Some(Open::Region(_))) => How::Held(future),
                 _ => How::Around,
             };
-            self.close(who, at, how);
+            self.take_out(who, at, how);
         }
         self.close(who, at, How::Plain);
     }
 
-    /// Something ends that was not begun on this thread, as far as the trace says.
+    /// Something ends that is not open on this thread: what was around it has ended before, or it
+    /// was not begun here.
     fn end_elsewhere(&mut self, who: usize, open: Open, ticks: Ticks, at: u64) {
+        let begin = self.nanos(ticks);
+        self.end_late(who, open, begin, at);
         if !O::IS_ON {
             return;
         }
-        let begin = self.nanos(ticks);
         let (seen, polled) = (self.seen(who), innermost_poll(self.living[who].polls()));
         let older = Moment(self.tables.clock.signed_nanos(ticks)).before(self.from);
         let begun = Moment::older(begin, older);

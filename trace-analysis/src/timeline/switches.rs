@@ -48,7 +48,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
                 self.faults += 1;
                 let Some(who) = self.os_thread(os_thread, at) else { return };
                 self.bring(who, at);
-                self.living[who].fault = Some(stack);
+                self.living[who].fault = Some((stack, at));
                 if O::IS_ON {
                     let seen = self.seen(who);
                     self.observer.fault(seen, Nanos(at), address, stack);
@@ -102,7 +102,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
             return;
         }
         let (reason, stack) = match living.fault {
-            Some(stack) => (Reason::PageFault, stack),
+            Some((stack, _)) => (Reason::PageFault, stack),
             None => (Reason::Unseen, StackId(0)),
         };
         if !O::WANTS_SUMS {
@@ -138,6 +138,13 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         }
         let count = if preempted { &mut living.preemptions } else { &mut living.yields };
         *count += 1;
+        if let (Some((stack, since)), Cpu::On(_), None) = (living.fault, living.cpu, living.call())
+            && !preempted
+        {
+            // The kernel asked for the page. In a call its time is the kernel's anyway.
+            let nanos = self.stops.awake(since, at);
+            self.sums.in_fault(self.names[who].0, stack, Nanos(nanos));
+        }
         self.put(who, if preempted { Cpu::Preempted } else { Cpu::Off }, at);
     }
 

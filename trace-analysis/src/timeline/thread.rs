@@ -24,6 +24,7 @@ use super::frame::{Chain, Frame, Leaf};
 use super::futures::{Here, Link};
 use super::gaps::{Aside, Gaps};
 use super::history::{History, Stretch};
+use super::late::LateOnes;
 use super::places::Meaning;
 use super::spent::{BLOCKED, EITHER, IN_CALLS, Known, READY, RUNNING, STOPPED, Spent, UNKNOWN};
 use super::standstill::Stops;
@@ -54,6 +55,8 @@ pub(super) struct Living {
     /// All time before is spent. From here to `now` the state is the same, and it is no stop.
     spent_to: u64,
     pub(super) frames: Vec<Frame>,
+    /// What goes on though what was around it has ended.
+    pub(super) late: LateOnes,
     /// The calls among `frames`, and their places.
     calls: Vec<(usize, Call)>,
     /// The call that was closed last, until it is taken.
@@ -82,8 +85,8 @@ pub(super) struct Living {
     /// The polls and the task runs among `frames`: who asks for them must not search all of these.
     polls: Vec<FutureId>,
     runs: Vec<TaskId>,
-    /// Where it touched a page that had to be read, since it came onto its CPU.
-    pub(super) fault: Option<StackId>,
+    /// Where it touched a page that had to be read, since it came onto its CPU, and when.
+    pub(super) fault: Option<(StackId, u64)>,
     /// How long it has been off its CPU by its own will outside calls, since it last came onto one.
     pub(super) outside: u64,
     /// Since when it has been in the state of [`Living::cpu`].
@@ -107,6 +110,7 @@ impl Living {
             now: begin,
             spent_to: begin,
             frames: Vec::new(),
+            late: LateOnes::default(),
             calls: Vec::new(),
             closed_call: None,
             until: None,

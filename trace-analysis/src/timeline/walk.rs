@@ -437,6 +437,7 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
             }
             self.tell_end(who, frame.open, end, How::Open);
         }
+        self.lose_late(who);
         self.tell_all_intervals(who);
         self.living[who].bury();
     }

@@ -46,7 +46,7 @@ const RUNS_SEARCHED_MAX: usize = 64;
 const RESTATED_MAX: usize = 32;
 
 /// Maximum number of mis-nested things of a thread that wait for their own ends.
-const LATE_MAX: usize = 1 << 12;
+pub(super) const LATE_MAX: usize = 1 << 12;
 
 /// Maximum memory of all stacks that share a [`Room`], in bytes.
 const ROOM_BYTES: usize = 128 << 20;

@@ -1,0 +1,132 @@
+//! The walk's part about what goes on although what was around it has ended: regions and runs of
+//! tasks whose guards are dropped in another order than they were made.
+//!
+//! Such a thing is over when its own end comes, and is told to sums then, once, with its whole
+//! time. If that end never comes, it ended where it was taken out of what was around it. `stack`
+//! has the same rule for what is read in file order.
+
+use std::collections::HashMap;
+
+use trace_format::id::{Open, TaskId};
+use trace_format::time::Nanos;
+
+use super::spent::{Known, Spent};
+use super::stack::LATE_MAX;
+use super::walk::Walk;
+use super::{Activity, EndedRegion, EndedRun, Fold, How, Observer, Stretch};
+
+/// Something that has lost what was around it.
+#[derive(Debug)]
+struct Late {
+    /// When it was taken out.
+    taken: u64,
+    rest: Rest,
+}
+
+/// What its end needs.
+#[derive(Debug)]
+enum Rest {
+    Region {
+        is_inner: bool,
+        /// What its thread had spent when it began, and did in it until it was taken out.
+        before: Known,
+        inside: Known,
+    },
+    Run {
+        /// The runs that were around it.
+        around: Vec<TaskId>,
+        /// What its thread had spent when it began, and did in it until it was taken out; if that
+        /// is wanted.
+        account: Option<(Spent, Box<Activity>)>,
+    },
+}
+
+/// What has lost what was around it, of one thread: by what it is and when it began.
+#[derive(Debug, Default)]
+pub(super) struct LateOnes(HashMap<(Open, u64), Late>);
+
+impl LateOnes {
+    /// Whether a region or run like this one is among them.
+    #[inline]
+    pub(super) fn has(&self, open: Open) -> bool {
+        !self.0.is_empty() && self.0.keys().any(|(late, _)| *late == open)
+    }
+}
+
+impl<O: Observer, F: Fold> Walk<'_, O, F> {
+    /// What is innermost goes on although something around it ends now.
+    pub(super) fn take_out(&mut self, who: usize, at: u64, how: How<'_>) {
+        let Some((mut frame, end)) = self.living[who].pop(at) else { return };
+        let (open, begin) = (frame.open, frame.begin);
+        let is_full = self.living[who].late.0.len() >= LATE_MAX;
+        let is_known = self.living[who].late.0.contains_key(&(open, begin));
+        if is_full || is_known || matches!(open, Open::Poll(_) | Open::Call(_)) {
+            return self.closed(who, frame, end, how);
+        }
+        let spent = frame.account.as_ref().map(|account| account.before);
+        let activity = self.living[who].activity_in(&mut frame);
+        let rest = match open {
+            Open::Region(_) => Rest::Region {
+                is_inner: self.is_inner(who, open),
+                before: frame.before,
+                inside: self.living[who].known().since(&frame.before),
+            },
+            _ => {
+                Rest::Run { around: self.living[who].runs().to_vec(), account: spent.zip(activity) }
+            }
+        };
+        self.living[who].late.0.insert((open, begin), Late { taken: end, rest });
+        self.leave(who, frame, end, how);
+    }
+
+    /// A thing's own end has come. Whether it was one of these.
+    pub(super) fn end_late(&mut self, who: usize, open: Open, begin: u64, at: u64) -> bool {
+        let Some(late) = self.living[who].late.0.remove(&(open, begin)) else { return false };
+        let rest = match late.rest {
+            Rest::Region { is_inner, before, .. } => {
+                let inside = self.living[who].known().since(&before);
+                Rest::Region { is_inner, before, inside }
+            }
+            Rest::Run { around, account } => {
+                self.living[who].catch_up();
+                let now = self.living[who].total();
+                let account = account.map(|(before, mut activity)| {
+                    activity.times = now.since(&before).times();
+                    (before, activity)
+                });
+                Rest::Run { around, account }
+            }
+        };
+        self.closed_late(who, (open, begin), Late { taken: at, rest });
+        true
+    }
+
+    /// The thread's life is over, and the ends have not come.
+    pub(super) fn lose_late(&mut self, who: usize) {
+        let late = std::mem::take(&mut self.living[who].late);
+        let mut late: Vec<_> = late.0.into_iter().collect();
+        late.sort_by_key(|((open, begin), _)| (*begin, open.to_word()));
+        for (it, late) in late {
+            self.closed_late(who, it, late);
+        }
+    }
+
+    fn closed_late(&mut self, who: usize, (open, begin): (Open, u64), late: Late) {
+        let Late { taken: end, rest } = late;
+        match (open, rest) {
+            (Open::Region(site), Rest::Region { is_inner, inside, .. }) => {
+                if self.has_cpus {
+                    let wall = end.saturating_sub(begin);
+                    self.sums.region(&EndedRegion { site, is_inner, wall, inside });
+                }
+            }
+            (Open::Task(task), Rest::Run { around, account }) => {
+                let thread = self.names[who].0;
+                let stretch = Stretch { thread, from: Nanos(begin), to: Nanos(end) };
+                let activity = account.map(|(_, activity)| activity);
+                self.sums.run(EndedRun { task, around: &around, stretch, activity });
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Regions and task runs whose guards are dropped in another order than they were made: what is
+//! read in file order and what is walked in the order of time say the same of each.
+
+#[allow(dead_code, reason = "only its numbers are used")]
+#[path = "common/machine.rs"]
+mod machine;
+
+use machine::Random;
+use trace_analysis::life::Lives;
+use trace_analysis::slow_tasks::slow_tasks;
+use trace_analysis::{Finding, FindingKind, Report, Summary, Trace, Wanted};
+use trace_format::batch::Compression;
+use trace_format::definition::CallsiteKind;
+use trace_format::event::EventKind;
+use trace_format::id::{Open, SiteId, TaskId};
+use trace_format::read::TraceFile;
+use trace_format::testgen::{TraceBuilder, os_id};
+use trace_format::time::{Nanos, Ticks};
+use trace_format::value::Text;
+
+fn started(threads: u32) -> TraceBuilder {
+    let mut trace = TraceBuilder::started(Compression::None);
+    for site in 1..=4 {
+        trace.callsite(site, CallsiteKind::Region, &format!("site{site}"));
+    }
+    for thread in 1..=threads {
+        trace.thread(thread, &format!("t{thread}"));
+        trace.switch_in(thread - 1, 0, os_id(thread));
+    }
+    trace
+}
+
+fn detached(trace: &mut TraceBuilder, thread: u32, open: Open, (begin, at): (u64, u64)) {
+    trace.event(thread, at, EventKind::EndDetached { open, since: Ticks(at - begin) });
+}
+
+/// Per call site: how many ended, and the time inside.
+fn both(bytes: Vec<u8>) -> [Vec<(SiteId, u64, Nanos)>; 2] {
+    let file = TraceFile::open(bytes).expect("a trace");
+    assert!(file.faults().is_empty());
+    let trace = Trace::new(&file);
+    let summary = Summary::read(&trace, |_| {});
+    let is_misnested = |it: &Finding| matches!(it.kind, FindingKind::Misnested { .. });
+    assert!(summary.findings.iter().all(is_misnested), "no word of another thread");
+    let summary = summary.regions.iter().map(|it| (it.site, it.count, it.total));
+    let lives = Lives::read(&trace, |_| {});
+    let lives = lives.regions.iter().map(|it| {
+        let parts = [it.cpu, it.ready, it.blocked, it.stopped, it.unknown];
+        (it.site, it.count, Nanos(parts.iter().map(|part| part.0).sum()))
+    });
+    let mut all = [summary.collect::<Vec<_>>(), lives.collect()];
+    all.iter_mut().for_each(|sums| sums.sort());
+    all
+}
+
+#[test]
+fn a_region_goes_on_when_what_was_around_it_ends() {
+    let mut trace = started(1);
+    trace.begin(1, 1, 1_000);
+    trace.begin(1, 2, 2_000);
+    detached(&mut trace, 1, Open::Region(SiteId(1)), (1_000, 3_000));
+    trace.switch_out(0, 4_000, os_id(1), false);
+    trace.switch_in(0, 5_000, os_id(1));
+    detached(&mut trace, 1, Open::Region(SiteId(2)), (2_000, 9_000));
+    let bytes = trace.stop(10_000);
+    let [summary, lives] = both(bytes.clone());
+    let right = [(SiteId(1), 1, Nanos(2_000)), (SiteId(2), 1, Nanos(7_000))];
+    assert_eq!((summary.as_slice(), lives.as_slice()), (&right[..], &right[..]));
+    let file = TraceFile::open(bytes).expect("a trace");
+    let lives = Lives::read(&Trace::new(&file), |_| {});
+    let second = lives.regions.iter().find(|it| it.site == SiteId(2)).expect("it ended");
+    assert_eq!((second.cpu, second.blocked), (Nanos(6_000), Nanos(1_000)));
+}
+
+#[test]
+fn one_whose_end_never_comes_ended_with_what_was_around_it() {
+    let mut trace = started(1);
+    trace.begin(1, 1, 1_000);
+    trace.begin(1, 2, 2_000);
+    detached(&mut trace, 1, Open::Region(SiteId(1)), (1_000, 3_000));
+    let [summary, lives] = both(trace.stop(10_000));
+    assert_eq!(summary, [(SiteId(1), 1, Nanos(2_000)), (SiteId(2), 1, Nanos(1_000))]);
+    assert_eq!(lives, summary);
+}
+
+#[test]
+fn whatever_the_order_both_ways_of_reading_count_the_same() {
+    for seed in 1..60 {
+        let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ seed << 32);
+        let mut trace = started(2);
+        let (mut open, mut now) = ([Vec::new(), Vec::new()], 1_000);
+        for _ in 0..300 {
+            let thread = random.below(2) as usize;
+            now += 1 + random.below(20);
+            let id = thread as u32 + 1;
+            match random.below(9) {
+                0..=3 if open[thread].len() < 12 => {
+                    let site = 1 + random.below(4) as u32;
+                    trace.begin(id, site, now);
+                    open[thread].push((Open::Region(SiteId(site)), now));
+                }
+                4 => trace.switch_out(thread as u32, now, os_id(id), false),
+                5 => trace.switch_in(thread as u32, now, os_id(id)),
+                _ if open[thread].is_empty() => {}
+                _ => {
+                    let at = random.below(open[thread].len() as u64) as usize;
+                    let (it, begin) = open[thread].remove(at);
+                    detached(&mut trace, id, it, (begin, now));
+                }
+            }
+        }
+        for thread in 0..2 {
+            for (it, begin) in std::mem::take(&mut open[thread]) {
+                now += 1;
+                detached(&mut trace, thread as u32 + 1, it, (begin, now));
+            }
+        }
+        let [summary, lives] = both(trace.stop(now + 1_000));
+        assert_eq!(summary, lives, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_run_of_a_task_goes_on_too() {
+    let mut trace = started(1);
+    let (task, name) = (TaskId(7), Text::cut(b"job", 256));
+    trace.event(1, 500, EventKind::TaskBegin { task, parent: TaskId(0), name });
+    trace.begin(1, 1, 1_000);
+    trace.event(1, 2_000, EventKind::TaskRunBegin { task });
+    detached(&mut trace, 1, Open::Region(SiteId(1)), (1_000, 3_000));
+    trace.switch_out(0, 4_000, os_id(1), false);
+    trace.switch_in(0, 5_000, os_id(1));
+    detached(&mut trace, 1, Open::Task(task), (2_000, 9_000));
+    trace.event(1, 9_500, EventKind::TaskEnd { task });
+    let file = TraceFile::open(trace.stop(10_000)).expect("a trace");
+    let trace = Trace::new(&file);
+    let summary = Summary::read(&trace, |_| {});
+    assert_eq!(summary.tasks.names[0].worked, Nanos(7_000));
+    let wanted = Wanted { tasks_by_name: true, ..Wanted::default() };
+    let report = Report::read(&trace, wanted, |_| {});
+    let done = report.tasks_by_name["job"];
+    assert_eq!((done.times.running, done.times.blocked()), (Nanos(6_000), Nanos(1_000)));
+    assert!(slow_tasks(&trace, &summary).is_empty(), "there is nothing to compare it with");
+}
