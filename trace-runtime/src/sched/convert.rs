@@ -4,6 +4,8 @@
 //! of the same counter, that is turned round, exactly. Otherwise the kernel is asked for times on
 //! `CLOCK_MONOTONIC`: these are ticks already, or lie on a line between two looks at both clocks.
 
+use std::path::Path;
+
 use super::ring::Rate;
 use crate::clock;
 use trace_format::time::{ClockKind, ClockSnapshot};
@@ -32,7 +34,10 @@ enum Way {
 
 impl Convert {
     /// The best there is for events that are stamped with `clock`, if the kernel told `rate`.
-    pub(super) fn new(clock: ClockKind, rate: Option<Rate>) -> Self {
+    ///
+    /// # Errors
+    /// In words, why the kernel's times can't be told in this process's.
+    pub(super) fn new(clock: ClockKind, rate: Option<Rate>) -> Result<Self, String> {
         let way = match (clock, rate) {
             (ClockKind::Monotonic, _) => Way::Same,
             (_, Some(rate)) => Way::Rate(rate),
@@ -41,7 +46,12 @@ impl Convert {
                 Way::Line(now, now)
             }
         };
-        Self { way, offset: own_offset().unwrap_or(0) }
+        let offset = match way {
+            // The counter knows no namespaces.
+            Way::Rate(_) => 0,
+            Way::Same | Way::Line(..) => own_offset()?,
+        };
+        Ok(Self { way, offset })
     }
 
     /// Whether it wants times on `CLOCK_MONOTONIC`.
@@ -86,14 +96,30 @@ impl Convert {
     }
 }
 
-/// The offset of the namespace that this process is in; `None` if the system does not tell.
-fn own_offset() -> Option<i64> {
+/// The offset of the namespace that this process is in; 0 where there are no time namespaces.
+fn own_offset() -> Result<i64, String> {
     let [own, of_children] = ["time", "time_for_children"]
         .map(|name| std::fs::read_link(format!("/proc/self/ns/{name}")).ok());
-    // What the system tells is that of the children to come.
-    let is_own = own.is_some() && own == of_children;
-    let text = std::fs::read_to_string("/proc/self/timens_offsets").ok().filter(|_| is_own)?;
-    namespace_offset(&text)
+    let offsets = std::fs::read_to_string("/proc/self/timens_offsets").ok();
+    offset_of(own.as_deref(), of_children.as_deref(), offsets.as_deref())
+}
+
+/// The same, of what the system says: the namespaces of this process and of children to come, and
+/// the offsets, which are those of the children.
+fn offset_of(
+    own: Option<&Path>,
+    of_children: Option<&Path>,
+    offsets: Option<&str>,
+) -> Result<i64, String> {
+    match (own, offsets) {
+        (None, _) | (_, None) => Ok(0),
+        (Some(_), Some(text)) if own == of_children => Ok(namespace_offset(text).unwrap_or(0)),
+        _ => {
+            let why = "its children will be in another time namespace, so the system does not \
+                       tell how far its own clock is from the kernel's";
+            Err(why.to_owned())
+        }
+    }
 }
 
 /// The offset of `CLOCK_MONOTONIC` in this time namespace, of `/proc/self/timens_offsets`
@@ -142,6 +168,17 @@ mod tests {
                 ticks = ticks * 3 + 7;
             }
         }
+    }
+
+    #[test]
+    fn an_offset_that_is_not_the_own_one_is_refused() {
+        let [ours, theirs] = ["time:[1]", "time:[2]"].map(Path::new);
+        let text = "monotonic 500 7\nboottime 500 0\n";
+        assert_eq!(offset_of(Some(ours), Some(ours), Some(text)), Ok(500_000_000_007));
+        assert!(offset_of(Some(ours), Some(theirs), Some(text)).is_err());
+        // Kernels without them, and a /proc that is not there.
+        assert_eq!(offset_of(None, None, None), Ok(0));
+        assert_eq!(offset_of(Some(ours), Some(ours), None), Ok(0));
     }
 
     #[test]

@@ -161,7 +161,7 @@ impl Watch {
         let look = look.map_err(|error| perf::refusal(&error))?;
         let page = Ring::map(look.descriptor(), 0);
         let rate = page.map_err(|error| perf::refusal_of_memory(&error))?.rate();
-        let convert = Convert::new(clock::kind(), rate);
+        let convert = Convert::new(clock::kind(), rate)?;
         manner.monotonic = convert.wants_monotonic();
         // What an old kernel does not know, it takes for a fault.
         manner.threads_only = true;
