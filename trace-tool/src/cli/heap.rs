@@ -52,6 +52,9 @@ pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
     if from.is_some() && answer.subject.from >= answer.subject.to {
         text::say_empty_window(&answer.subject);
     }
+    if matches!(at, Some(At::Time(at)) if at > answer.subject.to) {
+        text::say_beyond_end(&answer.subject);
+    }
     let verdict = text::warn(&answer.subject.missing);
     match json {
         true => json::heap::print(&answer, out)?,
