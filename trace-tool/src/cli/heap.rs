@@ -16,7 +16,7 @@ use crate::{json, text};
 /// What can be asked.
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// The trace.
+    /// The trace; - is standard input.
     file: PathBuf,
     /// When to look at what lives: a time, `end`, or `peak`, when most lived. Else the trace's end,
     /// or the peak if nothing lives at the end.
