@@ -97,7 +97,7 @@ impl Subject {
 
     /// Of an answer that a summary alone gives.
     fn of_summary(reading: Reading, summary: &Summary) -> Self {
-        let missing = Completeness::new(&reading.file, summary, None);
+        let missing = reading.missing(summary, None);
         let (from, to, is_empty) = (summary.from, summary.to, summary.events == 0);
         Self { reading, symbols: Symbols::default(), from, to, is_empty, missing }
     }
@@ -106,7 +106,7 @@ impl Subject {
     ///
     /// - `summary`, `lives`: of the same part.
     fn of_lives(reading: Reading, symbols: Symbols, summary: &Summary, lives: &Lives) -> Self {
-        let missing = Completeness::new(&reading.file, summary, Some(lives));
+        let missing = reading.missing(summary, Some(lives));
         // Who waits through all of the window has no event in it.
         let is_there = lives.threads.iter().any(|life| life.end > life.begin);
         let (from, to, is_empty) = (lives.from, lives.to, summary.events == 0 && !is_there);

@@ -96,7 +96,10 @@ impl Reading {
     /// Sums up the part that is wanted.
     #[must_use]
     pub fn summary(&self, outliers: usize, trees: usize) -> Summary {
-        let options = Options { outliers, trees, ..self.options() };
+        self.sum_up(Options { outliers, trees, ..self.options() })
+    }
+
+    fn sum_up(&self, options: Options) -> Summary {
         let bar = progress(self.file.bytes());
         let trace = Trace::new(&self.file).with(options);
         let summary = Summary::read(&trace, |progress| advance(&bar, progress));
@@ -159,10 +162,24 @@ impl Reading {
         slow_tasks(&Trace::new(&self.file).with(self.options()), summary)
     }
 
-    /// What is missing from an answer about the part that is wanted.
+    /// What is missing from an answer about the part that is wanted: of all threads, as those that
+    /// are wanted are seen by what others did, too.
+    ///
+    /// - `summary`: of that part.
+    /// - `lives`: of the same part, if the answer is about what threads did.
+    #[must_use]
+    pub fn missing(&self, summary: &Summary, lives: Option<&Lives>) -> Completeness {
+        if self.threads.is_empty() {
+            return Completeness::new(&self.file, summary, lives);
+        }
+        let all = Options { outliers: 0, trees: 0, threads: Vec::new(), ..self.options() };
+        Completeness::new(&self.file, &self.sum_up(all), lives)
+    }
+
+    /// The same of an answer that needs no summary.
     #[must_use]
     pub fn completeness(&self) -> Completeness {
-        Completeness::new(&self.file, &self.summary(0, 0), None)
+        self.missing(&self.summary(0, 0), None)
     }
 
     /// Whether the trace says more of threads than what they recorded themselves: their calls, or
