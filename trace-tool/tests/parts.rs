@@ -1,8 +1,9 @@
-//! A part of a trace: which threads can be asked for.
+//! A part of a trace: which threads can be asked for; and what commands say shows more is about the
+//! same part.
 
 mod common;
 
-use common::{Bench, Run, command};
+use common::{Bench, Run, check, command, convoy, json};
 use trace_format::batch::Compression;
 use trace_format::definition::CallsiteKind;
 use trace_format::testgen::TraceBuilder;
@@ -38,4 +39,38 @@ fn of_a_trace_without_threads_none_is_named() {
     let bench = Bench::new(&TraceBuilder::started(Compression::None).stop(1_000_000));
     let said = "exectrace: no thread `main` in the trace; there are none\n";
     assert_eq!(bench.run("threads FILE --thread main").err, said);
+}
+
+#[test]
+fn a_command_that_shows_more_is_about_the_same_part_of_the_trace() {
+    let bench = Bench::new(&convoy::convoy());
+    let path = bench.path("a.trace").display().to_string();
+    for part in ["", " --from 0.05s --to 0.4s", " --to 0.4s --thread slow-poke"] {
+        let run = bench.run(&format!("explain FILE --top 0{part}"));
+        let lines = run.out.lines().filter_map(|line| line.trim().strip_prefix("more: exectrace "));
+        let lines: Vec<_> = lines.collect();
+        assert!(!lines.is_empty(), "{part}: {}", run.out);
+        for line in &lines {
+            // The heap has moments.
+            let part = match line.starts_with("heap") {
+                true => part.replace("--to", "--at").replace(" --thread slow-poke", ""),
+                false => part.to_owned(),
+            };
+            assert!(line.ends_with(&part), "`{line}` is not about{part}");
+            assert_eq!(line.contains("--from"), part.contains("--from"), "{line}");
+            let more = bench.run(line);
+            assert_eq!(more.code, Some(0), "`{line}`: {}", more.err);
+        }
+        let answer = json(&bench.run(&format!("explain FILE --json --top 0{part}")));
+        let insights = answer["insights"].as_array().expect("a list").iter();
+        let commands = insights.map(|it| it["command"].as_str().expect("a text"));
+        let commands: Vec<_> = commands.filter(|it| !it.is_empty()).collect();
+        let shown: Vec<_> =
+            lines.iter().map(|it| it.replacen(&format!(" {path}"), "", 1)).collect();
+        assert_eq!(commands, shown, "text and JSON give the same commands");
+    }
+    let summary = bench.run("summary FILE --from 0.05s");
+    for verb in ["more: exectrace blocked", "in words: exectrace explain"] {
+        check(&summary, &[&format!("{verb} {path} --from 0.05s\n")]);
+    }
 }

@@ -4,7 +4,8 @@
 //! - [`Selection`] is what can be asked of any trace, [`Reading`] (in [`reading`]) the trace that
 //!   is opened for it, and [`Subject`] what every answer has: its trace, its names, its window,
 //!   what is missing.
-//! - [`completeness`]: what is missing, in every command's words.
+//! - [`completeness`]: what is missing, in every command's words. [`command`]: commands that show
+//!   more of the same part.
 //! - One file per verb: [`summary`], [`regions`], [`tasks`], [`threads`], [`check`], [`events`];
 //!   [`blocked`], [`syscalls`], [`heap`], [`explain`], [`async_tasks`], [`profile`].
 //! - [`lines`] makes the lines of [`events`].
@@ -12,6 +13,7 @@
 pub mod async_tasks;
 pub mod blocked;
 pub mod check;
+pub mod command;
 pub mod completeness;
 pub mod events;
 pub mod explain;

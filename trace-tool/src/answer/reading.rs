@@ -43,6 +43,8 @@ pub struct Selection {
 pub struct Reading {
     /// Where the trace is.
     pub path: PathBuf,
+    /// The part, as it was asked for.
+    pub part: Selection,
     /// The trace.
     pub file: TraceFile<Bytes>,
     /// From when on.
@@ -72,7 +74,7 @@ impl Reading {
             None => Vec::new(),
         };
         let (from, to) = (part.from.map(ticks), part.to.map(ticks));
-        Ok(Self { path: path.to_owned(), file, from, to, threads })
+        Ok(Self { path: path.to_owned(), part: part.clone(), file, from, to, threads })
     }
 
     /// Opens all of a trace.

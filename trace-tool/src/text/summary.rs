@@ -41,6 +41,10 @@ pub fn print(answer: &SummaryAnswer, out: &mut Output) -> Result<(), Failure> {
             writeln!(out, "{line}")?;
         }
     }
+    if answer.lives.is_some() && !answer.subject.is_empty {
+        let more = answer.subject.reading.more("explain");
+        writeln!(out, "\nWhat made it slow, in words: {more}")?;
+    }
     Ok(())
 }
 
@@ -115,7 +119,7 @@ fn print_lives(
         let count = units::plural(group.count, "wait", "waits");
         let subject = blocked::subject(group, labels);
         out.wrapped(&format!("Top wait: {time} in {count}, {subject}"), 2)?;
-        writeln!(out, "  more: exectrace blocked, exectrace explain")?;
+        writeln!(out, "  more: {}", answer.subject.reading.more("blocked"))?;
     }
     if let Some(line) = late(lives.waits.late, "waits") {
         out.wrapped(&line, 2)?;
@@ -137,10 +141,11 @@ fn print_annotations(
     if !summary.futures.is_empty() {
         section(out, "Futures", futures(&summary.futures, names))?;
         more(out, answer.omitted.futures, ("call site", "call sites"), "async")?;
-        let longest = answer.longest_poll.map(|(time, site)| {
-            format!("Longest poll: {}, of {}; ", units::time(time), names.site(site))
-        });
-        out.wrapped(&(longest.unwrap_or_default() + "more: exectrace async"), 2)?;
+        if let Some((time, site)) = answer.longest_poll {
+            let line = format!("Longest poll: {}, of {}", units::time(time), names.site(site));
+            out.wrapped(&line, 2)?;
+        }
+        writeln!(out, "  more: {}", answer.subject.reading.more("async"))?;
     }
     if !summary.counters.is_empty() {
         section(out, "Counters", counters(&summary.counters, names))?;
