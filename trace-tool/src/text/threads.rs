@@ -244,7 +244,6 @@ pub fn table(threads: &[ThreadSummary], subject: &Subject, names: &Names<'_>) ->
     ]);
     for thread in threads {
         let os_id = names.os_id(thread.thread).map_or_else(|| "-".to_owned(), |id| id.to_string());
-        let since = |at: Nanos| units::time(Nanos(at.0.saturating_sub(subject.from.0)));
         table.row([
             names.thread(thread.thread),
             os_id,
@@ -252,8 +251,8 @@ pub fn table(threads: &[ThreadSummary], subject: &Subject, names: &Names<'_>) ->
             units::percent(thread.busy.0, subject.wall().0),
             units::count(thread.events),
             units::count(thread.regions),
-            since(thread.first),
-            since(thread.last),
+            units::time(thread.first),
+            units::time(thread.last),
             units::bytes(thread.bytes),
             units::count(thread.dropped_events),
             units::count(thread.dropped_ends),
