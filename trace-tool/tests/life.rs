@@ -316,6 +316,28 @@ fn summary_and_check_mention_what_there_is() {
 }
 
 #[test]
+fn cpu_use_is_of_the_cpus_that_the_program_could_use_and_of_the_threads_asked_for() {
+    let mut trace = TraceBuilder::started(Compression::None);
+    for (thread, name) in [(1, "main"), (2, "other")] {
+        trace.thread(thread, name);
+    }
+    trace.facility("sched", true, "perf_event_open");
+    // Both want one CPU: `other` is put off for 40 ms, then `main` for 60 ms.
+    trace.switch_in(0, 0, os_id(1));
+    trace.switch_out(0, 40_000_000, os_id(1), true);
+    trace.switch_in(0, 40_000_000, os_id(2));
+    trace.switch_out(0, 100_000_000, os_id(2), false);
+    trace.switch_in(0, 100_000_000, os_id(1));
+    let bench = Bench::new(&trace.stop(200_000_000));
+    let run = bench.run("threads FILE --thread main");
+    check(
+        &run,
+        &["CPU use: 1.00 on average, on 1 CPU (100%); main was ready and had no CPU for 60.0 ms"],
+    );
+    check(&bench.run("threads FILE"), &["; threads were ready and had no CPU for 60.0 ms"]);
+}
+
+#[test]
 fn every_field_that_is_printed_is_documented() {
     let documented = include_str!("../JSON.md");
     let bench = bench();

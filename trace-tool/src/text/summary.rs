@@ -110,7 +110,7 @@ fn print_lives(
     }
     section(out, LIVES, threads::life_table(&lives.threads, labels, out.width))?;
     more(out, answer.omitted.lives, ("thread", "threads"), "threads")?;
-    let cpus = threads::cpu_use(&answer.cpus, answer.subject.wall());
+    let cpus = threads::cpu_use(&answer.cpus, &answer.subject, labels.names);
     if !cpus.is_empty() {
         out.wrapped(&cpus, 2)?;
     }
