@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Component, Path};
 
 use crate::error::Failure;
+use crate::label::STANDARD_INPUT;
 use crate::source::beside::live_of;
 use crate::source::is_same;
 
@@ -17,6 +18,9 @@ use crate::source::is_same;
 /// # Errors
 /// Those of [`create`]; or it is the trace, by whatever name, or what lies beside it in `.live`.
 pub fn create_beside(trace: &Path, target: &Path) -> Result<File, Failure> {
+    // The shell may have given the file to be read as standard input.
+    let is_input = trace == Path::new(STANDARD_INPUT);
+    let trace = if is_input { Path::new("/dev/stdin") } else { trace };
     if is_same(trace, target) || is_same(&live_of(trace), target) {
         return Err(Failure::Usage("the output would overwrite the trace".to_owned()));
     }

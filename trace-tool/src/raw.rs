@@ -4,7 +4,6 @@
 //! again. Damage stands where it was found, as a comment. What lies beside the trace in `.live` is
 //! not part of its bytes; `exectrace recover` makes a trace that has it.
 
-use std::fs::File;
 use std::io::{Cursor, Read, Seek};
 use std::path::Path;
 
@@ -12,14 +11,14 @@ use trace_format::text::{TextWriteError, write_text};
 
 use crate::error::{Failure, Verdict};
 use crate::output::Output;
-use crate::source::unwound;
+use crate::source::{stream, unwound};
 
 /// Writes the lines.
 ///
 /// # Errors
 /// If there is no trace, or the output can't be written.
 pub fn run(path: &Path, out: &mut Output) -> Result<Verdict, Failure> {
-    let file = File::open(path).map_err(|error| Failure::Open(path.to_owned(), error))?;
+    let file = stream::open(path)?.file;
     match unwound(&file, path)? {
         Some(trace) => write(path, Cursor::new(trace), out),
         None => write(path, file, out),

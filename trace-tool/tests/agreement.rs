@@ -21,7 +21,7 @@ use trace_format::value::Text;
 use trace_tool::label::units;
 
 /// Questions with one object as the answer, and `events`.
-const QUESTIONS: [&str; 26] = [
+const QUESTIONS: [&str; 35] = [
     "summary FILE",
     "summary FILE --limit 1",
     "summary FILE --limit 0 --sort count",
@@ -48,6 +48,15 @@ const QUESTIONS: [&str; 26] = [
     "async FILE --top 1",
     "explain FILE --top 1",
     "events FILE --limit 300",
+    "summary FILE --from 100us --to 40ms",
+    "summary FILE --thread worker",
+    "tasks FILE --to 300us",
+    "threads FILE --from 20ms --thread worker-1",
+    "blocked FILE --from 20ms --to 41ms",
+    "syscalls FILE --from 20ms --thread slow-poke",
+    "heap FILE --from 30ms --at 50ms",
+    "async FILE --from 1ms --to 40ms",
+    "explain FILE --from 1ms --to 300ms --top 0",
 ];
 
 /// Numbers in texts that are not of the trace: what makes a poll long, a wait worth a word, a read

@@ -194,5 +194,6 @@ fn explain_and_summary_know_of_it() {
     let kinds = insights["insights"].as_array().expect("insights").iter();
     let kinds: Vec<_> = kinds.filter_map(|it| it["kind"].as_str()).collect();
     assert_eq!(kinds, ["leaked_tasks", "lock_across_await", "blocked_worker"]);
-    check(&bench.run("summary FILE"), &["Longest poll: 30.3 ms, of report; more: exectrace async"]);
+    let more = format!("of report\n  more: exectrace async {}\n", bench.path("a.trace").display());
+    check(&bench.run("summary FILE"), &["Longest poll: 30.3 ms, ", &more]);
 }

@@ -52,6 +52,31 @@ fn service() -> Bench {
     Bench::new(&trace.stop(1_000_000))
 }
 
+#[test]
+fn summary_tells_futures_of_one_name_apart_and_gives_no_time_of_nothing() {
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.site(1, CallsiteKind::Future, "app::serve", &[]);
+    trace.site(2, CallsiteKind::Future, "app::serve", &[]);
+    trace.thread(1, "main");
+    for (id, site) in [(1, 1), (2, 2)] {
+        let (future, parent, task, stack) = (FutureId(id), FutureId(0), TaskId(0), StackId(0));
+        let site = SiteId(site);
+        trace.event(1, 1_000, EventKind::FutureSpawn { future, parent, task, site, stack });
+        let duration = Ticks(40 * id);
+        trace.event(1, 2_000, EventKind::Poll { future, waits_at: stack, duration });
+    }
+    let (outcome, values) = (Outcome::Returned, Values::new(&[]));
+    trace.event(1, 5_000, EventKind::FutureEnd { future: FutureId(1), outcome, values });
+    let run = Bench::new(&trace.stop(1_000_000)).run("summary FILE");
+    let row = |place: &str| {
+        let row = run.out.lines().find(|line| line.contains(place));
+        row.unwrap_or_else(|| panic!("no {place} in {}", run.out)).split_whitespace()
+    };
+    let life = |place: &str| row(place).nth(9).map(str::to_owned);
+    assert_eq!(life("src/main.rs:20").as_deref(), Some("-"), "it did not end: {}", run.out);
+    assert_ne!(life("src/main.rs:10").as_deref(), Some("-"), "{}", run.out);
+}
+
 /// The lines without their times and threads.
 fn said(run: &Run) -> Vec<&str> {
     assert_eq!((run.code, run.err.as_str()), (Some(0), ""));

@@ -51,6 +51,11 @@ fn if_nothing_lives_at_the_end_the_moment_is_shown_when_most_lived() {
     assert_eq!(json(&bench.run("heap FILE --json"))["at_ns"], 81 * MS);
     let beyond = bench.run("heap FILE --from 200ms");
     assert_eq!(beyond.err, "exectrace: nothing in this window; the trace is 100 ms long\n");
+    let late = bench.run("heap FILE --at 101ms");
+    let said =
+        "exectrace: nothing was recorded that late: this is the end; the trace is 100 ms long\n";
+    assert_eq!((late.code, late.err.as_str()), (Some(0), said));
+    assert_eq!(late.out, bench.run("heap FILE --at end").out);
     let wrong = bench.run("heap FILE --at noon");
     assert_eq!((wrong.code, wrong.err.lines().count()), (Some(2), 1), "{}", wrong.err);
 }
@@ -90,4 +95,97 @@ fn a_burst_is_shown_at_its_peak_and_allocation_to_the_end() {
     check(&run, &["too few samples: those that live stand for 4.98 MB"]);
     check(&bench.run("heap FILE --at end"), &["0 B live in 0 allocations", most]);
     assert_eq!(json(&bench.run("heap FILE --json"))["to_ns"], 100 * MS);
+}
+
+/// Counted three times: 1 MB, 3 MB and 2 MB live, 1 MB, 5 MB and 6 MB allocated.
+fn counted(samples: u64) -> Vec<u8> {
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.thread(1, "main");
+    trace.symbol(0x10, &[("app::keep", "/app/src/keep.rs", 10)]);
+    trace.stack(1, &[0x10]);
+    trace.heap(10 * MS, (1_000_000, 10), (1_000_000, 10));
+    (0..samples).for_each(|sample| trace.alloc(1, 22 * MS, sample, 1_000_000, 1));
+    trace.heap(30 * MS, (3_000_000, 30), (5_000_000, 50));
+    trace.heap(50 * MS, (2_000_000, 20), (6_000_000, 60));
+    trace.stop(60 * MS)
+}
+
+#[test]
+fn a_window_begins_with_what_was_counted_last_before_it() {
+    let bench = Bench::new(&counted(1));
+    let run = bench.run("heap FILE --from 20ms");
+    check(
+        &run,
+        &[
+            "at most 3.00 MB at 0.030000000 s, +1.00 MB since 0.010000000 s",
+            "allocated 5.00 MB in 50 allocations (125 MB/s, 1,250/s) from 0.010000000 s to \
+             0.050000000 s",
+        ],
+    );
+    for (from, first, grown, allocated) in [
+        ("5ms", 10, 1_000_000, 5_000_000),
+        ("10ms", 10, 1_000_000, 5_000_000),
+        ("29ms", 10, 1_000_000, 5_000_000),
+        ("30ms", 30, -1_000_000, 1_000_000),
+        ("49ms", 30, -1_000_000, 1_000_000),
+    ] {
+        let counters = &json(&bench.run(&format!("heap FILE --json --from {from}")))["counters"];
+        assert_eq!(counters["first"]["at_ns"], first * MS, "{from}");
+        assert_eq!(counters["grown_bytes"], grown, "{from}");
+        assert_eq!(counters["allocated_bytes"], allocated, "{from}");
+        assert_eq!(counters["most"]["live_bytes"], 3_000_000, "it lives when the window begins");
+    }
+    let late = &json(&bench.run("heap FILE --json --from 35ms --at peak"));
+    assert_eq!(late["at_ns"], 35 * MS, "no moment before the window is looked at");
+}
+
+#[test]
+fn between_two_counts_both_are_said_and_the_estimate() {
+    let bench = Bench::new(&counted(1));
+    let run = bench.run("heap FILE --at 40ms");
+    // A sample of 1 MB stands for 1 / (1 - exp(-1,000,000 / 524,288)) times as much.
+    let title = "3.00 MB live in 30 allocations, at 0.030000000 s; 2.00 MB in 20 allocations, at \
+                 0.050000000 s; about 1.17 MB at 0.040000000 s\n";
+    check(&run, &[title]);
+    assert!(!run.out.contains(" since "), "of until when? {}", run.out);
+    let counters = &json(&bench.run("heap FILE --at 40ms --json"))["counters"];
+    assert_eq!(counters["next"]["at_ns"], 50 * MS);
+    let exact = bench.run("heap FILE --at 30ms");
+    check(&exact, &["3.00 MB live in 30 allocations, at 0.030000000 s\n", "+2.00 MB since 0.01"]);
+    let counters = &json(&bench.run("heap FILE --at 30ms --json"))["counters"];
+    assert!(counters["next"].is_null(), "{counters}");
+}
+
+#[test]
+fn without_a_sample_the_end_is_shown_and_how_to_get_some() {
+    let bench = Bench::new(&counted(0));
+    let run = bench.run("heap FILE");
+    let more = "no allocation was sampled (one in 524 kB): record with `heap_sample=4K`";
+    check(&run, &["2.00 MB live in 20 allocations, at 0.050000000 s\n", more]);
+    assert!(!run.out.contains("when most lived"), "{}", run.out);
+    assert_eq!(json(&bench.run("heap FILE --json"))["is_peak_instead"], false);
+}
+
+#[test]
+fn the_end_is_no_other_moment_when_most_lived() {
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.thread(1, "main");
+    trace.alloc(1, 10 * MS, 1, MEAN, 0);
+    trace.free(1, 20 * MS, 1);
+    trace.heap(30 * MS, (1_000, 1), (1_000, 1));
+    trace.heap(90 * MS, (2_000, 2), (2_000, 2));
+    let answer = json(&Bench::new(&trace.stop(100 * MS)).run("heap FILE --json"));
+    assert_eq!((&answer["is_peak_instead"], &answer["at_ns"]), (&false.into(), &(100 * MS).into()));
+}
+
+#[test]
+fn growth_is_explained_from_what_lived_when_the_window_began() {
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.thread(1, "main");
+    for count in 1..=8 {
+        let size = count * 10_000_000;
+        trace.heap(count * 10 * MS, (size, count), (size, count));
+    }
+    let run = Bench::new(&trace.stop(80 * MS)).run("explain FILE --from 15ms");
+    check(&run, &["The heap grew by 70.0 MB in 70.0 ms, from 10.0 MB to 80.0 MB"]);
 }

@@ -315,6 +315,54 @@ fn summary_and_check_mention_what_there_is() {
     check(&check_, &["4 threads and 2 CPUs", "8 stacks in 1 module", "samples off: not asked for"]);
 }
 
+/// A tenth of a second with one wait for a lock.
+fn one_wait(ns: u64) -> Bench {
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.thread(1, "main");
+    trace.facility("os", true, "");
+    trace.resource(1, ResourceKind::Address, 0x5500, "");
+    let mutex = "std::sys::sync::mutex::futex::Mutex::lock_contended";
+    trace.symbol(0x1010, &[(mutex, "/rustc/1/library/std/src/sys/sync/mutex/futex.rs", 20)]);
+    trace.symbol(0x1020, &[("app::work", "src/main.rs", 41)]);
+    trace.stack(1, &[0x1010, 0x1020]);
+    trace.call(1, open_call(CallId::FUTEX_WAIT, 1, 1), 10_000_000, ns, 0);
+    Bench::new(&trace.stop(100_000_000))
+}
+
+#[test]
+fn summary_names_no_wait_that_is_nothing_beside_the_time_that_passed() {
+    let long = one_wait(1_000_000);
+    let path = long.path("a.trace").display().to_string();
+    let more = format!("  more: exectrace blocked {path}\n");
+    check(&long.run("summary FILE"), &["Top wait: 1.00 ms in 1 wait", &more]);
+    let short = one_wait(999_999);
+    let run = short.run("summary FILE");
+    assert!(!run.out.contains("Top wait") && !run.out.contains("no regions"), "{}", run.out);
+    assert_eq!(json(&short.run("summary FILE --json"))["top_wait"]["total_ns"], 999_999);
+}
+
+#[test]
+fn cpu_use_is_of_the_cpus_that_the_program_could_use_and_of_the_threads_asked_for() {
+    let mut trace = TraceBuilder::started(Compression::None);
+    for (thread, name) in [(1, "main"), (2, "other")] {
+        trace.thread(thread, name);
+    }
+    trace.facility("sched", true, "perf_event_open");
+    // Both want one CPU: `other` is put off for 40 ms, then `main` for 60 ms.
+    trace.switch_in(0, 0, os_id(1));
+    trace.switch_out(0, 40_000_000, os_id(1), true);
+    trace.switch_in(0, 40_000_000, os_id(2));
+    trace.switch_out(0, 100_000_000, os_id(2), false);
+    trace.switch_in(0, 100_000_000, os_id(1));
+    let bench = Bench::new(&trace.stop(200_000_000));
+    let run = bench.run("threads FILE --thread main");
+    check(
+        &run,
+        &["CPU use: 1.00 on average, on 1 CPU (100%); main was ready and had no CPU for 60.0 ms"],
+    );
+    check(&bench.run("threads FILE"), &["; threads were ready and had no CPU for 60.0 ms"]);
+}
+
 #[test]
 fn every_field_that_is_printed_is_documented() {
     let documented = include_str!("../JSON.md");

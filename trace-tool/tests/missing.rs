@@ -7,6 +7,7 @@ use std::path::Path;
 
 use common::{Bench, Run, long, request, request_builder};
 use trace_format::event::EventKind;
+use trace_format::id::ThreadId;
 use trace_format::text::from_text;
 use trace_format::time::Ticks;
 
@@ -149,6 +150,46 @@ fn dropped_events_are_missing_from_every_answer() {
     check(&trace, &["DROPPED"]);
     let run = Bench::new(&trace).run("heap FILE");
     assert!(run.err.contains(", 2 times (80 events): 40 events and 5 ends"), "{}", run.err);
+}
+
+/// Commands that can be asked about one thread.
+const OF_A_THREAD: [&str; 12] = [
+    "check FILE",
+    "summary FILE",
+    "summary FILE --json",
+    "explain FILE",
+    "events FILE",
+    "regions FILE",
+    "tasks FILE",
+    "threads FILE",
+    "blocked FILE",
+    "async FILE",
+    "syscalls FILE",
+    "profile FILE --kind block -o out.pb.gz",
+];
+
+#[test]
+fn what_other_threads_lack_is_missing_from_an_answer_about_one() {
+    // Regions alone, and with what threads did.
+    for has_life in [false, true] {
+        let mut trace = request_builder();
+        trace.facility("os", has_life, "");
+        let (from, to) = (Ticks(600_000), Ticks(700_000));
+        trace.event(2, 700_000, EventKind::Dropped { events: 40, ends: 0, from, to });
+        trace.event(ThreadId::cpu(0).0, 800_000, EventKind::LostKernel { records: 7 });
+        let bench = Bench::new(&trace.stop(1_000_000));
+        let said = losses(&bench.run("check FILE"));
+        assert_eq!(said.len(), 2, "{said:#?}");
+        for line in OF_A_THREAD {
+            let run = bench.run(&format!("{line} --thread main"));
+            assert_eq!(losses(&run), said, "{line}: {}{}", run.out, run.err);
+            assert_eq!(run.code, Some(1), "{line}: {}{}", run.out, run.err);
+        }
+        let answer = bench.run("threads FILE --thread main --json").out;
+        let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+        assert_eq!(answer["lost_records"], 7);
+        assert_eq!(answer["threads"].as_array().map(Vec::len), Some(1), "{answer}");
+    }
 }
 
 #[test]

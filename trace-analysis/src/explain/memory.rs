@@ -56,7 +56,7 @@ fn were(number: u64, what: &str) -> String {
 
 /// A heap that goes on growing.
 pub(super) fn growth(facts: &Facts<'_>, heap: &Heap) -> Option<Insight> {
-    let points: Vec<_> = heap.points.iter().filter(|point| point.at >= heap.from).collect();
+    let points: Vec<_> = heap.window().iter().collect();
     let means = means(&points)?;
     let is_steady = means.windows(2).all(|pair| pair[0] < pair[1]);
     let (first, last) = (points.first()?, points.last()?);

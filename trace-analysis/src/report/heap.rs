@@ -3,7 +3,7 @@
 //! An allocation of `n` bytes is sampled with probability `1 - exp(-n / mean)`, so each sample
 //! stands for the inverse of that many allocations, and sums are unbiased whatever the sizes. A few
 //! samples can stand for more than there is: together they never count as more live bytes than the
-//! exact counters have.
+//! exact counters have, those before the moment or those behind it, whichever are larger.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -159,6 +159,24 @@ impl Heap {
         let to = reports.0.iter().map(|report| Ticks(report.to.0.saturating_add(1))).max();
         walk(file, Window { to, ..Window::default() }, |_| false, &mut reports, progress);
         reports.0.into_iter().map(|report| report.finish(file)).collect()
+    }
+
+    /// The exact counters from [`Heap::from`] on. The first were taken at that moment or before, as
+    /// what lived then is what they said last; or if none were, later.
+    #[must_use]
+    pub fn window(&self) -> &[HeapPoint] {
+        let first = self.points.iter().rposition(|point| point.at <= self.from);
+        &self.points[first.unwrap_or(0)..]
+    }
+
+    /// The exact counters at [`Heap::at`], or the last before; and unless they are of that very
+    /// moment, the first behind it. The heap had at most what the larger of the two has.
+    #[must_use]
+    pub fn around(&self) -> (Option<&HeapPoint>, Option<&HeapPoint>) {
+        let before = self.points.iter().rfind(|point| point.at <= self.at);
+        let is_exact = before.is_some_and(|point| point.at == self.at);
+        let next = self.points.iter().find(|point| point.at > self.at);
+        (before, next.filter(|_| !is_exact))
     }
 
     /// As a profile.

@@ -1,10 +1,10 @@
 //! What is missing from an answer: one value with the lines that every command prints about it, the
 //! `has_loss` and `missing` of its JSON, and its exit code.
 //!
-//! The lines are made of a [`Summary`], which checks every batch of the part that is wanted, so
-//! that no command knows of less damage than another. Each kind of loss is one line with a heading
-//! in capitals; [`names`](crate::label::names) has the words of each. What is odd about the traced
-//! program, and no loss, is not here.
+//! The lines are made of a [`Summary`], which checks every batch of the window, those of threads
+//! that were not asked for as well, so that no command knows of less damage than another. Each kind
+//! of loss is one line with a heading in capitals; [`names`](crate::label::names) has the words of
+//! each. What is odd about the traced program, and no loss, is not here.
 
 use trace_analysis::Summary;
 use trace_analysis::findings::{Finding, FindingKind};
@@ -52,7 +52,7 @@ pub struct Lack {
 impl Completeness {
     /// What is missing from a part of a trace.
     ///
-    /// - `summary`: of that part.
+    /// - `summary`: of that part, and of all threads.
     /// - `lives`: of the same part, if the answer is about what threads did.
     #[must_use]
     pub fn new<S: ReadAt>(file: &TraceFile<S>, summary: &Summary, lives: Option<&Lives>) -> Self {

@@ -11,7 +11,7 @@ use crate::error::Failure;
 pub struct ExplainAnswer {
     /// What it is about.
     pub subject: Subject,
-    /// What was found, worst first, cut.
+    /// What was found, worst first, cut; its commands ask about the same part of the trace.
     pub insights: Vec<Insight>,
     /// How many were left out.
     pub omitted: usize,
@@ -32,6 +32,9 @@ impl ExplainAnswer {
             })?;
         let mut insights = explain(&subject.reading.trace(&subject.symbols), &report);
         let omitted = cut(&mut insights, top);
+        for insight in insights.iter_mut().filter(|insight| !insight.command.is_empty()) {
+            insight.command = question.part.command(&insight.command);
+        }
         Ok(Self { subject, insights, omitted })
     }
 }

@@ -73,9 +73,11 @@ pub struct HeapAnswer {
 pub struct HeapCounters {
     /// When it was looked at, or just before.
     pub at: HeapPoint,
-    /// When most lived.
+    /// Just behind that, if `at` is before.
+    pub next: Option<HeapPoint>,
+    /// When most lived, from `first` on.
     pub most: HeapPoint,
-    /// The first of the window.
+    /// At the window's begin, or just before; without one, the first of all.
     pub first: HeapPoint,
     /// The last of the window: allocations count until then.
     pub last: HeapPoint,
@@ -83,24 +85,25 @@ pub struct HeapCounters {
 
 impl HeapCounters {
     fn new(heap: &Heap) -> Option<Self> {
-        let at = *heap.points.iter().rfind(|point| point.at <= heap.at)?;
-        let window = || heap.points.iter().filter(|point| point.at >= heap.from);
+        let (at, next) = heap.around();
+        let window = heap.window();
         Some(Self {
-            at,
-            most: window().max_by_key(|point| point.live_bytes).copied().unwrap_or(at),
-            first: window().next().copied().unwrap_or(at),
-            last: window().next_back().copied().unwrap_or(at),
+            at: *at?,
+            next: next.copied(),
+            most: *window.iter().max_by_key(|point| point.live_bytes)?,
+            first: *window.first()?,
+            last: *window.last()?,
         })
     }
 
-    /// By how much what lives has grown since the window's begin; none if no time has passed.
+    /// By how much what lives has grown from `first` to `at`; none if no time has passed.
     #[must_use]
     pub fn grown(&self) -> Option<i128> {
         let grown = i128::from(self.at.live_bytes) - i128::from(self.first.live_bytes);
         (self.at.at > self.first.at).then_some(grown)
     }
 
-    /// Bytes and allocations in all the window; none if no time has passed.
+    /// Bytes and allocations from `first` to `last`; none if no time has passed.
     #[must_use]
     pub fn allocated(&self) -> Option<(u64, u64)> {
         let bytes = self.last.allocated_bytes.saturating_sub(self.first.allocated_bytes);
@@ -162,9 +165,12 @@ fn read(reading: &Reading, from: Option<Ticks>, at: Option<At>) -> (Heap, bool) 
     let options = |at| HeapOptions { from, at, to: None };
     let end = options(None);
     let peak = || {
-        let states = tables.heap.iter().filter(|state| state.ticks >= from.unwrap_or_default());
+        let from = from.unwrap_or_default();
+        // What was counted last before the window lives when it begins.
+        let before = tables.heap.iter().map(|state| state.ticks).filter(|at| *at <= from).max();
+        let states = tables.heap.iter().filter(|state| state.ticks >= before.unwrap_or_default());
         let peak = states.max_by_key(|state| (state.live_bytes, state.ticks));
-        peak.map(|state| options(Some(state.ticks)))
+        peak.map(|state| options(Some(state.ticks.max(from))))
     };
     let wanted = match at {
         Some(At::Time(at)) => vec![options(Some(clock.ticks(at)))],
@@ -176,7 +182,10 @@ fn read(reading: &Reading, from: Option<Ticks>, at: Option<At>) -> (Heap, bool) 
     let first = heaps.next().unwrap_or_default();
     let is_live = first.stacks.iter().any(|stack| stack.live_bytes > 0);
     match heaps.next() {
-        Some(peak) if !is_live => (peak, true),
+        // Where nothing was sampled, the counters say all there is, and of the end as well.
+        Some(peak) if !is_live && first.samples > 0 && peak.around().0 != first.around().0 => {
+            (peak, true)
+        }
         _ => (first, false),
     }
 }

@@ -4,7 +4,8 @@
 //! - [`Selection`] is what can be asked of any trace, [`Reading`] (in [`reading`]) the trace that
 //!   is opened for it, and [`Subject`] what every answer has: its trace, its names, its window,
 //!   what is missing.
-//! - [`completeness`]: what is missing, in every command's words.
+//! - [`completeness`]: what is missing, in every command's words. [`command`]: commands that show
+//!   more of the same part.
 //! - One file per verb: [`summary`], [`regions`], [`tasks`], [`threads`], [`check`], [`events`];
 //!   [`blocked`], [`syscalls`], [`heap`], [`explain`], [`async_tasks`], [`profile`].
 //! - [`lines`] makes the lines of [`events`].
@@ -12,6 +13,7 @@
 pub mod async_tasks;
 pub mod blocked;
 pub mod check;
+pub mod command;
 pub mod completeness;
 pub mod events;
 pub mod explain;
@@ -97,7 +99,7 @@ impl Subject {
 
     /// Of an answer that a summary alone gives.
     fn of_summary(reading: Reading, summary: &Summary) -> Self {
-        let missing = Completeness::new(&reading.file, summary, None);
+        let missing = reading.missing(summary, None);
         let (from, to, is_empty) = (summary.from, summary.to, summary.events == 0);
         Self { reading, symbols: Symbols::default(), from, to, is_empty, missing }
     }
@@ -106,7 +108,7 @@ impl Subject {
     ///
     /// - `summary`, `lives`: of the same part.
     fn of_lives(reading: Reading, symbols: Symbols, summary: &Summary, lives: &Lives) -> Self {
-        let missing = Completeness::new(&reading.file, summary, Some(lives));
+        let missing = reading.missing(summary, Some(lives));
         // Who waits through all of the window has no event in it.
         let is_there = lives.threads.iter().any(|life| life.end > life.begin);
         let (from, to, is_empty) = (lives.from, lives.to, summary.events == 0 && !is_there);

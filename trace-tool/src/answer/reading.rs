@@ -1,6 +1,7 @@
 //! A trace that is opened, and the part of it that is asked about: reading it, with names for its
 //! stacks. Opening the file itself lives in [`source`].
 
+use std::collections::BTreeSet;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,7 @@ use trace_analysis::slow_tasks::{SlowTask, slow_tasks};
 use trace_analysis::symbols::Symbols;
 use trace_analysis::{Options, Report, Summary, Trace, Wanted};
 use trace_format::facility;
+use trace_format::header::BatchKind;
 use trace_format::id::ThreadId;
 use trace_format::read::{Facility, Tables, TraceFile};
 use trace_format::time::{Nanos, Ticks};
@@ -41,6 +43,8 @@ pub struct Selection {
 pub struct Reading {
     /// Where the trace is.
     pub path: PathBuf,
+    /// The part, as it was asked for.
+    pub part: Selection,
     /// The trace.
     pub file: TraceFile<Bytes>,
     /// From when on.
@@ -66,11 +70,11 @@ impl Reading {
         let tables = file.tables();
         let ticks = |at| tables.clock.ticks(at);
         let threads = match &part.thread {
-            Some(wanted) => threads(tables, wanted)?,
+            Some(wanted) => threads(&file, wanted)?,
             None => Vec::new(),
         };
         let (from, to) = (part.from.map(ticks), part.to.map(ticks));
-        Ok(Self { path: path.to_owned(), file, from, to, threads })
+        Ok(Self { path: path.to_owned(), part: part.clone(), file, from, to, threads })
     }
 
     /// Opens all of a trace.
@@ -96,7 +100,10 @@ impl Reading {
     /// Sums up the part that is wanted.
     #[must_use]
     pub fn summary(&self, outliers: usize, trees: usize) -> Summary {
-        let options = Options { outliers, trees, ..self.options() };
+        self.sum_up(Options { outliers, trees, ..self.options() })
+    }
+
+    fn sum_up(&self, options: Options) -> Summary {
         let bar = progress(self.file.bytes());
         let trace = Trace::new(&self.file).with(options);
         let summary = Summary::read(&trace, |progress| advance(&bar, progress));
@@ -159,10 +166,24 @@ impl Reading {
         slow_tasks(&Trace::new(&self.file).with(self.options()), summary)
     }
 
-    /// What is missing from an answer about the part that is wanted.
+    /// What is missing from an answer about the part that is wanted: of all threads, as those that
+    /// are wanted are seen by what others did, too.
+    ///
+    /// - `summary`: of that part.
+    /// - `lives`: of the same part, if the answer is about what threads did.
+    #[must_use]
+    pub fn missing(&self, summary: &Summary, lives: Option<&Lives>) -> Completeness {
+        if self.threads.is_empty() {
+            return Completeness::new(&self.file, summary, lives);
+        }
+        let all = Options { outliers: 0, trees: 0, threads: Vec::new(), ..self.options() };
+        Completeness::new(&self.file, &self.sum_up(all), lives)
+    }
+
+    /// The same of an answer that needs no summary.
     #[must_use]
     pub fn completeness(&self) -> Completeness {
-        Completeness::new(&self.file, &self.summary(0, 0), None)
+        self.missing(&self.summary(0, 0), None)
     }
 
     /// Whether the trace says more of threads than what they recorded themselves: their calls, or
@@ -238,7 +259,8 @@ fn say_nameless(tables: &Tables, symbols: &Symbols) {
     }
 }
 
-fn threads(tables: &Tables, wanted: &str) -> Result<Vec<ThreadId>, Failure> {
+fn threads(file: &TraceFile<Bytes>, wanted: &str) -> Result<Vec<ThreadId>, Failure> {
+    let tables = file.tables();
     let by_name = tables.threads.values().filter(|thread| thread.name == wanted);
     let found: Vec<_> = by_name.map(|thread| thread.id).collect();
     if !found.is_empty() {
@@ -246,7 +268,8 @@ fn threads(tables: &Tables, wanted: &str) -> Result<Vec<ThreadId>, Failure> {
     }
     // As it is shown: with its number if another has the same name, and safe to print.
     let names = Names::new(tables);
-    if let Some(id) = tables.threads.keys().find(|id| names.thread(**id) == wanted) {
+    let all = all_threads(file);
+    if let Some(id) = all.iter().find(|id| names.thread(**id) == wanted) {
         return Ok(vec![*id]);
     }
     let cpu = wanted.strip_prefix("CPU ").and_then(|number| number.parse::<u32>().ok());
@@ -255,15 +278,26 @@ fn threads(tables: &Tables, wanted: &str) -> Result<Vec<ThreadId>, Failure> {
     }
     let number = wanted.trim_start_matches("thread ").trim_start_matches('#').parse::<u64>();
     if let Ok(number) = number {
-        let ids = tables.threads.values().find(|thread| u64::from(thread.id.0) == number);
-        let found = ids.or_else(|| tables.threads.values().find(|thread| thread.os_id == number));
-        if let Some(thread) = found {
-            return Ok(vec![thread.id]);
+        let by_id = all.iter().find(|id| u64::from(id.0) == number).copied();
+        let by_os_id = || tables.threads.values().find(|thread| thread.os_id == number);
+        if let Some(id) = by_id.or_else(|| by_os_id().map(|thread| thread.id)) {
+            return Ok(vec![id]);
         }
     }
-    let some: Vec<_> = tables.threads.keys().take(8).map(|id| names.thread(*id)).collect();
-    let more = if tables.threads.len() > 8 { ", …" } else { "" };
     let wanted = trace_profile::escape::plain(wanted, 80);
-    let there_are = some.join(", ");
-    Err(Failure::Usage(format!("no thread `{wanted}` in the trace; there are {there_are}{more}")))
+    let some: Vec<_> = all.iter().take(8).map(|id| names.thread(*id)).collect();
+    let there_are = match some.join(", ") {
+        none if none.is_empty() => "there are none".to_owned(),
+        some if all.len() > 8 => format!("there are {some}, …"),
+        some => format!("there are {some}"),
+    };
+    Err(Failure::Usage(format!("no thread `{wanted}` in the trace; {there_are}")))
+}
+
+/// The threads of a trace: those that it describes, and those that only have batches in it, as the
+/// description may be in a damaged part.
+fn all_threads(file: &TraceFile<Bytes>) -> BTreeSet<ThreadId> {
+    let events = file.index().iter().filter(|entry| entry.kind == BatchKind::Events);
+    let recorded = events.map(|entry| entry.thread).filter(|id| id.as_cpu().is_none());
+    file.tables().threads.keys().copied().chain(recorded).collect()
 }

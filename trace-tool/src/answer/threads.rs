@@ -96,15 +96,18 @@ impl ThreadsAnswer {
 pub struct CpuUse {
     /// How long threads of the program ran on each CPU; empty if no switches were recorded.
     pub busy: Vec<Nanos>,
-    /// How long threads were ready and had no CPU, of all threads.
+    /// CPUs that the recorder watched: those that the program could run on.
+    pub watched: usize,
+    /// How long threads were ready and had no CPU, of all threads that were asked for.
     pub ready: Nanos,
 }
 
 impl CpuUse {
-    /// Of all threads.
+    /// Of the CPUs and the threads in `lives`.
     #[must_use]
     pub fn new(lives: &Lives) -> Self {
         Self {
+            watched: lives.cpus_watched,
             busy: lives.cpus.iter().map(|cpu| cpu.busy).collect(),
             ready: Nanos(units::sum(lives.threads.iter().map(|life| life.times.ready.0))),
         }

@@ -17,7 +17,7 @@ use trace_export::perfetto;
 /// What can be asked.
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// The trace.
+    /// The trace; - is standard input.
     file: PathBuf,
     /// For which viewer.
     #[arg(long, value_enum)]

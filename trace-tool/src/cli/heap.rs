@@ -16,7 +16,7 @@ use crate::{json, text};
 /// What can be asked.
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// The trace.
+    /// The trace; - is standard input.
     file: PathBuf,
     /// When to look at what lives: a time, `end`, or `peak`, when most lived. Else the trace's end,
     /// or the peak if nothing lives at the end.
@@ -51,6 +51,9 @@ pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
     let answer = HeapAnswer::read(&question, HeapAsk { at, sort, top })?;
     if from.is_some() && answer.subject.from >= answer.subject.to {
         text::say_empty_window(&answer.subject);
+    }
+    if matches!(at, Some(At::Time(at)) if at > answer.subject.to) {
+        text::say_beyond_end(&answer.subject);
     }
     let verdict = text::warn(&answer.subject.missing);
     match json {

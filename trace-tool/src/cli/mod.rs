@@ -39,6 +39,7 @@ use trace_format::time::Nanos;
 
 use crate::answer::{Question, Selection};
 use crate::error::{Failure, Verdict};
+use crate::label::STANDARD_INPUT;
 use crate::output::{Output, say};
 use crate::symbols::binaries;
 
@@ -97,7 +98,7 @@ enum Verb {
 /// Which trace, and which part of it.
 #[derive(Args, Clone, Debug)]
 pub struct TraceArguments {
-    /// The trace.
+    /// The trace; - is standard input.
     pub file: PathBuf,
     /// From this time on, since the trace's begin: 1.5s, 200ms, 30us.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
@@ -203,9 +204,13 @@ pub(crate) fn refuse(error: &clap::Error, needed: &str, help: &str) -> ExitCode 
     ExitCode::from(2)
 }
 
-/// In the current folder, named by the trace: `app.trace` gives `app.` and the ending.
+/// In the current folder, named by the trace: `app.trace` gives `app.` and the ending, standard
+/// input `stdin.` and the ending.
 fn named_by(trace: &Path, ending: &str) -> PathBuf {
-    let stem = trace.file_stem().unwrap_or_default().to_string_lossy();
+    let stem = match trace.as_os_str() {
+        input if input == STANDARD_INPUT => "stdin".into(),
+        _ => trace.file_stem().unwrap_or_default().to_string_lossy(),
+    };
     PathBuf::from(format!("{stem}.{ending}"))
 }
 

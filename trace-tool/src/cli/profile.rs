@@ -23,7 +23,7 @@ use crate::text;
 /// What can be asked.
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// The trace.
+    /// The trace; - is standard input.
     file: PathBuf,
     /// What stacks are weighted by.
     #[arg(long, value_parser = kinds())]

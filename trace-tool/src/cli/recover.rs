@@ -12,7 +12,7 @@ use crate::recover;
 /// What can be asked.
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// The trace. What lies beside it in FILE.live is taken in.
+    /// The trace; - is standard input. What lies beside a file in FILE.live is taken in.
     file: PathBuf,
     /// The trace to write; - is standard output [default: app.trace gives app.recovered.trace
     /// here].

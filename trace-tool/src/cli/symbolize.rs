@@ -13,7 +13,7 @@ use crate::symbols::binaries;
 /// What can be asked.
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// The trace.
+    /// The trace; - is standard input.
     file: PathBuf,
     /// The trace to write; - is standard output [default: app.trace gives app.symbols.trace here].
     #[arg(short, long, value_name = "OUT")]

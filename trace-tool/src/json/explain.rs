@@ -60,7 +60,8 @@ pub struct InsightOut {
     call: Option<String>,
     /// When it was worst; negative if that was before the trace.
     at_ns: Option<i64>,
-    /// What to ask this tool for more; empty if nothing.
+    /// What to ask this tool for more, of the same part of the trace; empty if nothing. The file's
+    /// name belongs behind the first word.
     command: String,
 }
 

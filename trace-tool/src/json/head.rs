@@ -24,7 +24,8 @@ pub struct HeadOut {
     lost_records: u64,
     /// Whether anything is missing from the answer. The exit code is 1 if it is, and else 0.
     has_loss: bool,
-    /// What is missing from the answer, the worst first: what standard error says, too.
+    /// What is missing from the answer, the worst first: what standard error says, too. It is of
+    /// all threads in the window, whichever `--thread` asks for.
     missing: Vec<MissingOut>,
 }
 

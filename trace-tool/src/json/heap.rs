@@ -24,7 +24,7 @@ pub struct HeapOut {
     /// The exact counters, to the trace's end. Between two snapshots of the recorder lies the peak,
     /// if more lived then.
     points: Vec<PointOut>,
-    /// What these say of the window; `null` without counters.
+    /// What these say of the window; `null` without counters until `at_ns`.
     counters: Option<CountersOut>,
     /// Bytes between two samples, in the mean.
     sample_bytes: u64,
@@ -32,8 +32,8 @@ pub struct HeapOut {
     samples: u64,
     /// Live samples beyond the limit of memory, which count as allocated only.
     samples_untold: u64,
-    /// Bytes that the live samples stand for. If the counters have fewer, what lives in `stacks`
-    /// and `places` is scaled down to those.
+    /// Bytes that the live samples stand for. If the counters have fewer, those before `at_ns` and
+    /// those behind it, what lives in `stacks` and `places` is scaled down to the larger of these.
     estimated_bytes: u64,
     /// Live bytes of all stacks, those left out included.
     live_bytes: u64,
@@ -95,18 +95,25 @@ impl From<&HeapPoint> for PointOut {
     }
 }
 
-/// What the exact counters say of the window.
+/// What the exact counters say of the window. They are of the moments at which the recorder took
+/// them, and `stacks` and `places` of the moments that were asked for.
 #[derive(Debug, Serialize)]
 pub struct CountersOut {
-    /// When it was looked at, or just before.
+    /// At `at_ns`, or just before.
     at: PointOut,
-    /// When most lived.
+    /// Just behind `at_ns`; `null` if `at` is of that moment, or there are none.
+    next: Option<PointOut>,
+    /// At the window's begin, or just before; or if there are none, the first of all.
+    first: PointOut,
+    /// The last of all.
+    last: PointOut,
+    /// When most lived, from `first` to `last`.
     most: PointOut,
-    /// How many more bytes lived at `at` than at the window's begin; `null` if no time had passed.
+    /// How many more bytes lived at `at` than at `first`; `null` if no time had passed.
     grown_bytes: Option<i128>,
-    /// Bytes allocated in the window; `null` if no time has passed.
+    /// Bytes allocated from `first` to `last`; `null` if no time has passed.
     allocated_bytes: Option<u64>,
-    /// Allocations in the window; `null` if no time has passed.
+    /// Allocations from `first` to `last`; `null` if no time has passed.
     allocations: Option<u64>,
 }
 
@@ -114,6 +121,9 @@ impl From<&HeapCounters> for CountersOut {
     fn from(counters: &HeapCounters) -> Self {
         Self {
             at: (&counters.at).into(),
+            next: counters.next.as_ref().map(PointOut::from),
+            first: (&counters.first).into(),
+            last: (&counters.last).into(),
             most: (&counters.most).into(),
             grown_bytes: counters.grown(),
             allocated_bytes: counters.allocated().map(|(bytes, _)| bytes),

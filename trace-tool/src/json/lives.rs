@@ -26,7 +26,9 @@ pub struct LivesOut {
     unended: Vec<UnendedOut>,
     /// The CPUs on which a thread of the program ran; none if no switches were recorded.
     cpus: Vec<CpuOut>,
-    /// How long threads were ready and had no CPU, all of them together.
+    /// CPUs that the recorder watched; 0 if no switches were recorded.
+    cpus_watched: usize,
+    /// How long threads were ready and had no CPU, all of `threads` together.
     ready_ns: u64,
     /// How long exactly 0, 1, 2 … threads ran at once.
     running_ns: Vec<u64>,
@@ -47,6 +49,7 @@ impl LivesOut {
             threads: lives.threads.iter().map(|life| ThreadLifeOut::new(labels, life)).collect(),
             unended: lives.unended.iter().map(|it| UnendedOut::new(labels, it)).collect(),
             cpus: lives.cpus.iter().map(CpuOut::from).collect(),
+            cpus_watched: cpus.watched,
             ready_ns: cpus.ready.0,
             running_ns: all(&lives.concurrency.running),
             able_ns: all(&lives.concurrency.able),

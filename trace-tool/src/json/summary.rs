@@ -48,7 +48,7 @@ pub struct SummaryOut {
     /// What threads did with their time, if the trace has calls or CPUs.
     #[serde(skip_serializing_if = "Option::is_none")]
     lives: Option<LivesOut>,
-    /// What held threads up the most.
+    /// What held threads up the most. People read of it if that is a hundredth of the window.
     top_wait: Option<WaitGroupOut>,
     /// What `--limit` left out; without it, nothing.
     omitted: OmittedOut,

@@ -2,13 +2,14 @@
 //!
 //! - [`names`]: threads, call sites, arguments, findings. [`places`]: stacks.
 //! - [`call`], [`errno`]: calls into the system, and the errors that they return.
-//! - [`path`], [`pasted`]: paths, in messages and in commands. [`units`]: times, counts and sizes.
+//! - [`path`], [`pasted`], [`word`]: paths in messages, and words of commands. [`units`]: times,
+//!   counts and sizes.
 
 pub mod call;
 pub mod names;
 mod path;
 
-pub use path::{pasted, path};
+pub use path::{STANDARD_INPUT, pasted, path, word};
 pub use trace_analysis::units;
 pub use trace_export::label::{errno, place as places};
 

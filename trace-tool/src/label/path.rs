@@ -5,6 +5,9 @@ use std::path::Path;
 
 use trace_profile::escape;
 
+/// What stands for standard input instead of a file's name; `./-` is a file that is called so.
+pub const STANDARD_INPUT: &str = "-";
+
 /// Maximum number of characters of a path that are shown.
 const SHOWN_CHARS_MAX: usize = 400;
 /// Maximum number of characters of a path in a command: Linux opens none that is longer.
@@ -22,11 +25,16 @@ pub fn path(path: &Path) -> String {
 /// A path as one word of a command, for a shell like `sh`.
 #[must_use]
 pub fn pasted(path: &Path) -> String {
-    let mut word = escape::plain(&path.display().to_string(), PASTED_CHARS_MAX);
-    if word.starts_with('-') {
-        // Else it would be an option.
-        word.insert_str(0, "./");
-    }
+    let name = path.display().to_string();
+    // A name would be an option, and `-` alone is standard input.
+    let is_option = name.starts_with('-') && name != STANDARD_INPUT;
+    word(&if is_option { format!("./{name}") } else { name })
+}
+
+/// A text as one word of a command, for a shell like `sh`.
+#[must_use]
+pub fn word(text: &str) -> String {
+    let word = escape::plain(text, PASTED_CHARS_MAX);
     let is_plain = |it: char| it.is_alphanumeric() || PLAIN.contains(it);
     if !word.is_empty() && word.chars().all(is_plain) {
         return word;
@@ -48,6 +56,7 @@ mod tests {
             ("it's.trace", r"'it'\''s.trace'"),
             ("~.trace", "'~.trace'"),
             ("-o.trace", "./-o.trace"),
+            ("-", "-"),
             ("größe.trace", "größe.trace"),
         ] {
             assert_eq!(pasted(Path::new(name)), expected, "{name}");

@@ -1,9 +1,10 @@
-//! Opening a trace: a file, the file of a flight recorder, and what a killed process has left
-//! beside either.
+//! Opening a trace: a file, a pipe, the file of a flight recorder, and what a killed process has
+//! left beside a file.
 //!
-//! - [`beside`]: what lies beside a trace and belongs to it.
+//! - [`stream`]: files and pipes. [`beside`]: what lies beside a trace and belongs to it.
 
 pub mod beside;
+pub mod stream;
 
 use std::fs::File;
 use std::io;
@@ -14,6 +15,7 @@ use trace_format::live::{Recovered, recover_part};
 use trace_format::read::{ReadAt, ReadError, ReadErrorKind, TraceFile};
 
 use self::beside::{live_of, open_plain, part_before, read_live, say_other_name};
+use self::stream::Source;
 use crate::error::Failure;
 use crate::label::{self, units};
 use crate::output::say;
@@ -28,14 +30,9 @@ const RECORDER_BYTES_MAX: u64 = 4 << 30;
 /// # Errors
 /// If there is none.
 pub fn open(path: &Path) -> Result<TraceFile<Bytes>, Failure> {
-    let fail = |error| Failure::Open(path.to_owned(), error);
-    let file = File::open(path).map_err(fail)?;
-    let kind = file.metadata().map_err(fail)?;
-    // A folder opens like a file and fails at the first read, with a puzzling message.
-    if kind.is_dir() {
-        return Err(Failure::Usage(format!("{}: is a folder, not a trace", label::path(path))));
-    }
-    if kind.is_file() && kind.len() == 0 {
+    let Source { file, is_named } = stream::open(path)?;
+    let length = file.metadata().map_err(|error| Failure::Open(path.to_owned(), error))?.len();
+    if length == 0 {
         let why = "the file is empty: was its program built with the feature `enabled`? or was \
                    the start refused (`AlreadyRunning`) after `File::create` had emptied it?";
         return Err(Failure::Usage(format!("{}: at byte 0: {why}", label::path(path))));
@@ -45,8 +42,10 @@ pub fn open(path: &Path) -> Result<TraceFile<Bytes>, Failure> {
         Some(trace) => TraceFile::open(Bytes::Memory(trace)).map_err(fail)?,
         None => TraceFile::open(Bytes::File(file)).map_err(fail)?,
     };
-    say_other_name(path);
-    if trace.is_complete() {
+    if is_named {
+        say_other_name(path);
+    }
+    if trace.is_complete() || !is_named {
         return Ok(trace);
     }
     // The process may have been killed, and its memory be there.

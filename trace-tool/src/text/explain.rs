@@ -6,9 +6,9 @@ use trace_analysis::explain::Insight;
 use trace_profile::escape;
 
 use super::{facilities_off, print_more};
+use crate::answer::Reading;
 use crate::answer::explain::ExplainAnswer;
 use crate::error::Failure;
-use crate::label::pasted;
 use crate::output::Output;
 
 /// What a trace of annotations alone lacks.
@@ -25,9 +25,8 @@ const SENTENCE_CHARS_MAX: usize = 1000;
 /// If it can't be written.
 pub fn print(answer: &ExplainAnswer, out: &mut Output) -> Result<(), Failure> {
     let reading = &answer.subject.reading;
-    let path = pasted(&reading.path);
     for (at, insight) in answer.insights.iter().enumerate() {
-        print_insight(at + 1, insight, &path, out)?;
+        print_insight(at + 1, insight, reading, out)?;
     }
     if answer.insights.is_empty() {
         let about = if reading.has_life() { "" } else { " that regions alone can show" };
@@ -35,7 +34,7 @@ pub fn print(answer: &ExplainAnswer, out: &mut Output) -> Result<(), Failure> {
         if !reading.has_life() {
             out.wrapped(WITH_FULL, 2)?;
         }
-        writeln!(out, "   more: exectrace threads {path}")?;
+        writeln!(out, "   more: {}", reading.more("threads"))?;
     }
     print_more(out, answer.omitted, "--top 0")?;
     for line in facilities_off(reading) {
@@ -47,7 +46,7 @@ pub fn print(answer: &ExplainAnswer, out: &mut Output) -> Result<(), Failure> {
 fn print_insight(
     number: usize,
     insight: &Insight,
-    path: &str,
+    reading: &Reading,
     out: &mut Output,
 ) -> Result<(), Failure> {
     if number > 1 {
@@ -60,12 +59,7 @@ fn print_insight(
         out.wrapped(&format!("   - {sentence}"), 5)?;
     }
     if !insight.command.is_empty() {
-        let command = escape::plain(&insight.command, SENTENCE_CHARS_MAX);
-        let command = match command.split_once(' ') {
-            Some((verb, rest)) => format!("{verb} {path} {rest}"),
-            None => format!("{command} {path}"),
-        };
-        writeln!(out, "   more: exectrace {command}")?;
+        writeln!(out, "   more: {}", reading.pasted(&insight.command))?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use trace_analysis::heap::HeapStack;
+use trace_analysis::heap::{HeapPoint, HeapStack};
 
 use super::table::{Column, Table};
 use trace_format::facility;
@@ -23,6 +23,11 @@ const GRAPH_MARGIN: usize = 12;
 /// A line says so if samples stand for more than lived by more than one part in this many.
 const SCALED_PART: u64 = 8;
 
+/// A program that allocates little is sampled this often, in bytes.
+const SAMPLE_BYTES_FINE: u64 = 4096;
+const FINER: &str = ": record with `heap_sample=4K` in EXECTRACE, or \
+    `Options::heap_sample_bytes(4096)`";
+
 /// Prints the heap.
 ///
 /// - `with_stacks`: whole stacks; else those of one place in the program are put together.
@@ -39,7 +44,7 @@ pub fn print(answer: &HeapAnswer, with_stacks: bool, out: &mut Output) -> Result
         writeln!(out, "{line}")?;
     }
     if let Some(counters) = &answer.counters {
-        print_counters(counters, out)?;
+        print_counters(answer, counters, out)?;
         let points = &answer.heap.points;
         let points: Vec<_> = points.iter().map(|point| (point.at.0, point.live_bytes)).collect();
         print_graph(&points, out)?;
@@ -48,30 +53,55 @@ pub fn print(answer: &HeapAnswer, with_stacks: bool, out: &mut Output) -> Result
 }
 
 /// What lived when, as numbers.
-fn print_counters(counters: &HeapCounters, out: &mut Output) -> Result<(), Failure> {
-    let HeapCounters { at, most, first, last } = counters;
-    let live = units::bytes(at.live_bytes);
-    let allocations = units::plural(at.live_allocations, "allocation", "allocations");
-    let title = format!("{live} live in {allocations}, at {} s", units::moment(at.at));
-    writeln!(out, "{}", out.bold(&title))?;
+fn print_counters(
+    answer: &HeapAnswer,
+    counters: &HeapCounters,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let HeapCounters { at, next, most, first, last } = counters;
+    out.wrapped_bold(&title(answer, at, next.as_ref()), 2)?;
     let (highest, when) = (units::bytes(most.live_bytes), units::moment(most.at));
     let mut parts = vec![format!("at most {highest} at {when} s")];
-    if let Some(grown) = counters.grown() {
+    // Between two counts, what has grown until the first of them is not what has grown until now.
+    if let Some(grown) = counters.grown().filter(|_| next.is_none()) {
         parts.push(format!("{} since {} s", signed(grown), units::moment(first.at)));
     }
     if let Some((bytes, count)) = counters.allocated() {
         let seconds = last.at.0.saturating_sub(first.at.0) as f64 / 1e9;
         let per_second = |number: u64| (number as f64 / seconds) as u64;
-        parts.push(format!(
-            "allocated {} in {} ({}/s, {}/s) until {} s",
-            units::bytes(bytes),
-            units::plural(count, "allocation", "allocations"),
-            units::bytes(per_second(bytes)),
-            units::count(per_second(count)),
-            units::moment(last.at),
-        ));
+        let size = units::bytes(bytes);
+        let mut allocated = match count {
+            0 => "allocated nothing".to_owned(),
+            1 => format!("allocated {size} in 1 allocation"),
+            _ => {
+                let (size_rate, rate) = (units::bytes(per_second(bytes)), per_second(count));
+                let (count, rate) = (units::count(count), units::count(rate));
+                format!("allocated {size} in {count} allocations ({size_rate}/s, {rate}/s)")
+            }
+        };
+        let (from, to) = (units::moment(first.at), units::moment(last.at));
+        allocated.push_str(&format!(" from {from} s to {to} s"));
+        parts.push(allocated);
     }
     Ok(out.wrapped(&parts.join(", "), 2)?)
+}
+
+/// What lives: counted at that moment, or counted before and behind it, and between them estimated.
+fn title(answer: &HeapAnswer, at: &HeapPoint, next: Option<&HeapPoint>) -> String {
+    let counted = |point: &HeapPoint, live: &str| {
+        let allocations = units::plural(point.live_allocations, "allocation", "allocations");
+        let (size, when) = (units::bytes(point.live_bytes), units::moment(point.at));
+        format!("{size}{live} in {allocations}, at {when} s")
+    };
+    let mut title = counted(at, " live");
+    if let Some(next) = next {
+        title.push_str(&format!("; {}", counted(next, "")));
+        if answer.heap.samples > 0 {
+            let (about, when) = (units::bytes(answer.live), units::moment(answer.heap.at));
+            title.push_str(&format!("; about {about} at {when} s"));
+        }
+    }
+    title
 }
 
 /// `+12.3 MB`.
@@ -110,11 +140,13 @@ fn seconds(nanos: u64) -> String {
 
 fn print_stacks(answer: &HeapAnswer, with_stacks: bool, out: &mut Output) -> Result<(), Failure> {
     let heap = &answer.heap;
-    if heap.stacks.is_empty() {
-        writeln!(out, "\nno sampled allocation lives")?;
+    let every = units::bytes(heap.sample_bytes);
+    if heap.samples == 0 {
+        let more = if heap.sample_bytes > SAMPLE_BYTES_FINE { FINER } else { "" };
+        writeln!(out)?;
+        out.wrapped(&format!("no allocation was sampled (one in {every}){more}"), 2)?;
         return Ok(());
     }
-    let every = units::bytes(heap.sample_bytes);
     let samples = units::plural(heap.samples, "sample", "samples");
     let by = if with_stacks { "stack" } else { "place" };
     let title = format!("By {by}, estimated from {samples}, one in {every}");

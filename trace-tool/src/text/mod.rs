@@ -64,6 +64,11 @@ pub fn say_empty_window(subject: &Subject) {
     say(&format!("nothing in this window; {}", length(subject)));
 }
 
+/// Says on standard error that a moment that was asked for lies behind the trace's end.
+pub fn say_beyond_end(subject: &Subject) {
+    say(&format!("nothing was recorded that late: this is the end; {}", length(subject)));
+}
+
 fn length(subject: &Subject) -> String {
     let reading = &subject.reading;
     let tables = reading.file.tables();

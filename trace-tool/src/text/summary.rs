@@ -4,7 +4,7 @@ use std::io::Write;
 
 use trace_analysis::counters::CounterSummary;
 use trace_analysis::futures::FutureSummary;
-use trace_analysis::life::Lives;
+use trace_analysis::life::{Lives, WaitGroup};
 use trace_format::time::Nanos;
 use trace_profile::escape;
 
@@ -19,8 +19,12 @@ use crate::label::names::{Names, push_value};
 use crate::label::{Labels, units};
 use crate::output::Output;
 
-const LIVES: &str = "Threads (parts of their lives; ready: able to run, and had no CPU)";
+const LIVES: &str =
+    "Threads (parts of their lives; running, in calls: on a CPU; ready: had no CPU)";
 const WHERE: &str = "Where the time went (self: without callees; wall%: of the time that passed)";
+/// A top wait is named if it is at least one part in this many of the time that passed.
+const TOP_WAIT_PART: u64 = 100;
+
 const TASKS: &str = "Tasks (latency from begin to end; worked: by threads, for them)";
 
 /// Prints a summary, with what is missing from it.
@@ -40,6 +44,10 @@ pub fn print(answer: &SummaryAnswer, out: &mut Output) -> Result<(), Failure> {
         for line in odd {
             writeln!(out, "{line}")?;
         }
+    }
+    if answer.lives.is_some() && !answer.subject.is_empty {
+        let more = answer.subject.reading.more("explain");
+        writeln!(out, "\nWhat made it slow, in words: {more}")?;
     }
     Ok(())
 }
@@ -69,7 +77,10 @@ fn print_regions(
 ) -> Result<(), Failure> {
     let summary = &answer.summary;
     if summary.regions.is_empty() {
-        writeln!(out, "\nno regions were recorded")?;
+        // Where there are no annotations, the calls of threads say where the time went.
+        if answer.lives.is_none() {
+            writeln!(out, "\nno regions were recorded")?;
+        }
         return Ok(());
     }
     let times = answer.lives.as_ref().map_or(&[][..], |lives| &lives.regions);
@@ -106,16 +117,18 @@ fn print_lives(
     }
     section(out, LIVES, threads::life_table(&lives.threads, labels, out.width))?;
     more(out, answer.omitted.lives, ("thread", "threads"), "threads")?;
-    let cpus = threads::cpu_use(&answer.cpus, answer.subject.wall());
+    let cpus = threads::cpu_use(&answer.cpus, &answer.subject, labels.names);
     if !cpus.is_empty() {
         out.wrapped(&cpus, 2)?;
     }
-    if let Some(group) = &answer.top_wait {
+    let is_much =
+        |group: &&WaitGroup| group.total.0.saturating_mul(TOP_WAIT_PART) >= answer.subject.wall().0;
+    if let Some(group) = answer.top_wait.as_ref().filter(is_much) {
         let time = units::time(group.total);
         let count = units::plural(group.count, "wait", "waits");
         let subject = blocked::subject(group, labels);
         out.wrapped(&format!("Top wait: {time} in {count}, {subject}"), 2)?;
-        writeln!(out, "  more: exectrace blocked, exectrace explain")?;
+        writeln!(out, "  more: {}", answer.subject.reading.more("blocked"))?;
     }
     if let Some(line) = late(lives.waits.late, "waits") {
         out.wrapped(&line, 2)?;
@@ -137,10 +150,11 @@ fn print_annotations(
     if !summary.futures.is_empty() {
         section(out, "Futures", futures(&summary.futures, names))?;
         more(out, answer.omitted.futures, ("call site", "call sites"), "async")?;
-        let longest = answer.longest_poll.map(|(time, site)| {
-            format!("Longest poll: {}, of {}; ", units::time(time), names.site(site))
-        });
-        out.wrapped(&(longest.unwrap_or_default() + "more: exectrace async"), 2)?;
+        if let Some((time, site)) = answer.longest_poll {
+            let line = format!("Longest poll: {}, of {}", units::time(time), names.site(site));
+            out.wrapped(&line, 2)?;
+        }
+        writeln!(out, "  more: {}", answer.subject.reading.more("async"))?;
     }
     if !summary.counters.is_empty() {
         section(out, "Counters", counters(&summary.counters, names))?;
@@ -167,7 +181,7 @@ fn head(answer: &SummaryAnswer, width: Option<usize>) -> String {
 
     let all = reading.is_whole();
     let mut what = vec![units::time(summary.wall())];
-    if !all {
+    if reading.from.is_some() || reading.to.is_some() {
         let (from, to) = (units::moment(summary.from), units::moment(summary.to));
         what.push(format!("from {from} s to {to} s"));
     }
@@ -248,23 +262,31 @@ fn futures(futures: &[FutureSummary], names: &Names<'_>) -> Table {
         Column::Optional("dropped", 2),
         Column::Optional("panicked", 2),
         Column::Optional("open", 2),
+        Column::OptionalText("where", 0),
     ]);
     for future in futures {
+        // Of futures that have not ended there is no duration, and of those without polls none of
+        // these.
+        let poll = |time| if future.polls > 0 { units::time(time) } else { "-".to_owned() };
+        let has_ended = future.count > future.unfinished;
+        let life = |time| if has_ended { units::time(time) } else { "-".to_owned() };
         table.row([
             names.site(future.site),
             units::count(future.count),
             units::count(future.polls),
             units::time(future.poll_total),
-            units::time(future.poll.p50),
-            units::time(future.poll.max),
-            units::time(future.life.p50),
-            units::time(future.life.max),
+            poll(future.poll.p50),
+            poll(future.poll.max),
+            life(future.life.p50),
+            life(future.life.max),
             units::count(future.failed),
             units::count(future.dropped),
             units::count(future.panicked),
             units::count(future.unfinished),
+            names.place(future.site),
         ]);
     }
+    let table = table.without_empty("where", "");
     let rare = ["failed", "dropped", "panicked", "open"];
     rare.into_iter().fold(table, |table, title| table.without_empty(title, "0"))
 }

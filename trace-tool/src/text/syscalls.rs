@@ -33,7 +33,8 @@ pub fn print(answer: &SyscallsAnswer, with_stacks: bool, out: &mut Output) -> Re
     let names = answer.subject.names();
     let labels = answer.subject.labels(&names);
     let count = units::plural(calls.count, "call", "calls");
-    let title = format!("{count}, {} in them, of all threads", units::time(calls.total));
+    let of = if answer.subject.reading.threads.is_empty() { ", of all threads" } else { "" };
+    let title = format!("{count}, {} in them{of}", units::time(calls.total));
     writeln!(out, "{}", out.bold(&title))?;
     let (groups, omitted) = answer.groups();
     print_table(out, table(groups, labels))?;

@@ -71,7 +71,7 @@ fn print_lives(
     for line in unseen_lines(lives, labels.names) {
         out.wrapped(&line, 2)?;
     }
-    let cpus = cpu_use(&answer.cpus, answer.subject.wall());
+    let cpus = cpu_use(&answer.cpus, &answer.subject, labels.names);
     if !cpus.is_empty() {
         writeln!(out)?;
         out.wrapped(&cpus, 2)?;
@@ -130,22 +130,31 @@ fn unseen_lines(lives: &Lives, names: &Names<'_>) -> Vec<String> {
     cpu.into_iter().chain(ready).collect()
 }
 
-/// How busy the program kept the CPUs: `CPU use: 1.62 on average, on 2 CPUs (81%, 81%)`; nothing if
+/// How busy the program kept the CPUs: `CPU use: 0.81 on average, on 1 of 2 CPUs (81%)`; nothing if
 /// no switches were recorded.
 #[must_use]
-pub fn cpu_use(cpus: &CpuUse, wall: Nanos) -> String {
-    let CpuUse { busy, ready } = cpus;
+pub fn cpu_use(cpus: &CpuUse, subject: &Subject, names: &Names<'_>) -> String {
+    let CpuUse { busy, watched, ready } = cpus;
+    let wall = subject.wall();
     if busy.is_empty() || wall == Nanos(0) {
         return String::new();
     }
     let used = units::sum(busy.iter().map(|busy| busy.0)) as f64 / wall.0 as f64;
-    let count = units::plural(busy.len() as u64, "CPU", "CPUs");
+    let mut count = units::plural((*watched).max(busy.len()) as u64, "CPU", "CPUs");
+    if busy.len() < *watched {
+        count = format!("{} of {count}", busy.len());
+    }
     let each: Vec<_> = busy.iter().map(|busy| units::percent(busy.0, wall.0)).collect();
     let each =
         if each.len() > CPUS_SHOWN { String::new() } else { format!(" ({})", each.join(", ")) };
+    let who = match subject.reading.threads.as_slice() {
+        [] => "threads were".to_owned(),
+        [one] => format!("{} was", names.thread(*one)),
+        some => format!("{} of the threads were", units::count(some.len() as u64)),
+    };
     let waiting = match ready {
         Nanos(0) => String::new(),
-        ready => format!("; threads were ready and had no CPU for {}", units::time(*ready)),
+        ready => format!("; {who} ready and had no CPU for {}", units::time(*ready)),
     };
     format!("CPU use: {used:.2} on average, on {count}{each}{waiting}")
 }
@@ -244,7 +253,6 @@ pub fn table(threads: &[ThreadSummary], subject: &Subject, names: &Names<'_>) ->
     ]);
     for thread in threads {
         let os_id = names.os_id(thread.thread).map_or_else(|| "-".to_owned(), |id| id.to_string());
-        let since = |at: Nanos| units::time(Nanos(at.0.saturating_sub(subject.from.0)));
         table.row([
             names.thread(thread.thread),
             os_id,
@@ -252,8 +260,8 @@ pub fn table(threads: &[ThreadSummary], subject: &Subject, names: &Names<'_>) ->
             units::percent(thread.busy.0, subject.wall().0),
             units::count(thread.events),
             units::count(thread.regions),
-            since(thread.first),
-            since(thread.last),
+            units::time(thread.first),
+            units::time(thread.last),
             units::bytes(thread.bytes),
             units::count(thread.dropped_events),
             units::count(thread.dropped_ends),

@@ -54,7 +54,7 @@ impl Bench {
 }
 
 impl Run {
-    fn new(output: &Output) -> Self {
+    pub(crate) fn new(output: &Output) -> Self {
         Self {
             out: String::from_utf8(output.stdout.clone()).expect("standard output is UTF-8"),
             err: String::from_utf8(output.stderr.clone()).expect("standard error is UTF-8"),
