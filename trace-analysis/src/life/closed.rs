@@ -94,13 +94,17 @@ impl<O: Observer> Walk<'_, O> {
     }
 
     pub(super) fn closed_region(&mut self, who: usize, site: SiteId, wall: u64, inside: &Known) {
+        self.regions.at(site).count += 1;
+        self.spent_in_region(who, site, wall, inside);
+    }
+
+    /// What a thread spent in a region that is over, or that the window's end cuts.
+    pub(super) fn spent_in_region(&mut self, who: usize, site: SiteId, wall: u64, inside: &Known) {
         let (living, open) = (&self.living[who], Open::Region(site));
-        let is_inner = living.frames.iter().rev().take(64).any(|it| it.open == open);
-        let times = self.regions.at(site);
-        times.count += 1;
-        if is_inner {
+        if living.frames.iter().rev().take(64).any(|it| it.open == open) {
             return;
         }
+        let times = self.regions.at(site);
         let cpu = inside.cpu.min(wall);
         let ready = inside.ready.min(wall - cpu);
         let blocked = inside.blocked.min(wall - cpu - ready);

@@ -36,10 +36,14 @@ impl RegionTable {
         &mut self.sites[if is_known { place } else { 0 }]
     }
 
-    /// Those whose regions ended, the most time on CPUs first.
+    /// Those that threads were in, the most time on CPUs first.
     pub(super) fn finish(&mut self) -> Vec<RegionTimes> {
         let sites = std::mem::take(&mut self.sites).into_iter();
-        let mut regions: Vec<_> = sites.filter(|times| times.count > 0).collect();
+        let is_seen = |times: &RegionTimes| {
+            let RegionTimes { site, .. } = *times;
+            *times != RegionTimes { site, ..RegionTimes::default() }
+        };
+        let mut regions: Vec<_> = sites.filter(is_seen).collect();
         regions.sort_by_key(|times| (Reverse(times.cpu), times.site));
         regions
     }

@@ -50,6 +50,9 @@ const STRANGERS_MAX: usize = 1 << 16;
 /// Errors that say that nothing was waited for.
 pub(super) const EAGAIN: i64 = -11;
 
+/// The end of what is complete, and goes on when the window ends.
+pub(super) const BEYOND: u64 = u64::MAX;
+
 /// What else is to be found out on the way.
 #[derive(Debug, Default)]
 pub(crate) struct Also<'f> {
@@ -150,6 +153,14 @@ impl<'f, O: Observer> Walk<'f, O> {
 
     pub(super) fn nanos(&self, ticks: Ticks) -> u64 {
         self.clock.nanos(ticks).0.clamp(self.from, self.to)
+    }
+
+    /// When something complete ends: [`BEYOND`] if that is not in the window.
+    #[inline]
+    fn end_of(&self, begin: Ticks, duration: Ticks) -> u64 {
+        let end = self.nanos(Ticks(begin.0.saturating_add(duration.0)));
+        // An end that is an event of its own is not in the window either if it is at its end.
+        if end < self.to || self.is_trace_end { end } else { BEYOND }
     }
 
     /// A thread that the definitions know.
@@ -278,7 +289,7 @@ impl<'f, O: Observer> Walk<'f, O> {
         }
         self.come(who, at);
         self.bring_in_state(who, at);
-        let end = |duration: Ticks| self.nanos(Ticks(event.ticks.0.saturating_add(duration.0)));
+        let end = |duration: Ticks| self.end_of(event.ticks, duration);
         match event.kind {
             EventKind::Region { site, duration, .. } if self.is_leaf(site, duration) => {
                 self.begin_leaf(who, site, event.ticks, end(duration));
@@ -312,7 +323,7 @@ impl<'f, O: Observer> Walk<'f, O> {
             return self.reopen(who, open, since(ago));
         }
         self.settle_gap(who, at);
-        let end = |duration: Ticks| self.nanos(Ticks(ticks.0.saturating_add(duration.0)));
+        let end = |duration: Ticks| self.end_of(ticks, duration);
         let given = Given::default();
         match event.kind {
             EventKind::Region { site, duration, .. } if self.is_leaf(site, duration) => {
@@ -464,6 +475,10 @@ impl<'f, O: Observer> Walk<'f, O> {
                     }
                 }
                 Open::Task(task) => self.closed_run(who, task, (frame.begin, end), activity),
+                Open::Region(site) if self.has_cpus => {
+                    let inside = self.living[who].known().since(&frame.before);
+                    self.spent_in_region(who, site, end - frame.begin.min(end), &inside);
+                }
                 Open::Region(_) | Open::Call(_) => {}
             }
             self.tell_end(who, frame.open, end, How::Open);

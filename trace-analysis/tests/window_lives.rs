@@ -1,0 +1,86 @@
+//! What a window that begins or ends in the middle of things knows of the threads. One tick is a
+//! nanosecond.
+
+use trace_analysis::life::{Lives, ThreadLife};
+use trace_analysis::reason::Reason;
+use trace_analysis::{Options, Summary, Trace};
+use trace_format::batch::Compression;
+use trace_format::definition::{CallsiteKind, ResourceKind};
+use trace_format::id::{CallId, ThreadId};
+use trace_format::read::TraceFile;
+use trace_format::testgen::{TraceBuilder, open_call, os_id};
+use trace_format::time::{Nanos, Ticks};
+
+fn started() -> TraceBuilder {
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.callsite(1, CallsiteKind::Region, "work");
+    (1..=2).for_each(|thread| trace.thread(thread, "t"));
+    trace.resource(1, ResourceKind::Thread, os_id(2), "");
+    trace.resource(2, ResourceKind::File, 3, "f");
+    trace
+}
+
+fn lives(bytes: &[u8], from: Option<u64>, to: Option<u64>) -> Lives {
+    let file = TraceFile::open(bytes).expect("a trace");
+    let (from, to) = (from.map(Ticks), to.map(Ticks));
+    let options = Options { from, to, ..Options::default() };
+    Lives::read(&Trace::new(&file).with(options), |_| {})
+}
+
+fn life(lives: &Lives, thread: u32) -> &ThreadLife {
+    let life = lives.threads.iter().find(|life| life.thread == ThreadId(thread));
+    life.expect("it is there")
+}
+
+/// A thread joins another one, which sleeps meanwhile.
+fn joined() -> Vec<u8> {
+    let mut trace = started();
+    let (one, two) = (os_id(1), os_id(2));
+    trace.switch_in(0, 100, one);
+    trace.call(1, open_call(CallId::PTHREAD_JOIN, 1, 0), 10_000, 190_000, 0);
+    trace.switch_out(0, 10_500, one, false);
+    trace.switch_in(1, 1_000, two);
+    trace.call(2, open_call(CallId::NANOSLEEP, 0, 0), 49_000, 102_000, 0);
+    trace.switch_out(1, 50_000, two, false);
+    trace.switch_in(1, 150_000, two);
+    trace.switch_out(1, 190_000, two, false);
+    trace.switch_in(0, 199_000, one);
+    trace.stop(300_000)
+}
+
+#[test]
+fn a_wait_that_goes_on_beyond_the_window_is_no_less_a_wait() {
+    let bytes = joined();
+    let whole = lives(&bytes, None, None);
+    assert_eq!(life(&whole, 1).times.ready, Nanos(9_000), "it was woken, and had no CPU");
+    let part = lives(&bytes, None, Some(100_000));
+    let times = life(&part, 1).times;
+    assert_eq!((times.ready, times.blocked_by(Reason::Join)), (Nanos(0), Nanos(89_500)));
+    // How long a call took is not known in a window in which it did not end.
+    assert_eq!((part.calls.count, life(&part, 1).calls), (0, 0));
+    assert_eq!(part.unended, [], "beyond the window they may end");
+}
+
+#[test]
+fn regions_that_are_open_at_the_end_have_their_times() {
+    let mut trace = started();
+    trace.switch_in(0, 0, os_id(1));
+    trace.begin(1, 1, 3_000);
+    trace.switch_out(0, 5_000, os_id(1), true);
+    trace.switch_in(0, 6_000, os_id(1));
+    trace.region(1, 1, 6_500, 1_000);
+    trace.end(1, 9_000);
+    trace.region(1, 1, 9_100, 600);
+    let bytes = trace.stop(10_000);
+    for to in [4_000, 5_500, 7_000, 8_000, 9_500] {
+        let times = lives(&bytes, None, Some(to)).regions[0];
+        let file = TraceFile::open(bytes.as_slice()).expect("a trace");
+        let options = Options { to: Some(Ticks(to)), ..Options::default() };
+        let summary = Summary::read(&Trace::new(&file).with(options), |_| {});
+        let region = &summary.regions[0];
+        let sum = times.cpu.0 + times.ready.0 + times.blocked.0 + times.unknown.0;
+        assert_eq!((times.count, sum), (region.count, region.total.0), "to {to}");
+        let ready = to.clamp(5_000, 6_000) - 5_000;
+        assert_eq!((times.ready, times.unknown), (Nanos(ready), Nanos(0)), "to {to}");
+    }
+}
