@@ -61,6 +61,78 @@ fn a_wait_that_goes_on_beyond_the_window_is_no_less_a_wait() {
     assert_eq!(part.unended, [], "beyond the window they may end");
 }
 
+/// A thread goes off its CPU in a sleep, the other one runs on; both did so before a generation if
+/// there is one.
+fn asleep(generation: Option<u64>) -> Vec<u8> {
+    let mut trace = started();
+    let (one, two) = (os_id(1), os_id(2));
+    trace.switch_in(0, 100, one);
+    trace.switch_in(1, 500, two);
+    trace.switch_out(0, 1_000, one, false);
+    if let Some(at) = generation {
+        trace.generation(at);
+    }
+    trace.call(1, open_call(CallId::NANOSLEEP, 0, 0), 900, 5_200, 0);
+    trace.switch_in(0, 6_000, one);
+    trace.switch_out(1, 8_000, two, true);
+    trace.switch_out(0, 9_000, one, false);
+    trace.stop(10_000)
+}
+
+#[test]
+fn who_ran_and_who_waited_when_a_window_began_is_known_in_it() {
+    for generation in [None, Some(1_500)] {
+        let lives = lives(&asleep(generation), Some(2_000), None);
+        let (one, two) = (life(&lives, 1), life(&lives, 2));
+        assert_eq!(one.times.blocked_by(Reason::Sleep), Nanos(4_000));
+        assert_eq!((one.times.in_calls, one.times.running), (Nanos(100), Nanos(2_900)));
+        assert_eq!((two.times.running, two.times.ready), (Nanos(6_000), Nanos(2_000)));
+        assert_eq!((one.yields, one.preemptions, two.preemptions), (1, 0, 1));
+        let sleep = &lives.calls.by_call[0];
+        assert_eq!((sleep.count, sleep.off_cpu), (1, Nanos(4_000)), "{generation:?}");
+        let running = [Nanos(1_000), Nanos(5_000), Nanos(2_000)];
+        assert_eq!(lives.concurrency.running, running);
+        let busy: Vec<_> = lives.cpus.iter().map(|cpu| cpu.busy).collect();
+        assert_eq!(busy, [Nanos(3_000), Nanos(6_000)]);
+    }
+}
+
+#[test]
+fn a_call_that_waits_for_nobody_is_no_time_on_a_cpu_if_the_thread_was_off_it() {
+    let mut trace = started();
+    trace.switch_in(0, 100, os_id(1));
+    trace.switch_out(0, 1_000, os_id(1), true);
+    trace.generation(1_500);
+    trace.call(1, open_call(CallId::FSYNC, 2, 0), 900, 6_000, 0);
+    trace.switch_in(0, 6_000, os_id(1));
+    let bytes = trace.stop(10_000);
+    // Nothing says since the generation why it is off its CPU.
+    let part = lives(&bytes, Some(2_000), None);
+    let times = life(&part, 1).times;
+    assert_eq!((times.in_calls, times.unknown), (Nanos(900), Nanos(4_000)));
+    assert_eq!(part.calls.by_call[0].off_cpu, Nanos(4_000));
+    let whole = lives(&bytes, None, None);
+    assert_eq!(life(&whole, 1).times.ready, Nanos(5_000));
+}
+
+#[test]
+fn a_thread_that_ended_before_a_window_is_not_in_it() {
+    let mut trace = started();
+    trace.switch_in(0, 100, os_id(1));
+    trace.switch_out(0, 1_000, os_id(1), false);
+    trace.switch_in(0, 1_100, os_id(2));
+    trace.define(&trace_format::definition::Definition::ThreadEnd {
+        id: ThreadId(1),
+        ended: true,
+        ticks: Ticks(1_050),
+        events: 0,
+        dropped_events: 0,
+        dropped_ends: 0,
+    });
+    let lives = lives(&trace.stop(10_000), Some(2_000), None);
+    assert_eq!(lives.threads.iter().map(|life| life.thread).collect::<Vec<_>>(), [ThreadId(2)]);
+}
+
 #[test]
 fn regions_that_are_open_at_the_end_have_their_times() {
     let mut trace = started();

@@ -12,7 +12,8 @@
 //! How, in private:
 //!
 //! - `walk` takes all events; `nesting` is its part about what begins and ends on threads, `closed`
-//!   about what is over, `switches` about CPUs, `lost` about missing events, `finish` its end.
+//!   about what is over, `switches` about CPUs, `start` about where threads were when the window
+//!   began, `lost` about missing events, `finish` its end.
 //! - `thread` is a thread's state, `spent` how long it was in which, `frame` what is open on it,
 //!   `call` what it did in a call, `history` what it did lately, `gaps` what of that goes on behind
 //!   missing events; `who` finds it by the system's ids; `futex` tells who woke whom, `places` why
@@ -44,6 +45,7 @@ mod places;
 mod regions;
 mod rest;
 mod spent;
+mod start;
 mod switches;
 mod thread;
 mod waits;

@@ -19,19 +19,11 @@ impl<O: Observer> Walk<'_, O> {
         match event.kind {
             EventKind::SwitchIn { os_thread } => {
                 let Some(who) = self.os_thread(os_thread, at) else { return };
-                self.come_back(who, at);
-                let before = self.cpus.switch_in(cpu, who, at);
-                // Its own going off was not recorded.
-                if let Some(lost) = before.filter(|&lost| self.living[lost].cpu == Cpu::On(cpu)) {
-                    self.bring(lost, at);
-                    self.put(lost, Cpu::Lost, at);
-                }
-                self.put(who, Cpu::On(cpu), at);
+                self.switch_in(cpu, who, at);
             }
             EventKind::SwitchOut { os_thread, preempted } => {
                 let Some(who) = self.os_thread(os_thread, at) else { return };
-                self.cpus.switch_out(cpu, who, at, preempted);
-                self.go_off(who, cpu, at, preempted);
+                self.switch_out(cpu, who, at, preempted);
             }
             EventKind::Sample { os_thread, stack } => {
                 self.cpus.sample(cpu);
@@ -74,6 +66,23 @@ impl<O: Observer> Walk<'_, O> {
     }
 
     /// A thread comes onto a CPU.
+    pub(super) fn switch_in(&mut self, cpu: u32, who: usize, at: u64) {
+        self.come_back(who, at);
+        let before = self.cpus.switch_in(cpu, who, at);
+        // Its own going off was not recorded.
+        if let Some(lost) = before.filter(|&lost| self.living[lost].cpu == Cpu::On(cpu)) {
+            self.bring(lost, at);
+            self.put(lost, Cpu::Lost, at);
+        }
+        self.put(who, Cpu::On(cpu), at);
+    }
+
+    /// A thread goes off a CPU.
+    pub(super) fn switch_out(&mut self, cpu: u32, who: usize, at: u64, preempted: bool) {
+        self.cpus.switch_out(cpu, who, at, preempted);
+        self.go_off(who, cpu, at, preempted);
+    }
+
     fn come_back(&mut self, who: usize, at: u64) {
         let living = &mut self.living[who];
         if living.now == living.begin && at < living.begin {
@@ -124,7 +133,6 @@ impl<O: Observer> Walk<'_, O> {
         self.waits.add(reason, false, (stack, None), &wait);
     }
 
-    /// A thread goes off its CPU.
     fn go_off(&mut self, who: usize, cpu: u32, at: u64, preempted: bool) {
         let living = &mut self.living[who];
         // Clocks of CPUs differ by a little: it may be on another already.

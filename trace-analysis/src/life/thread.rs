@@ -491,6 +491,7 @@ impl Living {
         // Not among what regions compare: they began in the middle of it.
         self.early = self.early.resolved(on);
         self.history.resolve(on);
+        self.calls.iter_mut().for_each(|(_, call)| call.resolve(on));
         for &at in &self.accounts {
             if let Some(account) = &mut self.frames[at].account {
                 account.before = account.before.resolved(on);

@@ -210,20 +210,28 @@ impl<'f, O: Observer> Walk<'f, O> {
             Open::Region(_) => O::IS_ON,
         };
         let window = Window { from, to: options.to, thread: None };
+        if let Some(from) = from {
+            self.place_threads(file, from);
+        }
         self.tell_news(Values::default(), FutureId(0));
         self.missing = walk(file, window, is_wanted, self, progress);
         self.begin_window();
     }
 
-    /// What was counted until the window begins does not count.
     fn begin_window(&mut self) {
-        if std::mem::replace(&mut self.is_inside, true) {
-            return;
+        if !std::mem::replace(&mut self.is_inside, true) {
+            self.restart();
         }
+    }
+
+    /// The window begins: what was counted before does not count.
+    pub(super) fn restart(&mut self) {
         for who in 0..self.living.len() {
             self.bring(who, self.from);
             let living = &mut self.living[who];
             (living.calls_ended, living.yields, living.preemptions) = (0, 0, 0);
+            // Who had ended before has no part in it.
+            living.seen = false;
         }
         self.waits.restart();
         self.calls.restart();
