@@ -156,3 +156,27 @@ fn regions_that_are_open_at_the_end_have_their_times() {
         assert_eq!((times.ready, times.unknown), (Nanos(ready), Nanos(0)), "to {to}");
     }
 }
+
+#[test]
+fn what_a_thread_does_behind_its_last_event_of_a_cut_trace_is_unknown() {
+    let mut trace = started();
+    trace.switch_in(0, 100, os_id(1));
+    trace.switch_in(1, 150, os_id(2));
+    trace.region(1, 1, 200, 100);
+    trace.begin_call(2, open_call(CallId::NANOSLEEP, 0, 0), 200);
+    trace.switch_out(0, 400, os_id(1), false);
+    trace.switch_out(1, 500, os_id(2), false);
+    trace.generation(1_000);
+    trace.switch_in(0, 2_000, os_id(1));
+    trace.switch_out(0, 3_000, os_id(1), false);
+    // The last that is in the file is of a CPU.
+    trace.switch_in(1, 9_000, 77);
+    let lives = lives(&trace.killed(), None, None);
+    let times = life(&lives, 1).times;
+    // What was written before a generation is in the file, so until then it was in no call.
+    assert_eq!(times.blocked_by(Reason::Unseen), Nanos(601));
+    assert_eq!((times.blocked(), times.running), (Nanos(601), Nanos(1_300)));
+    assert_eq!(times.unknown, Nanos(9_000 - 601 - 1_300));
+    let asleep = life(&lives, 2).times.blocked_by(Reason::Sleep);
+    assert_eq!(asleep, Nanos(8_500), "what is known to be open goes on");
+}

@@ -60,8 +60,11 @@ impl<O: Observer> Walk<'_, O> {
     #[inline]
     fn limit_ends(&mut self) {
         if self.ends.len() > ENDS_SLACK + 2 * self.living.len() {
-            let ends = self.living.iter().enumerate();
-            self.ends = ends.filter_map(|(who, it)| Some(Reverse((it.until?, who)))).collect();
+            let ends = self.living.iter().enumerate().flat_map(|(who, it)| {
+                let ends = [it.until, it.silent_from].into_iter().flatten();
+                ends.map(move |end| Reverse((end, who)))
+            });
+            self.ends = ends.collect();
         }
     }
 

@@ -92,6 +92,8 @@ pub(super) struct Living {
     pub(super) is_switched: bool,
     /// Events are missing since the last that was read.
     pub(super) gap: bool,
+    /// From when on, of a trace that was cut: then there is none to come.
+    pub(super) silent_from: Option<u64>,
     /// Whether it is known to have existed: it wrote something, or ran.
     pub(super) seen: bool,
     pub(super) calls_ended: u64,
@@ -130,6 +132,7 @@ impl Living {
             since: begin,
             is_switched: false,
             gap: false,
+            silent_from: None,
             seen: false,
             calls_ended: 0,
             yields: 0,
@@ -294,6 +297,8 @@ impl Living {
             (Cpu::On(_), Some(_)) => IN_CALLS,
             (Cpu::Preempted, _) => READY,
             (Cpu::Off, _) if self.fault.is_some() => BLOCKED + Reason::PageFault as usize,
+            // The call that it is in may be missing.
+            (Cpu::Off, None) if self.gap => UNKNOWN,
             (Cpu::Off, None) => BLOCKED + Reason::Unseen as usize,
             (Cpu::Off, Some(call)) => BLOCKED + call.why.reason as usize,
             (Cpu::Never | Cpu::Lost, Some(call)) if call.why.waits => {

@@ -148,6 +148,7 @@ impl<'f, O: Observer> Walk<'f, O> {
         let mut threads: Vec<_> = tables.threads.values().collect();
         threads.sort_by_key(|thread| (thread.first, thread.id));
         threads.into_iter().for_each(|thread| walk.meet(thread));
+        walk.expect_silence(file);
         walk
     }
 
@@ -413,6 +414,7 @@ impl<'f, O: Observer> Walk<'f, O> {
             }
             self.ends.pop();
             self.bring(who, end);
+            self.fall_silent(who, end);
         }
     }
 
