@@ -14,7 +14,7 @@ use trace_format::id::{
 };
 use trace_format::read::TraceFile;
 use trace_format::testgen::{TraceBuilder, open_call};
-use trace_format::time::{ClockKind, Nanos, Ticks};
+use trace_format::time::{Nanos, Ticks};
 use trace_format::value::Values;
 
 const MS: u64 = 1_000_000;
@@ -27,17 +27,7 @@ const READ: OpenCall = open_call(CallId::READ, 2, 2);
 /// A trace of two threads. One has waited for a lock for four seconds, in a region; the other has
 /// been in a read for one.
 fn late() -> TraceBuilder {
-    let mut trace = TraceBuilder::new(Compression::None);
-    trace.define(&Definition::Process {
-        pid: 1,
-        executable: b"late",
-        os: b"linux",
-        arch: b"x86_64",
-        clock: ClockKind::Tsc,
-        tracer: b"0.1.0",
-    });
-    trace.clock(Ticks(START), Nanos(START));
-    trace.define(&Definition::Generation { number: 1, ticks: Ticks(START) });
+    let mut trace = TraceBuilder::started_at(Compression::None, START);
     trace.callsite(1, CallsiteKind::Region, "work");
     trace.callsite(2, CallsiteKind::Future, "handler");
     trace.thread(1, "stuck");

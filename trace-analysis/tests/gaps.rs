@@ -8,12 +8,12 @@ use trace_analysis::symbols::Symbols;
 use trace_analysis::timeline::{Begun, Edge, Observer, Who};
 use trace_analysis::{Moment, Trace};
 use trace_format::batch::Compression;
-use trace_format::definition::{CallsiteKind, Definition, ResourceKind};
+use trace_format::definition::{CallsiteKind, ResourceKind};
 use trace_format::event::EventKind;
 use trace_format::id::{CallId, FutureId, Open, OpenCall, SiteId, StackId};
 use trace_format::read::TraceFile;
 use trace_format::testgen::{TraceBuilder, open_call, os_id};
-use trace_format::time::{ClockKind, Nanos, Ticks};
+use trace_format::time::{Nanos, Ticks};
 
 const MS: u64 = 1_000_000;
 /// When the trace begins, on the clock of the machine.
@@ -24,17 +24,7 @@ const WAKE: OpenCall = open_call(CallId::FUTEX_WAKE, 1, 0);
 const READ: OpenCall = open_call(CallId::READ, 2, 0);
 
 fn started() -> TraceBuilder {
-    let mut trace = TraceBuilder::new(Compression::None);
-    trace.define(&Definition::Process {
-        pid: 1,
-        executable: b"gaps",
-        os: b"linux",
-        arch: b"x86_64",
-        clock: ClockKind::Tsc,
-        tracer: b"0.1.0",
-    });
-    trace.clock(Ticks(START), Nanos(START));
-    trace.define(&Definition::Generation { number: 1, ticks: Ticks(START) });
+    let mut trace = TraceBuilder::started_at(Compression::None, START);
     trace.callsite(1, CallsiteKind::Region, "work");
     (1..=2).for_each(|thread| trace.thread(thread, "t"));
     trace.resource(1, ResourceKind::Address, 0xf00, "");

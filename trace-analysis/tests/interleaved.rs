@@ -1,11 +1,10 @@
 //! Regions and task runs whose guards are dropped in another order than they were made: what is
 //! read in file order and what is walked in the order of time say the same of each.
 
-#[allow(dead_code, reason = "only its numbers are used")]
-#[path = "common/machine.rs"]
-mod machine;
+#[path = "common/random.rs"]
+mod random;
 
-use machine::Random;
+use random::Random;
 use trace_analysis::life::Lives;
 use trace_analysis::slow_tasks::slow_tasks;
 use trace_analysis::{Finding, FindingKind, Report, Summary, Trace, Wanted};

@@ -5,9 +5,12 @@
 mod machine;
 
 use machine::Machine;
+use machine::random::Random;
 use trace_analysis::life::{Lives, Times};
 use trace_analysis::reason::Reason;
+use trace_analysis::report::observe;
 use trace_analysis::symbols::Symbols;
+use trace_analysis::timeline::{Interval, Observer, ThreadState};
 use trace_analysis::{Options, Trace};
 use trace_format::id::ThreadId;
 use trace_format::read::TraceFile;
@@ -53,6 +56,56 @@ fn every_moment_of_every_thread_is_found_as_it_was() {
         let busy: u64 = lives.cpus.iter().map(|cpu| cpu.busy.0).sum();
         let ran: u64 = threads.iter().map(|it| it.spent[0] + it.spent[1]).sum();
         assert_eq!(busy, ran, "CPUs and threads agree");
+    }
+}
+
+#[derive(Default)]
+struct Told(Vec<Interval>);
+
+impl Observer for Told {
+    fn interval(&mut self, interval: &Interval) {
+        self.0.push(*interval);
+    }
+}
+
+fn intervals(file: &TraceFile<Vec<u8>>, options: Options) -> Vec<Interval> {
+    let mut told = Told::default();
+    observe(&Trace::new(file).with(options), &mut told, |_| {});
+    told.0
+}
+
+/// Whether a window may say this of what the whole trace says that of: who ended a wait may lie
+/// beyond.
+fn agree(window: ThreadState, whole: ThreadState) -> bool {
+    match (window, whole) {
+        (ThreadState::Unknown, _) | (_, ThreadState::Unknown) => true,
+        (ThreadState::Blocked(_), ThreadState::Ready) => true,
+        (window, whole) => window == whole,
+    }
+}
+
+#[test]
+fn a_window_finds_each_thread_where_the_whole_trace_does() {
+    for seed in 1..30 {
+        let mut machine = Machine::new(0x5851_f42d_4c95_7f2d ^ seed << 32);
+        (0..4_000).for_each(|_| machine.step());
+        let (bytes, _, end, _) = machine.finish();
+        let file = TraceFile::open(bytes).expect("a trace");
+        let whole = intervals(&file, Options::default());
+        let mut random = Random(seed << 20 | 1);
+        for _ in 0..8 {
+            let from = random.below(end);
+            let to = from + 1 + random.below(end - from);
+            let (from, to) = (Ticks(from), Ticks(to));
+            let options = Options { from: Some(from), to: Some(to), ..Options::default() };
+            for it in intervals(&file, options) {
+                assert!(it.from.0 >= from.0 && it.to.0 <= to.0, "{it:?}");
+                let same = whole.iter().filter(|other| other.who.thread == it.who.thread);
+                for other in same.filter(|other| other.from < it.to && it.from < other.to) {
+                    assert!(agree(it.state, other.state), "seed {seed}: {it:?}, not {other:?}");
+                }
+            }
+        }
     }
 }
 

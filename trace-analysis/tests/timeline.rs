@@ -6,7 +6,8 @@ mod machine;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use machine::{Machine, Random, THREADS};
+use machine::random::Random;
+use machine::{Machine, THREADS};
 use trace_analysis::async_tasks::AsyncTasks;
 use trace_analysis::life::{Lives, Times};
 use trace_analysis::report::observe;

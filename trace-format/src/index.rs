@@ -60,7 +60,7 @@ impl IndexEntry {
     /// - `before`: the thread's batch before this one, if there is one.
     #[must_use]
     pub fn begins_window(&self, before: Option<&Self>, from: Ticks) -> bool {
-        let is_over = before.is_none_or(|before| before.last_ticks <= from);
+        let is_over = before.is_none_or(|before| before.last_ticks < from);
         self.flags & FLAG_RESTATED != 0 && self.base_ticks <= from && is_over
     }
 }

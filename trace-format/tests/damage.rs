@@ -298,6 +298,26 @@ fn a_damaged_index_is_rebuilt() {
 }
 
 #[test]
+fn what_lies_behind_the_end_is_counted_and_told() {
+    let whole = tight_loops(3, 5_000, Compression::None);
+    let good = TraceFile::open(whole.as_slice()).expect("it is a trace");
+    let other = tight_loops(1, 100, Compression::None);
+    for (behind, is_another) in [(b"nonsense!".as_slice(), false), (&other, true)] {
+        let bytes = [&whole, behind].concat();
+        let file = TraceFile::open(bytes.as_slice()).expect("it is a trace");
+        assert_eq!(file.index(), good.index());
+        assert!(file.is_complete());
+        assert_eq!(file.bytes_missing(), behind.len() as u64);
+        let [fault] = file.faults() else { panic!("{:?}", file.faults()) };
+        assert_eq!(fault.offset, whole.len() as u64);
+        let ReadErrorKind::BytesBehind { bytes, is_trace } = fault.kind else {
+            panic!("{fault}");
+        };
+        assert_eq!((bytes, is_trace), (behind.len() as u64, is_another));
+    }
+}
+
+#[test]
 fn missing_batches_are_counted() {
     let whole = tight_loops(2, 50_000, Compression::None);
     let places = batches(&whole);

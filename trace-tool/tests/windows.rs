@@ -14,7 +14,7 @@ fn a_window_beyond_the_end_is_told_with_the_trace_s_length() {
         let bench = Bench::new(&trace);
         for verb in [
             "summary", "explain", "events", "regions", "tasks", "threads", "blocked", "syscalls",
-            "async",
+            "async", "check",
         ] {
             for json in ["", " --json"] {
                 let run = bench.run(&format!("{verb} FILE --from 100s{json}"));

@@ -28,7 +28,7 @@ use crate::report::summary::Summary;
 use crate::report::tasks::Forest;
 use crate::report::threads::ThreadSummary;
 use crate::time::Scale;
-use crate::timeline::open_tasks::{open_tasks, site_name};
+use crate::timeline::open_tasks::{earlier, open_tasks, site_name, told_from};
 use crate::trace::{Options, Progress, Trace, bounds, zero};
 
 /// Bytes that are read between two looks at tasks, futures and progress.
@@ -64,8 +64,11 @@ struct Reading<'f, S> {
     deal: BTreeMap<ThreadId, usize>,
     notes: Notes,
     forest: Forest,
-    futures: Futures,
+    futures: Futures<'f>,
+    /// The first ones lie before the window, and are read for tasks and futures alone.
     entries: Vec<IndexEntry>,
+    /// How many of these there are.
+    earlier: usize,
 }
 
 impl<'f, S: ReadAt + Sync> Reading<'f, S> {
@@ -80,10 +83,15 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
         let to = options.to.unwrap_or(after).min(after).max(from);
         let sites = tables.callsites.iter().map(|site| site.id.0);
         let sites_max = SiteId(sites.filter(|id| *id <= SITES_MAX).max().unwrap_or(0));
-        let entries = wanted(file.index(), from, to, &options.threads);
+        let wanted = wanted(file.index(), from, to, &options.threads);
         let workers = options.workers.clamp(1, 256);
         let counted_from = from.max(zero(file));
-        let part = Part { from, to, counted_from, is_window: options.from.is_some() };
+        let is_window = options.from.is_some();
+        let told_from = if is_window { told_from(tables, from) } else { Ticks(0) };
+        let part = Part { from, to, counted_from, told_from, is_window };
+        let mut entries = earlier(file.index(), &wanted, told_from);
+        let earlier = entries.len();
+        entries.extend(wanted);
         let shard = || Shard::new(sites_max, part, options.outliers);
         Self {
             file,
@@ -95,8 +103,9 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
             deal: deal(&entries, workers),
             notes: Notes::default(),
             forest: Forest::new(from, options.trees),
-            futures: Futures::new(sites_max),
+            futures: Futures::new(sites_max, &tables.futures, from),
             entries,
+            earlier,
         }
     }
 
@@ -107,9 +116,15 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
         let bytes_total = entries.iter().map(|entry| u64::from(entry.bytes)).sum();
         let (mut bytes, mut rest) = (0, entries.as_slice());
         while !rest.is_empty() {
-            let bunch = rest.split_at(bunch(rest)).0;
+            let done = entries.len() - rest.len();
+            let (alike, read): (_, fn(&mut Shard, &TraceFile<S>, &IndexEntry)) =
+                match done < self.earlier {
+                    true => (&entries[done..self.earlier], Shard::read_earlier),
+                    false => (rest, Shard::read),
+                };
+            let bunch = alike.split_at(bunch(alike)).0;
             rest = &rest[bunch.len()..];
-            self.read_bunch(bunch);
+            self.read_bunch(bunch, read);
             self.tell(firsts[entries.len() - rest.len()]);
             bytes += bunch.iter().map(|entry| u64::from(entry.bytes)).sum::<u64>();
             progress(Progress { bytes, bytes_total });
@@ -117,17 +132,21 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
         self.finish()
     }
 
-    fn read_bunch(&mut self, bunch: &[IndexEntry]) {
+    fn read_bunch(
+        &mut self,
+        bunch: &[IndexEntry],
+        read: fn(&mut Shard, &TraceFile<S>, &IndexEntry),
+    ) {
         let (file, deal) = (self.file, &self.deal);
         if let [shard] = self.shards.as_mut_slice() {
-            bunch.iter().for_each(|entry| shard.read(file, entry));
+            bunch.iter().for_each(|entry| read(shard, file, entry));
             return;
         }
         std::thread::scope(|scope| {
             for (number, shard) in self.shards.iter_mut().enumerate() {
                 scope.spawn(move || {
                     let own = |entry: &&IndexEntry| deal.get(&entry.thread) == Some(&number);
-                    bunch.iter().filter(own).for_each(|entry| shard.read(file, entry));
+                    bunch.iter().filter(own).for_each(|entry| read(shard, file, entry));
                 });
             }
         });
@@ -168,7 +187,7 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
                 NoteKind::FutureBegin { future, site } => self.futures.begin(future, site, at),
                 NoteKind::FutureEnd { future, outcome } => self.futures.end(future, outcome, at),
                 NoteKind::Poll { future, end, inside } => {
-                    self.futures.poll(future, at, Ticks(end), Ticks(inside));
+                    self.futures.poll(future, at, end.map(Ticks), Ticks(inside));
                 }
             }
         }

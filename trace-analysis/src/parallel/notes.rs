@@ -5,7 +5,7 @@
 //! reader takes notes; they are sorted, and told up to the time at which the earliest of all
 //! batches begins that have not been read yet: before it, nothing is missing any more.
 
-use trace_format::event::Outcome;
+use trace_format::event::{Event, EventKind, Outcome};
 use trace_format::id::{FutureId, SiteId, TaskId, ThreadId};
 
 /// One step in the life of a task or a future; times are in ticks.
@@ -42,7 +42,8 @@ pub(crate) enum NoteKind {
     },
     Poll {
         future: FutureId,
-        end: u64,
+        /// When it ended, if it did so in the window.
+        end: Option<u64>,
         /// What of it lies in the window.
         inside: u64,
     },
@@ -74,7 +75,29 @@ impl Notes {
         self.notes.push(Note { at, thread, kind });
     }
 
-    pub(crate) fn name(&mut self, text: &[u8]) -> Name {
+    /// Notes what an event says of a task or a future, if it says anything.
+    pub(crate) fn step(&mut self, thread: ThreadId, event: &Event<'_>) {
+        let kind = match event.kind {
+            EventKind::TaskBegin { task, parent, name } => {
+                let name = match name.missing() {
+                    0 => self.name(name.bytes),
+                    _ => self.name(name.readable().as_bytes()),
+                };
+                NoteKind::TaskBegin { task, parent, name }
+            }
+            EventKind::TaskBeginSite { task, parent, site, .. } => {
+                NoteKind::TaskBegin { task, parent, name: Name::Site(site) }
+            }
+            EventKind::TaskEnd { task } => NoteKind::TaskEnd { task },
+            EventKind::FutureBegin { future, site, .. }
+            | EventKind::FutureSpawn { future, site, .. } => NoteKind::FutureBegin { future, site },
+            EventKind::FutureEnd { future, outcome, .. } => NoteKind::FutureEnd { future, outcome },
+            _ => return,
+        };
+        self.add(event.ticks.0, thread, kind);
+    }
+
+    fn name(&mut self, text: &[u8]) -> Name {
         let (Ok(at), Ok(bytes)) = (u32::try_from(self.texts.len()), u32::try_from(text.len()))
         else {
             return Name::Text { at: 0, bytes: 0 };

@@ -15,7 +15,7 @@ use trace_format::read::{
 };
 use trace_format::time::Ticks;
 
-use super::notes::{Name, NoteKind, Notes};
+use super::notes::{NoteKind, Notes};
 use crate::report::counters::Counters;
 use crate::report::findings::{Finding, FindingKind, Findings};
 use crate::report::regions::Regions;
@@ -72,6 +72,8 @@ pub(crate) struct Part {
     pub(crate) to: Ticks,
     /// Time before is in no sum: it lies before the part, or before the trace.
     pub(crate) counted_from: Ticks,
+    /// What happened to tasks and futures before is known without events.
+    pub(crate) told_from: Ticks,
     /// Whether the part may begin in the middle of a thread.
     pub(crate) is_window: bool,
 }
@@ -113,6 +115,29 @@ impl Shard {
         self.buffer = buffer;
     }
 
+    /// Reads a batch from before the part for what it says of tasks and futures: these are not only
+    /// their thread's, so no later batch of the thread says it again.
+    pub(crate) fn read_earlier<S: ReadAt>(&mut self, file: &TraceFile<S>, entry: &IndexEntry) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let clock = &file.tables().clock;
+        let (notes, told_from) = (&mut self.notes, self.part.told_from);
+        let fault = match file.load(entry, &mut buffer) {
+            Ok(batch) => {
+                let walked = batch.events().walk(|event| {
+                    if event.ticks >= told_from {
+                        notes.step(entry.thread, &event);
+                    }
+                });
+                walked.err().map(|error| batch.error(error))
+            }
+            Err(error) => Some(error),
+        };
+        if let Some(error) = fault {
+            self.damage(clock, entry, &error, 0);
+        }
+        self.buffer = buffer;
+    }
+
     /// A batch that is not read.
     fn lose(&mut self, clock: &Clock, entry: &IndexEntry, error: &ReadError) {
         self.damage(clock, entry, error, u64::from(entry.events));
@@ -134,7 +159,7 @@ impl Shard {
     fn read_batch(&mut self, clock: &Clock, entry: &IndexEntry, batch: &Batch<'_>) {
         let header = &batch.header;
         let thread = header.thread;
-        let Part { from, to, is_window, .. } = self.part;
+        let Part { from, to, told_from, is_window, .. } = self.part;
         let is_first = !self.threads.contains_key(&thread);
         let reading = self.come(thread);
         if is_first && is_window && header.flags & FLAG_RESTATED != 0 {
@@ -162,7 +187,8 @@ impl Shard {
             notes: &mut self.notes,
             findings: &mut self.findings,
             elsewhere: &mut self.elsewhere,
-            from: from.0,
+            window: (from.0, to.0),
+            told_from: told_from.0,
             is_trace_end: false,
             ended: 0,
         };
@@ -220,7 +246,8 @@ impl Shard {
                 notes: &mut self.notes,
                 findings: &mut self.findings,
                 elsewhere: &mut self.elsewhere,
-                from: self.part.from.0,
+                window: (self.part.from.0, self.part.to.0),
+                told_from: self.part.told_from.0,
                 is_trace_end,
                 ended: 0,
             };
@@ -412,33 +439,12 @@ fn note(
     sink: &mut Sink<'_>,
 ) {
     reading.stack.passes(&event, sink);
-    let (at, thread) = (event.ticks, sink.thread);
+    let at = event.ticks;
     match event.kind {
         EventKind::Instant { site, .. } | EventKind::Log { site, .. } if is_inside => {
             counters.add_moment(site);
         }
         EventKind::Counter { site, value } if is_inside => counters.add(site, at, value),
-        EventKind::TaskBegin { task, parent, name } => {
-            let name = match name.missing() {
-                0 => sink.notes.name(name.bytes),
-                _ => sink.notes.name(name.readable().as_bytes()),
-            };
-            sink.notes.add(at.0, thread, NoteKind::TaskBegin { task, parent, name });
-        }
-        EventKind::TaskBeginSite { task, parent, site, .. } => {
-            let name = Name::Site(site);
-            sink.notes.add(at.0, thread, NoteKind::TaskBegin { task, parent, name });
-        }
-        EventKind::TaskEnd { task } => {
-            sink.notes.add(at.0, thread, NoteKind::TaskEnd { task });
-        }
-        EventKind::FutureBegin { future, site, .. }
-        | EventKind::FutureSpawn { future, site, .. } => {
-            sink.notes.add(at.0, thread, NoteKind::FutureBegin { future, site });
-        }
-        EventKind::FutureEnd { future, outcome, .. } => {
-            sink.notes.add(at.0, thread, NoteKind::FutureEnd { future, outcome });
-        }
         EventKind::Dropped { events, ends, from, to } if is_inside => {
             reading.dropped_events = reading.dropped_events.saturating_add(events);
             reading.dropped_ends = reading.dropped_ends.saturating_add(ends);
@@ -446,6 +452,7 @@ fn note(
             sink.find(from, FindingKind::Dropped { events, ends, to });
         }
         EventKind::Unknown { .. } => *rare.unknown += 1,
+        _ if at.0 >= sink.told_from => sink.notes.step(sink.thread, &event),
         _ => {}
     }
 }
@@ -458,7 +465,9 @@ struct Sink<'s> {
     notes: &'s mut Notes,
     findings: &'s mut Findings,
     elsewhere: &'s mut Vec<(Open, Ticks)>,
-    from: u64,
+    window: (u64, u64),
+    /// As in [`Part`].
+    told_from: u64,
     /// Whether what is unfinished is so because the trace ended.
     is_trace_end: bool,
     ended: u64,
@@ -469,7 +478,8 @@ impl Visitor for Sink<'_> {
     fn closed(&mut self, closed: &Closed<'_>) {
         match closed.open {
             Open::Region(site) => {
-                self.ended += u64::from(closed.ending.is_known() && closed.end.0 >= self.from);
+                let is_inside = closed.end.0 >= self.window.0 && closed.end.0 < self.window.1;
+                self.ended += u64::from(closed.ending.is_known() && is_inside);
                 self.regions.add(self.thread, site, closed);
             }
             _ => self.closed_other(closed),
@@ -494,7 +504,7 @@ impl Sink<'_> {
     #[inline(never)]
     fn closed_other(&mut self, closed: &Closed<'_>) {
         let (at, end) = (closed.begin.0, closed.end.0);
-        if end < self.from || closed.ending == Ending::Lost {
+        if end < self.window.0 || closed.ending == Ending::Lost {
             return;
         }
         let kind = match closed.open {
@@ -502,8 +512,9 @@ impl Sink<'_> {
             // What is done in a run inside another one of the task is done in that.
             Open::Task(_) if !closed.outermost => return,
             Open::Poll(future) => {
-                self.ended += 1;
-                NoteKind::Poll { future, end, inside: closed.inside.0 }
+                let is_over = closed.ending.is_known() && end < self.window.1;
+                self.ended += u64::from(is_over);
+                NoteKind::Poll { future, end: is_over.then_some(end), inside: closed.inside.0 }
             }
             Open::Task(task) => NoteKind::TaskRun { task, inside: closed.inside.0 },
         };
@@ -533,7 +544,7 @@ impl Sink<'_> {
                 FindingKind::Unfinished { open, open_for }
             }
         };
-        if closed.end.0 >= self.from {
+        if closed.end.0 >= self.window.0 {
             self.find(closed.end, kind);
         }
     }

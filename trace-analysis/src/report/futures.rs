@@ -1,9 +1,10 @@
 //! Per call site of a traced future: how many, how often polled, how long alive.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use trace_format::event::Outcome;
 use trace_format::id::{FutureId, SiteId};
+use trace_format::read::FutureState;
 use trace_format::time::{Nanos, Ticks};
 
 use crate::durations::{Budget, Durations, Quantiles, Scratch};
@@ -23,7 +24,7 @@ const EARLY_POLLS_MAX: usize = 16;
 pub struct FutureSummary {
     /// Where in the source; 0 for polls of futures whose begin is not in the trace.
     pub site: SiteId,
-    /// Futures that were polled at least once.
+    /// Futures that began, were polled or ended in the window.
     pub count: u64,
     /// Returned a value.
     pub returned: u64,
@@ -35,9 +36,9 @@ pub struct FutureSummary {
     pub panicked: u64,
     /// Ended, nobody knows how: executors' own hooks do not say.
     pub ended: u64,
-    /// Neither done nor dropped at the end.
+    /// Of these, those that were neither done nor dropped at the end.
     pub unfinished: u64,
-    /// Polls that ended.
+    /// Polls that ended in the window.
     pub polls: u64,
     /// Time inside polls, as far as it lies in the window.
     pub poll_total: Nanos,
@@ -50,9 +51,19 @@ pub struct FutureSummary {
 /// A poll, in ticks.
 #[derive(Clone, Copy, Debug)]
 struct OnePoll {
-    duration: u64,
+    /// If it ended in the window.
+    duration: Option<u64>,
     /// What of it lies in the window.
     inside: u64,
+}
+
+/// A future that is known.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    site: SiteId,
+    begin: u64,
+    /// Whether it has done something in the window.
+    is_counted: bool,
 }
 
 #[derive(Debug, Default)]
@@ -70,46 +81,80 @@ struct Sums {
 
 /// The futures of a trace, told in the order of time.
 #[derive(Debug)]
-pub(crate) struct Futures {
-    known: HashMap<FutureId, (SiteId, u64)>,
+pub(crate) struct Futures<'f> {
+    /// Those that lived when a generation began.
+    told: &'f BTreeMap<FutureId, FutureState>,
+    known: HashMap<FutureId, Known>,
     /// Polls of futures whose spawn has not been read yet: that may come later in the file.
     early: HashMap<FutureId, Vec<OnePoll>>,
     ended: VecDeque<FutureId>,
     sums: BySite<Sums>,
     budget: Budget,
+    from: u64,
 }
 
-impl Futures {
-    pub(crate) fn new(sites_max: SiteId) -> Self {
+impl<'f> Futures<'f> {
+    pub(crate) fn new(
+        sites_max: SiteId,
+        told: &'f BTreeMap<FutureId, FutureState>,
+        from: Ticks,
+    ) -> Self {
         Self {
+            told,
             known: HashMap::new(),
             early: HashMap::new(),
             ended: VecDeque::new(),
             sums: BySite::new(sites_max),
             budget: Budget::new(crate::durations::SLOT_BYTES_MAX),
+            from: from.0,
         }
     }
 
-    /// A future is told of, maybe again.
+    /// A future is told of, maybe again, and maybe before the window.
     pub(crate) fn begin(&mut self, future: FutureId, site: SiteId, at: Ticks) {
-        if self.known.contains_key(&future) {
+        let site = self.sums.known(site);
+        let early = self.early.remove(&future);
+        // What is polled early is polled in the window.
+        let is_inside = at.0 >= self.from || early.is_some();
+        if let Some(known) = self.known.get_mut(&future) {
+            count(known, is_inside, &mut self.sums);
             return;
         }
-        let site = self.sums.known(site);
-        self.sums.at(site).count += 1;
-        if self.known.len() < KNOWN_MAX {
-            self.known.insert(future, (site, at.0));
-        }
-        for poll in self.early.remove(&future).into_iter().flatten() {
+        self.come(future, site, at, is_inside);
+        for poll in early.into_iter().flatten() {
             self.sums.at(site).poll(poll, &mut self.budget);
         }
     }
 
+    fn come(&mut self, future: FutureId, site: SiteId, begin: Ticks, is_inside: bool) -> Known {
+        let mut known = Known { site, begin: begin.0, is_counted: false };
+        count(&mut known, is_inside, &mut self.sums);
+        if self.known.len() < KNOWN_MAX {
+            self.known.insert(future, known);
+        }
+        known
+    }
+
+    /// A future does something in the window. What is known of it, if anything is.
+    fn acts(&mut self, future: FutureId) -> Option<Known> {
+        if let Some(known) = self.known.get_mut(&future) {
+            count(known, true, &mut self.sums);
+            return Some(*known);
+        }
+        let told = self.told.get(&future)?;
+        let site = self.sums.known(told.site);
+        Some(self.come(future, site, told.begin, true))
+    }
+
     pub(crate) fn end(&mut self, future: FutureId, outcome: Outcome, at: Ticks) {
-        let known = self.known.get(&future).copied();
-        let sums = self.sums.at(known.map_or(SiteId(0), |(site, _)| site));
+        if at.0 < self.from {
+            self.known.remove(&future);
+            return;
+        }
+        let known = self.acts(future);
+        let sums = self.sums.at(known.map_or(SiteId(0), |known| known.site));
         sums.outcomes[usize::from(outcome.to_byte())] += 1;
-        let Some((_, begin)) = known else { return };
+        let Some(Known { begin, .. }) = known else { return };
         let life = at.0.saturating_sub(begin);
         sums.life_max = sums.life_max.max(life);
         sums.life.record(life, &mut self.budget);
@@ -121,14 +166,23 @@ impl Futures {
         }
     }
 
-    /// - `inside`: what of it lies in the window.
-    pub(crate) fn poll(&mut self, future: FutureId, begin: Ticks, end: Ticks, inside: Ticks) {
-        let poll = OnePoll { duration: end.0.saturating_sub(begin.0), inside: inside.0 };
-        let Some(&(site, _)) = self.known.get(&future) else {
+    /// A poll of which something lies in the window: `inside`.
+    ///
+    /// - `end`: if it ended in the window.
+    pub(crate) fn poll(
+        &mut self,
+        future: FutureId,
+        begin: Ticks,
+        end: Option<Ticks>,
+        inside: Ticks,
+    ) {
+        let duration = end.map(|end| end.0.saturating_sub(begin.0));
+        let poll = OnePoll { duration, inside: inside.0 };
+        let Some(known) = self.acts(future) else {
             self.poll_early(future, poll);
             return;
         };
-        self.sums.at(site).poll(poll, &mut self.budget);
+        self.sums.at(known.site).poll(poll, &mut self.budget);
     }
 
     fn poll_early(&mut self, future: FutureId, poll: OnePoll) {
@@ -157,10 +211,18 @@ impl Futures {
     }
 }
 
+/// Counts a future that does something in the window, once.
+fn count(known: &mut Known, is_inside: bool, sums: &mut BySite<Sums>) {
+    if is_inside && !std::mem::replace(&mut known.is_counted, true) {
+        sums.at(known.site).count += 1;
+    }
+}
+
 impl Sums {
     fn poll(&mut self, OnePoll { duration, inside }: OnePoll, budget: &mut Budget) {
-        self.polls += 1;
         self.poll_total = self.poll_total.saturating_add(inside);
+        let Some(duration) = duration else { return };
+        self.polls += 1;
         self.poll_max = self.poll_max.max(duration);
         self.poll.record(duration, budget);
     }

@@ -84,8 +84,8 @@ pub(crate) struct Fine {
     pub(crate) long_waits: Vec<LongWait>,
 }
 
-/// What the threads did inside the regions of one call site that ended, whole regions counted, and
-/// of nested ones of the same site only the outermost.
+/// What the threads did inside the regions of one call site that ended or were open at the end, and
+/// of nested ones of the same site only inside the outermost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RegionTimes {
     /// Which.

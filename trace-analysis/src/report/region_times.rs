@@ -37,13 +37,12 @@ impl RegionTable {
         &mut self.sites[if is_known { place } else { 0 }]
     }
 
-    /// Adds a region that ended; only the outermost of those of a site that are open at once has
-    /// times.
+    /// Adds a region; only the outermost of those of a site that are open at once has times.
     #[inline]
     pub(super) fn add(&mut self, region: &EndedRegion) {
-        let EndedRegion { site, is_inner, wall, inside } = region;
+        let EndedRegion { site, is_over, is_inner, wall, inside } = region;
         let times = self.at(*site);
-        times.count += 1;
+        times.count += u64::from(*is_over);
         if *is_inner {
             return;
         }
@@ -59,10 +58,14 @@ impl RegionTable {
         times.unknown.0 = times.unknown.0.saturating_add(rest - stopped);
     }
 
-    /// Those whose regions ended, the most time on CPUs first.
+    /// Those that threads were in, the most time on CPUs first.
     pub(super) fn finish(&mut self) -> Vec<RegionTimes> {
         let sites = std::mem::take(&mut self.sites).into_iter();
-        let mut regions: Vec<_> = sites.filter(|times| times.count > 0).collect();
+        let is_seen = |times: &RegionTimes| {
+            let RegionTimes { site, .. } = *times;
+            *times != RegionTimes { site, ..RegionTimes::default() }
+        };
+        let mut regions: Vec<_> = sites.filter(is_seen).collect();
         regions.sort_by_key(|times| (Reverse(times.cpu), times.site));
         regions
     }

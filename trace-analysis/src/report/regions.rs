@@ -121,18 +121,24 @@ impl Regions {
     #[inline(always)]
     pub(crate) fn add(&mut self, thread: ThreadId, site: SiteId, closed: &Closed<'_>) {
         let sums = self.sites.at(site);
-        if closed.ending != Ending::Ended {
-            add_ending(sums, &closed.ending);
-        }
         if closed.ending == Ending::Lost {
+            sums.lost_ends += u64::from(closed.end.0 >= self.from);
             return;
         }
         if closed.outermost {
             sums.total = sums.total.saturating_add(closed.inside.0);
         }
         sums.self_time = sums.self_time.saturating_add(closed.self_time.0);
-        if closed.end.0 < self.from || closed.end.0 > self.to || !closed.ending.is_known() {
+        if closed.end.0 < self.from {
             return;
+        }
+        // Its end is known if it was written with its begin, and may still be none of the window's.
+        if closed.end.0 >= self.to || closed.ending == Ending::Unfinished {
+            sums.unfinished += 1;
+            return;
+        }
+        if closed.ending != Ending::Ended {
+            add_ending(sums, &closed.ending);
         }
         let duration = closed.duration().0;
         sums.count += 1;
@@ -178,9 +184,7 @@ fn add_ending(sums: &mut Sums, ending: &Ending<'_>) {
     match ending {
         Ending::With(Outcome::Failed, _) => sums.failed += 1,
         Ending::Misnested => sums.misnested += 1,
-        Ending::Unfinished => sums.unfinished += 1,
-        Ending::Lost => sums.lost_ends += 1,
-        Ending::Ended | Ending::With(..) | Ending::Elsewhere => {}
+        _ => {}
     }
 }
 

@@ -162,6 +162,8 @@ struct Node {
     height: u32,
     tasks: usize,
     omitted: u64,
+    /// Whether it, or one below it, was open in the window.
+    is_inside: bool,
 }
 
 /// The tasks of a trace, told in the order of time.
@@ -224,7 +226,16 @@ impl Forest {
         text: impl FnOnce() -> String,
         at: Ticks,
     ) {
-        let name = self.name(Key::Site(site), text);
+        let key = Key::Site(site);
+        let name = self.keys.get(&key).copied().unwrap_or_else(|| {
+            // Of a task that a generation tells of only the name is known: it is of the same row.
+            let text = text();
+            let name = self.name(Key::Text(text.as_bytes().into()), || text);
+            if self.keys.len() <= 2 * NAMES_MAX {
+                self.keys.insert(key, name);
+            }
+            name
+        });
         self.begin(task, parent, name, at);
     }
 
@@ -278,6 +289,7 @@ impl Forest {
         node.end = Some(at.0);
         node.round = self.round;
         self.ended.push(task);
+        node.is_inside |= at.0 >= self.from;
         if at.0 >= self.from {
             let latency = at.0.saturating_sub(node.begin);
             let sums = &mut self.sums[node.name];
@@ -341,6 +353,9 @@ impl Forest {
     }
 
     fn plant(&mut self, task: TaskId, node: Node) {
+        if !node.is_inside {
+            return;
+        }
         self.roots.push((task, node));
         // Twice as many as wanted before the rest is thrown away: a sort for each would be slow.
         if self.roots.len() > 2 * self.roots_max {
@@ -377,7 +392,7 @@ impl Forest {
                 if open.len() > 2 * crate::report::findings::FINDINGS_MAX {
                     open.drain(..crate::report::findings::FINDINGS_MAX);
                 }
-                node.round = u64::MAX;
+                (node.round, node.is_inside) = (u64::MAX, true);
                 node.end = Some(end.0.max(node.begin));
             }
             self.put_away(task);
@@ -422,6 +437,7 @@ impl Node {
 
     /// Takes a child whose own tree is complete, as far as there is room.
     fn adopt(&mut self, task: TaskId, mut child: Node) {
+        self.is_inside |= child.is_inside;
         let is_full = self.children.len() >= CHILDREN_MAX;
         if is_full && child.latency() <= self.least {
             child.fell();

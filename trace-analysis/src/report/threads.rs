@@ -19,7 +19,7 @@ pub struct ThreadSummary {
     pub busy: Nanos,
     /// Events read in the window.
     pub events: u64,
-    /// Regions that ended, and polls.
+    /// Regions and polls that ended.
     pub regions: u64,
     /// Events that were not written for want of memory.
     pub dropped_events: u64,

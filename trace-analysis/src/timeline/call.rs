@@ -24,6 +24,8 @@ pub(crate) struct Call {
     pub(super) off_cpu: u64,
     /// Of its time, what was on one: the kernel's work.
     pub(super) on_cpu: u64,
+    /// Of its time, what the thread's first switch is yet to tell of.
+    unresolved: u64,
     /// Bytes or a negative error, once it is over.
     pub(super) result: Option<i64>,
     /// The last stretch off the CPU by its own will: the state it counts as, from when to when.
@@ -43,6 +45,7 @@ impl Call {
             faulted: 0,
             off_cpu: 0,
             on_cpu: 0,
+            unresolved: 0,
             result: None,
             last_off: None,
         }
@@ -68,7 +71,20 @@ impl Call {
             }
             Cpu::Preempted => self.off_cpu += nanos,
             Cpu::On(_) => self.on_cpu += nanos,
-            Cpu::Never | Cpu::Lost => {}
+            Cpu::Never => self.unresolved += nanos,
+            Cpu::Lost => {}
+        }
+    }
+
+    /// The thread's first switch has come: `on` says whether it had been on a CPU until then.
+    pub(super) fn resolve(&mut self, on: bool) {
+        let nanos = std::mem::take(&mut self.unresolved);
+        if on {
+            // What looked like waiting was not.
+            (self.blocked, self.faulted) = (0, 0);
+            self.on_cpu += nanos;
+        } else {
+            self.off_cpu += nanos;
         }
     }
 

@@ -106,8 +106,20 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
     }
 
     pub(super) fn closed_region(&mut self, who: usize, site: SiteId, wall: u64, inside: &Known) {
+        self.spent_in_region(who, site, wall, inside, true);
+    }
+
+    /// What a thread spent in a region that is over, or that the window's end cuts.
+    pub(super) fn spent_in_region(
+        &mut self,
+        who: usize,
+        site: SiteId,
+        wall: u64,
+        inside: &Known,
+        is_over: bool,
+    ) {
         let is_inner = self.is_inner(who, Open::Region(site));
-        self.sums.region(&EndedRegion { site, is_inner, wall, inside: *inside });
+        self.sums.region(&EndedRegion { site, is_over, is_inner, wall, inside: *inside });
     }
 
     /// Whether another region of the same site is around one that is no longer among what is open.

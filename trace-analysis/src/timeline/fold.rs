@@ -35,10 +35,11 @@ pub(crate) struct EndedCall {
     pub(crate) has_bytes: bool,
 }
 
-/// A region that has ended, where switches were recorded.
+/// A region that has ended or is cut by the window's end, where switches were recorded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EndedRegion {
     pub(crate) site: SiteId,
+    pub(crate) is_over: bool,
     /// Whether another of the same site is around it.
     pub(crate) is_inner: bool,
     /// How long, in nanoseconds.

@@ -79,7 +79,7 @@ impl History {
             stretch.slot = match (on, stretch.slot) {
                 (true, EITHER) => RUNNING,
                 (true, BLOCKED..) => IN_CALLS,
-                (false, EITHER) => UNKNOWN,
+                (false, EITHER | IN_CALLS) => UNKNOWN,
                 (_, slot) => slot,
             };
         }

@@ -117,7 +117,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
             (Open::Region(site), Rest::Region { is_inner, inside, .. }) => {
                 if self.has_cpus {
                     let wall = end.saturating_sub(begin);
-                    self.sums.region(&EndedRegion { site, is_inner, wall, inside });
+                    self.sums.region(&EndedRegion { site, is_over: true, is_inner, wall, inside });
                 }
             }
             (Open::Task(task), Rest::Run { around, account }) => {

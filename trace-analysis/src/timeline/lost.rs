@@ -1,7 +1,12 @@
 //! The walk's part about events that are missing: what was open goes on, or is over.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
 use trace_format::call::CallClass;
+use trace_format::header::BatchKind;
 use trace_format::id::{Open, ThreadId};
+use trace_format::read::{ReadAt, TraceFile};
 use trace_format::time::{Nanos, Ticks};
 
 use super::call::Call;
@@ -38,6 +43,43 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
             }
             open.reverse();
             self.living[who].lose(open);
+        }
+    }
+
+    /// Notes when the events of each thread stop, if the file was cut: later ones may be missing,
+    /// and those of the CPUs lie further on in it. What was written before a generation began lies
+    /// before that in the file.
+    pub(super) fn expect_silence<S: ReadAt>(&mut self, file: &TraceFile<S>) {
+        let tables = file.tables();
+        if file.is_complete() || tables.stop.is_some() {
+            return;
+        }
+        let mut last = HashMap::<ThreadId, Ticks>::new();
+        for entry in file.index().iter().filter(|entry| entry.kind == BatchKind::Events) {
+            let last = last.entry(entry.thread).or_default();
+            *last = entry.last_ticks.max(*last);
+        }
+        let generation = tables.generations.last().map(|generation| generation.ticks);
+        for who in 0..self.living.len() {
+            let thread = self.names[who].0;
+            if tables.threads.get(&thread).is_none_or(|thread| thread.end.is_some()) {
+                continue;
+            }
+            let last = last.get(&thread).copied().max(generation).unwrap_or_default();
+            let at = tables.clock.nanos(last).0.saturating_add(1).max(self.from);
+            if at < self.to {
+                self.living[who].silent_from = Some(at);
+                self.ends.push(Reverse((at, who)));
+            }
+        }
+    }
+
+    /// What a thread does from now on is not in the file, if its events stop here.
+    #[inline]
+    pub(super) fn fall_silent(&mut self, who: usize, at: u64) {
+        let living = &mut self.living[who];
+        if living.silent_from.take_if(|from| *from <= at).is_some() {
+            living.gap = true;
         }
     }
 

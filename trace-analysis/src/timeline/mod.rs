@@ -20,7 +20,8 @@
 //!
 //! - `walk` takes all events; `nesting` is its part about what begins and ends on threads, `closed`
 //!   about what is over, `late` about what outlives what was around it, `switches` about CPUs,
-//!   `lost` about missing events, `finish` its end.
+//!   `start` about where threads were when the window began, `lost` about missing events, `finish`
+//!   its end.
 //! - `thread` is a thread's state, `spent` how long it was in which, `frame` what is open on it,
 //!   `call` what it did in a call, `history` what it did lately, `gaps` what of that goes on behind
 //!   missing events; `who` finds it by the system's ids; `futex` tells who woke whom, `places` why
@@ -56,6 +57,7 @@ mod places;
 mod spent;
 pub mod stack;
 pub mod standstill;
+mod start;
 mod switches;
 mod thread;
 mod wait;

@@ -10,7 +10,7 @@ use super::futex::woken;
 use super::futures::innermost_poll;
 use super::observed::Given;
 use super::places::Meaning;
-use super::walk::{EAGAIN, Walk, call_class};
+use super::walk::{BEYOND, EAGAIN, Walk, call_class};
 use super::{Detached, Fold, How, Observer};
 use crate::reason::Reason;
 use crate::time::Moment;
@@ -32,6 +32,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
 
     /// Something is met at its begin that is complete.
     ///
+    /// - `end`: [`BEYOND`] if it goes on when the window ends.
     /// - `waits_at`: of a poll, where its future waits.
     pub(super) fn complete(
         &mut self,
@@ -44,11 +45,11 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         if !self.open(who, open, begin, given) {
             return self.living[who].pop_too_deep();
         }
-        self.living[who].until = Some(end);
+        self.living[who].until = Some(end).filter(|end| *end != BEYOND);
         if let (Open::Poll(_), Some(frame)) = (open, self.living[who].frames.last_mut()) {
             frame.waits_at = waits_at;
         }
-        if O::IS_ON || self.others_wait_for(open, given) {
+        if end != BEYOND && (O::IS_ON || self.others_wait_for(open, given)) {
             self.ends.push(Reverse((end, who)));
             self.limit_ends();
         }
@@ -59,8 +60,11 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
     #[inline]
     fn limit_ends(&mut self) {
         if self.ends.len() > ENDS_SLACK + 2 * self.living.len() {
-            let ends = self.living.iter().enumerate();
-            self.ends = ends.filter_map(|(who, it)| Some(Reverse((it.until?, who)))).collect();
+            let ends = self.living.iter().enumerate().flat_map(|(who, it)| {
+                let ends = [it.until, it.silent_from].into_iter().flatten();
+                ends.map(move |end| Reverse((end, who)))
+            });
+            self.ends = ends.collect();
         }
     }
 
@@ -100,7 +104,8 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
     pub(super) fn begin_leaf(&mut self, who: usize, site: SiteId, ticks: Ticks, end: u64) {
         let begin = self.nanos(ticks);
         self.end_early(who, begin);
-        if !self.living[who].is_too_deep() && self.living[who].begin_leaf(site, begin, end) {
+        let is_kept = end != BEYOND && !self.living[who].is_too_deep();
+        if is_kept && self.living[who].begin_leaf(site, begin, end) {
             return;
         }
         self.complete(who, (Open::Region(site), StackId(0)), ticks, end, Given::default());
@@ -123,7 +128,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         let mut reason = None;
         let (wants_account, edge) = match open {
             Open::Call(call) => {
-                let (edge, why) = self.open_call(who, call, begin, given.whole);
+                let (edge, why) = self.open_call(who, call, (begin, older), given.whole);
                 reason = Some(why);
                 (false, edge)
             }
@@ -181,12 +186,13 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         &mut self,
         who: usize,
         call: OpenCall,
-        begin: u64,
+        (begin, older): (u64, u64),
         whole: Option<(u64, i64)>,
     ) -> (u64, Reason) {
         let mut meaning = self.places.meaning(call);
         if let Some((end, result)) = whole {
-            let is_fast = end - begin < WAIT_NANOS_MIN && call_class(call.call) != CallClass::Futex;
+            let is_fast = (end - begin).saturating_add(older) < WAIT_NANOS_MIN
+                && call_class(call.call) != CallClass::Futex;
             meaning.why.waits &= result != EAGAIN && !is_fast;
         }
         let Meaning { why, place, resource } = meaning;

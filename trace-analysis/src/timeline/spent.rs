@@ -102,7 +102,9 @@ impl Spent {
             (told.0[UNKNOWN], told.0[STOPPED]) = (self.0[UNKNOWN], self.0[STOPPED]);
         } else {
             told = *self;
+            // A call that does not wait can't say why the thread was off its CPU in it.
             told.0[UNKNOWN] += std::mem::take(&mut told.0[EITHER]);
+            told.0[UNKNOWN] += std::mem::take(&mut told.0[IN_CALLS]);
         }
         told
     }

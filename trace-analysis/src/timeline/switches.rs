@@ -18,19 +18,11 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         match event.kind {
             EventKind::SwitchIn { os_thread } => {
                 let Some(who) = self.os_thread(os_thread, at) else { return };
-                self.come_back(who, at);
-                let before = self.cpus.switch_in(cpu, who, at);
-                // Its own going off was not recorded.
-                if let Some(lost) = before.filter(|&lost| self.living[lost].cpu == Cpu::On(cpu)) {
-                    self.bring(lost, at);
-                    self.put(lost, Cpu::Lost, at);
-                }
-                self.put(who, Cpu::On(cpu), at);
+                self.switch_in(cpu, who, at);
             }
             EventKind::SwitchOut { os_thread, preempted } => {
                 let Some(who) = self.os_thread(os_thread, at) else { return };
-                self.cpus.switch_out(cpu, who, at, preempted);
-                self.go_off(who, cpu, at, preempted);
+                self.switch_out(cpu, who, at, preempted);
             }
             EventKind::Sample { os_thread, stack } => {
                 self.cpus.sample(cpu);
@@ -73,6 +65,23 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
     }
 
     /// A thread comes onto a CPU.
+    pub(super) fn switch_in(&mut self, cpu: u32, who: usize, at: u64) {
+        self.come_back(who, at);
+        let before = self.cpus.switch_in(cpu, who, at);
+        // Its own going off was not recorded.
+        if let Some(lost) = before.filter(|&lost| self.living[lost].cpu == Cpu::On(cpu)) {
+            self.bring(lost, at);
+            self.put(lost, Cpu::Lost, at);
+        }
+        self.put(who, Cpu::On(cpu), at);
+    }
+
+    /// A thread goes off a CPU.
+    pub(super) fn switch_out(&mut self, cpu: u32, who: usize, at: u64, preempted: bool) {
+        self.cpus.switch_out(cpu, who, at, preempted);
+        self.go_off(who, cpu, at, preempted);
+    }
+
     fn come_back(&mut self, who: usize, at: u64) {
         let living = &mut self.living[who];
         if living.now == living.begin && at < living.begin {
@@ -123,7 +132,6 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         self.sums.wait(&Waited { reason, named, place: stack, waker_place, wait, end });
     }
 
-    /// A thread goes off its CPU.
     fn go_off(&mut self, who: usize, cpu: u32, at: u64, preempted: bool) {
         let living = &mut self.living[who];
         // Clocks of CPUs differ by a little: it may be on another already.

@@ -95,6 +95,8 @@ pub(super) struct Living {
     pub(super) is_switched: bool,
     /// Events are missing since the last that was read.
     pub(super) gap: bool,
+    /// From when on, of a trace that was cut: then there is none to come.
+    pub(super) silent_from: Option<u64>,
     /// Whether it is known to have existed: it wrote something, or ran.
     pub(super) seen: bool,
     pub(super) calls_ended: u64,
@@ -134,6 +136,7 @@ impl Living {
             since: begin,
             is_switched: false,
             gap: false,
+            silent_from: None,
             seen: false,
             calls_ended: 0,
             yields: 0,
@@ -298,6 +301,8 @@ impl Living {
             (Cpu::On(_), Some(_)) => IN_CALLS,
             (Cpu::Preempted, _) => READY,
             (Cpu::Off, _) if self.fault.is_some() => BLOCKED + Reason::PageFault as usize,
+            // The call that it is in may be missing.
+            (Cpu::Off, None) if self.gap => UNKNOWN,
             (Cpu::Off, None) => BLOCKED + Reason::Unseen as usize,
             (Cpu::Off, Some(call)) => BLOCKED + call.why.reason as usize,
             (Cpu::Never | Cpu::Lost, Some(call)) if call.why.waits => {
@@ -495,6 +500,7 @@ impl Living {
         // Not among what regions compare: they began in the middle of it.
         self.early = self.early.resolved(on);
         self.history.resolve(on);
+        self.calls.iter_mut().for_each(|(_, call)| call.resolve(on));
         for &at in &self.accounts {
             if let Some(account) = &mut self.frames[at].account {
                 account.before = account.before.resolved(on);

@@ -40,6 +40,9 @@ const STRANGERS_MAX: usize = 1 << 16;
 /// Errors that say that nothing was waited for.
 pub(super) const EAGAIN: i64 = -11;
 
+/// The end of what is complete, and goes on when the window ends.
+pub(super) const BEYOND: u64 = u64::MAX;
+
 /// A trace being walked.
 pub(crate) struct Walk<'f, O, F> {
     pub(super) tables: &'f Tables,
@@ -114,11 +117,20 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
         let mut threads: Vec<_> = tables.threads.values().collect();
         threads.sort_by_key(|thread| (thread.first, thread.id));
         threads.into_iter().for_each(|thread| walk.meet(thread));
+        walk.expect_silence(file);
         walk
     }
 
     pub(super) fn nanos(&self, ticks: Ticks) -> u64 {
         self.clock.nanos(ticks).0.clamp(self.from, self.to)
+    }
+
+    /// When something complete ends: [`BEYOND`] if that is not in the window.
+    #[inline]
+    fn end_of(&self, begin: Ticks, duration: Ticks) -> u64 {
+        let end = self.nanos(Ticks(begin.0.saturating_add(duration.0)));
+        // An end that is an event of its own is not in the window either if it is at its end.
+        if end < self.to || self.is_trace_end { end } else { BEYOND }
     }
 
     /// A thread that the definitions know.
@@ -169,6 +181,9 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
             Open::Region(_) => O::IS_ON,
         };
         let window = Window { from, to: options.to, thread: None };
+        if let Some(from) = from {
+            self.place_threads(file, from);
+        }
         self.tell_news(Values::default(), FutureId(0));
         self.missing = walk(file, window, is_wanted, &mut self, progress);
         self.begin_window();
@@ -176,15 +191,20 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
         (found, self.async_tasks, self.sums)
     }
 
-    /// What was counted until the window begins does not count.
     fn begin_window(&mut self) {
-        if std::mem::replace(&mut self.is_inside, true) {
-            return;
+        if !std::mem::replace(&mut self.is_inside, true) {
+            self.restart();
         }
+    }
+
+    /// The window begins: what was counted before does not count.
+    pub(super) fn restart(&mut self) {
         for who in 0..self.living.len() {
             self.bring(who, self.from);
             let living = &mut self.living[who];
             (living.calls_ended, living.yields, living.preemptions) = (0, 0, 0);
+            // Who had ended before has no part in it.
+            living.seen = false;
         }
         self.sums.restart();
         self.cpus.restart();
@@ -247,7 +267,7 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
         }
         self.come(who, at);
         self.bring_in_state(who, at);
-        let end = |duration: Ticks| self.nanos(Ticks(event.ticks.0.saturating_add(duration.0)));
+        let end = |duration: Ticks| self.end_of(event.ticks, duration);
         match event.kind {
             EventKind::Region { site, duration, .. } if self.is_leaf(site, duration) => {
                 self.begin_leaf(who, site, event.ticks, end(duration));
@@ -281,7 +301,7 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
             return self.reopen(who, open, since(ago));
         }
         self.settle_gap(who, at);
-        let end = |duration: Ticks| self.nanos(Ticks(ticks.0.saturating_add(duration.0)));
+        let end = |duration: Ticks| self.end_of(ticks, duration);
         let given = Given::default();
         match event.kind {
             EventKind::Region { site, duration, .. } if self.is_leaf(site, duration) => {
@@ -363,6 +383,7 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
             }
             self.ends.pop();
             self.bring(who, end);
+            self.fall_silent(who, end);
         }
     }
 
@@ -433,6 +454,10 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
                     }
                 }
                 Open::Task(task) => self.closed_run(who, task, (frame.begin, end), activity),
+                Open::Region(site) if self.has_cpus => {
+                    let inside = self.living[who].known().since(&frame.before);
+                    self.spent_in_region(who, site, end - frame.begin.min(end), &inside, false);
+                }
                 Open::Region(_) | Open::Call(_) => {}
             }
             self.tell_end(who, frame.open, end, How::Open);

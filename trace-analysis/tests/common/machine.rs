@@ -6,20 +6,13 @@ use trace_format::definition::{CallsiteKind, ResourceKind};
 use trace_format::id::{CallId, OpenCall};
 use trace_format::testgen::{TraceBuilder, open_call, os_id};
 
+use random::Random;
+
+#[path = "random.rs"]
+pub(crate) mod random;
+
 pub(crate) const THREADS: u32 = 4;
 const CPUS: usize = 2;
-
-/// A small generator: the same runs on every machine.
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 16) % limit
-    }
-}
 
 /// What a thread is in the middle of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +58,7 @@ fn wait(thread: usize) -> OpenCall {
 impl Machine {
     pub(crate) fn new(seed: u64) -> Self {
         let mut trace = TraceBuilder::started(Compression::None);
+        trace.batch_bytes_max(500);
         trace.callsite(1, CallsiteKind::Region, "work");
         for thread in 1..=THREADS {
             trace.thread(thread, "t");
@@ -104,6 +98,9 @@ impl Machine {
     pub(crate) fn step(&mut self) {
         let nanos = 1 + self.random.below(1_000);
         self.pass(nanos);
+        if self.random.below(1_000) == 0 {
+            self.trace.generation(self.now);
+        }
         let who = self.random.below(u64::from(THREADS)) as usize;
         let (id, number) = (os_id(who as u32 + 1), who as u32 + 1);
         let chance = self.random.below(10);

@@ -10,7 +10,7 @@ use super::error::{ReadError, ReadErrorKind};
 use super::file::{BatchBuffer, load_at};
 use super::source::{ReadAt, Sequential, read_full};
 use super::stream::BatchReader;
-use crate::header::{BatchKind, FLAG_FIRST, FileHeader, TRAILER_BYTES, Trailer};
+use crate::header::{BatchKind, FILE_MAGIC, FLAG_FIRST, FileHeader, TRAILER_BYTES, Trailer};
 use crate::id::ThreadId;
 use crate::index::{IndexEntry, take_entry};
 use crate::varint::take_varint;
@@ -29,6 +29,7 @@ pub(crate) fn find<S: ReadAt>(source: &S, bytes: u64) -> Result<Directory, ReadE
     let (reader, fault) = BatchReader::past_header(Sequential { source, offset: 0 })?;
     let header = reader.header();
     let mut faults: Vec<ReadError> = fault.into_iter().collect();
+    let has_header_fault = !faults.is_empty();
     match from_trailer(source, bytes, u64::from(header.header_bytes)) {
         Ok(Some(index)) => {
             find_gaps(&index, &mut faults);
@@ -37,15 +38,32 @@ pub(crate) fn find<S: ReadAt>(source: &S, bytes: u64) -> Result<Directory, ReadE
         Ok(None) => {}
         Err(error) => faults.push(error),
     }
-    rebuild(reader, bytes, faults)
+    let before = faults.len();
+    let (mut directory, end) = rebuild(reader, bytes, faults)?;
+    if directory.complete && end < bytes {
+        // What lies at the file's end is no trailer of this trace.
+        directory.faults.drain(usize::from(has_header_fault)..before);
+        directory.faults.push(behind(source, end, bytes)?);
+        directory.bytes_missing += bytes - end;
+    }
+    Ok(directory)
 }
 
-/// Walks the whole file.
+/// Says what lies between a trace's end and the file's.
+fn behind<S: ReadAt>(source: &S, end: u64, bytes: u64) -> Result<ReadError, ReadError> {
+    let mut front = FILE_MAGIC.map(|_| 0);
+    let io = |error| ReadError::new(end, ReadErrorKind::Io(error));
+    read_full(source, &mut front, end).map_err(io)?;
+    let (bytes, is_trace) = (bytes - end, front == FILE_MAGIC);
+    Ok(ReadError::new(end, ReadErrorKind::BytesBehind { bytes, is_trace }))
+}
+
+/// Walks the whole file. Returns also where the trace ends, or what is left of it.
 fn rebuild<R: io::Read>(
     mut reader: BatchReader<R>,
     bytes: u64,
     mut faults: Vec<ReadError>,
-) -> Result<Directory, ReadError> {
+) -> Result<(Directory, u64), ReadError> {
     let mut index = Vec::new();
     while let Some(batch) = reader.next_batch() {
         match batch {
@@ -60,7 +78,8 @@ fn rebuild<R: io::Read>(
         faults.push(ReadError::new(bytes, ReadErrorKind::Truncated));
     }
     find_gaps(&index, &mut faults);
-    Ok(Directory { header: reader.header(), index, faults, complete, bytes_missing })
+    let directory = Directory { header: reader.header(), index, faults, complete, bytes_missing };
+    Ok((directory, reader.offset()))
 }
 
 /// The index, if there is a trailer.

@@ -117,6 +117,13 @@ pub enum ReadErrorKind {
         /// In the file.
         found: u64,
     },
+    /// The trace has its end here, and the file goes on.
+    BytesBehind {
+        /// How many there are.
+        bytes: u64,
+        /// Whether they are another trace, as if two files had been put together.
+        is_trace: bool,
+    },
     /// The source failed; the bytes may be fine.
     Io(io::Error),
 }
@@ -194,6 +201,13 @@ impl ReadErrorKind {
             }
             Self::EventsMissing { thread, written, found } => {
                 write!(f, "thread {thread}: {written} events were written, {found} are here")
+            }
+            Self::BytesBehind { bytes, is_trace: true } => {
+                write!(f, "another trace begins here, {bytes} bytes that were not read: ")?;
+                write!(f, "each trace needs a file of its own")
+            }
+            Self::BytesBehind { bytes, is_trace: false } => {
+                write!(f, "{bytes} bytes lie behind the end of the trace")
             }
             _ => write!(f, "the source failed"),
         }

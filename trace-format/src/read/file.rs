@@ -160,7 +160,7 @@ impl<S: ReadAt> TraceFile<S> {
     }
 
     /// What is wrong with the file, as far as opening it shows: no trailer (`Truncated`), a damaged
-    /// index, missing batches and events. Damage inside batches of events shows when they are
+    /// index, missing batches and events, bytes behind the end. Damage inside batches of events shows when they are
     /// loaded, if the index was whole.
     #[must_use]
     pub fn faults(&self) -> &[ReadError] {
@@ -179,7 +179,7 @@ impl<S: ReadAt> TraceFile<S> {
         self.bytes
     }
 
-    /// Bytes of the file that belong to no whole batch.
+    /// Bytes of the file that belong to no whole batch of the trace.
     #[must_use]
     pub fn bytes_missing(&self) -> u64 {
         self.bytes_missing

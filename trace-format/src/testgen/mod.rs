@@ -79,6 +79,12 @@ impl TraceBuilder {
     /// The definitions every trace begins with: a process, a clock at tick 0, generation 1.
     #[must_use]
     pub fn started(compression: Compression) -> Self {
+        Self::started_at(compression, 0)
+    }
+
+    /// The same, with a clock that is at `ticks` then, of the machine and its own.
+    #[must_use]
+    pub fn started_at(compression: Compression, ticks: u64) -> Self {
         let mut trace = Self::new(compression);
         trace.define(&Definition::Process {
             pid: 1,
@@ -88,8 +94,8 @@ impl TraceBuilder {
             clock: ClockKind::Tsc,
             tracer: b"0.1.0",
         });
-        trace.clock(Ticks(0), Nanos(0));
-        trace.define(&Definition::Generation { number: 1, ticks: Ticks(0) });
+        trace.clock(Ticks(ticks), Nanos(ticks));
+        trace.define(&Definition::Generation { number: 1, ticks: Ticks(ticks) });
         trace
     }
 

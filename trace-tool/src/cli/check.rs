@@ -22,6 +22,7 @@ pub struct Arguments {
 pub fn run(arguments: Arguments, out: &mut Output) -> Result<Verdict, Failure> {
     let Arguments { trace } = arguments;
     let answer = CheckAnswer::read(&trace.unnamed())?;
+    text::say_if_empty(&answer.subject);
     match trace.json {
         true => json::check::print(&answer, out)?,
         false => text::check::print(&answer, out)?,

@@ -86,7 +86,7 @@ pub fn print(answer: &SummaryAnswer, out: &mut Output) -> Result<(), Failure> {
 pub struct FutureOut {
     #[serde(flatten)]
     site: SiteOut,
-    /// Those that began.
+    /// Those that began, were polled or ended in the window.
     count: u64,
     /// Those that returned.
     returned: u64,
@@ -98,9 +98,9 @@ pub struct FutureOut {
     panicked: u64,
     /// Those that ended, nobody knows how.
     ended: u64,
-    /// Those that had not ended.
+    /// Of these, those that had not ended.
     unfinished: u64,
-    /// Polls.
+    /// Polls that ended.
     polls: u64,
     /// Time inside polls, as far as it lies in the trace.
     poll_total_ns: u64,
