@@ -250,15 +250,17 @@ fn futures(futures: &[FutureSummary], names: &Names<'_>) -> Table {
         Column::Optional("open", 2),
     ]);
     for future in futures {
+        let FutureSummary { returned, failed, dropped, panicked, ended, .. } = *future;
+        let over = units::sum([returned, failed, dropped, panicked, ended]);
         table.row([
             names.site(future.site),
             units::count(future.count),
             units::count(future.polls),
             units::time(future.poll_total),
-            units::time(future.poll.p50),
-            units::time(future.poll.max),
-            units::time(future.life.p50),
-            units::time(future.life.max),
+            units::time_of(future.polls, future.poll.p50),
+            units::time_of(future.polls, future.poll.max),
+            units::time_of(over, future.life.p50),
+            units::time_of(over, future.life.max),
             units::count(future.failed),
             units::count(future.dropped),
             units::count(future.panicked),
