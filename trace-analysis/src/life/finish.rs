@@ -7,7 +7,7 @@ use trace_format::id::{ResourceId, StackId, ThreadId};
 use trace_format::read::ThreadEnd;
 use trace_format::time::Nanos;
 
-use super::futex::{Futex, Futexes};
+use super::futex::Futexes;
 use super::hands::LockHands;
 use super::thread::{Cpu, Living};
 use super::walk::{Walk, cpus_watched};
@@ -71,8 +71,8 @@ fn add_holders(groups: &mut [WaitGroup], futexes: Futexes, hands: &LockHands) {
     let mut by_resource: HashMap<u32, Vec<&mut WaitGroup>> = HashMap::new();
     for group in groups.iter_mut().filter(|group| group.reason.is_lock()) {
         if group.resource == ResourceId(0) {
-            group.holders =
-                hands.found(group.reason, group.stack).map_or(Vec::new(), Futex::holders);
+            let lock = hands.found(group.reason, group.stack);
+            group.holders = lock.map_or(Vec::new(), |lock| lock.holders(group.reason));
             continue;
         }
         by_resource.entry(group.resource.0).or_default().push(group);
@@ -81,7 +81,7 @@ fn add_holders(groups: &mut [WaitGroup], futexes: Futexes, hands: &LockHands) {
         // Readers and writers of one lock are two groups.
         for group in by_resource.remove(&resource).into_iter().flatten() {
             group.waiters_max = futex.waiters_max;
-            group.holders = futex.holders();
+            group.holders = futex.holders(group.reason);
         }
     }
 }

@@ -313,17 +313,19 @@ pub struct Holder {
     pub stack: StackId,
     /// How often while others waited.
     pub count: u64,
-    /// How long others waited meanwhile: the sum over the waiters.
+    /// How long others waited meanwhile: the sum over the waiters, those of the threads that were
+    /// asked for ([`WaitGroup::share`]).
     pub caused: Nanos,
     /// How long it is known to have held it while somebody waited.
     pub held: Nanos,
     /// The longest of these.
     pub held_max: Nanos,
-    /// What it did in the time `held`.
+    /// What it did in the time `held`; adds up to that.
     pub times: Times,
-    /// The stack of its longest waiting or call while it held the lock; 0 if there was none.
+    /// The stack of the calls, or the waiting, that took most of its time while it held the lock;
+    /// 0 if there were none, or where they were is not known.
     pub slow_stack: StackId,
-    /// The call that was, if it was in one.
+    /// The call that was; 0 for none.
     pub slow_call: CallId,
 }
 

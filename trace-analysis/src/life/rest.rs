@@ -7,7 +7,7 @@ use trace_format::call::CallClass;
 use trace_format::id::StackId;
 use trace_format::time::Nanos;
 
-use super::{CallGroup, Lives, Unended, WaitGroup};
+use super::{CallGroup, Holder, Lives, Unended, WaitGroup, saturating_sum};
 use crate::reason::Reason;
 
 /// Minimum time of a wait that never ended and is worth a word, in nanoseconds: locks that are only
@@ -28,6 +28,15 @@ impl WaitGroup {
     #[must_use]
     pub fn is_since_before(&self) -> bool {
         self.reason == Reason::Futex && self.all_stacks().all(|stack| stack == StackId(0))
+    }
+
+    /// How much of its waiting a holder caused: that part, and the whole. A thread waits for a
+    /// holder from the begin of its call on, and has waited since it went off its CPU, a little
+    /// later: so the parts of all may be more than what was waited.
+    #[must_use]
+    pub fn share(&self, holder: &Holder) -> (Nanos, Nanos) {
+        let all = saturating_sum(self.holders.iter().map(|holder| holder.caused.0));
+        (holder.caused, Nanos(all.max(self.total.0)))
     }
 
     /// The stacks of its waits, the most time first.

@@ -79,6 +79,11 @@ impl WaitTable {
         Self { waits, budget, threads: threads.to_vec(), long }
     }
 
+    /// Whether waits of this thread are those that were asked for.
+    pub(super) fn counts(&self, thread: ThreadId) -> bool {
+        self.threads.is_empty() || self.threads.contains(&thread)
+    }
+
     /// The window begins.
     pub(super) fn restart(&mut self) {
         (self.waits, self.budget) = (Grouped::new(), Budget::new(SLOT_BYTES_MAX));
@@ -97,7 +102,7 @@ impl WaitTable {
         (place, waker): (StackId, Option<(ThreadId, StackId)>),
         wait: &Wait,
     ) {
-        if !self.threads.is_empty() && !self.threads.contains(&wait.thread) {
+        if !self.counts(wait.thread) {
             return;
         }
         let Wait { thread, stack, .. } = *wait;

@@ -258,19 +258,19 @@ pub struct HolderOut {
     who: Option<WhoOut>,
     /// Where it let go.
     released_at: Option<StackOut>,
-    /// How many waits it caused.
+    /// How often it gave it up while others waited.
     count: u64,
-    /// Waiting of others meanwhile.
+    /// Waiting of others meanwhile, the sum over them; with `--thread` over the chosen threads.
     caused_ns: u64,
     /// How long it held it while a thread waited.
     held_ns: u64,
     /// The longest of these times.
     held_max_ns: u64,
-    /// What it did then.
+    /// What it did then; adds up to `held_ns`. Of long times a part is `unknown`.
     times: TimesOut,
-    /// Where it was held up the longest itself.
+    /// Where it made the calls that took most of this time.
     slow_at: Option<StackOut>,
-    /// The call that it was in there.
+    /// Which calls these were.
     slow_call: Option<String>,
 }
 

@@ -222,9 +222,10 @@ fn print_holder(
     }
 }
 
-/// The part of a group's waiting that a holder caused. Several may hold at once, as readers do.
+/// The part of a group's waiting that a holder caused.
 fn part_of(group: &WaitGroup, holder: &Holder) -> String {
-    units::percent(holder.caused.0.min(group.total.0), group.total.0)
+    let (part, whole) = group.share(holder);
+    units::percent(part.0, whole.0)
 }
 
 /// One wait: `longest: worker-1 at 0.512 s, until slow-poke let go, which held it since 0.497 s`.
@@ -241,19 +242,17 @@ fn longest(wait: &Wait, labels: Labels<'_>) -> String {
     text
 }
 
-/// What a holder did while others waited: `sleep 88%, running 12%, the longest in fsync at …`.
+/// What a holder did while others waited: `file sync 88%, running 12%, of its calls mostly fsync at
+/// …`.
 fn meanwhile(holder: &Holder, labels: Labels<'_>) -> String {
-    let mut parts = shares(&holder.times);
-    let call = (holder.slow_call != CallId(0)).then(|| call::name(holder.slow_call));
+    let parts = shares(&holder.times).join(", ");
+    if holder.slow_call == CallId(0) {
+        return parts;
+    }
+    let call = call::name(holder.slow_call);
     let place = labels.places.shown(holder.slow_stack);
-    let longest = match (call, place) {
-        (Some(call), Some(place)) => format!("the longest in {call} at {place}"),
-        (Some(call), None) => format!("the longest in {call}"),
-        (None, Some(place)) => format!("the longest at {place}"),
-        (None, None) => return parts.join(", "),
-    };
-    parts.push(longest);
-    parts.join(", ")
+    let place = place.map_or_else(String::new, |place| format!(" at {place}"));
+    format!("{parts}, of its calls mostly {call}{place}")
 }
 
 /// What a thread did with a time, the most first, in parts worth a word.
