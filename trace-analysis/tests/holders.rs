@@ -190,3 +190,33 @@ fn who_held_a_lock_made_readers_wait_and_writers_and_each_is_said_apart() {
     let (read, write) = (only(&lives, Reason::RwLockRead), only(&lives, Reason::RwLockWrite));
     assert_eq!((caused(read), caused(write)), (vec![(1, 4_000)], vec![(1, 2_000)]));
 }
+
+/// Whether waits are rest does not depend on how they are put together.
+#[test]
+fn a_wait_since_before_the_trace_is_told_from_one_without_a_stack() {
+    let mut trace = started();
+    let untold = open_call(CallId::FUTEX_WAIT, 1, 0);
+    trace.call(1, untold, 0, 3_000, 0);
+    trace.call(2, untold, 5_000, 700, 0);
+    let lives = lives(trace.stop(10_000));
+    let waits = &lives.waits;
+    for groups in [&waits.by_resource, &waits.by_reason, &waits.by_stack, &waits.by_thread] {
+        let told: Vec<_> =
+            groups.iter().map(|it| (it.is_before, it.is_rest(), it.total.0)).collect();
+        assert_eq!(told, [(true, true, 3_000), (false, false, 700)]);
+    }
+}
+
+#[test]
+fn a_wait_that_is_older_than_what_is_read_is_so_from_the_trace_s_begin_alone() {
+    let mut trace = started();
+    let untold = open_call(CallId::FUTEX_WAIT, 1, 0);
+    trace.call(1, untold, 0, 9_000, 0);
+    trace.call(2, untold, 1_000, 8_000, 0);
+    let options = Options { from: Some(Ticks(5_000)), ..Options::default() };
+    let lives = lives_of(trace.stop(10_000), options);
+    let mut told: Vec<_> =
+        lives.waits.by_thread.iter().map(|it| (it.thread.0, it.is_before)).collect();
+    told.sort_unstable();
+    assert_eq!(told, [(1, true), (2, false)]);
+}

@@ -41,6 +41,29 @@ fn blocked_names_the_lock_its_holder_and_what_that_did() {
 }
 
 #[test]
+fn a_wait_that_nobody_knows_the_cause_of_is_rest_only_if_it_is_older_than_the_trace() {
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.facility("os", true, "");
+    trace.thread(1, "old");
+    trace.thread(2, "young");
+    trace.resource(1, ResourceKind::Address, 0xf00, "");
+    let wait = open_call(CallId::FUTEX_WAIT, 1, 0);
+    trace.call(1, wait, 0, 50_000, 0);
+    trace.call(2, wait, 60_000, 30_000, 0);
+    let bench = Bench::new(&trace.stop(100_000));
+    for by in ["lock", "reason", "stack", "thread"] {
+        let run = bench.run(&format!("blocked FILE --by {by}"));
+        check(&run, &["Held up, by locks, files, sockets: 30.0 µs in 1 wait"]);
+        check(&run, &["futex, without a stack", "threads: 50.0 µs in 1 wait"]);
+        check(&run, &["unknown, since before the trace"]);
+    }
+    let answer = json(&bench.run("blocked FILE --json"));
+    let groups = answer["waits"]["by_reason"].as_array().expect("a list");
+    let told = groups.iter().map(|it| (it["since_before"] == true, it["at_rest"] == true));
+    assert_eq!(told.collect::<Vec<_>>(), [(true, true), (false, false)]);
+}
+
+#[test]
 fn waits_until_a_time_was_up_are_told_from_those_that_were_woken() {
     let mut trace = TraceBuilder::started(Compression::None);
     trace.facility("os", true, "");

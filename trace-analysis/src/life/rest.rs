@@ -1,14 +1,13 @@
 //! Which waiting is how a program rests, and which never came to an end: what reports say apart
 //! from what holds a program up.
 //!
-//! The rules that need the reason alone are [`Reason`]'s.
+//! The rules that need the reason alone are [`Reason`](crate::reason::Reason)'s.
 
 use trace_format::call::CallClass;
 use trace_format::id::StackId;
 use trace_format::time::Nanos;
 
 use super::{CallGroup, Holder, Lives, Unended, WaitGroup, saturating_sum};
-use crate::reason::Reason;
 
 /// Minimum time of a wait that never ended and is worth a word, in nanoseconds: locks that are only
 /// busy change hands faster,
@@ -21,13 +20,7 @@ impl WaitGroup {
     /// waiting when the trace began, nobody knows for what, mostly waited for work.
     #[must_use]
     pub fn is_rest(&self) -> bool {
-        self.reason.is_rest() || self.is_since_before()
-    }
-
-    /// Whether threads waited so since before the trace: then no stack says for what.
-    #[must_use]
-    pub fn is_since_before(&self) -> bool {
-        self.reason == Reason::Futex && self.all_stacks().all(|stack| stack == StackId(0))
+        self.reason.is_rest() || self.is_before
     }
 
     /// How much of its waiting a holder caused: that part, and the whole. A thread waits for a

@@ -25,7 +25,6 @@ use super::cpus::Cpus;
 use super::futex::Futexes;
 use super::grouped::Sum;
 use super::hands::LockHands;
-use super::long::LongWaits;
 use super::observed::Given;
 use super::places::Places;
 use super::regions::RegionTable;
@@ -124,7 +123,7 @@ impl<'f, O: Observer> Walk<'f, O> {
             switched: Vec::new(),
             futexes: Futexes::default(),
             hands: LockHands::default(),
-            waits: WaitTable::new(&options.threads, LongWaits::new(tables, to - from)),
+            waits: WaitTable::new(&options.threads, tables, to - from),
             calls: CallTable::new(&options.threads),
             ready: FastMap::default(),
             kernel: FastMap::default(),

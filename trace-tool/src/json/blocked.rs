@@ -137,6 +137,8 @@ pub struct WaitGroupOut {
     reason: &'static str,
     /// Whether this is how threads rest, rather than what holds them up.
     at_rest: bool,
+    /// Whether they began before the trace: then nothing says what they were for.
+    since_before: bool,
     /// What they waited for.
     resource: Option<ResourceOut>,
     /// How many files these are, if they are put together; else 0 or 1.
@@ -186,6 +188,7 @@ impl WaitGroupOut {
         Self {
             reason: group.reason.name(),
             at_rest: group.is_rest(),
+            since_before: group.is_before,
             resource: ResourceOut::new(labels, group.resource),
             resources: group.resources,
             at: StackOut::new(labels, group.stack),

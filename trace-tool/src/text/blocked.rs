@@ -80,7 +80,10 @@ pub fn subject(group: &WaitGroup, labels: Labels<'_>) -> String {
 fn reason(group: &WaitGroup, labels: Labels<'_>) -> String {
     let mut text = match group.reason {
         Reason::Unseen => "off its CPU in no call that was recorded".to_owned(),
-        _ if group.is_since_before() => "unknown, since before the trace".to_owned(),
+        _ if group.is_before => "unknown, since before the trace".to_owned(),
+        Reason::Futex if group.all_stacks().all(|stack| stack == StackId(0)) => {
+            "futex, without a stack".to_owned()
+        }
         reason => reason.name().to_owned(),
     };
     if group.resources > 1 {
