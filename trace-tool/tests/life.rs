@@ -41,6 +41,25 @@ fn blocked_names_the_lock_its_holder_and_what_that_did() {
 }
 
 #[test]
+fn blocked_shows_the_stacks_of_rest_too() {
+    let run = bench().run("blocked FILE --stacks --top 0");
+    check(&run, &["join at app::main (src/main.rs:70)", "std::thread::JoinHandle::join"]);
+}
+
+#[test]
+fn of_a_thread_that_waited_for_a_lock_it_is_said_who_had_it_last() {
+    let run = bench().run("blocked FILE --by thread");
+    check(
+        &run,
+        &[
+            "held at last by slow-poke 100%, released at app::flush (src/main.rs:60)",
+            "held at last by worker-1 100%, released at app::worker (src/main.rs:45)",
+        ],
+    );
+    assert!(!run.out.contains("ended by worker-1"), "{}", run.out);
+}
+
+#[test]
 fn a_wait_that_nobody_knows_the_cause_of_is_rest_only_if_it_is_older_than_the_trace() {
     let mut trace = TraceBuilder::started(Compression::None);
     trace.facility("os", true, "");

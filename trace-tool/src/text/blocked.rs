@@ -53,7 +53,13 @@ pub fn print(answer: &BlockedAnswer, with_stacks: bool, out: &mut Output) -> Res
         let gap = if held.groups.is_empty() { "" } else { "\n" };
         let title = heading("At rest: waiting for work, time, or other threads", rest);
         writeln!(out, "{gap}{}", out.bold(&title))?;
-        print_table(out, table(&rest.groups, labels))?;
+        if with_stacks {
+            for group in &rest.groups {
+                print_group(group, labels, with_stacks, out)?;
+            }
+        } else {
+            print_table(out, table(&rest.groups, labels))?;
+        }
         print_more(out, rest.omitted, "--top 0")?;
     }
     if let Some(line) = late(answer.late, "waits") {
@@ -277,7 +283,7 @@ pub fn shares(times: &Times) -> Vec<String> {
     parts.into_iter().map(shown).collect()
 }
 
-/// Who ended the waiting.
+/// Who ended the waiting; of a lock, who gave it up. Who else had held it is not known here.
 fn print_waker(
     group: &WaitGroup,
     labels: Labels<'_>,
@@ -285,7 +291,8 @@ fn print_waker(
     out: &mut Output,
 ) -> Result<(), Failure> {
     let Some(waker) = group.wakers.first() else { return Ok(()) };
-    let line = format!("{:10}ended by {}", "", woken_by(group, waker, labels));
+    let how = if group.reason.is_lock() { "held at last by" } else { "ended by" };
+    let line = format!("{:10}{how} {}", "", woken_by(group, waker, labels));
     out.wrapped(&line, 12)?;
     if with_stacks {
         print_stack(out, labels, waker.of.1, 14)?;
@@ -298,6 +305,7 @@ fn woken_by(group: &WaitGroup, waker: &Share<(ThreadId, StackId)>, labels: Label
     let who = labels.names.thread(thread);
     let part = units::percent(waker.total.0, group.total.0);
     match labels.places.shown(stack) {
+        Some(place) if group.reason.is_lock() => format!("{who} {part}, released at {place}"),
         Some(place) => format!("{who} {part}, at {place}"),
         None => format!("{who} {part}"),
     }
