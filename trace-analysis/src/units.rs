@@ -15,6 +15,12 @@ pub fn time(nanos: Nanos) -> String {
     }
 }
 
+/// A duration that was found among so many; `-` if there were none.
+#[must_use]
+pub fn time_of(count: u64, nanos: Nanos) -> String {
+    if count > 0 { time(nanos) } else { "-".to_owned() }
+}
+
 fn long_time(seconds: u64) -> String {
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     match hours {
@@ -128,6 +134,7 @@ mod tests {
         for (nanos, expected) in cases {
             assert_eq!(time(Nanos(nanos)), expected);
         }
+        assert_eq!([0, 1].map(|count| time_of(count, Nanos(0))), ["-", "0 ns"]);
     }
 
     #[test]

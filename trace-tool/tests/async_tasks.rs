@@ -43,6 +43,28 @@ fn the_first_screen_says_who_blocks_who_waits_for_whom_and_who_is_stuck() {
 }
 
 #[test]
+fn a_wake_by_no_task_and_times_of_nothing_are_said_in_words() {
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.site(1, CallsiteKind::Future, "app::waiter", &[]);
+    trace.thread(1, "worker");
+    trace.thread(2, "main");
+    let (future, site, stack) = (FutureId(1), SiteId(1), StackId(0));
+    let (parent, task) = (FutureId(0), TaskId(0));
+    trace.event(1, 0, EventKind::FutureSpawn { future, parent, task, site, stack });
+    let (waits_at, duration) = (StackId(0), Ticks(100));
+    trace.event(1, 1_000, EventKind::Poll { future, waits_at, duration });
+    trace.event(2, 5_000, EventKind::Wake { future, stack });
+    trace.event(1, 6_000, EventKind::Poll { future, waits_at, duration });
+    let bench = Bench::new(&trace.stop(10_000));
+    let run = bench.run("async FILE");
+    check(&run, &["woken by a thread outside of any task: 50.0% of it", "life p50"]);
+    assert!(!run.out.contains(" 0 ns"), "no task has ended: {}", run.out);
+    let run = bench.run("summary FILE");
+    check(&run, &["life p50"]);
+    assert!(!run.out.contains(" 0 ns"), "no future has ended: {}", run.out);
+}
+
+#[test]
 fn what_is_asked_for_is_shown_and_no_more() {
     let bench = bench();
     let run = bench.run("async FILE --site writer");

@@ -25,9 +25,9 @@ fn blocked_names_the_lock_its_holder_and_what_that_did() {
             "100 times, p50 9.49 ms",
             "up to 2 threads at once",
             "waited: worker-2 50.8%, worker-1 49.2%",
-            "held by slow-poke: 97.5% of it",
+            "held by slow-poke: 97.4% of it",
             "released at app::flush (src/main.rs:60)",
-            "meanwhile file sync 84.0%, running 14.5%, the longest in fsync at app::flush",
+            "meanwhile file sync 84.0%, running 14.5%, of its calls mostly fsync at app::flush",
             "longest: worker-2 9.79 ms, from 0.000700000 s on, until worker-1 let go",
             "which held it since 0.010020000 s or longer",
             "file sync /var/lib/app/journal (fd 3)",
@@ -38,6 +38,48 @@ fn blocked_names_the_lock_its_holder_and_what_that_did() {
     assert!(at("file sync") < at("join"), "a thread at rest holds nobody up");
     let stacks = bench().run("blocked FILE --stacks --top 1");
     check(&stacks, &["app::worker (src/main.rs:45)", "std::sys::sync::mutex", "more: --top 0"]);
+}
+
+#[test]
+fn blocked_shows_the_stacks_of_rest_too() {
+    let run = bench().run("blocked FILE --stacks --top 0");
+    check(&run, &["join at app::main (src/main.rs:70)", "std::thread::JoinHandle::join"]);
+}
+
+#[test]
+fn of_a_thread_that_waited_for_a_lock_it_is_said_who_had_it_last() {
+    let run = bench().run("blocked FILE --by thread");
+    check(
+        &run,
+        &[
+            "held at last by slow-poke 100%, released at app::flush (src/main.rs:60)",
+            "held at last by worker-1 100%, released at app::worker (src/main.rs:45)",
+        ],
+    );
+    assert!(!run.out.contains("ended by worker-1"), "{}", run.out);
+}
+
+#[test]
+fn a_wait_that_nobody_knows_the_cause_of_is_rest_only_if_it_is_older_than_the_trace() {
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.facility("os", true, "");
+    trace.thread(1, "old");
+    trace.thread(2, "young");
+    trace.resource(1, ResourceKind::Address, 0xf00, "");
+    let wait = open_call(CallId::FUTEX_WAIT, 1, 0);
+    trace.call(1, wait, 0, 50_000, 0);
+    trace.call(2, wait, 60_000, 30_000, 0);
+    let bench = Bench::new(&trace.stop(100_000));
+    for by in ["lock", "reason", "stack", "thread"] {
+        let run = bench.run(&format!("blocked FILE --by {by}"));
+        check(&run, &["Held up, by locks, files, sockets: 30.0 µs in 1 wait"]);
+        check(&run, &["futex, without a stack", "threads: 50.0 µs in 1 wait"]);
+        check(&run, &["unknown, since before the trace"]);
+    }
+    let answer = json(&bench.run("blocked FILE --json"));
+    let groups = answer["waits"]["by_reason"].as_array().expect("a list");
+    let told = groups.iter().map(|it| (it["since_before"] == true, it["at_rest"] == true));
+    assert_eq!(told.collect::<Vec<_>>(), [(true, true), (false, false)]);
 }
 
 #[test]

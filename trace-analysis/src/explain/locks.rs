@@ -112,9 +112,8 @@ fn slow_doing(holder: &Holder) -> Option<String> {
 
 fn evidence(facts: &Facts<'_>, group: &WaitGroup) -> Vec<String> {
     let mut evidence = Vec::new();
-    let caused = saturating_sum(group.holders.iter().map(|holder| holder.caused.0));
     for holder in group.holders.iter().take(HOLDERS_SAID) {
-        evidence.push(held_by(facts, holder, caused));
+        evidence.push(held_by(facts, holder, group.share(holder)));
     }
     if group.holders.is_empty() {
         for waker in group.wakers.iter().take(HOLDERS_SAID) {
@@ -136,8 +135,9 @@ fn evidence(facts: &Facts<'_>, group: &WaitGroup) -> Vec<String> {
     evidence
 }
 
-fn held_by(facts: &Facts<'_>, holder: &Holder, caused: u64) -> String {
-    let (name, share) = (facts.thread(holder.thread), percent(holder.caused.0, caused));
+/// - `part`, `whole`: how much of the waiting it caused.
+fn held_by(facts: &Facts<'_>, holder: &Holder, (part, whole): (Nanos, Nanos)) -> String {
+    let (name, share) = (facts.thread(holder.thread), percent(part.0, whole.0));
     let at = facts.at(holder.stack);
     let mut line = format!("{name} held it for {share} of the waiting and gave it up{at}");
     let (held, times) = (holder.held.0, &holder.times);
@@ -147,6 +147,7 @@ fn held_by(facts: &Facts<'_>, holder: &Holder, caused: u64) -> String {
     line += &format!("; it held it up to {}", time(holder.held_max));
     let mut parts = vec![(times.running, "running"), (times.ready, "ready without a CPU")];
     parts.push((times.in_calls, "in system calls"));
+    parts.push((times.unknown, "unknown"));
     parts.extend(times.reasons().into_iter().map(|(reason, time)| (time, reason.name())));
     parts.retain(|(time, _)| time.0 >= held / 20);
     parts.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
@@ -155,10 +156,10 @@ fn held_by(facts: &Facts<'_>, holder: &Holder, caused: u64) -> String {
     if !parts.is_empty() {
         line += &format!(", meanwhile {}", parts.join(", "));
     }
-    if holder.slow_stack != StackId(0)
-        && times.blocked().0.saturating_add(times.in_calls.0) >= held / 4
-    {
-        line += &format!(", longest{}", facts.at(holder.slow_stack));
+    let away = times.blocked().0.saturating_add(times.in_calls.0);
+    let call = holder.slow_call.info().filter(|_| holder.slow_call != CallId(0));
+    if let Some(call) = call.filter(|_| away >= held / 4) {
+        line += &format!(", of its calls mostly {}{}", call.name, facts.at(holder.slow_stack));
     }
     line
 }

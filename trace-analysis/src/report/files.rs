@@ -63,7 +63,7 @@ impl Lives {
             groups.push(together(&files, all.unwrap_or(files[0])));
         }
         groups.sort_by_key(|group| {
-            let ids = (group.reason, group.resource, group.stack, group.thread);
+            let ids = (group.reason, group.is_before, group.resource, group.stack, group.thread);
             (std::cmp::Reverse(group.total), ids)
         });
         groups
@@ -83,6 +83,7 @@ fn together(groups: &[&WaitGroup], all: &WaitGroup) -> WaitGroup {
     }
     WaitGroup {
         reason: all.reason,
+        is_before: all.is_before,
         resource: ResourceId(0),
         stack: StackId(0),
         thread: all.thread,

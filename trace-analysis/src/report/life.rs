@@ -143,6 +143,9 @@ pub struct Waits {
 pub struct WaitGroup {
     /// Why.
     pub reason: Reason,
+    /// Whether threads waited so since before the trace, nobody knows for what. Such waits are
+    /// never in one group with others.
+    pub is_before: bool,
     /// For what; 0 if for several things, or for nothing that has a name.
     pub resource: ResourceId,
     /// Where: one stack of that place in the program; 0 if at several: then see `stacks`.

@@ -1,14 +1,13 @@
 //! Which waiting is how a program rests, and which never came to an end: what reports say apart
 //! from what holds a program up.
 //!
-//! The rules that need the reason alone are [`Reason`]'s.
+//! The rules that need the reason alone are [`Reason`](crate::reason::Reason)'s.
 
 use trace_format::call::CallClass;
 use trace_format::id::StackId;
 use trace_format::time::Nanos;
 
-use super::life::{CallGroup, Lives, Unended, WaitGroup};
-use crate::reason::Reason;
+use super::life::{CallGroup, Holder, Lives, Unended, WaitGroup, saturating_sum};
 
 /// Minimum time of a wait that never ended and is worth a word, in nanoseconds: locks that are only
 /// busy change hands faster,
@@ -21,13 +20,16 @@ impl WaitGroup {
     /// waiting when the trace began, nobody knows for what, mostly waited for work.
     #[must_use]
     pub fn is_rest(&self) -> bool {
-        self.reason.is_rest() || self.is_since_before()
+        self.reason.is_rest() || self.is_before
     }
 
-    /// Whether threads waited so since before the trace: then no stack says for what.
+    /// How much of its waiting a holder caused: that part, and the whole. A thread waits for a
+    /// holder from the begin of its call on, and has waited since it went off its CPU, a little
+    /// later: so the parts of all may be more than what was waited.
     #[must_use]
-    pub fn is_since_before(&self) -> bool {
-        self.reason == Reason::Futex && self.all_stacks().all(|stack| stack == StackId(0))
+    pub fn share(&self, holder: &Holder) -> (Nanos, Nanos) {
+        let all = saturating_sum(self.holders.iter().map(|holder| holder.caused.0));
+        (holder.caused, Nanos(all.max(self.total.0)))
     }
 
     /// The stacks of its waits, the most time first.

@@ -1,7 +1,6 @@
 //! Everything that the timeline tells, added up.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
 
 use trace_format::event::Event;
 use trace_format::id::{ResourceId, StackId, TaskId, ThreadId};
@@ -49,7 +48,7 @@ impl<'t> Sums<'t> {
         let (tables, threads) = (trace.file.tables(), &trace.options.threads);
         Self {
             tables,
-            waits: WaitTable::new(threads),
+            waits: WaitTable::new(threads, tables),
             long: LongWaits::new(tables, trace.nanos()),
             calls: CallTable::new(threads),
             ready: ByStack::default(),
@@ -115,19 +114,13 @@ impl<'t> Sums<'t> {
 
 /// Locks get their holders.
 fn add_holders(groups: &mut [WaitGroup], found: &Found) {
-    let mut by_resource: HashMap<u32, Vec<&mut WaitGroup>> = HashMap::new();
     for group in groups.iter_mut().filter(|group| group.reason.is_lock()) {
         if group.resource == ResourceId(0) {
             group.holders = found.holders_at(group.reason, group.stack);
-            continue;
-        }
-        by_resource.entry(group.resource.0).or_default().push(group);
-    }
-    // Readers and writers of one lock are two groups.
-    for (resource, groups) in by_resource {
-        let Some((waiters_max, holders)) = found.holders_of(resource) else { continue };
-        for group in groups {
-            (group.waiters_max, group.holders) = (waiters_max, holders.clone());
+        } else if let Some((waiters_max, holders)) =
+            found.holders_of(group.reason, group.resource.0)
+        {
+            (group.waiters_max, group.holders) = (waiters_max, holders);
         }
     }
 }
@@ -150,6 +143,10 @@ impl Fold for Sums<'_> {
         if let Some(runs) = &mut self.runs {
             runs.event(&event.kind, tables);
         }
+    }
+
+    fn counts(&self, thread: ThreadId) -> bool {
+        self.waits.counts(thread)
     }
 
     fn wait(&mut self, waited: &Waited) {

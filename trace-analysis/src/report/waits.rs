@@ -4,18 +4,23 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use trace_format::id::{ResourceId, StackId, ThreadId};
+use trace_format::read::{Tables, Thread};
 use trace_format::time::Nanos;
 
 use super::grouped::{Grouped, Key, Sum, keep_longest, top, whole};
 use super::life::{Wait, WaitGroup, Waits};
 use crate::durations::{Budget, Durations, SLOT_BYTES_MAX, Scratch};
+use crate::hash::FastMap;
 use crate::reason::Reason;
+use crate::time::Moment;
 use crate::timeline::Waited;
 
 /// What waits are told apart by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct WaitKey {
     pub(crate) reason: Reason,
+    /// Whether it began before the trace, and nobody knows for what.
+    is_before: bool,
     /// 0 if what is waited for has no name.
     resource: ResourceId,
     /// Where it is waited for, if it has no name: one stack of all at that place.
@@ -29,6 +34,7 @@ impl Key<4> for WaitKey {
     fn late(self) -> Self {
         Self {
             reason: self.reason,
+            is_before: self.is_before,
             resource: ResourceId(0),
             place: StackId(0),
             stack: StackId(0),
@@ -69,12 +75,29 @@ pub(super) struct WaitTable {
     budget: Budget,
     /// Only waits of these threads; empty for all.
     threads: Vec<ThreadId>,
+    /// When each thread was first there.
+    firsts: FastMap<ThreadId, Moment>,
 }
 
 impl WaitTable {
-    pub(super) fn new(threads: &[ThreadId]) -> Self {
+    pub(super) fn new(threads: &[ThreadId], tables: &Tables) -> Self {
         let (waits, budget) = (Grouped::new(), Budget::new(SLOT_BYTES_MAX));
-        Self { waits, budget, threads: threads.to_vec() }
+        let first = |it: &Thread| (it.id, Moment(tables.clock.signed_nanos(it.first)));
+        let firsts = tables.threads.values().map(first).collect();
+        Self { waits, budget, threads: threads.to_vec(), firsts }
+    }
+
+    /// Whether waits of this thread are those that were asked for.
+    pub(super) fn counts(&self, thread: ThreadId) -> bool {
+        self.threads.is_empty() || self.threads.contains(&thread)
+    }
+
+    /// Whether a wait began before the trace: the recorder finds the thread in it, knows no stack,
+    /// and tells of it from the thread's first moment on. Other threads' waits say by themselves
+    /// what they are for.
+    fn is_before(&self, reason: Reason, wait: &Wait) -> bool {
+        let is_untold = reason == Reason::Futex && wait.stack == StackId(0);
+        is_untold && self.firsts.get(&wait.thread).is_none_or(|first| wait.begin <= *first)
     }
 
     /// The window begins.
@@ -86,12 +109,13 @@ impl WaitTable {
     pub(super) fn add(&mut self, waited: &Waited) {
         let Waited { reason, named, waker_place: waker, ref wait, .. } = *waited;
         let Wait { thread, stack, .. } = *wait;
-        if !self.threads.is_empty() && !self.threads.contains(&thread) {
+        if !self.counts(thread) {
             return;
         }
         let resource = if named { wait.resource } else { ResourceId(0) };
         let place = if resource == ResourceId(0) { waited.place } else { StackId(0) };
-        let key = WaitKey { reason, resource, place, stack, thread, waker };
+        let is_before = self.is_before(reason, wait);
+        let key = WaitKey { reason, is_before, resource, place, stack, thread, waker };
         let budget = &mut self.budget;
         self.waits.add(key, wait.inside.0, |sums| sums.add(wait, budget));
     }
@@ -119,7 +143,7 @@ impl WaitTable {
         let groups = groups.map(|(key, sums, parties)| sums.finish(&key, parties, scratch));
         let mut groups: Vec<_> = groups.collect();
         groups.sort_by_key(|group| {
-            let ids = (group.reason, group.resource, group.stack, group.thread);
+            let ids = (group.reason, group.is_before, group.resource, group.stack, group.thread);
             (std::cmp::Reverse(group.total), ids)
         });
         groups
@@ -141,6 +165,7 @@ impl WaitSums {
     fn finish(&self, key: &WaitKey, parties: WaitParties, scratch: &mut Scratch) -> WaitGroup {
         WaitGroup {
             reason: key.reason,
+            is_before: key.is_before,
             resource: key.resource,
             // Of a view one of them is said at most.
             stack: key.stack.max(key.place),

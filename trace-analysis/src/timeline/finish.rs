@@ -5,7 +5,7 @@ use trace_format::read::ThreadEnd;
 use trace_format::time::Nanos;
 
 use super::cpus::{Concurrency, CpuLife};
-use super::futex::{Futex, Futexes};
+use super::futex::Futexes;
 use super::hands::LockHands;
 use super::standstill::Standstill;
 use super::thread::{Cpu, Living};
@@ -37,15 +37,16 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// How many threads waited at once at an address, and who held the lock there.
-    pub(crate) fn holders_of(&self, resource: u32) -> Option<(u32, Vec<Holder>)> {
+    /// How many threads waited at once at an address, and who held the lock there while others
+    /// waited for this reason: readers and writers of one lock wait for two.
+    pub(crate) fn holders_of(&self, reason: Reason, resource: u32) -> Option<(u32, Vec<Holder>)> {
         let futex = self.futexes.get(resource)?;
-        Some((futex.waiters_max, futex.holders()))
+        Some((futex.waiters_max, futex.holders(reason)))
     }
 
     /// Who held the lock without an address for which threads waited at a place.
     pub(crate) fn holders_at(&self, reason: Reason, place: StackId) -> Vec<Holder> {
-        self.hands.found(reason, place).map_or(Vec::new(), Futex::holders)
+        self.hands.found(reason, place).map_or(Vec::new(), |lock| lock.holders(reason))
     }
 }
 

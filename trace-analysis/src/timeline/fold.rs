@@ -67,6 +67,9 @@ pub(crate) trait Fold {
     /// An event, before anything is made of it.
     fn raw(&mut self, event: &Event<'_>, tables: &Tables);
 
+    /// Whether waits of this thread are those that were asked for.
+    fn counts(&self, thread: ThreadId) -> bool;
+
     /// A thread has waited.
     fn wait(&mut self, waited: &Waited);
 

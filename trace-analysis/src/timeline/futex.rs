@@ -3,7 +3,9 @@
 //! What is said rests on these facts alone:
 //!
 //! - A wake that woke `n` threads accounts for `n` waits at the same address that it lies in; a
-//!   wait was ended by the latest such wake that is not used up.
+//!   wait was ended by the latest such wake that is not used up. Until the call returns it is taken
+//!   to be the oldest wait's, as the kernel's queue is one: whoever was woken and has no CPU yet is
+//!   not made to wait by those who have the lock next.
 //! - Whoever gives up a lock at which others wait wakes one. So between two wakes at a lock with
 //!   waiters it stayed in one hand: that of the thread that made the second wake.
 //! - Whoever waited for a lock and was woken has it next, if it does not wait again.
@@ -14,11 +16,12 @@ use trace_format::call::CallClass;
 use trace_format::id::{CallId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
-use super::history::Doings;
+use super::history::{Doings, Spots};
 use super::life::Times;
 use super::spent::Spent;
 use super::standstill::Stops;
 use crate::hash::FastMap;
+use crate::reason::Reason;
 
 /// So many wakes at one address are remembered: those that a wait that goes on may need.
 const WAKES_MAX: usize = 256;
@@ -30,6 +33,9 @@ const FUTEXES_MAX: usize = 1 << 16;
 const HOLDERS_MAX: usize = 256;
 /// and so many of them are told of in the end.
 const HOLDERS_TOLD: usize = 8;
+
+/// The reasons for which threads wait that another thread can be to blame for.
+const LOCKS: [Reason; 4] = [Reason::Mutex, Reason::RwLockRead, Reason::RwLockWrite, Reason::Once];
 
 /// Linux's number of the error that says that the time was up.
 const ETIMEDOUT: i64 = 110;
@@ -43,17 +49,19 @@ pub struct Holder {
     pub stack: StackId,
     /// How often while others waited.
     pub count: u64,
-    /// How long others waited meanwhile: the sum over the waiters.
+    /// How long others waited meanwhile: the sum over the waiters, those of the threads that were
+    /// asked for ([`WaitGroup::share`](crate::report::life::WaitGroup::share)).
     pub caused: Nanos,
     /// How long it is known to have held it while somebody waited.
     pub held: Nanos,
     /// The longest of these.
     pub held_max: Nanos,
-    /// What it did in the time `held`.
+    /// What it did in the time `held`; adds up to that.
     pub times: Times,
-    /// The stack of its longest waiting or call while it held the lock; 0 if there was none.
+    /// The stack of the calls, or the waiting, that took most of its time while it held the lock;
+    /// 0 if there were none, or where they were is not known.
     pub slow_stack: StackId,
-    /// The call that was, if it was in one.
+    /// The call that was; 0 for none.
     pub slow_call: CallId,
 }
 
@@ -80,7 +88,11 @@ pub(super) struct Wake {
 struct Waiter {
     who: usize,
     begin: u64,
-    is_lock: bool,
+    reason: Reason,
+    /// Whether its waiting is somebody's to answer for: that of threads that were asked for.
+    counts: bool,
+    /// When the wake was made that has ended its wait, as far as is known.
+    woken: Option<u64>,
 }
 
 /// One address.
@@ -88,13 +100,19 @@ struct Waiter {
 pub(super) struct Futex {
     wakes: VecDeque<Wake>,
     waiters: Vec<Waiter>,
+    /// How many of these count.
+    counted: u32,
     pub(super) waiters_max: u32,
     /// The last wake, or the begin of all.
     last_wake: u64,
     /// Who has it, and since when, if that is known.
     holder: Option<(ThreadId, u64)>,
-    pub(super) holders: HashMap<(ThreadId, StackId), Held>,
+    holders: HashMap<HolderKey, Held>,
 }
+
+/// For what others waited, who held it, and where it gave it up. Readers and writers wait for one
+/// lock, and are told apart.
+pub(super) type HolderKey = (Reason, ThreadId, StackId);
 
 /// What one thread held, and gave up at one place.
 #[derive(Clone, Copy, Debug, Default)]
@@ -104,7 +122,7 @@ pub(super) struct Held {
     held: u64,
     held_max: u64,
     spent: Spent,
-    slow: (u64, CallId, StackId),
+    spots: Spots,
     /// When it gave the lock up last.
     released: u64,
 }
@@ -146,7 +164,7 @@ impl Futexes {
     pub(super) fn restart(&mut self) {
         for futex in self.by_resource.values_mut() {
             futex.holders.clear();
-            futex.waiters_max = u32::try_from(futex.waiters.len()).unwrap_or(u32::MAX);
+            futex.waiters_max = futex.counted;
         }
     }
 
@@ -162,14 +180,22 @@ impl Futex {
     }
 
     /// A thread begins to wait.
-    pub(super) fn wait(&mut self, who: usize, thread: ThreadId, begin: u64, is_lock: bool) {
+    ///
+    /// - `counts`: whether somebody is to answer for that.
+    pub(super) fn wait(
+        &mut self,
+        (who, thread): (usize, ThreadId),
+        begin: u64,
+        reason: Reason,
+        counts: bool,
+    ) {
         // It was woken, and another was faster.
         if self.holder.is_some_and(|(holder, _)| holder == thread) {
             self.holder = None;
         }
-        self.waiters.push(Waiter { who, begin, is_lock });
-        let waiters = u32::try_from(self.waiters.len()).unwrap_or(u32::MAX);
-        self.waiters_max = self.waiters_max.max(waiters);
+        self.waiters.push(Waiter { who, begin, reason, counts, woken: None });
+        self.counted += u32::from(counts);
+        self.waiters_max = self.waiters_max.max(self.counted);
     }
 
     /// A thread's wait is over. Returns who ended it, if `was_woken`.
@@ -182,27 +208,69 @@ impl Futex {
     ) -> Option<Wake> {
         let at = self.waiters.iter().position(|waiter| waiter.who == who);
         let waiter = at.map(|at| self.waiters.swap_remove(at));
-        if !was_woken {
-            return None;
-        }
+        self.counted -= u32::from(waiter.is_some_and(|waiter| waiter.counts));
         let fits = |wake: &&mut Wake| wake.begin <= end && wake.end >= begin && wake.left > 0;
-        let wake = self.wakes.iter_mut().rev().find(fits)?;
-        wake.left -= 1;
-        let wake = *wake;
+        let wake = self.wakes.iter_mut().rev().filter(|_| was_woken).find(fits);
+        let wake = wake.map(|wake| {
+            wake.left -= 1;
+            *wake
+        });
+        if let Some(taken) = waiter.and_then(|waiter| waiter.woken) {
+            self.pass_on(taken, wake.map(|wake| wake.begin));
+        } else if let Some(wake) = wake {
+            self.take_back(wake.begin);
+        }
+        let wake = wake?;
         // It has the lock now, unless it was given up and taken again by then.
-        if waiter.is_some_and(|waiter| waiter.is_lock) && self.last_wake <= wake.begin {
+        if waiter.is_some_and(|waiter| waiter.reason.is_lock()) && self.last_wake <= wake.begin {
             self.holder = Some((thread, end));
         }
         Some(wake)
     }
 
-    /// A thread makes a wake, at a lock by giving it up. Returns from when on it is known to have
-    /// held it; then [`Futex::held`] is to be told what it did meanwhile.
+    /// A wake at this moment ended the waits of those that have waited longest.
+    fn end_oldest(&mut self, at: u64, woken: u64) {
+        let is_asleep =
+            |it: &&mut Waiter| it.woken.is_none() && it.begin <= at && it.reason.is_lock();
+        let asleep = self.waiters.iter_mut().filter(is_asleep);
+        if woken == 1 {
+            if let Some(oldest) = asleep.min_by_key(|it| it.begin) {
+                oldest.woken = Some(at);
+            }
+        } else if woken > 1 {
+            let mut asleep: Vec<_> = asleep.collect();
+            asleep.sort_by_key(|it| it.begin);
+            let woken = usize::try_from(woken).unwrap_or(usize::MAX);
+            asleep.into_iter().take(woken).for_each(|it| it.woken = Some(at));
+        }
+    }
+
+    /// Another's wait was ended by the wake at this moment than was thought.
+    fn take_back(&mut self, at: u64) {
+        if let Some(waiter) = self.waiters.iter_mut().find(|it| it.woken == Some(at)) {
+            waiter.woken = None;
+        }
+    }
+
+    /// A wait is over that was thought to be ended by the wake at `taken`; in fact it was that at
+    /// `by`, or none.
+    fn pass_on(&mut self, taken: u64, by: Option<u64>) {
+        if by == Some(taken) {
+            return;
+        }
+        if let Some(by) = by {
+            self.take_back(by);
+        }
+        self.end_oldest(taken, 1);
+    }
+
+    /// A thread makes a wake, at a lock by giving it up.
     ///
     /// - `stack`, `place`: where; and one stack for all at that place.
     /// - `edge`: the number of the edges from it.
     /// - `woken`: how many threads it woke, or may have.
     /// - `stops`: when nobody made anybody wait.
+    /// - `doings`: what the thread did from then to then.
     pub(super) fn wake(
         &mut self,
         (thread, edge): (ThreadId, u64),
@@ -210,12 +278,16 @@ impl Futex {
         (begin, end): (u64, u64),
         woken: u64,
         stops: &Stops,
-    ) -> Option<u64> {
+        doings: impl Fn(u64, u64) -> Doings,
+    ) {
         let last = std::mem::replace(&mut self.last_wake, begin);
-        let waiters = self.waiters.iter().filter(|waiter| waiter.is_lock && waiter.begin <= begin);
-        let (mut caused, mut first) = (0_u64, None::<u64>);
-        for waiter in waiters {
-            caused = caused.saturating_add(stops.awake(waiter.begin.max(last), begin));
+        let (mut caused, mut first) = ([0_u64; LOCKS.len()], None::<u64>);
+        for waiter in self.waiters.iter().filter(|waiter| waiter.begin <= begin) {
+            let Some(lock) = LOCKS.iter().position(|lock| *lock == waiter.reason) else { continue };
+            if waiter.counts && waiter.woken.is_none() {
+                let nanos = stops.awake(waiter.begin.max(last), begin);
+                caused[lock] = caused[lock].saturating_add(nanos);
+            }
             if waiter.begin >= last {
                 first = Some(first.map_or(waiter.begin, |first| first.min(waiter.begin)));
             }
@@ -229,25 +301,26 @@ impl Futex {
             let wake = Wake::new(thread, (stack, place), (begin, end), woken);
             self.wakes.push_back(Wake { edge, held_since: since, ..wake });
         }
-        let is_news = self.blame(thread, place, begin, caused);
-        since.filter(|_| is_news)
+        self.end_oldest(begin, woken);
+        for (reason, caused) in LOCKS.into_iter().zip(caused) {
+            let holder = (reason, thread, place);
+            if self.blame(holder, begin, caused)
+                && let Some(since) = since
+            {
+                self.held(holder, stops.awake(since, begin), doings(since, begin));
+            }
+        }
     }
 
     /// A thread held the lock until `released`, and others waited for it meanwhile: `caused`, the
     /// sum over them. Returns whether this is news, and what it did is to be told
     /// ([`Futex::held`]): each of the others may tell of the same release.
-    pub(super) fn blame(
-        &mut self,
-        thread: ThreadId,
-        place: StackId,
-        released: u64,
-        caused: u64,
-    ) -> bool {
-        let is_known = self.holders.contains_key(&(thread, place));
-        if caused == 0 || !is_known && self.holders.len() >= HOLDERS_MAX {
+    pub(super) fn blame(&mut self, holder: HolderKey, released: u64, caused: u64) -> bool {
+        let is_full = self.holders.len() >= HOLDERS_MAX;
+        if caused == 0 || is_full && !self.holders.contains_key(&holder) {
             return false;
         }
-        let held = self.holders.entry((thread, place)).or_default();
+        let held = self.holders.entry(holder).or_default();
         held.caused = held.caused.saturating_add(caused);
         let is_news = held.count == 0 || held.released != released;
         held.count += u64::from(is_news);
@@ -255,15 +328,14 @@ impl Futex {
         is_news
     }
 
-    /// What the thread that made the last wake did while it held the lock.
-    pub(super) fn held(&mut self, thread: ThreadId, place: StackId, nanos: u64, doings: &Doings) {
-        let Some(held) = self.holders.get_mut(&(thread, place)) else { return };
+    /// How long the thread had held the lock that gave it up last, and what it did meanwhile.
+    pub(super) fn held(&mut self, holder: HolderKey, nanos: u64, doings: Doings) {
+        let Some(held) = self.holders.get_mut(&holder) else { return };
+        let Doings { spent, spots } = doings.of(nanos);
         held.held = held.held.saturating_add(nanos);
         held.held_max = held.held_max.max(nanos);
-        held.spent.add(&doings.spent);
-        if doings.slow.0 > held.slow.0 {
-            held.slow = doings.slow;
-        }
+        held.spent.add(&spent);
+        held.spots.merge(&spots);
     }
 
     /// How many threads a wake woke, now that it is over; of one that was met whole it is known.
@@ -274,15 +346,21 @@ impl Futex {
             // One may have been used up on the guess that there was one.
             wake.end = end;
             wake.left = woken.saturating_sub(u64::from(wake.left == 0));
+            match woken {
+                0 => self.take_back(begin),
+                _ => self.end_oldest(begin, woken - 1),
+            }
         }
     }
 
-    /// Its holders, the most waiting caused first; [`HOLDERS_TOLD`] at most.
-    pub(super) fn holders(&self) -> Vec<Holder> {
-        let mut holders: Vec<_> = self.holders.iter().collect();
+    /// Who held it while others waited for this reason, the most waiting caused first;
+    /// [`HOLDERS_TOLD`] at most.
+    pub(super) fn holders(&self, reason: Reason) -> Vec<Holder> {
+        let mut holders: Vec<_> = self.holders.iter().filter(|(key, _)| key.0 == reason).collect();
         holders.sort_by_key(|(key, held)| (std::cmp::Reverse(held.caused), **key));
-        let holders =
-            holders.into_iter().take(HOLDERS_TOLD).map(|(&(thread, stack), held)| Holder {
+        let holders = holders.into_iter().take(HOLDERS_TOLD).map(|(&(_, thread, stack), held)| {
+            let (slow_call, slow_stack) = held.spots.most();
+            Holder {
                 thread,
                 stack,
                 count: held.count,
@@ -290,9 +368,10 @@ impl Futex {
                 held: Nanos(held.held),
                 held_max: Nanos(held.held_max),
                 times: held.spent.times(),
-                slow_stack: held.slow.2,
-                slow_call: held.slow.1,
-            });
+                slow_stack,
+                slow_call,
+            }
+        });
         holders.collect()
     }
 }

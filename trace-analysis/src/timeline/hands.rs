@@ -96,14 +96,15 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         }
         let hands = self.hands.pass(thread, begin, wake).to_vec();
         let lock = self.hands.at(call.why.reason, call.place)?;
-        for hand in &hands {
-            let (held, place) = (self.stops.awake(hand.from, hand.until), hand.place);
-            if lock.blame(hand.thread, place, hand.until, held)
-                && let Some(holder) = self.who.thread(hand.thread)
+        for hand in hands.iter().filter(|_| self.sums.counts(thread)) {
+            let held = self.stops.awake(hand.from, hand.until);
+            let holder = (call.why.reason, hand.thread, hand.place);
+            if lock.blame(holder, hand.until, held)
+                && let Some(who) = self.who.thread(hand.thread)
             {
-                self.living[holder].catch_up();
-                let doings = self.living[holder].history.doings(hand.from, hand.until);
-                lock.held(hand.thread, place, held, &doings);
+                self.living[who].catch_up();
+                let doings = self.living[who].history.doings(hand.from, hand.until);
+                lock.held(holder, held, doings);
             }
         }
         hands.first().map(|hand| hand.from)

@@ -2,16 +2,34 @@
 //!
 //! They say what a lock's holder did while it held the lock. An observer is told of each one as
 //! soon as it won't change any more; what it was told of stays as it is.
+//!
+//! The last stretches are kept one by one. What lies further back is kept in sums of some stretches
+//! each, and of twice as many the further back that is: so a lock may be held for any number of
+//! stretches, and what is not known of it, as it began within a sum, is a small part.
 
 use std::collections::VecDeque;
 
 use trace_format::id::{CallId, StackId};
 
 use super::observed::UNTOLD_MAX;
-use super::spent::{BLOCKED, EITHER, IN_CALLS, READY, RUNNING, Spent, UNKNOWN};
+use super::spent::{BLOCKED, EITHER, IN_CALLS, READY, RUNNING, STOPPED, Spent, UNKNOWN};
 
-/// Maximum number of stretches that are remembered.
-pub(super) const HISTORY_MAX: usize = 128;
+/// Maximum number of stretches that are kept one by one.
+pub(super) const HISTORY_MAX: usize = 288;
+
+/// Number of stretches that are put together once there are too many.
+const SUMMED: usize = 32;
+
+/// Maximum number of sums of one size. A time that is asked for begins within one of them: an
+/// eighth of its stretches lie there at most.
+const SUMS_MAX: usize = 16;
+
+/// Maximum number of sizes: what lies further back than some 2^20 stretches is forgotten, and a
+/// thread's sums take 90 kB at most.
+const SIZES_MAX: usize = 12;
+
+// What an observer was not told of is kept one by one.
+const _: () = assert!(UNTOLD_MAX + 8 < HISTORY_MAX - SUMMED);
 
 /// A stretch of one state.
 #[derive(Clone, Copy, Debug)]
@@ -25,12 +43,36 @@ pub(super) struct Stretch {
     pub(super) cpu: Option<u32>,
 }
 
+/// Maximum number of places that are told apart among those where a thread spent its time.
+const SPOTS_MAX: usize = 8;
+
+/// Where a thread spent time, in a call or waiting: in which call, made where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Spot {
+    call: CallId,
+    stack: StackId,
+    nanos: u64,
+}
+
+/// Where a thread spent most of its time in calls and waiting. What took more than an eighth of
+/// that is among these, whatever came when: a new one takes over the time of the least (Metwally
+/// and others, "Efficient computation of frequent and top-k elements in data streams", 2005).
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Spots([Spot; SPOTS_MAX]);
+
 /// What a thread did for a while.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Doings {
     pub(super) spent: Spent,
-    /// The longest stretch in a call: how long, which, where.
-    pub(super) slow: (u64, CallId, StackId),
+    pub(super) spots: Spots,
+}
+
+/// What lies further back than the stretches: some of them, put together.
+#[derive(Clone, Copy, Debug)]
+struct Past {
+    from: u64,
+    to: u64,
+    doings: Doings,
 }
 
 /// The last stretches of a thread.
@@ -39,6 +81,74 @@ pub(super) struct History {
     stretches: VecDeque<Stretch>,
     /// How many of them, from the front, an observer was told of.
     told: usize,
+    /// What lies before these, by time; each of some stretches, the next of twice as many each.
+    past: Vec<VecDeque<Past>>,
+}
+
+impl Spots {
+    #[inline]
+    fn add(&mut self, call: CallId, stack: StackId, nanos: u64) {
+        let is_it = |spot: &&mut Spot| spot.call == call && spot.stack == stack;
+        match self.0.iter_mut().find(is_it) {
+            Some(spot) => spot.nanos += nanos,
+            None => self.take_over(Spot { call, stack, nanos }),
+        }
+    }
+
+    fn take_over(&mut self, new: Spot) {
+        if let Some(least) = self.0.iter_mut().min_by_key(|spot| spot.nanos) {
+            *least = Spot { nanos: least.nanos + new.nanos, ..new };
+        }
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        for spot in other.0.iter().filter(|spot| spot.nanos > 0) {
+            self.add(spot.call, spot.stack, spot.nanos);
+        }
+    }
+
+    /// Where it spent the most; 0 for both if it did so nowhere.
+    pub(super) fn most(&self) -> (CallId, StackId) {
+        let most = self.0.iter().max_by_key(|spot| spot.nanos);
+        most.filter(|spot| spot.nanos > 0).map_or_else(Default::default, |it| (it.call, it.stack))
+    }
+}
+
+impl Doings {
+    #[inline]
+    fn add(&mut self, stretch: &Stretch, nanos: u64) {
+        self.spent.0[stretch.slot] += nanos;
+        if !matches!(stretch.slot, RUNNING | READY) && stretch.call != CallId(0) {
+            self.spots.add(stretch.call, stretch.stack, nanos);
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.spent.add(&other.spent);
+        self.spots.merge(&other.spots);
+    }
+
+    /// Of a time that was this long, what is not among these is not known. A stop of the whole
+    /// process is no part of that time.
+    pub(super) fn of(mut self, nanos: u64) -> Self {
+        self.spent.0[STOPPED] = 0;
+        let known: u64 = self.spent.0.iter().sum();
+        self.spent.0[UNKNOWN] += nanos.saturating_sub(known);
+        self
+    }
+}
+
+impl Past {
+    fn of(stretches: impl Iterator<Item = Stretch>) -> Option<Self> {
+        let mut past: Option<Self> = None;
+        for stretch in stretches {
+            let Stretch { from, to, .. } = stretch;
+            let past = past.get_or_insert(Self { from, to, doings: Doings::default() });
+            past.to = to;
+            past.doings.add(&stretch, to - from);
+        }
+        past
+    }
 }
 
 impl History {
@@ -55,10 +165,29 @@ impl History {
         }
         // Not only one: a wait that is told apart from being ready adds a stretch, too.
         while self.stretches.len() >= HISTORY_MAX {
-            self.stretches.pop_front();
-            self.told = self.told.saturating_sub(1);
+            self.sum_up();
         }
         self.stretches.push_back(stretch);
+    }
+
+    /// Puts the stretches together that lie furthest back.
+    #[inline(never)]
+    fn sum_up(&mut self) {
+        self.told = self.told.saturating_sub(SUMMED);
+        let Some(mut past) = Past::of(self.stretches.drain(..SUMMED)) else { return };
+        for size in 0..SIZES_MAX {
+            if self.past.len() <= size {
+                self.past.push(VecDeque::with_capacity(SUMS_MAX + 1));
+            }
+            let sums = &mut self.past[size];
+            sums.push_back(past);
+            if sums.len() <= SUMS_MAX {
+                return;
+            }
+            let (Some(first), Some(second)) = (sums.pop_front(), sums.pop_front()) else { return };
+            past = Past { to: second.to, ..first };
+            past.doings.merge(&second.doings);
+        }
     }
 
     /// How many an observer was not told of.
@@ -82,6 +211,9 @@ impl History {
                 (false, EITHER | IN_CALLS) => UNKNOWN,
                 (_, slot) => slot,
             };
+        }
+        for past in self.past.iter_mut().flatten() {
+            past.doings.spent = past.doings.spent.resolved(on);
         }
     }
 
@@ -135,11 +267,91 @@ impl History {
         let mut doings = Doings::default();
         for stretch in self.stretches.iter().rev().take_while(|it| it.to > from) {
             let nanos = stretch.to.min(to).saturating_sub(stretch.from.max(from));
-            doings.spent.0[stretch.slot] += nanos;
-            if stretch.slot != RUNNING && nanos > doings.slow.0 && stretch.call != CallId(0) {
-                doings.slow = (nanos, stretch.call, stretch.stack);
-            }
+            doings.add(stretch, nanos);
+        }
+        let past = self.past.iter().flat_map(|sums| sums.iter().rev());
+        // What the thread did within a sum is not known.
+        for past in past.take_while(|it| it.from >= from).filter(|it| it.to <= to) {
+            doings.merge(&past.doings);
         }
         doings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CALL: CallId = CallId::WRITE;
+
+    fn stretch(at: u64, slot: usize, call: CallId, stack: u32) -> Stretch {
+        Stretch { from: at, to: at + 10, slot, call, stack: StackId(stack), cpu: None }
+    }
+
+    /// Runs and calls by turns, 10 ns each.
+    fn history(stretches: u64) -> History {
+        let mut history = History::default();
+        for at in 0..stretches {
+            let (slot, call) = if at % 2 == 0 { (RUNNING, CallId(0)) } else { (IN_CALLS, CALL) };
+            history.add(stretch(at * 10, slot, call, 1));
+        }
+        history
+    }
+
+    #[test]
+    fn what_was_done_in_any_number_of_stretches_is_known_but_for_an_eighth() {
+        let count = 100_000;
+        let history = history(count);
+        let to = count * 10;
+        for stretches in [1, 100, 200, 5_000, 30_000, count] {
+            let nanos = stretches * 10;
+            let spent = history.doings(to - nanos, to).of(nanos).spent;
+            assert_eq!(spent.0.iter().sum::<u64>(), nanos, "all of it is said");
+            let unknown = spent.0[UNKNOWN];
+            assert!(unknown <= nanos / 8, "{unknown} of {nanos}");
+            assert!(spent.0[RUNNING].abs_diff(spent.0[IN_CALLS]) <= 10, "{spent:?}");
+        }
+        let whole = history.doings(0, to).spent;
+        assert_eq!((whole.0[RUNNING], whole.0[IN_CALLS]), (to / 2, to / 2), "nothing is forgotten");
+    }
+
+    #[test]
+    fn a_time_that_is_over_has_nothing_of_what_came_behind_it() {
+        let history = history(1_000);
+        let spent = history.doings(1_000, 3_000).of(2_000).spent;
+        assert_eq!(spent.0.iter().sum::<u64>(), 2_000);
+    }
+
+    #[test]
+    fn memory_is_limited() {
+        let history = history(1 << 22);
+        let sums: usize = history.past.iter().map(VecDeque::len).sum();
+        assert!(sums <= SUMS_MAX * SIZES_MAX, "{sums}");
+        assert!(history.stretches.len() <= HISTORY_MAX);
+    }
+
+    #[test]
+    fn many_short_calls_outweigh_the_longest_one() {
+        let mut history = History::default();
+        let long = Stretch { to: 5_000, ..stretch(0, IN_CALLS, CallId::FSYNC, 2) };
+        history.add(long);
+        for at in 500..2_500 {
+            // Now and then something that is not worth a word, each time somewhere else.
+            let (call, stack) = if at % 10 == 0 { (CallId::READ, at as u32) } else { (CALL, 1) };
+            history.add(stretch(at * 10, IN_CALLS, call, stack));
+        }
+        assert_eq!(history.doings(0, 25_000).spots.most(), (CALL, StackId(1)));
+    }
+
+    #[test]
+    fn the_first_switch_resolves_what_was_put_together() {
+        let mut history = History::default();
+        for at in 0..1_000 {
+            let slot = if at % 2 == 0 { EITHER } else { BLOCKED };
+            history.add(stretch(at * 10, slot, CALL, 1));
+        }
+        history.resolve(true);
+        let spent = history.doings(0, 10_000).spent;
+        assert_eq!((spent.0[RUNNING], spent.0[IN_CALLS]), (5_000, 5_000));
     }
 }

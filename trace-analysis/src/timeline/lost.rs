@@ -101,7 +101,8 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         if let Some(call) = aside.call.filter(is_futex_wait)
             && let Some(futex) = self.futexes.at(call.resource.0)
         {
-            futex.wait(who, self.names[who].0, begin, call.why.reason.is_lock());
+            let thread = self.names[who].0;
+            futex.wait((who, thread), begin, call.why.reason, self.sums.counts(thread));
         }
         self.living[who].restore(aside);
     }

@@ -206,7 +206,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         match call_class(call.call) {
             CallClass::Futex if whole.is_none_or(|(_, result)| result != EAGAIN) => {
                 if let Some(futex) = self.futexes.at(resource) {
-                    futex.wait(who, thread, begin, why.reason.is_lock());
+                    futex.wait((who, thread), begin, why.reason, self.sums.counts(thread));
                 }
             }
             CallClass::FutexWake => {
@@ -220,11 +220,9 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
                     edge = self.edges;
                 }
                 let (stops, places) = (&self.stops, (call.stack, place));
-                let since = futex.wake((thread, edge), places, (begin, end), woken, stops);
-                if let Some(since) = since {
-                    let doings = self.living[who].history.doings(since, begin);
-                    futex.held(thread, place, stops.awake(since, begin), &doings);
-                }
+                let history = &self.living[who].history;
+                let doings = |from, to| history.doings(from, to);
+                futex.wake((thread, edge), places, (begin, end), woken, stops, doings);
             }
             _ => {}
         }

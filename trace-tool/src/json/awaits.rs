@@ -93,7 +93,7 @@ impl AwaitOut {
 /// Tasks of one call site that woke others at one place.
 #[derive(Debug, Serialize)]
 pub struct WakerOut {
-    /// The call site of the task that woke them; `null` if it was no task.
+    /// The call site of the task that woke them; `null` if a thread did outside of any task.
     site: Option<u32>,
     /// Its name.
     name: Option<String>,
@@ -169,7 +169,7 @@ pub struct IdleOut {
     duration_ns: u64,
     /// The thread that woke it.
     woken_on: Option<WhoOut>,
-    /// The id of the task that woke it; `null` if it was no task.
+    /// The id of the task that woke it; `null` if a thread did outside of any task.
     woken_by: Option<u64>,
     /// Where.
     woken_at: Option<StackOut>,

@@ -137,6 +137,8 @@ pub struct WaitGroupOut {
     reason: &'static str,
     /// Whether this is how threads rest, rather than what holds them up.
     at_rest: bool,
+    /// Whether they began before the trace: then nothing says what they were for.
+    since_before: bool,
     /// What they waited for.
     resource: Option<ResourceOut>,
     /// How many files these are, if they are put together; else 0 or 1.
@@ -186,6 +188,7 @@ impl WaitGroupOut {
         Self {
             reason: group.reason.name(),
             at_rest: group.is_rest(),
+            since_before: group.is_before,
             resource: ResourceOut::new(labels, group.resource),
             resources: group.resources,
             at: StackOut::new(labels, group.stack),
@@ -258,19 +261,19 @@ pub struct HolderOut {
     who: Option<WhoOut>,
     /// Where it let go.
     released_at: Option<StackOut>,
-    /// How many waits it caused.
+    /// How often it gave it up while others waited.
     count: u64,
-    /// Waiting of others meanwhile.
+    /// Waiting of others meanwhile, the sum over them; with `--thread` over the chosen threads.
     caused_ns: u64,
     /// How long it held it while a thread waited.
     held_ns: u64,
     /// The longest of these times.
     held_max_ns: u64,
-    /// What it did then.
+    /// What it did then; adds up to `held_ns`. Of long times a part is `unknown`.
     times: TimesOut,
-    /// Where it was held up the longest itself.
+    /// Where it made the calls that took most of this time.
     slow_at: Option<StackOut>,
-    /// The call that it was in there.
+    /// Which calls these were.
     slow_call: Option<String>,
 }
 

@@ -197,7 +197,10 @@ fn print_wait(group: &AwaitGroup, labels: Labels<'_>, out: &mut Output) -> Resul
     }
     let Some(waker) = group.wakers.first() else { return Ok(()) };
     let (by, stack) = waker.of;
-    let by = by.map_or_else(|| "no task".to_owned(), |by| labels.names.site(by));
+    let by = match by {
+        Some(by) => labels.names.site(by),
+        None => "a thread outside of any task".to_owned(),
+    };
     let place = place(labels, stack);
     let place = if place.is_empty() { place } else { format!(" at {place}") };
     let share = units::percent(waker.total.0, group.total.0);
@@ -259,6 +262,7 @@ fn table(sites: &[SpawnSite], labels: Labels<'_>) -> Table {
         Column::Optional("self", 6),
     ]);
     for it in sites {
+        let ended = units::sum([it.returned, it.failed, it.dropped, it.panicked, it.ended]);
         let mark = if it.spawned { "" } else { " (awaited)" };
         let own = labels.names.callsite(it.site).map(|_| labels.names.place(it.site));
         let own = own.unwrap_or_default();
@@ -270,12 +274,13 @@ fn table(sites: &[SpawnSite], labels: Labels<'_>) -> Table {
             units::count(it.alive_max),
             units::count(it.polls),
             units::time(it.busy),
-            units::time(it.poll.p99),
-            units::time(it.poll.max),
-            units::time(it.ready.p99),
-            units::time(it.ready.max),
+            units::time_of(it.polls, it.poll.p99),
+            // One that is not over may be the longest.
+            units::time_of(it.polls.max(it.poll.max.0), it.poll.max),
+            units::time_of(it.ready.max.0, it.ready.p99),
+            units::time_of(it.ready.max.0, it.ready.max),
             units::time(it.idle),
-            units::time(it.life.p50),
+            units::time_of(ended, it.life.p50),
             units::count(it.failed),
             units::count(it.dropped),
             units::count(it.panicked),

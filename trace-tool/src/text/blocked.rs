@@ -53,7 +53,13 @@ pub fn print(answer: &BlockedAnswer, with_stacks: bool, out: &mut Output) -> Res
         let gap = if held.groups.is_empty() { "" } else { "\n" };
         let title = heading("At rest: waiting for work, time, or other threads", rest);
         writeln!(out, "{gap}{}", out.bold(&title))?;
-        print_table(out, table(&rest.groups, labels))?;
+        if with_stacks {
+            for group in &rest.groups {
+                print_group(group, labels, with_stacks, out)?;
+            }
+        } else {
+            print_table(out, table(&rest.groups, labels))?;
+        }
         print_more(out, rest.omitted, "--top 0")?;
     }
     if let Some(line) = late(answer.late, "waits") {
@@ -80,7 +86,10 @@ pub fn subject(group: &WaitGroup, labels: Labels<'_>) -> String {
 fn reason(group: &WaitGroup, labels: Labels<'_>) -> String {
     let mut text = match group.reason {
         Reason::Unseen => "off its CPU in no call that was recorded".to_owned(),
-        _ if group.is_since_before() => "unknown, since before the trace".to_owned(),
+        _ if group.is_before => "unknown, since before the trace".to_owned(),
+        Reason::Futex if group.all_stacks().all(|stack| stack == StackId(0)) => {
+            "futex, without a stack".to_owned()
+        }
         reason => reason.name().to_owned(),
     };
     if group.resources > 1 {
@@ -222,9 +231,10 @@ fn print_holder(
     }
 }
 
-/// The part of a group's waiting that a holder caused. Several may hold at once, as readers do.
+/// The part of a group's waiting that a holder caused.
 fn part_of(group: &WaitGroup, holder: &Holder) -> String {
-    units::percent(holder.caused.0.min(group.total.0), group.total.0)
+    let (part, whole) = group.share(holder);
+    units::percent(part.0, whole.0)
 }
 
 /// One wait: `longest: worker-1 at 0.512 s, until slow-poke let go, which held it since 0.497 s`.
@@ -241,19 +251,17 @@ fn longest(wait: &Wait, labels: Labels<'_>) -> String {
     text
 }
 
-/// What a holder did while others waited: `sleep 88%, running 12%, the longest in fsync at …`.
+/// What a holder did while others waited: `file sync 88%, running 12%, of its calls mostly fsync at
+/// …`.
 fn meanwhile(holder: &Holder, labels: Labels<'_>) -> String {
-    let mut parts = shares(&holder.times);
-    let call = (holder.slow_call != CallId(0)).then(|| call::name(holder.slow_call));
+    let parts = shares(&holder.times).join(", ");
+    if holder.slow_call == CallId(0) {
+        return parts;
+    }
+    let call = call::name(holder.slow_call);
     let place = labels.places.shown(holder.slow_stack);
-    let longest = match (call, place) {
-        (Some(call), Some(place)) => format!("the longest in {call} at {place}"),
-        (Some(call), None) => format!("the longest in {call}"),
-        (None, Some(place)) => format!("the longest at {place}"),
-        (None, None) => return parts.join(", "),
-    };
-    parts.push(longest);
-    parts.join(", ")
+    let place = place.map_or_else(String::new, |place| format!(" at {place}"));
+    format!("{parts}, of its calls mostly {call}{place}")
 }
 
 /// What a thread did with a time, the most first, in parts worth a word.
@@ -275,7 +283,7 @@ pub fn shares(times: &Times) -> Vec<String> {
     parts.into_iter().map(shown).collect()
 }
 
-/// Who ended the waiting.
+/// Who ended the waiting; of a lock, who gave it up. Who else had held it is not known here.
 fn print_waker(
     group: &WaitGroup,
     labels: Labels<'_>,
@@ -283,7 +291,8 @@ fn print_waker(
     out: &mut Output,
 ) -> Result<(), Failure> {
     let Some(waker) = group.wakers.first() else { return Ok(()) };
-    let line = format!("{:10}ended by {}", "", woken_by(group, waker, labels));
+    let how = if group.reason.is_lock() { "held at last by" } else { "ended by" };
+    let line = format!("{:10}{how} {}", "", woken_by(group, waker, labels));
     out.wrapped(&line, 12)?;
     if with_stacks {
         print_stack(out, labels, waker.of.1, 14)?;
@@ -296,6 +305,7 @@ fn woken_by(group: &WaitGroup, waker: &Share<(ThreadId, StackId)>, labels: Label
     let who = labels.names.thread(thread);
     let part = units::percent(waker.total.0, group.total.0);
     match labels.places.shown(stack) {
+        Some(place) if group.reason.is_lock() => format!("{who} {part}, released at {place}"),
         Some(place) => format!("{who} {part}, at {place}"),
         None => format!("{who} {part}"),
     }

@@ -265,20 +265,17 @@ fn futures(futures: &[FutureSummary], names: &Names<'_>) -> Table {
         Column::OptionalText("where", 0),
     ]);
     for future in futures {
-        // Of futures that have not ended there is no duration, and of those without polls none of
-        // these.
-        let poll = |time| if future.polls > 0 { units::time(time) } else { "-".to_owned() };
-        let has_ended = future.count > future.unfinished;
-        let life = |time| if has_ended { units::time(time) } else { "-".to_owned() };
+        let FutureSummary { returned, failed, dropped, panicked, ended, .. } = *future;
+        let over = units::sum([returned, failed, dropped, panicked, ended]);
         table.row([
             names.site(future.site),
             units::count(future.count),
             units::count(future.polls),
             units::time(future.poll_total),
-            poll(future.poll.p50),
-            poll(future.poll.max),
-            life(future.life.p50),
-            life(future.life.max),
+            units::time_of(future.polls, future.poll.p50),
+            units::time_of(future.polls, future.poll.max),
+            units::time_of(over, future.life.p50),
+            units::time_of(over, future.life.max),
             units::count(future.failed),
             units::count(future.dropped),
             units::count(future.panicked),

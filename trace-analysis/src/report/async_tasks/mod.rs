@@ -1,8 +1,9 @@
 //! Async tasks: what executors poll, how long it kept them, what it waited for, and for whom.
 //!
 //! An *async task* is a future that was spawned, or that is polled by nobody's poll: the outermost
-//! one. Futures that it awaits are its *child futures*; what they do, it does. (The user's task, a
-//! request or a job, is another thing: `tasks`.)
+//! one. Futures that it awaits are its *child futures*; what they do, it does. A future that was
+//! made to be spawned and wrapped in another one that was, as `spawn(future.traced(name))` does, is
+//! that one's child future. (The user's task, a request or a job, is another thing: `tasks`.)
 //!
 //! A task is at any moment being polled, or *ready*: spawned or woken and not yet polled, or
 //! *idle*: pending, and woken by nobody yet. What lies outside the window is left out of all times,

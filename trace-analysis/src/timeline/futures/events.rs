@@ -221,6 +221,9 @@ impl AsyncReport<'_> {
                 None => self.come(id, kind, SiteId(0), false, StackId(0), Nanos(at).into()),
             }
         }
+        if let Some(outer) = around.filter(|outer| self.is_inner_of(id, *outer)) {
+            self.make_child(id, outer);
+        }
         let around =
             around.map(|outer| (outer, self.known.get(&outer).map_or(outer, |it| it.root)));
         let Some(state) = self.known.get_mut(&id) else { return (false, 0) };
@@ -246,6 +249,34 @@ impl AsyncReport<'_> {
         (state.polled.0, state.older, state.child_waits_at) = (at, older, StackId(0));
         (state.child_waits_in, state.has_new_child) = (FutureId(0), false);
         (state.is_task(), edge)
+    }
+
+    /// Whether a future that is about to be polled, and was handed over to be polled by others, was
+    /// handed to another traced future, which is polled around it: `spawn(future.traced(..))` tells
+    /// of both, and is one task. It was there before the other one began, and the other's first
+    /// poll is its first. A task that merely runs inside of another's poll, as in a `LocalSet`, was
+    /// spawned later than the other began.
+    fn is_inner_of(&self, id: FutureId, outer: FutureId) -> bool {
+        let (Some(inner), Some(outer)) = (self.known.get(&id), self.known.get(&outer)) else {
+            return false;
+        };
+        let is_first = (inner.polls, outer.polls) == (0, 1) && inner.woken.is_none();
+        inner.kind == Kind::Spawned && is_first && inner.begin <= outer.begin
+    }
+
+    /// A future was taken for a task, and is a child future.
+    fn make_child(&mut self, id: FutureId, outer: FutureId) {
+        let Some(state) = self.known.get_mut(&id) else { return };
+        let stack = self.sums.at(state.sums).stack;
+        let sums = self.sums.place(state.site, Kind::Child);
+        self.sums.leave(std::mem::replace(&mut state.sums, sums), false);
+        self.sums.come(sums, stack);
+        (state.kind, state.parent) = (Kind::Child, outer);
+        // It works for whom it was given to, and so does what is around it.
+        let works_for = state.works_for;
+        if let Some(outer) = self.known.get_mut(&outer).filter(|it| it.works_for == TaskId(0)) {
+            outer.works_for = works_for;
+        }
     }
 
     /// A task is polled: it is ready no longer.
