@@ -27,6 +27,7 @@ use crate::primitive::{AtomicU64, Ordering};
 use crate::recorder;
 use crate::session::{Request, Session};
 use crate::source::Source;
+use crate::stack;
 use crate::standstill::Standstill;
 use crate::task;
 use crate::thread_time;
@@ -176,6 +177,7 @@ impl Collector {
         }
         for thread in news.threads {
             self.threads += 1;
+            stack::note_used(thread.identity.spawn.stack);
             self.output.define(&Definition::Thread {
                 id: thread.id,
                 os_id: thread.identity.os_id,

@@ -13,6 +13,7 @@
 
 use crate::local;
 use crate::primitive::{AtomicU64, Ordering};
+use crate::stack;
 use std::sync::OnceLock;
 use trace_format::definition::Definition;
 use trace_format::id::{FutureId, SiteId, StackId, TaskId};
@@ -264,7 +265,10 @@ pub(crate) fn for_each_untold(number: u64, mut take: impl FnMut(&Definition<'_>)
 }
 
 impl Life {
+    /// As it stands in the running trace, which is to define where it waits, too.
     fn definition(&self) -> Definition<'static> {
+        let waits_at = if self.since == 0 { 0 } else { self.waits_at };
+        stack::note_used(waits_at);
         Definition::FutureState {
             id: FutureId(self.future),
             parent: FutureId(self.parent),
@@ -272,7 +276,7 @@ impl Life {
             site: SiteId(self.site),
             begin: Ticks(self.begin),
             spawned: self.spawned,
-            waits_at: StackId(if self.since == 0 { 0 } else { self.waits_at }),
+            waits_at: StackId(waits_at),
             since: Ticks(self.since),
         }
     }
