@@ -67,6 +67,8 @@ pub(crate) struct Collector {
     threads: u64,
     /// The trace says that the program's clock is not the kernel's.
     tells_clock: bool,
+    /// As many futures as it has said are not listed.
+    unlisted: u64,
     /// What was lost by threads that have ended.
     lost: Losses,
     /// The part before, while it ends on a thread of its own.
@@ -95,6 +97,7 @@ impl Collector {
             clock: ClockSnapshot::default(),
             threads: 0,
             tells_clock: false,
+            unlisted: 0,
             lost: Losses::default(),
             part_ending: None,
         };
