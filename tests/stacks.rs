@@ -11,8 +11,10 @@ mod common;
 
 use common::decoded::Decoded;
 use common::waiting::{wait_for_generations, wait_until};
-use common::{Ends, Recorded, alone, annotated, on_thread, record_here, record_with};
-use exectrace::{Options, Stacks, instant, trace_region, traced};
+use common::{
+    Ends, Recorded, alone, annotated, in_own_process, on_thread, record_here, record_with,
+};
+use exectrace::{OnFull, Options, Stacks, instant, trace_region, traced};
 use std::arch::asm;
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -182,6 +184,39 @@ fn a_trace_has_the_stacks_that_it_uses_and_not_those_of_earlier_ones() {
         assert_eq!(defined, &named | &waits);
     }
     drop(waiting);
+}
+
+/// A way down of 16 calls, one of 65,536.
+fn goes(path: u32, depth: u32) {
+    if depth == 0 {
+        trace_region!("bottom");
+    } else if path & 1 == 0 {
+        goes(black_box(path >> 1), black_box(depth - 1));
+        black_box(depth);
+    } else {
+        goes(black_box(path >> 1), black_box(depth - 1));
+        black_box(path);
+    }
+}
+
+#[test]
+fn stacks_that_do_not_fit_are_counted_and_the_trace_says_so() {
+    // They stay for the life of the process.
+    if !in_own_process("stacks_that_do_not_fit_are_counted_and_the_trace_says_so") {
+        return;
+    }
+    const ALL: u32 = 1 << 16;
+    let options = with_stacks().on_full(OnFull::Wait);
+    let recorded = record_with(options, || (0..ALL).for_each(|path| goes(path, 16)));
+    let found = stacks(&recorded.trace).len();
+    assert!(found > 1_000 && found < ALL as usize, "{found}: some fit, and not all");
+    let told = &recorded.trace.tables.facilities["names"];
+    let expected = format!("{} times a stack, 0 times a lock", ALL as usize - found);
+    assert!(!told.on && told.note.starts_with(&expected), "{expected}: {told:?}");
+    // The next trace has lost none yet.
+    let next = record_with(with_stacks(), || goes(0, 16));
+    assert_eq!(stacks(&next.trace).len(), 1);
+    assert!(!next.trace.tables.facilities.contains_key("names"));
 }
 
 /// Threads use stacks of earlier traces while traces stop and start: each trace has all that it
