@@ -42,7 +42,7 @@ fn build() -> PathBuf {
             member(
                 "program",
                 ("src/main.rs", program),
-                Some("\"auto\", \"names\""),
+                Some("\"auto\", \"full\""),
                 "libc = \"0.2\"\nlibrary.path = \"../library\"\n",
             ),
         ],
@@ -525,6 +525,33 @@ fn whatever_the_variable_says_the_program_runs() {
         Ok(())
     };
     TestRunner::new(config).run(&variable(), run).expect("it holds");
+}
+
+/// With less and less memory: whatever is enough for the program is enough with the variable.
+#[test]
+fn a_program_that_has_little_memory_runs_as_it_does_without_a_trace() {
+    const STEP_KIB: u64 = 2 << 10;
+    const MOST_KIB: u64 = 160 << 10;
+    let folder = folder("little-memory");
+    let run = |kib: u64, variable: &str| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -v {kib} && exec \"$0\" return")]).arg(&*PROGRAM);
+        shell.env("EXECTRACE", variable).current_dir(&folder).output().expect("it runs")
+    };
+    let mut traced = BTreeSet::new();
+    for kib in (STEP_KIB..=MOST_KIB).step_by(STEP_KIB as usize) {
+        if !run(kib, "").status.success() {
+            continue;
+        }
+        for variable in ["a.trace,memory=8M", "a.trace,memory=8M,survive,heap,stacks=on"] {
+            let output = run(kib, variable);
+            let out = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(output.status.success(), "{kib} KiB, {variable}: {output:?}");
+            traced.insert(out);
+        }
+    }
+    let both = ["enabled: false\n", "enabled: true\n"].map(str::to_owned);
+    assert_eq!(traced, BTreeSet::from(both), "too little, and enough");
 }
 
 #[test]

@@ -11,15 +11,15 @@ mod common;
 
 use common::decoded::Decoded;
 use common::samples::{change, samples};
-use common::writers::{Memory, Slow};
+use common::writers::{Locking, Memory, Slow};
 use common::{Ends, alone, annotated, checks, in_own_process, on_thread, record_here};
 use exectrace::{Heap, OnFull, Options, Task, instant, traced};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::hint::black_box;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -304,4 +304,34 @@ fn nobody_waits_for_ever_when_memory_is_short() {
         checks::check(&trace);
         checks::check_report(&trace, &report);
     }
+}
+
+/// Under `OnFull::Wait`, an allocation does not wait for memory: the collector may be waiting for a
+/// lock that the program holds.
+#[test]
+fn a_program_that_allocates_with_a_lock_of_its_writer_goes_on() {
+    if !in_own_process("a_program_that_allocates_with_a_lock_of_its_writer_goes_on") {
+        return;
+    }
+    // SAFETY: `alarm` wants a number: the process is ended if it stands still.
+    unsafe { libc::alarm(100) };
+    let (lock, memory) = (Arc::new(Mutex::new(())), Memory::default());
+    let writer = Locking { lock: Arc::clone(&lock), memory: memory.clone() };
+    let options = options(1).memory_max(64 << 10).on_full(OnFull::Wait);
+    let trace = exectrace::start_with(options, writer).expect("none is running");
+    {
+        let _held = lock.lock().expect("nobody panics with it");
+        // Many times what fits.
+        (0..20_000_u64).for_each(|at| drop(black_box(Box::new(at))));
+    }
+    // What the user has written waits, and is all there.
+    (0..20_000_u64).for_each(|at| instant!("afterwards", at));
+    let report = trace.stop().expect("memory takes every byte");
+    assert!(report.dropped_events > 0, "{report:?}");
+    let trace = Decoded::new(&memory.take());
+    checks::check(&trace);
+    checks::check_report(&trace, &report);
+    let moments = trace.tables.threads.keys().flat_map(|&thread| trace.events(thread));
+    let is_moment = |kind| matches!(kind, trace_format::event::EventKind::Instant { .. });
+    assert_eq!(moments.filter(|event| is_moment(event.kind)).count(), 20_000);
 }

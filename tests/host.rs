@@ -55,6 +55,7 @@ fn one_that_lives_on() {
     let folder = Path::new(folder);
     match role {
         "masks" => masks(folder),
+        "passing-masks" => passing_masks(folder),
         "limited-start" => limited_start(folder),
         "limited-file" => limited_file(folder),
         "limited-parts" => limited_parts(folder),
@@ -71,6 +72,7 @@ fn one_that_lives_on() {
 #[test]
 fn threads_of_the_recorder_take_no_signal_that_another_thread_can_take() {
     lives_on("masks");
+    lives_on("passing-masks");
 }
 
 #[test]
@@ -113,7 +115,10 @@ fn own_mask() -> u64 {
 }
 
 fn mask_in(path: &str) -> u64 {
-    let status = fs::read_to_string(path).expect("the thread lives");
+    mask_of(&fs::read_to_string(path).expect("the thread lives"))
+}
+
+fn mask_of(status: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).expect("a mask");
     u64::from_str_radix(line.trim(), 16).expect("a number")
 }
@@ -129,19 +134,55 @@ fn masks(folder: &Path) {
     assert_eq!(own_mask(), own_before, "whoever starts it has the mask it had");
     let own: Vec<_> = threads().difference(&before).copied().collect();
     assert_eq!(own.len(), 2, "one collects, one writes dumps");
-    let faults =
-        [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS];
     for thread in own {
         let mask = mask(thread);
         for signal in (1..=31).chain(libc::SIGRTMIN()..=libc::SIGRTMAX()) {
             let is_blocked = mask >> (signal - 1) & 1 == 1;
             let cannot_be = [libc::SIGKILL, libc::SIGSTOP].contains(&signal);
-            let should_be = !cannot_be && !faults.contains(&signal);
+            let should_be = !cannot_be && !FAULTS.contains(&signal);
             assert_eq!(is_blocked, should_be, "signal {signal} in {mask:x}");
         }
     }
     drop(recorder);
     trace.stop().expect("it takes everything");
+}
+
+/// The signals of faults, which are for the thread that has one.
+const FAULTS: [libc::c_int; 6] =
+    [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS];
+
+/// All signals that another thread can take.
+fn others() -> u64 {
+    let cannot_be = [libc::SIGKILL, libc::SIGSTOP];
+    (1..=31)
+        .chain(libc::SIGRTMIN()..=libc::SIGRTMAX())
+        .filter(|signal| !cannot_be.contains(signal) && !FAULTS.contains(signal))
+        .fold(0, |all, signal| all | 1 << (signal - 1))
+}
+
+/// Threads that live only for a moment: those that resolve names, and those that end a part. Each
+/// is looked at while it lives, until both were seen.
+fn passing_masks(folder: &Path) {
+    let rotation = Rotation::new(1 << 30).part_bytes(64 * KIB);
+    let options = Options::new().sched(false).names(true);
+    let trace = start_rotating(options, rotation, folder.join("p.trace")).expect("there is room");
+    let mut seen = BTreeSet::new();
+    wait_until("a thread resolves names, and one ends a part", || {
+        record(2_000);
+        for thread in threads() {
+            let read = |what| fs::read_to_string(format!("/proc/self/task/{thread}/{what}"));
+            // It may be gone by now.
+            let (Ok(name), Ok(status)) = (read("comm"), read("status")) else { continue };
+            let name = name.trim().to_owned();
+            if name.starts_with("exectrace ") {
+                let mask = mask_of(&status);
+                assert_eq!(mask & others(), others(), "{name}: {mask:x}");
+                seen.insert(name);
+            }
+        }
+        seen.contains("exectrace names") && seen.contains("exectrace end")
+    });
+    trace.stop().expect("the disk takes it");
 }
 
 /// From here on no file of this process gets longer. The signal of that is as it was: it kills.
@@ -246,7 +287,7 @@ const HEADROOM_STEP: u64 = 768 << 10;
 fn little_memory(folder: &Path, kind: libc::__rlimit_resource_t) {
     // Also for nobody.
     fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).expect("it is ours");
-    for what in ["start", "file", "recorder"] {
+    for what in ["start", "file", "recorder", "parts", "mapped", "switches"] {
         let mut outcomes = BTreeSet::new();
         for headroom in (0..=HEADROOM_MAX).step_by(HEADROOM_STEP as usize) {
             let outcome = in_child(|| {
@@ -294,13 +335,21 @@ fn start_and_stop(what: &str, folder: &Path) -> String {
         instant!("step");
         trace.stop().is_ok()
     };
+    let builder = FlightRecorder::builder().options(options.clone());
+    let record = |recorder: FlightRecorder| {
+        instant!("step");
+        recorder.snapshot(io::sink()).is_ok()
+    };
     let ended = match what {
         "start" => start_with(options, io::sink()).map(end),
         "file" => start_file_with(options, folder.join("a.trace")).map(end),
-        _ => FlightRecorder::builder().options(options).start().map(|recorder| {
-            instant!("step");
-            recorder.snapshot(io::sink()).is_ok()
-        }),
+        "parts" => {
+            start_rotating(options, Rotation::new(32 << 20), folder.join("p.trace")).map(end)
+        }
+        "switches" => start_with(options.sched(true), io::sink()).map(end),
+        "recorder" => builder.start().map(record),
+        "mapped" => builder.mapped(folder.join("m.trace")).start().map(record),
+        _ => panic!("{what} is nothing to start"),
     };
     match ended {
         Ok(true) => "ended".to_owned(),

@@ -154,15 +154,16 @@ fn options() -> impl Strategy<Value = Options> {
     let compression = prop_oneof![Just(Compression::None), Just(Compression::Lz4)];
     let on_full = prop_oneof![Just(OnFull::Drop), Just(OnFull::Wait)];
     let numbers = (size(), time(), any::<u32>(), number());
-    let choices = (stacks, compression, on_full, any::<[bool; 5]>());
+    let choices = (stacks, compression, on_full, any::<[bool; 6]>());
     (numbers, choices).prop_map(|(numbers, choices)| {
         let (memory_max, generation, cpu_samples, heap_sample_bytes) = numbers;
-        let (stacks, compression, on_full, [async_stacks, os, sched, page_faults, heap]) = choices;
+        let (stacks, compression, on_full, flags) = choices;
+        let [async_stacks, os, sched, page_faults, heap, names] = flags;
         let options = Options::new().memory_max(memory_max).generation(generation);
         let options = options.cpu_samples(cpu_samples).heap_sample_bytes(heap_sample_bytes);
         let options = options.stacks(stacks).compression(compression).on_full(on_full);
         let options = options.async_stacks(async_stacks).os(os).sched(sched);
-        options.page_faults(page_faults).heap(heap)
+        options.page_faults(page_faults).heap(heap).names(names)
     })
 }
 
@@ -216,9 +217,28 @@ fn recorder(folder: &Path) -> impl Strategy<Value = Recorder> + use<> {
     })
 }
 
-/// When to dump: a task's name, how slow it is, and where to.
+/// When to dump: a task's name, how slow it is, and where to. Sometimes something is there that is
+/// called nearly as dumps are.
 fn dumps(folder: &Path) -> impl Strategy<Value = (String, Duration, PathBuf)> + use<> {
-    (any::<String>(), time(), path(folder))
+    let folder = folder.to_owned();
+    let endings =
+        &["-slow.trace", "-panic.trace", "-signal.trace.part", ".trace", ".part", "-"][..];
+    let near = (number(), proptest::sample::select(endings))
+        .prop_map(|(time, ending)| format!("{time:013}{ending}").into_bytes());
+    let digits = "[0-9]{0,40}(-[a-z]{0,9})?(\\.trace)?(\\.part)?".prop_map(String::into_bytes);
+    let bytes = vec(any::<u8>(), 0..40);
+    let others = vec(prop_oneof![near, digits, bytes], 0..4);
+    (any::<String>(), time(), path(&folder), others, any::<bool>()).prop_map(
+        |(name, at_least, dir, others, are_folders)| {
+            let _ = fs::create_dir_all(&dir);
+            for other in others {
+                // Some can't be made: then they are not there.
+                let path = dir.join(OsString::from_vec(other));
+                let _ = if are_folders { fs::create_dir(path) } else { fs::write(path, "other") };
+            }
+            (name, at_least, dir)
+        },
+    )
 }
 
 fn record(
@@ -229,8 +249,17 @@ fn record(
     let builder = builder.max_bytes(max_bytes).dumps(every, kept);
     let builder = mapped.into_iter().fold(builder, |builder, path| builder.mapped(path));
     let Ok(recorder) = builder.start() else { return };
-    let told = [recorder.on_slow(&name, at_least, &dir), recorder.on_panic(&dir)];
+    let told = [
+        recorder.on_slow(&name, at_least, &dir),
+        recorder.on_panic(&dir),
+        recorder.on_signal(&dir),
+    ];
     exectrace::Task::new(&name).end();
+    if told[2].is_ok() {
+        // SAFETY: `raise` wants a signal; its handler is the recorder's, as it says.
+        unsafe { libc::raise(libc::SIGUSR2) };
+    }
     recorder.snapshot(io::sink()).expect("it takes everything");
+    recorder.snapshot_with_names(io::sink()).expect("it takes everything");
     drop((recorder, told));
 }

@@ -9,7 +9,7 @@ mod common;
 
 use common::calls::{calls, of_thread};
 use common::waiting::{PATIENCE, os_thread, wait_until, wait_until_asleep};
-use common::writers::Memory;
+use common::writers::{Locking, Memory};
 use common::{Ends, alone, in_own_process, on_thread, record_here, record_with, with_calls};
 use exectrace::{OnFull, instant, trace_region};
 use libc::{c_int, c_void};
@@ -17,6 +17,7 @@ use std::io::{Read, Write};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 use trace_format::id::CallId;
@@ -344,23 +345,6 @@ fn names_of_threads_are_whole() {
 /// Set for the process that is to overflow.
 const OVERFLOW: &str = "EXECTRACE_TEST_OVERFLOW";
 
-/// A writer that takes a lock which the program takes as well.
-struct Locking {
-    lock: Arc<Mutex<()>>,
-    memory: Memory,
-}
-
-impl Write for Locking {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let _held = self.lock.lock().expect("nobody panics with it");
-        self.memory.write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// Under `OnFull::Wait`, what the user did not write does not wait for memory: the collector may be
 /// waiting for a lock that the program holds.
 #[test]
@@ -381,6 +365,8 @@ fn a_program_that_holds_a_lock_of_its_writer_goes_on() {
         (0..20_000).for_each(|_| _ = (&null).write(b"x").expect("it takes every byte"));
         // A thread attaches, and ends.
         thread::spawn(|| ()).join().expect("it does not panic");
+        // Polls that nobody has written, and wakes.
+        (0..20_000).for_each(|_| poll_and_wake());
     }
     // What the user has written waits, and is all there.
     (0..20_000_u64).for_each(|at| instant!("afterwards", at));
@@ -392,6 +378,24 @@ fn a_program_that_holds_a_lock_of_its_writer_goes_on() {
     let moments = trace.tables.threads.keys().flat_map(|&thread| trace.events(thread));
     let is_moment = |kind| matches!(kind, trace_format::event::EventKind::Instant { .. });
     assert_eq!(moments.filter(|event| is_moment(event.kind)).count(), 20_000);
+}
+
+#[exectrace::traced]
+async fn waits_once() {
+    let mut is_first = true;
+    std::future::poll_fn(|context| {
+        context.waker().wake_by_ref();
+        if std::mem::take(&mut is_first) { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
+}
+
+/// Polls a future twice, and wakes it each time.
+fn poll_and_wake() {
+    let mut future = std::pin::pin!(waits_once());
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(future.as_mut().poll(&mut context).is_pending());
+    assert!(future.as_mut().poll(&mut context).is_ready());
 }
 
 /// Deeper than any stack.

@@ -13,9 +13,10 @@ mod common;
 use common::decoded::Decoded;
 use common::writers::Memory;
 use common::{annotated, checks, in_own_process};
-use exectrace::{FlightRecorder, Heap, Options, Report, Task, instant, log, trace_region};
+use exectrace::{FlightRecorder, Heap, Options, Report, Task, counter, instant, log, trace_region};
 use std::cell::Cell;
 use std::hint::black_box;
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::IntoRawFd as _;
 use std::os::unix::thread::JoinHandleExt as _;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering};
@@ -153,6 +154,7 @@ fn handle_with(act: fn(), flags: libc::c_int) {
     assert_eq!(LONG_TEXT.len(), 5000, "it is made here, not in a handler");
     let null = std::fs::File::options().write(true).open("/dev/null").expect("it is there");
     NOWHERE.store(null.into_raw_fd(), Ordering::Relaxed);
+    prepare_system_calls();
     ACT.store(act as *mut (), Ordering::Relaxed);
     // SAFETY: zeros are an action.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
@@ -178,6 +180,69 @@ fn little() {
     let to = NOWHERE.load(Ordering::Relaxed);
     // SAFETY: `write` wants a byte.
     unsafe { libc::write(to, b"x".as_ptr().cast(), 1) };
+    counter!("handlers", 1_u64);
+    system_calls();
+}
+
+/// Two ends of a connection, which have names, and a semaphore.
+static PAIR: [AtomicI32; 2] = [const { AtomicI32::new(-1) }; 2];
+static SEMAPHORE: LazyLock<Semaphore> = LazyLock::new(|| {
+    let semaphore = Semaphore(std::cell::UnsafeCell::new(std::mem::MaybeUninit::zeroed()));
+    // SAFETY: `sem_init` wants a place for a semaphore; it is this process's alone.
+    assert_eq!(unsafe { libc::sem_init(semaphore.0.get().cast(), 0, 0) }, 0);
+    semaphore
+});
+
+struct Semaphore(std::cell::UnsafeCell<std::mem::MaybeUninit<libc::sem_t>>);
+
+// SAFETY: `Sync` wants that all threads may use it at once: that is what semaphores are for.
+unsafe impl Sync for Semaphore {}
+// SAFETY: as above; it never moves once it is used.
+unsafe impl Send for Semaphore {}
+
+/// Opens what handlers use, outside of any.
+fn prepare_system_calls() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let left = TcpStream::connect(listener.local_addr().expect("it has one")).expect("it listens");
+    let (right, _) = listener.accept().expect("somebody has connected");
+    for (place, socket) in PAIR.iter().zip([left, right]) {
+        socket.set_nonblocking(true).expect("it is a socket");
+        place.store(socket.into_raw_fd(), Ordering::Relaxed);
+    }
+    LazyLock::force(&SEMAPHORE);
+}
+
+/// Of each kind that is hooked, one that may be called in handlers: POSIX, section 2.4.3.
+fn system_calls() {
+    let [left, right] = PAIR.each_ref().map(|it| it.load(Ordering::Relaxed));
+    let mut byte = 0_u8;
+    let mut ready = libc::pollfd { fd: right, events: libc::POLLIN, revents: 0 };
+    let now = libc::timespec { tv_sec: 0, tv_nsec: 1 };
+    let mut slept = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `send` wants a byte.
+    unsafe { libc::send(left, b"x".as_ptr().cast(), 1, 0) };
+    // SAFETY: `poll` wants descriptors.
+    unsafe { libc::poll(&raw mut ready, 1, 0) };
+    // SAFETY: `read` wants a place for a byte.
+    unsafe { libc::read(right, (&raw mut byte).cast(), 1) };
+    // SAFETY: `dup` and `close` take numbers.
+    let copy = unsafe { libc::dup(right) };
+    // SAFETY: as above.
+    unsafe { libc::close(copy) };
+    // SAFETY: `socket` takes numbers.
+    let socket = unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_DGRAM, 0) };
+    // SAFETY: as above.
+    unsafe { libc::close(socket) };
+    // SAFETY: `open` wants a name.
+    let file = unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDONLY) };
+    // SAFETY: as above.
+    unsafe { libc::close(file) };
+    // SAFETY: `sem_post` wants a semaphore.
+    unsafe { libc::sem_post(SEMAPHORE.0.get().cast()) };
+    // SAFETY: `nanosleep` wants times.
+    unsafe { libc::nanosleep(&raw const now, &raw mut slept) };
+    // SAFETY: `waitpid` takes numbers; there is no such child.
+    unsafe { libc::waitpid(i32::MAX, std::ptr::null_mut(), libc::WNOHANG) };
 }
 
 /// Longer than what fits on the stack, and than what is kept of a value.
@@ -187,7 +252,9 @@ static LONG_TEXT: LazyLock<String> = LazyLock::new(|| "x".repeat(5000));
 fn much() {
     for at in 0..4000_u64 {
         instant!("handled", at);
+        counter!("handlers", at);
     }
+    system_calls();
     let long = LONG_TEXT.as_str();
     log!("handler", "{long} and {}", 1);
     instant!("handled at length", a = long, b = ?long, c = %long);

@@ -11,8 +11,10 @@ mod common;
 
 use common::decoded::Decoded;
 use common::waiting::{wait_for_generations, wait_until};
-use common::{Recorded, annotated, on_thread, record_with};
-use exectrace::{Options, Stacks, instant, trace_region, traced};
+use common::{
+    Ends, Recorded, alone, annotated, in_own_process, on_thread, record_here, record_with,
+};
+use exectrace::{OnFull, Options, Stacks, instant, trace_region, traced};
 use std::arch::asm;
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -146,6 +148,105 @@ fn the_same_calls_have_the_same_stack_and_others_another() {
     assert_eq!(depths, [4, 4, 5, 4, 5]);
     let distinct: BTreeSet<_> = found.iter().map(|stack| stack.id).collect();
     assert_eq!(distinct.len(), 2);
+}
+
+/// Waits for ever, the first time in a place of its own.
+#[traced]
+async fn waits(depth: u32) {
+    std::future::poll_fn(|context| {
+        black_box(context.waker().clone());
+        std::task::Poll::<()>::Pending
+    })
+    .await;
+    black_box(depth);
+}
+
+#[test]
+fn a_trace_has_the_stacks_that_it_uses_and_not_those_of_earlier_ones() {
+    const DEPTHS: u32 = 40;
+    let _alone = alone();
+    let mut waiting = Box::pin(waits(1));
+    let many = record_here(with_stacks().async_stacks(true), || {
+        (0..DEPTHS).for_each(calls_region);
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(waiting.as_mut().poll(&mut context).is_pending());
+    });
+    assert!(many.trace.tables.stacks.len() >= DEPTHS as usize);
+    for _ in 0..2 {
+        let few = record_here(with_stacks(), || calls_region(3));
+        let named: BTreeSet<StackId> = stacks(&few.trace).iter().map(|stack| stack.id).collect();
+        let tables = &few.trace.tables;
+        // And where a future waits that lives on.
+        let waits: BTreeSet<StackId> =
+            tables.futures.values().map(|it| it.waits_at).filter(|id| id.0 != 0).collect();
+        assert_eq!((named.len(), waits.len()), (1, 1), "{tables:#?}");
+        let defined: BTreeSet<StackId> = tables.stacks.keys().copied().collect();
+        assert_eq!(defined, &named | &waits);
+    }
+    drop(waiting);
+}
+
+/// A way down of 16 calls, one of 65,536.
+fn goes(path: u32, depth: u32) {
+    if depth == 0 {
+        trace_region!("bottom");
+    } else if path & 1 == 0 {
+        goes(black_box(path >> 1), black_box(depth - 1));
+        black_box(depth);
+    } else {
+        goes(black_box(path >> 1), black_box(depth - 1));
+        black_box(path);
+    }
+}
+
+#[test]
+fn stacks_that_do_not_fit_are_counted_and_the_trace_says_so() {
+    // They stay for the life of the process.
+    if !in_own_process("stacks_that_do_not_fit_are_counted_and_the_trace_says_so") {
+        return;
+    }
+    const ALL: u32 = 1 << 16;
+    let options = with_stacks().on_full(OnFull::Wait);
+    let recorded = record_with(options, || (0..ALL).for_each(|path| goes(path, 16)));
+    let found = stacks(&recorded.trace).len();
+    assert!(found > 1_000 && found < ALL as usize, "{found}: some fit, and not all");
+    let told = &recorded.trace.tables.facilities["names"];
+    let expected = format!("{} times a stack, 0 times a lock", ALL as usize - found);
+    assert!(!told.on && told.note.starts_with(&expected), "{expected}: {told:?}");
+    // The next trace has lost none yet.
+    let next = record_with(with_stacks(), || goes(0, 16));
+    assert_eq!(stacks(&next.trace).len(), 1);
+    assert!(!next.trace.tables.facilities.contains_key("names"));
+}
+
+/// Threads use stacks of earlier traces while traces stop and start: each trace has all that it
+/// names, also for a thread that was on its way from one to the next.
+#[test]
+fn every_stack_is_defined_among_starts_and_stops() {
+    let _alone = alone();
+    let ends = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (ends, _ending) = (&ends, Ends(&ends));
+        for _ in 0..3 {
+            scope.spawn(move || {
+                for depth in (0..20).cycle() {
+                    calls_region(depth);
+                    instant!("moment", n = depth);
+                    poll(future());
+                    if ends.load(Ordering::Relaxed) {
+                        return;
+                    }
+                }
+            });
+        }
+        let found: usize = (0..100)
+            .map(|_| {
+                let act = || std::thread::yield_now();
+                stacks(&record_here(with_stacks(), act).trace).len()
+            })
+            .sum();
+        assert!(found > 0, "nobody recorded anything");
+    });
 }
 
 #[test]

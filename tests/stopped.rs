@@ -25,16 +25,52 @@ use trace_format::time::Nanos;
 
 /// Names the file that the child is to write.
 const PATH: &str = "EXECTRACE_TEST_STOPPED";
-/// Set if the child is to record whatever there is.
-const ALL: &str = "EXECTRACE_TEST_STOPPED_ALL";
+/// Says how the child is to record.
+const HOW: &str = "EXECTRACE_TEST_STOPPED_HOW";
 
-/// How long the child is stopped: longer than its collector sleeps.
-const STOP: Duration = Duration::from_millis(300);
-/// How often. A collector that had no CPU for long just when a stop came does not tell of it.
+/// How often a child is stopped. A collector that had no CPU for long just when a stop came does not
+/// tell of it.
 const STOPS: usize = 4;
 /// Maximum number of processes that a test records. While other programs use all CPUs, a trace may
 /// prove none of its stops, and the test records another process.
 const PROCESSES_MAX: usize = 10;
+
+/// How a child records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    /// Annotations, by a collector that wakes up often.
+    Annotations,
+    /// All there is, by such a collector.
+    All,
+    /// As whoever starts a trace without options.
+    Defaults,
+}
+
+impl How {
+    const ALL: [Self; 3] = [Self::Annotations, Self::All, Self::Defaults];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Annotations => "annotations",
+            Self::All => "all",
+            Self::Defaults => "defaults",
+        }
+    }
+
+    fn options(self) -> Options {
+        let often = Duration::from_millis(10);
+        match self {
+            Self::Annotations => annotated().generation(often),
+            Self::All => Options::new().generation(often),
+            Self::Defaults => Options::new(),
+        }
+    }
+
+    /// How long the child is stopped: longer than its collector sleeps.
+    fn stop(self) -> Duration {
+        Duration::from_millis(if self == Self::Defaults { 1_500 } else { 300 })
+    }
+}
 
 /// The system's monotonic clock, which both processes have.
 fn now() -> u64 {
@@ -49,16 +85,15 @@ struct Recording {
     child: Child,
     to: ChildStdin,
     from: BufReader<ChildStdout>,
+    how: How,
 }
 
 impl Recording {
-    fn start(path: &Path, all: bool) -> Self {
+    fn start(path: &Path, how: How) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
         command.args(["answers_until_it_is_told_to_stop", "--exact", "--nocapture"]);
-        command.env(PATH, path).stdin(Stdio::piped()).stdout(Stdio::piped());
-        if all {
-            command.env(ALL, "1");
-        }
+        command.env(PATH, path).env(HOW, how.name());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("it can be started");
         let to = child.stdin.take().expect("a pipe");
         let mut from = BufReader::new(child.stdout.take().expect("a pipe"));
@@ -67,7 +102,7 @@ impl Recording {
             line.clear();
             assert_ne!(from.read_line(&mut line).expect("text"), 0, "it has begun to record");
         }
-        Self { child, to, from }
+        Self { child, to, from, how }
     }
 
     fn ask(&mut self, byte: u8) {
@@ -101,7 +136,7 @@ impl Recording {
             std::thread::yield_now();
         }
         let begun = now();
-        std::thread::sleep(STOP);
+        std::thread::sleep(self.how.stop());
         let ends = now();
         self.signal(libc::SIGCONT);
         self.ask(b'b');
@@ -129,19 +164,21 @@ struct Stop {
 fn answers_until_it_is_told_to_stop() {
     let Ok(path) = std::env::var(PATH) else { return };
     let file = std::fs::File::create(path).expect("it can be made");
-    let options = if std::env::var(ALL).is_ok() { Options::new() } else { annotated() };
-    // The collector is to wake up while the process is stopped.
-    let options = options.generation(Duration::from_millis(10));
-    let recorder = FlightRecorder::builder().options(options.clone()).start();
-    let recorder = recorder.expect("none is running");
-    let trace = exectrace::start_with(options, file).expect("no trace is running");
+    let told = std::env::var(HOW).expect("that is set, too");
+    let how = How::ALL.into_iter().find(|how| how.name() == told).expect("it is one of them");
+    let options = how.options();
+    let start = || FlightRecorder::builder().options(options.clone()).start();
+    let recorder = (how != How::Defaults).then(|| start().expect("none is running"));
+    let trace = exectrace::start_with(options.clone(), file).expect("no trace is running");
     let mut out = std::io::stdout();
     out.write_all(b"ready\n").expect("somebody reads");
     let mut byte = [0];
     while byte != *b"q" {
         std::io::stdin().read_exact(&mut byte).expect("somebody asks");
         // The collector answers: it does not sleep on from one stop to the next.
-        recorder.snapshot(std::io::sink()).expect("a sink takes all");
+        if let Some(recorder) = &recorder {
+            recorder.snapshot(std::io::sink()).expect("a sink takes all");
+        }
         answer(&mut out, byte);
     }
     trace.stop().expect("it is written");
@@ -158,9 +195,9 @@ type Pairs = Vec<(Standstill, Stop)>;
 
 /// Records processes and stops them, until a trace has a standstill. Returns that trace, and its
 /// standstills.
-fn told(all: bool) -> (TraceFile<Vec<u8>>, Pairs) {
+fn told(how: How) -> (TraceFile<Vec<u8>>, Pairs) {
     for _ in 0..PROCESSES_MAX {
-        let (trace, stops) = stopped(all);
+        let (trace, stops) = stopped(how);
         let pairs = matched(&trace, &stops);
         if !pairs.is_empty() {
             return (trace, pairs);
@@ -170,10 +207,10 @@ fn told(all: bool) -> (TraceFile<Vec<u8>>, Pairs) {
 }
 
 /// Records a process that is stopped. Returns its trace, and when it was.
-fn stopped(all: bool) -> (TraceFile<Vec<u8>>, Vec<Stop>) {
+fn stopped(how: How) -> (TraceFile<Vec<u8>>, Vec<Stop>) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("stopped.trace");
-    let mut recording = Recording::start(&path, all);
+    let mut recording = Recording::start(&path, how);
     let stops = (0..STOPS).map(|_| recording.stop()).collect();
     recording.finish();
     let trace = TraceFile::open(std::fs::read(path).expect("it is there")).expect("a trace");
@@ -205,13 +242,13 @@ fn matched(trace: &TraceFile<Vec<u8>>, stops: &[Stop]) -> Pairs {
 
 #[test]
 fn a_stop_is_told_of_as_far_as_it_is_proven() {
-    let (trace, _) = told(false);
+    let (trace, _) = told(How::Annotations);
     assert!(trace.faults().is_empty(), "{:?}", trace.faults());
 }
 
 #[test]
 fn with_switches_a_stop_is_told_of_from_its_very_begin() {
-    let (trace, pairs) = told(true);
+    let (trace, pairs) = told(How::All);
     let lives = Lives::read(&Trace::new(&trace).named(&Symbols::of_trace(trace.tables())), |_| {});
     for life in &lives.threads {
         assert_eq!(life.times.total().0, life.end.0 - life.begin.0, "{}", life.name);
@@ -226,6 +263,12 @@ fn with_switches_a_stop_is_told_of_from_its_very_begin() {
     for (told, stop) in pairs {
         assert!(told.from.0 <= stop.begun, "{told:?} began by then: {stop:?}");
     }
+}
+
+#[test]
+fn a_stop_that_is_longer_than_the_collector_sleeps_is_told_of_with_default_options() {
+    let (trace, _) = told(How::Defaults);
+    assert!(trace.faults().is_empty(), "{:?}", trace.faults());
 }
 
 /// Twice as many threads as any machine for tests has CPUs, and one that sleeps between them.

@@ -7,7 +7,10 @@
 mod common;
 
 use common::{on_thread, record};
+use std::ffi::OsStr;
+use std::fs;
 use std::panic;
+use std::path::Path;
 use trace_format::event::EventKind;
 
 mod inner {
@@ -97,17 +100,32 @@ mod failing {
 
     #[exectrace::test]
     fn not_at_all() {}
+
+    /// From another folder than it began in.
+    #[exectrace::test]
+    fn elsewhere() {
+        if is_wanted() {
+            std::env::set_current_dir("away").expect("it was made");
+            panic!("as wanted");
+        }
+    }
+}
+
+/// Has these tests fail in a process of their own that begins in `folder`.
+fn fail(folder: &Path, tests: &[&str], keep: &OsStr) -> std::process::Output {
+    let program = std::env::current_exe().expect("this program has a path");
+    let mut command = std::process::Command::new(program);
+    command.args(tests).current_dir(folder);
+    command.env("EXECTRACE_KEEP", keep).env("EXECTRACE_TEST_FAILS", "1");
+    command.output().expect("it runs")
 }
 
 #[test]
 fn a_test_that_fails_leaves_the_last_seconds_and_others_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let kept = folder.path().join("kept");
-    let program = std::env::current_exe().expect("this program has a path");
-    let mut command = std::process::Command::new(program);
-    command.args(["failing::", "panicking"]);
-    command.env("EXECTRACE_KEEP", &kept).env("EXECTRACE_TEST_FAILS", "1");
-    let output = command.output().expect("it runs");
+    let tests = ["failing::", "panicking", "--skip=elsewhere"];
+    let output = fail(folder.path(), &tests, kept.as_os_str());
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(said.contains("2 passed; 3 failed"), "{said}");
     let names = ["asynchronously", "by_panic", "by_value"];
@@ -128,5 +146,60 @@ fn a_test_that_fails_leaves_the_last_seconds_and_others_nothing() {
         let sites: Vec<_> = sites.collect();
         let has = |wanted: &str| sites.iter().any(|site| site == wanted);
         assert!(has("before") && has(&format!("testing::failing::{name}")), "{sites:?}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn what_is_kept_is_its_owners_alone_wherever_a_test_goes_and_follows_no_link() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::create_dir_all(folder.path().join("kept")).expect("a name is free");
+    fs::create_dir(folder.path().join("away")).expect("a name is free");
+    let victim = folder.path().join("victim");
+    fs::write(&victim, "precious").expect("a name is free");
+    let path = folder.path().join("kept/testing.failing.elsewhere.trace");
+    symlink(&victim, &path).expect("a name is free");
+    let tests = ["failing::elsewhere", "--exact"];
+    let output = fail(folder.path(), &tests, OsStr::new("kept"));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 failed"), "{output:?}");
+    assert_eq!(fs::read_to_string(&victim).expect("it is there"), "precious");
+    let kept = path.symlink_metadata().expect("it is there");
+    assert!(kept.is_file(), "the link is gone");
+    assert_eq!(kept.permissions().mode() & 0o777, 0o600);
+    let trace = common::decoded::Decoded::new(&fs::read(&path).expect("it is there"));
+    common::checks::check(&trace);
+    let count = |folder: &str| fs::read_dir(folder).expect("it is there").count();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    assert_eq!((count(&at("kept")), count(&at("away"))), (1, 0));
+}
+
+#[test]
+#[cfg(unix)]
+fn whatever_says_where_to_keep_traces_a_test_fails_as_ever() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("file"), "no folder").expect("a name is free");
+    let long = b"x/".repeat(3_000);
+    let values: [&[u8]; 12] = [
+        b"",
+        b".",
+        b"..",
+        b"/",
+        b"file",
+        b"file/below",
+        b"/dev/null",
+        b"/proc/1/fd",
+        b"a\nb",
+        b"\xff\xfe",
+        b"no/such/folder",
+        &long,
+    ];
+    for value in values {
+        let tests = ["failing::by_panic", "--exact"];
+        let output = fail(folder.path(), &tests, OsStr::from_bytes(value));
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains("0 passed; 1 failed"), "{value:?}: {output:?}");
+        assert_eq!(output.status.code(), Some(101), "{value:?}: {output:?}");
     }
 }

@@ -137,3 +137,21 @@ impl Drop for PanicsWhenDropped {
         panic!("this writer panics, as it should");
     }
 }
+
+/// Takes a lock which the program takes as well, and remembers.
+#[derive(Debug)]
+pub(crate) struct Locking {
+    pub(crate) lock: Arc<Mutex<()>>,
+    pub(crate) memory: Memory,
+}
+
+impl Write for Locking {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let _held = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        self.memory.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -6,11 +6,14 @@
 use crate::tree::{Exception, Fault, Tree, excuse};
 
 /// Where a sleep is what is recorded, or only spreads things over time.
-const EXCEPTIONS: [Exception; 38] = [
+const EXCEPTIONS: [Exception; 43] = [
     Exception { path: "examples/service/tests/faults.rs", reason: "between two looks" },
     Exception { path: "tests/allocator.rs", reason: "threads rest between rounds" },
     Exception { path: "tests/always_on.rs", reason: "stops come at different moments" },
     Exception { path: "tests/bridges_criterion.rs", reason: "what is measured" },
+    Exception { path: "tests/bridges_tokio.rs", reason: "waits that are recorded" },
+    Exception { path: "tests/bridges_tokio_hooks.rs", reason: "waits that are recorded" },
+    Exception { path: "tests/bridges_tokio_stacks.rs", reason: "a wait that is recorded" },
     Exception { path: "tests/common/waiting.rs", reason: "between two looks" },
     Exception { path: "tests/common/writers.rs", reason: "a writer that is slow" },
     Exception { path: "tests/conservation.rs", reason: "kills come at different moments" },
@@ -40,6 +43,7 @@ const EXCEPTIONS: [Exception; 38] = [
     Exception { path: "tests/signals.rs", reason: "between two signals, or two looks" },
     Exception { path: "tests/stopped.rs", reason: "how long a process is stopped" },
     Exception { path: "tests/stress.rs", reason: "stops come at different moments" },
+    Exception { path: "tests/testing.rs", reason: "tests that take their time" },
     Exception { path: "tests/truth.rs", reason: "waits that are recorded" },
     Exception { path: "tests/waits/", reason: "waits that are recorded" },
     Exception { path: "tests/windows.rs", reason: "a region that is long enough" },
@@ -57,7 +61,11 @@ fn sleeps(tree: &Tree) -> Vec<Fault> {
         // Programs that are traced, and what is measured, do as they like.
         let is_of_tests = file.path.split('/').any(|folder| folder == "tests");
         let is_program = file.path.contains("/fixtures/");
-        for (_, token) in tokens.find(&["thread", ":", ":", "sleep", "("]) {
+        // Also where one is imported.
+        let paths = ["thread", "time"].map(|module| [module, ":", ":", "sleep"]);
+        let by_path = paths.iter().flat_map(|path| tokens.find(path));
+        let by_name = tokens.find(&["usleep", "("]).chain(tokens.find(&["park_timeout", "("]));
+        for (_, token) in by_path.chain(by_name) {
             if !is_program && (is_of_tests || token.in_test) {
                 let what = "a sleep in a test, wait for what it wants to see (`common::waiting`)";
                 faults.push(Fault::new(&file.path, token.line, what));
@@ -82,5 +90,8 @@ mod tests {
         assert_eq!(count("a/src/b.rs", &format!("#[cfg(test)]\nmod tests {{ {text} }}")), 2);
         assert_eq!(count("tests/fixtures/a/program.rs", text), 0);
         assert_eq!(count("tests/a.rs", "//! `thread::sleep(TIME)`\nfn f() { asleep(1); }"), 0);
+        let others = "use tokio::time::sleep; async fn f() { tokio::time::sleep(TIME).await }";
+        assert_eq!(count("tests/a.rs", others), 2);
+        assert_eq!(count("tests/a.rs", "fn f() { unsafe { libc::usleep(100) } }"), 1);
     }
 }

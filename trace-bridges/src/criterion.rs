@@ -1,18 +1,20 @@
 //! A trace of each benchmark that criterion profiles (`cargo bench -- --profile-time 5`).
 
 use criterion::profiler::Profiler;
+#[cfg(feature = "enabled")]
+use std::io::Write as _;
 use std::path::Path;
 #[cfg(feature = "enabled")]
-use std::{fs, fs::OpenOptions, io};
-#[cfg(feature = "enabled")]
-use trace_runtime::{Options, Trace};
+use trace_runtime::{Options, StartError, Trace};
 
 /// What each benchmark's trace is called, in the folder criterion has for it.
 #[cfg(feature = "enabled")]
 const FILE: &str = "profile.trace";
 
 /// Writes a trace while criterion profiles a benchmark, to `profile.trace` in the folder criterion
-/// has for it: `target/criterion/NAME/profile/`.
+/// has for it: `target/criterion/NAME/profile/`. The file is as
+/// [`start_file`](trace_runtime::start_file) makes it: its owner's alone, no link is followed, and it
+/// survives whatever ends the process.
 ///
 /// What can't be traced is said on standard error, and the benchmark goes on.
 ///
@@ -55,16 +57,18 @@ impl TraceProfiler {
         Self { options, trace: None }
     }
 
-    fn start(&self, folder: &Path) -> io::Result<Trace> {
-        fs::create_dir_all(folder)?;
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        // A trace is its owner's alone.
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(folder.join(FILE))?;
-        trace_runtime::start_with(self.options.clone(), file).map_err(io::Error::other)
+    fn start(&self, folder: &Path) -> Result<Trace, StartError> {
+        let fail = |error| StartError::File(folder.to_owned(), error);
+        std::fs::create_dir_all(folder).map_err(fail)?;
+        trace_runtime::start_file_with(self.options.clone(), folder.join(FILE))
     }
+}
+
+/// A line on standard error, which may be closed.
+#[cfg(feature = "enabled")]
+fn say(line: &str) {
+    // `eprintln` would panic, and end all benchmarks.
+    let _ = writeln!(std::io::stderr(), "exectrace: {line}");
 }
 
 #[cfg(feature = "enabled")]
@@ -72,7 +76,7 @@ impl Profiler for TraceProfiler {
     fn start_profiling(&mut self, benchmark_id: &str, benchmark_dir: &Path) {
         match self.start(benchmark_dir) {
             Ok(trace) => self.trace = Some(trace),
-            Err(error) => eprintln!("exectrace: {benchmark_id} is not traced: {error}"),
+            Err(error) => say(&format!("{benchmark_id} is not traced: {error}")),
         }
     }
 
@@ -82,10 +86,10 @@ impl Profiler for TraceProfiler {
         match trace.stop() {
             Ok(report) if report.dropped_events > 0 => {
                 let dropped = report.dropped_events;
-                eprintln!("exectrace: {}: {dropped} events were dropped", path.display());
+                say(&format!("{}: {dropped} events were dropped", path.display()));
             }
             Ok(_) => {}
-            Err(error) => eprintln!("exectrace: {benchmark_id} is not traced to its end: {error}"),
+            Err(error) => say(&format!("{benchmark_id} is not traced to its end: {error}")),
         }
     }
 }

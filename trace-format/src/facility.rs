@@ -20,6 +20,8 @@ pub const HEAP: &str = "heap";
 pub const SYMBOLS: &str = "symbols";
 /// Stacks and resources that have no name: there were too many distinct ones.
 pub const NAMES: &str = "names";
+/// Futures that are not in the list of those that live: there were too many at once.
+pub const FUTURES: &str = "futures";
 /// The program's own clock was not the kernel's.
 pub const CLOCK: &str = "clock";
 /// The system's folder of processes can't be read.

@@ -6,6 +6,17 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use trace_http::{Config, serve};
 
+/// The signals that another thread can take, and so ours is not to: all but those of faults, and
+/// those that nobody can block. Numbers of Linux.
+fn others() -> u64 {
+    const FAULTS: [u32; 6] = [4, 5, 7, 8, 11, 31];
+    const UNBLOCKABLE: [u32; 2] = [9, 19];
+    // 32 and 33 are the thread library's own.
+    let all = (1..=31).chain(34..=64);
+    all.filter(|signal| !FAULTS.contains(signal) && !UNBLOCKABLE.contains(signal))
+        .fold(0, |all, signal| all | 1 << (signal - 1))
+}
+
 /// The signals that the process's thread of this name blocks: signal 1 is the lowest bit.
 fn mask_of(name: &str) -> u64 {
     let threads = fs::read_dir("/proc/self/task").expect("every process has it").flatten();
@@ -19,13 +30,27 @@ fn mask_of(name: &str) -> u64 {
 
 #[test]
 fn the_thread_of_the_pages_leaves_signals_to_the_program() {
-    const TERM: u64 = 1 << (15 - 1);
     let listener = serve("127.0.0.1:0", Config::default()).expect("a port is free");
     // The thread library blocks everything until a thread runs: it does when it has answered.
     let mut client = TcpStream::connect(listener.address()).expect("it listens");
     client.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("it is there");
     client.read_to_end(&mut Vec::new()).expect("it answers");
     let mask = mask_of("exectrace-pages");
-    assert_eq!(mask & TERM, TERM, "{mask:x}");
+    assert_eq!(mask & others(), others(), "{mask:x}");
+    listener.stop();
+}
+
+#[test]
+fn a_thread_that_records_leaves_signals_to_the_program() {
+    let listener = serve("127.0.0.1:0", Config::default()).expect("a port is free");
+    let mut client = TcpStream::connect(listener.address()).expect("it listens");
+    let request = b"GET /debug/trace?seconds=30 HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    client.write_all(request).expect("it is there");
+    // It records by then: the trace has begun.
+    client.read_exact(&mut [0; 400]).expect("it answers");
+    let mask = mask_of("exectrace-http");
+    assert_eq!(mask & others(), others(), "{mask:x}");
+    // Nobody listens any more: that ends the recording.
+    drop(client);
     listener.stop();
 }

@@ -14,6 +14,7 @@ use crate::clock;
 use crate::encoded::Head;
 use crate::own::Own;
 use crate::refill::Patience;
+use crate::stack;
 use crate::thread::Thread;
 use crate::value::{Body, put_number};
 use trace_format::event::opcode;
@@ -94,6 +95,8 @@ impl Thread {
     }
 
     fn push_call(&self, own: &mut Own, call: OpenCall, now: u64) {
+        // Before others can see that it is open.
+        stack::note_used(call.stack.0);
         let head = Head { code: opcode::CALL | opcode::OPEN, id: u64::from(call.call.0) };
         own.push(head, Open::Call(call).to_word(), 0, now);
         own.put_varint(u64::from(call.resource.0));

@@ -27,6 +27,7 @@ use crate::primitive::{AtomicU64, Ordering};
 use crate::recorder;
 use crate::session::{Request, Session};
 use crate::source::Source;
+use crate::stack;
 use crate::standstill::Standstill;
 use crate::task;
 use crate::thread_time;
@@ -66,6 +67,8 @@ pub(crate) struct Collector {
     threads: u64,
     /// The trace says that the program's clock is not the kernel's.
     tells_clock: bool,
+    /// As many futures as it has said are not listed.
+    unlisted: u64,
     /// What was lost by threads that have ended.
     lost: Losses,
     /// The part before, while it ends on a thread of its own.
@@ -94,6 +97,7 @@ impl Collector {
             clock: ClockSnapshot::default(),
             threads: 0,
             tells_clock: false,
+            unlisted: 0,
             lost: Losses::default(),
             part_ending: None,
         };
@@ -176,6 +180,7 @@ impl Collector {
         }
         for thread in news.threads {
             self.threads += 1;
+            stack::note_used(thread.identity.spawn.stack);
             self.output.define(&Definition::Thread {
                 id: thread.id,
                 os_id: thread.identity.os_id,

@@ -43,6 +43,8 @@ pub(crate) enum Encoded<'a> {
     Numbers(&'a [Value<'a>]),
     /// Their length and their bytes.
     Bytes(&'a [u8]),
+    /// The same, with this stack among them.
+    BytesOn(u32, &'a [u8]),
     /// None but the stack.
     Stack(u32),
 }
@@ -58,7 +60,7 @@ impl Encoded<'_> {
     pub(crate) fn bytes_max(self) -> usize {
         match self {
             Self::Numbers(values) => 1 + values.len() * NUMBER_BYTES_MAX,
-            Self::Bytes(bytes) => bytes.len(),
+            Self::Bytes(bytes) | Self::BytesOn(_, bytes) => bytes.len(),
             Self::Stack(_) => 1 + NUMBER_BYTES_MAX,
         }
     }

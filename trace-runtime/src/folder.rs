@@ -222,6 +222,30 @@ mod tests {
     }
 
     #[test]
+    #[cfg(unix)]
+    fn a_planted_link_is_not_followed() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let victim = dir.path().join("victim");
+        fs::write(&victim, "precious").expect("a name is free");
+        // At the next names, and at those that they have for a while; one leads nowhere.
+        let links = ["0000000000007-slow.trace.part", "0000000000008-slow.trace"];
+        for link in links.map(|name| dir.path().join(name)) {
+            std::os::unix::fs::symlink(&victim, link).expect("a name is free");
+        }
+        let nowhere = dir.path().join("0000000000009-slow.trace.part");
+        std::os::unix::fs::symlink(dir.path().join("made"), nowhere).expect("a name is free");
+        let write = |mut file: &File| {
+            io::Write::write_all(&mut file, b"a trace").map_err(SnapshotError::Write)?;
+            Ok(SnapshotReport { bytes: 7, ..SnapshotReport::default() })
+        };
+        add(dir.path(), "slow", 5, || 7, write).expect("the next name is free");
+        assert_eq!(fs::read_to_string(&victim).expect("it is there"), "precious");
+        assert!(!dir.path().join("made").exists());
+        let written = dir.path().join("0000000000010-slow.trace");
+        assert!(written.symlink_metadata().expect("it was written").is_file());
+    }
+
+    #[test]
     fn what_is_not_whole_goes_at_once_or_when_nobody_writes_it_any_more() {
         let dir = tempfile::tempdir().expect("a folder");
         let fail = |_: &File| Err(SnapshotError::NotRunning);

@@ -284,7 +284,7 @@ pub(crate) fn spawned(future: u64, task: u64, site: u32) -> u64 {
     let mut body = Body::new();
     let numbers = [future, current::future(), task, site.into(), stack.into()];
     numbers.into_iter().for_each(|number| put_number(&mut body, number));
-    record::append(opcode::FUTURE_SPAWN, &body)
+    record::append_with_stack(opcode::FUTURE_SPAWN, &body, stack)
 }
 
 /// Records what a future is; the time, or 0 if that is lost.
@@ -294,7 +294,7 @@ pub(crate) fn told(future: u64, task: u64, site: u32, stack: u32, values: &[Valu
         put_number(&mut body, number);
     }
     put_values_on(&mut body, stack, values);
-    record::append(opcode::FUTURE_BEGIN, &body)
+    record::append_with_stack(opcode::FUTURE_BEGIN, &body, stack)
 }
 
 /// A poll begins: when; 0 if that is not recorded.

@@ -16,9 +16,13 @@
 //! - **N2** Same words, same id; other words, another id.
 //! - **N3** Words do not change once they can be found.
 //! - **N4** What does not fit has the id 0 and is counted; what is in the table stays right.
+//! - **N5** An id that an event of the running trace names is in use by the time that is committed.
 //!
 //! A table holds at most [`ENTRIES_MAX`] entries and [`WORDS_MAX`] words for the life of the
-//! process.
+//! process: futures, threads on their way, and what walkers remember hold ids across traces, so no
+//! id is given to other words. But a trace has only what is *used* in it: whoever has attached to
+//! it notes that of each id that is about to be written, and the notes are cleared when a trace
+//! begins, before anybody can attach.
 //!
 //! May contain `unsafe`: the arena is mapped memory.
 
@@ -38,7 +42,10 @@ pub(crate) const ENTRY_WORDS_MAX: usize = 1 << 10;
 const SLOTS: usize = ENTRIES_MAX * 2;
 
 /// All that is mapped.
-const ALL_WORDS: usize = SLOTS + ENTRIES_MAX + WORDS_MAX;
+const ALL_WORDS: usize = SLOTS + ENTRIES_MAX + USED + WORDS_MAX;
+
+/// Words with a bit for each id: whether the running trace uses it.
+const USED: usize = ENTRIES_MAX.div_ceil(64);
 
 /// A search that takes longer has come upon a full table.
 const PROBES_MAX: usize = if SLOTS < 128 { SLOTS } else { 128 };
@@ -112,6 +119,46 @@ impl Table {
     pub(crate) fn count(&self) -> u32 {
         // `Acquire` goes with `get`: neither is earlier than what the caller knows.
         self.ids.load(Ordering::Acquire).min(ENTRIES_MAX as u64) as u32
+    }
+
+    /// A trace begins, which uses none yet. Nobody has attached to it.
+    pub(crate) fn begin(&self) {
+        let Some(parts) = self.memory.words().map(memory::cut) else { return };
+        parts.used.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+    }
+
+    /// The running trace uses this id, which came from here; 0 is none.
+    #[inline(always)]
+    pub(crate) fn note_used(&self, id: u32) {
+        if id != 0 {
+            self.note_used_id(id as usize - 1);
+        }
+    }
+
+    fn note_used_id(&self, at: usize) {
+        let Some(parts) = self.memory.words().map(memory::cut) else { return };
+        let (Some(word), bit) = (parts.used.get(at / 64), 1 << (at % 64)) else { return };
+        // `Relaxed` for both: the event is committed later, with `Release`, and who has read of it
+        // sees this bit, whoever has set it (N5).
+        if word.load(Ordering::Relaxed) & bit == 0 {
+            word.fetch_or(bit, Ordering::Relaxed);
+        }
+    }
+
+    /// Which of the ids from 1 + 64 times `at` on the running trace uses: a bit each. `None` beyond
+    /// all that were given.
+    pub(crate) fn used_from(&self, at: usize) -> Option<u64> {
+        let parts = self.memory.words().map(memory::cut)?;
+        let used = parts.used.get(at).filter(|_| at * 64 < self.count() as usize)?;
+        Some(used.load(Ordering::Relaxed))
+    }
+
+    /// The words of an id that the running trace uses.
+    #[cfg(all(feature = "names", not(exectrace_loom)))]
+    pub(crate) fn used(&self, id: u32) -> Option<Cow<'_, [u64]>> {
+        let at = (id as usize).checked_sub(1)?;
+        let is_used = self.used_from(at / 64)? >> (at % 64) & 1 != 0;
+        if is_used { self.get(id) } else { None }
     }
 
     /// How many times there was no room.
@@ -226,15 +273,17 @@ pub(crate) fn hash(words: &[u64]) -> u64 {
 
 /// A table's memory, mapped or, in a model, made of loom's atomics.
 pub(crate) mod memory {
-    use super::{AtomicU64, Cow, ENTRIES_MAX, Ordering, SLOTS};
+    use super::{AtomicU64, Cow, ENTRIES_MAX, Ordering, SLOTS, USED};
 
-    /// The three arrays of a table.
+    /// The four arrays of a table.
     #[derive(Clone, Copy, Debug)]
     pub(super) struct Parts<'a> {
         /// The upper half of the hash, and a place; 0 for none.
         pub(super) slots: &'a [AtomicU64],
         /// The places of ids, from 1; 0 for none.
         pub(super) ids: &'a [AtomicU64],
+        /// A bit for each id.
+        pub(super) used: &'a [AtomicU64],
         /// Entries: a header of length and id, and the words.
         pub(super) words: &'a [AtomicU64],
     }
@@ -341,8 +390,9 @@ pub(crate) mod memory {
     #[inline]
     pub(super) fn cut(all: &[AtomicU64]) -> Parts<'_> {
         let (slots, rest) = all.split_at(SLOTS);
-        let (ids, words) = rest.split_at(ENTRIES_MAX);
-        Parts { slots, ids, words }
+        let (ids, rest) = rest.split_at(ENTRIES_MAX);
+        let (used, words) = rest.split_at(USED);
+        Parts { slots, ids, used, words }
     }
 }
 

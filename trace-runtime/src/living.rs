@@ -9,10 +9,11 @@
 //! - **F2** What is read of a place under one number, the same before and after, is of that future.
 //!
 //! Futures beyond a million are recorded as ever; a reader that starts in the middle does not
-//! know what they are.
+//! know what they are. They are counted, and traces say so.
 
 use crate::local;
-use crate::primitive::{AtomicU64, Ordering};
+use crate::primitive::{AtomicU64, Ordering, global};
+use crate::stack;
 use std::sync::OnceLock;
 use trace_format::definition::Definition;
 use trace_format::id::{FutureId, SiteId, StackId, TaskId};
@@ -22,7 +23,7 @@ use trace_format::time::Ticks;
 const PLACES: usize = if cfg!(exectrace_loom) { 2 } else { 64 };
 
 /// Blocks there may be: a million futures.
-const BLOCKS_MAX: usize = 1 << 14;
+const BLOCKS_MAX: usize = if cfg!(test) { 16 } else { 1 << 14 };
 
 /// A search for a free place looks at so many blocks before it makes a new one.
 const PROBES: usize = 8;
@@ -174,6 +175,9 @@ impl Block {
     }
 }
 
+/// Futures that found no place, in the life of this process.
+static UNLISTED: global::AtomicU64 = global::AtomicU64::new(0);
+
 static BLOCKS: [OnceLock<Box<Block>>; BLOCKS_MAX] = [const { OnceLock::new() }; BLOCKS_MAX];
 
 thread_local! {
@@ -220,6 +224,7 @@ impl Listed {
                 return Self(Some(&block.places[place]));
             }
         }
+        UNLISTED.fetch_add(1, Ordering::Relaxed);
         Self::nowhere()
     }
 
@@ -244,6 +249,11 @@ impl Drop for Listed {
     }
 }
 
+/// How many futures found no place so far: traces that begin later do not know of those that live.
+pub(crate) fn unlisted() -> u64 {
+    UNLISTED.load(Ordering::Relaxed)
+}
+
 /// Hands all futures to `take`.
 pub(crate) fn for_each(mut take: impl FnMut(&Definition<'_>)) {
     for block in BLOCKS.iter().map_while(OnceLock::get) {
@@ -264,7 +274,10 @@ pub(crate) fn for_each_untold(number: u64, mut take: impl FnMut(&Definition<'_>)
 }
 
 impl Life {
+    /// As it stands in the running trace, which is to define where it waits, too.
     fn definition(&self) -> Definition<'static> {
+        let waits_at = if self.since == 0 { 0 } else { self.waits_at };
+        stack::note_used(waits_at);
         Definition::FutureState {
             id: FutureId(self.future),
             parent: FutureId(self.parent),
@@ -272,8 +285,54 @@ impl Life {
             site: SiteId(self.site),
             begin: Ticks(self.begin),
             spawned: self.spawned,
-            waits_at: StackId(if self.since == 0 { 0 } else { self.waits_at }),
+            waits_at: StackId(waits_at),
             since: Ticks(self.since),
         }
+    }
+}
+
+#[cfg(all(test, not(exectrace_loom)))]
+mod tests {
+    use super::*;
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Debug, Default)]
+    struct Memory(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Memory {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("nobody panics with it").write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn futures_beyond_the_list_are_counted_and_every_trace_says_so() {
+        const BEYOND: usize = 5;
+        if !crate::alone::is_alone(
+            "living::tests::futures_beyond_the_list_are_counted_and_every_trace_says_so",
+        ) {
+            return;
+        }
+        let life = |future| Life { future, begin: 1, ..Life::default() };
+        let all = (PLACES * BLOCKS_MAX + BEYOND) as u64;
+        let listed: Vec<_> = (1..=all).map(|future| Listed::new(&life(future))).collect();
+        assert_eq!(unlisted(), BEYOND as u64);
+        for _ in 0..2 {
+            let memory = Memory::default();
+            let trace = crate::recorder::start(memory.clone()).expect("none is running");
+            trace.stop().expect("memory takes it");
+            let bytes = std::mem::take(&mut *memory.0.lock().expect("nobody panics with it"));
+            let said = b"so many lived at once that 5 found no place";
+            assert!(bytes.windows(said.len()).any(|it| it == said), "the trace says nothing");
+        }
+        drop(listed);
+        // Places that were given back are found again.
+        let listed: Vec<_> = (1..=all - 5).map(|future| Listed::new(&life(future))).collect();
+        assert_eq!((unlisted(), listed.len() as u64), (BEYOND as u64, all - 5));
     }
 }

@@ -9,6 +9,7 @@ use crate::batch::SLOTS;
 use crate::clock;
 use crate::own::Own;
 use crate::refill::Patience;
+use crate::stack;
 use crate::thread::Thread;
 use crate::value::{Body, put_number};
 use trace_format::event::opcode;
@@ -19,6 +20,7 @@ impl Thread {
     /// # Safety
     /// The caller is on the owning thread.
     pub(crate) unsafe fn end_poll(&self, begin: u64, what: u64, waits_at: u32) {
+        stack::note_used(waits_at);
         // SAFETY: on the owning thread, and nothing below calls back.
         let own = unsafe { self.own() };
         let now = clock::ticks().max(own.last);

@@ -7,6 +7,7 @@
 use crate::encoded::{Encoded, Head};
 use crate::local;
 use crate::refill::Patience;
+use crate::stack;
 use crate::thread::Thread;
 #[cfg(os_hooks)]
 use trace_format::id::{Open, OpenCall};
@@ -30,6 +31,15 @@ pub(crate) fn begin_values(head: Head, what: u64, min_ticks: u64, values: Encode
 pub(crate) fn append(code: u8, body: &[u8]) -> u64 {
     // SAFETY: as in `begin`.
     local::with(Patience::of_event(code), |thread| unsafe { thread.append(code, body) })
+}
+
+/// As [`append`], of an event that names a stack: its trace is to define that.
+pub(crate) fn append_with_stack(code: u8, body: &[u8], stack: u32) -> u64 {
+    local::with(Patience::of_event(code), |thread| {
+        stack::note_used(stack);
+        // SAFETY: as in `begin`.
+        unsafe { thread.append(code, body) }
+    })
 }
 
 /// As [`append`], but only if `is_wanted`, which is asked once it is certain which trace the event

@@ -120,7 +120,7 @@ fn begin_with_stack(site: &'static Callsite, values: &[Value<'_>]) -> (u64, u64)
     }
     let mut body = Body::new();
     put_values_on(&mut body, stack, values);
-    begin_args(site, id, Encoded::Bytes(&body))
+    begin_args(site, id, Encoded::BytesOn(stack, &body))
 }
 
 /// Begins a region with arguments. Call it if the site is live: that test decides whether the
@@ -161,10 +161,15 @@ pub fn counter(site: &'static Callsite, value: Value<'_>) {
 #[inline(never)]
 pub fn instant(site: &'static Callsite, values: &[Value<'_>]) {
     let stack = site.stack();
-    emit(site, opcode::INSTANT, |body| put_values_on(body, stack, values));
+    emit_on(stack, site, opcode::INSTANT, |body| put_values_on(body, stack, values));
 }
 
 fn emit(site: &'static Callsite, code: u8, fill: impl FnOnce(&mut Body)) {
+    emit_on(0, site, code, fill);
+}
+
+/// As [`emit`], of an event that names a stack; 0 for none.
+fn emit_on(stack: u32, site: &'static Callsite, code: u8, fill: impl FnOnce(&mut Body)) {
     let id = site.live();
     if id == 0 {
         return;
@@ -172,5 +177,5 @@ fn emit(site: &'static Callsite, code: u8, fill: impl FnOnce(&mut Body)) {
     let mut body = Body::new();
     put_number(&mut body, u64::from(id));
     fill(&mut body);
-    record::append(code, &body);
+    record::append_with_stack(code, &body, stack);
 }

@@ -139,7 +139,7 @@ impl Task {
             put_number(&mut body, number);
         }
         put_values_on(&mut body, stack, values);
-        let begin = record::append(opcode::TASK_BEGIN_SITE, &body);
+        let begin = record::append_with_stack(opcode::TASK_BEGIN_SITE, &body, stack);
         let name = Text::cut(site.name().as_bytes(), NAME_BYTES_MAX);
         Self::alive(vacant, id, &parent_task, name.bytes, begin)
     }

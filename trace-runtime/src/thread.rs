@@ -30,6 +30,7 @@ use crate::own::Own;
 use crate::primitive::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use crate::refill::Patience;
 use crate::session::Session;
+use crate::stack;
 use crate::sys;
 use crate::value::{Body, put_number};
 use std::cell::UnsafeCell;
@@ -236,7 +237,14 @@ impl Thread {
         match values {
             Encoded::Numbers(values) => own.put_numbers(values),
             Encoded::Bytes(bytes) => own.put_all(bytes),
-            Encoded::Stack(stack) => own.put_stack(stack),
+            Encoded::BytesOn(stack, bytes) => {
+                stack::note_used(stack);
+                own.put_all(bytes);
+            }
+            Encoded::Stack(stack) => {
+                stack::note_used(stack);
+                own.put_stack(stack);
+            }
         }
         // A stack by itself may wait: who looks meanwhile knows what is open without it.
         let waits = min_ticks > 0 || matches!(values, Encoded::Stack(_));

@@ -73,10 +73,11 @@ fn note_wake(whose: Whose) {
     if !whose.site.is_live() {
         return;
     }
+    let stack = stack::for_async();
     let mut body = Body::new();
     put_number(&mut body, whose.future);
-    put_number(&mut body, stack::for_async().into());
-    record::append(opcode::WAKE, &body);
+    put_number(&mut body, stack.into());
+    record::append_with_stack(opcode::WAKE, &body, stack);
 }
 
 /// Nobody can wake it any more.

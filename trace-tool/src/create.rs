@@ -2,11 +2,11 @@
 //!
 //! They have names, paths and arguments of the program in them, so a new one is its owner's alone
 //! (mode 0600); one that is there keeps its mode. A symbolic link is not followed, for somebody
-//! else may have planted it, but for those in `/dev` and `/proc`, as `/dev/stdout`.
+//! else may have planted it, but for the system's own, as `/dev/stdout` (see `is_systems`).
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::path::{Component, Path};
+use std::path::Path;
 
 use crate::error::Failure;
 use crate::label::STANDARD_INPUT;
@@ -32,23 +32,74 @@ pub fn create_beside(trace: &Path, target: &Path) -> Result<File, Failure> {
 /// # Errors
 /// The system's; or it is a symbolic link.
 pub fn create(path: &Path) -> Result<File, Failure> {
-    let is_link = fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
-    if is_link && !is_systems(path) {
-        let what = "it is a symbolic link, and those are not followed: give the name of the file";
-        let error = io::Error::new(io::ErrorKind::InvalidInput, what);
-        return Err(Failure::Open(path.to_owned(), error));
+    let fail = |error| Failure::Open(path.to_owned(), error);
+    let follows = is_systems(path);
+    if !follows && fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
+        return Err(fail(linked()));
     }
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    // Not emptied yet: somebody may have put a link there just now.
+    options.write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map_err(|error| Failure::Open(path.to_owned(), error))
+    let file = options.open(path).map_err(fail)?;
+    if !follows && !is_at(&file, path).map_err(fail)? {
+        return Err(fail(linked()));
+    }
+    if file.metadata().map_err(fail)?.is_file() {
+        file.set_len(0).map_err(fail)?;
+    }
+    Ok(file)
 }
 
-/// Whether only the system makes links there.
+/// Why a symbolic link is refused.
+fn linked() -> io::Error {
+    let what = "it is a symbolic link, and those are not followed: give the name of the file";
+    io::Error::new(io::ErrorKind::InvalidInput, what)
+}
+
+/// Whether an open file has this name itself, and not by way of a link.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    let (file, named) = (file.metadata()?, fs::symlink_metadata(path)?);
+    Ok((file.dev(), file.ino()) == (named.dev(), named.ino()))
+}
+
+#[cfg(not(unix))]
+fn is_at(_: &File, _: &Path) -> io::Result<bool> {
+    Ok(true)
+}
+
+/// Whether a link of this name is the system's: it is a descriptor in `/proc`, where `cwd` and `root`
+/// lead anywhere; or it is in `/dev`, where nobody else may write to any folder on the way, as
+/// everybody may to `/dev/shm`.
+#[cfg(unix)]
 fn is_systems(path: &Path) -> bool {
-    let goes_up = path.components().any(|part| part == Component::ParentDir);
-    !goes_up && ["/dev", "/proc"].iter().any(|folder| path.starts_with(folder))
+    let parts: Option<Vec<&str>> = path.components().map(|it| it.as_os_str().to_str()).collect();
+    match parts.as_deref() {
+        Some(parts) if parts.contains(&"..") => false,
+        Some(["/", "proc", _, "fd", _] | ["/", "proc", _, "task", _, "fd", _]) => true,
+        Some(["/", "dev", ..]) => {
+            path.ancestors().skip(1).take_while(|it| it.starts_with("/dev")).all(is_closed)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(not(unix))]
+fn is_systems(_: &Path) -> bool {
+    false
+}
+
+/// Whether only root and this user can make anything in a folder.
+#[cfg(unix)]
+fn is_closed(folder: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    /// Write permission of the group and of others.
+    const OTHERS: u32 = 0o022;
+    let own = fs::metadata("/proc/self").map_or(0, |own| own.uid());
+    fs::metadata(folder).is_ok_and(|it| [0, own].contains(&it.uid()) && it.mode() & OTHERS == 0)
 }
 
 #[cfg(all(test, unix))]
@@ -72,5 +123,45 @@ mod tests {
         assert_eq!((mode & 0o777, &*text), (0o600, "precious"));
         assert!(matches!(refused, Err(Failure::Open(ref of, _)) if *of == link), "{refused:?}");
         assert!(other.is_ok(), "a device is what it is");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn links_are_the_systems_where_nobody_else_can_make_one() {
+        let is = |path: &str| is_systems(Path::new(path));
+        for own in ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "/proc/7/task/8/fd/1"] {
+            assert!(is(own), "{own}");
+        }
+        let others = [
+            "/dev/shm/out",
+            "/dev/shm/own/out",
+            "/dev/../tmp/out",
+            "/proc/self/cwd/out",
+            "/proc/self/root/tmp/out",
+            "/proc/self/fd/../cwd/out",
+            "/proc/self/fd/3/out",
+            "/proc/self/task/7/cwd/fd/out",
+            "/tmp/out",
+            "dev/out",
+        ];
+        for other in others {
+            assert!(!is(other), "{other}");
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_link_in_shared_memory_is_not_followed() {
+        let victim = tempfile::NamedTempFile::new().expect("a file");
+        fs::write(victim.path(), "precious").expect("it is ours");
+        let shared = tempfile::tempdir_in("/dev/shm").expect("everybody may write there");
+        for (at, folder) in ["/dev/shm", "/proc/self/root/dev/shm"].into_iter().enumerate() {
+            let name = format!("link{at}");
+            symlink(victim.path(), shared.path().join(&name)).expect("a name is free");
+            let inner = shared.path().file_name().expect("it has a name");
+            let refused = create(&Path::new(folder).join(inner).join(name));
+            assert!(refused.is_err(), "by way of {folder}");
+        }
+        assert_eq!(fs::read_to_string(victim.path()).expect("it is there"), "precious");
     }
 }

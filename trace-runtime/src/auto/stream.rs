@@ -4,8 +4,7 @@
 //! nothing for ten seconds is given up, or the program could not end. Until then the collector
 //! waits, and threads drop events when memory is full.
 //!
-//! Symbolic links are not followed, as for files, but for those in `/dev` and `/proc`: they are the
-//! system's own, as `/dev/stdout` is.
+//! Symbolic links are not followed, as for files, but for the system's own, as `/dev/stdout` is.
 
 use crate::clock::Instant;
 use crate::destination::{Access, linked, options};
@@ -13,7 +12,7 @@ use crate::open_file::OpenFile;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::FileTypeExt as _;
-use std::path::{Component, Path};
+use std::path::Path;
 use std::time::Duration;
 
 /// How long a pipe may be full before its reader is given up.
@@ -81,10 +80,28 @@ impl Write for Stream {
     }
 }
 
-/// Whether only the system makes links there.
+/// Whether a link of this name is the system's: it is a descriptor in `/proc`, where `cwd` and `root`
+/// lead anywhere; or it is in `/dev`, where nobody else may write to any folder on the way, as
+/// everybody may to `/dev/shm`.
 fn is_systems(path: &Path) -> bool {
-    let goes_up = path.components().any(|part| part == Component::ParentDir);
-    !goes_up && ["/dev", "/proc"].iter().any(|folder| path.starts_with(folder))
+    let parts: Option<Vec<&str>> = path.components().map(|it| it.as_os_str().to_str()).collect();
+    match parts.as_deref() {
+        Some(parts) if parts.contains(&"..") => false,
+        Some(["/", "proc", _, "fd", _] | ["/", "proc", _, "task", _, "fd", _]) => true,
+        Some(["/", "dev", ..]) => {
+            path.ancestors().skip(1).take_while(|it| it.starts_with("/dev")).all(is_closed)
+        }
+        _ => false,
+    }
+}
+
+/// Whether only root and this user can make anything in a folder.
+fn is_closed(folder: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    /// Write permission of the group and of others.
+    const OTHERS: u32 = 0o022;
+    let own = fs::metadata("/proc/self").map_or(0, |own| own.uid());
+    fs::metadata(folder).is_ok_and(|it| [0, own].contains(&it.uid()) && it.mode() & OTHERS == 0)
 }
 
 #[cfg(test)]
@@ -152,6 +169,12 @@ mod tests {
         Stream::open(Path::new(&own)).expect("it is a FIFO");
         let goes_up = format!("/proc/..{}", link.display());
         assert!(Stream::open(Path::new(&goes_up)).is_err());
+        let by_root = format!("/proc/self/root{}", link.display());
+        assert!(Stream::open(Path::new(&by_root)).is_err(), "a link of the system leads to it");
+        let shared = tempfile::tempdir_in("/dev/shm").expect("everybody may write there");
+        let link = shared.path().join("link");
+        symlink(&path, &link).expect("a name is free");
+        assert!(Stream::open(&link).is_err(), "everybody can make links in /dev/shm");
         let file = tempfile::tempfile().expect("a file");
         let own = format!("/proc/self/fd/{}", file.as_raw_fd());
         let error = Stream::open(Path::new(&own)).expect_err("it is a file");

@@ -70,6 +70,12 @@ impl Collector {
             self.output.define_sites();
             self.output.define(future);
         });
+        let unlisted = living::unlisted();
+        if std::mem::replace(&mut self.unlisted, unlisted) != unlisted {
+            let note = unlisted_note(unlisted);
+            let (name, on, note) = (facility::FUTURES.as_bytes(), false, note.as_bytes());
+            self.output.define(&Definition::Facility { name, on, note });
+        }
     }
 
     pub(super) fn put_tasks(&mut self) {
@@ -121,6 +127,15 @@ impl Collector {
         }
         file.define(&Definition::Clock(clock::snapshot()));
     }
+}
+
+/// For people: what is not known of futures.
+fn unlisted_note(count: u64) -> String {
+    format!(
+        "so many lived at once that {count} found no place in the list of those that live: of \
+         those that began before a trace, a part of it or a snapshot, that one does not know what \
+         they are"
+    )
 }
 
 /// For people: which clock tells what, and what was done about it.

@@ -136,7 +136,14 @@ fn record(address: usize, bytes: usize) {
     for number in [sample, address as u64, bytes as u64, u64::from(stack)] {
         put_number(&mut body, number);
     }
-    if record::append_if(|| is_of_this_trace(sample), opcode::ALLOC, &body) == 0 {
+    let is_wanted = || {
+        let is_wanted = is_of_this_trace(sample);
+        if is_wanted {
+            stack::note_used(stack);
+        }
+        is_wanted
+    };
+    if record::append_if(is_wanted, opcode::ALLOC, &body) == 0 {
         // Lost, and counted if it belongs to a trace.
         TABLE.remove(address);
     }

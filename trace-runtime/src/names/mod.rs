@@ -87,7 +87,7 @@ impl Names {
 pub(crate) fn resolve_all(entries: impl IntoIterator<Item = u64>) -> Names {
     let begin = Instant::now();
     let mut wanted: BTreeSet<u64> = entries.into_iter().filter(|entry| *entry != 0).collect();
-    let stacks = newest_first(STACKS.count(), |id| STACKS.get(id));
+    let stacks = newest_first(STACKS.count(), |id| STACKS.used(id));
     let left_out = add_stacks(&mut wanted, stacks);
     let all = wanted.len();
     // No channel: it would have the new thread register a destructor, for which the loader's lock

@@ -27,7 +27,7 @@ use crate::options::Options;
 use crate::output::Output;
 use crate::own_threads::OWN_THREADS;
 use crate::source::Source;
-use crate::stack::{FRAMES_MAX, intern_frames};
+use crate::stack::{FRAMES_MAX, intern_frames, note_used};
 use convert::Convert;
 use cover::{Cover, RING_BYTES_MAX};
 use lane::Lane;
@@ -283,7 +283,9 @@ impl Watch {
 fn stack(chain: Chain<'_>) -> StackId {
     let mut room = [0; FRAMES_MAX];
     let (frames, cut) = chain.frames(&mut room);
-    StackId(intern_frames(BY_KERNEL | u64::from(cut), frames))
+    let id = intern_frames(BY_KERNEL | u64::from(cut), frames);
+    note_used(id);
+    StackId(id)
 }
 
 /// Whether the kernel watches in this way at all, tried on the calling thread. What was tried stays

@@ -18,6 +18,10 @@ pub(crate) fn prepare() -> bool {
 /// Nothing to prepare.
 pub(crate) fn prepare_thread() {}
 
+/// There are none to define.
+#[inline(always)]
+pub(crate) fn note_used(_: u32) {}
+
 /// There are none to want.
 pub(crate) fn want_for_async(_: bool) {}
 

@@ -12,9 +12,10 @@ use trace_format::definition::Definition;
 use trace_format::facility;
 
 /// Makes sure that there is memory for stacks: for tables, and for those who walk. Whether the
-/// system gives it.
+/// system gives it. A trace begins, which has named none yet.
 pub(crate) fn prepare() -> bool {
     let is_there = STACKS.prepare();
+    STACKS.begin();
     #[cfg(os_hooks)]
     let is_there = is_there && crate::resources::RESOURCES.prepare();
     is_there && super::tables::prepare()

@@ -180,6 +180,13 @@ impl Method {
     }
 }
 
+/// The running trace names this stack; 0 is none. By who has attached to it, or its collector: who
+/// is on the way from one trace to the next would have the wrong one define it.
+#[inline(always)]
+pub(crate) fn note_used(id: u32) {
+    STACKS.note_used(id);
+}
+
 /// The id of the calling thread's stack; 0 if it can't be had.
 #[inline(never)]
 pub(crate) fn capture() -> u32 {

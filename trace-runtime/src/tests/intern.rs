@@ -1,4 +1,5 @@
-//! Models of N1 to N4: what is interned by several at once has one name, and can be had by it.
+//! Models of N1 to N5: what is interned by several at once has one name, can be had by it, and is
+//! defined in the trace that names it.
 
 use super::check;
 use crate::intern::{ENTRIES_MAX, Table};
@@ -107,5 +108,36 @@ fn n4_what_does_not_fit_is_counted_and_harms_nothing() {
         }
         assert_eq!(words(&table, before), Some(vec![1]));
         assert_eq!(table.intern(&[1]), before, "what is in stays");
+    });
+}
+
+#[test]
+fn n5_what_an_event_names_is_in_use_and_there_by_the_look_that_finds_the_event() {
+    use loom::sync::atomic::{AtomicU64, Ordering};
+    check(|| {
+        let table = Arc::new(Table::new());
+        let old = table.intern(&[1]);
+        table.note_used(old);
+        table.begin();
+        assert_eq!(table.used_from(0), Some(0), "of an earlier trace");
+        // Two at once, so that one may find that the other has noted it.
+        let commits: [_; 2] = std::array::from_fn(|_| Arc::new(AtomicU64::new(0)));
+        let threads = commits.clone().map(|commit| {
+            let table = Arc::clone(&table);
+            thread::spawn(move || {
+                let id = table.intern(&[5]);
+                table.note_used(id);
+                commit.store(u64::from(id), Ordering::Release);
+            })
+        });
+        for commit in &commits {
+            let id = commit.load(Ordering::Acquire) as u32;
+            if id != 0 {
+                let used = table.used_from(0).expect("ids were given");
+                assert_ne!(used & 1 << (id - 1), 0, "an event names what is not defined");
+                assert_eq!(words(&table, id), Some(vec![5]));
+            }
+        }
+        threads.into_iter().for_each(|thread| thread.join().expect("no thread panics"));
     });
 }
