@@ -12,7 +12,7 @@
 
 mod common;
 
-use common::crashed::{live_of, recovered};
+use common::crashed::{left, parts};
 use common::decoded::Decoded;
 use common::{alone, annotated, checks};
 use exectrace::{FlightRecorder, Options, Rotation, Trace, instant};
@@ -20,8 +20,8 @@ use exectrace::{start_file_with, start_rotating, start_with};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
@@ -330,21 +330,6 @@ fn a_file_has_or_reports_every_event() {
     }
 }
 
-/// The parts of `app.trace`, oldest first. One that has two names at the moment of a kill is there
-/// once, under the name that the rest lies beside.
-fn parts(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).expect("a folder");
-    let paths = entries.map(|entry| entry.expect("an entry").path());
-    let mut paths: Vec<_> =
-        paths.filter(|path| path.extension().is_some_and(|it| it == "trace")).collect();
-    paths.sort();
-    let id = |path: &PathBuf| path.metadata().map(|it| it.ino()).expect("it is there");
-    let last = paths.last().map(id);
-    let count = paths.len();
-    let is_older = |(at, path): &(usize, PathBuf)| *at + 1 == count || Some(id(path)) != last;
-    paths.into_iter().enumerate().filter(is_older).map(|(_, path)| path).collect()
-}
-
 /// Checks what each part says of its own losses; all that is lost.
 fn check_parts(parts: &[Decoded], far: &[u64]) -> u64 {
     let all: Vec<_> = parts.iter().map(seen).collect();
@@ -386,10 +371,8 @@ fn parts_have_or_report_every_event_each_its_own() {
         let trace = start_rotating(options, rotation, &path).expect("there is room");
         crew.work(20_000, random.clone(), |_| {});
         let report = trace.stop().expect("the disk takes it");
-        let parts: Vec<_> = parts(folder.path())
-            .iter()
-            .map(|part| whole(&std::fs::read(part).expect("it is there")))
-            .collect();
+        let read = |part: &PathBuf| std::fs::read(part).expect("it is there");
+        let parts: Vec<_> = parts(&path).iter().map(|part| whole(&read(part))).collect();
         count += parts.len();
         let lost = check_parts(&parts, &crew.far());
         assert_eq!((lost, 0), (report.dropped_events, report.unwritten_events));
@@ -545,13 +528,8 @@ fn kill(what: &str, random: &mut Random) -> u64 {
     std::thread::sleep(Duration::from_micros(random.below(150_000)));
     child.kill().expect("it runs");
     child.wait().expect("it has ended");
-    let mut traces = Vec::new();
-    for part in parts(folder.path()) {
-        let bytes = if live_of(&part).exists() { recovered(&part) } else { read(&part) };
-        traces.push(Decoded::new(&bytes));
-    }
     let mut all = BTreeMap::<u64, Seen>::new();
-    for (who, seen) in traces.iter().flat_map(seen) {
+    for (who, seen) in left(&path).iter().flat_map(seen) {
         let so_far = all.entry(who).or_default();
         so_far.numbers.extend(seen.numbers);
         so_far.reported += seen.reported;
@@ -567,10 +545,6 @@ fn kill(what: &str, random: &mut Random) -> u64 {
         assert!(is_told, "{what}: w{who}, {} missing: {seen:?}", seen.gaps());
     }
     all.values().map(|seen| seen.numbers.len() as u64).sum()
-}
-
-fn read(path: &Path) -> Vec<u8> {
-    std::fs::read(path).expect("it is there")
 }
 
 #[test]

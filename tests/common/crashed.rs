@@ -65,13 +65,12 @@ pub(crate) fn reported(said: BufReader<impl Read>) -> BTreeMap<u64, u64> {
 
 /// All that is there of a trace whose process has ended.
 pub(crate) fn recovered(path: &Path) -> Vec<u8> {
-    let bytes = std::fs::read(path).expect("it was made");
+    let bytes = read(path);
     let live = std::fs::read(live_of(path)).expect("it was not removed");
     let bytes = unwind(&bytes).unwrap_or(bytes);
     let file = TraceFile::open(bytes).expect("a trace, as far as it goes");
-    let before = parts(path).pop();
-    let before = before.map(|part| std::fs::read(part).expect("it is there"));
-    let before = before.map(|part| TraceFile::open(part).expect("a part is a trace"));
+    let before = parts(path).iter().nth_back(1).map(|part| TraceFile::open(read(part)));
+    let before = before.map(|part| part.expect("a part is a trace"));
     let recovered = recover_part(file, &live, before.as_ref()).expect("it is such a file");
     let mut bytes = vec![0; recovered.bytes().expect("files are there") as usize];
     let mut at = 0;
@@ -81,29 +80,40 @@ pub(crate) fn recovered(path: &Path) -> Vec<u8> {
     bytes
 }
 
-/// The numbered parts of a trace, oldest first.
-fn parts(path: &Path) -> Vec<PathBuf> {
+fn read(path: &Path) -> Vec<u8> {
+    std::fs::read(path).expect("it is there")
+}
+
+/// The files of a trace, oldest first. A process that is killed while it begins a part leaves the
+/// part before under two names; that one is here once, under the name that the rest lies beside.
+pub(crate) fn parts(path: &Path) -> Vec<PathBuf> {
     let folder = path.parent().expect("it has one");
     let name = path.file_stem().expect("it has one").to_string_lossy().into_owned();
     let entries = std::fs::read_dir(folder).expect("a folder").filter_map(Result::ok);
-    let is_part = |entry: &Path| {
+    let is_part = |entry: &PathBuf| {
         let entry = entry.file_name().expect("it has one").to_string_lossy().into_owned();
         entry.starts_with(&format!("{name}.0")) && entry.ends_with(".trace")
     };
-    let mut parts: Vec<_> =
-        entries.map(|entry| entry.path()).filter(|path| is_part(path)).collect();
+    let mut parts: Vec<_> = entries.map(|entry| entry.path()).filter(is_part).collect();
     parts.sort();
+    parts.pop_if(|newest| read(newest) == read(path));
+    parts.push(path.to_owned());
     parts
 }
 
-/// A trace and the parts before it, oldest first.
-fn all_parts(path: &Path) -> Vec<Decoded> {
-    let parts = parts(path);
-    let bytes = |part: &PathBuf| match live_of(part).exists() {
-        true => recovered(part),
-        false => std::fs::read(part).expect("it is there"),
-    };
-    parts.iter().map(bytes).chain([recovered(path)]).map(|bytes| Decoded::new(&bytes)).collect()
+/// What a killed process has left of a trace, part by part, oldest first.
+///
+/// The last part is recovered. The one before it may have been written until the end, too: it gets
+/// what threads add to the batches that were open when the last part began. So its last batch may
+/// be cut, and the last part has the events that it lacks. The parts before those two are whole.
+pub(crate) fn left(path: &Path) -> Vec<Decoded> {
+    let mut parts = parts(path);
+    let last = parts.pop().map(|path| Decoded::new(&recovered(&path)));
+    let before = parts.pop().map(|path| Decoded::cut(&read(&path)));
+    let mut traces: Vec<_> = parts.iter().map(|path| Decoded::new(&read(path))).collect();
+    assert!(traces.iter().all(|part| part.complete), "a part ends before the next but one begins");
+    traces.extend(before.into_iter().chain(last));
+    traces
 }
 
 /// The steps of a thread, which follow each other but for those that it says it has dropped: from
@@ -139,7 +149,7 @@ fn worker(trace: &Decoded, name: &str) -> Option<ThreadId> {
 /// end.
 pub(crate) fn check(path: &Path, far: &BTreeMap<u64, u64>) -> u32 {
     let mut lost = 0;
-    let parts = all_parts(path);
+    let parts = left(path);
     assert!(!parts[parts.len() - 1].complete, "nobody has ended it");
     for (&thread, &n) in far {
         let name = format!("worker-{thread}");

@@ -7,7 +7,7 @@ use trace_format::definition::Definition;
 use trace_format::event::{Event, EventKind};
 use trace_format::header::{BatchHeader, BatchKind};
 use trace_format::id::ThreadId;
-use trace_format::read::{Batch, BatchReader, Tables, TraceFile, Window};
+use trace_format::read::{Batch, BatchReader, ReadErrorKind, Tables, TraceFile, Window};
 use trace_format::time::Ticks;
 
 /// A whole trace.
@@ -45,6 +45,19 @@ impl Decoded {
             return trace;
         }
         Self { batches, tables, complete }
+    }
+
+    /// Decodes what is left of a trace whose process was killed, perhaps in the middle of a write:
+    /// its last batch may be cut, and is left out.
+    pub(crate) fn cut(bytes: &[u8]) -> Self {
+        let mut reader = BatchReader::new(bytes).expect("a file header");
+        let mut whole = bytes.len();
+        while let Some(batch) = reader.next_batch() {
+            let Err(error) = batch else { continue };
+            assert!(matches!(error.kind, ReadErrorKind::Truncated), "cut, not damaged: {error:?}");
+            whole = error.offset as usize;
+        }
+        Self::new(&bytes[..whole])
     }
 
     /// The pieces with events, in file order.

@@ -8,7 +8,7 @@ use trace_format::live::{
     HEADER_BYTES, Header, MAGIC, OWNER_MAGIC, PAGE_BYTES, SLOTS, SLOTS_AT, recover, recover_part,
 };
 use trace_format::read::{ReadAt, ReadError, ReadErrorKind, TraceFile, Window};
-use trace_format::testgen::TraceBuilder;
+use trace_format::testgen::{TraceBuilder, os_id};
 use trace_format::time::Ticks;
 
 const SPEC: &str = include_str!("../FORMAT.md");
@@ -163,52 +163,75 @@ fn of_a_batch_that_was_open_when_the_trace_began_what_came_later_is_added() {
     assert!(told[0].1.contains("Reopen") && told[0].1.contains("210"), "{told:#?}");
 }
 
-#[test]
-fn what_the_part_before_has_of_that_batch_is_left_out() {
-    let part = |os_id: Option<u64>, bytes: usize, events| {
-        let mut part = TraceBuilder::started(Compression::None);
-        match os_id {
-            None => part.thread(1, "main"),
-            Some(os_id) => part.define(&Definition::Thread {
-                id: ThreadId(1),
-                os_id,
-                name: b"main",
-                first: Ticks(0),
-                parent: ThreadId(0),
-                stack: StackId(0),
-                entry: 0,
-            }),
-        }
+/// The part before that trace, of a thread with this id: batch 5, in pieces of so many bytes, each
+/// of so many events that end at this time.
+fn part_before(os_id: u64, pieces: &[(usize, u32, u64)]) -> Vec<u8> {
+    let mut part = TraceBuilder::started(Compression::None);
+    part.define(&Definition::Thread {
+        id: ThreadId(1),
+        os_id,
+        name: b"main",
+        first: Ticks(0),
+        parent: ThreadId(0),
+        stack: StackId(0),
+        entry: 0,
+    });
+    part.write_definitions();
+    let (mut offset, mut base_ticks) = (0, Ticks(1_000));
+    for &(bytes, events, last_ticks) in pieces {
         let info = BatchInfo {
             kind: BatchKind::Events,
             thread: ThreadId(1),
             sequence: 5,
-            offset: 0,
+            offset: offset as u32,
             generation: 1,
-            base_ticks: Ticks(1_000),
-            last_ticks: Ticks(1_020),
+            base_ticks,
+            last_ticks: Ticks(last_ticks),
             events,
-            flags: FLAG_RESTATED | FLAG_FIRST,
+            flags: if offset == 0 { FLAG_RESTATED | FLAG_FIRST } else { 0 },
         };
-        part.batch(&info, &LATER[..bytes]);
-        part.killed()
-    };
-    let pieces = |before| {
-        let (trace, live) = open_at_the_begin();
-        let (file, _) = recovered_behind(trace, &live, Some(before));
-        let pieces = file.index().iter().filter(|entry| entry.thread.0 == 1);
-        pieces.map(|it| (it.sequence, it.base_ticks.0, it.events)).collect::<Vec<_>>()
-    };
+        part.batch(&info, &LATER[offset..offset + bytes]);
+        (offset, base_ticks) = (offset + bytes, info.last_ticks);
+    }
+    part.killed()
+}
+
+/// The pieces of the thread that come behind the part before: sequence, base and events.
+fn pieces_behind(before: Vec<u8>) -> Vec<(u32, u64, u32)> {
+    let (trace, live) = open_at_the_begin();
+    let (file, _) = recovered_behind(trace, &live, Some(before));
+    let pieces = file.index().iter().filter(|entry| entry.thread.0 == 1);
+    pieces.map(|it| (it.sequence, it.base_ticks.0, it.events)).collect()
+}
+
+#[test]
+fn what_the_part_before_has_of_that_batch_is_left_out() {
+    let pieces =
+        |bytes, events, last| pieces_behind(part_before(os_id(1), &[(bytes, events, last)]));
     // Up to where the trace begins: nothing of what came later.
-    assert_eq!(pieces(part(None, 3, 1)), [(5, 1_010, 6), (6, 2_000, 2)]);
+    assert_eq!(pieces(3, 1, 1_010), [(5, 1_010, 6), (6, 2_000, 2)]);
     // Up to the end of the other region: three are open, and two end.
-    assert_eq!(pieces(part(None, 9, 3)), [(5, 1_020, 5), (6, 2_000, 2)]);
+    assert_eq!(pieces(9, 3, 1_020), [(5, 1_020, 5), (6, 2_000, 2)]);
     // One end more: two are open, and one ends.
-    assert_eq!(pieces(part(None, 11, 4)), [(5, 1_021, 3), (6, 2_000, 2)]);
+    assert_eq!(pieces(11, 4, 1_021), [(5, 1_021, 3), (6, 2_000, 2)]);
     // All of it.
-    assert_eq!(pieces(part(None, 13, 5)), [(6, 2_000, 2)]);
+    assert_eq!(pieces(13, 5, 1_022), [(6, 2_000, 2)]);
     // Another run's thread of the same number.
-    assert_eq!(pieces(part(Some(4_000_000), 13, 5)), [(5, 1_010, 6), (6, 2_000, 2)]);
+    let others = part_before(4_000_000, &[(13, 5, 1_022)]);
+    assert_eq!(pieces_behind(others), [(5, 1_010, 6), (6, 2_000, 2)]);
+}
+
+#[test]
+fn what_the_part_before_lacks_as_it_was_cut_is_added_wherever_it_was_cut() {
+    let one = (3, 1, 1_010);
+    let (first, both) =
+        (part_before(os_id(1), &[one]), part_before(os_id(1), &[one, (6, 2, 1_020)]));
+    assert!(both.starts_with(&first), "a piece more");
+    for cut in first.len()..both.len() {
+        let pieces = pieces_behind(both[..cut].to_vec());
+        assert_eq!(pieces, [(5, 1_010, 6), (6, 2_000, 2)], "cut at {cut}: as without that piece");
+    }
+    assert_eq!(pieces_behind(both), [(5, 1_020, 5), (6, 2_000, 2)], "whole");
 }
 
 #[test]
