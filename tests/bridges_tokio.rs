@@ -4,12 +4,15 @@
 
 mod common;
 
-use common::story::{lives, one};
+use common::story::{Life, lives, one};
 use common::{Recorded, alone, annotated, record, record_here};
 use exectrace::tokio::{self as traced, BuilderExt as _, JoinSetExt as _};
 use exectrace::{Task, instant};
 use std::collections::BTreeSet;
-use std::future::pending;
+use std::future::{pending, poll_fn};
+use std::pin::pin;
+#[cfg(not(tokio_unstable))]
+use std::sync::{Arc, Barrier};
 use std::thread::sleep;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
@@ -34,7 +37,34 @@ fn single() -> Runtime {
 
 fn multi(name: &str) -> Runtime {
     let mut builder = Builder::new_multi_thread();
-    builder.worker_threads(2).enable_time().traced_as(name).build().expect("it can be built")
+    let runtime = builder.worker_threads(2).enable_time().traced_as(name).build();
+    let runtime = runtime.expect("it can be built");
+    wait_for_workers(&runtime);
+    runtime
+}
+
+/// Waits until both workers have begun. A thread for what blocks that begins before one of them is
+/// taken for a worker, and has no name of its own.
+#[cfg(not(tokio_unstable))]
+fn wait_for_workers(runtime: &Runtime) {
+    let both = Arc::new(Barrier::new(2));
+    let meetings = [(); 2].map(|()| {
+        let both = Arc::clone(&both);
+        runtime.spawn(async move { both.wait().is_leader() })
+    });
+    runtime.block_on(async {
+        for meeting in meetings {
+            meeting.await.expect("no panic");
+        }
+    });
+}
+
+/// The same, with no task: it would be in the trace of another test.
+#[cfg(tokio_unstable)]
+fn wait_for_workers(runtime: &Runtime) {
+    let metrics = runtime.metrics();
+    let has_parked = |worker| metrics.worker_park_unpark_count(worker) > 0;
+    common::waiting::wait_until("both have parked", || (0..2).all(has_parked));
 }
 
 /// The name of the test's own thread. Others may record: idle workers of other tests' runtimes.
@@ -42,8 +72,26 @@ fn here() -> String {
     std::thread::current().name().expect("tests have names").to_owned()
 }
 
+/// Sleeps until it has waited: a worker may be so late that the time is over before the first poll.
 async fn sleeper() {
-    tokio::time::sleep(Duration::from_millis(2)).await;
+    let mut has_waited = false;
+    while !has_waited {
+        let mut time = pin!(tokio::time::sleep(Duration::from_millis(2)));
+        poll_fn(|context| {
+            let polled = time.as_mut().poll(context);
+            has_waited |= polled.is_pending();
+            polled
+        })
+        .await;
+    }
+}
+
+/// Checks the polls of a [`sleeper`]: it has waited, and there is a wake for each time that it was
+/// polled again. A timer that fires while the task registers for it wakes it once more.
+fn check_sleeper(life: &Life) {
+    assert!(life.polls >= 2 && life.wakes.len() as u32 >= life.polls - 1, "{life:?}");
+    let is_known = life.waits.iter().any(|&stack| stack != StackId(0));
+    assert!(is_known, "where it waits is known: {life:?}");
 }
 
 async fn yielder() {
@@ -105,9 +153,7 @@ fn check_program(recorded: &Recorded) {
     assert_eq!((ends("stuck"), ends("bad")), (&[Outcome::Dropped][..], &[Outcome::Panicked][..]));
     let lines = ["sleeper", "yielder", "send"].map(|name| one(&lives, name).place.1);
     assert_eq!(lines, [SPAWNS, SPAWNS + 1, SPAWNS + 2]);
-    let sleeper = one(&lives, "sleeper");
-    assert_eq!((sleeper.polls, sleeper.wakes.len()), (2, 1), "{sleeper:?}");
-    assert_ne!(sleeper.waits[0], StackId(0), "where it waits is known");
+    check_sleeper(one(&lives, "sleeper"));
     let yielder = one(&lives, "yielder");
     assert_eq!((yielder.polls, yielder.wakes.len()), (4, 3), "{yielder:?}");
     let block = recorded.trace.tables.callsites.iter().find(|site| site.name == "block");
@@ -162,13 +208,12 @@ fn tasks_of_a_local_set_are_traced_likewise() {
             });
         });
         let lives = lives(&recorded.trace);
-        for (name, polls, end) in
-            [("named", 4, Outcome::Returned), ("sleeper", 2, Outcome::Returned)]
-        {
-            let life = one(&lives, name);
-            assert_eq!((life.spawns, life.polls, life.ends.as_slice()), (1, polls, &[end][..]));
-            assert_eq!(life.wakes.len() as u32, polls - 1);
+        let [named, sleeper] = ["named", "sleeper"].map(|name| one(&lives, name));
+        for life in [named, sleeper] {
+            assert_eq!((life.spawns, life.ends.as_slice()), (1, &[Outcome::Returned][..]));
         }
+        assert_eq!((named.polls, named.wakes.len()), (4, 3), "{named:?}");
+        check_sleeper(sleeper);
         assert_eq!(one(&lives, "aborted").ends, [Outcome::Dropped]);
     }
 }
@@ -240,11 +285,15 @@ fn tasks_before_across_and_after_a_trace_harm_nothing() {
     for runtime in runtimes() {
         let _alone = alone();
         let (go, wait) = oneshot::channel();
+        let (arrive, arrives) = oneshot::channel();
         let (on, last) = oneshot::channel();
         // All over before the trace begins.
         runtime.block_on(async { traced::spawn_named("before", yielder()).await }).expect("done");
         let across = async {
             wait.await.expect("it comes");
+            // In the next poll, the one in which that came is over and recorded.
+            yield_now().await;
+            arrive.send(()).expect("it waits");
             last.await.expect("it comes");
         };
         let across = traced::spawn_named_on("across", runtime.handle(), across);
@@ -257,6 +306,7 @@ fn tasks_before_across_and_after_a_trace_harm_nothing() {
                 outlives = Some(traced::spawn_named("outlives", sleeper()));
                 go.send(()).expect("it waits");
                 traced::spawn_named("within", sleeper()).await.expect("no panic");
+                arrives.await.expect("it comes");
             });
         });
         // The trace is over; they go on.
@@ -267,8 +317,8 @@ fn tasks_before_across_and_after_a_trace_harm_nothing() {
         let names: BTreeSet<_> = lives.values().map(|life| life.name.as_str()).collect();
         assert_eq!(names, BTreeSet::from(["across", "outlives", "within"]));
         let across = one(&lives, "across");
-        // A worker may be so late that it first polls it within the trace.
-        assert!(matches!(across.polls, 1 | 2) && across.ends.is_empty(), "{across:?}");
+        // A worker may be so late that the first poll is within the trace, and the last one is not.
+        assert!(matches!(across.polls, 1..=3) && across.ends.is_empty(), "{across:?}");
         assert!(across.begins > 0 && across.spawns == 0, "{across:?}");
         assert_eq!(one(&lives, "within").ends, [Outcome::Returned]);
         let none = record_here(annotated(), || instant!("after"));
@@ -327,6 +377,7 @@ fn queues_of_a_runtime_are_counters() {
                 traced::spawn(sleeper()).await.expect("no panic");
             }
             stuck.abort();
+            assert!(stuck.await.is_err(), "it is gone, and in no other test's trace");
         });
     });
     let values = |name: &str| {

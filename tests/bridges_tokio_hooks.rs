@@ -6,10 +6,12 @@
 mod common;
 
 use common::story::{Life, lives, one};
-use common::waiting::wait_until;
+use common::waiting::{self, wait_until};
 use common::{alone, annotated, record, record_here};
 use exectrace::tokio::{self as exectrace_tokio, BuilderExt as _};
 use exectrace::{instant, traced};
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -63,9 +65,18 @@ fn tasks_of_tokios_own_spawn_are_futures_called_by_their_place() {
     assert_eq!(lives.len(), 1, "a blocking function is none");
 }
 
+/// Waits at a gate, and says so when it has been there.
 #[traced]
-async fn waits(gate: oneshot::Receiver<()>) {
-    gate.await.expect("it comes");
+async fn waits(mut gate: oneshot::Receiver<()>, arrive: oneshot::Sender<()>) {
+    let mut arrive = Some(arrive);
+    let opened = poll_fn(|context| {
+        let polled = Pin::new(&mut gate).poll(context);
+        if let Some(arrive) = arrive.take() {
+            arrive.send(()).expect("it waits");
+        }
+        polled
+    });
+    opened.await.expect("it comes");
 }
 
 #[test]
@@ -74,9 +85,10 @@ fn what_is_traced_inside_of_a_task_has_its_wakes() {
     let recorded = record(|| {
         runtime.block_on(async {
             let (open, gate) = oneshot::channel();
-            let task = tokio::spawn(waits(gate));
+            let (arrive, arrives) = oneshot::channel();
+            let task = tokio::spawn(waits(gate, arrive));
             let opener = exectrace_tokio::spawn_named("opener", async {
-                tokio::time::sleep(Duration::from_millis(2)).await;
+                arrives.await.expect("it comes");
                 open.send(()).expect("it waits");
             });
             opener.await.expect("no panic");
@@ -95,8 +107,18 @@ fn spawns_and_wakes_inside_a_poll_that_is_hooked_are_by_that_task() {
     let recorded = record(|| {
         runtime.block_on(async {
             let outer = exectrace_tokio::spawn_named("outer", async {
-                let inner = tokio::spawn(yielder());
-                inner.await.expect("no panic");
+                let (open, gate) = oneshot::channel();
+                let mut inner = tokio::spawn(async { gate.await.expect("it comes") });
+                let mut open = Some(open);
+                let joined = poll_fn(|context| {
+                    let polled = Pin::new(&mut inner).poll(context);
+                    // Not before it is waited for.
+                    if let Some(open) = open.take() {
+                        open.send(()).expect("it waits");
+                    }
+                    polled
+                });
+                joined.await.expect("no panic");
             });
             outer.await.expect("no panic");
         });
@@ -155,9 +177,15 @@ fn a_task_is_told_again_to_readers_that_start_later() {
     let options = annotated().generation(Duration::from_millis(20));
     let recorded = record_here(options, || {
         runtime.block_on(async {
-            let ticking = tokio::spawn(async {
-                for _ in 0..20 {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
+            let begun = || waiting::tables(&waiting::written()).generations.len();
+            let ticking = tokio::spawn(async move {
+                // A poll tells all generations at once that have begun since the last one; three of
+                // them are enough for one poll that does, however late it is.
+                for _ in 0..8 {
+                    let before = begun();
+                    while begun() == before {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
                 }
             });
             ticking.await.expect("no panic");

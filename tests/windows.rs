@@ -156,5 +156,6 @@ fn the_state_of_every_generation_is_the_truth() {
             }
         }
     }
-    assert!(listed > 20, "{listed} things were open");
+    // Three threads are silent for two generations at least, each with a task and a region open.
+    assert!(listed >= 12, "{listed} things were open");
 }

@@ -6,7 +6,7 @@
 use crate::tree::{Exception, Fault, Tree, excuse};
 
 /// Where a sleep is what is recorded, or only spreads things over time.
-const EXCEPTIONS: [Exception; 43] = [
+const EXCEPTIONS: [Exception; 42] = [
     Exception { path: "examples/service/tests/faults.rs", reason: "between two looks" },
     Exception { path: "tests/allocator.rs", reason: "threads rest between rounds" },
     Exception { path: "tests/always_on.rs", reason: "stops come at different moments" },

@@ -108,10 +108,10 @@ fn whatever_the_order_both_ways_of_reading_count_the_same() {
                 }
             }
         }
-        for thread in 0..2 {
-            for (it, begin) in std::mem::take(&mut open[thread]) {
+        for (id, open) in (1..).zip(open) {
+            for (it, begin) in open {
                 now += 1;
-                detached(&mut trace, thread as u32 + 1, it, (begin, now));
+                detached(&mut trace, id, it, (begin, now));
             }
         }
         let [summary, lives] = both(trace.stop(now + 1_000));

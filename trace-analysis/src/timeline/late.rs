@@ -37,7 +37,7 @@ enum Rest {
         around: Vec<TaskId>,
         /// What its thread had spent when it began, and did in it until it was taken out; if that
         /// is wanted.
-        account: Option<(Spent, Box<Activity>)>,
+        account: Option<Box<(Spent, Activity)>>,
     },
 }
 
@@ -71,9 +71,10 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
                 before: frame.before,
                 inside: self.living[who].known().since(&frame.before),
             },
-            _ => {
-                Rest::Run { around: self.living[who].runs().to_vec(), account: spent.zip(activity) }
-            }
+            _ => Rest::Run {
+                around: self.living[who].runs().to_vec(),
+                account: spent.zip(activity).map(|(spent, done)| Box::new((spent, *done))),
+            },
         };
         self.living[who].late.0.insert((open, begin), Late { taken: end, rest });
         self.leave(who, frame, end, how);
@@ -90,9 +91,9 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
             Rest::Run { around, account } => {
                 self.living[who].catch_up();
                 let now = self.living[who].total();
-                let account = account.map(|(before, mut activity)| {
-                    activity.times = now.since(&before).times();
-                    (before, activity)
+                let account = account.map(|mut account| {
+                    account.1.times = now.since(&account.0).times();
+                    account
                 });
                 Rest::Run { around, account }
             }
@@ -114,16 +115,14 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
     fn closed_late(&mut self, who: usize, (open, begin): (Open, u64), late: Late) {
         let Late { taken: end, rest } = late;
         match (open, rest) {
-            (Open::Region(site), Rest::Region { is_inner, inside, .. }) => {
-                if self.has_cpus {
-                    let wall = end.saturating_sub(begin);
-                    self.sums.region(&EndedRegion { site, is_over: true, is_inner, wall, inside });
-                }
+            (Open::Region(site), Rest::Region { is_inner, inside, .. }) if self.has_cpus => {
+                let wall = end.saturating_sub(begin);
+                self.sums.region(&EndedRegion { site, is_over: true, is_inner, wall, inside });
             }
             (Open::Task(task), Rest::Run { around, account }) => {
                 let thread = self.names[who].0;
                 let stretch = Stretch { thread, from: Nanos(begin), to: Nanos(end) };
-                let activity = account.map(|(_, activity)| activity);
+                let activity = account.map(|account| Box::new(account.1));
                 self.sums.run(EndedRun { task, around: &around, stretch, activity });
             }
             _ => {}
