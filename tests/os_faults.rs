@@ -17,7 +17,7 @@ use std::io::{Read, Write};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 use trace_format::id::CallId;
@@ -380,6 +380,13 @@ fn a_program_that_holds_a_lock_of_its_writer_goes_on() {
     assert_eq!(moments.filter(|event| is_moment(event.kind)).count(), 20_000);
 }
 
+/// Whose executor has nothing to do. Not `Waker::noop`, whose wakes are nobody's.
+struct Executor;
+
+impl Wake for Executor {
+    fn wake(self: Arc<Self>) {}
+}
+
 #[exectrace::traced]
 async fn waits_once() {
     let mut is_first = true;
@@ -393,7 +400,8 @@ async fn waits_once() {
 /// Polls a future twice, and wakes it each time.
 fn poll_and_wake() {
     let mut future = std::pin::pin!(waits_once());
-    let mut context = Context::from_waker(Waker::noop());
+    let waker = Waker::from(Arc::new(Executor));
+    let mut context = Context::from_waker(&waker);
     assert!(future.as_mut().poll(&mut context).is_pending());
     assert!(future.as_mut().poll(&mut context).is_ready());
 }

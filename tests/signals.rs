@@ -14,13 +14,14 @@ use common::decoded::Decoded;
 use common::writers::Memory;
 use common::{annotated, checks, in_own_process};
 use exectrace::{FlightRecorder, Heap, Options, Report, Task, counter, instant, log, trace_region};
-use std::cell::Cell;
+use std::cell::{Cell, UnsafeCell};
 use std::hint::black_box;
+use std::mem::MaybeUninit;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::IntoRawFd as _;
 use std::os::unix::thread::JoinHandleExt as _;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, mpsc};
+use std::sync::{Arc, LazyLock, Mutex, Once, mpsc};
 use std::thread;
 use std::time::Duration;
 use trace_format::event::EventKind;
@@ -186,19 +187,12 @@ fn little() {
 
 /// Two ends of a connection, which have names, and a semaphore.
 static PAIR: [AtomicI32; 2] = [const { AtomicI32::new(-1) }; 2];
-static SEMAPHORE: LazyLock<Semaphore> = LazyLock::new(|| {
-    let semaphore = Semaphore(std::cell::UnsafeCell::new(std::mem::MaybeUninit::zeroed()));
-    // SAFETY: `sem_init` wants a place for a semaphore; it is this process's alone.
-    assert_eq!(unsafe { libc::sem_init(semaphore.0.get().cast(), 0, 0) }, 0);
-    semaphore
-});
+static SEMAPHORE: Semaphore = Semaphore(UnsafeCell::new(MaybeUninit::zeroed()));
 
-struct Semaphore(std::cell::UnsafeCell<std::mem::MaybeUninit<libc::sem_t>>);
+struct Semaphore(UnsafeCell<MaybeUninit<libc::sem_t>>);
 
 // SAFETY: `Sync` wants that all threads may use it at once: that is what semaphores are for.
 unsafe impl Sync for Semaphore {}
-// SAFETY: as above; it never moves once it is used.
-unsafe impl Send for Semaphore {}
 
 /// Opens what handlers use, outside of any.
 fn prepare_system_calls() {
@@ -209,7 +203,11 @@ fn prepare_system_calls() {
         socket.set_nonblocking(true).expect("it is a socket");
         place.store(socket.into_raw_fd(), Ordering::Relaxed);
     }
-    LazyLock::force(&SEMAPHORE);
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // SAFETY: `sem_init` wants a place for a semaphore: nobody has used it yet, and it stays.
+        assert_eq!(unsafe { libc::sem_init(SEMAPHORE.0.get().cast(), 0, 0) }, 0);
+    });
 }
 
 /// Of each kind that is hooked, one that may be called in handlers: POSIX, section 2.4.3.

@@ -28,8 +28,8 @@ const PATH: &str = "EXECTRACE_TEST_STOPPED";
 /// Says how the child is to record.
 const HOW: &str = "EXECTRACE_TEST_STOPPED_HOW";
 
-/// How often a child is stopped. A collector that had no CPU for long just when a stop came does not
-/// tell of it.
+/// How often a child is stopped. A collector that had no CPU for long just when a stop came does
+/// not tell of it.
 const STOPS: usize = 4;
 /// Maximum number of processes that a test records. While other programs use all CPUs, a trace may
 /// prove none of its stops, and the test records another process.

@@ -68,7 +68,7 @@ struct Life {
     busy_until: u64,
     /// Of a task, whether it is a call.
     is_job: bool,
-    /// Of a future, whether a generation has told of it.
+    /// Of a future, whether a generation has named it.
     is_told: bool,
 }
 

@@ -13,8 +13,8 @@ const FILE: &str = "profile.trace";
 
 /// Writes a trace while criterion profiles a benchmark, to `profile.trace` in the folder criterion
 /// has for it: `target/criterion/NAME/profile/`. The file is as
-/// [`start_file`](trace_runtime::start_file) makes it: its owner's alone, no link is followed, and it
-/// survives whatever ends the process.
+/// `start_file` makes it: its owner's alone, no link is followed, and it survives whatever ends the
+/// process.
 ///
 /// What can't be traced is said on standard error, and the benchmark goes on.
 ///
@@ -64,6 +64,15 @@ impl TraceProfiler {
     }
 }
 
+/// An error with its cause.
+#[cfg(feature = "enabled")]
+fn why(error: &StartError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
 /// A line on standard error, which may be closed.
 #[cfg(feature = "enabled")]
 fn say(line: &str) {
@@ -76,7 +85,7 @@ impl Profiler for TraceProfiler {
     fn start_profiling(&mut self, benchmark_id: &str, benchmark_dir: &Path) {
         match self.start(benchmark_dir) {
             Ok(trace) => self.trace = Some(trace),
-            Err(error) => say(&format!("{benchmark_id} is not traced: {error}")),
+            Err(error) => say(&format!("{benchmark_id} is not traced: {}", why(&error))),
         }
     }
 

@@ -5,6 +5,7 @@
 
 use crate::destination::{self, Access};
 use crate::environment;
+use crate::file::with_ending;
 use crate::flight::FlightRecorder;
 use crate::local;
 use crate::signals::Shield;
@@ -90,7 +91,7 @@ fn write(
 ) -> Result<(), Box<dyn std::error::Error>> {
     fs::create_dir_all(folder)?;
     // Whoever looks into the folder finds whole traces only.
-    let part = path.with_extension(format!("{}.part", std::process::id()));
+    let part = with_ending(path, &format!(".{}.part", std::process::id()));
     // Of an earlier process with this number.
     let _ = fs::remove_file(&part);
     let written = destination::make(&part, Access::Append).map_err(Into::into).and_then(|file| {
@@ -180,7 +181,7 @@ mod tests {
             let parts: Vec<_> = Path::new(&file).components().collect();
             assert!(matches!(parts[..], [Component::Normal(_)]), "{name:?}: {file}");
             let path = folder.path().join(&file);
-            let part = path.with_extension(format!("{}.part", u32::MAX));
+            let part = with_ending(&path, &format!(".{}.part", u32::MAX));
             fs::write(&part, "").unwrap_or_else(|error| panic!("{name:?}: {error}"));
             fs::rename(part, path).expect("it is a name as any other");
         }

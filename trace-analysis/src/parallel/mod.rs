@@ -57,7 +57,8 @@ struct Reading<'f, S> {
     options: &'f Options,
     from: Ticks,
     to: Ticks,
-    /// Whether the window reaches the end of the trace.
+    /// The end of the trace, and whether the window reaches it.
+    trace_end: Ticks,
     is_trace_end: bool,
     shards: Vec<Shard>,
     /// Which shard has a thread.
@@ -98,6 +99,7 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
             options,
             from,
             to,
+            trace_end: end,
             is_trace_end,
             shards: std::iter::repeat_with(shard).take(workers).collect(),
             deal: deal(&entries, workers),
@@ -196,7 +198,7 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
     fn finish(mut self) -> Summary {
         let tables = self.file.tables();
         let scale = Scale::new(&tables.clock);
-        let end = Ticks(self.to.0.saturating_sub(u64::from(self.is_trace_end))).max(self.from);
+        let end = self.to.min(self.trace_end).max(self.from);
         self.close_threads(end);
         self.tell(u64::MAX);
 

@@ -110,7 +110,7 @@ impl<'f> Futures<'f> {
         }
     }
 
-    /// A future is told of, maybe again, and maybe before the window.
+    /// An event names a future, perhaps again, perhaps before the window.
     pub(crate) fn begin(&mut self, future: FutureId, site: SiteId, at: Ticks) {
         let site = self.sums.known(site);
         let early = self.early.remove(&future);

@@ -398,6 +398,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn counts_are_those_of_a_moment_or_those_around_it() {
+        let points = [10, 30, 50].map(|at| HeapPoint { at: Nanos(at), ..HeapPoint::default() });
+        let at = |from, at| {
+            let (from, at) = (Nanos(from), Nanos(at));
+            let heap = Heap { from, at, points: points.to_vec(), ..Heap::default() };
+            let (before, next) = heap.around();
+            let moment = |point: Option<&HeapPoint>| point.map(|point| point.at.0);
+            (moment(heap.window().first()), moment(before), moment(next))
+        };
+        assert_eq!(at(0, 9), (Some(10), None, Some(10)));
+        assert_eq!(at(10, 30), (Some(10), Some(30), None));
+        assert_eq!(at(29, 49), (Some(10), Some(30), Some(50)));
+        assert_eq!(at(30, 50), (Some(30), Some(50), None));
+        assert_eq!(at(60, 60), (Some(50), Some(50), None));
+    }
+
+    #[test]
     fn small_samples_stand_for_many_and_large_ones_for_themselves() {
         assert!((stands_for(64, 524_288) - 8192.5).abs() < 0.1);
         assert!((stands_for(524_288, 524_288) - 1.582).abs() < 0.001);

@@ -31,7 +31,7 @@ pub(crate) fn generation_before(tables: &Tables, from: Ticks) -> Option<&Generat
 }
 
 /// The batches before those that a window needs anyway, as far as they tell of tasks and futures
-/// since `told_from`: whoever begins one need not be who ends it.
+/// since `told_from`: one thread may begin a task and another end it.
 ///
 /// - `wanted`: the batches that the window needs.
 pub(crate) fn earlier(

@@ -1,8 +1,8 @@
 //! The walk's part about where threads were when the window began: on which CPU, or off it.
 //!
 //! A thread's next switch would tell only whether it had been on a CPU, and may be far. So each
-//! CPU's switches are read from the last generation before the window on. Who has none since, and
-//! was on no CPU then, is off its CPU; since when, and whether by its own will, is not known.
+//! CPU's switches are read from the last generation before the window on. A thread that has none
+//! since, and was on no CPU then, is off its CPU; whether by its own will is not known.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ enum Step {
     Lost,
 }
 
-/// When and on which CPU.
+/// When something happened, on which CPU, and what.
 type Timed = (Ticks, u32, Step);
 
 impl<O: Observer, F: Fold> Walk<'_, O, F> {
@@ -39,13 +39,13 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         for (ticks, cpu, step) in steps(file, from) {
             match step {
                 Step::In(os_id) => {
-                    self.of(os_id, ticks, |walk, who| walk.switch_in(cpu, who, walk.from));
+                    self.with_thread(os_id, ticks, |walk, who| walk.switch_in(cpu, who, walk.from));
                 }
-                Step::Out(os_id, preempted) => self.of(os_id, ticks, |walk, who| {
+                Step::Out(os_id, preempted) => self.with_thread(os_id, ticks, |walk, who| {
                     walk.switch_out(cpu, who, walk.from, preempted);
                 }),
                 Step::Fault(os_id, stack) => {
-                    self.of(os_id, ticks, |walk, who| {
+                    self.with_thread(os_id, ticks, |walk, who| {
                         walk.living[who].fault = Some((stack, walk.from))
                     });
                 }
@@ -56,7 +56,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
     }
 
     /// Does something with a thread, unless it had ended before the window.
-    fn of(&mut self, os_id: u64, ticks: Ticks, act: impl FnOnce(&mut Self, usize)) {
+    fn with_thread(&mut self, os_id: u64, ticks: Ticks, act: impl FnOnce(&mut Self, usize)) {
         let clock = &self.tables().clock;
         let known = self.who.os_thread(os_id, clock.nanos(ticks).0);
         let who = known.or_else(|| self.meet_stranger(ThreadId(0), os_id, self.from));

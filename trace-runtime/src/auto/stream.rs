@@ -80,9 +80,9 @@ impl Write for Stream {
     }
 }
 
-/// Whether a link of this name is the system's: it is a descriptor in `/proc`, where `cwd` and `root`
-/// lead anywhere; or it is in `/dev`, where nobody else may write to any folder on the way, as
-/// everybody may to `/dev/shm`.
+/// Whether a link of this name is the system's: it is a descriptor in `/proc`, where `cwd` and
+/// `root` lead anywhere; or it is in `/dev`, where nobody else may write to any folder on the way,
+/// as everybody may to `/dev/shm`.
 fn is_systems(path: &Path) -> bool {
     let parts: Option<Vec<&str>> = path.components().map(|it| it.as_os_str().to_str()).collect();
     match parts.as_deref() {
