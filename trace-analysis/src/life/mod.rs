@@ -325,11 +325,10 @@ pub struct Holder {
     pub held_max: Nanos,
     /// What it did in the time `held`; adds up to that.
     pub times: Times,
-    /// The stack of the calls, or the waiting, that took most of its time while it held the lock;
-    /// 0 if there were none, or where they were is not known.
-    pub slow_stack: StackId,
-    /// The call that was; 0 for none.
+    /// The call in which it spent most of this time, waiting included; 0 for none.
     pub slow_call: CallId,
+    /// Where it made the longest of these calls; 0 if that is not known.
+    pub slow_stack: StackId,
 }
 
 /// One stretch of waiting.

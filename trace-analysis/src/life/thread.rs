@@ -21,6 +21,7 @@ use super::activity::{Account, Activity};
 use super::call::Call;
 use super::closed::Over;
 use super::frame::{Chain, Frame, Leaf};
+use super::futex::LockWaits;
 use super::gaps::{Aside, Gaps};
 use super::history::{History, Stretch};
 use super::places::Meaning;
@@ -100,7 +101,7 @@ pub(super) struct Living {
 }
 
 impl Living {
-    pub(super) fn new(begin: u64, stops: Stops) -> Self {
+    pub(super) fn new(begin: u64, stops: Stops, lock_waits: LockWaits) -> Self {
         Self {
             cpu: Cpu::Never,
             begin,
@@ -118,7 +119,7 @@ impl Living {
             spent: Spent::default(),
             blocked: 0,
             early: Spent::default(),
-            history: History::default(),
+            history: History::new(lock_waits),
             gaps: Gaps::default(),
             stops,
             stops_over: 0,
