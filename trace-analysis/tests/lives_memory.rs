@@ -50,7 +50,7 @@ fn ten_times_the_events_take_no_more_memory() {
     let (few, few_bytes) = cost(10_000);
     let (many, many_bytes) = cost(100_000);
     // Places in the index are all that grows, slots for durations that come up late, and sums of
-    // what each thread did, up to twelve times 8 kB.
+    // what each thread did, up to twelve times 9 kB.
     assert!(many <= few + 200, "{many} blocks for 700,000 events, {few} for 70,000");
     assert!(many_bytes <= few_bytes + (300 << 10), "{many_bytes} bytes, and {few_bytes}");
 }

@@ -10,7 +10,9 @@
 //!   waiters it stayed in one hand: that of the thread that made the second wake.
 //! - Whoever waited for a lock and was woken has it next, if it does not wait again.
 
+use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
 
 use trace_format::call::CallClass;
 use trace_format::id::{CallId, StackId, ThreadId};
@@ -58,11 +60,10 @@ pub struct Holder {
     pub held_max: Nanos,
     /// What it did in the time `held`; adds up to that.
     pub times: Times,
-    /// The stack of the calls, or the waiting, that took most of its time while it held the lock;
-    /// 0 if there were none, or where they were is not known.
-    pub slow_stack: StackId,
-    /// The call that was; 0 for none.
+    /// The call in which it spent most of this time, waiting included; 0 for none.
     pub slow_call: CallId,
+    /// Where it made the longest of these calls; 0 if that is not known.
+    pub slow_stack: StackId,
 }
 
 /// A call that woke who waited at an address.
@@ -95,9 +96,15 @@ struct Waiter {
     woken: Option<u64>,
 }
 
+/// Since when threads have waited for locks without a pause, whichever threads and locks: nobody
+/// asks what was done before. Everyone who has it has the same.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LockWaits(Rc<Cell<(u32, u64)>>);
+
 /// One address.
 #[derive(Debug, Default)]
 pub(super) struct Futex {
+    lock_waits: LockWaits,
     wakes: VecDeque<Wake>,
     waiters: Vec<Waiter>,
     /// How many of these count.
@@ -143,6 +150,31 @@ impl Wake {
 #[derive(Debug, Default)]
 pub(super) struct Futexes {
     by_resource: FastMap<u32, Futex>,
+    pub(super) lock_waits: LockWaits,
+}
+
+impl LockWaits {
+    /// Since when; `None` if nobody waits.
+    #[inline]
+    pub(super) fn since(&self) -> Option<u64> {
+        let (count, since) = self.0.get();
+        (count > 0).then_some(since)
+    }
+
+    fn begin(&self, at: u64) {
+        let (count, since) = self.0.get();
+        self.0.set((count + 1, if count == 0 { at } else { since.min(at) }));
+    }
+
+    fn end(&self) {
+        let (count, since) = self.0.get();
+        self.0.set((count - 1, since));
+    }
+
+    #[cfg(test)]
+    pub(super) fn since_the_begin() -> Self {
+        Self(Rc::new(Cell::new((1, 0))))
+    }
 }
 
 impl Futexes {
@@ -157,7 +189,8 @@ impl Futexes {
                 return None;
             }
         }
-        Some(self.by_resource.entry(resource).or_default())
+        let new = || Futex { lock_waits: self.lock_waits.clone(), ..Futex::default() };
+        Some(self.by_resource.entry(resource).or_insert_with(new))
     }
 
     /// The window begins: who waits and who holds is known, what was counted does not count.
@@ -194,6 +227,9 @@ impl Futex {
             self.holder = None;
         }
         self.waiters.push(Waiter { who, begin, reason, counts, woken: None });
+        if reason.is_lock() {
+            self.lock_waits.begin(begin);
+        }
         self.counted += u32::from(counts);
         self.waiters_max = self.waiters_max.max(self.counted);
     }
@@ -209,6 +245,9 @@ impl Futex {
         let at = self.waiters.iter().position(|waiter| waiter.who == who);
         let waiter = at.map(|at| self.waiters.swap_remove(at));
         self.counted -= u32::from(waiter.is_some_and(|waiter| waiter.counts));
+        if waiter.is_some_and(|waiter| waiter.reason.is_lock()) {
+            self.lock_waits.end();
+        }
         let fits = |wake: &&mut Wake| wake.begin <= end && wake.end >= begin && wake.left > 0;
         let wake = self.wakes.iter_mut().rev().filter(|_| was_woken).find(fits);
         let wake = wake.map(|wake| {
@@ -281,7 +320,7 @@ impl Futex {
         doings: impl Fn(u64, u64) -> Doings,
     ) {
         let last = std::mem::replace(&mut self.last_wake, begin);
-        let (mut caused, mut first) = ([0_u64; LOCKS.len()], None::<u64>);
+        let (mut caused, mut first, mut is_awaited) = ([0_u64; LOCKS.len()], None::<u64>, false);
         for waiter in self.waiters.iter().filter(|waiter| waiter.begin <= begin) {
             let Some(lock) = LOCKS.iter().position(|lock| *lock == waiter.reason) else { continue };
             if waiter.counts && waiter.woken.is_none() {
@@ -291,8 +330,10 @@ impl Futex {
             if waiter.begin >= last {
                 first = Some(first.map_or(waiter.begin, |first| first.min(waiter.begin)));
             }
+            is_awaited |= waiter.begin < last && waiter.woken.is_none();
         }
-        let holder = self.holder.take().filter(|(holder, _)| *holder == thread);
+        // With nobody waiting it may have given the lock up, and taken it again.
+        let holder = self.holder.take().filter(|(holder, _)| *holder == thread && is_awaited);
         let since = holder.map(|(_, since)| since).or(first);
         if self.wakes.len() >= WAKES_MAX {
             self.wakes.pop_front();

@@ -21,6 +21,7 @@ use super::activity::{Account, Activity};
 use super::call::Call;
 use super::closed::Over;
 use super::frame::{Chain, Frame, Leaf};
+use super::futex::LockWaits;
 use super::futures::{Here, Link};
 use super::gaps::{Aside, Gaps};
 use super::history::{History, Stretch};
@@ -105,7 +106,7 @@ pub(super) struct Living {
 }
 
 impl Living {
-    pub(super) fn new(begin: u64, stops: Stops) -> Self {
+    pub(super) fn new(begin: u64, stops: Stops, lock_waits: LockWaits) -> Self {
         Self {
             cpu: Cpu::Never,
             begin,
@@ -124,7 +125,7 @@ impl Living {
             spent: Spent::default(),
             blocked: 0,
             early: Spent::default(),
-            history: History::default(),
+            history: History::new(lock_waits),
             gaps: Gaps::default(),
             stops,
             stops_over: 0,

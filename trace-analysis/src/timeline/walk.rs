@@ -139,7 +139,8 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
         let end = end.map_or(u64::MAX, |end| self.tables.clock.nanos(end.ticks).0);
         let who = self.living.len();
         self.who.add(thread.id, thread.os_id, who, end);
-        self.living.push(Living::new(self.nanos(thread.first), self.stops.clone()));
+        let (first, stops) = (self.nanos(thread.first), self.stops.clone());
+        self.living.push(Living::new(first, stops, self.futexes.lock_waits.clone()));
         self.names.push((thread.id, thread.os_id));
     }
 
@@ -151,7 +152,7 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
         self.strangers += 1;
         let who = self.living.len();
         self.who.add(thread, os_id, who, u64::MAX);
-        self.living.push(Living::new(at, self.stops.clone()));
+        self.living.push(Living::new(at, self.stops.clone(), self.futexes.lock_waits.clone()));
         self.names.push((thread, os_id));
         Some(who)
     }

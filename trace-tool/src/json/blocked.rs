@@ -271,9 +271,9 @@ pub struct HolderOut {
     held_max_ns: u64,
     /// What it did then; adds up to `held_ns`. Of long times a part is `unknown`.
     times: TimesOut,
-    /// Where it made the calls that took most of this time.
+    /// Where it made the longest of the calls that took most of this time.
     slow_at: Option<StackOut>,
-    /// Which calls these were.
+    /// Which call that was.
     slow_call: Option<String>,
 }
 
