@@ -7,6 +7,7 @@ use trace_format::time::Nanos;
 use trace_format::value::Values;
 
 use super::Link;
+use super::long::Spawner;
 use super::polls::{LONG_POLL, Late, PollDone};
 use super::report::{AsyncReport, News, innermost_poll, is_polling};
 use super::state::{EARLY_MAX, Kind, State, Woken};
@@ -61,6 +62,7 @@ impl AsyncReport<'_> {
                 let told = Told { kind: Kind::Spawned, site, stack, parent, task };
                 let is_news = self.tell(future, told, Nanos(at).into());
                 self.works_for(future, task);
+                self.spawned_by(future, Spawner { task: parent, thread: here.thread });
                 return Note { edge: self.spawned(future, is_news), ..Note::default() };
             }
             EventKind::FutureBegin { future, task, site, .. } => {
@@ -93,6 +95,12 @@ impl AsyncReport<'_> {
             && task != TaskId(0)
         {
             state.works_for = task;
+        }
+    }
+
+    fn spawned_by(&mut self, future: FutureId, spawner: Spawner) {
+        if let Some(state) = self.known.get_mut(&future) {
+            state.spawner = spawner;
         }
     }
 
@@ -461,6 +469,7 @@ impl AsyncReport<'_> {
         self.decide(id);
         let Some(state) = self.known.get(&id) else { return };
         self.sums.end(state.sums, state.begin.until(Nanos(at)).0, outcome);
+        self.long.life(id, state, at, here.thread);
         self.sums.at(state.sums).never_polled += u64::from(state.polls == 0);
         if state.open == 0
             && let Some(state) = self.known.remove(&id)

@@ -14,6 +14,7 @@
 //!   futures, `finish` its end.
 //! - `idle` tells where a task waits, and for which of several futures; `for_tasks` what of that
 //!   was for a slow task of the user's.
+//! - `long` keeps the long idle times and lives one by one.
 //! - `state` is one future, `worker` one thread, `sums` a spawn site, `waits` a place where tasks
 //!   wait, `polls` the longest polls and delays; `places` tells where stacks are in the program.
 //!
@@ -23,6 +24,7 @@ mod finish;
 mod for_tasks;
 mod futures;
 mod idle;
+mod long;
 mod places;
 mod polls;
 mod report;
@@ -36,6 +38,7 @@ use trace_format::read::{ReadAt, TraceFile};
 use trace_format::time::Nanos;
 
 pub(crate) use self::futures::Here;
+pub(crate) use self::long::{LongTasks, TaskLife};
 pub(crate) use self::report::{AsyncReport, News, innermost_poll};
 pub(crate) use self::worker::add_link;
 use crate::durations::Quantiles;
@@ -77,6 +80,7 @@ pub struct AsyncTasks {
     pub unreadable: u64,
     /// Polls and others that lie deeper than readers keep: they are not followed.
     pub too_deep: u64,
+    pub(crate) long: LongTasks,
 }
 
 /// The async tasks, or the child futures, of one call site.

@@ -16,6 +16,7 @@ use trace_format::time::{Nanos, Ticks};
 
 use super::Link;
 use super::for_tasks::ForTasks;
+use super::long::LongTasks;
 use super::places::Places;
 use super::polls::Polls;
 use super::state::State;
@@ -43,6 +44,7 @@ pub(crate) struct AsyncReport<'f> {
     pub(super) sums: SumTable,
     pub(super) waits: Waits,
     pub(super) polls: Polls,
+    pub(super) long: LongTasks,
     /// The threads whose polls count; empty for all.
     of_threads: Vec<ThreadId>,
     pub(super) places: Places<'f>,
@@ -107,6 +109,7 @@ impl<'f> AsyncReport<'f> {
             sums: SumTable::new(),
             waits: Waits::new(),
             polls: Polls::default(),
+            long: LongTasks::new(to.saturating_sub(from)),
             of_threads: Vec::new(),
             places: Places::new(tables, symbols),
             for_tasks: ForTasks::new(slow, (from, to)),
@@ -157,6 +160,7 @@ impl<'f> AsyncReport<'f> {
         self.sums.restart();
         self.waits.restart();
         self.polls = Polls::default();
+        self.long.restart();
         self.untracked = 0;
         for thread in &mut self.threads {
             thread.recent.clear();

@@ -3,6 +3,7 @@
 use trace_format::id::{FutureId, SiteId, StackId, TaskId, ThreadId};
 
 use super::idle::Undecided;
+use super::long::Spawner;
 use super::sums::OnePoll;
 use crate::time::Moment;
 use crate::timeline::TaskInterval;
@@ -61,6 +62,7 @@ pub(super) struct State {
     /// An event has told of it: its site is known.
     pub(super) is_told: bool,
     pub(super) begin: Moment,
+    pub(super) spawner: Spawner,
     /// The future around it, and the task it is in: 0 and itself for a task.
     pub(super) parent: FutureId,
     pub(super) root: FutureId,
@@ -123,6 +125,7 @@ impl State {
             sums,
             is_told: false,
             begin,
+            spawner: Spawner::default(),
             parent: FutureId(0),
             root: id,
             child: FutureId(0),

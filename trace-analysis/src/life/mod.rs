@@ -57,7 +57,7 @@ pub use self::activity::{Activity, Stretch};
 use self::calls::CallKey;
 pub(crate) use self::frame::Frame;
 pub(crate) use self::grouped::{Sum, keep_longest, top};
-pub(crate) use self::long::LongWait;
+pub(crate) use self::long::{LongWait, LongWaker};
 pub(crate) use self::places::Place;
 use self::waits::WaitKey;
 pub(crate) use self::walk::{Also, Walk};
