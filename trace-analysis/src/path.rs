@@ -100,8 +100,8 @@ impl CriticalPath {
         let none = LongTasks::default();
         let tasks = facts.tasks.map_or(&none, |tasks| &tasks.long);
         let actor = Actor::Thread(thread);
-        let path = Self::default();
-        let mut walker = PathWalker { facts, tasks, threads, first: thread, at, actor, path };
+        let (first, root_ran, path) = (thread, true, Self::default());
+        let mut walker = PathWalker { facts, tasks, threads, first, actor, at, root_ran, path };
         // Each turn goes back in time, or from a thread to the one that made it: a false trace may
         // have threads that made each other.
         for _ in 0..TURNS_MAX {
@@ -136,6 +136,9 @@ struct PathWalker<'l> {
     first: ThreadId,
     actor: Actor,
     at: u64,
+    /// Whether the future in `block_on` of a thread that polls tasks itself surely ran now: what
+    /// the thread is woken for else may be another task's.
+    root_ran: bool,
     path: CriticalPath,
 }
 
@@ -150,7 +153,7 @@ impl PathWalker<'_> {
 
     fn of_thread(&mut self, thread: ThreadId) -> bool {
         let wait = self.last_wait(thread);
-        if let Some(wait) = wait.filter(|wait| wait.reason == Reason::Future)
+        if let Some(wait) = wait.filter(|wait| self.root_ran && wait.reason == Reason::Future)
             && let Some(life) = self.tasks.last_end(thread, wait.to, self.at)
         {
             // It polls tasks itself in `block_on`, and went on as this one had ended.
@@ -172,6 +175,7 @@ impl PathWalker<'_> {
             None => {
                 let waits_for = WaitsFor::Thread(wait.reason);
                 self.add(wait.from, PathDoing::Waiting(waits_for, wait.stack));
+                self.root_ran &= wait.reason != Reason::Future || !self.is_worker(thread);
             }
         }
         true
@@ -284,7 +288,7 @@ impl PathWalker<'_> {
             self.actor = Actor::Task(spawner.task);
             return true;
         }
-        self.actor = Actor::Thread(spawner.thread);
+        (self.actor, self.root_ran) = (Actor::Thread(spawner.thread), true);
         // On a worker some future spawned it of which the trace does not tell.
         spawner.thread == self.first
             || spawner.thread != ThreadId(0) && !self.is_worker(spawner.thread)

@@ -144,6 +144,21 @@ fn two_threads_that_work_one_after_the_other_are_both_named() {
 }
 
 #[test]
+fn who_holds_a_lock_for_a_moment_is_told_to_compute_all_the_time() {
+    let mut trace = running();
+    gone(&mut trace, 4, MS);
+    off(&mut trace, 3, LOCK, (10 * MS, 25 * MS));
+    trace.call(2, UNLOCK, 25 * MS - 1_000, 500, 1);
+    gone(&mut trace, 3, 26 * MS);
+    gone(&mut trace, 2, 302 * MS);
+    off(&mut trace, 1, JOIN, (MS, 303 * MS));
+    let found = insights(trace.stop(304 * MS));
+    let kinds: Vec<_> = found.iter().map(|it| it.kind).collect();
+    assert_eq!(kinds, [InsightKind::OneThread, InsightKind::LockContention], "{found:#?}");
+    assert_eq!((found[0].threads[0], found[1].threads[0]), (ThreadId(2), ThreadId(2)));
+}
+
+#[test]
 fn a_thread_that_spins_is_no_victim_of_others() {
     let mut trace = running();
     for round in 0..5_000 {
@@ -214,8 +229,8 @@ fn a_program_that_allocates_all_the_time_is_told_where() {
     // 20 ns each: 396 ms of the 2 s that threads were on CPUs are not worth it, 594 ms are.
     assert_eq!(insights(allocating(200_000)), []);
     let found = only(allocating(300_000), InsightKind::AllocationRate);
-    let title = "29.7 M allocations, 30.0 M and 1.92 GB a second, 100% of them at app::f8 \
-                 (src/main.rs:8)";
+    let title = "29.7 M allocations in 990 ms, 30.0 M and 1.92 GB a second, 100% of them at \
+                 app::f8 (src/main.rs:8)";
     assert_eq!(found.title, title);
     assert_eq!(found.stacks, [StackId(8)]);
 }

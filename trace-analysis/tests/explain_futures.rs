@@ -10,7 +10,7 @@ use trace_format::definition::ResourceKind;
 use trace_format::event::Outcome;
 use trace_format::id::{CallId, OpenCall, StackId, ThreadId};
 use trace_format::read::TraceFile;
-use trace_format::testgen::open_call;
+use trace_format::testgen::{open_call, os_id};
 use trace_format::time::Ticks;
 
 const US: u64 = 1_000;
@@ -93,6 +93,44 @@ fn of_a_main_thread_that_time_itself_woke_no_task_is_said_to_be_the_cause() {
     waits_for_a_timer(&mut e);
     was_in_block_on(&mut e, TIME_UP);
     assert_eq!(insights(e, 301 * MS), []);
+}
+
+/// Main polls tasks itself, and rests in `block_on` meanwhile.
+fn rest(e: &mut Executor, from: u64, to: u64) {
+    e.0.call(MAIN, open_call(CallId::EPOLL_WAIT, 0, BLOCK_ON), from, to - from, 1);
+}
+
+#[test]
+fn a_task_that_main_polls_itself_and_waits_for_is_named() {
+    let mut e = with_main();
+    e.spawn(MAIN, 400 * US, 1, HANDLER);
+    e.poll(MAIN, 2 * MS, 1, TIMER, MS);
+    rest(&mut e, 3_100 * US, 282_900 * US);
+    e.wake(MAIN, 283 * MS, 1, 0);
+    e.begin_poll(MAIN, 284 * MS, 1);
+    e.end(MAIN, 285 * MS, 1, Outcome::Returned);
+    e.event(MAIN, 285 * MS, trace_format::event::EventKind::End);
+    let found = only(e, 301 * MS, InsightKind::CriticalPath);
+    let title = "93% of main's 301 ms depend on handler (src/testgen.rs:1), which waited for";
+    assert!(found.title.starts_with(title), "{}", found.title);
+}
+
+#[test]
+fn of_tasks_that_only_happen_to_end_while_main_waits_nothing_is_said() {
+    let mut e = with_main();
+    // What the trace does not tell of ticks every 100 ms, and spawns a task that takes 90.
+    for round in 0..5 {
+        let (at, id) = (round * 100 * MS, round + 1);
+        e.spawn(MAIN, at + MS, id, HANDLER);
+        e.poll(MAIN, at + 1_100 * US, id, TIMER, 100 * US);
+        rest(&mut e, at + 1_300 * US, at + 91 * MS);
+        e.wake(MAIN, at + 91_100 * US, id, 0);
+        e.begin_poll(MAIN, at + 91_200 * US, id);
+        e.end(MAIN, at + 91_300 * US, id, Outcome::Returned);
+        e.event(MAIN, at + 91_300 * US, trace_format::event::EventKind::End);
+        rest(&mut e, at + 91_500 * US, at + 100_900 * US);
+    }
+    assert_eq!(insights(e, 502 * MS), []);
 }
 
 #[test]
@@ -208,4 +246,23 @@ fn what_was_ready_before_the_window_is_not_too_much_work_in_it() {
     assert!(!titles.iter().any(|it| it.contains("more work")), "{titles:?}");
     let said = "most of them since before the begin of what was read";
     assert!(titles.iter().all(|it| it.ends_with(said)), "{titles:?}");
+}
+
+#[test]
+fn tasks_whose_worker_has_no_cpu_are_not_said_to_be_too_many() {
+    let mut e = Executor::new();
+    e.0.facility("sched", true, "perf_event_open; threads at start: 2; 1 rings of 512 KiB");
+    e.0.switch_in(0, 0, os_id(1));
+    let count = 100;
+    (1..=count).for_each(|id| e.spawn(2, id * US, id, HANDLER));
+    e.0.switch_out(0, MS, os_id(1), true);
+    e.0.switch_in(0, 400 * MS, os_id(1));
+    for id in 1..=count {
+        let at = 401 * MS + id * 200 * US;
+        e.poll(1, at, id, TIMER, 20 * US);
+        e.end(1, at + 20 * US, id, Outcome::Returned);
+    }
+    let found = insights(e, 600 * MS);
+    let late = found.iter().find(|it| it.kind == InsightKind::SlowReady).expect("it is told");
+    assert!(late.title.ends_with(": their workers had no CPU for 399 ms"), "{}", late.title);
 }

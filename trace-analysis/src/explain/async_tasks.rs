@@ -345,6 +345,15 @@ fn too_much(facts: &Facts<'_>, tasks: &AsyncTasks) -> String {
     if is_part(busy, whole, BUSY_PERCENT) {
         return ": more work than their workers can do".to_owned();
     }
+    let threads = facts
+        .lives
+        .threads
+        .iter()
+        .filter(|life| tasks.workers.iter().any(|worker| worker.thread == life.thread));
+    let ready = saturating_sum(threads.map(|life| life.times.ready.0));
+    if ready > busy / 2 {
+        return format!(": their workers had no CPU for {}", time(Nanos(ready)));
+    }
     ", though their workers were in polls for less than half of the time".to_owned()
 }
 

@@ -45,8 +45,8 @@ fn piled_up(facts: &Facts<'_>, tasks: &AsyncTasks, site: &SpawnSite) -> Option<I
     let who = facts.site(site.site);
     let (alive, all) = (count(site.alive), count(site.count));
     let title = format!(
-        "{alive} of {all} async tasks ({who}) had not ended when the trace stopped: more begin than \
-         end"
+        "{alive} of {all} async tasks ({who}) had not ended when the trace stopped: more begin \
+         than end"
     );
     let lost = facts.wall() as f64 * (site.alive as f64 / site.count.max(1) as f64);
     let mut insight = Insight::new(InsightKind::Backlog, Nanos(lost as u64), title);

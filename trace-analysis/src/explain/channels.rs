@@ -38,12 +38,14 @@ fn full_channel(facts: &Facts<'_>, tasks: &AsyncTasks, group: &AwaitGroup) -> In
     for waker in group.wakers.iter().take(SAID) {
         let share = percent(waker.total.0, group.total.0);
         let (site, at) = (waker.of.0, facts.own_at(waker.of.1));
-        let name = site.map_or("no async task that is traced".to_owned(), |site| facts.site(site));
-        insight.evidence.push(format!("{name} made room for {share} of it{at}"));
+        insight.evidence.push(match site.map(|site| facts.site(site)) {
+            Some(name) => format!("{name} made room for {share} of it{at}"),
+            None => format!("no task, but something else made room for {share} of it{at}"),
+        });
     }
     if group.waiting > 0 {
         let tasks = plural(group.waiting, "task waits", "tasks wait");
-        insight.evidence.push(format!("{tasks} there still, as the trace has ended"));
+        insight.evidence.push(format!("{tasks} there still at the end"));
     }
     let does = receiver.and_then(|site| what_task_does(facts, tasks, site));
     insight.stacks = does.map(|(_, stack)| stack).into_iter().chain([group.stack]).collect();

@@ -51,17 +51,20 @@ pub(super) fn without_cpu(facts: &Facts<'_>, spinning: &[ThreadId]) -> Option<In
     let able = lives.concurrency.able.len().saturating_sub(1);
     let victims = threads.iter().filter(|life| life.times.ready.0 > 0).map(|life| life.thread);
     let victims: Vec<_> = victims.collect();
-    let who = match victims.as_slice() {
-        [one] => format!("{} was", facts.thread(*one)),
-        some if some.len() <= NAMED_MAX => format!("{} were", facts.threads(some)),
-        _ => "Threads were".to_owned(),
+    let (who, in_all) = match victims.as_slice() {
+        [one] => (format!("{} was", facts.thread(*one)), ""),
+        some if some.len() <= NAMED_MAX => (format!("{} were", facts.threads(some)), " in all"),
+        _ => ("Threads were".to_owned(), " in all"),
     };
-    let (kind, why) = if shared >= taken {
+    // Neither is known of who was woken and came onto no CPU yet.
+    let (kind, why) = if shared == 0 && taken == 0 {
+        (InsightKind::CpusTaken, String::new())
+    } else if shared >= taken {
         (InsightKind::Oversubscribed, format!(": up to {able} at once, on {cpus}"))
     } else {
         (InsightKind::CpusTaken, ", as other programs or a limit took them".to_owned())
     };
-    let title = format!("{who} ready for {waited} and had no CPU{why}");
+    let title = format!("{who} ready for {waited}{in_all} and had no CPU{why}");
     let mut insight = Insight::new(kind, lost, title);
     for life in threads.iter().take(3).filter(|life| life.times.ready.0 > 0) {
         let of = life.times.ready.0.saturating_add(life.times.cpu().0);

@@ -89,8 +89,8 @@ fn allocation_rate(facts: &Facts<'_>, heap: &Heap) -> Option<Insight> {
     if !is_much || !facts.is_worth(Nanos(cost), ALLOCATION_THOUSANDTHS) {
         return None;
     }
-    let span = last.at.0.saturating_sub(first.at.0).max(1) as f64 / 1e9;
-    let rate = |sum: u64| (sum as f64 / span).round() as u64;
+    let span = Nanos(last.at.0.saturating_sub(first.at.0).max(1));
+    let rate = |sum: u64| (sum as f64 / (span.0 as f64 / 1e9)).round() as u64;
     let sum = last.allocated_bytes.saturating_sub(first.allocated_bytes);
     let places = places(facts, heap);
     let sampled: u64 = places.iter().map(|(_, count, _)| *count).fold(0, u64::saturating_add);
@@ -98,8 +98,9 @@ fn allocation_rate(facts: &Facts<'_>, heap: &Heap) -> Option<Insight> {
         format!(", {} of them{at}", percent(*count, sampled))
     });
     let title = format!(
-        "{} allocations, {} and {} a second{most}",
+        "{} allocations in {}, {} and {} a second{most}",
         count(number),
+        time(span),
         count(rate(number)),
         bytes(rate(sum)),
     );

@@ -28,6 +28,9 @@ const OTHER_PERCENT: u64 = 10;
 /// least this part of its time on the path, in per cents: there short waits look like work.
 const ABLE_PERCENT: u64 = 70;
 
+/// Another finding tells a cause if it explains at least the cause's time divided by this.
+const TOLD_PART: u64 = 4;
+
 /// Maximum number of threads whose paths are looked at.
 const FIRST_MAX: usize = 16;
 
@@ -313,7 +316,9 @@ fn names(insight: &Insight, cause: &Cause) -> bool {
         Party::Thread(thread) => insight.threads.first() == Some(&thread),
         Party::Tasks(_) => false,
     };
-    !is_about_cpus && (is_place || is_party)
+    // A finding that explains a small part of what the cause does has another one.
+    let is_as_large = insight.lost.0 >= cause.total / TOLD_PART;
+    !is_about_cpus && is_as_large && (is_place || is_party)
 }
 
 /// What a thread that computes had, and what the other CPUs did.

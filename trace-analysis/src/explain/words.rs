@@ -66,8 +66,8 @@ impl<'a> Facts<'a> {
             && u128::from(time.0) * 1000 >= u128::from(self.wall()) * u128::from(thousandths)
     }
 
-    /// Of the time looked at, what CPU time of threads explains: who uses a CPU waits for it as well
-    /// where CPUs are short.
+    /// Of the time looked at, what CPU time of threads explains: who uses a CPU waits for it as
+    /// well where CPUs are short.
     pub(super) fn explained_by(&self, cpu: u64) -> Nanos {
         let sum = |of: fn(&Times) -> u64| {
             saturating_sum(self.lives.threads.iter().map(|life| of(&life.times)))
@@ -160,9 +160,10 @@ impl<'a> Facts<'a> {
     /// Whether somebody is woken there as a task of an executor has ended.
     pub(super) fn is_task_end(&self, stack: StackId) -> bool {
         let frames = self.frames(stack);
-        let names = frames.iter().map(|frame| &frame.name);
-        names.into_iter().any(|name| {
-            TASK_ENDS.iter().any(|(path, own)| name.contains(path) && name.contains(own))
+        frames.iter().any(|frame| {
+            let is_in =
+                |(path, own): &(&str, &str)| frame.name.contains(path) && frame.name.contains(own);
+            TASK_ENDS.iter().any(is_in)
         })
     }
 
