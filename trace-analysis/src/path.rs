@@ -158,7 +158,7 @@ impl PathWalker<'_> {
         {
             // It polls tasks itself in `block_on`, and went on as this one had ended.
             self.add(life.end, PathDoing::Working);
-            return self.into_task(&wait, *life);
+            return self.follow_task(&wait, *life);
         }
         let Some(wait) = wait else { return self.before_it_waited(thread) };
         self.add(wait.to, PathDoing::Working);
@@ -167,7 +167,7 @@ impl PathWalker<'_> {
             Some(waker) => {
                 self.add(waker.at, PathDoing::Working);
                 if let Some(life) = self.ended_by(&wait, &waker) {
-                    return self.into_task(&wait, life);
+                    return self.follow_task(&wait, life);
                 }
                 let reason = WaitsFor::Thread(wait.reason);
                 self.hand_over(reason, wait.stack, wait.nanos(), Actor::Thread(waker.thread));
@@ -192,7 +192,7 @@ impl PathWalker<'_> {
     }
 
     /// A thread waited for this task, which had ended by now.
-    fn into_task(&mut self, wait: &LongWait, life: TaskLife) -> bool {
+    fn follow_task(&mut self, wait: &LongWait, life: TaskLife) -> bool {
         let from = life.begin.max(self.facts.lives.from.0);
         let waited = Nanos(life.end.saturating_sub(from));
         let reason = WaitsFor::Thread(wait.reason);
