@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use trace_format::id::{CallId, SiteId, StackId};
 use trace_format::time::Nanos;
 
-use super::words::{Facts, count, moment, percent, plural, time};
+use super::words::{Facts, count, is_part, moment, percent, plural, time};
 use super::{Insight, InsightKind};
 use crate::report::async_tasks::{
-    AsyncHolder, AsyncTasks, AwaitGroup, LONG_POLL, LongPoll, Phase, SpawnSite, Unfinished,
+    AsyncHolder, AsyncTasks, AwaitGroup, Delay, Idle, LONG_POLL, LongPoll, Phase, SpawnSite,
+    Unfinished,
 };
 use crate::report::life::{Activity, saturating_sum};
 
@@ -26,6 +27,9 @@ const ACROSS_THOUSANDTHS: u64 = 20;
 /// and from this time of one in a hundred on.
 const READY_THOUSANDTHS: u64 = 100;
 const READY_P99_MIN: u64 = 1_000_000;
+
+/// Workers that are in polls for this part of the time, in per cents, have enough to do.
+const BUSY_PERCENT: u64 = 50;
 
 /// What is ready, or waits for a lock, for so long when the trace stops may do so for ever: in
 /// nanoseconds, and in thousandths of the trace's time.
@@ -140,10 +144,17 @@ fn delays(facts: &Facts<'_>, polls: &[&LongPoll]) -> Option<String> {
 /// Locks that tasks waited for, and what their holders did.
 fn locks(facts: &Facts<'_>, tasks: &AsyncTasks) -> Vec<Insight> {
     let groups = tasks.waits.iter().filter(|group| group.awaited.awaited.is_lock());
-    groups.filter_map(|group| lock(facts, group)).collect()
+    groups.filter_map(|group| lock(facts, tasks, group)).collect()
 }
 
-fn lock(facts: &Facts<'_>, group: &AwaitGroup) -> Option<Insight> {
+/// `12.0 ms`; `at least 12.0 ms` of one that was not over at the end of what was read.
+fn took(tasks: &AsyncTasks, idle: &Idle) -> String {
+    let is_open = idle.begin.until(tasks.to) <= idle.duration;
+    let long = time(idle.duration);
+    if is_open && idle.waker.is_none() { format!("at least {long}") } else { long }
+}
+
+fn lock(facts: &Facts<'_>, tasks: &AsyncTasks, group: &AwaitGroup) -> Option<Insight> {
     let across = group.holders.iter().find(|holder| {
         holder.idle.0 >= holder.held.0 / 2 && facts.is_worth(holder.held, ACROSS_THOUSANDTHS)
     });
@@ -170,7 +181,7 @@ fn lock(facts: &Facts<'_>, group: &AwaitGroup) -> Option<Insight> {
     let (p50, p99) = (time(group.quantiles.p50), time(group.quantiles.p99));
     insight.evidence.push(format!("of the waits half took up to {p50}, 99 in 100 up to {p99}"));
     if let Some(idle) = group.longest.first() {
-        let (task, long, when) = (idle.task.0, time(idle.duration), moment(idle.begin));
+        let (task, long, when) = (idle.task.0, took(tasks, idle), moment(idle.begin));
         insight.evidence.push(format!("the longest took {long}: task {task}, from {when} on"));
         insight.at = Some(idle.begin);
     }
@@ -268,10 +279,7 @@ fn slow_ready(facts: &Facts<'_>, tasks: &AsyncTasks) -> Option<Insight> {
         .collect();
     let ready = saturating_sum(tasks.sites.iter().map(|site| site.ready_total.0));
     let busy = saturating_sum(tasks.sites.iter().map(|site| site.busy.0));
-    // What long polls did is said of those.
-    let long = tasks.polls.iter().filter(|poll| poll.duration >= LONG_POLL);
-    let told = saturating_sum(long.map(|poll| poll.delayed_total.0));
-    let rest = Nanos(ready.saturating_sub(told));
+    let rest = Nanos(ready.saturating_sub(behind_long_polls(tasks)));
     let mut slow: Vec<&SpawnSite> =
         tasks.sites.iter().filter(|site| site.ready.p99.0 >= READY_P99_MIN).collect();
     slow.sort_by_key(|site| (Reverse(site.ready_total), site.site));
@@ -282,10 +290,9 @@ fn slow_ready(facts: &Facts<'_>, tasks: &AsyncTasks) -> Option<Insight> {
     let waiting = saturating_sum(forgotten.iter().map(|it| it.since.until(tasks.to).0));
     let lost = Nanos(if is_slow { rest.0.max(waiting) } else { waiting });
     let title = if is_slow {
-        let (ready, busy) = (time(rest), time(Nanos(busy)));
+        let (ready, busy, why) = (time(rest), time(Nanos(busy)), too_much(facts, tasks));
         format!(
-            "async tasks were ready and not polled for {ready} in all, and polled for {busy}: more \
-             work than their workers can do, or than they get to"
+            "async tasks were ready and not polled for {ready} in all, and polled for {busy}{why}"
         )
     } else {
         let tell = plural(forgotten.len() as u64, "async task was", "async tasks were");
@@ -311,6 +318,43 @@ fn slow_ready(facts: &Facts<'_>, tasks: &AsyncTasks) -> Option<Insight> {
     insight.at = tasks.delays.first().map(|delay| delay.ready.into());
     insight.command = "async".to_owned();
     Some(insight)
+}
+
+/// How long tasks were ready behind long polls: what these did is said of them.
+fn behind_long_polls(tasks: &AsyncTasks) -> u64 {
+    let long = tasks.polls.iter().filter(|poll| poll.duration >= LONG_POLL);
+    let (kept, told) = long.fold((0_u64, 0_u64), |(kept, told), poll| {
+        (kept + 1, told.saturating_add(poll.delayed_total.0))
+    });
+    // Of each spawn site only some are kept.
+    let all = saturating_sum(tasks.sites.iter().map(|site| site.long_polls)).max(kept);
+    (u128::from(told) * u128::from(all) / u128::from(kept.max(1))).min(u128::from(u64::MAX)) as u64
+}
+
+/// Why tasks were polled late: their workers had more to do than they could, if they polled most of
+/// the time. What was ready before all that was read began came of something else.
+fn too_much(facts: &Facts<'_>, tasks: &AsyncTasks) -> String {
+    let busy = saturating_sum(tasks.workers.iter().map(|worker| worker.busy.0));
+    let whole = facts.wall().saturating_mul(tasks.workers.len() as u64);
+    let is_before = |delay: &&Delay| tasks.from.0 > 0 && delay.ready <= tasks.from;
+    let before = saturating_sum(tasks.delays.iter().filter(is_before).map(|it| it.duration.0));
+    let all = saturating_sum(tasks.delays.iter().map(|it| it.duration.0));
+    if before > all / 2 {
+        return ": most of them since before the begin of what was read".to_owned();
+    }
+    if is_part(busy, whole, BUSY_PERCENT) {
+        return ": more work than their workers can do".to_owned();
+    }
+    let threads = facts
+        .lives
+        .threads
+        .iter()
+        .filter(|life| tasks.workers.iter().any(|worker| worker.thread == life.thread));
+    let ready = saturating_sum(threads.map(|life| life.times.ready.0));
+    if ready > busy / 2 {
+        return format!(": their workers had no CPU for {}", time(Nanos(ready)));
+    }
+    ", though their workers were in polls for less than half of the time".to_owned()
 }
 
 /// Tasks that are woken again and again for nothing.

@@ -38,7 +38,8 @@ struct Slow<'a> {
     call: Option<CallId>,
     total: Nanos,
     count: u64,
-    max: Nanos,
+    /// The longest, in words.
+    max: String,
     stacks: &'a [Share<trace_format::id::StackId>],
     threads: &'a [Share<ThreadId>],
     at: Option<Moment>,
@@ -53,7 +54,8 @@ pub(super) fn slow(facts: &Facts<'_>) -> Vec<Insight> {
         let groups = lives.calls.by_resource.iter();
         groups.filter(|group| is_about_files(facts, group)).map(slow_call).collect()
     } else {
-        waits.iter().filter(|group| group.reason.is_file()).map(slow_wait).collect()
+        let waits = waits.iter().filter(|group| group.reason.is_file());
+        waits.map(|group| slow_wait(facts, group)).collect()
     };
     let slow = slow.into_iter().filter(|slow| lives.is_slow(slow.total, slow.count));
     slow.map(|slow| tell_slow(facts, &slow)).collect()
@@ -77,14 +79,14 @@ fn slow_call(group: &CallGroup) -> Slow<'_> {
         call: Some(group.call),
         total: group.total,
         count: group.count,
-        max: group.quantiles.max,
+        max: time(group.quantiles.max),
         stacks: &group.stacks,
         threads: &group.threads,
         at: group.longest.first().map(|one| one.begin),
     }
 }
 
-fn slow_wait(group: &WaitGroup) -> Slow<'_> {
+fn slow_wait<'w>(facts: &Facts<'_>, group: &'w WaitGroup) -> Slow<'w> {
     Slow {
         what: match group.resources {
             0 | 1 => group.reason.name().to_owned(),
@@ -94,11 +96,16 @@ fn slow_wait(group: &WaitGroup) -> Slow<'_> {
         call: None,
         total: group.total,
         count: group.count,
-        max: group.quantiles.max,
+        max: longest(facts, group),
         stacks: &group.stacks,
         threads: &group.waiters,
         at: group.longest.first().map(|wait| wait.begin),
     }
+}
+
+fn longest(facts: &Facts<'_>, group: &WaitGroup) -> String {
+    let wait = group.longest.first();
+    wait.map_or_else(|| time(group.quantiles.max), |wait| facts.took(wait))
 }
 
 fn tell_slow(facts: &Facts<'_>, slow: &Slow<'_>) -> Insight {
@@ -111,7 +118,7 @@ fn tell_slow(facts: &Facts<'_>, slow: &Slow<'_>) -> Insight {
     let title = format!("{who} waited {} for {}{name}, {times}{at}", time(slow.total), slow.what);
     let mut insight = Insight::new(InsightKind::SlowCalls, slow.total, title);
     let mean = time(Nanos(slow.total.0 / slow.count.max(1)));
-    insight.evidence.push(format!("{mean} each in the mean, {} at most", time(slow.max)));
+    insight.evidence.push(format!("{mean} each in the mean, the longest {}", slow.max));
     insight.threads = threads;
     insight.stacks = slow.stacks.iter().map(|share| share.of).collect();
     insight.resource = Some(slow.resource).filter(|resource| *resource != ResourceId(0));
@@ -204,7 +211,7 @@ pub(super) fn page_faults(facts: &Facts<'_>) -> Option<Insight> {
     let times = plural(group.count, "time", "times");
     let title = format!("{who} waited {waited} for pages of memory to be read, {times}{at}");
     let mut insight = Insight::new(InsightKind::PageFaults, group.total, title);
-    let longest = time(group.quantiles.max);
+    let longest = longest(facts, group);
     insight
         .evidence
         .push(format!("the longest took {longest}; files that are mapped, or swapping"));

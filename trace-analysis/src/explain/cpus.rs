@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use trace_format::id::ThreadId;
 use trace_format::time::Nanos;
 
 use super::words::{Facts, count, is_part, percent, plural, time};
@@ -26,33 +27,45 @@ const BUSY_PERCENT: u64 = 70;
 const IDLE_THREADS: usize = 2;
 const IDLE_PERCENT: u64 = 60;
 
+/// Maximum number of threads that the title names.
+const NAMED_MAX: usize = 3;
+
 /// Threads that could run and did not.
-pub(super) fn without_cpu(facts: &Facts<'_>) -> Option<Insight> {
+///
+/// - `spinning`: those that waited by giving up their CPUs again and again; they are no victims.
+pub(super) fn without_cpu(facts: &Facts<'_>, spinning: &[ThreadId]) -> Option<Insight> {
     let lives = facts.lives;
-    let sum = |of: fn(&ThreadLife) -> u64| saturating_sum(lives.threads.iter().map(of));
+    let mut threads: Vec<_> =
+        lives.threads.iter().filter(|life| !spinning.contains(&life.thread)).collect();
+    threads.sort_by_key(|life| Reverse(life.times.ready));
+    let sum = |of: fn(&ThreadLife) -> u64| saturating_sum(threads.iter().map(|life| of(life)));
     let (ready, cpu) = (sum(|life| life.times.ready.0), sum(|life| life.times.cpu().0));
     let is_short = is_part(ready, ready.saturating_add(cpu), READY_PERCENT);
-    if !is_short || !facts.is_worth(Nanos(ready), READY_THOUSANDTHS) {
+    let lost = delayed(facts, ready, cpu);
+    if !is_short || !facts.is_worth(lost, READY_THOUSANDTHS) {
         return None;
     }
-    let mut threads: Vec<_> = lives.threads.iter().collect();
-    threads.sort_by_key(|life| Reverse(life.times.ready));
     let (shared, taken) = (lives.concurrency.shared.0, lives.concurrency.taken.0);
     let cpus = plural(lives.cpus_watched as u64, "CPU", "CPUs");
     let waited = time(Nanos(ready));
     let able = lives.concurrency.able.len().saturating_sub(1);
-    let (kind, title) = if shared >= taken {
-        let title = format!(
-            "Threads were ready for {waited} and had no CPU: up to {able} at once, on {cpus}"
-        );
-        (InsightKind::Oversubscribed, title)
-    } else {
-        let title = format!(
-            "Threads were ready for {waited} and had no CPU, as other programs or a limit took them"
-        );
-        (InsightKind::CpusTaken, title)
+    let victims = threads.iter().filter(|life| life.times.ready.0 > 0).map(|life| life.thread);
+    let victims: Vec<_> = victims.collect();
+    let (who, in_all) = match victims.as_slice() {
+        [one] => (format!("{} was", facts.thread(*one)), ""),
+        some if some.len() <= NAMED_MAX => (format!("{} were", facts.threads(some)), " in all"),
+        _ => ("Threads were".to_owned(), " in all"),
     };
-    let mut insight = Insight::new(kind, Nanos(ready), title);
+    // Neither is known of who was woken and came onto no CPU yet.
+    let (kind, why) = if shared == 0 && taken == 0 {
+        (InsightKind::CpusTaken, String::new())
+    } else if shared >= taken {
+        (InsightKind::Oversubscribed, format!(": up to {able} at once, on {cpus}"))
+    } else {
+        (InsightKind::CpusTaken, ", as other programs or a limit took them".to_owned())
+    };
+    let title = format!("{who} ready for {waited}{in_all} and had no CPU{why}");
+    let mut insight = Insight::new(kind, lost, title);
     for life in threads.iter().take(3).filter(|life| life.times.ready.0 > 0) {
         let of = life.times.ready.0.saturating_add(life.times.cpu().0);
         let (name, share) = (facts.thread(life.thread), percent(life.times.ready.0, of));
@@ -62,7 +75,7 @@ pub(super) fn without_cpu(facts: &Facts<'_>) -> Option<Insight> {
             "{name} could run for {could}, {share} of it ready without a CPU; put off {put_off}",
         ));
     }
-    let used = cpu as f64 / facts.wall() as f64;
+    let used = facts.program_cpu() as f64 / facts.wall() as f64;
     insight.evidence.push(format!(
         "the program used {used:.2} CPUs in the mean, of {}",
         count(lives.cpus_watched as u64)
@@ -72,13 +85,22 @@ pub(super) fn without_cpu(facts: &Facts<'_>) -> Option<Insight> {
     Some(insight)
 }
 
+/// By how much the program was delayed: of the time in which anything of it could run, the part in
+/// which what could run had no CPU.
+fn delayed(facts: &Facts<'_>, ready: u64, cpu: u64) -> Nanos {
+    let able = facts.lives.concurrency.able.iter().skip(1);
+    let able = saturating_sum(able.map(|time| time.0));
+    let share = ready as f64 / ready.saturating_add(cpu).max(1) as f64;
+    Nanos(((able as f64 * share) as u64).min(ready))
+}
+
 /// One thread works, and others wait for work.
 pub(super) fn one_thread(facts: &Facts<'_>) -> Option<Insight> {
     let lives = facts.lives;
     if lives.cpus_watched < 2 {
         return None;
     }
-    let cpu = saturating_sum(lives.threads.iter().map(|life| life.times.cpu().0));
+    let cpu = facts.program_cpu();
     let worker = lives.threads.iter().max_by_key(|life| life.times.cpu())?;
     let (own, wall) = (worker.times.cpu().0, facts.wall());
     if !is_part(own, cpu, ONE_PERCENT) || !is_part(own, wall, BUSY_PERCENT) {
@@ -102,10 +124,7 @@ pub(super) fn one_thread(facts: &Facts<'_>) -> Option<Insight> {
     let share = percent(own, cpu);
     let threads: Vec<_> = idle.iter().map(|life| life.thread).collect();
     let title = format!("{name} did {share} of the work, while {} waited", facts.threads(&threads));
-    // What others could have done at the same time.
-    let helpers = idle.len().min(lives.cpus_watched - 1) as u64;
-    let lost = Nanos(own - own / (helpers + 1));
-    let mut insight = Insight::new(InsightKind::OneThread, lost, title);
+    let mut insight = Insight::new(InsightKind::OneThread, facts.explained_by(own), title);
     insight.evidence.push(format!(
         "{name} was on a CPU for {}, {} of the trace",
         time(Nanos(own)),

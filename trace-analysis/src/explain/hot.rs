@@ -43,7 +43,7 @@ pub(super) fn function(facts: &Facts<'_>) -> Option<Insight> {
     let sum = |of: fn(&Times) -> u64| {
         saturating_sum(facts.lives.threads.iter().map(|life| of(&life.times)))
     };
-    let cpu = sum(|times| times.cpu().0);
+    let cpu = facts.program_cpu();
     // Who was ready and had no CPU had use for one.
     let able = cpu.saturating_add(sum(|times| times.ready.0));
     let (name, most) = functions.first()?;
@@ -62,7 +62,8 @@ pub(super) fn function(facts: &Facts<'_>) -> Option<Insight> {
     let (who, spent) = (facts.threads(&threads), time(Nanos(most.nanos)));
     let (share, at) = (percent(most.nanos, cpu), facts.in_function(most.stack.1));
     let title = format!("{who} spent {spent} of CPU time in {at}: {share} of all");
-    let mut insight = Insight::new(InsightKind::HotFunction, Nanos(most.nanos), title);
+    let lost = facts.explained_by(most.nanos);
+    let mut insight = Insight::new(InsightKind::HotFunction, lost, title);
     let of = plural(samples, "sample", "samples");
     let found = count(most.samples);
     insight

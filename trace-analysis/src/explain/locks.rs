@@ -126,8 +126,7 @@ fn evidence(facts: &Facts<'_>, group: &WaitGroup) -> Vec<String> {
         evidence.push(format!("up to {} threads waited for it at once", group.waiters_max));
     }
     if let Some(wait) = group.longest.first() {
-        let (name, long, when) =
-            (facts.thread(wait.thread), time(wait.duration), moment(wait.begin));
+        let (name, long, when) = (facts.thread(wait.thread), facts.took(wait), moment(wait.begin));
         let by = wait.waker.map(|waker| facts.thread(waker.thread));
         let by = by.map_or(String::new(), |by| format!(", ended by {by}"));
         evidence.push(format!("the longest wait took {long}: {name}, from {when} on{by}"));

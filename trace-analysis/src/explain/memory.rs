@@ -1,8 +1,11 @@
 //! Rules about the heap, and about what the trace itself lacks.
 
+use std::collections::HashMap;
+
+use trace_format::id::StackId;
 use trace_format::time::Nanos;
 
-use super::words::{Facts, bytes, count, plural, time};
+use super::words::{Facts, bytes, count, is_part, moment, percent, plural, time};
 use super::{Insight, InsightKind};
 use crate::report::heap::{Heap, HeapPoint};
 
@@ -15,6 +18,18 @@ const GROWTH_PERCENT: u64 = 50;
 /// Each part of the trace's time must have more on its heap than the one before: four parts tell
 /// going on growing from having grown.
 const PARTS: usize = 4;
+
+/// What to allocate and to free costs at least, in nanoseconds: fast allocators need so much.
+const ALLOCATION_NANOS: u64 = 20;
+
+/// Allocating is a finding if it costs at least this part of the CPU time, in per cents, ...
+const ALLOCATION_PERCENT: u64 = 20;
+
+/// ... and this part of the trace's time, in thousandths.
+const ALLOCATION_THOUSANDTHS: u64 = 50;
+
+/// A heap that grew by fewer allocations than this held no queue: a buffer, say.
+const QUEUED_MIN: u64 = 1_000;
 
 /// What the trace lacks.
 pub(super) fn loss(facts: &Facts<'_>) -> Vec<Insight> {
@@ -54,8 +69,116 @@ fn were(number: u64, what: &str) -> String {
     plural(number, &format!("{what} was"), &many)
 }
 
+/// All that is said of the heap.
+pub(super) fn all(facts: &Facts<'_>, heap: &Heap) -> Vec<Insight> {
+    let grown = growth(facts, heap).or_else(|| swelling(facts, heap));
+    grown.into_iter().chain(allocation_rate(facts, heap)).collect()
+}
+
+/// Much of the CPU time goes into allocating.
+fn allocation_rate(facts: &Facts<'_>, heap: &Heap) -> Option<Insight> {
+    let points = heap.window();
+    let (first, last) = (points.first()?, points.last()?);
+    let number = last.allocations.saturating_sub(first.allocations);
+    let cost = number.saturating_mul(ALLOCATION_NANOS);
+    let cpu = match facts.program_cpu() {
+        0 => facts.wall(),
+        cpu => cpu,
+    };
+    let is_much = is_part(cost, cpu, ALLOCATION_PERCENT);
+    if !is_much || !facts.is_worth(Nanos(cost), ALLOCATION_THOUSANDTHS) {
+        return None;
+    }
+    let span = Nanos(last.at.0.saturating_sub(first.at.0).max(1));
+    let rate = |sum: u64| (sum as f64 / (span.0 as f64 / 1e9)).round() as u64;
+    let sum = last.allocated_bytes.saturating_sub(first.allocated_bytes);
+    let places = places(facts, heap);
+    let sampled: u64 = places.iter().map(|(_, count, _)| *count).fold(0, u64::saturating_add);
+    let most = places.first().map_or(String::new(), |(at, count, _)| {
+        format!(", {} of them{at}", percent(*count, sampled))
+    });
+    let title = format!(
+        "{} allocations in {}, {} and {} a second{most}",
+        count(number),
+        time(span),
+        count(rate(number)),
+        bytes(rate(sum)),
+    );
+    let lost = facts.explained_by(cost.min(cpu));
+    let mut insight = Insight::new(InsightKind::AllocationRate, lost, title);
+    let each = plural(sum / number.max(1), "byte", "bytes");
+    insight.evidence.push(format!(
+        "{each} each in the mean; to allocate and free takes some {ALLOCATION_NANOS} ns or more: a \
+         buffer that is used again takes none"
+    ));
+    let next = places.iter().skip(1).take(2);
+    let next = next.map(|(at, count, _)| format!("{}{at}", percent(*count, sampled)));
+    let next: Vec<_> = next.collect();
+    if !next.is_empty() {
+        insight.evidence.push(format!("next: {}", next.join(", ")));
+    }
+    insight.stacks = places.iter().take(3).map(|(.., stack)| *stack).collect();
+    insight.command = "heap".to_owned();
+    Some(insight)
+}
+
+/// Where is allocated, how often, and one stack of each: the most often first.
+fn places(facts: &Facts<'_>, heap: &Heap) -> Vec<(String, u64, StackId)> {
+    let mut places: HashMap<String, (u64, StackId)> = HashMap::new();
+    for stack in heap.stacks.iter().filter(|stack| stack.allocated_count > 0) {
+        let at = match facts.own_at(stack.stack) {
+            at if at.is_empty() => " somewhere unknown".to_owned(),
+            at => at,
+        };
+        let place = places.entry(at).or_insert((0, stack.stack));
+        place.0 = place.0.saturating_add(stack.allocated_count);
+    }
+    let mut places: Vec<_> =
+        places.into_iter().map(|(at, (count, stack))| (at, count, stack)).collect();
+    places.sort_by(|a, b| (b.1, &a.0).cmp(&(a.1, &b.0)));
+    places
+}
+
+/// A heap that grew and shrank again: so does a queue that is filled faster than it is emptied.
+fn swelling(facts: &Facts<'_>, heap: &Heap) -> Option<Insight> {
+    let points = heap.window();
+    let (first, last) = (points.first()?, points.last()?);
+    let most = points.iter().max_by_key(|point| point.live_bytes)?;
+    let grown = most.live_bytes.saturating_sub(first.live_bytes);
+    let is_much =
+        u128::from(grown) * 100 >= u128::from(first.live_bytes) * u128::from(GROWTH_PERCENT);
+    let freed = most.live_bytes.saturating_sub(last.live_bytes);
+    let allocations = most.live_allocations.saturating_sub(first.live_allocations);
+    if grown < GROWTH_BYTES_MIN || !is_much || freed < grown / 2 || allocations < QUEUED_MIN {
+        return None;
+    }
+    let title = format!(
+        "The heap grew from {} to {} in {}, by {} allocations, and shrank again",
+        bytes(first.live_bytes),
+        bytes(most.live_bytes),
+        time(Nanos(most.at.0.saturating_sub(first.at.0))),
+        count(allocations),
+    );
+    let mut insight = Insight::new(InsightKind::HeapGrowth, Nanos(0), title);
+    insight.evidence.push(format!(
+        "from {} on it shrank, by {} until the end: so does a queue that is filled faster than it \
+         is emptied",
+        moment(most.at),
+        bytes(freed),
+    ));
+    let places = places(facts, heap);
+    let sampled: u64 = places.iter().map(|(_, count, _)| *count).fold(0, u64::saturating_add);
+    for (at, count, _) in places.iter().take(3).filter(|it| is_part(it.1, sampled, 10)) {
+        insight.evidence.push(format!("{} was allocated{at}", percent(*count, sampled)));
+    }
+    insight.stacks = places.iter().take(3).map(|(.., stack)| *stack).collect();
+    insight.at = Some(most.at.into());
+    insight.command = "heap".to_owned();
+    Some(insight)
+}
+
 /// A heap that goes on growing.
-pub(super) fn growth(facts: &Facts<'_>, heap: &Heap) -> Option<Insight> {
+fn growth(facts: &Facts<'_>, heap: &Heap) -> Option<Insight> {
     let points: Vec<_> = heap.window().iter().collect();
     let means = means(&points)?;
     let is_steady = means.windows(2).all(|pair| pair[0] < pair[1]);

@@ -3,9 +3,12 @@
 //! A finding must be worth a person's time: every rule has a least share of the trace's time, or
 //! of what it is about, below which it is silent. A program that is well gives no findings.
 //!
-//! - `stopped`, `locks`, `stuck`, `cpus`, `hot`, `calls`, `memory`, `tasks`, `async_tasks`, `path`
-//!   (private): the rules, with their limits. `path` comes last: it says nothing of a cause that
-//!   another rule has named.
+//! Worst is what explains most of the time that was looked at; what many threads lost at once
+//! counts as that time at most.
+//!
+//! - `stopped`, `locks`, `channels`, `stuck`, `spinning`, `cpus`, `hot`, `calls`, `memory`, `tasks`,
+//!   `async_tasks`, `backlog`, `path` (private): the rules, with their limits. `path` comes last: it
+//!   says nothing of a cause that another rule has named.
 //! - `words` (private): names, places and numbers as sentences have them.
 
 use std::cmp::Reverse;
@@ -19,12 +22,15 @@ use crate::time::Moment;
 use crate::trace::Trace;
 
 mod async_tasks;
+mod backlog;
 mod calls;
+mod channels;
 mod cpus;
 mod hot;
 mod locks;
 mod memory;
 mod path;
+mod spinning;
 mod stopped;
 mod stuck;
 mod tasks;
@@ -64,22 +70,28 @@ pub enum InsightKind {
     ChattyCalls,
     /// One thread works, and the others wait.
     OneThread,
-    /// The main thread waited, through others, for one that slept or waited itself.
+    /// The main thread waited, through other threads and tasks, for one that slept or waited itself.
     CriticalPath,
     /// One function has most of the CPU time.
     HotFunction,
+    /// A thread waits by giving up its CPU again and again.
+    Spinning,
     /// A thread sleeps again and again, to look whether something has happened.
     SleepLoop,
     /// Memory had to be read from disk.
     PageFaults,
     /// The heap grows and grows.
     HeapGrowth,
+    /// Much of the CPU time goes into allocating.
+    AllocationRate,
     /// A poll of an async task took so long that others waited for its thread.
     BlockedWorker,
     /// Async tasks waited for a lock whose holder was itself waiting for something else.
     LockAcrossAwait,
     /// Async tasks were ready, and no thread polled them.
     SlowReady,
+    /// More async tasks begin than end.
+    Backlog,
     /// Async tasks wait, and nobody can wake them any more.
     LeakedTasks,
     /// Async tasks are woken again and again for nothing.
@@ -107,12 +119,15 @@ impl InsightKind {
             Self::OneThread => "one_thread",
             Self::CriticalPath => "critical_path",
             Self::HotFunction => "hot_function",
+            Self::Spinning => "spinning",
             Self::SleepLoop => "sleep_loop",
             Self::PageFaults => "page_faults",
             Self::HeapGrowth => "heap_growth",
+            Self::AllocationRate => "allocation_rate",
             Self::BlockedWorker => "blocked_worker",
             Self::LockAcrossAwait => "lock_across_await",
             Self::SlowReady => "slow_ready",
+            Self::Backlog => "backlog",
             Self::LeakedTasks => "leaked_tasks",
             Self::BusyWaker => "busy_waker",
             Self::SlowTask => "slow_task",
@@ -125,7 +140,8 @@ impl InsightKind {
 pub struct Insight {
     /// What it is about.
     pub kind: InsightKind,
-    /// How much time of threads it cost, as far as that can be told: what findings are ordered by.
+    /// How much time it explains, of the time that was looked at or of threads, as far as that can
+    /// be told: what findings are ordered by.
     pub lost: Nanos,
     /// It in one sentence.
     pub title: String,
@@ -158,30 +174,38 @@ pub fn explain<S: ReadAt>(trace: &Trace<'_, S>, report: &Report) -> Vec<Insight>
     insights.extend(stuck::in_locks(&facts));
     insights.extend(locks::contended(&facts));
     insights.extend(locks::full_channels(&facts));
-    insights.extend(cpus::without_cpu(&facts));
+    let (spinning, spinners) = spinning::threads(&facts);
+    insights.extend(spinning);
+    insights.extend(cpus::without_cpu(&facts, &spinners));
     insights.extend(cpus::one_thread(&facts));
     insights.extend(hot::function(&facts));
     insights.extend(calls::slow(&facts));
     insights.extend(calls::chatty(&facts));
     insights.extend(calls::sleep_loops(&facts));
     insights.extend(calls::page_faults(&facts));
-    insights.extend(heap.iter().flat_map(|heap| memory::growth(&facts, heap)));
+    insights.extend(heap.iter().flat_map(|heap| memory::all(&facts, heap)));
     insights.extend(tasks.iter().flat_map(|tasks| async_tasks::all(&facts, tasks)));
+    insights.extend(tasks.iter().flat_map(|tasks| stuck::in_block_on(&facts, tasks)));
+    insights.extend(tasks.iter().flat_map(|tasks| channels::full(&facts, tasks)));
+    insights.extend(tasks.iter().flat_map(|tasks| backlog::tasks(&facts, tasks)));
     insights.extend(tasks::slow(&facts, slow));
-    let mut insights = worst_of_each(insights);
-    insights.extend(path::cause(&facts, &insights));
-    worst_of_each(insights)
+    insights.iter_mut().for_each(|insight| channels::name_receiver(&facts, insight));
+    let mut insights = worst_of_each(&facts, insights);
+    insights.extend(path::cause(&facts, tasks.as_ref(), &insights));
+    worst_of_each(&facts, insights)
 }
 
 /// The worst findings of each kind, worst first.
-fn worst_of_each(mut insights: Vec<Insight>) -> Vec<Insight> {
+fn worst_of_each(facts: &Facts<'_>, mut insights: Vec<Insight>) -> Vec<Insight> {
     // Losses and stops come first, as all else is to be read with them in mind.
     let rank = |kind| match kind {
         InsightKind::Loss => 0,
         InsightKind::Stopped => 1,
         _ => 2,
     };
-    insights.sort_by_key(|it| (rank(it.kind), Reverse(it.lost), it.kind));
+    // Many threads may lose at once: no finding explains more than the time that was looked at.
+    let explains = |it: &Insight| it.lost.0.min(facts.wall());
+    insights.sort_by_key(|it| (rank(it.kind), Reverse(explains(it)), Reverse(it.lost), it.kind));
     let mut kept: Vec<Insight> = Vec::new();
     for insight in insights {
         let before = kept.iter().filter(|it| it.kind == insight.kind).count();

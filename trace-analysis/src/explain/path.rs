@@ -4,25 +4,34 @@
 
 use std::collections::HashMap;
 
-use trace_format::id::{StackId, ThreadId};
+use trace_format::id::{SiteId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
 use super::words::{Facts, count, is_part, percent, time};
 use super::{Insight, InsightKind};
-use crate::reason::Reason;
+use crate::reason::{Awaited, Reason};
+use crate::report::async_tasks::AsyncTasks;
 use crate::report::life::saturating_sum;
-use crate::report::path::{CriticalPath, HandOver, PathDoing, PathStep};
+use crate::report::path::{
+    Actor, CriticalPath, HandOver, PathDoing, PathFacts, PathStep, WaitsFor,
+};
 
 /// One cause is a finding from this part on of the main thread's time, in thousandths.
 const CAUSE_THOUSANDTHS: u64 = 400;
 
-/// A thread that computes is a cause if it has so much of all CPU time, in per cents: where others
-/// compute as well the work is shared.
-const ALONE_PERCENT: u64 = 80;
+/// Where others could have run at the same time for less than this part of the time in which
+/// anything of the program could, in per cents, one works at a time: elsewhere the work is shared.
+const SHARED_PERCENT: u64 = 20;
+
+/// Other work on the path is told from this part of the path on, in per cents.
+const OTHER_PERCENT: u64 = 10;
 
 /// A thread that computes is a cause if all its time on CPUs and ready, wherever in its life, is at
 /// least this part of its time on the path, in per cents: there short waits look like work.
 const ABLE_PERCENT: u64 = 70;
+
+/// Another finding tells a cause if it explains at least the cause's time divided by this.
+const TOLD_PART: u64 = 4;
 
 /// Maximum number of threads whose paths are looked at.
 const FIRST_MAX: usize = 16;
@@ -30,34 +39,259 @@ const FIRST_MAX: usize = 16;
 /// Maximum number of hand-overs that are named; of a longer chain the first and the last.
 const CHAIN_SAID: usize = 6;
 
-/// All time of the path in which one thread did one thing.
+/// Who does something on a path: a thread, or the async tasks that are spawned at one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Party {
+    Thread(ThreadId),
+    Tasks(SiteId),
+}
+
+/// All time of the path in which one party did one thing.
 #[derive(Debug)]
 struct Cause {
-    thread: ThreadId,
+    party: Party,
     doing: PathDoing,
     total: u64,
     longest: PathStep,
 }
 
+/// What rules look at, with the async tasks.
+#[derive(Clone, Copy)]
+struct PathWords<'f, 'a> {
+    facts: &'f Facts<'a>,
+    tasks: Option<&'f AsyncTasks>,
+}
+
 /// What the main thread waited for in the end, if it is one thing and no other rule has named it.
 ///
 /// - `told`: the findings so far.
-pub(super) fn cause(facts: &Facts<'_>, told: &[Insight]) -> Option<Insight> {
-    first_threads(facts).into_iter().find_map(|first| cause_of(facts, told, first))
+pub(super) fn cause(
+    facts: &Facts<'_>,
+    tasks: Option<&AsyncTasks>,
+    told: &[Insight],
+) -> Option<Insight> {
+    let words = PathWords { facts, tasks };
+    first_threads(facts).into_iter().find_map(|first| words.cause_of(told, first))
 }
 
-fn cause_of(facts: &Facts<'_>, told: &[Insight], main: ThreadId) -> Option<Insight> {
-    let path = CriticalPath::of(facts.lives, main);
-    let whole = saturating_sum(path.steps.iter().map(|step| step.to.0 - step.from.0));
-    let cause = causes(facts, &path).into_iter().find(|cause| cause.thread != main)?;
-    let is_main =
-        u128::from(cause.total) * 1000 >= u128::from(facts.wall()) * u128::from(CAUSE_THOUSANDTHS);
-    let is_told = told.iter().any(|insight| names(insight, &cause));
-    if !is_main || is_told || !is_worth(facts, &cause) {
-        return None;
+impl PathWords<'_, '_> {
+    fn cause_of(&self, told: &[Insight], main: ThreadId) -> Option<Insight> {
+        let facts = self.facts;
+        let is_task_end = |stack| facts.is_task_end(stack);
+        let (lives, tasks) = (facts.lives, self.tasks);
+        let from = PathFacts { lives, tasks, is_task_end: &is_task_end };
+        let path = CriticalPath::of(from, main);
+        let whole = saturating_sum(path.steps.iter().map(|step| step.to.0 - step.from.0));
+        let causes = self.causes(&path);
+        let cause = causes.iter().find(|cause| cause.party != Party::Thread(main))?;
+        let is_main = u128::from(cause.total) * 1000
+            >= u128::from(facts.wall()) * u128::from(CAUSE_THOUSANDTHS);
+        let is_told = told.iter().any(|insight| names(insight, cause));
+        if !is_main || is_told || !self.is_worth(cause) {
+            return None;
+        }
+        let chain = path.chain(&cause.longest);
+        let others = causes.iter().filter(|it| it.doing == PathDoing::Working);
+        let others = others.filter(|it| {
+            it.party != cause.party
+                && it.party != Party::Thread(main)
+                && is_part(it.total, whole, OTHER_PERCENT)
+        });
+        let others: Vec<_> = others.collect();
+        (!chain.is_empty()).then(|| self.tell((main, whole), cause, &others, &chain))
     }
-    let chain = path.chain(&cause.longest);
-    (!chain.is_empty()).then(|| tell(facts, (main, whole), &cause, &chain))
+
+    fn party(&self, actor: Actor) -> Party {
+        match actor {
+            Actor::Thread(thread) => Party::Thread(thread),
+            Actor::Task(task) => {
+                let life = self.tasks.and_then(|tasks| tasks.long.life_of(task));
+                Party::Tasks(life.map_or(SiteId(0), |life| life.site))
+            }
+        }
+    }
+
+    fn name(&self, party: Party) -> String {
+        match party {
+            Party::Thread(thread) => self.facts.thread(thread),
+            Party::Tasks(site) => self.facts.site(site),
+        }
+    }
+
+    /// What the path consists of, the most time first.
+    fn causes(&self, path: &CriticalPath) -> Vec<Cause> {
+        let mut places: HashMap<(Party, Option<WaitsFor>, String), Cause> = HashMap::new();
+        for step in &path.steps {
+            let (reason, at) = match step.doing {
+                PathDoing::Working => (None, String::new()),
+                PathDoing::Waiting(reason, stack) => (Some(reason), self.facts.own_at(stack)),
+            };
+            let nanos = step.to.0 - step.from.0;
+            let (party, doing) = (self.party(step.actor), step.doing);
+            let new = Cause { party, doing, total: 0, longest: *step };
+            let cause = places.entry((party, reason, at)).or_insert(new);
+            cause.total = cause.total.saturating_add(nanos);
+            if nanos > cause.longest.to.0 - cause.longest.from.0 {
+                (cause.longest, cause.doing) = (*step, doing);
+            }
+        }
+        let mut causes: Vec<_> = places.into_values().collect();
+        causes.sort_by_key(|cause| (std::cmp::Reverse(cause.total), cause.party, cause.doing));
+        causes
+    }
+
+    /// Whether the cause can be helped: a thread or task that works alone, or that waits for
+    /// something that is neither work to come nor the world to ask for something.
+    fn is_worth(&self, cause: &Cause) -> bool {
+        match cause.doing {
+            PathDoing::Working => self.works_alone(cause),
+            PathDoing::Waiting(WaitsFor::Thread(reason), _) => can_be_helped(reason),
+            PathDoing::Waiting(WaitsFor::Task(awaited), stack) => match awaited.awaited {
+                Awaited::Timer | Awaited::File | Awaited::Pipe | Awaited::Process => true,
+                Awaited::Mutex | Awaited::RwLock | Awaited::Semaphore | Awaited::Once => true,
+                // Who listens waits for the world to ask for something.
+                Awaited::Socket => !self.facts.accepts(stack),
+                Awaited::Oneshot | Awaited::Join | Awaited::Unknown => stack != StackId(0),
+                _ => false,
+            },
+        }
+    }
+
+    fn works_alone(&self, cause: &Cause) -> bool {
+        let lives = self.facts.lives;
+        let able = match cause.party {
+            Party::Thread(thread) => {
+                let own = lives.threads.iter().find(|life| life.thread == thread);
+                let times = own.map(|life| life.times).unwrap_or_default();
+                if times.cpu().0 == 0 { 0 } else { times.cpu().0.saturating_add(times.ready.0) }
+            }
+            Party::Tasks(site) => {
+                let sites = self.tasks.iter().flat_map(|tasks| &tasks.sites);
+                saturating_sum(sites.filter(|it| it.site == site).map(|it| it.busy.0))
+            }
+        };
+        let at_once = |least: usize| {
+            saturating_sum(lives.concurrency.able.iter().skip(least).map(|time| time.0))
+        };
+        lives.cpus_watched >= 2
+            && able > 0
+            && !is_part(at_once(2), at_once(1), SHARED_PERCENT)
+            && is_part(able, cause.total, ABLE_PERCENT)
+    }
+
+    fn tell(
+        &self,
+        (main, whole): (ThreadId, u64),
+        cause: &Cause,
+        others: &[&Cause],
+        chain: &[HandOver],
+    ) -> Insight {
+        let facts = self.facts;
+        let (who, whose) = (self.name(cause.party), facts.thread(main));
+        let (share, total) = (percent(cause.total, whole), time(Nanos(cause.total)));
+        let (kind, lost, did) = match cause.doing {
+            PathDoing::Working => {
+                // All that one after the other worked: side by side it would take less.
+                let others = saturating_sum(others.iter().map(|other| other.total));
+                let lost = cause.total.saturating_add(others);
+                (InsightKind::OneThread, lost, self.computed_how(cause.party))
+            }
+            PathDoing::Waiting(WaitsFor::Thread(reason), stack) => {
+                let did = match reason {
+                    Reason::Sleep => "which slept".to_owned(),
+                    reason => format!("which waited ({})", reason.name()),
+                };
+                (InsightKind::CriticalPath, cause.total, did + &facts.at(stack))
+            }
+            PathDoing::Waiting(WaitsFor::Task(awaited), stack) => {
+                let did = format!("which waited for {}", facts.awaited((stack, awaited), &[]));
+                (InsightKind::CriticalPath, cause.total, did)
+            }
+        };
+        let spent = time(Nanos(whole));
+        let title = format!("{share} of {whose}'s {spent} depend on {who}, {did}: {total}");
+        let mut insight = Insight::new(kind, Nanos(lost), title);
+        insight.evidence.push(self.chain_line(chain));
+        if let (PathDoing::Working, Party::Thread(thread)) = (cause.doing, cause.party) {
+            insight.evidence.extend(computed(facts, thread));
+        }
+        if cause.doing == PathDoing::Working {
+            for other in others {
+                let (name, long) = (self.name(other.party), time(Nanos(other.total)));
+                let share = percent(other.total, whole);
+                let line = format!("{name} worked on it before or after, for {long} ({share})");
+                insight.evidence.push(line);
+            }
+        }
+        insight.threads = match cause.party {
+            Party::Thread(thread) => vec![thread, main],
+            Party::Tasks(_) => vec![main],
+        };
+        let stacks = chain.iter().rev().map(|hand| hand.stack);
+        insight.stacks = match cause.doing {
+            PathDoing::Waiting(_, stack) => std::iter::once(stack).chain(stacks).collect(),
+            PathDoing::Working => stacks.collect(),
+        };
+        insight.stacks.retain(|stack| *stack != StackId(0));
+        insight.at = Some(cause.longest.from.into());
+        insight.command = match cause.party {
+            Party::Thread(_) => "threads".to_owned(),
+            Party::Tasks(_) => "async".to_owned(),
+        };
+        insight
+    }
+
+    /// A thread that others kept off the CPUs has not computed all that time.
+    fn computed_how(&self, party: Party) -> String {
+        let Party::Thread(thread) = party else { return "which computed".to_owned() };
+        let own = self.facts.lives.threads.iter().find(|life| life.thread == thread);
+        let had_none = own.is_some_and(|life| life.times.ready > life.times.cpu());
+        let did = if had_none { "which computed, or had no CPU" } else { "which computed" };
+        did.to_owned()
+    }
+
+    /// `main waited 210 ms for stage-3 (join at app::main (src/main.rs:17)); stage-3 waited ...`.
+    fn chain_line(&self, chain: &[HandOver]) -> String {
+        let said = |hand: &HandOver| {
+            let name = |actor| self.name(self.party(actor));
+            let (waiter, other) = (name(hand.waiter), name(hand.other));
+            let (reason, at) = match hand.reason {
+                WaitsFor::Thread(reason) => (reason.name().to_owned(), self.facts.at(hand.stack)),
+                WaitsFor::Task(awaited) => (awaited.name(), self.facts.own_at(hand.stack)),
+            };
+            format!("{waiter} waited {} for {other} ({reason}{at})", time(hand.waited))
+        };
+        let (first, last) = match chain.len() {
+            0..=CHAIN_SAID => (chain, &[][..]),
+            long => (&chain[..CHAIN_SAID / 2], &chain[long - CHAIN_SAID / 2..]),
+        };
+        let mut parts: Vec<_> = first.iter().map(said).collect();
+        let left_out = chain.len() - first.len() - last.len();
+        if left_out > 0 {
+            parts.push(format!("{} more", count(left_out as u64)));
+        }
+        parts.extend(last.iter().map(said));
+        parts.join("; ")
+    }
+}
+
+/// Whether somebody can do something about a thread's waiting: it is neither for work to come nor
+/// for the world to ask for something.
+fn can_be_helped(reason: Reason) -> bool {
+    use Reason::{File, FileLock, FileRead, FileSync, FileWrite, PageFault, PipeRead, PipeWrite};
+    matches!(
+        reason,
+        Reason::Sleep
+            | Reason::Process
+            | File
+            | FileLock
+            | FileRead
+            | FileSync
+            | FileWrite
+            | PageFault
+            | PipeRead
+            | PipeWrite
+    )
 }
 
 /// The threads that no thread of the trace made, the one that the process began with first.
@@ -72,66 +306,6 @@ fn first_threads(facts: &Facts<'_>) -> Vec<ThreadId> {
     own.into_iter().take(FIRST_MAX).map(|life| life.thread).collect()
 }
 
-/// What the path consists of, the most time first.
-fn causes(facts: &Facts<'_>, path: &CriticalPath) -> Vec<Cause> {
-    let mut places: HashMap<(ThreadId, Option<Reason>, String), Cause> = HashMap::new();
-    for step in &path.steps {
-        let (reason, at) = match step.doing {
-            PathDoing::Working => (None, String::new()),
-            PathDoing::Waiting(reason, stack) => (Some(reason), facts.at(stack)),
-        };
-        let nanos = step.to.0 - step.from.0;
-        let (thread, doing) = (step.thread, step.doing);
-        let cause = places.entry((thread, reason, at)).or_insert(Cause {
-            thread,
-            doing,
-            total: 0,
-            longest: *step,
-        });
-        cause.total = cause.total.saturating_add(nanos);
-        if nanos > cause.longest.to.0 - cause.longest.from.0 {
-            (cause.longest, cause.doing) = (*step, doing);
-        }
-    }
-    let mut causes: Vec<_> = places.into_values().collect();
-    causes.sort_by_key(|cause| (std::cmp::Reverse(cause.total), cause.thread, cause.doing));
-    causes
-}
-
-/// Whether the cause can be helped: a thread that works alone, or that waits for something that is
-/// neither work to come nor the world to ask for something.
-fn is_worth(facts: &Facts<'_>, cause: &Cause) -> bool {
-    use Reason::{File, FileLock, FileRead, FileSync, FileWrite, PageFault, PipeRead, PipeWrite};
-    match cause.doing {
-        PathDoing::Working => works_alone(facts, cause),
-        PathDoing::Waiting(reason, _) => matches!(
-            reason,
-            Reason::Sleep
-                | Reason::Process
-                | File
-                | FileLock
-                | FileRead
-                | FileSync
-                | FileWrite
-                | PageFault
-                | PipeRead
-                | PipeWrite
-        ),
-    }
-}
-
-fn works_alone(facts: &Facts<'_>, cause: &Cause) -> bool {
-    let lives = facts.lives;
-    let all = saturating_sum(lives.threads.iter().map(|life| life.times.cpu().0));
-    let own = lives.threads.iter().find(|life| life.thread == cause.thread);
-    let times = own.map(|life| life.times).unwrap_or_default();
-    let able = times.cpu().0.saturating_add(times.ready.0);
-    lives.cpus_watched >= 2
-        && times.cpu().0 > 0
-        && is_part(times.cpu().0, all, ALONE_PERCENT)
-        && is_part(able, cause.total, ABLE_PERCENT)
-}
-
 /// Whether a finding has the cause already: its thread or its place.
 fn names(insight: &Insight, cause: &Cause) -> bool {
     let is_about_cpus =
@@ -140,86 +314,25 @@ fn names(insight: &Insight, cause: &Cause) -> bool {
         PathDoing::Waiting(_, stack) => insight.stacks.contains(&stack),
         PathDoing::Working => false,
     };
-    !is_about_cpus && (is_place || insight.threads.first() == Some(&cause.thread))
-}
-
-fn tell(
-    facts: &Facts<'_>,
-    (main, whole): (ThreadId, u64),
-    cause: &Cause,
-    chain: &[HandOver],
-) -> Insight {
-    let (who, whose) = (facts.thread(cause.thread), facts.thread(main));
-    let (share, total) = (percent(cause.total, whole), time(Nanos(cause.total)));
-    let (kind, lost, did) = match cause.doing {
-        PathDoing::Working => {
-            // What others could have done at the same time.
-            let cpus = facts.lives.cpus_watched.max(1) as u64;
-            let lost = cause.total - cause.total / cpus;
-            // A thread that others kept off the CPUs has not computed all that time.
-            let own = facts.lives.threads.iter().find(|life| life.thread == cause.thread);
-            let had_none = own.is_some_and(|life| life.times.ready > life.times.cpu());
-            let did = if had_none { "which computed, or had no CPU" } else { "which computed" };
-            (InsightKind::OneThread, lost, did.to_owned())
-        }
-        PathDoing::Waiting(reason, stack) => {
-            let did = match reason {
-                Reason::Sleep => "which slept".to_owned(),
-                reason => format!("which waited ({})", reason.name()),
-            };
-            (InsightKind::CriticalPath, cause.total, did + &facts.at(stack))
-        }
+    let is_party = match cause.party {
+        Party::Thread(thread) => insight.threads.first() == Some(&thread),
+        Party::Tasks(_) => false,
     };
-    let whole = time(Nanos(whole));
-    let title = format!("{share} of {whose}'s {whole} depend on {who}, {did}: {total}");
-    let mut insight = Insight::new(kind, Nanos(lost), title);
-    insight.evidence.push(chain_line(facts, chain));
-    if cause.doing == PathDoing::Working {
-        insight.evidence.extend(computed(facts, cause.thread));
-    }
-    insight.threads = vec![cause.thread, main];
-    let stacks = chain.iter().rev().map(|hand| hand.stack);
-    insight.stacks = match cause.doing {
-        PathDoing::Waiting(_, stack) => std::iter::once(stack).chain(stacks).collect(),
-        PathDoing::Working => stacks.collect(),
-    };
-    insight.stacks.retain(|stack| *stack != StackId(0));
-    insight.at = Some(cause.longest.from.into());
-    insight.command = "threads".to_owned();
-    insight
-}
-
-/// `main waited 210 ms for stage-3 (join at app::main (src/main.rs:17)), stage-3 for ...`.
-fn chain_line(facts: &Facts<'_>, chain: &[HandOver]) -> String {
-    let said = |hand: &HandOver| {
-        let (waiter, other) = (facts.thread(hand.waiter), facts.thread(hand.other));
-        let (reason, at) = (hand.reason.name(), facts.at(hand.stack));
-        format!("{waiter} waited {} for {other} ({reason}{at})", time(hand.waited))
-    };
-    let (first, last) = match chain.len() {
-        0..=CHAIN_SAID => (chain, &[][..]),
-        long => (&chain[..CHAIN_SAID / 2], &chain[long - CHAIN_SAID / 2..]),
-    };
-    let mut parts: Vec<_> = first.iter().map(said).collect();
-    let left_out = chain.len() - first.len() - last.len();
-    if left_out > 0 {
-        parts.push(format!("{} more", count(left_out as u64)));
-    }
-    parts.extend(last.iter().map(said));
-    parts.join("; ")
+    // A finding that explains a small part of what the cause does has another one.
+    let is_as_large = insight.lost.0 >= cause.total / TOLD_PART;
+    !is_about_cpus && is_as_large && (is_place || is_party)
 }
 
 /// What a thread that computes had, and what the other CPUs did.
 fn computed(facts: &Facts<'_>, thread: ThreadId) -> Option<String> {
     let lives = facts.lives;
     let life = lives.threads.iter().find(|life| life.thread == thread)?;
-    let all = saturating_sum(lives.threads.iter().map(|life| life.times.cpu().0));
     let (cpu, ready) = (time(life.times.cpu()), life.times.ready);
     let ready = match ready.0 {
         0..1_000_000 => String::new(),
         _ => format!(", ready without one for {}", time(ready)),
     };
-    let used = all as f64 / facts.wall() as f64;
+    let used = facts.program_cpu() as f64 / facts.wall() as f64;
     let cpus = count(lives.cpus_watched as u64);
     let name = facts.thread(thread);
     let program = format!("the program used {used:.2} CPUs in the mean, of {cpus}");

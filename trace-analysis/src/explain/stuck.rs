@@ -1,16 +1,21 @@
 //! Rules about threads that never went on: a program that hangs has no other finding.
 
-use trace_format::id::ResourceId;
+use trace_format::id::{ResourceId, StackId};
 use trace_format::time::Nanos;
 
 use super::locks::lock_word;
 use super::words::{Facts, moment, plural, time};
 use super::{Insight, InsightKind};
-use crate::reason::Reason;
+use crate::reason::{Awaited, Reason};
+use crate::report::async_tasks::{AsyncTasks, Phase, Unfinished};
 use crate::report::life::{Unended, WaitGroup, saturating_sum};
 
 /// So many threads are named, of those in locks and of the others.
 const THREADS_SAID: usize = 4;
+
+/// Tasks that wait for this part of the trace's time to its end are told if a thread waits for a
+/// future, in thousandths.
+const FUTURE_THOUSANDTHS: u64 = 400;
 
 /// Of a group's waiting, what [`in_locks`] tells of.
 pub(super) fn unended(facts: &Facts<'_>, group: &WaitGroup) -> u64 {
@@ -60,6 +65,59 @@ pub(super) fn in_locks(facts: &Facts<'_>) -> Option<Insight> {
     insight.threads = threads;
     insight.command = "threads".to_owned();
     Some(insight)
+}
+
+/// A thread that was in `block_on` to the end, and what its tasks waited for all the time.
+pub(super) fn in_block_on(facts: &Facts<'_>, tasks: &AsyncTasks) -> Option<Insight> {
+    let open = facts.lives.unended.iter().filter(|it| it.reason == Reason::Future);
+    let open = open.filter(|it| it.is_long(facts.lives)).max_by_key(|it| it.wait.duration)?;
+    let since = |task: &Unfinished| task.since.until(tasks.to);
+    let waiting = tasks.unfinished.iter().filter(|task| {
+        let is_idle = task.phase == Phase::Idle && !task.unwakeable;
+        is_idle && holds_up(task) && facts.is_worth(since(task), FUTURE_THOUSANDTHS)
+    });
+    let mut waiting: Vec<_> = waiting.collect();
+    waiting.sort_by_key(|task| (std::cmp::Reverse(since(task)), task.task));
+    let first = *waiting.first()?;
+    let (who, long) = (facts.thread(open.wait.thread), time(open.wait.duration));
+    let (task, what) = (facts.site(first.site), awaits(facts, first));
+    let title = format!(
+        "{who} still waited for a future when the trace stopped, for {long}, and {task} for {what}"
+    );
+    let mut insight = Insight::new(InsightKind::CriticalPath, since(first), title);
+    for task in waiting.iter().take(THREADS_SAID) {
+        let (who, id, what) = (facts.site(task.site), task.task.0, awaits(facts, task));
+        let path = task.chain.iter().map(|(_, site)| facts.site(*site));
+        let path: Vec<_> = path.collect();
+        let path = match path.as_slice() {
+            [] => String::new(),
+            inner => format!(", in {}", inner.join(" in ")),
+        };
+        let (from, long) = (moment(task.since), time(since(task)));
+        let line = format!("task {id} ({who}) waits for {what}{path}, since {from}, for {long}");
+        insight.evidence.push(line);
+    }
+    if let Some(more) = waiting.len().checked_sub(THREADS_SAID).filter(|more| *more > 0) {
+        insight.evidence.push(plural(more as u64, "more task", "more tasks"));
+    }
+    insight.threads = vec![open.wait.thread];
+    insight.stacks = waiting.iter().take(THREADS_SAID).map(|task| task.stack).collect();
+    insight.stacks.push(open.wait.stack);
+    insight.stacks.retain(|stack| *stack != StackId(0));
+    insight.at = Some(first.since);
+    insight.command = "async".to_owned();
+    Some(insight)
+}
+
+fn awaits(facts: &Facts<'_>, task: &Unfinished) -> String {
+    facts.awaited((task.stack, task.awaited), &task.one_of)
+}
+
+/// Whether what a task waits for may hold up others: it is neither work to come, nor the world or
+/// time, nor a lock, which another rule tells of.
+fn holds_up(task: &Unfinished) -> bool {
+    use Awaited::{Barrier, ChannelSend, File, Join, Oneshot, Pipe, Process};
+    matches!(task.awaited.awaited, Barrier | ChannelSend | File | Join | Oneshot | Pipe | Process)
 }
 
 fn stuck<'a>(facts: &Facts<'a>) -> impl Iterator<Item = &'a Unended> {

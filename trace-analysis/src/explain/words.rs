@@ -7,7 +7,7 @@ use trace_format::read::Tables;
 use trace_format::time::Nanos;
 
 use crate::reason::{Await, Awaited, await_place, blocks_in_place, place, without_closures};
-use crate::report::life::Lives;
+use crate::report::life::{Lives, Times, Wait, saturating_sum};
 use crate::sources;
 use crate::symbols::{Frame, Symbols};
 use crate::time::Moment;
@@ -18,6 +18,14 @@ const NAME_CHARS_MAX: usize = 80;
 
 /// Number of the last parts of a file's path that are said.
 const PATH_PARTS: usize = 3;
+
+/// Functions of executors in which whoever joined a task is woken: their path, and their own name.
+const TASK_ENDS: [(&str, &str); 2] =
+    [("tokio::runtime::task::harness", "complete"), ("async_task::header", "")];
+
+/// A wait is taken for one that the end of what was read has cut if that is no further from its
+/// end than this part of its length.
+const CUT_PART: u64 = 64;
 
 /// What rules look at.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +64,35 @@ impl<'a> Facts<'a> {
     pub(super) fn is_worth(&self, time: Nanos, thousandths: u64) -> bool {
         time.0 >= 1_000_000
             && u128::from(time.0) * 1000 >= u128::from(self.wall()) * u128::from(thousandths)
+    }
+
+    /// Of the time looked at, what CPU time of threads explains: who uses a CPU waits for it as
+    /// well where CPUs are short.
+    pub(super) fn explained_by(&self, cpu: u64) -> Nanos {
+        let sum = |of: fn(&Times) -> u64| {
+            saturating_sum(self.lives.threads.iter().map(|life| of(&life.times)))
+        };
+        let (all, ready) = (sum(|times| times.cpu().0), sum(|times| times.ready.0));
+        let share = (all as f64 + ready as f64) / all.max(1) as f64;
+        Nanos(((cpu as f64 * share) as u64).clamp(cpu.min(self.wall()), self.wall()))
+    }
+
+    /// `12.0 ms`; `at least 12.0 ms` of a wait that was not over at the end of what was read.
+    pub(super) fn took(&self, wait: &Wait) -> String {
+        // A call runs a little before it waits.
+        let wide = wait.duration.0.saturating_add(wait.duration.0 / CUT_PART);
+        let is_cut = wait.begin.until(self.lives.to).0 <= wide;
+        let mut unended = self.lives.unended.iter().map(|it| &it.wait);
+        let is_open = unended.any(|it| (it.thread, it.begin) == (wait.thread, wait.begin));
+        let long = time(wait.duration);
+        if is_open || is_cut && wait.waker.is_none() { format!("at least {long}") } else { long }
+    }
+
+    /// What all threads of the program were on CPUs for, whichever of them were asked for.
+    pub(super) fn program_cpu(&self) -> u64 {
+        let threads = self.lives.threads.iter().map(|life| life.times.cpu().0);
+        let cpus = self.lives.cpus.iter().map(|cpu| cpu.busy.0);
+        saturating_sum(threads).max(saturating_sum(cpus))
     }
 
     pub(super) fn thread(&self, thread: ThreadId) -> String {
@@ -118,6 +155,21 @@ impl<'a> Facts<'a> {
     /// Whether the thread had given its other tasks away before it blocked there.
     pub(super) fn blocks_in_place(&self, stack: StackId) -> bool {
         blocks_in_place(&self.frames(stack))
+    }
+
+    /// Whether somebody is woken there as a task of an executor has ended.
+    pub(super) fn is_task_end(&self, stack: StackId) -> bool {
+        let frames = self.frames(stack);
+        frames.iter().any(|frame| {
+            let is_in =
+                |(path, own): &(&str, &str)| frame.name.contains(path) && frame.name.contains(own);
+            TASK_ENDS.iter().any(is_in)
+        })
+    }
+
+    /// Whether somebody waits there for a connection to accept.
+    pub(super) fn accepts(&self, stack: StackId) -> bool {
+        self.frames(stack).iter().any(|frame| frame.name.contains("accept"))
     }
 
     /// A name that is not too long.

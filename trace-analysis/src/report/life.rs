@@ -16,7 +16,7 @@ use trace_format::time::Nanos;
 
 use super::calls::CallKey;
 pub(crate) use super::grouped::{Sum, keep_longest, top};
-pub(crate) use super::long::LongWait;
+pub(crate) use super::long::{LongWait, LongWaker};
 use super::waits::WaitKey;
 use crate::durations::Quantiles;
 use crate::reason::Reason;

@@ -6,24 +6,43 @@
 //! one thread, which either works or waits for something that no thread of the trace ended: to have
 //! that done faster would have made the whole faster, and nothing else would.
 //!
+//! A thread that waits for a future waits for async tasks, and the path goes through these in the
+//! same way: a task works or is ready, or was idle until another task or thread woke it.
+//!
 //! Waits that are too short to matter are not known here: they count as work.
 
 use std::collections::HashMap;
 
-use trace_format::id::{StackId, ThreadId};
+use trace_format::id::{FutureId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
-use crate::reason::Reason;
-use crate::report::life::{Lives, LongWait, ThreadLife};
+use crate::reason::{Await, Awaited, Reason};
+use crate::report::async_tasks::{AsyncTasks, AsyncWaker, LongTasks, TaskLife};
+use crate::report::life::{Lives, LongWait, LongWaker, ThreadLife};
 
-/// Maximum number of turns of a path, each back by one wait or to who made a thread; what lies
-/// before is left out.
+/// Maximum number of turns of a path, each back by one wait or to who made a thread or a task; what
+/// lies before is left out.
 const TURNS_MAX: usize = 1 << 14;
+
+/// Whom a path goes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Actor {
+    Thread(ThreadId),
+    /// An async task.
+    Task(FutureId),
+}
+
+/// What an actor waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum WaitsFor {
+    Thread(Reason),
+    Task(Await),
+}
 
 /// One step of a path, the last in time first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PathStep {
-    pub(crate) thread: ThreadId,
+    pub(crate) actor: Actor,
     pub(crate) from: Nanos,
     pub(crate) to: Nanos,
     pub(crate) doing: PathDoing,
@@ -32,24 +51,24 @@ pub(crate) struct PathStep {
     pub(crate) hands: usize,
 }
 
-/// What a thread does in a step.
+/// What an actor does in a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum PathDoing {
     /// It works, or is ready to.
     Working,
-    /// It waits for what no thread of the trace ended, at this stack.
-    Waiting(Reason, StackId),
+    /// It waits for what no thread and no task of the trace ended, at this stack.
+    Waiting(WaitsFor, StackId),
 }
 
-/// A thread waited for another.
+/// An actor waited for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HandOver {
-    pub(crate) waiter: ThreadId,
-    pub(crate) reason: Reason,
+    pub(crate) waiter: Actor,
+    pub(crate) reason: WaitsFor,
     pub(crate) stack: StackId,
     pub(crate) waited: Nanos,
     /// Whom it waited for.
-    pub(crate) other: ThreadId,
+    pub(crate) other: Actor,
 }
 
 /// A critical path.
@@ -59,16 +78,30 @@ pub(crate) struct CriticalPath {
     pub(crate) hands: Vec<HandOver>,
 }
 
+/// What a path is found in.
+#[derive(Clone, Copy)]
+pub(crate) struct PathFacts<'l> {
+    pub(crate) lives: &'l Lives,
+    pub(crate) tasks: Option<&'l AsyncTasks>,
+    /// Whether a thread woke others there as a task of its executor had ended.
+    pub(crate) is_task_end: &'l dyn Fn(StackId) -> bool,
+}
+
 impl CriticalPath {
     /// The path to the end of a thread's life, as far as that is read.
-    pub(crate) fn of(lives: &Lives, thread: ThreadId) -> Self {
+    pub(crate) fn of(facts: PathFacts<'_>, thread: ThreadId) -> Self {
+        let lives = facts.lives;
         // The first of each, if a false trace has several.
         let threads: HashMap<_, _> =
             lives.threads.iter().rev().map(|life| (life.thread, life)).collect();
         let Some(at) = threads.get(&thread).map(|life| life.end.0) else {
             return Self::default();
         };
-        let mut walker = PathWalker { lives, threads, at, thread, path: Self::default() };
+        let none = LongTasks::default();
+        let tasks = facts.tasks.map_or(&none, |tasks| &tasks.long);
+        let actor = Actor::Thread(thread);
+        let (first, root_ran, path) = (thread, true, Self::default());
+        let mut walker = PathWalker { facts, tasks, threads, first, actor, at, root_ran, path };
         // Each turn goes back in time, or from a thread to the one that made it: a false trace may
         // have threads that made each other.
         for _ in 0..TURNS_MAX {
@@ -79,12 +112,12 @@ impl CriticalPath {
         walker.path
     }
 
-    /// The hand-overs that lead to a step, the path's own thread first: each pair of threads once.
+    /// The hand-overs that lead to a step, the path's own thread first: each pair of actors once.
     pub(crate) fn chain(&self, step: &PathStep) -> Vec<HandOver> {
-        // Back from the step, each time to the wait that led to that thread, until the path's own.
+        // Back from the step, each time to the wait that led to that actor, until the path's own.
         let Some(first) = self.hands.first().map(|hand| hand.waiter) else { return Vec::new() };
-        let (mut chain, mut next) = (Vec::new(), step.thread);
-        for hand in self.hands[..step.hands].iter().rev().filter(|_| step.thread != first) {
+        let (mut chain, mut next) = (Vec::new(), step.actor);
+        for hand in self.hands[..step.hands].iter().rev().filter(|_| step.actor != first) {
             if next != first && hand.other == next {
                 chain.push(*hand);
                 next = hand.waiter;
@@ -96,62 +129,174 @@ impl CriticalPath {
 }
 
 struct PathWalker<'l> {
-    lives: &'l Lives,
+    facts: PathFacts<'l>,
+    tasks: &'l LongTasks,
     threads: HashMap<ThreadId, &'l ThreadLife>,
-    thread: ThreadId,
+    /// The path's own thread.
+    first: ThreadId,
+    actor: Actor,
     at: u64,
+    /// Whether the future in `block_on` of a thread that polls tasks itself surely ran now: what
+    /// the thread is woken for else may be another task's.
+    root_ran: bool,
     path: CriticalPath,
 }
 
 impl PathWalker<'_> {
-    /// Goes back by one wait, or to where the thread began. Whether that went anywhere.
+    /// Goes back by one wait, or to where the actor began. Whether that went anywhere.
     fn step(&mut self) -> bool {
-        let Some(wait) = self.last_wait() else { return self.before_it_waited() };
+        match self.actor {
+            Actor::Thread(thread) => self.of_thread(thread),
+            Actor::Task(task) => self.of_task(task),
+        }
+    }
+
+    fn of_thread(&mut self, thread: ThreadId) -> bool {
+        let wait = self.last_wait(thread);
+        if let Some(wait) = wait.filter(|wait| self.root_ran && wait.reason == Reason::Future)
+            && let Some(life) = self.tasks.last_end(thread, wait.to, self.at)
+        {
+            // It polls tasks itself in `block_on`, and went on as this one had ended.
+            self.add(life.end, PathDoing::Working);
+            return self.follow_task(&wait, *life);
+        }
+        let Some(wait) = wait else { return self.before_it_waited(thread) };
         self.add(wait.to, PathDoing::Working);
         let is_inside = |at: u64| at >= wait.from && at <= self.at;
-        match wait.waker.filter(|it| it.thread != self.thread && is_inside(it.at)) {
+        match wait.waker.filter(|it| it.thread != thread && is_inside(it.at)) {
             Some(waker) => {
                 self.add(waker.at, PathDoing::Working);
-                self.path.hands.push(HandOver {
-                    waiter: self.thread,
-                    reason: wait.reason,
-                    stack: wait.stack,
-                    waited: wait.nanos(),
-                    other: waker.thread,
-                });
-                self.thread = waker.thread;
-                // Two that woke each other at one moment would go on for ever.
-                self.at = self.at.saturating_sub(1);
+                if let Some(life) = self.ended_by(&wait, &waker) {
+                    return self.follow_task(&wait, life);
+                }
+                let reason = WaitsFor::Thread(wait.reason);
+                self.hand_over(reason, wait.stack, wait.nanos(), Actor::Thread(waker.thread));
             }
-            None => self.add(wait.from, PathDoing::Waiting(wait.reason, wait.stack)),
+            None => {
+                let waits_for = WaitsFor::Thread(wait.reason);
+                self.add(wait.from, PathDoing::Waiting(waits_for, wait.stack));
+                self.root_ran &= wait.reason != Reason::Future || !self.is_worker(thread);
+            }
         }
         true
     }
 
-    /// The last wait of the thread that began before now.
-    fn last_wait(&self) -> Option<LongWait> {
-        let waits = self.lives.long_waits(self.thread);
-        let before = waits.partition_point(|wait| wait.from < self.at);
+    /// The task whose end ended a thread's wait for a future.
+    fn ended_by(&self, wait: &LongWait, waker: &LongWaker) -> Option<TaskLife> {
+        if wait.reason != Reason::Future || !(self.facts.is_task_end)(waker.stack) {
+            return None;
+        }
+        let waited = self.last_wait_before(waker.thread, waker.at);
+        let since = waited.map_or(0, |waited| waited.to);
+        self.tasks.last_end(waker.thread, since, waker.at).copied()
+    }
+
+    /// A thread waited for this task, which had ended by now.
+    fn follow_task(&mut self, wait: &LongWait, life: TaskLife) -> bool {
+        let from = life.begin.max(self.facts.lives.from.0);
+        let waited = Nanos(life.end.saturating_sub(from));
+        let reason = WaitsFor::Thread(wait.reason);
+        self.hand_over(reason, wait.stack, waited, Actor::Task(life.task));
+        true
+    }
+
+    fn hand_over(&mut self, reason: WaitsFor, stack: StackId, waited: Nanos, other: Actor) {
+        self.path.hands.push(HandOver { waiter: self.actor, reason, stack, waited, other });
+        self.actor = other;
+        // Two that woke each other at one moment would go on for ever.
+        self.at = self.at.saturating_sub(1);
+    }
+
+    fn of_task(&mut self, task: FutureId) -> bool {
+        let Some(idle) = self.tasks.last_idle(task, self.at).copied() else {
+            return self.before_it_was_idle(task);
+        };
+        self.add(idle.to, PathDoing::Working);
+        let waker = idle.waker.filter(|_| is_ended_by_others(idle.awaited.awaited));
+        let other = waker.and_then(|waker| self.waker(task, &waker));
+        let reason = WaitsFor::Task(idle.awaited);
+        match other {
+            Some(other) => {
+                self.hand_over(reason, idle.stack, Nanos(idle.to - idle.from), other);
+            }
+            None => self.add(idle.from, PathDoing::Waiting(reason, idle.stack)),
+        }
+        true
+    }
+
+    /// Who woke a task now: another task, one that had just ended, or a thread that polls none.
+    fn waker(&self, task: FutureId, waker: &AsyncWaker) -> Option<Actor> {
+        if waker.task != FutureId(0) {
+            let life = self.tasks.life_of(waker.task).filter(|_| waker.task != task);
+            return life.map(|life| Actor::Task(life.task));
+        }
+        if (self.facts.is_task_end)(waker.stack) {
+            let waited = self.last_wait_before(waker.thread, self.at);
+            let since = waited.map_or(0, |waited| waited.to);
+            let life = self.tasks.last_end(waker.thread, since, self.at);
+            if let Some(life) = life.filter(|life| life.task != task) {
+                return Some(Actor::Task(life.task));
+            }
+        }
+        let is_known = self.threads.contains_key(&waker.thread) && !self.is_worker(waker.thread);
+        is_known.then_some(Actor::Thread(waker.thread))
+    }
+
+    /// Whether a thread polls tasks: what it does is not its own.
+    fn is_worker(&self, thread: ThreadId) -> bool {
+        let workers = self.facts.tasks.iter().flat_map(|tasks| &tasks.workers);
+        workers.map(|worker| worker.thread).any(|it| it == thread)
+    }
+
+    /// The last wait of a thread that began before now.
+    fn last_wait(&self, thread: ThreadId) -> Option<LongWait> {
+        self.last_wait_before(thread, self.at)
+    }
+
+    fn last_wait_before(&self, thread: ThreadId, at: u64) -> Option<LongWait> {
+        let waits = self.facts.lives.long_waits(thread);
+        let before = waits.partition_point(|wait| wait.from < at);
         before.checked_sub(1).map(|last| waits[last])
     }
 
-    /// The thread does this from then until now.
+    /// The actor does this from then until now.
     fn add(&mut self, from: u64, doing: PathDoing) {
         if from < self.at {
-            let (thread, hands) = (self.thread, self.path.hands.len());
+            let (actor, hands) = (self.actor, self.path.hands.len());
             let (from, to) = (Nanos(from), Nanos(self.at));
-            self.path.steps.push(PathStep { thread, from, to, doing, hands });
+            self.path.steps.push(PathStep { actor, from, to, doing, hands });
             self.at = from.0;
         }
     }
 
     /// The thread has not waited before: it works since its begin, and then the one that made it.
-    fn before_it_waited(&mut self) -> bool {
-        let life = self.threads.get(&self.thread);
+    fn before_it_waited(&mut self, thread: ThreadId) -> bool {
+        let life = self.threads.get(&thread);
         let (begin, parent) = life.map_or((self.at, ThreadId(0)), |it| (it.begin.0, it.parent));
-        self.add(begin.max(self.lives.from.0), PathDoing::Working);
-        let is_parent = parent != ThreadId(0) && parent != self.thread;
-        self.thread = parent;
+        self.add(begin.max(self.facts.lives.from.0), PathDoing::Working);
+        let is_parent = parent != ThreadId(0) && parent != thread;
+        self.actor = Actor::Thread(parent);
         is_parent
     }
+
+    /// The task was not idle before: it works since it was spawned, and then who spawned it.
+    fn before_it_was_idle(&mut self, task: FutureId) -> bool {
+        let Some(life) = self.tasks.life_of(task) else { return false };
+        self.add(life.begin.max(self.facts.lives.from.0), PathDoing::Working);
+        let spawner = life.spawner;
+        if spawner.task != FutureId(0) && spawner.task != task {
+            self.actor = Actor::Task(spawner.task);
+            return true;
+        }
+        (self.actor, self.root_ran) = (Actor::Thread(spawner.thread), true);
+        // On a worker some future spawned it of which the trace does not tell.
+        spawner.thread == self.first
+            || spawner.thread != ThreadId(0) && !self.is_worker(spawner.thread)
+    }
+}
+
+/// Whether another task, or a thread, ends such a wait, rather than the world or time.
+fn is_ended_by_others(awaited: Awaited) -> bool {
+    use Awaited::{File, Pipe, Process, Signal, Socket, Timer, Yield};
+    !matches!(awaited, File | Pipe | Process | Signal | Socket | Timer | Yield)
 }

@@ -18,13 +18,20 @@ pub(crate) const QUERY: u32 = 3;
 pub(crate) const PARKED: u32 = 4;
 
 /// Stacks: where a lock, a timer and a channel are awaited, where the lock is given up, and where a
-/// thread sleeps, as it is and inside `block_in_place`.
+/// thread sleeps, as it is and inside `block_in_place`; where room in a channel and an answer are
+/// awaited; where a thread waits in `block_on`, and where a runtime wakes it as a task has ended, or
+/// as time is up.
 pub(crate) const LOCK: u32 = 1;
 pub(crate) const TIMER: u32 = 2;
 pub(crate) const RELEASE: u32 = 3;
 pub(crate) const BLOCK: u32 = 4;
 pub(crate) const PASS: u32 = 5;
 pub(crate) const IN_PLACE: u32 = 6;
+pub(crate) const ROOM: u32 = 7;
+pub(crate) const ANSWER: u32 = 8;
+pub(crate) const BLOCK_ON: u32 = 9;
+pub(crate) const ENDED: u32 = 10;
+pub(crate) const TIME_UP: u32 = 11;
 
 pub(crate) const NONE: Values<'static> = Values::new(&[]);
 
@@ -50,6 +57,13 @@ impl Executor {
         let guard = "<tokio::sync::mutex::MutexGuard<u8> as core::ops::drop::Drop>::drop";
         let receive = "tokio::sync::mpsc::chan::Rx::recv";
         let in_place = "tokio::task::blocking::block_in_place";
+        let send = "<tokio::sync::mpsc::bounded::Sender<u8>>::send::{closure#0}";
+        let answer = "<tokio::sync::oneshot::Receiver<u8> as core::future::Future>::poll";
+        let park = "tokio::runtime::park::CachedParkThread::block_on";
+        let block_on = "tokio::runtime::runtime::Runtime::block_on";
+        let unpark = "tokio::runtime::park::unpark";
+        let ended = "tokio::runtime::task::harness::Harness<T,S>::complete";
+        let time_up = "tokio::runtime::time::handle::Handle::process_at_time";
         for (stack, inner, own, line) in [
             (LOCK, [acquire, lock], "app::handler::{closure#0}", 88),
             (TIMER, [sleep, sleep], "app::writer::{closure#0}", 66),
@@ -57,6 +71,11 @@ impl Executor {
             (BLOCK, ["std::thread::sleep", "std::thread::sleep"], "app::query::{closure#0}", 12),
             (PASS, [receive, receive], "app::handler::{closure#0}", 95),
             (IN_PLACE, ["std::thread::sleep", in_place], "app::query::{closure#0}", 12),
+            (ROOM, [send, send], "app::handler::{closure#0}", 101),
+            (ANSWER, [answer, answer], "app::handler::{closure#0}", 107),
+            (BLOCK_ON, [park, block_on], "app::main", 5),
+            (ENDED, [unpark, ended], "std::thread::spawn", 0),
+            (TIME_UP, [unpark, time_up], "std::thread::spawn", 0),
         ] {
             let address = u64::from(stack) * 0x100;
             trace.stack(stack, &[address, address + 1, address + 2]);

@@ -42,9 +42,10 @@ pub struct InsightOut {
     /// `loss`, `stuck`, `lock_contention`, `slow_holder`, `holder_preempted`, `oversubscribed`,
     /// `slow_calls`, `chatty_calls`, `one_thread`, `sleep_loop`, `page_faults`, `heap_growth`,
     /// `blocked_worker`, `lock_across_await`, `slow_ready`, `leaked_tasks`, `busy_waker`,
-    /// `slow_task`, `full_channel`, `cpus_taken`, `stopped`.
+    /// `slow_task`, `full_channel`, `cpus_taken`, `stopped`, `critical_path`, `hot_function`,
+    /// `spinning`, `allocation_rate`, `backlog`.
     kind: &'static str,
-    /// What it cost, of threads' time.
+    /// What it explains: of the time that was looked at, or of threads' time.
     lost_ns: u64,
     /// What it is, in a sentence.
     title: String,

@@ -1,6 +1,6 @@
 //! The end of the trace: what is open lasts until then, and sums become what is returned.
 
-use trace_format::id::{FutureId, SiteId, StackId, TaskId};
+use trace_format::id::{FutureId, SiteId, StackId, TaskId, ThreadId};
 use trace_format::time::Nanos;
 
 use super::for_tasks::TaskIdle;
@@ -35,6 +35,9 @@ impl AsyncReport<'_> {
         for id in ids {
             self.decide(id);
             self.still_idle(id);
+            if let Some(state) = self.known.get(&id) {
+                self.long.life(id, state, self.to, ThreadId(0));
+            }
         }
         self.flush_early();
         let sums = &self.sums;
@@ -60,6 +63,7 @@ impl AsyncReport<'_> {
             untracked: self.untracked,
             unreadable,
             too_deep,
+            long: self.long.finish(),
         };
         (tasks, self.for_tasks.finish())
     }
@@ -144,6 +148,7 @@ impl AsyncReport<'_> {
         let idle = Idle { task: id, begin, duration, inside, waker: None };
         self.waits.add(sums, place, &places, idle, None, false);
         let span = (since, self.to);
+        self.long.idle(id, span, place, None);
         let waker_works_for = TaskId(0);
         let idle = TaskIdle { site: state.site, place, others: &places, span, waker_works_for };
         self.for_tasks.add(works_for, &idle);

@@ -11,13 +11,14 @@
 //!
 //! The rules are the timeline's (`crate::timeline`, `futures`); here is what they are added up to:
 //! `sums` is a spawn site, `waits` a place where tasks wait, `polls` the longest polls and delays,
-//! `for_tasks` what futures waited for that worked for a slow task of the user's; `finish` is the
-//! end.
+//! `for_tasks` what futures waited for that worked for a slow task of the user's, `long` the long
+//! idle times and lives one by one; `finish` is the end.
 //!
 //! Elsewhere: what a thread did in a poll (`life`), what is awaited by its names (`reason`).
 
 mod finish;
 mod for_tasks;
+mod long;
 mod polls;
 mod sums;
 mod waits;
@@ -27,6 +28,7 @@ use trace_format::read::{ReadAt, TraceFile};
 use trace_format::time::Nanos;
 
 pub(crate) use self::for_tasks::{ForTasks, TaskIdle};
+pub(crate) use self::long::{LongTasks, Spawner, TaskLife};
 pub(crate) use self::polls::{Late, PollDone, Polls};
 pub(crate) use self::sums::{OnePoll, SumTable, add};
 pub(crate) use self::waits::Waits;
@@ -70,6 +72,7 @@ pub struct AsyncTasks {
     pub unreadable: u64,
     /// Polls and others that lie deeper than readers keep: they are not followed.
     pub too_deep: u64,
+    pub(crate) long: LongTasks,
 }
 
 /// The async tasks, or the child futures, of one call site.

@@ -9,7 +9,7 @@ use trace_format::value::Values;
 use super::state::{EARLY_MAX, Kind, State, Woken};
 use super::worker::{LINK_NANOS_MIN, Recent};
 use super::{AsyncReport, Link, News, innermost_poll, is_polling};
-use crate::report::async_tasks::{LONG_POLL, Late, OnePoll, PollDone};
+use crate::report::async_tasks::{LONG_POLL, Late, OnePoll, PollDone, Spawner};
 use crate::time::Moment;
 use crate::timeline::{Activity, Frame, FutureBegun, FutureRole, Note, TaskState};
 
@@ -58,6 +58,7 @@ impl AsyncReport<'_> {
                 let told = Told { kind: Kind::Spawned, site, stack, parent, task };
                 let is_news = self.tell(future, told, Nanos(at).into());
                 self.works_for(future, task);
+                self.spawned_by(future, Spawner { task: parent, thread: here.thread });
                 return Note { edge: self.spawned(future, is_news), ..Note::default() };
             }
             EventKind::FutureBegin { future, task, site, .. } => {
@@ -90,6 +91,12 @@ impl AsyncReport<'_> {
             && task != TaskId(0)
         {
             state.works_for = task;
+        }
+    }
+
+    fn spawned_by(&mut self, future: FutureId, spawner: Spawner) {
+        if let Some(state) = self.known.get_mut(&future) {
+            state.spawner = spawner;
         }
     }
 
@@ -489,6 +496,7 @@ impl AsyncReport<'_> {
         self.decide(id);
         let Some(state) = self.known.get(&id) else { return };
         self.sums.end(state.sums, state.begin.until(Nanos(at)).0, outcome);
+        self.long.life(id, state, at, here.thread);
         self.sums.at(state.sums).never_polled += u64::from(state.polls == 0);
         if state.open == 0
             && let Some(state) = self.known.remove(&id)

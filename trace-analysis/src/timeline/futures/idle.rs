@@ -250,6 +250,7 @@ impl AsyncReport<'_> {
         let place = places.first().copied().unwrap_or((StackId(0), Await::UNKNOWN));
         let others = places.get(1..).unwrap_or_default();
         self.waits.add(sums, place, others, idle, by, true);
+        self.long.idle(id, span, place, idle.waker);
         let works_for = left.first().map_or(TaskId(0), |it| it.works_for);
         self.for_tasks.add(works_for, &TaskIdle { site, place, others, span, waker_works_for });
         if let Some(holder) = holder.filter(|_| others.is_empty() && place.1.awaited.is_lock()) {

@@ -33,7 +33,7 @@ use self::worker::LINK_NANOS_MIN;
 pub use self::worker::Link;
 pub(crate) use self::worker::{Recent, Thread, add_link};
 use crate::hash::FastMap;
-use crate::report::async_tasks::{ForTasks, Polls, SumTable, Waits, Worker, add};
+use crate::report::async_tasks::{ForTasks, LongTasks, Polls, SumTable, Waits, Worker, add};
 use crate::report::slow_tasks::SlowTask;
 use crate::symbols::Symbols;
 use crate::time::Moment;
@@ -54,6 +54,7 @@ pub(crate) struct AsyncReport<'f> {
     pub(crate) sums: SumTable,
     pub(crate) waits: Waits,
     pub(crate) polls: Polls,
+    pub(crate) long: LongTasks,
     /// The threads whose polls count; empty for all.
     of_threads: Vec<ThreadId>,
     pub(crate) places: Places<'f>,
@@ -118,6 +119,7 @@ impl<'f> AsyncReport<'f> {
             sums: SumTable::new(),
             waits: Waits::new(),
             polls: Polls::default(),
+            long: LongTasks::new(to.saturating_sub(from)),
             of_threads: Vec::new(),
             places: Places::new(tables, symbols),
             for_tasks: ForTasks::new(slow, (from, to)),
@@ -168,6 +170,7 @@ impl<'f> AsyncReport<'f> {
         self.sums.restart();
         self.waits.restart();
         self.polls = Polls::default();
+        self.long.restart();
         self.untracked = 0;
         for thread in &mut self.threads {
             thread.recent.clear();

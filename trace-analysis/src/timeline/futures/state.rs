@@ -3,7 +3,7 @@
 use trace_format::id::{FutureId, SiteId, StackId, TaskId, ThreadId};
 
 use super::idle::Undecided;
-use crate::report::async_tasks::OnePoll;
+use crate::report::async_tasks::{OnePoll, Spawner};
 use crate::time::Moment;
 use crate::timeline::TaskInterval;
 
@@ -61,6 +61,7 @@ pub(crate) struct State {
     /// An event has told of it: its site is known.
     pub(crate) is_told: bool,
     pub(crate) begin: Moment,
+    pub(crate) spawner: Spawner,
     /// The future around it, and the task it is in: 0 and itself for a task.
     pub(crate) parent: FutureId,
     pub(crate) root: FutureId,
@@ -123,6 +124,7 @@ impl State {
             sums,
             is_told: false,
             begin,
+            spawner: Spawner::default(),
             parent: FutureId(0),
             root: id,
             child: FutureId(0),
