@@ -175,6 +175,20 @@ fn a_thread_that_spins_is_no_victim_of_others() {
 }
 
 #[test]
+fn few_calls_are_a_loop_where_each_of_them_waits_for_the_cpu() {
+    let mut trace = running();
+    for round in 0..40 {
+        let at = round * 25 * MS;
+        trace.call(2, YIELD, at, 24 * MS, 0);
+        trace.switch_out(2, at + 10_000, os_id(2), true);
+        trace.switch_in(2, at + 23 * MS, os_id(2));
+    }
+    [1, 3, 4].into_iter().for_each(|it| off(&mut trace, it, RECEIVE, (MS, 999 * MS)));
+    let found = only(trace.stop(1_000 * MS), InsightKind::Spinning);
+    assert!(found.title.contains(": 40 calls of sched_yield"), "{}", found.title);
+}
+
+#[test]
 fn a_full_channel_names_what_the_receiver_does_meanwhile() {
     let mut trace = running();
     for round in 0..20 {

@@ -6,9 +6,9 @@
 //! Worst is what explains most of the time that was looked at; what many threads lost at once
 //! counts as that time at most.
 //!
-//! - `stopped`, `locks`, `channels`, `stuck`, `spinning`, `cpus`, `hot`, `calls`, `memory`, `tasks`,
-//!   `async_tasks`, `backlog`, `path` (private): the rules, with their limits. `path` comes last: it
-//!   says nothing of a cause that another rule has named.
+//! - `stopped`, `locks`, `channels`, `stuck`, `spinning`, `cpus`, `hot`, `calls`, `memory`,
+//!   `tasks`, `async_tasks`, `backlog`, `path` (private): the rules, with their limits. `path`
+//!   comes last: it says nothing of a cause that another rule has named.
 //! - `words` (private): names, places and numbers as sentences have them.
 
 use std::cmp::Reverse;
@@ -70,7 +70,7 @@ pub enum InsightKind {
     ChattyCalls,
     /// One thread works, and the others wait.
     OneThread,
-    /// The main thread waited, through other threads and tasks, for one that slept or waited itself.
+    /// The main thread waited, through other threads and tasks, for one that slept or waited.
     CriticalPath,
     /// One function has most of the CPU time.
     HotFunction,

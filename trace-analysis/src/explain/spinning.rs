@@ -7,8 +7,13 @@ use super::words::{Facts, count, is_part, percent, time};
 use super::{Insight, InsightKind};
 use crate::report::life::saturating_sum;
 
-/// Fewer calls than this are no loop.
+/// Fewer calls than this are no loop, ...
 const CALLS_MIN: u64 = 1_000;
+
+/// ... unless the thread does little else: where others want its CPU, each call takes long. Then so
+/// many are enough, if it is in them for this part of that time, in per cents.
+const FEW_MIN: u64 = 20;
+const FEW_PERCENT: u64 = 90;
 
 /// Least part of a thread's time on CPUs and ready that it is in such calls, in per cents: to give
 /// up the CPU is nearly all that a loop of that kind does, but the call itself is short.
@@ -29,8 +34,9 @@ pub(super) fn threads(facts: &Facts<'_>) -> (Option<Insight>, Vec<ThreadId>) {
     };
     let spins = group.threads.iter().filter_map(|share| {
         let able = able(share.of)?;
-        let is_loop = share.count >= CALLS_MIN
-            && is_part(share.total.0, able, IN_CALLS_PERCENT)
+        let is_much =
+            |calls, per_cent| share.count >= calls && is_part(share.total.0, able, per_cent);
+        let is_loop = (is_much(CALLS_MIN, IN_CALLS_PERCENT) || is_much(FEW_MIN, FEW_PERCENT))
             && facts.is_worth(Nanos(able), SPIN_THOUSANDTHS);
         is_loop.then_some((*share, able))
     });

@@ -17,10 +17,10 @@ pub(crate) const WRITER: u32 = 2;
 pub(crate) const QUERY: u32 = 3;
 pub(crate) const PARKED: u32 = 4;
 
-/// Stacks: where a lock, a timer and a channel are awaited, where the lock is given up, and where a
-/// thread sleeps, as it is and inside `block_in_place`; where room in a channel and an answer are
-/// awaited; where a thread waits in `block_on`, and where a runtime wakes it as a task has ended, or
-/// as time is up.
+/// Stacks: where a lock, a timer and a channel are awaited, where the lock is given up, and where
+/// a thread sleeps, as it is and inside `block_in_place`; where room in a channel and an answer
+/// are awaited; where a thread waits in `block_on`, and where a runtime wakes it as a task has
+/// ended, or as time is up.
 pub(crate) const LOCK: u32 = 1;
 pub(crate) const TIMER: u32 = 2;
 pub(crate) const RELEASE: u32 = 3;

@@ -160,8 +160,8 @@ impl<S: ReadAt> TraceFile<S> {
     }
 
     /// What is wrong with the file, as far as opening it shows: no trailer (`Truncated`), a damaged
-    /// index, missing batches and events, bytes behind the end. Damage inside batches of events shows when they are
-    /// loaded, if the index was whole.
+    /// index, missing batches and events, bytes behind the end. Damage inside batches of events
+    /// shows when they are loaded, if the index was whole.
     #[must_use]
     pub fn faults(&self) -> &[ReadError] {
         &self.faults
