@@ -4,7 +4,7 @@
 #[path = "../../trace-analysis/tests/common/machine.rs"]
 mod machine;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use machine::Machine;
 use trace_analysis::async_tasks::AsyncTasks;
@@ -18,7 +18,7 @@ use trace_export::scene::{
 use trace_format::batch::Compression;
 use trace_format::id::StackId;
 use trace_format::read::TraceFile;
-use trace_format::testgen::{everything, tight_loops};
+use trace_format::testgen::{everything, os_id, tight_loops};
 
 /// A picture, as sums.
 #[derive(Default)]
@@ -33,13 +33,21 @@ struct Sums {
     states: HashMap<u64, (State, u64)>,
     /// Time running, ready, asleep.
     spent: [u64; 3],
-    arrows: HashMap<Arrow, u64>,
+    /// Of each thread's track, and those below it: the system's id.
+    threads: HashMap<Track, u64>,
+    /// Of each call that woke: the thread.
+    wakers: HashMap<u64, u64>,
+    /// Waits that were ended: by which call, and the thread that waited.
+    woken: Vec<(u64, u64)>,
     instants: HashMap<String, u64>,
     samples: u64,
 }
 
-fn label(label: Label<'_>) -> String {
-    match label {
+/// Of a poll, or of a part of a task's or a future's life: other words than of a region there.
+fn label(mark: &Mark<'_>) -> String {
+    let is_of_life = |arrow: &Arrow| matches!(arrow, Arrow::Task(_) | Arrow::Future(_));
+    match mark.label {
+        Label::Site(site) if mark.arrows.iter().any(is_of_life) => format!("life {}", site.0),
         Label::Site(site) => format!("site {}", site.0),
         Label::Name(name, _) | Label::Text(name, ..) => name.to_owned(),
     }
@@ -53,10 +61,14 @@ impl Sums {
         assert!(track.0 < self.tracks, "S3: {track:?} was made");
     }
 
-    fn arrows(&mut self, mark: &Mark<'_>) {
-        for arrow in mark.arrows {
-            *self.arrows.entry(*arrow).or_default() += 1;
+    /// From which thread to which arrows lead that are wakes, and how many.
+    fn wakes(&self) -> BTreeMap<(u64, u64), u64> {
+        let mut wakes = BTreeMap::new();
+        for (call, waiter) in &self.woken {
+            let waker = self.wakers.get(call).expect("an arrow begins at a call");
+            *wakes.entry((*waker, *waiter)).or_default() += 1;
         }
+        wakes
     }
 
     fn spend(&mut self, state: State, nanos: u64) {
@@ -82,16 +94,26 @@ impl Scene for Sums {
         false
     }
 
-    fn track(&mut self, _: Option<Track>, _: &str, _: TrackKind<'_>) -> Track {
+    fn track(&mut self, above: Option<Track>, _: &str, kind: TrackKind<'_>) -> Track {
+        let track = Track(self.tracks);
         self.tracks += 1;
-        Track(self.tracks - 1)
+        let thread = match kind {
+            TrackKind::Thread(id) => Some(id),
+            _ => above.and_then(|above| self.threads.get(&above).copied()),
+        };
+        self.threads.extend(thread.map(|thread| (track, thread)));
+        track
     }
 
     fn begin(&mut self, track: Track, at: u64, mark: &Mark<'_>) {
         self.at(track, at);
-        self.arrows(mark);
+        for arrow in mark.arrows {
+            let Arrow::Wake(call) = arrow else { continue };
+            let before = self.wakers.insert(*call, self.threads[&track]);
+            assert_eq!(before, None, "an arrow begins at one call");
+        }
         let open = self.open.entry(track).or_default();
-        open.push((at, label(mark.label)));
+        open.push((at, label(mark)));
         assert!(open.len() <= Self::DEPTH_MAX, "S1");
     }
 
@@ -105,8 +127,11 @@ impl Scene for Sums {
 
     fn instant(&mut self, track: Track, at: u64, mark: &Mark<'_>) {
         self.at(track, at);
-        self.arrows(mark);
-        *self.instants.entry(label(mark.label)).or_default() += 1;
+        for arrow in mark.arrows {
+            let Arrow::Wake(call) = arrow else { continue };
+            self.woken.push((*call, self.threads[&track]));
+        }
+        *self.instants.entry(label(mark)).or_default() += 1;
     }
 
     fn counter(&mut self, track: Track, at: u64, _: Number) {
@@ -159,26 +184,44 @@ fn states_calls_and_wakes_are_those_of_the_report() {
             let name = group.call.info().expect("a known call").name;
             assert_eq!(sums.slices[name], (group.count, group.total.0), "seed {seed}: {name}");
         }
-        let ends = sums.arrows.iter().filter(|(arrow, _)| matches!(arrow, Arrow::Wake(_)));
-        assert_eq!(ends.map(|(_, count)| count - 1).sum::<u64>(), wakes, "each leads somewhere");
-        let regions: u64 = lives.regions.iter().map(|region| region.count).sum();
-        assert_eq!(sums.slices["site 1"].0, regions);
+        assert_eq!(sums.wakes(), wakers(&lives), "seed {seed}: from whom to whom");
+        assert_eq!(sums.wakes().values().sum::<u64>(), wakes, "seed {seed}");
+        let leads: HashSet<_> = sums.woken.iter().map(|(call, _)| call).collect();
+        assert_eq!(leads.len(), sums.wakers.len(), "seed {seed}: each leads somewhere");
+        let [region] = lives.regions.as_slice() else { panic!("seed {seed}: one call site") };
+        let inside: u64 = threads.iter().flat_map(|thread| thread.regions).sum();
+        assert_eq!(sums.slices["site 1"], (region.count, inside), "seed {seed}");
     }
+}
+
+/// Who woke whom, and how often, as the report has it.
+fn wakers(lives: &Lives) -> BTreeMap<(u64, u64), u64> {
+    let mut wakers = BTreeMap::new();
+    for group in &lives.waits.by_thread {
+        for share in &group.wakers {
+            let of = (os_id(share.of.0.0), os_id(group.thread.0));
+            *wakers.entry(of).or_default() += share.count;
+        }
+    }
+    wakers
 }
 
 #[test]
 fn regions_polls_and_counts_are_those_of_the_report() {
-    for bytes in [everything(Compression::Lz4), tight_loops(3, 2_000, Compression::None)] {
+    let mut machine = Machine::new(7);
+    (0..3_000).for_each(|_| machine.step());
+    let machine = machine.finish().0;
+    for bytes in [everything(Compression::Lz4), tight_loops(3, 2_000, Compression::None), machine] {
         let (sums, totals, lives, tasks, summary) = drawn(&bytes);
         for region in summary.regions.iter().filter(|region| region.count > 0) {
             let slices = sums.slices.get(&format!("site {}", region.site.0));
-            assert!(slices.is_some_and(|(count, _)| *count >= region.count), "{region:?}");
+            assert_eq!(slices, Some(&(region.count, region.total.0)), "{region:?}");
         }
         assert_eq!(totals.samples, lives.cpus.iter().map(|cpu| cpu.samples).sum::<u64>());
         assert_eq!(totals.samples, sums.samples);
         let polls: u64 = tasks.sites.iter().map(|site| site.polls).sum();
         let polled = sums.slices.get("polled").map_or(0, |(count, _)| *count);
-        assert!(polled <= polls, "a poll of no time has no slice: {polled} of {polls}");
+        assert_eq!(polled, polls, "each took some time: one of none has no slice");
         let dropped: u64 = summary.threads.iter().map(|thread| thread.dropped_events).sum();
         assert_eq!(totals.dropped_events, dropped);
     }

@@ -8,6 +8,7 @@ use std::path::Path;
 use common::{Bench, Run, long, request, request_builder};
 use trace_format::event::EventKind;
 use trace_format::id::ThreadId;
+use trace_format::read::NESTING_MAX;
 use trace_format::text::from_text;
 use trace_format::time::Ticks;
 
@@ -221,6 +222,36 @@ fn stacks_and_locks_without_a_name_are_missing_from_every_answer() {
 fn drops_that_only_the_recorder_s_totals_know_are_missing_from_every_answer() {
     let total = ("stop 1000000 events 3 dropped 0", "stop 1000000 events 3 dropped 9");
     check(&made("base-loose.txt", total.0, total.1), &["DROPPED"]);
+}
+
+#[test]
+fn records_that_the_kernel_lost_are_missing_from_every_answer() {
+    let mut trace = request_builder();
+    trace.event(ThreadId::cpu(0).0, 800_000, EventKind::LostKernel { records: 7 });
+    check(&trace.stop(1_000_000), &["LOST:"]);
+}
+
+#[test]
+fn regions_deeper_than_readers_keep_are_missing_from_every_answer() {
+    let mut trace = request_builder();
+    // One batch: each restates what is open.
+    trace.batch_bytes_max(usize::MAX);
+    (0..=NESTING_MAX as u64).for_each(|at| trace.begin(2, 2, 600_000 + at));
+    (0..=NESTING_MAX as u64).for_each(|at| trace.end(2, 700_000 + at));
+    check(&trace.stop(1_000_000), &["TOO DEEP"]);
+}
+
+#[test]
+fn a_region_that_the_next_batch_does_not_restate_has_lost_its_end() {
+    let from = "last=1005 flags=1 events=1\n  1000 region 1 for 5 [ ]";
+    let to = "last=1000 flags=1 events=1\n  1000 region-begin 1 [ ]";
+    check(&made("base-loose.txt", from, to), &["LOST ENDS"]);
+}
+
+#[test]
+fn a_clock_that_was_looked_at_once_is_unknown_to_every_command() {
+    let from = "events=3\n  clock 1000000 monotonic 1000000 wall 1700000000000999900\n";
+    check(&made("base-loose.txt", from, "events=2\n"), &["UNKNOWN CLOCK"]);
 }
 
 #[test]

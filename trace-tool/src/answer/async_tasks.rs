@@ -36,12 +36,15 @@ pub struct AsyncAnswer {
     /// The longest poll, whether it is kept or not.
     pub longest_poll: Option<Nanos>,
     /// The polls that kept their threads for [`LONG_POLL`] or more, those of one place together,
-    /// cut. Only some of the longest are kept, so there may be none though there were such polls.
+    /// those that gave way last, cut. Only some of the longest are kept, so there may be none
+    /// though there were such polls.
     pub long_polls: Vec<PollGroup>,
     /// Places that were left out of these.
     pub long_polls_omitted: usize,
     /// How many polls took that long.
     pub long_polls_count: u64,
+    /// How many of these gave way, as far as they are kept: see [`PollGroup::gives_way`].
+    pub long_polls_in_place: u64,
     /// Places that were left out of the waits.
     pub waits_omitted: usize,
     /// Unfinished tasks that are alike, in the order in which they are worth a look, cut.
@@ -63,6 +66,8 @@ pub struct PollGroup {
     pub count: usize,
     /// The longest.
     pub longest: LongPoll,
+    /// Whether they were inside tokio's `block_in_place`.
+    pub is_in_place: bool,
     /// How many tasks were ready and waited behind one of them.
     pub delayed: u64,
     /// The task that waited longest behind one of them: whose it was, and for how long.
@@ -113,8 +118,14 @@ impl AsyncTotals {
 }
 
 impl PollGroup {
-    fn new(longest: &LongPoll) -> Self {
-        Self { count: 0, longest: longest.clone(), delayed: 0, delayed_most: None }
+    fn new(longest: &LongPoll, is_in_place: bool) -> Self {
+        Self { count: 0, longest: longest.clone(), is_in_place, delayed: 0, delayed_most: None }
+    }
+
+    /// Whether they blocked no worker: another one had the other tasks, and none waited.
+    #[must_use]
+    pub fn gives_way(&self) -> bool {
+        self.is_in_place && self.delayed == 0
     }
 
     fn add(&mut self, poll: &LongPoll) {
@@ -143,6 +154,7 @@ impl AsyncAnswer {
             long_polls: Vec::new(),
             long_polls_omitted: 0,
             long_polls_count: 0,
+            long_polls_in_place: 0,
             waits_omitted: 0,
             stuck: Vec::new(),
             stuck_omitted: 0,
@@ -156,6 +168,12 @@ impl AsyncAnswer {
         answer.find_stuck();
         answer.sort_and_cut();
         Ok(answer)
+    }
+
+    /// How many of the long polls blocked their workers.
+    #[must_use]
+    pub fn long_polls_blocking(&self) -> u64 {
+        self.long_polls_count.saturating_sub(self.long_polls_in_place)
     }
 
     /// Whether the trace has async tasks, though none of those that were asked for.
@@ -182,22 +200,28 @@ impl AsyncAnswer {
         let names = self.subject.names();
         let labels = self.subject.labels(&names);
         let is_long = |poll: &&LongPoll| poll.duration >= LONG_POLL;
-        let mut alike: Vec<(SiteId, String, PollGroup)> = Vec::new();
+        let mut alike: Vec<((SiteId, String, bool), PollGroup)> = Vec::new();
         for poll in self.tasks.polls.iter().filter(is_long) {
-            let place = own_place(labels, poll.culprit());
-            let found = alike.iter().position(|it| (it.0, &it.1) == (poll.site, &place));
+            let culprit = poll.culprit();
+            let is_in_place = labels.places.blocks_in_place(culprit);
+            let key = (poll.site, own_place(labels, culprit), is_in_place);
+            let found = alike.iter().position(|it| it.0 == key);
             let at = found.unwrap_or(alike.len());
             if at == alike.len() {
-                alike.push((poll.site, place, PollGroup::new(poll)));
+                alike.push((key, PollGroup::new(poll, is_in_place)));
             }
-            alike[at].2.add(poll);
+            alike[at].1.add(poll);
         }
         // Of the sites, which count all: the polls above are some of the longest.
         let sites = &self.tasks.sites;
         self.long_polls_count = units::sum(sites.iter().map(|site| site.long_polls));
         let longest = sites.iter().map(|site| site.poll.max).max();
         self.longest_poll = longest.filter(|longest| longest.0 > 0);
-        self.long_polls = alike.into_iter().map(|(.., group)| group).collect();
+        let mut groups: Vec<_> = alike.into_iter().map(|(_, group)| group).collect();
+        groups.sort_by_key(PollGroup::gives_way);
+        let in_place = groups.iter().filter(|group| group.gives_way());
+        self.long_polls_in_place = units::sum(in_place.map(|group| group.count as u64));
+        self.long_polls = groups;
     }
 
     fn find_stuck(&mut self) {

@@ -35,8 +35,14 @@ pub struct AsyncOut {
     longest_poll_ns: Option<u64>,
     /// How many polls took 10 ms or more.
     long_polls_count: u64,
-    /// These polls, those of one place together, the longest first, `--top` places at most. Of all
-    /// spawn sites, 64 of the longest polls are kept: there may be none of those of `--site`.
+    /// How many of these blocked their workers: all but those in `long_polls_in_place`.
+    long_polls_blocking: u64,
+    /// How many of these were inside tokio's `block_in_place` and kept no task waiting, of those
+    /// that are kept.
+    long_polls_in_place: u64,
+    /// These polls, those of one place together, `--top` places at most: those that blocked their
+    /// workers first, and of each kind the longest. Of all spawn sites, 64 of the longest polls are
+    /// kept: there may be none of those of `--site`.
     long_polls: Vec<PollGroupOut>,
     /// Places that `--top` left out.
     long_polls_omitted: usize,
@@ -82,6 +88,8 @@ impl AsyncOut {
             children: children.iter().map(|it| SpawnSiteOut::new(labels, it)).collect(),
             longest_poll_ns: answer.longest_poll.map(|longest| longest.0),
             long_polls_count: answer.long_polls_count,
+            long_polls_blocking: answer.long_polls_blocking(),
+            long_polls_in_place: answer.long_polls_in_place,
             long_polls: long_polls.map(|group| PollGroupOut::new(labels, group)).collect(),
             long_polls_omitted: answer.long_polls_omitted,
             polls: polls.iter().map(|it| PollOut::new(labels, it)).collect(),

@@ -82,27 +82,46 @@ fn head(answer: &AsyncAnswer) -> String {
 
 /// The polls that kept their threads the longest, those of one place together.
 fn print_polls(answer: &AsyncAnswer, labels: Labels<'_>, out: &mut Output) -> Result<(), Failure> {
-    let limit = units::time(LONG_POLL);
-    if answer.long_polls_count == 0 {
-        let longest = answer.longest_poll;
-        let longest = longest.map(|poll| format!(": the longest took {}", units::time(poll)));
-        let longest = longest.unwrap_or_default();
-        writeln!(out, "no worker was blocked: no poll took {limit}{longest}")?;
-        return Ok(());
+    let (blocking, in_place) = (answer.long_polls_blocking(), answer.long_polls_in_place);
+    if blocking == 0 {
+        writeln!(out, "{}", none_blocked(answer))?;
     }
-    let many = units::plural(answer.long_polls_count, "poll", "polls");
-    let title = format!("Blocked workers: {many} of {limit} or more");
-    writeln!(out, "\n{}", out.bold(&title))?;
-    if answer.long_polls.is_empty() {
-        writeln!(
-            out,
-            "(none of them is among the longest, which are kept; --from and --to show less)"
-        )?;
+    let (given_way, blocked): (Vec<_>, Vec<_>) =
+        answer.long_polls.iter().partition(|group| group.gives_way());
+    if blocking > 0 {
+        let many = units::plural(blocking, "poll", "polls");
+        let title = format!("Blocked workers: {many} of {} or more", units::time(LONG_POLL));
+        writeln!(out, "\n{}", out.bold(&title))?;
+        if blocked.is_empty() {
+            writeln!(
+                out,
+                "(none of them is among the longest, which are kept; --from and --to show less)"
+            )?;
+        }
     }
-    for group in &answer.long_polls {
+    for group in blocked {
+        print_poll(group, answer.has_cpus, labels, out)?;
+    }
+    if in_place > 0 {
+        let many = units::plural(in_place, "long poll", "long polls");
+        let title = format!("In block_in_place: {many}, another worker had the other tasks");
+        writeln!(out, "\n{}", out.bold(&title))?;
+    }
+    for group in given_way {
         print_poll(group, answer.has_cpus, labels, out)?;
     }
     Ok(print_more(out, answer.long_polls_omitted, "--top 0")?)
+}
+
+/// Why no worker was blocked.
+fn none_blocked(answer: &AsyncAnswer) -> String {
+    let limit = units::time(LONG_POLL);
+    if answer.long_polls_in_place > 0 {
+        return format!("no worker was blocked: no poll outside of block_in_place took {limit}");
+    }
+    let longest = answer.longest_poll;
+    let longest = longest.map(|poll| format!(": the longest took {}", units::time(poll)));
+    format!("no worker was blocked: no poll took {limit}{}", longest.unwrap_or_default())
 }
 
 fn print_poll(
@@ -120,10 +139,13 @@ fn print_poll(
         more => format!(", {} times", units::count(more as u64)),
     };
     let line = format!("{long:>8}  {who} kept {thread} from {at} on{over}{times}");
-    out.wrapped_loud(&line, 10)?;
-    if labels.places.blocks_in_place(poll.culprit()) {
-        let line = "in block_in_place: another worker had the other tasks meanwhile";
-        writeln!(out, "{:10}{line}", "")?;
+    if group.gives_way() {
+        out.wrapped(&line, 10)?;
+    } else {
+        out.wrapped_loud(&line, 10)?;
+        if group.is_in_place {
+            writeln!(out, "{:10}in block_in_place, and yet others waited for it", "")?;
+        }
     }
     let meanwhile = doing(poll, labels);
     if !meanwhile.is_empty() {
