@@ -2,8 +2,9 @@
 //!
 //! `cargo bench -p trace-analysis --bench lives`. `locks` is four threads that hand one lock on,
 //! with switches; `workers` is regions in four threads, with few waits and switches; `calls` is
-//! short calls of many files without switches; `regions` is a trace without either, which costs
-//! what walking in the order of time costs.
+//! short calls of a hundred files without switches, `files` of 61,000; `check` is what the command
+//! of that name costs for `files`, and `explain` for `locks`; `regions` is a trace without either,
+//! which costs what walking in the order of time costs.
 
 #![allow(missing_docs, reason = "a bench has no readers of its docs")]
 
@@ -11,9 +12,10 @@ use std::sync::LazyLock;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use trace_analysis::Trace;
+use trace_analysis::explain::explain;
 use trace_analysis::life::Lives;
 use trace_analysis::symbols::Symbols;
+use trace_analysis::{Report, Summary, Trace, Wanted};
 use trace_format::batch::Compression;
 use trace_format::definition::ResourceKind;
 use trace_format::event::EventKind;
@@ -23,9 +25,12 @@ use trace_format::testgen::{TraceBuilder, open_call, os_id, tight_loops};
 use trace_format::value::Values;
 
 const EVENTS: u64 = 2_000_000;
+const FILES: u32 = 61_000;
+const FILES_EVENTS: u64 = 1_000_000;
 
 static LOCKS: LazyLock<Vec<u8>> = LazyLock::new(locks);
 static CALLS: LazyLock<Vec<u8>> = LazyLock::new(calls);
+static FILES_TRACE: LazyLock<Vec<u8>> = LazyLock::new(files);
 static WORKERS: LazyLock<Vec<u8>> = LazyLock::new(workers);
 static REGIONS: LazyLock<Vec<u8>> =
     LazyLock::new(|| tight_loops(4, EVENTS as u32 / 4, Compression::None));
@@ -70,6 +75,21 @@ fn calls() -> Vec<u8> {
         trace.call(thread, open_call(call, file, stack), at * 1_000, 300 + at % 500, 64);
     }
     trace.stop(EVENTS * 1_000)
+}
+
+/// Half as many calls, of more files than there are groups.
+fn files() -> Vec<u8> {
+    let mut trace = started();
+    for file in 101..=FILES {
+        let value = u64::from(file);
+        trace.resource(file, ResourceKind::File, value, &format!("/data/{file}"));
+    }
+    for at in 0..FILES_EVENTS {
+        let (thread, stack) = (1 + (at % 4) as u32, 1 + (at % 16) as u32);
+        let file = 2 + (at % u64::from(FILES - 1)) as u32;
+        trace.call(thread, open_call(CallId::READ, file, stack), at * 1_000, 300 + at % 500, 64);
+    }
+    trace.stop(FILES_EVENTS * 1_000)
 }
 
 /// Four workers: jobs of nested regions, each handed over by way of a channel for which the worker
@@ -121,6 +141,37 @@ fn workers_with_regions(bencher: Bencher<'_, '_>) {
 #[divan::bench(sample_count = 10, sample_size = 1)]
 fn short_calls(bencher: Bencher<'_, '_>) {
     bench(bencher, &CALLS);
+}
+
+#[divan::bench(sample_count = 10, sample_size = 1)]
+fn short_calls_of_many_files(bencher: Bencher<'_, '_>) {
+    let file = TraceFile::open(FILES_TRACE.as_slice()).expect("it is a trace");
+    let symbols = Symbols::of_trace(file.tables());
+    bencher
+        .counter(ItemsCount::new(FILES_EVENTS))
+        .bench_local(|| Lives::read(&Trace::new(&file).named(&symbols), |_| {}));
+}
+
+#[divan::bench(sample_count = 10, sample_size = 1)]
+fn check_of_many_files(bencher: Bencher<'_, '_>) {
+    let read = || {
+        let file = TraceFile::open(FILES_TRACE.as_slice()).expect("it is a trace");
+        Summary::read(&Trace::new(&file), |_| {})
+    };
+    bencher.counter(ItemsCount::new(FILES_EVENTS)).bench_local(read);
+}
+
+/// What the command wants is read, and then explained.
+#[divan::bench(sample_count = 10, sample_size = 1)]
+fn explain_locks_and_switches(bencher: Bencher<'_, '_>) {
+    let file = TraceFile::open(LOCKS.as_slice()).expect("it is a trace");
+    let symbols = Symbols::of_trace(file.tables());
+    let read = || {
+        let trace = Trace::new(&file).named(&symbols);
+        let wanted = Wanted { async_tasks: true, heap: true, ..Wanted::default() };
+        explain(&trace, &Report::read(&trace, wanted, |_| {}))
+    };
+    bencher.counter(ItemsCount::new(EVENTS)).bench_local(read);
 }
 
 #[divan::bench(sample_count = 10, sample_size = 1)]

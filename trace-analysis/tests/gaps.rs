@@ -6,14 +6,16 @@ use trace_analysis::reason::Reason;
 use trace_analysis::report::observe;
 use trace_analysis::symbols::Symbols;
 use trace_analysis::timeline::{Begun, Edge, Observer, Who};
-use trace_analysis::{Moment, Trace};
-use trace_format::batch::Compression;
+use trace_analysis::{Moment, Summary, Trace};
+use trace_format::batch::{BatchInfo, Compression};
 use trace_format::definition::{CallsiteKind, ResourceKind};
-use trace_format::event::EventKind;
-use trace_format::id::{CallId, FutureId, Open, OpenCall, SiteId, StackId};
+use trace_format::event::{Event, EventKind, put_event};
+use trace_format::header::BatchKind;
+use trace_format::id::{CallId, FutureId, Open, OpenCall, SiteId, StackId, ThreadId};
 use trace_format::read::TraceFile;
 use trace_format::testgen::{TraceBuilder, open_call, os_id};
 use trace_format::time::{Nanos, Ticks};
+use trace_format::value::Values;
 
 const MS: u64 = 1_000_000;
 /// When the trace begins, on the clock of the machine.
@@ -147,4 +149,38 @@ fn what_a_thread_could_not_restate_is_as_old_as_it_was() {
     // Nobody knows what it did in the gap.
     let inside = Nanos(8_990 + 5_000);
     assert_eq!((wait.inside, wait.duration), (inside, Nanos(4_000 * MS + inside.0)));
+}
+
+#[test]
+fn what_is_open_stays_so_over_pieces_that_are_not_restated() {
+    let mut trace = started();
+    trace.write_definitions();
+    let (site, values) = (SiteId(1), Values::new(&[]));
+    let events = [
+        (100, EventKind::RegionBegin { site, values }),
+        (200, EventKind::Region { site, duration: Ticks(10), values }),
+        (300, EventKind::End),
+    ];
+    for (sequence, (at, kind)) in (0..).zip(events) {
+        let (mut payload, base_ticks) = (Vec::new(), Ticks(START + at));
+        let mut clock = base_ticks;
+        put_event(&mut payload, &mut clock, &Event { ticks: base_ticks, kind });
+        let info = BatchInfo {
+            kind: BatchKind::Events,
+            thread: ThreadId(1),
+            sequence,
+            offset: 0,
+            generation: 1,
+            base_ticks,
+            last_ticks: clock,
+            events: 1,
+            flags: 0,
+        };
+        trace.batch(&info, &payload);
+    }
+    let file = TraceFile::open(trace.stop(START + 1_000)).expect("a trace");
+    let summary = Summary::read(&Trace::new(&file), |_| {});
+    let [region] = summary.regions.as_slice() else { panic!("{:?}", summary.regions) };
+    assert_eq!((region.count, region.unfinished, region.lost_ends), (2, 0, 0));
+    assert_eq!(region.quantiles.max, Nanos(200), "it ended, and lasted all the time");
 }

@@ -12,7 +12,7 @@ use trace_format::definition::CallsiteKind;
 use trace_format::event::{Event, EventKind, put_event};
 use trace_format::header::{BatchKind, FLAG_RESTATED};
 use trace_format::id::{Open, SiteId, ThreadId};
-use trace_format::testgen::TraceBuilder;
+use trace_format::testgen::{TraceBuilder, os_id};
 use trace_format::text::from_text;
 use trace_format::time::Ticks;
 use trace_format::value::Values;
@@ -172,6 +172,54 @@ fn ends_of_what_is_not_open_are_told_apart_from_what_is() {
     assert_eq!(run.code, Some(0), "{}", run.err);
     assert!(run.out.contains("ended on another thread than they began on: 20,000 times"));
     assert!(run.out.contains("still open at the end: 20,000 times"), "{}", run.out);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_million_ends_of_what_is_not_open_take_the_same_time_however_much_is() {
+    let mut trace = begun();
+    // With CPUs, regions are followed for what threads did, too.
+    trace.switch_in(0, 1, os_id(1));
+    trace.seal(ThreadId::cpu(0).0);
+    let open = 60_000;
+    let begin = EventKind::RegionBegin { site: SiteId(1), values: Values::new(&[]) };
+    let begins = encoded(&[begin]).repeat(open as usize);
+    let end = EventKind::EndDetached { open: Open::Region(SiteId(2)), since: Ticks(5) };
+    let each = encoded(&[end]);
+    let ends = each.repeat(100_000);
+    let piece = |offset, events, flags| BatchInfo {
+        kind: BatchKind::Events,
+        thread: ThreadId(1),
+        sequence: 0,
+        offset,
+        generation: 1,
+        base_ticks: Ticks(10),
+        last_ticks: Ticks(10),
+        events,
+        flags,
+    };
+    trace.write_definitions();
+    trace.batch(&piece(0, open, FLAG_RESTATED), &begins);
+    for at in 0..10 {
+        trace.batch(&piece((begins.len() + at * ends.len()) as u32, 100_000, 0), &ends);
+    }
+    let bench = Bench::new(&trace.stop(1_000));
+    // The processor's seconds of a debug build. To look at all that is open for each end would be
+    // sixty thousand million looks, which take minutes.
+    let line = "ulimit -t 20; exec \"$0\" \"$@\"";
+    let export = ["export", "--format", "perfetto", "--output", "a.perfetto"];
+    for words in [&["summary"][..], &["threads"], &export] {
+        let (verb, rest) = words.split_first().expect("a verb");
+        let mut command = Command::new("sh");
+        command.args(["-c", line, env!("CARGO_BIN_EXE_exectrace"), verb]);
+        command.arg(bench.path("a.trace")).args(rest).current_dir(bench.path(""));
+        let output = command.output().expect("it runs");
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{verb}: {}: {said}", output.status);
+    }
+    let run = bench.run("summary FILE");
+    assert!(run.out.contains("ended on another thread than they began on: 1,000,000 times"));
+    assert!(run.out.contains("still open at the end: 60,000 times"), "{}", run.out);
 }
 
 #[test]

@@ -128,6 +128,9 @@ pub struct Waits {
     /// How many are in groups for what came too late, as there is room for a limited number of
     /// groups: such a group has a reason and no more.
     pub late: u64,
+    /// How many have no waker or no holder, as they came when there was no room for another lock,
+    /// or another place at which threads wait for locks without an address.
+    pub late_holders: u64,
     /// By [`By::Resource`], the most time first.
     pub by_resource: Vec<WaitGroup>,
     /// By [`By::Reason`], the most time first.

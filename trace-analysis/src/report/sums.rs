@@ -75,6 +75,7 @@ impl<'t> Sums<'t> {
         let mut scratch = Scratch::new();
         let mut waits = self.waits.finish(&mut scratch);
         add_holders(&mut waits.by_resource, &found);
+        waits.late_holders = found.late_holders();
         let fine = Fine {
             waits: self.waits.fine(),
             calls: self.calls.fine(),

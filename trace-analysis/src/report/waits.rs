@@ -131,6 +131,7 @@ impl WaitTable {
             count,
             total: Nanos(total),
             late: self.waits.late(),
+            late_holders: 0,
             by_resource: view(0),
             by_reason: view(1),
             by_stack: view(2),

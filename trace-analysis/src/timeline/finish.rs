@@ -44,6 +44,11 @@ impl Found {
         Some((futex.waiters_max, futex.holders(reason)))
     }
 
+    /// How many waits have no waker or no holder because a table was full.
+    pub(crate) fn late_holders(&self) -> u64 {
+        self.futexes.late() + self.hands.late()
+    }
+
     /// Who held the lock without an address for which threads waited at a place.
     pub(crate) fn holders_at(&self, reason: Reason, place: StackId) -> Vec<Holder> {
         self.hands.found(reason, place).map_or(Vec::new(), |lock| lock.holders(reason))

@@ -31,6 +31,10 @@ const WAKES_MAX: usize = 256;
 /// So many addresses are remembered; those at which nobody waits are forgotten beyond.
 const FUTEXES_MAX: usize = 1 << 16;
 
+/// Those that can be forgotten are looked for once in so many new addresses: each costs the same,
+/// however many there are.
+const SWEEP_EACH: usize = FUTEXES_MAX / 16;
+
 /// So many holders are told apart for one lock,
 const HOLDERS_MAX: usize = 256;
 /// and so many of them are told of in the end.
@@ -151,6 +155,11 @@ impl Wake {
 pub(super) struct Futexes {
     by_resource: FastMap<u32, Futex>,
     pub(super) lock_waits: LockWaits,
+    /// How many waits at other addresses began when there was no room for another one.
+    late: u64,
+    /// How many addresses came for which there was no room, or were new, since some were last
+    /// looked for that could be forgotten.
+    since_sweep: usize,
 }
 
 impl LockWaits {
@@ -183,8 +192,12 @@ impl Futexes {
         if resource == 0 {
             return None;
         }
-        if self.by_resource.len() >= FUTEXES_MAX && !self.by_resource.contains_key(&resource) {
-            self.by_resource.retain(|_, futex| !futex.waiters.is_empty() || futex.was_fought());
+        if !self.by_resource.contains_key(&resource) {
+            self.since_sweep += 1;
+            if self.by_resource.len() >= FUTEXES_MAX && self.since_sweep > SWEEP_EACH {
+                self.since_sweep = 0;
+                self.by_resource.retain(|_, futex| !futex.waiters.is_empty() || futex.was_fought());
+            }
             if self.by_resource.len() >= FUTEXES_MAX {
                 return None;
             }
@@ -193,8 +206,30 @@ impl Futexes {
         Some(self.by_resource.entry(resource).or_insert_with(new))
     }
 
+    /// A thread begins to wait at an address. Without room for that, nobody will be known to have
+    /// ended this wait, or to have held the lock.
+    pub(super) fn wait(
+        &mut self,
+        resource: u32,
+        who: (usize, ThreadId),
+        begin: u64,
+        reason: Reason,
+        counts: bool,
+    ) {
+        match self.at(resource) {
+            Some(futex) => futex.wait(who, begin, reason, counts),
+            None => self.late += u64::from(counts && resource != 0),
+        }
+    }
+
+    /// How many waits began when there was no room for another address.
+    pub(super) fn late(&self) -> u64 {
+        self.late
+    }
+
     /// The window begins: who waits and who holds is known, what was counted does not count.
     pub(super) fn restart(&mut self) {
+        self.late = 0;
         for futex in self.by_resource.values_mut() {
             futex.holders.clear();
             futex.waiters_max = futex.counted;

@@ -24,7 +24,8 @@ use crate::reason::Reason;
 /// Maximum number of hands that one wait is followed through. What was before stays without a name.
 const HANDS_MAX: usize = 64;
 
-/// Maximum number of places at which locks are waited for; waits at later ones have no holders.
+/// Maximum number of places at which locks are waited for; waits at later ones have no holders, and
+/// are counted.
 const PLACES_MAX: usize = 1 << 12;
 
 /// One thread that had a lock while another waited.
@@ -44,6 +45,8 @@ pub(super) struct LockHands {
     waits: HashMap<ThreadId, Vec<LockHand>>,
     /// The holders, by why and where others waited.
     places: HashMap<(Reason, StackId), Futex>,
+    /// How many waits were at other places.
+    late: u64,
 }
 
 impl LockHands {
@@ -75,6 +78,17 @@ impl LockHands {
         Some(self.places.entry(key).or_default())
     }
 
+    /// How many waits are at places for which there was no room.
+    pub(super) fn late(&self) -> u64 {
+        self.late
+    }
+
+    /// The window begins: whose hands a lock was in is known, what was counted does not count.
+    pub(super) fn restart(&mut self) {
+        self.places.clear();
+        self.late = 0;
+    }
+
     /// The same, once all is known.
     pub(super) fn found(&self, reason: Reason, place: StackId) -> Option<&Futex> {
         self.places.get(&(reason, place))
@@ -95,8 +109,13 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
             return wake.held_since.filter(|_| call.why.reason.is_lock());
         }
         let hands = self.hands.pass(thread, begin, wake).to_vec();
-        let lock = self.hands.at(call.why.reason, call.place)?;
-        for hand in hands.iter().filter(|_| self.sums.counts(thread)) {
+        let since = hands.first().map(|hand| hand.from);
+        let counts = self.sums.counts(thread);
+        let Some(lock) = self.hands.at(call.why.reason, call.place) else {
+            self.hands.late += u64::from(counts);
+            return since;
+        };
+        for hand in hands.iter().filter(|_| counts) {
             let held = self.stops.awake(hand.from, hand.until);
             let holder = (call.why.reason, hand.thread, hand.place);
             if lock.blame(holder, hand.until, held)
@@ -107,7 +126,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
                 lock.held(holder, held, doings);
             }
         }
-        hands.first().map(|hand| hand.from)
+        since
     }
 }
 

@@ -205,9 +205,8 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         let mut edge = 0;
         match call_class(call.call) {
             CallClass::Futex if whole.is_none_or(|(_, result)| result != EAGAIN) => {
-                if let Some(futex) = self.futexes.at(resource) {
-                    futex.wait((who, thread), begin, why.reason, self.sums.counts(thread));
-                }
+                let counts = self.sums.counts(thread);
+                self.futexes.wait(resource, (who, thread), begin, why.reason, counts);
             }
             CallClass::FutexWake => {
                 let (end, woken) = match whole {

@@ -210,6 +210,7 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
         self.sums.restart();
         self.cpus.restart();
         self.futexes.restart();
+        self.hands.restart();
         self.faults = 0;
         if let Some(tasks) = &mut self.async_tasks {
             tasks.restart();

@@ -48,6 +48,8 @@ pub struct BlockedAnswer {
     pub total: Nanos,
     /// How many are in groups without a place or a file, because the table was full.
     pub late: u64,
+    /// How many have no waker or no holder, because the table of locks was full.
+    pub late_holders: u64,
     /// By what is waited for.
     pub by_lock: WaitGroups,
     /// By the reason.
@@ -91,13 +93,15 @@ impl BlockedAnswer {
         let LifeReading { subject, report } = LifeReading::read(question, Wanted::default())?;
         let by_lock = WaitGroups::new(report.lives.waits_by_resource(), ask.top);
         let disturbances = Disturbances::new(&report.lives);
-        let Waits { count, total, late, by_reason, by_stack, by_thread, .. } = report.lives.waits;
+        let Waits { count, total, late, late_holders, .. } = report.lives.waits;
+        let Waits { by_reason, by_stack, by_thread, .. } = report.lives.waits;
         Ok(Self {
             subject,
             disturbances,
             count,
             total,
             late,
+            late_holders,
             by_lock,
             by_reason: WaitGroups::new(by_reason, ask.top),
             by_stack: WaitGroups::new(by_stack, ask.top),

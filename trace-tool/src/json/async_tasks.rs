@@ -55,6 +55,9 @@ pub struct AsyncOut {
     waits: Vec<AwaitOut>,
     /// Places that `--top` left out.
     waits_omitted: usize,
+    /// How many of the times that tasks were idle are in groups without a place, because a table of
+    /// 16,384 groups was full.
+    late_waits: u64,
     /// Unfinished tasks that have waited for as long as `--idle` says.
     unfinished: Vec<UnfinishedOut>,
     /// Unfinished tasks that have not waited for that long.
@@ -96,6 +99,7 @@ impl AsyncOut {
             delays: delays.iter().map(|it| DelayOut::new(labels, it)).collect(),
             waits: waits.iter().map(|it| AwaitOut::new(labels, it)).collect(),
             waits_omitted: answer.waits_omitted,
+            late_waits: answer.tasks.late_waits,
             unfinished: unfinished.iter().map(|it| UnfinishedOut::new(labels, it, to)).collect(),
             unfinished_omitted: answer.unfinished_omitted,
             workers: workers.iter().map(|it| WorkerOut::new(labels, it)).collect(),

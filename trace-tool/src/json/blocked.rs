@@ -49,6 +49,9 @@ pub struct WaitsOut {
     /// How many are in groups without `resource`, `at` and `thread`, because a table of 8,192
     /// groups was full.
     late: u64,
+    /// How many have no `wakers` or no `holders`, because a table was full: of 65,536 addresses at
+    /// which threads waited, or of 4,096 places at which they waited for locks without an address.
+    late_holders: u64,
     /// By what is waited for; by the place where that has no name, and for child processes. Files
     /// that cost little are one group if they are many.
     by_lock: Vec<WaitGroupOut>,
@@ -69,6 +72,7 @@ impl WaitsOut {
             count: answer.count,
             total_ns: answer.total.0,
             late: answer.late,
+            late_holders: answer.late_holders,
             by_lock: WaitGroupOut::all(labels, by_lock),
             by_reason: WaitGroupOut::all(labels, by_reason),
             by_stack: WaitGroupOut::all(labels, by_stack),

@@ -36,6 +36,9 @@ pub struct LivesOut {
     able_ns: Vec<u64>,
     /// Waits that are in groups without a resource and a place, because the table was full.
     late_waits: u64,
+    /// Waits of which nobody can be told who held the lock or woke the thread, because the table of
+    /// locks was full.
+    late_holders: u64,
 }
 
 impl LivesOut {
@@ -54,6 +57,7 @@ impl LivesOut {
             running_ns: all(&lives.concurrency.running),
             able_ns: all(&lives.concurrency.able),
             late_waits: lives.waits.late,
+            late_holders: lives.waits.late_holders,
         }
     }
 }

@@ -14,7 +14,7 @@ use trace_format::id::{CallId, SiteId, StackId};
 
 use super::blocked::shares;
 use super::table::{Column, Table};
-use super::{print_more, print_table};
+use super::{late, print_more, print_table};
 use crate::answer::async_tasks::{AsyncAnswer, PollGroup, StuckGroup, own_place as place};
 use crate::answer::limited;
 use crate::error::Failure;
@@ -200,7 +200,11 @@ fn print_waits(answer: &AsyncAnswer, labels: Labels<'_>, out: &mut Output) -> Re
     for group in &answer.tasks.waits {
         print_wait(group, labels, out)?;
     }
-    Ok(print_more(out, answer.waits_omitted, "--top 0")?)
+    print_more(out, answer.waits_omitted, "--top 0")?;
+    if let Some(line) = late(answer.tasks.late_waits, "waits") {
+        out.wrapped(&line, 2)?;
+    }
+    Ok(())
 }
 
 fn print_wait(group: &AwaitGroup, labels: Labels<'_>, out: &mut Output) -> Result<(), Failure> {

@@ -10,7 +10,7 @@ use trace_format::id::{CallId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
 use super::table::{Column, Table};
-use super::{late, print_more, print_stack, print_table, standstills, why_nothing};
+use super::{late, late_holders, print_more, print_stack, print_table, standstills, why_nothing};
 use crate::answer::blocked::{BlockedAnswer, WaitKind};
 use crate::error::Failure;
 use crate::label::{Labels, call, units};
@@ -62,7 +62,8 @@ pub fn print(answer: &BlockedAnswer, with_stacks: bool, out: &mut Output) -> Res
         }
         print_more(out, rest.omitted, "--top 0")?;
     }
-    if let Some(line) = late(answer.late, "waits") {
+    let lines = [late(answer.late, "waits"), late_holders(answer.late_holders)];
+    for line in lines.into_iter().flatten() {
         out.wrapped(&line, 2)?;
     }
     Ok(())

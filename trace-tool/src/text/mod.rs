@@ -116,6 +116,19 @@ pub fn late(late: u64, what: &str) -> Option<String> {
     })
 }
 
+/// A line about waits of which nobody can be told who held the lock; nothing if there are none.
+#[must_use]
+pub fn late_holders(late: u64) -> Option<String> {
+    let count = units::plural(late, "wait", "waits");
+    (late > 0).then(|| {
+        format!(
+            "(the table of locks is full: who held the lock, or woke the thread, is not known of \
+             {count} that came when it had no room for another one; --from and --to show less at \
+             a time)"
+        )
+    })
+}
+
 /// A line about each of the longest times in which the whole process stood still.
 #[must_use]
 pub fn standstills(all: &[Standstill]) -> Vec<String> {

@@ -10,8 +10,8 @@ use trace_profile::escape;
 
 use super::table::{Column, Table};
 use super::{
-    FINDINGS_SHOWN, blocked, facilities_off, late, oddities, print_more, print_table, regions,
-    standstills, tasks, threads,
+    FINDINGS_SHOWN, blocked, facilities_off, late, late_holders, oddities, print_more, print_table,
+    regions, standstills, tasks, threads,
 };
 use crate::answer::summary::SummaryAnswer;
 use crate::error::Failure;
@@ -130,7 +130,8 @@ fn print_lives(
         out.wrapped(&format!("Top wait: {time} in {count}, {subject}"), 2)?;
         writeln!(out, "  more: {}", answer.subject.reading.more("blocked"))?;
     }
-    if let Some(line) = late(lives.waits.late, "waits") {
+    let lines = [late(lives.waits.late, "waits"), late_holders(lives.waits.late_holders)];
+    for line in lines.into_iter().flatten() {
         out.wrapped(&line, 2)?;
     }
     Ok(())

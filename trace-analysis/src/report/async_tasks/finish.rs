@@ -42,6 +42,7 @@ impl AsyncReport<'_> {
         self.flush_early();
         let sums = &self.sums;
         let sites: Vec<SiteId> = sums.all.iter().map(|(_, sums)| sums.told.site).collect();
+        let late_waits = self.waits.late();
         let waits = self.waits.finish(|place| sites[place]);
         let (polls, delays) = self.polls.finish();
         let (sites, children) = self.sums.finish();
@@ -58,6 +59,7 @@ impl AsyncReport<'_> {
             polls,
             delays,
             waits,
+            late_waits,
             unfinished,
             workers,
             untracked: self.untracked,

@@ -62,6 +62,9 @@ pub struct AsyncTasks {
     pub delays: Vec<Delay>,
     /// Where tasks were idle, the most time first.
     pub waits: Vec<AwaitGroup>,
+    /// How many times of these are in groups without a place, of one spawn site each, as there was
+    /// no room for another group when they came.
+    pub late_waits: u64,
     /// What had not ended, those that have waited longest first.
     pub unfinished: Vec<Unfinished>,
     /// The threads that polled, by id.

@@ -17,7 +17,7 @@ use crate::reason::Await;
 use crate::report::life::{Sum, TOP, keep_longest, top};
 use crate::timeline::futures::{HolderThen, Places};
 
-/// So many groups are told apart; the rest share one of each spawn site.
+/// So many groups are told apart; the rest share one of each spawn site, and are counted.
 const GROUPS_MAX: usize = 1 << 14;
 
 /// So many wakers, holders and places of one holder are told apart in a group.
@@ -55,26 +55,31 @@ type GroupKey = (usize, StackId, Vec<(StackId, Await)>);
 pub(crate) struct Waits {
     groups: HashMap<GroupKey, Group>,
     budget: Budget,
+    /// How many waits had a place for which there was no room.
+    late: u64,
 }
 
 impl Waits {
     pub(crate) fn new() -> Self {
         let budget = Budget::new(crate::durations::SLOT_BYTES_MAX);
-        Self { groups: HashMap::new(), budget }
+        Self { groups: HashMap::new(), budget, late: 0 }
     }
 
+    /// Where a wait belongs, and whether that is the group for what came too late.
     fn group(
         &mut self,
         sums: usize,
         (stack, awaited): (StackId, Await),
         others: &[(StackId, Await)],
-    ) -> &mut Group {
+    ) -> (&mut Group, bool) {
         let mut key = (sums, stack, others.to_vec());
         let mut awaited = awaited;
-        if self.groups.len() >= GROUPS_MAX && !self.groups.contains_key(&key) {
+        let is_full = self.groups.len() >= GROUPS_MAX && !self.groups.contains_key(&key);
+        let is_late = is_full && stack != StackId(0);
+        if is_full {
             (key, awaited) = ((sums, StackId(0), Vec::new()), Await::UNKNOWN);
         }
-        self.groups.entry(key).or_insert_with(|| Group {
+        let group = self.groups.entry(key).or_insert_with(|| Group {
             awaited,
             sum: Sum::default(),
             max: 0,
@@ -83,7 +88,13 @@ impl Waits {
             wakers: HashMap::new(),
             holders: HashMap::new(),
             longest: Vec::new(),
-        })
+        });
+        (group, is_late)
+    }
+
+    /// How many waits are in groups for what came too late.
+    pub(crate) fn late(&self) -> u64 {
+        self.late
     }
 
     /// A task was idle, or still is.
@@ -102,7 +113,7 @@ impl Waits {
     ) {
         // The budget is the groups', not the group's.
         let mut budget = std::mem::replace(&mut self.budget, Budget::new(0));
-        let group = self.group(sums, place, others);
+        let (group, is_late) = self.group(sums, place, others);
         let (nanos, inside) = (idle.duration.0, idle.inside.0);
         group.sum.add(inside);
         group.max = group.max.max(nanos);
@@ -116,6 +127,7 @@ impl Waits {
             }
         }
         self.budget = budget;
+        self.late += u64::from(is_late);
     }
 
     /// A task woke another that awaited a lock, by giving it up.
@@ -133,7 +145,7 @@ impl Waits {
         let last = holder.past.iter().rev().find(|past| places.is_lock(past.stack));
         let from = waited.0.max(last.map_or(0, |past| past.to)).max(holder.begin);
         let Some(nanos) = waited.1.checked_sub(from).filter(|nanos| *nanos > 0) else { return };
-        let group = self.group(sums, place, &[]);
+        let (group, _) = self.group(sums, place, &[]);
         let key = (holder.site, holder.released_at);
         if group.holders.len() >= PARTIES_MAX && !group.holders.contains_key(&key) {
             return;
