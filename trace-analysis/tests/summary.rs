@@ -375,3 +375,37 @@ fn a_task_begun_on_a_slow_thread_and_ended_on_a_fast_one_is_whole() {
     assert_eq!((tree.latency, tree.worked, tree.unfinished), (Nanos(200), Nanos(50), false));
     assert_eq!(names(&summary), [""; 0]);
 }
+
+#[test]
+fn what_one_thread_begins_and_another_ends_is_over_whichever_is_asked_for() {
+    let mut b = builder();
+    b.task(1, 100, 7, 0, "shared");
+    b.event(2, 200, EventKind::TaskRun { task: TaskId(7), duration: Ticks(50) });
+    b.event(2, 300, EventKind::TaskEnd { task: TaskId(7) });
+    b.task(2, 400, 8, 0, "of the worker");
+    b.event(2, 500, EventKind::TaskEnd { task: TaskId(8) });
+    b.task(2, 600, 9, 0, "never over");
+    let (task, site, values) = (TaskId(0), SiteId(5), Values::new(&[]));
+    let future = FutureId(3);
+    b.event(1, 700, EventKind::FutureBegin { future, task, site, values });
+    b.event(2, 800, EventKind::FutureEnd { future, outcome: Outcome::Returned, values });
+    let bytes = b.stop(1_000);
+    let of = |thread| {
+        read_with(&bytes, &Options { threads: vec![ThreadId(thread)], ..Options::default() })
+    };
+    let rows = |summary: &Summary| -> Vec<_> {
+        let names = summary.tasks.names.iter();
+        names.map(|it| (it.name.clone(), it.count, it.unfinished, it.worked)).collect()
+    };
+    let main = of(1);
+    assert_eq!(rows(&main), [("shared".to_owned(), 1, 0, Nanos(0))]);
+    assert_eq!(names(&main), [""; 0], "nothing that it has to do with is open");
+    let worker = of(2);
+    assert_eq!(rows(&worker).len(), 3);
+    assert!(rows(&worker).contains(&("shared".to_owned(), 1, 0, Nanos(50))));
+    assert!(rows(&worker).contains(&("never over".to_owned(), 0, 1, Nanos(0))));
+    for summary in [main, worker] {
+        let [fetch] = summary.futures.as_slice() else { panic!("one call site") };
+        assert_eq!((fetch.count, fetch.returned, fetch.unfinished), (1, 1, 0));
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use trace_format::call::CallClass;
 use trace_format::id::{CallId, ResourceId, StackId};
 use trace_format::time::Nanos;
 
@@ -88,8 +89,9 @@ fn blame(facts: &Facts<'_>, holders: &[Holder]) -> (InsightKind, String) {
     if times.ready.0 >= held / 2 {
         return (InsightKind::HolderPreempted, ": who held it had no CPU".to_owned());
     }
-    if away >= held / 2 {
-        let what = slow_doing(worst).unwrap_or_else(|| "waited".to_owned());
+    if away >= held / 2
+        && let Some(what) = slow_doing(worst)
+    {
         return (InsightKind::SlowHolder, format!(": {name} {what} while it held it"));
     }
     (InsightKind::LockContention, String::new())
@@ -101,6 +103,8 @@ fn slow_doing(holder: &Holder) -> Option<String> {
     let call = holder.slow_call.info().filter(|_| holder.slow_call != CallId(0));
     match (reason, call) {
         (Some(Reason::Sleep), _) => Some("slept".to_owned()),
+        // It gave the lock up there: waiting is what the others did.
+        (None, Some(info)) if info.class == CallClass::FutexWake => None,
         (_, Some(info)) if info.name.starts_with("futex") || info.name.starts_with("pthread") => {
             Some(format!("waited ({})", reason.map_or("for a thread", Reason::name)))
         }

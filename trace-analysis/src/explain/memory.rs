@@ -81,12 +81,11 @@ fn allocation_rate(facts: &Facts<'_>, heap: &Heap) -> Option<Insight> {
     let (first, last) = (points.first()?, points.last()?);
     let number = last.allocations.saturating_sub(first.allocations);
     let cost = number.saturating_mul(ALLOCATION_NANOS);
-    let cpu = match facts.program_cpu() {
-        0 => facts.wall(),
-        cpu => cpu,
-    };
+    // Without switches nobody knows how long it ran.
+    let is_timed = facts.lives.cpus_watched > 0;
+    let cpu = if is_timed { facts.program_cpu() } else { facts.wall() };
     let is_much = is_part(cost, cpu, ALLOCATION_PERCENT);
-    if !is_much || !facts.is_worth(Nanos(cost), ALLOCATION_THOUSANDTHS) {
+    if cpu == 0 || !is_much || !facts.is_worth(Nanos(cost), ALLOCATION_THOUSANDTHS) {
         return None;
     }
     let span = Nanos(last.at.0.saturating_sub(first.at.0).max(1));

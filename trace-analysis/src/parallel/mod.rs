@@ -84,7 +84,7 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
         let to = options.to.unwrap_or(after).min(after).max(from);
         let sites = tables.callsites.iter().map(|site| site.id.0);
         let sites_max = SiteId(sites.filter(|id| *id <= SITES_MAX).max().unwrap_or(0));
-        let wanted = wanted(file.index(), from, to, &options.threads);
+        let wanted = wanted(file.index(), from, to, options);
         let workers = options.workers.clamp(1, 256);
         let counted_from = from.max(zero(file));
         let is_window = options.from.is_some();
@@ -93,7 +93,7 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
         let mut entries = earlier(file.index(), &wanted, told_from);
         let earlier = entries.len();
         entries.extend(wanted);
-        let shard = || Shard::new(sites_max, part, options.outliers);
+        let shard = || Shard::new(sites_max, part, options);
         Self {
             file,
             options,
@@ -104,7 +104,7 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
             shards: std::iter::repeat_with(shard).take(workers).collect(),
             deal: deal(&entries, workers),
             notes: Notes::default(),
-            forest: Forest::new(from, options.trees),
+            forest: Forest::new(from, options.trees, options.threads.is_empty()),
             futures: Futures::new(sites_max, &tables.futures, from),
             entries,
             earlier,
@@ -121,7 +121,7 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
             let done = entries.len() - rest.len();
             let (alike, read): (_, fn(&mut Shard, &TraceFile<S>, &IndexEntry)) =
                 match done < self.earlier {
-                    true => (&entries[done..self.earlier], Shard::read_earlier),
+                    true => (&entries[done..self.earlier], Shard::read_steps),
                     false => (rest, Shard::read),
                 };
             let bunch = alike.split_at(bunch(alike)).0;
@@ -173,21 +173,31 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
             if number % SETTLE_NOTES == 0 {
                 self.forest.settle();
             }
-            let at = Ticks(note.at);
+            let (at, is_own) = (Ticks(note.at), self.options.wants(note.thread));
             match note.kind {
                 NoteKind::TaskBegin { task, parent, name: Name::Text { at: text, bytes } } => {
-                    self.forest.begin_named(task, parent, notes.text(text, bytes), at);
+                    let text = notes.text(text, bytes);
+                    self.forest.begin_named(task, parent, text, at, is_own);
                 }
                 NoteKind::TaskBegin { task, parent, name: Name::Site(site) } => {
                     let name = || site_name(tables, site);
-                    self.forest.begin_at_site(task, parent, site, name, at);
+                    self.forest.begin_at_site((task, parent), site, name, at, is_own);
                 }
-                NoteKind::TaskEnd { task } => self.forest.end(task, at),
+                NoteKind::TaskEnd { task } => {
+                    if is_own {
+                        self.forest.touch(task);
+                    }
+                    self.forest.end(task, at);
+                }
                 NoteKind::TaskRun { task, inside } => {
                     self.forest.run(task, note.thread, Ticks(inside));
                 }
-                NoteKind::FutureBegin { future, site } => self.futures.begin(future, site, at),
-                NoteKind::FutureEnd { future, outcome } => self.futures.end(future, outcome, at),
+                NoteKind::FutureBegin { future, site } => {
+                    self.futures.begin(future, site, at, is_own);
+                }
+                NoteKind::FutureEnd { future, outcome } => {
+                    self.futures.end(future, outcome, at, is_own);
+                }
                 NoteKind::Poll { future, end, inside } => {
                     self.futures.poll(future, at, end.map(Ticks), Ticks(inside));
                 }
@@ -276,9 +286,10 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
 }
 
 /// The batches that a window needs: of each thread from the last one on that says what is open.
-fn wanted(index: &[IndexEntry], from: Ticks, to: Ticks, threads: &[ThreadId]) -> Vec<IndexEntry> {
+/// Other threads than those that were asked for may begin and end the tasks of these.
+fn wanted(index: &[IndexEntry], from: Ticks, to: Ticks, options: &Options) -> Vec<IndexEntry> {
     let wanted = |entry: &&IndexEntry| {
-        let is_thread = threads.is_empty() || threads.contains(&entry.thread);
+        let is_thread = options.wants(entry.thread) || entry.thread.as_cpu().is_none();
         entry.kind == BatchKind::Events && is_thread && entry.base_ticks < to
     };
     let (mut starts, mut before) = (HashMap::new(), HashMap::new());

@@ -21,6 +21,7 @@ use crate::report::findings::{Finding, FindingKind, Findings};
 use crate::report::regions::Regions;
 use crate::time::Moment;
 use crate::timeline::stack::{Closed, Ending, Room, Stack, Visitor};
+use crate::trace::Options;
 
 /// Ends on other threads that are remembered, to find the begins they belong to.
 const ELSEWHERE_MAX: usize = 1 << 16;
@@ -60,6 +61,8 @@ pub(crate) struct Shard {
     pub(crate) lost_records: u64,
     buffer: BatchBuffer,
     part: Part,
+    /// The threads that were asked for; empty for all.
+    wanted: Vec<ThreadId>,
     room: Room,
 }
 
@@ -79,10 +82,10 @@ pub(crate) struct Part {
 }
 
 impl Shard {
-    pub(crate) fn new(sites_max: SiteId, part: Part, outliers_max: usize) -> Self {
+    pub(crate) fn new(sites_max: SiteId, part: Part, options: &Options) -> Self {
         Self {
             threads: BTreeMap::new(),
-            regions: Regions::new(sites_max, (part.from, part.to), outliers_max),
+            regions: Regions::new(sites_max, (part.from, part.to), options.outliers),
             counters: Counters::new(sites_max),
             notes: Notes::default(),
             findings: Findings::default(),
@@ -91,6 +94,7 @@ impl Shard {
             lost_records: 0,
             buffer: BatchBuffer::default(),
             part,
+            wanted: options.threads.clone(),
             room: Room::default(),
         }
     }
@@ -103,6 +107,9 @@ impl Shard {
 
     /// Reads one batch of events.
     pub(crate) fn read<S: ReadAt>(&mut self, file: &TraceFile<S>, entry: &IndexEntry) {
+        if !self.wanted.is_empty() && !self.wanted.contains(&entry.thread) {
+            return self.read_steps(file, entry);
+        }
         // The batch borrows the buffer, and everything else of the shard is written to.
         let mut buffer = std::mem::take(&mut self.buffer);
         let clock = &file.tables().clock;
@@ -117,14 +124,14 @@ impl Shard {
 
     /// Reads a batch from before the part for what it says of tasks and futures: these are not only
     /// their thread's, so no later batch of the thread says it again.
-    pub(crate) fn read_earlier<S: ReadAt>(&mut self, file: &TraceFile<S>, entry: &IndexEntry) {
+    pub(crate) fn read_steps<S: ReadAt>(&mut self, file: &TraceFile<S>, entry: &IndexEntry) {
         let mut buffer = std::mem::take(&mut self.buffer);
         let clock = &file.tables().clock;
-        let (notes, told_from) = (&mut self.notes, self.part.told_from);
+        let (notes, told) = (&mut self.notes, self.part.told_from..self.part.to);
         let fault = match file.load(entry, &mut buffer) {
             Ok(batch) => {
                 let walked = batch.events().walk(|event| {
-                    if event.ticks >= told_from {
+                    if told.contains(&event.ticks) {
                         notes.step(entry.thread, &event);
                     }
                 });

@@ -34,7 +34,7 @@ impl Lives {
         is_much && total.0 >= ALONE_NANOS_MIN && total.0 / count.max(1) >= EACH_NANOS_MIN
     }
 
-    /// Waits by what is waited for ([`super::By::Resource`]), the most time first; where more than
+    /// Waits by what is waited for ([`super::life::By::Resource`]), the most time first; where more than
     /// a screenful of files is waited for for one reason, those that are not slow are one group,
     /// with their number as [`WaitGroup::resources`].
     #[must_use]

@@ -111,11 +111,13 @@ impl<'f> Futures<'f> {
     }
 
     /// An event names a future, perhaps again, perhaps before the window.
-    pub(crate) fn begin(&mut self, future: FutureId, site: SiteId, at: Ticks) {
+    ///
+    /// - `is_own`: whether by a thread that was asked for.
+    pub(crate) fn begin(&mut self, future: FutureId, site: SiteId, at: Ticks, is_own: bool) {
         let site = self.sums.known(site);
         let early = self.early.remove(&future);
         // What is polled early is polled in the window.
-        let is_inside = at.0 >= self.from || early.is_some();
+        let is_inside = is_own && at.0 >= self.from || early.is_some();
         if let Some(known) = self.known.get_mut(&future) {
             count(known, is_inside, &mut self.sums);
             return;
@@ -146,8 +148,12 @@ impl<'f> Futures<'f> {
         Some(self.come(future, site, told.begin, true))
     }
 
-    pub(crate) fn end(&mut self, future: FutureId, outcome: Outcome, at: Ticks) {
-        if at.0 < self.from {
+    /// A future ends.
+    ///
+    /// - `is_own`: whether on a thread that was asked for: if not, it counts if it did before.
+    pub(crate) fn end(&mut self, future: FutureId, outcome: Outcome, at: Ticks, is_own: bool) {
+        let counts = is_own || self.known.get(&future).is_some_and(|it| it.is_counted);
+        if at.0 < self.from || !counts {
             self.known.remove(&future);
             return;
         }

@@ -355,12 +355,10 @@ impl Futex {
         doings: impl Fn(u64, u64) -> Doings,
     ) {
         let last = std::mem::replace(&mut self.last_wake, begin);
-        let (mut caused, mut first, mut is_awaited) = ([0_u64; LOCKS.len()], None::<u64>, false);
+        let (mut first, mut is_awaited) = (None::<u64>, false);
         for waiter in self.waiters.iter().filter(|waiter| waiter.begin <= begin) {
-            let Some(lock) = LOCKS.iter().position(|lock| *lock == waiter.reason) else { continue };
-            if waiter.counts && waiter.woken.is_none() {
-                let nanos = stops.awake(waiter.begin.max(last), begin);
-                caused[lock] = caused[lock].saturating_add(nanos);
+            if !LOCKS.contains(&waiter.reason) {
+                continue;
             }
             if waiter.begin >= last {
                 first = Some(first.map_or(waiter.begin, |first| first.min(waiter.begin)));
@@ -370,6 +368,7 @@ impl Futex {
         // With nobody waiting it may have given the lock up, and taken it again.
         let holder = self.holder.take().filter(|(holder, _)| *holder == thread && is_awaited);
         let since = holder.map(|(_, since)| since).or(first);
+        let caused = self.waited_for(since.unwrap_or(last).max(last), begin, stops);
         if self.wakes.len() >= WAKES_MAX {
             self.wakes.pop_front();
         }
@@ -386,6 +385,20 @@ impl Futex {
                 self.held(holder, stops.awake(since, begin), doings(since, begin));
             }
         }
+    }
+
+    /// How long those who still wait have waited for each kind of lock from `since` on: before, it
+    /// was another's, or free, and who was woken for it had no CPU.
+    fn waited_for(&self, since: u64, now: u64, stops: &Stops) -> [u64; LOCKS.len()] {
+        let mut waited = [0_u64; LOCKS.len()];
+        let waiters = self.waiters.iter().filter(|it| it.begin <= now);
+        for waiter in waiters.filter(|it| it.counts && it.woken.is_none()) {
+            if let Some(lock) = LOCKS.iter().position(|lock| *lock == waiter.reason) {
+                let nanos = stops.awake(waiter.begin.max(since), now);
+                waited[lock] = waited[lock].saturating_add(nanos);
+            }
+        }
+        waited
     }
 
     /// A thread held the lock until `released`, and others waited for it meanwhile: `caused`, the

@@ -6,6 +6,10 @@
 //!
 //! The time threads worked for a task is that of its task runs; a run inside another task's run
 //! counts for both.
+//!
+//! `node` is a task and the tree below it.
+
+mod node;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -13,6 +17,7 @@ use std::collections::HashMap;
 use trace_format::id::{SiteId, TaskId, ThreadId};
 use trace_format::time::{Nanos, Ticks};
 
+use self::node::Node;
 use crate::durations::{Budget, Durations, Quantiles, Scratch};
 use crate::report::life::keep_longest;
 use crate::time::{Moment, Scale};
@@ -23,12 +28,6 @@ const OPEN_MAX: usize = 1 << 20;
 const EARLY_MAX: usize = 1 << 16;
 /// So many names are told apart; the rest share one.
 const NAMES_MAX: usize = 10_000;
-/// Of one task's children, so many are kept whole.
-const CHILDREN_MAX: usize = 32;
-/// A tree is cut below this height,
-const HEIGHT_MAX: u32 = 48;
-/// and where it would get more tasks than this.
-const TREE_TASKS_MAX: usize = 1000;
 
 /// Everything about a trace's tasks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -140,32 +139,6 @@ struct Long {
     latency: u64,
 }
 
-/// A task that is open, or whose tree is.
-#[derive(Debug, Default)]
-struct Node {
-    parent: TaskId,
-    name: usize,
-    begin: u64,
-    end: Option<u64>,
-    /// Only the state of a generation has told of it.
-    is_told_by_state: bool,
-    /// In which round of [`Forest::settle`] it ended.
-    round: u64,
-    worked: u64,
-    runs: u64,
-    hops: u64,
-    last: ThreadId,
-    children_open: u64,
-    children: Vec<(TaskId, Node)>,
-    /// When there is no room for more children: the least latency among them.
-    least: u64,
-    height: u32,
-    tasks: usize,
-    omitted: u64,
-    /// Whether it, or one below it, was open in the window.
-    is_inside: bool,
-}
-
 /// The tasks of a trace, told in the order of time.
 #[derive(Debug)]
 pub(crate) struct Forest {
@@ -182,10 +155,14 @@ pub(crate) struct Forest {
     untracked: u64,
     budget: Budget,
     from: u64,
+    /// Whether all threads were asked for.
+    is_of_all: bool,
 }
 
 impl Forest {
-    pub(crate) fn new(from: Ticks, roots_max: usize) -> Self {
+    /// - `is_of_all`: whether all threads are read; else only those tasks count with which the
+    ///   threads that were asked for have to do.
+    pub(crate) fn new(from: Ticks, roots_max: usize, is_of_all: bool) -> Self {
         Self {
             open: HashMap::new(),
             keys: HashMap::new(),
@@ -198,33 +175,50 @@ impl Forest {
             untracked: 0,
             budget: Budget::new(crate::durations::SLOT_BYTES_MAX),
             from: from.0,
+            is_of_all,
+        }
+    }
+
+    /// A thread that was asked for has to do with a task.
+    pub(crate) fn touch(&mut self, task: TaskId) {
+        if let Some(node) = self.open.get_mut(&task) {
+            node.is_own = true;
         }
     }
 
     /// A task begins whose name is a text.
-    pub(crate) fn begin_named(&mut self, task: TaskId, parent: TaskId, name: &[u8], at: Ticks) {
+    ///
+    /// - `is_own`: whether on a thread that was asked for.
+    pub(crate) fn begin_named(
+        &mut self,
+        task: TaskId,
+        parent: TaskId,
+        name: &[u8],
+        at: Ticks,
+        is_own: bool,
+    ) {
         let text = || String::from_utf8_lossy(name).into_owned();
         let name = self.name(Key::Text(name.into()), text);
-        self.begin(task, parent, name, at);
+        self.begin((task, parent), name, at, is_own);
     }
 
     /// A task that was open when the trace, or the window, began. If an event tells of its begin as
     /// well, that is what holds.
     pub(crate) fn was_open(&mut self, task: TaskId, parent: TaskId, name: &[u8], at: Ticks) {
-        self.begin_named(task, parent, name, at);
+        self.begin_named(task, parent, name, at, self.is_of_all);
         if let Some(node) = self.open.get_mut(&task) {
             node.is_told_by_state = true;
         }
     }
 
-    /// A task begins whose name is its call site's: `text`.
+    /// A task begins whose name is its call site's: `text`. `it` is the task and its parent.
     pub(crate) fn begin_at_site(
         &mut self,
-        task: TaskId,
-        parent: TaskId,
+        it: (TaskId, TaskId),
         site: SiteId,
         text: impl FnOnce() -> String,
         at: Ticks,
+        is_own: bool,
     ) {
         let key = Key::Site(site);
         let name = self.keys.get(&key).copied().unwrap_or_else(|| {
@@ -236,7 +230,7 @@ impl Forest {
             }
             name
         });
-        self.begin(task, parent, name, at);
+        self.begin(it, name, at, is_own);
     }
 
     fn name(&mut self, key: Key, text: impl FnOnce() -> String) -> usize {
@@ -255,12 +249,13 @@ impl Forest {
         name
     }
 
-    fn begin(&mut self, task: TaskId, parent: TaskId, name: usize, at: Ticks) {
+    fn begin(&mut self, (task, parent): (TaskId, TaskId), name: usize, at: Ticks, is_own: bool) {
         if self.open.len() >= OPEN_MAX {
             self.untracked += 1;
             return;
         }
         if let Some(node) = self.open.get_mut(&task) {
+            node.is_own |= is_own;
             if std::mem::take(&mut node.is_told_by_state) {
                 (node.name, node.begin) = (name, at.0);
             }
@@ -269,7 +264,8 @@ impl Forest {
         if let Some(parent) = self.open.get_mut(&parent) {
             parent.children_open += 1;
         }
-        self.open.insert(task, Node { parent, name, begin: at.0, tasks: 1, ..Node::default() });
+        let node = Node { parent, name, begin: at.0, tasks: 1, is_own, ..Node::default() };
+        self.open.insert(task, node);
         if let Some(end) = self.early.remove(&task) {
             self.end(task, end);
         }
@@ -290,7 +286,7 @@ impl Forest {
         node.round = self.round;
         self.ended.push(task);
         node.is_inside |= at.0 >= self.from;
-        if at.0 >= self.from {
+        if at.0 >= self.from && node.is_own {
             let latency = at.0.saturating_sub(node.begin);
             let sums = &mut self.sums[node.name];
             sums.count += 1;
@@ -306,6 +302,7 @@ impl Forest {
     pub(crate) fn run(&mut self, task: TaskId, thread: ThreadId, inside: Ticks) {
         let Some(node) = self.open.get_mut(&task) else { return };
         let hop = node.runs > 0 && node.last != thread;
+        node.is_own = true;
         node.worked = node.worked.saturating_add(inside.0);
         node.runs += 1;
         node.hops += u64::from(hop);
@@ -353,7 +350,7 @@ impl Forest {
     }
 
     fn plant(&mut self, task: TaskId, node: Node) {
-        if !node.is_inside {
+        if !node.is_inside || !node.is_own {
             return;
         }
         self.roots.push((task, node));
@@ -380,7 +377,7 @@ impl Forest {
         let (mut open, mut count) = (Vec::new(), 0);
         for task in left {
             let Some(node) = self.open.get_mut(&task) else { continue };
-            if node.end.is_none() {
+            if node.end.is_none() && node.is_own {
                 count += 1;
                 let sums = &mut self.sums[node.name];
                 sums.unfinished += 1;
@@ -430,56 +427,6 @@ impl Forest {
     }
 }
 
-impl Node {
-    fn latency(&self) -> u64 {
-        self.end.unwrap_or(self.begin).saturating_sub(self.begin)
-    }
-
-    /// Takes a child whose own tree is complete, as far as there is room.
-    fn adopt(&mut self, task: TaskId, mut child: Node) {
-        self.is_inside |= child.is_inside;
-        let is_full = self.children.len() >= CHILDREN_MAX;
-        if is_full && child.latency() <= self.least {
-            child.fell();
-            self.omitted += 1 + child.omitted;
-            return;
-        }
-        if child.height + 1 >= HEIGHT_MAX || self.tasks + child.tasks > TREE_TASKS_MAX {
-            child.fell();
-        }
-        if is_full {
-            let (_, mut fastest) = self.children.swap_remove(self.fastest());
-            self.tasks -= fastest.tasks;
-            fastest.fell();
-            self.omitted += 1 + fastest.omitted;
-        }
-        self.height = self.height.max(child.height + 1);
-        self.tasks += child.tasks;
-        self.children.push((task, child));
-        self.least = self.children[self.fastest()].1.latency();
-    }
-
-    /// The place of the child with the least latency.
-    fn fastest(&self) -> usize {
-        let latencies = self.children.iter().map(|(_, child)| child.latency());
-        latencies.enumerate().min_by_key(|(_, latency)| *latency).map_or(0, |(at, _)| at)
-    }
-
-    /// Leaves out all that is below.
-    fn fell(&mut self) {
-        let below = self.tasks as u64 - 1;
-        self.omitted +=
-            below + self.children.iter().map(|child| child.1.omitted_all()).sum::<u64>();
-        self.children.clear();
-        self.height = 0;
-        self.tasks = 1;
-    }
-
-    fn omitted_all(&self) -> u64 {
-        self.omitted + self.children.iter().map(|child| child.1.omitted_all()).sum::<u64>()
-    }
-}
-
 impl Sums {
     fn summarise(self, scale: &Scale<'_>, scratch: &mut Scratch) -> TaskSummary {
         let max = scale.duration(Ticks(self.latency_max));
@@ -505,6 +452,7 @@ impl Sums {
 
 #[cfg(test)]
 mod tests {
+    use super::node::{CHILDREN_MAX, HEIGHT_MAX};
     use super::*;
     use trace_format::read::Clock;
 
@@ -514,9 +462,9 @@ mod tests {
 
     #[test]
     fn a_tree_knows_latency_work_and_hops_of_each_task() {
-        let mut forest = Forest::new(Ticks(0), 10);
-        forest.begin_named(TaskId(1), TaskId(0), b"request", Ticks(10));
-        forest.begin_named(TaskId(2), TaskId(1), b"query", Ticks(20));
+        let mut forest = Forest::new(Ticks(0), 10, true);
+        forest.begin_named(TaskId(1), TaskId(0), b"request", Ticks(10), true);
+        forest.begin_named(TaskId(2), TaskId(1), b"query", Ticks(20), true);
         forest.run(TaskId(2), ThreadId(1), Ticks(5));
         forest.run(TaskId(2), ThreadId(2), Ticks(7));
         forest.end(TaskId(2), Ticks(60));
@@ -538,8 +486,8 @@ mod tests {
 
     #[test]
     fn a_run_told_after_its_task_ended_still_counts() {
-        let mut forest = Forest::new(Ticks(0), 10);
-        forest.begin_named(TaskId(1), TaskId(0), b"t", Ticks(0));
+        let mut forest = Forest::new(Ticks(0), 10, true);
+        forest.begin_named(TaskId(1), TaskId(0), b"t", Ticks(0), true);
         forest.end(TaskId(1), Ticks(10));
         forest.settle();
         forest.run(TaskId(1), ThreadId(1), Ticks(9));
@@ -548,9 +496,9 @@ mod tests {
 
     #[test]
     fn what_never_ended_is_unfinished_and_lasts_to_the_end() {
-        let mut forest = Forest::new(Ticks(0), 10);
-        forest.begin_named(TaskId(1), TaskId(0), b"t", Ticks(100));
-        forest.begin_named(TaskId(2), TaskId(1), b"u", Ticks(100));
+        let mut forest = Forest::new(Ticks(0), 10, true);
+        forest.begin_named(TaskId(1), TaskId(0), b"t", Ticks(100), true);
+        forest.begin_named(TaskId(2), TaskId(1), b"u", Ticks(100), true);
         forest.end(TaskId(2), Ticks(150));
         let tasks = summary(forest, 300);
         assert!(tasks.slowest[0].unfinished && !tasks.slowest[0].children[0].unfinished);
@@ -561,11 +509,11 @@ mod tests {
 
     #[test]
     fn many_tasks_keep_the_slowest_trees_and_exact_sums() {
-        let mut forest = Forest::new(Ticks(0), 3);
-        forest.begin_named(TaskId(1), TaskId(0), b"root", Ticks(0));
+        let mut forest = Forest::new(Ticks(0), 3, true);
+        forest.begin_named(TaskId(1), TaskId(0), b"root", Ticks(0), true);
         for at in 2..=200_000_u64 {
             let parent = if at % 2 == 0 { TaskId(0) } else { TaskId(1) };
-            forest.begin_named(TaskId(at), parent, b"job", Ticks(at));
+            forest.begin_named(TaskId(at), parent, b"job", Ticks(at), true);
             forest.end(TaskId(at), Ticks(at + at % 1000));
             if at % 1000 == 0 {
                 forest.settle();
@@ -582,12 +530,12 @@ mod tests {
 
     #[test]
     fn cycles_and_endless_chains_of_parents_are_cut() {
-        let mut forest = Forest::new(Ticks(0), 10);
+        let mut forest = Forest::new(Ticks(0), 10, true);
         for task in 1..=200_000_u64 {
-            forest.begin_named(TaskId(task), TaskId(task - 1), b"chain", Ticks(task));
+            forest.begin_named(TaskId(task), TaskId(task - 1), b"chain", Ticks(task), true);
         }
-        forest.begin_named(TaskId(300_001), TaskId(300_002), b"cycle", Ticks(1));
-        forest.begin_named(TaskId(300_002), TaskId(300_001), b"cycle", Ticks(1));
+        forest.begin_named(TaskId(300_001), TaskId(300_002), b"cycle", Ticks(1), true);
+        forest.begin_named(TaskId(300_002), TaskId(300_001), b"cycle", Ticks(1), true);
         let tasks = summary(forest, 400_000);
         let (mut height, mut tree) = (0, &tasks.slowest[0]);
         while let Some(child) = tree.children.first() {
