@@ -94,7 +94,7 @@ fn a_poll_in_block_in_place_that_kept_a_task_waiting_is_among_the_blocked() {
         &[
             "Blocked workers: 1 poll of 10.0 ms or more",
             "in block_in_place, and yet others waited for it",
-            "1 task waited behind it, ready: query for",
+            "1 time a ready task waited behind it: query for",
         ],
     );
     assert!(!run.out.contains("In block_in_place"), "{}", run.out);

@@ -22,10 +22,10 @@ fn the_first_screen_says_who_blocks_who_waits_for_whom_and_who_is_stuck() {
         &[
             "112 async tasks, 2 alive at the end, 212 polls, busy 176 ms",
             "Blocked workers: 5 polls of 10.0 ms or more",
-            "30.3 ms  report (src/main.rs:30) kept worker-0 from 0.015020000 s on, 5 times",
+            "30.3 ms  report (src/main.rs:30) kept worker-0 from 0.015020000 s on, and so did 4 more",
             "sleep 99.0%: in clock_nanosleep at app::render (src/app.rs:31)",
             "inside: render 30.2 ms",
-            "5 tasks waited behind it, ready: handler for 30.2 ms",
+            "5 times a ready task waited behind them: handler for 30.2 ms",
             "629 ms  handler waited for tokio mutex at app::handler (src/app.rs:88), 75 times",
             "held by writer (src/main.rs:20) up to 8.05 ms (task 11), released at app::writer",
             "held across an await: 98.8% of that it waited for tokio timer at app::writer \

@@ -136,7 +136,8 @@ fn print_poll(
     let over = if poll.ended { "" } else { ", not over at the end" };
     let times = match group.count {
         1 => String::new(),
-        more => format!(", {} times", units::count(more as u64)),
+        // Of each spawn site only the longest are kept.
+        more => format!(", and so did {} more of its longest polls", units::count(more as u64 - 1)),
     };
     let line = format!("{long:>8}  {who} kept {thread} from {at} on{over}{times}");
     if group.gives_way() {
@@ -159,9 +160,11 @@ fn print_poll(
         out.wrapped(&format!("{:10}inside: {}", "", chain.join(" > ")), 12)?;
     }
     if let Some((who, most)) = group.delayed_most {
-        let tasks = units::plural(group.delayed, "task", "tasks");
+        let times = units::plural(group.delayed, "time", "times");
         let (who, most) = (labels.names.site(who), units::time(most));
-        let line = format!("{:10}{tasks} waited behind it, ready: {who} for {most}", "");
+        let them = if group.count == 1 { "it" } else { "them" };
+        let line =
+            format!("{:10}{times} a ready task waited behind {them}: {who} for {most} at most", "");
         out.wrapped(&line, 12)?;
     }
     if !has_cpus && meanwhile.is_empty() {
