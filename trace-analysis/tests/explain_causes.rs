@@ -1,6 +1,6 @@
 //! The true cause comes first, and what is said of it is true of what was asked for.
 
-use trace_analysis::explain::{Insight, InsightKind, explain};
+use trace_analysis::explain::{Insight, InsightKind, Unseen, explain, unseen};
 use trace_analysis::symbols::Symbols;
 use trace_analysis::{Options, Report, Trace, Wanted};
 use trace_format::batch::Compression;
@@ -281,4 +281,33 @@ fn a_window_is_told_as_far_as_it_goes() {
         said.is_none_or(|it| it.contains("took at least 150 ms") || it.contains("took 800 ms")),
         "{found:#?}"
     );
+}
+
+fn unseen_in(bytes: Vec<u8>) -> Vec<Unseen> {
+    let file = TraceFile::open(bytes).expect("a trace");
+    let symbols = Symbols::of_trace(file.tables());
+    let wanted = Wanted { async_tasks: true, heap: true, ..Wanted::default() };
+    unseen(&Report::read(&Trace::new(&file).named(&symbols), wanted, |_| {}))
+}
+
+#[test]
+fn what_another_recording_would_show_is_said_where_there_is_something_to_show() {
+    // Three wait for the last one, which computes.
+    let mut trace = running();
+    [1, 3, 4].into_iter().for_each(|it| off(&mut trace, it, RECEIVE, (MS, 999 * MS)));
+    assert_eq!(unseen_in(trace.stop(1_000 * MS)), [Unseen::Functions]);
+    let mut trace = running();
+    [1, 3, 4].into_iter().for_each(|it| off(&mut trace, it, RECEIVE, (MS, 999 * MS)));
+    trace.sample(2, 500 * MS, os_id(2), 5);
+    assert_eq!(unseen_in(trace.stop(1_000 * MS)), []);
+    // All wait, main for a future.
+    let mut trace = running();
+    let address = 0xa00;
+    trace.stack(10, &[address, address + 1]);
+    trace.symbol(address, &[("tokio::runtime::park::CachedParkThread::block_on", "", 0)]);
+    trace.symbol(address + 1, &[("app::main", "src/main.rs", 10)]);
+    let block_on = open_call(CallId::FUTEX_WAIT, 1, 10);
+    off(&mut trace, 1, block_on, (MS, 999 * MS));
+    [2, 3, 4].into_iter().for_each(|it| off(&mut trace, it, RECEIVE, (MS, 999 * MS)));
+    assert_eq!(unseen_in(trace.stop(1_000 * MS)), [Unseen::AsyncTasks]);
 }

@@ -25,7 +25,7 @@ fn blocked_names_the_lock_its_holder_and_what_that_did() {
             "100 times, p50 9.49 ms",
             "up to 2 threads at once",
             "waited: worker-2 50.8%, worker-1 49.2%",
-            "held by slow-poke: 97.4% of it",
+            "held by slow-poke: 97.5% of it",
             "released at app::flush (src/main.rs:60)",
             "meanwhile file sync 84.0%, running 14.5%, of its calls mostly fsync at app::flush",
             "longest: worker-2 9.79 ms, from 0.000700000 s on, until worker-1 let go",

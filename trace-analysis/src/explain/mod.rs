@@ -9,6 +9,7 @@
 //! - `stopped`, `locks`, `channels`, `stuck`, `spinning`, `cpus`, `hot`, `calls`, `memory`,
 //!   `tasks`, `async_tasks`, `backlog`, `path` (private): the rules, with their limits. `path`
 //!   comes last: it says nothing of a cause that another rule has named.
+//! - `unseen`: what another recording would show.
 //! - `words` (private): names, places and numbers as sentences have them.
 
 use std::cmp::Reverse;
@@ -34,8 +35,10 @@ mod spinning;
 mod stopped;
 mod stuck;
 mod tasks;
+mod unseen;
 mod words;
 
+pub use unseen::{Unseen, unseen};
 use words::Facts;
 
 /// Maximum number of findings of one kind: the worst tell the story.

@@ -1,7 +1,7 @@
 //! What made the program slow, worst first.
 
 use trace_analysis::Wanted;
-use trace_analysis::explain::{Insight, explain};
+use trace_analysis::explain::{Insight, Unseen, explain, unseen};
 
 use super::{LifeReading, Question, Subject, cut};
 use crate::error::Failure;
@@ -15,6 +15,8 @@ pub struct ExplainAnswer {
     pub insights: Vec<Insight>,
     /// How many were left out.
     pub omitted: usize,
+    /// What another recording would show.
+    pub unseen: Vec<Unseen>,
 }
 
 impl ExplainAnswer {
@@ -35,6 +37,6 @@ impl ExplainAnswer {
         for insight in insights.iter_mut().filter(|insight| !insight.command.is_empty()) {
             insight.command = question.part.command(&insight.command);
         }
-        Ok(Self { subject, insights, omitted })
+        Ok(Self { subject, insights, omitted, unseen: unseen(&report) })
     }
 }

@@ -20,6 +20,9 @@ pub struct ExplainOut {
     insights: Vec<InsightOut>,
     /// Those that `--top` left out.
     insights_omitted: usize,
+    /// What another recording would show: `async_tasks` if threads wait for futures and there are
+    /// no tasks, `functions` if threads compute and there are no samples.
+    unseen: Vec<&'static str>,
 }
 
 /// Prints the answer.
@@ -33,6 +36,7 @@ pub fn print(answer: &ExplainAnswer, out: &mut Output) -> Result<(), Failure> {
         head: HeadOut::new(&answer.subject),
         insights: answer.insights.iter().map(|it| InsightOut::new(labels, it)).collect(),
         insights_omitted: answer.omitted,
+        unseen: answer.unseen.iter().map(|unseen| unseen.name()).collect(),
     })?)
 }
 

@@ -37,7 +37,8 @@ pub fn print(answer: &ExplainAnswer, out: &mut Output) -> Result<(), Failure> {
         writeln!(out, "   more: {}", reading.more("threads"))?;
     }
     print_more(out, answer.omitted, "--top 0")?;
-    for line in facilities_off(reading) {
+    let unseen = answer.unseen.iter().map(|unseen| unseen.advice().to_owned());
+    for line in unseen.chain(facilities_off(reading)) {
         out.wrapped(&format!("({line})"), 2)?;
     }
     Ok(())

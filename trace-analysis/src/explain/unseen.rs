@@ -1,0 +1,75 @@
+//! What a trace cannot show, though the program seems to have it, and how to record it.
+
+use crate::reason::Reason;
+use crate::report::Report;
+use crate::report::life::Lives;
+
+/// Threads waited for futures for at least this part of the time that was looked at, in per cents.
+const FUTURE_PERCENT: u64 = 10;
+
+/// A thread ran in the program's own code for at least this part of it, in per cents.
+const RUNNING_PERCENT: u64 = 50;
+
+/// Something that another recording would show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unseen {
+    /// Threads wait for futures, and the trace has no async tasks.
+    AsyncTasks,
+    /// A thread computes, and no samples say in which function.
+    Functions,
+}
+
+impl Unseen {
+    /// Its name in reports for programs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AsyncTasks => "async_tasks",
+            Self::Functions => "functions",
+        }
+    }
+
+    /// What to do to see it, in a sentence.
+    #[must_use]
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::AsyncTasks => {
+                "async tasks are not seen: with tokio, add the feature `tokio`, and put #[traced] \
+                 on async functions or spawn with exectrace::tokio::spawn"
+            }
+            Self::Functions => {
+                "which functions computed is not seen: record with cpu_samples=1000, as in \
+                 EXECTRACE=out.trace,cpu_samples=1000"
+            }
+        }
+    }
+}
+
+/// What a report of everything that [`super::explain`] looks at cannot show.
+#[must_use]
+pub fn unseen(report: &Report) -> Vec<Unseen> {
+    let lives = &report.lives;
+    let mut unseen = Vec::new();
+    if report.async_tasks.is_none() && waits_for_futures(lives) {
+        unseen.push(Unseen::AsyncTasks);
+    }
+    if lives.fine.samples.is_empty() && computes(lives) {
+        unseen.push(Unseen::Functions);
+    }
+    unseen
+}
+
+fn waits_for_futures(lives: &Lives) -> bool {
+    let mut groups = lives.waits.by_reason.iter();
+    let waited = groups.find(|group| group.reason == Reason::Future);
+    waited.is_some_and(|group| is_part(group.total.0, lives, FUTURE_PERCENT))
+}
+
+fn computes(lives: &Lives) -> bool {
+    lives.threads.iter().any(|life| is_part(life.times.running.0, lives, RUNNING_PERCENT))
+}
+
+fn is_part(nanos: u64, lives: &Lives, per_cent: u64) -> bool {
+    let wall = lives.to.0.saturating_sub(lives.from.0);
+    wall > 0 && super::words::is_part(nanos, wall, per_cent)
+}
