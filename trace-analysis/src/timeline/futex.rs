@@ -6,8 +6,9 @@
 //!   wait was ended by the latest such wake that is not used up. Until the call returns it is taken
 //!   to be the oldest wait's, as the kernel's queue is one: whoever was woken and has no CPU yet is
 //!   not made to wait by those who have the lock next.
-//! - Whoever gives up a lock at which others wait wakes one. So between two wakes at a lock with
-//!   waiters it stayed in one hand: that of the thread that made the second wake.
+//! - Whoever gives up a lock at which others wait wakes one. So the thread that made a wake had the
+//!   lock until then: since it was woken for it, or since another began to wait for it, if that was
+//!   behind the wake before. What lies between that wake and this moment is nobody's.
 //! - Whoever waited for a lock and was woken has it next, if it does not wait again.
 
 use std::cell::Cell;
