@@ -383,6 +383,9 @@ fn a_window_has_the_times_that_lie_in_it_and_the_tasks_from_before() {
     let lock = tasks.waits.iter().find(|group| group.stack == StackId(LOCK)).expect("a lock");
     assert_eq!((lock.total, lock.holders[0].idle), (Nanos(520), Nanos(500)));
     assert_eq!(tasks.unfinished.len(), 2, "in the window neither had ended");
+    let ended = read_window(across_await().stop(2000), Some(500), None);
+    let (writer, handler) = (site(&ended, WRITER), site(&ended, HANDLER));
+    assert_eq!((writer.life.max, handler.life.max), (Nanos(1028), Nanos(1045)), "all of it");
     let empty = read_window(across_await().stop(2000), Some(5000), None);
     assert_eq!((empty.unfinished.len(), empty.waits.len()), (0, 0));
 }

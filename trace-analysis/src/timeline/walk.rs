@@ -30,6 +30,7 @@ use super::standstill::{Stops, standstills};
 use super::thread::Living;
 use super::who::Who;
 use super::{Fold, Found, How, Loss, Note, Observer};
+use crate::time::Moment;
 use crate::trace::Trace;
 use crate::trace::{Options, Progress, bounds};
 use crate::walk::{Missing, Visitor, walk};
@@ -361,7 +362,8 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
         let mut note = Note::default();
         if let Some(tasks) = &mut self.async_tasks {
             let here = self.living[who].here(who, self.names[who].0);
-            note = tasks.event(here, at, &event.kind, ready);
+            let moment = Moment(self.tables.clock.signed_nanos(event.ticks));
+            note = tasks.event(here, (at, moment), &event.kind, ready);
         }
         self.tell_event(who, at, &event.kind, note);
     }

@@ -45,18 +45,19 @@ pub(crate) struct Here<'t> {
 impl AsyncReport<'_> {
     /// An event that opens and ends nothing.
     ///
+    /// - `at`, `moment`: when, cut to the window, and wherever that lies.
     /// - `ready`: for `Ready`, since when.
     pub(crate) fn event(
         &mut self,
         here: Here<'_>,
-        at: u64,
+        (at, moment): (u64, Moment),
         kind: &EventKind<'_>,
         ready: u64,
     ) -> Note {
         match *kind {
             EventKind::FutureSpawn { future, parent, task, site, stack } => {
                 let told = Told { kind: Kind::Spawned, site, stack, parent, task };
-                let is_news = self.tell(future, told, Nanos(at).into());
+                let is_news = self.tell(future, told, moment);
                 self.works_for(future, task);
                 self.spawned_by(future, Spawner { task: parent, thread: here.thread });
                 return Note { edge: self.spawned(future, is_news), ..Note::default() };
@@ -65,7 +66,7 @@ impl AsyncReport<'_> {
                 let around = innermost_poll(here.polls).filter(|it| *it != future);
                 let kind = if around.is_some() { Kind::Child } else { Kind::Polled };
                 let (stack, parent) = (StackId(0), FutureId(0));
-                self.tell(future, Told { kind, site, stack, parent, task }, Nanos(at).into());
+                self.tell(future, Told { kind, site, stack, parent, task }, moment);
                 self.works_for(future, task);
             }
             EventKind::FutureEnd { future, outcome, .. } => self.end(here, future, outcome, at),
