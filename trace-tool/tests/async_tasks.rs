@@ -22,7 +22,7 @@ fn the_first_screen_says_who_blocks_who_waits_for_whom_and_who_is_stuck() {
         &[
             "112 async tasks, 2 alive at the end, 212 polls, busy 176 ms",
             "Blocked workers: 5 polls of 10.0 ms or more",
-            "30.3 ms  report (src/main.rs:30) kept worker-0 from 0.015020000 s on, and so did 4 more",
+            "30.3 ms  report (src/main.rs:30) kept worker-0 from 0.015020000 s on, and so did 4",
             "sleep 99.0%: in clock_nanosleep at app::render (src/app.rs:31)",
             "inside: render 30.2 ms",
             "5 times a ready task waited behind them: handler for 30.2 ms",

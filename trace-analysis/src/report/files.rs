@@ -34,9 +34,9 @@ impl Lives {
         is_much && total.0 >= ALONE_NANOS_MIN && total.0 / count.max(1) >= EACH_NANOS_MIN
     }
 
-    /// Waits by what is waited for ([`super::life::By::Resource`]), the most time first; where more than
-    /// a screenful of files is waited for for one reason, those that are not slow are one group,
-    /// with their number as [`WaitGroup::resources`].
+    /// Waits by what is waited for ([`super::life::By::Resource`]), the most time first; where more
+    /// than a screenful of files is waited for for one reason, those that are not slow are one
+    /// group, with their number as [`WaitGroup::resources`].
     #[must_use]
     pub fn waits_by_resource(&self) -> Vec<WaitGroup> {
         self.waits_by_files(FILES_LISTED_MAX)

@@ -33,7 +33,8 @@ pub(super) struct Node {
     pub(super) omitted: u64,
     /// Whether it, or one below it, was open in the window.
     pub(super) is_inside: bool,
-    /// Whether a thread that was asked for began it, ended it or worked for it, or for one below it.
+    /// Whether a thread that was asked for began it, ended it or worked for it, or for one below
+    /// it.
     pub(super) is_own: bool,
 }
 
