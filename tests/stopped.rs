@@ -42,7 +42,7 @@ enum How {
     Annotations,
     /// All there is, by such a collector.
     All,
-    /// As whoever starts a trace without options.
+    /// As a trace is that is started without options.
     Defaults,
 }
 

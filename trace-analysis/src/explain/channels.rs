@@ -1,4 +1,4 @@
-//! Rules about full channels: whoever sends waits, because whoever receives is slow.
+//! Rules about full channels: senders wait because the receiver is slow.
 
 use trace_format::id::{SiteId, StackId, ThreadId};
 use trace_format::time::Nanos;

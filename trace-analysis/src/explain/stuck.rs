@@ -113,8 +113,8 @@ fn awaits(facts: &Facts<'_>, task: &Unfinished) -> String {
     facts.awaited((task.stack, task.awaited), &task.one_of)
 }
 
-/// Whether what a task waits for may hold up others: it is neither work to come, nor the world or
-/// time, nor a lock, which another rule tells of.
+/// Whether what a task waits for may hold up others. Work to come, the world and time do not, and
+/// locks have a rule of their own.
 fn holds_up(task: &Unfinished) -> bool {
     use Awaited::{Barrier, ChannelSend, File, Join, Oneshot, Pipe, Process};
     matches!(task.awaited.awaited, Barrier | ChannelSend | File | Join | Oneshot | Pipe | Process)

@@ -132,9 +132,8 @@ impl Collector {
 /// For people: what is not known of futures.
 fn unlisted_note(count: u64) -> String {
     format!(
-        "so many lived at once that {count} found no place in the list of those that live: of \
-         those that began before a trace, a part of it or a snapshot, that one does not know what \
-         they are"
+        "more futures lived at once than can be listed; {count} were left out: a trace, part or \
+         snapshot that begins after them does not know what they are"
     )
 }
 
