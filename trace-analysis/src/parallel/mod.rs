@@ -183,12 +183,7 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
                     let name = || site_name(tables, site);
                     self.forest.begin_at_site((task, parent), site, name, at, is_own);
                 }
-                NoteKind::TaskEnd { task } => {
-                    if is_own {
-                        self.forest.touch(task);
-                    }
-                    self.forest.end(task, at);
-                }
+                NoteKind::TaskEnd { task } => self.forest.end(task, at, is_own),
                 NoteKind::TaskRun { task, inside } => {
                     self.forest.run(task, note.thread, Ticks(inside));
                 }

@@ -147,8 +147,9 @@ pub(crate) struct Forest {
     sums: Vec<Sums>,
     /// Ended, with a run that may still be told.
     ended: Vec<TaskId>,
-    /// Ends that were told before their begins: of tasks begun on a thread that is read later.
-    early: HashMap<TaskId, Ticks>,
+    /// Ends that were told before their begins, of tasks begun on a thread that is read later; and
+    /// whether they were on a thread that was asked for.
+    early: HashMap<TaskId, (Ticks, bool)>,
     round: u64,
     roots: Vec<(TaskId, Node)>,
     roots_max: usize,
@@ -176,13 +177,6 @@ impl Forest {
             budget: Budget::new(crate::durations::SLOT_BYTES_MAX),
             from: from.0,
             is_of_all,
-        }
-    }
-
-    /// A thread that was asked for has to do with a task.
-    pub(crate) fn touch(&mut self, task: TaskId) {
-        if let Some(node) = self.open.get_mut(&task) {
-            node.is_own = true;
         }
     }
 
@@ -266,19 +260,22 @@ impl Forest {
         }
         let node = Node { parent, name, begin: at.0, tasks: 1, is_own, ..Node::default() };
         self.open.insert(task, node);
-        if let Some(end) = self.early.remove(&task) {
-            self.end(task, end);
+        if let Some((end, is_own)) = self.early.remove(&task) {
+            self.end(task, end, is_own);
         }
     }
 
     /// A task ends.
-    pub(crate) fn end(&mut self, task: TaskId, at: Ticks) {
+    ///
+    /// - `is_own`: whether on a thread that was asked for.
+    pub(crate) fn end(&mut self, task: TaskId, at: Ticks, is_own: bool) {
         let Some(node) = self.open.get_mut(&task) else {
             if self.early.len() < EARLY_MAX {
-                self.early.insert(task, at);
+                self.early.insert(task, (at, is_own));
             }
             return;
         };
+        node.is_own |= is_own;
         if node.end.is_some() {
             return;
         }
@@ -467,8 +464,8 @@ mod tests {
         forest.begin_named(TaskId(2), TaskId(1), b"query", Ticks(20), true);
         forest.run(TaskId(2), ThreadId(1), Ticks(5));
         forest.run(TaskId(2), ThreadId(2), Ticks(7));
-        forest.end(TaskId(2), Ticks(60));
-        forest.end(TaskId(1), Ticks(110));
+        forest.end(TaskId(2), Ticks(60), true);
+        forest.end(TaskId(1), Ticks(110), true);
         for _ in 0..4 {
             forest.settle();
         }
@@ -485,10 +482,22 @@ mod tests {
     }
 
     #[test]
+    fn an_end_that_is_told_first_says_whose_it_was() {
+        for is_own in [true, false] {
+            let mut forest = Forest::new(Ticks(0), 10, false);
+            forest.end(TaskId(1), Ticks(20), is_own);
+            forest.begin_named(TaskId(1), TaskId(0), b"job", Ticks(10), false);
+            let (tasks, open, _) = forest.summarise(Ticks(50), &Scale::new(&Clock::default()));
+            let counts: Vec<_> = tasks.names.iter().map(|name| name.count).collect();
+            assert_eq!((counts, open), (vec![1; usize::from(is_own)], 0));
+        }
+    }
+
+    #[test]
     fn a_run_told_after_its_task_ended_still_counts() {
         let mut forest = Forest::new(Ticks(0), 10, true);
         forest.begin_named(TaskId(1), TaskId(0), b"t", Ticks(0), true);
-        forest.end(TaskId(1), Ticks(10));
+        forest.end(TaskId(1), Ticks(10), true);
         forest.settle();
         forest.run(TaskId(1), ThreadId(1), Ticks(9));
         assert_eq!(summary(forest, 10).slowest[0].worked, Nanos(9));
@@ -499,7 +508,7 @@ mod tests {
         let mut forest = Forest::new(Ticks(0), 10, true);
         forest.begin_named(TaskId(1), TaskId(0), b"t", Ticks(100), true);
         forest.begin_named(TaskId(2), TaskId(1), b"u", Ticks(100), true);
-        forest.end(TaskId(2), Ticks(150));
+        forest.end(TaskId(2), Ticks(150), true);
         let tasks = summary(forest, 300);
         assert!(tasks.slowest[0].unfinished && !tasks.slowest[0].children[0].unfinished);
         assert_eq!(tasks.slowest[0].latency, Nanos(200));
@@ -514,7 +523,7 @@ mod tests {
         for at in 2..=200_000_u64 {
             let parent = if at % 2 == 0 { TaskId(0) } else { TaskId(1) };
             forest.begin_named(TaskId(at), parent, b"job", Ticks(at), true);
-            forest.end(TaskId(at), Ticks(at + at % 1000));
+            forest.end(TaskId(at), Ticks(at + at % 1000), true);
             if at % 1000 == 0 {
                 forest.settle();
                 assert!(forest.open.len() < 5000);
