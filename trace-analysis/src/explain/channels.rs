@@ -31,8 +31,10 @@ fn full_channel(facts: &Facts<'_>, tasks: &AsyncTasks, group: &AwaitGroup) -> In
     let library = group.awaited.library;
     let channel = [library, "channel"].join(" ").trim_start().to_owned();
     let receiver = group.wakers.first().and_then(|share| share.of.0);
-    let why = receiver.and_then(|site| what_task_does(facts, tasks, site));
-    let why = why.map_or(String::new(), |(what, _)| format!(": {what}"));
+    let (why, does_at) = match receiver.and_then(|site| what_task_does(facts, tasks, site)) {
+        Some((what, stack)) => (format!(": {what}"), stack),
+        None => (String::new(), StackId(0)),
+    };
     let title = format!("{who} waited {waited} for room in a {channel}, {times}{at}{why}");
     let mut insight = Insight::new(InsightKind::FullChannel, group.total, title);
     for waker in group.wakers.iter().take(SAID) {
@@ -47,8 +49,7 @@ fn full_channel(facts: &Facts<'_>, tasks: &AsyncTasks, group: &AwaitGroup) -> In
         let tasks = plural(group.waiting, "task waits", "tasks wait");
         insight.evidence.push(format!("{tasks} there still at the end"));
     }
-    let does = receiver.and_then(|site| what_task_does(facts, tasks, site));
-    insight.stacks = does.map(|(_, stack)| stack).into_iter().chain([group.stack]).collect();
+    insight.stacks = vec![does_at, group.stack];
     insight.stacks.retain(|stack| *stack != StackId(0));
     insight.at = group.longest.first().map(|idle| idle.begin);
     insight.command = "async".to_owned();
