@@ -47,15 +47,15 @@ impl<'t, S> Trace<'t, S> {
         Self { symbols, ..self }
     }
 
-    /// How long the part is, in nanoseconds.
-    pub(crate) fn nanos(&self) -> u64
+    /// From when to when the part goes, in nanoseconds since the first clock snapshot.
+    pub(crate) fn window(&self) -> (u64, u64)
     where
         S: ReadAt,
     {
         let (begin, end) = bounds(self.file);
         let nanos = |ticks: Ticks| self.file.tables().clock.nanos(ticks).0;
         let from = nanos(self.options.from.unwrap_or(begin).max(begin));
-        nanos(self.options.to.unwrap_or(end).min(end)).saturating_sub(from)
+        (from, nanos(self.options.to.unwrap_or(end).min(end)).max(from))
     }
 
     /// The part that these options name.

@@ -128,6 +128,19 @@ fn who_held_a_lock_for_which_nobody_waited_may_have_given_it_up() {
     assert_eq!(held, [5_000, 4_000], "while somebody waited");
 }
 
+#[test]
+fn who_was_refused_has_not_waited() {
+    let mut trace = started();
+    // Something was recorded in the call, so its begin and its end are events of their own.
+    trace.begin_call(2, LOCK, 1_000);
+    trace.end_call(2, 1_050, -11);
+    trace.call(3, LOCK, 2_000, 3_010, 0);
+    trace.call(1, UNLOCK, 5_000, 10, 1);
+    let lives = lives(trace.stop(10_000));
+    let lock = only(&lives, Reason::Mutex);
+    assert_eq!((caused(lock), lock.waiters_max), (vec![(1, 3_000)], 1));
+}
+
 /// Thread 2 is woken at 5 000 and comes onto a CPU at 20 000; meanwhile 3 takes the lock, and 4
 /// waits for it from 6 000 on.
 fn woken_without_a_cpu() -> Vec<u8> {

@@ -11,7 +11,7 @@ use trace_analysis::{Finding, FindingKind, Report, Summary, Trace, Wanted};
 use trace_format::batch::Compression;
 use trace_format::definition::CallsiteKind;
 use trace_format::event::EventKind;
-use trace_format::id::{Open, SiteId, TaskId};
+use trace_format::id::{FutureId, Open, SiteId, TaskId};
 use trace_format::read::TraceFile;
 use trace_format::testgen::{TraceBuilder, os_id};
 use trace_format::time::{Nanos, Ticks};
@@ -140,4 +140,20 @@ fn a_run_of_a_task_goes_on_too() {
     let done = report.tasks_by_name["job"];
     assert_eq!((done.times.running, done.times.blocked()), (Nanos(6_000), Nanos(1_000)));
     assert!(slow_tasks(&trace, &summary).is_empty(), "there is nothing to compare it with");
+}
+
+#[test]
+fn a_region_that_ends_on_another_thread_is_around_nothing_that_comes_later() {
+    let mut trace = started(2);
+    let future = FutureId(3);
+    trace.event(1, 1_000, EventKind::PollBegin { future });
+    trace.begin(1, 1, 1_500);
+    // Its task is suspended, and goes on on the other thread, where the guard is dropped.
+    detached(&mut trace, 1, Open::Poll(future), (1_000, 3_000));
+    detached(&mut trace, 2, Open::Region(SiteId(1)), (1_500, 5_000));
+    trace.region(1, 1, 6_000, 2_000);
+    let file = TraceFile::open(trace.stop(10_000)).expect("a trace");
+    let lives = Lives::read(&Trace::new(&file), |_| {});
+    let [region] = lives.regions.as_slice() else { panic!("one call site") };
+    assert_eq!((region.count, region.cpu), (2, Nanos(1_500 + 2_000)));
 }

@@ -13,7 +13,7 @@ use trace_format::event::{Event, EventKind, put_event};
 use trace_format::header::{BatchKind, FLAG_FIRST, FLAG_RESTATED};
 use trace_format::id::{FutureId, Open, SiteId, StackId, TaskId, ThreadId};
 use trace_format::read::{NESTING_MAX, TraceFile, Window};
-use trace_format::testgen::TraceBuilder;
+use trace_format::testgen::{TraceBuilder, os_id};
 use trace_format::time::{ClockKind, ClockSnapshot, Nanos, Ticks};
 use trace_format::value::Values;
 
@@ -298,4 +298,22 @@ fn an_event_on_the_wrong_lane_is_counted_and_says_nothing() {
     assert_eq!((summary.regions[0].unfinished, summary.findings.count("damage")), (0, 0));
     let lives = Lives::read(&Trace::new(&file), |_| {});
     assert_eq!(lives.threads[0].times.running, Nanos(30), "the CPU says when it ran");
+}
+
+#[test]
+fn what_ran_when_a_window_began_is_unknown_if_a_batch_of_the_cpu_is_missing_before() {
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.thread(1, "main");
+    let (lane, os_thread) = (ThreadId::cpu(0), os_id(1));
+    let sample = EventKind::Sample { os_thread, stack: StackId(0) };
+    batch(&mut trace, lane, (0, FLAG_FIRST), 100, &[(100, EventKind::SwitchIn { os_thread })]);
+    // The second one is missing.
+    batch(&mut trace, lane, (2, 0), 3_000, &[(3_000, sample)]);
+    let off = EventKind::SwitchOut { os_thread, preempted: false };
+    batch(&mut trace, lane, (3, 0), 8_000, &[(8_000, off)]);
+    let file = TraceFile::open(trace.stop(10_000)).expect("a trace");
+    let options = Options { from: Some(Ticks(5_000)), ..Options::default() };
+    let lives = Lives::read(&Trace::new(&file).with(options), |_| {});
+    let times = lives.threads[0].times;
+    assert_eq!((times.running, times.unknown), (Nanos(0), Nanos(3_000)));
 }

@@ -395,7 +395,7 @@ fn walk_cpu(batch: &Batch<'_>, (from, to): (u64, u64), rare: &mut Rare<'_>) -> W
                     EventKind::LostKernel { records } if event.ticks.0 >= from => {
                         *rare.lost_records = rare.lost_records.saturating_add(records);
                     }
-                    EventKind::Unknown { .. } => *rare.unknown += 1,
+                    EventKind::Unknown { .. } if event.ticks.0 >= from => *rare.unknown += 1,
                     _ => {}
                 }
             }
@@ -458,7 +458,7 @@ fn note(
             let to = sink.clock.nanos(to);
             sink.find(from, FindingKind::Dropped { events, ends, to });
         }
-        EventKind::Unknown { .. } => *rare.unknown += 1,
+        EventKind::Unknown { .. } if is_inside => *rare.unknown += 1,
         _ if at.0 >= sink.told_from => sink.notes.step(sink.thread, &event),
         _ => {}
     }

@@ -145,7 +145,9 @@ impl<'f> Futures<'f> {
         }
         let told = self.told.get(&future)?;
         let site = self.sums.known(told.site);
-        Some(self.come(future, site, told.begin, true))
+        // Without room for it, it would come with each thing that it does.
+        let is_new = self.known.len() < KNOWN_MAX;
+        Some(self.come(future, site, told.begin, is_new))
     }
 
     /// A future ends.

@@ -4,7 +4,7 @@
 //! time on a CPU, and a thread that a timer or a device has woken as ready, while a trace learns of
 //! that only when the thread is on a CPU, and counts it as blocked until then.
 //!
-//! Elsewhere: what a thread did by its events (`life`).
+//! Elsewhere: what a thread did by its events (`timeline`).
 
 use trace_format::id::ThreadId;
 use trace_format::read::{Counted, Tables};

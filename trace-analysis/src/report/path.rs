@@ -11,7 +11,7 @@
 //!
 //! Waits that are too short to matter are not known here: they count as work.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use trace_format::id::{FutureId, StackId, ThreadId};
 use trace_format::time::Nanos;
@@ -101,7 +101,10 @@ impl CriticalPath {
         let tasks = facts.tasks.map_or(&none, |tasks| &tasks.long);
         let actor = Actor::Thread(thread);
         let (first, root_ran, path) = (thread, true, Self::default());
-        let mut walker = PathWalker { facts, tasks, threads, first, actor, at, root_ran, path };
+        let workers = facts.tasks.iter().flat_map(|tasks| &tasks.workers);
+        let workers = workers.map(|worker| worker.thread).collect();
+        let mut walker =
+            PathWalker { facts, tasks, threads, workers, first, actor, at, root_ran, path };
         // Each turn goes back in time, or from a thread to the one that made it: a false trace may
         // have threads that made each other.
         for _ in 0..TURNS_MAX {
@@ -132,6 +135,8 @@ struct PathWalker<'l> {
     facts: PathFacts<'l>,
     tasks: &'l LongTasks,
     threads: HashMap<ThreadId, &'l ThreadLife>,
+    /// The threads that poll tasks: what they do is not their own.
+    workers: HashSet<ThreadId>,
     /// The path's own thread.
     first: ThreadId,
     actor: Actor,
@@ -175,7 +180,7 @@ impl PathWalker<'_> {
             None => {
                 let waits_for = WaitsFor::Thread(wait.reason);
                 self.add(wait.from, PathDoing::Waiting(waits_for, wait.stack));
-                self.root_ran &= wait.reason != Reason::Future || !self.is_worker(thread);
+                self.root_ran &= wait.reason != Reason::Future || !self.workers.contains(&thread);
             }
         }
         true
@@ -238,14 +243,9 @@ impl PathWalker<'_> {
                 return Some(Actor::Task(life.task));
             }
         }
-        let is_known = self.threads.contains_key(&waker.thread) && !self.is_worker(waker.thread);
+        let is_known =
+            self.threads.contains_key(&waker.thread) && !self.workers.contains(&waker.thread);
         is_known.then_some(Actor::Thread(waker.thread))
-    }
-
-    /// Whether a thread polls tasks: what it does is not its own.
-    fn is_worker(&self, thread: ThreadId) -> bool {
-        let workers = self.facts.tasks.iter().flat_map(|tasks| &tasks.workers);
-        workers.map(|worker| worker.thread).any(|it| it == thread)
     }
 
     /// The last wait of a thread that began before now.
@@ -291,7 +291,7 @@ impl PathWalker<'_> {
         (self.actor, self.root_ran) = (Actor::Thread(spawner.thread), true);
         // On a worker some future spawned it of which the trace does not tell.
         spawner.thread == self.first
-            || spawner.thread != ThreadId(0) && !self.is_worker(spawner.thread)
+            || spawner.thread != ThreadId(0) && !self.workers.contains(&spawner.thread)
     }
 }
 

@@ -46,10 +46,11 @@ pub(super) struct Sums<'t> {
 impl<'t> Sums<'t> {
     pub(super) fn new<S: ReadAt>(trace: &Trace<'t, S>) -> Self {
         let (tables, threads) = (trace.file.tables(), &trace.options.threads);
+        let (from, to) = trace.window();
         Self {
             tables,
             waits: WaitTable::new(threads, tables),
-            long: LongWaits::new(tables, trace.nanos()),
+            long: LongWaits::new(tables, to - from),
             calls: CallTable::new(threads),
             ready: ByStack::default(),
             kernel: ByStack::default(),
@@ -137,12 +138,12 @@ impl Fold for Sums<'_> {
     }
 
     #[inline]
-    fn raw(&mut self, event: &Event<'_>, tables: &Tables) {
+    fn raw(&mut self, event: &Event<'_>) {
         if let Some(heap) = &mut self.heap {
             heap.event(event);
         }
         if let Some(runs) = &mut self.runs {
-            runs.event(&event.kind, tables);
+            runs.event(&event.kind, self.tables);
         }
     }
 

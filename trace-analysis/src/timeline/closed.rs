@@ -10,7 +10,7 @@ use super::futex::{timed_out, woken};
 use super::futures::Link;
 use super::spent::Known;
 use super::thread::Cpu;
-use super::walk::{EAGAIN, Walk, call_class};
+use super::walk::{Walk, call_class};
 use super::{
     Activity, EndedCall, EndedRegion, EndedRun, Fold, How, Observer, OneCall, Stretch, Unended,
     Wait, Waited, Waker,
@@ -213,10 +213,11 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         let (thread, open) = (self.names[who].0, call.open);
         let resource = call.resource.0;
         match call_class(open.call) {
-            CallClass::Futex if call.result != Some(EAGAIN) => {
+            // One that was refused has not waited, and may have been taken to wait while it lasted.
+            CallClass::Futex => {
                 let is_woken = |result| result >= 0 && !timed_out(open.call, result);
                 let was_woken = is_over && call.result.is_none_or(is_woken);
-                let futex = self.futexes.at(resource)?;
+                let futex = self.futexes.get_mut(resource)?;
                 let wake = futex.waited(who, thread, (begin, end), was_woken)?;
                 let held_since = self.held_since(thread, call, begin, &wake).map(Nanos);
                 let (thread, stack, at) = (wake.thread, wake.stack, Nanos(wake.begin));

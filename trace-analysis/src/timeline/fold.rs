@@ -1,9 +1,8 @@
 //! How the rules tell those who add up: each wait, call, region and run when it is over, with all
-//! that is known of it. The other arrow, from sums to rules, does not exist.
+//! that is known of it. Rules name no sums, but for those about async tasks (`futures`).
 
 use trace_format::event::Event;
 use trace_format::id::{CallId, SiteId, StackId, TaskId, ThreadId};
-use trace_format::read::Tables;
 use trace_format::time::Nanos;
 
 use super::spent::Known;
@@ -65,7 +64,7 @@ pub(crate) trait Fold {
     fn restart(&mut self);
 
     /// An event, before anything is made of it.
-    fn raw(&mut self, event: &Event<'_>, tables: &Tables);
+    fn raw(&mut self, event: &Event<'_>);
 
     /// Whether waits of this thread are those that were asked for.
     fn counts(&self, thread: ThreadId) -> bool;

@@ -241,6 +241,11 @@ impl Futexes {
     pub(super) fn get(&self, resource: u32) -> Option<&Futex> {
         self.by_resource.get(&resource)
     }
+
+    /// The same, where a wait may be over.
+    pub(super) fn get_mut(&mut self, resource: u32) -> Option<&mut Futex> {
+        self.by_resource.get_mut(&resource)
+    }
 }
 
 impl Futex {

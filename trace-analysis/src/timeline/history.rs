@@ -96,7 +96,7 @@ impl Spots {
     fn add(&mut self, new: Spot) {
         match self.0.iter_mut().find(|spot| spot.call == new.call) {
             Some(spot) => {
-                spot.nanos += new.nanos;
+                spot.nanos = spot.nanos.saturating_add(new.nanos);
                 if new.longest.0 > spot.longest.0 {
                     spot.longest = new.longest;
                 }
@@ -107,7 +107,7 @@ impl Spots {
 
     fn take_over(&mut self, new: Spot) {
         if let Some(least) = self.0.iter_mut().min_by_key(|spot| spot.nanos) {
-            *least = Spot { nanos: least.nanos + new.nanos, ..new };
+            *least = Spot { nanos: least.nanos.saturating_add(new.nanos), ..new };
         }
     }
 

@@ -2,14 +2,16 @@
 //! tasks whose guards are dropped in another order than they were made.
 //!
 //! Such a thing is over when its own end comes, and is told to sums then, once, with its whole
-//! time. If that end never comes, it ended where it was taken out of what was around it. `stack`
-//! has the same rule for what is read in file order.
+//! time. If that end never comes, or comes on another thread, it ended where it was taken out of
+//! what was around it. `stack` has the same rule for what is read in file order, and keeps polls and
+//! calls as well, which are over here.
 
 use std::collections::HashMap;
 
 use trace_format::id::{Open, TaskId};
 use trace_format::time::Nanos;
 
+use super::nesting::SEARCHED_MAX;
 use super::spent::{Known, Spent};
 use super::stack::LATE_MAX;
 use super::walk::Walk;
@@ -43,13 +45,34 @@ enum Rest {
 
 /// What has lost what was around it, of one thread: by what it is and when it began.
 #[derive(Debug, Default)]
-pub(super) struct LateOnes(HashMap<(Open, u64), Late>);
+pub(super) struct LateOnes {
+    all: HashMap<(Open, u64), Late>,
+    /// How many there are of each.
+    counts: HashMap<Open, u32>,
+}
 
 impl LateOnes {
     /// Whether a region or run like this one is among them.
     #[inline]
     pub(super) fn has(&self, open: Open) -> bool {
-        !self.0.is_empty() && self.0.keys().any(|(late, _)| *late == open)
+        !self.all.is_empty() && self.counts.contains_key(&open)
+    }
+
+    fn insert(&mut self, it: (Open, u64), late: Late) {
+        if self.all.insert(it, late).is_none() {
+            *self.counts.entry(it.0).or_default() += 1;
+        }
+    }
+
+    fn remove(&mut self, it: (Open, u64)) -> Option<Late> {
+        let late = self.all.remove(&it)?;
+        if let Some(count) = self.counts.get_mut(&it.0) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&it.0);
+            }
+        }
+        Some(late)
     }
 }
 
@@ -58,8 +81,8 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
     pub(super) fn take_out(&mut self, who: usize, at: u64, how: How<'_>) {
         let Some((mut frame, end)) = self.living[who].pop(at) else { return };
         let (open, begin) = (frame.open, frame.begin);
-        let is_full = self.living[who].late.0.len() >= LATE_MAX;
-        let is_known = self.living[who].late.0.contains_key(&(open, begin));
+        let is_full = self.living[who].late.all.len() >= LATE_MAX;
+        let is_known = self.living[who].late.all.contains_key(&(open, begin));
         if is_full || is_known || matches!(open, Open::Poll(_) | Open::Call(_)) {
             return self.closed(who, frame, end, how);
         }
@@ -76,13 +99,13 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
                 account: spent.zip(activity).map(|(spent, done)| Box::new((spent, *done))),
             },
         };
-        self.living[who].late.0.insert((open, begin), Late { taken: end, rest });
+        self.living[who].late.insert((open, begin), Late { taken: end, rest });
         self.leave(who, frame, end, how);
     }
 
     /// A thing's own end has come. Whether it was one of these.
     pub(super) fn end_late(&mut self, who: usize, open: Open, begin: u64, at: u64) -> bool {
-        let Some(late) = self.living[who].late.0.remove(&(open, begin)) else { return false };
+        let Some(late) = self.living[who].late.remove((open, begin)) else { return false };
         let rest = match late.rest {
             Rest::Region { is_inner, before, .. } => {
                 let inside = self.living[who].known().since(&before);
@@ -102,10 +125,20 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         true
     }
 
+    /// The end of a thing has come on another thread than the one that it began on.
+    pub(super) fn end_late_of_others(&mut self, who: usize, open: Open, begin: u64) {
+        let others = (0..self.living.len().min(SEARCHED_MAX)).filter(|other| *other != who);
+        for other in others {
+            if let Some(late) = self.living[other].late.remove((open, begin)) {
+                return self.closed_late(other, (open, begin), late);
+            }
+        }
+    }
+
     /// The thread's life is over, and the ends have not come.
     pub(super) fn lose_late(&mut self, who: usize) {
         let late = std::mem::take(&mut self.living[who].late);
-        let mut late: Vec<_> = late.0.into_iter().collect();
+        let mut late: Vec<_> = late.all.into_iter().collect();
         late.sort_by_key(|((open, begin), _)| (*begin, open.to_word()));
         for (it, late) in late {
             self.closed_late(who, it, late);

@@ -98,11 +98,10 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
     /// Something is open still: it goes on as it was, and waits again if it waited.
     pub(super) fn restore(&mut self, who: usize, aside: Aside) {
         let begin = aside.frame.begin;
-        if let Some(call) = aside.call.filter(is_futex_wait)
-            && let Some(futex) = self.futexes.at(call.resource.0)
-        {
-            let thread = self.names[who].0;
-            futex.wait((who, thread), begin, call.why.reason, self.sums.counts(thread));
+        if let Some(call) = aside.call.filter(is_futex_wait) {
+            let (thread, reason) = (self.names[who].0, call.why.reason);
+            let counts = self.sums.counts(thread);
+            self.futexes.wait(call.resource.0, (who, thread), begin, reason, counts);
         }
         self.living[who].restore(aside);
     }

@@ -19,7 +19,7 @@ use crate::time::Moment;
 const ENDS_SLACK: usize = 1 << 12;
 
 /// Maximum number of threads on which something is looked for that ended on another one.
-const SEARCHED_MAX: usize = 1024;
+pub(super) const SEARCHED_MAX: usize = 1024;
 
 /// A read or write on a socket or pipe that was over faster did not wait: to be woken takes longer.
 const WAIT_NANOS_MIN: u64 = 5_000;
@@ -303,7 +303,9 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
     /// was not begun here.
     fn end_elsewhere(&mut self, who: usize, open: Open, ticks: Ticks, at: u64) {
         let begin = self.nanos(ticks);
-        self.end_late(who, open, begin, at);
+        if !self.end_late(who, open, begin, at) {
+            self.end_late_of_others(who, open, begin);
+        }
         if !O::IS_ON {
             return;
         }

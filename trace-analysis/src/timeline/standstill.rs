@@ -9,7 +9,7 @@
 //! - It ended with the first event behind that moment. If that is long before the recorder says,
 //!   somebody has run, and nothing is told at all.
 //!
-//! Elsewhere: what threads seemed to do meanwhile is not counted as that (`life`).
+//! Elsewhere: what threads seemed to do meanwhile is not counted as that (`timeline`).
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

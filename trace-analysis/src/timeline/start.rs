@@ -10,7 +10,7 @@ use trace_format::event::EventKind;
 use trace_format::header::BatchKind;
 use trace_format::id::{StackId, ThreadId};
 use trace_format::index::IndexEntry;
-use trace_format::read::{BatchBuffer, ReadAt, TraceFile};
+use trace_format::read::{BatchBuffer, ReadAt, Sequel, TraceFile};
 use trace_format::time::Ticks;
 
 use super::open_tasks::generation_before;
@@ -86,7 +86,11 @@ fn steps<S: ReadAt>(file: &TraceFile<S>, from: Ticks) -> Vec<Timed> {
         let before = |at: usize| at.checked_sub(1).map(|at| entries[at]);
         let begins = |at: &usize| entries[*at].begins_window(before(*at), since);
         let start = (0..entries.len()).rev().find(begins).unwrap_or(0);
-        read_lane(file, cpu, &entries[start..], (since, from), &mut steps);
+        let sequel = match start {
+            0 => Sequel::default(),
+            _ => Sequel::behind(entries[start].sequence),
+        };
+        read_lane(file, cpu, (&entries[start..], sequel), (since, from), &mut steps);
         if steps.len() > SWITCHES_MAX {
             return Vec::new();
         }
@@ -98,22 +102,35 @@ fn steps<S: ReadAt>(file: &TraceFile<S>, from: Ticks) -> Vec<Timed> {
 fn read_lane<S: ReadAt>(
     file: &TraceFile<S>,
     cpu: u32,
-    entries: &[&IndexEntry],
+    (entries, mut sequel): (&[&IndexEntry], Sequel),
     (since, from): (Ticks, Ticks),
     steps: &mut Vec<Timed>,
 ) {
     let (mut buffer, mut runs) = (BatchBuffer::default(), None);
     let first = steps.len();
     for entry in entries {
-        let Ok(batch) = file.load(entry, &mut buffer) else {
+        if steps.len() > SWITCHES_MAX {
+            return;
+        }
+        let loaded = file.load(entry, &mut buffer);
+        let loaded = loaded.and_then(|batch| sequel.refuse_past(&batch).map(|()| batch));
+        let Ok(batch) = loaded else {
+            sequel.reach(entry.base_ticks);
+            runs = None;
             steps.push((entry.last_ticks.min(from), cpu, Step::Lost));
             continue;
         };
+        if sequel.missing_before(&batch.header).is_some() {
+            runs = None;
+            steps.push((entry.base_ticks.min(from), cpu, Step::Lost));
+        }
         for event in batch.events() {
             let Ok(event) = event else {
+                runs = None;
                 steps.push((entry.last_ticks.min(from), cpu, Step::Lost));
                 break;
             };
+            sequel.reach(event.ticks);
             if event.ticks >= from || steps.len() > SWITCHES_MAX {
                 break;
             }

@@ -84,9 +84,9 @@ pub(crate) struct Walk<'f, O, F> {
 
 impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
     pub(crate) fn new<S: ReadAt>(trace: &'f Trace<'_, S>, observer: &'f mut O, sums: F) -> Self {
-        let (file, symbols, options) = (trace.file, trace.symbols, &trace.options);
+        let (file, symbols) = (trace.file, trace.symbols);
         let tables = file.tables();
-        let (from, to) = window(file, options);
+        let (from, to) = trace.window();
         let events = file.index().iter().filter(|entry| entry.kind == BatchKind::Events);
         let has_cpus = events.clone().any(|entry| entry.thread.as_cpu().is_some());
         let mut walk = Self {
@@ -506,7 +506,7 @@ impl<O: Observer, F: Fold> Visitor for Walk<'_, O, F> {
         if !self.is_inside && self.clock.nanos(event.ticks).0 >= self.from {
             self.begin_window();
         }
-        self.sums.raw(event, self.tables);
+        self.sums.raw(event);
         if let Some(cpu) = thread.as_cpu() {
             self.cpu_event(cpu, event);
         } else if self.is_idle_region(event) {
@@ -542,14 +542,6 @@ fn is_of_regions(kind: &EventKind<'_>) -> bool {
             | EventKind::End
             | EventKind::EndValue { .. }
     )
-}
-
-/// A window in nanoseconds.
-fn window<S: ReadAt>(file: &TraceFile<S>, options: &Options) -> (u64, u64) {
-    let (begin, end) = bounds(file);
-    let nanos = |ticks: Ticks| file.tables().clock.nanos(ticks).0;
-    let from = nanos(options.from.unwrap_or(begin).max(begin));
-    (from, nanos(options.to.unwrap_or(end).min(end)).max(from))
 }
 
 /// How many CPUs the recorder watched: its note on switches says so, "2 rings"; lanes alone would

@@ -70,12 +70,6 @@ impl LongTasks {
         Self { idle_min: least, life_min: least, ..Self::default() }
     }
 
-    /// The window begins.
-    pub(crate) fn restart(&mut self) {
-        self.idles.clear();
-        self.lives.clear();
-    }
-
     /// A task was idle, or is so to the end.
     #[inline]
     pub(crate) fn idle(

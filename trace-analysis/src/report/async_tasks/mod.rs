@@ -14,7 +14,7 @@
 //! `for_tasks` what futures waited for that worked for a slow task of the user's, `long` the long
 //! idle times and lives one by one; `finish` is the end.
 //!
-//! Elsewhere: what a thread did in a poll (`life`), what is awaited by its names (`reason`).
+//! Elsewhere: what a thread did in a poll (`timeline`), what is awaited by its names (`reason`).
 
 mod finish;
 mod for_tasks;

@@ -170,7 +170,7 @@ impl<'f> AsyncReport<'f> {
         self.sums.restart();
         self.waits.restart();
         self.polls = Polls::default();
-        self.long.restart();
+        self.long = LongTasks::new(self.to.saturating_sub(self.from));
         self.untracked = 0;
         for thread in &mut self.threads {
             thread.recent.clear();
