@@ -287,7 +287,8 @@ fn unseen_in(bytes: Vec<u8>) -> Vec<Unseen> {
     let file = TraceFile::open(bytes).expect("a trace");
     let symbols = Symbols::of_trace(file.tables());
     let wanted = Wanted { async_tasks: true, heap: true, ..Wanted::default() };
-    unseen(&Report::read(&Trace::new(&file).named(&symbols), wanted, |_| {}))
+    let trace = Trace::new(&file).named(&symbols);
+    unseen(&trace, &Report::read(&trace, wanted, |_| {}))
 }
 
 #[test]
@@ -300,6 +301,17 @@ fn what_another_recording_would_show_is_said_where_there_is_something_to_show() 
     [1, 3, 4].into_iter().for_each(|it| off(&mut trace, it, RECEIVE, (MS, 999 * MS)));
     trace.sample(2, 500 * MS, os_id(2), 5);
     assert_eq!(unseen_in(trace.stop(1_000 * MS)), []);
+    // They were taken, and none lies in what is looked at.
+    let mut trace = running();
+    trace.facility("samples", true, "");
+    [1, 3, 4].into_iter().for_each(|it| off(&mut trace, it, RECEIVE, (MS, 999 * MS)));
+    assert_eq!(unseen_in(trace.stop(1_000 * MS)), []);
+    // The machine is busy, so it runs for a tenth of the time alone.
+    let mut trace = running();
+    [1, 3, 4].into_iter().for_each(|it| off(&mut trace, it, RECEIVE, (MS, 999 * MS)));
+    trace.switch_out(2, 100 * MS, os_id(2), true);
+    trace.switch_in(2, 999 * MS, os_id(2));
+    assert_eq!(unseen_in(trace.stop(1_000 * MS)), [Unseen::Functions]);
     // All wait, main for a future.
     let mut trace = running();
     let address = 0xa00;

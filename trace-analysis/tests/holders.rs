@@ -129,6 +129,21 @@ fn who_held_a_lock_for_which_nobody_waited_may_have_given_it_up() {
 }
 
 #[test]
+fn who_waited_until_just_now_has_had_the_lock_since_then() {
+    let mut trace = started();
+    // The wake that ended the first wait lies before the window.
+    trace.call(3, LOCK, 500, 9_600, 0);
+    trace.call(2, LOCK, 1_000, 9_000, 0);
+    trace.call(1, UNLOCK, 2_000, 10, 1);
+    trace.call(2, UNLOCK, 10_020, 10, 1);
+    let options = Options { from: Some(Ticks(5_000)), ..Options::default() };
+    let lives = lives_of(trace.stop(20_000), options);
+    let lock = only(&lives, Reason::Mutex);
+    let holder = lock.holders.iter().find(|it| it.thread == ThreadId(2)).expect("it gave it up");
+    assert_eq!((holder.held, holder.caused), (Nanos(20), Nanos(20)));
+}
+
+#[test]
 fn who_was_refused_has_not_waited() {
     let mut trace = started();
     // Something was recorded in the call, so its begin and its end are events of their own.

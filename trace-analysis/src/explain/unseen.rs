@@ -1,14 +1,19 @@
 //! What a trace cannot show, though the program seems to have it, and how to record it.
 
+use trace_format::facility;
+use trace_format::read::ReadAt;
+
 use crate::reason::Reason;
 use crate::report::Report;
 use crate::report::life::Lives;
+use crate::trace::Trace;
 
 /// Threads waited for futures for at least this part of the time that was looked at, in per cents.
 const FUTURE_PERCENT: u64 = 10;
 
-/// A thread ran in the program's own code for at least this part of it, in per cents.
-const RUNNING_PERCENT: u64 = 50;
+/// A thread could run for at least this part of it, in per cents, and was more in the program's own
+/// code than in calls.
+const ABLE_PERCENT: u64 = 50;
 
 /// Something that another recording would show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,15 +50,21 @@ impl Unseen {
     }
 }
 
-/// What a report of everything that [`super::explain`] looks at cannot show.
+/// What a report of everything that [`super::explain`] looks at cannot show of its trace.
 #[must_use]
-pub fn unseen(report: &Report) -> Vec<Unseen> {
+pub fn unseen<S>(trace: &Trace<'_, S>, report: &Report) -> Vec<Unseen>
+where
+    S: ReadAt,
+{
     let lives = &report.lives;
     let mut unseen = Vec::new();
     if report.async_tasks.is_none() && waits_for_futures(lives) {
         unseen.push(Unseen::AsyncTasks);
     }
-    if lives.fine.samples.is_empty() && computes(lives) {
+    let samples = trace.file.tables().facilities.get(facility::SAMPLES);
+    // A part of a trace that has some may have none.
+    let has_samples = !lives.fine.samples.is_empty() || samples.is_some_and(|it| it.on);
+    if !has_samples && computes(lives) {
         unseen.push(Unseen::Functions);
     }
     unseen
@@ -66,7 +77,10 @@ fn waits_for_futures(lives: &Lives) -> bool {
 }
 
 fn computes(lives: &Lives) -> bool {
-    lives.threads.iter().any(|life| is_part(life.times.running.0, lives, RUNNING_PERCENT))
+    lives.threads.iter().any(|life| {
+        let (times, able) = (&life.times, life.times.cpu().0.saturating_add(life.times.ready.0));
+        times.running > times.in_calls && is_part(able, lives, ABLE_PERCENT)
+    })
 }
 
 fn is_part(nanos: u64, lives: &Lives, per_cent: u64) -> bool {

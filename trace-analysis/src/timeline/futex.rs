@@ -119,6 +119,8 @@ pub(super) struct Futex {
     last_wake: u64,
     /// Who has it, and since when, if that is known.
     holder: Option<(ThreadId, u64)>,
+    /// Whose wait for it was over last, and when: whoever ended that.
+    came: Option<(ThreadId, u64)>,
     holders: HashMap<HolderKey, Held>,
 }
 
@@ -288,6 +290,7 @@ impl Futex {
         self.counted -= u32::from(waiter.is_some_and(|waiter| waiter.counts));
         if waiter.is_some_and(|waiter| waiter.reason.is_lock()) {
             self.lock_waits.end();
+            self.came = Some((thread, end));
         }
         let fits = |wake: &&mut Wake| wake.begin <= end && wake.end >= begin && wake.left > 0;
         let wake = self.wakes.iter_mut().rev().filter(|_| was_woken).find(fits);
@@ -373,7 +376,9 @@ impl Futex {
         }
         // With nobody waiting it may have given the lock up, and taken it again.
         let holder = self.holder.take().filter(|(holder, _)| *holder == thread && is_awaited);
-        let since = holder.map(|(_, since)| since).or(first);
+        // Nobody has a lock while it waits for it.
+        let came = self.came.filter(|(who, _)| *who == thread).map_or(0, |(_, end)| end);
+        let since = holder.map(|(_, since)| since).or(first).map(|since| since.max(came));
         let caused = self.waited_for(since.unwrap_or(last).max(last), begin, stops);
         if self.wakes.len() >= WAKES_MAX {
             self.wakes.pop_front();

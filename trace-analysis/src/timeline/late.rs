@@ -3,8 +3,8 @@
 //!
 //! Such a thing is over when its own end comes, and is told to sums then, once, with its whole
 //! time. If that end never comes, or comes on another thread, it ended where it was taken out of
-//! what was around it. `stack` has the same rule for what is read in file order, and keeps polls and
-//! calls as well, which are over here.
+//! what was around it. `stack` has the same rule for what is read in file order, and keeps polls
+//! and calls as well, which are over here.
 
 use std::collections::HashMap;
 

@@ -1,10 +1,12 @@
 //! Commands that show more of what was asked about: the same part of the same trace, so that they
 //! show the numbers that led to them.
 
+use std::path::Path;
+
 use trace_format::time::Nanos;
 
 use super::{Reading, Selection};
-use crate::label::{pasted, units, word};
+use crate::label::{STANDARD_INPUT, pasted, units, word};
 
 impl Selection {
     /// A verb with its options, and the options that ask it about this part. What it says of a part
@@ -39,7 +41,10 @@ impl Reading {
     #[must_use]
     pub fn pasted(&self, command: &str) -> String {
         let (verb, options) = command.split_at(command.find(' ').unwrap_or(command.len()));
-        format!("exectrace {verb} {}{options}", pasted(&self.path))
+        // What came through a pipe is gone.
+        let is_input = self.path == Path::new(STANDARD_INPUT);
+        let file = if is_input { "FILE".to_owned() } else { pasted(&self.path) };
+        format!("exectrace {verb} {file}{options}")
     }
 
     /// The same with the options that ask about the part that is wanted.

@@ -32,11 +32,12 @@ impl ExplainAnswer {
                 let slow_tasks = reading.slow_tasks(summary);
                 Wanted { async_tasks: true, heap: true, slow_tasks, tasks_by_name: false }
             })?;
-        let mut insights = explain(&subject.reading.trace(&subject.symbols), &report);
+        let trace = subject.reading.trace(&subject.symbols);
+        let (mut insights, unseen) = (explain(&trace, &report), unseen(&trace, &report));
         let omitted = cut(&mut insights, top);
         for insight in insights.iter_mut().filter(|insight| !insight.command.is_empty()) {
             insight.command = question.part.command(&insight.command);
         }
-        Ok(Self { subject, insights, omitted, unseen: unseen(&report) })
+        Ok(Self { subject, insights, omitted, unseen })
     }
 }
