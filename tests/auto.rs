@@ -163,7 +163,7 @@ fn what_was_recorded_outlives_a_kill() {
     BufReader::new(out).read_line(&mut said).expect("a pipe");
     child.kill().expect("it is ours");
     child.wait().expect("it was killed");
-    let trace = trace_tool::source::open(&path).expect("a trace");
+    let trace = trace_tool::source::open(&path).expect("a trace").trace;
     assert!(!trace.is_complete(), "it has no end");
     let names: Vec<_> = trace.tables().callsites.iter().map(|site| site.name.clone()).collect();
     assert!(names.iter().any(|name| name == "of_library"), "{names:?}");
@@ -241,7 +241,7 @@ fn a_child_that_goes_on_has_a_trace_of_its_own() {
         if file.extension().is_some_and(|it| it == "live") {
             continue;
         }
-        let trace = trace_tool::source::open(&file).expect("a trace");
+        let trace = trace_tool::source::open(&file).expect("a trace").trace;
         if trace.is_complete() {
             whole += 1;
             check(&read(&file));

@@ -127,7 +127,7 @@ fn every_way_to_end_leaves_a_trace() {
         assert_eq!(far.len(), 2, "{how}: both threads have worked");
         check(&path, &far);
         // The tool takes what lies beside it, too.
-        let opened = trace_tool::source::open(&path).expect("a trace");
+        let opened = trace_tool::source::open(&path).expect("a trace").trace;
         assert_eq!(
             opened.tables().threads.len(),
             Decoded::new(&recovered(&path)).tables.threads.len()

@@ -80,7 +80,7 @@ fn what_a_recorder_had_when_it_was_stopped_is_in_its_file() {
     let names: Vec<_> = trace.tables.threads.values().map(|thread| &thread.name).collect();
     assert!(names.iter().any(|name| *name == "other"), "{names:?}");
     // The tool takes it as it is.
-    let opened = trace_tool::source::open(&path).expect("a trace");
+    let opened = trace_tool::source::open(&path).expect("a trace").trace;
     assert!(opened.faults().is_empty() && opened.is_complete(), "{:?}", opened.faults());
 }
 

@@ -48,7 +48,12 @@ fn a_trace_through_a_pipe_is_read_like_a_file() {
             let file = bench.run(&format!("{verb} FILE"));
             for name in ["-", "/dev/stdin"] {
                 let pipe = piped(&bench, &format!("{verb} {name}"), &trace);
-                let expected = file.out.replace(&path, name);
+                // A command to be pasted does not find the trace in the pipe again.
+                let expected = file.out.lines().map(|line| {
+                    let is_command = line.contains("exectrace ");
+                    line.replace(&path, if is_command { "FILE" } else { name }) + "\n"
+                });
+                let expected = expected.collect::<String>();
                 assert_eq!((pipe.out, pipe.err), (expected, file.err.clone()), "{verb} {name}");
                 assert_eq!(pipe.code, file.code, "{verb} {name}");
             }

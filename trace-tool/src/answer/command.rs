@@ -1,12 +1,10 @@
 //! Commands that show more of what was asked about: the same part of the same trace, so that they
 //! show the numbers that led to them.
 
-use std::path::Path;
-
 use trace_format::time::Nanos;
 
 use super::{Reading, Selection};
-use crate::label::{STANDARD_INPUT, pasted, units, word};
+use crate::label::{pasted, units, word};
 
 impl Selection {
     /// A verb with its options, and the options that ask it about this part. What it says of a part
@@ -35,15 +33,14 @@ impl Selection {
 }
 
 impl Reading {
-    /// A command to be pasted into a shell: `exectrace blocked app.trace --by lock`.
+    /// A command to be pasted into a shell: `exectrace blocked app.trace --by lock`. What came
+    /// through a pipe is `FILE` in it.
     ///
     /// - `command`: the verb with its options.
     #[must_use]
     pub fn pasted(&self, command: &str) -> String {
         let (verb, options) = command.split_at(command.find(' ').unwrap_or(command.len()));
-        // What came through a pipe is gone.
-        let is_input = self.path == Path::new(STANDARD_INPUT);
-        let file = if is_input { "FILE".to_owned() } else { pasted(&self.path) };
+        let file = if self.is_named { pasted(&self.path) } else { "FILE".to_owned() };
         format!("exectrace {verb} {file}{options}")
     }
 

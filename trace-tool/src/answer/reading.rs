@@ -21,7 +21,7 @@ use crate::error::Failure;
 use crate::label::names::Names;
 use crate::label::units;
 use crate::output::{advance, progress, say};
-use crate::source::{self, Bytes};
+use crate::source::{self, Bytes, Opened};
 use crate::symbols::{self, binaries};
 
 /// Unnamed stacks are reported if they are at least one in this many.
@@ -43,6 +43,8 @@ pub struct Selection {
 pub struct Reading {
     /// Where the trace is.
     pub path: PathBuf,
+    /// Whether it can be opened there again.
+    pub is_named: bool,
     /// The part, as it was asked for.
     pub part: Selection,
     /// The trace.
@@ -66,7 +68,7 @@ impl Reading {
         {
             return Err(Failure::Usage("--from must be before --to".to_owned()));
         }
-        let file = source::open(path)?;
+        let Opened { trace: file, is_named } = source::open(path)?;
         let tables = file.tables();
         let ticks = |at| tables.clock.ticks(at);
         let threads = match &part.thread {
@@ -74,7 +76,7 @@ impl Reading {
             None => Vec::new(),
         };
         let (from, to) = (part.from.map(ticks), part.to.map(ticks));
-        Ok(Self { path: path.to_owned(), part: part.clone(), file, from, to, threads })
+        Ok(Self { path: path.to_owned(), is_named, part: part.clone(), file, from, to, threads })
     }
 
     /// Opens all of a trace.

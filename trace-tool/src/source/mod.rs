@@ -25,12 +25,32 @@ use crate::output::say;
 /// default.
 const RECORDER_BYTES_MAX: u64 = 4 << 30;
 
+/// A trace that is open.
+#[derive(Debug)]
+pub struct Opened {
+    /// The trace.
+    pub trace: TraceFile<Bytes>,
+    /// Whether it can be opened by the same name again: what came through a pipe is gone.
+    pub is_named: bool,
+}
+
 /// Opens a trace.
 ///
 /// # Errors
 /// If there is none.
-pub fn open(path: &Path) -> Result<TraceFile<Bytes>, Failure> {
+pub fn open(path: &Path) -> Result<Opened, Failure> {
     let Source { file, is_named } = stream::open(path)?;
+    let trace = trace_in(file, path, is_named)?;
+    Ok(Opened { trace, is_named })
+}
+
+/// The trace in a file.
+///
+/// - `is_named`: whether something that belongs to the trace may lie beside it.
+///
+/// # Errors
+/// If there is none.
+fn trace_in(file: File, path: &Path, is_named: bool) -> Result<TraceFile<Bytes>, Failure> {
     let length = file.metadata().map_err(|error| Failure::Open(path.to_owned(), error))?.len();
     if length == 0 {
         let why = "the file is empty: was its program built with the feature `enabled`? or was \

@@ -22,7 +22,8 @@ const KEPT_BYTES_MAX: u64 = 4 << 30;
 pub struct Source {
     /// All its bytes; never a pipe.
     pub file: File,
-    /// Whether the trace has this name, and something that belongs to it may lie beside it.
+    /// Whether the trace has this name: it can be opened again, and something that belongs to it
+    /// may lie beside it.
     pub is_named: bool,
 }
 
