@@ -145,19 +145,19 @@ impl Table {
         }
     }
 
-    /// Which of the ids from 1 + 64 times `at` on the running trace uses: a bit each. `None` beyond
-    /// all that were given.
-    pub(crate) fn used_from(&self, at: usize) -> Option<u64> {
-        let parts = self.memory.words().map(memory::cut)?;
-        let used = parts.used.get(at).filter(|_| at * 64 < self.count() as usize)?;
-        Some(used.load(Ordering::Relaxed))
+    /// Which ids the running trace uses: a bit each, from id 1 on, of all that were given.
+    pub(crate) fn used_words(&self) -> impl Iterator<Item = u64> {
+        let given = (self.count() as usize).div_ceil(64);
+        let used = self.memory.words().map_or(&[][..], |all| memory::cut(all).used);
+        used.iter().take(given).map(|word| word.load(Ordering::Relaxed))
     }
 
     /// The words of an id that the running trace uses.
     #[cfg(all(feature = "names", not(exectrace_loom)))]
     pub(crate) fn used(&self, id: u32) -> Option<Cow<'_, [u64]>> {
         let at = (id as usize).checked_sub(1)?;
-        let is_used = self.used_from(at / 64)? >> (at % 64) & 1 != 0;
+        let used = self.memory.words().map(memory::cut)?.used.get(at / 64)?;
+        let is_used = used.load(Ordering::Relaxed) >> (at % 64) & 1 != 0;
         if is_used { self.get(id) } else { None }
     }
 

@@ -64,8 +64,7 @@ struct Told(Vec<u64>);
 impl Told {
     /// Those that are used and were not handed out. One that is just being given comes later.
     fn for_each_new(&mut self, table: &Table, mut act: impl FnMut(u32, &[u64])) {
-        for at in 0.. {
-            let Some(used) = table.used_from(at) else { break };
+        for (at, used) in table.used_words().enumerate() {
             if at == self.0.len() {
                 self.0.push(0);
             }

@@ -332,6 +332,7 @@ fn begin(options: &Options, outlet: Outlet) -> Result<Collecting, StartError> {
         site.prepare(next_site());
     }
     BUDGET.begin(options.memory_max);
+    stack::begin();
     stack::want_for_regions(options.stacks);
     stack::want_for_async(options.async_stacks);
     UNATTACHED.store(0, Ordering::Relaxed);

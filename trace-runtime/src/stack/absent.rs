@@ -15,6 +15,9 @@ pub(crate) fn prepare() -> bool {
     true
 }
 
+/// Nothing to forget.
+pub(crate) fn begin() {}
+
 /// Nothing to prepare.
 pub(crate) fn prepare_thread() {}
 

@@ -12,13 +12,17 @@ use trace_format::definition::Definition;
 use trace_format::facility;
 
 /// Makes sure that there is memory for stacks: for tables, and for those who walk. Whether the
-/// system gives it. A trace begins, which has named none yet.
+/// system gives it.
 pub(crate) fn prepare() -> bool {
     let is_there = STACKS.prepare();
-    STACKS.begin();
     #[cfg(os_hooks)]
     let is_there = is_there && crate::resources::RESOURCES.prepare();
     is_there && super::tables::prepare()
+}
+
+/// A trace begins, which uses no stack yet. Nobody has attached to it.
+pub(crate) fn begin() {
+    STACKS.begin();
 }
 
 /// Prepares stacks when a trace starts, keeps up with what is loaded, and reports.

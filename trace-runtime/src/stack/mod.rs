@@ -38,7 +38,7 @@ use own::Bounds;
 use std::mem::MaybeUninit;
 use tables::Walker;
 
-pub(crate) use facility::{StackSource, prepare};
+pub(crate) use facility::{StackSource, begin, prepare};
 pub(crate) use own::prepare_thread;
 pub(crate) use sampled::{for_async, for_region, regions_want, want_for_async, want_for_regions};
 
