@@ -9,7 +9,7 @@
 //! - **F2** What is read of a place under one number, the same before and after, is of that future.
 //!
 //! Futures beyond a million are recorded as ever; a reader that starts in the middle does not
-//! know what they are. They are counted, and traces say so.
+//! know what they are. They are counted while they live, and traces say so.
 
 use crate::local;
 use crate::primitive::{AtomicU64, Ordering, global};
@@ -175,8 +175,12 @@ impl Block {
     }
 }
 
-/// Futures that found no place, in the life of this process.
+/// Futures that live and found no place.
 static UNLISTED: global::AtomicU64 = global::AtomicU64::new(0);
+
+/// Where all of those are: in no block, so nobody reads what they write there, and F1 does not
+/// matter.
+static BEYOND: OnceLock<Place> = OnceLock::new();
 
 static BLOCKS: [OnceLock<Box<Block>>; BLOCKS_MAX] = [const { OnceLock::new() }; BLOCKS_MAX];
 
@@ -225,7 +229,7 @@ impl Listed {
             }
         }
         UNLISTED.fetch_add(1, Ordering::Relaxed);
-        Self::nowhere()
+        Self(Some(BEYOND.get_or_init(|| Place::new(PLACES * BLOCKS_MAX))))
     }
 
     /// It waits since then, at this stack or, if that is 0, where it did before; or not any more,
@@ -240,16 +244,20 @@ impl Listed {
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        if let Some(place) = self.0
-            && let Some(block) = BLOCKS[place.at as usize / PLACES].get()
-        {
-            block.close(place.at as usize % PLACES);
-            HINT.set(place.at as usize / PLACES);
+        let Some(at) = self.0.map(|place| place.at as usize) else { return };
+        match BLOCKS.get(at / PLACES).and_then(OnceLock::get) {
+            Some(block) => {
+                block.close(at % PLACES);
+                HINT.set(at / PLACES);
+            }
+            None => {
+                UNLISTED.fetch_sub(1, Ordering::Relaxed);
+            }
         }
     }
 }
 
-/// How many futures found no place so far: traces that begin later do not know of those that live.
+/// How many futures live that found no place: traces that begin now do not know of them.
 pub(crate) fn unlisted() -> u64 {
     UNLISTED.load(Ordering::Relaxed)
 }
@@ -331,8 +339,9 @@ mod tests {
             assert!(bytes.windows(said.len()).any(|it| it == said), "the trace says nothing");
         }
         drop(listed);
+        assert_eq!(unlisted(), 0, "none of them lives");
         // Places that were given back are found again.
         let listed: Vec<_> = (1..=all - 5).map(|future| Listed::new(&life(future))).collect();
-        assert_eq!((unlisted(), listed.len() as u64), (BEYOND as u64, all - 5));
+        assert_eq!((unlisted(), listed.len() as u64), (0, all - 5));
     }
 }

@@ -71,7 +71,8 @@ impl Collector {
             self.output.define(future);
         });
         let unlisted = living::unlisted();
-        if std::mem::replace(&mut self.unlisted, unlisted) != unlisted {
+        if unlisted > self.unlisted {
+            self.unlisted = unlisted;
             let note = unlisted_note(unlisted);
             let (name, on, note) = (facility::FUTURES.as_bytes(), false, note.as_bytes());
             self.output.define(&Definition::Facility { name, on, note });
