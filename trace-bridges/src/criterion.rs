@@ -2,6 +2,8 @@
 
 use criterion::profiler::Profiler;
 #[cfg(feature = "enabled")]
+use std::error::Error;
+#[cfg(feature = "enabled")]
 use std::io::Write as _;
 use std::path::Path;
 #[cfg(feature = "enabled")]
@@ -66,8 +68,8 @@ impl TraceProfiler {
 
 /// An error with its cause.
 #[cfg(feature = "enabled")]
-fn why(error: &StartError) -> String {
-    match std::error::Error::source(error) {
+fn why(error: &dyn Error) -> String {
+    match error.source() {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
     }
@@ -98,7 +100,7 @@ impl Profiler for TraceProfiler {
                 say(&format!("{}: {dropped} events were dropped", path.display()));
             }
             Ok(_) => {}
-            Err(error) => say(&format!("{benchmark_id} is not traced to its end: {error}")),
+            Err(error) => say(&format!("{benchmark_id} is not traced to its end: {}", why(&error))),
         }
     }
 }

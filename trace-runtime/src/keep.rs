@@ -5,6 +5,7 @@
 
 use crate::destination::{self, Access};
 use crate::environment;
+use crate::error::with_cause;
 use crate::file::with_ending;
 use crate::flight::FlightRecorder;
 use crate::local;
@@ -31,7 +32,8 @@ fn recorder() -> Option<&'static (PathBuf, FlightRecorder)> {
         match FlightRecorder::builder().max_bytes(BYTES_MAX).min_age(AGE).start() {
             Ok(recorder) => Some((folder, recorder)),
             Err(error) => {
-                say(&format!("{VARIABLE}: {error}; nothing is kept of tests that fail"));
+                let why = with_cause(&error);
+                say(&format!("{VARIABLE}: {why}; nothing is kept of tests that fail"));
                 None
             }
         }
@@ -73,7 +75,9 @@ pub fn keep(name: &str) {
     let path = folder.join(file_name(name));
     match write(recorder, folder, &path) {
         Ok(()) => say(&format!("what led to this: exectrace explain {}", path.display())),
-        Err(error) => say(&format!("{}: {error}; nothing is kept", path.display())),
+        Err(error) => {
+            say(&format!("{}: {}; nothing is kept", path.display(), with_cause(&*error)));
+        }
     }
 }
 

@@ -4,8 +4,7 @@
 //! without, the first one has the file's lock, and the others are told so, as long as it runs.
 
 use super::stream::Stream;
-use crate::error::StartError;
-use std::error::Error as _;
+use crate::error::{StartError, with_cause};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -90,10 +89,7 @@ impl Place {
         match error {
             StartError::InUse(_) => self.taken(),
             StartError::File(path, error) => format!("`{}`: {error}", path.display()),
-            error => {
-                let cause = error.source().map(|cause| format!(": {cause}"));
-                format!("{error}{}", cause.unwrap_or_default())
-            }
+            error => with_cause(error),
         }
     }
 
