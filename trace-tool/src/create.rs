@@ -32,24 +32,28 @@ pub fn create_beside(trace: &Path, target: &Path) -> Result<File, Failure> {
 /// # Errors
 /// The system's; or it is a symbolic link.
 pub fn create(path: &Path) -> Result<File, Failure> {
-    let fail = |error| Failure::Open(path.to_owned(), error);
-    let follows = is_systems(path);
-    if !follows && fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
-        return Err(fail(linked()));
-    }
+    open(path).map_err(|error| {
+        let is_link = fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
+        let error = if is_link && !is_systems(path) { linked() } else { error };
+        Failure::Open(path.to_owned(), error)
+    })
+}
+
+/// The system itself refuses a link, so nobody can put one there in between.
+#[cfg(unix)]
+fn open(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let follow = if is_systems(path) { 0 } else { libc::O_NOFOLLOW };
     let mut options = OpenOptions::new();
-    // Not emptied yet: somebody may have put a link there just now.
-    options.write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(path).map_err(fail)?;
-    if !follows && !is_at(&file, path).map_err(fail)? {
-        return Err(fail(linked()));
+    options.write(true).create(true).truncate(true).mode(0o600).custom_flags(follow).open(path)
+}
+
+#[cfg(not(unix))]
+fn open(path: &Path) -> io::Result<File> {
+    if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
+        return Err(linked());
     }
-    if file.metadata().map_err(fail)?.is_file() {
-        file.set_len(0).map_err(fail)?;
-    }
-    Ok(file)
+    File::create(path)
 }
 
 /// Why a symbolic link is refused.
@@ -58,22 +62,10 @@ fn linked() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, what)
 }
 
-/// Whether an open file has this name itself, and not by way of a link.
-#[cfg(unix)]
-fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    use std::os::unix::fs::MetadataExt as _;
-    let (file, named) = (file.metadata()?, fs::symlink_metadata(path)?);
-    Ok((file.dev(), file.ino()) == (named.dev(), named.ino()))
-}
-
-#[cfg(not(unix))]
-fn is_at(_: &File, _: &Path) -> io::Result<bool> {
-    Ok(true)
-}
-
 /// Whether a link of this name is the system's: it is a descriptor in `/proc`, where `cwd` and
 /// `root` lead anywhere; or it is in `/dev`, where nobody else may write to any folder on the way,
-/// as everybody may to `/dev/shm`.
+/// as everybody may to `/dev/shm`. The recorder has the same rule (`trace-runtime/src/auto`), and
+/// no crate that both could have it from.
 #[cfg(unix)]
 fn is_systems(path: &Path) -> bool {
     let parts: Option<Vec<&str>> = path.components().map(|it| it.as_os_str().to_str()).collect();
