@@ -1,7 +1,5 @@
 //! A process that the system ends for want of memory, or that replaces itself: what it had recorded
 //! by then is there.
-//!
-//! May contain `unsafe`: limits, and replacing a process's program.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -9,7 +7,7 @@ mod common;
 use common::crashed::{check, count_steps, live_of, recovered, reported, wait_for_steps};
 use common::decoded::Decoded;
 use common::waiting::{tables_of, wait_until};
-use common::{annotated, checks, loudly};
+use common::{annotated, checks, limits, loudly};
 use exectrace::{FlightRecorder, instant, start_file_with};
 use std::fs;
 use std::io::BufReader;
@@ -99,19 +97,6 @@ fn begin_work() {
     wait_for_steps(1_000);
 }
 
-fn limit_address_space(bytes: u64) {
-    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
-    // SAFETY: `setrlimit` wants a limit.
-    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) }, 0);
-}
-
-/// Bytes of this process's address space.
-fn address_space() -> u64 {
-    let words = fs::read_to_string("/proc/self/statm").expect("every process has it");
-    let pages: u64 = words.split(' ').next().and_then(|it| it.parse().ok()).expect("a number");
-    pages * 4096
-}
-
 /// Takes memory until there is none.
 fn fill_memory(path: &Path) {
     match std::env::var(GROUP) {
@@ -119,7 +104,7 @@ fn fill_memory(path: &Path) {
             let procs = Path::new(&group).join("cgroup.procs");
             fs::write(procs, std::process::id().to_string()).expect("it is ours");
         }
-        Err(_) => limit_address_space(address_space() + (400 << 20)),
+        Err(_) => limits::set(libc::RLIMIT_AS, limits::address_space() + (400 << 20)),
     }
     let options = annotated().memory_max(8 * MIB);
     let trace = start_file_with(options, path).expect("the folder is there");
@@ -171,7 +156,7 @@ fn little_memory(path: &Path) {
         };
         instant!("first");
         if !recorder {
-            limit_address_space(address_space() + 4 * MIB as u64);
+            limits::set(libc::RLIMIT_AS, limits::address_space() + 4 * MIB as u64);
         }
         // Bytes, more than there is room for, and those that tell when.
         let text = "x".repeat(1_000);

@@ -4,7 +4,7 @@
 //! Each case is a process of its own, which goes on to its end or does not. Elsewhere: libraries
 //! that are loaded (`dlopen`), what options may say (`options`), disks that are full (`disk_full`).
 //!
-//! May contain `unsafe`: limits, and signals.
+//! May contain `unsafe`: locked memory, and signals.
 #![cfg(target_os = "linux")]
 
 #[path = "common/child.rs"]
@@ -12,8 +12,8 @@ mod child;
 mod common;
 
 use child::in_child;
-use common::annotated;
 use common::waiting::wait_until;
+use common::{annotated, limits};
 use exectrace::{
     FlightRecorder, OnFull, Options, Rotation, SnapshotError, StartError, StopError, Trace,
     instant, start_file, start_file_with, start_rotating, start_with,
@@ -187,9 +187,7 @@ fn passing_masks(folder: &Path) {
 
 /// From here on no file of this process gets longer. The signal of that is as it was: it kills.
 fn limit_files(bytes: u64) {
-    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
-    // SAFETY: `setrlimit` wants a limit.
-    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) }, 0);
+    limits::set(libc::RLIMIT_FSIZE, bytes);
 }
 
 /// Records so many events of some bytes each.
@@ -284,7 +282,7 @@ const HEADROOM_MAX: u64 = 96 << 20;
 const HEADROOM_STEP: u64 = 768 << 10;
 
 /// Starts with less and less memory: with all of it that works, and with none it does not.
-fn little_memory(folder: &Path, kind: libc::__rlimit_resource_t) {
+fn little_memory(folder: &Path, kind: limits::Kind) {
     // Also for nobody.
     fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).expect("it is ours");
     for what in ["start", "file", "recorder", "parts", "mapped", "switches"] {
@@ -308,18 +306,11 @@ fn little_memory(folder: &Path, kind: libc::__rlimit_resource_t) {
 }
 
 /// From here on there is no more memory than so much, in all or locked.
-fn limit_memory(kind: libc::__rlimit_resource_t, headroom: u64) {
-    let words = fs::read_to_string("/proc/self/statm").expect("every process has it");
-    let pages: u64 = words.split(' ').next().and_then(|it| it.parse().ok()).expect("a number");
+fn limit_memory(kind: limits::Kind, headroom: u64) {
     let is_locked = kind == libc::RLIMIT_MEMLOCK;
+    let taken = limits::address_space();
     // Who may lock nothing at all may not ask for it.
-    let bytes = if is_locked { headroom.max(4096) } else { pages * 4096 + headroom };
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `getrlimit` wants a place for a limit.
-    assert_eq!(unsafe { libc::getrlimit(kind, &raw mut limit) }, 0);
-    limit.rlim_cur = bytes.min(limit.rlim_max);
-    // SAFETY: `setrlimit` wants a limit.
-    assert_eq!(unsafe { libc::setrlimit(kind, &raw const limit) }, 0);
+    limits::lower(kind, if is_locked { headroom.max(4096) } else { taken + headroom });
     if is_locked {
         // Limits of locked memory are not root's: whoever is root becomes nobody.
         // SAFETY: `setresuid` takes numbers.

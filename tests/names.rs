@@ -5,8 +5,6 @@
 //! Programs here are copies of this test program, which are removed once they have run. Elsewhere:
 //! pages over HTTP (`trace-http/tests/names.rs`), how functions are spelled
 //! (`trace_format::function`).
-//!
-//! May contain `unsafe`: limits.
 #![cfg(target_os = "linux")]
 
 #[path = "common/child.rs"]
@@ -14,7 +12,7 @@ mod child;
 mod common;
 
 use child::in_child;
-use common::{Ends, alone, annotated, in_own_process, with_calls};
+use common::{Ends, alone, annotated, in_own_process, limits, with_calls};
 use exectrace::{FlightRecorder, Options, Rotation, Stacks, start_file_with, start_rotating};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -248,12 +246,7 @@ fn where_memory_is_short_the_trace_is_whole_and_says_that_names_are_left_out() {
     let trace = exectrace::start_with(options, memory.clone()).expect("no trace is running");
     leaf();
     // Less than reading the file of this program takes.
-    let pages = fs::read_to_string("/proc/self/statm").expect("Linux has it");
-    let pages: u64 = pages.split(' ').next().and_then(|it| it.parse().ok()).expect("a number");
-    let bytes = pages * 4096 + (40 << 20);
-    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: `setrlimit` wants a limit.
-    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) }, 0);
+    limits::lower(libc::RLIMIT_AS, limits::address_space() + (40 << 20));
     trace.stop().expect("memory takes all");
     let file = TraceFile::open(memory.take()).expect("a trace");
     assert!(file.is_complete());

@@ -5,12 +5,12 @@
 //! is far too much can't be had. Elsewhere: what the environment says (`auto`), what the values
 //! mean (the options' own tests).
 //!
-//! May contain `unsafe`: limits.
+//! May contain `unsafe`: it raises a signal.
 #![cfg(target_os = "linux")]
 
 mod common;
 
-use common::loudly;
+use common::{limits, loudly};
 use exectrace::{
     Compression, FlightRecorder, OnFull, Options, Rotation, Stacks, instant, start_file_with,
     start_rotating, start_with,
@@ -58,8 +58,8 @@ fn holds(role: &str) {
 fn one_that_tries() {
     let Ok(told) = std::env::var(ROLE) else { return };
     let (role, folder) = told.split_once(' ').expect("what and where");
-    limit(libc::RLIMIT_AS, MEMORY_BYTES);
-    limit(libc::RLIMIT_FSIZE, FILE_BYTES);
+    limits::set(libc::RLIMIT_AS, MEMORY_BYTES);
+    limits::set(libc::RLIMIT_FSIZE, FILE_BYTES);
     let folder = Path::new(folder);
     match role {
         "traces" => try_each((options(), path(folder)), |(options, path)| {
@@ -88,12 +88,6 @@ fn traces_in_parts_start_or_say_why_not() {
 #[test]
 fn flight_recorders_start_or_say_why_not() {
     holds("recorders");
-}
-
-fn limit(kind: libc::__rlimit_resource_t, bytes: u64) {
-    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
-    // SAFETY: `setrlimit` wants a limit.
-    assert_eq!(unsafe { libc::setrlimit(kind, &raw const limit) }, 0);
 }
 
 /// Tries many of these. An error is as good as a success; a panic, on any thread, and an end of the

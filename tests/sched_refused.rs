@@ -3,13 +3,13 @@
 //! Each case is a process of its own: this program again, with one of the tests named `child_*`,
 //! which do nothing unless they are told to.
 //!
-//! May contain `unsafe`: filters of system calls and limits of resources.
+//! May contain `unsafe`: filters of system calls.
 #![cfg(target_os = "linux")]
 
 mod common;
 
 use common::lanes::lane_events;
-use common::{Recorded, record_with};
+use common::{Recorded, limits, record_with};
 use exectrace::{Options, traced};
 use std::fs::File;
 use std::os::unix::process::CommandExt;
@@ -119,9 +119,7 @@ fn child_with_few_descriptors() {
     if !is_told() {
         return;
     }
-    let limit = libc::rlimit { rlim_cur: 32, rlim_max: 32 };
-    // SAFETY: the call wants limits: `limit` is that.
-    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
+    limits::set(libc::RLIMIT_NOFILE, 32);
     let (begun, done) = (Barrier::new(5), Barrier::new(5));
     thread::scope(|scope| {
         for _ in 0..4 {

@@ -1,0 +1,36 @@
+//! Limits of this process: a test that sets one has a process of its own.
+//!
+//! May contain `unsafe`: it calls the system.
+#![cfg(target_os = "linux")]
+
+/// What is limited: `libc::RLIMIT_AS`. Each C library has a type of its own for that.
+#[cfg(target_env = "gnu")]
+pub(crate) type Kind = libc::__rlimit_resource_t;
+#[cfg(not(target_env = "gnu"))]
+pub(crate) type Kind = libc::c_int;
+
+/// From here on this process may have so much of it. Nothing can take that back.
+pub(crate) fn set(kind: Kind, most: u64) {
+    put(kind, libc::rlimit { rlim_cur: most, rlim_max: most });
+}
+
+/// The same, for as long as nobody sets another one; and no more than is allowed.
+pub(crate) fn lower(kind: Kind, most: u64) {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `getrlimit` wants a place for a limit.
+    assert_eq!(unsafe { libc::getrlimit(kind, &raw mut limit) }, 0);
+    limit.rlim_cur = most.min(limit.rlim_max);
+    put(kind, limit);
+}
+
+fn put(kind: Kind, limit: libc::rlimit) {
+    // SAFETY: `setrlimit` wants a limit.
+    assert_eq!(unsafe { libc::setrlimit(kind, &raw const limit) }, 0);
+}
+
+/// Bytes of this process's address space.
+pub(crate) fn address_space() -> u64 {
+    let words = std::fs::read_to_string("/proc/self/statm").expect("every process has it");
+    let pages = words.split(' ').next().and_then(|it| it.parse::<u64>().ok());
+    pages.expect("a number") * 4096
+}
