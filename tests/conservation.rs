@@ -6,7 +6,8 @@
 //! first are of the time when it could not be attached; no thread counts those, the whole does.
 //!
 //! After a kill the losses since a thread's last batch are not reported (FORMAT.md, section 11),
-//! but no event is there twice, and none is missing in between without a report.
+//! but no event is there twice, and none is missing in between without a report. If threads wait
+//! for memory, nothing is lost: all that was recorded before the kill is there.
 //!
 //! `EXECTRACE_TEST_SOAK=N` does N times as much, `EXECTRACE_TEST_SEED=N` repeats a run.
 
@@ -15,7 +16,7 @@ mod common;
 use common::crashed::{left, parts};
 use common::decoded::Decoded;
 use common::{alone, annotated, checks};
-use exectrace::{FlightRecorder, Options, Rotation, Trace, instant};
+use exectrace::{FlightRecorder, OnFull, Options, Rotation, Trace, instant};
 use exectrace::{start_file_with, start_rotating, start_with};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -32,6 +33,9 @@ use trace_format::value::Value;
 /// Says to this program that it is the one to be killed: what it writes, where, and from which
 /// seed.
 const ROLE: &str = "EXECTRACE_TEST_CONSERVE";
+
+/// What one does that is to be killed and has to lose nothing.
+const WAITS: &str = "waits";
 
 /// Threads that work all the time.
 const WORKERS: u64 = 4;
@@ -489,7 +493,10 @@ fn one_that_is_killed() {
     let (what, seed, path) = (words.next(), words.next(), words.next());
     let (path, seed) = (path.expect("where"), seed.and_then(|seed| seed.parse().ok()));
     let mut random = Random(seed.expect("a seed"));
-    let options = little(&mut random);
+    let options = match what {
+        Some(WAITS) => annotated().memory_max(1 << 20).on_full(OnFull::Wait),
+        _ => little(&mut random),
+    };
     let rotation = Rotation::new(1 << 30).part_bytes(64 << 10);
     let (mut trace, mut recorder) = (None, None);
     match what {
@@ -529,6 +536,8 @@ fn kill(what: &str, random: &mut Random) -> u64 {
     child.kill().expect("it runs");
     child.wait().expect("it has ended");
     let mut all = BTreeMap::<u64, Seen>::new();
+    let far = std::fs::read(&said).expect("it was written");
+    let far = far.as_chunks().0.iter().map(|far| u64::from_le_bytes(*far));
     for (who, seen) in left(&path).iter().flat_map(seen) {
         let so_far = all.entry(who).or_default();
         so_far.numbers.extend(seen.numbers);
@@ -544,6 +553,16 @@ fn kill(what: &str, random: &mut Random) -> u64 {
         let is_told = seen.gaps() == seen.reported || is_too_late;
         assert!(is_told, "{what}: w{who}, {} missing: {seen:?}", seen.gaps());
     }
+    if what == WAITS {
+        for (who, seen) in &all {
+            assert_eq!((seen.gaps(), seen.reported), (0, 0), "w{who} has waited: {seen:?}");
+            assert_eq!(seen.numbers.first().copied().unwrap_or(0), 0, "w{who}: {seen:?}");
+        }
+        for (who, far) in (0..).zip(far) {
+            let seen = all.get(&who).map_or(0, |seen| seen.numbers.len() as u64);
+            assert!(seen >= far, "w{who} had recorded {far}, and {seen} are left");
+        }
+    }
     all.values().map(|seen| seen.numbers.len() as u64).sum()
 }
 
@@ -552,7 +571,7 @@ fn what_is_left_by_a_kill_has_no_event_twice_and_no_gap_that_is_not_reported() {
     let mut random = Random::new();
     let mut events = 0;
     for round in 0..rounds(24) {
-        events += kill(["file", "parts", "mapped", "parts"][round as usize % 4], &mut random);
+        events += kill(["file", "parts", "mapped", WAITS][round as usize % 4], &mut random);
     }
     assert!(events > 24_000, "they were killed while they worked");
 }

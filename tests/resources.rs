@@ -1,5 +1,7 @@
 //! What calls were about has its name however many connections there were before, and a new trace
 //! has no names of what is gone.
+//!
+//! `EXECTRACE_TEST_SOAK=N` makes N times as many connections: 417 are ten million.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -8,7 +10,7 @@ use common::decoded::Decoded;
 use common::{alone, checks, with_calls};
 use exectrace::{FlightRecorder, start_file_with};
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Mutex;
 use trace_format::call::CallClass;
 use trace_format::definition::ResourceKind;
@@ -18,8 +20,8 @@ use trace_format::event::EventKind;
 const MANY: usize = 24_000;
 
 /// Connects to itself, sends a byte and closes, again and again.
-fn connect(count: usize) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+fn connect(host: Ipv4Addr, count: usize) {
+    let listener = TcpListener::bind((host, 0)).expect("a port");
     let address = listener.local_addr().expect("it is bound");
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -94,7 +96,11 @@ fn names_are_there_after_many_connections_and_dead_ones_are_not() {
     let path = folder.path().join("after.trace");
     let builder = FlightRecorder::builder().max_bytes(16 << 20).options(with_calls());
     let recorder = builder.start().expect("none is running");
-    connect(MANY);
+    let soak = std::env::var("EXECTRACE_TEST_SOAK").ok().and_then(|times| times.parse().ok());
+    for round in 0..soak.unwrap_or(1) {
+        // There are fewer ports than connections, and each has its rest before it is used again.
+        connect(Ipv4Addr::from_bits(Ipv4Addr::LOCALHOST.to_bits() + round), MANY);
+    }
     contend();
     let mut bytes = Vec::new();
     recorder.snapshot(&mut bytes).expect("memory takes it");
@@ -103,7 +109,7 @@ fn names_are_there_after_many_connections_and_dead_ones_are_not() {
     assert!(!last.tables.facilities.contains_key("names"), "{:?}", last.tables.facilities);
     assert!(check_named(&last) > 100, "the last connections are in it");
     let trace = start_file_with(with_calls(), &path).expect("there is room");
-    connect(20);
+    connect(Ipv4Addr::LOCALHOST, 20);
     contend();
     trace.stop().expect("the disk takes it");
     let trace = Decoded::new(&std::fs::read(&path).expect("it is there"));
