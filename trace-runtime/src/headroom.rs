@@ -24,5 +24,10 @@ pub(crate) fn has(bytes: usize) -> bool {
 
 /// Whether there is enough to start a trace with so many call sites.
 pub(crate) fn has_for_start(sites: usize) -> bool {
-    has(START_BYTES.saturating_add(sites.saturating_mul(SITE_BYTES)))
+    has_beside_start(sites.saturating_mul(SITE_BYTES))
+}
+
+/// Whether there are so many bytes, and enough to start a trace after they are taken.
+pub(crate) fn has_beside_start(bytes: usize) -> bool {
+    has(START_BYTES.saturating_add(bytes))
 }

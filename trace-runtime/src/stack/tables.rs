@@ -19,7 +19,7 @@ use super::{End, Frames, Method, Registers};
 use crate::headroom;
 use crate::modules::{self, Module, Version};
 use crate::primitive::Ordering;
-use crate::primitive::global::{AtomicPtr, AtomicUsize};
+use crate::primitive::global::{AtomicBool, AtomicPtr};
 use crate::signals::Blocked;
 use framehop::{
     CacheNative, ExplicitModuleSectionInfo, FrameAddress, MustNotAllocateDuringUnwind,
@@ -43,8 +43,8 @@ thread_local! {
     static LAST: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Walkers that are, or will be, in the pool.
-static FILLED: AtomicUsize = AtomicUsize::new(0);
+/// Whether the walkers are in the pool.
+static IS_FILLED: AtomicBool = AtomicBool::new(false);
 
 /// What a walker takes at most of the program's memory: what it remembers of tables and walks.
 const WALKER_BYTES: usize = 128 << 10;
@@ -54,18 +54,19 @@ const STACK_BYTES: usize = 256 << 10;
 
 /// Fills the pool, once. Whether the system gives the memory. One trace starts at a time.
 pub(super) fn prepare() -> bool {
-    let filled = FILLED.load(Ordering::Acquire);
-    if !headroom::has(WALKER_BYTES * (WALKERS - filled)) {
+    if IS_FILLED.load(Ordering::Acquire) {
+        return true;
+    }
+    let stacks = [(); WALKERS].map(|()| map_stack());
+    // Asked when they are mapped: a limit of all memory is one for both.
+    if stacks.contains(&ptr::null_mut()) || !headroom::has_beside_start(WALKER_BYTES * WALKERS) {
+        stacks.into_iter().filter(|stack| !stack.is_null()).for_each(unmap_stack);
         return false;
     }
-    for at in filled..WALKERS {
-        let stack = map_stack();
-        if stack.is_null() {
-            return false;
-        }
+    for (at, stack) in stacks.into_iter().enumerate() {
         POOL.put(at, Box::new(Walker::new(stack)));
-        FILLED.store(at + 1, Ordering::Release);
     }
+    IS_FILLED.store(true, Ordering::Release);
     true
 }
 
@@ -373,6 +374,13 @@ fn map_stack() -> *mut c_void {
     // unless there is a fault in here.
     unsafe { libc::mprotect(start, GUARD_BYTES, libc::PROT_NONE) };
     start.wrapping_byte_add(STACK_BYTES)
+}
+
+/// Takes a stack back, of which this is the end.
+fn unmap_stack(end: *mut c_void) {
+    // SAFETY: `munmap` wants a mapping that nobody uses: `map_stack` made it, and nobody else has
+    // been given it.
+    unsafe { libc::munmap(end.wrapping_byte_sub(STACK_BYTES), STACK_BYTES) };
 }
 
 /// Calls `work` on another stack.
