@@ -132,7 +132,7 @@ impl<'t> Walk<'t> {
         rest.iter().for_each(|event| self.names(event));
     }
 
-    /// Notes what an event begins or uses.
+    /// Notes what an event begins or uses. A task's end may be alone: FORMAT.md, section 7.
     fn names(&mut self, event: &Event<'_>) {
         let (mut site, mut task, mut future) = (None, None, None);
         match event.kind {
@@ -149,9 +149,9 @@ impl<'t> Walk<'t> {
             | EventKind::FutureSpawn { future: begun, site: named, .. } => {
                 (site, future) = (Some(named), Some((0, begun.0)));
             }
-            EventKind::TaskRun { task: used, .. }
-            | EventKind::TaskRunBegin { task: used }
-            | EventKind::TaskEnd { task: used } => task = Some((1, used.0)),
+            EventKind::TaskRun { task: used, .. } | EventKind::TaskRunBegin { task: used } => {
+                task = Some((1, used.0))
+            }
             EventKind::Poll { future: used, .. }
             | EventKind::PollBegin { future: used }
             | EventKind::Wake { future: used, .. }

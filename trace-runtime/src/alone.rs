@@ -1,6 +1,8 @@
 //! For tests that need a process of their own: one that starts the process's trace, or limits it.
 
+use std::io::{self, Write};
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 
 /// Says to this program that it runs one test, alone.
 const ROLE: &str = "EXECTRACE_TEST_ALONE";
@@ -21,4 +23,25 @@ pub(crate) fn is_alone(name: &str) -> bool {
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("1 passed"), "{said}\n{output:?}");
     false
+}
+
+/// What a trace is written to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Memory(Arc<Mutex<Vec<u8>>>);
+
+impl Memory {
+    /// What has been written.
+    pub(crate) fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.0.lock().expect("nobody panics with it"))
+    }
+}
+
+impl Write for Memory {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("nobody panics with it").write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

@@ -302,28 +302,14 @@ impl Life {
 #[cfg(all(test, not(exectrace_loom)))]
 mod tests {
     use super::*;
-    use std::io::{self, Write};
-    use std::sync::{Arc, Mutex};
-
-    #[derive(Clone, Debug, Default)]
-    struct Memory(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Memory {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().expect("nobody panics with it").write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::alone::{Memory, is_alone};
 
     #[test]
     fn futures_beyond_the_list_are_counted_and_every_trace_says_so() {
         const BEYOND: usize = 5;
-        if !crate::alone::is_alone(
-            "living::tests::futures_beyond_the_list_are_counted_and_every_trace_says_so",
-        ) {
+        const NAME: &str =
+            "living::tests::futures_beyond_the_list_are_counted_and_every_trace_says_so";
+        if !is_alone(NAME) {
             return;
         }
         let life = |future| Life { future, begin: 1, ..Life::default() };
@@ -334,7 +320,7 @@ mod tests {
             let memory = Memory::default();
             let trace = crate::recorder::start(memory.clone()).expect("none is running");
             trace.stop().expect("memory takes it");
-            let bytes = std::mem::take(&mut *memory.0.lock().expect("nobody panics with it"));
+            let bytes = memory.take();
             let said = b"more futures lived at once than can be listed; 5 were left out";
             assert!(bytes.windows(said.len()).any(|it| it == said), "the trace says nothing");
         }

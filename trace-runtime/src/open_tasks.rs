@@ -80,6 +80,7 @@ struct Place {
     id: AtomicU64,
     references: AtomicU64,
     parent: AtomicU64,
+    /// 0 until its begin is recorded.
     begin: AtomicU64,
     /// In which process of a row of forks it began: what the parent began is not the child's.
     forks: AtomicU64,
@@ -92,13 +93,12 @@ struct Place {
     part_of: OnceLink,
 }
 
-/// What is known of a task when it begins, but for its links.
+/// What is known of a task before it begins, but for its links.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Opened<'a> {
     pub(crate) id: u64,
     pub(crate) parent: u64,
     pub(crate) name: &'a [u8],
-    pub(crate) begin: u64,
     pub(crate) forks: u32,
 }
 
@@ -107,6 +107,7 @@ pub(crate) struct Opened<'a> {
 pub(crate) struct Seen {
     pub(crate) id: u64,
     pub(crate) parent: u64,
+    /// 0 if it is just beginning.
     pub(crate) begin: u64,
     pub(crate) forks: u32,
     pub(crate) name: NameWords,
@@ -141,7 +142,7 @@ impl Place {
         }
     }
 
-    /// By its owner: a task is here.
+    /// By its owner: a task is here, which is about to begin.
     fn open(&self, task: &Opened<'_>, part_of: Option<Link>) {
         let (words, len) = words_of(task.name);
         self.references.store(1, Ordering::Relaxed);
@@ -154,7 +155,7 @@ impl Place {
         // `Release` orders the 0 of the last `close` before each: whoever reads one of these will
         // not read the id before that again (K2).
         self.parent.store(task.parent, Ordering::Release);
-        self.begin.store(task.begin, Ordering::Release);
+        self.begin.store(0, Ordering::Release);
         self.forks.store(task.forks.into(), Ordering::Release);
         self.name_bytes.store(len as u64, Ordering::Release);
         for (to, word) in self.name.iter().zip(words) {
@@ -234,7 +235,7 @@ pub(crate) struct Vacant<'b> {
 }
 
 impl<'b> Vacant<'b> {
-    /// The task has begun; a reference to it.
+    /// The task is here from now on; a reference to it.
     pub(crate) fn open(self, task: &Opened<'_>, part_of: Option<Link>) -> TaskRef<'b> {
         let place = std::mem::ManuallyDrop::new(self);
         place.block.places[place.at].open(task, part_of);
@@ -262,6 +263,11 @@ impl TaskRef<'_> {
 
     pub(crate) fn id(&self) -> u64 {
         self.place().id.load(Ordering::Relaxed)
+    }
+
+    /// Its begin has been recorded.
+    pub(crate) fn set_begin(&self, begin: u64) {
+        self.place().begin.store(begin, Ordering::Release);
     }
 
     pub(crate) fn forks(&self) -> u32 {

@@ -114,14 +114,13 @@ impl Task {
     fn begin(parent_task: &Self, name: &str) -> Self {
         let Some(vacant) = place() else { return Self::default() };
         let parent = parent_task.id();
-        let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = Text::cut(name.as_bytes(), NAME_BYTES_MAX);
+        let inner = listed(vacant, parent_task, name.bytes);
         let mut body = Body::new();
-        put_number(&mut body, id);
+        put_number(&mut body, inner.id());
         put_number(&mut body, parent);
         put_text(&mut body, name);
-        let begin = record::append(opcode::TASK_BEGIN, &body);
-        Self::alive(vacant, id, parent_task, name.bytes, begin)
+        Self::begun(inner, record::append(opcode::TASK_BEGIN, &body))
     }
 
     /// Begins a task that is named by its call site.
@@ -131,34 +130,26 @@ impl Task {
             return Self::default();
         }
         let Some(vacant) = place() else { return Self::default() };
-        let (id, parent_task) = (NEXT.fetch_add(1, Ordering::Relaxed), Self::current());
-        let parent = parent_task.id();
+        let parent_task = Self::current();
+        let name = Text::cut(site.name().as_bytes(), NAME_BYTES_MAX);
+        let inner = listed(vacant, &parent_task, name.bytes);
         let stack = site.stack();
         let mut body = Body::new();
-        for number in [id, parent, u64::from(live)] {
+        for number in [inner.id(), parent_task.id(), u64::from(live)] {
             put_number(&mut body, number);
         }
         put_values_on(&mut body, stack, values);
-        let begin = record::append_with_stack(opcode::TASK_BEGIN_SITE, &body, stack);
-        let name = Text::cut(site.name().as_bytes(), NAME_BYTES_MAX);
-        Self::alive(vacant, id, &parent_task, name.bytes, begin)
+        Self::begun(inner, record::append_with_stack(opcode::TASK_BEGIN_SITE, &body, stack))
     }
 
-    /// A handle to what has just begun, or to nothing if that was lost.
-    fn alive(
-        vacant: Vacant<'static>,
-        id: u64,
-        parent_task: &Self,
-        name: &[u8],
-        begin: u64,
-    ) -> Self {
+    /// A handle to what began at this time, or to nothing if that was lost.
+    fn begun(inner: TaskRef<'static>, begin: u64) -> Self {
         if begin == 0 {
+            // It has never been, so nobody is told that it ends.
+            inner.set_ended();
             return Self::default();
         }
-        let (parent, forks) = (parent_task.id(), recorder::forks());
-        // What it is part of may belong to a distributed trace: so does this, then.
-        let part_of = parent_task.known().and_then(TaskRef::link);
-        let inner = vacant.open(&Opened { id, parent, name, begin, forks }, part_of);
+        inner.set_begin(begin);
         Self { inner: Some(inner) }
     }
 
@@ -191,6 +182,16 @@ fn place() -> Option<Vacant<'static>> {
         recorder::lose_unattached(1);
     }
     vacant
+}
+
+/// A task that is just beginning. It is in its place before its begin is recorded: another trace,
+/// or another part of one, that begins in between is told of it, and does not have that event.
+fn listed(vacant: Vacant<'static>, parent_task: &Task, name: &[u8]) -> TaskRef<'static> {
+    let id = NEXT.fetch_add(1, Ordering::Relaxed);
+    let (parent, forks) = (parent_task.id(), recorder::forks());
+    // What it is part of may belong to a distributed trace: so does this, then.
+    let part_of = parent_task.known().and_then(TaskRef::link);
+    vacant.open(&Opened { id, parent, name, forks }, part_of)
 }
 
 /// A task ends, if it has not: by its handle, or with the last one.
@@ -284,20 +285,50 @@ pub fn enter_task_args(site: &'static Callsite, values: &[Value<'_>]) -> TaskSco
     TaskScope { guard: task.enter(), task }
 }
 
-/// Hands a definition of every task that is open to `take`.
+/// Hands a definition of every task that is open to `take`, also of those that just begin: events
+/// that say so may be in another trace, and hold if they are in this one.
 pub(crate) fn for_each_live(mut take: impl FnMut(&Definition<'_>)) {
     let (now, forks) = (clock::ticks(), recorder::forks());
     open_tasks::for_each(|seen| {
-        if seen.forks != forks || seen.begin > now {
+        if seen.forks != forks {
             return;
         }
+        let begin = if seen.begin == 0 { now } else { seen.begin };
         seen.with_name(|name| {
             take(&Definition::TaskState {
                 id: TaskId(seen.id),
                 parent: TaskId(seen.parent),
                 name,
-                begin: Ticks(seen.begin),
+                begin: Ticks(begin),
             });
         });
     });
+}
+
+#[cfg(all(test, not(exectrace_loom)))]
+mod tests {
+    use super::*;
+    use crate::alone::{Memory, is_alone};
+
+    #[test]
+    fn a_trace_that_begins_while_a_task_begins_is_told_of_it() {
+        if !is_alone("task::tests::a_trace_that_begins_while_a_task_begins_is_told_of_it") {
+            return;
+        }
+        // Its begin is recorded before the trace begins, so it is not in that.
+        let inner = listed(place().expect("there is memory"), &Task::default(), b"just now");
+        let memory = Memory::default();
+        let trace = recorder::start(memory.clone()).expect("none is running");
+        let task = Task::begun(inner, clock::ticks());
+        drop(task.enter());
+        drop(task);
+        let lost = Task::begun(listed(place().expect("there is"), &Task::default(), b"lost"), 0);
+        assert!(lost.is_nothing());
+        open_tasks::for_each(|seen| panic!("{seen:?} has ended"));
+        trace.stop().expect("memory takes it");
+        let bytes = memory.take();
+        let holds = |name: &[u8]| bytes.windows(name.len()).any(|it| it == name);
+        assert!(holds(b"just now"), "the trace has a run of what it does not know");
+        assert!(!holds(b"lost"), "what never was");
+    }
 }

@@ -209,16 +209,18 @@ fn what_is_read_of_an_open_task_is_of_that_task_alone() {
     let open_and_end = |from: u64| {
         for id in from..from + TASKS {
             let name = id.to_le_bytes();
-            let task = Opened { id, parent: id + 1, name: &name, begin: id + 2, forks: 0 };
+            let task = Opened { id, parent: id + 1, name: &name, forks: 0 };
             let vacant = open_tasks::take().expect("there is memory");
             let first = vacant.open(&task, None);
+            first.set_begin(id + 2);
             let second = first.clone();
             assert!(first.set_ended() && !second.set_ended());
         }
     };
     let check = |seen: &open_tasks::Seen| {
         if seen.id >= FIRST {
-            assert_eq!((seen.parent, seen.begin), (seen.id + 1, seen.id + 2));
+            assert_eq!(seen.parent, seen.id + 1);
+            assert!([0, seen.id + 2].contains(&seen.begin), "{seen:?}");
             seen.with_name(|name| assert_eq!(name, seen.id.to_le_bytes()));
         }
     };
