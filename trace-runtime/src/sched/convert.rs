@@ -115,8 +115,9 @@ fn offset_of(
         (None, _) | (_, None) => Ok(0),
         (Some(_), Some(text)) if own == of_children => Ok(namespace_offset(text).unwrap_or(0)),
         _ => {
-            let why = "its children will be in another time namespace, so the system does not \
-                       tell how far its own clock is from the kernel's";
+            let why = "the program's children will be in another time namespace than itself \
+                       (unshare), and the system tells how far a clock is from the kernel's for \
+                       the children's alone: start the program inside its namespace";
             Err(why.to_owned())
         }
     }

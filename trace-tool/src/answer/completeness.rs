@@ -80,8 +80,8 @@ impl Completeness {
         missing
     }
 
-    /// What the lives of a part lack and its summary does not: they are of all threads, and go
-    /// back to the generation before the part.
+    /// What the lives of a part lack and its summary does not: for these, all threads are read
+    /// from the generation before the part on.
     fn add_of_lives(&mut self, lives: &Lives) {
         let damage = FindingKind::Damage { offset: 0, what: String::new() };
         if !lives.damage.is_empty() && !self.has(&damage) {

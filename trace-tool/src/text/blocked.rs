@@ -10,7 +10,7 @@ use trace_format::id::{CallId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
 use super::table::{Column, Table};
-use super::{late, late_holders, print_more, print_stack, print_table, standstills, why_nothing};
+use super::{print_late, print_more, print_stack, print_table, standstills, why_nothing};
 use crate::answer::blocked::{BlockedAnswer, WaitKind};
 use crate::error::Failure;
 use crate::label::{Labels, call, units};
@@ -62,11 +62,7 @@ pub fn print(answer: &BlockedAnswer, with_stacks: bool, out: &mut Output) -> Res
         }
         print_more(out, rest.omitted, "--top 0")?;
     }
-    let lines = [late(answer.late, "waits"), late_holders(answer.late_holders)];
-    for line in lines.into_iter().flatten() {
-        out.wrapped(&line, 2)?;
-    }
-    Ok(())
+    Ok(print_late(out, answer.late, answer.late_holders)?)
 }
 
 fn heading(title: &str, waits: &WaitKind) -> String {

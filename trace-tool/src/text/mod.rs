@@ -102,6 +102,15 @@ pub fn why_nothing(subject: &Subject, what: &str, facility: &str) -> String {
     }
 }
 
+/// Lines about waits for which a table had no room.
+///
+/// # Errors
+/// If they can't be written.
+pub fn print_late(out: &mut Output, late: u64, without_holder: u64) -> io::Result<()> {
+    let lines = [self::late(late, "waits"), late_holders(without_holder)];
+    lines.into_iter().flatten().try_for_each(|line| out.wrapped(&line, 2))
+}
+
 /// A line about what is in no group of its own; nothing if all is.
 ///
 /// - `what`: waits or calls.
@@ -117,8 +126,7 @@ pub fn late(late: u64, what: &str) -> Option<String> {
 }
 
 /// A line about waits of which nobody can be told who held the lock; nothing if there are none.
-#[must_use]
-pub fn late_holders(late: u64) -> Option<String> {
+fn late_holders(late: u64) -> Option<String> {
     let count = units::plural(late, "wait", "waits");
     (late > 0).then(|| {
         format!(

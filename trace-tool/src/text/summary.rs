@@ -10,7 +10,7 @@ use trace_profile::escape;
 
 use super::table::{Column, Table};
 use super::{
-    FINDINGS_SHOWN, blocked, facilities_off, late, late_holders, oddities, print_more, print_table,
+    FINDINGS_SHOWN, blocked, facilities_off, oddities, print_late, print_more, print_table,
     regions, standstills, tasks, threads,
 };
 use crate::answer::summary::SummaryAnswer;
@@ -130,11 +130,7 @@ fn print_lives(
         out.wrapped(&format!("Top wait: {time} in {count}, {subject}"), 2)?;
         writeln!(out, "  more: {}", answer.subject.reading.more("blocked"))?;
     }
-    let lines = [late(lives.waits.late, "waits"), late_holders(lives.waits.late_holders)];
-    for line in lines.into_iter().flatten() {
-        out.wrapped(&line, 2)?;
-    }
-    Ok(())
+    Ok(print_late(out, lives.waits.late, lives.waits.late_holders)?)
 }
 
 /// Tasks, futures and counters.
