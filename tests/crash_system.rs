@@ -3,11 +3,13 @@
 #![cfg(target_os = "linux")]
 
 mod common;
+#[path = "common/limits.rs"]
+mod limits;
 
 use common::crashed::{check, count_steps, live_of, recovered, reported, wait_for_steps};
 use common::decoded::Decoded;
 use common::waiting::{tables_of, wait_until};
-use common::{annotated, checks, limits, loudly};
+use common::{annotated, checks, loudly};
 use exectrace::{FlightRecorder, instant, start_file_with};
 use std::fs;
 use std::io::BufReader;

@@ -10,10 +10,12 @@
 #[path = "common/child.rs"]
 mod child;
 mod common;
+#[path = "common/limits.rs"]
+mod limits;
 
 use child::in_child;
 use common::waiting::wait_until;
-use common::{annotated, limits};
+use common::annotated;
 use exectrace::{
     FlightRecorder, OnFull, Options, Rotation, SnapshotError, StartError, StopError, Trace,
     instant, start_file, start_file_with, start_rotating, start_with,

@@ -10,9 +10,11 @@
 #[path = "common/child.rs"]
 mod child;
 mod common;
+#[path = "common/limits.rs"]
+mod limits;
 
 use child::in_child;
-use common::{Ends, alone, annotated, in_own_process, limits, with_calls};
+use common::{Ends, alone, annotated, in_own_process, with_calls};
 use exectrace::{FlightRecorder, Options, Rotation, Stacks, start_file_with, start_rotating};
 use std::collections::BTreeMap;
 use std::ffi::OsString;

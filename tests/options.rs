@@ -9,8 +9,10 @@
 #![cfg(target_os = "linux")]
 
 mod common;
+#[path = "common/limits.rs"]
+mod limits;
 
-use common::{limits, loudly};
+use common::loudly;
 use exectrace::{
     Compression, FlightRecorder, OnFull, Options, Rotation, Stacks, instant, start_file_with,
     start_rotating, start_with,

@@ -7,9 +7,11 @@
 #![cfg(target_os = "linux")]
 
 mod common;
+#[path = "common/limits.rs"]
+mod limits;
 
 use common::lanes::lane_events;
-use common::{Recorded, limits, record_with};
+use common::{Recorded, record_with};
 use exectrace::{Options, traced};
 use std::fs::File;
 use std::os::unix::process::CommandExt;

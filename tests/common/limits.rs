@@ -1,7 +1,8 @@
 //! Limits of this process: a test that sets one has a process of its own.
 //!
 //! May contain `unsafe`: it calls the system.
-#![cfg(target_os = "linux")]
+
+#![allow(dead_code, reason = "every test file uses its own part")]
 
 /// What is limited: `libc::RLIMIT_AS`. Each C library has a type of its own for that.
 #[cfg(target_env = "gnu")]

@@ -6,7 +6,6 @@
 //! - [`lanes`]: the same of CPUs, and who ran there.
 //! - [`calls`]: the calls of a trace.
 //! - [`crashed`]: what is left of a trace whose process was killed.
-//! - [`limits`]: limits of this process.
 //! - [`lines`]: events as text, for exact comparisons.
 //! - [`samples`]: the heap's samples, checked.
 //! - [`story`]: what became of every future.
@@ -23,7 +22,6 @@ pub(crate) mod crashed;
 pub(crate) mod decoded;
 pub(crate) mod fixture;
 pub(crate) mod lanes;
-pub(crate) mod limits;
 pub(crate) mod lines;
 pub(crate) mod samples;
 pub(crate) mod story;
