@@ -14,8 +14,8 @@ mod common;
 mod limits;
 
 use child::in_child;
-use common::waiting::wait_until;
 use common::annotated;
+use common::waiting::wait_until;
 use exectrace::{
     FlightRecorder, OnFull, Options, Rotation, SnapshotError, StartError, StopError, Trace,
     instant, start_file, start_file_with, start_rotating, start_with,

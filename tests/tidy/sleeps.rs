@@ -44,7 +44,7 @@ const EXCEPTIONS: [Exception; 42] = [
     Exception { path: "tests/stopped.rs", reason: "how long a process is stopped" },
     Exception { path: "tests/stress.rs", reason: "stops come at different moments" },
     Exception { path: "tests/testing.rs", reason: "tests that take their time" },
-    Exception { path: "tests/truth.rs", reason: "waits that are recorded" },
+    Exception { path: "tests/truth/", reason: "waits that are recorded" },
     Exception { path: "tests/waits/", reason: "waits that are recorded" },
     Exception { path: "tests/windows.rs", reason: "a region that is long enough" },
     Exception { path: "trace-http/", reason: "clients that dawdle, and between two looks" },

@@ -94,7 +94,7 @@ const OTHERS: &[Exception] = &[
     Exception { path: "tests/stopped.rs", reason: "clocks, and signals, are unsafe to ask for" },
     Exception { path: "tests/thread_exit.rs", reason: "a destructor that the system calls" },
     Exception { path: "tests/thread_times.rs", reason: "CPU time is unsafe to ask for" },
-    Exception { path: "tests/truth.rs", reason: "CPU time is unsafe to ask for" },
+    Exception { path: "tests/truth/cpu.rs", reason: "CPU time is unsafe to ask for" },
     Exception { path: "tests/fixtures/auto/", reason: "masks of signals, forks" },
     Exception { path: "tests/fixtures/dlopen/", reason: "loading libraries is unsafe" },
     Exception { path: "tests/live_changed.rs", reason: "mappings, and handlers of signals" },
