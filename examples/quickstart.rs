@@ -35,6 +35,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let search = Search::new(&arguments.dir, &arguments.pattern)?;
+    println!("searching code for \"{}\", and tracing that:\n", arguments.pattern);
     // With the feature `full` it has stacks, and brings their names along: it can be read when this
     // program has been built anew.
     let options = exectrace::Options::new().names(true);
@@ -52,16 +53,12 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         report.tracer_cpu.as_secs_f64() * 1e3,
     );
     print_summary(&arguments.out)?;
-    println!(
-        "\nMore of it:   cargo run --release --bin exectrace -- summary {}",
-        arguments.out.display()
-    );
-    println!(
-        "A picture:    cargo run --release --bin exectrace -- export --format perfetto {} \
-         -o quickstart.pftrace",
-        arguments.out.display()
-    );
-    println!("              and open quickstart.pftrace at https://ui.perfetto.dev");
+    let out = arguments.out.display();
+    println!("\nWhy it took so long: exectrace explain {out}");
+    println!("More of it:          exectrace summary {out}");
+    println!("A picture:           exectrace export --format perfetto {out} -o quickstart.pftrace");
+    println!("                     and open quickstart.pftrace at https://ui.perfetto.dev");
+    println!("`exectrace` is installed by: cargo install --path trace-tool");
     Ok(())
 }
 
