@@ -176,7 +176,7 @@ fn a_read_of_what_has_no_name_is_a_read() {
         (CallId::PWRITE64, Reason::Write),
         (CallId::RECV, Reason::SocketRead),
         (CallId::SENDTO, Reason::SocketWrite),
-        (CallId::CLOSE, Reason::File),
+        (CallId::CLOSE, Reason::FileClose),
     ] {
         assert_eq!(reason::why(call, None, &[]).reason, reason, "{call:?}");
     }

@@ -278,20 +278,8 @@ impl PathWords<'_, '_> {
 /// Whether somebody can do something about a thread's waiting: it is neither for work to come nor
 /// for the world to ask for something.
 fn can_be_helped(reason: Reason) -> bool {
-    use Reason::{File, FileLock, FileRead, FileSync, FileWrite, PageFault, PipeRead, PipeWrite};
-    matches!(
-        reason,
-        Reason::Sleep
-            | Reason::Process
-            | File
-            | FileLock
-            | FileRead
-            | FileSync
-            | FileWrite
-            | PageFault
-            | PipeRead
-            | PipeWrite
-    )
+    use Reason::{PageFault, PipeRead, PipeWrite, Process, Sleep};
+    reason.is_file() || matches!(reason, Sleep | Process | PageFault | PipeRead | PipeWrite)
 }
 
 /// The threads that no thread of the trace made, the one that the process began with first.

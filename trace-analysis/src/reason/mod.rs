@@ -62,8 +62,12 @@ pub enum Reason {
     FileSync,
     /// For a lock on a file.
     FileLock,
-    /// For something else about files: opening, names, sizes.
-    File,
+    /// For a file to be opened.
+    FileOpen,
+    /// For a descriptor to be closed.
+    FileClose,
+    /// For something else about files: names, sizes, folders.
+    FileMetadata,
     /// For data from a descriptor of which the trace does not say what it is.
     Read,
     /// For a descriptor to take data, of which the trace does not say what it is.
@@ -101,7 +105,7 @@ pub enum ReasonKind {
 
 impl Reason {
     /// Every reason, in the order of the enumeration.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::Mutex,
         Self::RwLockRead,
         Self::RwLockWrite,
@@ -123,7 +127,9 @@ impl Reason {
         Self::FileWrite,
         Self::FileSync,
         Self::FileLock,
-        Self::File,
+        Self::FileOpen,
+        Self::FileClose,
+        Self::FileMetadata,
         Self::Read,
         Self::Write,
         Self::Poll,
@@ -163,7 +169,9 @@ impl Reason {
             Self::FileWrite => "file write",
             Self::FileSync => "file sync",
             Self::FileLock => "file lock",
-            Self::File => "file",
+            Self::FileOpen => "file open",
+            Self::FileClose => "file close",
+            Self::FileMetadata => "file metadata",
             Self::Read => "read",
             Self::Write => "write",
             Self::Poll => "poll",
@@ -200,7 +208,9 @@ impl Reason {
             | Self::FileRead
             | Self::FileWrite
             | Self::FileSync
-            | Self::File
+            | Self::FileOpen
+            | Self::FileClose
+            | Self::FileMetadata
             | Self::Read
             | Self::Write
             | Self::Poll
@@ -231,7 +241,8 @@ impl Reason {
     #[must_use]
     pub const fn is_file(self) -> bool {
         let is_content = matches!(self, Self::FileRead | Self::FileWrite | Self::FileSync);
-        is_content || matches!(self, Self::FileLock | Self::File)
+        let is_other = matches!(self, Self::FileOpen | Self::FileClose | Self::FileMetadata);
+        is_content || is_other || matches!(self, Self::FileLock)
     }
 
     /// Whether another thread holds what is waited for, and gives it up.
@@ -304,7 +315,9 @@ fn by_call(call: CallId, kind: Option<ResourceKind>) -> (Reason, bool) {
         (CallClass::Join, _) => (Reason::Join, true),
         (CallClass::Process, _) => (Reason::Process, true),
         (CallClass::Sync, _) => (Reason::FileSync, false),
-        (CallClass::Open | CallClass::Close | CallClass::Metadata, _) => (Reason::File, false),
+        (CallClass::Open, _) => (Reason::FileOpen, false),
+        (CallClass::Close, _) => (Reason::FileClose, false),
+        (CallClass::Metadata, _) => (Reason::FileMetadata, false),
         _ if matches!(call, CallId::FLOCK | CallId::FCNTL_LOCK) => (Reason::FileLock, true),
         _ if call == CallId::POSIX_SPAWN => (Reason::ProcessStart, false),
         _ => (Reason::OtherCall, false),
@@ -338,6 +351,15 @@ mod tests {
         assert_eq!((why.reason, why.reason.name()), (Reason::ProcessStart, "process start"));
         assert_eq!(why.reason.kind(), ReasonKind::Outside);
         assert_eq!(self::why(CallId::WAITPID, None, &[]).reason, Reason::Process);
+    }
+
+    #[test]
+    fn what_is_done_with_a_file_is_told_apart() {
+        let name = |call| why(call, None, &[]).reason.name();
+        assert_eq!(name(CallId::OPENAT), "file open");
+        assert_eq!(name(CallId::CLOSE), "file close");
+        assert_eq!(name(CallId::STAT), "file metadata");
+        assert_eq!(name(CallId::FSYNC), "file sync");
     }
 
     #[test]

@@ -205,7 +205,9 @@ fn is_of(reason: Reason, kind: ProfileKind) -> bool {
             | Reason::FileWrite
             | Reason::FileSync
             | Reason::FileLock
-            | Reason::File
+            | Reason::FileOpen
+            | Reason::FileClose
+            | Reason::FileMetadata
             | Reason::Read
             | Reason::Write
             | Reason::PageFault

@@ -143,8 +143,9 @@ pub struct TimesOut {
     /// What for, by reason: `mutex`, `rwlock read`, `rwlock write`, `condvar`, `channel send`,
     /// `channel receive`, `join`, `park`, `barrier`, `once`, `future` (in `block_on`),
     /// `idle worker`, `sleep`, `socket read`, `socket write`, `pipe read`, `pipe write`,
-    /// `file read`, `file write`, `file sync`, `file lock`, `file`, `read`, `write` (of a
-    /// descriptor of which the trace does not say what it is), `poll`, `process`, `process start`,
+    /// `file read`, `file write`, `file sync`, `file lock`, `file open`, `file close`,
+    /// `file metadata`, `read`, `write` (of a descriptor of which the trace does not say what it
+    /// is), `poll`, `process`, `process start`,
     /// `futex` (of an unknown kind), `page fault`, `other call`, `unseen` (in no call that was
     /// recorded). Reasons that took no time are left out.
     blocked: BTreeMap<&'static str, u64>,
