@@ -1,11 +1,14 @@
 //! A trace as every report takes it: the file, the names of its code, and what is asked of it.
 
+use std::cmp::Reverse;
 use std::sync::LazyLock;
 
+use trace_format::event::EventKind;
 use trace_format::header::BatchKind;
 use trace_format::id::ThreadId;
-use trace_format::read::{ReadAt, TraceFile};
-use trace_format::time::Ticks;
+use trace_format::index::IndexEntry;
+use trace_format::read::{BatchBuffer, ReadAt, TraceFile};
+use trace_format::time::{Nanos, Ticks};
 
 use crate::symbols::Symbols;
 
@@ -45,6 +48,16 @@ impl<'t, S> Trace<'t, S> {
     #[must_use]
     pub fn named(self, symbols: &'t Symbols) -> Self {
         Self { symbols, ..self }
+    }
+
+    /// The last moment of the whole trace, since the first clock snapshot: of its events, or when
+    /// it was stopped if that is later.
+    #[must_use]
+    pub fn end(&self) -> Nanos
+    where
+        S: ReadAt,
+    {
+        self.file.tables().clock.nanos(bounds(self.file).1)
     }
 
     /// From when to when the part goes, in nanoseconds since the first clock snapshot.
@@ -117,13 +130,52 @@ pub(crate) fn bounds<S: ReadAt>(file: &TraceFile<S>) -> (Ticks, Ticks) {
         (Some(origin), Some(first)) => origin.min(first),
         (origin, first) => origin.or(first).unwrap_or_default(),
     };
-    let last = events().map(|entry| entry.last_ticks).max();
     let stop = tables.stop.map(|stop| stop.ticks);
     let generation = tables.generations.last().map(|generation| generation.ticks);
+    let clock = tables.clock.is_known().then(|| tables.clock.last().ticks);
     // A killed trace may know of a thread's end that came after all events.
     let ends = tables.threads.values().filter_map(|thread| Some(thread.end?.ticks)).max();
-    let end = last.max(stop).max(generation).max(ends).unwrap_or(begin);
+    let told = stop.max(generation).max(clock).max(ends).unwrap_or(begin);
+    let end = last_event(file, told.max(begin));
     (begin, end.max(begin))
+}
+
+/// The last moment of events, or this one if none is later. What headers say of it is only a bound
+/// (FORMAT.md, section 3), so batches that may have a later one are read: mostly one or none.
+fn last_event<S: ReadAt>(file: &TraceFile<S>, mut last: Ticks) -> Ticks {
+    let events = file.index().iter().filter(|entry| entry.kind == BatchKind::Events);
+    let mut later: Vec<_> = events.filter(|entry| entry.last_ticks > last).collect();
+    later.sort_by_key(|entry| Reverse(entry.last_ticks));
+    let mut buffer = BatchBuffer::default();
+    for entry in later {
+        if entry.last_ticks <= last {
+            break;
+        }
+        last = last.max(last_of(file, entry, &mut buffer).unwrap_or(entry.last_ticks));
+    }
+    last
+}
+
+/// The last moment of a batch's events; `None` if they can't be read to their end.
+fn last_of<S: ReadAt>(
+    file: &TraceFile<S>,
+    entry: &IndexEntry,
+    buffer: &mut BatchBuffer,
+) -> Option<Ticks> {
+    let batch = file.load(entry, buffer).ok()?;
+    let mut last = entry.base_ticks;
+    for event in batch.events() {
+        let event = event.ok()?;
+        let duration = match event.kind {
+            EventKind::Region { duration, .. }
+            | EventKind::Poll { duration, .. }
+            | EventKind::TaskRun { duration, .. }
+            | EventKind::Call { duration, .. } => duration,
+            _ => Ticks(0),
+        };
+        last = last.max(Ticks(event.ticks.0.saturating_add(duration.0)));
+    }
+    Some(last.min(entry.last_ticks))
 }
 
 /// The moment that has the time 0: the first look at the clocks, or the begin if there was none.

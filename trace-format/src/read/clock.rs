@@ -63,6 +63,12 @@ impl Clock {
         self.snapshots.first().copied().unwrap_or_default()
     }
 
+    /// The last snapshot that is not left out.
+    #[must_use]
+    pub fn last(&self) -> ClockSnapshot {
+        self.snapshots.last().copied().unwrap_or_default()
+    }
+
     /// Snapshots that contradicted the ones before them.
     #[must_use]
     pub fn rejected(&self) -> u64 {

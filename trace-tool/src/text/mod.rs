@@ -22,8 +22,8 @@ pub mod threads;
 
 use std::io::{self, Write};
 
-use trace_analysis::Summary;
 use trace_analysis::standstill::Standstill;
+use trace_analysis::{Summary, Trace};
 use trace_format::id::StackId;
 use trace_format::read::Facility;
 use trace_format::time::Nanos;
@@ -71,10 +71,8 @@ pub fn say_beyond_end(subject: &Subject) {
 
 fn length(subject: &Subject) -> String {
     let reading = &subject.reading;
-    let tables = reading.file.tables();
-    let last = reading.file.index().iter().map(|entry| entry.last_ticks).max().unwrap_or_default();
-    let last = tables.stop.map_or(last, |stop| stop.ticks);
-    format!("the trace is {} long", units::time(tables.clock.nanos(last)))
+    let end = Trace::new(&reading.file).end();
+    format!("the trace is {} long", units::time(end))
 }
 
 /// A line for each part of the recorder that did not serve, and why. What was not asked for is not
