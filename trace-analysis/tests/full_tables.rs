@@ -3,7 +3,7 @@
 
 mod executor;
 
-use executor::{Executor, HANDLER, NONE};
+use executor::{Executor, HANDLER, NONE, TIMER};
 use trace_analysis::async_tasks::AsyncTasks;
 use trace_analysis::life::Waits;
 use trace_analysis::reason::Reason;
@@ -20,11 +20,16 @@ use trace_format::time::{Nanos, Ticks};
 const MUTEX: &str = "std::sys::sync::mutex::futex::Mutex::lock_contended";
 const SLEEP: &str = "<tokio::time::sleep::Sleep as core::future::Future>::poll";
 const PARKED: &str = "parking_lot::raw_mutex::RawMutex::lock_slow";
+const NOTIFY: &str = "tokio::sync::notify::Notify::notify_one";
 
 /// How many groups of async waits, lock addresses and lock places there is room for.
 const ASYNC_PLACES_MAX: u32 = 16_384;
 const ADDRESSES_MAX: u32 = 65_536;
 const PLACES_MAX: u32 = 4_096;
+
+/// How many wakers of a group of async waits there is room for, and holders of a lock.
+const ASYNC_PARTIES_MAX: u32 = 64;
+const HOLDERS_MAX: u32 = 256;
 
 fn waits(bytes: &[u8], options: Options) -> Waits {
     let file = TraceFile::open(bytes).expect("a trace");
@@ -65,6 +70,39 @@ fn async_waits_at_more_places_than_fit_are_counted() {
     assert_eq!(known.len(), ASYNC_PLACES_MAX as usize);
     let [unknown] = unknown.as_slice() else { panic!("{unknown:?}") };
     assert_eq!((unknown.count, unknown.total), (u64::from(more), Nanos(500 * u64::from(more))));
+}
+
+#[test]
+fn wakers_for_whom_a_group_has_no_room_are_counted() {
+    let mut e = Executor::new();
+    e.spawn(1, 0, 1, HANDLER);
+    for n in 0..ASYNC_PARTIES_MAX + 7 {
+        let (place, at) = (100 + n, 1_000 + u64::from(n) * 1_000);
+        stack(&mut e.0, place, NOTIFY);
+        e.poll(1, at, 1, TIMER, 100);
+        e.wake(2, at + 600, 1, place);
+    }
+    let bytes = e.stop(1_000_000);
+    let file = TraceFile::open(bytes.as_slice()).expect("a trace");
+    let symbols = Symbols::of_trace(file.tables());
+    let tasks = AsyncTasks::read(&Trace::new(&file).named(&symbols), |_| {});
+    assert_eq!((tasks.waits.len(), tasks.late_waits, tasks.late_parties), (1, 0, 7));
+}
+
+#[test]
+fn holders_for_whom_a_lock_has_no_room_are_counted() {
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.thread(1, "t");
+    trace.resource(1, ResourceKind::Address, 0xf00, "");
+    stack(&mut trace, 1, MUTEX);
+    for holder in 0..HOLDERS_MAX + 5 {
+        let at = u64::from(holder + 1) * 1_000;
+        trace.thread(holder + 2, "holder");
+        trace.call(1, open_call(CallId::FUTEX_WAIT, 1, 1), at, 500, 0);
+        trace.call(holder + 2, open_call(CallId::FUTEX_WAKE, 1, 0), at + 400, 50, 1);
+    }
+    let waits = waits(&trace.stop(1_000_000), Options::default());
+    assert_eq!((waits.count, waits.late_holders), (u64::from(HOLDERS_MAX + 5), 5));
 }
 
 #[test]

@@ -67,8 +67,8 @@ fn commands_say_of_how_many_waits_the_holder_found_no_room() {
         trace.call(2, open_call(CallId::FUTEX_WAKE, 1, 0), at + 400, 50, 1);
     }
     let bench = Bench::new(&trace.stop(u64::from(places + 5) * 1_000));
-    let line = "(the table of locks is full: who held the lock, or woke the thread, is not known \
-                of 3 waits";
+    let line = "(the table of locks or that of a lock's holders is full: who held the lock, or \
+                woke the thread, is not known of 3 waits";
     for verb in ["blocked", "summary"] {
         let said = unwrapped(&bench.run(&format!("{verb} FILE")));
         assert!(said.contains(line), "{verb}: {said}");

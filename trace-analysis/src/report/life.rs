@@ -129,7 +129,7 @@ pub struct Waits {
     /// groups: such a group has a reason and no more.
     pub late: u64,
     /// How many have no waker or no holder, as they came when there was no room for another lock,
-    /// or another place at which threads wait for locks without an address.
+    /// another place at which threads wait for locks without an address, or another holder of one.
     pub late_holders: u64,
     /// By [`By::Resource`], the most time first.
     pub by_resource: Vec<WaitGroup>,

@@ -122,6 +122,8 @@ pub(super) struct Futex {
     /// Whose wait for it was over last, and when: whoever ended that.
     came: Option<(ThreadId, u64)>,
     holders: HashMap<HolderKey, Held>,
+    /// How often somebody gave it up for whom there was no room among these.
+    pub(super) late: u64,
 }
 
 /// For what others waited, who held it, and where it gave it up. Readers and writers wait for one
@@ -225,9 +227,11 @@ impl Futexes {
         }
     }
 
-    /// How many waits began when there was no room for another address.
+    /// How many waits began when there was no room for another address, and how often a lock was
+    /// given up when there was none for another of its holders.
     pub(super) fn late(&self) -> u64 {
-        self.late
+        let of_holders = self.by_resource.values().map(|futex| futex.late);
+        self.late.saturating_add(crate::units::sum(of_holders))
     }
 
     /// The window begins: who waits and who holds is known, what was counted does not count.
@@ -235,6 +239,7 @@ impl Futexes {
         self.late = 0;
         for futex in self.by_resource.values_mut() {
             futex.holders.clear();
+            futex.late = 0;
             futex.waiters_max = futex.counted;
         }
     }
@@ -417,7 +422,9 @@ impl Futex {
     /// ([`Futex::held`]): each of the others may tell of the same release.
     pub(super) fn blame(&mut self, holder: HolderKey, released: u64, caused: u64) -> bool {
         let is_full = self.holders.len() >= HOLDERS_MAX;
-        if caused == 0 || is_full && !self.holders.contains_key(&holder) {
+        let is_late = is_full && !self.holders.contains_key(&holder);
+        self.late += u64::from(caused > 0 && is_late);
+        if caused == 0 || is_late {
             return false;
         }
         let held = self.holders.entry(holder).or_default();

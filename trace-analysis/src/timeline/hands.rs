@@ -78,9 +78,11 @@ impl LockHands {
         Some(self.places.entry(key).or_default())
     }
 
-    /// How many waits are at places for which there was no room.
+    /// How many waits are at places for which there was no room, and how often a lock was given up
+    /// when there was none for another of its holders.
     pub(super) fn late(&self) -> u64 {
-        self.late
+        let of_holders = self.places.values().map(|lock| lock.late);
+        self.late.saturating_add(crate::units::sum(of_holders))
     }
 
     /// The window begins: whose hands a lock was in is known, what was counted does not count.

@@ -58,6 +58,9 @@ pub struct AsyncOut {
     /// How many of the times that tasks were idle are in groups without a place, because a table of
     /// 16,384 groups was full.
     late_waits: u64,
+    /// How many times have a waker or a holder that is not in `waits`, because the 64 places of its
+    /// group were taken.
+    late_parties: u64,
     /// Unfinished tasks that have waited for as long as `--idle` says.
     unfinished: Vec<UnfinishedOut>,
     /// Unfinished tasks that have not waited for that long.
@@ -100,6 +103,7 @@ impl AsyncOut {
             waits: waits.iter().map(|it| AwaitOut::new(labels, it)).collect(),
             waits_omitted: answer.waits_omitted,
             late_waits: answer.tasks.late_waits,
+            late_parties: answer.tasks.late_parties,
             unfinished: unfinished.iter().map(|it| UnfinishedOut::new(labels, it, to)).collect(),
             unfinished_omitted: answer.unfinished_omitted,
             workers: workers.iter().map(|it| WorkerOut::new(labels, it)).collect(),

@@ -204,6 +204,14 @@ fn print_waits(answer: &AsyncAnswer, labels: Labels<'_>, out: &mut Output) -> Re
         print_wait(group, labels, out)?;
     }
     print_more(out, answer.waits_omitted, "--top 0")?;
+    if answer.tasks.late_parties > 0 {
+        let count = units::plural(answer.tasks.late_parties, "wait", "waits");
+        let line = format!(
+            "(of {count} it is not said who woke the task or held the lock: too many others did; \
+             --from and --to show less at a time)"
+        );
+        out.wrapped(&line, 2)?;
+    }
     if let Some(line) = late(answer.tasks.late_waits, "waits") {
         out.wrapped(&line, 2)?;
     }

@@ -128,9 +128,9 @@ fn late_holders(late: u64) -> Option<String> {
     let count = units::plural(late, "wait", "waits");
     (late > 0).then(|| {
         format!(
-            "(the table of locks is full: who held the lock, or woke the thread, is not known of \
-             {count} that came when it had no room for another one; --from and --to show less at \
-             a time)"
+            "(the table of locks or that of a lock's holders is full: who held the lock, or woke \
+             the thread, is not known of {count} that came when it had no room for another one; \
+             --from and --to show less at a time)"
         )
     })
 }

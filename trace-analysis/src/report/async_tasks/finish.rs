@@ -42,7 +42,7 @@ impl AsyncReport<'_> {
         self.flush_early();
         let sums = &self.sums;
         let sites: Vec<SiteId> = sums.all.iter().map(|(_, sums)| sums.told.site).collect();
-        let late_waits = self.waits.late();
+        let (late_waits, late_parties) = (self.waits.late(), self.waits.late_parties());
         let waits = self.waits.finish(|place| sites[place]);
         let (polls, delays) = self.polls.finish();
         let (sites, children) = self.sums.finish();
@@ -60,6 +60,7 @@ impl AsyncReport<'_> {
             delays,
             waits,
             late_waits,
+            late_parties,
             unfinished,
             workers,
             untracked: self.untracked,

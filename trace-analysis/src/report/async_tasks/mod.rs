@@ -65,6 +65,9 @@ pub struct AsyncTasks {
     /// How many times of these are in groups without a place, of one spawn site each, as there was
     /// no room for another group when they came.
     pub late_waits: u64,
+    /// How often a task was woken by one, or a lock given up by one, that is not in the group, as
+    /// there was no room for another there.
+    pub late_parties: u64,
     /// What had not ended, those that have waited longest first.
     pub unfinished: Vec<Unfinished>,
     /// The threads that polled, by id.

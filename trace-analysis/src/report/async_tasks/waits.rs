@@ -57,12 +57,14 @@ pub(crate) struct Waits {
     budget: Budget,
     /// How many waits had a place for which there was no room.
     late: u64,
+    /// How many had a waker or a holder for whom there was no room in their group.
+    late_parties: u64,
 }
 
 impl Waits {
     pub(crate) fn new() -> Self {
         let budget = Budget::new(crate::durations::SLOT_BYTES_MAX);
-        Self { groups: HashMap::new(), budget, late: 0 }
+        Self { groups: HashMap::new(), budget, late: 0, late_parties: 0 }
     }
 
     /// Where a wait belongs, and whether that is the group for what came too late.
@@ -97,6 +99,11 @@ impl Waits {
         self.late
     }
 
+    /// How many have a waker or a holder that is not in their group.
+    pub(crate) fn late_parties(&self) -> u64 {
+        self.late_parties
+    }
+
     /// A task was idle, or still is.
     ///
     /// - `place`: one stack for all at that place, and what is awaited there.
@@ -120,13 +127,17 @@ impl Waits {
         group.durations.record(nanos, &mut budget);
         group.waiting += u64::from(!is_over);
         keep_longest(&mut group.longest, idle, |idle| idle.duration.0);
+        let mut is_party_late = false;
         if let Some(waker) = waker {
             let is_known = group.wakers.contains_key(&waker);
             if is_known || group.wakers.len() < PARTIES_MAX {
                 group.wakers.entry(waker).or_default().add(inside);
+            } else {
+                is_party_late = true;
             }
         }
         self.budget = budget;
+        self.late_parties += u64::from(is_party_late);
         self.late += u64::from(is_late);
     }
 
@@ -148,6 +159,7 @@ impl Waits {
         let (group, _) = self.group(sums, place, &[]);
         let key = (holder.site, holder.released_at);
         if group.holders.len() >= PARTIES_MAX && !group.holders.contains_key(&key) {
+            self.late_parties += 1;
             return;
         }
         let held = group.holders.entry(key).or_default();
