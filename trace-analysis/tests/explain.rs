@@ -140,11 +140,48 @@ fn threads_that_never_get_their_locks_are_stuck() {
     assert!(evidence.ends_with("since 0.050000 s, for 950 ms"), "{evidence}");
     let other = &insight.evidence[2];
     assert!(other.starts_with("writer waits for channel receive at app::f3"), "{other}");
+    let unnamed = insight.evidence.iter().find(|it| it.contains("leaves no trace of that"));
+    assert!(unnamed.is_some(), "{:?}", insight.evidence);
     // A lock that is only busy when the trace stops is not.
     let mut trace = running();
     trace.begin_call(2, LOCK, 990 * MS);
     trace.switch_out(2, 990 * MS + 10, os_id(2), false);
     assert_eq!(insights(trace.stop(1_000 * MS)), []);
+}
+
+#[test]
+fn of_a_deadlock_it_is_said_who_has_which_lock_and_took_it_where() {
+    let mut trace = running();
+    let other = 77;
+    trace.resource(other, ResourceKind::Address, 0xabc, "");
+    let lock = open_call(CallId::FUTEX_WAIT, other, 1);
+    // Both wait a little for their first locks, and then for each other's.
+    off(&mut trace, 2, LOCK, (10 * MS, 12 * MS), 0);
+    trace.call(4, UNLOCK, 12 * MS - 1_000, 500, 1);
+    off(&mut trace, 3, lock, (20 * MS, 22 * MS), 0);
+    trace.call(4, open_call(CallId::FUTEX_WAKE, other, 2), 22 * MS - 1_000, 500, 1);
+    for (thread, lock, begin) in [(2, lock, 50 * MS), (3, LOCK, 60 * MS)] {
+        trace.begin_call(thread, lock, begin);
+        trace.switch_out(thread, begin + 10, os_id(thread), false);
+    }
+    let insight = only(trace.stop(1_000 * MS), InsightKind::Stuck);
+    let first = &insight.evidence[0];
+    assert!(first.starts_with("worker waits for mutex 0xabc at app::f1"), "{first}");
+    let held = "for 950 ms; helper has had it since 0.022000 s, taken at app::f1 \
+                (…/app/src/main.rs:1)";
+    assert!(first.ends_with(held), "{first}");
+    let held = "; worker has had it since 0.012000 s, taken at app::f1 (…/app/src/main.rs:1)";
+    assert!(insight.evidence[1].ends_with(held), "{:?}", insight.evidence);
+    assert_eq!(insight.evidence.len(), 2, "all is known: {:?}", insight.evidence);
+    // Who gives a lock up has it no more.
+    let mut trace = running();
+    off(&mut trace, 2, LOCK, (10 * MS, 12 * MS), 0);
+    trace.call(4, UNLOCK, 12 * MS - 1_000, 500, 1);
+    trace.call(2, UNLOCK, 30 * MS, 500, 0);
+    trace.begin_call(3, LOCK, 60 * MS);
+    trace.switch_out(3, 60 * MS + 10, os_id(3), false);
+    let insight = only(trace.stop(1_000 * MS), InsightKind::Stuck);
+    assert!(insight.evidence[0].ends_with("for 940 ms"), "{:?}", insight.evidence);
 }
 
 #[test]

@@ -254,8 +254,8 @@ fn a_wait_without_a_written_begin_is_known_from_the_last_generation() {
     assert_eq!(times(&lives, 2).blocked_by(Reason::Mutex), Nanos(8_990));
     assert_eq!(times(&lives, 2).blocked_by(Reason::Unseen), Nanos(0));
     assert_eq!(lives.unended.len(), 1);
-    let Unended { reason, call, wait } = lives.unended[0];
-    assert_eq!((reason, call), (Reason::Mutex, CallId::FUTEX_WAIT));
+    let Unended { reason, call, wait, holder } = lives.unended[0];
+    assert_eq!((reason, call, holder), (Reason::Mutex, CallId::FUTEX_WAIT, None));
     assert_eq!((wait.thread, wait.begin, wait.stack), (ThreadId(2), Moment(1_000), StackId(WAIT)));
     // Beyond a window it may end.
     let options = Options { to: Some(Ticks(8_000)), ..Options::default() };

@@ -178,6 +178,11 @@ impl LongWait {
     pub(crate) fn nanos(&self) -> Nanos {
         Nanos(self.to - self.from)
     }
+
+    /// When the thread went on.
+    pub(crate) fn end(&self) -> Nanos {
+        Nanos(self.end)
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use trace_format::time::Nanos;
 
 use super::call::Call;
 use super::frame::{Frame, Leaf};
-use super::futex::{timed_out, woken};
+use super::futex::{Futex, timed_out, woken};
 use super::futures::Link;
 use super::spent::Known;
 use super::thread::Cpu;
@@ -255,8 +255,10 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
     pub(super) fn keep_unended(&mut self, call: &Call, mut wait: Wait) {
         if self.is_trace_end && call.result.is_none() && wait.inside.0 > 0 {
             let (reason, named, call) = (call.why.reason, call.why.named, call.open.call);
+            let futex = self.futexes.get(wait.resource.0).filter(|_| named && reason.is_lock());
+            let holder = futex.and_then(Futex::holder).filter(|(holder, _)| *holder != wait.thread);
             wait.resource = if named { wait.resource } else { ResourceId(0) };
-            self.sums.unended(Unended { reason, call, wait });
+            self.sums.unended(Unended { reason, call, wait, holder });
         }
     }
 

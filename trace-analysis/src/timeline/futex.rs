@@ -352,6 +352,12 @@ impl Futex {
         self.end_oldest(taken, 1);
     }
 
+    /// Who surely has the lock, and since when: a thread that waited for it, was woken for it, and
+    /// has not given it up since.
+    pub(super) fn holder(&self) -> Option<(ThreadId, Nanos)> {
+        self.holder.map(|(thread, since)| (thread, Nanos(since)))
+    }
+
     /// A thread makes a wake, at a lock by giving it up.
     ///
     /// - `stack`, `place`: where; and one stack for all at that place.

@@ -36,6 +36,9 @@ pub struct Unended {
     pub call: CallId,
     /// Who, where, since when.
     pub wait: Wait,
+    /// Of a lock: the thread that had it then, and since when, if that is known. It is of threads
+    /// that had waited for it themselves: to take a free lock leaves no trace.
+    pub holder: Option<(ThreadId, Nanos)>,
 }
 
 /// Who ended a wait.

@@ -201,11 +201,16 @@ pub struct UnendedOut {
     begin_ns: i64,
     /// For how long, all of it.
     duration_ns: u64,
+    /// Of a lock: the thread that had it then; `null` if that is not known, as of one that took it
+    /// when it was free.
+    holder: Option<WhoOut>,
+    /// Since when that thread had it.
+    held_since_ns: Option<u64>,
 }
 
 impl UnendedOut {
     fn new(labels: Labels<'_>, unended: &Unended) -> Self {
-        let Unended { reason, call, wait } = unended;
+        let Unended { reason, call, wait, holder } = unended;
         Self {
             thread: WhoOut::new(labels, wait.thread),
             reason: reason.name(),
@@ -214,6 +219,8 @@ impl UnendedOut {
             stack: StackOut::new(labels, wait.stack),
             begin_ns: wait.begin.0,
             duration_ns: wait.duration.0,
+            holder: holder.and_then(|(thread, _)| WhoOut::new(labels, thread)),
+            held_since_ns: holder.map(|(_, since)| since.0),
         }
     }
 }

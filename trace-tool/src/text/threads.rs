@@ -90,8 +90,9 @@ fn unended_table(unended: &[&Unended], labels: Labels<'_>) -> Table {
         Column::Number("waited"),
         Column::Text("for"),
         Column::OptionalText("at", 0),
+        Column::OptionalText("held by", 0),
     ]);
-    for Unended { reason, wait, .. } in unended {
+    for Unended { reason, wait, holder, .. } in unended {
         let resource = labels.names.resource_name(wait.resource).unwrap_or_default();
         table.row([
             labels.names.thread(wait.thread),
@@ -99,9 +100,12 @@ fn unended_table(unended: &[&Unended], labels: Labels<'_>) -> Table {
             units::time(wait.duration),
             format!("{} {}", reason.name(), escape::plain(&resource, 60)).trim_end().to_owned(),
             labels.places.shown(wait.stack).unwrap_or_default(),
+            holder.map_or(String::new(), |(thread, since)| {
+                format!("{} since {} s", labels.names.thread(thread), units::moment(since))
+            }),
         ]);
     }
-    table.without_empty("at", "")
+    table.without_empty("at", "").without_empty("held by", "")
 }
 
 /// Lines about times that the kernel counted and events do not show, the most first.
