@@ -11,6 +11,7 @@ const LADDERS: [(&str, &[&str]); 2] = [
         &[
             "hash",
             "units",
+            "spans",
             "time",
             "durations",
             "sources",

@@ -7,8 +7,8 @@
 //!
 //! From the bottom to the top; what lies higher uses what lies lower, never the other way:
 //!
-//! - [`units`]: times, counts and sizes as people read them. `time`, `hash` and `durations`
-//!   (private): ticks to nanoseconds, fast maps, distributions.
+//! - [`units`]: times, counts and sizes as people read them. `time`, `hash`, `spans` and
+//!   `durations` (private): ticks to nanoseconds, fast maps, sets of times, distributions.
 //! - [`symbols`]: names of code addresses. [`sources`]: paths of source files in one spelling.
 //! - [`reason`]: why a thread waits, told by the stack it waits in.
 //! - [`Trace`] (in `trace`): the file, the names of its code, and the part that is asked about.
@@ -54,6 +54,7 @@ mod parallel;
 pub mod reason;
 pub mod report;
 pub mod sources;
+mod spans;
 pub mod symbols;
 mod time;
 pub mod timeline;

@@ -2,14 +2,17 @@
 
 mod executor;
 
-use executor::{BLOCK, Executor, HANDLER, IN_PLACE, LOCK, PARKED, PASS, RELEASE, TIMER, WRITER};
+use executor::{
+    BLOCK, BLOCK_ON, Executor, HANDLER, IN_PLACE, LOCK, PARKED, PASS, QUERY, RELEASE, TIME_UP,
+    TIMER, WRITER,
+};
 use trace_analysis::explain::{Insight, InsightKind, explain};
 use trace_analysis::symbols::Symbols;
 use trace_analysis::{Report, Trace, Wanted};
 use trace_format::event::{EventKind, Outcome};
 use trace_format::id::{CallId, FutureId, StackId, ThreadId};
 use trace_format::read::TraceFile;
-use trace_format::testgen::open_call;
+use trace_format::testgen::{open_call, os_id};
 use trace_format::time::Nanos;
 
 const US: u64 = 1_000;
@@ -175,9 +178,103 @@ fn more_work_than_workers_can_do_is_said_so() {
         e.end(1, id * 5 * MS + 4 * MS, id, Outcome::Returned);
     }
     let found = only(e, 600 * MS, InsightKind::SlowReady);
-    assert!(found.title.contains("ready and not polled for 25.2 s"), "{}", found.title);
+    // Side by side they lost no more than the time from the first spawn to the last poll.
+    let said = "ready and not polled for 500 ms, 25.2 s of all together, and polled for 400 ms: \
+                more work than their workers can do";
+    assert!(found.title.ends_with(said), "{}", found.title);
+    assert_eq!(found.lost, Nanos(500 * MS - US));
     assert!(found.evidence[0].starts_with("handler (src/testgen.rs:1) was ready for 250 ms (p50)"));
     assert!(found.evidence[1].starts_with("worker-0 was in polls for 67%"), "{:?}", found.evidence);
+}
+
+/// Twenty tasks, ready side by side from 2 ms on, that a worker polls from 101 ms on; it has no CPU
+/// for 100 ms meanwhile, or later.
+fn without_cpu(from: u64) -> Insight {
+    let mut e = Executor::new();
+    e.0.facility("sched", true, "perf_event_open; threads at start: 2; 2 rings of 512 KiB");
+    for thread in 1..=2 {
+        e.0.switch_in(thread, 0, os_id(thread));
+    }
+    e.0.switch_out(1, from, os_id(1), true);
+    e.0.switch_in(1, from + 100 * MS, os_id(1));
+    (1..=20).for_each(|id| e.spawn(2, 2 * MS, id, HANDLER));
+    for id in 1..=20 {
+        e.poll(1, (100 + id) * MS, id, TIMER, MS);
+    }
+    let file = TraceFile::open(e.stop(400 * MS)).expect("a trace");
+    let trace = Trace::new(&file);
+    let wanted = Wanted { async_tasks: true, ..Wanted::default() };
+    let found = explain(&trace, &Report::read(&trace, wanted, |_| {}));
+    found.into_iter().find(|it| it.kind == InsightKind::SlowReady).expect("said")
+}
+
+#[test]
+fn a_worker_without_a_cpu_is_why_only_where_tasks_were_ready_meanwhile() {
+    let found = without_cpu(MS);
+    let said = "async tasks were ready and not polled for 118 ms, 2.17 s of all together, and \
+                polled for 20.0 ms: their workers had no CPU for 99.0 ms of it";
+    assert_eq!((found.title.as_str(), found.lost), (said, Nanos(118 * MS)));
+    let found = without_cpu(250 * MS);
+    let said = "polled for 20.0 ms, though their workers were in polls for less than half of the \
+                time";
+    assert!(found.title.ends_with(said), "{}", found.title);
+}
+
+/// A poll from 10 to 170 ms that sleeps, on a thread that polls `others` that wait for a timer, and
+/// woken `later` than it was over.
+fn one_thread(others: u64, later: u64) -> Executor {
+    let mut e = Executor::new();
+    for id in 2..2 + others {
+        e.spawn(1, 0, id, WRITER);
+        e.poll(1, id * 100 * US, id, TIMER, 50 * US);
+    }
+    e.spawn(1, 2 * MS, 1, HANDLER);
+    e.begin_poll(1, 10 * MS, 1);
+    e.0.call(1, open_call(CallId::CLOCK_NANOSLEEP, 0, BLOCK), 10 * MS, 159 * MS, 0);
+    e.event(1, 170 * MS, EventKind::EndPoll { waits_at: StackId(PASS) });
+    for id in 2..2 + others {
+        e.wake(1, 170 * MS + later, id, TIME_UP);
+    }
+    for id in 2..2 + others {
+        e.poll(1, 171 * MS + later + id * 100 * US, id, TIMER, 50 * US);
+    }
+    e
+}
+
+#[test]
+fn timers_that_no_thread_could_see_to_are_held_up_by_the_poll_that_kept_it() {
+    let found = only(one_thread(5, 100 * US), 200 * MS, InsightKind::BlockedWorker);
+    let said = "5 times a task was woken only after it, as it kept all threads that see to timers \
+                and sockets: up to 160 ms late, writer (src/testgen.rs:2)";
+    assert!(found.evidence.iter().any(|it| it == said), "{:?}", found.evidence);
+    // The thread had time to sleep in between: their time was up later.
+    let found = only(one_thread(5, 25 * MS), 250 * MS, InsightKind::BlockedWorker);
+    assert!(!found.evidence.iter().any(|it| it.contains("woken only")), "{:?}", found.evidence);
+    // Another thread polls such tasks, and was in no poll.
+    let mut e = one_thread(5, 100 * US);
+    e.spawn(2, 3 * MS, 90, WRITER);
+    e.poll(2, 4 * MS, 90, TIMER, 50 * US);
+    let found = only(e, 200 * MS, InsightKind::BlockedWorker);
+    assert!(!found.evidence.iter().any(|it| it.contains("woken only")), "{:?}", found.evidence);
+}
+
+#[test]
+fn a_timer_that_could_not_fire_is_not_what_the_program_waited_for() {
+    let mut e = Executor::new();
+    e.begin(1, 100 * US, 70, QUERY);
+    e.poll(1, 200 * US, 70, TIMER, 50 * US);
+    e.0.call(1, open_call(CallId::FUTEX_WAIT, 0, BLOCK_ON), 300 * US, 1_500 * US, 0);
+    e.spawn(1, 2 * MS, 1, HANDLER);
+    e.begin_poll(1, 10 * MS, 1);
+    e.0.call(1, open_call(CallId::CLOCK_NANOSLEEP, 0, BLOCK), 10 * MS, 159 * MS, 0);
+    e.event(1, 170 * MS, EventKind::EndPoll { waits_at: StackId(PASS) });
+    e.wake(1, 170 * MS + 50 * US, 70, TIME_UP);
+    e.begin_poll(1, 170 * MS + 60 * US, 70);
+    e.end(1, 170 * MS + 70 * US, 70, Outcome::Returned);
+    e.event(1, 170 * MS + 80 * US, EventKind::End);
+    let found = insights(e, 171 * MS);
+    let kinds: Vec<_> = found.iter().map(|it| it.kind).collect();
+    assert_eq!(kinds, [InsightKind::BlockedWorker], "{found:#?}");
 }
 
 #[test]

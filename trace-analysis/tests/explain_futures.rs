@@ -264,5 +264,5 @@ fn tasks_whose_worker_has_no_cpu_are_not_said_to_be_too_many() {
     }
     let found = insights(e, 600 * MS);
     let late = found.iter().find(|it| it.kind == InsightKind::SlowReady).expect("it is told");
-    assert!(late.title.ends_with(": their workers had no CPU for 399 ms"), "{}", late.title);
+    assert!(late.title.ends_with(": their workers had no CPU for 399 ms of it"), "{}", late.title);
 }

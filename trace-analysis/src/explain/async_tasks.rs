@@ -14,6 +14,7 @@ use crate::report::async_tasks::{
     Unfinished,
 };
 use crate::report::life::{Activity, saturating_sum};
+use crate::spans::{Span, common, length, union};
 
 /// Long polls cost something from this part of the trace's time on, in thousandths.
 const BLOCKED_THOUSANDTHS: u64 = 20;
@@ -30,6 +31,9 @@ const READY_P99_MIN: u64 = 1_000_000;
 
 /// Workers that are in polls for this part of the time, in per cents, have enough to do.
 const BUSY_PERCENT: u64 = 50;
+
+/// Workers without a CPU are why, if that explains this part of the time, in per cents.
+const NO_CPU_PERCENT: u64 = 50;
 
 /// What is ready, or waits for a lock, for so long when the trace stops may do so for ever: in
 /// nanoseconds, and in thousandths of the trace's time.
@@ -68,15 +72,15 @@ fn blocked_workers(facts: &Facts<'_>, tasks: &AsyncTasks) -> Vec<Insight> {
 fn blocked(facts: &Facts<'_>, tasks: &AsyncTasks, polls: &[&LongPoll]) -> Option<Insight> {
     let worst = *polls.first()?;
     let culprit = worst.culprit();
-    let total = saturating_sum(polls.iter().map(|poll| poll.duration.0));
-    let delayed = saturating_sum(polls.iter().map(|poll| poll.delayed_total.0));
+    let behind = BehindPolls::of(tasks, polls);
+    let (total, delayed) = (behind.total, behind.delayed_total);
     let doing = worst.activity.unwrap_or_default();
     let waited = doing.times.blocked().0.saturating_add(doing.times.in_calls.0);
     let is_blocked = waited >= worst.duration.0 / 2;
     let lost = Nanos(total.max(delayed));
     // Whoever computes while nobody waits does no harm.
     let is_in_place = facts.blocks_in_place(culprit);
-    let is_harm = is_blocked && !is_in_place || delayed > 0;
+    let is_harm = is_blocked && !is_in_place || delayed > 0 || behind.held_up > 0;
     if !facts.is_worth(lost, BLOCKED_THOUSANDTHS) || !is_harm {
         return None;
     }
@@ -91,7 +95,8 @@ fn blocked(facts: &Facts<'_>, tasks: &AsyncTasks, polls: &[&LongPoll]) -> Option
         let limit = time(LONG_POLL);
         insight.evidence.push(format!("{longer} of its polls took longer than {limit}: {all}"));
     }
-    insight.evidence.extend(delays(facts, polls));
+    insight.evidence.extend(delays(facts, polls, &behind));
+    insight.evidence.extend(held_up(facts, polls, &behind));
     if let Some(link) = worst.chain.last().filter(|it| it.duration.0 >= worst.duration.0 / 2) {
         let (site, long) = (facts.site(link.site), time(link.duration));
         insight.evidence.push(format!("{long} of it inside {site}"));
@@ -131,14 +136,57 @@ pub(super) fn what(facts: &Facts<'_>, doing: &Activity, culprit: StackId) -> Str
     format!(": {word} for {share} of it{call}{}", facts.own_at(culprit))
 }
 
+/// What long polls that are alike took, and what waited behind them.
+#[derive(Debug)]
+struct BehindPolls {
+    total: u64,
+    delayed: u64,
+    delayed_total: u64,
+    held_up: u64,
+}
+
+impl BehindPolls {
+    fn of(tasks: &AsyncTasks, polls: &[&LongPoll]) -> Self {
+        let sum = |of: fn(&LongPoll) -> u64| saturating_sum(polls.iter().map(|poll| of(poll)));
+        let total = sum(|poll| poll.duration.0);
+        // Of each spawn site only the longest are kept; if these are alike, so are the others.
+        let is_of = |poll: &&LongPoll| poll.site == polls[0].site && poll.duration >= LONG_POLL;
+        let kept = tasks.polls.iter().filter(is_of).count();
+        let mut sites = tasks.sites.iter().filter(|site| site.site == polls[0].site);
+        match (sites.next(), sites.next()) {
+            (Some(site), None) if kept == polls.len() => Self {
+                total: total.max(site.long_total.0),
+                delayed: site.delayed,
+                delayed_total: site.delayed_total.0,
+                held_up: site.held_up,
+            },
+            _ => Self {
+                total,
+                delayed: sum(|poll| poll.delayed),
+                delayed_total: sum(|poll| poll.delayed_total.0),
+                held_up: sum(|poll| poll.held_up),
+            },
+        }
+    }
+}
+
 /// Who waited behind long polls.
-fn delays(facts: &Facts<'_>, polls: &[&LongPoll]) -> Option<String> {
-    let times = saturating_sum(polls.iter().map(|poll| poll.delayed));
-    let all = saturating_sum(polls.iter().map(|poll| poll.delayed_total.0));
+fn delays(facts: &Facts<'_>, polls: &[&LongPoll], behind: &BehindPolls) -> Option<String> {
     let most = polls.iter().filter_map(|poll| poll.delayed_most).max_by_key(|most| most.2)?;
-    let (who, long, all) = (facts.site(most.1), time(most.2), time(Nanos(all)));
-    let times = plural(times, "time", "times");
+    let (who, long) = (facts.site(most.1), time(most.2));
+    let (times, all) = (plural(behind.delayed, "time", "times"), time(Nanos(behind.delayed_total)));
     Some(format!("{times} a ready task waited behind it, {all} in all: up to {long}, {who}"))
+}
+
+/// What could be woken only after long polls.
+fn held_up(facts: &Facts<'_>, polls: &[&LongPoll], behind: &BehindPolls) -> Option<String> {
+    let most = polls.iter().filter_map(|poll| poll.held_up_most).max_by_key(|most| most.2)?;
+    let (who, long) = (facts.site(most.1), time(most.2));
+    let times = plural(behind.held_up, "time", "times");
+    Some(format!(
+        "{times} a task was woken only after it, as it kept all threads that see to timers and \
+         sockets: up to {long} late, {who}"
+    ))
 }
 
 /// Locks that tasks waited for, and what their holders did.
@@ -279,21 +327,25 @@ fn slow_ready(facts: &Facts<'_>, tasks: &AsyncTasks) -> Option<Insight> {
         .collect();
     let ready = saturating_sum(tasks.sites.iter().map(|site| site.ready_total.0));
     let busy = saturating_sum(tasks.sites.iter().map(|site| site.busy.0));
-    let rest = Nanos(ready.saturating_sub(behind_long_polls(tasks)));
+    // What long polls did is said of these.
+    let behind = saturating_sum(tasks.sites.iter().map(|site| site.delayed_total.0));
+    let rest = Nanos(ready.saturating_sub(behind));
+    let elapsed = Nanos(length(&union(ready_times(tasks))));
     let mut slow: Vec<&SpawnSite> =
         tasks.sites.iter().filter(|site| site.ready.p99.0 >= READY_P99_MIN).collect();
     slow.sort_by_key(|site| (Reverse(site.ready_total), site.site));
-    let is_slow = !slow.is_empty() && facts.is_worth(rest, READY_THOUSANDTHS) && rest.0 >= busy / 2;
+    let is_much = facts.is_worth(elapsed, READY_THOUSANDTHS) && rest.0 >= busy / 2;
+    let is_slow = !slow.is_empty() && is_much;
     if !is_slow && forgotten.is_empty() {
         return None;
     }
-    let waiting = saturating_sum(forgotten.iter().map(|it| it.since.until(tasks.to).0));
-    let lost = Nanos(if is_slow { rest.0.max(waiting) } else { waiting });
+    let waiting = forgotten.iter().map(|it| it.since.until(tasks.to)).max().unwrap_or_default();
+    let lost = if is_slow { elapsed.max(waiting) } else { waiting };
     let title = if is_slow {
-        let (ready, busy, why) = (time(rest), time(Nanos(busy)), too_much(facts, tasks));
-        format!(
-            "async tasks were ready and not polled for {ready} in all, and polled for {busy}{why}"
-        )
+        let (busy, why) = (time(Nanos(busy)), too_much(facts, tasks, elapsed));
+        let (long, all) = (time(elapsed), time(rest));
+        let all = if all == long { String::new() } else { format!(", {all} of all together") };
+        format!("async tasks were ready and not polled for {long}{all}, and polled for {busy}{why}")
     } else {
         let tell = plural(forgotten.len() as u64, "async task was", "async tasks were");
         format!("{tell} ready and not polled to the end of the trace")
@@ -320,20 +372,26 @@ fn slow_ready(facts: &Facts<'_>, tasks: &AsyncTasks) -> Option<Insight> {
     Some(insight)
 }
 
-/// How long tasks were ready behind long polls: what these did is said of them.
-fn behind_long_polls(tasks: &AsyncTasks) -> u64 {
-    let long = tasks.polls.iter().filter(|poll| poll.duration >= LONG_POLL);
-    let (kept, told) = long.fold((0_u64, 0_u64), |(kept, told), poll| {
-        (kept + 1, told.saturating_add(poll.delayed_total.0))
+/// When tasks were ready, of all spawn sites.
+fn ready_times(tasks: &AsyncTasks) -> Vec<Span> {
+    tasks.ready.iter().flat_map(|ready| &ready.times).copied().collect()
+}
+
+/// How long tasks were ready while a thread that polls such tasks could run and had no CPU.
+fn without_cpu(facts: &Facts<'_>, tasks: &AsyncTasks) -> Nanos {
+    let threads = &facts.lives.fine.long_ready;
+    let times = tasks.ready.iter().flat_map(|ready| {
+        let pollers = ready.pollers.iter().filter_map(|thread| threads.get(thread));
+        common(&ready.times, &union(pollers.flatten().copied().collect()))
     });
-    // Of each spawn site only some are kept.
-    let all = saturating_sum(tasks.sites.iter().map(|site| site.long_polls)).max(kept);
-    (u128::from(told) * u128::from(all) / u128::from(kept.max(1))).min(u128::from(u64::MAX)) as u64
+    Nanos(length(&union(times.collect())))
 }
 
 /// Why tasks were polled late: their workers had more to do than they could, if they polled most of
 /// the time. What was ready before all that was read began came of something else.
-fn too_much(facts: &Facts<'_>, tasks: &AsyncTasks) -> String {
+///
+/// - `elapsed`: how long one of them was ready, or several.
+fn too_much(facts: &Facts<'_>, tasks: &AsyncTasks, elapsed: Nanos) -> String {
     let busy = saturating_sum(tasks.workers.iter().map(|worker| worker.busy.0));
     let whole = facts.wall().saturating_mul(tasks.workers.len() as u64);
     let is_before = |delay: &&Delay| tasks.from.0 > 0 && delay.ready <= tasks.from;
@@ -345,14 +403,9 @@ fn too_much(facts: &Facts<'_>, tasks: &AsyncTasks) -> String {
     if is_part(busy, whole, BUSY_PERCENT) {
         return ": more work than their workers can do".to_owned();
     }
-    let threads = facts
-        .lives
-        .threads
-        .iter()
-        .filter(|life| tasks.workers.iter().any(|worker| worker.thread == life.thread));
-    let ready = saturating_sum(threads.map(|life| life.times.ready.0));
-    if ready > busy / 2 {
-        return format!(": their workers had no CPU for {}", time(Nanos(ready)));
+    let ready = without_cpu(facts, tasks);
+    if is_part(ready.0, elapsed.0, NO_CPU_PERCENT) {
+        return format!(": their workers had no CPU for {} of it", time(ready));
     }
     ", though their workers were in polls for less than half of the time".to_owned()
 }

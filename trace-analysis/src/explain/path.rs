@@ -9,7 +9,7 @@ use trace_format::time::Nanos;
 
 use super::words::{Facts, count, is_part, percent, time};
 use super::{Insight, InsightKind};
-use crate::reason::{Awaited, Reason};
+use crate::reason::{Await, Awaited, Reason};
 use crate::report::async_tasks::AsyncTasks;
 use crate::report::life::saturating_sum;
 use crate::report::path::{
@@ -86,7 +86,9 @@ impl PathWords<'_, '_> {
         let cause = causes.iter().find(|cause| cause.party != Party::Thread(main))?;
         let is_main = u128::from(cause.total) * 1000
             >= u128::from(facts.wall()) * u128::from(CAUSE_THOUSANDTHS);
-        let is_told = told.iter().any(|insight| names(insight, cause));
+        let is_told = told
+            .iter()
+            .any(|insight| names(insight, cause) || self.is_blocked_worker(insight, cause.party));
         if !is_main || is_told || !self.is_worth(cause) {
             return None;
         }
@@ -99,6 +101,16 @@ impl PathWords<'_, '_> {
         });
         let others: Vec<_> = others.collect();
         (!chain.is_empty()).then(|| self.tell((main, whole), cause, &others, &chain))
+    }
+
+    /// Whether a finding tells of these tasks that they keep their threads: what they do meanwhile
+    /// is not computing.
+    fn is_blocked_worker(&self, insight: &Insight, party: Party) -> bool {
+        let polls = self.tasks.map_or(&[][..], |tasks| &tasks.polls);
+        insight.kind == InsightKind::BlockedWorker
+            && polls
+                .iter()
+                .any(|poll| Party::Tasks(poll.site) == party && insight.at == Some(poll.begin))
     }
 
     fn party(&self, actor: Actor) -> Party {
@@ -259,7 +271,11 @@ impl PathWords<'_, '_> {
                 WaitsFor::Thread(reason) => (reason.name().to_owned(), self.facts.at(hand.stack)),
                 WaitsFor::Task(awaited) => (awaited.name(), self.facts.own_at(hand.stack)),
             };
-            format!("{waiter} waited {} for {other} ({reason}{at})", time(hand.waited))
+            let waited = time(hand.waited);
+            if hand.reason == WaitsFor::Task(Await::HELD_UP) {
+                return format!("{waiter} waited {waited} for a poll of {other}");
+            }
+            format!("{waiter} waited {waited} for {other} ({reason}{at})")
         };
         let (first, last) = match chain.len() {
             0..=CHAIN_SAID => (chain, &[][..]),

@@ -96,11 +96,21 @@ impl Awaited {
     pub const fn is_rest(self) -> bool {
         matches!(self, Self::Timer | Self::Yield | Self::Signal | Self::Notify)
     }
+
+    /// Whether a runtime's own thread ends such a wait between polls: as time is up, or as the
+    /// system tells that a descriptor is ready.
+    #[must_use]
+    pub const fn is_for_runtime(self) -> bool {
+        matches!(self, Self::Timer | Self::Socket | Self::Pipe | Self::Process | Self::Signal)
+    }
 }
 
 impl Await {
     /// What can't be told.
     pub const UNKNOWN: Self = Self { awaited: Awaited::Unknown, library: "" };
+
+    /// The end of a poll that kept the task's runtime: nothing that the task itself awaits.
+    pub(crate) const HELD_UP: Self = Self { awaited: Awaited::Unknown, library: "runtime" };
 
     /// Its name with the library's: `tokio mutex`.
     #[must_use]

@@ -19,7 +19,9 @@ pub(crate) use super::grouped::{Sum, keep_longest, top};
 pub(crate) use super::long::{LongWait, LongWaker};
 use super::waits::WaitKey;
 use crate::durations::Quantiles;
+use crate::hash::FastMap;
 use crate::reason::Reason;
+use crate::spans::Span;
 use crate::timeline::standstill::Standstill;
 pub use crate::timeline::{
     Activity, Concurrency, CpuLife, Holder, OneCall, Stretch, ThreadLife, Times, Unended, Wait,
@@ -82,6 +84,8 @@ pub(crate) struct Fine {
     pub(crate) samples: Vec<((StackId, ThreadId), Sum)>,
     /// Of all threads, by thread and time.
     pub(crate) long_waits: Vec<LongWait>,
+    /// When each thread was ready and had no CPU, where that was long.
+    pub(crate) long_ready: FastMap<ThreadId, Vec<Span>>,
 }
 
 /// What the threads did inside the regions of one call site that ended or were open at the end, and

@@ -4,7 +4,8 @@
 //! - `life` is what threads did, `async_tasks` what executors polled, `heap` what lives.
 //! - `sums` takes what the timeline tells: `waits` and `calls` put together, by means of
 //!   `grouped`; `region_times` is what threads did in the regions of a call site; `long` keeps the
-//!   long waits one by one, for `path`, the critical path of a thread.
+//!   long waits one by one, for `path`, the critical path of a thread, and `ready` the long times
+//!   without a CPU.
 //! - `files` puts waiting for many files together. `rest` tells which waiting is rest.
 //! - `summary` and its parts (`regions`, `tasks`, `threads`, `futures`, `counters`, `findings`,
 //!   `by_site`) are filled by `parallel`.
@@ -24,6 +25,7 @@ pub mod life;
 mod long;
 pub(crate) mod path;
 pub mod profile;
+mod ready;
 mod region_times;
 pub mod regions;
 mod rest;

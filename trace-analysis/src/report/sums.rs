@@ -12,12 +12,13 @@ use super::grouped::Sum;
 use super::heap::HeapReport;
 use super::life::{Fine, Lives, WaitGroup, saturating_sum};
 use super::long::LongWaits;
+use super::ready::LongReady;
 use super::region_times::RegionTable;
 use super::slow_tasks::Runs;
 use super::waits::WaitTable;
 use crate::durations::Scratch;
 use crate::hash::FastMap;
-use crate::timeline::{EndedCall, EndedRegion, EndedRun, Fold, Found, Unended, Waited};
+use crate::timeline::{EndedCall, EndedRegion, EndedRun, Fold, Found, Stretch, Unended, Waited};
 use crate::trace::{Options, Trace};
 
 /// Time by stack and thread.
@@ -31,6 +32,7 @@ pub(super) struct Sums<'t> {
     calls: CallTable,
     /// Time ready, by the stack of the call it was in.
     ready: ByStack,
+    long_ready: LongReady,
     /// Time on CPUs inside calls: the kernel's, by the stack of the call.
     kernel: ByStack,
     /// Time on CPUs where a page had to be read, by the stack that touched it: the kernel's.
@@ -53,6 +55,7 @@ impl<'t> Sums<'t> {
             long: LongWaits::new(tables, to - from),
             calls: CallTable::new(threads),
             ready: ByStack::default(),
+            long_ready: LongReady::new(),
             kernel: ByStack::default(),
             faults: ByStack::default(),
             samples: ByStack::default(),
@@ -85,6 +88,7 @@ impl<'t> Sums<'t> {
             faults: by_stack(self.faults),
             samples: by_stack(self.samples),
             long_waits: self.long.finish(),
+            long_ready: self.long_ready.finish(),
         };
         let mut unended = self.unended;
         unended.retain(|it| wanted(it.wait.thread));
@@ -133,6 +137,7 @@ impl Fold for Sums<'_> {
         self.long.restart();
         self.calls.restart();
         (self.ready, self.kernel, self.faults, self.samples) = Default::default();
+        self.long_ready = LongReady::new();
         self.regions = RegionTable::new(self.tables);
         self.unended.clear();
     }
@@ -165,8 +170,10 @@ impl Fold for Sums<'_> {
         self.calls.add(call);
     }
 
-    fn ready(&mut self, thread: ThreadId, stack: StackId, time: Nanos) {
-        self.ready.entry((stack, thread)).or_default().add(time.0);
+    fn ready(&mut self, stack: StackId, ready: Stretch) {
+        let nanos = ready.to.0.saturating_sub(ready.from.0);
+        self.ready.entry((stack, ready.thread)).or_default().add(nanos);
+        self.long_ready.add(ready);
     }
 
     fn in_kernel(&mut self, thread: ThreadId, stack: StackId, time: Nanos) {

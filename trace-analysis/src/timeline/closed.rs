@@ -143,7 +143,8 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         let waker = self.leave_futex(who, &call, begin, end, is_over);
         if let Some(woken) = &waker {
             let nanos = self.living[who].woken(&mut call, woken.waker.at.0);
-            self.add_ready(open.stack, thread, nanos);
+            let until = call.last_off.map_or(end, |(_, _, until)| until);
+            self.add_ready(open.stack, thread, (until.saturating_sub(nanos), until));
             self.tell_edge(who, woken, end);
         }
         self.living[who].calls_ended += u64::from(is_over);
@@ -262,9 +263,10 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         }
     }
 
-    pub(super) fn add_ready(&mut self, stack: StackId, thread: ThreadId, nanos: u64) {
-        if nanos > 0 {
-            self.sums.ready(thread, stack, Nanos(nanos));
+    /// A thread could run and did not, from then to then.
+    pub(super) fn add_ready(&mut self, stack: StackId, thread: ThreadId, (from, to): (u64, u64)) {
+        if from < to {
+            self.sums.ready(stack, Stretch { thread, from: Nanos(from), to: Nanos(to) });
         }
     }
 }

@@ -79,7 +79,7 @@ pub(crate) trait Fold {
     fn call(&mut self, call: &EndedCall);
 
     /// A thread was able to run and did not, since its call at this stack was over or before that.
-    fn ready(&mut self, thread: ThreadId, stack: StackId, time: Nanos);
+    fn ready(&mut self, stack: StackId, ready: Stretch);
 
     /// A thread was on a CPU inside a call at this stack.
     fn in_kernel(&mut self, thread: ThreadId, stack: StackId, time: Nanos);

@@ -94,8 +94,8 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
             Cpu::Never => living.resolve(false),
             Cpu::Preempted => {
                 let stack = living.call().map_or(StackId(0), |call| call.open.stack);
-                let nanos = at - living.since.min(at);
-                self.add_ready(stack, self.names[who].0, nanos);
+                let since = living.since;
+                self.add_ready(stack, self.names[who].0, (since, at));
             }
             Cpu::Off | Cpu::Lost | Cpu::On(_) => {}
         }

@@ -72,6 +72,10 @@ pub struct PollGroup {
     pub delayed: u64,
     /// The task that waited longest behind one of them: whose it was, and for how long.
     pub delayed_most: Option<(SiteId, Nanos)>,
+    /// How many tasks could be woken only after one of them.
+    pub held_up: u64,
+    /// The task that one of them may have kept longest: whose it was, and for how long at most.
+    pub held_up_most: Option<(SiteId, Nanos)>,
 }
 
 /// Unfinished tasks of one spawn site that wait alike at one place.
@@ -119,13 +123,21 @@ impl AsyncTotals {
 
 impl PollGroup {
     fn new(longest: &LongPoll, is_in_place: bool) -> Self {
-        Self { count: 0, longest: longest.clone(), is_in_place, delayed: 0, delayed_most: None }
+        Self {
+            count: 0,
+            longest: longest.clone(),
+            is_in_place,
+            delayed: 0,
+            delayed_most: None,
+            held_up: 0,
+            held_up_most: None,
+        }
     }
 
     /// Whether they blocked no worker: another one had the other tasks, and none waited.
     #[must_use]
     pub fn gives_way(&self) -> bool {
-        self.is_in_place && self.delayed == 0
+        self.is_in_place && self.delayed == 0 && self.held_up == 0
     }
 
     fn add(&mut self, poll: &LongPoll) {
@@ -133,6 +145,9 @@ impl PollGroup {
         self.delayed = self.delayed.saturating_add(poll.delayed);
         let most = poll.delayed_most.map(|(_, site, ready)| (site, ready));
         self.delayed_most = self.delayed_most.into_iter().chain(most).max_by_key(|most| most.1);
+        self.held_up = self.held_up.saturating_add(poll.held_up);
+        let most = poll.held_up_most.map(|(_, site, most)| (site, most));
+        self.held_up_most = self.held_up_most.into_iter().chain(most).max_by_key(|most| most.1);
     }
 }
 

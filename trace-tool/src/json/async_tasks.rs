@@ -170,6 +170,13 @@ pub struct SpawnSiteOut {
     long_polls: u64,
     /// How long these took together.
     long_total_ns: u64,
+    /// Ready tasks that waited behind one of these, of whichever site.
+    delayed: u64,
+    /// How long these waited together.
+    delayed_total_ns: u64,
+    /// Tasks that were woken only after one of these, as it kept all threads that could have done
+    /// so before.
+    held_up: u64,
     /// Time in which they were woken and not yet polled.
     ready_total_ns: u64,
     /// Of these times.
@@ -216,6 +223,9 @@ impl SpawnSiteOut {
             poll: it.poll.into(),
             long_polls: it.long_polls,
             long_total_ns: it.long_total.0,
+            delayed: it.delayed,
+            delayed_total_ns: it.delayed_total.0,
+            held_up: it.held_up,
             ready_total_ns: it.ready_total.0,
             ready: it.ready.into(),
             idle_ns: it.idle.0,

@@ -31,6 +31,11 @@ pub struct PollOut {
     delayed_total_ns: u64,
     /// The one of these that had been ready longest.
     delayed_most: Option<DelayedOut>,
+    /// Tasks that waited for time or for the system meanwhile, and were woken when it was over: it
+    /// kept all threads that could have done so before.
+    held_up: u64,
+    /// The one of these that may have been kept longest.
+    held_up_most: Option<HeldUpOut>,
     /// Where it spent its time.
     culprit: Option<StackOut>,
     /// Whether that was inside tokio's `block_in_place`, so that another worker had the other
@@ -59,6 +64,11 @@ impl PollOut {
                 task: NamedFutureOut::new(labels, task, site),
                 ready_ns: ready.0,
             }),
+            held_up: poll.held_up,
+            held_up_most: poll.held_up_most.map(|(task, site, most)| HeldUpOut {
+                task: NamedFutureOut::new(labels, task, site),
+                at_most_ns: most.0,
+            }),
             culprit: StackOut::new(labels, poll.culprit()),
             in_place: labels.places.blocks_in_place(poll.culprit()),
             doing: poll.activity.as_ref().map(|doing| DoingOut::new(labels, doing)),
@@ -82,6 +92,15 @@ pub struct DelayedOut {
     task: NamedFutureOut,
     /// How long it had been ready.
     ready_ns: u64,
+}
+
+/// A task that was woken only after a poll.
+#[derive(Debug, Serialize)]
+pub struct HeldUpOut {
+    /// The task.
+    task: NamedFutureOut,
+    /// How much later than without the poll, at most: when it could have been is not known.
+    at_most_ns: u64,
 }
 
 /// What a thread did in a poll.
@@ -128,6 +147,10 @@ pub struct PollGroupOut {
     delayed: u64,
     /// How long the one waited that waited longest; `null` if none did.
     delayed_most_ns: Option<u64>,
+    /// Tasks that were woken only after one of them, as `held_up` of a poll has them.
+    held_up: u64,
+    /// How long one of these was kept at most; `null` if none was.
+    held_up_most_ns: Option<u64>,
 }
 
 impl PollGroupOut {
@@ -137,6 +160,8 @@ impl PollGroupOut {
             longest: PollOut::new(labels, &group.longest),
             delayed: group.delayed,
             delayed_most_ns: group.delayed_most.map(|(_, ready)| ready.0),
+            held_up: group.held_up,
+            held_up_most_ns: group.held_up_most.map(|(_, most)| most.0),
         }
     }
 }

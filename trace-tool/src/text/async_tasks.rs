@@ -167,6 +167,17 @@ fn print_poll(
             format!("{:10}{times} a ready task waited behind {them}: {who} for {most} at most", "");
         out.wrapped(&line, 12)?;
     }
+    if let Some((who, most)) = group.held_up_most {
+        let times = units::plural(group.held_up, "time", "times");
+        let (who, most) = (labels.names.site(who), units::time(most));
+        let them = if group.count == 1 { "it" } else { "them" };
+        let line = format!(
+            "{:10}{times} a task was woken only after {them}, as no thread was left to do so: \
+             {who}, up to {most} late",
+            ""
+        );
+        out.wrapped(&line, 12)?;
+    }
     if !has_cpus && meanwhile.is_empty() {
         let line = "what it did is not known: record with the features `os` and `sched`";
         writeln!(out, "{:10}{line}", "")?;

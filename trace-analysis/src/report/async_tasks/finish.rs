@@ -44,6 +44,8 @@ impl AsyncReport<'_> {
         let sites: Vec<SiteId> = sums.all.iter().map(|(_, sums)| sums.told.site).collect();
         let (late_waits, late_parties) = (self.waits.late(), self.waits.late_parties());
         let waits = self.waits.finish(|place| sites[place]);
+        let ready = self.polls.ready.finish(|place| sites[place]);
+        self.polls.tell(&mut self.sums);
         let (polls, delays) = self.polls.finish();
         let (sites, children) = self.sums.finish();
         let counts = |thread| self.counts_polls_of(thread);
@@ -67,6 +69,7 @@ impl AsyncReport<'_> {
             unreadable,
             too_deep,
             long: self.long.finish(),
+            ready,
         };
         (tasks, self.for_tasks.finish())
     }

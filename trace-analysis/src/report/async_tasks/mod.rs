@@ -11,8 +11,8 @@
 //!
 //! The rules are the timeline's (`crate::timeline`, `futures`); here is what they are added up to:
 //! `sums` is a spawn site, `waits` a place where tasks wait, `polls` the longest polls and delays,
-//! `for_tasks` what futures waited for that worked for a slow task of the user's, `long` the long
-//! idle times and lives one by one; `finish` is the end.
+//! `ready` when tasks were ready, `for_tasks` what futures waited for that worked for a slow task
+//! of the user's, `long` the long idle times and lives one by one; `finish` is the end.
 //!
 //! Elsewhere: what a thread did in a poll (`timeline`), what is awaited by its names (`reason`).
 
@@ -20,6 +20,7 @@ mod finish;
 mod for_tasks;
 mod long;
 mod polls;
+mod ready;
 mod sums;
 mod waits;
 
@@ -30,6 +31,7 @@ use trace_format::time::Nanos;
 pub(crate) use self::for_tasks::{ForTasks, TaskIdle};
 pub(crate) use self::long::{LongTasks, Spawner, TaskLife};
 pub(crate) use self::polls::{Late, PollDone, Polls};
+pub(crate) use self::ready::ReadyTimes;
 pub(crate) use self::sums::{OnePoll, SumTable, add};
 pub(crate) use self::waits::Waits;
 use crate::durations::Quantiles;
@@ -79,6 +81,8 @@ pub struct AsyncTasks {
     /// Polls and others that lie deeper than readers keep: they are not followed.
     pub too_deep: u64,
     pub(crate) long: LongTasks,
+    /// When tasks were ready, by spawn site; time behind long polls left out.
+    pub(crate) ready: Vec<ReadyTimes>,
 }
 
 /// The async tasks, or the child futures, of one call site.
@@ -106,6 +110,13 @@ pub struct SpawnSite {
     pub long_polls: u64,
     /// Time in these.
     pub long_total: Nanos,
+    /// How often a ready task waited behind one of these.
+    pub delayed: u64,
+    /// How long these had been ready during the polls, all together.
+    pub delayed_total: Nanos,
+    /// How often a task waited for time or for the system while one of these kept all threads that
+    /// could have woken it, and was woken when that was over.
+    pub held_up: u64,
     /// Time ready: of polls that began.
     pub ready_total: Nanos,
     /// How long tasks were ready before a poll, where that is known.
@@ -161,6 +172,12 @@ pub struct LongPoll {
     pub delayed_total: Nanos,
     /// The one of these that had been ready longest: which, from which site, how long.
     pub delayed_most: Option<(FutureId, SiteId, Nanos)>,
+    /// How many tasks waited for time or for the system meanwhile, and were woken when it was over:
+    /// it kept all threads that could have done so before. When each could have gone on is not
+    /// known.
+    pub held_up: u64,
+    /// The one of these that may have been kept longest: which, from which site, how long at most.
+    pub held_up_most: Option<(FutureId, SiteId, Nanos)>,
     /// What the thread did in it, in the window.
     pub activity: Option<Activity>,
 }

@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use trace_format::id::{FutureId, SiteId, ThreadId};
 use trace_format::time::Nanos;
 
-use super::sums::add;
+use super::ready::ReadyTable;
+use super::sums::{SumTable, add};
 use super::{Behind, Delay, Link, LongPoll};
 use crate::report::life::{Activity, TOP, keep_longest};
 use crate::time::Moment;
@@ -32,6 +33,17 @@ pub(crate) struct Polls {
     /// By the place of the spawn site among the sums.
     longest: HashMap<usize, Vec<(u64, LongPoll)>>,
     delays: Vec<Delay>,
+    /// What waited behind long polls, by the place of their spawn site.
+    behind: HashMap<usize, Waiting>,
+    pub(crate) ready: ReadyTable,
+}
+
+/// What waited behind the long polls of a spawn site.
+#[derive(Clone, Copy, Debug, Default)]
+struct Waiting {
+    delayed: u64,
+    delayed_total: Nanos,
+    held_up: u64,
 }
 
 /// A task that is polled after it has been ready.
@@ -39,6 +51,8 @@ pub(crate) struct Polls {
 pub(crate) struct Late {
     pub(crate) task: FutureId,
     pub(crate) site: SiteId,
+    /// The place of the spawn site among the sums.
+    pub(crate) sums: usize,
     pub(crate) ready: u64,
     pub(crate) at: u64,
 }
@@ -84,6 +98,8 @@ impl Polls {
             delayed: 0,
             delayed_total: Nanos(0),
             delayed_most: None,
+            held_up: 0,
+            held_up_most: None,
             activity: activity.map(|activity| *activity),
         };
         keep_longest(longest, (self.serial, poll), |(_, poll)| poll.duration.0);
@@ -99,13 +115,15 @@ impl Polls {
         late: Late,
         site_of: impl Fn(usize) -> SiteId,
     ) {
-        let Late { task, site, ready, at } = late;
+        let Late { task, site, sums, ready, at } = late;
         let duration = at.saturating_sub(ready);
         if duration < DELAY_NANOS_MIN {
+            self.ready.add(sums, (ready, at));
             return;
         }
         let mut behind: Option<(u64, Behind)> = None;
-        let mut starved = 0;
+        // Of the time before this it is not told yet what came in between.
+        let (mut starved, mut until) = (0, at);
         for recent in thread.recent.iter_mut().rev().take_while(|it| it.end > ready) {
             let overlap = recent.end.min(at).saturating_sub(recent.begin.max(ready));
             if overlap == 0 || recent.task == task {
@@ -119,12 +137,18 @@ impl Polls {
                 behind = Some((overlap, Behind { task: recent.task, site, begin, duration }));
             }
             let from = recent.begin.max(ready);
-            if long >= LONG_POLL.0 && from < recent.starved_from {
-                starved += recent.starved_from - from;
-                recent.starved_from = from;
+            if long >= LONG_POLL.0 {
+                starved += recent.starved_from.saturating_sub(from);
+                recent.starved_from = recent.starved_from.min(from);
+                self.ready.add(sums, (recent.end, until));
+                until = until.min(from);
+                let behind = self.behind.entry(recent.sums).or_default();
+                behind.delayed += 1;
+                add(&mut behind.delayed_total, overlap);
             }
             self.delayed(recent, overlap, (task, site));
         }
+        self.ready.add(sums, (ready, until));
         add(&mut thread.sums.starved, starved);
         let (ready, duration) = (Nanos(ready), Nanos(duration));
         let behind = behind.map(|(_, behind)| behind);
@@ -147,6 +171,40 @@ impl Polls {
         add(&mut poll.delayed_total, nanos);
         if poll.delayed_most.is_none_or(|(.., most)| nanos > most.0) {
             poll.delayed_most = Some((task, site, Nanos(nanos)));
+        }
+    }
+
+    /// A task could be woken only after this poll, which was long: for as long as `nanos` it may
+    /// have been kept from going on.
+    pub(crate) fn held_up(
+        &mut self,
+        recent: &Recent,
+        nanos: u64,
+        (task, site): (FutureId, SiteId),
+    ) {
+        self.behind.entry(recent.sums).or_default().held_up += 1;
+        let longest = self.longest.get_mut(&recent.sums);
+        let found = longest.into_iter().flatten().find(|(serial, _)| *serial == recent.serial);
+        let Some((_, poll)) = found else { return };
+        poll.held_up += 1;
+        if poll.held_up_most.is_none_or(|(.., most)| nanos > most.0) {
+            poll.held_up_most = Some((task, site, Nanos(nanos)));
+        }
+    }
+
+    /// The window begins.
+    pub(crate) fn restart(&mut self) {
+        let mut ready = std::mem::take(&mut self.ready);
+        ready.restart();
+        *self = Self { ready, ..Self::default() };
+    }
+
+    /// Writes what waited behind long polls into the sums of their spawn sites.
+    pub(crate) fn tell(&self, sums: &mut SumTable) {
+        for (&place, behind) in &self.behind {
+            let told = sums.at(place);
+            (told.delayed, told.delayed_total) = (behind.delayed, behind.delayed_total);
+            told.held_up = behind.held_up;
         }
     }
 

@@ -6,10 +6,12 @@ use trace_format::read::FutureState;
 use trace_format::time::Nanos;
 use trace_format::value::Values;
 
+use super::idle::HeldUp;
 use super::state::{EARLY_MAX, Kind, State, Woken};
 use super::worker::{LINK_NANOS_MIN, Recent};
 use super::{AsyncReport, Link, News, innermost_poll, is_polling};
 use crate::report::async_tasks::{LONG_POLL, Late, OnePoll, PollDone, Spawner};
+use crate::spans::Span;
 use crate::time::Moment;
 use crate::timeline::{Activity, Frame, FutureBegun, FutureRole, Note, TaskState};
 
@@ -295,16 +297,20 @@ impl AsyncReport<'_> {
             self.sums.at(state.sums).futile_wakes += 1;
         }
         let ready = state.ready_since().map(|ready| ready.clamp(self.from, at));
-        let (site, idle) = (state.site, state.idle_since());
+        let (site, sums, idle) = (state.site, state.sums, state.idle_since());
+        self.polls.ready.polled(sums, (here.who, here.thread));
+        if innermost_poll(here.polls).is_none() {
+            self.thread(here.who, here.thread).polling = Some(at);
+        }
         if let Some(since) = idle {
             // Nobody was seen to wake it.
-            self.was_idle(id, (since, ready.unwrap_or(at)), None);
+            self.was_idle(id, (since, ready.unwrap_or(at)), None, None);
         }
         if let Some(ready) = ready {
             self.draw(id, TaskState::Ready, Nanos(ready).into(), Some(at));
         }
         if let Some(ready) = ready.filter(|_| self.counts_polls_of(here.thread)) {
-            let late = Late { task: id, site, ready, at };
+            let late = Late { task: id, site, sums, ready, at };
             self.thread(here.who, here.thread);
             let sums = &self.sums;
             let site_of = |place: usize| sums.all[place].1.told.site;
@@ -389,6 +395,7 @@ impl AsyncReport<'_> {
         self.polled_undecided(task);
         let thread = self.thread(here.who, here.thread);
         if innermost_poll(here.polls).is_none() {
+            thread.polling = None;
             thread.add_poll(nanos, older, LONG_POLL.0);
         }
         if nanos < LINK_NANOS_MIN || !self.counts_polls_of(here.thread) {
@@ -449,9 +456,32 @@ impl AsyncReport<'_> {
         task.woken = Some(woken);
         if let Some(since) = idle {
             let by = if is_child { id } else { FutureId(0) };
-            self.was_idle(root, (since, at), Some((woken, by)));
+            let held_up = self.held_up(here, root, (since, at));
+            self.was_idle(root, (since, at), Some((woken, by)), held_up);
         }
         note
+    }
+
+    /// A task is woken that was idle so long, by what a runtime does between polls: the poll
+    /// before, if it was long, and when all threads that poll such tasks were in long ones.
+    fn held_up(&self, here: Here<'_>, task: FutureId, (since, at): Span) -> Option<HeldUp> {
+        if innermost_poll(here.polls).is_some() {
+            return None;
+        }
+        let sums = self.known.get(&task)?.sums;
+        let poll = self.threads.get(here.who)?.long_poll_before(at)?;
+        if poll.end <= since || poll.task == task {
+            return None;
+        }
+        let mut span = (poll.begin.max(since), poll.end);
+        let mut is_poller = false;
+        for who in self.polls.ready.pollers(sums) {
+            is_poller |= who == here.who;
+            if who != here.who {
+                span = self.threads.get(who)?.in_long_poll(span, at)?;
+            }
+        }
+        is_poller.then_some(HeldUp { poll, span })
     }
 
     /// The task that is polled on a thread, and for which task of the user's the innermost future
@@ -479,7 +509,7 @@ impl AsyncReport<'_> {
         let idle = state.idle_since().filter(|_| is_cut);
         let ready = state.ready_since().filter(|_| is_cut && state.open == 0);
         if let Some(since) = idle {
-            self.was_idle(id, (since, at), None);
+            self.was_idle(id, (since, at), None, None);
         }
         if let Some(since) = ready {
             self.draw(id, TaskState::Ready, Nanos(since).into(), Some(at));

@@ -10,9 +10,11 @@ use trace_format::id::{FutureId, SiteId, StackId, TaskId};
 use trace_format::time::Nanos;
 
 use super::state::{Past, State, Woken};
+use super::worker::Recent;
 use super::{AsyncReport, News};
-use crate::reason::Await;
+use crate::reason::{Await, Awaited};
 use crate::report::async_tasks::{AsyncWaker, Idle, TaskIdle, add};
+use crate::spans::Span;
 use crate::time::Moment;
 use crate::timeline::{TaskInterval, TaskState};
 
@@ -43,6 +45,14 @@ pub(crate) struct HolderThen {
     pub(crate) released_at: StackId,
 }
 
+/// A task could be woken only when a poll was over that kept a thread.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeldUp {
+    pub(crate) poll: Recent,
+    /// In this time no other thread could have woken it either.
+    pub(crate) span: Span,
+}
+
 /// A time in which a task was idle, until it is known what for.
 #[derive(Clone, Debug)]
 pub(crate) struct Undecided {
@@ -54,6 +64,7 @@ pub(crate) struct Undecided {
     /// The user's task that whoever woke it works for; 0 for none.
     waker_works_for: TaskId,
     holder: Option<HolderThen>,
+    held_up: Option<HeldUp>,
     among: Vec<Waiting>,
     /// What an observer is told once it is known what for.
     drawn: Option<TaskInterval>,
@@ -120,11 +131,13 @@ impl AsyncReport<'_> {
     /// A task was idle, until it was woken or polled.
     ///
     /// - `woken`: how, and by which child future's waker; 0 for its own.
+    /// - `held_up`: which poll kept its runtime from waking it before, if that is what does so.
     pub(crate) fn was_idle(
         &mut self,
         id: FutureId,
         (from, to): (u64, u64),
         woken: Option<(Woken, FutureId)>,
+        held_up: Option<HeldUp>,
     ) {
         self.decide(id);
         let Some(state) = self.known.get(&id).filter(|_| to > from) else { return };
@@ -142,20 +155,41 @@ impl AsyncReport<'_> {
             woken.map(|Woken { thread, by, stack, .. }| AsyncWaker { thread, task: by, stack });
         let (duration, inside) = (begin.until(Nanos(to)), Nanos(to - from));
         let idle = Idle { task: id, begin, duration, inside, waker };
+        let held_up = held_up.filter(|_| self.are_for_runtime(&among));
         let is_clear = self.places_of(&among).len() <= 1;
         let drawn = self.drawn(id, TaskState::Idle(stack), begin, Some(to));
         let Some(state) = self.known.get_mut(&id) else { return };
         state.remember(Past { from, to, stack });
+        if let Some(HeldUp { poll, span }) = held_up {
+            self.polls.held_up(&poll, span.1 - span.0, (id, state.site));
+        }
         add(&mut self.sums.at(state.sums).idle, to - from);
         let (span, dropped) = ((from, to), Vec::new());
-        let over =
-            Undecided { idle, span, by, waker_works_for, holder, among, drawn, dropped, polls: 0 };
+        let over = Undecided {
+            idle,
+            span,
+            by,
+            waker_works_for,
+            holder,
+            held_up,
+            among,
+            drawn,
+            dropped,
+            polls: 0,
+        };
         if is_clear {
             let among = over.among.clone();
             self.count(id, over, &among);
         } else {
             state.undecided = Some(Box::new(over));
         }
+    }
+
+    /// Whether the runtime itself ends a wait at any of these places: as time is up, or the system
+    /// is ready.
+    fn are_for_runtime(&mut self, among: &[Waiting]) -> bool {
+        let mut awaited = among.iter().map(|it| self.places.of(it.stack).1.awaited);
+        !among.is_empty() && awaited.all(Awaited::is_for_runtime)
     }
 
     /// Who held the lock that a task may have waited for: who woke it, as it was then.
@@ -238,7 +272,7 @@ impl AsyncReport<'_> {
     /// A task had waited for one of these: it is counted.
     fn count(&mut self, id: FutureId, over: Undecided, left: &[Waiting]) {
         let Some(task) = self.known.get_mut(&id) else { return };
-        let Undecided { idle, span, by, waker_works_for, holder, drawn, .. } = over;
+        let Undecided { idle, span, by, waker_works_for, holder, held_up, drawn, .. } = over;
         let (sums, site) = (task.sums, task.site);
         if let (Some(past), Some(it)) = (task.past.last_mut(), left.first())
             && past.from == span.0
@@ -250,7 +284,15 @@ impl AsyncReport<'_> {
         let place = places.first().copied().unwrap_or((StackId(0), Await::UNKNOWN));
         let others = places.get(1..).unwrap_or_default();
         self.waits.add(sums, place, others, idle, by, true);
-        self.long.idle(id, span, place, idle.waker);
+        match (held_up, idle.waker) {
+            (Some(HeldUp { poll, span: held }), Some(waker)) => {
+                // Before it waited for what it says, and then for that poll's end.
+                self.long.idle(id, (span.0, held.0), place, None);
+                let waker = AsyncWaker { task: poll.task, stack: StackId(0), ..waker };
+                self.long.idle(id, held, (StackId(0), Await::HELD_UP), Some(waker));
+            }
+            (_, waker) => self.long.idle(id, span, place, waker),
+        }
         let works_for = left.first().map_or(TaskId(0), |it| it.works_for);
         self.for_tasks.add(works_for, &TaskIdle { site, place, others, span, waker_works_for });
         if let Some(holder) = holder.filter(|_| others.is_empty() && place.1.awaited.is_lock()) {

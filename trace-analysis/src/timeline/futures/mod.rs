@@ -169,7 +169,7 @@ impl<'f> AsyncReport<'f> {
     pub(crate) fn restart(&mut self) {
         self.sums.restart();
         self.waits.restart();
-        self.polls = Polls::default();
+        self.polls.restart();
         self.long = LongTasks::new(self.to.saturating_sub(self.from));
         self.untracked = 0;
         for thread in &mut self.threads {
@@ -216,6 +216,9 @@ impl<'f> AsyncReport<'f> {
         state.polled.1 = state.polled.1.max(state.polled.0);
         state.is_lost = state.open == 0;
         let is_task = state.is_task();
+        self.threads.iter_mut().filter(|it| it.sums.thread == thread).for_each(|it| {
+            it.polling = None;
+        });
         if is_task {
             self.draw(future, TaskState::Polled(thread), begin, Some(at));
         }

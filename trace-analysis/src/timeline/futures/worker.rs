@@ -5,13 +5,18 @@ use std::collections::VecDeque;
 use trace_format::id::{FutureId, SiteId, ThreadId};
 use trace_format::time::Nanos;
 
-use crate::report::async_tasks::Worker;
+use crate::report::async_tasks::{LONG_POLL, Worker};
+use crate::spans::Span;
 
 /// Number of a thread's last polls that are remembered, to say what others waited for.
 const RECENT_MAX: usize = 64;
 
 /// Faster things are not worth a place in a chain, faster polls not one in a thread's memory.
 pub(crate) const LINK_NANOS_MIN: u64 = 50_000;
+
+/// What a runtime does between a poll and its wakes, as time is up or the system is ready, takes no
+/// longer than the poll divided by this; in a longer time the thread may have slept.
+const RUNTIME_PART: u64 = 16;
 
 /// Maximum length of a chain.
 const CHAIN_MAX: usize = 8;
@@ -45,12 +50,36 @@ pub(crate) struct Recent {
 #[derive(Debug)]
 pub(crate) struct Thread {
     pub(crate) recent: VecDeque<Recent>,
+    /// Since when it has been in a poll that no other is around.
+    pub(crate) polling: Option<u64>,
     pub(crate) sums: Worker,
 }
 
 impl Thread {
     pub(crate) fn new(thread: ThreadId) -> Self {
-        Self { recent: VecDeque::new(), sums: Worker { thread, ..Worker::default() } }
+        let sums = Worker { thread, ..Worker::default() };
+        Self { recent: VecDeque::new(), polling: None, sums }
+    }
+
+    /// The last long poll, if the thread has done nothing but poll since that was over.
+    pub(crate) fn long_poll_before(&self, at: u64) -> Option<Recent> {
+        let is_long = |it: &&Recent| it.end - it.begin >= LONG_POLL.0;
+        let long = self.recent.iter().rev().find(is_long)?;
+        let later = self.recent.iter().rev().take_while(|it| it.serial != long.serial);
+        let polled: u64 = later.map(|it| it.end - it.begin.max(long.end).min(it.end)).sum();
+        let rest = at.saturating_sub(long.end).saturating_sub(polled);
+        (rest <= (long.end - long.begin) / RUNTIME_PART).then_some(*long)
+    }
+
+    /// The part of a time in which it was in one long poll.
+    ///
+    /// - `now`: the present moment.
+    pub(crate) fn in_long_poll(&self, (from, to): Span, now: u64) -> Option<Span> {
+        let open = self.polling.map(|since| (since, now));
+        let all = self.recent.iter().map(|it| (it.begin, it.end)).chain(open);
+        let long = all.filter(|(from, to)| to.saturating_sub(*from) >= LONG_POLL.0);
+        let inside = long.map(|(begin, end)| (begin.max(from), end.min(to)));
+        inside.filter(|(from, to)| from < to).max_by_key(|(from, to)| to - from)
     }
 
     /// A task's poll is over.

@@ -1,0 +1,115 @@
+//! When tasks were ready and not polled, as times of the program: tasks that are ready side by side
+//! lose no more of it than one.
+//!
+//! Time behind long polls is left out, as that is told of these.
+
+use std::collections::HashMap;
+
+use trace_format::id::{SiteId, ThreadId};
+
+use crate::spans::{Span, union};
+
+/// Maximum number of threads of one spawn site that are remembered.
+const POLLERS_MAX: usize = 256;
+
+/// Maximum number of times that are kept; beyond, the least length is doubled.
+const KEPT_MAX: usize = 1 << 16;
+
+/// When tasks of one spawn site were ready.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ReadyTimes {
+    pub(crate) site: SiteId,
+    /// When one of them was, or several.
+    pub(crate) times: Vec<Span>,
+    /// The threads that poll such tasks.
+    pub(crate) pollers: Vec<ThreadId>,
+}
+
+/// The same of all, by the place of the spawn site among the sums.
+#[derive(Debug, Default)]
+pub(crate) struct ReadyTable {
+    sites: Vec<OneSite>,
+    /// What does not touch what came after it.
+    over: Vec<(usize, Span)>,
+    nanos_min: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct OneSite {
+    last: Span,
+    /// The timeline's numbers of the threads, and their ids.
+    pollers: Vec<(usize, ThreadId)>,
+}
+
+impl ReadyTable {
+    fn site(&mut self, sums: usize) -> &mut OneSite {
+        if self.sites.len() <= sums {
+            self.sites.resize(sums + 1, OneSite::default());
+        }
+        &mut self.sites[sums]
+    }
+
+    /// A thread polls a task.
+    #[inline]
+    pub(crate) fn polled(&mut self, sums: usize, poller: (usize, ThreadId)) {
+        let pollers = &mut self.site(sums).pollers;
+        if pollers.len() < POLLERS_MAX && !pollers.contains(&poller) {
+            pollers.push(poller);
+        }
+    }
+
+    /// The timeline's numbers of the threads that poll such tasks.
+    pub(crate) fn pollers(&self, sums: usize) -> impl Iterator<Item = usize> {
+        let site = self.sites.get(sums);
+        site.into_iter().flat_map(|site| site.pollers.iter().map(|(who, _)| *who))
+    }
+
+    /// A task was ready, and is polled at the end of this.
+    pub(crate) fn add(&mut self, sums: usize, (from, to): Span) {
+        if from >= to {
+            return;
+        }
+        let last = &mut self.site(sums).last;
+        if from <= last.1 && to >= last.0 {
+            *last = (last.0.min(from), last.1.max(to));
+            return;
+        }
+        let over = std::mem::replace(last, (from, to));
+        if over.1 - over.0 > self.nanos_min {
+            self.over.push((sums, over));
+        }
+        while self.over.len() > KEPT_MAX {
+            self.nanos_min = self.nanos_min.max(1).saturating_mul(2);
+            let least = self.nanos_min;
+            self.over.retain(|(_, (from, to))| to - from > least);
+        }
+    }
+
+    /// The window begins: who polls what is known.
+    pub(crate) fn restart(&mut self) {
+        self.sites.iter_mut().for_each(|site| site.last = (0, 0));
+        (self.over, self.nanos_min) = (Vec::new(), 0);
+    }
+
+    /// - `site_of`: of a place among the sums.
+    pub(crate) fn finish(&mut self, site_of: impl Fn(usize) -> SiteId) -> Vec<ReadyTimes> {
+        let mut times: HashMap<usize, Vec<Span>> = HashMap::new();
+        for (sums, span) in self.over.drain(..) {
+            times.entry(sums).or_default().push(span);
+        }
+        let mut all: Vec<_> = self
+            .sites
+            .drain(..)
+            .enumerate()
+            .map(|(sums, site)| {
+                let mut times = times.remove(&sums).unwrap_or_default();
+                times.push(site.last);
+                let pollers = site.pollers.into_iter().map(|(_, thread)| thread).collect();
+                ReadyTimes { site: site_of(sums), times: union(times), pollers }
+            })
+            .filter(|ready| !ready.times.is_empty())
+            .collect();
+        all.sort_by(|a, b| (a.site, &a.times).cmp(&(b.site, &b.times)));
+        all
+    }
+}
