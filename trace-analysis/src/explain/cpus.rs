@@ -49,11 +49,11 @@ pub(super) fn without_cpu(facts: &Facts<'_>, spinning: &[ThreadId]) -> Option<In
     let cpus = plural(lives.cpus_watched as u64, "CPU", "CPUs");
     let waited = time(Nanos(ready));
     let able = lives.concurrency.able.len().saturating_sub(1);
-    let victims = threads.iter().filter(|life| life.times.ready.0 > 0).map(|life| life.thread);
+    let victims = threads.iter().copied().filter(|life| life.times.ready.0 > 0);
     let victims: Vec<_> = victims.collect();
     let (who, in_all) = match victims.as_slice() {
-        [one] => (format!("{} was", facts.thread(*one)), ""),
-        some if some.len() <= NAMED_MAX => (format!("{} were", facts.threads(some)), " in all"),
+        [one] => (format!("{} was", facts.life(one)), ""),
+        some if some.len() <= NAMED_MAX => (format!("{} were", facts.all(some)), " in all"),
         _ => ("Threads were".to_owned(), " in all"),
     };
     // Neither is known of who was woken and came onto no CPU yet.
@@ -68,7 +68,7 @@ pub(super) fn without_cpu(facts: &Facts<'_>, spinning: &[ThreadId]) -> Option<In
     let mut insight = Insight::new(kind, lost, title);
     for life in threads.iter().take(3).filter(|life| life.times.ready.0 > 0) {
         let of = life.times.ready.0.saturating_add(life.times.cpu().0);
-        let (name, share) = (facts.thread(life.thread), percent(life.times.ready.0, of));
+        let (name, share) = (facts.life(life), percent(life.times.ready.0, of));
         let put_off = plural(life.preemptions, "time", "times");
         let could = time(Nanos(of));
         insight.evidence.push(format!(
@@ -120,10 +120,10 @@ pub(super) fn one_thread(facts: &Facts<'_>) -> Option<Insight> {
         return None;
     }
     idle.sort_by_key(|life| Reverse(waiting(life)));
-    let name = facts.thread(worker.thread);
+    let name = facts.life(worker);
     let share = percent(own, cpu);
     let threads: Vec<_> = idle.iter().map(|life| life.thread).collect();
-    let title = format!("{name} did {share} of the work, while {} waited", facts.threads(&threads));
+    let title = format!("{name} did {share} of the work, while {} waited", facts.all(&idle));
     let mut insight = Insight::new(InsightKind::OneThread, facts.explained_by(own), title);
     insight.evidence.push(format!(
         "{name} was on a CPU for {}, {} of the trace",
@@ -131,7 +131,7 @@ pub(super) fn one_thread(facts: &Facts<'_>) -> Option<Insight> {
         percent(own, wall)
     ));
     for life in idle.iter().take(2) {
-        let name = facts.thread(life.thread);
+        let name = facts.life(life);
         let reason = life.times.reasons().first().map_or("nothing", |(reason, _)| reason.name());
         let waited = time(Nanos(waiting(life)));
         insight.evidence.push(format!("{name} waited {waited}, mostly for: {reason}"));

@@ -7,7 +7,7 @@ use trace_format::read::Tables;
 use trace_format::time::Nanos;
 
 use crate::reason::{Await, Awaited, await_place, blocks_in_place, place, without_closures};
-use crate::report::life::{Lives, Times, Wait, saturating_sum};
+use crate::report::life::{Lives, ThreadLife, Times, Wait, saturating_sum};
 use crate::sources;
 use crate::symbols::{Frame, Symbols};
 use crate::time::Moment;
@@ -95,9 +95,22 @@ impl<'a> Facts<'a> {
         saturating_sum(threads).max(saturating_sum(cpus))
     }
 
+    /// A thread of which lives tell; of one that recorded nothing, what the system calls it.
+    pub(super) fn life(&self, life: &ThreadLife) -> String {
+        match (life.thread, life.name.as_str()) {
+            (ThreadId(0), "") => format!("os thread {}", life.os_id),
+            (ThreadId(0), name) => format!("{name} (os {})", life.os_id),
+            _ => self.thread(life.thread),
+        }
+    }
+
     pub(super) fn thread(&self, thread: ThreadId) -> String {
         if thread == ThreadId(0) {
-            return "another thread".to_owned();
+            let mut strangers = self.lives.threads.iter().filter(|life| life.thread == thread);
+            return match (strangers.next(), strangers.next()) {
+                (Some(one), None) => self.life(one),
+                _ => "another thread".to_owned(),
+            };
         }
         let name = self.tables.thread_name(thread);
         if self.shared.contains(&*name) {
@@ -108,14 +121,12 @@ impl<'a> Facts<'a> {
 
     /// `a`, `a and b`, or `a, b and 3 more`.
     pub(super) fn threads(&self, threads: &[ThreadId]) -> String {
-        let name = |at: usize| self.thread(threads[at]);
-        match threads.len() {
-            0 => "nobody".to_owned(),
-            1 => name(0),
-            2 => format!("{} and {}", name(0), name(1)),
-            3 => format!("{}, {} and {}", name(0), name(1), name(2)),
-            more => format!("{}, {} and {} more", name(0), name(1), more - 2),
-        }
+        listed(threads.len(), |at| self.thread(threads[at]))
+    }
+
+    /// The same of lives.
+    pub(super) fn all(&self, lives: &[&ThreadLife]) -> String {
+        listed(lives.len(), |at| self.life(lives[at]))
     }
 
     /// ` at app::f (src/app.rs:13)`, or nothing if it is not known.
@@ -197,6 +208,17 @@ impl<'a> Facts<'a> {
             "" => format!("{:#x}", resource.value),
             name => name.to_owned(),
         }
+    }
+}
+
+/// `a`, `a and b`, or `a, b and 3 more`.
+fn listed(count: usize, name: impl Fn(usize) -> String) -> String {
+    match count {
+        0 => "nobody".to_owned(),
+        1 => name(0),
+        2 => format!("{} and {}", name(0), name(1)),
+        3 => format!("{}, {} and {}", name(0), name(1), name(2)),
+        more => format!("{}, {} and {} more", name(0), name(1), more - 2),
     }
 }
 
