@@ -1,13 +1,16 @@
 //! Rules about calls into the system, sleeping, and pages.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 use trace_format::call::CallClass;
-use trace_format::id::{CallId, ResourceId, ThreadId};
+use trace_format::id::{CallId, ResourceId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
-use super::words::{Facts, count, plural, time};
+use super::words::{Facts, count, percent, plural, time};
 use super::{Insight, InsightKind};
 use crate::reason::Reason;
-use crate::report::life::{CallGroup, Share, Wait, WaitGroup};
+use crate::report::life::{CallGroup, Share, TOP, Wait, WaitGroup, saturating_sum};
 use crate::time::Moment;
 
 /// So many calls about one thing with few bytes each are many.
@@ -27,6 +30,11 @@ const SLEEP_THOUSANDTHS: u64 = 300;
 /// Of a loop that sleeps, what comes late: half a sleep at each change, not the sleeping itself.
 /// How many changes there were nobody knows; a tenth ranks it below what surely cost time.
 const SLEEP_LOST_PART: u64 = 10;
+
+/// Calls that threads are in for this part of the trace's time, in thousandths, are a finding
+/// however short each is, unless another finding explains that time divided by this.
+const BUSY_THOUSANDTHS: u64 = 200;
+const TOLD_PART: u64 = 4;
 
 /// Pages that were waited for this part of the trace's time.
 const FAULT_THOUSANDTHS: u64 = 20;
@@ -167,6 +175,112 @@ pub(super) fn chatty(facts: &Facts<'_>) -> Vec<Insight> {
         insight
     });
     insights.collect()
+}
+
+/// Calls of one kind in which threads were busy, though they waited for nobody.
+struct InCalls<'a> {
+    call: CallId,
+    total: u64,
+    count: u64,
+    groups: Vec<&'a CallGroup>,
+}
+
+/// Calls that move bytes or see to files, in which threads spend much of the time, however short
+/// each of them is.
+///
+/// - `told`: the findings so far.
+pub(super) fn busy(facts: &Facts<'_>, told: &[Insight]) -> Vec<Insight> {
+    let mut calls: Vec<InCalls<'_>> = Vec::new();
+    for group in &facts.lives.calls.by_resource {
+        let Some(busy) = busy_in(facts, group).filter(|busy| *busy > 0) else { continue };
+        let new = || InCalls { call: group.call, total: 0, count: 0, groups: Vec::new() };
+        let at = calls.iter().position(|it| it.call == group.call).unwrap_or_else(|| {
+            calls.push(new());
+            calls.len() - 1
+        });
+        let known = &mut calls[at];
+        known.total = known.total.saturating_add(busy);
+        known.count += group.count;
+        known.groups.push(group);
+    }
+    if !facts.lives.cpus.is_empty() {
+        for it in &mut calls {
+            // Where it is not known whether a thread was on a CPU, it is not known to be busy.
+            it.total = it.total.min(in_calls(facts, it));
+        }
+    }
+    let worth = calls.iter().filter(|it| facts.is_worth(Nanos(it.total), BUSY_THOUSANDTHS));
+    let insights = worth.map(|it| tell_busy(facts, it));
+    insights.filter(|it| !told.iter().any(|other| has_told(other, it))).collect()
+}
+
+/// How long the threads that made them were on CPUs in calls of any kind.
+fn in_calls(facts: &Facts<'_>, it: &InCalls<'_>) -> u64 {
+    let shares = || it.groups.iter().flat_map(|group| &group.threads);
+    let is_of = |thread: ThreadId| shares().any(|share| share.of == thread);
+    let lives = facts.lives.threads.iter().filter(|life| is_of(life.thread));
+    saturating_sum(lives.map(|life| life.times.in_calls.0))
+}
+
+/// How long threads were in these calls and did not wait for others: on CPUs, for the kernel's
+/// work. Without switches all of a call's time counts, if it is about a file.
+fn busy_in(facts: &Facts<'_>, group: &CallGroup) -> Option<u64> {
+    use CallClass::{Close, Metadata, Open, Read, Sync, Write};
+    let class = group.call.info()?.class;
+    if !matches!(class, Close | Metadata | Open | Read | Sync | Write) {
+        return None;
+    }
+    if facts.lives.cpus.is_empty() {
+        return (class == Close || is_about_files(facts, group)).then_some(group.total.0);
+    }
+    Some(group.total.0.saturating_sub(group.off_cpu.0))
+}
+
+fn tell_busy(facts: &Facts<'_>, it: &InCalls<'_>) -> Insight {
+    let call = it.call.info().map_or("a call", |info| info.name);
+    let threads = most(it.groups.iter().flat_map(|group| &group.threads));
+    let stacks = most(it.groups.iter().flat_map(|group| &group.stacks));
+    let lives = facts.lives.threads.iter().filter(|life| threads.contains(&life.thread));
+    let whole = saturating_sum(lives.map(|life| life.times.total().0));
+    let (who, spent) = (facts.threads(&threads), time(Nanos(it.total)));
+    let at = stacks.first().map_or(String::new(), |stack| facts.own_at(*stack));
+    let times = plural(it.count, "time", "times");
+    let title = format!("{who} spent {spent} in {call}, {times}{at}");
+    let mut insight = Insight::new(InsightKind::SlowCalls, Nanos(it.total), title);
+    let (share, each) = (percent(it.total, whole), time(Nanos(it.total / it.count.max(1))));
+    let kernel = if facts.lives.cpus.is_empty() { "" } else { ", on CPUs: the kernel's work" };
+    insight.evidence.push(format!("{share} of all their time, {each} each in the mean{kernel}"));
+    let files = it.groups.iter().filter(|group| group.resource != ResourceId(0));
+    if let Some(most) = files.max_by_key(|group| group.total) {
+        let (name, took) = (facts.resource(most.resource), time(most.total));
+        if !name.is_empty() {
+            insight.evidence.push(format!("most about {name}: {took}"));
+            insight.resource = Some(most.resource);
+        }
+    }
+    (insight.threads, insight.stacks, insight.call) = (threads, stacks, Some(it.call));
+    insight.stacks.retain(|stack| *stack != StackId(0));
+    insight.command = "syscalls --by stack".to_owned();
+    insight
+}
+
+/// The parties with the most time, each once.
+fn most<'s, T: Copy + Ord + 's>(shares: impl Iterator<Item = &'s Share<T>>) -> Vec<T> {
+    let mut sums = BTreeMap::<T, u64>::new();
+    for share in shares {
+        let sum = sums.entry(share.of).or_default();
+        *sum = sum.saturating_add(share.total.0);
+    }
+    let mut all: Vec<_> = sums.into_iter().collect();
+    all.sort_by_key(|(party, total)| (Reverse(*total), *party));
+    all.into_iter().take(TOP).map(|(party, _)| party).collect()
+}
+
+/// Whether a finding tells of the same calls, or of what is done at the same place.
+fn has_told(told: &Insight, insight: &Insight) -> bool {
+    let is_call = told.call.is_some() && told.call == insight.call;
+    let is_place = insight.stacks.first().is_some_and(|stack| told.stacks.contains(stack));
+    (is_call || is_place) && told.lost.0 >= insight.lost.0 / TOLD_PART
 }
 
 /// Threads that sleep in a loop.

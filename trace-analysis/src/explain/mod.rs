@@ -8,7 +8,7 @@
 //!
 //! - `stopped`, `locks`, `channels`, `stuck`, `spinning`, `cpus`, `hot`, `calls`, `memory`,
 //!   `tasks`, `async_tasks`, `backlog`, `path` (private): the rules, with their limits. `path`
-//!   comes last: it says nothing of a cause that another rule has named.
+//!   and `calls::busy` come last: they say nothing of a cause that another rule has named.
 //! - `unseen`: what another recording would show.
 //! - `words` (private): names, places and numbers as sentences have them.
 
@@ -193,6 +193,8 @@ pub fn explain<S: ReadAt>(trace: &Trace<'_, S>, report: &Report) -> Vec<Insight>
     insights.extend(tasks.iter().flat_map(|tasks| backlog::tasks(&facts, tasks)));
     insights.extend(tasks::slow(&facts, slow));
     insights.iter_mut().for_each(|insight| channels::name_receiver(&facts, insight));
+    let busy = calls::busy(&facts, &insights);
+    insights.extend(busy);
     let mut insights = worst_of_each(&facts, insights);
     insights.extend(path::cause(&facts, tasks.as_ref(), &insights));
     worst_of_each(&facts, insights)
