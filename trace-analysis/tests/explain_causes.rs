@@ -229,6 +229,74 @@ fn a_wait_that_was_not_over_took_at_least_so_long() {
 }
 
 #[test]
+fn calls_that_keep_a_thread_busy_are_told_however_short_each_is() {
+    let reading = |waits: bool| {
+        let mut trace = running();
+        trace.resource(9, ResourceKind::Descriptor, 5, "/dev/urandom");
+        let read = open_call(CallId::READ, 9, 8);
+        for round in 0..2_000 {
+            let at = round * 500_000;
+            match waits {
+                true => off(&mut trace, 2, read, (at, at + 200_000)),
+                false => trace.call(2, read, at, 200_000, 4_096),
+            }
+        }
+        trace.stop(1_000 * MS)
+    };
+    let found = only(reading(false), InsightKind::SlowCalls);
+    let title = "worker spent 400 ms in read, 2,000 times at app::f8 (src/main.rs:8)";
+    assert_eq!((found.title.as_str(), found.call), (title, Some(CallId::READ)));
+    let share = "40% of all their time, 200 µs each in the mean, on CPUs: the kernel's work";
+    assert_eq!(found.evidence, [share, "most about /dev/urandom: 400 ms"]);
+    assert_eq!((found.threads, found.stacks), (vec![ThreadId(2)], vec![StackId(8)]));
+    assert_eq!(insights(reading(true)), [], "it waits for somebody to write");
+}
+
+#[test]
+fn threads_that_recorded_nothing_are_told_apart_as_the_system_does() {
+    let mut trace = running();
+    for (cpu, stranger) in [(5, 901), (6, 902)] {
+        trace.switch_in(cpu, 0, stranger);
+        trace.switch_out(cpu, 10 * MS, stranger, true);
+        trace.switch_in(cpu, 900 * MS, stranger);
+    }
+    [1, 2, 3, 4].into_iter().for_each(|thread| gone(&mut trace, thread, MS));
+    let found = insights(trace.stop(1_000 * MS));
+    let said = found.iter().find(|it| it.title.contains("had no CPU")).expect("it is told");
+    let who = "os thread 901 and os thread 902 were ready for 1.78 s in all";
+    assert!(said.title.starts_with(who), "{}", said.title);
+    assert!(said.evidence[0].starts_with("os thread 90"), "{:?}", said.evidence);
+}
+
+#[test]
+fn events_that_were_dropped_are_told_though_their_thread_has_no_end() {
+    use trace_format::event::EventKind;
+    let mut trace = running();
+    let (from, to) = (Ticks(MS), Ticks(2 * MS));
+    trace.event(2, 2 * MS, EventKind::Dropped { events: 4, ends: 1, from, to });
+    let found = insights(trace.killed());
+    let title = found.first().map(|it| (it.kind, it.title.as_str()));
+    let said = "5 events were not recorded for want of memory";
+    assert_eq!(title, Some((InsightKind::Loss, said)));
+}
+
+#[test]
+fn what_was_allocated_before_the_window_is_not_blamed_on_it() {
+    let allocating = |from: Option<Ticks>| {
+        let mut trace = running();
+        (1..=4).for_each(|thread| gone(&mut trace, thread, 500 * MS));
+        // All in the first half, before which two looks were taken; then one look at the end.
+        for (at, number) in [(0, 0), (490, 30_000_000), (900, 30_000_000)] {
+            trace.heap(at * MS, (1 << 20, 10), (number * 64, number));
+        }
+        let bytes = trace.stop(1_000 * MS);
+        insights_of(bytes, Options { from, ..Options::default() })
+    };
+    assert_eq!(allocating(None).len(), 1);
+    assert_eq!(allocating(Some(Ticks(450 * MS))), []);
+}
+
+#[test]
 fn a_program_that_allocates_all_the_time_is_told_where() {
     let allocating = |each: u64| {
         let mut trace = running();

@@ -229,6 +229,7 @@ fn what_still_waits_at_the_end_is_counted() {
     trace.begin_call(1, open_call(CallId::FUTEX_WAIT, LOCK, WAIT), 1_000);
     let lives = lives(trace.stop(10_000));
     assert_eq!((mutex(&lives).total, lives.calls.count), (Nanos(9_000), 0));
+    assert_eq!(lives.calls.open, 1);
     assert_eq!(times(&lives, 1).blocked_by(Reason::Mutex), Nanos(9_000));
 }
 

@@ -147,6 +147,17 @@ fn a_task_that_is_open_when_the_trace_stops_is_slow_if_others_are_faster() {
 }
 
 #[test]
+fn another_slow_one_that_has_not_ended_is_said_to_be_open() {
+    let mut trace = requests();
+    begin(&mut trace, 200 * MS, 50, 0);
+    end(&mut trace, 500 * MS, 50);
+    begin(&mut trace, 800 * MS, 51, 0);
+    let (_, insights) = read(trace.stop(1_000 * MS));
+    let said = "others of that name that were slow: #51 200 ms, still open";
+    assert!(insights[0].evidence.iter().any(|it| it == said), "{:?}", insights[0].evidence);
+}
+
+#[test]
 fn tasks_of_the_usual_length_are_none() {
     assert_eq!(read(requests().stop(1_000 * MS)), (vec![], vec![]));
     // Nor is one whose name nobody else has, if it ends.

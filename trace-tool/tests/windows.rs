@@ -6,7 +6,8 @@ mod common;
 use common::{Bench, convoy, server};
 use trace_format::batch::Compression;
 use trace_format::definition::CallsiteKind;
-use trace_format::testgen::TraceBuilder;
+use trace_format::id::CallId;
+use trace_format::testgen::{TraceBuilder, open_call};
 
 #[test]
 fn a_window_beyond_the_end_is_told_with_the_trace_s_length() {
@@ -41,6 +42,18 @@ fn events_that_show_what_is_open_are_not_nothing() {
     let run = bench.run("events FILE --from 500us --limit 1");
     assert!(run.out.contains("open since"), "{}{}", run.out, run.err);
     assert_eq!(run.err, "");
+}
+
+#[test]
+fn calls_that_are_open_all_the_time_are_not_nothing() {
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.thread(1, "main");
+    trace.begin_call(1, open_call(CallId::FUTEX_WAIT, 0, 0), 1_000);
+    let bench = Bench::new(&trace.stop(1_000_000));
+    let run = bench.run("syscalls FILE --from 500us");
+    assert_eq!(run.err, "exectrace: no call ended here; 1 was open\n");
+    let calls = &common::json(&bench.run("syscalls FILE --from 500us --json"))["calls"];
+    assert_eq!((&calls["count"], &calls["open"]), (&0.into(), &1.into()));
 }
 
 #[test]

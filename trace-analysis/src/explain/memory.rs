@@ -36,6 +36,8 @@ pub(super) fn loss(facts: &Facts<'_>) -> Vec<Insight> {
     let ends = facts.tables.threads.values().filter_map(|thread| thread.end);
     let dropped = ends.map(|end| end.dropped_events.saturating_add(end.dropped_ends));
     let dropped = dropped.fold(0_u64, u64::saturating_add);
+    // A thread that has not ended has no end that says so, but its events do.
+    let dropped = dropped.max(facts.lives.events_dropped);
     let mut insights = Vec::new();
     let mut add = |title: String, evidence: &str, command: &str| {
         let mut insight = Insight::new(InsightKind::Loss, Nanos(0), title);
@@ -75,9 +77,16 @@ pub(super) fn all(facts: &Facts<'_>, heap: &Heap) -> Vec<Insight> {
     grown.into_iter().chain(allocation_rate(facts, heap)).collect()
 }
 
+/// The exact counters that were taken in the time that is looked at. One before it is of use to
+/// know what lived when it began, and says nothing of what was done in it.
+fn inside(heap: &Heap) -> &[HeapPoint] {
+    let points = heap.window();
+    &points[points.partition_point(|point| point.at < heap.from)..]
+}
+
 /// Much of the CPU time goes into allocating.
 fn allocation_rate(facts: &Facts<'_>, heap: &Heap) -> Option<Insight> {
-    let points = heap.window();
+    let points = inside(heap);
     let (first, last) = (points.first()?, points.last()?);
     let number = last.allocations.saturating_sub(first.allocations);
     let cost = number.saturating_mul(ALLOCATION_NANOS);
@@ -140,7 +149,7 @@ fn places(facts: &Facts<'_>, heap: &Heap) -> Vec<(String, u64, StackId)> {
 
 /// A heap that grew and shrank again: so does a queue that is filled faster than it is emptied.
 fn swelling(facts: &Facts<'_>, heap: &Heap) -> Option<Insight> {
-    let points = heap.window();
+    let points = inside(heap);
     let (first, last) = (points.first()?, points.last()?);
     let most = points.iter().max_by_key(|point| point.live_bytes)?;
     let grown = most.live_bytes.saturating_sub(first.live_bytes);

@@ -66,9 +66,12 @@ fn tell(facts: &Facts<'_>, slow: &SlowTask) -> Insight {
     insight.evidence.extend(waits.take(SAID).map(|wait| waited(facts, slow, wait)));
     if !slow.others.is_empty() {
         let others = slow.others.iter().take(SAID);
-        let others = others.map(|it| format!("#{} {}", it.id.0, time(it.latency)));
+        let others = others.map(|(it, is_open)| {
+            let open = if *is_open { ", still open" } else { "" };
+            format!("#{} {}{open}", it.id.0, time(it.latency))
+        });
         let more = if slow.others.len() > SAID { " …" } else { "" };
-        let others = others.collect::<Vec<_>>().join(", ");
+        let others = others.collect::<Vec<_>>().join("; ");
         insight.evidence.push(format!("others of that name that were slow: {others}{more}"));
     }
     insight.stacks = main_wait(slow).map(|wait| wait.stack).into_iter().collect();

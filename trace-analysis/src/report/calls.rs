@@ -96,6 +96,7 @@ impl CallTable {
         let mut view = |view| self.view(view, scratch);
         Calls {
             count,
+            open: 0,
             total: Nanos(total),
             late: self.calls.late(),
             by_call: view(0),

@@ -68,6 +68,8 @@ pub struct Lives {
     pub damage: Vec<String>,
     /// Events in batches that could not be read.
     pub events_missing: u64,
+    /// Events that the recorder had no memory for, as far as events of what was read say so.
+    pub events_dropped: u64,
     /// Regions, polls and calls that lie deeper than readers keep: they are in no time.
     pub too_deep: u64,
     pub(crate) fine: Fine,
@@ -200,6 +202,8 @@ pub struct Share<T> {
 pub struct Calls {
     /// How many.
     pub count: u64,
+    /// How many more had not ended at the end of what was read: they are in no group.
+    pub open: u64,
     /// Their time, of all threads.
     pub total: Nanos,
     /// How many are in groups for what came too late, as there is room for a limited number of

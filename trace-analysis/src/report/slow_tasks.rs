@@ -51,8 +51,8 @@ pub struct SlowTask {
     pub ended: u64,
     /// How long half of them took at most; 0 if that is not known.
     pub usual: Nanos,
-    /// Others of its name that are slow, too, the slowest first.
-    pub others: Vec<OneTask>,
+    /// Others of its name that are slow, too, the slowest first; and whether each was still open.
+    pub others: Vec<(OneTask, bool)>,
     /// When threads worked for it or its sub-tasks, in what was read: the longest.
     pub runs: Vec<Stretch>,
     /// How long any thread worked for it, of its time in what was read.
@@ -132,7 +132,7 @@ fn slowest(name: &TaskSummary, is_trace_end: bool) -> Option<SlowTask> {
         is_open,
         ended: if is_usual { name.count } else { 0 },
         usual,
-        others: all.map(|(task, _)| task).collect(),
+        others: all.collect(),
         ..SlowTask::default()
     })
 }

@@ -10,7 +10,7 @@ use trace_format::time::Nanos;
 use super::calls::CallTable;
 use super::grouped::Sum;
 use super::heap::HeapReport;
-use super::life::{Fine, Lives, WaitGroup, saturating_sum};
+use super::life::{Calls, Fine, Lives, WaitGroup, saturating_sum};
 use super::long::LongWaits;
 use super::ready::LongReady;
 use super::region_times::RegionTable;
@@ -93,6 +93,7 @@ impl<'t> Sums<'t> {
         let mut unended = self.unended;
         unended.retain(|it| wanted(it.wait.thread));
         unended.sort_by_key(|it| (Reverse(it.wait.duration), it.wait.thread));
+        let calls = Calls { open: found.calls_open, ..self.calls.finish(&mut scratch) };
         let threads = found.threads.into_iter().filter(|life| wanted(life.thread)).collect();
         let lives = Lives {
             from: found.from,
@@ -103,11 +104,12 @@ impl<'t> Sums<'t> {
             cpus: found.cpus,
             waits,
             unended,
-            calls: self.calls.finish(&mut scratch),
+            calls,
             regions: self.regions.finish(),
             concurrency: found.concurrency,
             standstills: found.standstills,
             faults: found.faults,
+            events_dropped: found.events_dropped,
             unreadable: found.missing.items,
             damage: found.missing.damage,
             events_missing: found.missing.events,

@@ -148,6 +148,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
             self.tell_edge(who, woken, end);
         }
         self.living[who].calls_ended += u64::from(is_over);
+        self.calls_open += u64::from(!is_over && self.sums.counts(thread));
         if O::WANTS_SUMS {
             self.add_call(who, &call, waker, (begin, older), end, is_over);
         }

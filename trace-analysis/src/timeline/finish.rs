@@ -29,6 +29,10 @@ pub(crate) struct Found {
     pub(crate) standstills: Vec<Standstill>,
     /// Major page faults.
     pub(crate) faults: u64,
+    /// Calls of the threads that were asked for that had not ended.
+    pub(crate) calls_open: u64,
+    /// Events that were dropped, as far as events say so.
+    pub(crate) events_dropped: u64,
     pub(crate) missing: Missing,
     /// What lies deeper than readers keep.
     pub(crate) too_deep: u64,
@@ -75,6 +79,8 @@ pub(super) fn finish<O: Observer, F: Fold>(walk: &mut Walk<'_, O, F>) -> Found {
         concurrency,
         standstills: walk.stops.told().to_vec(),
         faults: walk.faults,
+        calls_open: walk.calls_open,
+        events_dropped: walk.events_dropped,
         missing: std::mem::take(&mut walk.missing),
         too_deep: crate::units::sum(deep),
         futexes: std::mem::take(&mut walk.futexes),

@@ -74,6 +74,8 @@ pub(crate) struct Walk<'f, O, F> {
     pub(super) has_cpus: bool,
     pub(super) stops: Stops,
     pub(super) faults: u64,
+    pub(super) calls_open: u64,
+    pub(super) events_dropped: u64,
     pub(super) missing: Missing,
     pub(super) observer: &'f mut O,
     /// Adds up what is found out.
@@ -110,6 +112,8 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
             has_cpus,
             stops: Stops::new(standstills(file), from, to),
             faults: 0,
+            calls_open: 0,
+            events_dropped: 0,
             missing: Missing::default(),
             observer,
             sums,
@@ -212,7 +216,7 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
         self.cpus.restart();
         self.futexes.restart();
         self.hands.restart();
-        self.faults = 0;
+        (self.faults, self.events_dropped) = (0, 0);
         if let Some(tasks) = &mut self.async_tasks {
             tasks.restart();
         }
@@ -342,6 +346,8 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
             }
             EventKind::Dropped { events, ends, from, to } => {
                 let (from, to) = (Nanos(self.nanos(from)), Nanos(self.nanos(to)));
+                let dropped = events.saturating_add(ends);
+                self.events_dropped = self.events_dropped.saturating_add(dropped);
                 self.lose_events(who, at, Loss { events, ends, from, to });
             }
             _ => self.other_event(who, at, event),

@@ -40,8 +40,10 @@ pub fn print(answer: &SyscallsAnswer, out: &mut Output) -> Result<(), Failure> {
 /// All calls, three times in groups, as `--sort` and `--top` have them.
 #[derive(Debug, Serialize)]
 pub struct CallsOut {
-    /// How many there were.
+    /// How many there were, of those that ended.
     count: u64,
+    /// How many more had not ended at the end of what was read: they are in no group.
+    open: u64,
     /// How long they took together.
     total_ns: u64,
     /// How many are in groups without `resource` and `at`, because a table of 8,192 groups was
@@ -69,6 +71,7 @@ impl CallsOut {
         let calls = &answer.calls;
         Self {
             count: calls.count,
+            open: calls.open,
             total_ns: calls.total.0,
             late: calls.late,
             by_call: group(&calls.by_call),

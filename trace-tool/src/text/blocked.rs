@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use trace_analysis::Moment;
 use trace_analysis::life::{Holder, Share, Times, Wait, WaitGroup};
 use trace_analysis::reason::Reason;
 use trace_format::definition::ResourceKind;
@@ -241,7 +242,8 @@ fn longest(wait: &Wait, labels: Labels<'_>) -> String {
     let mut text = format!("longest: {who} {duration}, from {begin} on");
     let Some(waker) = wait.waker else { return text };
     text.push_str(&format!(", until {} let go", labels.names.thread(waker.thread)));
-    if let Some(since) = waker.held_since {
+    // That it had it as long as the other waited goes without saying.
+    if let Some(since) = waker.held_since.filter(|since| Moment::from(*since) > wait.begin) {
         let since = units::moment(since);
         text.push_str(&format!(", which held it since {since} s or longer"));
     }

@@ -258,7 +258,7 @@ fn futures(futures: &[FutureSummary], names: &Names<'_>) -> Table {
         Column::Optional("failed", 1),
         Column::Optional("dropped", 2),
         Column::Optional("panicked", 2),
-        Column::Optional("open", 2),
+        Column::Optional("open of these", 2),
         Column::OptionalText("where", 0),
     ]);
     for future in futures {
@@ -281,7 +281,7 @@ fn futures(futures: &[FutureSummary], names: &Names<'_>) -> Table {
         ]);
     }
     let table = table.without_empty("where", "");
-    let rare = ["failed", "dropped", "panicked", "open"];
+    let rare = ["failed", "dropped", "panicked", "open of these"];
     rare.into_iter().fold(table, |table, title| table.without_empty(title, "0"))
 }
 

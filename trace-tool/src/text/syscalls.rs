@@ -27,7 +27,11 @@ const ERRORS_SHOWN: usize = 2;
 pub fn print(answer: &SyscallsAnswer, with_stacks: bool, out: &mut Output) -> Result<(), Failure> {
     let calls = &answer.calls;
     if calls.count == 0 {
-        say(&why_nothing(&answer.subject, "no calls here", facility::OS));
+        match calls.open {
+            0 => say(&why_nothing(&answer.subject, "no calls here", facility::OS)),
+            1 => say("no call ended here; 1 was open"),
+            open => say(&format!("no call ended here; {} were open", units::count(open))),
+        }
         return Ok(());
     }
     let names = answer.subject.names();
