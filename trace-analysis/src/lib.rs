@@ -72,4 +72,4 @@ pub use report::{
 };
 pub use time::Moment;
 pub use timeline::{open_tasks, stack, standstill};
-pub use trace::{Options, Progress, Trace};
+pub use trace::{Options, Progress, Threads, Trace};

@@ -24,7 +24,7 @@ static NAMELESS: LazyLock<Symbols> = LazyLock::new(Symbols::default);
 /// # fn of<S: ReadAt>(file: &TraceFile<S>) {
 /// let symbols = Symbols::of_trace(file.tables());
 /// let whole = Trace::new(file).named(&symbols);
-/// let part = whole.with(Options { threads: vec![], ..Options::default() });
+/// let part = whole.with(Options { threads: vec![].into(), ..Options::default() });
 /// # }
 /// ```
 #[derive(Clone, Debug)]
@@ -78,6 +78,43 @@ impl<'t, S> Trace<'t, S> {
     }
 }
 
+/// Which threads of a trace are meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Threads {
+    /// Empty for all.
+    chosen: Vec<ThreadId>,
+}
+
+impl Threads {
+    /// Whether these are all.
+    #[must_use]
+    pub const fn is_all(&self) -> bool {
+        self.chosen.is_empty()
+    }
+
+    /// Whether this thread is one of them.
+    #[must_use]
+    pub fn wants(&self, thread: ThreadId) -> bool {
+        self.is_all() || self.chosen.contains(&thread)
+    }
+
+    /// The thread that is meant, if it is one alone.
+    #[must_use]
+    pub fn only(&self) -> Option<ThreadId> {
+        match self.chosen.as_slice() {
+            [one] => Some(*one),
+            _ => None,
+        }
+    }
+}
+
+/// These threads; all if there are none.
+impl From<Vec<ThreadId>> for Threads {
+    fn from(chosen: Vec<ThreadId>) -> Self {
+        Self { chosen }
+    }
+}
+
 /// What to read, and how.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -85,8 +122,8 @@ pub struct Options {
     pub from: Option<Ticks>,
     /// Until when, exclusively; nothing for the end of the trace.
     pub to: Option<Ticks>,
-    /// Which threads; empty for all.
-    pub threads: Vec<ThreadId>,
+    /// Which threads.
+    pub threads: Threads,
     /// How many threads read; each takes whole threads of the trace. At least 1.
     pub workers: usize,
     /// How many of the longest regions are kept of each call site.
@@ -97,17 +134,18 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { from: None, to: None, threads: Vec::new(), workers: 1, outliers: 5, trees: 10 }
+        let threads = Threads::default();
+        Self { from: None, to: None, threads, workers: 1, outliers: 5, trees: 10 }
     }
 }
 
 impl Options {
     pub(crate) fn wants(&self, thread: ThreadId) -> bool {
-        self.threads.is_empty() || self.threads.contains(&thread)
+        self.threads.wants(thread)
     }
 
     pub(crate) fn is_whole(&self) -> bool {
-        self.from.is_none() && self.to.is_none() && self.threads.is_empty()
+        self.from.is_none() && self.to.is_none() && self.threads.is_all()
     }
 }
 

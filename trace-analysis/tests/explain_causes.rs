@@ -94,7 +94,7 @@ fn of_one_thread_its_waiting_is_told_and_of_the_program_its_cpus() {
         trace.switch_in(1, now + 18 * MS, os_id(1));
         (2..=4).for_each(|it| off(&mut trace, it, RECEIVE, (now + MS, now + 19 * MS)));
     }
-    let options = Options { threads: vec![ThreadId(1)], ..Options::default() };
+    let options = Options { threads: vec![ThreadId(1)].into(), ..Options::default() };
     let found = insights_of(trace.stop(1_000 * MS), options);
     let [insight] = found.as_slice() else { panic!("{found:#?}") };
     let title = "main was ready for 800 ms and had no CPU, as other programs or a limit took them";

@@ -80,11 +80,24 @@ fn what_the_task_waited_for_that_main_waited_for_is_named() {
     let title = "93% of main's 301 ms depend on handler (src/testgen.rs:1), which waited for tokio \
                  timer at app::writer (src/app.rs:66): 280 ms";
     assert_eq!(found.title, title);
-    let chain = "main waited 285 ms for handler (src/testgen.rs:1) (future at app::main \
+    let chain = "main waited 284 ms for handler (src/testgen.rs:1) (future at app::main \
                  (src/app.rs:5))";
     assert!(found.evidence[0].starts_with(chain), "{:?}", found.evidence);
     assert_eq!((found.threads, found.stacks[0]), (vec![ThreadId(MAIN)], StackId(TIMER)));
     assert_eq!(found.command, "async");
+}
+
+#[test]
+fn who_waited_for_something_else_before_has_waited_for_a_task_since_then() {
+    let mut e = with_main();
+    e.0.call(2, unpark(TIME_UP), 100 * MS - 10 * US, 5 * US, 1);
+    waits_for_a_timer(&mut e);
+    e.0.call(MAIN, PARK, MS, 99 * MS, 0);
+    e.0.call(MAIN, PARK, 105 * MS, 195 * MS, 0);
+    e.0.call(1, unpark(ENDED), 299 * MS, 10 * US, 1);
+    let found = only(e, 301 * MS, InsightKind::CriticalPath);
+    let chain = "main waited 180 ms for handler (src/testgen.rs:1)";
+    assert!(found.evidence[0].starts_with(chain), "{:?}", found.evidence);
 }
 
 #[test]

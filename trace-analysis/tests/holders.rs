@@ -184,6 +184,44 @@ fn nobody_makes_a_thread_wait_that_was_woken_and_has_no_cpu() {
     assert_eq!(shares, [(Nanos(4_000), Nanos(8_000)); 2]);
 }
 
+/// Thread 2 is woken at 5 000, comes onto a CPU at 20 000, and gives the lock up at 20 100; meanwhile
+/// nobody has it, and 3 waits for it, blocked from 3 000 on.
+fn free_without_a_cpu() -> Vec<u8> {
+    let mut trace = started();
+    for thread in 1..=3 {
+        trace.switch_in(thread, 0, os_id(thread));
+    }
+    trace.call(2, LOCK, 1_000, 19_020, 0);
+    trace.switch_out(2, 1_000, os_id(2), false);
+    trace.call(3, LOCK, 2_000, 18_110, 0);
+    trace.switch_out(3, 3_000, os_id(3), false);
+    trace.call(1, UNLOCK, 5_000, 10, 1);
+    trace.switch_in(2, 20_000, os_id(2));
+    trace.call(2, UNLOCK, 20_100, 5, 1);
+    trace.switch_in(3, 20_105, os_id(3));
+    trace.stop(30_000)
+}
+
+#[test]
+fn nobody_holds_a_lock_while_who_was_woken_for_it_has_no_cpu() {
+    let lives = lives(free_without_a_cpu());
+    let lock = only(&lives, Reason::Mutex);
+    // Thread 2 came back at 20 020, after 20 on its CPU.
+    assert_eq!(caused(lock), [(1, 4_000 + 2_000), (2, 80)]);
+    assert_eq!(lock.free, Nanos(15_000));
+    assert_eq!(lock.total, Nanos(4_000 + 17_100));
+    assert_eq!(lock.holders[1].held, Nanos(80));
+    // And in each window: what is read before tells that it was woken.
+    for (from, to, free) in [(0, 10_000, 0), (10_000, 30_000, 10_000), (19_000, 25_000, 1_000)] {
+        let (from, to) = (Some(Ticks(from)), Some(Ticks(to)));
+        let lives = lives_of(free_without_a_cpu(), Options { from, to, ..Options::default() });
+        let lock = only(&lives, Reason::Mutex);
+        assert_eq!(lock.free, Nanos(free), "from {from:?}");
+        let parts: u64 = lock.holders.iter().map(|it| it.caused.0).sum();
+        assert!(parts + lock.free.0 <= lock.total.0, "{parts} of {:?}", lock.total);
+    }
+}
+
 #[test]
 fn a_wake_that_ended_a_younger_wait_ended_no_other() {
     let mut trace = started();
@@ -215,7 +253,7 @@ fn of_chosen_threads_only_their_waiting_counts() {
     trace.call(3, LOCK, 2_000, 7_010, 0);
     trace.call(1, UNLOCK, 5_000, 10, 1);
     trace.call(2, UNLOCK, 9_000, 10, 1);
-    let options = Options { threads: vec![ThreadId(3)], ..Options::default() };
+    let options = Options { threads: vec![ThreadId(3)].into(), ..Options::default() };
     let lives = lives_of(trace.stop(10_000), options);
     let lock = only(&lives, Reason::Mutex);
     assert_eq!((lock.total, lock.waiters_max), (Nanos(7_010), 1));

@@ -253,7 +253,12 @@ fn no_trace_makes_a_summary_panic_or_depend_on_the_workers() {
         let (from, to) = (Some(Ticks(random.number())), Some(Ticks(random.number())));
         let threads = if random.below(2) == 0 { vec![ThreadId(1)] } else { vec![] };
         Summary::read(
-            &Trace::new(&file).with(Options { from, to, threads, ..Options::default() }),
+            &Trace::new(&file).with(Options {
+                from,
+                to,
+                threads: threads.into(),
+                ..Options::default()
+            }),
             |_| {},
         );
     }

@@ -159,7 +159,7 @@ fn one_threads_window_is_that_thread() {
     let bytes = large();
     let whole = read(&bytes);
     let threads = vec![ThreadId(3)];
-    let part = read_with(&bytes, &Options { threads, ..Options::default() });
+    let part = read_with(&bytes, &Options { threads: threads.into(), ..Options::default() });
     let expected = whole.threads.iter().find(|thread| thread.thread == ThreadId(3));
     assert_eq!(part.threads.as_slice(), expected.map(std::slice::from_ref).unwrap_or_default());
 }
@@ -391,7 +391,7 @@ fn what_one_thread_begins_and_another_ends_is_over_whichever_is_asked_for() {
     b.event(2, 800, EventKind::FutureEnd { future, outcome: Outcome::Returned, values });
     let bytes = b.stop(1_000);
     let of = |thread| {
-        read_with(&bytes, &Options { threads: vec![ThreadId(thread)], ..Options::default() })
+        read_with(&bytes, &Options { threads: vec![ThreadId(thread)].into(), ..Options::default() })
     };
     let rows = |summary: &Summary| -> Vec<_> {
         let names = summary.tasks.names.iter();

@@ -326,6 +326,30 @@ fn every_golden_kind_of_trace_adds_up() {
     }
 }
 
+/// Sees nothing, and so must change nothing.
+struct Blind;
+
+impl Observer for Blind {}
+
+#[test]
+fn what_is_found_does_not_depend_on_whether_somebody_looks() {
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../trace-format/testdata/golden");
+    let mut read = 0;
+    for path in std::fs::read_dir(golden).expect("golden traces") {
+        let path = path.expect("a file").path();
+        let text = std::fs::read_to_string(&path).expect("text");
+        let bytes = trace_format::text::from_text(&text).expect("a trace as text");
+        let Ok(file) = TraceFile::open(bytes) else { continue };
+        let symbols = Symbols::of_trace(file.tables());
+        let trace = Trace::new(&file).named(&symbols);
+        // Nobody looks: what says nothing of calls is passed over.
+        let found = Lives::read(&trace, |_| {});
+        assert_eq!(found, observe(&trace, &mut Blind, |_| {}), "{}", path.display());
+        read += 1;
+    }
+    assert!(read > 20, "{read} golden traces");
+}
+
 #[test]
 fn what_async_tasks_do_adds_up_to_their_report() {
     let mut trace = TraceBuilder::started(Compression::None);

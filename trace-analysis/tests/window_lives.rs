@@ -106,10 +106,10 @@ fn a_call_that_waits_for_nobody_is_no_time_on_a_cpu_if_the_thread_was_off_it() {
     trace.call(1, open_call(CallId::FSYNC, 2, 0), 900, 6_000, 0);
     trace.switch_in(0, 6_000, os_id(1));
     let bytes = trace.stop(10_000);
-    // Nothing says since the generation why it is off its CPU.
+    // That it was put off it lies before the generation, and less than a second before the window.
     let part = lives(&bytes, Some(2_000), None);
     let times = life(&part, 1).times;
-    assert_eq!((times.in_calls, times.unknown), (Nanos(900), Nanos(4_000)));
+    assert_eq!((times.in_calls, times.ready), (Nanos(900), Nanos(4_000)));
     assert_eq!(part.calls.by_call[0].off_cpu, Nanos(4_000));
     let whole = lives(&bytes, None, None);
     assert_eq!(life(&whole, 1).times.ready, Nanos(5_000));

@@ -9,6 +9,7 @@ use common::{Bench, Run, long, request, request_builder};
 use trace_format::event::EventKind;
 use trace_format::id::ThreadId;
 use trace_format::read::NESTING_MAX;
+use trace_format::testgen::os_id;
 use trace_format::text::from_text;
 use trace_format::time::Ticks;
 
@@ -40,7 +41,7 @@ const JSON: [&str; 10] = [
 ];
 
 /// Beginnings of the lines about losses.
-const HEADINGS: [&str; 9] = [
+const HEADINGS: [&str; 10] = [
     "DAMAGED",
     "NOT ENDED",
     "MISSING",
@@ -50,6 +51,7 @@ const HEADINGS: [&str; 9] = [
     "UNKNOWN CLOCK",
     "LOST:",
     "NOT NAMED",
+    "NOT JOINED",
 ];
 
 /// The lines about losses, without what shows that they are loud.
@@ -204,6 +206,22 @@ fn a_report_shows_five_of_a_kind_and_counts_the_others() {
     let shown = run.out.lines().filter(|line| line.contains("40 events and 5 ends"));
     assert_eq!(shown.count(), 5, "{}", run.out);
     assert!(run.out.contains("… and 2 more"), "{}", run.out);
+}
+
+/// Thread 2 is in no definition, and its switches are those of a thread that is known from its CPU
+/// alone: who adds both up counts one thread twice.
+#[test]
+fn a_thread_whose_definition_is_missing_is_counted_once() {
+    let mut trace = request_builder();
+    trace.switch_in(0, 500_000, os_id(2));
+    trace.region(2, 1, 550_000, 100);
+    trace.switch_out(0, 600_000, os_id(2), false);
+    let trace = trace.stop(1_000_000);
+    check(&trace, &["NOT JOINED"]);
+    let answer = Bench::new(&trace).run("threads FILE --json");
+    let answer: serde_json::Value = serde_json::from_str(&answer.out).expect("JSON");
+    let lives = answer["lives"]["threads"].as_array().expect("lives of threads");
+    assert_eq!(lives.len(), 2, "{answer}");
 }
 
 #[test]

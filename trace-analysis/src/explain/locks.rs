@@ -19,6 +19,10 @@ const LOCK_THOUSANDTHS: u64 = 30;
 /// A channel that is full is how fast producers are slowed down; only much of it is a finding.
 const CHANNEL_THOUSANDTHS: u64 = 200;
 
+/// That a lock was free while others waited is said from this part of their waiting on: one in so
+/// many.
+const FREE_PART: u64 = 100;
+
 /// So many holders are named.
 const HOLDERS_SAID: usize = 3;
 
@@ -48,7 +52,7 @@ fn contended_lock(facts: &Facts<'_>, groups: &[&WaitGroup]) -> Option<Insight> {
     waiters.sort_unstable();
     waiters.dedup();
     let place = main.stacks.first().map_or(main.stack, |share| share.of);
-    let (kind, why) = blame(facts, &main.holders);
+    let (kind, why) = blame(facts, main);
     let (lock, at) = (lock_word(main.reason), facts.at(place));
     let (waited, times) = (time(total), plural(count, "time", "times"));
     let who = facts.threads(&waiters);
@@ -75,8 +79,13 @@ pub(super) fn lock_word(reason: Reason) -> &'static str {
     }
 }
 
-/// Whether the lock itself is too much wanted, or what its holders did was slow.
-fn blame(facts: &Facts<'_>, holders: &[Holder]) -> (InsightKind, String) {
+/// Whether the lock itself is too much wanted, what its holders did was slow, or nobody had a CPU.
+fn blame(facts: &Facts<'_>, group: &WaitGroup) -> (InsightKind, String) {
+    let (holders, (free, whole)) = (&group.holders, group.free_share());
+    if free.0 > whole.0 / 2 {
+        let why = ": it was free, and who was woken for it had no CPU".to_owned();
+        return (InsightKind::HolderPreempted, why);
+    }
     let held = saturating_sum(holders.iter().map(|holder| holder.held.0));
     let mut times = Times::default();
     holders.iter().for_each(|holder| times.add(&holder.times));
@@ -104,8 +113,10 @@ fn slow_doing(holder: &Holder) -> Option<String> {
     match (reason, call) {
         (Some(Reason::Sleep), _) => Some("slept".to_owned()),
         // It gave the lock up there: waiting is what the others did.
-        (None, Some(info)) if info.class == CallClass::FutexWake => None,
-        (_, Some(info)) if info.name.starts_with("futex") || info.name.starts_with("pthread") => {
+        (_, Some(info)) if info.class == CallClass::FutexWake => {
+            reason.map(|reason| format!("waited ({})", reason.name()))
+        }
+        (_, Some(info)) if matches!(info.class, CallClass::Futex | CallClass::Join) => {
             Some(format!("waited ({})", reason.map_or("for a thread", Reason::name)))
         }
         (_, Some(info)) => Some(format!("was in {}", info.name)),
@@ -118,6 +129,13 @@ fn evidence(facts: &Facts<'_>, group: &WaitGroup) -> Vec<String> {
     let mut evidence = Vec::new();
     for holder in group.holders.iter().take(HOLDERS_SAID) {
         evidence.push(held_by(facts, holder, group.share(holder)));
+    }
+    let (free, whole) = group.free_share();
+    if free.0 > 0 && free.0 >= whole.0 / FREE_PART {
+        let share = percent(free.0, whole.0);
+        evidence.push(format!(
+            "it was free for {share} of the waiting, while who was woken for it had no CPU"
+        ));
     }
     if group.holders.is_empty() {
         for waker in group.wakers.iter().take(HOLDERS_SAID) {

@@ -81,8 +81,9 @@ impl PathWords<'_, '_> {
         let (lives, tasks) = (facts.lives, self.tasks);
         let from = PathFacts { lives, tasks, is_task_end: &is_task_end };
         let path = CriticalPath::of(from, main);
-        let whole = saturating_sum(path.steps.iter().map(|step| step.to.0 - step.from.0));
-        let causes = self.causes(&path);
+        let life = lives.threads.iter().find(|life| life.thread == main)?;
+        let whole = life.end.0.saturating_sub(life.begin.0);
+        let causes = self.causes(&path, life.begin);
         let cause = causes.iter().find(|cause| cause.party != Party::Thread(main))?;
         let is_main = u128::from(cause.total) * 1000
             >= u128::from(facts.wall()) * u128::from(CAUSE_THOUSANDTHS);
@@ -130,15 +131,15 @@ impl PathWords<'_, '_> {
         }
     }
 
-    /// What the path consists of, the most time first.
-    fn causes(&self, path: &CriticalPath) -> Vec<Cause> {
+    /// What the path consists of, from `begin` on, the most time first.
+    fn causes(&self, path: &CriticalPath, begin: Nanos) -> Vec<Cause> {
         let mut places: HashMap<(Party, Option<WaitsFor>, String), Cause> = HashMap::new();
         for step in &path.steps {
             let (reason, at) = match step.doing {
                 PathDoing::Working => (None, String::new()),
                 PathDoing::Waiting(reason, stack) => (Some(reason), self.facts.own_at(stack)),
             };
-            let nanos = step.to.0 - step.from.0;
+            let nanos = step.to.0.saturating_sub(step.from.max(begin).0);
             let (party, doing) = (self.party(step.actor), step.doing);
             let new = Cause { party, doing, total: 0, longest: *step };
             let cause = places.entry((party, reason, at)).or_insert(new);

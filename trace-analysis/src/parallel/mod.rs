@@ -104,7 +104,7 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
             shards: std::iter::repeat_with(shard).take(workers).collect(),
             deal: deal(&entries, workers),
             notes: Notes::default(),
-            forest: Forest::new(from, options.trees, options.threads.is_empty()),
+            forest: Forest::new(from, options.trees, options.threads.is_all()),
             futures: Futures::new(sites_max, &tables.futures, from),
             entries,
             earlier,

@@ -21,7 +21,7 @@ use crate::report::findings::{Finding, FindingKind, Findings};
 use crate::report::regions::Regions;
 use crate::time::Moment;
 use crate::timeline::stack::{Closed, Ending, Room, Stack, Visitor};
-use crate::trace::Options;
+use crate::trace::{Options, Threads};
 
 /// Ends on other threads that are remembered, to find the begins they belong to.
 const ELSEWHERE_MAX: usize = 1 << 16;
@@ -61,8 +61,10 @@ pub(crate) struct Shard {
     pub(crate) lost_records: u64,
     buffer: BatchBuffer,
     part: Part,
-    /// The threads that were asked for; empty for all.
-    wanted: Vec<ThreadId>,
+    /// The threads that were asked for.
+    wanted: Threads,
+    /// How far those have got of which steps alone are read.
+    steps: HashMap<ThreadId, Sequel>,
     room: Room,
 }
 
@@ -95,6 +97,7 @@ impl Shard {
             buffer: BatchBuffer::default(),
             part,
             wanted: options.threads.clone(),
+            steps: HashMap::new(),
             room: Room::default(),
         }
     }
@@ -107,7 +110,7 @@ impl Shard {
 
     /// Reads one batch of events.
     pub(crate) fn read<S: ReadAt>(&mut self, file: &TraceFile<S>, entry: &IndexEntry) {
-        if !self.wanted.is_empty() && !self.wanted.contains(&entry.thread) {
+        if !self.wanted.wants(entry.thread) {
             return self.read_steps(file, entry);
         }
         // The batch borrows the buffer, and everything else of the shard is written to.
@@ -128,16 +131,22 @@ impl Shard {
         let mut buffer = std::mem::take(&mut self.buffer);
         let clock = &file.tables().clock;
         let (notes, told) = (&mut self.notes, self.part.told_from..self.part.to);
-        let fault = match file.load(entry, &mut buffer) {
+        let sequel = self.steps.entry(entry.thread).or_default();
+        let loaded = file.load(entry, &mut buffer);
+        let fault = match loaded.and_then(|batch| sequel.refuse_past(&batch).map(|()| batch)) {
             Ok(batch) => {
                 let walked = batch.events().walk(|event| {
+                    sequel.reach(event.ticks);
                     if told.contains(&event.ticks) {
                         notes.step(entry.thread, &event);
                     }
                 });
                 walked.err().map(|error| batch.error(error))
             }
-            Err(error) => Some(error),
+            Err(error) => {
+                sequel.reach(entry.base_ticks);
+                Some(error)
+            }
         };
         if let Some(error) = fault {
             self.damage(clock, entry, &error, 0);

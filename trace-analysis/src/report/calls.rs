@@ -10,6 +10,7 @@ use super::grouped::{Grouped, Key, Sum, keep_longest, top, whole};
 use super::life::{CallGroup, Calls, OneCall, TINY_BYTES};
 use crate::durations::{Budget, Durations, SLOT_BYTES_MAX, Scratch};
 use crate::timeline::EndedCall;
+use crate::trace::Threads;
 
 /// So many different errors of one group.
 const ERRORS_MAX: usize = 16;
@@ -58,28 +59,27 @@ struct CallSums {
 pub(super) struct CallTable {
     calls: Grouped<CallKey, CallSums, 3>,
     budget: Budget,
-    /// Only calls of these threads; empty for all.
-    threads: Vec<ThreadId>,
+    /// Only calls of these threads.
+    threads: Threads,
 }
 
 /// From where, and by whom.
 type Parties = (HashMap<StackId, Sum>, HashMap<ThreadId, Sum>);
 
 impl CallTable {
-    pub(super) fn new(threads: &[ThreadId]) -> Self {
+    pub(super) fn new(threads: &Threads) -> Self {
         let (calls, budget) = (Grouped::new(), Budget::new(SLOT_BYTES_MAX));
-        Self { calls, budget, threads: threads.to_vec() }
+        Self { calls, budget, threads: threads.clone() }
     }
 
     /// The window begins.
     pub(super) fn restart(&mut self) {
-        let threads = std::mem::take(&mut self.threads);
-        *self = Self { threads, ..Self::new(&[]) };
+        *self = Self::new(&self.threads);
     }
 
     pub(super) fn add(&mut self, ended: &EndedCall) {
         let OneCall { thread, stack, resource, inside, .. } = ended.one;
-        if !self.threads.is_empty() && !self.threads.contains(&thread) {
+        if !self.threads.wants(thread) {
             return;
         }
         let key = CallKey { call: ended.call, resource, stack, thread };

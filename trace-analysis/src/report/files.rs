@@ -97,6 +97,7 @@ fn together(groups: &[&WaitGroup], all: &WaitGroup) -> WaitGroup {
         waiters: shares(groups.iter().flat_map(|group| &group.waiters)),
         wakers: shares(groups.iter().flat_map(|group| &group.wakers)),
         holders: Vec::new(),
+        free: Nanos(0),
         longest,
     }
 }

@@ -182,6 +182,8 @@ pub struct WaitGroup {
     pub wakers: Vec<Share<(ThreadId, StackId)>>,
     /// Who held what was waited for, the most waiting caused first; [`TOP`] at most.
     pub holders: Vec<Holder>,
+    /// Of the time, how long nobody held it: who had been woken for it had no CPU.
+    pub free: Nanos,
     /// The longest, longest first; [`TOP`] at most.
     pub longest: Vec<Wait>,
 }

@@ -110,9 +110,10 @@ impl Report {
             (true, true) => Some(Runs::by_name()),
             (true, false) => None,
         };
-        let mut walk = Walk::new(trace, observer, sums);
+        let async_tasks = async_tasks && AsyncTasks::are_in(file);
+        let mut walk = Walk::new(trace, observer, sums, async_tasks);
         let window = walk.window();
-        if async_tasks && AsyncTasks::are_in(file) {
+        if async_tasks {
             let window = (window.0.0, window.1.0);
             let tasks = AsyncReport::new(file, window, &slow, symbols, O::IS_ON);
             walk.async_tasks = Some(tasks.with_threads(&options.threads));

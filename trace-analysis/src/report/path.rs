@@ -115,7 +115,8 @@ impl CriticalPath {
         walker.path
     }
 
-    /// The hand-overs that lead to a step, the path's own thread first: each pair of actors once.
+    /// The hand-overs that lead to a step, the path's own thread first: each actor once, as a detour
+    /// that comes back to one leads nowhere.
     pub(crate) fn chain(&self, step: &PathStep) -> Vec<HandOver> {
         // Back from the step, each time to the wait that led to that actor, until the path's own.
         let Some(first) = self.hands.first().map(|hand| hand.waiter) else { return Vec::new() };
@@ -127,7 +128,14 @@ impl CriticalPath {
             }
         }
         chain.reverse();
-        chain
+        let mut straight: Vec<HandOver> = Vec::new();
+        for hand in chain {
+            straight.push(hand);
+            if let Some(at) = straight.iter().position(|it| it.waiter == hand.other) {
+                straight.truncate(at);
+            }
+        }
+        straight
     }
 }
 
@@ -161,9 +169,14 @@ impl PathWalker<'_> {
         if let Some(wait) = wait.filter(|wait| self.root_ran && wait.reason == Reason::Future)
             && let Some(life) = self.tasks.last_end(thread, wait.to, self.at)
         {
-            // It polls tasks itself in `block_on`, and went on as this one had ended.
+            // It polls tasks itself in `block_on`, and went on as this one had ended. Until another
+            // one ended there before, it may have waited for that.
             self.add(life.end, PathDoing::Working);
-            return self.follow_task(&wait, *life);
+            let before = self.tasks.last_end(thread, life.begin, life.end.saturating_sub(1));
+            let since = before.map_or(life.begin, |before| before.end);
+            let since = since.max(self.facts.lives.from.0);
+            let waited = Nanos(life.end.saturating_sub(since));
+            return self.follow_task(&wait, waited, *life);
         }
         let Some(wait) = wait else { return self.before_it_waited(thread) };
         self.add(wait.to, PathDoing::Working);
@@ -172,7 +185,9 @@ impl PathWalker<'_> {
             Some(waker) => {
                 self.add(waker.at, PathDoing::Working);
                 if let Some(life) = self.ended_by(&wait, &waker) {
-                    return self.follow_task(&wait, life);
+                    // Before, it may have waited for something else.
+                    let (from, to) = (wait.from.max(life.begin), wait.to.min(life.end));
+                    return self.follow_task(&wait, Nanos(to.saturating_sub(from)), life);
                 }
                 let reason = WaitsFor::Thread(wait.reason);
                 self.hand_over(reason, wait.stack, wait.nanos(), Actor::Thread(waker.thread));
@@ -196,10 +211,8 @@ impl PathWalker<'_> {
         self.tasks.last_end(waker.thread, since, waker.at).copied()
     }
 
-    /// A thread waited for this task, which had ended by now.
-    fn follow_task(&mut self, wait: &LongWait, life: TaskLife) -> bool {
-        let from = life.begin.max(self.facts.lives.from.0);
-        let waited = Nanos(life.end.saturating_sub(from));
+    /// A thread waited so long for this task, which had ended by now.
+    fn follow_task(&mut self, wait: &LongWait, waited: Nanos, life: TaskLife) -> bool {
         let reason = WaitsFor::Thread(wait.reason);
         self.hand_over(reason, wait.stack, waited, Actor::Task(life.task));
         true
@@ -299,4 +312,35 @@ impl PathWalker<'_> {
 fn is_ended_by_others(awaited: Awaited) -> bool {
     use Awaited::{File, Pipe, Process, Signal, Socket, Timer, Yield};
     !matches!(awaited, File | Pipe | Process | Signal | Socket | Timer | Yield)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hand(waiter: u32, other: u32) -> HandOver {
+        let actor = |thread| Actor::Thread(ThreadId(thread));
+        let reason = WaitsFor::Thread(Reason::Mutex);
+        let (waiter, other) = (actor(waiter), actor(other));
+        HandOver { waiter, reason, stack: StackId(0), waited: Nanos(1), other }
+    }
+
+    #[test]
+    fn a_chain_has_no_detours() {
+        for (hands, chain) in [
+            (vec![hand(1, 2), hand(2, 3)], vec![hand(1, 2), hand(2, 3)]),
+            (vec![hand(1, 2), hand(2, 3), hand(3, 2)], vec![hand(1, 2)]),
+            (vec![hand(1, 2), hand(2, 1), hand(1, 3)], vec![hand(1, 3)]),
+            (
+                vec![hand(1, 2), hand(2, 3), hand(3, 4), hand(4, 2), hand(2, 5)],
+                vec![hand(1, 2), hand(2, 5)],
+            ),
+        ] {
+            let (actor, hands_before) = (hands[hands.len() - 1].other, hands.len());
+            let path = CriticalPath { steps: Vec::new(), hands };
+            let (from, to, doing) = (Nanos(0), Nanos(1), PathDoing::Working);
+            let step = PathStep { actor, from, to, doing, hands: hands_before };
+            assert_eq!(path.chain(&step), chain);
+        }
+    }
 }

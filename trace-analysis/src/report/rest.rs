@@ -23,13 +23,23 @@ impl WaitGroup {
         self.reason.is_rest() || self.is_before
     }
 
-    /// How much of its waiting a holder caused: that part, and the whole. A thread waits for a
-    /// holder from the begin of its call on, and has waited since it went off its CPU, a little
-    /// later: so the parts of all may be more than what was waited.
+    /// How much of its waiting a holder caused: that part, and the whole.
     #[must_use]
     pub fn share(&self, holder: &Holder) -> (Nanos, Nanos) {
+        (holder.caused, self.parts())
+    }
+
+    /// How much of its waiting nobody caused who held it: that part, and the whole.
+    #[must_use]
+    pub fn free_share(&self) -> (Nanos, Nanos) {
+        (self.free, self.parts())
+    }
+
+    /// The whole that has its parts by holders. Until a thread's first switch its waiting is only
+    /// presumed, so they may be more than what was waited.
+    fn parts(&self) -> Nanos {
         let all = saturating_sum(self.holders.iter().map(|holder| holder.caused.0));
-        (holder.caused, Nanos(all.max(self.total.0)))
+        Nanos(all.saturating_add(self.free.0).max(self.total.0))
     }
 
     /// The stacks of its waits, the most time first.

@@ -125,10 +125,9 @@ fn add_holders(groups: &mut [WaitGroup], found: &Found) {
     for group in groups.iter_mut().filter(|group| group.reason.is_lock()) {
         if group.resource == ResourceId(0) {
             group.holders = found.holders_at(group.reason, group.stack);
-        } else if let Some((waiters_max, holders)) =
-            found.holders_of(group.reason, group.resource.0)
-        {
-            (group.waiters_max, group.holders) = (waiters_max, holders);
+        } else if let Some(lock) = found.holders_of(group.reason, group.resource.0) {
+            (group.waiters_max, group.holders) = (lock.waiters_max, lock.holders);
+            group.free = lock.free;
         }
     }
 }

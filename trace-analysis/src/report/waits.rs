@@ -14,6 +14,7 @@ use crate::hash::FastMap;
 use crate::reason::Reason;
 use crate::time::Moment;
 use crate::timeline::Waited;
+use crate::trace::Threads;
 
 /// What waits are told apart by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,23 +74,23 @@ struct WaitSums {
 pub(super) struct WaitTable {
     waits: Grouped<WaitKey, WaitSums, 4>,
     budget: Budget,
-    /// Only waits of these threads; empty for all.
-    threads: Vec<ThreadId>,
+    /// Only waits of these threads.
+    threads: Threads,
     /// When each thread was first there.
     firsts: FastMap<ThreadId, Moment>,
 }
 
 impl WaitTable {
-    pub(super) fn new(threads: &[ThreadId], tables: &Tables) -> Self {
+    pub(super) fn new(threads: &Threads, tables: &Tables) -> Self {
         let (waits, budget) = (Grouped::new(), Budget::new(SLOT_BYTES_MAX));
         let first = |it: &Thread| (it.id, Moment(tables.clock.signed_nanos(it.first)));
         let firsts = tables.threads.values().map(first).collect();
-        Self { waits, budget, threads: threads.to_vec(), firsts }
+        Self { waits, budget, threads: threads.clone(), firsts }
     }
 
     /// Whether waits of this thread are those that were asked for.
     pub(super) fn counts(&self, thread: ThreadId) -> bool {
-        self.threads.is_empty() || self.threads.contains(&thread)
+        self.threads.wants(thread)
     }
 
     /// Whether a wait began before the trace: the recorder finds the thread in it, knows no stack,
@@ -181,6 +182,7 @@ impl WaitSums {
             waiters: top(parties.waiters),
             wakers: top(parties.wakers),
             holders: Vec::new(),
+            free: Nanos(0),
             longest: self.longest.clone(),
         }
     }

@@ -28,8 +28,36 @@ pub(crate) struct Call {
     unresolved: u64,
     /// Bytes or a negative error, once it is over.
     pub(super) result: Option<i64>,
-    /// The last stretch off the CPU by its own will: the state it counts as, from when to when.
-    pub(super) last_off: Option<(usize, u64, u64)>,
+    /// The last stretch off the CPU by its own will,
+    pub(super) last_off: Option<Off>,
+    /// and what is one if the thread's first switch tells so.
+    unresolved_off: Option<Off>,
+}
+
+/// A stretch off the CPU.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Off {
+    /// The state it counts as.
+    pub(super) slot: usize,
+    pub(super) from: u64,
+    pub(super) to: u64,
+    /// Whether it lies before the thread's first switch.
+    pub(super) is_early: bool,
+}
+
+impl Off {
+    /// A stretch is over that goes on from `before`, if that is the same one.
+    fn longer(before: Option<Self>, new: Self) -> Self {
+        match before {
+            Some(before)
+                if (before.slot, before.is_early) == (new.slot, new.is_early)
+                    && before.to == new.from =>
+            {
+                Self { from: before.from, ..new }
+            }
+            _ => new,
+        }
+    }
 }
 
 impl Call {
@@ -48,6 +76,7 @@ impl Call {
             unresolved: 0,
             result: None,
             last_off: None,
+            unresolved_off: None,
         }
     }
 
@@ -60,18 +89,18 @@ impl Call {
         } else if slot >= BLOCKED {
             self.faulted += nanos;
         }
+        let off = Off { slot, from, to, is_early: cpu == Cpu::Never };
         match cpu {
             Cpu::Off => {
                 self.off_cpu += nanos;
-                let since = match self.last_off {
-                    Some((before, since, until)) if before == slot && until == from => since,
-                    _ => from,
-                };
-                self.last_off = Some((slot, since, to));
+                self.last_off = Some(Off::longer(self.last_off, off));
             }
             Cpu::Preempted => self.off_cpu += nanos,
             Cpu::On(_) => self.on_cpu += nanos,
-            Cpu::Never => self.unresolved += nanos,
+            Cpu::Never => {
+                self.unresolved += nanos;
+                self.unresolved_off = Some(Off::longer(self.unresolved_off, off));
+            }
             Cpu::Lost => {}
         }
     }
@@ -79,13 +108,26 @@ impl Call {
     /// The thread's first switch has come: `on` says whether it had been on a CPU until then.
     pub(super) fn resolve(&mut self, on: bool) {
         let nanos = std::mem::take(&mut self.unresolved);
+        let off = self.unresolved_off.take();
         if on {
             // What looked like waiting was not.
             (self.blocked, self.faulted) = (0, 0);
             self.on_cpu += nanos;
         } else {
             self.off_cpu += nanos;
+            self.last_off = off;
         }
+    }
+
+    /// The window ends, and the thread's first switch has not come: it has not run.
+    pub(super) fn presume_off(&mut self) {
+        self.last_off = self.last_off.or(self.unresolved_off);
+    }
+
+    /// The window begins: what the thread did in it before does not count.
+    pub(super) fn begin_window(&mut self) {
+        (self.blocked, self.faulted, self.off_cpu, self.on_cpu) = (0, 0, 0, 0);
+        (self.unresolved, self.last_off, self.unresolved_off) = (0, None, None);
     }
 
     /// Events are missing in it: what it did so far stays as it is, as observers were told of it.

@@ -54,6 +54,8 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
                 }
             }
             Open::Poll(future) => {
+                (frame.begin, frame.older) = self.in_window(frame.begin, frame.older);
+                let end = end.max(self.window_from);
                 let here = self.living[who].here(who, self.names[who].0);
                 let tasks = self.async_tasks.as_mut();
                 let link = tasks.and_then(|it| it.end_poll(here, future, &frame, end, activity));
@@ -68,7 +70,8 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
     pub(super) fn leave(&mut self, who: usize, frame: Frame, end: u64, how: How<'_>) {
         let link = match frame.open {
             Open::Region(site) => {
-                let (nanos, here) = (end.saturating_sub(frame.begin), (who, self.names[who].0));
+                let begin = self.in_window(frame.begin, 0).0;
+                let (nanos, here) = (end.saturating_sub(begin), (who, self.names[who].0));
                 let tasks = self.async_tasks.as_mut();
                 tasks.and_then(|tasks| tasks.closed_region(here, site, nanos))
             }
@@ -91,6 +94,9 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         (from, to): (u64, u64),
         activity: Option<Box<Activity>>,
     ) {
+        if !self.is_inside {
+            return;
+        }
         let around = self.living[who].runs();
         let stretch = Stretch { thread: self.names[who].0, from: Nanos(from), to: Nanos(to) };
         self.sums.run(EndedRun { task, around, stretch, activity });
@@ -140,11 +146,20 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         is_over: bool,
     ) {
         let (thread, open) = (self.names[who].0, call.open);
-        let waker = self.leave_futex(who, &call, begin, end, is_over);
-        if let Some(woken) = &waker {
-            let nanos = self.living[who].woken(&mut call, woken.waker.at.0);
+        // Who has been woken and has no CPU yet does not wait any more.
+        let woken = if is_over { None } else { self.woken_at(who, &call) };
+        // Whom a call wakes that goes on is not known yet, and presumed.
+        let is_presumed = !is_over && call.result.is_none();
+        let waker = match call_class(open.call) {
+            CallClass::FutexWake if is_presumed => None,
+            _ => self.leave_futex(who, &call, begin.saturating_sub(older), end, is_over),
+        };
+        if let Some(at) = waker.as_ref().map(|it| it.waker.at.0).or(woken) {
+            let nanos = self.living[who].woken(&mut call, at);
             let until = call.last_off.map_or(end, |(_, _, until)| until);
             self.add_ready(open.stack, thread, (until.saturating_sub(nanos), until));
+        }
+        if let Some(woken) = &waker {
             self.tell_edge(who, woken, end);
         }
         self.living[who].calls_ended += u64::from(is_over);
@@ -203,7 +218,22 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         }
     }
 
+    /// When the wait of a thread that is still in its call was ended, as far as is known.
+    fn woken_at(&self, who: usize, call: &Call) -> Option<u64> {
+        match call_class(call.open.call) {
+            CallClass::Futex => self.futexes.get(call.resource.0)?.woken_at(who),
+            CallClass::Join => {
+                let waker = self.joined(call.open, self.to)?;
+                let end = self.tables.threads.get(&waker.thread)?.end.filter(|end| end.ended)?;
+                (self.tables.clock.nanos(end.ticks).0 <= self.to).then_some(waker.at.0)
+            }
+            _ => None,
+        }
+    }
+
     /// Whoever waited at an address, or woke those who do, is done. Returns who ended the wait.
+    ///
+    /// - `begin`: of the call, perhaps before what is read.
     pub(super) fn leave_futex(
         &mut self,
         who: usize,

@@ -84,9 +84,10 @@ impl Cpus {
         Self { lanes, used, from, on: 0, able: 0, since: from, watched, concurrency }
     }
 
-    /// The window begins: who runs is known, what was counted does not count.
-    pub(super) fn restart(&mut self) {
-        self.pass(self.from);
+    /// The window begins then: who runs is known, what was counted does not count.
+    pub(super) fn restart(&mut self, from: u64) {
+        self.from = from;
+        self.pass(from);
         self.concurrency = Concurrency::default();
         for lane in self.lanes.values_mut() {
             lane.life = CpuLife { cpu: lane.life.cpu, ..CpuLife::default() };

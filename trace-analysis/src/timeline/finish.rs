@@ -40,12 +40,23 @@ pub(crate) struct Found {
     hands: LockHands,
 }
 
+/// Of one lock.
+#[derive(Debug)]
+pub(crate) struct LockHolders {
+    /// How many threads waited at once at most.
+    pub(crate) waiters_max: u32,
+    pub(crate) holders: Vec<Holder>,
+    /// How long threads waited while nobody had it: who was woken for it had no CPU.
+    pub(crate) free: Nanos,
+}
+
 impl Found {
-    /// How many threads waited at once at an address, and who held the lock there while others
-    /// waited for this reason: readers and writers of one lock wait for two.
-    pub(crate) fn holders_of(&self, reason: Reason, resource: u32) -> Option<(u32, Vec<Holder>)> {
+    /// Who held the lock at an address while others waited for this reason: readers and writers of
+    /// one lock wait for two.
+    pub(crate) fn holders_of(&self, reason: Reason, resource: u32) -> Option<LockHolders> {
         let futex = self.futexes.get(resource)?;
-        Some((futex.waiters_max, futex.holders(reason)))
+        let (holders, free) = (futex.holders(reason), futex.free(reason));
+        Some(LockHolders { waiters_max: futex.waiters_max, holders, free })
     }
 
     /// How many waits have no waker or no holder because a table was full.
@@ -63,7 +74,8 @@ pub(super) fn finish<O: Observer, F: Fold>(walk: &mut Walk<'_, O, F>) -> Found {
     let mut threads = Vec::new();
     for who in 0..walk.living.len() {
         let life = end_life(walk, who);
-        if life.end > life.begin || walk.living[who].seen {
+        let is_there = life.end > life.begin || walk.living[who].seen;
+        if is_there && !walk.may_be_another(who) {
             threads.push(life);
         }
     }
@@ -77,7 +89,7 @@ pub(super) fn finish<O: Observer, F: Fold>(walk: &mut Walk<'_, O, F>) -> Found {
         cpus_watched: if cpus.is_empty() { 0 } else { cpus_watched(walk.tables()).max(cpus.len()) },
         cpus,
         concurrency,
-        standstills: walk.stops.told().to_vec(),
+        standstills: walk.stops.inside(walk.from, walk.to).collect(),
         faults: walk.faults,
         calls_open: walk.calls_open,
         events_dropped: walk.events_dropped,

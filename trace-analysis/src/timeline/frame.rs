@@ -4,7 +4,7 @@ use trace_format::id::{Open, SiteId, StackId};
 
 use super::activity::Account;
 use super::futures::Link;
-use super::spent::Known;
+use super::spent::{Known, Spent};
 
 /// Something open on a thread.
 #[derive(Debug)]
@@ -23,6 +23,18 @@ pub(crate) struct Frame {
     pub(crate) waits_at: StackId,
     /// Whether something was recorded inside.
     pub(crate) is_full: bool,
+}
+
+impl Frame {
+    /// The window begins then: what it has been before is older.
+    pub(super) fn begin_window(&mut self, at: u64) {
+        let older = at.saturating_sub(self.begin);
+        (self.begin, self.older) = (self.begin + older, self.older.saturating_add(older));
+        self.before = Known::default();
+        if let Some(account) = &mut self.account {
+            **account = Account::new(Spent::default());
+        }
+    }
 }
 
 /// Links, mostly none.

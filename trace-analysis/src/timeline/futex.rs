@@ -7,9 +7,13 @@
 //!   to be the oldest wait's, as the kernel's queue is one: whoever was woken and has no CPU yet is
 //!   not made to wait by those who have the lock next.
 //! - Whoever gives up a lock at which others wait wakes one. So the thread that made a wake had the
-//!   lock until then: since it was woken for it, or since another began to wait for it, if that was
-//!   behind the wake before. What lies between that wake and this moment is nobody's.
-//! - Whoever waited for a lock and was woken has it next, if it does not wait again.
+//!   lock until then: since it came back from its own wait for it, or since another began to wait
+//!   for it, if that was behind the wake before. If neither is so, nobody knows since when.
+//! - From when a thread is woken for a lock to when it comes back and has it the lock is free, if
+//!   nobody else gives it up meanwhile. If it has no CPU, that makes others wait, and nobody holds
+//!   the lock.
+//! - A thread makes others wait for as long as they were blocked meanwhile: so the parts of the
+//!   waiting add up to no more than all of it.
 
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
@@ -21,8 +25,9 @@ use trace_format::time::Nanos;
 
 use super::history::{Doings, Spots};
 use super::life::Times;
-use super::spent::Spent;
+use super::spent::{BLOCKED, READY, Spent};
 use super::standstill::Stops;
+use super::thread::Living;
 use crate::hash::FastMap;
 use crate::reason::Reason;
 
@@ -40,6 +45,9 @@ const SWEEP_EACH: usize = FUTEXES_MAX / 16;
 const HOLDERS_MAX: usize = 256;
 /// and so many of them are told of in the end.
 const HOLDERS_TOLD: usize = 8;
+
+/// Maximum number of threads that came back from their wait for one lock and have not given it up.
+const CAME_MAX: usize = 64;
 
 /// The reasons for which threads wait that another thread can be to blame for.
 const LOCKS: [Reason; 4] = [Reason::Mutex, Reason::RwLockRead, Reason::RwLockWrite, Reason::Once];
@@ -99,6 +107,8 @@ struct Waiter {
     counts: bool,
     /// When the wake was made that has ended its wait, as far as is known.
     woken: Option<u64>,
+    /// Whether it will be known that its time was up: no wake ends its wait.
+    is_unwoken: bool,
 }
 
 /// Since when threads have waited for locks without a pause, whichever threads and locks: nobody
@@ -117,13 +127,31 @@ pub(super) struct Futex {
     pub(super) waiters_max: u32,
     /// The last wake, or the begin of all.
     last_wake: u64,
-    /// Who has it, and since when, if that is known.
-    holder: Option<(ThreadId, u64)>,
-    /// Whose wait for it was over last, and when: whoever ended that.
-    came: Option<(ThreadId, u64)>,
+    /// Who waited for it as a lock, came back, and has neither given it up nor waited again.
+    came: Vec<Comer>,
     holders: HashMap<HolderKey, Held>,
     /// How often somebody gave it up for whom there was no room among these.
     pub(super) late: u64,
+    /// How long threads waited while nobody had it, by [`LOCKS`].
+    free: [u64; LOCKS.len()],
+}
+
+/// A thread whose wait for a lock was over.
+#[derive(Clone, Copy, Debug)]
+struct Comer {
+    thread: ThreadId,
+    /// When it was over.
+    end: u64,
+    /// When the wake was made that ended it, if that is known.
+    woken: Option<u64>,
+}
+
+/// What threads did up to a wake.
+pub(super) struct Meanwhile<'w> {
+    pub(super) living: &'w [Living],
+    /// The begin of what counts.
+    pub(super) from: u64,
+    pub(super) stops: &'w Stops,
 }
 
 /// For what others waited, who held it, and where it gave it up. Readers and writers wait for one
@@ -227,6 +255,15 @@ impl Futexes {
         }
     }
 
+    /// The wait of a thread that began just now will be over as its time is up.
+    pub(super) fn nobody_wakes(&mut self, resource: u32, who: usize) {
+        let waiters = self.get_mut(resource).map(|futex| &mut futex.waiters);
+        let waiter = waiters.and_then(|all| all.iter_mut().rev().find(|it| it.who == who));
+        if let Some(waiter) = waiter {
+            waiter.is_unwoken = true;
+        }
+    }
+
     /// How many waits began when there was no room for another address, and how often a lock was
     /// given up when there was none for another of its holders.
     pub(super) fn late(&self) -> u64 {
@@ -240,6 +277,7 @@ impl Futexes {
         for futex in self.by_resource.values_mut() {
             futex.holders.clear();
             futex.late = 0;
+            futex.free = Default::default();
             futex.waiters_max = futex.counted;
         }
     }
@@ -252,6 +290,12 @@ impl Futexes {
     /// The same, where a wait may be over.
     pub(super) fn get_mut(&mut self, resource: u32) -> Option<&mut Futex> {
         self.by_resource.get_mut(&resource)
+    }
+}
+
+impl Meanwhile<'_> {
+    fn doings(&self, who: usize, from: u64, to: u64) -> Doings {
+        self.living[who].history.doings(from, to)
     }
 }
 
@@ -270,11 +314,10 @@ impl Futex {
         reason: Reason,
         counts: bool,
     ) {
-        // It was woken, and another was faster.
-        if self.holder.is_some_and(|(holder, _)| holder == thread) {
-            self.holder = None;
-        }
-        self.waiters.push(Waiter { who, begin, reason, counts, woken: None });
+        // It came back, and another was faster.
+        self.came.retain(|it| it.thread != thread);
+        let (woken, is_unwoken) = (None, false);
+        self.waiters.push(Waiter { who, begin, reason, counts, woken, is_unwoken });
         if reason.is_lock() {
             self.lock_waits.begin(begin);
         }
@@ -293,33 +336,54 @@ impl Futex {
         let at = self.waiters.iter().position(|waiter| waiter.who == who);
         let waiter = at.map(|at| self.waiters.swap_remove(at));
         self.counted -= u32::from(waiter.is_some_and(|waiter| waiter.counts));
-        if waiter.is_some_and(|waiter| waiter.reason.is_lock()) {
-            self.lock_waits.end();
-            self.came = Some((thread, end));
-        }
+        let taken = waiter.and_then(|waiter| waiter.woken);
         let fits = |wake: &&mut Wake| wake.begin <= end && wake.end >= begin && wake.left > 0;
-        let wake = self.wakes.iter_mut().rev().filter(|_| was_woken).find(fits);
+        let mut wakes = self.wakes.iter_mut().rev().filter(|_| was_woken).filter(fits);
+        let last = wakes.next();
+        // The kernel's queue says which, if several may have.
+        let wake = match last {
+            Some(last) if taken.is_some_and(|taken| taken != last.begin) => {
+                wakes.find(|wake| Some(wake.begin) == taken).or(Some(last))
+            }
+            last => last,
+        };
         let wake = wake.map(|wake| {
             wake.left -= 1;
             *wake
         });
-        if let Some(taken) = waiter.and_then(|waiter| waiter.woken) {
+        if waiter.is_some_and(|waiter| waiter.reason.is_lock()) {
+            self.lock_waits.end();
+            self.comes(Comer { thread, end, woken: wake.map(|wake| wake.begin) });
+        }
+        if let Some(taken) = taken {
             self.pass_on(taken, wake.map(|wake| wake.begin));
         } else if let Some(wake) = wake {
             self.take_back(wake.begin);
         }
-        let wake = wake?;
-        // It has the lock now, unless it was given up and taken again by then.
-        if waiter.is_some_and(|waiter| waiter.reason.is_lock()) && self.last_wake <= wake.begin {
-            self.holder = Some((thread, end));
+        wake
+    }
+
+    fn comes(&mut self, comer: Comer) {
+        if self.came.len() >= CAME_MAX {
+            self.came.remove(0);
         }
-        Some(wake)
+        self.came.push(comer);
+    }
+
+    /// Those that wait for it as a lock.
+    pub(super) fn waiters_for_lock(&self) -> Vec<usize> {
+        let waiters = self.waiters.iter().filter(|it| it.reason.is_lock());
+        waiters.map(|it| it.who).collect()
+    }
+
+    /// When the wait of a thread that is still in its call was ended, as far as is known.
+    pub(super) fn woken_at(&self, who: usize) -> Option<u64> {
+        self.waiters.iter().find(|it| it.who == who)?.woken
     }
 
     /// A wake at this moment ended the waits of those that have waited longest.
     fn end_oldest(&mut self, at: u64, woken: u64) {
-        let is_asleep =
-            |it: &&mut Waiter| it.woken.is_none() && it.begin <= at && it.reason.is_lock();
+        let is_asleep = |it: &&mut Waiter| it.woken.is_none() && it.begin <= at && !it.is_unwoken;
         let asleep = self.waiters.iter_mut().filter(is_asleep);
         if woken == 1 {
             if let Some(oldest) = asleep.min_by_key(|it| it.begin) {
@@ -352,72 +416,68 @@ impl Futex {
         self.end_oldest(taken, 1);
     }
 
-    /// Who surely has the lock, and since when: a thread that waited for it, was woken for it, and
-    /// has not given it up since.
+    /// Who surely has the lock, and since when: the last thread that waited for it, was woken for
+    /// it, and has not given it up since.
     pub(super) fn holder(&self) -> Option<(ThreadId, Nanos)> {
-        self.holder.map(|(thread, since)| (thread, Nanos(since)))
+        let woken = self.came.iter().filter(|it| it.woken == Some(self.last_wake));
+        let last = woken.max_by_key(|it| it.end)?;
+        Some((last.thread, Nanos(last.end)))
     }
 
     /// A thread makes a wake, at a lock by giving it up.
     ///
-    /// - `stack`, `place`: where; and one stack for all at that place.
-    /// - `edge`: the number of the edges from it.
-    /// - `woken`: how many threads it woke, or may have.
-    /// - `stops`: when nobody made anybody wait.
-    /// - `doings`: what the thread did from then to then.
-    pub(super) fn wake(
-        &mut self,
-        (thread, edge): (ThreadId, u64),
-        (stack, place): (StackId, StackId),
-        (begin, end): (u64, u64),
-        woken: u64,
-        stops: &Stops,
-        doings: impl Fn(u64, u64) -> Doings,
-    ) {
+    /// - `then`: what threads did up to now; those that wait for the lock are there.
+    pub(super) fn wake(&mut self, who: usize, wake: Wake, then: &Meanwhile<'_>) {
+        let Wake { thread, place, begin, left: woken, .. } = wake;
         let last = std::mem::replace(&mut self.last_wake, begin);
-        let (mut first, mut is_awaited) = (None::<u64>, false);
-        for waiter in self.waiters.iter().filter(|waiter| waiter.begin <= begin) {
-            if !LOCKS.contains(&waiter.reason) {
-                continue;
-            }
-            if waiter.begin >= last {
-                first = Some(first.map_or(waiter.begin, |first| first.min(waiter.begin)));
-            }
-            is_awaited |= waiter.begin < last && waiter.woken.is_none();
-        }
+        let came = self.came.iter().position(|it| it.thread == thread);
+        let came = came.map(|at| self.came.remove(at));
+        let waits = self.waiters.iter().filter(|it| it.begin <= begin && it.reason.is_lock());
+        let first = waits.clone().map(|it| it.begin).filter(|begin| *begin >= last).min();
         // With nobody waiting it may have given the lock up, and taken it again.
-        let holder = self.holder.take().filter(|(holder, _)| *holder == thread && is_awaited);
-        // Nobody has a lock while it waits for it.
-        let came = self.came.filter(|(who, _)| *who == thread).map_or(0, |(_, end)| end);
-        let since = holder.map(|(_, since)| since).or(first).map(|since| since.max(came));
-        let caused = self.waited_for(since.unwrap_or(last).max(last), begin, stops);
+        let is_awaited = waits.clone().any(|it| it.begin < last && it.woken.is_none());
+        // Nobody has a lock while it waits for it, or another gives it up.
+        let came_at = came.map_or(last, |came| came.end.max(last));
+        let since = match came {
+            Some(_) if is_awaited => Some(came_at),
+            _ => first.map(|first| first.max(came_at)),
+        };
+        let caused = since.map(|since| self.waited_for((since, begin), then)).unwrap_or_default();
+        if let Some(came) = came.filter(|came| came.woken == Some(last)) {
+            // What it was ready for since it was woken.
+            let from = last.max(then.from);
+            let to = from + then.doings(who, from, came.end).spent.0[READY];
+            let free = self.waited_for((from, first.map_or(to, |first| first.min(to))), then);
+            for (sum, free) in self.free.iter_mut().zip(free) {
+                *sum = sum.saturating_add(free);
+            }
+        }
         if self.wakes.len() >= WAKES_MAX {
             self.wakes.pop_front();
         }
         if woken > 0 {
-            let wake = Wake::new(thread, (stack, place), (begin, end), woken);
-            self.wakes.push_back(Wake { edge, held_since: since, ..wake });
+            self.wakes.push_back(Wake { held_since: since, ..wake });
         }
         self.end_oldest(begin, woken);
         for (reason, caused) in LOCKS.into_iter().zip(caused) {
             let holder = (reason, thread, place);
             if self.blame(holder, begin, caused)
-                && let Some(since) = since
+                && let Some(since) = since.map(|since| since.max(then.from))
             {
-                self.held(holder, stops.awake(since, begin), doings(since, begin));
+                self.held(holder, then.stops.awake(since, begin), then.doings(who, since, begin));
             }
         }
     }
 
-    /// How long those who still wait have waited for each kind of lock from `since` on: before, it
-    /// was another's, or free, and who was woken for it had no CPU.
-    fn waited_for(&self, since: u64, now: u64, stops: &Stops) -> [u64; LOCKS.len()] {
+    /// How long those who still wait for each kind of lock were blocked meanwhile.
+    fn waited_for(&self, (from, to): (u64, u64), then: &Meanwhile<'_>) -> [u64; LOCKS.len()] {
         let mut waited = [0_u64; LOCKS.len()];
-        let waiters = self.waiters.iter().filter(|it| it.begin <= now);
+        let waiters = self.waiters.iter().filter(|it| it.begin <= to && from < to);
         for waiter in waiters.filter(|it| it.counts && it.woken.is_none()) {
             if let Some(lock) = LOCKS.iter().position(|lock| *lock == waiter.reason) {
-                let nanos = stops.awake(waiter.begin.max(since), now);
-                waited[lock] = waited[lock].saturating_add(nanos);
+                let doings = then.doings(waiter.who, waiter.begin.max(from), to);
+                let blocked = doings.spent.0[BLOCKED + waiter.reason as usize];
+                waited[lock] = waited[lock].saturating_add(blocked);
             }
         }
         waited
@@ -464,6 +524,12 @@ impl Futex {
                 _ => self.end_oldest(begin, woken - 1),
             }
         }
+    }
+
+    /// How long threads waited for this reason while nobody had it: who was woken had no CPU.
+    pub(super) fn free(&self, reason: Reason) -> Nanos {
+        let lock = LOCKS.iter().position(|lock| *lock == reason);
+        Nanos(lock.map_or(0, |lock| self.free[lock]))
     }
 
     /// Who held it while others waited for this reason, the most waiting caused first;

@@ -44,6 +44,14 @@ impl Gaps {
         (self.rest, self.restated, self.is_unsure) = (open, 0, true);
     }
 
+    /// The window begins then.
+    pub(super) fn begin_window(&mut self, at: u64) {
+        for aside in &mut self.rest {
+            aside.frame.begin_window(at);
+            aside.call.iter_mut().for_each(Call::begin_window);
+        }
+    }
+
     /// Whether it is not known yet what of it goes on.
     #[inline]
     pub(super) fn is_open(&self) -> bool {

@@ -118,13 +118,14 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
             return since;
         };
         for hand in hands.iter().filter(|_| counts) {
-            let held = self.stops.awake(hand.from, hand.until);
+            let from = hand.from.max(self.from);
+            let held = self.stops.awake(from, hand.until);
             let holder = (call.why.reason, hand.thread, hand.place);
             if lock.blame(holder, hand.until, held)
                 && let Some(who) = self.who.thread(hand.thread)
             {
                 self.living[who].catch_up();
-                let doings = self.living[who].history.doings(hand.from, hand.until);
+                let doings = self.living[who].history.doings(from, hand.until);
                 lock.held(holder, held, doings);
             }
         }

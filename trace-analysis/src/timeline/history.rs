@@ -167,6 +167,11 @@ impl History {
         Self { lock_waits, ..Self::default() }
     }
 
+    /// The window begins: what was before does not count.
+    pub(super) fn begin_window(&mut self) {
+        *self = Self::new(self.lock_waits.clone());
+    }
+
     /// Time has passed.
     #[inline]
     pub(super) fn add(&mut self, stretch: Stretch) {

@@ -6,6 +6,7 @@
 //! what was around it. `stack` has the same rule for what is read in file order, and keeps polls
 //! and calls as well, which are over here.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use trace_format::id::{Open, TaskId};
@@ -56,6 +57,28 @@ impl LateOnes {
     #[inline]
     pub(super) fn has(&self, open: Open) -> bool {
         !self.all.is_empty() && self.counts.contains_key(&open)
+    }
+
+    /// The window begins then: what was done in them before does not count. Of those that are alike
+    /// from there on one is kept, as the ends of the others are found nowhere.
+    pub(super) fn begin_window(&mut self, at: u64) {
+        let mut all: Vec<_> = std::mem::take(self).all.into_iter().collect();
+        all.sort_by_key(|((open, begin), _)| (Reverse(*begin), open.to_word()));
+        for ((open, begin), Late { taken, rest }) in all {
+            let rest = match rest {
+                Rest::Region { is_inner, .. } => {
+                    let (before, inside) = (Known::default(), Known::default());
+                    Rest::Region { is_inner, before, inside }
+                }
+                Rest::Run { around, account } => {
+                    Rest::Run { around, account: account.map(|_| Box::default()) }
+                }
+            };
+            let it = (open, begin.max(at));
+            if !self.all.contains_key(&it) {
+                self.insert(it, Late { taken: taken.max(at), rest });
+            }
+        }
     }
 
     fn insert(&mut self, it: (Open, u64), late: Late) {
@@ -152,7 +175,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
                 let wall = end.saturating_sub(begin);
                 self.sums.region(&EndedRegion { site, is_over: true, is_inner, wall, inside });
             }
-            (Open::Task(task), Rest::Run { around, account }) => {
+            (Open::Task(task), Rest::Run { around, account }) if self.is_inside => {
                 let thread = self.names[who].0;
                 let stretch = Stretch { thread, from: Nanos(begin), to: Nanos(end) };
                 let activity = account.map(|account| Box::new(account.1));

@@ -37,7 +37,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
                 }
                 // What it waited for may be over. Whom it wakes is said once it is known to be.
                 if let Some(call) = call.filter(is_futex_wait) {
-                    self.leave_futex(who, &call, frame.begin, frame.begin, false);
+                    self.forget_wait(who, &call, &frame);
                 }
                 open.push(Aside { frame, call });
             }
@@ -97,7 +97,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
 
     /// Something is open still: it goes on as it was, and waits again if it waited.
     pub(super) fn restore(&mut self, who: usize, aside: Aside) {
-        let begin = aside.frame.begin;
+        let begin = aside.frame.begin.saturating_sub(aside.frame.older);
         if let Some(call) = aside.call.filter(is_futex_wait) {
             let (thread, reason) = (self.names[who].0, call.why.reason);
             let counts = self.sums.counts(thread);
@@ -120,7 +120,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         }
         for Aside { frame, call } in rest.iter().rev() {
             if let Some(call) = call.filter(|call| !is_futex_wait(call)) {
-                self.leave_futex(who, &call, frame.begin, frame.begin, false);
+                self.forget_wait(who, &call, frame);
             }
             self.lose_frame(who, frame, at);
         }
@@ -133,7 +133,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         self.living[who].dropped(to.0.saturating_sub(from.0));
         let ends = self.living[who].gaps.lose((events, ends));
         self.lose_ends(who, ends, to.0.min(at));
-        if O::IS_ON {
+        if self.is_watched() {
             let who = self.seen(who);
             self.observer.lost(who, Nanos(at), &loss);
         }
@@ -152,13 +152,19 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         }
     }
 
+    /// Nobody knows when a call was over, or who ended its wait.
+    fn forget_wait(&mut self, who: usize, call: &Call, frame: &Frame) {
+        let begin = frame.begin.saturating_sub(frame.older);
+        self.leave_futex(who, call, begin, begin, false);
+    }
+
     /// Something may be over, nobody knows since when; at the latest then.
     pub(super) fn lose_frame(&mut self, who: usize, frame: &Frame, at: u64) {
         if let Some(call) = self.living[who].take_call() {
-            self.leave_futex(who, &call, frame.begin, frame.begin, false);
+            self.forget_wait(who, &call, frame);
         }
         if let (Open::Poll(future), Some(tasks)) = (frame.open, &mut self.async_tasks) {
-            tasks.lost_poll(future, self.names[who].0, at);
+            tasks.lost_poll(future, self.names[who].0, at.max(self.window_from));
         }
         self.tell_end(who, frame.open, at, How::Lost);
     }

@@ -79,6 +79,7 @@ pub use self::life::{ThreadLife, Times};
 pub(crate) use self::places::Place;
 pub use self::wait::{OneCall, Unended, Wait, Waker};
 pub(crate) use self::walk::Walk;
+pub use self::who::unjoined;
 use crate::reason::Reason;
 use crate::time::Moment;
 
@@ -107,7 +108,7 @@ pub struct Begun<'e> {
     /// Of a call that is over already: what it returned.
     pub result: Option<i64>,
     /// Of a call that wakes, and of a poll: the number of the edges that begin or end here; 0 for
-    /// none. See [`Edge::number`].
+    /// none, and for what had begun before the window. See [`Edge::number`].
     pub edge: u64,
 }
 

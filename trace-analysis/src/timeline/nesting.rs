@@ -6,7 +6,7 @@ use trace_format::call::CallClass;
 use trace_format::id::{FutureId, Open, OpenCall, SiteId, StackId};
 use trace_format::time::{Nanos, Ticks};
 
-use super::futex::woken;
+use super::futex::{Futex, Meanwhile, Wake, timed_out, woken};
 use super::futures::innermost_poll;
 use super::observed::Given;
 use super::places::Meaning;
@@ -117,9 +117,6 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
     pub(super) fn open(&mut self, who: usize, open: Open, ticks: Ticks, given: Given<'_>) -> bool {
         let begin = self.nanos(ticks);
         self.end_early(who, begin);
-        if !matches!(open, Open::Call(_)) && !self.follows_all() {
-            return false;
-        }
         // Beyond what is read is only what begins before it.
         let older = match begin == self.from {
             true => Moment(self.tables.clock.signed_nanos(ticks)).before(self.from),
@@ -143,7 +140,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
             }
         };
         if self.living[who].is_too_deep() {
-            if O::IS_ON {
+            if self.is_watched() {
                 let who = self.seen(who);
                 self.observer.too_deep(who);
             }
@@ -169,12 +166,13 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         older: u64,
     ) -> (bool, u64) {
         let mut told = (false, 0);
+        let (at, before) = self.in_window(begin, older);
         // What lies too deep is not followed: nobody tells of its end.
         if self.living[who].has_room()
             && let Some(tasks) = &mut self.async_tasks
         {
             let here = self.living[who].here(who, self.names[who].0);
-            told = tasks.begin_poll(here, future, begin, older);
+            told = tasks.begin_poll(here, future, at, before);
         }
         self.living[who].push(Open::Poll(future), begin, None);
         told
@@ -201,27 +199,29 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         if self.living[who].is_too_deep() {
             return (0, why.reason);
         }
-        let (thread, resource) = (self.names[who].0, resource.0);
+        let (thread, resource, since) =
+            (self.names[who].0, resource.0, begin.saturating_sub(older));
         let mut edge = 0;
         match call_class(call.call) {
             CallClass::Futex if whole.is_none_or(|(_, result)| result != EAGAIN) => {
                 let counts = self.sums.counts(thread);
-                self.futexes.wait(resource, (who, thread), begin, why.reason, counts);
+                self.futexes.wait(resource, (who, thread), since, why.reason, counts);
+                if whole.is_some_and(|(_, result)| timed_out(call.call, result)) {
+                    self.futexes.nobody_wakes(resource, who);
+                }
             }
             CallClass::FutexWake => {
                 let (end, woken) = match whole {
                     Some((end, result)) => (end, woken(call.call, result)),
                     None => (u64::MAX, 1),
                 };
-                let Some(futex) = self.futexes.at(resource) else { return (0, why.reason) };
                 if woken > 0 {
                     self.edges += 1;
                     edge = self.edges;
                 }
-                let (stops, places) = (&self.stops, (call.stack, place));
-                let history = &self.living[who].history;
-                let doings = |from, to| history.doings(from, to);
-                futex.wake((thread, edge), places, (begin, end), woken, stops, doings);
+                let mut wake = Wake::new(thread, (call.stack, place), (since, end), woken);
+                wake.edge = edge;
+                self.wake(who, resource, wake);
             }
             _ => {}
         }
@@ -233,13 +233,22 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         (edge, why.reason)
     }
 
+    /// A thread makes a wake, at a lock by giving it up.
+    fn wake(&mut self, who: usize, resource: u32, wake: Wake) {
+        // What they did up to now tells how long others waited for whom.
+        let futex = self.futexes.get(resource).filter(|_| self.is_inside);
+        for waiter in futex.map_or(Vec::new(), Futex::waiters_for_lock) {
+            self.bring(waiter, wake.begin);
+        }
+        let Some(futex) = self.futexes.at(resource) else { return };
+        let (living, from, stops) = (&self.living, self.from, &self.stops);
+        futex.wake(who, wake, &Meanwhile { living, from, stops });
+    }
+
     /// What was opened last ends.
     ///
     /// - `waits_at`: of a poll, where its future waits.
     pub(super) fn end(&mut self, who: usize, at: u64, waits_at: StackId, how: How<'_>) {
-        if !self.follows_all() {
-            return;
-        }
         self.end_early(who, at);
         if let Some(frame) = self.living[who].frames.last_mut() {
             frame.waits_at = waits_at;
@@ -251,7 +260,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         let is_kept = !self.living[who].is_too_deep();
         match self.living[who].pop(at) {
             Some((frame, end)) => self.closed(who, frame, end, how),
-            None if O::IS_ON && is_kept && !self.living[who].gaps.is_unsure() => {
+            None if self.is_watched() && is_kept && !self.living[who].gaps.is_unsure() => {
                 let who = self.seen(who);
                 self.observer.unmatched(who, Nanos(at));
             }
@@ -306,7 +315,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         if !self.end_late(who, open, begin, at) {
             self.end_late_of_others(who, open, begin);
         }
-        if !O::IS_ON {
+        if !self.is_watched() {
             return;
         }
         let (seen, polled) = (self.seen(who), innermost_poll(self.living[who].polls()));

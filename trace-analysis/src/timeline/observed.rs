@@ -40,6 +40,27 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         Who { number, thread, os_id }
     }
 
+    /// Whether there is an observer who is told what happens now: the window has begun.
+    #[inline]
+    pub(super) fn is_watched(&self) -> bool {
+        O::IS_ON && self.is_inside
+    }
+
+    /// The window begins: tells what is open on threads.
+    pub(super) fn tell_open(&mut self) {
+        if !O::IS_ON {
+            return;
+        }
+        for who in 0..self.living.len() {
+            let seen = self.seen(who);
+            for (frame, reason, result) in self.living[who].open() {
+                let at = Moment::older(frame.begin, frame.older);
+                let (open, values, edge) = (frame.open, Values::default(), 0);
+                self.observer.begin(seen, &Begun { open, at, values, reason, result, edge });
+            }
+        }
+    }
+
     /// Tells that something begins.
     pub(super) fn tell_begin(
         &mut self,
@@ -49,7 +70,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         given: Given<'_>,
         (edge, reason): (u64, Option<Reason>),
     ) {
-        if !O::IS_ON {
+        if !self.is_watched() {
             return;
         }
         self.tell_news(Values::default(), FutureId(0));
@@ -60,7 +81,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
 
     /// Tells that something ends.
     pub(super) fn tell_end(&mut self, who: usize, open: Open, at: u64, how: How<'_>) {
-        if O::IS_ON {
+        if self.is_watched() {
             let who = self.seen(who);
             self.observer.end(who, open, Nanos(at), how);
             self.tell_news(Values::default(), FutureId(0));
@@ -69,7 +90,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
 
     /// Tells of an event that opens and ends nothing, which began this future if it began one.
     pub(super) fn tell_event(&mut self, who: usize, at: u64, kind: &EventKind<'_>, note: Note) {
-        if !O::IS_ON {
+        if !self.is_watched() {
             return;
         }
         let (values, future) = match *kind {
@@ -91,6 +112,8 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         let Some(tasks) = &mut self.async_tasks else { return };
         for news in tasks.take_news() {
             match news {
+                // It has no part of the window.
+                News::Interval(_) if !self.is_inside => {}
                 News::Begun(begun) if begun.future == future => {
                     self.observer.future(&FutureBegun { values, ..begun });
                 }
@@ -103,7 +126,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
     /// Tells in which states a thread was, as far as that won't change.
     #[inline]
     pub(super) fn tell_intervals(&mut self, who: usize) {
-        if !O::IS_ON {
+        if !self.is_watched() {
             return;
         }
         let living = &self.living[who];
@@ -123,7 +146,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
 
     /// Tells who ended a thread's wait.
     pub(super) fn tell_edge(&mut self, who: usize, woken: &Woken, end: u64) {
-        if !O::IS_ON {
+        if !self.is_watched() {
             return;
         }
         let Woken { waker, edge: number, .. } = *woken;
@@ -138,6 +161,9 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         let seen = self.seen(who);
         for _ in 0..count {
             let Some(stretch) = self.living[who].history.tell() else { return };
+            if self.may_be_another(who) {
+                continue;
+            }
             self.observer.interval(&interval(seen, &stretch));
         }
     }

@@ -143,18 +143,15 @@ fn duration(kind: &EventKind<'_>) -> Ticks {
 impl Stops {
     /// Of all standstills of a trace, by time, those that lie in the window, as far as they do.
     pub(crate) fn new(all: Vec<Standstill>, from: u64, to: u64) -> Self {
-        let inside = all.into_iter().map(|it| {
-            let (from, to) = (it.from.0.max(from), it.to.0.min(to));
-            Standstill { from: Nanos(from), to: Nanos(to), ..it }
-        });
-        let told: Arc<[_]> = inside.filter(|it| it.from < it.to).collect();
+        let told: Arc<[_]> = cut(&all, from, to).collect();
         let stopped = told.iter().filter(|it| it.suspended == Nanos(0));
         let stopped = stopped.map(|it| (it.from.0, it.to.0)).collect();
         Self { told, stopped }
     }
 
-    pub(crate) fn told(&self) -> &[Standstill] {
-        &self.told
+    /// Those that lie in a part of it, as far as they do.
+    pub(crate) fn inside(&self, from: u64, to: u64) -> impl Iterator<Item = Standstill> {
+        cut(&self.told, from, to)
     }
 
     /// The first that ends after `at`, from its place `first` on, which is moved to it.
@@ -175,6 +172,15 @@ impl Stops {
     }
 }
 
+/// What lies between two moments, as far as it does.
+fn cut(all: &[Standstill], from: u64, to: u64) -> impl Iterator<Item = Standstill> {
+    let cut = all.iter().map(move |it| {
+        let (from, to) = (it.from.0.max(from), it.to.0.min(to));
+        Standstill { from: Nanos(from), to: Nanos(to), ..*it }
+    });
+    cut.filter(|it| it.from < it.to)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,7 +191,9 @@ mod tests {
         let suspended = Standstill { suspended: Nanos(9), ..stop(0, 100) };
         let all = vec![suspended, stop(10, 20), stop(30, 40), stop(90, 200)];
         let stops = Stops::new(all, 15, 100);
-        assert_eq!(stops.told().len(), 4);
+        assert_eq!(stops.inside(0, 1_000).count(), 4);
+        let first = Standstill { suspended: Nanos(9), ..stop(15, 16) };
+        assert_eq!(stops.inside(0, 16).collect::<Vec<_>>(), [first, stop(15, 16)]);
         assert_eq!(&*stops.stopped, [(15, 20), (30, 40), (90, 100)]);
         for (from, to, awake) in
             [(0, 15, 15), (0, 20, 15), (16, 18, 0), (18, 35, 10), (0, 100, 75), (50, 40, 0)]

@@ -31,7 +31,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
                     account.sample(stack, 1);
                 }
                 self.sums.sampled(self.names[who].0, stack);
-                if O::IS_ON {
+                if self.is_watched() {
                     let seen = self.seen(who);
                     self.observer.sample(seen, cpu, Nanos(at), stack);
                 }
@@ -41,19 +41,20 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
                 let Some(who) = self.os_thread(os_thread, at) else { return };
                 self.bring(who, at);
                 self.living[who].fault = Some((stack, at));
-                if O::IS_ON {
+                if self.is_watched() {
                     let seen = self.seen(who);
                     self.observer.fault(seen, Nanos(at), address, stack);
                 }
             }
             EventKind::LostKernel { records } => {
                 self.cpus.lost(cpu, records);
-                if O::IS_ON {
+                if self.is_watched() {
                     self.observer.lost_records(cpu, Nanos(at), records);
                 }
                 self.lose_switches(at);
             }
-            _ => self.observer.unknown(),
+            _ if self.is_inside => self.observer.unknown(),
+            _ => {}
         }
     }
 
@@ -105,6 +106,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
 
     /// Waiting outside calls is over.
     pub(super) fn tell_outside(&mut self, who: usize) {
+        let is_told = O::WANTS_SUMS && !self.may_be_another(who);
         let living = &mut self.living[who];
         let nanos = std::mem::take(&mut living.outside);
         if nanos == 0 {
@@ -114,7 +116,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
             Some((stack, _)) => (Reason::PageFault, stack),
             None => (Reason::Unseen, StackId(0)),
         };
-        if !O::WANTS_SUMS {
+        if !is_told {
             return;
         }
         let wait = Wait {

@@ -9,8 +9,10 @@
 //! - That a wait was over and the thread only ready is known when its call ends and its waker is
 //!   found; time is then moved, within the call.
 //!
-//! Elsewhere: the sums (`spent`), what a thread did lately (`history`), what goes on behind missing
+//! `window` is where a window begins and ends. Elsewhere: the sums (`spent`), what a thread did lately (`history`), what goes on behind missing
 //! events (`gaps`), who woke whom (`futex`), sums over threads (`grouped`), events (`walk`).
+
+mod window;
 
 use trace_format::definition::OpenSince;
 use trace_format::id::{CallId, FutureId, Open, SiteId, StackId, TaskId, ThreadId};
@@ -18,7 +20,7 @@ use trace_format::read::{NESTING_MAX, OpenIndex};
 use trace_format::time::Ticks;
 
 use super::activity::{Account, Activity};
-use super::call::Call;
+use super::call::{Call, Off};
 use super::closed::Over;
 use super::frame::{Chain, Frame, Leaf};
 use super::futex::LockWaits;
@@ -143,6 +145,16 @@ impl Living {
             yields: 0,
             preemptions: 0,
         }
+    }
+
+    /// What is open, outermost first: of calls with why they wait and what they returned, if that is
+    /// known.
+    pub(super) fn open(&self) -> impl Iterator<Item = (&Frame, Option<Reason>, Option<i64>)> {
+        let mut calls = self.calls.iter().peekable();
+        self.frames.iter().enumerate().map(move |(at, frame)| {
+            let call = calls.next_if(|(place, _)| *place == at).map(|(_, call)| call);
+            (frame, call.map(|call| call.why.reason), call.and_then(|call| call.result))
+        })
     }
 
     /// The innermost call that is open.
@@ -511,15 +523,17 @@ impl Living {
 
     /// A wait of this call was over at `woken`: what came after was being ready. Returns how long.
     pub(super) fn woken(&mut self, call: &mut Call, woken: u64) -> u64 {
-        let Some((slot, from, to)) = call.last_off.filter(|off| off.2 > woken) else { return 0 };
-        let from = from.max(woken);
-        let nanos = (to - from).min(call.blocked).min(self.spent.0[slot]);
+        let slot = BLOCKED + call.why.reason as usize;
+        let off = call.last_off.filter(|off| off.to > woken && off.slot == slot);
+        let Some(Off { from, to, is_early, .. }) = off else { return 0 };
+        let spent = if is_early { &mut self.early } else { &mut self.spent };
+        let nanos = (to - from.max(woken)).min(call.blocked).min(spent.0[slot]);
         if nanos == 0 || !self.history.make_ready((slot, to), nanos) {
             return 0;
         }
-        self.spent.0[slot] -= nanos;
-        self.spent.0[READY] += nanos;
-        self.blocked -= nanos;
+        spent.0[slot] -= nanos;
+        spent.0[READY] += nanos;
+        self.blocked -= if is_early { 0 } else { nanos };
         call.blocked -= nanos;
         nanos
     }

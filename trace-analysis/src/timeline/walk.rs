@@ -27,8 +27,9 @@ use super::hands::LockHands;
 use super::observed::Given;
 use super::places::Places;
 use super::standstill::{Stops, standstills};
+use super::start::read_from;
 use super::thread::Living;
-use super::who::Who;
+use super::who::{Who, unjoined};
 use super::{Fold, Found, How, Loss, Note, Observer};
 use crate::time::Moment;
 use crate::trace::Trace;
@@ -48,10 +49,15 @@ pub(super) const BEYOND: u64 = u64::MAX;
 pub(crate) struct Walk<'f, O, F> {
     pub(super) tables: &'f Tables,
     clock: ClockCursor<'f>,
+    /// The begin of what is read, and the window's once that has begun.
     pub(super) from: u64,
     pub(super) to: u64,
+    /// From when on what happens counts.
+    pub(super) window_from: u64,
+    /// From when on events are read, if not from the trace's begin on.
+    read_from: Option<Ticks>,
     /// Whether the window has begun.
-    is_inside: bool,
+    pub(super) is_inside: bool,
     pub(super) living: Vec<Living>,
     /// Of each of `living`: which, or the system's id of a stranger.
     pub(super) names: Vec<(ThreadId, u64)>,
@@ -72,6 +78,8 @@ pub(crate) struct Walk<'f, O, F> {
     pub(super) ends: BinaryHeap<Reverse<(u64, usize)>>,
     /// Whether the trace has CPUs.
     pub(super) has_cpus: bool,
+    /// Whether threads that are known from CPUs alone may be those of which that is not known.
+    is_unjoined: bool,
     pub(super) stops: Stops,
     pub(super) faults: u64,
     pub(super) calls_open: u64,
@@ -85,10 +93,21 @@ pub(crate) struct Walk<'f, O, F> {
 }
 
 impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
-    pub(crate) fn new<S: ReadAt>(trace: &'f Trace<'_, S>, observer: &'f mut O, sums: F) -> Self {
+    /// - `is_all`: whether everything before the window is wanted: what happened to futures
+    ///   explains what is so in it.
+    pub(crate) fn new<S: ReadAt>(
+        trace: &'f Trace<'_, S>,
+        observer: &'f mut O,
+        sums: F,
+        is_all: bool,
+    ) -> Self {
         let (file, symbols) = (trace.file, trace.symbols);
         let tables = file.tables();
-        let (from, to) = trace.window();
+        let (window_from, to) = trace.window();
+        let window = trace.options.from.filter(|_| !is_all);
+        let read_from = window.and_then(|from| read_from(tables, from));
+        let begin = read_from.unwrap_or(bounds(file).0);
+        let from = tables.clock.nanos(begin).0.min(window_from);
         let events = file.index().iter().filter(|entry| entry.kind == BatchKind::Events);
         let has_cpus = events.clone().any(|entry| entry.thread.as_cpu().is_some());
         let mut walk = Self {
@@ -96,7 +115,9 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
             clock: ClockCursor::new(&tables.clock),
             from,
             to,
-            is_inside: true,
+            window_from,
+            read_from,
+            is_inside: trace.options.from.is_none(),
             living: Vec::new(),
             names: Vec::new(),
             who: Who::default(),
@@ -110,6 +131,7 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
             is_trace_end: to == tables.clock.nanos(bounds(file).1).0,
             ends: BinaryHeap::new(),
             has_cpus,
+            is_unjoined: has_cpus && !unjoined(file).is_empty(),
             stops: Stops::new(standstills(file), from, to),
             faults: 0,
             calls_open: 0,
@@ -162,9 +184,14 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
         Some(who)
     }
 
-    /// What is read, since the first clock snapshot.
+    /// Whether a thread is known from CPUs alone, and may be another one that is told of.
+    pub(super) fn may_be_another(&self, who: usize) -> bool {
+        self.is_unjoined && self.names[who].0 == ThreadId(0)
+    }
+
+    /// What was asked for, since the first clock snapshot.
     pub(crate) fn window(&self) -> (Nanos, Nanos) {
-        (Nanos(self.from), Nanos(self.to))
+        (Nanos(self.window_from), Nanos(self.to))
     }
 
     /// Walks all events, and ends all lives. Returns what was found out, what is known of futures,
@@ -175,19 +202,15 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
         options: &Options,
         progress: impl FnMut(Progress),
     ) -> (Found, Option<AsyncReport<'f>>, F) {
-        // What happened to futures before the window explains what is so in it.
-        let is_all = self.async_tasks.is_some();
-        let from = options.from.filter(|_| !is_all);
-        self.is_inside = from.is_some() || options.from.is_none();
-        let wants = (is_all, self.sums.wants_runs());
+        let wants = (self.async_tasks.is_some(), self.sums.wants_runs());
         let is_wanted = |open: &Open| match open {
             Open::Call(_) => true,
             Open::Poll(_) => O::IS_ON || wants.0,
             Open::Task(_) => O::IS_ON || wants.1,
             Open::Region(_) => O::IS_ON,
         };
-        let window = Window { from, to: options.to, thread: None };
-        if let Some(from) = from {
+        let window = Window { from: self.read_from, to: options.to, thread: None };
+        if let Some(from) = self.read_from {
             self.place_threads(file, from);
         }
         self.tell_news(Values::default(), FutureId(0));
@@ -195,31 +218,6 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
         self.begin_window();
         let found = self.finish();
         (found, self.async_tasks, self.sums)
-    }
-
-    fn begin_window(&mut self) {
-        if !std::mem::replace(&mut self.is_inside, true) {
-            self.restart();
-        }
-    }
-
-    /// The window begins: what was counted before does not count.
-    pub(super) fn restart(&mut self) {
-        for who in 0..self.living.len() {
-            self.bring(who, self.from);
-            let living = &mut self.living[who];
-            (living.calls_ended, living.yields, living.preemptions) = (0, 0, 0);
-            // Who had ended before has no part in it.
-            living.seen = false;
-        }
-        self.sums.restart();
-        self.cpus.restart();
-        self.futexes.restart();
-        self.hands.restart();
-        (self.faults, self.events_dropped) = (0, 0);
-        if let Some(tasks) = &mut self.async_tasks {
-            tasks.restart();
-        }
     }
 
     #[inline]
@@ -230,21 +228,30 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
         }
     }
 
-    /// Whether regions, polls and task runs are followed; else calls alone.
-    pub(super) fn follows_all(&self) -> bool {
+    /// Whether all that goes on on threads matters; else calls alone, and what tells when they end.
+    fn follows_all(&self) -> bool {
         O::IS_ON || self.has_cpus || self.async_tasks.is_some() || self.sums.wants_runs()
     }
 
-    /// Whether an event says something if calls alone are followed.
-    fn is_about_calls(event: &Event<'_>) -> bool {
-        match event.kind {
-            EventKind::Call { .. } | EventKind::CallBegin { .. } => true,
-            EventKind::EndCall { .. } | EventKind::Dropped { .. } => true,
-            EventKind::EndDetached { open, .. } | EventKind::Reopen { open, .. } => {
-                matches!(open, Open::Call(_))
-            }
-            _ => false,
-        }
+    /// Whether an event says nothing of calls: it opens and ends nothing, or is complete. A region's
+    /// own end must be told from that of a call that is in it, or around it.
+    #[inline]
+    fn is_beside_calls(kind: &EventKind<'_>) -> bool {
+        !matches!(
+            kind,
+            EventKind::Call { .. }
+                | EventKind::CallBegin { .. }
+                | EventKind::RegionBegin { .. }
+                | EventKind::PollBegin { .. }
+                | EventKind::TaskRunBegin { .. }
+                | EventKind::End
+                | EventKind::EndValue { .. }
+                | EventKind::EndPoll { .. }
+                | EventKind::EndCall { .. }
+                | EventKind::EndDetached { .. }
+                | EventKind::Dropped { .. }
+                | EventKind::Reopen { .. }
+        )
     }
 
     /// Whether it is a region that tells nothing of an async task, where nothing else is wanted of
@@ -369,7 +376,8 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
         if let Some(tasks) = &mut self.async_tasks {
             let here = self.living[who].here(who, self.names[who].0);
             let moment = Moment(self.tables.clock.signed_nanos(event.ticks));
-            note = tasks.event(here, (at, moment), &event.kind, ready);
+            let inside = |at: u64| at.max(self.window_from);
+            note = tasks.event(here, (inside(at), moment), &event.kind, inside(ready));
         }
         self.tell_event(who, at, &event.kind, note);
     }
@@ -451,6 +459,9 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
         self.bring(who, end);
         self.settle_gap(who, end);
         self.tell_outside(who);
+        if self.has_cpus {
+            self.living[who].presume_off();
+        }
         while let Some((mut frame, end)) = self.living[who].pop_any(end) {
             let activity = self.living[who].activity_in(&mut frame);
             if let Some(call) = self.living[who].take_call() {
@@ -509,7 +520,7 @@ impl<O: Observer, F: Fold> Visitor for Walk<'_, O, F> {
     #[inline]
     fn event(&mut self, timed: Timed<'_>) {
         let (thread, event) = (timed.thread, &timed.event);
-        if !self.is_inside && self.clock.nanos(event.ticks).0 >= self.from {
+        if !self.is_inside && self.clock.nanos(event.ticks).0 >= self.window_from {
             self.begin_window();
         }
         self.sums.raw(event);
@@ -519,9 +530,11 @@ impl<O: Observer, F: Fold> Visitor for Walk<'_, O, F> {
             if let Some(who) = self.who.thread(thread) {
                 self.living[who].touch();
             }
-        } else if self.follows_all() && !O::IS_ON && is_of_regions(&event.kind) {
+        } else if !self.follows_all() && Self::is_beside_calls(&event.kind) {
+            // It changes nothing that anybody asks for.
+        } else if !O::IS_ON && is_of_regions(&event.kind) {
             self.region_event(thread, event);
-        } else if self.follows_all() || Self::is_about_calls(event) {
+        } else {
             self.thread_event(thread, event);
         }
     }

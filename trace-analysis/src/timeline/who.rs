@@ -1,8 +1,24 @@
 //! Which thread the system's id of a thread means: ids are used again.
 
+use std::collections::BTreeSet;
+
+use trace_format::header::BatchKind;
 use trace_format::id::ThreadId;
+use trace_format::read::{ReadAt, TraceFile};
 
 use crate::hash::FastMap;
+
+/// The threads that wrote events and are in no definition that can be read. Which of the system's
+/// threads they are is not known, so what CPUs tell of those is not theirs, and those that are known
+/// from CPUs alone may be they: to show both would count their time twice.
+#[must_use]
+pub fn unjoined<S: ReadAt>(file: &TraceFile<S>) -> Vec<ThreadId> {
+    let events = file.index().iter().filter(|entry| entry.kind == BatchKind::Events);
+    let threads = events.map(|entry| entry.thread).filter(|it| it.as_cpu().is_none());
+    let known = &file.tables().threads;
+    let threads: BTreeSet<_> = threads.filter(|thread| !known.contains_key(thread)).collect();
+    threads.into_iter().collect()
+}
 
 /// So many places of the small cache.
 const CACHED: usize = 64;

@@ -49,6 +49,8 @@ pub(crate) struct Machine {
     cpus: [Option<usize>; CPUS],
     wakes: u64,
     is_ending: bool,
+    /// How much longer everything takes.
+    pub(crate) slowness: u64,
 }
 
 fn wait(thread: usize) -> OpenCall {
@@ -76,7 +78,7 @@ impl Machine {
         });
         let threads = threads.collect();
         let (random, cpus) = (Random(seed), [None; CPUS]);
-        Self { trace, random, now: 0, threads, cpus, wakes: 0, is_ending: false }
+        Self { trace, random, now: 0, threads, cpus, wakes: 0, is_ending: false, slowness: 1 }
     }
 
     fn pass(&mut self, nanos: u64) {
@@ -97,7 +99,7 @@ impl Machine {
 
     pub(crate) fn step(&mut self) {
         let nanos = 1 + self.random.below(1_000);
-        self.pass(nanos);
+        self.pass(nanos * self.slowness);
         if self.random.below(1_000) == 0 {
             self.trace.generation(self.now);
         }

@@ -9,6 +9,7 @@
 use trace_analysis::Summary;
 use trace_analysis::findings::{Finding, FindingKind};
 use trace_analysis::life::Lives;
+use trace_analysis::timeline::unjoined;
 use trace_format::facility;
 use trace_format::read::{ReadAt, Tables, TraceFile};
 use trace_profile::escape;
@@ -71,6 +72,7 @@ impl Completeness {
             missing.add_of_lives(lives);
         }
         missing.add_unnamed(file.tables());
+        missing.add_unjoined(file);
         missing.lost_records = lost_records;
         if lost_records > 0 {
             let records = units::plural(lost_records, "record", "records");
@@ -108,6 +110,17 @@ impl Completeness {
         if let Some(names) = tables.facilities.get(facility::NAMES).filter(|it| !it.on) {
             let note = escape::plain(&names.note, NOTE_CHARS_MAX);
             self.add(("not_named", "NOT NAMED"), (1, None), vec![note]);
+        }
+    }
+
+    /// Of which threads nothing tells what they are called and which of the system's they are.
+    fn add_unjoined<S: ReadAt>(&mut self, file: &TraceFile<S>) {
+        let has_cpus = file.index().iter().any(|entry| entry.thread.as_cpu().is_some());
+        let threads = unjoined(file).len() as u64;
+        if has_cpus && threads > 0 {
+            let of = units::plural(threads, "thread", "threads");
+            let what = format!("when {of} ran is not known, as definitions of threads are missing");
+            self.add(("not_joined", "NOT JOINED"), (1, None), vec![what]);
         }
     }
 

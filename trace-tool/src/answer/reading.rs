@@ -9,7 +9,7 @@ use trace_analysis::heap::{Heap, HeapOptions};
 use trace_analysis::life::Lives;
 use trace_analysis::slow_tasks::{SlowTask, slow_tasks};
 use trace_analysis::symbols::Symbols;
-use trace_analysis::{Options, Report, Summary, Trace, Wanted};
+use trace_analysis::{Options, Report, Summary, Threads, Trace, Wanted};
 use trace_format::facility;
 use trace_format::header::BatchKind;
 use trace_format::id::ThreadId;
@@ -53,8 +53,8 @@ pub struct Reading {
     pub from: Option<Ticks>,
     /// Until when.
     pub to: Option<Ticks>,
-    /// Which threads; empty for all.
-    pub threads: Vec<ThreadId>,
+    /// Which threads.
+    pub threads: Threads,
 }
 
 impl Reading {
@@ -72,8 +72,8 @@ impl Reading {
         let tables = file.tables();
         let ticks = |at| tables.clock.ticks(at);
         let threads = match &part.thread {
-            Some(wanted) => threads(&file, wanted)?,
-            None => Vec::new(),
+            Some(wanted) => threads(&file, wanted)?.into(),
+            None => Threads::default(),
         };
         let (from, to) = (part.from.map(ticks), part.to.map(ticks));
         Ok(Self { path: path.to_owned(), is_named, part: part.clone(), file, from, to, threads })
@@ -90,13 +90,13 @@ impl Reading {
     /// Whether all of the trace is wanted.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.from.is_none() && self.to.is_none() && self.threads.is_empty()
+        self.from.is_none() && self.to.is_none() && self.threads.is_all()
     }
 
     /// Whether a thread is wanted.
     #[must_use]
     pub fn wants(&self, thread: ThreadId) -> bool {
-        self.threads.is_empty() || self.threads.contains(&thread)
+        self.threads.wants(thread)
     }
 
     /// Sums up the part that is wanted.
@@ -175,10 +175,10 @@ impl Reading {
     /// - `lives`: of the same part, if the answer is about what threads did.
     #[must_use]
     pub fn missing(&self, summary: &Summary, lives: Option<&Lives>) -> Completeness {
-        if self.threads.is_empty() {
+        if self.threads.is_all() {
             return Completeness::new(&self.file, summary, lives);
         }
-        let all = Options { outliers: 0, trees: 0, threads: Vec::new(), ..self.options() };
+        let all = Options { outliers: 0, trees: 0, threads: Threads::default(), ..self.options() };
         Completeness::new(&self.file, &self.sum_up(all), lives)
     }
 

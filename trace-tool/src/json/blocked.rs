@@ -169,6 +169,8 @@ pub struct WaitGroupOut {
     wakers: Vec<PartyOut>,
     /// Who held the lock, the most waiting caused first.
     holders: Vec<HolderOut>,
+    /// Of `total_ns`, how long nobody held the lock: who was woken for it had no CPU.
+    free_ns: u64,
     /// The longest, longest first.
     longest: Vec<WaitOut>,
 }
@@ -206,6 +208,7 @@ impl WaitGroupOut {
             waiters: group.waiters.iter().map(waiter).collect(),
             wakers: group.wakers.iter().map(waker).collect(),
             holders: group.holders.iter().map(|holder| HolderOut::new(labels, holder)).collect(),
+            free_ns: group.free.0,
             longest: group.longest.iter().map(|wait| WaitOut::new(labels, wait)).collect(),
         }
     }
@@ -267,7 +270,8 @@ pub struct HolderOut {
     released_at: Option<StackOut>,
     /// How often it gave it up while others waited.
     count: u64,
-    /// Waiting of others meanwhile, the sum over them; with `--thread` over the chosen threads.
+    /// Of the group's `total_ns`, what others waited meanwhile: the sum over them, with `--thread`
+    /// over the chosen threads.
     caused_ns: u64,
     /// How long it held it while a thread waited.
     held_ns: u64,

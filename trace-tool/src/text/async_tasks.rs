@@ -65,7 +65,7 @@ fn head(answer: &AsyncAnswer) -> String {
     let [busy, ready, idle] = [totals.busy, totals.ready, totals.idle].map(units::time);
     let threads = units::plural(tasks.workers.len() as u64, "thread", "threads");
     // Tasks go from thread to thread; a poll is one thread's.
-    let mut text = if answer.subject.reading.threads.is_empty() {
+    let mut text = if answer.subject.reading.threads.is_all() {
         format!("{count}, {alive}, {polls}, busy {busy}, ready {ready}, idle {idle}, on {threads}")
     } else {
         format!(

@@ -168,9 +168,16 @@ fn print_group(
         print_stack(out, labels, stack, 14)?;
     }
     match group.holders.first() {
-        Some(holder) => print_holder(group, holder, labels, with_stacks, out),
-        None => print_waker(group, labels, with_stacks, out),
+        Some(holder) => print_holder(group, holder, labels, with_stacks, out)?,
+        None => print_waker(group, labels, with_stacks, out)?,
     }
+    let (free, whole) = group.free_share();
+    if free.0 > 0 {
+        let part = units::percent(free.0, whole.0);
+        let line = format!("{:10}free for {part} of it, while who was woken had no CPU", "");
+        out.wrapped(&line, 12)?;
+    }
+    Ok(())
 }
 
 /// How many of a group's waits ended because their time was up.

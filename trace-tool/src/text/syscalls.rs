@@ -37,7 +37,7 @@ pub fn print(answer: &SyscallsAnswer, with_stacks: bool, out: &mut Output) -> Re
     let names = answer.subject.names();
     let labels = answer.subject.labels(&names);
     let count = units::plural(calls.count, "call", "calls");
-    let of = if answer.subject.reading.threads.is_empty() { ", of all threads" } else { "" };
+    let of = if answer.subject.reading.threads.is_all() { ", of all threads" } else { "" };
     let title = format!("{count}, {} in them{of}", units::time(calls.total));
     writeln!(out, "{}", out.bold(&title))?;
     let (groups, omitted) = answer.groups();

@@ -228,7 +228,10 @@ impl AsyncReport<'_> {
             let kind = if around.is_some() { Kind::Child } else { Kind::Polled };
             match self.tables.futures.get(&id) {
                 Some(told) => self.remember(told),
-                None => self.come(id, kind, SiteId(0), false, StackId(0), Nanos(at).into()),
+                None => {
+                    let begin = Moment::older(at, older);
+                    self.come(id, kind, SiteId(0), false, StackId(0), begin);
+                }
             }
         }
         if let Some(outer) = around.filter(|outer| self.is_inner_of(id, *outer)) {

@@ -38,6 +38,7 @@ use crate::report::slow_tasks::SlowTask;
 use crate::symbols::Symbols;
 use crate::time::Moment;
 use crate::timeline::{FutureBegun, TaskInterval, TaskState};
+use crate::trace::Threads;
 
 /// Everything known of async tasks so far.
 #[derive(Debug)]
@@ -55,8 +56,8 @@ pub(crate) struct AsyncReport<'f> {
     pub(crate) waits: Waits,
     pub(crate) polls: Polls,
     pub(crate) long: LongTasks,
-    /// The threads whose polls count; empty for all.
-    of_threads: Vec<ThreadId>,
+    /// The threads whose polls count.
+    of_threads: Threads,
     pub(crate) places: Places<'f>,
     pub(crate) for_tasks: ForTasks,
     /// Regions in which workers have nothing to do.
@@ -120,7 +121,7 @@ impl<'f> AsyncReport<'f> {
             waits: Waits::new(),
             polls: Polls::default(),
             long: LongTasks::new(to.saturating_sub(from)),
-            of_threads: Vec::new(),
+            of_threads: Threads::default(),
             places: Places::new(tables, symbols),
             for_tasks: ForTasks::new(slow, (from, to)),
             parked: parked.map(|site| site.id).collect(),
@@ -136,15 +137,15 @@ impl<'f> AsyncReport<'f> {
         report
     }
 
-    /// Only polls on these threads count, and what was ready for them; empty for all.
-    pub(crate) fn with_threads(mut self, threads: &[ThreadId]) -> Self {
-        self.of_threads = threads.to_vec();
+    /// Only polls on these threads count, and what was ready for them.
+    pub(crate) fn with_threads(mut self, threads: &Threads) -> Self {
+        self.of_threads = threads.clone();
         self
     }
 
     /// Whether polls on this thread count.
     pub(crate) fn counts_polls_of(&self, thread: ThreadId) -> bool {
-        self.of_threads.is_empty() || self.of_threads.contains(&thread)
+        self.of_threads.wants(thread)
     }
 
     pub(crate) fn nanos(&self, ticks: Ticks) -> u64 {

@@ -1,0 +1,37 @@
+//! What the begin and the end of a window mean for one thread.
+
+use super::{Cpu, Living, Spent};
+
+impl Living {
+    /// The window ends, and its first switch has not come: it has not run.
+    pub(in crate::timeline) fn presume_off(&mut self) {
+        if self.cpu == Cpu::Never {
+            self.calls.iter_mut().for_each(|(_, call)| call.presume_off());
+        }
+    }
+
+    /// The window begins then: it goes on as it is, and what it did before does not count. Time
+    /// must have been made pass up to shortly before.
+    pub(in crate::timeline) fn begin_window(&mut self, at: u64) {
+        self.begin = self.begin.max(at);
+        (self.now, self.spent_to) = (self.now.max(at), self.spent_to.max(at));
+        self.since = self.since.max(at);
+        (self.spent, self.early) = (Spent::default(), Spent::default());
+        (self.blocked, self.outside, self.deep_in_all) = (0, 0, self.too_deep);
+        self.fault = self.fault.map(|(stack, since)| (stack, since.max(at)));
+        (self.leaf_before, self.closed_call) = (None, None);
+        if let Some(leaf) = &mut self.leaf {
+            leaf.begin = leaf.begin.max(at);
+        }
+        self.frames.iter_mut().for_each(|frame| frame.begin_window(at));
+        self.calls.iter_mut().for_each(|(_, call)| call.begin_window());
+        // What began before is found as what began then.
+        self.index.reset();
+        self.late.begin_window(at);
+        self.gaps.begin_window(at);
+        self.history.begin_window();
+        (self.calls_ended, self.yields, self.preemptions) = (0, 0, 0);
+        // Who had ended before has no part in it.
+        self.seen = false;
+    }
+}
