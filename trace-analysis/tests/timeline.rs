@@ -343,8 +343,14 @@ fn what_is_found_does_not_depend_on_whether_somebody_looks() {
         let symbols = Symbols::of_trace(file.tables());
         let trace = Trace::new(&file).named(&symbols);
         // Nobody looks: what says nothing of calls is passed over.
-        let found = Lives::read(&trace, |_| {});
-        assert_eq!(found, observe(&trace, &mut Blind, |_| {}), "{}", path.display());
+        let sums = |mut lives: Lives| {
+            // One that made no call, and of which no definition tells when it began, is passed over.
+            lives.threads.retain(|life| life.calls > 0);
+            (lives.threads, lives.waits, lives.calls, lives.unended)
+        };
+        let found = sums(Lives::read(&trace, |_| {}));
+        let seen = sums(observe(&trace, &mut Blind, |_| {}));
+        assert_eq!(found, seen, "{}", path.display());
         read += 1;
     }
     assert!(read > 20, "{read} golden traces");

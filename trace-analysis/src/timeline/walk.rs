@@ -29,7 +29,7 @@ use super::places::Places;
 use super::standstill::{Stops, standstills};
 use super::start::read_from;
 use super::thread::Living;
-use super::who::{Who, unjoined};
+use super::who::{Who, unjoined_since};
 use super::{Fold, Found, How, Loss, Note, Observer};
 use crate::time::Moment;
 use crate::trace::Trace;
@@ -110,6 +110,7 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
         let from = tables.clock.nanos(begin).0.min(window_from);
         let events = file.index().iter().filter(|entry| entry.kind == BatchKind::Events);
         let has_cpus = events.clone().any(|entry| entry.thread.as_cpu().is_some());
+        let unjoined = unjoined_since(file);
         let mut walk = Self {
             tables,
             clock: ClockCursor::new(&tables.clock),
@@ -131,7 +132,7 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
             is_trace_end: to == tables.clock.nanos(bounds(file).1).0,
             ends: BinaryHeap::new(),
             has_cpus,
-            is_unjoined: has_cpus && !unjoined(file).is_empty(),
+            is_unjoined: has_cpus && !unjoined.is_empty(),
             stops: Stops::new(standstills(file), from, to),
             faults: 0,
             calls_open: 0,
@@ -144,6 +145,10 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
         let mut threads: Vec<_> = tables.threads.values().collect();
         threads.sort_by_key(|thread| (thread.first, thread.id));
         threads.into_iter().for_each(|thread| walk.meet(thread));
+        for (thread, since) in unjoined {
+            let since = walk.nanos(since);
+            walk.meet_stranger(thread, 0, since);
+        }
         walk.expect_silence(file);
         walk
     }

@@ -1,10 +1,11 @@
 //! Which thread the system's id of a thread means: ids are used again.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use trace_format::header::BatchKind;
 use trace_format::id::ThreadId;
 use trace_format::read::{ReadAt, TraceFile};
+use trace_format::time::Ticks;
 
 use crate::hash::FastMap;
 
@@ -13,11 +14,20 @@ use crate::hash::FastMap;
 /// from CPUs alone may be they: to show both would count their time twice.
 #[must_use]
 pub fn unjoined<S: ReadAt>(file: &TraceFile<S>) -> Vec<ThreadId> {
-    let events = file.index().iter().filter(|entry| entry.kind == BatchKind::Events);
-    let threads = events.map(|entry| entry.thread).filter(|it| it.as_cpu().is_none());
+    unjoined_since(file).into_keys().collect()
+}
+
+/// The same, each with when its first batch begins.
+pub(super) fn unjoined_since<S: ReadAt>(file: &TraceFile<S>) -> BTreeMap<ThreadId, Ticks> {
     let known = &file.tables().threads;
-    let threads: BTreeSet<_> = threads.filter(|thread| !known.contains_key(thread)).collect();
-    threads.into_iter().collect()
+    let mut since = BTreeMap::new();
+    for entry in file.index().iter().filter(|entry| entry.kind == BatchKind::Events) {
+        if entry.thread.as_cpu().is_none() && !known.contains_key(&entry.thread) {
+            let since = since.entry(entry.thread).or_insert(entry.base_ticks);
+            *since = entry.base_ticks.min(*since);
+        }
+    }
+    since
 }
 
 /// So many places of the small cache.
