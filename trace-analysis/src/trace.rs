@@ -98,13 +98,10 @@ impl Threads {
         self.is_all() || self.chosen.contains(&thread)
     }
 
-    /// The thread that is meant, if it is one alone.
+    /// Those that were chosen; empty if all are meant.
     #[must_use]
-    pub fn only(&self) -> Option<ThreadId> {
-        match self.chosen.as_slice() {
-            [one] => Some(*one),
-            _ => None,
-        }
+    pub fn as_slice(&self) -> &[ThreadId] {
+        &self.chosen
     }
 }
 

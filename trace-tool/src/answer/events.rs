@@ -61,7 +61,10 @@ pub fn read(
     show: &mut impl Show,
 ) -> Result<EventsAnswer, Failure> {
     let reading = Reading::open(&question.file, &question.part)?;
-    let thread = reading.threads.only();
+    let thread = match reading.threads.as_slice() {
+        [one] => Some(*one),
+        _ => None,
+    };
     let order = reading.file.in_order(Window { from: reading.from, to: reading.to, thread });
     let symbols = match ask.stacks {
         true => Some(reading.symbols(&question.naming)?),
