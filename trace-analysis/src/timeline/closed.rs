@@ -156,7 +156,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         };
         if let Some(at) = waker.as_ref().map(|it| it.waker.at.0).or(woken) {
             let nanos = self.living[who].woken(&mut call, at);
-            let until = call.last_off.map_or(end, |(_, _, until)| until);
+            let until = call.last_off.map_or(end, |off| off.to);
             self.add_ready(open.stack, thread, (until.saturating_sub(nanos), until));
         }
         if let Some(woken) = &waker {
