@@ -208,20 +208,20 @@ fn a_report_shows_five_of_a_kind_and_counts_the_others() {
     assert!(run.out.contains("… and 2 more"), "{}", run.out);
 }
 
-/// Thread 2 is in no definition, and its switches are those of a thread that is known from its CPU
+/// Thread 7 is in no definition, and its switches are those of a thread that is known from its CPU
 /// alone: who adds both up counts one thread twice.
 #[test]
 fn a_thread_whose_definition_is_missing_is_counted_once() {
     let mut trace = request_builder();
-    trace.switch_in(0, 500_000, os_id(2));
-    trace.region(2, 1, 550_000, 100);
-    trace.switch_out(0, 600_000, os_id(2), false);
+    trace.switch_in(0, 500_000, os_id(7));
+    trace.region(7, 1, 550_000, 100);
+    trace.switch_out(0, 600_000, os_id(7), false);
     let trace = trace.stop(1_000_000);
     check(&trace, &["NOT JOINED"]);
     let answer = Bench::new(&trace).run("threads FILE --json");
     let answer: serde_json::Value = serde_json::from_str(&answer.out).expect("JSON");
     let lives = answer["lives"]["threads"].as_array().expect("lives of threads");
-    assert_eq!(lives.len(), 2, "{answer}");
+    assert_eq!(lives.len(), 3, "the two that are defined, and thread 7 once: {answer}");
 }
 
 #[test]

@@ -19,10 +19,11 @@ pub fn unjoined<S: ReadAt>(file: &TraceFile<S>) -> Vec<ThreadId> {
 
 /// The same, each with when its first batch begins.
 pub(super) fn unjoined_since<S: ReadAt>(file: &TraceFile<S>) -> BTreeMap<ThreadId, Ticks> {
-    let known = &file.tables().threads;
+    // A thread's end may be read, and says nothing of which of the system's it was.
+    let is_known = |id| file.tables().threads.get(&id).is_some_and(|thread| thread.os_id != 0);
     let mut since = BTreeMap::new();
     for entry in file.index().iter().filter(|entry| entry.kind == BatchKind::Events) {
-        if entry.thread.as_cpu().is_none() && !known.contains_key(&entry.thread) {
+        if entry.thread.as_cpu().is_none() && !is_known(entry.thread) {
             let since = since.entry(entry.thread).or_insert(entry.base_ticks);
             *since = entry.base_ticks.min(*since);
         }
