@@ -1,5 +1,5 @@
-//! Programs that know what they allocate: the answer must be that. Elsewhere: what else programs know
-//! of themselves (`truth`), and what is exact to the byte (`heap_global`).
+//! Programs that know what they allocate: the answer must be that. Elsewhere: what else programs
+//! know of themselves (`truth`), and what is exact to the byte (`heap_global`).
 
 #![cfg(target_os = "linux")]
 

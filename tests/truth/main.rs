@@ -4,6 +4,8 @@
 //! - [`cpu`]: where CPU time goes.
 //! - [`locks`]: threads that wait for each other.
 //! - [`async_tasks`]: tasks, and what they wait for.
+//! - [`answer`]: a recorded trace, read as the tool reads it.
+//! - [`common`]: what all tests of the recorder share.
 //!
 //! Elsewhere: the heap, which needs an allocator of its own (`truth_heap`).
 

@@ -184,8 +184,8 @@ fn nobody_makes_a_thread_wait_that_was_woken_and_has_no_cpu() {
     assert_eq!(shares, [(Nanos(4_000), Nanos(8_000)); 2]);
 }
 
-/// Thread 2 is woken at 5 000, comes onto a CPU at 20 000, and gives the lock up at 20 100; meanwhile
-/// nobody has it, and 3 waits for it, blocked from 3 000 on.
+/// Thread 2 is woken at 5 000, comes onto a CPU at 20 000, and gives the lock up at 20 100;
+/// meanwhile nobody has it, and 3 waits for it, blocked from 3 000 on.
 fn free_without_a_cpu() -> Vec<u8> {
     let mut trace = started();
     for thread in 1..=3 {

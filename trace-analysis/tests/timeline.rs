@@ -344,7 +344,7 @@ fn what_is_found_does_not_depend_on_whether_somebody_looks() {
         let trace = Trace::new(&file).named(&symbols);
         // Nobody looks: what says nothing of calls is passed over.
         let sums = |mut lives: Lives| {
-            // One that made no call, and of which no definition tells when it began, is passed over.
+            // Who made no call, and of whom no definition tells when it began, is passed over.
             lives.threads.retain(|life| life.calls > 0);
             (lives.threads, lives.waits, lives.calls, lives.unended)
         };

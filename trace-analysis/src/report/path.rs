@@ -115,8 +115,8 @@ impl CriticalPath {
         walker.path
     }
 
-    /// The hand-overs that lead to a step, the path's own thread first: each actor once, as a detour
-    /// that comes back to one leads nowhere.
+    /// The hand-overs that lead to a step, the path's own thread first: each actor once, as a
+    /// detour that comes back to one leads nowhere.
     pub(crate) fn chain(&self, step: &PathStep) -> Vec<HandOver> {
         // Back from the step, each time to the wait that led to that actor, until the path's own.
         let Some(first) = self.hands.first().map(|hand| hand.waiter) else { return Vec::new() };

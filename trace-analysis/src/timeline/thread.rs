@@ -9,8 +9,9 @@
 //! - That a wait was over and the thread only ready is known when its call ends and its waker is
 //!   found; time is then moved, within the call.
 //!
-//! `window` is where a window begins and ends. Elsewhere: the sums (`spent`), what a thread did lately (`history`), what goes on behind missing
-//! events (`gaps`), who woke whom (`futex`), sums over threads (`grouped`), events (`walk`).
+//! `window` is where a window begins and ends. Elsewhere: the sums (`spent`), what a thread did
+//! lately (`history`), what goes on behind missing events (`gaps`), who woke whom (`futex`), sums
+//! over threads (`grouped`), events (`walk`).
 
 mod window;
 
@@ -147,8 +148,8 @@ impl Living {
         }
     }
 
-    /// What is open, outermost first: of calls with why they wait and what they returned, if that is
-    /// known.
+    /// What is open, outermost first: of calls with why they wait and what they returned, if that
+    /// is known.
     pub(super) fn open(&self) -> impl Iterator<Item = (&Frame, Option<Reason>, Option<i64>)> {
         let mut calls = self.calls.iter().peekable();
         self.frames.iter().enumerate().map(move |(at, frame)| {

@@ -238,8 +238,8 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
         O::IS_ON || self.has_cpus || self.async_tasks.is_some() || self.sums.wants_runs()
     }
 
-    /// Whether an event says nothing of calls: it opens and ends nothing, or is complete. A region's
-    /// own end must be told from that of a call that is in it, or around it.
+    /// Whether an event says nothing of calls: it opens and ends nothing, or is complete. A
+    /// region's own end must be told from that of a call that is in it, or around it.
     #[inline]
     fn is_beside_calls(kind: &EventKind<'_>) -> bool {
         !matches!(

@@ -10,8 +10,8 @@ use trace_format::time::Ticks;
 use crate::hash::FastMap;
 
 /// The threads that wrote events and are in no definition that can be read. Which of the system's
-/// threads they are is not known, so what CPUs tell of those is not theirs, and those that are known
-/// from CPUs alone may be they: to show both would count their time twice.
+/// threads they are is not known, so what CPUs tell of those is not theirs, and those that are
+/// known from CPUs alone may be they: to show both would count their time twice.
 #[must_use]
 pub fn unjoined<S: ReadAt>(file: &TraceFile<S>) -> Vec<ThreadId> {
     unjoined_since(file).into_keys().collect()

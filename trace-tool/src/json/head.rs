@@ -122,8 +122,8 @@ impl From<&Facility> for FacilityOut {
 #[derive(Debug, Serialize)]
 pub struct MissingOut {
     /// `damage`, `not_stopped`, `missing`, `dropped`, `end_lost`, `too_deep`, `clock_unknown`,
-    /// `not_named` (stacks or resources that the recorder had no room to name), `not_joined` (threads
-    /// whose definitions are missing: when they ran is not known), `lost_records`: see
+    /// `not_named` (stacks or resources that the recorder had no room to name), `not_joined`
+    /// (threads whose definitions are missing: when they ran is not known), `lost_records`: see
     /// [FindingGroup](#findinggroup).
     kind: &'static str,
     /// How often it was found.
