@@ -6,9 +6,9 @@
 //! Worst is what explains most of the time that was looked at; what many threads lost at once
 //! counts as that time at most.
 //!
-//! - `stopped`, `locks`, `channels`, `stuck`, `spinning`, `cpus`, `hot`, `calls`, `memory`,
-//!   `tasks`, `async_tasks`, `backlog`, `path` (private): the rules, with their limits. `path`
-//!   and `calls::busy` come last: they say nothing of a cause that another rule has named.
+//! - `stopped`, `locks`, `channels`, `stuck`, `spinning`, `cpus`, `hot`, `calls`, `processes`,
+//!   `memory`, `tasks`, `async_tasks`, `backlog`, `path` (private): the rules, with their limits.
+//!   `path` and `calls::busy` come last: they say nothing of a cause that another rule has named.
 //! - `unseen`: what another recording would show.
 //! - `words` (private): names, places and numbers as sentences have them.
 
@@ -31,6 +31,7 @@ mod hot;
 mod locks;
 mod memory;
 mod path;
+mod processes;
 mod spinning;
 mod stopped;
 mod stuck;
@@ -72,6 +73,8 @@ pub enum InsightKind {
     SlowCalls,
     /// Many calls with few bytes each.
     ChattyCalls,
+    /// Threads waited for child processes.
+    ChildProcesses,
     /// One thread works, and the others wait.
     OneThread,
     /// The main thread waited, through other threads and tasks, for one that slept or waited.
@@ -120,6 +123,7 @@ impl InsightKind {
             Self::CpusTaken => "cpus_taken",
             Self::SlowCalls => "slow_calls",
             Self::ChattyCalls => "chatty_calls",
+            Self::ChildProcesses => "child_processes",
             Self::OneThread => "one_thread",
             Self::CriticalPath => "critical_path",
             Self::HotFunction => "hot_function",
@@ -187,6 +191,7 @@ pub fn explain<S: ReadAt>(trace: &Trace<'_, S>, report: &Report) -> Vec<Insight>
     insights.extend(calls::chatty(&facts));
     insights.extend(calls::sleep_loops(&facts));
     insights.extend(calls::page_faults(&facts));
+    insights.extend(processes::children(&facts, path::main(&facts)));
     insights.extend(heap.iter().flat_map(|heap| memory::all(&facts, heap)));
     insights.extend(tasks.iter().flat_map(|tasks| async_tasks::all(&facts, tasks)));
     insights.extend(tasks.iter().flat_map(|tasks| stuck::in_block_on(&facts, tasks)));
@@ -194,6 +199,7 @@ pub fn explain<S: ReadAt>(trace: &Trace<'_, S>, report: &Report) -> Vec<Insight>
     insights.extend(tasks.iter().flat_map(|tasks| backlog::tasks(&facts, tasks)));
     insights.extend(tasks::slow(&facts, slow));
     insights.iter_mut().for_each(|insight| channels::name_receiver(&facts, insight));
+    insights.iter_mut().for_each(|insight| path::name_chain(&facts, tasks.as_ref(), insight));
     let busy = calls::busy(&facts, &insights);
     insights.extend(busy);
     let mut insights = worst_of_each(&facts, insights);

@@ -74,14 +74,42 @@ pub(super) fn cause(
     first_threads(facts).into_iter().find_map(|first| words.cause_of(told, first))
 }
 
+/// The main thread.
+pub(super) fn main(facts: &Facts<'_>) -> Option<ThreadId> {
+    first_threads(facts).first().copied()
+}
+
+/// Says through whom the main thread waited for child processes for which another thread waited.
+pub(super) fn name_chain(facts: &Facts<'_>, tasks: Option<&AsyncTasks>, insight: &mut Insight) {
+    let words = PathWords { facts, tasks };
+    let is_other = |main: &ThreadId| !insight.threads.contains(main);
+    let is_processes = insight.kind == InsightKind::ChildProcesses;
+    let Some(main) = main(facts).filter(|main| is_processes && is_other(main)) else { return };
+    let path = words.path_of(main);
+    let steps = path.steps.iter().filter(|step| {
+        let is_actor = matches!(step.actor, Actor::Thread(it) if insight.threads.contains(&it));
+        let process = WaitsFor::Thread(Reason::Process);
+        is_actor && matches!(step.doing, PathDoing::Waiting(what, _) if what == process)
+    });
+    let Some(step) = steps.max_by_key(|step| step.to.0 - step.from.0) else { return };
+    let chain = path.chain(step);
+    if !chain.is_empty() {
+        insight.evidence.push(words.chain_line(&chain));
+    }
+}
+
 impl PathWords<'_, '_> {
-    fn cause_of(&self, told: &[Insight], main: ThreadId) -> Option<Insight> {
+    fn path_of(&self, main: ThreadId) -> CriticalPath {
         let facts = self.facts;
         let is_task_end = |stack| facts.is_task_end(stack);
         let (lives, tasks) = (facts.lives, self.tasks);
-        let from = PathFacts { lives, tasks, is_task_end: &is_task_end };
-        let path = CriticalPath::of(from, main);
-        let life = lives.threads.iter().find(|life| life.thread == main)?;
+        CriticalPath::of(PathFacts { lives, tasks, is_task_end: &is_task_end }, main)
+    }
+
+    fn cause_of(&self, told: &[Insight], main: ThreadId) -> Option<Insight> {
+        let facts = self.facts;
+        let path = self.path_of(main);
+        let life = facts.lives.threads.iter().find(|life| life.thread == main)?;
         let whole = life.end.0.saturating_sub(life.begin.0);
         let causes = self.causes(&path, life.begin);
         let cause = causes.iter().find(|cause| cause.party != Party::Thread(main))?;
@@ -295,8 +323,9 @@ impl PathWords<'_, '_> {
 /// Whether somebody can do something about a thread's waiting: it is neither for work to come nor
 /// for the world to ask for something.
 fn can_be_helped(reason: Reason) -> bool {
-    use Reason::{PageFault, PipeRead, PipeWrite, Process, Sleep};
-    reason.is_file() || matches!(reason, Sleep | Process | PageFault | PipeRead | PipeWrite)
+    use Reason::{PageFault, PipeRead, PipeWrite, Process, ProcessStart, Sleep};
+    let is_process = matches!(reason, Process | ProcessStart);
+    is_process || reason.is_file() || matches!(reason, Sleep | PageFault | PipeRead | PipeWrite)
 }
 
 /// The threads that no thread of the trace made, the one that the process began with first.

@@ -237,6 +237,12 @@ impl Reason {
         matches!(self, Self::Worker | Self::Sleep | Self::Poll | Self::Unseen)
     }
 
+    /// Whether it is for data that somebody else is to send: it comes when it comes.
+    #[must_use]
+    pub const fn is_input(self) -> bool {
+        matches!(self, Self::SocketRead | Self::PipeRead | Self::Read)
+    }
+
     /// Whether it is about a file.
     #[must_use]
     pub const fn is_file(self) -> bool {
@@ -281,6 +287,11 @@ pub fn why(call: CallId, kind: Option<ResourceKind>, frames: &[Frame<'_>]) -> Wh
     let is_refined = matches!(reason, Reason::Futex | Reason::Poll | Reason::Sleep | Reason::Join);
     let named = kind.is_some() && !is_by_place(reason);
     let plain = Why { reason, named, waits };
+    if reason == Reason::PipeRead {
+        // What a child process writes is read until it ends.
+        let refined = names::meaning(frames).filter(|(reason, _)| *reason == Reason::Process);
+        return refined.map_or(plain, |(reason, named)| Why { reason, named, waits });
+    }
     if !is_refined {
         return plain;
     }

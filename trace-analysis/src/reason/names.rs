@@ -69,6 +69,7 @@ rules! {
     STD "std::sync::mpsc" "sync/mpsc" ["send"] ChannelSend OWN;
     STD "std::sync::mpsc" "sync/mpsc" [] ChannelReceive OWN;
     STD "std::thread::scoped" "thread/scoped.rs" [] Join OWN;
+    STD "std::process" "src/process.rs" ["output", "wait_with_output"] Process OWN;
     PARKING_LOT_CORE "parking_lot_core::" "/src/" [] Park OWN;
     PARKING_LOT "parking_lot::raw_mutex" "raw_mutex.rs" [] Mutex OWN;
     LOCK_API "lock_api::mutex" "/mutex.rs" ["lock"] Mutex OWN;

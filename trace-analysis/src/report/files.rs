@@ -63,7 +63,8 @@ impl Lives {
             groups.push(together(&files, all.unwrap_or(files[0])));
         }
         groups.sort_by_key(|group| {
-            let ids = (group.reason, group.is_before, group.resource, group.stack, group.thread);
+            let kind = (group.reason, group.is_before, group.is_endless);
+            let ids = (kind, group.resource, group.stack, group.thread);
             (std::cmp::Reverse(group.total), ids)
         });
         groups
@@ -84,6 +85,7 @@ fn together(groups: &[&WaitGroup], all: &WaitGroup) -> WaitGroup {
     WaitGroup {
         reason: all.reason,
         is_before: all.is_before,
+        is_endless: all.is_endless,
         resource: ResourceId(0),
         stack: StackId(0),
         thread: all.thread,

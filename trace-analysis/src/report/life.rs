@@ -155,6 +155,10 @@ pub struct WaitGroup {
     /// Whether threads waited so since before the trace, nobody knows for what. Such waits are
     /// never in one group with others.
     pub is_before: bool,
+    /// Whether these are reads of pipes and sockets by threads other than the main thread that had
+    /// not ended when the trace did: such a thread has nothing to do. They are never in one group
+    /// with others.
+    pub is_endless: bool,
     /// For what; 0 if for several things, or for nothing that has a name.
     pub resource: ResourceId,
     /// Where: one stack of that place in the program; 0 if at several: then see `stacks`.

@@ -17,10 +17,11 @@ const UNENDED_SHARE: u64 = 20;
 
 impl WaitGroup {
     /// Whether to wait so is how a program rests, rather than what holds it up. A thread that was
-    /// waiting when the trace began, nobody knows for what, mostly waited for work.
+    /// waiting when the trace began, nobody knows for what, mostly waited for work; and so did one
+    /// whose read never ended.
     #[must_use]
     pub fn is_rest(&self) -> bool {
-        self.reason.is_rest() || self.is_before
+        self.reason.is_rest() || self.is_before || self.is_endless
     }
 
     /// How much of its waiting a holder caused: that part, and the whole.

@@ -22,6 +22,8 @@ pub(crate) struct WaitKey {
     pub(crate) reason: Reason,
     /// Whether it began before the trace, and nobody knows for what.
     is_before: bool,
+    /// Whether it is how the thread rests, and was not over at the end of what was read.
+    is_endless: bool,
     /// 0 if what is waited for has no name.
     resource: ResourceId,
     /// Where it is waited for, if it has no name: one stack of all at that place.
@@ -36,6 +38,7 @@ impl Key<4> for WaitKey {
         Self {
             reason: self.reason,
             is_before: self.is_before,
+            is_endless: self.is_endless,
             resource: ResourceId(0),
             place: StackId(0),
             stack: StackId(0),
@@ -78,6 +81,8 @@ pub(super) struct WaitTable {
     threads: Threads,
     /// When each thread was first there.
     firsts: FastMap<ThreadId, Moment>,
+    /// The thread that the process began with; 0 if that is not known.
+    main: ThreadId,
 }
 
 impl WaitTable {
@@ -85,7 +90,8 @@ impl WaitTable {
         let (waits, budget) = (Grouped::new(), Budget::new(SLOT_BYTES_MAX));
         let first = |it: &Thread| (it.id, Moment(tables.clock.signed_nanos(it.first)));
         let firsts = tables.threads.values().map(first).collect();
-        Self { waits, budget, threads: threads.clone(), firsts }
+        let main = main_thread(tables).unwrap_or(ThreadId(0));
+        Self { waits, budget, threads: threads.clone(), firsts, main }
     }
 
     /// Whether waits of this thread are those that were asked for.
@@ -116,7 +122,8 @@ impl WaitTable {
         let resource = if named { wait.resource } else { ResourceId(0) };
         let place = if resource == ResourceId(0) { waited.place } else { StackId(0) };
         let is_before = self.is_before(reason, wait);
-        let key = WaitKey { reason, is_before, resource, place, stack, thread, waker };
+        let is_endless = waited.is_endless && reason.is_input() && thread != self.main;
+        let key = WaitKey { reason, is_before, is_endless, resource, place, stack, thread, waker };
         let budget = &mut self.budget;
         self.waits.add(key, wait.inside.0, |sums| sums.add(wait, budget));
     }
@@ -145,11 +152,21 @@ impl WaitTable {
         let groups = groups.map(|(key, sums, parties)| sums.finish(&key, parties, scratch));
         let mut groups: Vec<_> = groups.collect();
         groups.sort_by_key(|group| {
-            let ids = (group.reason, group.is_before, group.resource, group.stack, group.thread);
+            let kind = (group.reason, group.is_before, group.is_endless);
+            let ids = (kind, group.resource, group.stack, group.thread);
             (std::cmp::Reverse(group.total), ids)
         });
         groups
     }
+}
+
+/// The thread that the process began with.
+fn main_thread(tables: &Tables) -> Option<ThreadId> {
+    let pid = tables.process.as_ref().map(|process| process.pid);
+    let is_first = |thread: &&Thread| Some(thread.os_id) == pid;
+    let is_main = |thread: &&Thread| thread.name == "main" && thread.parent == ThreadId(0);
+    let threads = || tables.threads.values();
+    threads().find(is_first).or_else(|| threads().find(is_main)).map(|thread| thread.id)
 }
 
 impl WaitSums {
@@ -168,6 +185,7 @@ impl WaitSums {
         WaitGroup {
             reason: key.reason,
             is_before: key.is_before,
+            is_endless: key.is_endless,
             resource: key.resource,
             // Of a view one of them is said at most.
             stack: key.stack.max(key.place),

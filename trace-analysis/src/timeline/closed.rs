@@ -190,8 +190,10 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
             Wait { thread, stack, resource, begin: since, duration, inside, waker, timed_out };
         if call.blocked > 0 {
             let (reason, named, place) = (call.why.reason, call.why.named, call.place);
-            self.sums.wait(&Waited { reason, named, place, waker_place, wait, end });
-            if !is_over {
+            let is_endless = !is_over && self.is_trace_end && call.result.is_none();
+            let waited = Waited { reason, named, place, waker_place, wait, end, is_endless };
+            self.sums.wait(&waited);
+            if is_endless {
                 self.keep_unended(call, wait);
             }
         }
@@ -199,7 +201,9 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
             let (begin, inside) = (Moment::from(Nanos(begin)), Nanos(call.faulted));
             wait = Wait { begin, duration: inside, inside, waker: None, timed_out: false, ..wait };
             let (reason, named, waker_place) = (Reason::PageFault, false, None);
-            self.sums.wait(&Waited { reason, named, place: stack, waker_place, wait, end });
+            let (place, is_endless) = (stack, false);
+            let waited = Waited { reason, named, place, waker_place, wait, end, is_endless };
+            self.sums.wait(&waited);
         }
         if call.on_cpu > 0 {
             self.sums.in_kernel(thread, stack, Nanos(call.on_cpu));
@@ -285,7 +289,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
 
     /// A thread's wait was not over when the trace stopped.
     pub(super) fn keep_unended(&mut self, call: &Call, mut wait: Wait) {
-        if self.is_trace_end && call.result.is_none() && wait.inside.0 > 0 {
+        if wait.inside.0 > 0 {
             let (reason, named, call) = (call.why.reason, call.why.named, call.open.call);
             let futex = self.futexes.get(wait.resource.0).filter(|_| named && reason.is_lock());
             let holder = futex.and_then(Futex::holder).filter(|(holder, _)| *holder != wait.thread);

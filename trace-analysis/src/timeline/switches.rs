@@ -130,8 +130,8 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
             timed_out: false,
         };
         let end = self.living[who].now;
-        let (named, waker_place) = (false, None);
-        self.sums.wait(&Waited { reason, named, place: stack, waker_place, wait, end });
+        let (named, waker_place, place, is_endless) = (false, None, stack, false);
+        self.sums.wait(&Waited { reason, named, place, waker_place, wait, end, is_endless });
     }
 
     fn go_off(&mut self, who: usize, cpu: u32, at: u64, preempted: bool) {

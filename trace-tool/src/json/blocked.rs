@@ -143,6 +143,9 @@ pub struct WaitGroupOut {
     at_rest: bool,
     /// Whether they began before the trace: then nothing says what they were for.
     since_before: bool,
+    /// Whether these are reads of pipes and sockets that had not ended when the trace did, by threads
+    /// other than the main thread: they had nothing to do.
+    never_ended: bool,
     /// What they waited for.
     resource: Option<ResourceOut>,
     /// How many files these are, if they are put together; else 0 or 1.
@@ -195,6 +198,7 @@ impl WaitGroupOut {
             reason: group.reason.name(),
             at_rest: group.is_rest(),
             since_before: group.is_before,
+            never_ended: group.is_endless,
             resource: ResourceOut::new(labels, group.resource),
             resources: group.resources,
             at: StackOut::new(labels, group.stack),

@@ -47,7 +47,7 @@ pub struct InsightOut {
     /// `slow_calls`, `chatty_calls`, `one_thread`, `sleep_loop`, `page_faults`, `heap_growth`,
     /// `blocked_worker`, `lock_across_await`, `slow_ready`, `leaked_tasks`, `busy_waker`,
     /// `slow_task`, `full_channel`, `cpus_taken`, `stopped`, `critical_path`, `hot_function`,
-    /// `spinning`, `allocation_rate`, `backlog`.
+    /// `spinning`, `allocation_rate`, `backlog`, `child_processes`.
     kind: &'static str,
     /// What it explains: of the time that was looked at, or of threads' time.
     lost_ns: u64,

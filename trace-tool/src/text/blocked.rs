@@ -97,6 +97,9 @@ fn reason(group: &WaitGroup, labels: Labels<'_>) -> String {
         text.push(' ');
         text.push_str(&resource);
     }
+    if group.is_endless {
+        text.push_str(", never ended");
+    }
     if group.thread != ThreadId(0) {
         text.push_str(" of ");
         text.push_str(&labels.names.thread(group.thread));

@@ -1,0 +1,166 @@
+//! What is said of programs that run others and wait for them, and of threads that rest in a read.
+
+use trace_analysis::explain::{Insight, InsightKind, explain};
+use trace_analysis::symbols::Symbols;
+use trace_analysis::{Report, Trace, Wanted};
+use trace_format::batch::Compression;
+use trace_format::definition::ResourceKind;
+use trace_format::id::{CallId, OpenCall, StackId, ThreadId};
+use trace_format::read::TraceFile;
+use trace_format::testgen::{TraceBuilder, open_call, os_id};
+
+const MS: u64 = 1_000_000;
+
+const MAIN: u32 = 1;
+const SIGNALS: u32 = 2;
+const RUNNER: u32 = 3;
+
+/// Stacks are a library's function and the program's, `app::f` with the number.
+const LIBRARIES: [&str; 6] = [
+    "std::process::Child::wait",
+    "std::process::Child::wait_with_output",
+    "std::process::Command::spawn",
+    "<std::fs::File as std::io::Read>::read",
+    "std::thread::JoinHandle::join",
+    "std::process::Command::output",
+];
+const START: OpenCall = open_call(CallId::POSIX_SPAWN, 0, 3);
+const READ_OUTPUT: OpenCall = open_call(CallId::READ, 1, 2);
+const POLL_OUTPUT: OpenCall = open_call(CallId::POLL, 0, 6);
+const READ_SIGNAL: OpenCall = open_call(CallId::READ, 2, 4);
+const JOIN: OpenCall = open_call(CallId::PTHREAD_JOIN, 3, 5);
+
+/// Waits for the child with this number, from 0 on.
+fn wait(child: u32) -> OpenCall {
+    open_call(CallId::WAITPID, 10 + child, 1)
+}
+
+fn started() -> TraceBuilder {
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.thread(MAIN, "main");
+    trace.spawned(SIGNALS, "signals", 0, (MAIN, 0, 0));
+    trace.spawned(RUNNER, "runner", 0, (MAIN, 0, 0));
+    for (stack, library) in (1_u32..).zip(LIBRARIES) {
+        let address = u64::from(stack) * 0x100;
+        trace.stack(stack, &[address, address + 1]);
+        trace.symbol(address, &[(library, "", 0)]);
+        trace.symbol(address + 1, &[(&format!("app::f{stack}"), "src/main.rs", stack)]);
+    }
+    trace.resource(1, ResourceKind::Pipe, 7, "pipe:[99]");
+    trace.resource(2, ResourceKind::Pipe, 5, "pipe:[55]");
+    trace.resource(3, ResourceKind::Thread, os_id(RUNNER), "");
+    for child in 0..10 {
+        trace.resource(10 + child, ResourceKind::Process, 9000 + u64::from(child), "");
+    }
+    trace.facility("sched", true, "perf_event_open; threads at start: 3; 3 rings of 512 KiB");
+    (MAIN..=RUNNER).for_each(|thread| trace.switch_in(thread, 0, os_id(thread)));
+    trace
+}
+
+/// A thread makes a call and is off its CPU meanwhile.
+fn off(trace: &mut TraceBuilder, thread: u32, call: OpenCall, (from, to): (u64, u64)) {
+    trace.call(thread, call, from, to - from, 1);
+    trace.switch_out(thread, from + 10, os_id(thread), false);
+    trace.switch_in(thread, to - 10, os_id(thread));
+}
+
+fn report(trace: TraceBuilder, end: u64) -> (Report, Vec<Insight>) {
+    let file = TraceFile::open(trace.stop(end)).expect("a trace");
+    let symbols = Symbols::of_trace(file.tables());
+    let trace = Trace::new(&file).named(&symbols);
+    let report = Report::read(&trace, Wanted::default(), |_| {});
+    let insights = explain(&trace, &report);
+    (report, insights)
+}
+
+#[track_caller]
+fn only(trace: TraceBuilder, end: u64, kind: InsightKind) -> Insight {
+    let (_, mut found) = report(trace, end);
+    let titles: Vec<_> = found.iter().map(|it| (it.kind.name(), it.title.as_str())).collect();
+    assert_eq!((found.len(), found.first().map(|it| it.kind)), (1, Some(kind)), "{titles:?}");
+    found.remove(0)
+}
+
+/// Runs eight children for 50 ms each, and reads what a ninth writes in 200 ms.
+fn runs_nine(trace: &mut TraceBuilder, thread: u32) {
+    for child in 0..8_u32 {
+        let at = u64::from(child) * 60 * MS;
+        off(trace, thread, START, (at + MS, at + 5 * MS));
+        off(trace, thread, wait(child), (at + 6 * MS, at + 56 * MS));
+    }
+    off(trace, thread, READ_OUTPUT, (490 * MS, 690 * MS));
+    off(trace, thread, wait(8), (690 * MS + 1_000, 690 * MS + 2_000));
+}
+
+#[test]
+fn a_main_thread_that_waits_for_its_children_is_told_how_many_and_where() {
+    let mut trace = started();
+    trace.begin_call(SIGNALS, READ_SIGNAL, MS);
+    trace.switch_out(SIGNALS, MS + 10, os_id(SIGNALS), false);
+    trace.switch_out(RUNNER, MS, os_id(RUNNER), false);
+    runs_nine(&mut trace, MAIN);
+    let found = only(trace, 700 * MS, InsightKind::ChildProcesses);
+    let title = "main waited 600 ms for 9 child processes, the longest 200 ms, \
+                 at app::f1 (src/main.rs:1)";
+    assert_eq!(found.title, title);
+    let evidence = [
+        "86% of its time; what the processes did is not recorded",
+        "400 ms in 9 waits at app::f1 (src/main.rs:1)",
+        "200 ms in 1 wait at app::f2 (src/main.rs:2)",
+        "and 32.0 ms for 8 starts of processes at app::f3 (src/main.rs:3)",
+    ];
+    assert_eq!(found.evidence, evidence);
+    assert_eq!((found.threads[0], found.stacks[0]), (ThreadId(MAIN), StackId(1)));
+}
+
+#[test]
+fn output_that_is_polled_for_is_waited_for_as_its_process_is() {
+    let mut trace = started();
+    off(&mut trace, MAIN, POLL_OUTPUT, (MS, 400 * MS));
+    off(&mut trace, MAIN, wait(0), (401 * MS, 402 * MS));
+    [SIGNALS, RUNNER].into_iter().for_each(|it| trace.switch_out(it, MS, os_id(it), false));
+    let found = only(trace, 440 * MS, InsightKind::ChildProcesses);
+    let title = "main waited 400 ms for 1 child process, the longest 399 ms, \
+                 at app::f6 (src/main.rs:6)";
+    assert_eq!(found.title, title);
+}
+
+#[test]
+fn a_main_thread_that_waits_for_one_that_runs_children_is_told_both() {
+    let mut trace = started();
+    trace.switch_out(SIGNALS, MS, os_id(SIGNALS), false);
+    runs_nine(&mut trace, RUNNER);
+    trace.switch_out(RUNNER, 692 * MS, os_id(RUNNER), false);
+    off(&mut trace, MAIN, JOIN, (MS, 693 * MS));
+    let found = only(trace, 700 * MS, InsightKind::ChildProcesses);
+    assert!(found.title.starts_with("runner waited 600 ms for 9 child"), "{}", found.title);
+    let chain = "main waited 691 ms for runner (join at app::f5 (src/main.rs:5))";
+    assert_eq!(found.evidence.last().map(String::as_str), Some(chain));
+}
+
+#[test]
+fn who_only_watches_over_one_process_is_left_alone() {
+    let mut trace = started();
+    trace.begin_call(RUNNER, wait(0), MS);
+    trace.switch_out(RUNNER, MS + 10, os_id(RUNNER), false);
+    trace.switch_out(SIGNALS, MS, os_id(SIGNALS), false);
+    let (_, found) = report(trace, 700 * MS);
+    assert!(found.iter().all(|it| it.kind != InsightKind::ChildProcesses), "{found:#?}");
+}
+
+#[test]
+fn a_read_that_never_ends_is_how_a_thread_rests_unless_it_is_main() {
+    for (thread, is_rest) in [(SIGNALS, true), (MAIN, false)] {
+        let mut trace = started();
+        // One that ended held its thread up, whichever it was.
+        off(&mut trace, thread, READ_SIGNAL, (MS, 3 * MS));
+        trace.begin_call(thread, READ_SIGNAL, 4 * MS);
+        trace.switch_out(thread, 4 * MS + 10, os_id(thread), false);
+        let (report, _) = report(trace, 700 * MS);
+        let groups = report.lives.waits_by_resource();
+        let reads = groups.iter().filter(|group| group.reason.is_input());
+        let reads: Vec<_> = reads.map(|it| (it.is_rest(), it.total.0 / MS)).collect();
+        let expected: &[_] = if is_rest { &[(true, 695), (false, 1)] } else { &[(false, 697)] };
+        assert_eq!(reads, expected);
+    }
+}
