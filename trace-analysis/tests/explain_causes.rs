@@ -169,7 +169,8 @@ fn a_thread_that_spins_is_no_victim_of_others() {
     }
     [1, 3, 4].into_iter().for_each(|it| off(&mut trace, it, RECEIVE, (MS, 999 * MS)));
     let found = only(trace.stop(1_000 * MS), InsightKind::Spinning);
-    let title = "worker spun for 1.00 s: 5,000 calls of sched_yield at app::f5 (src/main.rs:5)";
+    // Of each 200 µs it was ready for 130.
+    let title = "worker spun for 350 ms: 5,000 calls of sched_yield at app::f5 (src/main.rs:5)";
     assert_eq!(found.title, title);
     assert_eq!((found.threads, found.call), (vec![ThreadId(2)], Some(CallId::SCHED_YIELD)));
 }
@@ -186,6 +187,22 @@ fn few_calls_are_a_loop_where_each_of_them_waits_for_the_cpu() {
     [1, 3, 4].into_iter().for_each(|it| off(&mut trace, it, RECEIVE, (MS, 999 * MS)));
     let found = only(trace.stop(1_000 * MS), InsightKind::Spinning);
     assert!(found.title.contains(": 40 calls of sched_yield"), "{}", found.title);
+}
+
+#[test]
+fn who_is_ready_in_a_call_that_gives_the_cpu_up_does_not_spin() {
+    let mut trace = running();
+    for round in 0..40 {
+        let at = round * 25 * MS;
+        trace.call(2, YIELD, at, 24 * MS, 0);
+        trace.switch_out(2, at + 10_000, os_id(2), true);
+        trace.switch_in(2, at + 24 * MS, os_id(2));
+        // And then it waits for a message.
+        off(&mut trace, 2, RECEIVE, (at + 24 * MS + 10_000, at + 25 * MS));
+    }
+    [1, 3, 4].into_iter().for_each(|it| off(&mut trace, it, RECEIVE, (MS, 999 * MS)));
+    // It was on a CPU for 40 µs of each 25 ms.
+    only(trace.stop(1_000 * MS), InsightKind::CpusTaken);
 }
 
 #[test]

@@ -19,7 +19,8 @@ const FEW_PERCENT: u64 = 90;
 /// up the CPU is nearly all that a loop of that kind does, but the call itself is short.
 const IN_CALLS_PERCENT: u64 = 25;
 
-/// And this part of the trace's time, in thousandths.
+/// And CPU time for this part of the trace's time, in thousandths. Who is ready does not spin:
+/// others have the CPU.
 const SPIN_THOUSANDTHS: u64 = 50;
 
 /// Threads that spin, and which these are. What they could run for is not work that lacks a CPU.
@@ -28,38 +29,41 @@ pub(super) fn threads(facts: &Facts<'_>) -> (Option<Insight>, Vec<ThreadId>) {
     let Some(group) = calls.by_call.iter().find(|it| it.call == CallId::SCHED_YIELD) else {
         return (None, Vec::new());
     };
-    let able = |thread: ThreadId| {
+    let times = |thread: ThreadId| {
         let life = facts.lives.threads.iter().find(|life| life.thread == thread)?;
-        Some(life.times.cpu().0.saturating_add(life.times.ready.0))
+        Some((life.times.cpu(), life.times.ready))
     };
     let spins = group.threads.iter().filter_map(|share| {
-        let able = able(share.of)?;
+        let (cpu, ready) = times(share.of)?;
+        let able = cpu.0.saturating_add(ready.0);
         let is_much =
             |calls, per_cent| share.count >= calls && is_part(share.total.0, able, per_cent);
         let is_loop = (is_much(CALLS_MIN, IN_CALLS_PERCENT) || is_much(FEW_MIN, FEW_PERCENT))
-            && facts.is_worth(Nanos(able), SPIN_THOUSANDTHS);
-        is_loop.then_some((*share, able))
+            && facts.is_worth(cpu, SPIN_THOUSANDTHS);
+        is_loop.then_some((*share, cpu, ready))
     });
     let spins: Vec<_> = spins.collect();
-    let threads: Vec<_> = spins.iter().map(|(share, _)| share.of).collect();
+    let threads: Vec<_> = spins.iter().map(|(share, ..)| share.of).collect();
     if threads.is_empty() {
         return (None, threads);
     }
     let stack = group.stacks.first().map_or(StackId(0), |share| share.of);
     let (who, at) = (facts.threads(&threads), facts.at(stack));
-    let (able, called) = (
-        saturating_sum(spins.iter().map(|(_, able)| *able)),
-        saturating_sum(spins.iter().map(|(share, _)| share.count)),
+    let (spun, called) = (
+        Nanos(saturating_sum(spins.iter().map(|(_, cpu, _)| cpu.0))),
+        saturating_sum(spins.iter().map(|(share, ..)| share.count)),
     );
     let title =
-        format!("{who} spun for {}: {} calls of sched_yield{at}", time(Nanos(able)), count(called));
-    let mut insight = Insight::new(InsightKind::Spinning, Nanos(able), title);
-    for (share, able) in spins.iter().take(3) {
-        let (name, could) = (facts.thread(share.of), time(Nanos(*able)));
-        let part = percent(*able, facts.wall());
+        format!("{who} spun for {}: {} calls of sched_yield{at}", time(spun), count(called));
+    let mut insight = Insight::new(InsightKind::Spinning, spun, title);
+    for (share, cpu, ready) in spins.iter().take(3) {
+        let (name, on) = (facts.thread(share.of), time(*cpu));
+        let part = percent(cpu.0, facts.wall());
+        let ready =
+            if ready.0 == 0 { String::new() } else { format!(", ready for {}", time(*ready)) };
+        let times = count(share.count);
         insight.evidence.push(format!(
-            "{name} was on a CPU or ready for {could}, {part} of the time, and gave it up {} times",
-            count(share.count)
+            "{name} was on a CPU for {on}, {part} of the time{ready}, and gave it up {times} times",
         ));
     }
     insight.evidence.push(
