@@ -4,11 +4,11 @@ use trace_analysis::explain::{Insight, InsightKind, Unseen, explain, unseen};
 use trace_analysis::symbols::Symbols;
 use trace_analysis::{Options, Report, Trace, Wanted};
 use trace_format::batch::Compression;
-use trace_format::definition::ResourceKind;
+use trace_format::definition::{Definition, ResourceKind};
 use trace_format::id::{CallId, OpenCall, ResourceId, StackId, ThreadId};
 use trace_format::read::TraceFile;
 use trace_format::testgen::{TraceBuilder, open_call, os_id};
-use trace_format::time::Ticks;
+use trace_format::time::{Nanos, Ticks};
 
 const MS: u64 = 1_000_000;
 
@@ -243,6 +243,35 @@ fn a_wait_that_was_not_over_took_at_least_so_long() {
     gone(&mut trace, 2, 850 * MS + 10);
     let found = only(trace.stop(1_000 * MS), InsightKind::SlowCalls);
     assert!(found.evidence[0].ends_with("the longest at least 150 ms"), "{:?}", found.evidence);
+}
+
+#[test]
+fn waiting_for_files_counts_only_as_far_as_the_kernel_did_not_count_it_as_readiness() {
+    let waited = |ready: u64| {
+        let mut trace = running();
+        for (at, ready) in [(0, 0), (1_000 * MS, ready)] {
+            trace.define(&Definition::ThreadTime {
+                id: ThreadId(2),
+                ticks: Ticks(at),
+                cpu: Nanos(0),
+                ready: Some(Nanos(ready)),
+            });
+        }
+        for round in 0..15 {
+            off(&mut trace, 2, FSYNC, (round * 50 * MS + MS, round * 50 * MS + 21 * MS));
+        }
+        gone(&mut trace, 2, 800 * MS);
+        only(trace.stop(1_000 * MS), InsightKind::SlowCalls)
+    };
+    let sure = waited(0);
+    assert!(sure.title.starts_with("worker waited 300 ms for file sync"), "{}", sure.title);
+    assert_eq!((sure.lost.0.div_ceil(MS), sure.evidence.len()), (300, 1));
+    let doubtful = waited(250 * MS);
+    assert_eq!((doubtful.title, doubtful.lost.0.div_ceil(MS)), (sure.title, 50));
+    let said = "up to 250 ms of it the thread may have been ready without a CPU: the kernel counted \
+                so much more for it than events show";
+    assert_eq!(doubtful.evidence[1], said);
+    assert_eq!(waited(900 * MS).lost, Nanos(0));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use trace_format::time::Nanos;
 use super::words::{Facts, count, percent, plural, time};
 use super::{Insight, InsightKind};
 use crate::reason::Reason;
+use crate::report::kernel_times::KernelTimes;
 use crate::report::life::{CallGroup, Share, TOP, Wait, WaitGroup, saturating_sum};
 use crate::time::Moment;
 
@@ -51,6 +52,35 @@ struct Slow<'a> {
     stacks: &'a [Share<trace_format::id::StackId>],
     threads: &'a [Share<ThreadId>],
     at: Option<Moment>,
+    /// How much of it may have been something else.
+    perhaps_ready: Nanos,
+}
+
+/// How much of what threads waited they may have been ready instead: the kernel counted so much more
+/// waiting for CPUs than events show, as no event says that a page is there.
+fn perhaps_ready(facts: &Facts<'_>, waiters: &[Share<ThreadId>]) -> Nanos {
+    let missing = waiters.iter().filter_map(|share| {
+        let life = facts.lives.threads.iter().find(|life| life.thread == share.of)?;
+        let unseen = KernelTimes::new(facts.tables, share.of).unseen_ready(life)?;
+        Some(unseen.missing().0.min(share.total.0))
+    });
+    Nanos(saturating_sum(missing))
+}
+
+/// Says so of a finding about waiting, and ranks it by what is left.
+fn rank_by_rest(insight: &mut Insight, ready: Nanos) {
+    insight.lost = Nanos(insight.lost.0.saturating_sub(ready.0));
+    if ready.0 > 0 {
+        let (thread, it) = match insight.threads.as_slice() {
+            [_] => ("the thread", "it"),
+            _ => ("the threads", "them"),
+        };
+        insight.evidence.push(format!(
+            "up to {} of it {thread} may have been ready without a CPU: the kernel counted so much \
+             more for {it} than events show",
+            time(ready)
+        ));
+    }
 }
 
 /// Files that were waited for. Switches tell what was waiting; without them a call's whole time
@@ -91,6 +121,7 @@ fn slow_call(group: &CallGroup) -> Slow<'_> {
         stacks: &group.stacks,
         threads: &group.threads,
         at: group.longest.first().map(|one| one.begin),
+        perhaps_ready: Nanos(0),
     }
 }
 
@@ -108,6 +139,7 @@ fn slow_wait<'w>(facts: &Facts<'_>, group: &'w WaitGroup) -> Slow<'w> {
         stacks: &group.stacks,
         threads: &group.waiters,
         at: group.longest.first().map(|wait| wait.begin),
+        perhaps_ready: perhaps_ready(facts, &group.waiters),
     }
 }
 
@@ -128,6 +160,7 @@ fn tell_slow(facts: &Facts<'_>, slow: &Slow<'_>) -> Insight {
     let mean = time(Nanos(slow.total.0 / slow.count.max(1)));
     insight.evidence.push(format!("{mean} each in the mean, the longest {}", slow.max));
     insight.threads = threads;
+    rank_by_rest(&mut insight, slow.perhaps_ready);
     insight.stacks = slow.stacks.iter().map(|share| share.of).collect();
     insight.resource = Some(slow.resource).filter(|resource| *resource != ResourceId(0));
     (insight.call, insight.at) = (slow.call, slow.at);
@@ -330,6 +363,7 @@ pub(super) fn page_faults(facts: &Facts<'_>) -> Option<Insight> {
         .evidence
         .push(format!("the longest took {longest}; files that are mapped, or swapping"));
     insight.threads = threads;
+    rank_by_rest(&mut insight, perhaps_ready(facts, &group.waiters));
     insight.stacks = group.stacks.iter().map(|share| share.of).collect();
     insight.command = "blocked --by reason".to_owned();
     Some(insight)

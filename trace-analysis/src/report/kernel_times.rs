@@ -50,6 +50,14 @@ pub struct Unseen {
     pub shown: Nanos,
 }
 
+impl Unseen {
+    /// How much of what the kernel counted events do not show.
+    #[must_use]
+    pub fn missing(&self) -> Nanos {
+        Nanos(self.counted.0.saturating_sub(self.shown.0))
+    }
+}
+
 impl KernelTimes {
     /// What the tables say of a thread.
     #[must_use]
@@ -97,10 +105,10 @@ impl Elapsed {
 /// shown of the life if it is more than that.
 fn unseen(elapsed: Elapsed, life: &ThreadLife, shown: Nanos) -> Option<Unseen> {
     let has_switches = life.times.running > Nanos(0);
-    let counted = elapsed.time;
-    let missing = counted.0.saturating_sub(shown.0);
-    let is_much = missing >= (counted.0 / DIFFERENCE_PART).max(DIFFERENCE_NANOS_MIN);
-    (elapsed.is_in(life) && has_switches && is_much).then_some(Unseen { counted, shown })
+    let unseen = Unseen { counted: elapsed.time, shown };
+    let is_much =
+        unseen.missing().0 >= (unseen.counted.0 / DIFFERENCE_PART).max(DIFFERENCE_NANOS_MIN);
+    (elapsed.is_in(life) && has_switches && is_much).then_some(unseen)
 }
 
 #[cfg(test)]
