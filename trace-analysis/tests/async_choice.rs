@@ -3,7 +3,9 @@
 
 mod executor;
 
-use executor::{Executor, HANDLER, LOCK, PASS, QUERY, RELEASE, TIMER, WRITER};
+use executor::{
+    Executor, HANDLER, IO_READY, LOCK, PASS, QUERY, RELEASE, SOCKET, TIME_UP, TIMER, WRITER,
+};
 use trace_analysis::async_tasks::{AsyncTasks, AwaitGroup};
 use trace_analysis::reason::Await;
 use trace_analysis::symbols::Symbols;
@@ -123,6 +125,36 @@ fn where_nothing_tells_it_was_one_of_them() {
     assert_eq!((task.stack, *other), (StackId(TIMER), StackId(PASS)));
     assert_eq!(awaited.name(), "tokio channel receive");
     assert_eq!(tasks.sites[0].idle, Nanos(400 + 180 + 280));
+}
+
+#[test]
+fn who_is_woken_by_the_runtime_waited_for_what_it_sees_to() {
+    for (waker, place) in [(IO_READY, SOCKET), (TIME_UP, TIMER)] {
+        let mut e = waiting(0, &[PASS, SOCKET, TIMER]);
+        e.wake(2, 500, ROOT, waker);
+        e.poll(1, 510, ROOT, 0, 10);
+        assert_eq!(waits(&read(e, 520))[0], (place, 400, vec![]));
+    }
+    // Nothing there is of that kind.
+    let mut e = waiting(0, &[PASS, LOCK]);
+    e.wake(2, 500, ROOT, IO_READY);
+    e.poll(1, 510, ROOT, 0, 10);
+    assert_eq!(waits(&read(e, 520)), [(LOCK, 400, vec![PASS])]);
+}
+
+#[test]
+fn a_selection_that_polls_its_branches_in_any_order_waits_at_all_of_them() {
+    // Each poll tells the branch that took the last waker; nothing is ever sent.
+    let mut e = waiting(SOCKET, &[]);
+    for (round, last) in [PASS, SOCKET, PASS, PASS].into_iter().enumerate() {
+        let at = 1_000 * (round as u64 + 1);
+        e.wake(2, at - 100, ROOT, IO_READY);
+        e.poll(1, at - 50, ROOT, last, 50);
+    }
+    e.wake(2, 4_900, ROOT, IO_READY);
+    e.poll(1, 4_950, ROOT, 0, 50);
+    e.end(1, 5_000, ROOT, Outcome::Returned);
+    assert_eq!(waits(&read(e, 5_100)), [(SOCKET, 800 + 4 * 900, vec![])]);
 }
 
 #[test]

@@ -50,6 +50,17 @@ pub enum Awaited {
     Unknown,
 }
 
+/// What a runtime itself saw to as it woke a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Driver {
+    /// A descriptor was ready.
+    Io,
+    /// Time was up.
+    Time,
+    /// One of the two.
+    Either,
+}
+
 /// What is awaited, and of which library it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Await {
@@ -102,6 +113,18 @@ impl Awaited {
     #[must_use]
     pub const fn is_for_runtime(self) -> bool {
         matches!(self, Self::Timer | Self::Socket | Self::Pipe | Self::Process | Self::Signal)
+    }
+}
+
+impl Driver {
+    /// Whether it ends a wait for this.
+    pub(crate) const fn ends(self, awaited: Awaited) -> bool {
+        let is_time = matches!(awaited, Awaited::Timer);
+        match self {
+            Self::Time => is_time,
+            Self::Io => awaited.is_for_runtime() && !is_time,
+            Self::Either => awaited.is_for_runtime(),
+        }
     }
 }
 
@@ -226,6 +249,15 @@ rules! {
     }
 }
 
+/// Functions in which runtimes wake tasks of themselves: the path, and how their own names begin
+/// (none: any). A driver of one kind calls the other's, so the innermost function tells.
+const DRIVERS: &[(&str, &[&str], Driver)] = &[
+    ("tokio::runtime::io::scheduled_io", &[], Driver::Io),
+    ("tokio::runtime::time", &["process", "fire"], Driver::Time),
+    ("tokio::runtime::time_alt", &["wake"], Driver::Time),
+    ("async_io::reactor", &["react"], Driver::Either),
+];
+
 /// What is awaited in a stack, innermost frame first.
 #[must_use]
 pub fn awaited(frames: &[Frame<'_>]) -> Await {
@@ -240,6 +272,20 @@ pub fn awaited(frames: &[Frame<'_>]) -> Await {
         && rules.any(|rule| rule.library == found.library && rule.awaited == Awaited::Semaphore);
     let awaited = if is_for_room { Awaited::ChannelSend } else { found.awaited };
     Await { awaited, library: found.library }
+}
+
+/// What a runtime saw to as it woke a task in this stack, innermost frame first; `None` if it was
+/// somebody else who did so.
+pub(crate) fn driver(frames: &[Frame<'_>]) -> Option<Driver> {
+    frames.iter().find_map(|frame| {
+        let (path, function) = (path_of(&frame.name), own_name(&frame.name));
+        let file = path_of_file(frame.file);
+        let is_of = |&&(start, functions, _): &&(&str, &[&str], Driver)| {
+            (is_in(path, start) || is_in(&file, start))
+                && (functions.is_empty() || functions.iter().any(|it| function.starts_with(it)))
+        };
+        DRIVERS.iter().find(is_of).map(|(_, _, driver)| *driver)
+    })
 }
 
 /// The place in the program where something is awaited: the innermost function that is neither a

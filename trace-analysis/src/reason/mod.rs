@@ -14,6 +14,7 @@ mod awaits;
 mod names;
 
 pub use awaits::{Await, Awaited, await_place, await_site, awaited, without_closures};
+pub(crate) use awaits::{Driver, driver};
 pub use names::{blocks_in_place, is_plumbing, place, site};
 
 /// Why a thread waited.

@@ -20,7 +20,8 @@ pub(crate) const PARKED: u32 = 4;
 /// Stacks: where a lock, a timer and a channel are awaited, where the lock is given up, and where
 /// a thread sleeps, as it is and inside `block_in_place`; where room in a channel and an answer
 /// are awaited; where a thread waits in `block_on`, and where a runtime wakes it as a task has
-/// ended, or as time is up.
+/// ended, or as time is up; where a socket is awaited, and where a runtime wakes a task as one is
+/// ready.
 pub(crate) const LOCK: u32 = 1;
 pub(crate) const TIMER: u32 = 2;
 pub(crate) const RELEASE: u32 = 3;
@@ -32,6 +33,8 @@ pub(crate) const ANSWER: u32 = 8;
 pub(crate) const BLOCK_ON: u32 = 9;
 pub(crate) const ENDED: u32 = 10;
 pub(crate) const TIME_UP: u32 = 11;
+pub(crate) const SOCKET: u32 = 12;
+pub(crate) const IO_READY: u32 = 13;
 
 pub(crate) const NONE: Values<'static> = Values::new(&[]);
 
@@ -64,6 +67,9 @@ impl Executor {
         let unpark = "tokio::runtime::park::unpark";
         let ended = "tokio::runtime::task::harness::Harness<T,S>::complete";
         let time_up = "tokio::runtime::time::handle::Handle::process_at_time";
+        let socket = "<tokio::net::tcp::stream::TcpStream as tokio::io::AsyncRead>::poll_read";
+        let wake_all = "tokio::util::wake_list::WakeList::wake_all";
+        let ready = "tokio::runtime::io::scheduled_io::ScheduledIo::wake";
         for (stack, inner, own, line) in [
             (LOCK, [acquire, lock], "app::handler::{closure#0}", 88),
             (TIMER, [sleep, sleep], "app::writer::{closure#0}", 66),
@@ -76,6 +82,9 @@ impl Executor {
             (BLOCK_ON, [park, block_on], "app::main", 5),
             (ENDED, [unpark, ended], "std::thread::spawn", 0),
             (TIME_UP, [unpark, time_up], "std::thread::spawn", 0),
+            (SOCKET, [socket, socket], "app::handler::{closure#0}", 113),
+            // The driver of timers calls the other.
+            (IO_READY, [wake_all, ready], "tokio::runtime::time::Driver::park_internal", 0),
         ] {
             let address = u64::from(stack) * 0x100;
             trace.stack(stack, &[address, address + 1, address + 2]);

@@ -352,7 +352,7 @@ impl AsyncReport<'_> {
             (state.waits_at, state.waits_in) = (took, took_in);
         }
         if waits_at != StackId(0) {
-            state.own_waits_at = waits_at;
+            state.takes_waker_at(waits_at);
             took_in = id;
         } else if state.has_new_child {
             // It went on to another future.

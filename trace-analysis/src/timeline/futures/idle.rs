@@ -2,9 +2,10 @@
 //!
 //! A task waits where its open futures took wakers: where its own code did, and where child futures
 //! did that have not ended. Mostly that is one place. With `join!`, `select!` and their like it may
-//! be several; all share the task's waker, so who used it says nothing, but what happens next does:
-//! the future that returns in the polls that follow, or goes on to wait elsewhere, is what the task
-//! had waited for. If none does, the task waited for one of them, and that is what is said.
+//! be several, and all share the task's waker. If the runtime itself used it, as a descriptor was
+//! ready or time was up, it was a wait of that kind. Else what happens next tells: the future that
+//! returns in the polls that follow, or goes on to wait elsewhere, is what the task had waited for.
+//! If none does, the task waited for one of them, and that is what is said.
 
 use trace_format::id::{FutureId, SiteId, StackId, TaskId};
 use trace_format::time::Nanos;
@@ -141,9 +142,10 @@ impl AsyncReport<'_> {
     ) {
         self.decide(id);
         let Some(state) = self.known.get(&id).filter(|_| to > from) else { return };
-        let among = self.waiting(id, state, woken.map_or(FutureId(0), |(_, child)| child));
-        let stack = among.first().map_or(StackId(0), |it| it.stack);
         let begin = Moment::older(from, state.older);
+        let among = self.waiting(id, state, woken.map_or(FutureId(0), |(_, child)| child));
+        let among = self.ended_by_runtime(among, woken.map(|(woken, _)| woken));
+        let stack = among.first().map_or(StackId(0), |it| it.stack);
         let woken = woken.map(|(woken, _)| woken);
         let waker = woken.and_then(|woken| self.known.get(&woken.by));
         let waker_works_for = woken.map_or(TaskId(0), |woken| woken.works_for);
@@ -183,6 +185,22 @@ impl AsyncReport<'_> {
         } else {
             state.undecided = Some(Box::new(over));
         }
+    }
+
+    /// Of the places at which a task waited those whose wait the runtime itself ended, if it was the
+    /// runtime that woke it and there are such places; else all.
+    fn ended_by_runtime(&mut self, among: Vec<Waiting>, woken: Option<Woken>) -> Vec<Waiting> {
+        let driver = woken.and_then(|woken| self.places.driver(woken.stack));
+        let Some(driver) = driver else { return among };
+        let mut ended = Vec::new();
+        for it in &among {
+            // The last poll tells one place of each future; it may wait at those before as well.
+            let lately = self.known.get(&it.future).map_or(&[][..], |state| &state.own_lately);
+            let mut all = std::iter::once(it.stack).chain(lately.iter().copied());
+            let fits = all.find(|stack| driver.ends(self.places.of(*stack).1.awaited));
+            ended.extend(fits.map(|stack| Waiting { stack, ..*it }));
+        }
+        if ended.is_empty() { among } else { ended }
     }
 
     /// Whether the runtime itself ends a wait at any of these places: as time is up, or the system

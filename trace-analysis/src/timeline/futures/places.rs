@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use trace_format::id::StackId;
 use trace_format::read::Tables;
 
-use crate::reason::{Await, Awaited, await_site, awaited};
+use crate::reason::{Await, Awaited, Driver, await_site, awaited, driver};
 use crate::symbols::Symbols;
 use crate::timeline::Place;
 
@@ -19,13 +19,16 @@ pub(crate) struct Places<'f> {
     tables: &'f Tables,
     symbols: &'f Symbols,
     known: HashMap<StackId, (StackId, Await)>,
+    /// In which stacks runtimes wake tasks of themselves.
+    drivers: HashMap<StackId, Option<Driver>>,
     /// Of each place in the program the first stack that was seen.
     first: HashMap<(Await, Place), StackId>,
 }
 
 impl<'f> Places<'f> {
     pub(crate) fn new(tables: &'f Tables, symbols: &'f Symbols) -> Self {
-        Self { tables, symbols, known: HashMap::new(), first: HashMap::new() }
+        let (known, drivers, first) = Default::default();
+        Self { tables, symbols, known, drivers, first }
     }
 
     /// One stack for all in which the same is awaited at the same place of the program, and what
@@ -51,6 +54,20 @@ impl<'f> Places<'f> {
             self.known.clear();
         }
         self.known.insert(stack, found);
+        found
+    }
+
+    /// What a runtime saw to as it woke a task in this stack, if it was the runtime.
+    pub(crate) fn driver(&mut self, stack: StackId) -> Option<Driver> {
+        if let Some(known) = self.drivers.get(&stack) {
+            return *known;
+        }
+        let addresses = &self.tables.stacks.get(&stack)?.addresses;
+        let found = driver(&self.symbols.shown(addresses));
+        if self.drivers.len() >= KNOWN_MAX {
+            self.drivers.clear();
+        }
+        self.drivers.insert(stack, found);
         found
     }
 

@@ -48,6 +48,9 @@ pub(crate) struct Past {
     pub(crate) stack: StackId,
 }
 
+/// Maximum number of places of one future that are remembered: the branches of its `select!`.
+const OWN_PLACES_MAX: usize = 4;
+
 /// Maximum number of child futures of one task that are remembered while they are open.
 const CHILDREN_MAX: usize = 64;
 
@@ -92,6 +95,9 @@ pub(crate) struct State {
     pub(crate) has_new_child: bool,
     /// Where the future itself last took a waker; 0 if it went on since, or never did.
     pub(crate) own_waits_at: StackId,
+    /// Where it did so in its polls lately, each place once, the last first: of a `select!` a poll
+    /// tells one branch, as they come in any order.
+    pub(crate) own_lately: Vec<StackId>,
     /// Of a task: how it was idle last, if it is not yet known what for.
     pub(crate) undecided: Option<Box<Undecided>>,
     /// Of a task: the child futures that were polled in it and have not ended, as far as they fit.
@@ -142,6 +148,7 @@ impl State {
             child_waits_in: FutureId(0),
             has_new_child: false,
             own_waits_at: StackId(0),
+            own_lately: Vec::new(),
             undecided: None,
             children: Vec::new(),
             was_woken: false,
@@ -172,6 +179,16 @@ impl State {
         let is_new = self.polls == 0 && self.kind == Kind::Spawned && self.is_told;
         let woken = self.woken.map(|woken| woken.at.max(self.polled.1));
         self.ready.or(woken).or(is_new.then_some(self.begin.inside().0))
+    }
+
+    /// It took a waker itself in the poll that is over.
+    pub(crate) fn takes_waker_at(&mut self, stack: StackId) {
+        self.own_waits_at = stack;
+        if self.own_lately.first() != Some(&stack) {
+            self.own_lately.retain(|known| *known != stack);
+            self.own_lately.truncate(OWN_PLACES_MAX - 1);
+            self.own_lately.insert(0, stack);
+        }
     }
 
     /// A child future is polled in it.
