@@ -4,11 +4,12 @@ mod executor;
 
 use executor::{
     BLOCK, BLOCK_ON, Executor, HANDLER, IN_PLACE, LOCK, PARKED, PASS, QUERY, RELEASE, TIME_UP,
-    TIMER, WRITER,
+    TIMER, WRITE, WRITER,
 };
 use trace_analysis::explain::{Insight, InsightKind, explain};
 use trace_analysis::symbols::Symbols;
 use trace_analysis::{Report, Trace, Wanted};
+use trace_format::definition::ResourceKind;
 use trace_format::event::{EventKind, Outcome};
 use trace_format::id::{CallId, FutureId, StackId, ThreadId};
 use trace_format::read::TraceFile;
@@ -27,6 +28,15 @@ fn insights(e: Executor, end: u64) -> Vec<Insight> {
     let tasks = report.async_tasks.take();
     assert_eq!(explain(&trace, &report), [], "threads alone are well");
     explain(&trace, &Report { async_tasks: tasks, ..report })
+}
+
+/// All that is found, of threads as well.
+fn all_insights(e: Executor, end: u64) -> Vec<Insight> {
+    let file = TraceFile::open(e.stop(end)).expect("a trace");
+    let symbols = Symbols::of_trace(file.tables());
+    let trace = Trace::new(&file).named(&symbols);
+    let wanted = Wanted { async_tasks: true, ..Wanted::default() };
+    explain(&trace, &Report::read(&trace, wanted, |_| {}))
 }
 
 /// What is found, of one kind only.
@@ -201,11 +211,10 @@ fn without_cpu(from: u64) -> Insight {
     for id in 1..=20 {
         e.poll(1, (100 + id) * MS, id, TIMER, MS);
     }
-    let file = TraceFile::open(e.stop(400 * MS)).expect("a trace");
-    let trace = Trace::new(&file);
-    let wanted = Wanted { async_tasks: true, ..Wanted::default() };
-    let found = explain(&trace, &Report::read(&trace, wanted, |_| {}));
-    found.into_iter().find(|it| it.kind == InsightKind::SlowReady).expect("said")
+    all_insights(e, 400 * MS)
+        .into_iter()
+        .find(|it| it.kind == InsightKind::SlowReady)
+        .expect("said")
 }
 
 #[test]
@@ -218,6 +227,79 @@ fn a_worker_without_a_cpu_is_why_only_where_tasks_were_ready_meanwhile() {
     let said = "polled for 20.0 ms, though their workers were in polls for less than half of the \
                 time";
     assert!(found.title.ends_with(said), "{}", found.title);
+}
+
+#[test]
+fn workers_that_are_put_off_in_their_polls_have_not_too_much_to_do() {
+    let mut e = Executor::new();
+    e.0.facility("sched", true, "perf_event_open; threads at start: 2; 2 rings of 512 KiB");
+    (1..=2).for_each(|thread| e.0.switch_in(thread, 0, os_id(thread)));
+    (1..=100).for_each(|id| e.spawn(2, id * US, id, HANDLER));
+    e.0.switch_out(2, MS, os_id(2), false);
+    for id in 1..=100 {
+        // Of each poll of 4 ms it had a CPU for 10 µs at a time, of 50.
+        let begin = id * 5 * MS;
+        for at in (begin..begin + 4 * MS).step_by(50_000) {
+            e.0.switch_out(1, at + 5 * US, os_id(1), true);
+            e.0.switch_in(1, at + 45 * US, os_id(1));
+        }
+        e.poll(1, begin, id, TIMER, 4 * MS);
+        e.end(1, begin + 4 * MS, id, Outcome::Returned);
+    }
+    let found = all_insights(e, 600 * MS);
+    let late = found.iter().find(|it| it.kind == InsightKind::SlowReady).expect("it is told");
+    // For 3.2 ms of each poll but the last, behind which none was ready.
+    let said = ": their workers had no CPU for 317 ms of it";
+    assert!(late.title.ends_with(said), "{}", late.title);
+}
+
+#[test]
+fn a_poll_without_a_cpu_is_not_told_to_work_elsewhere() {
+    let mut e = Executor::new();
+    e.0.facility("sched", true, "perf_event_open; threads at start: 2; 2 rings of 512 KiB");
+    (1..=2).for_each(|thread| e.0.switch_in(thread, 0, os_id(thread)));
+    e.spawn(2, 0, 1, HANDLER);
+    e.spawn(2, 2 * MS, 2, WRITER);
+    e.begin_poll(1, 3 * MS, 1);
+    e.0.switch_out(1, 4 * MS, os_id(1), true);
+    e.0.switch_in(1, 42 * MS, os_id(1));
+    e.event(1, 43 * MS, EventKind::EndPoll { waits_at: StackId(TIMER) });
+    e.poll(1, 44 * MS, 2, TIMER, 100 * US);
+    let found = all_insights(e, 100 * MS);
+    let poll = found.iter().find(|it| it.kind == InsightKind::BlockedWorker).expect("it is told");
+    let said = "the longest is from 0.003000 s on; with a CPU all the time it would have taken \
+                2.00 ms";
+    assert_eq!(poll.evidence.last().map(String::as_str), Some(said), "{poll:#?}");
+}
+
+/// A poll of 40 ms in a write to a runtime's socket, without switches.
+fn long_write(other: bool) -> Executor {
+    let mut e = Executor::new();
+    e.0.resource(1, ResourceKind::Socket, 9, "tcp 127.0.0.1:80");
+    e.spawn(2, 0, 1, HANDLER);
+    if other {
+        e.spawn(2, 2 * MS, 2, WRITER);
+    }
+    e.begin_poll(1, MS, 1);
+    e.0.call(1, open_call(CallId::SEND, 1, WRITE), MS, 39 * MS, 100);
+    e.event(1, 41 * MS, EventKind::EndPoll { waits_at: StackId(TIMER) });
+    e.poll(1, 42 * MS, 2, TIMER, 100 * US);
+    e
+}
+
+#[test]
+fn without_switches_a_socket_that_never_blocks_is_not_said_to_have_waited() {
+    let found = only(long_write(true), 500 * MS, InsightKind::BlockedWorker);
+    assert!(found.title.contains("for 40.0 ms: in calls for 98% of it, in send"), "{found:?}");
+    let said = "that call does not wait, and without switches nobody knows whether the thread had \
+                a CPU: record them";
+    assert!(found.evidence.last().is_some_and(|it| it.ends_with(said)), "{:?}", found.evidence);
+    assert_eq!(insights(long_write(false), 500 * MS), []);
+    let file = TraceFile::open(long_write(true).stop(500 * MS)).expect("a trace");
+    let symbols = Symbols::of_trace(file.tables());
+    let trace = Trace::new(&file).named(&symbols);
+    let report = Report::read(&trace, Wanted::default(), |_| {});
+    assert_eq!(report.lives.waits.count, 0);
 }
 
 /// A poll from 10 to 170 ms that sleeps, on a thread that polls `others` that wait for a timer, and

@@ -32,7 +32,7 @@ const READY_P99_MIN: u64 = 1_000_000;
 /// Workers that are in polls for this part of the time, in per cents, have enough to do.
 const BUSY_PERCENT: u64 = 50;
 
-/// Workers without a CPU are why, if that explains this part of the time, in per cents.
+/// That there was no CPU is why, if that explains this part of the time, in per cents.
 const NO_CPU_PERCENT: u64 = 50;
 
 /// What is ready, or waits for a lock, for so long when the trace stops may do so for ever: in
@@ -75,7 +75,10 @@ fn blocked(facts: &Facts<'_>, tasks: &AsyncTasks, polls: &[&LongPoll]) -> Option
     let behind = BehindPolls::of(tasks, polls);
     let (total, delayed) = (behind.total, behind.delayed_total);
     let doing = worst.activity.unwrap_or_default();
-    let waited = doing.times.blocked().0.saturating_add(doing.times.in_calls.0);
+    // Without switches nobody knows whether a thread was on a CPU in a call that does not wait.
+    let is_known = !facts.lives.cpus.is_empty() || !facts.never_blocks(doing.slow_stack);
+    let in_calls = if is_known { doing.times.in_calls.0 } else { 0 };
+    let waited = doing.times.blocked().0.saturating_add(in_calls);
     let is_blocked = waited >= worst.duration.0 / 2;
     let lost = Nanos(total.max(delayed));
     // Whoever computes while nobody waits does no harm.
@@ -102,7 +105,8 @@ fn blocked(facts: &Facts<'_>, tasks: &AsyncTasks, polls: &[&LongPoll]) -> Option
         insight.evidence.push(format!("{long} of it inside {site}"));
     }
     let when = moment(worst.begin);
-    insight.evidence.push(format!("the longest is from {when} on; {}", advice(is_in_place)));
+    let advice = advice(facts, worst, culprit);
+    insight.evidence.push(format!("the longest is from {when} on; {advice}"));
     insight.threads = vec![worst.thread];
     insight.stacks = [culprit].into_iter().filter(|stack| *stack != StackId(0)).collect();
     insight.call = Some(doing.slow_call).filter(|call| *call != CallId(0));
@@ -111,11 +115,23 @@ fn blocked(facts: &Facts<'_>, tasks: &AsyncTasks, polls: &[&LongPoll]) -> Option
     Some(insight)
 }
 
-fn advice(is_in_place: bool) -> &'static str {
-    match is_in_place {
-        true => "it was in block_in_place, which gives the other tasks to another worker",
-        false => "blocking work belongs elsewhere",
+/// What to do about a long poll.
+fn advice(facts: &Facts<'_>, poll: &LongPoll, culprit: StackId) -> String {
+    let ready = poll.activity.unwrap_or_default().times.ready;
+    if facts.blocks_in_place(culprit) {
+        return "it was in block_in_place, which gives the other tasks to another worker"
+            .to_owned();
     }
+    if is_part(ready.0, poll.duration.0, NO_CPU_PERCENT) {
+        let rest = time(Nanos(poll.duration.0.saturating_sub(ready.0)));
+        return format!("with a CPU all the time it would have taken {rest}");
+    }
+    if facts.lives.cpus.is_empty() && facts.never_blocks(culprit) {
+        return "that call does not wait, and without switches nobody knows whether the thread \
+                had a CPU: record them"
+            .to_owned();
+    }
+    "blocking work belongs elsewhere".to_owned()
 }
 
 /// `: it slept 99% of that, in clock_nanosleep at app::f (src/app.rs:12)`.
@@ -387,8 +403,8 @@ fn without_cpu(facts: &Facts<'_>, tasks: &AsyncTasks) -> Nanos {
     Nanos(length(&union(times.collect())))
 }
 
-/// Why tasks were polled late: their workers had more to do than they could, if they polled most of
-/// the time. What was ready before all that was read began came of something else.
+/// Why tasks were polled late: their workers had no CPU, or more to do than they could, if they
+/// polled most of the time. What was ready before all that was read began came of something else.
 ///
 /// - `elapsed`: how long one of them was ready, or several.
 fn too_much(facts: &Facts<'_>, tasks: &AsyncTasks, elapsed: Nanos) -> String {
@@ -400,12 +416,12 @@ fn too_much(facts: &Facts<'_>, tasks: &AsyncTasks, elapsed: Nanos) -> String {
     if before > all / 2 {
         return ": most of them since before the begin of what was read".to_owned();
     }
-    if is_part(busy, whole, BUSY_PERCENT) {
-        return ": more work than their workers can do".to_owned();
-    }
     let ready = without_cpu(facts, tasks);
     if is_part(ready.0, elapsed.0, NO_CPU_PERCENT) {
         return format!(": their workers had no CPU for {} of it", time(ready));
+    }
+    if is_part(busy, whole, BUSY_PERCENT) {
+        return ": more work than their workers can do".to_owned();
     }
     ", though their workers were in polls for less than half of the time".to_owned()
 }

@@ -6,7 +6,9 @@ use trace_format::id::{ResourceId, SiteId, StackId, ThreadId};
 use trace_format::read::Tables;
 use trace_format::time::Nanos;
 
-use crate::reason::{Await, Awaited, await_place, blocks_in_place, place, without_closures};
+use crate::reason::{
+    Await, Awaited, await_place, blocks_in_place, never_blocks, place, without_closures,
+};
 use crate::report::life::{Lives, ThreadLife, Times, Wait, saturating_sum};
 use crate::sources;
 use crate::symbols::{Frame, Symbols};
@@ -166,6 +168,11 @@ impl<'a> Facts<'a> {
     /// Whether the thread had given its other tasks away before it blocked there.
     pub(super) fn blocks_in_place(&self, stack: StackId) -> bool {
         blocks_in_place(&self.frames(stack))
+    }
+
+    /// Whether a read or write there comes back at once if it would have to wait.
+    pub(super) fn never_blocks(&self, stack: StackId) -> bool {
+        never_blocks(&self.frames(stack))
     }
 
     /// Whether somebody is woken there as a task of an executor has ended.

@@ -258,6 +258,25 @@ const DRIVERS: &[(&str, &[&str], Driver)] = &[
     ("async_io::reactor", &["react"], Driver::Either),
 ];
 
+/// Where runtimes call sockets and pipes that never block: they wait for readiness elsewhere.
+const NEVER_BLOCK: &[&str] = &[
+    "mio::",
+    "tokio::net",
+    "tokio::io::poll_evented",
+    "tokio::io::async_fd",
+    "tokio::runtime::io",
+    "async_io::",
+];
+
+/// Whether a read or a write in this stack, innermost frame first, comes back at once if it would
+/// have to wait.
+pub(crate) fn never_blocks(frames: &[Frame<'_>]) -> bool {
+    frames.iter().take_while(|frame| is_plumbing(frame)).any(|frame| {
+        let (path, file) = (path_of(&frame.name), path_of_file(frame.file));
+        NEVER_BLOCK.iter().any(|start| is_in(path, start) || is_in(&file, start))
+    })
+}
+
 /// What is awaited in a stack, innermost frame first.
 #[must_use]
 pub fn awaited(frames: &[Frame<'_>]) -> Await {

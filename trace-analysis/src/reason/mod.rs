@@ -14,7 +14,7 @@ mod awaits;
 mod names;
 
 pub use awaits::{Await, Awaited, await_place, await_site, awaited, without_closures};
-pub(crate) use awaits::{Driver, driver};
+pub(crate) use awaits::{Driver, driver, never_blocks};
 pub use names::{blocks_in_place, is_plumbing, place, site};
 
 /// Why a thread waited.
@@ -284,7 +284,10 @@ const fn is_by_place(reason: Reason) -> bool {
 /// - `frames`: its stack, innermost first; may be empty.
 #[must_use]
 pub fn why(call: CallId, kind: Option<ResourceKind>, frames: &[Frame<'_>]) -> Why {
+    use Reason::{PipeRead, PipeWrite, SocketRead, SocketWrite};
     let (reason, waits) = by_call(call, kind);
+    let is_stream = matches!(reason, SocketRead | SocketWrite | PipeRead | PipeWrite);
+    let waits = waits && !(is_stream && never_blocks(frames));
     let is_refined = matches!(reason, Reason::Futex | Reason::Poll | Reason::Sleep | Reason::Join);
     let named = kind.is_some() && !is_by_place(reason);
     let plain = Why { reason, named, waits };

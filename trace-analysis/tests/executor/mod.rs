@@ -21,7 +21,7 @@ pub(crate) const PARKED: u32 = 4;
 /// a thread sleeps, as it is and inside `block_in_place`; where room in a channel and an answer
 /// are awaited; where a thread waits in `block_on`, and where a runtime wakes it as a task has
 /// ended, or as time is up; where a socket is awaited, and where a runtime wakes a task as one is
-/// ready.
+/// ready; where a runtime's socket is written to.
 pub(crate) const LOCK: u32 = 1;
 pub(crate) const TIMER: u32 = 2;
 pub(crate) const RELEASE: u32 = 3;
@@ -35,6 +35,7 @@ pub(crate) const ENDED: u32 = 10;
 pub(crate) const TIME_UP: u32 = 11;
 pub(crate) const SOCKET: u32 = 12;
 pub(crate) const IO_READY: u32 = 13;
+pub(crate) const WRITE: u32 = 14;
 
 pub(crate) const NONE: Values<'static> = Values::new(&[]);
 
@@ -83,6 +84,12 @@ impl Executor {
             (ENDED, [unpark, ended], "std::thread::spawn", 0),
             (TIME_UP, [unpark, time_up], "std::thread::spawn", 0),
             (SOCKET, [socket, socket], "app::handler::{closure#0}", 113),
+            (
+                WRITE,
+                ["mio::net::tcp::stream::TcpStream::write", socket],
+                "app::query::{closure#0}",
+                14,
+            ),
             // The driver of timers calls the other.
             (IO_READY, [wake_all, ready], "tokio::runtime::time::Driver::park_internal", 0),
         ] {
