@@ -12,7 +12,7 @@ use trace_format::header::BatchKind;
 use trace_format::id::{Open, SiteId, TaskId, ThreadId};
 use trace_format::read::TraceFile;
 use trace_format::testgen::TraceBuilder;
-use trace_format::time::Ticks;
+use trace_format::time::{Nanos, Ticks};
 use trace_format::value::{Text, Values};
 
 const OUTER: u32 = 1;
@@ -189,4 +189,30 @@ fn a_thread_is_found_by_the_name_that_is_shown() {
     }
     assert_eq!(ask("worker #4").0, Some(2));
     assert_eq!(ask("worker").1.lines().count(), 2);
+}
+
+#[test]
+fn a_snapshot_that_does_not_say_what_the_recorder_took_is_not_said_to_have_taken_nothing() {
+    for (cpu, memory, is_told) in [(0, 0, false), (5_000, 65_536, true)] {
+        let mut trace = regions();
+        trace.region(1, LEAF, 1_000, 100);
+        trace.define(&Definition::Stop {
+            ticks: Ticks(2_000),
+            events: 1,
+            dropped_events: 0,
+            dropped_ends: 0,
+            tracer_cpu: Nanos(cpu),
+            memory_max: memory,
+        });
+        let bench = Bench::new(&trace.killed());
+        let (summary, contents) = (bench.run("summary FILE"), bench.run("check FILE"));
+        assert_eq!(summary.out.contains("recorder 5.00 µs CPU"), is_told, "{}", summary.out);
+        assert_eq!(contents.out.contains("of memory at most"), is_told, "{}", contents.out);
+        assert!(contents.out.contains("the recorder dropped 0 events"), "{}", contents.out);
+        let answer: Value =
+            serde_json::from_str(&bench.run("summary FILE --json").out).expect("JSON");
+        let told =
+            ["tracer_cpu_ns", "memory_max_bytes"].map(|field| answer["trace"][field].as_u64());
+        assert_eq!(told, [cpu, memory].map(|number| Some(number).filter(|it| *it > 0)));
+    }
 }

@@ -168,9 +168,9 @@ pub enum Definition<'a> {
         dropped_events: u64,
         /// Ends that were not written for want of memory.
         dropped_ends: u64,
-        /// CPU time the recorder took beside the traced threads.
+        /// CPU time the recorder took beside the traced threads; 0 if it is not known.
         tracer_cpu: Nanos,
-        /// The most memory that batches took.
+        /// The most memory that batches took; 0 if it is not known.
         memory_max: u64,
     },
     /// A thread has a new name.

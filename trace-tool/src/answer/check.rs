@@ -40,7 +40,7 @@ pub struct FileContents {
     pub has_end: bool,
     /// Events that the recorder dropped, by its own count; none if it was not stopped.
     pub dropped_events: Option<u64>,
-    /// Memory that the recorder used at most; none if it was not stopped.
+    /// Memory that the recorder used at most; none if it was not stopped, or did not say.
     pub memory_max: Option<u64>,
 }
 
@@ -72,7 +72,7 @@ impl FileContents {
             bytes_unreadable: file.bytes_missing(),
             has_end: file.is_complete(),
             dropped_events: tables.stop.map(|stop| stop.dropped_events),
-            memory_max: tables.stop.map(|stop| stop.memory_max),
+            memory_max: tables.stop.and_then(|stop| stop.known_memory()),
         }
     }
 }

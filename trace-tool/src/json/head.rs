@@ -72,9 +72,10 @@ pub struct TraceOut {
     clock_hz: f64,
     /// The wall clock at the first clock snapshot, since 1970.
     started_unix_ns: u64,
-    /// Time on a CPU of the recorder's own threads; `null` without an end.
+    /// Time on a CPU of the recorder's own threads; `null` without an end, and in a
+    /// snapshot of a program that went on.
     tracer_cpu_ns: Option<u64>,
-    /// Memory that the recorder used at most; `null` without an end.
+    /// Memory that the recorder used at most; `null` as of `tracer_cpu_ns`.
     memory_max_bytes: Option<u64>,
 }
 
@@ -94,8 +95,8 @@ impl TraceOut {
             clock: process.map(|process| process.clock.name()),
             clock_hz: tables.clock.frequency_hz(),
             started_unix_ns: tables.clock.origin().wall.0,
-            tracer_cpu_ns: tables.stop.map(|stop| stop.tracer_cpu.0),
-            memory_max_bytes: tables.stop.map(|stop| stop.memory_max),
+            tracer_cpu_ns: tables.stop.and_then(|stop| stop.known_cpu()).map(|cpu| cpu.0),
+            memory_max_bytes: tables.stop.and_then(|stop| stop.known_memory()),
         }
     }
 }

@@ -80,9 +80,11 @@ fn print_file(answer: &CheckAnswer, out: &mut Output) -> Result<(), Failure> {
         0 => writeln!(out, "{size}, {ended}")?,
         bytes => writeln!(out, "{size}, {} unreadable, {ended}", units::bytes(bytes))?,
     }
-    if let (Some(dropped), Some(memory)) = (dropped_events, memory_max) {
-        let (dropped, memory) = (units::count(dropped), units::bytes(memory));
-        writeln!(out, "the recorder dropped {dropped} events and used {memory} of memory at most")?;
+    if let Some(dropped) = dropped_events {
+        let memory = memory_max.map_or_else(String::new, |memory| {
+            format!(" and used {} of memory at most", units::bytes(memory))
+        });
+        writeln!(out, "the recorder dropped {} events{memory}", units::count(dropped))?;
     }
     Ok(())
 }

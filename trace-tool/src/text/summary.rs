@@ -194,8 +194,8 @@ fn head(answer: &SummaryAnswer, width: Option<usize>) -> String {
         let hertz = tables.clock.frequency_hz() / 1e9;
         what.push(format!("clock {} {hertz:.2} GHz", process.clock.name()));
     }
-    if let Some(stop) = tables.stop.filter(|_| all) {
-        what.push(format!("recorder {} CPU", units::time(stop.tracer_cpu)));
+    if let Some(cpu) = tables.stop.filter(|_| all).and_then(|stop| stop.known_cpu()) {
+        what.push(format!("recorder {} CPU", units::time(cpu)));
     }
     list(&who, width) + &list(&what, width)
 }

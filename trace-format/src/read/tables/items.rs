@@ -142,10 +142,25 @@ pub struct Stop {
     pub dropped_events: u64,
     /// Ends that were not written for want of memory.
     pub dropped_ends: u64,
-    /// CPU time the recorder took beside the traced threads.
+    /// CPU time the recorder took beside the traced threads; 0 if it is not known, as of a snapshot
+    /// that a process took while it went on.
     pub tracer_cpu: Nanos,
-    /// The most bytes that batches took.
+    /// The most bytes that batches took; 0 if that is not known.
     pub memory_max: u64,
+}
+
+impl Stop {
+    /// CPU time the recorder took beside the traced threads, if it is known.
+    #[must_use]
+    pub fn known_cpu(&self) -> Option<Nanos> {
+        Some(self.tracer_cpu).filter(|cpu| cpu.0 > 0)
+    }
+
+    /// The most bytes that batches took, if that is known.
+    #[must_use]
+    pub fn known_memory(&self) -> Option<u64> {
+        Some(self.memory_max).filter(|bytes| *bytes > 0)
+    }
 }
 
 /// The begin of a stretch of trace that stands by itself.
