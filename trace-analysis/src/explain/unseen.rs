@@ -39,8 +39,8 @@ impl Unseen {
     pub const fn advice(self) -> &'static str {
         match self {
             Self::AsyncTasks => {
-                "async tasks are not seen: with tokio, add the feature `tokio`, and put #[traced] \
-                 on async functions or spawn with exectrace::tokio::spawn"
+                "async tasks are not seen, as none is traced: spawn them with \
+                 exectrace::tokio::spawn (feature `tokio`), or put #[traced] on async functions"
             }
             Self::Functions => {
                 "which functions computed is not seen: record with cpu_samples=1000, as in \
