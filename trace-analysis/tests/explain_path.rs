@@ -4,7 +4,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use trace_analysis::explain::{Insight, InsightKind, explain};
+use trace_analysis::explain::{Insight, InsightKind, explain, functions};
 use trace_analysis::symbols::Symbols;
 use trace_analysis::{Report, Trace, Wanted};
 use trace_format::batch::Compression;
@@ -252,4 +252,20 @@ fn a_function_with_most_of_the_cpu_time_is_named() {
     let mut rests = sampled(90, 10);
     gone(&mut rests, MAIN, 103 * MS);
     assert_eq!(insights(rests, 1_000 * MS), []);
+}
+
+#[test]
+fn functions_with_less_than_half_of_the_cpu_time_are_told_though_none_is_a_finding() {
+    let told = |trace: TraceBuilder, end: u64| {
+        let file = TraceFile::open(trace.stop(end)).expect("a trace");
+        let symbols = Symbols::of_trace(file.tables());
+        let trace = Trace::new(&file).named(&symbols);
+        let report = Report::read(&trace, Wanted::default(), |_| {});
+        let shares = functions(&trace, &report).into_iter();
+        shares.map(|it| (it.name, it.cpu.0 * 100 / it.all.0, it.samples)).collect::<Vec<_>>()
+    };
+    // The others were on CPUs for 1 ms each.
+    let shares = [("app::f2".to_owned(), 48, 50), ("app::f3".to_owned(), 48, 50)];
+    assert_eq!(told(sampled(50, 50), 103 * MS), shares);
+    assert_eq!(told(sampled(15, 2), 20 * MS), []);
 }

@@ -4,12 +4,15 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use trace_format::id::{StackId, ThreadId};
+use trace_format::read::ReadAt;
 use trace_format::time::Nanos;
 
-use super::words::{Facts, count, is_part, percent, plural, time};
+use super::words::{Facts, count, is_part, percent, plural, shared_names, time};
 use super::{Insight, InsightKind};
+use crate::report::Report;
 use crate::report::life::{Times, saturating_sum};
 use crate::report::profile::ProfileKind;
+use crate::trace::Trace;
 
 /// Least part of all CPU time that makes a function a finding, in per cents.
 const FUNCTION_PERCENT: u64 = 50;
@@ -27,6 +30,24 @@ const ALL_PERCENT: u64 = 80;
 /// Maximum number of other functions that are named.
 const OTHERS_SAID: usize = 3;
 
+/// Maximum number of functions with the most CPU time that are told where none is a finding, and the
+/// least part of all CPU time that each has, in per cents.
+const FUNCTIONS_MAX: usize = 5;
+const SHARE_PERCENT: u64 = 1;
+
+/// A function's part of the CPU time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionShare {
+    /// Its name.
+    pub name: String,
+    /// Its CPU time, as samples tell.
+    pub cpu: Nanos,
+    /// The CPU time of the whole program.
+    pub all: Nanos,
+    /// How many samples found it.
+    pub samples: u64,
+}
+
 /// A function, and what it has.
 #[derive(Debug, Default)]
 struct HotFunction {
@@ -39,7 +60,7 @@ struct HotFunction {
 
 /// The function in which the program spends most of its CPU time.
 pub(super) fn function(facts: &Facts<'_>) -> Option<Insight> {
-    let functions = functions(facts);
+    let functions = by_function(facts);
     let sum = |of: fn(&Times) -> u64| {
         saturating_sum(facts.lives.threads.iter().map(|life| of(&life.times)))
     };
@@ -82,8 +103,29 @@ pub(super) fn function(facts: &Facts<'_>) -> Option<Insight> {
     Some(insight)
 }
 
+/// The functions that have the most CPU time in the program's own code, where samples tell.
+#[must_use]
+pub fn functions<S: ReadAt>(trace: &Trace<'_, S>, report: &Report) -> Vec<FunctionShare> {
+    let tables = trace.file.tables();
+    let shared = shared_names(tables);
+    let facts = Facts::new(tables, &report.lives, trace.symbols, &shared);
+    let (cpu, functions) = (facts.program_cpu(), by_function(&facts));
+    let samples = saturating_sum(functions.iter().map(|(_, it)| it.samples));
+    if samples < SAMPLES_MIN {
+        return Vec::new();
+    }
+    let named = functions.into_iter().filter(|(_, it)| is_part(it.nanos, cpu, SHARE_PERCENT));
+    let shares = named.take(FUNCTIONS_MAX).map(|(name, it)| FunctionShare {
+        name,
+        cpu: Nanos(it.nanos),
+        all: Nanos(cpu),
+        samples: it.samples,
+    });
+    shares.collect()
+}
+
 /// CPU time in the program's own code by function, the most first; what has no name is without.
-fn functions<'a>(facts: &Facts<'a>) -> Vec<(String, HotFunction)> {
+fn by_function<'a>(facts: &Facts<'a>) -> Vec<(String, HotFunction)> {
     let mut functions: HashMap<String, HotFunction> = HashMap::new();
     let profile = facts.lives.profile(ProfileKind::Cpu);
     for sample in profile.samples.iter().filter(|it| !it.is_kernel && it.count > 0) {

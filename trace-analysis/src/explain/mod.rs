@@ -9,7 +9,7 @@
 //! - `stopped`, `locks`, `channels`, `stuck`, `spinning`, `cpus`, `hot`, `calls`, `processes`,
 //!   `memory`, `tasks`, `async_tasks`, `backlog`, `path` (private): the rules, with their limits.
 //!   `path` and `calls::busy` come last: they say nothing of a cause that another rule has named.
-//! - `unseen`: what another recording would show.
+//! - `unseen`: what another recording would show. `functions`: where CPU time is, finding or not.
 //! - `words` (private): names, places and numbers as sentences have them.
 
 use std::cmp::Reverse;
@@ -39,6 +39,7 @@ mod tasks;
 mod unseen;
 mod words;
 
+pub use hot::{FunctionShare, functions};
 pub use unseen::{Unseen, unseen};
 use words::Facts;
 

@@ -1,7 +1,9 @@
 //! What made the program slow, worst first.
 
 use trace_analysis::Wanted;
-use trace_analysis::explain::{Insight, Unseen, explain, unseen};
+use trace_analysis::explain::{
+    FunctionShare, Insight, InsightKind, Unseen, explain, functions, unseen,
+};
 
 use super::{LifeReading, Question, Subject, cut};
 use crate::error::Failure;
@@ -17,6 +19,8 @@ pub struct ExplainAnswer {
     pub omitted: usize,
     /// What another recording would show.
     pub unseen: Vec<Unseen>,
+    /// The functions that have the most CPU time, where samples tell, and no finding does.
+    pub functions: Vec<FunctionShare>,
 }
 
 impl ExplainAnswer {
@@ -34,10 +38,12 @@ impl ExplainAnswer {
             })?;
         let trace = subject.reading.trace(&subject.symbols);
         let (mut insights, unseen) = (explain(&trace, &report), unseen(&trace, &report));
+        let is_told = insights.iter().any(|it| it.kind == InsightKind::HotFunction);
+        let functions = if is_told { Vec::new() } else { functions(&trace, &report) };
         let omitted = cut(&mut insights, top);
         for insight in insights.iter_mut().filter(|insight| !insight.command.is_empty()) {
             insight.command = question.part.command(&insight.command);
         }
-        Ok(Self { subject, insights, omitted, unseen })
+        Ok(Self { subject, insights, omitted, unseen, functions })
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use trace_analysis::Moment;
-use trace_analysis::explain::Insight;
+use trace_analysis::explain::{FunctionShare, Insight};
 
 use super::head::HeadOut;
 use super::stacks::{ResourceOut, StackOut, WhoOut};
@@ -23,6 +23,28 @@ pub struct ExplainOut {
     /// What another recording would show: `async_tasks` if threads wait for futures and there are
     /// no tasks, `functions` if threads compute and there are no samples.
     unseen: Vec<&'static str>,
+    /// The functions that have the most CPU time, where samples tell and no finding does.
+    functions: Vec<FunctionOut>,
+}
+
+/// A function's part of the CPU time.
+#[derive(Debug, Serialize)]
+pub struct FunctionOut {
+    /// Its name.
+    function: String,
+    /// Its CPU time, as samples tell.
+    cpu_ns: u64,
+    /// The CPU time of the whole program.
+    all_cpu_ns: u64,
+    /// How many samples found it.
+    samples: u64,
+}
+
+impl From<&FunctionShare> for FunctionOut {
+    fn from(share: &FunctionShare) -> Self {
+        let (function, cpu_ns) = (share.name.clone(), share.cpu.0);
+        Self { function, cpu_ns, all_cpu_ns: share.all.0, samples: share.samples }
+    }
 }
 
 /// Prints the answer.
@@ -37,6 +59,7 @@ pub fn print(answer: &ExplainAnswer, out: &mut Output) -> Result<(), Failure> {
         insights: answer.insights.iter().map(|it| InsightOut::new(labels, it)).collect(),
         insights_omitted: answer.omitted,
         unseen: answer.unseen.iter().map(|unseen| unseen.name()).collect(),
+        functions: answer.functions.iter().map(FunctionOut::from).collect(),
     })?)
 }
 

@@ -2,13 +2,14 @@
 
 use std::io::Write;
 
-use trace_analysis::explain::Insight;
+use trace_analysis::explain::{FunctionShare, Insight};
 use trace_profile::escape;
 
 use super::{facilities_off, print_more};
 use crate::answer::Reading;
 use crate::answer::explain::ExplainAnswer;
 use crate::error::Failure;
+use crate::label::units;
 use crate::output::Output;
 
 /// What a trace of annotations alone lacks.
@@ -37,10 +38,28 @@ pub fn print(answer: &ExplainAnswer, out: &mut Output) -> Result<(), Failure> {
         writeln!(out, "   more: {}", reading.more("threads"))?;
     }
     print_more(out, answer.omitted, "--top 0")?;
+    print_functions(&answer.functions, reading, out)?;
     let unseen = answer.unseen.iter().map(|unseen| unseen.advice().to_owned());
     for line in unseen.chain(facilities_off(reading)) {
         out.wrapped(&format!("({line})"), 2)?;
     }
+    Ok(())
+}
+
+/// `Most of 2.30 s of CPU time: app::parse 31%, app::print 20%`.
+fn print_functions(
+    functions: &[FunctionShare],
+    reading: &Reading,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let Some(all) = functions.first().map(|function| function.all) else { return Ok(()) };
+    let shares = functions.iter().map(|function| {
+        let name = escape::plain(&function.name, SENTENCE_CHARS_MAX);
+        format!("{name} {}", units::percent(function.cpu.0, all.0))
+    });
+    let shares = shares.collect::<Vec<_>>().join(", ");
+    out.wrapped(&format!("Of {} of CPU time: {shares}", units::time(all)), 2)?;
+    writeln!(out, "  more: {}", reading.more("profile --kind cpu --format svg"))?;
     Ok(())
 }
 
