@@ -268,8 +268,8 @@ fn waiting_for_files_counts_only_as_far_as_the_kernel_did_not_count_it_as_readin
     assert_eq!((sure.lost.0.div_ceil(MS), sure.evidence.len()), (300, 1));
     let doubtful = waited(250 * MS);
     assert_eq!((doubtful.title, doubtful.lost.0.div_ceil(MS)), (sure.title, 50));
-    let said = "up to 250 ms of it the thread may have been ready without a CPU: the kernel counted \
-                so much more for it than events show";
+    let said = "up to 250 ms of it the thread may have been ready without a CPU: the kernel \
+                counted so much more for it than events show";
     assert_eq!(doubtful.evidence[1], said);
     assert_eq!(waited(900 * MS).lost, Nanos(0));
 }

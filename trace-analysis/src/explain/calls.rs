@@ -56,8 +56,8 @@ struct Slow<'a> {
     perhaps_ready: Nanos,
 }
 
-/// How much of what threads waited they may have been ready instead: the kernel counted so much more
-/// waiting for CPUs than events show, as no event says that a page is there.
+/// How much of what threads waited they may have been ready instead: the kernel counted so much
+/// more waiting for CPUs than events show, as no event says that a page is there.
 fn perhaps_ready(facts: &Facts<'_>, waiters: &[Share<ThreadId>]) -> Nanos {
     let missing = waiters.iter().filter_map(|share| {
         let life = facts.lives.threads.iter().find(|life| life.thread == share.of)?;

@@ -30,8 +30,8 @@ const ALL_PERCENT: u64 = 80;
 /// Maximum number of other functions that are named.
 const OTHERS_SAID: usize = 3;
 
-/// Maximum number of functions with the most CPU time that are told where none is a finding, and the
-/// least part of all CPU time that each has, in per cents.
+/// Maximum number of functions with the most CPU time that are told where none is a finding, and
+/// the least part of all CPU time that each has, in per cents.
 const FUNCTIONS_MAX: usize = 5;
 const SHARE_PERCENT: u64 = 1;
 

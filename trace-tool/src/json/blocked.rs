@@ -143,8 +143,8 @@ pub struct WaitGroupOut {
     at_rest: bool,
     /// Whether they began before the trace: then nothing says what they were for.
     since_before: bool,
-    /// Whether these are reads of pipes and sockets that had not ended when the trace did, by threads
-    /// other than the main thread: they had nothing to do.
+    /// Whether these are reads of pipes and sockets that had not ended when the trace did, by
+    /// threads other than the main thread: they had nothing to do.
     never_ended: bool,
     /// What they waited for.
     resource: Option<ResourceOut>,

@@ -187,8 +187,8 @@ impl AsyncReport<'_> {
         }
     }
 
-    /// Of the places at which a task waited those whose wait the runtime itself ended, if it was the
-    /// runtime that woke it and there are such places; else all.
+    /// Of the places at which a task waited those whose wait the runtime itself ended, if it was
+    /// the runtime that woke it and there are such places; else all.
     fn ended_by_runtime(&mut self, among: Vec<Waiting>, woken: Option<Woken>) -> Vec<Waiting> {
         let driver = woken.and_then(|woken| self.places.driver(woken.stack));
         let Some(driver) = driver else { return among };
