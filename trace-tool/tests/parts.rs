@@ -63,7 +63,9 @@ fn a_command_that_shows_more_is_about_the_same_part_of_the_trace() {
         }
         let answer = json(&bench.run(&format!("explain FILE --json --top 0{part}")));
         let insights = answer["insights"].as_array().expect("a list").iter();
-        let commands = insights.map(|it| it["command"].as_str().expect("a text"));
+        let functions = std::iter::once(&answer["functions_command"]);
+        let commands = insights.map(|it| &it["command"]).chain(functions);
+        let commands = commands.map(|it| it.as_str().expect("a text"));
         let commands: Vec<_> = commands.filter(|it| !it.is_empty()).collect();
         let shown: Vec<_> =
             lines.iter().map(|it| it.replacen(&format!(" {path}"), "", 1)).collect();

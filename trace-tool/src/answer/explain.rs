@@ -21,6 +21,8 @@ pub struct ExplainAnswer {
     pub unseen: Vec<Unseen>,
     /// The functions that have the most CPU time, where samples tell, and no finding does.
     pub functions: Vec<FunctionShare>,
+    /// What to ask for more of these; empty if there are none.
+    pub functions_command: String,
 }
 
 impl ExplainAnswer {
@@ -44,6 +46,10 @@ impl ExplainAnswer {
         for insight in insights.iter_mut().filter(|insight| !insight.command.is_empty()) {
             insight.command = question.part.command(&insight.command);
         }
-        Ok(Self { subject, insights, omitted, unseen, functions })
+        let functions_command = match functions.is_empty() {
+            true => String::new(),
+            false => question.part.command("profile --kind cpu"),
+        };
+        Ok(Self { subject, insights, omitted, unseen, functions, functions_command })
     }
 }

@@ -25,6 +25,8 @@ pub struct ExplainOut {
     unseen: Vec<&'static str>,
     /// The functions that have the most CPU time, where samples tell and no finding does.
     functions: Vec<FunctionOut>,
+    /// What to ask this tool for more of these; empty if there are none.
+    functions_command: String,
 }
 
 /// A function's part of the CPU time.
@@ -60,6 +62,7 @@ pub fn print(answer: &ExplainAnswer, out: &mut Output) -> Result<(), Failure> {
         insights_omitted: answer.omitted,
         unseen: answer.unseen.iter().map(|unseen| unseen.name()).collect(),
         functions: answer.functions.iter().map(FunctionOut::from).collect(),
+        functions_command: answer.functions_command.clone(),
     })?)
 }
 

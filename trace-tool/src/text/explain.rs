@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use trace_analysis::explain::{FunctionShare, Insight};
+use trace_analysis::explain::Insight;
 use trace_profile::escape;
 
 use super::{facilities_off, print_more};
@@ -38,7 +38,7 @@ pub fn print(answer: &ExplainAnswer, out: &mut Output) -> Result<(), Failure> {
         writeln!(out, "   more: {}", reading.more("threads"))?;
     }
     print_more(out, answer.omitted, "--top 0")?;
-    print_functions(&answer.functions, reading, out)?;
+    print_functions(answer, out)?;
     let unseen = answer.unseen.iter().map(|unseen| unseen.advice().to_owned());
     for line in unseen.chain(facilities_off(reading)) {
         out.wrapped(&format!("({line})"), 2)?;
@@ -46,12 +46,9 @@ pub fn print(answer: &ExplainAnswer, out: &mut Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `Most of 2.30 s of CPU time: app::parse 31%, app::print 20%`.
-fn print_functions(
-    functions: &[FunctionShare],
-    reading: &Reading,
-    out: &mut Output,
-) -> Result<(), Failure> {
+/// `Of 2.30 s of CPU time: app::parse 31%, app::print 20%`.
+fn print_functions(answer: &ExplainAnswer, out: &mut Output) -> Result<(), Failure> {
+    let ExplainAnswer { functions, functions_command: command, .. } = answer;
     let Some(all) = functions.first().map(|function| function.all) else { return Ok(()) };
     let shares = functions.iter().map(|function| {
         let name = escape::plain(&function.name, SENTENCE_CHARS_MAX);
@@ -59,7 +56,7 @@ fn print_functions(
     });
     let shares = shares.collect::<Vec<_>>().join(", ");
     out.wrapped(&format!("Of {} of CPU time: {shares}", units::time(all)), 2)?;
-    writeln!(out, "  more: {}", reading.more("profile --kind cpu --format svg"))?;
+    writeln!(out, "  more: {}", answer.subject.reading.pasted(command))?;
     Ok(())
 }
 
