@@ -177,6 +177,12 @@ fn the_parts_of_a_thread_s_life_add_up() {
 
 /// On a CPU for 50 of 100 ms, and asleep between; the kernel has counted what is given.
 fn beside_the_kernel(cpu_ms: u64, ready_ms: u64) -> Bench {
+    let trace = waiting_beside_the_kernel(CallId::NANOSLEEP, ready_ms, cpu_ms);
+    Bench::new(&trace.stop(100_000_000))
+}
+
+/// The same, off its CPU in a call of another function.
+fn waiting_beside_the_kernel(call: CallId, ready_ms: u64, cpu_ms: u64) -> TraceBuilder {
     const MS: u64 = 1_000_000;
     let mut trace = TraceBuilder::started(Compression::None);
     trace.facility("os", true, "");
@@ -190,11 +196,11 @@ fn beside_the_kernel(cpu_ms: u64, ready_ms: u64) -> Bench {
     };
     trace.define(&times(0, 7, 3));
     trace.switch_in(0, 0, os_id(1));
-    trace.call(1, open_call(CallId::NANOSLEEP, 0, 0), 10 * MS, 51 * MS, 0);
+    trace.call(1, open_call(call, 0, 0), 10 * MS, 51 * MS, 0);
     trace.switch_out(0, 10 * MS + 1, os_id(1), false);
     trace.switch_in(0, 60 * MS + 1, os_id(1));
     trace.define(&times(100 * MS, 7 + cpu_ms, 3 + ready_ms));
-    Bench::new(&trace.stop(100 * MS))
+    trace
 }
 
 #[test]
@@ -218,6 +224,24 @@ fn threads_says_what_the_kernel_counted_and_events_do_not_show() {
         thread["running_ns"].as_u64().zip(thread["in_calls_ns"].as_u64()),
         Some((49_000_000, 1_000_000))
     );
+}
+
+#[test]
+fn blocked_says_what_of_a_wait_for_a_file_may_have_been_readiness() {
+    const MS: u64 = 1_000_000;
+    for (ready_ms, call, is_said, told) in [
+        (20, CallId::FSYNC, true, 20 * MS),
+        // It was off its CPU for 50 ms.
+        (80, CallId::FSYNC, true, 50 * MS),
+        (1, CallId::FSYNC, false, MS),
+        (20, CallId::NANOSLEEP, false, 0),
+    ] {
+        let bench = Bench::new(&waiting_beside_the_kernel(call, ready_ms, 50).stop(100 * MS));
+        let text = bench.run("blocked FILE");
+        assert_eq!(text.out.contains("of it ready without a CPU"), is_said, "{}", text.out);
+        let groups = json(&bench.run("blocked FILE --json"))["waits"]["by_lock"].clone();
+        assert_eq!(groups[0]["perhaps_ready_ns"], Value::from(told));
+    }
 }
 
 #[test]

@@ -10,7 +10,6 @@ use trace_format::time::Nanos;
 use super::words::{Facts, count, percent, plural, time};
 use super::{Insight, InsightKind};
 use crate::reason::Reason;
-use crate::report::kernel_times::KernelTimes;
 use crate::report::life::{CallGroup, Share, TOP, Wait, WaitGroup, saturating_sum};
 use crate::time::Moment;
 
@@ -56,18 +55,7 @@ struct Slow<'a> {
     perhaps_ready: Nanos,
 }
 
-/// How much of what threads waited they may have been ready instead: the kernel counted so much
-/// more waiting for CPUs than events show, as no event says that a page is there.
-fn perhaps_ready(facts: &Facts<'_>, waiters: &[Share<ThreadId>]) -> Nanos {
-    let missing = waiters.iter().filter_map(|share| {
-        let life = facts.lives.threads.iter().find(|life| life.thread == share.of)?;
-        let unseen = KernelTimes::new(facts.tables, share.of).unseen_ready(life)?;
-        Some(unseen.missing().0.min(share.total.0))
-    });
-    Nanos(saturating_sum(missing))
-}
-
-/// Says so of a finding about waiting, and ranks it by what is left.
+/// Says how much of a finding about waiting may have been readiness, and ranks it by what is left.
 fn rank_by_rest(insight: &mut Insight, ready: Nanos) {
     insight.lost = Nanos(insight.lost.0.saturating_sub(ready.0));
     if ready.0 > 0 {
@@ -139,7 +127,7 @@ fn slow_wait<'w>(facts: &Facts<'_>, group: &'w WaitGroup) -> Slow<'w> {
         stacks: &group.stacks,
         threads: &group.waiters,
         at: group.longest.first().map(|wait| wait.begin),
-        perhaps_ready: perhaps_ready(facts, &group.waiters),
+        perhaps_ready: group.perhaps_ready,
     }
 }
 
@@ -363,7 +351,7 @@ pub(super) fn page_faults(facts: &Facts<'_>) -> Option<Insight> {
         .evidence
         .push(format!("the longest took {longest}; files that are mapped, or swapping"));
     insight.threads = threads;
-    rank_by_rest(&mut insight, perhaps_ready(facts, &group.waiters));
+    rank_by_rest(&mut insight, group.perhaps_ready);
     insight.stacks = group.stacks.iter().map(|share| share.of).collect();
     insight.command = "blocked --by reason".to_owned();
     Some(insight)

@@ -78,6 +78,7 @@ fn together(groups: &[&WaitGroup], all: &WaitGroup) -> WaitGroup {
     quantiles.p50 = quantiles.p50.min(quantiles.max);
     quantiles.p90 = quantiles.p90.min(quantiles.max);
     quantiles.p99 = quantiles.p99.min(quantiles.max);
+    let ready = crate::units::sum(groups.iter().map(|group| group.perhaps_ready.0));
     let mut longest = Vec::new();
     for wait in groups.iter().flat_map(|group| &group.longest) {
         keep_longest(&mut longest, *wait, |wait| wait.duration.0);
@@ -93,6 +94,7 @@ fn together(groups: &[&WaitGroup], all: &WaitGroup) -> WaitGroup {
         count: groups.iter().map(|group| group.count).sum(),
         timeouts: groups.iter().map(|group| group.timeouts).sum(),
         total: Nanos(crate::units::sum(groups.iter().map(|group| group.total.0))),
+        perhaps_ready: Nanos(ready.min(all.perhaps_ready.0)),
         quantiles,
         waiters_max: 0,
         stacks: shares(groups.iter().flat_map(|group| &group.stacks)),

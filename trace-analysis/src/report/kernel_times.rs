@@ -10,7 +10,9 @@ use trace_format::id::ThreadId;
 use trace_format::read::{Counted, Tables};
 use trace_format::time::Nanos;
 
-use crate::report::life::ThreadLife;
+use crate::hash::FastMap;
+use crate::reason::Reason;
+use crate::report::life::{ThreadLife, WaitGroup, saturating_sum};
 
 /// Maximum difference that is left out, in nanoseconds.
 const DIFFERENCE_NANOS_MIN: u64 = 1_000_000;
@@ -91,6 +93,31 @@ impl KernelTimes {
     #[must_use]
     pub fn unseen_ready(&self, life: &ThreadLife) -> Option<Unseen> {
         unseen(self.ready?, life, life.times.ready)
+    }
+}
+
+/// How long threads may have been ready and count as blocked.
+#[derive(Debug)]
+pub(super) struct UnseenReady(FastMap<ThreadId, Nanos>);
+
+impl UnseenReady {
+    /// Of these threads.
+    pub(super) fn new(threads: &[ThreadLife], tables: &Tables) -> Self {
+        let missing = threads.iter().filter_map(|life| {
+            let unseen = KernelTimes::new(tables, life.thread).unseen_ready(life)?;
+            Some((life.thread, unseen.missing()))
+        });
+        Self(missing.collect())
+    }
+
+    /// How much of some waits it may be: of those for files and pages, which a device ends.
+    pub(super) fn within(&self, group: &WaitGroup) -> Nanos {
+        if !group.reason.is_file() && group.reason != Reason::PageFault {
+            return Nanos(0);
+        }
+        let waiters = group.waiters.iter();
+        let missing = waiters.filter_map(|it| Some(self.0.get(&it.of)?.0.min(it.total.0)));
+        Nanos(saturating_sum(missing))
     }
 }
 

@@ -174,6 +174,10 @@ pub struct WaitGroup {
     pub timeouts: u64,
     /// How long in all.
     pub total: Nanos,
+    /// How much of that the threads may have been ready instead, and had no CPU: the kernel counted
+    /// so much more of that for them than events show. Of waits for files and pages of memory only:
+    /// no event says that a device has ended these.
+    pub perhaps_ready: Nanos,
     /// How long each.
     pub quantiles: Quantiles,
     /// How many threads waited at once at most; of [`By::Resource`] only.
@@ -256,6 +260,14 @@ pub struct CallGroup {
 
 /// Reading or writing fewer bytes in a call is called tiny: the call costs more than the bytes.
 pub const TINY_BYTES: u64 = 512;
+
+impl Waits {
+    /// The groups of all lists.
+    pub(super) fn groups_mut(&mut self) -> impl Iterator<Item = &mut WaitGroup> {
+        let Self { by_resource, by_reason, by_stack, by_thread, .. } = self;
+        [by_resource, by_reason, by_stack, by_thread].into_iter().flatten()
+    }
+}
 
 impl Lives {
     /// The long waits of a thread, by time.

@@ -10,6 +10,7 @@ use trace_format::time::Nanos;
 use super::calls::CallTable;
 use super::grouped::Sum;
 use super::heap::HeapReport;
+use super::kernel_times::UnseenReady;
 use super::life::{Calls, Fine, Lives, WaitGroup, saturating_sum};
 use super::long::LongWaits;
 use super::ready::LongReady;
@@ -94,7 +95,12 @@ impl<'t> Sums<'t> {
         unended.retain(|it| wanted(it.wait.thread));
         unended.sort_by_key(|it| (Reverse(it.wait.duration), it.wait.thread));
         let calls = Calls { open: found.calls_open, ..self.calls.finish(&mut scratch) };
-        let threads = found.threads.into_iter().filter(|life| wanted(life.thread)).collect();
+        let threads: Vec<_> =
+            found.threads.into_iter().filter(|life| wanted(life.thread)).collect();
+        let unseen = UnseenReady::new(&threads, self.tables);
+        for group in waits.groups_mut() {
+            group.perhaps_ready = unseen.within(group);
+        }
         let lives = Lives {
             from: found.from,
             to: found.to,

@@ -194,6 +194,7 @@ impl WaitSums {
             count: self.sum.count,
             timeouts: self.timeouts,
             total: Nanos(self.sum.total),
+            perhaps_ready: Nanos(0),
             quantiles: self.durations.quantiles(Nanos(self.max), 1.0, scratch),
             waiters_max: 0,
             stacks: top(parties.stacks),

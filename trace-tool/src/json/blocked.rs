@@ -158,6 +158,9 @@ pub struct WaitGroupOut {
     count: u64,
     /// How long they took together, as far as it lies in the trace.
     total_ns: u64,
+    /// How much of that the threads may have been ready without a CPU: the kernel counted so much
+    /// more of that for them than events show. Of waits for files and pages of memory only.
+    perhaps_ready_ns: u64,
     #[serde(flatten)]
     spread: SpreadOut,
     /// How many ended because their time was up, and nobody woke the thread.
@@ -205,6 +208,7 @@ impl WaitGroupOut {
             who: WhoOut::new(labels, group.thread),
             count: group.count,
             total_ns: group.total.0,
+            perhaps_ready_ns: group.perhaps_ready.0,
             spread: group.quantiles.into(),
             timeouts: group.timeouts,
             waiters_max: group.waiters_max,

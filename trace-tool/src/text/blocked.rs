@@ -19,7 +19,7 @@ use crate::output::{Output, say};
 
 /// Maximum number of threads or places of a group that are named in a line.
 const PARTIES_SHOWN: usize = 3;
-/// A part of a holder's time is shown if it is at least one in this many.
+/// A part of a holder's time, or of waiting, is shown if it is at least one in this many.
 const SHARE_MIN: u64 = 20;
 
 /// Prints what was waited for.
@@ -165,6 +165,15 @@ fn print_group(
     out.wrapped(&format!("{:10}{}", "", how.join(", ")), 12)?;
     if group.thread == ThreadId(0) {
         out.wrapped(&format!("{:10}waited: {}", "", waiters(group, labels)), 12)?;
+    }
+    if group.perhaps_ready.0 > 0 && group.perhaps_ready.0 >= group.total.0 / SHARE_MIN {
+        let ready = units::time(group.perhaps_ready);
+        let line = format!(
+            "{:10}up to {ready} of it ready without a CPU: the kernel counted so much more than \
+             events show",
+            ""
+        );
+        out.wrapped(&line, 12)?;
     }
     if with_stacks {
         let stack = group.longest.first().map_or(group.stack, |longest| longest.stack);
