@@ -126,6 +126,19 @@ fn output_that_is_polled_for_is_waited_for_as_its_process_is() {
 }
 
 #[test]
+fn a_child_whose_output_is_still_read_at_the_end_counts_as_well() {
+    let mut trace = started();
+    off(&mut trace, MAIN, wait(0), (MS, 200 * MS));
+    trace.begin_call(MAIN, READ_OUTPUT, 201 * MS);
+    trace.switch_out(MAIN, 201 * MS + 10, os_id(MAIN), false);
+    [SIGNALS, RUNNER].into_iter().for_each(|it| trace.switch_out(it, MS, os_id(it), false));
+    let found = only(trace, 501 * MS, InsightKind::ChildProcesses);
+    let title = "main waited 499 ms for 2 child processes, the longest at least 300 ms, \
+                 at app::f2 (src/main.rs:2)";
+    assert_eq!(found.title, title);
+}
+
+#[test]
 fn a_main_thread_that_waits_for_one_that_runs_children_is_told_both() {
     let mut trace = started();
     trace.switch_out(SIGNALS, MS, os_id(SIGNALS), false);

@@ -30,12 +30,12 @@ const PLACES_SAID: usize = 3;
 pub(super) fn children(facts: &Facts<'_>, main: Option<ThreadId>) -> Option<Insight> {
     let groups = facts.lives.waits.by_thread.iter();
     let groups: Vec<_> = groups.filter(|group| group.reason == Reason::Process).collect();
-    let is_worth = |group: &&&WaitGroup| facts.is_worth(group.total, WAITED_THOUSANDTHS);
-    let of_main = groups.iter().find(|group| Some(group.thread) == main).filter(is_worth);
-    let told: Vec<&WaitGroup> = match of_main {
+    let is_main = |group: &WaitGroup| Some(group.thread) == main;
+    let is_worth = |group: &WaitGroup| facts.is_worth(group.total, WAITED_THOUSANDTHS);
+    let told: Vec<&WaitGroup> = match groups.iter().find(|it| is_main(it) && is_worth(it)) {
         Some(group) => vec![group],
         None => {
-            let others = groups.into_iter().filter(|group| Some(group.thread) != main);
+            let others = groups.into_iter().filter(|group| !is_main(group));
             others.filter(|group| children_of(facts, &[group.thread]) >= PROCESSES_MIN).collect()
         }
     };
@@ -111,8 +111,8 @@ fn children_of(facts: &Facts<'_>, threads: &[ThreadId]) -> u64 {
             resource => _ = named.insert(resource),
         }
     }
-    let open =
-        lives.unended.iter().filter(|it| is_wait(it.call) && threads.contains(&it.wait.thread));
+    let open = lives.unended.iter();
+    let open = open.filter(|it| it.reason == Reason::Process && threads.contains(&it.wait.thread));
     named.len() as u64 + unnamed + open.count() as u64
 }
 
