@@ -262,6 +262,9 @@ fn a_wait_without_a_written_begin_is_known_from_the_last_generation() {
     let options = Options { to: Some(Ticks(8_000)), ..Options::default() };
     let lives = lives_of(stuck().stop(10_000), &options);
     assert_eq!((mutex(&lives).total, lives.unended.len()), (Nanos(6_990), 0));
+    // It began in a window in which nothing else happens.
+    let options = Options { from: Some(Ticks(800)), ..Options::default() };
+    assert_eq!(mutex(&lives_of(stuck().stop(10_000), &options)).total, Nanos(8_990));
     // Nobody reads on where the thread went on.
     let mut trace = stuck();
     trace.call(2, open_call(CallId::FUTEX_WAIT, LOCK, WAIT), 1_000, 8_500, 0);

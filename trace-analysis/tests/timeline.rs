@@ -16,7 +16,7 @@ use trace_analysis::timeline::{
     Begun, Edge, EdgeKind, FutureBegun, How, Interval, Observer, TaskInterval, TaskState,
     ThreadState, Who,
 };
-use trace_analysis::{Moment, Trace};
+use trace_analysis::{Moment, Options, Report, Trace, Wanted};
 use trace_format::batch::Compression;
 use trace_format::definition::{CallsiteKind, ResourceKind};
 use trace_format::event::{EventKind, Outcome};
@@ -315,6 +315,27 @@ fn whatever_is_in_a_trace_it_nests_leaves_no_time_out_and_adds_up() {
         assert!(known <= busy, "seed {seed}: {known} of {busy}");
     }
     assert!(faults > 10, "{faults} of the traces were damaged");
+}
+
+#[test]
+fn every_window_of_whatever_is_in_a_trace_adds_up() {
+    for seed in 1..200 {
+        let bytes = nonsense(seed);
+        let file = TraceFile::open(bytes).expect("a trace");
+        let symbols = Symbols::of_trace(file.tables());
+        let end = Lives::read(&Trace::new(&file), |_| {}).to;
+        for (from, to) in [(1, 4), (2, 4), (3, 4), (1, 2), (2, 3)] {
+            let ticks = |part: u64| Some(file.tables().clock.ticks(Nanos(end.0 * part / 4)));
+            let options = Options { from: ticks(from), to: ticks(to), ..Options::default() };
+            let trace = Trace::new(&file).named(&symbols).with(options);
+            let wanted = Wanted { async_tasks: true, ..Wanted::default() };
+            let lives = Report::read(&trace, wanted, |_| {}).lives;
+            for life in &lives.threads {
+                let length = life.end.0 - life.begin.0;
+                assert_eq!(life.times.total(), Nanos(length), "seed {seed}, {from}: {life:?}");
+            }
+        }
+    }
 }
 
 #[test]

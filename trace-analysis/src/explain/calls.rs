@@ -1,7 +1,7 @@
 //! Rules about calls into the system, sleeping, and pages.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use trace_format::call::CallClass;
 use trace_format::id::{CallId, ResourceId, StackId, ThreadId};
@@ -237,9 +237,9 @@ pub(super) fn busy(facts: &Facts<'_>, told: &[Insight]) -> Vec<Insight> {
 
 /// How long the threads that made them were on CPUs in calls of any kind.
 fn in_calls(facts: &Facts<'_>, it: &InCalls<'_>) -> u64 {
-    let shares = || it.groups.iter().flat_map(|group| &group.threads);
-    let is_of = |thread: ThreadId| shares().any(|share| share.of == thread);
-    let lives = facts.lives.threads.iter().filter(|life| is_of(life.thread));
+    let shares = it.groups.iter().flat_map(|group| &group.threads);
+    let threads: HashSet<ThreadId> = shares.map(|share| share.of).collect();
+    let lives = facts.lives.threads.iter().filter(|life| threads.contains(&life.thread));
     saturating_sum(lives.map(|life| life.times.in_calls.0))
 }
 
@@ -263,14 +263,17 @@ fn tell_busy(facts: &Facts<'_>, it: &InCalls<'_>) -> Insight {
     let stacks = most(it.groups.iter().flat_map(|group| &group.stacks));
     let lives = facts.lives.threads.iter().filter(|life| threads.contains(&life.thread));
     let whole = saturating_sum(lives.map(|life| life.times.total().0));
+    // If there are more threads than are named, their time is not known.
+    let share = (threads.len() < TOP).then(|| percent(it.total, whole));
+    let share = share.map_or_else(String::new, |share| format!("{share} of all their time, "));
     let (who, spent) = (facts.threads(&threads), time(Nanos(it.total)));
     let at = stacks.first().map_or(String::new(), |stack| facts.own_at(*stack));
     let times = plural(it.count, "time", "times");
     let title = format!("{who} spent {spent} in {call}, {times}{at}");
     let mut insight = Insight::new(InsightKind::SlowCalls, Nanos(it.total), title);
-    let (share, each) = (percent(it.total, whole), time(Nanos(it.total / it.count.max(1))));
+    let each = time(Nanos(it.total / it.count.max(1)));
     let kernel = if facts.lives.cpus.is_empty() { "" } else { ", on CPUs: the kernel's work" };
-    insight.evidence.push(format!("{share} of all their time, {each} each in the mean{kernel}"));
+    insight.evidence.push(format!("{share}{each} each in the mean{kernel}"));
     let files = it.groups.iter().filter(|group| group.resource != ResourceId(0));
     if let Some(most) = files.max_by_key(|group| group.total) {
         let (name, took) = (facts.resource(most.resource), time(most.total));

@@ -61,8 +61,8 @@ pub enum InsightKind {
     LockContention,
     /// Whoever held a lock waited, slept or was in a slow call meanwhile, and others waited for it.
     SlowHolder,
-    /// Whoever held a lock, or was woken to have it next, could have run and had no CPU, and others
-    /// waited for it.
+    /// The thread that held a lock, or was woken to have it next, could have run and had no CPU,
+    /// and others waited for it.
     HolderPreempted,
     /// A channel was full: whoever sends waits for whoever receives.
     FullChannel,

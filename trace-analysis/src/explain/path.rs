@@ -81,10 +81,12 @@ pub(super) fn main(facts: &Facts<'_>) -> Option<ThreadId> {
 
 /// Says through whom the main thread waited for child processes for which another thread waited.
 pub(super) fn name_chain(facts: &Facts<'_>, tasks: Option<&AsyncTasks>, insight: &mut Insight) {
+    if insight.kind != InsightKind::ChildProcesses {
+        return;
+    }
     let words = PathWords { facts, tasks };
     let is_other = |main: &ThreadId| !insight.threads.contains(main);
-    let is_processes = insight.kind == InsightKind::ChildProcesses;
-    let Some(main) = main(facts).filter(|main| is_processes && is_other(main)) else { return };
+    let Some(main) = main(facts).filter(is_other) else { return };
     let path = words.path_of(main);
     let steps = path.steps.iter().filter(|step| {
         let is_actor = matches!(step.actor, Actor::Thread(it) if insight.threads.contains(&it));

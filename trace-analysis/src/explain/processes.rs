@@ -107,7 +107,10 @@ fn children_of(facts: &Facts<'_>, threads: &[ThreadId]) -> u64 {
     for group in calls {
         match group.resource {
             // Any child: each call is for another one.
-            ResourceId(0) => unnamed += group.count,
+            ResourceId(0) => {
+                let own = group.threads.iter().filter(|it| threads.contains(&it.of));
+                unnamed += own.map(|it| it.count).sum::<u64>();
+            }
             resource => _ = named.insert(resource),
         }
     }

@@ -28,9 +28,9 @@ pub(crate) struct Call {
     unresolved: u64,
     /// Bytes or a negative error, once it is over.
     pub(super) result: Option<i64>,
-    /// The last stretch off the CPU by its own will,
+    /// The last stretch off the CPU by its own will.
     pub(super) last_off: Option<Off>,
-    /// and what is one if the thread's first switch tells so.
+    /// The same before the thread's first switch, which tells whether it was one.
     unresolved_off: Option<Off>,
 }
 

@@ -6,7 +6,7 @@ use trace_format::time::Nanos;
 
 use super::call::Call;
 use super::frame::{Frame, Leaf};
-use super::futex::{Futex, timed_out, woken};
+use super::futex::{Futex, timed_out, was_woken, woken};
 use super::futures::Link;
 use super::spent::Known;
 use super::thread::Cpu;
@@ -251,8 +251,8 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         match call_class(open.call) {
             // One that was refused has not waited, and may have been taken to wait while it lasted.
             CallClass::Futex => {
-                let is_woken = |result| result >= 0 && !timed_out(open.call, result);
-                let was_woken = is_over && call.result.is_none_or(is_woken);
+                let may_be = |result| was_woken(open.call, result);
+                let was_woken = is_over && call.result.is_none_or(may_be);
                 let futex = self.futexes.get_mut(resource)?;
                 let wake = futex.waited(who, thread, (begin, end), was_woken)?;
                 let held_since = self.held_since(thread, call, begin, &wake).map(Nanos);

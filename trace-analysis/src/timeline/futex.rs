@@ -140,6 +140,8 @@ pub(super) struct Futex {
 #[derive(Clone, Copy, Debug)]
 struct Comer {
     thread: ThreadId,
+    /// Why it had waited.
+    reason: Reason,
     /// When it was over.
     end: u64,
     /// When the wake was made that ended it, if that is known.
@@ -351,9 +353,10 @@ impl Futex {
             wake.left -= 1;
             *wake
         });
-        if waiter.is_some_and(|waiter| waiter.reason.is_lock()) {
+        if let Some(waiter) = waiter.filter(|it| it.reason.is_lock()) {
             self.lock_waits.end();
-            self.comes(Comer { thread, end, woken: wake.map(|wake| wake.begin) });
+            let (reason, woken) = (waiter.reason, wake.map(|wake| wake.begin));
+            self.comes(Comer { thread, reason, end, woken });
         }
         if let Some(taken) = taken {
             self.pass_on(taken, wake.map(|wake| wake.begin));
@@ -417,10 +420,11 @@ impl Futex {
     }
 
     /// Who surely has the lock, and since when: the last thread that waited for it, was woken for
-    /// it, and has not given it up since.
+    /// it, and has not given it up since. A reader gives it up without a wake if no writer waits.
     pub(super) fn holder(&self) -> Option<(ThreadId, Nanos)> {
+        let is_alone = |it: &&Comer| matches!(it.reason, Reason::Mutex | Reason::RwLockWrite);
         let woken = self.came.iter().filter(|it| it.woken == Some(self.last_wake));
-        let last = woken.max_by_key(|it| it.end)?;
+        let last = woken.filter(is_alone).max_by_key(|it| it.end)?;
         Some((last.thread, Nanos(last.end)))
     }
 
@@ -561,6 +565,11 @@ pub(super) fn timed_out(call: CallId, result: i64) -> bool {
     let is_wait = call.info().is_some_and(|info| info.class == CallClass::Futex);
     let is_own = call == CallId::PTHREAD_COND_TIMEDWAIT && result == ETIMEDOUT;
     is_wait && (result == -ETIMEDOUT || is_own)
+}
+
+/// Whether a wake may have ended a wait at an address, by its call's result.
+pub(super) fn was_woken(call: CallId, result: i64) -> bool {
+    result >= 0 && !timed_out(call, result)
 }
 
 /// How many waits a wake may have ended, by its result.

@@ -164,7 +164,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
             self.forget_wait(who, &call, frame);
         }
         if let (Open::Poll(future), Some(tasks)) = (frame.open, &mut self.async_tasks) {
-            tasks.lost_poll(future, self.names[who].0, at.max(self.window_from));
+            tasks.lost_poll(future, (who, self.names[who].0), at.max(self.window_from));
         }
         self.tell_end(who, frame.open, at, How::Lost);
     }

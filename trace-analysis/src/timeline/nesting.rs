@@ -6,7 +6,7 @@ use trace_format::call::CallClass;
 use trace_format::id::{FutureId, Open, OpenCall, SiteId, StackId};
 use trace_format::time::{Nanos, Ticks};
 
-use super::futex::{Futex, Meanwhile, Wake, timed_out, woken};
+use super::futex::{Futex, Meanwhile, Wake, was_woken, woken};
 use super::futures::innermost_poll;
 use super::observed::Given;
 use super::places::Meaning;
@@ -206,7 +206,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
             CallClass::Futex if whole.is_none_or(|(_, result)| result != EAGAIN) => {
                 let counts = self.sums.counts(thread);
                 self.futexes.wait(resource, (who, thread), since, why.reason, counts);
-                if whole.is_some_and(|(_, result)| timed_out(call.call, result)) {
+                if whole.is_some_and(|(_, result)| !was_woken(call.call, result)) {
                     self.futexes.nobody_wakes(resource, who);
                 }
             }

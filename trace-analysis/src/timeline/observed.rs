@@ -70,10 +70,10 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         given: Given<'_>,
         (edge, reason): (u64, Option<Reason>),
     ) {
+        self.tell_news(Values::default(), FutureId(0));
         if !self.is_watched() {
             return;
         }
-        self.tell_news(Values::default(), FutureId(0));
         let (values, result) = (given.values, given.whole.map(|(_, result)| result));
         let who = self.seen(who);
         self.observer.begin(who, &Begun { open, at, values, reason, result, edge });
@@ -84,20 +84,20 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         if self.is_watched() {
             let who = self.seen(who);
             self.observer.end(who, open, Nanos(at), how);
-            self.tell_news(Values::default(), FutureId(0));
         }
+        self.tell_news(Values::default(), FutureId(0));
     }
 
     /// Tells of an event that opens and ends nothing, which began this future if it began one.
     pub(super) fn tell_event(&mut self, who: usize, at: u64, kind: &EventKind<'_>, note: Note) {
-        if !self.is_watched() {
-            return;
-        }
         let (values, future) = match *kind {
             EventKind::FutureBegin { future, values, .. } => (values, future),
             _ => (Values::default(), FutureId(0)),
         };
         self.tell_news(values, future);
+        if !self.is_watched() {
+            return;
+        }
         let who = self.seen(who);
         self.observer.event(who, Nanos(at), kind, note);
     }
@@ -146,7 +146,8 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
 
     /// Tells who ended a thread's wait.
     pub(super) fn tell_edge(&mut self, who: usize, woken: &Woken, end: u64) {
-        if !self.is_watched() {
+        // Nobody was told of a wake before the window.
+        if !self.is_watched() || woken.waker.at.0 < self.from {
             return;
         }
         let Woken { waker, edge: number, .. } = *woken;

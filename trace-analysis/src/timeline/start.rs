@@ -2,9 +2,9 @@
 //!
 //! What happened before a window tells what is so in it: who was woken and has no CPU yet, who has
 //! a lock, on which CPU a thread is. So the walk begins earlier: with the last generation that lies
-//! a second or more before the window, as whoever can run gets a CPU in that time. What begins
-//! there is followed in its true time; where the window begins, all sums start anew, and what is
-//! open goes on with that part of it that lies in the window.
+//! a second or more before the window, as a thread that can run gets a CPU in that time. What
+//! begins there is followed in its true time; where the window begins, all sums start anew, and
+//! what is open goes on with that part of it that lies in the window.
 //!
 //! A thread that has no switch in all that time, and was on no CPU when it began, is off its CPU;
 //! whether by its own will is not known.

@@ -189,7 +189,7 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
         Some(who)
     }
 
-    /// Whether a thread is known from CPUs alone, and may be another one that is told of.
+    /// Whether a thread is known from CPUs alone, and may be the same as one without a definition.
     pub(super) fn may_be_another(&self, who: usize) -> bool {
         self.is_unjoined && self.names[who].0 == ThreadId(0)
     }
@@ -511,6 +511,9 @@ impl<O: Observer, F: Fold> Visitor for Walk<'_, O, F> {
         let at = self.nanos(begin);
         if at >= self.to {
             return;
+        }
+        if at >= self.window_from {
+            self.begin_window();
         }
         self.settle(at);
         let Some(who) = self.thread(thread, at) else { return };

@@ -1,7 +1,7 @@
 //! When tasks were ready and not polled, as times of the program: tasks that are ready side by side
 //! lose no more of it than one.
 //!
-//! Time behind long polls is left out, as that is told of these.
+//! Time behind long polls is left out: findings about long polls name it.
 
 use std::collections::HashMap;
 

@@ -210,16 +210,22 @@ impl<'f> AsyncReport<'f> {
     /// Events of a thread are missing: a poll that was open may be so no longer.
     ///
     /// - `at`: until when it is known to have been.
-    pub(crate) fn lost_poll(&mut self, future: FutureId, thread: ThreadId, at: u64) {
+    /// - `thread`: the walk's number of it, and the trace's.
+    pub(crate) fn lost_poll(
+        &mut self,
+        future: FutureId,
+        (who, thread): (usize, ThreadId),
+        at: u64,
+    ) {
         let Some(state) = self.known.get_mut(&future) else { return };
         state.open = state.open.saturating_sub(1);
         let begin = Moment::older(state.polled.0, state.older);
         state.polled.1 = state.polled.1.max(state.polled.0);
         state.is_lost = state.open == 0;
         let is_task = state.is_task();
-        self.threads.iter_mut().filter(|it| it.sums.thread == thread).for_each(|it| {
+        if let Some(it) = self.threads.get_mut(who) {
             it.polling = None;
-        });
+        }
         if is_task {
             self.draw(future, TaskState::Polled(thread), begin, Some(at));
         }

@@ -1,6 +1,8 @@
 //! What the begin and the end of a window mean for one thread.
 
-use super::{Cpu, Living, Spent};
+use super::{Cpu, Living, Spent, UNKNOWN};
+use crate::timeline::history::Stretch;
+use trace_format::id::{CallId, StackId};
 
 impl Living {
     /// The window ends, and its first switch has not come: it has not run.
@@ -17,6 +19,9 @@ impl Living {
         (self.now, self.spent_to) = (self.now.max(at), self.spent_to.max(at));
         self.since = self.since.max(at);
         (self.spent, self.early) = (Spent::default(), Spent::default());
+        // A gap may have brought it further: what it did until then is not known any more.
+        let unknown = self.spent_to.saturating_sub(self.begin);
+        self.spent.0[UNKNOWN] = unknown;
         (self.blocked, self.outside, self.deep_in_all) = (0, 0, self.too_deep);
         self.fault = self.fault.map(|(stack, since)| (stack, since.max(at)));
         (self.leaf_before, self.closed_call) = (None, None);
@@ -30,6 +35,11 @@ impl Living {
         self.late.begin_window(at);
         self.gaps.begin_window(at);
         self.history.begin_window();
+        if unknown > 0 {
+            let (from, to) = (self.begin, self.spent_to);
+            let (call, stack) = (CallId(0), StackId(0));
+            self.history.add(Stretch { from, to, slot: UNKNOWN, call, stack, cpu: None });
+        }
         (self.calls_ended, self.yields, self.preemptions) = (0, 0, 0);
         // Who had ended before has no part in it.
         self.seen = false;
