@@ -499,10 +499,11 @@ fn variable() -> impl Strategy<Value = OsString> {
     let name = prop_oneof![
         8 => select(&["a.trace", "%p-%e-%t.trace", "no/such.trace", "/dev/null", "."][..])
             .prop_map(str::to_owned),
-        1 => any::<String>(),
+        1 => any::<String>().prop_filter("in the folder", |name| !name.contains('/')),
     ];
     let said = (name, vec(option, 0..5)).prop_map(|(name, options)| name + &options.concat());
-    let bytes = vec(any::<u8>(), 0..60).prop_map(OsString::from_vec);
+    let byte = any::<u8>().prop_filter("in the folder", |byte| *byte != b'/');
+    let bytes = vec(byte, 0..60).prop_map(OsString::from_vec);
     let any = prop_oneof![8 => said.prop_map(OsString::from), 1 => bytes];
     any.prop_filter("variables are strings of C's", |value| !value.as_bytes().contains(&0))
 }

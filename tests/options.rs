@@ -42,12 +42,15 @@ const FILE_BYTES: u64 = 96 << 20;
 /// Tries this in a process, which must come to its end. What was tried last is on standard error.
 #[track_caller]
 fn holds(role: &str) {
-    let folder = tempfile::tempdir().expect("a folder");
+    let outer = tempfile::tempdir().expect("a folder");
+    // A name may be `..`, and all that is written is to be gone afterwards.
+    let folder = outer.path().join("inner");
+    fs::create_dir(&folder).expect("the other one is empty");
     let program = std::env::current_exe().expect("this program has a path");
     let mut command = Command::new(program);
     command.args(["one_that_tries", "--exact", "--test-threads=1", "--nocapture"]);
-    command.env(ROLE, format!("{role} {}", folder.path().display()));
-    let output = command.current_dir(folder.path()).output().expect("it can be started");
+    command.env(ROLE, format!("{role} {}", folder.display()));
+    let output = command.current_dir(&folder).output().expect("it can be started");
     let said = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     let tail: Vec<_> = errors.lines().rev().take(12).collect();
@@ -222,9 +225,11 @@ fn dumps(folder: &Path) -> impl Strategy<Value = (String, Duration, PathBuf)> + 
     let near = (number(), proptest::sample::select(endings))
         .prop_map(|(time, ending)| format!("{time:013}{ending}").into_bytes());
     let digits = "[0-9]{0,40}(-[a-z]{0,9})?(\\.trace)?(\\.part)?".prop_map(String::into_bytes);
-    let bytes = vec(any::<u8>(), 0..40);
+    let bytes = vec(any::<u8>().prop_filter("in the folder", |byte| *byte != b'/'), 0..40);
     let others = vec(prop_oneof![near, digits, bytes], 0..4);
-    (any::<String>(), time(), path(&folder), others, any::<bool>()).prop_map(
+    // Dumps are made there, and old ones removed: not in the folder of all folders.
+    let dir = path(&folder).prop_filter("below", move |path| path.starts_with(&folder));
+    (any::<String>(), time(), dir, others, any::<bool>()).prop_map(
         |(name, at_least, dir, others, are_folders)| {
             let _ = fs::create_dir_all(&dir);
             for other in others {

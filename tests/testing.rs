@@ -178,14 +178,17 @@ fn what_is_kept_is_its_owners_alone_wherever_a_test_goes_and_follows_no_link() {
 #[cfg(unix)]
 fn whatever_says_where_to_keep_traces_a_test_fails_as_ever() {
     use std::os::unix::ffi::OsStrExt as _;
-    let folder = tempfile::tempdir().expect("a folder");
-    fs::write(folder.path().join("file"), "no folder").expect("a name is free");
+    let outer = tempfile::tempdir().expect("a folder");
+    // What is kept in `..` is to be gone, too; and in `/` nothing may be left by a test.
+    let folder = outer.path().join("inner");
+    fs::create_dir(&folder).expect("the other one is empty");
+    fs::write(folder.join("file"), "no folder").expect("a name is free");
     let long = b"x/".repeat(3_000);
     let values: [&[u8]; 12] = [
         b"",
         b".",
         b"..",
-        b"/",
+        b"./",
         b"file",
         b"file/below",
         b"/dev/null",
@@ -197,7 +200,7 @@ fn whatever_says_where_to_keep_traces_a_test_fails_as_ever() {
     ];
     for value in values {
         let tests = ["failing::by_panic", "--exact"];
-        let output = fail(folder.path(), &tests, OsStr::from_bytes(value));
+        let output = fail(&folder, &tests, OsStr::from_bytes(value));
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(said.contains("0 passed; 1 failed"), "{value:?}: {output:?}");
         assert_eq!(output.status.code(), Some(101), "{value:?}: {output:?}");
