@@ -185,7 +185,7 @@ fn place() -> Option<Vacant<'static>> {
 }
 
 /// A task that is just beginning. It is in its place before its begin is recorded: another trace,
-/// or another part of one, that begins in between is told of it, and does not have that event.
+/// or another part of one, that begins in between lists it, and does not have that event.
 fn listed(vacant: Vacant<'static>, parent_task: &Task, name: &[u8]) -> TaskRef<'static> {
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
     let (parent, forks) = (parent_task.id(), recorder::forks());
@@ -311,8 +311,8 @@ mod tests {
     use crate::alone::{Memory, is_alone};
 
     #[test]
-    fn a_trace_that_begins_while_a_task_begins_is_told_of_it() {
-        if !is_alone("task::tests::a_trace_that_begins_while_a_task_begins_is_told_of_it") {
+    fn a_trace_that_begins_while_a_task_begins_lists_it() {
+        if !is_alone("task::tests::a_trace_that_begins_while_a_task_begins_lists_it") {
             return;
         }
         // Its begin is recorded before the trace begins, so it is not in that.
@@ -322,13 +322,14 @@ mod tests {
         let task = Task::begun(inner, clock::ticks());
         drop(task.enter());
         drop(task);
-        let lost = Task::begun(listed(place().expect("there is"), &Task::default(), b"lost"), 0);
+        let lost =
+            Task::begun(listed(place().expect("there is"), &Task::default(), b"it never was"), 0);
         assert!(lost.is_nothing());
         open_tasks::for_each(|seen| panic!("{seen:?} has ended"));
         trace.stop().expect("memory takes it");
         let bytes = memory.take();
         let holds = |name: &[u8]| bytes.windows(name.len()).any(|it| it == name);
         assert!(holds(b"just now"), "the trace has a run of what it does not know");
-        assert!(!holds(b"lost"), "what never was");
+        assert!(!holds(b"it never was"), "what never was");
     }
 }

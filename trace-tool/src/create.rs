@@ -4,7 +4,7 @@
 //! (mode 0600); one that is there keeps its mode. A symbolic link is not followed, for somebody
 //! else may have planted it, but for the system's own, as `/dev/stdout` (see `is_systems`).
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
@@ -44,7 +44,7 @@ pub fn create(path: &Path) -> Result<File, Failure> {
 fn open(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let follow = if is_systems(path) { 0 } else { libc::O_NOFOLLOW };
-    let mut options = OpenOptions::new();
+    let mut options = File::options();
     options.write(true).create(true).truncate(true).mode(0o600).custom_flags(follow).open(path)
 }
 

@@ -48,7 +48,8 @@ pub struct BlockedAnswer {
     pub total: Nanos,
     /// How many are in groups without a place or a file, because the table was full.
     pub late: u64,
-    /// How many have no waker or no holder, because the table of locks was full.
+    /// How many have no waker or no holder, because the table of locks or that of a lock's holders
+    /// was full.
     pub late_holders: u64,
     /// By what is waited for.
     pub by_lock: WaitGroups,

@@ -50,7 +50,8 @@ pub struct WaitsOut {
     /// groups was full.
     late: u64,
     /// How many have no `wakers` or no `holders`, because a table was full: of 65,536 addresses at
-    /// which threads waited, or of 4,096 places at which they waited for locks without an address.
+    /// which threads waited, of 4,096 places at which they waited for locks without an address, or
+    /// of 256 holders of one lock.
     late_holders: u64,
     /// By what is waited for; by the place where that has no name, and for child processes. Files
     /// that cost little are one group if they are many.

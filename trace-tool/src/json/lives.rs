@@ -37,7 +37,7 @@ pub struct LivesOut {
     /// Waits that are in groups without a resource and a place, because the table was full.
     late_waits: u64,
     /// Waits of which nobody can be told who held the lock or woke the thread, because the table of
-    /// locks was full.
+    /// locks or that of a lock's holders was full.
     late_holders: u64,
 }
 
