@@ -27,7 +27,7 @@ pub(crate) fn has_for_start(sites: usize) -> bool {
     has_beside_start(sites.saturating_mul(SITE_BYTES))
 }
 
-/// Whether there are so many bytes, and enough to start a trace after they are taken.
+/// Whether the system gives this number of bytes, and enough to start a trace beside them.
 pub(crate) fn has_beside_start(bytes: usize) -> bool {
     has(START_BYTES.saturating_add(bytes))
 }

@@ -300,7 +300,7 @@ fn most<'s, T: Copy + Ord + 's>(shares: impl Iterator<Item = &'s Share<T>>) -> V
     all.into_iter().take(TOP).map(|(party, _)| party).collect()
 }
 
-/// Whether a finding tells of the same calls, or of what is done at the same place.
+/// Whether a finding names the same calls, or what is done at the same place.
 fn has_told(told: &Insight, insight: &Insight) -> bool {
     let is_call = told.call.is_some() && told.call == insight.call;
     let is_place = insight.stacks.first().is_some_and(|stack| told.stacks.contains(stack));

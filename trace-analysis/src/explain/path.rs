@@ -134,7 +134,7 @@ impl PathWords<'_, '_> {
         (!chain.is_empty()).then(|| self.tell((main, whole), cause, &others, &chain))
     }
 
-    /// Whether a finding tells of these tasks that they keep their threads: what they do meanwhile
+    /// Whether a finding says that these tasks keep their threads: what they do meanwhile
     /// is not computing.
     fn is_blocked_worker(&self, insight: &Insight, party: Party) -> bool {
         let polls = self.tasks.map_or(&[][..], |tasks| &tasks.polls);

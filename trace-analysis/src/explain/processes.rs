@@ -17,8 +17,8 @@ const WAITED_THOUSANDTHS: u64 = 100;
 /// Starting them is told from this part on.
 const STARTED_THOUSANDTHS: u64 = 10;
 
-/// Other threads than main wait for so many at least: one that waits for one process may only watch
-/// over it. If others wait for that thread, the critical path tells.
+/// Minimum number of processes that a thread other than main waits for: one that waits for a single
+/// process may only watch over it. If others wait for that thread, the critical path tells.
 const PROCESSES_MIN: u64 = 2;
 
 /// Maximum number of places that are named.

@@ -146,7 +146,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
 
     /// Tells who ended a thread's wait.
     pub(super) fn tell_edge(&mut self, who: usize, woken: &Woken, end: u64) {
-        // Nobody was told of a wake before the window.
+        // The observer does not know the wakes before the window.
         if !self.is_watched() || woken.waker.at.0 < self.from {
             return;
         }
