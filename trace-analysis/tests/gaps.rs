@@ -6,7 +6,7 @@ use trace_analysis::reason::Reason;
 use trace_analysis::report::observe;
 use trace_analysis::symbols::Symbols;
 use trace_analysis::timeline::{Begun, Edge, Observer, Who};
-use trace_analysis::{Moment, Summary, Trace};
+use trace_analysis::{Moment, Options, Summary, Trace};
 use trace_format::batch::{BatchInfo, Compression};
 use trace_format::definition::{CallsiteKind, ResourceKind};
 use trace_format::event::{Event, EventKind, put_event};
@@ -123,6 +123,25 @@ fn a_wait_that_goes_on_behind_a_gap_has_what_it_waited_before() {
     let blocked = lives.threads[0].times.blocked_by(Reason::PipeRead);
     assert_eq!(blocked, Nanos(50_000 + 20_000));
     assert_eq!(lives.waits.by_reason[0].total, blocked);
+}
+
+#[test]
+fn what_a_gap_brings_beyond_the_begin_of_a_window_is_unknown() {
+    let mut trace = started();
+    // Its end is known with its begin, and events are missing in it.
+    trace.call(1, READ, START + 10_000, 50_000, 1);
+    let damaged = unreadable(&mut trace, 1, START + 20_000);
+    trace.region(1, 1, START + 21_000, 1);
+    trace.region(1, 1, START + 90_000, 1);
+    let bytes = stop(trace, START + 100_000, damaged);
+    let file = TraceFile::open(bytes.as_slice()).expect("a trace");
+    let options = Options { from: Some(Ticks(START + 40_000)), ..Options::default() };
+    let trace = Trace::new(&file).with(options);
+    let lives = observe(&trace, &mut Edges::default(), |_| {});
+    let life = lives.threads.iter().find(|it| it.thread == ThreadId(1)).expect("it has a life");
+    assert_eq!((life.begin, life.end), (Nanos(40_000), Nanos(100_000)));
+    assert_eq!(life.times.total(), Nanos(60_000));
+    assert!(life.times.unknown >= Nanos(20_000), "{life:?}");
 }
 
 #[test]
