@@ -5,8 +5,8 @@ use crate::answer::Answer;
 use crate::waiting::{os_thread, wait_until_asleep};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::AsRawFd as _;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 use trace_analysis::explain::InsightKind;
@@ -96,9 +96,13 @@ fn of_a_lock_convoy_the_one_who_holds_long_is_named() {
 #[test]
 fn of_a_priority_inversion_the_preempted_holder_is_named() {
     #[inline(never)]
-    fn hold_while_others_run(lock: &Mutex<u64>, held: &Barrier, urgent: &AtomicI32) {
+    fn hold_while_others_run(lock: &Mutex<u64>, held: &AtomicBool, urgent: &AtomicI32) {
         let guard = lock.lock().expect("nobody panics");
-        held.wait();
+        // A barrier would be a second lock, held by a thread that may be without a CPU.
+        held.store(true, Ordering::Relaxed);
+        while urgent.load(Ordering::Relaxed) == 0 {
+            thread::yield_now();
+        }
         wait_until_asleep(urgent.load(Ordering::Relaxed));
         // As much as 5 ms of a CPU that is shared with those who matter less.
         let begin = thread_cpu();
@@ -108,7 +112,7 @@ fn of_a_priority_inversion_the_preempted_holder_is_named() {
         drop(guard);
     }
     let lock = Mutex::new(0);
-    let (held, done) = (Barrier::new(2), AtomicBool::new(false));
+    let (held, done) = (AtomicBool::new(false), AtomicBool::new(false));
     let urgent = AtomicI32::new(0);
     let answer = Answer::record(|| {
         thread::scope(|scope| {
@@ -127,8 +131,10 @@ fn of_a_priority_inversion_the_preempted_holder_is_named() {
                 hold_while_others_run(&lock, &held, &urgent);
             });
             named(scope, "urgent", || {
+                while !held.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
                 urgent.store(os_thread(), Ordering::Relaxed);
-                held.wait();
                 *lock.lock().expect("nobody panics") += 1;
                 done.store(true, Ordering::Relaxed);
             });
