@@ -1,7 +1,51 @@
 //! Times from then to then, as sets: sorted, and none touches the next.
 
+use std::hash::Hash;
+
+use crate::hash::FastMap;
+
 /// From when to when.
 pub(crate) type Span = (u64, u64);
+
+/// Maximum number of times that are kept; beyond, the least length is doubled.
+const KEPT_MAX: usize = 1 << 16;
+
+/// The long times of several parties: the short ones are left out, so memory is limited.
+#[derive(Debug)]
+pub(crate) struct LongSpans<K> {
+    all: Vec<(K, Span)>,
+    least: u64,
+}
+
+impl<K: Copy + Eq + Hash> LongSpans<K> {
+    /// - `least`: how long a time is at least that is kept.
+    pub(crate) fn new(least: u64) -> Self {
+        Self { all: Vec::new(), least }
+    }
+
+    pub(crate) fn add(&mut self, of: K, (from, to): Span) {
+        if to.saturating_sub(from) < self.least {
+            return;
+        }
+        self.all.push((of, (from, to)));
+        while self.all.len() > KEPT_MAX {
+            self.least = self.least.saturating_mul(2);
+            let least = self.least;
+            // Longer than that: the greatest length cannot be doubled.
+            self.all.retain(|(_, (from, to))| to - from > least);
+        }
+    }
+
+    /// The set of each.
+    pub(crate) fn finish(self) -> FastMap<K, Vec<Span>> {
+        let mut sets: FastMap<K, Vec<Span>> = FastMap::default();
+        for (of, span) in self.all {
+            sets.entry(of).or_default().push(span);
+        }
+        sets.values_mut().for_each(|set| *set = union(std::mem::take(set)));
+        sets
+    }
+}
 
 /// What lies in any of these times, each moment once.
 pub(crate) fn union(mut all: Vec<Span>) -> Vec<Span> {
@@ -39,6 +83,24 @@ pub(crate) fn length(set: &[Span]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_too_many_times_the_longest_are_kept() {
+        let mut times = LongSpans::new(10);
+        times.add('a', (0, 9));
+        times.add('a', (20, 40));
+        for at in 0..2 * KEPT_MAX as u64 {
+            times.add('b', (100 * at, 100 * at + 10 + at % 2 * 40));
+        }
+        // None of them can be left out by doubling.
+        (0..=KEPT_MAX).for_each(|_| times.add('c', (0, u64::MAX)));
+        let sets = times.finish();
+        assert!(!sets.contains_key(&'a') && !sets.contains_key(&'b'), "{sets:?}");
+        let mut times = LongSpans::new(10);
+        times.add('a', (0, 9));
+        times.add('a', (20, 40));
+        assert_eq!(times.finish()[&'a'], [(20, 40)]);
+    }
 
     #[test]
     fn each_moment_is_counted_once() {

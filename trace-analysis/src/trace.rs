@@ -176,7 +176,7 @@ pub(crate) fn bounds<S: ReadAt>(file: &TraceFile<S>) -> (Ticks, Ticks) {
 }
 
 /// The last moment of events, or this one if none is later. What headers say of it is only a bound
-/// (FORMAT.md, section 3), so batches that may have a later one are read: mostly one or none.
+/// (FORMAT.md, section 4), so batches that may have a later one are read: mostly one or none.
 fn last_event<S: ReadAt>(file: &TraceFile<S>, mut last: Ticks) -> Ticks {
     let events = file.index().iter().filter(|entry| entry.kind == BatchKind::Events);
     let mut later: Vec<_> = events.filter(|entry| entry.last_ticks > last).collect();

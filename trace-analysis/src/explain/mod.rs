@@ -20,6 +20,7 @@ use trace_format::time::Nanos;
 
 use crate::report::Report;
 use crate::time::Moment;
+use crate::timeline::main_thread;
 use crate::trace::Trace;
 
 mod async_tasks;
@@ -192,7 +193,7 @@ pub fn explain<S: ReadAt>(trace: &Trace<'_, S>, report: &Report) -> Vec<Insight>
     insights.extend(calls::chatty(&facts));
     insights.extend(calls::sleep_loops(&facts));
     insights.extend(calls::page_faults(&facts));
-    insights.extend(processes::children(&facts, path::main(&facts)));
+    insights.extend(processes::children(&facts, main_thread(facts.tables)));
     insights.extend(heap.iter().flat_map(|heap| memory::all(&facts, heap)));
     insights.extend(tasks.iter().flat_map(|tasks| async_tasks::all(&facts, tasks)));
     insights.extend(tasks.iter().flat_map(|tasks| stuck::in_block_on(&facts, tasks)));

@@ -15,6 +15,7 @@ use crate::report::life::saturating_sum;
 use crate::report::path::{
     Actor, CriticalPath, HandOver, PathDoing, PathFacts, PathStep, WaitsFor,
 };
+use crate::timeline::main_thread;
 
 /// One cause is a finding from this part on of the main thread's time, in thousandths.
 const CAUSE_THOUSANDTHS: u64 = 400;
@@ -74,11 +75,6 @@ pub(super) fn cause(
     first_threads(facts).into_iter().find_map(|first| words.cause_of(told, first))
 }
 
-/// The main thread.
-pub(super) fn main(facts: &Facts<'_>) -> Option<ThreadId> {
-    first_threads(facts).first().copied()
-}
-
 /// Says through whom the main thread waited for child processes for which another thread waited.
 pub(super) fn name_chain(facts: &Facts<'_>, tasks: Option<&AsyncTasks>, insight: &mut Insight) {
     if insight.kind != InsightKind::ChildProcesses {
@@ -86,7 +82,7 @@ pub(super) fn name_chain(facts: &Facts<'_>, tasks: Option<&AsyncTasks>, insight:
     }
     let words = PathWords { facts, tasks };
     let is_other = |main: &ThreadId| !insight.threads.contains(main);
-    let Some(main) = main(facts).filter(is_other) else { return };
+    let Some(main) = main_thread(facts.tables).filter(is_other) else { return };
     let path = words.path_of(main);
     let steps = path.steps.iter().filter(|step| {
         let is_actor = matches!(step.actor, Actor::Thread(it) if insight.threads.contains(&it));
@@ -332,13 +328,11 @@ fn can_be_helped(reason: Reason) -> bool {
 
 /// The threads that no thread of the trace made, the one that the process began with first.
 fn first_threads(facts: &Facts<'_>) -> Vec<ThreadId> {
-    let process = facts.tables.process.as_ref().map(|process| process.pid);
+    let main = main_thread(facts.tables);
     let threads = facts.lives.threads.iter();
     let own = threads.filter(|life| life.thread != ThreadId(0) && life.parent == ThreadId(0));
     let mut own: Vec<_> = own.collect();
-    own.sort_by_key(|life| {
-        (Some(life.os_id) != process, life.name != "main", life.begin, life.thread)
-    });
+    own.sort_by_key(|life| (Some(life.thread) != main, life.begin, life.thread));
     own.into_iter().take(FIRST_MAX).map(|life| life.thread).collect()
 }
 

@@ -25,7 +25,6 @@ pub mod life;
 mod long;
 pub(crate) mod path;
 pub mod profile;
-mod ready;
 mod region_times;
 pub mod regions;
 mod rest;

@@ -13,14 +13,17 @@ use super::heap::HeapReport;
 use super::kernel_times::UnseenReady;
 use super::life::{Calls, Fine, Lives, WaitGroup, saturating_sum};
 use super::long::LongWaits;
-use super::ready::LongReady;
 use super::region_times::RegionTable;
 use super::slow_tasks::Runs;
 use super::waits::WaitTable;
 use crate::durations::Scratch;
 use crate::hash::FastMap;
+use crate::spans::LongSpans;
 use crate::timeline::{EndedCall, EndedRegion, EndedRun, Fold, Found, Stretch, Unended, Waited};
 use crate::trace::{Options, Trace};
+
+/// Times ready that are shorter than this, in nanoseconds, are not told one by one.
+const READY_NS_MIN: u64 = 20_000;
 
 /// Time by stack and thread.
 type ByStack = FastMap<(StackId, ThreadId), Sum>;
@@ -33,7 +36,8 @@ pub(super) struct Sums<'t> {
     calls: CallTable,
     /// Time ready, by the stack of the call it was in.
     ready: ByStack,
-    long_ready: LongReady,
+    /// When threads could run and did not, one by one: whether something waited for that.
+    long_ready: LongSpans<ThreadId>,
     /// Time on CPUs inside calls: the kernel's, by the stack of the call.
     kernel: ByStack,
     /// Time on CPUs where a page had to be read, by the stack that touched it: the kernel's.
@@ -56,7 +60,7 @@ impl<'t> Sums<'t> {
             long: LongWaits::new(tables, to - from),
             calls: CallTable::new(threads),
             ready: ByStack::default(),
-            long_ready: LongReady::new(),
+            long_ready: LongSpans::new(READY_NS_MIN),
             kernel: ByStack::default(),
             faults: ByStack::default(),
             samples: ByStack::default(),
@@ -144,7 +148,7 @@ impl Fold for Sums<'_> {
         self.long.restart();
         self.calls.restart();
         (self.ready, self.kernel, self.faults, self.samples) = Default::default();
-        self.long_ready = LongReady::new();
+        self.long_ready = LongSpans::new(READY_NS_MIN);
         self.regions = RegionTable::new(self.tables);
         self.unended.clear();
     }
@@ -180,7 +184,7 @@ impl Fold for Sums<'_> {
     fn ready(&mut self, stack: StackId, ready: Stretch) {
         let nanos = ready.to.0.saturating_sub(ready.from.0);
         self.ready.entry((stack, ready.thread)).or_default().add(nanos);
-        self.long_ready.add(ready);
+        self.long_ready.add(ready.thread, (ready.from.0, ready.to.0));
     }
 
     fn in_kernel(&mut self, thread: ThreadId, stack: StackId, time: Nanos) {

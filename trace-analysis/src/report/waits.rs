@@ -13,7 +13,7 @@ use crate::durations::{Budget, Durations, SLOT_BYTES_MAX, Scratch};
 use crate::hash::FastMap;
 use crate::reason::Reason;
 use crate::time::Moment;
-use crate::timeline::Waited;
+use crate::timeline::{Waited, main_thread};
 use crate::trace::Threads;
 
 /// What waits are told apart by.
@@ -158,15 +158,6 @@ impl WaitTable {
         });
         groups
     }
-}
-
-/// The thread that the process began with.
-fn main_thread(tables: &Tables) -> Option<ThreadId> {
-    let pid = tables.process.as_ref().map(|process| process.pid);
-    let is_first = |thread: &&Thread| Some(thread.os_id) == pid;
-    let is_main = |thread: &&Thread| thread.name == "main" && thread.parent == ThreadId(0);
-    let threads = || tables.threads.values();
-    threads().find(is_first).or_else(|| threads().find(is_main)).map(|thread| thread.id)
 }
 
 impl WaitSums {

@@ -79,6 +79,7 @@ pub use self::life::{ThreadLife, Times};
 pub(crate) use self::places::Place;
 pub use self::wait::{OneCall, Unended, Wait, Waker};
 pub(crate) use self::walk::Walk;
+pub(crate) use self::who::main_thread;
 pub use self::who::unjoined;
 use crate::reason::Reason;
 use crate::time::Moment;

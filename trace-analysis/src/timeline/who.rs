@@ -1,17 +1,18 @@
-//! Which thread the system's id of a thread means: ids are used again.
+//! Which thread the system's id of a thread means: ids are used again. And which one the process
+//! began with.
 
 use std::collections::BTreeMap;
 
 use trace_format::header::BatchKind;
 use trace_format::id::ThreadId;
-use trace_format::read::{ReadAt, TraceFile};
+use trace_format::read::{ReadAt, Tables, Thread, TraceFile};
 use trace_format::time::Ticks;
 
 use crate::hash::FastMap;
 
-/// The threads that wrote events and are in no definition that can be read. Which of the system's
-/// threads they are is not known, so what CPUs tell of those is not theirs, and those that are
-/// known from CPUs alone may be they: to show both would count their time twice.
+/// The threads that wrote events and have no definition that can be read. Nothing says which of the
+/// system's threads they are, so they get no switches; and a thread that is known from CPUs alone
+/// may be one of them: to show both would count its time twice.
 #[must_use]
 pub fn unjoined<S: ReadAt>(file: &TraceFile<S>) -> Vec<ThreadId> {
     unjoined_since(file).into_keys().collect()
@@ -31,7 +32,16 @@ pub(super) fn unjoined_since<S: ReadAt>(file: &TraceFile<S>) -> BTreeMap<ThreadI
     since
 }
 
-/// So many places of the small cache.
+/// The thread that the process began with.
+pub(crate) fn main_thread(tables: &Tables) -> Option<ThreadId> {
+    let pid = tables.process.as_ref().map(|process| process.pid);
+    let is_first = |thread: &&Thread| Some(thread.os_id) == pid;
+    let is_main = |thread: &&Thread| thread.name == "main" && thread.parent == ThreadId(0);
+    let threads = || tables.threads.values();
+    threads().find(is_first).or_else(|| threads().find(is_main)).map(|thread| thread.id)
+}
+
+/// Number of places of the small cache.
 const CACHED: usize = 64;
 
 /// Threads with one id of the system's.

@@ -3,17 +3,12 @@
 //!
 //! Time behind long polls is left out: findings about long polls name it.
 
-use std::collections::HashMap;
-
 use trace_format::id::{SiteId, ThreadId};
 
-use crate::spans::{Span, union};
+use crate::spans::{LongSpans, Span, union};
 
 /// Maximum number of threads of one spawn site that are remembered.
 const POLLERS_MAX: usize = 256;
-
-/// Maximum number of times that are kept; beyond, the least length is doubled.
-const KEPT_MAX: usize = 1 << 16;
 
 /// When tasks of one spawn site were ready.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,12 +21,11 @@ pub(crate) struct ReadyTimes {
 }
 
 /// The same of all, by the place of the spawn site among the sums.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct ReadyTable {
     sites: Vec<OneSite>,
     /// What does not touch what came after it.
-    over: Vec<(usize, Span)>,
-    nanos_min: u64,
+    over: LongSpans<usize>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -39,6 +33,12 @@ struct OneSite {
     last: Span,
     /// The timeline's numbers of the threads, and their ids.
     pollers: Vec<(usize, ThreadId)>,
+}
+
+impl Default for ReadyTable {
+    fn default() -> Self {
+        Self { sites: Vec::new(), over: LongSpans::new(1) }
+    }
 }
 
 impl ReadyTable {
@@ -75,28 +75,18 @@ impl ReadyTable {
             return;
         }
         let over = std::mem::replace(last, (from, to));
-        if over.1 - over.0 > self.nanos_min {
-            self.over.push((sums, over));
-        }
-        while self.over.len() > KEPT_MAX {
-            self.nanos_min = self.nanos_min.max(1).saturating_mul(2);
-            let least = self.nanos_min;
-            self.over.retain(|(_, (from, to))| to - from > least);
-        }
+        self.over.add(sums, over);
     }
 
     /// The window begins: who polls what is known.
     pub(crate) fn restart(&mut self) {
         self.sites.iter_mut().for_each(|site| site.last = (0, 0));
-        (self.over, self.nanos_min) = (Vec::new(), 0);
+        self.over = LongSpans::new(1);
     }
 
     /// - `site_of`: of a place among the sums.
     pub(crate) fn finish(&mut self, site_of: impl Fn(usize) -> SiteId) -> Vec<ReadyTimes> {
-        let mut times: HashMap<usize, Vec<Span>> = HashMap::new();
-        for (sums, span) in self.over.drain(..) {
-            times.entry(sums).or_default().push(span);
-        }
+        let mut times = std::mem::replace(&mut self.over, LongSpans::new(1)).finish();
         let mut all: Vec<_> = self
             .sites
             .drain(..)
