@@ -28,12 +28,7 @@ impl<K: Copy + Eq + Hash> LongSpans<K> {
             return;
         }
         self.all.push((of, (from, to)));
-        while self.all.len() > KEPT_MAX {
-            self.least = self.least.saturating_mul(2);
-            let least = self.least;
-            // Longer than that: the greatest length cannot be doubled.
-            self.all.retain(|(_, (from, to))| to - from > least);
-        }
+        shrink(&mut self.all, KEPT_MAX, &mut self.least, |(_, (from, to))| to - from);
     }
 
     /// The set of each.
@@ -44,6 +39,16 @@ impl<K: Copy + Eq + Hash> LongSpans<K> {
         }
         sets.values_mut().for_each(|set| *set = union(std::mem::take(set)));
         sets
+    }
+}
+
+/// Leaves out the shortest while there are more than `max`, each time what is shorter than twice
+/// the least length so far.
+pub(crate) fn shrink<T>(all: &mut Vec<T>, max: usize, least: &mut u64, length: impl Fn(&T) -> u64) {
+    while all.len() > max {
+        *least = least.saturating_mul(2);
+        // Longer than that: the greatest length cannot be doubled.
+        all.retain(|one| length(one) > *least);
     }
 }
 

@@ -16,6 +16,7 @@ use trace_format::time::Nanos;
 use super::life::{OneCall, Wait};
 use crate::hash::FastMap;
 use crate::reason::Reason;
+use crate::spans::shrink;
 
 /// Waits that are shorter than what is read divided by this are left out.
 const PART: u64 = 4_000;
@@ -56,7 +57,9 @@ pub(crate) struct LongWaker {
 #[derive(Debug)]
 pub(super) struct LongWaits {
     waits: Vec<LongWait>,
+    /// Shorter ones are left out: now, and at first.
     nanos_min: u64,
+    first_min: u64,
     /// The pipe that each descriptor is an end of.
     ends: FastMap<ResourceId, u32>,
     pipes: HashMap<u32, PipeWrites>,
@@ -81,12 +84,14 @@ impl LongWaits {
             }
         }
         let nanos_min = (nanos / PART).max(NANOS_MIN);
-        Self { waits: Vec::new(), nanos_min, ends, pipes: HashMap::new() }
+        let pipes = HashMap::new();
+        Self { waits: Vec::new(), nanos_min, first_min: nanos_min, ends, pipes }
     }
 
     /// The window begins.
     pub(super) fn restart(&mut self) {
         self.waits.clear();
+        self.nanos_min = self.first_min;
     }
 
     /// A thread has waited, and went on at `end`.
@@ -110,12 +115,7 @@ impl LongWaits {
         // A call runs a little before it waits: that is in `inside` no more.
         let to = from.saturating_add(wait.inside.0).max(waker.map_or(0, |waker| waker.at));
         self.waits.push(LongWait { thread, reason, resource, stack, from, to, end, waker });
-        while self.waits.len() > WAITS_MAX {
-            self.nanos_min = self.nanos_min.saturating_mul(2);
-            let least = self.nanos_min;
-            // Longer than that: the greatest length cannot be doubled.
-            self.waits.retain(|wait| wait.to - wait.from > least);
-        }
+        shrink(&mut self.waits, WAITS_MAX, &mut self.nanos_min, |wait| wait.to - wait.from);
     }
 
     /// Who wrote last to the pipe that was read, of what is over.
@@ -238,5 +238,19 @@ mod tests {
         long.add(Reason::PipeRead, &wait(1, 1, (10_000, 50_000)), 50_000);
         let waits = long.finish();
         assert_eq!(waits[0].waker.map(|waker| waker.thread), Some(ThreadId(2)));
+    }
+
+    #[test]
+    fn what_was_too_many_before_a_window_does_not_shorten_its_list() {
+        let mut long = LongWaits::new(&Tables::default(), 0);
+        let add = |long: &mut LongWaits, at: u64| {
+            let (from, to) = (at * 1_000_000, at * 1_000_000 + NANOS_MIN);
+            long.add(Reason::Mutex, &wait(1, 1, (from, to)), to);
+        };
+        (0..=WAITS_MAX as u64).for_each(|at| add(&mut long, at));
+        assert!(long.waits.is_empty(), "all are as short as any");
+        long.restart();
+        add(&mut long, 0);
+        assert_eq!(long.waits.len(), 1);
     }
 }

@@ -8,9 +8,7 @@ use trace_format::id::Open;
 
 use super::call::Call;
 use super::frame::Frame;
-
-/// Maximum number of open things that a thread restates, the outermost ones.
-const RESTATED_MAX: usize = 32;
+use super::stack::RESTATED_MAX;
 
 /// Something that was open when events went missing.
 #[derive(Debug)]

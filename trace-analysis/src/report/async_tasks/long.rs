@@ -7,6 +7,7 @@ use trace_format::id::{FutureId, SiteId, StackId, ThreadId};
 
 use super::AsyncWaker;
 use crate::reason::Await;
+use crate::spans::shrink;
 use crate::timeline::futures::State;
 
 /// What is shorter than what is read divided by this is left out.
@@ -84,7 +85,7 @@ impl LongTasks {
         }
         self.idles.push(LongIdle { task, from, to, stack, awaited, waker });
         let least = &mut self.idle_min;
-        shrink(&mut self.idles, least, |idle| idle.to - idle.from);
+        shrink(&mut self.idles, KEPT_MAX, least, |idle| idle.to - idle.from);
     }
 
     /// A task is over, or the trace is.
@@ -98,7 +99,7 @@ impl LongTasks {
         }
         let (site, spawner) = (state.site, state.spawner);
         self.lives.push(TaskLife { task, site, begin, end, ended_on, spawner });
-        shrink(&mut self.lives, &mut self.life_min, |life| life.end - life.begin);
+        shrink(&mut self.lives, KEPT_MAX, &mut self.life_min, |life| life.end - life.begin);
     }
 
     pub(crate) fn finish(&mut self) -> Self {
@@ -129,14 +130,5 @@ impl LongTasks {
         let after = self.ends.partition_point(|at| (of(at).ended_on, of(at).end) <= (thread, to));
         let life = of(self.ends.get(after.checked_sub(1)?)?);
         (life.ended_on == thread && life.end >= from).then_some(life)
-    }
-}
-
-/// Leaves out the shortest of what is too many.
-fn shrink<T>(all: &mut Vec<T>, least: &mut u64, length: impl Fn(&T) -> u64) {
-    while all.len() > KEPT_MAX {
-        *least = least.saturating_mul(2);
-        // Longer than that: the greatest length cannot be doubled.
-        all.retain(|one| length(one) > *least);
     }
 }

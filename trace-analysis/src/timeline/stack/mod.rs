@@ -43,7 +43,7 @@ use self::open_sites::OpenSites;
 const RUNS_SEARCHED_MAX: usize = 64;
 
 /// Maximum number of open things that a writer restates: the outermost ones.
-const RESTATED_MAX: usize = 32;
+pub(super) const RESTATED_MAX: usize = 32;
 
 /// Maximum number of mis-nested things of a thread that wait for their own ends.
 pub(super) const LATE_MAX: usize = 1 << 12;
