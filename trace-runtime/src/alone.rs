@@ -1,11 +1,15 @@
 //! For tests that need a process of their own: one that starts the process's trace, or limits it.
 
+use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 /// Says to this program that it runs one test, alone.
 const ROLE: &str = "EXECTRACE_TEST_ALONE";
+/// The command, with arguments between spaces, that runs this program: an emulator of another
+/// machine. Not set where the program runs by itself.
+const RUNNER: &str = "EXECTRACE_TEST_RUNNER";
 
 /// Whether this process runs the calling test alone. If not, runs it in one that does, and checks
 /// that it passed there.
@@ -17,7 +21,10 @@ pub(crate) fn is_alone(name: &str) -> bool {
         return true;
     }
     let program = std::env::current_exe().expect("this program has a path");
-    let mut command = Command::new(program);
+    let runner = std::env::var(RUNNER).unwrap_or_default();
+    let mut words = runner.split_whitespace().map(OsStr::new).chain([program.as_os_str()]);
+    let mut command = Command::new(words.next().expect("the program is one of them"));
+    command.args(words);
     let output = command.args([name, "--exact"]).env(ROLE, "").output();
     let output = output.expect("this program starts again");
     let said = String::from_utf8_lossy(&output.stdout);
