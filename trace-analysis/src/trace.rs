@@ -81,7 +81,7 @@ impl<'t, S> Trace<'t, S> {
 /// Which threads of a trace are meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Threads {
-    /// Empty for all.
+    /// In order, each once; empty for all.
     chosen: Vec<ThreadId>,
 }
 
@@ -95,10 +95,10 @@ impl Threads {
     /// Whether this thread is one of them.
     #[must_use]
     pub fn wants(&self, thread: ThreadId) -> bool {
-        self.is_all() || self.chosen.contains(&thread)
+        self.is_all() || self.chosen.binary_search(&thread).is_ok()
     }
 
-    /// Those that were chosen; empty if all are meant.
+    /// Those that were chosen, in order; empty if all are meant.
     #[must_use]
     pub fn as_slice(&self) -> &[ThreadId] {
         &self.chosen
@@ -107,7 +107,9 @@ impl Threads {
 
 /// These threads; all if there are none.
 impl From<Vec<ThreadId>> for Threads {
-    fn from(chosen: Vec<ThreadId>) -> Self {
+    fn from(mut chosen: Vec<ThreadId>) -> Self {
+        chosen.sort_unstable();
+        chosen.dedup();
         Self { chosen }
     }
 }

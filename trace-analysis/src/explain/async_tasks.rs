@@ -2,9 +2,9 @@
 //! wait too long, for ever, or not at all.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use trace_format::id::{CallId, SiteId, StackId};
+use trace_format::id::{CallId, SiteId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
 use super::words::{Facts, count, is_part, moment, percent, plural, time};
@@ -396,11 +396,17 @@ fn ready_times(tasks: &AsyncTasks) -> Vec<Span> {
 /// How long tasks were ready while a thread that polls such tasks could run and had no CPU.
 fn without_cpu(facts: &Facts<'_>, tasks: &AsyncTasks) -> Nanos {
     let threads = &facts.lives.fine.long_ready;
-    let times = tasks.ready.iter().flat_map(|ready| {
-        let pollers = ready.pollers.iter().filter_map(|thread| threads.get(thread));
-        common(&ready.times, &union(pollers.flatten().copied().collect()))
-    });
-    Nanos(length(&union(times.collect())))
+    // Most spawn sites have the same threads.
+    let mut known: HashMap<&[ThreadId], Vec<Span>> = HashMap::new();
+    let mut times = Vec::new();
+    for ready in &tasks.ready {
+        let lacking = known.entry(&ready.pollers).or_insert_with(|| {
+            let pollers = ready.pollers.iter().filter_map(|thread| threads.get(thread));
+            union(pollers.flatten().copied().collect())
+        });
+        times.extend(common(&ready.times, lacking));
+    }
+    Nanos(length(&union(times)))
 }
 
 /// Why tasks were polled late: their workers had no CPU, or more to do than they could, if they

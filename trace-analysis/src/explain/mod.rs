@@ -193,7 +193,9 @@ pub fn explain<S: ReadAt>(trace: &Trace<'_, S>, report: &Report) -> Vec<Insight>
     insights.extend(calls::chatty(&facts));
     insights.extend(calls::sleep_loops(&facts));
     insights.extend(calls::page_faults(&facts));
-    insights.extend(processes::children(&facts, main_thread(facts.tables)));
+    let mut children = processes::children(&facts, main_thread(facts.tables));
+    children.iter_mut().for_each(|it| path::name_chain(&facts, tasks.as_ref(), it));
+    insights.extend(children);
     insights.extend(heap.iter().flat_map(|heap| memory::all(&facts, heap)));
     insights.extend(tasks.iter().flat_map(|tasks| async_tasks::all(&facts, tasks)));
     insights.extend(tasks.iter().flat_map(|tasks| stuck::in_block_on(&facts, tasks)));
@@ -201,7 +203,6 @@ pub fn explain<S: ReadAt>(trace: &Trace<'_, S>, report: &Report) -> Vec<Insight>
     insights.extend(tasks.iter().flat_map(|tasks| backlog::tasks(&facts, tasks)));
     insights.extend(tasks::slow(&facts, slow));
     insights.iter_mut().for_each(|insight| channels::name_receiver(&facts, insight));
-    insights.iter_mut().for_each(|insight| path::name_chain(&facts, tasks.as_ref(), insight));
     let busy = calls::busy(&facts, &insights);
     insights.extend(busy);
     let mut insights = worst_of_each(&facts, insights);

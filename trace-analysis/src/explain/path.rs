@@ -77,9 +77,6 @@ pub(super) fn cause(
 
 /// Says through whom the main thread waited for child processes for which another thread waited.
 pub(super) fn name_chain(facts: &Facts<'_>, tasks: Option<&AsyncTasks>, insight: &mut Insight) {
-    if insight.kind != InsightKind::ChildProcesses {
-        return;
-    }
     let words = PathWords { facts, tasks };
     let is_other = |main: &ThreadId| !insight.threads.contains(main);
     let Some(main) = main_thread(facts.tables).filter(is_other) else { return };

@@ -12,9 +12,10 @@ use trace_format::read::{ReadAt, Tables};
 use trace_format::time::Nanos;
 
 use crate::reason::Await;
-use crate::report::life::{Activity, Stretch, saturating_sum};
+use crate::report::life::{Activity, Stretch};
 use crate::report::summary::Summary;
 use crate::report::tasks::{OneTask, TaskSummary};
+use crate::spans;
 use crate::trace::{Trace, bounds};
 
 /// A task is slow that took so many times as long as half of them, and not less than this.
@@ -268,23 +269,12 @@ impl Runs {
             }
             runs.retain(|run| run.from < run.to);
             let whole = to.0 - from.0;
-            let worked = union(&runs).min(whole);
+            let worked = runs.iter().map(|run| (run.from.0, run.to.0)).collect();
+            let worked = spans::length(&spans::union(worked)).min(whole);
             (slow.worked, slow.unworked) = (Nanos(worked), Nanos(whole - worked));
             runs.sort_by_key(|run| std::cmp::Reverse(run.to.0 - run.from.0));
             runs.truncate(RUNS_MAX);
             (slow.runs, slow.activity) = (runs, activity);
         }
     }
-}
-
-/// How long there was any.
-fn union(runs: &[Stretch]) -> u64 {
-    let mut all: Vec<_> = runs.iter().map(|run| (run.from.0, run.to.0)).collect();
-    all.sort_unstable();
-    let mut until = 0;
-    saturating_sum(all.into_iter().map(|(from, to)| {
-        let nanos = to.saturating_sub(from.max(until));
-        until = until.max(to);
-        nanos
-    }))
 }

@@ -16,7 +16,7 @@ pub(crate) struct ReadyTimes {
     pub(crate) site: SiteId,
     /// When one of them was, or several.
     pub(crate) times: Vec<Span>,
-    /// The threads that poll such tasks.
+    /// The threads that poll such tasks, in order.
     pub(crate) pollers: Vec<ThreadId>,
 }
 
@@ -94,7 +94,9 @@ impl ReadyTable {
             .map(|(sums, site)| {
                 let mut times = times.remove(&sums).unwrap_or_default();
                 times.push(site.last);
-                let pollers = site.pollers.into_iter().map(|(_, thread)| thread).collect();
+                let pollers = site.pollers.into_iter().map(|(_, thread)| thread);
+                let mut pollers: Vec<_> = pollers.collect();
+                pollers.sort_unstable();
                 ReadyTimes { site: site_of(sums), times: union(times), pollers }
             })
             .filter(|ready| !ready.times.is_empty())

@@ -195,7 +195,7 @@ impl AsyncReport<'_> {
         let mut ended = Vec::new();
         for it in &among {
             // The last poll tells one place of each future; it may wait at those before as well.
-            let lately = self.known.get(&it.future).map_or(&[][..], |state| &state.own_lately);
+            let lately = self.known.get(&it.future).map_or(&[][..], |state| &state.own_lately[..]);
             let mut all = std::iter::once(it.stack).chain(lately.iter().copied());
             let fits = all.find(|stack| driver.ends(self.places.of(*stack).1.awaited));
             ended.extend(fits.map(|stack| Waiting { stack, ..*it }));

@@ -97,7 +97,7 @@ pub(crate) struct State {
     pub(crate) own_waits_at: StackId,
     /// Where it did so in its polls lately, each place once, the last first: of a `select!` a poll
     /// tells one branch, as they come in any order.
-    pub(crate) own_lately: Vec<StackId>,
+    pub(crate) own_lately: [StackId; OWN_PLACES_MAX],
     /// Of a task: how it was idle last, if it is not yet known what for.
     pub(crate) undecided: Option<Box<Undecided>>,
     /// Of a task: the child futures that were polled in it and have not ended, as far as they fit.
@@ -148,7 +148,7 @@ impl State {
             child_waits_in: FutureId(0),
             has_new_child: false,
             own_waits_at: StackId(0),
-            own_lately: Vec::new(),
+            own_lately: [StackId(0); OWN_PLACES_MAX],
             undecided: None,
             children: Vec::new(),
             was_woken: false,
@@ -184,11 +184,10 @@ impl State {
     /// It took a waker itself in the poll that is over.
     pub(crate) fn takes_waker_at(&mut self, stack: StackId) {
         self.own_waits_at = stack;
-        if self.own_lately.first() != Some(&stack) {
-            self.own_lately.retain(|known| *known != stack);
-            self.own_lately.truncate(OWN_PLACES_MAX - 1);
-            self.own_lately.insert(0, stack);
-        }
+        let known = self.own_lately.iter().position(|it| *it == stack);
+        let at = known.unwrap_or(OWN_PLACES_MAX - 1);
+        self.own_lately[..=at].rotate_right(1);
+        self.own_lately[0] = stack;
     }
 
     /// A child future is polled in it.
