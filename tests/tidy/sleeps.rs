@@ -5,54 +5,70 @@
 
 use crate::tree::{Exception, Fault, Tree, excuse};
 
-/// Where a sleep is what is recorded, or only spreads things over time.
-const EXCEPTIONS: [Exception; 42] = [
-    Exception { path: "examples/service/tests/faults.rs", reason: "between two looks" },
-    Exception { path: "tests/allocator.rs", reason: "threads rest between rounds" },
-    Exception { path: "tests/always_on.rs", reason: "stops come at different moments" },
-    Exception { path: "tests/bridges_criterion.rs", reason: "what is measured" },
-    Exception { path: "tests/bridges_tokio.rs", reason: "waits that are recorded" },
-    Exception { path: "tests/bridges_tokio_hooks.rs", reason: "waits that are recorded" },
-    Exception { path: "tests/bridges_tokio_stacks.rs", reason: "a wait that is recorded" },
-    Exception { path: "tests/common/waiting.rs", reason: "between two looks" },
-    Exception { path: "tests/common/writers.rs", reason: "a writer that is slow" },
-    Exception { path: "tests/conservation.rs", reason: "kills come at different moments" },
-    Exception { path: "tests/crash.rs", reason: "kills come at different moments" },
-    Exception { path: "tests/crash_system.rs", reason: "between two tries to tidy up" },
-    Exception { path: "tests/cycles.rs", reason: "stops come at different moments" },
-    Exception { path: "tests/disk_full.rs", reason: "between two looks" },
-    Exception { path: "tests/end_to_end.rs", reason: "a region that is long enough" },
-    Exception { path: "tests/faked_clock.rs", reason: "a region that is long enough" },
-    Exception { path: "tests/faults.rs", reason: "a region that is long enough" },
-    Exception { path: "tests/flight.rs", reason: "tasks that are slow" },
-    Exception { path: "tests/fork.rs", reason: "threads that rest" },
-    Exception { path: "tests/fork_recorder.rs", reason: "nothing happens meanwhile" },
-    Exception { path: "tests/heap.rs", reason: "a heap at rest" },
-    Exception { path: "tests/heap_global.rs", reason: "calls that are recorded" },
-    Exception { path: "tests/held.rs", reason: "signals come at different moments" },
-    Exception { path: "tests/lifecycle.rs", reason: "long silences, and threads that rest" },
-    Exception { path: "tests/mapped.rs", reason: "names that grow old" },
-    Exception { path: "tests/names.rs", reason: "a wait that is recorded" },
-    Exception { path: "tests/os_conformance/", reason: "between two signals" },
-    Exception { path: "tests/os_faults.rs", reason: "calls that are recorded" },
-    Exception { path: "tests/os_waits.rs", reason: "calls that are recorded" },
-    Exception { path: "tests/outputs.rs", reason: "between two looks" },
-    Exception { path: "tests/rotation.rs", reason: "threads rest between rounds" },
-    Exception { path: "tests/sched.rs", reason: "threads that leave their CPU" },
-    Exception { path: "tests/sched_refused.rs", reason: "a thread that leaves its CPU" },
-    Exception { path: "tests/signals.rs", reason: "between two signals, or two looks" },
-    Exception { path: "tests/stopped.rs", reason: "how long a process is stopped" },
-    Exception { path: "tests/stress.rs", reason: "stops come at different moments" },
-    Exception { path: "tests/testing.rs", reason: "tests that take their time" },
-    Exception { path: "tests/truth/", reason: "waits that are recorded" },
-    Exception { path: "tests/waits/", reason: "waits that are recorded" },
-    Exception { path: "tests/windows.rs", reason: "a region that is long enough" },
-    Exception { path: "trace-http/", reason: "clients that dawdle, and between two looks" },
-    Exception { path: "trace-runtime/src/clock.rs", reason: "two moments that are apart" },
+/// Where sleeps are what is recorded, or only spread things over time, and how many there are.
+const EXCEPTIONS: [(usize, Exception); 42] = [
+    (1, Exception { path: "examples/service/tests/faults.rs", reason: "between two looks" }),
+    (2, Exception { path: "tests/allocator.rs", reason: "threads rest between rounds" }),
+    (1, Exception { path: "tests/always_on.rs", reason: "stops come at different moments" }),
+    (1, Exception { path: "tests/bridges_criterion.rs", reason: "what is measured" }),
+    (2, Exception { path: "tests/bridges_tokio.rs", reason: "waits that are recorded" }),
+    (1, Exception { path: "tests/bridges_tokio_hooks.rs", reason: "waits that are recorded" }),
+    (1, Exception { path: "tests/bridges_tokio_stacks.rs", reason: "a wait that is recorded" }),
+    (1, Exception { path: "tests/common/waiting.rs", reason: "between two looks" }),
+    (1, Exception { path: "tests/common/writers.rs", reason: "a writer that is slow" }),
+    (1, Exception { path: "tests/conservation.rs", reason: "kills come at different moments" }),
+    (2, Exception { path: "tests/crash.rs", reason: "kills come at different moments" }),
+    (1, Exception { path: "tests/crash_system.rs", reason: "between two tries to tidy up" }),
+    (3, Exception { path: "tests/cycles.rs", reason: "stops come at different moments" }),
+    (1, Exception { path: "tests/disk_full.rs", reason: "between two looks" }),
+    (1, Exception { path: "tests/end_to_end.rs", reason: "a region that is long enough" }),
+    (2, Exception { path: "tests/faked_clock.rs", reason: "a region that is long enough" }),
+    (1, Exception { path: "tests/faults.rs", reason: "a region that is long enough" }),
+    (3, Exception { path: "tests/flight.rs", reason: "tasks that are slow" }),
+    (1, Exception { path: "tests/fork.rs", reason: "threads that rest" }),
+    (1, Exception { path: "tests/fork_recorder.rs", reason: "nothing happens meanwhile" }),
+    (1, Exception { path: "tests/heap.rs", reason: "a heap at rest" }),
+    (3, Exception { path: "tests/heap_global.rs", reason: "calls that are recorded" }),
+    (4, Exception { path: "tests/held.rs", reason: "signals come at different moments" }),
+    (4, Exception { path: "tests/lifecycle.rs", reason: "long silences, and threads that rest" }),
+    (2, Exception { path: "tests/mapped.rs", reason: "names that grow old" }),
+    (2, Exception { path: "tests/names.rs", reason: "a wait that is recorded" }),
+    (3, Exception { path: "tests/os_conformance/", reason: "between two signals" }),
+    (3, Exception { path: "tests/os_faults.rs", reason: "calls that are recorded" }),
+    (3, Exception { path: "tests/os_waits.rs", reason: "calls that are recorded" }),
+    (2, Exception { path: "tests/outputs.rs", reason: "between two looks" }),
+    (1, Exception { path: "tests/rotation.rs", reason: "threads rest between rounds" }),
+    (3, Exception { path: "tests/sched.rs", reason: "threads that leave their CPU" }),
+    (1, Exception { path: "tests/sched_refused.rs", reason: "a thread that leaves its CPU" }),
+    (3, Exception { path: "tests/signals.rs", reason: "between two signals, or two looks" }),
+    (2, Exception { path: "tests/stopped.rs", reason: "how long a process is stopped" }),
+    (2, Exception { path: "tests/stress.rs", reason: "stops come at different moments" }),
+    (2, Exception { path: "tests/testing.rs", reason: "tests that take their time" }),
+    (3, Exception { path: "tests/truth/", reason: "waits that are recorded" }),
+    (6, Exception { path: "tests/waits/", reason: "waits that are recorded" }),
+    (1, Exception { path: "tests/windows.rs", reason: "a region that is long enough" }),
+    (4, Exception { path: "trace-http/", reason: "clients that dawdle, and between two looks" }),
+    (1, Exception { path: "trace-runtime/src/clock.rs", reason: "two moments that are apart" }),
 ];
 
 pub(crate) fn faults(tree: &Tree) -> Vec<Fault> {
-    excuse(sleeps(tree), &EXCEPTIONS)
+    let found = sleeps(tree);
+    let more = more_than(&found, &EXCEPTIONS);
+    excuse(found, &EXCEPTIONS.map(|(_, exception)| exception)).into_iter().chain(more).collect()
+}
+
+/// The exceptions of which there are other numbers than their lists say.
+fn more_than(found: &[Fault], exceptions: &[(usize, Exception)]) -> Vec<Fault> {
+    let miscounted = exceptions.iter().filter_map(|(count, exception)| {
+        let covered = found.iter().filter(|it| exception.covers(it.path())).count();
+        let what = format!(
+            "{covered} sleeps in tests, where {count} are known: are they all \
+            \"{}\"?",
+            exception.reason
+        );
+        (covered != *count).then(|| Fault::new(exception.path, 0, what))
+    });
+    miscounted.collect()
 }
 
 fn sleeps(tree: &Tree) -> Vec<Fault> {
@@ -80,6 +96,14 @@ mod tests {
 
     fn count(path: &str, text: &str) -> usize {
         sleeps(&Tree::sample(&[(path, text)])).len()
+    }
+
+    #[test]
+    fn one_more_in_a_file_that_has_some_is_told() {
+        let list = [(1, Exception { path: "tests/a.rs", reason: "tried" })];
+        let one = Fault::new("tests/a.rs", 1, "a sleep");
+        assert_eq!(more_than(&[one.clone()], &list), []);
+        assert_eq!(more_than(&[one.clone(), one], &list).len(), 1);
     }
 
     #[test]

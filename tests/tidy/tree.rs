@@ -24,6 +24,11 @@ impl Fault {
     pub(crate) fn new(path: &str, line: usize, what: impl Into<String>) -> Self {
         Self { path: path.to_owned(), line, what: what.into() }
     }
+
+    /// The file it is in.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
 }
 
 impl fmt::Display for Fault {
