@@ -107,10 +107,11 @@ fn a_log_that_has_gone_round_has_the_last_of_it() {
             let (first, last) = (steps[0], *steps.last().expect("there are some"));
             assert_eq!(last, count - 1, "{bytes} bytes, {count} steps");
             assert!(steps.iter().copied().eq(first..count), "each once, in order");
-            // A step takes eight bytes, more if its thread had no CPU. Three batches may be cut, or
-            // not fit the end of the log.
-            let taken = trace.pieces().map(|it| u64::from(it.header.payload_bytes)).sum();
-            let (kept, cut) = ((steps.len() as u64 * 8).max(taken), (3 * 64) << 10);
+            // Events, and what was said at each moment. Three batches may be cut, or not fit the
+            // end of the log.
+            let headers = trace.batches.iter().map(|batch| batch.header);
+            let kept = headers.map(|it| u64::from(it.header_bytes) + u64::from(it.payload_bytes));
+            let (kept, cut) = (kept.sum::<u64>(), (3 * 64) << 10);
             let log = Header::divide(bytes as u64, 0).log_bytes;
             assert!(first == 0 || kept + cut > log, "{kept} of {log}, {count} steps");
         }

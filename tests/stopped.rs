@@ -66,9 +66,9 @@ impl How {
         }
     }
 
-    /// How long the child is stopped: longer than its collector sleeps.
+    /// How long the child is stopped: no less than its collector sleeps.
     fn stop(self) -> Duration {
-        Duration::from_millis(if self == Self::Defaults { 1_500 } else { 300 })
+        Duration::from_millis(if self == Self::Defaults { 1_000 } else { 300 })
     }
 }
 

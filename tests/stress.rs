@@ -6,6 +6,7 @@
 mod common;
 
 use common::decoded::Decoded;
+use common::waiting::wait_for_generations;
 use common::writers::{Memory, Slow};
 use common::{Ends, alone, annotated, checks, record_here};
 use exectrace::{Compression, OnFull, Report, Task, instant, log, trace_region, traced};
@@ -223,7 +224,7 @@ fn ends_in_the_wrong_order_are_told_right_at_any_moment() {
         thread::scope(|scope| {
             let _ends = Ends(&end);
             (0..2).for_each(|_| _ = scope.spawn(run));
-            thread::sleep(Duration::from_millis(150));
+            wait_for_generations(15);
         });
     });
 }
