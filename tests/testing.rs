@@ -120,6 +120,26 @@ fn fail(folder: &Path, tests: &[&str], keep: &OsStr) -> std::process::Output {
     command.output().expect("it runs")
 }
 
+/// Where no file may be written, a failing test says so, and is no more harmed than that.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_test_that_fails_under_a_limit_of_files_fails_as_ever() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = std::env::current_exe().expect("this program has a path");
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "ulimit -f 0; exec \"$0\" \"$@\""]).arg(program);
+    command.args(["failing::by_panic", "--exact"]).current_dir(folder.path());
+    command.env("EXECTRACE_KEEP", "kept").env("EXECTRACE_TEST_FAILS", "1");
+    let output = command.output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("0 passed; 1 failed"), "{output:?}");
+    assert_eq!(output.status.code(), Some(101), "no signal ended it: {output:?}");
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(said.contains("exectrace"), "it is told: {said}");
+    let kept = fs::read_dir(folder.path().join("kept")).expect("a folder is no file");
+    assert_eq!(kept.count(), 0, "nothing of it is left");
+}
+
 #[test]
 fn a_test_that_fails_leaves_the_last_seconds_and_others_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
