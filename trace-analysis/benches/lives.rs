@@ -25,6 +25,7 @@ use trace_format::testgen::{TraceBuilder, open_call, os_id, tight_loops};
 use trace_format::value::Values;
 
 const EVENTS: u64 = 2_000_000;
+const CALLS_EVENTS: u64 = 10_000_000;
 const FILES: u32 = 61_000;
 const FILES_EVENTS: u64 = 1_000_000;
 
@@ -68,16 +69,16 @@ fn locks() -> Vec<u8> {
 
 fn calls() -> Vec<u8> {
     let mut trace = started();
-    for at in 0..EVENTS {
+    for at in 0..CALLS_EVENTS {
         let (thread, stack, file) =
             (1 + (at % 4) as u32, 1 + (at % 16) as u32, 2 + (at % 99) as u32);
         let call = if at % 2 == 0 { CallId::READ } else { CallId::WRITE };
         trace.call(thread, open_call(call, file, stack), at * 1_000, 300 + at % 500, 64);
     }
-    trace.stop(EVENTS * 1_000)
+    trace.stop(CALLS_EVENTS * 1_000)
 }
 
-/// Half as many calls, of more files than there are groups.
+/// Calls of more files than there are groups.
 fn files() -> Vec<u8> {
     let mut trace = started();
     for file in 101..=FILES {
@@ -120,36 +121,32 @@ fn main() {
     divan::main();
 }
 
-fn bench(bencher: Bencher<'_, '_>, bytes: &'static [u8]) {
+fn bench(bencher: Bencher<'_, '_>, events: u64, bytes: &'static [u8]) {
     let file = TraceFile::open(bytes).expect("it is a trace");
     let symbols = Symbols::of_trace(file.tables());
     bencher
-        .counter(ItemsCount::new(EVENTS))
+        .counter(ItemsCount::new(events))
         .bench_local(|| Lives::read(&Trace::new(&file).named(&symbols), |_| {}));
 }
 
 #[divan::bench(sample_count = 10, sample_size = 1)]
 fn locks_and_switches(bencher: Bencher<'_, '_>) {
-    bench(bencher, &LOCKS);
+    bench(bencher, EVENTS, &LOCKS);
 }
 
 #[divan::bench(sample_count = 10, sample_size = 1)]
 fn workers_with_regions(bencher: Bencher<'_, '_>) {
-    bench(bencher, &WORKERS);
+    bench(bencher, EVENTS, &WORKERS);
 }
 
 #[divan::bench(sample_count = 10, sample_size = 1)]
 fn short_calls(bencher: Bencher<'_, '_>) {
-    bench(bencher, &CALLS);
+    bench(bencher, CALLS_EVENTS, &CALLS);
 }
 
 #[divan::bench(sample_count = 10, sample_size = 1)]
 fn short_calls_of_many_files(bencher: Bencher<'_, '_>) {
-    let file = TraceFile::open(FILES_TRACE.as_slice()).expect("it is a trace");
-    let symbols = Symbols::of_trace(file.tables());
-    bencher
-        .counter(ItemsCount::new(FILES_EVENTS))
-        .bench_local(|| Lives::read(&Trace::new(&file).named(&symbols), |_| {}));
+    bench(bencher, FILES_EVENTS, &FILES_TRACE);
 }
 
 #[divan::bench(sample_count = 10, sample_size = 1)]
@@ -176,5 +173,5 @@ fn explain_locks_and_switches(bencher: Bencher<'_, '_>) {
 
 #[divan::bench(sample_count = 10, sample_size = 1)]
 fn regions_alone(bencher: Bencher<'_, '_>) {
-    bench(bencher, &REGIONS);
+    bench(bencher, EVENTS, &REGIONS);
 }
