@@ -80,7 +80,14 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         self.left(who, frame, link, end, how);
     }
 
-    fn left(&mut self, who: usize, frame: Frame, link: Option<Link>, end: u64, how: How<'_>) {
+    pub(super) fn left(
+        &mut self,
+        who: usize,
+        frame: Frame,
+        link: Option<Link>,
+        end: u64,
+        how: How<'_>,
+    ) {
         if link.is_some() || !frame.chain.links().is_empty() {
             self.living[who].add_link(link, frame.chain);
         }

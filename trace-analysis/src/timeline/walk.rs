@@ -459,40 +459,6 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
         found
     }
 
-    /// Makes time pass for one thread to the end of its life, and tells what it still waited for.
-    pub(super) fn bring_to_end(&mut self, who: usize, end: u64) {
-        self.bring(who, end);
-        self.settle_gap(who, end);
-        self.tell_outside(who);
-        if self.has_cpus {
-            self.living[who].presume_off();
-        }
-        while let Some((mut frame, end)) = self.living[who].pop_any(end) {
-            let activity = self.living[who].activity_in(&mut frame);
-            if let Some(call) = self.living[who].take_call() {
-                self.closed_call(who, call, (frame.begin, frame.older), end, false);
-            }
-            match frame.open {
-                Open::Poll(future) => {
-                    let here = self.living[who].here(who, self.names[who].0);
-                    if let Some(tasks) = &mut self.async_tasks {
-                        tasks.open_at_end(here, future, &frame, activity);
-                    }
-                }
-                Open::Task(task) => self.closed_run(who, task, (frame.begin, end), activity),
-                Open::Region(site) if self.has_cpus => {
-                    let inside = self.living[who].known().since(&frame.before);
-                    self.spent_in_region(who, site, end - frame.begin.min(end), &inside, false);
-                }
-                Open::Region(_) | Open::Call(_) => {}
-            }
-            self.tell_end(who, frame.open, end, How::Open);
-        }
-        self.lose_late(who);
-        self.tell_all_intervals(who);
-        self.living[who].bury();
-    }
-
     pub(super) fn tables(&self) -> &'f Tables {
         self.tables
     }
