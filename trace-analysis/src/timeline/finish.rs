@@ -143,6 +143,7 @@ fn close_open<O: Observer, F: Fold>(walk: &mut Walk<'_, O, F>, who: usize, end: 
     walk.bring(who, end);
     walk.settle_gap(who, end);
     walk.tell_outside(who);
+    walk.end_put_off(who, walk.living[who].now);
     if walk.has_cpus {
         walk.living[who].presume_off();
     }
