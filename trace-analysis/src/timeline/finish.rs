@@ -145,7 +145,7 @@ fn close_open<O: Observer, F: Fold>(walk: &mut Walk<'_, O, F>, who: usize, end: 
     walk.tell_outside(who);
     walk.end_put_off(who, walk.living[who].now);
     if walk.has_cpus {
-        walk.living[who].presume_off();
+        walk.living[who].presume_off(walk.read_from.is_some());
     }
     while let Some((mut frame, end)) = walk.living[who].pop_any(end) {
         let activity = walk.living[who].activity_in(&mut frame);

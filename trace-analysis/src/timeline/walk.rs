@@ -55,7 +55,7 @@ pub(crate) struct Walk<'f, O, F> {
     /// From when on what happens counts.
     pub(super) window_from: u64,
     /// From when on events are read, if not from the trace's begin on.
-    read_from: Option<Ticks>,
+    pub(super) read_from: Option<Ticks>,
     /// Whether the window has begun.
     pub(super) is_inside: bool,
     pub(super) living: Vec<Living>,
