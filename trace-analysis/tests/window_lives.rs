@@ -136,6 +136,25 @@ fn a_thread_without_a_cpu_is_in_no_call_on_one_though_its_going_off_was_not_read
     assert_eq!(two.running, Nanos(SECOND), "who was on a CPU still is");
 }
 
+/// Two threads read from a pipe; only the first read comes to an end.
+#[test]
+fn a_read_that_never_ends_is_rest_in_every_window_and_another_in_none() {
+    let mut trace = started();
+    trace.thread(3, "t");
+    trace.resource(3, ResourceKind::Pipe, 4, "");
+    trace.begin_call(2, open_call(CallId::READ, 3, 0), 1_000);
+    trace.begin_call(3, open_call(CallId::READ, 3, 0), 2_000);
+    trace.end_call(2, 80_000, 1);
+    let bytes = trace.stop(100_000);
+    let ends = [(None, None), (None, Some(50_000)), (Some(10_000), Some(60_000))];
+    for (from, to) in ends.into_iter().chain([(Some(10_000), None)]) {
+        let waits = lives(&bytes, from, to).waits.by_thread;
+        let mut told: Vec<_> = waits.iter().map(|it| (it.thread.0, it.is_endless)).collect();
+        told.sort_unstable();
+        assert_eq!(told, [(2, false), (3, true)], "{from:?} to {to:?}");
+    }
+}
+
 #[test]
 fn a_thread_that_ended_before_a_window_is_not_in_it() {
     let mut trace = started();

@@ -197,10 +197,10 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
             Wait { thread, stack, resource, begin: since, duration, inside, waker, timed_out };
         if call.blocked > 0 {
             let (reason, named, place) = (call.why.reason, call.why.named, call.place);
-            let is_endless = !is_over && self.is_trace_end && call.result.is_none();
+            let is_endless = !is_over && call.result.is_none() && !self.go_on.contains(&thread);
             let waited = Waited { reason, named, place, waker_place, wait, end, is_endless };
             self.sums.wait(&waited);
-            if is_endless {
+            if is_endless && self.is_trace_end {
                 self.keep_unended(call, wait);
             }
         }

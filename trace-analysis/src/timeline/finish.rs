@@ -1,8 +1,11 @@
 //! The end of the walk: all lives end, and what was found out is handed over.
 
+use std::collections::HashSet;
+
+use trace_format::header::BatchKind;
 use trace_format::id::{Open, StackId, ThreadId};
-use trace_format::read::ThreadEnd;
-use trace_format::time::Nanos;
+use trace_format::read::{ReadAt, ThreadEnd, TraceFile};
+use trace_format::time::{Nanos, Ticks};
 
 use super::cpus::{Concurrency, CpuLife};
 use super::futex::Futexes;
@@ -98,6 +101,16 @@ pub(super) fn finish<O: Observer, F: Fold>(walk: &mut Walk<'_, O, F>) -> Found {
         futexes: std::mem::take(&mut walk.futexes),
         hands: std::mem::take(&mut walk.hands),
     }
+}
+
+/// Threads of which events lie behind the window: what they have open when it ends may end yet.
+pub(super) fn threads_that_go_on<S: ReadAt>(
+    file: &TraceFile<S>,
+    to: Option<Ticks>,
+) -> HashSet<ThreadId> {
+    let Some(to) = to else { return HashSet::new() };
+    let events = file.index().iter().filter(|entry| entry.kind == BatchKind::Events);
+    events.filter(|entry| entry.last_ticks >= to).map(|entry| entry.thread).collect()
 }
 
 /// Ends a thread's life: what is still open waits until then.

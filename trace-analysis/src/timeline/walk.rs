@@ -8,7 +8,7 @@
 //! (`switches`), the loop itself (`crate::walk`).
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashSet};
 
 use trace_format::call::CallClass;
 use trace_format::definition::OpenSince;
@@ -21,6 +21,7 @@ use trace_format::value::Values;
 
 use super::closed::Over;
 use super::cpus::Cpus;
+use super::finish::threads_that_go_on;
 use super::futex::Futexes;
 use super::futures::AsyncReport;
 use super::hands::LockHands;
@@ -73,6 +74,8 @@ pub(crate) struct Walk<'f, O, F> {
     pub(crate) async_tasks: Option<AsyncReport<'f>>,
     /// Whether the window ends with the trace: what goes on beyond it may end there.
     pub(super) is_trace_end: bool,
+    /// Threads of which events lie behind the window.
+    pub(super) go_on: HashSet<ThreadId>,
     /// When what is complete ends, and whose that is: waits at addresses and polls; for an observer
     /// everything. Some have ended early.
     pub(super) ends: BinaryHeap<Reverse<(u64, usize)>>,
@@ -130,6 +133,7 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
             places: Places::new(tables, symbols),
             async_tasks: None,
             is_trace_end: to == tables.clock.nanos(bounds(file).1).0,
+            go_on: threads_that_go_on(file, trace.options.to),
             ends: BinaryHeap::new(),
             has_cpus,
             is_unjoined: has_cpus && !unjoined.is_empty(),
