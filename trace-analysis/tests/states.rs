@@ -7,6 +7,7 @@ mod machine;
 use machine::Machine;
 use machine::random::Random;
 use trace_analysis::life::{Lives, Times};
+use trace_analysis::profile::ProfileKind;
 use trace_analysis::reason::Reason;
 use trace_analysis::report::observe;
 use trace_analysis::symbols::Symbols;
@@ -124,6 +125,10 @@ fn states_in_windows_add_up_to_those_in_the_whole() {
         for (from, to) in from.zip(to) {
             let (from, to) = (from.map(Ticks), to.map(Ticks));
             let lives = lives(&bytes, &Options { from, to, ..Options::default() });
+            let ready = lives.profile(ProfileKind::Sched).samples;
+            let ready: u64 = ready.iter().map(|sample| sample.value).sum();
+            let told: u64 = lives.threads.iter().map(|life| life.times.ready.0).sum();
+            assert_eq!(ready, told, "seed {seed}, {from:?} to {to:?}: profiles and states agree");
             for life in &lives.threads {
                 let sums = &mut sums[life.thread.0 as usize - 1];
                 for (sum, nanos) in sums.iter_mut().zip(states(&life.times)) {

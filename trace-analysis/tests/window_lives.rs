@@ -5,8 +5,8 @@ use trace_analysis::life::{Lives, ThreadLife};
 use trace_analysis::reason::Reason;
 use trace_analysis::{Options, Summary, Trace};
 use trace_format::batch::Compression;
-use trace_format::definition::{CallsiteKind, ResourceKind};
-use trace_format::id::{CallId, ThreadId};
+use trace_format::definition::{CallsiteKind, Definition, OpenSince, ResourceKind};
+use trace_format::id::{CallId, Open, ThreadId};
 use trace_format::read::TraceFile;
 use trace_format::testgen::{TraceBuilder, open_call, os_id};
 use trace_format::time::{Nanos, Ticks};
@@ -115,13 +115,53 @@ fn a_call_that_waits_for_nobody_is_no_time_on_a_cpu_if_the_thread_was_off_it() {
     assert_eq!(life(&whole, 1).times.ready, Nanos(5_000));
 }
 
+/// Beyond what is read for a window, a thread goes off its CPU in a call that may not wait.
+#[test]
+fn a_thread_without_a_cpu_is_in_no_call_on_one_though_its_going_off_was_not_read() {
+    const SECOND: u64 = 1_000_000_000;
+    let mut trace = started();
+    trace.switch_in(0, 100, os_id(1));
+    trace.switch_in(1, 200, os_id(2));
+    trace.begin_call(1, open_call(CallId::PREAD64, 2, 0), 500);
+    trace.switch_out(0, 1_000, os_id(1), false);
+    trace.generation(SECOND / 2);
+    let (id, sequence, offset) = (ThreadId(1), 0, 0);
+    let open = Open::Call(open_call(CallId::PREAD64, 2, 0));
+    let open = vec![OpenSince { open, begin: Ticks(500) }];
+    trace.define(&Definition::ThreadState { id, sequence, offset, more: false, open });
+    let bytes = trace.stop(4 * SECOND);
+    let part = lives(&bytes, Some(2 * SECOND), Some(3 * SECOND));
+    let (one, two) = (life(&part, 1).times, life(&part, 2).times);
+    assert_eq!((one.in_calls, one.unknown), (Nanos(0), Nanos(SECOND)));
+    assert_eq!(two.running, Nanos(SECOND), "who was on a CPU still is");
+}
+
+/// Two threads read from a pipe; only the first read comes to an end.
+#[test]
+fn a_read_that_never_ends_is_rest_in_every_window_and_another_in_none() {
+    let mut trace = started();
+    trace.thread(3, "t");
+    trace.resource(3, ResourceKind::Pipe, 4, "");
+    trace.begin_call(2, open_call(CallId::READ, 3, 0), 1_000);
+    trace.begin_call(3, open_call(CallId::READ, 3, 0), 2_000);
+    trace.end_call(2, 80_000, 1);
+    let bytes = trace.stop(100_000);
+    let ends = [(None, None), (None, Some(50_000)), (Some(10_000), Some(60_000))];
+    for (from, to) in ends.into_iter().chain([(Some(10_000), None)]) {
+        let waits = lives(&bytes, from, to).waits.by_thread;
+        let mut told: Vec<_> = waits.iter().map(|it| (it.thread.0, it.is_endless)).collect();
+        told.sort_unstable();
+        assert_eq!(told, [(2, false), (3, true)], "{from:?} to {to:?}");
+    }
+}
+
 #[test]
 fn a_thread_that_ended_before_a_window_is_not_in_it() {
     let mut trace = started();
     trace.switch_in(0, 100, os_id(1));
     trace.switch_out(0, 1_000, os_id(1), false);
     trace.switch_in(0, 1_100, os_id(2));
-    trace.define(&trace_format::definition::Definition::ThreadEnd {
+    trace.define(&Definition::ThreadEnd {
         id: ThreadId(1),
         ended: true,
         ticks: Ticks(1_050),

@@ -156,8 +156,8 @@ pub struct WaitGroup {
     /// never in one group with others.
     pub is_before: bool,
     /// Whether these are reads of pipes and sockets by threads other than the main thread that had
-    /// not ended when the trace did: such a thread has nothing to do. They are never in one group
-    /// with others.
+    /// not ended when the trace did, be that behind the window: such a thread has nothing to do.
+    /// They are never in one group with others.
     pub is_endless: bool,
     /// For what; 0 if for several things, or for nothing that has a name.
     pub resource: ResourceId,

@@ -80,7 +80,14 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         self.left(who, frame, link, end, how);
     }
 
-    fn left(&mut self, who: usize, frame: Frame, link: Option<Link>, end: u64, how: How<'_>) {
+    pub(super) fn left(
+        &mut self,
+        who: usize,
+        frame: Frame,
+        link: Option<Link>,
+        end: u64,
+        how: How<'_>,
+    ) {
         if link.is_some() || !frame.chain.links().is_empty() {
             self.living[who].add_link(link, frame.chain);
         }
@@ -190,10 +197,10 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
             Wait { thread, stack, resource, begin: since, duration, inside, waker, timed_out };
         if call.blocked > 0 {
             let (reason, named, place) = (call.why.reason, call.why.named, call.place);
-            let is_endless = !is_over && self.is_trace_end && call.result.is_none();
+            let is_endless = !is_over && call.result.is_none() && !self.go_on.contains(&thread);
             let waited = Waited { reason, named, place, waker_place, wait, end, is_endless };
             self.sums.wait(&waited);
-            if is_endless {
+            if is_endless && self.is_trace_end {
                 self.keep_unended(call, wait);
             }
         }

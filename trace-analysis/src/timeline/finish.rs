@@ -1,8 +1,11 @@
 //! The end of the walk: all lives end, and what was found out is handed over.
 
-use trace_format::id::{StackId, ThreadId};
-use trace_format::read::ThreadEnd;
-use trace_format::time::Nanos;
+use std::collections::HashSet;
+
+use trace_format::header::BatchKind;
+use trace_format::id::{Open, StackId, ThreadId};
+use trace_format::read::{ReadAt, ThreadEnd, TraceFile};
+use trace_format::time::{Nanos, Ticks};
 
 use super::cpus::{Concurrency, CpuLife};
 use super::futex::Futexes;
@@ -10,7 +13,7 @@ use super::hands::LockHands;
 use super::standstill::Standstill;
 use super::thread::{Cpu, Living};
 use super::walk::{Walk, cpus_watched};
-use super::{Fold, Holder, Loss, Observer, ThreadLife};
+use super::{Fold, Holder, How, Loss, Observer, ThreadLife};
 use crate::reason::Reason;
 use crate::walk::Missing;
 
@@ -100,6 +103,16 @@ pub(super) fn finish<O: Observer, F: Fold>(walk: &mut Walk<'_, O, F>) -> Found {
     }
 }
 
+/// Threads of which events lie behind the window: what they have open when it ends may end yet.
+pub(super) fn threads_that_go_on<S: ReadAt>(
+    file: &TraceFile<S>,
+    to: Option<Ticks>,
+) -> HashSet<ThreadId> {
+    let Some(to) = to else { return HashSet::new() };
+    let events = file.index().iter().filter(|entry| entry.kind == BatchKind::Events);
+    events.filter(|entry| entry.last_ticks >= to).map(|entry| entry.thread).collect()
+}
+
 /// Ends a thread's life: what is still open waits until then.
 fn end_life<O: Observer, F: Fold>(walk: &mut Walk<'_, O, F>, who: usize) -> ThreadLife {
     let (thread, os_id) = walk.names[who];
@@ -115,7 +128,7 @@ fn end_life<O: Observer, F: Fold>(walk: &mut Walk<'_, O, F>, who: usize) -> Thre
     if let Some(end) = known.and_then(|known| known.end) {
         lose_last(walk, who, end);
     }
-    walk.bring_to_end(who, end);
+    close_open(walk, who, end);
     let living = &walk.living[who];
     let times = living.total().times();
     let (begin, end) = (living.begin, living.now);
@@ -135,6 +148,49 @@ fn end_life<O: Observer, F: Fold>(walk: &mut Walk<'_, O, F>, who: usize) -> Thre
         yields: living.yields,
         preemptions: living.preemptions,
     }
+}
+
+/// Makes time pass for one thread to the end of its life, and tells what it still waited for and
+/// was in the middle of.
+fn close_open<O: Observer, F: Fold>(walk: &mut Walk<'_, O, F>, who: usize, end: u64) {
+    walk.bring(who, end);
+    walk.settle_gap(who, end);
+    walk.tell_outside(who);
+    walk.end_put_off(who, walk.living[who].now);
+    if walk.has_cpus {
+        walk.living[who].presume_off(walk.read_from.is_some());
+    }
+    while let Some((mut frame, end)) = walk.living[who].pop_any(end) {
+        let activity = walk.living[who].activity_in(&mut frame);
+        if let Some(call) = walk.living[who].take_call() {
+            walk.closed_call(who, call, (frame.begin, frame.older), end, false);
+        }
+        let link = match frame.open {
+            Open::Poll(future) => {
+                let here = walk.living[who].here(who, walk.names[who].0);
+                let tasks = walk.async_tasks.as_mut();
+                tasks.and_then(|tasks| tasks.open_at_end(here, future, &frame, activity))
+            }
+            Open::Task(task) => {
+                walk.closed_run(who, task, (frame.begin, end), activity);
+                None
+            }
+            Open::Region(site) => {
+                let wall = end - frame.begin.min(end);
+                if walk.has_cpus {
+                    let inside = walk.living[who].known().since(&frame.before);
+                    walk.spent_in_region(who, site, wall, &inside, false);
+                }
+                let (here, tasks) = ((who, walk.names[who].0), walk.async_tasks.as_mut());
+                tasks.and_then(|tasks| tasks.closed_region(here, site, wall))
+            }
+            Open::Call(_) => None,
+        };
+        walk.left(who, frame, link, end, How::Open);
+    }
+    walk.lose_late(who);
+    walk.tell_all_intervals(who);
+    walk.living[who].bury();
 }
 
 /// What a thread lost at its end: no event of its own could say so any more.

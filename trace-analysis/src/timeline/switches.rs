@@ -93,15 +93,20 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         let living = &mut self.living[who];
         match living.cpu {
             Cpu::Never => living.resolve(false),
-            Cpu::Preempted => {
-                let stack = living.call().map_or(StackId(0), |call| call.open.stack);
-                let since = living.since;
-                self.add_ready(stack, self.names[who].0, (since, at));
-            }
+            Cpu::Preempted => self.end_put_off(who, at),
             Cpu::Off | Cpu::Lost | Cpu::On(_) => {}
         }
         self.tell_outside(who);
         self.living[who].fault = None;
+    }
+
+    /// If a thread was put off its CPU: it could run since then, up to now.
+    pub(super) fn end_put_off(&mut self, who: usize, at: u64) {
+        let living = &self.living[who];
+        if living.cpu == Cpu::Preempted {
+            let stack = living.call().map_or(StackId(0), |call| call.open.stack);
+            self.add_ready(stack, self.names[who].0, (living.since, at));
+        }
     }
 
     /// Waiting outside calls is over.

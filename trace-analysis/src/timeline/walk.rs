@@ -8,7 +8,7 @@
 //! (`switches`), the loop itself (`crate::walk`).
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashSet};
 
 use trace_format::call::CallClass;
 use trace_format::definition::OpenSince;
@@ -21,6 +21,7 @@ use trace_format::value::Values;
 
 use super::closed::Over;
 use super::cpus::Cpus;
+use super::finish::threads_that_go_on;
 use super::futex::Futexes;
 use super::futures::AsyncReport;
 use super::hands::LockHands;
@@ -55,7 +56,7 @@ pub(crate) struct Walk<'f, O, F> {
     /// From when on what happens counts.
     pub(super) window_from: u64,
     /// From when on events are read, if not from the trace's begin on.
-    read_from: Option<Ticks>,
+    pub(super) read_from: Option<Ticks>,
     /// Whether the window has begun.
     pub(super) is_inside: bool,
     pub(super) living: Vec<Living>,
@@ -73,6 +74,8 @@ pub(crate) struct Walk<'f, O, F> {
     pub(crate) async_tasks: Option<AsyncReport<'f>>,
     /// Whether the window ends with the trace: what goes on beyond it may end there.
     pub(super) is_trace_end: bool,
+    /// Threads of which events lie behind the window.
+    pub(super) go_on: HashSet<ThreadId>,
     /// When what is complete ends, and whose that is: waits at addresses and polls; for an observer
     /// everything. Some have ended early.
     pub(super) ends: BinaryHeap<Reverse<(u64, usize)>>,
@@ -130,6 +133,7 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
             places: Places::new(tables, symbols),
             async_tasks: None,
             is_trace_end: to == tables.clock.nanos(bounds(file).1).0,
+            go_on: threads_that_go_on(file, trace.options.to),
             ends: BinaryHeap::new(),
             has_cpus,
             is_unjoined: has_cpus && !unjoined.is_empty(),
@@ -457,40 +461,6 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
             self.tell_news(Values::default(), FutureId(0));
         }
         found
-    }
-
-    /// Makes time pass for one thread to the end of its life, and tells what it still waited for.
-    pub(super) fn bring_to_end(&mut self, who: usize, end: u64) {
-        self.bring(who, end);
-        self.settle_gap(who, end);
-        self.tell_outside(who);
-        if self.has_cpus {
-            self.living[who].presume_off();
-        }
-        while let Some((mut frame, end)) = self.living[who].pop_any(end) {
-            let activity = self.living[who].activity_in(&mut frame);
-            if let Some(call) = self.living[who].take_call() {
-                self.closed_call(who, call, (frame.begin, frame.older), end, false);
-            }
-            match frame.open {
-                Open::Poll(future) => {
-                    let here = self.living[who].here(who, self.names[who].0);
-                    if let Some(tasks) = &mut self.async_tasks {
-                        tasks.open_at_end(here, future, &frame, activity);
-                    }
-                }
-                Open::Task(task) => self.closed_run(who, task, (frame.begin, end), activity),
-                Open::Region(site) if self.has_cpus => {
-                    let inside = self.living[who].known().since(&frame.before);
-                    self.spent_in_region(who, site, end - frame.begin.min(end), &inside, false);
-                }
-                Open::Region(_) | Open::Call(_) => {}
-            }
-            self.tell_end(who, frame.open, end, How::Open);
-        }
-        self.lose_late(who);
-        self.tell_all_intervals(who);
-        self.living[who].bury();
     }
 
     pub(super) fn tables(&self) -> &'f Tables {

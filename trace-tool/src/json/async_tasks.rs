@@ -177,9 +177,10 @@ pub struct SpawnSiteOut {
     /// Tasks that were woken only after one of these, as it kept all threads that could have done
     /// so before.
     held_up: u64,
-    /// Time in which they were woken and not yet polled.
+    /// Time in which they could go on and were not polled, with that of those that still could at
+    /// the end.
     ready_total_ns: u64,
-    /// Of these times.
+    /// Of these times those before a poll; the longest may have had none.
     ready: SpreadOut,
     /// Time in which they were not woken.
     idle_ns: u64,

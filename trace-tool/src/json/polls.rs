@@ -171,6 +171,8 @@ impl PollGroupOut {
 pub struct DelayOut {
     /// The task.
     task: NamedFutureOut,
+    /// The thread that polled it in the end, or is to do so once its poll is over; absent if it was
+    /// never polled and waits for no such thread.
     #[serde(flatten)]
     thread: Option<WhoOut>,
     /// Since when it was ready.

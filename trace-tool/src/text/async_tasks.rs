@@ -325,7 +325,8 @@ fn table(sites: &[SpawnSite], labels: Labels<'_>) -> Table {
             units::time_of(it.polls, it.poll.p99),
             // One that is not over may be the longest.
             units::time_of(it.polls.max(it.poll.max.0), it.poll.max),
-            units::time_of(it.ready.max.0, it.ready.p99),
+            // One that no poll took may be the longest, and all there is.
+            units::time_of(it.ready.p99.0, it.ready.p99),
             units::time_of(it.ready.max.0, it.ready.max),
             units::time(it.idle),
             units::time_of(ended, it.life.p50),

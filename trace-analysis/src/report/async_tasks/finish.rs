@@ -5,11 +5,12 @@ use trace_format::time::Nanos;
 
 use super::for_tasks::TaskIdle;
 use super::polls::PollDone;
-use super::sums::add;
-use super::{AsyncTasks, Idle, Phase, UNFINISHED_MAX, Unfinished};
+use super::sums::{OnePoll, add};
+use super::{AsyncTasks, Idle, Link, Phase, UNFINISHED_MAX, Unfinished};
+use crate::hash::FastMap;
 use crate::report::slow_tasks::TaskWait;
 use crate::time::Moment;
-use crate::timeline::futures::{AsyncReport, Here, Kind, State, innermost_poll};
+use crate::timeline::futures::{AsyncReport, Here, Kind, Recent, State, innermost_poll};
 use crate::timeline::{Activity, Frame, TaskState};
 
 /// Maximum length of a chain of child futures; what lies further in is left out.
@@ -32,9 +33,11 @@ impl AsyncReport<'_> {
         let mut unfinished: Vec<_> = ids.iter().filter_map(|id| self.unfinished(*id)).collect();
         unfinished.sort_by_key(|task| (task.since, task.task));
         unfinished.truncate(UNFINISHED_MAX);
+        let open = self.end_open_polls();
         for id in ids {
             self.decide(id);
             self.still_idle(id);
+            self.still_ready(id, &open);
             if let Some(state) = self.known.get(&id) {
                 self.long.life(id, state, self.to, ThreadId(0));
             }
@@ -147,17 +150,42 @@ impl AsyncReport<'_> {
         told.futile_wakes += u64::from(std::mem::take(&mut state.is_futile));
         told.never_polled += u64::from(state.polls == 0);
         told.unwakeable += u64::from(state.unwakeable);
-        let Some(since) = state.idle_since().filter(|since| *since < self.to) else { return };
-        add(&mut told.idle, self.to - since);
+        // Its runtime may have said already since when it has been ready.
+        let to = state.ready.map_or(self.to, |ready| ready.min(self.to));
+        let Some(since) = state.idle_since().filter(|since| *since < to) else { return };
+        add(&mut told.idle, to - since);
         let begin = Moment::older(since, state.older);
-        let (duration, inside) = (begin.until(Nanos(self.to)), Nanos(self.to - since));
+        let (duration, inside) = (begin.until(Nanos(to)), Nanos(to - since));
         let idle = Idle { task: id, begin, duration, inside, waker: None };
-        self.waits.add(sums, place, &places, idle, None, false);
-        let span = (since, self.to);
+        self.waits.add(sums, place, &places, idle, None, to < self.to);
+        let span = (since, to);
         self.long.idle(id, span, place, None);
         let waker_works_for = TaskId(0);
         let idle = TaskIdle { site: state.site, place, others: &places, span, waker_works_for };
         self.for_tasks.add(works_for, &idle);
+    }
+
+    /// A task is ready to the end.
+    ///
+    /// - `open`: the threads that are in polls of tasks, and their numbers.
+    fn still_ready(&mut self, id: FutureId, open: &FastMap<ThreadId, usize>) {
+        let Some(state) = self.known.get(&id).filter(|it| it.open == 0) else { return };
+        let Some(since) = state.ready_since() else { return };
+        let who = self.kept_by(state, open);
+        self.was_ready(id, (since.clamp(self.from, self.to), self.to), who);
+    }
+
+    /// Polls that are open are the last of their threads. Returns which threads have one, and their
+    /// numbers.
+    fn end_open_polls(&mut self) -> FastMap<ThreadId, usize> {
+        let mut open = FastMap::default();
+        for (who, thread) in self.threads.iter_mut().enumerate() {
+            if let Some(poll) = thread.open {
+                thread.remember(poll);
+                open.insert(thread.sums.thread, who);
+            }
+        }
+        open
     }
 
     /// Polls of which no event told whose they were.
@@ -169,8 +197,8 @@ impl AsyncReport<'_> {
         }
     }
 
-    /// A poll is open when the trace ends, outermost first: a thread that is stuck has nothing else
-    /// to show.
+    /// A poll is open when the trace ends, innermost first: a thread that is stuck has nothing else
+    /// to show. Returns what names it in the chain of what is around it.
     ///
     /// - `here`: what is around it.
     pub(crate) fn open_at_end(
@@ -179,25 +207,45 @@ impl AsyncReport<'_> {
         id: FutureId,
         frame: &Frame,
         activity: Option<Box<Activity>>,
+    ) -> Option<Link> {
+        let counts = self.counts_polls_of(here.thread);
+        let state = self.known.get_mut(&id)?;
+        let (site, sums, ready) = (state.site, state.sums, state.delay.take());
+        let (begin, older) = (frame.begin.min(self.to), frame.older);
+        let nanos = self.to - begin;
+        let is_task = state.is_task();
+        if counts {
+            self.sums.open_poll(sums, OnePoll { nanos, older, ready });
+        }
+        if is_task {
+            self.open_task_poll(here, (id, site, sums), frame, activity);
+        }
+        Some(Link { site, future: id, duration: Nanos(nanos.saturating_add(older)) })
+    }
+
+    fn open_task_poll(
+        &mut self,
+        here: Here<'_>,
+        (task, site, sums): (FutureId, SiteId, usize),
+        frame: &Frame,
+        activity: Option<Box<Activity>>,
     ) {
-        let Some(state) = self.known.get(&id).filter(|state| state.is_task()) else { return };
-        let (site, sums) = (state.site, state.sums);
-        let since = Moment::older(frame.begin, frame.older);
-        self.draw(id, TaskState::Polled(here.thread), since, None);
-        let nanos = self.to.saturating_sub(frame.begin);
+        let (thread, end) = (here.thread, self.to);
+        let (begin, older) = (frame.begin.min(end), frame.older);
+        let since = Moment::older(begin, older);
+        self.draw(task, TaskState::Polled(thread), since, None);
+        let mut serial = 0;
+        if self.counts_polls_of(thread) {
+            let done = PollDone { task, site, thread, begin: since, end, is_over: false };
+            serial = self.polls.add(sums, done, frame.chain.links(), activity);
+        }
         let is_outermost = innermost_poll(here.polls).is_none();
-        let thread = self.thread(here.who, here.thread);
+        let thread = self.thread(here.who, thread);
         if is_outermost {
-            thread.add_poll(nanos, frame.older, super::LONG_POLL.0);
+            thread.add_poll(end - begin, older, super::LONG_POLL.0);
         }
-        if !self.counts_polls_of(here.thread) {
-            return;
-        }
-        self.sums.open_poll(sums, nanos, frame.older);
-        let begin = Moment::older(frame.begin, frame.older);
-        let (task, thread, end) = (id, here.thread, self.to);
-        let done = PollDone { task, site, thread, begin, end, is_over: false };
-        self.polls.add(sums, done, frame.chain.links(), activity);
+        let poll = Recent { serial, task, sums, begin, end, older, starved_from: end };
+        thread.open.get_or_insert(poll);
     }
 }
 
@@ -207,6 +255,7 @@ fn phase(state: &State) -> (Phase, Moment) {
         return (Phase::Polled, Moment::older(state.polled.0, state.older));
     }
     match (state.woken, state.polls) {
+        _ if state.is_new() => (Phase::New, state.begin),
         (Some(woken), _) => (Phase::Ready, Nanos(woken.at.max(state.polled.1)).into()),
         (None, 0) => (Phase::New, state.begin),
         (None, _) => (Phase::Idle, Moment::older(state.polled.1, state.older)),

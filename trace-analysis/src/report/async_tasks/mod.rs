@@ -47,7 +47,8 @@ pub const UNFINISHED_MAX: usize = 1000;
 
 /// All async tasks of a trace, or of a window of it. Tasks go from thread to thread: if threads
 /// were asked for, polls and their times, and how long tasks were ready before them, are those on
-/// these threads, and all else is of all.
+/// these threads, what was ready and never polled is left out where it waits for none of them, and
+/// all else is of all.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AsyncTasks {
     /// The begin of what was read, since the first clock snapshot.
@@ -117,9 +118,9 @@ pub struct SpawnSite {
     /// How often a task waited for time or for the system while one of these kept all threads that
     /// could have woken it, and was woken when that was over.
     pub held_up: u64,
-    /// Time ready: of polls that began.
+    /// Time ready, with that of tasks that are so still or were dropped.
     pub ready_total: Nanos,
-    /// How long tasks were ready before a poll, where that is known.
+    /// How long tasks were ready before a poll, where that is known; the longest may have had none.
     pub ready: Quantiles,
     /// Time idle.
     pub idle: Nanos,
@@ -189,7 +190,8 @@ pub struct Delay {
     pub task: FutureId,
     /// Where that was spawned.
     pub site: SiteId,
-    /// The thread that polled it in the end.
+    /// The thread that polled it in the end, or is to do so after the poll that it is in; 0 if it
+    /// was never polled, and waits for no such thread.
     pub thread: ThreadId,
     /// Since when it had been ready, since the first clock snapshot.
     pub ready: Nanos,

@@ -10,6 +10,7 @@ use super::ready::ReadyTable;
 use super::sums::{SumTable, add};
 use super::{Behind, Delay, Link, LongPoll};
 use crate::report::life::{Activity, TOP, keep_longest};
+use crate::spans::Span;
 use crate::time::Moment;
 use crate::timeline::futures::{Recent, Thread};
 
@@ -46,7 +47,7 @@ struct Waiting {
     held_up: u64,
 }
 
-/// A task that is polled after it has been ready.
+/// A task that is polled after it has been ready, or was ready to the end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Late {
     pub(crate) task: FutureId,
@@ -55,6 +56,8 @@ pub(crate) struct Late {
     pub(crate) sums: usize,
     pub(crate) ready: u64,
     pub(crate) at: u64,
+    /// Whether it is polled then.
+    pub(crate) is_polled: bool,
 }
 
 /// A poll that is over, or open when the trace ends.
@@ -106,7 +109,8 @@ impl Polls {
         self.serial
     }
 
-    /// A task is polled at last: the thread's polls since it was ready were before it.
+    /// A task is polled at last, or nothing more is known: the thread's polls since it was ready
+    /// were before it.
     ///
     /// - `site_of`: of a place among the sums.
     pub(crate) fn late(
@@ -115,10 +119,10 @@ impl Polls {
         late: Late,
         site_of: impl Fn(usize) -> SiteId,
     ) {
-        let Late { task, site, sums, ready, at } = late;
+        let Late { task, site, ready, at, .. } = late;
         let duration = at.saturating_sub(ready);
         if duration < DELAY_NANOS_MIN {
-            self.ready.add(sums, (ready, at));
+            self.add_ready(&late, (ready, at));
             return;
         }
         let mut behind: Option<(u64, Behind)> = None;
@@ -129,18 +133,17 @@ impl Polls {
             if overlap == 0 || recent.task == task {
                 continue;
             }
-            let long = recent.end - recent.begin;
             if behind.is_none_or(|(most, _)| overlap > most) {
                 let begin = Moment::older(recent.begin, recent.older);
-                let duration = Nanos(long.saturating_add(recent.older));
+                let duration = Nanos(recent.whole());
                 let site = site_of(recent.sums);
                 behind = Some((overlap, Behind { task: recent.task, site, begin, duration }));
             }
             let from = recent.begin.max(ready);
-            if long >= LONG_POLL.0 {
+            if recent.is_long() {
                 starved += recent.starved_from.saturating_sub(from);
                 recent.starved_from = recent.starved_from.min(from);
-                self.ready.add(sums, (recent.end, until));
+                self.add_ready(&late, (recent.end, until));
                 until = until.min(from);
                 let behind = self.behind.entry(recent.sums).or_default();
                 behind.delayed += 1;
@@ -148,7 +151,7 @@ impl Polls {
             }
             self.delayed(recent, overlap, (task, site));
         }
-        self.ready.add(sums, (ready, until));
+        self.add_ready(&late, (ready, until));
         add(&mut thread.sums.starved, starved);
         let (ready, duration) = (Nanos(ready), Nanos(duration));
         let behind = behind.map(|(_, behind)| behind);
@@ -160,6 +163,14 @@ impl Polls {
         let place = self.delays.partition_point(|it| it.duration >= duration);
         self.delays.insert(place, delay);
         self.delays.truncate(DELAYS_MAX);
+    }
+
+    /// Part of the time in which a task was ready. What is not polled to the end of the trace may
+    /// have nobody left to poll it: that says nothing of those who poll.
+    fn add_ready(&mut self, late: &Late, span: Span) {
+        if late.is_polled {
+            self.ready.add(late.sums, span);
+        }
     }
 
     /// One of the longest polls kept a task waiting.

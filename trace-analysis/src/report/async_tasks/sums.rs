@@ -11,7 +11,7 @@ use super::polls::LONG_POLL;
 use crate::durations::{Budget, Durations, Scratch};
 use crate::timeline::futures::Kind;
 
-/// A poll that is over.
+/// A poll that is over, or open when the trace ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OnePoll {
     /// How long it took of what is read, and before.
@@ -97,14 +97,28 @@ impl SumTable {
         sums.poll_max = sums.poll_max.max(whole);
         sums.polls.record(whole, &mut self.budget);
         if let Some(ready) = ready {
-            add(&mut told.ready_total, ready);
-            sums.ready_max = sums.ready_max.max(ready);
-            sums.ready.record(ready, &mut self.budget);
+            self.ready(place, ready);
         }
     }
 
+    /// A future was ready for so long, and no poll has ended that: so it is before none.
+    pub(crate) fn ready_unpolled(&mut self, place: usize, nanos: u64) {
+        let sums = &mut self.all[place].1;
+        add(&mut sums.told.ready_total, nanos);
+        sums.ready_max = sums.ready_max.max(nanos);
+    }
+
+    /// A future was ready for so long before a poll.
+    pub(crate) fn ready(&mut self, place: usize, nanos: u64) {
+        let sums = &mut self.all[place].1;
+        add(&mut sums.told.ready_total, nanos);
+        sums.ready_max = sums.ready_max.max(nanos);
+        sums.ready.record(nanos, &mut self.budget);
+    }
+
     /// A poll is open when the trace ends: it has no length yet, but is long already if it is.
-    pub(crate) fn open_poll(&mut self, place: usize, nanos: u64, older: u64) {
+    pub(crate) fn open_poll(&mut self, place: usize, poll: OnePoll) {
+        let OnePoll { nanos, older, ready } = poll;
         let whole = nanos.saturating_add(older);
         let sums = &mut self.all[place].1;
         add(&mut sums.told.busy, nanos);
@@ -112,6 +126,9 @@ impl SumTable {
         if whole >= LONG_POLL.0 {
             sums.told.long_polls += 1;
             add(&mut sums.told.long_total, nanos);
+        }
+        if let Some(ready) = ready {
+            self.ready(place, ready);
         }
     }
 

@@ -251,7 +251,7 @@ impl AsyncReport<'_> {
                 }
             }
         } else {
-            self.begin_task_poll(here, id, at);
+            self.begin_task_poll(here, id, (at, older));
         }
         let Some(state) = self.known.get_mut(&id) else { return (false, 0) };
         let edge = std::mem::take(&mut state.edge);
@@ -293,7 +293,7 @@ impl AsyncReport<'_> {
     }
 
     /// A task is polled: it is ready no longer.
-    fn begin_task_poll(&mut self, here: Here<'_>, id: FutureId, at: u64) {
+    fn begin_task_poll(&mut self, here: Here<'_>, id: FutureId, (at, older): (u64, u64)) {
         let Some(state) = self.known.get_mut(&id) else { return };
         if state.is_futile {
             state.is_futile = false;
@@ -303,7 +303,7 @@ impl AsyncReport<'_> {
         let (site, sums, idle) = (state.site, state.sums, state.idle_since());
         self.polls.ready.polled(sums, (here.who, here.thread));
         if innermost_poll(here.polls).is_none() {
-            self.thread(here.who, here.thread).polling = Some(at);
+            self.thread(here.who, here.thread).polling = Some((at, older));
         }
         if let Some(since) = idle {
             // Nobody was seen to wake it.
@@ -313,7 +313,8 @@ impl AsyncReport<'_> {
             self.draw(id, TaskState::Ready, Nanos(ready).into(), Some(at));
         }
         if let Some(ready) = ready.filter(|_| self.counts_polls_of(here.thread)) {
-            let late = Late { task: id, site, sums, ready, at };
+            let is_polled = true;
+            let late = Late { task: id, site, sums, ready, at, is_polled };
             self.thread(here.who, here.thread);
             let sums = &self.sums;
             let site_of = |place: usize| sums.all[place].1.told.site;
@@ -516,6 +517,7 @@ impl AsyncReport<'_> {
         }
         if let Some(since) = ready {
             self.draw(id, TaskState::Ready, Nanos(since).into(), Some(at));
+            self.was_ready(id, (since.clamp(self.from, at), at), None);
         }
         let Some(state) = self.known.get(&id) else { return };
         let root = state.root;

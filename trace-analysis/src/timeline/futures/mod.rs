@@ -4,8 +4,8 @@
 //! begin; times are cut to the window, and what was counted before it is forgotten where it begins.
 //!
 //! - `events` is what happens to futures, `state` one future, `worker` one thread that polls.
-//! - `idle` tells where a task waits, and for which of several futures; `places` where stacks are
-//!   in the program.
+//! - `idle` tells where a task waits, and for which of several futures; `ready` what becomes of one
+//!   that could go on and is not polled; `places` where stacks are in the program.
 //!
 //! Elsewhere: what is open on threads, and in which order things end (`timeline`); sums, which this
 //! calls as it goes (`report::async_tasks`).
@@ -13,6 +13,7 @@
 mod events;
 mod idle;
 mod places;
+mod ready;
 mod state;
 mod worker;
 
@@ -179,6 +180,8 @@ impl<'f> AsyncReport<'f> {
         }
         for state in self.known.values_mut() {
             (state.polls, state.is_futile) = (state.polls.min(1), false);
+            // What a poll that is open was late by lies before the window.
+            state.delay = None;
             state.past.clear();
             state.early.clear();
             state.undecided = None;
@@ -222,7 +225,11 @@ impl<'f> AsyncReport<'f> {
         let begin = Moment::older(state.polled.0, state.older);
         state.polled.1 = state.polled.1.max(state.polled.0);
         state.is_lost = state.open == 0;
-        let is_task = state.is_task();
+        let (is_task, sums) = (state.is_task(), state.sums);
+        let ready = state.delay.take_if(|_| state.is_lost);
+        if let Some(ready) = ready.filter(|_| self.of_threads.wants(thread)) {
+            self.sums.ready(sums, ready);
+        }
         if let Some(it) = self.threads.get_mut(who) {
             it.polling = None;
         }

@@ -176,9 +176,14 @@ impl State {
 
     /// Since when it has been ready at `at`, if that is known.
     pub(crate) fn ready_since(&self) -> Option<u64> {
-        let is_new = self.polls == 0 && self.kind == Kind::Spawned && self.is_told;
+        let new = (self.is_new() && self.is_told).then(|| self.begin.inside().0);
         let woken = self.woken.map(|woken| woken.at.max(self.polled.1));
-        self.ready.or(woken).or(is_new.then_some(self.begin.inside().0))
+        self.ready.or(new).or(woken)
+    }
+
+    /// Whether it was handed over to be polled, and never was: it is ready, woken or not.
+    pub(crate) fn is_new(&self) -> bool {
+        self.polls == 0 && self.kind == Kind::Spawned
     }
 
     /// It took a waker itself in the poll that is over.

@@ -32,7 +32,7 @@ pub struct Link {
     pub duration: Nanos,
 }
 
-/// A poll of a task that is over.
+/// A poll of a task that is over, or open when the trace ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Recent {
     pub(crate) serial: u64,
@@ -46,39 +46,54 @@ pub(crate) struct Recent {
     pub(crate) starved_from: u64,
 }
 
+impl Recent {
+    /// How long it was, all of it.
+    pub(crate) fn whole(&self) -> u64 {
+        (self.end - self.begin).saturating_add(self.older)
+    }
+
+    /// Whether it is a long poll, as all sums call one so.
+    pub(crate) fn is_long(&self) -> bool {
+        self.whole() >= LONG_POLL.0
+    }
+}
+
 /// One thread.
 #[derive(Debug)]
 pub(crate) struct Thread {
     pub(crate) recent: VecDeque<Recent>,
-    /// Since when it has been in a poll that no other is around.
-    pub(crate) polling: Option<u64>,
+    /// Since when it has been in a poll that no other is around, and how long before what is read
+    /// that had begun.
+    pub(crate) polling: Option<(u64, u64)>,
+    /// The innermost poll of a task that is open on it when the trace ends.
+    pub(crate) open: Option<Recent>,
     pub(crate) sums: Worker,
 }
 
 impl Thread {
     pub(crate) fn new(thread: ThreadId) -> Self {
         let sums = Worker { thread, ..Worker::default() };
-        Self { recent: VecDeque::new(), polling: None, sums }
+        Self { recent: VecDeque::new(), polling: None, open: None, sums }
     }
 
     /// The last long poll, if the thread has done nothing but poll since that was over.
     pub(crate) fn long_poll_before(&self, at: u64) -> Option<Recent> {
-        let is_long = |it: &&Recent| it.end - it.begin >= LONG_POLL.0;
-        let long = self.recent.iter().rev().find(is_long)?;
+        let long = self.recent.iter().rev().find(|it| it.is_long())?;
         let later = self.recent.iter().rev().take_while(|it| it.serial != long.serial);
         let polled: u64 = later.map(|it| it.end - it.begin.max(long.end).min(it.end)).sum();
         let rest = at.saturating_sub(long.end).saturating_sub(polled);
-        (rest <= (long.end - long.begin) / RUNTIME_PART).then_some(*long)
+        (rest <= long.whole() / RUNTIME_PART).then_some(*long)
     }
 
     /// The part of a time in which it was in one long poll.
     ///
     /// - `now`: the present moment.
     pub(crate) fn in_long_poll(&self, (from, to): Span, now: u64) -> Option<Span> {
-        let open = self.polling.map(|since| (since, now));
-        let all = self.recent.iter().map(|it| (it.begin, it.end)).chain(open);
-        let long = all.filter(|(from, to)| to.saturating_sub(*from) >= LONG_POLL.0);
-        let inside = long.map(|(begin, end)| (begin.max(from), end.min(to)));
+        let open = self.polling.map(|(since, older)| (since, now, older));
+        let all = self.recent.iter().map(|it| (it.begin, it.end, it.older)).chain(open);
+        let whole = |(from, to, older): &(u64, u64, u64)| to.saturating_sub(*from) + older;
+        let long = all.filter(|it| whole(it) >= LONG_POLL.0);
+        let inside = long.map(|(begin, end, _)| (begin.max(from), end.min(to)));
         inside.filter(|(from, to)| from < to).max_by_key(|(from, to)| to - from)
     }
 

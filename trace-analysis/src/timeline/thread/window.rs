@@ -6,9 +6,16 @@ use trace_format::id::{CallId, StackId};
 
 impl Living {
     /// The window ends, and its first switch has not come: it has not run.
-    pub(in crate::timeline) fn presume_off(&mut self) {
-        if self.cpu == Cpu::Never {
-            self.calls.iter_mut().for_each(|(_, call)| call.presume_off());
+    ///
+    /// - `is_placed`: whether those that ran when reading began were put onto their CPUs. If so, it
+    ///   was off its CPU all along; if not, it may have had one since before.
+    pub(in crate::timeline) fn presume_off(&mut self, is_placed: bool) {
+        match (self.cpu, is_placed) {
+            (Cpu::Never, true) => self.resolve(false),
+            (Cpu::Never, false) => {
+                self.calls.iter_mut().for_each(|(_, call)| call.presume_off());
+            }
+            _ => {}
         }
     }
 
