@@ -3,6 +3,7 @@
 use trace_format::id::{ResourceId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
+use super::async_tasks::at_least;
 use super::locks::lock_word;
 use super::words::{Facts, moment, plural, time};
 use super::{Insight, InsightKind};
@@ -105,7 +106,7 @@ pub(super) fn in_block_on(facts: &Facts<'_>, tasks: &AsyncTasks) -> Option<Insig
         insight.evidence.push(line);
     }
     if let Some(more) = waiting.len().checked_sub(THREADS_SAID).filter(|more| *more > 0) {
-        insight.evidence.push(plural(more as u64, "more task", "more tasks"));
+        insight.evidence.push(at_least(tasks, plural(more as u64, "more task", "more tasks")));
     }
     insight.threads = vec![open.wait.thread];
     insight.stacks = waiting.iter().take(THREADS_SAID).map(|task| task.stack).collect();
