@@ -13,6 +13,9 @@ use crate::error::Failure;
 use crate::label::{Labels, call};
 use crate::output::Output;
 
+/// Maximum number of threads or places of a group that are listed; all are counted.
+pub const PARTIES_MAX: usize = 8;
+
 /// What `blocked` answers.
 #[derive(Debug, Serialize)]
 pub struct BlockedOut {
@@ -168,12 +171,18 @@ pub struct WaitGroupOut {
     timeouts: u64,
     /// Maximum number of threads that waited at once.
     waiters_max: u32,
-    /// Where, the most time first.
+    /// Where, the most time first; the first 8.
     stacks: Vec<AtOut>,
-    /// Who waited, the most time first.
+    /// At how many stacks.
+    stacks_count: usize,
+    /// Who waited, the most time first; the first 8.
     waiters: Vec<PartyOut>,
-    /// Who ended it, and where, the most time first.
+    /// How many threads waited.
+    waiters_count: usize,
+    /// Who ended it, and where, the most time first; the first 8.
     wakers: Vec<PartyOut>,
+    /// How many pairs of a thread and a stack ended it.
+    wakers_count: usize,
     /// Who held the lock, the most waiting caused first.
     holders: Vec<HolderOut>,
     /// Of `total_ns`, how long nobody held the lock: who was woken for it had no CPU.
@@ -213,9 +222,12 @@ impl WaitGroupOut {
             spread: group.quantiles.into(),
             timeouts: group.timeouts,
             waiters_max: group.waiters_max,
-            stacks: group.stacks.iter().map(|share| AtOut::new(labels, share)).collect(),
-            waiters: group.waiters.iter().map(waiter).collect(),
-            wakers: group.wakers.iter().map(waker).collect(),
+            stacks: AtOut::first(labels, &group.stacks),
+            stacks_count: group.stacks.len(),
+            waiters: group.waiters.iter().take(PARTIES_MAX).map(waiter).collect(),
+            waiters_count: group.waiters.len(),
+            wakers: group.wakers.iter().take(PARTIES_MAX).map(waker).collect(),
+            wakers_count: group.wakers.len(),
             holders: group.holders.iter().map(|holder| HolderOut::new(labels, holder)).collect(),
             free_ns: group.free.0,
             longest: group.longest.iter().map(|wait| WaitOut::new(labels, wait)).collect(),
@@ -235,9 +247,13 @@ pub struct AtOut {
 }
 
 impl AtOut {
-    /// Of a stack's share.
+    /// Of the first stacks of a group.
     #[must_use]
-    pub fn new(labels: Labels<'_>, share: &Share<StackId>) -> Self {
+    pub fn first(labels: Labels<'_>, shares: &[Share<StackId>]) -> Vec<Self> {
+        shares.iter().take(PARTIES_MAX).map(|share| Self::new(labels, share)).collect()
+    }
+
+    fn new(labels: Labels<'_>, share: &Share<StackId>) -> Self {
         let at = StackOut::new(labels, share.of);
         Self { at, count: share.count, total_ns: share.total.0 }
     }
