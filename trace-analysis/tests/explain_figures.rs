@@ -3,13 +3,15 @@
 
 use trace_analysis::explain::{Insight, InsightKind, explain};
 use trace_analysis::life::Lives;
+use trace_analysis::reason::Reason;
 use trace_analysis::symbols::Symbols;
 use trace_analysis::{Report, Trace, Wanted};
 use trace_format::batch::Compression;
-use trace_format::definition::ResourceKind;
-use trace_format::id::{CallId, OpenCall};
+use trace_format::definition::{Definition, ResourceKind};
+use trace_format::id::{CallId, OpenCall, ThreadId};
 use trace_format::read::TraceFile;
 use trace_format::testgen::{TraceBuilder, open_call, os_id};
+use trace_format::time::{Nanos, Ticks};
 
 const MS: u64 = 1_000_000;
 
@@ -19,6 +21,8 @@ const CROWD: u32 = 12;
 const MUTEX: u32 = 1;
 const PIPE: u32 = 2;
 const DEVICE: u32 = 3;
+const FIRST_FILE: u32 = 4;
+const SECOND_FILE: u32 = 5;
 
 const LOCK: OpenCall = open_call(CallId::FUTEX_WAIT, MUTEX, 1);
 const SLEEP: OpenCall = open_call(CallId::CLOCK_NANOSLEEP, 0, 2);
@@ -26,6 +30,10 @@ const YIELD: OpenCall = open_call(CallId::SCHED_YIELD, 0, 3);
 
 fn read_of(resource: u32) -> OpenCall {
     open_call(CallId::READ, resource, if resource == PIPE { 4 } else { 6 })
+}
+
+fn sync_of(resource: u32) -> OpenCall {
+    open_call(CallId::FSYNC, resource, 5)
 }
 
 /// A trace with so many threads, from `t1` on.
@@ -49,6 +57,8 @@ fn started(threads: u32) -> TraceBuilder {
     trace.resource(MUTEX, ResourceKind::Address, 0xf00, "");
     trace.resource(PIPE, ResourceKind::Pipe, 7, "pipe");
     trace.resource(DEVICE, ResourceKind::Descriptor, 8, "/dev/urandom");
+    trace.resource(FIRST_FILE, ResourceKind::File, 9, "/data/first");
+    trace.resource(SECOND_FILE, ResourceKind::File, 10, "/data/second");
     trace
 }
 
@@ -66,6 +76,18 @@ fn off(trace: &mut TraceBuilder, thread: u32, call: OpenCall, (from, to): (u64, 
     trace.call(thread, call, from, to - from, 0);
     trace.switch_out(thread, from + 10, os_id(thread), false);
     trace.switch_in(thread, to - 10, os_id(thread));
+}
+
+/// The kernel has counted so much waiting for a CPU.
+fn counted_ready(trace: &mut TraceBuilder, thread: u32, ready: u64) {
+    for (at, ready) in [(0, 0), (1_000 * MS, ready)] {
+        trace.define(&Definition::ThreadTime {
+            id: ThreadId(thread),
+            ticks: Ticks(at),
+            cpu: Nanos(0),
+            ready: Some(Nanos(ready)),
+        });
+    }
 }
 
 fn read(trace: TraceBuilder) -> (Lives, Vec<Insight>) {
@@ -162,4 +184,48 @@ fn the_bytes_of_small_calls_are_those_of_all_that_are_counted() {
     }
     let title = first(trace, InsightKind::ChattyCalls).title;
     assert!(title.starts_with("5,000 calls of read on pipe moved 9 bytes each"), "{title}");
+}
+
+/// The most and the share of each group that may have been readiness, by its time.
+fn perhaps(lives: &Lives, list: fn(&Lives) -> &[trace_analysis::life::WaitGroup]) -> [Vec<u64>; 2] {
+    let groups = || list(lives).iter().filter(|it| it.reason == Reason::FileSync);
+    [
+        groups().map(|it| it.perhaps_ready.0).collect(),
+        groups().map(|it| it.perhaps_ready_share.0).collect(),
+    ]
+}
+
+#[test]
+fn what_was_perhaps_readiness_counts_all_threads_of_a_group() {
+    let mut trace = running(CROWD);
+    for thread in 1..=CROWD {
+        off(&mut trace, thread, sync_of(FIRST_FILE), (MS, 301 * MS));
+        counted_ready(&mut trace, thread, 100 * MS);
+    }
+    let (lives, _) = read(trace);
+    let all = u64::from(CROWD) * 100 * MS;
+    let [most, share] = perhaps(&lives, |lives| &lives.waits.by_resource);
+    assert_eq!((most, share), (vec![all], vec![all]));
+    let [most, _] = perhaps(&lives, |lives| &lives.waits.by_thread);
+    assert_eq!(most, [100 * MS; CROWD as usize]);
+}
+
+#[test]
+fn groups_of_one_thread_share_what_was_perhaps_readiness() {
+    let mut trace = running(1);
+    off(&mut trace, 1, sync_of(FIRST_FILE), (MS, 301 * MS + 20));
+    off(&mut trace, 1, sync_of(SECOND_FILE), (400 * MS, 500 * MS + 20));
+    counted_ready(&mut trace, 1, 200 * MS);
+    let (lives, found) = read(trace);
+    // It may be two thirds of the first alone, or all of the second and some of the first.
+    let [most, share] = perhaps(&lives, |lives| &lives.waits.by_resource);
+    assert_eq!((most, share), (vec![200 * MS, 100 * MS], vec![150 * MS, 50 * MS]));
+    let [most, share] = perhaps(&lives, |lives| &lives.waits.by_reason);
+    assert_eq!((most, share), (vec![200 * MS], vec![200 * MS]));
+    // Of 400 ms at least 200 ms were waiting: what is explained is no less.
+    let files: Vec<_> = found.iter().filter(|it| it.kind == InsightKind::SlowCalls).collect();
+    assert_eq!(files.iter().map(|it| it.lost.0).sum::<u64>(), 200 * MS, "{found:#?}");
+    let said = "up to 100 ms of it the thread may have been ready without a CPU: the kernel \
+                counted so much more for it than events show, in this and other waits together";
+    assert!(files.iter().any(|it| it.evidence[1] == said), "{files:#?}");
 }

@@ -52,22 +52,26 @@ struct Slow<'a> {
     stacks: &'a [Share<trace_format::id::StackId>],
     threads: &'a [Share<ThreadId>],
     at: Option<Moment>,
-    /// How much of it may have been something else.
-    perhaps_ready: Nanos,
+    /// The waits, if it is some: a part of these may have been something else.
+    waits: Option<&'a WaitGroup>,
 }
 
 /// Says how much of a finding about waiting may have been readiness, and ranks it by what is left.
-fn rank_by_rest(insight: &mut Insight, ready: Nanos) {
-    insight.lost = Nanos(insight.lost.0.saturating_sub(ready.0));
-    if ready.0 > 0 {
+/// Findings of one thread share its readiness: each may be all of it, but they are not all of it
+/// together.
+fn rank_by_rest(insight: &mut Insight, group: &WaitGroup) {
+    let (most, share) = (group.perhaps_ready, group.perhaps_ready_share);
+    insight.lost = Nanos(insight.lost.0.saturating_sub(share.0));
+    if most.0 > 0 {
         let (thread, it) = match insight.threads.as_slice() {
             [_] => ("the thread", "it"),
             _ => ("the threads", "them"),
         };
+        let others = if share < most { ", in this and other waits together" } else { "" };
         insight.evidence.push(format!(
             "up to {} of it {thread} may have been ready without a CPU: the kernel counted so much \
-             more for {it} than events show",
-            time(ready)
+             more for {it} than events show{others}",
+            time(most)
         ));
     }
 }
@@ -110,7 +114,7 @@ fn slow_call(group: &CallGroup) -> Slow<'_> {
         stacks: &group.stacks,
         threads: &group.threads,
         at: group.longest.first().map(|one| one.begin),
-        perhaps_ready: Nanos(0),
+        waits: None,
     }
 }
 
@@ -128,7 +132,7 @@ fn slow_wait<'w>(facts: &Facts<'_>, group: &'w WaitGroup) -> Slow<'w> {
         stacks: &group.stacks,
         threads: &group.waiters,
         at: group.longest.first().map(|wait| wait.begin),
-        perhaps_ready: group.perhaps_ready,
+        waits: Some(group),
     }
 }
 
@@ -149,7 +153,9 @@ fn tell_slow(facts: &Facts<'_>, slow: &Slow<'_>) -> Insight {
     let mean = time(Nanos(slow.total.0 / slow.count.max(1)));
     insight.evidence.push(format!("{mean} each in the mean, the longest {}", slow.max));
     insight.threads = threads;
-    rank_by_rest(&mut insight, slow.perhaps_ready);
+    if let Some(group) = slow.waits {
+        rank_by_rest(&mut insight, group);
+    }
     insight.stacks = slow.stacks.iter().map(|share| share.of).collect();
     insight.resource = Some(slow.resource).filter(|resource| *resource != ResourceId(0));
     (insight.call, insight.at) = (slow.call, slow.at);
@@ -364,7 +370,7 @@ pub(super) fn page_faults(facts: &Facts<'_>) -> Option<Insight> {
         .evidence
         .push(format!("the longest took {longest}; files that are mapped, or swapping"));
     insight.threads = threads;
-    rank_by_rest(&mut insight, group.perhaps_ready);
+    rank_by_rest(&mut insight, group);
     insight.stacks = group.stacks.iter().map(|share| share.of).collect();
     insight.command = "blocked --by reason".to_owned();
     Some(insight)

@@ -75,6 +75,7 @@ fn together(groups: &[&WaitGroup], all: &WaitGroup) -> WaitGroup {
     quantiles.p90 = quantiles.p90.min(quantiles.max);
     quantiles.p99 = quantiles.p99.min(quantiles.max);
     let sum = |of: fn(&WaitGroup) -> Nanos| crate::units::sum(groups.iter().map(|it| of(it).0));
+    // A thread's missing readiness is in the bound of each of its groups, and in that of all once.
     let ready = sum(|group| group.perhaps_ready).min(all.perhaps_ready.0);
     let mut longest = Vec::new();
     for wait in groups.iter().flat_map(|group| &group.longest) {
@@ -92,6 +93,7 @@ fn together(groups: &[&WaitGroup], all: &WaitGroup) -> WaitGroup {
         timeouts: groups.iter().map(|group| group.timeouts).sum(),
         total: Nanos(sum(|group| group.total)),
         perhaps_ready: Nanos(ready),
+        perhaps_ready_share: Nanos(sum(|group| group.perhaps_ready_share)),
         quantiles,
         waiters_max: 0,
         stacks: merged(groups.iter().flat_map(|group| &group.stacks)),

@@ -174,10 +174,17 @@ pub struct WaitGroup {
     pub timeouts: u64,
     /// How long in all.
     pub total: Nanos,
-    /// How much of that the threads may have been ready instead, and had no CPU: the kernel counted
-    /// so much more of that for them than events show. Of waits for files and pages of memory only:
-    /// no event says that a device has ended these.
+    /// How much of that the threads may have been ready instead, and had no CPU, at most: the
+    /// kernel counted so much more of that for them than events show. Of waits for files and pages
+    /// of memory only: no event says that a device has ended these.
+    ///
+    /// This is a bound for each group alone. The readiness that is missing of a thread may lie in
+    /// any of its groups and counts in the bound of each, so bounds must not be added up.
     pub perhaps_ready: Nanos,
+    /// The same if what is missing of a thread lay evenly in all its waits for files and pages of
+    /// memory: of several groups of a list these may be added up, and are together no more than
+    /// what is missing of their threads. Never more than `perhaps_ready`.
+    pub perhaps_ready_share: Nanos,
     /// How long each.
     pub quantiles: Quantiles,
     /// How many threads waited at once at most; of [`By::Resource`] only.

@@ -182,6 +182,7 @@ impl WaitSums {
             timeouts: self.timeouts,
             total: Nanos(self.sum.total),
             perhaps_ready: Nanos(0),
+            perhaps_ready_share: Nanos(0),
             quantiles: self.durations.quantiles(Nanos(self.max), 1.0, scratch),
             waiters_max: 0,
             stacks: shares(parties.stacks),

@@ -162,9 +162,14 @@ pub struct WaitGroupOut {
     count: u64,
     /// How long they took together, as far as it lies in the trace.
     total_ns: u64,
-    /// How much of that the threads may have been ready without a CPU: the kernel counted so much
-    /// more of that for them than events show. Of waits for files and pages of memory only.
+    /// How much of that the threads may have been ready without a CPU, at most: the kernel counted
+    /// so much more of that for them than events show. Of waits for files and pages of memory only.
+    /// What is missing of a thread may lie in any of its groups and counts in each: not to be added
+    /// up.
     perhaps_ready_ns: u64,
+    /// The same if what is missing of a thread lay evenly in all its waits for files and pages of
+    /// memory: over the groups of a list no more than what is missing of the threads.
+    perhaps_ready_share_ns: u64,
     #[serde(flatten)]
     spread: SpreadOut,
     /// How many ended because their time was up, and nobody woke the thread.
@@ -219,6 +224,7 @@ impl WaitGroupOut {
             count: group.count,
             total_ns: group.total.0,
             perhaps_ready_ns: group.perhaps_ready.0,
+            perhaps_ready_share_ns: group.perhaps_ready_share.0,
             spread: group.quantiles.into(),
             timeouts: group.timeouts,
             waiters_max: group.waiters_max,
