@@ -3,7 +3,6 @@
 use std::cmp::Reverse;
 use std::sync::LazyLock;
 
-use trace_format::event::EventKind;
 use trace_format::header::BatchKind;
 use trace_format::id::ThreadId;
 use trace_format::index::IndexEntry;
@@ -203,14 +202,7 @@ fn last_of<S: ReadAt>(
     let mut last = entry.base_ticks;
     for event in batch.events() {
         let event = event.ok()?;
-        let duration = match event.kind {
-            EventKind::Region { duration, .. }
-            | EventKind::Poll { duration, .. }
-            | EventKind::TaskRun { duration, .. }
-            | EventKind::Call { duration, .. } => duration,
-            _ => Ticks(0),
-        };
-        last = last.max(Ticks(event.ticks.0.saturating_add(duration.0)));
+        last = last.max(event.end());
     }
     Some(last.min(entry.last_ticks))
 }

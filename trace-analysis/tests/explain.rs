@@ -260,7 +260,11 @@ fn threads_without_cpus_are_too_many_or_others_have_them() {
         trace.switch_out(0, now + 20 * MS, os_id(2), true);
     }
     let insight = only(trace.stop(1_000 * MS), InsightKind::Oversubscribed);
-    assert!(insight.title.ends_with("up to 2 at once, on 1 CPU"), "{}", insight.title);
+    assert!(
+        insight.title.ends_with("up to 1 thread waited for 1 CPU at once"),
+        "{}",
+        insight.title
+    );
 
     let mut trace = running();
     for round in 0..50 {

@@ -154,6 +154,27 @@ fn a_lock_held_across_an_await_is_told_from_one_held_at_work() {
 }
 
 #[test]
+fn a_title_names_the_tasks_that_it_counts() {
+    let mut e = Executor::new();
+    for (id, site) in [(1, HANDLER), (2, WRITER), (3, HANDLER)] {
+        e.spawn(1, 0, id, site);
+        e.poll(1, id * MS, id, LOCK, 100 * US);
+    }
+    let found = only(e, 1000 * MS, InsightKind::Stuck);
+    let title = "3 async tasks (handler (src/testgen.rs:1) and writer (src/testgen.rs:2)) still \
+                 waited for locks";
+    assert!(found.title.starts_with(title), "{}", found.title);
+    // More than are kept.
+    let mut e = Executor::new();
+    for id in 1..=1_200 {
+        e.spawn(1, 0, id, HANDLER);
+        e.poll(1, id * 10 * US, id, LOCK, US);
+    }
+    let title = insights(e, 1000 * MS).remove(0).title;
+    assert!(title.starts_with("at least 1,000 async tasks (handler"), "{title}");
+}
+
+#[test]
 fn a_lock_that_nobody_gives_up_is_a_deadlock() {
     let mut e = Executor::new();
     for id in 1..=2 {

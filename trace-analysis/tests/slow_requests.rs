@@ -8,9 +8,9 @@ use trace_analysis::slow_tasks::{SlowTask, slow_tasks};
 use trace_analysis::symbols::Symbols;
 use trace_analysis::{Report, Summary, Trace, Wanted};
 use trace_format::event::{EventKind, Outcome};
-use trace_format::id::{FutureId, SiteId, StackId, TaskId};
+use trace_format::id::{FutureId, SiteId, StackId, TaskId, ThreadId};
 use trace_format::read::TraceFile;
-use trace_format::time::Nanos;
+use trace_format::time::{Nanos, Ticks};
 use trace_format::value::Text;
 
 const MS: u64 = 1_000_000;
@@ -164,4 +164,19 @@ fn what_works_for_others_explains_nothing() {
     let (slow, insight) = read(e);
     assert_eq!(slow.waits, []);
     assert!(insight.title.ends_with(": no thread worked for it"), "{}", insight.title);
+}
+
+#[test]
+fn all_threads_that_worked_for_a_task_are_told() {
+    let mut e = requests();
+    // The first has the longest runs, and more of them than are kept; the second has one.
+    for run in 0..100 {
+        let kind = EventKind::TaskRun { task: TaskId(SLOW), duration: Ticks(2 * MS) };
+        e.event(1, (201 + run * 2) * MS, kind);
+    }
+    e.event(2, 480 * MS, EventKind::TaskRun { task: TaskId(SLOW), duration: Ticks(MS) });
+    let (slow, insight) = read(e);
+    assert_eq!(slow.threads, [ThreadId(1), ThreadId(2)]);
+    assert!(slow.runs.iter().all(|run| run.thread == ThreadId(1)));
+    assert_eq!((slow.worked, insight.threads), (Nanos(201 * MS), slow.threads));
 }

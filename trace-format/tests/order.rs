@@ -257,3 +257,35 @@ fn shares_hold_every_batch_once() {
         }
     }
 }
+
+#[test]
+fn a_file_has_cpus_where_a_cpu_has_events() {
+    let has_cpus =
+        |trace: TraceBuilder| TraceFile::open(trace.stop(100)).expect("a trace").has_cpus();
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.thread(1, "main");
+    trace.call(1, open_call(CallId::READ, 0, 0), 1, 2, 3);
+    assert!(!has_cpus(trace), "threads alone");
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.thread(1, "main");
+    trace.switch_in(0, 1, 1);
+    assert!(has_cpus(trace));
+}
+
+#[test]
+fn what_is_complete_ends_later_than_it_begins() {
+    let (duration, values) = (Ticks(20), Values::new(&[]));
+    let call = open_call(CallId::READ, 1, 1);
+    for (kind, end) in [
+        (EventKind::Region { site: SiteId(1), duration, values }, 120),
+        (EventKind::Poll { future: FutureId(1), waits_at: StackId(0), duration }, 120),
+        (EventKind::TaskRun { task: TaskId(1), duration }, 120),
+        (EventKind::Call { call, result: 0, duration }, 120),
+        (EventKind::Region { site: SiteId(1), duration: Ticks(u64::MAX), values }, u64::MAX),
+        (EventKind::RegionBegin { site: SiteId(1), values }, 100),
+        (EventKind::CallBegin { call }, 100),
+        (EventKind::End, 100),
+    ] {
+        assert_eq!(Event { ticks: Ticks(100), kind }.end(), Ticks(end), "{kind:?}");
+    }
+}

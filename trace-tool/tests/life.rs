@@ -245,6 +245,35 @@ fn blocked_says_what_of_a_wait_for_a_file_may_have_been_readiness() {
 }
 
 #[test]
+fn all_who_waited_are_counted_and_the_first_are_listed() {
+    const MS: u64 = 1_000_000;
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.facility("os", true, "");
+    trace.resource(1, ResourceKind::Address, 0xf00, "");
+    for thread in 1..=12 {
+        trace.thread(thread, &format!("t{thread}"));
+        let address = u64::from(thread) * 0x100;
+        trace.stack(thread, &[address]);
+        let function = "std::sys::sync::mutex::futex::Mutex::lock_contended";
+        trace.symbol(address, &[(function, "", 0)]);
+        let call = open_call(CallId::FUTEX_WAIT, 1, thread);
+        trace.call(thread, call, MS, u64::from(thread) * MS, 0);
+    }
+    let bench = Bench::new(&trace.stop(100 * MS));
+    check(&bench.run("blocked FILE"), &["waited: t12 15.4%, t11 14.1%, t10 12.8% and 9 more"]);
+    let group = json(&bench.run("blocked FILE --json"))["waits"]["by_lock"][0].clone();
+    for list in ["waiters", "stacks"] {
+        assert_eq!(group[list].as_array().expect("a list").len(), 8, "{list}");
+        assert_eq!(group[format!("{list}_count")], 12, "{list}");
+    }
+    let group = json(&bench.run("syscalls FILE --json"))["calls"]["by_call"][0].clone();
+    for list in ["threads", "stacks"] {
+        assert_eq!(group[list].as_array().expect("a list").len(), 8, "{list}");
+        assert_eq!(group[format!("{list}_count")], 12, "{list}");
+    }
+}
+
+#[test]
 fn without_switches_what_is_outside_calls_is_unknown_and_the_kernel_says_the_cpu_time() {
     const MS: u64 = 1_000_000;
     let mut trace = TraceBuilder::started(Compression::None);

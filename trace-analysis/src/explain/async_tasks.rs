@@ -11,7 +11,7 @@ use super::words::{Facts, count, is_part, moment, percent, plural, time};
 use super::{Insight, InsightKind};
 use crate::report::async_tasks::{
     AsyncHolder, AsyncTasks, AwaitGroup, Delay, Idle, LONG_POLL, LongPoll, Phase, SpawnSite,
-    Unfinished,
+    UNFINISHED_MAX, Unfinished,
 };
 use crate::report::life::{Activity, saturating_sum};
 use crate::spans::{Span, common, length, union};
@@ -278,35 +278,49 @@ fn stuck(facts: &Facts<'_>, tasks: &AsyncTasks) -> Option<Insight> {
         .filter(|task| task.phase == Phase::Idle && task.awaited.awaited.is_lock())
         .filter(|task| !task.unwakeable && is_long(facts, tasks, task))
         .collect();
-    let first = *stuck.first()?;
-    let who = facts.site(first.site);
-    let tell = plural(stuck.len() as u64, "async task", "async tasks");
+    if stuck.is_empty() {
+        return None;
+    }
+    let who = facts.sites(stuck.iter().map(|task| task.site));
+    let tell = at_least(tasks, plural(stuck.len() as u64, "async task", "async tasks"));
     let title = format!(
         "{tell} ({who}) still waited for locks when the trace stopped, and nobody gave those up: a \
          deadlock, or a lock held for ever"
     );
-    Some(unfinished(facts, tasks, InsightKind::Stuck, title, &stuck))
+    let number = stuck.len() as u64;
+    Some(unfinished(facts, tasks, (InsightKind::Stuck, title), (&stuck, number)))
 }
 
 /// Tasks that nobody can wake any more.
 fn never_on(facts: &Facts<'_>, tasks: &AsyncTasks) -> Option<Insight> {
     let lost: Vec<_> = tasks.unfinished.iter().filter(|task| task.unwakeable).collect();
-    let first = *lost.first()?;
+    if lost.is_empty() {
+        return None;
+    }
     let number = saturating_sum(tasks.sites.iter().map(|site| site.unwakeable));
-    let (who, tell) = (facts.site(first.site), plural(number, "async task", "async tasks"));
+    // All are counted, and not all are kept.
+    let others = tasks.sites.iter().filter(|site| site.unwakeable > 0).map(|site| site.site);
+    let who = facts.sites(lost.iter().map(|task| task.site).chain(others));
+    let tell = plural(number, "async task", "async tasks");
     let title = format!(
         "{tell} ({who}) can't go on: pending, not woken, and no waker of {} is left",
         if number == 1 { "it" } else { "theirs" }
     );
-    Some(unfinished(facts, tasks, InsightKind::LeakedTasks, title, &lost))
+    Some(unfinished(facts, tasks, (InsightKind::LeakedTasks, title), (&lost, number)))
 }
 
+/// Of tasks that had not ended the oldest are kept: where there is no room for more, more may wait.
+pub(super) fn at_least(tasks: &AsyncTasks, what: String) -> String {
+    let is_full = tasks.unfinished.len() >= UNFINISHED_MAX;
+    if is_full { format!("at least {what}") } else { what }
+}
+
+/// - `which`: those that are kept, of `number` that the title counts.
 fn unfinished(
     facts: &Facts<'_>,
     tasks: &AsyncTasks,
-    kind: InsightKind,
-    title: String,
-    which: &[&Unfinished],
+    (kind, title): (InsightKind, String),
+    (which, number): (&[&Unfinished], u64),
 ) -> Insight {
     let since = |task: &Unfinished| task.since.until(tasks.to).0;
     let lost = saturating_sum(which.iter().map(|task| since(task)));
@@ -318,8 +332,8 @@ fn unfinished(
         let line = format!("task {id} ({who}) waits for {what}{at}, since {from}, for {long}");
         insight.evidence.push(line);
     }
-    if which.len() > SAID {
-        insight.evidence.push(format!("{} more", count((which.len() - SAID) as u64)));
+    if let Some(more) = number.checked_sub(SAID as u64).filter(|more| *more > 0) {
+        insight.evidence.push(format!("{} more", count(more)));
     }
     insight.stacks = which.iter().take(SAID).map(|task| task.stack).collect();
     insight.stacks.retain(|stack| *stack != StackId(0));
@@ -364,6 +378,7 @@ fn slow_ready(facts: &Facts<'_>, tasks: &AsyncTasks) -> Option<Insight> {
         format!("async tasks were ready and not polled for {long}{all}, and polled for {busy}{why}")
     } else {
         let tell = plural(forgotten.len() as u64, "async task was", "async tasks were");
+        let tell = at_least(tasks, tell);
         format!("{tell} ready and not polled to the end of the trace")
     };
     let mut insight = Insight::new(InsightKind::SlowReady, lost, title);

@@ -1,7 +1,8 @@
 //! Rules about calls into the system, sleeping, and pages.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
+use std::hash::Hash;
 
 use trace_format::call::CallClass;
 use trace_format::id::{CallId, ResourceId, StackId, ThreadId};
@@ -10,7 +11,7 @@ use trace_format::time::Nanos;
 use super::words::{Facts, count, percent, plural, time};
 use super::{Insight, InsightKind};
 use crate::reason::Reason;
-use crate::report::life::{CallGroup, Share, TOP, Wait, WaitGroup, saturating_sum};
+use crate::report::life::{CallGroup, Share, Wait, WaitGroup, merged, saturating_sum};
 use crate::time::Moment;
 
 /// So many calls about one thing with few bytes each are many.
@@ -51,22 +52,26 @@ struct Slow<'a> {
     stacks: &'a [Share<trace_format::id::StackId>],
     threads: &'a [Share<ThreadId>],
     at: Option<Moment>,
-    /// How much of it may have been something else.
-    perhaps_ready: Nanos,
+    /// The waits, if it is some: a part of these may have been something else.
+    waits: Option<&'a WaitGroup>,
 }
 
 /// Says how much of a finding about waiting may have been readiness, and ranks it by what is left.
-fn rank_by_rest(insight: &mut Insight, ready: Nanos) {
-    insight.lost = Nanos(insight.lost.0.saturating_sub(ready.0));
-    if ready.0 > 0 {
+/// Findings of one thread share its readiness: each may be all of it, but they are not all of it
+/// together.
+fn rank_by_rest(insight: &mut Insight, group: &WaitGroup) {
+    let (most, share) = (group.perhaps_ready, group.perhaps_ready_share);
+    insight.lost = Nanos(insight.lost.0.saturating_sub(share.0));
+    if most.0 > 0 {
         let (thread, it) = match insight.threads.as_slice() {
             [_] => ("the thread", "it"),
             _ => ("the threads", "them"),
         };
+        let others = if share < most { ", in this and other waits together" } else { "" };
         insight.evidence.push(format!(
             "up to {} of it {thread} may have been ready without a CPU: the kernel counted so much \
-             more for {it} than events show",
-            time(ready)
+             more for {it} than events show{others}",
+            time(most)
         ));
     }
 }
@@ -109,7 +114,7 @@ fn slow_call(group: &CallGroup) -> Slow<'_> {
         stacks: &group.stacks,
         threads: &group.threads,
         at: group.longest.first().map(|one| one.begin),
-        perhaps_ready: Nanos(0),
+        waits: None,
     }
 }
 
@@ -127,7 +132,7 @@ fn slow_wait<'w>(facts: &Facts<'_>, group: &'w WaitGroup) -> Slow<'w> {
         stacks: &group.stacks,
         threads: &group.waiters,
         at: group.longest.first().map(|wait| wait.begin),
-        perhaps_ready: group.perhaps_ready,
+        waits: Some(group),
     }
 }
 
@@ -148,7 +153,9 @@ fn tell_slow(facts: &Facts<'_>, slow: &Slow<'_>) -> Insight {
     let mean = time(Nanos(slow.total.0 / slow.count.max(1)));
     insight.evidence.push(format!("{mean} each in the mean, the longest {}", slow.max));
     insight.threads = threads;
-    rank_by_rest(&mut insight, slow.perhaps_ready);
+    if let Some(group) = slow.waits {
+        rank_by_rest(&mut insight, group);
+    }
     insight.stacks = slow.stacks.iter().map(|share| share.of).collect();
     insight.resource = Some(slow.resource).filter(|resource| *resource != ResourceId(0));
     (insight.call, insight.at) = (slow.call, slow.at);
@@ -175,7 +182,8 @@ pub(super) fn chatty(facts: &Facts<'_>) -> Vec<Insight> {
     let insights = groups.map(|group| {
         let call = group.call.info().map_or("read or write", |info| info.name);
         let name = facts.resource(group.resource);
-        let each = group.bytes / group.tiny.max(1);
+        // Of the calls that the title counts, to the nearest: not of those alone that moved some.
+        let each = group.bytes.saturating_add(group.count / 2) / group.count.max(1);
         let at = group.stacks.first().map_or(String::new(), |share| facts.at(share.of));
         let title = format!(
             "{} calls of {call} on {name} moved {} each and took {}{at}",
@@ -203,7 +211,8 @@ struct InCalls<'a> {
     call: CallId,
     total: u64,
     count: u64,
-    groups: Vec<&'a CallGroup>,
+    /// With how long threads were busy in each.
+    groups: Vec<(&'a CallGroup, u64)>,
 }
 
 /// Calls that move bytes or see to files, in which threads spend much of the time, however short
@@ -222,7 +231,7 @@ pub(super) fn busy(facts: &Facts<'_>, told: &[Insight]) -> Vec<Insight> {
         let known = &mut calls[at];
         known.total = known.total.saturating_add(busy);
         known.count += group.count;
-        known.groups.push(group);
+        known.groups.push((group, busy));
     }
     if !facts.lives.cpus.is_empty() {
         for it in &mut calls {
@@ -237,7 +246,7 @@ pub(super) fn busy(facts: &Facts<'_>, told: &[Insight]) -> Vec<Insight> {
 
 /// How long the threads that made them were on CPUs in calls of any kind.
 fn in_calls(facts: &Facts<'_>, it: &InCalls<'_>) -> u64 {
-    let shares = it.groups.iter().flat_map(|group| &group.threads);
+    let shares = it.groups.iter().flat_map(|(group, _)| &group.threads);
     let threads: HashSet<ThreadId> = shares.map(|share| share.of).collect();
     let lives = facts.lives.threads.iter().filter(|life| threads.contains(&life.thread));
     saturating_sum(lives.map(|life| life.times.in_calls.0))
@@ -259,13 +268,12 @@ fn busy_in(facts: &Facts<'_>, group: &CallGroup) -> Option<u64> {
 
 fn tell_busy(facts: &Facts<'_>, it: &InCalls<'_>) -> Insight {
     let call = it.call.info().map_or("a call", |info| info.name);
-    let threads = most(it.groups.iter().flat_map(|group| &group.threads));
-    let stacks = most(it.groups.iter().flat_map(|group| &group.stacks));
-    let lives = facts.lives.threads.iter().filter(|life| threads.contains(&life.thread));
+    let threads = parties(it.groups.iter().flat_map(|(group, _)| &group.threads));
+    let stacks = busy_stacks(facts, it);
+    let whose: HashSet<_> = threads.iter().copied().collect();
+    let lives = facts.lives.threads.iter().filter(|life| whose.contains(&life.thread));
     let whole = saturating_sum(lives.map(|life| life.times.total().0));
-    // If there are more threads than are named, their time is not known.
-    let share = (threads.len() < TOP).then(|| percent(it.total, whole));
-    let share = share.map_or_else(String::new, |share| format!("{share} of all their time, "));
+    let share = percent(it.total, whole);
     let (who, spent) = (facts.threads(&threads), time(Nanos(it.total)));
     let at = stacks.first().map_or(String::new(), |stack| facts.own_at(*stack));
     let times = plural(it.count, "time", "times");
@@ -273,10 +281,11 @@ fn tell_busy(facts: &Facts<'_>, it: &InCalls<'_>) -> Insight {
     let mut insight = Insight::new(InsightKind::SlowCalls, Nanos(it.total), title);
     let each = time(Nanos(it.total / it.count.max(1)));
     let kernel = if facts.lives.cpus.is_empty() { "" } else { ", on CPUs: the kernel's work" };
-    insight.evidence.push(format!("{share}{each} each in the mean{kernel}"));
-    let files = it.groups.iter().filter(|group| group.resource != ResourceId(0));
-    if let Some(most) = files.max_by_key(|group| group.total) {
-        let (name, took) = (facts.resource(most.resource), time(most.total));
+    insight.evidence.push(format!("{share} of all their time, {each} each in the mean{kernel}"));
+    let files = it.groups.iter().filter(|(group, _)| group.resource != ResourceId(0));
+    if let Some((most, busy)) = files.max_by_key(|(_, busy)| *busy) {
+        // Of all that threads were in them, the title has what is known to be on CPUs.
+        let (name, took) = (facts.resource(most.resource), time(Nanos(it.total.min(*busy))));
         if !name.is_empty() {
             insight.evidence.push(format!("most about {name}: {took}"));
             insight.resource = Some(most.resource);
@@ -288,16 +297,23 @@ fn tell_busy(facts: &Facts<'_>, it: &InCalls<'_>) -> Insight {
     insight
 }
 
-/// The parties with the most time, each once.
-fn most<'s, T: Copy + Ord + 's>(shares: impl Iterator<Item = &'s Share<T>>) -> Vec<T> {
-    let mut sums = BTreeMap::<T, u64>::new();
-    for share in shares {
-        let sum = sums.entry(share.of).or_default();
-        *sum = sum.saturating_add(share.total.0);
+/// From where threads made the calls, the busiest first: not where they waited the longest.
+fn busy_stacks(facts: &Facts<'_>, it: &InCalls<'_>) -> Vec<StackId> {
+    if facts.lives.cpus.is_empty() {
+        return parties(it.groups.iter().flat_map(|(group, _)| &group.stacks));
     }
-    let mut all: Vec<_> = sums.into_iter().collect();
-    all.sort_by_key(|(party, total)| (Reverse(*total), *party));
-    all.into_iter().take(TOP).map(|(party, _)| party).collect()
+    let groups = facts.lives.calls.by_stack.iter().filter(|group| group.call == it.call);
+    let mut busy: Vec<_> = groups
+        .filter_map(|group| Some((busy_in(facts, group)?, group.stack)))
+        .filter(|(busy, _)| *busy > 0)
+        .collect();
+    busy.sort_by_key(|&(busy, stack)| (Reverse(busy), stack));
+    busy.into_iter().map(|(_, stack)| stack).collect()
+}
+
+/// The parties of several groups, each once, the most time first.
+fn parties<'s, K: Copy + Ord + Hash + 's>(of_groups: impl Iterator<Item = &'s Share<K>>) -> Vec<K> {
+    merged(of_groups).into_iter().map(|share| share.of).collect()
 }
 
 /// Whether a finding names the same calls, or what is done at the same place.
@@ -354,7 +370,7 @@ pub(super) fn page_faults(facts: &Facts<'_>) -> Option<Insight> {
         .evidence
         .push(format!("the longest took {longest}; files that are mapped, or swapping"));
     insight.threads = threads;
-    rank_by_rest(&mut insight, group.perhaps_ready);
+    rank_by_rest(&mut insight, group);
     insight.stacks = group.stacks.iter().map(|share| share.of).collect();
     insight.command = "blocked --by reason".to_owned();
     Some(insight)

@@ -48,7 +48,6 @@ pub(super) fn without_cpu(facts: &Facts<'_>, spinning: &[ThreadId]) -> Option<In
     let (shared, taken) = (lives.concurrency.shared.0, lives.concurrency.taken.0);
     let cpus = plural(lives.cpus_watched as u64, "CPU", "CPUs");
     let waited = time(Nanos(ready));
-    let able = lives.concurrency.able.len().saturating_sub(1);
     let victims = threads.iter().copied().filter(|life| life.times.ready.0 > 0);
     let victims: Vec<_> = victims.collect();
     let (who, in_all) = match victims.as_slice() {
@@ -60,7 +59,9 @@ pub(super) fn without_cpu(facts: &Facts<'_>, spinning: &[ThreadId]) -> Option<In
     let (kind, why) = if shared == 0 && taken == 0 {
         (InsightKind::CpusTaken, String::new())
     } else if shared >= taken {
-        (InsightKind::Oversubscribed, format!(": up to {able} at once, on {cpus}"))
+        let most = lives.concurrency.waiting_max as u64;
+        let most = plural(most, "thread", "threads");
+        (InsightKind::Oversubscribed, format!(": up to {most} waited for {cpus} at once"))
     } else {
         (InsightKind::CpusTaken, ", as other programs or a limit took them".to_owned())
     };

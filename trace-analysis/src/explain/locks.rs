@@ -1,16 +1,16 @@
 //! Rules about threads that stand in each other's way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use trace_format::call::CallClass;
-use trace_format::id::{CallId, ResourceId, StackId};
+use trace_format::id::{CallId, ResourceId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
 use super::stuck;
 use super::words::{Facts, moment, percent, plural, time};
 use super::{Insight, InsightKind};
 use crate::reason::Reason;
-use crate::report::life::{Holder, Times, WaitGroup, saturating_sum};
+use crate::report::life::{Holder, Share, Times, WaitGroup, merged, saturating_sum};
 
 /// A lock costs something if threads waited for it for this part of the trace's time, in
 /// thousandths. Several threads wait at once, so this is less than it sounds.
@@ -39,18 +39,14 @@ pub(super) fn contended(facts: &Facts<'_>) -> Vec<Insight> {
 }
 
 fn contended_lock(facts: &Facts<'_>, groups: &[&WaitGroup]) -> Option<Insight> {
-    let total = saturating_sum(groups.iter().map(|group| group.total.0));
-    let unended = saturating_sum(groups.iter().map(|group| stuck::unended(facts, group)));
-    let total = Nanos(total.saturating_sub(unended));
+    let waiters = ended(facts, groups);
+    let total = Nanos(saturating_sum(waiters.iter().map(|share| share.total.0)));
     let main = *groups.iter().max_by_key(|group| group.total)?;
     if !facts.is_worth(total, LOCK_THOUSANDTHS) {
         return None;
     }
-    let count = groups.iter().map(|group| group.count).sum();
-    let mut waiters: Vec<_> =
-        groups.iter().flat_map(|group| &group.waiters).map(|share| share.of).collect();
-    waiters.sort_unstable();
-    waiters.dedup();
+    let count = saturating_sum(waiters.iter().map(|share| share.count));
+    let waiters: Vec<_> = waiters.into_iter().map(|share| share.of).collect();
     let place = main.stacks.first().map_or(main.stack, |share| share.of);
     let (kind, why) = blame(facts, main);
     let (lock, at) = (lock_word(main.reason), facts.at(place));
@@ -69,6 +65,23 @@ fn contended_lock(facts: &Facts<'_>, groups: &[&WaitGroup]) -> Option<Insight> {
     insight.at = main.longest.first().map(|wait| wait.begin);
     insight.command = "blocked --by lock".to_owned();
     Some(insight)
+}
+
+/// Who waited, without the waits of which `stuck` tells as they never ended; by thread.
+fn ended(facts: &Facts<'_>, groups: &[&WaitGroup]) -> Vec<Share<ThreadId>> {
+    let mut waiters = merged(groups.iter().flat_map(|group| &group.waiters));
+    // A thread is in one wait at the end.
+    let unended = groups.iter().flat_map(|group| stuck::unended(facts, group));
+    let unended: HashMap<_, _> = unended.map(|it| (it.wait.thread, it.wait.inside)).collect();
+    for share in &mut waiters {
+        if let Some(inside) = unended.get(&share.of) {
+            share.count = share.count.saturating_sub(1);
+            share.total = Nanos(share.total.0.saturating_sub(inside.0));
+        }
+    }
+    waiters.retain(|share| share.count > 0);
+    waiters.sort_by_key(|share| share.of);
+    waiters
 }
 
 pub(super) fn lock_word(reason: Reason) -> &'static str {

@@ -47,6 +47,9 @@ use words::Facts;
 /// Maximum number of findings of one kind: the worst tell the story.
 const OF_A_KIND_MAX: usize = 3;
 
+/// Maximum number of stacks that a finding has: the first say where to look.
+const STACKS_MAX: usize = 16;
+
 /// What an [`Insight`] is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -207,6 +210,7 @@ pub fn explain<S: ReadAt>(trace: &Trace<'_, S>, report: &Report) -> Vec<Insight>
     insights.extend(busy);
     let mut insights = worst_of_each(&facts, insights);
     insights.extend(path::cause(&facts, tasks.as_ref(), &insights));
+    insights.iter_mut().for_each(|insight| insight.stacks.truncate(STACKS_MAX));
     worst_of_each(&facts, insights)
 }
 

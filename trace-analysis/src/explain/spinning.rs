@@ -1,5 +1,7 @@
 //! A rule about threads that wait by giving up their CPUs again and again.
 
+use std::collections::HashMap;
+
 use trace_format::id::{CallId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
@@ -29,12 +31,11 @@ pub(super) fn threads(facts: &Facts<'_>) -> (Option<Insight>, Vec<ThreadId>) {
     let Some(group) = calls.by_call.iter().find(|it| it.call == CallId::SCHED_YIELD) else {
         return (None, Vec::new());
     };
-    let times = |thread: ThreadId| {
-        let life = facts.lives.threads.iter().find(|life| life.thread == thread)?;
-        Some((life.times.cpu(), life.times.ready))
-    };
+    let lives = facts.lives.threads.iter().rev();
+    let times: HashMap<ThreadId, _> =
+        lives.map(|life| (life.thread, (life.times.cpu(), life.times.ready))).collect();
     let spins = group.threads.iter().filter_map(|share| {
-        let (cpu, ready) = times(share.of)?;
+        let (cpu, ready) = *times.get(&share.of)?;
         let able = cpu.0.saturating_add(ready.0);
         let is_much =
             |calls, per_cent| share.count >= calls && is_part(share.total.0, able, per_cent);

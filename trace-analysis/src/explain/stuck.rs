@@ -1,8 +1,11 @@
 //! Rules about threads that never went on: a program that hangs has no other finding.
 
+use std::collections::HashSet;
+
 use trace_format::id::{ResourceId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
+use super::async_tasks::at_least;
 use super::locks::lock_word;
 use super::words::{Facts, moment, plural, time};
 use super::{Insight, InsightKind};
@@ -17,14 +20,17 @@ const THREADS_SAID: usize = 4;
 /// future, in thousandths.
 const FUTURE_THOUSANDTHS: u64 = 400;
 
-/// Of a group's waiting, what [`in_locks`] tells of.
-pub(super) fn unended(facts: &Facts<'_>, group: &WaitGroup) -> u64 {
-    let is_in = |it: &&Unended| match group.resource {
-        ResourceId(0) => group.stacks.iter().any(|share| share.of == it.wait.stack),
+/// The waits of a group that [`in_locks`] tells of.
+pub(super) fn unended<'a>(
+    facts: &Facts<'a>,
+    group: &'a WaitGroup,
+) -> impl Iterator<Item = &'a Unended> {
+    let stacks: HashSet<_> = group.stacks.iter().map(|share| share.of).collect();
+    let is_in = move |it: &&Unended| match group.resource {
+        ResourceId(0) => stacks.contains(&it.wait.stack),
         resource => it.wait.resource == resource,
     };
-    let stuck = stuck(facts).filter(|it| it.reason == group.reason);
-    saturating_sum(stuck.filter(is_in).map(|it| it.wait.inside.0))
+    stuck(facts).filter(|it| it.reason == group.reason).filter(is_in)
 }
 
 /// Threads that waited for locks to the end of the trace.
@@ -105,7 +111,7 @@ pub(super) fn in_block_on(facts: &Facts<'_>, tasks: &AsyncTasks) -> Option<Insig
         insight.evidence.push(line);
     }
     if let Some(more) = waiting.len().checked_sub(THREADS_SAID).filter(|more| *more > 0) {
-        insight.evidence.push(plural(more as u64, "more task", "more tasks"));
+        insight.evidence.push(at_least(tasks, plural(more as u64, "more task", "more tasks")));
     }
     insight.threads = vec![open.wait.thread];
     insight.stacks = waiting.iter().take(THREADS_SAID).map(|task| task.stack).collect();

@@ -51,11 +51,8 @@ fn tell(facts: &Facts<'_>, slow: &SlowTask) -> Insight {
                 0..SHORT => String::new(),
                 _ => format!(", nobody for {unworked}"),
             };
-            let mut threads: Vec<_> = slow.runs.iter().map(|run| run.thread).collect();
-            threads.sort_unstable();
-            threads.dedup();
-            let who = facts.threads(&threads);
-            insight.threads = threads;
+            let who = facts.threads(&slow.threads);
+            insight.threads.clone_from(&slow.threads);
             format!("it began {since}; {who} worked for it for {worked}{nobody}")
         }
     };

@@ -79,6 +79,13 @@ impl<'a> Facts<'a> {
         Nanos(((cpu as f64 * share) as u64).clamp(cpu.min(self.wall()), self.wall()))
     }
 
+    /// The same of call sites, each once.
+    pub(super) fn sites(&self, sites: impl IntoIterator<Item = SiteId>) -> String {
+        let mut known = HashSet::new();
+        let sites: Vec<_> = sites.into_iter().filter(|site| known.insert(*site)).collect();
+        listed(sites.len(), |at| self.site(sites[at]))
+    }
+
     /// `12.0 ms`; `at least 12.0 ms` of a wait that was not over at the end of what was read.
     pub(super) fn took(&self, wait: &Wait) -> String {
         // A call runs a little before it waits.

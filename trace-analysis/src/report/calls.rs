@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use trace_format::id::{CallId, ResourceId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
-use super::grouped::{Grouped, Key, Sum, keep_longest, top, whole};
+use super::grouped::{Grouped, Key, Sum, keep_longest, shares, whole};
 use super::life::{CallGroup, Calls, OneCall, TINY_BYTES};
 use crate::durations::{Budget, Durations, SLOT_BYTES_MAX, Scratch};
 use crate::timeline::EndedCall;
@@ -111,8 +111,8 @@ impl CallTable {
             parties.1.entry(key.thread).or_default().merge(sum);
         });
         let groups = groups.into_iter().map(|(key, sums, (stacks, threads))| CallGroup {
-            stacks: top(stacks),
-            threads: top(threads),
+            stacks: shares(stacks),
+            threads: shares(threads),
             ..sums.finish(&key, scratch)
         });
         let mut groups: Vec<_> = groups.collect();

@@ -3,13 +3,13 @@
 //!
 //! This is the one rule for which file stands alone. `explain`, `blocked` and `summary` use it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use trace_format::id::{ResourceId, StackId};
 use trace_format::time::Nanos;
 
-use super::grouped::{Sum, keep_longest, top};
-use super::life::{Lives, Share, WaitGroup, Waits};
+use super::grouped::{keep_longest, merged};
+use super::life::{Lives, WaitGroup, Waits};
 use crate::reason::Reason;
 
 /// A file stands alone if it cost at least this part of the trace's time, in thousandths,
@@ -62,11 +62,7 @@ impl Lives {
             let all = by_reason.iter().find(|group| group.reason == reason);
             groups.push(together(&files, all.unwrap_or(files[0])));
         }
-        groups.sort_by_key(|group| {
-            let kind = (group.reason, group.is_before, group.is_endless);
-            let ids = (kind, group.resource, group.stack, group.thread);
-            (std::cmp::Reverse(group.total), ids)
-        });
+        groups.sort_by_key(WaitGroup::order);
         groups
     }
 }
@@ -78,7 +74,9 @@ fn together(groups: &[&WaitGroup], all: &WaitGroup) -> WaitGroup {
     quantiles.p50 = quantiles.p50.min(quantiles.max);
     quantiles.p90 = quantiles.p90.min(quantiles.max);
     quantiles.p99 = quantiles.p99.min(quantiles.max);
-    let ready = crate::units::sum(groups.iter().map(|group| group.perhaps_ready.0));
+    let sum = |of: fn(&WaitGroup) -> Nanos| crate::units::sum(groups.iter().map(|it| of(it).0));
+    // A thread's missing readiness is in the bound of each of its groups, and in that of all once.
+    let ready = sum(|group| group.perhaps_ready).min(all.perhaps_ready.0);
     let mut longest = Vec::new();
     for wait in groups.iter().flat_map(|group| &group.longest) {
         keep_longest(&mut longest, *wait, |wait| wait.duration.0);
@@ -93,26 +91,16 @@ fn together(groups: &[&WaitGroup], all: &WaitGroup) -> WaitGroup {
         resources: groups.len() as u64,
         count: groups.iter().map(|group| group.count).sum(),
         timeouts: groups.iter().map(|group| group.timeouts).sum(),
-        total: Nanos(crate::units::sum(groups.iter().map(|group| group.total.0))),
-        perhaps_ready: Nanos(ready.min(all.perhaps_ready.0)),
+        total: Nanos(sum(|group| group.total)),
+        perhaps_ready: Nanos(ready),
+        perhaps_ready_share: Nanos(sum(|group| group.perhaps_ready_share)),
         quantiles,
         waiters_max: 0,
-        stacks: shares(groups.iter().flat_map(|group| &group.stacks)),
-        waiters: shares(groups.iter().flat_map(|group| &group.waiters)),
-        wakers: shares(groups.iter().flat_map(|group| &group.wakers)),
+        stacks: merged(groups.iter().flat_map(|group| &group.stacks)),
+        waiters: merged(groups.iter().flat_map(|group| &group.waiters)),
+        wakers: merged(groups.iter().flat_map(|group| &group.wakers)),
         holders: Vec::new(),
         free: Nanos(0),
         longest,
     }
-}
-
-fn shares<'a, K: Copy + Ord + std::hash::Hash + 'a>(
-    all: impl Iterator<Item = &'a Share<K>>,
-) -> Vec<Share<K>> {
-    let mut sums: HashMap<K, Sum> = HashMap::new();
-    for share in all {
-        let sum = Sum { count: share.count, total: share.total.0 };
-        sums.entry(share.of).or_default().merge(sum);
-    }
-    top(sums)
 }

@@ -179,13 +179,31 @@ impl<K: Copy + Eq + Hash, V: Default> View<K, V> {
     }
 }
 
-/// The parties with the most time.
-pub(crate) fn top<K: Copy + Ord>(parties: HashMap<K, Sum>) -> Vec<Share<K>> {
+/// All parties, the most time first.
+pub(crate) fn shares<K: Copy + Ord>(parties: HashMap<K, Sum>) -> Vec<Share<K>> {
     let share = |(of, sum): (K, Sum)| Share { of, count: sum.count, total: Nanos(sum.total) };
     let mut shares: Vec<_> = parties.into_iter().map(share).collect();
     shares.sort_by_key(|share| (std::cmp::Reverse((share.total, share.count)), share.of));
+    shares
+}
+
+/// The parties with the most time, the [`TOP`] first.
+pub(crate) fn top<K: Copy + Ord>(parties: HashMap<K, Sum>) -> Vec<Share<K>> {
+    let mut shares = shares(parties);
     shares.truncate(TOP);
     shares
+}
+
+/// The parties of several groups, each once, the most time first.
+pub(crate) fn merged<'s, K: Copy + Ord + Hash + 's>(
+    of_groups: impl IntoIterator<Item = &'s Share<K>>,
+) -> Vec<Share<K>> {
+    let mut sums: HashMap<K, Sum> = HashMap::new();
+    for share in of_groups {
+        let sum = Sum { count: share.count, total: share.total.0 };
+        sums.entry(share.of).or_default().merge(sum);
+    }
+    shares(sums)
 }
 
 /// Keeps the [`TOP`] longest, longest first.

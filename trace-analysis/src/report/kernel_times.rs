@@ -12,7 +12,7 @@ use trace_format::time::Nanos;
 
 use crate::hash::FastMap;
 use crate::reason::Reason;
-use crate::report::life::{ThreadLife, WaitGroup, saturating_sum};
+use crate::report::life::{ThreadLife, WaitGroup};
 
 /// Maximum difference that is left out, in nanoseconds.
 const DIFFERENCE_NANOS_MIN: u64 = 1_000_000;
@@ -96,29 +96,85 @@ impl KernelTimes {
     }
 }
 
-/// How long threads may have been ready and count as blocked.
+/// How long threads may have been ready and count as blocked: in waits that a device ends, for
+/// files and pages of memory.
+///
+/// Of a thread only the sum is known, and it may lie in any of these waits:
+///
+/// - In one group of waits there is no more of it than all of it, and no more than the thread
+///   waited there. That holds of each group, and says nothing of several together: two groups may
+///   each be all of it, but not both.
+/// - Several groups together have no more of it than all of it. So that sums keep to that, each
+///   group has a share: what it would have if it lay evenly in all these waits.
+///
+/// Of waits that came when the table was full nobody knows the threads: they count as waited.
 #[derive(Debug)]
-pub(super) struct UnseenReady(FastMap<ThreadId, Nanos>);
+pub(super) struct UnseenReady(FastMap<ThreadId, UnseenOfThread>);
+
+/// What one thread may have been ready.
+#[derive(Clone, Copy, Debug)]
+struct UnseenOfThread {
+    /// Readiness that events do not show.
+    missing: u64,
+    /// How long it waited for devices.
+    waited: u64,
+}
+
+/// How much of a group's waits may have been readiness.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct PerhapsReady {
+    /// At most, whatever the other groups have.
+    pub(super) most: Nanos,
+    /// If it lay evenly in all waits.
+    pub(super) share: Nanos,
+}
 
 impl UnseenReady {
     /// Of these threads.
-    pub(super) fn new(threads: &[ThreadLife], tables: &Tables) -> Self {
+    ///
+    /// - `groups`: all waits, each in one group.
+    pub(super) fn new(threads: &[ThreadLife], tables: &Tables, groups: &[WaitGroup]) -> Self {
         let missing = threads.iter().filter_map(|life| {
             let unseen = KernelTimes::new(tables, life.thread).unseen_ready(life)?;
-            Some((life.thread, unseen.missing()))
+            let of_thread = UnseenOfThread { missing: unseen.missing().0, waited: 0 };
+            Some((life.thread, of_thread))
         });
-        Self(missing.collect())
+        let mut unseen = Self(missing.collect());
+        for waiter in groups.iter().filter(|it| ends_by_device(it)).flat_map(|it| &it.waiters) {
+            if let Some(known) = unseen.0.get_mut(&waiter.of) {
+                known.waited = known.waited.saturating_add(waiter.total.0);
+            }
+        }
+        unseen
     }
 
-    /// How much of some waits it may be: of those for files and pages, which a device ends.
-    pub(super) fn within(&self, group: &WaitGroup) -> Nanos {
-        if !group.reason.is_file() && group.reason != Reason::PageFault {
-            return Nanos(0);
+    /// How much of some waits it may be.
+    pub(super) fn within(&self, group: &WaitGroup) -> PerhapsReady {
+        if !ends_by_device(group) {
+            return PerhapsReady::default();
         }
-        let waiters = group.waiters.iter();
-        let missing = waiters.filter_map(|it| Some(self.0.get(&it.of)?.0.min(it.total.0)));
-        Nanos(saturating_sum(missing))
+        let (mut most, mut share) = (0_u64, 0_u64);
+        for waiter in &group.waiters {
+            let Some(known) = self.0.get(&waiter.of) else { continue };
+            most = most.saturating_add(known.missing.min(waiter.total.0));
+            share = share.saturating_add(known.share(waiter.total.0));
+        }
+        PerhapsReady { most: Nanos(most), share: Nanos(share) }
     }
+}
+
+impl UnseenOfThread {
+    /// The share of waits that took so long.
+    fn share(self, waited: u64) -> u64 {
+        let there = u128::from(self.missing.min(self.waited));
+        let share = there * u128::from(waited) / u128::from(self.waited.max(1));
+        u64::try_from(share).unwrap_or(u64::MAX).min(waited)
+    }
+}
+
+/// Whether a device ends such waits, so that no event says when the thread was ready.
+fn ends_by_device(group: &WaitGroup) -> bool {
+    group.reason.is_file() || group.reason == Reason::PageFault
 }
 
 impl Elapsed {

@@ -15,7 +15,7 @@ use trace_format::id::{CallId, ResourceId, SiteId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
 use super::calls::CallKey;
-pub(crate) use super::grouped::{Sum, keep_longest, top};
+pub(crate) use super::grouped::{Sum, keep_longest, merged, top};
 pub(crate) use super::long::{LongWait, LongWaker};
 use super::waits::WaitKey;
 use crate::durations::Quantiles;
@@ -29,7 +29,7 @@ pub use crate::timeline::{
 };
 pub(crate) use crate::units::sum as saturating_sum;
 
-/// How many of the slowest are kept of each group, and of its parties.
+/// Maximum number of the longest waits or calls that a group keeps, and of its holders.
 pub const TOP: usize = 8;
 
 /// Everything about how the threads of a trace, or of a window of it, spent their time.
@@ -174,19 +174,26 @@ pub struct WaitGroup {
     pub timeouts: u64,
     /// How long in all.
     pub total: Nanos,
-    /// How much of that the threads may have been ready instead, and had no CPU: the kernel counted
-    /// so much more of that for them than events show. Of waits for files and pages of memory only:
-    /// no event says that a device has ended these.
+    /// How much of that the threads may have been ready instead, and had no CPU, at most: the
+    /// kernel counted so much more of that for them than events show. Of waits for files and pages
+    /// of memory only: no event says that a device has ended these.
+    ///
+    /// This is a bound for each group alone. The readiness that is missing of a thread may lie in
+    /// any of its groups and counts in the bound of each, so bounds must not be added up.
     pub perhaps_ready: Nanos,
+    /// The same if what is missing of a thread lay evenly in all its waits for files and pages of
+    /// memory: of several groups of a list these may be added up, and are together no more than
+    /// what is missing of their threads. Never more than `perhaps_ready`.
+    pub perhaps_ready_share: Nanos,
     /// How long each.
     pub quantiles: Quantiles,
     /// How many threads waited at once at most; of [`By::Resource`] only.
     pub waiters_max: u32,
-    /// Where, the most time first; [`TOP`] at most.
+    /// Where, the most time first; all of them.
     pub stacks: Vec<Share<StackId>>,
-    /// Who, the most time first; [`TOP`] at most.
+    /// Who, the most time first; all of them.
     pub waiters: Vec<Share<ThreadId>>,
-    /// Who ended the waiting and where, the most waiting time first; [`TOP`] at most.
+    /// Who ended the waiting and where, the most waiting time first; all of them.
     pub wakers: Vec<Share<(ThreadId, StackId)>>,
     /// Who held what was waited for, the most waiting caused first; [`TOP`] at most.
     pub holders: Vec<Holder>,
@@ -250,9 +257,9 @@ pub struct CallGroup {
     pub tiny: u64,
     /// How many failed, per error number, the most frequent first.
     pub errors: Vec<(u32, u64)>,
-    /// From where, the most time first; [`TOP`] at most.
+    /// From where, the most time first; all of them.
     pub stacks: Vec<Share<StackId>>,
-    /// By whom, the most time first; [`TOP`] at most.
+    /// By whom, the most time first; all of them.
     pub threads: Vec<Share<ThreadId>>,
     /// The longest, longest first; [`TOP`] at most.
     pub longest: Vec<OneCall>,

@@ -3,6 +3,8 @@
 //!
 //! The rules that need the reason alone are [`Reason`](crate::reason::Reason)'s.
 
+use std::cmp::Reverse;
+
 use trace_format::call::CallClass;
 use trace_format::id::StackId;
 use trace_format::time::Nanos;
@@ -16,6 +18,12 @@ const UNENDED_NANOS_MIN: u64 = 200_000_000;
 const UNENDED_SHARE: u64 = 20;
 
 impl WaitGroup {
+    /// By what lists of groups are put in order: the most time first.
+    pub(super) fn order(&self) -> impl Ord + use<> {
+        let kind = (self.reason, self.is_before, self.is_endless);
+        (Reverse(self.total), kind, self.resource, self.stack, self.thread)
+    }
+
     /// Whether to wait so is how a program rests, rather than what holds it up. A thread that was
     /// waiting when the trace began, nobody knows for what, mostly waited for work; and so did one
     /// whose read never ended.

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use trace_format::event::EventKind;
-use trace_format::id::{SiteId, StackId, TaskId};
+use trace_format::id::{SiteId, StackId, TaskId, ThreadId};
 use trace_format::read::{ReadAt, Tables};
 use trace_format::time::Nanos;
 
@@ -56,6 +56,8 @@ pub struct SlowTask {
     pub others: Vec<(OneTask, bool)>,
     /// When threads worked for it or its sub-tasks, in what was read: the longest.
     pub runs: Vec<Stretch>,
+    /// All threads that did, whether `runs` has a run of theirs or not.
+    pub threads: Vec<ThreadId>,
     /// How long any thread worked for it, of its time in what was read.
     pub worked: Nanos,
     /// The rest of that time: no thread worked for it.
@@ -272,6 +274,9 @@ impl Runs {
             let worked = runs.iter().map(|run| (run.from.0, run.to.0)).collect();
             let worked = spans::length(&spans::union(worked)).min(whole);
             (slow.worked, slow.unworked) = (Nanos(worked), Nanos(whole - worked));
+            slow.threads = runs.iter().map(|run| run.thread).collect();
+            slow.threads.sort_unstable();
+            slow.threads.dedup();
             runs.sort_by_key(|run| std::cmp::Reverse(run.to.0 - run.from.0));
             runs.truncate(RUNS_MAX);
             (slow.runs, slow.activity) = (runs, activity);

@@ -10,7 +10,7 @@ use trace_format::time::Nanos;
 use super::calls::CallTable;
 use super::grouped::Sum;
 use super::heap::HeapReport;
-use super::kernel_times::UnseenReady;
+use super::kernel_times::{PerhapsReady, UnseenReady};
 use super::life::{Calls, Fine, Lives, WaitGroup, saturating_sum};
 use super::long::LongWaits;
 use super::region_times::RegionTable;
@@ -101,9 +101,10 @@ impl<'t> Sums<'t> {
         let calls = Calls { open: found.calls_open, ..self.calls.finish(&mut scratch) };
         let threads: Vec<_> =
             found.threads.into_iter().filter(|life| wanted(life.thread)).collect();
-        let unseen = UnseenReady::new(&threads, self.tables);
+        let unseen = UnseenReady::new(&threads, self.tables, &waits.by_reason);
         for group in waits.groups_mut() {
-            group.perhaps_ready = unseen.within(group);
+            let PerhapsReady { most, share } = unseen.within(group);
+            (group.perhaps_ready, group.perhaps_ready_share) = (most, share);
         }
         let lives = Lives {
             from: found.from,

@@ -7,7 +7,7 @@ use trace_format::id::{ResourceId, StackId, ThreadId};
 use trace_format::read::{Tables, Thread};
 use trace_format::time::Nanos;
 
-use super::grouped::{Grouped, Key, Sum, keep_longest, top, whole};
+use super::grouped::{Grouped, Key, Sum, keep_longest, shares, whole};
 use super::life::{Wait, WaitGroup, Waits};
 use crate::durations::{Budget, Durations, SLOT_BYTES_MAX, Scratch};
 use crate::hash::FastMap;
@@ -151,11 +151,7 @@ impl WaitTable {
         let groups = self.waits.view(view, WaitParties::add).into_iter();
         let groups = groups.map(|(key, sums, parties)| sums.finish(&key, parties, scratch));
         let mut groups: Vec<_> = groups.collect();
-        groups.sort_by_key(|group| {
-            let kind = (group.reason, group.is_before, group.is_endless);
-            let ids = (kind, group.resource, group.stack, group.thread);
-            (std::cmp::Reverse(group.total), ids)
-        });
+        groups.sort_by_key(WaitGroup::order);
         groups
     }
 }
@@ -186,11 +182,12 @@ impl WaitSums {
             timeouts: self.timeouts,
             total: Nanos(self.sum.total),
             perhaps_ready: Nanos(0),
+            perhaps_ready_share: Nanos(0),
             quantiles: self.durations.quantiles(Nanos(self.max), 1.0, scratch),
             waiters_max: 0,
-            stacks: top(parties.stacks),
-            waiters: top(parties.waiters),
-            wakers: top(parties.wakers),
+            stacks: shares(parties.stacks),
+            waiters: shares(parties.waiters),
+            wakers: shares(parties.wakers),
             holders: Vec::new(),
             free: Nanos(0),
             longest: self.longest.clone(),

@@ -41,6 +41,8 @@ pub struct Concurrency {
     pub shared: Nanos,
     /// The same, as CPUs were taken by other programs, or the system did not give them.
     pub taken: Nanos,
+    /// Maximum number of threads that could go on at once and did not.
+    pub waiting_max: usize,
 }
 
 /// A thread's change from one state to another, as far as CPUs matter.
@@ -184,6 +186,7 @@ impl Cpus {
             let concurrency = &mut self.concurrency;
             concurrency.shared.0 = saturating(concurrency.shared.0, nanos, self.able - could);
             concurrency.taken.0 = saturating(concurrency.taken.0, nanos, could - self.on);
+            concurrency.waiting_max = concurrency.waiting_max.max(self.able - self.on);
         }
     }
 

@@ -50,7 +50,7 @@ pub(crate) struct Stops {
 /// each one that the recorder tells of.
 #[must_use]
 pub fn standstills<S: ReadAt>(file: &TraceFile<S>) -> Vec<Standstill> {
-    let has_cpus = file.index().iter().any(|entry| entry.thread.as_cpu().is_some());
+    let has_cpus = file.has_cpus();
     let told = file.tables().stops.iter().take(COUNT_MAX).filter(|it| it.from < it.to);
     let mut found: Vec<_> = told.filter_map(|told| standstill(file, told, has_cpus)).collect();
     found.sort_unstable();
@@ -112,7 +112,7 @@ impl Around {
 
     fn note(&mut self, timed: &Timed<'_>, moment: Ticks) {
         let Timed { thread, event } = timed;
-        let end = Ticks(event.ticks.0.saturating_add(duration(&event.kind).0));
+        let end = event.end();
         for at in [event.ticks, end] {
             if at > moment {
                 self.next = Some(self.next.map_or(at, |next| next.min(at)));
@@ -127,17 +127,6 @@ impl Around {
 /// Whether it is a thread's going off its CPU by its own will.
 fn has_ceased(thread: ThreadId, kind: &EventKind<'_>) -> bool {
     thread.as_cpu().is_some() && matches!(kind, EventKind::SwitchOut { preempted: false, .. })
-}
-
-/// How long a complete event took.
-fn duration(kind: &EventKind<'_>) -> Ticks {
-    match *kind {
-        EventKind::Region { duration, .. }
-        | EventKind::Poll { duration, .. }
-        | EventKind::TaskRun { duration, .. }
-        | EventKind::Call { duration, .. } => duration,
-        _ => Ticks(0),
-    }
 }
 
 impl Stops {

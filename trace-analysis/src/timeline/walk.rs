@@ -13,7 +13,6 @@ use std::collections::{BinaryHeap, HashSet};
 use trace_format::call::CallClass;
 use trace_format::definition::OpenSince;
 use trace_format::event::{Event, EventKind};
-use trace_format::header::BatchKind;
 use trace_format::id::{CallId, FutureId, Open, StackId, ThreadId};
 use trace_format::read::{ClockCursor, ReadAt, Tables, Thread, Timed, TraceFile, Window};
 use trace_format::time::{Nanos, Ticks};
@@ -111,8 +110,7 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
         let read_from = window.and_then(|from| read_from(tables, from));
         let begin = read_from.unwrap_or(bounds(file).0);
         let from = tables.clock.nanos(begin).0.min(window_from);
-        let events = file.index().iter().filter(|entry| entry.kind == BatchKind::Events);
-        let has_cpus = events.clone().any(|entry| entry.thread.as_cpu().is_some());
+        let has_cpus = file.has_cpus();
         let unjoined = unjoined_since(file);
         let mut walk = Self {
             tables,

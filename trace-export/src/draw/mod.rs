@@ -128,7 +128,7 @@ impl<'t, 's, S: Scene> Drawing<'t, 's, S> {
             headings: Headings::default(),
             heap: Snapshots::new(tables),
             threads: Vec::new(),
-            has_cpus: file.index().iter().any(|entry| entry.thread.as_cpu().is_some()),
+            has_cpus: file.has_cpus(),
         }
     }
 

@@ -17,20 +17,14 @@ use crate::varint::{put_varint, zigzag};
 pub fn put_event(out: &mut Vec<u8>, clock: &mut Ticks, event: &Event<'_>) {
     let delta = event.ticks.0.saturating_sub(clock.0);
     let ticks = clock.0 + delta;
-    let duration = match event.kind {
-        EventKind::Region { duration, .. }
-        | EventKind::Poll { duration, .. }
-        | EventKind::TaskRun { duration, .. }
-        | EventKind::Call { duration, .. } => Some(duration.0),
-        _ => None,
-    };
+    let duration = event.kind.duration();
     out.push(opcode_of(&event.kind));
     put_varint(out, delta);
     put_fields(out, &event.kind);
-    if let Some(duration) = duration {
+    if let Some(Ticks(duration)) = duration {
         put_varint(out, duration);
     }
-    *clock = Ticks(ticks.saturating_add(duration.unwrap_or(0)));
+    *clock = Ticks(ticks.saturating_add(duration.unwrap_or(Ticks(0)).0));
 }
 
 fn opcode_of(kind: &EventKind<'_>) -> u8 {

@@ -171,6 +171,18 @@ pub struct Event<'a> {
     pub kind: EventKind<'a>,
 }
 
+impl Event<'_> {
+    /// When it was over: of a complete region, poll, task run or call its end, of all else when it
+    /// happened.
+    #[must_use]
+    pub const fn end(&self) -> Ticks {
+        match self.kind.duration() {
+            Some(duration) => Ticks(self.ticks.0.saturating_add(duration.0)),
+            None => self.ticks,
+        }
+    }
+}
+
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
@@ -438,4 +450,18 @@ pub enum EventKind<'a> {
         /// Its opcode.
         opcode: u8,
     },
+}
+
+impl EventKind<'_> {
+    /// How long a complete region, poll, task run or call took; `None` of all else.
+    #[must_use]
+    pub const fn duration(&self) -> Option<Ticks> {
+        match *self {
+            Self::Region { duration, .. }
+            | Self::Poll { duration, .. }
+            | Self::TaskRun { duration, .. }
+            | Self::Call { duration, .. } => Some(duration),
+            _ => None,
+        }
+    }
 }

@@ -159,6 +159,13 @@ impl<S: ReadAt> TraceFile<S> {
         &self.index
     }
 
+    /// Whether the kernel's switches are in the file: events of CPUs rather than of threads.
+    #[must_use]
+    pub fn has_cpus(&self) -> bool {
+        let mut events = self.index.iter().filter(|entry| entry.kind == BatchKind::Events);
+        events.any(|entry| entry.thread.as_cpu().is_some())
+    }
+
     /// What is wrong with the file, as far as opening it shows: no trailer (`Truncated`), a damaged
     /// index, missing batches and events, bytes behind the end. Damage inside batches of events
     /// shows when they are loaded, if the index was whole.

@@ -130,15 +130,8 @@ fn put_events(out: &mut String, batch: &Batch<'_>) {
 
 fn put_event_line(out: &mut String, event: &Event<'_>) {
     let _ = write!(out, "  {} ", event.ticks.0);
-    let duration = match event.kind {
-        EventKind::Region { duration, .. }
-        | EventKind::Poll { duration, .. }
-        | EventKind::TaskRun { duration, .. }
-        | EventKind::Call { duration, .. } => Some(duration),
-        _ => None,
-    };
     put_event_words(out, &event.kind);
-    if let Some(Ticks(duration)) = duration {
+    if let Some(Ticks(duration)) = event.kind.duration() {
         let _ = write!(out, " for {duration}");
     }
     match event.kind {

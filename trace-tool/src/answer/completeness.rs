@@ -115,8 +115,7 @@ impl Completeness {
 
     /// Of which threads nothing tells what they are called and which of the system's they are.
     fn add_unjoined<S: ReadAt>(&mut self, file: &TraceFile<S>) {
-        let has_cpus = file.index().iter().any(|entry| entry.thread.as_cpu().is_some());
-        let threads = if has_cpus { unjoined(file).len() as u64 } else { 0 };
+        let threads = if file.has_cpus() { unjoined(file).len() as u64 } else { 0 };
         if threads > 0 {
             let of = units::plural(threads, "thread", "threads");
             let what = format!("when {of} ran is not known, as definitions of threads are missing");

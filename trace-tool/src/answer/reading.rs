@@ -197,7 +197,7 @@ impl Reading {
         is_on(facility::OS)
             || is_on(facility::SCHED)
             || !tables.resources.is_empty()
-            || self.file.index().iter().any(|entry| entry.thread.as_cpu().is_some())
+            || self.file.has_cpus()
     }
 
     /// The part that is wanted, with names.

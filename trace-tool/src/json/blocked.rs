@@ -13,6 +13,9 @@ use crate::error::Failure;
 use crate::label::{Labels, call};
 use crate::output::Output;
 
+/// Maximum number of threads or places of a group that are listed; all are counted.
+pub const PARTIES_MAX: usize = 8;
+
 /// What `blocked` answers.
 #[derive(Debug, Serialize)]
 pub struct BlockedOut {
@@ -159,21 +162,32 @@ pub struct WaitGroupOut {
     count: u64,
     /// How long they took together, as far as it lies in the trace.
     total_ns: u64,
-    /// How much of that the threads may have been ready without a CPU: the kernel counted so much
-    /// more of that for them than events show. Of waits for files and pages of memory only.
+    /// How much of that the threads may have been ready without a CPU, at most: the kernel counted
+    /// so much more of that for them than events show. Of waits for files and pages of memory only.
+    /// What is missing of a thread may lie in any of its groups and counts in each: not to be added
+    /// up.
     perhaps_ready_ns: u64,
+    /// The same if what is missing of a thread lay evenly in all its waits for files and pages of
+    /// memory: over the groups of a list no more than what is missing of the threads.
+    perhaps_ready_share_ns: u64,
     #[serde(flatten)]
     spread: SpreadOut,
     /// How many ended because their time was up, and nobody woke the thread.
     timeouts: u64,
     /// Maximum number of threads that waited at once.
     waiters_max: u32,
-    /// Where, the most time first.
+    /// Where, the most time first; the first 8.
     stacks: Vec<AtOut>,
-    /// Who waited, the most time first.
+    /// At how many stacks.
+    stacks_count: usize,
+    /// Who waited, the most time first; the first 8.
     waiters: Vec<PartyOut>,
-    /// Who ended it, and where, the most time first.
+    /// How many threads waited.
+    waiters_count: usize,
+    /// Who ended it, and where, the most time first; the first 8.
     wakers: Vec<PartyOut>,
+    /// How many pairs of a thread and a stack ended it.
+    wakers_count: usize,
     /// Who held the lock, the most waiting caused first.
     holders: Vec<HolderOut>,
     /// Of `total_ns`, how long nobody held the lock: who was woken for it had no CPU.
@@ -210,12 +224,16 @@ impl WaitGroupOut {
             count: group.count,
             total_ns: group.total.0,
             perhaps_ready_ns: group.perhaps_ready.0,
+            perhaps_ready_share_ns: group.perhaps_ready_share.0,
             spread: group.quantiles.into(),
             timeouts: group.timeouts,
             waiters_max: group.waiters_max,
-            stacks: group.stacks.iter().map(|share| AtOut::new(labels, share)).collect(),
-            waiters: group.waiters.iter().map(waiter).collect(),
-            wakers: group.wakers.iter().map(waker).collect(),
+            stacks: AtOut::first(labels, &group.stacks),
+            stacks_count: group.stacks.len(),
+            waiters: group.waiters.iter().take(PARTIES_MAX).map(waiter).collect(),
+            waiters_count: group.waiters.len(),
+            wakers: group.wakers.iter().take(PARTIES_MAX).map(waker).collect(),
+            wakers_count: group.wakers.len(),
             holders: group.holders.iter().map(|holder| HolderOut::new(labels, holder)).collect(),
             free_ns: group.free.0,
             longest: group.longest.iter().map(|wait| WaitOut::new(labels, wait)).collect(),
@@ -235,9 +253,13 @@ pub struct AtOut {
 }
 
 impl AtOut {
-    /// Of a stack's share.
+    /// Of the first stacks of a group.
     #[must_use]
-    pub fn new(labels: Labels<'_>, share: &Share<StackId>) -> Self {
+    pub fn first(labels: Labels<'_>, shares: &[Share<StackId>]) -> Vec<Self> {
+        shares.iter().take(PARTIES_MAX).map(|share| Self::new(labels, share)).collect()
+    }
+
+    fn new(labels: Labels<'_>, share: &Share<StackId>) -> Self {
         let at = StackOut::new(labels, share.of);
         Self { at, count: share.count, total_ns: share.total.0 }
     }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use trace_analysis::life::{CallGroup, OneCall, Share};
 use trace_format::id::{CallId, StackId, ThreadId};
 
-use super::blocked::{AtOut, PartyOut};
+use super::blocked::{AtOut, PARTIES_MAX, PartyOut};
 use super::head::{DisturbancesOut, HeadOut};
 use super::stacks::{ResourceOut, SpreadOut, StackOut, WhoOut};
 use crate::answer::syscalls::{CallsOmitted, SyscallsAnswer};
@@ -126,10 +126,14 @@ pub struct CallGroupOut {
     tiny: u64,
     /// What went wrong, and how often.
     errors: Vec<ErrorOut>,
-    /// From where, the most time first.
+    /// From where, the most time first; the first 8.
     stacks: Vec<AtOut>,
-    /// By whom, the most time first.
+    /// From how many stacks.
+    stacks_count: usize,
+    /// By whom, the most time first; the first 8.
     threads: Vec<PartyOut>,
+    /// By how many threads.
+    threads_count: usize,
     /// The longest, longest first.
     longest: Vec<OneCallOut>,
 }
@@ -149,8 +153,10 @@ impl CallGroupOut {
             bytes: group.bytes,
             tiny: group.tiny,
             errors: group.errors.iter().map(|error| ErrorOut::new(*error)).collect(),
-            stacks: group.stacks.iter().map(|share| AtOut::new(labels, share)).collect(),
-            threads: group.threads.iter().map(thread).collect(),
+            stacks: AtOut::first(labels, &group.stacks),
+            stacks_count: group.stacks.len(),
+            threads: group.threads.iter().take(PARTIES_MAX).map(thread).collect(),
+            threads_count: group.threads.len(),
             longest: group.longest.iter().map(|one| OneCallOut::new(labels, one)).collect(),
         }
     }

@@ -1,5 +1,6 @@
 //! `exectrace blocked`: what the program waited for, who made it wait, and where.
 
+use std::collections::HashSet;
 use std::io::Write;
 
 use trace_analysis::Moment;
@@ -131,13 +132,9 @@ fn resource(labels: Labels<'_>, group: &WaitGroup) -> Option<String> {
 
 /// The different places of a group's waits, the most time first.
 fn places(group: &WaitGroup, labels: Labels<'_>) -> Vec<String> {
-    let mut places = Vec::new();
-    for place in group.all_stacks().filter_map(|stack| labels.places.shown(stack)) {
-        if !places.contains(&place) {
-            places.push(place);
-        }
-    }
-    places
+    let mut known = HashSet::new();
+    let places = group.all_stacks().filter_map(|stack| labels.places.shown(stack));
+    places.filter(|place| known.insert(place.clone())).collect()
 }
 
 fn print_group(
@@ -207,8 +204,8 @@ fn waiters(group: &WaitGroup, labels: Labels<'_>) -> String {
         format!("{} {part}", labels.names.thread(share.of))
     });
     let mut text = shown.collect::<Vec<_>>().join(", ");
-    if group.waiters.len() > PARTIES_SHOWN {
-        text.push_str(" …");
+    if let Some(more) = group.waiters.len().checked_sub(PARTIES_SHOWN).filter(|more| *more > 0) {
+        text.push_str(&format!(" and {} more", units::count(more as u64)));
     }
     text
 }

@@ -296,10 +296,7 @@ fn whatever_threads_write_every_end_has_its_begin() {
                 EventKind::RegionBegin { site, .. } => begins.push((Open::Region(site), ticks)),
                 EventKind::PollBegin { future } => begins.push((Open::Poll(future), ticks)),
                 EventKind::TaskRunBegin { task } => begins.push((Open::Task(task), ticks)),
-                EventKind::Region { duration, .. }
-                | EventKind::Poll { duration, .. }
-                | EventKind::TaskRun { duration, .. } => clocks[thread] += duration.0,
-                _ => {}
+                _ => clocks[thread] += kind.duration().map_or(0, |it| it.0),
             }
             trace.event(thread as u32 + 1, ticks, kind);
             if random.below(50) == 0 {
