@@ -191,7 +191,8 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         if call.blocked > 0 {
             let (reason, named, place) = (call.why.reason, call.why.named, call.place);
             let is_endless = !is_over && self.is_trace_end && call.result.is_none();
-            let waited = Waited { reason, named, place, waker_place, wait, end, is_endless };
+            let waited =
+                Waited { reason, named, place, waker_place, wait, end, is_over, is_endless };
             self.sums.wait(&waited);
             if is_endless {
                 self.keep_unended(call, wait);
@@ -202,7 +203,8 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
             wait = Wait { begin, duration: inside, inside, waker: None, timed_out: false, ..wait };
             let (reason, named, waker_place) = (Reason::PageFault, false, None);
             let (place, is_endless) = (stack, false);
-            let waited = Waited { reason, named, place, waker_place, wait, end, is_endless };
+            let waited =
+                Waited { reason, named, place, waker_place, wait, end, is_over, is_endless };
             self.sums.wait(&waited);
         }
         if call.on_cpu > 0 {
