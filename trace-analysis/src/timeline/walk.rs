@@ -67,6 +67,8 @@ pub(crate) struct Walk<'f, O, F> {
     /// Threads of which it is known whether they run, and some of which it was.
     pub(super) switched: Vec<usize>,
     pub(super) futexes: Futexes,
+    /// Who waits for one lock, while that is looked at: kept for its memory.
+    pub(super) waiters: Vec<usize>,
     pub(super) hands: LockHands,
     pub(super) places: Places<'f>,
     /// What is known of futures, if that is wanted.
@@ -126,6 +128,7 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
             cpus: Cpus::new(from, cpus_watched(tables)),
             switched: Vec::new(),
             futexes: Futexes::default(),
+            waiters: Vec::new(),
             hands: LockHands::default(),
             places: Places::new(tables, symbols),
             async_tasks: None,
