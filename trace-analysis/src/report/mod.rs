@@ -37,6 +37,7 @@ pub mod threads;
 mod waits;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use trace_format::read::ReadAt;
 
@@ -88,7 +89,21 @@ impl Report {
         wanted: Wanted,
         progress: impl FnMut(Progress),
     ) -> Self {
-        Self::observed(trace, wanted, &mut (), progress)
+        Self::observed(trace, wanted, &mut Unwatched(&AtomicBool::new(false)), progress)
+    }
+
+    /// The same, but gives up soon after another thread has said that this is of no use:
+    /// [`Report::read`] may begin before it is known what is wanted.
+    ///
+    /// - Returns `None` if it was said.
+    pub fn read_unless<S: ReadAt>(
+        is_useless: &AtomicBool,
+        trace: &Trace<'_, S>,
+        wanted: Wanted,
+        progress: impl FnMut(Progress),
+    ) -> Option<Self> {
+        let report = Self::observed(trace, wanted, &mut Unwatched(is_useless), progress);
+        (!is_useless.load(Ordering::Relaxed)).then_some(report)
     }
 
     /// The same, shown to an observer.
@@ -138,6 +153,18 @@ impl Report {
             tasks_by_name: by_name,
             lives,
         }
+    }
+}
+
+/// Sees nothing, and wants no more once that is said.
+struct Unwatched<'s>(&'s AtomicBool);
+
+impl Observer for Unwatched<'_> {
+    const IS_ON: bool = false;
+
+    fn is_done(&self) -> bool {
+        // Nothing else is read that the thread that says so has written.
+        self.0.load(Ordering::Relaxed)
     }
 }
 
