@@ -99,10 +99,15 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         !O::IS_ON && tasks.is_none_or(|tasks| tasks.is_fast_region(site, duration))
     }
 
-    /// Such a region is met at its begin.
+    /// Such a region is met at its begin: the clock there, and as nanoseconds.
     #[inline]
-    pub(super) fn begin_leaf(&mut self, who: usize, site: SiteId, ticks: Ticks, end: u64) {
-        let begin = self.nanos(ticks);
+    pub(super) fn begin_leaf(
+        &mut self,
+        who: usize,
+        site: SiteId,
+        (ticks, begin): (Ticks, u64),
+        end: u64,
+    ) {
         self.end_early(who, begin);
         let is_kept = end != BEYOND && !self.living[who].is_too_deep();
         if is_kept && self.living[who].begin_leaf(site, begin, end) {

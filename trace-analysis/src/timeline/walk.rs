@@ -157,7 +157,8 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
     }
 
     pub(super) fn nanos(&self, ticks: Ticks) -> u64 {
-        self.clock.nanos(ticks).0.clamp(self.from, self.to)
+        // Not by `clamp`, which asks each time whether the window is one.
+        self.clock.nanos(ticks).0.max(self.from).min(self.to)
     }
 
     /// When something complete ends: [`BEYOND`] if that is not in the window.
@@ -292,7 +293,7 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
         let end = |duration: Ticks| self.end_of(event.ticks, duration);
         match event.kind {
             EventKind::Region { site, duration, .. } if self.is_leaf(site, duration) => {
-                self.begin_leaf(who, site, event.ticks, end(duration));
+                self.begin_leaf(who, site, (event.ticks, at), end(duration));
             }
             EventKind::Region { site, duration, values } => {
                 let (given, end) = (Given { values, ..Given::default() }, end(duration));
@@ -327,7 +328,7 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
         let given = Given::default();
         match event.kind {
             EventKind::Region { site, duration, .. } if self.is_leaf(site, duration) => {
-                self.begin_leaf(who, site, ticks, end(duration));
+                self.begin_leaf(who, site, (ticks, at), end(duration));
             }
             EventKind::Region { site, duration, values } => {
                 let given = Given { values, ..given };
