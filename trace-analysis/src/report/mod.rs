@@ -6,7 +6,8 @@
 //!   `grouped`; `region_times` is what threads did in the regions of a call site; `long` keeps the
 //!   long waits one by one, for `path`, the critical path of a thread, and `ready` the long times
 //!   without a CPU.
-//! - `children` counts child processes. `files` puts waiting for many files together. `rest` tells which waiting is rest.
+//! - `children` counts child processes. `files` puts waiting for many files together. `rest` tells
+//!   which waiting is rest.
 //! - `summary` and its parts (`regions`, `tasks`, `threads`, `futures`, `counters`, `findings`,
 //!   `by_site`) are filled by `parallel`.
 //! - `slow_tasks`, `profile`, `kernel_times`: what is made of these.

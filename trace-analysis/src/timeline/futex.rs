@@ -319,7 +319,7 @@ impl Futex {
         self.came.push(comer);
     }
 
-    /// Those for whose waiting somebody is to answer who still wait for it as a lock at this moment.
+    /// Those who still wait for it as a lock at this moment, if somebody is to answer for that.
     pub(super) fn waiters_for_lock(&self, at: u64) -> impl Iterator<Item = usize> + '_ {
         let waiters = self.waiters.iter().filter(move |it| it.begin <= at && it.is_to_answer_for());
         waiters.filter(|it| it.reason.is_lock()).map(|it| it.who)
