@@ -2,12 +2,13 @@
 
 use trace_analysis::explain::{Insight, InsightKind, explain};
 use trace_analysis::symbols::Symbols;
-use trace_analysis::{Report, Trace, Wanted};
+use trace_analysis::{Options, Report, Trace, Wanted};
 use trace_format::batch::Compression;
 use trace_format::definition::ResourceKind;
 use trace_format::id::{CallId, OpenCall, StackId, ThreadId};
 use trace_format::read::TraceFile;
 use trace_format::testgen::{TraceBuilder, open_call, os_id};
+use trace_format::time::Ticks;
 
 const MS: u64 = 1_000_000;
 
@@ -29,6 +30,8 @@ const READ_OUTPUT: OpenCall = open_call(CallId::READ, 1, 2);
 const POLL_OUTPUT: OpenCall = open_call(CallId::POLL, 0, 6);
 const READ_SIGNAL: OpenCall = open_call(CallId::READ, 2, 4);
 const JOIN: OpenCall = open_call(CallId::PTHREAD_JOIN, 3, 5);
+const WAIT_FOR_ANY: OpenCall = open_call(CallId::WAITPID, 0, 1);
+const ECHILD: i64 = -10;
 
 /// Waits for the child with this number, from 0 on.
 fn wait(child: u32) -> OpenCall {
@@ -65,9 +68,13 @@ fn off(trace: &mut TraceBuilder, thread: u32, call: OpenCall, (from, to): (u64, 
 }
 
 fn report(trace: TraceBuilder, end: u64) -> (Report, Vec<Insight>) {
+    report_of(trace, end, Options::default())
+}
+
+fn report_of(trace: TraceBuilder, end: u64, options: Options) -> (Report, Vec<Insight>) {
     let file = TraceFile::open(trace.stop(end)).expect("a trace");
     let symbols = Symbols::of_trace(file.tables());
-    let trace = Trace::new(&file).named(&symbols);
+    let trace = Trace::new(&file).named(&symbols).with(options);
     let report = Report::read(&trace, Wanted::default(), |_| {});
     let insights = explain(&trace, &report);
     (report, insights)
@@ -75,7 +82,11 @@ fn report(trace: TraceBuilder, end: u64) -> (Report, Vec<Insight>) {
 
 #[track_caller]
 fn only(trace: TraceBuilder, end: u64, kind: InsightKind) -> Insight {
-    let (_, mut found) = report(trace, end);
+    only_of(report(trace, end).1, kind)
+}
+
+#[track_caller]
+fn only_of(mut found: Vec<Insight>, kind: InsightKind) -> Insight {
     let titles: Vec<_> = found.iter().map(|it| (it.kind.name(), it.title.as_str())).collect();
     assert_eq!((found.len(), found.first().map(|it| it.kind)), (1, Some(kind)), "{titles:?}");
     found.remove(0)
@@ -136,6 +147,52 @@ fn a_child_whose_output_is_still_read_at_the_end_counts_as_well() {
     let title = "main waited 499 ms for 2 child processes, the longest at least 300 ms, \
                  at app::f2 (src/main.rs:2)";
     assert_eq!(found.title, title);
+}
+
+/// The threads but main do nothing.
+fn only_main(trace: &mut TraceBuilder) {
+    [SIGNALS, RUNNER].into_iter().for_each(|it| trace.switch_out(it, MS, os_id(it), false));
+}
+
+#[test]
+fn a_wait_that_no_child_ended_is_for_none() {
+    let mut trace = started();
+    only_main(&mut trace);
+    for child in 0..3_u64 {
+        let at = child * 100 * MS;
+        // It looks whether one has ended, ten times, and then waits for one.
+        for look in 1..=10 {
+            trace.call(MAIN, WAIT_FOR_ANY, at + look * 1_000, 100, 0);
+        }
+        off(&mut trace, MAIN, WAIT_FOR_ANY, (at + MS, at + 90 * MS));
+    }
+    trace.call(MAIN, WAIT_FOR_ANY, 291 * MS, 100, ECHILD);
+    // That of another, which is not its child.
+    trace.call(MAIN, wait(7), 292 * MS, 100, ECHILD);
+    let found = only(trace, 300 * MS, InsightKind::ChildProcesses);
+    assert!(found.title.starts_with("main waited 267 ms for 3 child processes"), "{}", found.title);
+}
+
+#[test]
+fn a_child_that_is_asked_for_again_and_again_counts_once() {
+    let mut trace = started();
+    only_main(&mut trace);
+    trace.call(MAIN, wait(0), MS, 100, 0);
+    trace.begin_call(MAIN, wait(0), 2 * MS);
+    trace.switch_out(MAIN, 2 * MS + 10, os_id(MAIN), false);
+    let found = only(trace, 300 * MS, InsightKind::ChildProcesses);
+    assert!(found.title.starts_with("main waited 298 ms for 1 child process,"), "{}", found.title);
+}
+
+#[test]
+fn a_child_that_is_waited_for_when_a_window_ends_counts_as_well() {
+    let mut trace = started();
+    only_main(&mut trace);
+    off(&mut trace, MAIN, wait(0), (10 * MS, 100 * MS));
+    off(&mut trace, MAIN, wait(1), (110 * MS, 500 * MS));
+    let options = Options { to: Some(Ticks(300 * MS)), ..Options::default() };
+    let found = only_of(report_of(trace, 600 * MS, options).1, InsightKind::ChildProcesses);
+    assert!(found.title.starts_with("main waited 280 ms for 2 child processes"), "{}", found.title);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What is said of tasks that took longer than others of their name.
 
+use std::sync::atomic::AtomicBool;
+
 use trace_analysis::explain::{Insight, InsightKind, explain};
 use trace_analysis::slow_tasks::{SlowTask, slow_tasks};
 use trace_analysis::symbols::Symbols;
@@ -166,4 +168,16 @@ fn tasks_of_the_usual_length_are_none() {
     begin(&mut trace, MS, 50, 0);
     end(&mut trace, 900 * MS, 50);
     assert_eq!(read(trace.stop(1_000 * MS)), (vec![], vec![]));
+}
+
+#[test]
+fn a_walk_that_is_of_no_use_tells_nothing() {
+    let file = TraceFile::open(requests().stop(200 * MS)).expect("a trace");
+    let trace = Trace::new(&file);
+    let read = |is_useless| {
+        Report::read_unless(&AtomicBool::new(is_useless), &trace, Wanted::default(), |_| {})
+    };
+    assert!(read(true).is_none());
+    let lives = read(false).map(|report| report.lives);
+    assert_eq!(lives, Some(Report::read(&trace, Wanted::default(), |_| {}).lives));
 }

@@ -8,11 +8,11 @@ use std::process::Command;
 
 use common::{Bench, Run};
 use trace_format::batch::{BatchInfo, Compression};
-use trace_format::definition::CallsiteKind;
+use trace_format::definition::{CallsiteKind, ResourceKind};
 use trace_format::event::{Event, EventKind, put_event};
 use trace_format::header::{BatchKind, FLAG_RESTATED};
-use trace_format::id::{Open, SiteId, ThreadId};
-use trace_format::testgen::{TraceBuilder, os_id};
+use trace_format::id::{CallId, Open, SiteId, ThreadId};
+use trace_format::testgen::{TraceBuilder, open_call, os_id};
 use trace_format::text::from_text;
 use trace_format::time::Ticks;
 use trace_format::value::Values;
@@ -174,6 +174,20 @@ fn ends_of_what_is_not_open_are_told_apart_from_what_is() {
     assert!(run.out.contains("still open at the end: 20,000 times"), "{}", run.out);
 }
 
+/// Twenty of the processor's seconds are enough for a verb, in a debug build.
+#[cfg(unix)]
+#[track_caller]
+fn end_soon(bench: &Bench, words: &[&str]) {
+    let line = "ulimit -t 20; exec \"$0\" \"$@\"";
+    let (verb, rest) = words.split_first().expect("a verb");
+    let mut command = Command::new("sh");
+    command.args(["-c", line, env!("CARGO_BIN_EXE_exectrace"), verb]);
+    command.arg(bench.path("a.trace")).args(rest).current_dir(bench.path(""));
+    let output = command.output().expect("it runs");
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{verb}: {}: {said}", output.status);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_million_ends_of_what_is_not_open_take_the_same_time_however_much_is() {
@@ -204,22 +218,39 @@ fn a_million_ends_of_what_is_not_open_take_the_same_time_however_much_is() {
         trace.batch(&piece((begins.len() + at * ends.len()) as u32, 100_000, 0), &ends);
     }
     let bench = Bench::new(&trace.stop(1_000));
-    // The processor's seconds of a debug build. To look at all that is open for each end would be
-    // sixty thousand million looks, which take minutes.
-    let line = "ulimit -t 20; exec \"$0\" \"$@\"";
+    // To look at all that is open for each end would be sixty thousand million looks, which take
+    // minutes.
     let export = ["export", "--format", "perfetto", "--output", "a.perfetto"];
     for words in [&["summary"][..], &["threads"], &export] {
-        let (verb, rest) = words.split_first().expect("a verb");
-        let mut command = Command::new("sh");
-        command.args(["-c", line, env!("CARGO_BIN_EXE_exectrace"), verb]);
-        command.arg(bench.path("a.trace")).args(rest).current_dir(bench.path(""));
-        let output = command.output().expect("it runs");
-        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-        assert_eq!(output.status.code(), Some(0), "{verb}: {}: {said}", output.status);
+        end_soon(&bench, words);
     }
     let run = bench.run("summary FILE");
     assert!(run.out.contains("ended on another thread than they began on: 1,000,000 times"));
     assert!(run.out.contains("still open at the end: 60,000 times"), "{}", run.out);
+}
+
+#[cfg(unix)]
+#[test]
+fn wakes_at_a_lock_take_the_same_time_however_many_wait_for_it() {
+    let (waiters, wakes) = (4_000_u32, 50_000_u64);
+    let mut trace = begun();
+    trace.stack(1, &[0x100]);
+    trace.symbol(0x100, &[("std::sys::sync::mutex::futex::Mutex::lock_contended", "", 0)]);
+    trace.resource(1, ResourceKind::Address, 0xf00, "");
+    let (lock, unlock) = (CallId::PTHREAD_MUTEX_LOCK, CallId::PTHREAD_MUTEX_UNLOCK);
+    for thread in 2..waiters {
+        trace.thread(thread, "");
+        trace.begin_call(thread, open_call(lock, 1, 1), 10);
+    }
+    // One thread wakes nobody, and one wakes those that wait, and does so with nobody left, too.
+    for at in 1..wakes {
+        trace.call(waiters, open_call(CallId::FUTEX_WAKE, 1, 0), at * 100, 1, 0);
+        trace.call(waiters + 1, open_call(unlock, 1, 0), at * 100 + 50, 1, 0);
+    }
+    let bench = Bench::new(&trace.stop(wakes * 100));
+    // What each waiter did, looked at for each wake, would be four hundred million looks through
+    // its history.
+    end_soon(&bench, &["blocked"]);
 }
 
 #[test]

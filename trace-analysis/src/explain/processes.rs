@@ -1,14 +1,12 @@
 //! A rule about threads that wait for other processes.
 
-use std::collections::HashSet;
-
-use trace_format::call::CallClass;
-use trace_format::id::{CallId, ResourceId, StackId, ThreadId};
+use trace_format::id::{StackId, ThreadId};
 use trace_format::time::Nanos;
 
 use super::words::{Facts, count, percent, plural, time};
 use super::{Insight, InsightKind};
 use crate::reason::Reason;
+use crate::report::children;
 use crate::report::life::{Share, WaitGroup, saturating_sum};
 
 /// Processes that were waited for this part of the trace's time, in thousandths.
@@ -99,24 +97,8 @@ fn by_place(facts: &Facts<'_>, stacks: &[&Share<StackId>]) -> Vec<(String, Nanos
 
 /// How many child processes these threads waited for.
 fn children_of(facts: &Facts<'_>, threads: &[ThreadId]) -> u64 {
-    let is_wait = |call: CallId| call.info().is_some_and(|info| info.class == CallClass::Process);
-    let lives = facts.lives;
-    let calls = lives.calls.by_resource.iter().filter(|group| is_wait(group.call));
-    let calls = calls.filter(|group| group.threads.iter().any(|it| threads.contains(&it.of)));
-    let (mut named, mut unnamed) = (HashSet::new(), 0);
-    for group in calls {
-        match group.resource {
-            // Any child: each call is for another one.
-            ResourceId(0) => {
-                let own = group.threads.iter().filter(|it| threads.contains(&it.of));
-                unnamed += own.map(|it| it.count).sum::<u64>();
-            }
-            resource => _ = named.insert(resource),
-        }
-    }
-    let open = lives.unended.iter();
-    let open = open.filter(|it| it.reason == Reason::Process && threads.contains(&it.wait.thread));
-    named.len() as u64 + unnamed + open.count() as u64
+    let children = &facts.lives.fine.children;
+    children::count(threads.iter().filter_map(|thread| children.get(thread)))
 }
 
 /// What it cost to start them.

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use trace_format::id::{CallId, ResourceId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
-use super::grouped::{Grouped, Key, Sum, keep_longest, shares, whole};
+use super::grouped::{Grouped, Key, Longest, Sum, shares, whole};
 use super::life::{CallGroup, Calls, OneCall, TINY_BYTES};
 use crate::durations::{Budget, Durations, SLOT_BYTES_MAX, Scratch};
 use crate::timeline::EndedCall;
@@ -51,7 +51,7 @@ struct CallSums {
     tiny: u64,
     errors: Vec<(u32, u64)>,
     durations: Durations,
-    longest: Vec<OneCall>,
+    longest: Longest<OneCall>,
 }
 
 /// All calls.
@@ -130,9 +130,8 @@ impl CallSums {
         self.max = self.max.max(duration.0);
         self.off_cpu = self.off_cpu.saturating_add(ended.off_cpu);
         self.durations.record(duration.0, budget);
-        keep_longest(&mut self.longest, ended.one, |one| {
-            (one.duration, Reverse(one.begin), Reverse(one.thread))
-        });
+        self.longest
+            .add(&ended.one, |one| (one.duration, (Reverse(one.begin), Reverse(one.thread))));
         match u64::try_from(result) {
             Ok(bytes) if ended.has_bytes && bytes > 0 => {
                 self.bytes = self.bytes.saturating_add(bytes);
@@ -166,7 +165,7 @@ impl CallSums {
             errors,
             stacks: Vec::new(),
             threads: Vec::new(),
-            longest: self.longest.clone(),
+            longest: self.longest.to_vec(),
         }
     }
 }

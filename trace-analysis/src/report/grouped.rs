@@ -218,6 +218,43 @@ pub(crate) fn keep_longest<T, L: Ord>(longest: &mut Vec<T>, new: T, length: impl
     longest.truncate(TOP);
 }
 
+/// The [`TOP`] longest of many, longest first.
+#[derive(Debug)]
+pub(super) struct Longest<T> {
+    kept: Vec<T>,
+    /// How long the shortest of these is, once there is no room for more. It stands here as most
+    /// are shorter: for those the list is not looked at.
+    least: Nanos,
+}
+
+impl<T> Default for Longest<T> {
+    fn default() -> Self {
+        Self { kept: Vec::new(), least: Nanos(0) }
+    }
+}
+
+impl<T: Copy> Longest<T> {
+    /// - `length`: how long one is, and what else is compared, as for [`keep_longest`].
+    #[inline]
+    pub(super) fn add<L: Ord>(&mut self, new: &T, length: impl Fn(&T) -> (Nanos, L)) {
+        if length(new).0 >= self.least {
+            self.keep(*new, length);
+        }
+    }
+
+    #[inline(never)]
+    fn keep<L: Ord>(&mut self, new: T, length: impl Fn(&T) -> (Nanos, L)) {
+        keep_longest(&mut self.kept, new, &length);
+        if let Some(least) = self.kept.get(TOP - 1) {
+            self.least = length(least).0;
+        }
+    }
+
+    pub(super) fn to_vec(&self) -> Vec<T> {
+        self.kept.clone()
+    }
+}
+
 /// The sums of all entries.
 pub(super) fn whole<K>(fine: impl Iterator<Item = (K, Sum)>) -> Sum {
     let mut whole = Sum::default();

@@ -15,6 +15,7 @@ use trace_format::id::{CallId, ResourceId, SiteId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
 use super::calls::CallKey;
+use super::children::Children;
 pub(crate) use super::grouped::{Sum, keep_longest, merged, top};
 pub(crate) use super::long::{LongWait, LongWaker};
 use super::waits::WaitKey;
@@ -88,6 +89,8 @@ pub(crate) struct Fine {
     pub(crate) long_waits: Vec<LongWait>,
     /// When each thread was ready and had no CPU, where that was long.
     pub(crate) long_ready: FastMap<ThreadId, Vec<Span>>,
+    /// Which child processes each thread waited for.
+    pub(crate) children: FastMap<ThreadId, Children>,
 }
 
 /// What the threads did inside the regions of one call site that ended or were open at the end, and

@@ -6,7 +6,8 @@
 //!   `grouped`; `region_times` is what threads did in the regions of a call site; `long` keeps the
 //!   long waits one by one, for `path`, the critical path of a thread, and `ready` the long times
 //!   without a CPU.
-//! - `files` puts waiting for many files together. `rest` tells which waiting is rest.
+//! - `children` counts child processes. `files` puts waiting for many files together. `rest` tells
+//!   which waiting is rest.
 //! - `summary` and its parts (`regions`, `tasks`, `threads`, `futures`, `counters`, `findings`,
 //!   `by_site`) are filled by `parallel`.
 //! - `slow_tasks`, `profile`, `kernel_times`: what is made of these.
@@ -14,6 +15,7 @@
 pub mod async_tasks;
 pub(crate) mod by_site;
 mod calls;
+pub(crate) mod children;
 pub mod counters;
 mod files;
 pub mod findings;
@@ -36,6 +38,7 @@ pub mod threads;
 mod waits;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use trace_format::read::ReadAt;
 
@@ -87,7 +90,21 @@ impl Report {
         wanted: Wanted,
         progress: impl FnMut(Progress),
     ) -> Self {
-        Self::observed(trace, wanted, &mut (), progress)
+        Self::observed(trace, wanted, &mut Unwatched(&AtomicBool::new(false)), progress)
+    }
+
+    /// The same, but gives up soon after another thread has said that this is of no use:
+    /// [`Report::read`] may begin before it is known what is wanted.
+    ///
+    /// - Returns `None` if it was said.
+    pub fn read_unless<S: ReadAt>(
+        is_useless: &AtomicBool,
+        trace: &Trace<'_, S>,
+        wanted: Wanted,
+        progress: impl FnMut(Progress),
+    ) -> Option<Self> {
+        let report = Self::observed(trace, wanted, &mut Unwatched(is_useless), progress);
+        (!is_useless.load(Ordering::Relaxed)).then_some(report)
     }
 
     /// The same, shown to an observer.
@@ -137,6 +154,18 @@ impl Report {
             tasks_by_name: by_name,
             lives,
         }
+    }
+}
+
+/// Sees nothing, and wants no more once that is said.
+struct Unwatched<'s>(&'s AtomicBool);
+
+impl Observer for Unwatched<'_> {
+    const IS_ON: bool = false;
+
+    fn is_done(&self) -> bool {
+        // Nothing else is read that the thread that says so has written.
+        self.0.load(Ordering::Relaxed)
     }
 }
 

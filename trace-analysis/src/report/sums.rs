@@ -2,12 +2,14 @@
 
 use std::cmp::Reverse;
 
+use trace_format::call::CallClass;
 use trace_format::event::Event;
 use trace_format::id::{ResourceId, StackId, TaskId, ThreadId};
 use trace_format::read::{ReadAt, Tables};
 use trace_format::time::Nanos;
 
 use super::calls::CallTable;
+use super::children::ChildTable;
 use super::grouped::Sum;
 use super::heap::HeapReport;
 use super::kernel_times::{PerhapsReady, UnseenReady};
@@ -18,6 +20,7 @@ use super::slow_tasks::Runs;
 use super::waits::WaitTable;
 use crate::durations::Scratch;
 use crate::hash::FastMap;
+use crate::reason::Reason;
 use crate::spans::LongSpans;
 use crate::timeline::{EndedCall, EndedRegion, EndedRun, Fold, Found, Stretch, Unended, Waited};
 use crate::trace::{Options, Trace};
@@ -45,6 +48,7 @@ pub(super) struct Sums<'t> {
     /// Samples on CPUs.
     samples: ByStack,
     regions: RegionTable,
+    children: ChildTable,
     unended: Vec<Unended>,
     pub(super) heap: Option<HeapReport>,
     pub(super) runs: Option<Runs>,
@@ -65,6 +69,7 @@ impl<'t> Sums<'t> {
             faults: ByStack::default(),
             samples: ByStack::default(),
             regions: RegionTable::new(tables),
+            children: ChildTable::default(),
             unended: Vec::new(),
             heap: None,
             runs: None,
@@ -94,6 +99,7 @@ impl<'t> Sums<'t> {
             samples: by_stack(self.samples),
             long_waits: self.long.finish(),
             long_ready: self.long_ready.finish(),
+            children: self.children.finish(),
         };
         let mut unended = self.unended;
         unended.retain(|it| wanted(it.wait.thread));
@@ -151,6 +157,7 @@ impl Fold for Sums<'_> {
         (self.ready, self.kernel, self.faults, self.samples) = Default::default();
         self.long_ready = LongSpans::new(READY_NS_MIN);
         self.regions = RegionTable::new(self.tables);
+        self.children = ChildTable::default();
         self.unended.clear();
     }
 
@@ -171,6 +178,9 @@ impl Fold for Sums<'_> {
     fn wait(&mut self, waited: &Waited) {
         self.long.add(waited.reason, &waited.wait, waited.end);
         self.waits.add(waited);
+        if waited.reason == Reason::Process && !waited.is_over {
+            self.children.open(waited);
+        }
     }
 
     fn unended(&mut self, unended: Unended) {
@@ -180,6 +190,9 @@ impl Fold for Sums<'_> {
     fn call(&mut self, call: &EndedCall) {
         self.long.ended(call.call, &call.one);
         self.calls.add(call);
+        if call.call.info().is_some_and(|info| info.class == CallClass::Process) {
+            self.children.ended(call);
+        }
     }
 
     fn ready(&mut self, stack: StackId, ready: Stretch) {

@@ -7,7 +7,7 @@ use trace_format::id::{ResourceId, StackId, ThreadId};
 use trace_format::read::{Tables, Thread};
 use trace_format::time::Nanos;
 
-use super::grouped::{Grouped, Key, Sum, keep_longest, shares, whole};
+use super::grouped::{Grouped, Key, Longest, Sum, shares, whole};
 use super::life::{Wait, WaitGroup, Waits};
 use crate::durations::{Budget, Durations, SLOT_BYTES_MAX, Scratch};
 use crate::hash::FastMap;
@@ -69,7 +69,7 @@ struct WaitSums {
     timeouts: u64,
     durations: Durations,
     /// By duration, the longest first.
-    longest: Vec<Wait>,
+    longest: Longest<Wait>,
 }
 
 /// All waits.
@@ -163,9 +163,7 @@ impl WaitSums {
         self.max = self.max.max(nanos);
         self.timeouts += u64::from(wait.timed_out);
         self.durations.record(nanos, budget);
-        keep_longest(&mut self.longest, *wait, |wait| {
-            (wait.duration, Reverse(wait.begin), Reverse(wait.thread))
-        });
+        self.longest.add(wait, |wait| (wait.duration, (Reverse(wait.begin), Reverse(wait.thread))));
     }
 
     fn finish(&self, key: &WaitKey, parties: WaitParties, scratch: &mut Scratch) -> WaitGroup {
@@ -190,7 +188,7 @@ impl WaitSums {
             wakers: shares(parties.wakers),
             holders: Vec::new(),
             free: Nanos(0),
-            longest: self.longest.clone(),
+            longest: self.longest.to_vec(),
         }
     }
 }

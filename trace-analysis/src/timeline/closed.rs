@@ -131,16 +131,19 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         inside: &Known,
         is_over: bool,
     ) {
-        let is_inner = self.is_inner(who, Open::Region(site));
+        let is_inner = self.is_inner(who, site);
         self.sums.region(&EndedRegion { site, is_over, is_inner, wall, inside: *inside });
     }
 
     /// Whether another region of the same site is around one that is no longer among what is open.
     #[inline]
-    pub(super) fn is_inner(&self, who: usize, open: Open) -> bool {
+    pub(super) fn is_inner(&self, who: usize, site: SiteId) -> bool {
         let living = &self.living[who];
-        let mut around = living.frames.iter().rev().take(AROUND_MAX);
-        around.any(|it| it.open == open) || living.late.has(open)
+        let frames = living.frames.as_slice();
+        let around = &frames[frames.len().saturating_sub(AROUND_MAX)..];
+        // For each region that ends: whole things are compared more slowly.
+        let is_same = |frame: &Frame| matches!(frame.open, Open::Region(it) if it == site);
+        around.iter().any(is_same) || living.late.has(Open::Region(site))
     }
 
     /// A call is over, or the trace is.
@@ -198,7 +201,8 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         if call.blocked > 0 {
             let (reason, named, place) = (call.why.reason, call.why.named, call.place);
             let is_endless = !is_over && call.result.is_none() && !self.go_on.contains(&thread);
-            let waited = Waited { reason, named, place, waker_place, wait, end, is_endless };
+            let waited =
+                Waited { reason, named, place, waker_place, wait, end, is_over, is_endless };
             self.sums.wait(&waited);
             if is_endless && self.is_trace_end {
                 self.keep_unended(call, wait);
@@ -209,7 +213,8 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
             wait = Wait { begin, duration: inside, inside, waker: None, timed_out: false, ..wait };
             let (reason, named, waker_place) = (Reason::PageFault, false, None);
             let (place, is_endless) = (stack, false);
-            let waited = Waited { reason, named, place, waker_place, wait, end, is_endless };
+            let waited =
+                Waited { reason, named, place, waker_place, wait, end, is_over, is_endless };
             self.sums.wait(&waited);
         }
         if call.on_cpu > 0 {

@@ -22,6 +22,8 @@ pub(crate) struct Waited {
     pub(crate) wait: Wait,
     /// When the thread went on.
     pub(crate) end: u64,
+    /// Whether it was over when what is read ended.
+    pub(crate) is_over: bool,
     /// Whether it was not over when the trace ended.
     pub(crate) is_endless: bool,
 }

@@ -14,6 +14,10 @@
 //!   the lock.
 //! - A thread makes others wait for as long as they were blocked meanwhile: so the parts of the
 //!   waiting add up to no more than all of it.
+//!
+//! `holders` is about who held what.
+
+mod holders;
 
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
@@ -23,11 +27,9 @@ use trace_format::call::CallClass;
 use trace_format::id::{CallId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
-use super::history::{Doings, Spots};
-use super::life::Times;
-use super::spent::{BLOCKED, READY, Spent};
-use super::standstill::Stops;
-use super::thread::Living;
+pub use self::holders::Holder;
+pub(super) use self::holders::Meanwhile;
+use self::holders::{Held, HolderKey, LOCKS, Release};
 use crate::hash::FastMap;
 use crate::reason::Reason;
 
@@ -41,43 +43,11 @@ const FUTEXES_MAX: usize = 1 << 16;
 /// however many there are.
 const SWEEP_EACH: usize = FUTEXES_MAX / 16;
 
-/// So many holders are told apart for one lock,
-const HOLDERS_MAX: usize = 256;
-/// and so many of them are told of in the end.
-const HOLDERS_TOLD: usize = 8;
-
 /// Maximum number of threads that came back from their wait for one lock and have not given it up.
 const CAME_MAX: usize = 64;
 
-/// The reasons for which threads wait that another thread can be to blame for.
-const LOCKS: [Reason; 4] = [Reason::Mutex, Reason::RwLockRead, Reason::RwLockWrite, Reason::Once];
-
 /// Linux's number of the error that says that the time was up.
 const ETIMEDOUT: i64 = 110;
-
-/// A thread that held a lock for which others waited, and gave it up at one place.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Holder {
-    /// Who.
-    pub thread: ThreadId,
-    /// Where it gave the lock up.
-    pub stack: StackId,
-    /// How often while others waited.
-    pub count: u64,
-    /// How long others waited meanwhile: the sum over the waiters, those of the threads that were
-    /// asked for ([`WaitGroup::share`](crate::report::life::WaitGroup::share)).
-    pub caused: Nanos,
-    /// How long it is known to have held it while somebody waited.
-    pub held: Nanos,
-    /// The longest of these.
-    pub held_max: Nanos,
-    /// What it did in the time `held`; adds up to that.
-    pub times: Times,
-    /// The call in which it spent most of this time, waiting included; 0 for none.
-    pub slow_call: CallId,
-    /// Where it made the longest of these calls; 0 if that is not known.
-    pub slow_stack: StackId,
-}
 
 /// A call that woke who waited at an address.
 #[derive(Clone, Copy, Debug)]
@@ -146,31 +116,6 @@ struct Comer {
     end: u64,
     /// When the wake was made that ended it, if that is known.
     woken: Option<u64>,
-}
-
-/// What threads did up to a wake.
-pub(super) struct Meanwhile<'w> {
-    pub(super) living: &'w [Living],
-    /// The begin of what counts.
-    pub(super) from: u64,
-    pub(super) stops: &'w Stops,
-}
-
-/// For what others waited, who held it, and where it gave it up. Readers and writers wait for one
-/// lock, and are told apart.
-pub(super) type HolderKey = (Reason, ThreadId, StackId);
-
-/// What one thread held, and gave up at one place.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Held {
-    count: u64,
-    caused: u64,
-    held: u64,
-    held_max: u64,
-    spent: Spent,
-    spots: Spots,
-    /// When it gave the lock up last.
-    released: u64,
 }
 
 impl Wake {
@@ -295,9 +240,10 @@ impl Futexes {
     }
 }
 
-impl Meanwhile<'_> {
-    fn doings(&self, who: usize, from: u64, to: u64) -> Doings {
-        self.living[who].history.doings(from, to)
+impl Waiter {
+    /// Whether its waiting goes on, and is somebody's to answer for.
+    fn is_to_answer_for(&self) -> bool {
+        self.counts && self.woken.is_none()
     }
 }
 
@@ -373,10 +319,10 @@ impl Futex {
         self.came.push(comer);
     }
 
-    /// Those that wait for it as a lock.
-    pub(super) fn waiters_for_lock(&self) -> Vec<usize> {
-        let waiters = self.waiters.iter().filter(|it| it.reason.is_lock());
-        waiters.map(|it| it.who).collect()
+    /// Those who still wait for it as a lock at this moment, if somebody is to answer for that.
+    pub(super) fn waiters_for_lock(&self, at: u64) -> impl Iterator<Item = usize> + '_ {
+        let waiters = self.waiters.iter().filter(move |it| it.begin <= at && it.is_to_answer_for());
+        waiters.filter(|it| it.reason.is_lock()).map(|it| it.who)
     }
 
     /// When the wait of a thread that is still in its call was ended, as far as is known.
@@ -428,91 +374,13 @@ impl Futex {
         Some((last.thread, Nanos(last.end)))
     }
 
-    /// A thread makes a wake, at a lock by giving it up.
-    ///
-    /// - `then`: what threads did up to now; those that wait for the lock are there.
-    pub(super) fn wake(&mut self, who: usize, wake: Wake, then: &Meanwhile<'_>) {
-        let Wake { thread, place, begin, left: woken, .. } = wake;
-        let last = std::mem::replace(&mut self.last_wake, begin);
-        let came = self.came.iter().position(|it| it.thread == thread);
-        let came = came.map(|at| self.came.remove(at));
-        let waits = self.waiters.iter().filter(|it| it.begin <= begin && it.reason.is_lock());
-        let first = waits.clone().map(|it| it.begin).filter(|begin| *begin >= last).min();
-        // With nobody waiting it may have given the lock up, and taken it again.
-        let is_awaited = waits.clone().any(|it| it.begin < last && it.woken.is_none());
-        // Nobody has a lock while it waits for it, or another gives it up.
-        let came_at = came.map_or(last, |came| came.end.max(last));
-        let since = match came {
-            Some(_) if is_awaited => Some(came_at),
-            _ => first.map(|first| first.max(came_at)),
-        };
-        let caused = since.map(|since| self.waited_for((since, begin), then)).unwrap_or_default();
-        if let Some(came) = came.filter(|came| came.woken == Some(last)) {
-            // What it was ready for since it was woken.
-            let from = last.max(then.from);
-            let to = from + then.doings(who, from, came.end).spent.0[READY];
-            let free = self.waited_for((from, first.map_or(to, |first| first.min(to))), then);
-            for (sum, free) in self.free.iter_mut().zip(free) {
-                *sum = sum.saturating_add(free);
-            }
-        }
+    /// Such a wake, which woke somebody, is from now on known to those who wait.
+    pub(super) fn wake(&mut self, wake: Wake, release: &Release) {
         if self.wakes.len() >= WAKES_MAX {
             self.wakes.pop_front();
         }
-        if woken > 0 {
-            self.wakes.push_back(Wake { held_since: since, ..wake });
-        }
-        self.end_oldest(begin, woken);
-        for (reason, caused) in LOCKS.into_iter().zip(caused) {
-            let holder = (reason, thread, place);
-            if self.blame(holder, begin, caused)
-                && let Some(since) = since.map(|since| since.max(then.from))
-            {
-                self.held(holder, then.stops.awake(since, begin), then.doings(who, since, begin));
-            }
-        }
-    }
-
-    /// How long those who still wait for each kind of lock were blocked meanwhile.
-    fn waited_for(&self, (from, to): (u64, u64), then: &Meanwhile<'_>) -> [u64; LOCKS.len()] {
-        let mut waited = [0_u64; LOCKS.len()];
-        let waiters = self.waiters.iter().filter(|it| it.begin <= to && from < to);
-        for waiter in waiters.filter(|it| it.counts && it.woken.is_none()) {
-            if let Some(lock) = LOCKS.iter().position(|lock| *lock == waiter.reason) {
-                let doings = then.doings(waiter.who, waiter.begin.max(from), to);
-                let blocked = doings.spent.0[BLOCKED + waiter.reason as usize];
-                waited[lock] = waited[lock].saturating_add(blocked);
-            }
-        }
-        waited
-    }
-
-    /// A thread held the lock until `released`, and others waited for it meanwhile: `caused`, the
-    /// sum over them. Returns whether this is news, and what it did is to be told
-    /// ([`Futex::held`]): each of the others may tell of the same release.
-    pub(super) fn blame(&mut self, holder: HolderKey, released: u64, caused: u64) -> bool {
-        let is_full = self.holders.len() >= HOLDERS_MAX;
-        let is_late = is_full && !self.holders.contains_key(&holder);
-        self.late += u64::from(caused > 0 && is_late);
-        if caused == 0 || is_late {
-            return false;
-        }
-        let held = self.holders.entry(holder).or_default();
-        held.caused = held.caused.saturating_add(caused);
-        let is_news = held.count == 0 || held.released != released;
-        held.count += u64::from(is_news);
-        held.released = released;
-        is_news
-    }
-
-    /// How long the thread had held the lock that gave it up last, and what it did meanwhile.
-    pub(super) fn held(&mut self, holder: HolderKey, nanos: u64, doings: Doings) {
-        let Some(held) = self.holders.get_mut(&holder) else { return };
-        let Doings { spent, spots } = doings.of(nanos);
-        held.held = held.held.saturating_add(nanos);
-        held.held_max = held.held_max.max(nanos);
-        held.spent.add(&spent);
-        held.spots.merge(&spots);
+        self.wakes.push_back(Wake { held_since: release.since, ..wake });
+        self.end_oldest(wake.begin, wake.left);
     }
 
     /// How many threads a wake woke, now that it is over; of one that was met whole it is known.
@@ -528,34 +396,6 @@ impl Futex {
                 _ => self.end_oldest(begin, woken - 1),
             }
         }
-    }
-
-    /// How long threads waited for this reason while nobody had it: who was woken had no CPU.
-    pub(super) fn free(&self, reason: Reason) -> Nanos {
-        let lock = LOCKS.iter().position(|lock| *lock == reason);
-        Nanos(lock.map_or(0, |lock| self.free[lock]))
-    }
-
-    /// Who held it while others waited for this reason, the most waiting caused first;
-    /// [`HOLDERS_TOLD`] at most.
-    pub(super) fn holders(&self, reason: Reason) -> Vec<Holder> {
-        let mut holders: Vec<_> = self.holders.iter().filter(|(key, _)| key.0 == reason).collect();
-        holders.sort_by_key(|(key, held)| (std::cmp::Reverse(held.caused), **key));
-        let holders = holders.into_iter().take(HOLDERS_TOLD).map(|(&(_, thread, stack), held)| {
-            let (slow_call, slow_stack) = held.spots.most();
-            Holder {
-                thread,
-                stack,
-                count: held.count,
-                caused: Nanos(held.caused),
-                held: Nanos(held.held),
-                held_max: Nanos(held.held_max),
-                times: held.spent.times(),
-                slow_stack,
-                slow_call,
-            }
-        });
-        holders.collect()
     }
 }
 

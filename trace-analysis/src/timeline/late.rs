@@ -112,8 +112,8 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         let spent = frame.account.as_ref().map(|account| account.before);
         let activity = self.living[who].activity_in(&mut frame);
         let rest = match open {
-            Open::Region(_) => Rest::Region {
-                is_inner: self.is_inner(who, open),
+            Open::Region(site) => Rest::Region {
+                is_inner: self.is_inner(who, site),
                 before: frame.before,
                 inside: self.living[who].known().since(&frame.before),
             },

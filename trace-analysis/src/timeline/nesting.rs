@@ -6,7 +6,7 @@ use trace_format::call::CallClass;
 use trace_format::id::{FutureId, Open, OpenCall, SiteId, StackId};
 use trace_format::time::{Nanos, Ticks};
 
-use super::futex::{Futex, Meanwhile, Wake, was_woken, woken};
+use super::futex::{Meanwhile, Wake, was_woken, woken};
 use super::futures::innermost_poll;
 use super::observed::Given;
 use super::places::Meaning;
@@ -99,10 +99,15 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         !O::IS_ON && tasks.is_none_or(|tasks| tasks.is_fast_region(site, duration))
     }
 
-    /// Such a region is met at its begin.
+    /// Such a region is met at its begin: the clock there, and as nanoseconds.
     #[inline]
-    pub(super) fn begin_leaf(&mut self, who: usize, site: SiteId, ticks: Ticks, end: u64) {
-        let begin = self.nanos(ticks);
+    pub(super) fn begin_leaf(
+        &mut self,
+        who: usize,
+        site: SiteId,
+        (ticks, begin): (Ticks, u64),
+        end: u64,
+    ) {
         self.end_early(who, begin);
         let is_kept = end != BEYOND && !self.living[who].is_too_deep();
         if is_kept && self.living[who].begin_leaf(site, begin, end) {
@@ -235,14 +240,24 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
 
     /// A thread makes a wake, at a lock by giving it up.
     fn wake(&mut self, who: usize, resource: u32, wake: Wake) {
-        // What they did up to now tells how long others waited for whom.
-        let futex = self.futexes.get(resource).filter(|_| self.is_inside);
-        for waiter in futex.map_or(Vec::new(), Futex::waiters_for_lock) {
-            self.bring(waiter, wake.begin);
-        }
         let Some(futex) = self.futexes.at(resource) else { return };
-        let (living, from, stops) = (&self.living, self.from, &self.stops);
-        futex.wake(who, wake, &Meanwhile { living, from, stops });
+        let Some(release) = futex.release(&wake) else { return };
+        let is_told = self.is_inside && release.is_awaited(wake.begin);
+        if is_told {
+            // What they did up to now tells how long others waited for whom.
+            let mut waiters = std::mem::take(&mut self.waiters);
+            waiters.extend(futex.waiters_for_lock(wake.begin));
+            for waiter in waiters.drain(..) {
+                self.bring(waiter, wake.begin);
+            }
+            self.waiters = waiters;
+        }
+        let Some(futex) = self.futexes.get_mut(resource) else { return };
+        if is_told {
+            let (living, from, stops) = (&self.living, self.from, &self.stops);
+            futex.blame_holder(who, &wake, &release, &Meanwhile { living, from, stops });
+        }
+        futex.wake(wake, &release);
     }
 
     /// What was opened last ends.

@@ -135,8 +135,10 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
             timed_out: false,
         };
         let end = self.living[who].now;
-        let (named, waker_place, place, is_endless) = (false, None, stack, false);
-        self.sums.wait(&Waited { reason, named, place, waker_place, wait, end, is_endless });
+        let (named, waker_place, place) = (false, None, stack);
+        let (is_over, is_endless) = (true, false);
+        let waited = Waited { reason, named, place, waker_place, wait, end, is_over, is_endless };
+        self.sums.wait(&waited);
     }
 
     fn go_off(&mut self, who: usize, cpu: u32, at: u64, preempted: bool) {

@@ -67,6 +67,8 @@ pub(crate) struct Walk<'f, O, F> {
     /// Threads of which it is known whether they run, and some of which it was.
     pub(super) switched: Vec<usize>,
     pub(super) futexes: Futexes,
+    /// Who waits for one lock, while that is looked at: kept for its memory.
+    pub(super) waiters: Vec<usize>,
     pub(super) hands: LockHands,
     pub(super) places: Places<'f>,
     /// What is known of futures, if that is wanted.
@@ -127,6 +129,7 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
             cpus: Cpus::new(from, cpus_watched(tables)),
             switched: Vec::new(),
             futexes: Futexes::default(),
+            waiters: Vec::new(),
             hands: LockHands::default(),
             places: Places::new(tables, symbols),
             async_tasks: None,
@@ -156,7 +159,8 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
     }
 
     pub(super) fn nanos(&self, ticks: Ticks) -> u64 {
-        self.clock.nanos(ticks).0.clamp(self.from, self.to)
+        // Not by `clamp`, which asks each time whether the window is one.
+        self.clock.nanos(ticks).0.max(self.from).min(self.to)
     }
 
     /// When something complete ends: [`BEYOND`] if that is not in the window.
@@ -291,7 +295,7 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
         let end = |duration: Ticks| self.end_of(event.ticks, duration);
         match event.kind {
             EventKind::Region { site, duration, .. } if self.is_leaf(site, duration) => {
-                self.begin_leaf(who, site, event.ticks, end(duration));
+                self.begin_leaf(who, site, (event.ticks, at), end(duration));
             }
             EventKind::Region { site, duration, values } => {
                 let (given, end) = (Given { values, ..Given::default() }, end(duration));
@@ -326,7 +330,7 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
         let given = Given::default();
         match event.kind {
             EventKind::Region { site, duration, .. } if self.is_leaf(site, duration) => {
-                self.begin_leaf(who, site, ticks, end(duration));
+                self.begin_leaf(who, site, (ticks, at), end(duration));
             }
             EventKind::Region { site, duration, values } => {
                 let given = Given { values, ..given };

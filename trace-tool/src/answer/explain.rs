@@ -33,11 +33,8 @@ impl ExplainAnswer {
     /// # Errors
     /// If there is none, or a file that names were to be taken from can't be read.
     pub fn read(question: &Question, top: usize) -> Result<Self, Failure> {
-        let LifeReading { subject, report } =
-            LifeReading::read_after(question, |reading, summary| {
-                let slow_tasks = reading.slow_tasks(summary);
-                Wanted { async_tasks: true, heap: true, slow_tasks, tasks_by_name: false }
-            })?;
+        let wanted = Wanted { async_tasks: true, heap: true, ..Wanted::default() };
+        let LifeReading { subject, report } = LifeReading::read_with_slow_tasks(question, wanted)?;
         let trace = subject.reading.trace(&subject.symbols);
         let (mut insights, unseen) = (explain(&trace, &report), unseen(&trace, &report));
         let is_told = insights.iter().any(|it| it.kind == InsightKind::HotFunction);

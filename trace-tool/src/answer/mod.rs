@@ -180,17 +180,11 @@ impl LifeReading {
         Ok(Self { subject, report })
     }
 
-    /// The same, one after the other.
-    ///
-    /// - `wants`: what is wanted besides what threads did, given the summary.
-    fn read_after(
-        question: &Question,
-        wants: impl FnOnce(&Reading, &Summary) -> Wanted,
-    ) -> Result<Self, Failure> {
+    /// The same, with what was done in slow tasks.
+    fn read_with_slow_tasks(question: &Question, wanted: Wanted) -> Result<Self, Failure> {
         let reading = Reading::open(&question.file, &question.part)?;
         let symbols = reading.symbols(&question.naming)?;
-        let summary = reading.summary(0, 0);
-        let report = reading.report(&symbols, wants(&reading, &summary));
+        let (summary, report) = reading.summary_and_slow_tasks(&symbols, wanted);
         let subject = Subject::of_lives(reading, symbols, &summary, &report.lives);
         Ok(Self { subject, report })
     }

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use trace_analysis::heap::{Heap, HeapOptions};
 use trace_analysis::life::Lives;
@@ -122,9 +123,20 @@ impl Reading {
     /// The same, and what else is wanted.
     #[must_use]
     pub fn report(&self, symbols: &Symbols, wanted: Wanted) -> Report {
+        let report = self.report_unless(&AtomicBool::new(false), symbols, wanted);
+        report.expect("nobody says that it is of no use")
+    }
+
+    /// The same, until another thread says that it is of no use.
+    fn report_unless(
+        &self,
+        is_useless: &AtomicBool,
+        symbols: &Symbols,
+        wanted: Wanted,
+    ) -> Option<Report> {
         let bar = progress(self.file.bytes());
         let advance = |progress| advance(&bar, progress);
-        let report = Report::read(&self.trace(symbols), wanted, advance);
+        let report = Report::read_unless(is_useless, &self.trace(symbols), wanted, advance);
         bar.finish_and_clear();
         report
     }
@@ -140,15 +152,41 @@ impl Reading {
         symbols: &Symbols,
         wanted: Wanted,
     ) -> (Summary, Report) {
-        let options = self.options();
-        let workers = options.workers.saturating_sub(1).max(1);
-        let trace = Trace::new(&self.file).with(Options { outliers, trees, workers, ..options });
         std::thread::scope(|scope| {
-            let summary = scope.spawn(|| Summary::read(&trace, |_| {}));
+            let summary = scope.spawn(|| self.summary_beside_walk(outliers, trees));
             let report = self.report(symbols, wanted);
             let summary = summary.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             (summary, report)
         })
+    }
+
+    /// The same, with what was done in slow tasks, if there are any. Only the summary knows that:
+    /// the walk begins as if there were none, and begins again if there are.
+    #[must_use]
+    pub fn summary_and_slow_tasks(&self, symbols: &Symbols, wanted: Wanted) -> (Summary, Report) {
+        let is_useless = AtomicBool::new(false);
+        let (summary, slow_tasks, report) = std::thread::scope(|scope| {
+            let summary = scope.spawn(|| {
+                let summary = self.summary_beside_walk(0, 0);
+                let slow_tasks = self.slow_tasks(&summary);
+                is_useless.store(!slow_tasks.is_empty(), Ordering::Relaxed);
+                (summary, slow_tasks)
+            });
+            let report = self.report_unless(&is_useless, symbols, wanted.clone());
+            let summary = summary.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            (summary.0, summary.1, report)
+        });
+        // The walk may have been over first.
+        let report = report.filter(|_| slow_tasks.is_empty());
+        let again = || self.report(symbols, Wanted { slow_tasks, ..wanted });
+        (summary, report.unwrap_or_else(again))
+    }
+
+    fn summary_beside_walk(&self, outliers: usize, trees: usize) -> Summary {
+        let options = self.options();
+        let workers = options.workers.saturating_sub(1).max(1);
+        let trace = Trace::new(&self.file).with(Options { outliers, trees, workers, ..options });
+        Summary::read(&trace, |_| {})
     }
 
     /// The heap, looked at in several ways.
