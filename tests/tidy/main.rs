@@ -4,7 +4,8 @@
 //! Every check is a function from a [`Tree`] to its faults: called here once on the real tree, and
 //! in its own file on small bad ones, so that each is known to be able to fail. `tree` reads files,
 //! `tokens` reads Rust; the checks are `lengths`, `headers`, `unsafety`, `invariants`,
-//! `primitives`, `arrows`, `folders`, `leftovers`, `sleeps`, `data`, `words` and `presence`.
+//! `primitives`, `arrows`, `folders`, `walks`, `leftovers`, `sleeps`, `data`, `words` and
+//! `presence`.
 //!
 //! Exceptions stand beside their check with a reason; one that excuses nothing is a fault itself,
 //! so these lists only shrink. Elsewhere: that FORMAT.md and the code agree
@@ -23,6 +24,7 @@ mod sleeps;
 mod tokens;
 mod tree;
 mod unsafety;
+mod walks;
 mod words;
 
 use std::sync::LazyLock;
@@ -74,6 +76,11 @@ fn dependencies_point_down() {
 #[exectrace::test]
 fn folders_of_a_crate_point_down() {
     check(&folders::faults(&TREE));
+}
+
+#[exectrace::test]
+fn one_loop_follows_a_trace_in_order() {
+    check(&walks::faults(&TREE));
 }
 
 #[exectrace::test]

@@ -69,14 +69,19 @@ fn a_program_that_is_well_gives_no_findings() {
 
 /// One poll of 40 ms that sleeps, or computes.
 fn long_poll(sleeps: bool, other: bool) -> Executor {
+    long_poll_at(sleeps.then_some(BLOCK), other)
+}
+
+/// - `sleeps`: where.
+fn long_poll_at(sleeps: Option<u32>, other: bool) -> Executor {
     let mut e = Executor::new();
     e.spawn(2, 0, 1, HANDLER);
     if other {
         e.spawn(2, 2 * MS, 2, WRITER);
     }
     e.begin_poll(1, MS, 1);
-    if sleeps {
-        e.0.call(1, open_call(CallId::CLOCK_NANOSLEEP, 0, BLOCK), MS, 39 * MS, 0);
+    if let Some(stack) = sleeps {
+        e.0.call(1, open_call(CallId::CLOCK_NANOSLEEP, 0, stack), MS, 39 * MS, 0);
     }
     e.event(1, 41 * MS, EventKind::EndPoll { waits_at: StackId(TIMER) });
     e.poll(1, 42 * MS, 2, TIMER, 100 * US);
@@ -85,12 +90,22 @@ fn long_poll(sleeps: bool, other: bool) -> Executor {
 
 #[test]
 fn who_gave_the_other_tasks_away_may_block() {
-    let mut e = Executor::new();
-    e.spawn(2, 0, 1, HANDLER);
-    e.begin_poll(1, MS, 1);
-    e.0.call(1, open_call(CallId::CLOCK_NANOSLEEP, 0, IN_PLACE), MS, 39 * MS, 0);
-    e.event(1, 41 * MS, EventKind::EndPoll { waits_at: StackId(TIMER) });
-    assert_eq!(insights(e, 500 * MS), []);
+    assert_eq!(insights(long_poll_at(Some(IN_PLACE), false), 500 * MS), []);
+}
+
+#[test]
+fn what_to_do_about_a_long_poll_follows_from_where_it_blocked() {
+    for (stack, advice) in [
+        (BLOCK, "blocking work belongs elsewhere"),
+        // It gave them away, and yet one waited.
+        (IN_PLACE, "it was in block_in_place, which gives the other tasks to another worker"),
+    ] {
+        let e = long_poll_at(Some(stack), true);
+        let found = only(e, 500 * MS, InsightKind::BlockedWorker);
+        let last = found.evidence.last().expect("there is some");
+        assert_eq!(*last, format!("the longest is from 0.001000 s on; {advice}"));
+        assert_eq!(found.stacks, [StackId(stack)]);
+    }
 }
 
 #[test]

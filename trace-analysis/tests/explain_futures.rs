@@ -2,7 +2,10 @@
 
 mod executor;
 
-use executor::{ANSWER, BLOCK_ON, ENDED, Executor, HANDLER, PASS, ROOM, TIME_UP, TIMER, WRITER};
+use executor::{
+    ANSWER, BLOCK_ON, ENDED, Executor, HANDLER, LOCK, PASS, QUERY, RELEASE, ROOM, TIME_UP, TIMER,
+    WRITER,
+};
 use trace_analysis::explain::{Insight, InsightKind, explain};
 use trace_analysis::symbols::Symbols;
 use trace_analysis::{Options, Report, Trace, Wanted};
@@ -242,6 +245,89 @@ fn more_tasks_that_begin_than_end_are_said_to_pile_up() {
     let waits = "180 of them (100%) waited for tokio oneshot at app::handler (src/app.rs:107)";
     assert_eq!(found.evidence[0], waits);
     assert_eq!(insights(piled(PASS), 1000 * MS), [], "who waits for messages may rest");
+}
+
+/// A handler whose two child futures wait; nothing tells which of them it needs.
+///
+/// - `task`: its id; those of its child futures follow it.
+/// - `places`: where these wait.
+fn waits_for_one_of_two(e: &mut Executor, at: u64, task: u64, places: [u32; 2]) {
+    e.begin_poll(1, at, task);
+    for (child, stack) in (task + 1..).zip(places) {
+        e.begin(1, at + 10 * US, child, QUERY);
+        e.poll(1, at + 10 * US, child, stack, 0);
+    }
+    e.event(1, at + 100 * US, trace_format::event::EventKind::EndPoll { waits_at: StackId(0) });
+}
+
+const ONE_OF: &str = "one of tokio channel send at app::handler (src/app.rs:101), tokio oneshot at \
+                      app::handler (src/app.rs:107)";
+
+#[test]
+fn who_waits_for_one_of_several_to_the_end_is_said_to() {
+    let mut e = with_main();
+    e.spawn(MAIN, 500 * US, 1, HANDLER);
+    e.0.begin_call(MAIN, PARK, MS);
+    waits_for_one_of_two(&mut e, 2 * MS, 1, [ROOM, ANSWER]);
+    let found = only(e, 1002 * MS + 100 * US, InsightKind::CriticalPath);
+    let title = "main still waited for a future when the trace stopped, for 1.00 s, and handler \
+                 (src/testgen.rs:1) for";
+    assert_eq!(found.title, format!("{title} {ONE_OF}"));
+    let line = format!("task 1 (handler (src/testgen.rs:1)) waits for {ONE_OF}");
+    assert!(found.evidence[0].starts_with(&line), "{:?}", found.evidence);
+    assert!(found.evidence[0].ends_with("since 0.002100 s, for 1.00 s"), "{:?}", found.evidence);
+}
+
+#[test]
+fn who_may_rest_at_one_of_several_places_is_not_said_to_be_held_up() {
+    for places in [[ANSWER, PASS], [LOCK, PASS], [ROOM, PASS], [ANSWER, TIMER]] {
+        let mut e = with_main();
+        e.spawn(MAIN, 500 * US, 1, HANDLER);
+        e.0.begin_call(MAIN, PARK, MS);
+        waits_for_one_of_two(&mut e, 2 * MS, 1, places);
+        assert_eq!(insights(e, 1002 * MS), [], "{places:?}");
+    }
+    let mut e = Executor::new();
+    for id in (1..=600).step_by(3) {
+        e.spawn(2, id * MS, id, HANDLER);
+        waits_for_one_of_two(&mut e, id * MS + 100 * US, id, [ANSWER, PASS]);
+    }
+    assert_eq!(insights(e, 2000 * MS), []);
+}
+
+#[test]
+fn who_may_have_waited_for_something_else_gives_no_holder_of_a_lock_the_blame() {
+    let locked = |places| {
+        let mut e = Executor::new();
+        e.spawn(1, 0, 9, WRITER);
+        e.poll(2, MS, 9, TIMER, 100 * US);
+        e.spawn(1, 0, 1, HANDLER);
+        waits_for_one_of_two(&mut e, 2 * MS, 1, places);
+        e.wake(1, 90 * MS, 9, 0);
+        e.begin_poll(2, 91 * MS, 9);
+        e.wake(2, 92 * MS, 1, RELEASE);
+        e.end(2, 93 * MS, 9, Outcome::Returned);
+        e.event(2, 93 * MS, trace_format::event::EventKind::End);
+        e.poll(1, 94 * MS, 1, 0, 100 * US);
+        e.end(1, 94_100 * US, 1, Outcome::Returned);
+        insights(e, 100 * MS)
+    };
+    let found = locked([LOCK, LOCK]);
+    let kinds: Vec<_> = found.iter().map(|it| it.kind).collect();
+    assert_eq!(kinds, [InsightKind::LockAcrossAwait], "{found:?}");
+    assert_eq!(locked([LOCK, PASS]), []);
+}
+
+#[test]
+fn tasks_that_pile_up_before_one_of_several_are_said_to_wait_for_one_of_them() {
+    let mut e = Executor::new();
+    for id in (1..=600).step_by(3) {
+        e.spawn(2, id * MS, id, HANDLER);
+        waits_for_one_of_two(&mut e, id * MS + 100 * US, id, [ROOM, ANSWER]);
+    }
+    let found = only(e, 2000 * MS, InsightKind::Backlog);
+    assert!(found.title.starts_with("200 of 200 async tasks"), "{}", found.title);
+    assert_eq!(found.evidence[0], format!("200 of them (100%) waited for {ONE_OF}"));
 }
 
 #[test]

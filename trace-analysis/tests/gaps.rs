@@ -171,6 +171,31 @@ fn what_a_thread_could_not_restate_is_as_old_as_it_was() {
 }
 
 #[test]
+fn what_was_open_before_a_damaged_batch_that_is_the_last_has_lost_its_end() {
+    for (state_before, state_behind, counts) in
+        [(false, false, (0, 1)), (true, false, (0, 1)), (true, true, (1, 0))]
+    {
+        let mut trace = started();
+        trace.begin(1, 1, START + 1_000);
+        if state_before {
+            trace.generation(START + 2_000);
+        }
+        let damaged = unreadable(&mut trace, 1, START + 3_000);
+        if state_behind {
+            trace.generation(START + 50_000);
+        }
+        let bytes = stop(trace, START + 100_000, damaged);
+        let file = TraceFile::open(bytes).expect("a trace");
+        let summary = Summary::read(&Trace::new(&file), |_| {});
+        let [region] = summary.regions.as_slice() else { panic!("{:?}", summary.regions) };
+        assert_eq!((region.unfinished, region.lost_ends), counts);
+        // Only one that is known to be open takes its time.
+        let total = if state_behind { Nanos(99_000) } else { Nanos(0) };
+        assert_eq!((region.count, region.total), (0, total));
+    }
+}
+
+#[test]
 fn what_is_open_stays_so_over_pieces_that_are_not_restated() {
     let mut trace = started();
     trace.write_definitions();

@@ -11,6 +11,7 @@ use trace_analysis::{Finding, FindingKind, Report, Summary, Trace, Wanted};
 use trace_format::batch::Compression;
 use trace_format::definition::CallsiteKind;
 use trace_format::event::EventKind;
+use trace_format::header::BatchKind;
 use trace_format::id::{FutureId, Open, SiteId, TaskId};
 use trace_format::read::TraceFile;
 use trace_format::testgen::{TraceBuilder, os_id};
@@ -34,13 +35,20 @@ fn detached(trace: &mut TraceBuilder, thread: u32, open: Open, (begin, at): (u64
 }
 
 /// Per call site: how many ended, and the time inside.
-fn both(bytes: Vec<u8>) -> [Vec<(SiteId, u64, Nanos)>; 2] {
+type Sums = Vec<(SiteId, u64, Nanos)>;
+
+/// As both ways of reading have them, of a trace without faults.
+fn both(bytes: Vec<u8>) -> [Sums; 2] {
     let file = TraceFile::open(bytes).expect("a trace");
     assert!(file.faults().is_empty());
-    let trace = Trace::new(&file);
-    let summary = Summary::read(&trace, |_| {});
+    let summary = Summary::read(&Trace::new(&file), |_| {});
     let is_misnested = |it: &Finding| matches!(it.kind, FindingKind::Misnested { .. });
     assert!(summary.findings.iter().all(is_misnested), "no word of another thread");
+    sums(&file, &summary)
+}
+
+fn sums(file: &TraceFile<Vec<u8>>, summary: &Summary) -> [Sums; 2] {
+    let trace = Trace::new(file);
     let summary = summary.regions.iter().map(|it| (it.site, it.count, it.total));
     let lives = Lives::read(&trace, |_| {});
     let lives = lives.regions.iter().map(|it| {
@@ -48,7 +56,10 @@ fn both(bytes: Vec<u8>) -> [Vec<(SiteId, u64, Nanos)>; 2] {
         (it.site, it.count, Nanos(parts.iter().map(|part| part.0).sum()))
     });
     let mut all = [summary.collect::<Vec<_>>(), lives.collect()];
-    all.iter_mut().for_each(|sums| sums.sort());
+    for sums in &mut all {
+        sums.retain(|(_, count, total)| (*count, *total) != (0, Nanos(0)));
+        sums.sort();
+    }
     all
 }
 
@@ -82,40 +93,74 @@ fn one_whose_end_never_comes_ended_with_what_was_around_it() {
     assert_eq!(lives, summary);
 }
 
-#[test]
-fn whatever_the_order_both_ways_of_reading_count_the_same() {
-    for seed in 1..60 {
-        let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ seed << 32);
-        let mut trace = started(2);
-        let (mut open, mut now) = ([Vec::new(), Vec::new()], 1_000);
-        for _ in 0..300 {
-            let thread = random.below(2) as usize;
-            now += 1 + random.below(20);
-            let id = thread as u32 + 1;
-            match random.below(9) {
-                0..=3 if open[thread].len() < 12 => {
-                    let site = 1 + random.below(4) as u32;
-                    trace.begin(id, site, now);
-                    open[thread].push((Open::Region(SiteId(site)), now));
-                }
-                4 => trace.switch_out(thread as u32, now, os_id(id), false),
-                5 => trace.switch_in(thread as u32, now, os_id(id)),
-                _ if open[thread].is_empty() => {}
-                _ => {
-                    let at = random.below(open[thread].len() as u64) as usize;
-                    let (it, begin) = open[thread].remove(at);
-                    detached(&mut trace, id, it, (begin, now));
-                }
+/// Two threads on CPUs of their own that open regions, and runs of tasks, and end them.
+///
+/// - `is_nested`: in the right order, in many batches, so that what is open is restated.
+fn random(seed: u64, is_nested: bool) -> Vec<u8> {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ seed << 32);
+    let mut trace = started(2);
+    trace.batch_bytes_max(if is_nested { 100 } else { 1 << 16 });
+    let (mut open, mut now, mut task) = ([Vec::new(), Vec::new()], 1_000, 0);
+    for _ in 0..300 {
+        let thread = random.below(2) as usize;
+        now += 1 + random.below(20);
+        let id = thread as u32 + 1;
+        match random.below(10) {
+            0..=3 if open[thread].len() < 12 => {
+                let site = 1 + random.below(4) as u32;
+                trace.begin(id, site, now);
+                open[thread].push((Open::Region(SiteId(site)), now));
             }
-        }
-        for (id, open) in (1..).zip(open) {
-            for (it, begin) in open {
-                now += 1;
+            4 => trace.switch_out(thread as u32, now, os_id(id), false),
+            5 => trace.switch_in(thread as u32, now, os_id(id)),
+            6 if open[thread].len() < 12 => {
+                task += 1;
+                trace.event(id, now, EventKind::TaskRunBegin { task: TaskId(task) });
+                open[thread].push((Open::Task(TaskId(task)), now));
+            }
+            _ if open[thread].is_empty() => {}
+            _ => {
+                let last = open[thread].len() - 1;
+                let any = random.below(last as u64 + 1) as usize;
+                let (it, begin) = open[thread].remove(if is_nested { last } else { any });
                 detached(&mut trace, id, it, (begin, now));
             }
         }
-        let [summary, lives] = both(trace.stop(now + 1_000));
+    }
+    for (id, open) in (1..).zip(open) {
+        for (it, begin) in open.into_iter().rev() {
+            now += 1;
+            detached(&mut trace, id, it, (begin, now));
+        }
+    }
+    trace.stop(now + 1_000)
+}
+
+#[test]
+fn whatever_the_order_both_ways_of_reading_count_the_same() {
+    for seed in 1..60 {
+        let [summary, lives] = both(random(seed, false));
         assert_eq!(summary, lives, "seed {seed}");
+    }
+}
+
+#[test]
+fn whatever_is_damaged_both_ways_of_reading_count_the_same() {
+    for seed in 1..120 {
+        let mut bytes = random(seed, true);
+        let at = {
+            let file = TraceFile::open(bytes.as_slice()).expect("a trace");
+            let events = file.index().iter().filter(|entry| entry.kind == BatchKind::Events);
+            let events: Vec<_> = events.collect();
+            let entry = events[events.len() * seed as usize / 120];
+            (entry.offset + u64::from(entry.bytes)) as usize - 1
+        };
+        bytes[at] ^= 0xff;
+        let file = TraceFile::open(bytes).expect("a trace");
+        let summary = Summary::read(&Trace::new(&file), |_| {});
+        assert!(summary.findings.iter().any(|it| it.kind.is_loss()), "seed {seed}: at {at}");
+        let [summary, lives] = sums(&file, &summary);
+        assert_eq!(summary, lives, "seed {seed}: at {at}");
     }
 }
 

@@ -1,5 +1,5 @@
-//! A picture says what the reports say of the same trace: times in every state, calls, wakes,
-//! polls, regions.
+//! A picture says what the reports say of the same trace, whole and damaged: times in every state,
+//! calls, wakes, polls, regions.
 
 #[path = "../../trace-analysis/tests/common/machine.rs"]
 mod machine;
@@ -7,18 +7,22 @@ mod machine;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use machine::Machine;
+use machine::random::Random;
 use trace_analysis::async_tasks::AsyncTasks;
 use trace_analysis::life::Lives;
 use trace_analysis::symbols::Symbols;
-use trace_analysis::{Summary, Trace};
+use trace_analysis::{Finding, Summary, Trace};
 use trace_export::draw::{Totals, draw};
 use trace_export::scene::{
     Arrow, Detail, Label, Mark, Number, OsThread, Scene, State, Track, TrackKind,
 };
 use trace_format::batch::Compression;
-use trace_format::id::StackId;
+use trace_format::definition::CallsiteKind;
+use trace_format::event::EventKind;
+use trace_format::id::{Open, SiteId, StackId};
 use trace_format::read::TraceFile;
-use trace_format::testgen::{everything, os_id, tight_loops};
+use trace_format::testgen::{TraceBuilder, everything, os_id, tight_loops};
+use trace_format::time::Ticks;
 
 /// A picture, as sums.
 #[derive(Default)]
@@ -27,8 +31,10 @@ struct Sums {
     last: HashMap<Track, u64>,
     /// What is open on each track: when it began, and its label.
     open: HashMap<Track, Vec<(u64, String)>>,
-    /// Of each label: how many slices ended, and their time.
+    /// Of each label: how many slices ended, and their time. Of what has lost its end, none.
     slices: HashMap<String, (u64, u64)>,
+    /// Slices that ended with what was around them: label and begin, and their time.
+    cut: HashMap<(String, u64), u64>,
     /// Of each thread: its state, and since when.
     states: HashMap<u64, (State, u64)>,
     /// Time running, ready, asleep.
@@ -53,7 +59,27 @@ fn label(mark: &Mark<'_>) -> String {
     }
 }
 
+/// In words, how something ended that did not end as it should.
+fn ended<'d>(details: &[Detail<'d>]) -> Option<&'d str> {
+    details.iter().find_map(|detail| match *detail {
+        Detail::Word("ended", how) => Some(how),
+        _ => None,
+    })
+}
+
+fn duration(details: &[Detail<'_>]) -> Option<u64> {
+    details.iter().find_map(|detail| match *detail {
+        Detail::Number("duration_ns", nanos) => Some(nanos),
+        _ => None,
+    })
+}
+
 impl Sums {
+    fn add_slice(&mut self, label: String, nanos: u64) {
+        let slices = self.slices.entry(label).or_default();
+        *slices = (slices.0 + 1, slices.1 + nanos);
+    }
+
     /// S2: on a track time does not run back.
     fn at(&mut self, track: Track, at: u64) {
         let last = self.last.insert(track, at).unwrap_or(0);
@@ -81,6 +107,10 @@ impl Sums {
     }
 
     fn finish(&mut self, end: u64) {
+        // What has no end of its own ended with what was around it.
+        for ((label, _), nanos) in std::mem::take(&mut self.cut) {
+            self.add_slice(label, nanos);
+        }
         for (state, since) in std::mem::take(&mut self.states).into_values() {
             self.spend(state, end - since);
         }
@@ -117,12 +147,17 @@ impl Scene for Sums {
         assert!(open.len() <= Self::DEPTH_MAX, "S1");
     }
 
-    fn end(&mut self, track: Track, at: u64, _: &[Detail<'_>]) {
+    fn end(&mut self, track: Track, at: u64, details: &[Detail<'_>]) {
         self.at(track, at);
         let open = self.open.entry(track).or_default();
         let (begin, label) = open.pop().expect("S1: something is open");
-        let slices = self.slices.entry(label).or_default();
-        *slices = (slices.0 + 1, slices.1 + at - begin);
+        match ended(details) {
+            Some("earlier: its end is not in the trace") => {}
+            Some("with the one around it: mis-nested") => {
+                self.cut.insert((label, begin), at - begin);
+            }
+            _ => self.add_slice(label, at - begin),
+        }
     }
 
     fn instant(&mut self, track: Track, at: u64, mark: &Mark<'_>) {
@@ -130,6 +165,12 @@ impl Scene for Sums {
         for arrow in mark.arrows {
             let Arrow::Wake(call) = arrow else { continue };
             self.woken.push((*call, self.threads[&track]));
+        }
+        if ended(mark.details) == Some("here: what was around it had ended first") {
+            let nanos = duration(mark.details).expect("it is told with the end");
+            let before = self.cut.remove(&(label(mark), at - nanos));
+            assert!(before.is_some_and(|shown| shown <= nanos), "it was cut at most that long");
+            return self.add_slice(label(mark), nanos);
         }
         *self.instants.entry(label(mark)).or_default() += 1;
     }
@@ -191,6 +232,88 @@ fn states_calls_and_wakes_are_those_of_the_report() {
         let [region] = lives.regions.as_slice() else { panic!("seed {seed}: one call site") };
         let inside: u64 = threads.iter().flat_map(|thread| thread.regions).sum();
         assert_eq!(sums.slices["site 1"], (region.count, inside), "seed {seed}");
+    }
+}
+
+#[test]
+fn of_a_damaged_machine_the_picture_shows_what_the_report_counts() {
+    for seed in 1..40 {
+        let mut machine = Machine::new(0x2545_f491_4f6c_dd1d ^ seed << 32);
+        (0..3_000).for_each(|_| machine.step());
+        let mut bytes = machine.finish().0;
+        let at = bytes.len() * seed as usize / 41;
+        bytes[at] ^= 0xff;
+        let (sums, _, lives, _, summary) = drawn(&bytes);
+        assert!(summary.findings.iter().any(|it| it.kind.is_loss()), "seed {seed}: it is damaged");
+        let mut times = [0; 3];
+        for life in &lives.threads {
+            let of = &life.times;
+            let of = [of.running.0 + of.in_calls.0, of.ready.0, of.blocked().0];
+            times.iter_mut().zip(of).for_each(|(sum, of)| *sum += of);
+        }
+        // Behind a CPU's lost batch only the next switch says what there was, too late to draw.
+        let is_cpu = |it: &Finding| it.thread.is_some_and(|thread| thread.as_cpu().is_some());
+        if summary.findings.iter().any(is_cpu) {
+            let unknown: u64 = lives.threads.iter().map(|life| life.times.unknown.0).sum();
+            for (shown, told) in sums.spent.iter().zip(times) {
+                assert!(shown.abs_diff(told) <= unknown, "seed {seed}: {shown} for {told}");
+            }
+        } else {
+            assert_eq!(sums.spent, times, "seed {seed}");
+        }
+        for group in &lives.calls.by_call {
+            let name = group.call.info().expect("a known call").name;
+            assert_eq!(sums.slices[name], (group.count, group.total.0), "seed {seed}: {name}");
+        }
+        // Where nothing is known of a wait but its end, only the picture has its wake.
+        let shown = sums.wakes();
+        for (of, count) in wakers(&lives) {
+            assert!(shown.get(&of).is_some_and(|it| *it >= count), "seed {seed}: {of:?}");
+        }
+        for region in summary.regions.iter().filter(|region| region.count > 0) {
+            let slices = sums.slices.get(&format!("site {}", region.site.0));
+            assert_eq!(slices, Some(&(region.count, region.total.0)), "seed {seed}");
+        }
+    }
+}
+
+/// Two threads whose regions end in another order than they began; all end.
+fn interleaved(seed: u64) -> Vec<u8> {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ seed << 32);
+    let mut trace = TraceBuilder::started(Compression::None);
+    (1..=12).for_each(|site| trace.callsite(site, CallsiteKind::Region, &format!("site{site}")));
+    (1..=2).for_each(|thread| trace.thread(thread, "t"));
+    let (mut open, mut now) = ([Vec::new(), Vec::new()], 1_000);
+    for step in 0..400 {
+        let thread = random.below(2) as usize;
+        now += 1 + random.below(20);
+        let (id, open) = (thread as u32 + 1, &mut open[thread]);
+        // None of them is open twice: time counts once.
+        let site = 1 + random.below(12) as u32;
+        if step < 350 && random.below(2) == 0 && open.iter().all(|(it, _)| *it != site) {
+            trace.begin(id, site, now);
+            open.push((site, now));
+        } else if !open.is_empty() {
+            let (site, begin) = open.remove(random.below(open.len() as u64) as usize);
+            let (open, since) = (Open::Region(SiteId(site)), Ticks(now - begin));
+            trace.event(id, now, EventKind::EndDetached { open, since });
+        }
+    }
+    assert!(open.iter().all(Vec::is_empty), "there are enough steps to end them");
+    trace.stop(now + 1_000)
+}
+
+#[test]
+fn regions_that_end_in_another_order_have_their_own_times_in_the_picture() {
+    for seed in 1..40 {
+        let (sums, totals, _, _, summary) = drawn(&interleaved(seed));
+        assert_eq!(totals.unfinished, 0, "seed {seed}");
+        assert_eq!(summary.regions.len(), 12, "seed {seed}");
+        assert!(summary.regions.iter().any(|region| region.misnested > 0), "seed {seed}");
+        for region in &summary.regions {
+            let slices = sums.slices.get(&format!("site {}", region.site.0));
+            assert_eq!(slices, Some(&(region.count, region.total.0)), "seed {seed}: {region:?}");
+        }
     }
 }
 

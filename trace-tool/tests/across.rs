@@ -1,5 +1,5 @@
 //! All commands say the same of one trace: what two of them count, they count alike, on traces of a
-//! machine whose threads do anything, and on damaged ones.
+//! machine whose threads do anything, on damaged ones, and in windows.
 
 mod common;
 #[path = "../../trace-analysis/tests/common/machine.rs"]
@@ -20,40 +20,68 @@ struct Said {
     blocked: Value,
     syscalls: Value,
     explain: Value,
+    regions: Value,
+    tasks: Value,
+    of_async: Value,
     /// The lines.
     events: Vec<Value>,
+    /// The window's end, if it has one of its own: what ends then or later has not ended.
+    to: Option<u64>,
     /// Of all commands that have one.
     missing: Vec<(&'static str, Value)>,
 }
 
 const VERBS: [&str; 10] = [
-    "summary",
+    "summary --limit 0",
     "threads",
     "blocked --by reason --top 0",
     "syscalls --top 0",
     "explain --top 0",
     "check",
-    "regions",
-    "tasks",
-    "async",
+    "regions --limit 0",
+    "tasks --limit 0",
+    "async --top 0",
     "heap",
 ];
 
 impl Said {
     fn new(trace: &[u8]) -> Self {
+        Self::within(trace, "")
+    }
+
+    /// - `window`: what the command line says of it.
+    fn within(trace: &[u8], window: &str) -> Self {
         let bench = Bench::new(trace);
         let answers = VERBS.map(|verb| {
-            let run = bench.run(&format!("{verb} FILE --json"));
+            // A heap's window ends where it is looked at, and has no other end.
+            let (begin, _) = window.split_once("--to").unwrap_or((window, ""));
+            let window = if verb == "heap" { begin } else { window };
+            let run = bench.run(&format!("{verb} FILE --json {window}"));
             serde_json::from_str::<Value>(&run.out)
                 .unwrap_or_else(|error| panic!("{verb}: {error}: {}{}", run.out, run.err))
         });
-        let lines = bench.run("events FILE --json").out;
+        let lines = bench.run(&format!("events FILE --json {window}")).out;
         let line = |line| serde_json::from_str(line).expect("JSON");
-        let missing = VERBS.iter().zip(&answers).map(|(&verb, it)| (verb, it["missing"].clone()));
-        let missing = missing.collect();
-        let [summary, threads, blocked, syscalls, explain, ..] = answers;
+        let alike = VERBS.iter().zip(&answers);
+        let alike = alike.filter(|(verb, _)| **verb != "heap" || !window.contains("--to"));
+        let missing = alike.map(|(&verb, it)| (verb, it["missing"].clone())).collect();
+        let [summary, threads, blocked, syscalls, explain, _, regions, tasks, of_async, _] =
+            answers;
         let events = lines.lines().map(line).collect();
-        Self { summary, threads, blocked, syscalls, explain, events, missing }
+        let to = window.contains("--to").then(|| number(&summary["to_ns"]));
+        Self {
+            summary,
+            threads,
+            blocked,
+            syscalls,
+            explain,
+            regions,
+            tasks,
+            of_async,
+            events,
+            to,
+            missing,
+        }
     }
 
     fn check(&self, name: &str) {
@@ -70,6 +98,45 @@ impl Said {
             assert_eq!(self.calls(), self.ended_calls(), "{name}: calls by function");
         }
         self.check_locks(name);
+        self.check_annotations(name);
+    }
+
+    /// Regions, tasks and polls that ended, as lines say so.
+    fn check_annotations(&self, name: &str) {
+        let regions = self.ended(["region", "region_end"], |line| line["site"].to_string());
+        for (verb, answer) in [("summary", &self.summary), ("regions", &self.regions)] {
+            let of = list(&answer["regions"]).iter();
+            let counts = of.map(|it| {
+                (it["site"].to_string(), number(&it["count"]) + number(&it["lost_ends"]))
+            });
+            assert_eq!(sums(counts), regions, "{name}: regions of {verb}");
+        }
+        let tasks = self.ended(["task_end"; 2], |_| String::new());
+        for (verb, answer) in [("summary", &self.summary), ("tasks", &self.tasks)] {
+            let counts = list(&answer["tasks"]["names"]).iter();
+            let counts = counts.map(|it| (String::new(), number(&it["count"])));
+            assert_eq!(sums(counts), tasks, "{name}: tasks of {verb}");
+        }
+        let polls = self.ended(["poll", "poll_end"], |_| String::new());
+        let of_sites = ["sites", "children"].map(|of| list(&self.of_async[of]).iter());
+        let counts = of_sites.into_iter().flatten();
+        let counts = counts.map(|it| (String::new(), number(&it["polls"])));
+        assert_eq!(sums(counts), polls, "{name}: polls of async");
+    }
+
+    /// How many things ended, by what they have in common.
+    fn ended(&self, kinds: [&str; 2], of: fn(&Value) -> String) -> BTreeMap<String, u64> {
+        // An end of nothing is nobody's; of what is one event the line stands at its begin.
+        let is_known =
+            |line: &Value| ["site", "future", "task", "call"].iter().any(|id| !line[id].is_null());
+        let is_over = |line: &Value| {
+            let is_whole = line["kind"] == kinds[0];
+            let nanos = if is_whole { line["duration_ns"].as_u64().unwrap_or(0) } else { 0 };
+            self.to.is_none_or(|to| number(&line["at_ns"]) + nanos < to)
+        };
+        let of_kind =
+            self.events.iter().filter(|line| kinds.iter().any(|kind| line["kind"] == *kind));
+        sums(of_kind.filter(|line| is_known(line) && is_over(line)).map(|line| (of(line), 1)))
     }
 
     /// By reason, how long threads waited.
@@ -98,9 +165,7 @@ impl Said {
 
     /// The same, as lines say so.
     fn ended_calls(&self) -> BTreeMap<String, u64> {
-        let has_ended =
-            |line: &&Value| ["call", "call_end"].iter().any(|kind| line["kind"] == *kind);
-        sums(self.events.iter().filter(has_ended).map(|line| (text(&line["call"]), 1)))
+        self.ended(["call", "call_end"], |line| text(&line["call"]))
     }
 
     /// Threads that `explain` names for a lock are who held it in `blocked`, the worst first, then
@@ -181,6 +246,33 @@ fn machines() {
         let said = Said::new(&machine(seed, 2_000));
         said.check(&format!("seed {seed}"));
         assert!(!said.waits().is_empty() && said.calls().len() > 2, "seed {seed}");
+    }
+}
+
+/// Of a machine of 2,000 steps, which take about a millisecond.
+const WINDOWS: [&str; 3] = ["--from 300us", "--to 700us", "--from 300us --to 700us"];
+
+#[test]
+fn machines_in_windows() {
+    for (seed, window) in (1..=12).zip(WINDOWS.iter().cycle()) {
+        let mut trace = machine(seed, 2_000);
+        Said::within(&trace, window).check(&format!("seed {seed}, {window}"));
+        let at = trace.len() / 2;
+        trace[at] ^= 0xff;
+        let damaged = Said::within(&trace, window);
+        damaged.check(&format!("seed {seed}, {window}, byte {at}"));
+    }
+}
+
+#[test]
+fn annotations_in_windows() {
+    for (trace, windows) in [
+        (long(), ["--from 5ms --to 11ms", "--from 12345us"]),
+        (server::server(), ["--from 105ms --to 333ms", "--to 222ms"]),
+    ] {
+        for window in windows {
+            Said::within(&trace, window).check(window);
+        }
     }
 }
 

@@ -129,6 +129,25 @@ fn a_test_that_sleeps_is_blocked_where_calls_are_recorded() {
 }
 
 #[test]
+fn names_of_what_ran_are_kept_by_build_id_for_when_it_is_built_anew() {
+    let cache = tempfile::tempdir().expect("a folder");
+    let path = cache.path().to_str().expect("it is text");
+    let run = run("--record os test -p library --lib", &[("XDG_CACHE_HOME", path)]);
+    assert_eq!(run.code, Some(0), "{}\n{}", run.out, run.err);
+    let kept = fs::read_dir(cache.path().join("exectrace/names")).expect("names were kept");
+    let kept: Vec<_> = kept.map(|entry| entry.expect("it can be read").path()).collect();
+    let is_of_test = |path: &&PathBuf| {
+        fs::read_to_string(path).expect("it is text").contains("library::tests::takes_long")
+    };
+    let of_test = kept.iter().find(is_of_test).expect("where the test slept has a name");
+    let build_id = of_test.file_stem().and_then(|stem| stem.to_str()).expect("it is text");
+    assert!(
+        build_id.len() >= 16 && build_id.bytes().all(|it| it.is_ascii_hexdigit()),
+        "{build_id}"
+    );
+}
+
+#[test]
 fn a_failing_test_is_ranked_as_well_and_the_exit_code_is_cargos() {
     let line = "--limit 1 test -p library --lib -- --test-threads=1";
     let run = run(line, &[("FIXTURE_FAILS", "1")]);

@@ -144,6 +144,33 @@ fn waits_for_many_child_processes_are_one_group_for_each_call_site() {
 }
 
 #[test]
+fn thousands_of_files_are_one_line_with_their_number_and_what_all_of_them_took() {
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.facility("os", true, "");
+    trace.thread(1, "main");
+    trace.switch_in(0, 0, os_id(1));
+    let (files, each) = (3_000, 50_000);
+    for file in 1..=files {
+        trace.resource(file, ResourceKind::File, 3, &format!("/data/{file}"));
+        let (at, sync) = (u64::from(file) * 100_000, open_call(CallId::FSYNC, file, 0));
+        trace.call(1, sync, at, each, 0);
+        trace.switch_out(0, at, os_id(1), false);
+        trace.switch_in(0, at + each, os_id(1));
+    }
+    let bench = Bench::new(&trace.stop(301_000_000));
+    let run = bench.run("blocked FILE");
+    check(&run, &["files, sockets: 150 ms in 3,000 waits", "  150 ms  file sync of 3,000 files\n"]);
+    assert!(!run.out.contains("/data/") && !run.out.contains("more: --top"), "{}", run.out);
+    check(&bench.run("summary FILE"), &["Top wait: 150 ms in 3,000 waits, file sync of 3,000"]);
+    let (blocked, summary) = (bench.run("blocked FILE --json"), bench.run("summary FILE --json"));
+    for group in [&json(&blocked)["waits"]["by_lock"][0], &json(&summary)["top_wait"]] {
+        let told = ["resources", "count", "total_ns"].map(|field| group[field].as_u64());
+        assert_eq!(told, [3_000, 3_000, 3_000 * each].map(Some), "{group}");
+    }
+    assert_eq!(json(&blocked)["waits"]["by_lock"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
 fn waits_are_put_together_by_what_is_asked_for() {
     for (by, expected) in [
         ("reason", "  964 ms  mutex"),

@@ -86,10 +86,36 @@ fn what_was_open_where_a_batch_is_damaged_has_lost_its_end() {
     damage(&mut bytes, 1, 1);
     let run = Bench::new(&bytes).run("events FILE --json");
     let found = told(&run);
-    let wanted = [("region_begin", "app::outer", 0), ("region_end", "app::outer", 0)];
-    assert_eq!(found[..2], expected(&wanted), "{}", run.out);
-    assert!(found[2..].iter().any(|line| line.0 == "fault"), "{}", run.out);
-    assert_eq!(found.iter().filter(|line| line.0 == "region_end").count(), 1, "{}", run.out);
+    let wanted =
+        [("region_begin", "app::outer", 0), ("fault", "", 0), ("region_end", "app::outer", 0)];
+    assert_eq!(found, expected(&wanted), "{}", run.out);
+}
+
+#[test]
+fn what_a_thread_restates_behind_a_damaged_batch_has_gone_on() {
+    let mut trace = regions();
+    trace.begin(1, OUTER, 1_000);
+    trace.begin(1, LOST, 1_500);
+    trace.seal(1);
+    trace.region(1, LEAF, 2_000, 100);
+    trace.end(1, 2_500);
+    trace.seal(1);
+    trace.region(1, LEAF, 3_000, 100);
+    trace.end(1, 4_000);
+    let mut bytes = trace.stop(10_000);
+    damage(&mut bytes, 1, 1);
+    let run = Bench::new(&bytes).run("events FILE --json");
+    let wanted = expected(&[
+        ("region_begin", "app::outer", 0),
+        ("region_begin", "app::lost", 1),
+        // The batch is damaged, and the next one does not follow the one before it.
+        ("fault", "", 0),
+        ("fault", "", 0),
+        ("region_end", "app::lost", 1),
+        ("region", "app::leaf", 1),
+        ("region_end", "app::outer", 0),
+    ]);
+    assert_eq!(told(&run), wanted, "{}", run.out);
 }
 
 /// Changes a byte in a thread's batch of events with this place.

@@ -18,9 +18,9 @@ use trace_format::time::Ticks;
 use trace_format::value::Values;
 
 /// All verbs that read events.
-const VERBS: [&str; 10] = [
+const VERBS: [&str; 11] = [
     "summary", "explain", "events", "check", "regions", "tasks", "threads", "blocked", "syscalls",
-    "async",
+    "async", "heap",
 ];
 
 fn made(name: &str) -> Bench {
@@ -254,6 +254,38 @@ fn wakes_at_a_lock_take_the_same_time_however_many_wait_for_it() {
 }
 
 #[test]
+fn a_guard_that_outlives_the_one_around_it_is_counted_once_with_its_own_time() {
+    const MS: u64 = 1_000_000;
+    let mut trace = begun();
+    trace.begin(1, 1, MS);
+    trace.begin(1, 2, 2 * MS);
+    for (site, begin, at) in [(1, MS, 20 * MS), (2, 2 * MS, 40 * MS)] {
+        let (open, since) = (Open::Region(SiteId(site)), Ticks(at - begin));
+        trace.event(1, at, EventKind::EndDetached { open, since });
+    }
+    let bench = Bench::new(&trace.stop(50 * MS));
+    for verb in ["summary", "regions"] {
+        let answer = json(&bench.run(&format!("{verb} FILE --json")));
+        let regions = answer["regions"].as_array().expect("a list");
+        let told = regions.iter().map(|it| {
+            (it["name"].as_str(), ["count", "total_ns", "unfinished"].map(|field| &it[field]))
+        });
+        let mut told: Vec<_> = told.map(|(name, it)| (name, it.map(|it| it.as_u64()))).collect();
+        told.sort_unstable();
+        let of = |count, total| [count, total, 0].map(Some);
+        let right = [(Some("deep"), of(1, 19 * MS)), (Some("other"), of(1, 38 * MS))];
+        assert_eq!(told, right, "{verb}");
+        let run = bench.run(&format!("{verb} FILE"));
+        assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{verb}");
+        for (name, time) in [("deep ", " 19.0 ms "), ("other ", " 38.0 ms ")] {
+            let row = run.out.lines().find(|line| line.starts_with(name)).expect("it has a row");
+            assert!(row.contains(time), "{verb}: {row}");
+        }
+        assert!(!run.out.contains("another thread"), "{verb}: {}", run.out);
+    }
+}
+
+#[test]
 fn raw_events_are_the_text_from_which_the_same_bytes_come() {
     let bench = made("hung.txt");
     let bytes = std::fs::read(bench.path("a.trace")).expect("it is there");
@@ -279,6 +311,9 @@ fn no_format_shows_characters_that_move_or_turn_text() {
     trace.callsite(3, CallsiteKind::Region, nasty);
     trace.thread(2, nasty);
     trace.region(2, 3, 100, 50);
+    trace.stack(1, &[0x100]);
+    trace.symbol(0x100, &[(nasty, nasty, 1)]);
+    trace.alloc(2, 200, 1, 1 << 20, 1);
     let bench = Bench::new(&trace.stop(1_000));
     let hidden = |c: &char| !trace_format::value::is_shown(*c) && *c != '\n';
     for verb in VERBS.iter().filter(|verb| **verb != "events") {
@@ -287,10 +322,13 @@ fn no_format_shows_characters_that_move_or_turn_text() {
             assert_eq!(run.out.chars().find(hidden), None, "{verb}{json}: {}", run.out);
         }
     }
-    for how in ["", " --json", " --raw"] {
+    for how in ["", " --json", " --raw", " --stacks", " --stacks --json"] {
         let run = bench.run(&format!("events FILE{how}"));
         assert_eq!(run.out.chars().find(hidden), None, "events{how}: {}", run.out);
     }
+    let run = bench.run("heap FILE --stacks");
+    assert!(run.out.contains("31m"), "it names the function: {}{}", run.out, run.err);
+    assert_eq!(run.out.chars().find(hidden), None, "heap --stacks: {}", run.out);
     let run = bench.run("threads FILE --json");
     let names = json(&run)["threads"].as_array().expect("a list").clone();
     assert!(names.iter().any(|thread| thread["name"] == nasty), "programs read what was there");

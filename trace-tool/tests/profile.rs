@@ -6,11 +6,12 @@ mod common;
 #[path = "../../trace-profile/tests/common/sample.rs"]
 mod sample;
 
-use common::Bench;
+use common::{Bench, json};
 use sample::{decode, modules, profile, symbols, text};
 use trace_format::batch::Compression;
-use trace_format::testgen::{TraceBuilder, everything};
-use trace_profile::Code;
+use trace_format::id::CallId;
+use trace_format::testgen::{TraceBuilder, everything, open_call, os_id};
+use trace_profile::{Code, message};
 use trace_tool::profile::{Format, write};
 
 fn written(format: Format, without_std: bool) -> Vec<u8> {
@@ -97,6 +98,58 @@ fn of_a_heap_what_lives_is_shown_and_what_was_allocated_is_there() {
     assert_eq!(values, [[2, 2 << 30, 0, 0], [2, 2 << 30, 1, 1 << 30]]);
     assert_eq!(text(&profile, profile.default_sample_type), "inuse_space");
     assert_eq!(profile.period, 512 * 1024);
+}
+
+#[test]
+fn profiles_add_up_to_what_threads_says_of_each_thread() {
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.facility("os", true, "");
+    trace.facility("samples", true, "");
+    for (id, name) in [(1, "sampled"), (2, "unseen")] {
+        trace.thread(id, name);
+        trace.stack(id, &[0x100 * u64::from(id)]);
+        trace.symbol(0x100 * u64::from(id), &[("app::work", "src/main.rs", id)]);
+    }
+    // Both run on a CPU of their own, and wait, the second for its CPU, too.
+    for (cpu, id) in [(0, 1), (1, 2)] {
+        trace.switch_in(cpu, 0, os_id(id));
+        trace.call(id, open_call(CallId::NANOSLEEP, 0, id), 30_001, 20_000, 0);
+        trace.switch_out(cpu, 30_002, os_id(id), false);
+        trace.switch_in(cpu, 50_000, os_id(id));
+    }
+    // Three samples do not divide the time evenly.
+    for at in [7_000, 9_000, 60_000] {
+        trace.sample(0, at, os_id(1), 1);
+    }
+    trace.switch_out(1, 70_000, os_id(2), true);
+    trace.switch_in(1, 77_777, os_id(2));
+    let bench = Bench::new(&trace.stop(100_000));
+    let lives = json(&bench.run("threads FILE --json"))["lives"]["threads"].clone();
+    for (kind, fields) in [
+        ("cpu", &["running_ns", "in_calls_ns"][..]),
+        ("sched", &["ready_ns"]),
+        ("block", &["blocked_ns"]),
+    ] {
+        let run = bench.run(&format!("profile FILE --kind {kind} -o {kind}.pb.gz"));
+        assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{kind}");
+        let bytes = std::fs::read(bench.path(&format!("{kind}.pb.gz"))).expect("it was written");
+        let (profile, all) = (decode(&bytes), lives.as_array().expect("threads"));
+        let number = |life: &serde_json::Value, field| life[field].as_u64().expect("a time");
+        let told = all.iter().map(|life| fields.iter().map(|field| number(life, *field)).sum());
+        let shown = all.iter().map(|life| of_thread(&profile, &life["name"]));
+        let (told, shown): (Vec<u64>, Vec<u64>) = (told.collect(), shown.collect());
+        // Of a time that is divided among samples each part is cut to whole nanoseconds.
+        let is_near = |(told, shown): (&u64, &u64)| *shown <= *told && *told < *shown + 3;
+        assert!(told.iter().zip(&shown).all(is_near), "{kind}: {told:?} and {shown:?}");
+        assert!(told.iter().sum::<u64>() > 0, "{kind}: {told:?}");
+    }
+}
+
+/// The nanoseconds that a profile has of a thread.
+fn of_thread(profile: &message::Profile, name: &serde_json::Value) -> u64 {
+    let is_its = |label: &message::Label| text(profile, label.str) == name;
+    let samples = profile.sample.iter().filter(|sample| sample.label.iter().any(is_its));
+    samples.map(|sample| u64::try_from(sample.value[1]).expect("a time")).sum()
 }
 
 #[test]

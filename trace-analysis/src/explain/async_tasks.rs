@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, HashMap};
 use trace_format::id::{CallId, SiteId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
-use super::words::{Facts, count, is_part, moment, percent, plural, time};
+use super::words::{Facts, all_of, count, is_part, moment, percent, plural, time};
 use super::{Insight, InsightKind};
+use crate::reason::Awaited;
 use crate::report::async_tasks::{
     AsyncHolder, AsyncTasks, AwaitGroup, Delay, Idle, LONG_POLL, LongPoll, Phase, SpawnSite,
     UNFINISHED_MAX, Unfinished,
@@ -207,7 +208,9 @@ fn held_up(facts: &Facts<'_>, polls: &[&LongPoll], behind: &BehindPolls) -> Opti
 
 /// Locks that tasks waited for, and what their holders did.
 fn locks(facts: &Facts<'_>, tasks: &AsyncTasks) -> Vec<Insight> {
-    let groups = tasks.waits.iter().filter(|group| group.awaited.awaited.is_lock());
+    // Of a task that may have waited for something else no holder is to blame.
+    let is_locked = |it: &&AwaitGroup| it.awaited.awaited.is_lock() && it.one_of.is_empty();
+    let groups = tasks.waits.iter().filter(is_locked);
     groups.filter_map(|group| lock(facts, tasks, group)).collect()
 }
 
@@ -275,7 +278,8 @@ fn stuck(facts: &Facts<'_>, tasks: &AsyncTasks) -> Option<Insight> {
     let stuck: Vec<_> = tasks
         .unfinished
         .iter()
-        .filter(|task| task.phase == Phase::Idle && task.awaited.awaited.is_lock())
+        .filter(|task| task.phase == Phase::Idle)
+        .filter(|task| all_of(task.awaited, &task.one_of).all(Awaited::is_lock))
         .filter(|task| !task.unwakeable && is_long(facts, tasks, task))
         .collect();
     if stuck.is_empty() {
@@ -326,10 +330,9 @@ fn unfinished(
     let lost = saturating_sum(which.iter().map(|task| since(task)));
     let mut insight = Insight::new(kind, Nanos(lost), title);
     for task in which.iter().take(SAID) {
-        let (who, id, what) = (facts.site(task.site), task.task.0, task.awaited.name());
-        let (at, from) = (facts.own_at(task.stack), moment(task.since));
-        let long = time(Nanos(since(task)));
-        let line = format!("task {id} ({who}) waits for {what}{at}, since {from}, for {long}");
+        let (who, id, what) = (facts.site(task.site), task.task.0, facts.awaited_by(task));
+        let (from, long) = (moment(task.since), time(Nanos(since(task))));
+        let line = format!("task {id} ({who}) waits for {what}, since {from}, for {long}");
         insight.evidence.push(line);
     }
     if let Some(more) = number.checked_sub(SAID as u64).filter(|more| *more > 0) {

@@ -3,7 +3,7 @@
 use trace_format::id::StackId;
 use trace_format::time::Nanos;
 
-use super::words::{Facts, count, is_part, percent};
+use super::words::{Facts, all_of, count, is_part, percent};
 use super::{Insight, InsightKind};
 use crate::reason::Awaited;
 use crate::report::async_tasks::{AsyncTasks, AwaitGroup, SpawnSite};
@@ -67,6 +67,7 @@ fn piled_up(facts: &Facts<'_>, tasks: &AsyncTasks, site: &SpawnSite) -> Option<I
 }
 
 fn rests(group: &AwaitGroup) -> bool {
-    let awaited = group.awaited.awaited;
-    awaited.is_rest() || matches!(awaited, Awaited::Socket | Awaited::ChannelReceive)
+    all_of(group.awaited, &group.one_of).any(|awaited| {
+        awaited.is_rest() || matches!(awaited, Awaited::Socket | Awaited::ChannelReceive)
+    })
 }

@@ -5,7 +5,7 @@ use trace_format::time::Nanos;
 
 use super::words::{Facts, is_part, percent, plural, time};
 use super::{Insight, InsightKind};
-use crate::reason::{Await, Awaited, Reason};
+use crate::reason::{Awaited, Reason};
 use crate::report::async_tasks::{AsyncTasks, AwaitGroup};
 
 /// A channel that is full is how fast producers are slowed down; only much of it is a finding: this
@@ -18,9 +18,11 @@ const DOES_PERCENT: u64 = 25;
 /// Maximum number of receivers that are named.
 const SAID: usize = 3;
 
-/// Async tasks that wait for room.
+/// Async tasks that wait for room, and for nothing else.
 pub(super) fn full(facts: &Facts<'_>, tasks: &AsyncTasks) -> Vec<Insight> {
-    let groups = tasks.waits.iter().filter(|it| it.awaited.awaited == Awaited::ChannelSend);
+    let is_sent =
+        |it: &&AwaitGroup| it.awaited.awaited == Awaited::ChannelSend && it.one_of.is_empty();
+    let groups = tasks.waits.iter().filter(is_sent);
     let worth = groups.filter(|group| facts.is_worth(group.total, FULL_THOUSANDTHS));
     worth.map(|group| full_channel(facts, tasks, group)).collect()
 }
@@ -66,10 +68,9 @@ fn what_task_does(
     let whole = told.busy.0.saturating_add(told.idle.0).saturating_add(told.ready_total.0);
     let groups = tasks.waits.iter().filter(|group| group.site == site);
     let idle = groups.max_by_key(|group| group.total);
-    let (idle, stack, awaited) =
-        idle.map_or((0, StackId(0), Await::UNKNOWN), |it| (it.total.0, it.stack, it.awaited));
+    let idle_nanos = idle.map_or(0, |group| group.total.0);
     let name = facts.site(site);
-    let most = idle.max(told.busy.0).max(told.ready_total.0);
+    let most = idle_nanos.max(told.busy.0).max(told.ready_total.0);
     if !is_part(most, whole, DOES_PERCENT) {
         return None;
     }
@@ -81,11 +82,9 @@ fn what_task_does(
         let what = format!("{name} receives, and was ready and not polled for {share}");
         return Some((what, StackId(0)));
     }
-    if awaited.awaited == Awaited::ChannelReceive {
-        return None;
-    }
-    let what = facts.awaited((stack, awaited), &[]);
-    Some((format!("{name} receives, and waited for {what} {share} of the time"), stack))
+    let idle = idle.filter(|group| group.awaited.awaited != Awaited::ChannelReceive)?;
+    let what = facts.awaited((idle.stack, idle.awaited), &idle.one_of);
+    Some((format!("{name} receives, and waited for {what} {share} of the time"), idle.stack))
 }
 
 /// Of a finding about threads that wait for room: who receives, and what it does instead.

@@ -7,7 +7,7 @@ use trace_format::time::Nanos;
 
 use super::async_tasks::at_least;
 use super::locks::lock_word;
-use super::words::{Facts, moment, plural, time};
+use super::words::{Facts, all_of, moment, plural, time};
 use super::{Insight, InsightKind};
 use crate::reason::{Awaited, Reason};
 use crate::report::async_tasks::{AsyncTasks, Phase, Unfinished};
@@ -93,13 +93,13 @@ pub(super) fn in_block_on(facts: &Facts<'_>, tasks: &AsyncTasks) -> Option<Insig
     waiting.sort_by_key(|task| (std::cmp::Reverse(since(task)), task.task));
     let first = *waiting.first()?;
     let (who, long) = (facts.thread(open.wait.thread), time(open.wait.duration));
-    let (task, what) = (facts.site(first.site), awaits(facts, first));
+    let (task, what) = (facts.site(first.site), facts.awaited_by(first));
     let title = format!(
         "{who} still waited for a future when the trace stopped, for {long}, and {task} for {what}"
     );
     let mut insight = Insight::new(InsightKind::CriticalPath, since(first), title);
     for task in waiting.iter().take(THREADS_SAID) {
-        let (who, id, what) = (facts.site(task.site), task.task.0, awaits(facts, task));
+        let (who, id, what) = (facts.site(task.site), task.task.0, facts.awaited_by(task));
         let path = task.chain.iter().map(|(_, site)| facts.site(*site));
         let path: Vec<_> = path.collect();
         let path = match path.as_slice() {
@@ -122,15 +122,12 @@ pub(super) fn in_block_on(facts: &Facts<'_>, tasks: &AsyncTasks) -> Option<Insig
     Some(insight)
 }
 
-fn awaits(facts: &Facts<'_>, task: &Unfinished) -> String {
-    facts.awaited((task.stack, task.awaited), &task.one_of)
-}
-
 /// Whether what a task waits for may hold up others. Work to come, the world and time do not, and
-/// locks have a rule of their own.
+/// locks have a rule of their own. Who waits at one of several places may rest at any of them.
 fn holds_up(task: &Unfinished) -> bool {
     use Awaited::{Barrier, ChannelSend, File, Join, Oneshot, Pipe, Process};
-    matches!(task.awaited.awaited, Barrier | ChannelSend | File | Join | Oneshot | Pipe | Process)
+    all_of(task.awaited, &task.one_of)
+        .all(|it| matches!(it, Barrier | ChannelSend | File | Join | Oneshot | Pipe | Process))
 }
 
 fn stuck<'a>(facts: &Facts<'a>) -> impl Iterator<Item = &'a Unended> {

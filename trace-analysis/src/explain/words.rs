@@ -9,6 +9,7 @@ use trace_format::time::Nanos;
 use crate::reason::{
     Await, Awaited, await_place, blocks_in_place, never_blocks, place, without_closures,
 };
+use crate::report::async_tasks::Unfinished;
 use crate::report::life::{Lives, ThreadLife, Times, Wait, saturating_sum};
 use crate::sources;
 use crate::symbols::{Frame, Symbols};
@@ -172,6 +173,11 @@ impl<'a> Facts<'a> {
         if others.is_empty() { all.concat() } else { format!("one of {}", all.join(", ")) }
     }
 
+    /// The same of a task that has not ended.
+    pub(super) fn awaited_by(&self, task: &Unfinished) -> String {
+        self.awaited((task.stack, task.awaited), &task.one_of)
+    }
+
     /// Whether the thread had given its other tasks away before it blocked there.
     pub(super) fn blocks_in_place(&self, stack: StackId) -> bool {
         blocks_in_place(&self.frames(stack))
@@ -260,6 +266,11 @@ fn short_path(path: &str) -> String {
         Some(at) if at > 0 => format!("…{}", &path[at..]),
         _ => path.to_owned(),
     }
+}
+
+/// All that somebody may wait for who waits at one of several places.
+pub(super) fn all_of(one: Await, others: &[(StackId, Await)]) -> impl Iterator<Item = Awaited> {
+    std::iter::once(one).chain(others.iter().map(|(_, other)| *other)).map(|it| it.awaited)
 }
 
 /// Whether a part is at least so many per cents of a whole.

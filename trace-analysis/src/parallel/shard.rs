@@ -31,8 +31,9 @@ const ELSEWHERE_MAX: usize = 1 << 16;
 pub(crate) struct ThreadReading {
     pub(crate) stack: Stack,
     sequel: Sequel,
-    /// Why the next batch does not follow the last has been told.
-    is_told: bool,
+    /// Where the last piece began that could not be read, wholly or in part, if none followed it:
+    /// sequence, offset, time. Why the next one does not follow the last has been told then.
+    lost: Option<(u32, u32, Ticks)>,
     /// The sequence of the last piece, and where its batch goes on.
     pub(crate) next: Option<(u32, u32)>,
     pub(crate) first: Option<u64>,
@@ -159,7 +160,7 @@ impl Shard {
         self.damage(clock, entry, error, u64::from(entry.events));
         if let Some(reading) = self.threads.get_mut(&entry.thread) {
             reading.sequel.reach(entry.base_ticks);
-            reading.is_told = true;
+            reading.lost = Some((entry.sequence, entry.piece, entry.base_ticks));
         }
     }
 
@@ -186,7 +187,7 @@ impl Shard {
         }
         let missing = reading.sequel.missing_before(header);
         let is_next = missing.is_none();
-        let is_told = std::mem::take(&mut reading.is_told);
+        let is_told = reading.lost.take().is_some();
         // That whole batches are missing, the file says.
         if let Some(kind @ ReadErrorKind::PieceMissing { .. }) = missing
             && !is_told
@@ -237,7 +238,7 @@ impl Shard {
             reading.last = now.min(to.0);
         }
         if let Some(error) = fault {
-            reading.is_told = true;
+            reading.lost = Some((entry.sequence, entry.piece, Ticks(now)));
             self.damage(clock, entry, &error, u64::from(header.events).saturating_sub(read));
         }
     }
@@ -275,6 +276,14 @@ impl Shard {
                 let open = open.filter(|open| !ended_elsewhere(open.open, open.begin));
                 reading.stack.resume(open, state.more, at, &mut sink);
             }
+            // What was open may have ended in what is lost, unless a state behind that says so.
+            let is_known =
+                |lost| states.get(&thread).is_some_and(|it| (it.sequence, it.offset) > lost);
+            if let Some((sequence, offset, then)) = reading.lost
+                && !is_known((sequence, offset))
+            {
+                reading.stack.gap(then, &mut sink);
+            }
             reading.stack.finish(at, &mut sink);
         }
     }
@@ -285,7 +294,7 @@ impl ThreadReading {
         Self {
             stack: Stack::new().with_room(room).with_window(part.counted_from, part.to),
             sequel: Sequel::default(),
-            is_told: false,
+            lost: None,
             next: None,
             first: None,
             last: 0,

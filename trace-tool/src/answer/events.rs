@@ -135,6 +135,10 @@ impl<Shown: Show> Walk<'_, '_, Shown> {
             done = self.show()?;
         }
         bar.finish_and_clear();
+        if !done {
+            self.lines.lost_at_end();
+            done = self.show()?;
+        }
         if !done && self.reading.to.is_none() {
             self.lines.open_at_end();
             self.show()?;

@@ -3,7 +3,7 @@
 //! - `futures`: futures, and tasks in other processes.
 //! - `system`: calls, CPUs, allocations.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use trace_analysis::regions::OwnedValues;
 use trace_analysis::stack::{Closed, Ending, Room, Stack, Visitor};
@@ -95,6 +95,8 @@ pub struct Lines<'t> {
     /// If stacks are wanted.
     places: Option<Places<'t>>,
     stacks: BTreeMap<ThreadId, Stack>,
+    /// Threads of which events are missing since they were heard of last.
+    gaps: BTreeSet<ThreadId>,
     room: Room,
     /// Their names as the trace has them.
     tasks: HashMap<TaskId, String>,
@@ -152,6 +154,7 @@ impl<'t> Lines<'t> {
             names,
             places,
             stacks: BTreeMap::new(),
+            gaps: BTreeSet::new(),
             room: Room::default(),
             tasks: HashMap::new(),
             futures: HashMap::new(),
@@ -179,6 +182,16 @@ impl<'t> Lines<'t> {
         }
     }
 
+    /// What has lost its end, as nothing was heard of its thread since then.
+    pub fn lost_at_end(&mut self) {
+        for thread in std::mem::take(&mut self.gaps) {
+            let Some(stack) = self.stacks.get_mut(&thread) else { continue };
+            stack.gap(self.last, &mut self.ended);
+            let lost = std::mem::take(&mut self.ended.closed);
+            self.lost(thread, self.last, &lost);
+        }
+    }
+
     /// What is still open, of all threads, and what is mis-nested and has no end of its own.
     pub fn open_at_end(&mut self) {
         for (thread, mut stack) in std::mem::take(&mut self.stacks) {
@@ -201,13 +214,8 @@ impl<'t> Lines<'t> {
 
     /// A fault, and whose events it cost.
     pub fn fault(&mut self, thread: Option<ThreadId>, error: &ReadError) {
-        if let Some(stack) = thread.and_then(|thread| self.stacks.get_mut(&thread)) {
-            stack.gap(self.last, &mut self.ended);
-        }
-        if let Some(thread) = thread {
-            let lost = std::mem::take(&mut self.ended.closed);
-            self.lost(thread, self.last, &lost);
-        }
+        // What was open goes on if the thread says so next.
+        self.gaps.extend(thread);
         let message = error.to_string();
         let text = format!("!! DAMAGED: {}", escape::plain(&message, MESSAGE_CHARS_MAX));
         let at_ns = self.nanos(self.last).0;
@@ -232,7 +240,11 @@ impl<'t> Lines<'t> {
             return self.cpu_event(timed);
         }
         let stack = self.stacks.entry(thread).or_insert_with(|| Stack::new().with_room(&self.room));
+        let is_missing = self.gaps.remove(&thread);
         if !matches!(event.kind, EventKind::Reopen { .. }) {
+            if is_missing {
+                stack.gap(event.ticks, &mut self.ended);
+            }
             stack.passes(&event, &mut self.ended);
         }
         // What was not restated has lost its end, whatever this event is.
@@ -387,7 +399,7 @@ impl<'t> Lines<'t> {
             EventKind::TaskBeginSite { task, parent, site, values } => {
                 let (shown, arguments) = self.arguments(Open::Region(site), values);
                 let line = self.task_begin(task, parent, self.names.raw_site(site), &shown);
-                Line { arguments, site: Some(site), ..line }
+                Line { arguments, site: self.site_fields(site).site, ..line }
             }
             EventKind::TaskEnd { task } => {
                 let (fields, what) = self.open_fields(Open::Task(task));
@@ -458,10 +470,13 @@ impl<'t> Lines<'t> {
     }
 
     fn site_fields(&self, site: SiteId) -> Line {
-        let name = self.names.callsite(site).map(|site| match site.module.as_str() {
+        let defined = self.names.callsite(site);
+        let name = defined.map(|site| match site.module.as_str() {
             "" => site.name.clone(),
             module => format!("{module}::{}", site.name),
         });
+        // All that the trace does not define is one, as in every sum.
+        let site = if defined.is_some() { site } else { SiteId(0) };
         Line { site: Some(site), name, ..Line::default() }
     }
 
