@@ -2,8 +2,8 @@
 //! or without one.
 //!
 //! Every block that is allocated is counted. What may stay is what is stated: the list of futures
-//! keeps its blocks of 64 (`trace-runtime/src/living.rs`), call sites and stacks are known for
-//! good. So each test does the same over and over, and after the first rounds nothing may grow.
+//! keeps its blocks of 64 (`trace-runtime/src/annotate/future/living.rs`), call sites and stacks
+//! stay. So each test does the same over and over, and after the first rounds nothing may grow.
 //!
 //! Elsewhere: threads that end (`thread_exit`), the bound of all batches (`stress`, `faults`).
 //!

@@ -48,7 +48,7 @@ const EXCEPTIONS: [(usize, Exception); 42] = [
     (6, Exception { path: "tests/waits/", reason: "waits that are recorded" }),
     (1, Exception { path: "tests/windows.rs", reason: "a region that is long enough" }),
     (4, Exception { path: "trace-http/", reason: "clients that dawdle, and between two looks" }),
-    (1, Exception { path: "trace-runtime/src/clock.rs", reason: "two moments that are apart" }),
+    (1, Exception { path: "trace-runtime/src/sys/clock.rs", reason: "two moments that are apart" }),
 ];
 
 pub(crate) fn faults(tree: &Tree) -> Vec<Fault> {

@@ -137,7 +137,8 @@ impl Tokens {
             let inside = &self.0[from..to];
             let has = |text: &str| inside.iter().any(|token| token.text == text);
             let is_test = self.text(to - 1) == "test" && !has("cfg") && !has("doc");
-            if is_test || has("cfg") && has("test") && !has("not") {
+            let negated = (from..to).any(|at| self.matches(at, &["not", "(", "test"]));
+            if is_test || has("cfg") && has("test") && !negated {
                 let mut start = to + 1;
                 while let Some((_, end)) = self.attribute_at(start) {
                     start = end + 1;

@@ -9,31 +9,20 @@ use crate::tree::{Exception, Fault, File, Tree, excuse};
 /// The files of the recorder with `unsafe`, by their names below `trace-runtime/src`. The only
 /// list of them.
 const RECORDER: &[&str] = &[
-    "arena",
+    "annotate/future/waker",
+    "annotate/open_tasks",
     "auto/constructor",
     "auto/forked",
-    "batch",
-    "body",
-    "bus_error",
-    "call",
-    "clock",
-    "drain",
-    "dump",
-    "environment",
-    "errno",
-    "exit",
-    "file_lock",
-    "handler",
+    "base/environment",
+    "buffer/arena",
+    "buffer/batch",
+    "buffer/inbox",
+    "buffer/memory",
+    "collect/drain",
+    "files/file_lock",
     "heap/allocator",
     "heap/own",
-    "inbox",
-    "intern",
-    "limbo",
-    "local",
-    "memory",
-    "modules",
-    "naming",
-    "open_tasks",
+    "intern/mod",
     "os/fd",
     "os/files",
     "os/folders",
@@ -43,31 +32,42 @@ const RECORDER: &[&str] = &[
     "os/messages",
     "os/musl",
     "os/processes",
-    "os/raw",
     "os/threads",
     "os/wait",
     "os/waiting",
-    "own",
-    "poll",
-    "record",
-    "recorder",
-    "refill",
-    "running",
     "sched/perf",
     "sched/ring",
-    "signals",
-    "session",
+    "session/mod",
+    "session/running",
     "stack/mod",
+    "stack/modules",
     "stack/own",
     "stack/pool",
     "stack/system",
     "stack/tables",
+    "start/flight/dump",
+    "start/recorder",
+    "sys/bus_error",
+    "sys/clock",
+    "sys/errno",
+    "sys/handler",
+    "sys/raw",
+    "sys/signals",
     "sys/unix",
-    "thread",
-    "thread_ref",
-    "waker",
-    "worker",
-    "working",
+    "thread/body",
+    "thread/call",
+    "thread/exit",
+    "thread/limbo",
+    "thread/local",
+    "thread/naming",
+    "thread/own",
+    "thread/poll",
+    "thread/record",
+    "thread/refill",
+    "thread/state",
+    "thread/thread_ref",
+    "thread/worker",
+    "thread/working",
 ];
 
 /// Outside the recorder's sources.
@@ -230,7 +230,8 @@ mod tests {
         let found = strangers(&Tree::sample(&[("src/a.rs", text)]));
         let what = "`unsafe` outside the named files, use what they offer";
         assert_eq!(found, [Fault::new("src/a.rs", 2, what)]);
-        let free = [("trace-runtime/src/batch.rs", text), ("b.rs", "type T = Token![unsafe];")];
+        let free =
+            [("trace-runtime/src/buffer/batch.rs", text), ("b.rs", "type T = Token![unsafe];")];
         assert_eq!(strangers(&Tree::sample(&free)), []);
     }
 
@@ -259,7 +260,7 @@ mod tests {
 
     #[test]
     fn named_files_have_unsafe_and_say_why() {
-        let idle = Tree::sample(&[("trace-runtime/src/clock.rs", "//! Time.\n")]);
+        let idle = Tree::sample(&[("trace-runtime/src/sys/clock.rs", "//! Time.\n")]);
         assert_eq!(unsaid(&idle).len(), 2);
     }
 

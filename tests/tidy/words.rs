@@ -17,8 +17,14 @@ const NAMES: [(&str, &str); 6] = [
 ];
 
 const NAME_EXCEPTIONS: [Exception; 4] = [
-    Exception { path: "trace-runtime/src/task.rs", reason: "`TaskScope` is a macro's, by value" },
-    Exception { path: "trace-runtime/src/traceparent.rs", reason: "W3C's word for its thing" },
+    Exception {
+        path: "trace-runtime/src/annotate/task.rs",
+        reason: "`TaskScope` is a macro's, by value",
+    },
+    Exception {
+        path: "trace-runtime/src/annotate/traceparent.rs",
+        reason: "W3C's word for its thing",
+    },
     Exception { path: "src/disabled/tasks.rs", reason: "likewise" },
     Exception { path: "trace-export/src/", reason: "what viewers call a row" },
 ];

@@ -14,11 +14,11 @@
 //!
 //! May contain `unsafe`: it asks for signals' handlers, and shares a page with all children.
 
+use crate::base::primitive::Ordering;
+use crate::base::primitive::global::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
 use crate::callsite::callsites;
-use crate::primitive::Ordering;
-use crate::primitive::global::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
-use crate::recorder::is_enabled;
-use crate::signals::Shield;
+use crate::session::process::is_enabled;
+use crate::sys::signals::Shield;
 use std::fmt::Write as _;
 use std::ptr;
 
@@ -77,7 +77,7 @@ pub(super) fn forget() {
 /// In a forked child. Whether it may go on.
 pub(crate) fn forked() -> bool {
     let is_traced = TRACED.load(Ordering::Relaxed) != NONE;
-    SINCE.store(crate::clock::monotonic(), Ordering::Relaxed);
+    SINCE.store(crate::sys::clock::monotonic(), Ordering::Relaxed);
     IS_NEW.store(is_traced, Ordering::Relaxed);
     is_traced
 }
@@ -94,7 +94,7 @@ pub(crate) fn go_on() {
 #[cfg(os_hooks)]
 pub(crate) fn go_on_by_call() {
     let since = SINCE.load(Ordering::Relaxed);
-    if crate::clock::monotonic().saturating_sub(since) > CALLS_AFTER_NANOS {
+    if crate::sys::clock::monotonic().saturating_sub(since) > CALLS_AFTER_NANOS {
         go_on();
     }
 }
@@ -107,7 +107,7 @@ pub(crate) fn note_start() {
 #[cold]
 fn settle() {
     let is_own = TRACED.load(Ordering::Relaxed) == OWN;
-    let now = crate::clock::monotonic();
+    let now = crate::sys::clock::monotonic();
     if is_own && now < NOT_BEFORE.load(Ordering::Relaxed) {
         return;
     }

@@ -28,14 +28,14 @@ mod place;
 mod setting;
 mod stream;
 
+use crate::base::environment;
+use crate::base::error::StartError;
 use crate::callsite::linked;
-use crate::environment;
-use crate::error::StartError;
-use crate::file::{self, Survival};
-use crate::local;
-use crate::naming;
-use crate::recorder::{self, Trace};
-use crate::signals::Shield;
+use crate::start::file::{self, Survival};
+use crate::start::recorder::{self, Trace};
+use crate::sys::signals::Shield;
+use crate::thread::local;
+use crate::thread::naming;
 use place::Place;
 use setting::Setting;
 use std::ffi::{OsStr, OsString};
@@ -155,7 +155,7 @@ fn stop() {
     let stopped = panic::catch_unwind(|| trace.stop());
     match stopped {
         // A forked child exits: the trace is its parent's, which has an end of its own.
-        Ok(Ok(_) | Err(crate::StopError::Forked)) => {}
+        Ok(Ok(_) | Err(crate::base::error::StopError::Forked)) => {}
         Ok(Err(error)) => {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
             say(&format!("{error}{}", cause.unwrap_or_default()));

@@ -4,7 +4,7 @@
 //! without, the first one has the file's lock, and the others are told so, as long as it runs.
 
 use super::stream::Stream;
-use crate::error::{StartError, with_cause};
+use crate::base::error::{StartError, with_cause};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -30,7 +30,7 @@ impl Place {
     /// to another, and means the same file.
     pub(super) fn of_this_process(name: &str, folder: &Path) -> Result<Self, String> {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let executable = crate::recorder::executable();
+        let executable = crate::session::process::executable();
         let process = Process { id: std::process::id(), executable, seconds };
         let place = Self::read(name, process)?;
         Ok(Self { path: folder.join(&place.path), ..place })

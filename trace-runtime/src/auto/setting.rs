@@ -3,8 +3,8 @@
 //! Options are those of [`Options`] and [`Rotation`], and whether the trace is to survive the
 //! process. One without a value is `on`. A name that has a comma in it can't be said.
 
-use crate::options::{Compression, OnFull, Options, Stacks};
-use crate::rotation::Rotation;
+use crate::base::options::{Compression, OnFull, Options, Stacks};
+use crate::output::rotation::Rotation;
 use std::time::Duration;
 
 /// What there is, for whoever has asked for something else.

@@ -6,9 +6,9 @@
 //!
 //! Symbolic links are not followed, as for files, but for the system's own, as `/dev/stdout` is.
 
-use crate::clock::Instant;
-use crate::destination::{Access, linked, options};
-use crate::open_file::OpenFile;
+use crate::files::destination::{Access, linked, options};
+use crate::files::open_file::OpenFile;
+use crate::sys::clock::Instant;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::FileTypeExt as _;

@@ -26,7 +26,7 @@
 //!
 //! Elsewhere: which slot is a thread's (`local`), what happens to samples (`sample`).
 
-use crate::primitive::{AtomicU64, AtomicUsize, Ordering};
+use crate::base::primitive::{AtomicU64, AtomicUsize, Ordering};
 #[cfg(exectrace_loom)]
 use std::array;
 

@@ -81,8 +81,8 @@ fn exiting(index: usize) {
 
 #[cfg(unix)]
 mod exit {
-    use crate::primitive::Ordering;
-    use crate::primitive::global::AtomicUsize;
+    use crate::base::primitive::Ordering;
+    use crate::base::primitive::global::AtomicUsize;
     use std::ptr;
 
     /// One more than the key; 0 until there is one.

@@ -16,9 +16,9 @@
 
 use super::COUNTERS;
 use super::count::{STEP, Totals};
-use crate::clock;
-use crate::primitive::Ordering;
-use crate::primitive::global::{AtomicBool, AtomicU64};
+use crate::base::primitive::Ordering;
+use crate::base::primitive::global::{AtomicBool, AtomicU64};
+use crate::sys::clock;
 use std::array;
 use std::hint;
 use std::thread;

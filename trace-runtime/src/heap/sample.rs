@@ -8,13 +8,13 @@
 
 use super::count::{Crossing, Slot};
 use super::{COUNTERS, TABLE, own, peak};
-use crate::errno;
-use crate::local;
-use crate::primitive::Ordering;
-use crate::primitive::global::AtomicU64;
-use crate::record;
+use crate::base::primitive::Ordering;
+use crate::base::primitive::global::AtomicU64;
 use crate::stack;
-use crate::value::{Body, put_number};
+use crate::sys::errno;
+use crate::thread::local;
+use crate::thread::record;
+use crate::thread::value::{Body, put_number};
 use trace_format::event::opcode;
 
 /// The recorder's own block.
@@ -164,7 +164,7 @@ fn record_free(sample: u64) {
 pub(super) fn begin(mean: u64) {
     FIRST.store(NEXT.load(Ordering::Relaxed), Ordering::Relaxed);
     UNTAKEN.store(0, Ordering::Relaxed);
-    RANDOM.fetch_xor(crate::clock::ticks(), Ordering::Relaxed);
+    RANDOM.fetch_xor(crate::sys::clock::ticks(), Ordering::Relaxed);
     COUNTERS.start(mean);
 }
 

@@ -5,10 +5,10 @@
 use super::count::{STEP, Totals};
 use super::peak::{self, Moment};
 use super::{COUNTERS, sample};
-use crate::clock::Instant;
-use crate::options::Options;
+use crate::base::options::Options;
 use crate::output::Output;
 use crate::source::Source;
+use crate::sys::clock::Instant;
 use std::time::Duration;
 use trace_format::definition::Definition;
 use trace_format::facility;

@@ -17,7 +17,7 @@
 //!
 //! Without a lock, without memory of its own, without a bound on time but the window's.
 
-use crate::primitive::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
+use crate::base::primitive::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
 #[cfg(exectrace_loom)]
 use std::array;
 

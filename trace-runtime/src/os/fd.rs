@@ -6,10 +6,10 @@
 //!
 //! May contain `unsafe`: system calls that write to memory of ours.
 
-use crate::os::raw;
-use crate::primitive::Ordering;
-use crate::primitive::global::{AtomicU32, AtomicUsize};
-use crate::resources::RESOURCES;
+use crate::base::primitive::Ordering;
+use crate::base::primitive::global::{AtomicU32, AtomicUsize};
+use crate::intern::resources::RESOURCES;
+use crate::sys::raw;
 use libc::c_int;
 use std::fmt::{self, Write};
 use std::mem::MaybeUninit;

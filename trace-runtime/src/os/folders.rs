@@ -9,10 +9,10 @@
 //! May contain `unsafe`: it defines functions for others to call, and asks libc for a folder's
 //! descriptor.
 
-use crate::errno;
 use crate::os::fd::resource;
 use crate::os::files::{closing, fresh};
 use crate::os::hook::{Failure, Outcome, hooks, observe, system};
+use crate::sys::errno;
 use libc::{DIR, c_char, c_int, c_void, dirent, dirent64, size_t, ssize_t};
 use std::ptr;
 use trace_format::id::CallId;

@@ -7,8 +7,8 @@
 //!
 //! May contain `unsafe`: it asks for threads' handles and clocks.
 
-use crate::primitive::Ordering;
-use crate::primitive::global::AtomicU64;
+use crate::base::primitive::Ordering;
+use crate::base::primitive::global::AtomicU64;
 use libc::pthread_t;
 
 const PLACES: usize = 4096;

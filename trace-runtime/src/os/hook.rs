@@ -23,11 +23,11 @@
 //!
 //! May contain `unsafe`: it defines functions for others to call, and calls foreign ones.
 
-use crate::errno;
-use crate::local::{self, Arrival};
-use crate::primitive::Ordering;
-use crate::primitive::global::{AtomicBool, AtomicPtr, AtomicU32};
-use crate::record;
+use crate::base::primitive::Ordering;
+use crate::base::primitive::global::{AtomicBool, AtomicPtr, AtomicU32};
+use crate::sys::errno;
+use crate::thread::local::{self, Arrival};
+use crate::thread::record;
 use libc::c_int;
 use trace_format::id::{CallId, OpenCall, ResourceId, StackId};
 
@@ -97,7 +97,7 @@ pub(super) fn are_in_place() -> bool {
     // SAFETY: `dlsym` wants a handle and a string.
     let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"read".as_ptr()) };
     // Not the hook's own address: where it is not in place, its name stands for libc's here, too.
-    let of = crate::worker::module_at;
+    let of = crate::thread::worker::module_at;
     found.is_null() || of(found) == of(resolve as *const () as *const libc::c_void)
 }
 
@@ -370,7 +370,7 @@ macro_rules! foreign {
 /// A system call with these arguments, as libc would make it.
 macro_rules! system {
     ($number:ident $(, $word:expr)*) => {
-        $crate::os::raw::invoke(libc::$number, [$($crate::os::raw::Word::word($word)),*]) as _
+        $crate::sys::raw::invoke(libc::$number, [$($crate::sys::raw::Word::word($word)),*]) as _
     };
 }
 

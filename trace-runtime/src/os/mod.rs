@@ -38,8 +38,6 @@ mod older;
 #[cfg(os_threads)]
 mod processes;
 #[cfg(os_hooks)]
-pub(crate) mod raw;
-#[cfg(os_hooks)]
 mod sync;
 #[cfg(os_threads)]
 mod threads;
@@ -52,7 +50,7 @@ mod watch;
 
 #[cfg(os_hooks)]
 use crate::session::Session;
-use crate::thread_ref::ThreadRef;
+use crate::thread::thread_ref::ThreadRef;
 #[cfg(os_hooks)]
 use std::sync::Arc;
 #[cfg(feature = "os")]
@@ -147,7 +145,7 @@ pub(crate) fn claim(is_new: bool) -> Option<ThreadRef> {
     #[cfg(os_hooks)]
     {
         #[cfg(os_threads)]
-        handle::note(crate::local::system_id());
+        handle::note(crate::thread::local::system_id());
         if is_new { waiting::bury() } else { return waiting::claim() }
     }
     let _ = is_new;

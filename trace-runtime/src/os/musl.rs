@@ -17,11 +17,11 @@
 //!
 //! May contain `unsafe`: it defines functions for others to call.
 
-use crate::errno;
+use crate::base::primitive::Ordering;
+use crate::base::primitive::global::AtomicU32;
 use crate::os::hook::{hooks, system};
-use crate::os::raw;
-use crate::primitive::Ordering;
-use crate::primitive::global::AtomicU32;
+use crate::sys::errno;
+use crate::sys::raw;
 use libc::{c_int, c_void, epoll_event, itimerspec, msghdr, ssize_t};
 
 /// The process that records.

@@ -193,6 +193,6 @@ hooks! { real:
     fn syscall(
         call_number: c_long, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize,
     ) -> c_long,
-        crate::os::raw::invoke(call_number, [a, b, c, d, e, f]) as c_long,
+        crate::sys::raw::invoke(call_number, [a, b, c, d, e, f]) as c_long,
         seen(call_number, a, b, real), looks if waits(call_number, b);
 }

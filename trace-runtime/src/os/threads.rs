@@ -9,12 +9,12 @@
 //! May contain `unsafe`: it defines functions for others to call, and hands a thread's beginning
 //! over to it.
 
-use crate::errno;
-use crate::local::{self, Arrival, Spawn};
 use crate::os::fd::{kind, number};
 use crate::os::handle;
 use crate::os::hook::{self, Failure, Outcome, foreign, hooks, observe, system};
 use crate::os::waiting;
+use crate::sys::errno;
+use crate::thread::local::{self, Arrival, Spawn};
 use libc::{addrinfo, c_char, c_int, c_void, pthread_attr_t, pthread_t};
 use std::ffi::CStr;
 use trace_format::id::{CallId, ThreadId};
@@ -162,12 +162,12 @@ unsafe fn note_name(name: *const c_char) {
         return;
     }
     errno::keeping(|| {
-        let ticks = crate::clock::ticks();
+        let ticks = crate::sys::clock::ticks();
         local::with_attached(|thread| {
             let _quiet = local::quiet();
             // SAFETY: the caller's promise.
             let name = unsafe { CStr::from_ptr(name) }.to_string_lossy();
-            let full = crate::naming::own_name().filter(|full| full.starts_with(&*name));
+            let full = crate::thread::naming::own_name().filter(|full| full.starts_with(&*name));
             let name = full.unwrap_or_else(|| name.into_owned());
             thread.session.note_name(thread.id, ticks, name);
         });

@@ -6,7 +6,7 @@
 
 use crate::os::fd::{kind, number, resource};
 use crate::os::hook::{Failure, hooks, observe, system};
-use crate::os::raw;
+use crate::sys::raw;
 use libc::{c_int, c_uint, c_void, clockid_t, epoll_event, fd_set, id_t, idtype_t, nfds_t};
 use libc::{pid_t, pollfd, rusage, siginfo_t, sigset_t, timespec, timeval};
 use std::ptr;

@@ -13,18 +13,18 @@
 //!
 //! May contain `unsafe`: counted references lie in the table as pointers.
 
-use crate::clock;
-use crate::local;
-use crate::memory::{self, BATCH_BYTES_MIN};
-use crate::naming::Name;
-use crate::os::raw;
+use crate::base::primitive::Ordering;
+use crate::base::primitive::global::{AtomicBool, AtomicPtr, AtomicU32};
+use crate::buffer::memory::{self, BATCH_BYTES_MIN};
 use crate::os::sync::Seen;
-use crate::primitive::Ordering;
-use crate::primitive::global::{AtomicBool, AtomicPtr, AtomicU32};
-use crate::proc_folder::threads;
 use crate::session::Session;
+use crate::source::proc_folder::threads;
+use crate::sys::clock;
+use crate::sys::raw;
+use crate::thread::local;
+use crate::thread::naming::Name;
+use crate::thread::thread_ref::{Room, ThreadRef};
 use crate::thread::{Identity, Thread};
-use crate::thread_ref::{Room, ThreadRef};
 use std::ptr;
 use std::sync::Arc;
 use trace_format::id::{OpenCall, ResourceId, StackId};

@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use super::ring::Rate;
-use crate::clock;
+use crate::sys::clock;
 use trace_format::time::{ClockKind, ClockSnapshot};
 
 /// A line is at least so long, but for the first. Its ends are good to some ten nanoseconds, and so

@@ -6,8 +6,8 @@
 
 use super::perf::{Event, Kind, Manner, descriptors_max, refusal, refusal_of_memory};
 use super::ring::{Ring, page_bytes};
-use crate::clock;
-use crate::proc_folder::{self, threads};
+use crate::source::proc_folder::{self, threads};
+use crate::sys::clock;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;

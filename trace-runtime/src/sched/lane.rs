@@ -4,7 +4,7 @@
 //! ceases, unless records were lost in between; the first piece of a batch begins with the thread
 //! that is running.
 
-use crate::losses::Reported;
+use crate::buffer::losses::Reported;
 use crate::output::Output;
 use trace_format::batch::BatchInfo;
 use trace_format::event::{Event, EventKind, put_event};
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_batch_begins_with_who_goes_on_running() {
-        let sink = crate::sink::Sink::new(Box::new(std::io::sink()), Default::default());
+        let sink = crate::output::sink::Sink::new(Box::new(std::io::sink()), Default::default());
         let mut output = Output::to_sink(sink);
         let mut lane = Lane::new(0);
         lane.switch_in(100, 7);

@@ -22,12 +22,12 @@ mod perf;
 mod record;
 mod ring;
 
-use crate::clock;
-use crate::options::Options;
+use crate::base::options::Options;
 use crate::output::Output;
-use crate::own_threads::OWN_THREADS;
 use crate::source::Source;
 use crate::stack::{FRAMES_MAX, intern_frames, note_used};
+use crate::sys::clock;
+use crate::thread::own_threads::OWN_THREADS;
 use convert::Convert;
 use cover::{Cover, RING_BYTES_MAX};
 use lane::Lane;

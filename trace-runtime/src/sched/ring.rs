@@ -6,8 +6,8 @@
 //!
 //! May contain `unsafe`: shared memory. Elsewhere: what the bytes mean (`record`).
 
-use crate::primitive::Ordering;
-use crate::primitive::global::{AtomicU32, AtomicU64};
+use crate::base::primitive::Ordering;
+use crate::base::primitive::global::{AtomicU32, AtomicU64};
 use perf_event_open_sys::bindings::perf_event_mmap_page as Page;
 use std::io;
 use std::mem::offset_of;

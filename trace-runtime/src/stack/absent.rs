@@ -1,6 +1,6 @@
 //! Stacks where there are none: the feature is off, or the target is none of those they are had on.
 
-use crate::options::Stacks;
+use crate::base::options::Stacks;
 #[cfg(feature = "stacks")]
 pub(crate) use source::StackSource;
 

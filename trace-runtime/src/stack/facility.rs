@@ -2,11 +2,11 @@
 
 use super::tables::{Known, Walker};
 use super::{Bounds, End, Frames, METHOD, MISSED, Method, Registers, prepare_thread};
+use crate::base::primitive::Ordering;
 use crate::intern::STACKS;
-use crate::modules::Module;
 use crate::output::Output;
-use crate::primitive::Ordering;
 use crate::source::Source;
+use crate::stack::modules::Module;
 use std::fmt;
 use trace_format::definition::Definition;
 use trace_format::facility;
@@ -16,7 +16,7 @@ use trace_format::facility;
 pub(crate) fn prepare() -> bool {
     let is_there = STACKS.prepare();
     #[cfg(os_hooks)]
-    let is_there = is_there && crate::resources::RESOURCES.prepare();
+    let is_there = is_there && crate::intern::resources::RESOURCES.prepare();
     is_there && super::tables::prepare()
 }
 
@@ -91,7 +91,7 @@ impl StackSource {
 
 impl Source for StackSource {
     fn begin(&mut self, output: &mut Output) {
-        let _quiet = crate::local::quiet();
+        let _quiet = crate::thread::local::quiet();
         prepare_thread();
         self.known.refresh();
         METHOD.store(self.method() as u32, Ordering::Relaxed);
@@ -132,7 +132,7 @@ impl Source for StackSource {
 /// How many times the table of resources had no room, in this process.
 fn resources_lost() -> u64 {
     #[cfg(os_hooks)]
-    return crate::resources::RESOURCES.lost();
+    return crate::intern::resources::RESOURCES.lost();
     #[cfg(not(os_hooks))]
     0
 }

@@ -15,12 +15,16 @@
 //! minus 1. The recorder's own frames are in it: readers know them by their names. At most
 //! [`FRAMES_MAX`]; one that is deeper, or could not be followed to the thread's start, is marked
 //! as cut. What memory is looked at is decided in `own`; `pool` has who walks by tables; which
-//! regions have stacks, `sampled`; what the trace says of all this, `facility`.
+//! regions have stacks, `sampled`; what the trace says of all this, `facility`; what is mapped
+//! where, `modules`.
 //!
 //! Everything here but the preparation may run in signal handlers: no lock, no allocation, no
 //! system call once a thread's stack is known.
 //!
 //! May contain `unsafe`: it reads registers and code.
+
+#[cfg(stacks)]
+pub(crate) mod modules;
 
 mod facility;
 mod memory;
@@ -31,9 +35,9 @@ mod sampled;
 mod system;
 mod tables;
 
+use crate::base::primitive::Ordering;
+use crate::base::primitive::global::{AtomicU32, AtomicU64};
 use crate::intern::STACKS;
-use crate::primitive::Ordering;
-use crate::primitive::global::{AtomicU32, AtomicU64};
 use own::Bounds;
 use std::mem::MaybeUninit;
 use tables::Walker;
@@ -265,7 +269,7 @@ mod tests {
     fn prepare() -> facility::StackSource {
         assert!(facility::prepare(), "there is memory");
         let mut source = StackSource::default();
-        let sink = crate::sink::Sink::new(Box::new(std::io::sink()), Default::default());
+        let sink = crate::output::sink::Sink::new(Box::new(std::io::sink()), Default::default());
         source.begin(&mut crate::output::Output::to_sink(sink));
         source
     }

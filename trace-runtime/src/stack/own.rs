@@ -12,9 +12,9 @@
 //!
 //! May contain `unsafe`: it reads stacks.
 
-use crate::errno;
-use crate::primitive::Ordering;
-use crate::primitive::global::compiler_fence;
+use crate::base::primitive::Ordering;
+use crate::base::primitive::global::compiler_fence;
+use crate::sys::errno;
 use std::cell::Cell;
 
 /// No system this runs on has smaller ones.
@@ -158,7 +158,7 @@ fn set_bounds(low: usize, high: usize) {
 }
 
 fn is_main_thread() -> bool {
-    crate::local::system_id() == u64::from(std::process::id())
+    crate::thread::local::system_id() == u64::from(std::process::id())
 }
 
 /// Not for signal handlers. Not for the main thread, of which the library itself reads in the list
@@ -187,7 +187,7 @@ fn ask_thread_library() {
 #[inline(never)]
 fn look_up(sp: usize) {
     // The calls below may be ones that are recorded with a stack.
-    let _quiet = crate::local::quiet();
+    let _quiet = crate::thread::local::quiet();
     let mut found = None;
     let mut before = 0;
     errno::keeping(|| {

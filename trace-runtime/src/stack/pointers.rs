@@ -8,7 +8,7 @@
 
 use super::own::{self, Bounds, TAIL_MAX, Tail};
 use super::{End, Frames, METHOD, Method, Registers, return_address};
-use crate::primitive::Ordering;
+use crate::base::primitive::Ordering;
 
 /// Walks from `registers` to the root.
 #[inline]

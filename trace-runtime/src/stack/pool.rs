@@ -4,7 +4,7 @@
 //!
 //! May contain `unsafe`: what is taken is owned through a raw pointer.
 
-use crate::primitive::{AtomicPtr, Ordering};
+use crate::base::primitive::{AtomicPtr, Ordering};
 use std::ops::{Deref, DerefMut};
 use std::ptr;
 

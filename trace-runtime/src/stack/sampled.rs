@@ -1,8 +1,8 @@
 //! Which annotations have stacks: regions none, all, or some by chance; futures all or none.
 
-use crate::options::Stacks;
-use crate::primitive::Ordering;
-use crate::primitive::global::{AtomicBool, AtomicU32};
+use crate::base::options::Stacks;
+use crate::base::primitive::Ordering;
+use crate::base::primitive::global::{AtomicBool, AtomicU32};
 use std::cell::Cell;
 
 /// Rarer is never.

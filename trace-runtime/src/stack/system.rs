@@ -8,7 +8,7 @@
 //! May contain `unsafe`: it calls that unwinder.
 
 use super::{Frames, MISSED, Method, Registers};
-use crate::primitive::Ordering;
+use crate::base::primitive::Ordering;
 use std::cell::Cell;
 
 /// A thread gets one of this many stacks that it asks for.
@@ -25,7 +25,7 @@ pub(super) fn walk(registers: &Registers, frames: &mut Frames) -> u32 {
     if !asked.is_multiple_of(ONE_IN) {
         return 0;
     }
-    if crate::handler::may_be_in_one() {
+    if crate::sys::handler::may_be_in_one() {
         // The unwinder may take the loader's lock, and allocate.
         MISSED.fetch_add(1, Ordering::Relaxed);
         return 0;
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn the_stack_is_the_one_that_unwind_tables_give_and_has_nothing_of_the_unwinder() {
         assert!(facility::prepare(), "there is memory");
-        let sink = crate::sink::Sink::new(Box::new(std::io::sink()), Default::default());
+        let sink = crate::output::sink::Sink::new(Box::new(std::io::sink()), Default::default());
         let mut source = facility::StackSource::default();
         source.begin(&mut crate::output::Output::to_sink(sink));
         let mut walker = Walker::take().expect("nobody else walks for long");

@@ -16,11 +16,11 @@ use super::own::Bounds;
 use super::pointers::Chain;
 use super::pool::{Pool, Taken};
 use super::{End, Frames, Method, Registers};
-use crate::headroom;
-use crate::modules::{self, Module, Version};
-use crate::primitive::Ordering;
-use crate::primitive::global::{AtomicBool, AtomicPtr};
-use crate::signals::Blocked;
+use crate::base::primitive::Ordering;
+use crate::base::primitive::global::{AtomicBool, AtomicPtr};
+use crate::stack::modules::{self, Module, Version};
+use crate::sys::headroom;
+use crate::sys::signals::Blocked;
 use framehop::{
     CacheNative, ExplicitModuleSectionInfo, FrameAddress, MustNotAllocateDuringUnwind,
     UnwindRegsNative, Unwinder, UnwinderNative,

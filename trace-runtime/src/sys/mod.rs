@@ -17,8 +17,24 @@
 //! - `program`: the executable's path.
 //! - `suspended`, `thread_counts`: what tells that the process was stopped (`standstill`).
 //!
-//! Elsewhere: files in memory (`arena`), ends of threads (`local`, `heap/own`), system calls of
-//! Linux (`os/raw`); they have not been moved here yet.
+//! Beside them: clocks and their ticks (`clock`), signals that the recorder's threads block
+//! (`signals`) and handlers that it has (`handler`, `bus_error`), `errno`, Linux's calls without
+//! libc (`raw`), whether there is memory (`headroom`), and whether the process was stopped
+//! (`standstill`).
+//!
+//! Elsewhere: files in memory (`arena`), ends of threads (`local`, `heap/own`).
+
+#[cfg(all(unix, not(exectrace_loom)))]
+pub(crate) mod bus_error;
+pub(crate) mod clock;
+#[cfg(any(unix, feature = "heap"))]
+pub(crate) mod errno;
+pub(crate) mod handler;
+pub(crate) mod headroom;
+#[cfg(os_hooks)]
+pub(crate) mod raw;
+pub(crate) mod signals;
+pub(crate) mod standstill;
 
 #[cfg_attr(unix, path = "unix.rs")]
 #[cfg_attr(all(target_family = "wasm", not(unix)), path = "wasm.rs")]

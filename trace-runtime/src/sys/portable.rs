@@ -1,6 +1,6 @@
 //! Systems of which the recorder uses what Rust's std offers: Windows.
 
-use crate::standstill::{Counts, Suspended};
+use crate::sys::standstill::{Counts, Suspended};
 use std::sync::OnceLock;
 use std::time::Instant;
 use trace_format::time::Nanos;

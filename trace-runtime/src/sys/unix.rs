@@ -3,9 +3,9 @@
 //! May contain `unsafe`: it reads the system's clocks and counts, and registers a handler for
 //! forks.
 
-use crate::primitive::Ordering;
-use crate::primitive::global::{AtomicBool, AtomicU64};
-use crate::standstill::{Counts, Suspended};
+use crate::base::primitive::Ordering;
+use crate::base::primitive::global::{AtomicBool, AtomicU64};
+use crate::sys::standstill::{Counts, Suspended};
 use std::path::PathBuf;
 use trace_format::time::Nanos;
 
@@ -187,7 +187,7 @@ fn kernel_clock(id: libc::clockid_t) -> Option<u64> {
         let place = (&raw mut now).expose_provenance();
         let words = [id as usize, place, 0, 0, 0, 0];
         // SAFETY: the call wants room for a time: `now` is that.
-        unsafe { crate::os::raw::bare(libc::SYS_clock_gettime, words) }
+        unsafe { crate::sys::raw::bare(libc::SYS_clock_gettime, words) }
     };
     #[cfg(not(os_hooks))]
     // SAFETY: as above.

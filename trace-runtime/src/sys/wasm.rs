@@ -4,7 +4,7 @@
 //! never end, so what is not here must not be asked of std either: `recorder` refuses to start
 //! before it asks for anything, and without a session no event gets as far as a clock.
 
-use crate::standstill::{Counts, Suspended};
+use crate::sys::standstill::{Counts, Suspended};
 use trace_format::time::Nanos;
 
 /// Whether a trace can be recorded here.

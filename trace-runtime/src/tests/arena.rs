@@ -1,7 +1,7 @@
 //! A model of A1: pages are taken and given back in runs. (A2 is a counted reference.)
 
 use super::check;
-use crate::arena::Pages;
+use crate::buffer::arena::Pages;
 use loom::sync::Arc;
 use loom::thread;
 

@@ -4,19 +4,19 @@
 //!
 //! Elsewhere: every interleaving of smaller programs (the models beside this file).
 
-use crate::clock;
-use crate::drain::Drain;
-use crate::encoded::Head;
-use crate::inbox::{Inbox, Items, Linked};
-use crate::limbo;
-use crate::memory::{BATCH_BYTES_MIN, allocate};
-use crate::open_tasks::{self, Opened};
-use crate::options::Options;
-use crate::primitive::AtomicPtr;
-use crate::refill::Patience;
+use crate::annotate::open_tasks::{self, Opened};
+use crate::base::options::Options;
+use crate::base::primitive::AtomicPtr;
+use crate::buffer::inbox::{Inbox, Items, Linked};
+use crate::buffer::memory::{BATCH_BYTES_MIN, allocate};
+use crate::collect::drain::Drain;
 use crate::session::Session;
+use crate::sys::clock;
+use crate::thread::encoded::Head;
+use crate::thread::limbo;
+use crate::thread::refill::Patience;
+use crate::thread::thread_ref::{Room, ThreadRef};
 use crate::thread::{Identity, Thread};
-use crate::thread_ref::{Room, ThreadRef};
 use std::ptr;
 use std::sync::{Arc, Weak};
 use std::thread as std_thread;

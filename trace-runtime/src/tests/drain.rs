@@ -2,8 +2,8 @@
 //! told exactly as of there.
 
 use super::{Piece, begin, check, drain, end, thread};
-use crate::batch::SLOTS;
-use crate::drain::Drain;
+use crate::buffer::batch::SLOTS;
+use crate::collect::drain::Drain;
 use crate::thread::Thread;
 use loom::thread as loom_thread;
 use trace_format::event::EventKind;

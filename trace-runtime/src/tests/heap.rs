@@ -2,9 +2,9 @@
 //! begins is noticed by every thread that allocates.
 
 use super::check;
+use crate::base::primitive::{AtomicUsize, Ordering};
 use crate::heap::count::{Counters, Totals};
 use crate::heap::table::Table;
-use crate::primitive::{AtomicUsize, Ordering};
 use loom::sync::Arc;
 use loom::thread;
 

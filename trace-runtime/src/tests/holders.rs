@@ -1,7 +1,7 @@
 //! Models of R1 and R2: who lets go of the last waker finds a future that waits lost, once.
 
 use super::check;
-use crate::holders::Holders;
+use crate::annotate::future::holders::Holders;
 use loom::sync::Arc;
 use loom::thread;
 

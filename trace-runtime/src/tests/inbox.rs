@@ -1,8 +1,8 @@
 //! Models of Q1 and Q2: what is pushed is taken once, or refused by an inbox that is closed.
 
 use super::check;
-use crate::inbox::{Inbox, Linked};
-use crate::primitive::AtomicPtr;
+use crate::base::primitive::AtomicPtr;
+use crate::buffer::inbox::{Inbox, Linked};
 use loom::sync::Arc;
 use loom::thread;
 use std::ptr;
@@ -31,7 +31,7 @@ fn push(inbox: &Inbox<Item>, number: u32) -> bool {
     is_accepted
 }
 
-fn numbers(items: crate::inbox::Items<Item>) -> Vec<u32> {
+fn numbers(items: crate::buffer::inbox::Items<Item>) -> Vec<u32> {
     // SAFETY: `from_raw` wants the pointer of `into_raw`, once: Q1.
     items.map(|item| unsafe { Box::from_raw(item) }.number).collect()
 }

@@ -1,7 +1,7 @@
 //! Models of F1 and F2: places are taken, read and given back by whoever comes.
 
 use super::check;
-use crate::living::{Block, Life};
+use crate::annotate::future::living::{Block, Life};
 use loom::sync::Arc;
 use loom::thread;
 

@@ -1,8 +1,8 @@
 //! Models of M1 and M2: a spare has one owner, and batches are neither lost nor freed twice.
 
 use super::check;
-use crate::batch::Commit;
-use crate::memory::{self, Spares};
+use crate::buffer::batch::Commit;
+use crate::buffer::memory::{self, Spares};
 use loom::sync::Arc;
 use loom::thread;
 
@@ -12,7 +12,12 @@ fn m1_a_spare_is_taken_by_one_of_two() {
         let spares = Arc::new(Spares::new());
         let batch = memory::allocate(280).expect("there is no bound here");
         // SAFETY: ours until it is given; its next life begins here.
-        unsafe { &mut *batch }.reset(crate::batch::Owner::default(), 7, 1, Default::default());
+        unsafe { &mut *batch }.reset(
+            crate::buffer::batch::Owner::default(),
+            7,
+            1,
+            Default::default(),
+        );
         assert!(spares.give(batch).is_ok());
         // The owner refills while the collector trims.
         let owner = thread::spawn({

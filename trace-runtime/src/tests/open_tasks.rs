@@ -1,7 +1,7 @@
 //! Models of K1 and K2: places of tasks have one owner, and what is read of one is of one task.
 
 use super::check;
-use crate::open_tasks::{Block, Opened};
+use crate::annotate::open_tasks::{Block, Opened};
 use loom::thread;
 
 fn opened(id: u64) -> Opened<'static> {

@@ -1,7 +1,7 @@
 //! Models of E1 to E4: entries come and go, and an id in hand is always told with its words.
 
 use super::check;
-use crate::resources::Resources;
+use crate::intern::resources::Resources;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::thread;

@@ -1,7 +1,7 @@
 //! Models of S1 and S2: what is borrowed lives, and whoever is last to let go of it knows.
 
 use super::check;
-use crate::running::Running;
+use crate::session::running::Running;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;

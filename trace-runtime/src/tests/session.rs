@@ -2,7 +2,7 @@
 //! notices, and its state outlives whoever still uses it.
 
 use super::{begin, check, drain, end, thread};
-use crate::drain::Drain;
+use crate::collect::drain::Drain;
 use loom::thread as loom_thread;
 use std::sync::atomic::Ordering;
 

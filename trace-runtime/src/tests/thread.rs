@@ -1,7 +1,7 @@
 //! Models of T1 to T5: the hot path, read by a collector at any moment.
 
 use super::{Piece, begin, check, drain, end, thread};
-use crate::drain::Drain;
+use crate::collect::drain::Drain;
 use loom::thread as loom_thread;
 use trace_format::event::EventKind;
 use trace_format::id::{CallId, Open, OpenCall, ResourceId, StackId};

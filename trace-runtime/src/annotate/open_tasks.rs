@@ -1,0 +1,390 @@
+//! The tasks that are open, each in a place of its own, with counted references and no lock: for
+//! the collector to tell of them, and so that a task may begin and end anywhere, also in a signal
+//! handler that has interrupted the allocator.
+//!
+//! Places come in blocks of 64, in pages from the system, made as they are needed and never freed;
+//! a bit each in the block's word says which are free. Invariants:
+//!
+//! - **K1** A place is one task's from when its bit was cleared until the last reference to it is
+//!   gone; who sets the bit again owned it.
+//! - **K2** What is read of a place under one id, the same before and after, is of that task.
+//!
+//! Tasks beyond a million do nothing; each is counted as a lost event.
+//!
+//! Elsewhere: what users do with tasks (`task`).
+//!
+//! May contain `unsafe`: blocks lie in mapped memory.
+
+use crate::annotate::task;
+use crate::annotate::traceparent::{LINK_WORDS, Link};
+use crate::base::primitive::{AtomicBool, AtomicU64, Ordering};
+use crate::thread::naming::NAME_BYTES_MAX;
+
+/// Places of a block: the bits of a word.
+const PLACES: usize = if cfg!(exectrace_loom) { 1 } else { 64 };
+
+/// Words of a name.
+const NAME_WORDS: usize = if cfg!(exectrace_loom) { 1 } else { NAME_BYTES_MAX / 8 };
+
+/// A name as it lies in a place: eight bytes a word, zeros behind it.
+pub(crate) type NameWords = [u64; NAME_WORDS];
+
+/// A name's words, and its bytes; what is longer is cut.
+pub(crate) fn words_of(name: &[u8]) -> (NameWords, usize) {
+    let mut words = [0; NAME_WORDS];
+    let len = name.len().min(NAME_WORDS * 8);
+    for (at, &byte) in name[..len].iter().enumerate() {
+        words[at / 8] |= u64::from(byte) << (at % 8 * 8);
+    }
+    (words, len)
+}
+
+/// A word that is told once.
+#[derive(Debug)]
+struct OnceLink {
+    /// 0 for nothing, 1 while it is being told, 2 from then on.
+    state: AtomicU64,
+    words: [AtomicU64; LINK_WORDS],
+}
+
+impl OnceLink {
+    fn new() -> Self {
+        Self { state: AtomicU64::new(0), words: std::array::from_fn(|_| AtomicU64::new(0)) }
+    }
+
+    fn get(&self) -> Option<Link> {
+        // `Acquire` pairs with the `Release` in `set`: the words are there.
+        let is_told = self.state.load(Ordering::Acquire) == 2;
+        is_told.then(|| Link::from_words(self.load()))
+    }
+
+    fn load(&self) -> [u64; LINK_WORDS] {
+        std::array::from_fn(|at| self.words[at].load(Ordering::Relaxed))
+    }
+
+    /// Whether this is the first.
+    fn set(&self, link: Link) -> bool {
+        let order = Ordering::Relaxed;
+        if self.state.compare_exchange(0, 1, order, order).is_err() {
+            return false;
+        }
+        self.words.iter().zip(link.to_words()).for_each(|(to, word)| to.store(word, order));
+        self.state.store(2, Ordering::Release);
+        true
+    }
+}
+
+/// One task.
+#[derive(Debug)]
+struct Place {
+    /// 0 while nobody is here.
+    id: AtomicU64,
+    references: AtomicU64,
+    parent: AtomicU64,
+    /// 0 until its begin is recorded.
+    begin: AtomicU64,
+    /// In which process of a row of forks it began: what the parent began is not the child's.
+    forks: AtomicU64,
+    ended: AtomicBool,
+    name_bytes: AtomicU64,
+    name: [AtomicU64; NAME_WORDS],
+    /// The distributed trace it belongs to, once it was asked for one.
+    link: OnceLink,
+    /// That of the task it is part of, if that had one.
+    part_of: OnceLink,
+}
+
+/// What is known of a task before it begins, but for its links.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opened<'a> {
+    pub(crate) id: u64,
+    pub(crate) parent: u64,
+    pub(crate) name: &'a [u8],
+    pub(crate) forks: u32,
+}
+
+/// What is read of a task that is open.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    pub(crate) id: u64,
+    pub(crate) parent: u64,
+    /// 0 if it is just beginning.
+    pub(crate) begin: u64,
+    pub(crate) forks: u32,
+    pub(crate) name: NameWords,
+    pub(crate) name_bytes: usize,
+}
+
+impl Seen {
+    /// Hands out the name.
+    pub(crate) fn with_name<T>(&self, act: impl FnOnce(&[u8]) -> T) -> T {
+        let mut bytes = [0; NAME_WORDS * 8];
+        for (to, word) in bytes.chunks_exact_mut(8).zip(self.name) {
+            to.copy_from_slice(&word.to_le_bytes());
+        }
+        act(&bytes[..self.name_bytes.min(NAME_WORDS * 8)])
+    }
+}
+
+impl Place {
+    fn new() -> Self {
+        let zero = || AtomicU64::new(0);
+        Self {
+            id: zero(),
+            references: zero(),
+            parent: zero(),
+            begin: zero(),
+            forks: zero(),
+            ended: AtomicBool::new(false),
+            name_bytes: zero(),
+            name: std::array::from_fn(|_| zero()),
+            link: OnceLink::new(),
+            part_of: OnceLink::new(),
+        }
+    }
+
+    /// By its owner: a task is here, which is about to begin.
+    fn open(&self, task: &Opened<'_>, part_of: Option<Link>) {
+        let (words, len) = words_of(task.name);
+        self.references.store(1, Ordering::Relaxed);
+        self.ended.store(false, Ordering::Relaxed);
+        self.link.state.store(0, Ordering::Relaxed);
+        self.part_of.state.store(0, Ordering::Relaxed);
+        if let Some(link) = part_of {
+            self.part_of.set(link);
+        }
+        // `Release` orders the 0 of the last `close` before each: whoever reads one of these will
+        // not read the id before that again (K2).
+        self.parent.store(task.parent, Ordering::Release);
+        self.begin.store(0, Ordering::Release);
+        self.forks.store(task.forks.into(), Ordering::Release);
+        self.name_bytes.store(len as u64, Ordering::Release);
+        for (to, word) in self.name.iter().zip(words) {
+            to.store(word, Ordering::Release);
+        }
+        // `Release` pairs with the `Acquire` in `read`: this id goes with those.
+        self.id.store(task.id, Ordering::Release);
+    }
+
+    /// Who is here and has not ended; nobody if that changes just now.
+    fn read(&self) -> Option<Seen> {
+        let id = self.id.load(Ordering::Acquire);
+        if id == 0 || self.ended.load(Ordering::Relaxed) {
+            return None;
+        }
+        let load = |field: &AtomicU64| field.load(Ordering::Acquire);
+        let seen = Seen {
+            id,
+            parent: load(&self.parent),
+            begin: load(&self.begin),
+            forks: load(&self.forks) as u32,
+            name: std::array::from_fn(|at| load(&self.name[at])),
+            name_bytes: load(&self.name_bytes) as usize,
+        };
+        (self.id.load(Ordering::Acquire) == id).then_some(seen)
+    }
+}
+
+/// Places, and which of them are free.
+#[derive(Debug)]
+pub(crate) struct Block {
+    free: AtomicU64,
+    places: [Place; PLACES],
+}
+
+impl Block {
+    /// One without tasks.
+    pub(crate) fn new() -> Self {
+        Self {
+            free: AtomicU64::new(u64::MAX >> (64 - PLACES)),
+            places: std::array::from_fn(|_| Place::new()),
+        }
+    }
+
+    /// Takes a place, if one is free.
+    pub(crate) fn take(&self) -> Option<Vacant<'_>> {
+        loop {
+            let free = self.free.load(Ordering::Relaxed);
+            if free == 0 {
+                return None;
+            }
+            let at = free.trailing_zeros() as usize;
+            // `Acquire` pairs with the `Release` in `give_back`: the last owner is done (K1).
+            if self.free.fetch_and(!(1 << at), Ordering::Acquire) & 1 << at != 0 {
+                return Some(Vacant { block: self, at });
+            }
+        }
+    }
+
+    /// By the place's owner, once (K1).
+    fn give_back(&self, at: usize) {
+        self.places[at].id.store(0, Ordering::Release);
+        self.free.fetch_or(1 << at, Ordering::Release);
+    }
+
+    /// Hands out what is open.
+    pub(crate) fn for_each(&self, act: &mut dyn FnMut(&Seen)) {
+        self.places.iter().filter_map(Place::read).for_each(|seen| act(&seen));
+    }
+}
+
+/// A place for a task that is about to begin.
+#[derive(Debug)]
+pub(crate) struct Vacant<'b> {
+    block: &'b Block,
+    at: usize,
+}
+
+impl<'b> Vacant<'b> {
+    /// The task is here from now on; a reference to it.
+    pub(crate) fn open(self, task: &Opened<'_>, part_of: Option<Link>) -> TaskRef<'b> {
+        let place = std::mem::ManuallyDrop::new(self);
+        place.block.places[place.at].open(task, part_of);
+        TaskRef { block: place.block, at: place.at }
+    }
+}
+
+impl Drop for Vacant<'_> {
+    fn drop(&mut self) {
+        self.block.give_back(self.at);
+    }
+}
+
+/// A counted reference to a task, which ends with the last one.
+#[derive(Debug)]
+pub(crate) struct TaskRef<'b> {
+    block: &'b Block,
+    at: usize,
+}
+
+impl TaskRef<'_> {
+    fn place(&self) -> &Place {
+        &self.block.places[self.at]
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.place().id.load(Ordering::Relaxed)
+    }
+
+    /// Its begin has been recorded.
+    pub(crate) fn set_begin(&self, begin: u64) {
+        self.place().begin.store(begin, Ordering::Release);
+    }
+
+    pub(crate) fn forks(&self) -> u32 {
+        self.place().forks.load(Ordering::Relaxed) as u32
+    }
+
+    /// Whether this ends it: only the first does.
+    pub(crate) fn set_ended(&self) -> bool {
+        !self.place().ended.swap(true, Ordering::Relaxed)
+    }
+
+    /// What it is; nothing once it has ended.
+    pub(crate) fn seen(&self) -> Option<Seen> {
+        self.place().read()
+    }
+
+    pub(crate) fn link(&self) -> Option<Link> {
+        self.place().link.get()
+    }
+
+    /// Whether this is the first link.
+    pub(crate) fn set_link(&self, link: Link) -> bool {
+        self.place().link.set(link)
+    }
+
+    pub(crate) fn part_of(&self) -> Option<Link> {
+        self.place().part_of.get()
+    }
+}
+
+#[cfg(not(exectrace_loom))]
+pub(crate) use all::{for_each, take};
+
+/// All blocks there are.
+#[cfg(not(exectrace_loom))]
+mod all {
+    use super::{Block, Seen, Vacant};
+    use crate::base::primitive::Ordering;
+    use crate::base::primitive::global::AtomicPtr;
+    use crate::buffer::memory::pages;
+    use std::cell::Cell;
+    use std::ptr;
+
+    /// Blocks there may be: a million tasks.
+    const BLOCKS_MAX: usize = 1 << 14;
+
+    static BLOCKS: [AtomicPtr<Block>; BLOCKS_MAX] =
+        [const { AtomicPtr::new(ptr::null_mut()) }; BLOCKS_MAX];
+
+    thread_local! {
+        /// The block where this thread has found a place last.
+        static HINT: Cell<usize> = const { Cell::new(0) };
+    }
+
+    /// The block of this number, if it has been made.
+    fn block(at: usize) -> Option<&'static Block> {
+        let block = BLOCKS[at].load(Ordering::Acquire);
+        // SAFETY: a shared reference wants a live block: one that is here stays for good.
+        unsafe { block.as_ref() }
+    }
+
+    /// A place for a task; `None` if there are too many, or no memory.
+    pub(crate) fn take() -> Option<Vacant<'static>> {
+        if let Some(vacant) = block(HINT.get()).and_then(Block::take) {
+            return Some(vacant);
+        }
+        (0..BLOCKS_MAX).find_map(|at| {
+            let vacant = block(at).or_else(|| make(at))?.take()?;
+            HINT.set(at);
+            Some(vacant)
+        })
+    }
+
+    /// The block of this number, made now by this thread or by another.
+    #[cold]
+    fn make(at: usize) -> Option<&'static Block> {
+        let fresh: *mut Block = pages::map(size_of::<Block>())?.cast();
+        // SAFETY: `write` wants room for a block, aligned (to a page), and nobody else's.
+        unsafe { fresh.write(Block::new()) };
+        let order = (Ordering::AcqRel, Ordering::Acquire);
+        if BLOCKS[at].compare_exchange(ptr::null_mut(), fresh, order.0, order.1).is_err() {
+            // SAFETY: `unmap` wants pages from `map`, owned and unused: nobody has seen them.
+            unsafe { pages::unmap(fresh.cast(), size_of::<Block>()) };
+        }
+        block(at)
+    }
+
+    /// Hands out all tasks that are open.
+    pub(crate) fn for_each(mut act: impl FnMut(&Seen)) {
+        (0..BLOCKS_MAX).map_while(block).for_each(|block| block.for_each(&mut act));
+    }
+}
+
+/// A model has a block of its own.
+#[cfg(exectrace_loom)]
+pub(crate) fn take() -> Option<Vacant<'static>> {
+    None
+}
+
+/// A model has a block of its own.
+#[cfg(exectrace_loom)]
+pub(crate) fn for_each(_: impl FnMut(&Seen)) {}
+
+impl Clone for TaskRef<'_> {
+    fn clone(&self) -> Self {
+        self.place().references.fetch_add(1, Ordering::Relaxed);
+        Self { block: self.block, at: self.at }
+    }
+}
+
+impl Drop for TaskRef<'_> {
+    fn drop(&mut self) {
+        // `AcqRel`: whoever comes last sees that all others are done (K1).
+        if self.place().references.fetch_sub(1, Ordering::AcqRel) == 1 {
+            task::end(self);
+            self.block.give_back(self.at);
+        }
+    }
+}

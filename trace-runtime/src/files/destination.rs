@@ -1,0 +1,131 @@
+//! Opening the files that traces are written to: regular ones, that nobody else may read.
+//!
+//! A trace has names, paths, arguments and addresses in it, and a program that is traced may run
+//! with more rights than whoever can write to the folder. So always:
+//!
+//! - A file that is made belongs to its owner alone (mode 0600), and is a new one: what was there
+//!   before, perhaps with another owner or mode, is replaced and not written to.
+//! - The last part of a name is never followed if it is a symbolic link.
+//! - Opening does not wait, as it would for a FIFO that nobody reads from.
+//!
+//! Elsewhere: which process a file belongs to (`claimed`); pipes and devices (`auto/stream`).
+
+use std::ffi::OsString;
+use std::fs::{self, File, FileType, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+/// How a file is going to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// At its end, wherever that is by then: a file that somebody has shortened gets no hole.
+    Append,
+    /// At any place.
+    Anywhere,
+    /// By way of memory, which wants to read it, too.
+    Mapped,
+}
+
+/// Makes a file.
+///
+/// # Errors
+/// `AlreadyExists` if there is anything of this name, also a symbolic link that leads nowhere.
+pub(crate) fn make(path: &Path, access: Access) -> io::Result<File> {
+    options(access, 0).create_new(true).open(path)
+}
+
+/// Opens a file that is there, to lock it or to go on in it.
+///
+/// # Errors
+/// If it is not a regular one: what it is, and what to do.
+pub(crate) fn open(path: &Path, access: Access) -> io::Result<File> {
+    check(path)?;
+    let file = options(access, system::NO_FOLLOW).open(path)?;
+    // It may have been replaced in between.
+    match fault(file.metadata()?.file_type()) {
+        Some(fault) => Err(fault),
+        None => Ok(file),
+    }
+}
+
+/// Whether a regular file is at this name; `false` if nothing is.
+///
+/// # Errors
+/// If something else is: what it is, and what to do.
+pub(crate) fn check(path: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(found) => fault(found.file_type()).map_or(Ok(true), Err),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// For writing, with these flags beside those that every output has.
+pub(crate) fn options(access: Access, flags: i32) -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).append(access == Access::Append).read(access == Access::Mapped);
+    system::restrict(&mut options, flags);
+    options
+}
+
+/// Why something that is not a regular file can't be one.
+fn fault(kind: FileType) -> Option<io::Error> {
+    let error = |kind, what: &str| Some(io::Error::new(kind, what));
+    match kind {
+        kind if kind.is_file() => None,
+        kind if kind.is_symlink() => Some(linked()),
+        kind if kind.is_dir() => error(ErrorKind::IsADirectory, "it is a directory"),
+        kind => {
+            let what = format!("it is {}, and not a regular file", system::name(kind));
+            error(ErrorKind::InvalidInput, &what)
+        }
+    }
+}
+
+/// Why a symbolic link is refused.
+pub(crate) fn linked() -> io::Error {
+    let what = "it is a symbolic link, and those are not followed: give the name of the file";
+    io::Error::new(ErrorKind::InvalidInput, what)
+}
+
+#[cfg(unix)]
+mod system {
+    use std::fs::{FileType, OpenOptions};
+    use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+
+    pub(super) const NO_FOLLOW: i32 = libc::O_NOFOLLOW;
+
+    /// Of the owner alone; no terminal becomes the process's own, and nothing is waited for.
+    pub(super) fn restrict(options: &mut OpenOptions, flags: i32) {
+        options.mode(0o600).custom_flags(flags | libc::O_NONBLOCK | libc::O_NOCTTY);
+    }
+
+    pub(super) fn name(kind: FileType) -> &'static str {
+        match kind {
+            kind if kind.is_fifo() => "a FIFO",
+            kind if kind.is_char_device() || kind.is_block_device() => "a device",
+            kind if kind.is_socket() => "a socket",
+            _ => "something else",
+        }
+    }
+}
+
+#[cfg(not(unix))]
+mod system {
+    use std::fs::{FileType, OpenOptions};
+
+    pub(super) const NO_FOLLOW: i32 = 0;
+
+    pub(super) fn restrict(_: &mut OpenOptions, _: i32) {}
+
+    pub(super) fn name(_: FileType) -> &'static str {
+        "something else"
+    }
+}
+
+/// The path with something behind its name.
+pub(crate) fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(ending);
+    name.into()
+}

@@ -1,0 +1,28 @@
+//! Which sources a trace has: those that are compiled in and wanted.
+
+use crate::base::options::Options;
+use crate::source::Source;
+
+/// Those that are compiled in and wanted.
+pub(crate) fn sources(options: &Options) -> Vec<Box<dyn Source>> {
+    let sources: Vec<Option<Box<dyn Source>>> = Vec::from([
+        // First: what the others intern needs its tables.
+        #[cfg(feature = "stacks")]
+        Some(Box::new(crate::stack::StackSource::default()) as Box<dyn Source>),
+        #[cfg(all(
+            any(feature = "os", feature = "sched"),
+            target_os = "linux",
+            not(exectrace_loom)
+        ))]
+        (options.os || options.sched)
+            .then(|| Box::new(crate::source::proc_folder::ProcFolder) as Box<dyn Source>),
+        #[cfg(feature = "os")]
+        options.os.then(|| Box::new(crate::os::Watch) as Box<dyn Source>),
+        #[cfg(all(feature = "heap", not(exectrace_loom)))]
+        options.heap.then(|| Box::new(crate::heap::Snapshots::new(options)) as Box<dyn Source>),
+        #[cfg(all(feature = "sched", not(exectrace_loom)))]
+        options.sched.then(|| Box::new(crate::sched::Sched::new(options)) as Box<dyn Source>),
+    ]);
+    let _ = options;
+    sources.into_iter().flatten().collect()
+}

@@ -1,0 +1,195 @@
+//! Whether the process stood still: stopped by a signal or a debugger, frozen with its control
+//! group, or suspended with the machine. All its threads then seem to wait, and did not.
+//!
+//! The system tells nobody that he was stopped. But the collector sleeps until a moment it has
+//! chosen, and that is enough for a proof: a thread that is stopped in its sleep has to wake up and
+//! sleep a second time, in a state that its timer does not end. So it was stopped if, in one sleep,
+//!
+//! - it went off its CPU more than once by its own will (no signal does that: all are blocked);
+//! - no page had to be read from disk for it, which is the other way to sleep twice;
+//! - it came back late, and the time that it waited for a CPU does not account for it.
+//!
+//! Each alone has other causes: a busy machine delays every timer, but then the thread waits for a
+//! CPU, once. A hypervisor that gives no time delays a timer as well, but wakes nobody in between;
+//! that is not told here. What is proven is the time from the chosen moment on. When it began only
+//! the events of others can show, so readers look there (FORMAT.md, `Stopped`).
+//!
+//! Nobody is woken for this: a stop that is over before the collector's next moment is not seen.
+
+use crate::sys::clock::{self, Instant};
+use std::time::Duration;
+use trace_format::definition::Definition;
+use trace_format::time::{Nanos, Ticks};
+
+/// What is shorter is not told: it explains nothing that a person would ask about.
+const STOP_MIN: Duration = Duration::from_millis(10);
+
+/// How long the collector sleeps at most where it can't be woken.
+const NAP: Duration = Duration::from_millis(5);
+
+/// Ticks are converted to no better than one part in so many.
+const RATE_PART: u64 = 64;
+
+/// What the collector knows of its own sleeping.
+#[derive(Debug)]
+pub(crate) struct Standstill {
+    /// How long it had waited for CPUs when last asked; `None` if the system does not tell.
+    ready: Option<Duration>,
+    suspended: Suspended,
+    /// When that was asked.
+    asked: Ticks,
+}
+
+/// What the system has counted for this thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// How often it went off its CPU by its own will.
+    pub(crate) yields: u64,
+    /// How often a page had to be read from disk for it.
+    pub(crate) faults: u64,
+}
+
+/// How long the machine had been suspended since it was started, between two bounds, as no two
+/// clocks can be read at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Suspended {
+    pub(crate) min: Nanos,
+    pub(crate) max: Nanos,
+}
+
+impl Standstill {
+    /// On the collector's thread.
+    pub(crate) fn new() -> Self {
+        Self { ready: ready(), suspended: clock::suspended(), asked: Ticks(clock::ticks()) }
+    }
+
+    /// Sleeps until then, or until it is unparked. Returns what the trace is to say of it.
+    pub(crate) fn park_until(&mut self, until: Instant) -> Option<Definition<'static>> {
+        // By a clock that has stopped, or was set back, `until` never comes, and the kernel ends
+        // each park at once.
+        clock::check_clock();
+        if clock::clock_faked_by().is_some() {
+            // The standard library parks until a moment of the program's clock, which may never
+            // come for the kernel, or be over.
+            std::thread::sleep(until.since(Instant::now()).min(NAP));
+            return None;
+        }
+        let before = clock::thread_counts();
+        std::thread::park_timeout(until.since(Instant::now()));
+        let late = until.elapsed();
+        if late < STOP_MIN {
+            return None;
+        }
+        let to = clock::ticks();
+        let after = clock::thread_counts();
+        let ready = self.take_ready()?;
+        if !stood_still(before, after, late, ready) {
+            return None;
+        }
+        let (late, ready) = (late.as_nanos() as u64, ready.as_nanos() as u64);
+        // While it was ready others may have run, before it was stopped or after. And the rate of
+        // ticks is known to a part in a thousand: not too early by that.
+        let still = late.saturating_sub(ready);
+        let from = Ticks(to.saturating_sub(clock::ticks_in(still - still / RATE_PART)));
+        let to = Ticks(to.saturating_sub(clock::ticks_in(ready)));
+        (from < to).then_some(Definition::Stopped { from, to, suspended: Nanos(0) })
+    }
+
+    /// Once a generation. Returns what the trace is to say of the machine.
+    pub(crate) fn look(&mut self) -> Option<Definition<'static>> {
+        let _ = self.take_ready();
+        let (now, to) = (clock::suspended(), Ticks(clock::ticks()));
+        let before = std::mem::replace(&mut self.suspended, now);
+        let from = std::mem::replace(&mut self.asked, to);
+        let suspended = suspended_between(before, now)?;
+        Some(Definition::Stopped { from, to, suspended })
+    }
+
+    /// How long this thread has waited for CPUs since last asked, at most.
+    fn take_ready(&mut self) -> Option<Duration> {
+        let now = ready()?;
+        let before = self.ready.replace(now)?;
+        Some(now.saturating_sub(before))
+    }
+}
+
+/// Whether the process was stopped in a sleep that ended so late, of which it was `ready` for some.
+fn stood_still(before: Counts, after: Counts, late: Duration, ready: Duration) -> bool {
+    // More often if it was stopped several times. In between it must have been ready, as a thread
+    // that runs now would not sleep again.
+    let sleeps = after.yields - before.yields;
+    let is_one_stop = sleeps == 2 || sleeps > 2 && ready <= late / 64;
+    // A process that was stopped and had no CPU before or after is told of if that is little.
+    let is_unexplained = ready <= late / 4 && late.saturating_sub(2 * ready) >= STOP_MIN;
+    is_one_stop && after.faults == before.faults && is_unexplained
+}
+
+/// How long the machine was surely suspended in between, if it was.
+fn suspended_between(before: Suspended, after: Suspended) -> Option<Nanos> {
+    let nanos = after.min.0.saturating_sub(before.max.0);
+    (Duration::from_nanos(nanos) >= STOP_MIN).then_some(Nanos(nanos))
+}
+
+/// How long this thread has been able to run, and had no CPU, since it began.
+fn ready() -> Option<Duration> {
+    if cfg!(not(target_os = "linux")) {
+        return None;
+    }
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split_ascii_whitespace().nth(1)?.parse().ok().map(Duration::from_nanos)
+}
+
+#[cfg(all(test, not(exectrace_loom)))]
+mod tests {
+    use super::*;
+
+    const LATE: Duration = Duration::from_millis(100);
+    const BUSY: Counts = Counts { yields: 7, faults: 1 };
+
+    fn after(yields: u64, faults: u64) -> Counts {
+        Counts { yields: BUSY.yields + yields, faults: BUSY.faults + faults }
+    }
+
+    #[test]
+    fn who_sleeps_twice_and_comes_late_was_stopped() {
+        let ready = Duration::from_millis(1);
+        assert!(stood_still(BUSY, after(2, 0), LATE, ready));
+        assert!(stood_still(BUSY, after(3, 0), LATE, ready));
+        assert!(stood_still(BUSY, after(2, 0), LATE, LATE / 4));
+        assert!(stood_still(BUSY, after(2, 0), STOP_MIN, Duration::ZERO));
+    }
+
+    #[test]
+    fn a_busy_machine_stops_nobody() {
+        // As measured with six threads that never sleep, on two CPUs.
+        assert!(!stood_still(BUSY, after(1, 0), LATE, LATE));
+        assert!(!stood_still(BUSY, after(2, 0), LATE, LATE * 9 / 10));
+        // Twice stopped, and others ran in between.
+        assert!(!stood_still(BUSY, after(3, 0), LATE, LATE / 10));
+        // A hypervisor gave no time.
+        assert!(!stood_still(BUSY, after(1, 0), LATE, Duration::ZERO));
+        // A page of the recorder came from disk.
+        assert!(!stood_still(BUSY, after(2, 1), LATE, Duration::ZERO));
+        // What is short is not told.
+        assert!(!stood_still(BUSY, after(2, 0), STOP_MIN / 2, Duration::ZERO));
+    }
+
+    #[test]
+    fn a_machine_was_suspended_if_the_bounds_of_two_looks_are_apart() {
+        let look = |min, max| Suspended { min: Nanos(min), max: Nanos(max) };
+        let second = 1_000_000_000;
+        let between = |before, after| suspended_between(before, after).map(|nanos| nanos.0);
+        assert_eq!(between(look(5, 7), look(second + 7, second + 9)), Some(second));
+        // The thread lost its CPU between two clocks.
+        assert_eq!(between(look(5, 7), look(5, second)), None);
+        assert_eq!(between(look(5, second), look(second, second)), None);
+        assert_eq!(between(look(5, 7), look(5, 6)), None);
+    }
+
+    #[test]
+    fn who_sleeps_undisturbed_was_not_stopped() {
+        let mut still = Standstill::new();
+        let until = Instant::now() + Duration::from_millis(1);
+        assert_eq!(still.park_until(until), None);
+    }
+}

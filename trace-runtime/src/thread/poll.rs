@@ -1,0 +1,59 @@
+//! Polls that end waiting: a poll begins as regions do, and its end may say where the future took
+//! the waker that it waits for.
+//!
+//! Elsewhere: all that polls share with regions (`thread`), futures (`future`).
+//!
+//! May contain `unsafe`: it takes its owner's state from a shared struct.
+
+use crate::buffer::batch::SLOTS;
+use crate::stack;
+use crate::sys::clock;
+use crate::thread::Thread;
+use crate::thread::own::Own;
+use crate::thread::refill::Patience;
+use crate::thread::value::{Body, put_number};
+use trace_format::event::opcode;
+
+impl Thread {
+    /// The poll that began at `begin` ends; its future waits at this stack, which is not 0.
+    ///
+    /// # Safety
+    /// The caller is on the owning thread.
+    pub(crate) unsafe fn end_poll(&self, begin: u64, what: u64, waits_at: u32) {
+        stack::note_used(waits_at);
+        // SAFETY: on the owning thread, and nothing below calls back.
+        let own = unsafe { self.own() };
+        let now = clock::ticks().max(own.last);
+        let at = own.depth.wrapping_sub(1);
+        if own.depth > SLOTS {
+            let mut body = Body::new();
+            put_number(&mut body, waits_at.into());
+            return self.end_deep(own, now, opcode::END_POLL, &body, Patience::Never);
+        }
+        if at >= SLOTS || own.front().slot(at).begin() != begin {
+            return self.end_elsewhere(own, begin, what, now, Patience::Never);
+        }
+        let frame = own.frames[at];
+        if frame.at < own.committed {
+            let put = |own: &mut Own, now| own.put_end_poll(now, waits_at);
+            return self.end_committed(own, (begin, what), now, Patience::Never, put);
+        }
+        own.depth = at;
+        own.front().slot(at).close();
+        own.put_back(frame.at, opcode::POLL_WAITS | opcode::OPEN);
+        own.put_varint(waits_at.into());
+        own.complete(frame.at, now - begin);
+        own.last = now;
+        self.commit(own, now);
+    }
+}
+
+impl Own {
+    fn put_end_poll(&mut self, now: u64, waits_at: u32) {
+        self.put(opcode::END_POLL);
+        self.put_varint(now - self.last);
+        self.put_varint(waits_at.into());
+        self.last = now;
+        self.pending += 1;
+    }
+}

@@ -1,0 +1,104 @@
+//! Counted references to a thread's state, which its thread, the collector and tables hold.
+//!
+//! Not an `Arc`: a state is made with a thread's first event and let go of with its first of the
+//! next trace, and either may come in a signal handler that has interrupted the allocator. So a
+//! state lies in pages from the system, and the last to let go of it does not free it but leaves it
+//! to others (`limbo`).
+//!
+//! - **P1** A state lives while there is a reference to it; whoever gives up the last one owns it.
+//!
+//! May contain `unsafe`: references are raw pointers.
+
+use crate::base::primitive::Ordering;
+use crate::buffer::memory::pages;
+use crate::thread::Thread;
+use std::ops::Deref;
+use std::ptr::NonNull;
+
+/// A reference that counts.
+#[derive(Debug)]
+pub(crate) struct ThreadRef(NonNull<Thread>);
+
+// SAFETY: `Send` and `Sync` want that the state may be used and freed on any thread: it is both.
+unsafe impl Send for ThreadRef {}
+// SAFETY: as above.
+unsafe impl Sync for ThreadRef {}
+
+/// Room for a state, which is not one yet.
+#[derive(Debug)]
+pub(crate) struct Room(NonNull<Thread>);
+
+impl Room {
+    /// Room from the system; `None` if it has none.
+    pub(crate) fn new() -> Option<Self> {
+        NonNull::new(pages::map(size_of::<Thread>())?.cast()).map(Self)
+    }
+
+    /// Makes it a state, with one reference.
+    pub(crate) fn fill(self, thread: Thread) -> ThreadRef {
+        // SAFETY: `write` wants room for a state, aligned (to a page), and nobody else's.
+        unsafe { self.0.write(thread) };
+        ThreadRef(self.0)
+    }
+}
+
+impl ThreadRef {
+    /// The pointer, with the count.
+    pub(crate) fn into_raw(self) -> *mut Thread {
+        std::mem::ManuallyDrop::new(self).0.as_ptr()
+    }
+
+    /// # Safety
+    /// The pointer came from [`ThreadRef::into_raw`], once.
+    pub(crate) unsafe fn from_raw(thread: *mut Thread) -> Self {
+        // SAFETY: `new_unchecked` wants a pointer that is not null: the caller's promise.
+        Self(unsafe { NonNull::new_unchecked(thread) })
+    }
+}
+
+impl Clone for ThreadRef {
+    fn clone(&self) -> Self {
+        // As in `Arc`: a new reference comes from one that is there.
+        self.references.fetch_add(1, Ordering::Relaxed);
+        Self(self.0)
+    }
+}
+
+impl Deref for ThreadRef {
+    type Target = Thread;
+
+    fn deref(&self) -> &Thread {
+        // SAFETY: a shared reference wants a live state: P1.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Drop for ThreadRef {
+    fn drop(&mut self) {
+        // `AcqRel`: whoever comes last sees that all others are done (P1).
+        if self.references.fetch_sub(1, Ordering::AcqRel) > 1 {
+            return;
+        }
+        // SAFETY: `put_thread` wants an owned state: nobody else has a reference (P1).
+        #[cfg(not(exectrace_loom))]
+        unsafe {
+            crate::thread::limbo::put_thread(self.0.as_ptr());
+        }
+        // SAFETY: `free` wants the same.
+        #[cfg(exectrace_loom)]
+        unsafe {
+            free(self.0.as_ptr());
+        }
+    }
+}
+
+/// Ends a state's life, with its batches. Not in signal handlers: its session may end with it.
+///
+/// # Safety
+/// The caller owns the state, to which there is no reference.
+pub(crate) unsafe fn free(thread: *mut Thread) {
+    // SAFETY: it wants a live state, owned: the caller's promise.
+    unsafe { thread.drop_in_place() };
+    // SAFETY: `unmap` wants pages from `map`, owned and unused: it is no state any more.
+    unsafe { pages::unmap(thread.cast(), size_of::<Thread>()) };
+}

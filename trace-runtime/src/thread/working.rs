@@ -1,0 +1,120 @@
+//! Whom the calling thread works for: tasks that were entered, innermost last, each with the key of
+//! its guard. A list and not only the last: guards may be dropped in any order.
+//!
+//! The list lies in pages from the system, behind a thread-local without destructor, so that a task
+//! may be entered in a signal handler that has interrupted the allocator. A handler that comes
+//! while the list is being changed finds a mark, and works for nobody.
+//!
+//! May contain `unsafe`: the list is reached through a raw pointer.
+
+use crate::annotate::open_tasks::TaskRef;
+use crate::base::primitive::Ordering;
+use crate::base::primitive::global::compiler_fence;
+use crate::buffer::memory::pages;
+use crate::thread::local;
+use std::cell::Cell;
+use std::ptr;
+
+/// Tasks a thread can have entered at once; those entered further in are not noted.
+const ENTERED_MAX: usize = 128;
+
+/// A key, and the task, or that the thread works for nobody.
+type Entered = (u64, Option<TaskRef<'static>>);
+
+/// The list, innermost last; free places are `None`, and there are none in between.
+struct Working {
+    entered: [Option<Entered>; ENTERED_MAX],
+    count: usize,
+}
+
+thread_local! {
+    /// Null until a task is entered.
+    static WORKING: Cell<*mut Working> = const { Cell::new(ptr::null_mut()) };
+    /// The list is being used: whoever comes now is a signal handler.
+    static IN_USE: Cell<bool> = const { Cell::new(false) };
+    /// The key that was given last.
+    static KEY: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Runs `act` with the list; `None` if there is none, or it is being used.
+fn with<T>(act: impl FnOnce(&mut Working) -> T) -> Option<T> {
+    if IN_USE.replace(true) {
+        return None;
+    }
+    compiler_fence(Ordering::SeqCst);
+    // SAFETY: a unique reference wants a live list that nobody else uses: it is this thread's,
+    // lives until `forget`, and the mark keeps handlers out.
+    let result = unsafe { WORKING.get().as_mut() }.map(act);
+    compiler_fence(Ordering::SeqCst);
+    IN_USE.set(false);
+    result
+}
+
+/// The task entered last, unless that is nobody.
+pub(crate) fn last() -> Option<TaskRef<'static>> {
+    let last = with(|working| {
+        let at = working.count.checked_sub(1)?;
+        working.entered[at].as_ref().and_then(|(_, task)| task.clone())
+    });
+    last.flatten()
+}
+
+/// Enters a task, or nobody. The key to leave it with; 0 if it is not noted.
+pub(crate) fn push(task: Option<TaskRef<'static>>) -> u64 {
+    if WORKING.get().is_null() && (task.is_none() || !make()) {
+        return 0;
+    }
+    let key = KEY.get() + 1;
+    let is_noted = with(|working| {
+        let Some(place) = working.entered.get_mut(working.count) else { return false };
+        *place = Some((key, task));
+        working.count += 1;
+        KEY.set(key);
+        true
+    });
+    if is_noted == Some(true) { key } else { 0 }
+}
+
+/// Leaves what was entered with this key. The task, which may end when that is dropped.
+pub(crate) fn remove(key: u64) -> Option<TaskRef<'static>> {
+    let removed = with(|working| {
+        let entered = &mut working.entered[..working.count];
+        let has_key = |place: &Option<Entered>| place.as_ref().is_some_and(|it| it.0 == key);
+        let at = entered.iter().rposition(has_key)?;
+        let removed = entered[at].take();
+        entered[at..].rotate_left(1);
+        working.count -= 1;
+        removed
+    });
+    removed.flatten().and_then(|(_, task)| task)
+}
+
+/// Makes this thread's list. Whether there is memory for one, and nobody else is making it.
+#[cold]
+fn make() -> bool {
+    if IN_USE.get() {
+        return false;
+    }
+    let Some(place) = pages::map(size_of::<Working>()) else { return false };
+    let working: *mut Working = place.cast();
+    let entered = [const { None }; ENTERED_MAX];
+    // SAFETY: `write` wants room for a list, aligned (to a page), and nobody else's.
+    unsafe { working.write(Working { entered, count: 0 }) };
+    // A handler that has come meanwhile may have made one: that is lost with what it has left in
+    // it, which is nothing unless a guard outlives the handler.
+    WORKING.set(working);
+    local::watch_exit_if_possible();
+    true
+}
+
+/// The thread ends: it works for nobody. Guards that are still there find nothing.
+pub(crate) fn forget() {
+    let working = WORKING.replace(ptr::null_mut());
+    if working.is_null() {
+        return;
+    }
+    // SAFETY: it wants a live list, owned: it was taken off.
+    unsafe { working.drop_in_place() };
+    // SAFETY: `unmap` wants pages from `map`, owned and unused.
+    unsafe { pages::unmap(working.cast(), size_of::<Working>()) };
+}
