@@ -60,6 +60,20 @@ const UPWARDS: [(&str, &str, &str); 18] = [
     ("trace-analysis/src/units.rs", "time", "a moment is written like other times"),
 ];
 
+/// A module with others inside is a folder with a `mod.rs`, not a file beside a folder.
+pub(crate) fn two_styles(tree: &Tree) -> Vec<Fault> {
+    let folder = |path: &str| path.strip_suffix(".rs").map(|name| format!("{name}/"));
+    let sources = tree.sources().map(|(file, _)| file.path.as_str());
+    let modules = sources.filter(|path| path.contains("/src/") && !path.ends_with("/lib.rs"));
+    let has_folder = |path: &&str| {
+        folder(path)
+            .is_some_and(|folder| tree.sources().any(|(it, _)| it.path.starts_with(&folder)))
+    };
+    let found = modules.filter(has_folder);
+    let what = "it has a folder of the same name: move it there, as `mod.rs`";
+    found.map(|path| Fault::new(path, 1, what)).collect()
+}
+
 pub(crate) fn faults(tree: &Tree) -> Vec<Fault> {
     let (mut faults, mut used) = (Vec::new(), [false; UPWARDS.len()]);
     for (file, tokens) in tree.sources() {
@@ -133,6 +147,14 @@ mod tests {
         assert_eq!(found, [Fault::new(PATH, 2, "`crate::life`: say in which folder it lies")]);
         let found = faults(&Tree::sample(&[("trace-analysis/src/new.rs", "//! A.\n")]));
         assert_eq!(found.len(), 1);
+    }
+
+    #[test]
+    fn a_file_beside_its_folder_is_a_fault() {
+        let both = [("a/src/b.rs", "//! B.\n"), ("a/src/b/c.rs", "//! C.\n")];
+        assert_eq!(two_styles(&Tree::sample(&both)).len(), 1);
+        let one = [("a/src/b/mod.rs", "//! B.\n"), ("a/src/b/c.rs", "//! C.\n")];
+        assert_eq!(two_styles(&Tree::sample(&one)), []);
     }
 
     #[test]

@@ -78,6 +78,11 @@ fn folders_of_a_crate_point_down() {
     check(&folders::faults(&TREE));
 }
 
+#[test]
+fn modules_have_one_style() {
+    check(&folders::two_styles(&TREE));
+}
+
 #[exectrace::test]
 fn one_loop_follows_a_trace_in_order() {
     check(&walks::faults(&TREE));

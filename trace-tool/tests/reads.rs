@@ -1,6 +1,6 @@
 //! Every verb reads a trace twice at most: once for what is missing, once for its answer. (Asked
-//! about one thread, it reads the others once more for what is missing.) The kernel counts the
-//! bytes.
+//! about one thread, it reads the others once more for what is missing; `explain` begins its walk
+//! again if there were slow tasks.) The kernel counts the bytes.
 
 #![cfg(target_os = "linux")]
 

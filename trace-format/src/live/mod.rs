@@ -1,8 +1,9 @@
 //! The file that lies beside a trace while its process writes: batches as they are in the threads'
 //! memory. FORMAT.md, section 11.
 //!
-//! Here: its layout, and what of it a trace that was cut does not have yet. It was written by a
-//! process that may have ended at any moment, so every byte is doubted.
+//! Here is its layout. `recover` finds what a trace that was cut does not have yet, and `before`
+//! what the part before it has. The process that wrote the file may have ended at any moment, so
+//! every byte is doubted.
 
 #[cfg(feature = "read")]
 mod before;

@@ -1,8 +1,8 @@
 //! The file in which a flight recorder keeps what it has: a log that goes round, and the names that
 //! are used in it. FORMAT.md, section 12.
 //!
-//! Here: its layout, and how a trace is made of it. It was written by a process that may have ended
-//! at any moment, so every byte is doubted.
+//! Here is its layout; `unwind` makes a trace of it. The process that wrote it may have ended at
+//! any moment, so every byte is doubted.
 
 #[cfg(feature = "read")]
 mod unwind;
