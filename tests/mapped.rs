@@ -7,8 +7,13 @@ use common::decoded::Decoded;
 use common::waiting::wait_until;
 use common::{alone, annotated, checks, lines, on_thread};
 use exectrace::{FlightRecorder, StartError, instant, start_with, trace_region, traced};
+use std::future::poll_fn;
 use std::path::Path;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+use trace_analysis::explain::{Insight, InsightKind, explain};
+use trace_analysis::symbols::Symbols;
+use trace_analysis::{Report, Trace, Wanted};
 use trace_format::event::EventKind;
 use trace_format::flight::{Header, unwind};
 use trace_format::read::TraceFile;
@@ -116,6 +121,51 @@ fn a_log_that_has_gone_round_has_the_last_of_it() {
             assert!(first == 0 || kept + cut > log, "{kept} of {log}, {count} steps");
         }
     }
+}
+
+/// Pending once, then ready.
+#[traced]
+async fn paused() {
+    let mut paused = false;
+    poll_fn(|_| if std::mem::replace(&mut paused, true) { Poll::Ready(()) } else { Poll::Pending })
+        .await;
+}
+
+/// The file says which futures live, and forgets their ends.
+#[test]
+fn futures_that_ended_while_the_log_went_round_are_not_said_to_live() {
+    const ROUNDS: u64 = 4_000;
+    let _alone = alone();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("flight.trace");
+    let recorder = recorder(&path, 256 << 10);
+    for _ in 0..ROUNDS {
+        let mut futures: Vec<_> = (0..16).map(|_| Box::pin(paused())).collect();
+        let mut context = Context::from_waker(Waker::noop());
+        let mut ready = || {
+            let ready = futures.iter_mut().map(|it| it.as_mut().poll(&mut context).is_ready());
+            ready.filter(|is| *is).count()
+        };
+        assert_eq!([ready(), ready()], [0, 16]);
+    }
+    recorder.stop();
+    let trace = unwind(&std::fs::read(&path).expect("it is there")).expect("it is such a file");
+    let trace = TraceFile::open(trace).expect("a trace");
+    let symbols = Symbols::of_trace(trace.tables());
+    let trace = Trace::new(&trace).named(&symbols);
+    let wanted = Wanted { async_tasks: true, ..Wanted::default() };
+    let report = Report::read(&trace, wanted, |_| {});
+    let tasks = report.async_tasks.as_ref().expect("they were asked for");
+    let sites = || tasks.sites.iter().chain(&tasks.children);
+    let count: u64 = sites().map(|site| site.count).sum();
+    assert!((1..ROUNDS * 16).contains(&count), "some of them, as the log is small: {count}");
+    for site in sites() {
+        assert_eq!((site.alive, site.unwakeable), (0, 0), "{site:?}");
+    }
+    assert_eq!(tasks.unfinished, [], "all have ended");
+    let insights = explain(&trace, &report);
+    let is_about = |it: &Insight| matches!(it.kind, InsightKind::Stuck | InsightKind::LeakedTasks);
+    assert!(!insights.iter().any(is_about), "{insights:?}");
 }
 
 #[test]
