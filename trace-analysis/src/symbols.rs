@@ -338,10 +338,7 @@ mod tests {
                 &["app::poll", "app::main"],
             ),
             (&["core::ptr::drop_in_place<trace_runtime::Region>", "app::main"], &["app::main"]),
-            (
-                &["trace_runtime::collector::run", "read"],
-                &["trace_runtime::collector::run", "read"],
-            ),
+            (&["trace_runtime::collect::run", "read"], &["trace_runtime::collect::run", "read"]),
         ];
         for (stack, expected) in cases {
             assert_eq!(left(stack), expected, "{stack:?}");

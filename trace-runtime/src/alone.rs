@@ -14,9 +14,10 @@ const RUNNER: &str = "EXECTRACE_TEST_RUNNER";
 /// Whether this process runs the calling test alone. If not, runs it in one that does, and checks
 /// that it passed there.
 ///
-/// - `name`: the test's full name, as `--exact` wants it.
+/// - `module`: the test's `module_path!()`; it begins with this crate's name.
+/// - `test`: the name of its function.
 #[track_caller]
-pub(crate) fn is_alone(name: &str) -> bool {
+pub(crate) fn is_alone(module: &str, test: &str) -> bool {
     if std::env::var_os(ROLE).is_some() {
         return true;
     }
@@ -25,7 +26,8 @@ pub(crate) fn is_alone(name: &str) -> bool {
     let mut words = runner.split_whitespace().map(OsStr::new).chain([program.as_os_str()]);
     let mut command = Command::new(words.next().expect("the program is one of them"));
     command.args(words);
-    let output = command.args([name, "--exact"]).env(ROLE, "").output();
+    let (_, module) = module.split_once("::").expect("a module of this crate");
+    let output = command.args([&format!("{module}::{test}"), "--exact"]).env(ROLE, "").output();
     let output = output.expect("this program starts again");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("1 passed"), "{said}\n{output:?}");

@@ -22,8 +22,9 @@
 //!
 //! # Locks
 //!
-//! Two, taken by ordinary code only, never held together, and never on the way of an event: the
-//! process's state (start, stop) and a session's news (switches, names, requests). A thread
+//! Taken by ordinary code only, and never on the way of an event. In this order: changes of the
+//! session (a start or stop), the process's state or its backing file, a session's news (switches,
+//! names, requests). A thread
 //! attaches and opens batches, and tasks begin and end, without a lock and without the program's
 //! allocator, for any of that may come in a signal handler (`handler`): the session is found in a
 //! word (`running`), threads' states are counted (`thread_ref`) and told by a list (`inbox`), what
@@ -33,9 +34,9 @@
 //!
 //! In the files that `tests/tidy/unsafety.rs` lists, and nowhere else; each says at its top why.
 //! Invariants: B (`batch`), T (`thread/state`), M (`memory`), D (`drain`), L (`local`), H (`heap`),
-//! N (`intern`), E (`intern/resources`), W (`stack/pool`), C (`os/hook`), O (`os/waiting`), R
-//! (`holders`), F (`living`), Q (`inbox`), S (`running`), P (`thread_ref`), K (`open_tasks`); their
-//! models are in `tests`.
+//! N (`intern`), E (`intern/resources`), A (`arena`), W (`stack/pool`), C (`os/hook`), O
+//! (`os/waiting`), R (`holders`), F (`living`), Q (`inbox`), S (`running`), P (`thread_ref`), K
+//! (`open_tasks`); their models are in `tests`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -98,6 +99,7 @@ pub use thread::value::{Argument, Value};
 #[doc(hidden)]
 pub mod __private {
     pub use crate::annotate::future::{FutureEnd, FutureGuard, Ignore, InTask, Traced};
+    pub use crate::base::options::HAS_NAMES;
     pub use crate::callsite::{ArgumentKind, ArgumentName, Callsite, CallsiteKind, Registered};
 
     pub use crate::annotate::region::{Region, counter, enter, enter_args, instant, log};
@@ -112,9 +114,6 @@ pub mod __private {
     pub use inventory;
     /// Not by `::core` and `::std`, which may be other crates where a macro is used.
     pub use {core, std};
-
-    /// Whether traces can bring names of functions along.
-    pub const HAS_NAMES: bool = cfg!(all(feature = "names", stacks));
 
     /// A returned value on its way to being recorded: typed if the trace keeps its type.
     #[derive(Debug)]

@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn a_trace_that_begins_while_a_task_begins_lists_it() {
-        if !is_alone("task::tests::a_trace_that_begins_while_a_task_begins_lists_it") {
+        if !is_alone(module_path!(), "a_trace_that_begins_while_a_task_begins_lists_it") {
             return;
         }
         // Its begin is recorded before the trace begins, so it is not in that.

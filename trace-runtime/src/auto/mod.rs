@@ -2,8 +2,8 @@
 //! and without code.
 //!
 //! It starts before `main` and stops when the process exits, by return from `main` or by
-//! `process::exit`. A trace in a file survives an abort or a kill (`file`), unless it is
-//! compressed.
+//! `process::exit`. A trace in a file survives an abort or a kill (`start/file`), unless it
+//! is compressed.
 //!
 //! What is there before `main`, on Linux: the environment, threads, allocation, files and
 //! thread-locals; glibc has all of these up before it calls constructors, and std needs nothing of

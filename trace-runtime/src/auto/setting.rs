@@ -147,7 +147,7 @@ fn stacks(key: &str, value: &str) -> Result<Stacks, String> {
 }
 
 fn names(on: bool) -> Result<bool, String> {
-    if on && !crate::__private::HAS_NAMES {
+    if on && !crate::base::options::HAS_NAMES {
         return Err("`names`: the program was built without this feature of exectrace".to_owned());
     }
     Ok(on)

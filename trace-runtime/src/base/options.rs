@@ -3,6 +3,9 @@
 use std::time::Duration;
 pub use trace_format::batch::Compression;
 
+/// Whether traces can bring names of functions along.
+pub const HAS_NAMES: bool = cfg!(all(feature = "names", stacks));
+
 /// What happens to events when memory is at its bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnFull {

@@ -333,9 +333,10 @@ mod tests {
 
     #[test]
     fn an_allocator_that_has_no_more_gives_no_batch_and_does_not_end_the_program() {
-        let name = "memory::tests::an_allocator_that_has_no_more_gives_no_batch_and_does_not_\
-                        end_the_program";
-        if !crate::alone::is_alone(name) {
+        if !crate::alone::is_alone(
+            module_path!(),
+            "an_allocator_that_has_no_more_gives_no_batch_and_does_not_end_the_program",
+        ) {
             return;
         }
         let limit = libc::rlimit { rlim_cur: 256 << 20, rlim_max: 256 << 20 };

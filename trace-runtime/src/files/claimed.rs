@@ -4,7 +4,8 @@
 //! does, remove it, or put another in its place. Then what had been written is [`Gone`]: the write
 //! fails, and the file can be begun [`again`](Claimed::again). One that is only renamed goes on.
 //!
-//! Elsewhere: what may be opened (`destination`); which files a trace has (`file`, `rotation`).
+//! Elsewhere: what may be opened (`destination`); which files a trace has (`start/file`,
+//! `rotation`).
 
 use crate::base::error::StartError;
 use crate::base::primitive::Ordering;

@@ -24,7 +24,7 @@
 //! - **H6** What is freed before an allocation is seen by who sees the allocation: a sum that reads
 //!   allocations first never has more live than lived.
 //!
-//! Elsewhere: which slot is a thread's (`local`), what happens to samples (`sample`).
+//! Elsewhere: which slot is a thread's (`own`), what happens to samples (`sample`).
 
 use crate::base::primitive::{AtomicU64, AtomicUsize, Ordering};
 #[cfg(exectrace_loom)]

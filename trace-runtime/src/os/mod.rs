@@ -10,8 +10,9 @@
 //! - `musl`: where that libc differs.
 //! - `fd`, `handle`: what descriptors and threads' handles are.
 //! - `waiting`: threads that were there before the trace.
-//! - `raw`: system calls without libc.
 //! - `watch`: what a trace says of all this.
+//!
+//! Elsewhere: system calls without libc (`sys/raw`).
 //!
 #![doc = include_str!("hooks.md")]
 

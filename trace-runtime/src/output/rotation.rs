@@ -5,8 +5,8 @@
 //! begins, it gets a number in its name; the oldest go when all of them together would take more
 //! than was allowed. Each part is a whole trace.
 //!
-//! Elsewhere: what is in the parts, and when the next one begins (`collector`, `outlet`); files
-//! that one process writes (`file`).
+//! Elsewhere: what is in the parts, and when the next one begins (`collect`, `outlet`); files that
+//! one process writes (`files/claimed`).
 
 use crate::base::error::StartError;
 use crate::files::claimed::Claimed;

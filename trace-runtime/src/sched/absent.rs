@@ -1,4 +1,6 @@
-//! Feature `sched` where there is no such thing: the trace says so. Elsewhere: `sched`.
+//! Feature `sched` where there is no such thing: the trace says so.
+//!
+//! Elsewhere: where there is (`mod.rs` beside this).
 
 use crate::base::options::Options;
 use crate::output::Output;

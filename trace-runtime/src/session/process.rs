@@ -1,5 +1,6 @@
-//! What this process knows of its traces, in words that any thread reads without a lock: whether
-//! one runs, which one, and how many forks there were.
+//! What this process knows of its traces without a lock: whether one runs, which one, how many
+//! forks there were, which ids call sites have, and how many events no thread's state counts as
+//! lost; and the executable's name.
 //!
 //! After a fork the child finds no trace, and counts on.
 //!

@@ -23,7 +23,6 @@
 //!
 //! May contain `unsafe`: it reads registers and code.
 
-#[cfg(stacks)]
 pub(crate) mod modules;
 
 mod facility;

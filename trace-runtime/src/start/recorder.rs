@@ -400,8 +400,8 @@ pub(crate) fn switched(site: &'static Callsite, on: bool) {
 
 /// In the child, after a fork: there is no trace.
 extern "C" fn forked() {
-    process::forked();
     STATE.store(ptr::null_mut(), Ordering::Relaxed);
+    process::forked();
     BUDGET.forget();
     #[cfg(not(exectrace_loom))]
     crate::thread::limbo::forget();

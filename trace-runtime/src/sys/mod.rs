@@ -22,7 +22,7 @@
 //! libc (`raw`), whether there is memory (`headroom`), and whether the process was stopped
 //! (`standstill`).
 //!
-//! Elsewhere: files in memory (`arena`), ends of threads (`local`, `heap/own`).
+//! Elsewhere: files in memory (`arena`), ends of threads (`thread/exit`, `heap/own`).
 
 #[cfg(all(unix, not(exectrace_loom)))]
 pub(crate) mod bus_error;

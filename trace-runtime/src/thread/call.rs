@@ -5,7 +5,7 @@
 //! about and where it came from is known at its begin, so that both are known while it is open.
 //!
 //! Elsewhere: which functions are calls (`os`), regions and all that is shared with them
-//! (`thread`).
+//! (`state`).
 //!
 //! May contain `unsafe`: it takes its owner's state from a shared struct.
 

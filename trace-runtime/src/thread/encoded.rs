@@ -1,6 +1,6 @@
 //! What the hot path is given to write: the front of a begin, and the values behind it.
 //!
-//! Elsewhere: how both get into a batch (`thread`), other values' bytes (`value`).
+//! Elsewhere: how both get into a batch (`state`), other values' bytes (`value`).
 
 use crate::thread::value::Value;
 use trace_format::event::opcode;

@@ -496,9 +496,10 @@ mod tests {
 
     #[test]
     fn after_a_panic_the_thread_records_again_and_the_loss_is_counted() {
-        let name = "local::tests::\
-                        after_a_panic_the_thread_records_again_and_the_loss_is_counted";
-        if !crate::alone::is_alone(name) {
+        if !crate::alone::is_alone(
+            module_path!(),
+            "after_a_panic_the_thread_records_again_and_the_loss_is_counted",
+        ) {
             return;
         }
         let options = crate::Options::default().os(false).sched(false).heap(false);

@@ -1,6 +1,6 @@
 //! What only a thread itself touches, and how it encodes events into its open batch.
 //!
-//! The invariants are those of `thread`, which decides when something is encoded and committed.
+//! The invariants are those of `state`, which decides when something is encoded and committed.
 //!
 //! May contain `unsafe`: it writes raw bytes into the batch that is open.
 

@@ -1,7 +1,7 @@
 //! Polls that end waiting: a poll begins as regions do, and its end may say where the future took
 //! the waker that it waits for.
 //!
-//! Elsewhere: all that polls share with regions (`thread`), futures (`future`).
+//! Elsewhere: all that polls share with regions (`state`), futures (`annotate/future`).
 //!
 //! May contain `unsafe`: it takes its owner's state from a shared struct.
 

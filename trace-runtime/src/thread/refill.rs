@@ -336,9 +336,10 @@ mod tests {
 
     #[test]
     fn what_was_open_in_a_batch_that_is_lost_ends_and_nothing_else_does() {
-        let name = "refill::tests::\
-                        what_was_open_in_a_batch_that_is_lost_ends_and_nothing_else_does";
-        if !crate::alone::is_alone(name) {
+        if !crate::alone::is_alone(
+            module_path!(),
+            "what_was_open_in_a_batch_that_is_lost_ends_and_nothing_else_does",
+        ) {
             return;
         }
         let options = crate::Options::default().os(false).sched(false).heap(false);

@@ -307,9 +307,8 @@ mod tests {
     #[test]
     fn futures_beyond_the_list_are_counted_and_every_trace_says_so() {
         const BEYOND: usize = 5;
-        const NAME: &str =
-            "living::tests::futures_beyond_the_list_are_counted_and_every_trace_says_so";
-        if !is_alone(NAME) {
+        if !is_alone(module_path!(), "futures_beyond_the_list_are_counted_and_every_trace_says_so")
+        {
             return;
         }
         let life = |future| Life { future, begin: 1, ..Life::default() };

@@ -9,7 +9,7 @@
 //! A future inside a traced one sees a waker that is ours already, and leaves it alone: the outer
 //! one is what is woken.
 //!
-//! Elsewhere: when nobody is left to wake (`holders`), polls (`future`).
+//! Elsewhere: when nobody is left to wake (`holders`), polls (`wrapper`).
 //!
 //! May contain `unsafe`: a `RawWaker` is made of a pointer and functions that believe it.
 

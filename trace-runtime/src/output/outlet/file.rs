@@ -4,8 +4,8 @@
 //! Elsewhere: bytes (`sink`).
 
 use super::told::Told;
-use crate::__private::HAS_NAMES;
 use crate::base::error::Report;
+use crate::base::options::HAS_NAMES;
 use crate::buffer::losses::{Losses, Tally};
 use crate::files::claimed::Claimed;
 use crate::output::names;
