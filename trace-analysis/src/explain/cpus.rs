@@ -1,6 +1,7 @@
 //! Rules about who gets CPUs.
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
 
 use trace_format::id::ThreadId;
 use trace_format::time::Nanos;
@@ -33,7 +34,7 @@ const NAMED_MAX: usize = 3;
 /// Threads that could run and did not.
 ///
 /// - `spinning`: those that waited by giving up their CPUs again and again; they are no victims.
-pub(super) fn without_cpu(facts: &Facts<'_>, spinning: &[ThreadId]) -> Option<Insight> {
+pub(super) fn without_cpu(facts: &Facts<'_>, spinning: &HashSet<ThreadId>) -> Option<Insight> {
     let lives = facts.lives;
     let mut threads: Vec<_> =
         lives.threads.iter().filter(|life| !spinning.contains(&life.thread)).collect();
