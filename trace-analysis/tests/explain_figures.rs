@@ -8,7 +8,7 @@ use trace_analysis::symbols::Symbols;
 use trace_analysis::{Report, Trace, Wanted};
 use trace_format::batch::Compression;
 use trace_format::definition::{Definition, ResourceKind};
-use trace_format::id::{CallId, OpenCall, ThreadId};
+use trace_format::id::{CallId, OpenCall, StackId, ThreadId};
 use trace_format::read::TraceFile;
 use trace_format::testgen::{TraceBuilder, open_call, os_id};
 use trace_format::time::{Nanos, Ticks};
@@ -23,10 +23,12 @@ const PIPE: u32 = 2;
 const DEVICE: u32 = 3;
 const FIRST_FILE: u32 = 4;
 const SECOND_FILE: u32 = 5;
+const MESSAGES: u32 = 6;
 
 const LOCK: OpenCall = open_call(CallId::FUTEX_WAIT, MUTEX, 1);
 const SLEEP: OpenCall = open_call(CallId::CLOCK_NANOSLEEP, 0, 2);
 const YIELD: OpenCall = open_call(CallId::SCHED_YIELD, 0, 3);
+const CHANNEL_SEND: OpenCall = open_call(CallId::FUTEX_WAIT, MESSAGES, 10);
 
 fn read_of(resource: u32) -> OpenCall {
     open_call(CallId::READ, resource, if resource == PIPE { 4 } else { 6 })
@@ -47,6 +49,10 @@ fn started(threads: u32) -> TraceBuilder {
         "std::fs::File::read",
         "std::fs::File::sync_all",
         "std::fs::File::read",
+        "std::sys::sync::mutex::futex::Mutex::wake",
+        "std::sync::mpmc::list::Channel::recv",
+        "std::sync::mpmc::list::Channel::send",
+        "std::sync::mpmc::array::Channel::send",
     ];
     for (stack, library) in (1_u32..).zip(libraries) {
         let address = u64::from(stack) * 0x100;
@@ -59,6 +65,7 @@ fn started(threads: u32) -> TraceBuilder {
     trace.resource(DEVICE, ResourceKind::Descriptor, 8, "/dev/urandom");
     trace.resource(FIRST_FILE, ResourceKind::File, 9, "/data/first");
     trace.resource(SECOND_FILE, ResourceKind::File, 10, "/data/second");
+    trace.resource(MESSAGES, ResourceKind::Address, 0xe00, "");
     trace
 }
 
@@ -134,6 +141,54 @@ fn who_never_got_a_lock_is_told_of_once() {
     assert!(found.iter().any(|it| it.title.starts_with(title)), "{found:#?}");
     let title = "t1 and t2 waited 295 ms for one mutex, 10 times";
     assert!(found.iter().any(|it| it.title.starts_with(title)), "{found:#?}");
+}
+
+#[test]
+fn a_finding_names_each_thread_once() {
+    let mut trace = started(3);
+    for place in 11..=13 {
+        let address = 0x900 + u64::from(place);
+        trace.stack(place, &[0x900, address]);
+        trace.symbol(address, &[(&format!("app::room{place}"), "src/main.rs", place)]);
+    }
+    for round in 0..12 {
+        let at = round * 80 * MS;
+        trace.call(1, CHANNEL_SEND, at, 70 * MS, 0);
+        trace.call(2, CHANNEL_SEND, at, 70 * MS, 0);
+        // It makes room at several places.
+        let room = open_call(CallId::FUTEX_WAKE, MESSAGES, 11 + round as u32 % 3);
+        trace.call(3, room, at + 70 * MS - 1_000, 500, 2);
+    }
+    let full = first(trace, InsightKind::FullChannel);
+    assert_eq!(full.threads, [ThreadId(3), ThreadId(1), ThreadId(2)]);
+}
+
+#[test]
+fn a_place_beyond_those_that_are_listed_is_not_told_yet() {
+    const PLACES: u32 = 21;
+    let mut trace = running(1);
+    let place = |number: u32| 100 + number;
+    for number in 1..=PLACES {
+        let address = 0x10_000 + u64::from(number) * 0x100;
+        trace.stack(place(number), &[address, address + 1]);
+        trace.symbol(address, &[("std::fs::File::sync_all", "", 0)]);
+        trace.symbol(address + 1, &[(&format!("app::p{number}"), "src/main.rs", number)]);
+    }
+    // At the last place it waits the least by far, and computes in a call for half of the time.
+    for number in 1..=PLACES {
+        let at = u64::from(number) * 20 * MS;
+        let long = if number == PLACES { MS } else { 15 * MS };
+        let sync = open_call(CallId::FSYNC, FIRST_FILE, place(number));
+        off(&mut trace, 1, sync, (at, at + long));
+    }
+    let busy = open_call(CallId::READ, DEVICE, place(PLACES));
+    (0..1_000).for_each(|round| trace.call(1, busy, 480 * MS + round * 500_000, 450_000, 4_096));
+    let (_, found) = read(trace);
+    let waited = found.iter().find(|it| it.title.starts_with("t1 waited 301 ms for file sync"));
+    let waited = waited.unwrap_or_else(|| panic!("{found:#?}"));
+    assert_eq!((waited.stacks.len(), waited.stacks[0]), (16, StackId(place(1))));
+    let title = "t1 spent 450 ms in read, 1,000 times at app::p21 (src/main.rs:21)";
+    assert!(found.iter().any(|it| it.title == title), "{found:#?}");
 }
 
 #[test]
