@@ -28,6 +28,7 @@ const MESSAGES: u32 = 6;
 const LOCK: OpenCall = open_call(CallId::FUTEX_WAIT, MUTEX, 1);
 const SLEEP: OpenCall = open_call(CallId::CLOCK_NANOSLEEP, 0, 2);
 const YIELD: OpenCall = open_call(CallId::SCHED_YIELD, 0, 3);
+const UNLOCK: OpenCall = open_call(CallId::FUTEX_WAKE, MUTEX, 7);
 const CHANNEL_SEND: OpenCall = open_call(CallId::FUTEX_WAIT, MESSAGES, 10);
 
 fn read_of(resource: u32) -> OpenCall {
@@ -141,6 +142,33 @@ fn who_never_got_a_lock_is_told_of_once() {
     assert!(found.iter().any(|it| it.title.starts_with(title)), "{found:#?}");
     let title = "t1 and t2 waited 295 ms for one mutex, 10 times";
     assert!(found.iter().any(|it| it.title.starts_with(title)), "{found:#?}");
+}
+
+#[test]
+fn what_is_said_of_a_lock_is_of_the_waits_that_its_title_counts() {
+    let mut trace = started(4);
+    trace.stack(20, &[0x100, 0x2001]);
+    trace.symbol(0x2001, &[("app::stuck", "src/main.rs", 99)]);
+    for round in 0..5 {
+        trace.call(1, LOCK, round * 50 * MS, 30 * MS, 0);
+        trace.call(4, UNLOCK, round * 50 * MS + 30 * MS - 1_000, 500, 1);
+    }
+    // Those who never get it wait for longer, and at another place.
+    (2..=3).for_each(|it| trace.begin_call(it, open_call(CallId::FUTEX_WAIT, MUTEX, 20), 300 * MS));
+    let (_, found) = read(trace);
+    let lock = found.iter().find(|it| it.resource.is_some() && it.kind != InsightKind::Stuck);
+    let lock = lock.unwrap_or_else(|| panic!("{found:#?}"));
+    let title = "t1 waited 150 ms for one mutex, 5 times at app::f1 (src/main.rs:1)";
+    assert_eq!((lock.title.as_str(), lock.lost), (title, Nanos(150 * MS)));
+    let evidence = [
+        "t4 held it for 100% of the waiting and gave it up at app::f7 (src/main.rs:7); it held it \
+         up to 30.0 ms, meanwhile unknown 100%",
+        "up to 2 threads waited for it at once, with those that never got it",
+        "the longest wait took 30.0 ms: t1, from 0.000000 s on, ended by t4",
+    ];
+    assert_eq!(lock.evidence, evidence);
+    assert_eq!(lock.at, Some(Nanos(0).into()));
+    assert_eq!((lock.threads[0], lock.threads.len()), (ThreadId(4), 2));
 }
 
 #[test]
