@@ -29,6 +29,8 @@ const LOCK: OpenCall = open_call(CallId::FUTEX_WAIT, MUTEX, 1);
 const SLEEP: OpenCall = open_call(CallId::CLOCK_NANOSLEEP, 0, 2);
 const YIELD: OpenCall = open_call(CallId::SCHED_YIELD, 0, 3);
 const UNLOCK: OpenCall = open_call(CallId::FUTEX_WAKE, MUTEX, 7);
+const RECEIVE: OpenCall = open_call(CallId::FUTEX_WAIT, MESSAGES, 8);
+const SEND: OpenCall = open_call(CallId::FUTEX_WAKE, MESSAGES, 9);
 const CHANNEL_SEND: OpenCall = open_call(CallId::FUTEX_WAIT, MESSAGES, 10);
 
 fn read_of(resource: u32) -> OpenCall {
@@ -189,6 +191,57 @@ fn a_finding_names_each_thread_once() {
     }
     let full = first(trace, InsightKind::FullChannel);
     assert_eq!(full.threads, [ThreadId(3), ThreadId(1), ThreadId(2)]);
+}
+
+#[test]
+fn who_was_woken_and_has_no_cpu_yet_waits_for_one_too() {
+    const WAITERS: u32 = 8;
+    let mut trace = started(WAITERS + 1);
+    trace.facility("sched", true, "perf_event_open; threads at start: 9; 1 rings of 512 KiB");
+    let on_until = |it: u32| (20 + 100 * u64::from(it)) * MS;
+    let waker = WAITERS + 1;
+    for thread in 1..=WAITERS {
+        let at = u64::from(thread) * 1_000;
+        trace.switch_in(0, at, os_id(thread));
+        trace.switch_out(0, at + 200, os_id(thread), false);
+        let end = on_until(thread - 1) + 100;
+        trace.call(thread, RECEIVE, at + 100, end - at - 100, 0);
+    }
+    // All are woken at once, and then each has the only CPU in turn.
+    trace.switch_in(0, 20_000, os_id(waker));
+    trace.call(waker, SEND, 10 * MS, 500, i64::from(WAITERS));
+    trace.switch_out(0, on_until(0), os_id(waker), true);
+    for thread in 1..=WAITERS {
+        trace.switch_in(0, on_until(thread - 1), os_id(thread));
+        trace.switch_out(0, on_until(thread), os_id(thread), false);
+    }
+    trace.switch_in(0, on_until(WAITERS), os_id(waker));
+    let title = first(trace, InsightKind::Oversubscribed).title;
+    assert!(title.ends_with(": up to 8 threads waited for 1 CPU at once"), "{title}");
+}
+
+#[test]
+fn who_spins_is_not_among_those_who_waited_for_a_cpu_at_once() {
+    let (spinner, victim, worker, other) = (1, 2, 3, 4);
+    let mut trace = started(4);
+    trace.facility("sched", true, "perf_event_open; threads at start: 4; 2 rings of 512 KiB");
+    trace.switch_in(0, 0, os_id(worker));
+    for round in 0..5_000 {
+        let at = round * 200_000;
+        trace.switch_in(1, at, os_id(spinner));
+        trace.call(spinner, YIELD, at + 1_000, 150_000, 0);
+        trace.switch_out(1, at + 10_000, os_id(spinner), true);
+        trace.switch_in(1, at + 10_000, os_id(victim));
+        trace.switch_out(1, at + 60_000, os_id(victim), true);
+        // Now both could go on.
+        trace.switch_in(1, at + 60_000, os_id(other));
+        trace.switch_out(1, at + 140_000, os_id(other), false);
+        trace.switch_in(1, at + 140_000, os_id(spinner));
+        trace.switch_out(1, at + 199_999, os_id(spinner), true);
+    }
+    let title = first(trace, InsightKind::Oversubscribed).title;
+    assert!(title.starts_with("t2 was ready for 750 ms"), "{title}");
+    assert!(title.ends_with(": up to 1 thread waited for 2 CPUs at once"), "{title}");
 }
 
 #[test]
