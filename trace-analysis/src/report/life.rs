@@ -16,7 +16,7 @@ use trace_format::time::Nanos;
 
 use super::calls::CallKey;
 use super::children::Children;
-pub(crate) use super::grouped::{Sum, keep_longest, merged, top};
+pub(crate) use super::grouped::{Sum, keep_longest, merged, shares};
 pub(crate) use super::long::{LongWait, LongWaker};
 use super::waits::WaitKey;
 use crate::durations::Quantiles;
