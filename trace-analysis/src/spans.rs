@@ -1,4 +1,4 @@
-//! Times from then to then, as sets: sorted, and none touches the next.
+//! Times from then to then. A set of them is sorted, and none touches the next.
 
 use std::hash::Hash;
 
@@ -15,12 +15,14 @@ const KEPT_MAX: usize = 1 << 16;
 pub(crate) struct LongSpans<K> {
     all: Vec<(K, Span)>,
     least: u64,
+    /// Whether some were left out to limit memory.
+    is_cut: bool,
 }
 
 impl<K: Copy + Eq + Hash> LongSpans<K> {
     /// - `least`: how long a time is at least that is kept.
     pub(crate) fn new(least: u64) -> Self {
-        Self { all: Vec::new(), least }
+        Self { all: Vec::new(), least, is_cut: false }
     }
 
     pub(crate) fn add(&mut self, of: K, (from, to): Span) {
@@ -28,17 +30,22 @@ impl<K: Copy + Eq + Hash> LongSpans<K> {
             return;
         }
         self.all.push((of, (from, to)));
+        self.is_cut |= self.all.len() > KEPT_MAX;
         shrink(&mut self.all, KEPT_MAX, &mut self.least, |(_, (from, to))| to - from);
     }
 
-    /// The set of each.
+    /// Whether some were left out that are as long as was asked for.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    /// The times of each, as they came: those of a party that is several may overlap.
     pub(crate) fn finish(self) -> FastMap<K, Vec<Span>> {
-        let mut sets: FastMap<K, Vec<Span>> = FastMap::default();
+        let mut times: FastMap<K, Vec<Span>> = FastMap::default();
         for (of, span) in self.all {
-            sets.entry(of).or_default().push(span);
+            times.entry(of).or_default().push(span);
         }
-        sets.values_mut().for_each(|set| *set = union(std::mem::take(set)));
-        sets
+        times
     }
 }
 
@@ -99,11 +106,13 @@ mod tests {
         }
         // None of them can be left out by doubling.
         (0..=KEPT_MAX).for_each(|_| times.add('c', (0, u64::MAX)));
-        let sets = times.finish();
-        assert!(!sets.contains_key(&'a') && !sets.contains_key(&'b'), "{sets:?}");
+        assert!(times.is_cut());
+        let kept = times.finish();
+        assert!(!kept.contains_key(&'a') && !kept.contains_key(&'b'), "{kept:?}");
         let mut times = LongSpans::new(10);
         times.add('a', (0, 9));
         times.add('a', (20, 40));
+        assert!(!times.is_cut());
         assert_eq!(times.finish()[&'a'], [(20, 40)]);
     }
 

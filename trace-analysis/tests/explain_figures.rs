@@ -8,7 +8,7 @@ use trace_analysis::symbols::Symbols;
 use trace_analysis::{Report, Trace, Wanted};
 use trace_format::batch::Compression;
 use trace_format::definition::{Definition, ResourceKind};
-use trace_format::id::{CallId, OpenCall, ThreadId};
+use trace_format::id::{CallId, OpenCall, StackId, ThreadId};
 use trace_format::read::TraceFile;
 use trace_format::testgen::{TraceBuilder, open_call, os_id};
 use trace_format::time::{Nanos, Ticks};
@@ -23,10 +23,15 @@ const PIPE: u32 = 2;
 const DEVICE: u32 = 3;
 const FIRST_FILE: u32 = 4;
 const SECOND_FILE: u32 = 5;
+const MESSAGES: u32 = 6;
 
 const LOCK: OpenCall = open_call(CallId::FUTEX_WAIT, MUTEX, 1);
 const SLEEP: OpenCall = open_call(CallId::CLOCK_NANOSLEEP, 0, 2);
 const YIELD: OpenCall = open_call(CallId::SCHED_YIELD, 0, 3);
+const UNLOCK: OpenCall = open_call(CallId::FUTEX_WAKE, MUTEX, 7);
+const RECEIVE: OpenCall = open_call(CallId::FUTEX_WAIT, MESSAGES, 8);
+const SEND: OpenCall = open_call(CallId::FUTEX_WAKE, MESSAGES, 9);
+const CHANNEL_SEND: OpenCall = open_call(CallId::FUTEX_WAIT, MESSAGES, 10);
 
 fn read_of(resource: u32) -> OpenCall {
     open_call(CallId::READ, resource, if resource == PIPE { 4 } else { 6 })
@@ -47,6 +52,10 @@ fn started(threads: u32) -> TraceBuilder {
         "std::fs::File::read",
         "std::fs::File::sync_all",
         "std::fs::File::read",
+        "std::sys::sync::mutex::futex::Mutex::wake",
+        "std::sync::mpmc::list::Channel::recv",
+        "std::sync::mpmc::list::Channel::send",
+        "std::sync::mpmc::array::Channel::send",
     ];
     for (stack, library) in (1_u32..).zip(libraries) {
         let address = u64::from(stack) * 0x100;
@@ -59,6 +68,7 @@ fn started(threads: u32) -> TraceBuilder {
     trace.resource(DEVICE, ResourceKind::Descriptor, 8, "/dev/urandom");
     trace.resource(FIRST_FILE, ResourceKind::File, 9, "/data/first");
     trace.resource(SECOND_FILE, ResourceKind::File, 10, "/data/second");
+    trace.resource(MESSAGES, ResourceKind::Address, 0xe00, "");
     trace
 }
 
@@ -134,6 +144,132 @@ fn who_never_got_a_lock_is_told_of_once() {
     assert!(found.iter().any(|it| it.title.starts_with(title)), "{found:#?}");
     let title = "t1 and t2 waited 295 ms for one mutex, 10 times";
     assert!(found.iter().any(|it| it.title.starts_with(title)), "{found:#?}");
+}
+
+#[test]
+fn what_is_said_of_a_lock_is_of_the_waits_that_its_title_counts() {
+    let mut trace = started(4);
+    trace.stack(20, &[0x100, 0x2001]);
+    trace.symbol(0x2001, &[("app::stuck", "src/main.rs", 99)]);
+    for round in 0..5 {
+        trace.call(1, LOCK, round * 50 * MS, 30 * MS, 0);
+        trace.call(4, UNLOCK, round * 50 * MS + 30 * MS - 1_000, 500, 1);
+    }
+    // Those who never get it wait for longer, and at another place.
+    (2..=3).for_each(|it| trace.begin_call(it, open_call(CallId::FUTEX_WAIT, MUTEX, 20), 300 * MS));
+    let (_, found) = read(trace);
+    let lock = found.iter().find(|it| it.resource.is_some() && it.kind != InsightKind::Stuck);
+    let lock = lock.unwrap_or_else(|| panic!("{found:#?}"));
+    let title = "t1 waited 150 ms for one mutex, 5 times at app::f1 (src/main.rs:1)";
+    assert_eq!((lock.title.as_str(), lock.lost), (title, Nanos(150 * MS)));
+    let evidence = [
+        "t4 held it for 100% of the waiting and gave it up at app::f7 (src/main.rs:7); it held it \
+         up to 30.0 ms, meanwhile unknown 100%",
+        "up to 2 threads waited for it at once, with those that never got it",
+        "the longest wait took 30.0 ms: t1, from 0.000000 s on, ended by t4",
+    ];
+    assert_eq!(lock.evidence, evidence);
+    assert_eq!(lock.at, Some(Nanos(0).into()));
+    assert_eq!((lock.threads[0], lock.threads.len()), (ThreadId(4), 2));
+}
+
+#[test]
+fn a_finding_names_each_thread_once() {
+    let mut trace = started(3);
+    for place in 11..=13 {
+        let address = 0x900 + u64::from(place);
+        trace.stack(place, &[0x900, address]);
+        trace.symbol(address, &[(&format!("app::room{place}"), "src/main.rs", place)]);
+    }
+    for round in 0..12 {
+        let at = round * 80 * MS;
+        trace.call(1, CHANNEL_SEND, at, 70 * MS, 0);
+        trace.call(2, CHANNEL_SEND, at, 70 * MS, 0);
+        // It makes room at several places.
+        let room = open_call(CallId::FUTEX_WAKE, MESSAGES, 11 + round as u32 % 3);
+        trace.call(3, room, at + 70 * MS - 1_000, 500, 2);
+    }
+    let full = first(trace, InsightKind::FullChannel);
+    assert_eq!(full.threads, [ThreadId(3), ThreadId(1), ThreadId(2)]);
+}
+
+#[test]
+fn who_was_woken_and_has_no_cpu_yet_waits_for_one_too() {
+    const WAITERS: u32 = 8;
+    let mut trace = started(WAITERS + 1);
+    trace.facility("sched", true, "perf_event_open; threads at start: 9; 1 rings of 512 KiB");
+    let on_until = |it: u32| (20 + 100 * u64::from(it)) * MS;
+    let waker = WAITERS + 1;
+    for thread in 1..=WAITERS {
+        let at = u64::from(thread) * 1_000;
+        trace.switch_in(0, at, os_id(thread));
+        trace.switch_out(0, at + 200, os_id(thread), false);
+        let end = on_until(thread - 1) + 100;
+        trace.call(thread, RECEIVE, at + 100, end - at - 100, 0);
+    }
+    // All are woken at once, and then each has the only CPU in turn.
+    trace.switch_in(0, 20_000, os_id(waker));
+    trace.call(waker, SEND, 10 * MS, 500, i64::from(WAITERS));
+    trace.switch_out(0, on_until(0), os_id(waker), true);
+    for thread in 1..=WAITERS {
+        trace.switch_in(0, on_until(thread - 1), os_id(thread));
+        trace.switch_out(0, on_until(thread), os_id(thread), false);
+    }
+    trace.switch_in(0, on_until(WAITERS), os_id(waker));
+    let title = first(trace, InsightKind::Oversubscribed).title;
+    assert!(title.ends_with(": up to 8 threads waited for 1 CPU at once"), "{title}");
+}
+
+#[test]
+fn who_spins_is_not_among_those_who_waited_for_a_cpu_at_once() {
+    let (spinner, victim, worker, other) = (1, 2, 3, 4);
+    let mut trace = started(4);
+    trace.facility("sched", true, "perf_event_open; threads at start: 4; 2 rings of 512 KiB");
+    trace.switch_in(0, 0, os_id(worker));
+    for round in 0..5_000 {
+        let at = round * 200_000;
+        trace.switch_in(1, at, os_id(spinner));
+        trace.call(spinner, YIELD, at + 1_000, 150_000, 0);
+        trace.switch_out(1, at + 10_000, os_id(spinner), true);
+        trace.switch_in(1, at + 10_000, os_id(victim));
+        trace.switch_out(1, at + 60_000, os_id(victim), true);
+        // Now both could go on.
+        trace.switch_in(1, at + 60_000, os_id(other));
+        trace.switch_out(1, at + 140_000, os_id(other), false);
+        trace.switch_in(1, at + 140_000, os_id(spinner));
+        trace.switch_out(1, at + 199_999, os_id(spinner), true);
+    }
+    let title = first(trace, InsightKind::Oversubscribed).title;
+    assert!(title.starts_with("t2 was ready for 750 ms"), "{title}");
+    assert!(title.ends_with(": up to 1 thread waited for 2 CPUs at once"), "{title}");
+}
+
+#[test]
+fn a_place_beyond_those_that_are_listed_is_not_told_yet() {
+    const PLACES: u32 = 21;
+    let mut trace = running(1);
+    let place = |number: u32| 100 + number;
+    for number in 1..=PLACES {
+        let address = 0x10_000 + u64::from(number) * 0x100;
+        trace.stack(place(number), &[address, address + 1]);
+        trace.symbol(address, &[("std::fs::File::sync_all", "", 0)]);
+        trace.symbol(address + 1, &[(&format!("app::p{number}"), "src/main.rs", number)]);
+    }
+    // At the last place it waits the least by far, and computes in a call for half of the time.
+    for number in 1..=PLACES {
+        let at = u64::from(number) * 20 * MS;
+        let long = if number == PLACES { MS } else { 15 * MS };
+        let sync = open_call(CallId::FSYNC, FIRST_FILE, place(number));
+        off(&mut trace, 1, sync, (at, at + long));
+    }
+    let busy = open_call(CallId::READ, DEVICE, place(PLACES));
+    (0..1_000).for_each(|round| trace.call(1, busy, 480 * MS + round * 500_000, 450_000, 4_096));
+    let (_, found) = read(trace);
+    let waited = found.iter().find(|it| it.title.starts_with("t1 waited 301 ms for file sync"));
+    let waited = waited.unwrap_or_else(|| panic!("{found:#?}"));
+    assert_eq!((waited.stacks.len(), waited.stacks[0]), (16, StackId(place(1))));
+    let title = "t1 spent 450 ms in read, 1,000 times at app::p21 (src/main.rs:21)";
+    assert!(found.iter().any(|it| it.title == title), "{found:#?}");
 }
 
 #[test]

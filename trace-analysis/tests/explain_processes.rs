@@ -185,6 +185,30 @@ fn a_child_that_is_asked_for_again_and_again_counts_once() {
 }
 
 #[test]
+fn who_only_looks_at_a_child_does_not_wait_for_it() {
+    let mut trace = started();
+    only_main(&mut trace);
+    for look in 0..10 {
+        (1..=5).for_each(|child| trace.call(MAIN, wait(child), MS + look * 1_000, 100, 0));
+    }
+    off(&mut trace, MAIN, wait(0), (10 * MS, 290 * MS));
+    let found = only(trace, 300 * MS, InsightKind::ChildProcesses);
+    assert!(found.title.starts_with("main waited 280 ms for 1 child process,"), "{}", found.title);
+}
+
+#[test]
+fn a_child_that_waitid_names_counts_though_no_result_tells_of_it() {
+    let mut trace = started();
+    only_main(&mut trace);
+    off(&mut trace, MAIN, wait(0), (10 * MS, 290 * MS));
+    trace.call(MAIN, open_call(CallId::WAITID, 11, 1), 291 * MS, 100, 0);
+    // Of any child it may only have looked.
+    trace.call(MAIN, open_call(CallId::WAITID, 0, 1), 292 * MS, 100, 0);
+    let found = only(trace, 300 * MS, InsightKind::ChildProcesses);
+    assert!(found.title.starts_with("main waited 280 ms for 2 child processes"), "{}", found.title);
+}
+
+#[test]
 fn a_child_that_is_waited_for_when_a_window_ends_counts_as_well() {
     let mut trace = started();
     only_main(&mut trace);

@@ -201,6 +201,29 @@ fn programs_get_all_of_it() {
 }
 
 #[test]
+fn all_who_woke_tasks_are_counted_and_the_first_are_listed() {
+    let mut trace = TraceBuilder::started(Compression::None);
+    trace.site(1, CallsiteKind::Future, "app::waiter", &[]);
+    trace.thread(1, "worker");
+    trace.thread(2, "main");
+    let (future, site, stack) = (FutureId(1), SiteId(1), StackId(0));
+    let (parent, task) = (FutureId(0), TaskId(0));
+    trace.event(1, 0, EventKind::FutureSpawn { future, parent, task, site, stack });
+    let (waits_at, duration) = (StackId(0), Ticks(100));
+    for round in 1..=12 {
+        let (place, at) = (StackId(round), u64::from(round) * 10_000);
+        trace.stack(round, &[u64::from(round) * 0x100]);
+        trace.symbol(u64::from(round) * 0x100, &[(&format!("app::f{round}"), "src/app.rs", round)]);
+        trace.event(1, at, EventKind::Poll { future, waits_at, duration });
+        trace.event(2, at + 5_000, EventKind::Wake { future, stack: place });
+    }
+    let answer = json(&Bench::new(&trace.stop(200_000)).run("async FILE --json"));
+    let group = &answer["waits"][0];
+    assert_eq!(group["wakers"].as_array().expect("a list").len(), 8, "{group}");
+    assert_eq!(group["wakers_count"], 12);
+}
+
+#[test]
 fn explain_and_summary_know_of_it() {
     let bench = bench();
     check(

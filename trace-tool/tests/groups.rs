@@ -95,6 +95,10 @@ fn all_who_waited_are_counted_and_the_first_are_listed() {
         assert_eq!(group[list].as_array().expect("a list").len(), 8, "{list}");
         assert_eq!(group[format!("{list}_count")], 12, "{list}");
     }
+    let found = json(&bench.run("explain FILE --json"))["insights"][0].clone();
+    assert_eq!(found["kind"], "lock_contention");
+    assert_eq!(found["threads"].as_array().expect("a list").len(), 8);
+    assert_eq!(found["threads_count"], 12);
     let group = json(&bench.run("syscalls FILE --json"))["calls"]["by_call"][0].clone();
     for list in ["threads", "stacks"] {
         assert_eq!(group[list].as_array().expect("a list").len(), 8, "{list}");

@@ -208,6 +208,24 @@ fn blocked_says_what_of_a_wait_for_a_file_may_have_been_readiness() {
 }
 
 #[test]
+fn what_may_have_been_readiness_in_several_waits_is_not_to_be_added_up() {
+    const MS: u64 = 1_000_000;
+    for others in [false, true] {
+        let mut trace = waiting_beside_the_kernel(CallId::FSYNC, 20, 50);
+        if others {
+            trace.resource(1, ResourceKind::File, 3, "/data/other");
+            trace.call(1, open_call(CallId::FSYNC, 1, 0), 70 * MS, 20 * MS, 0);
+            trace.switch_out(0, 70 * MS + 1, os_id(1), false);
+            trace.switch_in(0, 90 * MS, os_id(1));
+        }
+        let text = Bench::new(&trace.stop(100 * MS)).run("blocked FILE").out;
+        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let said = "more than events show, in this and other waits together";
+        assert_eq!(words.matches(said).count(), if others { 2 } else { 0 }, "{text}");
+    }
+}
+
+#[test]
 fn without_switches_what_is_outside_calls_is_unknown_and_the_kernel_says_the_cpu_time() {
     const MS: u64 = 1_000_000;
     let mut trace = TraceBuilder::started(Compression::None);

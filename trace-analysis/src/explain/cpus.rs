@@ -1,6 +1,7 @@
 //! Rules about who gets CPUs.
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
 
 use trace_format::id::ThreadId;
 use trace_format::time::Nanos;
@@ -33,7 +34,7 @@ const NAMED_MAX: usize = 3;
 /// Threads that could run and did not.
 ///
 /// - `spinning`: those that waited by giving up their CPUs again and again; they are no victims.
-pub(super) fn without_cpu(facts: &Facts<'_>, spinning: &[ThreadId]) -> Option<Insight> {
+pub(super) fn without_cpu(facts: &Facts<'_>, spinning: &HashSet<ThreadId>) -> Option<Insight> {
     let lives = facts.lives;
     let mut threads: Vec<_> =
         lives.threads.iter().filter(|life| !spinning.contains(&life.thread)).collect();
@@ -59,9 +60,8 @@ pub(super) fn without_cpu(facts: &Facts<'_>, spinning: &[ThreadId]) -> Option<In
     let (kind, why) = if shared == 0 && taken == 0 {
         (InsightKind::CpusTaken, String::new())
     } else if shared >= taken {
-        let most = lives.concurrency.waiting_max as u64;
-        let most = plural(most, "thread", "threads");
-        (InsightKind::Oversubscribed, format!(": up to {most} waited for {cpus} at once"))
+        let at_once = waited_at_once(facts, &victims);
+        (InsightKind::Oversubscribed, format!(": {at_once} waited for {cpus} at once"))
     } else {
         (InsightKind::CpusTaken, ", as other programs or a limit took them".to_owned())
     };
@@ -81,9 +81,31 @@ pub(super) fn without_cpu(facts: &Facts<'_>, spinning: &[ThreadId]) -> Option<In
         "the program used {used:.2} CPUs in the mean, of {}",
         count(lives.cpus_watched as u64)
     ));
-    insight.threads = threads.iter().take(3).map(|life| life.thread).collect();
+    insight.threads = victims.iter().map(|life| life.thread).collect();
     insight.command = "threads".to_owned();
     Some(insight)
+}
+
+/// `up to 3 threads`: how many of these were ready at one time and had no CPU; `3 threads or more`
+/// if not all such times were kept.
+fn waited_at_once(facts: &Facts<'_>, victims: &[&ThreadLife]) -> String {
+    let fine = &facts.lives.fine;
+    // Those that recorded nothing are several under one number.
+    let threads: HashSet<ThreadId> = victims.iter().map(|life| life.thread).collect();
+    let times = threads.iter().filter_map(|thread| fine.long_ready.get(thread)).flatten();
+    let begin = facts.lives.from.0;
+    let times = times.map(|&(from, to)| (from.max(begin), to)).filter(|(from, to)| from < to);
+    // Where one time ends and another begins, the end comes first.
+    let mut edges: Vec<_> = times.flat_map(|(from, to)| [(from, true), (to, false)]).collect();
+    edges.sort_unstable();
+    let (mut now, mut most) = (0_u64, 0);
+    for (_, is_begin) in edges {
+        now = if is_begin { now + 1 } else { now - 1 };
+        most = most.max(now);
+    }
+    let threads = plural(most.max(1), "thread", "threads");
+    let is_least = fine.is_ready_cut || most == 0;
+    if is_least { format!("{threads} or more") } else { format!("up to {threads}") }
 }
 
 /// By how much the program was delayed: of the time in which anything of it could run, the part in

@@ -1,9 +1,12 @@
 //! Rules about threads that stand in each other's way.
 
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::Hash;
 
 use trace_format::call::CallClass;
-use trace_format::id::{CallId, ResourceId, StackId, ThreadId};
+use trace_format::id::{CallId, ResourceId, StackId};
 use trace_format::time::Nanos;
 
 use super::stuck;
@@ -39,14 +42,16 @@ pub(super) fn contended(facts: &Facts<'_>) -> Vec<Insight> {
 }
 
 fn contended_lock(facts: &Facts<'_>, groups: &[&WaitGroup]) -> Option<Insight> {
-    let waiters = ended(facts, groups);
-    let total = Nanos(saturating_sum(waiters.iter().map(|share| share.total.0)));
-    let main = *groups.iter().max_by_key(|group| group.total)?;
+    let groups: Vec<_> = groups.iter().map(|group| ended(facts, group)).collect();
+    let total = Nanos(saturating_sum(groups.iter().map(|group| group.total.0)));
+    let main = groups.iter().max_by_key(|group| group.total)?;
     if !facts.is_worth(total, LOCK_THOUSANDTHS) {
         return None;
     }
-    let count = saturating_sum(waiters.iter().map(|share| share.count));
-    let waiters: Vec<_> = waiters.into_iter().map(|share| share.of).collect();
+    let count = saturating_sum(groups.iter().map(|group| group.count));
+    let waiters = merged(groups.iter().flat_map(|group| &group.waiters));
+    let mut waiters: Vec<_> = waiters.into_iter().map(|share| share.of).collect();
+    waiters.sort_unstable();
     let place = main.stacks.first().map_or(main.stack, |share| share.of);
     let (kind, why) = blame(facts, main);
     let (lock, at) = (lock_word(main.reason), facts.at(place));
@@ -54,12 +59,11 @@ fn contended_lock(facts: &Facts<'_>, groups: &[&WaitGroup]) -> Option<Insight> {
     let who = facts.threads(&waiters);
     let title = format!("{who} waited {waited} for one {lock}, {times}{at}{why}");
     let mut insight = Insight::new(kind, total, title);
-    insight.evidence = evidence(facts, main);
+    // `ended` copies only groups with waits that never ended.
+    insight.evidence = evidence(facts, main, matches!(main, Cow::Owned(_)));
     insight.threads = main.holders.iter().map(|holder| holder.thread).collect();
     insight.threads.extend(main.wakers.iter().map(|share| share.of.0));
     insight.threads.extend(waiters);
-    let mut seen = std::collections::BTreeSet::new();
-    insight.threads.retain(|thread| seen.insert(*thread));
     insight.stacks = main.holders.iter().map(|holder| holder.stack).chain([place]).collect();
     insight.resource = Some(main.resource).filter(|resource| *resource != ResourceId(0));
     insight.at = main.longest.first().map(|wait| wait.begin);
@@ -67,21 +71,42 @@ fn contended_lock(facts: &Facts<'_>, groups: &[&WaitGroup]) -> Option<Insight> {
     Some(insight)
 }
 
-/// Who waited, without the waits of which `stuck` tells as they never ended; by thread.
-fn ended(facts: &Facts<'_>, groups: &[&WaitGroup]) -> Vec<Share<ThreadId>> {
-    let mut waiters = merged(groups.iter().flat_map(|group| &group.waiters));
-    // A thread is in one wait at the end.
-    let unended = groups.iter().flat_map(|group| stuck::unended(facts, group));
-    let unended: HashMap<_, _> = unended.map(|it| (it.wait.thread, it.wait.inside)).collect();
-    for share in &mut waiters {
-        if let Some(inside) = unended.get(&share.of) {
-            share.count = share.count.saturating_sub(1);
-            share.total = Nanos(share.total.0.saturating_sub(inside.0));
-        }
+/// A group without the waits of which `stuck` tells as they never ended. How many threads waited at
+/// once stays what it was.
+fn ended<'g>(facts: &Facts<'_>, group: &'g WaitGroup) -> Cow<'g, WaitGroup> {
+    let unended: Vec<_> = stuck::unended(facts, group).map(|it| it.wait).collect();
+    if unended.is_empty() {
+        return Cow::Borrowed(group);
     }
-    waiters.retain(|share| share.count > 0);
-    waiters.sort_by_key(|share| share.of);
-    waiters
+    let mut rest = group.clone();
+    rest.count = rest.count.saturating_sub(unended.len() as u64);
+    let inside = saturating_sum(unended.iter().map(|wait| wait.inside.0));
+    rest.total = Nanos(rest.total.0.saturating_sub(inside));
+    take_out(&mut rest.stacks, unended.iter().map(|wait| (wait.stack, wait.inside)));
+    take_out(&mut rest.waiters, unended.iter().map(|wait| (wait.thread, wait.inside)));
+    let unended: HashSet<_> = unended.iter().map(|wait| (wait.thread, wait.begin)).collect();
+    rest.longest.retain(|wait| !unended.contains(&(wait.thread, wait.begin)));
+    Cow::Owned(rest)
+}
+
+/// Takes single waits out of the shares of their parties.
+fn take_out<T: Copy + Ord + Hash>(
+    shares: &mut Vec<Share<T>>,
+    waits: impl Iterator<Item = (T, Nanos)>,
+) {
+    let mut taken: HashMap<T, (u64, u64)> = HashMap::new();
+    for (of, inside) in waits {
+        let (count, total) = taken.entry(of).or_default();
+        *count += 1;
+        *total = total.saturating_add(inside.0);
+    }
+    for share in shares.iter_mut() {
+        let (count, total) = taken.get(&share.of).copied().unwrap_or_default();
+        share.count = share.count.saturating_sub(count);
+        share.total = Nanos(share.total.0.saturating_sub(total));
+    }
+    shares.retain(|share| share.count > 0);
+    shares.sort_by_key(|share| (Reverse((share.total, share.count)), share.of));
 }
 
 pub(super) fn lock_word(reason: Reason) -> &'static str {
@@ -138,7 +163,8 @@ fn slow_doing(holder: &Holder) -> Option<String> {
     }
 }
 
-fn evidence(facts: &Facts<'_>, group: &WaitGroup) -> Vec<String> {
+/// - `has_unended`: whether waits that never ended were taken out of the group.
+fn evidence(facts: &Facts<'_>, group: &WaitGroup, has_unended: bool) -> Vec<String> {
     let mut evidence = Vec::new();
     for holder in group.holders.iter().take(HOLDERS_SAID) {
         evidence.push(held_by(facts, holder, group.share(holder)));
@@ -158,7 +184,9 @@ fn evidence(facts: &Facts<'_>, group: &WaitGroup) -> Vec<String> {
         }
     }
     if group.waiters_max > 1 {
-        evidence.push(format!("up to {} threads waited for it at once", group.waiters_max));
+        let most = group.waiters_max;
+        let others = if has_unended { ", with those that never got it" } else { "" };
+        evidence.push(format!("up to {most} threads waited for it at once{others}"));
     }
     if let Some(wait) = group.longest.first() {
         let (name, long, when) = (facts.thread(wait.thread), facts.took(wait), moment(wait.begin));
@@ -184,7 +212,7 @@ fn held_by(facts: &Facts<'_>, holder: &Holder, (part, whole): (Nanos, Nanos)) ->
     parts.push((times.unknown, "unknown"));
     parts.extend(times.reasons().into_iter().map(|(reason, time)| (time, reason.name())));
     parts.retain(|(time, _)| time.0 >= held / 20);
-    parts.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
+    parts.sort_by_key(|(time, _)| Reverse(*time));
     let parts: Vec<_> =
         parts.iter().map(|(time, what)| format!("{what} {}", percent(time.0, held))).collect();
     if !parts.is_empty() {

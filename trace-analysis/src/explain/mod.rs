@@ -13,6 +13,7 @@
 //! - `words` (private): names, places and numbers as sentences have them.
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
 
 use trace_format::id::{CallId, ResourceId, StackId, ThreadId};
 use trace_format::read::ReadAt;
@@ -160,9 +161,9 @@ pub struct Insight {
     pub title: String,
     /// What shows it, in sentences, the strongest first.
     pub evidence: Vec<String>,
-    /// The threads it is about, who is to blame first.
+    /// The threads it is about, who is to blame first; each once.
     pub threads: Vec<ThreadId>,
-    /// Where, in the same order of importance.
+    /// Where, in the same order of importance; each once, and the first 16 only.
     pub stacks: Vec<StackId>,
     /// What it is about: a lock, a file.
     pub resource: Option<ResourceId>,
@@ -206,15 +207,16 @@ pub fn explain<S: ReadAt>(trace: &Trace<'_, S>, report: &Report) -> Vec<Insight>
     insights.extend(tasks.iter().flat_map(|tasks| backlog::tasks(&facts, tasks)));
     insights.extend(tasks::slow(&facts, slow));
     insights.iter_mut().for_each(|insight| channels::name_receiver(&facts, insight));
+    // The rules below are silent about what a finding shows, and about nothing else.
+    insights.iter_mut().for_each(Insight::limit);
     let busy = calls::busy(&facts, &insights);
     insights.extend(busy);
     let mut insights = worst_of_each(&facts, insights);
     insights.extend(path::cause(&facts, tasks.as_ref(), &insights));
-    insights.iter_mut().for_each(|insight| insight.stacks.truncate(STACKS_MAX));
     worst_of_each(&facts, insights)
 }
 
-/// The worst findings of each kind, worst first.
+/// The worst findings of each kind, worst first, with as much as is shown of them.
 fn worst_of_each(facts: &Facts<'_>, mut insights: Vec<Insight>) -> Vec<Insight> {
     // Losses and stops come first, as all else is to be read with them in mind.
     let rank = |kind| match kind {
@@ -226,7 +228,8 @@ fn worst_of_each(facts: &Facts<'_>, mut insights: Vec<Insight>) -> Vec<Insight> 
     let explains = |it: &Insight| it.lost.0.min(facts.wall());
     insights.sort_by_key(|it| (rank(it.kind), Reverse(explains(it)), Reverse(it.lost), it.kind));
     let mut kept: Vec<Insight> = Vec::new();
-    for insight in insights {
+    for mut insight in insights {
+        insight.limit();
         let before = kept.iter().filter(|it| it.kind == insight.kind).count();
         if before < OF_A_KIND_MAX {
             kept.push(insight);
@@ -250,5 +253,14 @@ impl Insight {
             at: None,
             command: String::new(),
         }
+    }
+
+    /// Names each thread and stack once, and no more stacks than are shown.
+    fn limit(&mut self) {
+        let mut threads = HashSet::new();
+        self.threads.retain(|thread| threads.insert(*thread));
+        let mut stacks = HashSet::new();
+        self.stacks.retain(|stack| stacks.insert(*stack));
+        self.stacks.truncate(STACKS_MAX);
     }
 }

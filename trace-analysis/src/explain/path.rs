@@ -2,7 +2,7 @@
 //! however many other threads. Or another thread that no thread of the trace made: the one in which
 //! a test runs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use trace_format::id::{SiteId, StackId, ThreadId};
 use trace_format::time::Nanos;
@@ -78,11 +78,12 @@ pub(super) fn cause(
 /// Says through whom the main thread waited for child processes for which another thread waited.
 pub(super) fn name_chain(facts: &Facts<'_>, tasks: Option<&AsyncTasks>, insight: &mut Insight) {
     let words = PathWords { facts, tasks };
-    let is_other = |main: &ThreadId| !insight.threads.contains(main);
+    let waiters: HashSet<_> = insight.threads.iter().copied().collect();
+    let is_other = |main: &ThreadId| !waiters.contains(main);
     let Some(main) = main_thread(facts.tables).filter(is_other) else { return };
     let path = words.path_of(main);
     let steps = path.steps.iter().filter(|step| {
-        let is_actor = matches!(step.actor, Actor::Thread(it) if insight.threads.contains(&it));
+        let is_actor = matches!(step.actor, Actor::Thread(it) if waiters.contains(&it));
         let process = WaitsFor::Thread(Reason::Process);
         is_actor && matches!(step.doing, PathDoing::Waiting(what, _) if what == process)
     });

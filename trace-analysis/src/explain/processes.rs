@@ -1,5 +1,7 @@
 //! A rule about threads that wait for other processes.
 
+use std::collections::{HashMap, HashSet};
+
 use trace_format::id::{StackId, ThreadId};
 use trace_format::time::Nanos;
 
@@ -57,18 +59,19 @@ fn tell(facts: &Facts<'_>, groups: &[&WaitGroup], total: Nanos) -> Insight {
     let title = format!("{who} waited {} for {children}{max}{at}", time(total));
     let title = title.trim_end_matches(',').to_owned();
     let mut insight = Insight::new(InsightKind::ChildProcesses, total, title);
-    let lives = facts.lives.threads.iter().filter(|life| threads.contains(&life.thread));
+    let whose: HashSet<_> = threads.iter().copied().collect();
+    let lives = facts.lives.threads.iter().filter(|life| whose.contains(&life.thread));
     let whole = saturating_sum(lives.map(|life| life.times.total().0));
-    let whose = if threads.len() == 1 { "its" } else { "their" };
+    let their = if threads.len() == 1 { "its" } else { "their" };
     let share = percent(total.0, whole);
     insight
         .evidence
-        .push(format!("{share} of {whose} time; what the processes did is not recorded"));
+        .push(format!("{share} of {their} time; what the processes did is not recorded"));
     for (at, long, waits) in by_place.iter().take(PLACES_SAID).filter(|_| by_place.len() > 1) {
         let (long, waits) = (time(*long), plural(*waits, "wait", "waits"));
         insight.evidence.push(format!("{long} in {waits}{at}"));
     }
-    insight.evidence.extend(started(facts, &threads));
+    insight.evidence.extend(started(facts, &whose));
     insight.threads = threads;
     insight.stacks = places.iter().map(|share| share.of).collect();
     insight.stacks.retain(|stack| *stack != StackId(0));
@@ -80,18 +83,15 @@ fn tell(facts: &Facts<'_>, groups: &[&WaitGroup], total: Nanos) -> Insight {
 /// The places as they are said, each once, with how long and how often was waited there; the most
 /// time first.
 fn by_place(facts: &Facts<'_>, stacks: &[&Share<StackId>]) -> Vec<(String, Nanos, u64)> {
-    let mut places: Vec<(String, Nanos, u64)> = Vec::new();
+    let mut sums: HashMap<String, (u64, u64)> = HashMap::new();
     for share in stacks {
-        let at = facts.own_at(share.of);
-        match places.iter_mut().find(|(known, ..)| *known == at) {
-            Some((_, total, waits)) => {
-                *total = Nanos(total.0.saturating_add(share.total.0));
-                *waits += share.count;
-            }
-            None => places.push((at, share.total, share.count)),
-        }
+        let (total, waits) = sums.entry(facts.own_at(share.of)).or_default();
+        *total = total.saturating_add(share.total.0);
+        *waits += share.count;
     }
-    places.sort_by_key(|(_, total, _)| std::cmp::Reverse(*total));
+    let places = sums.into_iter().map(|(at, (total, waits))| (at, Nanos(total), waits));
+    let mut places: Vec<_> = places.collect();
+    places.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     places
 }
 
@@ -102,7 +102,7 @@ fn children_of(facts: &Facts<'_>, threads: &[ThreadId]) -> u64 {
 }
 
 /// What it cost to start them.
-fn started(facts: &Facts<'_>, threads: &[ThreadId]) -> Option<String> {
+fn started(facts: &Facts<'_>, threads: &HashSet<ThreadId>) -> Option<String> {
     let groups = facts.lives.waits.by_thread.iter();
     let groups = groups
         .filter(|group| group.reason == Reason::ProcessStart && threads.contains(&group.thread));

@@ -1,6 +1,6 @@
 //! A rule about threads that wait by giving up their CPUs again and again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use trace_format::id::{CallId, StackId, ThreadId};
 use trace_format::time::Nanos;
@@ -26,10 +26,10 @@ const IN_CALLS_PERCENT: u64 = 25;
 const SPIN_THOUSANDTHS: u64 = 50;
 
 /// Threads that spin, and which these are. What they could run for is not work that lacks a CPU.
-pub(super) fn threads(facts: &Facts<'_>) -> (Option<Insight>, Vec<ThreadId>) {
+pub(super) fn threads(facts: &Facts<'_>) -> (Option<Insight>, HashSet<ThreadId>) {
     let calls = &facts.lives.calls;
     let Some(group) = calls.by_call.iter().find(|it| it.call == CallId::SCHED_YIELD) else {
-        return (None, Vec::new());
+        return (None, HashSet::new());
     };
     let lives = facts.lives.threads.iter().rev();
     let times: HashMap<ThreadId, _> =
@@ -46,7 +46,7 @@ pub(super) fn threads(facts: &Facts<'_>) -> (Option<Insight>, Vec<ThreadId>) {
     let spins: Vec<_> = spins.collect();
     let threads: Vec<_> = spins.iter().map(|(share, ..)| share.of).collect();
     if threads.is_empty() {
-        return (None, threads);
+        return (None, HashSet::new());
     }
     let stack = group.stacks.first().map_or(StackId(0), |share| share.of);
     let (who, at) = (facts.threads(&threads), facts.at(stack));
@@ -71,8 +71,9 @@ pub(super) fn threads(facts: &Facts<'_>) -> (Option<Insight>, Vec<ThreadId>) {
         "what it looks for could wake it: a condition, a channel, or park and unpark".to_owned(),
     );
     insight.stacks = [stack].into_iter().filter(|stack| *stack != StackId(0)).collect();
-    insight.threads.clone_from(&threads);
     insight.call = Some(CallId::SCHED_YIELD);
     insight.command = "syscalls --by stack".to_owned();
-    (Some(insight), threads)
+    let spinners = threads.iter().copied().collect();
+    insight.threads = threads;
+    (Some(insight), spinners)
 }

@@ -1,8 +1,8 @@
 //! Which child processes threads waited for.
 //!
-//! A child counts once, however often a thread asked for it. Where a wait is for any child, its
-//! result says whether one has ended. A wait that is not over at the end is for one more, unless it
-//! names one that is known.
+//! A child counts once, however often a thread asked for it. A wait that found none that has ended
+//! was for none. A wait that is not over at the end is for one more, unless it names one that is
+//! known.
 
 use std::collections::HashSet;
 
@@ -36,30 +36,27 @@ impl ChildTable {
     /// A call that waits for processes is over.
     pub(super) fn ended(&mut self, ended: &EndedCall) {
         let one = &ended.one;
-        // It says nothing but that it did not fail; one that was off its CPU waited for a child.
+        let is_named = one.resource != ResourceId(0);
+        // `waitid` says nothing but that it did not fail. One for any child has found one if it was
+        // off its CPU; one that names a child is taken to have found it.
         let is_mute = ended.call == CallId::WAITID;
-        let has_child = if is_mute { one.result >= 0 && ended.off_cpu > 0 } else { one.result > 0 };
-        if one.resource != ResourceId(0) && one.result >= 0 {
-            self.name(one.thread, one.resource, has_child);
-        } else if has_child {
-            self.threads.entry(one.thread).or_default().unnamed += 1;
+        let has_found = if is_mute { is_named || ended.off_cpu > 0 } else { one.result > 0 };
+        if has_found && one.result >= 0 {
+            self.add(one.thread, one.resource);
         }
     }
 
     /// A wait for a process is not over at the end.
     pub(super) fn open(&mut self, waited: &Waited) {
-        let (thread, resource) = (waited.wait.thread, waited.wait.resource);
-        match resource {
-            ResourceId(0) => self.threads.entry(thread).or_default().unnamed += 1,
-            _ => self.name(thread, resource, true),
-        }
+        self.add(waited.wait.thread, waited.wait.resource);
     }
 
-    fn name(&mut self, thread: ThreadId, child: ResourceId, has_child: bool) {
+    /// - `child`: 0 if it has no name.
+    fn add(&mut self, thread: ThreadId, child: ResourceId) {
         let children = self.threads.entry(thread).or_default();
-        if self.named < NAMED_MAX {
+        if child != ResourceId(0) && self.named < NAMED_MAX {
             self.named += usize::from(children.named.insert(child));
-        } else if has_child && !children.named.contains(&child) {
+        } else if !children.named.contains(&child) {
             children.unnamed += 1;
         }
     }

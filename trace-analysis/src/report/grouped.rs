@@ -187,13 +187,6 @@ pub(crate) fn shares<K: Copy + Ord>(parties: HashMap<K, Sum>) -> Vec<Share<K>> {
     shares
 }
 
-/// The parties with the most time, the [`TOP`] first.
-pub(crate) fn top<K: Copy + Ord>(parties: HashMap<K, Sum>) -> Vec<Share<K>> {
-    let mut shares = shares(parties);
-    shares.truncate(TOP);
-    shares
-}
-
 /// The parties of several groups, each once, the most time first.
 pub(crate) fn merged<'s, K: Copy + Ord + Hash + 's>(
     of_groups: impl IntoIterator<Item = &'s Share<K>>,

@@ -16,7 +16,7 @@ use trace_format::time::Nanos;
 
 use super::calls::CallKey;
 use super::children::Children;
-pub(crate) use super::grouped::{Sum, keep_longest, merged, top};
+pub(crate) use super::grouped::{Sum, keep_longest, merged, shares};
 pub(crate) use super::long::{LongWait, LongWaker};
 use super::waits::WaitKey;
 use crate::durations::Quantiles;
@@ -87,8 +87,11 @@ pub(crate) struct Fine {
     pub(crate) samples: Vec<((StackId, ThreadId), Sum)>,
     /// Of all threads, by thread and time.
     pub(crate) long_waits: Vec<LongWait>,
-    /// When each thread was ready and had no CPU, where that was long.
+    /// When each thread was ready and had no CPU, where that was long; of all threads that recorded
+    /// nothing together.
     pub(crate) long_ready: FastMap<ThreadId, Vec<Span>>,
+    /// Whether some of these were left out, as there were too many.
+    pub(crate) is_ready_cut: bool,
     /// Which child processes each thread waited for.
     pub(crate) children: FastMap<ThreadId, Children>,
 }

@@ -98,6 +98,7 @@ impl<'t> Sums<'t> {
             faults: by_stack(self.faults),
             samples: by_stack(self.samples),
             long_waits: self.long.finish(),
+            is_ready_cut: self.long_ready.is_cut(),
             long_ready: self.long_ready.finish(),
             children: self.children.finish(),
         };

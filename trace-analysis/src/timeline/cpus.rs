@@ -41,7 +41,8 @@ pub struct Concurrency {
     pub shared: Nanos,
     /// The same, as CPUs were taken by other programs, or the system did not give them.
     pub taken: Nanos,
-    /// Maximum number of threads that could go on at once and did not.
+    /// Maximum number of threads that were put off their CPUs at once, and could go on. Who was
+    /// woken and has no CPU yet does not count.
     pub waiting_max: usize,
 }
 

@@ -6,6 +6,7 @@ use trace_analysis::life::Share;
 use trace_analysis::reason::Await;
 use trace_format::id::{FutureId, SiteId, StackId};
 
+use super::blocked::PARTIES_MAX;
 use super::polls::name;
 use super::stacks::{FrameOut, SpreadOut, StackOut, WhoOut};
 use crate::label::Labels;
@@ -60,9 +61,12 @@ pub struct AwaitOut {
     spread: SpreadOut,
     /// Tasks that waited there at the end.
     waiting: u64,
-    /// Who woke them, the most time first.
+    /// Who woke them, the most time first; the first 8.
     wakers: Vec<WakerOut>,
-    /// Who held the lock, the most time first.
+    /// How many pairs of a spawn site and a stack woke them: 64 at most. `late_parties` counts the
+    /// waits that others ended.
+    wakers_count: usize,
+    /// Who held the lock, the most time first; the first 8.
     holders: Vec<AsyncHolderOut>,
     /// The longest waits, longest first.
     longest: Vec<IdleOut>,
@@ -70,6 +74,7 @@ pub struct AwaitOut {
 
 impl AwaitOut {
     pub(super) fn new(labels: Labels<'_>, group: &AwaitGroup) -> Self {
+        let wakers = group.wakers.iter().take(PARTIES_MAX);
         Self {
             site: group.site.0,
             name: name(labels, group.site),
@@ -79,7 +84,8 @@ impl AwaitOut {
             total_ns: group.total.0,
             spread: group.quantiles.into(),
             waiting: group.waiting,
-            wakers: group.wakers.iter().map(|waker| WakerOut::new(labels, waker)).collect(),
+            wakers: wakers.map(|waker| WakerOut::new(labels, waker)).collect(),
+            wakers_count: group.wakers.len(),
             holders: group
                 .holders
                 .iter()

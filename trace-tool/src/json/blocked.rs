@@ -1,7 +1,7 @@
 //! `exectrace blocked` for programs.
 
 use serde::Serialize;
-use trace_analysis::life::{Holder, Share, Wait, WaitGroup};
+use trace_analysis::life::{Holder, Share, TOP, Wait, WaitGroup};
 use trace_format::id::{CallId, StackId, ThreadId};
 use trace_format::time::Nanos;
 
@@ -13,8 +13,9 @@ use crate::error::Failure;
 use crate::label::{Labels, call};
 use crate::output::Output;
 
-/// Maximum number of threads or places of a group that are listed; all are counted.
-pub const PARTIES_MAX: usize = 8;
+/// Maximum number of threads or places of a group that are listed, as many as it keeps of others;
+/// all are counted.
+pub const PARTIES_MAX: usize = TOP;
 
 /// What `blocked` answers.
 #[derive(Debug, Serialize)]
@@ -188,11 +189,11 @@ pub struct WaitGroupOut {
     wakers: Vec<PartyOut>,
     /// How many pairs of a thread and a stack ended it.
     wakers_count: usize,
-    /// Who held the lock, the most waiting caused first.
+    /// Who held the lock, the most waiting caused first; the first 8.
     holders: Vec<HolderOut>,
     /// Of `total_ns`, how long nobody held the lock: who was woken for it had no CPU.
     free_ns: u64,
-    /// The longest, longest first.
+    /// The longest, longest first; the first 8.
     longest: Vec<WaitOut>,
 }
 

@@ -4,6 +4,7 @@ use serde::Serialize;
 use trace_analysis::Moment;
 use trace_analysis::explain::{FunctionShare, Insight};
 
+use super::blocked::PARTIES_MAX;
 use super::head::HeadOut;
 use super::stacks::{ResourceOut, StackOut, WhoOut};
 use crate::answer::explain::ExplainAnswer;
@@ -81,9 +82,11 @@ pub struct InsightOut {
     title: String,
     /// What shows it, in sentences.
     evidence: Vec<String>,
-    /// The threads that it concerns.
+    /// The threads that it concerns, those to blame first; the first 8.
     threads: Vec<WhoOut>,
-    /// Where.
+    /// How many threads it concerns, of those that recorded something.
+    threads_count: usize,
+    /// Where, the most important first; the first 16.
     stacks: Vec<StackOut>,
     /// What was waited for or called.
     resource: Option<ResourceOut>,
@@ -98,14 +101,19 @@ pub struct InsightOut {
 
 impl InsightOut {
     fn new(labels: Labels<'_>, insight: &Insight) -> Self {
+        // A thread that recorded nothing has no id: only the words name it.
         let threads = insight.threads.iter().filter_map(|id| WhoOut::new(labels, *id));
+        let mut threads: Vec<_> = threads.collect();
+        let threads_count = threads.len();
+        threads.truncate(PARTIES_MAX);
         let stacks = insight.stacks.iter().filter_map(|id| StackOut::new(labels, *id));
         Self {
             kind: insight.kind.name(),
             lost_ns: insight.lost.0,
             title: insight.title.clone(),
             evidence: insight.evidence.clone(),
-            threads: threads.collect(),
+            threads,
+            threads_count,
             stacks: stacks.collect(),
             resource: insight.resource.and_then(|id| ResourceOut::new(labels, id)),
             call: insight.call.map(call::name),

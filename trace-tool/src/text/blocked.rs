@@ -164,13 +164,7 @@ fn print_group(
         out.wrapped(&format!("{:10}waited: {}", "", waiters(group, labels)), 12)?;
     }
     if group.perhaps_ready.0 > 0 && group.perhaps_ready.0 >= group.total.0 / SHARE_MIN {
-        let ready = units::time(group.perhaps_ready);
-        let line = format!(
-            "{:10}up to {ready} of it ready without a CPU: the kernel counted so much more than \
-             events show",
-            ""
-        );
-        out.wrapped(&line, 12)?;
+        out.wrapped(&format!("{:10}{}", "", perhaps_ready(group)), 12)?;
     }
     if with_stacks {
         let stack = group.longest.first().map_or(group.stack, |longest| longest.stack);
@@ -187,6 +181,18 @@ fn print_group(
         out.wrapped(&line, 12)?;
     }
     Ok(())
+}
+
+/// How much of a group's time may have been readiness. What is missing of a thread may lie in any
+/// of its groups, so what these say is not to be added up.
+fn perhaps_ready(group: &WaitGroup) -> String {
+    let ready = units::time(group.perhaps_ready);
+    let is_shared = group.perhaps_ready_share < group.perhaps_ready;
+    let others = if is_shared { ", in this and other waits together" } else { "" };
+    format!(
+        "up to {ready} of it ready without a CPU: the kernel counted so much more than events \
+         show{others}"
+    )
 }
 
 /// How many of a group's waits ended because their time was up.

@@ -235,9 +235,10 @@ pub struct AwaitGroup {
     /// How many tasks were idle there at the end.
     pub waiting: u64,
     /// Who ended it: the spawn site of the waking task, if it was one, and where it woke; the most
-    /// time first.
+    /// time first, all that are told apart.
     pub wakers: Vec<Share<(Option<SiteId>, StackId)>>,
-    /// Who held what was awaited, if it is a lock, the most time first.
+    /// Who held what was awaited, if it is a lock, the most time first;
+    /// [`TOP`](super::life::TOP) at most.
     pub holders: Vec<AsyncHolder>,
     /// The longest, longest first.
     pub longest: Vec<Idle>,

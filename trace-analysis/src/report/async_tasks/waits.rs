@@ -14,13 +14,13 @@ use super::sums::add;
 use super::{AsyncHolder, AwaitGroup, Idle};
 use crate::durations::{Budget, Durations, Scratch};
 use crate::reason::Await;
-use crate::report::life::{Sum, TOP, keep_longest, top};
+use crate::report::life::{Sum, TOP, keep_longest, shares};
 use crate::timeline::futures::{HolderThen, Places};
 
 /// So many groups are told apart; the rest share one of each spawn site, and are counted.
 const GROUPS_MAX: usize = 1 << 14;
 
-/// So many wakers, holders and places of one holder are told apart in a group.
+/// Maximum number of wakers, holders and places of one holder that are told apart in a group.
 const PARTIES_MAX: usize = 64;
 
 /// Tasks of one spawn site, idle at one place.
@@ -202,7 +202,7 @@ impl Waits {
                 total: Nanos(group.sum.total),
                 quantiles: group.durations.quantiles(Nanos(group.max), 1.0, &mut scratch),
                 waiting: group.waiting,
-                wakers: top(group.wakers),
+                wakers: shares(group.wakers),
                 holders: holders(group.holders),
                 longest: group.longest,
             })
