@@ -156,7 +156,7 @@ fn close_open<O: Observer, F: Fold>(walk: &mut Walk<'_, O, F>, who: usize, end: 
     walk.bring(who, end);
     walk.settle_gap(who, end);
     walk.tell_outside(who);
-    walk.end_put_off(who, walk.living[who].now);
+    walk.end_put_off(who);
     if walk.has_cpus {
         walk.living[who].presume_off(walk.read_from.is_some());
     }
