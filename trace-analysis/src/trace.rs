@@ -193,7 +193,7 @@ fn last_event<S: ReadAt>(file: &TraceFile<S>, mut last: Ticks) -> Ticks {
 }
 
 /// The last moment of a batch's events; `None` if they can't be read to their end.
-fn last_of<S: ReadAt>(
+pub(crate) fn last_of<S: ReadAt>(
     file: &TraceFile<S>,
     entry: &IndexEntry,
     buffer: &mut BatchBuffer,

@@ -5,11 +5,12 @@ use trace_analysis::life::Lives;
 use trace_analysis::profile::{ProfileKind, ProfileSample};
 use trace_analysis::symbols::Symbols;
 use trace_format::batch::Compression;
-use trace_format::definition::ResourceKind;
+use trace_format::definition::{Definition, ResourceKind};
 use trace_format::event::EventKind;
 use trace_format::id::{CallId, StackId, ThreadId};
 use trace_format::read::TraceFile;
 use trace_format::testgen::{TraceBuilder, open_call, os_id};
+use trace_format::time::{Nanos, Ticks};
 
 const MS: u64 = 1_000_000;
 
@@ -17,10 +18,13 @@ const LOOP: u32 = 1;
 const READ: u32 = 2;
 
 fn cpu_profile(trace: TraceBuilder, end: u64) -> Vec<ProfileSample> {
+    lives(trace, end).profile(ProfileKind::Cpu).samples
+}
+
+fn lives(trace: TraceBuilder, end: u64) -> Lives {
     let file = TraceFile::open(trace.stop(end)).expect("a trace");
     let symbols = Symbols::of_trace(file.tables());
-    let lives = Lives::read(&Trace::new(&file).named(&symbols), |_| {});
-    lives.profile(ProfileKind::Cpu).samples
+    Lives::read(&Trace::new(&file).named(&symbols), |_| {})
 }
 
 fn started() -> TraceBuilder {
@@ -99,4 +103,37 @@ fn without_switches_a_sample_is_one_nanosecond() {
     trace.sample(0, 30 * MS, os_id(1), LOOP);
     let samples = cpu_profile(trace, 100 * MS);
     assert_eq!(samples.iter().map(|it| (it.count, it.value)).collect::<Vec<_>>(), [(2, 2)]);
+}
+
+/// A thread is put off its CPU at 10 ms and comes back at 90 ms, if `damage` leaves it like that.
+/// What it was ready for as its life says it and as the profile does.
+fn ready(damage: impl FnOnce(&mut TraceBuilder)) -> (Nanos, u64) {
+    let mut trace = started();
+    trace.switch_in(0, 0, os_id(1));
+    trace.switch_out(0, 10 * MS, os_id(1), true);
+    damage(&mut trace);
+    trace.switch_in(0, 90 * MS, os_id(1));
+    let lives = lives(trace, 100 * MS);
+    let samples = lives.profile(ProfileKind::Sched).samples;
+    let of_one = samples.iter().filter(|it| it.thread == ThreadId(1));
+    let life = lives.threads.iter().find(|it| it.thread == ThreadId(1)).expect("it has a life");
+    (life.times.ready, of_one.map(|it| it.value).sum())
+}
+
+#[test]
+fn being_ready_is_as_long_in_the_profile_as_in_a_life() {
+    let lost = EventKind::LostKernel { records: 1 };
+    let (from, to) = (Ticks(30 * MS), Ticks(50 * MS));
+    let stopped = Definition::Stopped { from, to, suspended: Nanos(0) };
+    let all = [
+        ("it comes back", ready(|_| {}), 80),
+        ("records are lost", ready(|trace| trace.event(ThreadId::cpu(0).0, 40 * MS, lost)), 30),
+        // Its coming onto the CPU in between is missing.
+        ("it goes off again", ready(|trace| trace.switch_out(1, 60 * MS, os_id(1), false)), 50),
+        ("it is put off again", ready(|trace| trace.switch_out(1, 60 * MS, os_id(1), true)), 80),
+        ("the process is stopped", ready(|trace| trace.define(&stopped)), 60),
+    ];
+    for (what, found, right) in all {
+        assert_eq!(found, (Nanos(right * MS), right * MS), "{what}");
+    }
 }

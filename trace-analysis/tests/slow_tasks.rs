@@ -1,6 +1,6 @@
 //! What is said of tasks that took longer than others of their name.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use trace_analysis::explain::{Insight, InsightKind, explain};
 use trace_analysis::slow_tasks::{SlowTask, slow_tasks};
@@ -171,13 +171,22 @@ fn tasks_of_the_usual_length_are_none() {
 }
 
 #[test]
-fn a_walk_that_is_of_no_use_tells_nothing() {
-    let file = TraceFile::open(requests().stop(200 * MS)).expect("a trace");
+fn a_walk_that_is_of_no_use_is_given_up_and_tells_nothing() {
+    let mut trace = requests();
+    (0..300_000).for_each(|n| trace.region(1, 1, 200 * MS + 10 * n, 5));
+    let file = TraceFile::open(trace.stop(300 * MS)).expect("a trace");
     let trace = Trace::new(&file);
-    let read = |is_useless| {
-        Report::read_unless(&AtomicBool::new(is_useless), &trace, Wanted::default(), |_| {})
+    let read = |is_noticed| {
+        let (is_useless, mut reports) = (AtomicBool::new(false), 0);
+        let progress = |_| {
+            reports += 1;
+            is_useless.store(is_noticed, Ordering::Relaxed);
+        };
+        let report = Report::read_unless(&is_useless, &trace, Wanted::default(), progress);
+        (report.map(|report| report.lives), reports)
     };
-    assert!(read(true).is_none());
-    let lives = read(false).map(|report| report.lives);
-    assert_eq!(lives, Some(Report::read(&trace, Wanted::default(), |_| {}).lives));
+    let lives = Report::read(&trace, Wanted::default(), |_| {}).lives;
+    // Every 65,536 events, and at the end.
+    assert_eq!(read(false), (Some(lives), 4 + 1));
+    assert_eq!(read(true), (None, 1 + 1));
 }

@@ -4,8 +4,10 @@
 use trace_analysis::life::{Lives, ThreadLife};
 use trace_analysis::reason::Reason;
 use trace_analysis::{Options, Summary, Trace};
-use trace_format::batch::Compression;
+use trace_format::batch::{BatchInfo, Compression};
 use trace_format::definition::{CallsiteKind, Definition, OpenSince, ResourceKind};
+use trace_format::event::{Event, EventKind, put_event};
+use trace_format::header::{BatchKind, FLAG_RESTATED};
 use trace_format::id::{CallId, Open, ThreadId};
 use trace_format::read::TraceFile;
 use trace_format::testgen::{TraceBuilder, open_call, os_id};
@@ -152,6 +154,35 @@ fn a_read_that_never_ends_is_rest_in_every_window_and_another_in_none() {
         let mut told: Vec<_> = waits.iter().map(|it| (it.thread.0, it.is_endless)).collect();
         told.sort_unstable();
         assert_eq!(told, [(2, false), (3, true)], "{from:?} to {to:?}");
+    }
+}
+
+#[test]
+fn a_read_never_ends_though_its_batch_may_reach_beyond_the_window() {
+    let mut trace = started();
+    trace.resource(3, ResourceKind::Pipe, 4, "");
+    trace.write_definitions();
+    let (call, at) = (open_call(CallId::READ, 3, 0), Ticks(2_000));
+    let (mut payload, mut clock) = (Vec::new(), at);
+    put_event(&mut payload, &mut clock, &Event { ticks: at, kind: EventKind::CallBegin { call } });
+    let info = BatchInfo {
+        kind: BatchKind::Events,
+        thread: ThreadId(2),
+        sequence: 0,
+        offset: 0,
+        generation: 1,
+        base_ticks: at,
+        // When the recorder looked.
+        last_ticks: Ticks(90_000),
+        events: 1,
+        flags: FLAG_RESTATED,
+    };
+    trace.batch(&info, &payload);
+    let bytes = trace.stop(100_000);
+    for to in [None, Some(50_000), Some(95_000)] {
+        let waits = lives(&bytes, None, to).waits.by_thread;
+        let told: Vec<_> = waits.iter().map(|it| (it.thread.0, it.is_endless)).collect();
+        assert_eq!(told, [(2, true)], "to {to:?}");
     }
 }
 

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use trace_format::header::BatchKind;
 use trace_format::id::{Open, StackId, ThreadId};
-use trace_format::read::{ReadAt, ThreadEnd, TraceFile};
+use trace_format::index::IndexEntry;
+use trace_format::read::{BatchBuffer, ReadAt, ThreadEnd, TraceFile};
 use trace_format::time::{Nanos, Ticks};
 
 use super::cpus::{Concurrency, CpuLife};
@@ -15,6 +16,7 @@ use super::thread::{Cpu, Living};
 use super::walk::{Walk, cpus_watched};
 use super::{Fold, Holder, How, Loss, Observer, ThreadLife};
 use crate::reason::Reason;
+use crate::trace::last_of;
 use crate::walk::Missing;
 
 /// What the timeline has found out that was told to nobody while it was walked.
@@ -109,8 +111,23 @@ pub(super) fn threads_that_go_on<S: ReadAt>(
     to: Option<Ticks>,
 ) -> HashSet<ThreadId> {
     let Some(to) = to else { return HashSet::new() };
-    let events = file.index().iter().filter(|entry| entry.kind == BatchKind::Events);
-    events.filter(|entry| entry.last_ticks >= to).map(|entry| entry.thread).collect()
+    let is_of_thread = |entry: &&IndexEntry| {
+        entry.kind == BatchKind::Events && entry.thread.as_cpu().is_none() && entry.events > 0
+    };
+    let may_reach = |entry: &&IndexEntry| entry.last_ticks >= to;
+    let entries = || file.index().iter().filter(is_of_thread).filter(may_reach);
+    let behind = entries().filter(|entry| entry.base_ticks >= to);
+    let mut threads: HashSet<_> = behind.map(|entry| entry.thread).collect();
+    // What headers say of the end is only a bound (FORMAT.md, section 4).
+    let mut buffer = BatchBuffer::default();
+    for entry in entries().filter(|entry| entry.base_ticks < to) {
+        let thread = entry.thread;
+        let mut reaches = || last_of(file, entry, &mut buffer).is_none_or(|last| last >= to);
+        if !threads.contains(&thread) && reaches() {
+            threads.insert(thread);
+        }
+    }
+    threads
 }
 
 /// Ends a thread's life: what is still open waits until then.
@@ -156,7 +173,7 @@ fn close_open<O: Observer, F: Fold>(walk: &mut Walk<'_, O, F>, who: usize, end: 
     walk.bring(who, end);
     walk.settle_gap(who, end);
     walk.tell_outside(who);
-    walk.end_put_off(who, walk.living[who].now);
+    walk.end_put_off(who);
     if walk.has_cpus {
         walk.living[who].presume_off(walk.read_from.is_some());
     }

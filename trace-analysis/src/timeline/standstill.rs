@@ -154,10 +154,17 @@ impl Stops {
 
     /// How much of that time the process was not stopped.
     pub(crate) fn awake(&self, from: u64, to: u64) -> u64 {
+        self.awake_spans(from, to).map(|(from, to)| to - from).sum()
+    }
+
+    /// The parts of that time in which the process was not stopped, by time; none is empty.
+    pub(crate) fn awake_spans(&self, from: u64, to: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
         let first = self.stopped.partition_point(|stop| stop.1 <= from);
-        let inside = self.stopped[first..].iter().take_while(|stop| stop.0 < to);
-        let stopped: u64 = inside.map(|stop| stop.1.min(to) - stop.0.max(from)).sum();
-        to.saturating_sub(from).saturating_sub(stopped)
+        let inside = self.stopped[first..].iter().take_while(move |stop| stop.0 < to);
+        let mut awake_from = from;
+        let ends = inside.copied().chain(std::iter::once((to, to)));
+        let spans = ends.map(move |(stop, end)| (std::mem::replace(&mut awake_from, end), stop));
+        spans.filter(|(from, to)| from < to)
     }
 }
 

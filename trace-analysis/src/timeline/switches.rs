@@ -91,21 +91,23 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         living.seen = true;
         self.bring(who, at);
         let living = &mut self.living[who];
-        match living.cpu {
-            Cpu::Never => living.resolve(false),
-            Cpu::Preempted => self.end_put_off(who, at),
-            Cpu::Off | Cpu::Lost | Cpu::On(_) => {}
+        if living.cpu == Cpu::Never {
+            living.resolve(false);
         }
         self.tell_outside(who);
         self.living[who].fault = None;
     }
 
-    /// If a thread was put off its CPU: it could run since then, up to now.
-    pub(super) fn end_put_off(&mut self, who: usize, at: u64) {
+    /// If a thread was put off its CPU: it could run since then, up to its present moment, save
+    /// where the process was stopped.
+    pub(super) fn end_put_off(&mut self, who: usize) {
         let living = &self.living[who];
         if living.cpu == Cpu::Preempted {
             let stack = living.call().map_or(StackId(0), |call| call.open.stack);
-            self.add_ready(stack, self.names[who].0, (living.since, at));
+            let stops = self.stops.clone();
+            for span in stops.awake_spans(living.since, living.now) {
+                self.add_ready(stack, self.names[who].0, span);
+            }
         }
     }
 
@@ -165,7 +167,9 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         self.put(who, if preempted { Cpu::Preempted } else { Cpu::Off }, at);
     }
 
+    /// Time must have been made pass.
     fn put(&mut self, who: usize, cpu: Cpu, at: u64) {
+        self.end_put_off(who);
         let living = &mut self.living[who];
         let before = std::mem::replace(&mut living.cpu, cpu);
         living.since = at;

@@ -14,9 +14,9 @@ use crate::timeline::spent::{BLOCKED, READY, Spent};
 use crate::timeline::standstill::Stops;
 use crate::timeline::thread::Living;
 
-/// So many holders are told apart for one lock,
+/// Maximum number of holders that are told apart for one lock.
 const HOLDERS_MAX: usize = 256;
-/// and so many of them are told of in the end.
+/// Maximum number of holders that are named for one lock: those that made others wait most.
 const HOLDERS_TOLD: usize = 8;
 
 /// The reasons for which threads wait that another thread can be to blame for.

@@ -33,14 +33,15 @@ use self::holders::{Held, HolderKey, LOCKS, Release};
 use crate::hash::FastMap;
 use crate::reason::Reason;
 
-/// So many wakes at one address are remembered: those that a wait that goes on may need.
+/// Maximum number of wakes that are remembered of one address: a wait that goes on may need them.
 const WAKES_MAX: usize = 256;
 
-/// So many addresses are remembered; those at which nobody waits are forgotten beyond.
+/// Maximum number of addresses that are remembered; beyond, those at which nobody waits are
+/// forgotten.
 const FUTEXES_MAX: usize = 1 << 16;
 
-/// Those that can be forgotten are looked for once in so many new addresses: each costs the same,
-/// however many there are.
+/// Number of new addresses between two searches for those that can be forgotten: so each new one
+/// costs the same, however many there are.
 const SWEEP_EACH: usize = FUTEXES_MAX / 16;
 
 /// Maximum number of threads that came back from their wait for one lock and have not given it up.
