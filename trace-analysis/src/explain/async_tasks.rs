@@ -298,11 +298,11 @@ fn stuck(facts: &Facts<'_>, tasks: &AsyncTasks) -> Option<Insight> {
 /// Tasks that nobody can wake any more.
 fn never_on(facts: &Facts<'_>, tasks: &AsyncTasks) -> Option<Insight> {
     let lost: Vec<_> = tasks.unfinished.iter().filter(|task| task.unwakeable).collect();
-    if lost.is_empty() {
+    let number = saturating_sum(tasks.sites.iter().map(|site| site.unwakeable));
+    if number == 0 {
         return None;
     }
-    let number = saturating_sum(tasks.sites.iter().map(|site| site.unwakeable));
-    // All are counted, and not all are kept.
+    // All are counted, and not all are kept: perhaps none.
     let others = tasks.sites.iter().filter(|site| site.unwakeable > 0).map(|site| site.site);
     let who = facts.sites(lost.iter().map(|task| task.site).chain(others));
     let tell = plural(number, "async task", "async tasks");
@@ -335,8 +335,14 @@ fn unfinished(
         let line = format!("task {id} ({who}) waits for {what}, since {from}, for {long}");
         insight.evidence.push(line);
     }
-    if let Some(more) = number.checked_sub(SAID as u64).filter(|more| *more > 0) {
-        insight.evidence.push(format!("{} more", count(more)));
+    let named = which.len().min(SAID) as u64;
+    match number.saturating_sub(named) {
+        0 => {}
+        more if named > 0 => insight.evidence.push(format!("{} more", count(more))),
+        _ => {
+            let kept = count(UNFINISHED_MAX as u64);
+            insight.evidence.push(format!("they are not among the {kept} that waited longest"));
+        }
     }
     insight.stacks = which.iter().take(SAID).map(|task| task.stack).collect();
     insight.stacks.retain(|stack| *stack != StackId(0));
