@@ -240,6 +240,21 @@ fn tasks_that_nobody_can_wake_are_counted_however_many_waited_longer() {
 }
 
 #[test]
+fn what_was_never_polled_makes_others_no_slower() {
+    let mut e = Executor::new();
+    e.spawn(1, 0, 1, HANDLER);
+    e.poll(1, 0, 1, TIMER, MS);
+    e.spawn(2, MS, 7, WRITER);
+    // Ready for 1.5 ms each time and polled for 4 ms: not worth a word.
+    for round in 1..=100 {
+        e.wake(2, round * 9 * MS - 1_500 * US, 1, TIME_UP);
+        e.poll(1, round * 9 * MS, 1, TIMER, 4 * MS);
+    }
+    let found = only(e, 1000 * MS, InsightKind::SlowReady);
+    assert_eq!(found.title, "1 async task was ready and not polled to the end of the trace");
+}
+
+#[test]
 fn more_work_than_workers_can_do_is_said_so() {
     let mut e = Executor::new();
     let count = 100;

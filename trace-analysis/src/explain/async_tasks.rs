@@ -11,7 +11,7 @@ use super::words::{Facts, all_of, count, is_part, moment, percent, plural, time}
 use super::{Insight, InsightKind};
 use crate::reason::Awaited;
 use crate::report::async_tasks::{
-    AsyncHolder, AsyncTasks, AwaitGroup, Delay, Idle, LONG_POLL, LongPoll, Phase, SpawnSite,
+    AsyncHolder, AsyncTasks, AwaitGroup, Idle, LONG_POLL, LongPoll, Phase, SpawnSite,
     UNFINISHED_MAX, Unfinished,
 };
 use crate::report::life::{Activity, saturating_sum};
@@ -364,11 +364,9 @@ fn slow_ready(facts: &Facts<'_>, tasks: &AsyncTasks) -> Option<Insight> {
         .filter(|task| matches!(task.phase, Phase::New | Phase::Ready))
         .filter(|task| is_long(facts, tasks, task))
         .collect();
-    let ready = saturating_sum(tasks.sites.iter().map(|site| site.ready_total.0));
     let busy = saturating_sum(tasks.sites.iter().map(|site| site.busy.0));
-    // What long polls did is said of these.
-    let behind = saturating_sum(tasks.sites.iter().map(|site| site.delayed_total.0));
-    let rest = Nanos(ready.saturating_sub(behind));
+    // Of the same times as `elapsed`: neither before no poll nor behind long ones.
+    let rest = Nanos(saturating_sum(tasks.ready.iter().map(|ready| ready.total.0)));
     let elapsed = Nanos(length(&union(ready_times(tasks))));
     let mut slow: Vec<&SpawnSite> =
         tasks.sites.iter().filter(|site| site.ready.p99.0 >= READY_P99_MIN).collect();
@@ -440,9 +438,8 @@ fn without_cpu(facts: &Facts<'_>, tasks: &AsyncTasks) -> Nanos {
 fn too_much(facts: &Facts<'_>, tasks: &AsyncTasks, elapsed: Nanos) -> String {
     let busy = saturating_sum(tasks.workers.iter().map(|worker| worker.busy.0));
     let whole = facts.wall().saturating_mul(tasks.workers.len() as u64);
-    let is_before = |delay: &&Delay| tasks.from.0 > 0 && delay.ready <= tasks.from;
-    let before = saturating_sum(tasks.delays.iter().filter(is_before).map(|it| it.duration.0));
-    let all = saturating_sum(tasks.delays.iter().map(|it| it.duration.0));
+    let before = saturating_sum(tasks.ready.iter().map(|ready| ready.since_before.0));
+    let all = saturating_sum(tasks.ready.iter().map(|ready| ready.total.0));
     if before > all / 2 {
         return ": most of them since before the begin of what was read".to_owned();
     }

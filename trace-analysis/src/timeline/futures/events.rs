@@ -313,8 +313,8 @@ impl AsyncReport<'_> {
             self.draw(id, TaskState::Ready, Nanos(ready).into(), Some(at));
         }
         if let Some(ready) = ready.filter(|_| self.counts_polls_of(here.thread)) {
-            let is_polled = true;
-            let late = Late { task: id, site, sums, ready, at, is_polled };
+            let (is_polled, is_since_before) = (true, self.is_since_before(ready));
+            let late = Late { task: id, site, sums, ready, at, is_since_before, is_polled };
             self.thread(here.who, here.thread);
             let sums = &self.sums;
             let site_of = |place: usize| sums.all[place].1.told.site;
