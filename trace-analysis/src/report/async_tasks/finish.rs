@@ -79,7 +79,7 @@ impl AsyncReport<'_> {
 
     fn unfinished(&mut self, id: FutureId) -> Option<Unfinished> {
         let state = self.known.get(&id)?;
-        let (phase, since) = phase(state);
+        let (phase, since) = state.phase();
         let chain = self.chain(state);
         let (site, begin, polls) = (state.site, state.begin, state.polls);
         let unwakeable = state.unwakeable;
@@ -108,18 +108,24 @@ impl AsyncReport<'_> {
         for id in ids {
             self.decide(id);
             let Some(state) = self.known.get(&id) else { continue };
-            let (phase, since) = phase(state);
-            let state = match phase {
-                Phase::Polled => continue,
-                Phase::Idle if state.is_lost => continue,
-                Phase::New if state.kind == Kind::Polled => continue,
-                Phase::New | Phase::Ready => TaskState::Ready,
-                Phase::Idle => {
-                    let waiting = self.waiting(id, state, FutureId(0));
-                    TaskState::Idle(waiting.first().map_or(StackId(0), |it| it.stack))
+            let (phase, since) = state.phase();
+            let is_idle = state.idle_since().is_some();
+            let idle_since = Moment::older(state.polled.1, state.older);
+            let waiting = self.waiting(id, state, FutureId(0));
+            let idle = TaskState::Idle(waiting.first().map_or(StackId(0), |it| it.stack));
+            match phase {
+                Phase::Polled => {}
+                Phase::New if state.kind == Kind::Polled => {}
+                Phase::New | Phase::Ready => {
+                    let ready = since.inside().0;
+                    if is_idle {
+                        self.draw(id, idle, idle_since, Some(ready));
+                    }
+                    self.draw(id, TaskState::Ready, since, None);
                 }
-            };
-            self.draw(id, state, since, None);
+                Phase::Idle if is_idle => self.draw(id, idle, since, None),
+                Phase::Idle => {}
+            }
         }
     }
 
@@ -246,18 +252,5 @@ impl AsyncReport<'_> {
         }
         let poll = Recent { serial, task, sums, begin, end, older, starved_from: end };
         thread.open.get_or_insert(poll);
-    }
-}
-
-/// What a task is doing, and since when.
-fn phase(state: &State) -> (Phase, Moment) {
-    if state.open > 0 {
-        return (Phase::Polled, Moment::older(state.polled.0, state.older));
-    }
-    match (state.woken, state.polls) {
-        _ if state.is_new() => (Phase::New, state.begin),
-        (Some(woken), _) => (Phase::Ready, Nanos(woken.at.max(state.polled.1)).into()),
-        (None, 0) => (Phase::New, state.begin),
-        (None, _) => (Phase::Idle, Moment::older(state.polled.1, state.older)),
     }
 }
