@@ -362,6 +362,7 @@ fn slow_ready(facts: &Facts<'_>, tasks: &AsyncTasks) -> Option<Insight> {
         .unfinished
         .iter()
         .filter(|task| matches!(task.phase, Phase::New | Phase::Ready))
+        .filter(|task| task.since >= tasks.lost_until.into())
         .filter(|task| is_long(facts, tasks, task))
         .collect();
     let busy = saturating_sum(tasks.sites.iter().map(|site| site.busy.0));

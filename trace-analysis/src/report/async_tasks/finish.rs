@@ -71,6 +71,7 @@ impl AsyncReport<'_> {
             untracked: self.untracked,
             unreadable,
             too_deep,
+            lost_until: Nanos(self.lost_until),
             long: self.long.finish(),
             ready,
         };
@@ -116,6 +117,7 @@ impl AsyncReport<'_> {
             match phase {
                 Phase::Polled => {}
                 Phase::New if state.kind == Kind::Polled => {}
+                Phase::New | Phase::Ready if since < Nanos(self.lost_until).into() => {}
                 Phase::New | Phase::Ready => {
                     let ready = since.inside().0;
                     if is_idle {
@@ -176,7 +178,7 @@ impl AsyncReport<'_> {
     /// - `open`: the threads that are in polls of tasks, and their numbers.
     fn still_ready(&mut self, id: FutureId, open: &FastMap<ThreadId, usize>) {
         let Some(state) = self.known.get(&id).filter(|it| it.open == 0) else { return };
-        let Some(since) = state.ready_since() else { return };
+        let Some(since) = self.ready_unpolled_since(state) else { return };
         let who = self.kept_by(state, open);
         self.was_ready(id, (since.clamp(self.from, self.to), self.to), who);
     }

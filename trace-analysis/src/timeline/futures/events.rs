@@ -511,7 +511,9 @@ impl AsyncReport<'_> {
         let is_cut = matches!(outcome, Outcome::Dropped | Outcome::Ended);
         let is_cut = is_cut && state.kind != Kind::Child;
         let idle = state.idle_since().filter(|_| is_cut);
-        let ready = state.ready_since().filter(|_| is_cut && state.open == 0);
+        let is_unpolled = is_cut && state.open == 0;
+        let state = self.known.get(&id).filter(|_| is_unpolled);
+        let ready = state.and_then(|state| self.ready_unpolled_since(state));
         if let Some(since) = idle {
             self.was_idle(id, (since, at), None, None);
         }

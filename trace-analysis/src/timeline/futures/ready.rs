@@ -31,6 +31,12 @@ impl AsyncReport<'_> {
         self.polls.late(thread, late, |place| sums.all[place].1.told.site);
     }
 
+    /// Since when a task has been ready that was not polled in all that is read; `None` if it is
+    /// not, or if a thread whose events are missing may have polled it.
+    pub(crate) fn ready_unpolled_since(&self, task: &State) -> Option<u64> {
+        task.ready_since().filter(|since| *since >= self.lost_until)
+    }
+
     /// Whether what is ready since then was so before the begin of what is read.
     ///
     /// - `ready`: cut to the window.
