@@ -452,6 +452,93 @@ fn lost_ends_leave_no_poll_that_lasts_for_ever() {
 }
 
 #[test]
+fn what_was_woken_in_a_poll_whose_end_is_lost_is_not_known_to_be_ready() {
+    for wake_behind in [false, true] {
+        let mut e = Executor::new();
+        e.spawn(1, 0, 1, HANDLER);
+        e.begin_poll(1, 10, 1);
+        e.wake(2, 12, 1, 0);
+        let (from, to) = (Ticks(20), Ticks(30));
+        e.event(1, 30, EventKind::Dropped { events: 5, ends: 1, from, to });
+        if wake_behind {
+            e.wake(2, 40, 1, 0);
+        }
+        let tasks = read(e.stop(100));
+        let told = site(&tasks, HANDLER);
+        // It was ready for 10 ns before the poll; then only if it is woken where nothing is lost.
+        let (phase, ready) = if wake_behind { (Phase::Ready, 60) } else { (Phase::Idle, 0) };
+        assert_eq!((tasks.unfinished[0].phase, told.ready_total), (phase, Nanos(10 + ready)));
+    }
+}
+
+/// A task that one thread spawns, while events of the other are missing that may have polled it;
+/// and one that is spawned when all is known again.
+fn spawned_beside_a_loss(lose: impl FnOnce(&mut Executor) -> Option<usize>) -> AsyncTasks {
+    let mut e = Executor::new();
+    e.spawn(1, 0, 1, HANDLER);
+    let damaged = lose(&mut e);
+    e.spawn(1, 5_000, 2, WRITER);
+    let mut bytes = e.stop(9_000);
+    let is_damaged = damaged.is_some();
+    damaged.into_iter().for_each(|at| bytes[at] ^= 1);
+    let file = TraceFile::open(bytes).expect("a trace");
+    let report = {
+        let wanted = Wanted { async_tasks: true, ..Wanted::default() };
+        Report::read(&Trace::new(&file), wanted, |_| {})
+    };
+    let tasks = report.async_tasks.unwrap_or_default();
+    assert_eq!(tasks.unreadable > 0, is_damaged);
+    tasks
+}
+
+/// A batch of the second thread of which nothing can be read.
+fn damaged_batch(e: &mut Executor) -> usize {
+    e.0.seal(2);
+    e.0.write_definitions();
+    let damaged = e.0.bytes() + 100;
+    (0..100).for_each(|n| e.region(2, 1_000 + 2 * n, PARKED, 1));
+    e.0.seal(2);
+    damaged
+}
+
+#[test]
+fn what_others_may_have_polled_whose_events_are_missing_is_not_ready_for_ever() {
+    let dropped = |e: &mut Executor| {
+        let (from, to) = (Ticks(100), Ticks(2_000));
+        e.event(2, 2_000, EventKind::Dropped { events: 5, ends: 0, from, to });
+        None
+    };
+    let damaged = |e: &mut Executor| {
+        let damaged = damaged_batch(e);
+        e.region(2, 2_000, PARKED, 10);
+        Some(damaged)
+    };
+    for tasks in [spawned_beside_a_loss(dropped), spawned_beside_a_loss(damaged)] {
+        assert_eq!(site(&tasks, HANDLER).ready_total, Nanos(0));
+        assert_eq!(site(&tasks, WRITER).ready_total, Nanos(4_000), "nothing was lost since");
+        let delays: Vec<_> = tasks.delays.iter().map(|it| it.site).collect();
+        assert!(delays.iter().all(|it| *it == SiteId(WRITER)), "{delays:?}");
+    }
+    // Nothing more is heard of the thread.
+    let tasks = spawned_beside_a_loss(|e| Some(damaged_batch(e)));
+    assert_eq!(site(&tasks, HANDLER).ready_total, Nanos(0));
+    assert_eq!(site(&tasks, WRITER).ready_total, Nanos(0));
+}
+
+#[test]
+fn what_its_runtime_says_is_ready_is_so_in_all_that_is_told() {
+    let mut e = Executor::new();
+    e.spawn(1, 0, 1, HANDLER);
+    e.poll(1, 10, 1, TIMER, 10);
+    e.event(2, 300, EventKind::Ready { future: FutureId(1), since: Ticks(250) });
+    let tasks = read(e.stop(400));
+    let [task] = tasks.unfinished.as_slice() else { panic!("{:?}", tasks.unfinished) };
+    let told = site(&tasks, HANDLER);
+    assert_eq!((told.idle, told.ready_total), (Nanos(30), Nanos(10 + 350)));
+    assert_eq!((task.phase, task.since), (Phase::Ready, Nanos(50).into()));
+}
+
+#[test]
 fn nonsense_is_counted_and_does_not_last() {
     let mut e = Executor::new();
     // Wakes and ends of what was never there, polls after the end, two ends.

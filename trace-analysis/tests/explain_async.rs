@@ -215,6 +215,46 @@ fn tasks_that_nobody_can_wake_are_lost() {
 }
 
 #[test]
+fn tasks_that_nobody_can_wake_are_counted_however_many_waited_longer() {
+    // Of so many that wait, 1,000 are kept.
+    for (waiting, evidence) in [
+        (999, ["task 1000 (writer", "9 more"].as_slice()),
+        (1_000, &["they are not among the 1,000"]),
+    ] {
+        let mut e = Executor::new();
+        for id in 1..=waiting + 10 {
+            let site = if id <= waiting { HANDLER } else { WRITER };
+            e.spawn(1, id * 10 * US, id, site);
+            e.poll(1, id * 10 * US, id, TIMER, US);
+        }
+        for id in waiting + 1..=waiting + 10 {
+            e.event(1, 20 * MS, EventKind::Unwakeable { future: FutureId(id) });
+        }
+        let found = only(e, 1000 * MS, InsightKind::LeakedTasks);
+        assert!(found.title.starts_with("10 async tasks (writer"), "{}", found.title);
+        assert_eq!(found.evidence.len(), evidence.len(), "{:?}", found.evidence);
+        for (line, said) in found.evidence.iter().zip(evidence) {
+            assert!(line.starts_with(said), "{line}");
+        }
+    }
+}
+
+#[test]
+fn what_was_never_polled_makes_others_no_slower() {
+    let mut e = Executor::new();
+    e.spawn(1, 0, 1, HANDLER);
+    e.poll(1, 0, 1, TIMER, MS);
+    e.spawn(2, MS, 7, WRITER);
+    // Ready for 1.5 ms each time and polled for 4 ms: not worth a word.
+    for round in 1..=100 {
+        e.wake(2, round * 9 * MS - 1_500 * US, 1, TIME_UP);
+        e.poll(1, round * 9 * MS, 1, TIMER, 4 * MS);
+    }
+    let found = only(e, 1000 * MS, InsightKind::SlowReady);
+    assert_eq!(found.title, "1 async task was ready and not polled to the end of the trace");
+}
+
+#[test]
 fn more_work_than_workers_can_do_is_said_so() {
     let mut e = Executor::new();
     let count = 100;

@@ -11,7 +11,7 @@ use super::words::{Facts, all_of, count, is_part, moment, percent, plural, time}
 use super::{Insight, InsightKind};
 use crate::reason::Awaited;
 use crate::report::async_tasks::{
-    AsyncHolder, AsyncTasks, AwaitGroup, Delay, Idle, LONG_POLL, LongPoll, Phase, SpawnSite,
+    AsyncHolder, AsyncTasks, AwaitGroup, Idle, LONG_POLL, LongPoll, Phase, SpawnSite,
     UNFINISHED_MAX, Unfinished,
 };
 use crate::report::life::{Activity, saturating_sum};
@@ -298,11 +298,11 @@ fn stuck(facts: &Facts<'_>, tasks: &AsyncTasks) -> Option<Insight> {
 /// Tasks that nobody can wake any more.
 fn never_on(facts: &Facts<'_>, tasks: &AsyncTasks) -> Option<Insight> {
     let lost: Vec<_> = tasks.unfinished.iter().filter(|task| task.unwakeable).collect();
-    if lost.is_empty() {
+    let number = saturating_sum(tasks.sites.iter().map(|site| site.unwakeable));
+    if number == 0 {
         return None;
     }
-    let number = saturating_sum(tasks.sites.iter().map(|site| site.unwakeable));
-    // All are counted, and not all are kept.
+    // All are counted, and not all are kept: perhaps none.
     let others = tasks.sites.iter().filter(|site| site.unwakeable > 0).map(|site| site.site);
     let who = facts.sites(lost.iter().map(|task| task.site).chain(others));
     let tell = plural(number, "async task", "async tasks");
@@ -335,8 +335,14 @@ fn unfinished(
         let line = format!("task {id} ({who}) waits for {what}, since {from}, for {long}");
         insight.evidence.push(line);
     }
-    if let Some(more) = number.checked_sub(SAID as u64).filter(|more| *more > 0) {
-        insight.evidence.push(format!("{} more", count(more)));
+    let named = which.len().min(SAID) as u64;
+    match number.saturating_sub(named) {
+        0 => {}
+        more if named > 0 => insight.evidence.push(format!("{} more", count(more))),
+        _ => {
+            let kept = count(UNFINISHED_MAX as u64);
+            insight.evidence.push(format!("they are not among the {kept} that waited longest"));
+        }
     }
     insight.stacks = which.iter().take(SAID).map(|task| task.stack).collect();
     insight.stacks.retain(|stack| *stack != StackId(0));
@@ -356,13 +362,12 @@ fn slow_ready(facts: &Facts<'_>, tasks: &AsyncTasks) -> Option<Insight> {
         .unfinished
         .iter()
         .filter(|task| matches!(task.phase, Phase::New | Phase::Ready))
+        .filter(|task| task.since >= tasks.lost_until.into())
         .filter(|task| is_long(facts, tasks, task))
         .collect();
-    let ready = saturating_sum(tasks.sites.iter().map(|site| site.ready_total.0));
     let busy = saturating_sum(tasks.sites.iter().map(|site| site.busy.0));
-    // What long polls did is said of these.
-    let behind = saturating_sum(tasks.sites.iter().map(|site| site.delayed_total.0));
-    let rest = Nanos(ready.saturating_sub(behind));
+    // Of the same times as `elapsed`: neither before no poll nor behind long ones.
+    let rest = Nanos(saturating_sum(tasks.ready.iter().map(|ready| ready.total.0)));
     let elapsed = Nanos(length(&union(ready_times(tasks))));
     let mut slow: Vec<&SpawnSite> =
         tasks.sites.iter().filter(|site| site.ready.p99.0 >= READY_P99_MIN).collect();
@@ -434,9 +439,8 @@ fn without_cpu(facts: &Facts<'_>, tasks: &AsyncTasks) -> Nanos {
 fn too_much(facts: &Facts<'_>, tasks: &AsyncTasks, elapsed: Nanos) -> String {
     let busy = saturating_sum(tasks.workers.iter().map(|worker| worker.busy.0));
     let whole = facts.wall().saturating_mul(tasks.workers.len() as u64);
-    let is_before = |delay: &&Delay| tasks.from.0 > 0 && delay.ready <= tasks.from;
-    let before = saturating_sum(tasks.delays.iter().filter(is_before).map(|it| it.duration.0));
-    let all = saturating_sum(tasks.delays.iter().map(|it| it.duration.0));
+    let before = saturating_sum(tasks.ready.iter().map(|ready| ready.since_before.0));
+    let all = saturating_sum(tasks.ready.iter().map(|ready| ready.total.0));
     if before > all / 2 {
         return ": most of them since before the begin of what was read".to_owned();
     }

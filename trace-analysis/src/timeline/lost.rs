@@ -138,6 +138,10 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
 
     /// What was open when events went missing, and is not restated, is over.
     pub(super) fn settle_gap(&mut self, who: usize, at: u64) {
+        // No event has ended it: it lasts to the end of the thread.
+        if self.living[who].gap && self.living[who].gaps.is_unsure() {
+            self.lost_until(at);
+        }
         if !self.living[who].gaps.is_open() {
             return;
         }
@@ -163,9 +167,25 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         self.living[who].dropped(to.0.saturating_sub(from.0));
         let ends = self.living[who].gaps.lose((events, ends));
         self.lose_ends(who, ends, to.0.min(at));
+        self.lost_until(to.0.min(at));
         if self.is_watched() {
             let who = self.seen(who);
             self.observer.lost(who, Nanos(at), &loss);
+        }
+    }
+
+    /// A thread tells what it does again.
+    #[inline]
+    pub(super) fn end_gap(&mut self, who: usize, at: u64) {
+        if std::mem::take(&mut self.living[who].gap) {
+            self.lost_until(at);
+        }
+    }
+
+    /// Events are missing up to then, of whatever a thread does.
+    fn lost_until(&mut self, at: u64) {
+        if let Some(tasks) = &mut self.async_tasks {
+            tasks.lost_events(at);
         }
     }
 

@@ -322,7 +322,7 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
         self.come(who, at);
         self.bring(who, at);
         // Only what the thread itself wrote ends a gap.
-        self.living[who].gap = false;
+        self.end_gap(who, at);
         let since = |since: Ticks| Ticks(event.ticks.0.saturating_sub(since.0));
         let ticks = event.ticks;
         if let EventKind::Reopen { open, since: ago } = event.kind {
@@ -494,7 +494,7 @@ impl<O: Observer, F: Fold> Visitor for Walk<'_, O, F> {
         let Some(who) = self.thread(thread, at) else { return };
         self.come(who, at);
         self.bring(who, at);
-        self.living[who].gap = false;
+        self.end_gap(who, at);
         let living = &mut self.living[who];
         let is_aside = self.is_trace_end && living.gaps.is_from_before(at);
         if !is_aside && living.find(open, at).is_none() {

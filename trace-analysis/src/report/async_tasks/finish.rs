@@ -71,6 +71,7 @@ impl AsyncReport<'_> {
             untracked: self.untracked,
             unreadable,
             too_deep,
+            lost_until: Nanos(self.lost_until),
             long: self.long.finish(),
             ready,
         };
@@ -79,7 +80,7 @@ impl AsyncReport<'_> {
 
     fn unfinished(&mut self, id: FutureId) -> Option<Unfinished> {
         let state = self.known.get(&id)?;
-        let (phase, since) = phase(state);
+        let (phase, since) = state.phase();
         let chain = self.chain(state);
         let (site, begin, polls) = (state.site, state.begin, state.polls);
         let unwakeable = state.unwakeable;
@@ -108,18 +109,25 @@ impl AsyncReport<'_> {
         for id in ids {
             self.decide(id);
             let Some(state) = self.known.get(&id) else { continue };
-            let (phase, since) = phase(state);
-            let state = match phase {
-                Phase::Polled => continue,
-                Phase::Idle if state.is_lost => continue,
-                Phase::New if state.kind == Kind::Polled => continue,
-                Phase::New | Phase::Ready => TaskState::Ready,
-                Phase::Idle => {
-                    let waiting = self.waiting(id, state, FutureId(0));
-                    TaskState::Idle(waiting.first().map_or(StackId(0), |it| it.stack))
+            let (phase, since) = state.phase();
+            let is_idle = state.idle_since().is_some();
+            let idle_since = Moment::older(state.polled.1, state.older);
+            let waiting = self.waiting(id, state, FutureId(0));
+            let idle = TaskState::Idle(waiting.first().map_or(StackId(0), |it| it.stack));
+            match phase {
+                Phase::Polled => {}
+                Phase::New if state.kind == Kind::Polled => {}
+                Phase::New | Phase::Ready if since < Nanos(self.lost_until).into() => {}
+                Phase::New | Phase::Ready => {
+                    let ready = since.inside().0;
+                    if is_idle {
+                        self.draw(id, idle, idle_since, Some(ready));
+                    }
+                    self.draw(id, TaskState::Ready, since, None);
                 }
-            };
-            self.draw(id, state, since, None);
+                Phase::Idle if is_idle => self.draw(id, idle, since, None),
+                Phase::Idle => {}
+            }
         }
     }
 
@@ -170,7 +178,7 @@ impl AsyncReport<'_> {
     /// - `open`: the threads that are in polls of tasks, and their numbers.
     fn still_ready(&mut self, id: FutureId, open: &FastMap<ThreadId, usize>) {
         let Some(state) = self.known.get(&id).filter(|it| it.open == 0) else { return };
-        let Some(since) = state.ready_since() else { return };
+        let Some(since) = self.ready_unpolled_since(state) else { return };
         let who = self.kept_by(state, open);
         self.was_ready(id, (since.clamp(self.from, self.to), self.to), who);
     }
@@ -246,18 +254,5 @@ impl AsyncReport<'_> {
         }
         let poll = Recent { serial, task, sums, begin, end, older, starved_from: end };
         thread.open.get_or_insert(poll);
-    }
-}
-
-/// What a task is doing, and since when.
-fn phase(state: &State) -> (Phase, Moment) {
-    if state.open > 0 {
-        return (Phase::Polled, Moment::older(state.polled.0, state.older));
-    }
-    match (state.woken, state.polls) {
-        _ if state.is_new() => (Phase::New, state.begin),
-        (Some(woken), _) => (Phase::Ready, Nanos(woken.at.max(state.polled.1)).into()),
-        (None, 0) => (Phase::New, state.begin),
-        (None, _) => (Phase::Idle, Moment::older(state.polled.1, state.older)),
     }
 }

@@ -81,6 +81,8 @@ pub struct AsyncTasks {
     pub unreadable: u64,
     /// Polls and others that lie deeper than readers keep: they are not followed.
     pub too_deep: u64,
+    /// Up to when events of threads are missing: what was ready before may have been polled since.
+    pub(crate) lost_until: Nanos,
     pub(crate) long: LongTasks,
     /// When tasks were ready, by spawn site; time behind long polls left out.
     pub(crate) ready: Vec<ReadyTimes>,

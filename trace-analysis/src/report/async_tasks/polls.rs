@@ -56,6 +56,8 @@ pub(crate) struct Late {
     pub(crate) sums: usize,
     pub(crate) ready: u64,
     pub(crate) at: u64,
+    /// Whether it was ready already when what is read began.
+    pub(crate) is_since_before: bool,
     /// Whether it is polled then.
     pub(crate) is_polled: bool,
 }
@@ -169,7 +171,7 @@ impl Polls {
     /// have nobody left to poll it: that says nothing of those who poll.
     fn add_ready(&mut self, late: &Late, span: Span) {
         if late.is_polled {
-            self.ready.add(late.sums, span);
+            self.ready.add(late.sums, span, late.is_since_before);
         }
     }
 

@@ -4,7 +4,9 @@
 //! Time behind long polls is left out: findings about long polls name it.
 
 use trace_format::id::{SiteId, ThreadId};
+use trace_format::time::Nanos;
 
+use super::sums::add;
 use crate::spans::{LongSpans, Span, union};
 
 /// Maximum number of threads of one spawn site that are remembered.
@@ -16,6 +18,10 @@ pub(crate) struct ReadyTimes {
     pub(crate) site: SiteId,
     /// When one of them was, or several.
     pub(crate) times: Vec<Span>,
+    /// The sum of all such times: those of tasks that were ready side by side are all in it.
+    pub(crate) total: Nanos,
+    /// Those of them that began before what is read.
+    pub(crate) since_before: Nanos,
     /// The threads that poll such tasks, in order.
     pub(crate) pollers: Vec<ThreadId>,
 }
@@ -31,6 +37,8 @@ pub(crate) struct ReadyTable {
 #[derive(Clone, Debug, Default)]
 struct OneSite {
     last: Span,
+    total: Nanos,
+    since_before: Nanos,
     /// The timeline's numbers of the threads, and their ids.
     pollers: Vec<(usize, ThreadId)>,
 }
@@ -64,12 +72,19 @@ impl ReadyTable {
         site.into_iter().flat_map(|site| site.pollers.iter().map(|(who, _)| *who))
     }
 
-    /// A task was ready, and is polled at the end of this.
-    pub(crate) fn add(&mut self, sums: usize, (from, to): Span) {
+    /// A task was ready, and is polled at the end of this, or behind a long poll that came then.
+    ///
+    /// - `is_since_before`: it was ready already when what is read began.
+    pub(crate) fn add(&mut self, sums: usize, (from, to): Span, is_since_before: bool) {
         if from >= to {
             return;
         }
-        let last = &mut self.site(sums).last;
+        let site = self.site(sums);
+        add(&mut site.total, to - from);
+        if is_since_before {
+            add(&mut site.since_before, to - from);
+        }
+        let last = &mut site.last;
         if from <= last.1 && to >= last.0 {
             *last = (last.0.min(from), last.1.max(to));
             return;
@@ -80,7 +95,9 @@ impl ReadyTable {
 
     /// The window begins: who polls what is known.
     pub(crate) fn restart(&mut self) {
-        self.sites.iter_mut().for_each(|site| site.last = (0, 0));
+        for site in &mut self.sites {
+            *site = OneSite { pollers: std::mem::take(&mut site.pollers), ..OneSite::default() };
+        }
         self.over = LongSpans::new(1);
     }
 
@@ -94,10 +111,12 @@ impl ReadyTable {
             .map(|(sums, site)| {
                 let mut times = times.remove(&sums).unwrap_or_default();
                 times.push(site.last);
+                let OneSite { total, since_before, .. } = site;
                 let pollers = site.pollers.into_iter().map(|(_, thread)| thread);
                 let mut pollers: Vec<_> = pollers.collect();
                 pollers.sort_unstable();
-                ReadyTimes { site: site_of(sums), times: union(times), pollers }
+                let times = union(times);
+                ReadyTimes { site: site_of(sums), times, total, since_before, pollers }
             })
             .filter(|ready| !ready.times.is_empty())
             .collect();

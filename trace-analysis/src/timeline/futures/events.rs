@@ -313,8 +313,8 @@ impl AsyncReport<'_> {
             self.draw(id, TaskState::Ready, Nanos(ready).into(), Some(at));
         }
         if let Some(ready) = ready.filter(|_| self.counts_polls_of(here.thread)) {
-            let is_polled = true;
-            let late = Late { task: id, site, sums, ready, at, is_polled };
+            let (is_polled, is_since_before) = (true, self.is_since_before(ready));
+            let late = Late { task: id, site, sums, ready, at, is_since_before, is_polled };
             self.thread(here.who, here.thread);
             let sums = &self.sums;
             let site_of = |place: usize| sums.all[place].1.told.site;
@@ -511,7 +511,9 @@ impl AsyncReport<'_> {
         let is_cut = matches!(outcome, Outcome::Dropped | Outcome::Ended);
         let is_cut = is_cut && state.kind != Kind::Child;
         let idle = state.idle_since().filter(|_| is_cut);
-        let ready = state.ready_since().filter(|_| is_cut && state.open == 0);
+        let is_unpolled = is_cut && state.open == 0;
+        let state = self.known.get(&id).filter(|_| is_unpolled);
+        let ready = state.and_then(|state| self.ready_unpolled_since(state));
         if let Some(since) = idle {
             self.was_idle(id, (since, at), None, None);
         }

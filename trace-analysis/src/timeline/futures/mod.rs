@@ -66,6 +66,8 @@ pub(crate) struct AsyncReport<'f> {
     /// Ticks that are surely less than what is worth a place in a chain.
     fast: u64,
     pub(crate) untracked: u64,
+    /// Up to when events of threads are missing; 0 if none are.
+    pub(crate) lost_until: u64,
     /// What an observer is to be told, if there is one.
     pub(crate) news: Option<Vec<News>>,
     /// The last number that was given to an edge.
@@ -129,6 +131,7 @@ impl<'f> AsyncReport<'f> {
             // The clock's rate may have changed by a little.
             fast: (tables.clock.frequency_hz() / 1e9 * LINK_NANOS_MIN as f64 / 2.0) as u64,
             untracked: 0,
+            lost_until: 0,
             news: is_observed.then(Vec::new),
             edges: 0,
         };
@@ -210,9 +213,17 @@ impl<'f> AsyncReport<'f> {
         Some(Link { site, future: FutureId(0), duration: Nanos(nanos) })
     }
 
+    /// Events of a thread are missing: it may have polled any task meanwhile.
+    ///
+    /// - `until`: the last moment of which this holds.
+    pub(crate) fn lost_events(&mut self, until: u64) {
+        self.lost_until = self.lost_until.max(until);
+    }
+
     /// Events of a thread are missing: a poll that was open may be so no longer.
     ///
-    /// - `at`: until when it is known to have been.
+    /// - `at`: the last moment at which it may have been. What woke the task until then may have
+    ///   led to another poll.
     /// - `thread`: the walk's number of it, and the trace's.
     pub(crate) fn lost_poll(
         &mut self,
@@ -225,6 +236,10 @@ impl<'f> AsyncReport<'f> {
         let begin = Moment::older(state.polled.0, state.older);
         state.polled.1 = state.polled.1.max(state.polled.0);
         state.is_lost = state.open == 0;
+        if state.is_lost {
+            state.woken.take_if(|woken| woken.at <= at);
+            state.ready.take_if(|ready| *ready <= at);
+        }
         let (is_task, sums) = (state.is_task(), state.sums);
         let ready = state.delay.take_if(|_| state.is_lost);
         if let Some(ready) = ready.filter(|_| self.of_threads.wants(thread)) {

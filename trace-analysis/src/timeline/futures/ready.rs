@@ -18,6 +18,7 @@ impl AsyncReport<'_> {
     pub(crate) fn was_ready(&mut self, id: FutureId, (ready, at): Span, who: Option<usize>) {
         let Some(state) = self.known.get(&id).filter(|_| at > ready) else { return };
         let (site, sums) = (state.site, state.sums);
+        let (is_polled, is_since_before) = (false, self.is_since_before(ready));
         let mut nobody = Thread::new(ThreadId(0));
         let of_threads = &self.of_threads;
         let thread = who.and_then(|who| self.threads.get_mut(who)).unwrap_or(&mut nobody);
@@ -25,9 +26,22 @@ impl AsyncReport<'_> {
             return;
         }
         self.sums.ready_unpolled(sums, at - ready);
-        let late = Late { task: id, site, sums, ready, at, is_polled: false };
+        let late = Late { task: id, site, sums, ready, at, is_since_before, is_polled };
         let sums = &self.sums;
         self.polls.late(thread, late, |place| sums.all[place].1.told.site);
+    }
+
+    /// Since when a task has been ready that was not polled in all that is read; `None` if it is
+    /// not, or if a thread whose events are missing may have polled it.
+    pub(crate) fn ready_unpolled_since(&self, task: &State) -> Option<u64> {
+        task.ready_since().filter(|since| *since >= self.lost_until)
+    }
+
+    /// Whether what is ready since then was so before the begin of what is read.
+    ///
+    /// - `ready`: cut to the window.
+    pub(crate) fn is_since_before(&self, ready: u64) -> bool {
+        self.from > 0 && ready <= self.from
     }
 
     /// The thread whose open poll a ready task waits for. Runtimes give a task to the thread that

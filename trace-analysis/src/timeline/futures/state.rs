@@ -1,9 +1,10 @@
 //! One future as time goes by.
 
 use trace_format::id::{FutureId, SiteId, StackId, TaskId, ThreadId};
+use trace_format::time::Nanos;
 
 use super::idle::Undecided;
-use crate::report::async_tasks::{OnePoll, Spawner};
+use crate::report::async_tasks::{OnePoll, Phase, Spawner};
 use crate::time::Moment;
 use crate::timeline::TaskInterval;
 
@@ -179,6 +180,23 @@ impl State {
         let new = (self.is_new() && self.is_told).then(|| self.begin.inside().0);
         let woken = self.woken.map(|woken| woken.at.max(self.polled.1));
         self.ready.or(new).or(woken)
+    }
+
+    /// What it is doing at the end of what is read, and since when.
+    pub(crate) fn phase(&self) -> (Phase, Moment) {
+        if self.open > 0 {
+            return (Phase::Polled, Moment::older(self.polled.0, self.older));
+        }
+        // Its runtime may have said since when it is ready.
+        let ready = self.ready.or(self.woken.map(|woken| woken.at.max(self.polled.1)));
+        match ready {
+            _ if self.is_new() => {
+                (Phase::New, self.ready.map_or(self.begin, |ready| Nanos(ready).into()))
+            }
+            Some(ready) => (Phase::Ready, Nanos(ready).into()),
+            None if self.polls == 0 => (Phase::New, self.begin),
+            None => (Phase::Idle, Moment::older(self.polled.1, self.older)),
+        }
     }
 
     /// Whether it was handed over to be polled, and never was: it is ready, woken or not.

@@ -49,7 +49,7 @@ pub(crate) struct Recent {
 impl Recent {
     /// How long it was, all of it.
     pub(crate) fn whole(&self) -> u64 {
-        (self.end - self.begin).saturating_add(self.older)
+        whole((self.begin, self.end, self.older))
     }
 
     /// Whether it is a long poll, as all sums call one so.
@@ -91,8 +91,7 @@ impl Thread {
     pub(crate) fn in_long_poll(&self, (from, to): Span, now: u64) -> Option<Span> {
         let open = self.polling.map(|(since, older)| (since, now, older));
         let all = self.recent.iter().map(|it| (it.begin, it.end, it.older)).chain(open);
-        let whole = |(from, to, older): &(u64, u64, u64)| to.saturating_sub(*from) + older;
-        let long = all.filter(|it| whole(it) >= LONG_POLL.0);
+        let long = all.filter(|it| whole(*it) >= LONG_POLL.0);
         let inside = long.map(|(begin, end, _)| (begin.max(from), end.min(to)));
         inside.filter(|(from, to)| from < to).max_by_key(|(from, to)| to - from)
     }
@@ -116,6 +115,11 @@ impl Thread {
     }
 }
 
+/// How long a poll took with what it took before the part that is read.
+fn whole((begin, end, older): (u64, u64, u64)) -> u64 {
+    end.saturating_sub(begin).saturating_add(older)
+}
+
 /// Something is over inside of what has this chain.
 ///
 /// - `link`: what to call it; what has no name only passes on what was in it.
@@ -125,5 +129,17 @@ pub(crate) fn add_link(chain: &mut Vec<Link>, link: Option<Link>, inner: Vec<Lin
     let most = chain.first().map_or(0, |it| it.duration.0);
     if own >= LINK_NANOS_MIN && own > most {
         *chain = link.into_iter().chain(inner).take(CHAIN_MAX).collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_poll_that_is_as_old_as_can_be_is_long() {
+        let mut thread = Thread::new(ThreadId(1));
+        thread.polling = Some((10, u64::MAX));
+        assert_eq!(thread.in_long_poll((0, 40), 30), Some((10, 30)));
     }
 }
