@@ -366,7 +366,7 @@ fn slow_ready(facts: &Facts<'_>, tasks: &AsyncTasks) -> Option<Insight> {
         .filter(|task| is_long(facts, tasks, task))
         .collect();
     let busy = saturating_sum(tasks.sites.iter().map(|site| site.busy.0));
-    // Of the same times as `elapsed`: neither before no poll nor behind long ones.
+    // Of the same times as `elapsed`: those that a poll ended, without what lies behind long polls.
     let rest = Nanos(saturating_sum(tasks.ready.iter().map(|ready| ready.total.0)));
     let elapsed = Nanos(length(&union(ready_times(tasks))));
     let mut slow: Vec<&SpawnSite> =

@@ -177,8 +177,8 @@ pub struct SpawnSiteOut {
     /// Tasks that were woken only after one of these, as it kept all threads that could have done
     /// so before.
     held_up: u64,
-    /// Time in which they could go on and were not polled: before a poll, or until they were dropped
-    /// or what was read ended.
+    /// Time in which they could go on and were not polled: before a poll, or until they were
+    /// dropped or what was read ended.
     ready_total_ns: u64,
     /// Of these times those that a poll ended; `max_ns` is of all, and may be of one that no poll
     /// ended.
