@@ -5,10 +5,10 @@ use trace_analysis::life::Lives;
 use trace_analysis::reason::Reason;
 use trace_analysis::report::observe;
 use trace_analysis::symbols::Symbols;
-use trace_analysis::timeline::{Begun, Edge, Observer, Who};
+use trace_analysis::timeline::{Begun, Edge, How, Observer, Who};
 use trace_analysis::{Moment, Options, Summary, Trace};
 use trace_format::batch::{BatchInfo, Compression};
-use trace_format::definition::{CallsiteKind, ResourceKind};
+use trace_format::definition::{CallsiteKind, Definition, OpenSince, ResourceKind};
 use trace_format::event::{Event, EventKind, put_event};
 use trace_format::header::BatchKind;
 use trace_format::id::{CallId, FutureId, Open, OpenCall, SiteId, StackId, ThreadId};
@@ -78,11 +78,13 @@ fn the_end_of_a_poll_before_a_gap_does_not_end_the_gap() {
     assert!(times.unknown >= Nanos(98_900), "{times:?}");
 }
 
-/// Which numbers of edges were told with what began, and with what they ended.
+/// Which numbers of edges were told with what began, and with what they ended; and of what has no
+/// end, whether it is open.
 #[derive(Default)]
 struct Edges {
     begun: Vec<u64>,
     ended: Vec<u64>,
+    without_end: Vec<(Open, bool)>,
 }
 
 impl Observer for Edges {
@@ -92,6 +94,12 @@ impl Observer for Edges {
 
     fn edge(&mut self, edge: &Edge) {
         self.ended.push(edge.number);
+    }
+
+    fn end(&mut self, _: Who, open: Open, _: Nanos, how: How<'_>) {
+        if matches!(how, How::Open | How::Lost) {
+            self.without_end.push((open, matches!(how, How::Open)));
+        }
     }
 }
 
@@ -170,29 +178,94 @@ fn what_a_thread_could_not_restate_is_as_old_as_it_was() {
     assert_eq!((wait.inside, wait.duration), (inside, Nanos(4_000 * MS + inside.0)));
 }
 
-#[test]
-fn what_was_open_before_a_damaged_batch_that_is_the_last_has_lost_its_end() {
-    for (state_before, state_behind, counts) in
-        [(false, false, (0, 1)), (true, false, (0, 1)), (true, true, (1, 0))]
-    {
-        let mut trace = started();
-        trace.begin(1, 1, START + 1_000);
-        if state_before {
-            trace.generation(START + 2_000);
-        }
-        let damaged = unreadable(&mut trace, 1, START + 3_000);
-        if state_behind {
-            trace.generation(START + 50_000);
-        }
-        let bytes = stop(trace, START + 100_000, damaged);
-        let file = TraceFile::open(bytes).expect("a trace");
-        let summary = Summary::read(&Trace::new(&file), |_| {});
-        let [region] = summary.regions.as_slice() else { panic!("{:?}", summary.regions) };
-        assert_eq!((region.unfinished, region.lost_ends), counts);
-        // Only one that is known to be open takes its time.
-        let total = if state_behind { Nanos(99_000) } else { Nanos(0) };
-        assert_eq!((region.count, region.total), (0, total));
+/// What the last generation says of a thread: what is open, and whether more is.
+type State<'s> = Option<(&'s [OpenSince], bool)>;
+
+/// A thread on a CPU begins a region and a read in it; its next batch, the last one, is damaged.
+///
+/// - `state`: if a generation lies behind.
+fn damaged_at_the_end(state: State<'_>) -> Vec<u8> {
+    let mut trace = started();
+    trace.switch_in(0, START, os_id(1));
+    trace.begin(1, 1, START + 1_000);
+    trace.begin_call(1, READ, START + 2_000);
+    trace.generation(START + 2_500);
+    let damaged = unreadable(&mut trace, 1, START + 3_000);
+    if let Some((open, more)) = state {
+        let (number, ticks, open) = (9, Ticks(START + 50_000), open.to_vec());
+        trace.define(&Definition::Generation { number, ticks });
+        let id = ThreadId(1);
+        trace.define(&Definition::ThreadState { id, sequence: 9, offset: 0, more, open });
+        trace.write_definitions();
     }
+    trace.switch_out(0, START + 60_000, os_id(1), false);
+    stop(trace, START + 100_000, damaged)
+}
+
+#[test]
+fn what_was_open_before_a_damaged_batch_that_is_the_last_is_so_only_if_a_state_behind_says_it() {
+    let since = |open, at| OpenSince { open, begin: Ticks(START + at) };
+    let region = since(Open::Region(SiteId(1)), 1_000);
+    let (read, other) = (since(Open::Call(READ), 2_000), since(Open::Region(SiteId(1)), 3_500));
+    // For each: whether the region is open, whether the read is, and whether another region is that
+    // began in what is lost.
+    let cases: [(State<'_>, [bool; 3]); 6] = [
+        (None, [false, false, false]),
+        (Some((&[], false)), [false, false, false]),
+        (Some((&[], true)), [false, false, false]),
+        (Some((&[region], true)), [true, false, false]),
+        (Some((&[region, other], false)), [true, false, true]),
+        (Some((&[region, read], false)), [true, true, false]),
+    ];
+    for (state, [is_region_open, is_read_open, has_other]) in cases {
+        let bytes = damaged_at_the_end(state);
+        let file = TraceFile::open(bytes).expect("a trace");
+        let (symbols, mut observer) = (Symbols::of_trace(file.tables()), Edges::default());
+        let trace = Trace::new(&file).named(&symbols);
+        let lives = observe(&trace, &mut observer, |_| {});
+        let mut right = vec![(region.open, is_region_open), (read.open, is_read_open)];
+        right.extend(has_other.then_some((other.open, true)));
+        let mut told = observer.without_end;
+        right.sort_by_key(|it| (it.0.to_word(), it.1));
+        told.sort_by_key(|it| (it.0.to_word(), it.1));
+        assert_eq!(told, right, "{state:?}");
+
+        // Only one that is known to be open takes its time; the other one lies in it.
+        let total = 99_000 * u64::from(is_region_open);
+        let summary = Summary::read(&trace, |_| {});
+        let [sum] = summary.regions.as_slice() else { panic!("{:?}", summary.regions) };
+        let unfinished = u64::from(is_region_open) + u64::from(has_other);
+        let counts = (sum.count, sum.unfinished, sum.lost_ends);
+        assert_eq!(counts, (0, unfinished, u64::from(!is_region_open)), "{state:?}");
+        assert_eq!(sum.total, Nanos(total), "{state:?}");
+        let in_life = lives.regions.iter().map(|it| {
+            let parts = [it.cpu, it.ready, it.blocked, it.stopped, it.unknown];
+            parts.iter().map(|part| part.0).sum::<u64>()
+        });
+        assert_eq!(in_life.sum::<u64>(), total, "{state:?}");
+
+        // It went off its CPU in the read, if that was open.
+        let unended: Vec<_> = lives.unended.iter().map(|it| (it.reason, it.wait.inside)).collect();
+        let right = [(Reason::PipeRead, Nanos(40_000))];
+        assert_eq!(unended, right[..usize::from(is_read_open)], "{state:?}");
+    }
+}
+
+#[test]
+fn a_thread_that_waits_to_the_end_is_stuck_though_its_last_batch_is_damaged() {
+    let mut trace = started();
+    trace.begin_call(1, WAIT, START + 1_000);
+    // The second damaged batch follows the first.
+    let damaged = unreadable(&mut trace, 1, START + 3_000);
+    let damaged_next = unreadable(&mut trace, 1, START + 4_000);
+    trace.generation(START + 50_000);
+    let mut bytes = stop(trace, START + 100_000, damaged);
+    bytes[damaged_next] ^= 1;
+    let lives = lives(&bytes);
+    let [unended] = lives.unended.as_slice() else { panic!("{:?}", lives.unended) };
+    assert_eq!((unended.call, unended.wait.begin), (WAIT.call, Moment(1_000)));
+    let waited = unended.wait.inside;
+    assert!((Nanos(90_000)..=Nanos(99_000)).contains(&waited), "{waited:?}");
 }
 
 #[test]

@@ -4,9 +4,13 @@
 #[path = "common/random.rs"]
 mod random;
 
+use std::collections::BTreeMap;
+
 use random::Random;
 use trace_analysis::life::Lives;
+use trace_analysis::report::observe;
 use trace_analysis::slow_tasks::slow_tasks;
+use trace_analysis::timeline::{How, Observer, Who};
 use trace_analysis::{Finding, FindingKind, Report, Summary, Trace, Wanted};
 use trace_format::batch::Compression;
 use trace_format::definition::CallsiteKind;
@@ -34,8 +38,20 @@ fn detached(trace: &mut TraceBuilder, thread: u32, open: Open, (begin, at): (u64
     trace.event(thread, at, EventKind::EndDetached { open, since: Ticks(at - begin) });
 }
 
-/// Per call site: how many ended, and the time inside.
-type Sums = Vec<(SiteId, u64, Nanos)>;
+/// Per call site: how many ended, how many are open at the end, and the time inside.
+type Sums = Vec<(SiteId, [u64; 2], Nanos)>;
+
+/// How many regions are open at the end, as an observer is told.
+#[derive(Debug, Default)]
+struct OpenAtEnd(BTreeMap<SiteId, u64>);
+
+impl Observer for OpenAtEnd {
+    fn end(&mut self, _: Who, open: Open, _: Nanos, how: How<'_>) {
+        if let (Open::Region(site), How::Open) = (open, how) {
+            *self.0.entry(site).or_default() += 1;
+        }
+    }
+}
 
 /// As both ways of reading have them, of a trace without faults.
 fn both(bytes: Vec<u8>) -> [Sums; 2] {
@@ -49,15 +65,21 @@ fn both(bytes: Vec<u8>) -> [Sums; 2] {
 
 fn sums(file: &TraceFile<Vec<u8>>, summary: &Summary) -> [Sums; 2] {
     let trace = Trace::new(file);
-    let summary = summary.regions.iter().map(|it| (it.site, it.count, it.total));
+    let summary = summary.regions.iter();
+    let summary = summary.map(|it| (it.site, [it.count, it.unfinished], it.total));
+    let mut open = OpenAtEnd::default();
+    observe(&trace, &mut open, |_| {});
     let lives = Lives::read(&trace, |_| {});
     let lives = lives.regions.iter().map(|it| {
         let parts = [it.cpu, it.ready, it.blocked, it.stopped, it.unknown];
-        (it.site, it.count, Nanos(parts.iter().map(|part| part.0).sum()))
+        let total = Nanos(parts.iter().map(|part| part.0).sum());
+        (it.site, [it.count, open.0.remove(&it.site).unwrap_or(0)], total)
     });
     let mut all = [summary.collect::<Vec<_>>(), lives.collect()];
+    assert!(open.0.is_empty(), "{open:?}");
     for sums in &mut all {
-        sums.retain(|(_, count, total)| (*count, *total) != (0, Nanos(0)));
+        // What has lost its end has no other row.
+        sums.retain(|(_, counts, total)| (*counts, *total) != ([0, 0], Nanos(0)));
         sums.sort();
     }
     all
@@ -74,7 +96,7 @@ fn a_region_goes_on_when_what_was_around_it_ends() {
     detached(&mut trace, 1, Open::Region(SiteId(2)), (2_000, 9_000));
     let bytes = trace.stop(10_000);
     let [summary, lives] = both(bytes.clone());
-    let right = [(SiteId(1), 1, Nanos(2_000)), (SiteId(2), 1, Nanos(7_000))];
+    let right = [(SiteId(1), [1, 0], Nanos(2_000)), (SiteId(2), [1, 0], Nanos(7_000))];
     assert_eq!((summary.as_slice(), lives.as_slice()), (&right[..], &right[..]));
     let file = TraceFile::open(bytes).expect("a trace");
     let lives = Lives::read(&Trace::new(&file), |_| {});
@@ -89,14 +111,26 @@ fn one_whose_end_never_comes_ended_with_what_was_around_it() {
     trace.begin(1, 2, 2_000);
     detached(&mut trace, 1, Open::Region(SiteId(1)), (1_000, 3_000));
     let [summary, lives] = both(trace.stop(10_000));
-    assert_eq!(summary, [(SiteId(1), 1, Nanos(2_000)), (SiteId(2), 1, Nanos(1_000))]);
+    let right = [(SiteId(1), [1, 0], Nanos(2_000)), (SiteId(2), [1, 0], Nanos(1_000))];
+    assert_eq!(summary, right);
     assert_eq!(lives, summary);
 }
 
+/// What a made trace is like.
+#[derive(Clone, Copy, PartialEq)]
+enum Shape {
+    /// What is open ends in any order, all of it.
+    Mixed,
+    /// In the right order, in many batches, so that what is open is restated. What is open at last
+    /// stays so, and a generation says it.
+    Nested,
+    /// The same, with many generations: behind them pieces do not restate what is open.
+    Pieces,
+}
+
 /// Two threads on CPUs of their own that open regions, and runs of tasks, and end them.
-///
-/// - `is_nested`: in the right order, in many batches, so that what is open is restated.
-fn random(seed: u64, is_nested: bool) -> Vec<u8> {
+fn random(seed: u64, shape: Shape) -> Vec<u8> {
+    let is_nested = shape != Shape::Mixed;
     let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ seed << 32);
     let mut trace = started(2);
     trace.batch_bytes_max(if is_nested { 100 } else { 1 << 16 });
@@ -105,6 +139,9 @@ fn random(seed: u64, is_nested: bool) -> Vec<u8> {
         let thread = random.below(2) as usize;
         now += 1 + random.below(20);
         let id = thread as u32 + 1;
+        if shape == Shape::Pieces && random.below(40) == 0 {
+            trace.generation(now);
+        }
         match random.below(10) {
             0..=3 if open[thread].len() < 12 => {
                 let site = 1 + random.below(4) as u32;
@@ -127,6 +164,10 @@ fn random(seed: u64, is_nested: bool) -> Vec<u8> {
             }
         }
     }
+    if is_nested {
+        trace.generation(now + 1);
+        return trace.stop(now + 1_000);
+    }
     for (id, open) in (1..).zip(open) {
         for (it, begin) in open.into_iter().rev() {
             now += 1;
@@ -139,28 +180,41 @@ fn random(seed: u64, is_nested: bool) -> Vec<u8> {
 #[test]
 fn whatever_the_order_both_ways_of_reading_count_the_same() {
     for seed in 1..60 {
-        let [summary, lives] = both(random(seed, false));
+        let [summary, lives] = both(random(seed, Shape::Mixed));
         assert_eq!(summary, lives, "seed {seed}");
     }
+}
+
+/// Damages one batch of events, and reads the rest both ways.
+fn damaged(seed: u64, shape: Shape) -> [Sums; 2] {
+    let mut bytes = random(seed, shape);
+    let at = {
+        let file = TraceFile::open(bytes.as_slice()).expect("a trace");
+        let events = file.index().iter().filter(|entry| entry.kind == BatchKind::Events);
+        let events: Vec<_> = events.collect();
+        let entry = events[events.len() * seed as usize / 120];
+        (entry.offset + u64::from(entry.bytes)) as usize - 1
+    };
+    bytes[at] ^= 0xff;
+    let file = TraceFile::open(bytes).expect("a trace");
+    let summary = Summary::read(&Trace::new(&file), |_| {});
+    assert!(summary.findings.iter().any(|it| it.kind.is_loss()), "seed {seed}: at {at}");
+    sums(&file, &summary)
 }
 
 #[test]
 fn whatever_is_damaged_both_ways_of_reading_count_the_same() {
     for seed in 1..120 {
-        let mut bytes = random(seed, true);
-        let at = {
-            let file = TraceFile::open(bytes.as_slice()).expect("a trace");
-            let events = file.index().iter().filter(|entry| entry.kind == BatchKind::Events);
-            let events: Vec<_> = events.collect();
-            let entry = events[events.len() * seed as usize / 120];
-            (entry.offset + u64::from(entry.bytes)) as usize - 1
+        let [summary, lives] = damaged(seed, Shape::Nested);
+        assert_eq!(summary, lives, "seed {seed}");
+        // Behind a piece that is lost only one of them counts what ends there and began before, and
+        // knows that a region is inside another of its call site.
+        let open_at_end = |sums: Sums| {
+            let open = sums.into_iter().map(|(site, [_, open], _)| (site, open));
+            open.filter(|(_, open)| *open > 0).collect::<Vec<_>>()
         };
-        bytes[at] ^= 0xff;
-        let file = TraceFile::open(bytes).expect("a trace");
-        let summary = Summary::read(&Trace::new(&file), |_| {});
-        assert!(summary.findings.iter().any(|it| it.kind.is_loss()), "seed {seed}: at {at}");
-        let [summary, lives] = sums(&file, &summary);
-        assert_eq!(summary, lives, "seed {seed}: at {at}");
+        let [summary, lives] = damaged(seed, Shape::Pieces).map(open_at_end);
+        assert_eq!(summary, lives, "seed {seed}, in pieces");
     }
 }
 

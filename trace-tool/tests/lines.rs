@@ -92,6 +92,38 @@ fn what_was_open_where_a_batch_is_damaged_has_lost_its_end() {
 }
 
 #[test]
+fn what_is_open_behind_a_damaged_batch_as_the_last_generation_says_is_so_at_the_end() {
+    let mut trace = regions();
+    trace.begin(1, OUTER, 1_000);
+    trace.begin(1, LOST, 1_500);
+    trace.seal(1);
+    trace.region(1, LEAF, 2_000, 100);
+    trace.end(1, 3_000);
+    trace.generation(5_000);
+    let mut bytes = trace.stop(10_000);
+    damage(&mut bytes, 1, 1);
+    let bench = Bench::new(&bytes);
+    let run = bench.run("events FILE --json");
+    let wanted = expected(&[
+        ("region_begin", "app::outer", 0),
+        ("region_begin", "app::lost", 1),
+        ("fault", "", 0),
+        ("region_end", "app::lost", 1),
+        ("open_at_end", "app::outer", 0),
+    ]);
+    assert_eq!(told(&run), wanted, "{}", run.out);
+    let summary = bench.run("summary FILE --json").out;
+    let summary: Value = serde_json::from_str(&summary).expect("JSON");
+    let told = |kind: &str| {
+        let findings = summary["findings"].as_array().expect("findings");
+        let found = findings.iter().find(|it| it["kind"] == kind).expect("it");
+        found["evidence"][0]["text"].as_str().expect("a text").to_owned()
+    };
+    assert!(told("unfinished").starts_with("outer on main"), "{summary}");
+    assert!(told("end_lost").starts_with("lost on main"), "{summary}");
+}
+
+#[test]
 fn what_a_thread_restates_behind_a_damaged_batch_has_gone_on() {
     let mut trace = regions();
     trace.begin(1, OUTER, 1_000);

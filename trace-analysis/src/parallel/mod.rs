@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use trace_format::header::BatchKind;
 use trace_format::id::{SiteId, ThreadId};
 use trace_format::index::IndexEntry;
-use trace_format::read::{ReadAt, ReadError, ReadErrorKind, Tables, ThreadState, TraceFile};
+use trace_format::read::{ReadAt, ReadError, ReadErrorKind, Tables, TraceFile};
 use trace_format::time::{Nanos, Ticks};
 
 use self::notes::{Name, NoteKind, Notes};
@@ -30,6 +30,7 @@ use crate::report::threads::ThreadSummary;
 use crate::time::Scale;
 use crate::timeline::open_tasks::{earlier, open_tasks, site_name, told_from};
 use crate::trace::{Options, Progress, Trace, bounds, zero};
+use crate::walk::last_states;
 
 /// Bytes that are read between two looks at tasks, futures and progress.
 const BUNCH_BYTES: u64 = 8 << 20;
@@ -259,12 +260,11 @@ impl<'f, S: ReadAt + Sync> Reading<'f, S> {
     /// Closes what is open, knowing what the last generation says of it.
     fn close_threads(&mut self, end: Ticks) {
         let tables = self.file.tables();
-        let last = tables.generations.last().filter(|_| self.is_trace_end);
-        let state = last.and_then(|last| self.file.state_at(last.number).ok().flatten());
-        let state = state.unwrap_or_default();
-        let wanted = |id| self.options.wants(id);
-        let states: HashMap<_, &ThreadState> =
-            state.threads.iter().filter(|state| wanted(state.id)).map(|s| (s.id, s)).collect();
+        let mut states = match self.is_trace_end {
+            true => last_states(self.file),
+            false => HashMap::new(),
+        };
+        states.retain(|thread, _| self.options.wants(*thread));
         for state in states.values().filter(|state| !state.open.is_empty()) {
             // A thread that wrote nothing may still have something open.
             let shard = &mut self.shards[self.deal.get(&state.id).copied().unwrap_or(0)];

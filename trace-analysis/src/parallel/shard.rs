@@ -11,7 +11,7 @@ use trace_format::header::FLAG_RESTATED;
 use trace_format::id::{Open, SiteId, ThreadId};
 use trace_format::index::IndexEntry;
 use trace_format::read::{
-    Batch, BatchBuffer, Clock, ReadAt, ReadError, ReadErrorKind, Sequel, TraceFile,
+    Batch, BatchBuffer, Clock, ReadAt, ReadError, ReadErrorKind, Sequel, ThreadState, TraceFile,
 };
 use trace_format::time::Ticks;
 
@@ -31,11 +31,9 @@ const ELSEWHERE_MAX: usize = 1 << 16;
 pub(crate) struct ThreadReading {
     pub(crate) stack: Stack,
     sequel: Sequel,
-    /// Where the last piece began that could not be read, wholly or in part, if none followed it:
-    /// sequence, offset, time. Why the next one does not follow the last has been told then.
-    lost: Option<(u32, u32, Ticks)>,
-    /// The sequence of the last piece, and where its batch goes on.
-    pub(crate) next: Option<(u32, u32)>,
+    /// When the last piece began that could not be read, wholly or in part, if none followed it.
+    /// Why the next one does not follow the last has been told then.
+    lost: Option<Ticks>,
     pub(crate) first: Option<u64>,
     pub(crate) last: u64,
     pub(crate) events: u64,
@@ -160,7 +158,7 @@ impl Shard {
         self.damage(clock, entry, error, u64::from(entry.events));
         if let Some(reading) = self.threads.get_mut(&entry.thread) {
             reading.sequel.reach(entry.base_ticks);
-            reading.lost = Some((entry.sequence, entry.piece, entry.base_ticks));
+            reading.lost = Some(entry.base_ticks);
         }
     }
 
@@ -238,21 +236,21 @@ impl Shard {
             reading.last = now.min(to.0);
         }
         if let Some(error) = fault {
-            reading.lost = Some((entry.sequence, entry.piece, Ticks(now)));
+            reading.lost = Some(Ticks(now));
             self.damage(clock, entry, &error, u64::from(header.events).saturating_sub(read));
         }
     }
 
     /// Ends what is still open on every thread.
     ///
-    /// - `states`: what the definitions say was open after a thread's last event.
+    /// - `states`: what the definitions say was open behind all of a thread's batches.
     /// - `ended_elsewhere`: whether something ended on another thread.
     pub(crate) fn finish(
         &mut self,
         clock: &Clock,
         at: Ticks,
         is_trace_end: bool,
-        states: &HashMap<ThreadId, &trace_format::read::ThreadState>,
+        states: &HashMap<ThreadId, ThreadState>,
         ended_elsewhere: impl Fn(Open, Ticks) -> bool,
     ) {
         for (&thread, reading) in &mut self.threads {
@@ -269,19 +267,13 @@ impl Shard {
                 ended: 0,
             };
             reading.stack.forget(|it| ended_elsewhere(it.open, it.begin));
-            if let Some(state) = states.get(&thread)
-                && reading.next.is_none_or(|next| (state.sequence, state.offset) >= next)
-            {
+            if let Some(state) = states.get(&thread) {
                 let open = state.open.iter().copied();
                 let open = open.filter(|open| !ended_elsewhere(open.open, open.begin));
-                reading.stack.resume(open, state.more, at, &mut sink);
-            }
-            // What was open may have ended in what is lost, unless a state behind that says so.
-            let is_known =
-                |lost| states.get(&thread).is_some_and(|it| (it.sequence, it.offset) > lost);
-            if let Some((sequence, offset, then)) = reading.lost
-                && !is_known((sequence, offset))
-            {
+                // What it has no room to name may have ended in what is lost.
+                let more = state.more && reading.lost.is_none();
+                reading.stack.resume(open, more, at, &mut sink);
+            } else if let Some(then) = reading.lost {
                 reading.stack.gap(then, &mut sink);
             }
             reading.stack.finish(at, &mut sink);
@@ -295,7 +287,6 @@ impl ThreadReading {
             stack: Stack::new().with_room(room).with_window(part.counted_from, part.to),
             sequel: Sequel::default(),
             lost: None,
-            next: None,
             first: None,
             last: 0,
             events: 0,
@@ -315,8 +306,6 @@ impl ThreadReading {
         } else if !is_next {
             self.stack.gap(header.base_ticks, sink);
         }
-        let bytes = u32::try_from(batch.payload.len()).unwrap_or(u32::MAX);
-        self.next = Some((header.sequence, header.offset.saturating_add(bytes)));
     }
 }
 

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use trace_format::definition::OpenSince;
 use trace_format::event::{Event, EventKind};
 use trace_format::id::{Open, SampleId, StackId, ThreadId};
-use trace_format::read::{HeapState, ReadAt, Timed, TraceFile, Window};
+use trace_format::read::{HeapState, ReadAt, ThreadState, Timed, TraceFile, Window};
 use trace_format::time::{Nanos, Ticks};
 
 use crate::report::profile::{Profile, ProfileKind, ProfileSample};
@@ -380,7 +380,9 @@ impl Visitor for HeapReports {
         }
     }
 
-    fn fault(&mut self, _: Option<ThreadId>) {}
+    fn fault(&mut self, _: Option<ThreadId>, _: Option<&ThreadState>) {}
+
+    fn open_at_end(&mut self, _: &ThreadState) {}
 }
 
 /// How many allocations a sample of this size stands for, at a mean of so many bytes between

@@ -56,6 +56,11 @@ impl Gaps {
         !self.rest.is_empty()
     }
 
+    /// Whether something that has been open since then was put aside, if it was known.
+    pub(super) fn is_from_before(&self, begin: u64) -> bool {
+        self.rest.first().is_some_and(|innermost| begin <= innermost.frame.begin)
+    }
+
     /// Whether more may be open than is known.
     pub(super) fn is_unsure(&self) -> bool {
         self.is_unsure

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use trace_format::call::CallClass;
 use trace_format::header::BatchKind;
 use trace_format::id::{Open, ThreadId};
-use trace_format::read::{ReadAt, TraceFile};
+use trace_format::read::{ReadAt, ThreadState, TraceFile};
 use trace_format::time::{Nanos, Ticks};
 
 use super::call::Call;
@@ -29,21 +29,27 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
             if self.living[who].gaps.is_restating() {
                 self.settle_gap(who, self.living[who].now);
             }
-            let mut open = Vec::new();
-            while let Some((frame, _)) = self.living[who].pop_any(0) {
-                let mut call = self.living[who].take_call();
-                if let Some(call) = &mut call {
-                    call.settle();
-                }
-                // What it waited for may be over. Whom it wakes is said once it is known to be.
-                if let Some(call) = call.filter(is_futex_wait) {
-                    self.forget_wait(who, &call, &frame);
-                }
-                open.push(Aside { frame, call });
-            }
-            open.reverse();
-            self.living[who].lose(open);
+            self.put_aside(who);
+            self.living[who].gap = true;
         }
+    }
+
+    /// What is open goes on only if the thread says so.
+    fn put_aside(&mut self, who: usize) {
+        let mut open = Vec::new();
+        while let Some((frame, _)) = self.living[who].pop_any(0) {
+            let mut call = self.living[who].take_call();
+            if let Some(call) = &mut call {
+                call.settle();
+            }
+            // What it waited for may be over. Whom it wakes is said once it is known to be.
+            if let Some(call) = call.filter(is_futex_wait) {
+                self.forget_wait(who, &call, &frame);
+            }
+            open.push(Aside { frame, call });
+        }
+        open.reverse();
+        self.living[who].put_aside(open);
     }
 
     /// Notes when the events of each thread stop, if the file was cut: later ones may be missing,
@@ -85,12 +91,36 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
 
     /// A thread restates what is open, as events before are missing.
     pub(super) fn reopen(&mut self, who: usize, open: Open, begin: Ticks) {
+        // Behind a piece that restated nothing the outer things are not known.
+        if self.living[who].gaps.is_unsure() && !self.living[who].frames.is_empty() {
+            self.put_aside(who);
+        }
         let at = self.nanos(begin);
         match self.living[who].gaps.restate(open, at) {
             Some(aside) => self.restore(who, aside),
             None => {
                 self.settle_gap(who, at);
                 self.begin(who, open, begin, Given::default());
+            }
+        }
+    }
+
+    /// What is open on a thread from now on is known: that goes on. What begins later does so when
+    /// its time comes.
+    pub(super) fn go_on_as(&mut self, state: &ThreadState) {
+        let Some(who) = self.thread(state.id, self.from) else { return };
+        if !self.living[who].frames.is_empty() {
+            self.put_aside(who);
+        }
+        for it in &state.open {
+            let at = self.nanos(it.begin);
+            if at > self.living[who].now {
+                continue;
+            }
+            match self.living[who].gaps.restate(it.open, at) {
+                Some(aside) => self.restore(who, aside),
+                // The thread's events behind the gap did not say so.
+                None => self.begin(who, it.open, it.begin, Given::default()),
             }
         }
     }

@@ -14,7 +14,9 @@ use trace_format::call::CallClass;
 use trace_format::definition::OpenSince;
 use trace_format::event::{Event, EventKind};
 use trace_format::id::{CallId, FutureId, Open, StackId, ThreadId};
-use trace_format::read::{ClockCursor, ReadAt, Tables, Thread, Timed, TraceFile, Window};
+use trace_format::read::{
+    ClockCursor, ReadAt, Tables, Thread, ThreadState, Timed, TraceFile, Window,
+};
 use trace_format::time::{Nanos, Ticks};
 use trace_format::value::Values;
 
@@ -214,11 +216,12 @@ impl<'f, O: Observer, F: Fold> Walk<'f, O, F> {
         progress: impl FnMut(Progress),
     ) -> (Found, Option<AsyncReport<'f>>, F) {
         let wants = (self.async_tasks.is_some(), self.sums.wants_runs());
+        let has_cpus = self.has_cpus;
         let is_wanted = |open: &Open| match open {
             Open::Call(_) => true,
             Open::Poll(_) => O::IS_ON || wants.0,
             Open::Task(_) => O::IS_ON || wants.1,
-            Open::Region(_) => O::IS_ON,
+            Open::Region(_) => O::IS_ON || has_cpus,
         };
         let window = Window { from: self.read_from, to: options.to, thread: None };
         if let Some(from) = self.read_from {
@@ -492,7 +495,9 @@ impl<O: Observer, F: Fold> Visitor for Walk<'_, O, F> {
         self.come(who, at);
         self.bring(who, at);
         self.living[who].gap = false;
-        if self.living[who].find(open, at).is_none() {
+        let living = &mut self.living[who];
+        let is_aside = self.is_trace_end && living.gaps.is_from_before(at);
+        if !is_aside && living.find(open, at).is_none() {
             self.begin(who, open, begin, Given::default());
         }
     }
@@ -519,9 +524,22 @@ impl<O: Observer, F: Fold> Visitor for Walk<'_, O, F> {
         }
     }
 
-    fn fault(&mut self, thread: Option<ThreadId>) {
+    fn fault(&mut self, thread: Option<ThreadId>, state: Option<&ThreadState>) {
         if let Some(thread) = thread {
             self.lose(thread);
+        }
+        // A summary of a window that ends before the trace does not look at it either.
+        if let Some(state) = state.filter(|_| self.is_trace_end) {
+            self.go_on_as(state);
+        }
+    }
+
+    fn open_at_end(&mut self, state: &ThreadState) {
+        let who = self.who.thread(state.id);
+        // If no event came behind the gap, this is known since then.
+        let is_news = who.is_some_and(|who| !self.living[who].gaps.is_open());
+        if is_news && self.is_trace_end {
+            self.go_on_as(state);
         }
     }
 

@@ -2,20 +2,23 @@
 //!
 //! Everything that follows a trace in order goes through here, so all of it has the same window,
 //! counts the same damage, reports progress in the same way, and knows the same of what was open
-//! when the window began and of what had begun without an event of its own (`pending`). What could
-//! not be read is counted (`missing`).
+//! when the window began, of what had begun without an event of its own (`pending`), and of what is
+//! open at the end (`last_states`). What could not be read is counted (`missing`).
 
+mod last_states;
 mod missing;
 mod pending;
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use trace_format::definition::OpenSince;
 use trace_format::header::BatchKind;
 use trace_format::id::{Open, ThreadId};
-use trace_format::read::{ReadAt, Timed, TraceFile, Window};
+use trace_format::read::{ReadAt, ThreadState, Timed, TraceFile, Window};
 use trace_format::time::Ticks;
 
+pub use self::last_states::last_states;
 pub(crate) use self::missing::Missing;
 use self::pending::Pending;
 use crate::trace::{Progress, bounds};
@@ -39,7 +42,13 @@ pub(crate) trait Visitor {
     fn event(&mut self, timed: Timed<'_>);
 
     /// Events of this thread or CPU are missing here; `None` if nobody can tell whose.
-    fn fault(&mut self, thread: Option<ThreadId>);
+    ///
+    /// - `state`: what is open behind that, if no event of the thread comes any more, and this is
+    ///   known.
+    fn fault(&mut self, thread: Option<ThreadId>, state: Option<&ThreadState>);
+
+    /// What is open at the end on a thread of which events were missing, if this is known.
+    fn open_at_end(&mut self, state: &ThreadState);
 
     /// Whether it wants no more; asked now and then.
     fn is_done(&self) -> bool {
@@ -63,13 +72,14 @@ pub(crate) fn walk<S: ReadAt>(
     for (&thread, open) in order.open_at_start() {
         visitor.open_at_start(thread, open);
     }
-    let mut pending = Pending::of(file, is_pending);
+    let states = last_states(file);
+    let mut pending = Pending::of(&states, is_pending);
     let events = file.index().iter().filter(|entry| entry.kind == BatchKind::Events);
     let bytes_total = events.map(|entry| u64::from(entry.bytes)).sum::<u64>();
     let (begin, end) = bounds(file);
     let from = window.from.unwrap_or(begin).0;
     let length = window.to.unwrap_or(end).0.saturating_sub(from).max(1);
-    let (mut count, mut missing) = (0_u64, Missing::default());
+    let (mut count, mut missing, mut faulty) = (0_u64, Missing::default(), BTreeSet::new());
     loop {
         let walked = order.for_each(|timed| {
             count += 1;
@@ -89,10 +99,17 @@ pub(crate) fn walk<S: ReadAt>(
         });
         let Err(error) = walked else { break };
         missing.note(&error);
-        visitor.fault(order.fault_thread());
+        let thread = order.fault_thread();
+        faulty.extend(thread);
+        let is_last = |_: &ThreadId| order.is_fault_last();
+        let state = thread.filter(is_last).and_then(|thread| states.get(&thread));
+        visitor.fault(thread, state);
     }
     while let Some((begin, thread, open)) = pending.before(Ticks(u64::MAX)) {
         visitor.begin_pending(begin, thread, open);
+    }
+    for state in faulty.iter().filter_map(|thread| states.get(thread)) {
+        visitor.open_at_end(state);
     }
     missing.events = order.events_lost();
     progress(Progress { bytes: bytes_total, bytes_total });

@@ -3,11 +3,10 @@
 //! generation names it; a program that is stuck has nothing else to show.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
-use trace_format::header::BatchKind;
 use trace_format::id::{Open, ThreadId};
-use trace_format::read::{ReadAt, ThreadState, TraceFile};
+use trace_format::read::ThreadState;
 use trace_format::time::Ticks;
 
 /// What has its begin still to come, the latest first.
@@ -17,23 +16,16 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    /// What was open on threads that have written nothing since the last generation began.
-    ///
+    /// - `states`: as of [`last_states`](super::last_states).
     /// - `is_wanted`: what of it.
-    pub(crate) fn of<S: ReadAt>(file: &TraceFile<S>, is_wanted: impl Fn(&Open) -> bool) -> Self {
-        let last = file.tables().generations.last();
-        let state = last.and_then(|last| file.state_at(last.number).ok().flatten());
-        let threads = state.map(|state| state.threads).unwrap_or_default();
-        let mut states: BTreeMap<_, ThreadState> = BTreeMap::new();
-        states.extend(threads.into_iter().map(|state| (state.id, state)));
-        for entry in file.index().iter().filter(|entry| entry.kind == BatchKind::Events) {
-            let here = (entry.sequence, entry.piece);
-            if states.get(&entry.thread).is_some_and(|it| here >= (it.sequence, it.offset)) {
-                states.remove(&entry.thread);
-            }
-        }
+    pub(crate) fn of(
+        states: &HashMap<ThreadId, ThreadState>,
+        is_wanted: impl Fn(&Open) -> bool,
+    ) -> Self {
+        let mut states: Vec<_> = states.values().collect();
+        states.sort_by_key(|state| state.id);
         let mut all = Vec::new();
-        for state in states.into_values() {
+        for state in states {
             let wanted = state.open.iter().filter(|it| is_wanted(&it.open));
             all.extend(wanted.map(|it| (it.begin, state.id, it.open)));
         }

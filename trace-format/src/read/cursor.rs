@@ -104,6 +104,11 @@ impl Cursor {
         self.at < self.end
     }
 
+    /// Whether nothing is left of it, in memory or not.
+    pub(crate) fn is_done(&self) -> bool {
+        !self.is_loaded() && self.next >= self.entries.len()
+    }
+
     #[inline]
     fn payload(&self) -> &[u8] {
         self.buffer.as_ref().map_or(&[], BatchBuffer::payload)

@@ -117,6 +117,14 @@ impl<'f, S: ReadAt> InOrder<'f, S> {
         self.fault_thread
     }
 
+    /// Whether no event of [`InOrder::fault_thread`] comes any more.
+    #[must_use]
+    pub fn is_fault_last(&self) -> bool {
+        let Some(thread) = self.fault_thread else { return false };
+        let at = self.cursors.binary_search_by_key(&thread, |cursor| cursor.thread);
+        at.is_ok_and(|at| self.cursors[at].is_done())
+    }
+
     /// Events in batches that could not be read, by their headers or the index.
     #[must_use]
     pub fn events_lost(&self) -> u64 {

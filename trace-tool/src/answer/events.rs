@@ -4,6 +4,9 @@
 //! where they were met; what is missing from the lines is known at the end. With a limit that is
 //! what is missing up to the last line.
 
+use std::collections::HashMap;
+
+use trace_analysis::last_states;
 use trace_analysis::open_tasks::open_tasks;
 use trace_format::read::{InOrder, ReadAt, Window};
 use trace_format::time::{Nanos, Ticks};
@@ -136,7 +139,11 @@ impl<Shown: Show> Walk<'_, '_, Shown> {
         }
         bar.finish_and_clear();
         if !done {
-            self.lines.lost_at_end();
+            let states = match self.reading.to {
+                None => last_states(&self.reading.file),
+                Some(_) => HashMap::new(),
+            };
+            self.lines.lost_at_end(&states);
             done = self.show()?;
         }
         if !done && self.reading.to.is_none() {

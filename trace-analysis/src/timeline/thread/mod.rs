@@ -482,11 +482,11 @@ impl Living {
 
     /// Events are missing: puts aside what was open, outermost first, until something shows what of
     /// it still is.
-    pub(super) fn lose(&mut self, open: Vec<Aside>) {
+    pub(super) fn put_aside(&mut self, open: Vec<Aside>) {
         self.catch_up();
         self.gaps.begin(open);
         self.index.reset();
-        (self.until, self.leaf, self.too_deep, self.gap) = (None, None, 0, true);
+        (self.until, self.leaf, self.too_deep) = (None, None, 0);
     }
 
     /// Opens again what was put aside.

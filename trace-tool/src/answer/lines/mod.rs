@@ -10,7 +10,7 @@ use trace_analysis::stack::{Closed, Ending, Room, Stack, Visitor};
 use trace_format::definition::OpenSince;
 use trace_format::event::{Event, EventKind, Outcome};
 use trace_format::id::{FutureId, Open, SiteId, TaskId, ThreadId};
-use trace_format::read::{ReadError, Timed};
+use trace_format::read::{ReadError, ThreadState, Timed};
 use trace_format::time::{Nanos, Ticks};
 use trace_format::value::{Value, Values};
 use trace_profile::escape;
@@ -97,6 +97,8 @@ pub struct Lines<'t> {
     stacks: BTreeMap<ThreadId, Stack>,
     /// Threads of which events are missing since they were heard of last.
     gaps: BTreeSet<ThreadId>,
+    /// Threads of which events are missing.
+    faulty: BTreeSet<ThreadId>,
     room: Room,
     /// Their names as the trace has them.
     tasks: HashMap<TaskId, String>,
@@ -155,6 +157,7 @@ impl<'t> Lines<'t> {
             places,
             stacks: BTreeMap::new(),
             gaps: BTreeSet::new(),
+            faulty: BTreeSet::new(),
             room: Room::default(),
             tasks: HashMap::new(),
             futures: HashMap::new(),
@@ -182,11 +185,22 @@ impl<'t> Lines<'t> {
         }
     }
 
-    /// What has lost its end, as nothing was heard of its thread since then.
-    pub fn lost_at_end(&mut self) {
-        for thread in std::mem::take(&mut self.gaps) {
-            let Some(stack) = self.stacks.get_mut(&thread) else { continue };
-            stack.gap(self.last, &mut self.ended);
+    /// What has lost its end: of threads that wrote no event that could be read since some went
+    /// missing, and of those of which is known what is open at the end, what that leaves out.
+    ///
+    /// - `states`: as of [`trace_analysis::last_states`].
+    pub fn lost_at_end(&mut self, states: &HashMap<ThreadId, ThreadState>) {
+        for thread in std::mem::take(&mut self.faulty) {
+            let new = || Stack::new().with_room(&self.room);
+            let stack = self.stacks.entry(thread).or_insert_with(new);
+            match states.get(&thread) {
+                Some(state) => {
+                    let open = state.open.iter().copied();
+                    stack.resume(open, false, self.last, &mut self.ended);
+                }
+                None if self.gaps.contains(&thread) => stack.gap(self.last, &mut self.ended),
+                None => {}
+            }
             let lost = std::mem::take(&mut self.ended.closed);
             self.lost(thread, self.last, &lost);
         }
@@ -216,6 +230,7 @@ impl<'t> Lines<'t> {
     pub fn fault(&mut self, thread: Option<ThreadId>, error: &ReadError) {
         // What was open goes on if the thread says so next.
         self.gaps.extend(thread);
+        self.faulty.extend(thread);
         let message = error.to_string();
         let text = format!("!! DAMAGED: {}", escape::plain(&message, MESSAGE_CHARS_MAX));
         let at_ns = self.nanos(self.last).0;
