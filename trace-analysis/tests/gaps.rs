@@ -178,10 +178,13 @@ fn what_a_thread_could_not_restate_is_as_old_as_it_was() {
     assert_eq!((wait.inside, wait.duration), (inside, Nanos(4_000 * MS + inside.0)));
 }
 
+/// What the last generation says of a thread: what is open, and whether more is.
+type State<'s> = Option<(&'s [OpenSince], bool)>;
+
 /// A thread on a CPU begins a region and a read in it; its next batch, the last one, is damaged.
 ///
-/// - `state`: what the last generation says of it, if that lies behind: whether more is open.
-fn damaged_at_the_end(state: Option<(&[OpenSince], bool)>) -> Vec<u8> {
+/// - `state`: if a generation lies behind.
+fn damaged_at_the_end(state: State<'_>) -> Vec<u8> {
     let mut trace = started();
     trace.switch_in(0, START, os_id(1));
     trace.begin(1, 1, START + 1_000);
@@ -206,7 +209,7 @@ fn what_was_open_before_a_damaged_batch_that_is_the_last_is_so_only_if_a_state_b
     let (read, other) = (since(Open::Call(READ), 2_000), since(Open::Region(SiteId(1)), 3_500));
     // For each: whether the region is open, whether the read is, and whether another region is that
     // began in what is lost.
-    let cases: [(Option<(&[_], bool)>, [bool; 3]); 6] = [
+    let cases: [(State<'_>, [bool; 3]); 6] = [
         (None, [false, false, false]),
         (Some((&[], false)), [false, false, false]),
         (Some((&[], true)), [false, false, false]),
