@@ -25,18 +25,19 @@
 //! | `GET /debug/trace/` | these in a page for people |
 //!
 //! A trace says much about a program, so a request must come from this machine, or have the token,
-//! unless [`Config::allow_remote`] was called. Pages of other sites are refused in any case, also if they
-//! are shown on this machine, and if their name was rebound to it: requests must name an address,
-//! `localhost`, or a name listed with [`Config::host`]. Refusals are plain text: 400 the query, 401
-//! no token, 403 who or from where, 404 no flight recorder, 409 a trace is running, 429 too many
-//! requests at once, or too many wrong tokens from this address, 501 not compiled in.
+//! unless [`Config::allow_remote`] was called. Pages of other sites are refused in any case, also
+//! if they are shown on this machine, and if their name was rebound to it: requests must name an
+//! address, `localhost`, or a name listed with [`Config::host`]. Refusals are plain text: 400 the
+//! query, 401 no token, 403 who or from where, 404 no flight recorder, 409 a trace is running, 429
+//! too many requests at once, or too many wrong tokens from this address, 501 not compiled in.
 //!
-//! One trace is recorded at a time, and one profile made of one; other requests for a trace get 409,
-//! and profiles wait for their turn.
+//! One trace is recorded at a time, and one profile made of one; other requests for a trace get
+//! 409, and profiles wait for their turn.
 //!
 //! After ten wrong tokens in a minute, requests from that address are rejected until the minute
-//! ends, even with the right token ([`Config::guesses_max`]); other addresses are served. A proxy on this machine that adds no
-//! header of its own looks like this machine: set a token where there is one.
+//! ends, even with the right token ([`Config::guesses_max`]); other addresses are served. A proxy
+//! on this machine that adds no header of its own looks like this machine: set a token where there
+//! is one.
 //!
 //! - `config`: what can be said. `listener`, `error`: the port of its own.
 //! - `access`: who is served; `host`: under which names; `guesses`: wrong tokens, counted. `query`:
