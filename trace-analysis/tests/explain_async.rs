@@ -216,7 +216,7 @@ fn tasks_that_nobody_can_wake_are_lost() {
 
 #[test]
 fn tasks_that_nobody_can_wake_are_counted_however_many_waited_longer() {
-    // Of so many that wait, 1,000 are kept.
+    // At most 1,000 tasks that wait are kept.
     for (waiting, evidence) in [
         (999, ["task 1000 (writer", "9 more"].as_slice()),
         (1_000, &["they are not among the 1,000"]),

@@ -41,7 +41,7 @@ fn sync_of(resource: u32) -> OpenCall {
     open_call(CallId::FSYNC, resource, 5)
 }
 
-/// A trace with so many threads, from `t1` on.
+/// A trace with this number of threads, from `t1` on.
 fn started(threads: u32) -> TraceBuilder {
     let mut trace = TraceBuilder::started(Compression::None);
     (1..=threads).for_each(|thread| trace.thread(thread, &format!("t{thread}")));

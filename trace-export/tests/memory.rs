@@ -61,7 +61,7 @@ fn of_ids(are_great: bool) -> Vec<u8> {
     trace.stop((IDS + 1) * 10_000)
 }
 
-/// A thread with so many regions, polls and calls.
+/// A thread with `count` regions, polls and calls.
 fn of_events(count: u64) -> Vec<u8> {
     let mut trace = TraceBuilder::started(Compression::None);
     trace.callsite(1, CallsiteKind::Region, "work");

@@ -20,7 +20,7 @@ const THREADS_SAID: usize = 4;
 /// future, in thousandths.
 const FUTURE_THOUSANDTHS: u64 = 400;
 
-/// The waits of a group that [`in_locks`] tells of.
+/// The waits of a group that [`in_locks`] reports.
 pub(super) fn unended<'a>(
     facts: &Facts<'a>,
     group: &'a WaitGroup,

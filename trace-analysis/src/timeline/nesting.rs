@@ -30,7 +30,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         self.open(who, open, begin, given);
     }
 
-    /// Something is met at its begin that is complete.
+    /// An event of something complete, which comes when that begins.
     ///
     /// - `end`: [`BEYOND`] if it goes on when the window ends.
     /// - `waits_at`: of a poll, where its future waits.
@@ -99,7 +99,7 @@ impl<O: Observer, F: Fold> Walk<'_, O, F> {
         !O::IS_ON && tasks.is_none_or(|tasks| tasks.is_fast_region(site, duration))
     }
 
-    /// Such a region is met at its begin: the clock there, and as nanoseconds.
+    /// The event comes when the region begins: the clock there, and as nanoseconds.
     #[inline]
     pub(super) fn begin_leaf(
         &mut self,

@@ -47,7 +47,7 @@ pub(crate) struct Stops {
 }
 
 /// Finds all of them, by time; those of one kind are apart from each other. Reads the file near
-/// each one that the recorder tells of.
+/// each one that the recorder reports.
 #[must_use]
 pub fn standstills<S: ReadAt>(file: &TraceFile<S>) -> Vec<Standstill> {
     let has_cpus = file.has_cpus();

@@ -185,8 +185,8 @@ impl Futex {
     }
 
     /// A thread held the lock until `released`, and others waited for it meanwhile: `caused`, the
-    /// sum over them. Returns whether this is news, and what it did is to be told
-    /// ([`Futex::held`]): each of the others may tell of the same release.
+    /// sum over them. Returns whether this release is new, so that [`Futex::held`] must say what
+    /// the thread did: each of the others may report the same release.
     pub(in crate::timeline) fn blame(
         &mut self,
         holder: HolderKey,
