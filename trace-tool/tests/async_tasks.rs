@@ -42,8 +42,8 @@ fn the_first_screen_says_who_blocks_who_waits_for_whom_and_who_is_stuck() {
     assert!(at("for tokio mutex") < at("for tokio socket"), "a lock is worth more than a rest");
 }
 
-#[test]
-fn a_wake_by_no_task_and_times_of_nothing_are_said_in_words() {
+/// A task that is spawned on a worker, beside a thread that is none.
+fn waiter() -> (TraceBuilder, FutureId) {
     let mut trace = TraceBuilder::started(Compression::None);
     trace.site(1, CallsiteKind::Future, "app::waiter", &[]);
     trace.thread(1, "worker");
@@ -51,9 +51,15 @@ fn a_wake_by_no_task_and_times_of_nothing_are_said_in_words() {
     let (future, site, stack) = (FutureId(1), SiteId(1), StackId(0));
     let (parent, task) = (FutureId(0), TaskId(0));
     trace.event(1, 0, EventKind::FutureSpawn { future, parent, task, site, stack });
+    (trace, future)
+}
+
+#[test]
+fn a_wake_by_no_task_and_times_of_nothing_are_said_in_words() {
+    let (mut trace, future) = waiter();
     let (waits_at, duration) = (StackId(0), Ticks(100));
     trace.event(1, 1_000, EventKind::Poll { future, waits_at, duration });
-    trace.event(2, 5_000, EventKind::Wake { future, stack });
+    trace.event(2, 5_000, EventKind::Wake { future, stack: StackId(0) });
     trace.event(1, 6_000, EventKind::Poll { future, waits_at, duration });
     let bench = Bench::new(&trace.stop(10_000));
     let run = bench.run("async FILE");
@@ -202,13 +208,7 @@ fn programs_get_all_of_it() {
 
 #[test]
 fn all_who_woke_tasks_are_counted_and_the_first_are_listed() {
-    let mut trace = TraceBuilder::started(Compression::None);
-    trace.site(1, CallsiteKind::Future, "app::waiter", &[]);
-    trace.thread(1, "worker");
-    trace.thread(2, "main");
-    let (future, site, stack) = (FutureId(1), SiteId(1), StackId(0));
-    let (parent, task) = (FutureId(0), TaskId(0));
-    trace.event(1, 0, EventKind::FutureSpawn { future, parent, task, site, stack });
+    let (mut trace, future) = waiter();
     let (waits_at, duration) = (StackId(0), Ticks(100));
     for round in 1..=12 {
         let (place, at) = (StackId(round), u64::from(round) * 10_000);
