@@ -267,13 +267,7 @@ fn nonsense(seed: u64) -> Vec<u8> {
         clocks[thread] += random.below(5);
         let ticks = clocks[thread];
         let kind = any_event(&mut random, ticks);
-        if let EventKind::Region { duration, .. }
-        | EventKind::Poll { duration, .. }
-        | EventKind::TaskRun { duration, .. }
-        | EventKind::Call { duration, .. } = kind
-        {
-            clocks[thread] += duration.0;
-        }
+        clocks[thread] += kind.duration().map_or(0, |it| it.0);
         trace.event(thread as u32 + 1, ticks, kind);
         now += random.below(4);
         match random.below(12) {

@@ -71,8 +71,8 @@ fn contended_lock(facts: &Facts<'_>, groups: &[&WaitGroup]) -> Option<Insight> {
     Some(insight)
 }
 
-/// A group without the waits of which `stuck` tells as they never ended. How many threads waited at
-/// once stays what it was.
+/// A group without those of its waits that never ended: `stuck` reports these. How many threads
+/// waited at once stays what it was.
 fn ended<'g>(facts: &Facts<'_>, group: &'g WaitGroup) -> Cow<'g, WaitGroup> {
     let unended: Vec<_> = stuck::unended(facts, group).map(|it| it.wait).collect();
     if unended.is_empty() {

@@ -18,7 +18,7 @@ const WAITED_THOUSANDTHS: u64 = 100;
 const STARTED_THOUSANDTHS: u64 = 10;
 
 /// Minimum number of processes that a thread other than main waits for: one that waits for a single
-/// process may only watch over it. If others wait for that thread, the critical path tells.
+/// process may only watch over it. If others wait for that thread, the critical path shows it.
 const PROCESSES_MIN: u64 = 2;
 
 /// Maximum number of places that are named.

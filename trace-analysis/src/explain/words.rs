@@ -80,7 +80,7 @@ impl<'a> Facts<'a> {
         Nanos(((cpu as f64 * share) as u64).clamp(cpu.min(self.wall()), self.wall()))
     }
 
-    /// The same of call sites, each once.
+    /// `app::f`, or several such call sites, each once.
     pub(super) fn sites(&self, sites: impl IntoIterator<Item = SiteId>) -> String {
         let mut known = HashSet::new();
         let sites: Vec<_> = sites.into_iter().filter(|site| known.insert(*site)).collect();

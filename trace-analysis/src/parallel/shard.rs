@@ -32,7 +32,7 @@ pub(crate) struct ThreadReading {
     pub(crate) stack: Stack,
     sequel: Sequel,
     /// When the last piece began that could not be read, wholly or in part, if none followed it.
-    /// Why the next one does not follow the last has been told then.
+    /// Then the reason why the next one does not follow has been reported.
     lost: Option<Ticks>,
     pub(crate) first: Option<u64>,
     pub(crate) last: u64,

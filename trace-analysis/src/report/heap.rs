@@ -381,8 +381,6 @@ impl Visitor for HeapReports {
     }
 
     fn fault(&mut self, _: Option<ThreadId>, _: Option<&ThreadState>) {}
-
-    fn open_at_end(&mut self, _: &ThreadState) {}
 }
 
 /// How many allocations a sample of this size stands for, at a mean of so many bytes between

@@ -107,7 +107,7 @@ impl KernelTimes {
 /// - Several groups together have no more of it than all of it. So that sums keep to that, each
 ///   group has a share: what it would have if it lay evenly in all these waits.
 ///
-/// Of waits that came when the table was full nobody knows the threads: they count as waited.
+/// The threads of waits that came when the table was full are not known: these count as waited.
 #[derive(Debug)]
 pub(super) struct UnseenReady(FastMap<ThreadId, UnseenOfThread>);
 

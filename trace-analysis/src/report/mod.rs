@@ -157,7 +157,7 @@ impl Report {
     }
 }
 
-/// Sees nothing, and wants no more once that is said.
+/// Sees nothing, and is done once that flag is set.
 struct Unwatched<'s>(&'s AtomicBool);
 
 impl Observer for Unwatched<'_> {

@@ -25,7 +25,7 @@ use crate::spans::LongSpans;
 use crate::timeline::{EndedCall, EndedRegion, EndedRun, Fold, Found, Stretch, Unended, Waited};
 use crate::trace::{Options, Trace};
 
-/// Times ready that are shorter than this, in nanoseconds, are not told one by one.
+/// Minimum length of a time ready that is kept one by one, in nanoseconds.
 const READY_NS_MIN: u64 = 20_000;
 
 /// Time by stack and thread.

@@ -41,9 +41,6 @@ pub struct Concurrency {
     pub shared: Nanos,
     /// The same, as CPUs were taken by other programs, or the system did not give them.
     pub taken: Nanos,
-    /// Maximum number of threads that were put off their CPUs at once, and could go on. Who was
-    /// woken and has no CPU yet does not count.
-    pub waiting_max: usize,
 }
 
 /// A thread's change from one state to another, as far as CPUs matter.
@@ -187,7 +184,6 @@ impl Cpus {
             let concurrency = &mut self.concurrency;
             concurrency.shared.0 = saturating(concurrency.shared.0, nanos, self.able - could);
             concurrency.taken.0 = saturating(concurrency.taken.0, nanos, could - self.on);
-            concurrency.waiting_max = concurrency.waiting_max.max(self.able - self.on);
         }
     }
 

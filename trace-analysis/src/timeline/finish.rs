@@ -167,7 +167,7 @@ fn end_life<O: Observer, F: Fold>(walk: &mut Walk<'_, O, F>, who: usize) -> Thre
     }
 }
 
-/// Makes time pass for one thread to the end of its life, and tells what it still waited for and
+/// Makes time pass for one thread to the end of its life, and reports what it still waited for and
 /// was in the middle of.
 fn close_open<O: Observer, F: Fold>(walk: &mut Walk<'_, O, F>, who: usize, end: u64) {
     walk.bring(who, end);

@@ -47,8 +47,10 @@ pub(crate) trait Visitor {
     ///   known.
     fn fault(&mut self, thread: Option<ThreadId>, state: Option<&ThreadState>);
 
-    /// What is open at the end on a thread of which events were missing, if this is known.
-    fn open_at_end(&mut self, state: &ThreadState);
+    /// What a thread with missing events has open at the end, where this is known.
+    fn open_at_end(&mut self, state: &ThreadState) {
+        let _ = state;
+    }
 
     /// Whether it wants no more; asked now and then.
     fn is_done(&self) -> bool {

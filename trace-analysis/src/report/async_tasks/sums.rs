@@ -101,19 +101,17 @@ impl SumTable {
         }
     }
 
-    /// A future was ready for so long, and no poll has ended that: so it is before none.
+    /// A future was ready for this long, and no poll has ended that: so it is before none.
     pub(crate) fn ready_unpolled(&mut self, place: usize, nanos: u64) {
         let sums = &mut self.all[place].1;
         add(&mut sums.told.ready_total, nanos);
         sums.ready_max = sums.ready_max.max(nanos);
     }
 
-    /// A future was ready for so long before a poll.
+    /// A future was ready for this long before a poll.
     pub(crate) fn ready(&mut self, place: usize, nanos: u64) {
-        let sums = &mut self.all[place].1;
-        add(&mut sums.told.ready_total, nanos);
-        sums.ready_max = sums.ready_max.max(nanos);
-        sums.ready.record(nanos, &mut self.budget);
+        self.ready_unpolled(place, nanos);
+        self.all[place].1.ready.record(nanos, &mut self.budget);
     }
 
     /// A poll is open when the trace ends: it has no length yet, but is long already if it is.

@@ -118,19 +118,19 @@ impl Futex {
         if woken == 0 {
             return None;
         }
-        let (mut first, mut is_awaited) = (None, false);
+        let (mut first, mut was_awaited_before) = (None, false);
         for waiter in self.waiters.iter().filter(|it| it.begin <= begin && it.reason.is_lock()) {
             if waiter.begin >= last {
                 first = Some(first.map_or(waiter.begin, |first: u64| first.min(waiter.begin)));
             } else {
                 // With nobody waiting it may have given the lock up, and taken it again.
-                is_awaited |= waiter.woken.is_none();
+                was_awaited_before |= waiter.woken.is_none();
             }
         }
         // Nobody has a lock while it waits for it, or another gives it up.
         let came_at = came.map_or(last, |came| came.end.max(last));
         let since = match came {
-            Some(_) if is_awaited => Some(came_at),
+            Some(_) if was_awaited_before => Some(came_at),
             _ => first.map(|first| first.max(came_at)),
         };
         Some(Release { last, first, since, came })

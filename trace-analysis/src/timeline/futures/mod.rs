@@ -4,8 +4,8 @@
 //! begin; times are cut to the window, and what was counted before it is forgotten where it begins.
 //!
 //! - `events` is what happens to futures, `state` one future, `worker` one thread that polls.
-//! - `idle` tells where a task waits, and for which of several futures; `ready` what becomes of one
-//!   that could go on and is not polled; `places` where stacks are in the program.
+//! - `idle` finds where a task waits, and for which of several futures; `ready` is about a task
+//!   that could go on and is not polled; `places` finds where stacks are in the program.
 //!
 //! Elsewhere: what is open on threads, and in which order things end (`timeline`); sums, which this
 //! calls as it goes (`report::async_tasks`).

@@ -185,8 +185,8 @@ impl<'t> Lines<'t> {
         }
     }
 
-    /// What has lost its end: of threads that wrote no event that could be read since some went
-    /// missing, and of those of which is known what is open at the end, what that leaves out.
+    /// Reports what has lost its end. A thread with a known last state loses what that state does
+    /// not name; any other loses all, if no event of it came since some went missing.
     ///
     /// - `states`: as of [`trace_analysis::last_states`].
     pub fn lost_at_end(&mut self, states: &HashMap<ThreadId, ThreadState>) {
