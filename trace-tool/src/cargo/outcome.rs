@@ -97,6 +97,8 @@ struct Outcome {
     processes: Vec<Process>,
     tasks: BTreeMap<String, Ranked>,
     regions: BTreeMap<(String, String), Ranked>,
+    /// Whether there were futures, counters, logs or instants, which are not ranked.
+    has_others: bool,
 }
 
 /// Prints what the traces say.
@@ -184,6 +186,9 @@ impl Outcome {
         let (life, events) = (summary.wall(), summary.events);
         self.add_tasks(&summary, &runs::spent(&reading), path);
         self.add_regions(&summary, &names, path);
+        self.has_others |= !summary.futures.is_empty()
+            || !summary.counters.is_empty()
+            || !summary.moments.is_empty();
         self.processes.push(Process { path: path.to_path_buf(), life, events, fault });
         Ok(())
     }
@@ -237,7 +242,7 @@ impl Outcome {
 
     /// Whether nothing that is annotated ran.
     fn is_bare(&self) -> bool {
-        self.tasks.is_empty() && self.regions.is_empty()
+        self.tasks.is_empty() && self.regions.is_empty() && !self.has_others
     }
 
     fn tasks_table(&self, tasks: &[&Ranked]) -> Table {
@@ -369,8 +374,9 @@ mod tests {
     use super::*;
     use std::os::unix::process::ExitStatusExt as _;
     use trace_format::batch::Compression;
+    use trace_format::definition::CallsiteKind;
     use trace_format::event::EventKind;
-    use trace_format::id::ThreadId;
+    use trace_format::id::{FutureId, SiteId, StackId, TaskId, ThreadId};
     use trace_format::testgen::TraceBuilder;
 
     fn trace() -> TraceBuilder {
@@ -404,5 +410,22 @@ mod tests {
         let mut outcome = Outcome::default();
         outcome.add(&path).expect("it can be read");
         assert_eq!(outcome.processes[0].fault, "LOST");
+    }
+
+    #[test]
+    fn a_traced_async_function_is_something_that_ran() {
+        let (mut annotated, bare) = (trace(), trace());
+        annotated.callsite(1, CallsiteKind::Future, "handle");
+        let (future, site, stack) = (FutureId(1), SiteId(1), StackId(0));
+        let (parent, task) = (FutureId(0), TaskId(0));
+        annotated.event(1, 100, EventKind::FutureSpawn { future, parent, task, site, stack });
+        for (trace, is_bare) in [(annotated, false), (bare, true)] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("a.trace");
+            std::fs::write(&path, trace.stop(1_000)).expect("it can be written");
+            let mut outcome = Outcome::default();
+            outcome.add(&path).expect("it can be read");
+            assert_eq!(outcome.is_bare(), is_bare);
+        }
     }
 }
