@@ -146,6 +146,7 @@ fn one_that_the_kernel_kills_for_want_of_memory_leaves_all_that_it_recorded() {
 
 /// Records more than there is memory for.
 fn little_memory(path: &Path) {
+    limits::one_arena();
     for recorder in [false, true] {
         let options = annotated().memory_max(64 * MIB);
         let mut bytes = Vec::with_capacity(256 * MIB);

@@ -243,6 +243,7 @@ fn where_memory_is_short_the_trace_is_whole_and_says_that_names_are_left_out() {
         return;
     }
     let _alone = alone();
+    limits::one_arena();
     let memory = common::writers::Memory::default();
     let options = annotated().stacks(Stacks::All).names(true);
     let trace = exectrace::start_with(options, memory.clone()).expect("no trace is running");

@@ -29,6 +29,15 @@ fn put(kind: Kind, limit: libc::rlimit) {
     assert_eq!(unsafe { libc::setrlimit(kind, &raw const limit) }, 0);
 }
 
+/// From here on no thread gets an arena of `malloc` of its own. Call it before other threads start,
+/// where a limit is measured from [`address_space`]: for an arena, glibc maps 128 MB for a moment
+/// and gives half of it back, so a limit that is set meanwhile leaves that much too much.
+pub(crate) fn one_arena() {
+    // SAFETY: `mallopt` wants numbers.
+    #[cfg(target_env = "gnu")]
+    assert_eq!(unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) }, 1);
+}
+
 /// Bytes of this process's address space.
 pub(crate) fn address_space() -> u64 {
     let words = std::fs::read_to_string("/proc/self/statm").expect("every process has it");
