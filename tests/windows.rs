@@ -6,7 +6,7 @@ mod common;
 use common::annotated;
 
 use common::alone;
-use common::decoded::Decoded;
+use common::decoded::{self, Decoded};
 use common::waiting::wait_for_generations_in;
 use common::writers::Memory;
 use exectrace::{Task, instant, trace_region, traced};
@@ -16,7 +16,7 @@ use std::time::Duration;
 use trace_format::definition::OpenSince;
 use trace_format::event::{Event, EventKind};
 use trace_format::id::{Open, ThreadId};
-use trace_format::read::{TraceFile, Window};
+use trace_format::read::{Batch, TraceFile, Window};
 use trace_format::time::Ticks;
 
 #[traced]
@@ -69,37 +69,56 @@ fn extent(event: &Event<'_>) -> (u64, u64) {
     (event.ticks.0, event.ticks.0 + duration)
 }
 
+/// What an event opens, or has opened and ended, if it is complete.
+fn opened(kind: &EventKind<'_>) -> Option<Open> {
+    match *kind {
+        EventKind::Region { site, .. } | EventKind::RegionBegin { site, .. } => {
+            Some(Open::Region(site))
+        }
+        EventKind::Poll { future, .. } | EventKind::PollBegin { future } => {
+            Some(Open::Poll(future))
+        }
+        EventKind::TaskRun { task, .. } | EventKind::TaskRunBegin { task } => {
+            Some(Open::Task(task))
+        }
+        EventKind::Call { call, .. } | EventKind::CallBegin { call } => Some(Open::Call(call)),
+        _ => None,
+    }
+}
+
+/// What is open behind some events of a thread, of what they begin.
+fn open_behind(events: impl Iterator<Item = Event<'static>>) -> Vec<OpenSince> {
+    let mut stack = Vec::new();
+    for event in events {
+        match event.kind {
+            EventKind::RegionBegin { .. }
+            | EventKind::PollBegin { .. }
+            | EventKind::TaskRunBegin { .. }
+            | EventKind::CallBegin { .. } => {
+                let open = opened(&event.kind).expect("it opens something");
+                stack.push(OpenSince { open, begin: event.ticks });
+            }
+            EventKind::End
+            | EventKind::EndValue { .. }
+            | EventKind::EndCall { .. }
+            | EventKind::EndPoll { .. } => drop(stack.pop()),
+            _ => {}
+        }
+    }
+    stack
+}
+
 /// What a walk over the whole trace finds open at `time` by begins of their own, and how many
 /// events have a part at or behind it.
 fn truth(trace: &Decoded, time: Ticks) -> (BTreeMap<ThreadId, Vec<OpenSince>>, usize) {
     let (mut open, mut behind) = (BTreeMap::new(), 0);
     for &thread in trace.tables.threads.keys() {
-        let mut stack = Vec::new();
-        for event in trace.events(thread) {
-            let (begin, end) = extent(&event);
-            if matches!(event.kind, EventKind::Reopen { .. }) {
-                continue;
-            }
-            if end >= time.0 {
-                behind += 1;
-                continue;
-            }
-            let opened = match event.kind {
-                EventKind::RegionBegin { site, .. } => Open::Region(site),
-                EventKind::PollBegin { future } => Open::Poll(future),
-                EventKind::TaskRunBegin { task } => Open::Task(task),
-                EventKind::CallBegin { call } => Open::Call(call),
-                EventKind::End
-                | EventKind::EndValue { .. }
-                | EventKind::EndCall { .. }
-                | EventKind::EndPoll { .. } => {
-                    stack.pop();
-                    continue;
-                }
-                _ => continue,
-            };
-            stack.push(OpenSince { open: opened, begin: Ticks(begin) });
-        }
+        let told = |event: &Event<'_>| !matches!(event.kind, EventKind::Reopen { .. });
+        let is_before = |event: &Event<'_>| extent(event).1 < time.0;
+        let (before, rest): (Vec<_>, Vec<_>) =
+            trace.events(thread).filter(told).partition(is_before);
+        behind += rest.len();
+        let stack = open_behind(before.into_iter());
         if !stack.is_empty() {
             open.insert(thread, stack);
         }
@@ -144,16 +163,25 @@ fn the_state_of_every_generation_is_the_truth() {
         let state = file.state_at(generation.number).expect("whole").expect("it is there");
         assert_eq!(state.ticks, generation.ticks);
         for thread in &state.threads {
-            for open in &thread.open {
-                // What was listed was begun before, and has not ended: no complete region and no
-                // end of that begin lies before the state.
-                assert!(open.begin <= state.ticks);
-                let event = trace.events(thread.id).find(|event| event.ticks == open.begin);
-                let event = event.expect("what was pending was written later");
-                let (_, end) = extent(&event);
-                assert!(end == open.begin.0 || end >= state.ticks.0, "{open:?} had ended");
-                listed += 1;
+            // It is what is open before a byte of the thread, and pieces of events end there. When
+            // that was, nobody knows: the generation's time was taken later.
+            let is_before = |piece: &&Batch<'_>| {
+                (piece.header.sequence, piece.header.offset) < (thread.sequence, thread.offset)
+            };
+            let pieces = trace.pieces().filter(|piece| piece.header.thread == thread.id);
+            let (before, behind): (Vec<_>, Vec<_>) = pieces.partition(is_before);
+            let written = open_behind(before.into_iter().flat_map(decoded::events));
+            let pending = thread.open.strip_prefix(&*written).expect("what was written is listed");
+            for open in pending {
+                // It had begun, and is written later: as a begin, or with its end.
+                let mut behind = behind.iter().flat_map(|piece| decoded::events(piece));
+                let is_it = |event: &Event<'_>| {
+                    event.ticks == open.begin && opened(&event.kind) == Some(open.open)
+                };
+                assert!(behind.any(|event| is_it(&event)), "{open:?} is not written later");
             }
+            assert!(thread.open.iter().all(|open| open.begin <= state.ticks));
+            listed += thread.open.len();
         }
     }
     // Three threads are silent for two generations at least, each with a task and a region open.
