@@ -59,7 +59,9 @@ fn a_thread_that_has_ended_has_all_its_cpu_time() {
     let thread = &trace.tables.threads[&trace.thread("worker")];
     let (first, last) = times.cpu.expect("counted");
     let end = thread.end.expect("it has ended");
-    assert_eq!((first.ticks, last.ticks), (thread.first, end.ticks));
+    assert_eq!(first.ticks, thread.first);
+    // The collector may have looked just as the thread ended, and then it was a little later.
+    assert!(last.ticks >= end.ticks, "{times:?}, {end:?}");
 }
 
 #[test]

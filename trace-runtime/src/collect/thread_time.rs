@@ -71,6 +71,10 @@ fn of_one(drain: &mut Drain, reads: &mut usize, tell: &mut dyn FnMut(&Definition
     let (id, os_id) = (drain.thread.id, drain.thread.identity.os_id);
     let Some(cpu) = sys::thread_cpu_of(os_id) else { return };
     let (before, at) = (drain.kernel, Ticks(clock::ticks()));
+    if drain.thread.exited.load(Ordering::Relaxed) != 0 {
+        // It has ended since the collector last looked, and says itself what it used until then.
+        return;
+    }
     if before.cpu == Some(cpu) && before.ready.is_some() {
         // It has not run, and the kernel counts readiness when it is over.
         let is_older = before.is_told;
