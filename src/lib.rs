@@ -61,8 +61,6 @@ pub const COMPILED_IN: bool = cfg!(feature = "enabled");
 pub use disabled::*;
 #[cfg(not(feature = "heap"))]
 pub use heap::Heap;
-#[cfg(feature = "criterion")]
-pub use trace_bridges::criterion;
 #[cfg(feature = "smol")]
 pub use trace_bridges::smol;
 #[cfg(feature = "tokio")]

@@ -6,7 +6,7 @@ use common::alone;
 use common::decoded::Decoded;
 use criterion::Criterion;
 use criterion::profiler::Profiler;
-use exectrace::criterion::TraceProfiler;
+use exectrace_criterion::TraceProfiler;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 //! attribute, and ends however the test ends.
 //!
 //! The functions below are tests, and are called once more while a trace runs. Elsewhere: what
-//! compiles (`ui`), the command that ranks tests (`trace-tool/tests/cargo.rs`).
+//! compiles (`ui`), the command that ranks tests (`trace-tool/tests/command/cargo.rs`).
 
 mod common;
 

@@ -7,21 +7,25 @@ use crate::tree::{Fault, File, Tree};
 use toml::{Table, Value};
 
 /// What each crate may depend on, of the workspace.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("examples", &[]),
     ("exectrace", &["trace-bridges", "trace-macros", "trace-runtime"]),
-    ("exectrace-cli", &["trace-analysis", "trace-export", "trace-format", "trace-profile"]),
+    ("exectrace-cli", &["trace-analysis", "trace-export", "trace-format", "trace-symbols"]),
+    ("exectrace-criterion", &["exectrace"]),
     ("sanitized", &[]),
     ("service", &["exectrace", "trace-http"]),
     ("trace-analysis", &["trace-format"]),
     ("trace-bridges", &["trace-runtime"]),
-    ("trace-export", &["trace-analysis", "trace-format", "trace-profile"]),
+    ("trace-export", &["trace-analysis", "trace-format"]),
     ("trace-format", &[]),
-    ("trace-http", &["exectrace", "trace-analysis", "trace-format", "trace-profile"]),
+    (
+        "trace-http",
+        &["exectrace", "trace-analysis", "trace-export", "trace-format", "trace-symbols"],
+    ),
     ("trace-http-off", &[]),
     ("trace-macros", &[]),
-    ("trace-profile", &["trace-analysis", "trace-format"]),
     ("trace-runtime", &["trace-format"]),
+    ("trace-symbols", &["trace-analysis", "trace-format"]),
 ];
 
 pub(crate) fn faults(tree: &Tree) -> Vec<Fault> {

@@ -32,7 +32,7 @@ const LADDERS: [(&str, &[&str]); 3] = [
             "explain",
         ],
     ),
-    ("trace-export/src/", &["hash", "label", "scene", "draw", "perfetto"]),
+    ("trace-export/src/", &["hash", "label", "profile", "scene", "draw", "perfetto"]),
 ];
 
 /// Not on a ladder: what is there for tests.

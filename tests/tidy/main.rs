@@ -9,7 +9,7 @@
 //!
 //! Exceptions stand beside their check with a reason; one that excuses nothing is a fault itself,
 //! so these lists only shrink. Elsewhere: that FORMAT.md and the code agree
-//! (`trace-format/tests/spec.rs`).
+//! (`trace-format/tests/wire/spec.rs`).
 
 mod arrows;
 mod data;

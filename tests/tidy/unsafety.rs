@@ -203,10 +203,11 @@ fn has_comment(lines: &[&str], line: usize) -> bool {
 fn unforbidden(file: &File, tokens: &Tokens) -> Option<Fault> {
     let libraries = [
         "trace-analysis",
+        "trace-criterion",
         "trace-format",
         "trace-http",
         "trace-macros",
-        "trace-profile",
+        "trace-symbols",
         "trace-tool",
     ];
     let is_root = libraries.iter().any(|name| file.path == format!("{name}/src/lib.rs"));

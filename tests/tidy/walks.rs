@@ -8,7 +8,7 @@ const READERS: [&str; 5] = [
     "trace-analysis/src/",
     "trace-export/src/",
     "trace-http/src/",
-    "trace-profile/src/",
+    "trace-symbols/src/",
     "trace-tool/src/",
 ];
 

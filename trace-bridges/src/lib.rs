@@ -4,19 +4,16 @@
 //! - `logger`: a logger that makes messages of `log`'s records.
 //! - `tokio`: tasks, threads and queues of tokio's runtimes.
 //! - `smol`: tasks of smol's executors.
-//! - `criterion`: a trace of each benchmark that criterion profiles.
 //! - `names`: texts that live as long as the process, of those that others hand in.
 //!
 //! Each is a feature of its name. Always true: without the feature `enabled` everything is there,
 //! does nothing and succeeds; what user code prints (`Debug`, `Display`) runs only while a trace
 //! runs, and never with a lock or a borrow of a bridge held. Elsewhere: how anything is recorded
-//! (`trace_runtime`); all `unsafe` is there, too.
+//! (`trace_runtime`); all `unsafe` is there, too. Benchmarks of criterion (`trace-criterion`).
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
-#[cfg(feature = "criterion")]
-pub mod criterion;
 #[cfg(feature = "log")]
 mod logger;
 #[cfg(all(feature = "enabled", any(feature = "log", feature = "tokio", feature = "tracing")))]

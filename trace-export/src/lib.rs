@@ -8,6 +8,7 @@
 //!
 //! - [`scene`]: the vocabulary. [`draw`]: from a timeline to a scene.
 //! - [`perfetto`]: the protobuf format of ui.perfetto.dev.
+//! - [`profile`]: stacks with their weights, for pprof, scripts and flame graphs.
 //! - [`label`]: what things are called. `hash` (private): fast maps.
 //!
 //! Elsewhere: the command line, where the output goes, what is said on the terminal (`trace-tool`).
@@ -19,4 +20,5 @@ pub mod draw;
 mod hash;
 pub mod label;
 pub mod perfetto;
+pub mod profile;
 pub mod scene;

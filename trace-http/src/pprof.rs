@@ -15,11 +15,11 @@ use trace_analysis::heap::{Heap, HeapOptions};
 use trace_analysis::life::Lives;
 use trace_analysis::profile::ProfileKind;
 use trace_analysis::symbols::Symbols;
+use trace_export::profile::contents::{profile, was_recorded, why_empty};
+use trace_export::profile::{Code, pprof};
 use trace_format::read::TraceFile;
-use trace_profile::contents::{profile, was_recorded, why_empty};
-use trace_profile::symbols::binaries::Binaries;
-use trace_profile::symbols::name;
-use trace_profile::{Code, pprof};
+use trace_symbols::binaries::Binaries;
+use trace_symbols::name;
 
 use crate::config::Config;
 use crate::query::Query;

@@ -9,8 +9,8 @@ use common::{Answer, Program, alone, get, until};
 use exectrace::{FlightRecorder, Options};
 use flate2::read::GzDecoder;
 use prost::Message;
+use trace_export::profile::message;
 use trace_http::{Config, Listener, serve};
-use trace_profile::message;
 
 #[global_allocator]
 static HEAP: exectrace::Heap = exectrace::Heap::system();

@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use ureq::Body;
 use ureq::http::{StatusCode, Uri};
 
-use trace_profile::escape::plain;
+use trace_export::label::escape::plain;
 
 use crate::answer::Reading;
 use crate::create::create;

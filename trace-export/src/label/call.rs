@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
+use crate::label::escape;
 use trace_format::definition::ResourceKind;
 use trace_format::id::{CallId, ResourceId};
 use trace_format::read::{Resource, Tables};
-use trace_profile::escape;
 
 /// So many characters of a resource's name are shown; of a longer path the end says most.
 const NAME_CHARS_MAX: usize = 120;

@@ -5,11 +5,11 @@
 
 use std::borrow::Cow;
 
+use crate::label::escape;
 use trace_analysis::reason;
 use trace_analysis::symbols::{Frame, Symbols};
 use trace_format::id::StackId;
 use trace_format::read::Tables;
-use trace_profile::escape;
 
 /// Maximum number of characters of a function's name that are shown.
 const NAME_CHARS_MAX: usize = 120;

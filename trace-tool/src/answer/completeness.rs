@@ -10,9 +10,9 @@ use trace_analysis::Summary;
 use trace_analysis::findings::{Finding, FindingKind};
 use trace_analysis::life::Lives;
 use trace_analysis::timeline::unjoined;
+use trace_export::label::escape;
 use trace_format::facility;
 use trace_format::read::{ReadAt, Tables, TraceFile};
-use trace_profile::escape;
 
 use crate::error::Verdict;
 use crate::label::names::{Names, heading};

@@ -324,7 +324,7 @@ fn threads(file: &TraceFile<Bytes>, wanted: &str) -> Result<Vec<ThreadId>, Failu
             return Ok(vec![id]);
         }
     }
-    let wanted = trace_profile::escape::plain(wanted, 80);
+    let wanted = trace_export::label::escape::plain(wanted, 80);
     let some: Vec<_> = all.iter().take(8).map(|id| names.thread(*id)).collect();
     let there_are = match some.join(", ") {
         none if none.is_empty() => "there are none".to_owned(),

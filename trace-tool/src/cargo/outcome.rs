@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use trace_analysis::Summary;
+use trace_export::label::escape;
 use trace_format::time::Nanos;
-use trace_profile::escape;
 
 use super::runs::{self, Spent};
 use crate::answer::completeness::Completeness;

@@ -200,7 +200,7 @@ pub(crate) fn refuse(error: &clap::Error, needed: &str, help: &str) -> ExitCode 
     let first: Vec<_> = text.lines().take_while(|line| !line.trim().is_empty()).collect();
     let joined = first.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
     let fault = joined.trim_start_matches("error: ");
-    say(&format!("{} (see {help})", trace_profile::escape::plain(fault, 400)));
+    say(&format!("{} (see {help})", trace_export::label::escape::plain(fault, 400)));
     ExitCode::from(2)
 }
 

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use trace_analysis::profile::ProfileKind;
+use trace_export::profile::Code;
+use trace_export::profile::contents::profile;
 use trace_format::time::Nanos;
-use trace_profile::Code;
-use trace_profile::contents::profile;
 
 use super::{named_by, parse_time};
 use crate::answer::profile::{ProfileAnswer, ProfileAsk};

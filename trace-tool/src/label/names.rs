@@ -9,12 +9,12 @@ use trace_analysis::life::ThreadLife;
 use trace_analysis::open_tasks::site_name;
 use trace_analysis::regions::OwnedValues;
 use trace_analysis::sources;
+use trace_export::label::escape;
 use trace_format::event::Outcome;
 use trace_format::id::{Open, ResourceId, SiteId, ThreadId};
 use trace_format::read::{Callsite, NESTING_MAX, Tables};
 use trace_format::time::{Nanos, Ticks};
 use trace_format::value::{Value, Values};
-use trace_profile::escape;
 
 pub use trace_export::label::traceparent;
 

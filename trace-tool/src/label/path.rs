@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use trace_profile::escape;
+use trace_export::label::escape;
 
 /// What stands for standard input instead of a file's name; `./-` is a file that is called so.
 pub const STANDARD_INPUT: &str = "-";

@@ -1,15 +1,15 @@
 //! Profiles in the formats of other tools.
 //!
-//! What a profile is, and the format of `pprof`, live in `trace-profile`, which programs that serve
-//! profiles of themselves use as well.
+//! What a profile is, and the formats of `pprof` and of folded lines, live in
+//! `trace_export::profile`, which programs that serve profiles of themselves use as well.
 //!
-//! - [`folded`]: a line per stack, for scripts, and flame graphs as SVG.
+//! - [`flame_graph`]: SVG.
 
-pub mod folded;
+pub mod flame_graph;
 
 use std::io;
 
-use trace_profile::{Code, Profile, pprof};
+use trace_export::profile::{Code, Profile, folded, pprof};
 
 /// A format of profiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -35,6 +35,6 @@ pub fn write(
     match format {
         Format::Pprof => pprof::write(profile, code, out),
         Format::Folded => folded::write(profile, code, out),
-        Format::Svg => folded::write_svg(profile, code, out),
+        Format::Svg => flame_graph::write(profile, code, out),
     }
 }

@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use trace_format::read::{Module, ReadAt, TraceFile};
-use trace_profile::symbols::binaries::Binaries;
-use trace_profile::symbols::cache::Cache;
-use trace_profile::symbols::program::hex;
+use trace_symbols::binaries::Binaries;
+use trace_symbols::cache::Cache;
+use trace_symbols::program::hex;
 
 use crate::error::Failure;
 use crate::label;

@@ -1,7 +1,7 @@
 //! Names for the addresses of a trace, and a line on standard error for those that have none.
 //!
 //! Names that a trace brings along are believed; the files are asked for the others, and then the
-//! user's cache, as `trace-profile` does it.
+//! user's cache, as `trace-symbols` does it.
 //!
 //! - [`binaries`]: which files the command line names, and whose they are.
 
@@ -10,9 +10,9 @@ pub mod binaries;
 use std::collections::BTreeSet;
 
 use trace_analysis::symbols::{Symbols, file_name};
+use trace_export::label::escape::plain;
 use trace_format::read::{Module, ReadAt, Tables, TraceFile};
-use trace_profile::escape::plain;
-use trace_profile::symbols::{Unnamed, name};
+use trace_symbols::{Unnamed, name};
 
 use self::binaries::Options;
 use crate::error::Failure;

@@ -44,7 +44,7 @@ pub fn print(answer: &AsyncAnswer, out: &mut Output) -> Result<(), Failure> {
 fn nothing(answer: &AsyncAnswer) -> String {
     match &answer.ask.site {
         Some(site) if answer.has_others() => {
-            let site = trace_profile::escape::plain(site, 80);
+            let site = trace_export::label::escape::plain(site, 80);
             format!("no spawn site is called `{site}`; without --site all are shown")
         }
         _ if AsyncTasks::are_in(&answer.subject.reading.file) => {

@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
+use trace_export::label::escape;
 use trace_format::facility;
-use trace_profile::escape;
 
 use crate::answer::check::{CheckAnswer, FileContents};
 use crate::error::{Failure, Verdict};

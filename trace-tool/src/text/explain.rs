@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use trace_analysis::explain::Insight;
-use trace_profile::escape;
+use trace_export::label::escape;
 
 use super::{facilities_off, print_more};
 use crate::answer::Reading;

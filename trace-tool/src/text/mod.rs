@@ -24,11 +24,11 @@ use std::io::{self, Write};
 
 use trace_analysis::standstill::Standstill;
 use trace_analysis::{Summary, Trace};
+use trace_export::label::escape;
+use trace_export::profile::contents::why_silent;
 use trace_format::id::StackId;
 use trace_format::read::Facility;
 use trace_format::time::Nanos;
-use trace_profile::contents::why_silent;
-use trace_profile::escape;
 
 use self::table::Table;
 use crate::answer::completeness::Completeness;

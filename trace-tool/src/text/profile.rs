@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use trace_analysis::profile::ProfileKind;
-use trace_profile::contents::why_empty;
+use trace_export::profile::contents::why_empty;
 
 use super::say_if_empty;
 use crate::answer::profile::ProfileAnswer;

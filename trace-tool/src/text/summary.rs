@@ -5,8 +5,8 @@ use std::io::Write;
 use trace_analysis::counters::CounterSummary;
 use trace_analysis::futures::FutureSummary;
 use trace_analysis::life::{Lives, WaitGroup};
+use trace_export::label::escape;
 use trace_format::time::Nanos;
-use trace_profile::escape;
 
 use super::table::{Column, Table};
 use super::{

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use trace_analysis::tasks::{TaskSummary, TaskTree};
-use trace_profile::escape;
+use trace_export::label::escape;
 
 use super::table::{Column, Table};
 use super::{print_more, print_table};

@@ -5,9 +5,9 @@ use std::io::Write;
 use trace_analysis::kernel_times::Unseen;
 use trace_analysis::life::{Lives, ThreadLife, Times, Unended};
 use trace_analysis::threads::ThreadSummary;
+use trace_export::label::escape;
 use trace_format::id::StackId;
 use trace_format::time::Nanos;
-use trace_profile::escape;
 
 use super::table::{Column, Table};
 use super::{facilities_off, print_more, print_table, standstills};

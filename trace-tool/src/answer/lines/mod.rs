@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use trace_analysis::regions::OwnedValues;
 use trace_analysis::stack::{Closed, Ending, Room, Stack, Visitor};
+use trace_export::label::escape;
 use trace_format::definition::OpenSince;
 use trace_format::event::{Event, EventKind, Outcome};
 use trace_format::id::{FutureId, Open, SiteId, TaskId, ThreadId};
 use trace_format::read::{ReadError, ThreadState, Timed};
 use trace_format::time::{Nanos, Ticks};
 use trace_format::value::{Value, Values};
-use trace_profile::escape;
 
 use crate::label::names::{NamedValues, Names, outcome, push_value};
 use crate::label::places::Places;

@@ -1,0 +1,101 @@
+//! Profiles: stacks, and how much of something each stands for. For the command, and for programs
+//! that serve profiles of themselves.
+//!
+//! Where the weights come from is the analysis's business; here they are numbers. The recorder's
+//! own functions are left out of every format.
+//!
+//! - [`contents`]: which stacks and weights a trace has for each kind of profile.
+//! - [`pprof`]: for `pprof` and whatever reads its files; [`message`]: its messages.
+//! - [`folded`]: a line for each stack, for scripts and flame graphs.
+//!
+//! Elsewhere: flame graphs and the command line (`trace-tool`).
+
+pub mod contents;
+pub mod folded;
+pub mod message;
+pub mod pprof;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use trace_analysis::symbols::{Frame, Symbols, is_std};
+use trace_format::read::Module;
+use trace_format::time::Nanos;
+
+/// Stands where no stack was taken.
+pub const NO_STACK: &str = "[no stack]";
+
+/// What a number of a profile counts, in pprof's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// As `contentions`, `delay`, `inuse_space`.
+    pub name: &'static str,
+    /// As `count`, `nanoseconds`, `bytes`.
+    pub unit: &'static str,
+}
+
+/// What the kernel is called in stacks.
+pub const KERNEL: &str = "[kernel]";
+
+/// Stacks with their weights.
+#[derive(Clone, Debug)]
+pub struct Profile<'a> {
+    /// What it shows, for a title.
+    pub title: String,
+    /// What the values of a row count, in their order.
+    pub kinds: &'static [Kind],
+    /// Which of them is shown if nobody says which.
+    pub shown: usize,
+    /// What is sampled, and one of how many; 1 if every one is there.
+    pub period: (Kind, u64),
+    /// When it begins, since 1970.
+    pub wall: Nanos,
+    /// How long a part of the trace it is of.
+    pub length: Nanos,
+    /// The stacks.
+    pub rows: Vec<Row<'a>>,
+}
+
+/// One stack of one thread.
+#[derive(Clone, Debug)]
+pub struct Row<'a> {
+    /// Innermost first; may be empty, if no stack was taken.
+    pub addresses: &'a [u64],
+    /// Whether the kernel was at work, for the innermost function: then [`KERNEL`] is inside it.
+    pub is_kernel: bool,
+    /// What people call the thread.
+    pub thread: String,
+    /// One for each of the profile's kinds.
+    pub values: [u64; 4],
+}
+
+/// What is known of the program's code.
+#[derive(Clone, Copy, Debug)]
+pub struct Code<'a> {
+    /// Names of addresses.
+    pub symbols: &'a Symbols,
+    /// Where code was loaded from, by first addresses.
+    pub modules: &'a BTreeMap<u64, Module>,
+    /// Whether functions of the standard library are left out.
+    pub without_std: bool,
+}
+
+impl<'a> Code<'a> {
+    /// A stack's functions as they are shown, innermost first.
+    #[must_use]
+    pub fn frames(&self, addresses: &[u64]) -> Vec<Frame<'a>> {
+        let mut frames = self.symbols.shown(addresses);
+        // A stack of nothing else, as of a thread's first moments, stays.
+        if self.without_std && frames.iter().any(|frame| !is_std(&frame.name)) {
+            frames.retain(|frame| !is_std(&frame.name));
+        }
+        for frame in &mut frames {
+            // Where the compiler left no path: `{closure#0}` alone could be any.
+            if frame.name.starts_with('{') && !frame.file.is_empty() {
+                let file = frame.file.rsplit('/').next().unwrap_or_default();
+                frame.name = Cow::Owned(format!("{} ({file})", frame.name));
+            }
+        }
+        frames
+    }
+}
