@@ -9,8 +9,8 @@ memory, and keeps to what Perfetto's importer demands:
 - tracks are described once, before their first event, below a parent that exists; threads named;
 - every interned number means something, and only one thing;
 - times never run backwards on a track;
-- ends come only for slices that were begun; what is left open is counted, and with `--unfinished`
-  must be exactly so many;
+- ends come only for slices that were begun; slices left open are counted, and must be as many as
+  `--unfinished` says;
 - below an async task's slice lie what it does, one after another, and marks; nothing lies deeper,
   and each of its stages has a known name;
 - an arrow to a poll leads from one mark to at most one slice, which is not earlier;
@@ -381,7 +381,7 @@ class Checker:
 def main():
     """The command."""
     parser = argparse.ArgumentParser(description="Checks a Perfetto trace with its schema.")
-    parser.add_argument("--unfinished", type=int, help="exactly so many slices are left open")
+    parser.add_argument("--unfinished", type=int, help="the number of slices that are left open")
     parser.add_argument("file", type=argparse.FileType("rb"))
     arguments = parser.parse_args()
     checker = Checker()

@@ -4,7 +4,7 @@
 //! Four clerks book orders in a ledger behind a mutex. An auditor copies the ledger to disk, line
 //! by line, and holds the mutex until the disk has it. A courier looks every millisecond whether
 //! there is something to deliver, and a packer waits for parcels. Which of them makes the orders
-//! slow? The trace knows: the features `os`, `sched` and `heap` record threads, waits, system
+//! slow? The trace shows it: the features `os`, `sched` and `heap` record threads, waits, system
 //! calls and stacks.
 
 use exectrace::Options;
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let out = out()?;
-    // It brings its names along, so it can be read when this program has been built anew.
+    // The trace has the names of functions, so it can still be read after a rebuild.
     let trace = exectrace::start_with(Options::new().names(true), File::create(&out)?)?;
     let begin = Instant::now();
     let slowest = Shop::default().open()?;
@@ -112,7 +112,7 @@ impl Shop {
             let begin = Instant::now();
             self.book(clerk, order);
             slowest = slowest.max(begin.elapsed());
-            // The packer is there until the last sender is gone.
+            // The packer ends when the last sender is gone.
             let _ = parcels.send(order);
             prepare(order);
         }
@@ -124,7 +124,7 @@ impl Shop {
         ledger.push(format!("clerk {clerk}: order {order}"));
     }
 
-    /// The culprit: the disk is written while everybody waits for the ledger.
+    /// The culprit: it writes to the disk while all others wait for the ledger.
     fn audit(&self) {
         while !self.closed.load(Ordering::Relaxed) {
             {
@@ -149,7 +149,7 @@ impl Shop {
     }
 }
 
-/// What a clerk does without the ledger.
+/// The work of a clerk that does not need the ledger.
 fn prepare(order: usize) -> u64 {
     let steps = 200_000 + order as u64;
     std::hint::black_box((0..steps).fold(0, |sum, step| sum ^ std::hint::black_box(step)))

@@ -1,8 +1,8 @@
 //! A parallel code search that traces itself: `quickstart [--out FILE] [DIR] [PATTERN]`.
 //!
 //! One thread walks the folder as `.gitignore` allows and sends paths through a channel; workers
-//! read the files and match them line by line. It is annotated as any program would be; what the
-//! trace says about it is printed at the end.
+//! read the files and match them line by line. It is annotated as any program would be; at the end
+//! it prints a summary of its own trace.
 
 use exectrace::{Task, counter, instant, log, trace_region, traced};
 use regex::bytes::Regex;
@@ -17,10 +17,10 @@ use std::thread;
 use trace_analysis::{Summary, Trace};
 use trace_format::read::TraceFile;
 
-/// Files larger than this are data, not code.
+/// Files larger than this are taken for data.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
-/// Matching lines that are printed.
+/// Maximum number of matching lines that are printed.
 const SHOWN_MAX: usize = 5;
 
 fn main() -> ExitCode {
@@ -36,8 +36,8 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let search = Search::new(&arguments.dir, &arguments.pattern)?;
     println!("searching code for \"{}\", and tracing that:\n", arguments.pattern);
-    // With the feature `full` it has stacks, and brings their names along: it can be read when this
-    // program has been built anew.
+    // With the feature `full` the trace has stacks with the names of functions, so it can still be
+    // read after a rebuild.
     let options = exectrace::Options::new().names(true);
     let trace = exectrace::start_with(options, File::create(&arguments.out)?)?;
     search.run()?;
@@ -62,11 +62,11 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A pattern, and what has been found of it.
+/// A pattern, and the matches found so far.
 struct Search {
     dir: PathBuf,
     pattern: Regex,
-    /// Paths that wait in the channel.
+    /// Number of paths waiting in the channel.
     queued: AtomicUsize,
     found: Mutex<Found>,
 }
@@ -163,7 +163,7 @@ impl Search {
         Ok(found)
     }
 
-    /// As seen from the folder that is searched.
+    /// A path relative to the folder that is searched.
     #[traced(skip)]
     fn short<'a>(&self, path: &'a Path) -> &'a Path {
         path.strip_prefix(&self.dir).unwrap_or(path)
@@ -201,7 +201,7 @@ fn next(receiver: &Mutex<Receiver<PathBuf>>) -> Result<PathBuf, mpsc::RecvError>
     receiver.lock().expect("no worker panics").recv()
 }
 
-/// The whole file, or nothing of one that is too large for code.
+/// The whole file; empty if it is too large for code.
 #[traced]
 fn read(path: &Path) -> Result<Vec<u8>, std::io::Error> {
     if fs::metadata(path)?.len() > FILE_BYTES_MAX { Ok(Vec::new()) } else { fs::read(path) }

@@ -1,13 +1,13 @@
-//! A web service that is slow, and nobody knows why: `service [--out FILE] [--seconds N]`, or
-//! `service --serve ADDRESS [--dumps DIR]`, which goes on until it is ended, is to be asked over
-//! HTTP, and leaves a trace of its own accord when a request takes too long: `/stall` does.
+//! A slow web service: `service [--out FILE] [--seconds N]` traces itself under load.
+//! `service --serve ADDRESS [--dumps DIR]` runs until it is ended, serves traces over HTTP, and
+//! writes a trace by itself when a request takes too long, as `/stall` does.
 //!
-//! Most requests only ask whether it is well, and take long all the same. Eight clients load it for
-//! a while; then the command `exectrace async` is to be asked. Two things are wrong here, and both
-//! are in many a service: a handler of requests that blocks the thread all others need, and a lock
-//! that is held while its holder waits for something else.
+//! Most requests only ask for its health, and still take long. Eight clients load it for a while;
+//! then ask the command `exectrace async` why. The service has two common faults: a handler that
+//! blocks the thread that all others need, and a lock that is held while its holder waits for
+//! something else.
 //!
-//! What it takes to see that: the feature `tokio`, `exectrace::tokio::runtime()` in place of
+//! To see that, the service needs the feature `tokio`, `exectrace::tokio::runtime()` in place of
 //! tokio's own, and `#[traced]` on the handlers.
 
 use std::collections::BTreeMap;
@@ -36,13 +36,13 @@ use hyper_util::rt::TokioExecutor;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
-/// At once.
+/// Number of clients at once.
 const CLIENTS: u64 = 8;
 
-/// What goes on until it is ended is loaded in turns, so that times do not add up in memory.
+/// Length of a round of load; with `--serve` rounds repeat, so that the list of times stays short.
 const TURN: Duration = Duration::from_secs(10);
 
-/// What the command line says.
+/// The options of the command line.
 struct Asked {
     out: PathBuf,
     load_for: Duration,
@@ -50,7 +50,7 @@ struct Asked {
     dumps: PathBuf,
 }
 
-/// A request that takes so long leaves a trace.
+/// A request that takes longer than this makes the service write a trace.
 const TOO_LONG: Duration = Duration::from_millis(300);
 
 /// How often each account was asked for.
@@ -66,7 +66,7 @@ async fn health() -> &'static str {
     "well\n"
 }
 
-/// Fault number one: the lock is still held while the mail is on its way.
+/// Fault number one: the lock is still held while the mail is sent.
 #[traced(args(id))]
 async fn account(State(accounts): State<Accounts>, Path(id): Path<u64>) -> String {
     let mut accounts = accounts.lock().await;
@@ -81,26 +81,26 @@ async fn send_mail(id: u64) {
     tokio::time::sleep(Duration::from_millis(2 + id % 3)).await;
 }
 
-/// Fault number two: what it calls does not await, it blocks.
+/// Fault number two: the function it calls does not await, it blocks.
 #[traced(args(id))]
 async fn report(Path(id): Path<u64>) -> String {
     render(id)
 }
 
 fn render(id: u64) -> String {
-    // A template engine, a driver of a database, a file on a slow disk: some library sleeps.
+    // Stands for a template engine, a database driver, or a file on a slow disk.
     thread::sleep(Duration::from_millis(25));
     format!("report {id}: nothing to report\n")
 }
 
-/// What should never happen, on demand.
+/// A stall on demand.
 #[traced]
 async fn stall() -> &'static str {
     thread::sleep(TOO_LONG + TOO_LONG / 2);
     "that took too long\n"
 }
 
-/// Each request is a task, as long as its answer takes.
+/// Makes each request a task, until its answer is complete.
 async fn as_task(request: Request, next: Next) -> Response {
     let task = Task::new("request");
     let answer = task.wrap(next.run(request)).await;
@@ -123,7 +123,7 @@ fn run() -> Result<(), Failure> {
     if let Some(address) = serve {
         return serve_on(&address, &dumps);
     }
-    // It brings its names along, so it can be read when this program has been built anew.
+    // The trace has the names of functions, so it can still be read after a rebuild.
     let trace = exectrace::start_with(Options::new().names(true), File::create(&out)?)?;
     let latencies = serve_under_load(load_for)?;
     let report = trace.stop()?;
@@ -147,10 +147,10 @@ fn run() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Serves until somebody ends it, under load, with a flight recorder; what it does is to be had
-/// from `/debug/trace/`.
+/// Serves under load until the process is ended, with a flight recorder; `/debug/trace/` has traces
+/// of it.
 fn serve_on(address: &str, dumps: &FilePath) -> Result<(), Failure> {
-    // Samples cost little, and without them nothing can be said of what ran on CPUs.
+    // Samples cost little, and without them nothing shows which functions ran on CPUs.
     let options = Options::new().cpu_samples(100).names(true);
     std::fs::create_dir_all(dumps)?;
     let last = dumps.join("last.trace");
@@ -167,7 +167,7 @@ fn serve_on(address: &str, dumps: &FilePath) -> Result<(), Failure> {
     println!("kill -9 {}, and see {}", std::process::id(), last.display());
     let app = app().route("/stall", get(stall)).layer(middleware::from_fn(as_task));
     let app = app.merge(trace_http::router(trace_http::Config::new().recorder(recorder)));
-    // It wants to know who asks: only this machine is served.
+    // The pages need the client's address: only this machine is served.
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     let serving = server.spawn(async move { axum::serve(listener, app).await });
     loop {
@@ -178,7 +178,8 @@ fn serve_on(address: &str, dumps: &FilePath) -> Result<(), Failure> {
     }
 }
 
-/// Serves on this thread's runtime, loads from another's; how long each request took, by path.
+/// Serves on this thread's runtime, and loads from another's. Returns how long each request took,
+/// by path.
 fn serve_under_load(load_for: Duration) -> Loaded {
     let server = exectrace::tokio::runtime()?;
     let listener = server.block_on(TcpListener::bind("127.0.0.1:0"))?;
@@ -226,7 +227,7 @@ async fn load(address: SocketAddr, load_for: Duration) -> Loaded {
     Ok(latencies)
 }
 
-/// One client: asks, reads, asks again.
+/// One client, which sends requests one after another.
 async fn ask_on(
     client: Client<HttpConnector, Body>,
     address: SocketAddr,

@@ -1,7 +1,8 @@
 //! The same chapters lie as files in the folder `guide`, to be read where the sources are.
 
-// Where chapters are for rustdoc, `guide/links.txt` says. The files define the same names at their
-// ends, for readers of files; of two definitions the first one counts, so that one stands in front.
+// `guide/links.txt` defines where the chapters are for rustdoc. The files define the same names at
+// their ends, for readers of files. The first of two definitions counts, so `links.txt` stands in
+// front.
 macro_rules! chapters {
     ($($name:ident $file:literal)*) => {
         $(

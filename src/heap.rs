@@ -1,11 +1,11 @@
-//! The twin of the recorder's allocator for `heap` off: it passes everything on, and nothing else.
+//! The twin of the recorder's allocator for `heap` off: it only passes calls on.
 //!
-//! May contain `unsafe`: an allocator is.
+//! May contain `unsafe`: implementing an allocator is.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
-/// A global allocator that would count and sample, if the feature `heap` were on; here it is the
-/// one below.
+/// A global allocator that would count and sample if the feature `heap` were on; here it is only
+/// the inner allocator.
 ///
 /// ```
 /// #[global_allocator]
@@ -18,7 +18,7 @@ pub struct Heap<A = System> {
 }
 
 impl Heap {
-    /// Over the system's allocator.
+    /// Wraps the system's allocator.
     #[must_use]
     pub const fn system() -> Self {
         Self { inner: System }
@@ -26,7 +26,7 @@ impl Heap {
 }
 
 impl<A> Heap<A> {
-    /// Over another allocator.
+    /// Wraps another allocator.
     #[must_use]
     pub const fn over(inner: A) -> Self {
         Self { inner }

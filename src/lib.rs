@@ -1,9 +1,9 @@
 //! An execution tracer: what a program did, to the nanosecond, and why it was slow.
 //!
 //! Annotate functions with [`macro@traced`] and scopes with [`trace_region!`], switch the feature
-//! `enabled` on, and run between [`start`] and [`Trace::stop`]; the tool `exectrace` shows what
-//! happened. [The guide](guide) has it step by step: a first trace, reading it, production, tests,
-//! async, costs, and what every message means.
+//! `enabled` on, and run the program between [`start`] and [`Trace::stop`]; the tool `exectrace`
+//! shows what happened. [The guide](guide) goes step by step: a first trace, reading it,
+//! production, tests, async, costs, and what every message means.
 //!
 //! ```
 //! use exectrace::{trace_region, traced};
@@ -22,25 +22,24 @@
 //! ```
 //!
 //! With `enabled` off, every macro expands to the untouched code, arguments are not evaluated, and
-//! every call compiles, does nothing and succeeds. [`COMPILED_IN`] tells which it is. So a library
-//! depends on `exectrace` with no feature, and the binary decides for all crates of its build.
+//! every call compiles, does nothing and succeeds. [`COMPILED_IN`] says whether the recorder is
+//! there. A library depends on `exectrace` with no feature, and the binary decides for all crates
+//! of its build.
 //!
-//! With the feature `auto` no code is needed but `use exectrace as _;`, so that the crate is
-//! linked: `EXECTRACE=out.trace` in the environment traces the program from before `main` to its
-//! exit. `%p`, `%e` and `%t` in the name stand for process, executable and time; options follow
-//! after commas, as in `out.trace,os=off,memory=256M`. Linux; elsewhere the feature does nothing,
-//! and nor does it in a setuid program.
-//! The command `cargo exectrace` sets the variable for cargo's commands, and [`macro@test`] makes a
-//! task of each test.
+//! With the feature `auto` the program needs only `use exectrace as _;`, which links the crate:
+//! `EXECTRACE=out.trace` in the environment traces the program from before `main` to its exit.
+//! `%p`, `%e` and `%t` in the name stand for process, executable and time; options follow after
+//! commas, as in `out.trace,os=off,memory=256M`. This works on Linux; on other systems, and in a
+//! setuid program, the feature does nothing. The command `cargo exectrace` sets the variable for
+//! cargo's commands, and [`macro@test`] makes a task of each test.
 //!
-//! With the features `tracing` and `log` the program's spans, events and log records are in the
-//! trace, too: `layer` and `Logger`; with `tokio` and `smol` the tasks of those executors: the
-//! modules of these names.
+//! With the features `tracing` and `log` the trace also has the program's spans, events and log
+//! records: see `layer` and `Logger`. With `tokio` and `smol` it has the tasks of those executors:
+//! see the modules of these names.
 //!
-//! The recorder is the crate `trace-runtime`, and what connects it to other crates' instrumentation
-//! `trace-bridges`; the twin for `enabled` off is `disabled`, that of the
-//! allocator for `heap` off is `heap`; `macros` has the macros that are not an attribute; `guide`
-//! is there for rustdoc alone.
+//! The recorder is the crate `trace-runtime`; `trace-bridges` connects it to other crates'
+//! instrumentation. `disabled` is the twin for `enabled` off, `heap` that of the allocator for
+//! `heap` off. `macros` has the macros that are not attributes; `guide` has the guide for rustdoc.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -81,7 +80,7 @@ pub use trace_runtime::{
     start_rotating, start_with,
 };
 
-/// What macros expand to. Not for use by hand; may change with any version.
+/// What macros expand to. Not for direct use; may change with any version.
 #[doc(hidden)]
 pub mod __private {
     #[cfg(not(feature = "enabled"))]
@@ -89,11 +88,12 @@ pub mod __private {
     #[cfg(feature = "enabled")]
     pub use trace_runtime::__private::*;
 
-    /// For the crate `trace-http`: there are no traces, and no names.
+    /// For the crate `trace-http`: without a recorder there are no names.
     #[cfg(not(feature = "enabled"))]
     pub const HAS_NAMES: bool = false;
 
-    /// For the crate `trace-http`, whose threads have nothing to keep out of without a recorder.
+    /// For the crate `trace-http`: without a recorder there are no traces, and signals need no
+    /// blocking.
     #[cfg(not(feature = "enabled"))]
     pub fn without_signals<T>(act: impl FnOnce() -> T) -> T {
         act()

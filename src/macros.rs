@@ -1,16 +1,16 @@
-//! The macros that are no attribute: `trace_region!`, `instant!`, `log!`, `counter!`.
+//! The macros that are not attributes: `trace_region!`, `instant!`, `log!`, `counter!`.
 //!
 //! Arguments are `k = value`, `k = ?debug`, `k = %display`, and `k`, `?k`, `%k` for variables of
-//! that name. `__arguments!` takes them off one by one and hands the list to `__annotate!`, of
-//! which there are two: one records, the other, for `enabled` off, mentions the values where they
-//! are never evaluated, so that switching off raises no warning about unused variables.
+//! that name. `__arguments!` parses them one by one and passes the list to `__annotate!`, which
+//! exists twice: one records; the other, for `enabled` off, mentions the values where they are
+//! never evaluated, so that switching off raises no warning about unused variables.
 //!
-//! Always true: every path begins with `$crate`, also to what `core` has, for users have crates,
-//! modules, types and macros of any name; and nothing of the user's is evaluated where an item of
-//! ours can be seen, for items have no hygiene.
+//! Always true: every path begins with `$crate`, even paths to `core`, because users have crates,
+//! modules, types and macros of any name. No user code is evaluated where it could see an item of
+//! ours, because items have no hygiene.
 
-/// Traces a region: until the end of the enclosing scope, or around an expression, whose value it
-/// then has.
+/// Traces a region: until the end of the enclosing scope, or around an expression; then the macro
+/// has the expression's value.
 ///
 /// ```
 /// # use exectrace::trace_region;
@@ -25,11 +25,11 @@
 /// ```
 ///
 /// Values keep their types: integers, floats, `bool`, `char`, text, bytes. `?` records what `Debug`
-/// prints, `%` what `Display` prints. A region is not for holding across an `.await`: put
-/// [`macro@crate::traced`] on the `async fn`.
+/// prints, `%` what `Display` prints. Do not hold a region across an `.await`; put
+/// [`macro@crate::traced`] on the `async fn` instead.
 ///
-/// Without `=>` it is a statement, as the region ends with the block that it stands in. Where an
-/// expression is wanted, there is no such block:
+/// Without `=>` it is a statement, because the region ends with the block that contains it. In a
+/// place for an expression there is no such block:
 ///
 /// ```compile_fail
 /// let f = || exectrace::trace_region!("work");
@@ -52,7 +52,7 @@ macro_rules! trace_region {
     };
 }
 
-/// Records a moment, with arguments as [`trace_region!`] has them.
+/// Records an instant, with arguments as in [`trace_region!`].
 ///
 /// ```
 /// exectrace::instant!("cache miss", key = "k", size = 3);
@@ -81,7 +81,7 @@ macro_rules! log {
     };
 }
 
-/// Records the value a counter has now: an integer or a float.
+/// Records a counter's present value: an integer or a float.
 ///
 /// ```
 /// # let queue = [1, 2];
@@ -94,7 +94,7 @@ macro_rules! counter {
     };
 }
 
-/// Takes arguments off one by one: `kind name [(argument kind value)*] rest`.
+/// Parses arguments one by one: `kind name [(argument kind value)*] rest`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __arguments {
@@ -145,8 +145,8 @@ macro_rules! __arguments {
     };
 }
 
-/// What a region without an expression begins with: nothing, in a block. Where an expression is
-/// wanted the compiler cannot take it away, and shows its message.
+/// Stands before a region without an expression. In a block it expands to nothing. In a place for
+/// an expression the compiler reports its message.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __statement {
@@ -160,7 +160,7 @@ macro_rules! __statement {
     };
 }
 
-/// Records.
+/// Records the event.
 #[cfg(feature = "enabled")]
 #[doc(hidden)]
 #[macro_export]
@@ -255,7 +255,7 @@ macro_rules! __value {
     };
 }
 
-/// Mentions.
+/// Mentions the values without evaluating them.
 #[cfg(not(feature = "enabled"))]
 #[doc(hidden)]
 #[macro_export]

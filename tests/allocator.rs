@@ -1,9 +1,9 @@
-//! A global allocator that is traced itself must neither recurse, nor block, nor break a trace.
+//! A global allocator that is traced must neither recurse, nor block, nor break a trace.
 //!
-//! The recorder allocates, too: when a thread is attached, when a batch is full, on the collector's
-//! thread. What the allocator would record then is counted as dropped.
+//! The recorder allocates, too: when a thread is attached, when a batch is full, and on the
+//! collector's thread. Events of the allocator at those moments are counted as dropped.
 //!
-//! May contain `unsafe`: an allocator is.
+//! May contain `unsafe`: implementing an allocator is.
 
 mod common;
 
@@ -18,9 +18,9 @@ use trace_format::event::EventKind;
 
 struct Allocator;
 
-/// Events are wanted: else the test's own machinery would be traced as well.
+/// True while the allocator records; otherwise the test's own machinery would be traced, too.
 static ON: AtomicBool = AtomicBool::new(false);
-/// Allocations while they were.
+/// Allocations while [`ON`] was true.
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
 #[global_allocator]
@@ -92,7 +92,7 @@ fn allocations_are_recorded_or_counted() {
     let threads = trace.tables.threads.keys();
     let recorded = threads.flat_map(|&thread| trace.events(thread)).filter(name).count() as u64;
     assert!(recorded > 2000, "{recorded}");
-    // Those that the recorder itself makes. On the program's threads they are counted.
+    // The recorder's own allocations. Those on the program's threads are counted.
     let hidden = allocations - recorded;
     assert!(hidden < recorded / 10, "{hidden} of {allocations}");
     assert!(report.dropped_events > 0, "{hidden}: {report:?}");
@@ -124,7 +124,7 @@ fn sites_are_switched_on_threads_that_have_not_recorded() {
     record(annotated(), || {
         ON.store(false, Ordering::Relaxed);
         on_thread("switches first", || {
-            // Nothing of this thread's has been recorded; what switching allocates comes first.
+            // This thread has recorded nothing yet; allocations of switching come first.
             ON.store(true, Ordering::Relaxed);
             for _ in 0..1000 {
                 site.set_on(false);
@@ -165,7 +165,7 @@ fn threads_go_from_trace_to_trace() {
         };
         for _ in 0..2 {
             let builder = std::thread::Builder::new().name("worker".to_owned());
-            builder.spawn_scoped(scope, run).expect("a thread can be had");
+            builder.spawn_scoped(scope, run).expect("a thread can be started");
         }
         for _ in 0..50 {
             let (trace, _) = record(annotated(), || {

@@ -1,5 +1,5 @@
-//! Staying on: starts, stops and snapshots by the hundred, at any moment, beside whatever else
-//! happens to a process, and nothing is lost, left over or waited for.
+//! Hundreds of starts, stops and snapshots, at any moment, while other things happen to the
+//! process: nothing is lost, nothing is left over, nothing hangs.
 //!
 //! `EXECTRACE_TEST_SOAK=N` does N times as much.
 //!
@@ -26,7 +26,7 @@ use std::thread;
 use std::time::Duration;
 use trace_format::definition::Definition;
 
-/// So many rounds, or more of them in a soak.
+/// `count` rounds, or more of them in a soak.
 fn rounds(count: u32) -> u32 {
     let soak = std::env::var("EXECTRACE_TEST_SOAK").ok().and_then(|times| times.parse().ok());
     count * soak.unwrap_or(1)
@@ -40,7 +40,7 @@ fn recorder() -> FlightRecorder {
     builder.start().expect("none is running")
 }
 
-/// The dumps in a folder; what is not whole yet is one, too.
+/// The dumps in a folder, including those that are not complete yet.
 fn names(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).expect("it was made").map(|entry| entry.expect("a name"));
     let mut names: Vec<_> =
@@ -56,7 +56,7 @@ fn whole(bytes: &[u8]) -> Decoded {
     trace
 }
 
-/// Runs `act` on a thread of its own; fails if that never comes back.
+/// Runs `act` on a thread of its own; fails if `act` never returns.
 fn in_time<T: Send + 'static>(what: &str, act: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, is_done) = channel();
     let thread = thread::spawn(move || _ = done.send(act()));
@@ -146,9 +146,9 @@ fn a_snapshot_while_others_stop_and_start_is_a_whole_trace_or_none() {
             let mut round = 0;
             while round < rounds(60) || taken.load(Ordering::Relaxed) <= 10 {
                 round += 1;
-                // The last of those who have it stops it: also one that has just had its snapshot.
+                // The last owner stops the recorder, also if that owner has just taken a snapshot.
                 drop(shared.lock().expect("nobody panics").take());
-                // A trace beside it, or none, so that the session ends or goes on.
+                // With or without another trace, so that the session goes on or ends.
                 let memory = Memory::default();
                 let trace = (round % 2 == 0).then(|| start_with(annotated(), memory.clone()));
                 let started = loop {
@@ -173,7 +173,7 @@ fn a_snapshot_while_others_stop_and_start_is_a_whole_trace_or_none() {
 }
 
 #[test]
-fn a_thread_that_rests_is_told_of_once_and_one_that_waits_in_something_always() {
+fn an_idle_threads_state_is_written_once_and_that_of_one_with_open_regions_always() {
     let options = annotated().generation(Duration::from_millis(10));
     let recorded = record_with(options, || {
         let (begun, barrier) = (Barrier::new(3), Barrier::new(3));
@@ -208,7 +208,7 @@ fn a_thread_that_rests_is_told_of_once_and_one_that_waits_in_something_always() 
             |it: &Definition<'_>| matches!(it, Definition::ThreadState { id: of, .. } if *of == id);
         trace.definitions().filter(is_its).count()
     };
-    // The threads may come late, and end late.
+    // The threads may begin late, and end late.
     let generations = |name: &str| {
         let life = &trace.tables.threads[&trace.thread(name)];
         let end = life.end.expect("it has ended").ticks;
@@ -217,7 +217,8 @@ fn a_thread_that_rests_is_told_of_once_and_one_that_waits_in_something_always() 
     };
     let (of_rests, of_waits) = (generations("rests"), generations("waits"));
     assert!(of_rests >= 10 && of_waits >= 10, "{of_rests} and {of_waits}");
-    // Once for each of its events, and where a cut comes between a batch's begin and its event.
+    // Once for each of its events, and once more if a generation ends between a batch's begin and
+    // its event.
     assert!(told("rests") <= 5, "{} of {of_rests}", told("rests"));
     assert!(told("waits") >= of_waits / 2, "{} of {of_waits}", told("waits"));
     assert_eq!(recorded.lines_of("rests"), ["leaf", "leaf"]);

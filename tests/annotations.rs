@@ -1,12 +1,12 @@
 //! Tasks, regions and logs of many threads that begin and end before, in and after a trace, and
-//! across its start and stop: what a summary tells of them is what golden files tell.
+//! across its start and stop: their summary is that of the golden files.
 //!
-//! After the test of Go's annotations under stress: every task begins two to six sub-tasks, each on
-//! a thread of its own, and so on downwards; which, only the indices decide. There are two traces
-//! in a row, so that what crosses the stop of the first is seen again.
+//! Modelled on Go's stress test of annotations: every task begins two to six subtasks, each on a
+//! thread of its own, and so on. Only the indices decide how many. There are two traces in a row,
+//! so that the second one has what goes on after the stop of the first.
 //!
-//! The files are `tests/fixtures/annotations/*.txt`; `BLESS=1` writes them anew. No times are in
-//! them, and no numbers that depend on who came first.
+//! The files are `tests/fixtures/annotations/*.txt`; `BLESS=1` writes them anew. They have no
+//! times, and no numbers that depend on the order of threads.
 
 mod common;
 
@@ -29,13 +29,13 @@ use trace_format::event::EventKind;
 use trace_format::id::{SiteId, TaskId};
 use trace_format::read::TraceFile;
 
-/// Names of async tasks are static, too.
+/// Names of async tasks, which must be static, too.
 const SPAWNED: [&str; 6] =
     ["spawned 0", "spawned 1", "spawned 2", "spawned 3", "spawned 4", "spawned 5"];
 
 type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// From two to six, not the same for neighbours.
+/// The number of subtasks: from two to six, and different for neighbours.
 fn children(depth: usize, index: usize) -> usize {
     2 + (3 * depth + 2 * index) % 5
 }
@@ -53,7 +53,7 @@ fn in_region(index: usize, body: &mut dyn FnMut()) {
     }
 }
 
-/// Works for a task, and has sub-tasks worked for, each on its own thread.
+/// Works for a task, and begins subtasks, each on its own thread.
 fn fan_out(task: &Task, name: &str, depth: usize, index: usize) {
     let _working = task.enter();
     in_region(index, &mut || {
@@ -77,7 +77,7 @@ fn fan_out(task: &Task, name: &str, depth: usize, index: usize) {
     });
 }
 
-/// The same as tasks of an executor: each is spawned, and awaited by who spawned it.
+/// The same with async tasks: each is spawned and awaited by its parent.
 fn fan_out_spawned(name: String, depth: usize, index: usize) -> Boxed {
     Box::pin(async move {
         let wanted = if depth == 0 { 0 } else { children(depth, index) };
@@ -103,7 +103,7 @@ fn fan_out_spawned(name: String, depth: usize, index: usize) -> Boxed {
     })
 }
 
-/// A trace that runs.
+/// A running trace.
 struct Running {
     memory: Memory,
     trace: exectrace::Trace,
@@ -116,7 +116,7 @@ fn start() -> Running {
 }
 
 impl Running {
-    /// Stops it; what is in it.
+    /// Stops the trace, and returns its content as text.
     fn stop(self) -> String {
         let report = self.trace.stop().expect("memory takes every byte");
         let bytes = self.memory.take();
@@ -130,12 +130,12 @@ impl Running {
     }
 }
 
-/// What is compared.
+/// The text to compare, made from a trace.
 struct Told<'t> {
     trace: &'t Decoded,
     summary: &'t Summary,
     names: BTreeMap<TaskId, String>,
-    /// What threads did while they worked for a task; 0 is none.
+    /// What threads did while they worked for a task; 0 stands for no task.
     done: BTreeMap<TaskId, Vec<String>>,
 }
 
@@ -258,7 +258,7 @@ impl<'t> Told<'t> {
         lines.collect()
     }
 
-    /// What the summary finds odd; clocks are the machine's matter.
+    /// The findings of the summary, without those about the machine's clocks.
     fn odd(&self) -> Vec<String> {
         let lines = self.summary.findings.iter().filter_map(|finding| {
             let kind = format!("{:?}", finding.kind);
@@ -321,7 +321,7 @@ fn threads_that_fan_out_across_starts_and_stops_are_told_as_they_were() {
     fan_out(&across_stop, "after the stop", 1, 2);
 
     let second = start();
-    // What goes on is told of with the first cut, not before.
+    // What was open before is recorded at the end of the first generation, not earlier.
     wait_for_generations_in(&second.memory, 1);
     fan_out(&across_stop, "again", 2, 3);
     drop(entered_inside);
@@ -333,12 +333,12 @@ fn threads_that_fan_out_across_starts_and_stops_are_told_as_they_were() {
     drop(forgotten);
 }
 
-/// Polls once, as an executor would.
+/// Polls a future once, as an executor would.
 fn poll(future: &mut Pin<Box<impl Future<Output = ()>>>) -> Poll<()> {
     future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Waits once, and says so before and after.
+/// Waits once, with a log event before and after.
 async fn two_steps(name: &'static str) {
     log!("step", "{name} one");
     let mut waited = false;

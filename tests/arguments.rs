@@ -1,4 +1,4 @@
-//! Arguments of every kind, with the types they keep, cut where the format says.
+//! Arguments of every kind keep their types, and are cut at the format's limits.
 
 mod common;
 
@@ -180,7 +180,7 @@ fn control_characters_quotes_and_invalid_utf8_are_kept_as_they_are() {
     assert_eq!(recorded.lines(), expected);
 }
 
-/// Traces while it is printed.
+/// Records while it is printed.
 struct Traces;
 
 impl fmt::Debug for Traces {
@@ -215,7 +215,7 @@ fn an_argument_that_traces_is_an_event_before() {
     assert_eq!(recorded.lines(), expected);
 }
 
-/// Fails, or panics, half way through.
+/// Fails, or panics, while it is printed.
 struct Broken(bool);
 
 impl fmt::Debug for Broken {

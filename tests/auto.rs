@@ -1,9 +1,11 @@
-//! The feature `auto`: a program that has no code for it is traced because `EXECTRACE` says so,
-//! from before `main` to its exit, however that comes.
+//! The feature `auto`: a program without code for tracing is traced if `EXECTRACE` is set, from
+//! before `main` to its exit, in whatever way it exits.
 //!
-//! The sources are in `fixtures/auto`. Elsewhere: what the variable may say
+//! The sources are in `fixtures/auto`. Elsewhere: the values of the variable
 //! (`trace-runtime/src/auto`), the command that sets it (`trace-tool/tests`), libraries that read
 //! it (`dlopen`).
+//!
+//! Long, because its tests share helpers, and each file here is linked as a program of its own.
 
 #![cfg(target_os = "linux")]
 
@@ -55,7 +57,7 @@ fn folder(name: &str) -> PathBuf {
     fixture::folder(&format!("auto-{name}"))
 }
 
-/// The program, with this in its environment.
+/// A command that runs the program with this value of the variable.
 fn program(variable: &str, how: &str) -> Command {
     let mut command = Command::new(&*PROGRAM);
     command.arg(how).env("EXECTRACE", variable).stdin(Stdio::null());
@@ -73,12 +75,12 @@ fn read(path: &Path) -> Decoded {
     Decoded::new(&fs::read(path).expect("it was written"))
 }
 
-/// The program's own regions, and its library's.
+/// The regions of the program and of its library.
 fn regions(trace: &Decoded) -> BTreeSet<String> {
     trace.tables.callsites.iter().map(|site| site.name.clone()).collect()
 }
 
-/// What a whole trace of the program has.
+/// Checks that a trace of the program is whole.
 fn check(trace: &Decoded) {
     assert!(trace.complete, "it has its end");
     let names = regions(trace);
@@ -117,7 +119,7 @@ fn a_trace_with_names_has_them_however_the_program_exits() {
 }
 
 #[test]
-fn nobody_is_traced_who_was_not_asked_to_be() {
+fn a_program_is_traced_only_if_the_variable_says_so() {
     let (output, out, error) = run("", "return");
     assert!(output.status.success());
     assert_eq!((&*out, &*error), ("enabled: false\n", ""));
@@ -157,7 +159,7 @@ fn what_was_recorded_outlives_a_kill() {
     let mut command = program(variable, "wait");
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().expect("it runs");
-    // It says so when it waits, having recorded.
+    // The program prints a line when it has recorded and waits.
     let mut said = String::new();
     let out = child.stdout.as_mut().expect("it is piped");
     BufReader::new(out).read_line(&mut said).expect("a pipe");
@@ -231,7 +233,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn a_child_that_goes_on_has_a_trace_of_its_own() {
     let folder = folder("goes-on");
-    // Relative, and the child goes to another folder.
+    // A relative path, and the child changes its folder.
     let mut command = program("%p.trace", "daemon");
     let output = command.current_dir(&folder).output().expect("it runs");
     assert!(output.status.success());
@@ -247,7 +249,7 @@ fn a_child_that_goes_on_has_a_trace_of_its_own() {
             check(&read(&file));
         } else {
             cut += 1;
-            // Its parent left at once, as if it were killed.
+            // Its parent exited at once, as if it were killed.
             assert!(trace.tables().clock.is_known(), "two looks at the clock");
         }
     }
@@ -316,13 +318,13 @@ fn a_fifo_without_a_reader_is_one_line_and_one_with_a_reader_gets_the_trace() {
     assert!(output.status.success(), "{error}");
     assert_eq!(out, "enabled: false\n");
     assert!(error.contains("nobody reads from this FIFO"), "{error}");
-    // What has it open for both does not wait for the other end.
+    // Opening a FIFO for reading and writing does not wait for the other end.
     let mut reader = fs::File::options().read(true).write(true).open(&path).expect("it is there");
     let whole = std::thread::scope(|scope| {
         let reading = scope.spawn(move || {
             let mut bytes = Vec::new();
             let mut some = [0; 4096];
-            // Its trailer ends it.
+            // The trailer is the end of the trace.
             while TraceFile::open(&bytes[..]).map_or(true, |trace| !trace.is_complete()) {
                 let count = std::io::Read::read(&mut reader, &mut some).expect("somebody writes");
                 bytes.extend_from_slice(&some[..count]);
@@ -359,11 +361,11 @@ fn a_program_without_standard_output_does_not_print_into_its_trace() {
     check(&read(&path));
 }
 
-/// Somebody who is not root.
+/// A user id that is not root's.
 const NOBODY: u32 = 65534;
 
-/// The program in a folder that everybody may read, with these rights, and run by somebody who is
-/// not root: `None` where that can't be had.
+/// A command that runs a copy of the program with these rights, in a folder that everybody may
+/// read, as a user who is not root; `None` where that is not possible.
 fn privileged(folder: &Path) -> Option<Command> {
     let everybody = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode));
     let is_root = fs::metadata("/proc/self").expect("every process has it").uid() == 0;
@@ -404,11 +406,11 @@ fn a_program_with_more_rights_than_its_user_does_not_listen_to_its_environment()
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "standard error may be any file");
         assert_eq!(fs::read_to_string(&file).expect("it is there"), "precious");
     }
-    let Some(mut command) = privileged(folder.path()) else { panic!("it could be had before") };
+    let Some(mut command) = privileged(folder.path()) else { panic!("it worked before") };
     let output = command.arg("keep").env("EXECTRACE_KEEP", &secret).output().expect("it runs");
     assert!(output.status.success(), "{output:?}");
     assert_eq!(fs::read_dir(&secret).expect("it is there").count(), 1, "the file, and no trace");
-    // Without such rights it does.
+    // Without such rights the program is traced.
     let (mut plain, kept) = (program("", "keep"), secret.join("kept"));
     let output = plain.env("EXECTRACE_KEEP", &kept).output().expect("it runs");
     assert!(output.status.success(), "{output:?}");
@@ -432,7 +434,7 @@ fn no_limit_of_file_sizes_and_no_closed_pipe_ends_the_program() {
             assert!(error.ends_with("; nothing is traced\n"), "{error}");
         }
     }
-    // What is wrong is said to nobody, and the trace goes to nobody.
+    // Standard error is closed, and the trace's file cannot be written.
     for variable in [",", "/dev/stderr"] {
         let (reader, writer) = std::io::pipe().expect("the system makes a pipe");
         drop(reader);
@@ -450,7 +452,7 @@ fn a_service_that_waits_for_its_signals_gets_them() {
     check(&read(&path));
 }
 
-/// What may stand in the variable, and what may not: options, values that fit others, and anything.
+/// Valid and invalid values of the variable: options, values of other options, and any text.
 fn variable() -> impl Strategy<Value = OsString> {
     let keys = &[
         "os",
@@ -514,7 +516,7 @@ fn whatever_the_variable_says_the_program_runs() {
     let config = Config { cases: 120, failure_persistence: None, ..Config::default() };
     let run = |variable| {
         let mut shell = Command::new("sh");
-        // 2 GiB of memory, and files of 96 MiB: what is far too much can't be had.
+        // 2 GiB of memory, and files of 96 MiB, so that options can ask for far too much.
         let limits = "ulimit -v 2097152 && ulimit -f 196608";
         shell.args(["-c", &format!("{limits} && exec \"$0\" return")]).arg(&*PROGRAM);
         let output = shell.env("EXECTRACE", variable).current_dir(&folder).output();
@@ -528,7 +530,8 @@ fn whatever_the_variable_says_the_program_runs() {
     TestRunner::new(config).run(&variable(), run).expect("it holds");
 }
 
-/// With less and less memory: whatever is enough for the program is enough with the variable.
+/// With less and less memory: if memory is enough for the program, it is enough with the variable,
+/// too.
 #[test]
 fn a_program_that_has_little_memory_runs_as_it_does_without_a_trace() {
     const STEP_KIB: u64 = 2 << 10;

@@ -1,5 +1,5 @@
-//! A recorder beside a trace whose writer fails, dawdles or hangs, and beside other processes that
-//! write to the same places: neither knows of the other.
+//! A flight recorder beside a trace whose writer fails, is slow or hangs, and beside other
+//! processes that write to the same folder: none disturbs the other.
 
 mod common;
 
@@ -19,7 +19,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-/// Says to this program where it is to write, and that there are others.
+/// Tells this program where to write, and that other processes write there, too.
 const FOLDER: &str = "EXECTRACE_TEST_FOLDER";
 
 #[traced]
@@ -99,7 +99,7 @@ fn a_slow_writer_makes_its_trace_drop_and_snapshots_are_whole() {
         let memory = writer.memory.clone();
         let options = annotated().memory_max(256 << 10).on_full(on_full);
         let trace = start_with(options, writer).expect("it is slow, and works");
-        // The options of the trace hold.
+        // The options of the trace apply.
         let recorder = recorder();
         thread::scope(|scope| {
             for _ in 0..2 {
@@ -129,12 +129,12 @@ fn a_writer_that_panics_when_dropped_leaves_the_recorder() {
     instant!("after");
     let kept = snapshot(&recorder);
     assert!(has(&kept, "! before") && has(&kept, "! after"));
-    // And the next trace has its place.
+    // And the next trace can start.
     let trace = start_with(annotated(), io::sink()).expect("none is running");
     trace.stop().expect("a sink takes it");
 }
 
-/// Once it is told to hang, it does, until it is told otherwise.
+/// A writer that hangs when it is told to, until it is told to go on.
 struct Hanging {
     memory: Memory,
     wait: Receiver<()>,
@@ -147,7 +147,7 @@ impl Write for Hanging {
         self.calls += 1;
         if self.calls == 20 {
             let _ = self.says.send(());
-            // An error says that nobody will tell it.
+            // An error means that the sender is gone, so it goes on.
             let _ = self.wait.recv();
         }
         self.memory.write(bytes)
@@ -170,7 +170,7 @@ fn a_writer_that_hangs_holds_up_snapshots_and_nothing_that_records() {
     while hangs.try_recv().is_err() {
         (0..1_000).for_each(|_| leaf());
     }
-    // Whoever records goes on; whoever asks waits for the disk of the trace.
+    // Recording threads go on; a request to the recorder waits for the trace's disk.
     instant!("meanwhile");
     let (taken, is_taken) = channel();
     thread::scope(|scope| {
@@ -187,7 +187,7 @@ fn a_writer_that_hangs_holds_up_snapshots_and_nothing_that_records() {
     assert!(has(&snapshot(&recorder), "! still"));
 }
 
-/// The dumps in a folder; what is not whole yet is one, too.
+/// The dumps in a folder, including those that are not complete yet.
 fn names(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).expect("it was made").map(|entry| entry.expect("a name"));
     let mut names: Vec<_> =
@@ -196,7 +196,7 @@ fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-/// What is run several times at once.
+/// Not a test: the process that runs several times at once.
 #[test]
 fn one_of_many() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
@@ -211,7 +211,7 @@ fn one_of_many() {
         assert!(thread::spawn(|| panic!("on purpose")).join().is_err());
     }
     recorder.stop();
-    // All that it has begun to write it has ended to write: it has nothing else to do.
+    // It ends only when all its dumps are written.
     wait_until("its threads end", || common::thread_count() <= Some(2));
 }
 
@@ -241,7 +241,7 @@ fn a_file_in_use_is_left_alone_and_a_second_file_without_its_first_is_kept() {
     let _alone = alone();
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("one.trace");
-    // Somebody has removed the trace of a process that was killed, and not what lies beside it.
+    // Somebody has removed the trace of a killed process, but not the file beside it.
     fs::write(dir.path().join("one.trace.live"), "what is left").expect("a small file");
     let trace = start_file_with(annotated(), &path).expect("nobody writes there");
     instant!("one");
@@ -250,7 +250,7 @@ fn a_file_in_use_is_left_alone_and_a_second_file_without_its_first_is_kept() {
     assert!(has(&whole(&fs::read(&path).expect("it is there")), "! one"));
     let kept = fs::read_to_string(dir.path().join("one.trace.old.live"));
     assert_eq!(kept.expect("it is there"), "what is left");
-    // One trace runs in a process: another one is refused before it touches a file.
+    // A process has one trace: a second one is refused before it touches a file.
     let before = fs::read(&path).expect("it is there");
     let trace = start_with(annotated(), io::sink()).expect("none is running");
     for name in ["one.trace", "two.trace"] {

@@ -1,4 +1,4 @@
-//! The bridge to criterion: each benchmark that is profiled leaves a trace in its folder.
+//! The bridge to criterion: each benchmark that is profiled writes a trace to its folder.
 
 mod common;
 
@@ -11,7 +11,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-/// Slow, for criterion runs it as often as it can.
+/// Slow, because criterion runs it as often as it can.
 #[exectrace::traced]
 fn benchmarked() {
     std::thread::sleep(Duration::from_micros(100));
@@ -40,7 +40,7 @@ fn each_benchmark_that_is_profiled_has_a_trace() {
     }
 }
 
-/// A link in the way, a FIFO that nobody reads from, and a file that everybody may write.
+/// The trace's path is a link, a FIFO without a reader, or a file that everybody may write.
 #[test]
 #[cfg(unix)]
 fn the_trace_is_a_file_of_its_owner_alone_or_there_is_none() {
@@ -76,7 +76,7 @@ fn the_trace_is_a_file_of_its_owner_alone_or_there_is_none() {
     assert_eq!(fs::read_dir(at("older")).expect("it is there").count(), 1, "nothing beside it");
 }
 
-/// Says to this program that it is to go on though nobody hears it.
+/// Tells this program to run with a closed standard error.
 const UNHEARD: &str = "EXECTRACE_TEST_UNHEARD";
 
 #[test]
@@ -91,7 +91,7 @@ fn benchmarks_go_on_where_standard_error_is_closed() {
     }
     let program = std::env::current_exe().expect("this program has a path");
     let mut command = std::process::Command::new(program);
-    // Its own output is not captured, or what it says would not come to the pipe.
+    // Without capturing, so that its messages reach the pipe.
     command.args([TEST, "--exact", "--nocapture"]).env(UNHEARD, "");
     let (reader, writer) = std::io::pipe().expect("there is one");
     drop(reader);

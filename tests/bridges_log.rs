@@ -1,5 +1,5 @@
-//! Records of `log` in a trace, through the logger. A program has one logger, so the test that
-//! installs it is one.
+//! Records of `log` in a trace, through the logger. A program has one logger, so one test installs
+//! it and checks everything.
 
 mod common;
 
@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-/// Keeps what is passed on to it, of warnings and worse.
+/// Keeps the records that are passed on to it, from level warning on.
 #[derive(Clone, Default)]
 struct Kept(Arc<Mutex<Vec<String>>>);
 

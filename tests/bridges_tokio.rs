@@ -1,6 +1,8 @@
-//! Tasks, threads and queues of tokio in a trace. What is recorded of a task that was spawned
-//! through the bridge is the same on every runtime; `bridges_tokio_hooks` has what is told beyond
-//! that under `--cfg tokio_unstable`, and runs this file, too.
+//! Tasks, threads and queues of tokio in a trace. A task spawned through the bridge is recorded in
+//! the same way on every runtime. `bridges_tokio_hooks` checks what `--cfg tokio_unstable` adds,
+//! and runs this file, too.
+//!
+//! Long, because its tests share helpers, and each file here is linked as a program of its own.
 
 mod common;
 
@@ -21,7 +23,7 @@ use tokio::task::{JoinSet, LocalSet, yield_now};
 use trace_format::event::{EventKind, Outcome};
 use trace_format::id::StackId;
 
-/// Every kind of runtime: of one and of more threads, as it is and instrumented.
+/// Every kind of runtime: with one and with more threads, plain and instrumented.
 fn runtimes() -> [Runtime; 4] {
     let kinds: [fn() -> Builder; 2] = [Builder::new_current_thread, Builder::new_multi_thread];
     let build = |builder: &mut Builder| {
@@ -43,8 +45,8 @@ fn multi(name: &str) -> Runtime {
     runtime
 }
 
-/// Waits until both workers have begun. A thread for what blocks that begins before one of them is
-/// taken for a worker, and has no name of its own.
+/// Waits until both workers have begun. A blocking thread that begins before one of them would be
+/// taken for a worker, and get no name.
 #[cfg(not(tokio_unstable))]
 fn wait_for_workers(runtime: &Runtime) {
     let both = Arc::new(Barrier::new(2));
@@ -59,7 +61,7 @@ fn wait_for_workers(runtime: &Runtime) {
     });
 }
 
-/// The same, with no task: it would be in the trace of another test.
+/// The same without a task, which would be in the trace of another test.
 #[cfg(tokio_unstable)]
 fn wait_for_workers(runtime: &Runtime) {
     let metrics = runtime.metrics();
@@ -67,12 +69,13 @@ fn wait_for_workers(runtime: &Runtime) {
     common::waiting::wait_until("both have parked", || (0..2).all(has_parked));
 }
 
-/// The name of the test's own thread. Others may record: idle workers of other tests' runtimes.
+/// The name of the test's own thread. Idle workers of other tests' runtimes may record, too.
 fn here() -> String {
     std::thread::current().name().expect("tests have names").to_owned()
 }
 
-/// Sleeps until it has waited: a worker may be so late that the time is over before the first poll.
+/// Sleeps until it has really waited: a worker may be so late that the time is over before the
+/// first poll.
 async fn sleeper() {
     let mut has_waited = false;
     while !has_waited {
@@ -86,8 +89,8 @@ async fn sleeper() {
     }
 }
 
-/// Checks the polls of a [`sleeper`]: it has waited, and there is a wake for each time that it was
-/// polled again. A timer that fires while the task registers for it wakes it once more.
+/// Checks the polls of a [`sleeper`]: it has waited, and was woken before each further poll. A
+/// timer that fires while the task registers for it wakes it once more.
 fn check_sleeper(life: &Life) {
     assert!(life.polls >= 2 && life.wakes.len() as u32 >= life.polls - 1, "{life:?}");
     let is_known = life.waits.iter().any(|&stack| stack != StackId(0));
@@ -104,7 +107,7 @@ async fn send(sender: mpsc::Sender<u8>) {
     sender.send(7).await.expect("somebody receives");
 }
 
-/// Where `parent` spawns: the line of each.
+/// The lines in which `parent` spawns.
 const SPAWNS: u32 = line!() + 4;
 
 async fn parent() -> u8 {
@@ -167,7 +170,7 @@ fn check_program(recorded: &Recorded) {
 }
 
 #[test]
-fn who_wakes_whom_is_known_on_one_thread_to_the_event() {
+fn on_one_thread_wakes_are_exact_to_the_event() {
     let runtime = Builder::new_current_thread().build().expect("it can be built");
     let recorded = record(|| {
         runtime.block_on(async {
@@ -246,7 +249,7 @@ fn a_join_set_and_a_handle_spawn_traced_tasks() {
 }
 
 #[test]
-fn tasks_and_blocking_threads_work_for_the_task_of_whoever_spawns_them() {
+fn tasks_and_blocking_threads_work_for_the_spawners_task() {
     let runtime = multi("working");
     let recorded = record(|| {
         let task = Task::new("request");
@@ -287,11 +290,11 @@ fn tasks_before_across_and_after_a_trace_harm_nothing() {
         let (go, wait) = oneshot::channel();
         let (arrive, arrives) = oneshot::channel();
         let (on, last) = oneshot::channel();
-        // All over before the trace begins.
+        // All tasks end before the trace begins.
         runtime.block_on(async { traced::spawn_named("before", yielder()).await }).expect("done");
         let across = async {
             wait.await.expect("it comes");
-            // In the next poll, the one in which that came is over and recorded.
+            // When the next poll runs, the poll that received the message is over and recorded.
             yield_now().await;
             arrive.send(()).expect("it waits");
             last.await.expect("it comes");
@@ -309,7 +312,7 @@ fn tasks_before_across_and_after_a_trace_harm_nothing() {
                 arrives.await.expect("it comes");
             });
         });
-        // The trace is over; they go on.
+        // The trace is over; the tasks go on.
         on.send(()).expect("it waits");
         runtime.block_on(across).expect("no panic");
         runtime.block_on(outlives.expect("it was spawned")).expect("no panic");
@@ -317,7 +320,7 @@ fn tasks_before_across_and_after_a_trace_harm_nothing() {
         let names: BTreeSet<_> = lives.values().map(|life| life.name.as_str()).collect();
         assert_eq!(names, BTreeSet::from(["across", "outlives", "within"]));
         let across = one(&lives, "across");
-        // A worker may be so late that the first poll is within the trace, and the last one is not.
+        // A worker may be so late that the first poll is in the trace, but not the last one.
         assert!(matches!(across.polls, 1..=3) && across.ends.is_empty(), "{across:?}");
         assert!(across.begins > 0 && across.spawns == 0, "{across:?}");
         assert_eq!(one(&lives, "within").ends, [Outcome::Returned]);
@@ -359,7 +362,7 @@ fn threads_keep_their_names_from_trace_to_trace() {
             let work = || instant!("here");
             runtime.block_on(async { tokio::task::spawn_blocking(work).await }).expect("no panic");
         });
-        // A thread that is late to rest is not asked again: then there is one more.
+        // tokio does not reuse a thread that is late to become idle: then there is one more.
         let threads = common::lines::of_threads(&recorded.trace);
         let here = threads.iter().filter(|(_, lines)| lines.contains(&"! here".to_owned()));
         let names: Vec<_> = here.map(|(name, _)| name.as_str()).collect();

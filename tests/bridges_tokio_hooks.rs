@@ -1,5 +1,5 @@
-//! What tokio tells of every task under `--cfg tokio_unstable`: those that nobody has annotated are
-//! in the trace, too. Nothing without it; `bridges_unstable` builds and runs this.
+//! What tokio reports of every task under `--cfg tokio_unstable`: tasks without annotations are in
+//! the trace, too. Empty without that setting; `bridges_unstable` builds and runs this.
 
 #![cfg(tokio_unstable)]
 
@@ -20,13 +20,13 @@ use tokio::sync::oneshot;
 use tokio::task::{LocalSet, yield_now};
 use trace_format::event::Outcome;
 
-/// To be dropped before the trace stops: who is joined wakes before its last poll is over.
+/// Drop it before the trace stops: a joined task wakes the joiner before its last poll is over.
 fn runtime(name: &str) -> Runtime {
     let mut builder = Builder::new_multi_thread();
     builder.worker_threads(2).enable_time().traced_as(name).build().expect("it can be built")
 }
 
-/// `future`, which says when it is polled first.
+/// Wraps `future`, so that it reports its first poll.
 fn counted<F: Future>(
     polled: &Arc<AtomicU32>,
     future: F,
@@ -65,7 +65,7 @@ fn tasks_of_tokios_own_spawn_are_futures_called_by_their_place() {
     assert_eq!(lives.len(), 1, "a blocking function is none");
 }
 
-/// Waits at a gate, and says so when it has been there.
+/// Waits at a gate, and reports that it does.
 #[traced]
 async fn waits(mut gate: oneshot::Receiver<()>, arrive: oneshot::Sender<()>) {
     let mut arrive = Some(arrive);
@@ -112,7 +112,7 @@ fn spawns_and_wakes_inside_a_poll_that_is_hooked_are_by_that_task() {
                 let mut open = Some(open);
                 let joined = poll_fn(|context| {
                     let polled = Pin::new(&mut inner).poll(context);
-                    // Not before it is waited for.
+                    // The gate opens only when the task waits for it.
                     if let Some(open) = open.take() {
                         open.send(()).expect("it waits");
                     }
@@ -179,8 +179,8 @@ fn a_task_is_told_again_to_readers_that_start_later() {
         runtime.block_on(async {
             let begun = || waiting::tables(&waiting::written()).generations.len();
             let ticking = tokio::spawn(async move {
-                // A poll tells all generations at once that have begun since the last one; three of
-                // them are enough for one poll that does, however late it is.
+                // After three further generations, one poll has defined the task in one of them,
+                // however late that poll was.
                 for _ in 0..8 {
                     let before = begun();
                     while begun() == before {

@@ -1,4 +1,4 @@
-//! Where tasks of tokio wait, by the names of what they wait in.
+//! Where tasks of tokio wait, by the names of the functions that they wait in.
 
 mod common;
 

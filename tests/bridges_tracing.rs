@@ -1,5 +1,7 @@
-//! Spans and events of `tracing` in a trace: regions, tasks and messages, wherever spans are
-//! entered and in whatever order they are left.
+//! Spans and events of `tracing` in a trace: regions, tasks and messages, on any thread, and for
+//! spans left in any order.
+//!
+//! Long, because its tests share helpers, and each file here is linked as a program of its own.
 
 mod common;
 
@@ -22,7 +24,7 @@ fn plain() -> Dispatch {
     Dispatch::new(registry().with(layer()))
 }
 
-/// What `act` records through `dispatch`, which it gets for other threads.
+/// Records `act` with `dispatch` as its subscriber; `act` gets it for other threads.
 fn record_through(dispatch: &Dispatch, act: impl FnOnce(&Dispatch)) -> Recorded {
     record(|| with_default(dispatch, || act(dispatch)))
 }
@@ -50,7 +52,7 @@ impl fmt::Display for Printed {
     }
 }
 
-/// A writer that remembers, for the text layer beside ours.
+/// A writer that keeps everything, for the text layer beside ours.
 #[derive(Clone, Default)]
 struct Text(Arc<Mutex<Vec<u8>>>);
 
@@ -117,7 +119,7 @@ fn an_instrumented_future_is_a_region_for_each_poll() {
     let two = ["+ work(id=7i)", &line("after"), "-"];
     assert_eq!(recorded.lines_of("one"), one);
     assert_eq!(recorded.lines_of("two"), two);
-    // What the future holds is dropped inside the span, says `tracing`.
+    // `tracing` drops the content of the future inside the span.
     assert_eq!(recorded.lines_of(&here()), ["+ work(id=7i)", "-"]);
 }
 
@@ -237,7 +239,7 @@ fn traces_may_start_and_stop_inside_spans() {
         let entered = outer.enter();
         let older = record_here(annotated(), || {
             info_span!("inner", n = 2).in_scope(|| ());
-            // It was entered before the trace began: leaving it is nothing that was recorded.
+            // The span was entered before the trace began, so leaving it is not recorded.
             drop(entered);
             outer.in_scope(|| ());
         });
@@ -251,7 +253,7 @@ fn traces_may_start_and_stop_inside_spans() {
         assert_eq!(stopped.lines(), ["+ span", "! inside"]);
         let next = record_here(annotated(), || {
             info_span!("next").in_scope(|| ());
-            // Of the trace before.
+            // Left over from the trace before.
             left = None;
             info_span!("next").in_scope(|| ());
         });
@@ -406,7 +408,7 @@ fn a_thread_has_a_bounded_number_of_spans_that_it_is_in() {
 
 #[test]
 fn spans_of_two_registries_are_told_apart() {
-    // Fresh registries give the same ids.
+    // New registries give the same ids.
     let (one, other) = (plain(), plain());
     let recorded = record(|| {
         let outer = with_default(&one, || info_span!("outer").entered());

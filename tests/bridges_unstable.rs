@@ -1,12 +1,12 @@
-//! The bridge to tokio under `--cfg tokio_unstable`, which a whole build has or has not: a package
-//! in the build folder, with this workspace's lock file, runs `bridges_tokio` and
-//! `bridges_tokio_hooks` that way, offline.
+//! The bridge to tokio under `--cfg tokio_unstable`. That setting applies to a whole build, so this
+//! test builds a package in the build folder, offline and with this workspace's lock file, and runs
+//! `bridges_tokio` and `bridges_tokio_hooks` there.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// What the package is; `ROOT` is this workspace.
+/// The package's manifest; `ROOT` is this workspace.
 const MANIFEST: &str = r#"
 [workspace]
 

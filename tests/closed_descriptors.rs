@@ -1,6 +1,6 @@
-//! A program that closes all descriptors it does not know, as daemons do, and opens files of its
-//! own, which get the numbers of the recorder's: those are left alone, and what can't be written
-//! any more is told and counted.
+//! A program closes all descriptors that it does not know, as daemons do, and opens its own files,
+//! which get the recorder's numbers. The recorder does not touch those files, and reports and
+//! counts the events that it cannot write any more.
 //!
 //! May contain `unsafe`: closing a descriptor by its number is.
 #![cfg(unix)]
@@ -17,7 +17,7 @@ use std::path::Path;
 
 const EVENTS: u64 = 1_000;
 
-/// More than the recorder has descriptors.
+/// Number of files; the recorder has fewer descriptors.
 const FILES: usize = 16;
 
 const TEXT: &[u8] = b"the program's own";
@@ -28,11 +28,11 @@ fn before() {}
 #[traced]
 fn after() {}
 
-/// Closes what others have opened, too.
+/// Closes every descriptor, also those of the recorder.
 fn close_all() {
     for descriptor in 3..256 {
-        // SAFETY: `close` takes a number. Whose descriptors these are is what is tested; of this
-        // process's own none is used later.
+        // SAFETY: `close` takes a number. The test is about closing descriptors of others; this
+        // process uses none of its own later.
         unsafe { libc::close(descriptor) };
     }
 }
@@ -53,7 +53,7 @@ impl Own {
         Self((0..FILES).map(open).collect())
     }
 
-    /// All are as they were left, and still open.
+    /// Checks that all files are unchanged, and still open.
     fn check(mut self) {
         for file in &mut self.0 {
             let at = file.stream_position().expect("it is open");
@@ -66,7 +66,7 @@ impl Own {
     }
 }
 
-/// Records, closes everything, and records on; what stopping says.
+/// Records, closes everything, and records on. Returns what `stop` reports.
 fn run(start: impl FnOnce(&Path) -> Trace) -> Report {
     let folder = tempfile::tempdir().expect("a folder");
     let trace = start(&folder.path().join("out.trace"));

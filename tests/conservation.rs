@@ -1,15 +1,18 @@
-//! Nothing is lost silently: what an output has and what it reports as lost are all that was
-//! recorded while it was written, and no event is there twice.
+//! Nothing is lost silently: the events in an output and those that it reports as lost are all that
+//! were recorded while it was written, and no event is there twice.
 //!
-//! Threads number their events. With little memory some are lost: so many numbers are missing as
-//! the output says, of that thread and in that output. Numbers that are missing before a thread's
-//! first are of the time when it could not be attached; no thread counts those, the whole does.
+//! Threads number their events. With little memory some are lost: for each thread, an output must
+//! lack exactly as many numbers as it reports. Numbers that are missing before a thread's first
+//! event are from the time when the thread could not be attached; only the total of the trace
+//! counts those.
 //!
 //! After a kill the losses since a thread's last batch are not reported (FORMAT.md, section 11),
 //! but no event is there twice, and none is missing in between without a report. If threads wait
-//! for memory, nothing is lost: all that was recorded before the kill is there.
+//! for memory, nothing is lost: everything that was recorded before the kill is there.
 //!
 //! `EXECTRACE_TEST_SOAK=N` does N times as much, `EXECTRACE_TEST_SEED=N` repeats a run.
+//!
+//! Long, because its tests share helpers, and each file here is linked as a program of its own.
 
 mod common;
 
@@ -30,17 +33,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use trace_format::event::EventKind;
 use trace_format::value::Value;
 
-/// Says to this program that it is the one to be killed: what it writes, where, and from which
-/// seed.
+/// Set in the process that is to be killed: what it writes, where, and with which seed.
 const ROLE: &str = "EXECTRACE_TEST_CONSERVE";
 
-/// What one does that is to be killed and has to lose nothing.
+/// The role of a process that is to be killed and must lose nothing.
 const WAITS: &str = "waits";
 
-/// Threads that work all the time.
+/// Number of threads that work all the time.
 const WORKERS: u64 = 4;
 
-/// Threads there may be in a round.
+/// Maximum number of threads in a round.
 const THREADS_MAX: usize = 512;
 
 fn rounds(count: u64) -> u64 {
@@ -48,7 +50,7 @@ fn rounds(count: u64) -> u64 {
     count * soak.unwrap_or(1)
 }
 
-/// Numbers that look random, from a seed that is printed.
+/// Pseudo-random numbers from a seed that is printed.
 #[derive(Clone, Debug)]
 struct Random(u64);
 
@@ -73,7 +75,7 @@ impl Random {
     }
 }
 
-/// With so little memory that the collector can't keep up.
+/// Options with so little memory that the collector cannot keep up.
 fn little(random: &mut Random) -> Options {
     let memory = [128 << 10, 256 << 10, 1 << 20][random.below(3) as usize];
     annotated().memory_max(memory).generation(Duration::from_millis(10 + random.below(60)))
@@ -82,10 +84,10 @@ fn little(random: &mut Random) -> Options {
 /// Threads that number their events: some that stay, and some that come and go.
 #[derive(Debug)]
 struct Crew {
-    /// By thread, how many events it has recorded.
+    /// Number of events that each thread has recorded.
     far: Vec<AtomicU64>,
     next: AtomicU64,
-    /// Held for reading by who records; taken for writing, everybody rests.
+    /// Threads hold it for reading while they record; while it is held for writing, all rest.
     rest: RwLock<()>,
     is_over: AtomicBool,
 }
@@ -105,7 +107,7 @@ impl Crew {
         self.is_over.load(Ordering::Relaxed)
     }
 
-    /// Records some events of the thread.
+    /// Records `count` events of the thread `who`.
     fn burst(&self, who: u64, count: u64) {
         let far = &self.far[who as usize];
         for _ in 0..count {
@@ -119,8 +121,8 @@ impl Crew {
         self.rest.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets all of them work until each has recorded so many events, or it is over; `between` is
-    /// called by those that stay, after some events.
+    /// Runs all threads until each has recorded `events` events, or until the crew is told to end.
+    /// The threads that stay call `between` after some events.
     fn work(&self, events: u64, mut random: Random, between: impl Fn(u64) + Sync) {
         std::thread::scope(|scope| {
             for who in 0..WORKERS {
@@ -159,14 +161,14 @@ fn named(who: u64) -> std::thread::Builder {
     std::thread::Builder::new().name(format!("w{who}"))
 }
 
-/// What one output has of one thread.
+/// The events of one thread in one output.
 #[derive(Clone, Default)]
 struct Seen {
     numbers: Vec<u64>,
-    /// Losses that were reported before the first number, and all.
+    /// Losses reported before the first number, and all reported losses.
     reported_before: u64,
     reported: u64,
-    /// The thread's total.
+    /// The thread's total of lost events.
     lost: u64,
 }
 
@@ -180,7 +182,7 @@ impl fmt::Debug for Seen {
 }
 
 impl Seen {
-    /// Numbers that are missing between the first and the last.
+    /// Number of missing numbers between the first and the last.
     fn gaps(&self) -> u64 {
         let (Some(first), Some(last)) = (self.numbers.first(), self.numbers.last()) else {
             return 0;
@@ -189,7 +191,7 @@ impl Seen {
     }
 }
 
-/// By the number of the thread.
+/// What an output has of each thread, by the thread's number.
 fn seen(trace: &Decoded) -> BTreeMap<u64, Seen> {
     let mut all = BTreeMap::<u64, Seen>::new();
     for thread in trace.tables.threads.values() {
@@ -225,7 +227,7 @@ fn seen(trace: &Decoded) -> BTreeMap<u64, Seen> {
     all
 }
 
-/// What the whole output has lost, and of that what no thread counts.
+/// The losses of the whole output, and the part that no thread counts.
 fn lost(trace: &Decoded) -> (u64, u64) {
     let all = trace.tables.stop.expect("it was stopped").dropped_events;
     let ends = trace.tables.threads.values().filter_map(|thread| thread.end);
@@ -240,7 +242,8 @@ fn whole(bytes: &[u8]) -> Decoded {
     trace
 }
 
-/// Checks an output that was there from the first event to the last. How many were lost.
+/// Checks an output that was written from the first event to the last. Returns the number of lost
+/// events.
 fn check_all(trace: &Decoded, far: &[u64]) -> u64 {
     let all = seen(trace);
     let mut unattached = 0;
@@ -290,14 +293,14 @@ impl Write for Gated {
 }
 
 #[test]
-fn a_writer_gets_or_is_told_of_every_event() {
+fn a_writer_gets_every_event_or_a_report_of_its_loss() {
     let _alone = alone();
     let mut random = Random::new();
     for _ in 0..rounds(6) {
         let (crew, writer) = (Crew::new(), Gated::default());
         let options = little(&mut random).memory_max(256 << 10);
         let trace = start_with(options, writer.clone()).expect("none is running");
-        // Half of the events find a writer that does not move.
+        // For half of the events the writer waits.
         writer.set(true);
         let half = 20_000;
         crew.work(2 * half, random.clone(), |who| {
@@ -334,14 +337,14 @@ fn a_file_has_or_reports_every_event() {
     }
 }
 
-/// Checks what each part says of its own losses; all that is lost.
+/// Checks the losses that each part reports. Returns the total.
 fn check_parts(parts: &[Decoded], far: &[u64]) -> u64 {
     let all: Vec<_> = parts.iter().map(seen).collect();
     for (who, &far) in far.iter().enumerate() {
         let of_part = |part: &BTreeMap<u64, Seen>| part.get(&(who as u64)).cloned();
         let of_parts: Vec<Seen> = all.iter().filter_map(of_part).collect();
         let first = of_parts.iter().find_map(|seen| seen.numbers.first().copied());
-        // How many are missing in front of what is read next, and how many were lost by then.
+        // The missing events before the next one read, and the losses reported by then.
         let (mut next, mut missing, mut lost) = (first.unwrap_or(far), 0, 0);
         for (at, seen) in of_parts.iter().enumerate() {
             lost += seen.lost;
@@ -387,8 +390,8 @@ fn parts_have_or_report_every_event_each_its_own() {
     assert!(count > 6, "the traces went on in other files");
 }
 
-/// Checks an output that begins or ends, or both, while all rest: `from` and `to` say how far each
-/// thread was then.
+/// Checks an output that begins or ends, or both, while all threads rest: `from` and `to` have the
+/// number of events of each thread at those moments.
 fn check_window(trace: &Decoded, from: &[u64], to: &[u64]) {
     let all = seen(trace);
     for (&who, seen) in &all {
@@ -398,14 +401,15 @@ fn check_window(trace: &Decoded, from: &[u64], to: &[u64]) {
         };
         assert!(first >= from[who as usize], "w{who} has {first}, from before it began");
         assert!(last < to, "w{who} has {last} of {to}");
-        // What is reported in front was lost before, or when the thread had just begun here.
+        // Losses reported before the first event happened earlier, or when the thread had just
+        // begun here.
         let missing = seen.reported_before + seen.gaps() + (to - 1 - last);
         assert_eq!(seen.lost, missing, "w{who}, from {} to {to}: {seen:?}", from[who as usize]);
     }
     lost(trace);
 }
 
-/// Lets a crew work, and does something again and again while it rests.
+/// Runs a crew, and calls `act` several times while the crew rests.
 fn while_working(random: &Random, times: u64, mut act: impl FnMut(&Crew)) -> Vec<u64> {
     let crew = Crew::new();
     std::thread::scope(|scope| {
@@ -485,7 +489,8 @@ fn a_trace_beside_a_recorder_has_or_reports_what_was_recorded_in_its_time() {
     }
 }
 
-/// What a process does that is to be killed. It writes how far each thread has come into a file.
+/// Not a test: the process that is to be killed. It writes each thread's number of events to a
+/// file.
 #[test]
 fn one_that_is_killed() {
     let Ok(role) = std::env::var(ROLE) else { return };
@@ -517,7 +522,7 @@ fn one_that_is_killed() {
     drop((trace, recorder));
 }
 
-/// Kills one at some moment, and checks what it has left. How many events that is.
+/// Kills such a process at some moment, and checks what it has left. Returns the number of events.
 fn kill(what: &str, random: &mut Random) -> u64 {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("app.trace");
@@ -527,7 +532,7 @@ fn kill(what: &str, random: &mut Random) -> u64 {
     command.env(ROLE, format!("{what} {} {}", random.next() | 1, path.display()));
     let mut child = command.spawn().expect("it can be started");
     let said = folder.path().join("app.trace.far");
-    // From its first word on, at any time.
+    // At any time after its first line.
     while std::fs::metadata(&said).map_or(0, |it| it.len()) < 8 {
         assert!(child.try_wait().expect("it is ours").is_none(), "it works until it is killed");
         std::thread::yield_now();
@@ -547,8 +552,8 @@ fn kill(what: &str, random: &mut Random) -> u64 {
         let distinct: BTreeSet<_> = seen.numbers.iter().collect();
         assert_eq!(distinct.len(), seen.numbers.len(), "{what}: w{who} has an event twice");
         assert!(seen.numbers.is_sorted(), "{what}: w{who} is in order");
-        // Where parts begin faster than a thread gets another batch, some of its events are in
-        // neither; the thread's total would have said so.
+        // If parts begin faster than a thread gets another batch, some of its events are in neither
+        // part; the thread's total would have reported them.
         let is_too_late = what == "parts" && seen.gaps() > seen.reported;
         let is_told = seen.gaps() == seen.reported || is_too_late;
         assert!(is_told, "{what}: w{who}, {} missing: {seen:?}", seen.gaps());

@@ -1,4 +1,4 @@
-//! A trace in a file survives whatever ends its process: every event that was committed is there.
+//! A trace to a file survives every end of its process: every committed event is there.
 
 mod common;
 
@@ -13,17 +13,17 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Says to this program that it is the one to be killed: how, and where to write.
+/// Set in the process that is to end: how it ends, and where it writes.
 const ROLE: &str = "EXECTRACE_TEST_CRASH";
 
-/// What ends, in a process of its own: it says on standard error how far it has come.
+/// Not a test: the process that ends. It prints its steps to standard error.
 #[test]
 fn one_that_ends() {
     let Ok(role) = std::env::var(ROLE) else { return };
     let (how, path) = role.split_once(' ').expect("how and where");
     let (manner, how) = how.split_once('-').unwrap_or(("", how));
-    // So little memory that batches go round and round; so long a generation that the collector
-    // comes seldom.
+    // So little memory that batches are reused often, and such long generations that the collector
+    // works seldom.
     let options = annotated().memory_max(8 << 20);
     let _recorder = (manner == "late").then(|| {
         instant!("before");
@@ -78,7 +78,7 @@ fn begin(how: &str, path: &Path) -> (Child, BufReader<ChildStderr>) {
     (child, said)
 }
 
-/// The step that a line tells.
+/// The step that a line has.
 fn far_of(line: &str) -> u64 {
     let (_, n) = line.trim().split_once(' ').expect("a thread, and a step");
     n.parse().expect("a number")
@@ -93,13 +93,13 @@ fn every_event_that_was_committed_before_a_kill_is_there() {
         let path = folder.path().join(format!("{round}.trace"));
         let manner = ["wait", "late-wait", "rotating-wait", "mapped-wait"][round % 4];
         let (mut child, mut said) = begin(manner, &path);
-        // From its first word on, at any time.
+        // At any time after its first line.
         let mut first = String::new();
         said.read_line(&mut first).expect("a pipe");
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        // In every second round they are far by then.
+        // In every second round the threads have made many steps by then.
         while round % 8 >= 4 && far_of(&first) < 1_000 {
             first.clear();
             said.read_line(&mut first).expect("a pipe");
@@ -126,7 +126,7 @@ fn every_way_to_end_leaves_a_trace() {
         child.wait().expect("it has ended");
         assert_eq!(far.len(), 2, "{how}: both threads have worked");
         check(&path, &far);
-        // The tool takes what lies beside it, too.
+        // The tool reads the file beside the trace, too.
         let opened = trace_tool::source::open(&path).expect("a trace").trace;
         assert_eq!(
             opened.tables().threads.len(),
@@ -170,7 +170,7 @@ fn two_processes_do_not_write_one_file() {
     assert!(matches!(refused, Err(StartError::InUse(ref it)) if *it == path), "{refused:?}");
     child.kill().expect("it runs");
     child.wait().expect("it has ended");
-    // What it has left is kept when the next one comes.
+    // What the process has left is kept when the next one starts.
     let trace = start_file_with(annotated(), &path).expect("nobody writes to it any more");
     instant!("one");
     trace.stop().expect("the disk takes it");
@@ -186,7 +186,7 @@ fn no_room_is_an_error_at_the_start() {
     let refused = start_file_with(Options::new().memory_max(1 << 46), &path);
     assert!(matches!(refused, Err(StartError::File(..))), "{refused:?}");
     assert!(!live_of(&path).exists(), "nothing is left that is of no use");
-    // Files that processes have open which are just being forked stay open for a while.
+    // Other tests fork processes, which inherit open files and keep them open for a while.
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {

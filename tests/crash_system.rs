@@ -1,5 +1,5 @@
-//! A process that the system ends for want of memory, or that replaces itself: what it had recorded
-//! by then is there.
+//! A process that the system kills because memory is used up, or that replaces itself by `exec`:
+//! everything that it had recorded by then is there.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -19,20 +19,20 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-/// Says to this program what it is to do, and where to write.
+/// Tells this program what to do, and where to write.
 const ROLE: &str = "EXECTRACE_TEST_CRASH_SYSTEM";
 
-/// The group whose limits hold for it, if there is one.
+/// The control group that it joins, if there is one.
 const GROUP: &str = "EXECTRACE_TEST_GROUP";
 
 const MIB: usize = 1 << 20;
 
-/// A group of processes with a limit of memory of its own; it goes when dropped.
+/// A control group with a memory limit; removed when dropped.
 struct Group(PathBuf);
 
 impl Group {
-    /// One within this process's own, so that whatever limits that holds, too. `None` where groups
-    /// can't be made.
+    /// Makes a group inside this process's group, so that the limits of that apply, too. `None`
+    /// where groups cannot be made.
     fn new(bytes: usize) -> Option<Self> {
         let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
         // Version 1 has a hierarchy for memory, version 2 one for everything.
@@ -57,7 +57,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // One whose last process has just ended may be busy for a moment.
+        // A group whose last process has just ended may be busy for a moment.
         for _ in 0..100 {
             if fs::remove_dir(&self.0).is_ok() {
                 return;
@@ -68,7 +68,7 @@ impl Drop for Group {
     }
 }
 
-/// What is run in processes of its own.
+/// Not a test: what runs in processes of its own.
 #[test]
 fn one_that_ends() {
     let Ok(told) = std::env::var(ROLE) else { return };
@@ -90,7 +90,7 @@ fn role(what: &str, path: &Path) -> Command {
     command
 }
 
-/// Two threads that record steps, and say how far they have come.
+/// Starts two threads that record steps, and print them.
 fn begin_work() {
     for thread in 0..2 {
         let builder = std::thread::Builder::new().name(format!("worker-{thread}"));
@@ -99,7 +99,7 @@ fn begin_work() {
     wait_for_steps(1_000);
 }
 
-/// Takes memory until there is none.
+/// Uses up the memory.
 fn fill_memory(path: &Path) {
     match std::env::var(GROUP) {
         Ok(group) => {
@@ -144,7 +144,7 @@ fn one_that_the_kernel_kills_for_want_of_memory_leaves_all_that_it_recorded() {
     }
 }
 
-/// Records more than there is memory for.
+/// Records more than fits into memory.
 fn little_memory(path: &Path) {
     limits::one_arena();
     for recorder in [false, true] {
@@ -161,7 +161,7 @@ fn little_memory(path: &Path) {
         if !recorder {
             limits::set(libc::RLIMIT_AS, limits::address_space() + 4 * MIB as u64);
         }
-        // Bytes, more than there is room for, and those that tell when.
+        // Each event has a number, and a text that uses up the memory.
         let text = "x".repeat(1_000);
         for n in 0..200_000_u64 {
             instant!("step", n, text = text.as_str());
@@ -194,11 +194,11 @@ fn a_recorder_that_gets_no_memory_drops_and_does_not_end_the_program() {
     assert!(kept.complete && kept.events_told() > 1_000, "the last of it is there");
 }
 
-/// Records, and becomes another program.
+/// Records, and then replaces itself by another program.
 fn replace(path: &Path, next: impl FnOnce(&Path) -> std::io::Error) {
     let trace = start_file_with(annotated().memory_max(MIB), path).expect("the folder is there");
     begin_work();
-    // Names are the collector's to write.
+    // The collector writes the names of threads.
     wait_until("both have names", || {
         let tables = tables_of(&fs::read(path).expect("it is there"));
         let named = tables.threads.values().filter(|thread| thread.name.starts_with("worker-"));
@@ -214,11 +214,11 @@ fn a_process_that_becomes_another_program_leaves_what_it_recorded() {
     let path = folder.path().join("replaced.trace");
     let mut child = role("replace", &path).stderr(Stdio::piped()).spawn().expect("it starts");
     let said = BufReader::new(child.stderr.take().expect("it is piped"));
-    // Both say how far they have come: the second one less than the first, or more.
+    // Both programs print their steps: the second one fewer than the first, or more.
     let far = reported(said);
     assert!(child.wait().expect("it has ended").success());
     assert_eq!(far.len(), 2, "both threads have worked");
-    // The second one has found what the first one has left, and has kept it.
+    // The second program has found the first one's trace, and kept it.
     let old = folder.path().join("replaced.trace.old");
     assert!(live_of(&old).exists());
     for path in [&old, &path] {

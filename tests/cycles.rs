@@ -1,5 +1,5 @@
-//! A thousand starts and stops, of traces, recorders and both, among threads that come and go:
-//! nothing is left over of them.
+//! A thousand starts and stops of traces, flight recorders and both, while threads come and go:
+//! nothing is left over.
 //!
 //! `EXECTRACE_TEST_SOAK=N` does N times as much.
 #![cfg(target_os = "linux")]
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 #[traced]
 fn leaf() {}
 
-/// What a process has.
+/// The resources of a process.
 #[derive(Clone, Copy, Debug)]
 struct Has {
     descriptors: usize,
@@ -43,7 +43,7 @@ impl Has {
         }
     }
 
-    /// What is left when all that is on its way out is gone: at last no more than `before`.
+    /// Waits until resources that are being freed are gone: until there are no more than `before`.
     fn settled(before: Self) -> Self {
         let end = Instant::now() + PATIENCE;
         loop {
@@ -57,7 +57,7 @@ impl Has {
     }
 }
 
-/// Threads that record, and are replaced by others all the time.
+/// Runs threads that record, and are replaced by others all the time.
 fn load(is_over: &AtomicBool) {
     while !is_over.load(Ordering::Relaxed) {
         thread::scope(|scope| {
@@ -80,10 +80,10 @@ fn recorder(options: Options) -> FlightRecorder {
     builder.start().expect("none is running")
 }
 
-/// One start and stop of whatever the number says.
+/// One start and stop; `number` decides of what.
 fn cycle(number: u32, dir: &Path) {
     let bare = || annotated().memory_max(1 << 20);
-    // Now and then with all that can be had.
+    // Now and then with everything recorded.
     let full = || Options::new().memory_max(1 << 20);
     let options = || if number.is_multiple_of(20) { full() } else { bare() };
     let path = dir.join("cycle.trace");
@@ -150,7 +150,7 @@ fn a_thousand_starts_and_stops_leave_nothing() {
             numbers.for_each(|number| cycle(number, dir.path()));
         });
     };
-    // What is had once is had by then.
+    // By then everything is allocated that is allocated only once.
     let start = Has::now();
     run(0..200);
     let before = Has::settled(start);
@@ -160,11 +160,11 @@ fn a_thousand_starts_and_stops_leave_nothing() {
     assert_eq!(files, 1, "the last trace, and nothing beside it");
     assert!(after.descriptors <= before.descriptors, "{before:?} {after:?}");
     assert!(after.threads <= before.threads, "{before:?} {after:?}");
-    // A sanitizer's allocator keeps what is freed, to see who still uses it.
+    // A sanitizer's allocator keeps freed memory, to detect uses of it.
     if env!("CARGO_PKG_NAME") == "sanitized" {
         return;
     }
-    // The system's allocator takes a little, gives back a little.
+    // The size of the system's allocator varies a little.
     assert!(after.mappings <= before.mappings + 16, "{before:?} {after:?}");
     assert!(after.pages <= before.pages + (8 << 20) / 4096, "{before:?} {after:?}");
 }

@@ -1,7 +1,7 @@
-//! A disk that is full, for real: a small one of its own, in memory, that nobody else sees.
+//! A disk that is really full: a small one in memory, mounted for one process.
 //!
-//! Each test runs itself again in a process with such a disk. Where the system lets nobody mount
-//! one, the tests say so, past whoever hides what tests print, and show nothing.
+//! Each test runs itself again in a process with such a disk. Where the system does not allow the
+//! mount, the tests say so, even if the harness hides their output, and check nothing.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -24,21 +24,21 @@ use trace_format::event::EventKind;
 use trace_format::read::{BatchReader, TraceFile};
 use trace_format::value::Value;
 
-/// Where the disk is, in the process that has it.
+/// The path of the disk, set in the process that has it.
 const DISK: &str = "EXECTRACE_TEST_DISK";
 
-/// Says to this program that it is the one to be killed, and where to write.
+/// Set in the process that is to be killed: where it writes.
 const VICTIM: &str = "EXECTRACE_TEST_VICTIM";
 
 const MIB: usize = 1 << 20;
 
-/// Runs the test of this name in a process that has a disk of so many bytes. Where that is, if this
-/// is that process.
+/// Runs the test of this name in a process that has a disk of `bytes` bytes. Returns the disk's
+/// path in that process.
 fn on_small_disk(test: &str, bytes: usize) -> Option<PathBuf> {
     if let Ok(disk) = std::env::var(DISK) {
         return Some(disk.into());
     }
-    // What is mounted is seen by this process and its children alone, and gone with them.
+    // Only that process and its children see the mount, and it disappears with them.
     let ways: [&[&str]; 2] = [&["--mount"], &["--mount", "--map-root-user"]];
     let folder = tempfile::tempdir().expect("a folder");
     let mount = format!("mount -t tmpfs -o size={bytes} exectrace \"$0\"");
@@ -70,7 +70,7 @@ fn names(disk: &Path) -> Vec<String> {
     names
 }
 
-/// Takes all room but about so much.
+/// Fills the disk, and leaves about `but` bytes free.
 fn fill(disk: &Path, but: usize) -> PathBuf {
     let path = disk.join("filler");
     let mut file = File::create(&path).expect("a name has room");
@@ -86,29 +86,29 @@ fn too_little_room_is_an_error_at_the_start_and_leaves_no_file() {
     let test = "too_little_room_is_an_error_at_the_start_and_leaves_no_file";
     let Some(disk) = on_small_disk(test, MIB) else { return };
     let path = disk.join("out.trace");
-    // The default is 64 MiB, and there is one.
+    // The default needs 64 MiB, and the disk has 1 MiB.
     let refused = start_file(&path);
     assert!(matches!(refused, Err(StartError::File(..))), "{refused:?}");
     assert_eq!(names(&disk), [""; 0]);
-    // Not even a name has room for bytes.
+    // There is room for the file's name, but not for a byte.
     let filler = fill(&disk, 0);
     let refused = start_file_with(annotated().memory_max(64 << 10), &path);
     assert!(matches!(refused, Err(StartError::File(..))), "{refused:?}");
     assert_eq!(names(&disk), ["filler"]);
     fs::remove_file(filler).expect("it is there");
-    // As nothing has been left, the next one has room.
+    // Nothing has been left behind, so the next one has room.
     let trace = start_file_with(annotated().memory_max(64 << 10), &path).expect("there is room");
     instant!("one");
     trace.stop().expect("the disk takes it");
     let whole = fs::read(&path).expect("it was written");
-    // And what is there is not lost to one that can't start.
+    // A recorder that cannot start does not remove what is there.
     let refused = start_file(&path);
     assert!(matches!(refused, Err(StartError::File(..))), "{refused:?}");
     assert!(fs::read(&path).expect("it is still there") == whole, "it is as it was");
     assert_eq!(names(&disk), ["out.trace"]);
 }
 
-/// Records numbers until so many have not found their way to the disk; how many those are.
+/// Records `numbers` numbered events. Returns how many.
 fn fill_with_events(numbers: u64) -> u64 {
     for n in 0..numbers {
         instant!("step", n);
@@ -129,7 +129,7 @@ fn a_disk_that_fills_up_loses_events_which_are_counted() {
         }];
     for start in starts {
         let trace = start();
-        // Some four times as many as there is room for.
+        // Some four times as many as fit.
         let recorded = fill_with_events(1_000_000);
         let stopped = trace.stop();
         let Err(StopError::Write { error, report }) = stopped else { panic!("{stopped:?}") };
@@ -149,7 +149,7 @@ fn a_disk_that_fills_up_loses_events_which_are_counted() {
         assert!(!file.is_complete());
         fs::remove_file(&path).expect("it is there");
     }
-    // Nothing is left of it all.
+    // Nothing is left.
     let trace = start_file_with(options(), &path).expect("there is room again");
     instant!("one");
     let report = trace.stop().expect("the disk takes it");
@@ -189,7 +189,7 @@ fn a_trace_in_parts_goes_on_when_there_is_room_again() {
     assert_eq!(names.last().as_deref(), Some("last words"));
 }
 
-/// What is killed: it writes on and on to a disk that is full.
+/// Not a test: the process that is killed while it writes to a full disk.
 #[test]
 fn one_that_is_killed() {
     let Ok(path) = std::env::var(VICTIM) else { return };
@@ -258,7 +258,7 @@ fn snapshots_that_find_no_room_fail_leave_nothing_and_disturb_nothing() {
         assert!(!is_whole, "there was no room");
         exectrace::Task::new("slow").end();
     }
-    // Whether one is just being tried can't be seen; that all were is.
+    // The test cannot see whether a dump is being tried, only that all were.
     wait_until("all were tried", || {
         std::thread::sleep(Duration::from_millis(100));
         names(&dumps).is_empty()

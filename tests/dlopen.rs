@@ -1,7 +1,7 @@
-//! Libraries that have the recorder in them, loaded while a program runs, unloaded, and loaded
-//! again: by a program in Rust that has no recorder, or one of its own, and by Python.
+//! Libraries with the recorder in them, loaded while a program runs, unloaded, and loaded again: by
+//! a Rust program without a recorder, by one with its own, and by Python.
 //!
-//! The sources are in `fixtures/dlopen`. Elsewhere: programs that are traced by the same variable
+//! The sources are in `fixtures/dlopen`. Elsewhere: programs that the same variable traces
 //! (`auto`).
 #![cfg(target_os = "linux")]
 
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
-/// Where programs and libraries are, built.
+/// The folder with the built programs and libraries.
 static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
     let (plugin, host) = ("dlopen/plugin.rs", "dlopen/host.rs");
     let library = Some("\"auto\", \"full\"");
@@ -38,14 +38,14 @@ fn library(name: &str) -> PathBuf {
     BUILT.join(format!("lib{name}.so"))
 }
 
-/// A program that does this with libraries.
+/// A command that runs a program with these libraries.
 fn program(name: &str, how: &str, libraries: &[&str]) -> Command {
     let mut command = Command::new(BUILT.join(name));
     command.arg(how).args(libraries.iter().map(|name| library(name))).stdin(Stdio::null());
     command
 }
 
-/// What it has said, having come to its end.
+/// Runs a command to its end, and returns what it printed.
 #[track_caller]
 fn said(command: &mut Command) -> (String, String) {
     let output = command.output().expect("it runs");
@@ -55,9 +55,9 @@ fn said(command: &mut Command) -> (String, String) {
     (out, error)
 }
 
-/// A whole trace in which the library's function was called so often.
+/// Checks that a trace is whole, and that the library's function was called `calls` times.
 ///
-/// - `is_program`: it is the trace of a program, and not of a library.
+/// - `is_program`: whether it is the trace of a program, not of a library.
 #[track_caller]
 fn check(path: &Path, calls: usize, is_program: bool) {
     let trace = Decoded::new(&fs::read(path).expect("it was written"));
@@ -68,7 +68,7 @@ fn check(path: &Path, calls: usize, is_program: bool) {
         _ => false,
     });
     assert_eq!(adds.count(), calls);
-    // What it says of calls is true: the library has none of them.
+    // Its note about calls is true: the library has no hooks.
     let os = trace.tables.facilities.get("os");
     assert!(os.is_none_or(|os| os.on == is_program), "{os:?}");
 }
@@ -114,8 +114,8 @@ fn of_two_recorders_in_a_process_one_has_the_file_and_the_other_says_so() {
     assert_eq!(error.lines().count(), 1, "{error}");
     check(&path, 1, false);
 
-    // The program's own comes first. A library that has not started stays nowhere: it is loaded
-    // anew, and says so each time.
+    // The program's own recorder comes first. A library that could not start its recorder can be
+    // unloaded: it is loaded anew, and reports that each time.
     let (out, error) = said(program("traced", "again", &["plugin"]).env("EXECTRACE", &path));
     assert_eq!((&*out, error.lines().count()), ("5\n5\n", 2), "{error}");
     check(&path, 0, true);
@@ -129,7 +129,7 @@ fn a_library_that_has_traced_itself_may_be_unloaded_while_its_threads_live() {
         let mut command = program(host, "thread", &["plugin"]);
         command.arg(&path).env("EXECTRACE", variable).current_dir(&folder);
         if host == "traced" {
-            // Of the two that read the variable the library has none: it would be the same file.
+            // Both read the variable; the library has no trace, because it would be the same file.
             let (out, _) = said(&mut command);
             assert_eq!(out, "5\n");
         } else {

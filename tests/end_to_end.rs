@@ -1,7 +1,10 @@
 //! From macro to runtime to file to reader: the event you wrote is the event you read.
 //!
-//! Here: regions and their nesting, thresholds, outcomes, panics, names, switches, and the events
-//! that are no regions. Elsewhere: values (`arguments`), tasks (`tasks`), futures (`futures`).
+//! Here: regions and their nesting, thresholds, outcomes, panics, names, switching call sites, and
+//! the events that are not regions. Elsewhere: values (`arguments`), tasks (`tasks`), futures
+//! (`futures`).
+//!
+//! Long, because its tests share helpers, and each file here is linked as a program of its own.
 
 mod common;
 
@@ -68,7 +71,8 @@ fn recursion_of_any_depth_is_recorded() {
     for depth in [2, 31, 32, 33, 34, 65, 250, 1500] {
         let recorded = record(|| deep(depth));
         let lines = recorded.lines();
-        // Those deeper than others can see are written at once, so the innermost has an end then.
+        // Regions nested deeper than the slots are written at once, so the innermost one has an end
+        // of its own.
         let begins = lines.iter().filter(|line| *line == "+ deep").count();
         let ends = lines.iter().filter(|line| *line == "-").count();
         let complete = lines.iter().filter(|line| *line == "deep").count();
@@ -138,7 +142,7 @@ fn fast_with_text(text: &str, depth: u32) {
 fn fast_regions_with_long_arguments_are_forgotten_or_whole() {
     let text = "x".repeat(1000);
     assert!(record(|| fast_with_text(&text, 3)).report.events == 0);
-    // More than can be held back is written after all.
+    // A begin with more arguments than can be held back is written in any case.
     for depth in [20, 32, 40, 200] {
         let recorded = record(|| fast_with_text(&text, depth));
         let lines = if recorded.report.events > 0 { recorded.lines() } else { Vec::new() };

@@ -1,7 +1,9 @@
-//! Async tasks on an executor that does what a script says: what is recorded, event for event.
+//! Async tasks on an executor that follows a script: what is recorded, event for event.
 //!
-//! Elsewhere: single futures (`futures`), real executors (`trace-bridges`), what it means
+//! Elsewhere: single futures (`futures`), real executors (`bridges_*`), what the events mean
 //! (`trace-analysis`).
+//!
+//! Long, because its tests share helpers, and each file here is linked as a program of its own.
 
 mod common;
 
@@ -18,7 +20,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use trace_format::event::{Event, EventKind};
 use trace_format::id::StackId;
 
-/// The executor's own waker: counts.
+/// The executor's own waker, which counts its wakes.
 #[derive(Debug, Default)]
 struct Count(AtomicU32);
 
@@ -30,7 +32,7 @@ impl Wake for Count {
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// A future on an executor, which polls when it is told to.
+/// A future on an executor that polls when the test says so.
 struct Job<T> {
     future: Boxed<T>,
     count: Arc<Count>,
@@ -52,12 +54,12 @@ impl<T> Job<T> {
     }
 }
 
-/// What a future waits for: it is open once somebody has opened it.
+/// A gate that a future waits for until the test opens it.
 #[derive(Clone, Default)]
 struct Gate(Arc<Mutex<(bool, Vec<Waker>)>>);
 
 impl Gate {
-    /// Ready when it is open; a waker is left here each time it is not.
+    /// Ready when the gate is open; each poll before that leaves a waker.
     async fn pass(&self) {
         poll_fn(|context| {
             let mut inner = self.0.lock().expect("nobody panics");
@@ -79,7 +81,7 @@ impl Gate {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// The wakers, taken out.
+    /// Takes the wakers out.
     fn take(&self) -> Vec<Waker> {
         std::mem::take(&mut self.0.lock().expect("nobody panics").1)
     }
@@ -227,7 +229,7 @@ fn a_task_that_nobody_can_wake_any_more_is_told_once() {
 fn a_future_with_its_own_waker_inside_a_task_is_woken_itself() {
     let gate = Gate::default();
     let recorded = record(|| {
-        // As `FuturesUnordered` does: what is inside has a waker of its own.
+        // As in `FuturesUnordered`, the inner future has a waker of its own.
         let mut inside = Job::new(through(gate.clone()).traced("inside"));
         let mut outside = Job::new(
             async move {
@@ -255,7 +257,7 @@ fn a_poll_that_panics_ends_the_task() {
         let mut job = Job::new(async { panic!("on purpose") }.traced("job"));
         let panic = catch_unwind(AssertUnwindSafe(|| _ = job.poll()));
         assert!(panic.is_err());
-        // A careless executor, which polls what has panicked.
+        // A careless executor that polls a future again after a panic.
         assert!(catch_unwind(AssertUnwindSafe(|| _ = job.poll())).is_err());
         instant!("caught");
     });
@@ -373,13 +375,13 @@ fn a_task_that_outlives_its_trace_is_told_to_the_next() {
         assert!(job.as_mut().is_some_and(|job| job.poll().is_ready()));
     });
     let futures: Vec<_> = second.trace.tables.futures.values().collect();
-    assert_eq!(futures.len(), 1, "it is told of when the trace begins");
+    assert_eq!(futures.len(), 1, "the trace defines it at its begin");
     assert!(futures[0].spawned && futures[0].since > futures[0].begin);
     let expected = ["wake job", "future job", "poll job", "future job returned"];
     assert_eq!(second.lines(), expected);
 }
 
-/// Of every spawn, wait and wake.
+/// The stacks of all spawns, waits and wakes.
 fn async_stacks(trace: &Decoded) -> Vec<StackId> {
     let threads = trace.tables.threads.keys();
     let events = threads.flat_map(|&thread| trace.events(thread));
@@ -418,7 +420,7 @@ async fn right(gate: Gate) {
     gate.pass().await;
 }
 
-/// Awaits two futures at once, both of which are over in one poll.
+/// Awaits two futures at once; both are done in one poll.
 async fn both(gates: [Gate; 2]) {
     let [one, other] = gates;
     let (mut left, mut right) = (Box::pin(left(one)), Box::pin(right(other)));
@@ -442,7 +444,7 @@ fn each_future_says_itself_where_it_waits() {
     let waits = |name: &str| one(&lives, name).waits[0];
     let (left, right) = (waits("left"), waits("right"));
     assert!(left != StackId(0) && right != StackId(0) && left != right, "{left:?} {right:?}");
-    // It took no waker itself, and its poll has things inside.
+    // The future took no waker itself, and there are events inside its poll.
     assert_eq!(one(&lives, "both").waits, []);
 }
 
@@ -463,7 +465,7 @@ fn a_spawned_future_inside_another_waits_for_both() {
 
 #[test]
 fn tracing_a_future_changes_what_it_is_in_no_way_but_size() {
-    // It would be in the traces of others.
+    // Otherwise it would be in the traces of other tests.
     let _alone = alone();
     fn is_send<T: Send>(_: &T) {}
     fn is_unpin<T: Unpin>(_: &T) {}

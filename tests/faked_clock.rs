@@ -1,10 +1,11 @@
-//! A program whose clock a library has put wrong, as `libfaketime` does: what is recorded is on the
-//! kernel's clock, and the trace says so.
+//! A program whose clock is faked by a library, as `libfaketime` does: times in the trace are the
+//! kernel's, and the trace says so.
 //!
-//! The library is this program itself: it defines `clock_gettime`, and so the standard library and
-//! the recorder call that. Each case is a process of its own, as the clock is its whole process's.
+//! This program itself plays the library: it defines `clock_gettime`, which the standard library
+//! and the recorder then call. Each case is a process of its own, because the clock belongs to the
+//! process.
 //!
-//! May contain `unsafe`: it takes the place of a function of libc, and asks the kernel past it.
+//! May contain `unsafe`: it replaces a function of libc, and calls the kernel directly.
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 
 mod common;
@@ -17,19 +18,19 @@ use std::thread;
 use std::time::Duration;
 use trace_format::time::Nanos;
 
-/// What is made of the monotonic clock.
+/// How the monotonic clock is faked.
 static FAKE: AtomicU8 = AtomicU8::new(NOTHING);
 const NOTHING: u8 = 0;
 const AHEAD: u8 = 1;
 const FROZEN: u8 = 2;
 const TWICE_AS_FAST: u8 = 3;
 
-/// When the clock was put wrong.
+/// When faking began.
 static SINCE: AtomicI64 = AtomicI64::new(0);
 
 const SECOND: i64 = 1_000_000_000;
 
-/// The kernel's clock, by libc's own function: the recorder has hooks of others.
+/// The kernel's clock, read by libc's own function, which the recorder does not hook.
 fn kernel(id: clockid_t) -> Option<i64> {
     type Function = unsafe extern "C" fn(clockid_t, *mut timespec) -> c_int;
     static REAL: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
@@ -47,7 +48,7 @@ fn kernel(id: clockid_t) -> Option<i64> {
     (!failed).then_some(now.tv_sec * SECOND + now.tv_nsec)
 }
 
-// SAFETY: the name and the type are libc's. It does what a library does that is loaded first.
+// SAFETY: the name and the type are libc's. It acts like a library that is loaded first.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn clock_gettime(id: clockid_t, into: *mut timespec) -> c_int {
     let Some(now) = kernel(id) else { return -1 };
@@ -74,7 +75,7 @@ fn fake(how: u8) {
     FAKE.store(how, Ordering::Relaxed);
 }
 
-/// A thread's region that lasts some time, and how long all of it took at most.
+/// Records a region that lasts some time. Returns the trace, and an upper bound of the whole time.
 fn record(options: Options, act: impl FnOnce()) -> (Recorded, u64) {
     let begin = monotonic();
     let recorded = record_with(options, || {
@@ -85,7 +86,8 @@ fn record(options: Options, act: impl FnOnce()) -> (Recorded, u64) {
     (recorded, took.unsigned_abs())
 }
 
-/// All of the trace lies in the time that it took, and it says which clock is wrong.
+/// Checks that all times of the trace lie within the time it took, and that it notes the faked
+/// clock.
 fn check((recorded, took): (Recorded, u64), note: &str) {
     let tables = &recorded.trace.tables;
     let clock = tables.facilities.get("clock").expect("it says that the clock is wrong");
@@ -93,7 +95,7 @@ fn check((recorded, took): (Recorded, u64), note: &str) {
     assert!(clock.note.contains("all times here are the kernel's"), "{}", clock.note);
     let last = recorded.trace.pieces().map(|piece| piece.header.last_ticks).max();
     let length = tables.clock.nanos(last.expect("events"));
-    // A thousandth, as the rate is known to that where a trace is short.
+    // A thousandth, because the clock rate of a short trace is only known to that precision.
     assert!(length <= Nanos(took + took / 1_000 + 1_000_000), "{length:?} in {took} ns");
     assert_eq!(tables.clock.rejected(), 0);
 }

@@ -1,5 +1,7 @@
-//! Writers that fail, stutter, dawdle and panic, and memory at its bound: the program goes on, and
-//! what was lost is counted.
+//! Writers that fail, write little at a time, are slow or panic, and memory at its limit: the
+//! program goes on, and lost events are counted.
+//!
+//! Long, because its tests share helpers, and each file here is linked as a program of its own.
 
 mod common;
 
@@ -29,14 +31,14 @@ fn start(options: Options, writer: impl Write + Send + 'static) -> Trace {
     exectrace::start_with(options, writer).expect("the writer takes the beginning")
 }
 
-/// Events that come whatever is written: a few batches of them.
+/// Records a few batches of events.
 fn work() {
     for _ in 0..50_000 {
         leaf();
     }
 }
 
-/// What the writer said and how much was lost.
+/// The writer's error, and the report with the losses.
 fn failed(stopped: Result<Report, StopError>) -> (io::Error, Report) {
     match stopped {
         Err(StopError::Write { error, report }) => (error, report),
@@ -44,7 +46,7 @@ fn failed(stopped: Result<Report, StopError>) -> (io::Error, Report) {
     }
 }
 
-/// How many bytes of a trace that is stopped at once are written by the start.
+/// Number of bytes that starting a trace writes, before any event.
 fn bytes_of_beginning() -> usize {
     let memory = Memory::default();
     let trace = start(annotated(), memory.clone());
@@ -63,7 +65,7 @@ fn a_writer_that_fails_at_once_is_a_failed_start() {
             assert!(!exectrace::is_enabled());
         }
     }
-    // And the next one starts.
+    // And the next trace can start.
     assert_eq!(record_here(annotated(), leaf).lines(), ["leaf"]);
 }
 
@@ -111,7 +113,7 @@ fn the_error_says_how_much_was_lost_and_why() {
     assert_eq!(cause.to_string(), "fault 1");
 }
 
-/// Everything is written; flushing fails.
+/// A writer that writes everything, and whose flush fails.
 struct Unflushable(Memory, u32);
 
 impl Write for Unflushable {
@@ -159,7 +161,7 @@ fn short_and_interrupted_writes_lose_nothing() {
     assert_eq!(trace.events_told(), 20_001);
 }
 
-/// Blocks until it is let go, then writes on.
+/// A writer that blocks until it is opened, then writes on.
 struct Gate {
     memory: Memory,
     calls: u32,
@@ -179,7 +181,7 @@ impl Write for Gate {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.calls += 1;
         if self.calls == 2 {
-            // An error says that the gate is gone, so it is open.
+            // An error means that the sender is gone, so the gate is open.
             let _ = self.open.recv();
         }
         self.memory.write(bytes)
@@ -200,7 +202,7 @@ fn a_writer_that_hangs_drops_events_and_counts_them() {
         instant!("numbered", n);
     }
     drop(gate);
-    // A batch that tells the loss needs memory again.
+    // A batch that reports the loss needs memory again.
     let mut count = 300_000;
     wait_until("a number is recorded again", || {
         instant!("numbered", n = count);
@@ -272,16 +274,18 @@ fn ends_that_are_lost_are_counted_and_nesting_holds() {
         });
         is_well
     });
-    // There is memory for this one.
+    // There is memory for this event.
     nest(0);
     let report = trace.stop().expect("all is written in the end");
     let trace = Decoded::new(&memory.take());
-    // Each time that memory runs out, what was open then can lose its end: eight at most.
+    // Each time that memory runs out, regions that were open then can lose their ends: eight at
+    // most.
     let thread = *trace.tables.threads.keys().next().expect("one recorded");
     let is_loss = |event: &Event<'_>| matches!(event.kind, EventKind::Dropped { .. });
     let losses = trace.events(thread).filter(is_loss).count() as u64;
     assert!(report.dropped_ends > 0 && report.dropped_ends <= 8 * losses, "{report:?}");
-    // Here it is that what is restated equals what was begun but for the ends that were lost.
+    // The check of every trace covers here that restated regions are those begun, without the lost
+    // ends.
     checks::check(&trace);
     checks::check_report(&trace, &report);
     let lines = lines::of_threads(&trace).remove(0).1;
@@ -310,7 +314,7 @@ fn waiting_drops_nothing() {
 
 #[test]
 fn waiting_for_memory_that_never_comes_ends() {
-    // More threads than there is memory for, all of them with an open batch.
+    // More threads than memory has batches for, all of them with an open batch.
     let _alone = alone();
     for fault in [None, Some(Fault::Fails), Some(Fault::Panics)] {
         let options = annotated().memory_max(64 << 10).on_full(OnFull::Wait);
@@ -338,7 +342,7 @@ fn a_busy_thread_leaves_memory_for_others() {
     let _alone = alone();
     let options = annotated().memory_max(64 << 10).on_full(OnFull::Wait);
     let recorded = record_here(options, || {
-        // Its batches grow as far as they may, and the last one stays open.
+        // The thread's batches grow to the maximum, and the last one stays open.
         work();
         let barrier = std::sync::Barrier::new(12);
         let run = || {
@@ -409,8 +413,8 @@ fn generations_stand_by_themselves() {
     }
     assert_eq!(clocks, generations.len() + 1, "one each, and a second one at the beginning");
     assert!(states >= 3 && tasks >= 3, "{states} {tasks}");
-    // Each batch that begins anew restates what is open, so it can be read alone. (That it is the
-    // truth is checked with every trace.)
+    // Each new batch restates what is open, so it can be read alone. (The check of every trace
+    // covers that this is right.)
     let restated = trace.pieces().filter(|piece| piece.header.offset == 0).skip(1);
     let mut count = 0;
     for piece in restated {

@@ -1,5 +1,7 @@
-//! The flight recorder: what it keeps is a whole trace at any time, within its bound, beside
-//! whatever else records.
+//! The flight recorder: at any time it keeps a whole trace, within its limit, also beside another
+//! trace.
+//!
+//! Long, because its tests share helpers, and each file here is linked as a program of its own.
 
 mod common;
 
@@ -31,7 +33,7 @@ fn recorder(bytes: usize) -> FlightRecorder {
     builder.start().expect("none is running")
 }
 
-/// A snapshot, decoded and checked as any trace is.
+/// Takes a snapshot, decoded and checked like any trace.
 fn snapshot(recorder: &FlightRecorder) -> Decoded {
     let mut bytes = Vec::new();
     let report = recorder.snapshot(&mut bytes).expect("memory takes it");
@@ -75,7 +77,7 @@ fn what_is_open_has_its_true_begin() {
     trace_region!("long");
     instant!("begin");
     let begin = open_regions(&snapshot(&recorder))[0].1;
-    // So much that nothing is left of the begin, and the thread's first batches are gone.
+    // Enough events to push out the begin, and the thread's first batches.
     wait_until("the begin is gone", || {
         (0..100_000).for_each(|_| leaf());
         !all_lines(&snapshot(&recorder)).iter().any(|line| line.contains("begin"))
@@ -90,7 +92,7 @@ fn what_is_open_has_its_true_begin() {
     assert!(states.into_iter().any(|name| name == "request"));
 }
 
-/// The regions that the first state of the trace's one thread says are open, and since when.
+/// The open regions in the first state of the trace's only thread, and when they began.
 fn open_regions(trace: &Decoded) -> Vec<(String, u64)> {
     let mut states = trace.definitions().filter_map(|definition| match definition {
         Definition::ThreadState { open, .. } => Some(open),
@@ -108,7 +110,8 @@ fn open_regions(trace: &Decoded) -> Vec<(String, u64)> {
 fn the_bound_holds_whatever_is_recorded() {
     let _alone = alone();
     for bytes in [256 << 10, 1 << 20, 3 << 20] {
-        // Batches are small: one of each thread may be cut at its begin, and is left out then.
+        // Batches are small: one batch of each thread may be cut at its begin, and is then left
+        // out.
         let options = annotated().memory_max(512 << 10);
         let builder = FlightRecorder::builder().max_bytes(bytes).options(options);
         let recorder = builder.start().expect("none is running");
@@ -144,7 +147,7 @@ fn what_is_too_old_goes() {
     let recorder = builder.start().expect("none is running");
     instant!("old");
     wait_until("it is gone", || !all_lines(&snapshot(&recorder)).contains(&"! old".to_owned()));
-    // A snapshot that comes late finds none, for the new one is too old as well.
+    // A late snapshot finds none, because the new one is too old by then, too.
     wait_until("a new one is there, and no old one", || {
         instant!("new");
         let lines = all_lines(&snapshot(&recorder));
@@ -152,7 +155,7 @@ fn what_is_too_old_goes() {
     });
 }
 
-/// Stops a trace, and checks it as a trace that stands by itself; its lines.
+/// Stops a trace, checks it by itself, and returns its lines.
 fn stopped(trace: Trace, memory: &Memory) -> Vec<String> {
     let report = trace.stop().expect("memory takes it");
     let trace = Decoded::new(&memory.take());
@@ -208,7 +211,7 @@ fn a_trace_beside_a_recorder_knows_what_was_there_before() {
     let mut waiting = pin!(std::future::pending::<()>().traced("waiting"));
     let mut context = Context::from_waker(Waker::noop());
     assert!(waiting.as_mut().poll(&mut context).is_pending());
-    // The recorder has been told of it.
+    // The recorder knows the task.
     drop(snapshot(&recorder));
     let memory = Memory::default();
     let trace = {
@@ -225,7 +228,7 @@ fn a_trace_beside_a_recorder_knows_what_was_there_before() {
     let futures: Vec<_> = trace.tables.futures.values().collect();
     let names: Vec<_> = futures.iter().map(|future| trace.site_name(future.site)).collect();
     assert_eq!(names, ["waiting"], "it lives since before");
-    // Who reads in order is told what ends.
+    // Reading in the order of time reports what ends.
     let file = TraceFile::open(&bytes[..]).expect("a trace");
     let mut open = Vec::new();
     let walked = file.in_order(Window::default()).for_each(|timed| {
@@ -291,7 +294,7 @@ fn threads_that_are_long_gone_leave_nothing() {
     for _ in 0..300 {
         on_thread("short", leaf);
     }
-    // As long as they are known, they take room from what is still of use.
+    // While the recorder keeps them, less room is left for newer events.
     wait_until("they are gone", || {
         (0..100_000).for_each(|_| leaf());
         let trace = snapshot(&recorder);
@@ -299,7 +302,7 @@ fn threads_that_are_long_gone_leave_nothing() {
     });
 }
 
-/// The dumps in a folder, as they are named without their times.
+/// The names of the dumps in a folder, without their times.
 fn dumps(dir: &std::path::Path) -> Vec<String> {
     let names = std::fs::read_dir(dir).expect("it was made");
     let names = names.map(|entry| entry.expect("it is there").file_name());
@@ -308,7 +311,7 @@ fn dumps(dir: &std::path::Path) -> Vec<String> {
     names
 }
 
-/// Waits until there are so many.
+/// Waits until there are `count` dumps.
 fn wait_for_dumps(dir: &std::path::Path, count: usize) -> Vec<String> {
     wait_until("the dumps are there", || {
         dumps(dir).iter().filter(|name| name.ends_with(".trace")).count() >= count
@@ -347,13 +350,13 @@ fn a_slow_task_leaves_a_trace_and_a_fast_one_does_not() {
     assert!(names[0].ends_with("-slow.trace"), "{names:?}");
     let trace = decoded(&folder.join(&names[0]));
     assert!(all_lines(&trace).contains(&"! culprit".to_owned()));
-    // Of many the newest are kept.
+    // Of many dumps the newest are kept.
     for _ in 0..3 {
         let slow = Task::new("request");
         std::thread::sleep(slow_after + Duration::from_millis(10));
         let before = dumps(&folder);
         slow.end();
-        // The new one has its name before an old one is removed.
+        // The new dump gets its name before an old one is removed.
         wait_until("another comes, and no third is left", || {
             let names = dumps(&folder);
             let whole = names.iter().all(|name| name.ends_with(".trace"));
@@ -395,7 +398,7 @@ fn a_writer_that_panics_is_not_waited_for() {
     let dir = tempfile::tempdir().expect("a folder");
     let recorder = recorder(1 << 20);
     recorder.on_panic(dir.path()).expect("a folder");
-    // It panics on the thread that would have to take the snapshot.
+    // The writer panics on the thread that would have to take the snapshot.
     let trace = start_with(annotated(), Faulty::new(Fault::Panics, 40_000));
     let trace = trace.expect("there is room for the beginning");
     (0..50_000).for_each(|_| leaf());
@@ -439,7 +442,7 @@ fn what_was_lost_before_a_snapshot_begins_is_not_lost_in_it() {
         dropped() > 0
     });
     wait_until("what is long over is told no more", || {
-        // A thread tells what it has lost with the next event: until then it is news.
+        // A thread reports its losses with its next event, so until then they are not reported.
         leaf();
         dropped() == 0
     });

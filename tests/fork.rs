@@ -1,8 +1,8 @@
-//! Forked children: a trace stays with the process that started it, and the child is as good as
-//! new.
+//! Forked children: a trace stays with the process that started it, and the child can start its
+//! own.
 #![cfg(unix)]
 
-// By itself, for it needs what other packages that use `common` do not have.
+// A module of its own, because it needs packages that other users of `common` do not have.
 #[path = "common/child.rs"]
 mod child;
 mod common;
@@ -29,13 +29,13 @@ fn twice() {
     leaf();
 }
 
-/// A trace of the child's own: what it recorded, as bytes in a file that the parent reads.
+/// Records a trace in the child, to a file that the parent reads.
 fn record_in_child(path: &PathBuf, act: impl FnOnce()) -> String {
-    let file = File::create(path).expect("a file can be had");
+    let file = File::create(path).expect("a file can be created");
     let trace = exectrace::start_with(annotated(), file).expect("the child has no trace");
     act();
     let report = trace.stop().expect("a file takes every byte");
-    // Of what is open at a cut the report counts the repetition, too.
+    // The report also counts events that restate what is open at the end of a generation.
     let told = Decoded::new(&std::fs::read(path).expect("it was written")).events_told();
     format!("{told} events, {} dropped", report.dropped_events)
 }
@@ -58,7 +58,7 @@ fn file(name: &str) -> PathBuf {
 fn in_a_child_nothing_is_recorded_and_nothing_is_written() {
     let _alone = alone();
     let path = file("shared");
-    let writer = File::create(&path).expect("a file can be had");
+    let writer = File::create(&path).expect("a file can be created");
     let trace = exectrace::start_with(annotated(), writer).expect("none is running");
     twice();
     let answer = in_child(|| {
@@ -123,7 +123,7 @@ fn a_child_has_a_trace_of_its_own() {
         let answer = in_child(|| {
             record_in_child(&path, || {
                 twice();
-                // Another process's task means nothing here.
+                // A task of another process is not valid here.
                 assert_eq!((task.id(), Task::current().id()), (0, 0));
                 drop(task.enter());
                 task.end();
@@ -227,9 +227,9 @@ fn a_childs_memory_is_its_own() {
         record_here(small(), || {
             (0..12).for_each(|_| _ = scope.spawn(idle));
             wait_until("all are there", || ready.load(Ordering::Relaxed) == 12);
-            // Each thread has a batch now: three quarters of what there is.
+            // Each thread has a batch now: three quarters of the memory.
             let answer = in_child(|| {
-                let file = File::create(&path).expect("a file can be had");
+                let file = File::create(&path).expect("a file can be created");
                 let trace = exectrace::start_with(small(), file).expect("the child has no trace");
                 (0..200).for_each(|_| thread::scope(|scope| _ = scope.spawn(leaf)));
                 let report = trace.stop().expect("a file takes every byte");
@@ -244,7 +244,7 @@ fn a_childs_memory_is_its_own() {
 #[test]
 fn children_of_children_trace() {
     fn descend(depth: u32, path: &PathBuf) -> String {
-        // The file is replaced by the next one further up, and read at the end.
+        // The next caller replaces the file; it is read at the end.
         in_child(|| {
             let below = if depth > 1 { descend(depth - 1, path) } else { String::new() };
             let own = record_in_child(path, || drop(Task::new("deep").enter()));

@@ -1,10 +1,10 @@
-//! Forks and new programs beside a recorder and a trace in a file: both stay with the process that
-//! started them, and the child is as good as new.
+//! `fork` and `exec` beside a flight recorder and a trace to a file: both stay with the process
+//! that started them, and the child can start its own.
 //!
-//! Elsewhere: forks beside a trace into a writer (`fork`).
+//! Elsewhere: forks beside a trace to a writer (`fork`).
 #![cfg(unix)]
 
-// By itself, for it needs what other packages that use `common` do not have.
+// A module of its own, because it needs packages that other users of `common` do not have.
 #[path = "common/child.rs"]
 mod child;
 mod common;
@@ -46,7 +46,7 @@ fn all_lines(trace: &Decoded) -> Vec<String> {
     lines::of_threads(trace).into_iter().flat_map(|(_, lines)| lines).collect()
 }
 
-/// What is in a folder, and in its files.
+/// The files of a folder, with their contents.
 fn contents(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let entries = fs::read_dir(dir).expect("it is there").map(|entry| entry.expect("a name"));
     let mut all: Vec<_> = entries
@@ -128,13 +128,13 @@ fn a_child_may_have_files_of_its_own_and_leaves_its_parents_alone() {
         let taken = taken.expect_err("the parent writes there").to_string();
         let of_child = start_file_with(annotated().memory_max(1 << 20), &own);
         let of_child = of_child.expect("the child has none");
-        // What it has of its parent's goes, and what is its own stays.
+        // The child drops its copies of the parent's, and its own goes on.
         drop((trace.take(), recorder.take()));
         let count = 20_000_u64;
         for n in 0..count {
             instant!("child's", n);
         }
-        // It ends as if it were killed.
+        // The child exits as if it were killed.
         std::mem::forget(of_child);
         format!("{} {}", taken.starts_with("another process writes"), live_of(&own).exists())
     });
@@ -160,7 +160,7 @@ fn another_program_that_is_started_has_nothing_of_the_files() {
     let recorder = recorder();
     recorder.on_panic(dir.path()).expect("a folder");
     instant!("before");
-    // One that outlives the trace, and says what it has.
+    // A program that outlives the trace, and prints its open files.
     let mut command = Command::new("sh");
     command.args(["-c", "ls -l /proc/$$/fd /proc/$$/map_files; sleep 5"]);
     let mut child = command.stdout(std::process::Stdio::piped()).spawn().expect("a shell");
@@ -170,7 +170,7 @@ fn another_program_that_is_started_has_nothing_of_the_files() {
     let first = String::from_utf8_lossy(&first[..count]).into_owned();
     assert!(!first.contains("one.trace"), "{first}");
     trace.stop().expect("the disk takes it");
-    // It holds no lock, so the next one may have the file.
+    // It holds no lock, so the next trace can use the file.
     let trace = start_file_with(annotated(), &path).expect("nobody writes there");
     trace.stop().expect("the disk takes it");
     child.kill().expect("it sleeps");

@@ -1,4 +1,4 @@
-//! Traced futures: one slice for each poll, one life from begin to end, wherever they are polled.
+//! Traced futures: one slice for each poll, and one begin and end, on any thread.
 
 mod common;
 
@@ -26,7 +26,7 @@ fn poll<T>(future: &mut Boxed<T>) -> Poll<T> {
     future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Polls to the end; the output and the number of polls.
+/// Polls a future to its end. Returns the output and the number of polls.
 fn run<T>(future: impl Future<Output = T> + Send + 'static) -> (T, u32) {
     let mut future = boxed(future);
     let mut polls = 1;
@@ -227,10 +227,11 @@ fn a_future_that_outlives_its_trace_meets_the_next() {
         kept[..3].iter_mut().for_each(|future| assert!(poll(future).is_pending()));
     });
     assert_eq!(first.lines(), ["future simple", "poll simple"].repeat(3));
-    // Ends while nothing runs.
+    // Ends while no trace runs.
     assert!(poll(&mut kept[0]).is_ready());
     let second = record_here(annotated(), || {
-        // Told again, if only dropped, too: it may be known as one that lives. Begun here: as ever.
+        // A future from before the trace is defined again, even if it is only dropped: readers may
+        // know it as alive. A future that begins in the trace is recorded as usual.
         assert!(poll(&mut kept[1]).is_ready());
         drop(kept.remove(2));
         assert!(poll(&mut kept[2]).is_pending());
@@ -261,7 +262,7 @@ fn a_future_whose_site_is_switched_off_is_silent_in_the_next_trace() {
     let mut future = boxed(switched());
     let first = record_here(annotated(), || {
         assert!(poll(&mut future).is_pending());
-        // What is alive stays what it is: its polls and its end are recorded.
+        // A live future is still recorded: its polls and its end.
         site.set_on(false);
         assert!(poll(&mut future).is_pending());
     });

@@ -1,9 +1,11 @@
-//! What `exectrace::Heap` counts and samples, asked directly: nobody else allocates from it here,
-//! so that every number can be foretold.
+//! What `exectrace::Heap` counts and samples, called directly: nothing else allocates from it here,
+//! so that every number can be predicted.
 //!
 //! Elsewhere: `Heap` as the program's global allocator (`heap_global.rs`).
 //!
-//! May contain `unsafe`: allocators are called by hand, and one is written.
+//! May contain `unsafe`: it calls allocators, and implements one.
+//!
+//! Long, because its tests share helpers, and each file here is linked as a program of its own.
 
 mod common;
 
@@ -21,7 +23,7 @@ use std::time::Duration;
 
 static HEAP: Heap = Heap::system();
 
-/// A block of the heap's, freed when dropped.
+/// A block of the heap, freed when dropped.
 struct Block<A: GlobalAlloc + 'static = Heap> {
     heap: &'static A,
     at: *mut u8,
@@ -44,7 +46,7 @@ impl<A: GlobalAlloc> Block<A> {
         (!at.is_null()).then(|| Self { heap, at, layout })
     }
 
-    /// Whether that worked.
+    /// Resizes the block; returns whether that worked.
     fn resize(&mut self, bytes: usize) -> bool {
         // SAFETY: `realloc` wants a block of this allocator with its layout, and a size in bounds.
         let at = unsafe { self.heap.realloc(self.at, self.layout, bytes) };
@@ -63,12 +65,12 @@ impl<A: GlobalAlloc> Drop for Block<A> {
     }
 }
 
-/// A trace of the heap alone, with one sample in so many bytes.
+/// Options for the heap alone, with one sample in `sample_bytes` bytes.
 fn options(sample_bytes: u64) -> Options {
     annotated().heap(true).heap_sample_bytes(sample_bytes)
 }
 
-/// Every block is a sample: the chance that one of 16 bytes is none is one in 10,000,000.
+/// Makes every block a sample: a block of 16 bytes is missed with a probability of 1 in 10,000,000.
 const ALL: u64 = 1;
 
 fn record(sample_bytes: u64, act: impl FnOnce()) -> Recorded {
@@ -77,7 +79,7 @@ fn record(sample_bytes: u64, act: impl FnOnce()) -> Recorded {
 
 fn record_as(options: Options, act: impl FnOnce()) -> Recorded {
     let _alone = alone();
-    // What has never been used is not told of.
+    // A heap that was never used is not recorded.
     drop(Block::new(8));
     record_here(options, act)
 }
@@ -116,7 +118,7 @@ fn totals_are_exact_across_threads_and_their_ends() {
                 scope.spawn(move || {
                     for at in 0..BLOCKS {
                         let block = Block::new((16 + (at * 7 + thread) % 1000) as usize);
-                        // Every other one is freed by another thread.
+                        // Another thread frees every other block.
                         if at % 2 == 0 {
                             give.send(block).expect("somebody takes");
                         }
@@ -126,7 +128,7 @@ fn totals_are_exact_across_threads_and_their_ends() {
             drop(give);
             scope.spawn(move || take.into_iter().for_each(drop));
         });
-        // And many more threads than at any one time.
+        // And many more threads in total than at any one time.
         for _ in 0..300 {
             thread::scope(|scope| _ = scope.spawn(|| drop(Block::new(100))));
         }
@@ -145,14 +147,14 @@ fn totals_are_exact_across_threads_and_their_ends() {
     assert!(samples.values().all(|sample| sample.freed.is_some()), "all of it was freed");
 }
 
-/// The most that lived at a time, more than at the begin.
+/// The peak of live bytes, above those at the begin.
 fn peak(recorded: &Recorded) -> u64 {
     let heap = &recorded.trace.tables.heap;
     let most = heap.iter().map(|state| state.live_bytes).max().expect("there are snapshots");
     most - heap[0].live_bytes
 }
 
-/// A peak may be too low by twice 64 KiB for each thread of those that lived at one time.
+/// Number of threads at once. A peak may be too low by twice 64 KiB for each of them.
 const THREADS_AT_ONCE: u64 = 16;
 const OFF: u64 = THREADS_AT_ONCE * 2 * (64 << 10);
 
@@ -163,7 +165,7 @@ fn a_burst_between_two_snapshots_is_told() {
         let recorded = record(512 << 10, || {
             let burst: Vec<_> = (0..TOP / bytes).map(|_| Block::new(bytes as usize)).collect();
             drop(burst);
-            // What comes after is not higher.
+            // What follows is not higher.
             (0..1000).for_each(|_| drop(Block::new(4096)));
         });
         assert_eq!(change(&recorded.trace).live_bytes, 0);
@@ -173,14 +175,14 @@ fn a_burst_between_two_snapshots_is_told() {
 }
 
 #[test]
-fn a_peak_is_what_all_threads_held_together_whoever_frees_it() {
+fn a_peak_is_what_all_threads_held_together_even_if_others_free_it() {
     const THREADS: u64 = 4;
     const EACH: u64 = 8 << 20;
     const BYTES: u64 = 256;
     let recorded = record(512 << 10, || {
         let barrier = std::sync::Barrier::new(THREADS as usize);
         let rounds = || {
-            // Twice, and in between each frees what is its own.
+            // Twice; in between, each thread frees its own blocks.
             for _ in 0..2 {
                 let held: Vec<_> = (0..EACH / BYTES).map(|_| Block::new(BYTES as usize)).collect();
                 barrier.wait();
@@ -191,7 +193,7 @@ fn a_peak_is_what_all_threads_held_together_whoever_frees_it() {
         thread::scope(|scope| {
             (0..THREADS).for_each(|_| _ = scope.spawn(rounds));
         });
-        // One allocates, another frees: never more than one block lives.
+        // One thread allocates, another frees: never more than one block is live.
         let (give, take) = mpsc::sync_channel(0);
         thread::scope(|scope| {
             scope.spawn(move || take.into_iter().for_each(|block: Block| drop(block)));
@@ -203,7 +205,7 @@ fn a_peak_is_what_all_threads_held_together_whoever_frees_it() {
     assert!(peak <= top && peak >= top - OFF, "{peak} of {top}");
 }
 
-/// The number of blocks of each size that the samples stand for.
+/// Estimates the number of blocks of each size from the samples.
 fn estimate(samples: &BTreeMap<u64, Sample>, mean: u64) -> BTreeMap<u64, f64> {
     let mut sizes = BTreeMap::new();
     for sample in samples.values() {
@@ -215,7 +217,7 @@ fn estimate(samples: &BTreeMap<u64, Sample>, mean: u64) -> BTreeMap<u64, f64> {
 #[test]
 fn samples_stand_for_what_was_allocated() {
     const MEAN: u64 = 64 << 10;
-    // From a quarter of a thousandth of the mean to 16 times as much.
+    // From 1/4096 of the mean to 16 times the mean.
     let profile = [(16, 400_000), (500, 100_000), (8 << 10, 20_000), (64 << 10, 4000)];
     let profile = profile.into_iter().chain([(1 << 20, 300)]);
     let profile: Vec<(u64, u64)> = profile.collect();
@@ -224,7 +226,7 @@ fn samples_stand_for_what_was_allocated() {
             for &(bytes, count) in &profile {
                 (0..count / 100).for_each(|_| drop(Block::new(bytes as usize)));
             }
-            // So that no thread does it all.
+            // So that no thread does all the work.
             if round % 10 == 0 {
                 thread::scope(|scope| _ = scope.spawn(|| drop(Block::new(123))));
             }
@@ -240,7 +242,7 @@ fn samples_stand_for_what_was_allocated() {
         let (count, chance) = (2.0 * count as f64, chance(bytes, MEAN));
         let deviation = (count * (1.0 - chance) / chance).sqrt();
         let found = estimate.get(&bytes).copied().unwrap_or_default();
-        // Five times that is once in two million runs.
+        // Five standard deviations are exceeded once in two million runs.
         let distance = (found - count).abs() / deviation.max(1.0);
         assert!(distance < 5.0, "{bytes} bytes: {found} of {count}, {distance} deviations");
     }
@@ -275,7 +277,7 @@ fn the_live_heap_at_any_time_is_what_was_sampled_and_not_freed() {
         let live = samples.values().filter(is_live);
         let found: f64 = live.map(|sample| sample.weight(MEAN) * sample.bytes as f64).sum();
         let truth = (state.live_bytes - first.live_bytes) as f64;
-        // Of each block; one more may be counted and not recorded yet.
+        // One sample for each block; one more may be counted but not recorded yet.
         let chance = chance(2000, MEAN);
         let deviation = (truth / 2000.0 * (1.0 - chance) / chance).sqrt() * 2000.0;
         let distance = (found - truth).abs();
@@ -304,7 +306,7 @@ fn a_block_that_is_reallocated_is_freed_and_allocated_anew() {
 }
 
 #[test]
-fn samples_have_the_stack_of_who_allocates() {
+fn samples_have_the_stack_of_the_allocation() {
     #[inline(never)]
     fn hoard(bytes: usize) -> Block {
         std::hint::black_box(Block::new(bytes))
@@ -364,7 +366,7 @@ fn a_heap_that_is_not_installed_is_told() {
     let facility = &recorded.trace.tables.facilities["heap"];
     assert!(!facility.on && facility.note.contains("not the global allocator"), "{facility:?}");
     assert!(recorded.trace.tables.heap.is_empty());
-    // It may be used by hand and late.
+    // It may be used directly, and late.
     let recorded = record_here(options(4096), || drop(Block::new(8)));
     assert!(recorded.trace.tables.facilities["heap"].on);
     assert_eq!(recorded.trace.tables.heap.last().map(|state| state.allocations), Some(1));
@@ -400,7 +402,7 @@ fn an_idle_heap_is_told_at_cuts_only() {
     assert!(recorded.trace.tables.facilities["heap"].on);
 }
 
-/// Passes on, remembers what it was asked, and refuses if told so.
+/// Passes calls on, remembers them, and refuses if told to.
 struct Inner;
 
 static ASKED: Mutex<Vec<(&str, Layout, usize)>> = Mutex::new(Vec::new());
@@ -408,14 +410,14 @@ static REFUSES: AtomicBool = AtomicBool::new(false);
 
 static OVER: Heap<Inner> = Heap::over(Inner);
 
-/// Whether it is given.
+/// Notes a call; returns whether it is passed on.
 fn ask(what: &'static str, layout: Layout, bytes: usize) -> bool {
     ASKED.lock().unwrap().push((what, layout, bytes));
     !REFUSES.load(Ordering::Relaxed)
 }
 
-// SAFETY: `GlobalAlloc` wants blocks as their layouts say: it is the system that gives them; and no
-// unwinding, which would end this test in any case.
+// SAFETY: `GlobalAlloc` wants blocks that fit their layouts, which come from the system's
+// allocator, and no unwinding, which would end this test in any case.
 unsafe impl GlobalAlloc for Inner {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let give = ask("alloc", layout, 0);
@@ -491,7 +493,7 @@ fn a_refusal_is_passed_on_and_changes_nothing() {
     let expected =
         Change { live_bytes: 0, live_allocations: 0, allocated_bytes: 100, allocations: 1 };
     assert_eq!(change(&recorded.trace), expected);
-    // The block's sample ends where it might have been moved, and goes on as another.
+    // A `realloc` that might move the block ends its sample, and begins another one.
     let samples = samples(&recorded.trace);
     let all: Vec<_> = samples.values().map(|sample| (sample.address, sample.bytes)).collect();
     assert_eq!(all, [(all[0].0, 100), (all[0].0, 100)]);

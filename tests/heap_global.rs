@@ -1,10 +1,10 @@
-//! `exectrace::Heap` as the program's global allocator, over an allocator that traces itself if it
-//! is told to.
+//! `exectrace::Heap` as the program's global allocator, over an allocator that is traced if told
+//! to.
 //!
-//! What has to be exact runs in a process of its own, for a test's machinery allocates as well.
-//! Elsewhere: every number that can be foretold, asked directly (`heap.rs`).
+//! Tests of exact numbers run in a process of their own, because the test harness allocates, too.
+//! Elsewhere: exact numbers with `Heap` called directly (`heap.rs`).
 //!
-//! May contain `unsafe`: an allocator is, and so are `fork` and keys of threads.
+//! May contain `unsafe`: implementing an allocator, `fork`, and thread-specific keys are.
 #![cfg(unix)]
 
 mod common;
@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-/// Passes on, and traces while it is told to.
+/// Passes calls on, and records them while told to.
 struct Tracing;
 
 static TRACES: AtomicBool = AtomicBool::new(false);
@@ -51,7 +51,7 @@ unsafe impl GlobalAlloc for Tracing {
     }
 }
 
-/// A trace of the heap and of annotations, with one sample in so many bytes.
+/// Options for the heap and annotations, with one sample in `sample_bytes` bytes.
 fn options(sample_bytes: u64) -> Options {
     annotated().heap(true).heap_sample_bytes(sample_bytes)
 }
@@ -62,9 +62,9 @@ fn the_programs_heap_is_counted_and_the_recorders_is_not() {
         return;
     }
     let mut held: Vec<Vec<u8>> = Vec::with_capacity(1000);
-    // What a thread allocates once, for the first of its traces.
+    // A thread's first trace allocates things that are allocated once.
     record_here(options(512 << 10), || instant!("attached"));
-    // Cuts, batches, threads' states: the recorder allocates for all of them.
+    // The recorder allocates for generations, batches and threads' states.
     let options = options(512 << 10).generation(Duration::from_millis(10));
     let recorded = record_here(options, || {
         (1..=1000).for_each(|bytes| held.push(vec![7; bytes]));
@@ -77,7 +77,7 @@ fn the_programs_heap_is_counted_and_the_recorders_is_not() {
         held[0].reserve_exact(99);
     });
     let change = change(&recorded.trace);
-    // What the collector's thread allocates before it knows that it is the recorder's.
+    // Allocations of the collector's thread before it is marked as the recorder's.
     let others = change.allocations as i64 - 1001;
     assert!((0..20).contains(&others), "{others} allocations are not the program's: {change:?}");
     let other_bytes = change.live_bytes - (1..=600).sum::<i64>() - 99;
@@ -87,7 +87,7 @@ fn the_programs_heap_is_counted_and_the_recorders_is_not() {
     assert!(facility.on, "{facility:?}");
 }
 
-/// Strings, maps and lists, some of them handed on.
+/// Allocates strings, maps and lists, and returns some of them.
 fn work(seed: usize) -> BTreeMap<String, Vec<usize>> {
     let mut map = BTreeMap::new();
     for at in 0..50 {
@@ -124,7 +124,7 @@ fn threads_that_come_and_go_lose_no_sample() {
     let samples = samples(&recorded.trace);
     assert!(samples.len() > 1000, "{}", samples.len());
     let freed = samples.values().filter(|sample| sample.freed.is_some()).count();
-    // What is left is the test's and the system's own.
+    // What is left belongs to the test and the system.
     assert!(samples.len() - freed < samples.len() / 20, "{freed} of {} ended", samples.len());
     let named = |sample: &&common::samples::Sample| sample.stack.0 > 0;
     let with_stack = samples.values().filter(named).count();
@@ -172,7 +172,7 @@ fn traces_that_follow_each_other_share_no_sample() {
         let mut numbers = std::collections::BTreeSet::new();
         for _ in 0..30 {
             let recorded = record_here(options(4096), || thread::sleep(Duration::from_millis(3)));
-            // Every free of which is of a sample of its own.
+            // Each of their frees is of a sample of its own.
             for number in samples(&recorded.trace).keys() {
                 assert!(numbers.insert(*number), "sample {number} is in two traces");
             }
@@ -195,7 +195,8 @@ fn an_allocator_that_traces_is_counted_and_sampled() {
     assert!(recorded.trace.events_told() > 10_000);
 }
 
-/// The system's own destructors run when the thread-locals of Rust are gone, and after ours.
+/// The system's destructors of thread-specific keys run after Rust's thread locals, and ours, are
+/// gone.
 mod keyed {
     use super::{OnceLock, black_box, c_void};
 
@@ -206,7 +207,7 @@ mod keyed {
         }
     }
 
-    /// The destructor will run on this thread, and arm itself again twice.
+    /// Makes the destructor run at this thread's end; it arms itself again twice.
     pub(crate) fn arm(round: usize) {
         static KEY: OnceLock<libc::pthread_key_t> = OnceLock::new();
         let key = *KEY.get_or_init(|| {
@@ -249,7 +250,7 @@ fn a_forked_child_counts_on_and_samples_in_its_own_trace_only() {
         if child == 0 {
             // SAFETY: `alarm` wants nothing. A child that hangs is ended.
             unsafe { libc::alarm(120) };
-            // The parent's samples end here, and nobody is told.
+            // The parent's samples end in the child, without an event.
             drop(before);
             let file = std::fs::File::create(&path);
             let done = file.is_ok_and(|file| {
@@ -278,7 +279,7 @@ fn a_forked_child_counts_on_and_samples_in_its_own_trace_only() {
 
 #[traced]
 fn tasks_and_texts(round: usize) {
-    // The recorder keeps a list of those alive, under a lock that the collector wants as well.
+    // The recorder keeps a list of live tasks under a lock that the collector takes, too.
     let tasks: Vec<_> = (0..20).map(|at| Task::new(&format!("task {round}.{at}"))).collect();
     let _working = tasks[round % 20].enter();
     drop(black_box(work(round)));
@@ -324,7 +325,7 @@ fn a_program_that_allocates_with_a_lock_of_its_writer_goes_on() {
         // Many times what fits.
         (0..20_000_u64).for_each(|at| drop(black_box(Box::new(at))));
     }
-    // What the user has written waits, and is all there.
+    // The user's events wait for memory, and are all there.
     (0..20_000_u64).for_each(|at| instant!("afterwards", at));
     let report = trace.stop().expect("memory takes every byte");
     assert!(report.dropped_events > 0, "{report:?}");

@@ -1,5 +1,5 @@
-//! Held in the middle: a process that is stopped and goes on at any moment, and a thread that does
-//! not come on while others stop what it records into.
+//! Held in the middle of recording: a process that is stopped and continued at any moment, and a
+//! thread that is held while others stop its trace.
 //!
 //! `EXECTRACE_TEST_SOAK=N` does N times as much.
 //!
@@ -25,7 +25,7 @@ use std::time::Duration;
 use trace_format::event::EventKind;
 use trace_format::value::Value;
 
-/// Says to this program that it is the one to be stopped, and where to write.
+/// Set in the process that is to be stopped: where it writes.
 const ROLE: &str = "EXECTRACE_TEST_HELD";
 
 fn rounds(count: u32) -> u32 {
@@ -40,7 +40,7 @@ fn whole(bytes: &[u8]) -> Decoded {
     trace
 }
 
-/// The numbers that a trace has of a thread of this name, in order.
+/// The numbers in the events of the thread of this name, in order.
 fn numbers(trace: &Decoded, name: &str) -> Vec<u64> {
     let mut threads = trace.tables.threads.values().filter(|thread| thread.name == name);
     let Some(thread) = threads.next_back() else { return Vec::new() };
@@ -56,7 +56,7 @@ fn numbers(trace: &Decoded, name: &str) -> Vec<u64> {
         .collect()
 }
 
-/// One round of what may be held anywhere: each trace has all that was recorded in it.
+/// One round, which may be held at any point: each trace has everything that was recorded in it.
 fn round(number: u64, path: &Path) {
     let memory = Memory::default();
     let builder = || FlightRecorder::builder().max_bytes(1 << 20).options(annotated());
@@ -125,8 +125,9 @@ fn a_process_that_is_stopped_and_continued_at_any_moment_loses_nothing() {
     assert!(stops > 0, "it was never stopped");
 }
 
-/// Whether the handler holds its thread, and whether it is to let it go.
+/// Whether the handler holds its thread.
 static IS_HELD: AtomicBool = AtomicBool::new(false);
+/// Tells the handler to let its thread go.
 static LET_GO: AtomicBool = AtomicBool::new(false);
 
 /// Holds the thread that it interrupts.
@@ -142,7 +143,7 @@ extern "C" fn hold(_: libc::c_int) {
 /// Maximum number of steps of one round: they fit the memory, however late the signal comes.
 const STEPS_MAX: u64 = 200_000;
 
-/// What records into a trace, and is held: how many it has recorded is in `done`.
+/// Records steps until `is_over`; `done` has their number. The thread that does this is held.
 fn steps(done: &AtomicU64, is_over: &AtomicBool) {
     trace_region!("around");
     for n in 0..STEPS_MAX {
@@ -158,7 +159,8 @@ fn steps(done: &AtomicU64, is_over: &AtomicBool) {
     }
 }
 
-/// Stops one that a thread is held in the middle of, after so many microseconds; what it has.
+/// Holds a recording thread after `after` microseconds, and stops its trace or recorder meanwhile.
+/// Returns the recorded numbers, and how many steps the thread had made.
 fn stop_while_held(after: u64, is_recorder: bool) -> (Vec<u64>, u64) {
     let memory = Memory::default();
     let options = annotated().memory_max(8 << 20);
@@ -174,7 +176,7 @@ fn stop_while_held(after: u64, is_recorder: bool) -> (Vec<u64>, u64) {
     let builder = thread::Builder::new().name("worker".to_owned());
     let worker = builder.spawn(move || steps(&its_done, &its_over)).expect("a thread");
     let ends = Ends(&is_over);
-    // One that makes itself known has a lock for a moment, and whoever stops may wait for that.
+    // A thread that is being attached holds a lock for a moment; `stop` may wait for that lock.
     while done.load(Ordering::SeqCst) == 0 {
         thread::yield_now();
     }

@@ -1,10 +1,12 @@
-//! What the recorder does to the program it is in: no signal of the program's is taken from it, and
-//! none that a write of the recorder's raises ends it.
+//! The recorder does not disturb its program: it takes none of the program's signals, and no signal
+//! raised by the recorder's writes ends the program.
 //!
-//! Each case is a process of its own, which goes on to its end or does not. Elsewhere: libraries
-//! that are loaded (`dlopen`), what options may say (`options`), disks that are full (`disk_full`).
+//! Each case is a process of its own, which must run to its end. Elsewhere: loaded libraries
+//! (`dlopen`), values of options (`options`), full disks (`disk_full`).
 //!
-//! May contain `unsafe`: locked memory, and signals.
+//! May contain `unsafe`: it locks memory, and handles signals.
+//!
+//! Long, because its tests share helpers, and each file here is linked as a program of its own.
 #![cfg(target_os = "linux")]
 
 #[path = "common/child.rs"]
@@ -29,12 +31,12 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// Says to this program what it is to do, and where to write.
+/// Tells this program what to do, and where to write.
 const ROLE: &str = "EXECTRACE_TEST_HOST";
 
 const KIB: u64 = 1 << 10;
 
-/// Runs this role in a process, which must come to its end.
+/// Runs this role in a process, which must run to its end.
 #[track_caller]
 fn lives_on(role: &str) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -49,7 +51,7 @@ fn lives_on(role: &str) {
     assert!(is_fine, "{role}: {:?}\n{said}\n{errors}", output.status);
 }
 
-/// What is run in processes of its own.
+/// Not a test: what runs in processes of its own.
 #[test]
 fn one_that_lives_on() {
     let Ok(told) = std::env::var(ROLE) else { return };
@@ -107,7 +109,7 @@ fn threads() -> BTreeSet<u32> {
     folder.flatten().map(|entry| name(entry).parse().expect("a number")).collect()
 }
 
-/// The signals that a thread blocks: signal 1 is the lowest bit.
+/// The signals that a thread blocks, as bits; signal 1 is the lowest.
 fn mask(thread: u32) -> u64 {
     mask_in(&format!("/proc/self/task/{thread}/status"))
 }
@@ -130,10 +132,11 @@ fn masks(folder: &Path) {
     let trace = start_with(Options::new(), io::sink()).expect("none is running");
     let recorder = FlightRecorder::start().expect("none is running");
     recorder.on_slow("slow", Duration::from_nanos(1), folder).expect("a folder");
-    // The thread library blocks everything until a thread runs: both do when a dump is there.
+    // The thread library blocks all signals until a thread runs; both threads run once there is a
+    // dump.
     exectrace::Task::new("slow").end();
     wait_until("a dump is there", || fs::read_dir(folder).expect("it is there").next().is_some());
-    assert_eq!(own_mask(), own_before, "whoever starts it has the mask it had");
+    assert_eq!(own_mask(), own_before, "the starting thread has the mask it had before");
     let own: Vec<_> = threads().difference(&before).copied().collect();
     assert_eq!(own.len(), 2, "one collects, one writes dumps");
     for thread in own {
@@ -149,7 +152,7 @@ fn masks(folder: &Path) {
     trace.stop().expect("it takes everything");
 }
 
-/// The signals of faults, which are for the thread that has one.
+/// The signals of faults, which go to the thread that caused the fault.
 const FAULTS: [libc::c_int; 6] =
     [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS];
 
@@ -162,8 +165,8 @@ fn others() -> u64 {
         .fold(0, |all, signal| all | 1 << (signal - 1))
 }
 
-/// Threads that live only for a moment: those that resolve names, and those that end a part. Each
-/// is looked at while it lives, until both were seen.
+/// Checks threads that live only for a moment: those that resolve names, and those that end a part.
+/// Looks until both kinds were seen.
 fn passing_masks(folder: &Path) {
     let rotation = Rotation::new(1 << 30).part_bytes(64 * KIB);
     let options = Options::new().sched(false).names(true);
@@ -173,7 +176,7 @@ fn passing_masks(folder: &Path) {
         record(2_000);
         for thread in threads() {
             let read = |what| fs::read_to_string(format!("/proc/self/task/{thread}/{what}"));
-            // It may be gone by now.
+            // The thread may be gone by now.
             let (Ok(name), Ok(status)) = (read("comm"), read("status")) else { continue };
             let name = name.trim().to_owned();
             if name.starts_with("exectrace ") {
@@ -187,12 +190,13 @@ fn passing_masks(folder: &Path) {
     trace.stop().expect("the disk takes it");
 }
 
-/// From here on no file of this process gets longer. The signal of that is as it was: it kills.
+/// From now on no file of this process may grow beyond `bytes`. The signal for that kills, as by
+/// default.
 fn limit_files(bytes: u64) {
     limits::set(libc::RLIMIT_FSIZE, bytes);
 }
 
-/// Records so many events of some bytes each.
+/// Records `count` events of some bytes each.
 fn record(count: u64) {
     for n in 0..count {
         instant!("step", n = n * 1_000_003);
@@ -205,7 +209,7 @@ fn is_too_large(error: &io::Error) -> bool {
     error.kind() == ErrorKind::FileTooLarge
 }
 
-/// What was written, dropped and not written is all there was.
+/// Checks that written, dropped and unwritten events add up to all.
 fn check_stopped(stopped: Result<exectrace::Report, StopError>) {
     let Err(StopError::Write { error, report }) = stopped else { panic!("{stopped:?}") };
     assert!(is_too_large(&error), "{error}");
@@ -234,7 +238,7 @@ fn limited_file(folder: &Path) {
     limit_files(512 * KIB);
     let refused = start_file(folder.join("f.trace"));
     assert!(matches!(&refused, Err(StartError::File(_, error)) if is_too_large(error)));
-    // Nothing is dropped, so events are the program's alone.
+    // Nothing is dropped, so only the program's events count.
     let options = annotated().memory_max(64 << 10).on_full(OnFull::Wait);
     let trace = start_file_with(options, folder.join("f.trace")).expect("so much fits");
     record(EVENTS);
@@ -277,21 +281,21 @@ fn limited_panic(folder: &Path) {
     }
 }
 
-/// The most that is tried of memory that may be had beside what there is.
+/// Maximum amount of additional memory that is tried.
 const HEADROOM_MAX: u64 = 96 << 20;
 
-/// What is tried is so far apart.
+/// Step between the amounts that are tried.
 const HEADROOM_STEP: u64 = 768 << 10;
 
-/// Starts with less and less memory: with all of it that works, and with none it does not.
+/// Starts with less and less memory: starting works with all of it, and fails with none.
 fn little_memory(folder: &Path, kind: limits::Kind) {
-    // Also for nobody.
+    // Also for the user nobody.
     fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).expect("it is ours");
     for what in ["start", "file", "recorder", "parts", "mapped", "switches"] {
         let mut outcomes = BTreeSet::new();
         for headroom in (0..=HEADROOM_MAX).step_by(HEADROOM_STEP as usize) {
             let outcome = in_child(|| {
-                // For the answer, and whatever brings it here.
+                // For the answer, and for sending it.
                 let spare = vec![0_u8; 1 << 20];
                 limit_memory(kind, headroom);
                 let outcome = start_and_stop(what, folder);
@@ -302,19 +306,19 @@ fn little_memory(folder: &Path, kind: limits::Kind) {
             outcomes.insert(outcome);
         }
         assert!(outcomes.contains("refused"), "{what}: it went with nothing");
-        // How much may be locked is not for everybody to say.
+        // Not every user may set the limit of locked memory.
         assert!(kind == libc::RLIMIT_MEMLOCK || outcomes.contains("ended"), "{what}: never");
     }
 }
 
-/// From here on there is no more memory than so much, in all or locked.
+/// Limits the additional memory of this process, in total or locked, to `headroom`.
 fn limit_memory(kind: limits::Kind, headroom: u64) {
     let is_locked = kind == libc::RLIMIT_MEMLOCK;
     let taken = limits::address_space();
-    // Who may lock nothing at all may not ask for it.
+    // A process that may lock no memory at all may not call `mlockall`.
     limits::lower(kind, if is_locked { headroom.max(4096) } else { taken + headroom });
     if is_locked {
-        // Limits of locked memory are not root's: whoever is root becomes nobody.
+        // Limits of locked memory do not apply to root, so root becomes nobody.
         // SAFETY: `setresuid` takes numbers.
         unsafe { libc::setresuid(65534, 65534, 65534) };
         // SAFETY: `mlockall` takes a number.
@@ -351,13 +355,13 @@ fn start_and_stop(what: &str, folder: &Path) -> String {
     }
 }
 
-/// As in programs that want to end when nobody reads their output.
+/// Sets SIGPIPE to kill, as in programs that end when their output has no reader.
 fn die_of_pipes() {
     // SAFETY: `signal` wants a way to handle it: the system's own.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
 
-/// The end to write to of a pipe that nobody reads.
+/// The writing end of a pipe without a reader.
 fn closed_pipe() -> io::PipeWriter {
     let (reader, writer) = io::pipe().expect("the system makes a pipe");
     drop(reader);

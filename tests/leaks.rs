@@ -1,13 +1,13 @@
-//! Async tasks leave no memory behind: however they end, whoever keeps their wakers, with a trace
-//! or without one.
+//! Async tasks leave no memory behind, in whatever way they end, even if something keeps their
+//! wakers, with and without a trace.
 //!
-//! Every block that is allocated is counted. What may stay is what is stated: the list of futures
-//! keeps its blocks of 64 (`trace-runtime/src/annotate/future/living.rs`), call sites and stacks
-//! stay. So each test does the same over and over, and after the first rounds nothing may grow.
+//! Every allocated block is counted. Only these may stay: the list of futures keeps its blocks of
+//! 64 (`trace-runtime/src/annotate/future/living.rs`), and call sites and stacks stay. So each test
+//! does the same over and over, and after the first rounds nothing may grow.
 //!
 //! Elsewhere: threads that end (`thread_exit`), the bound of all batches (`stress`, `faults`).
 //!
-//! May contain `unsafe`: an allocator is.
+//! May contain `unsafe`: implementing an allocator is.
 
 mod common;
 
@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// Counts, and passes on.
+/// Counts calls, and passes them on.
 struct Counting;
 
 static LIVE_BLOCKS: AtomicI64 = AtomicI64::new(0);
@@ -49,7 +49,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// Blocks and bytes that live.
+/// Live blocks and bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Live {
     blocks: i64,
@@ -61,7 +61,7 @@ fn live() -> Live {
     Live { blocks: load(&LIVE_BLOCKS), bytes: load(&LIVE_BYTES) }
 }
 
-/// The executor's own waker: counts, and its memory is counted.
+/// The executor's own waker, which counts its wakes; its memory is counted, too.
 #[derive(Debug, Default)]
 struct Count(AtomicU32);
 
@@ -71,12 +71,12 @@ impl Wake for Count {
     }
 }
 
-/// Where wakers are kept, and forgotten.
+/// A place where wakers are kept, and forgotten.
 type Shelf = Arc<Mutex<Vec<Waker>>>;
 
-/// Waits until it has been polled `times` times more; every poll leaves a waker.
+/// Waits for `times` further polls; every poll leaves a waker.
 async fn wait(shelf: Shelf, mut times: u32) {
-    // Memory of its own, as futures have.
+    // Some memory, as futures have.
     let kept = vec![7_u8; 100];
     poll_fn(|context| {
         if times == 0 {
@@ -97,7 +97,7 @@ async fn step(shelf: Shelf, times: u32) {
 
 type Job = Pin<Box<Traced<Pin<Box<dyn Future<Output = ()> + Send>>>>>;
 
-/// A task on an executor, spawned here.
+/// Spawns a task on an executor.
 fn job(future: impl Future<Output = ()> + Send + 'static) -> (Job, Waker) {
     let future: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(future);
     (Box::pin(future.traced("job")), Waker::from(Arc::new(Count::default())))
@@ -107,7 +107,7 @@ fn poll((job, waker): &mut (Job, Waker)) -> Poll<()> {
     job.as_mut().poll(&mut Context::from_waker(waker))
 }
 
-/// Dropped before the first poll, after it, and while somebody keeps a waker.
+/// Tasks dropped before the first poll, after it, and while a waker is kept.
 fn cancelled() {
     for times in 0..200 {
         let shelf = Shelf::default();
@@ -121,7 +121,7 @@ fn cancelled() {
     }
 }
 
-/// So many are alive at once, and all end.
+/// Number of tasks that are alive at once; all of them end.
 const MANY: usize = 10_000;
 
 fn finished(count: usize) {
@@ -138,7 +138,7 @@ fn finished(count: usize) {
     jobs.iter_mut().for_each(|job| assert!(poll(job).is_ready()));
 }
 
-/// The first poll panics, or the second.
+/// Tasks whose first or second poll panics.
 fn panicked() {
     for times in 0..100 {
         let shelf = Shelf::default();
@@ -149,12 +149,12 @@ fn panicked() {
         });
         (0..times % 2).for_each(|_| assert!(poll(&mut job).is_pending()));
         assert!(catch_unwind(AssertUnwindSafe(|| _ = poll(&mut job))).is_err());
-        // A careless executor, which polls it again.
+        // A careless executor that polls the task again.
         assert!(catch_unwind(AssertUnwindSafe(|| _ = poll(&mut job))).is_err());
     }
 }
 
-/// Wakers that nobody remembers outlive their tasks, and their trace.
+/// Forgotten wakers outlive their tasks, and their trace.
 fn forgotten(shelf: &Shelf) {
     for _ in 0..500 {
         let mut job = job(step(Arc::clone(shelf), 4));
@@ -162,7 +162,7 @@ fn forgotten(shelf: &Shelf) {
     }
 }
 
-/// A whole trace of what `act` does on a thread of its own.
+/// Records `act` on a thread of its own, in a whole trace.
 fn under_a_trace(act: impl FnOnce() + Send) {
     let trace = exectrace::start_with(annotated(), io::sink()).expect("none is running");
     on_thread("executor", act);
@@ -170,7 +170,7 @@ fn under_a_trace(act: impl FnOnce() + Send) {
     assert_eq!(report.dropped_events, 0);
 }
 
-/// Fails if anything is left of a round, once a few have been.
+/// Fails if a round leaves memory behind, after a few first rounds.
 #[track_caller]
 fn check(mut round: impl FnMut()) {
     const ROUNDS: usize = 6;
@@ -185,7 +185,8 @@ fn check(mut round: impl FnMut()) {
     assert!(rest.iter().all(|live| *live == rest[0]), "it grows: {lives:?}");
 }
 
-/// What is told of panics is the machinery's own, and allocated; those of tests are to be heard.
+/// Hides the messages of panics in `act`, because the harness allocates for them; other panics are
+/// printed.
 fn hushed(act: impl FnOnce()) {
     std::panic::set_hook(Box::new(|_| {}));
     act();
@@ -225,17 +226,17 @@ fn wakers_dropped_long_after_their_trace_leave_nothing() {
 
 #[test]
 fn ten_thousand_tasks_leave_the_blocks_of_the_list_and_nothing_else() {
-    /// Of `living.rs`: places of a block, and the words of a place and of a block.
+    /// From `living.rs`: entries of a block, and the words of an entry and of a block.
     const PLACES: usize = 64;
     const BLOCK_BYTES: usize = 8 + PLACES * 9 * 8;
     if !in_own_process("ten_thousand_tasks_leave_the_blocks_of_the_list_and_nothing_else") {
         return;
     }
-    // The lists of the user's tasks keep a node each, once they have had one: there are 16.
+    // Each of the 16 lists of the user's tasks keeps a node once it has had one.
     (0..3).for_each(|_| under_a_trace(|| finished(100)));
     let before = live();
     under_a_trace(|| finished(MANY));
-    // A traced function in each: two futures a task.
+    // Each task awaits a traced function, so there are two futures per task.
     let grown = live().blocks - before.blocks;
     let blocks = (2 * MANY).div_ceil(PLACES);
     assert!((0..=blocks as i64).contains(&grown), "{grown} blocks, {blocks} are stated");

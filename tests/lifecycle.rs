@@ -1,4 +1,6 @@
-//! Start and stop: any number of times, around threads that come, stay and go.
+//! Starting and stopping any number of times, around threads that come, stay and go.
+//!
+//! Long, because its tests share helpers, and each file here is linked as a program of its own.
 
 mod common;
 
@@ -159,7 +161,7 @@ fn regions_of_the_first_trace_end_silently_within_the_second() {
     assert_eq!(second.tables.stop.unwrap().events, 2, "two leaves and nothing else");
 }
 
-/// Records a little, again and again, until it is told to end.
+/// Records a little, again and again, until told to end.
 fn busy(end: &AtomicBool) {
     while !end.load(Ordering::Relaxed) {
         twice();
@@ -217,7 +219,7 @@ fn a_thread_that_never_runs_again_loses_nothing() {
     idle.unwrap().join().unwrap();
 }
 
-/// What the last state of the thread with this name tells.
+/// The last state of the thread with this name.
 fn last_state(recorded: &Recorded, name: &str) -> Vec<OpenSince> {
     let thread = recorded.trace.thread(name);
     let states = recorded.trace.definitions().filter_map(|definition| match definition {
@@ -261,7 +263,7 @@ fn a_region_that_is_open_at_the_stop_is_in_the_last_state_with_its_true_begin() 
     assert!(times[0] <= open[0].begin && open[2].begin <= times[1]);
     assert!(open.is_sorted_by_key(|each| each.begin));
     assert_eq!(recorded.lines_of("blocked"), ["+ written", "leaf"]);
-    // It goes on, in a trace of its own time.
+    // It goes on in the next trace.
     let next = record(|| {
         drop(send);
         blocked.take().unwrap().join().unwrap();
@@ -296,7 +298,7 @@ fn at_most_32_open_regions_are_told_and_that_there_are_more() {
     }
 }
 
-/// Traced itself, on the collector's thread.
+/// A writer that is traced itself, on the collector's thread.
 #[derive(Clone, Default)]
 struct Traced {
     memory: Memory,
@@ -347,7 +349,7 @@ fn a_trace_of_a_second_and_more_has_generations_and_long_silences() {
     let recorded = record_here(annotated(), || {
         trace_region!("long");
         leaf();
-        // Longer than a batch's clock of 32 bits reaches, and than a generation.
+        // Longer than the 32 bits of a batch's clock reach, and longer than a generation.
         thread::sleep(Duration::from_millis(2500));
         twice();
         trace_region!("inner" => thread::sleep(Duration::from_millis(100)));
@@ -367,7 +369,7 @@ fn a_trace_of_a_second_and_more_has_generations_and_long_silences() {
 
 #[test]
 fn compressed_traces_hold_the_same() {
-    // Text that repeats itself, so that a batch is smaller by it whatever its times are.
+    // Text that repeats itself, so that compression makes every batch smaller.
     let text = "the same again and again".repeat(10);
     let record = |options: Options| {
         record_with(options, || {

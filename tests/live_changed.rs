@@ -1,11 +1,11 @@
-//! What somebody else does to the file beside a trace while threads write into it by way of memory:
-//! shorten it, also so that it is as long as before in the end, remove it, write into it. The
-//! program goes on, what comes later is in the trace, and the trace says what has happened. A
-//! SIGBUS that is not about such a file is what it would be without a trace.
+//! Somebody changes the file beside a trace while threads write into its mapping: shortens it,
+//! shortens and extends it again, removes it, or writes into it. The program goes on, later events
+//! are in the trace, and the trace says what has happened. A SIGBUS that is not about such a file
+//! does what it would do without a trace.
 //!
 //! Elsewhere: the trace itself (`outputs_changed`).
 //!
-//! May contain `unsafe`: it maps files, and sets handlers of signals.
+//! May contain `unsafe`: it maps files, and sets signal handlers.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -24,7 +24,7 @@ use std::time::Duration;
 use trace_format::event::EventKind;
 use trace_format::read::{TraceFile, Window};
 
-/// Says to this program that it is the one to be looked at: what happens to it, and where.
+/// Set in the process under test: what happens to its file, and where that is.
 const ROLE: &str = "EXECTRACE_TEST_LIVE";
 
 const EVENTS: u64 = 50_000;
@@ -43,7 +43,7 @@ fn start(path: &Path) -> Trace {
     start_file_with(options(), path).expect("there is room")
 }
 
-/// Does something to the file beside a trace.
+/// Changes the file beside a trace.
 fn change(how: &str, live: &Path) {
     let file = || File::options().write(true).open(live).expect("it is there");
     let bytes = live.metadata().expect("it is there").len();
@@ -64,7 +64,7 @@ fn change(how: &str, live: &Path) {
     }
 }
 
-/// Records on two threads, before and after something happens, and says what came of it.
+/// Records on two threads, before and after the change, and prints the result.
 fn work(how: &str, path: &Path) {
     let trace = start(path);
     let (is_changed, is_over) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -72,7 +72,7 @@ fn work(how: &str, path: &Path) {
     std::thread::scope(|scope| {
         let _ends = Ends(&is_over);
         let other = scope.spawn(|| {
-            // Something is open all along.
+            // A region is open all the time.
             trace_region!("around");
             while !is_over.load(Ordering::Relaxed) {
                 trace_region!("inside");
@@ -119,7 +119,7 @@ fn one_that_is_looked_at() {
     }
 }
 
-/// This program once more.
+/// Runs this program once more.
 fn run(how: &str, path: &Path) -> (ExitStatus, String) {
     let program = std::env::current_exe().expect("this program has a path");
     let mut command = Command::new(program);
@@ -129,7 +129,7 @@ fn run(how: &str, path: &Path) -> (ExitStatus, String) {
     (output.status, String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-/// How many calls of a function can be read.
+/// Number of calls of a function that can be read.
 fn count(path: &Path, name: &str) -> u64 {
     let file = TraceFile::open(fs::read(path).expect("it was written")).expect("a trace");
     assert!(file.is_complete(), "it has its end");
@@ -137,7 +137,7 @@ fn count(path: &Path, name: &str) -> u64 {
     let site = sites.iter().find(|site| site.name == name).expect("it was recorded").id;
     let (mut count, mut order) = (0, file.in_order(Window::default()));
     while let Some(event) = order.next_event() {
-        // What is damaged is said, and the rest is read.
+        // The damage is reported, and the rest is read.
         let Ok(event) = event else { continue };
         count += u64::from(matches!(event.event.kind,
             EventKind::Region { site: of, .. } if of == site));
@@ -153,11 +153,11 @@ fn the_program_goes_on_and_so_does_its_trace() {
         let (status, said) = run(how, &path);
         assert!(status.success(), "{how}: {status}: {said}");
         let later = count(&path, "after");
-        // Of each thread the batch that it was just filling may be lost.
+        // The batch that a thread was filling may be lost.
         assert!(later > EVENTS, "{how}: {later} of {}", 2 * EVENTS);
         let file = TraceFile::open(fs::read(&path).expect("it was written")).expect("a trace");
         let note = file.tables().facilities.get("live");
-        // What does not change the file's length is not looked for.
+        // A change that keeps the file's length is not detected.
         let words = match how {
             "empty" | "half" => "shortened",
             "remove" => "removed",
@@ -168,7 +168,8 @@ fn the_program_goes_on_and_so_does_its_trace() {
     }
 }
 
-/// Maps a file of the program's own, lets its page go, and touches that; where it was.
+/// Maps a file of the program's own, truncates it, and touches the missing page. Returns its
+/// address.
 fn touch_missing_page(beside: &Path) -> usize {
     let path = beside.with_extension("own");
     let file = File::options().read(true).write(true).create(true).truncate(true).open(path);
@@ -181,7 +182,7 @@ fn touch_missing_page(beside: &Path) -> usize {
     assert_ne!(start, libc::MAP_FAILED);
     file.set_len(0).expect("it is ours");
     PLACE.store(start as usize, Ordering::Relaxed);
-    // SAFETY: the page is ours, and mapped; that the file has none any more is the point.
+    // SAFETY: the page is ours, and mapped; the test is about the file's missing page.
     unsafe { start.cast::<u8>().write_volatile(1) };
     start as usize
 }
@@ -189,7 +190,7 @@ fn touch_missing_page(beside: &Path) -> usize {
 static PLACE: AtomicUsize = AtomicUsize::new(0);
 static FAULTS: AtomicUsize = AtomicUsize::new(0);
 
-/// A handler of the program's own, which mends its own mapping.
+/// A handler of the program's own, which repairs its own mapping.
 extern "C" fn own_handler(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
     // SAFETY: a shared reference wants a live object: the system hands it over.
     let info = unsafe { &*info };
@@ -205,13 +206,13 @@ extern "C" fn own_handler(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut li
     unsafe { libc::mmap(place, 4096, access, kind | libc::MAP_FIXED, -1, 0) };
 }
 
-/// Takes off the one that std has set.
+/// Removes the handler that std has set.
 fn forget_handler() {
     // SAFETY: `signal` wants a handler, or the default.
     unsafe { libc::signal(libc::SIGBUS, libc::SIG_DFL) };
 }
 
-/// What is set for the signal.
+/// The handler that is set for the signal.
 fn handler() -> usize {
     // SAFETY: zeros are an action.
     let mut found: libc::sigaction = unsafe { std::mem::zeroed() };
@@ -220,7 +221,7 @@ fn handler() -> usize {
     found.sa_sigaction
 }
 
-/// A fault of the program's own is its own handler's, and one of the trace's is not.
+/// The program's handler gets the program's own faults, but not those of the trace.
 fn own_fault(path: &Path) {
     let own = own_handler as extern "C" fn(_, _, _) as usize;
     // SAFETY: zeros are an action.
@@ -230,7 +231,7 @@ fn own_fault(path: &Path) {
     unsafe { libc::sigaction(libc::SIGBUS, &raw const action, std::ptr::null_mut()) };
     for round in 1..3 {
         let trace = start(path);
-        // The thread's memory goes with it.
+        // The thread's memory is freed at its end.
         on_thread("worker", || {
             (0..EVENTS).for_each(|_| before());
             change("empty", &live_of(path));

@@ -1,7 +1,7 @@
-//! What macros expand to compiles in every edition, beside any name that a program may have given,
-//! with and without `enabled`; and a method has the name of its type before its own.
+//! The expansions of macros compile in every edition, with any names that a program may define,
+//! with and without `enabled`; and a method's name begins with its type.
 //!
-//! Elsewhere: what is expanded (`trace-macros/src/snapshot`), what is refused (`ui`).
+//! Elsewhere: the expansions (`trace-macros/src/snapshot`), what is refused (`ui`).
 
 mod common;
 #[path = "common/workspace.rs"]
@@ -120,7 +120,7 @@ fn a_region_where_an_expression_is_wanted_says_what_to_do() {
     }
 }
 
-/// A method of each kind, each with an attribute of its own.
+/// Methods of every kind, each with an attribute of its own.
 mod methods {
     use exectrace::traced;
 

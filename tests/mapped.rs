@@ -1,5 +1,5 @@
-//! A flight recorder that has a file as well: it is a trace whatever has ended the process, it
-//! never grows, and it has as much as the recorder.
+//! A flight recorder with a file: the file is a trace in whatever way the process ends, it never
+//! grows, and it has as much as the recorder.
 
 mod common;
 
@@ -29,7 +29,7 @@ fn recorder(path: &Path, bytes: usize) -> FlightRecorder {
     builder.start().expect("none is running, and there is room")
 }
 
-/// What a file has, checked as any trace is.
+/// The content of such a file, checked like any trace.
 fn unwound(path: &Path) -> Decoded {
     let bytes = std::fs::read(path).expect("it is there");
     let trace = Decoded::new(&unwind(&bytes).expect("it is such a file"));
@@ -41,7 +41,7 @@ fn all_lines(trace: &Decoded) -> Vec<String> {
     lines::of_threads(trace).into_iter().flat_map(|(_, lines)| lines).collect()
 }
 
-/// The numbers that `step` had, of all threads.
+/// The numbers of all `step` events, of all threads.
 fn steps(trace: &Decoded) -> Vec<u64> {
     let events = trace.tables.threads.keys().flat_map(|&id| trace.events(id));
     let numbers = events.filter_map(|event| match event.kind {
@@ -84,7 +84,7 @@ fn what_a_recorder_had_when_it_was_stopped_is_in_its_file() {
     assert!(lines.contains(&"! two".to_owned()), "{lines:?}");
     let names: Vec<_> = trace.tables.threads.values().map(|thread| &thread.name).collect();
     assert!(names.iter().any(|name| *name == "other"), "{names:?}");
-    // The tool takes it as it is.
+    // The tool reads the file as it is.
     let opened = trace_tool::source::open(&path).expect("a trace").trace;
     assert!(opened.faults().is_empty() && opened.is_complete(), "{:?}", opened.faults());
 }
@@ -101,7 +101,7 @@ fn a_log_that_has_gone_round_has_the_last_of_it() {
             for n in 0_u64..count {
                 instant!("step", n);
                 if n.is_multiple_of(1_000) {
-                    // Leaves the collector the time to keep up.
+                    // Leaves the collector time to keep up.
                     std::thread::sleep(Duration::from_micros(200));
                 }
             }
@@ -112,8 +112,8 @@ fn a_log_that_has_gone_round_has_the_last_of_it() {
             let (first, last) = (steps[0], *steps.last().expect("there are some"));
             assert_eq!(last, count - 1, "{bytes} bytes, {count} steps");
             assert!(steps.iter().copied().eq(first..count), "each once, in order");
-            // Events, and what was said at each moment. Three batches may be cut, or not fit the
-            // end of the log.
+            // Events and definitions of each moment. Three batches may be cut, or not fit the end
+            // of the log.
             let headers = trace.batches.iter().map(|batch| batch.header);
             let kept = headers.map(|it| u64::from(it.header_bytes) + u64::from(it.payload_bytes));
             let (kept, cut) = (kept.sum::<u64>(), (3 * 64) << 10);
@@ -131,7 +131,7 @@ async fn paused() {
         .await;
 }
 
-/// The file says which futures live, and forgets their ends.
+/// The file has the live futures, and none that have ended.
 #[test]
 fn futures_that_ended_while_the_log_went_round_are_not_said_to_live() {
     const ROUNDS: u64 = 4_000;
@@ -179,11 +179,11 @@ fn names_that_are_of_no_use_any_more_make_room_for_others() {
     let builder = builder.min_age(age);
     let options = annotated().generation(Duration::from_millis(10));
     let recorder = builder.options(options).start().expect("none is running");
-    // Each has a name of its own: some 60 bytes. A table has 32 KiB.
+    // Each thread has a name of its own of some 60 bytes. A table has 32 KiB.
     for n in 0..2_000_u64 {
         on_thread(&format!("a thread with a name that is rather long {n}"), || leaf(n));
         if n.is_multiple_of(100) {
-            // The collector knows them, and they grow old.
+            // The collector knows the threads, and their definitions grow old.
             recorder.snapshot(std::io::sink()).expect("it takes everything");
             std::thread::sleep(age);
         }
@@ -221,10 +221,10 @@ fn names_that_have_no_room_are_counted_and_told() {
         }
         gate.wait();
         instant!("all live");
-        // Not longer than they live: later there is room.
+        // Only while the threads live: later there is room.
         let told = || {
             let bytes = std::fs::read(&path).expect("it is there");
-            // What is being written may not be whole.
+            // The batch that is being written may not be whole.
             let Some(unwound) = unwind(&bytes) else { return false };
             let Ok(file) = TraceFile::open(unwound) else { return false };
             let told = file.tables().facilities.get("mapped");
@@ -296,7 +296,7 @@ fn a_trace_on_another_file_system_does_without_the_file_beside_it() {
     };
     let recorder = recorder(&here.path().join("flight.trace"), 1 << 20);
     let path = there.path().join("other.trace");
-    let trace = exectrace::start_file_with(annotated(), &path).expect("it can be had");
+    let trace = exectrace::start_file_with(annotated(), &path).expect("it starts");
     assert!(!there.path().join("other.trace.live").exists());
     leaf(1);
     trace.stop().expect("there is room");

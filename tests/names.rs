@@ -1,10 +1,9 @@
-//! The feature `names`: traces and snapshots that bring the names of their functions along are read
-//! where the program's file is not, and name functions as `exectrace symbolize` does where it is.
-//! Resolving names never blocks a forked child or a panicking thread for ever.
+//! The feature `names`: traces and snapshots with the names of their functions can be read without
+//! the program's file, and name functions as `exectrace symbolize` does with it. Resolving names
+//! never blocks a forked child or a panicking thread for ever.
 //!
-//! Programs here are copies of this test program, which are removed once they have run. Elsewhere:
-//! pages over HTTP (`trace-http/tests/names.rs`), how functions are spelled
-//! (`trace_format::function`).
+//! The programs are copies of this test program, which are removed after they ran. Elsewhere: pages
+//! over HTTP (`trace-http/tests/names.rs`), the spelling of functions (`trace_format::function`).
 #![cfg(target_os = "linux")]
 
 #[path = "common/child.rs"]
@@ -28,13 +27,13 @@ use std::time::Duration;
 use trace_analysis::symbols::{Function, Symbols};
 use trace_format::read::TraceFile;
 
-/// Says to a copy of this program where to write.
+/// Tells a copy of this program where to write.
 const FOLDER: &str = "EXECTRACE_TEST_NAMES";
 
-/// The words for the command, one a line.
+/// The command's arguments, one per line.
 const WORDS: &str = "EXECTRACE_TEST_WORDS";
 
-/// No test but what a copy of this program does.
+/// Not a test: what a copy of this program does.
 #[test]
 fn as_the_program() {
     let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
@@ -65,7 +64,8 @@ fn as_the_program() {
     trace.stop().expect("there is room");
 
     let recorder = FlightRecorder::builder().options(options).start().expect("none is running");
-    // It has names, though the recorder's options have not, and ends while that goes on.
+    // This trace has names, although the recorder's options do not ask for them, and ends while
+    // names are resolved.
     traced(named, "beside.trace", &outer);
     let create = |name: &str| fs::File::create(folder.join(name)).expect("a name is free");
     recorder.snapshot_with_names(create("snapshot.trace")).expect("there is room");
@@ -94,7 +94,7 @@ fn leaf() {
     std::hint::black_box(0);
 }
 
-/// No test but the command itself, when it is asked for.
+/// Not a test: runs the command itself if [`WORDS`] is set.
 #[test]
 fn as_the_command() {
     let Ok(words) = std::env::var(WORDS) else { return };
@@ -103,7 +103,7 @@ fn as_the_command() {
     std::process::exit(i32::from(code != ExitCode::SUCCESS));
 }
 
-/// What the command prints of these words, which it takes without a fault.
+/// Runs the command with these arguments, which must succeed. Returns its output.
 fn command(folder: &Path, words: &[&str]) -> String {
     let own = std::env::current_exe().expect("this program is a file");
     let mut command = Command::new(own);
@@ -127,17 +127,17 @@ fn read(folder: &Path, name: &str) -> TraceFile<fs::File> {
     file
 }
 
-/// As a reader has them: of `./a.rs` and `a.rs` there is one spelling.
+/// The functions in a trace, as readers see them: `./a.rs` and `a.rs` are one spelling.
 fn functions(file: &TraceFile<fs::File>) -> Functions {
     let symbols = Symbols::of_trace(file.tables());
     let plain = |of: &Function| (of.name.clone(), of.file.clone(), of.line);
     symbols.iter().map(|(at, functions)| (at, functions.iter().map(plain).collect())).collect()
 }
 
-/// What a copy of this program has recorded, which is gone since; `symbolized.trace` was named by
-/// the tool while it was there.
+/// The folder with traces of a copy of this program, which has been removed. The tool named
+/// `symbolized.trace` while the copy was there.
 static RECORDED: LazyLock<PathBuf> = LazyLock::new(|| {
-    // On a machine that is busy, a trace may have no time for all names, which it says.
+    // On a busy machine there may be no time for all names; then the trace says so.
     (0..5).map(|_| record()).find(|folder| !is_out_of_time(folder)).expect("there is time once")
 });
 
@@ -151,7 +151,7 @@ const NAMED: [&str; 6] = [
     "snapshot.trace",
 ];
 
-/// Whether one of them says that there was no time for all names.
+/// Whether one of the traces says that there was no time for all names.
 fn is_out_of_time(folder: &Path) -> bool {
     NAMED.iter().any(|name| has_no_time(&read(folder, name)))
 }
@@ -175,7 +175,7 @@ fn record() -> PathBuf {
     folder
 }
 
-/// This program's own source, as debug information has it.
+/// Whether this is the path of this source file in debug information.
 fn is_here(file: &str) -> bool {
     file.ends_with("tests/names.rs")
 }
@@ -185,11 +185,11 @@ fn a_trace_with_names_is_read_where_the_program_is_not() {
     let folder = &*RECORDED;
     for name in NAMED {
         let found = functions(&read(folder, name));
-        // An inlined function stands before the one it is in, each with its own line.
+        // An inlined function stands before the function that contains it, each with its own line.
         let is_one = |functions: &Vec<(String, String, u32)>| {
             let at = |name: &str| functions.iter().position(|it| it.0.ends_with(name));
             let here = functions.iter().filter(|it| is_here(&it.1) && it.2 > 0).count();
-            // Where line tables alone know it, it has no path.
+            // If only line tables have a function, it has no path.
             at("inlined").zip(at("names::inner")).is_some_and(|(a, b)| a < b) && here >= 2
         };
         assert!(found.values().any(is_one), "{name}: {found:#?}");
@@ -229,7 +229,7 @@ fn what_is_not_asked_for_is_not_there_and_what_was_says_what_it_took() {
     let file = read(folder, "named.trace");
     let told = &file.tables().facilities["symbols"];
     assert!(told.on && told.note.contains(" addresses were named in "), "{told:?}");
-    // Where the worker began is in no stack of its own.
+    // The function where the worker began is in none of its stacks.
     let entries = file.tables().threads.values().map(|thread| thread.entry);
     let named = functions(&file);
     let of_entries: Vec<_> = entries.filter(|entry| *entry != 0).collect();
@@ -248,7 +248,7 @@ fn where_memory_is_short_the_trace_is_whole_and_says_that_names_are_left_out() {
     let options = annotated().stacks(Stacks::All).names(true);
     let trace = exectrace::start_with(options, memory.clone()).expect("no trace is running");
     leaf();
-    // Less than reading the file of this program takes.
+    // Less memory than reading the file of this program takes.
     limits::lower(libc::RLIMIT_AS, limits::address_space() + (40 << 20));
     trace.stop().expect("memory takes all");
     let file = TraceFile::open(memory.take()).expect("a trace");
@@ -257,7 +257,7 @@ fn where_memory_is_short_the_trace_is_whole_and_says_that_names_are_left_out() {
     assert!(told.note.contains("there was too little memory for the rest"), "{told:?}");
 }
 
-/// Takes snapshots with names on a thread of its own until dropped, and has made one.
+/// Calls `act` while another thread takes snapshots with names; at least one is complete.
 fn resolving(recorder: &FlightRecorder, act: impl FnOnce()) {
     static DONE: AtomicU64 = AtomicU64::new(0);
     let is_over = AtomicBool::new(false);
@@ -268,7 +268,7 @@ fn resolving(recorder: &FlightRecorder, act: impl FnOnce()) {
             while !is_over.load(Ordering::Relaxed) {
                 recorder.snapshot_with_names(std::io::sink()).expect("a sink takes all");
                 DONE.fetch_add(1, Ordering::Relaxed);
-                // Another thread that waits for its turn looks every millisecond.
+                // A thread that waits for its turn checks every millisecond.
                 thread::sleep(Duration::from_millis(5));
             }
         });
@@ -298,7 +298,7 @@ fn a_child_that_is_forked_while_names_are_resolved_can_resolve_some() {
             let said = in_child(|| {
                 let found = backtrace::Backtrace::new();
                 assert!(!found.frames().is_empty());
-                // And what the recorder does, in the child's own trace.
+                // And the recorder does so itself in the child's own trace.
                 if round % 4 == 0 {
                     let bytes = common::writers::Memory::default();
                     let options = annotated().stacks(Stacks::All).names(true);
@@ -325,7 +325,7 @@ fn a_panic_while_names_are_resolved_has_its_backtrace_and_its_dump() {
     static CAUGHT: AtomicU64 = AtomicU64::new(0);
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        // As many a program's hook does; the standard library's is asked, too.
+        // As the panic hooks of many programs do; the standard library's hook is called, too.
         let own = format!("{:?}", backtrace::Backtrace::new());
         let std = std::backtrace::Backtrace::force_capture().to_string();
         let is_named = |text: &str| text.contains("panics_with_stack");

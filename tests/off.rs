@@ -1,8 +1,8 @@
 //! `enabled` off: nothing is compiled in, nothing is evaluated, nothing warns, and the machine code
-//! is that of the code without annotations. A library without features records if its binary says
-//! so.
+//! is that of the code without annotations. A library without features records if its binary
+//! enables it.
 //!
-//! How the sources in `fixtures/off` are built, says `common/workspace.rs`.
+//! `common/workspace.rs` builds the sources in `fixtures/off`.
 
 #[path = "common/workspace.rs"]
 mod workspace;
@@ -12,8 +12,8 @@ use trace_format::read::TraceFile;
 use workspace::Fixture;
 
 impl Fixture {
-    /// The assembly of `shapes`, function by function, without what differs for no reason: labels,
-    /// directives, hashes. It stays where it is, for a second run builds nothing anew.
+    /// The assembly of `shapes`, function by function, without parts that vary: labels, directives,
+    /// hashes. The files stay, because a second run builds nothing anew.
     fn assembly(&self, name: &str, cfg: &[&str]) -> Vec<(String, Vec<String>)> {
         let path = self.folder.join(name).with_extension("s");
         let emit = format!("--emit=asm={}", path.display());
@@ -49,7 +49,7 @@ fn functions(assembly: &str) -> Vec<(String, Vec<String>)> {
     functions
 }
 
-/// Constants and mangled functions carry a hash of the crate's settings.
+/// Removes hashes of the crate's settings from constants and mangled names.
 fn without_hashes(instruction: &str) -> String {
     let is_hash = |word: &&str| word.len() >= 16 && word.bytes().all(|b| b.is_ascii_alphanumeric());
     let words = instruction.split_inclusive(|c: char| !c.is_ascii_alphanumeric());

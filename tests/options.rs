@@ -1,8 +1,8 @@
-//! No value of an option and no name of a file ends the program or makes it panic: to start is to
-//! succeed, or to be told why not. And so it is with what the environment may say.
+//! No value of an option and no file name ends the program or makes it panic: starting succeeds or
+//! returns an error. The same holds for values of the environment.
 //!
-//! Each property is tried in a process of its own, with little memory and short files, so that what
-//! is far too much can't be had. Elsewhere: what the environment says (`auto`), what the values
+//! Each property is tried in a process of its own, with limits of memory and file size, so that
+//! options can ask for far too much. Elsewhere: values of the environment (`auto`), what the values
 //! mean (the options' own tests).
 //!
 //! May contain `unsafe`: it raises a signal.
@@ -29,21 +29,22 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Says to this program what it is to try, and where.
+/// Tells this program what to try, and where.
 const ROLE: &str = "EXECTRACE_TEST_OPTIONS";
 
-/// How many of each.
+/// Number of cases of each property.
 const CASES: u32 = 150;
 
-/// What memory and the longest file may take.
+/// Limits of memory and of the longest file.
 const MEMORY_BYTES: u64 = 2 << 30;
 const FILE_BYTES: u64 = 96 << 20;
 
-/// Tries this in a process, which must come to its end. What was tried last is on standard error.
+/// Tries a property in a process, which must run to its end. Standard error has the last case
+/// tried.
 #[track_caller]
 fn holds(role: &str) {
     let outer = tempfile::tempdir().expect("a folder");
-    // A name may be `..`, and all that is written is to be gone afterwards.
+    // A name may be `..`, and everything that is written must be removed afterwards.
     let folder = outer.path().join("inner");
     fs::create_dir(&folder).expect("the other one is empty");
     let program = std::env::current_exe().expect("this program has a path");
@@ -58,7 +59,7 @@ fn holds(role: &str) {
     assert!(is_fine, "{role}: {:?}\n{said}\n{tail:#?}", output.status);
 }
 
-/// What is run in processes of its own.
+/// Not a test: what runs in processes of its own.
 #[test]
 fn one_that_tries() {
     let Ok(told) = std::env::var(ROLE) else { return };
@@ -95,10 +96,10 @@ fn flight_recorders_start_or_say_why_not() {
     holds("recorders");
 }
 
-/// Tries many of these. An error is as good as a success; a panic, on any thread, and an end of the
-/// process are not.
+/// Tries many values. An error is as right as a success; a panic on any thread, or an end of the
+/// process, is not.
 fn try_each<T: std::fmt::Debug>(values: impl Strategy<Value = T>, act: impl Fn(T)) {
-    /// On a thread of the recorder's it would go unnoticed.
+    /// Set by the panic hook, because a panic on a thread of the recorder would go unnoticed.
     static PANICKED: AtomicBool = AtomicBool::new(false);
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
@@ -116,16 +117,16 @@ fn try_each<T: std::fmt::Debug>(values: impl Strategy<Value = T>, act: impl Fn(T
         .expect("it holds");
 }
 
-/// A trace has ended, or has not begun.
+/// Checks the end of a trace, or the error of a start.
 fn end<E: std::error::Error>(ended: Result<(), E>) {
     if let Err(error) = ended {
-        // It can be told.
+        // The error can be printed.
         assert!(!error.to_string().is_empty());
     }
     instant!("step");
 }
 
-/// Numbers that are as likely to be at an end as in between.
+/// Numbers that are as likely to be extreme as in between.
 fn number() -> impl Strategy<Value = u64> {
     let small = 0..100_u64;
     let power = (0..64_u32).prop_map(|bits| 1 << bits);
@@ -176,7 +177,7 @@ fn rotation() -> impl Strategy<Value = Rotation> {
     )
 }
 
-/// Where a file may be asked for; sometimes with others beside it that look like parts.
+/// Paths for a trace, sometimes with files beside it that look like parts.
 fn path(folder: &Path) -> impl Strategy<Value = PathBuf> + use<> {
     let folder = folder.to_owned();
     let odd = prop_oneof![
@@ -193,7 +194,7 @@ fn path(folder: &Path) -> impl Strategy<Value = PathBuf> + use<> {
     let number = proptest::option::of(number());
     (prop_oneof![odd, plain], number).prop_map(move |(name, number)| {
         if let Some(number) = number {
-            // The folder may be gone, or the name too long: then there is none.
+            // The folder may be gone, or the name too long: then there is no file.
             let _ = fs::write(folder.join(format!("a.{number:06}.trace")), "part");
         }
         folder.join(OsString::from_vec(name))
@@ -216,8 +217,8 @@ fn recorder(folder: &Path) -> impl Strategy<Value = Recorder> + use<> {
     })
 }
 
-/// When to dump: a task's name, how slow it is, and where to. Sometimes something is there that is
-/// called nearly as dumps are.
+/// When to dump: a task's name, how slow it is, and the folder. Sometimes the folder has files with
+/// names almost like those of dumps.
 fn dumps(folder: &Path) -> impl Strategy<Value = (String, Duration, PathBuf)> + use<> {
     let folder = folder.to_owned();
     let endings =
@@ -227,13 +228,13 @@ fn dumps(folder: &Path) -> impl Strategy<Value = (String, Duration, PathBuf)> + 
     let digits = "[0-9]{0,40}(-[a-z]{0,9})?(\\.trace)?(\\.part)?".prop_map(String::into_bytes);
     let bytes = vec(any::<u8>().prop_filter("in the folder", |byte| *byte != b'/'), 0..40);
     let others = vec(prop_oneof![near, digits, bytes], 0..4);
-    // Dumps are made there, and old ones removed: not in the folder of all folders.
+    // Dumps are written there, and old ones removed, so never use the parent folder.
     let dir = path(&folder).prop_filter("below", move |path| path.starts_with(&folder));
     (any::<String>(), time(), dir, others, any::<bool>()).prop_map(
         |(name, at_least, dir, others, are_folders)| {
             let _ = fs::create_dir_all(&dir);
             for other in others {
-                // Some can't be made: then they are not there.
+                // Some names are impossible: then there are no such files.
                 let path = dir.join(OsString::from_vec(other));
                 let _ = if are_folders { fs::create_dir(path) } else { fs::write(path, "other") };
             }

@@ -1,7 +1,7 @@
-//! A program whose allocator makes calls that are recorded, some while it holds its lock: recording
-//! one of them must not allocate.
+//! A program whose allocator makes recorded calls, some while it holds its lock: recording them
+//! must not allocate.
 //!
-//! May contain `unsafe`: an allocator is.
+//! May contain `unsafe`: implementing an allocator is.
 
 #![cfg(target_os = "linux")]
 
@@ -19,7 +19,7 @@ use trace_format::id::CallId;
 /// Holds a lock around the system's allocator, and yields while it does.
 struct Allocator {
     is_locked: AtomicBool,
-    /// Else the test's own machinery is slow.
+    /// False outside the test itself, because yielding makes the harness slow.
     yields: AtomicBool,
 }
 
@@ -28,7 +28,8 @@ static ALLOCATOR: Allocator =
     Allocator { is_locked: AtomicBool::new(false), yields: AtomicBool::new(false) };
 
 impl Allocator {
-    /// As an allocator's lock is: whoever holds it and allocates waits for ever.
+    /// Takes the lock, like that of real allocators: a thread that allocates while it holds the
+    /// lock waits for ever.
     fn locked<T>(&self, act: impl FnOnce() -> T) -> T {
         while self.is_locked.swap(true, Ordering::Acquire) {
             thread::yield_now();

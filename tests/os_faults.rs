@@ -1,7 +1,9 @@
-//! What must not disturb a program whose calls are recorded, nor what is recorded of it: signal
-//! handlers, threads that come and go, are cancelled, or jump; forks; other programs.
+//! Situations that must disturb neither a program whose calls are recorded, nor its trace: signal
+//! handlers; threads that come and go, are cancelled, or jump; forks; other programs.
 //!
 //! May contain `unsafe`: signals, forks and cancelling are.
+//!
+//! Long, because its tests share helpers, and each file here is linked as a program of its own.
 
 #![cfg(target_os = "linux")]
 
@@ -22,10 +24,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 use trace_format::id::CallId;
 
-/// Where the handler of signals writes to.
+/// The descriptor that the signal handler writes to.
 static SINK: AtomicI32 = AtomicI32::new(-1);
 static HANDLED: AtomicU64 = AtomicU64::new(0);
-/// The handler found `errno` changed by a hook.
+/// True if the handler found `errno` changed by a hook.
 static SPOILT: AtomicBool = AtomicBool::new(false);
 
 /// Traces and calls hooked functions.
@@ -49,7 +51,7 @@ extern "C" fn handle(_: c_int) {
     unsafe { errno.write(before) };
 }
 
-/// Signals at 1 kHz of the process's CPU time, while it lives.
+/// Raises signals at 1 kHz of the process's CPU time, while it lives.
 struct Storm(libc::itimerval);
 
 impl Storm {
@@ -90,7 +92,7 @@ fn a_storm_of_signals_loses_nothing_uncounted() {
         thread::scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(|| {
-                    // As long as signals are slow to come, but not for ever.
+                    // Longer if signals are slow to come, but not for ever.
                     while HANDLED.load(Ordering::Relaxed) < before + 300
                         && began.elapsed() < PATIENCE
                     {
@@ -99,7 +101,7 @@ fn a_storm_of_signals_loses_nothing_uncounted() {
                             trace_region!("inner", n = 1);
                             std::hint::black_box(vec![0_u8; 1000]);
                         }
-                        // Enough events to be interrupted; the rest of the time just passes.
+                        // Enough events that can be interrupted; after that only wait.
                         (0..100_000).for_each(|n| _ = std::hint::black_box(n));
                     }
                 });
@@ -110,20 +112,20 @@ fn a_storm_of_signals_loses_nothing_uncounted() {
     let handled = HANDLED.load(Ordering::Relaxed) - before;
     assert!(handled >= 300, "{handled} signals came");
     assert!(!SPOILT.load(Ordering::Relaxed), "a hook changed errno");
-    // The test runner writes, too, elsewhere.
+    // The harness writes, too, to other files.
     let resources = &recorded.trace.tables.resources;
     let is_null = |id| resources.get(&id).is_none_or(|known| known.name == "/dev/null");
     let calls = calls(&recorded.trace).into_iter().filter(|call| call.call == CallId::WRITE);
     let writes = calls.filter(|call| is_null(call.open.resource)).count();
-    // A signal that came while the recorder was at work has lost its write, its region, its
-    // moment; each is counted, if not on a thread that is just being attached.
+    // A signal that interrupted the recorder lost its write, its region and its instant. Each is
+    // counted, except on a thread that is just being attached.
     let lost = recorded.report.dropped_events;
     assert!(writes as u64 <= handled, "{writes} of {handled}");
     assert!(writes as u64 + lost >= handled, "{writes} and {lost} lost of {handled}");
     assert!(writes > 0, "most of the time the program itself runs");
 }
 
-/// With musl the start of a thread is not hooked.
+/// With musl the creation of threads is not hooked.
 #[cfg(target_env = "gnu")]
 #[test]
 fn ten_thousand_short_threads_are_all_known() {
@@ -132,7 +134,7 @@ fn ten_thousand_short_threads_are_all_known() {
         for _ in 0..ROUNDS {
             thread::scope(|scope| {
                 let threads = [(); 100].map(|()| scope.spawn(|| std::hint::black_box(1)));
-                // The end of a scope would not wait for the threads' own ends.
+                // The end of a scope would not wait until the threads have ended.
                 threads.into_iter().for_each(|thread| _ = thread.join().expect("no panic"));
             });
         }
@@ -149,13 +151,13 @@ fn ten_thousand_short_threads_are_all_known() {
     assert_eq!(recorded.report.dropped_events, 0);
 }
 
-// With musl hooked calls are no cancellation points, and a cancelled thread does not unwind.
+// With musl, hooked calls are no cancellation points, and a cancelled thread does not unwind.
 #[cfg(target_env = "gnu")]
 unsafe extern "C" {
     fn pthread_cancel(thread: libc::pthread_t) -> c_int;
 }
 
-/// The thread in the function below; 0 before it is there.
+/// The thread in the function below; 0 before a thread is there.
 static WAITING: AtomicI32 = AtomicI32::new(0);
 
 #[cfg(target_env = "gnu")]
@@ -211,7 +213,7 @@ unsafe extern "C" {
     fn atexit(act: extern "C" fn()) -> c_int;
 }
 
-/// How often the functions below have come through.
+/// Number of calls of the functions below that have returned.
 static CAME: AtomicU64 = AtomicU64::new(0);
 
 extern "C" fn call_something() {
@@ -222,13 +224,13 @@ extern "C" fn call_something() {
     }
 }
 
-/// Before `main`, and before the hooks have looked for the real functions, or after.
+/// Runs before `main`, before or after the hooks have looked up the real functions.
 #[used]
 // SAFETY: entries of this section are functions without arguments that the system calls once.
 #[unsafe(link_section = ".init_array")]
 static EARLY: extern "C" fn() = call_something;
 
-/// Very early: entries with a priority run before those without.
+/// Runs very early: entries with a priority run before those without.
 #[used]
 // SAFETY: as above.
 #[unsafe(link_section = ".init_array.00101")]
@@ -323,7 +325,8 @@ fn starting_and_stopping_among_busy_threads_is_safe() {
         }
         for _ in 0..30 {
             let recorded = record_here(with_calls(), || thread::sleep(Duration::from_millis(3)));
-            // Nobody is known twice at one time: ids come again only when a thread has ended.
+            // No id has two threads at one time: an id is used again only after its thread has
+            // ended.
             let threads = &recorded.trace.tables.threads;
             for thread in threads.values() {
                 let same = threads.values().filter(|it| it.os_id == thread.os_id);
@@ -342,11 +345,11 @@ fn names_of_threads_are_whole() {
     recorded.trace.thread("a name of more than fifteen bytes");
 }
 
-/// Set for the process that is to overflow.
+/// Set in the process that is to overflow its stack.
 const OVERFLOW: &str = "EXECTRACE_TEST_OVERFLOW";
 
-/// Under `OnFull::Wait`, what the user did not write does not wait for memory: the collector may be
-/// waiting for a lock that the program holds.
+/// Under `OnFull::Wait`, events that the user did not write do not wait for memory: the collector
+/// may be waiting for a lock that the program holds.
 #[test]
 fn a_program_that_holds_a_lock_of_its_writer_goes_on() {
     if !in_own_process("a_program_that_holds_a_lock_of_its_writer_goes_on") {
@@ -361,14 +364,14 @@ fn a_program_that_holds_a_lock_of_its_writer_goes_on() {
     let null = std::fs::File::options().write(true).open("/dev/null").expect("it is there");
     {
         let _held = lock.lock().expect("nobody panics with it");
-        // Three times what fits: a call takes ten bytes or so.
+        // Three times as many as fit: a call takes about ten bytes.
         (0..20_000).for_each(|_| _ = (&null).write(b"x").expect("it takes every byte"));
         // A thread attaches, and ends.
         thread::spawn(|| ()).join().expect("it does not panic");
-        // Polls that nobody has written, and wakes.
+        // Polls and wakes, which are not the user's annotations.
         (0..20_000).for_each(|_| poll_and_wake());
     }
-    // What the user has written waits, and is all there.
+    // The user's events wait for memory, and are all there.
     (0..20_000_u64).for_each(|at| instant!("afterwards", at));
     let report = trace.stop().expect("memory takes every byte");
     assert!(report.dropped_events > 0, "{report:?}");
@@ -380,7 +383,7 @@ fn a_program_that_holds_a_lock_of_its_writer_goes_on() {
     assert_eq!(moments.filter(|event| is_moment(event.kind)).count(), 20_000);
 }
 
-/// Whose executor has nothing to do. Not `Waker::noop`, whose wakes are nobody's.
+/// A waker that does nothing. Not `Waker::noop`, because wakes through that are not recorded.
 struct Executor;
 
 impl Wake for Executor {
@@ -406,7 +409,7 @@ fn poll_and_wake() {
     assert!(future.as_mut().poll(&mut context).is_ready());
 }
 
-/// Deeper than any stack.
+/// Recurses deeper than any stack.
 fn sink(depth: u64) -> u64 {
     let room = std::hint::black_box([depth; 64]);
     if depth == u64::MAX { 0 } else { sink(depth + 1) + room[3] }
@@ -427,15 +430,15 @@ fn a_stack_that_overflows_is_reported_as_ever() {
     command.args(["--exact", "overflows_if_it_is_told_to", "--nocapture"]).env(OVERFLOW, "1");
     let output = command.output().expect("it runs");
     let text = String::from_utf8_lossy(&output.stderr);
-    // Rust's handler writes that on a stack of its own, which is short.
+    // Rust's handler prints that on a short stack of its own.
     assert!(text.contains("has overflowed its stack"), "{}: {text}", output.status);
     assert_eq!(output.status.signal(), Some(libc::SIGABRT));
 }
 
-/// As glibc has it. musl allows 2 KiB, which recording does not fit on.
+/// glibc's minimum. musl allows 2 KiB, which is too little for recording.
 const SMALLEST_STACK_BYTES: usize = 16 << 10;
 
-/// A thread with the smallest stack there may be, that makes calls.
+/// Makes calls on a thread with the smallest stack.
 extern "C" fn call_from_short_stack(_: *mut c_void) -> *mut c_void {
     let mut byte = 0_u8;
     // SAFETY: there is no such descriptor.

@@ -1,8 +1,9 @@
-//! Hooks in programs that are linked in other ways: statically, optimised as a whole, without
-//! unwinding. One definition of each function, nothing called by a null pointer, calls recorded.
+//! Hooks in programs that are linked in other ways: statically, with link-time optimisation,
+//! without unwinding. Each function has one definition, no null pointer is called, and calls are
+//! recorded.
 //!
 //! The source in `fixtures/os` becomes a package in the build folder, with this workspace's lock
-//! file, and is built offline: what this test needs has been fetched for it.
+//! file. It is built offline, because its packages are fetched already.
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use trace_format::id::CallId;
 
-/// As the package's manifest has it.
+/// The profiles in the package's manifest.
 const PROFILES: &str = "[profile.whole]\ninherits = \"release\"\nlto = \"fat\"\n\
     panic = \"abort\"\ncodegen-units = 1\n";
 
@@ -44,7 +45,7 @@ fn package(name: &str) -> PathBuf {
     folder
 }
 
-/// Builds the program in its own way, runs it, and reads its trace.
+/// Builds the program with these flags, runs it, and reads its trace.
 fn run(name: &str, flags: &str, profile: &str) -> Decoded {
     let folder = package(name);
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
@@ -55,7 +56,7 @@ fn run(name: &str, flags: &str, profile: &str) -> Decoded {
             command.env_remove(name);
         }
     }
-    // With a target of its own, what runs while building is not linked statically.
+    // With an explicit target, build scripts are not linked statically.
     command.args(["build", "--profile", profile, "--target", &target]).current_dir(&folder);
     command.env("CARGO_TARGET_DIR", folder.join("target")).env("CARGO_NET_OFFLINE", "true");
     let output = command.env("RUSTFLAGS", flags).output().expect("cargo runs");
@@ -75,7 +76,7 @@ fn run(name: &str, flags: &str, profile: &str) -> Decoded {
     trace
 }
 
-/// What every program sees, however it is linked.
+/// Checks what must hold for every way of linking.
 fn check(trace: &Decoded) {
     let holder = trace.thread("holder");
     let held = of_thread(trace, holder);

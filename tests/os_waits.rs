@@ -1,6 +1,7 @@
-//! Every way in which std's threads wait is in the trace: on what, how long, and who woke whom.
+//! Every way in which std's threads wait is in the trace: for what, how long, and which thread
+//! ended the wait.
 //!
-//! Durations are compared with sleeps of the test's own, as lower bounds only: a loaded machine may
+//! Durations are compared with the test's own sleeps, as lower bounds only: a loaded machine may
 //! wake threads late.
 
 #![cfg(target_os = "linux")]
@@ -19,13 +20,13 @@ use std::time::Duration;
 use trace_format::definition::ResourceKind;
 use trace_format::id::CallId;
 
-/// How long waiters wait at least.
+/// Minimum time that waiters wait.
 const NAP: Duration = Duration::from_millis(30);
 
 /// The thread that is to wait; 0 before it runs.
 static WAITER: AtomicI32 = AtomicI32::new(0);
 
-/// Lets the other thread wait for as long, from when it does.
+/// Returns after the other thread has waited for [`NAP`].
 fn let_it_wait() {
     wait_until("the waiter runs", || WAITER.load(Ordering::Relaxed) != 0);
     wait_until_asleep(WAITER.load(Ordering::Relaxed));
@@ -37,7 +38,7 @@ fn record(act: impl FnOnce()) -> Decoded {
     record_with(with_calls(), act).trace
 }
 
-/// Spins, so that nothing but the wait under test is a call of the futex's.
+/// Spins, so that the wait under test is the only futex call.
 fn await_true(flag: &AtomicBool) {
     while !flag.load(Ordering::Relaxed) {
         thread::yield_now();
@@ -54,7 +55,7 @@ fn nanos(trace: &Decoded, call: &Call) -> u64 {
     at(call.end.expect("it has ended")) - at(call.begin)
 }
 
-/// The longest wait of `waiter` took a nap, and `waker` ended it.
+/// Checks that the longest wait of `waiter` took a nap, and that `waker` ended it.
 fn check_woken(trace: &Decoded) {
     let waits = of_thread(trace, trace.thread("waiter"));
     let waits: Vec<_> = waits.into_iter().filter(|call| call.call == CallId::FUTEX_WAIT).collect();
@@ -73,7 +74,7 @@ fn check_woken(trace: &Decoded) {
     assert!(woke, "nobody woke {wait:?} of {about:?}: {wakes:?}");
 }
 
-/// Runs both on threads of their names.
+/// Runs both on threads named `waiter` and `waker`.
 fn two(waiter: impl FnOnce() + Send, waker: impl FnOnce() + Send) {
     WAITER.store(0, Ordering::Relaxed);
     let waiter = || {
@@ -84,7 +85,7 @@ fn two(waiter: impl FnOnce() + Send, waker: impl FnOnce() + Send) {
         let named = |name: &str| thread::Builder::new().name(name.to_owned());
         let waiter = named("waiter").spawn_scoped(scope, waiter).expect("a thread");
         let waker = named("waker").spawn_scoped(scope, waker).expect("a thread");
-        // A scope does not wait for their last steps, which the next trace would see.
+        // A scope does not wait for the threads' last steps, which would be in the next trace.
         for thread in [waiter, waker] {
             thread.join().expect("no panic");
         }
@@ -283,7 +284,7 @@ fn sleep_and_join_are_calls_and_a_join_names_the_thread() {
     let mut slept = slept.iter().filter(|call| call.call == CallId::CLOCK_NANOSLEEP);
     assert!(slept.any(|call| nanos(&trace, call) >= NAP.as_nanos() as u64), "std sleeps so");
     if cfg!(target_env = "musl") {
-        // Functions about threads are not hooked there.
+        // Functions about threads are not hooked with musl.
         return;
     }
     let calls = of_thread(&trace, trace.thread("waiter"));

@@ -1,12 +1,12 @@
-//! What traces are written to: files that nobody else may read, that no planted link leads away
-//! from, and that the program finds again from another folder. What is no file is refused with a
-//! reason, and at once.
+//! Files of traces: nobody else can read them, a planted link cannot redirect them, and the program
+//! still writes them after it has changed its folder. A path that is no file is refused at once,
+//! with a reason.
 //!
-//! Elsewhere: files that somebody changes while they are written (`outputs_changed`), pipes and
+//! Elsewhere: files that others change while they are written (`outputs_changed`), pipes and
 //! devices by `EXECTRACE` (`auto`), full disks (`disk_full`).
 #![cfg(unix)]
 
-// By itself, for it needs what other packages that use `common` do not have.
+// A module of its own, because it needs packages that other users of `common` do not have.
 #[path = "common/child.rs"]
 mod child;
 mod common;
@@ -31,7 +31,7 @@ use std::time::Duration;
 #[traced]
 fn leaf() {}
 
-/// When a part is full.
+/// Size of a part.
 const PART_BYTES: u64 = 64 << 10;
 
 fn small() -> Options {
@@ -42,7 +42,7 @@ fn recorder() -> FlightRecorderBuilder {
     FlightRecorder::builder().max_bytes(256 << 10).options(small()).dumps(Duration::ZERO, 9)
 }
 
-/// Parts that end soon.
+/// Small parts.
 fn rotation() -> Rotation {
     Rotation::new(1 << 30).part_bytes(PART_BYTES)
 }
@@ -54,7 +54,7 @@ fn read(path: &Path) -> Decoded {
     trace
 }
 
-/// What is in a folder, by name.
+/// The names in a folder.
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).expect("it is there").map(|entry| entry.expect("a name"));
     let names = entries.map(|entry| entry.file_name().into_string().expect("plain letters"));
@@ -63,7 +63,7 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Records until there is another part, or it was waited for in vain.
+/// Records until `is_enough`, or until a time limit.
 fn record_until(is_enough: impl Fn() -> bool) {
     for _ in 0..2_000 {
         (0..1_000).for_each(|_| leaf());
@@ -74,12 +74,12 @@ fn record_until(is_enough: impl Fn() -> bool) {
     }
 }
 
-/// That every file in a folder is its owner's alone; how many there are.
+/// Checks that only their owner can access the files of a folder. Returns their number.
 fn check_private(folder: &Path) -> usize {
     let names = names(folder);
     for name in &names {
         let mode = folder.join(name).metadata().map(|it| it.permissions().mode() & 0o777);
-        // One that has gone by now has nothing to show.
+        // The file may have been removed meanwhile.
         assert!(mode.as_ref().map_or(true, |mode| *mode == 0o600), "{name}: {mode:?}");
     }
     names.len()
@@ -90,7 +90,7 @@ fn every_file_is_its_owners_alone() {
     let _alone = alone();
     let folder = tempfile::tempdir().expect("a folder");
     let at = |name: &str| folder.path().join(name);
-    // One that was there before does not stay as open as it was.
+    // A file that was there before does not keep its permissions.
     File::create(at("out.trace")).expect("a name is free");
     fs::set_permissions(at("out.trace"), PermissionsExt::from_mode(0o666)).expect("it is ours");
     let trace = start_file_with(small(), at("out.trace")).expect("there is room");
@@ -113,7 +113,7 @@ fn every_file_is_its_owners_alone() {
     assert_eq!(check_private(dumps.path()), 1);
 }
 
-/// A file that is somebody else's, and what is in it.
+/// A file of somebody else, which must not change.
 struct Victim(PathBuf);
 
 impl Victim {
@@ -125,7 +125,7 @@ impl Victim {
         Self(path)
     }
 
-    /// Puts a link to it, or one that leads nowhere, in the way.
+    /// Plants a link to it, or a dangling one.
     fn plant(&self, link: &Path, dangles: bool) {
         let target = if dangles { self.0.with_file_name("made") } else { self.0.clone() };
         symlink(target, link).expect("a name is free");
@@ -137,7 +137,7 @@ impl Victim {
     }
 }
 
-/// That something was refused because of a link, and says so.
+/// Checks that a start was refused because of a link, and that the error says so.
 fn check_link<T: std::fmt::Debug>(started: Result<T, StartError>) {
     let error = started.expect_err("there is a link in the way");
     assert!(matches!(error, StartError::File(..)), "{error:?}");
@@ -184,8 +184,8 @@ fn a_planted_link_at_a_name_for_a_moment_is_not_followed() {
         victim.check();
         assert_eq!(read(&path).events_told(), 1);
     }
-    // Where the next part is to be, nothing is removed that might be somebody's. A collector that
-    // gets no CPU until the stop puts all into one part.
+    // At the path of the next part nothing is removed that might be somebody's. A collector that
+    // gets no CPU until the stop writes everything into one part.
     let failed = (0..10).find_map(|_| {
         let folder = tempfile::tempdir().expect("a folder");
         let victim = Victim::new(folder.path());
@@ -238,7 +238,7 @@ fn what_is_no_file_is_refused_at_once_and_says_what_it_is() {
     let _listener = UnixListener::bind(at("socket")).expect("a name is free");
     fs::create_dir(at("folder")).expect("a name is free");
     let cases = [
-        // Nobody reads from it: who waits for that does not come back.
+        // A FIFO without a reader: opening it without care would hang.
         (at("fifo"), "a FIFO"),
         (at("socket"), "a socket"),
         (at("folder"), "a directory"),
@@ -261,7 +261,7 @@ fn what_is_no_file_is_refused_at_once_and_says_what_it_is() {
     assert_eq!(names(folder.path()), ["fifo", "folder", "socket"]);
 }
 
-/// In a child that is in the folder `here`, and has an empty folder `away` in it.
+/// Runs `act` in a child whose folder is `here`, which has an empty folder `away`.
 fn in_folder(act: impl FnOnce(&Path) -> String) -> (tempfile::TempDir, String) {
     let here = tempfile::tempdir().expect("a folder");
     fs::create_dir(here.path().join("away")).expect("a name is free");

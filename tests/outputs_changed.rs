@@ -1,6 +1,6 @@
-//! What somebody else does to a trace's files while they are written: shorten them, as logrotate's
-//! `copytruncate` does, remove them, rename them. The program goes on, what comes later can be
-//! read, and what is gone is counted.
+//! Somebody else changes a trace's files while they are written: shortens them, as logrotate's
+//! `copytruncate` does, removes them, or renames them. The program goes on, later events can be
+//! read, and lost events are counted.
 #![cfg(unix)]
 
 mod common;
@@ -20,11 +20,11 @@ use trace_format::definition::Definition;
 use trace_format::flight::unwind;
 use trace_format::header::FileHeader;
 
-/// Each of these is seen when the collector writes, which is as often as this at least.
+/// The collector notices each change when it writes, at least this often.
 const GENERATION: Duration = Duration::from_millis(10);
 
-/// In each stretch of a trace so many events are recorded. What a thread has in the batch that it
-/// is just filling may be lost with what was before: that is less than a quarter of this.
+/// Number of events in each stretch of a trace. Events in the batch that a thread is filling may be
+/// lost with those before: that is less than a quarter of this.
 const EVENTS: u64 = 50_000;
 
 #[traced]
@@ -58,7 +58,7 @@ fn bytes(path: &Path) -> u64 {
     path.metadata().map_or(0, |it| it.len())
 }
 
-/// Whether a trace has begun there.
+/// Whether the path has the begin of a trace.
 fn is_begun(path: &Path) -> bool {
     let header = FileHeader::CURRENT.encode();
     fs::read(path).is_ok_and(|bytes| bytes.starts_with(&header[..8]))
@@ -68,8 +68,8 @@ fn shorten(path: &Path) {
     File::options().write(true).open(path).and_then(|file| file.set_len(0)).expect("it is there");
 }
 
-/// Records, does something to the files, waits until the trace goes on at `goes_on`, and records
-/// more.
+/// Records, calls `act` to change the files, waits until the trace goes on at `goes_on`, and
+/// records more.
 fn record_around(trace: Trace, act: impl FnOnce(), goes_on: &Path) -> Result<Report, StopError> {
     (0..EVENTS).for_each(|_| before());
     act();
@@ -78,7 +78,7 @@ fn record_around(trace: Trace, act: impl FnOnce(), goes_on: &Path) -> Result<Rep
     trace.stop()
 }
 
-/// How many events a whole trace has of a function.
+/// Number of events of a function in a whole trace.
 fn count(trace: &Decoded, name: &str) -> u64 {
     let of = |thread: &_| {
         trace
@@ -99,14 +99,14 @@ fn read(path: &Path) -> Decoded {
     trace
 }
 
-/// What was lost, and that this was said.
+/// Returns the report, and checks that it says what happened to the file.
 fn gone(stopped: Result<Report, StopError>, how: &str) -> Report {
     let Err(StopError::Write { error, report }) = stopped else { panic!("{stopped:?}") };
     assert!(error.to_string().contains(how), "{error}");
     report
 }
 
-/// That what came later is there, and the rest is counted.
+/// Checks that later events are there, and that the others are counted.
 fn check_later(trace: &Decoded, report: &Report) {
     let later = count(trace, "after");
     assert!(later > EVENTS / 4 * 3 && later <= EVENTS, "{later}");
@@ -197,7 +197,7 @@ fn a_recorders_file_that_is_shortened_has_what_comes_later() {
     recorder.stop();
     let file = fs::read(&files.path).expect("it was written");
     let trace = Decoded::new(&unwind(&file).expect("it is such a file"));
-    // The file may have its length back before the thread is asked for another batch.
+    // The file may have its old length again before the thread needs another batch.
     let after = count(&trace, "after");
     assert!((EVENTS / 4 * 3..=EVENTS).contains(&after), "{after} of {EVENTS}");
     let is_told = |definition: &Definition<'_>| {

@@ -1,5 +1,5 @@
-//! What calls were about has its name however many connections there were before, and a new trace
-//! has no names of what is gone.
+//! Resources of calls have their names even after many connections, and a new trace has no names of
+//! resources that are gone.
 //!
 //! `EXECTRACE_TEST_SOAK=N` makes N times as many connections: 417 are ten million.
 #![cfg(target_os = "linux")]
@@ -16,7 +16,8 @@ use trace_format::call::CallClass;
 use trace_format::definition::ResourceKind;
 use trace_format::event::EventKind;
 
-/// More names than the table had room for when it kept them for good: three a connection.
+/// Number of connections. Each has three names; together they are more than the table has room for,
+/// so names must be freed.
 const MANY: usize = 24_000;
 
 /// Connects to itself, sends a byte and closes, again and again.
@@ -34,7 +35,7 @@ fn connect(host: Ipv4Addr, count: usize) {
         for _ in 0..count {
             let mut socket = TcpStream::connect(address).expect("it listens");
             socket.write_all(b"x").expect("it is read");
-            // The other side closes first: until a minute later no connection has the same ports.
+            // The other side closes first: then no connection gets the same ports for a minute.
             assert_eq!(socket.read(&mut [0]).expect("the end comes"), 0);
         }
     });
@@ -54,7 +55,7 @@ fn contend() {
         });
         let task = told.recv().expect("it says so");
         let stat = std::path::Path::new("/proc").join(task).join("stat");
-        // All it does from here on is wait.
+        // From now on the thread only waits.
         while !std::fs::read_to_string(&stat).expect("it lives").contains(") S ") {
             std::thread::yield_now();
         }
@@ -62,7 +63,8 @@ fn contend() {
     });
 }
 
-/// Each call on a socket names its peer, and each wait its lock. How many sockets there are.
+/// Checks that each call on a socket names its peer, and each wait its lock. Returns the number of
+/// sockets.
 fn check_named(trace: &Decoded) -> usize {
     let (mut sockets, mut locks) = (0, 0);
     for event in trace.tables.threads.keys().flat_map(|&thread| trace.events(thread)) {
@@ -98,7 +100,7 @@ fn names_are_there_after_many_connections_and_dead_ones_are_not() {
     let recorder = builder.start().expect("none is running");
     let soak = std::env::var("EXECTRACE_TEST_SOAK").ok().and_then(|times| times.parse().ok());
     for round in 0..soak.unwrap_or(1) {
-        // There are fewer ports than connections, and each has its rest before it is used again.
+        // There are fewer ports than connections, and a port cannot be used again at once.
         connect(Ipv4Addr::from_bits(Ipv4Addr::LOCALHOST.to_bits() + round), MANY);
     }
     contend();

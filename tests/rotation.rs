@@ -1,5 +1,5 @@
-//! A trace that goes on in another file: every part stands by itself, nothing is lost between them,
-//! and all together take no more room than they may.
+//! A trace in several parts: every part can be read alone, nothing is lost between them, and
+//! together they stay within their limit.
 
 mod common;
 
@@ -16,7 +16,7 @@ use trace_format::event::EventKind;
 use trace_format::id::Open;
 use trace_format::value::Value;
 
-/// All parts that are in a folder, oldest first; the one that was written last comes last.
+/// All parts in a folder, oldest first; the one that was written last comes last.
 fn parts(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).expect("a folder");
     let paths = entries.map(|entry| entry.expect("an entry").path());
@@ -27,11 +27,11 @@ fn parts(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// The bytes of everything in a folder but for what lies beside a running trace.
+/// The size of all files in a folder, without the one beside a running trace.
 fn bytes(folder: &Path) -> u64 {
     let entries = std::fs::read_dir(folder).expect("a folder").filter_map(Result::ok);
     let counts = entries.filter(|entry| entry.path().extension().is_none_or(|it| it != "live"));
-    // One that is linked under its next name is there twice for a moment.
+    // For a moment a part has two names, because it is linked under its next one.
     let mut files = BTreeMap::new();
     for kind in counts.filter_map(|entry| entry.metadata().ok()) {
         use std::os::unix::fs::MetadataExt as _;
@@ -47,7 +47,7 @@ fn decoded(path: &Path) -> Decoded {
     trace
 }
 
-/// The numbers of `step` on threads of this name.
+/// The numbers of `step` events on threads of this name.
 fn steps(trace: &Decoded, name: &str) -> Vec<u64> {
     let threads = trace.tables.threads.values().filter(|thread| thread.name == name);
     let events = threads.flat_map(|thread| trace.events(thread.id));
@@ -62,7 +62,7 @@ fn steps(trace: &Decoded, name: &str) -> Vec<u64> {
         .collect()
 }
 
-/// Two threads that count, in a region that never ends, until it is over.
+/// Runs two threads that count, in a region that never ends, until `is_over`.
 fn count(is_over: &AtomicBool) -> [u64; 2] {
     std::thread::scope(|scope| {
         let threads = [0, 1].map(|thread| {
@@ -74,7 +74,7 @@ fn count(is_over: &AtomicBool) -> [u64; 2] {
                     trace_region!("inside");
                     n += 1;
                     if n.is_multiple_of(256) {
-                        // Leaves the collector the time to keep up.
+                        // Leaves the collector time to keep up.
                         std::thread::sleep(Duration::from_micros(100));
                     }
                 }
@@ -87,7 +87,7 @@ fn count(is_over: &AtomicBool) -> [u64; 2] {
     })
 }
 
-/// Lets threads count until it is so.
+/// Lets threads count until `is_so` returns true.
 fn count_until(is_so: impl FnMut() -> bool) -> [u64; 2] {
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -125,17 +125,18 @@ fn every_part_is_a_trace_and_nothing_is_lost_between_them() {
     assert_eq!(report.events, (events + restated) as u64, "what is said anew is counted, too");
     let bytes: u64 = parts.iter().map(|part| part.metadata().expect("it is there").len()).sum();
     assert_eq!(report.bytes, bytes);
-    // What has begun long ago is in each, with its true begin.
+    // A region that began long ago is in each part, with its true begin.
     let begins: Vec<_> = traces.iter().map(begins_of_around).collect();
     let all: BTreeSet<u64> = begins.iter().flatten().copied().collect();
     assert_eq!(all.len(), 2, "each thread has begun once: {begins:?}");
-    // The second thread may begin when the first part is full; in the last part it may have ended.
+    // The second thread may begin after the first part is full, and end before the last part
+    // begins.
     let last = begins.len() - 1;
     let stays = |pair: &[BTreeSet<u64>]| pair[0].is_subset(&pair[1]);
     assert!(begins[..last].windows(2).all(stays), "{begins:?}");
 }
 
-/// When the regions `around` of a trace have begun.
+/// The times when the regions `around` of a trace began.
 fn begins_of_around(trace: &Decoded) -> BTreeSet<u64> {
     let is_around = |site| trace.site_name(site) == "around";
     let threads = trace.tables.threads.keys();
@@ -147,7 +148,7 @@ fn begins_of_around(trace: &Decoded) -> BTreeSet<u64> {
         }
         _ => None,
     });
-    // A state tells what is open on a thread that has recorded nothing in a part.
+    // A state lists what is open on a thread that has recorded nothing in a part.
     let states = trace.definitions().flat_map(|definition| match definition {
         Definition::ThreadState { open, .. } => open,
         _ => Vec::new(),
@@ -172,14 +173,14 @@ fn all_parts_together_take_no_more_than_they_may() {
     let mut most = 0;
     count_until(|| {
         most = bytes(folder.path()).max(most);
-        // The oldest have gone.
+        // The oldest parts are gone.
         most > total / 2 && !folder.path().join("app.000001.trace").exists()
     });
     trace.stop().expect("the disk takes it");
     assert!(most <= total, "{most} of {total}");
     let left = parts(folder.path());
     assert!(left.iter().all(|part| decoded(part).complete));
-    // The next process goes on with the numbers, within the same room.
+    // The next process continues the numbers, within the same limit.
     let trace = start_rotating(annotated(), rotation, &path).expect("the folder is there");
     instant!("one");
     trace.stop().expect("the disk takes it");
@@ -200,7 +201,7 @@ fn a_part_ends_after_its_time() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("app");
     let rotation = Rotation::new(1 << 30).every(Duration::from_secs(1));
-    // The first part begins within the start.
+    // The first part begins during the start.
     let begin = std::time::Instant::now();
     let trace = start_rotating(annotated(), rotation, &path).expect("the folder is there");
     let mut n = 0_u64;
@@ -228,7 +229,7 @@ fn one_series_has_one_process() {
     assert!(matches!(refused, Err(StartError::InUse(ref it)) if *it == path), "{refused:?}");
 }
 
-/// As another process has it.
+/// Locks a file as another process would.
 fn exectrace_lock(path: &Path) -> std::fs::File {
     let file = std::fs::File::create(path).expect("the folder is there");
     #[allow(clippy::incompatible_msrv, reason = "the tests are built with the newest Rust")]
@@ -244,7 +245,7 @@ fn a_part_that_can_not_be_made_is_told_and_the_trace_goes_on() {
     let rotation = Rotation::new(1 << 30).part_bytes(64 << 10);
     let options = annotated().on_full(OnFull::Wait);
     let trace = start_rotating(options, rotation, &path).expect("the folder is there");
-    // Nothing can be made under this name.
+    // No file can be created under this name.
     std::fs::create_dir(folder.path().join("app.trace.next")).expect("it is free");
     let mut looks = 0;
     let far = count_until(|| {

@@ -1,9 +1,11 @@
-//! What the kernel tells of a program's threads: who ran where, when, and why it ceased.
+//! The kernel's records of a program's threads: which ran where and when, and why it left the CPU.
 //!
-//! Where the kernel refuses, the trace says why, and the rest is skipped, loudly. Elsewhere: the
-//! refusals themselves (`sched_refused`).
+//! If the kernel refuses, the trace says why, and the test prints that it skips the rest.
+//! Elsewhere: the refusals themselves (`sched_refused`).
 //!
-//! May contain `unsafe`: pinning threads, their CPU time, and a loop whose addresses are known.
+//! May contain `unsafe`: it pins threads, reads their CPU time, and has a loop in assembly.
+//!
+//! Long, because its tests share helpers, and each file here is linked as a program of its own.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -24,14 +26,14 @@ use std::time::{Duration, Instant};
 use trace_format::event::EventKind;
 use trace_format::time::Ticks;
 
-/// Options with which the kernel is asked and nothing else.
+/// Options that record what the kernel reports and nothing else.
 fn watched() -> Options {
     Options::new().os(false).heap(false)
 }
 
-/// Whether the trace has this; if not, it says why, and so does this.
+/// Whether the trace has this facility; if not, prints the reason from the trace.
 fn has(trace: &Decoded, name: &str) -> bool {
-    let facility = trace.tables.facilities.get(name).expect("every facility is told of");
+    let facility = trace.tables.facilities.get(name).expect("the trace has every facility");
     assert!(!facility.note.is_empty(), "{name} says how, or why not");
     if !facility.on {
         eprintln!("SKIPPED: {name}: {}", facility.note);
@@ -55,7 +57,7 @@ fn cpu_time() -> u64 {
 
 /// Major page faults of the calling thread.
 fn major_faults() -> i64 {
-    // SAFETY: all zeros are a whole `rusage`.
+    // SAFETY: all zeros are a valid `rusage`.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     // SAFETY: the call wants room for the numbers: `usage` is that.
     unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) };
@@ -67,7 +69,7 @@ fn pin() {
     // SAFETY: all zeros are an empty set.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
     let bytes = size_of_val(&set);
-    // SAFETY: the call wants room for a set of so many bytes: `set` is that.
+    // SAFETY: the call wants memory for a set of the given size: `set` is that.
     unsafe { libc::sched_getaffinity(0, bytes, &raw mut set) };
     // SAFETY: the set has as many bits as are asked for.
     let is_in = |cpu: &usize| unsafe { libc::CPU_ISSET(*cpu, &set) };
@@ -76,12 +78,12 @@ fn pin() {
     let mut only: libc::cpu_set_t = unsafe { std::mem::zeroed() };
     // SAFETY: the number is one of the set's.
     unsafe { libc::CPU_SET(first, &mut only) };
-    // SAFETY: the call wants a set of so many bytes: `only` is that.
+    // SAFETY: the call wants a set of the given size: `only` is that.
     let pinned = unsafe { libc::sched_setaffinity(0, bytes, &raw const only) };
     assert_eq!(pinned, 0, "a thread may stay where it may run");
 }
 
-/// Uses CPU time for so long on the wall.
+/// Uses CPU time until `time` has passed on the wall clock.
 fn spin(time: Duration) {
     let end = Instant::now() + time;
     while Instant::now() < end {
@@ -89,10 +91,10 @@ fn spin(time: Duration) {
     }
 }
 
-/// The addresses of [`count_down`]'s loop: first, and behind the last.
+/// The addresses of [`count_down`]'s loop: its begin and its end.
 static LOOP: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
 
-/// Takes `count` turns in a loop without calls, and notes where it lies.
+/// Runs a loop without calls `count` times, and notes its addresses.
 #[inline(never)]
 fn count_down(count: u64) {
     let (first, behind): (u64, u64);
@@ -132,13 +134,13 @@ fn count_down(count: u64) {
     LOOP[1].store(behind, Ordering::Relaxed);
 }
 
-/// How long a thread ran, in nanoseconds, all in all.
+/// How long a thread ran in total, in nanoseconds.
 fn ran_ns(trace: &Decoded, runs: &[Run]) -> u64 {
     let long = |run: &Run| trace.tables.clock.duration(Ticks(run.from), Ticks(run.to - run.from)).0;
     runs.iter().map(long).sum()
 }
 
-/// Beginnings and ends of all regions of this name, in ticks.
+/// Begins and ends of all regions of this name, in ticks.
 fn regions(trace: &Decoded, name: &str) -> Vec<(u64, u64)> {
     let events = trace.tables.threads.keys().flat_map(|thread| trace.events(*thread));
     let regions = events.filter_map(|event| match event.kind {
@@ -176,10 +178,10 @@ fn threads_that_share_a_cpu_take_turns() {
     for at in 0..2 {
         let id = u64::from(ids[at].load(Ordering::Relaxed));
         let (ran, used) = (ran_ns(&trace, &all[&id]), used[at].load(Ordering::Relaxed));
-        // The kernel's own account is the smaller: it leaves interrupts out.
+        // The kernel's own account is smaller, because it leaves interrupts out.
         assert!(ran as f64 > 0.9 * used as f64, "it used {used} ns, and ran for {ran} ns");
         assert!(all[&id].iter().filter(|run| run.preempted).count() >= 3, "{:?}", all[&id]);
-        // Before it was pinned it may have been elsewhere.
+        // Before it was pinned, the thread may have been on another CPU.
         let cpu = all[&id].last().expect("it ran").cpu;
         let there = all[&id].iter().filter(|run| run.cpu == cpu);
         turns.extend(there.map(|run| (run.from, run.to, id)));
@@ -270,7 +272,7 @@ fn every_thread_that_ends_has_ceased_to_run() {
                 }
             });
         }
-        // Threads that are joined may still have some way to go.
+        // A joined thread may still run for a moment.
         let ids = ids.lock().expect("nobody panics").clone();
         let is_gone = |id: &u64| !std::path::Path::new(&format!("/proc/self/task/{id}")).exists();
         wait_until("they are gone", || ids.iter().all(is_gone));
@@ -370,7 +372,8 @@ fn samples_are_of_the_loop_that_runs() {
 #[test]
 fn a_page_that_has_to_be_read_is_a_fault_where_it_is_touched() {
     const BYTES: usize = 1 << 20;
-    let mut file = tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).expect("a file can be had");
+    let mut file =
+        tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).expect("a file can be created");
     file.write_all(&[1; BYTES]).expect("it takes a MiB");
     file.sync_all().expect("it can be brought to the disk");
     let descriptor = std::os::fd::AsRawFd::as_raw_fd(&file);
@@ -383,7 +386,7 @@ fn a_page_that_has_to_be_read_is_a_fault_where_it_is_touched() {
         // SAFETY: a mapping at an address the kernel chooses touches no memory there is.
         let map = unsafe { libc::mmap(none, BYTES, read, libc::MAP_SHARED, descriptor, 0) };
         assert_ne!(map, libc::MAP_FAILED, "a file can be mapped");
-        // SAFETY: the call wants a mapping of so many bytes: `map` is that.
+        // SAFETY: the call wants a mapping of the given size: `map` is that.
         unsafe { libc::madvise(map, BYTES, libc::MADV_RANDOM) };
         let before = major_faults();
         let first = map.cast::<u8>();
@@ -413,11 +416,11 @@ fn a_page_that_has_to_be_read_is_a_fault_where_it_is_touched() {
     assert!((1..=faults).contains(&found), "{found} of {faults} major faults");
 }
 
-/// Remembers every byte, but does not return while it is stuck.
+/// Keeps every byte, but does not return while it is stuck.
 struct Stuck<'s> {
     memory: Memory,
     stuck: &'s AtomicBool,
-    /// How often it was called.
+    /// Number of writes.
     calls: &'s AtomicU64,
 }
 
@@ -457,7 +460,7 @@ fn what_finds_no_room_in_a_ring_is_counted() {
             scope.spawn(|| {
                 pin();
                 loop {
-                    // One of the two decides for both.
+                    // The refusal of one of the two applies to both.
                     if ping.wait().is_leader() {
                         last.store(done.load(Ordering::Relaxed), Ordering::Relaxed);
                         turns.fetch_add(1, Ordering::Relaxed);
@@ -470,7 +473,7 @@ fn what_finds_no_room_in_a_ring_is_counted() {
             });
         }
         let _ends = Ends(&done);
-        // Once the collector is in the writer, it does not look.
+        // While the collector is in the writer, it does not read the kernel's records.
         STUCK.store(true, Ordering::Relaxed);
         wait_for_calls(1);
         take_turns(30_000);
@@ -513,7 +516,7 @@ fn the_recorders_own_threads_are_none_of_the_program() {
     task.end();
     let is_there = || std::fs::read_dir(folder.path()).expect("a folder").count() > 0;
     wait_until("it is written", is_there);
-    // A thread that resolves names, and has ended.
+    // A thread that resolved names, and has ended.
     recorder.snapshot_with_names(std::io::sink()).expect("a sink takes all");
     let mut bytes = Vec::new();
     recorder.snapshot(&mut bytes).expect("memory takes it");

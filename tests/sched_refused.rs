@@ -1,7 +1,7 @@
-//! What a trace says when the kernel does not let the program watch itself, or not much.
+//! What a trace says if the kernel refuses to report switches and samples, wholly or in part.
 //!
 //! Each case is a process of its own: this program again, with one of the tests named `child_*`,
-//! which do nothing unless they are told to.
+//! which otherwise do nothing.
 //!
 //! May contain `unsafe`: filters of system calls.
 #![cfg(target_os = "linux")]
@@ -19,7 +19,7 @@ use std::process::Command;
 use std::sync::Barrier;
 use std::thread;
 
-/// Tells a process that it is to be a child.
+/// Set in a child.
 const TOLD: &str = "EXECTRACE_TEST_CHILD";
 
 #[traced]
@@ -29,7 +29,7 @@ fn is_told() -> bool {
     std::env::var_os(TOLD).is_some()
 }
 
-/// This program again, to run the test of this name as a child. `None` if it can't be run.
+/// Runs the test of this name as a child, and returns its output. `None` if it cannot be run.
 fn child(name: &str, arrange: impl FnOnce(&mut Command)) -> Option<String> {
     let program = std::env::current_exe().expect("this program has a file");
     let mut command = Command::new(program);
@@ -48,7 +48,7 @@ fn child(name: &str, arrange: impl FnOnce(&mut Command)) -> Option<String> {
     Some(errors)
 }
 
-/// A trace with everything the kernel can tell, and an annotation.
+/// Records everything that the kernel can report, and an annotation.
 fn record(act: impl FnOnce()) -> Recorded {
     let recorded = record_with(Options::new().os(false).heap(false).cpu_samples(100), || {
         act();
@@ -59,14 +59,14 @@ fn record(act: impl FnOnce()) -> Recorded {
     recorded
 }
 
-/// Whether the kernel lets the trace have this, and how, or why not.
+/// Whether a facility is on, and its note: how it works, or why it is off.
 fn told(recorded: &Recorded, name: &str) -> (bool, String) {
     let facility = recorded.trace.tables.facilities.get(name).expect("a facility");
     eprintln!("{name}: {} {}", facility.on, facility.note);
     (facility.on, facility.note.clone())
 }
 
-/// From here on this thread, and those it starts, get this error for `perf_event_open`.
+/// From now on `perf_event_open` fails with this error on this thread, and on those that it starts.
 fn refuse(error: i32) {
     let number = libc::SYS_perf_event_open as u32;
     let (load, is, give) = (0x20, 0x15, 0x06);
@@ -81,12 +81,12 @@ fn refuse(error: i32) {
     let promised = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
     assert_eq!(promised, 0);
     let mode = libc::SECCOMP_MODE_FILTER;
-    // SAFETY: the call wants a filter of so many instructions: `program` is that.
+    // SAFETY: the call wants a filter with its number of instructions: `program` is that.
     let set = unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program) };
     assert_eq!(set, 0, "a filter can be set: {}", std::io::Error::last_os_error());
 }
 
-/// Nothing of CPUs is in the trace, which says why.
+/// Checks that the trace has no lanes of CPUs, and says why.
 fn check_refused(error: i32, words: &str) {
     refuse(error);
     let recorded = record(|| {});
@@ -115,7 +115,7 @@ fn a_refusal_is_said_in_words_and_all_else_works() {
     child("child_without_the_call", |_| ());
 }
 
-/// Four threads wait from before the start to behind the end; each needs descriptors.
+/// Four threads wait from before the start until after the end; each needs descriptors.
 #[test]
 fn child_with_few_descriptors() {
     if !is_told() {
@@ -145,7 +145,7 @@ fn a_quarter_of_the_descriptors_is_all_that_is_used() {
     child("child_with_few_descriptors", |_| ());
 }
 
-/// The recorder's descriptors are closed behind its back, and their numbers are somebody else's.
+/// The program closes the recorder's descriptors, and opens files that get their numbers.
 #[test]
 fn child_that_closes_all_descriptors() {
     if !is_told() {
@@ -153,8 +153,8 @@ fn child_that_closes_all_descriptors() {
     }
     let mut files = Vec::new();
     let recorded = record(|| {
-        // SAFETY: the call takes no memory. Nothing of this process owns what it closes, but for
-        // the recorder, which is to cope.
+        // SAFETY: the call takes no memory. Only the recorder owns descriptors that it closes, and
+        // the recorder must cope with that.
         let closed = unsafe { libc::syscall(libc::SYS_close_range, 3, 1 << 20, 0) };
         assert_eq!(closed, 0, "this is Linux 5.9 or later");
         files.extend((0..64).map(|_| File::open("/dev/null").expect("there is a null")));
@@ -170,7 +170,7 @@ fn numbers_of_descriptors_that_are_somebody_elses_are_not_closed() {
     child("child_that_closes_all_descriptors", |_| ());
 }
 
-/// In a container that has no `/proc`.
+/// A container without `/proc`.
 #[test]
 fn child_without_proc() {
     if !is_told() {
@@ -191,7 +191,7 @@ fn child_without_proc() {
     assert_eq!(std::path::Path::new(&module.path), own, "its names can be found");
 }
 
-/// From here on this process sees an empty `/proc`, and nobody else does.
+/// From now on only this process sees an empty `/proc`.
 fn hide_proc() -> std::io::Result<()> {
     let done = |result: i32| match result {
         0 => Ok(()),
@@ -204,7 +204,7 @@ fn hide_proc() -> std::io::Result<()> {
     done(unsafe { libc::unshare(apart) })?;
     let (none, root, kind) = (std::ptr::null(), c"/".as_ptr(), c"tmpfs".as_ptr());
     let private = libc::MS_REC | libc::MS_PRIVATE;
-    // SAFETY: the call wants texts, of which it needs one here.
+    // SAFETY: the call wants texts; here it needs one.
     done(unsafe { libc::mount(none, root, none, private, std::ptr::null()) })?;
     // SAFETY: the call wants texts.
     done(unsafe { libc::mount(kind, c"/proc".as_ptr(), kind, 0, std::ptr::null()) })

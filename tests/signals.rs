@@ -1,11 +1,13 @@
-//! Signal handlers that have interrupted the allocator: whatever they record, the recorder must not
-//! enter the allocator there, for it would wait for its own thread for ever.
+//! Signal handlers that interrupt the allocator: whatever they record, the recorder must not enter
+//! the allocator there, because its thread would wait for itself for ever.
 //!
-//! This program has an allocator of its own below Rust's and libc's. It raises a signal from within
-//! itself when it is told to, and ends the program if it is entered by that signal's handler. Each
-//! test runs in a process of its own, which the system ends if it stands still.
+//! This program has an allocator of its own below Rust's and libc's. When it is told to, the
+//! allocator raises a signal from within itself, and ends the program if that signal's handler
+//! enters it. Each test runs in a process of its own, which an alarm kills if it hangs.
 //!
 //! May contain `unsafe`: it defines functions of libc, and handles signals.
+//!
+//! Long, because its tests share helpers, and each file here is linked as a program of its own.
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 mod common;
@@ -29,10 +31,10 @@ use trace_format::event::EventKind;
 #[global_allocator]
 static HEAP: Heap = Heap::system();
 
-/// A process that stands still so long is ended.
+/// A process that hangs is killed after this time.
 const PATIENCE_SECONDS: u32 = 300;
 
-/// The allocator, with the system's behind it.
+/// The allocator, on top of the system's.
 mod allocator {
     use super::{ARMED, INSIDE};
     use libc::{c_int, c_void, size_t};
@@ -62,10 +64,10 @@ mod allocator {
         result
     }
 
-    // SAFETY: this is libc's function, by libc's own; so are those below.
+    // SAFETY: this implements libc's function by libc's internal one; so do those below.
     #[unsafe(no_mangle)]
     unsafe extern "C" fn malloc(bytes: size_t) -> *mut c_void {
-        // SAFETY: the caller's promise; so it is below.
+        // SAFETY: the caller promises what the function wants; so it is below.
         inside(|| unsafe { __libc_malloc(bytes) })
     }
 
@@ -123,19 +125,19 @@ mod allocator {
 }
 
 thread_local! {
-    /// This thread is in the allocator.
+    /// True while this thread is in the allocator.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
-    /// The allocator is to raise the signal.
+    /// True if the allocator is to raise the signal.
     static ARMED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// What the handler does.
 static ACT: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 
-/// Signals handled.
+/// Number of signals handled.
 static HANDLED: AtomicU64 = AtomicU64::new(0);
 
-/// Where the handler writes to.
+/// The descriptor that the handler writes to.
 static NOWHERE: AtomicI32 = AtomicI32::new(-1);
 
 extern "C" fn handle(_: libc::c_int) {
@@ -148,7 +150,7 @@ extern "C" fn handle(_: libc::c_int) {
     }
 }
 
-/// From now on this process's handler does this. With these flags beside those that are usual.
+/// From now on this process's handler calls `act`. `flags` are added to the usual ones.
 fn handle_with(act: fn(), flags: libc::c_int) {
     // SAFETY: `alarm` wants a number: the process is ended if it stands still.
     unsafe { libc::alarm(PATIENCE_SECONDS) };
@@ -166,7 +168,7 @@ fn handle_with(act: fn(), flags: libc::c_int) {
     assert_eq!(failed, 0);
 }
 
-/// Has the allocator interrupted, once.
+/// Interrupts the allocator once.
 fn interrupt() {
     let before = HANDLED.load(Ordering::Relaxed);
     ARMED.set(true);
@@ -174,7 +176,7 @@ fn interrupt() {
     assert!(HANDLED.load(Ordering::Relaxed) > before, "the handler has run");
 }
 
-/// What handlers of programs do: an annotation, and a system call that may be hooked.
+/// Does what handlers of programs do: an annotation, and a system call that may be hooked.
 fn little() {
     trace_region!("in handler");
     instant!("handled");
@@ -185,16 +187,16 @@ fn little() {
     system_calls();
 }
 
-/// Two ends of a connection, which have names, and a semaphore.
+/// The two ends of a connection, which have names; and a semaphore.
 static PAIR: [AtomicI32; 2] = [const { AtomicI32::new(-1) }; 2];
 static SEMAPHORE: Semaphore = Semaphore(UnsafeCell::new(MaybeUninit::zeroed()));
 
 struct Semaphore(UnsafeCell<MaybeUninit<libc::sem_t>>);
 
-// SAFETY: `Sync` wants that all threads may use it at once: that is what semaphores are for.
+// SAFETY: `Sync` wants that all threads may use it at once: semaphores allow that.
 unsafe impl Sync for Semaphore {}
 
-/// Opens what handlers use, outside of any.
+/// Opens what handlers use, outside of any handler.
 fn prepare_system_calls() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let left = TcpStream::connect(listener.local_addr().expect("it has one")).expect("it listens");
@@ -210,7 +212,7 @@ fn prepare_system_calls() {
     });
 }
 
-/// Of each kind that is hooked, one that may be called in handlers: POSIX, section 2.4.3.
+/// Makes one call of each hooked family that may be called in handlers (POSIX, section 2.4.3).
 fn system_calls() {
     let [left, right] = PAIR.each_ref().map(|it| it.load(Ordering::Relaxed));
     let mut byte = 0_u8;
@@ -243,10 +245,10 @@ fn system_calls() {
     unsafe { libc::waitpid(i32::MAX, std::ptr::null_mut(), libc::WNOHANG) };
 }
 
-/// Longer than what fits on the stack, and than what is kept of a value.
+/// Longer than fits on the stack, and longer than the part of a value that is kept.
 static LONG_TEXT: LazyLock<String> = LazyLock::new(|| "x".repeat(5000));
 
-/// Several batches full, and long texts.
+/// Fills several batches, and records long texts.
 fn much() {
     for at in 0..4000_u64 {
         instant!("handled", at);
@@ -258,7 +260,7 @@ fn much() {
     instant!("handled at length", a = long, b = ?long, c = %long);
 }
 
-/// How many moments of this call site a trace has.
+/// Number of instants of this call site in a trace.
 fn moments(trace: &Decoded, name: &str) -> usize {
     let is_it = |kind: &EventKind<'_>| match kind {
         EventKind::Instant { site, .. } => trace.site_name(*site) == name,
@@ -268,7 +270,7 @@ fn moments(trace: &Decoded, name: &str) -> usize {
     threads.map(|&id| trace.events(id).filter(|event| is_it(&event.kind)).count()).sum()
 }
 
-/// All that the recorder does, at its busiest; and annotations alone.
+/// Options that record everything, and options for annotations alone.
 fn kinds_of_options() -> [Options; 2] {
     let all = Options::new().heap_sample_bytes(1).generation(Duration::from_millis(10));
     [annotated(), all]
@@ -298,7 +300,7 @@ fn a_threads_first_event_may_come_in_such_a_handler() {
         let (trace, report) = record(options, || {
             let run = || {
                 interrupt();
-                // Its name is told once a batch is full, in ordinary code.
+                // The name of the thread is recorded once a batch is full, outside the handler.
                 (0..4000_u64).for_each(|at| instant!("ordinary", at));
             };
             let builder = thread::Builder::new().name(LONG.to_owned());
@@ -356,7 +358,7 @@ fn batches_may_become_full_in_such_a_handler() {
     }
 }
 
-/// A handler whose own signal is not blocked while it runs: nobody can tell that it does.
+/// A handler whose own signal is not blocked while it runs: the recorder cannot see that it runs.
 #[test]
 fn so_may_they_if_its_signal_is_not_blocked() {
     if !in_own_process("so_may_they_if_its_signal_is_not_blocked") {
@@ -378,9 +380,9 @@ fn so_may_they_if_such_a_handler_comes_after_the_start() {
     }
     for flags in [libc::SA_NODEFER, libc::SA_NODEFER | libc::SA_RESETHAND] {
         for options in kinds_of_options() {
-            // The one of the trace before.
+            // The call site of the trace before.
             handle_with(little, 0);
-            // No cut looks for handlers meanwhile.
+            // No generation ends meanwhile, so nothing checks for handlers.
             let options = options.generation(Duration::from_secs(1));
             let (trace, _) = record(options, || {
                 handle_with(much, flags);
@@ -391,7 +393,7 @@ fn so_may_they_if_such_a_handler_comes_after_the_start() {
     }
 }
 
-/// Interrupts the allocator in the last moments of its thread.
+/// Interrupts the allocator while its thread's locals are destroyed.
 struct AtTheEnd;
 
 impl Drop for AtTheEnd {
@@ -426,14 +428,14 @@ fn a_thread_may_end_in_such_a_handlers_company() {
 /// The task that the handler ends.
 static TASK: Mutex<Option<Task>> = Mutex::new(None);
 
-/// Begins a task and ends it; ends another by its handle, and a third by dropping the last one.
+/// Begins a task and ends it, ends another by its handle, and a third by dropping its last handle.
 fn tasks() {
     let task = Task::new("in handler");
     let working = task.enter();
     drop(task.subtask("part"));
     drop(working);
     task.end();
-    // Nobody else has the lock: the handler comes when it is told to.
+    // The lock is free: the handler runs only when it is told to.
     drop(TASK.lock().expect("nobody panics with it").take());
 }
 
@@ -443,7 +445,7 @@ fn tasks_may_begin_and_end_in_such_a_handler_and_be_too_slow() {
         return;
     }
     handle_with(tasks, 0);
-    // CPUs have lanes that began before the trace, which is not what this is about.
+    // Lanes of CPUs may begin before the trace, which is not checked here.
     for options in kinds_of_options().map(|options| options.sched(false)) {
         let folder = tempfile::tempdir().expect("a folder");
         let builder = FlightRecorder::builder().max_bytes(1 << 20).options(options.clone());
@@ -466,7 +468,7 @@ fn tasks_may_begin_and_end_in_such_a_handler_and_be_too_slow() {
         assert_eq!(count(|kind| matches!(kind, EventKind::TaskBegin { .. })), 3);
         assert_eq!(count(|kind| matches!(kind, EventKind::TaskEnd { .. })), 3);
         assert_eq!(report.dropped_events, 0, "{report:?}");
-        // The recorder's own thread writes it. Who waits for ever is ended by the system.
+        // The recorder's own thread writes it. An alarm kills a process that waits for ever.
         while std::fs::read_dir(folder.path()).expect("it is there").next().is_none() {
             thread::sleep(Duration::from_millis(1));
         }
@@ -474,7 +476,7 @@ fn tasks_may_begin_and_end_in_such_a_handler_and_be_too_slow() {
     }
 }
 
-/// Allocates and frees, and is replaced, while signals come.
+/// Runs threads that allocate and free, and are replaced, while signals come.
 fn churn(end: &AtomicBool) {
     let mut kept = Vec::new();
     for round in 0..3000_usize {
@@ -493,8 +495,8 @@ fn churn(end: &AtomicBool) {
     let _working = task.enter();
 }
 
-/// A storm: traces of every kind start and stop while threads begin and end, and signals come both
-/// from within the allocator and from outside, at any moment.
+/// Traces of every kind start and stop while threads begin and end, and signals come at any moment,
+/// from within the allocator and from outside.
 #[test]
 fn a_storm_of_signals_stops_nothing() {
     if !in_own_process("a_storm_of_signals_stops_nothing") {

@@ -1,10 +1,10 @@
-//! Stacks of annotations: whole and right where they can be, marked where not, and never a crash,
-//! whatever the registers, the stack pointer or the depth.
+//! Stacks of annotations are complete and right where possible, and otherwise marked; no value of
+//! the registers, the stack pointer or the depth causes a crash.
 //!
-//! Built with `-C force-frame-pointers=yes` these tests go the other way to find stacks, and must
-//! pass as well.
+//! Built with `-C force-frame-pointers=yes` these tests walk stacks in the other way. Long, because
+//! they share helpers, and each file here is linked as a program of its own.
 //!
-//! May contain `unsafe`: signal handlers, stacks of one's own, garbage in registers.
+//! May contain `unsafe`: it sets signal handlers, makes stacks, and puts garbage into registers.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 mod common;
@@ -29,7 +29,7 @@ use trace_format::id::StackId;
 use trace_format::read::tables::Stack;
 
 unsafe extern "C" {
-    /// Of libgcc: where the function begins that an instruction is in.
+    /// From libgcc: the begin of the function that contains an instruction.
     fn _Unwind_FindEnclosingFunction(instruction: *const c_void) -> *const c_void;
 }
 
@@ -37,7 +37,8 @@ fn with_stacks() -> Options {
     annotated().stacks(Stacks::All)
 }
 
-/// The stacks of all events that have one, in order, thread by thread. Each is in the trace.
+/// The stacks of all events that have one, in order, thread by thread; checks that each is in the
+/// trace.
 fn stacks(trace: &Decoded) -> Vec<&Stack> {
     let all = trace.tables.threads.keys().flat_map(|&thread| trace.events(thread));
     all.filter_map(|event| stack_of(&event.kind))
@@ -60,7 +61,7 @@ fn stack_of(kind: &EventKind<'_>) -> Option<StackId> {
     }
 }
 
-/// How often a function is in a stack.
+/// How often a stack has a function.
 fn count(stack: &Stack, function: usize) -> usize {
     let is_in = |&&address: &&u64| {
         let place = ptr::with_exposed_provenance(address as usize);
@@ -150,7 +151,7 @@ fn the_same_calls_have_the_same_stack_and_others_another() {
     assert_eq!(distinct.len(), 2);
 }
 
-/// Whose executor has nothing to do. Not `Waker::noop`, which nobody waits for.
+/// A waker that does nothing. Not `Waker::noop`, which the recorder ignores.
 struct Executor;
 
 impl std::task::Wake for Executor {
@@ -185,7 +186,7 @@ fn a_trace_has_the_stacks_that_it_uses_and_not_those_of_earlier_ones() {
         let few = record_here(with_stacks(), || calls_region(3));
         let named: BTreeSet<StackId> = stacks(&few.trace).iter().map(|stack| stack.id).collect();
         let tables = &few.trace.tables;
-        // And where a future waits that lives on.
+        // And the stack where a live future waits.
         let waits: BTreeSet<StackId> =
             tables.futures.values().map(|it| it.waits_at).filter(|id| id.0 != 0).collect();
         assert_eq!((named.len(), waits.len()), (1, 1), "{tables:#?}");
@@ -195,7 +196,7 @@ fn a_trace_has_the_stacks_that_it_uses_and_not_those_of_earlier_ones() {
     drop(waiting);
 }
 
-/// A way down of 16 calls, one of 65,536.
+/// Descends 16 calls, on one of 65,536 paths.
 fn goes(path: u32, depth: u32) {
     if depth == 0 {
         trace_region!("bottom");
@@ -210,7 +211,7 @@ fn goes(path: u32, depth: u32) {
 
 #[test]
 fn stacks_that_do_not_fit_are_counted_and_the_trace_says_so() {
-    // They stay for the life of the process.
+    // Stacks stay in memory for the life of the process.
     if !in_own_process("stacks_that_do_not_fit_are_counted_and_the_trace_says_so") {
         return;
     }
@@ -221,7 +222,7 @@ fn stacks_that_do_not_fit_are_counted_and_the_trace_says_so() {
         let found = stacks(&recorded.trace).len();
         let told = recorded.trace.tables.facilities.get("names");
         if count == 1 {
-            // The next trace finds the first of them again, and has lost none.
+            // The next trace uses the first of them again, and loses none.
             assert_eq!((found, told), (1, None));
             continue;
         }
@@ -232,8 +233,8 @@ fn stacks_that_do_not_fit_are_counted_and_the_trace_says_so() {
     }
 }
 
-/// Threads use stacks of earlier traces while traces stop and start: each trace has all that it
-/// names, also for a thread that was on its way from one to the next.
+/// Threads use stacks of earlier traces while traces stop and start: each trace has all stacks that
+/// it uses, also those of a thread that was just moving from one trace to the next.
 #[test]
 fn every_stack_is_defined_among_starts_and_stops() {
     let _alone = alone();
@@ -268,7 +269,7 @@ fn frame_pointers_serve_where_the_program_keeps_them() {
     let found = stacks(&recorded.trace);
     let by_pointers = |stack: &&&Stack| stack.flags.by == FoundBy::FramePointers;
     let expected = if note.starts_with("frame pointers") { found.len() - 1 } else { 0 };
-    // The first walk on a thread goes by tables, to learn where the thread starts.
+    // The first walk on a thread uses tables, to find the begin of its stack.
     assert_eq!(found.iter().filter(by_pointers).count(), expected, "{note}: {found:x?}");
     assert!(found.iter().all(|stack| !stack.flags.cut), "{found:x?}");
     let lengths: Vec<_> = found.iter().map(|stack| stack.addresses.len()).collect();
@@ -296,7 +297,7 @@ fn what_is_too_deep_is_cut_and_marked() {
 }
 
 #[test]
-fn one_in_so_many_is_chosen() {
+fn one_in_a_given_number_is_sampled() {
     const REGIONS: u64 = 20_000;
     let options = annotated().stacks(Stacks::Sampled { one_in: 20 });
     let recorded = record_with(options, || {
@@ -305,17 +306,17 @@ fn one_in_so_many_is_chosen() {
         }
     });
     let chosen = stacks(&recorded.trace).len();
-    // A thousand, and five standard deviations of that many distances, evenly from 1 to 39.
+    // A thousand, plus or minus five standard deviations, with distances evenly between 1 and 39.
     assert!((900..1100).contains(&chosen), "{chosen}");
     let regions = recorded.report.events;
     assert!(regions >= REGIONS, "{regions} events: the others are there without");
 }
 
-/// Calls `calls_region` with this in the register that points to frames.
+/// Calls `calls_region` with this value in the frame pointer.
 #[inline(never)]
 fn call_with_garbage(garbage: u64) {
-    // SAFETY: the register is restored; the stack is aligned as a call wants it, below what may be
-    // in use; all that a call may change is said to be.
+    // SAFETY: the register is restored; the stack is aligned for a call, below the part that may be
+    // in use; all registers that a call may change are declared.
     unsafe {
         asm!(
             "push rbp",
@@ -357,12 +358,12 @@ fn garbage_in_the_frame_pointer_harms_nobody() {
     let found = stacks(&recorded.trace);
     assert_eq!(found.len(), 17);
     for stack in found {
-        // As far as it goes it is right: the region's function is in it.
+        // The stack is right as far as it goes: it has the region's function.
         assert_eq!(count(stack, address_of(calls_region)), 1, "{stack:x?}");
     }
 }
 
-/// A stack of so many bytes with nothing mapped around it.
+/// A stack with unmapped memory around it.
 struct OwnStack {
     mapping: *mut c_void,
     bytes: usize,
@@ -388,11 +389,11 @@ impl OwnStack {
         self.mapping.wrapping_byte_add(Self::PAGE)
     }
 
-    /// Runs `function` so far below the end.
+    /// Runs `function` with the stack pointer `below` bytes below the end.
     fn run(&self, below: usize, function: extern "C" fn(u64), argument: u64) {
         let top = self.start().wrapping_byte_add(self.bytes - below);
-        // SAFETY: the stack pointer is restored, and aligned as a call wants it; what a call may
-        // change is said to be; the other stack is large enough.
+        // SAFETY: the stack pointer is restored, and aligned for a call; all registers that a call
+        // may change are declared; the other stack is large enough.
         unsafe {
             asm!(
                 "push rbx",
@@ -438,7 +439,7 @@ fn on_a_stack_that_is_not_the_threads_nothing_beyond_is_read() {
 static HANDLED: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
-    /// This thread has recorded something.
+    /// True if this thread has recorded something.
     static RECORDS: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -510,7 +511,7 @@ fn a_storm_of_signals_loses_no_count() {
             wait_until("signals come", || HANDLED.load(Ordering::Relaxed) >= before + 200);
         });
         set_timer(0);
-        // The threads whose handlers count have ended.
+        // Only the threads whose handlers count have ended.
         handled = HANDLED.load(Ordering::Relaxed) - before;
     });
     let Recorded { trace, report } = &recorded;
@@ -525,7 +526,7 @@ fn a_storm_of_signals_loses_no_count() {
     }
 }
 
-/// SIGPROF so often a second of CPU time.
+/// Raises SIGPROF this often per second of CPU time.
 fn set_timer(per_second: i64) {
     let every = if per_second == 0 { 0 } else { 1_000_000 / per_second };
     let interval = libc::timeval { tv_sec: 0, tv_usec: every };
@@ -541,7 +542,7 @@ fn threads_with_the_smallest_stacks_have_them_too() {
         std::thread::scope(|scope| {
             let builder = std::thread::Builder::new().stack_size(1);
             let thread = builder.spawn_scoped(scope, || calls_region(1));
-            thread.expect("a thread can be had").join().expect("it ends well");
+            thread.expect("a thread can be started").join().expect("it ends well");
         });
     });
     let [stack] = stacks(&recorded.trace)[..] else { panic!("one region") };

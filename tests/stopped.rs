@@ -1,10 +1,10 @@
-//! A process that is stopped, as by Ctrl-Z, did not sleep: its trace says from when to when it
-//! stood still. One that only has no CPU is never said to.
+//! The trace of a process that was stopped, as by Ctrl-Z, says from when to when: the process did
+//! not sleep. The trace never says that of a process that only has no CPU.
 //!
-//! A child records; this process stops it, and knows by its own clock, which is the child's as
-//! well, when no thread of the child ran.
+//! A child records; this process stops it, and knows by its own clock, which the child has, too,
+//! when no thread of the child ran.
 //!
-//! May contain `unsafe`: signals and the system's clock are.
+//! May contain `unsafe`: it sends signals, and reads the system's clock.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -23,13 +23,13 @@ use trace_analysis::symbols::Symbols;
 use trace_format::read::TraceFile;
 use trace_format::time::Nanos;
 
-/// Names the file that the child is to write.
+/// The file for the child to write.
 const PATH: &str = "EXECTRACE_TEST_STOPPED";
-/// Says how the child is to record.
+/// How the child is to record.
 const HOW: &str = "EXECTRACE_TEST_STOPPED_HOW";
 
-/// How often a child is stopped. A collector that had no CPU for long just when a stop came does
-/// not tell of it.
+/// How often a child is stopped. If the collector had no CPU for long just before a stop, it does
+/// not record that stop.
 const STOPS: usize = 4;
 /// Maximum number of processes that a test records. While other programs use all CPUs, a trace may
 /// prove none of its stops, and the test records another process.
@@ -38,11 +38,11 @@ const PROCESSES_MAX: usize = 10;
 /// How a child records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum How {
-    /// Annotations, by a collector that wakes up often.
+    /// Annotations, with a collector that wakes up often.
     Annotations,
-    /// All there is, by such a collector.
+    /// Everything, with such a collector.
     All,
-    /// As a trace is that is started without options.
+    /// The default options.
     Defaults,
 }
 
@@ -66,7 +66,7 @@ impl How {
         }
     }
 
-    /// How long the child is stopped: no less than its collector sleeps.
+    /// How long the child is stopped: at least as long as its collector sleeps.
     fn stop(self) -> Duration {
         Duration::from_millis(if self == Self::Defaults { 1_000 } else { 300 })
     }
@@ -80,7 +80,7 @@ fn now() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// A recording process: answers each byte it is sent with the same.
+/// A recording process, which answers each byte with the same byte.
 struct Recording {
     child: Child,
     to: ChildStdin,
@@ -117,7 +117,7 @@ impl Recording {
         assert_eq!(unsafe { libc::kill(self.child.id() as i32, signal) }, 0);
     }
 
-    /// Whether the system says so of every thread.
+    /// Whether the system reports every thread as stopped.
     fn is_stopped(&self) -> bool {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
         let mut stats = tasks.expect("it lives").map(|task| {
@@ -127,7 +127,7 @@ impl Recording {
         stats.all(|stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T')))
     }
 
-    /// Stops it for a while. Returns the bounds of that: before and behind its begin, and its end.
+    /// Stops the process for a while. Returns the bounds of the stop.
     fn stop(&mut self) -> Stop {
         self.ask(b'a');
         let before = now();
@@ -150,7 +150,7 @@ impl Recording {
     }
 }
 
-/// When no thread ran: it began between the first two, and ended between the others.
+/// The bounds of a stop: it began between the first two times, and ended between the others.
 #[derive(Clone, Copy, Debug)]
 struct Stop {
     before: u64,
@@ -159,7 +159,7 @@ struct Stop {
     ended: u64,
 }
 
-/// No test, but the process that the tests stop.
+/// Not a test: the process that the tests stop.
 #[test]
 fn answers_until_it_is_told_to_stop() {
     let Ok(path) = std::env::var(PATH) else { return };
@@ -175,7 +175,7 @@ fn answers_until_it_is_told_to_stop() {
     let mut byte = [0];
     while byte != *b"q" {
         std::io::stdin().read_exact(&mut byte).expect("somebody asks");
-        // The collector answers: it does not sleep on from one stop to the next.
+        // The collector writes a snapshot here, so it does not sleep from one stop to the next.
         if let Some(recorder) = &recorder {
             recorder.snapshot(std::io::sink()).expect("a sink takes all");
         }
@@ -193,7 +193,7 @@ fn answer(out: &mut impl Write, byte: [u8; 1]) {
 /// The standstills in a trace, each with the stop that caused it.
 type Pairs = Vec<(Standstill, Stop)>;
 
-/// Records processes and stops them, until a trace has a standstill. Returns that trace, and its
+/// Records processes and stops them, until a trace has a standstill. Returns that trace with its
 /// standstills.
 fn told(how: How) -> (TraceFile<Vec<u8>>, Pairs) {
     for _ in 0..PROCESSES_MAX {
@@ -206,7 +206,7 @@ fn told(how: How) -> (TraceFile<Vec<u8>>, Pairs) {
     panic!("no trace has one of {} stops", STOPS * PROCESSES_MAX);
 }
 
-/// Records a process that is stopped. Returns its trace, and when it was.
+/// Records a process and stops it. Returns its trace and the stops.
 fn stopped(how: How) -> (TraceFile<Vec<u8>>, Vec<Stop>) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("stopped.trace");
@@ -241,13 +241,13 @@ fn matched(trace: &TraceFile<Vec<u8>>, stops: &[Stop]) -> Pairs {
 }
 
 #[test]
-fn a_stop_is_told_of_as_far_as_it_is_proven() {
+fn a_stop_is_recorded_as_far_as_it_is_proven() {
     let (trace, _) = told(How::Annotations);
     assert!(trace.faults().is_empty(), "{:?}", trace.faults());
 }
 
 #[test]
-fn with_switches_a_stop_is_told_of_from_its_very_begin() {
+fn with_switches_a_stop_is_recorded_from_its_very_begin() {
     let (trace, pairs) = told(How::All);
     let lives = Lives::read(&Trace::new(&trace).named(&Symbols::of_trace(trace.tables())), |_| {});
     for life in &lives.threads {
@@ -266,12 +266,12 @@ fn with_switches_a_stop_is_told_of_from_its_very_begin() {
 }
 
 #[test]
-fn a_stop_that_is_longer_than_the_collector_sleeps_is_told_of_with_default_options() {
+fn with_default_options_a_stop_longer_than_the_collectors_sleep_is_recorded() {
     let (trace, _) = told(How::Defaults);
     assert!(trace.faults().is_empty(), "{:?}", trace.faults());
 }
 
-/// Twice as many threads as any machine for tests has CPUs, and one that sleeps between them.
+/// Twice as many busy threads as test machines have CPUs, and one thread that sleeps.
 #[test]
 fn a_process_without_a_cpu_does_not_stand_still() {
     let stop = AtomicBool::new(false);

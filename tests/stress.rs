@@ -1,7 +1,7 @@
-//! Conservation under load: what was begun is what is read, plus what was counted as dropped.
+//! Conservation under load: what was begun equals what is read plus what was counted as dropped.
 //!
-//! Nesting, order, restated batches, thread states and all counts are checked with every trace
-//! (`common::checks`); here it is the program that knows how much it did.
+//! `common::checks` checks nesting, order, restated batches, thread states and all counts in every
+//! trace; here the program itself counts what it did.
 
 mod common;
 
@@ -17,7 +17,7 @@ use std::thread;
 use std::time::Duration;
 use trace_format::event::EventKind;
 
-/// What a thread did, or what is in a trace.
+/// Counts of what a thread did, or of what is in a trace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counts {
     regions: u64,
@@ -35,7 +35,7 @@ impl Counts {
 /// Random numbers, the same in every run.
 struct Random {
     seed: u64,
-    /// Regions that leave nothing are among what is done.
+    /// Whether regions below a threshold are among what is done.
     fast: bool,
 }
 
@@ -56,11 +56,12 @@ fn outcome(n: u64) -> u64 {
     n
 }
 
-/// Leaves nothing behind, unless it is lost: then it counts as dropped like any other.
+/// Leaves no event, unless its begin was written before: a lost one counts as dropped like any
+/// other.
 #[traced(min = "1000s")]
 fn fast() {}
 
-/// Random nesting, of known numbers.
+/// Random nesting with known counts.
 fn nest(random: &mut Random, depth: u64, counts: &mut Counts) {
     for _ in 0..random.below(6) {
         match random.below(if depth > 0 { 9 } else { 7 }) {
@@ -96,7 +97,7 @@ fn nest(random: &mut Random, depth: u64, counts: &mut Counts) {
     }
 }
 
-/// Works for some time, and says how much it did.
+/// Works for some rounds, and returns what it did.
 fn work(seed: u64, rounds: u64, fast: bool) -> Counts {
     let (mut random, mut counts) = (Random { seed: seed << 32, fast }, Counts::default());
     for _ in 0..rounds {
@@ -106,7 +107,7 @@ fn work(seed: u64, rounds: u64, fast: bool) -> Counts {
     counts
 }
 
-/// What is in a trace, by thread name.
+/// The counts in a trace, by thread name.
 fn found(trace: &Decoded) -> BTreeMap<String, Counts> {
     let threads = trace.tables.threads.values().map(|thread| {
         let mut counts = Counts::default();
@@ -127,14 +128,14 @@ fn found(trace: &Decoded) -> BTreeMap<String, Counts> {
     threads.collect()
 }
 
-/// Has `threads` threads work until they are done; what each has done.
+/// Runs `threads` threads to their ends. Returns what each has done.
 fn work_on(threads: u64, rounds: u64, fast: bool) -> BTreeMap<String, Counts> {
     thread::scope(|scope| {
         let spawned = (0..threads).map(|at| {
             let builder = thread::Builder::new().name(format!("worker {at}"));
             builder
                 .spawn_scoped(scope, move || work(at, rounds, fast))
-                .expect("a thread can be had")
+                .expect("a thread can be started")
         });
         let spawned: Vec<_> = spawned.collect();
         let done = spawned.into_iter().enumerate();
@@ -253,10 +254,11 @@ fn starting_and_stopping_under_load_leaves_whole_traces() {
                 work(round, 20, true);
                 thread::sleep(Duration::from_millis(round % 30));
             });
-            // What threads have open from the trace before may leave no room for this one.
+            // Batches that threads have open from the trace before may leave no memory for this
+            // one.
             assert!(recorded.report.threads + recorded.report.dropped_events > 0);
         }
-        // On a busy machine the others may hardly have begun.
+        // On a busy machine the other threads may hardly have begun.
         while rounds.load(Ordering::Relaxed) < 60 {
             thread::yield_now();
         }

@@ -46,7 +46,7 @@ fn a_site_is_switched_while_the_trace_runs() {
         site("switched").set_on(false);
         assert!(!site("switched").is_on() && !site("switched").is_live());
         switched();
-        // Twice is as good as once.
+        // Switching twice has the effect of once.
         site("switched").set_on(false);
         site("switched").set_on(true);
         assert!(site("switched").is_live());

@@ -258,7 +258,7 @@ fn a_task_that_outlives_its_trace_ends_in_silence_or_in_the_next() {
         kept.extend(["one", "two", "three"].map(Task::new));
     });
     assert_eq!(first.lines(), ["task one", "task two", "task three"]);
-    // Nothing runs now.
+    // No trace runs now.
     kept.remove(0).end();
     drop(kept[0].enter());
     drop(kept.remove(0));
@@ -267,7 +267,7 @@ fn a_task_that_outlives_its_trace_ends_in_silence_or_in_the_next() {
         let three = kept.remove(0);
         let _working = three.enter();
     });
-    // The checks of every trace demand that a task that is used is known.
+    // The checks of every trace demand that a task that is used is defined.
     assert_eq!(second.lines(), ["! next", "run three", "task three ends"]);
 }
 
@@ -321,7 +321,7 @@ fn a_call_of_an_async_function_is_a_task_of_its_own() {
     assert_eq!(recorded.lines(), expected);
 }
 
-/// Every link of tasks to distributed traces: the task's name, its trace, its span, the span above.
+/// All links of tasks to distributed traces: the task's name, its trace, its span, the parent span.
 fn links(recorded: &common::Recorded) -> Vec<(String, u128, u64, u64)> {
     let trace = &recorded.trace;
     let events = || trace.tables.threads.keys().flat_map(|&thread| trace.events(thread));
@@ -350,7 +350,7 @@ fn a_request_goes_on_in_another_process() {
         let sent = request.traceparent().expect("a trace runs");
         assert_eq!(request.traceparent(), Some(sent), "asked again, it is the same");
         header = Some(sent.to_string());
-        // Part of it, and so of its trace.
+        // A subtask, which belongs to the same trace.
         let part = request.subtask("retry").traceparent().expect("a trace runs");
         assert_eq!(part.trace_id(), sent.trace_id());
         assert_ne!(part.span_id(), sent.span_id());
@@ -374,7 +374,7 @@ fn a_request_goes_on_in_another_process() {
     let (name, trace, _, parent) = &links_of_server[0];
     assert_eq!((name.as_str(), *trace, *parent), ("handle", sent.trace_id(), sent.span_id()));
     assert_eq!((links_of_server[1].0.as_str(), links_of_server[1].3), ("odd", 0));
-    // Nor does another test's.
+    // Nor does a task of another test.
     let _alone = alone();
     assert_eq!(Task::from_traceparent("off", &header).traceparent(), None, "no trace runs");
 }

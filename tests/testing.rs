@@ -1,8 +1,9 @@
-//! `#[exectrace::test]`: a test is a task, called by its path, also above another harness's
-//! attribute, and ends however the test ends.
+//! `#[exectrace::test]`: a test is a task with the test's path as its name, also above another
+//! harness's attribute, and the task ends in whatever way the test ends.
 //!
-//! The functions below are tests, and are called once more while a trace runs. Elsewhere: what
-//! compiles (`ui`), the command that ranks tests (`trace-tool/tests/command/cargo.rs`).
+//! The functions below are tests, and the test of this file calls them again under a trace.
+//! Elsewhere: what compiles (`ui`), the command that ranks tests
+//! (`trace-tool/tests/command/cargo.rs`).
 
 mod common;
 
@@ -37,7 +38,8 @@ fn named() -> Result<(), std::num::ParseIntError> {
     "7".parse::<u8>().map(drop)
 }
 
-/// What is recorded of tasks while this runs, on its own thread: the tests run elsewhere meanwhile.
+/// Runs `run` on a thread of its own under a trace, and returns that thread's events of tasks. The
+/// tests run on other threads meanwhile.
 fn tasks(run: impl FnOnce() + Send) -> Vec<String> {
     let recorded = record(|| on_thread("caller", run));
     let mut lines = recorded.lines_of("caller");
@@ -70,7 +72,7 @@ fn an_async_test_is_a_task_inside_of_its_runtime() {
     );
 }
 
-/// What fails when it is asked to, in a process of its own.
+/// Tests that fail, but only in a process of their own.
 mod failing {
     /// Whether this is that process.
     fn is_wanted() -> bool {
@@ -101,7 +103,7 @@ mod failing {
     #[exectrace::test]
     fn not_at_all() {}
 
-    /// From another folder than it began in.
+    /// Fails in another folder than the process began in.
     #[exectrace::test]
     fn elsewhere() {
         if is_wanted() {
@@ -111,7 +113,7 @@ mod failing {
     }
 }
 
-/// Has these tests fail in a process of their own that begins in `folder`.
+/// Runs these tests, which fail, in a process that begins in `folder`.
 fn fail(folder: &Path, tests: &[&str], keep: &OsStr) -> std::process::Output {
     let program = std::env::current_exe().expect("this program has a path");
     let mut command = std::process::Command::new(program);
@@ -120,7 +122,7 @@ fn fail(folder: &Path, tests: &[&str], keep: &OsStr) -> std::process::Output {
     command.output().expect("it runs")
 }
 
-/// Where no file may be written, a failing test says so, and is no more harmed than that.
+/// If no file may be written, a failing test says so, and nothing else changes.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_test_that_fails_under_a_limit_of_files_fails_as_ever() {
@@ -199,7 +201,7 @@ fn what_is_kept_is_its_owners_alone_wherever_a_test_goes_and_follows_no_link() {
 fn whatever_says_where_to_keep_traces_a_test_fails_as_ever() {
     use std::os::unix::ffi::OsStrExt as _;
     let outer = tempfile::tempdir().expect("a folder");
-    // What is kept in `..` is to be gone, too; and in `/` nothing may be left by a test.
+    // Files in `..` must be removed, too; and a test must leave nothing in `/`.
     let folder = outer.path().join("inner");
     fs::create_dir(&folder).expect("the other one is empty");
     fs::write(folder.join("file"), "no folder").expect("a name is free");

@@ -1,4 +1,4 @@
-//! The ends of threads: events out of destructors, at any stage, and very many short lives.
+//! The ends of threads: events in destructors, at any stage, and very many short-lived threads.
 
 mod common;
 
@@ -12,7 +12,7 @@ use std::time::Duration;
 #[traced]
 fn leaf() {}
 
-/// Traces when its thread-local is destroyed.
+/// Records when its thread local is destroyed.
 struct Late(&'static str);
 
 impl Drop for Late {
@@ -52,7 +52,7 @@ fn destructors_of_thread_locals_record() {
     assert_eq!(lines[1..], DESTRUCTOR);
 }
 
-/// The system's own destructors: they run when the thread-locals of Rust are gone.
+/// The system's destructors of thread-specific keys, which run after Rust's thread locals are gone.
 mod keyed {
     use super::leaf;
     use exectrace::instant;
@@ -68,7 +68,7 @@ mod keyed {
         }
     }
 
-    /// The destructor will run on this thread, and say `round`.
+    /// Makes the destructor run at this thread's end, and record `round`.
     pub(crate) fn arm(round: usize) {
         static KEY: OnceLock<libc::pthread_key_t> = OnceLock::new();
         let key = *KEY.get_or_init(|| {
@@ -121,7 +121,8 @@ fn two_thousand_short_threads_lose_nothing() {
             }
         });
         assert_eq!(recorded.report.threads, 2000);
-        // A cut inside a region has it restated, which the report counts, too.
+        // If a generation ends inside a region, the region is restated, which the report counts,
+        // too.
         let events = recorded.trace.events_told();
         assert_eq!((events, recorded.report.dropped_events), (6000, 0));
         let mut calls: Vec<_> =
@@ -173,7 +174,7 @@ fn a_thread_says_itself_when_it_ended() {
     let recorded = record_with(options, || {
         on_thread("early", leaf);
         on_thread("late", leaf);
-        // The collector looks later than they say.
+        // The collector notices the ends later than the threads report them.
         wait_for_generations(1);
     });
     let tables = &recorded.trace.tables;

@@ -1,6 +1,6 @@
-//! What the kernel counted for each thread is in the trace: the same as the thread reads itself.
+//! The kernel's CPU times of each thread are in the trace, and equal what the thread reads itself.
 //!
-//! May contain `unsafe`: it asks for a thread's CPU time.
+//! May contain `unsafe`: it reads a thread's CPU time.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -25,7 +25,7 @@ fn cpu_time() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// Uses CPU time until the thread has used this much more.
+/// Computes until the thread has used this much further CPU time.
 fn spin(cpu: Duration) {
     let end = cpu_time() + cpu.as_nanos() as u64;
     while cpu_time() < end {

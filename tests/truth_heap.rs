@@ -1,5 +1,5 @@
-//! Programs that know what they allocate: the answer must be that. Elsewhere: what else programs
-//! know of themselves (`truth`), and what is exact to the byte (`heap_global`).
+//! Programs that know what they allocate: the answer from their trace must equal it. Elsewhere:
+//! other programs that know the truth (`truth`), and sums exact to the byte (`heap_global`).
 
 #![cfg(target_os = "linux")]
 
@@ -24,7 +24,7 @@ fn heap(answer: &Answer, options: &HeapOptions) -> Heap {
     Heap::read(&answer.file, options, |_| ())
 }
 
-/// What was allocated at places in this function.
+/// The sum of `of` over all allocations in this function.
 fn sum(answer: &Answer, heap: &Heap, function: &str, of: fn(&HeapStack) -> u64) -> f64 {
     let is_there =
         |it: &&HeapStack| answer.names(Some(it.stack)).iter().any(|name| name.ends_with(function));
@@ -54,7 +54,7 @@ fn what_is_freed_at_once_was_allocated_all_the_same() {
         (last.allocated_bytes - first.allocated_bytes, last.allocations - first.allocations);
     assert!((KEYS..KEYS + KEYS / 10).contains(&count), "{count} of {KEYS} allocations");
     assert!((KEYS * 64..KEYS * 70).contains(&bytes), "{bytes} bytes");
-    // An estimate by a thousand samples.
+    // An estimate from a thousand samples.
     let there = sum(&answer, &heap, "format_key", |it| it.allocated_bytes);
     let truth = (KEYS * 64) as f64;
     assert!(there > truth * 0.7 && there < truth * 1.3, "{there} of {truth} bytes");

@@ -1,11 +1,11 @@
 //! What the macros accept and what they refuse.
 //!
-//! - `ui/pass`: code that must compile without a warning of the compiler's or of clippy's, and do
-//!   what it does without the macros. The files are modules of this test, so that
+//! - `ui/pass`: code that must compile without a warning from the compiler or clippy, and do what
+//!   it does without the macros. The files are modules of this test, so that
 //!   `cargo clippy --all-targets` sees them; each denies the lints itself.
-//! - `ui/fail`: one fault for each file, and beside it what the compiler says.
-//!   `TRYBUILD=overwrite cargo test --test ui` rewrites that; the difference is for a person to
-//!   read.
+//! - `ui/fail`: one fault per file, and beside it the compiler's message.
+//!   `TRYBUILD=overwrite cargo test --test ui` rewrites the messages; read the difference before
+//!   you commit it.
 //!
 //! Elsewhere: what is recorded (`end_to_end`), what is emitted (`trace-macros/src/snapshot`).
 

@@ -1,5 +1,5 @@
-//! Any window of a real trace stands by itself: what was open at its begin is known there, and all
-//! that happens in it is read.
+//! Any window of a real trace can be read alone: what was open at its begin is known, and
+//! everything in it is read.
 
 mod common;
 
@@ -33,7 +33,7 @@ fn nested(depth: u32) {
     leaf();
 }
 
-/// A trace of a few threads with many generations, and its bytes.
+/// Records a few threads with many generations, and returns the trace's bytes.
 fn record() -> Vec<u8> {
     let _alone = alone();
     let memory = Memory::default();
@@ -46,7 +46,7 @@ fn record() -> Vec<u8> {
                 let task = Task::new("work");
                 let _working = task.enter();
                 (0..12).for_each(|_| nested(3 + at));
-                // A thread that is silent for generations, with something open.
+                // A thread that records nothing for generations, with something open.
                 trace_region!("silent");
                 wait_for_generations_in(memory, 3);
                 leaf();
@@ -108,8 +108,8 @@ fn open_behind(events: impl Iterator<Item = Event<'static>>) -> Vec<OpenSince> {
     stack
 }
 
-/// What a walk over the whole trace finds open at `time` by begins of their own, and how many
-/// events have a part at or behind it.
+/// What a walk over the whole trace finds open at `time`, counting only original begins, and the
+/// number of events that reach to `time` or beyond.
 fn truth(trace: &Decoded, time: Ticks) -> (BTreeMap<ThreadId, Vec<OpenSince>>, usize) {
     let (mut open, mut behind) = (BTreeMap::new(), 0);
     for &thread in trace.tables.threads.keys() {
@@ -149,7 +149,7 @@ fn what_is_open_at_a_windows_begin_is_what_a_whole_walk_finds() {
         assert_eq!(count, behind, "at {time:?}");
         *(if open.is_empty() { &mut nowhere } else { &mut somewhere }) += 1;
     }
-    // How many depends on when the threads begin and end.
+    // The number depends on when the threads begin and end.
     assert!(somewhere > 0, "none of {nowhere} windows begins within something");
 }
 
@@ -184,6 +184,7 @@ fn the_state_of_every_generation_is_the_truth() {
             listed += thread.open.len();
         }
     }
-    // Three threads are silent for two generations at least, each with a task and a region open.
+    // Three threads record nothing for two generations at least, each with a task and a region
+    // open.
     assert!(listed >= 12, "{listed} things were open");
 }

@@ -1,4 +1,4 @@
-//! A process that sleeps, with a recorder or a trace in a file.
+//! A process that sleeps, with a flight recorder or a trace to a file.
 
 use crate::{Extent, annotated, row};
 use exectrace::{FlightRecorder, Trace, start_file_with, traced};
@@ -14,7 +14,7 @@ fn leaf() {
     std::hint::black_box(());
 }
 
-/// Threads that record once, and sleep until they are let go.
+/// Threads that record once, and sleep until they may end.
 struct Sleepers {
     over: Arc<(Mutex<bool>, Condvar)>,
     threads: Vec<JoinHandle<()>>,
@@ -35,7 +35,7 @@ impl Sleepers {
                     is_over = over.1.wait(is_over).expect("nobody panics");
                 }
             };
-            // Small stacks: there are many.
+            // Small stacks, because there are many threads.
             thread::Builder::new().stack_size(32 << 10).spawn(sleep).expect("a thread")
         };
         let threads: Vec<_> = (0..count).map(start).collect();
@@ -58,7 +58,7 @@ impl Drop for Sleepers {
     }
 }
 
-/// What the recorder's own threads have used so far.
+/// The CPU time and wake-ups of the recorder's own threads so far.
 #[derive(Clone, Copy, Debug, Default)]
 struct Used {
     cpu: Duration,
@@ -85,7 +85,7 @@ impl Used {
     }
 }
 
-/// What is on meanwhile.
+/// What records meanwhile.
 enum On {
     Recorder(FlightRecorder),
     Trace(Trace),
@@ -110,7 +110,7 @@ fn watch(what: &str, threads: usize, extent: Extent) {
     let dir = tempfile::tempdir().expect("a folder");
     let on = begin(what, dir.path());
     let sleepers = Sleepers::new(threads);
-    // The first cuts come early.
+    // The first generations end early.
     thread::sleep(extent.idle.min(Duration::from_secs(3)));
     let bytes = || fs::metadata(dir.path().join("idle.trace")).map_or(0, |file| file.len());
     let (before, bytes_before, begin) = (Used::now(), bytes(), Instant::now());

@@ -1,8 +1,8 @@
-//! What it costs to stay on while nothing happens, or nothing but a snapshot: `cargo bench --bench
-//! always_on` prints one table.
+//! What recording costs while nothing happens, or only snapshots are taken:
+//! `cargo bench --bench always_on` prints one table.
 //!
-//! - `idle`: bytes, wake-ups and CPU of a recorder and of a trace in a file, in a process that
-//!   sleeps; and with ten thousand threads that have recorded once.
+//! - `idle`: bytes, wake-ups and CPU of a flight recorder and of a trace to a file, in a process
+//!   that sleeps, also with ten thousand threads that have recorded once.
 //! - `pauses`: how long a thread that records is held up while snapshots are taken.
 
 #[cfg(target_os = "linux")]
@@ -12,13 +12,13 @@ mod pauses;
 
 use std::time::Duration;
 
-/// Options of annotations alone.
+/// Options that record annotations alone.
 #[cfg(target_os = "linux")]
 fn annotated() -> exectrace::Options {
     exectrace::Options::new().os(false).sched(false).heap(false)
 }
 
-/// How much is to be measured: a little of everything under `--test`.
+/// How much is measured: a little of everything under `--test`.
 #[derive(Clone, Copy)]
 struct Extent {
     idle: Duration,

@@ -1,8 +1,8 @@
-//! A thread that does nothing but record, on a CPU of its own as far as the machine has one: how
-//! long its regions take while snapshots are taken, and while none is.
+//! Regions of a thread that only records, on a CPU of its own if the machine has one: how long they
+//! take while snapshots are taken, and while none is.
 //!
-//! Stretches in which the system took the CPU from it say nothing about the recorder, and are left
-//! out; what a hypervisor takes can't be seen.
+//! Stretches in which the system took the CPU from the thread say nothing about the recorder, and
+//! are left out. Time that a hypervisor takes cannot be seen.
 //!
 //! May contain `unsafe`: it pins threads, and asks for their switches.
 
@@ -19,20 +19,20 @@ fn leaf() {
     std::hint::black_box(());
 }
 
-/// What is measured now.
+/// Values of `measured`.
 const STILL: usize = 0;
 const ASKED: usize = 1;
 const NEITHER: usize = 2;
 const OVER: usize = 3;
 
-/// Times are counted in steps of so many nanoseconds, up to so many steps; longer ones are kept.
+/// Times are counted in [`STEPS`] steps of this many nanoseconds; longer ones are kept as they are.
 const STEP: u64 = 10;
 const STEPS: usize = 2_000;
 
-/// No region should take longer, in nanoseconds.
+/// The goal: no region takes longer, in nanoseconds.
 const GOAL: u64 = 10_000;
 
-/// How long regions took.
+/// Durations of regions.
 #[derive(Clone)]
 struct Times {
     counts: Vec<u64>,
@@ -63,13 +63,13 @@ impl Times {
         self.longer.clear();
     }
 
-    /// How many were longer than the goal.
+    /// Number of regions that took longer than the goal.
     fn over(&self) -> u64 {
         let over = (GOAL / STEP) as usize;
         self.counts[over..].iter().sum::<u64>() + self.longer.len() as u64
     }
 
-    /// The time that this part of all regions does not exceed, in microseconds.
+    /// The quantile `part` of the durations, in microseconds.
     fn at(&mut self, part: f64) -> f64 {
         self.longer.sort_unstable();
         let all = self.counts.iter().sum::<u64>() + self.longer.len() as u64;
@@ -84,9 +84,9 @@ impl Times {
     }
 }
 
-/// This thread runs there only, from now on; and so do threads that it starts. Whether that can be.
+/// Binds this thread, and threads that it starts, to a CPU. Returns whether that worked.
 fn pin(cpu: usize) -> bool {
-    // SAFETY: `cpu_set_t` is numbers; zeros are the empty set.
+    // SAFETY: `cpu_set_t` consists of numbers; zeros are the empty set.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
     // SAFETY: `CPU_SET` wants a set, and a number within it.
     unsafe { libc::CPU_SET(cpu, &mut set) };
@@ -94,16 +94,16 @@ fn pin(cpu: usize) -> bool {
     unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) == 0 }
 }
 
-/// How often this thread was taken off its CPU.
+/// Number of times that this thread was taken off its CPU.
 fn switches() -> i64 {
-    // SAFETY: `rusage` is numbers; zeros are some.
+    // SAFETY: `rusage` consists of numbers, for which zeros are valid.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: `getrusage` wants a place for what it says.
+    // SAFETY: `getrusage` wants memory for its result: `usage` is that.
     unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) };
     usage.ru_nivcsw + usage.ru_nvcsw
 }
 
-/// Records until it is over; what was measured of each kind.
+/// Records until told to end; returns the durations of each kind.
 fn spin(measured: &AtomicUsize) -> [Times; 2] {
     let mut times = [Times::new(), Times::new()];
     let mut window = Times::new();
@@ -136,7 +136,7 @@ pub(crate) fn measure(extent: Extent) {
             let _ = is_pinned && pin(1);
             spin(&measured)
         });
-        // Until the ring is full.
+        // Wait until the ring is full.
         thread::sleep(extent.idle.min(Duration::from_secs(2)));
         for _ in 0..extent.windows {
             measured.store(ASKED, Ordering::Relaxed);

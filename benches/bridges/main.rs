@@ -1,10 +1,10 @@
 //! What `tracing` and `log` cost through our bridges: `cargo bench --bench bridges` prints one
 //! table.
 //!
-//! The peers are `tracing` with nothing but its registry, which is what any layer starts from, and
-//! with the text layer of `tracing_subscriber` that writes to a sink. Samples run the floor (two
-//! bare clock reads) and their subject in turn, as in `costs`, whose `floor` this is. Subscribers
-//! are set for the thread, not for the process, which costs all of them the same few nanoseconds.
+//! The peers are `tracing` with only its registry, on which every layer builds, and with the text
+//! layer of `tracing_subscriber` that writes to a sink. A sample runs the floor (two bare clock
+//! reads) and its subject in turn, as in `costs`, whose `floor` is used here. Subscribers are set
+//! for the thread, not for the process, which costs all of them the same few nanoseconds.
 
 #[path = "../costs/floor.rs"]
 mod floor;
@@ -50,7 +50,7 @@ fn main() {
     }
 }
 
-/// Runs `act` under a trace, and says what was dropped.
+/// Runs `act` under a trace, and adds a row with the dropped events.
 fn recording(table: &mut Table, act: impl FnOnce(&mut Table)) {
     let options = exectrace::Options::new().os(false).sched(false).heap(false);
     let trace = exectrace::start_with(options, std::io::sink()).expect("no trace is running");

@@ -1,9 +1,8 @@
-//! What hooks of libc's functions cost: while no trace runs, and what recording adds.
+//! What hooks of libc's functions cost while no trace runs, and what recording adds.
 //!
-//! Each is compared with libc's own function, called by its address, in turn. What recording adds
-//! is in floors: two bare clock reads. The stack has 16 frames of the program's own; how it is
-//! found depends on how the program was compiled: `RUSTFLAGS=-Cforce-frame-pointers=yes` is the
-//! fast way.
+//! A hook and libc's own function, called by its address, run in turn. What recording adds is
+//! counted in floors (two bare clock reads). The stack has 16 frames of the program's own; walking
+//! it is fastest if the program was compiled with `RUSTFLAGS=-Cforce-frame-pointers=yes`.
 //!
 //! May contain `unsafe`: it calls functions of libc, and one by its address.
 
@@ -17,25 +16,25 @@ const RUNS: u64 = 2_000;
 
 type Close = unsafe extern "C" fn(i32) -> i32;
 
-/// libc's own, behind the hook.
+/// libc's own function, which the hook hides.
 fn library_close() -> Close {
-    // SAFETY: a handle, and a string; libc is loaded.
+    // SAFETY: `dlopen` wants a name with a zero at its end; libc is loaded already.
     let handle =
         unsafe { libc::dlopen(c"libc.so.6".as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD) };
-    // SAFETY: as above.
+    // SAFETY: `dlsym` wants a handle of a library and a name with a zero at its end.
     let found = unsafe { libc::dlsym(handle, c"close".as_ptr()) };
     assert!(!found.is_null(), "libc has it");
     // SAFETY: the function of this name has this type.
     unsafe { std::mem::transmute::<*mut libc::c_void, Close>(found) }
 }
 
-/// The shortest call there is: of a descriptor that is none.
+/// The shortest call: closes a descriptor that is not open.
 fn close(function: Close) {
     // SAFETY: there is no such descriptor.
     black_box(unsafe { function(black_box(-1)) });
 }
 
-/// Runs `act` with so many frames below.
+/// Runs `act` below this many frames.
 #[inline(never)]
 fn deep(frames: usize, act: &mut dyn FnMut()) {
     if frames == 0 {
@@ -84,7 +83,7 @@ fn recording(table: &mut Table) {
     table.row(name, &format!("{ratio:.2} x floor"), "<= 3", &note);
 }
 
-/// A lock nobody else wants makes no call.
+/// A lock that no other thread wants makes no call.
 fn uncontended(table: &mut Table) {
     const PAIRS: u64 = 100_000;
     let lock = Mutex::new(0_u64);
@@ -100,7 +99,7 @@ fn uncontended(table: &mut Table) {
     table.row("uncontended lock and unlock, recording", &format!("{ratio:.3}"), "1", "of off");
 }
 
-/// How large a call is in a trace, about a file and with its stack.
+/// Size of a call in a trace, with its resource and its stack.
 fn bytes(table: &mut Table) {
     const CALLS: u64 = 200_000;
     let file = std::fs::File::open("/dev/null").expect("it is there");
@@ -110,7 +109,7 @@ fn bytes(table: &mut Table) {
     let mut byte = 0_u8;
     let place = (&raw mut byte).cast();
     time(CALLS, || {
-        // SAFETY: a place for one byte.
+        // SAFETY: `read` wants memory for one byte: `place` points to it.
         black_box(unsafe { libc::read(fd, place, 1) });
     });
     let report = trace.stop().expect("nothing can't fail");

@@ -1,4 +1,4 @@
-//! What it costs to stay on: the flight recorder, while it runs and when it is asked, and a file
+//! What a flight recorder costs while it runs and while it takes a snapshot, and what a file costs
 //! that survives its process.
 
 use crate::floor::{Table, median, time};
@@ -25,7 +25,8 @@ pub(crate) fn measure(table: &mut Table) {
     snapshots(table);
 }
 
-/// One thread at full speed, in turn: into a file, the recorder, and files that survive.
+/// One thread at full speed, in turn with a trace to a file, a flight recorder, and files that
+/// survive.
 fn beside_a_writer(table: &mut Table) {
     const REGIONS: u64 = 2_000_000;
     let dir = tempfile::tempdir().expect("there is a folder for temporary files");
@@ -67,14 +68,14 @@ fn beside_a_writer(table: &mut Table) {
     }
 }
 
-/// What something takes while a trace runs.
+/// Runs `timed` while a trace runs, and then stops the trace.
 fn ended(trace: exectrace::Trace, timed: impl Fn() -> f64) -> f64 {
     let took = timed();
     trace.stop().expect("a temporary file takes it");
     took
 }
 
-/// Of a recorder that is full, while a thread goes on at full speed.
+/// Snapshots of a full flight recorder, while a thread goes on at full speed.
 fn snapshots(table: &mut Table) {
     let recorder = recorder();
     let until = Instant::now() + Duration::from_secs(3);
@@ -91,7 +92,8 @@ fn snapshots(table: &mut Table) {
     let took = median(took);
     let note = format!("{:.1} MiB", bytes.len() as f64 / MIB as f64);
     table.row("snapshot to memory", &format!("{took:.1} ms"), "<= 20 ms", &note);
-    // As long as one takes, so that as much else can come between.
+    // Observes without snapshots for as long as with them, so that other disturbances are as
+    // likely.
     let still = longest_leaf(|| std::thread::sleep(Duration::from_secs_f64(took / 1e3)));
     let asked = longest_leaf(|| {
         bytes.clear();
@@ -102,7 +104,7 @@ fn snapshots(table: &mut Table) {
     recorder.stop();
 }
 
-/// Median of the longest region, in microseconds, that another thread sees while this acts.
+/// Median of the longest region, in microseconds, that another thread has during a call of `act`.
 fn longest_leaf(mut act: impl FnMut()) -> f64 {
     let longest = |done: &AtomicBool| {
         let mut longest = Duration::ZERO;

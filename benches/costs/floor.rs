@@ -1,4 +1,4 @@
-//! The floor, the measurement in units of it, and the table.
+//! The floor, the measurement in floors, and the table.
 
 use criterion::measurement::{Measurement, ValueFormatter};
 use criterion::{Criterion, Throughput};
@@ -72,7 +72,7 @@ fn clock() -> Instant {
     Instant::now()
 }
 
-/// Nanoseconds that `runs` runs of `act` take.
+/// Nanoseconds that `runs` calls of `act` take.
 #[inline(always)]
 pub(crate) fn time(runs: u64, mut act: impl FnMut()) -> f64 {
     let begin = Instant::now();
@@ -82,17 +82,18 @@ pub(crate) fn time(runs: u64, mut act: impl FnMut()) -> f64 {
     begin.elapsed().as_nanos() as f64
 }
 
-/// Runs between two changes from the floor to the subject.
+/// Number of runs between two changes from the floor to the subject.
 const BLOCK: u64 = 5_000;
 
-/// What was measured, row by row.
+/// The results, row by row.
 #[derive(Default)]
 pub(crate) struct Table {
     rows: Vec<[String; 4]>,
 }
 
 impl Table {
-    /// Measures `act`, which does `of` things, against the floor; the row says what one costs.
+    /// Measures `act`, which does `of` things, against the floor; adds a row with the cost of one
+    /// thing.
     pub(crate) fn ratio(
         &mut self,
         criterion: &mut Criterion<Floors>,
@@ -144,7 +145,7 @@ impl Table {
     }
 }
 
-/// The middle one; 0 of none.
+/// The median; 0 without values.
 pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);

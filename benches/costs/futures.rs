@@ -9,7 +9,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
-/// An executor's waker that does nothing, but is not the one which never does anything.
+/// An executor's waker that does nothing, but is not [`Waker::noop`].
 struct Nothing;
 
 impl Wake for Nothing {
@@ -18,7 +18,7 @@ impl Wake for Nothing {
     fn wake_by_ref(self: &Arc<Self>) {}
 }
 
-/// Pending for ever, with a waker taken in each poll and the last one left behind.
+/// Stays pending; each poll clones the waker, and the last clone is left behind.
 fn waits(left: &mut Option<Waker>) -> impl Future<Output = ()> {
     poll_fn(|context| {
         *left = Some(context.waker().clone());
@@ -26,7 +26,7 @@ fn waits(left: &mut Option<Waker>) -> impl Future<Output = ()> {
     })
 }
 
-/// The same, with the waker taken by the first poll only.
+/// Stays pending; only the first poll clones the waker.
 fn waits_once() -> impl Future<Output = ()> {
     let mut taken = None;
     poll_fn(move |context| {
@@ -37,7 +37,7 @@ fn waits_once() -> impl Future<Output = ()> {
 
 fn poll_it(future: &mut Pin<&mut impl Future<Output = ()>>, waker: &Waker) {
     let mut context = Context::from_waker(waker);
-    // Of a future that does nothing, nothing would be left.
+    // The compiler would remove a future that does nothing.
     assert!(black_box(future).as_mut().poll(&mut context).is_pending());
 }
 
@@ -90,7 +90,7 @@ fn recording(criterion: &mut Criterion<Floors>, table: &mut Table, with_stacks: 
     });
 }
 
-/// How many bytes a round of wake and poll takes.
+/// Number of bytes of a wake and a poll in a trace.
 fn bytes(table: &mut Table) {
     const RUNS: u64 = 200_000;
     let waker = Waker::from(Arc::new(Nothing));

@@ -1,9 +1,9 @@
 //! What counting and sampling the heap costs: a block of 64 bytes, allocated and freed, with the
 //! system's allocator and with `Heap` over it, in turn.
 //!
-//! `Heap` is asked directly; as the program's global allocator it costs the same.
+//! `Heap` is called directly; as the program's global allocator it costs the same.
 //!
-//! May contain `unsafe`: allocators are called by hand.
+//! May contain `unsafe`: it calls allocators directly.
 
 use crate::annotated;
 use crate::floor::{Table, median, time};
@@ -26,7 +26,8 @@ fn pair(allocator: &impl GlobalAlloc) {
     unsafe { allocator.dealloc(block, BLOCK) };
 }
 
-/// What a pair costs more than the system's, in nanoseconds, and how many times as much it costs.
+/// What allocating and freeing costs more than with the system's allocator: in nanoseconds, and as
+/// a ratio.
 fn compare() -> (f64, f64) {
     let mut costs = Vec::new();
     for _ in 0..ROUNDS {
@@ -36,7 +37,7 @@ fn compare() -> (f64, f64) {
     (median(costs.iter().map(|cost| cost.0)), median(costs.iter().map(|cost| cost.1)))
 }
 
-/// The slower of two threads at once.
+/// The result of the slower of two threads that run at once.
 fn compare_on_two() -> (f64, f64) {
     let barrier = Barrier::new(2);
     let work = || {

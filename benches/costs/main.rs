@@ -1,9 +1,9 @@
 //! What tracing costs: `cargo bench --bench costs` prints one table.
 //!
-//! The unit is the *floor*: two bare clock reads, what any begin and end must take. Every sample
-//! runs the floor and its subject in turn, block by block, so that a machine which slows down
-//! slows both; the ratio of the two is what criterion measures. The table at the end has the
-//! medians of all samples, and nanoseconds for what has no floor.
+//! The unit is the *floor*: two bare clock reads, the least that a begin and an end take. Every
+//! sample runs the floor and its subject in turn, block by block, so that a machine which slows
+//! down slows both; criterion measures the ratio of the two. The table at the end has the medians
+//! of all samples, and nanoseconds for rows without a floor.
 //!
 //! - `floor`: the unit, and the measurement that divides by it.
 //! - `record`: regions and the other annotations, on one thread and on two.
@@ -13,7 +13,7 @@
 //! - `heap`: the allocator that counts and samples.
 //! - `flight`: the flight recorder, and files that survive.
 //! - `session`: starting, stopping, a producer at full speed.
-//! - `switches`: what the kernel tells of threads.
+//! - `switches`: the kernel's records of thread switches.
 //! - `read`: decoding, time order, the summary.
 
 #[cfg(target_os = "linux")]

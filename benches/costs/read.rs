@@ -1,4 +1,4 @@
-//! How fast traces are read: of one that this machine has just recorded, on one core.
+//! How fast a trace is read that this machine has just recorded, on one core.
 
 use crate::floor::Table;
 use exectrace::traced;
@@ -28,7 +28,7 @@ fn outer() {
     }
 }
 
-/// A writer that keeps everything in memory, so that reading is not about the disk.
+/// A writer that keeps everything in memory, so that the disk plays no part.
 #[derive(Clone, Default)]
 struct Memory(Arc<Mutex<Vec<u8>>>);
 
@@ -84,7 +84,7 @@ fn best(mut act: impl FnMut()) -> Duration {
     runs[3]
 }
 
-/// Every event of every batch, with its checksum checked.
+/// Decodes every event of every batch, and checks the checksums.
 fn decode(file: &TraceFile<Vec<u8>>, expected: u64) {
     let mut buffer = BatchBuffer::default();
     let mut events = 0;
@@ -98,7 +98,7 @@ fn decode(file: &TraceFile<Vec<u8>>, expected: u64) {
     assert_eq!(events, expected);
 }
 
-/// Events that restate what is open; in time order they are left out.
+/// Number of events that restate what is open; reading in time order leaves them out.
 fn reopened(file: &TraceFile<Vec<u8>>) -> u64 {
     let mut buffer = BatchBuffer::default();
     let mut reopened = 0;

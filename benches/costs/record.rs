@@ -1,4 +1,4 @@
-//! What the program's thread pays for each annotation.
+//! What each annotation costs the program's thread.
 
 use crate::floor::{Floors, Table, floor, median, time};
 use criterion::Criterion;
@@ -47,7 +47,7 @@ fn forgotten() {
     black_box(());
 }
 
-/// A trace to a file that is gone when the program is.
+/// Starts a trace to a temporary file, which disappears with the program.
 pub(crate) fn start() -> Trace {
     let file = tempfile::tempfile().expect("there is a folder for temporary files");
     exectrace::start_with(crate::annotated(), file).expect("no trace is running")
@@ -61,7 +61,7 @@ pub(crate) fn measure(criterion: &mut Criterion<Floors>, table: &mut Table) {
     bytes(table);
 }
 
-/// Regions, into a file.
+/// Regions, with a trace to a file.
 fn regions(criterion: &mut Criterion<Floors>, table: &mut Table) {
     let trace = start();
     table.ratio(criterion, "region, recording", "<= 1.15", 1, leaf);
@@ -74,7 +74,7 @@ fn regions(criterion: &mut Criterion<Floors>, table: &mut Table) {
     table.row("dropped in the rows above", &report.dropped_events.to_string(), "0", "events");
 }
 
-/// The rest, into nothing: at this pace texts are more than a disk takes.
+/// Other annotations, with a trace to a sink: at this rate texts are more than a disk takes.
 fn others(criterion: &mut Criterion<Floors>, table: &mut Table) {
     let trace =
         exectrace::start_with(crate::annotated(), std::io::sink()).expect("no trace is running");
@@ -91,7 +91,7 @@ fn others(criterion: &mut Criterion<Floors>, table: &mut Table) {
     table.row("dropped in the rows above", &report.dropped_events.to_string(), "", "events");
 }
 
-/// Compiled in, and no trace running.
+/// Annotations that are compiled in, while no trace runs.
 fn off(table: &mut Table) {
     const RUNS: u64 = 1_000_000;
     let rounds = (0..41).map(|_| (time(RUNS, plain), time(RUNS, leaf)));
@@ -123,7 +123,7 @@ fn two_threads(table: &mut Table) {
     table.row("region, two threads, each", &format!("{worst:.2} x floor"), "<= 1.25", &dropped);
 }
 
-/// How large a trace is.
+/// The size of a region in a trace.
 fn bytes(table: &mut Table) {
     const RUNS: u64 = 1_000_000;
     let trace = start();

@@ -18,7 +18,7 @@ pub(crate) fn measure(table: &mut Table) {
     full_speed(table);
 }
 
-/// With eight threads that have recorded, and then do nothing.
+/// Starting and stopping with eight threads that have recorded and then do nothing.
 fn start_and_stop(table: &mut Table) {
     let (recorded, done) = (Barrier::new(9), Barrier::new(9));
     std::thread::scope(|scope| {
@@ -50,7 +50,7 @@ fn start_and_stop(table: &mut Table) {
     });
 }
 
-/// One thread that does nothing but record, for three seconds.
+/// One thread that only records, for three seconds.
 fn full_speed(table: &mut Table) {
     let trace = start();
     let begin = Instant::now();

@@ -1,7 +1,7 @@
-//! What a stack costs the region it belongs to, by depth.
+//! What a stack adds to the cost of a region, by depth.
 //!
-//! How stacks are found is up to how the program was compiled. As it comes, by unwind tables; with
-//! frame pointers by `RUSTFLAGS="-C force-frame-pointers=yes" cargo bench --bench costs`, best with
+//! How stacks are walked depends on how the program was compiled: by default by unwind tables; with
+//! `RUSTFLAGS="-C force-frame-pointers=yes" cargo bench --bench costs` by frame pointers, best with
 //! a `--target-dir` of its own.
 
 use crate::floor::{Table, floor, median, time};
@@ -34,7 +34,7 @@ pub(crate) fn measure(table: &mut Table) {
     }
 }
 
-/// Nanoseconds of a region, and how many floors that is.
+/// The cost of a region in nanoseconds and in floors.
 fn compare() -> (f64, f64) {
     const RUNS: u64 = 2_000;
     let rounds: Vec<_> = (0..101).map(|_| (time(RUNS, floor), time(RUNS, leaf))).collect();
@@ -43,8 +43,8 @@ fn compare() -> (f64, f64) {
     (median(nanos), median(ratios))
 }
 
-/// Runs `act` so many calls deep on a thread of its own, traced. Returns the frames of the last
-/// stack, and how stacks were found, in short.
+/// Runs `act` below `depth` calls on a thread of its own, under a trace. Returns the number of
+/// frames of the last stack, and how stacks were walked, in short.
 fn at_depth(depth: usize, stacks: Stacks, act: impl FnMut() + Send) -> (usize, String) {
     let memory = Memory::default();
     let options = Options::new().os(false).sched(false).heap(false).stacks(stacks);
@@ -90,7 +90,7 @@ fn call(depth: usize, act: &mut dyn FnMut()) {
     black_box(depth);
 }
 
-/// Where a small trace goes.
+/// A writer for a small trace.
 #[derive(Clone, Default)]
 struct Memory(Arc<Mutex<Vec<u8>>>);
 

@@ -1,5 +1,4 @@
-//! What it costs that the kernel tells of switches: two threads that do nothing but wake each
-//! other, with and without, in turn.
+//! What recording switches costs: two threads that only wake each other, with and without, in turn.
 
 use crate::annotated;
 use crate::floor::{Table, median};
@@ -9,10 +8,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-/// Times that each of the two is woken in a round.
+/// How often each of the two threads is woken in a round.
 const WAKES: u32 = 20_000;
 
-/// How often that is done, with and without.
+/// Number of rounds, with and without.
 const ROUNDS: usize = 15;
 
 pub(crate) fn measure(table: &mut Table) {
@@ -20,7 +19,7 @@ pub(crate) fn measure(table: &mut Table) {
     switches(table);
 }
 
-/// With eight threads that wait.
+/// Starting and stopping with eight threads that wait.
 fn start_and_stop(table: &mut Table) {
     let done = Barrier::new(9);
     thread::scope(|scope| {
@@ -51,11 +50,11 @@ fn start_and_stop(table: &mut Table) {
     });
 }
 
-/// Two threads wake each other; the time of it all, and what the trace came to.
+/// Two threads wake each other. Returns the time that they took, and the trace's report.
 fn wake_each_other(on: bool) -> (Duration, Report) {
     let trace =
         exectrace::start_with(annotated().sched(on), std::io::sink()).expect("no trace is running");
-    // Even: the first's turn. A thread may be unparked by others, too.
+    // Even: the first thread's turn. Checked in a loop, because others may unpark a thread, too.
     let turn = AtomicU32::new(0);
     let take = |mine: u32, other: &Thread| {
         for at in 0..WAKES {

@@ -1,5 +1,5 @@
-//! An echo server, and another process that loads it: what is measured with and without a trace,
-//! here and in `trace-http/benches`.
+//! An echo server, and another process that loads it; measured with and without a trace, here and
+//! in `trace-http/benches`.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
-/// The client process is this program again, with the server's address here.
+/// The client process is this program again; this variable has the server's address.
 const CLIENT: &str = "EXECTRACE_ECHO_SERVER";
 
 pub(crate) const CONNECTIONS: usize = 16;
@@ -24,7 +24,8 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// The server; nothing in the process that is to load it, which returns when that is done.
+    /// Starts the server and its load. In the client process it runs the load instead, and returns
+    /// `None` when that has ended.
     pub(crate) fn start() -> Option<Self> {
         if let Ok(server) = std::env::var(CLIENT) {
             load(server.parse().expect("the parent gives an address"));
@@ -39,7 +40,7 @@ impl Loaded {
         Some(Self { served, client: Client::start(address), runtime: Some(runtime) })
     }
 
-    /// Requests answered by now.
+    /// Number of requests answered so far.
     pub(crate) fn served(&self) -> u64 {
         self.served.load(Ordering::Relaxed)
     }
@@ -68,7 +69,7 @@ async fn echo(mut stream: tokio::net::TcpStream, served: Arc<AtomicU64>) {
     }
 }
 
-/// The other process.
+/// The client process.
 struct Client(Child);
 
 impl Client {
@@ -84,7 +85,7 @@ impl Client {
     }
 }
 
-/// Sends and receives until the server is gone.
+/// Sends requests and receives answers until the server is gone.
 fn load(server: SocketAddr) {
     static GONE: AtomicBool = AtomicBool::new(false);
     let exchange = || {

@@ -2,11 +2,11 @@
 //!
 //! A tokio echo server is loaded by a second process over loopback. Stretches with a trace
 //! (threads, blocking, system calls, CPUs, heap, all with stacks) and without one alternate in one
-//! run, so a machine that slows down slows both; the table has the median of the ratios of
+//! run, so a machine that slows down slows both. The table has the median of the ratios of
 //! neighbours, for everything at once and for each part alone. The server and its load are in
 //! `load`.
 //!
-//! Elsewhere: the same of traces over HTTP (`trace-http/benches/fetched.rs`).
+//! Elsewhere: the same for traces over HTTP (`trace-http/benches/fetched.rs`).
 
 mod load;
 
@@ -27,7 +27,7 @@ fn main() {
     measure(pairs, &loaded);
 }
 
-/// Of each row: the ratios, and what was recorded.
+/// One row: the ratios, and the totals of the traces.
 #[derive(Debug, Default)]
 struct Row {
     ratios: Vec<f64>,
@@ -53,7 +53,7 @@ fn measure(pairs: usize, loaded: &Loaded) {
     let mut rows: [Row; 4] = Default::default();
     for pair in 0..pairs {
         for ((_, options), row) in kinds.iter().zip(&mut rows) {
-            // Who is first changes, for what drifts would favour one of them.
+            // The order alternates, because a drift would favour the one that is always first.
             let off_first = (pair % 2 == 0).then(&stretch);
             let trace = exectrace::start_with(options.clone(), std::io::sink());
             let trace = trace.expect("no trace is running");

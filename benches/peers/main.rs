@@ -1,18 +1,18 @@
-//! What exectrace and its closest peer, dial9, cost the same tokio program: from this folder,
-//! `cargo bench`, or `cargo bench -- off` for what it costs without a trace alone.
+//! What exectrace and its closest peer, dial9, cost the same tokio program. Run in this folder
+//! `cargo bench`, or `cargo bench -- off` for the cost without a trace alone.
 //!
-//! A process can have one recorder of the peer, so every sample is a process of its own: this
-//! program again. Subjects take turns, and a sample is compared with that of plain tokio in the
-//! same round, so a machine that slows down slows all of them. What hooks cost without a trace is
-//! too little to be seen that way: there, both runtimes live in one process and take turns every
-//! few milliseconds.
+//! A process can have one recorder of the peer, so every sample is a process of its own, which runs
+//! this program again. Subjects take turns, and a sample is compared with that of plain tokio in
+//! the same round, so a machine that slows down slows all of them. The cost of hooks without a
+//! trace is too small for that: there, both runtimes live in one process and take turns every few
+//! milliseconds.
 //!
-//! This is no member of the workspace, so that only who runs it has to build the peer.
+//! This is no member of the workspace, so that only a run of this bench builds the peer.
 //!
 //! - `work`: the program: tasks that yield, tasks that wake each other.
-//! - `subject`: plain tokio, ours and theirs, on and off.
-//! - `sample`: one process: what it ran, took and wrote.
-//! - `off`: hooks without a trace, beside plain tokio in one process.
+//! - `subject`: plain tokio, exectrace and dial9, on and off.
+//! - `sample`: one process: what it ran, its times, and what it wrote.
+//! - `off`: hooks without a trace, compared with plain tokio in one process.
 //! - `table`: rounds of samples, medians, ratios.
 
 mod off;
@@ -21,7 +21,7 @@ mod subject;
 mod table;
 mod work;
 
-/// What a child process is to do.
+/// The order for a child process.
 const CHILD: &str = "EXECTRACE_PEERS";
 
 fn main() {

@@ -1,5 +1,4 @@
-//! What hooks cost without a trace: beside a runtime without, in one process, round by round in
-//! turn.
+//! What hooks cost without a trace: a runtime with hooks and one without take turns in one process.
 
 use crate::sample::{ask, cpu_ns, words};
 use crate::subject::Subject::{self, BothOff, Hollow, HooksOff, PeerOff, Plain};
@@ -7,14 +6,14 @@ use crate::table::{median, quartiles};
 use crate::work::Work;
 use std::time::Instant;
 
-/// Processes, for where code and heap lie is chance.
+/// Number of processes; several, because the positions of code and heap are random.
 const PROCESSES: usize = 9;
 
-/// Rounds of either runtime in each.
+/// Number of rounds of each runtime in a process.
 const PAIRS: usize = 200;
 
-/// What is compared with what. The first is tokio once more: what this way of measuring sees where
-/// nothing is. The last but two is what is ours of what hooks take.
+/// Pairs that are compared. The first compares tokio with itself, to show the error of this
+/// measurement. The last but two shows our share of the cost of hooks.
 const SUBJECTS: [(Subject, Subject); 6] = [
     (Plain, Plain),
     (Hollow, Plain),
@@ -24,7 +23,7 @@ const SUBJECTS: [(Subject, Subject); 6] = [
     (PeerOff, Plain),
 ];
 
-/// By the parent: takes all samples, and prints their medians.
+/// In the parent: takes all samples, and prints their medians.
 pub(crate) fn print(is_test: bool) {
     let (processes, pairs) = if is_test { (1, 2) } else { (PROCESSES, PAIRS) };
     println!("No trace ({processes} processes, {pairs} pairs of rounds in each):\n");
@@ -57,7 +56,8 @@ pub(crate) fn print(is_test: bool) {
     }
 }
 
-/// By the child: medians of the ratios of neighbours, CPU time and wall time, in millionths.
+/// In the child: prints the medians of the ratios of neighbours, of CPU time and of wall time, in
+/// millionths.
 pub(crate) fn run(order: &str) {
     let [subject, base, work, workers, pairs] = words(order);
     let subject: Subject = subject.parse().expect("a subject");
@@ -78,7 +78,7 @@ pub(crate) fn run(order: &str) {
     };
     let (mut walls, mut cpus) = (Vec::new(), Vec::new());
     for pair in 0..pairs {
-        // Who is first changes, for what drifts would favour one of them.
+        // The order alternates, because a drift would favour the one that is always first.
         let first = round(pair % 2 == 0);
         let second = round(pair % 2 != 0);
         let (base, its) = if pair % 2 == 0 { (first, second) } else { (second, first) };

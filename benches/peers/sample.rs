@@ -1,4 +1,4 @@
-//! One sample: a process that runs one subject, and tells its parent what that took.
+//! One sample: a process that runs one subject, and prints its times for the parent.
 
 use crate::CHILD;
 use crate::subject::{self, Subject};
@@ -7,7 +7,7 @@ use rustix::time::{ClockId, clock_gettime};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-/// What is to be run.
+/// What a sample runs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Order {
     pub(crate) subject: Subject,
@@ -16,12 +16,12 @@ pub(crate) struct Order {
     pub(crate) rounds: usize,
 }
 
-/// What it took.
+/// The result of a sample.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
     pub(crate) polls: u64,
     pub(crate) wall_ns: u64,
-    /// Of all threads of the process, from its begin until all is written.
+    /// CPU time of all threads of the process, from its begin until everything is written.
     pub(crate) cpu_ns: u64,
     pub(crate) bytes: u64,
     pub(crate) events: u64,
@@ -40,7 +40,7 @@ pub(crate) fn cpu_ns() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// By the parent: has a child run this.
+/// In the parent: runs an order in a child.
 pub(crate) fn take(order: Order) -> Sample {
     let Order { subject, work, workers, rounds } = order;
     let told = ask(&format!("{subject:?} {} {workers} {rounds}", work.name()));
@@ -48,7 +48,7 @@ pub(crate) fn take(order: Order) -> Sample {
     Sample { polls, wall_ns, cpu_ns, bytes, events, lost }
 }
 
-/// By the parent: what a child answers.
+/// In the parent: the numbers that a child prints.
 pub(crate) fn ask(order: &str) -> Vec<u64> {
     let program = std::env::current_exe().expect("a program has a path");
     let child = Command::new(program).env(CHILD, order).stderr(Stdio::inherit()).output();
@@ -58,7 +58,7 @@ pub(crate) fn ask(order: &str) -> Vec<u64> {
     told.split_whitespace().map(|number| number.parse().expect("a number")).collect()
 }
 
-/// By the child: runs it.
+/// In the child: runs the order.
 pub(crate) fn run(order: &str) {
     let [subject, work, workers, rounds] = words(order);
     let subject: Subject = subject.parse().expect("a subject");

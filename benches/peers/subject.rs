@@ -1,4 +1,4 @@
-//! What is compared: plain tokio, exectrace and dial9, each on and off, by their own functions.
+//! The subjects: plain tokio, exectrace and dial9, each on and off, used by their own functions.
 
 use crate::work::Work;
 use dial9_tokio_telemetry::telemetry as dial9;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
-/// Where a recorder writes to; the peer adds to the name.
+/// The file that a recorder writes; the peer adds to the name.
 const FILE: &str = "trace.bin";
 const PEER_FILE: &str = "trace.0.bin";
 
@@ -21,15 +21,15 @@ const PEER_FILE: &str = "trace.0.bin";
 pub(crate) enum Subject {
     /// tokio alone.
     Plain,
-    /// Hooks that do nothing: what tokio takes for calling them.
+    /// Hooks that do nothing: what tokio needs for calling them.
     Hollow,
-    /// Ours: tokio's spawn on an instrumented runtime; no trace.
+    /// exectrace: tokio's spawn on an instrumented runtime; no trace.
     HooksOff,
-    /// Our spawn on one; no trace.
+    /// exectrace: our spawn on an instrumented runtime; no trace.
     BothOff,
     /// The peer: its spawn on its runtime; paused.
     PeerOff,
-    /// Ours: tokio's spawn on an instrumented runtime.
+    /// exectrace: tokio's spawn on an instrumented runtime.
     Hooks,
     /// Our spawn on a plain runtime.
     Spawned,
@@ -39,7 +39,7 @@ pub(crate) enum Subject {
     Stacks,
     /// The peer: tokio's spawn on its runtime.
     PeerHooks,
-    /// Its spawn on its runtime, which records wakes.
+    /// The peer: its spawn on its runtime, which records wakes.
     Peer,
 }
 
@@ -47,7 +47,7 @@ use Subject::{
     Both, BothOff, Hollow, Hooks, HooksOff, Peer, PeerHooks, PeerOff, Plain, Spawned, Stacks,
 };
 
-/// Every subject, what it is called, and what of the peer's it is compared with.
+/// Every subject, its name, and the peer's subject that it is compared with.
 pub(crate) const ALL: [(Subject, &str, Option<Subject>); 11] = [
     (Plain, "tokio", None),
     (Hollow, "hooks that do nothing", None),
@@ -62,7 +62,7 @@ pub(crate) const ALL: [(Subject, &str, Option<Subject>); 11] = [
     (Peer, "dial9, its spawn", None),
 ];
 
-/// A function that spawns.
+/// A way to spawn.
 pub(crate) trait Spawn: 'static {
     fn spawn(future: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()>;
 }
@@ -97,7 +97,8 @@ impl Spawn for Theirs {
     }
 }
 
-/// A runtime, and what is to be done when it is gone: the recorder stops, and tells what it wrote.
+/// A runtime, and a function to call after its end: it stops the recorder, and returns what that
+/// wrote.
 pub(crate) type Started = (Runtime, Box<dyn FnOnce() -> Written>);
 
 /// What a recorder has written.
@@ -105,16 +106,17 @@ pub(crate) type Started = (Runtime, Box<dyn FnOnce() -> Written>);
 pub(crate) struct Written {
     pub(crate) bytes: u64,
     pub(crate) events: u64,
-    /// Events that are not there: counted by ours, polls missing in the peer's file.
+    /// Events that are missing: for exectrace as it counts them, for the peer the polls missing in
+    /// its file.
     pub(crate) lost: u64,
-    /// Polls that are there, if the recorder does not count what it loses.
+    /// Number of polls in the file, if the recorder does not count what it loses.
     pub(crate) polls: Option<u64>,
 }
 
 impl Subject {
-    /// Starts the recorder, if it is one, and a runtime.
+    /// Starts the subject's recorder, if it has one, and a runtime.
     ///
-    /// - `folder`: empty; for what is written.
+    /// - `folder`: an empty folder for what is written.
     pub(crate) fn start(self, workers: usize, folder: &Path) -> Started {
         let build = |mut builder: Builder| builder.build().expect("tokio starts");
         let none = || Box::new(Written::default);
@@ -133,7 +135,7 @@ impl Subject {
         }
     }
 
-    /// One round of work, by whose spawn this subject uses, in a task of the runtime.
+    /// Runs one round of work in a task of the runtime, with the subject's way to spawn.
     pub(crate) fn round(self, runtime: &Runtime, work: Work) {
         match self {
             Plain | Hollow | HooksOff | Hooks | PeerHooks => run::<Tokio>(runtime, work),
@@ -150,7 +152,7 @@ impl Subject {
 impl FromStr for Subject {
     type Err = ();
 
-    /// From its debugging name.
+    /// Parses the name that `Debug` prints.
     fn from_str(name: &str) -> Result<Self, ()> {
         ALL.iter().map(|it| it.0).find(|subject| format!("{subject:?}") == name).ok_or(())
     }
@@ -160,7 +162,7 @@ fn run<S: Spawn>(runtime: &Runtime, work: Work) {
     runtime.block_on(work.round::<S>());
 }
 
-/// A runtime of so many workers, the same for all.
+/// A builder of a runtime with this number of workers, the same for all subjects.
 fn builder(workers: usize) -> Builder {
     let mut builder = Builder::new_multi_thread();
     builder.worker_threads(workers);
@@ -173,7 +175,7 @@ fn traced(workers: usize) -> Builder {
     builder
 }
 
-/// With all the hooks that ours has, empty.
+/// A runtime with all the hooks that exectrace sets, but empty ones.
 fn hollow(workers: usize) -> Builder {
     let mut builder = builder(workers);
     builder.on_thread_start(|| {}).on_thread_stop(|| {});
@@ -189,8 +191,8 @@ fn stop(trace: exectrace::Trace) -> Written {
     Written { bytes: report.bytes, events: report.events, lost, polls: None }
 }
 
-/// The peer by its defaults, with spawns and ends recorded, as ours do and its quick start has it:
-/// one file, not compressed, for nothing in it needs symbols.
+/// The peer with its defaults, and with spawns and ends recorded, as exectrace does and the peer's
+/// quick start says. It writes one file, not compressed, because nothing in it needs symbols.
 fn theirs(workers: usize, folder: &Path, is_paused: bool) -> Started {
     let buffer = dial9::DiskBuffer::single_file(folder.join(FILE)).expect("a folder takes files");
     let recorder = dial9::recorder(buffer);
@@ -204,7 +206,7 @@ fn theirs(workers: usize, folder: &Path, is_paused: bool) -> Started {
     (runtime.expect("tokio starts"), Box::new(stop))
 }
 
-/// What the peer's file has in it.
+/// Counts what is in the peer's file.
 pub(crate) fn count(folder: &Path) -> Option<Written> {
     let bytes = std::fs::read(folder.join(PEER_FILE)).ok()?;
     let mut decoder = Decoder::new(&bytes).expect("the peer reads what it wrote");

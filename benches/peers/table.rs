@@ -4,16 +4,16 @@ use crate::sample::{Order, Sample, take};
 use crate::subject::{ALL, Subject};
 use crate::work::Work;
 
-/// Rounds: a sample of each subject.
+/// Number of rounds; a round has a sample of each subject.
 const ROUNDS: usize = 11;
 
-/// How often the work is done in a sample: some two million polls.
+/// How often a sample does the work: some two million polls.
 const WORK_ROUNDS: usize = 200;
 
 /// All samples of one kind of work, by subject.
 type Samples = Vec<Vec<Sample>>;
 
-/// By the parent: takes all samples, and prints them.
+/// In the parent: takes all samples, and prints them.
 pub(crate) fn print(is_test: bool) {
     let (rounds, work_rounds) = if is_test { (1, 2) } else { (ROUNDS, WORK_ROUNDS) };
     println!("\nPer poll (medians of {rounds} rounds of processes in turn):\n");
@@ -80,7 +80,7 @@ pub(crate) fn median(values: &mut [f64]) -> f64 {
     values[values.len() / 2]
 }
 
-/// The first and the third.
+/// The first and the third quartile.
 pub(crate) fn quartiles(values: &mut [f64]) -> (f64, f64) {
     values.sort_by(f64::total_cmp);
     (values[values.len() / 4], values[(values.len() * 3 / 4).min(values.len() - 1)])

@@ -8,21 +8,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc;
 use tokio::task::yield_now;
 
-/// How many tasks live at once.
+/// Number of tasks that live at once.
 const TASKS: usize = 200;
 
-/// How often each yields, or answers.
+/// How often each task yields, or answers.
 const TURNS: usize = 50;
 
-/// Polls of tasks that have ended. tokio's own count leaves out those of its LIFO slot.
+/// Number of polls of tasks that have ended. tokio's own count leaves out those of its LIFO slot.
 static POLLS: AtomicU64 = AtomicU64::new(0);
 
 /// What tasks do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
-    /// Each yields.
+    /// Each task yields.
     Yield,
-    /// Each of a pair waits for the other, and wakes it, through channels.
+    /// The two tasks of a pair wake each other in turn, through channels.
     Wake,
 }
 
@@ -36,7 +36,7 @@ impl Work {
         }
     }
 
-    /// One round: a task spawns all others, and joins them.
+    /// Runs one round: a task spawns all others, and joins them.
     pub(crate) async fn round<S: Spawn>(self) {
         S::spawn(counted(self.all::<S>())).await.expect("no task panics");
     }
@@ -60,12 +60,12 @@ impl FromStr for Work {
     }
 }
 
-/// How often tasks were polled.
+/// Number of polls of tasks.
 pub(crate) fn polls() -> u64 {
     POLLS.load(Ordering::Relaxed)
 }
 
-/// Counts its polls, in a word of its own until it ends.
+/// Counts the polls of `future` in a local word, and adds them up when it ends.
 async fn counted(future: impl Future<Output = ()>) {
     let mut future = pin!(future);
     let mut polls = 0;

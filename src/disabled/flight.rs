@@ -14,12 +14,12 @@ use std::time::Duration;
 pub struct FlightRecorder {}
 
 impl FlightRecorder {
-    /// A builder of one.
+    /// A builder of a flight recorder.
     pub fn builder() -> FlightRecorderBuilder {
         FlightRecorderBuilder {}
     }
 
-    /// Would start one.
+    /// Would start a flight recorder.
     ///
     /// # Errors
     /// None.
@@ -44,7 +44,7 @@ impl FlightRecorder {
         self.snapshot(writer)
     }
 
-    /// Would write a snapshot when a task has taken so long.
+    /// Would write a snapshot when a task takes longer than a limit.
     ///
     /// # Errors
     /// None.
@@ -78,24 +78,24 @@ impl FlightRecorder {
     pub fn stop(self) {}
 }
 
-/// How a flight recorder would be.
+/// How a flight recorder would be configured.
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until it starts the recorder"]
 #[non_exhaustive]
 pub struct FlightRecorderBuilder {}
 
 impl FlightRecorderBuilder {
-    /// Whatever is older than this may go.
+    /// Events older than this might be dropped.
     pub fn min_age(self, _age: Duration) -> Self {
         self
     }
 
-    /// The most bytes a snapshot has.
+    /// The maximum size of a snapshot.
     pub fn max_bytes(self, _bytes: usize) -> Self {
         self
     }
 
-    /// How often snapshots may be written by themselves, and how many are kept.
+    /// How often the recorder may write snapshots by itself, and how many are kept.
     pub fn dumps(self, _every: Duration, _kept: usize) -> Self {
         self
     }
@@ -114,7 +114,7 @@ impl FlightRecorderBuilder {
     }
 }
 
-/// What a snapshot of the last seconds came to: nothing.
+/// The size of a snapshot of the last seconds: nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SnapshotReport {
@@ -124,11 +124,11 @@ pub struct SnapshotReport {
     pub bytes: u64,
     /// How far back it reaches.
     pub age: Duration,
-    /// Events lost in that time because memory was at its bound.
+    /// Events dropped in that time because memory was at its limit.
     pub dropped_events: u64,
 }
 
-/// Why there is no snapshot, or not all of it.
+/// Why there is no snapshot, or only a part of it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SnapshotError {

@@ -1,8 +1,8 @@
-//! The twin of the recorder for `enabled` off: the same surface; everything compiles, nothing
-//! happens, and it succeeds.
+//! The twin of the recorder for `enabled` off, with the same interface: everything compiles, does
+//! nothing and succeeds.
 //!
-//! Types that say how something went are the recorder's, field by field, so that code which reads
-//! them compiles either way.
+//! Reports and errors have the same fields as the recorder's, so that code which reads them
+//! compiles either way.
 //!
 //! - `flight`: the flight recorder. `tasks`: tasks and futures. `sites`: call sites and values.
 
@@ -41,7 +41,7 @@ pub fn start_with(
     start(writer)
 }
 
-/// Would start a trace that is written to the file `path`; here it touches none.
+/// Would start a trace that is written to the file `path`; here it touches no file.
 ///
 /// # Errors
 /// None.
@@ -58,7 +58,7 @@ pub fn start_file_with(options: Options, path: impl AsRef<Path>) -> Result<Trace
     Ok(Trace {})
 }
 
-/// As [`start_file_with`], with parts.
+/// As [`start_file_with`], with the trace cut into parts.
 ///
 /// # Errors
 /// None.
@@ -78,19 +78,19 @@ pub fn start_rotating(
 pub struct Rotation {}
 
 impl Rotation {
-    /// So many bytes in all.
+    /// The maximum number of bytes of all parts together.
     pub fn new(total_bytes: u64) -> Self {
         let _ = total_bytes;
         Self {}
     }
 
-    /// So many bytes a part.
+    /// The maximum number of bytes of a part.
     pub fn part_bytes(self, bytes: u64) -> Self {
         let _ = bytes;
         self
     }
 
-    /// A part each time this has passed.
+    /// The maximum time that a part covers.
     pub fn every(self, time: Duration) -> Self {
         let _ = time;
         self
@@ -108,7 +108,7 @@ pub fn callsites() -> impl Iterator<Item = &'static Callsite> {
     std::iter::empty()
 }
 
-/// Would switch call sites on or off; returns how many, 0.
+/// Would switch call sites on or off; returns their number, 0.
 pub const fn set_module_on(module: &str, on: bool) -> usize {
     let _ = (module, on);
     0
@@ -142,19 +142,19 @@ impl Options {
         Self::default()
     }
 
-    /// The most memory that batches may take, in bytes.
+    /// The maximum memory that batches may take, in bytes.
     #[must_use]
     pub fn memory_max(self, _bytes: usize) -> Self {
         self
     }
 
-    /// What happens when memory is at its bound.
+    /// What happens when memory is at its limit.
     #[must_use]
     pub fn on_full(self, _on_full: OnFull) -> Self {
         self
     }
 
-    /// Which annotations have stacks.
+    /// Which annotations are recorded with a stack.
     #[must_use]
     pub fn stacks(self, _stacks: Stacks) -> Self {
         self
@@ -166,13 +166,13 @@ impl Options {
         self
     }
 
-    /// How often a reader can start anew.
+    /// How often a point is written from which a reader can start.
     #[must_use]
     pub fn generation(self, _every: Duration) -> Self {
         self
     }
 
-    /// Whether wakes, spawns and waits of futures have stacks.
+    /// Whether wakes, spawns and waits of futures are recorded with stacks.
     #[must_use]
     pub fn async_stacks(self, _on: bool) -> Self {
         self
@@ -184,44 +184,44 @@ impl Options {
         self
     }
 
-    /// Whether the kernel is asked which thread runs where.
+    /// Whether the kernel's thread switches are recorded.
     #[must_use]
     pub fn sched(self, _on: bool) -> Self {
         self
     }
 
-    /// How often each thread is looked at, in a second of its CPU time.
+    /// Number of stack samples per second of a thread's CPU time.
     #[must_use]
     pub fn cpu_samples(self, _per_second: u32) -> Self {
         self
     }
 
-    /// Whether page faults are recorded that had to wait for a disk.
+    /// Whether page faults that had to wait for a disk are recorded.
     #[must_use]
     pub fn page_faults(self, _on: bool) -> Self {
         self
     }
 
-    /// Whether the allocator counts and samples for the trace.
+    /// Whether the allocator counts and samples allocations for the trace.
     #[must_use]
     pub fn heap(self, _on: bool) -> Self {
         self
     }
 
-    /// One allocation is sampled in so many bytes allocated, on average.
+    /// Number of bytes allocated per sampled allocation, on average.
     #[must_use]
     pub fn heap_sample_bytes(self, _bytes: u64) -> Self {
         self
     }
 
-    /// Whether the trace brings the names of the functions in its stacks along.
+    /// Whether the trace has the names of the functions in its stacks.
     #[must_use]
     pub fn names(self, _on: bool) -> Self {
         self
     }
 }
 
-/// What happens to events when memory is at its bound.
+/// What happens to events when memory is at its limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnFull {
     /// They are dropped and counted.
@@ -231,13 +231,13 @@ pub enum OnFull {
     Wait,
 }
 
-/// Which regions, moments, futures and tasks are recorded with the stack they begin on.
+/// Which regions, instants, futures and tasks are recorded with the stack at their begin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stacks {
     /// None.
     #[default]
     None,
-    /// One in so many on average.
+    /// One of every `one_in` on average.
     Sampled {
         /// At least 1.
         one_in: u32,
@@ -255,7 +255,7 @@ pub enum Compression {
     None,
 }
 
-/// What a trace came to: nothing.
+/// The totals of a trace: nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
@@ -265,15 +265,15 @@ pub struct Report {
     pub bytes: u64,
     /// Threads that recorded something.
     pub threads: u64,
-    /// Events lost because memory was at its bound.
+    /// Events dropped because memory was at its limit.
     pub dropped_events: u64,
-    /// Ends of regions lost because memory was at its bound.
+    /// Ends of regions dropped because memory was at its limit.
     pub dropped_ends: u64,
     /// Events lost because the writer failed.
     pub unwritten_events: u64,
     /// CPU time of the collector.
     pub tracer_cpu: Duration,
-    /// The most bytes that batches took at any time.
+    /// The maximum number of bytes that batches took at any time.
     pub memory_max: u64,
 }
 
@@ -320,7 +320,7 @@ pub enum StopError {
     Forked,
     /// The collector panicked.
     Collector,
-    /// It was started and stopped while a library was being loaded.
+    /// The trace was started and stopped while a library was being loaded.
     Loading,
 }
 

@@ -1,8 +1,8 @@
-//! The twins of call sites and of what they record: there are none, and it is nothing.
+//! The twins of call sites and of values: there are no call sites, and nothing is recorded.
 
 use std::fmt;
 
-/// A place in the source that would emit; there are none.
+/// A place in the source that would emit events; there are none.
 #[derive(Debug)]
 pub enum Callsite {}
 
@@ -43,13 +43,13 @@ impl Callsite {
         match *self {}
     }
 
-    /// Regions shorter than this leave nothing behind.
+    /// Regions shorter than this would not be recorded.
     #[must_use]
     pub fn min_nanos(&self) -> u64 {
         match *self {}
     }
 
-    /// Names and kinds of its arguments.
+    /// The names and kinds of its arguments.
     #[must_use]
     pub fn arguments(&self) -> &'static [ArgumentName] {
         match *self {}
@@ -117,7 +117,7 @@ impl ArgumentName {
         self.name
     }
 
-    /// How it becomes a value.
+    /// How it is turned into a value.
     #[must_use]
     pub const fn kind(&self) -> ArgumentKind {
         self.kind

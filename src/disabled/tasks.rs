@@ -1,4 +1,4 @@
-//! The twins of tasks and traced futures: nothing is known of them.
+//! The twins of tasks and traced futures: nothing is recorded about them.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -26,7 +26,7 @@ impl FutureName for &Task {}
 mod sealed {
     use super::Task;
 
-    /// Nobody else's types are names here either.
+    /// Other crates' types are no names here either.
     pub trait Named {}
 
     impl Named for &'static str {}
@@ -34,7 +34,7 @@ mod sealed {
     impl Named for &Task {}
 }
 
-/// A piece of work of the user's, of which nothing is recorded.
+/// A piece of the user's work, which is not recorded.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Task {}
@@ -46,7 +46,7 @@ impl Task {
         Self::default()
     }
 
-    /// Would begin a task that is part of this one.
+    /// Would begin a task that is a part of this one.
     #[must_use = "a task ends when its last handle is dropped"]
     pub fn subtask(&self, _name: &str) -> Self {
         Self::default()
@@ -58,13 +58,13 @@ impl Task {
         Self::default()
     }
 
-    /// Would go on with a task of another process.
+    /// Would begin a task whose parent is in another process.
     #[must_use = "a task ends when its last handle is dropped"]
     pub fn from_traceparent(_name: &str, _traceparent: &str) -> Self {
         Self::default()
     }
 
-    /// Nothing to send along.
+    /// The header for other processes: none.
     #[must_use]
     pub fn traceparent(&self) -> Option<Traceparent> {
         None
@@ -95,7 +95,7 @@ impl Task {
 pub enum Traceparent {}
 
 impl Traceparent {
-    /// Understands no header.
+    /// Parses no header.
     #[must_use]
     pub fn parse(_header: &str) -> Option<Self> {
         None
@@ -128,6 +128,6 @@ pub struct TaskGuard {
 }
 
 impl Drop for TaskGuard {
-    // So that dropping it by name raises no warning, as with the recorder's.
+    // With this, `drop(guard)` raises no warning, as with the recorder's guard.
     fn drop(&mut self) {}
 }

@@ -1,4 +1,4 @@
-//! The calls of a trace, each with its begin, end, result and what it was about.
+//! The calls of a trace, each with its begin, end, result and resource.
 
 use super::decoded::Decoded;
 use trace_format::event::EventKind;
@@ -12,7 +12,7 @@ pub(crate) struct Call {
     pub(crate) call: CallId,
     pub(crate) open: OpenCall,
     pub(crate) begin: u64,
-    /// `None` for one that was open when the trace ended, or lost its end.
+    /// `None` for a call that was open when the trace ended, or whose end was lost.
     pub(crate) end: Option<u64>,
     pub(crate) result: i64,
 }
@@ -37,10 +37,10 @@ pub(crate) fn calls(trace: &Decoded) -> Vec<Call> {
     trace.tables.threads.keys().flat_map(|&thread| of_thread(trace, thread)).collect()
 }
 
-/// Those of one thread.
+/// The calls of one thread.
 pub(crate) fn of_thread(trace: &Decoded, thread: ThreadId) -> Vec<Call> {
     let mut calls: Vec<Call> = Vec::new();
-    // What is open, and where in `calls`, if it is a call.
+    // What is open, and the index in `calls` if it is a call.
     let mut open: Vec<(Open, u64, Option<usize>)> = Vec::new();
     for event in trace.events(thread) {
         let now = event.ticks.0;
@@ -88,7 +88,7 @@ pub(crate) fn of_thread(trace: &Decoded, thread: ThreadId) -> Vec<Call> {
     calls
 }
 
-/// What a call was about.
+/// The resource of a call.
 pub(crate) fn resource<'t>(trace: &'t Decoded, call: &Call) -> Option<&'t Resource> {
     trace.tables.resources.get(&call.open.resource)
 }

@@ -1,11 +1,11 @@
-//! What is true of every trace, whatever was recorded. Cited by FORMAT.md's sections.
+//! Properties of every trace, whatever was recorded. The numbers are FORMAT.md's sections.
 //!
 //! - Pieces of a thread follow each other without gaps, restated where a batch begins (4).
-//! - Times never run backwards on a thread, and lie between what the header says (3, 4).
-//! - Begins and ends nest: a stack that is simulated from the events alone is the one that
-//!   restated batches and thread states tell (4, 5, 7).
-//! - What an event names is defined before it (7).
-//! - Counts of headers, threads and the whole agree with the events that are there (7).
+//! - Times never run backwards on a thread, and lie in the range of the header (3, 4).
+//! - Begins and ends nest: a stack that is simulated from the events alone equals the one in
+//!   restated batches and thread states (4, 5, 7).
+//! - Everything that an event refers to is defined before it (7).
+//! - Counts in headers, of threads and of the trace agree with the events (7).
 
 use super::decoded::{Decoded, events};
 use super::lanes::{Lane, is_lane};
@@ -18,10 +18,10 @@ use trace_format::id::{Open, SiteId, ThreadId};
 use trace_format::read::Batch;
 use trace_format::time::Ticks;
 
-/// Things open that the recorder can list.
+/// Maximum number of open things that the recorder lists.
 const LISTED_MAX: usize = 32;
 
-/// Fails unless all of the above is so.
+/// Fails unless the trace has all these properties.
 pub(crate) fn check(trace: &Decoded) {
     let mut walk = Walk { trace, ..Walk::new(trace) };
     for batch in &trace.batches {
@@ -34,7 +34,7 @@ pub(crate) fn check(trace: &Decoded) {
     walk.finish();
 }
 
-/// Fails unless the report and the trace tell the same.
+/// Fails unless the report and the trace agree.
 pub(crate) fn check_report(trace: &Decoded, report: &Report) {
     let stop = trace.tables.stop.expect("a stopped trace has its totals");
     let count = |lanes: bool| -> u64 {
@@ -55,7 +55,7 @@ pub(crate) fn check_report(trace: &Decoded, report: &Report) {
     assert_eq!(ends().map(|end| end.dropped_ends).sum::<u64>(), stop.dropped_ends);
 }
 
-/// All threads so far.
+/// The state of all threads so far.
 struct Walk<'t> {
     trace: &'t Decoded,
     threads: BTreeMap<ThreadId, Thread>,
@@ -69,23 +69,23 @@ struct Walk<'t> {
     lossy: bool,
 }
 
-/// One thread so far.
+/// The state of one thread so far.
 #[derive(Default)]
 struct Thread {
-    /// Of the piece before: sequence, and the offset behind it.
+    /// The end of the piece before: its sequence, and the offset after it.
     place: Option<(u32, u32)>,
     last: u64,
-    /// What has begun and not ended, as the events tell.
+    /// What has begun and not ended, according to the events.
     stack: Vec<(Open, u64)>,
     events: u64,
     /// The sums of all `Dropped` events.
     dropped: (u64, u64),
-    /// What states listed whose begin was not written yet.
+    /// Open things that states listed before their begin was written.
     pending: Vec<(Open, u64)>,
-    /// What was pending in the state that came last.
+    /// The pending things in the last state.
     pending_last: Vec<(Open, u64)>,
     begun: BTreeSet<(u64, u64)>,
-    /// Where its first batch begins, if the trace begins in the middle of its life.
+    /// Begin of the thread's first batch, if the trace begins while the thread already runs.
     late_from: Option<u64>,
 }
 
@@ -132,7 +132,7 @@ impl<'t> Walk<'t> {
         rest.iter().for_each(|event| self.names(event));
     }
 
-    /// Notes what an event begins or uses. A task's end may be alone: FORMAT.md, section 7.
+    /// Notes the ids that an event begins or uses. A task's end may be alone: FORMAT.md, section 7.
     fn names(&mut self, event: &Event<'_>) {
         let (mut site, mut task, mut future) = (None, None, None);
         match event.kind {
@@ -233,7 +233,7 @@ impl<'t> Walk<'t> {
 }
 
 impl Thread {
-    /// A piece comes where the one before it ended.
+    /// Checks that a piece begins where the one before it ended.
     fn follow(&mut self, header: &BatchHeader) {
         let restated = header.flags & FLAG_RESTATED != 0;
         assert_eq!(restated, header.offset == 0, "whole batches restate");
@@ -248,7 +248,8 @@ impl Thread {
         self.place = Some((header.sequence, header.offset + header.payload_bytes));
     }
 
-    /// In a trace that begins in the middle, a thread's first batch restates what had begun.
+    /// If the trace begins while a thread already runs, the thread's first batch restates what had
+    /// begun.
     fn come_late(&mut self, preamble: &[Event<'_>], base: Ticks) {
         self.late_from = Some(base.0);
         for event in preamble {
@@ -257,7 +258,7 @@ impl Thread {
         }
     }
 
-    /// A batch begins with what is open: all that has begun, but for what was lost.
+    /// A batch begins with what is open: everything that has begun, except for what was lost.
     fn restate(&mut self, preamble: &[Event<'_>], first: Option<&Event<'_>>, base: Ticks) {
         let reopened = preamble.iter().map(|event| match event.kind {
             EventKind::Reopen { open, since } => (open, base.0 - since.0),
@@ -325,10 +326,10 @@ impl Thread {
         self.last = ticks + duration.0;
     }
 
-    /// A state lists what has begun by its place, and then what is about to be written. Of what has
-    /// begun, ends may have been lost and that not told yet.
+    /// A state lists what had begun at its place, and then what is about to be written. Some of it
+    /// may have ended: the loss of an end may not have been reported yet.
     fn state(&mut self, place: (u32, u32), more: bool, open: &[OpenSince], lost_ends: u64) {
-        // Without one it may be in the middle of what was recorded before the trace.
+        // Without a first batch, the place may be in events from before the trace.
         let behind = self.place.unwrap_or(place);
         let next = place == (behind.0 + 1, 0) && self.stack.is_empty();
         assert!(place == behind || next, "{place:?} is not where events go on: {behind:?}");
@@ -347,8 +348,8 @@ impl Thread {
         self.pending.extend_from_slice(&self.pending_last);
     }
 
-    /// What was pending has been written since, with the same time, unless it was fast enough to be
-    /// forgotten, or is pending still.
+    /// Checks that pending things were written later, with the same time, unless a threshold
+    /// removed them, or they are still pending.
     fn finish(&self, id: ThreadId, trace: &Decoded) {
         for &(open, begin) in &self.pending {
             let written = self.begun.contains(&(open.to_word(), begin));
@@ -361,7 +362,8 @@ impl Thread {
             let stopped = known.end.is_none();
             let is_before = match self.late_from {
                 Some(from) => begin < from,
-                // In a trace that begins in the middle, it has not come to a batch that restates.
+                // The trace begins while the thread runs, and the thread has no batch that restates
+                // yet.
                 None => self.place.is_none() && known.first < trace.tables.generations[0].ticks,
             };
             let excused = forgettable || stopped || is_before;

@@ -1,4 +1,4 @@
-//! Forked children: one runs a few lines, reports through a pipe, and leaves without the test's
+//! Forked children: a child runs a few lines, reports through a pipe, and exits without the test's
 //! cleanup.
 //!
 //! May contain `unsafe`: `fork` is.
@@ -7,18 +7,18 @@
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// After which a child is ended. Longer than anything takes that ends at all.
+/// Seconds after which a child is killed; longer than any step takes unless it hangs.
 const PATIENCE_SECONDS: u32 = 120;
 
-/// Runs `act` in a forked child; the text it returns, or why it panicked.
+/// Runs `act` in a forked child. Returns its text, or why it panicked.
 pub(crate) fn in_child(act: impl FnOnce() -> String) -> String {
     let (mut from_child, mut to_parent) = std::io::pipe().expect("the system makes a pipe");
-    // SAFETY: `fork` wants that the child does only what it may after a fork from a process with
-    // threads. It does more, on purpose: this system's allocator and the recorder cope.
+    // SAFETY: `fork` wants that the child of a process with threads calls only async-signal-safe
+    // functions. It does more, on purpose: this system's allocator and the recorder cope with that.
     let child = unsafe { libc::fork() };
     assert!(child >= 0, "fork failed");
     if child == 0 {
-        // A child that hangs is ended, and has not answered.
+        // A child that hangs is killed, and gives no answer.
         // SAFETY: `alarm` wants nothing.
         unsafe { libc::alarm(PATIENCE_SECONDS) };
         let answer = catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|panic| {

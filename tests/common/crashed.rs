@@ -1,4 +1,4 @@
-//! What is left of a trace whose process was killed, and how far that process had said to be.
+//! What is left of a trace whose process was killed, and how many steps that process had reported.
 
 use super::decoded::Decoded;
 use super::waiting::wait_until;
@@ -14,24 +14,23 @@ use trace_format::live::recover_part;
 use trace_format::read::{ReadAt as _, TraceFile};
 use trace_format::value::Value;
 
-/// The file beside a trace that runs.
+/// The file beside a running trace.
 pub(crate) fn live_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".live");
     name.into()
 }
 
-/// How far each of the two threads below is.
+/// Number of steps of each of the two threads below.
 static STEPS: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
 
-/// Waits until both have made so many steps.
+/// Waits until both threads have made `count` steps.
 pub(crate) fn wait_for_steps(count: u64) {
     let is_far = |steps: &AtomicU64| steps.load(Ordering::Relaxed) >= count;
     wait_until("both make steps", || STEPS.iter().all(is_far));
 }
 
-/// What a process does that is to end: records steps, and says how far it has come, until it is
-/// over.
+/// The work of a process that is to be killed: records steps, and prints how many, until `is_over`.
 pub(crate) fn count_steps(thread: u64, is_over: &AtomicBool) {
     trace_region!("around", thread);
     for n in 0_u64.. {
@@ -49,7 +48,7 @@ pub(crate) fn count_steps(thread: u64, is_over: &AtomicBool) {
     }
 }
 
-/// How far each thread has said that it had come: a line is a thread's number, and a step's.
+/// The last step that each thread has printed; a line has the numbers of a thread and a step.
 pub(crate) fn reported(said: BufReader<impl Read>) -> BTreeMap<u64, u64> {
     let mut far = BTreeMap::new();
     for line in said.split(b'\n').map_while(Result::ok) {
@@ -63,7 +62,7 @@ pub(crate) fn reported(said: BufReader<impl Read>) -> BTreeMap<u64, u64> {
     far
 }
 
-/// All that is there of a trace whose process has ended.
+/// The recovered bytes of a trace whose process has ended.
 pub(crate) fn recovered(path: &Path) -> Vec<u8> {
     let bytes = read(path);
     let live = std::fs::read(live_of(path)).expect("it was not removed");
@@ -85,7 +84,8 @@ fn read(path: &Path) -> Vec<u8> {
 }
 
 /// The files of a trace, oldest first. A process that is killed while it begins a part leaves the
-/// part before under two names; that one is here once, under the name that the rest lies beside.
+/// part before under two names. That part is listed once, under the name that the file beside it
+/// belongs to.
 pub(crate) fn parts(path: &Path) -> Vec<PathBuf> {
     let folder = path.parent().expect("it has one");
     let name = path.file_stem().expect("it has one").to_string_lossy().into_owned();
@@ -103,9 +103,10 @@ pub(crate) fn parts(path: &Path) -> Vec<PathBuf> {
 
 /// What a killed process has left of a trace, part by part, oldest first.
 ///
-/// The last part is recovered. The one before it may have been written until the end, too: it gets
-/// what threads add to the batches that were open when the last part began. So its last batch may
-/// be cut, and the last part has the events that it lacks. The parts before those two are whole.
+/// The last part is recovered. The process may still have been writing the part before it, too,
+/// with the events that threads added to batches that were open when the last part began. So its
+/// last batch may be cut, and the last part has the missing events. The parts before those two are
+/// whole.
 pub(crate) fn left(path: &Path) -> Vec<Decoded> {
     let mut parts = parts(path);
     let last = parts.pop().map(|path| Decoded::new(&recovered(&path)));
@@ -116,8 +117,8 @@ pub(crate) fn left(path: &Path) -> Vec<Decoded> {
     traces
 }
 
-/// The steps of a thread, which follow each other but for those that it says it has dropped: from
-/// the first to behind the last. Nothing if there are none.
+/// The range of a thread's steps, which must be consecutive except for those reported as dropped.
+/// `None` if there are none.
 pub(crate) fn steps(trace: &Decoded, thread: ThreadId) -> Option<(u64, u64)> {
     let (mut first, mut next, mut is_gap) = (None, 0, false);
     for event in trace.events(thread) {
@@ -136,17 +137,17 @@ pub(crate) fn steps(trace: &Decoded, thread: ThreadId) -> Option<(u64, u64)> {
     first.map(|first| (first, next))
 }
 
-/// Which thread of a trace is the one of this name.
+/// The thread of this name.
 fn worker(trace: &Decoded, name: &str) -> Option<ThreadId> {
     let threads = || trace.tables.threads.values();
     let named = threads().find(|it| it.name == name).map(|it| it.id);
-    // The collector had not met it: its batch says which it is, not what it is called.
+    // The collector had not seen the thread: its batch has its id, but not its name.
     let unnamed = threads().filter(|it| it.name.is_empty()).map(|it| it.id);
     named.or_else(|| unnamed.max_by_key(|&id| steps(trace, id).map_or(0, |steps| steps.1)))
 }
 
-/// Checks what is recovered of threads `worker-0` and so on; how many had dropped events at their
-/// end.
+/// Checks the recovered events of threads `worker-0` and so on. Returns how many of them had
+/// dropped events at their end.
 pub(crate) fn check(path: &Path, far: &BTreeMap<u64, u64>) -> u32 {
     let mut lost = 0;
     let parts = left(path);
@@ -161,7 +162,7 @@ pub(crate) fn check(path: &Path, far: &BTreeMap<u64, u64>) -> u32 {
             assert!(next.is_none_or(|next| first <= next) || dropped, "{first} follows {next:?}");
             next = next.max(Some(behind));
         }
-        // What was dropped last, if anything was, is told with the next batch, which did not come.
+        // The next batch would have reported the last dropped events, but there is none.
         let is_whole = next > Some(n);
         lost += u32::from(!is_whole);
         assert!(is_whole || dropped, "{name} had come to {n}, the trace has {next:?}");

@@ -1,6 +1,6 @@
-//! A trace in memory: every batch, decompressed, in file order, and the tables.
+//! A trace in memory: all batches, decompressed, in file order, and the tables.
 //!
-//! Payloads live as long as the test's process, so that events borrow from nobody.
+//! Payloads are leaked, so that events have a static lifetime.
 
 use std::ops::ControlFlow;
 use trace_format::definition::Definition;
@@ -15,12 +15,12 @@ use trace_format::time::Ticks;
 pub(crate) struct Decoded {
     pub(crate) batches: Vec<Batch<'static>>,
     pub(crate) tables: Tables,
-    /// Its trailer was there.
+    /// Whether the trace has its trailer.
     pub(crate) complete: bool,
 }
 
 impl Decoded {
-    /// Decodes bytes that are a trace without faults; it need not have an end.
+    /// Decodes a trace without faults, which may lack its end.
     pub(crate) fn new(bytes: &[u8]) -> Self {
         let mut reader = BatchReader::new(bytes).expect("a file header");
         let mut batches = Vec::new();
@@ -71,7 +71,7 @@ impl Decoded {
         pieces.flat_map(events)
     }
 
-    /// How many events there are that do not merely restate.
+    /// Number of events without those that only restate.
     pub(crate) fn events_told(&self) -> usize {
         let told = |event: &Event<'_>| !matches!(event.kind, EventKind::Reopen { .. });
         self.pieces().flat_map(events).filter(told).count()
@@ -97,14 +97,14 @@ impl Decoded {
     }
 }
 
-/// How many events there are when they come in the order of their times, which they do.
+/// Number of events when read in the order of time; checks that order.
 fn in_order(file: &TraceFile<&[u8]>) -> usize {
     let (mut count, mut last) = (0, Ticks(0));
     let mut order = file.in_order(Window::default());
     let walked = order.for_each(|timed| {
         assert!(timed.event.ticks >= last, "time runs backwards");
         last = timed.event.ticks;
-        // What a trace that came late begins with is restated, and of use.
+        // At the begin of a trace that starts late, restated events count.
         count += usize::from(!matches!(timed.event.kind, EventKind::Reopen { .. }));
         ControlFlow::Continue(())
     });
@@ -112,7 +112,7 @@ fn in_order(file: &TraceFile<&[u8]>) -> usize {
     count
 }
 
-/// The events of a piece, none of them faulty.
+/// The events of a piece, which has no faults.
 pub(crate) fn events(piece: &Batch<'static>) -> Vec<Event<'static>> {
     let events: Result<Vec<_>, _> = piece.events().collect();
     let events = events.expect("the recorder writes events only");

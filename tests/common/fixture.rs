@@ -1,23 +1,23 @@
-//! Programs that tests build from sources in `tests/fixtures`: a workspace in the build folder,
-//! with this workspace's lock file, built once and offline: what the tests need has been fetched
-//! for them.
+//! Programs that tests build from sources in `tests/fixtures`, in a workspace in the build folder.
+//! It has this workspace's lock file, and is built once and offline: the packages are fetched for
+//! the tests already.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A package of it.
+/// A package of such a workspace.
 pub(crate) struct Member<'a> {
     pub(crate) name: &'a str,
-    /// Its one file: where it lies in the package, and in this project's `tests/fixtures`.
+    /// Its only file: its path in the package, and in this project's `tests/fixtures`.
     pub(crate) source: (&'a str, &'a str),
-    /// The features of exectrace; `None` for a package that does without.
+    /// The features of exectrace; `None` for a package that does not depend on it.
     pub(crate) features: Option<&'a str>,
-    /// What else its manifest has, behind its dependencies.
+    /// Further lines of its manifest, after its dependencies.
     pub(crate) rest: &'a str,
 }
 
-/// Builds them; the folder in which they are.
+/// Builds the packages. Returns the folder with the programs.
 pub(crate) fn build(name: &str, members: &[Member<'_>]) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -57,8 +57,9 @@ pub(crate) fn build(name: &str, members: &[Member<'_>]) -> PathBuf {
     target.join("debug")
 }
 
-/// Copies a program, by another process: a program cannot be started while a descriptor of its file
-/// is open for writing, and a process that another test starts has ours until it runs its program.
+/// Copies a program in another process. A program cannot be started while its file is open for
+/// writing, and a process that another test starts inherits our descriptors until it runs its
+/// program.
 pub(crate) fn copy_program(from: &Path, to: &Path) {
     let copied = Command::new("cp").arg(from).arg(to).status().expect("there is `cp`");
     assert!(copied.success(), "there is room");

@@ -1,5 +1,5 @@
-//! What is true of every CPU's lane, and who ran there from when to when. FORMAT.md, sections 3
-//! to 5.
+//! Properties of every CPU's lane, and which thread ran there from when to when. FORMAT.md,
+//! sections 3 to 5.
 
 use super::decoded::{Decoded, events};
 use std::collections::BTreeMap;
@@ -9,16 +9,16 @@ use trace_format::id::ThreadId;
 use trace_format::read::Batch;
 use trace_format::time::Ticks;
 
-/// One CPU so far.
+/// The state of one CPU so far.
 #[derive(Debug, Default)]
 pub(crate) struct Lane {
-    /// Of the piece before: sequence, and the offset behind it.
+    /// The end of the piece before: its sequence, and the offset after it.
     place: Option<(u32, u32)>,
     last: u64,
     running: Running,
 }
 
-/// Who runs on a CPU.
+/// The thread on a CPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Running {
     #[default]
@@ -49,7 +49,8 @@ impl Lane {
         assert!(header.last_ticks.0 >= self.last, "nothing is later than the header says");
     }
 
-    /// Who begins to run has not been running, unless that is restated; who ceases has.
+    /// Checks that a thread that comes onto a CPU was not on it, unless that is restated, and that
+    /// a thread that leaves it was.
     fn event(&mut self, event: &Event<'_>, first: bool) {
         let known = self.running != Running::Unknown;
         match event.kind {
@@ -81,12 +82,12 @@ pub(crate) struct Run {
     pub(crate) cpu: u32,
     pub(crate) from: u64,
     pub(crate) to: u64,
-    /// It could have gone on.
+    /// True if the thread could have gone on.
     pub(crate) preempted: bool,
 }
 
-/// All of them, by the system's ids of threads, in the order of their ends; whoever still runs at
-/// the end of the trace runs until then.
+/// All runs, by the system's ids of threads, in the order of their ends. A run that goes on at the
+/// end of the trace ends there.
 pub(crate) fn runs(trace: &Decoded) -> BTreeMap<u64, Vec<Run>> {
     let mut runs: BTreeMap<u64, Vec<Run>> = BTreeMap::new();
     let mut open: BTreeMap<u32, (u64, u64)> = BTreeMap::new();

@@ -1,21 +1,21 @@
-//! Limits of this process: a test that sets one has a process of its own.
+//! Sets limits of this process; a test that sets one has a process of its own.
 //!
 //! May contain `unsafe`: it calls the system.
 
 #![allow(dead_code, reason = "every test file uses its own part")]
 
-/// What is limited: `libc::RLIMIT_AS`. Each C library has a type of its own for that.
+/// The type of constants such as `libc::RLIMIT_AS`, which differs by C library.
 #[cfg(target_env = "gnu")]
 pub(crate) type Kind = libc::__rlimit_resource_t;
 #[cfg(not(target_env = "gnu"))]
 pub(crate) type Kind = libc::c_int;
 
-/// From here on this process may have so much of it. Nothing can take that back.
+/// Sets the limit of a resource for this process, for good.
 pub(crate) fn set(kind: Kind, most: u64) {
     put(kind, libc::rlimit { rlim_cur: most, rlim_max: most });
 }
 
-/// The same, for as long as nobody sets another one; and no more than is allowed.
+/// Lowers the limit of a resource, until another limit is set; never above the hard limit.
 pub(crate) fn lower(kind: Kind, most: u64) {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `getrlimit` wants a place for a limit.

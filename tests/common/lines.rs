@@ -15,7 +15,7 @@
 //! | `poll f` | a poll |
 //! | `dropped 3 events, 1 ends` | a loss |
 //!
-//! What merely restates (`Reopen`) has no line.
+//! Events that only restate (`Reopen`) have no line.
 
 use super::decoded::Decoded;
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ use trace_format::event::{Event, EventKind, Outcome};
 use trace_format::id::{FutureId, Open, SiteId, TaskId};
 use trace_format::value::{Text, Value, Values};
 
-/// The name and the lines of every thread that has recorded, in the order they came.
+/// The name and the lines of every thread that has recorded, in order of appearance.
 pub(crate) fn of_threads(trace: &Decoded) -> Vec<(String, Vec<String>)> {
     let names = Names::new(trace);
     let threads = trace.tables.threads.values();
@@ -36,7 +36,7 @@ pub(crate) fn of_threads(trace: &Decoded) -> Vec<(String, Vec<String>)> {
     lines.filter(|(_, lines)| !lines.is_empty()).collect()
 }
 
-/// What ids mean.
+/// The names of ids.
 struct Names<'t> {
     trace: &'t Decoded,
     tasks: BTreeMap<u64, String>,
@@ -120,7 +120,7 @@ impl<'t> Names<'t> {
         })
     }
 
-    /// A name, and the arguments by the names the call site gives them.
+    /// A call site's name, and the arguments with their names.
     fn call(&self, site: SiteId, values: Values<'_>) -> String {
         let site = self.trace.tables.callsite(site).expect("events name defined sites");
         assert!(values.is_whole(), "values are values to their last byte");

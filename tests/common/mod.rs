@@ -1,18 +1,18 @@
-//! What tests of the recorder share: record something, read it back, check what must always hold.
+//! Shared by tests of the recorder: record something, read it back, check what must always hold.
 //!
 //! - [`decoded`]: a trace in memory, batch by batch.
-//! - [`checks`]: what is true of every trace whatever was recorded; every recording here passes it.
+//! - [`checks`]: properties of every trace; every recording here is checked.
 //! - [`fixture`]: programs that are built for a test.
-//! - [`lanes`]: the same of CPUs, and who ran there.
+//! - [`lanes`]: properties of CPUs' lanes, and which thread ran where.
 //! - [`calls`]: the calls of a trace.
 //! - [`crashed`]: what is left of a trace whose process was killed.
 //! - [`lines`]: events as text, for exact comparisons.
 //! - [`samples`]: the heap's samples, checked.
-//! - [`story`]: what became of every future.
-//! - [`waiting`]: waiting for what others do.
-//! - [`writers`]: writers that remember, fail, dawdle and panic.
+//! - [`story`]: the events of every future.
+//! - [`waiting`]: waiting for other threads and processes.
+//! - [`writers`]: writers that keep everything, fail, are slow or panic.
 //!
-//! There is one trace per process, so recordings wait for each other.
+//! A process has one trace, so recordings wait for each other.
 
 #![allow(dead_code, reason = "every test file uses its own part")]
 
@@ -34,25 +34,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use writers::Memory;
 
-/// Options with which a trace holds what annotations say and nothing else, so that its events can
-/// be foretold. The system has tests of its own.
+/// Options for a trace of annotations alone, so that tests can predict all its events. Other tests
+/// check what is recorded of the system.
 pub(crate) fn annotated() -> Options {
     Options::new().os(false).sched(false).heap(false)
 }
 
-/// Options with which the calls of the program are recorded, too.
+/// Options that record the program's calls, too.
 pub(crate) fn with_calls() -> Options {
     annotated().os(true)
 }
 
-/// Held while a test uses the process's one trace.
+/// A lock, held while a test uses the process's one trace.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs the test of this name in a process of its own, where nothing else has been done.
-/// Whether this is it.
+/// Runs the test of this name in a new process. Returns whether this is that process.
 pub(crate) fn in_own_process(test: &str) -> bool {
     const ALONE: &str = "EXECTRACE_TEST_ALONE";
     if std::env::var(ALONE).is_ok_and(|name| name == test) {
@@ -67,15 +66,15 @@ pub(crate) fn in_own_process(test: &str) -> bool {
     false
 }
 
-/// Says on standard error what a test could not do: also where what tests print is hidden, as it is
-/// of those that pass.
+/// Prints to standard error what a test could not do, even where the harness hides the output of
+/// tests that pass.
 pub(crate) fn loudly(words: &str) {
     use std::io::Write as _;
-    // There is nobody to tell that nobody listens.
+    // A closed standard error is ignored: there is no other place to report to.
     let _ = std::io::stderr().write_all(format!("{words}\n").as_bytes());
 }
 
-/// How many threads this process has, where the system says it.
+/// Number of threads of this process, where the system says it.
 pub(crate) fn thread_count() -> Option<usize> {
     std::fs::read_dir("/proc/self/task").ok().map(Iterator::count)
 }
@@ -98,7 +97,7 @@ pub(crate) fn record_with(options: Options, act: impl FnOnce()) -> Recorded {
     record_here(options, act)
 }
 
-/// As [`record_with`], by somebody who is [`alone`] already.
+/// As [`record_with`], for a caller that holds [`alone`] already.
 pub(crate) fn record_here(options: Options, act: impl FnOnce()) -> Recorded {
     let memory = Memory::default();
     let trace = exectrace::start_with(options, memory.clone()).expect("no trace is running");
@@ -135,14 +134,14 @@ impl Recorded {
 pub(crate) fn on_thread(name: &str, act: impl FnOnce() + Send) {
     std::thread::scope(|scope| {
         let builder = std::thread::Builder::new().name(name.to_owned());
-        let thread = builder.spawn_scoped(scope, act).expect("a thread can be had");
+        let thread = builder.spawn_scoped(scope, act).expect("a thread can be started");
         if let Err(panic) = thread.join() {
             std::panic::resume_unwind(panic);
         }
     });
 }
 
-/// Tells threads to end, also if the test has failed by then.
+/// Tells threads to end when it is dropped, also if the test fails.
 #[derive(Debug)]
 pub(crate) struct Ends<'e>(pub(crate) &'e AtomicBool);
 

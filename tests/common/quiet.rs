@@ -1,12 +1,12 @@
-//! Panics that tests make on purpose, and nobody wants to read.
+//! Hides the messages of panics that tests make on purpose.
 
 use std::sync::Once;
 
-/// What such a panic says.
+/// The message of such a panic.
 pub(crate) const ON_PURPOSE: &str = "on purpose";
 
-/// From here on they print nothing in this process: where backtraces are on, the names of one take
-/// half a second.
+/// From now on such panics print nothing in this process: naming the functions of one backtrace
+/// takes half a second.
 pub(crate) fn quiet_on_purpose() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

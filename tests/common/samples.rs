@@ -1,8 +1,8 @@
-//! The heap's samples in a trace, and what is true of them whatever was recorded.
+//! The heap's samples in a trace, and their properties in every trace.
 //!
-//! - A sample is allocated once and freed at most once, and not before.
+//! - A sample is allocated once, and freed at most once, after that.
 //! - Two samples that live at the same time do not overlap.
-//! - Live bytes and counts of the snapshots never run backwards where they must not.
+//! - The sums in snapshots never decrease where they must not.
 
 use super::decoded::Decoded;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,13 +22,13 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// So many allocations it stands for, if one byte in `mean` is sampled.
+    /// Number of allocations that the sample stands for, if one byte in `mean` is sampled.
     pub(crate) fn weight(&self, mean: u64) -> f64 {
         1.0 / chance(self.bytes, mean)
     }
 }
 
-/// That an allocation is a sample.
+/// The probability that an allocation is sampled.
 pub(crate) fn chance(bytes: u64, mean: u64) -> f64 {
     -(-(bytes as f64) / mean as f64).exp_m1()
 }
@@ -62,7 +62,7 @@ pub(crate) fn samples(trace: &Decoded) -> BTreeMap<u64, Sample> {
     samples
 }
 
-/// Plays all samples in the order of their times.
+/// Replays all samples in the order of their times, and checks that none overlap.
 fn check_overlaps(samples: &BTreeMap<u64, Sample>) {
     let mut moments = Vec::new();
     for (number, sample) in samples {
@@ -111,7 +111,7 @@ pub(crate) struct Change {
     pub(crate) allocations: u64,
 }
 
-/// See [`Change`].
+/// The change of the heap in a trace.
 pub(crate) fn change(trace: &Decoded) -> Change {
     let [first, .., last] = trace.tables.heap[..] else { panic!("two snapshots at least") };
     Change {

@@ -1,5 +1,5 @@
-//! What became of every future of a trace, whichever threads it was on. Of traces so short that no
-//! batch is full: what is open when one begins is not read again.
+//! The events of every future of a trace, on all threads. Only for traces so short that no batch
+//! gets full: restated events are not read.
 
 use super::decoded::Decoded;
 use std::collections::BTreeMap;
@@ -12,14 +12,14 @@ pub(crate) struct Life {
     pub(crate) name: String,
     /// File and line of its call site.
     pub(crate) place: (String, u32),
-    /// The name of the future that has spawned it.
+    /// The name of the future that spawned it.
     pub(crate) parent: String,
     pub(crate) task: u64,
-    /// How often its spawn was told, and how often what it is.
+    /// Number of its spawn events, and of events that define it.
     pub(crate) spawns: u32,
     pub(crate) begins: u32,
     pub(crate) polls: u32,
-    /// Who has woken it: the name of the future that was polled there, or nothing.
+    /// Its wakes: for each the name of the future that was being polled there, or an empty text.
     pub(crate) wakes: Vec<String>,
     pub(crate) readies: u32,
     pub(crate) ends: Vec<Outcome>,
@@ -27,7 +27,7 @@ pub(crate) struct Life {
     pub(crate) waits: Vec<StackId>,
 }
 
-/// All of them, by their numbers.
+/// All futures by number.
 pub(crate) fn lives(trace: &Decoded) -> BTreeMap<FutureId, Life> {
     let mut story = Story { trace, lives: BTreeMap::new(), parents: Vec::new(), wakes: Vec::new() };
     for (id, state) in &trace.tables.futures {
@@ -48,7 +48,7 @@ pub(crate) fn one<'l>(lives: &'l BTreeMap<FutureId, Life>, name: &str) -> &'l Li
 struct Story<'t> {
     trace: &'t Decoded,
     lives: BTreeMap<FutureId, Life>,
-    /// Futures, and who has spawned or woken them: names are known in the end.
+    /// Futures, and those that spawned or woke them; names are resolved at the end.
     parents: Vec<(FutureId, FutureId)>,
     wakes: Vec<(FutureId, Option<FutureId>)>,
 }

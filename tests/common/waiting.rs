@@ -1,5 +1,5 @@
-//! Waiting for what others do, other threads, the collector, other processes: for the thing itself,
-//! never for a time in which it should have happened. On a busy machine it has not.
+//! Waits for other threads, the collector and other processes: for the event itself, never for a
+//! time after which it should have happened, because a busy machine may need longer.
 
 use super::writers::Memory;
 use std::sync::{Mutex, PoisonError};
@@ -8,13 +8,13 @@ use trace_format::event::EventKind;
 use trace_format::header::BatchKind;
 use trace_format::read::{BatchReader, Tables};
 
-/// Longer than anything takes that ends at all, however busy the machine is.
+/// Longer than any step takes on a busy machine, unless it hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Between two looks.
+/// Time between two checks.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Waits until it is so, and fails if it never is.
+/// Waits until `is_so` returns true, and fails if it never does.
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !is_so() {
@@ -23,10 +23,10 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Where the trace is written that is recorded now, see [`super::record_here`].
+/// The memory that the present trace is written to, see [`super::record_here`].
 static WRITTEN: Mutex<Option<Memory>> = Mutex::new(None);
 
-/// While it lives, what is written there can be waited for.
+/// While it lives, other functions here can wait for what is written to the trace.
 #[derive(Debug)]
 pub(crate) struct Watched(());
 
@@ -43,31 +43,30 @@ impl Drop for Watched {
     }
 }
 
-/// Where the trace that is recorded now is written.
+/// The memory that the present trace is written to.
 pub(crate) fn written() -> Memory {
     let written = WRITTEN.lock().unwrap_or_else(PoisonError::into_inner).clone();
     written.expect("a trace is recorded")
 }
 
-/// Waits until the trace that is recorded now has so many generations more: the collector has come
-/// by that often.
+/// Waits until the present trace has `more` further generations.
 pub(crate) fn wait_for_generations(more: usize) {
     wait_for_generations_in(&written(), more);
 }
 
-/// The same of another trace.
+/// The same for another trace.
 pub(crate) fn wait_for_generations_in(memory: &Memory, more: usize) {
     let generations = || tables(memory).generations.len();
     let wanted = generations() + more;
     wait_until("the collector comes by", || generations() >= wanted);
 }
 
-/// What a trace that is being written says so far.
+/// The tables of a trace that is still being written.
 pub(crate) fn tables(memory: &Memory) -> Tables {
     tables_of(&memory.copy())
 }
 
-/// The same of what has been written so far.
+/// The same for the bytes written so far.
 pub(crate) fn tables_of(bytes: &[u8]) -> Tables {
     let mut tables = Tables::default();
     let Ok(mut reader) = BatchReader::new(bytes) else { return tables };
@@ -80,8 +79,8 @@ pub(crate) fn tables_of(bytes: &[u8]) -> Tables {
     tables
 }
 
-/// Whether an event of this kind has been written, or of several: `is_it` is asked of one after
-/// another.
+/// Whether an event has been written for which `is_it` returns true; it is called for one event
+/// after another.
 pub(crate) fn is_written(memory: &Memory, mut is_it: impl FnMut(&EventKind<'_>) -> bool) -> bool {
     let bytes = memory.copy();
     let Ok(mut reader) = BatchReader::new(&bytes[..]) else { return false };
@@ -94,7 +93,7 @@ pub(crate) fn is_written(memory: &Memory, mut is_it: impl FnMut(&EventKind<'_>) 
     found
 }
 
-/// The calling thread, as the system knows it.
+/// The system's id of the calling thread.
 #[cfg(target_os = "linux")]
 pub(crate) fn os_thread() -> i32 {
     let path = std::fs::read_link("/proc/thread-self").expect("the system has it");
@@ -102,12 +101,12 @@ pub(crate) fn os_thread() -> i32 {
     id.expect("a number")
 }
 
-/// Waits until that thread of this process waits in the system, and not for a page.
+/// Waits until that thread of this process is blocked in a call, not by a page fault.
 #[cfg(target_os = "linux")]
 pub(crate) fn wait_until_asleep(os_thread: i32) {
     wait_until("the thread waits", || {
         let stat = std::fs::read_to_string(format!("/proc/self/task/{os_thread}/stat"));
-        // The state is the first word behind the name, which is in parentheses.
+        // The state is the first word after the name, which is in parentheses.
         stat.is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" S")))
     });
 }

@@ -1,17 +1,17 @@
-//! A workspace in the build folder, made of the sources in `tests/fixtures` and built by cargo as a
-//! user's is: with this workspace's lock file, and offline, for what it needs has been fetched.
+//! A workspace in the build folder, made from the sources in `tests/fixtures`. cargo builds it as a
+//! user's, with this workspace's lock file, and offline, because its packages are fetched already.
 //!
-//! Tests that build the same packages with the same features name the same workspace, so that
+//! Tests that build the same packages with the same features use the same workspace, so that
 //! nothing is built twice.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// Every edition that there is.
+/// All editions of Rust.
 pub(crate) const EDITIONS: [&str; 4] = ["2015", "2018", "2021", "2024"];
 
-/// A workspace of its own, named after what is built in it.
+/// A workspace, named after what is built in it.
 pub(crate) struct Fixture {
     pub(crate) folder: PathBuf,
 }
@@ -55,12 +55,12 @@ impl Fixture {
         self.write(&format!("{name}/Cargo.toml"), &manifest);
     }
 
-    /// Where the program writes: another place for each run of this test.
+    /// The file that the program writes, a different one for each run of this test.
     pub(crate) fn trace(&self) -> PathBuf {
         self.folder.join(format!("{}.trace", std::process::id()))
     }
 
-    /// Writes only what is new, so that nothing is built for nothing.
+    /// Writes a file only if its text is new, so that cargo builds nothing without need.
     fn write(&self, path: &str, text: &str) {
         let path = self.folder.join(path);
         if fs::read_to_string(&path).is_ok_and(|before| before == text) {
@@ -70,7 +70,8 @@ impl Fixture {
         fs::write(&path, text).expect("it can be written");
     }
 
-    /// Runs cargo on it, with warnings for errors, and nothing of the outer cargo's settings.
+    /// Runs cargo in the workspace, with warnings as errors, and without the outer cargo's
+    /// settings.
     pub(crate) fn cargo(&self, words: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO"));
         command.args(words).current_dir(&self.folder);
@@ -85,7 +86,7 @@ impl Fixture {
         command.output().expect("cargo runs")
     }
 
-    /// As [`Fixture::cargo`]; what it printed, if it went well.
+    /// As [`Fixture::cargo`], which must succeed; returns its output.
     pub(crate) fn cargo_prints(&self, words: &[&str]) -> String {
         let output = self.cargo(words);
         let error = String::from_utf8_lossy(&output.stderr);

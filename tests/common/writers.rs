@@ -1,10 +1,10 @@
-//! Writers: one that remembers, and those that make trouble.
+//! Writers: one that keeps everything, and others that make trouble.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Remembers every byte; clones share them.
+/// Keeps every byte; clones share the bytes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory(Arc<Mutex<Vec<u8>>>);
 
@@ -36,18 +36,18 @@ impl Write for Memory {
 pub(crate) enum Fault {
     /// Fails with the error `fault 1`, and with others later.
     Fails,
-    /// Says it wrote nothing.
+    /// Returns that it wrote no byte.
     WritesNothing,
     /// Panics.
     Panics,
 }
 
-/// Remembers the bytes in front of a fault.
+/// Keeps the bytes before a fault.
 #[derive(Debug)]
 pub(crate) struct Faulty {
     pub(crate) memory: Memory,
     pub(crate) fault: Fault,
-    /// Bytes until then.
+    /// Number of bytes before the fault.
     pub(crate) room: usize,
     pub(crate) faults: usize,
 }
@@ -100,7 +100,7 @@ impl Write for Stuttering {
     }
 }
 
-/// Takes its time for each write.
+/// Is slow in each write.
 #[derive(Debug)]
 pub(crate) struct Slow {
     pub(crate) memory: Memory,
@@ -118,7 +118,7 @@ impl Write for Slow {
     }
 }
 
-/// Takes every byte, and panics in the end.
+/// Takes every byte, and panics when it is dropped.
 #[derive(Debug)]
 pub(crate) struct PanicsWhenDropped;
 
@@ -138,7 +138,7 @@ impl Drop for PanicsWhenDropped {
     }
 }
 
-/// Takes a lock which the program takes as well, and remembers.
+/// Takes a lock that the program takes, too, and keeps every byte.
 #[derive(Debug)]
 pub(crate) struct Locking {
     pub(crate) lock: Arc<Mutex<()>>,

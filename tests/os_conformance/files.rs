@@ -1,4 +1,4 @@
-//! Files, and all that makes a descriptor.
+//! Files, and all calls that make a descriptor.
 //!
 //! May contain `unsafe`: zeros stand for what the kernel reads.
 
@@ -70,9 +70,9 @@ pub(super) fn files(run: &mut Run) {
     }
 }
 
-/// By the names from before glibc 2.33.
+/// `stat` and its kin by their names from before glibc 2.33.
 fn older_states(run: &mut Run, fd: c_int, [file, other]: [&CStr; 2]) {
-    // What is called the version there, and the kernel's only one.
+    // The version argument of those functions; the kernel has only this one.
     let version = if cfg!(target_arch = "x86_64") { 1 } else { 0 };
     let mut state = [0_u64; 64];
     let (into, here) = (state.as_mut_ptr(), libc::AT_FDCWD);
@@ -87,7 +87,7 @@ fn older_states(run: &mut Run, fd: c_int, [file, other]: [&CStr; 2]) {
 }
 
 fn states(run: &mut Run, fd: c_int, [file, other]: [&CStr; 2]) {
-    // Larger than any of them; bytes 48..56 are the size on both architectures.
+    // Larger than any such structure; bytes 48..56 are the size on both architectures.
     let mut state = [0_u64; 64];
     let into = state.as_mut_ptr();
     let here = libc::AT_FDCWD;
@@ -115,7 +115,7 @@ fn states(run: &mut Run, fd: c_int, [file, other]: [&CStr; 2]) {
     call!(run, fcntl(-1, libc::F_SETLKW, &raw const lock));
 }
 
-/// Descriptors that are made in other ways.
+/// Calls that make descriptors in other ways.
 pub(super) fn descriptors(run: &mut Run) {
     let mut pair = [0; 2];
     call!(run, pipe(pair.as_mut_ptr()));

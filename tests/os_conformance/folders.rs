@@ -1,6 +1,6 @@
 //! Reading folders.
 //!
-//! May contain `unsafe`: the descriptor of a folder, and what is in its entries, are asked for.
+//! May contain `unsafe`: it reads the descriptor of a folder, and its entries.
 
 use crate::common::calls::{of_thread, resource};
 use crate::common::{on_thread, record_with, with_calls};
@@ -59,7 +59,7 @@ pub(super) fn folders(run: &mut Run) {
     call!(run, close(fd));
 }
 
-/// Entries into memory of the caller's.
+/// Reads entries into memory of the caller.
 fn read_into(run: &mut Run, path: &CStr) {
     for reads in ["readdir_r", "readdir64_r"] {
         let folder = run.call_for_pointer("opendir", &[path.as_ptr() as usize]);
@@ -94,7 +94,7 @@ fn a_walk_through_a_folder_is_recorded_with_its_path() {
     let of = |call| all.iter().filter(move |each| each.call == call);
     let path = folder.path().to_str().expect("a plain path");
     let is_here = |call| resource(trace, call).is_some_and(|found| found.name == path);
-    // What is in it, itself, what it is in; and that this is all.
+    // Its file, `.`, `..`, and the end.
     let read: Vec<_> = of(CallId::READDIR).collect();
     assert!(read.iter().all(|call| is_here(call)), "{read:?}");
     let results: Vec<_> = read.iter().map(|call| call.result).collect();
@@ -106,7 +106,7 @@ fn a_walk_through_a_folder_is_recorded_with_its_path() {
     assert!(folders_are_forgotten(folder.path()));
 }
 
-/// Whether a file with the number of a folder that was closed is known by its own name.
+/// Whether a file with the descriptor number of a closed folder is recorded with its own name.
 fn folders_are_forgotten(folder: &Path) -> bool {
     let file = folder.join("0");
     let recorded = record_with(with_calls(), || {

@@ -1,6 +1,6 @@
-//! The names by which C code calls functions if it was built to check itself.
+//! The names by which C code calls functions if it was built with `_FORTIFY_SOURCE`.
 //!
-//! May contain `unsafe`: children are forked, and end by themselves.
+//! May contain `unsafe`: it forks children, which abort.
 
 use crate::common::calls::of_thread;
 use crate::common::{alone, on_thread, record_with, with_calls};
@@ -9,7 +9,7 @@ use libc::c_int;
 use std::collections::BTreeMap;
 use std::ptr;
 
-/// As C code calls these functions that was built to check itself.
+/// Calls the functions as C code does that was built with `_FORTIFY_SOURCE`.
 pub(super) fn fortified(run: &mut Run) {
     let mut buffer = [3_u8; 32];
     let (at, none) = (buffer.as_mut_ptr(), ptr::null::<u8>());
@@ -62,14 +62,14 @@ fn a_call_of_code_that_checks_itself_is_one_of_the_function() {
     for call in of_thread(&recorded.trace, recorded.trace.thread("checked")) {
         *counts.entry(call.name()).or_insert(0) += 1;
     }
-    // Those above, and nothing else: each was made once.
+    // The calls above and no others: each was made once.
     let wanted = [("read", 2), ("recv", 2), ("recvfrom", 2), ("pread64", 2), ("poll", 3)];
     for (name, count) in wanted.into_iter().chain([("ppoll", 2), ("open", 3), ("openat", 3)]) {
         assert_eq!(counts.get(name), Some(&count), "{name} of {counts:?}");
     }
 }
 
-/// How a child ends that makes a call.
+/// The status of a child that makes this call.
 fn end_of_child(which: Which, name: &'static str, words: &[usize]) -> c_int {
     // SAFETY: the child does more than it may after a fork, on purpose: libc's allocator copes.
     let child = unsafe { libc::fork() };

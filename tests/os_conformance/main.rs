@@ -1,15 +1,17 @@
-//! A hooked function does what libc's does: results, `errno`, what it writes, on its good and bad
-//! paths; with no trace running, and with one.
+//! A hooked function does what libc's does: results, `errno`, what it writes, on good and bad
+//! paths, with and without a trace.
 //!
-//! The program below is run with libc's own functions, as the library has them, and with those the
-//! program itself finds, which are the hooks; what it sees must be the same each time. So this
-//! needs a library that is loaded, glibc: with musl a program has one function of each name.
+//! The program below runs with libc's own functions, looked up in the library, and with those that
+//! the program itself finds, which are the hooks; what it sees must be the same each time. This
+//! needs glibc as a loaded library: with musl a program has only one function of each name.
 //!
-//! - [`common`]: what is recorded, read back.
+//! - [`common`]: reads traces back.
 //! - [`run`]: one run of that program.
 //! - [`files`], [`folders`], [`fortified`]: parts of it.
 //!
 //! May contain `unsafe`: it calls functions by address.
+//!
+//! Long, because one program makes all these calls.
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
@@ -50,7 +52,7 @@ fn read_and_write(run: &mut Run) {
     call!(run, writev(pair.1, &raw const slice, -1));
     call!(run, readv(-1, &raw const slice, 1));
     call!(run, read(pair.0, to, 64));
-    // Empty, and nobody waits.
+    // The pipe is empty, and reading does not wait.
     call!(run, read(pair.0, to, 64));
     call!(run, pread(pair.0, to, 1, 0));
     call!(run, close(pair.1));
@@ -77,7 +79,7 @@ fn read_and_write(run: &mut Run) {
     call!(run, close(counter));
 }
 
-/// Sockets, of this machine only.
+/// Sockets on this machine.
 fn sockets(run: &mut Run) {
     let mut buffer = [7_u8; 32];
     let at = buffer.as_mut_ptr();
@@ -148,7 +150,7 @@ fn sockets(run: &mut Run) {
     );
 }
 
-/// Two messages at once, to and fro, and what refuses them.
+/// Two messages at once, in both directions, and calls that fail.
 fn several_messages(run: &mut Run, pair: [i32; 2]) {
     let mut bytes = *b"one and two";
     let at = bytes.as_mut_ptr();
@@ -217,7 +219,7 @@ fn polls(run: &mut Run) {
     run.close(pair);
 }
 
-/// Time, processes, and what has no descriptor.
+/// Time, processes, and other calls without a descriptor.
 fn rest(run: &mut Run) {
     let none = ptr::null::<u8>();
     let short = libc::timespec { tv_sec: 0, tv_nsec: 1000 };
@@ -296,7 +298,7 @@ fn processes(run: &mut Run) {
     run.note(status);
 }
 
-/// All of it, in the same order each time.
+/// Runs all parts, in the same order each time.
 fn program(which: Which) -> Run {
     let mut run = Run::new(which);
     read_and_write(&mut run);
@@ -360,7 +362,7 @@ fn hooks_change_nothing_the_program_sees() {
     let recorded = record_here(with_calls(), || traced = Some(program(Which::Program)));
     let traced = traced.expect("it was run");
     compare(&expected, &traced);
-    // It was not only let through.
+    // The calls were recorded, not only passed on.
     let names: BTreeSet<_> = calls(&recorded.trace).iter().map(|call| call.name()).collect();
     for name in ["read", "pwritev", "openat", "poll", "futex_wait", "syscall", "pthread_join"] {
         assert!(names.contains(name), "{name} of {names:?}");
@@ -405,7 +407,8 @@ fn several_messages_at_once_are_as_many_bytes_as_all_of_them() {
 
 #[test]
 fn the_list_of_hooks_in_the_documentation_is_complete() {
-    // The other one closes descriptors by their numbers, which might be this one's files.
+    // The other test closes descriptors by their numbers, which might be those of this test's
+    // files.
     let _alone = alone();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("trace-runtime/src/os");
     let text = std::fs::read_to_string(folder.join("hooks.md")).expect("the list");

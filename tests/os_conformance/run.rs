@@ -9,7 +9,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Nothing else is ever left in `errno` by chance.
+/// A value that no call leaves in `errno`.
 const MARK: c_int = 7777;
 
 /// Which functions are called.
@@ -35,7 +35,7 @@ impl Which {
     }
 }
 
-/// One run of the program: what it has seen so far.
+/// One run of the program, with what it has seen so far.
 pub(super) struct Run {
     which: Which,
     pub(super) seen: Vec<String>,
@@ -86,15 +86,15 @@ impl Run {
         result
     }
 
-    /// As `call`, of functions that return a pointer, or null.
+    /// As `call`, for functions that return a pointer or null.
     pub(super) fn call_for_pointer(&mut self, name: &'static str, words: &[usize]) -> usize {
         let (result, errno) = self.call_unseen(name, words);
         self.seen.push(format!("{name} {} {errno}", result != 0));
         result
     }
 
-    /// Calls a function with words; both ABIs pass seven of them to a function that wants fewer.
-    /// What it returned, and `errno` after it.
+    /// Calls a function with words; in both ABIs a function that wants fewer than seven ignores the
+    /// rest. Returns its result, and `errno` after it.
     fn call_unseen(&mut self, name: &'static str, words: &[usize]) -> (usize, c_int) {
         type Function = extern "C" fn(usize, usize, usize, usize, usize, usize, usize) -> usize;
         let text = CString::new(name).expect("no zero byte");
@@ -114,7 +114,7 @@ impl Run {
         (result, unsafe { errno.read() })
     }
 
-    /// The last result is a descriptor, whose number is by chance.
+    /// Replaces the last result, a descriptor, whose number is random.
     pub(super) fn blur(&mut self, descriptor: c_int) -> c_int {
         assert!(descriptor >= 0, "{:?}", self.seen.last());
         let last = self.seen.last_mut().expect("something was called");

@@ -1,12 +1,12 @@
 //! Dependencies between the workspace's crates point down only, and pin each other's version.
 //!
-//! The wire is shared, so neither side may pull the other in: a recorder that decodes would put
-//! the reader into every application, a macro crate with a path upwards would be a circle.
+//! Both sides share the wire, so neither may depend on the other: a recorder that decodes would put
+//! the reader into every application, and a macro crate with a path upwards would be a circle.
 
 use crate::tree::{Fault, File, Tree};
 use toml::{Table, Value};
 
-/// What each crate may depend on, of the workspace.
+/// The crates of the workspace that each crate may depend on.
 const ARROWS: [(&str, &[&str]); 15] = [
     ("examples", &[]),
     ("exectrace", &["trace-bridges", "trace-macros", "trace-runtime"]),
@@ -65,7 +65,7 @@ fn is_member(tree: &Tree, path: &str) -> bool {
     members.is_some_and(|members| members.iter().any(|member| member.as_str() == Some(folder)))
 }
 
-/// The dependencies a user's build has: not those of tests.
+/// The dependencies of a user's build, without those of tests.
 fn dependencies(manifest: &Table) -> Vec<(&String, &Value)> {
     let targets = at(manifest, &["target"]).and_then(Value::as_table);
     let targets = targets.into_iter().flat_map(Table::values).filter_map(Value::as_table);
@@ -93,7 +93,7 @@ fn upward(file: &File, manifest: &Table, allowed: &[&str]) -> Vec<Fault> {
             faults.push(Fault::new(&file.path, line, what));
         }
         if file.path == "trace-runtime/Cargo.toml" && value.get("features").is_some() {
-            let what = format!("features of `{package}`, leave them to whoever reads");
+            let what = format!("features of `{package}`, leave them to the crates that read");
             faults.push(Fault::new(&file.path, line, what));
         }
     }
@@ -115,8 +115,8 @@ fn unpinned(file: &File, manifest: &Table) -> Vec<Fault> {
     loose.map(fault).collect()
 }
 
-/// Places in the recorder that name the reader. The feature `read` is a matter of size only: cargo
-/// unifies features in one build, so this is the wall.
+/// Places in the recorder that name the reader. Leaving the feature `read` off does not prevent
+/// that, because cargo unifies features in one build.
 fn decoding(tree: &Tree) -> Vec<Fault> {
     let mut faults = Vec::new();
     let recorder = |path: &str| {

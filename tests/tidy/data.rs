@@ -1,5 +1,5 @@
-//! Test data is whole: every refused program has its one message, every golden file its
-//! expectation, and every file somebody will wonder about a line that tells where it came from.
+//! Test data is complete: every refused program has its one message, every golden file its
+//! expectation, and every other file a line that says where it came from.
 
 use crate::tree::{Fault, File, Tree};
 
@@ -22,7 +22,7 @@ pub(crate) fn faults(tree: &Tree) -> Vec<Fault> {
     for file in tree.below(DATA).filter(|file| file.path != page) {
         let short = &file.path[DATA.len()..];
         let folder = short.rsplit_once('/').map_or("", |(folder, _)| folder);
-        // Golden files tell of themselves, so that their folder is named at once.
+        // Golden files say in themselves where they came from, so the page only names their folder.
         let pattern = format!("`{folder}/*.{}`", file.extension());
         if !told.contains(file.name()) && !told.contains(&pattern) {
             let what = format!("not in {page}, say where it came from");
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn every_file_of_data_is_told_of() {
+    fn every_file_of_data_is_described() {
         let page = ("trace-format/testdata/README.md", "`corpus/`:\n- `a.trace`: cut.\n");
         let told = ("trace-format/testdata/corpus/a.trace", "");
         let untold = ("trace-format/testdata/corpus/b.trace", "");

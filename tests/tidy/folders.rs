@@ -1,10 +1,10 @@
-//! Inside a crate, folders and the files beside them point down only: the rules that give events
-//! a meaning know nothing of the sums that are made of them, and a picture nothing of its encoding.
+//! Inside a crate, folders and the files beside them point down only: the rules that give events a
+//! meaning do not know the sums made from them, and a picture does not know its encoding.
 
 use crate::tree::{Fault, Tree};
 
-/// Of each crate that keeps to it: its folders and top files, the lowest first. One may use those
-/// before it.
+/// For each checked crate its folders and top files, the lowest first. Each may use those before
+/// it.
 const LADDERS: [(&str, &[&str]); 3] = [
     (
         "trace-runtime/src/",
@@ -35,7 +35,7 @@ const LADDERS: [(&str, &[&str]); 3] = [
     ("trace-export/src/", &["hash", "label", "profile", "scene", "draw", "perfetto"]),
 ];
 
-/// Not on a ladder: what is there for tests.
+/// Not on a ladder: folders for tests.
 const APART: [&str; 2] = ["alone", "tests"];
 
 /// Arrows that point up: from where, to what, and why.
@@ -97,7 +97,7 @@ pub(crate) fn faults(tree: &Tree) -> Vec<Fault> {
         };
         for (at, token) in tokens.find(&["crate", ":", ":"]).filter(|(_, token)| !token.in_test) {
             let name = tokens.text(at + 3);
-            // What a macro's own expansion names is not this file's.
+            // Paths in a macro's expansion are not uses by this file.
             let is_expanded = at > 0 && tokens.text(at - 1) == "$";
             if is_expanded || APART.contains(&name) {
                 continue;

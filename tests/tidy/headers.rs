@@ -1,8 +1,8 @@
-//! Every source opens by saying what lives there, and a folder's door names what is behind it.
+//! Every source opens by saying what lives there, and the top file of a folder names its modules.
 
 use crate::tree::{Fault, Tree};
 
-/// Files that are the door to others.
+/// Top files of folders.
 const DOORS: [&str; 3] = ["lib.rs", "mod.rs", "main.rs"];
 
 pub(crate) fn faults(tree: &Tree) -> Vec<Fault> {
@@ -28,7 +28,7 @@ pub(crate) fn faults(tree: &Tree) -> Vec<Fault> {
     faults
 }
 
-/// Whether `name` stands there in backticks, alone or as a part of a path.
+/// Whether the header has `name` in backticks, alone or as a part of a path.
 fn names(header: &str, name: &str) -> bool {
     let quoted = header.split('`').skip(1).step_by(2);
     let mut pieces = quoted.flat_map(|path| path.split(['/', ':', '.', ' ', '@']));

@@ -1,5 +1,5 @@
-//! Every invariant of the recorder that is cited is defined at the top of a file, and every one
-//! that is defined has a loom model.
+//! Every cited invariant of the recorder is defined at the top of a file, and every defined one has
+//! a loom model.
 //!
 //! A definition is a header's line `- **B1** ...`. A citation is the number in a comment, outside
 //! backticks. A model is a test among the models whose name has the number: `b1_b2_...`.
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const SOURCES: &str = "trace-runtime/src/";
 const MODELS: &str = "trace-runtime/src/tests/";
 
-/// What loom has nothing to say about, with the reason.
+/// Invariants that loom cannot model, with the reason.
 const UNMODELLED: [(&str, &str); 7] = [
     ("B6", "about other processes; `tests/live_changed.rs` has it"),
     ("L2", "one thread by itself: no interleaving to model; `tests/allocator.rs` has it"),

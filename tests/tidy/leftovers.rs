@@ -1,4 +1,4 @@
-//! Nothing unfinished, and no panic without a reason: what a reader would stumble over.
+//! Nothing is unfinished, and no panic is without a reason.
 
 use crate::tokens::Tokens;
 use crate::tree::{Exception, Fault, File, Tree, excuse};
@@ -48,7 +48,7 @@ fn unfinished(file: &File, tokens: &Tokens) -> Vec<Fault> {
     faults
 }
 
-/// Messages of `expect` that are empty; outside tests, a sentence is wanted.
+/// Messages of `expect` that are empty or, outside tests, no sentence.
 fn unreasoned(file: &File, tokens: &Tokens) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (at, token) in tokens.find(&[".", "expect", "("]) {
@@ -63,9 +63,9 @@ fn unreasoned(file: &File, tokens: &Tokens) -> Vec<Fault> {
     faults
 }
 
-/// Notes to oneself, and pages with gaps where text is to go.
+/// Notes to oneself, and pages with gaps for text.
 fn marks(file: &File) -> Vec<Fault> {
-    // Spelled so that this file is none of its own finds.
+    // Spelled so that the check does not find this file.
     let note =
         Regex::new(concat!(r"\bFIX", r"ME\b|\bXX", r"X\b|\bTO", r"DO\b")).expect("a pattern");
     let gap = Regex::new(r"^[A-Z_]{4,}$").expect("a pattern");

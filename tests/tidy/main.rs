@@ -1,28 +1,31 @@
 //! The style guide as a test: what a machine can check of the tree, reported as `path:line: fault,
 //! do this instead`.
 //!
-//! Every check is a function from a [`Tree`] to its faults: called here once on the real tree, and
-//! in its own file on small bad ones, so that each is known to be able to fail. `tree` reads files,
-//! `tokens` reads Rust; the checks are `lengths`, `headers`, `unsafety`, `invariants`,
-//! `primitives`, `arrows`, `folders`, `walks`, `leftovers`, `sleeps`, `data`, `words` and
-//! `presence`.
+//! Every check is a function from a [`Tree`] to its faults. It is called here once on the real
+//! tree, and in its own file on small bad ones, which show that it can fail. `tree` reads files,
+//! `tokens` reads Rust. The checks are `lengths`, `headers`, `unsafety`, `invariants`,
+//! `primitives`, `arrows`, `folders`, `walks`, `leftovers`, `sleeps`, `data`, `words`, `prose`,
+//! `types`, `glossary` and `presence`.
 //!
-//! Exceptions stand beside their check with a reason; one that excuses nothing is a fault itself,
-//! so these lists only shrink. Elsewhere: that FORMAT.md and the code agree
+//! Exceptions stand beside their check with a reason. An exception that excuses nothing is a fault
+//! itself, so these lists only shrink. Elsewhere: that FORMAT.md and the code agree
 //! (`trace-format/tests/wire/spec.rs`).
 
 mod arrows;
 mod data;
 mod folders;
+mod glossary;
 mod headers;
 mod invariants;
 mod leftovers;
 mod lengths;
 mod presence;
 mod primitives;
+mod prose;
 mod sleeps;
 mod tokens;
 mod tree;
+mod types;
 mod unsafety;
 mod walks;
 mod words;
@@ -106,6 +109,21 @@ fn test_data_says_what_it_expects() {
 #[exectrace::test]
 fn one_word_per_thing() {
     check(&words::faults(&TREE));
+}
+
+#[exectrace::test]
+fn hard_phrases_do_not_come_back() {
+    check(&prose::faults(&TREE));
+}
+
+#[exectrace::test]
+fn the_name_of_a_type_stands_for_one_thing() {
+    check(&types::faults(&TREE));
+}
+
+#[exectrace::test]
+fn the_glossary_is_true() {
+    check(&glossary::faults(&TREE));
 }
 
 #[exectrace::test]

@@ -1,4 +1,4 @@
-//! What everybody looks for first is there, and pages lead where they say.
+//! The pages that newcomers look for exist, and links between pages lead to files that exist.
 
 use crate::tree::{Fault, File, Tree};
 use regex::Regex;
@@ -24,7 +24,7 @@ pub(crate) fn faults(tree: &Tree) -> Vec<Fault> {
     missing.chain(pages.flat_map(|file| dead_links(tree, file))).collect()
 }
 
-/// Links to files that are not there.
+/// Links to files that do not exist.
 fn dead_links(tree: &Tree, file: &File) -> Vec<Fault> {
     // `[text](target)`, or `[text]: target` on a line of its own.
     let link = r"(?:\]\(|^\[[^\]]+\]:\s+)([^)#\s]+)";

@@ -1,15 +1,16 @@
-//! In the recorder, atomics, cells and thread-locals are spelled in `primitive.rs` alone, so that
-//! loom can take their place in every protocol; and it waits by its own clock, as a library may
-//! have put the program's wrong.
+//! In the recorder, only `primitive.rs` names atomics, cells and thread locals, so that loom can
+//! replace them in every protocol. The recorder waits by its own clock, because a library may fake
+//! the program's.
 //!
-//! A tidy check and not a lint: clippy's bans see through re-exports, and fire on their uses too.
+//! This is no clippy lint, because clippy's bans see through re-exports, and also fire on uses of
+//! those.
 
 use crate::tokens::Tokens;
 use crate::tree::{Exception, Fault, Tree, excuse};
 
 const SOURCES: &str = "trace-runtime/src/";
 
-/// What is banned, and what to use.
+/// What is banned, and what to use instead.
 const BANNED: [(&[&str], &str); 5] = [
     (&["std", ":", ":", "sync", ":", ":", "atomic"], "take it from `primitive`"),
     (&["core", ":", ":", "sync", ":", ":", "atomic"], "take it from `primitive`"),
@@ -78,7 +79,7 @@ fn used(tree: &Tree) -> Vec<Fault> {
     faults
 }
 
-/// The lines where the standard library's `Instant` is named, alone or in a list.
+/// The lines that name the standard library's `Instant`, alone or in a list.
 fn instants(tokens: &Tokens) -> impl Iterator<Item = usize> {
     const MODULE: [&str; 6] = ["std", ":", ":", "time", ":", ":"];
     let of = |(at, _): (usize, &_)| {

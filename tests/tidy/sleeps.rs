@@ -1,11 +1,11 @@
 //! Tests wait for what they want to see, by a condition, a channel or a barrier; never for a time
-//! in which it should have happened. On a busy machine it has not.
+//! after which it should have happened, because a busy machine may need longer.
 //!
-//! What is left are sleeps of which nothing depends on how much longer they take.
+//! The sleeps that are left may take any longer without changing the result.
 
 use crate::tree::{Exception, Fault, Tree, excuse};
 
-/// Where sleeps are what is recorded, or only spread things over time, and how many there are.
+/// Files whose sleeps are recorded themselves, or only spread things over time, with their number.
 const EXCEPTIONS: [(usize, Exception); 42] = [
     (1, Exception { path: "examples/service/tests/faults.rs", reason: "between two looks" }),
     (2, Exception { path: "tests/allocator.rs", reason: "threads rest between rounds" }),
@@ -57,7 +57,7 @@ pub(crate) fn faults(tree: &Tree) -> Vec<Fault> {
     excuse(found, &EXCEPTIONS.map(|(_, exception)| exception)).into_iter().chain(more).collect()
 }
 
-/// The exceptions of which there are other numbers than their lists say.
+/// The exceptions whose number differs from the list's.
 fn more_than(found: &[Fault], exceptions: &[(usize, Exception)]) -> Vec<Fault> {
     let miscounted = exceptions.iter().filter_map(|(count, exception)| {
         let covered = found.iter().filter(|it| exception.covers(it.path())).count();
@@ -74,10 +74,10 @@ fn more_than(found: &[Fault], exceptions: &[(usize, Exception)]) -> Vec<Fault> {
 fn sleeps(tree: &Tree) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (file, tokens) in tree.sources() {
-        // Programs that are traced, and what is measured, do as they like.
+        // Traced programs and benches may sleep.
         let is_of_tests = file.path.split('/').any(|folder| folder == "tests");
         let is_program = file.path.contains("/fixtures/");
-        // Also where one is imported.
+        // Imports of sleeps count, too.
         let paths = ["thread", "time"].map(|module| [module, ":", ":", "sleep"]);
         let by_path = paths.iter().flat_map(|path| tokens.find(path));
         let by_name = tokens.find(&["usleep", "("]).chain(tokens.find(&["park_timeout", "("]));

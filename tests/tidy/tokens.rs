@@ -1,8 +1,8 @@
-//! A Rust source as a flat list of tokens, each with its line, its bracket's mate, and whether it
-//! stands in an attribute or in code for tests only.
+//! A Rust source as a flat list of tokens, each with its line, the other one of its pair of
+//! brackets, and whether it stands in an attribute or in code for tests only.
 //!
-//! Tokens rather than a syntax tree: bodies of macros are seen like everything else, and what
-//! stands in strings and comments is never mistaken for code.
+//! Tokens and not a syntax tree, because the bodies of macros are tokens like everything else. Text
+//! in strings and comments is never mistaken for code.
 
 use proc_macro2::{Delimiter, LexError, Spacing, TokenStream, TokenTree};
 use std::ops::Range;
@@ -10,11 +10,11 @@ use std::ops::Range;
 /// One token; a group is two, its opening and its closing bracket.
 #[derive(Clone, Debug)]
 pub(crate) struct Token {
-    /// As in the source; of punctuation, one character.
+    /// As in the source; punctuation has one character.
     pub(crate) text: String,
     /// From 1.
     pub(crate) line: usize,
-    /// Of a bracket, where the other one is.
+    /// For a bracket, the index of the other one.
     pub(crate) mate: Option<usize>,
     /// Whether it is in `#[...]`; doc comments are.
     pub(crate) in_attribute: bool,
@@ -31,7 +31,7 @@ pub(crate) struct Token {
 pub(crate) struct Tokens(pub(crate) Vec<Token>);
 
 impl Tokens {
-    /// Errors tell the line.
+    /// Reads a source. An error has the line.
     pub(crate) fn of(text: &str) -> Result<Self, (usize, String)> {
         let lines = |error: LexError| (error.span().start().line, format!("no Rust: {error}"));
         let stream: TokenStream = text.parse().map_err(lines)?;
@@ -41,17 +41,17 @@ impl Tokens {
         Ok(tokens)
     }
 
-    /// The token's text, nothing beyond the last.
+    /// The token's text; empty beyond the last.
     pub(crate) fn text(&self, at: usize) -> &str {
         self.0.get(at).map_or("", |token| &token.text)
     }
 
-    /// Whether these texts follow each other from `at` on.
+    /// Whether the tokens from `at` on have these texts.
     pub(crate) fn matches(&self, at: usize, texts: &[&str]) -> bool {
         texts.iter().enumerate().all(|(behind, text)| self.text(at + behind) == *text)
     }
 
-    /// Where these texts follow each other.
+    /// All places where tokens have these texts in a row.
     pub(crate) fn find<'a>(
         &'a self,
         texts: &'a [&str],
@@ -59,7 +59,7 @@ impl Tokens {
         self.0.iter().enumerate().filter(|(at, _)| self.matches(*at, texts))
     }
 
-    /// From `at` to the end of the item there: its block, or its semicolon.
+    /// The range from `at` to the end of the item there: its block, or its semicolon.
     pub(crate) fn item(&self, at: usize) -> Range<usize> {
         let mut end = at;
         while end < self.0.len() {
@@ -74,7 +74,7 @@ impl Tokens {
         at..end
     }
 
-    /// Lines of every function with a body: its name, where `fn` stands, where the body ends.
+    /// Every function with a body: its name, the line of `fn`, and the line where the body ends.
     pub(crate) fn functions(&self) -> impl Iterator<Item = (&str, usize, usize)> {
         self.find(&["fn"]).filter_map(|(at, token)| {
             let name = self.text(at + 1);

@@ -1,7 +1,7 @@
-//! The project's files, read once, and what a fault in them looks like.
+//! The project's files, read once, and the type of a fault in them.
 //!
-//! Git's lists of ignored files are followed, git itself is not asked: an unpacked archive is
-//! checked as well. Samples of other trees are made from text, for the checks' own tests.
+//! Follows git's lists of ignored files without calling git, so that an unpacked archive can be
+//! checked, too. The checks' own tests make small trees from text.
 //!
 //! Elsewhere: what Rust sources consist of (`tokens`).
 
@@ -10,7 +10,7 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
-/// Something to mend.
+/// A fault in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
     path: String,
@@ -20,7 +20,7 @@ pub(crate) struct Fault {
 
 impl Fault {
     /// - `line`: from 1; 0 for a file as a whole.
-    /// - `what`: the fault, and what to do instead.
+    /// - `what`: the fault, and what to do about it.
     pub(crate) fn new(path: &str, line: usize, what: impl Into<String>) -> Self {
         Self { path: path.to_owned(), line, what: what.into() }
     }
@@ -44,7 +44,7 @@ pub(crate) struct File {
     pub(crate) path: String,
     /// Empty if the file is not text.
     pub(crate) text: String,
-    /// Of Rust sources.
+    /// The tokens of a Rust source.
     pub(crate) tokens: Option<Tokens>,
 }
 
@@ -67,7 +67,7 @@ impl File {
         self.name().rsplit_once('.').map_or("", |(_, extension)| extension)
     }
 
-    /// Whether all of it is there to test or to show: there, a panic is the right report.
+    /// Whether the whole file is for tests or examples, where a panic is the right report.
     pub(crate) fn is_test(&self) -> bool {
         let mut folders = self.path.split('/');
         folders.any(|folder| ["tests", "benches", "examples", "fuzz", "snapshot"].contains(&folder))
@@ -83,7 +83,7 @@ impl File {
 #[derive(Debug)]
 pub(crate) struct Tree {
     pub(crate) files: Vec<File>,
-    /// Sources that are not tokens; no check sees them.
+    /// Sources that could not be read as tokens; other checks skip them.
     pub(crate) unreadable: Vec<Fault>,
 }
 
@@ -91,7 +91,7 @@ impl Tree {
     pub(crate) fn of_this_project() -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut walk = ignore::WalkBuilder::new(root);
-        // Only the project's own lists count, wherever it has been unpacked.
+        // Only the project's own lists count, not those of folders around it.
         walk.hidden(false).parents(false).git_global(false).git_exclude(false).require_git(false);
         walk.filter_entry(|entry| entry.file_name() != ".git");
         let mut files = Vec::new();
@@ -100,7 +100,7 @@ impl Tree {
             if entry.file_type().is_some_and(|kind| kind.is_file()) {
                 let path = entry.path().strip_prefix(root).expect("the walk stays in the tree");
                 let path = path.to_str().expect("paths are text").replace('\\', "/");
-                // A file that is gone since is somebody's work in progress.
+                // A file may have been removed meanwhile.
                 let Ok(bytes) = fs::read(entry.path()) else { continue };
                 files.push((path, String::from_utf8(bytes).unwrap_or_default()));
             }
@@ -146,12 +146,12 @@ impl Tree {
     }
 }
 
-/// Files that may do what others may not.
+/// Files that a check excuses.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Exception {
     /// A file, or a folder with `/` at its end.
     pub(crate) path: &'static str,
-    /// Why; for whoever reads the list.
+    /// Why, for readers of the list.
     pub(crate) reason: &'static str,
 }
 
@@ -161,8 +161,7 @@ impl Exception {
     }
 }
 
-/// Sets faults against exceptions: those not excused remain, and exceptions that excuse none of
-/// them are faults of their own.
+/// Removes excused faults. An exception that excuses none becomes a fault itself.
 pub(crate) fn excuse(faults: Vec<Fault>, exceptions: &[Exception]) -> Vec<Fault> {
     let is_stale = |exception: &&Exception| !faults.iter().any(|it| exception.covers(&it.path));
     let stale = exceptions.iter().filter(is_stale).map(|exception| {

@@ -1,5 +1,5 @@
-//! `unsafe` is in named files only, and above every block and every `unsafe impl` stands why it is
-//! sound.
+//! `unsafe` is in named files only, and a comment above every block and every `unsafe impl` says
+//! why it is sound.
 //!
 //! Elsewhere: the invariants those comments cite (`invariants`).
 
@@ -70,16 +70,16 @@ const RECORDER: &[&str] = &[
     "thread/working",
 ];
 
-/// Outside the recorder's sources.
+/// Files with `unsafe` outside the recorder's sources.
 const OTHERS: &[Exception] = &[
     Exception { path: "trace-runtime/src/tests/", reason: "models of what is unsafe" },
     Exception { path: "benches/costs/floor.rs", reason: "the bare clock, without the recorder" },
     Exception { path: "benches/always_on/pauses.rs", reason: "pinning threads, likewise" },
     Exception { path: "tests/ui/pass/", reason: "functions that are unsafe can be traced" },
-    Exception { path: "tests/allocator.rs", reason: "allocators are unsafe to be" },
+    Exception { path: "tests/allocator.rs", reason: "implementing allocators is unsafe" },
     Exception { path: "src/heap.rs", reason: "an allocator that only passes on" },
-    Exception { path: "tests/heap.rs", reason: "allocators are unsafe to be and to call" },
-    Exception { path: "benches/costs/heap.rs", reason: "allocators are unsafe to call" },
+    Exception { path: "tests/heap.rs", reason: "implementing and calling allocators is unsafe" },
+    Exception { path: "benches/costs/heap.rs", reason: "calling allocators is unsafe" },
     Exception { path: "tests/heap_global.rs", reason: "an allocator, forks, keys of threads" },
     Exception { path: "tests/leaks.rs", reason: "an allocator that counts" },
     Exception { path: "tests/closed_descriptors.rs", reason: "descriptors that others have" },
@@ -101,7 +101,7 @@ const OTHERS: &[Exception] = &[
     Exception { path: "tests/outputs.rs", reason: "signals are unsafe to send" },
     Exception { path: "tests/fixtures/os/", reason: "cancelling a thread is unsafe" },
     Exception { path: "tests/fixtures/wasm/", reason: "exporting a function is unsafe" },
-    Exception { path: "tests/os_allocator.rs", reason: "allocators are unsafe to be" },
+    Exception { path: "tests/os_allocator.rs", reason: "implementing allocators is unsafe" },
     Exception { path: "tests/os_conformance/", reason: "it calls functions by address" },
     Exception { path: "tests/signals.rs", reason: "functions of libc, and signals" },
     Exception { path: "tests/os_faults.rs", reason: "signals, forks and cancelling are" },
@@ -128,7 +128,7 @@ fn is_recorder(path: &str) -> bool {
     name.is_some_and(|name| RECORDER.contains(&name))
 }
 
-/// The first `unsafe` of each file that is not one of the recorder's.
+/// The first `unsafe` of each file outside the recorder.
 fn strangers(tree: &Tree) -> Vec<Fault> {
     let sources = tree.sources().filter(|(file, _)| !is_recorder(&file.path));
     let first = sources.filter_map(|(file, tokens)| {
@@ -139,12 +139,12 @@ fn strangers(tree: &Tree) -> Vec<Fault> {
     first.collect()
 }
 
-/// In `Token![unsafe]`.
+/// Whether the token is the word in `Token![unsafe]`.
 fn is_word_of_syn(tokens: &Tokens, at: usize) -> bool {
     at >= 3 && tokens.matches(at - 3, &["Token", "!", "["])
 }
 
-/// The named files of the recorder that have none, or do not say why they do.
+/// The named files of the recorder that have no `unsafe`, or do not say why they have it.
 fn unsaid(tree: &Tree) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (file, tokens) in tree.sources().filter(|(file, _)| is_recorder(&file.path)) {
@@ -177,13 +177,13 @@ fn unexplained(file: &File, tokens: &Tokens) -> Vec<Fault> {
     faults
 }
 
-/// Where the statement begins that the token at `at` is in.
+/// The begin of the statement that contains the token at `at`.
 fn statement(tokens: &Tokens, at: usize) -> usize {
     let mut start = at;
     while start > 0 {
         match (tokens.text(start - 1), tokens.0[start - 1].mate) {
             (";" | "{" | "}", _) => break,
-            // Back over a whole group, or out of the one it is in.
+            // Go back over a whole group, or out of the group around the token.
             (_, Some(mate)) if mate < start - 1 => start = mate,
             _ => start -= 1,
         }
@@ -199,7 +199,7 @@ fn has_comment(lines: &[&str], line: usize) -> bool {
     comment.any(|line| line.starts_with("// SAFETY:"))
 }
 
-/// Crates without `unsafe` say so to the compiler as well.
+/// Crates without `unsafe` must forbid it to the compiler.
 fn unforbidden(file: &File, tokens: &Tokens) -> Option<Fault> {
     let libraries = [
         "trace-analysis",

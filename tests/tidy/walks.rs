@@ -1,9 +1,9 @@
-//! Who follows a trace in the order of time goes through `trace-analysis/src/walk`: there windows,
-//! damage and what is open at the begin are seen to once. Each loop of its own is an exception.
+//! Code that follows a trace in the order of time uses `trace-analysis/src/walk`, which handles
+//! windows, damage and what is open at the begin. Every other such loop is an exception.
 
 use crate::tree::{Exception, Fault, Tree, excuse};
 
-/// What reads traces for the user.
+/// Folders with code that reads traces for the user.
 const READERS: [&str; 5] = [
     "trace-analysis/src/",
     "trace-export/src/",

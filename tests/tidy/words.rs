@@ -6,8 +6,8 @@ use crate::tokens::Tokens;
 use crate::tree::{Exception, Fault, File, Tree, excuse};
 use regex::Regex;
 
-/// What is never called so, and what it is called.
-const NAMES: [(&str, &str); 6] = [
+/// Words that public names must not have, and the words to use instead.
+pub(crate) const NAMES: [(&str, &str); 6] = [
     ("span", "region"),
     ("scope", "region"),
     ("zone", "region"),
@@ -29,7 +29,7 @@ const NAME_EXCEPTIONS: [Exception; 4] = [
     Exception { path: "trace-export/src/", reason: "what viewers call a row" },
 ];
 
-/// Spelled in pieces so that this file is none of its own finds.
+/// Spelled in pieces so that the check does not find this file.
 const PLACES: [(&str, &str); 4] = [
     (concat!(r"(^|[^\w.])/(ro", r"ot|ho", r"me|wo", r"rk)/"), "a path of one machine"),
     (concat!(r"/tmp/(tar", r"get|pl", r"an)\b"), "a path of one machine"),
@@ -67,7 +67,7 @@ pub(crate) fn faults(tree: &Tree) -> Vec<Fault> {
     faults
 }
 
-/// Public items and fields with a word in their name that belongs to something else.
+/// Public items and fields with a word of [`NAMES`] in their name.
 fn names_of(file: &File, tokens: &Tokens) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (at, token) in tokens.find(&["pub"]) {
@@ -99,7 +99,7 @@ fn public_name(tokens: &Tokens, mut at: usize) -> &str {
     tokens.text(at)
 }
 
-/// Of `snake_case`, `CamelCase` and `LOUD_CASE`, in lower case.
+/// The words of a name in `snake_case`, `CamelCase` or `LOUD_CASE`, in lower case.
 fn words_of(name: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut was_lower = false;

@@ -21,8 +21,8 @@ fn tasks(answer: &Answer) -> AsyncTasks {
     AsyncTasks::read(&Trace::new(&answer.file).named(&answer.symbols), |_| ())
 }
 
-/// The places at which the task of this name waited, with how often, and whether it is known that
-/// it was there.
+/// The places where the task of this name waited, each with the number of waits, and whether the
+/// place is certain.
 fn places(answer: &Answer, tasks: &AsyncTasks, task: &str) -> Vec<(String, u64, bool)> {
     let is_its = |group: &&AwaitGroup| {
         let site = answer.file.tables().callsite(group.site);
@@ -175,8 +175,8 @@ async fn only_sends(to: mpsc::Sender<u8>) {
 }
 
 #[test]
-fn who_waits_for_room_in_a_channel_is_said_to_send() {
-    if !in_own_process("async_tasks::who_waits_for_room_in_a_channel_is_said_to_send") {
+fn a_wait_for_room_in_a_channel_is_a_channel_send() {
+    if !in_own_process("async_tasks::a_wait_for_room_in_a_channel_is_a_channel_send") {
         return;
     }
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("it is built");

@@ -1,6 +1,6 @@
 //! Where CPU time goes: into a function, into the kernel, to the only thread that works.
 //!
-//! May contain `unsafe`: it asks for a thread's CPU time.
+//! May contain `unsafe`: it reads a thread's CPU time.
 
 use crate::answer::Answer;
 use crate::common::in_own_process;
@@ -20,7 +20,7 @@ fn cpu_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// Computes until the thread has had the CPU for so much longer.
+/// Computes until the thread has used this much further CPU time.
 #[inline(never)]
 pub(crate) fn burn(time: Duration) -> u64 {
     let (end, mut number) = (cpu_time() + time, 1_u64);
@@ -33,8 +33,8 @@ pub(crate) fn burn(time: Duration) -> u64 {
 }
 
 #[test]
-fn who_waits_for_the_only_one_that_works_is_told_so() {
-    if !in_own_process("cpu::who_waits_for_the_only_one_that_works_is_told_so") {
+fn threads_that_wait_for_the_only_worker_name_it() {
+    if !in_own_process("cpu::threads_that_wait_for_the_only_worker_name_it") {
         return;
     }
     let answer = Answer::record(|| {
@@ -56,7 +56,7 @@ fn who_waits_for_the_only_one_that_works_is_told_so() {
 fn search_everything(time: Duration) -> u64 {
     let (end, mut found) = (cpu_time() + time, 0_u64);
     while cpu_time() < end {
-        // Operators alone: unoptimised, all else is a function of the library's.
+        // Only operators: without optimisation, everything else is a function of the library.
         let mut at = 0_u64;
         while at < 1_000_000 {
             found = (found ^ at) & 0xffff;
@@ -89,7 +89,7 @@ fn cpu_times() -> [Duration; 2] {
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();
     // SAFETY: the call wants room for what a thread has used: `usage` is that.
     assert_eq!(unsafe { libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr()) }, 0);
-    // SAFETY: `assume_init` wants all of it set: zeros were, and the call has gone well.
+    // SAFETY: `assume_init` wants all of it set: it was zeroed, and the call succeeded.
     let usage = unsafe { usage.assume_init() };
     [usage.ru_utime, usage.ru_stime]
         .map(|time| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1_000))
@@ -130,7 +130,7 @@ fn time_in_the_kernel_is_nobody_elses() {
         let is_it = |it: &&ProfileSample| it.thread == thread && it.is_kernel == is_kernel;
         Duration::from_nanos(samples.iter().filter(is_it).map(|it| it.value).sum())
     };
-    // The system divides a thread's time in two by looks at it, of which some go wrong.
+    // The system splits a thread's time in two by sampling, which has errors.
     for (told, truth) in [(of("user", false), own), (of("reader", true), kernel)] {
         let is_near = told > truth.mul_f64(0.7) && told < truth.mul_f64(1.3);
         assert!(is_near, "{told:?} are told, and it were {truth:?}: {samples:#?}");

@@ -1,4 +1,5 @@
-//! Threads that wait for each other: whom they wait for, where, and who is to blame.
+//! Threads that wait for each other: which thread waits for which, where, and which causes the
+//! wait.
 
 use crate::answer::Answer;
 use crate::common::in_own_process;
@@ -27,8 +28,8 @@ fn read_input(pipe: &mut PipeReader) {
 }
 
 #[test]
-fn who_waits_through_a_chain_of_threads_is_told_its_end() {
-    if !in_own_process("locks::who_waits_through_a_chain_of_threads_is_told_its_end") {
+fn a_wait_through_a_chain_of_threads_names_the_end_of_the_chain() {
+    if !in_own_process("locks::a_wait_through_a_chain_of_threads_names_the_end_of_the_chain") {
         return;
     }
     let mut others = Vec::new();
@@ -51,7 +52,7 @@ fn who_waits_through_a_chain_of_threads_is_told_its_end() {
         });
         let third = named("stage-3", move || from_second.recv().expect("it sends"));
         third.join().expect("no panic");
-        // One of them may end later, and to wait for that would be the end of the chain.
+        // One of the threads may end later, and waiting for that would be the end of the chain.
         others.extend([first, second, source]);
     });
     others.into_iter().for_each(|thread| thread.join().expect("no panic"));
@@ -67,8 +68,8 @@ fn who_waits_through_a_chain_of_threads_is_told_its_end() {
     assert!(at.is_sorted(), "{chain}");
 }
 
-/// The only mutex that threads waited for. A channel has one of its own, which a thread without a
-/// CPU may hold.
+/// The only mutex that threads waited for. A channel has an internal mutex, which a thread without
+/// a CPU may hold.
 #[track_caller]
 fn wait(answer: &Answer) -> &WaitGroup {
     let is_channels = |it: &WaitGroup| {
@@ -120,14 +121,14 @@ const ROUNDS: usize = 3;
 fn compact_while_locked(pages: &parking_lot::Mutex<u64>, round: &AtomicUsize, users: &[i32]) {
     let mut held = pages.lock();
     round.fetch_add(1, Ordering::Relaxed);
-    // Until now they compute.
+    // Until now the threads compute.
     users.iter().for_each(|&user| wait_until_asleep(user));
     *held ^= burn(Duration::from_millis(20));
 }
 
 #[test]
-fn who_held_a_lock_through_all_waits_is_to_blame_for_all() {
-    if !in_own_process("locks::who_held_a_lock_through_all_waits_is_to_blame_for_all") {
+fn a_thread_that_held_a_lock_through_all_waits_causes_all() {
+    if !in_own_process("locks::a_thread_that_held_a_lock_through_all_waits_causes_all") {
         return;
     }
     let answer = Answer::record(|| {
@@ -147,7 +148,7 @@ fn who_held_a_lock_through_all_waits_is_to_blame_for_all() {
         let compact = move || {
             let users = [(); 3].map(|()| told.recv().expect("each says so"));
             for at in 1..=ROUNDS {
-                // Then none of them sleeps but for the lock.
+                // So the threads sleep only for the lock.
                 while ready.load(Ordering::Relaxed) < 3 * at {
                     std::hint::spin_loop();
                 }

@@ -1,11 +1,11 @@
-//! Programs that know what is true of them: the answer must be that. Each runs in a process of its
-//! own, so that nothing else is in its trace.
+//! Programs that know the truth about themselves: the answer from their trace must equal it. Each
+//! runs in a process of its own, so that nothing else is in its trace.
 //!
 //! - [`cpu`]: where CPU time goes.
 //! - [`locks`]: threads that wait for each other.
 //! - [`async_tasks`]: tasks, and what they wait for.
 //! - [`answer`]: a recorded trace, read as the tool reads it.
-//! - [`common`]: what all tests of the recorder share.
+//! - [`common`]: shared by all tests of the recorder.
 //!
 //! Elsewhere: the heap, which needs an allocator of its own (`truth_heap`).
 
@@ -37,7 +37,7 @@ fn find(found: Vec<Insight>, kind: InsightKind) -> Insight {
     one.unwrap_or_else(|| panic!("{} is not said: {text}", kind.name()))
 }
 
-/// Whether the kernel told who ran when; says so if not.
+/// Whether the kernel reported switches; prints a note if not.
 fn has_cpus(answer: &Answer) -> bool {
     let has = !answer.report.lives.cpus.is_empty();
     if !has {

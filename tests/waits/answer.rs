@@ -1,5 +1,5 @@
 //! A trace with everything on, recorded in memory and read as the tool reads it: what threads did,
-//! with the names of this very program.
+//! with the names of this program's functions.
 
 use crate::writers::Memory;
 use std::sync::{Mutex, PoisonError};
@@ -11,7 +11,7 @@ use trace_format::id::{StackId, ThreadId};
 use trace_format::read::TraceFile;
 use trace_tool::symbols::{binaries, resolve};
 
-/// What a trace says.
+/// The reports about a trace.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) report: Report,
@@ -20,7 +20,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Records what `act` does. One at a time: there is one trace in a process.
+    /// Records `act`. Callers wait for each other, because a process has one trace.
     pub(crate) fn record(act: impl FnOnce()) -> Self {
         Self::record_with(exectrace::Options::new(), act)
     }
@@ -59,7 +59,7 @@ impl Answer {
         life.map_or("", |life| &life.name)
     }
 
-    /// The function that means it, and its line: the first that is the program's own.
+    /// The innermost function of the program's own in a stack, and its line.
     pub(crate) fn site(&self, stack: StackId) -> (String, u32) {
         let frames = self.frames(stack);
         let site = reason::site(&frames);

@@ -1,8 +1,10 @@
 //! Every way to wait that std, parking_lot, crossbeam-channel and tokio have, each provoked once: a
-//! thread waits, another one ends that after [`HOLD`].
+//! thread waits, and another one ends the wait after [`HOLD`].
 //!
-//! The functions `wait_*` and `wake_*` are what a trace must name; none is inlined, and each notes
-//! the line on which it waits.
+//! A trace must name the functions `wait_*` and `wake_*`; none is inlined, and each notes the line
+//! on which it waits.
+//!
+//! Long, because it is one list of cases.
 
 use crate::waiting::{os_thread, wait_until, wait_until_asleep};
 use std::io::{Read as _, Write as _};
@@ -11,26 +13,26 @@ use std::sync::{Arc, Barrier, Condvar, Mutex, Once, RwLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long each thread is let wait at least.
+/// Minimum time that each thread waits.
 pub(crate) const HOLD: Duration = Duration::from_millis(50);
 
-/// One way to wait, and what a trace must say of it.
+/// One way to wait, and what a trace must say about it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Case {
-    /// The waiting thread is called so; the waking one `name/waker`.
+    /// The name of the waiting thread; the waking one is `name/waker`.
     pub(crate) name: &'static str,
-    /// What the tool calls it.
+    /// The reason that the tool must give.
     pub(crate) reason: &'static str,
     /// The function that waits; its line is noted as it runs.
     pub(crate) waits_in: &'static str,
     pub(crate) line: u32,
-    /// How long it took, by the waiting thread's own watch.
+    /// How long the wait took, measured by the waiting thread.
     pub(crate) took: Duration,
     /// The function that ends the wait; `None` if only time or the kernel does.
     pub(crate) wakes_in: Option<&'static str>,
 }
 
-/// Waits, and notes on which line and how long.
+/// Waits, and notes the line and the duration.
 macro_rules! here {
     ($wait:expr) => {{
         LINE.store(line!(), Ordering::Relaxed);
@@ -58,7 +60,7 @@ fn pair(name: &'static str, wait: impl FnOnce() + Send, wake: impl FnOnce(&threa
     });
 }
 
-/// Runs `hold`, and once it calls what it is given, `wait` on a thread of this name.
+/// Runs `hold`, and when that calls its argument, `wait` on a thread of this name.
 fn held(name: &'static str, hold: impl FnOnce(&dyn Fn()) + Send, wait: impl FnOnce() + Send) {
     let (held, is_held) = mpsc::channel();
     WAITER.store(0, Ordering::Relaxed);
@@ -74,7 +76,7 @@ fn held(name: &'static str, hold: impl FnOnce(&dyn Fn()) + Send, wait: impl FnOn
 /// The thread that is to wait; 0 before it runs.
 static WAITER: AtomicI32 = AtomicI32::new(0);
 
-/// `wait`, by a thread that says who it is.
+/// Wraps `wait`, so that its thread is noted in [`WAITER`].
 fn noted(wait: impl FnOnce() + Send) -> impl FnOnce() + Send {
     move || {
         WAITER.store(os_thread(), Ordering::Relaxed);
@@ -82,7 +84,7 @@ fn noted(wait: impl FnOnce() + Send) -> impl FnOnce() + Send {
     }
 }
 
-/// Lets that thread wait for [`HOLD`], from when it does.
+/// Returns after that thread has waited for [`HOLD`].
 fn let_it_wait() {
     wait_until("the waiter runs", || WAITER.load(Ordering::Relaxed) != 0);
     wait_until_asleep(WAITER.load(Ordering::Relaxed));
@@ -90,7 +92,7 @@ fn let_it_wait() {
 }
 
 static LINE: AtomicU32 = AtomicU32::new(0);
-/// Microseconds.
+/// How long the last wait took, in microseconds.
 static TOOK: AtomicU32 = AtomicU32::new(0);
 
 fn case(
@@ -103,7 +105,7 @@ fn case(
     Case { name, reason, waits_in, line: LINE.load(Ordering::Relaxed), took, wakes_in }
 }
 
-/// Provokes all of std's.
+/// Provokes std's ways to wait.
 pub(crate) fn of_std() -> Vec<Case> {
     vec![
         mutex(),
@@ -345,7 +347,7 @@ fn process_wait() -> Case {
     case("process", "process", "wait_process", None)
 }
 
-/// Provokes those of parking_lot.
+/// Provokes parking_lot's ways to wait.
 pub(crate) fn of_parking_lot() -> Vec<Case> {
     let lock = Arc::new(parking_lot::Mutex::new(false));
     #[inline(never)]
@@ -385,7 +387,7 @@ pub(crate) fn of_parking_lot() -> Vec<Case> {
     vec![mutex, case("parking_lot condvar", "condvar", "wait_parking_lot_condvar", wakes_in)]
 }
 
-/// Provokes those of crossbeam-channel.
+/// Provokes crossbeam-channel's ways to wait.
 pub(crate) fn of_crossbeam() -> Vec<Case> {
     let (sender, receiver) = crossbeam_channel::bounded::<u8>(0);
     #[inline(never)]
@@ -413,7 +415,7 @@ pub(crate) fn of_crossbeam() -> Vec<Case> {
     vec![receive, case("crossbeam send", "channel send", "wait_crossbeam_send", wakes_in)]
 }
 
-/// Provokes those of tokio: a thread that blocks on a future, and one in a blocking receive.
+/// Provokes tokio's ways to wait: a thread that blocks on a future, and one in a blocking receive.
 pub(crate) fn of_tokio() -> Vec<Case> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("tokio starts");

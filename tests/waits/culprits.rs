@@ -1,5 +1,5 @@
-//! Programs with one fault each, and who is to be named: in the first group of what threads were
-//! held up by, and in the explanation.
+//! Programs with one fault each: the culprit must be in the first group of waits that held threads
+//! up, and in the explanation.
 
 use crate::answer::Answer;
 use crate::waiting::{os_thread, wait_until_asleep};
@@ -30,7 +30,7 @@ fn named<'s>(
     builder.spawn_scoped(scope, act).expect("a thread starts");
 }
 
-/// The first of what threads were held up by.
+/// The first group of waits that held threads up.
 fn first(answer: &Answer) -> &WaitGroup {
     let mut groups = answer.report.lives.waits.by_resource.iter();
     let contended = groups.find(|group| group.reason.kind() == ReasonKind::Contention);
@@ -39,7 +39,8 @@ fn first(answer: &Answer) -> &WaitGroup {
     })
 }
 
-/// `culprit` gave the lock of the first group up in `function`, and is in the first sentence.
+/// Checks that `culprit` released the lock of the first group in `function`, and that the first
+/// sentence names it.
 fn names(answer: &Answer, culprit: &str, function: &str, kinds: &[InsightKind]) {
     let group = first(answer);
     let holder = group.holders.first().expect("somebody held it");
@@ -55,7 +56,7 @@ fn names(answer: &Answer, culprit: &str, function: &str, kinds: &[InsightKind]) 
 }
 
 #[test]
-fn of_a_lock_convoy_the_one_who_holds_long_is_named() {
+fn a_lock_convoys_long_holder_is_named() {
     #[inline(never)]
     fn hold_long(lock: &Mutex<u64>) {
         let mut guard = lock.lock().expect("nobody panics");
@@ -87,7 +88,7 @@ fn of_a_lock_convoy_the_one_who_holds_long_is_named() {
             });
         });
     });
-    // On a busy machine the hog itself lacks a CPU most of the time.
+    // On a busy machine the thread that hogs the lock lacks a CPU most of the time.
     let expected = [InsightKind::LockContention, InsightKind::HolderPreempted];
     names(&answer, "hog", "hold_long", &expected);
     assert!(first(&answer).waiters.len() >= 3, "most of the brief ones waited");
@@ -98,13 +99,13 @@ fn of_a_priority_inversion_the_preempted_holder_is_named() {
     #[inline(never)]
     fn hold_while_others_run(lock: &Mutex<u64>, held: &AtomicBool, urgent: &AtomicI32) {
         let guard = lock.lock().expect("nobody panics");
-        // A barrier would be a second lock, held by a thread that may be without a CPU.
+        // A barrier would be a second lock, held by a thread that may have no CPU.
         held.store(true, Ordering::Relaxed);
         while urgent.load(Ordering::Relaxed) == 0 {
             thread::yield_now();
         }
         wait_until_asleep(urgent.load(Ordering::Relaxed));
-        // As much as 5 ms of a CPU that is shared with those who matter less.
+        // 5 ms of a CPU that is shared with less important threads.
         let begin = thread_cpu();
         while thread_cpu() - begin < Duration::from_millis(5) {
             std::hint::spin_loop();
@@ -157,11 +158,12 @@ fn of_a_disk_read_under_a_lock_the_reader_and_the_file_are_named() {
         file.seek(SeekFrom::Start(0)).expect("a file can be read anew");
         file.read_to_end(&mut content).expect("it can be read");
     }
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder can be had");
+    let folder =
+        tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder can be created");
     let path = folder.path().join("archive.bin");
     let mut file = std::fs::File::options();
     let mut file = file.read(true).write(true).create(true).truncate(true).open(&path);
-    let file = file.as_mut().expect("a file can be had");
+    let file = file.as_mut().expect("the file is open");
     file.write_all(&vec![7; 48 << 20]).expect("there is room");
     file.sync_all().expect("the disk takes it");
     let (lock, done) = (Mutex::new(Vec::new()), AtomicBool::new(false));

@@ -1,12 +1,12 @@
-//! What a trace says of waiting: each way to wait is provoked, and the trace must tell why, where
-//! and how long, who ended it and from where. And whole programs with a known fault: the first line
-//! of the answer must name it.
+//! What a trace says about waits. Each way to wait is provoked, and the trace must say why, where
+//! and how long, and which thread ended it and where. Then whole programs with a known fault: the
+//! first line of the answer must name it.
 //!
 //! - [`blocking`]: every way to wait that std, parking_lot, crossbeam-channel and tokio have.
 //! - [`culprits`]: a lock convoy, a priority inversion, a disk that is read while a lock is held.
 //! - [`answer`]: a recorded trace, read as the tool reads it.
-//! - [`waiting`]: until another thread waits.
-//! - [`writers`]: where it is kept meanwhile.
+//! - [`waiting`]: waits until another thread waits.
+//! - [`writers`]: keep the trace in memory.
 
 mod answer;
 mod blocking;
@@ -32,7 +32,7 @@ fn check(provoke: fn() -> Vec<Case>) {
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
 
-/// What is wrong with what the trace says of `case`.
+/// Checks what the trace says about `case`; an error says what is wrong.
 fn judge(answer: &Answer, case: &Case) -> Result<(), String> {
     let thread = answer.thread(case.name);
     let groups = answer.report.lives.waits.by_thread.iter().filter(|group| group.thread == thread);
@@ -54,7 +54,7 @@ fn judge(answer: &Answer, case: &Case) -> Result<(), String> {
         return fault(&format!("no wait for `{}`", case.reason));
     };
     let Some(wait) = group.longest.first() else { return fault("no longest wait") };
-    // What the thread's own watch says is longer: it was woken, and had to come onto a CPU.
+    // The thread's own measurement is longer: after the wake it had to get a CPU.
     let (took, told) = (case.took, Duration::from_nanos(wait.duration.0));
     if told > took + Duration::from_millis(1) || told < HOLD / 2 {
         return fault(&format!("it took {told:?}, the thread itself says {took:?}"));
@@ -79,7 +79,7 @@ fn judge_waker(answer: &Answer, case: &Case, wait: &Wait, function: &str) -> Res
     if !site.0.ends_with(function) {
         return Err(format!("it was ended in `{function}`, not in {site:?}"));
     }
-    // How long the waker takes to come back from its call is the machine's business.
+    // The time until the waker returns from its call depends on the machine.
     if waker.at < wait.begin.inside() {
         return Err(format!("it was ended at {:?}, before {wait:?}", waker.at));
     }

@@ -2,9 +2,9 @@
 //! the message.
 //!
 //! Each place in the source that logs is a call site of its own, with its file and line, so it can
-//! be switched off like any other. A record that says its place with texts of its own making, not
-//! with constants of the source, is placed by its target alone. Structured values of records (the
-//! feature `kv` of `log`) are not recorded.
+//! be switched off like any other. A record whose file and module are not constants of the source
+//! gets a call site by its target alone. Structured values of records (the feature `kv` of `log`)
+//! are not recorded.
 
 use log::{LevelFilter, Log, Metadata, Record};
 use std::error::Error;
@@ -12,8 +12,8 @@ use std::fmt;
 
 /// A logger that records, and passes on to another one if it was given one.
 ///
-/// While no trace runs, a record costs a load more than it costs the other logger. The message is
-/// formatted for the trace only while one runs.
+/// While no trace runs, a record costs one load more than in the other logger. The message is
+/// formatted for the trace only while a trace runs.
 ///
 /// ```
 /// use trace_bridges::Logger;
@@ -29,8 +29,8 @@ pub struct Logger {
 }
 
 impl Logger {
-    /// Makes one that only records the program's logger, up to `max_level`. With the recorder
-    /// compiled out it makes none.
+    /// Installs a logger that only records, up to `max_level`, as the program's logger. With the
+    /// recorder compiled out it installs none.
     ///
     /// # Errors
     /// [`InstallError`] if the program has a logger already.
@@ -41,7 +41,7 @@ impl Logger {
         Self::default().set(max_level)
     }
 
-    /// One that records, and passes every record on to `inner`.
+    /// A logger that records, and passes every record on to `inner`.
     #[must_use]
     pub fn over(inner: Box<dyn Log>) -> Self {
         Self { inner: Some(inner) }
@@ -118,11 +118,11 @@ fn write(record: &Record<'_>) {
 fn site(record: &Record<'_>) -> &'static trace_runtime::Callsite {
     let module = record.module_path_static().unwrap_or_default();
     let target = record.target();
-    // As the macros have it, unless they were told another one.
+    // The macros use the module as the target, unless the program names another one.
     let name = if target == module { module } else { crate::names::kept(target) };
     let (file, line) = match record.file_static() {
         Some(file) => (file, record.line().unwrap_or_default()),
-        // A line of no file tells nothing, and would take a call site for itself.
+        // A line without a file says nothing, and would use up a call site.
         None => ("", 0),
     };
     let kind = trace_runtime::CallsiteKind::Log;

@@ -1,28 +1,28 @@
-//! Names that others hand in for a moment, kept for the life of the process: call sites want theirs
-//! for so long.
+//! Keeps names that other crates lend us for the life of the process, because call sites need
+//! theirs that long.
 //!
-//! Found by their text, without a lock. What is kept is never freed, so there is a limit; beyond it
-//! all are one name, [`OTHER`].
+//! Names are found by their text, without a lock. A kept name is never freed, so their number has a
+//! limit; beyond it every new name becomes [`OTHER`].
 
 use std::sync::OnceLock;
 
-/// So many names are told apart, or somewhat fewer: each has a few places only.
+/// Maximum number of names kept. Somewhat fewer fit, because a name has only [`PROBES_MAX`] slots.
 const NAMES_MAX: usize = 512;
 
-/// The most bytes of a name that are kept.
+/// Maximum number of bytes kept of a name.
 const NAME_BYTES_MAX: usize = 256;
 
-/// Places that a name may have.
+/// Number of slots in which a name is looked for.
 const PROBES_MAX: usize = 16;
 
-/// What stands for those that came too late.
+/// Stands for every name that found no slot.
 const OTHER: &str = "(other)";
 
 struct Names([OnceLock<Box<str>>; NAMES_MAX]);
 
 static NAMES: Names = Names::new();
 
-/// `name`, cut to 256 bytes, for good.
+/// `name`, cut to 256 bytes, with a static lifetime.
 pub(crate) fn kept(name: &str) -> &'static str {
     NAMES.kept(name)
 }
@@ -41,7 +41,8 @@ impl Names {
 
     fn kept(&'static self, name: &str) -> &'static str {
         let name = cut(name, NAME_BYTES_MAX);
-        // FNV-1a: short texts, no state, and nobody gains from collisions but a few other names.
+        // FNV-1a: short texts, no state; an attacker who provokes collisions only turns some names
+        // into `OTHER`.
         let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
@@ -62,7 +63,7 @@ mod tests {
 
     #[test]
     fn a_name_is_kept_once_and_their_number_is_bounded() {
-        // Its own, for it is full in the end, and other tests keep names.
+        // A table of its own: this test fills it, and other tests keep names in the shared one.
         static NAMES: Names = Names::new();
         let (one, two) = (NAMES.kept("one"), NAMES.kept(&String::from("one")));
         assert!(std::ptr::eq(one, two));

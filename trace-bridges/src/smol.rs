@@ -1,7 +1,8 @@
 //! Tasks of smol's executors.
 //!
-//! [`ExecutorExt`] spawns traced tasks on executors of `async-executor`, which smol's are.
-//! Anywhere else, as with `smol::spawn`, trace the future: `smol::spawn(future.traced("name"))`.
+//! [`ExecutorExt`] spawns traced tasks on executors of `async-executor`, which smol's are. Where
+//! there is no executor at hand, as with `smol::spawn`, trace the future itself:
+//! `smol::spawn(future.traced("name"))`.
 
 use async_executor::{Executor, LocalExecutor, Task};
 #[cfg(feature = "enabled")]

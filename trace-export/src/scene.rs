@@ -1,17 +1,16 @@
-//! The vocabulary of pictures: what a viewer of timelines can show, whatever its format.
+//! The vocabulary of exporters: what viewers of timelines can show, in any format.
 //!
-//! A *track* is one row of the picture. On a track lie *slices*, which have a begin and an end and
-//! nest, and *instants*, which have a moment. An *arrow* leads from one of these to another: each
-//! of them names it. A *counter* track has values. A thread has a *state* at any moment, and
-//! *samples* say where it was.
+//! A *track* is one row of the picture. It has *slices*, which have a begin and an end and nest,
+//! and *instants*, which have one moment. An *arrow* connects slices and instants that name it. A
+//! *counter* track has values. A thread has a *state* at every moment, and *samples* of its stack.
 //!
-//! `draw` makes these out of a trace's timeline; an exporter is a [`Scene`]: it writes them. Always
-//! true:
+//! `draw` makes these from a trace's timeline; an exporter is a [`Scene`], which writes them.
+//! Always true:
 //!
 //! - **S1** On each track slices nest: an end is for the slice that began last and has not ended.
 //!   No track has more than [`Scene::DEPTH_MAX`] open slices.
-//! - **S2** On each track, begins, ends and instants come in the order of time. What lies on
-//!   different tracks need not: a slice may be noticed late.
+//! - **S2** On each track, begins, ends and instants come in the order of time. Items on different
+//!   tracks need not: a slice may be drawn late.
 //! - **S3** A track is made before anything is put on it.
 //!
 //! Times are nanoseconds on the recording machine's monotonic clock.
@@ -57,7 +56,7 @@ pub enum Unit {
     Bytes,
 }
 
-/// A number with its type.
+/// A value of a counter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Number {
     /// A whole number.
@@ -66,18 +65,18 @@ pub enum Number {
     Real(f64),
 }
 
-/// What stands over a slice or an instant.
+/// The name and category of a slice or an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Label<'a> {
     /// The name, module and place of a call site.
     Site(SiteId),
-    /// A name that comes again, and its category.
+    /// A name that is used more than once, and its category.
     Name(&'a str, &'a str),
-    /// A text that does not come again, its category, and the call site it belongs to.
+    /// A text that is used once, its category, and the call site it belongs to.
     Text(&'a str, &'a str, SiteId),
 }
 
-/// Something said of a slice or an instant.
+/// A detail of a slice or an instant.
 #[derive(Clone, Copy, Debug)]
 pub enum Detail<'a> {
     /// A number.
@@ -92,18 +91,18 @@ pub enum Detail<'a> {
     Outcome(Outcome, Values<'a>),
 }
 
-/// An arrow: whatever names the same one is tied together, in the order of time.
+/// An arrow: slices and instants that name the same arrow are connected in the order of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Arrow {
-    /// Everything that is done for a task.
+    /// Connects everything that is done for a task.
     Task(u64),
-    /// Every poll of a future.
+    /// Connects every poll of a future.
     Future(u64),
     /// From a call to the waits that it ended.
     Wake(u64),
-    /// From a spawn or a wake of an async task to the poll that came of it.
+    /// From a spawn or a wake of an async task to the poll that followed.
     Poll(u64),
-    /// From the end of a thread to the wait for it.
+    /// From the end of a thread to the wait that it ended.
     Join(u64),
 }
 
@@ -116,36 +115,36 @@ pub struct Mark<'a> {
     pub details: &'a [Detail<'a>],
     /// The arrows that begin, pass or end here.
     pub arrows: &'a [Arrow],
-    /// What belongs to the same task has the same number; 0 for none.
+    /// The task it belongs to; 0 for none.
     pub task: u64,
-    /// Where it was done; 0 if unknown.
+    /// The stack where it was done; 0 if unknown.
     pub stack: StackId,
 }
 
 impl<'a> Mark<'a> {
-    /// One with a label and nothing else.
+    /// A mark with a label and nothing else.
     #[must_use]
     pub const fn new(label: Label<'a>) -> Self {
         Self { label, details: &[], arrows: &[], task: 0, stack: StackId(0) }
     }
 
-    /// The same with details.
+    /// The same mark with details.
     #[must_use]
     pub const fn with(self, details: &'a [Detail<'a>]) -> Self {
         Self { details, ..self }
     }
 }
 
-/// What the system's scheduler does with a thread.
+/// A thread's state for the system's scheduler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// It runs on this CPU.
     Running(u32),
-    /// It can run, and does not.
+    /// It is able to run, and has no CPU.
     Ready,
     /// It waits.
     Asleep,
-    /// Nobody knows.
+    /// The trace does not say.
     Unknown,
 }
 
@@ -158,24 +157,24 @@ pub struct OsThread<'a> {
     pub name: &'a str,
 }
 
-/// Takes a picture, and writes it.
+/// Receives a picture item by item, and writes it.
 pub trait Scene {
-    /// How many slices may be open on one track.
+    /// Maximum number of open slices on one track.
     const DEPTH_MAX: usize;
 
-    /// Whether writing has failed: then all that comes is for nothing.
+    /// Whether writing has failed; then drawing may stop.
     fn has_failed(&self) -> bool;
 
-    /// A new track below another; `None` for the process, which comes first.
+    /// Makes a track below another; `None` for the process's, which is the first.
     fn track(&mut self, below: Option<Track>, name: &str, kind: TrackKind<'_>) -> Track;
 
     /// A slice begins.
     fn begin(&mut self, track: Track, at: u64, mark: &Mark<'_>);
 
-    /// The innermost slice ends, with what is known only then.
+    /// The innermost slice ends, with details that are known only then.
     fn end(&mut self, track: Track, at: u64, details: &[Detail<'_>]);
 
-    /// Something happens.
+    /// An instant.
     fn instant(&mut self, track: Track, at: u64, mark: &Mark<'_>);
 
     /// A counter has a new value.
@@ -184,6 +183,6 @@ pub trait Scene {
     /// A thread is in a state from now on.
     fn state(&mut self, thread: OsThread<'_>, at: u64, state: State);
 
-    /// A thread was seen on a CPU, in a stack. Whether that could be said.
+    /// A sample of a thread on a CPU, with its stack. Returns whether the format has it.
     fn sample(&mut self, thread: OsThread<'_>, cpu: u32, at: u64, stack: StackId) -> bool;
 }

@@ -1,4 +1,4 @@
-//! A picture says what the reports say of the same trace, whole and damaged: times in every state,
+//! A picture agrees with the reports about the same trace, whole and damaged: times in every state,
 //! calls, wakes, polls, regions.
 
 #[path = "../../trace-analysis/tests/common/machine.rs"]
@@ -31,25 +31,27 @@ struct Sums {
     last: HashMap<Track, u64>,
     /// What is open on each track: when it began, and its label.
     open: HashMap<Track, Vec<(u64, String)>>,
-    /// Of each label: how many slices ended, and their time. Of what has lost its end, none.
+    /// For each label the number of slices that ended, and their time; without slices whose end is
+    /// lost.
     slices: HashMap<String, (u64, u64)>,
-    /// Slices that ended with what was around them: label and begin, and their time.
+    /// Slices that ended together with the slice around them: label and begin, and their time.
     cut: HashMap<(String, u64), u64>,
-    /// Of each thread: its state, and since when.
+    /// For each thread its state, and since when.
     states: HashMap<u64, (State, u64)>,
     /// Time running, ready, asleep.
     spent: [u64; 3],
-    /// Of each thread's track, and those below it: the system's id.
+    /// For each thread's track, and those below it, the system's id.
     threads: HashMap<Track, u64>,
-    /// Of each call that woke: the thread.
+    /// For each call that woke another thread, its thread.
     wakers: HashMap<u64, u64>,
-    /// Waits that were ended: by which call, and the thread that waited.
+    /// Waits that were ended: the call that ended it, and the thread that waited.
     woken: Vec<(u64, u64)>,
     instants: HashMap<String, u64>,
     samples: u64,
 }
 
-/// Of a poll, or of a part of a task's or a future's life: other words than of a region there.
+/// A label as text, so that a poll, or a state of a task or future, differs from a region of that
+/// name.
 fn label(mark: &Mark<'_>) -> String {
     let is_of_life = |arrow: &Arrow| matches!(arrow, Arrow::Task(_) | Arrow::Future(_));
     match mark.label {
@@ -59,7 +61,7 @@ fn label(mark: &Mark<'_>) -> String {
     }
 }
 
-/// In words, how something ended that did not end as it should.
+/// The detail that says how a slice ended that did not end in order.
 fn ended<'d>(details: &[Detail<'d>]) -> Option<&'d str> {
     details.iter().find_map(|detail| match *detail {
         Detail::Word("ended", how) => Some(how),
@@ -87,7 +89,7 @@ impl Sums {
         assert!(track.0 < self.tracks, "S3: {track:?} was made");
     }
 
-    /// From which thread to which arrows lead that are wakes, and how many.
+    /// Number of arrows of wakes, by the threads from and to which they lead.
     fn wakes(&self) -> BTreeMap<(u64, u64), u64> {
         let mut wakes = BTreeMap::new();
         for (call, waiter) in &self.woken {
@@ -107,7 +109,7 @@ impl Sums {
     }
 
     fn finish(&mut self, end: u64) {
-        // What has no end of its own ended with what was around it.
+        // A slice without an end of its own ended with the slice around it.
         for ((label, _), nanos) in std::mem::take(&mut self.cut) {
             self.add_slice(label, nanos);
         }
@@ -251,7 +253,7 @@ fn of_a_damaged_machine_the_picture_shows_what_the_report_counts() {
             let of = [of.running.0 + of.in_calls.0, of.ready.0, of.blocked().0];
             times.iter_mut().zip(of).for_each(|(sum, of)| *sum += of);
         }
-        // Behind a CPU's lost batch only the next switch says what there was, too late to draw.
+        // After a lost batch of a CPU, only the next switch says what happened, too late to draw.
         let is_cpu = |it: &Finding| it.thread.is_some_and(|thread| thread.as_cpu().is_some());
         if summary.findings.iter().any(is_cpu) {
             let unknown: u64 = lives.threads.iter().map(|life| life.times.unknown.0).sum();
@@ -265,7 +267,7 @@ fn of_a_damaged_machine_the_picture_shows_what_the_report_counts() {
             let name = group.call.info().expect("a known call").name;
             assert_eq!(sums.slices[name], (group.count, group.total.0), "seed {seed}: {name}");
         }
-        // Where nothing is known of a wait but its end, only the picture has its wake.
+        // If only the end of a wait is known, only the picture has its wake.
         let shown = sums.wakes();
         for (of, count) in wakers(&lives) {
             assert!(shown.get(&of).is_some_and(|it| *it >= count), "seed {seed}: {of:?}");
@@ -288,7 +290,7 @@ fn interleaved(seed: u64) -> Vec<u8> {
         let thread = random.below(2) as usize;
         now += 1 + random.below(20);
         let (id, open) = (thread as u32 + 1, &mut open[thread]);
-        // None of them is open twice: time counts once.
+        // No region is open twice, so that its time counts once.
         let site = 1 + random.below(12) as u32;
         if step < 350 && random.below(2) == 0 && open.iter().all(|(it, _)| *it != site) {
             trace.begin(id, site, now);
@@ -317,7 +319,7 @@ fn regions_that_end_in_another_order_have_their_own_times_in_the_picture() {
     }
 }
 
-/// Who woke whom, and how often, as the report has it.
+/// Which thread woke which, and how often, according to the report.
 fn wakers(lives: &Lives) -> BTreeMap<(u64, u64), u64> {
     let mut wakers = BTreeMap::new();
     for group in &lives.waits.by_thread {

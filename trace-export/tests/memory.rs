@@ -1,4 +1,4 @@
-//! What an export costs in memory: nothing per event, and nothing for ids that are great.
+//! The memory that an export takes: none per event, and no more for huge ids.
 
 use std::io::sink;
 
@@ -16,7 +16,7 @@ use trace_format::value::{Text, Values};
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
-/// The most bytes at once, from opening a trace to the end of its export.
+/// Peak memory in bytes, from opening a trace to the end of its export.
 fn cost(bytes: &[u8]) -> usize {
     let _profiler = dhat::Profiler::builder().testing().build();
     let file = TraceFile::open(bytes).expect("a trace");
@@ -27,10 +27,10 @@ fn cost(bytes: &[u8]) -> usize {
     dhat::HeapStats::get().max_bytes
 }
 
-/// How many of each there are in a trace of [`of_ids`].
+/// Number of things of each kind in a trace of [`of_ids`].
 const IDS: u64 = 200;
 
-/// One of everything that has an id, many times: these are small, or up to the greatest.
+/// A trace with everything that has an id, many times, with small or with huge ids.
 fn of_ids(are_great: bool) -> Vec<u8> {
     let id = |n: u64, greatest: u64| if are_great { greatest - n } else { n };
     let mut trace = TraceBuilder::started(Compression::None);
@@ -78,10 +78,10 @@ fn of_events(count: u64) -> Vec<u8> {
 #[test]
 fn memory_follows_the_contents_and_not_their_numbers() {
     let (low, great) = (cost(&of_ids(false)), cost(&of_ids(true)));
-    // What threads did in regions lies in an array by call site, of 65,536 places of 64 bytes at
-    // most. A list of anything else by id would be at least 16 MB.
+    // What threads did in regions is in an array by call site, of at most 65,536 entries of 64
+    // bytes. A list of anything else by id would take at least 16 MB.
     assert!(great <= low + (6 << 20), "{great} bytes, and {low} with low ids");
     let (few, many) = (cost(&of_events(10_000)), cost(&of_events(100_000)));
-    // The list of batches is all that grows.
+    // Only the list of batches grows.
     assert!(many <= few + (200 << 10), "{many} bytes for 300,000 events, {few} for 30,000");
 }

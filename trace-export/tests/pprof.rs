@@ -45,10 +45,10 @@ fn pprof_gets_stacks_innermost_first_with_threads_and_both_weights() {
     let samples: BTreeSet<_> = profile.sample.iter().map(sample).collect();
     let locked =
         ["std::sync::Mutex<T>::lock:3", "app::lock:4", "app::work<[u8; 4]>:5", "app::main:6"];
-    // The word behind the end of the stack is no function.
+    // The word after the end of the stack is no function.
     let unknown = ["libapp.so+0x50:0"];
     let expected = [
-        // Once the recorder is out of the way both stacks of the worker are one.
+        // Without the recorder's functions, both stacks of the worker are equal.
         ("worker", locked.as_slice(), [4, 4_000_000]),
         ("main", locked.as_slice(), [2, 2_000_000]),
         ("main", unknown.as_slice(), [1, 500_000]),

@@ -1,10 +1,11 @@
-//! What a trace over HTTP costs a server that is busy, beside one to a file:
+//! What a trace over HTTP costs a busy server, compared with a trace to a file:
 //! `cargo bench -p trace-http --bench fetched`.
 //!
-//! The server, and the process that loads it, are those of `benches/echo`. Stretches without a
-//! trace, with one to a file, and with one that another process fetches over HTTP, into a file as
-//! well, go by turns; so a machine that slows down slows all. Each stretch is from the request for
-//! the trace to its last byte. Compared are neighbours, and medians told.
+//! The server, and the process that loads it, are those of `benches/echo`. Three kinds of stretches
+//! take turns: without a trace, with a trace to a file, and with a trace that another process
+//! fetches over HTTP into a file. So a machine that slows down slows all three. A stretch lasts
+//! from the request for the trace to its last byte. The bench compares neighbouring stretches and
+//! prints medians.
 
 #[path = "../../benches/echo/load.rs"]
 mod load;
@@ -25,7 +26,7 @@ use trace_http::Config;
 #[global_allocator]
 static HEAP: exectrace::Heap = exectrace::Heap::system();
 
-/// The process that fetches is this program again, with the address and a path here.
+/// The process that fetches is this program again; this variable has the address and a path.
 const FETCH: &str = "EXECTRACE_FETCH";
 
 const SECONDS: f64 = 5.0;
@@ -52,7 +53,8 @@ fn main() {
     }
 }
 
-/// Gets a trace as it comes, the head of the answer with it. Of HTTP/1.0, so without pieces.
+/// Writes the answer to a file as it comes, with its head. Asks by HTTP/1.0, so the body is not
+/// chunked.
 fn fetch(words: &str) {
     let (address, path) = words.split_once(' ').expect("the parent gives both");
     let (page, path) = path.split_once(' ').expect("the parent gives both");
@@ -63,7 +65,7 @@ fn fetch(words: &str) {
     io::copy(&mut stream, &mut file).expect("it is sent, and there is room");
 }
 
-/// What is measured, with what.
+/// The server, its load, and the length of a stretch.
 struct Bench<'a> {
     loaded: &'a Loaded,
     options: Options,
@@ -72,7 +74,8 @@ struct Bench<'a> {
     listener: trace_http::Listener,
 }
 
-/// Of each row: how many requests, of those without a trace; bytes and losses of all traces.
+/// One row of the result: requests as a share of those without a trace; bytes and losses of all
+/// traces.
 #[derive(Debug, Default)]
 struct Row {
     ratios: Vec<f64>,
@@ -92,7 +95,7 @@ impl<'a> Bench<'a> {
         let mut plain = vec![self.requests(|| self.wait())];
         let (mut file, mut fetched) = (Row::default(), Row::default());
         let mut beside = Row::default();
-        // Who is first changes, for what drifts would favour one of them.
+        // The order alternates, because a drift would favour the one that is always first.
         for round in 0..rounds {
             for is_fetched in [round % 2 == 0, round % 2 == 1] {
                 let path = self.folder.path().join("out");
@@ -145,7 +148,7 @@ impl<'a> Bench<'a> {
 }
 
 impl Row {
-    /// A trace that was written, which has to be whole. It may stand behind an answer's head.
+    /// Adds up a written trace, which must be whole. The head of an answer may precede it.
     fn add(&mut self, path: &Path) {
         let bytes = std::fs::read(path).expect("it is there");
         let end = bytes.windows(4).position(|it| it == b"\r\n\r\n").map_or(0, |at| at + 4);
@@ -171,7 +174,7 @@ impl Row {
     }
 }
 
-/// Of some, which are put in order.
+/// The median of the values; sorts them.
 fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]

@@ -1,7 +1,8 @@
-//! The pages of a program that was built without the recorder, over real sockets: each says so.
+//! The pages of a program that was built without the recorder, over real sockets: each page says
+//! that it cannot record.
 //!
-//! `cargo test -p trace-http-off`, alone: with other packages the recorder is there, and the pages
-//! have to serve.
+//! `cargo test -p trace-http-off`, alone: together with other packages the recorder is compiled in,
+//! and the pages must serve.
 
 #[path = "../tests/common/mod.rs"]
 mod common;
@@ -27,7 +28,8 @@ fn listen(config: Config) -> Listener {
     serve("127.0.0.1:0", config).expect("a port is free")
 }
 
-/// That it records nothing, and what would help; or whatever else, where it does record.
+/// Checks that the answer says that nothing is recorded, and what would help. If the recorder is
+/// compiled in, any other status is right.
 fn check(page: &str, answer: &Answer) {
     assert_eq!(answer.status == 501, !COMPILED_IN, "{page}: {}", answer.text());
     if answer.status == 501 {
@@ -59,7 +61,7 @@ fn a_flight_recorder_that_is_none_changes_nothing() {
     check("block", &get(listener.address(), "/debug/pprof/block?from=snapshot"));
 }
 
-/// Whoever may not ask is not told either.
+/// A client that is not served does not learn that nothing is recorded.
 #[test]
 fn strangers_are_refused_first() {
     let listener = listen(Config::new().token("secret"));

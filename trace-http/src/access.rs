@@ -1,11 +1,16 @@
-//! Who is served: from where, under which name, on whose behalf, with which token, and how many.
+//! Which requests are served: by the client's address, the name it asked for, the page that sent
+//! it, its token, and the number of requests at once.
 //!
-//! A browser on this machine, or on one that reaches it, runs pages of anybody. One whose name was
-//! rebound to this machine is recognised by `Host`; one that sends requests to another site by
-//! `Origin`, `Sec-Fetch-Site` or `Referer`. Both are refused in every configuration. A proxy on
-//! this machine makes everybody a neighbour, and is recognised by the headers it adds.
+//! A browser on this machine, or on one that can reach it, runs pages of any site. A page whose
+//! name was rebound to this machine is recognised by `Host`, a page that sends requests to another
+//! site by `Origin`, `Sec-Fetch-Site` or `Referer`. Both are refused in every configuration. Behind
+//! a proxy on this machine, every client has a local address; such a proxy is recognised by the
+//! headers it adds.
 //!
-//! Elsewhere: hosts, and which of them are this program's own (`host`); wrong tokens (`guesses`).
+//! Elsewhere: hosts, and which of them are this program's own (`host`); counting wrong tokens
+//! (`guesses`).
+//!
+//! Long with its tests, which try each rule in every configuration.
 
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -29,18 +34,18 @@ use crate::guesses::{Guesses, Verdict};
 use crate::host::{self, Host, OwnNames};
 use crate::refusal::Refusal;
 
-/// What proxies add, and how their own names for more of it begin.
+/// Headers that proxies add. Some use names of their own, which begin with [`PROXIED_BEGIN`].
 const PROXIED: [&str; 5] = ["forwarded", "x-real-ip", "via", "true-client-ip", "cf-connecting-ip"];
 const PROXIED_BEGIN: &str = "x-forwarded-";
 
-/// What is not to be believed of an answer that is a file.
+/// Headers of every answer: a browser must not cache it, guess its type, or send a referrer.
 const HEADERS: [(HeaderName, &str); 3] = [
     (header::CACHE_CONTROL, "no-store"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
 ];
 
-/// Who is served. Not to be printed: it has the token.
+/// Which requests are served. Has no `Debug`, because it has the token.
 pub(crate) struct Access {
     token: Option<String>,
     guesses: Guesses,
@@ -65,11 +70,11 @@ impl Access {
     fn check(&self, request: &Request) -> Result<(), Refusal> {
         let headers = request.headers();
         let Some(host) = host::asked(request.uri(), headers) else {
-            let text = "`Host` is missing, no name, or another than the address has";
+            let text = "`Host` is missing, is no name, or differs from the address";
             return Err(forbidden(text));
         };
         if !self.own_names.has(&host) {
-            let text = "not served under this name, which another site's page may have led here: \
+            let text = "this program is not served under this name, which may be another site's: \
                         ask for localhost or an address, or list the name with Config::host";
             return Err(forbidden(text));
         }
@@ -77,7 +82,7 @@ impl Access {
             check_local(request)?;
         }
         if !self.own_names.has_forwarded(headers) {
-            let text = "a proxy was asked under a name that is not served here: list the name with \
+            let text = "a proxy was asked for a name that is not served here: list the name with \
                         Config::host";
             return Err(forbidden(text));
         }
@@ -86,7 +91,7 @@ impl Access {
     }
 
     fn check_token(&self, request: &Request, token: &str) -> Result<(), Refusal> {
-        // A browser asks without one first; that is no guess.
+        // A browser first asks without a token; that is no guess.
         let verdict = sent_token(request.headers()).map_or(Verdict::Wrong, |sent| {
             let is_right = || !token.is_empty() && bool::from(sent.ct_eq(token.as_bytes()));
             self.guesses.check(peer(request).map(|peer| peer.ip()), Instant::now(), is_right)
@@ -100,8 +105,8 @@ impl Access {
             Verdict::TooMany(left) => {
                 let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
                 let text = format!(
-                    "too many wrong tokens from this address: for {seconds} s none is looked at, \
-                     not even the right one"
+                    "rejected: too many wrong tokens from this address; for {seconds} s even the \
+                     right one is rejected"
                 );
                 Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, text).again_after(seconds))
             }
@@ -109,7 +114,7 @@ impl Access {
     }
 }
 
-/// Stands before every page.
+/// Checks every request before a page gets it.
 pub(crate) async fn guard(
     State(access): State<Arc<Access>>,
     request: Request,
@@ -136,7 +141,7 @@ fn admit(access: &Access, request: &Request) -> Result<OwnedSemaphorePermit, Ref
     })
 }
 
-/// A request's place is taken until the last of its answer is sent.
+/// The body of an answer; holds the request's place until its last byte is sent.
 struct Served {
     inner: Body,
     _place: OwnedSemaphorePermit,
@@ -162,7 +167,7 @@ impl HttpBody for Served {
     }
 }
 
-/// Who asks, if the server tells.
+/// The client's address, if the server adds it to the request.
 fn peer(request: &Request) -> Option<SocketAddr> {
     request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer)
 }
@@ -170,8 +175,8 @@ fn peer(request: &Request) -> Option<SocketAddr> {
 fn check_local(request: &Request) -> Result<(), Refusal> {
     let Some(peer) = peer(request) else {
         return Err(forbidden(
-            "who asks is not known here: serve with into_make_service_with_connect_info, or set a \
-             token, or allow_remote(true)",
+            "the client's address is not known: serve with into_make_service_with_connect_info, or \
+             set a token, or allow_remote(true)",
         ));
     };
     let address: IpAddr = peer.ip().to_canonical();
@@ -181,14 +186,15 @@ fn check_local(request: &Request) -> Result<(), Refusal> {
     let mut names = request.headers().keys().map(HeaderName::as_str);
     if names.any(|name| PROXIED.contains(&name) || name.starts_with(PROXIED_BEGIN)) {
         return Err(forbidden(
-            "this came through a proxy, so from anywhere: set a token, or allow_remote(true)",
+            "the request came through a proxy, so the client may be anywhere: set a token, or \
+             allow_remote(true)",
         ));
     }
     Ok(())
 }
 
-/// Refuses what another site's page asks for. Browsers say so by one of three headers: which one
-/// depends on their age, the method, and whether the connection is secure.
+/// Refuses requests from pages of other sites. A browser names the page in one of three headers,
+/// depending on the browser's age, the method, and whether the connection is secure.
 fn check_page(headers: &HeaderMap, host: &Host) -> Result<(), Refusal> {
     let is_own = |page: &HeaderValue| {
         page.to_str().ok().and_then(Host::of_page).is_some_and(|page| page == *host)
@@ -198,15 +204,15 @@ fn check_page(headers: &HeaderMap, host: &Host) -> Result<(), Refusal> {
     if pages.all(is_own) && sites.all(|site| site == "same-origin" || site == "none") {
         return Ok(());
     }
-    Err(forbidden("another site's page asks for this, and is not served"))
+    Err(forbidden("refused: another site's page sent this request"))
 }
 
 fn forbidden(text: &str) -> Refusal {
     Refusal::new(StatusCode::FORBIDDEN, text)
 }
 
-/// What was sent as a token, if anything was. Comparing takes as long for any of the right length;
-/// that length is no secret.
+/// The token in the request, if there is one. Comparing takes the same time for every token of the
+/// right length; the length is no secret.
 fn sent_token(headers: &HeaderMap) -> Option<Vec<u8>> {
     let sent = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, rest) = sent.split_once(' ')?;
@@ -293,7 +299,7 @@ mod tests {
             for name in
                 ["evil.test", "evil.test:80", "service.test.evil.test", "localhost.evil.test"]
             {
-                // All that a browser sends for such a page is in order, the name excepted.
+                // Everything that a browser sends for such a page is right, except for the name.
                 let origin = format!("http://{name}");
                 let headers = [
                     ("host", name),

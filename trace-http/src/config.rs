@@ -1,4 +1,4 @@
-//! What can be said about the pages before they are served.
+//! The configuration of the pages.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use exectrace::{FlightRecorder, Options};
 
-/// Nobody waits for longer; times can be added without a thought.
+/// Maximum of every time limit; so adding times cannot overflow.
 const TIMEOUT_MAX: Duration = Duration::from_secs(3_600);
 
-/// Who may ask, and for how much. The defaults suit production.
+/// Who may ask, and how much a request may record. The defaults suit production.
 #[derive(Clone)]
 #[must_use = "a configuration does nothing until something is served with it"]
 pub struct Config {
@@ -46,7 +46,7 @@ impl Default for Config {
     }
 }
 
-/// A token is not for logs.
+/// Prints no token, because the text may go to a log.
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
@@ -72,57 +72,58 @@ impl Config {
         Self::default()
     }
 
-    /// Whose last seconds `snapshot` and `?from=snapshot` are.
+    /// The flight recorder that `snapshot` and `?from=snapshot` read.
     pub fn recorder(mut self, recorder: Arc<FlightRecorder>) -> Self {
         self.recorder = Some(recorder);
         self
     }
 
-    /// What is recorded, and how. While a flight recorder runs, its options hold.
+    /// What is recorded, and how. While a flight recorder runs, its own options apply instead.
     pub fn options(mut self, options: Options) -> Self {
         self.options = options;
         self
     }
 
-    /// Only who has this token is served, from anywhere: `Authorization: Bearer TOKEN`, or as the
-    /// password of any user, which is what `go tool pprof http://:TOKEN@host/..` and browsers send.
-    /// Use TLS, or a tunnel, where others listen. An empty token is nobody's. A good one is 128
-    /// bits of chance; [`Config::guesses_max`] is there for the others.
+    /// Serves only clients that send this token, from any address: as
+    /// `Authorization: Bearer TOKEN`, or as the password of any user, which is what
+    /// `go tool pprof http://:TOKEN@host/..` and browsers send. Use TLS or a tunnel if others can
+    /// read the traffic. With an empty token nobody is served. A good token has 128 random bits;
+    /// [`Config::guesses_max`] protects weaker ones.
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.token = Some(token.into());
         self
     }
 
-    /// How many wrong tokens an address may send within a while: 10 within 60 s unless told
-    /// otherwise; at least 1, within 1 ms to an hour. Then all of its tokens are refused unheard,
-    /// even the right one, with 429 and `Retry-After`, until the while since its first wrong one
-    /// is over. Others are served as before: nobody is locked out by a stranger, except by one of
-    /// the same address, as that of a proxy. Half an address of IPv6 counts, and all that a router
-    /// knows no address of count as one.
+    /// Maximum number of wrong tokens from one address within a time; by default 10 within 60 s. At
+    /// least 1, and within 1 ms to an hour. After that, requests from the address are rejected with
+    /// 429 and `Retry-After`, even with the right token, until the time since its first wrong token
+    /// is over. Other addresses are served as before. Clients behind one proxy share an address, so
+    /// one of them can lock out the others. Of an IPv6 address the first half counts. All clients
+    /// whose address the router does not know count as one.
     pub fn guesses_max(mut self, wrong: u32, within: Duration) -> Self {
         self.guesses_max = wrong.max(1);
         self.guesses_within = within.clamp(Duration::from_millis(1), TIMEOUT_MAX);
         self
     }
 
-    /// Whether others than this machine are served without a token. Anybody who can reach the port
-    /// then sees what the program does, and can make it record. Web pages of other sites are still
-    /// refused; for that a request must name an address of the machine, `localhost`, or a name
-    /// listed with [`Config::host`].
+    /// Whether clients on other machines are served without a token. Then anybody who can reach the
+    /// port sees what the program does, and can make it record. Web pages of other sites are still
+    /// refused: a request must name an IP address, `localhost`, or a name listed with
+    /// [`Config::host`].
     pub fn allow_remote(mut self, allow: bool) -> Self {
         self.allow_remote = allow;
         self
     }
 
-    /// Lists one more name under which the pages are served, as it stands in `Host`: that of the
-    /// machine, of a virtual host, or of a proxy. Ports and case do not matter; names below it are
-    /// not included; an international name is listed in its `xn--` form.
+    /// Adds a name under which the pages are served, as it stands in `Host`: the name of the
+    /// machine, of a virtual host, or of a proxy. Ports and case do not matter; subdomains are not
+    /// included; give an international name in its `xn--` form.
     ///
-    /// `localhost` and addresses need not be listed: all addresses with a token or
-    /// [`Config::allow_remote`], else those of the loopback interface. Every other name is refused
-    /// with 403, also with the right token, for it may be another site's whose owner let it lead
-    /// here (DNS rebinding). A proxy that sends `X-Forwarded-Host` or `Forwarded: host=` must have
-    /// been asked under a listed name as well.
+    /// `localhost` and IP addresses need not be listed: all IP addresses with a token or
+    /// [`Config::allow_remote`], otherwise those of the loopback interface. A request for any other
+    /// name is refused with 403, even with the right token, because another site's owner may have
+    /// pointed that name at this machine (DNS rebinding). If a proxy sends `X-Forwarded-Host` or
+    /// `Forwarded: host=`, that name must be listed, too.
     ///
     /// ```
     /// let config = trace_http::Config::new().allow_remote(true).host("service.internal.example");
@@ -133,37 +134,37 @@ impl Config {
         self
     }
 
-    /// The most seconds that one request may record: 60 unless told otherwise, at least 1.
+    /// Maximum number of seconds that one request may record; 60 by default, at least 1.
     pub fn seconds_max(mut self, seconds: u32) -> Self {
         self.seconds_max = seconds.max(1);
         self
     }
 
-    /// A recording that has so many bytes is ended, as if its time was over; 256 MiB unless told
-    /// otherwise, at least 64 KiB. What threads hold then, at most [`Options::memory_max`], comes
-    /// on top. A trace is passed on as it is written; a profile's is kept until it is read, so the
-    /// bound of it is 64 MiB in any case.
+    /// Number of bytes after which a recording ends as if its time were over; 256 MiB by default,
+    /// at least 64 KiB. The events that threads hold at that moment, at most
+    /// [`Options::memory_max`], are added. A trace is sent as it is written. The trace of a profile
+    /// is kept in memory until it is read, so its limit is never above 64 MiB.
     pub fn bytes_max(mut self, bytes: u64) -> Self {
         self.bytes_max = bytes.max(64 << 10);
         self
     }
 
-    /// The most requests at once; 8 unless told otherwise, at least 1.
+    /// Maximum number of requests at once; 8 by default, at least 1.
     pub fn requests_max(mut self, requests: usize) -> Self {
         self.requests_max = requests.clamp(1, 1 << 16);
         self
     }
 
-    /// How long a client may take for its request: of the listener for the head, everywhere for the
-    /// body. 5 s unless told otherwise.
+    /// Maximum time in which a client must send its request; 5 s by default. It limits the body,
+    /// and for requests to [`serve`](crate::serve) also the head.
     pub fn read_timeout(mut self, time: Duration) -> Self {
         self.read_timeout = time.min(TIMEOUT_MAX);
         self
     }
 
-    /// How long a client may take nothing of a trace, once 4 MiB wait for it, before the recording
-    /// is ended: 5 s unless told otherwise. Until then a flight recorder waits, too. Once the time
-    /// of the recording is over, what is left of it may take twelve times as long in all.
+    /// How long a client may read nothing while 4 MiB of a trace wait for it; 5 s by default. After
+    /// that the recording ends. Until then a flight recorder waits, too. Once the time of the
+    /// recording is over, the client may take twelve times as long in total for the rest.
     pub fn stall_timeout(mut self, time: Duration) -> Self {
         self.stall_timeout = time.min(TIMEOUT_MAX);
         self

@@ -1,4 +1,4 @@
-//! Why a port of one's own was not to be had.
+//! Why [`serve`](crate::serve) could not open its port.
 
 use std::error::Error;
 use std::fmt;
@@ -17,7 +17,7 @@ pub struct ServeError {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ServeErrorKind {
-    /// Others than this machine could ask, and neither a token was given nor `allow_remote`.
+    /// Other machines can reach the address, and neither a token nor `allow_remote` was given.
     Remote,
     /// The address can't be bound.
     Bind(io::Error),

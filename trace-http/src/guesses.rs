@@ -1,30 +1,30 @@
-//! Wrong tokens, counted by who sends them, so that nobody finds the right one by trying.
+//! Counts wrong tokens by the client's address, so that nobody finds the right one by trying.
 //!
-//! An address that sent too many within a while is refused until that while is over, unheard: were
-//! the right token told from a wrong one meanwhile, guessing would go on. Only that address is, so
-//! a stranger elsewhere locks nobody out. One whose network is its own has many addresses of IPv6,
-//! so their first half counts.
+//! After too many wrong tokens within a time, requests from that address are rejected until the
+//! time is over. Their tokens are not compared: if the right one were accepted meanwhile, guessing
+//! could go on. Only that address is rejected, so nobody can lock out clients elsewhere. The owner
+//! of an IPv6 network has many addresses, so their first half counts.
 //!
-//! The table has a bound. Once it is full of addresses that all guess, which is an attack by
-//! many, newcomers that guess count as one.
+//! The table has a limit. Once it is full of addresses that guess (an attack from many addresses),
+//! all further addresses that guess count as one.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Addresses that are counted apart.
+/// Maximum number of addresses that are counted separately.
 const PEERS_MAX: usize = 1_024;
 
-/// Who counts as one.
+/// Clients that are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Peer {
     V4(Ipv4Addr),
-    /// The first half of an address.
+    /// The first half of an IPv6 address.
     V6([u16; 4]),
-    /// A router was not told who asks.
+    /// All clients whose address the router does not know.
     Unknown,
-    /// There is no more room to tell apart.
+    /// All clients that came when the table was full.
     Newcomer,
 }
 
@@ -41,23 +41,23 @@ impl Peer {
     }
 }
 
-/// What somebody has sent since the first wrong one.
+/// The wrong tokens of one peer.
 #[derive(Clone, Copy, Debug)]
 struct Wrong {
     count: u32,
     since: Instant,
 }
 
-/// What became of a token.
+/// The result of checking a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Right,
     Wrong,
-    /// It was not looked at, and will not be for so long.
+    /// It was not compared; ask again after this time.
     TooMany(Duration),
 }
 
-/// Who sent wrong tokens lately.
+/// The peers that sent wrong tokens lately.
 #[derive(Debug)]
 pub(crate) struct Guesses {
     count_max: u32,
@@ -70,10 +70,10 @@ impl Guesses {
         Self { count_max, within, wrong: Mutex::default() }
     }
 
-    /// Looks at a token, unless whoever sends it has sent too many wrong ones.
+    /// Checks a token, unless its sender has sent too many wrong ones.
     ///
-    /// - `is_right`: looks at it. Nobody else's is looked at meanwhile, or many at once would get
-    ///   more guesses than there are.
+    /// - `is_right`: compares the token. It runs under the lock: otherwise many requests at once
+    ///   would get more guesses than allowed.
     pub(crate) fn check(
         &self,
         from: Option<IpAddr>,
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_are_refused_unheard_until_the_while_is_over() {
+    fn too_many_are_refused_without_comparing_until_the_time_is_over() {
         let (guesses, begin) = (Guesses::new(3, WHILE), Instant::now());
         let peer = address("192.0.2.1");
         let at = |seconds| begin + Duration::from_secs(seconds);
@@ -124,9 +124,9 @@ mod tests {
                 if second < 2 { Verdict::Right } else { Verdict::TooMany(Duration::from_secs(58)) }
             );
         }
-        let unheard = || panic!("it is not looked at");
+        let not_compared = || panic!("it is not looked at");
         let left = Verdict::TooMany(Duration::from_secs(1));
-        assert_eq!(guesses.check(peer, at(59), unheard), left);
+        assert_eq!(guesses.check(peer, at(59), not_compared), left);
         assert_eq!(guesses.check(peer, at(60), || false), Verdict::Wrong);
         assert_eq!(guesses.check(peer, at(60), || true), Verdict::Right, "it counts anew");
     }

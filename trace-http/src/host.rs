@@ -1,12 +1,12 @@
-//! Under which name a request was sent, and which names are this program's own.
+//! The name that a request asks for, and the names that are this program's own.
 //!
-//! A *rebound* name belongs to another site, whose owner lets it lead to this machine once a
-//! browser has loaded its page. The browser then takes the pages here for pages of that site:
-//! `Origin` and `Sec-Fetch-Site` are in order, and only the name tells. So a name is served if the
-//! operator listed it, or if nobody can rebind it: an address, which is looked up nowhere, and
-//! `localhost`. That holds for everybody who may ask, with a token or without.
+//! A *rebound* name belongs to another site, whose owner points it at this machine once a browser
+//! has loaded that site's page. The browser then takes the pages here for pages of that site:
+//! `Origin` and `Sec-Fetch-Site` look right, and only the name differs. So a name is served if the
+//! operator listed it, or if nobody can rebind it: an IP address, which is never looked up, and
+//! `localhost`. This rule applies to every client, with a token or without.
 //!
-//! Elsewhere: who may ask, and on behalf of which page (`access`).
+//! Elsewhere: which clients may ask, and from which pages (`access`).
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -18,7 +18,7 @@ const OWN_NAME: &str = "localhost";
 /// Longest name that DNS allows.
 const NAME_BYTES_MAX: usize = 253;
 
-/// What proxies tell of the name that they were asked under.
+/// The header in which a proxy passes on the name that it was asked for.
 const FORWARDED_HOST: &str = "x-forwarded-host";
 
 /// A name or an address, and a port, as in `Host`.
@@ -37,13 +37,13 @@ enum Name {
 }
 
 impl Host {
-    /// `None` unless it is a name or an address, with a port or without. The user of
-    /// `user@localhost` is no part of a host.
+    /// Parses a name or an address, with or without a port; `None` for anything else. The user in
+    /// `user@localhost` is not part of a host.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (name, port) = if let Some(rest) = text.strip_prefix('[') {
             let (address, rest) = rest.split_once(']')?;
             let port = if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) };
-            // The zone of `fe80::1%eth0` says which way the address is reached.
+            // The zone in `fe80::1%eth0` names an interface, not another address.
             let address = address.split_once('%').map_or(address, |(address, _zone)| address);
             (Name::Address(IpAddr::V6(address.parse::<Ipv6Addr>().ok()?)), port)
         } else {
@@ -89,7 +89,7 @@ pub(crate) fn asked(uri: &Uri, headers: &HeaderMap) -> Option<Host> {
         (Some(host), None, None) => parse(host),
         // HTTP/2 has no `Host`.
         (None, None, Some(host)) => host,
-        // Who asks a proxy for one host and names another means mischief.
+        // A request that names two different hosts is an attack on a proxy.
         (Some(host), None, Some(other)) => parse(host).filter(|host| Some(host) == other.as_ref()),
         _ => None,
     }
@@ -102,12 +102,13 @@ fn parse(value: &HeaderValue) -> Option<Host> {
 /// The names under which this program is served.
 pub(crate) struct OwnNames {
     listed: Vec<Name>,
-    /// Only addresses of this machine itself are its own.
+    /// True if of all IP addresses only those of the loopback interface count as own.
     only_loopback: bool,
 }
 
 impl OwnNames {
-    /// - `listed`: what [`crate::Config::host`] was given; what is no name matches nothing.
+    /// - `listed`: the texts given to [`crate::Config::host`]; a text that is no name matches
+    ///   nothing.
     pub(crate) fn new(listed: &[String], only_loopback: bool) -> Self {
         let name = |text: &String| Host::parse(text.trim()).map(|host| host.name);
         Self { listed: listed.iter().filter_map(name).collect(), only_loopback }
@@ -121,8 +122,8 @@ impl OwnNames {
         is_safe || self.listed.contains(&host.name)
     }
 
-    /// Whether a proxy was asked under names that are all this program's own, or tells of none:
-    /// the proxy's own `Host` would hide another.
+    /// Whether all names that proxies were asked for, as far as they pass them on, are this
+    /// program's own. The proxy's own `Host` could hide another name.
     pub(crate) fn has_forwarded(&self, headers: &HeaderMap) -> bool {
         let mut listed = headers.get_all(FORWARDED_HOST).iter();
         let mut standard = headers.get_all(header::FORWARDED).iter();
@@ -225,7 +226,7 @@ mod tests {
             "a.service.test",
             "service.test.evil.test",
             "192.0.2.1.evil.test",
-            // Which address that is, every program decides for itself.
+            // Programs disagree on which address this is.
             "2130706433",
             "0x7f.0.0.1",
             "127.1",

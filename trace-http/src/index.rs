@@ -1,4 +1,4 @@
-//! The page for people: what there is, in links and commands.
+//! The page for people: links and commands for all that is served.
 
 use axum::extract::{RawQuery, State};
 use axum::http::header;
@@ -10,13 +10,13 @@ use crate::refusal::Refusal;
 use crate::routes::Shared;
 use crate::trace::program;
 
-/// Needs nothing else, from nowhere.
+/// The page loads no other file.
 const PAGE: &str = include_str!("index.html");
 
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; \
                       frame-ancestors 'none'; base-uri 'none'";
 
-/// Links are relative: the page does not know under which prefix it lies.
+/// Links are relative, because the page does not know its prefix.
 pub(crate) async fn page(
     State(config): State<Shared>,
     RawQuery(query): RawQuery,

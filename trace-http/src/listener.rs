@@ -1,7 +1,8 @@
-//! A port of one's own: a thread, a runtime of tokio's on it, and limits of time on everybody.
+//! The crate's own port: one thread with a tokio runtime, and time limits for every connection.
 //!
-//! One request per connection. A head that does not come, an answer that is not taken, and
-//! connections beyond a number end or wait, so a slow client takes a place for a bounded time.
+//! A connection serves one request. It ends if the head does not arrive or the answer is not read
+//! in time; connections beyond a maximum wait. So a slow client holds a place only for a limited
+//! time.
 
 use std::fmt;
 use std::io;
@@ -23,19 +24,20 @@ use crate::config::Config;
 use crate::error::{ServeError, ServeErrorKind};
 use crate::routes::routes;
 
-/// More wait to be accepted.
+/// Maximum number of connections served at once; more wait to be accepted.
 const CONNECTIONS_MAX: usize = 128;
 
-/// What a request's head may take.
+/// Maximum size of a request's head.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 
-/// What a request may take beside the seconds it asks for: the head, names of functions, sending.
+/// Maximum time of a request in addition to the seconds it asks for: for the head, the names of
+/// functions, and sending.
 const REST: Duration = Duration::from_secs(120);
 
-/// Between two attempts while no connection can be accepted, for want of descriptors.
+/// Time between two attempts while no connection can be accepted because descriptors are used up.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A port that serves the pages. Dropping it closes it, and ends what is recorded for it.
+/// A port that serves the pages. Dropping it closes the port, and ends recordings for its clients.
 #[must_use = "dropping a listener closes it"]
 pub struct Listener {
     address: SocketAddr,
@@ -50,7 +52,7 @@ impl fmt::Debug for Listener {
 }
 
 impl Listener {
-    /// Where it listens; tells the port if 0 was asked for.
+    /// The address it listens on, with the real port if 0 was given.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -65,7 +67,7 @@ impl Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         drop(self.stop.take());
-        // It has no more to say if it panicked.
+        // The result only says whether the thread panicked, which its message already said.
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }
@@ -74,8 +76,8 @@ impl Drop for Listener {
 ///
 /// # Errors
 /// [`ServeErrorKind::Remote`] if others than this machine can reach the address, and there is
-/// neither a token nor [`Config::allow_remote`]; others if the address can't be bound or no thread
-/// can be started.
+/// neither a token nor [`Config::allow_remote`]; other kinds if the address cannot be bound or no
+/// thread can be started.
 pub fn serve(address: impl ToSocketAddrs, config: Config) -> Result<Listener, ServeError> {
     let bind = |address: String, error| ServeError { address, kind: ServeErrorKind::Bind(error) };
     let addresses = address.to_socket_addrs().map_err(|error| bind(String::new(), error))?;
@@ -122,11 +124,11 @@ fn start(
     };
     let run = move || {
         runtime.spawn(accept(listener, pages, limits));
-        // Stopping is dropping the other end.
+        // Dropping the other end stops the server.
         let _ = runtime.block_on(is_stopped);
         runtime.shutdown_timeout(Duration::from_secs(1));
     };
-    // The program's signals are for its own threads.
+    // The thread blocks all signals: the program's signals are for its own threads.
     exectrace::__private::without_signals(|| {
         std::thread::Builder::new().name("exectrace-pages".to_owned()).spawn(run)
     })
@@ -149,7 +151,7 @@ async fn accept(listener: TcpListener, pages: Router, limits: Limits) {
     }
 }
 
-/// Faults of the connection are the client's to see.
+/// Serves one connection. Its errors are not reported here: the client sees them.
 async fn answer(stream: TcpStream, pages: Router, limits: Limits) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

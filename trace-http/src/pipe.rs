@@ -1,8 +1,9 @@
-//! The way of a trace's bytes from the collector's thread to a client, which may be slow or go.
+//! Passes a trace's bytes from the collector's thread to a client, which may be slow or disconnect.
 //!
-//! What waits in between is bounded. A client that is slower than the program makes the collector
-//! wait, and the recorder drops and counts; one that takes nothing at all for too long, is far from
-//! done long after its time, or is gone, makes writing fail, and with it the recording ends.
+//! The bytes in between have a limit. If a client is slower than the program, the collector waits,
+//! and the recorder drops events and counts them. Writing fails, and the recording ends, if the
+//! client reads nothing for too long, if it is not done long after the recording's time, or if it
+//! is gone.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -14,14 +15,15 @@ use std::time::{Duration, Instant};
 use axum::body::{Bytes, HttpBody};
 use http_body::Frame;
 
-/// So much waits for the client, and one more piece.
+/// Maximum number of bytes that wait for the client; one more piece may be added.
 const WAITING_BYTES_MAX: usize = 4 << 20;
 
-/// Once a recording's time is over, the rest of it may take so many times what a stall may: a
-/// client that takes a little now and then would keep everybody else from recording.
+/// Once a recording's time is over, sending the rest may take this many times the stall timeout.
+/// Without this limit a client that reads a little now and then would keep all others from
+/// recording.
 const REST_STALLS: u32 = 12;
 
-/// When a recording ends before its time.
+/// Limits that end a recording before its time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) bytes_max: u64,
@@ -32,7 +34,7 @@ pub(crate) struct Limits {
 #[derive(Debug)]
 struct Pipe {
     state: Mutex<State>,
-    /// There is room, or a reason to end.
+    /// Notified when there is room, or a reason to end.
     change: Condvar,
     limits: Limits,
 }
@@ -42,12 +44,12 @@ struct State {
     pieces: VecDeque<Bytes>,
     waiting: usize,
     written: u64,
-    /// Whether nothing more is wanted.
+    /// Whether the recording is to end.
     is_over: bool,
-    /// Until when the rest has to be taken, once the time is over.
+    /// When the client must have read everything; set once the recording's time is over.
     rest_until: Option<Instant>,
     is_abandoned: bool,
-    /// How it ended, once it has.
+    /// How the recording ended, once it has.
     end: Option<Result<(), String>>,
     client: Option<Waker>,
 }
@@ -56,11 +58,11 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Writer(Arc<Pipe>);
 
-/// The end of whoever started the recording, and ends it.
+/// The end of the thread that starts and stops the recording.
 #[derive(Debug)]
 pub(crate) struct Control(Arc<Pipe>);
 
-/// The client's end, a body. Dropping it ends the recording.
+/// The client's end, the body of an answer. Dropping it ends the recording.
 #[derive(Debug)]
 pub(crate) struct Reader(Arc<Pipe>);
 
@@ -74,7 +76,7 @@ impl Pipe {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a change, but not for longer than until `end`.
+    /// Waits for a change, at most until `end`.
     fn wait<'a>(&self, state: MutexGuard<'a, State>, end: Instant) -> MutexGuard<'a, State> {
         let left = end.saturating_duration_since(Instant::now());
         let waited = self.change.wait_timeout(state, left);
@@ -86,7 +88,7 @@ impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let Self(pipe) = self;
         let end = Instant::now() + pipe.limits.stall_timeout;
-        // Not under the lock, for which a thread of the server may wait.
+        // Copied outside the lock, because a thread of the server may wait for the lock.
         let piece = Bytes::copy_from_slice(bytes);
         let mut state = pipe.lock();
         while !state.is_abandoned && state.waiting >= WAITING_BYTES_MAX {
@@ -120,7 +122,7 @@ impl Write for Writer {
 }
 
 impl Control {
-    /// Returns once the time or the bytes are used up, or nobody wants more.
+    /// Returns once the time or the bytes are used up, or the client is gone.
     pub(crate) fn wait_for(&self, length: Duration) {
         let Self(pipe) = self;
         let end = Instant::now() + length;
@@ -131,7 +133,7 @@ impl Control {
         state.rest_until = Some(Instant::now() + pipe.limits.stall_timeout * REST_STALLS);
     }
 
-    /// What was written is all there is; or why it is not.
+    /// Ends the body: everything was written, or why not.
     pub(crate) fn finish(self, end: Result<(), String>) {
         let mut state = self.0.lock();
         state.end = Some(end);
@@ -143,7 +145,7 @@ impl Control {
 
 impl Drop for Control {
     fn drop(&mut self) {
-        // By a panic on the way: the client must not wait for ever.
+        // Reached without `finish` after a panic: the client must not wait for ever.
         let mut state = self.0.lock();
         let client = state.client.take();
         state.end.get_or_insert_with(|| Err("the recording has failed".to_owned()));
@@ -173,7 +175,7 @@ impl Reader {
         }
     }
 
-    /// All of it.
+    /// All bytes of the trace.
     #[cfg(feature = "pprof")]
     pub(crate) async fn collect(self) -> io::Result<Vec<u8>> {
         let mut all = Vec::new();
@@ -268,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn so_many_bytes_end_it_and_all_of_them_arrive() {
+    fn the_byte_limit_ends_a_recording_and_all_bytes_arrive() {
         let (mut writer, control, reader) = pipe(limits(PIECE.len() as u64, 10));
         let begin = Instant::now();
         control.wait_for(Duration::from_millis(20));

@@ -1,6 +1,7 @@
-//! Profiles for `pprof`, made of a trace that is recorded for them or is the flight recorder's.
+//! Profiles for `pprof`, made from a trace that is recorded for them, or from the flight
+//! recorder's.
 //!
-//! The trace is read and its functions are named in this process, on a thread that may wait.
+//! This process itself reads the trace and names its functions, on a thread that may block.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
@@ -28,14 +29,15 @@ use crate::refusal::Refusal;
 use crate::routes::Shared;
 use crate::trace::{aside, file, limits, snapshot_of};
 
-/// As Go's profiles are sampled.
+/// Samples per second of a CPU, as in Go's profiles.
 const CPU_SAMPLES: u32 = 100;
 
-/// A profile's trace is in memory until it is read. One that is cut by this says how long it is.
+/// Maximum size of a profile's trace, which is in memory until it is read. A profile whose trace
+/// reached this limit states its shorter length.
 const TRACE_BYTES_MAX: u64 = 64 << 20;
 
-/// Making a profile takes a core, and memory beside the trace, of the program that is served; so
-/// they are made one after another.
+/// Making a profile uses a core of the traced program, and memory in addition to the trace; so only
+/// one is made at a time.
 static TURN: Semaphore = Semaphore::const_new(1);
 
 pub(crate) async fn cpu(state: State<Shared>, query: RawQuery) -> Result<Response, Refusal> {
@@ -67,7 +69,7 @@ async fn of_kind(
         (recorded(&config, kind, query.length).await?, TURN.acquire().await)
     };
     let made = move || {
-        // Until it is made, even if nobody waits for it any more.
+        // Held until the profile is made, even if the client is gone.
         let _turn = turn;
         encode(trace, kind)
     };
@@ -83,7 +85,7 @@ async fn recorded(
         ProfileKind::Cpu => config.options.clone().cpu_samples(CPU_SAMPLES),
         _ => config.options.clone(),
     };
-    // They are found when the profile is made.
+    // Names are looked up when the profile is made.
     let options = options.names(false);
     let mut limits = limits(config);
     limits.bytes_max = limits.bytes_max.min(TRACE_BYTES_MAX);
@@ -95,8 +97,9 @@ async fn recorded(
 
 fn encode(trace: Vec<u8>, kind: ProfileKind) -> Result<Vec<u8>, Refusal> {
     let failed = |text: String| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, text);
-    let trace = TraceFile::open(trace)
-        .map_err(|error| failed(format!("the trace can't be read, a fault of ours: {error}")))?;
+    let trace = TraceFile::open(trace).map_err(|error| {
+        failed(format!("a fault in exectrace: the trace can't be read: {error}"))
+    })?;
     let tables = trace.tables();
     if !was_recorded(tables, kind) {
         return Err(Refusal::new(StatusCode::NOT_FOUND, why_empty(tables, kind)));
@@ -117,7 +120,7 @@ fn encode(trace: Vec<u8>, kind: ProfileKind) -> Result<Vec<u8>, Refusal> {
     Ok(out)
 }
 
-/// Names from this process's own files. What has none goes by its address.
+/// Names from this process's own files. A function without a name is shown by its address.
 fn symbols(trace: &TraceFile<Vec<u8>>) -> Symbols {
     let tables = trace.tables();
     let mut symbols = Symbols::of_trace(tables);

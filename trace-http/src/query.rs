@@ -1,4 +1,4 @@
-//! What is asked for behind the `?`: few keys, each once, numbers within limits.
+//! The query of a request: few keys, each at most once, numbers within limits.
 
 use std::time::Duration;
 
@@ -7,25 +7,25 @@ use exectrace::__private::HAS_NAMES;
 
 use crate::refusal::Refusal;
 
-/// If nobody says how long.
+/// Length of a recording if the query does not give one.
 const SECONDS: f64 = 5.0;
 
-/// Longer ones are not looked at.
+/// Maximum length of a query.
 const QUERY_BYTES_MAX: usize = 200;
 
 /// What to record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Query {
-    /// How long.
+    /// How long to record.
     pub(crate) length: Duration,
-    /// Not to record, but to take what the flight recorder has.
+    /// True to take what the flight recorder has, instead of recording.
     pub(crate) from_snapshot: bool,
-    /// With the names of functions.
+    /// True to add the names of functions.
     pub(crate) with_names: bool,
 }
 
 impl Query {
-    /// - `keys`: those that the page knows.
+    /// - `keys`: the keys that the page knows.
     pub(crate) fn parse(
         text: Option<&str>,
         keys: &[&str],
@@ -47,7 +47,7 @@ impl Query {
                 _ => &mut from,
             };
             if place.replace(value).is_some() {
-                return Err(Refusal::bad(format!("`{key}` stands there twice")));
+                return Err(Refusal::bad(format!("`{key}` is given twice")));
             }
         }
         let from_snapshot = match from {
@@ -65,7 +65,7 @@ impl Query {
             Some(_) => return Err(Refusal::bad("`names` can be `1`, and nothing else")),
         };
         if from_snapshot && seconds.is_some() {
-            return Err(Refusal::bad("a snapshot has the seconds that it has: leave one out"));
+            return Err(Refusal::bad("`seconds` does not go with `from=snapshot`: leave one out"));
         }
         let length = seconds.map_or(Ok(SECONDS.min(f64::from(seconds_max))), |text| {
             let seconds = text.parse::<f64>().ok();

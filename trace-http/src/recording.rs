@@ -1,7 +1,7 @@
 //! One trace from its start to its end, on a thread of its own.
 //!
 //! Starting may take milliseconds, and stopping waits for the collector; neither may hold up the
-//! server's threads. The thread ends the trace when its time is over or nobody listens any more.
+//! server's threads. The thread stops the trace when its time is over or the client is gone.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use crate::pipe::{Limits, Reader, pipe};
 use crate::refusal::Refusal;
 
-/// Starts a recording; what it writes can be read until it ends.
+/// Starts a recording, and returns the body that delivers its bytes until it ends.
 pub(crate) async fn record(
     options: Options,
     length: Duration,
@@ -25,13 +25,13 @@ pub(crate) async fn record(
             let _ = tell.send(Err(error));
         }
         Ok(trace) => {
-            // Whoever asked may be gone by now; then the pipe says so at once.
+            // If the client is gone by now, `wait_for` returns at once.
             let _ = tell.send(Ok(()));
             control.wait_for(length);
             control.finish(trace.stop().map(drop).map_err(|error| why(&error)));
         }
     };
-    // The program's signals are for its own threads.
+    // The thread blocks all signals: the program's signals are for its own threads.
     let thread = exectrace::__private::without_signals(|| {
         std::thread::Builder::new().name("exectrace-http".to_owned()).spawn(run)
     });

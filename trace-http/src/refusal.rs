@@ -1,14 +1,14 @@
-//! How one says no: a status, and a line that says what would help.
+//! Answers that refuse a request: a status, and a line that says what would help.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-/// An answer that is not what was asked for.
+/// Why a request is refused.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     pub(crate) text: String,
-    /// When asking again may help, in seconds.
+    /// After how many seconds asking again may help.
     again_after: u64,
 }
 

@@ -1,4 +1,4 @@
-//! The pages by path, what they share, and who stands before them.
+//! The pages by path, what they share, and the checks in front of them.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::refusal::Refusal;
 use crate::{index, sites, trace};
 
-/// What pages are made from.
+/// The state that all pages share.
 pub(crate) type Shared = Arc<Config>;
 
 pub(crate) fn routes(config: Config) -> Router {
@@ -52,7 +52,7 @@ fn profiles(pages: Router<Shared>) -> Router<Shared> {
     pages.route("/debug/pprof/{kind}", get(absent))
 }
 
-/// In place of every page, where nothing can be recorded.
+/// Answers in place of every page if the recorder is not compiled in.
 async fn absent(_request: Request, _next: Next) -> Response {
     let text = "this program was built without the feature `enabled` of exectrace: it records \
                 nothing";

@@ -1,4 +1,4 @@
-//! The places that emit, as JSON, and switching them.
+//! Lists the call sites as JSON, and switches them on and off.
 
 use axum::Json;
 use axum::body::{Body, to_bytes};
@@ -11,10 +11,10 @@ use crate::query::Query;
 use crate::refusal::Refusal;
 use crate::routes::Shared;
 
-/// Of what is to be switched.
+/// Maximum size of the body that says what to switch.
 const BODY_BYTES_MAX: usize = 16 << 10;
 
-/// A place, as it is listed.
+/// A call site in the list.
 #[derive(Debug, Serialize)]
 pub(crate) struct Site {
     name: &'static str,
@@ -28,25 +28,25 @@ pub(crate) struct Site {
     arguments: Vec<&'static str>,
 }
 
-/// What to switch: all that every given word fits.
+/// Which call sites to switch: those that match every given field.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Switch {
     on: bool,
-    /// This one, and those below it.
+    /// Call sites of this module, and of those below it.
     module: Option<String>,
     name: Option<String>,
     file: Option<String>,
     line: Option<u32>,
 }
 
-/// How many were meant.
+/// How many call sites matched.
 #[derive(Debug, Serialize)]
 pub(crate) struct Switched {
     callsites: usize,
 }
 
-/// Lists them by module and line.
+/// Lists the call sites by module and line.
 pub(crate) async fn list(
     State(config): State<Shared>,
     RawQuery(query): RawQuery,
@@ -57,7 +57,7 @@ pub(crate) async fn list(
     Ok(Json(sites))
 }
 
-/// Switches some on or off.
+/// Switches the matching call sites on or off.
 pub(crate) async fn switch(
     State(config): State<Shared>,
     RawQuery(query): RawQuery,
@@ -76,7 +76,9 @@ pub(crate) async fn switch(
         Refusal::bad(format!("the body is not as in {example}: {error}"))
     })?;
     if wanted.names_nothing() {
-        return Err(Refusal::bad("which ones? say `module`, `name`, `file`, `line`, or some"));
+        return Err(Refusal::bad(
+            "no call site is named: give `module`, `name`, `file`, `line`, or several",
+        ));
     }
     let fitting = exectrace::callsites().filter(|site| wanted.fits(site));
     let callsites = fitting.map(|site| site.set_on(wanted.on)).count();

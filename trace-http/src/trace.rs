@@ -1,4 +1,4 @@
-//! The pages that are traces: one that is recorded for whoever asks, and the flight recorder's.
+//! The pages that return traces: one that is recorded for the request, and the flight recorder's.
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -16,7 +16,7 @@ use crate::recording::record;
 use crate::refusal::Refusal;
 use crate::routes::Shared;
 
-/// Records, and sends what it records meanwhile.
+/// Records a trace, and sends it while it is recorded.
 pub(crate) async fn stream(
     State(config): State<Shared>,
     RawQuery(query): RawQuery,
@@ -30,7 +30,7 @@ pub(crate) async fn stream(
     Ok(file(Body::new(trace), "trace"))
 }
 
-/// Sends what the flight recorder has.
+/// Sends a snapshot of the flight recorder.
 pub(crate) async fn snapshot(
     State(config): State<Shared>,
     RawQuery(query): RawQuery,
@@ -44,14 +44,14 @@ pub(crate) fn limits(config: &Config) -> Limits {
     Limits { bytes_max: config.bytes_max, stall_timeout: config.stall_timeout }
 }
 
-/// A snapshot; its size is the flight recorder's bound at most, and names on top.
+/// A snapshot; at most as large as the flight recorder's limit, plus the names.
 pub(crate) async fn snapshot_of(config: &Config, with_names: bool) -> Result<Vec<u8>, Refusal> {
     let none = |why: &str| {
         let text = format!("{why}: /debug/trace?seconds=5 records anew");
         Refusal::new(StatusCode::NOT_FOUND, text)
     };
     let Some(recorder) = config.recorder.as_ref().map(Arc::clone) else {
-        return Err(none("this program gave no flight recorder (Config::recorder)"));
+        return Err(none("this program has given the pages no flight recorder (Config::recorder)"));
     };
     aside(move || take(&recorder, with_names)).await?.map_err(|error| none(&error))
 }
@@ -66,24 +66,24 @@ fn take(recorder: &FlightRecorder, with_names: bool) -> Result<Vec<u8>, String> 
     Ok(bytes)
 }
 
-/// Does what takes a while on a thread that may wait.
+/// Runs work that takes a while on a thread that may block.
 pub(crate) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Refusal> {
     tokio::task::spawn_blocking(work).await.map_err(|_| {
-        let text = "this has failed, which is a fault of exectrace's";
+        let text = "a fault in exectrace: the work for this request failed";
         Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, text)
     })
 }
 
-/// An answer to be saved, by the program's name and an ending.
+/// An answer that browsers save to a file, named by the program and `ending`.
 pub(crate) fn file(body: Body, ending: &str) -> Response {
     let name = format!("attachment; filename=\"{}.{ending}\"", program());
     let kind = (header::CONTENT_TYPE, "application/octet-stream".to_owned());
     ([kind, (header::CONTENT_DISPOSITION, name)], body).into_response()
 }
 
-/// The program's name, of letters that need no quoting anywhere.
+/// The program's name, reduced to characters that need no quoting anywhere.
 pub(crate) fn program() -> &'static str {
     static NAME: OnceLock<String> = OnceLock::new();
     NAME.get_or_init(|| {

@@ -1,5 +1,5 @@
-//! Who is served, and what is understood, over real sockets; the port of its own, and a router in
-//! another program's server.
+//! Which requests are served and understood, over real sockets: on the crate's own port, and by a
+//! router in another program's server.
 
 mod common;
 
@@ -32,8 +32,8 @@ fn another_name_or_another_page_is_refused() {
     assert!(!is_enabled());
 }
 
-/// What a browser sends for a page of evil.test, whose name was rebound to this machine: nothing
-/// but the name tells.
+/// What a browser sends for a page of evil.test, whose name was rebound to this machine: only the
+/// name is wrong.
 #[test]
 fn a_rebound_name_is_refused_where_others_are_let_in() {
     let _alone = alone();
@@ -88,9 +88,9 @@ fn a_token_is_asked_for() {
     assert!(!is_enabled());
 }
 
-/// From one address of this machine; another is served meanwhile.
+/// Guesses from one address of this machine; another address is served meanwhile.
 #[test]
-fn who_guesses_tokens_is_not_heard_for_a_while_and_others_are() {
+fn an_address_that_guesses_tokens_is_rejected_for_a_while_and_others_are_served() {
     let config = Config::new().token("secret").guesses_max(3, Duration::from_secs(3_000));
     let listener = serve("127.0.0.1:0", config).expect("a port is free");
     let with = |token: &str| {
@@ -107,7 +107,7 @@ fn who_guesses_tokens_is_not_heard_for_a_while_and_others_are() {
     assert!(right.text().contains("not even the right one"), "{}", right.text());
     let again: u32 = right.header("retry-after").expect("it is told").parse().expect("seconds");
     assert!((1..=3_000).contains(&again), "{again}");
-    assert_eq!(none(), 401, "whoever sends none is asked for one");
+    assert_eq!(none(), 401, "without a token one is asked for");
     // All of 127.0.0.0/8 is this machine.
     let headers = "Host: localhost\r\nAuthorization: Bearer secret\r\nConnection: close\r\n\r\n";
     let request = format!("GET {PAGE} HTTP/1.1\r\n{headers}");
@@ -115,7 +115,7 @@ fn who_guesses_tokens_is_not_heard_for_a_while_and_others_are() {
     assert!(other.starts_with("HTTP/1.1 200"), "{other}");
 }
 
-/// Sends these bytes from this address, and tells the answer.
+/// Sends `bytes` from the address `own`, and returns the answer.
 fn from(own: &str, to: SocketAddr, bytes: &[u8]) -> String {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
     let stream = runtime.expect("a runtime").block_on(async {
@@ -143,7 +143,7 @@ fn guesses_are_forgotten_after_a_while() {
     common::until("it is heard again", || with("secret") == 200);
 }
 
-/// As many as would otherwise be looked at before the first is counted.
+/// Sends many guesses at once, which could be compared before the first is counted.
 #[test]
 fn guesses_at_once_are_no_more_guesses() {
     let config = Config::new().token("secret").guesses_max(5, Duration::from_secs(3_000));
@@ -182,13 +182,14 @@ fn nonsense_is_refused_with_the_limit() {
     assert!(!is_enabled());
 }
 
-/// Whatever comes, the next is served.
+/// After any bytes, the next request is served.
 #[test]
 fn what_is_no_request_is_refused_or_closed() {
     let listener = serve("127.0.0.1:0", Config::new()).expect("a port is free");
     let says = |bytes: &[u8]| {
         let mut stream = connect(listener.address());
-        // It may be closed before all is sent; then reading may fail, too.
+        // The server may close the connection before everything is sent; then reading may fail,
+        // too.
         let _ = stream.write_all(bytes);
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
@@ -256,9 +257,9 @@ fn others_are_let_in_by_a_word_only() {
     assert_eq!(get_with(named.address(), PAGE, "Host: evil.test\r\n").status, 403);
 }
 
-/// Many that send a byte now and then, and never a whole head; then one in earnest.
+/// Many clients send a byte now and then, and never a whole head; then one sends a request.
 #[test]
-fn who_dawdles_is_closed_and_keeps_nobody_out() {
+fn a_slow_client_is_closed_and_keeps_no_other_out() {
     let config = Config::new().read_timeout(Duration::from_millis(300));
     let listener = serve("127.0.0.1:0", config).expect("a port is free");
     let mut slow: Vec<_> = (0..200).map(|_| connect(listener.address())).collect();
@@ -267,12 +268,12 @@ fn who_dawdles_is_closed_and_keeps_nobody_out() {
     }
     for _ in 0..4 {
         std::thread::sleep(Duration::from_millis(100));
-        // By now it may be closed, which is what is wanted.
+        // The connection may be closed by now, as it should be.
         slow.iter_mut().for_each(|stream| drop(stream.write_all(b"a")));
     }
     assert_eq!(get(listener.address(), PAGE).status, 200);
     for stream in &mut slow {
-        // An end, or a reset; but no waiting for more.
+        // The end or a reset; anything but waiting for more.
         let ended = stream.read_to_end(&mut Vec::new()).map_err(|error| error.kind());
         let waits = [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut].map(Err);
         assert!(!waits.contains(&ended), "it is not closed");
@@ -292,7 +293,7 @@ fn a_body_that_does_not_come_is_not_waited_for() {
 }
 
 #[test]
-fn a_router_works_under_a_prefix_and_wants_to_know_who_asks() {
+fn a_router_works_under_a_prefix_and_needs_the_clients_address() {
     let _alone = alone();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let mount = |knows_peers: bool, config: Config| -> SocketAddr {

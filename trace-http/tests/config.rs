@@ -16,10 +16,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use trace_http::{Config, serve};
 
-/// How many are tried.
+/// Number of configurations that are tried.
 const CASES: u32 = 60;
 
-/// Numbers that are as likely to be at an end as in between.
+/// Numbers that are as likely to be extreme as in between.
 fn number() -> impl Strategy<Value = u64> {
     let power = (0..64_u32).prop_map(|bits| 1 << bits);
     prop_oneof![0..100_u64, power, Just(0), Just(u64::MAX), any::<u64>()]
@@ -31,7 +31,7 @@ fn time() -> impl Strategy<Value = Duration> {
     prop_oneof![Just(Duration::ZERO), Just(Duration::MAX), nanos, seconds]
 }
 
-/// A token or a name: as it should be, or anything.
+/// A valid token or name, or any text.
 fn text() -> impl Strategy<Value = String> {
     let plain = &["", "token", "localhost", "example.com", "*", "[::1]:0", "xn--", "."][..];
     prop_oneof![proptest::sample::select(plain).prop_map(str::to_owned), any::<String>()]
@@ -47,7 +47,7 @@ fn config() -> impl Strategy<Value = Config> {
         let config = Config::new().allow_remote(remote).guesses_max(wrong as u32, within);
         let config = config.seconds_max(seconds as u32).bytes_max(bytes);
         let config = config.requests_max(requests as usize).read_timeout(read);
-        // So much memory can't be had everywhere: that is an answer as well.
+        // Not every machine has this much memory; a refusal is a valid answer, too.
         let config =
             config.stall_timeout(stall).options(Options::new().memory_max(memory as usize));
         let config = hosts.into_iter().fold(config, Config::host);
@@ -55,12 +55,12 @@ fn config() -> impl Strategy<Value = Config> {
     })
 }
 
-/// Whatever comes for this request, up to the connection's end.
+/// Everything that comes back for this request, up to the connection's end.
 fn ask(address: SocketAddr, request: &str) -> Vec<u8> {
     let mut answer = Vec::new();
     let mut client = TcpStream::connect(address).expect("it listens");
     client.set_read_timeout(Some(Duration::from_secs(60))).expect("that is a time");
-    // It may have been cut off by now.
+    // The server may have closed the connection by now.
     let _ = client.write_all(request.as_bytes());
     match client.read_to_end(&mut answer) {
         Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {}
@@ -71,7 +71,7 @@ fn ask(address: SocketAddr, request: &str) -> Vec<u8> {
 
 #[test]
 fn whatever_is_configured_requests_are_answered_or_refused() {
-    /// On a thread of the server's it would go unnoticed.
+    /// Set by the panic hook, because a panic on a thread of the server would go unnoticed.
     static PANICKED: AtomicBool = AtomicBool::new(false);
     let _alone = alone();
     let before = std::panic::take_hook();
@@ -89,7 +89,8 @@ fn whatever_is_configured_requests_are_answered_or_refused() {
             }
         };
         let address = listener.address();
-        // A trace of 10 ms, and of any time; who asks for long is refused, or ends it here.
+        // A trace of 10 ms, and one of any length: a long one is refused, or ended by closing the
+        // connection.
         let short = "/debug/trace?seconds=0.01".to_owned();
         for path in
             ["/".to_owned(), short, format!("/debug/trace?seconds={}", seconds.max(1 << 40))]

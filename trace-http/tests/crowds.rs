@@ -1,5 +1,5 @@
-//! Many clients at once, and clients that go away at every moment: the program lives on, and
-//! nothing of theirs is left over.
+//! Many clients at once, and clients that go away at every moment: the program goes on, and nothing
+//! that served them is left over.
 
 mod common;
 
@@ -18,7 +18,7 @@ fn listen(config: Config) -> Listener {
     serve("127.0.0.1:0", config).expect("a port is free")
 }
 
-/// Sends all of them at once.
+/// Sends many requests for `path` at once.
 fn together(address: SocketAddr, path: &'static str) -> Vec<Answer> {
     let gate = Arc::new(Barrier::new(CLIENTS));
     let client = |_| {
@@ -32,13 +32,14 @@ fn together(address: SocketAddr, path: &'static str) -> Vec<Answer> {
     clients.into_iter().map(|client| client.join().expect("no panic")).collect()
 }
 
-/// Descriptors and threads of this process; `None` where the system does not tell.
+/// Number of descriptors and threads of this process; `None` where the system does not say.
 fn held() -> Option<(usize, usize)> {
     let count = |folder| fs::read_dir(folder).ok().map(Iterator::count);
     Some((count("/proc/self/fd")?, count("/proc/self/task")?))
 }
 
-/// No more than before; threads of a pool for what waits may have ended meanwhile.
+/// True if there are no more than before; idle threads of tokio's blocking pool may have ended
+/// meanwhile.
 fn has_no_more_than(before: Option<(usize, usize)>) -> bool {
     match (before, held()) {
         (Some((descriptors, threads)), Some(now)) => now.0 <= descriptors && now.1 <= threads,
@@ -46,7 +47,7 @@ fn has_no_more_than(before: Option<(usize, usize)>) -> bool {
     }
 }
 
-/// What the first trace leaves for good, as the kernel's watching, is there after one.
+/// Counts after a first trace, which leaves some descriptors for good, such as the kernel's events.
 fn warmed(address: SocketAddr) -> Option<(usize, usize)> {
     get(address, "/debug/trace?seconds=0.05").trace();
     until("the first has ended", common::is_free);
@@ -73,7 +74,7 @@ fn one_of_a_hundred_records_and_the_others_are_told_so() {
 }
 
 #[test]
-fn whoever_is_too_many_is_told_so() {
+fn requests_beyond_the_limit_get_an_error() {
     let _alone = alone();
     let listener = listen(Config::new().requests_max(2));
     let before = warmed(listener.address());
@@ -86,7 +87,7 @@ fn whoever_is_too_many_is_told_so() {
     until("descriptors and threads are given back", || has_no_more_than(before));
 }
 
-/// Goes away before the head, within it, within the body, and before and within the answer.
+/// Clients go away before the head, within it, within the body, and before and within the answer.
 #[test]
 fn clients_that_go_away_leave_nothing_behind() {
     let _alone = alone();
@@ -109,7 +110,7 @@ fn clients_that_go_away_leave_nothing_behind() {
         drop(part(&asks("/debug/trace/callsites")));
         drop(part(&asks("/debug/trace?seconds=60")));
     }
-    // Those before may still be about to record, and then it is refused.
+    // Clients before this one may still be recording; then this one is refused.
     until("one is in the midst of its answer when it goes", || {
         let mut stream = part(&asks("/debug/trace?seconds=60"));
         let mut begin = [0; 1_000];
@@ -121,7 +122,7 @@ fn clients_that_go_away_leave_nothing_behind() {
     assert_eq!(post(address, "/debug/trace/callsites", "[]").status, 400, "it serves the next");
 }
 
-/// Its answer has not begun when the client goes.
+/// The client goes before its answer has begun.
 #[test]
 #[cfg(feature = "pprof")]
 fn a_profile_that_nobody_waits_for_is_not_recorded_on() {

@@ -1,4 +1,4 @@
-//! Traces and snapshots that are asked for with names can be read where the program is not.
+//! Traces and snapshots fetched with names can be read on a machine without the program.
 #![cfg(target_os = "linux")]
 
 mod common;

@@ -49,7 +49,7 @@ fn waits_and_waits_for_locks_have_their_functions() {
     let mutex = decode(&get(listener.address(), "/debug/pprof/mutex?seconds=0.5"));
     assert!(names_function(&mutex, "common::hold"), "{:?}", mutex.string_table);
     assert!(!names_function(&mutex, "::sleep"), "but not waiting for a lock");
-    // The recording's own thread waits for its end.
+    // The recording's own thread waits for the end of the recording.
     let of_condvar = "Condvar";
     assert!(names_function(&block, of_condvar) && !names_function(&mutex, of_condvar));
     assert!(mutex.duration_nanos > 400_000_000, "{}", mutex.duration_nanos);
@@ -98,7 +98,7 @@ fn a_flight_recorder_has_profiles_of_what_it_was_told_to_record() {
     drop(program);
 }
 
-/// They are made one after another, so that a crowd of them takes one core and no more memory.
+/// Profiles are made one at a time, so that many requests use one core and the memory of one.
 #[test]
 fn many_profiles_of_a_flight_recorder_at_once_are_all_made() {
     let _alone = alone();

@@ -1,6 +1,6 @@
-//! The command `record` against the pages, and against servers that are none.
+//! The command `record` against the pages, and against servers that are not exectrace's.
 //!
-//! The command is this very program, run once more, so that its exit code and its words are seen.
+//! The command is this test program, run once more, so that the test sees its exit code and output.
 
 mod common;
 
@@ -18,17 +18,17 @@ use tempfile::TempDir;
 use trace_format::read::TraceFile;
 use trace_http::{Config, serve};
 
-/// The words for the command, one a line.
+/// The command's arguments, one per line.
 const WORDS: &str = "EXECTRACE_TEST_WORDS";
 
-/// What a run has shown.
+/// The result of a run.
 struct Run {
     out: String,
     err: String,
     code: Option<i32>,
 }
 
-/// No test but the command itself, when it is asked for.
+/// Not a test: runs the command itself if [`WORDS`] is set.
 #[test]
 fn as_the_command() {
     let Ok(words) = std::env::var(WORDS) else { return };
@@ -132,7 +132,7 @@ fn a_token_is_sent_and_refusals_are_explained() {
     assert!(!folder.path().join("b.trace").exists());
 }
 
-/// Answers once with these bytes, and closes.
+/// Listens, answers one connection with these bytes, and closes it.
 fn once(answer: Vec<u8>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = listener.local_addr().expect("it has one").to_string();

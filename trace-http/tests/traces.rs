@@ -1,6 +1,7 @@
-//! Traces over real sockets: they are whole, they end with whoever asked, and there is one at once.
+//! Traces over real sockets: they are whole, they end when the client goes, and there is one at a
+//! time.
 //!
-//! Elsewhere: many at once, and what is left of them (`crowds`).
+//! Elsewhere: many clients at once, and what they leave behind (`crowds`).
 
 mod common;
 
@@ -50,14 +51,14 @@ fn it_is_sent_while_it_is_recorded() {
     let listener = listen(Config::new());
     let mut stream = streams(listener.address(), "/debug/trace?seconds=60");
     assert!(is_enabled());
-    // The collector cuts every second; nothing has ended by then.
+    // The collector ends a generation every second; nothing has ended by then.
     let mut more = [0; 64];
     assert!(stream.read(&mut more).expect("more") > 0);
     assert!(is_enabled());
 }
 
 #[test]
-fn who_goes_away_ends_the_recording() {
+fn a_client_that_goes_away_ends_the_recording() {
     let _alone = alone();
     let listener = listen(Config::new().seconds_max(3_600));
     for _ in 0..3 {
@@ -67,7 +68,7 @@ fn who_goes_away_ends_the_recording() {
         until("the recording ends", || !is_enabled());
         until("another can start", is_free);
     }
-    // Its place is free again.
+    // The recorder is free again.
     get(listener.address(), "/debug/trace?seconds=0.01").trace();
 }
 
@@ -83,7 +84,7 @@ fn a_listener_that_is_stopped_ends_what_it_records() {
 }
 
 #[test]
-fn so_many_bytes_end_it_and_it_is_whole() {
+fn the_byte_limit_ends_a_trace_which_is_whole() {
     let _alone = alone();
     let listener = listen(Config::new().bytes_max(64 << 10).seconds_max(3_600));
     let busy = thread::spawn(|| {
@@ -133,7 +134,7 @@ fn a_trace_of_the_programs_own_is_in_the_way() {
 }
 
 #[test]
-fn so_many_requests_are_served_at_once_and_no_more() {
+fn requests_at_once_are_limited() {
     let _alone = alone();
     let listener = listen(Config::new().requests_max(1));
     let stream = streams(listener.address(), "/debug/trace?seconds=60");
@@ -155,7 +156,7 @@ fn a_snapshot_is_the_flight_recorders() {
     (0..7).for_each(|_| leaf());
     let trace = get(listener.address(), "/debug/trace/snapshot").trace();
     assert_eq!(regions(&trace, "leaf"), 7);
-    // It goes on, and a trace beside it.
+    // The flight recorder goes on, and a trace beside it.
     let beside = get(listener.address(), "/debug/trace?seconds=0.05").trace();
     assert_eq!(regions(&beside, "leaf"), 0);
     let trace = get(listener.address(), "/debug/trace/snapshot").trace();

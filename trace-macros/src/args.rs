@@ -1,8 +1,8 @@
 //! The option grammar of `#[traced(..)]`: which options there are and what their values look
 //! like.
 //!
-//! Reading never stops at a fault: the rest up to the next comma is skipped, and the next option
-//! is read, so every fault is found in one go.
+//! Reading never stops at a fault: it skips the rest up to the next comma and reads the next
+//! option, so one run finds every fault.
 //!
 //! Elsewhere: which options go together and on which item (`check`, `walk`).
 
@@ -92,7 +92,7 @@ impl Options {
         }
     }
 
-    /// Where the options stand that are for one function and not for a container.
+    /// Positions of the options that are for one function and not for a container.
     pub(crate) fn single(&self) -> impl Iterator<Item = Span> + use<> {
         let name = self.name.as_ref().map(|name| name.span);
         let args = self.args.as_ref().map(|args| args.span);
@@ -100,7 +100,7 @@ impl Options {
         [name, args, task].into_iter().flatten()
     }
 
-    /// Where the options stand that a container's functions inherit, but for `crate`.
+    /// Positions of the options that a container's functions inherit, without `crate`.
     pub(crate) fn shared(&self) -> impl Iterator<Item = Span> + use<> {
         let min = self.min.as_ref().map(|min| min.span);
         let ret = self.ret.as_ref().map(|ret| ret.span);
@@ -233,7 +233,7 @@ fn argument(input: ParseStream<'_>) -> Result<Argument> {
     if !input.is_empty() && !input.peek(Token![,]) {
         return Err(nameless(name.span()));
     }
-    // As tokens: what is a name may be a keyword of this crate's edition.
+    // Parsed from tokens, because a name there may be a keyword in this crate's edition.
     Ok(Argument { kind, expr: Expr::Verbatim(name.to_token_stream()), name })
 }
 

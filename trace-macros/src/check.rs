@@ -1,7 +1,8 @@
 //! The rules: which options go together, and on which function.
 //!
 //! Every violation is reported at its own token, all of them at once. An option that a function
-//! has from its container is never a violation: where it makes no sense it is left out.
+//! inherits from its container is never a violation: if it makes no sense for the function, it is
+//! left out.
 //!
 //! Elsewhere: the grammar (`args`), where an attribute may stand at all (`walk`).
 
@@ -17,12 +18,12 @@ use crate::model::{Ending, Output, Place, Shape, Traced};
 use crate::returns::{self, Returns};
 use crate::{paths, tail};
 
-/// Whose options a function has.
+/// Where a function's options come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// Its own attribute's.
+    /// From the function's own attribute.
     Own,
-    /// Its container's.
+    /// From the container's attribute.
     Inherited,
 }
 
@@ -107,8 +108,8 @@ fn is_naked(attribute: &Attribute) -> bool {
             && inner.is_some_and(|list| list.tokens.to_string() == "naked"))
 }
 
-/// True for a body that clippy demands word by word, where `Copy` or `Ord` says what to do
-/// already. There is nothing to see in it either.
+/// True for a body that clippy demands word by word because `Copy` or `Ord` already defines what it
+/// does. A trace of it would show nothing.
 fn is_forwarding(function: &Function, body: &Body) -> bool {
     let tokens = body.stmts.to_string().replace(' ', "");
     match (function.sig.ident.to_string().as_str(), function.sig.last_pattern()) {
@@ -144,7 +145,7 @@ fn shape(function: &Function) -> Shape {
     }
 }
 
-/// What the end of a function with this shape gives; the inner `None` is "nothing".
+/// What a function of this shape returns; the inner `None` means that it returns nothing.
 enum Value<'a> {
     Nothing,
     Never,
@@ -178,7 +179,7 @@ fn sensible(mut options: Options, shape: &Shape, tracks_caller: bool) -> Options
     if !matches!(shape, Shape::Call(_)) {
         options.min = None;
     }
-    // An opaque value need not have `Debug`, and nobody could say so where it is declared.
+    // An opaque value may lack `Debug`, and its declaration cannot add that bound.
     let ty = match value(shape) {
         Value::Type(ty) if !returns::is_opaque(ty) && !tracks_caller => Some(ty),
         _ => None,

@@ -12,10 +12,10 @@
 //!           }
 //! ```
 //!
-//! Everything of ours has the `mixed_site` span: a local cannot be seen, shadowed or dropped by
-//! the body, and lints take it for what it is, a macro's. Items have no such hygiene, so the static
-//! stands in a block where nothing of the user's is evaluated. What the standard library has is
-//! reached through the recorder: `::core` may be another crate.
+//! All tokens that we add have the `mixed_site` span: the body cannot see, shadow or drop our
+//! locals, and lints treat them as a macro's. Items have no such hygiene, so the static stands in a
+//! block that evaluates no user code. The expansion reaches the standard library through the
+//! recorder, because `::core` may be another crate.
 //!
 //! Elsewhere: futures (`future`).
 
@@ -93,7 +93,8 @@ fn call(traced: &Traced<'_>, returns: Option<&Type>) -> TokenStream {
 ///
 /// - `kind`: a variant of `CallsiteKind`.
 /// - `enter`, `enter_args`: functions that take the call site, the latter also the arguments.
-/// - `unlive`: a guard for a call whose arguments are not wanted; it may use `_site`.
+/// - `unlive`: the guard of a call that is not recorded, so its arguments are not evaluated; it may
+///   use `_site`.
 pub(crate) fn begin(
     traced: &Traced<'_>,
     kind: &str,
@@ -149,8 +150,8 @@ pub(crate) fn site(traced: &Traced<'_>, kind: &str) -> TokenStream {
     }
 }
 
-/// Tells the call site where it is: the compiler's name of a function in it has the type of the
-/// `impl` around a method, which an attribute on the method cannot see.
+/// Gives the call site the compiler's name of a function inside the traced one: that name has the
+/// type of the `impl` around a method, which an attribute on the method cannot see.
 fn inside(traced: &Traced<'_>) -> TokenStream {
     let rt = &traced.private;
     let is_method = traced.function.sig.has_receiver();
@@ -181,8 +182,9 @@ fn value(traced: &Traced<'_>, argument: &Argument) -> TokenStream {
 
 /// The value of a body, with every `return` in it, as an expression.
 ///
-/// The closure is handed to a function that takes an `FnOnce`: called on the spot it would be
-/// taken for an `FnMut`, and could not return what it borrows from a captured `&mut`.
+/// The closure is passed to a function that takes an `FnOnce`. If it were called on the spot, the
+/// compiler would infer `FnMut`, and the closure could not return what it borrows from a captured
+/// `&mut`.
 pub(crate) fn called(traced: &Traced<'_>, returns: Option<&Type>) -> TokenStream {
     let body = user_block(traced.body.braces, &traced.body.stmts);
     let arrow = returns.map(|ty| {
@@ -199,8 +201,8 @@ pub(crate) fn called(traced: &Traced<'_>, returns: Option<&Type>) -> TokenStream
 
 /// `stmts` in the user's own braces.
 ///
-/// Coverage counts a user's code only in a function, closure or `async` block whose braces are the
-/// user's as well.
+/// Coverage tools count a user's code only inside a function, closure or `async` block whose braces
+/// come from the user, too.
 pub(crate) fn user_block(braces: Span, stmts: &TokenStream) -> Group {
     let mut block = Group::new(Delimiter::Brace, stmts.clone());
     block.set_span(braces);
@@ -212,7 +214,7 @@ pub(crate) fn user_block(braces: Span, stmts: &TokenStream) -> Group {
 /// - `guard`: the type with `returned` and `failed`.
 /// - `holder`: the guard, mutably borrowed.
 /// - `subject`: the value, borrowed.
-/// - `shown_at`: where a value that cannot be recorded is reported.
+/// - `shown_at`: where the compiler reports a value that cannot be recorded.
 pub(crate) fn end(
     traced: &Traced<'_>,
     guard: &TokenStream,
@@ -253,7 +255,7 @@ pub(crate) fn end(
     }
 }
 
-/// What stands in front of all else in a test, and is dropped last.
+/// The first statement of a test: a value that is dropped last.
 pub(crate) fn kept(traced: &Traced<'_>) -> TokenStream {
     if !traced.keeps {
         return TokenStream::new();
@@ -262,12 +264,12 @@ pub(crate) fn kept(traced: &Traced<'_>) -> TokenStream {
     quote_spanned! { Span::mixed_site()=> let _kept = #rt::KeptIfFailed::new(#name); }
 }
 
-/// Where a value of type `ty` is reported if it cannot be recorded.
+/// Where the compiler reports a value of type `ty` that cannot be recorded.
 pub(crate) fn shown_at(ty: Option<&Type>) -> Span {
     ty.map_or_else(Span::mixed_site, |ty| ty.span())
 }
 
-/// A name of ours, not the user's.
+/// An identifier that user code cannot see.
 pub(crate) fn ours(name: &str) -> Ident {
     Ident::new(name, Span::mixed_site())
 }

@@ -1,7 +1,7 @@
-//! What happens when the user's code has faults: all of them are reported, and the item is
-//! emitted anyway, so that nothing that uses it breaks as well.
+//! What happens when the user's code has faults: all of them are reported, and the item is emitted
+//! anyway, so that code that uses it causes no further errors.
 //!
-//! Every fault has the span of one token of the user's, and is reported once.
+//! Every fault has the span of one token of the user's code, and is reported once.
 //!
 //! Elsewhere: which faults there are (`args` for the grammar, `check` and `walk` for the rules).
 
@@ -14,7 +14,7 @@ use syn::Error;
 pub(crate) struct Faults(Option<Error>);
 
 impl Faults {
-    /// Notes a fault that has its place already.
+    /// Adds a fault that already has its span.
     pub(crate) fn push(&mut self, error: Error) {
         match &mut self.0 {
             Some(first) => first.combine(error),
@@ -22,7 +22,7 @@ impl Faults {
         }
     }
 
-    /// Notes a fault at `span`.
+    /// Adds a fault at `span`.
     pub(crate) fn at(&mut self, span: Span, message: impl std::fmt::Display) {
         self.push(Error::new(span, message));
     }

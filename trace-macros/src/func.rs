@@ -1,10 +1,11 @@
 //! One function as it was written: the signature understood, the body kept as tokens.
 //!
-//! The body is not parsed but for the items it begins with, so code that only the compiler can
-//! read, or that is still being typed in an editor, comes out as it went in.
+//! Only the items at the beginning of a body are parsed. Everything else is copied unchanged, so
+//! code that only the compiler can read, or that somebody is still typing in an editor, stays as it
+//! is.
 //!
 //! Elsewhere: what stands before the body (`signature`), what the return type says (`returns`), the
-//! one shape whose body is looked into (`tail`).
+//! one shape whose body is parsed further (`tail`).
 
 use proc_macro2::{Span, TokenStream};
 use quote::ToTokens as _;
@@ -52,9 +53,9 @@ impl Parse for Function {
 
 /// The items that a body begins with, and the rest.
 ///
-/// A guard goes between the two: before them, it would make each an item after a statement,
-/// which is a lint of clippy's. A call of a macro may expand to nothing, so an import that
-/// follows it is at the beginning too; an import may stand anywhere in its block.
+/// The guard goes between the two: before the items, it would trip clippy's lint
+/// `items_after_statements`. A macro call may expand to nothing, so an import that follows one
+/// counts as an item at the beginning, too; an import may stand anywhere in its block.
 pub(crate) fn items_and_rest(stmts: &TokenStream) -> (TokenStream, TokenStream) {
     let mut items = TokenStream::new();
     let mut rest = TokenStream::new();
@@ -64,7 +65,8 @@ pub(crate) fn items_and_rest(stmts: &TokenStream) -> (TokenStream, TokenStream) 
             match ahead.parse::<Item>() {
                 Ok(Item::Macro(call)) if call.ident.is_none() => call.to_tokens(&mut rest),
                 Ok(Item::Use(import)) => import.to_tokens(&mut items),
-                // A macro defined by the call before must stay before what uses it.
+                // If the macro call before this item defines a macro, it must stay before what uses
+                // it.
                 Ok(item) if rest.is_empty() && !matches!(item, Item::Verbatim(_)) => {
                     item.to_tokens(&mut items);
                 }

@@ -12,8 +12,8 @@
 //!           }
 //! ```
 //!
-//! The `return` that is never reached tells the compiler the type of the block before it sees
-//! the body, as a signature does: without it `?` and coercions in the body do not compile.
+//! The unreachable `return` gives the compiler the type of the block before it sees the body, as a
+//! signature does: without it, `?` and coercions in the body do not compile.
 //!
 //! Elsewhere: what is the same for all functions (`expand`), finding the block (`tail`).
 
@@ -33,7 +33,7 @@ pub(crate) fn in_async_fn(traced: &Traced<'_>, output: &Output) -> TokenStream {
     awaited(traced, output, &block)
 }
 
-/// The statements of a function whose value is an `async` block: that block is changed within.
+/// The statements of a function whose value is an `async` block; the block is changed in place.
 pub(crate) fn in_block(traced: &Traced<'_>, mut stmts: Vec<Stmt>, output: &Output) -> TokenStream {
     let hole = tail::block(&mut stmts).expect("a shape with a block has one");
     if let Expr::Async(block) = hole {
@@ -49,7 +49,7 @@ pub(crate) fn in_block(traced: &Traced<'_>, mut stmts: Vec<Stmt>, output: &Outpu
     quote! { #(#stmts)* }
 }
 
-/// The statements of a function that makes its future out of sight.
+/// The statements of a function that makes its future where the macro cannot see it.
 pub(crate) fn made(
     traced: &Traced<'_>,
     returns: &Type,
@@ -88,7 +88,7 @@ fn awaited(traced: &Traced<'_>, output: &Output, future: &TokenStream) -> TokenS
         kind,
         &quote_spanned! { Span::mixed_site()=> #guard::#enter },
         &quote_spanned! { Span::mixed_site()=> #guard::#enter_args },
-        // A future that is there before the trace begins with its first poll in the trace.
+        // A future made before the trace started begins with its first poll in the trace.
         &quote_spanned! { Span::mixed_site()=> #guard::#enter(_site) },
     );
     let wrapped = if traced.ending == Ending::Plain {
@@ -106,7 +106,7 @@ fn awaited(traced: &Traced<'_>, output: &Output, future: &TokenStream) -> TokenS
         }
     };
     let awaited = match output {
-        // The block gives an empty enum in place of `!`, which cannot be named.
+        // The block's value is an empty enum in place of `!`, which cannot be named.
         Output::Never => quote_spanned! { Span::mixed_site()=> match #wrapped.await {} },
         _ => quote_spanned! { Span::mixed_site()=> #wrapped.await },
     };
@@ -114,7 +114,7 @@ fn awaited(traced: &Traced<'_>, output: &Output, future: &TokenStream) -> TokenS
     quote_spanned! { Span::mixed_site()=> #kept let _future = #begin; #awaited }
 }
 
-/// An `async` block around a body, of the type that the signature says.
+/// An `async` block around a body, with the output type from the signature.
 fn guarded_block(
     traced: &Traced<'_>,
     capture: Option<Token![move]>,

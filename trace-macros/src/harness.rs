@@ -1,14 +1,14 @@
-//! Who makes a function a test: another attribute below ours, or `#[test]`, which is put there.
+//! What makes a function a test: another attribute below ours, or else the `#[test]` that we add.
 //!
-//! Compiled with and without the feature `enabled`, so that what a test is does not depend on it.
-//! Works on the compiler's own tokens, for without that feature there are no others.
+//! Compiled with and without the feature `enabled`, so that both decide alike. Works on
+//! `proc_macro` tokens, because without that feature `proc_macro2` is not built.
 
 use proc_macro::{Delimiter, Group, Ident, Punct, Spacing, Span, TokenStream, TokenTree};
 
 /// The last word of attributes that make a function a test.
 const TESTS: [&str; 5] = ["test", "rstest", "test_case", "quickcheck", "wasm_bindgen_test"];
 
-/// The attribute that has to stand in front of the item to make it a test; nothing if one is there.
+/// The attribute to put in front of the item to make it a test; empty if the item has one already.
 pub(crate) fn missing(item: &TokenStream) -> TokenStream {
     if has_harness(item.clone()) { TokenStream::new() } else { attribute() }
 }
@@ -27,7 +27,7 @@ fn has_harness(item: TokenStream) -> bool {
     false
 }
 
-/// Of the path that an attribute begins with.
+/// The last word of the path that an attribute begins with.
 fn last_word(attribute: TokenStream) -> Option<String> {
     let mut last = None;
     for token in attribute {

@@ -1,8 +1,8 @@
 //! The attributes `#[traced]` and `#[test]`: tokens in, tokens out.
 //!
-//! This file is the door and its documentation. With the feature `enabled` off nothing else but
-//! `harness` is compiled, no dependency is built, and the attributes return their item as it came,
-//! as a test or not. With it on, an item goes through these stages:
+//! This file has the entry points and their documentation. With the feature `enabled` off, only
+//! this file and `harness` are compiled, no dependency is built, and the attributes return their
+//! item unchanged (`#[test]` still makes it a test). With it on, an item goes through these stages:
 //!
 //! 1. `args` reads the options, `threshold` the duration in `min`.
 //! 2. `walk` finds the functions in the item; `func` reads one, its body kept as tokens,
@@ -12,7 +12,7 @@
 //! 4. `expand` turns a model into tokens, `future` does the asynchronous shapes, `paths`
 //!    knows where the recorder is.
 //! 5. `testing` makes a task of a test; `harness` finds what makes it a test.
-//! 6. `fallback` takes over if there was any fault: the item as it came, and every fault at
+//! 6. `fallback` takes over if there was any fault: it emits the item unchanged, and every fault at
 //!    its token.
 //!
 //! Always true: a user's statement is spliced, never re-nested; a local of ours has
@@ -76,35 +76,36 @@ mod walk;
 ///   returning `impl Trait` or `!`.
 /// - On an `async fn`, or a function that returns `impl Future` or a boxed future (so also under
 ///   `#[async_trait]`): one slice for each poll, one bar over the future's life.
-/// - On an `impl` block, a `trait` block or an inline `mod`: every function with a body in it,
-///   at any depth, except `const fn`s and the `clone` and `partial_cmp` that only forward to
-///   `Copy` and `Ord`. `#[traced(skip)]` inside leaves one item out; any other
-///   `#[traced(..)]` inside replaces the outer one's options (all but `crate`) for its item. The
-///   inner attribute must be spelled `traced`, with any path before it: a renamed import is not
-///   seen, nor is one in a `cfg_attr`.
+/// - On an `impl` block, a `trait` block or an inline `mod`: every function in it that has a body,
+///   at any depth, except `const fn`s and the `clone` and `partial_cmp` that only forward to `Copy`
+///   and `Ord`. `#[traced(skip)]` inside leaves one item out; any other `#[traced(..)]` inside
+///   replaces the outer one's options (all but `crate`) for its item. The inner attribute must be
+///   spelled `traced`, with any path before it: the outer one sees neither a renamed import nor an
+///   attribute in a `cfg_attr`.
 ///
 /// On anything else, and directly on a `const fn`, it is an error.
 ///
 /// # Options
 ///
-/// - `name = "..."`: instead of `function`; of a method `Type::function`, or
-///   `<Type as Trait>::function`, whether the attribute stands on it or on its `impl` block.
+/// - `name = "..."`: the name in the trace. The default is `function`; for a method it is
+///   `Type::function` or `<Type as Trait>::function`, whether the attribute stands on the method or
+///   on its `impl` block.
 /// - `args(a, b = expr, ?debug, %display, c = ?expr)`: values recorded with the begin: a
 ///   parameter by its name, or any expression under a name. Plain ones keep their type (integers,
 ///   floats, `bool`, `char`, strings, bytes), `?` and `%` record the text of `Debug` and
 ///   `Display`. They are evaluated before the body, and only while the call is being recorded.
-/// - `min = "10us"` (`ns`, `us`, `ms`, `s`; decimals allowed): a shorter call leaves nothing
-///   behind. Not for futures and tasks.
+/// - `min = "10us"` (`ns`, `us`, `ms`, `s`; decimals allowed): a shorter call is not recorded. Not
+///   for futures and tasks.
 /// - `ret`: records the returned value. `err`: records the error of a returned `Result`. With
 ///   both, the value of an `Ok` and the error of an `Err`.
 /// - `task`: each call is a user task of its own.
-/// - `skip`: inside a traced item, leaves this one out.
+/// - `skip`: inside a traced item: do not record this one.
 /// - `crate = path`: where `exectrace` is, if not at `::exectrace`.
 ///
-/// On a container `min`, `ret`, `err` and `crate` hold for every function in it for which they
-/// make sense; `name`, `args` and `task` are errors there.
+/// On a container `min`, `ret`, `err` and `crate` apply to every function in it for which they make
+/// sense; `name`, `args` and `task` are errors there.
 ///
-/// With the feature `enabled` off, the item is returned as it came.
+/// With the feature `enabled` off, the item is returned unchanged.
 #[proc_macro_attribute]
 pub fn traced(options: TokenStream, item: TokenStream) -> TokenStream {
     #[cfg(feature = "enabled")]
@@ -124,10 +125,10 @@ pub fn traced(options: TokenStream, item: TokenStream) -> TokenStream {
 /// Output    #[test] fn adds() { let _task = { static SITE: ..; enter_task(&SITE) }; body }
 /// ```
 ///
-/// It stands above all other attributes. Where one below makes the function a test already
-/// (`#[tokio::test]`, `#[test_log::test]`, `#[rstest]`, any that is called `test`), that one does
-/// so; otherwise `#[test]` does, and everything of it holds: `#[should_panic]`, `#[ignore]`, what
-/// may be returned.
+/// Put it above all other attributes. If an attribute below it makes the function a test already
+/// (`#[tokio::test]`, `#[test_log::test]`, `#[rstest]`, any that is called `test`), nothing is
+/// added. Otherwise the function becomes a `#[test]`, with the usual rules for `#[should_panic]`,
+/// `#[ignore]` and the returned value.
 ///
 /// ```text
 /// #[exectrace::test]
@@ -135,8 +136,8 @@ pub fn traced(options: TokenStream, item: TokenStream) -> TokenStream {
 /// async fn answers() { .. }
 /// ```
 ///
-/// If the environment variable `EXECTRACE_KEEP` names a folder, a test that fails leaves a trace
-/// of the last seconds there, called by its name.
+/// If the environment variable `EXECTRACE_KEEP` names a folder, a test that fails writes a trace of
+/// its last seconds there, in a file that has the test's name.
 ///
 /// Options: `name = "..."` and `crate = path`, as `#[traced]` has them. With the feature `enabled`
 /// off it is `#[test]`, and nothing else.

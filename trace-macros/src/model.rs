@@ -18,13 +18,14 @@ pub(crate) struct Traced<'a> {
     pub(crate) body: &'a Body,
     /// Its name in the trace: a constant text.
     pub(crate) name: TokenStream,
-    /// True if the name may lack a type: the function's own, with no container in sight.
+    /// True if the name may lack a type: the attribute stands on the function itself, so the macro
+    /// does not see the container.
     pub(crate) is_alone: bool,
-    /// Where its name stands.
+    /// The position of its name in the source.
     pub(crate) place: Place,
     /// The path of `exectrace::__private`.
     pub(crate) private: TokenStream,
-    /// Calls shorter than this many nanoseconds leave nothing behind.
+    /// Calls shorter than this many nanoseconds are not recorded.
     pub(crate) min_ns: u64,
     /// What is recorded with the begin.
     pub(crate) arguments: Vec<Argument>,
@@ -49,7 +50,7 @@ pub(crate) enum Ending {
     Failed,
     /// `ret, err`: the value in an `Ok`, or the error.
     Both,
-    /// A test's: nothing, but an `Err` is a failure.
+    /// For a test: nothing, but an `Err` counts as a failure.
     Judged,
 }
 
@@ -63,32 +64,32 @@ pub(crate) enum Shape {
     Block {
         /// Its statements; `tail::block` finds the block in the last one.
         stmts: Vec<Stmt>,
-        /// What the future gives.
+        /// The output of the future.
         output: Output,
     },
-    /// A plain function that makes a future in some way that cannot be seen.
+    /// A plain function that makes a future in some way that the macro cannot see.
     Made {
         /// The return type as written.
         returns: Box<Type>,
-        /// What the future gives.
+        /// The output of the future.
         output: Output,
         /// True if the future is in a pinned box.
         boxed: bool,
     },
 }
 
-/// What a future gives.
+/// The output of a future.
 pub(crate) enum Output {
     /// `!`
     Never,
     /// A value of this type, `impl Trait` erased.
     Value(Box<Type>),
-    /// The signature does not say.
+    /// The signature does not name the type.
     Unknown,
 }
 
-/// Where a function's name stands: all three from one span, so that they belong together even
-/// if the function was written by another macro.
+/// The position of a function's name. All three fields come from one span, so that they belong
+/// together even if another macro wrote the function.
 #[derive(Clone)]
 pub(crate) struct Place {
     /// As `file!()` says it.
@@ -103,7 +104,8 @@ impl Place {
     /// The place of a token.
     pub(crate) fn of(span: Span) -> Self {
         if !proc_macro::is_available() {
-            // In unit tests, where a place would only make expectations hard to keep.
+            // Unit tests take a fixed position, because a real one changes with every edit of the
+            // test.
             return Self { file: "src/lib.rs".to_owned(), line: 1, column: 1 };
         }
         let span = span.unwrap();

@@ -1,8 +1,8 @@
 //! What stands before a function's name in the trace: `Type::` in an `impl`, `<Type as Trait>::` in
 //! a trait's `impl`, `Trait::` in a `trait`.
 //!
-//! Only the last word of a path is kept and generics are dropped: the module path is recorded
-//! apart, and one call site serves all instances of a generic.
+//! Only the last word of a path is kept, and generics are dropped: the module path is recorded in a
+//! field of its own, and one call site serves all instances of a generic.
 //!
 //! Elsewhere: the name itself and `name = ".."` (`check`).
 

@@ -1,7 +1,7 @@
 //! Where the recorder is: `::exectrace`, unless `crate = ..` says otherwise.
 //!
-//! The expansion reaches it through `__private` alone, so that what users can name and what
-//! macros need can change apart from each other.
+//! The expansion reaches the recorder through `__private` alone, so that the public API and what
+//! macros need can change independently.
 //!
 //! Elsewhere: the option's grammar (`args`).
 
@@ -9,7 +9,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::Path;
 
-/// The path of the recorder's side of the macros, as in `::exectrace::__private`.
+/// The path of the module that expansions use, as in `::exectrace::__private`.
 ///
 /// - `root`: the path given with `crate = ..`, if any.
 pub(crate) fn private(root: Option<&Path>) -> TokenStream {

@@ -12,7 +12,7 @@ use syn::{
     Token, Type, TypeInfer, TypeParamBound, parse_quote,
 };
 
-/// What a function gives back.
+/// What a function returns.
 #[derive(Clone, Copy)]
 pub(crate) enum Returns<'a> {
     /// There is no `->`.
@@ -25,7 +25,7 @@ pub(crate) enum Returns<'a> {
     Future {
         /// The return type.
         written: &'a Type,
-        /// What the future gives, if the type says so.
+        /// The future's output, if the type names it.
         output: Option<&'a Type>,
         /// True if it is in a pinned box.
         boxed: bool,
@@ -157,7 +157,7 @@ fn type_argument(segment: &PathSegment) -> Option<&Type> {
     })
 }
 
-/// The type of a function that says nothing about it.
+/// The return type of a function without `->`.
 pub(crate) fn unit() -> Type {
     parse_quote!(())
 }

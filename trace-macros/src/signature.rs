@@ -1,8 +1,8 @@
 //! A function's signature, from `const` to the end of the `where` clause: its tokens, and the few
 //! things that rules and expansion ask about it.
 //!
-//! Parameters and bounds are never parsed, so what only older editions have is copied like
-//! everything else: parameters without a name, trait objects without `dyn`, `async` as a name.
+//! Parameters and bounds are never parsed, so syntax of older editions is copied like everything
+//! else: parameters without a name, trait objects without `dyn`, `async` as a name.
 //!
 //! Elsewhere: what the return type says (`returns`), the body (`func`).
 
@@ -31,7 +31,7 @@ pub(crate) struct Signature {
 }
 
 impl Signature {
-    /// True if it takes `self`, in whatever way.
+    /// True if it takes `self` in any form.
     pub(crate) fn has_receiver(&self) -> bool {
         let pattern = self.parameters.first().map(|first| pattern(first));
         pattern.is_some_and(|mut pattern| {
@@ -125,7 +125,7 @@ fn parentheses(token: &TokenTree) -> Option<&Group> {
     }
 }
 
-/// Parameters, at the commas between them.
+/// Splits the parameters at the commas between them.
 fn split(parameters: TokenStream) -> Vec<Vec<TokenTree>> {
     let (mut all, mut one, mut angles) = (Vec::new(), Vec::new(), Angles::default());
     for token in parameters {

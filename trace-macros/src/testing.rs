@@ -1,8 +1,8 @@
 //! `#[exectrace::test]`: a test that is a user task, called by its full path.
 //!
-//! The same expansion as `#[traced(task)]`, of one function, by another name, and something in
-//! front of it that may keep the last seconds of a test that fails. The harness's own attribute
-//! stands below and gets the changed function, so it does not matter which one it is.
+//! The expansion is that of `#[traced(task)]` on one function, with another name, and with a
+//! statement in front that keeps the last seconds if the test fails. The harness's own attribute
+//! stands below ours and gets the changed function, so any harness works.
 //!
 //! Elsewhere: which attribute that is (`harness`).
 
@@ -22,8 +22,8 @@ use crate::paths;
 
 /// Expands `#[test(options)] item`.
 ///
-/// - `harness`: the attribute that makes a test of it, if none stands there. It is left out where
-///   there is a fault: it would only have another one to find.
+/// - `harness`: the attribute that makes the function a test; empty if it has one already. It is
+///   left out if there is a fault, because it would only report a second one.
 pub(crate) fn test(options: TokenStream, harness: TokenStream, item: TokenStream) -> TokenStream {
     let mut faults = Faults::default();
     let options = Options::parse(options, &mut faults);
@@ -68,7 +68,7 @@ fn expand(item: TokenStream, options: Options, faults: &mut Faults) -> Option<To
     let kept = Options { name: options.name, root: options.root, task, ..Options::default() };
     let mut model = check::model(&function, &attrs, None, kept, Origin::Own, faults)?;
     (model.name, model.is_alone) = (name, false);
-    // A panic that is wanted is none that anybody asks about.
+    // A test that should panic does not fail when it panics, so nothing is kept.
     if !attrs.iter().any(|attribute| attribute.path().is_ident("should_panic")) {
         model.keeps = true;
         if matches!(function.sig.output, ReturnType::Type(..)) {

@@ -1,13 +1,15 @@
 //! Finds the functions in an item: the item itself, or all that are in a container.
 //!
-//! An `impl`, a `trait` and a `mod` are cut at their braces and walked item by item; all that is
-//! not a function is copied token by token, so no syntax in it can be a fault. Statements are never
-//! looked at: a function inside a function has its own attribute or none.
+//! An `impl`, a `trait` and a `mod` are split at their braces and read item by item. Everything
+//! that is not a function is copied token by token, so no syntax in it can be a fault. Statements
+//! are not read: a function inside a function is traced only by an attribute of its own.
 //!
 //! A nested `#[traced(..)]` is read here and left behind as `#[traced(skip)]`: its function is
 //! expanded once, and the import that it needs stays in use.
 //!
 //! Elsewhere: what a function turns into (`check`, then `expand`).
+//!
+//! Long with its tests, which compare whole items.
 
 use proc_macro2::{Delimiter, Group, Punct, Spacing, Span, TokenStream, TokenTree};
 use quote::{ToTokens as _, quote};
@@ -39,11 +41,11 @@ pub(crate) fn traced(options: TokenStream, item: TokenStream) -> TokenStream {
 
 struct Walk {
     faults: Faults,
-    /// False to copy the item, with nested attributes made harmless.
+    /// False if the item is only copied, with each nested attribute replaced by `#[traced(skip)]`.
     expands: bool,
 }
 
-/// What a container says about the items in it.
+/// What the items of a container inherit from it.
 #[derive(Default)]
 struct Scope {
     /// The name of the type or trait.
@@ -228,7 +230,7 @@ fn kind_of(input: ParseStream<'_>) -> Kind {
         return Kind::Other(input.span(), "this");
     }
     let first = ahead.fork();
-    // Qualifiers, in any order: the compiler has checked it before.
+    // Qualifiers in any order: the compiler has checked the order before.
     loop {
         let word = ahead.fork().call(Ident::parse_any).map(|word| word.to_string());
         match word.as_deref() {
@@ -265,8 +267,8 @@ fn noun(input: ParseStream<'_>) -> &'static str {
 
 /// Copies the rest of an item.
 ///
-/// It ends at a semicolon, or at braces that are no const argument. A `const` whose value has
-/// braces is so taken for two items, which does no harm: both are copied.
+/// An item ends at a semicolon, or at braces that are no const argument. By this rule a `const`
+/// whose value has braces counts as two items, which does no harm: both are copied.
 fn copy(input: ParseStream<'_>) -> TokenStream {
     let mut tokens = TokenStream::new();
     let mut angles = Angles::default();
@@ -284,7 +286,8 @@ fn copy(input: ParseStream<'_>) -> TokenStream {
     tokens
 }
 
-/// Reads a container up to its end: what is before its braces, and these.
+/// Reads a container up to its end: what stands before its braces, and the braces with their
+/// content.
 fn head_and_body(input: ParseStream<'_>) -> Option<(TokenStream, Group)> {
     let ahead = input.fork();
     let mut head = TokenStream::new();

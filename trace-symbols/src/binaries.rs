@@ -1,4 +1,4 @@
-//! Which files have the names of a module: the program or library itself, what somebody has given,
+//! Which files have the names of a module: the program or library itself, files given by the user,
 //! and separate debug information where systems keep it.
 
 use std::collections::BTreeMap;
@@ -23,30 +23,30 @@ pub enum Lacking {
     File,
     /// Its files were read and do not name these addresses.
     Names,
-    /// The file is the right one, but was stripped of its names.
+    /// The file is the right one, but its names were stripped.
     Stripped {
         /// Which.
         path: PathBuf,
     },
     /// The addresses are in no module that the trace knows.
     Module,
-    /// There is no such file, or it can't be read.
+    /// The module's file does not exist, or cannot be read.
     Missing {
-        /// Where it was.
+        /// Where the file was.
         path: PathBuf,
         /// Why it can't be read.
         why: String,
     },
-    /// The file there is another one than the one that ran.
+    /// The file now at the path is another build than the one that ran.
     OtherBuild {
         /// Which.
         path: PathBuf,
         /// Its build id; may be empty.
         found: String,
-        /// The build id of the one that ran.
+        /// The build id of the file that ran.
         wanted: String,
     },
-    /// There is no build id to compare, and the file is younger than the trace.
+    /// The file has no build id to compare, and is younger than the trace.
     Changed {
         /// Which.
         path: PathBuf,
@@ -54,7 +54,7 @@ pub enum Lacking {
 }
 
 impl Lacking {
-    /// Whether somebody can do something about it.
+    /// Whether the user can do something about it.
     #[must_use]
     pub fn is_news(&self) -> bool {
         !matches!(self, Self::File | Self::Names | Self::Module)
@@ -102,41 +102,41 @@ pub struct Binaries {
 }
 
 impl Binaries {
-    /// Those that ran, and what systems keep in `/usr/lib/debug`.
+    /// The files that ran, and separate debug information in `/usr/lib/debug`.
     ///
-    /// - `began`: when the trace did.
+    /// - `began`: when the trace began.
     #[must_use]
     pub fn new(began: SystemTime) -> Self {
         Self { given: Vec::new(), debug_directories: Vec::new(), began, cache: None }
     }
 
-    /// Takes names from this file, too, before the one that ran: the program, a library, or debug
+    /// Adds a file that is read before the one that ran: the program, a library, or debug
     /// information.
     ///
     /// # Errors
-    /// If it can't be read, or is no program.
+    /// If the file cannot be read, or is no program.
     pub fn give(&mut self, path: &Path) -> io::Result<()> {
         self.given.push(Program::open(path)?);
         Ok(())
     }
 
-    /// Looks for separate debug information in this folder, too, before `/usr/lib/debug`.
+    /// Adds a folder that is searched for separate debug information before `/usr/lib/debug`.
     pub fn look_in(&mut self, directory: &Path) {
         self.debug_directories.push(directory.to_path_buf());
     }
 
-    /// Keeps the names that are found, and takes those that are not from what was kept before.
+    /// Keeps the names that are found in `cache`, and looks up the others there.
     pub fn remember_in(&mut self, cache: Cache) {
         self.cache = Some(cache);
     }
 
-    /// Where names are kept, if anywhere.
+    /// The cache, if there is one.
     #[must_use]
     pub fn cache(&self) -> Option<&Cache> {
         self.cache.as_ref()
     }
 
-    /// Files that were given and are of no module.
+    /// Files that the user gave and that belong to no module.
     pub fn unused<'a>(
         &'a self,
         modules: &'a BTreeMap<u64, Module>,
@@ -147,7 +147,7 @@ impl Binaries {
         self.given.iter().filter(is_of_none)
     }
 
-    /// The files with a module's names, those with the most to say first.
+    /// The files with a module's names, the most detailed first.
     ///
     /// # Errors
     /// Why there is none.
@@ -171,7 +171,8 @@ impl Binaries {
         }
     }
 
-    /// By its build id. Where the module has none, by its name: somebody vouches for the file.
+    /// Whether a given file belongs to a module: by build id, or by name if the module has no build
+    /// id, because the user vouches for the file.
     fn is_given_for(program: &Program, module: &Module) -> bool {
         if module.build_id.is_empty() {
             is_named(&program.path, file_name(module))
@@ -184,11 +185,11 @@ impl Binaries {
     fn of_path(&self, module: &Module) -> Result<Program, Lacking> {
         let path = PathBuf::from(module.path.strip_suffix(" (deleted)").unwrap_or(&module.path));
         if !path.has_root() {
-            // As "linux-vdso.so.1", which the kernel makes.
+            // Such as "linux-vdso.so.1", which the kernel makes.
             return Err(Lacking::File);
         }
         let program = Program::open(&path);
-        // A file of this name that somebody gave is the one to talk about, if it does not fit.
+        // If the user gave a file of this name that does not fit, the error is about that file.
         let other = self.given.iter().find(|program| is_named(&program.path, file_name(module)));
         let program = match (program, other) {
             (Ok(program), _) if program.build_id == module.build_id => program,
@@ -243,7 +244,7 @@ impl Binaries {
     }
 }
 
-/// Whether `path` is the file of this name, or the separate debug information of it.
+/// Whether `path` is the file of this name, or its separate debug information.
 fn is_named(path: &Path, name: &str) -> bool {
     let file = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     file == name || file.strip_suffix(".debug") == Some(name)

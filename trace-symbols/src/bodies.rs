@@ -1,8 +1,8 @@
-//! Closures and async blocks that were inlined, and whose callers do not tell their function: the
-//! function that the body's line and column are in, by the source text, if that is there and not
-//! younger than the program.
+//! Names inlined closures and async blocks whose function the callers do not show. The source text
+//! says which function the body's line and column are in, if the file exists and is not younger
+//! than the program.
 //!
-//! Elsewhere: what callers tell, and how functions are named (`trace_format::function`).
+//! Elsewhere: what callers show, and how functions are named (`trace_format::function`).
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -20,7 +20,7 @@ const FILES_MAX: usize = 1 << 12;
 #[derive(Debug)]
 pub(crate) struct Sources {
     files: RefCell<HashMap<String, Option<FnItems>>>,
-    /// When the program was built, at the latest: younger files are not what it was built from.
+    /// The program was built at this time or earlier: younger files are not what it was built from.
     built: Option<SystemTime>,
 }
 

@@ -1,9 +1,9 @@
-//! Names that were read once, kept in small files of the user's, so that they are still there when
-//! the program has been built anew.
+//! Keeps names that were read once in small files, so that they are still there after the program
+//! was built anew.
 //!
-//! One file for each build id, by that as its name: a program that is built anew has another, so a
-//! name is never taken for other code than it was read from. The file repeats the build id and ends
-//! with the number of its lines; one that is damaged or cut is as good as none.
+//! Each build id has one file, named after it. A program that is built anew has another build id,
+//! so a name is never used for code that it was not read from. The file repeats the build id and
+//! ends with the number of its lines; a damaged or cut file is ignored.
 //!
 //! ```text
 //! exectrace names 1 5ab3…
@@ -12,9 +12,9 @@
 //! end 2
 //! ```
 //!
-//! Sizes are bounded: [`FILE_BYTES_MAX`] for one program, [`FOLDER_BYTES_MAX`] and [`FILES_MAX`]
-//! for all. What was not read for the longest time is removed first. Nothing here is an error: who
-//! cannot keep names reads on without.
+//! Sizes are limited: [`FILE_BYTES_MAX`] for one program, [`FOLDER_BYTES_MAX`] and [`FILES_MAX`]
+//! for all. The file that was not read for the longest time is removed first. Nothing here returns
+//! an error: if names cannot be kept, the commands work without the cache.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -28,8 +28,8 @@ use trace_format::definition::FUNCTIONS_MAX;
 
 use crate::program::hex;
 
-/// Maximum size of one program's file. Names that do not fit are not kept: first those that were
-/// there and were not asked for now.
+/// Maximum size of one program's file. Names that do not fit are dropped: first those from before
+/// that this command did not need.
 pub const FILE_BYTES_MAX: usize = 4 << 20;
 
 /// Maximum size of all files.
@@ -41,10 +41,10 @@ pub const FILES_MAX: usize = 256;
 /// Shorter build ids are not trusted to be one program's alone.
 const BUILD_ID_BYTES_MIN: usize = 8;
 
-/// What all files end in.
+/// Extension of all files.
 const ENDING: &str = "names";
 
-/// What files end in that are being written.
+/// Extension of files that are being written.
 const UNFINISHED: &str = "tmp";
 
 /// Functions by their address in a program's file, innermost inlined first.
@@ -57,8 +57,8 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// The user's: `exectrace/names` in `XDG_CACHE_HOME`, or in `.cache` in the user's home. `None`
-    /// if neither is set to an absolute path.
+    /// The user's cache: `exectrace/names` in `XDG_CACHE_HOME`, or in `.cache` in the user's home.
+    /// `None` if neither is an absolute path.
     #[must_use]
     pub fn of_user() -> Option<Self> {
         let path = |name| std::env::var_os(name).map(PathBuf::from).filter(|it| it.is_absolute());
@@ -66,13 +66,14 @@ impl Cache {
         caches.map(|caches| Self::at(caches.join("exectrace").join("names")))
     }
 
-    /// The one in this folder, which is made once there is something to keep.
+    /// The cache in this folder, which is made once there is something to keep.
     #[must_use]
     pub fn at(folder: PathBuf) -> Self {
         Self { folder }
     }
 
-    /// The names of the program with this build id; none if there are none, or they can't be read.
+    /// The names of the program with this build id; empty if there are none, or they cannot be
+    /// read.
     #[must_use]
     pub fn read(&self, build_id: &[u8]) -> CachedNames {
         let Some(path) = self.file(build_id) else { return CachedNames::new() };
@@ -83,15 +84,15 @@ impl Cache {
                 return Err(io::Error::other("is no regular file"));
             }
             file.by_ref().take(FILE_BYTES_MAX as u64 + 1).read_to_string(&mut text)?;
-            // What is read stays longest.
+            // The time of the last read decides which files stay.
             let _ = file.set_modified(SystemTime::now());
             Ok(text)
         };
         read().ok().and_then(|text| parse(&text, build_id)).unwrap_or_default()
     }
 
-    /// Adds names of the program with this build id, if there are new ones: what is there of other
-    /// addresses stays, as far as there is room.
+    /// Adds names of the program with this build id, if there are new ones. Names of other
+    /// addresses stay as far as there is room.
     pub fn add(&self, build_id: &[u8], new: &CachedNames) {
         let Some(path) = self.file(build_id) else { return };
         let old = self.read(build_id);
@@ -99,7 +100,7 @@ impl Cache {
             return;
         }
         let text = text(build_id, new, &old);
-        // Whoever reads finds the old file or the new one.
+        // Readers find the old file or the new one, never a half-written one.
         let fresh = path.with_extension(format!("{}.{UNFINISHED}", std::process::id()));
         let put = || -> io::Result<()> {
             fs::create_dir_all(&self.folder)?;
@@ -118,14 +119,14 @@ impl Cache {
         is_telling.then(|| self.folder.join(hex(build_id)).with_extension(ENDING))
     }
 
-    /// Removes what is too much, the oldest first, but not `newest`.
+    /// Removes files above the limits, the oldest first, but not `newest`.
     fn clean(&self, newest: &Path) {
         let Ok(entries) = fs::read_dir(&self.folder) else { return };
         let mut files: Vec<(SystemTime, u64, PathBuf)> = entries
             .flatten()
             .filter_map(|entry| {
                 let (path, about) = (entry.path(), entry.metadata().ok()?);
-                // Those too that a killed process has begun.
+                // Also unfinished files that a killed process left.
                 let is_ending = path.extension().is_some_and(|it| it == ENDING || it == UNFINISHED);
                 let is_ours = about.is_file() && is_ending;
                 let modified = about.modified().unwrap_or(SystemTime::UNIX_EPOCH);
@@ -147,7 +148,7 @@ fn head(build_id: &[u8]) -> String {
     format!("exectrace names 1 {}", hex(build_id))
 }
 
-/// A file's text: the new names, and of the old ones what fits.
+/// A file's text: the new names, and as many of the old ones as fit.
 fn text(build_id: &[u8], new: &CachedNames, old: &CachedNames) -> String {
     let mut text = head(build_id) + "\n";
     let mut lines = 0;
@@ -158,7 +159,7 @@ fn text(build_id: &[u8], new: &CachedNames, old: &CachedNames) -> String {
             let (file, name) = (escaped(&function.file), escaped(&function.name));
             let _ = writeln!(entry, "{address:x}\t{}\t{file}\t{name}", function.line);
         }
-        // The last line has room as well.
+        // Leaves room for the last line.
         if text.len() + entry.len() + 32 > FILE_BYTES_MAX {
             break;
         }
@@ -169,7 +170,7 @@ fn text(build_id: &[u8], new: &CachedNames, old: &CachedNames) -> String {
     text
 }
 
-/// What a whole file of this build id says.
+/// Reads the names in a file of this build id; `None` unless the file is whole.
 fn parse(text: &str, build_id: &[u8]) -> Option<CachedNames> {
     let mut lines = text.strip_suffix('\n')?.split('\n');
     if lines.next()? != head(build_id) {
@@ -193,7 +194,7 @@ fn parse(text: &str, build_id: &[u8]) -> Option<CachedNames> {
     (seen == count).then_some(kept)
 }
 
-/// A text without tabs and ends of lines.
+/// Replaces tabs and line ends in a text.
 fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n")
 }
@@ -245,7 +246,7 @@ mod tests {
         cache.add(&ID, &names(&[2, 9]));
         assert_eq!(cache.read(&ID), names(&[1, 2, 9]));
         assert_eq!(cache.read(&OTHER), CachedNames::new());
-        // A file under the wrong name is of no use either.
+        // A file under a wrong name is ignored, too.
         let path = |id: &[u8]| cache.file(id).expect("a name");
         fs::copy(path(&ID), path(&OTHER)).expect("it is there");
         assert_eq!(cache.read(&OTHER), CachedNames::new());

@@ -1,13 +1,13 @@
 //! Names for the addresses of a trace, from the files of the program.
 //!
-//! Names that a trace brings along are believed; the files are asked for the others. A file serves
-//! only if it is known to be the one that ran: its build id is the module's, or, where the
-//! module has none, it was not changed since the trace began, or somebody named it. A wrong name is
-//! worse than none.
+//! Names in the trace itself are used as they are; other names are read from files. A file is used
+//! only if it is known to be the one that ran: its build id is the module's, or, if the module has
+//! none, it was not changed since the trace began, or the user gave it. A wrong name is worse than
+//! none.
 //!
-//! - [`binaries`]: which files have a module's names, and what the others lack.
-//! - [`program`]: what one file says about itself.
-//! - [`cache`]: names that were read once, for when the program has been built anew.
+//! - [`binaries`]: which files have a module's names, and why other files do not serve.
+//! - [`program`]: headers of one file: build id, debug information.
+//! - [`cache`]: keeps names that were read, for when the program has been built anew.
 //! - [`names`]: from an address to functions; `bodies` names closures, by `source_text` if need be.
 //!
 //! Files are read, nothing is printed. Elsewhere: names that a trace brings along, and how frames
@@ -35,21 +35,21 @@ use crate::names::Names;
 /// Why addresses of a module have no names.
 #[derive(Debug)]
 pub struct Unnamed {
-    /// The module's name; empty for addresses that are in none.
+    /// The module's name; empty for addresses that are in no module.
     pub module: String,
-    /// How many addresses have none.
+    /// Number of addresses without a name.
     pub addresses: u64,
-    /// Why.
+    /// Why they have no name.
     pub why: Lacking,
 }
 
-/// Adds to `symbols` what `binaries` know of `addresses`.
+/// Adds the names of `addresses` to `symbols`, as far as `binaries` have them.
 pub fn name(
     symbols: &mut Symbols,
     addresses: impl IntoIterator<Item = u64>,
     binaries: &Binaries,
 ) -> Vec<Unnamed> {
-    // In the order of addresses: neighbours are in the same unit of debug information.
+    // In the order of addresses, because neighbours are in the same unit of debug information.
     let addresses = addresses.into_iter().collect::<BTreeSet<_>>().into_iter();
     let unnamed = addresses.filter(|address| symbols.functions(*address).is_empty());
     let mut wanted = BTreeMap::<Option<u64>, Vec<u64>>::new();
@@ -64,9 +64,9 @@ pub fn name(
     missing.collect()
 }
 
-/// Names addresses of one module, or of none; what is left without a name.
+/// Names addresses of one module, or of none; returns those without a name.
 ///
-/// What files say is kept. What they do not say is taken from what was kept.
+/// Names that files have are put into the cache; names that they lack are taken from it.
 fn name_of_module(
     symbols: &mut Symbols,
     module: Option<&Module>,

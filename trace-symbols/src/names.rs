@@ -1,11 +1,11 @@
-//! From an address of a program file to functions: DWARF with inlined calls first, the symbol table
-//! where that says nothing.
+//! From an address of a program file to functions: by DWARF with inlined calls, or by the symbol
+//! table if DWARF says nothing.
 //!
-//! How they are spelled is said in `trace_format::function`; closures and async blocks of which
-//! that does not know the function get it from the source text (`bodies`).
+//! `trace_format::function` spells the names. If it cannot tell the function of a closure or an
+//! async block, the source text does (`bodies`).
 //!
-//! Files are mapped and read as far as addresses lead; asking for addresses in order is fast, as
-//! neighbours are in the same unit.
+//! Files are mapped, and only the parts that addresses need are read. Asking for addresses in order
+//! is fast, because neighbours are in the same unit.
 
 use std::path::PathBuf;
 
@@ -34,19 +34,19 @@ impl std::fmt::Debug for Names {
 }
 
 impl Names {
-    /// Opens the files; those that can't be read as a whole serve for nothing.
+    /// Opens the files; one that cannot be read as a whole is left out.
     #[must_use]
     pub fn open(files: &[Program]) -> Self {
         let load = |program: &Program| {
             let more = debug_more(program);
             Loader::new_with_sup(&program.path, more).or_else(|_| Loader::new(&program.path)).ok()
         };
-        // A copy is younger than what was built: the oldest file says most.
+        // A copy is younger than the build, so the oldest file is the best estimate.
         let built = files.iter().filter_map(|program| program.changed).min();
         Self { loaders: files.iter().filter_map(load).collect(), sources: Sources::new(built) }
     }
 
-    /// The functions at an address of the file, innermost inlined first; none if it is not named.
+    /// The functions at an address of the file, innermost inlined first; empty if it has no name.
     #[must_use]
     pub fn functions(&self, address: u64) -> Vec<Function> {
         let mut by_lines = self.loaders.iter().map(|loader| inlined(loader, address));
@@ -58,7 +58,8 @@ impl Names {
         named.into_iter().map(owned).collect()
     }
 
-    /// The name of a closure or async block with its function's, if the source text is certain.
+    /// The name of a closure or async block with its function's name, if the source text is
+    /// unambiguous.
     fn in_source(
         &self,
         body: Nameless<'_>,
@@ -68,7 +69,8 @@ impl Names {
         let function = self.sources.function(body, &at.file, at.line, at.column)?;
         match module {
             Some(module) => Some(format!("{module}::{function}::{body}")),
-            // Its crate is not known. A function `blocking` must not become the crate of that name.
+            // The function's crate is unknown: a function `blocking` must not look like the crate
+            // of that name.
             None => Some(format!("{function}::{body}")).filter(|name| !is_library(name)),
         }
     }
@@ -79,7 +81,7 @@ impl Names {
     }
 }
 
-/// What debug information says of a function.
+/// What debug information says about a function.
 fn debug_function<R: Reader>(frame: &Frame<'_, R>) -> DebugFunction {
     let function = frame.function.as_ref();
     let name = function.and_then(|function| function.demangle().ok());
@@ -100,7 +102,7 @@ fn is_library(name: &str) -> bool {
     is_plumbing(&Shown { address: 0, name, file, line: 0, module, inlined: true, named: true })
 }
 
-/// What debug information says of an address, innermost first. The outermost may have no name.
+/// What debug information says about an address, innermost first. The outermost may have no name.
 fn inlined(loader: &Loader, address: u64) -> Vec<DebugFunction> {
     let mut found = Vec::new();
     let Ok(mut frames) = loader.find_frames(address) else { return found };

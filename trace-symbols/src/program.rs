@@ -1,7 +1,7 @@
-//! What a program file says about itself: its build id, and where its debug information is.
+//! Reads the headers of a program file: its build id, and where its debug information is.
 //!
-//! Only headers and notes are read, so a file of any size takes no time. Paths come out of traces,
-//! which may come from anywhere: nothing but regular files is opened.
+//! Only headers and notes are read, so the size of the file does not matter. Paths come from
+//! traces, which may come from anywhere, so only regular files are opened.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -15,25 +15,25 @@ use object::read::{Object, ObjectSection, ReadCache};
 pub struct Program {
     /// Where it is.
     pub path: PathBuf,
-    /// What its linker named it; may be empty.
+    /// The build id that its linker gave it; may be empty.
     pub build_id: Vec<u8>,
     /// The name and checksum of a file with its debug information.
     pub debug_link: Option<(String, u32)>,
     /// The path and build id of a file that its debug information refers to.
     pub debug_more: Option<(PathBuf, Vec<u8>)>,
-    /// Whether it says which line an address is of.
+    /// Whether it has line numbers.
     pub has_lines: bool,
-    /// When it was changed for the last time.
+    /// When it was last changed.
     pub changed: Option<SystemTime>,
 }
 
 impl Program {
-    /// Looks at a file.
+    /// Reads the headers of a file.
     ///
     /// # Errors
     /// If it can't be read, is no regular file, or is not in a format of programs.
     pub fn open(path: &Path) -> io::Result<Self> {
-        // Asked before it is opened, as opening a named pipe waits for a writer.
+        // Checked before opening, because opening a named pipe waits for a writer.
         let about = std::fs::metadata(path)?;
         if !about.is_file() {
             return Err(io::Error::other("is no regular file"));
@@ -55,7 +55,7 @@ impl Program {
         })
     }
 
-    /// Whether its bytes have this checksum, as a link to debug information gives it.
+    /// Whether its bytes have this checksum, which a link to debug information states.
     #[must_use]
     pub fn has_checksum(&self, expected: u32) -> bool {
         let sum = || -> io::Result<u32> {

@@ -1,15 +1,16 @@
-//! The functions of a Rust source file, and which of them a line and column are in.
+//! Finds the functions of a Rust source file, and the one that a line and column are in.
 //!
-//! Not a parser: words, brackets, comments and literals are told apart, and no more. A function is
-//! the word `fn`, a name, and what follows as far as its closing brace. Where a macro makes the
-//! name there is a function without one, so that nothing in it is taken for part of another.
+//! This is not a parser: it only tells words, brackets, comments and literals apart. A function is
+//! the word `fn`, a name, and the text up to the closing brace of its body. If a macro makes the
+//! name, the function has none here, so that its content does not count as part of the function
+//! around it.
 //!
-//! Elsewhere: what these names are good for (`bodies`).
+//! Elsewhere: how these names are used (`bodies`).
 
 use std::path::Path;
 use std::time::SystemTime;
 
-/// Maximum size of a file that is read; larger ones are data.
+/// Maximum size of a file that is read; larger files are taken for data.
 const BYTES_MAX: u64 = 4 << 20;
 
 /// A function of a file.
@@ -32,10 +33,10 @@ pub(crate) struct FnItems {
 }
 
 impl FnItems {
-    /// Those of a file; `None` if it can't be read, is no plain file, is too large, or is younger
-    /// than `built`.
+    /// The functions of a file; `None` if it cannot be read, is no regular file, is too large, or
+    /// is younger than `built`.
     pub(crate) fn read(path: &Path, built: SystemTime) -> Option<Self> {
-        // Asked before it is opened, as opening a named pipe waits for a writer.
+        // Checked before opening, because opening a named pipe waits for a writer.
         let about = std::fs::metadata(path).ok()?;
         let is_older = about.modified().is_ok_and(|modified| modified <= built);
         if !about.is_file() || about.len() > BYTES_MAX || !is_older {
@@ -74,16 +75,16 @@ impl FnItems {
     }
 }
 
-/// A piece of text that means something here.
+/// A token that matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TextPart {
-    /// A word, from where to where.
+    /// A word: its begin and end in bytes.
     Word(usize, usize),
-    /// Any other letter that is not a space, where it stands.
+    /// Any other character that is not a space, and its position.
     Sign(u8, usize),
 }
 
-/// Goes through a text, leaving out comments and literals.
+/// Reads the tokens of a text, leaving out comments and literals.
 struct Scan<'t> {
     bytes: &'t [u8],
     at: usize,
@@ -150,12 +151,12 @@ impl Scan<'_> {
         self.at = self.at.min(self.bytes.len());
     }
 
-    /// A character, or a lifetime's apostrophe.
+    /// Skips a character literal, or a lifetime's apostrophe.
     fn skip_character(&mut self) {
         let rest = &self.bytes[self.at + 1..];
         let closing = match rest.first() {
             Some(b'\\') => rest.iter().skip(2).position(|byte| *byte == b'\'').map(|at| at + 2),
-            // One letter may be four bytes long.
+            // A character may have four bytes.
             _ => rest.iter().take(5).skip(1).position(|byte| *byte == b'\'').map(|at| at + 1),
         };
         let is_lifetime = rest.first().is_some_and(|byte| is_word(*byte))
@@ -163,8 +164,8 @@ impl Scan<'_> {
         self.at += closing.filter(|_| !is_lifetime).map_or(1, |at| at + 2);
     }
 
-    /// A string whose first letters looked like a word: `b"…"`, `r#"…"#`. A name in that form,
-    /// `r#fn`, is skipped as well: it is no keyword.
+    /// Skips a string whose first letters look like a word: `b"…"`, `r#"…"#`. A raw identifier,
+    /// `r#fn`, is skipped, too: it is no keyword.
     fn skip_literal(&mut self, start: usize) -> bool {
         let prefix = &self.bytes[start..self.at];
         let is_raw = matches!(prefix, b"r" | b"br" | b"cr");
@@ -206,17 +207,17 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii()
 }
 
-/// What is open at a place of the text.
+/// What is open at a position of the text.
 #[derive(Debug, Default)]
 struct Nesting {
     functions: Vec<FnItem>,
-    /// Of each bracket that is open, which function's body it begins.
+    /// For each open bracket, the function whose body it begins.
     brackets: Vec<Option<usize>>,
     /// A function whose body has not begun, and how many brackets were open at its name.
     head: Option<(FnItem, usize)>,
-    /// The last word was `fn`, there.
+    /// The position of the last word, if that was `fn`.
     keyword: Option<usize>,
-    /// `async` has come, and nothing but what may stand between it and `fn`.
+    /// True after `async`, while only words follow that may stand between it and `fn`.
     is_async: bool,
 }
 
@@ -258,7 +259,7 @@ impl Nesting {
                 if let Some(function) = self.brackets.pop().flatten() {
                     self.functions[function].to = (at + 1).min(end);
                 }
-                // The head stood in what is closed now: it was no function.
+                // The head was inside a bracket that is closed now, so it was no function.
                 self.head.take_if(|head| head.1 > self.brackets.len());
             }
             b';' if is_of_head => self.head = None,
@@ -271,7 +272,7 @@ impl Nesting {
 mod tests {
     use super::*;
 
-    /// The function at the first place of `mark` in `text`.
+    /// The function around the first `mark` in `text`.
     fn at<'f>(functions: &'f FnItems, text: &str, mark: &str) -> Option<&'f FnItem> {
         let at = text.find(mark).expect("the mark is in the text");
         let line = text[..at].matches('\n').count() + 1;

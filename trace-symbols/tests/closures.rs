@@ -1,5 +1,5 @@
-//! Closures and async blocks that were inlined keep the name of their function, in a program whose
-//! debug information is line tables only: there they are called `{closure#0}`.
+//! Inlined closures and async blocks keep the name of their function even if the program's debug
+//! information has only line tables, which call them `{closure#0}`.
 
 mod common;
 
@@ -14,7 +14,7 @@ use trace_analysis::symbols::Symbols;
 use trace_symbols::binaries::Binaries;
 use trace_symbols::name;
 
-/// All is inlined into `outer`.
+/// The compiler inlines everything into `outer`.
 const SOURCE: &str = "
 use std::hint::black_box;
 use std::task::{Context, Waker};
@@ -52,7 +52,7 @@ fn built(name: &str) -> Built {
 
 static BUILT: LazyLock<Built> = LazyLock::new(|| built("closures"));
 
-/// The names of all functions in `outer` that are bodies of others.
+/// The names of all closures and async blocks in `outer`.
 fn bodies(built: &Built) -> BTreeSet<String> {
     let mut symbols = Symbols::default();
     symbols.add_module(built.module.clone());
@@ -82,6 +82,6 @@ fn a_source_that_was_changed_since_names_nothing() {
     file.set_modified(later).expect("it is ours");
     let found = bodies(&built);
     assert!(found.contains("{async_fn#0}"), "{found:?}");
-    // What debug information itself says is as true as before.
+    // Names from debug information itself are unchanged.
     assert!(found.contains("program::shop::find::{closure#0}"), "{found:?}");
 }

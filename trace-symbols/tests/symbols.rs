@@ -1,5 +1,5 @@
-//! Names from program files: inlined calls, symbol tables, separate debug information, and files
-//! that are the wrong ones.
+//! Names from program files: inlined calls, symbol tables, separate debug information, and wrong
+//! files.
 
 mod common;
 
@@ -19,7 +19,7 @@ use trace_symbols::cache::Cache;
 use trace_symbols::program::{Program, hex};
 use trace_symbols::{Unnamed, name};
 
-/// Files that somebody gives.
+/// Files that the user gives.
 #[derive(Default)]
 struct Options {
     binary: Vec<PathBuf>,
@@ -35,8 +35,8 @@ impl Options {
     }
 }
 
-/// Names all addresses of `work::outer`, and says which functions were seen, each as
-/// `name file:line` with the file's last part.
+/// Names all addresses of `work::outer`, and returns the functions found, each as `name file:line`
+/// with the file's last part.
 fn seen(module: &Module, options: &Options) -> (BTreeSet<String>, Vec<Unnamed>) {
     seen_at(&BUILT.outer, module, options)
 }
@@ -63,13 +63,13 @@ fn given(paths: &[&Path]) -> Options {
     Options { binary, debug_dir: Vec::new() }
 }
 
-/// With file and line, of the caller and of what was inlined into it.
+/// True if the caller and the inlined function have file and line.
 fn has_all(seen: &BTreeSet<String>) -> bool {
     let wanted = ["program::inner program.rs:3", "program::work::outer program.rs:7"];
     wanted.iter().all(|wanted| seen.contains(*wanted))
 }
 
-/// Names without lines, as of a symbol table.
+/// True if there are names without lines, as from a symbol table.
 fn has_names_only(seen: &BTreeSet<String>) -> bool {
     seen.iter().eq(["program::work::outer :0"])
 }
@@ -98,7 +98,7 @@ fn where_debug_information_has_lines_alone_names_still_have_their_paths() {
     let built = build("line-tables-only", folder.path());
     let (seen, unnamed) = seen_at(&built.outer, &built.module, &Options::default());
     assert!(unnamed.is_empty(), "{unnamed:?}");
-    // The symbol table has the path of the caller; of what was inlined nobody has it.
+    // The symbol table has the path of the caller; nothing has the path of the inlined function.
     let wanted = ["program::work::outer program.rs:7", "inner program.rs:3"];
     assert!(wanted.iter().all(|wanted| seen.contains(*wanted)), "{seen:?}");
     let others = seen.iter().filter(|name| !name.contains("program.rs"));
@@ -150,7 +150,7 @@ fn separate_debug_information_is_found_by_link_and_by_build_id() {
     let debug_dir = vec![elsewhere.path().to_path_buf()];
     let found = seen(&stripped, &Options { binary: Vec::new(), debug_dir });
     assert!(has_all(&found.0), "by build id: {found:?}");
-    // And when the program itself is gone.
+    // The same when the program itself is gone.
     fs::remove_file(&path).expect("it is there");
     let debug_dir = vec![elsewhere.path().to_path_buf()];
     let found = seen(&stripped, &Options { binary: Vec::new(), debug_dir });
@@ -269,7 +269,7 @@ fn a_damaged_program_names_what_it_can_and_nothing_panics() {
             random ^= random << 13;
             random ^= random >> 7;
             random ^= random << 17;
-            // The headers stay whole half of the time: else nothing further in is reached.
+            // In half of the cases the headers stay whole, so that the reader gets past them.
             let from = if round % 2 == 0 { 4096 } else { 0 };
             let at = from + (random >> 8) as usize % (bytes.len() - from);
             bytes[at] = random as u8;

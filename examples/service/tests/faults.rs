@@ -1,8 +1,8 @@
-//! Whoever asks why the service is slow is told: both faults that are in it stand on the first
-//! screen of `async`, with their lines, and `explain` names both.
+//! The tool shows why the service is slow: both faults are on the first screen of `async`, with
+//! their lines, and `explain` names both.
 //!
-//! The service runs as its users run it; then this program is started again, as the tool
-//! ([`TOOL`]), for the tool prints to standard output and to nothing else. So there is no harness.
+//! The service runs as its users run it. Then this program is started again as the tool ([`TOOL`]),
+//! because the tool can only print to standard output. So there is no harness.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-/// Set in the process that is to be the tool.
+/// Set in the process that runs as the tool.
 const TOOL: &str = "SERVICE_TEST_IS_THE_TOOL";
 
-/// Lines of a terminal that nobody has enlarged, and a few.
+/// Lines of a terminal of the default size, and a few more.
 const SCREEN_LINES: usize = 30;
 
 const SOURCE: &str = include_str!("../../service.rs");
@@ -38,8 +38,8 @@ fn the_first_screen_of_async_names_both_faults(trace: &Path) {
     let screen: Vec<_> = screen.lines().take(SCREEN_LINES).collect();
     let (report, render) = (function("async fn report"), render());
     let (account, lock, mail) = (function("async fn account"), lock(), mail());
-    // How long and how often depends on what else the machine does; of functions that were inlined
-    // only the last part of the name may be known.
+    // Times and counts depend on the load of the machine. Of inlined functions only the last part
+    // of the name may be known.
     let blocked = [
         &["service::report (", &report, " kept tokio-worker-"][..],
         &["sleep ", "in clock_nanosleep at ", "render (", &render],
@@ -64,7 +64,7 @@ fn explain_names_both_faults(trace: &Path) {
     follow_each_other(&lines, &[&blocked]);
 }
 
-/// Nobody asks for this trace: the service leaves it because a request took too long.
+/// The service writes this trace by itself, because a request took too long.
 fn a_stall_leaves_a_trace_that_names_it(folder: &Path) {
     let dumps = folder.join("slow-requests");
     let mut service = Command::new(env!("CARGO_BIN_EXE_service"));
@@ -82,7 +82,7 @@ fn a_stall_leaves_a_trace_that_names_it(folder: &Path) {
     let text = tool("explain", &wait_for_trace(&dumps));
     let stalled = ["a poll of stall (", " kept ", "in clock_nanosleep at "];
     follow_each_other(&text.lines().collect::<Vec<_>>(), &[&stalled]);
-    // A kill leaves the last seconds, too.
+    // A killed process leaves the last seconds, too.
     drop(service);
     let mut tool = Command::new(std::env::current_exe().expect("this program has a path"));
     let tool = tool.env(TOOL, "1").arg("explain").arg(dumps.join("last.trace"));
@@ -91,7 +91,7 @@ fn a_stall_leaves_a_trace_that_names_it(folder: &Path) {
     follow_each_other(&text.lines().collect::<Vec<_>>(), &[&stalled]);
 }
 
-/// A process that is ended when the test is.
+/// A process that is killed at the end of the test.
 struct Ended(Child);
 
 impl Drop for Ended {
@@ -101,7 +101,7 @@ impl Drop for Ended {
     }
 }
 
-/// The first trace that a slow request has left in a folder.
+/// Waits for the first trace of a slow request in a folder.
 fn wait_for_trace(folder: &Path) -> PathBuf {
     let end = Instant::now() + Duration::from_secs(120);
     loop {
@@ -116,13 +116,13 @@ fn wait_for_trace(folder: &Path) -> PathBuf {
     }
 }
 
-/// What the tool answers about a trace.
+/// The tool's output about a trace.
 fn tool(command: &str, trace: &Path) -> String {
     let mut tool = Command::new(std::env::current_exe().expect("this program has a path"));
     said(tool.env(TOOL, "1").arg(command).arg(trace))
 }
 
-/// Runs it, which must go well; what it has printed.
+/// Runs a command, which must succeed, and returns its output.
 #[track_caller]
 fn said(command: &mut Command) -> String {
     let output = command.output().expect("it can be started");
@@ -130,7 +130,7 @@ fn said(command: &mut Command) -> String {
     String::from_utf8(output.stdout).expect("standard output is UTF-8")
 }
 
-/// Fails unless some lines in a row have these words, each in this order.
+/// Fails unless neighbouring lines have these words in this order.
 #[track_caller]
 fn follow_each_other(screen: &[&str], wanted: &[&[&str]]) {
     let has = |line: &str, words: &[&str]| {
@@ -145,22 +145,22 @@ fn follow_each_other(screen: &[&str], wanted: &[&[&str]]) {
     assert!(is_there, "no {wanted:#?} in:\n{}", screen.join("\n"));
 }
 
-/// Where `render` sleeps.
+/// The place where `render` sleeps.
 fn render() -> String {
     line("fn render", "thread::sleep(")
 }
 
-/// Where `account` waits for the lock.
+/// The place where `account` waits for the lock.
 fn lock() -> String {
     line("async fn account", ".lock().await")
 }
 
-/// Where `send_mail` waits with the lock held.
+/// The place where `send_mail` waits with the lock held.
 fn mail() -> String {
     line("async fn send_mail", "sleep(")
 }
 
-/// Where a function is: its call site has the line of its name.
+/// The place of a function: its call site has the line of its name.
 fn function(function: &str) -> String {
     line(function, function)
 }

@@ -1,4 +1,4 @@
-//! The macros that are no attribute raise no warning, whatever is asked for.
+//! The macros that are not attributes raise no warning, with any lints on.
 
 #![deny(warnings, clippy::pedantic, clippy::nursery)]
 #![deny(missing_docs, unused_qualifications, unused_lifetimes, unreachable_code)]

@@ -27,7 +27,7 @@ fn attributed(x: u8) -> u8 {
     y
 }
 
-/// Items that stand first still do.
+/// Items at the begin of a body stay there.
 #[traced]
 fn begins_with_items(x: u8) -> u8 {
     use std::cmp::max;
@@ -52,7 +52,7 @@ macro_rules! debug {
     ($($token:tt)*) => {};
 }
 
-/// What stands before the item is nothing.
+/// The body has no item before its statements.
 #[traced]
 fn begins_with_a_macro(x: u8) -> String {
     debug!("x is {x}");
@@ -129,7 +129,7 @@ fn takes_impl(it: impl Iterator<Item = u8>, f: &dyn Fn(u8) -> u8) -> u8 {
     it.map(f).sum()
 }
 
-/// The body's names are its own: none of the expansion's can be seen or hidden.
+/// The body cannot see the expansion's names, nor hide them.
 #[traced(args(_region = 1_u8, __site = 2_u8))]
 fn hygiene(_value: u8) -> u8 {
     const SITE: u8 = 3;

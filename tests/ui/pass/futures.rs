@@ -1,4 +1,5 @@
-//! Every kind of function that gives a future takes `#[traced]`, and the future stays what it was.
+//! Every kind of function that returns a future takes `#[traced]`, and the future stays what it
+//! was.
 
 #![deny(warnings, clippy::pedantic, clippy::nursery)]
 #![deny(missing_docs, unused_qualifications, unused_lifetimes, unreachable_code)]
@@ -171,7 +172,7 @@ impl Service for Plain {
         future::ready(self.1).await
     }
 
-    // As a macro for asynchronous traits writes it.
+    // As macros for asynchronous traits write it.
     fn name<'a>(&'a self) -> Pin<Box<dyn Future<Output = &'a str> + Send + 'a>> {
         Box::pin(async move {
             let this = self;

@@ -1,4 +1,4 @@
-//! Every option goes with every function it is for.
+//! Every option works on every function that it is for.
 
 #![deny(warnings, clippy::pedantic, clippy::nursery)]
 #![deny(missing_docs, unused_qualifications, unused_lifetimes, unreachable_code)]

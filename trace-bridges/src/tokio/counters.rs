@@ -1,8 +1,8 @@
 //! A runtime's queues as counters of the trace.
 //!
-//! They are told by whichever of its threads comes by when it is time, so those of a runtime that
-//! does nothing stay as they are. What has not changed is told once per generation, for readers
-//! that start in the middle.
+//! The counters of a runtime are recorded by the first of its threads that parks or polls once they
+//! are due, so an idle runtime records none. An unchanged value is recorded once per generation,
+//! for readers that start in the middle of a trace.
 
 use crate::names::kept;
 use std::sync::OnceLock;
@@ -16,7 +16,7 @@ use trace_runtime::{Callsite, CallsiteKind, Value, hooked};
 struct Gauge {
     site: &'static Callsite,
     value: AtomicU64,
-    /// In which the value was told.
+    /// The generation in which the value was last recorded.
     generation: AtomicU64,
 }
 
@@ -37,14 +37,14 @@ impl Gauge {
     }
 }
 
-/// Those of a runtime, made when they are wanted.
+/// The counters of a runtime, made when they are first recorded.
 #[derive(Debug, Default)]
 pub(super) struct Gauges {
     all: OnceLock<Vec<Gauge>>,
 }
 
 impl Gauges {
-    /// Tells how they stand.
+    /// Records the present values.
     pub(super) fn set(&self, runtime: &str, metrics: &RuntimeMetrics) {
         let now = values(metrics);
         let gauges = self.all.get_or_init(|| {
@@ -56,7 +56,7 @@ impl Gauges {
     }
 }
 
-/// What tokio tells of a runtime.
+/// What tokio's metrics say about a runtime.
 fn values(metrics: &RuntimeMetrics) -> Vec<(String, u64)> {
     let alive = ("alive tasks".to_owned(), metrics.num_alive_tasks() as u64);
     let global = ("global queue".to_owned(), metrics.global_queue_depth() as u64);

@@ -1,8 +1,10 @@
-//! What tokio tells of every task of an instrumented runtime: its spawn, its polls, its end.
+//! What tokio's hooks report of every task of an instrumented runtime: its spawn, its polls, its
+//! end.
 //!
 //! A task that was spawned through this crate is *adopted*: its future has tokio's number, and
-//! tells of itself what tokio does not. Everything else is known by number and place alone. Of such
-//! tasks the trace is told once per generation and thread, unless their spawn was recorded in it.
+//! records what tokio does not report. Of all other tasks only number and place are known. Each
+//! thread that polls such a task defines it once per generation, unless its spawn was recorded in
+//! that generation.
 
 use super::name;
 use super::spawn::{self, Spawn};
@@ -16,37 +18,37 @@ use trace_runtime::__private::Place;
 use trace_runtime::hooked::{self, HookedPoll, future_id};
 use trace_runtime::{Callsite, CallsiteKind, is_enabled};
 
-/// Adopted tasks are told apart from others by their numbers modulo this. Two that live at once and
-/// share a place cost an event too many.
+/// Number of slots for the numbers of adopted tasks; a number's slot is its value modulo this. If
+/// two tasks that live at once share a slot, one event too many is recorded.
 const ADOPTED: usize = 4096;
 
-/// Tasks that a thread remembers to have told of.
+/// Number of slots in which a thread remembers the tasks that it has defined.
 const TOLD: usize = 256;
 
-/// Some runtime tells of its tasks.
+/// True once a runtime has hooks that report its tasks.
 static ARE_THERE: AtomicBool = AtomicBool::new(false);
 
 static ADOPTED_IDS: [AtomicU64; ADOPTED] = [const { AtomicU64::new(0) }; ADOPTED];
 
-/// The generation that the next is of.
+/// The generation that [`FIRST`] belongs to.
 static FIRST_IN: AtomicU64 = AtomicU64::new(0);
 
-/// A task whose spawn was recorded in that generation; so were those of all later ones.
+/// A task whose spawn was recorded in that generation; the spawns of all later tasks were, too.
 static FIRST: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
-    /// What is about to be spawned here.
+    /// The task that this thread is about to spawn.
     static ANNOUNCED: Cell<Option<Spawn>> = const { Cell::new(None) };
-    /// The task of the innermost poll that goes on and is recorded; 0 for none. A word of its own,
-    /// which needs no destructor: without a trace it is all that the end of a poll looks at.
+    /// The task of the innermost recorded poll that goes on; 0 for none. It is a word of its own,
+    /// without a destructor: while no trace runs, the end of a poll reads nothing else.
     static POLLED: Cell<u64> = const { Cell::new(0) };
     /// Polls that go on, each with the task that was polled around it.
     static POLLS: RefCell<Vec<(u64, HookedPoll)>> = const { RefCell::new(Vec::new()) };
-    /// Generations and numbers.
+    /// The tasks that this thread has defined: generation and number.
     static TOLD_HERE: [Cell<(u64, u64)>; TOLD] = const { [const { Cell::new((0, 0)) }; TOLD] };
 }
 
-/// Whether runtimes of this process may tell of their tasks.
+/// Whether runtimes of this process may report their tasks.
 pub(super) fn are_there() -> bool {
     ARE_THERE.load(Ordering::Relaxed)
 }
@@ -56,7 +58,7 @@ pub(super) fn instrument(builder: &mut Builder, watched: &Arc<Watched>) {
     ARE_THERE.store(true, Ordering::Relaxed);
     let watched = Arc::clone(watched);
     builder.on_task_spawn(spawned);
-    // Without a trace, the two of each poll do no more than stands here.
+    // While no trace runs, the two hooks around each poll do only what stands here.
     builder.on_before_task_poll(move |task| {
         if is_enabled() {
             begin_poll(&watched, task);
@@ -72,18 +74,18 @@ pub(super) fn instrument(builder: &mut Builder, watched: &Arc<Watched>) {
     builder.track_task_schedule_latency();
 }
 
-/// The next spawn on this thread is this one.
+/// Announces the next spawn on this thread, for the hook to take.
 pub(super) fn announce(spawn: Spawn) {
-    // Who spawns in the last moments of a thread does without.
+    // A spawn while the thread's locals are being destroyed is not announced.
     _ = ANNOUNCED.try_with(|announced| announced.set(Some(spawn)));
 }
 
-/// It, if no hook was told of it.
+/// The announced spawn, if no hook has taken it.
 pub(super) fn take_back() -> Option<Spawn> {
     ANNOUNCED.try_with(Cell::take).ok().flatten()
 }
 
-/// The task of this number tells of itself.
+/// Marks the task of this number as adopted.
 pub(super) fn note_adopted(id: u64) {
     ADOPTED_IDS[id as usize % ADOPTED].store(id, Ordering::Relaxed);
 }
@@ -117,7 +119,7 @@ fn spawned(task: &TaskMeta<'_>) {
     }
 }
 
-/// The call site of tasks that were spawned there by tokio's own functions.
+/// The call site of tasks that tokio's own functions spawned at `place`.
 fn site(place: &'static Location<'static>) -> &'static Callsite {
     let name = name::of_place(place);
     Place::of_caller(CallsiteKind::Future, name, place).callsite(&[])
@@ -134,14 +136,14 @@ fn begin_poll(watched: &Arc<Watched>, task: &TaskMeta<'_>) {
             hooked::ready(future_id(id), latency.as_nanos() as u64);
         }
     }
-    // At the end of its thread a poll is not recorded.
+    // A poll while the thread's locals are being destroyed is not recorded.
     _ = POLLS.try_with(|polls| {
         let poll = HookedPoll::begin(future_id(id));
         polls.borrow_mut().push((POLLED.replace(id), poll));
     });
 }
 
-/// Has the trace know a task that was spawned before this generation.
+/// Defines a task that was spawned before this generation.
 fn tell(id: u64, task: &TaskMeta<'_>) {
     let generation = hooked::generation();
     let in_first = FIRST_IN.load(Ordering::Acquire) == generation;
@@ -172,7 +174,7 @@ fn ended(task: &TaskMeta<'_>) {
         return;
     }
     let id = spawn::number(&task.id());
-    // Functions on blocking threads are tasks as well, of whose spawn tokio has not told.
+    // Functions on blocking threads are tasks, too, but tokio does not report their spawn.
     if !is_adopted(id) && (POLLED.get() == id || !watch::is_blocking()) {
         tell(id, task);
         hooked::ended(future_id(id));

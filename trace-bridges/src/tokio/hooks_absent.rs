@@ -1,12 +1,11 @@
-//! The twin of what tokio tells of its tasks, where it tells nothing: without
-//! `--cfg tokio_unstable`.
+//! The twin of `hooks` for builds without `--cfg tokio_unstable`, in which tokio reports nothing.
 
 use super::spawn::Spawn;
 use super::watch::Watched;
 use std::sync::Arc;
 use tokio::runtime::Builder;
 
-/// Whether runtimes of this process may tell of their tasks.
+/// Whether runtimes of this process may report their tasks.
 pub(super) const fn are_there() -> bool {
     false
 }

@@ -2,16 +2,16 @@
 //! how it ended; what runtimes' workers are called, when they park, and how long their queues are.
 //!
 //! - `spawn`: the futures that stand for tasks, and functions for blocking threads.
-//! - `name`: what a task is called that was given no name.
-//! - `watch`: what is done at a runtime's threads: names, parking.
+//! - `name`: the name of a task that was given none.
+//! - `watch`: names a runtime's threads, and records when its workers park.
 //! - `counters`: a runtime's queues as counters.
-//! - `hooks`: what tokio tells of every task, under `--cfg tokio_unstable`.
+//! - `hooks`: what tokio reports of every task, under `--cfg tokio_unstable`.
 //!
-//! Two ways, which go together. [`spawn()`] and its kin take the place of tokio's functions of the
-//! same names, on any runtime; all that a task does is recorded. [`BuilderExt::traced`] instruments
-//! a runtime: its threads and queues, and under `--cfg tokio_unstable` also the tasks that are
-//! spawned by tokio's own functions, of which tokio does not tell who wakes them and where they
-//! wait.
+//! There are two ways, and both may be used at once. [`spawn()`] and its kin replace tokio's
+//! functions of the same names, on any runtime; everything that such a task does is recorded.
+//! [`BuilderExt::traced`] instruments a runtime: its threads and queues, and under
+//! `--cfg tokio_unstable` also the tasks that tokio's own functions spawn. Of those, tokio does not
+//! report who wakes them and where they wait.
 //!
 //! With the recorder compiled out, all of it is tokio and nothing else.
 //!
@@ -52,8 +52,8 @@ use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 /// As [`tokio::spawn`](tokio::task::spawn()): a task that is traced, spawned where this is called.
 ///
-/// It is called as the future's type is: `spawn(handler(request))` makes a task named `handler`. A
-/// block has no name, and is called by its file and line.
+/// The task is named after the future's type: `spawn(handler(request))` makes a task named
+/// `handler`. An `async` block has no name; its task is named by file and line.
 ///
 /// # Panics
 /// As tokio's: outside of a runtime.
@@ -143,9 +143,9 @@ where
     handle
 }
 
-/// As [`tokio::task::spawn_blocking`]: what runs is a region on the blocking thread, and works for
-/// the task that the caller works for. It is called as the function is; a closure by its file and
-/// line.
+/// As [`tokio::task::spawn_blocking`]: the function runs as a region on the blocking thread, and
+/// works for the task that the caller works for. The region has the function's name; a closure's
+/// has its file and line.
 ///
 /// # Panics
 /// As tokio's: outside of a runtime.
@@ -171,7 +171,8 @@ where
     tokio::task::spawn_blocking(wrap_blocking(Some(name), Location::caller(), work))
 }
 
-/// As [`tokio::task::block_in_place`]: what runs is a region, called as that of [`spawn_blocking`].
+/// As [`tokio::task::block_in_place`]: the function runs as a region, named as that of
+/// [`spawn_blocking`].
 ///
 /// # Panics
 /// As tokio's: on a runtime of one thread.
@@ -251,17 +252,17 @@ impl<T: 'static> JoinSetExt<T> for JoinSet<T> {
 
 /// Instruments runtimes.
 pub trait BuilderExt {
-    /// Has the runtimes that are built from here on tell of their threads and queues, and under
-    /// `--cfg tokio_unstable` of all their tasks.
+    /// Instruments the runtimes that this builder builds from now on: the trace has their threads
+    /// and queues, and under `--cfg tokio_unstable` all their tasks.
     ///
-    /// In the trace, the first runtime of a program is called `tokio`, the next one `tokio-2`: its
-    /// workers are `tokio-worker-0`, its blocking threads `tokio-blocking-0`; workers have the
-    /// region `parked` while they do nothing; counters like `tokio global queue` are told every
-    /// 10 ms at most.
+    /// In the trace, the first runtime of a program is called `tokio`, the next one `tokio-2`. The
+    /// first one's workers are `tokio-worker-0` and so on, its blocking threads `tokio-blocking-0`
+    /// and so on. Workers have the region `parked` while they do nothing. Counters like
+    /// `tokio global queue` are recorded at most every 10 ms.
     ///
     /// A builder keeps one function of each kind (`on_thread_start`, `on_thread_stop`,
     /// `on_thread_park`, `on_thread_unpark`, and under `--cfg tokio_unstable` those of tasks): this
-    /// replaces what was set before, and what is set later replaces these.
+    /// method replaces those that were set before, and those that are set later replace ours.
     fn traced(&mut self) -> &mut Self;
 
     /// As [`BuilderExt::traced`], with another name than `tokio`.
@@ -282,7 +283,7 @@ impl BuilderExt for Builder {
 /// A runtime as `#[tokio::main]` makes it, instrumented.
 ///
 /// For programs that begin with `#[tokio::main]`, which takes no builder: make `main` a plain
-/// function, and its body what this runtime blocks on.
+/// function, and pass its body to this runtime's `block_on`.
 ///
 /// ```
 /// fn main() -> std::io::Result<()> {

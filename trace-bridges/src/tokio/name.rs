@@ -1,4 +1,4 @@
-//! What a task is called that was given no name: as its future's type is, or by its place.
+//! The name of a task that was given none: its future's type, or its place in the source.
 
 use std::cell::Cell;
 use std::panic::Location;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 const CLOSURE: &str = "::{{closure}}";
 
-/// Places that a thread remembers the names of.
+/// Number of places whose names a thread remembers.
 const PLACES: usize = 64;
 
 /// A place: the address of its file, line, and column.
@@ -17,7 +17,7 @@ thread_local! {
         const { [const { Cell::new(None) }; PLACES] };
 }
 
-/// Types around a future that say nothing about it: their names, and of which crates they are.
+/// Types around a future that say nothing about it: their names and crates.
 const WRAPPERS: [(&str, &str); 6] = [
     ("trace_runtime::", "Traced"),
     ("trace_runtime::", "InTask"),
@@ -30,8 +30,8 @@ const WRAPPERS: [(&str, &str); 6] = [
 /// The name of a future of this type, or of the one that it wraps.
 pub(super) fn of_future<F>(caller: &'static Location<'static>) -> &'static str {
     let full = unwrapped(std::any::type_name::<F>());
-    // An async function's future is a closure in it. So is a block in a function that is not
-    // async; a block in one that is, is a closure in a closure, and has no name.
+    // The type of an async function's future is a closure in that function. So is an `async` block
+    // in a plain function. A block in an async function is a closure in a closure, and has no name.
     shortened(full.strip_suffix(CLOSURE).unwrap_or(full)).unwrap_or_else(|| of_place(caller))
 }
 
@@ -50,7 +50,7 @@ fn unwrapped(path: &'static str) -> &'static str {
     }
 }
 
-/// What stands before the first comma that is not inside brackets.
+/// The text before the first comma that is not inside brackets.
 fn first_argument(arguments: &'static str) -> &'static str {
     let mut open = 0_usize;
     for (at, byte) in arguments.bytes().enumerate() {
@@ -71,7 +71,8 @@ pub(super) fn of_function<F>(caller: &'static Location<'static>) -> &'static str
     shortened(std::any::type_name::<F>()).unwrap_or_else(|| of_place(caller))
 }
 
-/// The last name of a path, with the type before it, if that is one. `None` if it tells nothing.
+/// The last name of a path, with the name before it if that is a type. `None` if neither says
+/// anything.
 fn shortened(path: &'static str) -> Option<&'static str> {
     if path.starts_with("dyn ") {
         return None;

@@ -1,11 +1,12 @@
 //! The futures that stand for tasks, and the functions that blocking threads run.
 //!
-//! A task is one future in the trace, whoever tells of it. As long as no runtime of the process has
-//! hooks that do, the future has a number of ours, and its spawn is recorded before tokio is asked.
-//! Once there is such a runtime, a task's number is made of tokio's own: the call site is laid out
-//! for the hook of its spawn to take, and if nobody has taken it (the runtime has no hooks, or the
-//! task is of a `LocalSet`, which has none), the spawn is recorded when tokio has given the number.
-//! The future then takes its polls from the hooks, if these are seen.
+//! A task is one future in the trace, whether we or tokio's hooks record it. As long as no runtime
+//! of the process has hooks, the future gets a number from the recorder, and its spawn is recorded
+//! before tokio is called. Once there is a runtime with hooks, the task's number is made from
+//! tokio's: the call site is left for the spawn hook to take. If no hook has taken it (the runtime
+//! has no hooks, or the task belongs to a `LocalSet`, which has none), the spawn is recorded when
+//! tokio has returned the number. If hooks report the polls, the future does not record them a
+//! second time.
 
 use super::{hooks, name, watch};
 use pin_project_lite::pin_project;
@@ -19,7 +20,7 @@ use tokio::task::Id;
 use trace_runtime::__private::{FutureGuard, Place, Traced, enter};
 use trace_runtime::{Callsite, CallsiteKind, Task, hooked, is_enabled};
 
-/// What groups call sites of functions on blocking threads.
+/// The module of call sites of functions on blocking threads.
 const BLOCKING: &str = "tokio blocking";
 
 pin_project! {
@@ -28,9 +29,9 @@ pin_project! {
     pub(super) struct Spawned<F: Future> {
         #[pin]
         future: Traced<F>,
-        // By which future it was spawned.
+        // The future that spawned it.
         parent: u64,
-        // Where it is told tokio's number, if it is to have that.
+        // Where tokio's number is put, if the task is to use it.
         number: Option<Arc<AtomicU64>>,
     }
 
@@ -38,7 +39,8 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             if let (Some(number), true) = (this.number, is_enabled()) {
-                // Perhaps it was never polled, or not in this trace: its end is one of somebody.
+                // Perhaps the future was never polled in this trace: without this its end would be
+                // that of an unknown future.
                 this.future.set_id(|| number.load(Ordering::Relaxed), *this.parent);
             }
         }
@@ -60,16 +62,16 @@ impl<F: Future> Future for Spawned<F> {
     }
 }
 
-/// What is about to be spawned, for the hook of its spawn to take.
+/// A task that is about to be spawned, for the spawn hook to take.
 #[derive(Debug)]
 pub(super) struct Spawn {
     pub(super) site: &'static Callsite,
-    /// Where its future looks for its number.
+    /// Where the task's future looks for its number.
     number: Arc<AtomicU64>,
 }
 
 impl Spawn {
-    /// tokio has given it this number.
+    /// Gives the future the number that tokio gave its task.
     pub(super) fn number(&self, id: u64) {
         self.number.store(hooked::future_id(id), Ordering::Relaxed);
     }
@@ -83,7 +85,7 @@ pub(super) struct Announced {
 }
 
 impl Announced {
-    /// tokio has spawned it, under this number.
+    /// Ends the announcement after tokio has spawned the task under the number `id`.
     pub(super) fn settle(self, id: impl FnOnce() -> Id) {
         if !self.is_announced {
             return;
@@ -99,7 +101,7 @@ impl Announced {
 
 impl Drop for Announced {
     fn drop(&mut self) {
-        // If it is still there, tokio has panicked.
+        // If the announcement is still there, tokio has panicked.
         if self.is_announced {
             drop(hooks::take_back());
         }
@@ -144,13 +146,13 @@ pub(super) fn wrap_blocking<F: FnOnce() -> R, R>(
     }
 }
 
-/// The number of the task that is being polled: of a task that polls itself tokio knows it, also
-/// before `settle` has come to it on another thread.
+/// The number of the task that is being polled. tokio knows it even if the spawning thread has not
+/// reached `settle` yet.
 fn own_id() -> u64 {
     hooked::future_id(tokio::task::try_id().as_ref().map_or(0, number))
 }
 
-/// tokio's number of a task, which it shows to nobody but hashers.
+/// tokio's number of a task. A hasher is the only way to read it.
 pub(super) fn number(id: &Id) -> u64 {
     let mut seen = Seen(0);
     id.hash(&mut seen);
@@ -162,7 +164,7 @@ struct Seen(u64);
 
 impl Hasher for Seen {
     fn write(&mut self, bytes: &[u8]) {
-        // Should tokio hash anything else one day: numbers that differ will do.
+        // In case tokio hashes something else one day: any numbers that differ will do.
         for byte in bytes {
             self.0 = self.0.wrapping_mul(31).wrapping_add(u64::from(*byte));
         }

@@ -1,9 +1,9 @@
-//! The twin of what is done around tasks, for the feature `enabled` off: nothing.
+//! The twin of `spawn` for the feature `enabled` off: does nothing around tasks.
 
 use std::panic::Location;
 use tokio::task::Id;
 
-/// Nothing to be told.
+/// Has nothing to settle.
 #[derive(Debug)]
 pub(super) struct Announced;
 

@@ -1,9 +1,9 @@
-//! What is done at the threads of runtimes that are instrumented: they get names, workers have a
-//! region while they are parked, and whoever comes by tells the counters.
+//! The threads of instrumented runtimes: they get names, workers get a region while they are
+//! parked, and each of them records the counters if they are due when it parks or polls.
 //!
-//! Which thread does what is known late: tokio says only that a thread begins, and a blocking
-//! thread becomes a worker when a worker blocks in place. So a thread's part is looked up where it
-//! parks and polls.
+//! When tokio reports a new thread, it does not say what the thread does, and a blocking thread
+//! becomes a worker when a worker blocks in place. So a thread's part is looked up when it parks
+//! and polls.
 
 use super::counters::Gauges;
 use super::hooks;
@@ -15,29 +15,29 @@ use tokio::runtime::{Builder, Handle, Id, RuntimeFlavor, worker_index};
 use trace_runtime::__private::{Place, Region, enter, name_thread};
 use trace_runtime::{Callsite, CallsiteKind, is_enabled};
 
-/// Counters are told so often at most.
+/// Minimum time between two records of a runtime's counters.
 const EVERY_MS: u64 = 10;
 
-/// The clock is looked at once in so many polls.
+/// Number of polls between two looks at the clock.
 const POLLS: u32 = 32;
 
-/// Names of runtimes that there are.
+/// Names of the runtimes that exist.
 static NAMES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// What the clock of counters counts from.
+/// The zero of [`Watched::told`].
 static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// The runtimes of one builder.
 #[derive(Debug)]
 pub(super) struct Watched {
     name: String,
-    /// How many threads there were.
+    /// Number of threads started so far.
     threads: AtomicUsize,
-    /// Which numbers of blocking threads are taken.
+    /// Whether each number of a blocking thread is taken.
     blocking: Mutex<Vec<bool>>,
     parked: &'static Callsite,
     gauges: Gauges,
-    /// When counters were told last, in milliseconds.
+    /// When the counters were last recorded, in milliseconds since [`BEGIN`].
     told: AtomicU64,
 }
 
@@ -54,7 +54,7 @@ enum Part {
     Blocking(usize),
 }
 
-/// A thread that a runtime lives on.
+/// What is known of this thread as part of a runtime.
 #[derive(Debug)]
 struct Here {
     runtime: Option<(Arc<Watched>, Id)>,
@@ -105,26 +105,26 @@ pub(super) fn tick_of(watched: &Arc<Watched>) {
     tick();
 }
 
-/// This thread does something else from now on, perhaps.
+/// To be called when this thread's part may have changed.
 pub(super) fn settle() {
     if is_enabled() {
         with_here(Here::settle);
     }
 }
 
-/// Whether this is a thread that tokio has made for what blocks.
+/// Whether this is one of tokio's blocking threads.
 #[cfg(tokio_unstable)]
 pub(super) fn is_blocking() -> bool {
     worker_index().is_none() && with_here(|here| here.part != Part::Foreign).unwrap_or(false)
 }
 
-/// `None` at the end of a thread, and if this comes about inside itself.
+/// `None` while the thread's locals are being destroyed, and in a call from within `act`.
 fn with_here<T>(act: impl FnOnce(&mut Here) -> T) -> Option<T> {
     HERE.try_with(|here| here.try_borrow_mut().ok().map(|mut here| act(&mut here))).ok().flatten()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Lists of names and numbers are in order whenever they can be seen.
+    // A panic cannot leave these lists half changed.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -153,7 +153,7 @@ impl Watched {
     fn start(self: &Arc<Self>, here: &mut Here) {
         here.come(self);
         here.part = Part::Unknown;
-        // The first ones are workers, if all goes as ever, and soon say which.
+        // The first threads are normally workers, and soon report their index.
         let workers = Handle::try_current()
             .ok()
             .filter(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread)
@@ -202,7 +202,7 @@ impl Drop for Watched {
 }
 
 impl Here {
-    /// This thread runs something of this runtime now.
+    /// Notes that this thread runs something of this runtime now.
     fn come(&mut self, watched: &Arc<Watched>) {
         if let Ok(handle) = Handle::try_current() {
             let id = handle.id();
@@ -213,7 +213,7 @@ impl Here {
         }
     }
 
-    /// Looks what this thread's part is, and names it after that.
+    /// Looks up this thread's part, and names the thread after it.
     fn settle(&mut self) {
         let (Some((watched, _)), false) = (&self.runtime, self.part == Part::Foreign) else {
             return;
@@ -235,7 +235,7 @@ impl Here {
         }
     }
 
-    /// Tells the counters, if it is time.
+    /// Records the counters, if they are due.
     fn tell(&self) {
         let Some((watched, id)) = &self.runtime else { return };
         if !watched.is_time() {

@@ -1,4 +1,4 @@
-//! The twin of what is done at a runtime's threads, for the feature `enabled` off: nothing.
+//! The twin of `watch` for the feature `enabled` off: does nothing at a runtime's threads.
 
 use tokio::runtime::Builder;
 

@@ -1,4 +1,4 @@
-//! The layer with the recorder compiled out: every default of a layer, which is to do nothing.
+//! The layer with the recorder compiled out: every method has its default, which does nothing.
 
 use super::TraceLayer;
 use tracing_core::Subscriber;

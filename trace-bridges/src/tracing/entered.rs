@@ -1,29 +1,30 @@
-//! Which spans each thread is in, as far as they are recorded, innermost last.
+//! The recorded spans that each thread is in, innermost last.
 //!
-//! What a span has opened in the trace belongs to the thread that entered it, and ends there. So
-//! the list is the thread's own, and needs no lock. It knows only what was recorded: a span that
-//! was entered while no trace ran is not in it, and leaving it does nothing. What is left when a
-//! thread ends, ends with it, innermost first.
+//! The region or task run that a span opens belongs to the thread that entered the span, and ends
+//! on that thread. So each thread has its own list, without a lock. A span that was entered while
+//! no trace ran is not in the list, and leaving it does nothing. When a thread ends, the spans left
+//! in its list end, too, innermost first.
 //!
-//! Beside that it remembers some spans without fields that the thread has entered, with their call
-//! sites: asking the registry takes as long as the region itself. Ids are not used again before
-//! billions of other spans.
+//! Each thread also remembers the call sites of some spans without fields that it has entered:
+//! asking the registry takes as long as recording the region. The registry does not use an id again
+//! before billions of other spans were made.
 
 use std::cell::{Cell, RefCell};
 use trace_runtime::__private::Region;
 use trace_runtime::{Callsite, TaskGuard};
 
-/// So many spans are recorded that a thread is in; those that were never left (a guard that was
-/// forgotten) count, too.
+/// Maximum number of recorded spans that a thread is in. Spans that are never left (a forgotten
+/// guard) count, too.
 const ENTERED_MAX: usize = 1024;
 
-/// So many spans are remembered, each where its id puts it.
+/// Number of slots for remembered spans; a span's slot is its id modulo this.
 const RECENT: usize = 16;
 
 thread_local! {
     static ENTERED: RefCell<Entered> =
         const { RefCell::new(Entered { spans: Vec::new(), recent: [None; RECENT] }) };
-    /// How many spans that is: nearly always asked in vain, and nothing of this kind is faster.
+    /// The length of `spans`. Most calls only find that it is 0, and a cell of a number is the
+    /// fastest thread local to read.
     static COUNT: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -34,7 +35,7 @@ pub(super) struct Key {
     pub(super) span: u64,
 }
 
-/// What a span has opened on this thread; ends when dropped.
+/// The region or task run that a span has opened on this thread; ends when dropped.
 #[derive(Debug)]
 #[expect(dead_code, reason = "they are held to be dropped")]
 pub(super) enum Open {
@@ -55,15 +56,15 @@ impl Drop for Entered {
 
 /// What is known of a span that is about to be entered.
 pub(super) enum Known {
-    /// It can't be noted: there is no room, or the thread ends and the list is gone.
+    /// The span cannot be listed: the list is full, or gone because the thread ends.
     NoRoom,
-    /// It has this call site, and no fields.
+    /// The span has this call site, and no fields.
     Plain(&'static Callsite),
-    /// Nothing.
+    /// The registry has to be asked.
     Nothing,
 }
 
-/// Looks before a span is entered.
+/// Looks a span up that is about to be entered.
 #[inline]
 pub(super) fn look(key: Key) -> Known {
     let known = ENTERED.try_with(|entered| {
@@ -86,7 +87,7 @@ pub(super) fn remember(key: Key, site: &'static Callsite) {
     });
 }
 
-/// The thread has entered a span, which has opened this.
+/// Adds a span that the thread has entered, with what it has opened.
 #[inline]
 pub(super) fn push(key: Key, open: Open) {
     with(|entered| entered.push((key, open)));
@@ -97,15 +98,16 @@ pub(super) fn holds(key: Key) -> bool {
     with(|entered| entered.iter().any(|each| each.0 == key)).unwrap_or(false)
 }
 
-/// The thread leaves a span: the one of this key that it entered last. What lies in it ends, too,
-/// and `again` begins it anew. Returns whether it was in the span.
+/// The thread leaves the span of this key that it entered last. Spans inside it end, too, and
+/// `again` begins them anew. Returns whether the thread was in the span.
 #[inline]
 pub(super) fn leave(key: Key, again: impl Fn(u64) -> Option<Open>) -> bool {
     if COUNT.get() == 0 {
         return false;
     }
     let innermost = with(|entered| entered.pop_if(|last| last.0 == key)).flatten();
-    // Dropped with the list given back: ends are the recorder's, which may come by an allocator.
+    // Dropped after the borrow of the list has ended: recording an end may allocate, and the
+    // allocator may be traced.
     innermost.is_some() || leave_other(key, again)
 }
 
@@ -113,7 +115,7 @@ pub(super) fn leave(key: Key, again: impl Fn(u64) -> Option<Open>) -> bool {
 fn leave_other(key: Key, again: impl Fn(u64) -> Option<Open>) -> bool {
     let taken = with(|entered| {
         let at = entered.iter().rposition(|each| each.0 == key)?;
-        // A span of another registry can't be begun anew from here: the recorder cuts it.
+        // This layer cannot begin a span of another registry anew, so it ends only its own.
         let is_ours = |each: &(Key, Open)| each.0.layer == key.layer;
         if entered[at..].iter().all(is_ours) {
             Some(entered.split_off(at))
@@ -132,8 +134,8 @@ fn leave_other(key: Key, again: impl Fn(u64) -> Option<Open>) -> bool {
     true
 }
 
-/// `None` once the list is gone, and to what comes in while it is in use: an allocator that traces,
-/// or a signal's handler.
+/// `None` once the list is gone, and for a call that comes in while the list is in use: from an
+/// allocator that traces, or from a signal handler.
 #[inline(always)]
 fn with<T>(act: impl FnOnce(&mut Vec<(Key, Open)>) -> T) -> Option<T> {
     let done = ENTERED.try_with(|entered| {

@@ -1,7 +1,8 @@
-//! What a span carries, kept from when it is made: begins on any thread need it.
+//! The fields and the task of a span, kept from when it is made, because its begin on any thread
+//! needs them.
 //!
-//! Values are kept in the order of the span's fields; one that is not set is none. Printed ones are
-//! printed once, when they are set, as `tracing` wants it.
+//! Values are kept in the order of the span's fields; a field that is not set has none. A value
+//! that is recorded as text is printed once, when it is set, as `tracing` demands.
 
 use crate::names::cut;
 use smallvec::SmallVec;
@@ -10,18 +11,18 @@ use std::fmt::{self, Write as _};
 use trace_runtime::{Task, Value};
 use tracing_core::field::{Field, Visit};
 
-/// The most bytes of one field that are kept. The recorder writes 1 KiB of it and says that more is
-/// missing.
+/// Maximum number of bytes kept of one field. The recorder writes 1 KiB of them, and says that the
+/// rest is missing.
 const FIELD_BYTES_MAX: usize = 4096;
 
-/// So many values are handed on without allocating.
+/// Maximum number of values that are passed on without allocating.
 const FEW: usize = 8;
 
 /// What the layer keeps with a span.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     pub(super) fields: Fields,
-    /// If it is one.
+    /// The task, if the span is one.
     pub(super) task: Option<Task>,
 }
 
@@ -45,12 +46,12 @@ enum Own {
 }
 
 impl Fields {
-    /// Of `count` fields, none of them set.
+    /// Values of `count` fields, none of them set.
     pub(super) fn new(count: usize) -> Self {
         Self { values: std::iter::repeat_with(|| None).take(count).collect() }
     }
 
-    /// Takes over what `newer` has set.
+    /// Replaces the values that `newer` sets.
     pub(super) fn update(&mut self, newer: Self) {
         if self.values.len() < newer.values.len() {
             self.values.resize_with(newer.values.len(), || None);
@@ -62,7 +63,7 @@ impl Fields {
         }
     }
 
-    /// Hands all values to `act`, in their order.
+    /// Passes all values to `act`, in the order of the fields.
     pub(super) fn with_values<T>(&self, act: impl FnOnce(&[Value<'_>]) -> T) -> T {
         let values = self.values.iter().map(|own| own.as_ref().map_or(Value::None, Own::value));
         if self.values.len() > FEW {
@@ -139,7 +140,7 @@ impl Visit for Fields {
     }
 }
 
-/// As much as is kept: printing a huge value costs time, not memory.
+/// Keeps only the first [`FIELD_BYTES_MAX`] bytes: printing a huge value costs time, not memory.
 fn printed(arguments: fmt::Arguments<'_>) -> Box<str> {
     let mut bounded = Bounded(String::new());
     // A failing `Debug` leaves what it printed before it failed.

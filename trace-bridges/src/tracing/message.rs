@@ -1,5 +1,5 @@
-//! The text of an event: its level, its message, then the other fields as `key=value`, in the way
-//! `tracing_subscriber`'s own text has them.
+//! The text of an event: its level, its message, then the other fields as `key=value`, as
+//! `tracing_subscriber` prints them.
 
 use std::cell::Cell;
 use std::error::Error;
@@ -20,7 +20,8 @@ impl fmt::Display for Message<'_> {
         let result = Cell::new(Ok(()));
         let has_message = fields.field(MESSAGE).is_some();
         if !has_message || fields.iter().next().is_some_and(|first| first.name() == MESSAGE) {
-            // So the macros have it, and in this order all is printed at once.
+            // The macros put the message first; then one pass over the fields prints everything in
+            // order.
             self.0.record(&mut Print { f, result: &result, part: Part::All });
         } else {
             self.0.record(&mut Print { f, result: &result, part: Part::Message });
@@ -54,7 +55,7 @@ impl Print<'_, '_> {
         }
         self.result.set(match name {
             MESSAGE => self.f.write_str(" ").and_then(|()| self.f.write_fmt(value)),
-            // What the crate `tracing-log` says of a record's place.
+            // Fields by which the crate `tracing-log` says where a record comes from.
             _ if name.starts_with("log.") => Ok(()),
             _ => {
                 let name = name.strip_prefix("r#").unwrap_or(name);

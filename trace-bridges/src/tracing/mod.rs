@@ -1,13 +1,13 @@
 //! The layer that makes regions, tasks and messages of `tracing`'s spans and events.
 //!
-//! - `record`: what it does, with the recorder compiled in; `disabled`: its twin without.
+//! - `record`: what the layer does with the recorder compiled in; `disabled`: its twin without.
 //! - `entered`: which spans each thread is in.
 //! - `fields`: what spans carry.
 //! - `message`: the text of an event.
 //! - `sites`: the call site of a span or an event.
 //!
-//! The layer never says no to a span or an event: what it does not record may be what another layer
-//! waits for. Who wants less gives it a filter.
+//! The layer never disables a span or an event, because another layer may want it. To record less,
+//! give this layer a filter.
 
 #[cfg(not(feature = "enabled"))]
 mod disabled;
@@ -28,22 +28,21 @@ use tracing_core::Metadata;
 
 /// A layer that records: spans become regions, events become messages.
 ///
-/// A span that is entered is a region on the thread that entered it, until that thread leaves it:
-/// so an async function's span is one region for each poll, wherever that happens. The region has
-/// the span's name, its target as the module, file and line, and its fields as arguments, typed.
-/// Fields that are recorded later go with later regions, and are an instant if the thread is in
-/// that span. `follows_from` is not recorded. A span that was made while no trace ran has no
-/// arguments in later traces, for fields cost something only while a trace runs.
+/// A span is a region on the thread that entered it, until that thread leaves it. So the span of an
+/// async function is one region for each poll, on the thread that polls. The region has the span's
+/// name, its target as the module, file and line, and its fields as arguments, typed. Fields that
+/// are recorded later are arguments of later regions, and an instant if the thread is in that span.
+/// `follows_from` is not recorded. A span that was made while no trace ran has no arguments in
+/// later traces, because fields are kept only while a trace runs.
 ///
-/// Spans that are left in another order than they were entered in are cut where one is left that
-/// others lie in: those end there, and begin again at once, so times are right, and calls are
-/// counted once more.
+/// If a thread leaves a span while it is in others inside it, those end there and begin again at
+/// once: their times are right, and they count as one call more.
 ///
 /// An event is a message under its target; the text is its level, its message, and its fields as
 /// `key=value`.
 ///
-/// While no trace runs, spans and events cost a load each, and leaving a span a look at what the
-/// thread is in. A thread has at most 1024 spans recorded that it is in; deeper ones are not.
+/// While no trace runs, a span or an event costs one load, and leaving a span a look at the
+/// thread's list. At most 1024 spans that a thread is in are recorded; deeper ones are not.
 ///
 /// ```
 /// use tracing_subscriber::layer::SubscriberExt as _;
@@ -68,14 +67,15 @@ pub fn layer() -> TraceLayer {
 }
 
 impl TraceLayer {
-    /// Makes spans tasks, not regions, for which `is_task` says yes: requests, jobs.
+    /// Makes each span for which `is_task` returns true a task, not a region: requests, jobs.
     ///
-    /// The task begins when the span is made, or is first entered in a trace if it is older, and
-    /// ends when it is closed; its parent is the task of the innermost span around it that is one,
-    /// or else the task that the thread works for. Whoever is in the span works for the task. Its
-    /// fields are an instant.
+    /// The task begins when the span is made, or when a span that is older than the trace is first
+    /// entered, and ends when the span is closed. Its parent is the task of the innermost span
+    /// around it that is a task, or else the task that the thread works for. A thread in the span
+    /// works for the task. The span's fields are an instant.
     ///
-    /// - `is_task`: asked for each span made or entered while a trace runs, with the same answer.
+    /// - `is_task`: called for each span made or entered while a trace runs; must always give the
+    ///   same answer for the same span.
     #[must_use]
     pub fn with_tasks(
         mut self,

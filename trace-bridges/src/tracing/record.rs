@@ -1,7 +1,7 @@
 //! What the layer does, with the recorder compiled in.
 //!
-//! Every call from `tracing` asks first whether a trace runs, except for leaving a span: what was
-//! open in a trace that has ended must not stay in the thread's list.
+//! Every call from `tracing` first checks whether a trace runs, except for leaving a span: a span
+//! that was open in a trace that has ended must not stay in the thread's list.
 
 use super::TraceLayer;
 use super::entered::{self, Key, Known, Open};
@@ -61,7 +61,7 @@ where
     }
 
     fn on_close(&self, id: Id, context: Context<'_, S>) {
-        // A span may close that is still entered: its guard was forgotten.
+        // A span may be closed while it is still entered, if its guard was forgotten.
         while self.leave(&id, &context) {}
         if self.tasks.is_none() {
             return;
@@ -90,7 +90,7 @@ impl TraceLayer {
         entered::leave(self.key(id), |span| self.begin(&Id::from_u64(span), context))
     }
 
-    /// Keeps the fields of a span that was made; begins its task.
+    /// Keeps the fields of a new span; begins its task.
     fn make<S>(&self, attributes: &Attributes<'_>, id: &Id, context: &Context<'_, S>)
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
@@ -108,7 +108,7 @@ impl TraceLayer {
             attributes.record(&mut fields);
         }
         let Some(span) = context.span(id) else { return };
-        // Another layer of this kind may have been here: what it has kept is the same.
+        // Another layer of this type may have kept the fields already: they are the same.
         if is_task && span.extensions().get::<Kept>().is_some() {
             return;
         }
@@ -122,7 +122,7 @@ impl TraceLayer {
         }
     }
 
-    /// Fields of a span are recorded later.
+    /// Adds fields that are recorded after the span was made.
     fn update<S>(&self, id: &Id, values: &Record<'_>, context: &Context<'_, S>)
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
@@ -177,7 +177,7 @@ fn begin_plain(site: &'static Callsite) -> Option<Open> {
     site.is_live().then(|| Open::Region(enter(site)))
 }
 
-/// The task that a span is; begun now if it is older than the trace.
+/// The task of a span; it begins now if the span is older than the trace.
 fn task_of<S>(span: &SpanRef<'_, S>) -> Task
 where
     S: for<'a> LookupSpan<'a>,
@@ -189,7 +189,7 @@ where
     let task = begin_task(span);
     let mut extensions = span.extensions_mut();
     if let Some(kept) = extensions.get_mut::<Kept>() {
-        // Another thread may have entered the span at once: then theirs is the task.
+        // Another thread may have entered the span at the same time and begun the task first.
         if let Some(theirs) = known(kept) {
             return theirs;
         }
@@ -200,7 +200,7 @@ where
     task
 }
 
-/// Begins the task that a span is.
+/// Begins the task of a span.
 fn begin_task<S>(span: &SpanRef<'_, S>) -> Task
 where
     S: for<'a> LookupSpan<'a>,

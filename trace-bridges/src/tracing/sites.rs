@@ -1,8 +1,9 @@
-//! The call sites of spans and events: found by where `tracing` keeps what it knows of each place
-//! in the source, which is there once and for good.
+//! The call sites of spans and events: found by the address of `tracing`'s metadata, which is
+//! static and unique for each place in the source.
 //!
-//! A look is one multiplication and mostly one comparison. What finds no place in the table takes
-//! the recorder's way, which is longer; the recorder bounds how many sites there are.
+//! A lookup is one multiplication and mostly one comparison. A site that does not fit the table is
+//! looked up in the recorder each time, which takes longer; the recorder bounds the number of
+//! sites.
 
 use crate::names;
 use std::fmt;
@@ -12,10 +13,10 @@ use trace_runtime::{ArgumentKind, ArgumentName, Callsite, CallsiteKind};
 use tracing_core::field::{Field, Visit};
 use tracing_core::{Event, Metadata};
 
-/// Twice as many as there can be call sites.
+/// Number of slots: twice the maximum number of call sites.
 const SLOTS: usize = 8192;
 
-/// A search that takes longer has come upon a full table.
+/// Number of slots searched before the table counts as full.
 const PROBES_MAX: usize = 16;
 
 static WAYS: [OnceLock<Way>; SLOTS] = [const { OnceLock::new() }; SLOTS];
@@ -32,8 +33,8 @@ struct Way {
 pub(super) fn of_event(event: &Event<'_>) -> &'static Callsite {
     let metadata = event.metadata();
     if metadata.target() == "log" {
-        // A record of `log` that the crate `tracing-log` hands on: they come from a few places
-        // there, and fields say where they are from.
+        // A record of `log` from the crate `tracing-log`: the metadata is that of a few places in
+        // that crate, and fields say where the record comes from.
         let mut target = LogTarget(None);
         event.record(&mut target);
         if let Some(name) = target.0 {
@@ -91,7 +92,7 @@ fn learn(
     let module = metadata.target();
     let site = Place { kind, name, module, file, line, column: 0 }.callsite(&arguments);
     for probe in 0..PROBES_MAX {
-        // Two threads may learn the same: the second way is never taken.
+        // Two threads may add the same site; the second entry is never used.
         if WAYS[(hash + probe) % SLOTS].set(Way { key, site }).is_ok() {
             break;
         }

@@ -1,4 +1,5 @@
-//! What is told beside the events: the heap's counters, and when the whole process stood still.
+//! What does not come from threads' events: the heap's counters, and when the whole process stood
+//! still.
 
 use trace_analysis::standstill::Standstill;
 use trace_format::read::{HeapState, Tables};
@@ -7,18 +8,18 @@ use trace_format::time::Nanos;
 use super::{Drawing, OWN_CATEGORY};
 use crate::scene::{Detail, Label, Mark, Number, Scene, Unit};
 
-/// The recorder's looks at the heap that are still to be drawn, in the order of time.
+/// The recorder's records of the heap that are still to be drawn, in the order of time.
 #[derive(Debug)]
 pub(super) struct Snapshots<'t> {
     rest: Vec<&'t HeapState>,
-    /// When the next one was; the greatest number if there is none.
+    /// The time of the next one; the maximum if there is none.
     next: u64,
 }
 
 impl<'t> Snapshots<'t> {
     pub(super) fn new(tables: &'t Tables) -> Self {
         let mut rest: Vec<_> = tables.heap.iter().collect();
-        // The last is the next: it is taken off the end.
+        // Reversed, so that the next one is at the end.
         rest.sort_by_key(|snapshot| std::cmp::Reverse(snapshot.ticks));
         let next = if rest.is_empty() { u64::MAX } else { 0 };
         Self { rest, next }
@@ -57,8 +58,8 @@ impl<S: Scene> Drawing<'_, '_, S> {
         self.heap.next = u64::MAX;
     }
 
-    /// Slices on tracks of their own: one track for stops, and one for suspended machines, as the
-    /// one may lie in the other.
+    /// Draws slices on tracks of their own: one track for stops, and one for suspended machines,
+    /// because either may lie in the other.
     pub(super) fn standstills(&mut self, all: &[Standstill]) {
         let (stopped, suspended): (Vec<_>, Vec<_>) =
             all.iter().partition(|it| it.suspended == Nanos(0));

@@ -1,4 +1,4 @@
-//! Tasks and futures: slices from their begins to their ends, and what async tasks do between.
+//! Tasks and futures: slices from their begins to their ends, and what async tasks do in between.
 //!
 //! Elsewhere: their tracks (`rows`), their polls on threads (`threads`).
 
@@ -56,7 +56,7 @@ impl<S: Scene> Drawing<'_, '_, S> {
     /// A task or a future ends. One whose begin is not in the trace has no slice.
     pub(super) fn life_ends(&mut self, life: Life, at: u64, outcome: Outcome, values: Values<'_>) {
         let Some(mut alive) = self.rows.close(life) else { return };
-        // Its regions can't outlive it; their own ends come too late, or were lost.
+        // Regions cannot outlive their future; their own ends come too late, or were lost.
         let (count, row) = alive.held();
         let (track, held_at) = row.stamp(at);
         (0..count).for_each(|_| self.scene.end(track, held_at, &[]));
@@ -67,7 +67,7 @@ impl<S: Scene> Drawing<'_, '_, S> {
         }
         let (track, at) = alive.row.stamp(at);
         let how = Detail::Outcome(outcome, values);
-        // Of a future, that it returned is news; most tasks know of no other end.
+        // "returned" says something about a future; most tasks have no other outcome.
         match (life, outcome) {
             (Life::Future(_), Outcome::Returned) if alive.is_async_task() => {
                 self.scene.end(track, at, &[Detail::Word("outcome", outcome.name()), how]);
@@ -77,7 +77,7 @@ impl<S: Scene> Drawing<'_, '_, S> {
         self.rows.give_back(alive);
     }
 
-    /// What an async task did.
+    /// Draws what an async task did in an interval.
     pub(super) fn task_was(&mut self, interval: &TaskInterval) {
         let from = self.at(interval.from);
         let to = interval.to.map(|to| self.time(to));
@@ -113,8 +113,8 @@ impl<S: Scene> Drawing<'_, '_, S> {
         }
     }
 
-    /// An instant on the thread that begins the task, and the task's own slice: the arrow leads
-    /// from the one to the other, and from there to every thread that works for the task.
+    /// Draws an instant on the thread that begins the task, and the task's own slice. An arrow
+    /// leads from the instant to the slice, and from there to every thread that works for the task.
     pub(super) fn task_begins(
         &mut self,
         (who, at): (Who, u64),
@@ -143,7 +143,8 @@ impl<S: Scene> Drawing<'_, '_, S> {
         self.scene.begin(track, begin, &mark.with(&details));
     }
 
-    /// An instant on the task: what other processes know it as. On the thread if it has no track.
+    /// Draws an instant with the task's id in other processes: on the task's track, or on the
+    /// thread if the task has none.
     pub(super) fn task_linked(
         &mut self,
         (who, at): (Who, u64),
@@ -161,7 +162,7 @@ impl<S: Scene> Drawing<'_, '_, S> {
         }
     }
 
-    /// Nobody can wake a future any more. What it did until now is told later, and so is this.
+    /// No one can wake a future any more. This is drawn later, after the intervals up to now.
     pub(super) fn unwakeable(&mut self, who: Who, at: u64, future: FutureId) {
         let details = [Detail::Number("future", future.0)];
         match self.rows.get_mut(Life::Future(future)) {

@@ -1,5 +1,5 @@
-//! Events that are lost: an instant on the thread, and a slice on a track below it that says how
-//! long.
+//! Lost events: an instant on the thread, and a slice on a track below it that shows how long
+//! events were lost.
 
 use trace_analysis::timeline::{Loss, Who};
 
@@ -22,7 +22,7 @@ impl<S: Scene> Drawing<'_, '_, S> {
             Some(row) => row,
             None => Row::new(self.scene.track(Some(parent), "EVENTS DROPPED", TrackKind::Row)),
         };
-        // Their own track, so they may reach behind the begins that waited to be written.
+        // On a track of their own, because they may begin before begins that are drawn later.
         let (from, to) = (self.time(loss.from), self.time(loss.to));
         let (track, from) = row.stamp(from);
         self.scene.begin(track, from, &mark);

@@ -1,5 +1,5 @@
 //! Events that open and end nothing on their thread: instants, messages, counters, sampled
-//! allocations, spawns and wakes, and who ended whose wait.
+//! allocations, spawns, wakes, and the ends of waits.
 
 use std::rc::Rc;
 
@@ -16,29 +16,31 @@ use crate::label::call;
 use crate::label::place::Places;
 use crate::scene::{Arrow, Detail, Label, Mark, Number, Scene, Unit};
 
-/// A longer message is shortened for its name, and whole among its details.
+/// Maximum length of a message in the name of its instant. A longer one is cut there, and whole in
+/// the details.
 const LOG_NAME_CHARS_MAX: usize = 120;
 
-/// Maximum number of stacks whose places are remembered in words.
+/// Maximum number of stacks whose places are remembered as text.
 const PLACES_MAX: usize = 1 << 16;
 
-/// Maximum number of resources that are remembered in words; beyond it all are forgotten at once.
+/// Maximum number of resources that are remembered as text; beyond it all are forgotten at once.
 const RESOURCES_MAX: usize = 1 << 14;
 
 /// The category of tasks that are named by their text.
 const TASK_CATEGORY: &str = "task";
 
-/// Words that come again.
+/// Texts that are used again.
 #[derive(Debug, Default)]
 pub(super) struct Headings {
     places: FastMap<StackId, Option<String>>,
     resources: FastMap<ResourceId, Option<Rc<str>>>,
-    /// What stands over spawns and wakes, by the future's call site: so bounded by those.
+    /// The names of spawns and wakes, by the future's call site, so limited by the number of call
+    /// sites.
     futures: FastMap<(&'static str, SiteId), String>,
 }
 
 impl Headings {
-    /// A stack's place.
+    /// A stack's place as text.
     pub(super) fn place(&mut self, places: &Places<'_>, stack: StackId) -> Option<String> {
         if let Some(shown) = self.places.get(&stack) {
             return shown.clone();
@@ -50,7 +52,7 @@ impl Headings {
         shown
     }
 
-    /// What a call is about.
+    /// The resource of a call as text.
     pub(super) fn resource(&mut self, tables: &Tables, id: ResourceId) -> Option<Rc<str>> {
         if let Some(shown) = self.resources.get(&id) {
             return shown.clone();
@@ -108,14 +110,14 @@ impl<S: Scene> Drawing<'_, '_, S> {
                 let label = Label::Name("sampled allocation", OWN_CATEGORY);
                 self.instant(who, at, &Mark { stack, ..Mark::new(label) }.with(&details));
             }
-            // The future's begin was told of; when memory is freed is no news to a viewer that has
-            // no heap profile; that a task was ready shows in what it did.
+            // The begin of the future is drawn already. A viewer without a heap profile has no use
+            // for frees. The intervals of a task show when it was ready.
             EventKind::FutureBegin { .. } | EventKind::Free { .. } | EventKind::Ready { .. } => {}
             _ => self.totals.unknown += 1,
         }
     }
 
-    /// An instant on the thread that spawns or wakes a future: `wake fetch`.
+    /// Draws an instant on the thread that spawns or wakes a future: `wake fetch`.
     fn future_mark(
         &mut self,
         (who, at): (Who, u64),
@@ -128,7 +130,8 @@ impl<S: Scene> Drawing<'_, '_, S> {
             let callsite = self.tables.callsite(site);
             let name = callsite.map_or("future", |site| site.name.as_str());
             let heading = format!("{verb} {name}");
-            // Ids that the trace does not define are as many as it likes.
+            // The number of ids that the trace does not define is unlimited, so their names are not
+            // kept.
             let key = if callsite.is_some() { key } else { (verb, SiteId(0)) };
             self.headings.futures.insert(key, heading);
         }
@@ -146,7 +149,7 @@ impl<S: Scene> Drawing<'_, '_, S> {
         self.instant(who, at, &mark);
     }
 
-    /// An instant named by its message.
+    /// Draws an instant that has the message as its name.
     fn message(&mut self, (who, at): (Who, u64), site: SiteId, text: Text<'_>) {
         let message = text.readable();
         let line = message.lines().next().unwrap_or_default();
@@ -154,12 +157,12 @@ impl<S: Scene> Drawing<'_, '_, S> {
         let category = self.tables.callsite(site).map_or("log", |site| site.name.as_str());
         let details = [Detail::Word("message", &message)];
         let details = if short.len() == message.len() { &[][..] } else { &details };
-        // What has no name is shown as nothing.
+        // Viewers show nothing for an instant without a name.
         let name = if short.is_empty() { category } else { &short };
         self.instant(who, at, &Mark::new(Label::Text(name, category, site)).with(details));
     }
 
-    /// A new value on the track of the counter's name; what is no number is left out.
+    /// Draws a new value on the track of the counter's name; a value that is no number is left out.
     fn counter(&mut self, at: u64, site: SiteId, value: Value<'_>) {
         let number = match value {
             Value::U64(number) => whole_or_real(i64::try_from(number), number as f64),
@@ -178,8 +181,9 @@ impl<S: Scene> Drawing<'_, '_, S> {
         self.scene.counter(track, at, number);
     }
 
-    /// A wait was ended: an instant at its end takes the arrow up, and says by whom. A thread that
-    /// ended has none of its own for the arrow to begin at.
+    /// Draws the end of a wait: an instant on the thread that waited, where the waker's arrow ends.
+    /// The arrow of a join has no call to begin at, so an instant is also drawn at the end of the
+    /// joined thread.
     pub(super) fn woken(&mut self, edge: &Edge) {
         let arrow = match edge.kind {
             EdgeKind::Wake => Arrow::Wake(edge.number),

@@ -1,21 +1,21 @@
-//! From a trace's timeline to a picture.
+//! Draws a trace's timeline into a scene.
 //!
-//! What is where: a thread's regions, polls, task runs and calls are slices on the thread's track,
-//! with their arguments; a task or a future is a slice on a track of its own, tied by an arrow to
-//! every thread that works for it. An async task, a future that was spawned or is awaited by none
-//! that is traced, has besides a slice for each time in which it was ready, polled or idle, and
-//! arrows from who spawned or woke it to the poll that came of it. A region held across an await
-//! goes on below its future; counters have counter tracks; marks and messages are instants; lost
-//! events are an instant on the thread and a slice below it. An arrow leads from who woke to who
-//! waited. Threads have states, samples and stacks. What has not ended has no end.
+//! A thread's regions, polls, task runs and calls are slices on the thread's track, with their
+//! arguments. A task or a future is a slice on a track of its own, with an arrow to every thread
+//! that works for it. An async task (a future that was spawned, or that no traced future awaits)
+//! also has a slice for each time in which it was ready, polled or idle, and arrows from each spawn
+//! or wake to the poll that followed. A region held across an await goes on below its future.
+//! Counters have counter tracks; instants and messages are instants; lost events are an instant on
+//! the thread and a slice below it. An arrow leads from the waker to the thread that waited.
+//! Threads have states, samples and stacks. A slice that has not ended in the trace has no end.
 //!
-//! Memory is bounded by what is open at a time: per thread its open slices, and tasks and futures
-//! that are alive; and by the names of tasks that have had a track. Each has a limit.
+//! Memory depends on what is open at a time (the open slices of each thread, the tasks and futures
+//! that are alive) and on the names of tasks that have had a track. Each has a limit.
 //!
-//! - `threads`: what nests on threads. `lives`: tasks and futures. `marks`: instants and counters.
-//! - `states`: states of threads, samples, page faults. `losses`: what is missing.
+//! - `threads`: slices on threads. `lives`: tasks and futures. `marks`: instants and counters.
+//! - `states`: states of threads, samples, page faults. `losses`: lost events.
 //! - `beside`: the heap, and when the process stood still.
-//! - `rows`: who has which track.
+//! - `rows`: which track each thread, task and future has.
 
 mod beside;
 mod lives;
@@ -44,7 +44,7 @@ use self::threads::Thread;
 use crate::label::place::Places;
 use crate::scene::Scene;
 
-/// The category of what has no call site.
+/// The category of slices and instants without a call site.
 const OWN_CATEGORY: &str = "exectrace";
 
 /// What was drawn, and what could not be.
@@ -56,18 +56,18 @@ pub struct Totals {
     pub slices: u64,
     /// Slices that are left open: of regions, polls, task runs, tasks, futures and what they do.
     pub unfinished: u64,
-    /// Things that did not end in their turn: before what was inside them, on another thread, or
-    /// without a begin.
+    /// Slices that did not end in order: before a slice inside them, on another thread, or without
+    /// a begin.
     pub misnested: u64,
-    /// Events that the recorder lost for want of memory.
+    /// Events that the recorder dropped because memory was at its limit.
     pub dropped_events: u64,
-    /// Ends that the recorder lost for want of memory.
+    /// Ends that the recorder dropped because memory was at its limit.
     pub dropped_ends: u64,
-    /// What has no place in the picture and is left out: too deep, too many at once, no number.
+    /// Items left out of the picture: nested too deep, too many at once, or not a number.
     pub hidden: u64,
-    /// Samples of what threads were doing.
+    /// Samples of running threads.
     pub samples: u64,
-    /// Records that the system lost: of threads that came and left CPUs, and samples.
+    /// Switches and samples that the system lost.
     pub lost_records: u64,
     /// Events of a newer version, left out.
     pub unknown: u64,
@@ -110,7 +110,7 @@ struct Drawing<'t, 's, S> {
     rows: Rows,
     headings: Headings,
     heap: Snapshots<'t>,
-    /// By the walk's numbers.
+    /// Indexed by the walk's numbers of threads.
     threads: Vec<Option<Thread>>,
     has_cpus: bool,
 }
@@ -137,7 +137,7 @@ impl<'t, 's, S: Scene> Drawing<'t, 's, S> {
         self.tables.clock.origin().monotonic.0.saturating_add_signed(moment.0)
     }
 
-    /// The same, since the first clock snapshot.
+    /// The time on the monotonic clock, from nanoseconds since the first clock snapshot.
     fn time(&self, nanos: Nanos) -> u64 {
         self.tables.clock.origin().monotonic.0.saturating_add(nanos.0)
     }
@@ -222,7 +222,7 @@ impl<S: Scene> Observer for Drawing<'_, '_, S> {
     }
 }
 
-/// Whether there is such a future.
+/// Whether the id stands for a future; 0 means none.
 fn is_some(future: FutureId) -> bool {
     future != FutureId(0)
 }

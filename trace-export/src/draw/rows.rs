@@ -1,13 +1,15 @@
-//! Who has which track, and the lives of tasks and futures, which have tracks of their own.
+//! Which track each thread, task and future has; tasks and futures have tracks of their own.
 //!
-//! A task or future has a track to itself from its begin to its end; then the next one of its name
-//! takes it over, so there are as many tracks as were alive at once. Viewers show tracks of one
-//! name below one parent as one group. The first async tasks have tracks of their own for good, as
-//! many as one can look at; later ones share like all others. A program may give every task another
-//! name: behind the limit, new names share the tracks `(others)`. What is alive is bounded: beyond
-//! the limit, tasks and futures are counted, and not shown.
+//! A task or future has a track to itself from its begin to its end. Then the next one of the same
+//! name uses the track, so there are as many tracks as were alive at once. Viewers show tracks of
+//! one name below one parent as one group. The first [`OWN_TRACKS_MAX`] async tasks keep their
+//! tracks; later ones share like all others. A program may give every task another name: beyond
+//! [`NAMED_TRACKS_MAX`], new names share the tracks `(others)`. Beyond [`ALIVE_MAX`], tasks and
+//! futures are only counted.
 //!
 //! Elsewhere: threads' slices (`threads`), what is drawn for tasks and futures (`lives`).
+//!
+//! Long, because one table owns all tracks, and its tests need all of it.
 
 use std::rc::Rc;
 
@@ -20,17 +22,17 @@ use crate::scene::{Arrow, Label, Order, Scene, Track, TrackKind, Unit};
 
 /// Maximum number of tasks and futures that are alive at once. One takes about 250 bytes.
 const ALIVE_MAX: usize = 1 << 18;
-/// Maximum number of async tasks that have a track which no other takes over.
+/// Maximum number of async tasks that keep their track after their end.
 const OWN_TRACKS_MAX: u64 = 1 << 12;
 /// Maximum number of tracks that have a task's or a future's name and are kept for the next one of
 /// that name. One takes about 150 bytes.
 const NAMED_TRACKS_MAX: u64 = 1 << 16;
-/// What tracks are called that tasks and futures of any name share.
+/// Name of tracks that tasks and futures of any name share.
 const OTHERS: &str = "(others)";
 /// Maximum number of regions of one future that are shown across awaits.
 const HELD_MAX: usize = 64;
 
-/// What has a life of its own.
+/// A task or a future.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Life {
     Task(TaskId),
@@ -54,7 +56,7 @@ impl Life {
         }
     }
 
-    /// What it is called if its begin is not in the trace.
+    /// Its name if its begin is not in the trace.
     pub(super) fn kind(self) -> &'static str {
         match self {
             Self::Task(_) => "task",
@@ -63,19 +65,19 @@ impl Life {
     }
 }
 
-/// Where the track of something alive is.
+/// The group that a task's or future's track is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Group {
     Tasks,
-    /// What is awaited by others.
+    /// Futures that other futures await.
     Futures,
-    /// Futures that are polled by whoever runs them: spawned ones, and those begun in no other's
-    /// poll.
+    /// Futures that an executor polls: spawned ones, and those that did not begin in the poll of
+    /// another.
     AsyncTasks,
 }
 
 impl Group {
-    /// What it is called, and the order of its tracks.
+    /// The group's name, and the order of its tracks.
     fn heading(self) -> (&'static str, Order) {
         match self {
             Self::Tasks => ("Tasks", Order::Name),
@@ -85,7 +87,7 @@ impl Group {
     }
 }
 
-/// What stands over the slices of a task or a future.
+/// The label of the slices of a task or a future.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Heading {
     Site(SiteId),
@@ -102,7 +104,7 @@ impl Heading {
     }
 }
 
-/// A track, and the time of what was put on it last: nothing later is earlier.
+/// A track, and the time of the last item on it: later items must not have an earlier time (S2).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Row {
     track: Track,
@@ -114,23 +116,23 @@ impl Row {
         Self { track, last: 0 }
     }
 
-    /// The track, and the time of the next thing on it.
+    /// The track, and the time for the next item on it.
     pub(super) fn stamp(&mut self, at: u64) -> (Track, u64) {
         self.last = self.last.max(at);
         (self.track, self.last)
     }
 }
 
-/// The track of something alive, and the one below it of its held regions if there is one.
+/// The track of a task or future, and the track below it for held regions, if there is one.
 type RowPair = (Row, Option<Row>);
 
-/// Who may have a track next.
+/// Which task or future may use a track next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
     Nobody,
-    /// What has the same heading.
+    /// One with the same heading.
     Namesakes,
-    /// What is in the same group.
+    /// Any in the same group.
     Anybody,
 }
 
@@ -143,9 +145,10 @@ pub(super) struct Alive {
     next: Next,
     /// Regions that are held across an await, outermost first.
     held: Vec<Held>,
-    /// Their track: of an async task one below its own, where they would lie across its states.
+    /// The track of held regions. For an async task it lies below the task's own track, where they
+    /// would cross the slices of its states.
     held_row: Option<Row>,
-    /// Since when nobody can wake it, until that is drawn.
+    /// The time from which no one can wake it, until that is drawn.
     pub(super) unwakeable: Option<u64>,
 }
 
@@ -154,7 +157,7 @@ impl Alive {
         self.group == Group::AsyncTasks
     }
 
-    /// How many regions are held, and on which track.
+    /// The number of held regions, and their track.
     pub(super) fn held(&mut self) -> (usize, &mut Row) {
         (self.held.len(), self.held_row.as_mut().unwrap_or(&mut self.row))
     }
@@ -164,18 +167,18 @@ impl Alive {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Held {
     region: (SiteId, Moment),
-    /// It has ended, but one that began later has not: slices end innermost first.
+    /// The region has ended, but one that began later has not: slices end innermost first.
     is_over: bool,
 }
 
-/// What became of something that began.
+/// The result of opening a task or a future.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Opened {
-    /// It has a track now; and the time of the first thing on it.
+    /// It has a track now; with the time for the first item on it.
     On(Track, u64),
-    /// It had one already.
+    /// It had a track already.
     Again,
-    /// Too much is alive.
+    /// Too many tasks and futures are alive.
     Full,
 }
 
@@ -184,12 +187,12 @@ pub(super) enum Opened {
 pub(super) struct Rows {
     pub(super) process: Track,
     alive: FastMap<Life, Alive>,
-    /// Async tasks that have got a track of their own.
+    /// Number of async tasks that have got a track for themselves.
     own_tracks: u64,
-    /// Tracks that have been made for namesakes.
+    /// Number of tracks made for one name.
     named_tracks: u64,
-    /// Tracks whose task or future has ended, by group and heading; without one if they are for
-    /// anybody.
+    /// Tracks whose task or future has ended, by group and heading; without a heading if any may
+    /// use them.
     free: FastMap<(Group, Option<Heading>), Vec<RowPair>>,
     counters: FastMap<Box<str>, Track>,
     groups: FastMap<Group, Track>,
@@ -231,7 +234,7 @@ impl Rows {
         track
     }
 
-    /// Something begins to live at `at`, under `heading`, on a track named `name`.
+    /// Opens a task or future at `at`, under `heading`, on a track named `name`.
     pub(super) fn open(
         &mut self,
         scene: &mut impl Scene,
@@ -254,7 +257,7 @@ impl Rows {
         Opened::On(track, at)
     }
 
-    /// A track for what begins, and who may have it afterwards.
+    /// A track for a task or future that begins, and which may use it afterwards.
     fn rows(
         &mut self,
         scene: &mut impl Scene,
@@ -290,12 +293,12 @@ impl Rows {
         })
     }
 
-    /// What is known of something alive.
+    /// The data of a task or future that is alive.
     pub(super) fn get_mut(&mut self, life: Life) -> Option<&mut Alive> {
         self.alive.get_mut(&life)
     }
 
-    /// What stands over its slices.
+    /// The label of its slices.
     pub(super) fn heading(&self, life: Life) -> Heading {
         match self.alive.get(&life) {
             Some(alive) => alive.heading.clone(),
@@ -303,12 +306,13 @@ impl Rows {
         }
     }
 
-    /// Something has ended. What is still put on its track comes before it is given back.
+    /// Removes a task or future that has ended. Its track may still be drawn on until it is given
+    /// back.
     pub(super) fn close(&mut self, life: Life) -> Option<Alive> {
         self.alive.remove(&life)
     }
 
-    /// The track of something that has ended is free from now on.
+    /// Makes the track of a task or future that has ended free for others.
     pub(super) fn give_back(&mut self, alive: Alive) {
         let heading = match alive.next {
             Next::Nobody => return,
@@ -318,7 +322,8 @@ impl Rows {
         self.free.entry((alive.group, heading)).or_default().push((alive.row, alive.held_row));
     }
 
-    /// A region outlives a poll of `future`. Returns where it goes on.
+    /// Notes a region that outlives a poll of `future`. Returns the track on which it goes on, and
+    /// the time.
     pub(super) fn hold(
         &mut self,
         scene: &mut impl Scene,
@@ -339,8 +344,8 @@ impl Rows {
         Some(alive.held().1.stamp(at))
     }
 
-    /// A region that outlived a poll of `future` ends. Returns the track, and how many slices end
-    /// there now; `None` if there is no such region.
+    /// Ends a region that outlived a poll of `future`. Returns the track, and the number of slices
+    /// that end there now; `None` if there is no such region.
     pub(super) fn release(
         &mut self,
         future: FutureId,
@@ -357,7 +362,7 @@ impl Rows {
         Some((track, at, ends))
     }
 
-    /// How many slices of tasks, futures and held regions are open.
+    /// Number of open slices of tasks, futures and held regions.
     pub(super) fn alive_count(&self) -> u64 {
         self.alive.values().map(|alive| 1 + alive.held.len() as u64).sum()
     }

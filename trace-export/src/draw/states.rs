@@ -1,8 +1,8 @@
-//! The states of threads between: which ran where, which was ready, which slept; samples; page
-//! faults. Only if CPUs were recorded: without them, states are not known.
+//! The states of threads (running on which CPU, ready, asleep), samples, and page faults. Drawn
+//! only if switches were recorded; without them states are unknown.
 //!
 //! - **C1** A thread that is shown as running is not shown as running again before it left.
-//! - **C2** Every thread that is named here has a track: so it belongs to the process.
+//! - **C2** Every thread that is named here has a track, so it belongs to the process.
 
 use trace_analysis::timeline::{Interval, ThreadState, Who};
 use trace_format::id::StackId;
@@ -10,7 +10,7 @@ use trace_format::id::StackId;
 use super::{Drawing, OWN_CATEGORY};
 use crate::scene::{Detail, Label, Mark, OsThread, Scene, State};
 
-/// The state of a thread that was shown last; `None` at first.
+/// The state of a thread that was drawn last; `None` at first.
 pub(super) type Shown = Option<State>;
 
 impl<S: Scene> Drawing<'_, '_, S> {
@@ -53,7 +53,7 @@ impl<S: Scene> Drawing<'_, '_, S> {
         *count += 1;
     }
 
-    /// An instant on the thread that had to wait for a page.
+    /// Draws an instant on the thread that had to wait for a page.
     pub(super) fn page_fault(&mut self, who: Who, at: u64, address: u64, stack: StackId) {
         let address = format!("{address:#x}");
         let details = [Detail::Word("address", &address)];
@@ -61,7 +61,8 @@ impl<S: Scene> Drawing<'_, '_, S> {
         self.instant(who, at, &mark.with(&details));
     }
 
-    /// The system lost records: an instant on the process, as it may be about any thread.
+    /// Draws an instant on the process for records that the system lost, as they may be about any
+    /// thread.
     pub(super) fn records_lost(&mut self, cpu: u32, at: u64, records: u64) {
         self.totals.lost_records = self.totals.lost_records.saturating_add(records);
         let details = [Detail::Number("cpu", cpu.into()), Detail::Number("records", records)];

@@ -1,11 +1,11 @@
-//! What nests on threads: regions, polls, task runs, calls.
+//! Slices on threads, which nest: regions, polls, task runs, calls.
 //!
-//! A slice that ended on another thread, or that lies too deep to be shown, is still open for its
-//! own thread. Always true:
+//! A slice that ended on another thread, or that is nested too deep to be shown, is still open for
+//! its own thread. Always true:
 //!
 //! - **L1** `Thread::open` is what the timeline has open on the thread.
-//! - **L2** What is not `shown` has no open slice: it lies too deep, or its slice has ended while
-//!   the thread still had it open.
+//! - **L2** An entry that is not `shown` has no open slice: it is nested too deep, or its slice has
+//!   ended while the thread still had it open.
 //! - **L3** A slice ends only after all slices above it have ended.
 
 use std::borrow::Cow;
@@ -23,23 +23,23 @@ use super::{Drawing, OWN_CATEGORY};
 use crate::label::{call, errno};
 use crate::scene::{Arrow, Detail, Label, Mark, Scene, Track};
 
-/// Maximum number of slices of a thread that were closed with what was around them, and whose own
-/// ends are waited for.
+/// Maximum number of a thread's slices that were closed together with the slice around them, and
+/// whose own ends are still to come.
 const CUT_MAX: usize = 1 << 12;
 
-// How slices ended that were not ended in their turn.
+// How slices ended that did not end in order.
 const ENDED_ELSEWHERE: &str = "on another thread";
 const HELD: &str = "with the poll around it: held across an await, goes on below the future";
 const AROUND: &str = "with the one around it: mis-nested";
 const LOST: &str = "earlier: its end is not in the trace";
 
-/// Something open.
+/// A region, poll, task run or call that is open on a thread.
 #[derive(Clone, Copy, Debug)]
 struct Slice {
     open: Open,
     begin: Moment,
     is_shown: bool,
-    /// It has ended on another thread: its slice ends as soon as L3 lets it.
+    /// It has ended on another thread; its slice ends as soon as L3 allows.
     is_over: bool,
 }
 
@@ -47,25 +47,26 @@ struct Slice {
 #[derive(Debug)]
 pub(super) struct Thread {
     pub(super) track: Track,
-    /// What the system and people call it.
+    /// The name shown to people.
     pub(super) name: Box<str>,
-    /// The time of what was put on its track last: nothing later is earlier.
+    /// The time of the last item on its track: later items must not have an earlier time (S2).
     last: u64,
     /// The track of its losses, if it has any.
     pub(super) losses: Option<Row>,
-    /// The state that was shown last.
+    /// The state that was drawn last.
     pub(super) state: Shown,
     open: Vec<Slice>,
-    /// How many of `open` are shown, and how many of these are over.
+    /// Number of entries of `open` that are shown, and of those that are over.
     shown: usize,
     over: usize,
     cut: HashSet<(Open, Moment)>,
-    /// Regions that go on without the poll around them, innermost first, until that has ended.
+    /// Regions that go on after the poll around them, innermost first; kept until the poll has
+    /// ended.
     held: Vec<(SiteId, Moment)>,
 }
 
 impl Thread {
-    /// The time of the next thing on the track, and the track.
+    /// The time for the next item on the track, and the track.
     #[inline]
     fn stamp(&mut self, at: u64) -> (Track, u64) {
         self.last = self.last.max(at);
@@ -74,7 +75,7 @@ impl Thread {
 }
 
 impl<S: Scene> Drawing<'_, '_, S> {
-    /// A thread, which has a track from now on.
+    /// The thread of this number; makes its track if it has none.
     #[inline]
     pub(super) fn thread(&mut self, who: Who) -> &mut Thread {
         if !matches!(self.threads.get(who.number), Some(Some(_))) {
@@ -107,7 +108,7 @@ impl<S: Scene> Drawing<'_, '_, S> {
         });
     }
 
-    /// Something happens on a thread.
+    /// Draws an instant on a thread.
     pub(super) fn instant(&mut self, who: Who, at: u64, mark: &Mark<'_>) {
         let (track, at) = self.thread(who).stamp(at);
         self.scene.instant(track, at, mark);
@@ -165,7 +166,8 @@ impl<S: Scene> Drawing<'_, '_, S> {
         self.scene.begin(track, at, &mark.with(&details[..count]));
     }
 
-    /// A poll of a future, or work for a task: tied to its life, and to what led to it.
+    /// Draws a poll of a future, or a task run, with arrows from its task or future and from the
+    /// wake that led to it.
     fn run_begins(&mut self, (track, at): (Track, u64), open: Open, edge: u64) {
         let (life, name, number, task) = match open {
             Open::Task(task) => (Life::Task(task), "task", task.0, task.0),
@@ -227,7 +229,7 @@ impl<S: Scene> Drawing<'_, '_, S> {
         }
     }
 
-    /// What was held across an await goes on, on the future's track.
+    /// Continues regions that are held across an await on the future's track.
     fn hold(&mut self, who: Who, future: trace_format::id::FutureId) {
         let held = std::mem::take(&mut self.thread(who).held);
         for (site, begin) in held.into_iter().rev() {
@@ -241,7 +243,8 @@ impl<S: Scene> Drawing<'_, '_, S> {
         }
     }
 
-    /// Ends the innermost slices that ended elsewhere (L3). What has no slice hides nothing.
+    /// Ends the innermost slices that have ended elsewhere (L3). Entries without a slice do not
+    /// matter.
     fn settle(&mut self, who: Who, at: u64) {
         let thread = self.thread(who);
         if thread.over == 0 {
@@ -272,7 +275,8 @@ impl<S: Scene> Drawing<'_, '_, S> {
         self.settle(who, at);
     }
 
-    /// Something ends that is not open here. Whether it is known what it is.
+    /// Draws the end of something that is not open on this thread. Returns whether it is known what
+    /// ended.
     pub(super) fn ended_detached(&mut self, who: Who, at: u64, detached: &Detached) -> bool {
         let Detached { open, begin, polled } = *detached;
         if let Open::Region(site) = open
@@ -316,7 +320,7 @@ impl<S: Scene> Drawing<'_, '_, S> {
     }
 }
 
-/// What stands over a call's slice: the function, or of a wait in memory what it is for.
+/// The name of a call's slice: the function, or for a futex wait its reason.
 fn call_name(made: OpenCall, reason: Option<Reason>) -> Cow<'static, str> {
     let is_futex = made.call.info().is_some_and(|info| info.class == CallClass::Futex);
     match reason.filter(|reason| is_futex && *reason != Reason::Futex) {

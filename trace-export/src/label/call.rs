@@ -1,4 +1,4 @@
-//! Calls into the system in words: which function, and about what.
+//! Calls into the system as text: the function, and its resource.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,8 @@ use trace_format::definition::ResourceKind;
 use trace_format::id::{CallId, ResourceId};
 use trace_format::read::{Resource, Tables};
 
-/// So many characters of a resource's name are shown; of a longer path the end says most.
+/// Maximum number of characters shown of a resource's name. Of a longer path the end is shown,
+/// which says most.
 const NAME_CHARS_MAX: usize = 120;
 
 /// The function's name; `call 200` if only a newer version knows it.
@@ -19,14 +20,14 @@ pub fn name(call: CallId) -> Cow<'static, str> {
     }
 }
 
-/// What such calls do, in a word.
+/// The class of a call, as one word.
 #[must_use]
 pub fn class(call: CallId) -> &'static str {
     call.info().map_or("other", |info| info.class.name())
 }
 
-/// What a call was about: `/etc/hosts (fd 3)`, `127.0.0.1:80 -> 127.0.0.1:41234 (fd 7)`,
-/// `0x7f12a0`, `pid 12`. Nothing if there is nothing.
+/// The resource of a call: `/etc/hosts (fd 3)`, `127.0.0.1:80 -> 127.0.0.1:41234 (fd 7)`,
+/// `0x7f12a0`, `pid 12`. `None` if it has none.
 #[must_use]
 pub fn resource(tables: &Tables, id: ResourceId) -> Option<String> {
     if id == ResourceId(0) {

@@ -1,9 +1,9 @@
 //! Names of the errors that calls return: `ENOENT` for 2.
 //!
-//! Linux's generic numbers, the same on x86_64 and aarch64. A trace is read on any system, so the
-//! reader's own libc can't be asked.
+//! These are Linux's generic numbers, the same on x86_64 and aarch64. A trace may be read on any
+//! system, so the reader's own libc cannot be asked.
 
-/// By number; empty where there is none.
+/// Indexed by number; empty where a number has no name.
 #[rustfmt::skip]
 const NAMES: [&str; 133] = [
     "", "EPERM", "ENOENT", "ESRCH", "EINTR", "EIO", "ENXIO", "E2BIG", "ENOEXEC", "EBADF", "ECHILD",
@@ -32,7 +32,7 @@ pub fn name(number: u64) -> Option<&'static str> {
     (!name.is_empty()).then_some(*name)
 }
 
-/// The same, or `errno 4095`.
+/// The name of an error number, or `errno 4095` if it has none.
 #[must_use]
 pub fn shown(number: u64) -> String {
     name(number).map_or_else(|| format!("errno {number}"), str::to_owned)

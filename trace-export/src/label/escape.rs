@@ -1,9 +1,9 @@
-//! Text out of a trace, made safe to print: whatever a program recorded, the terminal sees no
-//! control character, no byte that is not UTF-8, and nothing without an end.
+//! Makes text from a trace safe to print: whatever a program recorded, the terminal gets no control
+//! character, only valid UTF-8, and a limited length.
 //!
-//! Control characters and those that turn the direction of text around become `\n`, `\t`, `\u{1b}`
-//! and so on; bytes that are no UTF-8 become `\xff`; a backslash stays as it is, except inside
-//! quotes, where it and the quote are doubled.
+//! Control characters, and those that change the direction of text, become `\n`, `\t`, `\u{1b}` and
+//! so on. Bytes that are not UTF-8 become `\xff`. A backslash stays as it is, except inside quotes,
+//! where it and the quote get a backslash in front.
 
 use std::fmt::Write;
 
@@ -14,7 +14,7 @@ pub fn push(out: &mut String, bytes: &[u8], chars_max: usize) {
     push_with(out, bytes, chars_max, false);
 }
 
-/// The same of a text that is valid already.
+/// Escapes a text that is valid UTF-8 already.
 #[must_use]
 pub fn plain(text: &str, chars_max: usize) -> String {
     let mut out = String::with_capacity(text.len());
@@ -30,7 +30,7 @@ pub fn push_quoted(out: &mut String, text: Text<'_>, chars_max: usize) {
     push_hidden(out, text, shown);
 }
 
-/// The same without quotes.
+/// Appends a text without quotes, and how much of it is not shown or was not recorded.
 pub fn push_text(out: &mut String, text: Text<'_>, chars_max: usize) {
     let shown = push_with(out, text.bytes, chars_max, false);
     push_hidden(out, text, shown);

@@ -1,6 +1,6 @@
-//! What things in a trace are called, in text that is safe to print.
+//! Names of things in a trace, as text that is safe to print.
 //!
-//! - [`call`]: calls into the system, what they were about.
+//! - [`call`]: calls into the system, and their resources.
 //! - [`errno`]: error numbers.
 //! - [`escape`]: text out of a trace, made safe to show.
 //! - [`place`]: stacks, and where in the program something was done.
@@ -10,7 +10,7 @@ pub mod errno;
 pub mod escape;
 pub mod place;
 
-/// What other processes call a task, in the words of W3C Trace Context: version 00, and recorded.
+/// A task's id in other processes, in the form of W3C Trace Context: version 00, flag "recorded".
 #[must_use]
 pub fn traceparent(trace: u128, span: u64) -> String {
     format!("00-{trace:032x}-{span:016x}-01")

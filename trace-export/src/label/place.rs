@@ -1,7 +1,7 @@
-//! Stacks in words: where something was done, and how it came there.
+//! Stacks as text: the place where something was done, and its callers.
 //!
 //! A place is the innermost function that is the program's own, with its file and line. Paths of
-//! files lose what says nothing: the folder of a registry, of the toolchain, of the checkout.
+//! files are shown without the folder of the registry, the toolchain or the checkout.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use trace_format::read::Tables;
 
 /// Maximum number of characters of a function's name that are shown.
 const NAME_CHARS_MAX: usize = 120;
-/// Maximum number of parts of a path that are shown, those at its end.
+/// Maximum number of parts of a path that are shown, counted from its end.
 const PATH_PARTS_MAX: usize = 3;
 
 /// The stacks of one trace.
@@ -23,26 +23,26 @@ pub struct Places<'t> {
     symbols: &'t Symbols,
 }
 
-/// A function, and where in it.
+/// A function, and a line in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
-    /// Its path, or a place in a module; not made safe to print.
+    /// Its path, or an offset in a module; not yet safe to print.
     pub function: String,
-    /// The source file, as the compiler was given it; empty if unknown.
+    /// The source file, as it was given to the compiler; empty if unknown.
     pub file: String,
     /// From 1; 0 if unknown.
     pub line: u32,
 }
 
 impl<'t> Places<'t> {
-    /// The stacks in these tables, under these names.
+    /// The stacks in these tables, with these names.
     #[must_use]
     pub fn new(tables: &'t Tables, symbols: &'t Symbols) -> Self {
         Self { tables, symbols }
     }
 
-    /// The functions of a stack, innermost first, without the recorder's; none if it is not in the
-    /// trace.
+    /// The functions of a stack, innermost first, without the recorder's; empty if the stack is not
+    /// in the trace.
     #[must_use]
     pub fn frames(&self, stack: StackId) -> Vec<Frame<'t>> {
         match self.tables.stacks.get(&stack) {
@@ -51,22 +51,22 @@ impl<'t> Places<'t> {
         }
     }
 
-    /// Whether there are frames further out that the trace does not have.
+    /// Whether the outermost frames of the stack were cut off.
     #[must_use]
     pub fn is_cut(&self, stack: StackId) -> bool {
         self.tables.stacks.get(&stack).is_some_and(|stack| stack.flags.cut)
     }
 
-    /// The place of a stack: in the program's own code if there is any, else in a library's, else
-    /// the innermost one.
+    /// The place of a stack: the innermost function of the program's own code; if there is none, of
+    /// a library; else the innermost function.
     #[must_use]
     pub fn place(&self, stack: StackId) -> Option<Place> {
         let frames = self.frames(stack);
         reason::place(&frames).map(Place::new)
     }
 
-    /// The place of a stack in the program's own code rather than in a package's, if there is any:
-    /// between an await and what is awaited there may be many.
+    /// The place of a stack in the program's own code, not in a package, if there is any: many
+    /// functions of packages may lie between an await and what it awaits.
     #[must_use]
     pub fn own(&self, stack: StackId) -> Option<Place> {
         let frames = self.frames(stack);
@@ -98,7 +98,7 @@ impl<'t> Places<'t> {
         lines
     }
 
-    /// The function at an address, as the first function of a thread.
+    /// The function at an address, such as the first function of a thread.
     #[must_use]
     pub fn function_at(&self, address: u64) -> Option<String> {
         let frames = self.symbols.frames(&[address]);
@@ -108,14 +108,14 @@ impl<'t> Places<'t> {
 }
 
 impl Place {
-    /// What a frame says.
+    /// The function and line of a frame.
     #[must_use]
     pub fn new(frame: &Frame<'_>) -> Self {
         let (function, file) = (frame.name.clone().into_owned(), frame.file.to_owned());
         Self { function, file, line: frame.line }
     }
 
-    /// For people.
+    /// As text for people.
     #[must_use]
     pub fn shown(&self) -> String {
         let function = escape::plain(&self.function, NAME_CHARS_MAX);
@@ -125,13 +125,13 @@ impl Place {
         }
     }
 
-    /// The function alone, for people.
+    /// The function alone, as text for people.
     #[must_use]
     pub fn shown_function(&self) -> String {
         escape::plain(&self.function, NAME_CHARS_MAX)
     }
 
-    /// `main.rs:12`: for tables that have no room for the folders. Nothing if it is not known.
+    /// `main.rs:12`: for tables without room for the folders. `None` if it is not known.
     #[must_use]
     pub fn shown_line(&self) -> String {
         let source = self.source().unwrap_or_default();
@@ -149,8 +149,8 @@ impl Place {
     }
 }
 
-/// A source file's path without what says nothing: of a dependency the crate and what is below it,
-/// of the standard library the same, of other absolute paths the end.
+/// A source file's path in short: from the crate's folder on for a dependency and the standard
+/// library; the end of any other absolute path.
 #[must_use]
 pub fn short_file(file: &str) -> Cow<'_, str> {
     if let Some(at) = file.find("/registry/src/") {

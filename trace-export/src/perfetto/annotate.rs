@@ -1,8 +1,8 @@
 //! Arguments and results as debug annotations, with their types kept.
 //!
-//! Perfetto has integers of 64 bits, doubles, truth values and text. What fits one of these becomes
-//! one; the rest becomes text: `None` as `none`, wider integers in decimal, bytes escaped. A text
-//! that was cut says so at its end.
+//! Perfetto has integers of 64 bits, doubles, booleans and text. A value that fits one of these
+//! becomes one; any other becomes text: `None` as `none`, wider integers in decimal, bytes escaped.
+//! A text that was cut ends in a note about that.
 
 use std::borrow::Cow;
 
@@ -116,7 +116,7 @@ fn annotation(value: Value<'_>, texts: &mut Repeated, fresh: &mut InternedData) 
             annotation.string_value = Some(if cut { text.with_cut(&escaped) } else { escaped });
         }
         Value::None => return text_annotation(Cow::Borrowed("none"), texts, fresh),
-        // A kind of value that only a newer version knows.
+        // A kind of value from a newer version.
         _ => annotation.string_value = Some("?".to_owned()),
     }
     annotation
@@ -137,8 +137,8 @@ fn text_annotation(
     }
 }
 
-/// Names for values behind those the call site names: only a damaged or foreign trace has any, so
-/// a few are enough.
+/// Names for values beyond those that the call site names. Only a damaged or foreign trace has such
+/// values, so a few names are enough.
 fn unnamed_name(count: usize) -> &'static str {
     match count {
         1 => "value 1",

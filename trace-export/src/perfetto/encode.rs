@@ -1,9 +1,10 @@
 //! A scene, packet by packet.
 //!
-//! Tracks, names, stacks and argument names are described once and then meant by number; what is
-//! described for the first time goes along with the packet that needs it.
+//! Tracks, names, stacks and argument names are written once, with the first packet that uses them,
+//! and then referred to by number.
 //!
-//! Elsewhere: the bytes (`packet`), the numbers (`intern`, `stacks`), what lies where (`draw`).
+//! Elsewhere: the bytes (`packet`), the numbers (`intern`, `stacks`), which track has what
+//! (`draw`).
 
 use std::io;
 
@@ -26,11 +27,11 @@ use crate::scene::{
 
 /// The process's track.
 const PROCESS: u64 = 1;
-/// The first thread's track, and the default of the sequence: most events are on threads, and most
-/// of those on the first.
+/// The first thread's track, and the default track of the sequence, because most events are on
+/// threads, and most of those on the first one.
 pub(super) const FIRST: u64 = 2;
 
-/// Writes a picture.
+/// Writes a scene.
 #[derive(Debug)]
 pub(super) struct Encoder<'t, 'w> {
     packets: Packets<'w>,
@@ -55,7 +56,7 @@ impl<'t, 'w> Encoder<'t, 'w> {
         }
     }
 
-    /// Writes out what is left. Returns how many packets and bytes there were.
+    /// Writes out what is left. Returns the number of packets and bytes.
     pub(super) fn finish(self) -> io::Result<(u64, u64)> {
         match self.failure {
             Some(failure) => Err(failure),
@@ -104,7 +105,7 @@ impl<'t, 'w> Encoder<'t, 'w> {
         self.send(at);
     }
 
-    /// Begins or ends a slice of which nothing is said but its label: most are like that.
+    /// Begins or ends a slice that has only a label, as most have.
     fn plain(&mut self, kind: EventType, track: Track, at: u64, label: Option<Label<'_>>) {
         let site = match label {
             Some(Label::Site(site)) => Some(site),
@@ -138,13 +139,13 @@ impl<'t, 'w> Encoder<'t, 'w> {
             tid: Some(tid),
             thread_name: Some(name.to_owned()),
         });
-        // Without the system's number it can't be a thread's track, but has a name all the same.
+        // Without the system's thread id this cannot be a thread's track; it has the thread's name.
         let name = tid.is_none().then(|| name.to_owned());
         TrackDescriptor { uuid: Some(uuid), name, thread, ..TrackDescriptor::default() }
     }
 
     fn process(&mut self, pid: u64, line: &str) -> TrackDescriptor {
-        // A process number of 0 would make it the idle process.
+        // A process id of 0 would mean the idle process.
         self.pid = i32::try_from(pid).ok().filter(|&pid| pid > 0).unwrap_or(1);
         let name = Some(line).filter(|line| !line.is_empty());
         TrackDescriptor {
@@ -160,8 +161,8 @@ impl<'t, 'w> Encoder<'t, 'w> {
 }
 
 impl Scene for Encoder<'_, '_> {
-    // Viewers drop slices that lie deeper, but not their ends, which then end others: Perfetto's
-    // limit was 255 once and is 512 today.
+    // Viewers drop slices that are nested deeper, but not their ends, which then end other slices.
+    // Perfetto's limit was 255 once and is 512 today.
     const DEPTH_MAX: usize = 250;
 
     fn has_failed(&self) -> bool {
@@ -234,7 +235,7 @@ impl Scene for Encoder<'_, '_> {
         let (sent, cpu) = match state {
             State::Running(cpu) => (TaskState::Running, cpu),
             State::Ready => (TaskState::Runnable, 0),
-            // Nothing better is known of it that importers take.
+            // Importers take no better description of an unknown state.
             State::Asleep | State::Unknown => (TaskState::Sleep, 0),
         };
         let state = GenericKernelTaskStateEvent {

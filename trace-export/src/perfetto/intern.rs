@@ -1,9 +1,9 @@
-//! Names that are written once and then meant by number.
+//! Names that are written once and then referred to by number.
 //!
-//! Every table is bounded: call sites by the trace's own table, texts that come with events by a
-//! named limit, behind which they are written out where they stand.
+//! Every table has a limit: call sites that of the trace's own table, texts in events a named
+//! limit, beyond which each text is written in full.
 //!
-//! Elsewhere: how fresh names get into the file (`packet`).
+//! Elsewhere: how new names get into the file (`packet`).
 
 use trace_analysis::sources;
 use trace_format::definition::CallsiteKind;
@@ -13,15 +13,15 @@ use trace_format::read::{Callsite, Tables};
 use super::message::{Interned, InternedData, SourceLocation, TrackEvent};
 use crate::hash::FastMap;
 
-/// So many names of tasks, call sites and the exporter's own are kept; each is at most a few
-/// hundred bytes, as the format bounds them.
+/// Maximum number of names of tasks, call sites and the exporter's own that are kept. The format
+/// limits each to a few hundred bytes.
 const NAMES_MAX: usize = 1 << 16;
-/// So many different texts of arguments are remembered, to see which come again.
+/// Maximum number of different texts of arguments that are remembered, to see which come again.
 const TEXTS_MAX: usize = 1 << 12;
-/// Longer texts of arguments are always written out.
+/// Maximum length of a text of an argument that gets a number; longer ones are written in full.
 const TEXT_BYTES_MAX: usize = 128;
 
-/// What stands over an event: its name, its category, its place in the source.
+/// The label of an event: its name, its category, its place in the source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Heading {
     pub(super) name: Name,
@@ -30,7 +30,7 @@ pub(super) struct Heading {
 }
 
 impl Heading {
-    /// Puts the heading over `event`.
+    /// Sets the heading of `event`.
     pub(super) fn put(&self, event: &mut TrackEvent) {
         match &self.name {
             Name::Interned(iid) => event.name_iid = Some(*iid),
@@ -46,7 +46,7 @@ impl Heading {
 pub(super) enum Name {
     /// Written before.
     Interned(u64),
-    /// Written out.
+    /// Written in full.
     Text(Box<str>),
 }
 
@@ -91,10 +91,11 @@ impl Numbered {
     }
 }
 
-/// Texts of arguments. The first time one is written out; only if it comes again it gets a number.
+/// Texts of arguments. The first time, a text is written in full; if it comes again, it gets a
+/// number.
 #[derive(Debug, Default)]
 pub(super) struct Repeated {
-    /// 0 for one that was seen once.
+    /// 0 for a text that was seen once.
     numbers: FastMap<Box<str>, u64>,
     count: u64,
 }
@@ -130,14 +131,14 @@ impl Repeated {
 pub(super) struct Interner<'t> {
     tables: &'t Tables,
     sites: FastMap<SiteId, Site>,
-    /// Stands for every id that the trace does not define, so that absurd ids cost nothing.
+    /// Stands for every id that the trace does not define, so that huge ids need no memory.
     unknown: Site,
     names: Numbered,
     categories: Numbered,
     arguments: Numbered,
     locations: u64,
     pub(super) repeated: Repeated,
-    /// Numbered since the last packet, to be written with the next one.
+    /// Names numbered since the last packet, to be written with the next one.
     pub(super) fresh: InternedData,
 }
 
@@ -174,7 +175,7 @@ impl<'t> Interner<'t> {
         (site, &mut self.repeated, &mut self.fresh)
     }
 
-    /// A name that is no call site's.
+    /// A name that does not come from a call site.
     pub(super) fn name(&mut self, text: &str) -> Name {
         match self.names.number(text, &mut self.fresh.event_names) {
             Some(number) => Name::Interned(number),
@@ -182,15 +183,15 @@ impl<'t> Interner<'t> {
         }
     }
 
-    /// A heading that is no call site's. Categories are the exporter's own words or names of call
-    /// sites, so there are few.
+    /// A heading that does not come from a call site. Categories are the exporter's own words or
+    /// names of call sites, so there are few.
     pub(super) fn heading(&mut self, name: &str, category: &str) -> Heading {
         Heading { name: self.name(name), category: self.category(category), location: None }
     }
 
-    /// The number of an annotation's name: one of the exporter's own words, or what an argument of
-    /// a call site is called. The trace's tables hold all of those anyway, so this one has no limit
-    /// of its own.
+    /// The number of an annotation's name: one of the exporter's own words, or the name of a call
+    /// site's argument. The trace's tables hold all of those anyway, so this table has no limit of
+    /// its own.
     pub(super) fn argument(&mut self, name: &str) -> u64 {
         let fresh = &mut self.fresh.debug_annotation_names;
         self.arguments.number(name, fresh).expect("this table has no limit")
@@ -221,7 +222,7 @@ impl<'t> Interner<'t> {
 
     fn location(&mut self, callsite: &Callsite) -> u64 {
         self.locations += 1;
-        // Of the others only the module is known, not the function around them.
+        // For other call sites only the module is known, not the function around them.
         let is_function = matches!(
             callsite.kind,
             CallsiteKind::Function | CallsiteKind::Future | CallsiteKind::Task

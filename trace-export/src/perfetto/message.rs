@@ -1,8 +1,8 @@
 //! The messages of Perfetto's trace format that the exporter writes, with only the fields it sets.
 //!
 //! Field numbers and types are those of the published schema; `.ci/check_perfetto.py` decodes
-//! exported files with that schema, so a wrong number here is an unknown field there. A message has
-//! the schema's name, for those who look it up.
+//! exported files with that schema, so a wrong number here is an unknown field there. Each message
+//! has the name that it has in the schema.
 
 #![allow(missing_docs, reason = "the published schema documents every field")]
 #![allow(unreachable_pub, reason = "tests decode exported files with the same messages")]
@@ -13,7 +13,7 @@ use prost::Message;
 pub const CLOCK_REALTIME: u32 = 1;
 /// `BUILTIN_CLOCK_MONOTONIC`: what the recorder's clock snapshots say.
 pub const CLOCK_MONOTONIC: u32 = 3;
-/// The first of the ids that mean something within a packet sequence only.
+/// The first of the ids that are local to a packet sequence.
 pub const CLOCK_SEQUENCE: u32 = 64;
 
 /// `SEQ_INCREMENTAL_STATE_CLEARED`
@@ -254,7 +254,7 @@ pub struct SourceLocation {
     pub line_number: Option<u32>,
 }
 
-/// A function that was running, one for each that was inlined.
+/// A running function; an inlined function has a frame of its own.
 #[derive(Clone, PartialEq, Message)]
 pub struct Frame {
     #[prost(uint64, optional, tag = "1")]

@@ -1,14 +1,14 @@
 //! Traces for ui.perfetto.dev: a stream of protobuf packets, written while the trace is read.
 //!
-//! Times are the recording machine's monotonic clock. *Track* is Perfetto's word too, a *flow* is
-//! its arrow.
+//! Times are those of the recording machine's monotonic clock. Perfetto, too, says *track*; an
+//! arrow is a *flow* there.
 //!
 //! - `encode`: a scene as packets. [`message`]: the messages of the format, with their field
 //!   numbers.
-//! - `packet`: one after another into the file.
+//! - `packet`: writes packets into the file.
 //! - `intern`: names by number. `stacks`: callstacks. `annotate`: arguments and results.
 //!
-//! Elsewhere: what lies on which track (`draw`).
+//! Elsewhere: which track has what (`draw`).
 
 mod annotate;
 mod encode;
@@ -40,13 +40,14 @@ pub struct Totals {
 
 /// Writes the whole trace to `out` in Perfetto's format.
 ///
-/// - `symbols`: names for the addresses of stacks; what is not there is a place in a module.
-/// - `out`: gets pieces of about 256 KiB, so needs no buffer; it is flushed at the end.
+/// - `symbols`: names for the addresses of stacks; an address without one is shown as an offset in
+///   a module.
+/// - `out`: receives pieces of about 256 KiB, so it needs no buffer; it is flushed at the end.
 /// - `progress` is called every few megabytes.
 /// - Returns what was read, written and left out.
 ///
 /// # Errors
-/// If `out` fails; then the rest of the trace is not read.
+/// If writing to `out` fails; then the rest of the trace is not read.
 pub fn export<S: ReadAt>(
     file: &TraceFile<S>,
     symbols: &Symbols,

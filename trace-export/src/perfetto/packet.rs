@@ -1,12 +1,12 @@
 //! The packets of one sequence, encoded one after another into a small buffer.
 //!
-//! All packets share one sequence, so that names are interned once for all threads. What every
-//! packet would repeat stands in the first one as a default: the clock, and the track of the first
-//! thread. Times are differences to the packet before, on a clock of the sequence's own; a packet
-//! that is earlier than the one before it names the monotonic clock and has a whole time.
+//! All packets share one sequence, so that names are interned once for all threads. The first
+//! packet has defaults, so that others need not repeat them: the clock, and the track of the first
+//! thread. Times are differences to the packet before, on a clock of the sequence's own. A packet
+//! that is earlier than the one before names the monotonic clock and has an absolute time.
 //!
-//! Most packets differ from an earlier one in nothing but their time. Those are encoded once and
-//! copied: measured, that is half of the export's time.
+//! Most packets differ from an earlier one only in their time. Those are encoded once and copied:
+//! measured, this saves half of the export's time.
 //!
 //! Elsewhere: what is in an event (`encode`), what ids mean (`intern`).
 
@@ -28,17 +28,17 @@ use super::message::{
 const PACKET_TAG: u8 = 1 << 3 | 2;
 /// The sequence's id; any number but 0.
 const SEQUENCE: u32 = 1;
-/// The buffer is written out when it holds so many bytes. One packet has a few dozen KiB at most.
+/// Size at which the buffer is written out. One packet has a few dozen KiB at most.
 const BUFFER_BYTES: usize = 256 * 1024;
 /// The tag of `TracePacket.timestamp`: field 8, a varint.
 const TIMESTAMP_TAG: u8 = 8 << 3;
-/// So many packets are kept encoded; a power of two.
+/// Number of slots for packets that are kept encoded; a power of two.
 const ALIKE_MAX: usize = 1 << 10;
-/// The most bytes a packet without arguments may have to be kept: its length is one byte.
+/// Maximum size of a packet that is kept, so that its length takes one byte.
 const ALIKE_BYTES_MAX: usize = 100;
 
-/// What packets that differ only in their time have in common: the track, and the call site of a
-/// begin or nothing for an end.
+/// What packets that differ only in their time have in common: the track, and for a begin the call
+/// site.
 pub(super) type Alike = (u64, Option<SiteId>);
 
 /// A packet without its time.
@@ -52,9 +52,9 @@ struct Kept {
 pub(super) struct Packets<'w> {
     out: &'w mut dyn Write,
     buffer: Vec<u8>,
-    /// Of an event; the memory of its lists is used again.
+    /// The packet of the next event; the memory of its lists is used again.
     packet: TracePacket,
-    /// Nanoseconds on the monotonic clock.
+    /// The time of the last packet, in nanoseconds on the monotonic clock.
     last: u64,
     default_track: u64,
     kept: Vec<Kept>,
@@ -69,8 +69,7 @@ impl fmt::Debug for Packets<'_> {
 }
 
 impl<'w> Packets<'w> {
-    /// Begins a file whose first moment is `origin`. Events that name no track are on
-    /// `default_track`.
+    /// Begins a file at the moment `origin`. Events that name no track are on `default_track`.
     pub(super) fn begin(
         out: &'w mut dyn Write,
         origin: Moment,
@@ -101,7 +100,7 @@ impl<'w> Packets<'w> {
         })
     }
 
-    /// The next event, to be filled in and then sent.
+    /// The next event, for the caller to fill in and then send.
     pub(super) fn event(&mut self, kind: EventType, track: u64) -> &mut TrackEvent {
         let other = (track != self.default_track).then_some(track);
         let event = self.packet.track_event.get_or_insert_default();
@@ -111,7 +110,8 @@ impl<'w> Packets<'w> {
         event
     }
 
-    /// Sends the event at `at` nanoseconds, with the names it uses for the first time.
+    /// Sends the event with its time `at` in nanoseconds, and the names that it uses for the first
+    /// time.
     pub(super) fn send(&mut self, at: u64, fresh: &mut InternedData) -> io::Result<()> {
         (self.packet.timestamp, self.packet.timestamp_clock_id) = self.stamp(at);
         self.packet.interned_data = take_fresh(fresh);
@@ -120,7 +120,7 @@ impl<'w> Packets<'w> {
         self.count()
     }
 
-    /// Sends a packet that is no event of a track.
+    /// Sends a packet that is not a track event.
     pub(super) fn send_other(
         &mut self,
         at: u64,
@@ -143,8 +143,7 @@ impl<'w> Packets<'w> {
         (Some(since), None)
     }
 
-    /// Sends a packet like one that was sent before. Returns `false` if there was none, or if it is
-    /// no longer kept.
+    /// Sends a copy of an earlier packet with a new time. Returns `false` if none is kept.
     #[inline]
     pub(super) fn send_alike(&mut self, at: u64, alike: Alike) -> io::Result<bool> {
         let kept = &self.kept[slot(alike)];
@@ -160,8 +159,8 @@ impl<'w> Packets<'w> {
         Ok(true)
     }
 
-    /// Sends the event and keeps it for more of the kind. It must have nothing beside what `alike`
-    /// says.
+    /// Sends the event, and keeps it for others that are alike. It must have nothing but what
+    /// `alike` says.
     pub(super) fn send_and_keep(
         &mut self,
         at: u64,
@@ -169,7 +168,7 @@ impl<'w> Packets<'w> {
         fresh: &mut InternedData,
     ) -> io::Result<()> {
         self.send(at, fresh)?;
-        // The names it brought are not to be brought again.
+        // The copy must not define its names again.
         (self.packet.timestamp, self.packet.timestamp_clock_id) = (None, None);
         self.packet.interned_data = None;
         let kept = &mut self.kept[slot(alike)];
@@ -205,14 +204,14 @@ impl<'w> Packets<'w> {
     }
 }
 
-/// Where a packet is kept, if it is.
+/// The slot for a packet.
 fn slot((track, site): Alike) -> usize {
     let site = site.map_or(0, |site| u64::from(site.0) + 1);
     (track.wrapping_mul(31).wrapping_add(site)) as usize % ALIKE_MAX
 }
 
-/// The state all later packets build on, and one moment on all clocks. Viewers then show wall time,
-/// and can lay a system trace of the same machine beside this one.
+/// The defaults of all later packets, and one moment on all clocks. With these, viewers show wall
+/// time, and can show a system trace of the same machine beside this one.
 fn first_packet(origin: Moment, default_track: u64) -> TracePacket {
     let clock = |id, time, incremental: bool| Clock {
         clock_id: Some(id),

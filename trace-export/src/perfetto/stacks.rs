@@ -1,8 +1,8 @@
-//! Stacks as callstacks that are written once and then meant by number.
+//! Stacks as callstacks that are written once and then referred to by number.
 //!
-//! A callstack is a list of frames, a frame a function in a module: the functions that the
-//! compiler put into one another are frames of their own. Every table is bounded by the trace's
-//! own stacks. A stack that the trace does not define is none.
+//! A callstack is a list of frames; a frame is a function in a module. Inlined functions are frames
+//! of their own. The trace's own stacks limit every table. A stack that the trace does not define
+//! gives no callstack.
 //!
 //! Elsewhere: names of addresses (`trace_analysis::symbols`), other names by number (`intern`).
 
@@ -14,7 +14,7 @@ use super::intern::Numbered;
 use super::message::{Callstack, Frame, InternedData, Mapping};
 use crate::hash::FastMap;
 
-/// A frame is known by its address, the number of its function, and its line.
+/// What identifies a frame: its address, the number of its function, and its line.
 type FrameKey = (u64, u64, u32);
 
 /// All tables of callstacks.
@@ -47,7 +47,7 @@ impl<'t> Stacks<'t> {
         }
     }
 
-    /// The number of a stack's callstack; what is new goes to `fresh`.
+    /// The number of a stack's callstack; new entries go to `fresh`.
     pub(super) fn number(&mut self, id: StackId, fresh: &mut InternedData) -> Option<u64> {
         if let Some(&number) = self.callstacks.get(&id) {
             return Some(number);
@@ -84,8 +84,8 @@ impl<'t> Stacks<'t> {
         number
     }
 
-    /// The number of the module that an address lies in, and its bias. Importers want one for
-    /// every frame, so there is one without a path for what lies in none.
+    /// The number of the module of an address, and its bias. Importers want a module for every
+    /// frame, so an address outside all modules gets one without a path.
     fn mapping(&mut self, address: u64, fresh: &mut InternedData) -> (u64, u64) {
         let module = self.tables.module_at(address);
         let (first, last, bias) =

@@ -1,4 +1,5 @@
-//! What of a trace becomes a profile: rows, the names of its values, and why there may be none.
+//! Which data of a trace becomes a profile: the rows, the names of the values, and why a profile
+//! may be empty.
 //!
 //! Types and units are named as Go's profiles name them.
 
@@ -24,10 +25,10 @@ const MEMORY: [Kind; 4] = [
     Kind { name: "inuse_space", unit: "bytes" },
 ];
 
-/// A profile of what the analysis has found.
+/// Makes a profile from the stacks that the analysis found.
 ///
-/// - `sample_bytes`: of a heap, the bytes between samples; else 0.
-/// - `time`: what part of the trace it is of, since the first clock snapshot.
+/// - `sample_bytes`: for a heap, the bytes between samples; else 0.
+/// - `time`: the part of the trace that the profile covers, since the first clock snapshot.
 #[must_use]
 pub fn profile<'a>(
     tables: &'a Tables,
@@ -49,7 +50,8 @@ pub fn profile<'a>(
     }
 }
 
-/// Whether the recorder could not, was not asked, or there was nothing.
+/// Says why a profile is empty: the recorder could not record this, was not asked to, or there was
+/// nothing.
 #[must_use]
 pub fn why_empty(tables: &Tables, kind: ProfileKind) -> String {
     let nothing = format!("the trace has nothing of this kind ({})", title(kind));
@@ -59,8 +61,8 @@ pub fn why_empty(tables: &Tables, kind: ProfileKind) -> String {
     }
 }
 
-/// Why a part of the recorder has told nothing, by its name in the trace; `None` if it was at work:
-/// then there was nothing.
+/// Why a facility of the recorder recorded nothing, by its name in the trace. `None` if it was on:
+/// then there was nothing to record.
 #[must_use]
 pub fn why_silent(tables: &Tables, facility: &str) -> Option<String> {
     match tables.facilities.get(facility) {
@@ -70,13 +72,13 @@ pub fn why_silent(tables: &Tables, facility: &str) -> Option<String> {
     }
 }
 
-/// Whether the part of the recorder that a kind comes from was at work.
+/// Whether the facility that a kind of profile needs was on.
 #[must_use]
 pub fn was_recorded(tables: &Tables, kind: ProfileKind) -> bool {
     tables.facilities.get(facility_of(kind)).is_some_and(|facility| facility.on)
 }
 
-/// The part of the recorder that it comes from, as facilities are named in traces.
+/// The facility that a kind of profile needs, by its name in traces.
 fn facility_of(kind: ProfileKind) -> &'static str {
     match kind {
         ProfileKind::Sched => facility::SCHED,
@@ -86,7 +88,7 @@ fn facility_of(kind: ProfileKind) -> &'static str {
     }
 }
 
-/// What the values count, as Go's profiles name it, and which of them is shown.
+/// What the values count, in the words of Go's profiles, and which of them is shown by default.
 fn values(kind: ProfileKind) -> (&'static [Kind], usize) {
     match kind {
         ProfileKind::Cpu => (&SAMPLED, 1),

@@ -1,7 +1,7 @@
-//! The messages of pprof's `profile.proto`, which are all it has.
+//! All messages of pprof's `profile.proto`.
 //!
-//! Field numbers and types are those of the published schema; `.ci/run` has the real `pprof` read
-//! what comes out. Texts are places in the string table, whose first is empty.
+//! Field numbers and types are those of the published schema; in `.ci/run` the real `pprof` reads
+//! our files. A text is an index into the string table, whose first entry is empty.
 
 #![allow(missing_docs, reason = "the published schema documents every field")]
 #![allow(unreachable_pub, reason = "tests decode profiles with the same messages")]

@@ -22,10 +22,10 @@ use trace_analysis::symbols::{Frame, Symbols, is_std};
 use trace_format::read::Module;
 use trace_format::time::Nanos;
 
-/// Stands where no stack was taken.
+/// The name of a row whose stack was not taken.
 pub const NO_STACK: &str = "[no stack]";
 
-/// What a number of a profile counts, in pprof's words.
+/// What a value of a profile counts, in pprof's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind {
     /// As `contentions`, `delay`, `inuse_space`.
@@ -34,7 +34,7 @@ pub struct Kind {
     pub unit: &'static str,
 }
 
-/// What the kernel is called in stacks.
+/// The kernel's name in stacks.
 pub const KERNEL: &str = "[kernel]";
 
 /// Stacks with their weights.
@@ -44,13 +44,13 @@ pub struct Profile<'a> {
     pub title: String,
     /// What the values of a row count, in their order.
     pub kinds: &'static [Kind],
-    /// Which of them is shown if nobody says which.
+    /// The index in `kinds` of the value shown by default.
     pub shown: usize,
-    /// What is sampled, and one of how many; 1 if every one is there.
+    /// What is sampled, and the sampling period: 1 if everything is recorded.
     pub period: (Kind, u64),
-    /// When it begins, since 1970.
+    /// When the profile begins, since 1970.
     pub wall: Nanos,
-    /// How long a part of the trace it is of.
+    /// Length of the part of the trace that the profile covers.
     pub length: Nanos,
     /// The stacks.
     pub rows: Vec<Row<'a>>,
@@ -61,20 +61,21 @@ pub struct Profile<'a> {
 pub struct Row<'a> {
     /// Innermost first; may be empty, if no stack was taken.
     pub addresses: &'a [u64],
-    /// Whether the kernel was at work, for the innermost function: then [`KERNEL`] is inside it.
+    /// Whether the kernel was working for the innermost function: then [`KERNEL`] is shown inside
+    /// it.
     pub is_kernel: bool,
-    /// What people call the thread.
+    /// The thread's name for people.
     pub thread: String,
     /// One for each of the profile's kinds.
     pub values: [u64; 4],
 }
 
-/// What is known of the program's code.
+/// What is known about the program's code.
 #[derive(Clone, Copy, Debug)]
 pub struct Code<'a> {
     /// Names of addresses.
     pub symbols: &'a Symbols,
-    /// Where code was loaded from, by first addresses.
+    /// The modules, by their first addresses.
     pub modules: &'a BTreeMap<u64, Module>,
     /// Whether functions of the standard library are left out.
     pub without_std: bool,
@@ -85,12 +86,12 @@ impl<'a> Code<'a> {
     #[must_use]
     pub fn frames(&self, addresses: &[u64]) -> Vec<Frame<'a>> {
         let mut frames = self.symbols.shown(addresses);
-        // A stack of nothing else, as of a thread's first moments, stays.
+        // A stack that has only such functions, as in a thread's first moments, stays.
         if self.without_std && frames.iter().any(|frame| !is_std(&frame.name)) {
             frames.retain(|frame| !is_std(&frame.name));
         }
         for frame in &mut frames {
-            // Where the compiler left no path: `{closure#0}` alone could be any.
+            // The compiler left no path here, and `{closure#0}` alone could be any closure.
             if frame.name.starts_with('{') && !frame.file.is_empty() {
                 let file = frame.file.rsplit('/').next().unwrap_or_default();
                 frame.name = Cow::Owned(format!("{} ({file})", frame.name));

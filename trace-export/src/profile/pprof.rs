@@ -1,9 +1,8 @@
 //! Profiles for `pprof`: gzipped `profile.proto`, with inlined functions, lines, build ids, and the
 //! thread as a label of every sample.
 //!
-//! Types and units are named as Go's profiles name them, so that habits and scripts carry over. A
-//! function that is not known stands there as `libfoo.so+0x1234`. The same profile gives the
-//! same bytes.
+//! Types and units have the names of Go's profiles, so that habits and scripts carry over. A
+//! function without a name is shown as `libfoo.so+0x1234`. Equal profiles give equal bytes.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -22,7 +21,7 @@ use super::{Code, KERNEL, Kind, NO_STACK, Profile};
 /// If it can't be written.
 pub fn write(profile: &Profile<'_>, code: Code<'_>, out: &mut dyn Write) -> io::Result<()> {
     let bytes = encode(profile, code).encode_to_vec();
-    // Without a time of its own, so that equal profiles are equal files.
+    // The gzip header has no time, so that equal profiles give equal files.
     let mut gzip = GzBuilder::new().write(out, Compression::default());
     gzip.write_all(&bytes)?;
     gzip.finish()?.flush()
@@ -70,10 +69,10 @@ fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// What samples refer to by number.
+/// The tables whose entries samples refer to by number.
 struct Tables<'a> {
     code: Code<'a>,
-    /// Of the modules, in the same order; their ids are their places plus one.
+    /// One for each module, in the same order; the id is the index plus one.
     mappings: Vec<Mapping>,
     mappings_by: HashMap<u64, usize>,
     locations: Vec<Location>,
@@ -107,7 +106,7 @@ impl<'a> Tables<'a> {
                 id: at as u64 + 1,
                 memory_start: module.first,
                 memory_limit: module.last,
-                // What makes `address - memory_start + file_offset` the address in the file.
+                // Chosen so that `address - memory_start + file_offset` is the address in the file.
                 file_offset: module.first.wrapping_sub(module.bias),
                 filename,
                 build_id,
@@ -117,19 +116,19 @@ impl<'a> Tables<'a> {
         tables
     }
 
-    /// A stack's places, innermost first: a location for each address, with a line for each
-    /// function that is shown of it.
+    /// The locations of a stack, innermost first: one for each address, with a line for each
+    /// function shown for it.
     fn locations(&mut self, addresses: &[u64]) -> Vec<u64> {
         let frames = self.code.frames(addresses);
         let mut locations = Vec::with_capacity(addresses.len());
-        // Frames of one address follow each other; the last of them is not inlined, unless it is
-        // left out.
+        // Frames of one address are neighbours. The last of them is the one that is not inlined,
+        // unless that one is left out.
         let of_one = |one: &Frame<'_>, next: &Frame<'_>| one.inlined && one.address == next.address;
         for frames in frames.chunk_by(of_one) {
             locations.push(self.location(frames));
         }
         if locations.is_empty() {
-            // `pprof` leaves samples without a location out of its sums.
+            // `pprof` does not count samples without a location.
             let line = Line { function_id: self.function(NO_STACK, ""), line: 0 };
             locations.push(self.location_of(0, 0, vec![line]));
         }
@@ -168,8 +167,8 @@ impl<'a> Tables<'a> {
         let (name, filename) = (self.text(name), self.text(file));
         let id = self.functions.len() as u64 + 1;
         *self.functions_by.entry((name, filename)).or_insert_with(|| {
-            // Without a name of the system's, or `pprof` takes type arguments out of `name` and
-            // leaves `::call_once` of `<A as B>::call_once`.
+            // No system name is set: otherwise `pprof` removes type arguments from `name`, and of
+            // `<A as B>::call_once` only `::call_once` is left.
             self.functions.push(Function { id, name, system_name: 0, filename });
             id
         })

@@ -1,4 +1,4 @@
-//! A client of HTTP over bare sockets, so that a test says every byte; and a program to trace.
+//! An HTTP client over bare sockets, so that a test controls every byte; and a program to trace.
 
 #![allow(dead_code, reason = "every test uses a part of it")]
 
@@ -13,10 +13,10 @@ use exectrace::traced;
 use trace_analysis::{Summary, Trace};
 use trace_format::read::TraceFile;
 
-/// Longer than anything takes that ends at all, however busy the machine is.
+/// Longer than any step takes on a busy machine, unless it hangs.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// There is one recorder in a process, so tests take turns.
+/// A process has one recorder, so tests take turns.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -24,7 +24,7 @@ pub(crate) fn alone() -> MutexGuard<'static, ()> {
     turn
 }
 
-/// Whether a trace could start. One that ends is off a little before that.
+/// Whether a trace could start. A trace that ends is disabled a little before another may start.
 pub(crate) fn is_free() -> bool {
     !exectrace::is_enabled() && exectrace::start(std::io::sink()).is_ok()
 }
@@ -37,13 +37,13 @@ pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// What came back.
+/// The answer to a request.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
-    /// Whether the body has its end.
+    /// Whether the body is complete.
     pub(crate) whole: bool,
 }
 
@@ -58,7 +58,7 @@ impl Answer {
         found.next().map(|(_, value)| value)
     }
 
-    /// The trace it is, which has to be whole.
+    /// Reads the body as a trace, which must be whole.
     pub(crate) fn trace(self) -> TraceFile<Vec<u8>> {
         assert_eq!(self.status, 200, "{}", self.text());
         assert!(self.whole, "the body is cut");
@@ -130,7 +130,7 @@ fn unchunked(mut rest: &[u8]) -> (Vec<u8>, bool) {
     (body, false)
 }
 
-/// A program that works, and whose threads wait for a lock, until it is dropped.
+/// A program whose threads work, and wait for a lock, until it is dropped.
 pub(crate) struct Program {
     is_over: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
@@ -164,7 +164,7 @@ impl Drop for Program {
     }
 }
 
-/// Takes some CPU time, and some more with the lock held.
+/// Uses some CPU time, and some more while it holds the lock.
 #[traced]
 #[inline(never)]
 fn hold(lock: &Mutex<u64>) {
@@ -182,7 +182,7 @@ pub(crate) fn leaf() {
     std::hint::black_box(std::thread::current().id());
 }
 
-/// How many regions of this name are in a trace.
+/// Number of regions of this name in a trace.
 pub(crate) fn regions(trace: &TraceFile<Vec<u8>>, name: &str) -> u64 {
     let summary = Summary::read(&Trace::new(trace), |_| {});
     let of_name = |site| trace.tables().callsites.get(site).is_some_and(|site| site.name == name);

@@ -1,7 +1,7 @@
 //! Expansions compared with files: one input, one file in `expected/`, pretty-printed.
 //!
-//! `BLESS=1 cargo test -p trace-macros` rewrites the files; the difference is for a person to read.
-//! A file begins with its input, so that it can be read alone.
+//! `BLESS=1 cargo test -p trace-macros` rewrites the files; read the difference before you commit
+//! it. A file begins with its input, so that it can be read alone.
 //!
 //! Elsewhere: that expansions compile, raise no warning and do what they should (`tests/ui` of the
 //! root package).
@@ -27,7 +27,7 @@ fn check(name: &str, options: &str, item: &str) {
     );
 }
 
-/// The same of a test.
+/// Compares one expansion of `#[exectrace::test]`.
 fn check_test(name: &str, options: &str, harness: &str, item: &str) {
     let tokens = |text: &str| text.parse::<TokenStream>().expect("the input is tokens");
     let harness = tokens(harness);

@@ -1,5 +1,5 @@
-//! A program made by the compiler that runs these tests, and taken apart by `objcopy`, which is
-//! where a linker is.
+//! A program that the tests compile, and then change with `objcopy`, which is installed wherever a
+//! linker is.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ pub(crate) struct Built {
 }
 
 pub(crate) static BUILT: LazyLock<Built> = LazyLock::new(|| {
-    // Not in a temporary folder: statics are never dropped, so nobody would take it away.
+    // Not in a temporary folder: statics are never dropped, so nothing would remove it.
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("built");
     fs::create_dir_all(&folder).expect("room");
     build("full", &folder)
@@ -46,7 +46,7 @@ pub(crate) fn build(debug_information: &str, folder: &Path) -> Built {
     build_of(SOURCE, "outer", debug_information, folder)
 }
 
-/// A program of another source; `outer` is the function whose name has `function` in it.
+/// Builds a program from another source; `outer` is the function whose name contains `function`.
 pub(crate) fn build_of(
     text: &str,
     function: &str,
@@ -54,7 +54,7 @@ pub(crate) fn build_of(
     folder: &Path,
 ) -> Built {
     let (source, path) = (folder.join("program.rs"), folder.join("program"));
-    // Put in place at once, as these tests may run twice at a time; equal sources are equal
+    // Renamed into place, because these tests may run twice at a time; equal sources give equal
     // programs.
     let fresh = TempDir::new_in(folder).expect("room");
     let (new_source, new) = (fresh.path().join("program.rs"), fresh.path().join("program"));

@@ -1,4 +1,4 @@
-//! Exports of traces that are damaged, cut, incomplete or odd, and to outputs that fail.
+//! Exports of traces that are damaged, cut, incomplete or odd, and exports to outputs that fail.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -156,7 +156,7 @@ fn every_kind_of_event_is_exported_and_every_slice_is_paired() {
 #[test]
 fn cut_and_flipped_traces_have_no_unpaired_end() {
     let bytes = everything(Compression::None);
-    // Every byte takes ten seconds without optimisation; a stride that is prime meets all fields.
+    // Trying every byte takes ten seconds without optimisation; a prime stride reaches all fields.
     for at in (0..bytes.len()).step_by(7) {
         let mut flipped = bytes.clone();
         flipped[at] ^= 0x10;
@@ -197,8 +197,8 @@ fn progress_reaches_the_end() {
     assert!(seen.last().is_some_and(|(bytes, total)| bytes == total), "{seen:?}");
 }
 
-/// How many slices are left open; `None` if an end has no begin. Times must not run back on a
-/// track.
+/// Number of slices left open; `None` if an end has no begin. Checks that times on a track do not
+/// run back.
 fn slices_open(out: &[u8]) -> Option<u64> {
     let mut open = HashMap::<Option<u64>, u64>::new();
     let mut last = HashMap::<Option<u64>, u64>::new();
@@ -233,8 +233,8 @@ impl Random {
         self.0 % end
     }
 
-    /// Any event about few things, so that they meet: ids that mean nothing, begins and ends in any
-    /// order, begins that never were.
+    /// Any event with few different ids, so that events often concern the same thing: undefined
+    /// ids, begins and ends in any order, ends without begins.
     fn event(&mut self, ticks: u64) -> EventKind<'static> {
         let values = Values::new(&[]);
         let (site, task) = (SiteId(self.below(9) as u32), TaskId(self.below(4)));
@@ -288,7 +288,7 @@ fn whatever_threads_write_every_end_has_its_begin() {
                 && !begins.is_empty()
                 && random.below(4) > 0
             {
-                // Mostly of something that began, wherever.
+                // Mostly the end of something that began on any thread.
                 let (what, begin): (Open, u64) = begins[random.below(begins.len() as u64) as usize];
                 (*open, *since) = (what, Ticks(ticks.saturating_sub(begin)));
             }
@@ -308,7 +308,7 @@ fn whatever_threads_write_every_end_has_its_begin() {
     }
 }
 
-/// Takes so many bytes, then fails.
+/// Accepts this number of bytes, then fails.
 struct Full {
     left: usize,
     kind: io::ErrorKind,

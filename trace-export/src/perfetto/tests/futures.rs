@@ -65,7 +65,7 @@ fn end(future: u64, outcome: Outcome) -> EventKind<'static> {
     EventKind::FutureEnd { future: FutureId(future), outcome, values: NONE }
 }
 
-/// What the picture has of one track, each line without the track's name.
+/// The lines of one track, without the track's name.
 fn on(track: &str, lines: &[String]) -> Vec<String> {
     let mark = format!(" {track} ");
     let lines = lines.iter().filter(|line| line.contains(&mark));
@@ -106,7 +106,7 @@ fn a_task_is_ready_from_its_spawn_and_from_its_first_wake_on() {
             "50 )",
             r#"50 ( polled [exectrace] thread="worker-1"*"#,
             "55 )",
-            // No waker was taken, so it waits where it waited.
+            // No waker was taken, so the task still waits in the same place.
             &format!("55 {idle}* {stack}"),
             "60 )",
             "60 ( ready [exectrace]",
@@ -165,7 +165,7 @@ fn a_wake_of_what_it_awaits_wakes_the_task() {
     trace.event(1, 21, begin(5));
     trace.event(1, 22, poll(5, SLEEP, 3));
     trace.event(1, 30, EventKind::EndPoll { waits_at: NOWHERE });
-    // Another one is awaited by nobody, and polls the waker's thread.
+    // Another future that nothing awaits is polled on the waker's thread.
     trace.event(2, 35, poll_begin(9));
     trace.event(2, 40, wake(5));
     trace.event(2, 45, EventKind::End);
@@ -212,7 +212,7 @@ fn a_spawn_that_is_told_after_the_first_poll_loses_nothing_but_its_arrow() {
         assert!(own[1].starts_with(&format!("{since} ( {expected} [exectrace]")), "{}", own[1]);
         let mark = on("main", &lines)[0].clone();
         assert!(mark.starts_with("20 ! spawn serve") && !mark.contains('~'), "{mark}");
-        // The life, what it does, and the poll on the thread if that is not over.
+        // The future's slice, the slice of its state, and the slice of a poll that is not over.
         assert_eq!(totals.unfinished, if is_over { 2 } else { 3 });
     }
 }
@@ -280,7 +280,7 @@ fn what_lived_before_the_trace_began_is_there_from_its_true_begin_on() {
         [&life(100, 4), "200 ( idle [exectrace]", "600 )", "600 ( ready [exectrace]"]
     );
     assert_eq!(on("Futures/serve", &lines), [life(150, 5)]);
-    // It began later, and only its poll says that it lives.
+    // It began later, and only its poll shows that it is alive.
     let late = on("Async tasks/serve #6", &lines);
     let polled = r#"700 ( polled [exectrace] thread="main""#;
     assert_eq!(late[..4], [&life(520, 6), "520 ( ready [exectrace]", "700 )", polled]);
@@ -318,7 +318,7 @@ fn telling_again_is_no_news_and_a_wake_behind_the_end_no_fault() {
 }
 
 #[test]
-fn only_so_many_async_tasks_have_tracks_that_no_other_takes_over() {
+fn only_the_first_async_tasks_keep_their_tracks() {
     let mut trace = service();
     let count = 5_000;
     for id in 1..=count {

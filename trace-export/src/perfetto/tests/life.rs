@@ -1,4 +1,4 @@
-//! The program's own life: what threads waited for, where they ran, what they were doing.
+//! What the program did: what threads waited for, where they ran, samples.
 
 use trace_analysis::symbols::{Function, Symbols};
 use trace_format::definition::{Definition, FoundBy, ResourceKind, StackFlags};
@@ -91,7 +91,7 @@ fn an_arrow_leads_from_the_wake_to_the_end_of_the_wait() {
     trace.event(1, 10, whole(call(CallId::FUTEX_WAIT, LOCK, NOWHERE), 0, 50));
     trace.event(2, 15, whole(call(CallId::FUTEX_WAKE, LOCK, NOWHERE), 0, 1));
     trace.event(2, 40, whole(call(CallId::FUTEX_WAKE, LOCK, NOWHERE), 1, 3));
-    // The same value again, and a wait that nobody ended: no arrows.
+    // The same value again, and a wait that no call ended: no arrows.
     trace.event(1, 70, whole(call(CallId::FUTEX_WAIT, LOCK, NOWHERE), -11, 1));
     trace.event(1, 80, EventKind::CallBegin { call: call(CallId::FUTEX_WAIT, LOCK, NOWHERE) });
     trace.event(1, 90, EventKind::EndCall { result: 0 });
@@ -115,7 +115,7 @@ fn an_arrow_leads_from_the_wake_to_the_end_of_the_wait() {
 }
 
 #[test]
-fn an_arrow_leads_from_the_end_of_a_thread_to_who_joined_it() {
+fn an_arrow_leads_from_the_end_of_a_thread_to_its_joiner() {
     let mut trace = life();
     let (id, thread) = (ResourceId(3), ThreadId(2));
     trace.define(&Definition::Resource { id, kind: ResourceKind::Thread, value: 1002, name: b"" });
@@ -176,8 +176,8 @@ fn threads_have_states_and_a_woken_one_is_ready_from_the_wake_on() {
     trace.event(cpu, 55, EventKind::Sample { os_thread: main, stack: WAKING });
     let fault = EventKind::Fault { os_thread: main, address: 0xdead, stack: WAKING };
     trace.event(cpu, 57, fault);
-    // It comes again without having left. Then nothing is known of it; and another thread, which
-    // recorded nothing, has left when the next one comes.
+    // The thread comes onto a CPU again without having left one. Then a gap, so its state is
+    // unknown; and another thread, which recorded nothing, leaves the CPU when the next one comes.
     trace.event(cpu, 70, switch_in(main));
     trace.event(cpu, 71, EventKind::LostKernel { records: 9 });
     trace.event(cpu, 80, switch_in(4242));

@@ -1,9 +1,11 @@
 //! Whole exports: a trace made by hand, exported, decoded, compared line by line.
 //!
 //! - `picture`: an exported file as text.
-//! - `life`: calls, wakes, CPUs, samples, stacks, the heap.
+//! - `life`: calls, wakes, switches, samples, stacks, the heap.
 //! - `futures`: async tasks, what they do, who spawned and woke them.
-//! - `damage`: what is damaged, cut or odd.
+//! - `damage`: traces that are damaged, cut or odd.
+//!
+//! Long, because each test states the whole picture that it expects.
 
 mod damage;
 mod futures;
@@ -272,7 +274,7 @@ fn a_region_held_across_an_await_goes_on_below_its_future() {
     let detached = |open, since| EventKind::EndDetached { open, since: Ticks(since) };
     trace.event(1, 20, detached(Open::Poll(future), 10));
     trace.event(2, 30, EventKind::PollBegin { future });
-    // The outer one first: its slice waits for the inner one's.
+    // The outer region ends first: its slice stays open until the inner one's ends.
     trace.event(2, 31, detached(Open::Region(OUTER), 20));
     trace.event(2, 32, detached(Open::Region(PARSE), 20));
     trace.end(2, 33);

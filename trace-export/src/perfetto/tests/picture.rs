@@ -14,8 +14,8 @@ use super::super::message::{
     TrackEvent,
 };
 
-/// Decodes `bytes` and draws their events, in the order of time. Tracks are called by their names;
-/// a child of a thread by `thread/child`.
+/// Decodes `bytes` and prints their events in the order of time. Each line has the track's name, or
+/// `thread/child` for a track below a thread.
 pub(super) fn picture(bytes: &[u8]) -> Vec<String> {
     let trace = Trace::decode(bytes).expect("a trace");
     let first = &trace.packet[0];
@@ -48,7 +48,7 @@ pub(super) fn picture(bytes: &[u8]) -> Vec<String> {
         let time = if is_late { time } else { clock };
         lines.push((time, format!("{} {text}", time - origin)));
     }
-    // As importers do.
+    // Resolved as importers do it.
     lines.sort_by_key(|(time, _)| *time);
     lines.into_iter().map(|(_, line)| line).collect()
 }
