@@ -4,7 +4,7 @@
 //! `EXECTRACE_TEST_SOAK=N` does N times as much.
 //!
 //! Elsewhere: disks that are full (`disk_full`), processes that are killed (`crash`,
-//! `crash_system`), threads that are held (`held`).
+//! `crash_system`), threads that are stopped (`stopped_threads`).
 
 mod common;
 #[path = "common/quiet.rs"]

@@ -2,7 +2,7 @@
 //! wakers, with and without a trace.
 //!
 //! Every allocated block is counted. Only these may stay: the list of futures keeps its blocks of
-//! 64 (`trace-runtime/src/annotate/future/living.rs`), and call sites and stacks stay. So each test
+//! 64 (`trace-runtime/src/annotate/future/registry.rs`), and call sites and stacks stay. So each test
 //! does the same over and over, and after the first rounds nothing may grow.
 //!
 //! Elsewhere: threads that end (`thread_exit`), the bound of all batches (`stress`, `faults`).
@@ -226,7 +226,7 @@ fn wakers_dropped_long_after_their_trace_leave_nothing() {
 
 #[test]
 fn ten_thousand_tasks_leave_the_blocks_of_the_list_and_nothing_else() {
-    /// From `living.rs`: entries of a block, and the words of an entry and of a block.
+    /// From `registry.rs`: entries of a block, and the words of an entry and of a block.
     const PLACES: usize = 64;
     const BLOCK_BYTES: usize = 8 + PLACES * 9 * 8;
     if !in_own_process("ten_thousand_tasks_leave_the_blocks_of_the_list_and_nothing_else") {

@@ -562,7 +562,7 @@ fn many_threads_at_once_are_served_or_counted() {
     });
     let found = stacks(&recorded.trace);
     let note = &recorded.trace.tables.facilities["stacks"].note;
-    let missed = note.split_once(" were not had").map_or(0, |(before, _)| {
+    let missed = note.split_once(" were not taken").map_or(0, |(before, _)| {
         before.rsplit(' ').next().and_then(|word| word.parse().ok()).expect("a number before it")
     });
     assert_eq!(recorded.report.dropped_events, 0, "there is memory for all");

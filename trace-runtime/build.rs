@@ -1,5 +1,5 @@
-//! Says where stacks are had, where the feature `os` has something to hook, and what the standard
-//! library has: `cfg`s that several files ask for.
+//! Sets the `cfg`s that several files use: where stacks can be walked, where the feature `os` has
+//! functions to hook, and what the standard library has.
 
 use std::env;
 use std::process::Command;

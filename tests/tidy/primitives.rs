@@ -38,7 +38,7 @@ const EXCEPTIONS: [Exception; 15] = [
         reason: "what a thread polls, likewise",
     },
     Exception {
-        path: "trace-runtime/src/annotate/future/living.rs",
+        path: "trace-runtime/src/annotate/future/registry.rs",
         reason: "where a thread looks first",
     },
     Exception {

@@ -20,12 +20,12 @@ const SHARED: &str = "\
     Header Heap Held Here \
     Interned \
     Kept Key Kind Known \
-    Label Lane Life Limits Line Lines Link Loss \
-    Mapping Mark Module Moment \
+    Lane Life Limits Line Lines Link Loss \
+    Mark Module Moment \
     Name Named Names News Next Node \
     Open Opened Options Outcome Output Own \
     Part Party Peer Place Places Process Profile \
-    Reading Report Resources Rest Room Row Rule \
+    Reading Report Resources Rest Room Rule \
     Seen Sink Site Snapshots Source Spawn Spent Stack Stacks Standstill State Switch \
     Table Tables TaskState Thread ThreadState Told Totals Trace Traced Turn \
     Value Verdict \

@@ -1,18 +1,19 @@
-//! For tests that need a process of their own: one that starts the process's trace, or limits it.
+//! For tests that need a process of their own: they start the process's trace, or limit the
+//! process.
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-/// Says to this program that it runs one test, alone.
+/// The variable that tells this program that it runs one test, alone.
 const ROLE: &str = "EXECTRACE_TEST_ALONE";
-/// The command, with arguments between spaces, that runs this program: an emulator of another
-/// machine. Not set where the program runs by itself.
+/// The variable with the command, and its arguments between spaces, that runs this program: an
+/// emulator of another machine. Not set where the program runs directly.
 const RUNNER: &str = "EXECTRACE_TEST_RUNNER";
 
-/// Whether this process runs the calling test alone. If not, runs it in one that does, and checks
-/// that it passed there.
+/// Whether this process runs the calling test alone. If not, runs the test in a process of its own,
+/// and checks that it passed there.
 ///
 /// - `module`: the test's `module_path!()`; it begins with this crate's name.
 /// - `test`: the name of its function.
@@ -34,7 +35,7 @@ pub(crate) fn is_alone(module: &str, test: &str) -> bool {
     false
 }
 
-/// What a trace is written to.
+/// A writer into memory.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory(Arc<Mutex<Vec<u8>>>);
 

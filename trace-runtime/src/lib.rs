@@ -5,37 +5,37 @@
 //! 1. A macro asks its call site whether it is live (`callsite`): one relaxed load.
 //! 2. What the macro expands to (`annotate`) finds its thread's state, reads the clock, and writes
 //!    the event behind the committed bytes of the thread's open batch (`thread`).
-//! 3. It is committed: one release store of how far the batch is written, and when.
-//! 4. A full batch is sealed by naming its successor. Batches come from spares and from one budget,
-//!    and lie in a mapped file if they are to outlive the process (`buffer`).
-//! 5. The collector walks every thread's chain, reads what is committed where it lies, and gives
-//!    batches back as spares (`collect`). It writes them to a file, or keeps them in the flight
-//!    recorder's ring (`output`). What the kernel, the system's library and the allocator report it
-//!    collects from each `source`: `sched`, `os`, `heap`.
-//! 6. A trace starts and stops (`start`); what it shares with recording threads is its `session`.
+//! 3. The event is committed: one release store of how far the batch is written, and when.
+//! 4. A full batch is sealed by storing its successor. Batches come from spares and from one
+//!    budget, and lie in a mapped file if they are to outlive the process (`buffer`).
+//! 5. The collector walks every thread's chain, reads committed events in place, and gives batches
+//!    back as spares (`collect`). It writes the events to a file, or keeps them in the flight
+//!    recorder's ring (`output`). It also collects from each `source` what the kernel, libc and the
+//!    allocator report: `sched`, `os`, `heap`.
+//! 6. `start` starts and stops a trace; its `session` is what it shares with recording threads.
 //!    `auto` starts one before `main`, if the environment says so.
 //!
-//! A stack (`stack`) and what a call is about are named by numbers (`intern`). `files` opens what
-//! is written; `base` and `sys` are what all of them stand on: options, errors, atomics, and what
-//! differs by system. `buffers` tests buffers for Miri; `alone` runs a test in a process of its
-//! own; `tests` are the models.
+//! Stacks (`stack`) and what calls are about get numbers as ids (`intern`). `files` opens the files
+//! to be written. All modules use `base` and `sys`: options, errors, atomics, and what differs by
+//! system. `buffers` tests buffers for Miri; `alone` runs a test in its own process; `tests` are
+//! the models.
 //!
 //! # Locks
 //!
-//! Taken by ordinary code only, and never on the way of an event. In this order: changes of the
-//! session (a start or stop), the process's state or its backing file, a session's news (switches,
-//! names, requests). A thread
-//! attaches and opens batches, and tasks begin and end, without a lock and without the program's
-//! allocator, for any of that may come in a signal handler (`handler`): the session is found in a
-//! word (`running`), threads' states are counted (`thread_ref`) and told by a list (`inbox`), what
-//! is let go of waits until ordinary code frees it (`limbo`).
+//! Only ordinary code takes locks, never the code that records an event. The order is: changes of
+//! the session (a start or stop), the process's state or its backing file, a session's news
+//! (switches, names, requests). A thread attaches and opens batches, and tasks begin and end,
+//! without a lock and without the program's allocator, as all of that may happen in a signal
+//! handler (`handler`): a word says which session runs (`running`), threads' states have counts of
+//! references (`thread_ref`) and reach the collector by a list (`inbox`), and released memory waits
+//! until ordinary code frees it (`limbo`).
 //!
 //! # Unsafe
 //!
-//! In the files that `tests/tidy/unsafety.rs` lists, and nowhere else; each says at its top why.
-//! Invariants: B (`batch`), T (`thread/state`), M (`memory`), D (`drain`), L (`local`), H (`heap`),
-//! N (`intern`), E (`intern/resources`), A (`arena`), W (`stack/pool`), C (`os/hook`), O
-//! (`os/waiting`), R (`holders`), F (`living`), Q (`inbox`), S (`running`), P (`thread_ref`), K
+//! Only the files that `tests/tidy/unsafety.rs` lists may contain `unsafe`; the header of each says
+//! why. Invariants: B (`batch`), T (`thread/state`), M (`memory`), D (`drain`), L (`local`), H
+//! (`heap`), N (`intern`), E (`intern/resources`), A (`arena`), W (`stack/pool`), C (`os/hook`), O
+//! (`os/waiting`), R (`liveness`), F (`registry`), Q (`inbox`), S (`running`), P (`thread_ref`), K
 //! (`open_tasks`); their models are in `tests`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -65,12 +65,12 @@ mod pool;
 #[cfg(all(feature = "sched", not(exectrace_loom)))]
 #[cfg_attr(
     not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))),
-    path = "sched/absent.rs"
+    path = "sched/disabled.rs"
 )]
 mod sched;
 mod session;
 mod source;
-#[cfg_attr(not(stacks), path = "stack/absent.rs")]
+#[cfg_attr(not(stacks), path = "stack/disabled.rs")]
 mod stack;
 mod start;
 mod sys;
@@ -79,7 +79,7 @@ mod tests;
 mod thread;
 
 #[doc(hidden)]
-pub use annotate::future::hooked;
+pub use annotate::future::executor;
 pub use annotate::future::{FutureName, Traced, TracedExt};
 pub use annotate::task::{Task, TaskGuard};
 pub use annotate::traceparent::Traceparent;
@@ -92,10 +92,10 @@ pub use output::rotation::Rotation;
 pub use session::process::is_enabled;
 pub use start::file::{start_file, start_file_with, start_rotating};
 pub use start::flight::{FlightRecorder, FlightRecorderBuilder};
-pub use start::recorder::{Trace, start, start_with};
+pub use start::trace::{Trace, start, start_with};
 pub use thread::value::{Argument, Value};
 
-/// What macros expand to. Not for use by hand; may change with any version.
+/// Items for the expansion of macros. Not for use by hand; they may change with any version.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::annotate::future::{FutureEnd, FutureGuard, Ignore, InTask, Traced};
@@ -106,16 +106,16 @@ pub mod __private {
     pub use crate::annotate::task::{TaskScope, enter_task, enter_task_args};
     pub use crate::callsite::sites::Place;
     pub use crate::judge;
-    pub use crate::start::keep::{Judged, JudgedOther, JudgedResult, KeptIfFailed, keep};
+    pub use crate::start::test_dump::{Judged, JudgedOther, JudgedResult, KeptIfFailed, keep};
     pub use crate::sys::signals::without_signals;
     pub use crate::thread::naming::name_thread;
     pub use crate::thread::value::{Argument, Value};
     pub use crate::{register, returned_value};
     pub use inventory;
-    /// Not by `::core` and `::std`, which may be other crates where a macro is used.
+    /// Macros do not name `::core` and `::std`, which may be other crates where a macro is used.
     pub use {core, std};
 
-    /// A returned value on its way to being recorded: typed if the trace keeps its type.
+    /// A returned value that is to be recorded: typed if the trace keeps its type.
     #[derive(Debug)]
     pub struct Returned<'a, T: ?Sized>(pub &'a T);
 
@@ -131,7 +131,7 @@ pub mod __private {
         }
     }
 
-    /// The second: what `Debug` prints. One more reference makes it second.
+    /// The second choice: what `Debug` prints. The additional reference makes it second.
     pub trait ReturnedDebug<'a> {
         /// The value.
         fn returned(&self) -> Value<'a>;
@@ -144,7 +144,7 @@ pub mod __private {
     }
 }
 
-/// Makes a call site's static known to `callsites()`.
+/// Registers a call site's static for `callsites()`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! register {

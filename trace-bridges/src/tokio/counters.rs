@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::runtime::RuntimeMetrics;
 use trace_runtime::__private::{Place, counter};
-use trace_runtime::{Callsite, CallsiteKind, Value, hooked};
+use trace_runtime::{Callsite, CallsiteKind, Value, executor};
 
 /// One counter.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Gauge {
     }
 
     fn set(&self, value: u64) {
-        let generation = hooked::generation();
+        let generation = executor::generation();
         let is_old = self.generation.swap(generation, Ordering::Relaxed) == generation;
         if self.value.swap(value, Ordering::Relaxed) != value || !is_old {
             counter(self.site, Value::U64(value));

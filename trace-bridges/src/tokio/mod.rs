@@ -35,13 +35,13 @@
 #[cfg(feature = "enabled")]
 mod counters;
 #[cfg(feature = "enabled")]
-#[cfg_attr(not(tokio_unstable), path = "hooks_absent.rs")]
+#[cfg_attr(not(tokio_unstable), path = "hooks/disabled.rs")]
 mod hooks;
 #[cfg(feature = "enabled")]
 mod name;
-#[cfg_attr(not(feature = "enabled"), path = "spawn_absent.rs")]
+#[cfg_attr(not(feature = "enabled"), path = "spawn/disabled.rs")]
 mod spawn;
-#[cfg_attr(not(feature = "enabled"), path = "watch_absent.rs")]
+#[cfg_attr(not(feature = "enabled"), path = "watch/disabled.rs")]
 mod watch;
 
 use spawn::{wrap, wrap_blocking};

@@ -36,7 +36,7 @@ pub(super) fn of_future<F>(caller: &'static Location<'static>) -> &'static str {
 }
 
 /// The innermost future's type: `app::task::{{closure}}` of
-/// `trace_runtime::annotate::future::wrapper::Traced<app::task::{{closure}}>`.
+/// `trace_runtime::annotate::future::traced::Traced<app::task::{{closure}}>`.
 fn unwrapped(path: &'static str) -> &'static str {
     let mut path = path;
     loop {
@@ -149,7 +149,7 @@ mod tests {
     fn a_future_in_wrappers_has_its_own_name() {
         let cases = [
             (
-                "trace_runtime::annotate::future::wrapper::Traced<app::task::{{closure}}, \
+                "trace_runtime::annotate::future::traced::Traced<app::task::{{closure}}, \
                  trace_runtime::annotate::future::wrapper::Ignore<()>>",
                 "app::task::{{closure}}",
             ),
@@ -164,8 +164,8 @@ mod tests {
             ("tracing::instrument::Instrumented<app::A<u8, B>>", "app::A<u8, B>"),
             ("app::Traced<app::f>", "app::Traced<app::f>"),
             (
-                "trace_runtime::annotate::future::wrapper::Traced",
-                "trace_runtime::annotate::future::wrapper::Traced",
+                "trace_runtime::annotate::future::traced::Traced",
+                "trace_runtime::annotate::future::traced::Traced",
             ),
             ("tokio::time::timeout::Timeout<app::f>", "tokio::time::timeout::Timeout<app::f>"),
         ];

@@ -1,6 +1,6 @@
-//! What macros expand to: regions, instants, counters and messages (`region`), tasks (`task`; those
-//! that are open are in `open_tasks`) and futures (`future`). `traceparent` links tasks of several
-//! processes.
+//! What macros expand to: regions, instants, counters and messages (`region`), tasks (`task`;
+//! `open_tasks` is the table of open ones) and futures (`future`). `traceparent` links tasks of
+//! several processes.
 //!
 //! Elsewhere: their call sites (`callsite`), how they get into a thread's batch (`thread`).
 

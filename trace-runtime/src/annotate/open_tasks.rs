@@ -1,17 +1,18 @@
-//! The tasks that are open, each in a place of its own, with counted references and no lock: for
-//! the collector to tell of them, and so that a task may begin and end anywhere, also in a signal
-//! handler that has interrupted the allocator.
+//! The table of open tasks. Each has a place of its own, with counted references and no lock, so
+//! that the collector can define it, and so that a task may begin and end anywhere, also in a
+//! signal handler that has interrupted the allocator.
 //!
-//! Places come in blocks of 64, in pages from the system, made as they are needed and never freed;
-//! a bit each in the block's word says which are free. Invariants:
+//! Blocks of 64 places are made as they are needed, in pages from the system, and never freed; each
+//! place has a bit in the block's word that says whether it is free. Invariants:
 //!
-//! - **K1** A place is one task's from when its bit was cleared until the last reference to it is
-//!   gone; who sets the bit again owned it.
-//! - **K2** What is read of a place under one id, the same before and after, is of that task.
+//! - **K1** A place belongs to one task from when its bit is cleared until the last reference to it
+//!   is gone; only the last owner sets the bit again.
+//! - **K2** If a place has the same id before and after its fields were read, the fields are that
+//!   task's.
 //!
-//! Tasks beyond a million do nothing; each is counted as a lost event.
+//! While a million tasks are open, further ones do nothing; each is counted as a lost event.
 //!
-//! Elsewhere: what users do with tasks (`task`).
+//! Elsewhere: the user's handles of tasks (`task`).
 //!
 //! May contain `unsafe`: blocks lie in mapped memory.
 
@@ -20,16 +21,16 @@ use crate::annotate::traceparent::{LINK_WORDS, Link};
 use crate::base::primitive::{AtomicBool, AtomicU64, Ordering};
 use crate::thread::naming::NAME_BYTES_MAX;
 
-/// Places of a block: the bits of a word.
+/// Number of places of a block: the bits of a word.
 const PLACES: usize = if cfg!(exectrace_loom) { 1 } else { 64 };
 
-/// Words of a name.
+/// Number of words of a name.
 const NAME_WORDS: usize = if cfg!(exectrace_loom) { 1 } else { NAME_BYTES_MAX / 8 };
 
-/// A name as it lies in a place: eight bytes a word, zeros behind it.
+/// A name in a place: eight bytes a word, followed by zeros.
 pub(crate) type NameWords = [u64; NAME_WORDS];
 
-/// A name's words, and its bytes; what is longer is cut.
+/// A name's words, and its length in bytes; longer names are cut.
 pub(crate) fn words_of(name: &[u8]) -> (NameWords, usize) {
     let mut words = [0; NAME_WORDS];
     let len = name.len().min(NAME_WORDS * 8);
@@ -39,10 +40,10 @@ pub(crate) fn words_of(name: &[u8]) -> (NameWords, usize) {
     (words, len)
 }
 
-/// A word that is told once.
+/// A link that is set at most once.
 #[derive(Debug)]
 struct OnceLink {
-    /// 0 for nothing, 1 while it is being told, 2 from then on.
+    /// 0 while there is none, 1 while it is being set, then 2.
     state: AtomicU64,
     words: [AtomicU64; LINK_WORDS],
 }
@@ -53,7 +54,7 @@ impl OnceLink {
     }
 
     fn get(&self) -> Option<Link> {
-        // `Acquire` pairs with the `Release` in `set`: the words are there.
+        // `Acquire` pairs with the `Release` in `set`: the words are written.
         let is_told = self.state.load(Ordering::Acquire) == 2;
         is_told.then(|| Link::from_words(self.load()))
     }
@@ -62,7 +63,7 @@ impl OnceLink {
         std::array::from_fn(|at| self.words[at].load(Ordering::Relaxed))
     }
 
-    /// Whether this is the first.
+    /// Sets the link. Returns false if there is one already.
     fn set(&self, link: Link) -> bool {
         let order = Ordering::Relaxed;
         if self.state.compare_exchange(0, 1, order, order).is_err() {
@@ -74,27 +75,27 @@ impl OnceLink {
     }
 }
 
-/// One task.
+/// The place of one task.
 #[derive(Debug)]
 struct Place {
-    /// 0 while nobody is here.
+    /// 0 while the place is free.
     id: AtomicU64,
     references: AtomicU64,
     parent: AtomicU64,
     /// 0 until its begin is recorded.
     begin: AtomicU64,
-    /// In which process of a row of forks it began: what the parent began is not the child's.
+    /// The number of forks before it began: a parent's task is not its child's.
     forks: AtomicU64,
     ended: AtomicBool,
     name_bytes: AtomicU64,
     name: [AtomicU64; NAME_WORDS],
-    /// The distributed trace it belongs to, once it was asked for one.
+    /// Its link to a distributed trace, if it has one yet.
     link: OnceLink,
-    /// That of the task it is part of, if that had one.
+    /// The link of its parent, if that had one.
     part_of: OnceLink,
 }
 
-/// What is known of a task before it begins, but for its links.
+/// A task that is about to begin, without its links.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Opened<'a> {
     pub(crate) id: u64,
@@ -103,7 +104,7 @@ pub(crate) struct Opened<'a> {
     pub(crate) forks: u32,
 }
 
-/// What is read of a task that is open.
+/// A copy of an open task's fields.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
     pub(crate) id: u64,
@@ -116,7 +117,7 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Hands out the name.
+    /// Calls `act` with the name.
     pub(crate) fn with_name<T>(&self, act: impl FnOnce(&[u8]) -> T) -> T {
         let mut bytes = [0; NAME_WORDS * 8];
         for (to, word) in bytes.chunks_exact_mut(8).zip(self.name) {
@@ -143,7 +144,7 @@ impl Place {
         }
     }
 
-    /// By its owner: a task is here, which is about to begin.
+    /// By its owner: puts a task here that is about to begin.
     fn open(&self, task: &Opened<'_>, part_of: Option<Link>) {
         let (words, len) = words_of(task.name);
         self.references.store(1, Ordering::Relaxed);
@@ -153,8 +154,8 @@ impl Place {
         if let Some(link) = part_of {
             self.part_of.set(link);
         }
-        // `Release` orders the 0 of the last `close` before each: whoever reads one of these will
-        // not read the id before that again (K2).
+        // `Release` orders the 0 of the last `give_back` before each: a thread that reads one of
+        // these does not read the earlier id afterwards (K2).
         self.parent.store(task.parent, Ordering::Release);
         self.begin.store(0, Ordering::Release);
         self.forks.store(task.forks.into(), Ordering::Release);
@@ -162,11 +163,11 @@ impl Place {
         for (to, word) in self.name.iter().zip(words) {
             to.store(word, Ordering::Release);
         }
-        // `Release` pairs with the `Acquire` in `read`: this id goes with those.
+        // `Release` pairs with the `Acquire` in `read`: this id belongs to those fields.
         self.id.store(task.id, Ordering::Release);
     }
 
-    /// Who is here and has not ended; nobody if that changes just now.
+    /// The task, if it has not ended; `None` also if the place changes just now.
     fn read(&self) -> Option<Seen> {
         let id = self.id.load(Ordering::Acquire);
         if id == 0 || self.ended.load(Ordering::Relaxed) {
@@ -185,7 +186,7 @@ impl Place {
     }
 }
 
-/// Places, and which of them are free.
+/// 64 places, and which of them are free.
 #[derive(Debug)]
 pub(crate) struct Block {
     free: AtomicU64,
@@ -193,7 +194,7 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    /// One without tasks.
+    /// A block whose places are all free.
     pub(crate) fn new() -> Self {
         Self {
             free: AtomicU64::new(u64::MAX >> (64 - PLACES)),
@@ -201,7 +202,7 @@ impl Block {
         }
     }
 
-    /// Takes a place, if one is free.
+    /// Takes a free place.
     pub(crate) fn take(&self) -> Option<Vacant<'_>> {
         loop {
             let free = self.free.load(Ordering::Relaxed);
@@ -209,7 +210,8 @@ impl Block {
                 return None;
             }
             let at = free.trailing_zeros() as usize;
-            // `Acquire` pairs with the `Release` in `give_back`: the last owner is done (K1).
+            // `Acquire` pairs with the `Release` in `give_back`: the last owner is done with it
+            // (K1).
             if self.free.fetch_and(!(1 << at), Ordering::Acquire) & 1 << at != 0 {
                 return Some(Vacant { block: self, at });
             }
@@ -222,13 +224,13 @@ impl Block {
         self.free.fetch_or(1 << at, Ordering::Release);
     }
 
-    /// Hands out what is open.
+    /// Calls `act` with each open task.
     pub(crate) fn for_each(&self, act: &mut dyn FnMut(&Seen)) {
         self.places.iter().filter_map(Place::read).for_each(|seen| act(&seen));
     }
 }
 
-/// A place for a task that is about to begin.
+/// A place that was taken for a task that is about to begin.
 #[derive(Debug)]
 pub(crate) struct Vacant<'b> {
     block: &'b Block,
@@ -236,7 +238,7 @@ pub(crate) struct Vacant<'b> {
 }
 
 impl<'b> Vacant<'b> {
-    /// The task is here from now on; a reference to it.
+    /// Puts the task there. Returns a reference to it.
     pub(crate) fn open(self, task: &Opened<'_>, part_of: Option<Link>) -> TaskRef<'b> {
         let place = std::mem::ManuallyDrop::new(self);
         place.block.places[place.at].open(task, part_of);
@@ -250,7 +252,7 @@ impl Drop for Vacant<'_> {
     }
 }
 
-/// A counted reference to a task, which ends with the last one.
+/// A counted reference to a task. The task ends with the last one.
 #[derive(Debug)]
 pub(crate) struct TaskRef<'b> {
     block: &'b Block,
@@ -266,7 +268,7 @@ impl TaskRef<'_> {
         self.place().id.load(Ordering::Relaxed)
     }
 
-    /// Its begin has been recorded.
+    /// Sets when its begin was recorded.
     pub(crate) fn set_begin(&self, begin: u64) {
         self.place().begin.store(begin, Ordering::Release);
     }
@@ -275,12 +277,12 @@ impl TaskRef<'_> {
         self.place().forks.load(Ordering::Relaxed) as u32
     }
 
-    /// Whether this ends it: only the first does.
+    /// Marks the task as ended. Returns false if it was already.
     pub(crate) fn set_ended(&self) -> bool {
         !self.place().ended.swap(true, Ordering::Relaxed)
     }
 
-    /// What it is; nothing once it has ended.
+    /// A copy of its fields; `None` once it has ended.
     pub(crate) fn seen(&self) -> Option<Seen> {
         self.place().read()
     }
@@ -289,7 +291,7 @@ impl TaskRef<'_> {
         self.place().link.get()
     }
 
-    /// Whether this is the first link.
+    /// Sets the link. Returns false if there is one already.
     pub(crate) fn set_link(&self, link: Link) -> bool {
         self.place().link.set(link)
     }
@@ -302,7 +304,7 @@ impl TaskRef<'_> {
 #[cfg(not(exectrace_loom))]
 pub(crate) use all::{for_each, take};
 
-/// All blocks there are.
+/// All blocks.
 #[cfg(not(exectrace_loom))]
 mod all {
     use super::{Block, Seen, Vacant};
@@ -312,25 +314,25 @@ mod all {
     use std::cell::Cell;
     use std::ptr;
 
-    /// Blocks there may be: a million tasks.
+    /// Maximum number of blocks: a million tasks.
     const BLOCKS_MAX: usize = 1 << 14;
 
     static BLOCKS: [AtomicPtr<Block>; BLOCKS_MAX] =
         [const { AtomicPtr::new(ptr::null_mut()) }; BLOCKS_MAX];
 
     thread_local! {
-        /// The block where this thread has found a place last.
+        /// The block where this thread last found a place.
         static HINT: Cell<usize> = const { Cell::new(0) };
     }
 
     /// The block of this number, if it has been made.
     fn block(at: usize) -> Option<&'static Block> {
         let block = BLOCKS[at].load(Ordering::Acquire);
-        // SAFETY: a shared reference wants a live block: one that is here stays for good.
+        // SAFETY: a shared reference wants a live block: blocks in the list are never freed.
         unsafe { block.as_ref() }
     }
 
-    /// A place for a task; `None` if there are too many, or no memory.
+    /// Takes a place for a task; `None` if too many are open, or there is no memory.
     pub(crate) fn take() -> Option<Vacant<'static>> {
         if let Some(vacant) = block(HINT.get()).and_then(Block::take) {
             return Some(vacant);
@@ -342,21 +344,22 @@ mod all {
         })
     }
 
-    /// The block of this number, made now by this thread or by another.
+    /// Makes the block of this number, unless another thread does so first.
     #[cold]
     fn make(at: usize) -> Option<&'static Block> {
         let fresh: *mut Block = pages::map(size_of::<Block>())?.cast();
-        // SAFETY: `write` wants room for a block, aligned (to a page), and nobody else's.
+        // SAFETY: `write` wants room for a block, aligned, and ours alone: new pages are that.
         unsafe { fresh.write(Block::new()) };
         let order = (Ordering::AcqRel, Ordering::Acquire);
         if BLOCKS[at].compare_exchange(ptr::null_mut(), fresh, order.0, order.1).is_err() {
-            // SAFETY: `unmap` wants pages from `map`, owned and unused: nobody has seen them.
+            // SAFETY: `unmap` wants pages from `map`, owned and unused: no other code has seen
+            // them.
             unsafe { pages::unmap(fresh.cast(), size_of::<Block>()) };
         }
         block(at)
     }
 
-    /// Hands out all tasks that are open.
+    /// Calls `act` with each open task of the process.
     pub(crate) fn for_each(mut act: impl FnMut(&Seen)) {
         (0..BLOCKS_MAX).map_while(block).for_each(|block| block.for_each(&mut act));
     }
@@ -381,7 +384,7 @@ impl Clone for TaskRef<'_> {
 
 impl Drop for TaskRef<'_> {
     fn drop(&mut self) {
-        // `AcqRel`: whoever comes last sees that all others are done (K1).
+        // `AcqRel`: the last one sees that all others are done (K1).
         if self.place().references.fetch_sub(1, Ordering::AcqRel) == 1 {
             task::end(self);
             self.block.give_back(self.at);

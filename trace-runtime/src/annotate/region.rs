@@ -1,7 +1,7 @@
-//! Regions and the other annotations of code: what the macros' expansions call.
+//! Regions and the other annotations of code, as the macros' expansions call them.
 //!
-//! The test whether a site is live is inlined into the user's code; everything else is out of
-//! line, so that a traced function which is off pays a load and a branch, not its registers.
+//! The test whether a site is live is inlined into the user's code. Everything else is out of line,
+//! so that a traced function which is off costs a load and a branch, and no saved registers.
 
 use crate::callsite::{Callsite, STACK};
 use crate::thread::encoded::{Encoded, Head, NUMBERS_MAX};
@@ -15,21 +15,21 @@ use std::marker::PhantomData;
 use trace_format::event::{Outcome, opcode};
 use trace_format::id::{Open, SiteId};
 
-/// Something open on this thread; ends when dropped, also by a panic.
+/// Something open on this thread. It ends when it is dropped, also by a panic.
 ///
 /// It can't be sent to another thread: a region that is held across an `.await` would end
 /// elsewhere. Trace the future instead.
 #[derive(Debug)]
 #[must_use = "a region ends when it is dropped"]
 pub struct Region {
-    /// When; 0 for a region that is not recorded.
+    /// Ticks of its begin; 0 for a region that is not recorded.
     begin: u64,
     what: u64,
     not_send: PhantomData<*const ()>,
 }
 
 impl Region {
-    /// One that is not recorded.
+    /// A region that is not recorded.
     #[inline(always)]
     pub const fn none() -> Self {
         Self { begin: 0, what: 0, not_send: PhantomData }
@@ -61,7 +61,7 @@ impl Region {
 }
 
 impl Region {
-    /// Ends it where nobody has written that: it waits for nothing.
+    /// Ends a region that the user did not write: it never waits for memory.
     pub(crate) fn end_by_itself(&mut self) {
         let begin = std::mem::take(&mut self.begin);
         if begin != 0 {
@@ -79,7 +79,7 @@ impl Drop for Region {
     }
 }
 
-/// Appends an outcome and what came out.
+/// Appends an outcome, and the values that came out.
 pub(crate) fn put_outcome(body: &mut Body, outcome: Outcome, values: &[Value<'_>]) {
     put_number(body, u64::from(outcome.to_byte()));
     put_values(body, values);
@@ -94,7 +94,7 @@ pub fn enter(site: &'static Callsite) -> Region {
 #[inline(never)]
 fn begin_region(site: &'static Callsite) -> (u64, u64) {
     let id = site.live_word();
-    // One comparison for both: not live any more, or perhaps with a stack.
+    // One comparison for both cases: not live any more, or perhaps with a stack.
     if id.wrapping_sub(1) >= STACK - 1 {
         return begin_with_stack(site, &[]);
     }
@@ -103,7 +103,7 @@ fn begin_region(site: &'static Callsite) -> (u64, u64) {
     (record::begin(head, what, min, Patience::Waits), what)
 }
 
-/// Begins a region whose call site said that it may have a stack.
+/// Begins a region that may have a stack, or whose site may not be live.
 #[cold]
 #[inline(never)]
 fn begin_with_stack(site: &'static Callsite, values: &[Value<'_>]) -> (u64, u64) {
@@ -125,7 +125,7 @@ fn begin_with_stack(site: &'static Callsite, values: &[Value<'_>]) -> (u64, u64)
     begin_args(site, id, Encoded::BytesOn(stack, &body))
 }
 
-/// Begins a region with arguments. Call it if the site is live: that test decides whether the
+/// Begins a region with arguments. To be called if the site is live: that test decides whether the
 /// arguments are evaluated.
 #[inline(never)]
 pub fn enter_args(site: &'static Callsite, values: &[Value<'_>]) -> Region {
@@ -159,7 +159,7 @@ pub fn counter(site: &'static Callsite, value: Value<'_>) {
     emit(site, opcode::COUNTER, |body| put_value(body, &value));
 }
 
-/// Records a moment.
+/// Records an instant.
 #[inline(never)]
 pub fn instant(site: &'static Callsite, values: &[Value<'_>]) {
     let stack = site.stack();
@@ -170,7 +170,7 @@ fn emit(site: &'static Callsite, code: u8, fill: impl FnOnce(&mut Body)) {
     emit_on(0, site, code, fill);
 }
 
-/// As [`emit`], of an event that names a stack; 0 for none.
+/// As [`emit`], for an event with this stack; 0 for none.
 fn emit_on(stack: u32, site: &'static Callsite, code: u8, fill: impl FnOnce(&mut Body)) {
     let id = site.live();
     if id == 0 {

@@ -1,9 +1,11 @@
-//! User tasks: pieces of work that go across threads and awaits, and which thread works for whom.
+//! User tasks: pieces of work that go across threads and awaits, and for which of them a thread
+//! works.
 //!
-//! A task is a counted handle. It begins when made, ends once: by `end`, or when the last handle
-//! is dropped. Nothing here locks or allocates: tasks may begin and end in signal handlers.
+//! A task is a counted handle. It begins when it is made, and ends once: by `end`, or when the last
+//! handle is dropped. Nothing here locks or allocates, as tasks may begin and end in signal
+//! handlers.
 //!
-//! Elsewhere: what is kept of a task while it is open (`open_tasks`); whom a thread works for
+//! Elsewhere: the table of open tasks (`open_tasks`); the tasks that a thread works for
 //! (`working`).
 
 use crate::annotate::open_tasks::{self, Opened, TaskRef, Vacant};
@@ -31,15 +33,16 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// A piece of work of the user's: a request, a job, a frame.
 ///
-/// Cheap to clone and to send; all clones are the same task. Made while no trace runs, it does
-/// nothing. Nor does one that is made while a million others are open; it is counted as dropped.
+/// Cheap to clone and to send; all clones are the same task. A task that is made while no trace
+/// runs does nothing. Nor does one that is made while a million others are open; it is counted as a
+/// dropped event.
 #[derive(Clone, Debug, Default)]
 pub struct Task {
     inner: Option<TaskRef<'static>>,
 }
 
 impl Task {
-    /// Begins a task. Its parent is the task this thread works for, if any.
+    /// Begins a task. Its parent is the task that this thread works for, if any.
     #[must_use = "a task ends when its last handle is dropped"]
     pub fn new(name: &str) -> Self {
         if !process::is_enabled() {
@@ -57,20 +60,21 @@ impl Task {
         Self::begin(self, name)
     }
 
-    /// The task this thread works for: the one entered last. One that does nothing if there is
-    /// none.
+    /// The task that this thread works for: the one entered last. If there is none, a task that
+    /// does nothing.
     #[must_use]
     pub fn current() -> Self {
         Self { inner: working::last() }
     }
 
-    /// From now until the guard is dropped, this thread works for the task. Of more than 128 that
-    /// are entered at once, [`Task::current`] knows the outermost 128.
+    /// From now until the guard is dropped, this thread works for the task. If more than 128 are
+    /// entered at once, [`Task::current`] knows the outermost 128.
     pub fn enter(&self) -> TaskGuard {
         self.enter_with(Patience::Waits)
     }
 
-    /// As [`Task::enter`], and nobody has written that: its begin and end wait for nothing.
+    /// As [`Task::enter`], for a begin that the user did not write: its begin and end never wait
+    /// for memory.
     pub(crate) fn enter_by_itself(&self) -> TaskGuard {
         self.enter_with(Patience::Never)
     }
@@ -92,28 +96,28 @@ impl Task {
         }
     }
 
-    /// Its id in the trace; 0 for one that does nothing.
+    /// Its id in the trace; 0 for a task that does nothing.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.known().map_or(0, TaskRef::id)
     }
 
-    /// Whether it was never begun.
+    /// Whether it is a task that does nothing.
     #[inline(always)]
     pub(crate) fn is_nothing(&self) -> bool {
         self.inner.is_none()
     }
 
-    /// What was begun, and in this process.
+    /// Its reference, if it was begun in this process.
     fn known(&self) -> Option<&TaskRef<'static>> {
         self.inner.as_ref().filter(|inner| inner.forks() == process::forks())
     }
 
     fn begin(parent_task: &Self, name: &str) -> Self {
-        let Some(vacant) = place() else { return Self::default() };
+        let Some(vacant) = take_place() else { return Self::default() };
         let parent = parent_task.id();
         let name = Text::cut(name.as_bytes(), NAME_BYTES_MAX);
-        let inner = listed(vacant, parent_task, name.bytes);
+        let inner = add_open(vacant, parent_task, name.bytes);
         let mut body = Body::new();
         put_number(&mut body, inner.id());
         put_number(&mut body, parent);
@@ -127,10 +131,10 @@ impl Task {
         if live == 0 {
             return Self::default();
         }
-        let Some(vacant) = place() else { return Self::default() };
+        let Some(vacant) = take_place() else { return Self::default() };
         let parent_task = Self::current();
         let name = Text::cut(site.name().as_bytes(), NAME_BYTES_MAX);
-        let inner = listed(vacant, &parent_task, name.bytes);
+        let inner = add_open(vacant, &parent_task, name.bytes);
         let stack = site.stack();
         let mut body = Body::new();
         for number in [inner.id(), parent_task.id(), u64::from(live)] {
@@ -140,10 +144,11 @@ impl Task {
         Self::begun(inner, record::append_with_stack(opcode::TASK_BEGIN_SITE, &body, stack))
     }
 
-    /// A handle to what began at this time, or to nothing if that was lost.
+    /// A handle to a task that began at this time; if `begin` is 0, its begin was lost, and the
+    /// handle does nothing.
     fn begun(inner: TaskRef<'static>, begin: u64) -> Self {
         if begin == 0 {
-            // It has never been, so nobody is told that it ends.
+            // The trace does not know it, so its end is not recorded either.
             inner.set_ended();
             return Self::default();
         }
@@ -151,7 +156,7 @@ impl Task {
         Self { inner: Some(inner) }
     }
 
-    /// The distributed trace it belongs to, from now on if from no earlier time.
+    /// Its link to a distributed trace. Makes one now if there is none yet.
     pub(crate) fn link(&self) -> Option<Link> {
         let inner = self.known()?;
         if let Some(link) = inner.link() {
@@ -159,11 +164,11 @@ impl Task {
         }
         let link = inner.part_of().map_or_else(Link::new, |link| Link::below(link.own));
         self.link_to(link);
-        // If another thread is just telling another one, there is none yet.
+        // If another thread is setting another link just now, there is none yet.
         inner.link()
     }
 
-    /// Says which that is. The first says it for good.
+    /// Sets its link to a distributed trace, unless it has one already.
     pub(crate) fn link_to(&self, link: Link) {
         if let Some(inner) = self.known()
             && inner.set_link(link)
@@ -173,8 +178,8 @@ impl Task {
     }
 }
 
-/// A place for a task that is to begin.
-fn place() -> Option<Vacant<'static>> {
+/// A place for a task that is about to begin; if there is none, a lost event is counted.
+fn take_place() -> Option<Vacant<'static>> {
     let vacant = open_tasks::take();
     if vacant.is_none() {
         process::lose_unattached(1);
@@ -182,17 +187,18 @@ fn place() -> Option<Vacant<'static>> {
     vacant
 }
 
-/// A task that is just beginning. It is in its place before its begin is recorded: another trace,
-/// or another part of one, that begins in between lists it, and does not have that event.
-fn listed(vacant: Vacant<'static>, parent_task: &Task, name: &[u8]) -> TaskRef<'static> {
+/// Puts a task that is about to begin into the table of open tasks. This is before its begin is
+/// recorded: a trace, or a part of one, that begins in between does not have that event, but lists
+/// the task.
+fn add_open(vacant: Vacant<'static>, parent_task: &Task, name: &[u8]) -> TaskRef<'static> {
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
     let (parent, forks) = (parent_task.id(), process::forks());
-    // What it is part of may belong to a distributed trace: so does this, then.
+    // If the parent belongs to a distributed trace, so does this task.
     let part_of = parent_task.known().and_then(TaskRef::link);
     vacant.open(&Opened { id, parent, name, forks }, part_of)
 }
 
-/// A task ends, if it has not: by its handle, or with the last one.
+/// Ends a task, if it has not ended yet: by a handle's `end`, or with the last handle.
 pub(crate) fn end(task: &TaskRef<'_>) {
     if task.forks() != process::forks() {
         return;
@@ -216,7 +222,7 @@ pub(crate) fn end(task: &TaskRef<'_>) {
 #[must_use = "the thread works for the task only while this lives"]
 pub struct TaskGuard {
     run: Region,
-    /// Of `working`; 0 for none.
+    /// Its key in `working`; 0 for none.
     key: u64,
     patience: Patience,
 }
@@ -230,7 +236,7 @@ impl Drop for TaskGuard {
         if self.key == 0 {
             return;
         }
-        // With the last handle ends the task.
+        // If this is the last handle, the task ends.
         drop(working::remove(self.key));
     }
 }
@@ -244,7 +250,7 @@ pub struct TaskScope {
 }
 
 impl TaskScope {
-    /// One that is not recorded.
+    /// A call that is not recorded.
     pub const fn none() -> Self {
         let guard = TaskGuard { run: Region::none(), key: 0, patience: Patience::Waits };
         Self { guard, task: Task { inner: None } }
@@ -276,15 +282,15 @@ pub fn enter_task(site: &'static Callsite) -> TaskScope {
     if site.is_live() { enter_task_args(site, &[]) } else { TaskScope::none() }
 }
 
-/// As [`enter_task`], with arguments. Call it if the site is live.
+/// As [`enter_task`], with arguments. To be called if the site is live.
 #[inline(never)]
 pub fn enter_task_args(site: &'static Callsite, values: &[Value<'_>]) -> TaskScope {
     let task = Task::begin_site(site, values);
     TaskScope { guard: task.enter(), task }
 }
 
-/// Hands a definition of every task that is open to `take`, also of those that just begin: events
-/// that say so may be in another trace, and hold if they are in this one.
+/// Calls `take` with a definition of each open task. This includes tasks that are just beginning:
+/// their begin may be an event of the previous trace; if it is in this one, the two agree.
 pub(crate) fn for_each_live(mut take: impl FnMut(&Definition<'_>)) {
     let (now, forks) = (clock::ticks(), process::forks());
     open_tasks::for_each(|seen| {
@@ -307,22 +313,24 @@ pub(crate) fn for_each_live(mut take: impl FnMut(&Definition<'_>)) {
 mod tests {
     use super::*;
     use crate::alone::{Memory, is_alone};
-    use crate::start::recorder;
+    use crate::start::trace;
 
     #[test]
     fn a_trace_that_begins_while_a_task_begins_lists_it() {
         if !is_alone(module_path!(), "a_trace_that_begins_while_a_task_begins_lists_it") {
             return;
         }
-        // Its begin is recorded before the trace begins, so it is not in that.
-        let inner = listed(place().expect("there is memory"), &Task::default(), b"just now");
+        // Its begin is recorded before the trace begins, so the trace does not have it.
+        let inner = add_open(take_place().expect("there is memory"), &Task::default(), b"just now");
         let memory = Memory::default();
-        let trace = recorder::start(memory.clone()).expect("none is running");
+        let trace = trace::start(memory.clone()).expect("none is running");
         let task = Task::begun(inner, clock::ticks());
         drop(task.enter());
         drop(task);
-        let lost =
-            Task::begun(listed(place().expect("there is"), &Task::default(), b"it never was"), 0);
+        let lost = Task::begun(
+            add_open(take_place().expect("there is"), &Task::default(), b"it never was"),
+            0,
+        );
         assert!(lost.is_nothing());
         open_tasks::for_each(|seen| panic!("{seen:?} has ended"));
         trace.stop().expect("memory takes it");

@@ -1,8 +1,9 @@
-//! Which distributed trace a task belongs to: the header `traceparent` of W3C Trace Context, in and
-//! out, so that a request can be followed from process to process.
+//! Which distributed trace a task belongs to: reading and writing the header `traceparent` of W3C
+//! Trace Context, so that a request can be followed from process to process.
 //!
-//! A task that came by a header belongs to that header's trace; a part of such a task does, too;
-//! any other gets a trace of its own when it is asked for one. The trace file learns of it once.
+//! A task that was made from a header belongs to that header's trace, and so do its subtasks; any
+//! other task gets a trace of its own when the program asks for one. The trace file gets the link
+//! once.
 
 use crate::annotate::task::Task;
 use crate::session::process;
@@ -22,7 +23,7 @@ pub struct Traceparent {
     flags: u8,
 }
 
-/// How a task and a distributed trace belong together.
+/// A task's span in a distributed trace.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Link {
     pub(crate) own: Traceparent,
@@ -30,15 +31,15 @@ pub(crate) struct Link {
     pub(crate) parent: u64,
 }
 
-/// Words of a [`Link`].
+/// Number of words of a [`Link`].
 pub(crate) const LINK_WORDS: usize = 5;
 
-/// Set in the flags of what is recorded.
+/// The flag of W3C Trace Context for a span that is recorded.
 const SAMPLED: u8 = 1;
 
 impl Traceparent {
-    /// What a header's value says; `None` if it is none that can be understood: then the request
-    /// begins a trace of its own, as the recommendation has it.
+    /// Parses a header's value. `None` if it is not valid: then the request begins a trace of its
+    /// own, as the W3C recommendation says.
     #[must_use]
     pub fn parse(header: &str) -> Option<Self> {
         let mut parts = header.trim().split('-');
@@ -48,7 +49,7 @@ impl Traceparent {
             if part.len() == digits && is_hex { u128::from_str_radix(part, 16).ok() } else { None }
         };
         let (version, trace, span, flags) = (part(2)?, part(32)?, part(16)?, part(2)?);
-        // A later version may have more parts, of which nothing is known; this one has not.
+        // A later version may have more parts, which are ignored; version 0 has no more.
         let is_known = version != 0xff && (version > 0 || parts.next().is_none());
         let is_valid = is_known && trace != 0 && span != 0;
         is_valid.then_some(Self { trace, span: span as u64, flags: flags as u8 })
@@ -66,7 +67,7 @@ impl Traceparent {
         self.span
     }
 
-    /// A span that nobody has.
+    /// A new, random span of this trace; of a new, random trace if that is 0.
     fn fresh(trace: u128) -> Self {
         let trace =
             if trace == 0 { u128::from(random()) << 64 | u128::from(random()) } else { trace };
@@ -92,18 +93,18 @@ impl Link {
         Self { own: Traceparent { trace, span, flags: flags as u8 }, parent }
     }
 
-    /// Of a task that is part of this span.
+    /// The link of a task that is part of this span.
     pub(crate) fn below(parent: Traceparent) -> Self {
         let own = Traceparent { flags: parent.flags, ..Traceparent::fresh(parent.trace) };
         Self { own, parent: parent.span }
     }
 
-    /// Of a task that is part of nothing.
+    /// The link of a task that is part of no other span.
     pub(crate) fn new() -> Self {
         Self { own: Traceparent::fresh(0), parent: 0 }
     }
 
-    /// Tells the trace.
+    /// Records it.
     pub(crate) fn record(&self, task: u64) {
         if !process::is_enabled() {
             return;
@@ -118,10 +119,10 @@ impl Link {
 }
 
 impl Task {
-    /// Begins a task that goes on with what another process has begun.
+    /// Begins a task that continues a distributed trace of another process.
     ///
-    /// - `traceparent`: the value of the header of that name, as it came with the request. If it
-    ///   can't be understood, the task begins a trace of its own.
+    /// - `traceparent`: the value of the header of that name, as it came with the request. If it is
+    ///   not valid, the task begins a trace of its own.
     #[must_use = "a task ends when its last handle is dropped"]
     pub fn from_traceparent(name: &str, traceparent: &str) -> Self {
         let task = Self::new(name);
@@ -132,17 +133,16 @@ impl Task {
         task
     }
 
-    /// What to send along with requests to other processes, as the header `traceparent`, so that
-    /// they go on with this task. `None` for a task that does nothing: then what came in may be
-    /// passed on as it is.
+    /// The value of the header `traceparent` for requests to other processes, so that they continue
+    /// this task. `None` for a task that does nothing: then pass the incoming header on unchanged.
     #[must_use]
     pub fn traceparent(&self) -> Option<Traceparent> {
         self.link().map(|link| link.own)
     }
 }
 
-/// Never 0. Not secret, and different in every process: keys of hash maps are made of the system's
-/// random numbers, and differ from one to the next.
+/// A random number, never 0. It is not secret. It is made of a hash map's keys, which come from the
+/// system's random numbers, and change with each process and each call.
 fn random() -> u64 {
     RandomState::new().hash_one(0) | 1
 }

@@ -1,42 +1,42 @@
-//! Feature `auto`: a trace of the whole program, asked for by the environment variable `EXECTRACE`
-//! and without code.
+//! Feature `auto`: a trace of the whole program, which the environment variable `EXECTRACE` asks
+//! for, without code.
 //!
 //! It starts before `main` and stops when the process exits, by return from `main` or by
 //! `process::exit`. A trace in a file survives an abort or a kill (`start/file`), unless it
 //! is compressed.
 //!
-//! What is there before `main`, on Linux: the environment, threads, allocation, files and
-//! thread-locals; glibc has all of these up before it calls constructors, and std needs nothing of
-//! its own set up for them. What is not: the descriptors 0 to 2 may be closed, which std opens when
-//! `main` begins, so that is done here already; std does not know which thread is the main one, so
-//! it is given its name; and `SIGPIPE` still kills, so what is written here is shielded.
+//! Before `main`, Linux has the environment, threads, allocation, files and thread-locals: glibc
+//! sets them up before it calls constructors, and std needs nothing more for them. Three things are
+//! missing. The descriptors 0 to 2 may be closed: std opens them when `main` begins, so this module
+//! does it earlier. Std does not know which thread is the main one, so this module gives it its
+//! name. And `SIGPIPE` still ends the process, so writes here are shielded.
 //!
-//! In a library the same happens when it is loaded, while the loader's lock is held: nothing here
-//! waits for another thread (`worker`). It is traced until the process exits: from then on it is
-//! not unloaded.
+//! In a library the same happens when it is loaded, while the loader's lock is held: so nothing
+//! here waits for another thread (`worker`). The library is traced until the process exits, and is
+//! never unloaded.
 //!
-//! Always true: the program runs on, whatever the variable says; a fault in it is one line on
-//! standard error, and then there is no trace. In a setuid program the variable says nothing
-//! (`environment`). On other systems the feature is there and does nothing.
+//! The program always runs on, whatever the variable says; a fault in its value gives one line on
+//! standard error, and no trace. In a setuid program the variable is ignored (`environment`). On
+//! other systems the feature exists and does nothing.
 //!
-//! - `constructor`: the moments before and after the program's. `forked`: those of a child.
-//! - `setting`: what the variable says. `place`: which file that is. `stream`: if it is none.
+//! - `constructor`: code before `main` and at the exit. `forked`: code in a forked child.
+//! - `setting`: what the variable says. `trace_path`: which file that is. `stream`: pipes and
+//!   devices.
 
 mod constructor;
 pub(crate) mod forked;
-mod place;
 mod setting;
 mod stream;
+mod trace_path;
 
 use crate::base::environment;
 use crate::base::error::StartError;
 use crate::callsite::linked;
 use crate::start::file::{self, Survival};
-use crate::start::recorder::{self, Trace};
+use crate::start::trace::{self, Trace};
 use crate::sys::signals::Shield;
 use crate::thread::local;
 use crate::thread::naming;
-use place::Place;
 use setting::Setting;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
@@ -45,18 +45,19 @@ use std::os::fd::{AsRawFd, IntoRawFd};
 use std::panic;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, TryLockError};
+use trace_path::TracePath;
 
-/// Says where the trace goes, and how it is recorded.
+/// The variable that says where the trace goes, and how it is recorded.
 const VARIABLE: &str = "EXECTRACE";
 
-/// From the start to the exit.
+/// The trace, from the start to the exit.
 static RUNNING: Mutex<Option<Trace>> = Mutex::new(None);
 
-/// What the variable said before `main`, and the folder that its name is in: a child may have
-/// changed both.
+/// What the variable said before `main`, and the folder that its name is relative to: a child may
+/// have changed both.
 static ASKED: OnceLock<(OsString, PathBuf)> = OnceLock::new();
 
-/// Before `main`. Whether there is something to stop at the exit.
+/// Called before `main`. Returns whether there is a trace to stop at the exit.
 fn start() -> bool {
     let text = environment::variable(VARIABLE).unwrap_or_default();
     let folder = std::env::current_dir().unwrap_or_default();
@@ -64,9 +65,9 @@ fn start() -> bool {
     start_as(text, folder)
 }
 
-/// In a forked child that goes on.
+/// Called in a forked child that goes on.
 fn start_in_child() {
-    // What it has of its parent's trace is left alone.
+    // The parent's trace is not dropped.
     if let Ok(mut running) = RUNNING.try_lock() {
         std::mem::forget(running.take());
     }
@@ -76,7 +77,7 @@ fn start_in_child() {
 }
 
 fn start_as(text: &OsStr, folder: &Path) -> bool {
-    // A bug here is no reason for the program not to run.
+    // So that the program runs even if there is a bug here.
     let started = panic::catch_unwind(|| match text {
         text if !text.is_empty() => match try_start(text, folder) {
             Ok(trace) => Some(trace),
@@ -97,45 +98,45 @@ fn start_as(text: &OsStr, folder: &Path) -> bool {
 fn try_start(text: &OsStr, folder: &Path) -> Result<Trace, String> {
     let text = text.to_str().ok_or_else(|| "the value is not UTF-8".to_owned())?;
     let setting = Setting::parse(text)?;
-    let place = Place::of_this_process(setting.name, folder)?;
-    let trace = start_at(&place, setting)?;
-    forked::prepare(place.is_own());
+    let path = TracePath::of_this_process(setting.name, folder)?;
+    let trace = start_at(&path, setting)?;
+    forked::prepare(path.is_own());
     Ok(trace)
 }
 
-fn start_at(place: &Place, setting: Setting<'_>) -> Result<Trace, String> {
+fn start_at(path: &TracePath, setting: Setting<'_>) -> Result<Trace, String> {
     open_standard_descriptors();
     if local::system_id() == u64::from(std::process::id()) {
-        // Std finds out which thread is the main one when `main` begins.
+        // Std knows only when `main` begins which thread is the main one.
         naming::name_thread("main");
     }
     let Setting { options, rotation, survives, .. } = setting;
-    if !place.is_file() && survives != Some(true) && rotation.is_none() {
-        let stream = place.open_stream()?;
-        return recorder::start_with(options, stream).map_err(|error| place.fault(&error));
+    if !path.is_file() && survives != Some(true) && rotation.is_none() {
+        let stream = path.open_stream()?;
+        return trace::start_with(options, stream).map_err(|error| path.fault(&error));
     }
     let survival = match rotation {
         Some(rotation) => Survival::Parts(rotation),
         None if survives.unwrap_or(options.is_uncompressed()) => Survival::All,
         None => Survival::Written,
     };
-    let error = match file::start_in(&options, survival, place.path()) {
+    let error = match file::start_in(&options, survival, path.as_path()) {
         Ok(trace) => return Ok(trace),
         Err(error) => error,
     };
-    let fault = place.fault(&error);
-    // There may be room for a trace, if not for that. Nobody has asked for more.
+    let fault = path.fault(&error);
+    // The disk may have room for the trace, but not for the second file, which was not asked for.
     let may_do_without = survives.is_none() && matches!(survival, Survival::All);
     if !may_do_without || !matches!(error, StartError::File(..)) {
         return Err(fault);
     }
-    let trace = file::start_in(&options, Survival::Written, place.path());
-    let trace = trace.map_err(|error| place.fault(&error))?;
+    let trace = file::start_in(&options, Survival::Written, path.as_path());
+    let trace = trace.map_err(|error| path.fault(&error))?;
     say(&format!("{fault}; a crash loses the last second"));
     Ok(trace)
 }
 
-/// At the exit.
+/// Called at the exit.
 fn stop() {
     let trace = match RUNNING.try_lock() {
         Ok(mut running) => running.take(),
@@ -145,7 +146,7 @@ fn stop() {
     };
     let Some(trace) = trace else { return };
     forked::forget();
-    // The constructor says why there should be none.
+    // The docs of the constructor say why there should be none.
     let late = linked().filter(|site| site.id() == 0).count();
     if late > 0 {
         say(&format!(
@@ -154,7 +155,7 @@ fn stop() {
     }
     let stopped = panic::catch_unwind(|| trace.stop());
     match stopped {
-        // A forked child exits: the trace is its parent's, which has an end of its own.
+        // A forked child exits: the trace is its parent's.
         Ok(Ok(_) | Err(crate::base::error::StopError::Forked)) => {}
         Ok(Err(error)) => {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
@@ -164,8 +165,8 @@ fn stop() {
     }
 }
 
-/// Opens what is closed of standard input, output and error, as std does when `main` begins. Were
-/// the trace's own file one of them, the program would print into it.
+/// Opens standard input, output and error if they are closed, as std does when `main` begins.
+/// Otherwise the trace's file could become one of them, and the program would print into it.
 fn open_standard_descriptors() {
     while let Ok(null) = OpenOptions::new().read(true).write(true).open("/dev/null") {
         if null.as_raw_fd() > 2 {
@@ -175,9 +176,9 @@ fn open_standard_descriptors() {
     }
 }
 
-/// One line, of the variable.
+/// Prints one line about the variable.
 fn say(fault: &str) {
-    // If nobody listens there, nothing is lost: before `main` that is a signal, which kills.
+    // Shielded, as before `main` a write to a closed pipe ends the process by a signal.
     let _shield = Shield::new();
     let _ = writeln!(io::stderr(), "exectrace: {VARIABLE}: {fault}");
 }

@@ -1,32 +1,32 @@
 //! What the variable says: `NAME[,OPTION]..`, as in `out-%p.trace,os=off,memory=256M`.
 //!
-//! Options are those of [`Options`] and [`Rotation`], and whether the trace is to survive the
-//! process. One without a value is `on`. A name that has a comma in it can't be said.
+//! The options are those of [`Options`] and [`Rotation`], and whether the trace is to survive the
+//! process. An option without a value is `on`. A name can't contain a comma.
 
 use crate::base::options::{Compression, OnFull, Options, Stacks};
 use crate::output::rotation::Rotation;
 use std::time::Duration;
 
-/// What there is, for whoever has asked for something else.
+/// The known options, for the message about an unknown one.
 const KNOWN: &str = "there are os, sched, heap, page_faults, async_stacks, cpu_samples, \
                      heap_sample, stacks, memory, on_full, generation, lz4, names, survive, total, \
                      part and every";
 
-/// What the variable says, read.
+/// The variable's parsed value.
 #[derive(Debug)]
 pub(super) struct Setting<'a> {
-    /// Of the file, with marks in it.
+    /// The file's name, with marks in it.
     pub(super) name: &'a str,
     /// How to record.
     pub(super) options: Options,
-    /// Whether what is in memory is to survive the process; if not said, where that can be.
+    /// Whether events in memory are to survive the process. `None`: if that is possible.
     pub(super) survives: Option<bool>,
-    /// Whether it goes on in another file when it is long.
+    /// The parts of the trace, if it is to have parts.
     pub(super) rotation: Option<Rotation>,
 }
 
 impl<'a> Setting<'a> {
-    /// Reads it.
+    /// Parses the variable's value.
     pub(super) fn parse(text: &'a str) -> Result<Self, String> {
         let mut parts = text.split(',').map(str::trim);
         let name = parts.next().unwrap_or_default();
@@ -123,7 +123,7 @@ fn seconds(key: &str, value: &str) -> Result<Duration, String> {
     read.map(Duration::from_secs).ok_or_else(|| wrong(key, value, "a time like 90s, 10m or 1h"))
 }
 
-/// A size with K, M or G behind it, or none of them.
+/// A size in bytes, or with K, M or G behind it.
 fn bytes(key: &str, value: &str, least: u64) -> Result<u64, String> {
     let units = [("K", 10), ("M", 20), ("G", 30), ("", 0)];
     let read = units.into_iter().find_map(|(unit, shift)| {
@@ -142,7 +142,7 @@ fn stacks(key: &str, value: &str) -> Result<Stacks, String> {
         ("off", _) => Ok(Stacks::None),
         ("on", _) => Ok(Stacks::All),
         (_, Some(one_in)) => Ok(Stacks::Sampled { one_in }),
-        (_, None) => Err(wrong(key, value, "on, off, or a number for one in so many")),
+        (_, None) => Err(wrong(key, value, "on, off, or a number N for one in N")),
     }
 }
 

@@ -1,10 +1,11 @@
-//! A trace that goes into a FIFO, a terminal or another device that takes a stream of bytes.
+//! A trace into a FIFO, a terminal or another device that takes a stream of bytes.
 //!
-//! Nothing waits for ever: opening fails if nobody reads from a FIFO, and a reader that takes
-//! nothing for ten seconds is given up, or the program could not end. Until then the collector
-//! waits, and threads drop events when memory is full.
+//! Nothing waits forever: opening a FIFO fails if no process reads from it, and after ten seconds
+//! in which the reader takes nothing, writing fails, so that the program can end. Until then the
+//! collector waits, and threads drop events when memory is full.
 //!
-//! Symbolic links are not followed, as for files, but for the system's own, as `/dev/stdout` is.
+//! As for files, symbolic links are not followed, except for the system's own, such as
+//! `/dev/stdout`.
 
 use crate::files::destination::{Access, linked, options};
 use crate::files::open_file::OpenFile;
@@ -15,7 +16,7 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-/// How long a pipe may be full before its reader is given up.
+/// How long a pipe may be full before writing fails.
 const STALL_MAX: Duration =
     if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(10) };
 
@@ -24,15 +25,15 @@ const PAUSE_MIN: Duration = Duration::from_micros(100);
 /// See [`PAUSE_MIN`].
 const PAUSE_MAX: Duration = Duration::from_millis(10);
 
-/// What takes a stream of bytes.
+/// A FIFO or a device that takes a stream of bytes.
 #[derive(Debug)]
 pub(super) struct Stream(OpenFile);
 
 impl Stream {
-    /// Opens it.
+    /// Opens the FIFO or device.
     ///
     /// # Errors
-    /// The system's; and if nobody reads from a FIFO, or if it is anything else.
+    /// The system's; if no process reads from a FIFO; if it is anything else.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let found = fs::symlink_metadata(path)?;
         let follows = found.is_symlink() && is_systems(path);
@@ -80,9 +81,9 @@ impl Write for Stream {
     }
 }
 
-/// Whether a link of this name is the system's: it is a descriptor in `/proc`, where `cwd` and
-/// `root` lead anywhere; or it is in `/dev`, where nobody else may write to any folder on the way,
-/// as everybody may to `/dev/shm`.
+/// Whether a link with this path is the system's own. That is a descriptor in `/proc` (but not
+/// `cwd` or `root`, which lead anywhere), or a link in `/dev` if no other user may write to any
+/// folder on the way, as all may to `/dev/shm`.
 fn is_systems(path: &Path) -> bool {
     let parts: Option<Vec<&str>> = path.components().map(|it| it.as_os_str().to_str()).collect();
     match parts.as_deref() {
@@ -95,7 +96,7 @@ fn is_systems(path: &Path) -> bool {
     }
 }
 
-/// Whether only root and this user can make anything in a folder.
+/// Whether only root and this user can make files in a folder.
 fn is_closed(folder: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     /// Write permission of the group and of others.
@@ -120,7 +121,7 @@ mod tests {
         path
     }
 
-    /// Somebody who has it open, and may read.
+    /// An open end of the FIFO, for reading.
     fn reader(path: &Path) -> File {
         // Opened for both, a FIFO does not wait for its other end.
         File::options().read(true).write(true).open(path).expect("it is there")

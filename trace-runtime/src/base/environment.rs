@@ -1,27 +1,28 @@
-//! What the environment may say to the recorder: nothing, in a program that has more rights than
-//! the user who has started it.
+//! Which environment variables the recorder obeys: none, in a program that has more rights than the
+//! user who started it.
 //!
-//! A setuid program, or one with capabilities of its file, writes files that its user may not
-//! write; a variable that names one would let anybody overwrite it. The recorder is silent there,
-//! too: standard error may be any file.
+//! A setuid program, or one whose file has capabilities, can write files that its user may not
+//! write; a variable that names such a file would let any user overwrite it. The recorder prints
+//! nothing in such a program either: standard error may be any file.
 //!
 //! May contain `unsafe`: it asks the system who has started the program.
 
 use std::ffi::OsString;
 
-/// The value of a variable, if it has one, and its user may say what the program does.
+/// The value of a variable; `None` if it is empty or not set, or if the program is privileged.
 pub(crate) fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty() && !is_privileged())
 }
 
-/// Whether the kernel says so: also for capabilities, and as security modules decide.
+/// Whether the program has more rights than its user. The kernel's answer covers capabilities and
+/// security modules, too.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn is_privileged() -> bool {
-    // SAFETY: `getauxval` takes a number; 0 is what it says where it knows nothing.
+    // SAFETY: `getauxval` takes a number; it returns 0 for a number that it does not know.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
-/// Whether user or group are others than those who have started it.
+/// Whether the program runs as another user or group than those that started it.
 #[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
 fn is_privileged() -> bool {
     // SAFETY: `getuid` takes nothing.
@@ -35,7 +36,7 @@ fn is_privileged() -> bool {
     user != effective_user || group != effective_group
 }
 
-/// There are no such programs.
+/// This system has no privileged programs.
 #[cfg(not(unix))]
 fn is_privileged() -> bool {
     false

@@ -1,4 +1,4 @@
-//! Why a trace could not start, or did not stop well.
+//! Why a trace could not start, or did not stop well; what a trace or snapshot came to.
 
 use std::error::Error;
 use std::fmt;
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
-    /// One is running already; there is one trace per process, and one flight recorder.
+    /// One is running already; a process can have one trace, and one flight recorder.
     AlreadyRunning,
     /// Another process writes a trace to this file.
     InUse(PathBuf),
@@ -22,7 +22,8 @@ pub enum StartError {
     /// Nothing can be recorded on this system: WebAssembly has neither clock nor threads. The
     /// program's annotations do nothing there.
     Unsupported,
-    /// The system gives no memory for a trace: there is none, or the program may not have more.
+    /// The system gives no memory for a trace: it has none left, or a limit of the process is
+    /// reached.
     Memory,
 }
 

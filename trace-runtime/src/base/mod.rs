@@ -1,5 +1,6 @@
-//! What needs nothing else of this crate: the user's `options`, each `error`, what variables of the
-//! `environment` may say, and `primitive`, which swaps in loom's atomics for models.
+//! What uses nothing else of this crate: the user's `options`, the errors (`error`), which
+//! environment variables are obeyed (`environment`), and `primitive`, which puts loom's atomics in
+//! place of std's for the models.
 
 pub(crate) mod environment;
 pub(crate) mod error;

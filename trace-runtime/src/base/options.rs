@@ -1,4 +1,4 @@
-//! What a trace can be told before it starts.
+//! How a trace is recorded: the options of every start.
 
 use std::time::Duration;
 pub use trace_format::batch::Compression;
@@ -9,33 +9,34 @@ pub const HAS_NAMES: bool = cfg!(all(feature = "names", stacks));
 /// What happens to events when memory is at its bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnFull {
-    /// They are dropped and counted; the program never waits. The trace says how many, from which
-    /// thread, from when to when.
+    /// They are dropped and counted; the program never waits. The trace says how many events each
+    /// thread lost, and between which times.
     #[default]
     Drop,
-    /// Annotations wait until the writer has caught up: regions, logs, counters, moments, tasks.
-    /// None of them is dropped, and a slow writer slows the program. Only if waiting is in vain,
-    /// because there are so many threads that all memory is in batches they are just filling,
-    /// events are dropped and counted after all.
+    /// Annotations wait until the writer has caught up: regions, logs, counters, instants, tasks.
+    /// None of them is dropped, and a slow writer slows the program. There is one exception: if all
+    /// memory is in batches that threads are still filling, waiting would not help, so events are
+    /// dropped and counted.
     ///
-    /// What comes by itself never waits and is dropped and counted as by [`OnFull::Drop`]: recorded
-    /// calls, sampled allocations, wakes and polls of futures, begins of threads. Nor does anything
-    /// in a signal handler, nor on a thread that has signals blocked, which may be in one. The
-    /// program may hold a lock there that the writer wants, and would wait for ever.
+    /// Events that the user did not write never wait; they are dropped and counted as with
+    /// [`OnFull::Drop`]: recorded calls, sampled allocations, wakes and polls of futures, begins of
+    /// threads. The same holds for all events in a signal handler, and on a thread that has signals
+    /// blocked, as it may be in a handler. In these places the program may hold a lock that the
+    /// writer needs, and waiting would never end.
     ///
     /// For the same reason, do not annotate where the thread holds a lock that your writer takes:
     /// standard output's, if the trace is written there, or one of your own.
     Wait,
 }
 
-/// Which regions, moments, futures and tasks are recorded with the stack they begin on. Needs the
-/// feature `stacks`, which `os`, `sched` and `heap` bring along.
+/// Which regions, instants, futures and tasks are recorded with the stack on which they begin.
+/// Needs the feature `stacks`, which `os`, `sched` and `heap` bring along.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stacks {
     /// None.
     #[default]
     None,
-    /// One in so many on average, chosen by chance on each thread.
+    /// One in `one_in` on average, chosen by chance on each thread.
     Sampled {
         /// At least 1.
         one_in: u32,
@@ -89,7 +90,7 @@ impl Options {
         Self::default()
     }
 
-    /// The most memory that all batches of the process may take, in bytes. At least 64 KiB.
+    /// Maximum memory of all batches of the process, in bytes. At least 64 KiB.
     #[must_use]
     pub fn memory_max(mut self, bytes: usize) -> Self {
         self.memory_max = bytes.max(64 << 10);
@@ -115,24 +116,25 @@ impl Options {
         self.compression == Compression::None
     }
 
-    /// How often a reader can start anew, and a crash loses less: 10 ms to 1 s.
+    /// How often a generation begins: 10 ms to 1 s. A reader can start at each generation, and the
+    /// shorter they are, the less a crash loses.
     #[must_use]
     pub fn generation(mut self, every: Duration) -> Self {
         self.generation = every.clamp(Duration::from_millis(10), Duration::from_secs(1));
         self
     }
 
-    /// Which annotations have stacks; none, by default. Calls, threads and allocations have theirs
-    /// in any case.
+    /// Which annotations have stacks; none, by default. Calls, threads and allocations always have
+    /// stacks.
     #[must_use]
     pub fn stacks(mut self, stacks: Stacks) -> Self {
         self.stacks = stacks;
         self
     }
 
-    /// Whether wakes and spawns of futures have the stack of whoever does it, and polls the stack
-    /// where the future waits; on, if stacks are had at all. A stack that was seen before takes
-    /// some 20 to 40 ns.
+    /// Whether wakes and spawns of futures are recorded with the stack of the code that wakes or
+    /// spawns, and polls with the stack on which the future waits. On, if the feature `stacks` is.
+    /// A stack that was seen before takes some 20 to 40 ns.
     #[must_use]
     pub fn async_stacks(mut self, on: bool) -> Self {
         self.async_stacks = on;
@@ -152,18 +154,18 @@ impl Options {
 
     /// Whether the kernel is asked which thread runs where; on, if the feature `sched` is.
     ///
-    /// It takes two descriptors per thread and CPU at most, up to a quarter of those the process
-    /// may have, and each switch takes the kernel about a microsecond longer. Starting takes some
-    /// 10 us per thread and CPU; if nothing else on the machine is watched in this way, the kernel
-    /// takes some 20 ms more, once.
+    /// It takes at most two descriptors per thread and CPU, and at most a quarter of the
+    /// descriptors that the process may have. Each switch takes the kernel about a microsecond
+    /// longer. Starting takes some 10 us per thread and CPU, and some 20 ms more if nothing else on
+    /// the machine uses the kernel's perf events.
     #[must_use]
     pub fn sched(mut self, on: bool) -> Self {
         self.sched = on;
         self
     }
 
-    /// How often, in a second of its CPU time, each thread is looked at with its stack: 0, the
-    /// default, for never, else 1 to 10,000. The kernel follows frame pointers only. Needs
+    /// How many samples, each with a stack, are taken per second of a thread's CPU time: 0 (the
+    /// default) for none, or 1 to 10,000. The kernel follows frame pointers only. Needs
     /// [`Options::sched`].
     #[must_use]
     pub fn cpu_samples(mut self, per_second: u32) -> Self {
@@ -171,7 +173,7 @@ impl Options {
         self
     }
 
-    /// Whether page faults are recorded that had to wait for a disk; on. Needs [`Options::sched`].
+    /// Whether page faults that had to wait for a disk are recorded; on. Needs [`Options::sched`].
     #[must_use]
     pub fn page_faults(mut self, on: bool) -> Self {
         self.page_faults = on;
@@ -185,8 +187,8 @@ impl Options {
         self
     }
 
-    /// One allocation is sampled in so many bytes allocated, on average; at least one byte. The
-    /// default is 512 KiB. Samples have a stack each, and take a microsecond or two.
+    /// The average number of allocated bytes between two sampled allocations; at least 1. The
+    /// default is 512 KiB. Each sample has a stack, and takes a microsecond or two.
     #[must_use]
     pub fn heap_sample_bytes(mut self, bytes: u64) -> Self {
         self.heap_sample_bytes = bytes.clamp(1, 1 << 40);
@@ -194,27 +196,29 @@ impl Options {
     }
 
     /// Whether the trace, or each snapshot, brings the names of the functions in its stacks along,
-    /// with files, lines and inlined functions; off. It can then be read where the program's files
-    /// are not. Needs the feature `names`, which is in `full`; on Linux (x86_64 and aarch64).
+    /// with files, lines and inlined functions; off. Such a trace can be read on a machine that
+    /// does not have the program's files. Needs the feature `names`, which is in `full`; on Linux
+    /// (x86_64 and aarch64).
     ///
     /// Names are resolved in this process when the trace, a part of it, or a snapshot ends, from
-    /// the program's file and those of its libraries, by the crate `backtrace`. A thread of the
-    /// recorder's does that, and no other thread of the program waits for it, but:
+    /// the program's file and those of its libraries, by the crate `backtrace`. One of the
+    /// recorder's threads does that, and the program's threads do not wait for it, except that:
     ///
     /// - [`Trace::stop`](crate::Trace::stop) and
     ///   [`FlightRecorder::snapshot`](crate::FlightRecorder::snapshot) return when names are
-    ///   written, and so does a dump for a panic;
+    ///   written, and so does the dump of a panic;
     /// - a fork, or a thread that uses the crate `backtrace` itself, waits until the address that
-    ///   is being resolved is done. The first one of a large file may take a second. After ten
+    ///   is being resolved is done. The first address of a large file may take a second. After ten
     ///   seconds a fork goes on, and the child must not resolve names.
     ///
-    /// Limits: 65,536 addresses, 16 MiB of names, 8 s. Memory is taken meanwhile, some tens of
-    /// megabytes, and given back to the allocator.
+    /// Limits: 65,536 addresses, 16 MiB of names, 8 s. Meanwhile it takes some tens of megabytes of
+    /// memory, which then go back to the allocator.
     ///
-    /// Readers name these addresses from the program's files, as without this option: those beyond
-    /// the limits; those in no file, or in a file that has changed since; those in libraries that
-    /// were loaded after the first names were resolved, and in all libraries once one was unloaded.
-    /// A trace whose process was killed has no names, and neither has the recorder's own file
+    /// Some addresses get no names; readers name them from the program's files, as without this
+    /// option: addresses beyond the limits; addresses in no file, or in a file that has changed;
+    /// addresses in libraries that were loaded after the first names were resolved, and in all
+    /// libraries once one was unloaded. The trace of a killed process has no names, nor has the
+    /// flight recorder's file
     /// ([`FlightRecorderBuilder::mapped`](crate::FlightRecorderBuilder::mapped)).
     #[must_use]
     pub fn names(mut self, on: bool) -> Self {

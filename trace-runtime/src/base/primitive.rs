@@ -1,4 +1,4 @@
-//! The words concurrency is spelled with: those of `std`, or loom's under `--cfg exectrace_loom`.
+//! The primitives of concurrency: those of `std`, or loom's under `--cfg exectrace_loom`.
 //!
 //! Nothing else in this crate names `std::sync::atomic`, so that every protocol can be modelled.
 
@@ -14,14 +14,14 @@ pub(crate) use std::sync::atomic::fence;
 #[cfg(not(exectrace_loom))]
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};
 
-/// Atomics of statics, which loom cannot have; no protocol rests on them alone.
+/// Atomics for statics, which loom does not support; no protocol rests on them alone.
 pub(crate) mod global {
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
     pub(crate) use std::sync::atomic::{compiler_fence, fence};
 }
 
-/// Tells loom which bytes of a batch are touched, for it does not see raw memory. Elsewhere it is
-/// nothing at all.
+/// Tells loom which bytes of a batch are touched, as it does not see raw memory. Without loom it
+/// does nothing.
 #[derive(Debug)]
 pub(crate) struct Touches {
     #[cfg(exectrace_loom)]

@@ -1,15 +1,16 @@
-//! Memory for batches in a mapped file: what threads have written is there when the process is not.
+//! Memory for batches in a mapped file: what threads have written outlives the process.
 //!
-//! The file has room reserved before it is mapped, so a full disk is an error when it is made and
-//! no signal later. It is cut into pages; a batch takes a run of them, and the bits of words say
-//! which are free. Whoever clears a run of bits has the pages (as in `living`). Nothing here locks,
-//! for memory may be wanted in a signal's handler.
+//! Room for the file is reserved before it is mapped, so a full disk is an error when the file is
+//! made, and no signal later. The file is divided into pages; a batch takes a run of them, and a
+//! bit per page says whether it is free. The thread that clears a run of bits owns the pages (as in
+//! `registry`). Nothing here locks, as a signal handler may need memory.
 //!
-//! Only what is to survive lies in the file: others may write to it, and shorten it. The batches
-//! themselves are in a table beside it, in memory of the process alone, one place for each page.
+//! The file holds only what is to survive: other programs may write to it, and shorten it. The
+//! `Batch` values are in a table in the process's own memory, with one place for each page.
 //!
-//! - **A1** A run of pages has one owner at a time, and so has the place of its first page.
-//! - **A2** An arena is unmapped when the last of its batches is gone, and its trace is.
+//! - **A1** A run of pages has one owner at a time, who also owns the table's place of the first
+//!   page.
+//! - **A2** An arena is unmapped when the last of its batches and its trace are gone.
 //!
 //! Elsewhere: what is in the file (`batch`, FORMAT.md section 11), how it is read (`trace-format`);
 //! a file that is shorter than it was (`bus_error`).
@@ -17,13 +18,14 @@
 //! May contain `unsafe`: it maps memory, and makes batches in it.
 
 use crate::base::primitive::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
-use crate::buffer::batch::{Batch, Front};
+use crate::buffer::batch::Batch;
+use crate::buffer::front::Front;
 use crate::buffer::inbox::Linked;
 
-/// The unit of an arena.
+/// Bytes of a page: the unit of an arena.
 pub(crate) const PAGE_BYTES: usize = 4096;
 
-/// So many pages belong to a word; a batch's are all of one.
+/// Number of pages in one word of bits; all pages of a batch are in one word.
 const PAGES: usize = if cfg!(exectrace_loom) { 4 } else { 64 };
 
 /// Which pages of an arena are free.
@@ -33,8 +35,8 @@ pub(crate) struct Pages {
 }
 
 impl Pages {
-    /// All of so many are free; rounded down to whole words. `None` if there is no memory to say
-    /// so.
+    /// `count` pages, rounded down to whole words, all free. `None` if there is no memory for the
+    /// bits.
     #[cfg(any(exectrace_loom, unix))]
     pub(crate) fn new(count: usize) -> Option<Self> {
         let all = u64::MAX >> (64 - PAGES);
@@ -44,13 +46,14 @@ impl Pages {
         Some(Self { words: words.into() })
     }
 
-    /// Takes a run of `count` pages: the first one's number.
+    /// Takes a run of `count` pages. Returns the number of the first.
     pub(crate) fn take(&self, count: usize) -> Option<usize> {
         for (at, word) in self.words.iter().enumerate() {
             let mut free = word.load(Ordering::Relaxed);
             while let Some(first) = run(free, count) {
                 let mask = mask(count) << first;
-                // `Acquire` pairs with the `Release` in `give`: the last owner is done (A1).
+                // `Acquire` pairs with the `Release` in `give`: the last owner is done with them
+                // (A1).
                 let order = (Ordering::Acquire, Ordering::Relaxed);
                 match word.compare_exchange(free, free & !mask, order.0, order.1) {
                     Ok(_) => return Some(at * PAGES + first),
@@ -72,7 +75,7 @@ fn mask(count: usize) -> u64 {
     u64::MAX >> (64 - count)
 }
 
-/// The lowest run of so many ones.
+/// Where the lowest run of `count` ones begins.
 fn run(mut bits: u64, count: usize) -> Option<usize> {
     for step in 1..count {
         bits &= bits >> 1;
@@ -91,7 +94,7 @@ pub(crate) struct Arena {
     /// A place for each page that a batch may begin with.
     table: *mut Batch,
     pages: Pages,
-    /// Its batches, and one more while it serves.
+    /// Number of its batches, and one more while new batches come from it.
     count: AtomicUsize,
     /// For `limbo`.
     link: AtomicPtr<Self>,
@@ -103,8 +106,8 @@ impl Linked for Arena {
     }
 }
 
-// SAFETY: `Send` and `Sync` want that shared use is no data race: all but atomics never changes.
-// The memory behind `start` and `table` is lent out with one owner for each part (A1).
+// SAFETY: `Send` and `Sync` want that shared use is no data race: apart from atomics nothing
+// changes. Each part of the memory behind `start` and `table` has one owner (A1).
 unsafe impl Send for Arena {}
 // SAFETY: as above.
 unsafe impl Sync for Arena {}
@@ -114,11 +117,12 @@ impl Arena {
     pub(crate) fn make(&self, capacity: usize) -> Option<*mut Batch> {
         let first = self.pages.take(pages_of(capacity))?;
         self.count.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: `add` stays inside the mapping: the page in front of all is the header's.
+        // SAFETY: `add` stays inside the mapping: one page, the header's, precedes the numbered
+        // pages.
         let front = unsafe { self.start.add((first + 1) * PAGE_BYTES) }.cast::<Front>();
         // SAFETY: `at` wants memory that nobody else touches, aligned and with room for a front and
-        // the bytes: that is the run of pages, ours alone (A1), as long as it is not given back.
-        // The file's bytes are zeros, or what earlier batches have left.
+        // the bytes: the run of pages is that, and ours alone (A1) until it is given back. The
+        // file's bytes are zeros, or what earlier batches have left.
         let mut batch = unsafe { Batch::at(front, capacity) };
         batch.arena = self;
         // SAFETY: `add` stays inside the table, which has a place for each page.
@@ -128,12 +132,12 @@ impl Arena {
         Some(place)
     }
 
-    /// Ends the life of a batch, and perhaps that of its arena.
+    /// Frees a batch, and its arena if this was its last use.
     ///
     /// # Safety
     /// `batch` was made in the arena `this`, and is the caller's.
     pub(crate) unsafe fn unmake(this: *const Self, batch: *mut Batch) {
-        // SAFETY: a shared reference wants a living arena: it is counted for this batch (A2).
+        // SAFETY: a shared reference wants a live arena: this batch has a count of it (A2).
         let arena = unsafe { &*this };
         // SAFETY: a shared reference wants a live batch: the caller's promise.
         let whose = unsafe { &*batch };
@@ -150,9 +154,9 @@ impl Arena {
     /// # Safety
     /// The caller has one, and does not use the arena afterwards.
     unsafe fn release(this: *const Self) {
-        // SAFETY: a shared reference wants a living arena: the caller has a count of it.
+        // SAFETY: a shared reference wants a live arena: the caller has a count of it.
         let arena = unsafe { &*this };
-        // `AcqRel`: whoever comes last sees that all others are done (A2).
+        // `AcqRel`: the last one sees that all others are done (A2).
         if arena.count.fetch_sub(1, Ordering::AcqRel) > 1 {
             return;
         }
@@ -201,7 +205,7 @@ pub(crate) use current::{Serving, forked, serves, with_current};
 #[cfg(all(unix, not(exectrace_loom)))]
 pub(crate) use map::reserve;
 
-/// The arena that serves, if there is one.
+/// The arena that new batches come from, if there is one.
 #[cfg(all(unix, not(exectrace_loom)))]
 mod current {
     use super::{Arena, AtomicUsize, Ordering, PAGE_BYTES, Pages, map};
@@ -213,22 +217,23 @@ mod current {
 
     static CURRENT: AtomicPtr<Arena> = AtomicPtr::new(ptr::null_mut());
 
-    /// Those who are just looking at it.
+    /// Number of threads that are using it now.
     static USERS: global::AtomicUsize = global::AtomicUsize::new(0);
 
-    /// Does something with the arena that serves.
+    /// Calls `act` with the current arena, if there is one.
     pub(crate) fn with_current<T>(act: impl FnOnce(&Arena) -> T) -> Option<T> {
-        // `SeqCst`, as in `Serving::drop`: who does not see the null there is seen here.
+        // `SeqCst`, as in `Serving::drop`: a thread that does not see its null is seen by it in
+        // `USERS`.
         USERS.fetch_add(1, Ordering::SeqCst);
         let arena = CURRENT.load(Ordering::SeqCst);
-        // SAFETY: a shared reference wants a living arena: one that serves is counted, and whoever
-        // ends that waits for its users.
+        // SAFETY: a shared reference wants a live arena: the current one has a count, and `drop`
+        // waits for its users before it gives up that count.
         let result = (!arena.is_null()).then(|| act(unsafe { &*arena }));
         USERS.fetch_sub(1, Ordering::SeqCst);
         result
     }
 
-    /// Whether new batches come from this one; null stands for none.
+    /// Whether new batches come from this arena; null stands for memory of no arena.
     pub(crate) fn serves(arena: *const Arena) -> bool {
         ptr::eq(CURRENT.load(Ordering::Relaxed), arena)
     }
@@ -240,7 +245,7 @@ mod current {
         bus_error::forked();
     }
 
-    /// An arena that serves, until it is dropped.
+    /// Makes an arena the current one, until it is dropped.
     #[derive(Debug)]
     pub(crate) struct Serving(*const Arena);
 
@@ -250,14 +255,14 @@ mod current {
     unsafe impl Sync for Serving {}
 
     impl Serving {
-        /// Maps a new file, with room for batches of so many bytes, and lets it serve. There must
-        /// be no other that does.
+        /// Maps a new file, with room for `bytes` of batches, and makes it the current arena. There
+        /// must be no other current one.
         pub(crate) fn new(file: &File, bytes: usize) -> io::Result<Self> {
             let words = bytes.div_ceil(PAGE_BYTES).max(super::PAGES) / super::PAGES;
             let bytes = words.checked_mul(super::PAGES * PAGE_BYTES);
             let bytes = bytes.and_then(|bytes| bytes.checked_add(PAGE_BYTES));
-            // The room is asked for first: for a number that is too large, there is no memory for
-            // the bits of its pages either.
+            // The room is reserved first: if the number is too large, this fails before there is a
+            // need for memory for the pages' bits.
             let bytes = bytes.ok_or(io::ErrorKind::FileTooLarge)?;
             let start = map::map(file, bytes)?;
             let parts = Self::parts(start, bytes, words * super::PAGES);
@@ -269,8 +274,8 @@ mod current {
             Ok(Self(arena))
         }
 
-        /// What goes along with a mapped file: the table of its batches, and which pages are free.
-        /// From then on the file may be shortened.
+        /// What belongs to a mapped file: the table of its batches, and which pages are free. From
+        /// now on the file may be shortened.
         fn parts(
             start: *mut u8,
             bytes: usize,
@@ -286,14 +291,14 @@ mod current {
 
     impl Drop for Serving {
         fn drop(&mut self) {
-            // In a forked child there may be another by now, the child's own.
+            // In a forked child the current arena may be another one by now, the child's own.
             let own = self.0.cast_mut();
             let order = Ordering::SeqCst;
             let _ = CURRENT.compare_exchange(own, ptr::null_mut(), order, order);
             while USERS.load(Ordering::SeqCst) > 0 {
                 std::thread::yield_now();
             }
-            // SAFETY: `release` wants a count of the caller's: the one it has served with.
+            // SAFETY: `release` wants a count of the caller's: the one of the current arena.
             unsafe { Arena::release(self.0) };
         }
     }
@@ -326,11 +331,12 @@ mod map {
         if start == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(start.cast()) }
     }
 
-    /// Sees to it that a file has so many bytes, and room for them.
+    /// Makes a file this long, with room reserved on the disk.
     #[cfg(target_os = "linux")]
     pub(crate) fn reserve(file: &File, bytes: usize) -> io::Result<()> {
         let length = libc::off_t::try_from(bytes).map_err(|_| io::ErrorKind::FileTooLarge)?;
-        // Not all file systems look before they take: what is far too much would fill the disk.
+        // Not all file systems check before they allocate: a number that is far too large would
+        // fill the disk.
         if free(file).is_some_and(|free| free < bytes as u64) {
             return Err(io::Error::from_raw_os_error(libc::ENOSPC));
         }
@@ -339,20 +345,20 @@ mod map {
         if failed == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(failed)) }
     }
 
-    /// Bytes that are free where a file is; `None` where nobody counts.
+    /// Bytes that are free on a file's file system; `None` if that does not count them.
     #[cfg(target_os = "linux")]
     fn free(file: &File) -> Option<u64> {
         let mut told = std::mem::MaybeUninit::<libc::statvfs>::zeroed();
         // SAFETY: `fstatvfs` wants a descriptor and a place.
         let failed = unsafe { libc::fstatvfs(file.as_raw_fd(), told.as_mut_ptr()) };
-        // SAFETY: zeros are a value of it.
+        // SAFETY: zeros are a valid value.
         let told = unsafe { told.assume_init() };
         let is_counted = failed == 0 && told.f_blocks > 0;
         #[allow(clippy::useless_conversion, reason = "some systems count in 32 bits")]
         is_counted.then(|| u64::from(told.f_bfree).saturating_mul(u64::from(told.f_frsize)))
     }
 
-    /// Sees to it that a file has so many bytes, and room for them.
+    /// Makes a file this long, with room reserved on the disk.
     #[cfg(not(target_os = "linux"))]
     pub(crate) fn reserve(file: &File, bytes: usize) -> io::Result<()> {
         use std::os::unix::fs::FileExt as _;

@@ -1,5 +1,5 @@
-//! The memory of one batch: bytes its thread appends to, and what the collector may read of them
-//! meanwhile.
+//! The memory of one batch: the bytes that its thread appends to, and what the collector may read
+//! of them meanwhile.
 //!
 //! Batches of a thread form a chain, oldest first. The last one is *open*: its thread appends. A
 //! batch with a successor is *sealed*: its thread is done with it for good. Invariants:
@@ -8,22 +8,22 @@
 //!   batch is open.
 //! - **B2** `bytes[..len]` of the commit word is initialised and is never written again before the
 //!   batch is reused; `len` only grows.
-//! - **B3** `next` is stored once, as the owner's last access; who has loaded it (`Acquire`) owns
-//!   the batch.
+//! - **B3** `next` is stored once, as the owner's last access; the collector owns the batch once it
+//!   has loaded it (`Acquire`).
 //! - **B4** `base`, `sequence`, `reported` and `capacity` do not change while the batch is in a
 //!   chain.
-//! - **B5** A slot that reads the same time before and after reading what it holds was not torn.
+//! - **B5** If a slot's time reads the same before and after its contents were read, the contents
+//!   are not torn.
 //! - **B6** Nothing that is read from a front or from the bytes decides which memory is touched.
 //!
-//! The bytes have a *front* with what somebody must know who finds nothing but that memory: in a
-//! mapped file, after the process is gone (FORMAT.md, section 11). Its commit word is taken back
-//! before anything else changes, so what is found there is right at any moment. That file may be
-//! shortened by somebody else: then front and bytes read as zeros, and the batch is *lost*. All
-//! that the process must be able to rely on, pointers and lengths, is in memory of its own: in
-//! `Batch`.
+//! In front of the bytes lies a *front*, with all that a reader of this memory alone needs: of a
+//! mapped file, after the process has ended (FORMAT.md, section 11). The commit word is reset
+//! before anything else changes, so the front is valid at any moment. Another program may shorten
+//! the file: then front and bytes read as zeros, and the batch is *lost*. What the process must be
+//! able to rely on, pointers and lengths, is in its own memory: in `Batch`.
 //!
-//! Elsewhere: who appends (`thread`), who walks the chain (`drain`), where memory comes from
-//! (`memory`, `arena`).
+//! Elsewhere: the front (`front`), what is open (`slot`), appending (`thread`), walking the chain
+//! (`drain`), where memory comes from (`memory`, `arena`).
 //!
 //! May contain `unsafe`: the bytes are raw memory, because two threads hold different parts of
 //! them.
@@ -31,160 +31,15 @@
 use crate::base::primitive::global::compiler_fence;
 use crate::base::primitive::{AtomicPtr, AtomicU64, Ordering, Touches};
 use crate::buffer::arena::Arena;
+use crate::buffer::front::{Commit, Front, LIVE, Owner};
 use crate::buffer::losses::Losses;
+use crate::buffer::slot::{Slot, Unstable};
 use std::ptr;
 use trace_format::definition::OpenSince;
 use trace_format::id::Open;
 use trace_format::time::Ticks;
 
-/// What one thread can have open and still be listed by others.
-pub(crate) const SLOTS: usize = if cfg!(exectrace_loom) { 2 } else { 32 };
-
-/// Marks a slot whose thing is just ending: neither open nor closed for whoever looks.
-const ENDING: u64 = 1 << 63;
-
-/// A commit word: how far the batch is written, and when its last event was.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Commit {
-    /// Ticks from the batch's base to its last event.
-    pub(crate) ticks: u32,
-    /// Events written.
-    pub(crate) events: u16,
-    /// Bytes written.
-    pub(crate) len: u16,
-}
-
-impl Commit {
-    #[inline(always)]
-    pub(crate) const fn to_word(self) -> u64 {
-        (self.ticks as u64) << 32 | (self.events as u64) << 16 | self.len as u64
-    }
-
-    pub(crate) const fn from_word(word: u64) -> Self {
-        Self { ticks: (word >> 32) as u32, events: (word >> 16) as u16, len: word as u16 }
-    }
-}
-
-/// Something open on a thread, for others to read at any moment: when it began and what it is.
-#[derive(Debug)]
-#[repr(C)]
-pub(crate) struct Slot {
-    /// Ticks of its begin; 0 while nothing is here.
-    begin: AtomicU64,
-    /// `Open::to_word`.
-    what: AtomicU64,
-}
-
-impl Slot {
-    fn new() -> Self {
-        Self { begin: AtomicU64::new(0), what: AtomicU64::new(0) }
-    }
-
-    /// By the owner: something begins.
-    #[inline(always)]
-    pub(crate) fn open(&self, what: u64, begin: u64) {
-        // `Release` orders the 0 of the last `close` before it: whoever reads this `what` will not
-        // read the begin before that again (B5).
-        self.what.store(what, Ordering::Release);
-        // `Release` pairs with the `Acquire` in `read`: this begin goes with that `what`.
-        self.begin.store(begin, Ordering::Release);
-    }
-
-    /// By the owner: its end is about to be written.
-    #[inline(always)]
-    pub(crate) fn ending(&self, begin: u64) {
-        self.begin.store(begin | ENDING, Ordering::Relaxed);
-    }
-
-    /// By the owner: it has ended. `Release`, so that who sees it closed sees the end committed.
-    #[inline(always)]
-    pub(crate) fn close(&self) {
-        self.begin.store(0, Ordering::Release);
-    }
-
-    /// By the owner.
-    #[inline(always)]
-    pub(crate) fn begin(&self) -> u64 {
-        self.begin.load(Ordering::Relaxed)
-    }
-
-    /// By the owner.
-    pub(crate) fn what(&self) -> u64 {
-        self.what.load(Ordering::Relaxed)
-    }
-
-    /// By anybody. `Err` if it changed meanwhile.
-    fn read(&self) -> Result<Option<(u64, u64)>, Unstable> {
-        let begin = self.begin.load(Ordering::Acquire);
-        if begin == 0 {
-            return Ok(None);
-        }
-        // `Acquire`: if this is a newer `what`, the load below sees the 0 stored before it (B5).
-        let what = self.what.load(Ordering::Acquire);
-        let same = self.begin.load(Ordering::Acquire) == begin;
-        if same && begin & ENDING == 0 { Ok(Some((begin, what))) } else { Err(Unstable) }
-    }
-}
-
-/// The owner was changing what was being read.
-#[derive(Debug)]
-pub(crate) struct Unstable;
-
-/// In the high half of [`Front::owner`]: these bytes are a batch.
-const LIVE: u64 = 0xf142_5458;
-
-/// Whose a batch is.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Owner {
-    pub(crate) thread: u32,
-    /// The system's id of it.
-    pub(crate) os_id: u64,
-}
-
-/// What lies in front of a batch's bytes.
-#[derive(Debug)]
-#[repr(C)]
-pub(crate) struct Front {
-    /// [`LIVE`] and the thread's id; 0 if it is nobody's.
-    owner: AtomicU64,
-    commit: AtomicU64,
-    base: AtomicU64,
-    /// The sequence, and the capacity above it.
-    numbers: AtomicU64,
-    os_id: AtomicU64,
-    /// From here to the bytes.
-    bytes_at: AtomicU64,
-    slots: [Slot; SLOTS],
-}
-
-impl Front {
-    fn new() -> Self {
-        Self {
-            owner: AtomicU64::new(0),
-            commit: AtomicU64::new(0),
-            base: AtomicU64::new(0),
-            numbers: AtomicU64::new(0),
-            os_id: AtomicU64::new(0),
-            bytes_at: AtomicU64::new(0),
-            slots: std::array::from_fn(|_| Slot::new()),
-        }
-    }
-
-    /// The slots, for the owner to write and anybody to read.
-    #[inline(always)]
-    pub(crate) fn slot(&self, at: usize) -> &Slot {
-        &self.slots[at]
-    }
-
-    /// By the owner: everything up to `commit.len` is written.
-    #[inline(always)]
-    pub(crate) fn commit(&self, commit: Commit) {
-        // `Release` pairs with the `Acquire` in `committed`: B2.
-        self.commit.store(commit.to_word(), Ordering::Release);
-    }
-}
-
-/// Where a batch lies: its front, and its bytes. The owner has a copy at hand.
+/// Where a batch lies: its front, and its bytes. The owner keeps a copy.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Storage {
     front: *const Front,
@@ -211,11 +66,11 @@ impl Storage {
     pub(crate) unsafe fn put(self, at: usize, byte: u8) {
         // SAFETY: `add` stays inside the allocation of `capacity` bytes, by the caller's promise.
         let place = unsafe { self.bytes.add(at) };
-        // SAFETY: nobody else touches it: B1, and readers stop at the commit (B2).
+        // SAFETY: no other thread touches it: B1, and readers stop at the commit (B2).
         unsafe { place.write(byte) };
     }
 
-    /// By the owner: reads back one byte it has written and not committed.
+    /// By the owner: reads back one byte that it has written and not committed.
     ///
     /// # Safety
     /// As [`Storage::put`], and the byte has been written.
@@ -236,8 +91,8 @@ impl Storage {
         // SAFETY: `add` stays inside the allocation, by the caller's promise.
         let place = unsafe { self.bytes.add(at) };
         // SAFETY: `from` is readable as a slice, `place` is writable for as many bytes and
-        // untouched by others (B1, B2); they do not overlap, for uncommitted bytes are lent to
-        // nobody.
+        // untouched by others (B1, B2); they do not overlap, as uncommitted bytes are never lent
+        // out.
         unsafe { ptr::copy_nonoverlapping(from.as_ptr(), place, from.len()) };
     }
 }
@@ -249,12 +104,12 @@ pub(crate) struct Batch {
     next: AtomicPtr<Batch>,
     /// Events committed, once it is sealed.
     sealed_events: AtomicU64,
-    /// As the front is to have it.
+    /// What the front's `owner` should be.
     owner: u64,
     pub(crate) base: u64,
     pub(crate) sequence: u32,
     capacity: u32,
-    /// What the thread has lost, as its events say up to the preamble of this batch.
+    /// What the thread has lost, as its events up to the preamble of this batch report.
     pub(crate) reported: Losses,
     /// The arena it lies in; null for none.
     pub(crate) arena: *const Arena,
@@ -269,7 +124,7 @@ unsafe impl Send for Batch {}
 unsafe impl Sync for Batch {}
 
 impl Batch {
-    /// One in a model, in boxes.
+    /// A batch in a model, in boxes.
     #[cfg(exectrace_loom)]
     pub(crate) fn new(capacity: usize) -> Option<Box<Self>> {
         let bytes = Box::into_raw(vec![0_u8; capacity].into_boxed_slice()).cast();
@@ -277,11 +132,11 @@ impl Batch {
         Some(Box::new(Self::with_parts(front, bytes, capacity)))
     }
 
-    /// One whose front is to lie at `front`, and its events behind that.
+    /// A batch whose front is at `front`, with its events behind that.
     ///
     /// # Safety
-    /// There is zeroed memory for a front, aligned for it, and `capacity` bytes behind it, which
-    /// nobody else touches, for as long as the batch lives.
+    /// There is zeroed memory for a front, aligned for it, and `capacity` bytes behind it, which no
+    /// other code touches while the batch lives.
     pub(crate) unsafe fn at(front: *mut Front, capacity: usize) -> Self {
         // SAFETY: `write` wants a place for a front: the caller's promise.
         unsafe { front.write(Front::new()) };
@@ -312,7 +167,7 @@ impl Batch {
         unsafe { self.storage.front() }
     }
 
-    /// Ends an owned batch's life: from here on it is nobody's.
+    /// Ends an owned batch's life: its front belongs to no thread from here on.
     pub(crate) fn forsake(&self) {
         self.front().owner.store(0, Ordering::Release);
     }
@@ -322,7 +177,7 @@ impl Batch {
         let front = self.front();
         front.commit.store(0, Ordering::Release);
         front.slots.iter().for_each(Slot::close);
-        // The process may end at any moment, and somebody read what is there by then.
+        // The process may end at any moment, and what is there by then may be read.
         compiler_fence(Ordering::SeqCst);
         front.base.store(base, Ordering::Relaxed);
         let numbers = u64::from(self.capacity) << 32 | u64::from(sequence);
@@ -338,7 +193,7 @@ impl Batch {
         self.reported = reported;
     }
 
-    /// Whether somebody has shortened the file that it lies in, or has written there.
+    /// Whether another program has shortened the file that it lies in, or written there.
     pub(crate) fn is_lost(&self) -> bool {
         self.front().owner.load(Ordering::Relaxed) != self.owner
     }
@@ -352,12 +207,12 @@ impl Batch {
         self.front().slot(at)
     }
 
-    /// Where it lies.
+    /// Where it lies, for its owner.
     pub(crate) fn storage(&self) -> Storage {
         self.storage
     }
 
-    /// By the owner, before it writes these bytes: so models and tests see it.
+    /// By the owner, before it writes these bytes: models and tests check it.
     #[inline(always)]
     pub(crate) fn will_write(&self, from: usize, to: usize) {
         debug_assert!(to <= self.capacity(), "there is room");
@@ -367,8 +222,8 @@ impl Batch {
     /// By the owner: the bytes from `from` to `to`, which are written and not committed.
     ///
     /// # Safety
-    /// As [`Storage::put`] for all of them; they have been written, and are not written again while
-    /// borrowed.
+    /// As [`Storage::put`] for all of these bytes; they have been written, and are not written
+    /// again while borrowed.
     pub(crate) unsafe fn pending(&self, from: usize, to: usize) -> &[u8] {
         debug_assert!(from <= to && to <= self.capacity());
         // SAFETY: `add` stays inside the allocation, by the caller's promise.
@@ -394,13 +249,13 @@ impl Batch {
         self.front().commit(commit);
     }
 
-    /// By anybody: how far the batch is written.
+    /// By any thread: how far the batch is written.
     #[inline(always)]
     pub(crate) fn committed(&self) -> Commit {
         Commit::from_word(self.front().commit.load(Ordering::Acquire))
     }
 
-    /// By anybody: the bytes from `from` up to what [`Batch::committed`] has returned.
+    /// By any thread: the bytes from `from` up to what [`Batch::committed`] has returned.
     pub(crate) fn bytes(&self, from: usize, commit: Commit) -> &[u8] {
         let to = usize::from(commit.len);
         assert!(from <= to, "a commit never shrinks (B2)");
@@ -409,12 +264,12 @@ impl Batch {
         // SAFETY: `add` stays inside the allocation: `from <= to <= capacity`, asserted.
         let start = unsafe { self.storage.bytes.add(from) };
         // SAFETY: `from_raw_parts` wants initialised bytes, unwritten while borrowed. Both are B2:
-        // `commit` came out of this batch's word, loaded with `Acquire`; and a batch is reused only
-        // by whoever owns it, never while its chain is borrowed.
+        // `commit` came out of this batch's word, loaded with `Acquire`; and only its owner reuses
+        // a batch, never while its chain is borrowed.
         unsafe { std::slice::from_raw_parts(start, to - from) }
     }
 
-    /// By the owner, as its last access: `next` follows, and it has so many events.
+    /// By the owner, as its last access: stores the successor, and the number of its events.
     pub(crate) fn seal(&self, next: *mut Self, events: u16) {
         self.sealed_events.store(events.into(), Ordering::Relaxed);
         // `Release` pairs with the `Acquire` in `next`: all of the owner's writes come before (B3).
@@ -426,7 +281,8 @@ impl Batch {
         self.next.load(Ordering::Acquire)
     }
 
-    /// By anybody: all that is open on the owner's thread, and perhaps more, for it may be busy.
+    /// By any thread: all that is open on the owner's thread, and perhaps what has just ended
+    /// there.
     #[cfg(os_hooks)]
     pub(crate) fn maybe_open(&self) -> impl Iterator<Item = Open> {
         let is_open = |slot: &&Slot| slot.begin.load(Ordering::Acquire) != 0;
@@ -434,16 +290,16 @@ impl Batch {
         self.front().slots.iter().filter(is_open).filter_map(what)
     }
 
-    /// By the collector, once it has a successor: the events that were committed. So they are known
-    /// of one that is lost, too.
+    /// By the collector, once the batch has a successor: the number of events that were committed.
+    /// It is known even if the batch is lost.
     pub(crate) fn sealed_events(&self) -> u64 {
         self.sealed_events.load(Ordering::Relaxed)
     }
 
-    /// By anybody: what is open on the owner's thread, exactly as of `commit`.
+    /// By any thread: what is open on the owner's thread, exactly as of `commit`.
     ///
     /// # Errors
-    /// [`Unstable`] if the owner was busy: something ended, or an event was committed meanwhile.
+    /// [`Unstable`] if something ended, or an event was committed, meanwhile.
     pub(crate) fn read_open(&self, commit: Commit) -> Result<Vec<OpenSince>, Unstable> {
         let mut open = Vec::new();
         for slot in &self.front().slots {
@@ -451,9 +307,9 @@ impl Batch {
             let Some(what) = Open::from_word(what) else { return Err(Unstable) };
             open.push(OpenSince { open: what, begin: Ticks(begin) });
         }
-        // Every slot was whole; were they so at one moment? A time that is still there was there
-        // all along, for times do not come back. The outermost is looked at last: what encloses
-        // a slot outlives it.
+        // Each slot was whole; this checks that they were so at the same moment. A time that is
+        // still there was there all along, as no time comes twice. The outermost slot is read last:
+        // what encloses a slot outlives it.
         for (slot, seen) in self.front().slots.iter().zip(&open).rev() {
             if slot.begin.load(Ordering::Acquire) != seen.begin.0 {
                 return Err(Unstable);
@@ -467,8 +323,8 @@ impl Batch {
 impl Drop for Batch {
     fn drop(&mut self) {
         let bytes = ptr::slice_from_raw_parts_mut(self.storage.bytes, self.capacity());
-        // SAFETY: `from_raw` wants the pointer `into_raw` gave in `new`, once: it is rebuilt with
-        // the same length, and this is the only drop.
+        // SAFETY: `from_raw` wants the pointer that `into_raw` gave in `new`, once: it is rebuilt
+        // with the same length, and this is the only drop.
         drop(unsafe { Box::from_raw(bytes) });
         // SAFETY: as above.
         drop(unsafe { Box::from_raw(self.storage.front.cast_mut()) });

@@ -3,10 +3,10 @@
 //! Items are linked through a word of their own, so adding one allocates nothing and is allowed in
 //! signal handlers. Invariants:
 //!
-//! - **Q1** An item that was pushed is handed out once: whoever exchanges the head owns all items
-//!   behind it.
-//! - **Q2** A closed inbox accepts nothing: every push has either come before the close, and is in
-//!   the list that the close returns, or is refused.
+//! - **Q1** An item that was pushed is handed out once: the thread that exchanges the head owns all
+//!   items behind it.
+//! - **Q2** A closed inbox accepts nothing: each push either comes before the close, and its item
+//!   is in the list that the close returns, or is refused.
 //!
 //! May contain `unsafe`: items are linked by raw pointers.
 
@@ -15,7 +15,7 @@ use std::ptr;
 
 /// An item that can be in one inbox at a time.
 pub(crate) trait Linked: Sized {
-    /// The word that links it to the item before it. Nobody but its inbox uses it.
+    /// The word that links it to the item before it. Only its inbox uses it.
     fn link(&self) -> &AtomicPtr<Self>;
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct Items<T> {
     next: *mut T,
 }
 
-/// In place of a head: nothing is accepted any more. No item lies there, for items have a word.
+/// The head of a closed inbox. No item has this address, as items are aligned for their link.
 fn closed<T>() -> *mut T {
     ptr::without_provenance_mut(1)
 }
@@ -49,7 +49,7 @@ impl<T: Linked> Inbox<T> {
         Self { head: AtomicPtr::new(ptr::null_mut()) }
     }
 
-    /// Adds an item. False if the inbox is closed; the item is still the caller's then.
+    /// Adds an item. Returns false if the inbox is closed; then the item is still the caller's.
     ///
     /// # Safety
     /// The item is the caller's, is in no inbox, and lives until it has been taken out.
@@ -61,7 +61,7 @@ impl<T: Linked> Inbox<T> {
             }
             // SAFETY: a shared reference wants a live item: the caller's promise.
             unsafe { &*item }.link().store(head, Ordering::Relaxed);
-            // `Release` pairs with the `Acquire` of whoever takes: the item and its link are
+            // `Release` pairs with the `Acquire` in `take` and `close`: the item and its link are
             // written (Q1).
             let order = (Ordering::Release, Ordering::Relaxed);
             match self.head.compare_exchange(head, item, order.0, order.1) {
@@ -80,14 +80,14 @@ impl<T: Linked> Inbox<T> {
         Items::of(self.head.swap(ptr::null_mut(), Ordering::Acquire))
     }
 
-    /// Takes all items; from now on none are accepted (Q2).
+    /// Takes all items; from now on pushes are refused (Q2).
     pub(crate) fn close(&self) -> Items<T> {
         Items::of(self.head.swap(closed(), Ordering::Acquire))
     }
 }
 
 impl<T: Linked> Items<T> {
-    /// A list that was taken, oldest item first.
+    /// Turns a list that was taken around: oldest item first.
     fn of(newest: *mut T) -> Self {
         let mut items = Self { next: ptr::null_mut() };
         let mut item = if newest == closed() { ptr::null_mut() } else { newest };

@@ -1,12 +1,13 @@
 //! Counts of what was lost.
 //!
-//! A thread counts what it loses, and says so in a `Dropped` event when it next has a batch. Each
-//! output counts what was lost *in it*: from the losses that events before its first one report, to
-//! those that events up to its last one report; the output that is there to the end has the rest.
-//! So an output's `Dropped` events never add up to more than its total, and the totals of parts add
-//! up to the whole.
+//! A thread counts what it loses, and reports it in a `Dropped` event when it next has a batch.
+//! Each output counts what was lost *in it*: the losses that its own events report, and, for the
+//! output that is there at the end, the losses that no event has reported by then. So an output's
+//! `Dropped` events never add up to more than its total, and the totals of parts add up to the
+//! whole.
 //!
-//! Elsewhere: threads that lose (`refill`, `local`), totals of an output (`outlet::told`).
+//! Elsewhere: where threads lose events (`refill`, `local`), totals of an output
+//! (`output::ledger`).
 
 use trace_format::id::ThreadId;
 
@@ -23,7 +24,7 @@ impl Losses {
         Self { events, ends: 0 }
     }
 
-    /// What was lost since these were counted.
+    /// What was lost since `before` was counted.
     pub(crate) const fn since(self, before: Self) -> Self {
         Self {
             events: self.events.saturating_sub(before.events),
@@ -52,12 +53,12 @@ impl std::iter::Sum for Losses {
     }
 }
 
-/// What a thread has lost, as its events say.
+/// What a thread has lost, as its events report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reported {
-    /// By events in front of a batch.
+    /// By the events before a batch.
     pub(crate) before: Losses,
-    /// And by the batch's own.
+    /// By those and the batch's own events.
     pub(crate) now: Losses,
 }
 
@@ -65,7 +66,7 @@ pub(crate) struct Reported {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ThreadLosses {
     pub(crate) id: ThreadId,
-    /// By want of memory: counted, or only as far as its events report it.
+    /// For lack of memory: all of it, or only what its events report.
     pub(crate) full: Losses,
     /// Events of signal handlers that interrupted the recorder. No event reports them.
     pub(crate) interrupted: u64,
@@ -82,7 +83,7 @@ impl ThreadLosses {
 pub(crate) struct Tally {
     /// By each thread that has not ended.
     pub(crate) threads: Vec<ThreadLosses>,
-    /// By those that have.
+    /// By threads that have ended.
     pub(crate) ended: Losses,
     /// Events of threads that could not be attached.
     pub(crate) unattached: u64,

@@ -1,10 +1,11 @@
-//! Where batches come from and go to: one bound for the process, and a few spares per thread.
+//! Allocation of batches: one bound for the process, and a few spares per thread.
 //!
-//! A batch the collector is done with goes back to its thread as a *spare*, warm in the caches and
-//! in the page tables. Invariants:
+//! A batch that the collector is done with goes back to its thread as a *spare*, still in the
+//! caches and the page tables. Invariants:
 //!
-//! - **M1** A spare's slot holds the only pointer to it; who exchanges it out owns it.
-//! - **M2** The sum of the capacities of all batches alive never exceeds the bound.
+//! - **M1** A spare's slot holds the only pointer to it; the thread that exchanges the pointer out
+//!   owns it.
+//! - **M2** The sum of the capacities of all live batches never exceeds the bound.
 //!
 //! May contain `unsafe`: spares are owned through raw pointers.
 
@@ -14,18 +15,18 @@ use crate::buffer::arena::{self, Arena};
 use crate::buffer::batch::Batch;
 use std::ptr;
 
-/// Bytes of the smallest batch and of the largest; with what surrounds them, 4 and 64 KiB.
+/// Bytes of the smallest batch and of the largest; with their overhead 4 and 64 KiB.
 pub(crate) const BATCH_BYTES_MIN: usize = if cfg!(exectrace_loom) { 400 } else { 3 * 1024 };
-/// See [`BATCH_BYTES_MIN`]. The commit word's 16 bits reach just so far.
+/// See [`BATCH_BYTES_MIN`]. The commit word's 16 bits allow no more.
 pub(crate) const BATCH_BYTES_MAX: usize = if cfg!(exectrace_loom) { 400 } else { 63 * 1024 };
-/// The bound is at least so many of the largest batches, or batches are smaller: one busy thread is
-/// not to take it all.
+/// Minimum number of batches that fit the bound; the largest batch is made smaller for that, so
+/// that one thread can't take all memory.
 const BATCHES_MIN: usize = 32;
-/// What a batch takes beside its events, rounded up.
+/// Bytes that a batch takes in addition to its events, rounded up.
 const BATCH_OVERHEAD: usize = 1024;
 
-/// Spares a thread can have: at full speed the collector wakes every few batches, so this many are
-/// on their way.
+/// Maximum number of spares of a thread: at full speed the collector wakes every few batches, so
+/// this many are on their way.
 const SPARES: usize = if cfg!(exectrace_loom) { 1 } else { 32 };
 
 /// The process's bound, in bytes.
@@ -37,8 +38,8 @@ pub(crate) struct Budget {
     batch_bytes_max: GlobalUsize,
 }
 
-/// All batches of the process are counted here, also those of a stopped trace whose threads have
-/// not noticed yet.
+/// Counts all batches of the process, also those of a stopped trace whose threads have not released
+/// them yet.
 pub(crate) static BUDGET: Budget = Budget {
     used: GlobalUsize::new(0),
     used_max: GlobalUsize::new(0),
@@ -47,7 +48,7 @@ pub(crate) static BUDGET: Budget = Budget {
 };
 
 impl Budget {
-    /// A new trace begins with this bound.
+    /// Sets the bound of a trace that begins.
     pub(crate) fn begin(&self, bound: usize) {
         self.bound.store(bound, Ordering::Relaxed);
         let batch = (bound / BATCHES_MIN).clamp(BATCH_BYTES_MIN, BATCH_BYTES_MAX);
@@ -55,7 +56,7 @@ impl Budget {
         self.used_max.store(self.used.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    /// In a forked child: the parent's batches are copies that nobody will ever free.
+    /// In a forked child: the parent's batches are copies that are never freed.
     pub(crate) fn forget(&self) {
         self.used.store(0, Ordering::Relaxed);
     }
@@ -65,7 +66,7 @@ impl Budget {
         self.used_max.load(Ordering::Relaxed)
     }
 
-    /// Bytes of the largest batch, save for one that a large event needs.
+    /// Bytes of the largest batch, apart from a batch for one large event.
     pub(crate) fn batch_bytes_max(&self) -> usize {
         self.batch_bytes_max.load(Ordering::Relaxed)
     }
@@ -98,10 +99,10 @@ pub(crate) fn allocate(capacity: usize) -> Option<*mut Batch> {
     batch
 }
 
-/// Ends a batch's life.
+/// Frees a batch.
 ///
 /// # Safety
-/// `batch` came from [`allocate`], the caller owns it, and nobody else has a pointer to it.
+/// `batch` came from [`allocate`], the caller owns it, and there is no other pointer to it.
 pub(crate) unsafe fn free(batch: *mut Batch) {
     // SAFETY: a shared reference wants a live batch: the caller's promise.
     let capacity = unsafe { &*batch }.capacity();
@@ -112,14 +113,14 @@ pub(crate) unsafe fn free(batch: *mut Batch) {
         // arena.
         unsafe { place::unmake(batch) };
     } else {
-        // SAFETY: `unmake` wants an owned batch of a living arena: the caller's promise, and an
-        // arena lives as long as its batches.
+        // SAFETY: `unmake` wants an owned batch of a live arena: the caller's promise, and an arena
+        // lives as long as its batches.
         unsafe { Arena::unmake(arena, batch) };
     }
     BUDGET.release(capacity + BATCH_OVERHEAD);
 }
 
-/// Batches in a model: loom looks for leaks of boxes.
+/// Batches in a model, in boxes, whose leaks loom finds.
 #[cfg(exectrace_loom)]
 mod place {
     use crate::buffer::batch::Batch;
@@ -140,7 +141,8 @@ mod place {
 #[cfg(not(exectrace_loom))]
 mod place {
     use super::pages;
-    use crate::buffer::batch::{Batch, Front};
+    use crate::buffer::batch::Batch;
+    use crate::buffer::front::Front;
 
     fn bytes_of(capacity: usize) -> usize {
         size_of::<Batch>() + size_of::<Front>() + capacity
@@ -150,10 +152,10 @@ mod place {
         let place: *mut Batch = pages::map(bytes_of(capacity))?.cast();
         // SAFETY: `add` stays inside the pages, which have room for the batch, its front and bytes.
         let front = unsafe { place.add(1) }.cast::<Front>();
-        // SAFETY: `at` wants zeroed memory of nobody else's: it is the rest of the pages, and both
-        // types are aligned to words.
+        // SAFETY: `at` wants zeroed memory that no other code uses: it is the rest of the pages,
+        // and both types are aligned to words.
         let batch = unsafe { Batch::at(front, capacity) };
-        // SAFETY: the pages are writable, aligned, and nobody else's.
+        // SAFETY: the pages are writable, aligned, and ours alone.
         unsafe { place.write(batch) };
         Some(place)
     }
@@ -163,24 +165,24 @@ mod place {
     pub(super) unsafe fn unmake(batch: *mut Batch) {
         // SAFETY: a shared reference wants a live batch: the caller's promise.
         let capacity = unsafe { &*batch }.capacity();
-        // SAFETY: `unmap` wants pages from `map` with this many bytes, owned and unused: what is in
-        // a batch needs no drop.
+        // SAFETY: `unmap` wants pages from `map` with this many bytes, owned and unused: the
+        // contents of a batch need no drop.
         unsafe { pages::unmap(batch.cast(), bytes_of(capacity)) };
     }
 }
 
-/// Zeroed memory in whole pages, not from the program's allocator: what is recorded may come from
-/// within that, while it holds a lock, or from a signal handler that has interrupted it.
+/// Zeroed memory in whole pages, not from the program's allocator: the event may come from inside
+/// the allocator, while it holds a lock, or from a signal handler that has interrupted it.
 #[cfg(all(unix, not(miri)))]
 pub(crate) mod pages {
     use crate::sys::errno;
     use std::ptr;
 
-    /// What is left to everybody else. Small allocations, the program's and the collector's, end
-    /// the program where they are refused.
+    /// Bytes left to the program and the collector: a small allocation of theirs that fails ends
+    /// the program.
     const LEFT_BYTES: usize = 1 << 20;
 
-    /// Pages for so many bytes; `None` if the system has none, or little more than that.
+    /// Pages for `bytes`; `None` if the system has no memory, or too little would be left.
     pub(crate) fn map(bytes: usize) -> Option<*mut u8> {
         errno::keeping(|| {
             let start = map_as(bytes, libc::PROT_READ | libc::PROT_WRITE)?;
@@ -193,9 +195,10 @@ pub(crate) mod pages {
         })
     }
 
-    /// Whether the system has as much as is left to everybody else.
+    /// Whether the system has [`LEFT_BYTES`].
     fn is_some_left() -> bool {
-        // Asked for without access, so that a program that locks its memory does not get it.
+        // Mapped without access, so that in a program that locks its memory the pages are not
+        // filled.
         let Some(left) = map_as(LEFT_BYTES, libc::PROT_NONE) else { return false };
         // SAFETY: `munmap` wants a mapping that nobody uses: it was made just now.
         unsafe { libc::munmap(left.cast(), LEFT_BYTES) };
@@ -210,7 +213,8 @@ pub(crate) mod pages {
     }
 
     /// # Safety
-    /// The pages came from [`map`] with this many bytes, are the caller's, and nobody uses them.
+    /// The pages came from [`map`] with this many bytes, are the caller's, and are not used any
+    /// more.
     pub(crate) unsafe fn unmap(start: *mut u8, bytes: usize) {
         errno::keeping(|| {
             // SAFETY: `munmap` wants a mapping that nobody uses: the caller's promise.
@@ -219,8 +223,8 @@ pub(crate) mod pages {
     }
 }
 
-/// Zeroed memory in whole pages. There are no signal handlers that interrupt an allocator here.
-/// Miri cannot map pages without access, and reports allocations that are never freed.
+/// Zeroed memory in whole pages, from the allocator: on these systems no signal handler interrupts
+/// it. Miri can't map pages without access, and reports allocations that are never freed.
 #[cfg(any(not(unix), miri))]
 pub(crate) mod pages {
     use std::alloc::{Layout, alloc_zeroed, dealloc};
@@ -231,7 +235,7 @@ pub(crate) mod pages {
         Layout::from_size_align(bytes.next_multiple_of(PAGE_BYTES), PAGE_BYTES).ok()
     }
 
-    /// Pages for so many bytes; `None` if the allocator has none.
+    /// Pages for `bytes`; `None` if the allocator has none.
     pub(crate) fn map(bytes: usize) -> Option<*mut u8> {
         let layout = layout(bytes).filter(|layout| layout.size() > 0)?;
         // SAFETY: `alloc_zeroed` wants a layout that is not empty.
@@ -250,7 +254,7 @@ pub(crate) mod pages {
     }
 }
 
-/// Batches on their way back to one thread.
+/// The spare batches of one thread.
 #[derive(Debug)]
 pub(crate) struct Spares {
     slots: [AtomicPtr<Batch>; SPARES],
@@ -264,7 +268,7 @@ impl Spares {
     /// One of them, now the caller's.
     pub(crate) fn take(&self) -> Option<*mut Batch> {
         self.slots.iter().find_map(|slot| {
-            // Most slots are empty; a plain load leaves their cache line alone.
+            // Most slots are empty, and a load does not take their cache line from others.
             if slot.load(Ordering::Relaxed).is_null() {
                 return None;
             }
@@ -274,8 +278,8 @@ impl Spares {
         })
     }
 
-    /// Puts back a batch the caller owns, or hands it back if there is no room, or if new batches
-    /// come from elsewhere by now.
+    /// Puts a batch of the caller's here. Returns it as `Err` if there is no room, or if new
+    /// batches come from another arena by now.
     pub(crate) fn give(&self, batch: *mut Batch) -> Result<(), *mut Batch> {
         // SAFETY: a shared reference wants a live batch: it is the caller's.
         if !arena::serves(unsafe { &*batch }.arena) {
@@ -291,7 +295,7 @@ impl Spares {
         Err(batch)
     }
 
-    /// Frees all but `keep` of them. Whether there were any.
+    /// Frees all but at most `keep` spares. Returns whether it freed any.
     pub(crate) fn trim(&self, keep: usize) -> bool {
         let mut freed = false;
         for slot in &self.slots[keep..] {
@@ -306,7 +310,7 @@ impl Spares {
         freed
     }
 
-    /// Frees those that are not from where new batches come from by now.
+    /// Frees the spares of another arena than the one that new batches come from.
     pub(crate) fn renew(&self) {
         for slot in &self.slots {
             let batch = slot.swap(ptr::null_mut(), Ordering::Acquire);

@@ -1,7 +1,7 @@
-//! Call sites: the places in the source that emit, and the table of them all.
+//! Call sites: the places in the source that events come from, and the list of all of them.
 //!
 //! Each is a static that `inventory` links into one list. Its `live` word is both switch and id:
-//! the hot path asks nothing else. Ids are given once and stay for the life of the process.
+//! the hot path reads nothing else. Ids are given once and stay for the life of the process.
 //!
 //! `sites` makes call sites while the program runs; `owner` finds the type of a traced method.
 
@@ -20,10 +20,11 @@ use trace_format::id::SiteId;
 use trace_format::time::Nanos;
 use trace_format::value::{TEXT_BYTES_MAX, Text};
 
-/// In [`Callsite::live`]: what begins here may have a stack. No program has so many call sites.
+/// A bit of [`Callsite::live`]: what begins here may have a stack. No program has so many call
+/// sites that an id would need it.
 pub(crate) const STACK: u32 = 1 << 31;
 
-/// An argument, as the call site knows it.
+/// An argument of a call site: its name, and how it becomes a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ArgumentName {
     name: &'static str,
@@ -50,14 +51,14 @@ impl ArgumentName {
     }
 }
 
-/// A place in the source that emits.
+/// A place in the source that events come from.
 #[derive(Debug)]
 pub struct Callsite {
-    /// The id while events are wanted from here, else 0; with [`STACK`] if with stacks.
+    /// The id while events from here are recorded, else 0; with [`STACK`] if they may have stacks.
     live: AtomicU32,
     /// The id, once given.
     id: AtomicU32,
-    /// `min_nanos` in ticks, once known.
+    /// `min_nanos` in ticks, once the clock's rate is known.
     min_ticks: AtomicU64,
     /// Switched off by the user.
     off: AtomicBool,
@@ -69,23 +70,23 @@ pub struct Callsite {
     column: u32,
     min_nanos: u64,
     arguments: &'static [ArgumentName],
-    /// Of a function that may be a method.
+    /// For a function that may be a method.
     inside: Option<Inside>,
-    /// `name` with a method's type, once somebody asked.
+    /// `name` with a method's type, from the first use on.
     qualified: OnceLock<&'static str>,
 }
 
-/// What is known of a function whose `impl` the attribute could not see.
+/// What is known about a function whose `impl` the attribute could not see.
 #[derive(Clone, Copy, Debug)]
 struct Inside {
-    /// What the compiler calls something inside of it.
+    /// Gives the compiler's name of an item inside the function.
     path: fn() -> &'static str,
     /// Whether it takes `self`.
     is_method: bool,
 }
 
 impl Callsite {
-    /// For the macros; `register!` makes it known.
+    /// For the macros; `register!` puts it into the list.
     #[must_use]
     #[expect(clippy::too_many_arguments, reason = "only macros call it")]
     pub const fn new(
@@ -116,7 +117,7 @@ impl Callsite {
         }
     }
 
-    /// For the macros: that it is in a function which may be a method of a type.
+    /// For the macros: adds that it is in a function which may be a method of a type.
     ///
     /// - `path`: gives the compiler's name of itself; it is a function `path` in the initial value
     ///   of the static `__SITE` in the function.
@@ -127,7 +128,7 @@ impl Callsite {
         self
     }
 
-    /// What it emits.
+    /// What kind of events it emits.
     #[must_use]
     pub fn kind(&self) -> CallsiteKind {
         self.kind
@@ -139,7 +140,7 @@ impl Callsite {
         let Some(Inside { path, is_method }) = self.inside else { return self.name };
         self.qualified.get_or_init(|| {
             let qualified = owner::qualified(self.name, self.module_path, path(), is_method);
-            // Once for each call site; those are statics.
+            // Leaked once for each call site, which is a static itself.
             qualified.map_or(self.name, |name| name.leak())
         })
     }
@@ -168,7 +169,7 @@ impl Callsite {
         self.column
     }
 
-    /// Regions shorter than this leave nothing behind; 0 for none.
+    /// Regions shorter than this are not recorded; 0 if all are.
     #[must_use]
     pub fn min_nanos(&self) -> u64 {
         self.min_nanos
@@ -180,7 +181,7 @@ impl Callsite {
         self.arguments
     }
 
-    /// Whether it will emit while a trace runs. All do, until they are switched off.
+    /// Whether its events are recorded while a trace runs. They are, until it is switched off.
     #[must_use]
     pub fn is_on(&self) -> bool {
         !self.off.load(Ordering::Relaxed)
@@ -202,19 +203,19 @@ impl Callsite {
         self.live.load(Ordering::Relaxed) != 0
     }
 
-    /// The id if events are wanted, else 0.
+    /// The id if its events are recorded now, else 0.
     #[inline(always)]
     pub(crate) fn live(&self) -> u32 {
         self.live_word() & !STACK
     }
 
-    /// The same, with [`STACK`] if what begins here may have a stack.
+    /// The same, with the bit [`STACK`] if what begins here may have a stack.
     #[inline(always)]
     pub(crate) fn live_word(&self) -> u32 {
         self.live.load(Ordering::Relaxed)
     }
 
-    /// The stack of what begins here now; 0 for none.
+    /// The stack of an event that begins here now; 0 for none.
     #[inline(always)]
     pub(crate) fn stack(&self) -> u32 {
         if self.live_word() & STACK == 0 { 0 } else { stack::for_region() }
@@ -228,7 +229,8 @@ impl Callsite {
         self.id.load(Ordering::Relaxed)
     }
 
-    /// Gives it an id and its threshold, if it has none yet. Events from here find its name made.
+    /// Gives it an id and its threshold, if it has none yet, and makes its name, so that events
+    /// need not.
     pub(crate) fn prepare(&self, id: u32) {
         let _ = self.name();
         if self.id.load(Ordering::Relaxed) == 0 {
@@ -237,7 +239,7 @@ impl Callsite {
         }
     }
 
-    /// What a trace says of it.
+    /// Its definition in a trace.
     pub(crate) fn definition(&self) -> Definition<'static> {
         Definition::Callsite {
             id: SiteId(self.id()),
@@ -252,7 +254,7 @@ impl Callsite {
         }
     }
 
-    /// Lets it emit, unless it is switched off; or silences it.
+    /// Makes it live, unless it is switched off; or not live.
     pub(crate) fn set_live(&self, live: bool) {
         let id = if live && self.is_on() { self.id() } else { 0 };
         let stack = if id != 0 && stack::regions_want() { STACK } else { 0 };
@@ -260,30 +262,30 @@ impl Callsite {
     }
 }
 
-/// No name in a source is longer, unless a macro made it.
+/// The text, cut at the format's limit. Only a macro makes longer names.
 pub(crate) fn cut(text: &str) -> &[u8] {
     Text::cut(text.as_bytes(), TEXT_BYTES_MAX).bytes
 }
 
-/// What `inventory` collects.
+/// A call site in `inventory`'s list.
 #[derive(Debug)]
 pub struct Registered(pub &'static Callsite);
 
 inventory::collect!(Registered);
 
-/// Every call site linked into the program, in no particular order, and those that were made
-/// while it ran.
+/// All call sites: those linked into the program, in no particular order, then those made while it
+/// ran.
 pub fn callsites() -> impl Iterator<Item = &'static Callsite> {
     linked().chain(sites::made())
 }
 
-/// Those that were linked into the program.
+/// The call sites that are linked into the program.
 pub(crate) fn linked() -> impl Iterator<Item = &'static Callsite> {
     inventory::iter::<Registered>.into_iter().map(|registered| registered.0)
 }
 
-/// Switches every call site on or off whose module path is `module` or lies below it, and returns
-/// how many those are.
+/// Switches all call sites in `module`, and in modules below it, on or off. Returns how many those
+/// are.
 pub fn set_module_on(module: &str, on: bool) -> usize {
     let below = |site: &&'static Callsite| {
         let rest = site.module_path().strip_prefix(module);

@@ -1,23 +1,23 @@
 //! The type or trait of a traced method, read from the name that the compiler gives to a function
 //! in it: `#[traced]` on a method cannot see the `impl` around it.
 //!
-//! Such a name is a path, `demo::server::Handler::run::__SITE::path`, of which nothing is promised.
-//! What is not understood leaves the function's own name, which is always right. Names come out as
-//! those that the attribute makes on an `impl`: `Handler::run`, `<Handler as Service>::run`,
-//! without paths and generics.
+//! Such a name is a path, `demo::server::Handler::run::__SITE::path`, whose form the compiler does
+//! not promise. For a path of another form the function keeps its own name, which is always right.
+//! The result is like the names that the attribute makes on an `impl`: `Handler::run`, `<Handler as
+//! Service>::run`, without paths and generics.
 //!
 //! Elsewhere: names of functions in a traced `impl` (`owner` of trace-macros).
 
-/// What the expansion's own items add to the path, the last one first.
+/// The segments that the expansion's own items add to the path, the last one first.
 const OWN: [&str; 2] = ["path", "__SITE"];
 
 /// A function's name with its type or trait before it; `None` if it has none.
 ///
 /// - `name`: the function's own.
 /// - `module`: the path of its module.
-/// - `path`: what the compiler calls the function that the expansion puts inside of it.
-/// - `is_method`: whether it takes `self`. Of others the case tells a type from a function around
-///   it.
+/// - `path`: the compiler's name of the function that the expansion puts inside of it.
+/// - `is_method`: whether it takes `self`. For other functions, upper or lower case distinguishes a
+///   type from an enclosing function.
 pub(crate) fn qualified(name: &str, module: &str, path: &str, is_method: bool) -> Option<String> {
     let mut segments = split(path, "::");
     for own in OWN {
@@ -31,7 +31,7 @@ pub(crate) fn qualified(name: &str, module: &str, path: &str, is_method: bool) -
     let owner = segments.pop()?;
     let owner = match owner.strip_prefix('<').and_then(|owner| owner.strip_suffix('>')) {
         Some(implemented) => of_impl(implemented)?,
-        // The last word of the module's own path, or a closure.
+        // The last segment of the module's own path, or a closure.
         None if segments.len() < split(module, "::").len() || owner.starts_with('{') => {
             return None;
         }
@@ -43,7 +43,8 @@ pub(crate) fn qualified(name: &str, module: &str, path: &str, is_method: bool) -
     Some(format!("{owner}::{name}"))
 }
 
-/// What stands between `<` and `>`: `Type as Trait`, `impl Trait for Type`, `impl Type`, or a type.
+/// The owner named by the text between `<` and `>`: `Type as Trait`, `impl Trait for Type`, `impl
+/// Type`, or a type.
 fn of_impl(text: &str) -> Option<String> {
     let of_trait = |ty: &str, name: &str| Some(format!("<{} as {}>", short(ty), short(name)));
     let (text, is_far) = match text.strip_prefix("impl ") {
@@ -145,7 +146,8 @@ mod tests {
             assert_eq!(check("a::b", "run", path), [None, None], "{path}");
         }
         assert_eq!(qualified("run", "a", "a::Handler::run", true), None, "nothing of ours");
-        // A function in a function is one, but in a type that is not written as types are.
+        // In a lower-case owner, a plain function is taken for one in a function, a method for one
+        // of a type.
         let found = check("a", "run", "a::timespec::run");
         assert_eq!(found, [None, Some("timespec::run".to_owned())]);
     }

@@ -1,10 +1,10 @@
-//! Call sites that are made while the program runs: of futures that are named where they are
-//! spawned, of spans and log messages of other crates. There is no macro to make a static of them.
+//! Call sites that are made while the program runs: for futures that are named where they are
+//! spawned, for spans and log messages of other crates. No macro makes statics for those.
 //!
-//! A site is found by the addresses of its texts, without a lock: a place in the source gives the
-//! same ones each time. Where it gives others (generic code is compiled more than once), the texts
-//! are compared, and the site is the same. What is made stays for the life of the process, so there
-//! is a limit; beyond it all are one site, named [`OTHER`].
+//! A site is found by the addresses of its texts, without a lock: a place in the source has the
+//! same texts each time. If the addresses differ (generic code is compiled more than once), the
+//! texts are compared, and the site is the same. A site stays for the life of the process, so their
+//! number is limited; beyond that, all share one site, named [`OTHER`].
 //!
 //! Elsewhere: what a site is (`callsite`), how the trace learns of new ones (`output`).
 
@@ -13,30 +13,30 @@ use crate::session::process;
 use crate::thread::local;
 use std::sync::OnceLock;
 
-/// So many are told apart.
+/// Maximum number of sites, the one named [`OTHER`] included.
 pub(crate) const SITES_MAX: usize = 4096;
 
-/// Addresses that lead to them.
+/// Slots of the hash table that leads to the sites.
 const SLOTS: usize = 4 * SITES_MAX;
 
-/// A search that takes longer has come upon a full table.
+/// Maximum length of a search; beyond it, the table counts as full.
 const PROBES_MAX: usize = 32;
 
 static SITES: [OnceLock<Callsite>; SITES_MAX] = [const { OnceLock::new() }; SITES_MAX];
 
 static WAYS: [OnceLock<Way>; SLOTS] = [const { OnceLock::new() }; SLOTS];
 
-/// What stands for those that come too late is called so, and has the last place.
+/// The name of the site that stands for all beyond the limit; it has the last place.
 const OTHER: &str = "(other call sites)";
 
-/// A place in the source, and what it is called.
+/// A place in the source, and its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// What it emits.
+    /// What kind of events it emits.
     pub kind: CallsiteKind,
     /// A name for people.
     pub name: &'static str,
-    /// The module, or whatever else groups such sites; may be empty.
+    /// The module, or something else that groups such sites; may be empty.
     pub module: &'static str,
     /// The source file; may be empty.
     pub file: &'static str,
@@ -46,10 +46,10 @@ pub struct Place {
     pub column: u32,
 }
 
-/// Addresses of a place's texts, and what else tells it from others.
+/// The addresses of a place's texts, and its numbers: they identify it.
 type Key = [u64; 4];
 
-/// Addresses that were met, and the site they lead to.
+/// A key that was seen, and its site.
 #[derive(Debug)]
 struct Way {
     key: Key,
@@ -57,7 +57,7 @@ struct Way {
 }
 
 impl Place {
-    /// One named `name` where the caller of a `#[track_caller]` function stands.
+    /// A place named `name`, at the caller of a `#[track_caller]` function.
     #[must_use]
     pub fn of_caller(
         kind: CallsiteKind,
@@ -75,7 +75,7 @@ impl Place {
         let hash = key.iter().fold(0_u64, |hash, part| {
             (hash.rotate_left(5) ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15)
         });
-        // The low bits of a product know only the low bits of its factors.
+        // The low bits of a product depend only on the low bits of its factors.
         let hash = (hash >> 20) as usize;
         for probe in 0..PROBES_MAX {
             match WAYS[hash.wrapping_add(probe) % SLOTS].get() {
@@ -88,7 +88,7 @@ impl Place {
     }
 
     fn key(&self) -> Key {
-        // In 64 bits also where a word has 32: two places must not have the same key.
+        // 64 bits also on 32-bit systems: two places must not have the same key.
         let [line, column] = [self.line, self.column].map(u64::from);
         let place = line << 12 ^ column ^ (self.kind as u64) << 52;
         let [name, file] = [self.name, self.file].map(|text| text.as_ptr() as u64);
@@ -96,12 +96,12 @@ impl Place {
         [name, file, place, self.name.len() as u64]
     }
 
-    /// The addresses are new; the site may be, too.
+    /// The site of a key that is new: a site with the same texts, or a new one.
     #[cold]
     #[inline(never)]
     fn learn(&self, key: Key, hash: usize, arguments: &[ArgumentName]) -> &'static Callsite {
         // What this allocates is the recorder's, not the program's.
-        let _quiet = local::quiet();
+        let _suppressed = local::suppress();
         let known = made().find(|site| self.is_of(site));
         let site = known.unwrap_or_else(|| self.make(arguments));
         for probe in 0..PROBES_MAX {
@@ -128,7 +128,7 @@ impl Place {
             arguments => Vec::leak(arguments.to_vec()),
         };
         let mut site = Callsite::new(kind, name, module, file, line, column, 0, arguments);
-        // Whoever sees it in the list sees its id.
+        // Before it is in the list, so that all who see it see its id.
         site.prepare(id);
         let (last, places) = SITES.split_last().expect("there are places");
         for place in places.iter().filter(|place| place.get().is_none()) {
@@ -139,13 +139,13 @@ impl Place {
         }
         let other = Callsite::new(kind, OTHER, "", "", 0, 0, 0, &[]);
         other.prepare(id);
-        // If it is there already, it stays.
+        // If that site is there already, it stays.
         let _ = last.set(other);
         enliven(last)
     }
 }
 
-/// The site that was just put there, live if a trace runs.
+/// Makes a site that was just put into the list live, if a trace runs.
 fn enliven(place: &'static OnceLock<Callsite>) -> &'static Callsite {
     let site = place.get().expect("it was just put there");
     site.set_live(process::is_enabled());
@@ -156,7 +156,7 @@ fn enliven(place: &'static OnceLock<Callsite>) -> &'static Callsite {
     site
 }
 
-/// All that were made so far, in the order in which they were.
+/// All sites that were made so far, in that order.
 pub(crate) fn made() -> impl Iterator<Item = &'static Callsite> {
     made_from(0)
 }
@@ -197,7 +197,7 @@ mod tests {
                 let threads: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
                 threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
             });
-            // Two may be made in a race; what counts is that it ends with one.
+            // Two may be made in a race; in the end all get the same one.
             let last = ask();
             assert!(found.contains(&last));
             let ids: Vec<_> = made().map(Callsite::id).collect();

@@ -1,5 +1,5 @@
-//! The collector's walk along one thread's chain of batches. It needs nothing of the thread: what
-//! is committed is read where it lies, also if the thread never runs again. Invariants:
+//! The collector's walk along one thread's chain of batches. The thread need not take part:
+//! committed bytes are read in place, even if the thread never runs again. Invariants:
 //!
 //! - **D1** `batch` is in the chain, and all batches before it have been given back or freed.
 //! - **D2** `taken` is how much of `batch` has been handed out; every committed byte is handed out
@@ -8,9 +8,11 @@
 //! May contain `unsafe`: it follows the chain's raw pointers.
 
 use crate::base::primitive::Ordering;
-use crate::buffer::batch::{Batch, Commit, Unstable};
+use crate::buffer::batch::Batch;
+use crate::buffer::front::Commit;
 use crate::buffer::losses::Reported;
 use crate::buffer::memory;
+use crate::buffer::slot::Unstable;
 use crate::collect::thread_time::TimeRead;
 use crate::sys::clock;
 use crate::thread::thread_ref::ThreadRef;
@@ -27,18 +29,18 @@ pub(crate) struct Drain {
     pub(crate) thread: ThreadRef,
     batch: *mut Batch,
     taken: Commit,
-    /// When the thread exited, if that was before the last walk: there is no more.
+    /// When the thread exited, if that was before the last walk, so that no more events come.
     pub(crate) exited: Option<Ticks>,
-    /// Where it was said of the thread that nothing is open.
+    /// The thread's place when a state said that nothing is open.
     rests_at: Option<(u32, u32)>,
-    /// What the kernel had counted for it when asked last.
+    /// What the kernel had counted for it at the last look.
     pub(crate) kernel: TimeRead,
-    /// What the thread has lost, as what has been handed out says.
+    /// What the thread has lost, as the events say that were handed out.
     pub(crate) reported: Reported,
 }
 
 // SAFETY: `Send` wants that the pointer may be followed on another thread: it points into a chain
-// that `thread` keeps alive, and a `Drain` is the only one to walk it.
+// that `thread` keeps alive, and only this `Drain` walks the chain.
 unsafe impl Send for Drain {}
 
 impl Drain {
@@ -60,8 +62,8 @@ impl Drain {
         unsafe { &*self.batch }
     }
 
-    /// Hands all that is committed and new to `take`, oldest first: a header's facts, the bytes,
-    /// and which losses are known there. Whether it has given back a batch.
+    /// Hands all that is committed and new to `take`, oldest first: the header's content, the
+    /// bytes, and the losses that are known there. Returns whether it has given back a batch.
     pub(crate) fn drain(
         &mut self,
         generation: u32,
@@ -86,25 +88,25 @@ impl Drain {
             gave = true;
             let done = std::mem::replace(&mut self.batch, next);
             self.taken = Commit::default();
-            // The event that says so was committed before the batch could be reached.
+            // The event that reports the loss was committed before the batch could be reached.
             self.reported = Reported { before: self.reported.now, now: self.batch().reported };
             self.thread.first.store(next, Ordering::Release);
             if let Err(done) = self.thread.spares.give(done) {
-                // SAFETY: `free` wants an owned batch from `allocate`: sealed, and we have passed
-                // it (B3, D1).
+                // SAFETY: `free` wants an owned batch from `allocate`: it is sealed, and we have
+                // passed it (B3, D1).
                 unsafe { memory::free(done) };
             }
         }
     }
 
-    /// Whether it says that there is more; it does not if somebody has written to the file that it
-    /// lies in (B6).
+    /// Whether this commit says that there is more. A commit that is impossible does not count:
+    /// another program has written to the file that it lies in (B6).
     fn is_news_of(&self, commit: Commit) -> bool {
         let is_possible = usize::from(commit.len) <= self.batch().capacity();
         commit.len > self.taken.len && commit.events >= self.taken.events && is_possible
     }
 
-    /// The memory of the batch is lost, and how many events were in it is known when it is sealed.
+    /// The memory of the batch is lost. The number of its events is known once it is sealed.
     #[cold]
     fn note_lost(&self, is_sealed: bool) {
         if is_sealed {
@@ -112,7 +114,7 @@ impl Drain {
             let lost = lost.saturating_sub(self.taken.events.into());
             self.thread.interrupted.fetch_add(lost, Ordering::Relaxed);
         } else {
-            // What comes next is to be in another one.
+            // The next event is to go into another batch.
             self.thread.retire();
         }
     }
@@ -120,7 +122,7 @@ impl Drain {
     fn info(&self, generation: u32, commit: Commit) -> BatchInfo {
         let batch = self.batch();
         let at = |ticks: u32| Ticks(batch.base + u64::from(ticks));
-        // A clock that has run out says only that it was before now.
+        // Ticks at their maximum only say that the event was before now.
         let exhausted = commit.ticks == u32::MAX;
         let last_ticks = if exhausted { Ticks(clock::ticks()) } else { at(commit.ticks) };
         BatchInfo {
@@ -152,8 +154,8 @@ impl Drain {
         (self.batch().sequence, u32::from(self.taken.len))
     }
 
-    /// Whether there is anything new to say of what is open: not of a thread that has nothing open,
-    /// has lost no end, and has written nothing since that was said.
+    /// Whether a state with this `open` says anything new. It does not if the thread has nothing
+    /// open, has lost no end, and has written nothing since a state said that.
     pub(crate) fn is_news(&mut self, open: &[OpenSince]) -> bool {
         let ends_lost = self.thread.dropped_ends.load(Ordering::Relaxed);
         let rests_at = (open.is_empty() && ends_lost == 0).then(|| self.place());
@@ -161,13 +163,13 @@ impl Drain {
         rests_at.is_none() || rests_at != before
     }
 
-    /// What is open is news to somebody.
-    pub(crate) fn tell_again(&mut self) {
+    /// An output is new, and has no states yet.
+    pub(crate) fn define_again(&mut self) {
         self.rests_at = None;
-        self.kernel.tell_again();
+        self.kernel.define_again();
     }
 
-    /// Whether the open batch holds anything.
+    /// Whether anything was handed out of the open batch.
     pub(crate) fn has_begun(&self) -> bool {
         self.taken.len > 0
     }

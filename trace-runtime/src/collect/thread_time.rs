@@ -1,11 +1,11 @@
-//! What the kernel counts for threads: time on CPUs, and time in which they could run and were on
-//! none. Events say when a thread was switched; these sums say what the events leave out: the
-//! switching itself, and readiness after a timer or a device, which no thread announces.
+//! What the kernel counts for threads: time on CPUs, and time in which they could run but had no
+//! CPU. Events say when a thread was switched; these sums say what the events leave out: the
+//! switching itself, and readiness after a timer or a device, which no thread's event shows.
 //!
-//! A thread reads its own clock twice, when it is attached and when it ends; the rest is the
-//! collector's work, once a generation. A thread that ends never opens a file for it: that would
-//! take longer than everything else it does then, and a program that has locked itself in could be
-//! ended for it. So of a thread that ended the readiness since its last generation is not known.
+//! A thread reads its own clock twice, when it is attached and when it ends; the collector does the
+//! rest, once per generation. A thread that ends never opens a file for this: that would take
+//! longer than everything else that it does then, and a sandbox may end a program that opens files.
+//! So the readiness of a thread that has ended is not known after its last generation.
 
 use crate::base::primitive::Ordering;
 use crate::collect::drain::Drain;
@@ -18,56 +18,61 @@ use trace_format::definition::Definition;
 use trace_format::id::ThreadId;
 use trace_format::time::{Nanos, Ticks};
 
-/// Maximum number of threads whose readiness is read in one generation; the others have their turn
-/// in the next ones. Each takes some 5 us: with a generation a second, 0.13 % of a CPU.
+/// Maximum number of threads whose readiness is read in one generation; the others follow in the
+/// next ones. Each takes about 5 us, so a generation per second takes 0.13 % of a CPU.
 const READS_MAX: usize = 256;
 
-/// What was read last of a thread. While it does not run that is not said again.
+/// What was read last for a thread. While the thread does not run, it is not written again.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TimeRead {
     cpu: Option<u64>,
     ready: Option<u64>,
     at: Ticks,
-    /// The trace says it, as of `at` or before.
-    is_told: bool,
-    /// It was the same later than the trace says.
+    /// The trace says it, for the time `at` or an earlier one.
+    is_defined: bool,
+    /// It was still the same after the time that the trace says.
     is_older: bool,
 }
 
 impl TimeRead {
-    /// It is news to somebody.
-    pub(crate) fn tell_again(&mut self) {
-        self.is_told = false;
+    /// An output is new, and does not have it.
+    pub(crate) fn define_again(&mut self) {
+        self.is_defined = false;
     }
 }
 
-/// What had been counted for a thread when it was attached; `None` if the system does not say.
+/// The definition of what had been counted for a thread when it was attached; `None` if the system
+/// does not say.
 pub(crate) fn at_begin(thread: &Thread) -> Option<Definition<'static>> {
-    // What it waited for its first CPU is counted, too, but was before its life.
+    // The kernel also counts the wait for the first CPU, which was before the thread's begin.
     let was_made_here = thread.identity.spawn.parent != ThreadId(0);
     let ready = was_made_here.then_some(0);
     Some(definition(thread.id, Ticks(thread.begin), thread.cpu_begin?, ready))
 }
 
-/// What a thread has used that has ended, as it said itself.
+/// The definition of what a thread that has ended had used, as it read itself.
 pub(crate) fn at_end(drain: &Drain) -> Option<Definition<'static>> {
     let cpu = drain.thread.cpu_end.load(Ordering::Relaxed);
     (cpu > 0).then_some(definition(drain.thread.id, drain.exited?, cpu, None))
 }
 
-/// By the collector, once a generation: what has been counted for each thread that lives.
-pub(crate) fn of_all(drains: &mut [Drain], generation: u32, tell: &mut dyn FnMut(&Definition<'_>)) {
+/// By the collector, once per generation: defines what has been counted for each live thread.
+pub(crate) fn define_all(
+    drains: &mut [Drain],
+    generation: u32,
+    define: &mut dyn FnMut(&Definition<'_>),
+) {
     let turn = (generation as usize).wrapping_mul(READS_MAX) % drains.len().max(1);
     let (late, early) = drains.split_at_mut(turn);
     let mut reads = READS_MAX;
     for drain in early.iter_mut().chain(late) {
         if drain.exited.is_none() {
-            of_one(drain, &mut reads, tell);
+            define_one(drain, &mut reads, define);
         }
     }
 }
 
-fn of_one(drain: &mut Drain, reads: &mut usize, tell: &mut dyn FnMut(&Definition<'_>)) {
+fn define_one(drain: &mut Drain, reads: &mut usize, define: &mut dyn FnMut(&Definition<'_>)) {
     let (id, os_id) = (drain.thread.id, drain.thread.identity.os_id);
     let Some(cpu) = sys::thread_cpu_of(os_id) else { return };
     let (before, at) = (drain.kernel, Ticks(clock::ticks()));
@@ -76,17 +81,17 @@ fn of_one(drain: &mut Drain, reads: &mut usize, tell: &mut dyn FnMut(&Definition
         return;
     }
     if before.cpu == Some(cpu) && before.ready.is_some() {
-        // It has not run, and the kernel counts readiness when it is over.
-        let is_older = before.is_told;
-        drain.kernel = TimeRead { at, is_told: true, is_older, ..before };
-        if !before.is_told {
-            tell(&definition(id, at, cpu, before.ready));
+        // It has not run, and the kernel counts readiness only when that is over.
+        let is_older = before.is_defined;
+        drain.kernel = TimeRead { at, is_defined: true, is_older, ..before };
+        if !before.is_defined {
+            define(&definition(id, at, cpu, before.ready));
         }
         return;
     }
     if let Some(cpu) = before.cpu.filter(|_| before.is_older) {
-        // So that who has only the end of the trace knows what it was when the thread went on.
-        tell(&definition(id, before.at, cpu, before.ready));
+        // So that the end of a trace says by itself what it was when the thread went on.
+        define(&definition(id, before.at, cpu, before.ready));
     }
     let ready = if *reads > 0 {
         *reads -= 1;
@@ -94,15 +99,15 @@ fn of_one(drain: &mut Drain, reads: &mut usize, tell: &mut dyn FnMut(&Definition
     } else {
         None
     };
-    drain.kernel = TimeRead { cpu: Some(cpu), ready, at, is_told: true, is_older: false };
-    tell(&definition(id, at, cpu, ready));
+    drain.kernel = TimeRead { cpu: Some(cpu), ready, at, is_defined: true, is_older: false };
+    define(&definition(id, at, cpu, ready));
 }
 
 fn definition(id: ThreadId, ticks: Ticks, cpu: u64, ready: Option<u64>) -> Definition<'static> {
     Definition::ThreadTime { id, ticks, cpu: Nanos(cpu), ready: ready.map(Nanos) }
 }
 
-/// How long a thread of this process has been able to run and had no CPU, since it was made.
+/// How long a thread of this process could run but had no CPU, since it was made, in nanoseconds.
 fn ready(os_id: u64) -> Option<u64> {
     if cfg!(any(not(target_os = "linux"), exectrace_loom)) {
         return None;
@@ -116,7 +121,7 @@ fn ready(os_id: u64) -> Option<u64> {
     second_number(&text[..bytes])
 }
 
-/// `RUNNING READY SLICES`: the second.
+/// The second number of `RUNNING READY SLICES`.
 fn second_number(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text).ok()?.split_ascii_whitespace().nth(1)?.parse().ok()
 }

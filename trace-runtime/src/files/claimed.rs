@@ -1,8 +1,9 @@
-//! A file that this process writes, and no other one: it is locked for as long as it is written.
+//! A file that only this process writes traces to: it is locked for as long as it is written.
 //!
-//! Others may do to it what they like all the same: shorten it, as `copytruncate` of logrotate
-//! does, remove it, or put another in its place. Then what had been written is [`Gone`]: the write
-//! fails, and the file can be begun [`again`](Claimed::again). One that is only renamed goes on.
+//! The lock does not keep other programs from shortening the file, as `copytruncate` of logrotate
+//! does, removing it, or putting another file in its place. Then what had been written is [`Gone`]:
+//! the write fails, and the file can be begun [`again`](Claimed::again). A file that was only
+//! renamed is written on.
 //!
 //! Elsewhere: what may be opened (`destination`); which files a trace has (`start/file`,
 //! `rotation`).
@@ -26,25 +27,26 @@ use std::sync::Arc;
 pub(crate) struct Claimed {
     locked: Arc<Locked>,
     access: Access,
-    /// It was made by this process.
+    /// Whether this process made it.
     is_new: bool,
-    /// So many bytes were appended, and must be there.
+    /// Number of bytes that were appended; the file must be at least as long.
     written: u64,
 }
 
-/// The file. It is locked, and unlocked before it is closed: a child that is just being forked has
-/// it open, too, and would keep the lock. One that was made for a trace which did not begin goes
-/// again.
+/// The locked file. It is unlocked before it is closed: a child that is being forked at that moment
+/// also has it open, and would keep the lock. A file that was made for a trace which then did not
+/// begin is removed.
 #[derive(Debug)]
 struct Locked {
     file: OpenFile,
     path: PathBuf,
     process: u32,
-    /// Nothing but a beginning may be in it: it goes if there is no more.
+    /// Whether it may hold no more than a trace's beginning: such a file is removed when it is
+    /// closed.
     is_provisional: AtomicBool,
 }
 
-/// What had been written is not there any more.
+/// The error of a write whose file was shortened or removed by another program.
 #[derive(Debug)]
 pub(crate) struct Gone(&'static str);
 
@@ -72,7 +74,7 @@ impl Claimed {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 match destination::open(path, access) {
                     Ok(file) => (file, false),
-                    // It is gone by now: another process has just done with it.
+                    // Another process has removed it in between.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {
                         (destination::make(path, access).map_err(fail)?, true)
                     }
@@ -81,8 +83,9 @@ impl Claimed {
             }
             Err(error) => return Err(fail(error)),
         };
-        // Where files can't be locked there is nothing to ask. If the file is not at its name any
-        // more, another process has just gone on to its next part: the name is that one's.
+        // Where files can't be locked, no process claims them. If the path leads to another file by
+        // now, another process has just gone on to its next part, and the path belongs to that
+        // process.
         if file_lock::try_lock(&file).unwrap_or(true) && is_at(&file, path) {
             return Self::of(file, path, access, is_new).map_err(fail);
         }
@@ -97,11 +100,12 @@ impl Claimed {
         Ok(Self { locked, access, is_new, written: 0 })
     }
 
-    /// A new file in its place, if it was not made by this process: it is this user's, nobody else
-    /// has it open, and its mode is ours. At any moment a locked file has the name.
+    /// Puts a new file in its place, if this process did not make it: the new one belongs to this
+    /// user, no other process has it open, and it has mode 0600. The path leads to a locked file at
+    /// any moment.
     ///
     /// # Errors
-    /// The system's. Then all is as it was.
+    /// The system's. Then nothing has changed.
     #[cfg(unix)]
     pub(crate) fn renew(self) -> io::Result<Self> {
         if self.is_new {
@@ -109,7 +113,8 @@ impl Claimed {
         }
         let path = &self.locked.path;
         let aside = with_ending(path, ".new");
-        // Of a process that was killed here: who has the lock has that name, too.
+        // A process that was killed at this point has left it. It belongs to the holder of the
+        // lock, too.
         match fs::remove_file(&aside) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -123,7 +128,7 @@ impl Claimed {
         Self::of(file, path, self.access, true)
     }
 
-    /// As on unix, but the same file, empty: one that is open can't be replaced everywhere.
+    /// Empties the file. Not all systems can replace a file that is open.
     ///
     /// # Errors
     /// The system's.
@@ -133,13 +138,14 @@ impl Claimed {
         Ok(self)
     }
 
-    /// The same file, for somebody who may have to begin it anew.
+    /// A second handle of the same file, to begin it [`again`](Claimed::again) later.
     pub(crate) fn share(&self) -> Self {
         let Self { access, is_new, written, .. } = *self;
         Self { locked: Arc::clone(&self.locked), access, is_new, written }
     }
 
-    /// The file anew, when what was in it is [`Gone`]. Nobody writes to this one any more.
+    /// Begins the file again, when what was in it is [`Gone`]. The caller writes no more through
+    /// `self`.
     ///
     /// # Errors
     /// The system's; `AlreadyExists` if the file was removed, and another one has its name.
@@ -154,12 +160,12 @@ impl Claimed {
         Ok(Self { written: 0, ..self })
     }
 
-    /// More than a beginning is in it, or will be: it stays.
+    /// It holds more than a trace's beginning, or soon will: it stays when it is closed.
     pub(crate) fn note_begun(&self) {
         self.locked.is_provisional.store(false, Ordering::Relaxed);
     }
 
-    /// Sees to it that there is room for so many bytes.
+    /// Makes the file this long, with room reserved on the disk.
     pub(crate) fn reserve(&self, bytes: u64) -> io::Result<()> {
         #[cfg(all(unix, not(exectrace_loom)))]
         return crate::buffer::arena::reserve(self.file()?, bytes as usize);
@@ -167,7 +173,7 @@ impl Claimed {
         self.file()?.set_len(bytes)
     }
 
-    /// Writes in the middle of it.
+    /// Writes at this offset.
     pub(crate) fn write_all_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
         #[cfg(unix)]
         return std::os::unix::fs::FileExt::write_all_at(self.file()?, bytes, at);
@@ -179,17 +185,17 @@ impl Claimed {
         }
     }
 
-    /// How long it is.
+    /// Its length now.
     pub(crate) fn bytes(&self) -> io::Result<u64> {
         self.file()?.metadata().map(|it| it.len())
     }
 
-    /// Takes out what is in it.
+    /// Makes it empty.
     pub(crate) fn empty(&self) -> io::Result<()> {
         self.file()?.set_len(0)
     }
 
-    /// Whether this process has taken it; else it is a forked child's copy.
+    /// Whether this process claimed it; if not, this is a forked child's copy.
     pub(crate) fn is_ours(&self) -> bool {
         self.locked.is_ours()
     }
@@ -199,7 +205,7 @@ impl Claimed {
         self.locked.file.get()
     }
 
-    /// Whether no name leads to it any more.
+    /// Whether all its names were removed.
     fn is_removed(&self) -> bool {
         #[cfg(unix)]
         return {
@@ -210,8 +216,8 @@ impl Claimed {
         false
     }
 
-    /// The file, if all is there that was written. Its end is looked for by the cheapest call there
-    /// is, for it is asked with each write.
+    /// The file, if it still has all that was written. Seeking to its end is the cheapest way to
+    /// ask, which every write does.
     fn check(&self) -> io::Result<&File> {
         let mut file = self.file()?;
         if self.access != Access::Append || file.seek(SeekFrom::End(0))? >= self.written {
@@ -267,7 +273,7 @@ impl Write for Claimed {
     }
 }
 
-/// Whether an open file is the one of this name.
+/// Whether this path leads to the open file.
 #[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;

@@ -1,10 +1,10 @@
-//! Opening the files that traces are written to: regular ones, that nobody else may read.
+//! Opening the files that traces are written to: regular files that no other user may read.
 //!
-//! A trace has names, paths, arguments and addresses in it, and a program that is traced may run
-//! with more rights than whoever can write to the folder. So always:
+//! A trace contains names, paths, arguments and addresses, and a traced program may run with more
+//! rights than the users who can write to the folder. So always:
 //!
-//! - A file that is made belongs to its owner alone (mode 0600), and is a new one: what was there
-//!   before, perhaps with another owner or mode, is replaced and not written to.
+//! - A file that is made is private to its owner (mode 0600), and new: an existing file, perhaps
+//!   with another owner or mode, is replaced and not written to.
 //! - The last part of a name is never followed if it is a symbolic link.
 //! - Opening does not wait, as it would for a FIFO that nobody reads from.
 //!
@@ -15,29 +15,29 @@ use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-/// How a file is going to be written.
+/// How a file will be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// At its end, wherever that is by then: a file that somebody has shortened gets no hole.
+    /// At its end as of each write: a file that another program has shortened gets no hole.
     Append,
     /// At any place.
     Anywhere,
-    /// By way of memory, which wants to read it, too.
+    /// Through a mapping, which also has to read it.
     Mapped,
 }
 
 /// Makes a file.
 ///
 /// # Errors
-/// `AlreadyExists` if there is anything of this name, also a symbolic link that leads nowhere.
+/// `AlreadyExists` if the name is taken, even by a symbolic link that leads nowhere.
 pub(crate) fn make(path: &Path, access: Access) -> io::Result<File> {
     options(access, 0).create_new(true).open(path)
 }
 
-/// Opens a file that is there, to lock it or to go on in it.
+/// Opens an existing file, to lock it or to go on writing it.
 ///
 /// # Errors
-/// If it is not a regular one: what it is, and what to do.
+/// If it is no regular file: what it is, and what to do.
 pub(crate) fn open(path: &Path, access: Access) -> io::Result<File> {
     check(path)?;
     let file = options(access, system::NO_FOLLOW).open(path)?;
@@ -48,10 +48,10 @@ pub(crate) fn open(path: &Path, access: Access) -> io::Result<File> {
     }
 }
 
-/// Whether a regular file is at this name; `false` if nothing is.
+/// Whether there is a regular file of this name; `false` if the name is free.
 ///
 /// # Errors
-/// If something else is: what it is, and what to do.
+/// If the name is something else's: what that is, and what to do.
 pub(crate) fn check(path: &Path) -> io::Result<bool> {
     match fs::symlink_metadata(path) {
         Ok(found) => fault(found.file_type()).map_or(Ok(true), Err),
@@ -60,7 +60,7 @@ pub(crate) fn check(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// For writing, with these flags beside those that every output has.
+/// Options to open a file for writing, with these flags in addition to the usual ones.
 pub(crate) fn options(access: Access, flags: i32) -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).append(access == Access::Append).read(access == Access::Mapped);
@@ -68,7 +68,7 @@ pub(crate) fn options(access: Access, flags: i32) -> OpenOptions {
     options
 }
 
-/// Why something that is not a regular file can't be one.
+/// The error for what is no regular file; `None` for a regular file.
 fn fault(kind: FileType) -> Option<io::Error> {
     let error = |kind, what: &str| Some(io::Error::new(kind, what));
     match kind {
@@ -82,7 +82,7 @@ fn fault(kind: FileType) -> Option<io::Error> {
     }
 }
 
-/// Why a symbolic link is refused.
+/// The error for a symbolic link.
 pub(crate) fn linked() -> io::Error {
     let what = "it is a symbolic link, and those are not followed: give the name of the file";
     io::Error::new(ErrorKind::InvalidInput, what)
@@ -95,7 +95,7 @@ mod system {
 
     pub(super) const NO_FOLLOW: i32 = libc::O_NOFOLLOW;
 
-    /// Of the owner alone; no terminal becomes the process's own, and nothing is waited for.
+    /// Mode 0600; a terminal does not become the process's own, and opening does not wait.
     pub(super) fn restrict(options: &mut OpenOptions, flags: i32) {
         options.mode(0o600).custom_flags(flags | libc::O_NONBLOCK | libc::O_NOCTTY);
     }
@@ -123,7 +123,7 @@ mod system {
     }
 }
 
-/// The path with something behind its name.
+/// The path with `ending` appended to its name.
 pub(crate) fn with_ending(path: &Path, ending: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(ending);

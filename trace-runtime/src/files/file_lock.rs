@@ -1,8 +1,8 @@
 //! Locks on files that other processes see.
 //!
-//! What `File::try_lock` and `File::unlock` do since Rust 1.89, for programs that are built with
-//! 1.88 as well: on Unix the same `flock`, called here; elsewhere the standard library's, where it
-//! has them (`build.rs` asks the compiler for its version), and otherwise no lock.
+//! They are what `File::try_lock` and `File::unlock` are since Rust 1.89, but also work with 1.88:
+//! on Unix the same `flock`, called here; elsewhere the standard library's, if it has them
+//! (`build.rs` asks the compiler for its version), and otherwise no lock.
 //!
 //! May contain `unsafe`: it calls libc.
 
@@ -22,7 +22,8 @@ pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Unlocks it before it is closed: a child that is just being forked has it open as well.
+/// Unlocks a file. To be called before closing it: a child that is being forked at that moment also
+/// has the file open.
 #[cfg(unix)]
 pub(crate) fn unlock(file: &File) {
     // At worst it is unlocked by being closed.
@@ -56,13 +57,13 @@ pub(crate) fn unlock(file: &File) {
     let _ = file.unlock();
 }
 
-/// Not with this compiler.
+/// Not possible with this compiler.
 #[cfg(not(any(unix, std_file_lock)))]
 pub(crate) fn try_lock(_: &File) -> io::Result<bool> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Not with this compiler.
+/// Not possible with this compiler.
 #[cfg(not(any(unix, std_file_lock)))]
 pub(crate) fn unlock(_: &File) {}
 

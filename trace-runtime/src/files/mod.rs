@@ -1,6 +1,6 @@
-//! Files that the recorder writes: opening one that nobody else may read (`destination`), one that
-//! this process alone writes (`claimed`, `file_lock`), and one whose descriptor the program may
-//! close (`open_file`).
+//! Files that the recorder writes: opening them so that no other user may read them
+//! (`destination`), claiming them for this process (`claimed`, `file_lock`), and noticing when the
+//! program has closed their descriptor (`open_file`).
 //!
 //! Elsewhere: what is in them (`output`).
 

@@ -1,18 +1,18 @@
 //! A file that is open for as long as a trace runs.
 //!
-//! A program may close descriptors that it does not know, as daemons do when they begin, and get
-//! their numbers again, for files of its own. The recorder must not write to those, empty them,
-//! move their positions, lock or close them. So whoever uses a file asks for it here each time, and
-//! gets it only if its descriptor still leads to it. If the program closes it between the question
-//! and the use, that one call goes wrong: only hooks of all ways to close could prevent that.
+//! A program may close descriptors that it did not open, as daemons do when they begin, and get the
+//! same numbers again for files of its own. The recorder must not write to those files, empty them,
+//! move their positions, lock or close them. So users of a file ask for it here each time, and get
+//! it only if its descriptor still leads to it. If the program closes the descriptor between the
+//! check and the use, that one call goes wrong: only hooks of all ways to close could prevent that.
 
 use std::fs::File;
 use std::io;
 
-/// The file, and what tells it from others.
+/// The file, and what distinguishes it from others.
 #[derive(Debug)]
 pub(crate) struct OpenFile {
-    /// Always there until it is dropped.
+    /// `None` only while it is being dropped.
     file: Option<File>,
     identity: Identity,
 }
@@ -21,7 +21,7 @@ impl OpenFile {
     /// A file that was just opened.
     ///
     /// # Errors
-    /// The system's, if it does not say which file that is.
+    /// The system's, if it does not identify the file.
     pub(crate) fn new(file: File) -> io::Result<Self> {
         let identity = identity(&file)?;
         Ok(Self { file: Some(file), identity })
@@ -44,14 +44,14 @@ impl Drop for OpenFile {
         let is_open = self.get().is_ok();
         let file = self.file.take();
         if !is_open {
-            // Who has the number now keeps it. If nobody has, the standard library would end a
-            // program that was built with debug assertions.
+            // The number may belong to another file now, which stays open. If it belongs to none,
+            // closing it would abort a program that was built with debug assertions.
             std::mem::forget(file);
         }
     }
 }
 
-/// Device and number on it.
+/// The device, and the file's number on it.
 #[cfg(unix)]
 type Identity = (u64, u64);
 
@@ -61,7 +61,7 @@ fn identity(file: &File) -> io::Result<Identity> {
     file.metadata().map(|found| (found.dev(), found.ino()))
 }
 
-/// Elsewhere nobody closes handles that he does not know.
+/// On other systems programs do not close handles that they did not open.
 #[cfg(not(unix))]
 type Identity = ();
 

@@ -1,8 +1,8 @@
-//! The allocator that counts and samples, over any other.
+//! The allocator that counts and samples, around any other allocator.
 //!
-//! What is asked of it is asked of the other, word for word, and what that answers is answered;
-//! the counting comes on top. A block is forgotten before it is freed: its address may be somebody
-//! else's at once.
+//! It passes each call on to the other allocator unchanged, returns that one's result, and counts
+//! in addition. A block is forgotten before it is freed, as its address may be given out again at
+//! once.
 //!
 //! May contain `unsafe`: an allocator is.
 
@@ -19,23 +19,23 @@ use std::alloc::{GlobalAlloc, Layout, System};
 /// # fn main() { assert_eq!(vec![7; 7].len(), 7); }
 /// ```
 ///
-/// The trace then has live bytes and allocations over time, and allocations with their stacks:
-/// every byte that is allocated is the sampled one with the same chance, one in 512 KiB
-/// (`Options::heap_sample_bytes`). Sizes are those asked for. A block that is reallocated counts
-/// as freed and allocated anew, wherever it comes to lie.
+/// The trace then has live bytes and allocations over time, and sampled allocations with their
+/// stacks: each allocated byte has the same chance to be sampled, one in 512 KiB
+/// (`Options::heap_sample_bytes`). Sizes are the requested ones. A block that is reallocated counts
+/// as freed and allocated anew, even if it stays in place.
 ///
-/// Counted is the program's heap: what the recorder allocates for itself is left out, and so is
-/// what the trace's writer allocates on the recorder's thread. Two of these on top of each other
+/// Only the program's heap is counted, not what the recorder allocates for itself, nor what the
+/// trace's writer allocates on the recorder's thread. Two of these allocators around each other
 /// count twice.
 ///
-/// It holds no lock, and allocates nothing for itself while it counts.
+/// It takes no lock, and allocates nothing for itself while it counts.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Heap<A = System> {
     inner: A,
 }
 
 impl Heap {
-    /// Over the system's allocator.
+    /// Around the system's allocator.
     #[must_use]
     pub const fn system() -> Self {
         Self { inner: System }
@@ -43,15 +43,15 @@ impl Heap {
 }
 
 impl<A> Heap<A> {
-    /// Over another allocator.
+    /// Around another allocator.
     #[must_use]
     pub const fn over(inner: A) -> Self {
         Self { inner }
     }
 }
 
-// SAFETY: `GlobalAlloc` wants no unwinding, and blocks as their layouts say: they are the inner
-// allocator's, which is asked for just what we are asked for. What comes on top does not panic.
+// SAFETY: `GlobalAlloc` wants no unwinding, and blocks that fit their layouts: they come from the
+// inner allocator, which gets the same requests. The counting does not panic.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for Heap<A> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

@@ -1,42 +1,42 @@
-//! How much is allocated and freed, counted so that no two threads write to one cache line, and
-//! when the next allocation is to be sampled.
+//! Counters of allocations and frees, such that no two threads write to the same cache line, and
+//! the choice of allocations to sample.
 //!
 //! A thread owns a *slot* and adds to it with plain loads and stores. It takes one with its first
-//! allocation and gives it back when it ends; the counts stay in it, and its next owner goes on
-//! from there, so that the sum over all slots is the sum over all threads there ever were. Threads
-//! without a slot (there are no more, or the thread is in the last steps of its end) share one and
-//! add to it atomically.
+//! allocation and gives it back when it ends. The counts stay in the slot, and its next owner goes
+//! on from them, so that the sum over all slots covers all threads that ever lived. Threads without
+//! a slot (because all are taken, or because the thread is about to end) share one and add to it
+//! atomically.
 //!
 //! **Sampling** is a Poisson process on the bytes that a slot counts: the next point is where the
 //! slot's count of allocated bytes reaches `next_at`, and an allocation that reaches one or more
-//! points is one sample. 0 is reached at once: then the process begins anew.
+//! points is one sample. 0 is reached at once, and begins the process anew.
 //!
 //! **Looks**: while a trace runs, a slot stops at least every [`STEP`] bytes that it counts, sample
-//! or not, so that `peak` can sum up what lives. That costs the way of most allocations nothing:
-//! `next_at` is the sample's point or the next look, whichever comes first. The process has no
-//! memory, so it begins anew at a look. Invariants:
+//! or not, so that `peak` can add up the live bytes. That costs most allocations nothing: `next_at`
+//! is the sample's point or the next look, whichever comes first. A Poisson process has no memory,
+//! so it may begin anew at each look. Invariants:
 //!
-//! - **H3** A slot that is claimed is written by its owner only, but for `next_at`.
+//! - **H3** Only its owner writes a claimed slot, except for `next_at`.
 //! - **H4** After `start`, the next allocation of every slot begins its process anew, with the new
-//!   mean; after `stop` none is sampled.
-//! - **H5** What is freed was counted as allocated before: a sum that reads frees first is never
+//!   mean; after `stop` no allocation is sampled.
+//! - **H5** A freed block was counted as allocated before: a sum that reads frees first is never
 //!   negative.
-//! - **H6** What is freed before an allocation is seen by who sees the allocation: a sum that reads
-//!   allocations first never has more live than lived.
+//! - **H6** A thread that sees an allocation also sees the frees before it: a sum that reads
+//!   allocations first never has more live bytes than there were.
 //!
-//! Elsewhere: which slot is a thread's (`own`), what happens to samples (`sample`).
+//! Elsewhere: a thread's slot (`own`), what happens to samples (`sample`).
 
 use crate::base::primitive::{AtomicU64, AtomicUsize, Ordering};
 #[cfg(exectrace_loom)]
 use std::array;
 
-/// Slots of a word of `Counters::used`.
+/// Number of slots per word of `used`.
 const BITS: usize = if cfg!(exectrace_loom) { 2 } else { 64 };
 
-/// A slot counts at most so many bytes between two looks, and one block.
+/// A slot counts at most this many bytes, and one block, between two looks.
 pub(crate) const STEP: u64 = 64 << 10;
 
-/// In `Slot::next_at`, beside twice the count: it is a look, and no sample's point.
+/// A bit of `next_at`, beside twice the count: it is a look, and not a sample's point.
 const LOOK: u64 = 1;
 
 /// One thread's counts, since the program began.
@@ -47,12 +47,12 @@ pub(crate) struct Slot {
     allocations: AtomicU64,
     freed_bytes: AtomicU64,
     frees: AtomicU64,
-    /// Twice the count of `allocated_bytes` at which more is to be decided: a sample's point, or
-    /// with [`LOOK`] none.
+    /// Twice the count of `allocated_bytes` at which the slot stops: at a sample's point or, with
+    /// [`LOOK`], at a look.
     next_at: AtomicU64,
 }
 
-/// What has been counted by all threads.
+/// The sums of all threads' counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Totals {
     pub(crate) allocated_bytes: u64,
@@ -68,7 +68,7 @@ impl Totals {
     }
 }
 
-/// Counts before and after an allocation that is more than an addition.
+/// The counts before and after an allocation at which the slot stops.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Crossing {
     before: u64,
@@ -94,31 +94,30 @@ impl Slot {
         Self { allocated_bytes, allocations, freed_bytes, frees, next_at }
     }
 
-    /// By the slot's owner: it has allocated. What is to be decided, if anything is.
+    /// By the slot's owner: counts an allocation. Returns the crossing if the slot stops here.
     #[inline(always)]
     pub(crate) fn allocated(&self, bytes: u64) -> Option<Crossing> {
         let before = self.allocated_bytes.load(Ordering::Relaxed);
         let after = before + bytes;
-        // `Release`: see `Counters::totals_at_least`. A thread that sees this sees what was freed
-        // before.
+        // `Release`: see `totals_at_least`. A thread that sees this also sees the frees before it.
         self.allocated_bytes.store(after, Ordering::Release);
         let allocations = self.allocations.load(Ordering::Relaxed);
         self.allocations.store(allocations + 1, Ordering::Relaxed);
         (after >= self.next_at.load(Ordering::Relaxed) >> 1).then_some(Crossing { before, after })
     }
 
-    /// By the slot's owner: it frees.
+    /// By the slot's owner: counts a free.
     #[inline(always)]
     pub(crate) fn freed(&self, bytes: u64) {
-        // `Release`: see `Counters::totals`. What this thread frees has been allocated, by it or by
-        // another that handed it over, so that allocation is seen by who sees this.
+        // `Release`: see `totals`. What this thread frees was allocated by it, or by a thread that
+        // handed it over, so a thread that sees this also sees that allocation.
         let freed_bytes = self.freed_bytes.load(Ordering::Relaxed);
         self.freed_bytes.store(freed_bytes + bytes, Ordering::Release);
         let frees = self.frees.load(Ordering::Relaxed);
         self.frees.store(frees + 1, Ordering::Release);
     }
 
-    /// As [`Slot::allocated`], on the shared one.
+    /// As [`Slot::allocated`], for the shared slot.
     pub(crate) fn allocated_together(&self, bytes: u64) -> Option<Crossing> {
         let before = self.allocated_bytes.fetch_add(bytes, Ordering::Release);
         let after = before + bytes;
@@ -126,7 +125,7 @@ impl Slot {
         (after >= self.next_at.load(Ordering::Relaxed) >> 1).then_some(Crossing { before, after })
     }
 
-    /// As [`Slot::freed`], on the shared one.
+    /// As [`Slot::freed`], for the shared slot.
     pub(crate) fn freed_together(&self, bytes: u64) {
         self.freed_bytes.fetch_add(bytes, Ordering::Release);
         self.frees.fetch_add(1, Ordering::Release);
@@ -138,17 +137,17 @@ impl Slot {
 pub(crate) struct Counters<const WORDS: usize> {
     /// A bit for each slot that has an owner.
     used: [AtomicU64; WORDS],
-    /// No slot from here on was ever claimed.
+    /// Slots from this index on were never claimed.
     reach: AtomicUsize,
     /// Bytes between samples; 0 while none are taken.
     mean: AtomicU64,
     slots: [[Slot; BITS]; WORDS],
-    /// Of the threads without one.
+    /// The slot of the threads without one.
     pub(crate) shared: Slot,
 }
 
 impl<const WORDS: usize> Counters<WORDS> {
-    /// Nothing counted, nobody owns a slot, no samples wanted.
+    /// With nothing counted, all slots free, and sampling off.
     #[cfg(not(exectrace_loom))]
     pub(crate) const fn new() -> Self {
         Self {
@@ -160,7 +159,7 @@ impl<const WORDS: usize> Counters<WORDS> {
         }
     }
 
-    /// Nothing counted, nobody owns a slot, no samples wanted.
+    /// With nothing counted, all slots free, and sampling off.
     #[cfg(exectrace_loom)]
     pub(crate) fn new() -> Self {
         Self {
@@ -172,7 +171,7 @@ impl<const WORDS: usize> Counters<WORDS> {
         }
     }
 
-    /// A slot for the caller, and its index to release it with; `None` if all have owners.
+    /// Claims a slot. Returns it with its index, for `release`; `None` if all are taken.
     pub(crate) fn claim(&self) -> Option<(usize, &Slot)> {
         self.used.iter().enumerate().find_map(|(word, used)| {
             let mut bits = used.load(Ordering::Relaxed);
@@ -181,8 +180,8 @@ impl<const WORDS: usize> Counters<WORDS> {
                 if bit >= BITS {
                     return None;
                 }
-                // `Acquire` pairs with the `Release` in `release`: the owner before has written
-                // its last (H3).
+                // `Acquire` pairs with the `Release` in `release`: the last owner's writes are done
+                // (H3).
                 let order = (Ordering::Acquire, Ordering::Relaxed);
                 match used.compare_exchange_weak(bits, bits | 1 << bit, order.0, order.1) {
                     Ok(_) => return Some(self.begin(word, bit)),
@@ -194,19 +193,19 @@ impl<const WORDS: usize> Counters<WORDS> {
 
     fn begin(&self, word: usize, bit: usize) -> (usize, &Slot) {
         let (index, slot) = (word * BITS + bit, &self.slots[word][bit]);
-        // `AcqRel` on both sides orders these against `start`: either that sees this slot and its 0
-        // stays, or this thread sees the mean that was set (H4).
+        // `AcqRel` on both sides orders these against `start`: either `start` sees this slot, and
+        // its 0 stays, or this thread sees the new mean (H4).
         self.reach.fetch_max(index + 1, Ordering::AcqRel);
         slot.next_at.swap(0, Ordering::AcqRel);
         (index, slot)
     }
 
-    /// By the owner of the slot with this index: it will not use it any more.
+    /// Gives the slot with this index back. By its owner, who then no longer uses it.
     pub(crate) fn release(&self, index: usize) {
         self.used[index / BITS].fetch_and(!(1 << (index % BITS)), Ordering::Release);
     }
 
-    /// From now on samples are taken, one in `mean` bytes, which is not 0.
+    /// Begins to take samples, one in `mean` bytes, which is not 0.
     pub(crate) fn start(&self, mean: u64) {
         self.mean.store(mean, Ordering::Relaxed);
         let reach = self.reach.fetch_max(0, Ordering::AcqRel);
@@ -216,7 +215,7 @@ impl<const WORDS: usize> Counters<WORDS> {
         }
     }
 
-    /// From now on none are.
+    /// Ends sampling.
     pub(crate) fn stop(&self) {
         self.mean.store(0, Ordering::Relaxed);
     }
@@ -226,8 +225,10 @@ impl<const WORDS: usize> Counters<WORDS> {
         self.mean.load(Ordering::Relaxed)
     }
 
-    /// Whether the allocation that has made `crossing` is a sample; plans the next one.
-    /// `draw` gives an exponentially distributed number, at least 1, of the mean it is given.
+    /// Decides whether the allocation that made `crossing` is a sample, and plans the slot's next
+    /// stop.
+    ///
+    /// - `draw`: returns an exponentially distributed number, at least 1, with this mean.
     pub(crate) fn decide(
         &self,
         slot: &Slot,
@@ -238,11 +239,11 @@ impl<const WORDS: usize> Counters<WORDS> {
         loop {
             let due = slot.next_at.load(Ordering::Acquire);
             let mean = self.mean();
-            // The process has no memory: it begins anew with this allocation as with any.
+            // The process has no memory: it may begin anew with any allocation.
             let point = match (mean, due) {
                 (0, _) => u64::MAX,
                 (_, 0) => before.saturating_add(draw(mean)),
-                // Another thread with this slot, which is the shared one, has come before.
+                // The slot is the shared one, and another thread was here first.
                 _ if due >> 1 > after => return false,
                 _ if due & LOOK != 0 => (due >> 1).saturating_add(draw(mean)),
                 _ => due >> 1,
@@ -255,24 +256,24 @@ impl<const WORDS: usize> Counters<WORDS> {
             };
             let order = (Ordering::AcqRel, Ordering::Relaxed);
             if slot.next_at.compare_exchange(due, next, order.0, order.1).is_err() {
-                // Another thread with this slot, or `start`.
+                // Another thread with the shared slot, or `start`, was first.
                 continue;
             }
             if self.mean() == mean {
                 return is_sample;
             }
-            // Planned for a trace that is over: begin anew.
+            // It was planned for a trace that is over: begins anew.
             slot.next_at.swap(0, Ordering::AcqRel);
         }
     }
 
-    /// No more threads than this had a slot at one time.
+    /// The largest number of threads that had a slot at the same time.
     pub(crate) fn reach(&self) -> usize {
         self.reach.load(Ordering::Acquire)
     }
 
-    /// The sums, with no more live than there was at one moment while they were read. Exact if
-    /// nobody allocates or frees meanwhile.
+    /// The sums, with no more live bytes than there were at some moment while they were read (H6).
+    /// Exact if no thread allocates or frees meanwhile.
     pub(crate) fn totals_at_least(&self) -> Totals {
         // Allocations first: `Acquire` pairs with the `Release` in `Slot::allocated` (H6).
         let (allocated_bytes, allocations) =
@@ -282,7 +283,8 @@ impl<const WORDS: usize> Counters<WORDS> {
         Totals { allocated_bytes, allocations, freed_bytes, frees }
     }
 
-    /// The sums. Exact if nobody allocates or frees meanwhile; never more freed than allocated.
+    /// The sums, with never more freed than allocated (H5). Exact if no thread allocates or frees
+    /// meanwhile.
     pub(crate) fn totals(&self) -> Totals {
         // Frees first: `Acquire` pairs with the `Release` in `Slot::freed` (H5).
         let (freed_bytes, frees) =
@@ -292,14 +294,14 @@ impl<const WORDS: usize> Counters<WORDS> {
         Totals { allocated_bytes, allocations, freed_bytes, frees }
     }
 
-    /// Of all slots; what is read later is not older.
+    /// The sum over all slots. Values that are read later are not older.
     fn sum(&self, count: fn(&Slot) -> &AtomicU64) -> u64 {
         let slots = self.slots.iter().flatten().take(self.reach()).chain([&self.shared]);
         slots.map(|slot| count(slot).load(Ordering::Acquire)).sum()
     }
 }
 
-/// The slot's next stop, after so many bytes: the sample's point, or a look before it.
+/// The slot's next stop after the count `after`: the sample's point, or a look before it.
 fn plan(after: u64, point: u64) -> u64 {
     let look = after + STEP;
     if point > look { look << 1 | LOOK } else { point << 1 }

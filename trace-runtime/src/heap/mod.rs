@@ -1,15 +1,16 @@
 //! Feature `heap`: what the program has allocated, over time and by stack.
 //!
 //! - `allocator`: [`Heap`], the global allocator.
-//! - `count`: the counters of all threads, and which allocation is to be sampled.
-//! - `peak`: the most that lived at one time, between two snapshots.
+//! - `count`: the counters of all threads, and which allocation is sampled.
+//! - `peak`: the largest number of live bytes between two snapshots.
 //! - `own`: a thread's way to its counters.
-//! - `table`: which blocks are sampled, or the recorder's own.
+//! - `table`: the blocks that are sampled, or are the recorder's own.
 //! - `sample`: what happens to a block when it is allocated and freed.
-//! - `snapshots`: the source that tells the trace what has been counted.
+//! - `snapshots`: the source that writes the counts into the trace.
 //!
-//! Everything is in statics of fixed size, zero until it is used: it works before `main`, after the
-//! last thread-local is gone, and in forked children, where counting goes on and sampling stops.
+//! Everything is in statics of fixed size, which are zero at first: it works before `main`, after
+//! the last thread-local is gone, and in forked children, where counting goes on and sampling
+//! stops.
 
 #[cfg(not(exectrace_loom))]
 mod allocator;
@@ -29,16 +30,16 @@ pub use allocator::Heap;
 #[cfg(not(exectrace_loom))]
 pub(crate) use snapshots::Snapshots;
 
-/// 2,048 threads at a time have a slot of their own.
+/// 2,048 threads at a time can have a slot of their own.
 #[cfg(not(exectrace_loom))]
 static COUNTERS: count::Counters<32> = count::Counters::new();
 
-/// Room for the samples of a live heap of 16 GiB, and the recorder's blocks for some thousand
-/// threads, at half its capacity: windows are hardly ever full then.
+/// Half full with the samples of a live heap of 16 GiB, and the recorder's blocks for some thousand
+/// threads; then hardly any window is full.
 #[cfg(not(exectrace_loom))]
 static TABLE: table::Table<65_536, 65_536> = table::Table::new();
 
-/// In a forked child, until it has a trace of its own: no samples.
+/// In a forked child: ends sampling, until the child has a trace of its own.
 #[cfg(not(exectrace_loom))]
 pub(crate) fn forked() {
     COUNTERS.stop();

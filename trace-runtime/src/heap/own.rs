@@ -1,11 +1,11 @@
-//! A thread's way to its slot of the counters, and what the end of a thread means for it.
+//! A thread's way to its slot of the counters, which it gives back when it ends.
 //!
-//! Plain thread-locals without destructors, readable at any time. The destructor of a POSIX thread
-//! key gives the slot back; what comes later on that thread is counted in the shared slot, as on
-//! systems without such keys.
+//! The thread-locals have no destructors, so they can be read at any time. The destructor of a
+//! POSIX thread key gives the slot back; later allocations of that thread are counted in the shared
+//! slot, as on systems without such keys.
 //!
-//! Nothing here allocates by way of Rust's global allocator, or it would come in again; if the
-//! system does so for us, the thread counts as one without a slot meanwhile.
+//! Nothing here allocates through Rust's global allocator, which would call this again; if the
+//! system does so for us, the thread has no slot meanwhile.
 //!
 //! May contain `unsafe`: it calls the system's thread keys.
 
@@ -16,11 +16,12 @@ use std::cell::Cell;
 thread_local! {
     /// This thread's slot, if it has one.
     static SLOT: Cell<Option<&'static Slot>> = const { Cell::new(None) };
-    /// There is none to be had for this thread, now or ever.
+    /// This thread uses the shared slot: for good, or while it claims one.
     static SHARES: Cell<bool> = const { Cell::new(false) };
 }
 
-/// This thread has allocated so many bytes. The slot and what is to be decided, if anything is.
+/// Counts an allocation of the calling thread. Returns its slot and the crossing, if the slot
+/// stops.
 #[inline(always)]
 pub(super) fn allocated(bytes: u64) -> Option<(&'static Slot, Crossing)> {
     match SLOT.get() {
@@ -29,7 +30,7 @@ pub(super) fn allocated(bytes: u64) -> Option<(&'static Slot, Crossing)> {
     }
 }
 
-/// This thread frees so many bytes.
+/// Counts a free of the calling thread.
 #[inline(always)]
 pub(super) fn freed(bytes: u64) {
     match SLOT.get() {
@@ -71,7 +72,7 @@ fn claim() -> Option<&'static Slot> {
     Some(slot)
 }
 
-/// This thread ends. What it still allocates and frees goes to the shared slot.
+/// Gives the slot back: the thread ends. What it still allocates and frees goes to the shared slot.
 #[cfg(unix)]
 fn exiting(index: usize) {
     SHARES.set(true);
@@ -85,24 +86,26 @@ mod exit {
     use crate::base::primitive::global::AtomicUsize;
     use std::ptr;
 
-    /// One more than the key; 0 until there is one.
+    /// The key plus 1; 0 until there is one.
     static KEY: AtomicUsize = AtomicUsize::new(0);
 
     extern "C" fn exiting(index: *mut libc::c_void) {
         super::exiting(index.addr() - 1);
     }
 
-    /// [`super::exiting`] will be called with `index` when this thread ends. False if it won't.
+    /// Has [`super::exiting`] called with `index` when this thread ends. Returns false if that is
+    /// not possible.
     pub(super) fn at_exit(index: usize) -> bool {
         let Some(key) = key() else { return false };
-        // Never null, for nothing would be called then.
+        // Never null: the system calls nothing for null.
         let value = ptr::without_provenance::<libc::c_void>(index + 1);
         // SAFETY: `pthread_setspecific` wants a key that exists: this one is never deleted.
         let failed = unsafe { libc::pthread_setspecific(key, value) };
         failed == 0
     }
 
-    /// No `OnceLock`, which waits: a child that was forked meanwhile would wait for ever.
+    /// The key, made if there is none. Not a `OnceLock`, which waits: a child that was forked
+    /// meanwhile would wait for ever.
     fn key() -> Option<libc::pthread_key_t> {
         let known = KEY.load(Ordering::Acquire);
         if known != 0 {
@@ -119,7 +122,8 @@ mod exit {
         match KEY.compare_exchange(0, key as usize + 1, order.0, order.1) {
             Ok(_) => Some(key),
             Err(other) => {
-                // SAFETY: `pthread_key_delete` wants a key that exists, and nobody else knows it.
+                // SAFETY: `pthread_key_delete` wants a key that exists and is not used: no other
+                // code knows it.
                 unsafe { libc::pthread_key_delete(key) };
                 Some((other - 1) as libc::pthread_key_t)
             }

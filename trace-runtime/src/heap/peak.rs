@@ -1,18 +1,18 @@
-//! The most that lived at one time since the last snapshot, and when that was.
+//! The largest number of live bytes since the last snapshot, and when that was.
 //!
-//! A slot of the counters looks in here every [`STEP`] bytes that it allocates. When as many looks
-//! have come as there are slots in use, the thread that looks last sums up all slots: the price of
-//! a sum, which grows with the slots, is so spread over as many bytes. A block that is larger than
-//! that is a sum at once.
+//! Each slot of the counters comes here every [`STEP`] bytes that it allocates (a look). When there
+//! were as many looks as there are slots in use, the thread of the last look adds up all slots: the
+//! cost of a sum grows with the number of slots, and so does the number of bytes between two sums.
+//! A block that is larger than that leads to a sum at once.
 //!
-//! How far the peak may be off: since the last sum before it, the threads together allocated at
-//! most a step each until their looks were enough, and each at most one more that it has not looked
-//! for. So it is too low by at most twice [`STEP`] for each thread of those that had a slot at the
-//! same time. It is never too high, for a sum is never more than what lived while it was made.
+//! Precision: since the last sum before the peak, the threads allocated on average at most a step
+//! each until their looks were enough, and each at most one more step without a look. So the peak
+//! is too low by at most twice [`STEP`] for each thread that had a slot at the same time. It is
+//! never too high, as a sum never has more than the bytes that were live while it was made.
 //!
-//! The thread that sums up holds a lock meanwhile, so that peaks and snapshots come in the order of
-//! time. Only the recorder's thread waits for that lock. Another thread tries it some times, then
-//! leaves word that the next look sums up again; the peak of that very moment may be missed.
+//! The thread that adds up holds a lock meanwhile, so that peaks and snapshots come in the order of
+//! time. Only the collector's thread waits for that lock. Another thread tries it a few times, and
+//! then makes the next look lead to a sum; the peak of that moment may be missed.
 
 use super::COUNTERS;
 use super::count::{STEP, Totals};
@@ -23,18 +23,18 @@ use std::array;
 use std::hint;
 use std::thread;
 
-/// What was counted at one time.
+/// The sums at one time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment {
     pub(super) ticks: u64,
     pub(super) totals: Totals,
 }
 
-/// The peak; written by who has set `is_held`.
+/// The peak. The thread that has set `is_held` writes it.
 struct Mark {
     is_held: AtomicBool,
     live_bytes: AtomicU64,
-    /// When, and the four counts.
+    /// The time, and the four counts.
     words: [AtomicU64; 5],
 }
 
@@ -44,19 +44,19 @@ static MARK: Mark = Mark {
     words: [const { AtomicU64::new(0) }; 5],
 };
 
-/// Looks since the last sum.
+/// Number of looks since the last sum.
 static LOOKS: AtomicU64 = AtomicU64::new(0);
 
-/// So many looks are enough whatever the slots.
+/// A number of looks that is enough for any number of slots.
 const ENOUGH: u64 = 1 << 32;
 
-/// The lock is tried so often: longer than a sum takes, unless its holder does not run.
+/// How often the lock is tried: longer than a sum takes, unless its holder does not run.
 const TRIES: usize = 256;
 
 impl Mark {
-    /// Runs `act`, unless another thread is at it.
+    /// Calls `act` with the lock held; `None` if another thread holds it.
     fn hold<T>(&self, act: impl FnOnce() -> T) -> Option<T> {
-        // `Acquire` pairs with the `Release` below: what the last holder wrote is seen.
+        // `Acquire` pairs with the `Release` below: the last holder's writes are seen.
         if self.is_held.swap(true, Ordering::Acquire) {
             return None;
         }
@@ -81,12 +81,12 @@ impl Mark {
     }
 }
 
-/// The caller's slot has counted a step, or a block of so many bytes.
+/// A look: the caller's slot has counted a step, or a block of `bytes`.
 pub(super) fn look(bytes: u64) {
     if COUNTERS.mean() == 0 {
         return;
     }
-    // `AcqRel`: who sums up sees what those have counted whose looks it takes.
+    // `AcqRel`: the thread that adds up sees what the threads have counted whose looks it takes.
     let looks = 1 + bytes / STEP;
     if LOOKS.fetch_add(looks, Ordering::AcqRel) + looks < COUNTERS.reach() as u64 {
         return;
@@ -101,7 +101,7 @@ pub(super) fn look(bytes: u64) {
     }
 }
 
-/// By who holds the mark.
+/// Adds up, and keeps the sums if they are a new peak. The caller holds the lock.
 fn note() {
     LOOKS.swap(0, Ordering::AcqRel);
     let ticks = clock::ticks();
@@ -111,7 +111,7 @@ fn note() {
     }
 }
 
-/// The peak since the last call, if there was a sum, and what is counted now: not earlier.
+/// The peak since the last call, if there was a sum, and the sums as of now.
 pub(super) fn take() -> (Option<Moment>, Moment) {
     loop {
         let taken = MARK.hold(|| {
@@ -122,13 +122,13 @@ pub(super) fn take() -> (Option<Moment>, Moment) {
         });
         match taken {
             Some(taken) => return taken,
-            // A sum from now it is free.
+            // Another thread is adding up, which does not take long.
             None => thread::yield_now(),
         }
     }
 }
 
-/// In a forked child: the thread that held the mark may be of the parent.
+/// In a forked child: the thread that held the lock may be the parent's.
 pub(super) fn forked() {
     MARK.is_held.store(false, Ordering::Release);
 }

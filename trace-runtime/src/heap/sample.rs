@@ -1,10 +1,9 @@
-//! What happens to a block when it is allocated and freed: counting for almost all, an event for a
-//! few.
+//! What happens when a block is allocated and freed: almost all are only counted, a few become
+//! events.
 //!
-//! Two kinds of blocks are in the table: those the recorder has allocated for itself, which are not
-//! the program's heap whoever frees them, and samples, whose end is an event as well. A sample's
-//! number is never used again in this process, and those from [`FIRST`] on are of the running
-//! trace.
+//! Two kinds of blocks are in the table: the recorder's own, which are not the program's heap even
+//! if the program frees them, and samples, whose end is an event, too. A sample's number is not
+//! used again in this process, and the numbers from [`FIRST`] on belong to the running trace.
 
 use super::count::{Crossing, Slot};
 use super::{COUNTERS, TABLE, own, peak};
@@ -17,7 +16,7 @@ use crate::thread::record;
 use crate::thread::value::{Body, put_number};
 use trace_format::event::opcode;
 
-/// The recorder's own block.
+/// The mark of the recorder's own blocks; other marks are samples' numbers.
 const RECORDERS: u64 = 0;
 
 /// The number of the next sample.
@@ -26,24 +25,24 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 /// The first number of the running trace.
 static FIRST: AtomicU64 = AtomicU64::new(1);
 
-/// Samples that the table had no room for.
+/// Number of samples that the table had no room for.
 static UNTAKEN: AtomicU64 = AtomicU64::new(0);
 
-/// The state of the random numbers, for all threads: it is asked once in many kilobytes.
+/// The state of the random numbers, for all threads, as it is used once in many kilobytes.
 static RANDOM: AtomicU64 = AtomicU64::new(0);
 
-/// A block of so many bytes is the caller's.
+/// The caller has allocated a block of `bytes`.
 #[inline(always)]
 pub(super) fn allocated(address: usize, bytes: usize) {
-    if local::is_quiet() {
-        return allocated_quietly(address, bytes);
+    if local::is_suppressed() {
+        return allocated_suppressed(address, bytes);
     }
     if let Some((slot, crossing)) = own::allocated(bytes as u64) {
         decide(slot, crossing, address, bytes);
     }
 }
 
-/// The caller's block of so many bytes is about to be freed.
+/// The caller is about to free its block of `bytes`.
 #[inline(always)]
 pub(super) fn freeing(address: usize, bytes: usize) {
     if TABLE.may_hold(address) {
@@ -52,13 +51,13 @@ pub(super) fn freeing(address: usize, bytes: usize) {
     own::freed(bytes as u64);
 }
 
-/// The caller's block is about to be reallocated. What was known of it.
+/// The caller's block is about to be reallocated. Takes it out of the table, and returns its mark.
 #[inline(always)]
 pub(super) fn take(address: usize) -> Option<u64> {
     if TABLE.may_hold(address) { forget(address) } else { None }
 }
 
-/// The block of which this was known is gone.
+/// The block with this mark is gone.
 #[inline(always)]
 pub(super) fn gone(mark: Option<u64>, bytes: usize) {
     if mark != Some(RECORDERS) {
@@ -66,7 +65,7 @@ pub(super) fn gone(mark: Option<u64>, bytes: usize) {
     }
 }
 
-/// It was not reallocated after all.
+/// The block with this mark was not reallocated after all.
 #[inline(always)]
 pub(super) fn put_back(mark: Option<u64>, address: usize, bytes: usize) {
     if let Some(mark) = mark {
@@ -74,8 +73,8 @@ pub(super) fn put_back(mark: Option<u64>, address: usize, bytes: usize) {
     }
 }
 
-/// Takes the caller's block out of the table. A sample ends here, before its address can be that of
-/// the next.
+/// Takes the caller's block out of the table. A sample ends here, before its address can be given
+/// out again.
 #[cold]
 #[inline(never)]
 fn forget(address: usize) -> Option<u64> {
@@ -89,13 +88,12 @@ fn forget(address: usize) -> Option<u64> {
     mark
 }
 
-/// What belongs to the recorder is noted as such; if there is no room for that, it counts as the
-/// program's.
+/// Marks a block as the recorder's own; if there is no room for that, it counts as the program's.
 #[cold]
 #[inline(never)]
-fn allocated_quietly(address: usize, bytes: usize) {
+fn allocated_suppressed(address: usize, bytes: usize) {
     if !TABLE.insert(address, RECORDERS) {
-        // Whatever is to be decided now, is decided at the next allocation.
+        // If the slot stops here, the next allocation decides.
         own::allocated(bytes as u64);
     }
 }
@@ -113,15 +111,16 @@ fn decide(slot: &Slot, crossing: Crossing, address: usize, bytes: usize) {
 #[inline(never)]
 fn put_back_mark(mark: u64, address: usize, bytes: usize) {
     if mark != RECORDERS {
-        // Its sample has ended: it goes on as another one.
+        // Its sample has ended: it becomes another one.
         errno::keeping(|| record(address, bytes));
     } else if !TABLE.insert(address, RECORDERS) {
-        // Another thread has taken the room meanwhile: from now on it counts as the program's.
+        // Another thread has taken the place meanwhile: the block counts as the program's from now
+        // on.
         own::allocated(bytes as u64);
     }
 }
 
-/// The caller's block is a sample.
+/// Records the caller's block as a sample.
 fn record(address: usize, bytes: usize) {
     if COUNTERS.mean() == 0 {
         return;
@@ -144,12 +143,12 @@ fn record(address: usize, bytes: usize) {
         is_wanted
     };
     if record::append_if(is_wanted, opcode::ALLOC, &body) == 0 {
-        // Lost, and counted if it belongs to a trace.
+        // The event was lost, and counted if it belongs to a trace.
         TABLE.remove(address);
     }
 }
 
-/// Whether a sample is not of an earlier trace.
+/// Whether a sample belongs to the running trace.
 fn is_of_this_trace(sample: u64) -> bool {
     sample >= FIRST.load(Ordering::Relaxed)
 }
@@ -160,7 +159,7 @@ fn record_free(sample: u64) {
     record::append_if(|| is_of_this_trace(sample), opcode::FREE, &body);
 }
 
-/// A trace begins: what was sampled before is of no interest to it.
+/// Begins to sample for a trace, which has no earlier samples.
 pub(super) fn begin(mean: u64) {
     FIRST.store(NEXT.load(Ordering::Relaxed), Ordering::Relaxed);
     UNTAKEN.store(0, Ordering::Relaxed);
@@ -168,14 +167,14 @@ pub(super) fn begin(mean: u64) {
     COUNTERS.start(mean);
 }
 
-/// Samples of this trace that the table had no room for.
+/// Number of samples of this trace that the table had no room for.
 pub(super) fn untaken() -> u64 {
     UNTAKEN.load(Ordering::Relaxed)
 }
 
 /// Bytes until the next sample: exponentially distributed around `mean`, rounded up, at least 1.
 fn draw(mean: u64) -> u64 {
-    // `splitmix64`: any state gives a good number, so that threads need no order among them.
+    // `splitmix64`: any state gives a good number, so threads need not take turns.
     let mut z = RANDOM.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
     z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);

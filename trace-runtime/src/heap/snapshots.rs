@@ -1,12 +1,12 @@
-//! The source that tells the trace what has been counted: at its begin and end, at every cut, and
-//! in between as often as a curve needs it, while there is anything new. Before each snapshot comes
-//! the peak since the one before, if more lived then than at either.
+//! The source that writes the counts into the trace: at its begin and end, with every generation,
+//! and in between as often as a curve needs it, if they have changed. Before each snapshot comes
+//! the peak since the last one, if it is higher than both.
 
 use super::count::{STEP, Totals};
 use super::peak::{self, Moment};
 use super::{COUNTERS, sample};
 use crate::base::options::Options;
-use crate::output::Output;
+use crate::output::Outputs;
 use crate::source::Source;
 use crate::sys::clock::Instant;
 use std::time::Duration;
@@ -14,19 +14,19 @@ use trace_format::definition::Definition;
 use trace_format::facility;
 use trace_format::time::Ticks;
 
-/// Points of the curve are so far apart, while it changes.
+/// Time between two points of the curve, while it changes.
 const EVERY: Duration = Duration::from_millis(100);
 
-/// One trace's.
+/// The source of one trace.
 #[derive(Debug)]
 pub(crate) struct Snapshots {
     mean: u64,
-    /// Of the snapshot written last, and when that was.
+    /// The sums of the last snapshot, and when that was.
     last: Totals,
     at: Instant,
-    /// Samples not taken, as last told.
+    /// The last reported number of samples that were not taken.
     untaken: u64,
-    /// It has been told that there is something to count.
+    /// Whether the trace has the note that the heap is counted.
     is_on: bool,
 }
 
@@ -36,25 +36,25 @@ impl Snapshots {
         Self { mean, last: Totals::default(), at: Instant::now(), untaken: 0, is_on: false }
     }
 
-    fn put(&mut self, output: &mut Output, peak: Option<Moment>, now: &Moment) {
+    fn put(&mut self, outputs: &mut Outputs, peak: Option<Moment>, now: &Moment) {
         if !self.is_on {
             self.is_on = true;
             let note = format!("one sample in {} bytes", self.mean);
-            self.put_facility(output, true, &note);
+            self.put_facility(outputs, true, &note);
         }
-        // Less is within what the peak may be off.
+        // A smaller difference is below the precision of the peak.
         let least = self.last.live_bytes().max(now.totals.live_bytes()) + STEP;
         if let Some(peak) = peak.filter(|peak| peak.totals.live_bytes() >= least) {
-            self.define(output, &peak);
+            self.define(outputs, &peak);
         }
-        self.define(output, now);
+        self.define(outputs, now);
         self.last = now.totals;
         self.at = Instant::now();
     }
 
-    fn define(&self, output: &mut Output, at: &Moment) {
+    fn define(&self, outputs: &mut Outputs, at: &Moment) {
         let Moment { ticks, totals } = *at;
-        output.define(&Definition::Heap {
+        outputs.define(&Definition::Heap {
             ticks: Ticks(ticks),
             live_bytes: totals.live_bytes(),
             live_allocations: totals.allocations.saturating_sub(totals.frees),
@@ -64,51 +64,51 @@ impl Snapshots {
         });
     }
 
-    fn put_facility(&self, output: &mut Output, on: bool, note: &str) {
+    fn put_facility(&self, outputs: &mut Outputs, on: bool, note: &str) {
         let name = facility::HEAP.as_bytes();
-        output.define(&Definition::Facility { name, on, note: note.as_bytes() });
+        outputs.define(&Definition::Facility { name, on, note: note.as_bytes() });
     }
 
-    fn put_untaken(&mut self, output: &mut Output) {
+    fn put_untaken(&mut self, outputs: &mut Outputs) {
         let untaken = sample::untaken();
         if untaken != self.untaken {
             self.untaken = untaken;
             let mean = self.mean;
             let note = format!("one sample in {mean} bytes; {untaken} not taken, too many live");
-            self.put_facility(output, true, &note);
+            self.put_facility(outputs, true, &note);
         }
     }
 }
 
 impl Source for Snapshots {
-    fn begin(&mut self, output: &mut Output) {
+    fn begin(&mut self, outputs: &mut Outputs) {
         sample::begin(self.mean);
         // The peak is an earlier trace's.
         let (_, now) = peak::take();
         if now.totals == Totals::default() {
-            // Who starts a trace has allocated before.
-            self.put_facility(output, false, "exectrace::Heap is not the global allocator");
+            // With this allocator, code that starts a trace has allocated before.
+            self.put_facility(outputs, false, "exectrace::Heap is not the global allocator");
         } else {
-            self.put(output, None, &now);
+            self.put(outputs, None, &now);
         }
     }
 
-    fn collect(&mut self, output: &mut Output) {
+    fn collect(&mut self, outputs: &mut Outputs) {
         if self.at.elapsed() < EVERY {
             return;
         }
         let (peak, now) = peak::take();
         if now.totals != self.last {
-            self.put(output, peak, &now);
+            self.put(outputs, peak, &now);
         }
     }
 
-    fn cut(&mut self, output: &mut Output) {
+    fn advance(&mut self, outputs: &mut Outputs) {
         let (peak, now) = peak::take();
         if now.totals != Totals::default() {
-            self.put(output, peak, &now);
+            self.put(outputs, peak, &now);
         }
-        self.put_untaken(output);
+        self.put_untaken(outputs);
     }
 
     fn collect_every(&self) -> Option<Duration> {

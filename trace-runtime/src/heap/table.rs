@@ -1,33 +1,34 @@
-//! What is known of single blocks of memory, by their addresses: which are sampled, and which are
-//! the recorder's own.
+//! A table of single blocks of memory, by address: those that are sampled, and those that are the
+//! recorder's own.
 //!
-//! Almost no block is in here, and every block that is freed asks. So a filter answers first: it
-//! counts the entries of each page, and pages that lie beside each other have their counts beside
-//! each other, as the blocks that a program frees have. The table itself is a fixed number of
-//! entries; those an address may be in are a short window, always looked through as a whole, so
-//! nothing has to be moved or marked when an entry is taken out.
+//! Hardly any block is in the table, but each block that is freed is looked up. So a filter comes
+//! first: it counts the entries of each page; the counts of neighbouring pages are neighbours, like
+//! the blocks that a program frees. The table has a fixed number of entries. An address may be in a
+//! short window of them, which is always searched as a whole, so nothing has to be moved or marked
+//! when an entry is taken out.
 //!
-//! The protocol rests on what an allocator promises: a block has one owner, and its address is not
-//! given out again before it is freed. So what happens to one address happens in one order;
-//! only different addresses meet. Invariants:
+//! The protocol relies on a promise of allocators: a block has one owner, and its address is not
+//! given out again before it is freed. So the operations on one address are in one order; only
+//! those on different addresses can run at the same time. Invariants:
 //!
 //! - **H1** From the end of `insert` to the begin of `remove`, the address is in one entry with
 //!   its mark, and its page counts it.
-//! - **H2** An entry is written by who exchanged its address from 0, until somebody stores 0.
+//! - **H2** Only the thread that exchanged an entry's address from 0 writes the entry, until 0 is
+//!   stored.
 //!
-//! Without a lock, without memory of its own, without a bound on time but the window's.
+//! It takes no lock and allocates nothing; the window bounds the time of a search.
 
 use crate::base::primitive::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
 #[cfg(exectrace_loom)]
 use std::array;
 
-/// Entries that an address may be in.
+/// Number of entries in which an address may be.
 const WINDOW: usize = if cfg!(exectrace_loom) { 2 } else { 16 };
 
-/// One page has so many bytes, of which this is the logarithm.
+/// The logarithm of the bytes of a page.
 const PAGE_BITS: u32 = 12;
 
-/// `ENTRIES` addresses, each with a mark; counted by page in `CELLS`. Both are powers of two.
+/// `ENTRIES` addresses, each with a mark, and `CELLS` counts of pages. Both are powers of two.
 #[derive(Debug)]
 pub(crate) struct Table<const ENTRIES: usize, const CELLS: usize> {
     cells: [AtomicU16; CELLS],
@@ -42,7 +43,7 @@ struct Entry {
 }
 
 impl<const ENTRIES: usize, const CELLS: usize> Table<ENTRIES, CELLS> {
-    /// An empty one.
+    /// An empty table.
     #[cfg(not(exectrace_loom))]
     pub(crate) const fn new() -> Self {
         const { assert!(ENTRIES.is_power_of_two() && CELLS.is_power_of_two()) };
@@ -53,21 +54,22 @@ impl<const ENTRIES: usize, const CELLS: usize> Table<ENTRIES, CELLS> {
         }
     }
 
-    /// An empty one.
+    /// An empty table.
     #[cfg(exectrace_loom)]
     pub(crate) fn new() -> Self {
         let entry = |_| Entry { address: AtomicUsize::new(0), mark: AtomicU64::new(0) };
         Self { cells: array::from_fn(|_| AtomicU16::new(0)), entries: array::from_fn(entry) }
     }
 
-    /// False if the address is not in here; true if it is, or one of the same page.
+    /// False if the address is certainly not in the table; true if it is, or if another one with
+    /// the same count is.
     #[inline(always)]
     pub(crate) fn may_hold(&self, address: usize) -> bool {
-        // Who asks owns the block, so its `insert` happened before (H1).
+        // The caller owns the block, so its `insert` happened before (H1).
         self.cells[cell(address) % CELLS].load(Ordering::Relaxed) != 0
     }
 
-    /// Notes `mark` for a block that the caller owns and that is not in here. False if there is no
+    /// Adds a block that the caller owns and that is not in the table. Returns false if there is no
     /// room.
     pub(crate) fn insert(&self, address: usize, mark: u64) -> bool {
         let cell = &self.cells[cell(address) % CELLS];
@@ -80,7 +82,7 @@ impl<const ENTRIES: usize, const CELLS: usize> Table<ENTRIES, CELLS> {
             if entry.address.load(Ordering::Relaxed) != 0 {
                 continue;
             }
-            // `Acquire` pairs with the `Release` in `remove`: the mark before has been read (H2).
+            // `Acquire` pairs with the `Release` in `remove`: the previous mark has been read (H2).
             let order = (Ordering::Acquire, Ordering::Relaxed);
             if entry.address.compare_exchange(0, address, order.0, order.1).is_ok() {
                 entry.mark.store(mark, Ordering::Relaxed);
@@ -91,7 +93,7 @@ impl<const ENTRIES: usize, const CELLS: usize> Table<ENTRIES, CELLS> {
         false
     }
 
-    /// Takes out a block that the caller owns; its mark, if it was in here.
+    /// Takes out a block that the caller owns. Returns its mark, if it was in the table.
     pub(crate) fn remove(&self, address: usize) -> Option<u64> {
         let mut window = self.window(address);
         let entry = window.find(|entry| entry.address.load(Ordering::Relaxed) == address)?;
@@ -108,7 +110,7 @@ impl<const ENTRIES: usize, const CELLS: usize> Table<ENTRIES, CELLS> {
     }
 }
 
-/// The page, with the high bits that tell one thread's arena from another's folded in.
+/// The page's number, with the high bits folded in that differ between threads' arenas.
 #[inline(always)]
 fn cell(address: usize) -> usize {
     address >> PAGE_BITS ^ address >> (PAGE_BITS + 14)

@@ -1,84 +1,86 @@
-//! Tables of words that are written once and named by small numbers: stacks.
+//! Tables that give small numbers to lists of words. The table of stacks: its entries stay.
 //!
 //! Any thread adds to a table at any time, also in a signal handler: nothing here locks, allocates,
-//! waits or panics. An entry is words in one mapped *arena*. Its life has three steps, each one
-//! atomic operation, and whoever finds an entry between two of them does the next one itself, for
-//! its maker may be the very code that a signal has interrupted:
+//! waits or panics. An entry's words lie in one mapped *arena*. An entry is made in three steps,
+//! each one atomic operation. A thread that finds an entry between two steps does the next one
+//! itself, as a signal may have interrupted the maker on this very thread:
 //!
-//! 1. The words are copied to a place of the arena that nobody else has.
+//! 1. The words are copied to a place of the arena that belongs to the maker alone.
 //! 2. A *slot* of the hash table is exchanged from 0 to that place: the entry can be found.
-//! 3. A number is taken, `ids` is told the place, and the entry's header the number: it has a name.
+//! 3. A number is taken as its id; `ids` gets the place, and the entry's header the id.
 //!
-//! Two that do the last step at once take two numbers; the header keeps the first, and the other
-//! one stays a second name that is never handed out. Invariants:
+//! Two threads that do the last step at once take two numbers; the header keeps the first, and the
+//! other one is never handed out. Invariants:
 //!
-//! - **N1** Whoever has been handed an id, or has learnt it from there, gets its words.
-//! - **N2** Same words, same id; other words, another id.
+//! - **N1** A thread that was handed an id, or learnt it from such a thread, gets the id's words.
+//! - **N2** The same words have the same id; other words have another id.
 //! - **N3** Words do not change once they can be found.
-//! - **N4** What does not fit has the id 0 and is counted; what is in the table stays right.
-//! - **N5** An id that an event of the running trace names is in use by the time that is committed.
+//! - **N4** Words that do not fit have the id 0 and are counted; the entries of the table stay
+//!   valid.
+//! - **N5** An id that an event of the running trace names is marked as used before the event is
+//!   committed.
 //!
-//! A table holds at most [`ENTRIES_MAX`] entries and [`WORDS_MAX`] words for the life of the
-//! process: futures, threads on their way, and what walkers remember hold ids across traces, so no
-//! id is given to other words. But a trace has only what is *used* in it: whoever has attached to
-//! it notes that of each id that is about to be written, and the notes are cleared when a trace
-//! begins, before anybody can attach.
+//! A table holds at most [`ENTRIES_MAX`] entries and [`WORDS_MAX`] words in the life of the
+//! process. Futures, threads that are being made and the memories of walks hold ids across traces,
+//! so an id is never given to other words. But a trace defines only the ids that are *used* in it:
+//! an attached thread marks each id before it writes it, and the marks are cleared when a trace
+//! begins, before any thread can attach.
 //!
-//! `resources` is the other table: of what calls are about, whose entries are used again.
-//!
-//! May contain `unsafe`: the arena is mapped memory.
+//! `memory` is the memory of a table. `resources` is the other table: what calls are about; its
+//! entries are used again.
 
+pub(crate) mod memory;
 #[cfg(any(os_hooks, exectrace_loom))]
 pub(crate) mod resources;
 
 use crate::base::primitive::{AtomicU64, Ordering};
 use std::borrow::Cow;
 
-/// The most entries of a table.
+/// Maximum number of entries of a table.
 pub(crate) const ENTRIES_MAX: usize = if cfg!(exectrace_loom) { 2 } else { 1 << 16 };
 
-/// The most words of all entries together, their headers included: 8 MiB.
+/// Maximum number of words of all entries together, their headers included: 8 MiB.
 const WORDS_MAX: usize = if cfg!(exectrace_loom) { 8 } else { 1 << 20 };
 
-/// The most words of one entry.
+/// Maximum number of words of one entry.
 pub(crate) const ENTRY_WORDS_MAX: usize = 1 << 10;
 
-/// Twice the entries: a search ends soon.
+/// Twice the entries, so that searches are short.
 const SLOTS: usize = ENTRIES_MAX * 2;
 
-/// All that is mapped.
+/// All words of a table's memory.
 const ALL_WORDS: usize = SLOTS + ENTRIES_MAX + USED + WORDS_MAX;
 
-/// Words with a bit for each id: whether the running trace uses it.
+/// Number of words with a bit for each id: whether the running trace uses it.
 const USED: usize = ENTRIES_MAX.div_ceil(64);
 
-/// A search that takes longer has come upon a full table.
+/// Maximum length of a search; beyond it, the table counts as full.
 const PROBES_MAX: usize = if SLOTS < 128 { SLOTS } else { 128 };
 
-/// What is known of the calls to be traced: where from.
+/// The stacks of calls, annotations and allocations.
 #[cfg(stacks)]
-pub(crate) static STACKS: Table = Table::new();
+pub(crate) static STACKS: InternTable = InternTable::new();
 
-/// Distinct lists of words, by number.
+/// Distinct lists of words, and their ids.
 #[derive(Debug)]
-pub(crate) struct Table {
-    memory: memory::Memory<ALL_WORDS>,
-    /// Numbers taken.
+pub(crate) struct InternTable {
+    memory: memory::TableMemory<ALL_WORDS>,
+    /// Number of ids taken.
     ids: AtomicU64,
-    /// Words taken.
+    /// Number of words taken.
     words: AtomicU64,
-    /// What has found no place.
+    /// Number of lists that had no room.
     lost: AtomicU64,
 }
 
-impl Table {
-    /// A table that has no memory yet: everything has the id 0 until [`Table::prepare`].
+impl InternTable {
+    /// A table that has no memory yet: everything has the id 0 until [`InternTable::prepare`].
     #[cfg(not(exectrace_loom))]
     pub(crate) const fn new() -> Self {
         Self {
-            memory: memory::Memory::new(),
+            memory: memory::TableMemory::new(),
             ids: AtomicU64::new(0),
-            // Place 0 means that there is none.
+            // Place 0 stands for no place.
             words: AtomicU64::new(1),
             lost: AtomicU64::new(0),
         }
@@ -88,15 +90,15 @@ impl Table {
     #[cfg(exectrace_loom)]
     pub(crate) fn new() -> Self {
         Self {
-            memory: memory::Memory::new(),
+            memory: memory::TableMemory::new(),
             ids: AtomicU64::new(0),
             words: AtomicU64::new(1),
             lost: AtomicU64::new(0),
         }
     }
 
-    /// Maps its memory, once; from then on it serves. Not for signal handlers. Whether the system
-    /// gives it.
+    /// Maps its memory, once; only then entries can be added. Not for signal handlers. Returns
+    /// false if the system has no memory.
     #[cfg(not(exectrace_loom))]
     pub(crate) fn prepare(&self) -> bool {
         self.memory.prepare()
@@ -104,35 +106,36 @@ impl Table {
 
     /// The id of these words, from 1; 0 if there is no room for them.
     pub(crate) fn intern(&self, words: &[u64]) -> u32 {
-        let Some(parts) = self.memory.words().map(memory::cut) else { return 0 };
-        let id = if words.len() <= ENTRY_WORDS_MAX { self.find(parts, words) } else { 0 };
+        let Some(parts) = self.memory.words().map(memory::split) else { return 0 };
+        let id = if words.len() <= ENTRY_WORDS_MAX { self.find_or_add(parts, words) } else { 0 };
         if id == 0 {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
         id
     }
 
-    /// The words of an id. `None` if it was never given, or is just being given.
+    /// The words of an id. `None` if the id was not given, or is being given just now.
     pub(crate) fn get(&self, id: u32) -> Option<Cow<'_, [u64]>> {
-        let parts = self.memory.words().map(memory::cut)?;
-        // `Acquire` pairs with the `Release` in `name`: words come before places (N1, N3).
+        let parts = self.memory.words().map(memory::split)?;
+        // `Acquire` pairs with the `Release` in `id_at`: the words are written before the place
+        // (N1, N3).
         let place = parts.ids.get((id as usize).checked_sub(1)?)?.load(Ordering::Acquire);
         if place == 0 { None } else { parts.words_at(place as usize) }
     }
 
-    /// How many ids were given, at least: each of 1 to this was, or is just being given.
+    /// The largest id: each of 1 to this one was given, or is being given just now.
     pub(crate) fn count(&self) -> u32 {
-        // `Acquire` goes with `get`: neither is earlier than what the caller knows.
+        // `Acquire`, as in `get`: neither may return less than what the caller knows already.
         self.ids.load(Ordering::Acquire).min(ENTRIES_MAX as u64) as u32
     }
 
-    /// A trace begins, which uses none yet. Nobody has attached to it.
+    /// Clears the marks of used ids: a trace begins, to which no thread has attached yet.
     pub(crate) fn begin(&self) {
-        let Some(parts) = self.memory.words().map(memory::cut) else { return };
+        let Some(parts) = self.memory.words().map(memory::split) else { return };
         parts.used.iter().for_each(|word| word.store(0, Ordering::Relaxed));
     }
 
-    /// The running trace uses this id, which came from here; 0 is none.
+    /// Marks an id of this table as used by the running trace; 0 stands for no id.
     #[inline(always)]
     pub(crate) fn note_used(&self, id: u32) {
         if id != 0 {
@@ -141,37 +144,37 @@ impl Table {
     }
 
     fn note_used_id(&self, at: usize) {
-        let Some(parts) = self.memory.words().map(memory::cut) else { return };
+        let Some(parts) = self.memory.words().map(memory::split) else { return };
         let (Some(word), bit) = (parts.used.get(at / 64), 1 << (at % 64)) else { return };
-        // `Relaxed` for both: the event is committed later, with `Release`, and who has read of it
-        // sees this bit, whoever has set it (N5).
+        // `Relaxed` for both: the event is committed later, with `Release`, and a thread that has
+        // read the event sees this bit, whichever thread set it (N5).
         if word.load(Ordering::Relaxed) & bit == 0 {
             word.fetch_or(bit, Ordering::Relaxed);
         }
     }
 
-    /// Which ids the running trace uses: a bit each, from id 1 on, of all that were given.
+    /// Which ids the running trace uses: a bit for each id that was given, from id 1 on.
     pub(crate) fn used_words(&self) -> impl Iterator<Item = u64> {
         let given = (self.count() as usize).div_ceil(64);
-        let used = self.memory.words().map_or(&[][..], |all| memory::cut(all).used);
+        let used = self.memory.words().map_or(&[][..], |all| memory::split(all).used);
         used.iter().take(given).map(|word| word.load(Ordering::Relaxed))
     }
 
-    /// The words of an id that the running trace uses.
+    /// The words of an id; `None` if the running trace does not use it.
     #[cfg(all(feature = "names", not(exectrace_loom)))]
     pub(crate) fn used(&self, id: u32) -> Option<Cow<'_, [u64]>> {
         let at = (id as usize).checked_sub(1)?;
-        let used = self.memory.words().map(memory::cut)?.used.get(at / 64)?;
+        let used = self.memory.words().map(memory::split)?.used.get(at / 64)?;
         let is_used = used.load(Ordering::Relaxed) >> (at % 64) & 1 != 0;
         if is_used { self.get(id) } else { None }
     }
 
-    /// How many times there was no room.
+    /// How often words had no room.
     pub(crate) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }
 
-    fn find(&self, parts: memory::Parts<'_>, words: &[u64]) -> u32 {
+    fn find_or_add(&self, parts: memory::TableParts<'_>, words: &[u64]) -> u32 {
         let hash = hash(words);
         let tag = hash & !u64::from(u32::MAX);
         let mut made = 0;
@@ -190,22 +193,22 @@ impl Table {
                 }
                 let order = (Ordering::Release, Ordering::Acquire);
                 match slot.compare_exchange(0, tag | made, order.0, order.1) {
-                    Ok(_) => return self.name(parts, made),
-                    // Another one was first; perhaps with the same words.
+                    Ok(_) => return self.id_at(parts, made),
+                    // Another thread was first, perhaps with the same words.
                     Err(now) => seen = now,
                 }
             }
             let place = seen ^ tag;
             if place <= u64::from(u32::MAX) && parts.holds(place as usize, words) {
-                return self.name(parts, place);
+                return self.id_at(parts, place);
             }
         }
         0
     }
 
-    /// Copies words to a place of their own; 0 if there is none. A place whose words another
-    /// thread has made findable first stays unused.
-    fn put(&self, parts: memory::Parts<'_>, words: &[u64]) -> u64 {
+    /// Copies words to a new place; 0 if there is no room. The place stays unused if another thread
+    /// has published the same words first.
+    fn put(&self, parts: memory::TableParts<'_>, words: &[u64]) -> u64 {
         if self.ids.load(Ordering::Relaxed) >= ENTRIES_MAX as u64 {
             return 0;
         }
@@ -226,16 +229,16 @@ impl Table {
         };
         let header = (words.len() as u64) << 32;
         for (to, &from) in entry.iter().zip([header].iter().chain(words)) {
-            // Nobody else has this place; the exchange of the slot is what publishes it.
+            // No other thread has this place; the exchange of the slot publishes it.
             to.store(from, Ordering::Relaxed);
         }
         place
     }
 
-    /// The id of the entry at `place`, given now if it has none.
-    fn name(&self, parts: memory::Parts<'_>, place: u64) -> u32 {
+    /// The id of the entry at `place`. Gives it one if it has none yet; 0 if all ids are given.
+    fn id_at(&self, parts: memory::TableParts<'_>, place: u64) -> u32 {
         let Some(header) = parts.words.get(place as usize) else { return 0 };
-        // `Acquire` pairs with the exchange below: `ids` knows of it (N1).
+        // `Acquire` pairs with the exchange below: `ids` has the place (N1).
         let seen = header.load(Ordering::Acquire);
         if seen as u32 != 0 {
             return seen as u32;
@@ -243,11 +246,11 @@ impl Table {
         if self.ids.load(Ordering::Relaxed) >= ENTRIES_MAX as u64 {
             return 0;
         }
-        // More than the limit only by as many as there are threads in here at once.
+        // It exceeds the limit by at most the number of threads that are here at once.
         let id = self.ids.fetch_add(1, Ordering::AcqRel) + 1;
         let Some(known) = parts.ids.get(id as usize - 1) else { return 0 };
-        // `Release` pairs with the `Acquire` in `get`. It comes before the header has it: who reads
-        // an id there, or is told one by those who have, finds it (N1).
+        // `Release` pairs with the `Acquire` in `get`. The header gets the id afterwards: a thread
+        // that reads an id there, or learns it from such a thread, finds the place (N1).
         known.store(place, Ordering::Release);
         match header.compare_exchange(seen, seen | id, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => id as u32,
@@ -256,7 +259,8 @@ impl Table {
     }
 }
 
-/// Folded products, of every other pair apart so that they overlap: a cycle or two for a word.
+/// A hash by folded products. Two independent chains overlap in the processor, so it takes a cycle
+/// or two per word.
 #[inline]
 pub(crate) fn hash(words: &[u64]) -> u64 {
     const KEYS: [u64; 3] = [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93, 0xa076_1d64_78bd_642f];
@@ -276,137 +280,12 @@ pub(crate) fn hash(words: &[u64]) -> u64 {
     fold(even ^ odd.rotate_left(32), KEYS[1])
 }
 
-/// A table's memory, mapped or, in a model, made of loom's atomics.
-pub(crate) mod memory {
-    use super::{AtomicU64, Cow, ENTRIES_MAX, Ordering, SLOTS, USED};
-
-    /// The four arrays of a table.
-    #[derive(Clone, Copy, Debug)]
-    pub(super) struct Parts<'a> {
-        /// The upper half of the hash, and a place; 0 for none.
-        pub(super) slots: &'a [AtomicU64],
-        /// The places of ids, from 1; 0 for none.
-        pub(super) ids: &'a [AtomicU64],
-        /// A bit for each id.
-        pub(super) used: &'a [AtomicU64],
-        /// Entries: a header of length and id, and the words.
-        pub(super) words: &'a [AtomicU64],
-    }
-
-    impl Parts<'_> {
-        /// Whether the entry at `place` has these words.
-        pub(super) fn holds(self, place: usize, words: &[u64]) -> bool {
-            let Some(entry) = self.entry(place) else { return false };
-            let same = |(entry, word): (&AtomicU64, &u64)| entry.load(Ordering::Relaxed) == *word;
-            entry.len() == words.len() && entry.iter().zip(words).all(same)
-        }
-    }
-
-    impl<'a> Parts<'a> {
-        fn entry(self, place: usize) -> Option<&'a [AtomicU64]> {
-            let count = (self.words.get(place)?.load(Ordering::Relaxed) >> 32) as usize;
-            self.words.get(place + 1..)?.get(..count)
-        }
-
-        /// The words of the entry at `place`, which came out of `ids`.
-        #[cfg(not(exectrace_loom))]
-        pub(super) fn words_at(self, place: usize) -> Option<Cow<'a, [u64]>> {
-            let entry = self.entry(place)?;
-            // SAFETY: `from_raw_parts` wants so many words, initialised, and unwritten while they
-            // are borrowed: an atomic has the layout of its word, the entry can be found, so its
-            // words do not change (N3), and the memory is never unmapped.
-            let words = unsafe { std::slice::from_raw_parts(entry.as_ptr().cast(), entry.len()) };
-            Some(Cow::Borrowed(words))
-        }
-
-        #[cfg(exectrace_loom)]
-        pub(super) fn words_at(self, place: usize) -> Option<Cow<'a, [u64]>> {
-            let words = self.entry(place)?.iter().map(|word| word.load(Ordering::Relaxed));
-            Some(Cow::Owned(words.collect()))
-        }
-    }
-
-    #[cfg(exectrace_loom)]
-    #[derive(Debug)]
-    pub(crate) struct Memory<const COUNT: usize>(Box<[AtomicU64]>);
-
-    #[cfg(exectrace_loom)]
-    impl<const COUNT: usize> Memory<COUNT> {
-        pub(crate) fn new() -> Self {
-            Self((0..COUNT).map(|_| AtomicU64::new(0)).collect())
-        }
-
-        pub(crate) fn words(&self) -> Option<&[AtomicU64]> {
-            Some(&self.0)
-        }
-    }
-
-    #[cfg(not(exectrace_loom))]
-    #[derive(Debug)]
-    pub(crate) struct Memory<const COUNT: usize>(crate::base::primitive::AtomicPtr<AtomicU64>);
-
-    #[cfg(not(exectrace_loom))]
-    impl<const COUNT: usize> Memory<COUNT> {
-        pub(crate) const fn new() -> Self {
-            Self(crate::base::primitive::AtomicPtr::new(std::ptr::null_mut()))
-        }
-
-        /// Maps it, unless that has been done. If the system refuses, nothing will ever fit.
-        #[cfg(target_os = "linux")]
-        pub(crate) fn prepare(&self) -> bool {
-            if !self.0.load(Ordering::Acquire).is_null() {
-                return true;
-            }
-            let bytes = COUNT * size_of::<AtomicU64>();
-            let access = libc::PROT_READ | libc::PROT_WRITE;
-            let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-            // SAFETY: `mmap` wants nothing of a fresh anonymous mapping at an address it chooses.
-            let mapped = unsafe { libc::mmap(std::ptr::null_mut(), bytes, access, kind, -1, 0) };
-            if mapped == libc::MAP_FAILED {
-                return false;
-            }
-            let order = (Ordering::Release, Ordering::Acquire);
-            let none = std::ptr::null_mut();
-            if self.0.compare_exchange(none, mapped.cast(), order.0, order.1).is_err() {
-                // SAFETY: `munmap` wants a mapping that nobody uses: this one is known only here.
-                unsafe { libc::munmap(mapped, bytes) };
-            }
-            true
-        }
-
-        #[cfg(not(target_os = "linux"))]
-        pub(crate) fn prepare(&self) -> bool {
-            true
-        }
-
-        #[inline]
-        pub(crate) fn words(&self) -> Option<&'static [AtomicU64]> {
-            // `Acquire` pairs with the `Release` in `prepare`.
-            let start = self.0.load(Ordering::Acquire);
-            if start.is_null() {
-                return None;
-            }
-            // SAFETY: `from_raw_parts` wants so many atomics, in place for good: the mapping has
-            // as many words, zeroed by the system, is touched through atomics only, and stays.
-            Some(unsafe { std::slice::from_raw_parts(start, COUNT) })
-        }
-    }
-
-    #[inline]
-    pub(super) fn cut(all: &[AtomicU64]) -> Parts<'_> {
-        let (slots, rest) = all.split_at(SLOTS);
-        let (ids, rest) = rest.split_at(ENTRIES_MAX);
-        let (used, words) = rest.split_at(USED);
-        Parts { slots, ids, used, words }
-    }
-}
-
 #[cfg(all(test, not(exectrace_loom), target_os = "linux"))]
 mod tests {
     use super::*;
 
-    fn table() -> &'static Table {
-        let table = Box::leak(Box::new(Table::new()));
+    fn table() -> &'static InternTable {
+        let table = Box::leak(Box::new(InternTable::new()));
         assert!(table.prepare(), "there is memory");
         table
     }
@@ -429,7 +308,7 @@ mod tests {
 
     #[test]
     fn a_table_without_memory_knows_nothing_and_loses_nothing() {
-        let table = Table::new();
+        let table = InternTable::new();
         assert_eq!(table.intern(&[1]), 0);
         assert_eq!((table.count(), table.lost(), table.get(1)), (0, 0, None));
     }

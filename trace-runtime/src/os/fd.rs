@@ -1,10 +1,10 @@
-//! What descriptors are: files, sockets, pipes, by path or peer.
+//! What descriptors stand for: files, sockets, pipes, by path or peer.
 //!
-//! Asked of the system when a descriptor is first used in a trace, and kept until the descriptor is
-//! given back, or a call returns its number as a new one. That is done with system calls alone and
-//! without allocating, so also in signal handlers.
+//! The system is asked when a descriptor is first used in a trace. The answer is kept until the
+//! descriptor is closed, or a call returns its number as a new one. This takes only system calls
+//! and does not allocate, so it works in signal handlers, too.
 //!
-//! May contain `unsafe`: system calls that write to memory of ours.
+//! May contain `unsafe`: system calls write to its memory.
 
 use crate::base::primitive::Ordering;
 use crate::base::primitive::global::{AtomicU32, AtomicUsize};
@@ -16,11 +16,11 @@ use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::RawFd;
 
-/// Descriptors from here on are asked about anew with every call.
+/// Every call asks about descriptors from here on anew.
 const DESCRIPTORS_MAX: usize = 1 << 16;
 
 /// Longer names of resources are cut. Signal handlers have small stacks: 8 KiB are usual, and the
-/// system takes half of them for itself.
+/// system itself needs half of that.
 const NAME_BYTES_MAX: usize = 256;
 
 /// `/proc/self/fd/`, a number, and a zero byte.
@@ -45,16 +45,16 @@ pub(super) mod kind {
 /// The resource of each descriptor; 0 for one that has not been asked about.
 static KNOWN: [AtomicU32; DESCRIPTORS_MAX] = [const { AtomicU32::new(0) }; DESCRIPTORS_MAX];
 
-/// One more than the greatest descriptor that is known.
+/// One more than the greatest descriptor in `KNOWN`.
 static KNOWN_END: AtomicUsize = AtomicUsize::new(0);
 
-/// A trace begins: what was known may have changed unseen.
+/// A trace begins: descriptors may have changed while none ran.
 pub(super) fn forget_all() {
     let end = KNOWN_END.swap(0, Ordering::Relaxed).min(DESCRIPTORS_MAX);
     KNOWN[..end].iter().for_each(|known| known.store(0, Ordering::Relaxed));
 }
 
-/// The descriptor is given back, or is a new one.
+/// The descriptor is closed, or a new one.
 pub(super) fn forget(descriptor: c_int) {
     if let Some(known) = usize::try_from(descriptor).ok().and_then(|at| KNOWN.get(at)) {
         forget_one(known);
@@ -69,14 +69,15 @@ fn forget_one(known: &AtomicU32) {
     }
 }
 
-/// Whether this resource, of these words, is that of a descriptor that may be used again.
+/// Whether this resource, with these words, is remembered for its descriptor, so that a call may
+/// use it again.
 pub(crate) fn is_known(resource: u32, words: &[u64]) -> bool {
     let descriptor = words.get(1).and_then(|number| KNOWN.get(usize::try_from(*number).ok()?));
-    // `SeqCst`: see `Resources::is_live`.
+    // `SeqCst`: see `ResourceTable::is_live`.
     descriptor.is_some_and(|known| known.load(Ordering::SeqCst) == resource)
 }
 
-/// This resource, of these words, was given up: whoever has just remembered it forgets it.
+/// This resource, with these words, was given up: forgets it if it has just been remembered.
 pub(crate) fn note_given_up(resource: u32, words: &[u64]) {
     let descriptor = words.get(1).and_then(|number| KNOWN.get(usize::try_from(*number).ok()?));
     if let Some(known) = descriptor {
@@ -90,7 +91,7 @@ pub(super) fn forget_range(first: u32, last: u32) {
     KNOWN.get(first as usize..end).unwrap_or_default().iter().for_each(forget_one);
 }
 
-/// The resource that a descriptor is; 0 for none.
+/// The resource of a descriptor; 0 for none.
 pub(super) fn resource(descriptor: c_int) -> u32 {
     let Ok(at) = usize::try_from(descriptor) else { return 0 };
     let Some(known) = KNOWN.get(at) else { return ask(descriptor) };
@@ -99,10 +100,10 @@ pub(super) fn resource(descriptor: c_int) -> u32 {
         return resource;
     }
     let resource = ask(descriptor);
-    // `SeqCst`: see `Resources::is_live`.
+    // `SeqCst`: see `ResourceTable::is_live`.
     known.store(resource, Ordering::SeqCst);
     if !RESOURCES.is_live(resource) {
-        // It was given up meanwhile, or there was no room.
+        // It was given up meanwhile, or the table was full.
         known.store(0, Ordering::Relaxed);
     }
     KNOWN_END.fetch_max(at + 1, Ordering::Relaxed);
@@ -134,7 +135,7 @@ fn ask(descriptor: RawFd) -> u32 {
     name.intern(kind, descriptor as u64)
 }
 
-/// What a link below `/proc/self/fd` says.
+/// The kind of resource that a link below `/proc/self/fd` names.
 fn kind_of(link: &[u8]) -> u64 {
     const KINDS: [(&[u8], u64); 6] = [
         (b"/", kind::FILE),
@@ -148,8 +149,8 @@ fn kind_of(link: &[u8]) -> u64 {
     found.map_or(kind::OTHER, |&(_, kind)| kind)
 }
 
-/// A resource on its way into the table: its kind, its value, its name's length and bytes, eight a
-/// word. What does not fit of a name is cut.
+/// A resource on its way into the table: its kind, its value, its name's length and bytes, eight
+/// per word. Longer names are cut.
 struct Name {
     words: [u64; 3 + NAME_BYTES_MAX / 8],
     len: usize,
@@ -160,7 +161,7 @@ impl Name {
         Self { words: [0; 3 + NAME_BYTES_MAX / 8], len: 0 }
     }
 
-    /// What the descriptor's link says. False if there is none.
+    /// Puts what the descriptor's link says. False if there is no link.
     fn put_link(&mut self, descriptor: RawFd) -> bool {
         let mut path = Digits::new();
         path.put(descriptor.unsigned_abs());
@@ -168,7 +169,7 @@ impl Name {
         let from = path.bytes.as_ptr() as usize;
         let words = [libc::AT_FDCWD as usize, from, place as usize, NAME_BYTES_MAX, 0, 0];
         // SAFETY: `readlinkat` wants a path that ends with a zero byte (a number has ten digits at
-        // most), and a place for as many bytes as it is told.
+        // most), and a place for that many bytes.
         let len = unsafe { raw::bare(libc::SYS_readlinkat, words) };
         self.len = usize::try_from(len).unwrap_or(0).min(NAME_BYTES_MAX);
         len >= 0
@@ -176,19 +177,20 @@ impl Name {
 
     fn as_bytes(&self) -> &[u8] {
         let place = &raw const self.words[3];
-        // SAFETY: as many bytes are in the words from there on: `len` never exceeds that.
+        // SAFETY: the words have at least `len` bytes from there on: `len` never exceeds the
+        // maximum.
         unsafe { std::slice::from_raw_parts(place.cast(), self.len) }
     }
 
     fn put(&mut self, byte: u8) {
         if self.len < NAME_BYTES_MAX {
-            // Both architectures have a word's first byte in its low bits.
+            // On both architectures, a word's first byte is its lowest.
             self.words[3 + self.len / 8] |= u64::from(byte) << (self.len % 8 * 8);
             self.len += 1;
         }
     }
 
-    /// Takes back all behind the first `len` bytes.
+    /// Removes all but the first `len` bytes.
     fn cut(&mut self, len: usize) {
         while self.len > len {
             self.len -= 1;
@@ -235,7 +237,7 @@ impl Digits {
     }
 }
 
-/// `local -> peer` in place of the socket's number, as far as it has them.
+/// Replaces the socket's number by `local -> peer`, with the addresses that it has.
 #[inline(never)]
 fn put_peers(name: &mut Name, descriptor: RawFd) {
     let mut peers = Name::new();
@@ -253,7 +255,7 @@ fn put_peers(name: &mut Name, descriptor: RawFd) {
     }
 }
 
-/// An address of a socket, as the system tells it.
+/// An address of a socket, as the system has it.
 struct Peer {
     storage: libc::sockaddr_storage,
     len: usize,
@@ -264,20 +266,21 @@ impl Peer {
         let mut storage = MaybeUninit::<libc::sockaddr_storage>::zeroed();
         let mut len = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
         let (place, len_at) = (storage.as_mut_ptr() as usize, (&raw mut len) as usize);
-        // SAFETY: both calls want a place for an address, and its length in and out.
+        // SAFETY: both calls want a place for an address, and one for its length, which they read
+        // and write.
         let result = unsafe { raw::bare(number, [descriptor as usize, place, len_at, 0, 0, 0]) };
-        // SAFETY: all bytes were zeroed, and zeros are an address.
+        // SAFETY: all bytes were zeroed, and zeros are a valid address.
         let storage = unsafe { storage.assume_init() };
         (result == 0).then_some(Self { storage, len: len as usize })
     }
 
-    /// Appends it. Whether there was anything to say.
+    /// Appends the address. False if there was none.
     fn put(&self, name: &mut Name) -> bool {
         let place = &raw const self.storage;
         match c_int::from(self.storage.ss_family) {
             libc::AF_INET => {
                 // SAFETY: the storage is as large as any address, aligned for all, initialised, and
-                // its family says which it is.
+                // its family says what kind of address it has.
                 let address = unsafe { &*place.cast::<libc::sockaddr_in>() };
                 let ip = Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr));
                 put_ip(name, SocketAddr::from((ip, u16::from_be(address.sin_port))))
@@ -307,7 +310,7 @@ fn put_ip(name: &mut Name, address: SocketAddr) -> bool {
     is_set
 }
 
-/// A path in the file system, or a name of the system's own with an `@` in front.
+/// Appends a path in the file system, or a name in the abstract namespace with an `@` in front.
 fn put_path(name: &mut Name, address: &libc::sockaddr_un, len: usize) -> bool {
     let front = std::mem::offset_of!(libc::sockaddr_un, sun_path);
     let bytes = address.sun_path.iter().map(|&byte| byte as u8).take(len.saturating_sub(front));

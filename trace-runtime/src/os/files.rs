@@ -1,8 +1,8 @@
-//! Hooks of opening, closing and changing files, and of all that makes a descriptor.
+//! Hooks of opening, closing and changing files, and of all functions that make a descriptor.
 //!
 //! Functions that only make a descriptor are not recorded: they do not wait. They are hooked so
-//! that what is known of a descriptor's number is forgotten when it is another's. The same holds
-//! for what `fcntl` does beside waiting for a lock.
+//! that what is remembered for a number is forgotten when the number stands for something else. The
+//! same holds for what `fcntl` does besides waiting for a lock.
 //!
 //! Invariants and the macro are in `hook`; what descriptors are is in `fd`.
 //!
@@ -16,7 +16,7 @@ use libc::{c_char, c_int, c_uint, c_void, mode_t, off_t, off64_t, size_t, ssize_
 use libc::{stat as Stat, stat64 as Stat64, statx as Statx};
 use trace_format::id::CallId;
 
-/// A new descriptor: what is known of its number is of another.
+/// The call has made this descriptor: what is remembered for its number is outdated.
 pub(super) fn fresh(descriptor: c_int) -> c_int {
     forget(descriptor);
     descriptor
@@ -54,7 +54,8 @@ fn control(fd: c_int, command: c_int, real: impl FnOnce() -> c_int) -> c_int {
     if duplicates(command) { fresh(result) } else { result }
 }
 
-/// Forgets before the number can be another's, and after: a reader may have asked meanwhile.
+/// Forgets before the number can stand for something else, and after: another thread may have asked
+/// meanwhile.
 pub(super) fn closing(call: CallId, fd: c_int, real: impl FnOnce() -> c_int) -> c_int {
     if musl::is_in_borrowed_memory() {
         return real();
@@ -190,10 +191,10 @@ hooks! { real:
         { let result = real(); forget_range(first, last); result };
 }
 
-/// `dup3` refuses what `dup2` allows: a descriptor and itself.
+/// `dup3` refuses two equal descriptors, which `dup2` allows.
 ///
 /// # Safety
-/// That of a system call: descriptors are the program's.
+/// That of a system call: the descriptors are the program's.
 unsafe fn dup2_instead(from: c_int, to: c_int) -> c_int {
     if from != to {
         // SAFETY: the caller's promise.

@@ -1,8 +1,8 @@
 //! Hooks of reading folders.
 //!
-//! libc asks the system for many entries at a time and keeps them in memory of its own, so there is
-//! nothing to take the place of these functions: in a static program this file is left out. Each
-//! call of `readdir` is recorded, whether it asks the system or not: only libc knows.
+//! libc asks the system for many entries at a time and keeps them in its own memory, so no system
+//! call can take the place of these functions: in a static program this file is left out. Each call
+//! of `readdir` is recorded, whether it asks the system or not, as only libc knows.
 //!
 //! Invariants and the macro are in `hook`; what descriptors are is in `fd`.
 //!
@@ -11,7 +11,8 @@
 
 use crate::os::fd::resource;
 use crate::os::files::{closing, fresh};
-use crate::os::hook::{Failure, Outcome, hooks, observe, system};
+use crate::os::hook::{hooks, observe, system};
+use crate::os::result::{Failure, Outcome};
 use crate::sys::errno;
 use libc::{DIR, c_char, c_int, c_void, dirent, dirent64, size_t, ssize_t};
 use std::ptr;
@@ -23,7 +24,7 @@ hooks! { real:
         opening(real);
     fn readdir(folder: *mut DIR) -> *mut dirent,
         ptr::null_mut(),
-        // SAFETY: the caller reads a folder that is open.
+        // SAFETY: the caller reads from an open folder.
         reading(unsafe { descriptor(folder) }, real);
     fn readdir64(folder: *mut DIR) -> *mut dirent64,
         ptr::null_mut(),
@@ -39,7 +40,7 @@ hooks! { real:
         reading_into(unsafe { descriptor(folder) }, into, real);
     fn closedir(folder: *mut DIR) -> c_int,
         -1,
-        // SAFETY: as above; it is asked before the folder is closed.
+        // SAFETY: as above; the folder is closed only later.
         closing(CallId::CLOSEDIR, unsafe { descriptor(folder) }, real);
     fn getdents64(fd: c_int, buffer: *mut c_void, bytes: size_t) -> ssize_t,
         system!(SYS_getdents64, fd, buffer, bytes),
@@ -82,7 +83,7 @@ fn reading_into<E>(fd: c_int, into: *const *mut E, real: impl FnOnce() -> Failur
 #[derive(Clone, Copy, Debug)]
 struct EntryInto {
     failure: Failure,
-    /// Where it says whether there is one: null if there are no more.
+    /// Where libc writes whether there is an entry: null if there are no more.
     into: *const *mut c_void,
 }
 
@@ -91,13 +92,13 @@ impl Outcome for EntryInto {
         if self.failure.0 != 0 {
             return self.failure.outcome(errno);
         }
-        // SAFETY: libc has written there, into the caller's own place, as it did not fail.
+        // SAFETY: libc has written to this place of the caller's, as the call did not fail.
         let entry = unsafe { self.into.read() };
         i64::from(!entry.is_null())
     }
 }
 
-/// A folder that was opened, if it was.
+/// A folder that was opened, or null and -1.
 #[derive(Clone, Copy, Debug)]
 struct Opened {
     folder: *mut DIR,
@@ -117,11 +118,11 @@ impl Outcome for Opened {
     }
 }
 
-/// An entry of a folder, or null: there are no more, or there was an error.
+/// An entry of a folder, or null after the last one or after an error.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     place: *mut c_void,
-    /// From before the call: it stays where there are no more entries.
+    /// From before the call: libc does not change it if there are no more entries.
     errno: c_int,
 }
 

@@ -1,10 +1,10 @@
-//! Hooks of the names by which C code calls hooked functions if it was built to check itself.
+//! Hooks of the names by which C code calls hooked functions if it was built with checks.
 //!
 //! With `_FORTIFY_SOURCE`, as distributions build their libraries, glibc's headers turn `read` into
 //! `__read_chk` where the compiler knows how long the buffer is but not how much is read. The last
-//! argument, or the last before the flags, is the room in the buffer; libc ends the program where
-//! the call could overrun it. A call is recorded as the function whose variant it is. Where libc
-//! has no such names nobody calls these hooks.
+//! argument, or the last before the flags, is the room in the buffer; libc ends the program if the
+//! call could overrun it. A call is recorded as the function whose variant it is. Where libc has no
+//! such names, no code calls these hooks.
 //!
 //! Invariants and the macro are in `hook`.
 
@@ -50,7 +50,7 @@ hooks! { real:
     ) -> c_int,
         { check_list(count, room); wait::instead::ppoll(list, count, time, signals) },
         observe(CallId::PPOLL, || 0, real), looks if true;
-    // What these check is that nothing is created: there is no mode to create it with.
+    // These check that the call creates no file, as it has no mode to create it with.
     fn __open_2(path: *const c_char, flags: c_int) -> c_int,
         { check_flags(flags); files::instead::open(path, flags, 0) },
         fresh(observe(CallId::OPEN, || 0, real));
@@ -65,7 +65,7 @@ hooks! { real:
         fresh(observe(CallId::OPENAT, || 0, real));
 }
 
-/// Ends the program, as libc would, where more bytes are asked for than the buffer has room for.
+/// Ends the program, as libc would, if the call wants more bytes than fit into the buffer.
 fn check(bytes: size_t, room: size_t) {
     if bytes > room {
         std::process::abort();
@@ -77,7 +77,7 @@ fn check_list(count: nfds_t, room: size_t) {
     check(count as size_t, room / size_of::<pollfd>());
 }
 
-/// Ends the program where these flags create a file.
+/// Ends the program if these flags create a file.
 fn check_flags(flags: c_int) {
     let creates = flags & libc::O_CREAT != 0 || flags & libc::O_TMPFILE == libc::O_TMPFILE;
     check(usize::from(creates), 0);

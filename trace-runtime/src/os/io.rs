@@ -5,15 +5,16 @@
 //! May contain `unsafe`: it defines functions for others to call.
 
 use crate::os::fd::{forget, resource};
-use crate::os::hook::{Outcome, hooks, observe, system};
+use crate::os::hook::{hooks, observe, system};
 #[cfg(target_env = "musl")]
 use crate::os::musl::{recvmsg_instead, sendmsg_instead};
+use crate::os::result::Outcome;
 use libc::{c_int, c_uint, c_void, iovec, msghdr, off_t, off64_t, size_t};
 use libc::{sockaddr, socklen_t, ssize_t};
 use std::ptr;
 use trace_format::id::CallId;
 
-/// A new descriptor: what is known of its number is of another.
+/// The call has made this descriptor: what is remembered for its number is outdated.
 fn fresh<R: Outcome>(descriptor: R) -> R {
     forget(descriptor.outcome(0) as c_int);
     descriptor
@@ -52,7 +53,7 @@ hooks! { real:
     fn writev(fd: c_int, slices: *const iovec, count: c_int) -> ssize_t,
         system!(SYS_writev, fd, slices, count),
         observe(CallId::WRITEV, || resource(fd), real);
-    // The offset's upper half follows it, and is 0 where a word holds all of it.
+    // The offset's upper half follows, which is 0 where one word holds the whole offset.
     fn preadv(fd: c_int, slices: *const iovec, count: c_int, at: off_t) -> ssize_t,
         system!(SYS_preadv, fd, slices, count, at, 0_usize),
         observe(CallId::PREADV, || resource(fd), real);
@@ -153,7 +154,7 @@ unsafe fn sendmsg_instead(fd: c_int, message: *const msghdr, flags: c_int) -> ss
 /// That of a system call: the descriptor is the program's.
 unsafe fn eventfd_write_instead(fd: c_int, value: u64) -> c_int {
     let place = ptr::from_ref(&value);
-    // SAFETY: `write` wants as many readable bytes as it is told.
+    // SAFETY: `write` wants that many readable bytes.
     let written: ssize_t = unsafe { system!(SYS_write, fd, place, size_of::<u64>()) };
     if written == size_of::<u64>() as ssize_t { 0 } else { -1 }
 }

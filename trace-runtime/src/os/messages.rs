@@ -1,15 +1,16 @@
 //! Hooks of sending and receiving several messages at once.
 //!
-//! What is recorded as the result is the bytes of all messages, as of other calls that read and
-//! write. Where there is no second definition to call, each libc has its own idea of what the
-//! kernel makes of a list of messages; so in a static program this file is left out.
+//! The recorded result is the bytes of all messages, as for other calls that read and write. Each
+//! libc passes a list of messages to the kernel in its own way, which a system call could not
+//! replace; so in a static program this file is left out.
 //!
 //! Invariants and the macro are in `hook`.
 //!
 //! May contain `unsafe`: it defines functions for others to call, and reads what libc has written.
 
 use crate::os::fd::resource;
-use crate::os::hook::{Outcome, hooks, observe, system};
+use crate::os::hook::{hooks, observe, system};
+use crate::os::result::Outcome;
 use libc::{c_int, c_uint, mmsghdr, timespec};
 use trace_format::id::CallId;
 
@@ -24,7 +25,7 @@ hooks! { real:
         observe(CallId::RECVMMSG, || resource(fd), || Messages { count: real(), list }).count;
 }
 
-/// The messages that went, or -1.
+/// How many messages were sent or received, or -1.
 #[derive(Clone, Copy, Debug)]
 struct Messages {
     count: c_int,
@@ -35,9 +36,10 @@ impl Outcome for Messages {
     fn outcome(self, errno: c_int) -> i64 {
         let Ok(count) = usize::try_from(self.count) else { return -i64::from(errno) };
         let bytes = |at: usize| {
-            // SAFETY: `add` wants a place in the list: the kernel has gone through `count`.
+            // SAFETY: `add` wants a place in the list: the kernel has handled `count` messages of
+            // it.
             let message = unsafe { self.list.add(at) };
-            // SAFETY: `read` wants a message: the caller's own, of which the kernel has written the
+            // SAFETY: `read` wants a message: it is the caller's, and the kernel has written its
             // length.
             let message = unsafe { message.read() };
             i64::from(message.msg_len)

@@ -1,16 +1,17 @@
 //! Threads, blocking and system calls of the program, without annotations.
 //!
-//! The program gets definitions of its own of some of libc's functions. Each calls the real one,
-//! and while a trace runs records the call: begin, end, result, what it was about, and from where
-//! it was called. Where `os_hooks` is not set, nothing of that is compiled, and a trace says so.
+//! The program gets its own definitions of some of libc's functions. Each calls the real one, and
+//! while a trace runs records the call: begin, end, result, what it was about, and from where it
+//! was called. Where `os_hooks` is not set, none of this is compiled, and a trace says so.
 //!
-//! - `hook`: what every hook does, and the macro they are made by.
+//! - `hook`: what every hook does, and the macro that makes them; `mode`: whether hooks have work
+//!   to do; `real`: where libc's real functions are; `result`: what a result says in a trace.
 //! - `files`, `folders`, `fortified`, `io`, `messages`, `older`, `processes`, `sync`, `threads`,
 //!   `wait`: the hooks, by family.
 //! - `musl`: where that libc differs.
-//! - `fd`, `handle`: what descriptors and threads' handles are.
+//! - `fd`, `handle`: what descriptors and threads' handles stand for.
 //! - `waiting`: threads that were there before the trace.
-//! - `watch`: what a trace says of all this.
+//! - `watch`: what a trace says about recorded calls.
 //!
 //! Elsewhere: system calls without libc (`sys/raw`).
 //!
@@ -32,12 +33,18 @@ mod hook;
 mod io;
 #[cfg(os_threads)]
 mod messages;
+#[cfg(os_hooks)]
+mod mode;
 #[cfg(all(os_hooks, target_env = "musl"))]
 mod musl;
 #[cfg(os_threads)]
 mod older;
 #[cfg(os_threads)]
 mod processes;
+#[cfg(os_hooks)]
+mod real;
+#[cfg(os_hooks)]
+mod result;
 #[cfg(os_hooks)]
 mod sync;
 #[cfg(os_threads)]
@@ -57,10 +64,10 @@ use std::sync::Arc;
 #[cfg(feature = "os")]
 pub(crate) use watch::Watch;
 
-/// Only musl's object files hold functions beside hooked ones.
+/// Only musl's object files hold further functions beside hooked ones.
 #[cfg(all(os_hooks, not(target_env = "musl")))]
 mod musl {
-    pub(super) const REAL: &[&super::hook::Real] = &[];
+    pub(super) const REAL: &[&super::real::Real] = &[];
     pub(super) const HOOKS: &[*const ()] = &[];
 
     pub(super) fn begin() {}
@@ -70,55 +77,55 @@ mod musl {
     }
 }
 
-/// In a static program there is nothing to take the place of these functions.
+/// In a static program no system call could take the place of these functions.
 #[cfg(all(os_hooks, not(os_threads)))]
 mod folders {
-    pub(super) static REAL: &[&super::hook::Real] = &[];
+    pub(super) static REAL: &[&super::real::Real] = &[];
     pub(super) const HOOKS: &[*const ()] = &[];
 }
 
 /// As above.
 #[cfg(all(os_hooks, not(os_threads)))]
 mod messages {
-    pub(super) static REAL: &[&super::hook::Real] = &[];
+    pub(super) static REAL: &[&super::real::Real] = &[];
     pub(super) const HOOKS: &[*const ()] = &[];
 }
 
 /// As above.
 #[cfg(all(os_hooks, not(os_threads)))]
 mod older {
-    pub(super) static REAL: &[&super::hook::Real] = &[];
+    pub(super) static REAL: &[&super::real::Real] = &[];
     pub(super) const HOOKS: &[*const ()] = &[];
 }
 
 /// As above.
 #[cfg(all(os_hooks, not(os_threads)))]
 mod processes {
-    pub(super) static REAL: &[&super::hook::Real] = &[];
+    pub(super) static REAL: &[&super::real::Real] = &[];
     pub(super) const HOOKS: &[*const ()] = &[];
 }
 
 /// As above.
 #[cfg(all(os_hooks, not(os_threads)))]
 mod threads {
-    pub(super) static REAL: &[&super::hook::Real] = &[];
+    pub(super) static REAL: &[&super::real::Real] = &[];
     pub(super) const HOOKS: &[*const ()] = &[];
 }
 
-/// A trace begins: threads may attach. The caller is quiet.
+/// A trace begins: threads may attach. The caller has suppressed recording.
 #[cfg(os_hooks)]
 pub(crate) fn begin(session: &Arc<Session>) {
     fd::forget_all();
     waiting::begin_looking();
     musl::begin();
-    hook::set_on();
+    mode::set_on();
     waiting::look(session);
 }
 
-/// The trace ends. The caller is quiet.
+/// The trace ends. The caller has suppressed recording.
 #[cfg(os_hooks)]
 pub(crate) fn end() {
-    hook::set_off();
+    mode::set_off();
     waiting::clear();
 }
 
@@ -126,9 +133,9 @@ pub(crate) fn end() {
 #[cfg(os_hooks)]
 pub(crate) fn forked(goes_on: bool) {
     if goes_on {
-        hook::set_forked()
+        mode::set_forked()
     } else {
-        hook::set_off()
+        mode::set_off()
     }
     waiting::forget();
 }
@@ -136,12 +143,13 @@ pub(crate) fn forked(goes_on: bool) {
 /// In a forked child: calls no longer decide whether there will be a trace.
 #[cfg(all(os_hooks, feature = "auto", target_os = "linux"))]
 pub(crate) fn settle() {
-    hook::set_off();
+    mode::set_off();
 }
 
 /// The calling thread's state, if it was made for it when the trace began.
 ///
-/// - `is_new`: the thread was made while the trace ran: what was made for its id is another's.
+/// - `is_new`: the thread was made while the trace ran: a state that was made for its id is an
+///   ended thread's.
 pub(crate) fn claim(is_new: bool) -> Option<ThreadRef> {
     #[cfg(os_hooks)]
     {

@@ -1,17 +1,17 @@
 //! Where musl differs from glibc: functions that share an object file with hooked ones, and the
 //! layout of messages.
 //!
-//! A linker takes whole object files out of libc's archive. musl has `epoll_ctl` in one with
-//! `epoll_wait`: a program that calls the one would get a second definition of the other beside its
-//! hook, and not be linked. So each function is here that shares an object with a hook. They only
-//! make their call; none of them waits.
+//! A linker takes whole object files out of libc's archive. musl has `epoll_ctl` and `epoll_wait`
+//! in the same object: a program that calls `epoll_ctl` would get a second definition of
+//! `epoll_wait` besides the hook, and fail to link. So this file has each function that shares an
+//! object with a hooked one. They only make their call; none of them waits.
 //!
-//! `posix_spawn` closes a descriptor in the child by the function `close`, on a stack of 5 KiB that
-//! lies inside the parent's frame, and in the parent's memory: a hook that records there runs over
-//! the arguments of the child. So it only makes its call if it is in another process.
+//! In the child, `posix_spawn` closes a descriptor by the function `close`, in the parent's memory,
+//! on a stack of 5 KiB inside the parent's frame: a hook that records there would overwrite the
+//! arguments of the child. So in another process it only makes its call.
 //!
-//! musl's counts in a message's header are 32 bits where the kernel has 64, with padding behind
-//! that a caller need not clear.
+//! musl's counts in a message's header have 32 bits and padding, which the caller need not clear,
+//! where the kernel's have 64 bits.
 //!
 //! Invariants and the macro are in `hook`.
 //!
@@ -32,8 +32,8 @@ pub(super) fn begin() {
     PROCESS.store(std::process::id(), Ordering::Relaxed);
 }
 
-/// Whether this is the child of `posix_spawn`, or of `vfork`, which has the memory of the process
-/// that records. Asks the kernel, which adds a tenth of a microsecond to a call of the kernel.
+/// Whether this is the child of `posix_spawn`, or of `vfork`, which shares the memory of the
+/// process that records. This asks the kernel, which takes a tenth of a microsecond more.
 pub(super) fn is_in_borrowed_memory() -> bool {
     // SAFETY: the call takes nothing and cannot fail.
     let own = unsafe { raw::bare(libc::SYS_getpid, [0; 6]) };
@@ -59,7 +59,7 @@ hooks! { real:
 /// # Safety
 /// That of a system call: the descriptor is the program's, and so is the place.
 unsafe fn eventfd_read_instead(fd: c_int, value: *mut u64) -> c_int {
-    // SAFETY: `read` wants room for as many bytes as it is told: the caller's promise.
+    // SAFETY: `read` wants room for that many bytes: the caller's promise.
     let read: ssize_t = unsafe { system!(SYS_read, fd, value, size_of::<u64>()) };
     if read == size_of::<u64>() as ssize_t { 0 } else { -1 }
 }
@@ -94,10 +94,10 @@ impl Header {
 /// # Safety
 /// That of `recvmsg`.
 pub(super) unsafe fn recvmsg_instead(fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t {
-    // SAFETY: a unique reference wants a header that nobody else uses: the caller's promise.
+    // SAFETY: a unique reference wants a header that no other code uses: the caller's promise.
     let message = unsafe { &mut *message };
     let mut header = Header::new(message);
-    // SAFETY: the caller's promise; the header is a copy with the same places.
+    // SAFETY: the caller's promise; the header is a copy that refers to the same memory.
     let result = unsafe { system!(SYS_recvmsg, fd, &raw mut header, flags) };
     message.msg_namelen = header.name_bytes as libc::socklen_t;
     message.msg_controllen = header.control_bytes as libc::socklen_t;
@@ -108,7 +108,7 @@ pub(super) unsafe fn recvmsg_instead(fd: c_int, message: *mut msghdr, flags: c_i
 /// # Safety
 /// That of `sendmsg`.
 pub(super) unsafe fn sendmsg_instead(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t {
-    // SAFETY: a shared reference wants a header that nobody writes to: the caller's promise.
+    // SAFETY: a shared reference wants a header that no code writes to: the caller's promise.
     let message = unsafe { &*message };
     let mut header = Header::new(message);
     let mut control = Control([0; CONTROL_BYTES_MAX]);
@@ -118,8 +118,8 @@ pub(super) unsafe fn sendmsg_instead(fd: c_int, message: *const msghdr, flags: c
             unsafe { errno::place().write(libc::ENOMEM) };
             return -1;
         };
-        // SAFETY: so many bytes can be read there: the caller's promise. The place is ours, and as
-        // long.
+        // SAFETY: that many bytes can be read there: the caller's promise. `place` is ours, and has
+        // the same length.
         unsafe { header.control.cast::<u8>().copy_to(place.as_mut_ptr(), header.control_bytes) };
         clear_padding(place);
         header.control = place.as_mut_ptr().cast();
@@ -128,7 +128,7 @@ pub(super) unsafe fn sendmsg_instead(fd: c_int, message: *const msghdr, flags: c
     unsafe { system!(SYS_sendmsg, fd, &raw const header, flags) }
 }
 
-/// Control messages, aligned as the kernel and libc have them.
+/// Control messages, aligned as the kernel and libc want them.
 #[derive(Debug)]
 #[repr(align(8))]
 struct Control([u8; CONTROL_BYTES_MAX]);

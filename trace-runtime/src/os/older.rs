@@ -1,9 +1,9 @@
-//! Hooks of the names by which programs and libraries that were built against glibc before 2.33
-//! call functions that are hooked by their present names.
+//! Hooks of older names of hooked functions, which programs and libraries call that were built
+//! against glibc before 2.33.
 //!
-//! `stat` was a piece of each program then, which called `__xstat` with the version of the
-//! structure that it knows. The only one on 64-bit systems is the kernel's. A call is recorded as
-//! the function that it is today.
+//! `stat` was linked into each program then, and called `__xstat` with the version of the structure
+//! that it knows. 64-bit systems have one version only, the kernel's. A call is recorded as today's
+//! function.
 //!
 //! Invariants and the macro are in `hook`.
 

@@ -1,14 +1,15 @@
 //! Hooks of starting processes.
 //!
 //! `posix_spawn` returns when the child has begun its program, or failed to. It is more than a
-//! system call, so there is nothing to take its place: in a static program this file is left out.
-//! glibc's child calls none of the hooked functions, whose memory it would share.
+//! system call, which could not take its place: in a static program this file is left out. glibc's
+//! child, which shares the parent's memory, calls none of the hooked functions.
 //!
 //! Invariants and the macro are in `hook`.
 //!
 //! May contain `unsafe`: it defines functions for others to call, and reads the child's id.
 
-use crate::os::hook::{Failure, Outcome, hooks, observe};
+use crate::os::hook::{hooks, observe};
+use crate::os::result::{Failure, Outcome};
 use libc::{c_char, c_int, pid_t, posix_spawn_file_actions_t, posix_spawnattr_t};
 use trace_format::id::CallId;
 
@@ -38,7 +39,7 @@ fn spawning(into: *const pid_t, real: impl FnOnce() -> Failure) -> Failure {
 #[derive(Clone, Copy, Debug)]
 struct Started {
     failure: Failure,
-    /// Where its id is, if the caller wants it.
+    /// Where libc writes its id, or null.
     into: *const pid_t,
 }
 
@@ -47,7 +48,7 @@ impl Outcome for Started {
         if self.failure.0 != 0 || self.into.is_null() {
             return self.failure.outcome(errno);
         }
-        // SAFETY: libc has written the id there, into the caller's own place.
+        // SAFETY: libc has written the id to this place of the caller's.
         i64::from(unsafe { self.into.read() })
     }
 }

@@ -1,7 +1,7 @@
-//! The hook of `syscall`: how std, parking_lot and tokio wait for and wake each other's threads.
+//! The hook of `syscall`, by which std, parking_lot and tokio make threads wait and wake them.
 //!
-//! A futex call is recorded by what it does; its resource is the address. Other numbers are
-//! recorded as the function that makes the same system call, or by their number.
+//! A futex call is recorded as a wait, a wake or a requeue; its resource is the address. Other
+//! calls are recorded as the function that makes the same system call, or by their number.
 //!
 //! Invariants and the macro are in `hook`.
 
@@ -10,7 +10,7 @@ use crate::os::hook::{hooks, observe};
 use libc::{c_int, c_long};
 use trace_format::id::CallId;
 
-/// Calls that do not return, or return twice: they are let through.
+/// Calls that do not return, or return twice: they are made without a record.
 const LEFT_ALONE: [c_long; 7] = [
     libc::SYS_clone,
     libc::SYS_clone3,
@@ -47,13 +47,13 @@ fn futex(operation: usize) -> CallId {
     }
 }
 
-/// Whether a system call is a futex's wait.
+/// Whether a system call waits on a futex.
 #[inline(always)]
 fn waits(number: c_long, operation: usize) -> bool {
     number == libc::SYS_futex && futex(operation) == CallId::FUTEX_WAIT
 }
 
-/// Numbers that have a function of their own, all about the descriptor that comes first.
+/// System calls that have a function, all about the descriptor in the first argument.
 const OF_DESCRIPTORS: [(c_long, CallId); 32] = [
     (libc::SYS_read, CallId::READ),
     (libc::SYS_write, CallId::WRITE),
@@ -89,7 +89,7 @@ const OF_DESCRIPTORS: [(c_long, CallId); 32] = [
     (libc::SYS_getdents64, CallId::GETDENTS64),
 ];
 
-/// Numbers that have a function of their own, about nothing in particular.
+/// System calls that have a function, recorded without a resource.
 const OF_NOTHING: [(c_long, CallId); 11] = [
     (libc::SYS_openat, CallId::OPENAT),
     (libc::SYS_ppoll, CallId::PPOLL),
@@ -120,7 +120,7 @@ const OF_NOTHING_HERE: [(c_long, CallId); 3] = [
 #[cfg(target_arch = "aarch64")]
 const OF_NOTHING_HERE: [(c_long, CallId); 0] = [];
 
-/// A system call as a trace tells it.
+/// A system call as it stands in a trace.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seen {
     pub(super) call: CallId,
@@ -137,7 +137,7 @@ enum About {
 }
 
 impl Seen {
-    /// From a number and its first two arguments; `None` for what is left alone.
+    /// From a number and its first two arguments; `None` for a call that is not recorded.
     pub(super) fn new(number: c_long, first: usize, second: usize) -> Option<Self> {
         if LEFT_ALONE.contains(&number) || LEFT_ALONE_HERE.contains(&number) {
             return None;
@@ -161,7 +161,7 @@ impl Seen {
         Some(seen)
     }
 
-    /// What it is about, interned.
+    /// The id of what it is about.
     pub(super) fn resource(self) -> u32 {
         match self.about {
             About::Address(place) => address(place),
@@ -183,7 +183,8 @@ fn seen(number: c_long, first: usize, second: usize, real: impl FnOnce() -> c_lo
     } else if matches!(seen.call, CallId::SYSCALL | CallId::OPEN | CallId::OPENAT | CallId::SOCKET)
         || matches!(seen.call, CallId::ACCEPT | CallId::ACCEPT4)
     {
-        // It may be a new descriptor. If it is not, one is asked about once more.
+        // The result may be a new descriptor. If it is not, the system is asked about one once
+        // more.
         forget(c_int::try_from(result).unwrap_or(-1));
     }
     result

@@ -1,28 +1,30 @@
 //! Hooks of making, joining and naming threads, and of looking up hosts.
 //!
-//! These functions are more than a system call, so there is nothing to take their place: in a
-//! static program this file is left out. Threads are known with their first event then, without
+//! These functions are more than a system call, which could not take their place: in a static
+//! program this file is left out. Threads are known from their first event on then, without a
 //! parent.
 //!
 //! Invariants and the macro are in `hook`.
 //!
-//! May contain `unsafe`: it defines functions for others to call, and hands a thread's beginning
-//! over to it.
+//! May contain `unsafe`: it defines functions for others to call, and hands a new thread its start
+//! routine.
 
 use crate::os::fd::{kind, number};
 use crate::os::handle;
-use crate::os::hook::{self, Failure, Outcome, foreign, hooks, observe, system};
+use crate::os::hook::{self, foreign, hooks, observe, system};
+use crate::os::result::{Failure, Outcome};
 use crate::os::waiting;
 use crate::sys::errno;
-use crate::thread::local::{self, Arrival, Spawn};
+use crate::thread::attach::{self, Arrival, ThreadSpawn};
+use crate::thread::local;
 use libc::{addrinfo, c_char, c_int, c_void, pthread_attr_t, pthread_t};
 use std::ffi::CStr;
 use trace_format::id::{CallId, ThreadId};
 
-/// Where a thread begins.
+/// The function that a thread runs.
 type Routine = foreign!(fn(*mut c_void) -> *mut c_void);
 
-/// A number that is no errno.
+/// A result that is a number, and no errno.
 #[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
 pub(super) struct Code(c_int);
@@ -43,7 +45,7 @@ hooks! { real:
         unsafe { create(into, attributes, routine, argument) };
     fn pthread_join(thread: pthread_t, result: *mut *mut c_void) -> Failure,
         Failure(libc::ESRCH),
-        // SAFETY: who joins has a handle.
+        // SAFETY: the caller of `pthread_join` has a valid handle.
         observe(CallId::PTHREAD_JOIN, || unsafe { joined(thread) }, real), looks if true;
     fn pthread_setname_np(thread: pthread_t, name: *const c_char) -> Failure,
         Failure(libc::ENOSYS),
@@ -74,7 +76,7 @@ hooks! { real:
 }
 
 /// # Safety
-/// The handle is one.
+/// The handle is valid.
 unsafe fn joined(thread: pthread_t) -> u32 {
     // SAFETY: the caller's promise.
     number(kind::THREAD, unsafe { handle::system_id(thread) })
@@ -85,14 +87,14 @@ fn is_own(thread: pthread_t) -> bool {
     thread == unsafe { libc::pthread_self() }
 }
 
-/// What a new thread is to begin with.
+/// What a new thread gets to begin with.
 struct Start {
     routine: Routine,
     argument: *mut c_void,
-    spawn: Spawn,
+    spawn: ThreadSpawn,
 }
 
-/// `pthread_create` while a trace runs: the thread begins with making itself known.
+/// `pthread_create` while a trace runs: the thread first attaches itself.
 ///
 /// # Safety
 /// That of `pthread_create`.
@@ -102,7 +104,7 @@ unsafe fn create(
     routine: Routine,
     argument: *mut c_void,
 ) -> Failure {
-    if local::is_quiet() {
+    if local::is_suppressed() {
         // SAFETY: the caller's promise.
         return unsafe { call::pthread_create(into, attributes, routine, argument) };
     }
@@ -110,16 +112,17 @@ unsafe fn create(
         let begun = hook::begin(CallId::PTHREAD_CREATE, 0);
         let mut parent = ThreadId(0);
         local::with_attached(|thread| parent = thread.id);
-        let _quiet = local::quiet();
+        let _suppressed = local::suppress();
         let is_known = !waiting::is_looking();
         let (stack, entry) = (begun.stack(), routine as usize as u64);
-        let spawn = Spawn { parent, stack, entry, is_known };
+        let spawn = ThreadSpawn { parent, stack, entry, is_known };
         (begun, Box::into_raw(Box::new(Start { routine, argument, spawn })))
     });
-    // SAFETY: the caller's promise; the routine is one, and its argument its own.
+    // SAFETY: the caller's promise; `begin_thread` is a routine, and `start` is the argument that
+    // it wants.
     let result = unsafe { call::pthread_create(into, attributes, begin_thread, start.cast()) };
     if result.0 != 0 {
-        // SAFETY: there is no thread to take it.
+        // SAFETY: no thread was made that could take it.
         _ = unsafe { take(start) };
     }
     hook::end(begun, result);
@@ -127,10 +130,10 @@ unsafe fn create(
 }
 
 /// # Safety
-/// `start` came from `Box::into_raw`, and this is the only one to take it.
+/// `start` came from `Box::into_raw`, and no other call takes it.
 unsafe fn take(start: *mut Start) -> Start {
     errno::keeping(|| {
-        let _quiet = local::quiet();
+        let _suppressed = local::suppress();
         // SAFETY: the caller's promise.
         let start = unsafe { Box::from_raw(start) };
         *start
@@ -138,33 +141,33 @@ unsafe fn take(start: *mut Start) -> Start {
 }
 
 foreign! {
-    /// The routine of threads that are made while a trace runs. It has nothing to drop while the
-    /// program's own routine runs (C2).
+    /// The routine of threads that are made while a trace runs. It holds nothing that has to be
+    /// dropped while the program's own routine runs (C2).
     ///
     /// # Safety
     /// `start` was made by [`create`], for this thread alone.
     fn begin_thread(start: *mut c_void) -> *mut c_void {
         // SAFETY: the caller's promise.
         let Start { routine, argument, spawn } = unsafe { take(start.cast()) };
-        errno::keeping(|| local::arrive(Arrival { spawn: Some(spawn), result: 0 }));
-        // SAFETY: it is what the program has given with the argument.
+        errno::keeping(|| attach::arrive(Arrival { spawn: Some(spawn), result: 0 }));
+        // SAFETY: the program has given this routine and argument together.
         unsafe { routine(argument) }
     }
 }
 
-/// The calling thread has a new name. Rust's own is preferred, where the system's is its front:
-/// the system cuts names at 15 bytes.
+/// The calling thread has a new name. Rust's name is preferred if it begins with the system's: the
+/// system cuts names at 15 bytes.
 ///
 /// # Safety
 /// `name` is a string.
 unsafe fn note_name(name: *const c_char) {
-    if local::is_quiet() {
+    if local::is_suppressed() {
         return;
     }
     errno::keeping(|| {
         let ticks = crate::sys::clock::ticks();
         local::with_attached(|thread| {
-            let _quiet = local::quiet();
+            let _suppressed = local::suppress();
             // SAFETY: the caller's promise.
             let name = unsafe { CStr::from_ptr(name) }.to_string_lossy();
             let full = crate::thread::naming::own_name().filter(|full| full.starts_with(&*name));

@@ -5,7 +5,8 @@
 //! May contain `unsafe`: it defines functions for others to call.
 
 use crate::os::fd::{kind, number, resource};
-use crate::os::hook::{Failure, hooks, observe, system};
+use crate::os::hook::{hooks, observe, system};
+use crate::os::result::Failure;
 use crate::sys::raw;
 use libc::{c_int, c_uint, c_void, clockid_t, epoll_event, fd_set, id_t, idtype_t, nfds_t};
 use libc::{pid_t, pollfd, rusage, siginfo_t, sigset_t, timespec, timeval};
@@ -95,7 +96,7 @@ unsafe fn poll_instead(list: *mut pollfd, count: nfds_t, millis: c_int) -> c_int
     unsafe { system!(SYS_ppoll, list, count, time, 0_usize, SIGNALS_BYTES) }
 }
 
-/// The kernel writes the time that is left; libc's callers do not expect that.
+/// The kernel overwrites the time with what is left of it; libc's callers do not expect that.
 ///
 /// # Safety
 /// That of `ppoll`.
@@ -127,7 +128,8 @@ unsafe fn select_instead(count: c_int, sets: [*mut fd_set; 3], time: *mut timeva
     let result = unsafe { system!(SYS_pselect6, count, read, write, except, at, 0_usize) };
     if !time.is_null() {
         let left = timeval { tv_sec: left.tv_sec, tv_usec: left.tv_nsec / 1000 };
-        // SAFETY: as on Linux, the time that is left is written back: the caller's promise.
+        // SAFETY: on Linux `select` writes back the time that is left, so the caller promises that
+        // it can be written to.
         unsafe { time.write(left) };
     }
     result
@@ -146,7 +148,8 @@ unsafe fn pselect_instead(
     let time = copy.as_mut().map_or(ptr::null_mut(), ptr::from_mut);
     let mask = [signals as usize, SIGNALS_BYTES];
     let [read, write, except] = sets;
-    // SAFETY: the caller's promise; the time is a copy, and the mask lies as the kernel wants it.
+    // SAFETY: the caller's promise; the time is a copy, and the mask is laid out as the kernel
+    // wants it.
     unsafe { system!(SYS_pselect6, count, read, write, except, time, mask.as_ptr()) }
 }
 
@@ -167,14 +170,14 @@ unsafe fn clock_nanosleep_instead(
 fn usleep_instead(micros: c_uint) -> c_int {
     let nanos = i64::from(micros % 1_000_000) * 1000;
     let time = timespec { tv_sec: (micros / 1_000_000).into(), tv_nsec: nanos };
-    // SAFETY: `nanosleep` wants a time it can read, and a place for the rest or none.
+    // SAFETY: `nanosleep` wants a time that it can read, and a place for the rest or null.
     unsafe { system!(SYS_nanosleep, &raw const time, ptr::null_mut::<c_void>()) }
 }
 
 fn sleep_instead(seconds: c_uint) -> c_uint {
     let mut time = timespec { tv_sec: seconds.into(), tv_nsec: 0 };
     let place = &raw mut time;
-    // SAFETY: `nanosleep` wants a time it can read, and a place for the rest.
+    // SAFETY: `nanosleep` wants a time that it can read, and a place for the rest.
     let result: c_int = unsafe { system!(SYS_nanosleep, place, place) };
     if result == 0 { 0 } else { time.tv_sec as c_uint + c_uint::from(time.tv_nsec >= 500_000_000) }
 }

@@ -1,17 +1,18 @@
-//! States of threads that were there when the trace began, made for them by the thread that starts
-//! it: so that threads which never run again are in the trace, too, and so that a thread whose
-//! first event comes in a signal's handler need not allocate.
+//! States of threads that were there when the trace began. The thread that starts the trace makes
+//! them, so that threads that never run again are in the trace, too, and so that a thread whose
+//! first event comes in a signal handler need not allocate.
 //!
 //! A state waits in a table under its thread's id until that thread takes it. Invariants:
 //!
-//! - **O1** A place's id is stored once in a trace, by the starter or by the thread itself, whoever
-//!   comes first; only who has stored it, or the thread with that id, goes on to the state.
-//! - **O2** Whoever exchanges a state's pointer out of the table owns it.
+//! - **O1** A place's id is stored once in a trace, by the starter or by the thread itself,
+//!   whichever comes first; only the thread that stored it, or the thread with that id, goes on to
+//!   the state.
+//! - **O2** The thread that exchanges a state's pointer out of the table owns the state.
 //!
 //! A thread that looks itself up while the starter is still looking marks its place as taken, and
-//! the starter drops what it has made for it: no thread is known twice.
+//! the starter drops the state that it has made for it: no thread is in a trace twice.
 //!
-//! May contain `unsafe`: counted references lie in the table as pointers.
+//! May contain `unsafe`: the table holds counted references as pointers.
 
 use crate::base::primitive::Ordering;
 use crate::base::primitive::global::{AtomicBool, AtomicPtr, AtomicU32};
@@ -29,7 +30,7 @@ use std::ptr;
 use std::sync::Arc;
 use trace_format::id::{OpenCall, ResourceId, StackId};
 
-/// Threads beyond these are known with their first event.
+/// Threads beyond these are known from their first event on.
 const THREADS_MAX: usize = 1024;
 
 /// Twice as many, so that a search ends soon.
@@ -38,16 +39,16 @@ const PLACES: usize = THREADS_MAX * 2;
 /// The ids of threads; 0 for a free place.
 static IDS: [AtomicU32; PLACES] = [const { AtomicU32::new(0) }; PLACES];
 
-/// What waits for them.
+/// The states that wait for these threads.
 static STATES: [AtomicPtr<Thread>; PLACES] = [const { AtomicPtr::new(ptr::null_mut()) }; PLACES];
 
 /// The starter is looking at the system's list of threads.
 static LOOKING: AtomicBool = AtomicBool::new(false);
 
-/// In place of a state that was taken, or that nobody is to put there any more.
+/// In place of a state that was taken, or that must not be put there any more.
 const TAKEN: *mut Thread = ptr::without_provenance_mut(1);
 
-/// Whether threads that are there may not be in the table yet.
+/// Whether some threads may not be in the table yet.
 pub(super) fn is_looking() -> bool {
     LOOKING.load(Ordering::Acquire)
 }
@@ -58,7 +59,7 @@ pub(super) fn begin_looking() {
     LOOKING.store(true, Ordering::Release);
 }
 
-/// Makes states for all threads but the calling one and the collector. The hooks are on.
+/// Makes states for all threads except the calling one and the collector. The hooks are on.
 pub(super) fn look(session: &Arc<Session>) {
     let own = local::system_id();
     let mut left = THREADS_MAX;
@@ -71,7 +72,7 @@ pub(super) fn look(session: &Arc<Session>) {
     LOOKING.store(false, Ordering::Release);
 }
 
-/// The trace has ended: what nobody has taken is nobody's.
+/// The trace has ended: drops the states that no thread has taken.
 pub(super) fn clear() {
     for (at, id) in IDS.iter().enumerate() {
         drop(take(at, ptr::null_mut()));
@@ -79,7 +80,8 @@ pub(super) fn clear() {
     }
 }
 
-/// In a forked child: what is in the table is the parent's, and its locks may be held for ever.
+/// In a forked child: the states are the parent's. They are not dropped, as their locks may be held
+/// forever.
 pub(super) fn forget() {
     LOOKING.store(false, Ordering::Relaxed);
     for (id, state) in IDS.iter().zip(&STATES) {
@@ -94,14 +96,14 @@ pub(super) fn claim() -> Option<ThreadRef> {
     take(place, TAKEN).filter(|state| !state.session.is_ended())
 }
 
-/// Who was here under the calling thread's id has ended.
+/// An earlier thread with the calling thread's id has ended.
 pub(super) fn bury() {
     if let Some(state) = find(local::system_id() as u32, false).and_then(|at| take(at, TAKEN)) {
         state.exited.store(clock::ticks(), Ordering::Release);
     }
 }
 
-/// By the collector: threads that have ended without ever taking their state.
+/// By the collector: finds threads that have ended without taking their state.
 pub(super) fn bury_dead() {
     let process = std::process::id();
     for at in 0..PLACES {
@@ -110,7 +112,7 @@ pub(super) fn bury_dead() {
             continue;
         }
         let words = [process as usize, id as usize, 0, 0, 0, 0];
-        // SAFETY: signal 0 is sent to nobody: the call asks whether the thread is there.
+        // SAFETY: signal 0 is not delivered: the call only asks whether the thread is there.
         let answer = unsafe { raw::bare(libc::SYS_tgkill, words) };
         if answer == -(libc::ESRCH as isize)
             && let Some(state) = take(at, TAKEN)
@@ -142,14 +144,15 @@ fn find(id: u32, makes: bool) -> Option<usize> {
     None
 }
 
-/// What is at this place, if anything is; `then` is there from now on.
+/// Takes the state at this place, if there is one, and puts `then` there.
 fn take(place: usize, then: *mut Thread) -> Option<ThreadRef> {
     let state = STATES[place].swap(then, Ordering::AcqRel);
-    // SAFETY: `from_raw` wants the pointer of one `into_raw`, once: O2, and only such are put.
+    // SAFETY: `from_raw` wants the pointer of one `into_raw`, once: only such pointers are put
+    // there, and O2.
     (state.addr() > TAKEN.addr()).then(|| unsafe { ThreadRef::from_raw(state) })
 }
 
-/// Makes a state for a thread, with the call it is in.
+/// Makes a state for a thread, with the call that it is in.
 fn prepare(session: &Arc<Session>, id: u32) {
     let Some(place) = find(id, true) else { return };
     if !STATES[place].load(Ordering::Acquire).is_null() {
@@ -159,28 +162,28 @@ fn prepare(session: &Arc<Session>, id: u32) {
     let identity = Identity { os_id: id.into(), name: name(id), ..Identity::default() };
     let Some(batch) = memory::allocate(BATCH_BYTES_MIN) else { return };
     let Some(room) = Room::new() else {
-        // SAFETY: `free` wants an owned batch from `allocate`: it is new.
+        // SAFETY: `free` wants an owned batch from `allocate`: this one is new.
         return unsafe { memory::free(batch) };
     };
     let (number, now) = (session.next_thread(), clock::ticks());
     let made = room.fill(Thread::new(Arc::clone(session), number, batch, now, identity));
     if let Some(call) = call {
-        // SAFETY: it was made just now.
+        // SAFETY: it was made just now, so no other thread has it.
         unsafe { made.begin_call_before(call) };
     }
     let state = made.clone().into_raw();
     let order = (Ordering::AcqRel, Ordering::Acquire);
     if STATES[place].compare_exchange(ptr::null_mut(), state, order.0, order.1).is_err() {
-        // SAFETY: as in `take`: it was not put.
+        // SAFETY: as in `take`: it was not put there.
         drop(unsafe { ThreadRef::from_raw(state) });
         return;
     }
-    // If the session has ended meanwhile, nobody takes the state.
+    // If the session has ended meanwhile, no thread takes the state.
     session.join(&made);
 }
 
 fn name(id: u32) -> Name {
-    // Rust calls it so; the system has the program's name there.
+    // Rust's name for it; the system has the program's name there.
     if id == std::process::id() {
         return Name::new(b"main");
     }
@@ -188,8 +191,8 @@ fn name(id: u32) -> Name {
     Name::new(name.unwrap_or_default().trim_ascii_end())
 }
 
-/// The call a thread is in: its number and arguments, as the system tells them. `None` for a
-/// thread that runs, and where the system does not say.
+/// The call that a thread is in: its number and arguments, as the system says. `None` for a thread
+/// that runs, and where the system does not say.
 fn blocked_in(id: u32) -> Option<OpenCall> {
     let text = std::fs::read_to_string(format!("/proc/self/task/{id}/syscall")).ok()?;
     let mut words = text.split_ascii_whitespace();

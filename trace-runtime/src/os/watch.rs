@@ -1,32 +1,32 @@
-//! What a trace says of recorded calls: whether they are, and how. And the collector's look at
-//! threads that were there before the trace and have ended without a call.
+//! What a trace says about calls: whether and how they are recorded. The collector also looks here
+//! for threads that were there before the trace and have ended without a call.
 
-use crate::output::Output;
+use crate::output::Outputs;
 use crate::source::Source;
 use trace_format::definition::Definition;
 use trace_format::facility;
 
-/// Says in the trace whether calls are recorded, and takes note of threads that have ended unseen.
+/// Says in the trace whether calls are recorded, and notes threads that have ended unseen.
 #[derive(Debug)]
 pub(crate) struct Watch;
 
 impl Source for Watch {
-    fn begin(&mut self, output: &mut Output) {
+    fn begin(&mut self, outputs: &mut Outputs) {
         #[cfg(os_hooks)]
-        let (on, note) = if super::hook::are_in_place() { (IS_ON, NOTE) } else { (false, ABSENT) };
+        let (on, note) = if super::real::are_in_place() { (IS_ON, NOTE) } else { (false, ABSENT) };
         #[cfg(not(os_hooks))]
         let (on, note) = (IS_ON, NOTE);
         let name = facility::OS.as_bytes();
-        output.define(&Definition::Facility { name, on, note: note.as_bytes() });
+        outputs.define(&Definition::Facility { name, on, note: note.as_bytes() });
     }
 
     #[cfg(os_hooks)]
-    fn cut(&mut self, _: &mut Output) {
+    fn advance(&mut self, _: &mut Outputs) {
         super::waiting::bury_dead();
     }
 }
 
-/// What is said where [`hook::are_in_place`](super::hook::are_in_place) says no.
+/// The note where [`real::are_in_place`](super::real::are_in_place) says no.
 #[cfg(os_hooks)]
 const ABSENT: &str = "a library that was loaded later: calls go to libc's own functions";
 

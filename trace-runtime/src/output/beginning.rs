@@ -5,7 +5,7 @@ use crate::session::process;
 use crate::sys::clock;
 use trace_format::definition::Definition;
 
-/// What a trace begins with: the process, and its call sites in the order of their ids.
+/// The definitions that a trace begins with: the process, and its call sites by id.
 pub(crate) fn beginning() -> Vec<Definition<'static>> {
     let mut sites: Vec<_> = linked().collect();
     sites.sort_by_key(|site| site.id());

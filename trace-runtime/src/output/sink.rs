@@ -1,6 +1,6 @@
-//! The user's writer, behind the encoder: every byte of the trace passes here once.
+//! The encoder, and the writer behind it: every byte of the trace passes here once.
 //!
-//! A failed write is remembered, and everything after it is counted as lost: the collector goes on
+//! A failed write is remembered, and everything after it counts as lost. The collector goes on
 //! emptying batches, so the program does not notice.
 
 use crate::files::claimed::Gone;
@@ -8,7 +8,7 @@ use std::io::{self, IoSlice, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use trace_format::batch::{BatchInfo, Compression, FileEncoder};
 
-/// The usual [`Sink::gather_bytes`].
+/// The usual value of [`Sink::gather_bytes`].
 const GATHER_BYTES: usize = 32 << 10;
 
 /// Where batches go.
@@ -23,7 +23,7 @@ pub(crate) struct Sink {
     gathered_events: u64,
     error: Option<io::Error>,
     pub(crate) bytes: u64,
-    /// Events handed to the writer, definitions not among them.
+    /// Number of events passed to the writer, without definitions.
     pub(crate) events: u64,
     pub(crate) unwritten_events: u64,
 }
@@ -46,13 +46,14 @@ impl Sink {
         }
     }
 
-    /// One that writes each batch at once: what a thread is given back as a spare is in the file.
+    /// A sink that writes each batch at once, so that a batch is in the file before its thread gets
+    /// it back as a spare.
     pub(crate) fn unbuffered(writer: Box<dyn Write + Send>) -> Self {
         Self { gather_bytes: 0, ..Self::new(writer, Compression::None) }
     }
 
-    /// One that writes in the same way.
-    pub(crate) fn again(&self, writer: Box<dyn Write + Send>) -> Self {
+    /// Another sink that gathers and compresses in the same way.
+    pub(crate) fn with_writer(&self, writer: Box<dyn Write + Send>) -> Self {
         Self { gather_bytes: self.gather_bytes, ..Self::new(writer, self.compression) }
     }
 
@@ -79,7 +80,7 @@ impl Sink {
         }
     }
 
-    /// Brings everything to the writer, and the writer's own to where it goes.
+    /// Writes everything, and flushes the writer.
     pub(crate) fn flush(&mut self) {
         self.write_gathered();
         if self.error.is_none() {
@@ -95,12 +96,12 @@ impl Sink {
         self.flush();
     }
 
-    /// Whether nothing is written any more.
+    /// Whether a write has failed, after which nothing is written.
     pub(crate) fn has_failed(&self) -> bool {
         self.error.is_some()
     }
 
-    /// Whether that is because what had been written was taken away.
+    /// Whether that is because what had been written was removed.
     pub(crate) fn is_gone(&self) -> bool {
         self.error.as_ref().is_some_and(Gone::is_in)
     }
@@ -119,7 +120,8 @@ impl Sink {
         self.settle(written, bytes);
     }
 
-    /// Nothing is there of what had been written, if that is why writing has failed.
+    /// If writing has failed because the file was removed or shortened, nothing of what had been
+    /// written counts.
     fn note_gone(&mut self) {
         if self.is_gone() {
             self.unwritten_events += std::mem::take(&mut self.events);
@@ -127,7 +129,7 @@ impl Sink {
         }
     }
 
-    /// What was gathered is written now, or lost.
+    /// Counts what was gathered as written, or as lost.
     fn settle(&mut self, written: io::Result<()>, bytes: usize) {
         if self.error.is_none() {
             self.error = written.err();
@@ -144,18 +146,18 @@ impl Sink {
     }
 }
 
-/// The writer is the user's code: that it panics is one more way to fail, and no reason to stop
-/// emptying batches. It is not called again after that.
+/// Runs the writer, which is the user's code. A panic of it counts as a failed write, so the
+/// collector goes on emptying batches. The writer is not called again after that.
 fn guarded(write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     catch_unwind(AssertUnwindSafe(write))
         .unwrap_or_else(|_| Err(io::Error::other("the writer panicked")))
 }
 
-/// Maximum number of times that a write is tried again after a page was missing: files can be
-/// shortened again and again.
+/// How often a write is tried again after a page was missing: a file can be shortened again and
+/// again.
 const TRIES_MAX: u32 = 8;
 
-/// One system call for both where the writer can do that.
+/// Writes both with one system call, if the writer can do that.
 fn write_both(writer: &mut dyn Write, front: &[u8], back: &[u8]) -> io::Result<()> {
     let mut slices = [IoSlice::new(front), IoSlice::new(back)];
     let (mut rest, mut tries) = (slices.as_mut_slice(), 0);
@@ -174,15 +176,15 @@ fn write_both(writer: &mut dyn Write, front: &[u8], back: &[u8]) -> io::Result<(
     Ok(())
 }
 
-/// The system found no page where it was to read what is written. A mapped file that somebody has
-/// shortened has none: the system does not send itself the signal that puts one there.
+/// Whether the system found no page where it had to read what is written. A mapped file that was
+/// shortened has none there, and the system does not get the signal whose handler puts one there.
 fn is_missing_page(error: &io::Error) -> bool {
-    /// Linux's and all others' number.
+    /// The number on Linux and all other systems.
     const EFAULT: i32 = 14;
     cfg!(unix) && error.raw_os_error() == Some(EFAULT)
 }
 
-/// Reads something of every page, so that each that is missing is put there (`bus_error`).
+/// Reads from every page, so that each missing page is put there (`bus_error`).
 fn touch(bytes: &[u8]) {
     /// No system's pages are smaller.
     const PAGE_BYTES: usize = 4096;
@@ -200,10 +202,10 @@ impl std::fmt::Debug for Sink {
 mod tests {
     use super::*;
 
-    /// Finds no page, this often.
-    struct Missing(u32, Vec<u8>);
+    /// A writer that fails as for a missing page, this many times.
+    struct MissingPages(u32, Vec<u8>);
 
-    impl Write for Missing {
+    impl Write for MissingPages {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             if self.0 > 0 {
                 self.0 -= 1;
@@ -219,10 +221,10 @@ mod tests {
 
     #[test]
     fn what_the_system_finds_no_page_for_is_written_again() {
-        let mut writer = Missing(3, Vec::new());
+        let mut writer = MissingPages(3, Vec::new());
         write_both(&mut writer, b"front", &[7; 10_000]).expect("the page is there by then");
         assert_eq!((writer.1.len(), &writer.1[..5]), (10_005, &b"front"[..]));
-        let error = write_both(&mut Missing(u32::MAX, Vec::new()), b"front", b"back");
+        let error = write_both(&mut MissingPages(u32::MAX, Vec::new()), b"front", b"back");
         assert!(error.is_err_and(|error| is_missing_page(&error)), "not for ever");
     }
 }

@@ -1,8 +1,9 @@
-//! From the times in the kernel's records to ticks of the clock that stamps events.
+//! Converts the times in the kernel's records to ticks of the events' clock.
 //!
-//! If events are stamped by the processor's counter and the kernel tells how it makes its own times
-//! of the same counter, that is turned round, exactly. Otherwise the kernel is asked for times on
-//! `CLOCK_MONOTONIC`: these are ticks already, or lie on a line between two looks at both clocks.
+//! If the events' clock is the processor's counter, and the kernel says how it computes its own
+//! times from that counter, the computation is inverted, exactly. Otherwise the kernel is asked for
+//! times on `CLOCK_MONOTONIC`: these are ticks already, or lie on a line between two reads of both
+//! clocks.
 
 use std::path::Path;
 
@@ -10,33 +11,33 @@ use super::ring::Rate;
 use crate::sys::clock;
 use trace_format::time::{ClockKind, ClockSnapshot};
 
-/// A line is at least so long, but for the first. Its ends are good to some ten nanoseconds, and so
-/// is all between them and not far behind.
+/// Minimum length of a line, except for the first. Its ends are precise to some ten nanoseconds,
+/// and so is all between them and shortly behind.
 const LINE_NS_MIN: u64 = 10_000_000;
 
-/// How it is done.
+/// How times are converted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Convert {
     way: Way,
-    /// How far `CLOCK_MONOTONIC` of this process is ahead of the kernel's own, in nanoseconds.
+    /// Nanoseconds by which this process's `CLOCK_MONOTONIC` is ahead of the kernel's own.
     offset: i64,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Way {
-    /// By the kernel's own computation, backwards.
+    /// By inverting the kernel's computation.
     Rate(Rate),
     /// The kernel's times are ticks.
     Same,
-    /// Along a line from the first look at both clocks to the last.
+    /// Along a line from the first read of both clocks to the last.
     Line(ClockSnapshot, ClockSnapshot),
 }
 
 impl Convert {
-    /// The best there is for events that are stamped with `clock`, if the kernel told `rate`.
+    /// The best conversion to this `clock` of events, with the kernel's `rate`, if it has one.
     ///
     /// # Errors
-    /// In words, why the kernel's times can't be told in this process's.
+    /// The note for the trace: why the kernel's times can't be converted.
     pub(super) fn new(clock: ClockKind, rate: Option<Rate>) -> Result<Self, String> {
         let way = match (clock, rate) {
             (ClockKind::Monotonic, _) => Way::Same,
@@ -47,19 +48,19 @@ impl Convert {
             }
         };
         let offset = match way {
-            // The counter knows no namespaces.
+            // The counter is the same in all namespaces.
             Way::Rate(_) => 0,
             Way::Same | Way::Line(..) => own_offset()?,
         };
         Ok(Self { way, offset })
     }
 
-    /// Whether it wants times on `CLOCK_MONOTONIC`.
+    /// Whether it needs times on `CLOCK_MONOTONIC`.
     pub(super) fn wants_monotonic(&self) -> bool {
         !matches!(self.way, Way::Rate(_))
     }
 
-    /// In words.
+    /// The note for the trace: how precise the times are.
     pub(super) fn how(&self) -> &'static str {
         match self.way {
             Way::Rate(_) => "times exact (the kernel tells the counter's rate)",
@@ -68,8 +69,8 @@ impl Convert {
         }
     }
 
-    /// To be called just before each look at the rings: what is found there happened since the look
-    /// before, and so lies between the ends of the line, or a moment behind.
+    /// To be called just before the rings are read: their records are newer than the last read, and
+    /// so lie between the ends of the line, or shortly behind.
     pub(super) fn look(&mut self) {
         if let Way::Line(first, last) = &mut self.way {
             if last.monotonic.0 - first.monotonic.0 >= LINE_NS_MIN {
@@ -81,7 +82,7 @@ impl Convert {
 
     /// Ticks at a time in a record.
     pub(super) fn ticks(&self, time: u64) -> u64 {
-        // Records have the time outside of a time namespace, the process looks at that inside.
+        // Records have the time outside of a time namespace; the process reads the time inside.
         let inside = time.wrapping_add_signed(self.offset);
         match &self.way {
             Way::Rate(rate) => rate.ticks(time),
@@ -104,8 +105,8 @@ fn own_offset() -> Result<i64, String> {
     offset_of(own.as_deref(), of_children.as_deref(), offsets.as_deref())
 }
 
-/// The same, of what the system says: the namespaces of this process and of children to come, and
-/// the offsets, which are those of the children.
+/// The same, from what the system says: the namespaces of this process and of its future children,
+/// and the children's offsets.
 fn offset_of(
     own: Option<&Path>,
     of_children: Option<&Path>,
@@ -115,16 +116,16 @@ fn offset_of(
         (None, _) | (_, None) => Ok(0),
         (Some(_), Some(text)) if own == of_children => Ok(namespace_offset(text).unwrap_or(0)),
         _ => {
-            let why = "the program's children will be in another time namespace than itself \
-                       (unshare), and the system tells how far a clock is from the kernel's for \
-                       the children's alone: start the program inside its namespace";
+            let why = "the program's children will be in another time namespace than the program \
+                       (unshare), and the system has the offset of the kernel's clock only for \
+                       the children's: start the program inside its namespace";
             Err(why.to_owned())
         }
     }
 }
 
-/// The offset of `CLOCK_MONOTONIC` in this time namespace, of `/proc/self/timens_offsets`
-/// (time_namespaces(7)): the clock, seconds and nanoseconds.
+/// The offset of `CLOCK_MONOTONIC` in `/proc/self/timens_offsets` (time_namespaces(7)), whose lines
+/// have a clock, seconds and nanoseconds.
 fn namespace_offset(text: &str) -> Option<i64> {
     let line = text.lines().find(|line| line.trim_start().starts_with("monotonic"))?;
     let mut numbers = line.split_whitespace().skip(1).map(|word| word.parse::<i64>().ok());
@@ -133,8 +134,8 @@ fn namespace_offset(text: &str) -> Option<i64> {
 }
 
 impl Rate {
-    /// The kernel computes `zero + ticks * mult / 2^shift`, split so that it fits 64 bits; so is
-    /// this. Of the few ticks that have the same nanosecond it is the first, or the one before.
+    /// Inverts the kernel's `zero + ticks * mult / 2^shift`, split like that so that it fits 64
+    /// bits. Of the ticks with this nanosecond it returns the first, or the one before.
     fn ticks(&self, time: u64) -> u64 {
         let (nanos, mult) = (time.wrapping_sub(self.zero), u64::from(self.mult));
         let (whole, rest) = (nanos / mult, nanos % mult);

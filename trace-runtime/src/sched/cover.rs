@@ -1,8 +1,8 @@
-//! Who is watched where: every thread there is, on every CPU, within the descriptors a program can
-//! spare.
+//! Which threads are watched on which CPUs: all threads on all CPUs, as far as the program can
+//! spare descriptors.
 //!
-//! Threads that begin later are watched from their first moment, as their parents are. Elsewhere:
-//! how to watch (`perf`), where records arrive (`ring`).
+//! The kernel watches a new thread from its begin if its parent is watched. Elsewhere: how to watch
+//! (`perf`), where records arrive (`ring`).
 
 use super::perf::{Event, Kind, Manner, descriptors_max, refusal, refusal_of_memory};
 use super::ring::{Ring, page_bytes};
@@ -12,48 +12,49 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 
-/// The most a ring takes: what the kernel allows a user per CPU without asking, by default.
+/// Maximum bytes of a ring: what the kernel allows a user per CPU by default.
 pub(super) const RING_BYTES_MAX: usize = 512 << 10;
 
-/// The least that is tried.
+/// Minimum bytes of a ring.
 const RING_BYTES_MIN: usize = 16 << 10;
 
-/// The share of a program's descriptors that may be used.
+/// One in this number of the program's descriptors may be used.
 const DESCRIPTORS_SHARE: usize = 4;
 
-/// How often threads are looked for that began meanwhile, with a parent that was not watched yet.
+/// How often the threads are listed again, to find those that began meanwhile with a parent that
+/// was not watched yet.
 const ROUNDS: usize = 4;
 
-/// All that is watched. The rings come first: they end first.
+/// All that is watched. The rings are dropped first.
 #[derive(Debug)]
 pub(super) struct Cover {
     /// Each CPU's ring, with the event it was mapped for.
     pub(super) rings: Vec<(u32, Ring, usize)>,
     pub(super) events: Vec<Event>,
-    /// The threads there were, by the system's ids.
+    /// The threads that are watched from the start, by the system's ids.
     pub(super) threads: BTreeMap<u32, Covered>,
     kinds: Vec<Kind>,
     manner: Manner,
     ring_bytes: usize,
-    /// Threads that are not watched, and why the first is not.
+    /// Number of threads that are not watched, and why the first is not.
     missed: usize,
     reason: Option<String>,
 }
 
-/// A thread that was there.
+/// A thread that is watched from the start.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Covered {
-    /// From when on it is watched, in ticks.
+    /// Since when it is watched, in ticks.
     pub(super) since: u64,
-    /// The first of its events: one per CPU follow each other.
+    /// The index of its first event; its events for the CPUs follow each other.
     pub(super) first_event: usize,
 }
 
 impl Cover {
-    /// Watches all threads of this process. The first of `kinds` is the one that tells switches.
+    /// Watches all threads of this process. The first of `kinds` is the one for switches.
     ///
     /// # Errors
-    /// In words, if none can be watched.
+    /// The note for the trace, if no thread can be watched.
     pub(super) fn new(kinds: Vec<Kind>, manner: Manner) -> Result<Self, String> {
         let mut cover = Self {
             rings: Vec::new(),
@@ -83,7 +84,7 @@ impl Cover {
                 let wanted = cpus.len() * cover.kinds.len();
                 if cover.events.len() + wanted > descriptors {
                     cover.miss(format!(
-                        "a quarter of its descriptors is all that a program is to spare, here \
+                        "at most a quarter of the program's descriptors is used, here \
                          {descriptors} (ulimit -n), and a thread needs {wanted}"
                     ));
                 } else {
@@ -97,7 +98,7 @@ impl Cover {
         Ok(cover)
     }
 
-    /// What is watched, in words.
+    /// The note for the trace: what is watched.
     pub(super) fn how(&self) -> String {
         let bytes = self.rings.iter().map(|(_, ring, _)| ring.bytes()).min().unwrap_or(0);
         let (threads, cpus) = (self.threads.len(), self.rings.len());
@@ -116,7 +117,8 @@ impl Cover {
         self.ring_bytes
     }
 
-    /// Events that tell switches have their CPUs in the order of the rings.
+    /// The event for switches of a thread on the CPU of a ring. These events have the order of the
+    /// rings.
     pub(super) fn event_on(&self, thread: Covered, ring: usize) -> Option<&Event> {
         self.events.get(thread.first_event + ring * self.kinds.len())
     }
@@ -132,7 +134,7 @@ impl Cover {
             for kind in 0..self.kinds.len() {
                 match self.event(self.kinds[kind], thread, at, cpu) {
                     Ok(()) => {}
-                    // It is gone: there is nothing to see.
+                    // The thread has ended.
                     Err(None) => return self.events.truncate(first_event.max(self.owners())),
                     Err(Some(reason)) => {
                         self.events.truncate(first_event.max(self.owners()));
@@ -144,7 +146,7 @@ impl Cover {
         self.threads.insert(thread, Covered { since: clock::ticks(), first_event });
     }
 
-    /// How many of the events a ring may have been mapped for.
+    /// Number of events up to the last one for which a ring was mapped.
     fn owners(&self) -> usize {
         self.rings.iter().map(|(_, _, owner)| owner + 1).max().unwrap_or(0)
     }
@@ -177,7 +179,7 @@ impl Cover {
         Ok(())
     }
 
-    /// As large a ring as there is memory for, and not larger than those there are.
+    /// Maps a ring as large as memory allows, but not larger than the previous ones.
     fn map(&mut self, event: &Event) -> io::Result<Ring> {
         loop {
             match Ring::map(event.descriptor(), self.ring_bytes) {
@@ -201,7 +203,7 @@ fn online() -> Vec<u32> {
     cpus
 }
 
-/// One of them.
+/// A CPU that is there.
 pub(super) fn any_cpu() -> u32 {
     online().first().copied().unwrap_or(0)
 }

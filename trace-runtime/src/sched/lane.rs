@@ -1,24 +1,24 @@
-//! One CPU's batches: which thread runs there, written as events.
+//! One CPU's batches: events that say which thread runs there.
 //!
-//! What is always true: times do not run backwards; a thread that begins to run is the one that
-//! ceases, unless records were lost in between; the first piece of a batch begins with the thread
-//! that is running.
+//! Always true: times do not run backwards; the thread that stops running is the one that began,
+//! unless records were lost in between; the first piece of a batch begins with the thread that is
+//! running.
 
 use crate::buffer::losses::Reported;
-use crate::output::Output;
+use crate::output::Outputs;
 use trace_format::batch::BatchInfo;
 use trace_format::event::{Event, EventKind, put_event};
 use trace_format::header::{BatchKind, FLAG_RESTATED};
 use trace_format::id::ThreadId;
 use trace_format::time::Ticks;
 
-/// A batch that has so much gets a successor.
+/// Bytes after which a batch gets a successor.
 const BATCH_BYTES: usize = 48 << 10;
 
-/// Who runs on a CPU, of the traced process.
+/// Which thread of the traced process runs on a CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Running {
-    /// Not known: nothing was seen yet, or something was lost.
+    /// Not known: nothing was recorded yet, or records were lost.
     Unknown,
     Nobody,
     /// The system's id of the thread.
@@ -30,11 +30,11 @@ enum Running {
 pub(super) struct Lane {
     cpu: u32,
     running: Running,
-    /// Of the batch that is open.
+    /// The open batch's number.
     sequence: u32,
-    /// Payload bytes of it that are written.
+    /// Payload bytes of the open batch that are written.
     offset: usize,
-    /// What is not written yet, ...
+    /// The events that are not written yet, ...
     payload: Vec<u8>,
     events: u32,
     /// ... from here ...
@@ -60,7 +60,8 @@ impl Lane {
 
     /// `thread` begins to run.
     pub(super) fn switch_in(&mut self, ticks: u64, thread: u32) {
-        // A thread that is watched twice, because it began while that was arranged, tells twice.
+        // A thread that began while the watching was set up may be watched twice, and has two
+        // records.
         if self.running != Running::Thread(thread) {
             self.leave_unseen(ticks);
             self.put(ticks, EventKind::SwitchIn { os_thread: u64::from(thread) });
@@ -68,8 +69,8 @@ impl Lane {
         }
     }
 
-    /// Another thread is on this CPU now: who was, has left, although nothing told of that. It did
-    /// so while the watching was arranged.
+    /// Another thread is on this CPU now. The previous one has left without a record, while the
+    /// watching was set up.
     fn leave_unseen(&mut self, ticks: u64) {
         if let Running::Thread(gone) = self.running {
             let os_thread = u64::from(gone);
@@ -78,15 +79,14 @@ impl Lane {
         }
     }
 
-    /// `thread` is running, and if it is known since when, without having been seen to begin, that
-    /// is `since`.
+    /// `thread` is running. If its begin was not recorded, but is known, it is `since`.
     pub(super) fn runs(&mut self, thread: u32, since: Option<u64>) {
         if let Some(since) = since {
             self.switch_in(since, thread);
         }
     }
 
-    /// `thread` ceases to run; `since` as above.
+    /// `thread` stops running; `since` as in [`Lane::runs`].
     pub(super) fn switch_out(
         &mut self,
         ticks: u64,
@@ -104,13 +104,13 @@ impl Lane {
         }
     }
 
-    /// So many records were lost before this time.
+    /// This number of `records` was lost before this time.
     pub(super) fn lost(&mut self, ticks: u64, records: u64) {
         self.put(ticks, EventKind::LostKernel { records });
         self.running = Running::Unknown;
     }
 
-    /// Something of the running thread's.
+    /// Adds an event of the running thread.
     pub(super) fn put(&mut self, ticks: u64, kind: EventKind<'_>) {
         if self.payload.is_empty() {
             self.last = self.last.max(Ticks(ticks));
@@ -120,8 +120,8 @@ impl Lane {
         self.events += 1;
     }
 
-    /// Writes what there is; if the batch is long, the next piece is the first of another.
-    pub(super) fn write(&mut self, output: &mut Output) {
+    /// Writes the events as a piece; if the batch is long, begins another one.
+    pub(super) fn write(&mut self, outputs: &mut Outputs) {
         if self.payload.is_empty() {
             return;
         }
@@ -130,13 +130,13 @@ impl Lane {
             thread: ThreadId::cpu(self.cpu),
             sequence: self.sequence,
             offset: self.offset as u32,
-            generation: output.generation,
+            generation: outputs.generation,
             base_ticks: self.base,
             last_ticks: self.last,
             events: self.events,
             flags: if self.offset == 0 { FLAG_RESTATED } else { 0 },
         };
-        output.events(&info, &self.payload, Reported::default());
+        outputs.events(&info, &self.payload, Reported::default());
         self.offset += self.payload.len();
         self.payload.clear();
         self.events = 0;
@@ -145,12 +145,12 @@ impl Lane {
         }
     }
 
-    /// Whether there is enough for a batch.
+    /// Whether the batch is long enough to end.
     pub(super) fn is_long(&self) -> bool {
         self.offset + self.payload.len() >= BATCH_BYTES
     }
 
-    /// Begins a batch at this time. A thread that goes on running begins to, once more.
+    /// Begins a batch at this time. A thread that goes on running gets another begin there.
     pub(super) fn begin_batch(&mut self, ticks: u64) {
         if self.offset > 0 {
             self.sequence += 1;
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
     use trace_format::event::Events;
 
-    /// What a lane holds that is not written yet.
+    /// The events of a lane that are not written yet.
     fn held(lane: &Lane) -> Vec<(u64, String)> {
         let events = Events::new(ThreadId::cpu(lane.cpu), lane.base, &lane.payload);
         let events = events.until(lane.last).map(|event| event.expect("events only"));
@@ -221,15 +221,15 @@ mod tests {
     #[test]
     fn a_batch_begins_with_who_goes_on_running() {
         let sink = crate::output::sink::Sink::new(Box::new(std::io::sink()), Default::default());
-        let mut output = Output::to_sink(sink);
+        let mut outputs = Outputs::to_sink(sink);
         let mut lane = Lane::new(0);
         lane.switch_in(100, 7);
-        lane.write(&mut output);
+        lane.write(&mut outputs);
         assert_eq!((lane.events, lane.sequence, lane.offset > 0), (0, 0, true));
         lane.begin_batch(130);
         assert_eq!(held(&lane), [is(130, 7)]);
         lane.switch_out(140, 7, false, None);
-        lane.write(&mut output);
+        lane.write(&mut outputs);
         lane.begin_batch(200);
         assert_eq!((lane.sequence, lane.offset), (2, 0));
         assert_eq!(held(&lane), [], "nobody runs");

@@ -1,19 +1,19 @@
-//! Feature `sched`: which thread ran on which CPU and when, as the kernel tells it.
+//! Feature `sched`: which thread ran on which CPU and when, by the kernel's records.
 //!
-//! The kernel writes a record whenever a thread of this process begins or ceases to run, into one
-//! ring per CPU; the collector turns them into events on the lanes of CPUs. Samples of running
-//! threads and major page faults come the same way. Recording threads do nothing for it: a switch
-//! costs them what the kernel takes to write down two records.
+//! The kernel writes a record whenever a thread of this process begins or stops running, into one
+//! ring per CPU; the collector turns the records into events on the lanes of CPUs. Samples of
+//! running threads and major page faults come the same way. Recording threads do nothing for it: a
+//! switch costs them the time in which the kernel writes two records.
 //!
 //! - `perf`: asking the kernel to watch, and why it refuses.
-//! - `cover`: who is watched where.
+//! - `cover`: which threads are watched on which CPUs.
 //! - `ring`: the memory the records arrive in.
-//! - `record`: what they say.
-//! - `convert`: when it was.
+//! - `record`: what the records say.
+//! - `convert`: the records' times as ticks.
 //! - `lane`: a CPU's batches.
 //!
-//! The rings are the kernel's memory, at most 512 KiB per CPU beside the trace's own bound. What
-//! does not fit, because the collector was not there in time, is counted in the lane.
+//! The rings are the kernel's memory, at most 512 KiB per CPU in addition to the trace's own bound.
+//! Records that do not fit, because the collector was too late, are counted in the lane.
 
 mod convert;
 mod cover;
@@ -23,7 +23,7 @@ mod record;
 mod ring;
 
 use crate::base::options::Options;
-use crate::output::Output;
+use crate::output::Outputs;
 use crate::source::Source;
 use crate::stack::{FRAMES_MAX, intern_frames, note_used};
 use crate::sys::clock;
@@ -42,11 +42,11 @@ use trace_format::event::EventKind;
 use trace_format::facility;
 use trace_format::id::StackId;
 
-/// How often rings of the full size are looked at: they last for 200,000 switches a second and CPU
-/// twice as long.
+/// How often rings of the full size are read. With 200,000 switches per second and CPU, they are
+/// full after twice this time.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// In the flags of a stack: the kernel has found it. The lowest bit says that it was deeper.
+/// Flags of a stack that the kernel has walked; the lowest bit says that it is cut.
 const BY_KERNEL: u64 = 3 << 1;
 
 /// The kernel as a source of events.
@@ -57,35 +57,35 @@ pub(crate) struct Sched {
     watch: Option<Watch>,
 }
 
-/// What the user wants beside switches.
+/// What the user wants in addition to switches.
 #[derive(Clone, Copy, Debug)]
 struct Wanted {
     samples_per_second: u32,
     faults: bool,
 }
 
-/// What the kernel gives.
+/// The watching, while the kernel allows it.
 #[derive(Debug)]
 struct Watch {
     cover: Cover,
     lanes: Vec<Lane>,
     convert: Convert,
     process: u32,
-    /// Threads that were there at the start and of which nothing has been told yet.
+    /// Threads from before the start that have no record yet.
     silent: BTreeMap<u32, Silent>,
-    /// The bytes of one look at one ring.
+    /// The bytes of one read of one ring.
     bytes: Vec<u8>,
     has_looked: bool,
-    /// When the rings were looked at last.
+    /// When the rings were last read.
     looked: u64,
 }
 
-/// A thread of which only its being there is known.
+/// A thread without a record so far.
 #[derive(Clone, Copy, Debug)]
 struct Silent {
-    /// It has been watched from here on, in ticks.
+    /// Since when it is watched, in ticks.
     since: u64,
-    /// It was told to cease running while the watching was arranged.
+    /// Whether it stopped running while the watching was set up.
     ceased: bool,
 }
 
@@ -99,36 +99,36 @@ impl Sched {
 }
 
 impl Source for Sched {
-    fn begin(&mut self, output: &mut Output) {
-        match Watch::begin(self.wanted, output) {
+    fn begin(&mut self, outputs: &mut Outputs) {
+        match Watch::begin(self.wanted, outputs) {
             Ok(watch) => {
                 let note = format!("{}; {}", watch.cover.how(), watch.convert.how());
-                tell(output, facility::SCHED, Ok(&note));
+                tell(outputs, facility::SCHED, Ok(&note));
                 self.watch = Some(watch);
             }
-            Err(refusal) => tell(output, facility::SCHED, Err(&refusal)),
+            Err(refusal) => tell(outputs, facility::SCHED, Err(&refusal)),
         }
     }
 
-    fn collect(&mut self, output: &mut Output) {
+    fn collect(&mut self, outputs: &mut Outputs) {
         // Records of a thread that is not listed yet would be taken for the program's.
         if let Some(watch) = &mut self.watch
             && !OWN_THREADS.is_one_starting()
         {
-            watch.look(output);
+            watch.look(outputs);
         }
     }
 
-    fn cut(&mut self, _: &mut Output) {
+    fn advance(&mut self, _: &mut Outputs) {
         if let Some(watch) = &mut self.watch {
             let looked = watch.looked;
             watch.lanes.iter_mut().for_each(|lane| lane.begin_batch(looked));
         }
     }
 
-    fn stop(&mut self, output: &mut Output) {
+    fn stop(&mut self, outputs: &mut Outputs) {
         if let Some(mut watch) = self.watch.take() {
-            watch.look(output);
+            watch.look(outputs);
         }
     }
 
@@ -139,23 +139,24 @@ impl Source for Sched {
     }
 }
 
-/// Tells the trace whether it has something, and how, or why not.
-fn tell(output: &mut Output, name: &str, how: Result<&str, &str>) {
+/// Says in the trace whether a facility works, and how, or why not.
+fn tell(outputs: &mut Outputs, name: &str, how: Result<&str, &str>) {
     let (on, note) = how.map_or_else(|why_not| (false, why_not), |how| (true, how));
-    output.define(&Definition::Facility { name: name.as_bytes(), on, note: note.as_bytes() });
+    outputs.define(&Definition::Facility { name: name.as_bytes(), on, note: note.as_bytes() });
 }
 
-/// Why something is off that `option` would switch on.
+/// The note for a facility that `option` would switch on.
 fn unasked(option: &str) -> String {
     format!("{} ({option})", facility::NOT_ASKED_FOR)
 }
 
 impl Watch {
-    /// Begins to watch. Samples and faults are told of here; switches are the caller's to tell.
+    /// Begins to watch. Says in the trace whether samples and faults work; the caller does so for
+    /// switches.
     ///
     /// # Errors
-    /// Why nothing can be watched, in words.
-    fn begin(wanted: Wanted, output: &mut Output) -> Result<Self, String> {
+    /// The note for the trace: why nothing can be watched.
+    fn begin(wanted: Wanted, outputs: &mut Outputs) -> Result<Self, String> {
         let mut manner = Manner::new();
         let look = Event::open(Kind::Switches, manner, 0, None);
         let look = look.map_err(|error| perf::refusal(&error))?;
@@ -163,28 +164,28 @@ impl Watch {
         let rate = page.map_err(|error| perf::refusal_of_memory(&error))?.rate();
         let convert = Convert::new(clock::kind(), rate)?;
         manner.monotonic = convert.wants_monotonic();
-        // What an old kernel does not know, it takes for a fault.
+        // An old kernel refuses flags that it does not know.
         manner.threads_only = true;
         let mut tried = vec![look];
         manner.threads_only = can_be_had(Kind::Switches, manner, &mut tried).is_ok();
         let mut kinds = vec![Kind::Switches];
         if !wanted.faults {
-            tell(output, facility::FAULTS, Err(&unasked("Options::page_faults")));
+            tell(outputs, facility::FAULTS, Err(&unasked("Options::page_faults")));
         } else if let Err(error) = can_be_had(Kind::SwitchesAndFaults, manner, &mut tried) {
-            tell(output, facility::FAULTS, Err(&perf::refusal(&error)));
+            tell(outputs, facility::FAULTS, Err(&perf::refusal(&error)));
         } else {
-            tell(output, facility::FAULTS, Ok("major page faults in the program's own code"));
+            tell(outputs, facility::FAULTS, Ok("major page faults in the program's own code"));
             kinds = vec![Kind::SwitchesAndFaults];
         }
         let every_ns = 1_000_000_000 / u64::from(wanted.samples_per_second.max(1));
         let samples = Kind::Samples { every_ns };
         if wanted.samples_per_second == 0 {
-            tell(output, facility::SAMPLES, Err(&unasked("Options::cpu_samples")));
+            tell(outputs, facility::SAMPLES, Err(&unasked("Options::cpu_samples")));
         } else if let Err(error) = can_be_had(samples, manner, &mut tried) {
-            tell(output, facility::SAMPLES, Err(&perf::refusal(&error)));
+            tell(outputs, facility::SAMPLES, Err(&perf::refusal(&error)));
         } else {
             let how = format!("one per {every_ns} ns of CPU time, stacks by frame pointers");
-            tell(output, facility::SAMPLES, Ok(&how));
+            tell(outputs, facility::SAMPLES, Ok(&how));
             kinds.push(samples);
         }
         let cover = Cover::new(kinds, manner)?;
@@ -201,10 +202,10 @@ impl Watch {
         })
     }
 
-    /// Takes what has arrived in the rings and writes it.
-    fn look(&mut self, output: &mut Output) {
-        // Asked before the rings are looked at: who runs and is silent in them, too, has been
-        // running all the time.
+    /// Reads the rings and writes the events.
+    fn look(&mut self, outputs: &mut Outputs) {
+        // Asked before the rings are read: a thread that has run, and has no record in them either,
+        // has been running all the time.
         let running = if self.has_looked { Vec::new() } else { self.running_silently() };
         self.has_looked = true;
         self.convert.look();
@@ -219,7 +220,7 @@ impl Watch {
                     self.tell(at, &record);
                 }
                 if self.lanes[at].is_long() {
-                    self.lanes[at].write(output);
+                    self.lanes[at].write(outputs);
                 }
             }
             self.bytes = bytes;
@@ -230,10 +231,11 @@ impl Watch {
             }
         }
         self.silent.retain(|thread, _| !OWN_THREADS.has(*thread));
-        self.lanes.iter_mut().for_each(|lane| lane.write(output));
+        self.lanes.iter_mut().for_each(|lane| lane.write(outputs));
     }
 
-    /// Threads that have run since they are watched, without a word of it so far, and where.
+    /// The threads that have run since they are watched, without a record so far, and their rings'
+    /// indices.
     fn running_silently(&self) -> Vec<(u32, usize)> {
         let mut running = Vec::new();
         for (&thread, &covered) in &self.cover.threads {
@@ -244,7 +246,7 @@ impl Watch {
         running
     }
 
-    /// Puts a record into the lane it belongs to.
+    /// Puts a record into its lane.
     fn tell(&mut self, at: usize, record: &Record<'_>) {
         let ticks = self.convert.ticks(record.time);
         let (lane, thread) = (&mut self.lanes[at], record.thread);
@@ -255,7 +257,7 @@ impl Watch {
         if let Some(silent) = known.filter(|silent| ticks < silent.since)
             && !matches!(record.what, What::SwitchIn)
         {
-            // Where it was before is not known, nor whether all is told of that time.
+            // Where it was before is not known, nor whether that time has all records.
             self.silent.insert(thread, Silent { ceased: true, ..silent });
             return;
         }
@@ -279,7 +281,7 @@ impl Watch {
     }
 }
 
-/// The id of a stack the kernel has found.
+/// The id of a stack that the kernel has walked.
 fn stack(chain: Chain<'_>) -> StackId {
     let mut room = [0; FRAMES_MAX];
     let (frames, cut) = chain.frames(&mut room);
@@ -288,8 +290,9 @@ fn stack(chain: Chain<'_>) -> StackId {
     StackId(id)
 }
 
-/// Whether the kernel watches in this way at all, tried on the calling thread. What was tried stays
-/// for a while: the kernel's first of a kind takes the longest, and its last frees what that took.
+/// Tries whether the kernel watches in this way, on the calling thread. The event stays open for a
+/// while: the kernel's first event of a kind takes the longest, and closing the last undoes that
+/// work.
 fn can_be_had(kind: Kind, manner: Manner, tried: &mut Vec<Event>) -> io::Result<()> {
     tried.push(Event::open(kind, manner, 0, Some(cover::any_cpu()))?);
     Ok(())

@@ -1,7 +1,7 @@
 //! Asking the kernel to watch: one descriptor per thread, CPU and kind, all of a CPU into one ring.
 //!
-//! Nothing here needs a privilege beyond `perf_event_paranoid` 2: the events are software's, of the
-//! process's own threads, and leave the kernel's part out.
+//! With `perf_event_paranoid` at 2 or less this needs no privilege: the events are software events
+//! of the process's own threads, without the kernel's part.
 //!
 //! May contain `unsafe`: system calls. Elsewhere: the rings' memory (`ring`), what the records say
 //! (`record`).
@@ -19,28 +19,29 @@ pub(super) enum Kind {
     Switches,
     /// Switches, and major page faults.
     SwitchesAndFaults,
-    /// Where the thread is, every so many nanoseconds of its CPU time.
+    /// Samples of where the thread is, at equal distances of its CPU time.
     Samples {
-        /// At least 10 us, or the kernel makes it that.
+        /// The distance; the kernel makes it at least 10 us.
         every_ns: u64,
     },
 }
 
-/// How the kernel is asked, the same for all.
+/// How the kernel is asked, the same for all events.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Manner {
-    /// Times on `CLOCK_MONOTONIC` instead of the kernel's own clock, whose rate only the mapped
-    /// page tells.
+    /// Times on `CLOCK_MONOTONIC`, instead of the kernel's own clock, whose rate only the mapped
+    /// page says.
     pub(super) monotonic: bool,
-    /// New threads are watched as their parents are, new processes are not: since Linux 5.13.
+    /// New threads are watched like their parents, but new processes are not. Since Linux 5.13.
     pub(super) threads_only: bool,
-    /// Frames of a stack.
+    /// Maximum number of frames of a stack.
     chain_max: u16,
 }
 
 impl Manner {
-    /// The kernel's own clock, new processes too, and one frame more than are kept, so that a
-    /// deeper stack shows; but the kernel refuses to walk further than its setting.
+    /// The kernel's own clock, new processes included, and one frame more than a stack keeps, so
+    /// that a deeper stack is noticed; but no more than the kernel's setting, beyond which it
+    /// refuses.
     pub(super) fn new() -> Self {
         let setting = setting("perf_event_max_stack").and_then(|text| text.parse().ok());
         let chain_max = setting.unwrap_or(u16::MAX).min(FRAMES_MAX as u16 + 1);
@@ -48,10 +49,10 @@ impl Manner {
     }
 }
 
-/// Watches one thread on one CPU, and, from then on, the threads it starts.
+/// A perf event: watches one thread on one CPU, and from then on the threads that it starts.
 ///
-/// A program may close descriptors it does not know, and get their numbers again: so nothing is
-/// done to a descriptor that does not answer with the event's own id.
+/// A program may close descriptors that it did not open, and get their numbers again. So a
+/// descriptor is used only if it still has the event's id.
 #[derive(Debug)]
 pub(super) struct Event {
     descriptor: i32,
@@ -59,8 +60,8 @@ pub(super) struct Event {
 }
 
 impl Event {
-    /// Arranges to watch `thread` (the system's id; 0 is the calling one) while it runs on `cpu`
-    /// (`None` for all).
+    /// Sets up an event for `thread` (the system's id; 0 for the calling thread) while it runs on
+    /// `cpu` (`None` for all).
     pub(super) fn open(
         kind: Kind,
         manner: Manner,
@@ -68,13 +69,13 @@ impl Event {
         cpu: Option<u32>,
     ) -> io::Result<Self> {
         let mut attr = attributes(kind, manner);
-        // Events of all CPUs can't be inherited and mapped at once; those are for a look only.
+        // Events of all CPUs can't be both inherited and mapped; they only serve to read the page.
         attr.set_inherit(u64::from(cpu.is_some()));
         attr.set_inherit_thread(u64::from(cpu.is_some() && manner.threads_only));
         let cpu = cpu.map_or(-1, |cpu| cpu as i32);
         let flags = u64::from(kernel::PERF_FLAG_FD_CLOEXEC);
-        // SAFETY: the call wants a whole attribute, which it may write its size into: `attr` is
-        // one. What it asks for is to watch, which no memory of the program is touched by.
+        // SAFETY: the call wants a whole attribute, into which it may write its size: `attr` is
+        // one. Watching touches no memory of the program.
         let descriptor =
             unsafe { sys::perf_event_open(&raw mut attr, thread as i32, cpu, -1, flags) };
         if descriptor < 0 {
@@ -84,31 +85,31 @@ impl Event {
         Ok(Self { descriptor, id })
     }
 
-    /// The number to map its ring by.
+    /// The descriptor by which its ring is mapped.
     pub(super) fn descriptor(&self) -> i32 {
         self.descriptor
     }
 
-    /// Begins to watch. Until then it is only arranged, so that nothing is told to nowhere.
+    /// Begins to watch. It is separate from `open`, so that no record comes before there is a ring.
     pub(super) fn enable(&self) -> io::Result<()> {
         // SAFETY: the call takes no memory, and fails for what is no event.
         let result = unsafe { sys::ioctls::ENABLE(self.descriptor, 0) };
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
-    /// From here on its records go to the ring of `other`, which watches the same CPU.
+    /// Sends its records to the ring of `other`, which watches the same CPU.
     pub(super) fn write_to(&self, other: &Self) -> io::Result<()> {
-        // SAFETY: the call wants two descriptors, and fails for others than events'.
+        // SAFETY: the call wants two descriptors, and fails if they are not events'.
         let result = unsafe { sys::ioctls::SET_OUTPUT(self.descriptor, other.descriptor) };
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
-    /// Whether the thread has run on this CPU since [`Event::enable`]. `false` if it can't be told.
+    /// Whether the thread has run on this CPU since [`Event::enable`]; false if that is not known.
     pub(super) fn has_run(&self) -> bool {
         let mut told = [0_u64; 2];
         let bytes = size_of_val(&told);
-        // SAFETY: the call wants room for as many bytes as it is told of: `told` has them. The
-        // event gives two numbers, `Manner` asks for no others.
+        // SAFETY: the call wants room for this number of bytes: `told` has it. The event gives two
+        // numbers, as `attributes` asks for no others.
         let read = unsafe { libc::read(self.descriptor, told.as_mut_ptr().cast(), bytes) };
         read == bytes as isize && told[1] > 0
     }
@@ -119,11 +120,11 @@ impl Drop for Event {
         if id_of(self.descriptor) != Some(self.id) {
             return;
         }
-        // A forked child may hold a copy, which would keep the event going. If this fails, it does.
-        // SAFETY: the call takes no memory, and fails for what is no event.
+        // A forked child may hold a copy, which would keep the event on. If this fails, it stays
+        // on. SAFETY: the call takes no memory, and fails for what is no event.
         let _ = unsafe { sys::ioctls::DISABLE(self.descriptor, 0) };
         // SAFETY: the call takes no memory. The descriptor is this event's own, as its id has just
-        // shown, and nobody uses it after this.
+        // shown, and is not used any more.
         let _ = unsafe { libc::close(self.descriptor) };
     }
 }
@@ -136,8 +137,8 @@ fn id_of(descriptor: i32) -> Option<u64> {
     (result == 0 && id != 0).then_some(id)
 }
 
-/// Every kind has the same fields in its records, so that whoever reads a ring need not know which
-/// event wrote. (Samples and faults differ by their period: see `record`.)
+/// All kinds have the same fields in their records, so that a ring can be read without knowing
+/// which event wrote a record. (Samples and faults differ by their period: see `record`.)
 fn attributes(kind: Kind, manner: Manner) -> perf_event_attr {
     let fields = kernel::PERF_SAMPLE_TID
         | kernel::PERF_SAMPLE_TIME
@@ -161,7 +162,7 @@ fn attributes(kind: Kind, manner: Manner) -> perf_event_attr {
         attr.sample_type |= u64::from(kernel::PERF_SAMPLE_CALLCHAIN);
         attr.sample_max_stack = manner.chain_max;
     }
-    // A thread that exits is not seen to leave its CPU; that it exits is.
+    // A thread that exits has no record of leaving its CPU, but one of its exit.
     let switches = u64::from(!matches!(kind, Kind::Samples { .. }));
     attr.set_context_switch(switches);
     attr.set_task(switches);
@@ -170,7 +171,7 @@ fn attributes(kind: Kind, manner: Manner) -> perf_event_attr {
     attr.set_exclude_kernel(1);
     attr.set_exclude_hv(1);
     attr.set_exclude_callchain_kernel(1);
-    // Nobody is to be woken: the ring is looked at often enough.
+    // No wake-ups: the ring is read often enough.
     attr.set_watermark(1);
     attr.wakeup_watermark = u32::MAX;
     if manner.monotonic {
@@ -180,7 +181,7 @@ fn attributes(kind: Kind, manner: Manner) -> perf_event_attr {
     attr
 }
 
-/// How many descriptors this program may have.
+/// Maximum number of descriptors that this program may have.
 pub(super) fn descriptors_max() -> usize {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the call wants room for the limits: `limit` is that. If it fails, they stay 0.
@@ -194,7 +195,7 @@ fn setting(name: &str) -> Option<String> {
     Some(text.trim().to_owned())
 }
 
-/// Why the kernel does not let a program watch itself, for somebody who can change that.
+/// The note for the trace: why the kernel does not let the program watch itself, and what to do.
 pub(super) fn refusal(error: &io::Error) -> String {
     let paranoid = setting("perf_event_paranoid");
     match error.raw_os_error() {
@@ -220,7 +221,7 @@ pub(super) fn refusal(error: &io::Error) -> String {
     }
 }
 
-/// Why there is no memory for a ring.
+/// The note for the trace: why there is no memory for a ring.
 pub(super) fn refusal_of_memory(error: &io::Error) -> String {
     let allowed = setting("perf_event_mlock_kb").unwrap_or_else(|| "unknown".to_owned());
     format!(

@@ -1,15 +1,15 @@
-//! From a ring's bytes to records: perf_event_open(2), "MMAP layout". Bytes that are no record are
-//! passed over; the kernel writes none.
+//! Decodes a ring's bytes into records: perf_event_open(2), "MMAP layout". Bytes that are no record
+//! are skipped; the kernel writes none.
 
 use perf_event_open_sys::bindings as kernel;
 
 /// Bytes of a record's header: type, flags, length.
 const HEADER_BYTES: usize = 8;
 
-/// Bytes at the end of every record but samples: process, thread, time.
+/// Bytes at the end of every record except samples: process, thread, time.
 const TRAILER_BYTES: usize = 16;
 
-/// One record, of some thread at some time.
+/// One record of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Record<'r> {
     /// The system's id of the process.
@@ -24,45 +24,45 @@ pub(super) struct Record<'r> {
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum What<'r> {
-    /// It begins to run.
+    /// The thread begins to run.
     SwitchIn,
-    /// It ceases to run.
+    /// The thread stops running.
     SwitchOut {
-        /// It could have gone on.
+        /// It could have gone on running.
         preempted: bool,
     },
-    /// It ends, and is not seen to cease.
+    /// The thread ends. It then has no `SwitchOut`.
     Exit,
-    /// So many records did not fit before this one.
+    /// Number of records before this one that did not fit.
     Lost(u64),
-    /// It runs.
+    /// A sample of the running thread.
     Sample(Chain<'r>),
-    /// It has touched a page that is not there.
+    /// The thread has touched a page that is not in memory.
     Fault {
-        /// Where it touched it.
+        /// The address that it touched.
         address: u64,
-        /// By which calls.
+        /// The stack.
         chain: Chain<'r>,
     },
 }
 
-/// Addresses as the kernel has found them, eight bytes each.
+/// A stack that the kernel has walked: addresses of eight bytes each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Chain<'r>(&'r [u8]);
 
 impl Chain<'_> {
-    /// The addresses of the running instructions of the program itself, innermost first, written
-    /// to `out`; and whether there were more.
+    /// Writes the addresses of the program's own instructions to `out`, innermost first. Returns
+    /// them, and whether there were more.
     pub(super) fn frames<'o>(&self, out: &'o mut [u64]) -> (&'o [u64], bool) {
         let mut count = 0;
         for word in self.0.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word)) {
-            // A mark: what follows is the kernel's or the user's, and only the latter was asked
-            // for. Zero ends a chain of frames that was left to itself.
+            // A mark says whether the kernel's or the user's addresses follow; only the latter were
+            // asked for. Zero ends a chain of frame pointers that leads nowhere.
             if word >= kernel::PERF_CONTEXT_MAX || word == 0 {
                 continue;
             }
             let Some(slot) = out.get_mut(count) else { return (out, true) };
-            // All but the innermost are where calls return to.
+            // All but the innermost are return addresses.
             *slot = if count == 0 { word } else { word - 1 };
             count += 1;
         }
@@ -92,7 +92,7 @@ impl<'r> Iterator for Records<'r> {
     }
 }
 
-/// A record of a kind that matters.
+/// The record, if it is of a kind that is used here.
 fn record(kind: u32, flags: u32, body: &[u8]) -> Option<Record<'_>> {
     let what = match kind {
         kernel::PERF_RECORD_SAMPLE => return sample(body),
@@ -113,13 +113,15 @@ fn record(kind: u32, flags: u32, body: &[u8]) -> Option<Record<'_>> {
     Some(Record { process, thread, time: word(body, trailer + 8)?, what })
 }
 
-/// Process, thread, time, address, period, count of the chain, chain.
+/// A sample or a fault. Its fields: process, thread, time, address, period, count of the chain,
+/// chain.
 fn sample(body: &[u8]) -> Option<Record<'_>> {
     let (process, thread, time) = (half(body, 0)?, half(body, 4)?, word(body, 8)?);
     let (address, period) = (word(body, 16)?, word(body, 24)?);
     let chain_bytes = usize::try_from(word(body, 32)?).ok()?.checked_mul(8)?;
     let chain = Chain(body.get(40..)?.get(..chain_bytes)?);
-    // Every fault is told; of time, every so many nanoseconds, more than one.
+    // Each fault has a record, so its period is 1; a sample's period is a number of nanoseconds
+    // above 1.
     let what = if period == 1 { What::Fault { address, chain } } else { What::Sample(chain) };
     Some(Record { process, thread, time, what })
 }
@@ -143,7 +145,7 @@ mod tests {
         words.iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
     }
 
-    /// As the kernel's own trailers: process 7, thread 9.
+    /// A record with the trailer of the test's records: process 7, thread 9.
     const IDS: u64 = 9 << 32 | 7;
 
     fn of(time: u64, what: What<'_>) -> Record<'_> {
@@ -192,7 +194,7 @@ mod tests {
         put(&mut bytes, kernel::PERF_RECORD_SAMPLE, 2, &[IDS, 1, 0, 1000, 3, 40, 50, 61]);
         for cut in 0..bytes.len() {
             assert_eq!(Records(&bytes[..cut]).next(), None);
-            // A length that says less than the record's kind needs, or more than there is.
+            // A length that is less than the record's kind needs, or more than there is.
             let mut lying = bytes.clone();
             lying[6..8].copy_from_slice(&(cut as u16).to_le_bytes());
             assert_eq!(Records(&lying).count(), 0);

@@ -1,8 +1,9 @@
-//! The memory a CPU's records arrive in: the kernel writes at the head, this takes from the tail.
+//! The memory in which a CPU's records arrive: the kernel writes at the head, this takes from the
+//! tail.
 //!
-//! What is always true: the mapping is one page of the kernel's words and, behind it, `bytes` of
-//! records, a power of two; it lives as long as its `Ring`. The kernel writes no byte between tail
-//! and head: it never passes the tail, which only this moves.
+//! Always true: the mapping is one page of the kernel's words, followed by `bytes` of records, a
+//! power of two; it lives as long as its `Ring`. The kernel writes no byte between tail and head:
+//! it never passes the tail, which only this code moves.
 //!
 //! May contain `unsafe`: shared memory. Elsewhere: what the bytes mean (`record`).
 
@@ -16,7 +17,7 @@ use std::ptr::{self, NonNull};
 /// In the page's word of capabilities: the time of records can be computed from the counter.
 const TIME_ZERO: u64 = 1 << 4;
 
-/// How often the page is read again if the kernel was just writing it.
+/// How often the page is read again if the kernel was writing it.
 const TRIES: usize = 100;
 
 /// One CPU's ring.
@@ -24,14 +25,14 @@ const TRIES: usize = 100;
 pub(super) struct Ring {
     page: NonNull<u8>,
     page_bytes: usize,
-    /// Of records; 0 for a look at the page alone.
+    /// Bytes for records; 0 if only the page is mapped.
     bytes: usize,
 }
 
-// SAFETY: sending wants nothing that is of one thread: a mapping is the whole process's.
+// SAFETY: `Send` wants that nothing belongs to one thread: a mapping is the process's.
 unsafe impl Send for Ring {}
 
-/// How the kernel makes nanoseconds of the counter's ticks: perf_event_open(2), `time_zero`.
+/// How the kernel converts the counter's ticks to nanoseconds: perf_event_open(2), `time_zero`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rate {
     /// Nanoseconds when the counter was 0; it may have wrapped.
@@ -59,15 +60,15 @@ impl Ring {
         Ok(Self { page, page_bytes, bytes })
     }
 
-    /// How many bytes of records fit.
+    /// Bytes for records.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Moves all records there are to the end of `out`, in the order they were written.
+    /// Moves all records to the end of `out`, in the order in which they were written.
     pub(super) fn take(&mut self, out: &mut Vec<u8>) {
-        // `Acquire`: the bytes before the head are written before it is; perf_event_open(2) asks
-        // for a read barrier here.
+        // `Acquire`: the bytes before the head were written before the head was; perf_event_open(2)
+        // demands a read barrier here.
         let head = self.word(offset_of!(Page, data_head)).load(Ordering::Acquire);
         let tail = self.word(offset_of!(Page, data_tail));
         let from = tail.load(Ordering::Relaxed);
@@ -80,16 +81,16 @@ impl Ring {
         tail.store(head, Ordering::Release);
     }
 
-    /// `count` bytes from byte `at` of the records on; both within the ring.
+    /// Copies `count` bytes from byte `at` of the records on; both are within the ring.
     fn copy(&self, at: usize, count: usize, out: &mut Vec<u8>) {
         out.reserve(count);
         let from = self.page.as_ptr().wrapping_add(self.page_bytes + at);
         let to = out.spare_capacity_mut().as_mut_ptr().cast();
-        // SAFETY: the copy wants `count` bytes on both sides that do not overlap and that nobody
-        // writes. The ring's: the kernel keeps off what lies between tail and head, and the caller
-        // has read the head. The vector's: reserved.
+        // SAFETY: the copy wants `count` bytes on both sides, which do not overlap and are not
+        // written meanwhile. The ring's: the kernel writes nothing between tail and head, and the
+        // caller has read the head. The vector's: they are reserved.
         unsafe { ptr::copy_nonoverlapping(from, to, count) };
-        // SAFETY: it wants so many bytes initialised: `count` more have just been.
+        // SAFETY: it wants this many initialised bytes: `count` more were just written.
         unsafe { out.set_len(out.len() + count) };
     }
 
@@ -97,7 +98,7 @@ impl Ring {
     pub(super) fn rate(&self) -> Option<Rate> {
         for _ in 0..TRIES {
             let lock = self.half(offset_of!(Page, lock)).load(Ordering::Acquire);
-            // `Acquire` throughout: the second look at the lock comes after all of them.
+            // `Acquire` throughout: the lock is read again after all of them.
             let told = |offset| self.word(offset).load(Ordering::Acquire);
             let capabilities = told(offset_of!(Page, __bindgen_anon_1));
             let zero = told(offset_of!(Page, time_zero));
@@ -114,9 +115,9 @@ impl Ring {
 
     fn word(&self, offset: usize) -> &AtomicU64 {
         let word = self.page.as_ptr().wrapping_add(offset).cast();
-        // SAFETY: it wants an aligned word that lives as long as `self` and that is written
-        // atomically only. The page is aligned and the offset one of a word's in it; the kernel
-        // writes words whole.
+        // SAFETY: it wants an aligned word that lives as long as `self` and that is only written
+        // atomically. The page is aligned, and the offset is a word's; the kernel writes words
+        // whole.
         unsafe { AtomicU64::from_ptr(word) }
     }
 
@@ -130,7 +131,7 @@ impl Ring {
 impl Drop for Ring {
     fn drop(&mut self) {
         let length = self.page_bytes + self.bytes;
-        // SAFETY: it wants a mapping nobody uses any more: only `self` does, and ends here.
+        // SAFETY: it wants a mapping that is not used any more: only `self` uses it, and ends here.
         unsafe { libc::munmap(self.page.as_ptr().cast(), length) };
     }
 }

@@ -1,7 +1,7 @@
-//! One trace from start to stop, as the recording threads see it: is it still on, who collects,
-//! which thread am I.
+//! One session, from start to stop, as the recording threads see it: whether it still runs, which
+//! thread collects, and what the collector has to be told.
 //!
-//! `process` is what outlives a session, and `running` finds the one that threads may attach to.
+//! `process` has what outlives a session; `running` finds the session that threads may attach to.
 //!
 //! May contain `unsafe`: references to threads lie in an inbox as pointers.
 
@@ -13,7 +13,7 @@ use crate::base::options::{OnFull, Options};
 use crate::base::primitive::global::{AtomicU32, fence};
 use crate::base::primitive::{AtomicBool, AtomicUsize, Ordering};
 use crate::buffer::inbox::Inbox;
-use crate::output::outlet::{Outlet, Snapshot};
+use crate::output::{Output, Snapshot};
 use crate::sys::clock::Instant;
 use crate::thread::Thread;
 use crate::thread::thread_ref::ThreadRef;
@@ -23,7 +23,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use trace_format::id::ThreadId;
 
-/// That a site was switched while a trace ran.
+/// A call site was switched on or off while a trace ran.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SwitchEvent {
     pub(crate) site: u32,
@@ -31,81 +31,83 @@ pub(crate) struct SwitchEvent {
     pub(crate) ticks: u64,
 }
 
-/// The collector is woken once this much is sealed: a few batches, so that a wake-up, some
-/// microseconds long, is paid for by milliseconds of recording, and the batches in flight still
-/// fit a core's cache.
+/// The collector is woken once this much is sealed: a few batches, so that a wake-up, which takes
+/// some microseconds, comes only after milliseconds of recording, and the batches on their way
+/// still fit a core's cache.
 const WAKE_BYTES: usize = 256 << 10;
 
-/// After so many sweeps that have found nothing, all memory is in batches that threads have open:
-/// asking again is pointless until the collector has moved something.
+/// Number of sweeps without result after which threads ask for no more: all memory is then in
+/// batches that threads have open, until the collector has freed something.
 const BARREN_SWEEPS_MAX: usize = 3;
 
-/// How often threads wait for memory before the collector has begun: for about a second in all. It
-/// begins at once, except while a library is being loaded that starts the trace: its thread then
-/// waits for the loader's lock, and the thread that has that lock must not wait for it.
+/// Maximum number of times that threads wait for memory before the collector has begun; about a
+/// second in all. The collector begins at once, except if a library starts the trace while it is
+/// being loaded: then the collector's thread waits for the loader's lock, and the thread that holds
+/// that lock must not wait for the collector.
 const EARLY_WAITS_MAX: u32 = 20_000;
 
-/// How long a request waits for a collector that has not begun, for the same reason.
+/// Maximum time that a request waits for a collector that has not begun, for the same reason.
 const EARLY_ANSWER: Duration = Duration::from_secs(1);
 
-/// One trace. Its alignment leaves room in a pointer to count who is about to attach (`running`).
+/// One session. Its alignment leaves bits of a pointer free, which count the threads that are
+/// attaching (`running`).
 #[derive(Debug)]
 #[repr(align(4096))]
 pub(crate) struct Session {
     ended: AtomicBool,
-    /// Sealed since the collector last looked.
+    /// Bytes sealed since the collector last asked.
     sealed_bytes: AtomicUsize,
-    /// A thread has found no memory: the collector is to sweep.
+    /// A thread has found no memory: asks the collector to sweep.
     wanted: AtomicBool,
-    /// Names of resources have little room left: the collector is to make some.
+    /// The table of resources is nearly full: asks the collector to make room.
     crowded: AtomicBool,
-    /// Sweeps in a row that have freed nothing.
+    /// Number of sweeps in a row that freed nothing.
     barren_sweeps: AtomicUsize,
     on_full: OnFull,
-    /// There are requests.
+    /// Whether there are requests.
     asked: AtomicBool,
     /// Set by the collector when it begins.
     collector: OnceLock<std::thread::Thread>,
-    /// The system's id of the collector's thread, from before threads may attach.
+    /// The system's id of the collector's thread. Set before threads may attach.
     collector_id: AtomicU32,
-    /// Threads that have attached since the collector last looked: references, as pointers. No
-    /// lock, for a thread may attach in a signal handler.
+    /// Threads that have attached since the collector last asked: references, as pointers. Without
+    /// a lock, as a thread may attach in a signal handler.
     joined: Inbox<Thread>,
-    /// Threads that have attached.
+    /// Number of threads that have attached.
     threads: AtomicU32,
-    /// How often a thread has waited for memory before the collector began.
+    /// Number of times that threads have waited for memory before the collector began.
     early_waits: AtomicU32,
-    /// What else is new for the collector. Locked by ordinary code only, which may allocate
-    /// meanwhile.
+    /// Other news for the collector. Locked by ordinary code only, never in a signal handler, so
+    /// its lists may allocate.
     news: Mutex<News>,
-    /// Counts traces: what [`process::number`] is while this one runs.
+    /// The trace's number: [`process::number`] while it runs.
     pub(crate) number: u64,
-    /// Started in this process; a forked child has another id.
+    /// The id of the process that started it; a forked child has another one.
     pub(crate) process: u32,
 }
 
-/// What threads tell the collector beside their batches.
+/// What threads tell the collector in addition to their batches.
 #[derive(Debug, Default)]
 pub(crate) struct News {
     pub(crate) threads: Vec<ThreadRef>,
     pub(crate) switches: Vec<SwitchEvent>,
-    /// Threads, since when, and their new names.
+    /// Threads, the ticks of their renaming, and their new names.
     pub(crate) names: Vec<(ThreadId, u64, String)>,
-    /// What the collector is asked for.
+    /// What the collector shall do.
     pub(crate) requests: Vec<Request>,
 }
 
-/// What whoever starts, stops or wants to see something asks of the collector. An answer that
-/// nobody waits for is thrown away.
+/// What the collector shall do, and the channel for its answer. An answer that no thread waits for
+/// is dropped.
 #[derive(Debug)]
 pub(crate) enum Request {
-    /// Another outlet; why it could not begin, if it could not.
-    Attach(Outlet, SyncSender<Option<io::Error>>),
-    /// The file is to be ended, while the session goes on.
+    /// Begin another output. Answer: the error, if it could not begin.
+    Attach(Output, SyncSender<Option<io::Error>>),
+    /// End the file, while the session goes on. Answer: what it came to.
     EndFile(SyncSender<(Report, Option<io::Error>)>),
-    /// The ring is to go, while the session goes on.
+    /// End the ring, while the session goes on.
     EndRing(SyncSender<()>),
-    /// What the ring has.
+    /// Take a snapshot of the ring.
     Snapshot(SyncSender<Snapshot>),
 }
 
@@ -134,12 +136,13 @@ impl Session {
         self.ended.load(Ordering::Acquire)
     }
 
-    /// From here on no thread opens a batch. `Release`: see `Thread::retire`, which follows.
+    /// Ends the session: from here on no thread opens a batch. For the `Release` see
+    /// `Thread::retire`, which follows.
     pub(crate) fn end(&self) {
         self.ended.store(true, Ordering::Release);
     }
 
-    /// There is no memory: asks the collector to sweep for some. Whether to wait for it.
+    /// Asks the collector to free memory. Returns whether the caller should wait for it.
     pub(crate) fn ask_for_memory(&self) -> bool {
         if self.is_ended() || self.barren_sweeps.load(Ordering::Relaxed) >= BARREN_SWEEPS_MAX {
             return false;
@@ -154,12 +157,13 @@ impl Session {
         self.early_waits.fetch_add(1, Ordering::Relaxed) < EARLY_WAITS_MAX
     }
 
-    /// By the collector, before it sweeps.
+    /// Whether a thread has asked for memory since the last call. By the collector, before it
+    /// sweeps.
     pub(crate) fn take_wanted(&self) -> bool {
         self.wanted.swap(false, Ordering::Relaxed)
     }
 
-    /// Names of resources have little room left.
+    /// Tells the collector that the table of resources is nearly full.
     #[cfg(os_hooks)]
     pub(crate) fn note_crowded(&self) {
         if !self.crowded.swap(true, Ordering::Relaxed) {
@@ -167,18 +171,18 @@ impl Session {
         }
     }
 
-    /// By the collector, before it makes room.
+    /// Whether [`Session::note_crowded`] was called since the last call. By the collector.
     pub(crate) fn take_crowded(&self) -> bool {
         self.crowded.swap(false, Ordering::Relaxed)
     }
 
-    /// By the collector: it has swept, or moved batches on the way.
+    /// By the collector: it has swept, or freed batches while it collected.
     pub(crate) fn note_sweep(&self, freed: bool) {
         let before = self.barren_sweeps.load(Ordering::Relaxed);
         self.barren_sweeps.store(if freed { 0 } else { before + 1 }, Ordering::Relaxed);
     }
 
-    /// A batch of so many bytes is sealed.
+    /// A batch of `bytes` is sealed.
     pub(crate) fn note_sealed(&self, bytes: usize) {
         let before = self.sealed_bytes.fetch_add(bytes, Ordering::Relaxed);
         if before < WAKE_BYTES && before + bytes >= WAKE_BYTES {
@@ -186,16 +190,17 @@ impl Session {
         }
     }
 
-    /// By the collector, before it looks.
+    /// The bytes sealed since the last call. By the collector, before it collects.
     pub(crate) fn take_sealed(&self) -> usize {
         self.sealed_bytes.swap(0, Ordering::Relaxed)
     }
 
     /// By the collector, when it begins.
     pub(crate) fn set_collector(&self, thread: std::thread::Thread) {
-        // It calls this once.
+        // The collector calls this once.
         let _ = self.collector.set(thread);
-        // Goes with the one in `wake_collector`: what was said before is seen when it looks first.
+        // Pairs with the fence in `wake_collector`: what was stored before that wake is seen by the
+        // collector's first look.
         fence(Ordering::SeqCst);
     }
 
@@ -204,7 +209,7 @@ impl Session {
         self.collector.get().is_some()
     }
 
-    /// What the collector answers. `None` if it is gone, or has not begun in time.
+    /// Waits for the collector's answer. `None` if the collector is gone, or has not begun in time.
     pub(crate) fn wait_for_answer<T>(&self, answer: &Receiver<T>) -> Option<T> {
         if !self.has_begun() {
             match answer.recv_timeout(EARLY_ANSWER) {
@@ -217,7 +222,7 @@ impl Session {
         answer.recv().ok()
     }
 
-    /// Waits for the collector to begin, within reason. Whether it has.
+    /// Waits up to [`EARLY_ANSWER`] for the collector to begin. Returns whether it has.
     pub(crate) fn wait_for_begin(&self) -> bool {
         let end = Instant::now() + EARLY_ANSWER;
         while !self.has_begun() {
@@ -233,7 +238,7 @@ impl Session {
         self.collector_id.store(system_id, Ordering::Relaxed);
     }
 
-    /// The system's id of the collector's thread, which is no thread of the program's.
+    /// The system's id of the collector's thread, which is not one of the program's.
     #[cfg(os_hooks)]
     pub(crate) fn collector_id(&self) -> u32 {
         self.collector_id.load(Ordering::Relaxed)
@@ -246,16 +251,17 @@ impl Session {
         }
     }
 
-    /// The id of a thread that attaches.
+    /// A new id, for a thread that attaches.
     pub(crate) fn next_thread(&self) -> ThreadId {
         ThreadId(self.threads.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    /// Makes a thread known. False if the session has ended: nobody would look at what it records.
+    /// Makes a thread known to the collector. Returns false if the session has ended: its events
+    /// would not be collected.
     pub(crate) fn join(&self, thread: &ThreadRef) -> bool {
         let thread = thread.clone().into_raw();
-        // SAFETY: `push` wants an item of the caller's that is in no inbox and stays: it is new,
-        // and the reference is the inbox's from now on.
+        // SAFETY: `push` wants an item of the caller's that is in no inbox and lives on: it is new,
+        // and its reference belongs to the inbox from now on.
         let is_known = unsafe { self.joined.push(thread) };
         if !is_known {
             // SAFETY: `from_raw` wants the pointer of one `into_raw`, once: it was not pushed.
@@ -264,16 +270,16 @@ impl Session {
         is_known
     }
 
-    /// By the collector: threads that have attached since the last call; from the end of the
-    /// session on, the last that can.
+    /// By the collector: the threads that have attached since the last call. After the session's
+    /// end this also closes the inbox, so no thread attaches later.
     fn take_joined(&self) -> Vec<ThreadRef> {
         let joined = if self.is_ended() { self.joined.close() } else { self.joined.take() };
         // SAFETY: `from_raw` wants the pointer of one `into_raw`, once: only such are pushed.
         joined.map(|thread| unsafe { ThreadRef::from_raw(thread) }).collect()
     }
 
-    /// Asks something of the collector. If the session has ended, or does before it is answered,
-    /// the request is thrown away, and whoever waits for an answer is told so by that.
+    /// Hands a request to the collector. If the session has ended, or ends before the answer, the
+    /// request is dropped, and with it the channel, which tells the waiting thread.
     pub(crate) fn ask(&self, request: Request) {
         let mut news = self.lock();
         if self.is_ended() {
@@ -285,15 +291,15 @@ impl Session {
         self.wake_collector();
     }
 
-    /// The session has ended, and nobody will answer.
+    /// Drops what was asked: the session has ended, and no collector will answer.
     pub(crate) fn refuse(&self) {
         drop(self.take_joined());
-        // Who asks from here on sees, under this lock, that it has ended.
+        // A later `ask` sees, under this lock, that the session has ended.
         let requests = std::mem::take(&mut self.lock().requests);
         drop(requests);
     }
 
-    /// By the collector: what it is asked for.
+    /// By the collector: the requests since the last call.
     pub(crate) fn take_requests(&self) -> Vec<Request> {
         if !self.asked.swap(false, Ordering::AcqRel) {
             return Vec::new();
@@ -310,7 +316,7 @@ impl Session {
         self.lock().names.push((thread, ticks, name));
     }
 
-    /// By the collector: what is new since the last call.
+    /// By the collector: the news since the last call, without requests.
     pub(crate) fn take_news(&self) -> News {
         let threads = self.take_joined();
         let mut news = self.lock();
@@ -320,7 +326,7 @@ impl Session {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, News> {
-        // A panic while it was held leaves lists that are still lists.
+        // A panic while it was held leaves the lists valid.
         self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,8 +1,8 @@
-//! What this process knows of its traces without a lock: whether one runs, which one, how many
-//! forks there were, which ids call sites have, and how many events no thread's state counts as
-//! lost; and the executable's name.
+//! What this process knows about its traces, to be read without a lock: whether one runs, and
+//! which; how many forks there were; which ids call sites have; how many lost events no thread's
+//! state counts; and the executable's name.
 //!
-//! After a fork the child finds no trace, and counts on.
+//! After a fork the child has no trace; its counters go on from the parent's.
 //!
 //! Elsewhere: who starts and stops traces, and its locks (`start/recorder`).
 
@@ -21,17 +21,17 @@ static ENABLED: AtomicBool = AtomicBool::new(false);
 /// How many call sites have an id.
 static SITES: AtomicU32 = AtomicU32::new(0);
 
-/// The session that threads may attach to, for those who must not lock.
+/// The session that threads may attach to, for code that must not take a lock.
 #[cfg(not(exectrace_loom))]
 static RUNNING: Running<Session> = Running::new();
 
-/// Counts traces; what outlives one notices the next.
+/// Number of traces that were started; what outlives a trace notices the next one by it.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
-/// Counts forks: what one process began is not the next one's.
+/// Number of forks: what a process began does not belong to its forked child.
 static FORKS: AtomicU32 = AtomicU32::new(0);
 
-/// Events lost by threads that could not be attached, or while the recorder itself was at work.
+/// Events lost by threads that could not be attached, or while recording was suppressed.
 static UNATTACHED: AtomicU64 = AtomicU64::new(0);
 
 /// Threads may attach to this session from now on.
@@ -43,9 +43,9 @@ pub(crate) fn begin(session: &Arc<Session>) {
     let _ = session;
 }
 
-/// No trace runs any more, and then no thread may attach.
+/// Ends the trace: first `is_enabled` becomes false, then no thread may attach.
 ///
-/// - `between`: what is done between the two.
+/// - `between`: called between the two.
 pub(crate) fn end(between: impl FnOnce()) {
     ENABLED.store(false, Ordering::Release);
     between();
@@ -68,13 +68,13 @@ pub fn is_enabled() -> bool {
     ENABLED.load(Ordering::Relaxed)
 }
 
-/// Which trace of this process runs, or ran last; from 1.
+/// The number of the trace that runs, or ran last; the first has 1.
 #[inline(always)]
 pub(crate) fn number() -> u64 {
     NUMBER.load(Ordering::Relaxed)
 }
 
-/// The session threads may attach to.
+/// The session that threads may attach to.
 #[cfg(not(exectrace_loom))]
 pub(crate) fn running() -> Option<Borrowed<'static, Session>> {
     if is_enabled() { RUNNING.borrow() } else { None }
@@ -86,7 +86,7 @@ pub(crate) fn running() -> Option<Borrowed<'static, Session>> {
     None
 }
 
-/// Events are lost that no thread's state can count.
+/// Counts lost events that no thread's state can count.
 pub(crate) fn lose_unattached(events: u64) {
     if events > 0 && is_enabled() {
         UNATTACHED.fetch_add(events, Ordering::Relaxed);
@@ -103,7 +103,7 @@ pub(crate) fn forks() -> u32 {
     FORKS.load(Ordering::Relaxed)
 }
 
-/// A session begins, in which no event is lost yet.
+/// Resets the count of [`unattached`]: a session begins.
 pub(crate) fn forget_unattached() {
     UNATTACHED.store(0, Ordering::Relaxed);
 }

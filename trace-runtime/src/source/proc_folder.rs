@@ -1,22 +1,22 @@
-//! Whether `/proc` serves: what files and sockets are called, which threads there were before the
-//! trace, and how long threads waited for CPUs stand there and nowhere else. In a container without
-//! it a trace lacks them, and says so once, in front of all the consequences.
+//! Whether `/proc` can be read. Only there the recorder finds the names of files and sockets, the
+//! threads from before the trace, and how long threads waited for CPUs. In a container without
+//! `/proc` a trace lacks them, and says so once, at its beginning.
 
-use crate::output::Output;
+use crate::output::Outputs;
 use crate::source::Source;
 use std::io;
 use trace_format::definition::Definition;
 use trace_format::facility;
 
-/// Says in the trace that `/proc` does not serve, if it does not.
+/// Says in the trace if `/proc` can't be read.
 #[derive(Debug)]
 pub(crate) struct ProcFolder;
 
 impl Source for ProcFolder {
-    fn begin(&mut self, output: &mut Output) {
+    fn begin(&mut self, outputs: &mut Outputs) {
         let Err(error) = threads() else { return };
         let (name, note) = (facility::PROC.as_bytes(), refusal(&error));
-        output.define(&Definition::Facility { name, on: false, note: note.as_bytes() });
+        outputs.define(&Definition::Facility { name, on: false, note: note.as_bytes() });
     }
 }
 
@@ -34,7 +34,7 @@ pub(crate) fn threads() -> io::Result<Vec<u32>> {
     Ok(threads)
 }
 
-/// Why it does not serve, in words.
+/// The note for the trace: why `/proc` can't be read, and what is missing.
 pub(crate) fn refusal(error: &io::Error) -> String {
     format!(
         "/proc/self/task can't be read: {error}; files and sockets have no names, threads from \

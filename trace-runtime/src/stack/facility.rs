@@ -1,18 +1,18 @@
-//! What a trace says of stacks: what is mapped, and how stacks are found.
+//! What a trace says about stacks: what is mapped, and how stacks are walked.
 
-use super::tables::{Known, Walker};
+use super::tables::{MappedModules, Walker};
 use super::{Bounds, End, Frames, METHOD, MISSED, Method, Registers, prepare_thread};
 use crate::base::primitive::Ordering;
 use crate::intern::STACKS;
-use crate::output::Output;
+use crate::output::Outputs;
 use crate::source::Source;
-use crate::stack::modules::Module;
+use crate::stack::modules::MappedModule;
 use std::fmt;
 use trace_format::definition::Definition;
 use trace_format::facility;
 
-/// Makes sure that there is memory for stacks: for tables, and for those who walk. Whether the
-/// system gives it.
+/// Gets the memory for stacks: for the tables, and for the walkers. Returns false if the system has
+/// no memory.
 pub(crate) fn prepare() -> bool {
     let is_there = STACKS.prepare();
     #[cfg(os_hooks)]
@@ -20,7 +20,7 @@ pub(crate) fn prepare() -> bool {
     is_there && super::tables::prepare()
 }
 
-/// A trace begins, which uses no stack yet. Nobody has attached to it.
+/// A trace begins, which uses no stack yet. To be called before any thread attaches.
 pub(crate) fn begin() {
     STACKS.begin();
 }
@@ -28,28 +28,28 @@ pub(crate) fn begin() {
 /// Prepares stacks when a trace starts, keeps up with what is loaded, and reports.
 #[derive(Default)]
 pub(crate) struct StackSource {
-    known: Known,
-    /// Already in the trace.
-    told: Vec<Module>,
-    /// As the process counted when the trace began.
+    known: MappedModules,
+    /// The modules that the trace has.
+    defined: Vec<MappedModule>,
+    /// The process's counts when the trace began.
     lost_before: u64,
     missed_before: u64,
     unnamed_before: u64,
-    /// How many stacks and resources that have no name it has told of.
+    /// The number of stacks and resources without room that the trace has last reported.
     unnamed: (u64, u64),
 }
 
 impl fmt::Debug for StackSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StackSource").field("modules", &self.told).finish_non_exhaustive()
+        f.debug_struct("StackSource").field("modules", &self.defined).finish_non_exhaustive()
     }
 }
 
 impl StackSource {
-    fn tell_modules(&mut self, output: &mut Output) {
+    fn define_modules(&mut self, outputs: &mut Outputs) {
         for module in self.known.modules() {
-            if !self.told.contains(module) {
-                output.define(&Definition::Module {
+            if !self.defined.contains(module) {
+                outputs.define(&Definition::Module {
                     first: module.range.start,
                     last: module.range.end,
                     bias: module.bias,
@@ -58,11 +58,11 @@ impl StackSource {
                 });
             }
         }
-        self.told = self.known.modules().cloned().collect();
+        self.defined = self.known.modules().cloned().collect();
     }
 
-    /// Says how many stacks and resources have no name, if there are more by now.
-    fn tell_unnamed(&mut self, output: &mut Output) {
+    /// Says how many stacks and resources had no room, if there are more than last reported.
+    fn report_unnamed(&mut self, outputs: &mut Outputs) {
         let stacks = STACKS.lost() - self.lost_before;
         let resources = resources_lost() - self.unnamed_before;
         if (stacks, resources) == self.unnamed {
@@ -74,10 +74,10 @@ impl StackSource {
              there were too many distinct ones"
         );
         let name = facility::NAMES.as_bytes();
-        output.define(&Definition::Facility { name, on: false, note: note.as_bytes() });
+        outputs.define(&Definition::Facility { name, on: false, note: note.as_bytes() });
     }
 
-    /// The best of the three ways that serves here.
+    /// The best of the three ways that works here.
     fn method(&self) -> Method {
         if !self.known.serves() || !tables_serve() {
             Method::System
@@ -90,41 +90,41 @@ impl StackSource {
 }
 
 impl Source for StackSource {
-    fn begin(&mut self, output: &mut Output) {
-        let _quiet = crate::thread::local::quiet();
+    fn begin(&mut self, outputs: &mut Outputs) {
+        let _suppressed = crate::thread::local::suppress();
         prepare_thread();
         self.known.refresh();
         METHOD.store(self.method() as u32, Ordering::Relaxed);
         self.lost_before = STACKS.lost();
         self.missed_before = MISSED.load(Ordering::Relaxed);
         self.unnamed_before = resources_lost();
-        self.tell_modules(output);
-        define(output, &how());
+        self.define_modules(outputs);
+        define(outputs, &how());
     }
 
-    fn cut(&mut self, output: &mut Output) {
+    fn advance(&mut self, outputs: &mut Outputs) {
         if self.known.refresh() {
-            self.tell_modules(output);
+            self.define_modules(outputs);
         }
-        self.tell_unnamed(output);
+        self.report_unnamed(outputs);
     }
 
-    fn stop(&mut self, output: &mut Output) {
-        self.tell_unnamed(output);
-        let busy = MISSED.load(Ordering::Relaxed) - self.missed_before;
+    fn stop(&mut self, outputs: &mut Outputs) {
+        self.report_unnamed(outputs);
+        let missed = MISSED.load(Ordering::Relaxed) - self.missed_before;
         let lacking = self.known.lacking();
         let mut note = how();
-        if busy > 0 {
-            note += &format!("; {busy} were not had, for too many threads wanted one at once");
+        if missed > 0 {
+            note += &format!("; {missed} were not taken, as too many threads wanted one at once");
         }
         if lacking > 0 {
             note += &format!(
                 "; {lacking} libraries are left out: there was no memory to copy their tables, or \
-                 nobody knows how to read them"
+                 the tables are of an unknown kind"
             );
         }
-        if busy > 0 || lacking > 0 {
-            define(output, &note);
+        if missed > 0 || lacking > 0 {
+            define(outputs, &note);
         }
     }
 }
@@ -137,12 +137,12 @@ fn resources_lost() -> u64 {
     0
 }
 
-fn define(output: &mut Output, note: &str) {
+fn define(outputs: &mut Outputs, note: &str) {
     let name = facility::STACKS.as_bytes();
-    output.define(&Definition::Facility { name, on: true, note: note.as_bytes() });
+    outputs.define(&Definition::Facility { name, on: true, note: note.as_bytes() });
 }
 
-/// For people.
+/// The note for people: how stacks are walked.
 fn how() -> String {
     let pointers = facility::FRAME_POINTERS;
     match METHOD.load(Ordering::Relaxed) {
@@ -158,7 +158,7 @@ fn how() -> String {
     }
 }
 
-/// Whether a walk by tables leaves this function.
+/// Whether a walk by tables gets beyond this function.
 fn tables_serve() -> bool {
     let registers = Registers::here();
     let mut frames = Frames::new();
@@ -167,7 +167,7 @@ fn tables_serve() -> bool {
     end.is_some_and(|end| end != End::Lost || frames.count > 2)
 }
 
-/// Whether functions begin by making a frame. One of this crate stands for all.
+/// Whether the program's functions keep frame pointers, judged by one of this crate.
 fn keeps_frame_pointers() -> bool {
     super::begins_with_frame(super::capture as fn() -> u32)
 }

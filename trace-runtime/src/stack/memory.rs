@@ -1,32 +1,31 @@
-//! Walks that were made before. A program mostly asks for the stacks it has asked for already.
+//! Walks that are remembered: most stacks that a program takes were taken before.
 //!
-//! A walk by tables follows from the registers it begins with, from the tables, and from the words
-//! of the stack that it reads, and from nothing else. So if it is known which words one has read,
-//! and they all are as they were, another one would find the same: looking is ten times faster than
-//! walking.
+//! The result of a walk by tables depends only on the registers it begins with, on the tables, and
+//! on the words of the stack that it reads. So if all words that an earlier walk read are
+//! unchanged, another walk would find the same: comparing them is ten times faster than walking.
 //!
-//! Code without frame pointers keeps other things in their register, a loop's counter for one, so
-//! that it would hardly ever be as it was. Functions save it on the stack and walks read it from
-//! there; but unless a walk finds a frame by it, it does not matter what it was.
+//! Code without frame pointers uses their register for other values, such as a loop's counter, so
+//! the register is hardly ever unchanged. Functions save it on the stack, and walks read it from
+//! there; but unless a walk finds a frame by it, its value does not matter.
 
 use super::own::Bounds;
 use super::{Registers, return_address};
 
-/// So many walks are remembered; the one remembered longest ago goes first.
+/// Number of walks that are remembered; a new one replaces the oldest.
 const WALKS: usize = 16;
 
-/// Walks that read more are not remembered.
+/// Maximum number of words that a remembered walk has read.
 const READS_MAX: usize = 96;
 
-/// A frame that was found by the frame pointer ends at most so far behind it.
+/// A frame that was found by the frame pointer ends within this distance behind it.
 const FRAME_BYTES_MAX: u64 = 1 << 20;
 
-/// What a walker remembers.
+/// The walks that a walker remembers.
 #[derive(Debug)]
-pub(super) struct Memory {
-    /// The first registers of walks, together so that a look at all is short.
+pub(super) struct WalkMemory {
+    /// The first registers of the walks, close together, so that searching all is fast.
     begins: [Begin; WALKS],
-    walks: Vec<Walk>,
+    walks: Vec<RememberedWalk>,
     next: usize,
 }
 
@@ -49,7 +48,7 @@ impl Begin {
         Self { sp: registers.sp, pc: registers.pc, lr, fp: registers.fp, fp_matters }
     }
 
-    /// Whether a walk that began like this is no other one than from `begin`.
+    /// Whether a walk that began with these registers would be the same as one from `begin`.
     #[inline(always)]
     fn is_like(&self, begin: &Self) -> bool {
         let is_same_fp = !self.fp_matters || self.fp == begin.fp;
@@ -58,33 +57,33 @@ impl Begin {
 }
 
 #[derive(Debug)]
-struct Walk {
+struct RememberedWalk {
     reads: Reads,
-    /// What it came to.
+    /// The id of the stack that it found.
     id: u32,
 }
 
-/// What a walk has read, and where.
+/// The words that a walk has read, and their addresses.
 #[derive(Clone, Debug)]
 pub(super) struct Reads {
     words: [(usize, u64); READS_MAX],
     count: usize,
-    /// Some could not be kept, or not be read.
+    /// Some words did not fit, or could not be read.
     is_lacking: bool,
     /// A bit for each word that does not matter.
     idle: u128,
-    /// How many there were before this step.
+    /// `count` before this step.
     before: usize,
     pointer: Pointer,
     fp_matters: bool,
 }
 
-/// Where the frame pointer's value is from.
+/// Where the frame pointer's value comes from.
 #[derive(Clone, Copy, Debug)]
 enum Pointer {
     Begin,
     Read(usize),
-    /// From where it matters in any case.
+    /// From a word that matters in any case.
     Known,
 }
 
@@ -150,7 +149,7 @@ impl Reads {
         }
     }
 
-    /// The walk ends; how, may follow from the frame pointer.
+    /// The walk ends. The frame pointer may have decided how.
     pub(super) fn end(&mut self) {
         self.matters(self.pointer);
     }
@@ -163,7 +162,7 @@ impl Reads {
         }
     }
 
-    /// Those that matter.
+    /// A copy with only the words that matter.
     fn kept(&self) -> Self {
         let mut kept = Self::new();
         let words = self.words.iter().take(self.count).enumerate();
@@ -182,19 +181,19 @@ impl Reads {
     }
 }
 
-impl Memory {
+impl WalkMemory {
     pub(super) fn new() -> Self {
         Self { begins: [Begin::default(); WALKS], walks: Vec::with_capacity(WALKS), next: 0 }
     }
 
-    /// The tables are others now.
+    /// Forgets all walks: the tables have changed.
     pub(super) fn forget(&mut self) {
         self.begins = [Begin::default(); WALKS];
         self.walks.clear();
         self.next = 0;
     }
 
-    /// The id that a walk from here would come to, if there was one like it.
+    /// The id that a walk from here would find, if the same walk was made before.
     #[inline]
     pub(super) fn find(&self, registers: &Registers, bounds: Bounds) -> Option<u32> {
         let begin = Begin::new(registers, true);
@@ -203,7 +202,7 @@ impl Memory {
         alike.find(|walk| walk.reads.are_as_before(bounds)).map(|walk| walk.id)
     }
 
-    /// Remembers a walk that came to `id`. Does not allocate: there is room for so many.
+    /// Remembers a walk that found `id`. Does not allocate: the room is there.
     pub(super) fn keep(&mut self, registers: &Registers, reads: &Reads, id: u32) {
         if reads.is_lacking || id == 0 {
             return;
@@ -212,7 +211,7 @@ impl Memory {
         self.next = at + 1;
         if let (Some(begin), true) = (self.begins.get_mut(at), at <= self.walks.len()) {
             *begin = Begin::new(registers, reads.fp_matters);
-            let walk = Walk { reads: reads.kept(), id };
+            let walk = RememberedWalk { reads: reads.kept(), id };
             match self.walks.get_mut(at) {
                 Some(before) => *before = walk,
                 None => self.walks.push(walk),
@@ -242,7 +241,7 @@ mod tests {
         let place = words.as_ptr().expose_provenance();
         let begin = registers(place as u64);
         let bounds = Bounds::at(place);
-        let (mut memory, mut reads) = (Memory::new(), Reads::new());
+        let (mut memory, mut reads) = (WalkMemory::new(), Reads::new());
         for at in 0..2 {
             assert!(reads.read(bounds, (place + at * 8) as u64).is_ok());
         }
@@ -265,7 +264,7 @@ mod tests {
         let place = words.as_ptr().expose_provenance();
         let (at, bounds) = (place as u64, Bounds::at(place));
         let begin = Registers { fp: 50, ..registers(at) };
-        let (mut memory, mut reads) = (Memory::new(), Reads::new());
+        let (mut memory, mut reads) = (WalkMemory::new(), Reads::new());
         let read = |reads: &mut Reads, frame: u64| {
             for word in [0, 8] {
                 assert!(reads.read(bounds, at + frame * 16 + word).is_ok());
@@ -295,7 +294,7 @@ mod tests {
         let words = [5_u64; 4];
         let place = words.as_ptr().expose_provenance();
         let bounds = Bounds::at(place);
-        let (mut memory, mut reads) = (Memory::new(), Reads::new());
+        let (mut memory, mut reads) = (WalkMemory::new(), Reads::new());
         assert!(reads.read(bounds, place as u64).is_ok());
         for id in 1..=WALKS as u32 + 3 {
             memory.keep(&registers(u64::from(id)), &reads, id);

@@ -1,27 +1,28 @@
-//! The calling thread's stack, now: found, and named by a small number.
+//! The stack of the calling thread, as of now: walking it, and giving it a small number.
 //!
-//! Three ways, the first that serves:
+//! There are three ways; the first one that works is taken:
 //!
 //! 1. **Frame pointers** (`pointers`), if the program keeps them: `-C force-frame-pointers=yes`.
-//!    Whether it does is seen at the start, from how a function of this crate begins, which is
-//!    compiled as all of the program is.
-//! 2. **Unwind tables** (`tables`), by the crate framehop: always there. Five times slower, but
-//!    walks that were made before need not be made again (`memory`), which is faster than any
-//!    other way. Also for stacks whose chain of frame pointers does not lead to the thread's start.
-//! 3. **The system's unwinder** (`system`), if the program has no index of its unwind tables: so
-//!    slow that only every 64th stack is had.
+//!    Whether it does is found out at the start, by looking at the first instructions of a function
+//!    of this crate, which is compiled with the same flags as the program.
+//! 2. **Unwind tables** (`tables`), by the crate framehop. They are always there. Walking is five
+//!    times slower, but a walk that was made before is remembered (`memory`), which is faster than
+//!    any walk. Also for stacks whose chain of frame pointers does not lead to the thread's start.
+//! 3. **The system's unwinder** (`system`), if the program has no index of its unwind tables: it is
+//!    so slow that only every 64th stack is taken.
 //!
 //! A stack is a list of addresses, innermost first, each of a calling instruction: return addresses
-//! minus 1. The recorder's own frames are in it: readers know them by their names. At most
-//! [`FRAMES_MAX`]; one that is deeper, or could not be followed to the thread's start, is marked
-//! as cut. What memory is looked at is decided in `own`; `pool` has who walks by tables; which
-//! regions have stacks, `sampled`; what the trace says of all this, `facility`; what is mapped
-//! where, `modules`.
+//! minus 1. It includes the recorder's own frames, which readers recognise by their names. It has
+//! at most [`FRAMES_MAX`] frames; a deeper one, or one that could not be followed to the thread's
+//! start, is marked as cut. Other files: which memory is read (`own`), the registers that a walk
+//! begins with (`registers`), the pool of walkers (`pool`), which annotations have stacks
+//! (`sampled`), what the trace says about stacks (`facility`), which modules are mapped
+//! (`modules`).
 //!
-//! Everything here but the preparation may run in signal handlers: no lock, no allocation, no
-//! system call once a thread's stack is known.
+//! Except for the preparation, everything here may run in signal handlers: no lock, no allocation,
+//! no system call once the bounds of a thread's stack are known.
 //!
-//! May contain `unsafe`: it reads registers and code.
+//! May contain `unsafe`: it reads code.
 
 pub(crate) mod modules;
 
@@ -30,14 +31,17 @@ mod memory;
 mod own;
 mod pointers;
 mod pool;
+mod registers;
 mod sampled;
 mod system;
 mod tables;
+mod walk_stack;
 
 use crate::base::primitive::Ordering;
 use crate::base::primitive::global::{AtomicU32, AtomicU64};
 use crate::intern::STACKS;
 use own::Bounds;
+use registers::Registers;
 use std::mem::MaybeUninit;
 use tables::Walker;
 
@@ -45,97 +49,43 @@ pub(crate) use facility::{StackSource, begin, prepare};
 pub(crate) use own::prepare_thread;
 pub(crate) use sampled::{for_async, for_region, regions_want, want_for_async, want_for_regions};
 
-/// The most frames of a stack.
+/// Maximum number of frames of a stack.
 pub(crate) const FRAMES_MAX: usize = 64;
 
-/// How stacks are found, as their flags say it.
+/// How stacks are walked; the numbers are those of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 enum Method {
     Pointers = 0,
     Tables = 1,
     System = 2,
-    /// Not at all, until the first start.
+    /// Not at all: before the first start.
     None = 0xff,
 }
 
 static METHOD: AtomicU32 = AtomicU32::new(Method::None as u32);
 
-/// Stacks that could not be had because all walkers were walking.
+/// Number of stacks that were not taken because all walkers were in use.
 static MISSED: AtomicU64 = AtomicU64::new(0);
 
-/// Where a walk has ended.
+/// Why a walk has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// At the thread's start.
+    /// It has reached the thread's start.
     Start,
-    /// At the limit of frames.
+    /// It has reached the limit of frames.
     Limit,
-    /// Nobody knows where.
+    /// It could not go on.
     Lost,
 }
 
-/// What a walk begins with.
-#[derive(Debug)]
-struct Registers {
-    pc: u64,
-    sp: u64,
-    fp: u64,
-    #[cfg(target_arch = "aarch64")]
-    lr: u64,
-}
-
-impl Registers {
-    /// Those of the function this is inlined into.
-    #[cfg(target_arch = "x86_64")]
-    #[inline(always)]
-    fn here() -> Self {
-        let (pc, sp, fp): (u64, u64, u64);
-        // SAFETY: it reads registers, and touches no memory and no flags.
-        unsafe {
-            std::arch::asm!(
-                "lea {pc}, [rip]",
-                "mov {sp}, rsp",
-                "mov {fp}, rbp",
-                pc = out(reg) pc,
-                sp = out(reg) sp,
-                fp = out(reg) fp,
-                options(nomem, nostack, preserves_flags),
-            );
-        }
-        Self { pc, sp, fp }
-    }
-
-    /// Those of the function this is inlined into.
-    #[cfg(target_arch = "aarch64")]
-    #[inline(always)]
-    fn here() -> Self {
-        let (pc, sp, fp, lr): (u64, u64, u64, u64);
-        // SAFETY: it reads registers, and touches no memory and no flags.
-        unsafe {
-            std::arch::asm!(
-                "adr {pc}, .",
-                "mov {sp}, sp",
-                "mov {fp}, x29",
-                "mov {lr}, x30",
-                pc = out(reg) pc,
-                sp = out(reg) sp,
-                fp = out(reg) fp,
-                lr = out(reg) lr,
-                options(nomem, nostack, preserves_flags),
-            );
-        }
-        Self { pc, sp, fp, lr }
-    }
-}
-
-/// A return address as it lies in memory, without what signs it.
+/// A return address from memory, without its pointer authentication code.
 #[inline(always)]
 fn return_address(word: u64) -> u64 {
     if cfg!(target_arch = "aarch64") { word & ((1 << 48) - 1) } else { word }
 }
 
-/// A stack on its way into the table: its flags, and its addresses. Not cleared beforehand: that
+/// A stack while it is walked: room for its flags, and its addresses. Not cleared beforehand, which
 /// would take as long as the walk.
 #[derive(Debug)]
 struct Frames {
@@ -149,7 +99,7 @@ impl Frames {
         Self { words: [const { MaybeUninit::uninit() }; 1 + FRAMES_MAX], count: 0 }
     }
 
-    /// Adds one. False if there is no room.
+    /// Adds an address. Returns false if there is no room.
     #[inline(always)]
     fn push(&mut self, address: u64) -> bool {
         let place = self.words.get_mut(1 + self.count);
@@ -161,7 +111,7 @@ impl Frames {
         has_room
     }
 
-    /// Its id.
+    /// Puts it into the table. Returns its id; 0 if it is empty, or has no room there.
     #[inline(always)]
     fn intern(&mut self, flags: u64) -> u32 {
         if self.count == 0 {
@@ -169,28 +119,28 @@ impl Frames {
         }
         self.words[0].write(flags);
         let words = &self.words[..=self.count];
-        // SAFETY: `from_raw_parts` wants so many words, initialised and borrowed: the first was
-        // just now, and `push` counts those behind it.
+        // SAFETY: `from_raw_parts` wants this many initialised words, borrowed: the first was
+        // written just now, and `push` counts those behind it.
         let words = unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len()) };
         STACKS.intern(words)
     }
 }
 
 impl Method {
-    /// As the format has it, for a stack that is cut or not.
+    /// The flags of the format, for a stack that is cut or not.
     const fn flags(self, is_cut: bool) -> u64 {
         (self as u64) << 1 | is_cut as u64
     }
 }
 
-/// The running trace names this stack; 0 is none. By who has attached to it, or its collector: who
-/// is on the way from one trace to the next would have the wrong one define it.
+/// Marks a stack as used by the running trace; 0 stands for no stack. To be called by an attached
+/// thread, or by the collector: a thread between two traces might have the wrong trace define it.
 #[inline(always)]
 pub(crate) fn note_used(id: u32) {
     STACKS.note_used(id);
 }
 
-/// The id of the calling thread's stack; 0 if it can't be had.
+/// The id of the calling thread's stack; 0 if it can't be walked.
 #[inline(never)]
 pub(crate) fn capture() -> u32 {
     let method = METHOD.load(Ordering::Relaxed);
@@ -212,7 +162,7 @@ pub(crate) fn capture() -> u32 {
     capture_otherwise(&registers, bounds, &mut frames)
 }
 
-/// Where frame pointers do not serve.
+/// Without frame pointers, or where they do not lead to the thread's start.
 #[inline(never)]
 fn capture_otherwise(registers: &Registers, bounds: Bounds, frames: &mut Frames) -> u32 {
     let method = METHOD.load(Ordering::Relaxed);
@@ -227,10 +177,9 @@ fn capture_otherwise(registers: &Registers, bounds: Bounds, frames: &mut Frames)
     walker.capture(registers, bounds, frames)
 }
 
-/// Whether a function begins by making a frame: it saves the caller's frame pointer and sets its
-/// own.
+/// Whether a function begins with a frame: it saves the caller's frame pointer and sets its own.
 fn begins_with_frame(function: fn() -> u32) -> bool {
-    /// Far enough for what may come before: a landing pad, room for the function's variables.
+    /// Enough for what may come first: a landing pad, room for the function's variables.
     const BYTES: usize = 32;
     let start = function as usize;
     // SAFETY: `from_raw_parts` wants readable memory that is not written: code, of a function that
@@ -249,8 +198,8 @@ fn begins_with_frame(function: fn() -> u32) -> bool {
     }
 }
 
-/// The id of a stack that somebody else has found: `flags` as the format has them, addresses of
-/// instructions, innermost first.
+/// The id of a stack that the kernel has walked: `flags` of the format, addresses of instructions,
+/// innermost first.
 #[cfg(feature = "sched")]
 pub(crate) fn intern_frames(flags: u64, addresses: &[u64]) -> u32 {
     let mut frames = Frames::new();
@@ -269,7 +218,7 @@ mod tests {
         assert!(facility::prepare(), "there is memory");
         let mut source = StackSource::default();
         let sink = crate::output::sink::Sink::new(Box::new(std::io::sink()), Default::default());
-        source.begin(&mut crate::output::Output::to_sink(sink));
+        source.begin(&mut crate::output::Outputs::to_sink(sink));
         source
     }
 
@@ -294,8 +243,8 @@ mod tests {
     #[test]
     fn a_stack_has_its_callers_and_is_whole() {
         let _source = prepare();
-        // Where functions keep frame pointers, a thread's first walk is by tables all the same, and
-        // its stack is one of its own.
+        // Even with frame pointers a thread's first walk is by tables, and its stack has another
+        // id.
         black_box(capture());
         let ids: Vec<u32> = (0..black_box(2)).map(|_| deep(black_box(10))).collect();
         let id = ids[0];
@@ -306,7 +255,7 @@ mod tests {
         assert_eq!(ids[1], id, "the same calls, another stack");
     }
 
-    /// Captures as ever, and walks anew: both must come to the same.
+    /// Captures as usual, and walks again: both must find the same.
     #[inline(never)]
     fn compare(misses: &mut u32) {
         let registers = Registers::here();
@@ -320,8 +269,8 @@ mod tests {
         *misses += u32::from(remembered != walked);
     }
 
-    /// Three functions that call each other as the digits of `path` say, and keep this and that in
-    /// registers and on the stack meanwhile.
+    /// Three functions that call each other as the digits of `path` say, and meanwhile keep values
+    /// in registers and on the stack.
     type Call = fn(u64, &mut u32) -> u64;
     const CALLS: [Call; 3] = [once, twice, with_buffer];
 
@@ -350,7 +299,7 @@ mod tests {
         black_box(buffer).iter().sum::<u64>() + inner
     }
 
-    /// Signals that were handled, and of those the ones that were not on the thread's own stack.
+    /// Signals that were handled: on the thread's own stack, and on another one.
     static HANDLED: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
 
     extern "C" fn handle(_: libc::c_int) {

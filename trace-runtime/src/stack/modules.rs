@@ -1,36 +1,36 @@
-//! What is mapped of the program and its libraries: where, and how to tell which file it was.
+//! The modules that are mapped, the program and its libraries: where, and from which file.
 //!
-//! May contain `unsafe`: it reads what the loader knows, and the headers of mapped files.
+//! May contain `unsafe`: it reads the loader's lists, and the headers of mapped files.
 
 use std::ffi::{CStr, c_int, c_void};
 use std::ops::Range;
 use std::os::unix::ffi::OsStringExt;
 
-/// The most bytes of a path that are kept.
+/// Maximum number of bytes of a path; longer ones are cut.
 const PATH_BYTES_MAX: usize = 1024;
 
-/// The most bytes of a build id that are kept; linkers make them of 20.
+/// Maximum number of bytes of a build id; linkers make them of 20.
 const BUILD_ID_BYTES_MAX: usize = 64;
 
 /// The program, or a library.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Module {
-    /// From its first to behind its last address.
+pub(crate) struct MappedModule {
+    /// Its addresses.
     pub(crate) range: Range<u64>,
     /// An address in memory minus the same one in the file.
     pub(crate) bias: u64,
     pub(crate) build_id: Vec<u8>,
     pub(crate) path: Vec<u8>,
-    /// Where its table of unwinding begins and ends, in memory.
+    /// Where the index of its unwind tables is mapped.
     pub(crate) eh_frame_hdr: Option<Range<u64>>,
-    /// The mapped part that the table lies in.
+    /// The mapped segment that contains the index.
     pub(crate) segment: Option<Range<u64>>,
-    /// The program itself, which is never unmapped.
+    /// Whether it is the program itself, which is never unmapped.
     pub(crate) is_program: bool,
 }
 
-/// How often the loader has loaded and unloaded, the program included. The first number is never 0:
-/// whoever has looked at nothing yet has `(0, 0)`.
+/// How often the loader has loaded and unloaded modules, the program included. The first number is
+/// never 0, so `(0, 0)` stands for nothing read yet.
 pub(crate) type Version = (u64, u64);
 
 /// The loader's counters now.
@@ -44,8 +44,8 @@ pub(crate) fn version() -> Version {
     version
 }
 
-/// Everything that is mapped now, with what `take` makes of it while it can't be unmapped.
-pub(crate) fn read<T>(mut take: impl FnMut(Module) -> T) -> Vec<T> {
+/// Calls `take` with each mapped module, while none can be unmapped. Returns the results.
+pub(crate) fn read<T>(mut take: impl FnMut(MappedModule) -> T) -> Vec<T> {
     let mut all = Vec::new();
     each(&mut |info| {
         all.extend(module(info, all.is_empty()).map(&mut take));
@@ -54,11 +54,11 @@ pub(crate) fn read<T>(mut take: impl FnMut(Module) -> T) -> Vec<T> {
     all
 }
 
-/// Hands out what the loader knows, one by one, until `act` has enough.
+/// Calls `act` with each entry of the loader's list until it returns false.
 fn each(act: &mut dyn FnMut(&libc::dl_phdr_info) -> bool) {
     extern "C" fn found(info: *mut libc::dl_phdr_info, _: usize, act: *mut c_void) -> c_int {
         let act = act.cast::<&mut dyn FnMut(&libc::dl_phdr_info) -> bool>();
-        // SAFETY: a unique reference wants the object behind `act`, lent to nobody else: `each`
+        // SAFETY: a unique reference wants the object behind `act`, lent to no other code: `each`
         // lends it for the time of its call.
         let act = unsafe { &mut *act };
         // SAFETY: a shared reference wants a live object: the loader keeps it during this call.
@@ -66,47 +66,49 @@ fn each(act: &mut dyn FnMut(&libc::dl_phdr_info) -> bool) {
         c_int::from(!more)
     }
     let mut act = act;
-    let _inside = forks::Inside::new();
-    // SAFETY: `dl_iterate_phdr` wants a function to call, and what to call it with: both live.
+    let _inside = forks::NoFork::new();
+    // SAFETY: `dl_iterate_phdr` wants a function to call, and its argument: both live.
     unsafe { libc::dl_iterate_phdr(Some(found), (&raw mut act).cast()) };
 }
 
-/// Forks wait while this lives: what it is held for has a lock that a child would find locked. Not
-/// for long.
+/// Forks wait while the result lives. For code that holds a lock which a forked child would find
+/// locked; it must not take long.
 #[cfg(feature = "names")]
 pub(crate) fn no_fork() -> impl Drop {
-    forks::Inside::new()
+    forks::NoFork::new()
 }
 
-/// No process forks while the loader lists modules for the recorder, or names are resolved.
+/// The process does not fork while the loader lists modules for the recorder, or names are
+/// resolved.
 ///
-/// The loader has a lock meanwhile, and a child has that as it was at the fork. Were it held by a
-/// thread that the child does not have, the child would wait for ever where it takes it next: to
-/// load a library, or to start a trace. So who forks waits until all are done, and who comes in
-/// meanwhile until it has forked. Neither waits for ever: who forks may be a signal's handler that
-/// has interrupted the other.
+/// The loader holds a lock meanwhile, and a child gets the lock as it is at the fork. If a thread
+/// that the child does not have holds it, the child waits for ever when it next takes it: to load a
+/// library, or to start a trace. So a thread that forks waits until the others are done, and these
+/// wait until it has forked. Neither waits for ever, as the fork may come from a signal handler
+/// that has interrupted the other.
 mod forks {
     use crate::base::primitive::Ordering;
     use crate::base::primitive::global::{AtomicBool, AtomicUsize};
     use crate::sys::clock::Instant;
     use std::time::Duration;
 
-    /// How long a fork waits. Longer than names are resolved for (`names`): a child that is forked
-    /// earlier would find a lock taken for ever. Listing modules takes milliseconds.
+    /// Maximum time that a fork waits. Longer than the time limit for resolving names (`names`), as
+    /// a child that is forked earlier would find a lock taken for ever. Listing modules takes
+    /// milliseconds.
     const WAIT_MAX: Duration = Duration::from_secs(10);
 
-    /// Threads that list modules, or resolve names.
+    /// Number of threads that list modules, or resolve names.
     static INSIDE: AtomicUsize = AtomicUsize::new(0);
-    /// Threads that are forking.
+    /// Number of threads that are forking.
     static FORKING: AtomicUsize = AtomicUsize::new(0);
 
-    pub(super) struct Inside(());
+    pub(super) struct NoFork(());
 
-    impl Inside {
+    impl NoFork {
         pub(super) fn new() -> Self {
             watch();
             wait_for(|| {
-                // `SeqCst`, as in `before`: one of the two sees the other.
+                // `SeqCst`, as in `before`: at least one of the two sees the other.
                 INSIDE.fetch_add(1, Ordering::SeqCst);
                 let is_free = FORKING.load(Ordering::SeqCst) == 0;
                 if !is_free {
@@ -119,11 +121,11 @@ mod forks {
         }
     }
 
-    /// Has all forks watched from now on.
+    /// Registers the functions that forks call, once.
     fn watch() {
         static IS_BEGUN: AtomicBool = AtomicBool::new(false);
         static IS_DONE: AtomicBool = AtomicBool::new(false);
-        // No `Once`, for which a child would wait for ever that was forked meanwhile.
+        // Not a `Once`: a child that is forked meanwhile would wait for it for ever.
         if !IS_BEGUN.swap(true, Ordering::Relaxed) {
             crate::sys::around_fork(before, parent, child);
             IS_DONE.store(true, Ordering::Release);
@@ -131,7 +133,7 @@ mod forks {
         let _ = wait_for(|| IS_DONE.load(Ordering::Acquire));
     }
 
-    impl Drop for Inside {
+    impl Drop for NoFork {
         fn drop(&mut self) {
             leave(&INSIDE);
         }
@@ -139,9 +141,9 @@ mod forks {
 
     extern "C" fn before() {
         FORKING.fetch_add(1, Ordering::SeqCst);
-        // Who is quiet here lists modules itself or resolves names, and a handler has interrupted
-        // that.
-        if crate::thread::local::is_quiet() {
+        // If recording is suppressed, this thread itself lists modules or resolves names, and a
+        // handler has interrupted that: it must not wait for itself.
+        if crate::thread::local::is_suppressed() {
             return;
         }
         let _ = wait_for(|| INSIDE.load(Ordering::SeqCst) == 0);
@@ -156,19 +158,19 @@ mod forks {
         INSIDE.store(0, Ordering::Relaxed);
     }
 
-    /// In a child, who has come in before the fork was taken out there.
+    /// Counts down, but not below 0: a child's counts were reset at the fork.
     fn leave(count: &AtomicUsize) {
         let less = |count: usize| count.checked_sub(1);
         let _ = count.fetch_update(Ordering::SeqCst, Ordering::Relaxed, less);
     }
 
-    /// `None` if it is not so in time.
+    /// Waits until `is_so`. `None` if that takes longer than [`WAIT_MAX`].
     fn wait_for(is_so: impl Fn() -> bool) -> Option<()> {
         if is_so() {
             return Some(());
         }
-        // What waits here is hooked.
-        let _quiet = crate::thread::local::quiet();
+        // The calls below may be hooked.
+        let _suppressed = crate::thread::local::suppress();
         let until = Instant::now() + WAIT_MAX;
         while Instant::now() < until {
             std::thread::yield_now();
@@ -180,10 +182,10 @@ mod forks {
     }
 }
 
-fn module(info: &libc::dl_phdr_info, is_program: bool) -> Option<Module> {
+fn module(info: &libc::dl_phdr_info, is_program: bool) -> Option<MappedModule> {
     let bias = info.dlpi_addr;
-    // SAFETY: `from_raw_parts` wants so many headers, in place while they are borrowed: the loader
-    // keeps them during the call that lent `info`.
+    // SAFETY: `from_raw_parts` wants this many headers, in place while they are borrowed: the
+    // loader keeps them during the call that lent `info`.
     let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
     let range = |header: &libc::Elf64_Phdr| {
         let first = bias.wrapping_add(header.p_vaddr);
@@ -196,7 +198,7 @@ fn module(info: &libc::dl_phdr_info, is_program: bool) -> Option<Module> {
         let table = eh_frame_hdr.clone().unwrap_or_default();
         segment.start <= table.start && table.end <= segment.end && !table.is_empty()
     };
-    Some(Module {
+    Some(MappedModule {
         range: loaded().map(|it| it.start).min()?..loaded().map(|it| it.end).max()?,
         bias,
         build_id: of(libc::PT_NOTE).find_map(|it| build_id(mapped(range(it)))).unwrap_or_default(),
@@ -207,7 +209,7 @@ fn module(info: &libc::dl_phdr_info, is_program: bool) -> Option<Module> {
     })
 }
 
-/// The bytes of a mapped part of a module.
+/// The bytes of a mapped range of a module.
 fn mapped<'a>(range: Range<u64>) -> &'a [u8] {
     let start = std::ptr::with_exposed_provenance(range.start as usize);
     // SAFETY: `from_raw_parts` wants readable memory that is not written while borrowed: a module's
@@ -216,14 +218,16 @@ fn mapped<'a>(range: Range<u64>) -> &'a [u8] {
     unsafe { std::slice::from_raw_parts(start, (range.end - range.start) as usize) }
 }
 
-impl Module {
-    /// The mapped part with the unwind tables. Only inside [`read`], unless it is the program's.
+impl MappedModule {
+    /// The mapped segment with the unwind tables. To be used only inside [`read`], unless it is the
+    /// program's.
     pub(crate) fn tables(&self) -> Option<&'static [u8]> {
         self.segment.clone().map(mapped)
     }
 }
 
-/// Notes are three words, a name and a description, each padded to four bytes.
+/// The build id among a module's notes. A note is three words, a name and a description, each
+/// padded to four bytes.
 pub(crate) fn build_id(notes: &[u8]) -> Option<Vec<u8>> {
     const BUILD_ID: u32 = 3;
     let mut rest = notes;
@@ -266,11 +270,11 @@ mod tests {
         use crate::base::primitive::global::AtomicBool;
         let is_over = AtomicBool::new(false);
         let forked = || {
-            // SAFETY: `fork` wants that the child does only what it may after a fork: what it does
-            // is what is tested.
+            // SAFETY: `fork` wants that the child does only what is allowed after a fork, which
+            // this test is about.
             let child = unsafe { libc::fork() };
             if child == 0 {
-                // One that hangs is ended.
+                // Ends a child that hangs.
                 //
                 // SAFETY: `alarm` takes a number.
                 unsafe { libc::alarm(120) };

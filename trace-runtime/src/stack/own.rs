@@ -1,14 +1,14 @@
-//! Where the calling thread's stack lies, and where on it the program's outermost frame is.
+//! Where the calling thread's stack lies, and where the program's outermost frame is on it.
 //!
-//! Learnt once per thread and kept in thread-locals without destructors, which can be read at any
-//! time. Where signal handlers may be the first to ask, the system's list of mappings is read, by
-//! calls that are allowed there; elsewhere the thread library is asked, which is faster but
+//! Both are found once per thread and kept in thread-locals without destructors, which can be read
+//! at any time. If a signal handler may be asking, they come from the system's list of mappings, by
+//! calls that are allowed in handlers; otherwise from the thread library, which is faster but
 //! allocates.
 //!
-//! A stack pointer may lie elsewhere: on a signal handler's own stack, on that of a coroutine. How
-//! far such a stack reaches nobody knows, and to read beyond it would be fatal, so beyond its page
-//! the kernel is asked for every word, which refuses where there is none: a quarter of a
-//! microsecond each.
+//! A stack pointer may lie elsewhere: on a signal handler's own stack, or a coroutine's. How far
+//! such a stack reaches is not known, and reading beyond it would be fatal. So words beyond its
+//! page are read through the kernel, which refuses addresses that are not mapped; each takes a
+//! quarter of a microsecond.
 //!
 //! May contain `unsafe`: it reads stacks.
 
@@ -17,39 +17,40 @@ use crate::base::primitive::global::compiler_fence;
 use crate::sys::errno;
 use std::cell::Cell;
 
-/// No system this runs on has smaller ones.
+/// The smallest page of the systems that this runs on.
 const PAGE_BYTES: usize = 4096;
 
-/// The most frames of the system's own below the program's outermost one.
+/// Maximum number of the system's frames below the program's outermost one.
 pub(super) const TAIL_MAX: usize = 4;
 
-/// A return address below the root, and where on the stack it was; zeros behind the last.
-pub(super) type Tail = [(usize, u64); TAIL_MAX];
+/// The frames below the root: where on the stack a return address is, and which; zeros behind the
+/// last.
+pub(super) type RootTail = [(usize, u64); TAIL_MAX];
 
 thread_local! {
     static LOW: Cell<usize> = const { Cell::new(0) };
-    /// 0 while not known; written last.
+    /// 0 while it is not known; written last.
     static HIGH: Cell<usize> = const { Cell::new(0) };
-    static TAIL: Cell<Tail> = const { Cell::new([(0, 0); TAIL_MAX]) };
-    /// 0 while not known; written last.
+    static TAIL: Cell<RootTail> = const { Cell::new([(0, 0); TAIL_MAX]) };
+    /// 0 while it is not known; written last.
     static ROOT: Cell<usize> = const { Cell::new(0) };
 }
 
-/// What a walk takes of the stack it is on, with room to spare: code that is not optimised has
-/// frames twice as large. A thread's stack may have 16 KiB in all.
+/// Bytes that a walk needs on the calling thread's stack, generously: unoptimised code has frames
+/// twice as large. A thread's whole stack may have only 16 KiB.
 const ROOM_BYTES: usize = if cfg!(debug_assertions) { 12 << 10 } else { 8 << 10 };
 
-/// Memory of a stack that can be read: from the stack pointer on.
+/// The memory of a stack that can be read, from the stack pointer on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     low: usize,
     high: usize,
-    /// It is the thread's own, and whole.
+    /// It is the thread's own stack, up to its end.
     pub(super) is_own: bool,
 }
 
 impl Bounds {
-    /// What can be read of the stack that `sp` points to. By the thread that `sp` belongs to.
+    /// The bounds of the stack that `sp` points to. `sp` must be the calling thread's.
     #[inline]
     pub(super) fn at(sp: usize) -> Self {
         if HIGH.get() == 0 {
@@ -62,7 +63,7 @@ impl Bounds {
         }
     }
 
-    /// Whether a walk fits on it.
+    /// Whether it has room for a walk.
     #[inline(always)]
     pub(super) fn has_room(self) -> bool {
         match self.is_own {
@@ -80,9 +81,9 @@ impl Bounds {
         if address < self.low || address > self.high - 8 {
             return if self.is_own { None } else { ask_kernel(address) };
         }
-        // SAFETY: a read wants a mapped place, aligned. It lies between the stack pointer and the
+        // SAFETY: a read wants a mapped, aligned place. It lies between the stack pointer and the
         // end of the thread's own stack, or in the stack pointer's own page; the caller's frames
-        // are there and stay while it runs. Volatile, for they belong to others.
+        // are there and stay while it runs. Volatile, as the memory belongs to other code.
         Some(unsafe { std::ptr::with_exposed_provenance::<u64>(address).read_volatile() })
     }
 }
@@ -100,15 +101,15 @@ fn ask_kernel(address: usize) -> Option<u64> {
     let count = errno::keeping(|| {
         // SAFETY: `getpid` wants nothing.
         let own = unsafe { libc::getpid() };
-        // SAFETY: `process_vm_readv` wants a place to write so many bytes to, and checks all else.
+        // SAFETY: `process_vm_readv` wants a place for this many bytes, and checks all else.
         unsafe { libc::process_vm_readv(own, &raw const to, 1, &raw const from, 1, 0) }
     });
     (count == size_of::<u64>() as isize).then_some(word)
 }
 
-/// Whether a walk fits below `sp` on another stack than the thread's own. Those of signal handlers
-/// may be short: the one that Rust's own handler of overflown stacks gets has 8 KiB, half of which
-/// the system has taken.
+/// Whether there is room for a walk below `sp` on another stack than the thread's own. Stacks of
+/// signal handlers may be small: the one of Rust's handler for stack overflows has 8 KiB, half of
+/// which the system uses.
 #[cold]
 #[inline(never)]
 fn has_room_elsewhere(sp: usize) -> bool {
@@ -119,20 +120,20 @@ fn has_room_elsewhere(sp: usize) -> bool {
     !is_handlers || sp.saturating_sub(stack.ss_sp.addr()) >= ROOM_BYTES
 }
 
-/// The frame pointer at which a whole walk ends on the calling thread, once that is learnt.
+/// The frame pointer at which a whole walk ends on the calling thread, once it is known.
 #[inline(always)]
 pub(super) fn root() -> Option<usize> {
     Some(ROOT.get()).filter(|&root| root != 0)
 }
 
-/// What lies below the frame at the root.
-pub(super) fn tail() -> Tail {
+/// The frames below the root.
+pub(super) fn tail() -> RootTail {
     TAIL.get()
 }
 
-/// Keeps the calling thread's root, and what lies below.
-pub(super) fn set_root(root: usize, tail: Tail) {
-    // A signal handler in between finds no root, and learns one itself.
+/// Keeps the calling thread's root, and the frames below it.
+pub(super) fn set_root(root: usize, tail: RootTail) {
+    // A signal handler in between finds no root, and finds one itself.
     ROOT.set(0);
     compiler_fence(Ordering::Release);
     TAIL.set(tail);
@@ -140,7 +141,7 @@ pub(super) fn set_root(root: usize, tail: Tail) {
     ROOT.set(root);
 }
 
-/// Learns the calling thread's bounds while allocating is allowed.
+/// Finds the calling thread's bounds. May allocate.
 pub(crate) fn prepare_thread() {
     if HIGH.get() == 0 && !is_main_thread() {
         ask_thread_library();
@@ -161,8 +162,8 @@ fn is_main_thread() -> bool {
     crate::thread::local::system_id() == u64::from(std::process::id())
 }
 
-/// Not for signal handlers. Not for the main thread, of which the library itself reads in the list
-/// of mappings.
+/// Gets the bounds from the thread library. Not for signal handlers, and not for the main thread,
+/// for which the library reads the list of mappings itself.
 fn ask_thread_library() {
     let mut attributes = std::mem::MaybeUninit::<libc::pthread_attr_t>::uninit();
     // SAFETY: `pthread_self` wants nothing.
@@ -186,8 +187,8 @@ fn ask_thread_library() {
 #[cold]
 #[inline(never)]
 fn look_up(sp: usize) {
-    // The calls below may be ones that are recorded with a stack.
-    let _quiet = crate::thread::local::quiet();
+    // The calls below may be hooked, and recorded with a stack.
+    let _suppressed = crate::thread::local::suppress();
     let mut found = None;
     let mut before = 0;
     errno::keeping(|| {
@@ -207,7 +208,7 @@ fn look_up(sp: usize) {
     // SAFETY: nor does `pthread_self`.
     let descriptor = unsafe { libc::pthread_self() } as usize;
     if is_own(random) {
-        // What the kernel has put on top of the main thread's stack, which grows downwards: at most
+        // The kernel has put this on top of the main thread's stack, which grows downwards, at most
         // to the mapping below.
         set_bounds(before, random);
     } else if is_own(descriptor) {
@@ -217,15 +218,16 @@ fn look_up(sp: usize) {
     }
 }
 
-/// Hands out the mappings of the process in order, first and last address, until `act` has enough.
+/// Calls `act` with the first and last address of each mapping of the process, in order, until it
+/// returns false.
 fn each_mapping(mut act: impl FnMut(usize, usize) -> bool) {
     // SAFETY: `open` wants a path that ends with a 0: a literal's does.
     let file = unsafe { libc::open(c"/proc/self/maps".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
     if file >= 0 {
-        let mut lines = Lines::default();
+        let mut lines = MapLines::default();
         let mut buffer = [0_u8; 1024];
         loop {
-            // SAFETY: `read` wants a place for so many bytes.
+            // SAFETY: `read` wants a place for this many bytes.
             let count = unsafe { libc::read(file, buffer.as_mut_ptr().cast(), buffer.len()) };
             let Some(bytes) = usize::try_from(count).ok().and_then(|count| buffer.get(..count))
             else {
@@ -242,15 +244,15 @@ fn each_mapping(mut act: impl FnMut(usize, usize) -> bool) {
 
 /// Reads lines that begin with two addresses: `7f00-7f80 rw-p ...`.
 #[derive(Debug, Default)]
-struct Lines {
+struct MapLines {
     low: usize,
     number: usize,
-    /// The addresses of this line are read.
+    /// Whether the addresses of this line have been read.
     done: bool,
 }
 
-impl Lines {
-    /// False if that was enough.
+impl MapLines {
+    /// Takes the next byte. Returns false if `act` has enough.
     fn take(&mut self, byte: u8, act: &mut impl FnMut(usize, usize) -> bool) -> bool {
         match (byte, char::from(byte).to_digit(16)) {
             (b'\n', _) => *self = Self::default(),
@@ -278,7 +280,7 @@ mod tests {
     #[test]
     fn lines_are_read_byte_by_byte() {
         let text = "55d0-55d1 r-xp 0000 08:01 12   /a b/c-d\n7ffe1000-7fff0000 rw-p 00 [stack]\n";
-        let (mut lines, mut found) = (Lines::default(), Vec::new());
+        let (mut lines, mut found) = (MapLines::default(), Vec::new());
         for byte in text.bytes() {
             assert!(lines.take(byte, &mut |low, high| {
                 found.push((low, high));

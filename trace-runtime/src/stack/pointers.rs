@@ -1,12 +1,12 @@
-//! Walking by frame pointers: each frame begins with the address of the next one out, and the
-//! return address beside it.
+//! Walking by frame pointers: each frame begins with the address of its caller's frame, followed by
+//! the return address.
 //!
-//! The chain says nothing about where it ends, and code without frame pointers in between bends it.
-//! So a walk counts as whole only if it comes to the thread's *root*: the outermost frame that a
-//! walk by unwind tables has found in the chain before. What lies below it, libc's start of a
-//! thread, is known from there. A chain that does not come to the root is not believed.
+//! The chain does not say where it ends, and code without frame pointers in between diverts it. So
+//! a walk counts as whole only if it reaches the thread's *root*: the outermost frame of the chain
+//! that an earlier walk by unwind tables has found. The frames below the root, libc's start of a
+//! thread, are also known from that walk. A chain that does not reach the root is not trusted.
 
-use super::own::{self, Bounds, TAIL_MAX, Tail};
+use super::own::{self, Bounds, RootTail, TAIL_MAX};
 use super::{End, Frames, METHOD, Method, Registers, return_address};
 use crate::base::primitive::Ordering;
 
@@ -33,7 +33,7 @@ pub(super) fn walk(registers: &Registers, bounds: Bounds, frames: &mut Frames) -
     }
 }
 
-/// The frames below the root, if they are as they were.
+/// Adds the frames below the root, if they have not changed.
 fn below(bounds: Bounds, frames: &mut Frames) -> End {
     for (place, back) in own::tail() {
         if place == 0 {
@@ -49,27 +49,27 @@ fn below(bounds: Bounds, frames: &mut Frames) -> End {
     End::Start
 }
 
-/// Follows the chain while another walk goes the same way, to learn where the root is.
+/// Follows the chain beside a walk by tables, to find the root.
 #[derive(Debug)]
-pub(super) struct Chain {
+pub(super) struct PointerChain {
     bounds: Bounds,
-    /// The next frame's; `None` once the chain ends.
+    /// The next frame's address; `None` once the chain ends.
     pointer: Option<usize>,
     root: Option<usize>,
-    tail: Tail,
+    tail: RootTail,
     tail_count: usize,
 }
 
-impl Chain {
-    /// Of the calling thread; nothing is learnt of a stack that is not its own.
+impl PointerChain {
+    /// The calling thread's chain; on a stack that is not its own it learns nothing.
     pub(super) fn new(registers: &Registers, bounds: Bounds) -> Self {
         let learns = bounds.is_own && METHOD.load(Ordering::Relaxed) == Method::Pointers as u32;
         let pointer = learns.then_some(registers.fp as usize);
         Self { bounds, pointer, root: None, tail: [(0, 0); TAIL_MAX], tail_count: 0 }
     }
 
-    /// The other walk has found that the function it is in returns to `back`, and that its frame
-    /// ends at `end`.
+    /// The walk by tables has found that its function returns to `back`, and that its frame ends at
+    /// `end`.
     pub(super) fn follow(&mut self, end: u64, back: u64) {
         while let Some(pointer) = self.pointer.filter(|&pointer| pointer < end as usize) {
             let found = self.bounds.read(pointer.wrapping_add(8)).map(return_address);
@@ -91,7 +91,7 @@ impl Chain {
         self.tail_count += 1;
     }
 
-    /// The other walk has come to the thread's start: keeps what was learnt.
+    /// The walk by tables has reached the thread's start: keeps what was learnt.
     pub(super) fn keep(&self) {
         if let Some(root) = self.root.filter(|_| self.tail_count <= TAIL_MAX) {
             own::set_root(root, self.tail);

@@ -5,24 +5,23 @@ use crate::base::primitive::Ordering;
 use crate::base::primitive::global::{AtomicBool, AtomicU32};
 use std::cell::Cell;
 
-/// Rarer is never.
+/// Maximum of `one_in`.
 const ONE_IN_MAX: u32 = 1 << 24;
 
-/// 0 for none, or one in so many.
+/// 0 for no stacks, or one region in this many has one.
 static ONE_IN: AtomicU32 = AtomicU32::new(0);
 
 /// Whether wakes, spawns and waits of futures have stacks.
 static ASYNC: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
-    /// Regions until the next one that has a stack.
+    /// Number of regions until the next one with a stack.
     static LEFT: Cell<u32> = const { Cell::new(0) };
-    /// Of the generator of random numbers; 0 at first.
+    /// The state of the generator of random numbers; 0 at first.
     static STATE: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Before a trace: what its options say.
-/// Says whether wakes, spawns and waits of futures are to have stacks.
+/// Sets whether wakes, spawns and waits of futures have stacks. Before a trace begins.
 pub(crate) fn want_for_async(want: bool) {
     ASYNC.store(want, Ordering::Relaxed);
 }
@@ -33,6 +32,7 @@ pub(crate) fn for_async() -> u32 {
     if ASYNC.load(Ordering::Relaxed) { super::capture() } else { 0 }
 }
 
+/// Sets which regions have stacks. Before a trace begins.
 pub(crate) fn want_for_regions(stacks: Stacks) {
     let one_in = match stacks {
         Stacks::None => 0,
@@ -47,23 +47,23 @@ pub(crate) fn regions_want() -> bool {
     ONE_IN.load(Ordering::Relaxed) != 0
 }
 
-/// The id of the stack of what begins now; 0 for none.
+/// The id of the stack of a region that begins now; 0 for none.
 #[inline(never)]
 pub(crate) fn for_region() -> u32 {
     let one_in = ONE_IN.load(Ordering::Relaxed);
     if one_in == 1 || one_in > 1 && is_chosen(one_in) { super::capture() } else { 0 }
 }
 
-/// One in `one_in`, at distances that follow no pattern of the program's: each from 1 to twice as
-/// many less 1 is as likely as any other.
+/// Chooses one in `one_in`, at random distances, so that no pattern of the program matters: each
+/// distance from 1 to `2 * one_in - 1` is equally likely.
 fn is_chosen(one_in: u32) -> bool {
     if STATE.get() == 0 {
-        // No two threads alike; and nobody begins with a chosen one.
+        // Each thread has another seed, and the first region is not always chosen.
         STATE.set(STATE.with(|cell| std::ptr::from_ref(cell).addr()) as u64 | 1);
         LEFT.set(draw(one_in));
     }
     let left = LEFT.get();
-    // Drawn for an earlier trace, it may be far too many.
+    // It may be far too large, if it was drawn for an earlier trace.
     let left = left.min(one_in * 2).saturating_sub(1);
     LEFT.set(if left == 0 { draw(one_in) } else { left });
     left == 0

@@ -2,7 +2,7 @@
 //!
 //! The crate `backtrace` calls that unwinder, without its lock: `trace_unsynchronized` takes none
 //! and allocates nothing itself. The unwinder may do both, so a thread that may be in a signal
-//! handler does not walk; its stack is counted as missed. The unwinder searches all tables for
+//! handler does not walk, and its stack is counted as missed. The unwinder searches all tables for
 //! every frame, so a thread gets one stack in [`ONE_IN`].
 //!
 //! May contain `unsafe`: it calls that unwinder.
@@ -11,14 +11,14 @@ use super::{Frames, MISSED, Method, Registers};
 use crate::base::primitive::Ordering;
 use std::cell::Cell;
 
-/// A thread gets one of this many stacks that it asks for.
+/// A thread gets one of this many stacks.
 pub(super) const ONE_IN: u32 = 64;
 
 thread_local!(static ASKED: Cell<u32> = const { Cell::new(0) });
 
 /// The id of the calling thread's stack, or 0.
 ///
-/// - `registers`: of the function whose callers are wanted.
+/// - `registers`: those of the function whose callers are walked.
 pub(super) fn walk(registers: &Registers, frames: &mut Frames) -> u32 {
     let asked = ASKED.get();
     ASKED.set(asked.wrapping_add(1));
@@ -34,25 +34,26 @@ pub(super) fn walk(registers: &Registers, frames: &mut Frames) -> u32 {
     frames.intern(Method::System.flags(!is_whole))
 }
 
-/// Adds the callers of the function with these registers. Whether the walk came to the thread's
-/// start.
+/// Adds the callers of the function with these registers. Returns whether the walk reached the
+/// thread's start.
 fn follow(registers: &Registers, frames: &mut Frames) -> bool {
     frames.count = 0;
     let (mut has_begun, mut is_whole) = (false, false);
     let mut take = |frame: &backtrace::Frame| {
-        // Once begun, stack pointers mean nothing: a handler's stack may lie above the thread's.
+        // After the begin, stack pointers are not compared: a handler's stack may lie above the
+        // thread's.
         has_begun = has_begun || frame.sp().addr() > registers.sp as usize;
         if !has_begun {
             return true;
         }
-        // What starts a thread says that nobody called it, and the unwinder hands that out as the
-        // last return address. A walk that ends before was lost.
+        // The function that starts a thread has no caller, and the unwinder reports a null return
+        // address for it. A walk that ends earlier was lost.
         is_whole = frame.ip().is_null();
         !is_whole && frames.push((frame.ip().addr() as u64).wrapping_sub(1))
     };
-    // SAFETY: `trace_unsynchronized` wants that nobody else uses the crate's shared state: walking
-    // has none on systems with this unwinder, and `take` does not call the crate again but for
-    // what the frame says.
+    // SAFETY: `trace_unsynchronized` wants that no other code uses the crate's shared state:
+    // walking has none on systems with this unwinder, and `take` calls the crate only to read the
+    // frame.
     unsafe { backtrace::trace_unsynchronized(&mut take) };
     is_whole
 }
@@ -87,10 +88,11 @@ mod tests {
         assert!(facility::prepare(), "there is memory");
         let sink = crate::output::sink::Sink::new(Box::new(std::io::sink()), Default::default());
         let mut source = facility::StackSource::default();
-        source.begin(&mut crate::output::Output::to_sink(sink));
+        source.begin(&mut crate::output::Outputs::to_sink(sink));
         let mut walker = Walker::take().expect("nobody else walks for long");
         let [by_system, by_tables] = both(&mut walker);
-        // What starts a thread has no unwind table everywhere: one of the walks may end before it.
+        // On some systems the function that starts a thread has no unwind table: one of the walks
+        // may end before it.
         let common = by_system.0.len().min(by_tables.0.len());
         assert_eq!(by_system.0[..common], by_tables.0[..common]);
         assert!(

@@ -1,9 +1,10 @@
-//! Start and stop: the one trace that can run in a process.
+//! Start and stop: the one session that can run in a process, and the parties that share it.
 //!
-//! All state is of one process: after `fork` the child finds it off, and begins with nothing. The
-//! child's handler only stores plain words; whatever was locked at the fork is left behind.
+//! All state belongs to one process: after `fork` it is reset in the child, which begins with
+//! nothing. The child's handler only stores plain words; locks that were held at the fork are left
+//! behind.
 //!
-//! May contain `unsafe`: what is locked per process is behind a pointer that a fork resets.
+//! May contain `unsafe`: the locks of a process are behind a pointer that a fork resets.
 
 use crate::base::error::{Report, StartError, StopError};
 use crate::base::options::Options;
@@ -12,39 +13,38 @@ use crate::base::primitive::global::AtomicPtr;
 use crate::buffer::memory::BUDGET;
 use crate::callsite::{Callsite, callsites, linked};
 use crate::collect::Collector;
+use crate::output::Output;
 use crate::output::beginning::beginning;
-use crate::output::outlet::{File, Outlet};
-use crate::output::sink::Sink;
 use crate::session::process;
 use crate::session::{Request, Session, SwitchEvent};
 use crate::stack;
 #[cfg(all(unix, not(exectrace_loom)))]
-use crate::start::kept;
-use crate::start::kept::Kept;
+use crate::start::backing_file::SharedFile;
 use crate::start::sources::sources;
 use crate::sys;
 use crate::sys::clock;
 use crate::sys::headroom;
 use crate::sys::signals::Shield;
+use crate::thread::attach;
 use crate::thread::local;
 use crate::thread::worker::Worker;
-use std::io::{self, Write};
+use std::io;
 use std::ptr;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Null until it is asked for, and again in a forked child, whose copy may be locked for ever.
-/// What it points to is never freed.
+/// Null until it is first used, and again in a forked child, whose copy may stay locked. What it
+/// points to is never freed.
 static STATE: AtomicPtr<Locks> = AtomicPtr::new(ptr::null_mut());
 
 #[derive(Debug, Default)]
 struct Locks {
-    state: Mutex<State>,
-    /// Held while a session begins or ends, or an outlet of it does. Taken first.
+    state: Mutex<ProcessState>,
+    /// Held while a session, or an output of it, begins or ends. Taken first.
     changes: Mutex<Option<Collecting>>,
-    /// Taken while `changes` is, or alone.
+    /// Taken while `changes` is held, or alone.
     #[cfg(all(unix, not(exectrace_loom)))]
-    kept: Mutex<kept::Shared>,
+    backing_file: Mutex<SharedFile>,
 }
 
 /// The collector of the session that runs.
@@ -55,23 +55,23 @@ struct Collecting {
 }
 
 #[derive(Debug, Default)]
-struct State {
-    /// By [`Party`], from its start to the end of its stop.
+struct ProcessState {
+    /// By [`SessionParty`], from its start to the end of its stop.
     occupied: [bool; 2],
-    /// Threads may attach.
+    /// The session that threads may attach to.
     session: Option<Arc<Session>>,
 }
 
-/// Who shares a session: each once.
+/// The parties that share a session. Each takes part at most once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Party {
+pub(crate) enum SessionParty {
     /// A trace into the user's writer.
     Trace,
     /// The flight recorder.
     Recorder,
 }
 
-impl Party {
+impl SessionParty {
     const fn other(self) -> Self {
         match self {
             Self::Trace => Self::Recorder,
@@ -80,7 +80,7 @@ impl Party {
     }
 }
 
-fn lock_state() -> MutexGuard<'static, State> {
+fn lock_state() -> MutexGuard<'static, ProcessState> {
     locks().state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -88,10 +88,10 @@ fn lock_changes() -> MutexGuard<'static, Option<Collecting>> {
     locks().changes.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The file in which batches are, if they are to survive the process.
+/// The file in which batches lie that are to survive the process.
 #[cfg(all(unix, not(exectrace_loom)))]
-pub(crate) fn lock_kept() -> MutexGuard<'static, kept::Shared> {
-    locks().kept.lock().unwrap_or_else(PoisonError::into_inner)
+pub(crate) fn lock_backing_file() -> MutexGuard<'static, SharedFile> {
+    locks().backing_file.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn locks() -> &'static Locks {
@@ -110,58 +110,14 @@ fn locks() -> &'static Locks {
     unsafe { &*state }
 }
 
-/// Starts a trace that is written to `writer`, with the default [`Options`].
-///
-/// The writer is used on the collector's thread only, and dropped there when the trace stops. That
-/// thread blocks all signals but those of faults, and so do threads that the writer starts. A file
-/// needs no buffer around it: it gets pieces of some 64 KiB.
-///
-/// # Errors
-/// [`StartError::AlreadyRunning`] if there is a trace in this process; [`StartError::Memory`] if
-/// the system gives none; others if the writer fails at once or no thread can be started. No trace
-/// is running then.
-pub fn start(writer: impl Write + Send + 'static) -> Result<Trace, StartError> {
-    start_with(Options::default(), writer)
-}
-
-/// As [`start`], with options.
-///
-/// # Errors
-/// Those of [`start`].
-pub fn start_with(
-    options: Options,
-    writer: impl Write + Send + 'static,
-) -> Result<Trace, StartError> {
-    let trace = start_quietly(&options, writer)?;
-    #[cfg(os_hooks)]
-    if options.os {
-        // What this thread waits for is seen from now on.
-        local::arrive(local::Arrival::default());
-    }
-    Ok(trace)
-}
-
-fn start_quietly(
-    options: &Options,
-    writer: impl Write + Send + 'static,
-) -> Result<Trace, StartError> {
-    // A signal's handler that traces must not come in here again while this holds locks.
-    let _quiet = local::quiet();
-    let place = Occupied::new(Party::Trace)?;
-    let sink = || Sink::new(Box::new(writer), options.compression);
-    let session = join(place, options, || {
-        Ok(Outlet::File(Box::new(File::new(sink()).named(options.names))))
-    })?;
-    Ok(Trace::new(session, None))
-}
-
-/// A party gets its outlet, in the session that runs or in a new one. The caller is quiet.
+/// Adds a party's output to the session that runs, or begins one with it. The caller has suppressed
+/// recording.
 pub(crate) fn join(
     place: Occupied,
     options: &Options,
-    outlet: impl FnOnce() -> Result<Outlet, StartError>,
+    output: impl FnOnce() -> Result<Output, StartError>,
 ) -> Result<Arc<Session>, StartError> {
-    // What is written first is written here, and files get their room.
+    // This thread writes the beginning, and reserves space in files.
     let _shield = Shield::new();
     if !headroom::has_for_start(linked().count()) {
         return Err(StartError::Memory);
@@ -172,8 +128,8 @@ pub(crate) fn join(
         Some(running) => {
             let session = Arc::clone(&running.session);
             let (done, is_done) = mpsc::sync_channel(1);
-            session.ask(Request::Attach(outlet()?, done));
-            // If the collector is gone, so is the session, and stopping says so. If it has not
+            session.ask(Request::Attach(output()?, done));
+            // If the collector has ended, so has the session, and stopping says so. If it has not
             // begun yet, stopping says how the first write went.
             if let Some(Some(failed)) = session.wait_for_answer(&is_done) {
                 return Err(StartError::Write(failed));
@@ -181,7 +137,7 @@ pub(crate) fn join(
             session
         }
         None => {
-            let started = begin(options, outlet()?)?;
+            let started = begin(options, output()?)?;
             let session = Arc::clone(&started.session);
             *collecting = Some(started);
             publish(options, &session);
@@ -192,7 +148,7 @@ pub(crate) fn join(
     Ok(session)
 }
 
-/// Threads may attach from now on.
+/// Lets threads attach from now on.
 fn publish(options: &Options, session: &Arc<Session>) {
     #[cfg(all(feature = "auto", target_os = "linux", not(exectrace_loom)))]
     crate::auto::forked::note_start();
@@ -208,13 +164,14 @@ fn publish(options: &Options, session: &Arc<Session>) {
     let _ = options;
 }
 
-/// A party's one place, given back when dropped: also by a panic on the way.
+/// A party's one place. It is given back when dropped, also by a panic.
 #[derive(Debug)]
-pub(crate) struct Occupied(Party);
+pub(crate) struct Occupied(SessionParty);
 
 impl Occupied {
-    /// Each start begins here, before it asks the system for anything.
-    pub(crate) fn new(party: Party) -> Result<Self, StartError> {
+    /// Takes the party's place. Each start begins with this, before it asks the system for
+    /// anything.
+    pub(crate) fn new(party: SessionParty) -> Result<Self, StartError> {
         if !sys::IS_SUPPORTED {
             return Err(StartError::Unsupported);
         }
@@ -233,30 +190,30 @@ impl Drop for Occupied {
     }
 }
 
-/// A party goes: its outlet ends, and with the last one the session. What the trace came to, if it
-/// is the trace that goes.
+/// Ends a party's output, and with the last one the session. Returns the report on the trace, if
+/// the party is the trace.
 pub(crate) fn leave(
-    party: Party,
+    party: SessionParty,
     session: &Arc<Session>,
 ) -> Result<(Report, Option<io::Error>), StopError> {
     if session.process != std::process::id() {
-        // There is nobody here to ask.
+        // A forked child has no collector that it could ask.
         return Err(StopError::Forked);
     }
-    // As in `start_with`; and how long stopping takes is not the program's.
-    let _quiet = local::quiet();
+    // As when a party starts. Also, the time that stopping takes is not the program's.
+    let _suppressed = local::suppress();
     let _place = Occupied(party);
     let mut collecting = lock_changes();
     let is_shared = lock_state().occupied[party.other() as usize];
     if is_shared && !session.is_ended() {
         return match party {
-            Party::Trace => {
+            SessionParty::Trace => {
                 let (done, is_done) = mpsc::sync_channel(1);
                 session.ask(Request::EndFile(done));
                 let ended = session.wait_for_answer(&is_done);
                 ended.ok_or_else(|| unanswered(session))
             }
-            Party::Recorder => {
+            SessionParty::Recorder => {
                 let (done, is_done) = mpsc::sync_channel(1);
                 session.ask(Request::EndRing(done));
                 let _ = session.wait_for_answer(&is_done);
@@ -286,20 +243,20 @@ pub(crate) fn leave(
         crate::thread::limbo::empty();
         ended
     } else {
-        // It ends the trace when it begins.
+        // The collector ends the trace when it begins.
         Err(unanswered(session))
     }
 }
 
-/// Why the collector does not answer.
+/// Why the collector did not answer.
 fn unanswered(session: &Session) -> StopError {
     if session.has_begun() { StopError::Collector } else { StopError::Loading }
 }
 
-fn begin(options: &Options, outlet: Outlet) -> Result<Collecting, StartError> {
-    let _quiet = local::quiet();
+fn begin(options: &Options, output: Output) -> Result<Collecting, StartError> {
+    let _suppressed = local::suppress();
     clock::prepare();
-    local::prepare();
+    attach::prepare();
     if !stack::prepare() {
         return Err(StartError::Memory);
     }
@@ -313,9 +270,9 @@ fn begin(options: &Options, outlet: Outlet) -> Result<Collecting, StartError> {
     process::forget_unattached();
     let session = Arc::new(Session::new(options));
     let (shared, sources) = (Arc::clone(&session), sources(options));
-    let collector = Collector::begin(shared, outlet, sources, options.generation, &beginning())
+    let collector = Collector::begin(shared, output, sources, options.generation, &beginning())
         .map_err(StartError::Write)?;
-    // What was there at first may have been too little.
+    // Checked again, as the start itself has used memory.
     if !headroom::has_for_start(0) {
         return Err(StartError::Memory);
     }
@@ -326,13 +283,14 @@ fn begin(options: &Options, outlet: Outlet) -> Result<Collecting, StartError> {
         known.set_collector(std::thread::current());
         collector.run()
     };
-    // Nobody waits until it runs: in a constructor of a library it does not, before that returns.
+    // Not waited for: in a constructor of a library the thread does not run before the constructor
+    // returns.
     let worker = Worker::spawn(c"exectrace", collect).map_err(StartError::Thread)?;
     session.set_collector_id(worker.system_id());
     Ok(Collecting { session, worker })
 }
 
-/// Nobody waits for a collector that is gone: without one the session is over.
+/// Ends the session with its collector, so that no thread waits for a collector that has ended.
 struct EndOnDrop(Arc<Session>);
 
 impl Drop for EndOnDrop {
@@ -342,55 +300,10 @@ impl Drop for EndOnDrop {
     }
 }
 
-/// A running trace. Dropping it stops it, without a word about how that went.
-#[derive(Debug)]
-#[must_use = "dropping a trace stops it"]
-pub struct Trace {
-    /// None once it is stopped.
-    session: Option<Arc<Session>>,
-    /// What is there only while it runs.
-    kept: Option<Kept>,
-}
-
-impl Trace {
-    pub(crate) fn new(session: Arc<Session>, kept: Option<Kept>) -> Self {
-        Self { session: Some(session), kept }
-    }
-
-    /// Stops recording, and returns when everything is written.
-    ///
-    /// # Errors
-    /// [`StopError::Write`] with the first failure of the writer and what was lost;
-    /// [`StopError::Forked`] in a forked child; [`StopError::Collector`] if dropping the writer
-    /// panicked. A panic while writing is a failure of the writer's.
-    pub fn stop(mut self) -> Result<Report, StopError> {
-        self.end()
-    }
-
-    fn end(&mut self) -> Result<Report, StopError> {
-        let Some(session) = self.session.take() else { return Ok(Report::default()) };
-        let left = leave(Party::Trace, &session);
-        // All is written, or never will be.
-        let _quiet = local::quiet();
-        drop(self.kept.take());
-        match left? {
-            (report, None) => Ok(report),
-            (report, Some(error)) => Err(StopError::Write { error, report }),
-        }
-    }
-}
-
-impl Drop for Trace {
-    fn drop(&mut self) {
-        // Whoever wants to know calls `stop`.
-        let _ = self.end();
-    }
-}
-
-/// A call site was switched by the user.
+/// The program has switched a call site on or off.
 pub(crate) fn switched(site: &'static Callsite, on: bool) {
-    // An allocator that is traced must not come in here again while this holds locks.
-    let _quiet = local::quiet();
+    // A traced allocator must not come in here again while this holds locks.
+    let _suppressed = local::suppress();
     let state = lock_state();
     if let Some(session) = &state.session {
         site.set_live(on);
@@ -398,7 +311,7 @@ pub(crate) fn switched(site: &'static Callsite, on: bool) {
     }
 }
 
-/// In the child, after a fork: there is no trace.
+/// Called in a forked child: no trace runs there.
 extern "C" fn forked() {
     STATE.store(ptr::null_mut(), Ordering::Relaxed);
     process::forked();
@@ -413,7 +326,7 @@ extern "C" fn forked() {
     crate::start::flight::dump::forked();
     #[cfg(all(feature = "sched", stacks))]
     crate::thread::own_threads::OWN_THREADS.forked();
-    local::abandon();
+    attach::abandon();
     #[cfg(all(feature = "heap", not(exectrace_loom)))]
     crate::heap::forked();
     if !goes_on {
@@ -421,7 +334,7 @@ extern "C" fn forked() {
     }
 }
 
-/// In the child: whether it may get a trace of its own with what it does next.
+/// In a forked child: whether it may get its own trace with a later call.
 fn may_go_on() -> bool {
     #[cfg(all(feature = "auto", target_os = "linux", not(exectrace_loom)))]
     return crate::auto::forked::forked();

@@ -1,12 +1,12 @@
-//! Which sources a trace has: those that are compiled in and wanted.
+//! The sources of a trace.
 
 use crate::base::options::Options;
 use crate::source::Source;
 
-/// Those that are compiled in and wanted.
+/// The sources that are compiled in and that the options want.
 pub(crate) fn sources(options: &Options) -> Vec<Box<dyn Source>> {
     let sources: Vec<Option<Box<dyn Source>>> = Vec::from([
-        // First: what the others intern needs its tables.
+        // First, as the others need its tables to intern.
         #[cfg(feature = "stacks")]
         Some(Box::new(crate::stack::StackSource::default()) as Box<dyn Source>),
         #[cfg(all(

@@ -1,23 +1,23 @@
 //! What happens when a thread touches a mapped file where the file has no page any more.
 //!
-//! The system sends SIGBUS to the thread that does, which ends the process. A file gets shorter if
-//! somebody else empties it (`> app.trace.live`, `copytruncate` of logrotate); a page is missing if
-//! the disk fails, or has no room after all, as on file systems that copy on write. None of this is
-//! to end the program. So while such files are mapped there is a handler: if the address is in one
-//! of them, it puts a page of zeros there, which is the process's alone, and the thread goes on.
-//! What was in the page is lost, and whoever reads it notices (`batch`). Any other SIGBUS is passed
-//! on to the handler that was set before, or ends the process as it would have.
+//! The system sends SIGBUS to that thread, which ends the process. A file gets shorter if somebody
+//! else empties it (`> app.trace.live`, `copytruncate` of logrotate); a page is missing if the disk
+//! fails, or turns out to have no room, as on file systems that copy on write. None of this may end
+//! the program. So while such files are mapped there is a handler: if the address is in one of
+//! them, it puts a private page of zeros there, and the thread goes on. What was in the page is
+//! lost, and the code that reads the page notices it (`batch`). Any other SIGBUS is passed on to
+//! the handler that was set before, or ends the process as it would have.
 //!
-//! Nothing else keeps the program alive: a mapping can't be kept from others who may write to the
-//! file. A sealed `memfd` can't be shortened, but has no name after a kill; a lease can't be had on
-//! a file that is open for writing.
+//! Alternatives do not work: a mapping can't be protected from other processes that may write to
+//! the file. A sealed `memfd` can't be shortened, but has no name after a kill; a lease is not
+//! possible on a file that is open for writing.
 //!
 //! Always true:
 //!
 //! - The handler only reads atomics and makes one system call; it keeps `errno`.
-//! - It is set once, however many files there are, and taken off with the last one, unless somebody
-//!   has set another since: that one may call this one, so this one is never set a second time.
-//! - A program that sets a handler of its own later and does not call the one before is not
+//! - It is set once, however many files there are, and removed with the last file, unless another
+//!   handler was set since: that one may call this one, so this one is never set a second time.
+//! - A program that later sets a handler of its own, which does not call the previous one, is not
 //!   protected.
 //!
 //! May contain `unsafe`: it handles a signal, and maps memory in place of other memory.
@@ -28,11 +28,11 @@ use crate::sys::errno;
 use std::io;
 use std::ptr;
 
-/// Maximum number of files mapped at once: one that serves, and those of earlier traces whose
-/// threads have not noticed yet.
+/// Maximum number of files mapped at once: the one in use, and those of earlier traces that threads
+/// still hold.
 const FILES_MAX: usize = 256;
 
-/// A mapped file. No bytes: there is none.
+/// Where a file is mapped; no file if `bytes` is 0.
 struct File {
     start: AtomicUsize,
     bytes: AtomicUsize,
@@ -41,17 +41,17 @@ struct File {
 static FILES: [File; FILES_MAX] =
     [const { File { start: AtomicUsize::new(0), bytes: AtomicUsize::new(0) } }; FILES_MAX];
 
-/// A page was missing, since this was asked last.
+/// A page was missing since the last [`take_lost`].
 static LOST: AtomicBool = AtomicBool::new(false);
 
-/// What was set before the handler; null while that is not set. What it points to is never freed:
-/// a thread may be in the handler.
+/// The action that was set before the handler; null while the handler is not set. What it points to
+/// is never freed, as a thread may be in the handler.
 static BEFORE: AtomicPtr<libc::sigaction> = AtomicPtr::new(ptr::null_mut());
 
-/// Held while the handler is set or taken off.
+/// A spin lock, held while the handler is set or removed.
 static IS_BUSY: AtomicBool = AtomicBool::new(false);
 
-/// The handler is to be set, for this mapping. By one thread at a time.
+/// Sets the handler, if it is not set, and adds this mapping. One thread at a time does so.
 ///
 /// # Errors
 /// If there are too many files, or the handler can't be set.
@@ -72,12 +72,12 @@ fn list(start: *mut u8, bytes: usize) -> io::Result<()> {
         let what = "too many files of earlier traces are still mapped";
         return Err(io::Error::other(what));
     };
-    // `Release`, as below: who sees the bytes sees the start that they belong to.
+    // `Release`, as in `forget`: a thread that sees the bytes sees the start that they belong to.
     file.bytes.store(bytes, Ordering::Release);
     Ok(())
 }
 
-/// The mapping is about to go.
+/// Removes a mapping that is about to be unmapped.
 pub(crate) fn forget(start: *mut u8) {
     let is_it = |file: &&File| file.start.load(Ordering::Relaxed) == start as usize;
     if let Some(file) = FILES.iter().find(is_it) {
@@ -86,8 +86,8 @@ pub(crate) fn forget(start: *mut u8) {
     }
 }
 
-/// Takes the handler off if no file is mapped any more. It stays if another thread is about to set
-/// or to take it off.
+/// Removes the handler if no file is mapped any more. It stays if another thread is setting or
+/// removing it.
 pub(crate) fn leave() {
     if !IS_BUSY.swap(true, Ordering::Acquire) {
         take_off();
@@ -95,7 +95,7 @@ pub(crate) fn leave() {
     }
 }
 
-/// In a forked child: who was about to do something is not here.
+/// In a forked child: the thread that held the lock does not exist here.
 pub(crate) fn forked() {
     IS_BUSY.store(false, Ordering::Relaxed);
 }
@@ -106,13 +106,14 @@ fn take_off() {
     if before.is_null() || FILES.iter().any(is_mapped) {
         return;
     }
-    // SAFETY: as of `current`: the one before is a whole one, and stays.
+    // SAFETY: `put` wants a whole action: `current` has returned the one before, and it is never
+    // freed.
     if current().is_ok_and(|it| is_ours(&it)) && unsafe { put(before) }.is_ok() {
         BEFORE.store(ptr::null_mut(), Ordering::Relaxed);
     }
 }
 
-/// Whether a page was missing since this was asked last.
+/// Whether a page was missing since the last call.
 pub(crate) fn take_lost() -> bool {
     LOST.swap(false, Ordering::Relaxed)
 }
@@ -125,10 +126,10 @@ fn set() -> io::Result<()> {
     let mut own = before;
     let handler = handle as extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void);
     own.sa_sigaction = handler as libc::sighandler_t;
-    // What the one before wants while it runs, this one has: it may be called from here.
+    // The flags that the previous handler wants while it runs: this one may call it.
     let kept = before.sa_flags & (libc::SA_RESTART | libc::SA_NODEFER);
     own.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | kept;
-    // First, for the handler may be called at once.
+    // Before the handler is set, as it may be called at once.
     let before = Box::into_raw(Box::new(before));
     BEFORE.store(before, Ordering::Release);
     // SAFETY: `put` wants a handler that may run at any time: see the head of this file.
@@ -139,7 +140,7 @@ fn set() -> io::Result<()> {
     done
 }
 
-/// What is set for the signal.
+/// The action that is set for the signal.
 fn current() -> io::Result<libc::sigaction> {
     // SAFETY: the structure is numbers and pointers, for which zeros are values.
     let mut found: libc::sigaction = unsafe { std::mem::zeroed() };
@@ -156,7 +157,7 @@ fn is_ours(action: &libc::sigaction) -> bool {
 /// Sets an action for the signal.
 ///
 /// # Safety
-/// It is a whole one, whose handler may be called at any time.
+/// `action` points to a whole action, whose handler may be called at any time.
 unsafe fn put(action: *const libc::sigaction) -> io::Result<()> {
     // SAFETY: `sigaction` wants such an action: the caller's promise; and null or a place.
     let failed = unsafe { libc::sigaction(libc::SIGBUS, action, ptr::null_mut()) };
@@ -164,11 +165,11 @@ unsafe fn put(action: *const libc::sigaction) -> io::Result<()> {
 }
 
 extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: a shared reference wants a live object: the system hands it over, under `SA_SIGINFO`.
+    // SAFETY: a shared reference wants a live object: with `SA_SIGINFO` the system passes one.
     let whole = unsafe { &*info };
-    // What a process sends has no address.
+    // A signal that a process sends has no address.
     let is_fault = whole.si_code > 0;
-    // SAFETY: `si_addr` wants a fault's: then the system has stored it.
+    // SAFETY: `si_addr` wants the information of a fault, where the system has stored an address.
     let address = if is_fault { (unsafe { whole.si_addr() }) as usize } else { 0 };
     if is_fault && mend(address) {
         LOST.store(true, Ordering::Relaxed);
@@ -178,13 +179,14 @@ extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *
     unsafe { pass_on(signal, info, context, is_fault) };
 }
 
-/// Puts a page of zeros where one is missing. Whether it is in one of the files.
+/// Puts a page of zeros where one is missing. Returns whether the address is in one of the files
+/// and the page is there now.
 fn mend(address: usize) -> bool {
     let is_in = |file: &File| {
         let start = file.start.load(Ordering::Acquire);
         let bytes = file.bytes.load(Ordering::Acquire);
         let is_it = address.checked_sub(start).is_some_and(|at| at < bytes);
-        // It may be another one by now.
+        // The entry may be another mapping's by now.
         is_it && file.start.load(Ordering::Acquire) == start
     };
     if !FILES.iter().any(is_in) {
@@ -195,13 +197,14 @@ fn mend(address: usize) -> bool {
     let access = libc::PROT_READ | libc::PROT_WRITE;
     let kind = libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_FIXED;
     let place = ptr::with_exposed_provenance_mut(address & !(page - 1));
-    // SAFETY: the page belongs to the arena of that file, which lives as long as it is listed. Who
-    // is there writes plain words and reads what may be anything (B6): zeros are that.
+    // SAFETY: the page belongs to the arena of that file, which lives as long as the file is
+    // listed. Code that uses the page writes plain words, and expects any value of what it reads
+    // (B6): zeros are allowed.
     let map = || unsafe { libc::mmap(place, page, access, kind, -1, 0) };
     errno::keeping(map) != libc::MAP_FAILED
 }
 
-/// As if this handler were not there.
+/// Does what the signal would have done without this handler.
 ///
 /// # Safety
 /// The arguments are those of a handler that runs.
@@ -214,7 +217,8 @@ unsafe fn pass_on(
     type Plain = extern "C" fn(libc::c_int);
     type Whole = extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void);
     let before = BEFORE.load(Ordering::Acquire);
-    // It was taken off a moment ago: what is set now is tried by coming back, if it is a fault.
+    // The handler was removed a moment ago. If this is a fault, it comes again when this returns,
+    // and the action that is set now gets it.
     if before.is_null() {
         return;
     }

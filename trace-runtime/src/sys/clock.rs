@@ -1,4 +1,4 @@
-//! Reading the clock that stamps events, and the moments that tie it to the system's clocks.
+//! The clock that gives events their time, and snapshots that relate it to the system's clocks.
 //!
 //! The time stamp counter is used only if the processor says it is invariant: it ticks at one rate
 //! in every power state. Everywhere else, and under loom, it is the system's monotonic clock.
@@ -17,14 +17,14 @@ use std::ops::Add;
 use std::time::Duration;
 use trace_format::time::{ClockKind, ClockSnapshot, Nanos, Ticks};
 
-/// Whether the processor's counter serves. Set before the first event by [`prepare`].
+/// Whether the processor's counter is the clock. Set before the first event by [`prepare`].
 static COUNTER: AtomicBool = AtomicBool::new(false);
 
 /// Ticks per second, once measured.
 static FREQUENCY: AtomicU64 = AtomicU64::new(0);
 
-/// Under loom time must be the same whenever a schedule is played again: it advances by one with
-/// every look.
+/// Under loom, time must be the same whenever a schedule is replayed: it advances by one with every
+/// read.
 #[cfg(exectrace_loom)]
 pub(crate) mod fake {
     use std::cell::Cell;
@@ -45,7 +45,7 @@ pub(crate) mod fake {
 #[cfg(exectrace_loom)]
 pub(crate) use fake::ticks;
 
-/// The clock that stamps events, in raw ticks; never 0.
+/// The time of events, in raw ticks; never 0.
 #[cfg(not(exectrace_loom))]
 #[inline(always)]
 pub(crate) fn ticks() -> u64 {
@@ -103,13 +103,14 @@ fn counter_is_steady() -> bool {
     false
 }
 
-/// Chooses the clock. Called at every start; only the first call decides.
+/// Chooses the clock: the processor's counter if its rate is constant. Called at every start, with
+/// the same result each time.
 pub(crate) fn prepare() -> ClockKind {
     COUNTER.store(counter_is_steady(), Ordering::Relaxed);
     kind()
 }
 
-/// What stamps events since [`prepare`].
+/// The clock of events, as [`prepare`] chose it.
 pub(crate) fn kind() -> ClockKind {
     if !COUNTER.load(Ordering::Relaxed) {
         ClockKind::Monotonic
@@ -120,8 +121,8 @@ pub(crate) fn kind() -> ClockKind {
     }
 }
 
-/// One moment on three clocks. Of a few tries the one that took the least time is kept: a
-/// preemption between the reads would tilt every time of the trace.
+/// One moment on three clocks. It tries a few times and keeps the try that took the least time: a
+/// preemption between the reads would falsify every time of the trace.
 pub(crate) fn snapshot() -> ClockSnapshot {
     check_clock();
     let mut best = ClockSnapshot::default();
@@ -142,9 +143,9 @@ pub(crate) fn snapshot() -> ClockSnapshot {
     best
 }
 
-/// A moment on the recorder's own monotonic clock, for what it waits for. Not the standard
-/// library's: a library that stands still by a program's clock, or runs ahead of it, must not keep
-/// the recorder from its work.
+/// A moment on the recorder's own monotonic clock, for its waits. Not the standard library's
+/// `Instant`: that one follows libc's clock, and a library that replaces it with a stopped or
+/// faster clock must not disturb the recorder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Instant(u64);
 
@@ -153,12 +154,12 @@ impl Instant {
         Self(monotonic())
     }
 
-    /// How long ago it was; nothing if it is yet to come.
+    /// How long ago it was; zero if it is yet to come.
     pub(crate) fn elapsed(self) -> Duration {
         Self::now().since(self)
     }
 
-    /// How much later it is; nothing if it is not.
+    /// How much later it is than `earlier`; zero if it is not later.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
@@ -172,13 +173,14 @@ impl Add<Duration> for Instant {
     }
 }
 
-/// As many nanoseconds as fit: longer than 584 years is for ever.
+/// The time in nanoseconds; `u64::MAX`, which is 584 years, for longer ones.
 pub(crate) fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Ticks in this many nanoseconds, for thresholds. Measures the frequency when first asked, which
-/// takes 200 us; good to about one part in a thousand. The trace itself does not rest on it.
+/// Ticks in this many nanoseconds, for thresholds. The first call measures the frequency, which
+/// takes 200 us; the result is precise to about one part in a thousand. The times in the trace do
+/// not depend on it.
 pub(crate) fn ticks_in(nanos: u64) -> u64 {
     if nanos == 0 || kind() == ClockKind::Monotonic {
         return nanos;

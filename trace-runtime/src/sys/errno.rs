@@ -1,9 +1,9 @@
-//! The calling thread's `errno`: what the recorder does inside of other people's calls must leave
-//! it as it was.
+//! The calling thread's `errno`: what the recorder does inside the program's calls must leave it as
+//! it was.
 //!
 //! May contain `unsafe`: it is reached through a pointer.
 
-/// Where it is.
+/// The address of the calling thread's `errno`.
 #[cfg(target_os = "linux")]
 #[inline(always)]
 pub(crate) fn place() -> *mut libc::c_int {
@@ -11,8 +11,8 @@ pub(crate) fn place() -> *mut libc::c_int {
     unsafe { libc::__errno_location() }
 }
 
-/// Runs `act` and puts it back to what it was: the code that is interrupted, or the program after
-/// it has freed something, may be about to read it.
+/// Runs `act` and restores `errno`: the interrupted code, or the program after it has freed
+/// something, may be about to read it.
 #[cfg(target_os = "linux")]
 pub(crate) fn keeping<T>(act: impl FnOnce() -> T) -> T {
     let errno = place();

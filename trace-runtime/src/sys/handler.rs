@@ -1,12 +1,13 @@
 //! Whether the calling thread may be in a signal handler.
 //!
-//! What may allocate or wait is done only where it is certainly not: a handler may have interrupted
-//! the allocator, or whoever the collector waits for. The kernel does not say where a thread is,
-//! but a handler's own signal is blocked while it runs, unless it was registered with `SA_NODEFER`.
-//! So a thread that has any signal blocked may be in one, as may all while there is a handler of
-//! that kind. The collector looks for those at the start and at every cut, and a thread looks again
-//! before it says that it is in none, for one may have been registered since. A thread that blocks
-//! signals for other reasons is taken for one in a handler as well: it does without what is
+//! The recorder allocates and waits only where the thread is certainly not in one: a handler may
+//! have interrupted the allocator, or a thread that the collector waits for. The kernel does not
+//! say where a thread is, but a handler's own signal is blocked while it runs, unless it was
+//! registered with `SA_NODEFER`. So a thread that has any signal blocked may be in a handler, and
+//! while a handler with `SA_NODEFER` is registered, so may every thread. The collector looks for
+//! such handlers at the start and with every generation, and a thread looks again before it
+//! concludes that it is in no handler, as one may have been registered since. A thread that blocks
+//! signals for other reasons is treated as if it were in a handler: it does without what is
 //! optional.
 //!
 //! May contain `unsafe`: it asks for the thread's mask and for handlers.
@@ -34,15 +35,16 @@ mod ask {
         let mut action = MaybeUninit::<libc::sigaction>::zeroed();
         // SAFETY: `sigaction` wants no new action, and a place for the present one.
         let failed = unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) };
-        // SAFETY: zeros are an action, and so is what was written.
+        // SAFETY: zeros are a valid action, and so is what was written.
         let action = unsafe { action.assume_init() };
-        // One that serves once is off while it runs; its flags stay.
+        // A handler with `SA_RESETHAND` is unset while it runs; its flags stay.
         let is_handled = ![libc::SIG_DFL, libc::SIG_IGN].contains(&action.sa_sigaction)
             || action.sa_flags & libc::SA_RESETHAND != 0;
         failed == 0 && is_handled && action.sa_flags & libc::SA_NODEFER != 0
     }
 
-    /// Whether the calling thread may be in a handler: false is certain. Allowed in handlers.
+    /// Whether the calling thread may be in a handler; `false` is certain. May be called in
+    /// handlers.
     pub(crate) fn may_be_in_one() -> bool {
         NODEFER.load(Ordering::Relaxed) || blocks_any() || {
             // A system call for each signal: some 16 us.
@@ -56,9 +58,10 @@ mod ask {
         let ask = libc::SIG_BLOCK;
         // SAFETY: `pthread_sigmask` wants no change, and a place for the present mask.
         let failed = unsafe { libc::pthread_sigmask(ask, std::ptr::null(), blocked.as_mut_ptr()) };
-        // SAFETY: zeros are a set, and so is what was written.
+        // SAFETY: zeros are a valid set, and so is what was written.
         let blocked = unsafe { blocked.assume_init() };
-        // SAFETY: `sigismember` wants a set and a number; it refuses numbers that are none.
+        // SAFETY: `sigismember` wants a set and a number; it returns an error for numbers of no
+        // signal.
         failed != 0 || (1..=SIGNALS_MAX).any(|it| unsafe { libc::sigismember(&blocked, it) } == 1)
     }
 }

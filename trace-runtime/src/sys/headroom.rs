@@ -1,28 +1,28 @@
-//! Whether the system still gives memory, asked before what can't be refused: an allocation of
-//! `std`'s collections that fails ends the program.
+//! Whether the system has memory left. Asked before allocations of `std`'s collections: one that
+//! fails ends the program.
 //!
-//! The bytes that are asked for are given back at once. So what is taken after that is there,
-//! unless other threads take it first, or the system promises what it does not have.
+//! The probe is freed at once, so the memory is there for the allocation that follows, unless
+//! another thread takes it first, or the system promises memory that it does not have.
 
 use std::hint::black_box;
 
-/// What starting takes beside what is asked for elsewhere, and what then should be left for the
-/// collector and the program: whoever starts with less would not get far.
+/// Memory for starting a trace, beyond what other checks cover, and for the collector and the
+/// program afterwards: with less left they would soon fail.
 const START_BYTES: usize = 4 << 20;
 
-/// What a call site takes while a trace starts: its definition, twice, as lists grow.
+/// Memory of a call site while a trace starts: its definition, twice, as lists grow.
 const SITE_BYTES: usize = 1 << 10;
 
-/// Whether there are so many bytes.
+/// Whether this number of bytes can be allocated.
 pub(crate) fn has(bytes: usize) -> bool {
     let mut probe = Vec::<u8>::new();
     let is_there = probe.try_reserve_exact(bytes).is_ok();
-    // Without this the compiler may leave the allocation out, and say that it went well.
+    // Without this the compiler may remove the allocation and assume that it succeeded.
     black_box(&mut probe);
     is_there
 }
 
-/// Whether there is enough to start a trace with so many call sites.
+/// Whether there is enough memory to start a trace with this number of call sites.
 pub(crate) fn has_for_start(sites: usize) -> bool {
     has_beside_start(sites.saturating_mul(SITE_BYTES))
 }

@@ -4,23 +4,24 @@
 //! - `unix`: POSIX calls. Linux, macOS.
 //! - `portable`: what Rust's std offers. Windows.
 //! - `wasm`: WebAssembly has no threads and no process id, `wasm32-unknown-unknown` no clock
-//!   either, and std panics when it is asked for them. Nothing can be recorded there.
+//!   either, and std's functions for them panic. Nothing can be recorded there.
 //!
 //! Each file has the same functions, with the same signatures:
 //!
 //! - `IS_SUPPORTED`: whether a trace can be recorded. If not, each start is an error.
-//! - `at_fork`: has a function called in every forked child.
-//! - `around_fork`: the same, and before each fork and after it. Only where stacks are had.
+//! - `at_fork`: registers a function that is called in every forked child.
+//! - `around_fork`: the same, and functions called before and after each fork. Only with stacks.
 //! - `monotonic`, `wall`, `thread_cpu`, `thread_cpu_of`: the system's clocks, in nanoseconds. They
 //!   never panic.
-//! - `check_clock`, `clock_faked_by`: whether a library tells another time than the kernel.
+//! - `check_clock`, `clock_faked_by`: whether libc's clock differs from the kernel's, as a library
+//!   took its place.
 //! - `program`: the executable's path.
-//! - `suspended`, `thread_counts`: what tells that the process was stopped (`standstill`).
+//! - `suspended`, `thread_counts`: what shows that the process was stopped (`standstill`).
 //!
 //! Beside them: clocks and their ticks (`clock`), signals that the recorder's threads block
-//! (`signals`) and handlers that it has (`handler`, `bus_error`), `errno`, Linux's calls without
-//! libc (`raw`), whether there is memory (`headroom`), and whether the process was stopped
-//! (`standstill`).
+//! (`signals`) and handlers that it has (`handler`, `bus_error`), `errno`, Linux's system calls
+//! without libc (`raw`), whether the system has memory left (`headroom`), and whether the process
+//! was stopped (`standstill`).
 //!
 //! Elsewhere: files in memory (`arena`), ends of threads (`thread/exit`, `heap/own`).
 

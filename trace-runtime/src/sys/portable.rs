@@ -1,4 +1,4 @@
-//! Systems of which the recorder uses what Rust's std offers: Windows.
+//! Systems on which the recorder uses only what Rust's std offers: Windows.
 
 use crate::sys::standstill::{Counts, Suspended};
 use std::sync::OnceLock;
@@ -19,12 +19,12 @@ pub(crate) fn monotonic() -> u64 {
     START.get_or_init(Instant::now).elapsed().as_nanos() as u64 + 1
 }
 
-/// CPU time this thread has used: std does not tell.
+/// CPU time this thread has used: std does not know.
 pub(crate) fn thread_cpu() -> u64 {
     0
 }
 
-/// CPU time that a thread of this process has used: std does not tell.
+/// CPU time that a thread of this process has used: std does not know.
 pub(crate) fn thread_cpu_of(os_id: u64) -> Option<u64> {
     let _ = os_id;
     None
@@ -41,7 +41,7 @@ pub(crate) fn wall() -> u64 {
     since.map_or(0, |since| since.as_nanos() as u64)
 }
 
-/// There is no second opinion about the time.
+/// There is no second clock to compare with.
 pub(crate) fn check_clock() {}
 
 /// As above.
@@ -49,12 +49,12 @@ pub(crate) fn clock_faked_by() -> Option<i64> {
     None
 }
 
-/// How long the machine has been suspended: std does not tell.
+/// How long the machine has been suspended: std does not know.
 pub(crate) fn suspended() -> Suspended {
     Suspended { min: Nanos(0), max: Nanos(0) }
 }
 
-/// What the system has counted for the calling thread: std does not tell.
+/// What the system has counted for the calling thread: std does not know.
 pub(crate) fn thread_counts() -> Counts {
     Counts::default()
 }

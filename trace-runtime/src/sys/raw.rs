@@ -1,7 +1,7 @@
-//! System calls without libc: for the recorder's own needs, and as what a hook calls where libc's
-//! function can't be had. And `errno`, which no hook may change.
+//! System calls without libc: for the recorder's own needs, and for hooks that can't find libc's
+//! function.
 //!
-//! May contain `unsafe`: assembly, and the address of `errno`.
+//! May contain `unsafe`: assembly, and a write to `errno`.
 
 use crate::sys::errno;
 use libc::{c_int, c_long};
@@ -21,7 +21,7 @@ macro_rules! words {
     };
 }
 
-// Signed ones are extended with their sign, as the kernel's entry expects of C.
+// Signed types are sign-extended, as the kernel expects of C callers.
 words!(i32, u32, i64, u64, isize, usize);
 
 impl<T> Word for *const T {

@@ -2,18 +2,18 @@
 //!
 //! - Its own threads block every signal that another thread can take instead: a signal sent to the
 //!   process then goes to a thread of the program, as it does without a trace. Signals that a fault
-//!   raises are not blocked: nobody else can take those, the kernel kills a thread that blocks
-//!   them, and handlers for them (of a sandbox, of code that the writer calls) must run.
+//!   raises are not blocked: no other thread can take them, the kernel kills a process whose thread
+//!   blocks them, and handlers for them (of a sandbox, of code that the writer calls) must run.
 //! - Writes on the program's own threads are *shielded*: a limit on file sizes, or a pipe without a
-//!   reader, is an error of the write and not a signal that ends the program.
+//!   reader, makes the write return an error, and raises no signal that would end the program.
 //!
 //! May contain `unsafe`: it changes signal masks.
 
 #[cfg(unix)]
 pub(crate) use unix::{Blocked, Shield};
 
-/// Does this with signals blocked, as the recorder's own threads have them: so have threads that
-/// are made meanwhile.
+/// Runs `act` with the signals blocked that the recorder's own threads block. Threads that are made
+/// meanwhile block them, too.
 pub fn without_signals<T>(act: impl FnOnce() -> T) -> T {
     let _blocked = Blocked::all();
     act()
@@ -49,18 +49,18 @@ mod unix {
     use std::marker::PhantomData;
     use std::mem::MaybeUninit;
 
-    /// What a fault of the thread itself raises, and nothing else does in earnest.
+    /// The signals that a fault of the thread itself raises, and hardly anything else.
     const FAULTS: [c_int; 6] =
         [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS];
 
-    /// What a write raises.
+    /// The signals that a write raises.
     const OF_WRITES: [c_int; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
 
     /// The calling thread's mask as it was, restored when dropped. Threads made meanwhile begin
     /// with the new mask, so none of their instructions runs without it.
     pub(crate) struct Blocked {
         before: sigset_t,
-        /// A mask is of one thread.
+        /// The mask belongs to one thread.
         _stays: PhantomData<*const ()>,
     }
 
@@ -93,17 +93,17 @@ mod unix {
     impl Drop for Blocked {
         fn drop(&mut self) {
             let none = std::ptr::null_mut();
-            // SAFETY: `pthread_sigmask` wants a set: the one it has given; this never leaves the
-            // thread.
+            // SAFETY: `pthread_sigmask` wants a set: the one it has returned; `self` never leaves
+            // the thread.
             unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.before, none) };
         }
     }
 
-    /// While it lives, no write of the calling thread raises a signal. One that was pending before
-    /// it began, or that somebody else sends meanwhile, is delivered when it ends.
+    /// While it lives, no write of the calling thread raises a signal. A signal that was pending
+    /// before, or that another process sends meanwhile, is delivered when the shield ends.
     #[derive(Debug)]
     pub(crate) struct Shield {
-        /// What was pending before, of [`OF_WRITES`].
+        /// Which of [`OF_WRITES`] were pending before.
         was_pending: [bool; OF_WRITES.len()],
         _blocked: Blocked,
     }
@@ -116,7 +116,7 @@ mod unix {
                 unsafe { libc::sigaddset(&raw mut wanted, signal) };
             }
             let blocked = Blocked::these(&wanted);
-            // Asked only now: what came before was delivered, unless the program blocks it itself.
+            // Asked only now: an earlier signal was delivered, unless the program itself blocks it.
             Self { was_pending: OF_WRITES.map(is_pending), _blocked: blocked }
         }
     }
@@ -124,7 +124,8 @@ mod unix {
     impl Drop for Shield {
         fn drop(&mut self) {
             for (signal, was_pending) in OF_WRITES.into_iter().zip(self.was_pending) {
-                // Two of a kind are one, so what was pending before stays, whatever came since.
+                // The system keeps at most one pending signal of a kind, so one that was pending
+                // before stays.
                 if !was_pending && is_pending(signal) {
                     consume(signal);
                 }
@@ -141,7 +142,7 @@ mod unix {
         unsafe { libc::sigismember(&raw const pending, signal) == 1 }
     }
 
-    /// Takes a pending signal away, unless somebody has sent it.
+    /// Consumes a pending signal, unless another process has sent it.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     fn consume(signal: c_int) {
         let set = only(signal);
@@ -152,20 +153,21 @@ mod unix {
         if found != signal {
             return;
         }
-        // SAFETY: it was zeroed, which is a value of it, and has been filled in.
+        // SAFETY: it was zeroed, which is a valid value, and has been filled in.
         let info = unsafe { info.assume_init() };
-        // SAFETY: signals of writes and of `kill` have a sender: the kernel names the process that
-        // has written as its own.
+        // SAFETY: signals of writes and of `kill` have a sender: for a write, the kernel names the
+        // process that wrote.
         let sender = unsafe { info.si_pid() };
         // SAFETY: `getpid` wants nothing.
         let own = unsafe { libc::getpid() };
         if sender != own {
-            // SAFETY: `kill` takes numbers. It is for the process, as it was when it came.
+            // SAFETY: `kill` takes numbers. The signal goes to the process again, as when it was
+            // sent.
             unsafe { libc::kill(own, signal) };
         }
     }
 
-    /// Takes a pending signal away.
+    /// Consumes a pending signal.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     fn consume(signal: c_int) {
         let set = only(signal);

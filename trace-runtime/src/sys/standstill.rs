@@ -1,56 +1,59 @@
 //! Whether the process stood still: stopped by a signal or a debugger, frozen with its control
-//! group, or suspended with the machine. All its threads then seem to wait, and did not.
+//! group, or suspended with the machine. All its threads then seem to wait, although they did not.
 //!
-//! The system tells nobody that he was stopped. But the collector sleeps until a moment it has
-//! chosen, and that is enough for a proof: a thread that is stopped in its sleep has to wake up and
-//! sleep a second time, in a state that its timer does not end. So it was stopped if, in one sleep,
+//! The system does not tell a process that it was stopped. But the collector sleeps until a moment
+//! that it chose, and that suffices as a proof: a thread that is stopped in its sleep has to wake
+//! up and sleep a second time, in a state that its timer does not end. So it was stopped if, in one
+//! sleep,
 //!
-//! - it went off its CPU more than once by its own will (no signal does that: all are blocked);
+//! - it gave up its CPU more than once (signals do not cause that: all are blocked);
 //! - no page had to be read from disk for it, which is the other way to sleep twice;
-//! - it came back late, and the time that it waited for a CPU does not account for it.
+//! - it came back late, and the time that it waited for a CPU does not explain that.
 //!
 //! Each alone has other causes: a busy machine delays every timer, but then the thread waits for a
-//! CPU, once. A hypervisor that gives no time delays a timer as well, but wakes nobody in between;
-//! that is not told here. What is proven is the time from the chosen moment on. When it began only
-//! the events of others can show, so readers look there (FORMAT.md, `Stopped`).
+//! CPU, once. A hypervisor that gives the machine no time also delays timers, but wakes no thread
+//! in between; that case is not detected here. The proof covers the time from the chosen moment on.
+//! When the stop began only events of other threads can show, so readers look there (FORMAT.md,
+//! `Stopped`).
 //!
-//! Nobody is woken for this: a stop that is over before the collector's next moment is not seen.
+//! No thread is woken for this: a stop that is over before the collector's sleep ends is not seen.
 
 use crate::sys::clock::{self, Instant};
 use std::time::Duration;
 use trace_format::definition::Definition;
 use trace_format::time::{Nanos, Ticks};
 
-/// What is shorter is not told: it explains nothing that a person would ask about.
+/// Minimum length of a stop that is recorded: shorter ones explain nothing that a person would ask
+/// about.
 const STOP_MIN: Duration = Duration::from_millis(10);
 
-/// How long the collector sleeps at most where it can't be woken.
+/// Maximum time that the collector sleeps where it can't be woken.
 const NAP: Duration = Duration::from_millis(5);
 
-/// Ticks are converted to no better than one part in so many.
+/// Ticks are converted with an error of up to one part in this number.
 const RATE_PART: u64 = 64;
 
-/// What the collector knows of its own sleeping.
+/// What the collector knows about its own sleeps.
 #[derive(Debug)]
 pub(crate) struct Standstill {
-    /// How long it had waited for CPUs when last asked; `None` if the system does not tell.
+    /// How long it had waited for CPUs when last read; `None` if the system does not say.
     ready: Option<Duration>,
     suspended: Suspended,
-    /// When that was asked.
+    /// When `suspended` was read.
     asked: Ticks,
 }
 
 /// What the system has counted for this thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
-    /// How often it went off its CPU by its own will.
+    /// How often it gave up its CPU.
     pub(crate) yields: u64,
     /// How often a page had to be read from disk for it.
     pub(crate) faults: u64,
 }
 
-/// How long the machine had been suspended since it was started, between two bounds, as no two
-/// clocks can be read at once.
+/// How long the machine had been suspended since it was started: a lower and an upper bound, as two
+/// clocks can't be read at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Suspended {
     pub(crate) min: Nanos,
@@ -63,14 +66,15 @@ impl Standstill {
         Self { ready: ready(), suspended: clock::suspended(), asked: Ticks(clock::ticks()) }
     }
 
-    /// Sleeps until then, or until it is unparked. Returns what the trace is to say of it.
+    /// Sleeps until then, or until it is unparked. Returns the definition to write if the process
+    /// was stopped meanwhile.
     pub(crate) fn park_until(&mut self, until: Instant) -> Option<Definition<'static>> {
-        // By a clock that has stopped, or was set back, `until` never comes, and the kernel ends
+        // With a clock that has stopped, or was set back, `until` never comes, and the kernel ends
         // each park at once.
         clock::check_clock();
         if clock::clock_faked_by().is_some() {
-            // The standard library parks until a moment of the program's clock, which may never
-            // come for the kernel, or be over.
+            // The standard library parks until a moment of the program's clock, which for the
+            // kernel may never come, or be in the past.
             std::thread::sleep(until.since(Instant::now()).min(NAP));
             return None;
         }
@@ -87,15 +91,15 @@ impl Standstill {
             return None;
         }
         let (late, ready) = (late.as_nanos() as u64, ready.as_nanos() as u64);
-        // While it was ready others may have run, before it was stopped or after. And the rate of
-        // ticks is known to a part in a thousand: not too early by that.
+        // While this thread was ready, others may have run, before or after the stop. And the rate
+        // of ticks is known to a part in a thousand, so `from` is moved by more than that.
         let still = late.saturating_sub(ready);
         let from = Ticks(to.saturating_sub(clock::ticks_in(still - still / RATE_PART)));
         let to = Ticks(to.saturating_sub(clock::ticks_in(ready)));
         (from < to).then_some(Definition::Stopped { from, to, suspended: Nanos(0) })
     }
 
-    /// Once a generation. Returns what the trace is to say of the machine.
+    /// Once a generation. Returns the definition to write if the machine was suspended.
     pub(crate) fn look(&mut self) -> Option<Definition<'static>> {
         let _ = self.take_ready();
         let (now, to) = (clock::suspended(), Ticks(clock::ticks()));
@@ -105,7 +109,7 @@ impl Standstill {
         Some(Definition::Stopped { from, to, suspended })
     }
 
-    /// How long this thread has waited for CPUs since last asked, at most.
+    /// Maximum time that this thread has waited for CPUs since the last call.
     fn take_ready(&mut self) -> Option<Duration> {
         let now = ready()?;
         let before = self.ready.replace(now)?;
@@ -113,18 +117,20 @@ impl Standstill {
     }
 }
 
-/// Whether the process was stopped in a sleep that ended so late, of which it was `ready` for some.
+/// Whether the process was stopped in a sleep that ended `late` after its moment, while it was
+/// `ready` for some of that time.
 fn stood_still(before: Counts, after: Counts, late: Duration, ready: Duration) -> bool {
-    // More often if it was stopped several times. In between it must have been ready, as a thread
-    // that runs now would not sleep again.
+    // More than twice if it was stopped several times. In between it must have been ready, as a
+    // thread that runs now would not sleep again.
     let sleeps = after.yields - before.yields;
     let is_one_stop = sleeps == 2 || sleeps > 2 && ready <= late / 64;
-    // A process that was stopped and had no CPU before or after is told of if that is little.
+    // A stop with some time without a CPU before or after it is reported only if that time is
+    // small.
     let is_unexplained = ready <= late / 4 && late.saturating_sub(2 * ready) >= STOP_MIN;
     is_one_stop && after.faults == before.faults && is_unexplained
 }
 
-/// How long the machine was surely suspended in between, if it was.
+/// How long the machine was certainly suspended in between; `None` if it was not, or shortly.
 fn suspended_between(before: Suspended, after: Suspended) -> Option<Nanos> {
     let nanos = after.min.0.saturating_sub(before.max.0);
     (Duration::from_nanos(nanos) >= STOP_MIN).then_some(Nanos(nanos))
@@ -170,7 +176,7 @@ mod tests {
         assert!(!stood_still(BUSY, after(1, 0), LATE, Duration::ZERO));
         // A page of the recorder came from disk.
         assert!(!stood_still(BUSY, after(2, 1), LATE, Duration::ZERO));
-        // What is short is not told.
+        // Short stops are not reported.
         assert!(!stood_still(BUSY, after(2, 0), STOP_MIN / 2, Duration::ZERO));
     }
 

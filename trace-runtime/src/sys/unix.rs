@@ -12,28 +12,29 @@ use trace_format::time::Nanos;
 /// Whether a trace can be recorded here.
 pub(crate) const IS_SUPPORTED: bool = true;
 
-/// Has `forked` called in every child that this process forks.
+/// Registers `forked` to be called in every child that this process forks.
 pub(crate) fn at_fork(forked: extern "C" fn()) {
-    // SAFETY: `pthread_atfork` wants functions that may run in a forked child: the one caller's
-    // stores plain words and walks a list of statics. If it fails for want of memory, a child that
-    // traces would write to memory of its own, which nobody reads.
+    // SAFETY: `pthread_atfork` wants functions that may run in a forked child: the only caller's
+    // function stores plain words and walks a list of statics. If the call fails for lack of
+    // memory, a child that traces would write to its own memory, which nothing reads.
     unsafe { libc::pthread_atfork(None, None, Some(forked)) };
 }
 
-/// Has these called at every fork: before it, and after it in the parent and in the child.
+/// Registers functions to be called at every fork: before it, and after it in the parent and in the
+/// child.
 #[cfg(stacks)]
 pub(crate) fn around_fork(
     before: extern "C" fn(),
     parent: extern "C" fn(),
     child: extern "C" fn(),
 ) {
-    // SAFETY: `pthread_atfork` wants functions that may run there, on the thread that forks: the
-    // one caller's wait for a moment at most, and store words. If it fails for want of memory, they
-    // are not called.
+    // SAFETY: `pthread_atfork` wants functions that may run there, on the thread that forks: those
+    // of the only caller wait for a limited time, and store words. If the call fails for lack of
+    // memory, they are not called.
     unsafe { libc::pthread_atfork(Some(before), Some(parent), Some(child)) };
 }
 
-/// The system's monotonic clock in nanoseconds, the one other tools use too.
+/// The system's monotonic clock in nanoseconds, which other tools use, too.
 #[inline(never)]
 pub(crate) fn monotonic() -> u64 {
     read_system_clock(libc::CLOCK_MONOTONIC)
@@ -56,7 +57,7 @@ pub(crate) fn thread_cpu_of(os_id: u64) -> Option<u64> {
     const OF_THREAD: libc::clockid_t = 4 | 2;
     // The clock of thread 0 is that of the caller.
     let id = libc::pid_t::try_from(os_id).ok().filter(|id| *id > 0)?;
-    // It fails if there is no such thread.
+    // Reading fails if there is no such thread.
     let read = if IS_FAKED.load(Ordering::Relaxed) { kernel_clock } else { libc_clock };
     read((!id << 3) | OF_THREAD)
 }
@@ -68,8 +69,8 @@ pub(crate) fn thread_cpu_of(os_id: u64) -> Option<u64> {
     None
 }
 
-/// The executable. Where `/proc` does not serve it is what the process was started as, which need
-/// not be there any more.
+/// The executable. Without `/proc` it is the path by which the process was started, where the file
+/// need not exist any more.
 pub(crate) fn program() -> Option<PathBuf> {
     let path = std::env::current_exe().ok();
     #[cfg(target_os = "linux")]
@@ -80,14 +81,14 @@ pub(crate) fn program() -> Option<PathBuf> {
 #[cfg(target_os = "linux")]
 fn started_as() -> Option<PathBuf> {
     use std::os::unix::ffi::OsStrExt;
-    // SAFETY: `getauxval` only looks at what the kernel gave to the process.
+    // SAFETY: `getauxval` only reads what the kernel gave to the process.
     let name = unsafe { libc::getauxval(libc::AT_EXECFN) };
     let name = std::ptr::with_exposed_provenance::<libc::c_char>(name as usize);
     if name.is_null() {
         return None;
     }
-    // SAFETY: `from_ptr` wants a text that ends with a 0 and stays: it is the kernel's, above the
-    // stack of the first thread, where nobody has reason to write.
+    // SAFETY: `from_ptr` wants a text that ends with a 0 and does not change: the kernel put it
+    // above the stack of the first thread, where no code writes.
     let name = unsafe { std::ffi::CStr::from_ptr(name) };
     std::path::absolute(std::ffi::OsStr::from_bytes(name.to_bytes())).ok()
 }
@@ -102,7 +103,7 @@ pub(crate) fn suspended() -> Suspended {
     Suspended { min: without(after), max: without(before) }
 }
 
-/// Whether the machine was suspended is not asked.
+/// How long the machine has been suspended: the system is not asked.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn suspended() -> Suspended {
     Suspended { min: Nanos(0), max: Nanos(0) }
@@ -127,7 +128,7 @@ pub(crate) fn thread_counts() -> Counts {
 }
 
 /// A clock of the system, in nanoseconds: libc's, which costs no system call, unless it is known to
-/// tell another time than the kernel's.
+/// differ from the kernel's.
 fn read_system_clock(id: libc::clockid_t) -> u64 {
     if IS_FAKED.load(Ordering::Relaxed) { kernel_clock(id) } else { libc_clock(id) }.unwrap_or(0)
 }
@@ -144,17 +145,18 @@ fn nanos(time: libc::timespec) -> u64 {
     (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
 }
 
-/// A library that was loaded first tells another time than the kernel.
+/// A library has replaced libc's clock with one that differs from the kernel's.
 static IS_FAKED: AtomicBool = AtomicBool::new(false);
 
-/// How far libc's monotonic clock was ahead when that was noticed, as a signed number.
+/// How many nanoseconds libc's monotonic clock was ahead when the difference was found, as a signed
+/// number.
 static FAKED_BY: AtomicU64 = AtomicU64::new(0);
 
-/// Compares libc's monotonic clock with the kernel's. From where they disagree on, the kernel's is
-/// the recorder's: the kernel's own records are on it, and waits of the recorder end by it.
+/// Compares libc's monotonic clock with the kernel's. Once they differ, the recorder uses the
+/// kernel's: the kernel's own records have its times, and the recorder's waits end by it.
 #[cfg(all(target_os = "linux", target_pointer_width = "64", not(exectrace_loom)))]
 pub(crate) fn check_clock() {
-    /// More than two ways to the same clock differ by.
+    /// Nanoseconds by which two ways to the same clock never differ.
     const SLACK: u64 = 10_000;
     let id = libc::CLOCK_MONOTONIC;
     if IS_FAKED.load(Ordering::Relaxed) {
@@ -178,7 +180,7 @@ pub(crate) fn clock_faked_by() -> Option<i64> {
     is_faked.then(|| FAKED_BY.load(Ordering::Relaxed).cast_signed())
 }
 
-/// A clock as the kernel tells it, past every library.
+/// A clock read from the kernel, past every library.
 #[cfg(all(target_os = "linux", target_pointer_width = "64", not(exectrace_loom)))]
 fn kernel_clock(id: libc::clockid_t) -> Option<u64> {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };

@@ -1,8 +1,8 @@
 //! WebAssembly: without threads, clock and process ids nothing can be recorded.
 //!
 //! `Instant::now` and `process::id` panic on `wasm32-unknown-unknown`, and a blocking wait would
-//! never end, so what is not here must not be asked of std either: `recorder` refuses to start
-//! before it asks for anything, and without a session no event gets as far as a clock.
+//! never end, so nothing may call them: `recorder` refuses to start before it calls any of them,
+//! and without a session no event reads a clock.
 
 use crate::sys::standstill::{Counts, Suspended};
 use trace_format::time::Nanos;
@@ -15,7 +15,7 @@ pub(crate) fn at_fork(forked: extern "C" fn()) {
     let _ = forked;
 }
 
-/// There is no clock. Never 0, which is no time.
+/// There is no clock. The result is never 0, which stands for no time.
 pub(crate) fn monotonic() -> u64 {
     1
 }
@@ -41,7 +41,7 @@ pub(crate) fn wall() -> u64 {
     0
 }
 
-/// There is no second opinion about the time.
+/// There is no clock to check.
 pub(crate) fn check_clock() {}
 
 /// As above.

@@ -1,7 +1,8 @@
 //! Models of B1 to B5: what may be read of a batch while its owner writes.
 
 use super::{batch, check};
-use crate::buffer::batch::{Batch, Commit};
+use crate::buffer::batch::Batch;
+use crate::buffer::front::Commit;
 use loom::sync::Arc;
 use loom::thread;
 use std::ptr;

@@ -2,7 +2,7 @@
 //! told exactly as of there.
 
 use super::{Piece, begin, check, drain, end, thread};
-use crate::buffer::batch::SLOTS;
+use crate::buffer::slot::SLOTS;
 use crate::collect::drain::Drain;
 use crate::thread::Thread;
 use loom::thread as loom_thread;
@@ -22,7 +22,7 @@ fn d1_d2_pieces_join_without_gap_or_overlap() {
         });
         let mut pieces = Vec::new();
         drain(&mut walk, &mut pieces);
-        // A cut: the owner's next event opens another batch.
+        // The next generation: the owner's next event opens another batch.
         thread.retire();
         drain(&mut walk, &mut pieces);
         owner.join().expect("the owner does not panic");

@@ -2,19 +2,19 @@
 //! defined in the trace that names it.
 
 use super::check;
-use crate::intern::{ENTRIES_MAX, Table};
+use crate::intern::{ENTRIES_MAX, InternTable};
 use loom::sync::Arc;
 use loom::thread;
 
-fn words(table: &Table, id: u32) -> Option<Vec<u64>> {
+fn words(table: &InternTable, id: u32) -> Option<Vec<u64>> {
     table.get(id).map(|words| words.into_owned())
 }
 
 #[test]
 fn n1_n2_same_words_have_one_id_and_it_gives_them_back() {
     check(|| {
-        let table = Arc::new(Table::new());
-        let intern = |table: &Table| {
+        let table = Arc::new(InternTable::new());
+        let intern = |table: &InternTable| {
             let id = table.intern(&[7, 8]);
             assert_eq!(words(table, id), Some(vec![7, 8]), "an id in hand, and no words");
             id
@@ -33,7 +33,7 @@ fn n1_n2_same_words_have_one_id_and_it_gives_them_back() {
 #[test]
 fn n2_other_words_have_other_ids() {
     check(|| {
-        let table = Arc::new(Table::new());
+        let table = Arc::new(InternTable::new());
         let other = thread::spawn({
             let table = Arc::clone(&table);
             move || table.intern(&[1])
@@ -49,7 +49,7 @@ fn n2_other_words_have_other_ids() {
 #[test]
 fn n1_n3_a_look_at_any_time_sees_whole_words_or_none() {
     check(|| {
-        let table = Arc::new(Table::new());
+        let table = Arc::new(InternTable::new());
         let other = thread::spawn({
             let table = Arc::clone(&table);
             move || {
@@ -72,7 +72,7 @@ fn n1_n3_a_look_at_any_time_sees_whole_words_or_none() {
 fn n1_an_id_told_to_another_thread_gives_the_words() {
     use loom::sync::atomic::{AtomicU64, Ordering};
     check(|| {
-        let table = Arc::new(Table::new());
+        let table = Arc::new(InternTable::new());
         let told = Arc::new(AtomicU64::new(0));
         // As an event's commit tells the collector.
         let other = thread::spawn({
@@ -93,7 +93,7 @@ fn n1_an_id_told_to_another_thread_gives_the_words() {
 #[test]
 fn n4_what_does_not_fit_is_counted_and_harms_nothing() {
     check(|| {
-        let table = Arc::new(Table::new());
+        let table = Arc::new(InternTable::new());
         let before = table.intern(&[1]);
         let other = thread::spawn({
             let table = Arc::clone(&table);
@@ -115,7 +115,7 @@ fn n4_what_does_not_fit_is_counted_and_harms_nothing() {
 fn n5_what_an_event_names_is_in_use_and_there_by_the_look_that_finds_the_event() {
     use loom::sync::atomic::{AtomicU64, Ordering};
     check(|| {
-        let table = Arc::new(Table::new());
+        let table = Arc::new(InternTable::new());
         let old = table.intern(&[1]);
         table.note_used(old);
         table.begin();

@@ -1,7 +1,7 @@
 //! Models of M1 and M2: a spare has one owner, and batches are neither lost nor freed twice.
 
 use super::check;
-use crate::buffer::batch::Commit;
+use crate::buffer::front::Commit;
 use crate::buffer::memory::{self, Spares};
 use loom::sync::Arc;
 use loom::thread;
@@ -13,7 +13,7 @@ fn m1_a_spare_is_taken_by_one_of_two() {
         let batch = memory::allocate(280).expect("there is no bound here");
         // SAFETY: ours until it is given; its next life begins here.
         unsafe { &mut *batch }.reset(
-            crate::buffer::batch::Owner::default(),
+            crate::buffer::front::Owner::default(),
             7,
             1,
             Default::default(),

@@ -4,21 +4,21 @@
 //!
 //! Each invariant has a model: `batch` B1 to B5, `thread` T1 to T5, `drain` D1 and D2, `memory` M1
 //! and M2, `session` the retiring of threads and L1, `intern` N1 to N5, `resources` E1 to E4,
-//! `heap` H1 to H6, `pool` W1, `holders` R1 and R2, `living` F1 and F2, `arena` A1, `inbox` Q1 and
-//! Q2, `running` S1 and S2, `thread_ref` P1, `open_tasks` K1 and K2.
-//! Bytes are raw memory, which loom does not see; `Touches` tells it.
+//! `heap` H1 to H6, `pool` W1, `liveness` R1 and R2, `registry` F1 and F2, `arena` A1, `inbox` Q1
+//! and Q2, `running` S1 and S2, `thread_ref` P1, `open_tasks` K1 and K2. Bytes are raw memory,
+//! which loom does not see; `Touches` tells it.
 
 mod arena;
 mod batch;
 mod drain;
 mod heap;
-mod holders;
 mod inbox;
 mod intern;
-mod living;
+mod liveness;
 mod memory;
 mod open_tasks;
 mod pool;
+mod registry;
 mod resources;
 mod running;
 mod session;

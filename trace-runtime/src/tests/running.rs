@@ -19,7 +19,7 @@ impl Drop for Thing {
     }
 }
 
-fn thing(number: u32, drops: &Arc<AtomicUsize>) -> std::sync::Arc<Thing> {
+fn value(number: u32, drops: &Arc<AtomicUsize>) -> std::sync::Arc<Thing> {
     std::sync::Arc::new(Thing { number, drops: Arc::clone(drops) })
 }
 
@@ -27,7 +27,7 @@ fn thing(number: u32, drops: &Arc<AtomicUsize>) -> std::sync::Arc<Thing> {
 fn s1_s2_a_borrower_finds_it_alive_and_it_ends_once() {
     check(|| {
         let (running, drops) = (Arc::new(Running::new()), Arc::new(AtomicUsize::new(0)));
-        running.set(&thing(7, &drops));
+        running.set(&value(7, &drops));
         let borrow = |running: &Running<Thing>, drops: &AtomicUsize, keeps: bool| {
             let Some(borrowed) = running.borrow() else { return };
             let kept = keeps.then(|| borrowed.count());
@@ -56,12 +56,12 @@ fn s1_s2_a_borrower_finds_it_alive_and_it_ends_once() {
 fn s2_a_borrow_is_not_given_back_to_the_next() {
     check(|| {
         let (running, drops) = (Arc::new(Running::new()), Arc::new(AtomicUsize::new(0)));
-        running.set(&thing(1, &drops));
+        running.set(&value(1, &drops));
         let other = thread::spawn({
             let running = Arc::clone(&running);
             move || running.borrow().map(|borrowed| drop(borrowed.give_back()))
         });
-        running.set(&thing(2, &drops));
+        running.set(&value(2, &drops));
         _ = other.join().expect("no thread panics");
         assert_eq!(drops.load(Ordering::Relaxed), 1, "the first is gone, the second is not");
         running.clear();

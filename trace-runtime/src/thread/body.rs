@@ -1,34 +1,34 @@
-//! Bytes of an event behind its time, while they are put together: on the stack for all but long
-//! texts, else in memory from the system that the thread keeps for the next one. Nothing here
+//! The bytes of an event behind its time, while they are put together. They are on the stack; long
+//! texts are in memory from the system, which the thread keeps for the next one. Nothing here
 //! touches the program's allocator, so an event may have a long text in a signal handler, too.
 //!
-//! May contain `unsafe`: bytes are written before they are initialised, behind raw pointers.
+//! May contain `unsafe`: bytes are written behind raw pointers, into uninitialised memory.
 
 use crate::buffer::memory::pages;
-use crate::thread::local;
+use crate::thread::attach;
 use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
 use std::ptr;
 
-/// What fits on the stack.
+/// Bytes that fit on the stack.
 const INLINE_BYTES: usize = 128;
 
-/// What fits elsewhere: twice the longest list of values.
+/// Bytes that fit into memory from the system: twice the longest list of values.
 const SPILL_BYTES: usize = 32 << 10;
 
-/// A thread keeps so much memory for long texts: a text that is printed is put together beside the
-/// event that it gets into.
+/// Number of such memories that a thread keeps: a text is printed into one, and the event that gets
+/// it may need another.
 const KEPT: usize = 2;
 
 thread_local! {
-    /// Null for a free place. Whoever takes a pointer out owns its pages; a handler in between
-    /// finds none, and asks the system.
+    /// Null for a free place. The code that takes a pointer out owns its pages; a signal handler
+    /// that comes meanwhile finds none, and asks the system.
     static SPARE: [Cell<*mut u8>; KEPT] = const { [const { Cell::new(ptr::null_mut()) }; KEPT] };
 }
 
-/// Bytes that are put together. Of those for which there was no room, nothing is kept: whoever
-/// appends what may be long asks [`Body::has_room`].
+/// Bytes that are put together. Bytes without room are left out: before appending what may be long,
+/// ask [`Body::has_room`].
 #[derive(Debug)]
 pub(crate) struct Body {
     len: usize,
@@ -60,18 +60,18 @@ impl Body {
         if self.spill.is_null() { self.inline.as_mut_ptr().cast() } else { self.spill }
     }
 
-    /// Whether so many bytes can be appended; makes room for them if it can.
+    /// Whether this number of bytes can be appended; makes room for them if possible.
     #[inline(always)]
     pub(crate) fn has_room(&mut self, bytes: usize) -> bool {
         self.len + bytes <= self.capacity() || self.spill(bytes)
     }
 
-    /// How many bytes can be appended, of so many that are wanted.
+    /// How many of these `bytes` can be appended.
     pub(crate) fn room_for(&mut self, bytes: usize) -> usize {
         if self.has_room(bytes) { bytes } else { self.capacity() - self.len }
     }
 
-    /// Moves to where there is more room.
+    /// Moves to memory from the system. Returns false if there is none, or not enough.
     #[cold]
     #[inline(never)]
     fn spill(&mut self, bytes: usize) -> bool {
@@ -79,8 +79,8 @@ impl Body {
             return false;
         }
         let Some(spill) = take() else { return false };
-        // SAFETY: the bytes on the stack are readable (initialised or not, they are copied as
-        // such), the pages are writable and larger, and nobody else's.
+        // SAFETY: the bytes on the stack are readable (they are copied whether initialised or not);
+        // the pages are writable, larger, and ours alone.
         unsafe { ptr::copy_nonoverlapping(self.inline.as_ptr().cast(), spill, INLINE_BYTES) };
         self.spill = spill;
         true
@@ -111,7 +111,7 @@ impl Body {
         loop {
             let is_last = value < 0x80;
             let more = if is_last { 0 } else { 0x80 };
-            // SAFETY: `add` stays inside: a number has ten bytes at most, and so many have room.
+            // SAFETY: `add` stays inside: a number has at most ten bytes, for which there is room.
             let place = unsafe { start.add(len) };
             // SAFETY: the place is writable, and borrowed with `self`.
             unsafe { place.write(value as u8 | more) };
@@ -130,7 +130,7 @@ impl Body {
         if !self.has_room(bytes.len()) {
             return;
         }
-        // SAFETY: `add` stays inside: so many bytes have room behind `len`.
+        // SAFETY: `add` stays inside: there is room for this number of bytes behind `len`.
         let place = unsafe { self.start().add(self.len) };
         // SAFETY: `bytes` can be read; the place is writable for as many, and borrowed with `self`,
         // so they do not overlap.
@@ -190,12 +190,12 @@ impl Drop for Body {
     }
 }
 
-/// Memory for a long text: the thread's, or new.
+/// Memory for a long text: one that the thread has kept, or a new one.
 fn take() -> Option<*mut u8> {
     kept().or_else(|| pages::map(SPILL_BYTES))
 }
 
-/// What the thread has kept, now the caller's.
+/// Memory that the thread has kept, now the caller's.
 fn kept() -> Option<*mut u8> {
     SPARE.with(|spare| {
         let mut kept = spare.iter().map(|place| place.replace(ptr::null_mut()));
@@ -203,16 +203,16 @@ fn kept() -> Option<*mut u8> {
     })
 }
 
-/// By the owner of such memory: the thread keeps it if it has a place.
+/// By the owner of such memory: the thread keeps it if it has a place, or else it is freed.
 #[cold]
 #[inline(never)]
 fn give_back(spill: *mut u8) {
     let free = SPARE.with(|spare| {
         let place = spare.iter().find(|place| place.get().is_null());
-        // A handler in between that puts its own there is forgotten with it.
+        // If a handler in between puts its own memory there, that is leaked.
         place.is_none_or(|place| {
             place.set(spill);
-            local::watch_exit_if_possible();
+            attach::watch_exit_if_possible();
             false
         })
     });
@@ -222,7 +222,7 @@ fn give_back(spill: *mut u8) {
     }
 }
 
-/// The thread ends.
+/// Frees what the thread has kept: the thread ends.
 pub(crate) fn forget() {
     while let Some(spill) = kept() {
         // SAFETY: `unmap` wants pages from `map`, owned and unused: they were taken out.
@@ -236,8 +236,8 @@ mod tests {
 
     #[test]
     fn bytes_come_back_wherever_they_are() {
-        // As when a trace has begun: what the thread keeps is freed at its end.
-        local::watch_exit();
+        // As when a trace has begun: what the thread keeps is freed when the thread ends.
+        attach::watch_exit();
         for count in [0, 1, INLINE_BYTES - 1, INLINE_BYTES, INLINE_BYTES + 1, SPILL_BYTES] {
             let bytes: Vec<u8> = (0..count).map(|at| at as u8).collect();
             let (mut one_by_one, mut at_once) = (Body::new(), Body::new());
@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn what_is_inserted_moves_the_rest() {
-        local::watch_exit();
+        attach::watch_exit();
         let mut body = Body::new();
         body.extend_from_slice(&[1; 127]);
         body.push(2);

@@ -1,15 +1,15 @@
-//! Calls into the system on a thread's stack of open things: they begin and end as regions do, and
-//! have a result.
+//! Calls into the system, among a thread's open things: they begin and end like regions, and have a
+//! result.
 //!
-//! A call's begin waits like a region's; one with nothing inside is a single event. What a call is
-//! about and where it came from is known at its begin, so that both are known while it is open.
+//! A call's begin is pending like a region's; a call with nothing inside is a single event. Its
+//! resource and its stack are part of the begin, so that both are known while it is open.
 //!
 //! Elsewhere: which functions are calls (`os`), regions and all that is shared with them
 //! (`state`).
 //!
-//! May contain `unsafe`: it takes its owner's state from a shared struct.
+//! May contain `unsafe`: it gives its owner a unique reference into a shared struct.
 
-use crate::buffer::batch::SLOTS;
+use crate::buffer::slot::SLOTS;
 use crate::stack;
 use crate::sys::clock;
 use crate::thread::Thread;
@@ -22,7 +22,7 @@ use trace_format::id::{Open, OpenCall};
 use trace_format::varint::zigzag;
 
 impl Thread {
-    /// A call begins. Returns its begin time, or 0 if it is not recorded.
+    /// Records the begin of a call. Returns its time, or 0 if it is not recorded.
     ///
     /// # Safety
     /// The caller is on the owning thread.
@@ -37,7 +37,7 @@ impl Thread {
         now
     }
 
-    /// The call that began at `begin` ends.
+    /// Records the end of the call that began at `begin`.
     ///
     /// # Safety
     /// The caller is on the owning thread.
@@ -67,25 +67,25 @@ impl Thread {
         self.commit(own, now);
     }
 
-    /// The thread is in this call, and was before the trace began: its begin is the thread's first
-    /// moment in the trace, which says as much.
+    /// Opens a call in which the thread was before the trace began. Its begin is the thread's first
+    /// moment in the trace, by which readers recognise that.
     ///
     /// # Safety
-    /// Nobody else has this state yet, and nothing was recorded in it.
+    /// No other code has this state yet, and nothing was recorded in it.
     #[cfg(os_hooks)]
     pub(crate) unsafe fn begin_call_before(&self, call: OpenCall) {
-        // SAFETY: nobody else touches it, by the caller's promise.
+        // SAFETY: no other code touches it, by the caller's promise.
         let own = unsafe { self.own() };
         self.push_call(own, call, self.begin);
     }
 
-    /// What [`Thread::begin_call_before`] has begun, if it has, ends.
+    /// Ends the call that [`Thread::begin_call_before`] has opened, if there is one.
     ///
     /// # Safety
-    /// Nobody else has this state, and nothing was recorded in it since.
+    /// No other code has this state, and nothing was recorded in it since.
     #[cfg(os_hooks)]
     pub(crate) unsafe fn end_call_before(&self, result: i64) {
-        // SAFETY: nobody else touches it, by the caller's promise.
+        // SAFETY: no other code touches it, by the caller's promise.
         let own = unsafe { self.own() };
         if own.depth == 1 {
             let what = own.front().slot(0).what();
@@ -95,14 +95,14 @@ impl Thread {
     }
 
     fn push_call(&self, own: &mut Own, call: OpenCall, now: u64) {
-        // Before others can see that it is open.
+        // Before other threads can see that it is open.
         stack::note_used(call.stack.0);
         let head = Head { code: opcode::CALL | opcode::OPEN, id: u64::from(call.call.0) };
         own.push(head, Open::Call(call).to_word(), 0, now);
         own.put_varint(u64::from(call.resource.0));
         own.put_varint(u64::from(call.stack.0));
         if own.depth > SLOTS {
-            // Deeper than others can see: the begin must not wait.
+            // Deeper than other threads can see: the begin must not stay pending.
             self.commit(own, now);
         }
     }

@@ -1,11 +1,11 @@
-//! What the hot path is given to write: the front of a begin, and the values behind it.
+//! What the hot path writes: the head of a begin, and the values behind it.
 //!
-//! Elsewhere: how both get into a batch (`state`), other values' bytes (`value`).
+//! Elsewhere: writing both into a batch (`state`), the bytes of other values (`value`).
 
 use crate::thread::value::Value;
 use trace_format::event::opcode;
 
-/// The fixed front of a begin: its opcode, and the id if that is not folded into it.
+/// The head of a begin: its opcode, and the id if the opcode does not contain it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Head {
     /// With the open bit.
@@ -35,24 +35,24 @@ impl Head {
     }
 }
 
-/// A list of values on its way into a batch.
+/// A list of values for a batch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Encoded<'a> {
-    /// At most [`NUMBERS_MAX`], each one for which [`Value::is_number`] holds. They are encoded
-    /// where they are to lie.
+    /// At most [`NUMBERS_MAX`] values, for all of which [`Value::is_number`] holds. They are
+    /// encoded directly into the batch.
     Numbers(&'a [Value<'a>]),
-    /// Their length and their bytes.
+    /// Encoded values: their length and their bytes.
     Bytes(&'a [u8]),
     /// The same, with this stack among them.
     BytesOn(u32, &'a [u8]),
-    /// None but the stack.
+    /// Only a stack.
     Stack(u32),
 }
 
-/// So many numbers have a length of one byte.
+/// Maximum number of numbers: the length of their list fits one byte.
 pub(crate) const NUMBERS_MAX: usize = 8;
 
-/// The longest number: its tag and ten bytes.
+/// Bytes of the longest number: its tag and ten bytes.
 const NUMBER_BYTES_MAX: usize = 11;
 
 impl Encoded<'_> {

@@ -1,9 +1,9 @@
-//! Notices the end of threads: `local::detach` runs when one ends, after the destructors of Rust's
-//! thread-locals where the system can do that.
+//! Notices the end of threads: `attach::detach` runs when a thread ends; where the system allows
+//! it, after the destructors of Rust's thread-locals.
 //!
 //! May contain `unsafe`: it makes and sets keys of POSIX threads.
 
-use crate::thread::local::detach;
+use crate::thread::attach::detach;
 
 #[cfg(not(unix))]
 pub(crate) use other::{prepare, watch};
@@ -17,19 +17,21 @@ mod posix {
     use crate::base::primitive::global::AtomicUsize;
     use std::ptr;
 
-    /// Setting a key of a greater number may allocate, the first time on a thread: glibc has room
-    /// for the first 32 in a thread's descriptor. Elsewhere there is room for all.
+    /// Number of keys that can be set without allocating: glibc has room for the first 32 in a
+    /// thread's descriptor, and allocates when a later one is first set. Other systems have room
+    /// for all.
     const IN_DESCRIPTOR: usize = if cfg!(target_env = "gnu") { 32 } else { usize::MAX };
 
-    /// One more than the key; 0 until there is one. If the system has no more of them, ends of
-    /// threads are not noticed, and their memory stays until the trace stops.
+    /// The key plus 1; 0 until there is one. If the system has no keys left, ends of threads are
+    /// not noticed, and the threads' memory stays until the trace stops.
     static KEY: AtomicUsize = AtomicUsize::new(0);
 
     extern "C" fn exiting(_: *mut libc::c_void) {
         detach();
     }
 
-    /// Makes the key, if there is none. As early as possible, so that its number is small.
+    /// Makes the key, if there is none. To be called as early as possible, so that its number is
+    /// small.
     pub(crate) fn prepare() {
         if KEY.load(Ordering::Acquire) != 0 {
             return;
@@ -40,21 +42,23 @@ mod posix {
         if unsafe { libc::pthread_key_create(&raw mut key, Some(exiting)) } != 0 {
             return;
         }
-        // No `OnceLock`, which waits: a child that was forked meanwhile would wait for ever.
+        // Not a `OnceLock`, which waits: a child that was forked meanwhile would wait for ever.
         let order = (Ordering::AcqRel, Ordering::Acquire);
         if KEY.compare_exchange(0, key as usize + 1, order.0, order.1).is_err() {
-            // SAFETY: `pthread_key_delete` wants a key that exists, and nobody else knows it.
+            // SAFETY: `pthread_key_delete` wants a key that exists and is not used: no other code
+            // knows it.
             unsafe { libc::pthread_key_delete(key) };
         }
     }
 
-    /// [`detach`] will run when this thread ends. False if that can't be done without allocating.
+    /// Has [`detach`] run when this thread ends. Returns false if that is not possible without
+    /// allocating.
     pub(crate) fn watch(may_allocate: bool) -> bool {
         let Some(key) = KEY.load(Ordering::Acquire).checked_sub(1) else { return true };
         if key >= IN_DESCRIPTOR && !may_allocate {
             return false;
         }
-        // Never null, for nothing would be called then.
+        // Never null: the system calls nothing for null.
         let value = ptr::without_provenance::<libc::c_void>(1);
         // SAFETY: `pthread_setspecific` wants a key that exists: it is never deleted.
         unsafe { libc::pthread_setspecific(key as libc::pthread_key_t, value) };
@@ -78,7 +82,7 @@ mod other {
 
     pub(crate) fn watch(_: bool) -> bool {
         thread_local!(static EXITING: Exiting = const { Exiting });
-        // While it is being destroyed there is nobody left to tell.
+        // It fails once the thread-local is being destroyed: the end is not noticed a second time.
         let _ = EXITING.try_with(|_| ());
         true
     }

@@ -1,9 +1,9 @@
-//! What recording threads have let go of, until somebody frees it for whom that is safe.
+//! What recording threads no longer use, until other code can free it.
 //!
-//! A thread lets go of its state of an earlier trace with its next event, which may come in a
-//! signal handler that has interrupted the allocator: to free anything there could wait for ever.
-//! So the last to let go puts it here, without a lock, and [`empty`] is called from ordinary code:
-//! by the collector at every cut, by whoever starts or stops a trace, and by threads that end.
+//! A thread gives up its state of an earlier trace with its next event, which may come in a signal
+//! handler that has interrupted the allocator: freeing there could wait for ever. So the last owner
+//! puts the state here, without a lock, and ordinary code calls [`empty`]: the collector with every
+//! generation, threads that start or stop a trace, and threads that end.
 //!
 //! May contain `unsafe`: what waits here is owned through raw pointers.
 
@@ -16,7 +16,7 @@ use crate::thread::thread_ref;
 use std::ptr;
 use std::sync::Arc;
 
-/// Sessions that can wait here. Each is one that ended while a thread was failing to attach to it.
+/// Maximum number of sessions here. Each has ended while a thread failed to attach to it.
 const SESSIONS_MAX: usize = 64;
 
 static THREADS: Inbox<Thread> = Inbox::new();
@@ -24,17 +24,17 @@ static ARENAS: Inbox<Arena> = Inbox::new();
 static SESSIONS: [AtomicPtr<Session>; SESSIONS_MAX] =
     [const { AtomicPtr::new(ptr::null_mut()) }; SESSIONS_MAX];
 
-/// Nobody refers to this state any more.
+/// Takes a state to which there is no reference any more.
 ///
 /// # Safety
 /// The caller owns it, and it came from `thread_ref`.
 pub(crate) unsafe fn put_thread(thread: *mut Thread) {
-    // SAFETY: `push` wants an owned item that is in no inbox and stays: the caller's promise; a
-    // session's inbox holds references.
+    // SAFETY: `push` wants an owned item that is in no inbox and lives on: the caller's promise; a
+    // session's inbox would hold a reference.
     unsafe { THREADS.push(thread) };
 }
 
-/// This arena is unmapped and has no batches.
+/// Takes an arena that is unmapped and has no batches.
 ///
 /// # Safety
 /// The caller owns it, and it came from `Box::into_raw`.
@@ -43,7 +43,7 @@ pub(crate) unsafe fn put_arena(arena: *mut Arena) {
     unsafe { ARENAS.push(arena) };
 }
 
-/// This may be the last reference to the session. It is leaked if there is no place for it.
+/// Takes a reference to a session, which may be the last. It is leaked if there is no place for it.
 pub(crate) fn put_session(session: Arc<Session>) {
     let session = Arc::into_raw(session).cast_mut();
     let order = (Ordering::Release, Ordering::Relaxed);
@@ -54,7 +54,7 @@ pub(crate) fn put_session(session: Arc<Session>) {
     }
 }
 
-/// Frees everything that waits. Not in signal handlers; the caller is quiet.
+/// Frees everything that waits. Not in signal handlers; the caller has suppressed recording.
 pub(crate) fn empty() {
     for thread in THREADS.take() {
         // SAFETY: `free` wants a state without references: only such are put here, and it is ours.
@@ -73,8 +73,8 @@ pub(crate) fn empty() {
     }
 }
 
-/// In a forked child: what waits is left alone, for the parent's threads may have been about to add
-/// to it, or to free it.
+/// In a forked child: leaks what is here, as the parent's threads may have been adding to it, or
+/// freeing it.
 pub(crate) fn forget() {
     for place in &SESSIONS {
         place.store(ptr::null_mut(), Ordering::Relaxed);

@@ -1,20 +1,23 @@
 //! The recording thread: its state, and the path of each event into its open batch.
 //!
-//! - `record` is the door: each of its calls finds the calling thread's state (`local`) and does
-//!   one thing with it. `state` begins, ends and appends; `own` encodes; `refill` opens batches.
-//! - `encoded`, `value` and `body` are what is written: an event's front, its values, its bytes.
-//! - `call` and `poll` are regions of a kind of their own; `working` has the tasks that the thread
+//! - `record` is the entrance: each of its functions finds the calling thread's state (`local`;
+//!   `attach` makes one if there is none) and does one thing with it. `state` begins, ends (also
+//!   `end`) and appends; `own` encodes; `refill` opens batches.
+//! - `encoded`, `value` and `body` are the parts of an event: its head, its values, its bytes.
+//! - `call` and `poll` are special kinds of regions; `working` is the list of tasks that the thread
 //!   works for.
-//! - `thread_ref` counts references to a state, `limbo` keeps what must not be freed yet, `exit`
-//!   notices that a thread ends, `naming` finds its name.
+//! - `thread_ref` counts references to a state, `limbo` keeps what can't be freed yet, `exit`
+//!   notices the end of a thread, `naming` finds its name.
 //! - `worker` makes the recorder's own threads, and `own_threads` lists them.
 //!
-//! Elsewhere: batches (`buffer`), what reads them (`collect`), what macros call (`annotate`).
+//! Elsewhere: batches (`buffer`), the collector (`collect`), what macros call (`annotate`).
 
+pub(crate) mod attach;
 pub(crate) mod body;
 #[cfg(any(os_hooks, all(test, exectrace_loom)))]
 pub(crate) mod call;
 pub(crate) mod encoded;
+mod end;
 pub(crate) mod exit;
 #[cfg(not(exectrace_loom))]
 pub(crate) mod limbo;

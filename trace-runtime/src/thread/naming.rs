@@ -1,16 +1,17 @@
-//! What threads are called: names they are given for the trace, by whoever knows better than the
-//! system what a thread is for, as an executor does of its workers; Rust's names; the kernel's.
+//! Names of threads: one that was given for the trace, by code that knows better than the system
+//! what the thread is for, such as an executor; else Rust's name; else the kernel's.
 //!
-//! A given name stays with its thread, so that later traces have it, too. Where a name is kept, no
-//! destructor is registered and nothing is allocated when it is read: a thread's first event may
-//! come in a signal handler that has interrupted the allocator.
+//! A given name stays with its thread, so that later traces have it, too. Reading it registers no
+//! destructor and allocates nothing: a thread's first event may come in a signal handler that has
+//! interrupted the allocator.
 //!
-//! Elsewhere: when a thread is asked (`local`).
+//! Elsewhere: when a name is read (`attach`).
 //!
 //! May contain `unsafe`: it asks the kernel.
 
 use crate::sys::clock;
 use crate::thread::Thread;
+use crate::thread::attach;
 use crate::thread::local;
 use std::cell::Cell;
 use std::fmt;
@@ -18,12 +19,12 @@ use std::mem::ManuallyDrop;
 use trace_format::value::Text;
 
 thread_local! {
-    /// Freed by [`forget`], for a destructor would have to be registered.
+    /// Freed by [`forget`], as a destructor would have to be registered.
     static GIVEN: Cell<ManuallyDrop<Option<Box<str>>>> =
         const { Cell::new(ManuallyDrop::new(None)) };
 }
 
-/// The most bytes of a task's name that are kept, and of a thread's.
+/// Maximum number of bytes of a thread's or a task's name; longer ones are cut.
 pub(crate) const NAME_BYTES_MAX: usize = 256;
 
 /// A name, cut at [`NAME_BYTES_MAX`] bytes; without memory of its own.
@@ -34,7 +35,7 @@ pub(crate) struct Name {
 }
 
 impl Name {
-    /// What is longer is cut.
+    /// The name, cut if it is longer.
     pub(crate) fn new(name: &[u8]) -> Self {
         let cut = Text::cut(name, NAME_BYTES_MAX).bytes;
         let mut bytes = [0; NAME_BYTES_MAX];
@@ -59,21 +60,21 @@ impl fmt::Debug for Name {
     }
 }
 
-/// Gives the calling thread a name: in the trace that runs, from now on, and in those to come.
+/// Gives the calling thread a name, in the running trace from now on, and in later traces.
 pub fn name_thread(name: &str) {
-    // What this allocates is the recorder's, not the program's.
-    let quiet = local::quiet();
-    local::watch_exit();
+    // The allocation is the recorder's, not the program's.
+    let suppressed = local::suppress();
+    attach::watch_exit();
     let kept = GIVEN.replace(ManuallyDrop::new(Some(name.into())));
     drop(ManuallyDrop::into_inner(kept));
-    drop(quiet);
+    drop(suppressed);
     local::with_attached(|thread| {
-        let _quiet = local::quiet();
+        let _suppressed = local::suppress();
         thread.session.note_name(thread.id, clock::ticks(), name.to_owned());
     });
 }
 
-/// What the calling thread was given.
+/// The name that the calling thread was given.
 pub(crate) fn given() -> Option<Name> {
     let given = GIVEN.take();
     let name = given.as_deref().map(|name| Name::new(name.as_bytes()));
@@ -81,29 +82,30 @@ pub(crate) fn given() -> Option<Name> {
     name
 }
 
-/// The calling thread ends.
+/// Frees the name that was given: the calling thread ends.
 pub(crate) fn forget() {
     drop(ManuallyDrop::into_inner(GIVEN.take()));
 }
 
-/// What the calling thread is called, for a state that is about to be made. In a signal handler
-/// Rust is not asked, for that may allocate.
+/// The calling thread's name, for a state that is about to be made. In a signal handler the
+/// kernel's is taken instead of Rust's, as reading Rust's may allocate.
 pub(crate) fn own(may_allocate: bool) -> Name {
     let rusts = || own_name().map(|name| Name::new(name.as_bytes()));
     let of_system = || if may_allocate { rusts() } else { kernels() };
     given().or_else(of_system).unwrap_or_default()
 }
 
-/// Who is asked for the name of a thread that has been attached.
+/// Where the name of an attached thread comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
-    /// Only the one it was given.
+    /// Only a name that it was given.
     Given,
-    /// Rust, if it was given none.
+    /// Rust, if it was given no name.
     Rust,
 }
 
-/// By ordinary code of a thread that was attached: tells its name if its state has another.
+/// Tells the collector the calling thread's name, if its state has another one. Not in signal
+/// handlers.
 pub(crate) fn tell(thread: &Thread, ask: Ask) {
     let rusts = || own_name().map(|name| Name::new(name.as_bytes()));
     let name = given().or_else(|| if ask == Ask::Rust { rusts() } else { None });
@@ -113,25 +115,25 @@ pub(crate) fn tell(thread: &Thread, ask: Ask) {
     }
 }
 
-/// The calling thread's name, as Rust has it. May allocate.
+/// The calling thread's name in Rust. May allocate.
 pub(crate) fn own_name() -> Option<String> {
     if is_nameless() { None } else { std::thread::current().name().map(str::to_owned) }
 }
 
-/// Whether the calling thread has no name, or none any more: in a destructor of one of the system's
-/// thread keys Rust's own state may be gone, and `thread::current` would panic there. A scope knows
-/// the thread without panicking, and tells when it is printed.
+/// Whether the calling thread has no name, or its name is gone: in a destructor of a POSIX thread
+/// key, Rust's own state may be gone, and `thread::current` would panic. A scope has the thread
+/// without panicking, and prints it.
 fn is_nameless() -> bool {
     let scope = std::thread::scope(|scope| format!("{scope:?}"));
     scope.contains("main_thread: ") && !scope.contains("name: Some(")
 }
 
-/// The calling thread's name, as the kernel has it: the first 15 bytes of what Rust has, or that of
-/// the thread it was made by, if it was never given one.
+/// The calling thread's name in the kernel: the first 15 bytes of Rust's name, or, if it was given
+/// none, the name of the thread that made it.
 #[cfg(target_os = "linux")]
 fn kernels() -> Option<Name> {
     if local::system_id() == u64::from(std::process::id()) {
-        // Rust calls it so; the kernel has the program's name there.
+        // Rust's name of the main thread; the kernel has the program's name for it.
         return Some(Name::new(b"main"));
     }
     let mut name = [0_u8; 16];

@@ -1,11 +1,14 @@
-//! What only a thread itself touches, and how it encodes events into its open batch.
+//! The part of a thread's state that only the thread touches, and the encoding of events into its
+//! open batch.
 //!
 //! The invariants are those of `state`, which decides when something is encoded and committed.
 //!
-//! May contain `unsafe`: it writes raw bytes into the batch that is open.
+//! May contain `unsafe`: it writes raw bytes into the open batch.
 
-use crate::buffer::batch::{Batch, Commit, Front, Owner, SLOTS, Storage};
+use crate::buffer::batch::{Batch, Storage};
+use crate::buffer::front::{Commit, Front, Owner};
 use crate::buffer::losses::Losses;
+use crate::buffer::slot::SLOTS;
 use crate::thread::encoded::Head;
 use crate::thread::refill::Loss;
 use crate::thread::value::Value;
@@ -13,19 +16,19 @@ use trace_format::event::opcode;
 use trace_format::value::tag;
 use trace_format::varint::zigzag;
 
-/// What is known of one open thing, for its owner alone.
+/// What the owner knows about one open thing.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Frame {
     /// Where its begin is encoded; less than `committed` once it is committed.
     pub(crate) at: usize,
     /// `Own::last` before its begin, to take it back.
     pub(crate) last_before: u64,
-    /// A shorter stay leaves nothing behind.
+    /// A shorter region is not recorded.
     pub(crate) min_ticks: u64,
 }
 
-/// What only the owner touches. In the order in which every event needs it: that, and the outermost
-/// frames, are two lines of the cache.
+/// The owner's part of a thread's state. The fields are in the order in which events need them:
+/// those of every event, and the outermost frames, fit into two cache lines.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Own {
@@ -34,25 +37,25 @@ pub(crate) struct Own {
     pub(crate) committed: usize,
     pub(crate) base: u64,
     pub(crate) last: u64,
-    /// Things open, including those beyond the slots.
+    /// Number of open things, including those beyond the slots.
     pub(crate) depth: usize,
-    /// Committed in this batch.
+    /// Number of events committed in this batch.
     pub(crate) events: u16,
-    /// Encoded and not committed (T4).
+    /// Number of events encoded and not committed (T4).
     pub(crate) pending: u16,
-    /// The batch's clock has run out: nothing may follow in it.
+    /// Whether the batch's clock has run out: no event may follow in it.
     pub(crate) exhausted: bool,
     pub(crate) frames: [Frame; SLOTS],
     pub(crate) batch: *mut Batch,
     owner: Owner,
     pub(crate) sequence: u32,
     pub(crate) loss: Loss,
-    /// What was lost and is said by `Dropped` events.
+    /// The losses that `Dropped` events have reported.
     pub(crate) reported: Losses,
 }
 
 impl Own {
-    /// With its first batch, which is owned, open.
+    /// A state with this batch, which the caller owns, open.
     pub(crate) fn new(owner: Owner, batch: *mut Batch, now: u64) -> Self {
         // SAFETY: a shared reference wants a live batch: it is owned.
         let storage = unsafe { &*batch }.storage();
@@ -80,7 +83,8 @@ impl Own {
     #[inline(always)]
     pub(crate) fn batch<'a>(&self) -> &'a Batch {
         // SAFETY: a shared reference wants a live batch: T2, and the chain is freed only by the
-        // collector behind us, or when the `Thread` is dropped. Shared use is what `Batch` is for.
+        // collector, up to our batch, or when the `Thread` is dropped. `Batch` is made for shared
+        // use.
         unsafe { &*self.batch }
     }
 
@@ -91,7 +95,8 @@ impl Own {
         unsafe { self.storage.front() }
     }
 
-    /// Opens the thing: frame, slot, and its begin encoded but not committed. Room is there (T3).
+    /// Opens something: takes a frame and a slot, and encodes its begin, which is not committed.
+    /// There is room (T3).
     #[inline(always)]
     pub(crate) fn push(&mut self, head: Head, what: u64, min_ticks: u64, now: u64) {
         let at = self.pos;
@@ -109,7 +114,7 @@ impl Own {
         self.last = now;
     }
 
-    /// Turns the begin at `at` into a complete event. It is the last thing encoded (T4).
+    /// Turns the begin at `at`, which is the last event encoded (T4), into a complete event.
     #[inline(always)]
     pub(crate) fn complete(&mut self, at: usize, duration: u64) {
         // SAFETY: `get` wants our open batch and an uncommitted byte that was written: T2, T4.
@@ -125,8 +130,8 @@ impl Own {
         self.pending += 1;
     }
 
-    /// Commits all that is encoded. False if `now` is too far from the base for a commit word: then
-    /// its time is the largest, and nothing may follow in this batch.
+    /// Commits all that is encoded. Returns false if `now` is too far from the base for a commit
+    /// word: then the word has the largest time, and no event may follow in this batch.
     #[inline(always)]
     pub(crate) fn commit(&mut self, now: u64) -> bool {
         let ticks = u32::try_from(now - self.base).unwrap_or(u32::MAX);
@@ -164,7 +169,7 @@ impl Own {
         self.pos += bytes.len();
     }
 
-    /// A list of numbers; there is room for the longest (T3).
+    /// Appends a list of numbers; there is room for the longest (T3).
     #[inline(always)]
     pub(crate) fn put_numbers(&mut self, values: &[Value<'_>]) {
         let length_at = self.pos;
@@ -187,7 +192,7 @@ impl Own {
         self.put_back(length_at, bytes as u8);
     }
 
-    /// A list of no values but the stack; there is room for the longest (T3).
+    /// Appends a list with only the stack; there is room for the longest (T3).
     pub(crate) fn put_stack(&mut self, stack: u32) {
         let length_at = self.pos;
         self.put(0);
@@ -197,7 +202,7 @@ impl Own {
         self.put_back(length_at, bytes as u8);
     }
 
-    /// Unsigned LEB128; room for ten bytes is there (T3).
+    /// Appends an unsigned LEB128 number; there is room for ten bytes (T3).
     #[inline(always)]
     pub(crate) fn put_varint(&mut self, mut value: u64) {
         while value >= 0x80 {
@@ -207,9 +212,9 @@ impl Own {
         self.put(value as u8);
     }
 
-    /// Begins to write into `batch`, which is owned and in no chain.
+    /// Begins to write into `batch`, which the caller owns, and which is in no chain.
     pub(crate) fn start_batch(&mut self, batch: *mut Batch, base: u64, sequence: u32) {
-        // SAFETY: a unique reference wants that nobody else has one: the batch is owned.
+        // SAFETY: a unique reference wants that there is no other: the batch is owned.
         let fresh = unsafe { &mut *batch };
         fresh.reset(self.owner, base, sequence, self.reported);
         self.storage = fresh.storage();

@@ -1,35 +1,35 @@
-//! The recorder's own threads, by the system's ids. The kernel records what they do as it does for
-//! all threads of the process; it is no part of the program's life, so `sched` leaves it out.
+//! The recorder's own threads, by the system's ids. The kernel records their switches like those of
+//! all threads of the process; they are not the program's, so `sched` leaves them out.
 //!
 //! A thread is listed before it does its work, and stays listed after its end, as the kernel's
-//! records of it are read later: until its place is needed, which is [`PLACES`] such threads later.
+//! records of it are read later. It stays until its place is needed, [`PLACES`] such threads later.
 //!
 //! Elsewhere: how they are made (`worker`).
 
 use crate::base::primitive::Ordering;
 use crate::base::primitive::global::{AtomicU64, AtomicUsize};
 
-/// Maximum number of threads that are listed. A handful of them run at once.
+/// Maximum number of threads that are listed; only a few of them run at once.
 const PLACES: usize = 32;
 
-/// In a place, beside the id: the thread has ended, and the place may be given to another.
+/// A bit beside the id in a place: the thread has ended, and another one may take the place.
 const HAS_ENDED: u64 = 1 << 32;
 
-/// Those of this process.
+/// The recorder's threads in this process.
 pub(crate) static OWN_THREADS: OwnThreads = OwnThreads::new();
 
-/// Ids of threads.
+/// A list of threads' ids.
 #[derive(Debug)]
 pub(crate) struct OwnThreads {
-    /// 0 where there was none.
+    /// 0 for a place that was never used.
     places: [AtomicU64; PLACES],
     /// Where the next search begins, so that those that ended last stay longest.
     next: AtomicUsize,
-    /// Threads that have been made and are not listed yet.
+    /// Number of threads that are being made and are not listed yet.
     starting: AtomicUsize,
 }
 
-/// A thread that is listed; dropped when it ends.
+/// A listed thread. It is dropped when the thread ends.
 #[derive(Debug)]
 pub(crate) struct Listed<'l>(Option<&'l AtomicU64>);
 
@@ -39,13 +39,13 @@ impl OwnThreads {
         Self { places, next: AtomicUsize::new(0), starting: AtomicUsize::new(0) }
     }
 
-    /// A thread is about to be made, which calls [`Self::list`]. If it could not be made,
-    /// [`Self::not_started`] is called.
+    /// A thread is about to be made, which will call [`Self::list`]; if it can't be made, call
+    /// [`Self::not_started`].
     pub(crate) fn start(&self) {
         self.starting.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// It could not be made.
+    /// The thread could not be made.
     pub(crate) fn not_started(&self) {
         self.starting.fetch_sub(1, Ordering::SeqCst);
     }
@@ -55,7 +55,7 @@ impl OwnThreads {
         self.starting.load(Ordering::SeqCst) > 0
     }
 
-    /// Lists the thread with this id, which is what it does first.
+    /// Lists the thread with this id. It is the first thing that the thread does.
     pub(crate) fn list(&self, id: u32) -> Listed<'_> {
         let first = self.next.load(Ordering::Relaxed);
         let places = || (0..PLACES).map(|at| (first + at) % PLACES);
@@ -79,7 +79,7 @@ impl OwnThreads {
         self.places.iter().any(|place| place.load(Ordering::SeqCst) as u32 == id)
     }
 
-    /// In a forked child: all of them are the parent's.
+    /// In a forked child: empties the list, whose threads are the parent's.
     pub(crate) fn forked(&self) {
         self.places.iter().for_each(|place| place.store(0, Ordering::Relaxed));
         self.starting.store(0, Ordering::Relaxed);
@@ -109,7 +109,7 @@ mod tests {
         let runs = list(&threads, 1_000);
         (1..=100).for_each(|id| drop(list(&threads, id)));
         assert!(threads.has(1_000));
-        // Of those that have ended, the last.
+        // The last of those that have ended.
         assert!((101 - PLACES as u32 + 1..=100).all(|id| threads.has(id)));
         assert!(!threads.has(1));
         drop(runs);

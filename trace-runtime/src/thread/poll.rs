@@ -1,11 +1,11 @@
-//! Polls that end waiting: a poll begins as regions do, and its end may say where the future took
-//! the waker that it waits for.
+//! Ends of polls after which the future waits: a poll begins like a region, and its end may have
+//! the stack on which the future took the waker that it waits for.
 //!
-//! Elsewhere: all that polls share with regions (`state`), futures (`annotate/future`).
+//! Elsewhere: what polls share with regions (`state`), futures (`annotate/future`).
 //!
-//! May contain `unsafe`: it takes its owner's state from a shared struct.
+//! May contain `unsafe`: it gives its owner a unique reference into a shared struct.
 
-use crate::buffer::batch::SLOTS;
+use crate::buffer::slot::SLOTS;
 use crate::stack;
 use crate::sys::clock;
 use crate::thread::Thread;
@@ -15,7 +15,8 @@ use crate::thread::value::{Body, put_number};
 use trace_format::event::opcode;
 
 impl Thread {
-    /// The poll that began at `begin` ends; its future waits at this stack, which is not 0.
+    /// Records the end of the poll that began at `begin`; its future waits on this stack, which is
+    /// not 0.
     ///
     /// # Safety
     /// The caller is on the owning thread.

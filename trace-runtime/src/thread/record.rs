@@ -1,8 +1,8 @@
-//! The few calls by which everything is recorded on the calling thread.
+//! The few functions by which all events are recorded, on the calling thread.
 //!
 //! Each finds the thread's state and does one thing with it.
 //!
-//! May contain `unsafe`: it vouches for being on the owning thread.
+//! May contain `unsafe`: it promises to be on the owning thread.
 
 use crate::stack;
 use crate::thread::Thread;
@@ -12,10 +12,10 @@ use crate::thread::refill::Patience;
 #[cfg(os_hooks)]
 use trace_format::id::{Open, OpenCall};
 
-/// Something begins; its time, or 0 if it is not recorded.
+/// Records a begin. Returns its time, or 0 if it is not recorded.
 #[inline(always)]
 pub(crate) fn begin(head: Head, what: u64, min_ticks: u64, patience: Patience) -> u64 {
-    // SAFETY: `local::with` hands out the state of the calling thread.
+    // SAFETY: `local::with` passes the state of the calling thread.
     local::with(patience, |thread| unsafe { thread.begin(head, what, min_ticks, patience) })
 }
 
@@ -27,13 +27,13 @@ pub(crate) fn begin_values(head: Head, what: u64, min_ticks: u64, values: Encode
     local::with(Patience::of_open(what), act)
 }
 
-/// An event of its own; its time, or 0 if it is not recorded.
+/// Records an event of its own. Returns its time, or 0 if it is not recorded.
 pub(crate) fn append(code: u8, body: &[u8]) -> u64 {
     // SAFETY: as in `begin`.
     local::with(Patience::of_event(code), |thread| unsafe { thread.append(code, body) })
 }
 
-/// As [`append`], of an event that names a stack: its trace is to define that.
+/// As [`append`], for an event that names a stack, which its trace then defines.
 pub(crate) fn append_with_stack(code: u8, body: &[u8], stack: u32) -> u64 {
     local::with(Patience::of_event(code), |thread| {
         stack::note_used(stack);
@@ -42,8 +42,8 @@ pub(crate) fn append_with_stack(code: u8, body: &[u8], stack: u32) -> u64 {
     })
 }
 
-/// As [`append`], but only if `is_wanted`, which is asked once it is certain which trace the event
-/// would get into: another one may have begun on the way.
+/// As [`append`], but only if `is_wanted`. That is called only when it is certain which trace would
+/// get the event: another trace may have begun meanwhile.
 #[cfg(all(feature = "heap", not(exectrace_loom)))]
 pub(crate) fn append_if(is_wanted: impl Fn() -> bool, code: u8, body: &[u8]) -> u64 {
     // SAFETY: as in `begin`.
@@ -51,34 +51,36 @@ pub(crate) fn append_if(is_wanted: impl Fn() -> bool, code: u8, body: &[u8]) -> 
     local::with(Patience::Never, |thread| if is_wanted() { append(thread) } else { 0 })
 }
 
-/// What began at `begin` ends.
+/// Records the end of what began at `begin`.
 #[inline(never)]
 pub(crate) fn end(begin: u64, what: u64) {
     // SAFETY: as in `begin`.
     local::with_attached(|thread| unsafe { thread.end(begin, what, Patience::of_open(what)) });
 }
 
-/// As [`end`], and nobody has written that end: it waits for nothing.
+/// As [`end`], for an end that the user did not write: it never waits for memory.
 #[inline(never)]
 pub(crate) fn end_by_itself(begin: u64, what: u64) {
     // SAFETY: as in `begin`.
     local::with_attached(|thread| unsafe { thread.end(begin, what, Patience::Never) });
 }
 
-/// The poll that began at `begin` ends; its future waits at this stack, which is not 0.
+/// Records the end of the poll that began at `begin`; its future waits on this stack, which is not
+/// 0.
 pub(crate) fn end_poll(begin: u64, what: u64, waits_at: u32) {
     // SAFETY: as in `begin`.
     local::with_attached(|thread| unsafe { thread.end_poll(begin, what, waits_at) });
 }
 
-/// What began at `begin` ends, with an outcome.
+/// Records the end of what began at `begin`, with an outcome.
 pub(crate) fn end_value(begin: u64, what: u64, body: &[u8]) {
     // SAFETY: as in `begin`.
     local::with_attached(|thread| unsafe { thread.end_value(begin, what, body) });
 }
 
-/// A call begins: its time and the word of it, or zeros if it is not recorded. `describe` says what
-/// it is about and where it came from; it runs with signal handlers kept out, and may run twice.
+/// Records the begin of a call. Returns its time and its word, or zeros if it is not recorded.
+/// `describe` returns the call with its resource and stack; it runs with signal handlers kept out
+/// (L3), and may run twice.
 #[cfg(os_hooks)]
 pub(crate) fn begin_call(describe: impl Fn() -> OpenCall) -> (u64, u64) {
     let what = std::cell::Cell::new(0);
@@ -91,7 +93,7 @@ pub(crate) fn begin_call(describe: impl Fn() -> OpenCall) -> (u64, u64) {
     (begin, what.get())
 }
 
-/// The call that began at `begin` ends. Whether its trace has ended, too.
+/// Records the end of the call that began at `begin`. Returns whether its trace has ended.
 #[cfg(os_hooks)]
 pub(crate) fn end_call(begin: u64, what: u64, result: i64) -> bool {
     let mut is_over = false;

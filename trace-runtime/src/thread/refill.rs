@@ -1,53 +1,54 @@
 //! The slow path: opening the next batch, and counting what is lost while there is none.
 //!
 //! A thread comes here when its batch is full, when the batch's clock has run out, when the
-//! collector has asked for a restated batch (at every cut, by setting `limit` to 0), and when the
-//! session has ended (by the same means). It never waits for a lock. It waits for memory only under
-//! `OnFull::Wait`, and only with annotations that the user has written: whatever else is recorded
-//! may come while the program holds a lock that the user's writer, and so the collector, wants.
-//! Nothing here allocates, for the thread may be in a signal handler that has interrupted the
-//! allocator.
+//! collector has asked for a restated batch (with every generation, by setting `limit` to 0), and
+//! when the session has ended (in the same way). It never waits for a lock. It waits for memory
+//! only under `OnFull::Wait`, and only for annotations that the user wrote: other events may come
+//! while the program holds a lock that the user's writer, and so the collector, needs. Nothing here
+//! allocates, as the thread may be in a signal handler that has interrupted the allocator.
 //!
 //! May contain `unsafe`: it moves uncommitted bytes from one batch to the next.
 
 use crate::base::primitive::{AtomicU64, Ordering};
-use crate::buffer::batch::{Batch, SLOTS};
+use crate::buffer::batch::Batch;
 use crate::buffer::losses::Losses;
 use crate::buffer::memory::{self, BATCH_BYTES_MAX, BATCH_BYTES_MIN, BUDGET};
+use crate::buffer::slot::SLOTS;
 use crate::sys::handler;
 use crate::thread::own::Own;
 use crate::thread::{RESERVE, Thread};
 use std::time::Duration;
 use trace_format::event::opcode;
 
-/// What restating can take: an event for every slot, and one for losses.
+/// Maximum bytes of a restatement: an event for every slot, and one for losses.
 const PREAMBLE_BYTES_MAX: usize = (SLOTS + 1) * 44;
 
-/// A thread that waits for memory looks so often.
+/// How long a thread that waits for memory sleeps between two tries.
 pub(crate) const WAIT: Duration = Duration::from_micros(50);
 
-/// The most bytes of pending begins that go along to the next batch: they have arguments and
-/// thresholds, and there are many.
+/// Maximum bytes of pending begins that are moved to the next batch. Many begins with arguments and
+/// thresholds may have more.
 const TAIL_BYTES_MAX: usize = BATCH_BYTES_MAX / 3;
 
 /// Whether an event may wait for memory under `OnFull::Wait`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Patience {
-    /// The user has written an annotation.
+    /// Yes: the user wrote the annotation.
     Waits,
-    /// It comes by itself: a call, an allocation, a wake, a poll, a thread's begin.
+    /// No: the user did not write the event. It is a call, an allocation, a wake, a poll, a
+    /// thread's begin.
     Never,
 }
 
 impl Patience {
-    /// Of the begin or end of something open, by the word for what it is.
+    /// For the begin or end of something open, by its word.
     #[inline(always)]
     pub(crate) const fn of_open(what: u64) -> Self {
         // The kinds of `Open`: 0 and 2 are regions and runs of tasks, 1 and 3 polls and calls.
         if what & 1 == 0 { Self::Waits } else { Self::Never }
     }
 
-    /// Of an event of its own.
+    /// For an event of its own, by its opcode.
     #[inline(always)]
     pub(crate) const fn of_event(code: u8) -> Self {
         match code {
@@ -58,14 +59,14 @@ impl Patience {
         }
     }
 
-    /// Whether to wait here and now. In a signal handler nothing does: it may have interrupted the
-    /// allocator, or the user's code with a lock.
+    /// Whether to wait here and now. In a signal handler no event waits: it may have interrupted
+    /// the allocator, or user code that holds a lock.
     pub(crate) fn waits_here(self) -> bool {
         self == Self::Waits && !handler::may_be_in_one()
     }
 }
 
-/// Events lost since the last one that was written.
+/// What was lost since the last event that was written.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Loss {
     pub(crate) events: u64,
@@ -75,24 +76,25 @@ pub(crate) struct Loss {
 }
 
 impl Thread {
-    /// Makes room for an event of `need` bytes at `now`. False if there is none to be had.
+    /// Makes room for an event of `need` bytes at `now`. Returns false if there is no memory.
     #[cold]
     #[inline(never)]
     pub(crate) fn refill(&self, own: &mut Own, now: u64, need: usize, patience: Patience) -> bool {
         if self.session.is_ended() {
             return false;
         }
-        // What this calls may be hooked.
+        // The calls below may be hooked.
         #[cfg(not(exectrace_loom))]
-        let _quiet = crate::thread::local::quiet();
+        let _suppressed = crate::thread::local::suppress();
         #[cfg(not(exectrace_loom))]
-        crate::thread::local::finish(self);
+        crate::thread::attach::finish(self);
         if own.pos - own.committed > TAIL_BYTES_MAX {
-            // Too much to take along: these begins are written now, whatever their thresholds.
+            // Too much to move: these begins are committed now, whatever their thresholds.
             self.commit(own, own.last);
         }
         let full = own.pos + need + RESERVE > own.batch().capacity();
-        // A restated batch was asked for, but this one serves if it must.
+        // A restated batch was asked for, but the present one can still be used if there is no
+        // other.
         let serves = !full && !own.exhausted;
         let patience = if serves { Patience::Never } else { patience };
         let Some(next) = self.next_batch(own, need, full, patience) else {
@@ -105,11 +107,11 @@ impl Thread {
         self.reopen_limit(own)
     }
 
-    /// Lets events through again, unless the session has ended meanwhile.
+    /// Lets events take the fast path again, unless the session has ended meanwhile.
     fn reopen_limit(&self, own: &Own) -> bool {
         let limit = own.batch().capacity() - RESERVE;
         // `AcqRel` on both sides orders this against `Thread::retire`: either the swap there comes
-        // later and its 0 stays, or it came before and the end of the session is seen below.
+        // later, and its 0 stays, or it came before, and the end of the session is seen below.
         self.limit.swap(limit, Ordering::AcqRel);
         let ended = self.session.is_ended();
         if ended {
@@ -118,7 +120,7 @@ impl Thread {
         !ended
     }
 
-    /// By the collector: the thread comes to the slow path with its next event.
+    /// By the collector: sends the thread to the slow path with its next event.
     pub(crate) fn retire(&self) {
         self.limit.swap(0, Ordering::AcqRel);
     }
@@ -160,11 +162,12 @@ impl Thread {
         memory::allocate(wanted).or_else(|| memory::allocate(least.max(BATCH_BYTES_MIN)))
     }
 
-    /// Goes on in `next`: restates what is open and written, reports losses, takes along what is
-    /// pending.
+    /// Goes on in `next`: restates what is open and committed, reports losses, and moves the
+    /// pending begins there.
     fn move_to(&self, own: &mut Own, next: *mut Batch, now: u64) {
         let before = own.batch();
-        // Copied before it is asked whether the batch is lost: what was right then stays so.
+        // Copied before the check whether the batch is lost: a copy that was made while it was not
+        // lost is valid.
         let open: [_; SLOTS] = std::array::from_fn(|at| {
             let slot = before.slot(at);
             (slot.what(), slot.begin())
@@ -173,15 +176,17 @@ impl Thread {
             own.forget_open();
         }
         let (committed, pos) = (own.committed, own.pos);
-        // It lies behind the committed bytes of `before`, so it is ours until that is sealed.
+        // The bytes lie behind the committed ones of `before`, so they are ours until that batch is
+        // sealed.
         //
-        // SAFETY: `pending` wants our open batch, and bytes that are written and left alone: T2,
-        // T3, and from here on `next` is written to.
+        // SAFETY: `pending` wants our open batch, and written bytes that do not change: T2, T3, and
+        // from here on only `next` is written to.
         let tail = unsafe { before.pending(committed, pos) };
         let open = &open[..own.depth.min(SLOTS)];
         let pending_from = (0..open.len()).find(|&at| own.frames[at].at >= committed);
         let base = pending_from.map_or(now, |at| open[at].1);
-        // A batch in which nothing was committed leaves no gap: there will be no piece of it.
+        // A batch in which nothing was committed leaves no gap in the sequence, as it has no
+        // pieces.
         let step = u32::from(committed > 0);
         let loss = std::mem::take(&mut own.loss);
         own.reported += Losses { events: loss.events, ends: loss.ends };
@@ -208,7 +213,7 @@ impl Thread {
         }
     }
 
-    /// Counts an event that can't be written. Returns 0, the time of nothing.
+    /// Counts an event that can't be written. Returns 0, which stands for no time.
     #[cold]
     #[inline(never)]
     pub(crate) fn lose_event(&self, own: &mut Own, now: u64) -> u64 {
@@ -235,12 +240,12 @@ impl Thread {
 impl Own {
     fn batch_at<'a>(&self, batch: *mut Batch) -> &'a Batch {
         // SAFETY: a shared reference wants a live batch: `batch` is in our chain and not sealed
-        // yet, so the collector has not passed it.
+        // yet, so the collector has not freed it.
         unsafe { &*batch }
     }
 
-    /// Of what is open, only its end can be written: what it is was in memory that is lost. The
-    /// same is true of what is not committed.
+    /// Forgets what is open, and what is not committed: both were in memory that is lost. Only the
+    /// ends of what is open can still be recorded.
     #[cold]
     fn forget_open(&mut self) {
         self.depth = 0;
@@ -255,10 +260,10 @@ impl Own {
         self.pending += 1;
     }
 
-    /// Encodes the pending begins again, the first of them at the batch's base time. False if the
-    /// memory they lay in turns out to be lost: then nothing is encoded.
+    /// Encodes the pending begins again, the first of them at the batch's base time. Returns false,
+    /// and encodes nothing, if the memory in which they lay turns out to be lost.
     ///
-    /// - `open`: what is open: what it is, and its begin.
+    /// - `open`: what is open: its word and its begin.
     fn put_tail(
         &mut self,
         tail: &[u8],
@@ -299,7 +304,7 @@ fn own_batch_bytes(own: &Own, batch: *mut Batch) -> usize {
     own.batch_at(batch).capacity()
 }
 
-/// One writer, so no read-modify-write is needed.
+/// Adds 1. Only one thread writes the counter, so no read-modify-write is needed.
 fn bump(counter: &AtomicU64) {
     counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
 }
@@ -317,7 +322,7 @@ mod tests {
         (record::begin(Head::region(site), what, 0, Patience::Never), what)
     }
 
-    /// The memory of the open batch is lost, and the next event opens another one.
+    /// Loses the memory of the open batch; the next event opens another batch.
     fn lose_batch() {
         local::with_attached(|thread| {
             // SAFETY: on the owning thread, and nothing else has it.

@@ -1,78 +1,80 @@
 //! One thread's recording state and the hot path: begin, end, append.
 //!
-//! **Lazy begin.** A region's begin is encoded behind the committed bytes and *pending*: nobody
-//! else sees it. If the region ends with nothing committed inside, the begin's opcode is turned
-//! into that of a complete region, the duration is appended, and both are committed at once. Any
-//! other event commits the pending begins simply by committing what lies behind them. A region
-//! under its threshold takes its begin back. Invariants:
+//! **Lazy begin.** A region's begin is encoded behind the committed bytes and *pending*: no other
+//! thread sees it. If nothing was committed inside the region when it ends, its begin's opcode
+//! becomes that of a complete region, the duration is appended, and both are committed at once. Any
+//! other event commits the pending begins as well, as it lies behind them. A region under its
+//! threshold takes its begin back. Invariants:
 //!
-//! - **T1** `Own` is touched only by the thread it is of (before that: by the one that made it),
-//!   and by nobody else's call on that thread in between: nothing in here calls user code, and
-//!   signal handlers are kept out by L3.
-//! - **T2** `batch` is the last of the chain, open, and ours.
+//! - **T1** `Own` is touched only by its thread (before that: by the thread that made it), and by
+//!   one call at a time: nothing in here calls user code, and L3 keeps signal handlers out.
+//! - **T2** `batch` is the last of the chain, open, and owned by this thread.
 //! - **T3** `committed <= pos <= capacity`, and `pos < limit` leaves room for [`RESERVE`] bytes.
 //! - **T4** Frames `pending_from()..depth` have their begins encoded, uncommitted, in order, and
 //!   nothing else is uncommitted.
 //! - **T5** `last` is the time of the event encoded last; no event is earlier than the one before.
 //!
-//! Elsewhere: opening batches and losing events (`refill`), what others read (`batch`).
+//! Elsewhere: opening batches and losing events (`refill`), what other threads read (`batch`).
 //!
-//! May contain `unsafe`: it writes raw bytes, and hands out its owner's state from a shared struct.
+//! May contain `unsafe`: it writes raw bytes, and gives its owner a unique reference into a shared
+//! struct.
 
 use crate::base::primitive::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
-use crate::buffer::batch::{Batch, Owner, SLOTS};
+use crate::buffer::batch::Batch;
+use crate::buffer::front::Owner;
 use crate::buffer::inbox::Linked;
 use crate::buffer::memory::Spares;
+use crate::buffer::slot::SLOTS;
 use crate::session::Session;
 use crate::stack;
 use crate::sys;
 use crate::sys::clock;
+use crate::thread::attach::ThreadSpawn;
 use crate::thread::encoded::{Encoded, Head};
-use crate::thread::local::Spawn;
 use crate::thread::naming::Name;
 use crate::thread::own::Own;
 use crate::thread::refill::Patience;
-use crate::thread::value::{Body, put_number};
 use std::cell::UnsafeCell;
 use std::sync::Arc;
 use trace_format::event::opcode;
 use trace_format::id::ThreadId;
 
-/// Bytes that every batch keeps free behind `limit`: the longest event without values or text,
-/// twice.
+/// Bytes that every batch keeps free behind `limit`: twice the longest event without values or
+/// text.
 pub(crate) const RESERVE: usize = 64;
 
 /// One thread in one session.
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub(crate) struct Thread {
-    /// From here on the slow path decides. The collector stores 0 to bring the thread there.
+    /// An event that begins at or behind this place takes the slow path. The collector stores 0 to
+    /// send the thread there.
     pub(crate) limit: AtomicUsize,
     own: UnsafeCell<Own>,
     /// The oldest batch of the chain, for the collector to begin with.
     pub(crate) first: AtomicPtr<Batch>,
     pub(crate) spares: Spares,
-    /// When it ended, in ticks: it will record no more. 0 while it may.
+    /// When it ended, in ticks, after which it records nothing; 0 before.
     pub(crate) exited: AtomicU64,
-    /// CPU time it had used when it ended, in nanoseconds; 0 if that is not known. Stored before
+    /// CPU time that it had used when it ended, in nanoseconds; 0 if not known. Stored before
     /// `exited`.
     pub(crate) cpu_end: AtomicU64,
     pub(crate) dropped_events: AtomicU64,
     pub(crate) dropped_ends: AtomicU64,
-    /// Events lost by signal handlers that came while the thread was recording. Their own counter:
-    /// the interrupted code may be about to store the other.
+    /// Events lost by signal handlers that interrupted the recording. A counter of its own, as the
+    /// interrupted code may be about to store the other one.
     pub(crate) interrupted: AtomicU64,
-    /// The thread was attached where nothing may allocate: see `local::finish`.
+    /// The thread was attached where it may not allocate: see `attach::finish`.
     pub(crate) unfinished: AtomicBool,
     pub(crate) session: Arc<Session>,
     pub(crate) id: ThreadId,
     pub(crate) identity: Identity,
     pub(crate) begin: u64,
-    /// CPU time it had used by then, in nanoseconds, if the system says so.
+    /// CPU time that it had used at `begin`, in nanoseconds, if the system knows it.
     pub(crate) cpu_begin: Option<u64>,
-    /// How many `ThreadRef`s there are.
+    /// Number of `ThreadRef`s.
     pub(crate) references: AtomicUsize,
-    /// For the inboxes it is in, one after the other: its session's, and `limbo`.
+    /// For the inboxes that it is in, one after the other: its session's, and `limbo`.
     link: AtomicPtr<Self>,
 }
 
@@ -82,16 +84,16 @@ impl Linked for Thread {
     }
 }
 
-/// Who a thread is.
+/// What identifies a thread.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Identity {
     pub(crate) os_id: u64,
     pub(crate) name: Name,
-    pub(crate) spawn: Spawn,
+    pub(crate) spawn: ThreadSpawn,
 }
 
 // SAFETY: `Send` and `Sync` want that shared use is no data race: `own` is touched by one thread
-// only (T1), everything else is atomic or never changes. Batches behind pointers are `Send`.
+// only (T1); everything else is atomic or never changes. Batches behind pointers are `Send`.
 unsafe impl Send for Thread {}
 // SAFETY: as above.
 unsafe impl Sync for Thread {}
@@ -140,7 +142,7 @@ impl Thread {
         unsafe { &mut *self.own.get() }
     }
 
-    /// Something begins. Returns its begin time, or 0 if it is not recorded.
+    /// Records a begin. Returns its time, or 0 if it is not recorded.
     ///
     /// # Safety
     /// The caller is on the owning thread.
@@ -161,13 +163,13 @@ impl Thread {
         }
         own.push(head, what, min_ticks, now);
         if own.depth > SLOTS {
-            // Deeper than others can see: the begin must not wait.
+            // Deeper than other threads can see: the begin must not stay pending.
             self.commit(own, now);
         }
         now
     }
 
-    /// The innermost thing that began at `begin` ends.
+    /// Records the end of the innermost thing, which began at `begin`.
     ///
     /// # Safety
     /// The caller is on the owning thread.
@@ -188,7 +190,8 @@ impl Thread {
         own.front().slot(at).close();
         let duration = now - begin;
         if duration < frame.min_ticks {
-            // Fast enough to be forgotten. What was pending inside has been, too (T4).
+            // Shorter than its threshold: its begin is taken back. What was pending inside was
+            // taken back already (T4).
             own.pos = frame.at;
             own.last = frame.last_before;
             own.pending -= 1;
@@ -199,7 +202,7 @@ impl Thread {
         self.commit(own, now);
     }
 
-    /// Appends an event of `code` with `body` behind its time. Returns its time, or 0 if it is
+    /// Appends an event of `code` with `body` behind its time. Returns its time, or 0 if it was
     /// lost.
     ///
     /// # Safety
@@ -214,8 +217,8 @@ impl Thread {
         now
     }
 
-    /// As [`Thread::begin`], for a begin with values: committed at once, so that they are seen
-    /// while it is open, unless a threshold may still take it back.
+    /// As [`Thread::begin`], for a begin with values. It is committed at once, so that readers have
+    /// the values while it is open, unless a threshold may still take it back.
     ///
     /// # Safety
     /// The caller is on the owning thread.
@@ -246,7 +249,7 @@ impl Thread {
                 own.put_stack(stack);
             }
         }
-        // A stack by itself may wait: who looks meanwhile knows what is open without it.
+        // With only a stack it may stay pending: what is open is known without it.
         let waits = min_ticks > 0 || matches!(values, Encoded::Stack(_));
         if !waits || own.depth > SLOTS {
             self.commit(own, now);
@@ -254,8 +257,8 @@ impl Thread {
         now
     }
 
-    /// Ends the innermost thing with an outcome in `body`. Falls back to a plain end where that
-    /// can't be.
+    /// Records the end of the innermost thing with an outcome in `body`; without it where that is
+    /// not possible.
     ///
     /// # Safety
     /// The caller is on the owning thread.
@@ -272,7 +275,7 @@ impl Thread {
         let forgotten = pending && now - begin < own.frames[at].min_ticks;
         let patience = Patience::Waits;
         let has_room = innermost && !forgotten && self.has_room(own, now, body.len(), patience);
-        // A batch that is lost takes with it what was open.
+        // With a lost batch, what was open is forgotten.
         if !has_room || own.depth <= at {
             // SAFETY: still on the owning thread; `own` is not used any more.
             return unsafe { self.end(begin, what, patience) };
@@ -309,9 +312,9 @@ impl Thread {
         has_room
     }
 
-    /// As [`Thread::append_at`], behind a `has_room` that said yes. It is not asked again: the
-    /// collector may have asked for another batch since, and slots that are ending can't move.
-    fn append_here(&self, own: &mut Own, now: u64, code: u8, body: &[u8]) {
+    /// As [`Thread::append_at`], after `has_room` has returned true. It must not be called again:
+    /// the collector may have asked for another batch since, and slots that are ending can't move.
+    pub(super) fn append_here(&self, own: &mut Own, now: u64, code: u8, body: &[u8]) {
         own.put(code);
         own.put_varint(now - own.last);
         own.put_all(body);
@@ -324,103 +327,10 @@ impl Thread {
     #[inline(always)]
     pub(crate) fn commit(&self, own: &mut Own, now: u64) {
         if !own.commit(now) {
-            // The clock of this batch has run out, after seconds of silence: the next event opens
-            // another one.
+            // The batch's clock has run out, seconds after its last event: the next event opens
+            // another batch.
             self.limit.store(0, Ordering::Relaxed);
         }
-    }
-
-    /// Its begin is written, so its end is an event of its own.
-    #[inline(never)]
-    pub(crate) fn end_committed(
-        &self,
-        own: &mut Own,
-        (begin, what): (u64, u64),
-        now: u64,
-        patience: Patience,
-        put: impl FnOnce(&mut Own, u64),
-    ) {
-        let at = own.depth - 1;
-        let is_full = own.pos >= self.limit.load(Ordering::Relaxed);
-        if is_full && !self.refill(own, now, RESERVE, patience) {
-            if self.session.is_ended() {
-                // When the trace stopped it was open: that is what the last state is to tell.
-                return;
-            }
-            own.depth = at;
-            own.front().slot(at).close();
-            return self.lose_end(own, now);
-        }
-        if own.depth <= at {
-            // The batch was lost, and what was open is forgotten.
-            return self.end_elsewhere(own, begin, what, now, patience);
-        }
-        let slot = own.front().slot(at);
-        slot.ending(slot.begin());
-        put(own, now);
-        self.commit(own, now);
-        // The batch may be another now; its slot was copied.
-        own.front().slot(at).close();
-        own.depth = at;
-    }
-
-    /// What ends is beyond the slots: taken for the innermost.
-    #[cold]
-    pub(crate) fn end_deep(
-        &self,
-        own: &mut Own,
-        now: u64,
-        code: u8,
-        body: &[u8],
-        patience: Patience,
-    ) {
-        own.depth -= 1;
-        if !self.has_room(own, now, body.len(), patience) {
-            self.lose_end(own, now);
-        } else if own.depth >= SLOTS {
-            self.append_here(own, now, code, body);
-        }
-        // Else the batch was lost, and what was open is forgotten.
-    }
-
-    /// What ends is beyond the slots, or not the innermost, or was opened elsewhere.
-    #[cold]
-    pub(crate) fn end_elsewhere(
-        &self,
-        own: &mut Own,
-        begin: u64,
-        what: u64,
-        now: u64,
-        patience: Patience,
-    ) {
-        if own.depth > SLOTS {
-            return self.end_deep(own, now, opcode::END, &[], patience);
-        }
-        if begin < self.begin {
-            // Of an earlier session.
-            return;
-        }
-        // Without allocating: an allocator that is traced would come in here again (T1).
-        let mut body = Body::new();
-        put_number(&mut body, what);
-        put_number(&mut body, now - begin);
-        // First of all: what is open may be forgotten by that, with a batch that is lost.
-        let has_room = self.has_room(own, now, body.len(), patience);
-        let found = (0..own.depth).rev().find(|&at| own.front().slot(at).begin() == begin);
-        let ended = found.unwrap_or(own.depth)..own.depth;
-        if has_room {
-            for slot in ended.clone().map(|at| own.front().slot(at)) {
-                slot.ending(slot.begin());
-            }
-            self.append_here(own, now, opcode::END_DETACHED, &body);
-        } else if self.session.is_ended() {
-            return;
-        } else {
-            self.lose_end(own, now);
-        }
-        own.depth = ended.start;
-        // The outermost last: until then nobody takes what is left for all that is open.
-        ended.rev().for_each(|at| own.front().slot(at).close());
     }
 }
 

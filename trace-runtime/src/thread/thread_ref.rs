@@ -1,11 +1,12 @@
-//! Counted references to a thread's state, which its thread, the collector and tables hold.
+//! Counted references to a thread's state. Its thread, the collector and tables hold them.
 //!
-//! Not an `Arc`: a state is made with a thread's first event and let go of with its first of the
-//! next trace, and either may come in a signal handler that has interrupted the allocator. So a
-//! state lies in pages from the system, and the last to let go of it does not free it but leaves it
-//! to others (`limbo`).
+//! Not an `Arc`: a state is made with a thread's first event in a trace, and given up with its
+//! first event in the next. Either may come in a signal handler that has interrupted the allocator.
+//! So a state lies in pages from the system, and the last owner does not free it, but puts it where
+//! ordinary code does (`limbo`).
 //!
-//! - **P1** A state lives while there is a reference to it; whoever gives up the last one owns it.
+//! - **P1** A state lives while there is a reference to it; the one that gives up the last
+//!   reference owns it.
 //!
 //! May contain `unsafe`: references are raw pointers.
 
@@ -15,7 +16,7 @@ use crate::thread::Thread;
 use std::ops::Deref;
 use std::ptr::NonNull;
 
-/// A reference that counts.
+/// A counted reference.
 #[derive(Debug)]
 pub(crate) struct ThreadRef(NonNull<Thread>);
 
@@ -24,19 +25,19 @@ unsafe impl Send for ThreadRef {}
 // SAFETY: as above.
 unsafe impl Sync for ThreadRef {}
 
-/// Room for a state, which is not one yet.
+/// Memory for a state that is not written yet.
 #[derive(Debug)]
 pub(crate) struct Room(NonNull<Thread>);
 
 impl Room {
-    /// Room from the system; `None` if it has none.
+    /// Memory from the system; `None` if it has none.
     pub(crate) fn new() -> Option<Self> {
         NonNull::new(pages::map(size_of::<Thread>())?.cast()).map(Self)
     }
 
     /// Makes it a state, with one reference.
     pub(crate) fn fill(self, thread: Thread) -> ThreadRef {
-        // SAFETY: `write` wants room for a state, aligned (to a page), and nobody else's.
+        // SAFETY: `write` wants memory for a state, aligned, and ours alone: new pages are that.
         unsafe { self.0.write(thread) };
         ThreadRef(self.0)
     }
@@ -75,11 +76,11 @@ impl Deref for ThreadRef {
 
 impl Drop for ThreadRef {
     fn drop(&mut self) {
-        // `AcqRel`: whoever comes last sees that all others are done (P1).
+        // `AcqRel`: the last one sees that all others are done (P1).
         if self.references.fetch_sub(1, Ordering::AcqRel) > 1 {
             return;
         }
-        // SAFETY: `put_thread` wants an owned state: nobody else has a reference (P1).
+        // SAFETY: `put_thread` wants an owned state: there is no other reference (P1).
         #[cfg(not(exectrace_loom))]
         unsafe {
             crate::thread::limbo::put_thread(self.0.as_ptr());
@@ -92,7 +93,7 @@ impl Drop for ThreadRef {
     }
 }
 
-/// Ends a state's life, with its batches. Not in signal handlers: its session may end with it.
+/// Frees a state and its batches. Not in signal handlers: this may free its session, too.
 ///
 /// # Safety
 /// The caller owns the state, to which there is no reference.

@@ -1,7 +1,7 @@
-//! Arguments on their way into an event: what a macro makes of an expression, and its bytes.
+//! Arguments of events: the value that a macro makes of an expression, and the value's bytes.
 //!
-//! Everything that can run the user's code (`Debug`, `Display`) runs here, before the thread's
-//! state is touched, so an argument that traces while it is printed is just another event before.
+//! All user code (`Debug`, `Display`) runs here, before the thread's state is touched. So an
+//! argument that traces while it is printed only records an event before this one.
 
 pub(crate) use crate::thread::body::Body;
 use std::fmt;
@@ -39,7 +39,7 @@ pub enum Value<'a> {
 }
 
 impl Value<'_> {
-    /// Whether it is one of those that are encoded in a few steps: an integer or a truth value.
+    /// Whether it is an integer or a truth value, which are encoded in a few steps.
     #[inline(always)]
     pub(crate) const fn is_number(&self) -> bool {
         matches!(self, Self::U64(_) | Self::I64(_) | Self::Bool(_))
@@ -72,7 +72,8 @@ impl fmt::Debug for Value<'_> {
     note = "put `?` before the value to record what `Debug` prints, or `%` for `Display`"
 )]
 pub trait Argument {
-    /// The value to record. Cheap: called only while recording, on the program's own thread.
+    /// The value to record. It should be cheap, as the program's own thread calls it while it
+    /// records.
     fn value(&self) -> Value<'_>;
 }
 
@@ -202,9 +203,9 @@ pub(crate) fn put_values(body: &mut Body, values: &[Value<'_>]) {
     put_values_on(body, 0, values);
 }
 
-/// As [`put_values`], for something that began on this stack, if it is not 0.
+/// As [`put_values`], with a stack among the values, unless it is 0.
 pub(crate) fn put_values_on(body: &mut Body, stack: u32, values: &[Value<'_>]) {
-    // The length comes first; nearly always it fits the one byte kept for it.
+    // The length comes first; it nearly always fits the one byte that is reserved for it.
     let at = body.len();
     body.push(0);
     if stack != 0 {
@@ -215,7 +216,7 @@ pub(crate) fn put_values_on(body: &mut Body, stack: u32, values: &[Value<'_>]) {
     if bytes < 0x80 {
         body[at] = bytes as u8;
     } else {
-        // Of two bytes or three: a list is shorter than a batch.
+        // It needs two bytes or three: a list is shorter than a batch.
         let (low, middle, high) = (bytes as u8, (bytes >> 7) as u8, (bytes >> 14) as u8);
         body[at] = low | 0x80;
         match high {
@@ -225,14 +226,15 @@ pub(crate) fn put_values_on(body: &mut Body, stack: u32, values: &[Value<'_>]) {
     }
 }
 
-/// Appends one value. A list stays below a batch: 16 texts of 1 KiB, what follows is `None`.
+/// Appends one value. A list stays shorter than a batch: after 16 KiB of values, the rest are
+/// `None`.
 #[inline]
 pub(crate) fn put_value(body: &mut Body, value: &Value<'_>) {
     const LIST_BYTES_MAX: usize = 16 * 1024;
-    // The longest that is no text, and the length of the list.
+    // The longest value that is no text, and the length of the list.
     const VALUE_BYTES_MAX: usize = 32;
     if !body.has_room(VALUE_BYTES_MAX) {
-        // The system has no memory for a longer one.
+        // The system has no memory for a longer list.
         return;
     }
     match *value {
@@ -278,7 +280,7 @@ fn put_fixed(body: &mut Body, tag: u8, bytes: &[u8]) {
     body.extend_from_slice(bytes);
 }
 
-/// A text as a value: cut ones say how long they were.
+/// Appends a text as a value; a cut one has its original length.
 fn put_kept(body: &mut Body, tag: u8, text: Text<'_>) {
     let text = fitting(body, text);
     if text.missing() > 0 {
@@ -306,8 +308,8 @@ pub(crate) fn put_text(body: &mut Body, text: Text<'_>) {
     body.extend_from_slice(text.bytes);
 }
 
-/// As much of a text as there is room for, with what stands in front of it and behind: all of it,
-/// but where the system has no memory.
+/// The text, cut if there is no room for all of it and the fields around it. There is, unless the
+/// system has no memory.
 fn fitting<'a>(body: &mut Body, text: Text<'a>) -> Text<'a> {
     const AROUND: usize = 32;
     let room = body.room_for(text.bytes.len() + AROUND).saturating_sub(AROUND);
@@ -315,7 +317,7 @@ fn fitting<'a>(body: &mut Body, text: Text<'a>) -> Text<'a> {
     Text { bytes, ..text }
 }
 
-/// What was printed, as far as it is kept: printing a huge value costs time, not memory.
+/// A printed text, cut at the limit: printing a huge value costs time, not memory.
 struct Printed<const BYTES_MAX: usize> {
     kept: Body,
     bytes: u64,
@@ -324,7 +326,7 @@ struct Printed<const BYTES_MAX: usize> {
 impl<const BYTES_MAX: usize> Printed<BYTES_MAX> {
     fn new(arguments: fmt::Arguments<'_>) -> Self {
         let mut printed = Self { kept: Body::new(), bytes: 0 };
-        // A failing `Debug` leaves what it printed before it failed.
+        // If `Debug` fails, what it printed before is kept.
         let _ = fmt::write(&mut printed, arguments);
         printed
     }
@@ -347,7 +349,7 @@ impl<const BYTES_MAX: usize> fmt::Write for Printed<BYTES_MAX> {
 #[cfg(all(test, not(exectrace_loom)))]
 mod tests {
     use super::*;
-    use crate::thread::local;
+    use crate::thread::attach;
     use trace_format::value::{Value as Wire, put_value as put_wire};
 
     /// The recorder's encoder and the format's write the same bytes.
@@ -361,7 +363,7 @@ mod tests {
 
     #[test]
     fn values_have_the_bytes_of_the_format() {
-        local::watch_exit();
+        attach::watch_exit();
         for number in [0, 127, 128, u64::MAX] {
             check(Value::U64(number), Wire::U64(number));
             check(Value::I64(number as i64), Wire::I64(number as i64));
@@ -385,7 +387,7 @@ mod tests {
 
     #[test]
     fn a_list_stays_far_below_a_batch() {
-        local::watch_exit();
+        attach::watch_exit();
         let text = "x".repeat(1 << 20);
         let mut body = Body::new();
         put_values(&mut body, &[Value::Str(&text); 64]);

@@ -1,15 +1,15 @@
-//! The recorder's own threads: the collector, the one that writes dumps, one that ends a part of a
-//! trace, and one that resolves names.
+//! The recorder's own threads: the collector, the writer of dumps, one that ends a part of a trace,
+//! and one that resolves names.
 //!
-//! They are no threads of the program: they are quiet from their first instruction to their last,
-//! so nothing they do is recorded, and they take no signals of the program's. Nobody has to wait
-//! until one runs. That matters in a constructor of a library that is being loaded: there the
-//! loader's lock is held, which a new thread of `std` takes before it comes to anything of ours. So
-//! these are made by the thread library itself; whatever of `std` they use makes them wait for that
-//! lock, and nobody waits for them.
+//! They are not the program's: recording is suppressed on them from their first instruction to
+//! their last, so nothing they do is recorded, and they take none of the program's signals. The
+//! code that starts one never has to wait until it runs. That matters in a constructor of a library
+//! that is being loaded: the loader's lock is held there, and a new thread of `std` takes that lock
+//! before it runs any of our code. So these threads are made by the thread library directly; if
+//! they use `std` they may wait for that lock, but no thread waits for them.
 //!
-//! The library with this code is *pinned* first: it stays when the program unloads it. A thread
-//! runs in it, and the system was given functions of it to call when threads end, after a fork, at
+//! The library with this code is *pinned* first: it stays loaded when the program unloads it, as
+//! threads run its code, and the system calls its functions when threads end, after a fork, and at
 //! the exit.
 //!
 //! May contain `unsafe`: it makes threads.
@@ -19,7 +19,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-/// A thread that works, or has worked. Dropping it leaves the thread alone.
+/// A thread of the recorder. Dropping this lets the thread run on.
 #[derive(Debug)]
 pub(crate) struct Worker<T> {
     handle: system::Handle,
@@ -27,12 +27,12 @@ pub(crate) struct Worker<T> {
 }
 
 impl<T: Send + 'static> Worker<T> {
-    /// Starts a thread that does this.
+    /// Starts a thread that runs `work`.
     ///
-    /// - `name`: the system takes 15 bytes of it.
+    /// - `name`: the system uses its first 15 bytes.
     ///
     /// # Errors
-    /// The system's: there are too many threads, or there is no memory for a stack.
+    /// The system's: there are too many threads, or no memory for a stack.
     pub(crate) fn spawn(
         name: &'static CStr,
         work: impl FnOnce() -> T + Send + 'static,
@@ -48,7 +48,7 @@ impl<T: Send + 'static> Worker<T> {
         Ok(Self { handle: system::spawn(name, work)?, result })
     }
 
-    /// The system's id of the thread; 0 where it has none.
+    /// The system's id of the thread; 0 on systems without one.
     pub(crate) fn system_id(&self) -> u32 {
         self.handle.system_id()
     }
@@ -58,7 +58,7 @@ impl<T: Send + 'static> Worker<T> {
         self.result.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    /// Waits for its end; what it came to, or its panic.
+    /// Waits for its end. Returns its result, or its panic.
     pub(crate) fn join(self) -> thread::Result<T> {
         self.handle.join();
         let result = self.result.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -66,19 +66,19 @@ impl<T: Send + 'static> Worker<T> {
     }
 }
 
-/// Where the program or library begins that this address lies in; 0 if nobody knows.
+/// The begin of the program or library that contains this address; 0 if it is not known.
 #[cfg(all(os_hooks, not(target_feature = "crt-static")))]
 pub(crate) fn module_at(address: *const std::ffi::c_void) -> usize {
     system::module_of(address).map_or(0, |info| info.dli_fbase.addr())
 }
 
-/// In a static program there is one.
+/// A static program is a single module.
 #[cfg(all(os_hooks, target_feature = "crt-static"))]
 pub(crate) fn module_at(_: *const std::ffi::c_void) -> usize {
     0
 }
 
-/// Keeps the library with this code where it is, for as long as the process lives.
+/// Keeps the library with this code loaded as long as the process lives.
 fn pin() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(system::pin);
@@ -94,10 +94,10 @@ mod system {
     use std::mem::{ManuallyDrop, MaybeUninit};
     use std::ptr;
 
-    /// As `std` gives its threads: the user's writer runs there.
+    /// As large as those of `std`'s threads, as the user's writer runs there.
     const STACK_BYTES: usize = 2 << 20;
 
-    /// What a thread begins with.
+    /// The argument of a new thread.
     struct Start {
         name: &'static CStr,
         work: Box<dyn FnOnce() + Send>,
@@ -107,7 +107,7 @@ mod system {
     #[derive(Debug)]
     pub(super) struct Handle(libc::pthread_t);
 
-    // SAFETY: `Send` wants that another thread may use it: any may join or detach a thread.
+    // SAFETY: `Send` wants that another thread may use it: any thread may join or detach one.
     unsafe impl Send for Handle {}
 
     pub(super) fn spawn(name: &'static CStr, work: Box<dyn FnOnce() + Send>) -> io::Result<Handle> {
@@ -116,7 +116,7 @@ mod system {
         let start = Box::into_raw(Box::new(Start { name, work }));
         let mut failed = create(start, Some(STACK_BYTES));
         if let Err(libc::EINVAL) = failed {
-            // The program's thread-locals take more than that.
+            // The program's thread-locals need a larger stack.
             failed = create(start, None);
         }
         failed.map(Handle).map_err(|error| {
@@ -128,7 +128,7 @@ mod system {
         })
     }
 
-    /// The new thread, or an error's number.
+    /// Makes a thread. Returns its handle, or an error's number.
     fn create(start: *mut Start, stack_bytes: Option<usize>) -> Result<libc::pthread_t, i32> {
         let mut attributes = MaybeUninit::<libc::pthread_attr_t>::zeroed();
         let attributes = attributes.as_mut_ptr();
@@ -143,10 +143,10 @@ mod system {
         }
         let mut handle = MaybeUninit::zeroed();
         // SAFETY: `pthread_create` wants a place for the handle, attributes, and a function that
-        // may be called with the argument: `enter`, whose argument is its own from then on.
+        // may be called with the argument: `enter`, which owns its argument from then on.
         let failed =
             unsafe { libc::pthread_create(handle.as_mut_ptr(), attributes, enter, start.cast()) };
-        // SAFETY: `pthread_attr_destroy` wants attributes that nobody needs any more.
+        // SAFETY: `pthread_attr_destroy` wants attributes that are not used any more.
         unsafe { libc::pthread_attr_destroy(attributes) };
         if failed != 0 {
             return Err(failed);
@@ -156,8 +156,8 @@ mod system {
     }
 
     extern "C" fn enter(start: *mut c_void) -> *mut c_void {
-        // For good: what the thread frees when it ends is not the program's either.
-        let _quiet = ManuallyDrop::new(local::quiet());
+        // Never ended: what the thread frees when it ends is not the program's either.
+        let _suppressed = ManuallyDrop::new(local::suppress());
         #[cfg(all(feature = "sched", stacks))]
         let _listed = OWN_THREADS.list(local::system_id() as u32);
         // SAFETY: `from_raw` wants the pointer of `into_raw`, once: `spawn` has made it for this
@@ -188,8 +188,8 @@ mod system {
     impl Handle {
         pub(super) fn join(self) {
             let this = ManuallyDrop::new(self);
-            // SAFETY: `pthread_join` wants a thread that is neither joined nor detached: this is
-            // the one place to do either, as dropping does not.
+            // SAFETY: `pthread_join` wants a thread that is neither joined nor detached: `self` is
+            // consumed, and not dropped, which would detach it.
             unsafe { libc::pthread_join(this.0, ptr::null_mut()) };
         }
 
@@ -199,7 +199,7 @@ mod system {
             // SAFETY: `pthread_getcpuclockid` wants a handle that is neither joined nor detached,
             // and a place for a number.
             let failed = unsafe { libc::pthread_getcpuclockid(self.0, &raw mut clock) };
-            // As the kernel numbers the clocks of threads: the id inverted, above three bits.
+            // The kernel's number of a thread's clock is the inverted id, above three bits.
             if failed == 0 { !(clock >> 3) as u32 } else { 0 }
         }
 
@@ -216,13 +216,13 @@ mod system {
         }
     }
 
-    /// In a static program there is no loader to ask; musl's never unloads.
+    /// In a static program there is no loader; musl's never unloads.
     #[cfg(target_feature = "crt-static")]
     pub(super) fn pin() {}
 
     #[cfg(not(target_feature = "crt-static"))]
     pub(super) fn pin() {
-        // The program itself is never unloaded, and its name may be that of no file.
+        // The program itself is never unloaded, and its name may not be a file's.
         #[cfg(target_os = "linux")]
         if is_program() {
             return;
@@ -230,7 +230,7 @@ mod system {
         if let Some(info) = module_of(enter as *const () as *const c_void) {
             let mode = libc::RTLD_LAZY | libc::RTLD_NOLOAD | libc::RTLD_NODELETE;
             // SAFETY: `dlopen` wants a string: the loader's own name of a library that is loaded,
-            // whose constructors do not run again. One more use of it is counted, for good.
+            // whose constructors do not run again. This adds a use of it that is never given up.
             unsafe { libc::dlopen(info.dli_fname, mode) };
         }
     }
@@ -238,14 +238,14 @@ mod system {
     #[cfg(not(target_feature = "crt-static"))]
     pub(super) fn module_of(address: *const c_void) -> Option<libc::Dl_info> {
         let mut info = MaybeUninit::<libc::Dl_info>::zeroed();
-        // SAFETY: `dladdr` wants any address, and a place for what it knows.
+        // SAFETY: `dladdr` wants any address, and a place for its result.
         let found = unsafe { libc::dladdr(address, info.as_mut_ptr()) };
-        // SAFETY: it was zeroed, which is a value of it.
+        // SAFETY: it was zeroed, which is a valid value.
         let info = unsafe { info.assume_init() };
         (found != 0 && !info.dli_fname.is_null()).then_some(info)
     }
 
-    /// Whether this code is the program's own, and no library's.
+    /// Whether this code is part of the program itself, and not of a library.
     #[cfg(all(target_os = "linux", not(target_feature = "crt-static")))]
     fn is_program() -> bool {
         // SAFETY: `getauxval` takes a number.
@@ -269,7 +269,7 @@ mod system {
 
     pub(super) fn spawn(name: &'static CStr, work: Box<dyn FnOnce() + Send>) -> io::Result<Handle> {
         let work = move || {
-            let _quiet = ManuallyDrop::new(local::quiet());
+            let _suppressed = ManuallyDrop::new(local::suppress());
             work();
         };
         let name = name.to_string_lossy().into_owned();
@@ -278,7 +278,7 @@ mod system {
 
     impl Handle {
         pub(super) fn join(self) {
-            // What it came to is elsewhere.
+            // The result is in `Worker::result`.
             let _ = self.0.join();
         }
 

@@ -1,9 +1,9 @@
-//! Whom the calling thread works for: tasks that were entered, innermost last, each with the key of
-//! its guard. A list and not only the last: guards may be dropped in any order.
+//! The tasks that the calling thread works for: those that were entered, innermost last, each with
+//! the key of its guard. It is a list, as guards may be dropped in any order.
 //!
 //! The list lies in pages from the system, behind a thread-local without destructor, so that a task
 //! may be entered in a signal handler that has interrupted the allocator. A handler that comes
-//! while the list is being changed finds a mark, and works for nobody.
+//! while the list is being changed finds a mark, and works for no task.
 //!
 //! May contain `unsafe`: the list is reached through a raw pointer.
 
@@ -11,17 +11,17 @@ use crate::annotate::open_tasks::TaskRef;
 use crate::base::primitive::Ordering;
 use crate::base::primitive::global::compiler_fence;
 use crate::buffer::memory::pages;
-use crate::thread::local;
+use crate::thread::attach;
 use std::cell::Cell;
 use std::ptr;
 
-/// Tasks a thread can have entered at once; those entered further in are not noted.
+/// Maximum number of tasks that a thread has entered at once; further ones are not noted.
 const ENTERED_MAX: usize = 128;
 
-/// A key, and the task, or that the thread works for nobody.
+/// A key, and the task; `None` if the thread works for no task meanwhile.
 type Entered = (u64, Option<TaskRef<'static>>);
 
-/// The list, innermost last; free places are `None`, and there are none in between.
+/// The list, innermost last; free places are `None`, and follow all others.
 struct Working {
     entered: [Option<Entered>; ENTERED_MAX],
     count: usize,
@@ -30,7 +30,7 @@ struct Working {
 thread_local! {
     /// Null until a task is entered.
     static WORKING: Cell<*mut Working> = const { Cell::new(ptr::null_mut()) };
-    /// The list is being used: whoever comes now is a signal handler.
+    /// The list is being used: code that finds this set is a signal handler.
     static IN_USE: Cell<bool> = const { Cell::new(false) };
     /// The key that was given last.
     static KEY: Cell<u64> = const { Cell::new(0) };
@@ -42,15 +42,15 @@ fn with<T>(act: impl FnOnce(&mut Working) -> T) -> Option<T> {
         return None;
     }
     compiler_fence(Ordering::SeqCst);
-    // SAFETY: a unique reference wants a live list that nobody else uses: it is this thread's,
-    // lives until `forget`, and the mark keeps handlers out.
+    // SAFETY: a unique reference wants a live list that no other code uses: it belongs to this
+    // thread, lives until `forget`, and the mark keeps handlers out.
     let result = unsafe { WORKING.get().as_mut() }.map(act);
     compiler_fence(Ordering::SeqCst);
     IN_USE.set(false);
     result
 }
 
-/// The task entered last, unless that is nobody.
+/// The task that was entered last; `None` if there is none.
 pub(crate) fn last() -> Option<TaskRef<'static>> {
     let last = with(|working| {
         let at = working.count.checked_sub(1)?;
@@ -59,7 +59,7 @@ pub(crate) fn last() -> Option<TaskRef<'static>> {
     last.flatten()
 }
 
-/// Enters a task, or nobody. The key to leave it with; 0 if it is not noted.
+/// Enters a task, or none. Returns the key for [`remove`]; 0 if it is not noted.
 pub(crate) fn push(task: Option<TaskRef<'static>>) -> u64 {
     if WORKING.get().is_null() && (task.is_none() || !make()) {
         return 0;
@@ -75,7 +75,8 @@ pub(crate) fn push(task: Option<TaskRef<'static>>) -> u64 {
     if is_noted == Some(true) { key } else { 0 }
 }
 
-/// Leaves what was entered with this key. The task, which may end when that is dropped.
+/// Leaves the task that was entered with this key. Returns the task, which may end when that is
+/// dropped.
 pub(crate) fn remove(key: u64) -> Option<TaskRef<'static>> {
     let removed = with(|working| {
         let entered = &mut working.entered[..working.count];
@@ -89,7 +90,7 @@ pub(crate) fn remove(key: u64) -> Option<TaskRef<'static>> {
     removed.flatten().and_then(|(_, task)| task)
 }
 
-/// Makes this thread's list. Whether there is memory for one, and nobody else is making it.
+/// Makes this thread's list. Returns false if there is no memory, or the list is being used.
 #[cold]
 fn make() -> bool {
     if IN_USE.get() {
@@ -98,22 +99,22 @@ fn make() -> bool {
     let Some(place) = pages::map(size_of::<Working>()) else { return false };
     let working: *mut Working = place.cast();
     let entered = [const { None }; ENTERED_MAX];
-    // SAFETY: `write` wants room for a list, aligned (to a page), and nobody else's.
+    // SAFETY: `write` wants room for a list, aligned, and ours alone: new pages are that.
     unsafe { working.write(Working { entered, count: 0 }) };
-    // A handler that has come meanwhile may have made one: that is lost with what it has left in
-    // it, which is nothing unless a guard outlives the handler.
+    // A handler that came meanwhile may have made a list: that one is leaked. It is empty, unless a
+    // guard outlives the handler.
     WORKING.set(working);
-    local::watch_exit_if_possible();
+    attach::watch_exit_if_possible();
     true
 }
 
-/// The thread ends: it works for nobody. Guards that are still there find nothing.
+/// Frees the list: the thread ends. Guards that are still there find no list.
 pub(crate) fn forget() {
     let working = WORKING.replace(ptr::null_mut());
     if working.is_null() {
         return;
     }
-    // SAFETY: it wants a live list, owned: it was taken off.
+    // SAFETY: it wants a live list, owned: it was taken out of the thread-local.
     unsafe { working.drop_in_place() };
     // SAFETY: `unmap` wants pages from `map`, owned and unused.
     unsafe { pages::unmap(working.cast(), size_of::<Working>()) };

@@ -1,45 +1,45 @@
-//! Which future is being polled on this thread, innermost: the parent of what is spawned, and
-//! whoever takes a waker.
+//! The innermost future that is being polled on this thread: the parent of futures that are
+//! spawned, and the one that takes wakers.
 //!
-//! Single words, each read and written by itself: a struct that is copied right after it was
-//! written makes the processor wait for its stores.
+//! It is kept in single words, each read and written by itself: copying a struct right after it was
+//! written would make the processor wait for the stores.
 
 use std::cell::Cell;
 
-/// What is being polled here.
+/// The poll that goes on on this thread.
 #[derive(Debug)]
 #[repr(C)]
 struct Current {
     /// The future; 0 for none.
     future: Cell<u64>,
-    /// Whose wakers it hands out: an address to compare with, of a node of `waker`; 0 for none.
+    /// The node (in `waker`) whose wakers it hands out: an address to compare with; 0 for none.
     node: Cell<usize>,
-    /// Where a waker was taken last in this poll (the low half; 0 for nowhere that is known), and
-    /// [`HOOKED`], [`ENDED`], [`INNER`].
+    /// The stack on which a waker was last taken in this poll (the low half; 0 if none is known),
+    /// and the bits [`HOOKED`], [`ENDED`], [`INNER`].
     place: Cell<u64>,
 }
 
-/// The poll was begun by an executor's hooks, and nothing in it has taken it for its own yet.
+/// An executor's hooks have begun the poll, and no future in it has adopted it yet.
 const HOOKED: u64 = 1 << 32;
 
-/// The future has said itself how it ended.
+/// The future itself has recorded how it ended.
 const ENDED: u64 = 1 << 33;
 
-/// The waker was taken by a future inside this one, whose own poll says so in the trace.
+/// A future inside this one has taken the waker, and its own poll records that.
 const INNER: u64 = 1 << 34;
 
-/// Where a poll took a waker, as [`leave`] finds it.
+/// Where a poll took a waker, as [`leave`] returns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TakenAt(u64);
 
 impl TakenAt {
-    /// The stack; 0 if none was taken, or it is not known where.
+    /// The stack; 0 if no waker was taken, or its stack is not known.
     #[inline(always)]
     pub(crate) fn stack(self) -> u32 {
         self.0 as u32
     }
 
-    /// Whether a future inside took it, whose own poll says so.
+    /// Whether a future inside took it, whose own poll records that.
     #[inline(always)]
     pub(crate) fn is_inner(self) -> bool {
         self.0 & INNER != 0
@@ -51,8 +51,9 @@ thread_local! {
         const { Current { future: Cell::new(0), node: Cell::new(0), place: Cell::new(0) } };
 }
 
-/// What was being polled before. In the other order, so that no two of the words are copied at
-/// once, which would have to wait until both are written.
+/// The poll around this one, to be restored at the end. Its words are in another order than in
+/// [`Current`], so that no two of them are copied at once, which would have to wait until both are
+/// written.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub(crate) struct Before {
@@ -61,28 +62,28 @@ pub(crate) struct Before {
     future: u64,
 }
 
-/// The future that is being polled here; 0 for none.
+/// The future that is being polled on this thread; 0 for none.
 #[inline(always)]
 pub(crate) fn future() -> u64 {
     CURRENT.with(|current| current.future.get())
 }
 
-/// Whose wakers are handed out here; 0 for nobody's.
+/// The node whose wakers are handed out on this thread; 0 for none.
 #[inline(always)]
 pub(crate) fn node() -> usize {
     CURRENT.with(|current| current.node.get())
 }
 
-/// Wakers are this node's, until the poll is over.
+/// Sets the node whose wakers are handed out until the poll ends.
 #[inline(always)]
 pub(crate) fn set_node(node: usize) {
     CURRENT.with(|current| current.node.set(node));
 }
 
-/// A waker was taken here.
+/// A waker was taken on this stack.
 ///
-/// - `is_inner`: by a future inside this one, whose own poll says so in the trace. Where this
-///   future itself took one is worth more.
+/// - `is_inner`: by a future inside this one, whose own poll records that. It does not replace a
+///   stack on which this future itself took one.
 #[inline(always)]
 pub(crate) fn set_waits_at(stack: u32, is_inner: bool) {
     CURRENT.with(|current| {
@@ -95,13 +96,13 @@ pub(crate) fn set_waits_at(stack: u32, is_inner: bool) {
     });
 }
 
-/// Whether a poll of this future was begun here by an executor's hooks.
+/// Whether an executor's hooks have begun a poll of this future on this thread.
 #[inline(always)]
 pub(crate) fn is_hooked(future: u64) -> bool {
     CURRENT.with(|current| current.place.get() & HOOKED != 0 && current.future.get() == future)
 }
 
-/// The future has said how it ended: its executor's hooks need not.
+/// The future has recorded how it ended: its executor's hooks need not.
 pub(crate) fn note_end(future: u64) {
     CURRENT.with(|current| {
         if is_hooked(future) {
@@ -110,12 +111,12 @@ pub(crate) fn note_end(future: u64) {
     });
 }
 
-/// Whether the future has said how it ended.
+/// Whether the future has recorded how it ended.
 pub(crate) fn has_ended(future: u64) -> bool {
     CURRENT.with(|current| is_hooked(future) && current.place.get() & ENDED != 0)
 }
 
-/// A poll of this future begins. What was before is to be given back when it is over.
+/// A poll of this future begins. The result is for [`leave`].
 #[inline(always)]
 pub(crate) fn enter(future: u64) -> Before {
     CURRENT.with(|current| {
@@ -124,7 +125,7 @@ pub(crate) fn enter(future: u64) -> Before {
     })
 }
 
-/// The same, of a poll that an executor's hooks begin.
+/// The same, for a poll that an executor's hooks begin.
 #[inline(always)]
 pub(crate) fn enter_hooked(future: u64) -> Before {
     let before = enter(future);
@@ -135,7 +136,7 @@ pub(crate) fn enter_hooked(future: u64) -> Before {
     before
 }
 
-/// The poll is over. Whose wakers it handed out, and where it took one last.
+/// The poll is over. Returns the node whose wakers it handed out, and where it last took one.
 #[inline(always)]
 pub(crate) fn leave(before: &Before) -> (usize, TakenAt) {
     CURRENT.with(|current| {

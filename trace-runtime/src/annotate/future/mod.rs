@@ -1,17 +1,21 @@
-//! Futures: each is wrapped (`wrapper`), so that its polls, wakes and end are recorded.
+//! Futures: each has a wrapper (`traced`), so that its begin and end (`wrapper`) and its polls
+//! (`polling`) are recorded.
 //!
 //! - `current`: which future is polled on this thread.
-//! - `waker`: wakers that record who wakes, and `holders`: whether anybody is left who can.
-//! - `living`: the list of live futures, for the collector.
-//! - `hooked`: futures that an executor's own hooks report, which have no wrapper.
+//! - `waker`: wakers that record who wakes a future; `liveness`: whether it can still be woken.
+//! - `registry`: the table of live futures, for the collector.
+//! - `executor`: futures without a wrapper, which an executor's own hooks report.
 //!
 //! Elsewhere: how a poll is recorded (`thread/poll`).
 
 pub(crate) mod current;
-pub(crate) mod holders;
-pub mod hooked;
-pub(crate) mod living;
+pub mod executor;
+pub(crate) mod liveness;
+mod polling;
+pub(crate) mod registry;
+mod traced;
 pub(crate) mod waker;
 mod wrapper;
 
-pub use wrapper::{FutureEnd, FutureGuard, FutureName, Ignore, InTask, Traced, TracedExt};
+pub use traced::{FutureName, InTask, Traced, TracedExt};
+pub use wrapper::{FutureEnd, FutureGuard, Ignore};

@@ -1,20 +1,21 @@
-//! Wakers that record: who wakes a traced future, where from, and where the future took them.
+//! Wakers that record who wakes a traced future, on which stack, and on which stack the future took
+//! the waker.
 //!
-//! A traced future hands its inner one a waker of ours, which passes everything on to the
-//! executor's. Until somebody clones it, it lies on the stack of the poll (`Lazy`) and costs
-//! nothing; the first clone makes a *node* on the heap, which all later polls use, as long as the
-//! executor's waker stays the same. So no poll allocates but the first that waits. A clone counts
-//! up and takes the stack; it never clones the executor's waker.
+//! A traced future gives its inner future a waker of ours, which passes each wake on to the
+//! executor's. Until it is cloned, it lies on the stack of the poll (`Lazy`) and costs nothing; the
+//! first clone makes a *node* on the heap, which all later polls use, as long as the executor's
+//! waker stays the same. So only the first poll that waits allocates. A clone increments a count
+//! and takes the stack; it never clones the executor's waker.
 //!
-//! A future inside a traced one sees a waker that is ours already, and leaves it alone: the outer
-//! one is what is woken.
+//! A traced future inside a traced one sees a waker that is ours already, and passes it on: the
+//! outer future is the one that is woken.
 //!
-//! Elsewhere: when nobody is left to wake (`holders`), polls (`wrapper`).
+//! Elsewhere: whether a future can still be woken (`liveness`), polls (`wrapper`).
 //!
-//! May contain `unsafe`: a `RawWaker` is made of a pointer and functions that believe it.
+//! May contain `unsafe`: a `RawWaker` is made of a pointer and functions that trust it.
 
 use crate::annotate::future::current;
-use crate::annotate::future::holders::Holders;
+use crate::annotate::future::liveness::Liveness;
 use crate::base::primitive::Ordering;
 use crate::base::primitive::global::{AtomicBool, AtomicPtr};
 use crate::callsite::Callsite;
@@ -27,28 +28,28 @@ use std::sync::Arc;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 use trace_format::event::opcode;
 
-/// What all wakers of a future share.
+/// What all wakers of a future share: a node on the heap.
 #[derive(Debug)]
 pub(crate) struct Node {
     whose: Whose,
-    /// The executor's.
+    /// The executor's waker.
     inner: Waker,
-    holders: Holders,
+    liveness: Liveness,
 }
 
 impl Node {
     /// Its future is done or dropped.
     pub(crate) fn end(&self) {
-        self.holders.end();
+        self.liveness.end();
     }
 
     fn address(&self) -> usize {
         ptr::from_ref(self) as usize
     }
 
-    /// A waker for somebody else.
+    /// A waker for a clone.
     fn hand_out(self: Arc<Self>) -> RawWaker {
-        self.holders.take();
+        self.liveness.add_waker();
         if current::node() == self.address() {
             note_place();
         }
@@ -56,12 +57,12 @@ impl Node {
     }
 
     fn woken(&self) {
-        self.holders.wake();
+        self.liveness.wake();
         note_wake(self.whose);
     }
 }
 
-/// The future that is polled here has taken a waker: here it waits.
+/// The future that is polled on this thread has taken a waker: notes the stack on which it waits.
 fn note_place() {
     let stack = stack::for_async();
     if stack != 0 {
@@ -80,7 +81,7 @@ fn note_wake(whose: Whose) {
     record::append_with_stack(opcode::WAKE, &body, stack);
 }
 
-/// Nobody can wake it any more.
+/// Records that the future can't be woken any more.
 fn note_lost(whose: Whose) {
     if whose.site.is_live() {
         let mut body = Body::new();
@@ -89,26 +90,26 @@ fn note_lost(whose: Whose) {
     }
 }
 
-/// Which future a poll is of.
+/// The future that a waker wakes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Whose {
     pub(crate) future: u64,
     pub(crate) site: &'static Callsite,
 }
 
-/// What a poll hands to the future in the place of the executor's waker.
+/// Which waker a poll gives to the future.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hands {
-    /// The executor's own: it is ours already, or never wakes anybody.
+    /// The executor's own: it is ours already, or wakes nothing.
     On,
-    /// That of the node of earlier polls.
+    /// One of the node of earlier polls.
     Kept,
-    /// One that nobody has cloned yet.
+    /// A new one, which is not cloned yet.
     Fresh,
 }
 
 impl Hands {
-    /// What suits this waker.
+    /// Which one to give instead of this waker of the executor's.
     ///
     /// - `kept`: the node of earlier polls.
     #[inline]
@@ -116,7 +117,7 @@ impl Hands {
         if kept.is_some_and(|node| node.inner.will_wake(executors)) {
             Self::Kept
         } else if is_ours(executors) || executors.data().is_null() {
-            // Without data it can't say whom to wake: that of a loop that polls, `Waker::noop`.
+            // Without data it can't say what to wake: it is a polling loop's, `Waker::noop`.
             Self::On
         } else {
             Self::Fresh
@@ -125,22 +126,22 @@ impl Hands {
 }
 
 impl Node {
-    /// A poll begins that hands this out. The waker is lent: it must not be dropped, and `node`
-    /// must outlive it.
+    /// A poll begins that gives out the node's waker. The waker is lent: it must not be dropped,
+    /// and `node` must outlive it.
     #[inline]
     pub(crate) fn lend(node: &Arc<Self>) -> ManuallyDrop<Waker> {
-        node.holders.poll();
+        node.liveness.poll();
         current::set_node(node.address());
         let raw = RawWaker::new(Arc::as_ptr(node).cast(), &OWNED);
         // SAFETY: `from_raw` wants functions that fit the data: those of `OWNED` want a node with a
-        // count of their own. This waker has none, but nobody can drop it or wake by value.
+        // count of the waker's own. This waker has none, but it can't be dropped or woken by value.
         ManuallyDrop::new(unsafe { Waker::from_raw(raw) })
     }
 
-    /// The poll has ended, and the future waits. Whether for ever.
+    /// The poll has ended, and the future waits. Returns whether it is lost.
     #[inline]
     pub(crate) fn wait(&self) -> bool {
-        self.holders.wait()
+        self.liveness.wait()
     }
 }
 
@@ -149,12 +150,12 @@ fn is_ours(waker: &Waker) -> bool {
     ptr::eq(waker.vtable(), &OWNED) || ptr::eq(waker.vtable(), &BORROWED)
 }
 
-/// A waker that nobody has cloned yet. It lies where the poll is, and does not move while lent.
+/// A waker that is not cloned yet. It lies on the poll's stack, and does not move while lent.
 #[derive(Debug)]
 pub(crate) struct Lazy<'p> {
     whose: Whose,
     inner: &'p Waker,
-    /// What the first clone has made, with a count for this place.
+    /// The node that the first clone has made, with a count for this place.
     node: AtomicPtr<Node>,
     woken: AtomicBool,
 }
@@ -166,41 +167,41 @@ impl<'p> Lazy<'p> {
         Self { whose, inner, node, woken }
     }
 
-    /// A poll begins that hands this out. The waker is lent: it must not be dropped, and `self`
-    /// must neither move nor be dropped before it is gone.
+    /// A poll begins that gives out this waker. The waker is lent: it must not be dropped, and
+    /// `self` must neither move nor be dropped before the waker is gone.
     #[inline]
     pub(crate) fn lend(&self) -> ManuallyDrop<Waker> {
         current::set_node(ptr::from_ref(self) as usize);
         let raw = RawWaker::new(ptr::from_ref(self).cast(), &BORROWED);
         // SAFETY: `from_raw` wants functions that fit the data: those of `BORROWED` want a `Lazy`
-        // that is there while the waker is, which is the caller's part; clones are of `OWNED`.
+        // that outlives the waker, which the caller ensures; clones are of `OWNED`.
         ManuallyDrop::new(unsafe { Waker::from_raw(raw) })
     }
 
-    /// The poll has ended: to be called once it was lent. The node, if there was a clone; and
-    /// whether the future, if it waits, does so for ever.
+    /// The poll has ended: to be called once after it was lent. Returns the node, if there was a
+    /// clone, and whether the future waits and is lost.
     pub(crate) fn take(&mut self, waits: bool) -> (Option<Arc<Node>>, bool) {
         let was_woken = *self.woken.get_mut();
         let node = std::mem::replace(self.node.get_mut(), ptr::null_mut());
         if node.is_null() {
             return (None, waits && !was_woken);
         }
-        // SAFETY: `from_raw` wants a pointer of `into_raw`, and one count for it: this place had
-        // one, and has it no more.
+        // SAFETY: `from_raw` wants a pointer of `into_raw`, and one count for it: this place's
+        // count, which it gives up.
         let node = unsafe { Arc::from_raw(node.cast_const()) };
         if was_woken {
-            node.holders.wake();
+            node.liveness.wake();
         }
         let is_lost = waits && node.wait();
         (Some(node), is_lost)
     }
 
-    /// Whose waker it is.
+    /// The future that it wakes.
     pub(crate) fn future(&self) -> u64 {
         self.whose.future
     }
 
-    /// Nobody can wake the future any more.
+    /// Records that the future can't be woken any more.
     pub(crate) fn note_lost(&self) {
         note_lost(self.whose);
     }
@@ -208,14 +209,15 @@ impl<'p> Lazy<'p> {
     fn node(&self) -> Arc<Node> {
         let mut node = self.node.load(Ordering::Acquire);
         if node.is_null() {
-            let (inner, holders) = (self.inner.clone(), Holders::new());
-            let fresh = Arc::into_raw(Arc::new(Node { whose: self.whose, inner, holders }));
+            let (inner, liveness) = (self.inner.clone(), Liveness::new());
+            let fresh = Arc::into_raw(Arc::new(Node { whose: self.whose, inner, liveness }));
             let order = (Ordering::AcqRel, Ordering::Acquire);
             let null = ptr::null_mut();
             match self.node.compare_exchange(null, fresh.cast_mut(), order.0, order.1) {
                 Ok(_) => node = fresh.cast_mut(),
                 Err(other) => {
-                    // SAFETY: `from_raw` wants a pointer of `into_raw`: nobody else has this one.
+                    // SAFETY: `from_raw` wants a pointer of `into_raw`, owned: no other code has
+                    // this one.
                     drop(unsafe { Arc::from_raw(fresh) });
                     node = other;
                 }
@@ -240,10 +242,10 @@ static OWNED: RawWakerVTable =
 static BORROWED: RawWakerVTable =
     RawWakerVTable::new(clone_borrowed, wake_borrowed, wake_borrowed, drop_borrowed);
 
-/// The node behind a waker that keeps its count.
+/// The node behind a waker; the waker keeps its count.
 ///
 /// # Safety
-/// `data` is that of a waker of [`OWNED`], which lives while the result does.
+/// `data` belongs to a waker of [`OWNED`], which outlives the result.
 unsafe fn owned(data: *const ()) -> ManuallyDrop<Arc<Node>> {
     // SAFETY: `from_raw` wants a pointer of `into_raw` with a count: the caller's promise; and that
     // it is counted down once, which `ManuallyDrop` leaves to the waker.
@@ -261,7 +263,7 @@ unsafe fn wake_owned(data: *const ()) {
     let node = ManuallyDrop::into_inner(unsafe { owned(data) });
     node.woken();
     node.inner.wake_by_ref();
-    node.holders.let_go_used();
+    node.liveness.drop_used_waker();
 }
 
 unsafe fn wake_owned_by_ref(data: *const ()) {
@@ -274,13 +276,13 @@ unsafe fn wake_owned_by_ref(data: *const ()) {
 unsafe fn drop_owned(data: *const ()) {
     // SAFETY: as above.
     let node = ManuallyDrop::into_inner(unsafe { owned(data) });
-    if node.holders.let_go() {
+    if node.liveness.drop_waker() {
         note_lost(node.whose);
     }
 }
 
 unsafe fn clone_borrowed(data: *const ()) -> RawWaker {
-    // SAFETY: a shared reference wants a live `Lazy`: that of the poll which this waker is lent to.
+    // SAFETY: a shared reference wants a live `Lazy`: the poll keeps it while the waker is lent.
     let lazy = unsafe { &*data.cast::<Lazy<'_>>() };
     let node = lazy.node();
     if current::node() == data as usize {

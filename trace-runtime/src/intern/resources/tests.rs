@@ -1,25 +1,26 @@
 //! Entries of one table, by one thread and by several, as many as a server makes.
 
+use super::parts::GENERATIONS;
 use super::*;
 use crate::base::primitive::AtomicBool;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
-fn table() -> &'static Resources {
-    let table = Box::leak(Box::new(Resources::new()));
+fn table() -> &'static ResourceTable {
+    let table = Box::leak(Box::new(ResourceTable::new()));
     table.prepare();
     table
 }
 
-/// As a socket has them: kind, descriptor, length of the name, and the name.
+/// The words of a socket: kind, descriptor, length of the name, and the name.
 fn peer(n: u64) -> [u64; 8] {
     [2, n % 1000, 37, n, n ^ 1, n << 3, !n, 7]
 }
 
-fn told(table: &Resources) -> BTreeMap<u32, Vec<u64>> {
-    let mut told = BTreeMap::new();
-    table.for_each_new(|id, words| _ = told.insert(id, words.to_vec()));
-    told
+fn defined(table: &ResourceTable) -> BTreeMap<u32, Vec<u64>> {
+    let mut defined = BTreeMap::new();
+    table.for_each_new(|id, words| _ = defined.insert(id, words.to_vec()));
+    defined
 }
 
 #[test]
@@ -31,10 +32,10 @@ fn same_words_have_one_id_that_is_told_once() {
     let ids: Vec<u32> = all.iter().map(|words| table.intern(words)).collect();
     let again: Vec<u32> = all.iter().map(|words| table.intern(words)).collect();
     assert_eq!(ids, again);
-    let told = told(table);
-    assert!(all.iter().zip(&ids).all(|(words, id)| told.get(id) == Some(words)));
-    assert_eq!(told.len(), ids.iter().collect::<BTreeSet<_>>().len());
-    assert_eq!(super::tests::told(table), BTreeMap::new());
+    let defined = defined(table);
+    assert!(all.iter().zip(&ids).all(|(words, id)| defined.get(id) == Some(words)));
+    assert_eq!(defined.len(), ids.iter().collect::<BTreeSet<_>>().len());
+    assert_eq!(super::tests::defined(table), BTreeMap::new());
     assert_eq!(table.lost(), 0);
     assert_eq!(table.intern(&[1; 37]), 0, "too long");
     assert_eq!(table.lost(), 1);
@@ -42,10 +43,10 @@ fn same_words_have_one_id_that_is_told_once() {
 
 #[test]
 fn a_table_without_memory_knows_nothing_and_loses_nothing() {
-    let table = Resources::new();
+    let table = ResourceTable::new();
     assert_eq!((table.intern(&[1]), table.lost()), (0, 0));
     table.begin();
-    table.turn(|_, _| false, |_, _| unreachable!("nothing is in it"));
+    table.give_up_idle(|_, _| false, |_, _| unreachable!("nothing is in it"));
 }
 
 #[test]
@@ -54,12 +55,12 @@ fn entries_that_are_held_or_used_stay_and_others_make_room() {
     let few = FEW as u32 * 2;
     let id = |n| table.intern(&[0, n, 0]);
     let ids: Vec<u32> = (0..u64::from(few)).map(id).collect();
-    told(table);
+    defined(table);
     let (held, used) = (ids[7], ids[9]);
     let mut given_up = Vec::new();
-    for _ in 0..=IDLE_TURNS {
+    for _ in 0..=IDLE_ROUNDS {
         assert_eq!(id(9), used);
-        table.turn(|id, _| id == held, |id, _| given_up.push(id));
+        table.give_up_idle(|id, _| id == held, |id, _| given_up.push(id));
     }
     assert_eq!(given_up.len() as u32, few - 2);
     assert!(table.is_live(held) && table.is_live(used));
@@ -75,8 +76,8 @@ fn a_full_table_counts_what_it_refuses() {
     let refused = (0..80_000_u64).filter(|n| table.intern(&peer(*n)) == 0).count();
     assert!(refused > 0);
     assert_eq!(table.lost(), refused as u64);
-    let told = told(table);
-    assert_eq!(told.len() + refused, 80_000);
+    let defined = defined(table);
+    assert_eq!(defined.len() + refused, 80_000);
 }
 
 /// `EXECTRACE_TEST_SOAK=50` makes them ten million.
@@ -95,7 +96,7 @@ fn peers_come_and_go_and_each_has_its_name() {
             table.for_each_new(|_, words| _ = found.insert(words[3]));
             assert!(found.into_iter().eq(next..=n), "each once");
             next = n + 1;
-            table.turn(|_, _| false, |_, _| given_up += 1);
+            table.give_up_idle(|_, _| false, |_, _| given_up += 1);
         }
     }
     assert_eq!((table.lost(), next), (0, count));
@@ -106,22 +107,22 @@ fn peers_come_and_go_and_each_has_its_name() {
 fn every_id_that_is_handed_out_is_told_with_its_words() {
     let table = table();
     let is_over = AtomicBool::new(false);
-    let told = Mutex::new(BTreeMap::<u32, Vec<u64>>::new());
+    let defined = Mutex::new(BTreeMap::<u32, Vec<u64>>::new());
     let look = || {
-        let mut told = told.lock().expect("nobody panics");
+        let mut defined = defined.lock().expect("nobody panics");
         table.for_each_new(|id, words| {
-            assert_eq!(told.insert(id, words.to_vec()), None, "an id has one meaning");
+            assert_eq!(defined.insert(id, words.to_vec()), None, "an id has one meaning");
         });
     };
     let handed = std::thread::scope(|scope| {
         let collector = scope.spawn(|| {
-            // Fewer turns than generations: no id comes back.
-            let mut turns = GENERATIONS - 1;
+            // Fewer rounds than generations: no id comes back.
+            let mut rounds = GENERATIONS - 1;
             while !is_over.load(Ordering::Relaxed) {
                 look();
-                if turns > 0 {
-                    turns -= 1;
-                    table.turn(|_, _| false, |_, _| {});
+                if rounds > 0 {
+                    rounds -= 1;
+                    table.give_up_idle(|_, _| false, |_, _| {});
                 }
             }
         });
@@ -144,8 +145,8 @@ fn every_id_that_is_handed_out_is_told_with_its_words() {
         handed
     });
     look();
-    let told = told.lock().expect("nobody panics");
+    let defined = defined.lock().expect("nobody panics");
     for (id, words) in handed.iter().flatten() {
-        assert_eq!(told.get(id).map(Vec::as_slice), Some(words.as_slice()));
+        assert_eq!(defined.get(id).map(Vec::as_slice), Some(words.as_slice()));
     }
 }

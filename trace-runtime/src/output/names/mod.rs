@@ -1,27 +1,29 @@
 //! Names of functions, resolved inside the process when a trace or a snapshot ends: the feature
-//! `names`, and `Options::names`. Such a trace can be read where the program's files are not.
+//! `names`, and `Options::names`. Such a trace can be read on a machine without the program's
+//! files.
 //!
-//! What is resolved is every address in the table of stacks, of earlier traces, too, the newest
-//! first, and where threads began. A thread of the recorder's own does it (`exectrace names`), with
-//! all signals blocked and a stack of its own; whoever ends the trace waits for it, for
-//! [`WAIT_MAX`] at most, and takes what there is by then. Readers resolve the rest from the
-//! program's files, as ever.
+//! It resolves every address in the table of stacks, which has stacks of earlier traces, too, the
+//! newest first, and the functions that threads began with. One of the recorder's threads does this
+//! (`exectrace names`), with all signals blocked and its own stack. The thread that ends the trace
+//! waits for it, at most [`WAIT_MAX`], and takes the names that there are by then. Readers resolve
+//! the rest from the program's files.
 //!
-//! **What can't happen.** The crate `backtrace` resolves, under a lock that it has for the whole
-//! process, and allocates.
+//! **What can't happen.** The crate `backtrace` resolves under one lock for the whole process, and
+//! allocates.
 //!
 //! - *A hook* never resolves, so it never waits for that lock.
 //! - *A panic*: the standard library's own backtraces have another lock. A program that uses the
-//!   crate itself, in a panic's hook too, waits for one address at most. A dump for a panic waits
-//!   for [`WAIT_MAX`] at most, whatever became of the thread that resolves.
-//! - *A fork* waits until the address that is being resolved is done, ten seconds at most, as it
-//!   does for the list of modules (`modules::forks`). So the child finds the crate's lock and the
-//!   loader's free, and [`TURN`] says that its owner was of another process. Should one address
-//!   take longer than that, the fork goes on, and the child must not resolve names.
-//! - *The program's memory*: it is asked for first (`headroom`); all is given back at the end.
+//!   crate itself, also in a panic hook, waits for one address at most. A dump for a panic waits at
+//!   most [`WAIT_MAX`], whatever happens to the thread that resolves.
+//! - *A fork* waits until the current address is resolved, at most ten seconds, as it does for the
+//!   list of modules (`modules::forks`). So in the child the locks of the crate and of the loader
+//!   are free, and [`TURN`] says that its owner was in another process. If one address takes longer
+//!   than that, the fork goes on, and the child must not resolve names.
+//! - *Out of memory*: the thread first checks how much there is (`headroom`), and frees all of it
+//!   at the end.
 //!
 //! - `resolve`: from addresses to definitions.
-//! - `program`: whether a file is the one that runs, and its symbol table.
+//! - `program`: whether a file is the one that is mapped, and its symbol table.
 
 mod program;
 mod resolve;
@@ -41,68 +43,70 @@ use std::time::Duration;
 use trace_format::definition::{Definition, Definitions};
 use trace_format::facility;
 
-/// How long an end waits for names.
+/// How long the end of a trace waits for names.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// How long the thread that resolves goes on: it notices after each address.
+/// How long the thread resolves: it looks at the clock after each address.
 const RESOLVE_MAX: Duration = Duration::from_secs(8);
 
-/// Between two looks of who waits. It looks, and is not woken: the standard library's waits with a
-/// limit end by the program's clock, which a library may have put wrong.
+/// Pause between two looks of the waiting thread. It looks, and is not woken: the standard
+/// library's waits with a limit go by the program's clock, which a library may have replaced.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// Maximum number of addresses that are resolved for one trace, but for those of one stack.
+/// Maximum number of addresses that are resolved for one trace. The stack that exceeds it is still
+/// resolved.
 const ADDRESSES_MAX: usize = 1 << 16;
 
-/// The process whose thread resolves, or 0. One at a time: what the crate has read of files is
-/// shared, and given back by whoever is done.
+/// The process whose thread resolves, or 0. One thread at a time: they share what the crate has
+/// read from files, and each frees it at its end.
 static TURN: AtomicU32 = AtomicU32::new(0);
 
-/// Names of one trace, and what is to be said about them.
+/// Names for one trace, and a note about them.
 #[derive(Debug)]
-pub(crate) struct Names {
+pub(crate) struct ResolvedNames {
     definitions: Vec<u8>,
     is_on: bool,
     note: String,
 }
 
-impl Names {
+impl ResolvedNames {
     /// Hands out all definitions: a `Symbol` per address that has names, and a `Facility`.
-    pub(crate) fn tell(&self, mut tell: impl FnMut(&Definition<'_>)) {
-        Definitions::new(&self.definitions).for_each(|definition| tell(&definition));
+    pub(crate) fn for_each(&self, mut act: impl FnMut(&Definition<'_>)) {
+        Definitions::new(&self.definitions).for_each(|definition| act(&definition));
         let (name, on, note) = (facility::SYMBOLS.as_bytes(), self.is_on, self.note.as_bytes());
-        tell(&Definition::Facility { name, on, note });
+        act(&Definition::Facility { name, on, note });
     }
 
-    fn none(why: &str) -> Self {
+    fn unavailable(why: &str) -> Self {
         let note = format!("no address was named in the process: {why}");
         Self { definitions: Vec::new(), is_on: false, note }
     }
 }
 
-/// The names of all that stacks hold, and of these functions. Waits for the thread that resolves,
-/// for [`WAIT_MAX`] at most, and takes no lock meanwhile that the program may hold.
+/// The names of all addresses in stacks, and of these functions. Waits for the thread that
+/// resolves, at most [`WAIT_MAX`], and meanwhile takes no lock that the program may hold.
 ///
-/// - `entries`: where threads began; 0 is none.
-pub(crate) fn resolve_all(entries: impl IntoIterator<Item = u64>) -> Names {
+/// - `entries`: the addresses of the functions that threads began with; 0 is none.
+pub(crate) fn resolve_all(entries: impl IntoIterator<Item = u64>) -> ResolvedNames {
     let begin = Instant::now();
     let mut wanted: BTreeSet<u64> = entries.into_iter().filter(|entry| *entry != 0).collect();
     let stacks = newest_first(STACKS.count(), |id| STACKS.used(id));
     let left_out = add_stacks(&mut wanted, stacks);
     let all = wanted.len();
-    // No channel: it would have the new thread register a destructor, for which the loader's lock
-    // is taken, and a library that is being loaded or unloaded may be what ends the trace.
+    // No channel: with one, the new thread would register a destructor, which takes the loader's
+    // lock, and the trace may end because a library is loaded or unloaded.
     let place = Arc::new(Mutex::new(None));
     let result = Arc::clone(&place);
     let work = move || {
         let until = begin + RESOLVE_MAX;
         let work = || take_turn(until, || resolve::all(&wanted, until));
-        // Whoever waits is told in any case. The crate panics if the program has panicked in it.
+        // The waiting thread gets a result in any case. The crate panics if the program has
+        // panicked in it.
         let resolved = catch_unwind(AssertUnwindSafe(work)).ok().flatten();
         *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(resolved);
     };
     if let Err(error) = Worker::spawn(c"exectrace names", work) {
-        return Names::none(&error.to_string());
+        return ResolvedNames::unavailable(&error.to_string());
     }
     let take = || place.lock().unwrap_or_else(PoisonError::into_inner).take();
     let mut resolved = take();
@@ -112,17 +116,17 @@ pub(crate) fn resolve_all(entries: impl IntoIterator<Item = u64>) -> Names {
     }
     match resolved.flatten() {
         Some(resolved) => named(resolved, all, left_out, begin.elapsed()),
-        None => Names::none("it took too long, or has failed"),
+        None => ResolvedNames::unavailable("it took too long, or has failed"),
     }
 }
 
-/// Of so many stacks, which are numbered from 1. Where there are too many, a trace lacks the names
-/// of those that only earlier traces have.
+/// The stacks with the ids 1 to `count`, newest first. If there are too many, stacks that only
+/// earlier traces have are left without names.
 fn newest_first<S>(count: u32, get: impl Fn(u32) -> Option<S>) -> impl Iterator<Item = S> {
     (1..=count).rev().filter_map(get)
 }
 
-/// Adds what these stacks hold, up to the limit. What was left out.
+/// Adds the addresses of these stacks, up to the limit. Returns what was left out.
 fn add_stacks(
     wanted: &mut BTreeSet<u64>,
     stacks: impl Iterator<Item = impl AsRef<[u64]>>,
@@ -136,18 +140,18 @@ fn add_stacks(
     None
 }
 
-fn named(resolved: Resolved, all: usize, left_out: Option<&str>, took: Duration) -> Names {
+fn named(resolved: Resolved, all: usize, left_out: Option<&str>, took: Duration) -> ResolvedNames {
     let Resolved { definitions, named, .. } = resolved;
     let mut note = format!("{named} of {all} addresses were named in {} ms", took.as_millis());
     for left_out in left_out.into_iter().chain(resolved.left_out) {
         note += &format!("; {left_out}");
     }
-    Names { definitions, is_on: true, note }
+    ResolvedNames { definitions, is_on: true, note }
 }
 
-/// Does it while no other thread of this process does; `None` if there was no turn in time.
+/// Calls `act` while no other thread of this process resolves; `None` if there was no turn in time.
 fn take_turn<T>(until: Instant, act: impl FnOnce() -> T) -> Option<T> {
-    /// Also when a panic passes.
+    /// Ends the turn, also when it is dropped by a panic.
     struct Turn;
     impl Drop for Turn {
         fn drop(&mut self) {

@@ -1,10 +1,10 @@
-//! The file of a module: whether it is the one that is mapped, and which symbols it has.
+//! A module's file: whether it is the one that is mapped, and which symbols it has.
 //!
-//! Debug information is the crate `backtrace`'s to read. But of a function that it calls by its
-//! name alone (`debug = "line-tables-only"`) only the symbol table has the path, and the crate does
-//! not hand that out. The table is read in pieces, so what it takes does not grow with the file.
+//! The crate `backtrace` reads debug information. But with `debug = "line-tables-only"` that has
+//! only the bare name of a function, and the path is in the symbol table, which the crate does not
+//! hand out. The table is read in pieces, so the memory does not grow with the file.
 
-use crate::stack::modules::{self, Module};
+use crate::stack::modules::{self, MappedModule};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-/// A 64-bit ELF file's header, and the lines of its tables.
+/// Sizes of a 64-bit ELF file's header, and of the entries of its tables.
 const HEADER_BYTES: usize = 64;
 const SEGMENT_BYTES: usize = 56;
 const SECTION_BYTES: usize = 64;
@@ -25,19 +25,19 @@ const SHT_SYMTAB: u32 = 2;
 const SHT_DYNSYM: u32 = 11;
 const STT_FUNC: u8 = 2;
 
-/// Maximum number of segments and sections that are looked at.
+/// Maximum number of segments, and of sections, that are read.
 const LINES_MAX: usize = 1 << 10;
 
 /// Maximum size of notes.
 const NOTES_BYTES_MAX: u64 = 64 << 10;
 
-/// Symbols that are read at once.
+/// Number of symbols that are read at once.
 const SYMBOLS_AT_ONCE: usize = 4 << 10;
 
 /// Maximum size of a symbol's name.
 const NAME_BYTES_MAX: usize = 64 << 10;
 
-/// A module's file, which is the one that is mapped.
+/// A module's file, which is known to be the one that is mapped.
 #[derive(Debug)]
 pub(super) struct ProgramFile {
     file: File,
@@ -55,10 +55,10 @@ struct SymbolTable {
 }
 
 impl ProgramFile {
-    /// `None` if there is none, or if it is not certain that it is the one that is mapped.
-    pub(super) fn of(module: &Module) -> Option<Self> {
+    /// `None` if there is no file, or if it is not certain that it is the one that is mapped.
+    pub(super) fn of(module: &MappedModule) -> Option<Self> {
         let path = Path::new(OsStr::from_bytes(&module.path));
-        // As "linux-vdso.so.1", which the kernel makes, and what is no file any more.
+        // Leaves out "linux-vdso.so.1", which the kernel makes, and files that were removed.
         let about = fs::metadata(path).ok().filter(|about| path.has_root() && about.is_file())?;
         let file = File::open(path).ok()?;
         let header = read::<HEADER_BYTES>(&file, 0).ok()?;
@@ -72,10 +72,9 @@ impl ProgramFile {
         is_mapped.then_some(Self { file, bytes: about.len(), symbols })
     }
 
-    /// The names of the functions that these addresses of the file are in, as its symbol table has
-    /// them.
+    /// The names, by the symbol table, of the functions that these addresses in the file lie in.
     ///
-    /// - `addresses`: in order.
+    /// - `addresses`: in ascending order.
     pub(super) fn symbols(&self, addresses: &[u64]) -> BTreeMap<u64, Vec<u8>> {
         let Some(table) = self.symbols else { return BTreeMap::new() };
         let mut found = vec![None; addresses.len()];
@@ -117,7 +116,7 @@ impl ProgramFile {
     }
 }
 
-/// Notes a symbol for the addresses that it covers, if it begins behind what they have.
+/// Notes a symbol for the addresses that it covers, if it begins later than the one that they have.
 fn note(symbol: &[u8], addresses: &[u64], found: &mut [Option<(u64, u32)>]) {
     let (kind, section) = (symbol[4] & 0xf, u16::from_ne_bytes([symbol[6], symbol[7]]));
     if kind != STT_FUNC || section == 0 {
@@ -135,7 +134,7 @@ fn note(symbol: &[u8], addresses: &[u64], found: &mut [Option<(u64, u32)>]) {
     }
 }
 
-/// Whether a file is the one that this process runs.
+/// Whether a file is the program that this process runs.
 fn is_running(about: &fs::Metadata) -> bool {
     fs::metadata("/proc/self/exe")
         .is_ok_and(|running| running.dev() == about.dev() && running.ino() == about.ino())
@@ -155,7 +154,7 @@ fn build_id(file: &File, header: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
-/// The table of all symbols; in a file that was stripped of it, that of those which others may use.
+/// The table of all symbols; in a file without one, the table of exported symbols.
 fn symbol_table(file: &File, header: &[u8]) -> Option<SymbolTable> {
     let (at, count) = (long(header, 40), short(header, 60));
     let sections = lines(file, at, count, SECTION_BYTES)?;
@@ -202,8 +201,8 @@ mod tests {
     use std::io::Write;
 
     /// The test program itself.
-    fn own() -> Module {
-        let is_program = |module: &Module| module.is_program;
+    fn own() -> MappedModule {
+        let is_program = |module: &MappedModule| module.is_program;
         modules::read(|module| module).into_iter().find(is_program).expect("it is the first")
     }
 
@@ -211,7 +210,7 @@ mod tests {
     fn the_symbol_table_knows_the_paths_of_functions() {
         let module = own();
         let file = ProgramFile::of(&module).expect("it is the one that runs");
-        let begin = own as fn() -> Module as usize as u64 - module.bias;
+        let begin = own as fn() -> MappedModule as usize as u64 - module.bias;
         let symbols = file.symbols(&[1, begin, begin + 1, u64::MAX]);
         let inside = |name: &[u8]| String::from_utf8_lossy(name).contains("program5tests3own");
         assert_eq!(symbols.len(), 2, "{symbols:?}");
@@ -222,12 +221,13 @@ mod tests {
     fn a_file_is_believed_only_if_it_is_the_one_that_is_mapped() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("program");
-        let of = |change: &dyn Fn(&mut Module)| {
+        let of = |change: &dyn Fn(&mut MappedModule)| {
             let mut module = own();
             change(&mut module);
             ProgramFile::of(&module).is_some()
         };
-        let at_path = |module: &mut Module| module.path = path.as_os_str().as_bytes().to_vec();
+        let at_path =
+            |module: &mut MappedModule| module.path = path.as_os_str().as_bytes().to_vec();
         fs::copy(std::env::current_exe().expect("there is one"), &path).expect("there is room");
         let has_build_id = !own().build_id.is_empty();
         assert_eq!(of(&at_path), has_build_id, "a copy has the same build id");
@@ -236,7 +236,7 @@ mod tests {
         assert!(!of(&|module| module.build_id.push(1)), "another build");
         assert!(!of(&|module| module.path = b"linux-vdso.so.1".to_vec()));
         assert!(!of(&|module| module.path.extend(b" (deleted)")));
-        // One that was cut anywhere has what is left of it, or nothing.
+        // A file that is cut anywhere has the symbols that are left, or none.
         let whole = fs::read(&path).expect("it was copied");
         for bytes in [0, 10, HEADER_BYTES, 1000, whole.len() / 2, whole.len() - 1] {
             let mut file = File::create(&path).expect("nobody runs it");
@@ -244,7 +244,7 @@ mod tests {
             let mut module = own();
             at_path(&mut module);
             let cut = ProgramFile::of(&module);
-            let begin = own as fn() -> Module as usize as u64 - module.bias;
+            let begin = own as fn() -> MappedModule as usize as u64 - module.bias;
             assert!(cut.is_none_or(|cut| cut.symbols(&[begin]).len() <= 1), "{bytes}");
         }
     }

@@ -1,11 +1,12 @@
 //! From addresses of this process to `Symbol` definitions, by the crate `backtrace`.
 //!
 //! A module's names are taken from its file only if that is the one that is mapped (`program`). The
-//! crate lists the libraries once in a process's life: addresses of libraries are left alone once
-//! any library was unloaded, for another may lie there now. The program itself stays.
+//! crate lists the libraries once in a process's life. After a library was unloaded, addresses of
+//! libraries are not resolved, as another library may lie there now. The program itself stays
+//! mapped.
 
 use super::program::ProgramFile;
-use crate::stack::modules::{self, Module};
+use crate::stack::modules::{self, MappedModule};
 use crate::sys::clock::Instant;
 use crate::sys::headroom;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,22 +24,22 @@ const SYMBOL_BYTES_MAX: usize = 128 << 10;
 /// Maximum size of a name or a file.
 const TEXT_BYTES_MAX: usize = 4 << 10;
 
-/// How much memory there must be to read a file, beside what it has: an allocation that fails ends
-/// the program. A thread that allocates for the first time may take 128 MiB of addresses; where it
-/// gets none, each of its allocations takes a page. Separate debug information comes on top.
+/// How much memory must be free to read a file, besides the file's size: an allocation that fails
+/// ends the program. A thread that allocates for the first time may take 128 MiB of addresses; if
+/// it gets none, each of its allocations takes a page. Separate debug information needs more.
 const FILE_BYTES: u64 = 512 << 20;
 
-/// What has been found.
+/// The names that were found.
 #[derive(Debug, Default)]
 pub(super) struct Resolved {
     pub(super) definitions: Vec<u8>,
     pub(super) named: u64,
-    /// What was not even looked at, and why.
+    /// What was left out, and why.
     pub(super) left_out: Option<&'static str>,
 }
 
-/// Resolves until the time is over, module by module and in the order of addresses: neighbours are
-/// in the same unit of debug information.
+/// Resolves until the time is over, module by module and in the order of addresses, as neighbours
+/// are in the same unit of debug information.
 pub(super) fn all(wanted: &BTreeSet<u64>, until: Instant) -> Resolved {
     let mut resolved = Resolved::default();
     let has_unloaded = modules::version().1 > 0;
@@ -56,7 +57,7 @@ pub(super) fn all(wanted: &BTreeSet<u64>, until: Instant) -> Resolved {
         }
         resolved.add(module, &file, &addresses, until);
     }
-    // What the crate has read of files.
+    // Frees what the crate has read from files.
     {
         let _no_fork = modules::no_fork();
         backtrace::clear_symbol_cache();
@@ -64,11 +65,12 @@ pub(super) fn all(wanted: &BTreeSet<u64>, until: Instant) -> Resolved {
     resolved
 }
 
-/// Each address goes to the module that it lies in, of several to the one that begins last.
+/// The addresses by the module that they lie in. An address in several modules goes to the one that
+/// begins last.
 fn by_module<'m>(
     wanted: &BTreeSet<u64>,
-    modules: &'m [Module],
-) -> impl Iterator<Item = (&'m Module, Vec<u64>)> {
+    modules: &'m [MappedModule],
+) -> impl Iterator<Item = (&'m MappedModule, Vec<u64>)> {
     let by_begin: BTreeMap<u64, usize> =
         modules.iter().enumerate().map(|(at, module)| (module.range.start, at)).collect();
     let mut addresses = vec![Vec::new(); modules.len()];
@@ -82,7 +84,13 @@ fn by_module<'m>(
 }
 
 impl Resolved {
-    fn add(&mut self, module: &Module, file: &ProgramFile, addresses: &[u64], until: Instant) {
+    fn add(
+        &mut self,
+        module: &MappedModule,
+        file: &ProgramFile,
+        addresses: &[u64],
+        until: Instant,
+    ) {
         let in_file = |address: &u64| address.wrapping_sub(module.bias);
         let in_files: Vec<u64> = addresses.iter().map(in_file).collect();
         let symbols = file.symbols(&in_files);
@@ -96,7 +104,7 @@ impl Resolved {
                 return;
             }
             let symbol = || symbols.get(&in_file(address)).map(|name| demangled(name));
-            // There is no source text to look into, or it may be another one.
+            // The source is not read: it may be missing, or another version.
             let functions = name_all(debug_functions(*address), symbol, |_, _, _| None);
             if !functions.is_empty() {
                 self.put(*address, &functions);
@@ -126,10 +134,10 @@ fn cut(text: &str) -> &[u8] {
     &text.as_bytes()[..text.len().min(TEXT_BYTES_MAX)]
 }
 
-/// What debug information says of an address, innermost inlined first.
+/// The functions that debug information has for an address, the innermost inlined one first.
 fn debug_functions(address: u64) -> Vec<DebugFunction> {
     let mut found = Vec::new();
-    // The crate takes return addresses, and goes back by one.
+    // The crate expects return addresses, and subtracts one.
     let back = ptr::without_provenance_mut::<c_void>(address.wrapping_add(1) as usize);
     let _no_fork = modules::no_fork();
     backtrace::resolve(back, |symbol| {
@@ -137,7 +145,7 @@ fn debug_functions(address: u64) -> Vec<DebugFunction> {
         let name = symbol.name().map(|name| format!("{name:#}")).unwrap_or_default();
         let file = symbol.filename().map(|file| file.to_string_lossy().into_owned());
         let file = file.unwrap_or_default();
-        // One that is not mangled has no path; of another language's it is the whole name.
+        // A name that is not mangled has no path. In other languages it is the whole name.
         let is_short = name.is_empty() || file.ends_with(".rs") && raw.as_ref() == Some(&name);
         found.push(DebugFunction {
             name: plain(&name),

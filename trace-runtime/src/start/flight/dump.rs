@@ -1,17 +1,18 @@
-//! Snapshots that the flight recorder writes by itself, when something has gone wrong: a task took
-//! too long, a thread panics, a signal asks for it.
+//! Snapshots that the flight recorder writes by itself when something has gone wrong: a task took
+//! too long, a thread panics, or a signal asks for one.
 //!
-//! A thread of its own writes them, so that nobody waits for a disk; only a panic is written by the
-//! thread that panics, for the process may end with it. Not more often than allowed, and only the
-//! newest are kept: a fault that comes a thousand times a second is told of once.
+//! Its own thread writes them, so that no thread of the program waits for a disk. Only the snapshot
+//! for a panic is written by the thread that panics, as the process may end with it. The time
+//! between two snapshots has a minimum, and only the newest are kept: a fault that happens a
+//! thousand times a second causes one snapshot.
 //!
-//! A task may end in a signal handler that has interrupted the allocator. So what is slow is found
-//! out without a lock, and that thread is told by a bit and by what may ring in a handler.
+//! A task may end in a signal handler that has interrupted the allocator. So slow tasks are found
+//! without a lock, and the writing thread gets a bit and is woken by a `bell`, which may be rung in
+//! a handler.
 //!
 //! Elsewhere: the files, and which of them are kept (`folder`).
 //!
-//! May contain `unsafe`: it registers a signal's handler, wakes a thread from there, and leaves a
-//! lock behind at a fork.
+//! May contain `unsafe`: it registers a signal handler, and leaves a lock behind at a fork.
 
 use crate::annotate::open_tasks::{self, NameWords, Seen};
 use crate::base::error::SnapshotError;
@@ -19,7 +20,7 @@ use crate::base::primitive::Ordering;
 use crate::base::primitive::global::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};
 use crate::session::Session;
 use crate::start::flight;
-use crate::start::flight::folder;
+use crate::start::flight::{bell, folder};
 use crate::sys::clock::{self, Instant};
 use crate::thread::local;
 use crate::thread::worker::Worker;
@@ -30,72 +31,72 @@ use std::ptr;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
-/// A pause of two years is one for ever; in ticks it fits a word.
+/// Longer pauses are cut to this, about two years, which fits a word in ticks.
 const NEVER_NANOS: u128 = 1 << 56;
 
-/// How often a dump may be, and how many are kept.
+/// Minimum time between two dumps, and how many are kept.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
+pub(crate) struct DumpLimits {
     pub(crate) every: Duration,
     pub(crate) kept: usize,
 }
 
-impl Default for Limits {
+impl Default for DumpLimits {
     fn default() -> Self {
         Self { every: Duration::from_secs(10), kept: 10 }
     }
 }
 
-/// Names of tasks that can be watched: a bit of a word each.
+/// How many names of tasks can be watched: each has a bit of a word.
 const RULES_MAX: usize = 64;
 
-/// A task of this name that takes so long is worth a snapshot.
+/// A task of this name that takes at least this long causes a snapshot.
 #[derive(Debug)]
-struct Rule {
+struct SlowRule {
     ticks: AtomicU64,
     name_bytes: AtomicU64,
     name: [AtomicU64; size_of::<NameWords>() / 8],
 }
 
-/// The first [`RULE_COUNT`] are valid. They are written for a new recorder when the one before is
-/// gone; whoever compares with one meanwhile may come to a snapshot too many, or to none.
-static RULES: [Rule; RULES_MAX] = [const {
-    Rule {
+/// The first [`RULE_COUNT`] are valid. They are written for a new recorder when the one before has
+/// stopped; a thread that compares with one meanwhile may cause a snapshot too many, or none.
+static RULES: [SlowRule; RULES_MAX] = [const {
+    SlowRule {
         ticks: AtomicU64::new(0),
         name_bytes: AtomicU64::new(0),
         name: [const { AtomicU64::new(0) }; size_of::<NameWords>() / 8],
     }
 }; RULES_MAX];
 
-/// 0 if no task may be too slow: asked at each end of one.
+/// 0 if no task is watched. Read at each end of a task.
 static RULE_COUNT: AtomicUsize = AtomicUsize::new(0);
 
-/// A bit for each rule of which a task has been too slow.
+/// A bit for each rule that a task has exceeded.
 static SLOW: AtomicU64 = AtomicU64::new(0);
 
-/// When the next dump may be, in ticks: until then no slow task wakes anybody.
+/// When the next dump may be, in ticks: until then no slow task wakes the writing thread.
 static NEXT_DUMP: AtomicU64 = AtomicU64::new(0);
 
-/// What is watched for. One recorder runs in a process, so there is one of this.
+/// What is watched. One recorder runs in a process, so there is at most one.
 #[derive(Debug)]
-struct Watched {
+struct WatchedEvents {
     session: Arc<Session>,
-    /// Where to write, by rule.
+    /// The folder of each rule.
     slow: Vec<PathBuf>,
     panic: Option<PathBuf>,
     signal: Option<PathBuf>,
-    limits: Limits,
+    limits: DumpLimits,
     last: Option<Instant>,
 }
 
-/// Null until it is asked for, and again in a forked child, whose copy may be locked for ever. What
-/// it points to is never freed.
-static WATCHED: AtomicPtr<Mutex<Option<Watched>>> = AtomicPtr::new(ptr::null_mut());
+/// Null until it is first used, and again in a forked child, whose copy may stay locked. What it
+/// points to is never freed.
+static WATCHED: AtomicPtr<Mutex<Option<WatchedEvents>>> = AtomicPtr::new(ptr::null_mut());
 
-/// A signal has come.
+/// Whether a signal has come.
 static SIGNALLED: AtomicBool = AtomicBool::new(false);
 
-fn with<T>(act: impl FnOnce(&mut Option<Watched>) -> T) -> T {
+fn with_watched<T>(act: impl FnOnce(&mut Option<WatchedEvents>) -> T) -> T {
     let mut watched = WATCHED.load(Ordering::Acquire);
     if watched.is_null() {
         let fresh = Box::into_raw(Box::default());
@@ -111,34 +112,34 @@ fn with<T>(act: impl FnOnce(&mut Option<Watched>) -> T) -> T {
     act(&mut watched.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// In a forked child: what is watched for is the parent's, and so is the thread that writes.
+/// In a forked child: nothing is watched, and there is no thread that writes.
 pub(crate) fn forked() {
     WATCHED.store(ptr::null_mut(), Ordering::Relaxed);
     RULE_COUNT.store(0, Ordering::Relaxed);
 }
 
-/// Watches for something, on behalf of a recorder's session.
+/// Adds something to be watched for the recorder of this session.
 fn watch(
     session: &Arc<Session>,
-    limits: Limits,
+    limits: DumpLimits,
     dir: &Path,
-    add: impl FnOnce(&mut Watched, PathBuf) -> io::Result<()>,
+    add: impl FnOnce(&mut WatchedEvents, PathBuf) -> io::Result<()>,
 ) -> io::Result<()> {
-    let _quiet = local::quiet();
+    let _suppressed = local::suppress();
     fs::create_dir_all(dir)?;
-    // The program may go to another folder, and means this one.
+    // The program may change its working folder later.
     let dir = path::absolute(dir)?;
-    with(|watched| {
-        let is_mine = |it: &&mut Watched| Arc::ptr_eq(&it.session, session);
+    with_watched(|watched| {
+        let is_mine = |it: &&mut WatchedEvents| Arc::ptr_eq(&it.session, session);
         if watched.as_mut().filter(is_mine).is_none() {
             start_writer(session)?;
             RULE_COUNT.store(0, Ordering::Relaxed);
-            // What came to an earlier recorder is over.
+            // What happened under an earlier recorder does not count.
             SLOW.store(0, Ordering::Relaxed);
             NEXT_DUMP.store(0, Ordering::Relaxed);
             let session = Arc::clone(session);
             let (slow, panic, signal, last) = (Vec::new(), None, None, None);
-            *watched = Some(Watched { session, slow, panic, signal, limits, last });
+            *watched = Some(WatchedEvents { session, slow, panic, signal, limits, last });
         }
         match watched {
             Some(watched) => add(watched, dir),
@@ -150,7 +151,7 @@ fn watch(
 /// See `FlightRecorder::on_slow`.
 pub(crate) fn on_slow(
     session: &Arc<Session>,
-    limits: Limits,
+    limits: DumpLimits,
     name: &str,
     at_least: Duration,
     dir: &Path,
@@ -167,16 +168,16 @@ pub(crate) fn on_slow(
         rule.name_bytes.store(bytes as u64, Ordering::Relaxed);
         rule.name.iter().zip(words).for_each(|(to, word)| to.store(word, Ordering::Relaxed));
         watched.slow.push(dir);
-        // `Release` pairs with the `Acquire` in `look_at`: the rule is whole.
+        // `Release` pairs with the `Acquire` in `check_rules`: the rule is whole.
         RULE_COUNT.store(at + 1, Ordering::Release);
         Ok(())
     })
 }
 
 /// See `FlightRecorder::on_panic`.
-pub(crate) fn on_panic(session: &Arc<Session>, limits: Limits, dir: &Path) -> io::Result<()> {
+pub(crate) fn on_panic(session: &Arc<Session>, limits: DumpLimits, dir: &Path) -> io::Result<()> {
     if std::thread::panicking() {
-        // The hook that runs can't be replaced: to try that would be a second panic.
+        // A panic hook can't be replaced while it runs: that would panic again.
         return Err(io::Error::other("this thread panics: set it up before"));
     }
     static HOOK: Once = Once::new();
@@ -195,19 +196,20 @@ pub(crate) fn on_panic(session: &Arc<Session>, limits: Limits, dir: &Path) -> io
 
 /// See `FlightRecorder::on_signal`.
 #[cfg(unix)]
-pub(crate) fn on_signal(session: &Arc<Session>, limits: Limits, dir: &Path) -> io::Result<()> {
+pub(crate) fn on_signal(session: &Arc<Session>, limits: DumpLimits, dir: &Path) -> io::Result<()> {
     extern "C" fn signalled(_: libc::c_int) {
         SIGNALLED.store(true, Ordering::Relaxed);
         bell::ring();
     }
     watch(session, limits, dir, |watched, dir| {
-        // One that came to an earlier recorder is over.
+        // A signal under an earlier recorder does not count.
         SIGNALLED.store(false, Ordering::Relaxed);
         watched.signal = Some(dir);
         Ok(())
     })?;
     let handler = signalled as extern "C" fn(libc::c_int);
-    // SAFETY: `signal` wants a handler that may run at any time: it stores to an atomic, and rings.
+    // SAFETY: `signal` wants a handler that may run at any time: this one stores to an atomic, and
+    // rings the bell.
     let failed = unsafe { libc::signal(libc::SIGUSR2, handler as libc::sighandler_t) };
     if failed == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
@@ -216,12 +218,12 @@ pub(crate) fn on_signal(session: &Arc<Session>, limits: Limits, dir: &Path) -> i
 #[inline]
 pub(crate) fn task_ended(task: &Seen) {
     if RULE_COUNT.load(Ordering::Relaxed) > 0 {
-        look_at(task);
+        check_rules(task);
     }
 }
 
 #[cold]
-fn look_at(task: &Seen) {
+fn check_rules(task: &Seen) {
     let now = clock::ticks();
     if now < NEXT_DUMP.load(Ordering::Relaxed) {
         return;
@@ -243,24 +245,24 @@ fn look_at(task: &Seen) {
 
 /// The calling thread panics.
 fn dump_panic() {
-    if local::is_quiet() {
-        // In the recorder itself, or in a writer of the user's that it calls: whoever takes
-        // snapshots would wait for itself.
+    if local::is_suppressed() {
+        // The panic is in the recorder itself, or in the user's writer that it calls: the
+        // collector, which takes snapshots, would wait for itself.
         return;
     }
-    let _quiet = local::quiet();
-    let wanted = with(|watched| {
+    let _suppressed = local::suppress();
+    let wanted = with_watched(|watched| {
         let watched = watched.as_mut()?;
         let dir = watched.panic.clone()?;
         watched.may_dump().then(|| (Arc::clone(&watched.session), dir, watched.limits.kept))
     });
     if let Some((session, dir, kept)) = wanted {
-        // There is nobody to tell that it failed.
+        // Nothing can be done about a failure here.
         let _ = dump(&session, "panic", &dir, kept);
     }
 }
 
-impl Watched {
+impl WatchedEvents {
     fn may_dump(&mut self) -> bool {
         let now = Instant::now();
         let may = self.last.is_none_or(|last| now.since(last) >= self.limits.every);
@@ -274,35 +276,35 @@ impl Watched {
     }
 }
 
-/// The thread that writes; it ends when this recorder is watched for no more. The caller has the
-/// lock, which is the first thing it wants.
+/// Starts the thread that writes. It ends when nothing is watched for this recorder any more. The
+/// caller holds the lock, which the thread takes first.
 fn start_writer(session: &Arc<Session>) -> io::Result<()> {
     let session = Arc::clone(session);
     bell::prepare();
     let write = move || {
         loop {
-            let next = with(|watched| {
+            let next = with_watched(|watched| {
                 let watched = watched.as_mut();
                 let mine = watched.filter(|it| Arc::ptr_eq(&it.session, &session))?;
                 Some(mine.next())
             });
             match next {
-                // It may have rung for the next recorder's thread.
+                // The bell may have been rung for the next recorder's thread.
                 None => return bell::ring(),
-                Some(Next::Wait) => bell::wait(),
-                Some(Next::TooSoon) => {}
-                Some(Next::Dump { why, dir, kept }) => _ = dump(&session, why, &dir, kept),
+                Some(NextDump::Wait) => bell::wait(),
+                Some(NextDump::TooSoon) => {}
+                Some(NextDump::Dump { why, dir, kept }) => _ = dump(&session, why, &dir, kept),
             }
         }
     };
     Worker::spawn(c"exectrace dumps", write).map(drop)
 }
 
-/// What the thread that writes does next.
-enum Next {
+/// What the writing thread does next.
+enum NextDump {
     /// Nothing has happened.
     Wait,
-    /// What has happened is not worth a dump so soon after the last one.
+    /// Something has happened, but too soon after the last dump.
     TooSoon,
     Dump {
         why: &'static str,
@@ -311,9 +313,9 @@ enum Next {
     },
 }
 
-impl Watched {
-    /// Takes what has happened, one thing at a time.
-    fn next(&mut self) -> Next {
+impl WatchedEvents {
+    /// Takes one thing that has happened.
+    fn next(&mut self) -> NextDump {
         let slow = SLOW.load(Ordering::Relaxed);
         let found = if slow != 0 {
             let at = slow.trailing_zeros();
@@ -322,82 +324,29 @@ impl Watched {
         } else if SIGNALLED.swap(false, Ordering::Relaxed) {
             self.signal.clone().map(|dir| ("signal", dir))
         } else {
-            return Next::Wait;
+            return NextDump::Wait;
         };
         match found {
-            Some((why, dir)) if self.may_dump() => Next::Dump { why, dir, kept: self.limits.kept },
-            _ => Next::TooSoon,
+            Some((why, dir)) if self.may_dump() => {
+                NextDump::Dump { why, dir, kept: self.limits.kept }
+            }
+            _ => NextDump::TooSoon,
         }
     }
 }
 
-/// Writes one.
+/// Writes a dump.
 fn dump(session: &Arc<Session>, why: &str, dir: &Path, kept: usize) -> Result<(), SnapshotError> {
     folder::add(dir, why, kept, folder::wall, |file| flight::snapshot(session, file))
 }
 
-/// The recorder of this session is about to stop.
+/// Watches nothing any more for the recorder of this session, which is about to stop.
 pub(crate) fn forget(session: &Arc<Session>) {
-    with(|watched| {
+    with_watched(|watched| {
         if watched.as_ref().is_some_and(|it| Arc::ptr_eq(&it.session, session)) {
             RULE_COUNT.store(0, Ordering::Relaxed);
             *watched = None;
             bell::ring();
         }
     });
-}
-
-/// What wakes the thread that writes. A signal's handler may do little, but it may do this.
-#[cfg(target_os = "linux")]
-mod bell {
-    use super::{AtomicPtr, Ordering};
-    use std::ptr;
-
-    /// Null until it is prepared. What it points to is never freed.
-    static BELL: AtomicPtr<libc::sem_t> = AtomicPtr::new(ptr::null_mut());
-
-    /// Before the first thread waits.
-    pub(super) fn prepare() {
-        if !BELL.load(Ordering::Acquire).is_null() {
-            return;
-        }
-        // SAFETY: `sem_t` is numbers.
-        let fresh: Box<libc::sem_t> = Box::new(unsafe { std::mem::zeroed() });
-        let fresh = Box::into_raw(fresh);
-        // SAFETY: `sem_init` wants a place of its own; 0 and 0: for this process, and not rung.
-        unsafe { libc::sem_init(fresh, 0, 0) };
-        let order = (Ordering::AcqRel, Ordering::Acquire);
-        if BELL.compare_exchange(ptr::null_mut(), fresh, order.0, order.1).is_err() {
-            // SAFETY: `from_raw` wants the pointer of `into_raw`: nobody else has seen it.
-            drop(unsafe { Box::from_raw(fresh) });
-        }
-    }
-
-    pub(super) fn ring() {
-        let bell = BELL.load(Ordering::Acquire);
-        if !bell.is_null() {
-            crate::sys::errno::keeping(|| {
-                // SAFETY: `sem_post` wants one that was prepared, and may be called in a handler.
-                unsafe { libc::sem_post(bell) };
-            });
-        }
-    }
-
-    /// Until it is rung, or has been since the last time; or for no reason.
-    pub(super) fn wait() {
-        // SAFETY: `sem_wait` wants one that was prepared: so it is before a thread waits.
-        unsafe { libc::sem_wait(BELL.load(Ordering::Acquire)) };
-    }
-}
-
-/// Elsewhere that thread looks now and then.
-#[cfg(not(target_os = "linux"))]
-mod bell {
-    pub(super) fn prepare() {}
-
-    pub(super) fn ring() {}
-
-    pub(super) fn wait() {
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
 }

@@ -1,11 +1,11 @@
-//! A folder of traces that were written by themselves: whole ones only, named by when and why, the
-//! newest few of them.
+//! A folder of traces that the flight recorder writes by itself: complete ones only, named by time
+//! and reason, and only the newest of them.
 //!
 //! Several processes may write to one folder, and the wall clock may step back at any time. So a
-//! name is taken by making its file, which fails if there is one; and a file from the future was
-//! made before the clock was set back: it is older than all others.
+//! name is taken by making its file, which fails if there is one. A file from the future was made
+//! before the clock was set back, so it counts as older than all others.
 //!
-//! Elsewhere: what is worth a trace (`dump`).
+//! Elsewhere: when a trace is written (`dump`).
 
 use crate::base::error::{SnapshotError, SnapshotReport};
 use crate::files::destination::{self, Access};
@@ -16,18 +16,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// What is behind the name of a trace that is being written.
+/// Stands behind the name of a trace that is being written.
 const PART: &str = ".part";
 
-/// So many names are tried, a millisecond apart.
+/// How many names are tried, a millisecond apart.
 const NAMES_MAX: u64 = 1_000;
 
-/// Names are ahead of the clock by this many milliseconds at most, where several processes write at
-/// once and take the next name that is free.
+/// Names may be ahead of the clock by this many milliseconds, as several processes that write at
+/// once take the next free name.
 const AHEAD: u64 = 20;
 
-/// One whose process was killed while it wrote is left alone so long, in milliseconds: the file may
-/// just have been made, and not be locked yet.
+/// How long an unfinished file is left alone, in milliseconds, after which its process counts as
+/// killed: the file may just have been made, and not be locked yet.
 const PART_AGE: u64 = 60_000;
 
 /// Milliseconds since 1970, on the clock of names.
@@ -36,12 +36,12 @@ pub(crate) fn wall() -> u64 {
     since.as_millis() as u64
 }
 
-/// Adds a trace that `write` writes. The oldest go beyond `kept`.
+/// Adds a trace that `write` writes, and removes the oldest beyond `kept`.
 ///
 /// - `wall`: the clock of names.
 ///
 /// # Errors
-/// Those of `write`, and of the folder. Nothing is left of a trace that is not whole.
+/// Those of `write`, and of the folder. An incomplete trace is removed.
 pub(crate) fn add(
     dir: &Path,
     why: &str,
@@ -49,7 +49,7 @@ pub(crate) fn add(
     wall: impl Fn() -> u64,
     write: impl FnOnce(&File) -> Result<SnapshotReport, SnapshotError>,
 ) -> Result<(), SnapshotError> {
-    let part = Part::new(dir, why, wall()).map_err(SnapshotError::Write)?;
+    let part = UnfinishedDump::new(dir, why, wall()).map_err(SnapshotError::Write)?;
     let bytes = write(part.file.get().map_err(SnapshotError::Write)?)?.bytes;
     part.check(bytes).map_err(SnapshotError::Write)?;
     let name = part.finish().map_err(SnapshotError::Write)?;
@@ -57,17 +57,17 @@ pub(crate) fn add(
     Ok(())
 }
 
-/// A trace that is being written; it goes when dropped.
-struct Part {
+/// A trace that is being written. Dropping it removes the file.
+struct UnfinishedDump {
     file: OpenFile,
     path: PathBuf,
     dir: PathBuf,
     name: String,
 }
 
-impl Part {
-    /// The first name that is free, from this time on. Whoever looks into the folder finds whole
-    /// traces only, so the file has another name until it is one.
+impl UnfinishedDump {
+    /// Takes the first free name, from this time on. The file has another name until it is
+    /// complete, so that the folder only has complete traces.
     fn new(dir: &Path, why: &str, now: u64) -> io::Result<Self> {
         for time in now..now + NAMES_MAX {
             let name = format!("{time:013}-{why}.trace");
@@ -76,11 +76,12 @@ impl Part {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 file => file?,
             };
-            // Says that somebody writes. Where files can't be locked, nobody asks.
+            // The lock says that a process writes. If files can't be locked, no process looks at
+            // it.
             let _ = file_lock::try_lock(&file);
             let file = OpenFile::new(file)?;
             let part = Self { file, path, dir: dir.to_owned(), name };
-            // Asked only now: while the other name is ours, nobody takes this one.
+            // Checked only now: while the other name is ours, no process takes this one.
             if fs::symlink_metadata(part.dir.join(&part.name)).is_err() {
                 return Ok(part);
             }
@@ -88,7 +89,7 @@ impl Part {
         Err(io::ErrorKind::AlreadyExists.into())
     }
 
-    /// Whether all that was written is there: somebody may have shortened the file.
+    /// Fails if the file has become shorter than what was written.
     fn check(&self, bytes: u64) -> io::Result<()> {
         match self.file.get()?.metadata()?.len() {
             found if found < bytes => Err(io::Error::other("somebody has shortened the file")),
@@ -96,16 +97,16 @@ impl Part {
         }
     }
 
-    /// It is whole; its name.
+    /// The trace is complete. Gives the file its name, and returns that.
     fn finish(mut self) -> io::Result<String> {
         fs::rename(&self.path, self.dir.join(&self.name))?;
         Ok(std::mem::take(&mut self.name))
     }
 }
 
-impl Drop for Part {
+impl Drop for UnfinishedDump {
     fn drop(&mut self) {
-        // A forked child that has it open would keep the lock.
+        // Unlocked, as a forked child that has the file open would keep the lock.
         if let Ok(file) = self.file.get() {
             file_lock::unlock(file);
         }
@@ -115,16 +116,16 @@ impl Drop for Part {
     }
 }
 
-/// The time in the name of a trace that was written by itself.
+/// The time in the name of a trace in this folder.
 fn time_of(name: &str) -> Option<u64> {
     let time = name.strip_suffix(".trace")?.split('-').next()?;
     let is_time = time.len() == 13 && time.bytes().all(|byte| byte.is_ascii_digit());
     is_time.then(|| time.parse().ok())?
 }
 
-/// Removes all but the newest, as far as it can be done, for another process may do the same: all
-/// agree on which those are, by their names. What is of later than now, or than `newest`, which was
-/// just written, is from before the clock was set back.
+/// Removes all but the newest. Failures are ignored, as another process may do the same; all
+/// processes agree on which to keep, by the names. A file with a later time than now and than
+/// `newest`, which was just written, is from before the clock was set back.
 fn forget_oldest(dir: &Path, newest: &str, kept: usize, now: u64) {
     let now = now.max(time_of(newest).unwrap_or(now)) + AHEAD;
     let Ok(entries) = fs::read_dir(dir) else { return };
@@ -145,7 +146,7 @@ fn forget_oldest(dir: &Path, newest: &str, kept: usize, now: u64) {
     }
 }
 
-/// Removes one whose process was killed: nobody has it locked.
+/// Removes an unfinished file whose process was killed: one that no process has locked.
 fn forget_part(path: &Path) {
     let Ok(file) = destination::open(path, Access::Append) else { return };
     if matches!(file_lock::try_lock(&file), Ok(true)) {
@@ -166,7 +167,7 @@ mod tests {
         names
     }
 
-    /// Adds one at each of these times; what is there then.
+    /// Adds a trace at each of these times, and returns the names in the folder.
     fn after(kept: usize, times: &[u64]) -> Vec<String> {
         let dir = tempfile::tempdir().expect("a folder");
         for &time in times {
@@ -193,7 +194,7 @@ mod tests {
         );
         let newest = ["0000000000500-slow.trace", "0000000000600-slow.trace"];
         assert_eq!(after(2, &[1_000, 2_000, 500, 600]), newest);
-        // It comes by where it has been.
+        // The clock passes the times of existing files again.
         let newest = ["0000000000950-slow.trace", "0000000001050-slow.trace"];
         assert_eq!(after(2, &[1_000, 900, 950, 1_050]), newest);
         assert_eq!(after(1, &[2_000, 1_000]), ["0000000001000-slow.trace"]);
@@ -227,7 +228,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let victim = dir.path().join("victim");
         fs::write(&victim, "precious").expect("a name is free");
-        // At the next names, and at those that they have for a while; one leads nowhere.
+        // At the next names, and at their temporary ones; one leads nowhere.
         let links = ["0000000000007-slow.trace.part", "0000000000008-slow.trace"];
         for link in links.map(|name| dir.path().join(name)) {
             std::os::unix::fs::symlink(&victim, link).expect("a name is free");
@@ -251,8 +252,8 @@ mod tests {
         let fail = |_: &File| Err(SnapshotError::NotRunning);
         assert!(add(dir.path(), "slow", 5, || 7, fail).is_err());
         assert_eq!(names(dir.path()), [""; 0]);
-        // Of a process that was killed; of one that is at work; of one that has just begun; and
-        // what is none of ours.
+        // Files of a process that was killed, of one that is writing, of one that has just begun,
+        // and others.
         let file = |name: &str| File::create_new(dir.path().join(name)).expect("a name is free");
         drop(file("0000000000001-slow.trace.part"));
         let at_work = file("0000000000002-slow.trace.part");

@@ -1,21 +1,22 @@
-//! The flight recorder: recording that stays on, keeps the last seconds in memory, and writes them
+//! The flight recorder: it records all the time, keeps the last seconds in memory, and writes them
 //! when something has gone wrong.
 //!
-//! It is another outlet of the one session a process has, so it runs beside a trace, and costs the
-//! threads nothing more. `dump` writes what is worth it, into a `folder`.
+//! It is another output of the process's one session, so it can run beside a trace without further
+//! cost for threads. `dump` writes snapshots by itself, into a `folder`.
 
+mod bell;
 pub(crate) mod dump;
 pub(crate) mod folder;
 
 use crate::base::error::{SnapshotError, SnapshotReport, StartError};
 use crate::base::options::Options;
 use crate::files::destination::Access;
-use crate::output::outlet::{Mirror, Outlet, Ring, Snapshot};
+use crate::output::{Mirror, Output, Ring, Snapshot};
 use crate::session::{Request, Session};
+use crate::start::backing_file::BackingFile;
 use crate::start::file;
-use crate::start::flight::dump::Limits;
-use crate::start::kept::Kept;
-use crate::start::recorder::{self, Occupied, Party};
+use crate::start::flight::dump::DumpLimits;
+use crate::start::recorder::{self, Occupied, SessionParty};
 use crate::sys::signals::Shield;
 use crate::thread::local;
 use std::io::{self, BufWriter, Write};
@@ -24,43 +25,43 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// A flight recorder that runs. Dropping it stops it.
+/// A running flight recorder. Dropping it stops it.
 #[derive(Debug)]
 #[must_use = "dropping a flight recorder stops it"]
 pub struct FlightRecorder {
     session: Arc<Session>,
-    limits: Limits,
-    /// What is there only while it runs.
-    kept: Option<Kept>,
+    limits: DumpLimits,
+    /// The file beside the recorder's, while it runs.
+    backing_file: Option<BackingFile>,
 }
 
-/// How a flight recorder is to be.
+/// The settings of a flight recorder, before it starts.
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until it starts the recorder"]
 pub struct FlightRecorderBuilder {
     min_age: Duration,
     max_bytes: usize,
     options: Options,
-    limits: Limits,
+    limits: DumpLimits,
     mapped: Option<PathBuf>,
 }
 
-/// The least that is enough for what every snapshot has.
+/// Minimum for what every snapshot has.
 const BYTES_MIN: usize = 256 << 10;
 
 impl FlightRecorder {
-    /// One that keeps 10 s, in 16 MiB at most.
+    /// A builder whose flight recorder keeps 10 s, in at most 16 MiB.
     pub fn builder() -> FlightRecorderBuilder {
         FlightRecorderBuilder {
             min_age: Duration::from_secs(10),
             max_bytes: 16 << 20,
             options: Options::default(),
-            limits: Limits::default(),
+            limits: DumpLimits::default(),
             mapped: None,
         }
     }
 
-    /// Starts one as the builder's defaults are.
+    /// Starts a flight recorder with the builder's defaults.
     ///
     /// # Errors
     /// Those of [`FlightRecorderBuilder::start`].
@@ -68,13 +69,13 @@ impl FlightRecorder {
         Self::builder().start()
     }
 
-    /// Writes what is kept, as a whole trace: what is open in it has its true begin. Recording goes
-    /// on meanwhile, and so may other snapshots.
+    /// Writes what is kept as a complete trace: what was open at its beginning has its true begin
+    /// time. Recording goes on meanwhile, and other snapshots may be written at the same time.
     ///
-    /// The collector is asked for it, and the calling thread writes. No thread of the program is
-    /// stopped; one that records something at that moment opens a new batch. Beside a trace, the
-    /// collector answers when that trace's writer lets it: one that hangs keeps snapshots waiting,
-    /// those of panics among them.
+    /// The collector takes the snapshot, and the calling thread writes it. No thread of the program
+    /// is stopped; a thread that records something at that moment opens a new batch. If a trace
+    /// runs as well, its writer also runs on the collector's thread: if that writer hangs, all
+    /// snapshots wait, including those for panics.
     ///
     /// # Errors
     /// [`SnapshotError::Write`] if the writer fails; [`SnapshotError::NotRunning`] in a forked
@@ -83,21 +84,21 @@ impl FlightRecorder {
         snapshot(&self.session, writer)
     }
 
-    /// As [`FlightRecorder::snapshot`], with the names of the functions in its stacks, whatever
-    /// [`Options::names`] says, which tells what that takes.
+    /// As [`FlightRecorder::snapshot`], with the names of the functions in its stacks, even if
+    /// [`Options::names`] is off. The docs of that option say what names cost.
     ///
     /// # Errors
     /// Those of [`FlightRecorder::snapshot`].
     pub fn snapshot_with_names(&self, writer: impl Write) -> Result<SnapshotReport, SnapshotError> {
-        snapshot_as(&self.session, Snapshot::named, writer)
+        snapshot_as(&self.session, Snapshot::with_names, writer)
     }
 
-    /// From now on, whenever a task of this name has taken so long, a snapshot is written into the
-    /// folder `dir`, which is made if it is not there: its name tells when, and why. Another thread
-    /// writes it; nobody waits.
+    /// From now on, whenever a task of this name has taken at least this long, a snapshot is
+    /// written to the folder `dir`, which is made if it does not exist. The file's name says when
+    /// and why. Another thread writes it, so no thread of the program waits.
     ///
-    /// Of these, and of those of [`FlightRecorder::on_panic`] and [`FlightRecorder::on_signal`],
-    /// there are as many as [`FlightRecorderBuilder::dumps`] says.
+    /// [`FlightRecorderBuilder::dumps`] limits the number of these snapshots and those of
+    /// [`FlightRecorder::on_panic`] and [`FlightRecorder::on_signal`] together.
     ///
     /// # Errors
     /// If the folder can't be made, no thread can be started, or 64 names are watched already.
@@ -105,8 +106,8 @@ impl FlightRecorder {
         dump::on_slow(&self.session, self.limits, name, at_least, dir.as_ref())
     }
 
-    /// From now on, a thread that panics writes a snapshot into the folder `dir` first. The hook
-    /// that was set before is called after that.
+    /// From now on, a thread that panics first writes a snapshot to the folder `dir`. The panic
+    /// hook that was set before is called after that.
     ///
     /// # Errors
     /// Those of [`FlightRecorder::on_slow`].
@@ -114,17 +115,17 @@ impl FlightRecorder {
         dump::on_panic(&self.session, self.limits, dir.as_ref())
     }
 
-    /// From now on, the signal SIGUSR2 has a snapshot written into the folder `dir`. A handler of
-    /// that signal which was set before is replaced.
+    /// From now on, the signal SIGUSR2 causes a snapshot in the folder `dir`. An earlier handler of
+    /// this signal is replaced.
     ///
     /// # Errors
-    /// Those of [`FlightRecorder::on_slow`], and where there are no signals.
+    /// Those of [`FlightRecorder::on_slow`], and if the system has no signals.
     #[cfg(unix)]
     pub fn on_signal(&self, dir: impl AsRef<Path>) -> io::Result<()> {
         dump::on_signal(&self.session, self.limits, dir.as_ref())
     }
 
-    /// Stops it. What it has kept is gone, but for a file of
+    /// Stops it. What it has kept is freed, except for the file of
     /// [`FlightRecorderBuilder::mapped`].
     pub fn stop(self) {
         drop(self);
@@ -134,92 +135,93 @@ impl FlightRecorder {
 impl Drop for FlightRecorder {
     fn drop(&mut self) {
         dump::forget(&self.session);
-        // In a forked child it is the parent's; a collector that has panicked keeps nothing.
-        let _ = recorder::leave(Party::Recorder, &self.session);
-        // All is in its file, or never will be.
-        let _quiet = local::quiet();
-        drop(self.kept.take());
+        // Fails in a forked child, as the recorder is the parent's, or if the collector has
+        // panicked.
+        let _ = recorder::leave(SessionParty::Recorder, &self.session);
+        // Everything is in its file, or never will be.
+        let _suppressed = local::suppress();
+        drop(self.backing_file.take());
     }
 }
 
 impl FlightRecorderBuilder {
-    /// Whatever is older than this may go, even if there is room for it: 10 s unless told
-    /// otherwise. Less is kept where [`FlightRecorderBuilder::max_bytes`] does not allow for it.
+    /// Events older than this may be dropped, even if there is room for them. The default is 10 s.
+    /// Less is kept if [`FlightRecorderBuilder::max_bytes`] is too small for it.
     pub fn min_age(mut self, age: Duration) -> Self {
         self.min_age = age;
         self
     }
 
-    /// The most bytes a snapshot has, definitions included but for names of functions
-    /// ([`Options::names`]), and what is kept takes in memory; 16 MiB unless told otherwise, at
-    /// least 256 KiB. A snapshot that is being written keeps what it has until it is done. What
-    /// threads are just filling is beside it, and has the bound of [`Options::memory_max`].
+    /// Maximum bytes of a snapshot, with all definitions except names of functions
+    /// ([`Options::names`]), and of what is kept in memory. The default is 16 MiB, the minimum 256
+    /// KiB. A snapshot keeps its memory until it is written. The batches that threads are filling
+    /// come on top, up to [`Options::memory_max`].
     pub fn max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes.max(BYTES_MIN);
         self
     }
 
-    /// What is recorded, and how. If a trace is running already, its options hold.
+    /// What is recorded, and how. If a trace runs already, its options are used instead.
     pub fn options(mut self, options: Options) -> Self {
         self.options = options;
         self
     }
 
-    /// Snapshots that are written by themselves are so far apart at least, and only so many are
-    /// kept in a folder, the newest: 10 s and 10, unless told otherwise.
+    /// Sets the minimum time between two snapshots that the recorder writes by itself, and how many
+    /// of them are kept in a folder, the newest ones. The defaults are 10 s and 10.
     pub fn dumps(mut self, every: Duration, kept: usize) -> Self {
-        self.limits = Limits { every, kept: kept.max(1) };
+        self.limits = DumpLimits { every, kept: kept.max(1) };
         self
     }
 
-    /// What is kept is in this file as well, which has [`FlightRecorderBuilder::max_bytes`] and
-    /// survives whatever ends the process; the tool reads it as any trace. Beside it, while the
-    /// recorder runs, lies `PATH.live`, as large as [`Options::memory_max`]: what threads are just
-    /// filling. So much room is taken on the disk when it starts, and no more later. If there are
-    /// such files of a process that was killed, both are kept, as `PATH.old` and `PATH.old.live`;
-    /// else a file of this name is overwritten.
+    /// Keeps everything in this file, too, which has [`FlightRecorderBuilder::max_bytes`] bytes and
+    /// survives however the process ends; the tool reads it as any trace. While the recorder runs,
+    /// there is also the file `PATH.live`, as large as [`Options::memory_max`], with the batches
+    /// that threads are filling. Both take their disk space when the recorder starts, and no more
+    /// later. If a process that was killed has left such files, both are kept, as `PATH.old` and
+    /// `PATH.old.live`; otherwise a file of this name is overwritten.
     pub fn mapped(mut self, path: impl Into<PathBuf>) -> Self {
         self.mapped = Some(path.into());
         self
     }
 
-    /// Starts it, beside a trace if there is one.
+    /// Starts the flight recorder. A trace may run as well.
     ///
     /// # Errors
     /// [`StartError::AlreadyRunning`] if there is a flight recorder in this process;
     /// [`StartError::Thread`] if the collector's thread can't be started; [`StartError::InUse`] and
-    /// [`StartError::File`], as for [`start_file`](crate::start_file), if it is to be in a file.
+    /// [`StartError::File`], as for [`start_file`](crate::start_file), if it has a file.
     pub fn start(self) -> Result<FlightRecorder, StartError> {
-        let mut kept = None;
+        let mut backing_file = None;
         let mapped = self.mapped.as_deref().map(file::resolve).transpose()?;
         let session = {
-            let _quiet = local::quiet();
-            let place = Occupied::new(Party::Recorder)?;
+            let _suppressed = local::suppress();
+            let place = Occupied::new(SessionParty::Recorder)?;
             recorder::join(place, &self.options, || {
                 let mirror = match &mapped {
                     Some(path) => {
                         let claimed = file::take(path, Access::Anywhere)?;
-                        kept = Some(file::keep(path, &self.options)?);
+                        backing_file = Some(file::make_backing_file(path, &self.options)?);
                         let mirror = Mirror::new(claimed, self.max_bytes);
                         Some(mirror.map_err(|error| StartError::File(path.clone(), error))?)
                     }
                     None => None,
                 };
                 let ring = Ring::new(self.max_bytes, self.min_age, mirror);
-                let ring = ring.named(self.options.names);
-                Ok(Outlet::Ring(Box::new(ring)))
+                let ring = ring.with_names(self.options.names);
+                Ok(Output::Ring(Box::new(ring)))
             })?
         };
         #[cfg(os_hooks)]
         if self.options.os {
-            // What this thread waits for is seen from now on.
-            local::arrive(local::Arrival::default());
+            // Attached now, so that the trace has this thread's waits from now on.
+            crate::thread::attach::arrive(Default::default());
         }
-        Ok(FlightRecorder { session, limits: self.limits, kept })
+        Ok(FlightRecorder { session, limits: self.limits, backing_file })
     }
 }
 
-/// Writes what the ring of a session has.
+/// Writes what a session's ring has.
 pub(crate) fn snapshot(
     session: &Session,
     writer: impl Write,
@@ -235,13 +237,13 @@ fn snapshot_as(
     if session.process != std::process::id() || session.is_ended() {
         return Err(SnapshotError::NotRunning);
     }
-    // What it takes is the recorder's, not the program's.
-    let _quiet = local::quiet();
+    // The program's trace does not show what a snapshot takes.
+    let _suppressed = local::suppress();
     let (done, is_done) = mpsc::sync_channel(1);
     session.ask(Request::Snapshot(done));
     let snapshot = session.wait_for_answer(&is_done).ok_or(SnapshotError::NotRunning)?;
     let snapshot = change(snapshot);
-    // The program does not end because there is no room for a snapshot, or no reader.
+    // So that a full disk or a reader that has closed does not end the program by a signal.
     let _shield = Shield::new();
     snapshot.write(BufWriter::with_capacity(64 << 10, writer)).map_err(SnapshotError::Write)
 }
